@@ -1,0 +1,47 @@
+"""
+Every exception of the package, split by who must act.
+
+    HarnessError                 the root; never raised itself
+    ├── UsageError               the caller: a flag, a setting, a file that is not there
+    ├── ContractError            whoever owns openapi/: a document or a ledger that does not hold together
+    ├── TargetError              the target could not be judged: unreachable, key refused, another API
+    └── RunLogError              the run log is incomplete, foreign or unreadable
+
+A disagreement between the target and its contract is a finding, not an exception.
+"""
+
+
+class HarnessError(Exception):
+    """
+    The root of the tree.
+    """
+
+    exit_code = 3
+
+
+class UsageError(HarnessError):
+    """
+    The caller asked for something that does not exist or does not fit.
+    """
+
+    exit_code = 2
+
+
+class ContractError(HarnessError):
+    """
+    The contract or the ledger of claims contradicts itself.
+    """
+
+    exit_code = 2
+
+
+class TargetError(HarnessError):
+    """
+    The target could not be judged.
+    """
+
+
+class RunLogError(HarnessError):
+    """
+    A run log cannot be read as one.
+    """
