@@ -1,0 +1,184 @@
+"""
+What a run writes down besides its exchanges and findings: facts, as the run log holds them.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from touchstone.exchange import Exchange
+from touchstone.finding import Finding, Level
+
+CaseOutcome = Literal["passed", "failed", "error", "skipped"]
+NoticeVerdict = Literal["not-applicable", "could-not-run", "indeterminate"]
+TemplateDeed = Literal["published", "deleted", "left"]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerClaim:
+    """
+    One claim of the ledger, as it stood when the run started.
+    """
+
+    id: str
+    level: Level
+    sentence: str
+    source: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """
+    What was judged. *url* carries no secret.
+    """
+
+    name: str
+    url: str
+    kind: Literal["embedded", "url", "recording"]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """
+    The first line of a run log: what was asked for.
+
+    Attributes:
+        started_at: ISO 8601 in UTC.
+        claims: The claims that the run is to give verdicts on, in the order of the ledger.
+        settings: The merged settings without secrets.
+    """
+
+    run_id: str
+    tool_version: str
+    command: str
+    argv: tuple[str, ...]
+    started_at: str
+    target: Target
+    profile: str
+    seed: int
+    strict: bool
+    claims_glob: str
+    contract_sha256: str
+    claims: tuple[LedgerClaim, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """
+    How often one check judged one claim within one case without breaking it.
+
+    Attributes:
+        reason: Why an occasion allowed no verdict; empty where *indeterminate* is 0.
+    """
+
+    case: str
+    check: str
+    claim: str
+    held: int = 0
+    indeterminate: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """
+    One finding, as one case met it; the same finding may be met by many.
+    """
+
+    finding: Finding
+    case: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """
+    How one case ended.
+
+    Attributes:
+        claims: The claims that the case declares to drive.
+        message: Why it failed, could not run or was skipped.
+    """
+
+    id: str
+    title: str
+    outcome: CaseOutcome
+    duration_s: float
+    claims: tuple[str, ...] = ()
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """
+    Why a claim got no judgement; for ``not-applicable``, *reason* names the setting that would change that.
+    """
+
+    claim: str
+    verdict: NoticeVerdict
+    reason: str
+    case: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateAction:
+    """
+    What became of a template of the run, *at_s* seconds after its start.
+    """
+
+    ref: str
+    purpose: str
+    digest: str
+    action: TemplateDeed
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """
+    The last line of a run log: how the run ended.
+
+    Attributes:
+        exit_code: What the runner knows: 0 where it reached its end, else 2, 3 or 130; the verdict may raise it.
+        reason: One sentence for *exit_code*.
+    """
+
+    ended_at: str
+    duration_s: float
+    exit_code: int
+    reason: str
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunLog:
+    """
+    All facts of one run, each kind in the order in which it was written.
+
+    Attributes:
+        cut_bytes: By ``(seq, "request" or "response")``, the full length of a body that the log holds only in part.
+        torn_lines: Lines that a killed writer left unfinished in the middle; whatever they said is lost.
+        footer: None where the run log ends without one: the run was cut short.
+    """
+
+    header: Header
+    exchanges: tuple[Exchange, ...] = ()
+    occurrences: tuple[Occurrence, ...] = ()
+    tallies: tuple[Tally, ...] = ()
+    cases: tuple[Case, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    templates: tuple[TemplateAction, ...] = ()
+    warnings: tuple[str, ...] = ()
+    footer: Footer | None = None
+    cut_bytes: dict[tuple[int, str], int] = field(default_factory=dict)
+    torn_lines: int = 0
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """
+        Each finding once, by id, as it was first met.
+        """
+        first: dict[str, Finding] = {}
+        for occurrence in self.occurrences:
+            first.setdefault(occurrence.finding.id, occurrence.finding)
+        return tuple(first.values())
