@@ -1,0 +1,13 @@
+"""
+The twin: a reference server of the whole contract.
+
+It shares no code with what examines it, so that one misreading cannot cancel out.
+"""
+
+from touchstone.twin.app import App
+from touchstone.twin.engine import Engine
+from touchstone.twin.limits import RateLimit
+from touchstone.twin.serve import Twin, serve_forever
+from touchstone.twin.settings import DEFAULT_ACCOUNTS, Account, TwinSettings
+
+__all__ = ["DEFAULT_ACCOUNTS", "Account", "App", "Engine", "RateLimit", "Twin", "TwinSettings", "serve_forever"]

@@ -1,0 +1,231 @@
+"""
+The engine behind HTTP: requests in, answers out, no decision of its own about builds.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from touchstone.twin.answers import Refusal, RequestIds, no_such_version
+from touchstone.twin.catalog import Version
+from touchstone.twin.documents import invalid, read_document
+from touchstone.twin.engine import Engine
+from touchstone.twin.paths import METHODS, Resource, resource_at
+from touchstone.twin.settings import Account
+from touchstone.twin.validation import Problem
+
+LARGEST_BODY_BYTES = 1_000_000
+SWITCHES = {"true": True, "1": True, "false": False, "0": False}
+logger = logging.getLogger(__name__)
+
+
+class App:
+    """
+    The ASGI application of one twin.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.settings = engine.settings
+        self._request_ids = RequestIds(engine.settings.seed)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """
+        Answers one request, whatever happens.
+        """
+        if scope["type"] != "http":
+            return
+        if self.settings.latency_s:
+            await asyncio.sleep(self.settings.latency_s)
+        try:
+            response = await self.answer(Request(scope, receive))
+        except Refusal as refusal:
+            response = self.refused(refusal)
+        except ClientDisconnect:
+            return
+        except Exception:
+            logger.exception("the twin failed to answer %s %s", scope["method"], scope["path"])
+            response = self.refused(Refusal(500, "Internal error."))
+        await response(scope, receive, send)
+
+    def refused(self, refusal: Refusal) -> Response:
+        """
+        An error as JSON.
+        """
+        body = {**refusal.body, "request_id": self._request_ids.next()}
+        return answer_json(refusal.status, body, refusal.headers)
+
+    async def answer(self, request: Request) -> Response:
+        """
+        Finds out who asks for what, and lets the engine decide.
+
+        Raises:
+            Refusal: the answer is an error.
+        """
+        raw_path: bytes = request.scope["raw_path"]
+        base = f"{self.settings.base_path}/".encode()
+        if not raw_path.startswith(base):
+            raise Refusal(404, "No such path.")
+        account = self.engine.account_of(_values(request.scope, b"authorization"))
+        resource = resource_at(raw_path, self.settings.base_path)
+        if resource is None:
+            raise Refusal(404, "No such path.")
+        allowed = METHODS[resource.kind]
+        if request.method not in allowed:
+            raise Refusal(405, "Method not allowed.", {"Allow": ", ".join(allowed)})
+        return await self.operate(request, account, resource)
+
+    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
+        """
+        Carries out one operation.
+        """
+        reads = request.method in ("GET", "HEAD")
+        if resource.kind == "templates":
+            return await self.publish(request, account)
+        if resource.kind == "build" and request.method == "POST":
+            self.engine.require_plan(account, "Building")
+        version = self.engine.require(account, resource.ref)
+        if resource.kind == "template":
+            return self.get_template(version) if reads else self.delete_template(version)
+        if resource.kind == "events":
+            return self.stream_events(request, version)
+        if reads:
+            return self.get_build(version)
+        return self.start_build(account, version) if request.method == "POST" else self.cancel_build(version)
+
+    async def publish(self, request: Request, account: Account) -> Response:
+        """
+        Publishes what the body holds, and starts its build where that is asked for.
+        """
+        self.engine.require_plan(account, "Publishing")
+        switches = read_switches(request.scope["query_string"], ("auto_build", "force"))
+        body = await read_limited(request)
+        document = read_document(body, request.headers.get("content-type", ""))
+        version = self.engine.publish(account, document, force=switches["force"])
+        answer = self.engine.published_body(version)
+        if switches["auto_build"]:
+            answer["auto_build"] = self.auto_build(account, version)
+        return answer_json(201, answer)
+
+    def auto_build(self, account: Account, version: Version) -> str:
+        """
+        The status of the build that publishing started; ``not_built`` where it was refused.
+        """
+        try:
+            return str(self.engine.start(account, version)["status"])
+        except Refusal:
+            return "not_built"
+
+    def get_template(self, version: Version) -> Response:
+        """
+        The version and its document.
+        """
+        return answer_json(200, self.engine.template_body(version))
+
+    def delete_template(self, version: Version) -> Response:
+        """
+        Deletes the version.
+        """
+        self.engine.require_own(version)
+        return answer_json(200, self.engine.delete(version))
+
+    def start_build(self, account: Account, version: Version) -> Response:
+        """
+        Starts its build and does not wait for it.
+        """
+        return answer_json(202, self.engine.start(account, version))
+
+    def get_build(self, version: Version) -> Response:
+        """
+        The status of its build.
+        """
+        return answer_json(200, self.engine.status_body(version))
+
+    def cancel_build(self, version: Version) -> Response:
+        """
+        Cancels its build; where there is none, the 404 has a body of its own.
+        """
+        if self.engine.cancel(version):
+            return answer_json(202, {"status": "cancelling"})
+        return answer_json(404, {"status": "idle"})
+
+    def stream_events(self, request: Request, version: Version) -> Response:
+        """
+        The events of its last build.
+        """
+        events = self.engine.events(version)
+        if events is None:
+            raise no_such_build()
+        if request.method == "HEAD":
+            events = _no_events()
+        return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+def no_such_build() -> Refusal:
+    """
+    The version was never built, so that there is nothing to stream.
+    """
+    refusal = no_such_version()
+    refusal.body["error"] = "This version has never been built."
+    return refusal
+
+
+def answer_json(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    """
+    A response with a JSON body.
+    """
+    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return Response(content, status, headers, "application/json")
+
+
+async def read_limited(request: Request) -> bytes:
+    """
+    The body of a request.
+
+    Raises:
+        Refusal: 413, as soon as it is known to be too long.
+    """
+    announced = request.headers.get("content-length", "")
+    size_bytes = int(announced) if announced.isdecimal() else 0
+    parts = []
+    if size_bytes <= LARGEST_BODY_BYTES:
+        size_bytes = 0
+        async for part in request.stream():
+            parts.append(part)
+            size_bytes += len(part)
+            if size_bytes > LARGEST_BODY_BYTES:
+                break
+    if size_bytes > LARGEST_BODY_BYTES:
+        raise Refusal(413, f"The template is larger than {LARGEST_BODY_BYTES} bytes.")
+    return b"".join(parts)
+
+
+def read_switches(query: bytes, names: tuple[str, ...]) -> dict[str, bool]:
+    """
+    The values of yes-or-no query parameters; absent ones are off, the last of several counts.
+
+    Raises:
+        Refusal: 422 for a value that is neither true nor false.
+    """
+    given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    wrong = [name for name in names if given.get(name, "false").lower() not in SWITCHES]
+    if wrong:
+        raise invalid([Problem(name, "invalid_type", "expected true or false") for name in wrong])
+    return {name: SWITCHES[given.get(name, "false").lower()] for name in names}
+
+
+def _values(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
+async def _no_events() -> AsyncIterator[bytes]:
+    events: tuple[bytes, ...] = ()
+    for event in events:
+        yield event

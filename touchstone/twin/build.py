@@ -1,0 +1,202 @@
+"""
+One run of a build: its phases, its events, and how it ends.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from touchstone.twin.steps import Plan
+from touchstone.twin.stream import EventLevel, Phase, Stream, frame, timestamp
+
+Outcome = Literal["", "ready", "failed", "cancelled"]
+PHASES: tuple[tuple[Phase, str], ...] = (
+    ("compile", "compiled the template"),
+    ("boot", "booted a machine"),
+    ("install", "running the build steps"),
+    ("snapshot", "took a snapshot"),
+    ("record", "recorded the result"),
+    ("archive", "archived the snapshot"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """
+    How fast builds go; seconds.
+
+    Attributes:
+        build_s: What a build takes besides its own pauses.
+        settle_s: From the request to cancel to the end of the build.
+        timeout_s: What a build may take at most, or None.
+    """
+
+    build_s: float
+    settle_s: float
+    timeout_s: float | None = None
+
+
+class Build:
+    """
+    A build in flight or over.
+
+    Attributes:
+        outcome: Empty while it runs, also while it is being cancelled.
+        cancelling: Whether somebody has asked it to stop.
+        error: Why it failed.
+        build_time_ms: How long it took, once it is ready.
+        stream: Its events.
+    """
+
+    def __init__(self, plan: Plan, pace: Pace, on_end: Callable[["Build"], None]) -> None:
+        self.plan = plan
+        self.pace = pace
+        self.stream = Stream()
+        self.outcome: Outcome = ""
+        self.cancelling = False
+        self.error = ""
+        self.build_time_ms = 0
+        self._on_end = on_end
+        self._task: asyncio.Task[None] | None = None
+        self._epoch_s = time.time()
+        self._started_at = time.monotonic()
+        self._due_at = self._started_at
+
+    @property
+    def in_flight(self) -> bool:
+        """
+        Whether it runs and nobody has asked it to stop.
+        """
+        return not self.outcome and not self.cancelling
+
+    @property
+    def left_s(self) -> float:
+        """
+        Seconds until it should be over.
+        """
+        whole_s = self.pace.build_s + self.plan.pause_s
+        if self.pace.timeout_s is not None:
+            whole_s = min(whole_s, self.pace.timeout_s)
+        return max(0.0, self._started_at + whole_s - time.monotonic())
+
+    def launch(self) -> None:
+        """
+        Starts to run; returns at once.
+        """
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def cancel(self) -> None:
+        """
+        Stops working at once, and ends as cancelled when it has settled.
+        """
+        if self.outcome or self.cancelling:
+            return
+        self.cancelling = True
+        self._stop_working()
+        asyncio.get_running_loop().call_later(self.pace.settle_s, self.end_cancelled, "build cancelled")
+
+    def end_cancelled(self, line: str) -> None:
+        """
+        Ends as cancelled now, unless it is over.
+        """
+        self._stop_working()
+        self.finish("cancelled", "warn", "cancel", line)
+
+    def _stop_working(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            async with asyncio.timeout(self.pace.timeout_s):
+                self.error = await self.work()
+        except TimeoutError:
+            self.error = f"build timed out after {self.pace.timeout_s} s"
+            self.finish("failed", "error", "timeout", self.error)
+            return
+        if self.error:
+            self.finish("failed", "error", "install", f"build failed: {self.error}")
+        else:
+            self.build_time_ms = max(1, round((time.monotonic() - self._started_at) * 1000))
+            self.finish("ready", "success", "ready", self.ready_line())
+
+    async def work(self) -> str:
+        """
+        Goes through the phases.
+
+        Returns:
+            Why the build failed; empty where it did not.
+        """
+        share_s = self.pace.build_s / len(PHASES)
+        for phase, line in PHASES:
+            self.say("info", phase, line, "builder")
+            if phase == "install" and (error := await self.install()):
+                return error
+            await self.spend(share_s)
+        return ""
+
+    async def install(self) -> str:
+        """
+        Runs the steps, then installs the apps.
+
+        Returns:
+            The step that failed and its exit status; empty where none did.
+        """
+        for source, line in self.plan.installs:
+            self.say("info", "install", line, source)
+        for number, step in enumerate(self.plan.steps, 1):
+            if step.exit_status:
+                return f"build.run step {number} ended with exit status {step.exit_status}"
+            if step.line:
+                self.say("info", "install", step.line)
+            await self.spend(step.pause_s)
+        for line in self.plan.apps:
+            self.say("info", "install", line, "builder")
+        return ""
+
+    async def spend(self, seconds: float) -> None:
+        """
+        Waits; lateness of one wait is taken off the next, so that a build takes what its parts take.
+        """
+        self._due_at += seconds
+        # Timers of a millisecond's grain can fire early; a build must not take less than its parts.
+        while seconds and (left_s := self._due_at - time.monotonic()) > 0:
+            await asyncio.sleep(left_s)
+
+    def ready_line(self) -> str:
+        """
+        The last line of a build that succeeded; its seconds are those of *build_time_ms*.
+        """
+        return f"golden snapshot ready in {self.build_time_ms / 1000:.1f} s"
+
+    def say(self, level: EventLevel, phase: Phase, line: str, source: str = "") -> None:
+        """
+        Adds an event. The clock that stamps it cannot go backwards.
+        """
+        now_s = self._epoch_s + time.monotonic() - self._started_at
+        self.stream.emit(frame(timestamp(now_s), level, phase, line, source))
+
+    def finish(self, outcome: Outcome, level: EventLevel, phase: Phase, line: str) -> None:
+        """
+        Ends, once. State first, last event next, end of the stream last: who saw the one can rely on the other.
+        """
+        if self.outcome:
+            return
+        self.outcome = outcome
+        self._on_end(self)
+        self.say(level, phase, line)
+        self.stream.close()
+
+
+def finished_build(plan: Plan, build_time_ms: int) -> Build:
+    """
+    A build that ended well before anybody looked.
+    """
+    build = Build(plan, Pace(0.0, 0.0), lambda _: None)
+    build.build_time_ms = build_time_ms
+    for phase, line in PHASES:
+        build.say("info", phase, line, "builder")
+    build.finish("ready", "success", "ready", build.ready_line())
+    return build

@@ -1,0 +1,365 @@
+"""
+What the API promises, one small method per promise: a broken server is a subclass that overrides one of them.
+
+The engine lives in one event loop. Nothing here waits, so no request ever sees another half done.
+"""
+
+import math
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Any, Literal
+
+from touchstone.twin import answers
+from touchstone.twin.answers import Refusal
+from touchstone.twin.build import Build, Pace, finished_build
+from touchstone.twin.catalog import CURATED_NAMESPACE, EVERYONE, Catalog, Ref, Version
+from touchstone.twin.documents import Document, digest
+from touchstone.twin.limits import Limiter, limiter_for
+from touchstone.twin.settings import Account, TwinSettings
+from touchstone.twin.steps import read_plan
+from touchstone.twin.stream import timestamp
+from touchstone.twin.validation import API_VERSION
+
+CURATED = ("claude-code", "openclaw", "hermes-agent")
+CURATED_BUILD_TIME_MS = 118_420
+Status = Literal["ready", "building", "failed", "not_built"]
+Body = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Slot:
+    """
+    All that is known about one digest of one account.
+
+    Attributes:
+        last: The build that was started last, in flight or over.
+        golden: The build that succeeded.
+    """
+
+    last: Build | None = None
+    golden: Build | None = None
+
+
+class Engine:
+    """
+    Accounts, versions and builds.
+    """
+
+    def __init__(self, settings: TwinSettings) -> None:
+        self.settings = settings
+        self.catalog = Catalog()
+        self.slots: dict[tuple[str, str], Slot] = {}
+        self.running: set[Build] = set()
+        self._accounts = {account.key: account for account in settings.accounts}
+        self._limiters: dict[str, Limiter] = {key: limiter_for(settings.rate) for key in self._accounts}
+        self._seed_versions()
+
+    def _seed_versions(self) -> None:
+        for name in CURATED:
+            version = self._store(EVERYONE, _small_document(CURATED_NAMESPACE, name))
+            build = finished_build(read_plan(version.template), CURATED_BUILD_TIME_MS)
+            self.slots[EVERYONE, version.digest] = Slot(build, build)
+        # An account below the plan can only own what it published before: without one its 403 could not be told
+        # from a 404.
+        for account in self.settings.accounts:
+            if not self.may_build(account):
+                self._store(account.key, _small_document("default", "legacy-demo"))
+
+    # Who may do what.
+
+    def account_of(self, authorization: list[str]) -> Account:
+        """
+        The account behind the values of the Authorization header.
+
+        Raises:
+            Refusal: 401.
+        """
+        if not authorization:
+            raise answers.missing_key()
+        scheme, _, token = authorization[0].partition(" ")
+        account = self._accounts.get(token.strip(" "))
+        if len(authorization) > 1 or account is None or not self.is_bearer(scheme):
+            raise answers.invalid_key()
+        return account
+
+    def is_bearer(self, scheme: str) -> bool:
+        """
+        Whether an authentication scheme is ours; the case of its letters does not matter.
+
+        Source: RFC 9110, section 11.1.
+        """
+        return scheme.lower() == "bearer"
+
+    def may_build(self, account: Account) -> bool:
+        """
+        Whether the plan of an account includes publishing and building.
+        """
+        return account.plan == "scale"
+
+    def require_plan(self, account: Account, doing: str) -> None:
+        """
+        Refuses an account below the plan with 403.
+        """
+        if not self.may_build(account):
+            raise answers.plan_too_small(doing)
+
+    def require_own(self, version: Version) -> None:
+        """
+        Refuses to change what belongs to everyone, with 403.
+        """
+        if version.curated:
+            raise answers.curated_is_fixed()
+
+    # Versions.
+
+    def find(self, account: Account, ref: Ref) -> Version | None:
+        """
+        The version that an account sees under a ref: its own, or a curated one.
+        """
+        return self.catalog.get(account.key, ref) or self.catalog.get(EVERYONE, ref)
+
+    def require(self, account: Account, ref: Ref) -> Version:
+        """
+        The same, or a 404.
+        """
+        version = self.find(account, ref)
+        if version is None:
+            raise answers.no_such_version()
+        return version
+
+    def digest_of(self, document: Document) -> str:
+        """
+        The digest under which a document is published and built.
+        """
+        return digest(document.content, self.settings.digest_scope)
+
+    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
+        """
+        Publishes a document; the same content again changes nothing.
+
+        Raises:
+            Refusal: 403 for the curated namespace; 409 where other content has the ref and *force* is not set.
+        """
+        if document.namespace == CURATED_NAMESPACE:
+            raise answers.curated_is_fixed()
+        old = self.catalog.get(account.key, Ref(document.namespace, document.name, document.version))
+        if old is not None and old.digest == self.digest_of(document):
+            return old
+        if old is not None and not force:
+            raise Refusal(409, "This version is published with other content; publish another, or use force=true.")
+        version = self._store(account.key, document)
+        if old is not None:
+            self.release(old)
+        return version
+
+    def _store(self, owner: str, document: Document) -> Version:
+        ref = Ref(document.namespace, document.name, document.version)
+        version = Version(owner, ref, self.digest_of(document), timestamp(time.time()), document.content)
+        self.catalog.put(version)
+        return version
+
+    def delete(self, version: Version) -> Body:
+        """
+        Deletes a version; a build of it that nobody else needs ends.
+        """
+        self.catalog.remove(version)
+        self.release(version)
+        return {"deleted": True}
+
+    def release(self, version: Version) -> None:
+        """
+        Drops what only a replaced or deleted version needed. A golden stays: it belongs to its digest.
+        """
+        slot = self.slots.get((version.owner, version.digest))
+        if slot is None or self.catalog.holds(version.owner, version.digest):
+            return
+        if slot.last is not None and not slot.last.outcome:
+            slot.last.end_cancelled("build ended: its version was replaced or deleted")
+        if slot.golden is None:
+            del self.slots[version.owner, version.digest]
+
+    def template_body(self, version: Version) -> Body:
+        """
+        A version with its document.
+        """
+        return {**self.published_body(version), "template": version.template}
+
+    def published_body(self, version: Version) -> Body:
+        """
+        A version without its document.
+        """
+        return {"ref": str(version.ref), "digest": version.digest, "published": version.published}
+
+    # Starting.
+
+    def start(self, account: Account, version: Version) -> Body:
+        """
+        Starts a build, joins the one in flight, or reuses the golden, in one go: a refused start changes nothing.
+
+        Raises:
+            Refusal: 403 for a curated version; 429 for the rate, or for the capacity where a new build is needed.
+        """
+        self.require_own(version)
+        self.check_rate(account)
+        slot = self.slot_of(version)
+        golden = self.reusable(slot)
+        if golden is None and not self.joinable(slot):
+            self.check_capacity()
+            slot.last = self.launch(version)
+        self._limiters[account.key].take(time.monotonic())
+        return self.reused_body(version, golden) if golden else self.building_body(version)
+
+    def slot_of(self, version: Version) -> Slot:
+        """
+        What is known about the digest of a version; builds of one account are not shared with another.
+        """
+        return self.slots.setdefault((version.owner, version.digest), Slot())
+
+    def reusable(self, slot: Slot) -> Build | None:
+        """
+        The golden that makes a build unnecessary.
+        """
+        return slot.golden
+
+    def joinable(self, slot: Slot) -> bool:
+        """
+        Whether a build is in flight that a start can join; one that is being cancelled is not.
+        """
+        return slot.last is not None and slot.last.in_flight
+
+    def check_rate(self, account: Account) -> None:
+        """
+        Refuses a start that is too early, with 429.
+        """
+        wait_s = self._limiters[account.key].wait_s(time.monotonic())
+        if wait_s > 0:
+            raise self.too_many("Build rate limit reached. Back off and retry.", wait_s)
+
+    def check_capacity(self) -> None:
+        """
+        Refuses a build for which the host has no room, with 429.
+        """
+        left_s = [build.left_s for build in self.running if build.in_flight]
+        if self.settings.capacity is not None and len(left_s) >= self.settings.capacity:
+            raise self.too_many("Host capacity reached. Back off and retry.", min(left_s))
+
+    def too_many(self, error: str, wait_s: float) -> Refusal:
+        """
+        A 429 that says when to come back: a whole number of seconds that is never too short.
+
+        Source: RFC 9110, section 10.2.3.
+        """
+        seconds = max(1, math.ceil(wait_s))
+        if self.settings.retry_after == "none":
+            return Refusal(429, error)
+        value = str(seconds)
+        if self.settings.retry_after == "date":
+            value = formatdate(math.ceil(time.time() + wait_s), usegmt=True)
+        return Refusal(429, error, {"Retry-After": value})
+
+    def launch(self, version: Version) -> Build:
+        """
+        Starts a new build.
+        """
+        build = self.make_build(version)
+        self.running.add(build)
+        build.launch()
+        return build
+
+    def make_build(self, version: Version) -> Build:
+        """
+        A build of a version that has not begun.
+        """
+        settings = self.settings
+        pace = Pace(settings.build_s, settings.settle_s, settings.build_timeout_s)
+        slot = self.slot_of(version)
+        return Build(read_plan(version.template), pace, lambda build: self.ended(slot, build))
+
+    def ended(self, slot: Slot, build: Build) -> None:
+        """
+        Keeps the golden of a build that succeeded.
+        """
+        self.running.discard(build)
+        if build.outcome == "ready":
+            slot.golden = build
+
+    def building_body(self, version: Version) -> Body:
+        """
+        The answer to a start that has to be waited for.
+        """
+        return {"ref": str(version.ref), "digest": version.digest, "status": "building"}
+
+    def reused_body(self, version: Version, golden: Build) -> Body:
+        """
+        The answer to a start that found a golden.
+        """
+        return {
+            "ref": str(version.ref),
+            "digest": version.digest,
+            "status": "ready",
+            "build_time_ms": golden.build_time_ms,
+            "reused": True,
+        }
+
+    # Looking, cancelling.
+
+    def state_of(self, slot: Slot | None) -> Status:
+        """
+        The status of a digest. A build that is being cancelled still reads ``building``.
+        """
+        if slot is None or slot.last is None:
+            return "not_built"
+        if slot.golden is not None:
+            return "ready"
+        if not slot.last.outcome:
+            return "building"
+        return "failed" if slot.last.outcome == "failed" else "not_built"
+
+    def status_body(self, version: Version) -> Body:
+        """
+        The build status of a version.
+        """
+        slot = self.slots.get((version.owner, version.digest))
+        state = self.state_of(slot)
+        body: Body = {"ref": str(version.ref), "digest": version.digest, "status": state}
+        if slot is not None and slot.golden is not None and state == "ready":
+            body |= {"build_time_ms": slot.golden.build_time_ms, "reused": False}
+        if slot is not None and slot.last is not None and state == "failed":
+            body["error"] = slot.last.error
+        return body
+
+    def cancel(self, version: Version) -> bool:
+        """
+        Cancels the build in flight.
+
+        Returns:
+            Whether there was one; one that is being cancelled already counts.
+        """
+        self.require_own(version)
+        slot = self.slots.get((version.owner, version.digest))
+        if slot is None or slot.last is None or slot.last.outcome:
+            return False
+        slot.last.cancel()
+        return True
+
+    def events(self, version: Version) -> AsyncIterator[bytes] | None:
+        """
+        The events of the build that was started last, from its beginning; None where there was none.
+        """
+        slot = self.slots.get((version.owner, version.digest))
+        return slot.last.stream.follow() if slot and slot.last else None
+
+    def close(self) -> None:
+        """
+        Ends every build, and with them every open stream.
+        """
+        for build in list(self.running):
+            build.end_cancelled("build ended: the server is stopping")
+
+
+def _small_document(namespace: str, name: str) -> Document:
+    template = {"name": name, "version": "1.0.0"}
+    content = {"api_version": API_VERSION, "template": template, "build": {"run": [f"echo {name}"]}}
+    return Document(namespace, name, "1.0.0", content)
