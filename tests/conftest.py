@@ -1,0 +1,26 @@
+"""
+What all tests of the harness share: a network that ends at this machine.
+"""
+
+import socket
+from typing import Any
+
+import pytest
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "", None})
+
+
+@pytest.fixture(autouse=True)
+def no_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Refuses to resolve any name but loopback ones: pytest-socket stops connections, which come after the lookup.
+    """
+    resolve = socket.getaddrinfo
+
+    def guarded(host: Any, *args: Any, **kwargs: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name not in LOOPBACK:
+            raise socket.gaierror(socket.EAI_NONAME, f"a test tried to look up {name!r}; tests stay on this machine")
+        return resolve(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", guarded)
