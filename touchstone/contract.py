@@ -1,0 +1,250 @@
+"""
+Reads openapi/builds.yaml and answers what it says about one answer: operation, status, media type and body.
+
+What the document does not mention it does not judge: an unknown status or media type has no problems here; that it
+is unknown is for the caller to see in `allowed_statuses` and `media_types`.
+"""
+
+import difflib
+import functools
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import unquote
+
+import jsonschema
+
+from touchstone.bundle import openapi_dir
+from touchstone.errors import ContractError
+from touchstone.eventstream import parse
+from touchstone.jsontext import read_json
+from touchstone.openapi import read_document, resolved
+from touchstone.schema import Problem, Schema
+
+__all__ = ["Contract", "Operation", "Problem"]
+
+EVENT_STREAM = "text/event-stream"
+_METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+
+Answers = dict[tuple[str, int], dict[str, Schema]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """
+    One method on one path of the contract.
+
+    Attributes:
+        id: Its operationId.
+        method: In upper case.
+        path: The path template, parameters in braces, relative to the base URL.
+    """
+
+    id: str
+    method: str
+    path: str
+    tags: tuple[str, ...]
+    segments: tuple[str, ...] = field(repr=False)
+
+    def values(self, segments: tuple[str, ...]) -> dict[str, str] | None:
+        """
+        The decoded path parameters of a path with these segments, or None where it is another path.
+        """
+        if len(segments) != len(self.segments):
+            return None
+        found = {}
+        for pattern, segment in zip(self.segments, segments, strict=True):
+            if pattern.startswith("{"):
+                if not segment:
+                    return None
+                found[pattern[1:-1]] = unquote(segment, errors="replace")
+            elif pattern != segment:
+                return None
+        return found
+
+
+class Contract:
+    """
+    The contract, ready to judge answers.
+
+    Args:
+        text: The OpenAPI document.
+        name: What to call it in messages.
+
+    Attributes:
+        document: The document as it was read, references unresolved.
+        sha256: Hexadecimal digest of the text.
+        operations: By operationId, in the order of the document.
+
+    Raises:
+        ContractError: the document does not hold together; the text names the place.
+    """
+
+    def __init__(self, text: bytes, name: str = "builds.yaml") -> None:
+        self.document = read_document(text, name)
+        self.sha256 = hashlib.sha256(text).hexdigest()
+        try:
+            root = resolved(self.document)
+            self.operations: Mapping[str, Operation] = {found.id: found for found in _operations(root)}
+            self._answers: Answers = dict(_answers(root, self.operations))
+            self._event = _event_schema(root, self.operations)
+        except ContractError as error:
+            raise ContractError(f"{name}: {error}") from None
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Self:
+        """
+        Read the document at *path*, or the one that travels with the package.
+
+        Raises:
+            ContractError: there is no such file, or the document does not hold together.
+        """
+        place = openapi_dir() / "builds.yaml" if path is None else path
+        try:
+            text = place.read_bytes()
+        except OSError as error:
+            reason = error.strerror or "cannot be read"
+            raise ContractError(f"{place}: {reason}; expected an OpenAPI 3.1 document; check the path") from error
+        return cls(text, str(place))
+
+    def match(self, method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
+        """
+        The operation that a request reaches, and its path parameters, decoded.
+
+        Args:
+            method: As sent.
+            path: Relative to the base URL, percent-encoded as sent; a query is ignored.
+        """
+        segments = tuple(path.partition("?")[0].split("/"))
+        for operation in self.operations.values():
+            if operation.method == method.upper():
+                values = operation.values(segments)
+                if values is not None:
+                    return operation, values
+        return None
+
+    def problems(self, operation_id: str, status: int, media_type: str, body: bytes) -> tuple[Problem, ...]:
+        """
+        What is wrong with a body, in the order of the schema's keywords; nothing where nothing is documented.
+
+        A body that is not JSON has one problem with the keyword ``json``. In an event stream each event is judged and
+        its pointers begin with its number, from 0; how the stream is framed is for `eventstream.parse` to say.
+
+        Args:
+            operation_id: One of the contract's.
+            status: The status code of the answer.
+            media_type: Content-Type as received; empty stands for the first one documented.
+            body: The whole body.
+        """
+        schemas = self._schemas(operation_id, status)
+        kind = media_type.partition(";")[0].strip().lower() or next(iter(schemas), "")
+        schema = schemas.get(kind)
+        if schema is None:
+            return ()
+        return self._stream_problems(body) if kind == EVENT_STREAM else _json_problems(schema, body, "")
+
+    def event_problems(self, value: object) -> tuple[Problem, ...]:
+        """
+        What is wrong with the object that one event of a build log carries, read from JSON.
+        """
+        return self._event.problems(value)
+
+    def allowed_statuses(self, operation_id: str) -> frozenset[int]:
+        """
+        The status codes that the operation documents.
+        """
+        self._known(operation_id)
+        return frozenset(status for name, status in self._answers if name == operation_id)
+
+    def media_types(self, operation_id: str, status: int) -> tuple[str, ...]:
+        """
+        The media types of an answer, in the order of the document; empty for a status that is not documented.
+        """
+        return tuple(self._schemas(operation_id, status))
+
+    def _schemas(self, operation_id: str, status: int) -> Mapping[str, Schema]:
+        found = self._answers.get((operation_id, status))
+        if found is None:
+            self._known(operation_id)
+            return {}
+        return found
+
+    def _known(self, operation_id: str) -> None:
+        if operation_id not in self.operations:
+            near = difflib.get_close_matches(operation_id, self.operations, n=1, cutoff=0.0)
+            raise ContractError(f"operation {operation_id!r}: not in the contract; the nearest is {''.join(near)!r}")
+
+    def _stream_problems(self, body: bytes) -> tuple[Problem, ...]:
+        found: list[Problem] = []
+        for number, event in enumerate(parse(body).events):
+            found.extend(_json_problems(self._event, event.data.encode(), f"/{number}"))
+        return tuple(found)
+
+
+def _json_problems(schema: Schema, body: bytes, at: str) -> tuple[Problem, ...]:
+    try:
+        value = read_json(body)
+    except ValueError as error:
+        return (Problem(at, "json", f"is not JSON: {error}", body),)
+    return schema.problems(value, at)
+
+
+def _operations(root: dict[str, Any]) -> Iterator[Operation]:
+    seen: dict[str, str] = {}
+    for path, item in root.get("paths", {}).items():
+        for method in (name for name in item if name in _METHODS):
+            place = f"{method.upper()} {path}"
+            name = item[method].get("operationId")
+            if not isinstance(name, str) or name in seen:
+                found = f"{name!r} of {seen[name]}" if name in seen else repr(name)
+                raise ContractError(f"{place}: operationId: found {found}; expected a name of its own")
+            seen[name] = place
+            yield Operation(name, method.upper(), path, tuple(item[method].get("tags", ())), tuple(path.split("/")))
+
+
+def _answers(
+    root: dict[str, Any], operations: Mapping[str, Operation]
+) -> Iterator[tuple[tuple[str, int], dict[str, Schema]]]:
+    for operation in operations.values():
+        for status, answer in _definition(root, operation).get("responses", {}).items():
+            place = f"{operation.method} {operation.path}: responses: {status}"
+            # A range or a default would let everything pass that nobody thought of.
+            if not (status.isdecimal() and len(status) == 3):
+                raise ContractError(f"{place}: expected a status code of three digits; list each one")
+            content = answer.get("content", {})
+            schemas = {kind.lower(): _schema(media.get("schema"), place) for kind, media in content.items()}
+            yield (operation.id, int(status)), schemas
+
+
+def _event_schema(root: dict[str, Any], operations: Mapping[str, Operation]) -> Schema:
+    for operation in operations.values():
+        for status, answer in _definition(root, operation).get("responses", {}).items():
+            frame = answer.get("content", {}).get(EVENT_STREAM, {}).get("schema", {})
+            content = frame.get("properties", {}).get("data", {}).get("contentSchema")
+            if content is not None:
+                return _schema(content, f"{operation.method} {operation.path}: responses: {status}: contentSchema")
+    raise ContractError(f"no answer of type {EVENT_STREAM} has a schema with a contentSchema for its data; add one")
+
+
+def _definition(root: dict[str, Any], operation: Operation) -> dict[str, Any]:
+    definition: dict[str, Any] = root["paths"][operation.path][operation.method.lower()]
+    return definition
+
+
+def _schema(definition: Any, place: str) -> Schema:
+    if not isinstance(definition, dict):
+        raise ContractError(f"{place}: schema: found {definition!r}; expected a JSON Schema object")
+    try:
+        return _compiled(json.dumps(definition))
+    except jsonschema.SchemaError as error:
+        where = "/".join(map(str, error.absolute_path))
+        raise ContractError(f"{place}: schema: {where}: {error.message}; correct it") from error
+
+
+@functools.cache
+def _compiled(definition: str) -> Schema:
+    # Most answers share a few schemas, and each takes milliseconds to check against its meta-schema.
+    return Schema(json.loads(definition))
