@@ -5,7 +5,7 @@ The parent process writes the header and the footer, the child that sends the re
 line is one write to a file opened for appending, so a killed writer can spoil no more than the line it was writing:
 
 - an unfinished last line means that the run was cut short; the lines before it count;
-- the next writer that comes upon one ends it and says so in a warning, so that a later reader does not take it for damage;
+- the next writer that comes upon one ends it and says so in a warning, so that a reader does not take it for damage;
 - any other line that is not an event makes the file foreign.
 """
 

@@ -8,11 +8,11 @@ end, upheld something, lost nothing and broke no ``must`` claim; whatever is les
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from touchstone.runfacts import Case, Footer, LedgerClaim, Notice, RunLog, Tally
+from touchstone.runfacts import Case, Footer, LedgerClaim, RunLog
 
 Verdict = Literal["broken", "upheld", "indeterminate", "could-not-run", "not-applicable"]
 VERDICTS: tuple[Verdict, ...] = ("broken", "could-not-run", "indeterminate", "not-applicable", "upheld")
@@ -98,9 +98,10 @@ def judge(log: RunLog, footer: Footer | None = None) -> RunVerdict:
         log: The facts of the run.
         footer: How the run ended, where the log does not say so yet.
     """
+    log = replace(log, footer=footer or log.footer)
     evidence = _gather(log)
     claims = tuple(_judge_claim(claim, evidence[claim.id], log) for claim in _claims(log))
-    exit_code, reason = _judge_run(log, footer or log.footer, claims)
+    exit_code, reason = _judge_run(log, claims)
     return RunVerdict(exit_code, reason, claims)
 
 
@@ -151,6 +152,8 @@ def _unjudged(claim: LedgerClaim, log: RunLog) -> tuple[Verdict, str]:
     stopped = [c for c in log.cases if claim.id in c.claims and c.outcome in ("error", "skipped")]
     if stopped:
         return "could-not-run", _joined(f"{case.id}: {case.message or case.outcome}" for case in stopped)
+    if log.footer is None or log.footer.interrupted:
+        return "could-not-run", "the run ended before a check judged it"
     return "could-not-run", "no check judged it"
 
 
@@ -165,7 +168,8 @@ def _joined(reasons: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
 
 
-def _judge_run(log: RunLog, footer: Footer | None, claims: tuple[ClaimVerdict, ...]) -> tuple[int, str]:
+def _judge_run(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[int, str]:
+    footer = log.footer
     if footer is None:
         return 3, "the run log has no footer: the run was cut short"
     if footer.interrupted:

@@ -1,0 +1,3 @@
+"""
+Reports read a run log and tell; they do nothing else.
+"""

@@ -1,0 +1,52 @@
+"use strict";
+(function () {
+  const rows = [...document.querySelectorAll("[data-verdict]")];
+  const groups = [...document.querySelectorAll(".subject")];
+  const form = document.getElementById("filter");
+  const count = document.getElementById("shown");
+
+  function apply() {
+    const words = form.q.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const verdict = form.verdict.value;
+    let shown = 0;
+    for (const row of rows) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = (verdict && row.dataset.verdict !== verdict) || !words.every((word) => text.includes(word));
+      shown += row.hidden ? 0 : 1;
+    }
+    for (const group of groups) {
+      group.hidden = ![...group.querySelectorAll("[data-verdict]")].some((row) => !row.hidden);
+    }
+    count.textContent = shown + " of " + rows.length + " claims shown";
+  }
+
+  async function copy(button) {
+    const source = document.getElementById(button.dataset.copies);
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(source);
+      button.textContent = document.execCommand("copy") ? "Copied" : "Press Ctrl+C";
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  }
+
+  if (form) {
+    form.hidden = false;
+    form.addEventListener("input", apply);
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("reset", () => setTimeout(apply));
+    for (const link of document.querySelectorAll("[data-filter]")) {
+      link.addEventListener("click", () => { form.verdict.value = link.dataset.filter; apply(); });
+    }
+    apply();
+  }
+  for (const button of document.querySelectorAll("[data-copies]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => copy(button));
+  }
+  addEventListener("beforeprint", () => {
+    for (const fold of document.querySelectorAll("details")) { fold.open = true; }
+  });
+})();

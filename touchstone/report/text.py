@@ -1,0 +1,153 @@
+"""
+The view on a terminal: what is broken and how to see it again, what could not be judged, and one last line.
+"""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from touchstone.report.view import FindingView, Reason, View
+from touchstone.report.visible import clipped, one_line
+from touchstone.verdict import Verdict
+
+_TABLE_FROM_COLUMNS = 76  # below, three columns of text would be too narrow to read
+_MAX_CELL_CHARS = 300
+_MAX_FINDINGS = 40
+_MAX_LISTED = 12
+
+_STYLES: dict[Verdict, str] = {
+    "broken": "bold red",
+    "could-not-run": "bold yellow",
+    "indeterminate": "yellow",
+    "not-applicable": "dim",
+    "upheld": "green",
+}
+
+
+def write(view: View, console: Console) -> None:
+    """
+    Writes the report to *console*; the last line is the exit code and its reason.
+    """
+    if view.findings:
+        _findings(view, console)
+    _grouped(console, "Could not be judged", view.stuck, _STYLES["could-not-run"])
+    _grouped(console, "No clear answer", view.unclear, _STYLES["indeterminate"])
+    _grouped(console, "Not applicable", view.idle, _STYLES["not-applicable"])
+    _listed(console, "Ended without a verdict", [f"{c.id}: {c.message or c.outcome}" for c in view.trouble])
+    _listed(console, "Left on the target (touchstone sweep removes them)", list(view.left_behind))
+    _listed(console, "Warnings", list(view.warnings))
+    _numbers(view, console)
+    style = {0: "bold green", 1: "bold red"}.get(view.exit_code, "bold yellow")
+    _line(console, Text(f"exit {view.exit_code}: {one_line(view.reason)}", style))
+
+
+def _findings(view: View, console: Console) -> None:
+    listed = view.findings[:_MAX_FINDINGS]
+    _heading(console, "Broken claims", _STYLES["broken"])
+    if console.width >= _TABLE_FROM_COLUMNS:
+        console.print(_table(listed))
+        _paragraph(console, Text("To see them again:", "dim"), 0)
+        for number, item in enumerate(listed, start=1):
+            _line(console, Text.assemble((f"{number:>2}  ", "bold"), one_line(item.finding.curl)))
+    else:
+        for number, item in enumerate(listed, start=1):
+            _stacked(console, number, item)
+    if len(view.findings) > len(listed):
+        _line(console, Text(f"… and {len(view.findings) - len(listed)} more findings: see report.html or report.json"))
+    console.print()
+
+
+def _table(findings: tuple[FindingView, ...]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=True)
+    table.add_column("#", justify="right", width=2)
+    for title, ratio in (("claim", 5), ("expected", 4), ("actual", 4)):
+        table.add_column(title, ratio=ratio, overflow="fold")
+    for number, item in enumerate(findings, start=1):
+        table.add_row(str(number), _claim(item, "\n"), _cell(item.finding.expected), _cell(item.finding.actual))
+    return table
+
+
+def _claim(item: FindingView, between: str) -> Text:
+    times = f", {item.occurrences} times" if item.occurrences > 1 else ""
+    about = f"{item.claim.level}, {one_line(item.finding.operation) or 'request'}{times}"
+    return Text.assemble((one_line(item.claim.id), "bold"), between, (about, "dim"))
+
+
+def _stacked(console: Console, number: int, item: FindingView) -> None:
+    finding = item.finding
+    _paragraph(console, Text.assemble((f"{number}  ", "bold"), _claim(item, " ")), 0)
+    _paragraph(console, Text(f"expected {_clip(finding.expected)}"), 3)
+    _paragraph(console, Text(f"actual   {_clip(finding.actual)}"), 3)
+    _line(console, Text(f"   {one_line(finding.curl)}"))
+
+
+def _grouped(console: Console, title: str, reasons: tuple[Reason, ...], style: str) -> None:
+    """
+    Each reason once, with the claims that it holds for.
+    """
+    if not reasons:
+        return
+    _heading(console, f"{title} ({sum(len(reason.claims) for reason in reasons)})", style)
+    for reason in reasons[:_MAX_LISTED]:
+        names = ", ".join(map(one_line, reason.claims[:4]))
+        more = f" and {len(reason.claims) - 4} more" if len(reason.claims) > 4 else ""
+        _paragraph(console, Text(_clip(reason.reason)), 2)
+        _paragraph(console, Text(f"{names}{more}", "dim"), 4)
+    if len(reasons) > _MAX_LISTED:
+        _line(console, Text(f"  … and {len(reasons) - _MAX_LISTED} more reasons"))
+    console.print()
+
+
+def _listed(console: Console, title: str, lines: list[str]) -> None:
+    if not lines:
+        return
+    _heading(console, title, "bold yellow")
+    for text in lines[:_MAX_LISTED]:
+        _paragraph(console, Text(_clip(text)), 2)
+    if len(lines) > _MAX_LISTED:
+        _line(console, Text(f"  … and {len(lines) - _MAX_LISTED} more"))
+    console.print()
+
+
+def _numbers(view: View, console: Console) -> None:
+    counts = view.counts
+    words: tuple[tuple[Verdict, int], ...] = (
+        ("upheld", counts["upheld"]),
+        ("broken", counts["broken"]),
+        ("could-not-run", counts["could_not_run"]),
+        ("indeterminate", counts["indeterminate"]),
+        ("not-applicable", counts["not_applicable"]),
+    )
+    text = Text(f"{counts['claims']} claims: ")
+    text.append_text(
+        Text(", ").join(Text(f"{number} {word.replace('-', ' ')}", _STYLES[word]) for word, number in words if number)
+    )
+    _paragraph(console, text, 0)
+    name, took_s = _clip(view.header.target.name), view.duration_s
+    _paragraph(
+        console, Text(f"{counts['exchanges']:,} exchanges with {name} in {took_s:.1f} s, seed {view.header.seed}"), 0
+    )
+
+
+def _heading(console: Console, title: str, style: str) -> None:
+    _paragraph(console, Text(title, style), 0)
+
+
+def _paragraph(console: Console, text: Text, indent: int) -> None:
+    for piece in text.wrap(console, max(console.width - indent, 10), overflow="fold"):
+        piece.rstrip()
+        console.print(Text.assemble(" " * indent, piece))
+
+
+def _line(console: Console, text: Text) -> None:
+    # Never broken by us: a command has to survive being copied, and a last line has to stay one line.
+    console.print(text, soft_wrap=True)
+
+
+def _cell(text: str) -> Text:
+    return Text(_clip(text))
+
+
+def _clip(text: str) -> str:
+    return clipped(one_line(text), _MAX_CELL_CHARS)

@@ -1,0 +1,252 @@
+"""
+One frozen view of a run, from which each report is written; it decides what is told, and the reports how.
+"""
+
+import shlex
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+from touchstone.exchange import Exchange
+from touchstone.finding import Finding
+from touchstone.report.pretty import Shown, show
+from touchstone.report.timeline import Timeline, timeline
+from touchstone.runfacts import Case, Header, LedgerClaim, RunLog
+from touchstone.verdict import CheckCount, ClaimVerdict, RunVerdict, Verdict, judge, unexplained
+
+MAX_EVIDENCE = 6  # exchanges shown in full for one finding
+MAX_EVIDENCE_CHARS = 110_000  # of all findings together; keeps the page under its 300 KB
+
+
+@dataclass(frozen=True, slots=True)
+class FindingView:
+    """
+    One finding, however often it was met.
+
+    Attributes:
+        cases: Ids of the cases that met it, each once.
+        shown: The exchanges that it rests on, the deciding one first, as far as there is room for them.
+        left_out: ``seq`` of the exchanges that are not shown.
+    """
+
+    finding: Finding
+    claim: LedgerClaim
+    occurrences: int
+    cases: tuple[str, ...]
+    shown: tuple[Shown, ...]
+    left_out: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """
+    One reason and the claims that it holds for.
+    """
+
+    reason: str
+    claims: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """
+    The claims whose ids begin alike, in the order of the ledger.
+    """
+
+    name: str
+    claims: tuple[ClaimVerdict, ...]
+    counts: dict[Verdict, int]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """
+    All that a report may tell about a run.
+
+    Attributes:
+        findings: ``must`` first, else in the order in which they were met.
+        stuck: Why claims could not be judged, ``must`` claims only.
+        idle: Why claims did not apply.
+        unclear: Why claims stayed indeterminate.
+        trouble: Cases that ended without a verdict through a fault of ours.
+        left_behind: Templates that the run could not delete.
+    """
+
+    header: Header
+    verdict: RunVerdict
+    ended_at: str
+    duration_s: float
+    interrupted: bool
+    counts: dict[str, int]
+    findings: tuple[FindingView, ...]
+    subjects: tuple[Subject, ...]
+    stuck: tuple[Reason, ...]
+    idle: tuple[Reason, ...]
+    unclear: tuple[Reason, ...]
+    cases: dict[str, int]
+    troubled_cases: tuple[Case, ...]
+    trouble: tuple[Case, ...]
+    warnings: tuple[str, ...]
+    left_behind: tuple[str, ...]
+    timeline: Timeline
+    command: str
+    again: str = field(default="")
+
+    @property
+    def exit_code(self) -> int:
+        """
+        The exit code of the run.
+        """
+        return self.verdict.exit_code
+
+    @property
+    def reason(self) -> str:
+        """
+        The sentence for the exit code.
+        """
+        return self.verdict.reason
+
+
+def view(log: RunLog) -> View:
+    """
+    The view of a run.
+    """
+    verdict = judge(log)
+    footer, claims = log.footer, verdict.claims
+    findings = _findings(log, verdict)
+    command = _command(log.header)
+    return View(
+        header=log.header,
+        verdict=verdict,
+        ended_at=footer.ended_at if footer else "",
+        duration_s=footer.duration_s if footer else _last_seen_s(log),
+        interrupted=footer is None or footer.interrupted,
+        counts=_counts(verdict, log),
+        findings=findings,
+        subjects=_subjects(claims),
+        stuck=_reasons(claims, "could-not-run", must_only=True),
+        idle=_reasons(claims, "not-applicable"),
+        unclear=_reasons(claims, "indeterminate"),
+        cases=dict(Counter(case.outcome for case in log.cases)),
+        troubled_cases=tuple(case for case in log.cases if case.outcome in ("failed", "error")),
+        trouble=unexplained(log),
+        warnings=tuple(dict.fromkeys(log.warnings)),
+        left_behind=_left_behind(log),
+        timeline=timeline(log, (seq for f in log.findings for seq in f.evidence)),
+        command=shlex.join(command),
+        again=_again(command, log.header, findings),
+    )
+
+
+def _last_seen_s(log: RunLog) -> float:
+    return max((exchange.done_at for exchange in log.exchanges), default=0.0)
+
+
+def _counts(verdict: RunVerdict, log: RunLog) -> dict[str, int]:
+    return {
+        "claims": len(verdict.claims),
+        "upheld": verdict.count("upheld"),
+        "broken": verdict.count("broken"),
+        "not_applicable": verdict.count("not-applicable"),
+        "could_not_run": verdict.count("could-not-run"),
+        "indeterminate": verdict.count("indeterminate"),
+        "exchanges": len(log.exchanges),
+    }
+
+
+def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
+    claims = {claim.claim.id: claim.claim for claim in verdict.claims}
+    findings = sorted(log.findings, key=lambda f: claims[f.claim].level != "must")
+    met = Counter(occurrence.finding.id for occurrence in log.occurrences)
+    cases: dict[str, dict[str, None]] = {}
+    for occurrence in log.occurrences:
+        if occurrence.case:
+            cases.setdefault(occurrence.finding.id, {})[occurrence.case] = None
+    shown = _shown(findings, log)
+    return tuple(
+        FindingView(
+            finding,
+            claims[finding.claim],
+            met[finding.id],
+            tuple(cases.get(finding.id, ())),
+            shown[finding.id],
+            tuple(sorted(set(finding.evidence) - {item.seq for item in shown[finding.id]})),
+        )
+        for finding in findings
+    )
+
+
+def _shown(findings: list[Finding], log: RunLog) -> dict[str, tuple[Shown, ...]]:
+    """
+    The exchanges of each finding that there is room for: the deciding one of every finding before any other.
+    """
+    by_seq: dict[int, Exchange] = {exchange.seq: exchange for exchange in log.exchanges}
+    shown: dict[str, list[Shown]] = {finding.id: [] for finding in findings}
+    room = MAX_EVIDENCE_CHARS
+    for rank in range(MAX_EVIDENCE):
+        for finding in findings:
+            seqs = [seq for seq in dict.fromkeys(reversed(finding.evidence)) if seq in by_seq]
+            if rank >= len(seqs):
+                continue
+            item = show(by_seq[seqs[rank]], log.cut_bytes)
+            if item.size <= room:
+                room -= item.size
+                shown[finding.id].append(item)
+    return {key: tuple(items) for key, items in shown.items()}
+
+
+def _subjects(claims: tuple[ClaimVerdict, ...]) -> tuple[Subject, ...]:
+    groups: dict[str, list[ClaimVerdict]] = {}
+    for claim in claims:
+        groups.setdefault(claim.claim.subject, []).append(claim)
+    return tuple(
+        Subject(name, tuple(members), dict(Counter(member.verdict for member in members)))
+        for name, members in groups.items()
+    )
+
+
+def _reasons(claims: tuple[ClaimVerdict, ...], verdict: Verdict, *, must_only: bool = False) -> tuple[Reason, ...]:
+    groups: dict[str, list[str]] = {}
+    for claim in claims:
+        if claim.verdict == verdict and (claim.claim.level == "must" or not must_only):
+            groups.setdefault(claim.reason, []).append(claim.claim.id)
+    return tuple(Reason(reason, tuple(ids)) for reason, ids in groups.items())
+
+
+def _left_behind(log: RunLog) -> tuple[str, ...]:
+    last = {action.ref: action.action for action in log.templates}
+    return tuple(ref for ref, action in last.items() if action == "left")
+
+
+def _command(header: Header) -> list[str]:
+    words = list(header.argv)
+    if words and PurePath(words[0]).name.startswith(("touchstone", "__main__")):
+        words = words[1:]
+    if not words or words[0] != header.command:
+        words = [header.command, *words]
+    return ["touchstone", *words]
+
+
+def _again(command: list[str], header: Header, findings: tuple[FindingView, ...]) -> str:
+    """
+    The command that runs the same again with the same seed, for the broken claims only where there are any.
+    """
+    words = [*command]
+    if not _given(words, "--seed"):
+        words += ["--seed", str(header.seed)]
+    claims = ",".join(dict.fromkeys(item.claim.id for item in findings))
+    if claims and not _given(words, "--claims"):
+        words += ["--claims", claims]
+    return shlex.join(words)
+
+
+def _given(words: list[str], option: str) -> bool:
+    return any(word == option or word.startswith(f"{option}=") for word in words)
+
+
+def check_words(check: CheckCount) -> str:
+    """
+    What a check counted, such as ``14 held, 1 broken``.
+    """
+    counted = (("held", check.held), ("broken", check.broken), ("indeterminate", check.indeterminate))
+    return ", ".join(f"{number:,} {word}" for word, number in counted if number)
