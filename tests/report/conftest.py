@@ -17,23 +17,63 @@ from touchstone.runlog import RunLogWriter
 
 BASE = "http://127.0.0.1:8123/api"
 SENTENCES = (
-    ("start.answers-202", "must", "Starting a build that nobody has built yet is answered with 202 Accepted.", "build#intro"),
-    ("start.ref-is-the-path", "must", "The ref in the answer to a start names the version in the path.", "build#response.ref"),
+    (
+        "start.answers-202",
+        "must",
+        "Starting a build that nobody has built yet is answered with 202 Accepted.",
+        "build#intro",
+    ),
+    (
+        "start.ref-is-the-path",
+        "must",
+        "The ref in the answer to a start names the version in the path.",
+        "build#response.ref",
+    ),
     ("start.does-not-wait", "must", "A start is answered at once, while its build is still to run.", "build#intro"),
     ("status.ready-stays-ready", "must", "A version that was ready once stays ready.", "build-status#ready"),
-    ("status.build-time-is-ms", "must", "build_time_ms is the duration of the build in milliseconds.", "build#response"),
+    (
+        "status.build-time-is-ms",
+        "must",
+        "build_time_ms is the duration of the build in milliseconds.",
+        "build#response",
+    ),
     ("status.golden-dir-is-text", "should", "golden_dir, where present, is a text.", "build#response.golden_dir"),
-    ("cancel.in-flight-is-202", "must", "Cancelling a build in flight is answered with 202 and cancelling.", "build#cancel"),
-    ("cancel.idle-is-404", "must", "Cancelling where nothing is building is answered with 404 and idle.", "build#cancel"),
+    (
+        "cancel.in-flight-is-202",
+        "must",
+        "Cancelling a build in flight is answered with 202 and cancelling.",
+        "build#cancel",
+    ),
+    (
+        "cancel.idle-is-404",
+        "must",
+        "Cancelling where nothing is building is answered with 404 and idle.",
+        "build#cancel",
+    ),
     ("cancel.settles", "must", "A cancelled build leaves the state building within the time allowed.", "facts 7.12"),
-    ("events.last-frame-on-ready", "must", "The stream of a build that ends ready ends on phase ready.", "build-events#phase"),
+    (
+        "events.last-frame-on-ready",
+        "must",
+        "The stream of a build that ends ready ends on phase ready.",
+        "build-events#phase",
+    ),
     ("events.frames-are-json", "must", "Each frame of a stream carries one JSON object.", "build-events#intro"),
-    ("access.other-account-is-404", "must", "A version of another account looks like one that does not exist.", "api-intro"),
+    (
+        "access.other-account-is-404",
+        "must",
+        "A version of another account looks like one that does not exist.",
+        "api-intro",
+    ),
     ("access.below-scale-is-403", "must", "Building below the Scale plan is refused with 403.", "build#errors"),
     ("limit.error-shape", "must", "A 429 carries the documented error body.", "build#errors; troubleshooting"),
-    ("limit.retry-after-parses", "should", "Retry-After, where present, is seconds or a date.", "RFC 9110 section 10.2.3"),
+    (
+        "limit.retry-after-parses",
+        "should",
+        "Retry-After, where present, is seconds or a date.",
+        "RFC 9110 section 10.2.3",
+    ),
     ("http.unknown-method-is-405", "should", "A wrong method is answered with 405.", "api-intro#statuses"),
-)  # fmt: skip
+)
 
 
 def ledger(extra: int = 0) -> tuple[LedgerClaim, ...]:
@@ -41,11 +81,14 @@ def ledger(extra: int = 0) -> tuple[LedgerClaim, ...]:
     rows = [LedgerClaim(i, level, says, source, i.partition(".")[0]) for i, level, says, source in SENTENCES]
     rows += [
         LedgerClaim(
-            f"extra.promise-number-{n:03}", "must", f"Promise number {n} is kept on every occasion that the run has.",
-            f"build#part-{n % 9}", "extra",
+            f"extra.promise-number-{n:03}",
+            "must",
+            f"Promise number {n} is kept on every occasion that the run has.",
+            f"build#part-{n % 9}",
+            "extra",
         )
         for n in range(extra)
-    ]  # fmt: skip
+    ]
     return tuple(rows)
 
 
@@ -96,12 +139,14 @@ class Story:
             head_at=sent_at + took_s / 2,
             done_at=sent_at + took_s,
             request=Request(
-                method.get(operation, "GET"), more.pop("url", BASE + path), (("authorization", "Bearer <key:primary>"),),
+                method.get(operation, "GET"),
+                more.pop("url", BASE + path),
+                (("authorization", "Bearer <key:primary>"),),
                 more.pop("sent", b""),
             ),
             response=None if status == 0 else Response(status, headers, data, more.pop("chunks", ())),
             **more,
-        )  # fmt: skip
+        )
 
     def build(self, ref: str, reads: int = 12, end: str = "ready") -> Iterator[Exchange]:
         """The usual life of a version: publish, start, stream, reads, end, delete."""
@@ -120,9 +165,15 @@ class Story:
             yield self.ask("getBuild", ref, 200, state | {"status": "ready", "build_time_ms": 20 * reads})
         frame = b'data: {"ts":"2026-01-02T03:04:07Z","level":"info","phase":"boot","line":"booting"}\n\n'
         yield self.ask(
-            "streamBuildEvents", ref, 200, frame * 2, media_type="text/event-stream", took_s=0.2, closed="server",
+            "streamBuildEvents",
+            ref,
+            200,
+            frame * 2,
+            media_type="text/event-stream",
+            took_s=0.2,
+            closed="server",
             chunks=(Chunk(0.05, frame), Chunk(0.19, frame)),
-        )  # fmt: skip
+        )
         yield self.ask("deleteTemplate", ref, 200, {"deleted": True})
 
 
@@ -139,10 +190,11 @@ def found(exchange: Exchange, claim: str, expected: str, actual: str, **more: An
         actual=actual,
         where=f"{exchange.request.method} {exchange.request.url.removeprefix(BASE)}",
         curl=more.get(
-            "curl", f"curl -X {exchange.request.method} {exchange.request.url} -H \"Authorization: Bearer $ORGO_API_KEY\""
+            "curl",
+            f'curl -X {exchange.request.method} {exchange.request.url} -H "Authorization: Bearer $ORGO_API_KEY"',
         ),
         evidence=more.get("evidence", (exchange.seq,)),
-    )  # fmt: skip
+    )
 
 
 def upheld(writer: RunLogWriter, claims: tuple[LedgerClaim, ...], without: frozenset[str] = frozenset()) -> None:
@@ -297,7 +349,7 @@ def hostile_text() -> str:
 
 @pytest.fixture
 def golden() -> Callable[[str, str], None]:
-    """Compares with a file of tests/golden; after a change that is meant, delete the file, run twice and read the diff."""
+    """Compares with a file of tests/golden; after a meant change, delete the file, run twice and read the diff."""
 
     def compare(name: str, actual: str) -> None:
         path = Path(__file__).parents[1] / "golden" / name

@@ -67,9 +67,14 @@ class Shown:
         return 200 + self.request.size + (self.response.size if self.response else len(self.error))
 
 
-def show(exchange: Exchange, cut_bytes: dict[tuple[int, str], int]) -> Shown:
+def show(exchange: Exchange, cut_bytes: dict[tuple[int, str], int], base_url: str = "") -> Shown:
     """
-    The exchange for a reader; *cut_bytes* says which bodies the run log holds only in part.
+    The exchange for a reader.
+
+    Args:
+        exchange: What crossed the wire.
+        cut_bytes: The full lengths of bodies that the run log holds only in part.
+        base_url: Left out where the exchange is told in one line.
     """
     request, response = exchange.request, exchange.response
     reply = None
@@ -82,7 +87,7 @@ def show(exchange: Exchange, cut_bytes: dict[tuple[int, str], int]) -> Shown:
     start = f"{request.method} {clipped(request.url, MAX_URL_CHARS)}"
     return Shown(
         seq=exchange.seq,
-        line=line(exchange),
+        line=line(exchange, base_url),
         when=f"at {exchange.sent_at:.3f} s, took {span(exchange.elapsed_s)}",
         credential=exchange.credential,
         case=exchange.case,
@@ -92,12 +97,13 @@ def show(exchange: Exchange, cut_bytes: dict[tuple[int, str], int]) -> Shown:
     )
 
 
-def line(exchange: Exchange, most: int = 160) -> str:
+def line(exchange: Exchange, base_url: str = "", most: int = 160) -> str:
     """
-    The exchange in one line: method, URL, status or error.
+    The exchange in one line: method, URL without *base_url*, status or error.
     """
     outcome = str(exchange.status) if exchange.response else f"no response ({exchange.error or 'given up'})"
-    return f"{exchange.request.method} {clipped(exchange.request.url, most)} → {clipped(outcome, most)}"
+    url = exchange.request.url.removeprefix(base_url)
+    return f"{exchange.request.method} {clipped(url, most)} → {clipped(outcome, most)}"
 
 
 def span(duration_s: float) -> str:

@@ -35,7 +35,8 @@ class Mark:
         shape: What was asked; one of SHAPES or ``other``.
         tone: How it was answered: ``ok``, ``refused`` (4xx), ``wrong`` (5xx or no answer).
         start_share: Where it begins, as a share of the row.
-        width_share: How far it reaches; 0 but for streams.
+        width_share: How far it reaches: a stream to its end, several exchanges to the last of them, else 0.
+        number: How many exchanges it stands for.
         label: The same in words.
     """
 
@@ -43,6 +44,7 @@ class Mark:
     tone: str
     start_share: float
     width_share: float
+    number: int
     label: str
 
 
@@ -156,9 +158,10 @@ def _marks(exchanges: list[Exchange], started_s: float, length_s: float, step_sh
             runs.append([exchange])
     for (shape, tone, _), runs in groups.items():
         for run in runs:
-            first = run[0]
-            width_s = max(e.done_at for e in run) - first.sent_at if shape == "stream" else 0.0
-            yield Mark(shape, tone, (first.sent_at - started_s) / length_s, width_s / length_s, _label(run, started_s))
+            first, last = run[0], run[-1]
+            end_at = max(e.done_at for e in run) if shape == "stream" else last.sent_at
+            start_share, width_share = (first.sent_at - started_s) / length_s, (end_at - first.sent_at) / length_s
+            yield Mark(shape, tone, start_share, width_share, len(run), _label(run, started_s))
 
 
 def _tone(exchange: Exchange) -> str:

@@ -188,7 +188,7 @@ def _shown(findings: list[Finding], log: RunLog) -> dict[str, tuple[Shown, ...]]
             seqs = [seq for seq in dict.fromkeys(reversed(finding.evidence)) if seq in by_seq]
             if rank >= len(seqs):
                 continue
-            item = show(by_seq[seqs[rank]], log.cut_bytes)
+            item = show(by_seq[seqs[rank]], log.cut_bytes, log.header.target.url)
             if item.size <= room:
                 room -= item.size
                 shown[finding.id].append(item)
