@@ -1,0 +1,209 @@
+"""
+Keys come from where the settings say, and no message, repr or log shows one.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from touchstone.errors import UsageError
+from touchstone.settings import Flags, Settings, Templates, load
+
+KEY = "sk_live_0123456789abcdef"
+OTHER = "sk_live_fedcba9876543210"
+LOW = "sk_live_00000000ffffffff"
+
+
+def target_of(tmp_path: Path, table: str, environ: dict[str, str], name: str = "a") -> Settings:
+    """
+    The settings for a target whose table holds *table*.
+    """
+    (tmp_path / "touchstone.toml").write_text(f'[targets.{name}]\nurl = "http://h/api"\n{table}\n')
+    return load(Flags(target=name), environ, tmp_path)
+
+
+def test_variable_named_in_the_file_gives_the_key(tmp_path: Path) -> None:
+    """
+    api_key_env says which variable holds the key; the default variable is not read beside it.
+    """
+    settings = target_of(tmp_path, 'api_key_env = "MINE"', {"MINE": KEY, "ORGO_API_KEY": OTHER})
+    assert settings.target.keys() == {"primary": KEY}
+
+
+def test_missing_variable_is_named(tmp_path: Path) -> None:
+    """
+    A variable that is not set is a usage error with its name and the command that sets it.
+    """
+    with pytest.raises(UsageError) as error:
+        target_of(tmp_path, 'api_key_env = "MINE"', {"ORGO_API_KEY": OTHER})
+    assert str(error.value) == (
+        "touchstone.toml: [targets.a]: has no key: the variable MINE is not set; export MINE=<your key>"
+    )
+
+
+def test_url_without_key_names_the_variable(tmp_path: Path) -> None:
+    """
+    A URL given directly takes its key from ORGO_API_KEY, and an empty variable counts as not set.
+    """
+    with pytest.raises(UsageError) as error:
+        load(Flags(url="http://h/"), {"ORGO_API_KEY": ""}, tmp_path)
+    assert str(error.value) == (
+        "the target http://h: has no key: the variable ORGO_API_KEY is not set; export ORGO_API_KEY=<your key>"
+    )
+
+
+def test_url_takes_all_three_keys_from_the_environment(tmp_path: Path) -> None:
+    """
+    The three default variables give the three roles.
+    """
+    environ = {"ORGO_API_KEY": KEY, "ORGO_SECOND_API_KEY": OTHER, "ORGO_RESTRICTED_API_KEY": LOW}
+    settings = load(Flags(url="http://h"), environ, tmp_path)
+    assert settings.target.keys() == {"primary": KEY, "second": OTHER, "restricted": LOW}
+
+
+def test_missing_second_key_is_no_error(tmp_path: Path) -> None:
+    """
+    Claims that need another account are not applicable then; the run goes on.
+    """
+    settings = target_of(tmp_path, 'second_api_key_env = "SECOND"', {"ORGO_API_KEY": KEY})
+    assert settings.target.keys() == {"primary": KEY}
+
+
+def test_key_spelled_out_keeps_the_environment_out(tmp_path: Path) -> None:
+    """
+    A throw-away server with its own key is never sent the keys of another account.
+    """
+    settings = target_of(tmp_path, 'api_key = "local-key"', {"ORGO_API_KEY": KEY, "ORGO_SECOND_API_KEY": OTHER})
+    assert settings.target.keys() == {"primary": "local-key"}
+
+
+@pytest.mark.parametrize("role", ["second", "restricted"])
+def test_same_key_for_two_accounts_is_refused(tmp_path: Path, role: str) -> None:
+    """
+    A second account that is the first one would make every isolation claim look broken.
+    """
+    environ = {"ORGO_API_KEY": KEY, f"ORGO_{role.upper()}_API_KEY": KEY}
+    with pytest.raises(UsageError, match=f"{role}_api_key is the same as api_key"):
+        target_of(tmp_path, "", environ)
+
+
+@pytest.mark.parametrize("bad", [f"{KEY} ", f"{KEY}\n", f"{KEY[:5]}ü{KEY[5:]}", f"{KEY}\x00"])
+def test_key_that_no_header_carries_is_refused_unseen(tmp_path: Path, bad: str) -> None:
+    """
+    A blank, a line break or a non-ASCII character in a key is named by its position, and the key is not shown.
+    """
+    with pytest.raises(UsageError) as error:
+        target_of(tmp_path, "", {"ORGO_API_KEY": bad})
+    message = str(error.value)
+    assert message.startswith("ORGO_API_KEY: found U+")
+    assert KEY[5:15] not in message
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        f'api_key_env = "{KEY}-"',
+        f'api_key = ["{KEY}"]',
+        f'api_key = "{KEY} "',
+        f'api_key = "{KEY}"\napi_key_env = "X"',
+        f'api_kye = "{KEY}"',
+        f'api_key = "{KEY}',
+    ],
+)
+def test_message_about_a_wrong_key_does_not_show_it(tmp_path: Path, table: str) -> None:
+    """
+    Whatever is wrong with a key in the file, the message keeps it.
+    """
+    with pytest.raises(UsageError) as error:
+        target_of(tmp_path, table, {})
+    assert KEY not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://me:hush@h/api", "found a URL with a user in it (not shown); expected no user or password in it"),
+        ("https://hush@h/api", "found a URL with a user in it (not shown)"),
+        ("https://h/api?key=hush", "found 'https://h/api' and a query or fragment (not shown)"),
+        ("https://h/api#hush", "found 'https://h/api' and a query or fragment (not shown)"),
+        ("https://me:hush@h:port/api", "found 'https://…@h:port/api'; expected a URL such as"),
+        ("ftp://h", "found 'ftp://h'; expected a URL such as https://"),
+        ("h/api", "found 'h/api'; expected a URL such as"),
+        ("http:///api", "found 'http:///api'; expected a URL"),
+        ("http://h:99999", "found 'http://h:99999'; expected a URL"),
+        ("http://[::1", "found 'http://[::1'; expected a URL"),
+        ("http://h/a b", "found 'http://h/a b'; expected a URL"),
+        ("", "found ''; expected a URL"),
+    ],
+)
+def test_url_that_does_not_fit_is_refused(tmp_path: Path, url: str, said: str) -> None:
+    """
+    Only http and https URLs of a host and a path are taken, and no part that may hold a secret is repeated.
+    """
+    with pytest.raises(UsageError) as error:
+        load(Flags(url=url), {"ORGO_API_KEY": KEY}, tmp_path)
+    message = str(error.value)
+    assert message.startswith(f"--url: {said}")
+    assert "hush" not in message
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("http://127.0.0.1:8123/api/", "http://127.0.0.1:8123/api"),
+        ("http://[::1]:80", "http://[::1]:80"),
+        ("https://h/a/b//", "https://h/a/b"),
+    ],
+)
+def test_base_path_is_kept_without_its_slash(tmp_path: Path, url: str, kept: str) -> None:
+    """
+    The base path stays as written, trailing slashes apart.
+    """
+    assert load(Flags(url=url), {"ORGO_API_KEY": KEY}, tmp_path).target.url == kept
+
+
+def test_repr_and_public_show_no_key(tmp_path: Path) -> None:
+    """
+    Neither a traceback with the settings in it nor the header of a run log gives a key away.
+    """
+    settings = target_of(tmp_path, "", {"ORGO_API_KEY": KEY, "ORGO_SECOND_API_KEY": OTHER})
+    shown = repr(settings) + repr(settings.target) + json.dumps(settings.public())
+    assert [key for key in (KEY, OTHER) if key in shown] == []
+    assert settings.public()["target"]["api_key"] == "set"
+    assert settings.public()["target"]["restricted_api_key"] is None
+
+
+def test_settings_survive_the_way_to_a_child_process(tmp_path: Path) -> None:
+    """
+    What to_json writes, from_json reads back equal, keys, paths and tuples included.
+    """
+    (tmp_path / "touchstone.toml").write_text(
+        f'[targets.a]\nurl = "http://h"\napi_key = "{KEY}"\ntemplates.failing = ["a/b@1.0.0-rc.1"]\nmax_builds = 7\n'
+    )
+    flags = Flags(target="a", report_dir=Path("out"), plan=True, max_seconds=1.5)
+    settings = load(flags, {"HOME": "/home/u"}, tmp_path)
+    assert settings.target.templates == Templates(failing=("a/b@1.0.0-rc.1",))
+    assert Settings.from_json(settings.to_json()) == settings
+
+
+@pytest.mark.parametrize("text", ["", "5", "{}", '{"target": 5}', f'{{"api_key": "{KEY}"}}'])
+def test_foreign_text_is_refused_unseen(text: str) -> None:
+    """
+    A variable that holds something else is a usage error that does not repeat it.
+    """
+    with pytest.raises(UsageError, match="TOUCHSTONE_SETTINGS: not the settings of a run") as error:
+        Settings.from_json(text)
+    assert KEY not in str(error.value)
+
+
+def test_embedded_twin_gets_its_url_and_keys_when_it_listens(tmp_path: Path) -> None:
+    """
+    Settings for the twin are completed once its port is known, and it stays the embedded target.
+    """
+    settings = load(Flags(), {}, tmp_path).at("http://127.0.0.1:5/api", {"primary": KEY, "second": OTHER})
+    assert (settings.target.url, settings.target.keys()) == (
+        "http://127.0.0.1:5/api",
+        {"primary": KEY, "second": OTHER},
+    )
+    assert settings.target.embedded

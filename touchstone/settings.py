@@ -1,0 +1,289 @@
+"""
+How this run is set up: merges flags, environment, file and defaults once, in this order of weight.
+
+Nothing else in the package reads flags, settings files or the environment.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from touchstone import settings_kinds as kinds
+from touchstone.errors import UsageError
+from touchstone.settings_file import EMBEDDED, PROFILES, SettingsFile, find
+from touchstone.settings_kinds import Kind, T, checked, nearest
+
+Profile = Literal["quick", "standard", "thorough"]
+Publish = Literal["raw", "wrapped", "never"]
+
+# The variable that hands a run's settings to its child process. It holds keys: never log an environment.
+HANDOVER = "TOUCHSTONE_SETTINGS"
+
+DEFAULT_SEED = 20
+DEFAULT_MAX_BUILDS = 40
+UNBOUNDED_BUILDS = 10_000  # builds of the embedded twin cost nothing
+
+_KEY_NAMES = ("api_key", "second_api_key", "restricted_api_key")
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """
+    What the command line says; None where it says nothing.
+    """
+
+    target: str | None = None
+    url: str | None = None
+    config: Path | None = None
+    report_dir: Path | None = None
+    seed: int | None = None
+    strict: bool | None = None
+    plan: bool | None = None
+    max_builds: int | None = None
+    max_seconds: float | None = None
+    profile: str | None = None
+    claims: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """
+    Refs to use where the run must not publish, by what their builds do, and those that only the restricted key reads.
+    """
+
+    buildable: tuple[str, ...] = ()
+    failing: tuple[str, ...] = ()
+    restricted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSettings:
+    """
+    What is judged, with whose keys, and how patiently.
+
+    Attributes:
+        name: The table in the settings file, ``url`` for a URL given directly, ``twin`` for the embedded one.
+        url: Base URL without a trailing slash; None until the embedded twin listens.
+        api_key: Key of an account on the Scale plan; None only for the embedded twin.
+        second_api_key: Key of another account on the Scale plan.
+        restricted_api_key: Key of an account below the Scale plan.
+        build_timeout_s: A build that takes longer counts as stuck.
+        cancel_timeout_s: A cancelled build that takes longer to settle counts as stuck.
+        patience_s: Longest total wait for one 429 to end.
+        request_timeout_s: Longest wait for one answer.
+        max_builds: How many builds the run may start.
+    """
+
+    name: str = EMBEDDED
+    url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    second_api_key: str | None = field(default=None, repr=False)
+    restricted_api_key: str | None = field(default=None, repr=False)
+    build_timeout_s: float = 600.0
+    cancel_timeout_s: float = 60.0
+    patience_s: float = 120.0
+    request_timeout_s: float = 30.0
+    max_builds: int = DEFAULT_MAX_BUILDS
+    publish: Publish = "raw"
+    templates: Templates = Templates()
+
+    @property
+    def embedded(self) -> bool:
+        """
+        Whether the target is the twin that the run starts itself.
+        """
+        return self.name == EMBEDDED
+
+    def keys(self) -> dict[str, str]:
+        """
+        The keys that there are, by their role: ``primary``, ``second``, ``restricted``.
+        """
+        found = (("primary", self.api_key), ("second", self.second_api_key), ("restricted", self.restricted_api_key))
+        return {role: value for role, value in found if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    Everything that a run is told, merged.
+
+    Attributes:
+        report_dir: Where results go; None for a new folder under ``reports/``.
+        state_dir: Where journals go; None where the environment names no home.
+        max_seconds: How long the run may take; None for as long as it needs.
+    """
+
+    target: TargetSettings = TargetSettings()
+    report_dir: Path | None = None
+    state_dir: Path | None = None
+    seed: int = DEFAULT_SEED
+    strict: bool = False
+    plan: bool = False
+    profile: Profile = "standard"
+    claims_glob: str = "*"
+    max_seconds: float | None = None
+
+    def at(self, url: str, keys: Mapping[str, str]) -> "Settings":
+        """
+        The same settings for a target that now listens at *url* and knows *keys* by role, see TargetSettings.keys.
+        """
+        target = dataclasses.replace(
+            self.target,
+            url=checked("the embedded twin", url, kinds.url),
+            api_key=keys["primary"],
+            second_api_key=keys.get("second"),
+            restricted_api_key=keys.get("restricted"),
+        )
+        return dataclasses.replace(self, target=target)
+
+    def to_json(self) -> str:
+        """
+        The settings with their keys, for the environment of a child process and for nothing else.
+        """
+        return json.dumps(dataclasses.asdict(self), default=str, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Settings":
+        """
+        The settings that `to_json` wrote.
+
+        Raises:
+            UsageError: the text is something else; the message does not show it.
+        """
+        try:
+            raw = json.loads(text)
+            target = raw["target"]
+            templates = Templates(**{name: tuple(refs) for name, refs in target["templates"].items()})
+            folders = {name: Path(raw[name]) if raw[name] else None for name in ("report_dir", "state_dir")}
+            return cls(**{**raw, **folders, "target": TargetSettings(**{**target, "templates": templates})})
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise UsageError(f"{HANDOVER}: not the settings of a run; leave this variable to touchstone") from None
+
+    def public(self) -> dict[str, Any]:
+        """
+        The settings without keys, as JSON values: of a key it says only whether there is one.
+        """
+        values: dict[str, Any] = json.loads(self.to_json())
+        for name in _KEY_NAMES:
+            values["target"][name] = "set" if values["target"][name] else None
+        return values
+
+
+def load(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Settings:
+    """
+    The settings of a run.
+
+    Args:
+        cwd: The working directory: the settings file is looked for in it, and relative paths start from it.
+
+    Raises:
+        UsageError: something that the caller wrote does not exist or does not fit; the message says where.
+    """
+    file = find(flags.config, cwd)
+    target = _target(flags, environ, file)
+    if flags.max_builds is not None:
+        target = dataclasses.replace(target, max_builds=checked("--max-builds", flags.max_builds, kinds.count))
+    merged = _Merged(flags, file)
+    folder = flags.report_dir or merged.file_path("report_dir")
+    return Settings(
+        target=target,
+        report_dir=None if folder is None else cwd / folder,
+        state_dir=_state_dir(environ),
+        seed=merged.pick("seed", kinds.seed, DEFAULT_SEED),
+        strict=merged.pick("strict", kinds.flag, default=False),
+        plan=bool(flags.plan),
+        profile=cast(Profile, merged.pick("profile", kinds.one_of(*PROFILES), "standard")),
+        claims_glob=merged.pick("claims", kinds.text, "*"),
+        max_seconds=merged.pick("max_seconds", kinds.seconds, None),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    flags: Flags
+    file: SettingsFile
+
+    def pick(self, name: str, kind: Kind[T], default: T | None) -> Any:
+        value = getattr(self.flags, name)
+        if value is not None:
+            return checked(f"--{name.replace('_', '-')}", value, kind)
+        return self.file.run.get(name, default)
+
+    def file_path(self, name: str) -> Path | None:
+        value = self.file.run.get(name)
+        return None if value is None else self.file.folder / value
+
+
+def _target(flags: Flags, environ: Mapping[str, str], file: SettingsFile) -> TargetSettings:
+    if flags.target is not None and flags.url is not None:
+        raise UsageError("--target and --url: both are given; keep one of the two")
+    if flags.url is not None:
+        return _plain(checked("--url", flags.url, kinds.url), environ)
+    if flags.target is not None:
+        return _named(flags.target, "--target", environ, file)
+    if environ.get("TOUCHSTONE_TARGET"):
+        return _named(environ["TOUCHSTONE_TARGET"], "TOUCHSTONE_TARGET", environ, file)
+    if environ.get("ORGO_BASE_URL"):
+        return _plain(checked("ORGO_BASE_URL", environ["ORGO_BASE_URL"], kinds.url), environ)
+    if "target" in file.run:
+        return _named(file.run["target"], f"{file.name}: target", environ, file)
+    return TargetSettings(max_builds=UNBOUNDED_BUILDS)
+
+
+def _plain(url: str, environ: Mapping[str, str]) -> TargetSettings:
+    return TargetSettings("url", url, **_keys({}, f"the target {url}", environ))
+
+
+def _named(name: str, place: str, environ: Mapping[str, str], file: SettingsFile) -> TargetSettings:
+    if name == EMBEDDED:
+        return TargetSettings(max_builds=UNBOUNDED_BUILDS)
+    if name not in file.targets:
+        where = file.name or "the working directory, which has no touchstone.toml"
+        advice = nearest(name, (*file.targets, EMBEDDED))
+        raise UsageError(f"{place} {name!r}: no such target in {where}; {advice}")
+    values = dict(file.targets[name])
+    templates = Templates(**values.pop("templates"))
+    for ref in templates.buildable:
+        if ref in templates.failing:
+            raise UsageError(
+                f"{file.place(name)} templates: {ref!r} is both buildable and failing; keep it in one list"
+            )
+    keys = _keys(values, file.place(name), environ)
+    rest = {field: value for field, value in values.items() if not field.removesuffix("_env").endswith("api_key")}
+    return TargetSettings(name=name, templates=templates, **keys, **rest)
+
+
+def _keys(values: Mapping[str, Any], place: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    # A target that spells a key out is a throw-away server: keys from the environment would belong to another one.
+    spelled_out = any(name in values for name in _KEY_NAMES)
+    found: dict[str, str | None] = {}
+    for name in _KEY_NAMES:
+        default = "" if spelled_out else f"ORGO_{name.upper()}"
+        variable = values.get(f"{name}_env", default)
+        value = environ.get(variable, "") if variable else ""
+        found[name] = values.get(name) or (checked(variable, value, kinds.key) if value else None)
+    if not found["api_key"]:
+        variable = values.get("api_key_env", "ORGO_API_KEY")
+        raise UsageError(f"{place}: has no key: the variable {variable} is not set; export {variable}=<your key>")
+    _check_apart(found, place)
+    return found
+
+
+def _check_apart(keys: Mapping[str, str | None], place: str) -> None:
+    for name in _KEY_NAMES[1:]:
+        if keys[name] and keys[name] == keys["api_key"]:
+            raise UsageError(f"{place}: {name} is the same as api_key; expected the key of another account, or none")
+
+
+def _state_dir(environ: Mapping[str, str]) -> Path | None:
+    # XDG Base Directory Specification: a relative path is invalid and ignored.
+    state = Path(environ.get("XDG_STATE_HOME", ""))
+    if not state.is_absolute():
+        home = Path(environ.get("HOME", ""))
+        if not home.is_absolute():
+            return None
+        state = home / ".local" / "state"
+    return state / "touchstone" / "journals"

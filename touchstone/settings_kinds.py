@@ -1,0 +1,187 @@
+"""
+What a single setting may hold: turns a raw value into a typed one, or says what was expected.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+from touchstone.errors import UsageError
+
+T = TypeVar("T")
+Kind = Callable[[Any], T]
+
+# facts.md, 1.4: kebab-case name of 1 to 64 characters, semantic version; the namespace has no documented form.
+_REF = re.compile(r"[^/@\s]+/(?=[^@]{1,64}@)[a-z0-9]+(-[a-z0-9]+)*@\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class Unfit(ValueError):
+    """
+    A value does not fit: *expected* says what would, *found* replaces the value where it must not be shown.
+    """
+
+    def __init__(self, expected: str, found: str | None = None) -> None:
+        super().__init__(expected)
+        self.expected = expected
+        self.found = found
+
+
+def checked(place: str, value: object, kind: Kind[T]) -> T:
+    """
+    The value as *kind* reads it.
+
+    Args:
+        place: Where the value stands, for the message: a flag, a variable, or file, table and key.
+
+    Raises:
+        UsageError: the value does not fit.
+    """
+    try:
+        return kind(value)
+    except Unfit as error:
+        raise UsageError(f"{place}: found {error.found or repr(value)}; expected {error.expected}") from None
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """
+    The end of a message about an unknown word: the nearest known one, or all of them where none is near.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"known: {', '.join(names)}" if names else "none is known"
+
+
+def text(value: object) -> str:
+    """
+    A text with something in it.
+    """
+    if isinstance(value, str) and value.strip():
+        return value
+    raise Unfit("a text")
+
+
+def flag(value: object) -> bool:
+    """
+    True or false.
+    """
+    if isinstance(value, bool):
+        return value
+    raise Unfit("true or false")
+
+
+def seed(value: object) -> int:
+    """
+    A whole number from 0 up.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise Unfit("a whole number of 0 or more")
+
+
+def count(value: object) -> int:
+    """
+    A whole number from 1 up.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    raise Unfit("a whole number of 1 or more")
+
+
+def seconds(value: object) -> float:
+    """
+    A positive, finite number of seconds.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 and math.isfinite(value):
+        return float(value)
+    raise Unfit("a number of seconds above 0")
+
+
+def one_of(*choices: str) -> Kind[str]:
+    """
+    The kind of a setting that is one of *choices*.
+    """
+
+    def choose(value: object) -> str:
+        if isinstance(value, str) and value in choices:
+            return value
+        near = difflib.get_close_matches(str(value), choices, n=1)
+        raise Unfit(", ".join(choices[:-1]) + f" or {choices[-1]}" + (f"; did you mean {near[0]}?" if near else ""))
+
+    return choose
+
+
+def refs(value: object) -> tuple[str, ...]:
+    """
+    A list of template refs, each once.
+    """
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise Unfit("a list of refs such as default/claude-code@1.0.0")
+    for item in value:
+        if not _REF.fullmatch(item):
+            raise Unfit("refs of the form namespace/name@1.0.0, the name in kebab-case", found=repr(item))
+    return tuple(dict.fromkeys(value))
+
+
+def variable(value: object) -> str:
+    """
+    The name of an environment variable.
+    """
+    if isinstance(value, str) and _VARIABLE.fullmatch(value):
+        return value
+    # Somebody may have put the key itself where its variable belongs.
+    raise Unfit("the name of an environment variable such as ORGO_API_KEY", found="something else (not shown)")
+
+
+def key(value: object) -> str:
+    """
+    An API key: printable ASCII without blanks, as a header can carry it. No message shows it.
+    """
+    if not isinstance(value, str):
+        raise Unfit("a key as a text", found=f"a value of type {type(value).__name__}")
+    for position, char in enumerate(value, start=1):
+        if not "!" <= char <= "~":
+            raise Unfit(
+                "a key without blanks, line breaks or other than ASCII characters",
+                found=f"U+{ord(char):04X} at position {position}",
+            )
+    if not value:
+        raise Unfit("a key", found="an empty text")
+    return value
+
+
+def url(value: object) -> str:
+    """
+    The base URL of a target, without a trailing slash. A base path is kept.
+    """
+    like = "a URL such as https://staging.example.test/api"
+    if not isinstance(value, str):
+        raise Unfit(like)
+    parts = _split(value, like)
+    if parts.username is not None or parts.password is not None:
+        raise Unfit(
+            "no user or password in it; keys come from the environment", found="a URL with a user in it (not shown)"
+        )
+    if parts.query or parts.fragment or value.endswith(("?", "#")):
+        shown = value.split("?")[0].split("#")[0]
+        raise Unfit("nothing after the path", found=f"{shown!r} and a query or fragment (not shown)")
+    return value.rstrip("/")
+
+
+def _split(value: str, like: str) -> SplitResult:
+    if any(char <= " " or char == "\x7f" for char in value):
+        raise Unfit(like)
+    try:
+        parts = urlsplit(value)
+        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, or a broken IPv6 address
+        fits = False
+    if not fits:
+        # The user's part is cut out, since a broken URL may still hold a password.
+        raise Unfit(like, found=repr(re.sub(r"//[^/]*@", "//…@", value)))
+    return parts
