@@ -20,6 +20,8 @@ PHASES: tuple[tuple[Phase, str], ...] = (
     ("record", "recorded the result"),
     ("archive", "archived the snapshot"),
 )
+# Timers round to a millisecond and may fire early; a build must not take less than its parts.
+TIMER_GRAIN_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +163,8 @@ class Build:
         Waits; lateness of one wait is taken off the next, so that a build takes what its parts take.
         """
         self._due_at += seconds
-        # Timers of a millisecond's grain can fire early; a build must not take less than its parts.
-        while seconds and (left_s := self._due_at - time.monotonic()) > 0:
-            await asyncio.sleep(left_s)
+        if seconds:
+            await asyncio.sleep(max(0.0, self._due_at + TIMER_GRAIN_S - time.monotonic()))
 
     def ready_line(self) -> str:
         """

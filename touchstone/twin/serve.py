@@ -22,7 +22,8 @@ from touchstone.twin.settings import TwinSettings
 Asgi = Callable[..., Any]
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0
-GRACE_S = 1
+GRACE_S = 0.5
+FLUSH_S, FLUSH_TRIES = 0.1, 20
 
 
 class Twin:
@@ -114,7 +115,6 @@ class _Server(uvicorn.Server):
             server_header=False,
             # Longer than any client keeps an idle connection in its pool: ours must not be the end that closes.
             timeout_keep_alive=120,
-            timeout_graceful_shutdown=GRACE_S,
         )
         super().__init__(config)
         self.up = threading.Event()
@@ -134,6 +134,32 @@ class _Server(uvicorn.Server):
                 await asyncio.wait_for(self._halt.wait(), 1.0)
             await self.on_tick(0)
         self._engine.close()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """
+        Closes the listener, lets answers that are under way finish, and closes the connections.
+        """
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        if self.server_state.tasks:
+            _, late = await asyncio.wait(self.server_state.tasks, timeout=GRACE_S)
+            for task in late:
+                task.cancel()
+        await self._flush()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        for listener in sockets or []:
+            listener.close()
+        await asyncio.sleep(0)  # the loop tells aborted connections so
+
+    async def _flush(self) -> None:
+        # A closed connection stays in the set until its last bytes are written, and has no event to wait for.
+        for _ in range(FLUSH_TRIES):
+            if not self.server_state.connections:
+                return
+            await asyncio.sleep(FLUSH_S / FLUSH_TRIES)
 
     def stop(self) -> None:
         """
