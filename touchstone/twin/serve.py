@@ -144,12 +144,13 @@ class _Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.shutdown()
         if self.server_state.tasks:
-            _, late = await asyncio.wait(self.server_state.tasks, timeout=GRACE_S)
-            for task in late:
-                task.cancel()
+            await asyncio.wait(self.server_state.tasks, timeout=GRACE_S)
         await self._flush()
+        # Connections before tasks: a cancelled task would still write an answer of its own.
         for connection in list(self.server_state.connections):
             connection.transport.abort()
+        for task in list(self.server_state.tasks):
+            task.cancel()
         for listener in sockets or []:
             listener.close()
         await asyncio.sleep(0)  # the loop tells aborted connections so
