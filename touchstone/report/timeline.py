@@ -196,8 +196,8 @@ def _sightings(exchanges: list[Exchange]) -> list[tuple[float, str]]:
 
 def _bands(exchanges: list[Exchange], started_s: float, length_s: float) -> Iterable[Band]:
     seen = _sightings(exchanges)
-    ends = [at for at, _ in seen[1:]] + [started_s + length_s]
-    for (begin, state), end in zip(seen, ends, strict=True):
+    ends = [*(at for at, _ in seen[1:]), started_s + length_s]
+    for (begin, state), end in zip(seen, ends, strict=False):  # one end too many where no state was seen
         label = f"{state} from +{span(begin - started_s)} to +{span(end - started_s)}"
         yield Band(state, (begin - started_s) / length_s, (end - begin) / length_s, label)
 

@@ -1,0 +1,117 @@
+"""
+Requests that only the contract tests send: with wrong keys, with wrong documents, along wrong paths.
+"""
+
+from dataclasses import replace
+
+from touchstone.examination import Examination, Unsuited
+from touchstone.exchange import Credential, Exchange
+from touchstone.provision import Template, publish_call
+from touchstone.transport import Call
+
+
+def call(operation: str, ref: str, credential: Credential = "primary") -> Call:
+    """
+    A plain request; a stream is left alone after the time that a request may take.
+    """
+    return Call(operation, ref, credential, stream_s=5.0 if operation == "streamBuildEvents" else 0.0)
+
+
+def ask(exam: Examination, operation: str, ref: str, credential: Credential = "primary") -> Exchange:
+    """
+    Sends a plain request once and takes any answer.
+    """
+    return exam.send(call(operation, ref, credential))
+
+
+def attempt(exam: Examination, operation: str, template: Template, credential: Credential) -> Exchange:
+    """
+    Sends with a wrong key what the right key could do.
+    """
+    if operation == "publishTemplate":
+        wrapped = exam.target.publish == "wrapped"
+        return exam.send(publish_call(template.revised(), wrapped=wrapped, force=True, credential=credential))
+    return ask(exam, operation, template.ref, credential)
+
+
+def raw(exam: Examination, method: str, path: str, credential: Credential = "primary") -> Exchange:
+    """
+    Sends *path* byte for byte.
+    """
+    return exam.send(Call(method=method, path=path, credential=credential))
+
+
+def publish_refused(exam: Examination, purpose: str, credential: Credential) -> Exchange:
+    """
+    Publishes with a key that may not; the journal has it, for a server that lets it pass.
+    """
+    template = exam.template(purpose, owner=credential)
+    exam.register(template)
+    return exam.send(publish_call(template, wrapped=exam.target.publish == "wrapped"))
+
+
+def publish_bytes(exam: Examination, purpose: str, body: bytes, invalid: str) -> Exchange:
+    """
+    Publishes a document that is wrong on purpose; *invalid* says how.
+    """
+    needs_publishing(exam)
+    template = exam.template(purpose)
+    exam.register(template)
+    headers = {"Content-Type": "application/json"}
+    return exam.patiently(Call("publishTemplate", template.ref, headers=headers, body=body, note={"invalid": invalid}))
+
+
+def starts_together(exam: Examination, ref: str, times: int) -> list[Exchange]:
+    """
+    Starts one version several times at the same moment; a refusal of them all is waited out once.
+    """
+    for _ in range(times):
+        exam.budget.take_build()
+    answers = exam.together(*[call("startBuild", ref)] * times)
+    if all(answer.status == 429 for answer in answers):
+        exam.start(ref, builds=False)
+    return answers
+
+
+def another_version(exam: Examination, template: Template) -> Template:
+    """
+    The same content under another version of the same name, published.
+    """
+    other = replace(template, version="1.0.1")
+    answer = exam.publish(other)
+    if not 200 <= answer.status < 300:
+        raise Unsuited("could-not-run", f"publishing {other.ref} failed: {answer.status}")
+    return other
+
+
+def digest(exam: Examination, template: Template) -> str:
+    """
+    The digest that the status shows.
+    """
+    return str(exam.read(template.ref).body.get("digest", ""))
+
+
+def needs_publishing(exam: Examination) -> None:
+    """
+    Ends the case on a target where the run must not publish.
+    """
+    if exam.target.publish == "never":
+        raise Unsuited("not-applicable", 'publishing is switched off; set publish = "raw" for this target')
+
+
+def needs_second(exam: Examination) -> None:
+    """
+    Ends the case where there is no second account.
+    """
+    if not exam.target.second_api_key:
+        raise Unsuited("not-applicable", "set second_api_key_env, or ORGO_SECOND_API_KEY, to another account's key")
+
+
+def needs_restricted(exam: Examination) -> None:
+    """
+    Ends the case where there is no account below the Scale plan.
+    """
+    if not exam.target.restricted_api_key:
+        raise Unsuited(
+            "not-applicable", "set restricted_api_key_env, or ORGO_RESTRICTED_API_KEY, to a key below the Scale plan"
+        )

@@ -1,0 +1,85 @@
+"""
+Cancelling a build: what is answered, where it settles, and whom it leaves alone.
+"""
+
+import pytest
+
+from situations import call
+
+from touchstone.examination import Examination
+
+
+@pytest.mark.cost(builds=2, requests=14)
+@pytest.mark.claims(
+    "cancel.in-flight-is-202",
+    "cancel.says-cancelling",
+    "cancel.second-is-documented",
+    "cancel.settles",
+    "cancel.does-not-end-ready",
+    "cancel.settled-is-idle",
+    "cancel.says-idle",
+    "start.after-cancel-builds-again",
+    "cancel.next-build-completes",
+)
+def test_running_build_is_cancelled_and_the_next_completes(exam: Examination) -> None:
+    """
+    A running build is cancelled, settles, has nothing left to cancel, and the next build of the version completes.
+    """
+    template = exam.short("cancelled")
+    exam.start(template.ref)
+    exam.read(template.ref)
+    exam.cancel(template.ref)
+    exam.cancel(template.ref)
+    exam.settle(template.ref)
+    exam.cancel(template.ref)
+    exam.outlast(template)
+    exam.start(template.ref)
+    exam.wait(template.ref)
+
+
+@pytest.mark.cost(builds=2, requests=8)
+@pytest.mark.claims("cancel.in-flight-is-202", "start.after-cancel-builds-again", "cancel.next-build-completes")
+def test_start_right_after_a_cancel_builds_again(exam: Examination) -> None:
+    """
+    A start while a cancel still settles begins a build of its own and does not die with the cancelled one.
+    """
+    template = exam.short("restarted")
+    exam.start(template.ref)
+    exam.cancel(template.ref)
+    exam.start(template.ref)
+    exam.wait(template.ref)
+
+
+@pytest.mark.cost(builds=2, requests=10)
+@pytest.mark.claims("cancel.keeps-neighbours", "cancel.in-flight-is-202", "cancel.settles")
+def test_cancel_leaves_the_neighbour_building(exam: Examination) -> None:
+    """
+    Cancelling one build leaves another one of the same account running to its end.
+    """
+    ready = exam.ready()
+    neighbour = exam.short("neighbour")
+    victim = exam.long("victim")
+    exam.start(neighbour.ref)
+    exam.start(victim.ref)
+    exam.read(ready.ref)
+    exam.read(neighbour.ref)
+    exam.cancel(victim.ref)
+    exam.read(neighbour.ref)
+    exam.settle(victim.ref)
+    exam.wait(neighbour.ref)
+    exam.read(ready.ref)
+
+
+@pytest.mark.profile("standard")
+@pytest.mark.cost(builds=2, requests=12)
+@pytest.mark.claims("cancel.in-flight-is-202", "cancel.settles", "cancel.does-not-end-ready")
+def test_two_cancels_at_once_are_one(exam: Examination) -> None:
+    """
+    Simultaneous cancels of one build are answered as documented, and the build ends cancelled.
+    """
+    template = exam.long("twice")
+    exam.start(template.ref)
+    exam.read(template.ref)
+    exam.together(*[call("cancelBuild", template.ref)] * 3)
+    exam.settle(template.ref)
+    exam.read(template.ref)

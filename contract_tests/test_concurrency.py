@@ -1,0 +1,61 @@
+"""
+Several requests for one version at the same moment.
+"""
+
+import pytest
+
+from situations import call, starts_together
+
+from touchstone.examination import Examination
+
+
+@pytest.mark.cost(builds=4, requests=14)
+@pytest.mark.claims(
+    "start.concurrent-answers-are-documented",
+    "start.concurrent-share-one-build",
+    "digest.is-stable",
+    "http.no-server-error",
+)
+def test_simultaneous_starts_share_one_build(exam: Examination) -> None:
+    """
+    Simultaneous starts of one version get documented answers and lead to one build.
+    """
+    template = exam.short("together")
+    exam.read(template.ref)
+    starts_together(exam, template.ref, 4)
+    following = exam.follow(template.ref)
+    exam.read(template.ref)
+    exam.wait(template.ref)
+    exam.closed(following)
+    exam.read(template.ref)
+    exam.outlast(template)
+    exam.read(template.ref)
+
+
+@pytest.mark.profile("standard")
+@pytest.mark.cost(builds=1, requests=20)
+@pytest.mark.claims("status.concurrent-reads-agree", "http.answers")
+def test_reads_beside_a_build_are_answered(exam: Examination) -> None:
+    """
+    Simultaneous reads while a build runs, and once it is ready, are all answered.
+    """
+    template = exam.short("read-often")
+    exam.start(template.ref)
+    exam.together(*[call("getBuild", template.ref)] * 6)
+    exam.wait(template.ref)
+    exam.together(*[call("getBuild", template.ref)] * 6)
+
+
+@pytest.mark.profile("standard")
+@pytest.mark.cost(builds=3, requests=10)
+@pytest.mark.claims("start.concurrent-answers-are-documented", "status.build-ends")
+def test_start_and_cancel_at_once_leave_a_sane_version(exam: Examination) -> None:
+    """
+    A start and a cancel that race leave a version that ends or settles and can be built.
+    """
+    template = exam.short("racing")
+    exam.start(template.ref)
+    exam.together(call("cancelBuild", template.ref), call("startBuild", template.ref))
+    exam.wait(template.ref, {"ready", "failed", "not_built"})
+    exam.start(template.ref)
+    exam.wait(template.ref)

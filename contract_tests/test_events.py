@@ -1,0 +1,96 @@
+"""
+Following the build log.
+"""
+
+import pytest
+
+from touchstone.examination import Examination
+
+STREAM_CLAIMS = (
+    "events.answers-200",
+    "events.media-type",
+    "events.framing",
+    "events.json-per-frame",
+    "events.fields-are-documented",
+    "events.level-is-documented",
+    "events.phase-is-documented",
+    "events.timestamps-are-iso",
+    "events.timestamps-in-order",
+    "events.timestamps-are-true",
+    "events.open-while-building",
+    "events.close-at-the-end",
+    "events.terminal-frame-comes-last",
+)
+
+
+@pytest.mark.cost(builds=2, requests=12)
+@pytest.mark.claims(
+    *STREAM_CLAIMS,
+    "events.own-lines-only",
+    "events.carry-the-output",
+    "events.ready-ends-on-ready",
+    "events.watchers-agree",
+    "events.build-time-agrees",
+    "events.finished-version-closes",
+)
+def test_log_of_a_successful_build(exam: Examination) -> None:
+    """
+    Two who follow a build see its own lines, the same ones, until it is ready; another build's lines are not among them.
+    """
+    other = exam.short("loud")
+    template = exam.short("followed")
+    exam.start(other.ref)
+    exam.start(template.ref)
+    first, second = exam.follow(template.ref), exam.follow(template.ref)
+    beside = exam.follow(other.ref)
+    exam.read(template.ref)
+    exam.wait(template.ref)
+    for following in (first, second):
+        exam.closed(following)
+    exam.wait(other.ref)
+    exam.closed(beside)
+    exam.read(template.ref)
+    exam.closed(exam.follow(template.ref))
+
+
+@pytest.mark.cost(builds=1, requests=8)
+@pytest.mark.claims("events.failed-ends-on-error", "events.close-at-the-end")
+def test_log_of_a_failing_build(exam: Examination) -> None:
+    """
+    The log of a failing build closes on an error.
+    """
+    template = exam.short("failing-log", fails=True)
+    exam.start(template.ref)
+    following = exam.follow(template.ref)
+    exam.read(template.ref)
+    exam.wait(template.ref)
+    exam.closed(following)
+    exam.read(template.ref)
+
+
+@pytest.mark.cost(builds=1, requests=8)
+@pytest.mark.claims("events.cancelled-ends-on-cancel", "events.close-at-the-end")
+def test_log_of_a_cancelled_build(exam: Examination) -> None:
+    """
+    The log of a cancelled build closes on the cancel.
+    """
+    template = exam.long("cancelled-log")
+    exam.start(template.ref)
+    following = exam.follow(template.ref)
+    exam.read(template.ref)
+    exam.cancel(template.ref)
+    exam.settle(template.ref)
+    exam.closed(following)
+    exam.read(template.ref)
+
+
+@pytest.mark.cost(builds=0, requests=4)
+@pytest.mark.claims("events.finished-version-closes")
+def test_log_of_an_idle_version_is_bounded(exam: Examination) -> None:
+    """
+    Following a version that never built is answered and closed.
+    """
+    template = exam.published("silent")
+    exam.read(template.ref)
+    exam.closed(exam.follow(template.ref))
+    exam.read(template.ref)

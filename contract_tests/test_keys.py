@@ -1,0 +1,80 @@
+"""
+Keys: missing, unknown, nearly right, in the wrong place; on every operation, and without any effect.
+"""
+
+import pytest
+
+from situations import ask, attempt
+
+from touchstone.examination import Examination
+from touchstone.exchange import Credential
+
+OPERATIONS = ("startBuild", "getBuild", "cancelBuild", "streamBuildEvents", "getTemplate", "deleteTemplate", "publishTemplate")
+REFUSED: tuple[Credential, ...] = ("none", "unknown", "longer", "shorter", "malformed", "query")
+
+
+@pytest.mark.cost(builds=1, requests=60)
+@pytest.mark.claims(
+    "auth.missing-key-is-401",
+    "auth.unknown-key-is-401",
+    "auth.near-key-is-401",
+    "auth.malformed-header-is-401",
+    "auth.query-key-is-401",
+    "auth.missing-key-text",
+    "auth.invalid-key-text",
+    "auth.refused-changes-nothing",
+    "error.has-the-documented-shape",
+    "error.request-id-is-a-string",
+    "error.has-no-upstream-status",
+    "error.does-not-repeat-the-key",
+    "error.shows-no-internals",
+)
+def test_refused_keys_get_401_everywhere(exam: Examination) -> None:
+    """
+    Each kind of wrong key is refused on every operation, and nothing changes.
+    """
+    ready = exam.ready()
+    for credential in REFUSED:
+        for operation in OPERATIONS:
+            attempt(exam, operation, ready, credential)
+        exam.read(ready.ref)
+
+
+@pytest.mark.cost(builds=1, requests=14)
+@pytest.mark.claims("auth.refused-changes-nothing", "auth.missing-key-is-401")
+def test_refused_keys_neither_start_nor_cancel(exam: Examination) -> None:
+    """
+    A start with a wrong key leaves a version unbuilt, a cancel with one leaves its build running.
+    """
+    template = exam.short("guarded")
+    exam.read(template.ref)
+    for credential in ("none", "longer"):
+        attempt(exam, "startBuild", template, credential)
+        exam.read(template.ref)
+    exam.start(template.ref)
+    exam.read(template.ref)
+    for credential in ("none", "unknown"):
+        attempt(exam, "cancelBuild", template, credential)
+        exam.read(template.ref)
+    exam.wait(template.ref)
+
+
+@pytest.mark.cost(builds=0, requests=14)
+@pytest.mark.claims("auth.missing-key-is-401", "auth.unknown-key-is-401")
+def test_refused_keys_on_unknown_versions(exam: Examination) -> None:
+    """
+    A wrong key is refused on versions that do not exist, too.
+    """
+    for operation in OPERATIONS[:6]:
+        for credential in ("none", "unknown"):
+            ask(exam, operation, exam.unknown("name"), credential)
+
+
+@pytest.mark.cost(builds=1, requests=3)
+@pytest.mark.claims("auth.scheme-ignores-case")
+def test_scheme_is_recognised_in_any_case(exam: Examination) -> None:
+    """
+    A right key behind ``bearer`` is accepted.
+    """
+    ref = exam.ready().ref
+    ask(exam, "getBuild", ref, "lowercase-scheme")

@@ -1,0 +1,140 @@
+"""
+A version from not built to ready or failed, and again.
+"""
+
+import pytest
+
+from touchstone.examination import Examination, Unsuited
+from touchstone.transport import Call
+
+
+@pytest.mark.cost(builds=1, requests=8)
+@pytest.mark.claims(
+    "start.answers-202",
+    "start.fresh-is-building",
+    "start.body-is-documented",
+    "start.ref-is-the-path",
+    "start.does-not-wait",
+    "start.visible-to-next-read",
+    "start.while-building-is-harmless",
+    "status.answers-200",
+    "status.body-is-documented",
+    "status.is-one-of-four",
+    "status.ref-is-the-path",
+    "status.unbuilt-is-not-built",
+    "status.changes-only-by-a-start",
+    "status.build-does-not-vanish",
+    "status.good-template-ends-ready",
+    "status.build-ends",
+    "status.ready-after-its-steps",
+    "status.ready-has-build-time",
+    "status.build-time-is-ms",
+    "status.build-time-only-when-ready",
+    "status.error-only-when-failed",
+    "reuse.only-when-reused",
+    "digest.has-the-documented-form",
+    "digest.is-the-published-one",
+    "digest.is-stable",
+    "http.answers",
+    "http.no-server-error",
+    "http.status-is-documented",
+    "http.json-media-type",
+    "http.body-is-json",
+    "auth.valid-key-is-accepted",
+    "lookup.existing-version-is-found",
+    "publish.answers-201",
+    "publish.body-is-documented",
+    "publish.ref-is-the-document",
+)
+def test_fresh_build_runs_to_ready(exam: Examination) -> None:
+    """
+    A new version is not built, builds once it is started, and ends ready.
+    """
+    template = exam.short("fresh")
+    exam.read(template.ref)
+    exam.read(template.ref)
+    exam.start(template.ref)
+    exam.read(template.ref)
+    exam.start(template.ref, builds=False)
+    exam.wait(template.ref)
+
+
+@pytest.mark.cost(builds=1, requests=8)
+@pytest.mark.claims(
+    "reuse.ready-at-once",
+    "reuse.is-flagged",
+    "reuse.status-code",
+    "status.ready-stays-ready",
+    "status.build-time-is-stable",
+    "status.concurrent-reads-agree",
+    "cancel.finished-is-idle",
+    "cancel.says-idle",
+    "cancel.keeps-finished-golden",
+)
+def test_finished_build_is_reused_and_kept(exam: Examination) -> None:
+    """
+    A ready version stays ready, answers a start with its golden, and does not mind a cancel.
+    """
+    ref = exam.ready().ref
+    exam.read(ref)
+    exam.start(ref, builds=False)
+    exam.read(ref)
+    exam.cancel(ref)
+    exam.read(ref)
+    exam.start(ref, builds=False)
+    exam.together(*[Call("getBuild", ref)] * 4)
+
+
+@pytest.mark.cost(builds=2, requests=10)
+@pytest.mark.claims(
+    "status.failing-template-ends-failed",
+    "status.failed-has-error",
+    "status.failed-stays-failed",
+    "start.after-failure-builds-again",
+    "cancel.finished-is-idle",
+)
+def test_failing_build_ends_failed_and_can_be_repeated(exam: Examination) -> None:
+    """
+    A template whose last step fails ends failed with a reason, stays so, and can be started again.
+    """
+    template = exam.published("failing", sleep_s=0.2, fails=True)
+    exam.start(template.ref)
+    exam.wait(template.ref)
+    exam.cancel(template.ref)
+    exam.read(template.ref)
+    exam.start(template.ref)
+    exam.wait(template.ref)
+
+
+@pytest.mark.cost(builds=1, requests=6)
+@pytest.mark.claims("status.unbuilt-is-not-built", "status.changes-only-by-a-start", "cancel.idle-is-404", "cancel.says-idle")
+def test_idle_version_has_nothing_to_cancel(exam: Examination) -> None:
+    """
+    A version that nobody started stays not built, and a cancel of it finds nothing.
+    """
+    template = exam.published("idle")
+    exam.read(template.ref)
+    exam.cancel(template.ref)
+    exam.read(template.ref)
+
+
+@pytest.mark.cost(builds=1, requests=2)
+@pytest.mark.claims(
+    "status.good-template-ends-ready", "status.build-ends", "reuse.ready-at-once", "reuse.is-flagged", "cancel.finished-is-idle"
+)
+def test_given_templates_keep_their_promises(exam: Examination) -> None:
+    """
+    Templates that the user named for a target without publishing build, are reused, and fail as told.
+    """
+    templates = exam.target.templates
+    if exam.target.publish != "never" or not (templates.buildable or templates.failing):
+        raise Unsuited("not-applicable", "the target names no templates that exist already")
+    for ref in (*templates.buildable, *templates.failing):
+        exam.read(ref)
+        exam.start(ref)
+        exam.read(ref)
+        exam.wait(ref)
+        exam.cancel(ref)
+        exam.read(ref)
+        exam.start(ref)
+        exam.wait(ref)

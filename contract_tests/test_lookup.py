@@ -1,0 +1,98 @@
+"""
+Versions that do not exist, and paths that cannot name one.
+"""
+
+import pytest
+
+from situations import ask, raw
+
+from touchstone.examination import Examination
+
+READS = ("getBuild", "cancelBuild", "startBuild", "streamBuildEvents", "getTemplate", "deleteTemplate")
+
+# Path segments as they go over the wire: long, percent-encoded, not UTF-8, dots, slashes, controls, injections.
+ODD_SEGMENTS = (
+    "a" * 65,
+    "a" * 4000,
+    "%C3%A9t%C3%A9",
+    "%FF%FE",
+    "%00",
+    "%0A",
+    "%20",
+    "%2e%2e",
+    "%2E",
+    "%2F",
+    "a%2Fb",
+    "%25",
+    "%zz",
+    "UPPER",
+    "under_score",
+    "-dash",
+    "'%20or%201=1--",
+    "%3Cscript%3E",
+    "${7*7}",
+    "%F0%9F%92%A5",
+    "%E2%80%AE",
+)
+ODD_VERSIONS = ("1", "1.0", "v1.0.0", "1.0.0.0", "01.0.0", "latest", "1.0.x", "*", "-1.0.0", "1.0.0%20", "%201.0.0", "99999999999999999999.0.0")
+
+
+@pytest.mark.cost(builds=1, requests=24)
+@pytest.mark.claims("lookup.unknown-version-is-404", "lookup.unknown-name-is-404", "lookup.unknown-namespace-is-404")
+def test_unknown_versions_are_not_found(exam: Examination) -> None:
+    """
+    A version, a name and a namespace that do not exist are not found by any operation.
+    """
+    for part in ("version", "name", "namespace"):
+        for operation in READS:
+            ask(exam, operation, exam.unknown(part))
+
+
+@pytest.mark.cost(builds=1, requests=80)
+@pytest.mark.claims("lookup.odd-spelling-is-404", "http.no-server-error", "error.shows-no-internals")
+def test_odd_spellings_are_not_found(exam: Examination) -> None:
+    """
+    Segments that cannot name anything are refused calmly, in each place of the path.
+    """
+    ready = exam.ready()
+    for segment in ODD_SEGMENTS:
+        for path in (
+            f"/templates/{segment}/{ready.name}/1.0.0/build",
+            f"/templates/default/{segment}/1.0.0/build",
+            f"/templates/default/{ready.name}/{segment}/build",
+        ):
+            raw(exam, "GET", path)
+        raw(exam, "POST", f"/templates/default/{segment}/1.0.0/build")
+        raw(exam, "DELETE", f"/templates/default/{segment}/1.0.0/build")
+
+
+@pytest.mark.cost(builds=1, requests=16)
+@pytest.mark.claims("lookup.odd-spelling-is-404", "lookup.unknown-version-is-404")
+def test_version_is_compared_whole(exam: Examination) -> None:
+    """
+    Near misses of an existing version are other versions: neither shortened, nor prefixed, nor the latest one.
+    """
+    ready = exam.ready()
+    for version in ODD_VERSIONS:
+        raw(exam, "GET", f"/templates/default/{ready.name}/{version}/build")
+        raw(exam, "POST", f"/templates/default/{ready.name}/{version}/build")
+    for near in ("1.0.1", "0.0.0", "1.0.10", "10.0.0"):
+        raw(exam, "GET", f"/templates/default/{ready.name}/{near}/build")
+        raw(exam, "POST", f"/templates/default/{ready.name}/{near}/build")
+
+
+@pytest.mark.cost(builds=1, requests=10)
+@pytest.mark.claims("http.wrong-method-is-405", "http.head-matches-get")
+def test_methods_that_a_path_does_not_have(exam: Examination) -> None:
+    """
+    Methods that a path does not have are refused as such, and HEAD is answered like GET.
+    """
+    ready = exam.ready()
+    for path in (f"/templates/default/{ready.name}/1.0.0/build", f"/templates/default/{ready.name}/1.0.0"):
+        for method in ("PUT", "PATCH"):
+            raw(exam, method, path)
+        raw(exam, "GET", path)
+        raw(exam, "HEAD", path)
+        raw(exam, "OPTIONS", path)
+    raw(exam, "DELETE", "/templates")
+    exam.read(ready.ref)

@@ -1,0 +1,112 @@
+"""
+Publishing, replacing and deleting versions, as far as builds depend on them.
+"""
+
+import pytest
+
+from situations import another_version, ask, digest, publish_bytes
+
+from touchstone.examination import Examination, Unsuited
+
+
+@pytest.mark.cost(builds=2, requests=14)
+@pytest.mark.claims(
+    "publish.other-content-is-409",
+    "publish.conflict-keeps-content",
+    "publish.force-replaces",
+    "publish.republish-identical-is-accepted",
+    "publish.auto-build-only-when-asked",
+    "reuse.only-identical-digest",
+    "digest.follows-content",
+)
+def test_replaced_content_is_built_afresh(exam: Examination) -> None:
+    """
+    Other content needs force; once it is there, the golden of the old content is not its golden.
+    """
+    template = exam.published("replaced")
+    exam.read(template.ref)
+    exam.start(template.ref)
+    exam.wait(template.ref)
+    exam.publish(template)
+    exam.read(template.ref)
+    revised = template.revised()
+    exam.publish(revised)
+    exam.read(template.ref)
+    ask(exam, "getTemplate", template.ref)
+    exam.publish(revised, force=True)
+    exam.read(template.ref)
+    ask(exam, "getTemplate", template.ref)
+    exam.start(template.ref)
+    exam.wait(template.ref)
+
+
+@pytest.mark.cost(builds=0, requests=8)
+@pytest.mark.claims("digest.ignores-spelling", "publish.republish-identical-is-accepted", "digest.is-the-published-one")
+def test_digest_does_not_depend_on_spelling(exam: Examination) -> None:
+    """
+    One document in canonical form, as sugar, as YAML and with its keys in another order has one digest.
+    """
+    template = exam.published("spelled")
+    exam.publish(template, form="sugar")
+    exam.publish(template, form="yaml")
+    exam.publish(template, form="shuffled")
+    ask(exam, "getTemplate", template.ref)
+    exam.read(template.ref)
+
+
+@pytest.mark.cost(builds=1, requests=6)
+@pytest.mark.claims("publish.auto-build-starts", "status.good-template-ends-ready")
+def test_auto_build_starts_a_build(exam: Examination) -> None:
+    """
+    Publishing with auto_build leads to a build.
+    """
+    template = exam.template("automatic")
+    exam.publish(template, auto_build=True)
+    exam.read(template.ref)
+    exam.wait(template.ref)
+
+
+@pytest.mark.cost(builds=2, requests=10)
+@pytest.mark.claims("reuse.same-digest-elsewhere", "digest.follows-content")
+def test_versions_with_one_digest_share_one_golden(exam: Examination) -> None:
+    """
+    Where two versions have one digest, the golden of one is the golden of the other.
+    """
+    first = exam.published("shared")
+    second = another_version(exam, first)
+    exam.start(first.ref)
+    exam.wait(first.ref)
+    exam.start(second.ref)
+    exam.wait(second.ref)
+    if digest(exam, first) != digest(exam, second):
+        raise Unsuited("not-applicable", "the digest covers name and version here, so no two versions share one")
+
+
+@pytest.mark.cost(builds=0, requests=6)
+@pytest.mark.claims("publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422")
+def test_documents_that_cannot_be_published(exam: Examination) -> None:
+    """
+    Empty, unparsable and invalid documents are refused, each in its own way.
+    """
+    publish_bytes(exam, "empty", b"", "empty")
+    publish_bytes(exam, "broken", b'{"api_version": "orgo.ai/v1", "template": ', "unparsable")
+    publish_bytes(exam, "nameless", b'{"api_version": "orgo.ai/v1", "template": {"version": "1.0.0"}}', "schema")
+    publish_bytes(exam, "versionless", b'{"api_version": "orgo.ai/v0", "template": {"name": "a", "version": "one"}}', "schema")
+
+
+@pytest.mark.cost(builds=1, requests=10)
+@pytest.mark.claims(
+    "template.read-shows-the-published",
+    "template.delete-says-deleted",
+    "lookup.deleted-version-is-404",
+    "start.refuses-deleted-version",
+)
+def test_deleted_version_is_gone(exam: Examination) -> None:
+    """
+    A version can be read until it is deleted; then it is not found and cannot be built.
+    """
+    template = exam.published("deleted")
+    ask(exam, "getTemplate", template.ref)
+    ask(exam, "deleteTemplate", template.ref)
+    for operation in ("getTemplate", "getBuild", "startBuild", "cancelBuild"):
+        ask(exam, operation, template.ref)

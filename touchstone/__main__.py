@@ -1,0 +1,7 @@
+"""
+``python -m touchstone`` is the command line.
+"""
+
+from touchstone.cli import main
+
+main()

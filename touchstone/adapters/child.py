@@ -1,0 +1,84 @@
+"""
+What the parent process tells the child that runs the cases, and how the child notices that its parent is gone.
+
+The hand-over goes through the child's environment: it holds keys, which no file and no command line may.
+"""
+
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from touchstone.errors import UsageError
+from touchstone.settings import Settings
+
+VARIABLE = "TOUCHSTONE_CHILD"
+LIFELINE_VARIABLE = "TOUCHSTONE_LIFELINE_FD"
+
+# What a process ends with when its parent died: nobody reads it, it only must not look like a pass.
+ORPHANED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """
+    What one child is to do.
+
+    Attributes:
+        settings: The merged settings, as JSON with keys.
+        url: Base URL of the target; for the embedded twin the one that it was given.
+        run_log: Path of the run log, header already written.
+        latency_s: What a status read takes, as measured by the smoke test.
+        mode: ``run``, or ``plan`` to list the cases without sending anything.
+    """
+
+    settings: str
+    run_id: str
+    url: str
+    run_log: str
+    latency_s: float
+    mode: Literal["run", "plan"] = "run"
+
+    def environment(self) -> dict[str, str]:
+        """
+        The variable that carries this to the child.
+        """
+        return {VARIABLE: json.dumps(asdict(self))}
+
+    def parsed_settings(self) -> Settings:
+        """
+        The settings as an object.
+        """
+        return Settings.from_json(self.settings)
+
+
+def received(environ: Mapping[str, str]) -> Handover:
+    """
+    The hand-over that this process was started with.
+
+    Raises:
+        UsageError: there is none: pytest was started by hand.
+    """
+    text = environ.get(VARIABLE)
+    if not text:
+        raise UsageError("contract_tests: not started by touchstone; run `touchstone check` (options: `touchstone check --help`)")
+    return Handover(**json.loads(text))
+
+
+def hold_lifeline(environ: Mapping[str, str]) -> None:
+    """
+    Ends this process as soon as its parent is gone: an orphan would go on sending what nobody cleans up.
+    """
+    number = environ.get(LIFELINE_VARIABLE)
+    if number:
+        threading.Thread(target=_wait_for_end, args=(int(number),), daemon=True).start()
+
+
+def _wait_for_end(descriptor: int) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(descriptor, 64):
+            pass
+    os._exit(ORPHANED)

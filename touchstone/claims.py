@@ -1,0 +1,156 @@
+"""
+The ledger of claims: reads openapi/claims.yaml and answers for each id what is promised and where.
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import yaml
+
+from touchstone.bundle import openapi_dir
+from touchstone.errors import ContractError, UsageError
+from touchstone.finding import Level
+
+NEEDS = frozenset({"publish", "second", "restricted"})
+_KEYS = frozenset({"id", "level", "says", "source", "needs", "excluded"})
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """
+    One testable sentence of the documentation.
+
+    Attributes:
+        id: ``subject.name``.
+        level: ``must`` or ``should``; an excluded row counts as ``should`` and is never judged.
+        says: The promise in our own words.
+        source: Page and section of the documentation, or a standard.
+        needs: What a target must offer before the claim can be judged, a subset of NEEDS.
+        excluded: Why the row is not judged; empty for a claim that is.
+    """
+
+    id: str
+    level: Level
+    says: str
+    source: str
+    needs: frozenset[str] = frozenset()
+    excluded: str = ""
+
+    @property
+    def subject(self) -> str:
+        """
+        The part of the id before the dot.
+        """
+        return self.id.partition(".")[0]
+
+
+class Ledger(Mapping[str, Claim]):
+    """
+    All rows of the ledger by id, in the order of the file.
+    """
+
+    def __init__(self, rows: Iterable[Claim]) -> None:
+        self._rows = {row.id: row for row in rows}
+
+    def __getitem__(self, claim_id: str) -> Claim:
+        return self._rows[claim_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def judged(self) -> tuple[Claim, ...]:
+        """
+        The claims that a run gives verdicts on, in the order of the file.
+        """
+        return tuple(row for row in self._rows.values() if not row.excluded)
+
+    def excluded(self) -> tuple[Claim, ...]:
+        """
+        The rows that are deliberately not judged.
+        """
+        return tuple(row for row in self._rows.values() if row.excluded)
+
+    def select(self, glob: str) -> tuple[Claim, ...]:
+        """
+        The judged claims whose id matches *glob*; several globs are separated by commas.
+
+        Raises:
+            UsageError: no claim matches.
+        """
+        globs = [part.strip() for part in glob.split(",") if part.strip()]
+        chosen = tuple(c for c in self.judged() if any(fnmatchcase(c.id, g) for g in globs))
+        if not chosen:
+            raise UsageError(f"--claims {glob!r}: no claim matches{self._nearest(glob)}; `touchstone claims` lists them")
+        return chosen
+
+    def explain(self, claim_id: str) -> Claim:
+        """
+        The row with this id.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if claim_id not in self._rows:
+            raise UsageError(f"{claim_id!r}: no such claim{self._nearest(claim_id)}; `touchstone claims` lists them")
+        return self._rows[claim_id]
+
+    def _nearest(self, wanted: str) -> str:
+        near = difflib.get_close_matches(wanted, self._rows, n=1)
+        return f"; did you mean {near[0]}?" if near else ""
+
+
+def load(path: Path | None = None) -> Ledger:
+    """
+    The ledger from *path*, or the bundled one.
+
+    Raises:
+        ContractError: the file is missing, is not YAML, or a row is malformed; the message names the row.
+    """
+    path = path or openapi_dir() / "claims.yaml"
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ContractError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ContractError(f"{path}: not YAML: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("claims"), list):
+        raise ContractError(f"{path}: expected a mapping with a list under 'claims'")
+    rows = [_row(raw, f"{path}: claims[{number}]") for number, raw in enumerate(document["claims"])]
+    seen: set[str] = set()
+    for row in rows:
+        if row.id in seen:
+            raise ContractError(f"{path}: {row.id}: the id occurs twice; give each claim its own")
+        seen.add(row.id)
+    return Ledger(rows)
+
+
+def _row(raw: Any, place: str) -> Claim:
+    if not isinstance(raw, dict):
+        raise ContractError(f"{place}: expected a mapping, got {raw!r}")
+    place = f"{place} ({raw.get('id', 'no id')})"
+    for key in raw:
+        if key not in _KEYS:
+            near = difflib.get_close_matches(str(key), _KEYS, n=1)
+            raise ContractError(f"{place}: unknown key {key!r}" + (f"; did you mean {near[0]}?" if near else ""))
+    for key in ("id", "says", "source"):
+        if not isinstance(raw.get(key), str) or not raw[key].strip():
+            raise ContractError(f"{place}: {key} is {raw.get(key)!r}; expected a text")
+    if "." not in raw["id"]:
+        raise ContractError(f"{place}: expected an id of the form subject.name")
+    excluded = str(raw.get("excluded", ""))
+    level = raw.get("level")
+    if bool(excluded) == (level is not None):
+        raise ContractError(f"{place}: expected either a level or the reason why it is excluded")
+    if level is not None and level not in get_args(Level):
+        raise ContractError(f"{place}: level is {level!r}; expected must or should")
+    needs = frozenset(raw.get("needs", ()))
+    if not needs <= NEEDS:
+        raise ContractError(f"{place}: needs {sorted(needs - NEEDS)!r}; expected any of {sorted(NEEDS)}")
+    return Claim(raw["id"], cast(Level, level or "should"), raw["says"], raw["source"], needs, excluded)

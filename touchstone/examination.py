@@ -1,0 +1,389 @@
+"""
+Drives a target into the situations that the rules judge: patient starts, bounded waits, followers, simultaneous calls.
+
+It asserts nothing. What cannot be brought about ends the case with `Unsuited`, which says why and for which verdict.
+"""
+
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from touchstone.exchange import Credential, Exchange
+from touchstone.patience import back_off_s, retry_after_s
+from touchstone.provision import VERSION, Form, Template, publish_call
+from touchstone.runfacts import NoticeVerdict
+from touchstone.settings import TargetSettings
+from touchstone.transport import Call, Transport
+
+ENDED = frozenset({"ready", "failed"})
+IDLE = frozenset({"ready", "failed", "not_built"})
+
+# An in-flight build has to outlive the requests that are sent while it runs; each takes about one latency.
+SHORT_SLEEP_S, LONG_SLEEP_S = 0.3, 2.0
+SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 8, 40
+LONGEST_POLL_S = 1.0
+
+
+class Unsuited(Exception):
+    """
+    The case cannot go on; what it was to show gets *verdict* unless something showed it already.
+    """
+
+    def __init__(self, verdict: NoticeVerdict, reason: str) -> None:
+        super().__init__(reason)
+        self.verdict = verdict
+        self.reason = reason
+
+
+class Ledger(Protocol):
+    """
+    What the examination tells the outside about templates, before and after it touches them.
+    """
+
+    def intend(self, template: Template) -> None:
+        """
+        *template* is about to be published.
+        """
+
+    def published(self, template: Template, digest: str) -> None:
+        """
+        *template* was published.
+        """
+
+    def removed(self, template: Template, *, gone: bool) -> None:
+        """
+        *template* was deleted, or could not be.
+        """
+
+
+@dataclass
+class Budget:
+    """
+    What a run may still spend.
+
+    Attributes:
+        builds: Builds that it may begin.
+        until_at: Moment of the run's clock at which it stops sending, or infinity.
+    """
+
+    builds: int
+    until_at: float = float("inf")
+
+    def take_build(self) -> None:
+        """
+        Counts one build.
+
+        Raises:
+            Unsuited: none is left.
+        """
+        if self.builds <= 0:
+            raise Unsuited("could-not-run", "the budget of builds is spent; raise --max-builds or max_builds")
+        self.builds -= 1
+
+
+@dataclass
+class Following:
+    """
+    A build log being followed in another thread.
+    """
+
+    future: "Future[Exchange]"
+    until: threading.Event
+
+    def result(self, grace_s: float) -> Exchange:
+        """
+        The exchange once the server closed the stream, or after *grace_s* more seconds without that.
+        """
+        try:
+            return self.future.result(timeout=grace_s)
+        except TimeoutError:
+            self.until.set()
+            return self.future.result()
+
+
+@dataclass
+class Examination:
+    """
+    One run against one target.
+
+    Attributes:
+        case: Id of the case that is running; stamped on each exchange.
+        latency_s: How long a status read takes, as measured before the first case.
+    """
+
+    transport: Transport
+    target: TargetSettings
+    run_id: str
+    ledger: Ledger
+    budget: Budget
+    latency_s: float = 0.0
+    case: str = ""
+    templates: list[Template] = field(default_factory=list)
+    _running: set[str] = field(default_factory=set)
+    _owners: dict[str, Credential] = field(default_factory=dict)
+    _made: dict[str, Template] = field(default_factory=dict)
+    _serial: dict[str, int] = field(default_factory=dict)
+    _followings: list[Following] = field(default_factory=list)
+
+    # --- single requests ---------------------------------------------------------------------------------------------
+
+    def send(self, call: Call) -> Exchange:
+        """
+        Sends one request as it is.
+        """
+        if self.transport.now() > self.budget.until_at:
+            raise Unsuited("could-not-run", "the time of the run is spent; raise --max-seconds")
+        exchange = self.transport.send(call, self.case)
+        if exchange.operation in ("startBuild", "publishTemplate") and exchange.status in (200, 201, 202):
+            if exchange.ref and "building" in (exchange.body.get("status"), exchange.body.get("auto_build")):
+                self._running.add(exchange.ref)
+        return exchange
+
+    def patiently(self, call: Call) -> Exchange:
+        """
+        Sends a request and waits out each 429 as the documentation advises.
+
+        Raises:
+            Unsuited: it is still refused after the target's patience_s.
+        """
+        waited_s = 0.0
+        for wait_s in back_off_s():
+            exchange = self.send(call)
+            if exchange.status != 429:
+                return exchange
+            wait_s = min(retry_after_s(exchange.response) or wait_s, self.target.patience_s)
+            if waited_s + wait_s > self.target.patience_s:
+                break
+            self.rest(wait_s)
+            waited_s += wait_s
+        raise Unsuited("indeterminate", f"still refused with 429 after {waited_s:.0f} s of patience")
+
+    def start(self, ref: str, credential: Credential = "primary", *, builds: bool = True) -> Exchange:
+        """
+        Starts a build; with *builds* it is counted against the budget.
+        """
+        if builds:
+            self.budget.take_build()
+        return self.patiently(Call("startBuild", ref, credential))
+
+    def read(self, ref: str, credential: Credential = "primary") -> Exchange:
+        """
+        Reads the status.
+        """
+        return self.patiently(Call("getBuild", ref, credential))
+
+    def cancel(self, ref: str, credential: Credential = "primary") -> Exchange:
+        """
+        Cancels the build.
+        """
+        return self.patiently(Call("cancelBuild", ref, credential))
+
+    def rest(self, seconds: float) -> None:
+        """
+        Waits: for a refusal to end, or for the next poll.
+        """
+        threading.Event().wait(seconds)
+
+    def outlast(self, template: Template) -> None:
+        """
+        Waits until a build of *template* that began before now would have run its steps: what was to happen has happened.
+        """
+        self.rest(template.sleep_s)
+
+    # --- waiting and following ---------------------------------------------------------------------------------------
+
+    def wait(self, ref: str, until: Iterable[str] = ENDED, within_s: float | None = None) -> Exchange:
+        """
+        Polls the status until it is one of *until*, at most *within_s* seconds, by default as long as a build may take.
+
+        The last read is returned whatever it says: a build that never ends is a finding, not an error here.
+        """
+        wanted = frozenset(until)
+        limit_s = self.target.build_timeout_s if within_s is None else within_s
+        began, pause_s = self.transport.now(), 0.01
+        while True:
+            exchange = self.read(ref, self._owners.get(ref, "primary"))
+            if exchange.body.get("status") in wanted or exchange.status in (401, 403, 404):
+                if exchange.body.get("status") in IDLE:
+                    self._running.discard(ref)
+                return exchange
+            if self.transport.now() - began > limit_s + 0.1:
+                return exchange
+            self.rest(pause_s)
+            pause_s = min(pause_s * 1.5, LONGEST_POLL_S)
+
+    def settle(self, ref: str) -> Exchange:
+        """
+        Waits until a cancelled build has left the state building.
+        """
+        return self.wait(ref, IDLE, self.target.cancel_timeout_s)
+
+    def follow(self, ref: str, credential: Credential = "primary") -> Following:
+        """
+        Follows the build log in another thread; returns once the answer's head is there.
+        """
+        until, opened = threading.Event(), threading.Event()
+        limit_s = self.target.build_timeout_s + self.target.cancel_timeout_s
+        call = Call("streamBuildEvents", ref, credential, stream_s=limit_s, until=until, opened=opened)
+        pool = ThreadPoolExecutor(1)
+        future = pool.submit(self.send, call)
+        pool.shutdown(wait=False)
+        opened.wait(self.target.request_timeout_s)
+        following = Following(future, until)
+        self._followings.append(following)
+        return following
+
+    def closed(self, following: Following) -> Exchange:
+        """
+        The whole stream, once the server has closed it; left alone if it does not within cancel_timeout_s.
+        """
+        return following.result(self.target.cancel_timeout_s)
+
+    def together(self, *calls: Call) -> list[Exchange]:
+        """
+        Sends all *calls* at the same moment, each on a connection of its own; the answers in the order of the calls.
+        """
+        barrier = threading.Barrier(len(calls))
+
+        def one(call: Call) -> Exchange:
+            barrier.wait()
+            return self.send(call)
+
+        with ThreadPoolExecutor(len(calls)) as pool:
+            return list(pool.map(one, calls))
+
+    # --- templates ---------------------------------------------------------------------------------------------------
+
+    def template(self, purpose: str, *, sleep_s: float = 0.0, fails: bool = False, owner: Credential = "primary") -> Template:
+        """
+        A template of this run that is not published yet; each call gives another one.
+        """
+        number = self._serial[purpose] = self._serial.get(purpose, 0) + 1
+        name = f"touchstone-{self.run_id}-{purpose}" + (f"-{number}" if number > 1 else "")
+        return Template(name[:64].rstrip("-"), VERSION, sleep_s, fails, f"mark-{self.run_id}-{purpose}-{number}", owner)
+
+    def publish(
+        self, template: Template, *, form: Form = "json", force: bool = False, auto_build: bool = False
+    ) -> Exchange:
+        """
+        Publishes *template*, journal first, and takes any answer.
+
+        Raises:
+            Unsuited: the target is set up with ``publish = "never"``.
+        """
+        if self.target.publish == "never":
+            raise Unsuited("not-applicable", 'publishing is switched off; set publish = "raw" for this target')
+        if auto_build:
+            self.budget.take_build()
+        self.register(template)
+        call = publish_call(
+            template, wrapped=self.target.publish == "wrapped", form=form, force=force, auto_build=auto_build
+        )
+        exchange = self.patiently(call)
+        if 200 <= exchange.status < 300:
+            self.ledger.published(template, str(exchange.body.get("digest", "")))
+        return exchange
+
+    def register(self, template: Template) -> None:
+        """
+        Writes *template* to the journal before anything may create it.
+        """
+        if template.ref not in self._owners:
+            self.ledger.intend(template)
+            self.templates.append(template)
+            self._owners[template.ref] = template.owner
+
+    def published(
+        self, purpose: str, *, sleep_s: float = 0.0, fails: bool = False, owner: Credential = "primary"
+    ) -> Template:
+        """
+        A new template, published.
+
+        Raises:
+            Unsuited: publishing did not work, so nothing can be shown with it.
+        """
+        template = self.template(purpose, sleep_s=sleep_s, fails=fails, owner=owner)
+        exchange = self.publish(template)
+        if not 200 <= exchange.status < 300:
+            told = exchange.error or f"{exchange.status} {exchange.body}"
+            raise Unsuited("could-not-run", f"publishing {template.ref} failed: {told}")
+        return template
+
+    def short(self, purpose: str, **how: bool) -> Template:
+        """
+        A published template whose build can be seen running and still ends soon.
+        """
+        return self.published(purpose, sleep_s=SHORT_SLEEP_S + SHORT_SLEEP_LATENCIES * self.latency_s, **how)
+
+    def long(self, purpose: str, **how: bool) -> Template:
+        """
+        A published template whose build is surely still running while a handful of requests are sent.
+        """
+        return self.published(purpose, sleep_s=LONG_SLEEP_S + LONG_SLEEP_LATENCIES * self.latency_s, **how)
+
+    def ready(self, owner: Credential = "primary") -> Template:
+        """
+        The ready version that cases share; built on first use.
+
+        Raises:
+            Unsuited: it could not be built.
+        """
+        made = f"ready-{owner}"
+        if made not in self._made:
+            template = self.published(f"ready-{owner}", owner=owner)
+            self.start(template.ref, owner)
+            ended = self.wait(template.ref)
+            if ended.body.get("status") != "ready":
+                raise Unsuited("could-not-run", f"the build of {template.ref} ended {ended.body.get('status')!r}")
+            self._made[made] = template
+        return self._made[made]
+
+    def unknown(self, part: str = "version") -> str:
+        """
+        A ref that does not exist: another version of the shared ready one, another name, or another namespace.
+        """
+        name = f"touchstone-{self.run_id}-absent"
+        match part:
+            case "version":
+                return f"default/{self.ready().name}@9.9.9"
+            case "name":
+                return f"default/{name}@{VERSION}"
+        return f"{name}/{self.ready().name}@{VERSION}"
+
+    # --- leaving nothing behind --------------------------------------------------------------------------------------
+
+    def quieten(self) -> None:
+        """
+        Cancels what the last case may have left building, so that the next one finds the capacity free.
+        """
+        for following in self._followings:
+            following.until.set()
+        for following in self._followings:
+            following.future.result()
+        self._followings.clear()
+        for ref in sorted(self._running):
+            self._try(Call("cancelBuild", ref, self._owners.get(ref, "primary")))
+        self._running.clear()
+
+    def clean_up(self) -> bool:
+        """
+        Cancels all builds and deletes all templates of the run; True when nothing is left.
+        """
+        self.budget.until_at = float("inf")
+        self.case = "clean-up"
+        self.quieten()
+        return all([self._remove(template) for template in reversed(self.templates)])
+
+    def _remove(self, template: Template) -> bool:
+        exchange = self._try(Call("deleteTemplate", template.ref, template.owner))
+        gone = exchange is not None and exchange.status in (200, 204, 404)
+        self.ledger.removed(template, gone=gone)
+        return gone
+
+    def _try(self, call: Call) -> Exchange | None:
+        try:
+            return self.patiently(call)
+        except Unsuited:
+            return None

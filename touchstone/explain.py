@@ -1,0 +1,141 @@
+"""
+Tells about claims offline: the list with the latest verdicts, and one claim with all that is known of it.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from touchstone import rules
+from touchstone.claims import Claim, Ledger
+from touchstone.contract import Contract
+from touchstone.curl import command
+from touchstone.exchange import Request
+from touchstone.report.visible import one_line
+from touchstone.transport import fill
+
+BASE_URL = "https://www.orgo.ai/api"
+EXAMPLE_REF = "default/claude-code@1.0.0"
+
+# What a claim is about, by the first part of its id, for the curl line where no run has a better one.
+OPERATIONS = {
+    "start": "startBuild",
+    "reuse": "startBuild",
+    "limit": "startBuild",
+    "status": "getBuild",
+    "digest": "getBuild",
+    "cancel": "cancelBuild",
+    "events": "streamBuildEvents",
+    "publish": "publishTemplate",
+    "template": "getTemplate",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """
+    The newest report below a folder, as far as it can be read.
+    """
+
+    path: Path
+    claims: dict[str, dict[str, Any]]
+    findings: dict[str, list[dict[str, Any]]]
+
+
+def latest(reports: Path) -> Latest | None:
+    """
+    The newest readable report.json in *reports* or one folder below it.
+    """
+    found = sorted([*reports.glob("report.json"), *reports.glob("*/report.json")], key=lambda p: p.stat().st_mtime)
+    for path in reversed(found):
+        try:
+            report = json.loads(path.read_text(encoding="utf-8"))
+            claims = {row["id"]: row for row in report["claims"]}
+            findings: dict[str, list[dict[str, Any]]] = {}
+            for row in report["findings"]:
+                findings.setdefault(row["claim"], []).append(row)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        return Latest(path, claims, findings)
+    return None
+
+
+def claims_table(ledger: Ledger, glob: str, *, excluded: bool, reports: Path, console: Console) -> None:
+    """
+    Prints the claims that match *glob*, or the excluded rows with their reasons.
+    """
+    if excluded:
+        _print_excluded(ledger, console)
+        return
+    run = latest(reports)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("claim", overflow="fold")
+    table.add_column("level")
+    table.add_column("verdict" if run else "says", overflow="fold")
+    for claim in ledger.select(glob):
+        told = str(run.claims.get(claim.id, {}).get("verdict", "not judged")) if run else claim.says
+        table.add_row(claim.id, claim.level, one_line(told))
+    console.print(table)
+    chosen = ledger.select(glob)
+    must = sum(claim.level == "must" for claim in chosen)
+    source = f"verdicts of {run.path}" if run else "no run yet: `touchstone check` gives verdicts"
+    _say(console, f"{len(chosen)} claims, {must} must and {len(chosen) - must} should; {source}")
+
+
+def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:
+    """
+    Prints one claim: sentence, source, checks, latest verdict, findings and a curl line.
+    """
+    _say(console, f"{claim.id} ({'excluded' if claim.excluded else claim.level})")
+    _say(console, f"  {claim.says}")
+    _say(console, f"source    {claim.source}")
+    if claim.excluded:
+        _say(console, f"excluded  {claim.excluded}")
+        return
+    if claim.needs:
+        _say(console, f"needs     {', '.join(sorted(claim.needs))}")
+    _say(console, f"checks    {', '.join(checks_of(claim.id))}")
+    run = latest(reports)
+    findings = run.findings.get(claim.id, []) if run else []
+    if run:
+        _say(console, f"verdict   {one_line(str(run.claims.get(claim.id, {}).get('verdict', 'not judged')))} ({run.path})")
+    for finding in findings:
+        _say(console, f"finding   expected {one_line(str(finding['expected']))}; actual {one_line(str(finding['actual']))}")
+    _say(console, f"curl      {one_line(str(findings[0]['curl'])) if findings else example_curl(claim)}")
+
+
+def checks_of(claim_id: str) -> tuple[str, ...]:
+    """
+    The rules that may judge a claim.
+    """
+    every = (*rules.EXCHANGE_RULES, *rules.STORY_RULES)
+    return tuple(rule.id for rule in every if claim_id in rule.claims)
+
+
+def example_curl(claim: Claim) -> str:
+    """
+    A request of the kind that the claim is about, against the documented address.
+    """
+    contract = Contract.load()
+    operation = contract.operations[OPERATIONS.get(claim.subject, "getBuild")]
+    url = BASE_URL + fill(operation.path, EXAMPLE_REF)
+    headers = () if "missing-key" in claim.id else (("Authorization", "Bearer <key:primary>"),)
+    return command(Request(operation.method, url, headers), stream=operation.id == "streamBuildEvents")
+
+
+def _print_excluded(ledger: Ledger, console: Console) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("claim", "says", "not judged because"):
+        table.add_column(title, overflow="fold")
+    for claim in ledger.excluded():
+        table.add_row(claim.id, claim.says, claim.excluded)
+    console.print(table)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,267 @@
+"""
+The journal of what a run creates on a target: written before it is created, gone when all of it is removed.
+
+A run holds a lock on its journal for as long as it lives. So a sweep can tell the journal of a killed run, whose lock
+is free, from that of a run at work. A line is on disk before the request that it announces is sent.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from touchstone.errors import UsageError
+from touchstone.journal_state import JournalState, Step, header, whole_lines
+
+SUFFIX = ".journal.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """
+    What a run that is no longer alive may have left on its target.
+
+    Attributes:
+        path: Its journal.
+        refs: Templates that the run created, or was about to create, and did not remove, in the order of creation.
+        builds: Versions whose build the run started and did not see end; also of templates that it did not create.
+    """
+
+    path: Path
+    run_id: str
+    target_url: str
+    refs: tuple[str, ...]
+    builds: tuple[str, ...] = ()
+
+
+class Journal:
+    """
+    The open journal of a live run; usable from several threads.
+
+    Obtained from `Journal.open` or `Journal.resume`; as a context manager it lets go of its lock at the end and keeps
+    the file unless everything in it was removed.
+    """
+
+    def __init__(self, descriptor: int, path: Path, target_url: str, state: JournalState) -> None:
+        self.path = path
+        self.target_url = target_url
+        self._descriptor: int | None = descriptor
+        self._state = state
+        self._guard = threading.Lock()
+
+    @classmethod
+    def open(cls, run_id: str, target_url: str, state_dir: Path | None, fallback: Path | None = None) -> "Journal":
+        """
+        A new journal, locked and on disk.
+
+        Args:
+            state_dir: Where journals go.
+            fallback: Where this one goes if *state_dir* is None or cannot be written.
+
+        Raises:
+            UsageError: no folder can be written, or the run has a journal already.
+        """
+        reasons = []
+        for folder in (state_dir, fallback):
+            if folder is None:
+                continue
+            try:
+                return cls._create(folder, run_id, target_url)
+            except FileExistsError as error:
+                raise UsageError(
+                    f"{error.filename}: run {run_id!r} has a journal already; give this run its own id"
+                ) from None
+            except OSError as error:
+                reasons.append(f"{folder}: {error.strerror}")
+        found = "; ".join(reasons) or "no folder is known"
+        raise UsageError(f"the journal of the run cannot be written: {found}; set XDG_STATE_HOME to a writable folder")
+
+    @classmethod
+    def _create(cls, folder: Path, run_id: str, target_url: str) -> "Journal":
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{run_id}{SUFFIX}"
+        # Under its own name the file appears locked and with its header: a sweep never sees it half made.
+        draft = folder / f".{run_id}.{os.getpid()}"
+        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _append(descriptor, header(run_id, target_url))
+            try:
+                os.link(draft, path)
+            except FileExistsError as error:
+                raise FileExistsError(error.errno, error.strerror, str(path)) from None
+            _sync_folder(folder)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        finally:
+            draft.unlink(missing_ok=True)
+        return cls(descriptor, path, target_url, JournalState())
+
+    @classmethod
+    def resume(cls, leftover: Leftover) -> "Journal | None":
+        """
+        The journal of a run that is no longer alive, locked; None where somebody else took or finished it meanwhile.
+        """
+        try:
+            descriptor = os.open(leftover.path, os.O_RDWR | os.O_APPEND)
+        except FileNotFoundError:
+            return None
+        if not _locked(descriptor, leftover.path):
+            os.close(descriptor)
+            return None
+        whole = whole_lines(leftover.path.read_bytes())
+        os.ftruncate(descriptor, len(whole))  # cuts a torn last line: its request was never sent
+        return cls(descriptor, leftover.path, leftover.target_url, JournalState.after(whole))
+
+    def intend(self, ref: str) -> None:
+        """
+        Says that the run is about to create the template *ref*.
+        """
+        self._write("intend", ref)
+
+    def created(self, ref: str) -> None:
+        """
+        Says that the target confirmed the template *ref*.
+        """
+        self._write("created", ref)
+
+    def started(self, ref: str) -> None:
+        """
+        Says that the run is about to start a build of *ref*, or has started it.
+        """
+        self._write("started", ref)
+
+    def settled(self, ref: str) -> None:
+        """
+        Says that no build of *ref* that the run started is under way any more.
+        """
+        self._write("settled", ref)
+
+    def removed(self, ref: str) -> None:
+        """
+        Says that the template *ref* and its build are gone.
+        """
+        self._write("removed", ref)
+
+    @property
+    def refs(self) -> tuple[str, ...]:
+        """
+        Templates that are still to be removed, in the order of creation.
+        """
+        with self._guard:
+            return tuple(self._state.refs)
+
+    @property
+    def builds(self) -> tuple[str, ...]:
+        """
+        Versions whose build is still to be seen ended or cancelled.
+        """
+        with self._guard:
+            return tuple(self._state.builds)
+
+    def close(self, all_clean: bool) -> None:
+        """
+        Lets go of the lock, and deletes the file where nothing is left; closing twice does nothing.
+
+        Args:
+            all_clean: Whether the caller believes that nothing is left; the file stays if the journal knows better.
+        """
+        with self._guard:
+            if self._descriptor is None:
+                return
+            # Deleted while locked, so that no sweep can take it up in between.
+            if all_clean and not self._state.refs and not self._state.builds:
+                self.path.unlink(missing_ok=True)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(all_clean=True)
+
+    def _write(self, step: Step, ref: str) -> None:
+        with self._guard:
+            if self._descriptor is None:
+                raise RuntimeError(f"{self.path}: the journal is closed; {step} {ref!r} comes too late")
+            line = {"step": step, "ref": ref}
+            try:
+                _append(self._descriptor, line)
+            except OSError as error:
+                raise UsageError(
+                    f"{self.path}: {line!r} cannot be written: {error.strerror}; make room there"
+                ) from None
+            self._state.take(step, ref)
+
+
+def leftovers(*folders: Path | None) -> list[Leftover]:
+    """
+    The journals of runs that are no longer alive, oldest first; files that are no journals are passed over.
+
+    Args:
+        folders: The state folder, and those that `Journal.open` may have fallen back on; None and missing ones count
+            as empty.
+    """
+    paths = {path for folder in folders if folder is not None for path in folder.glob(f"*{SUFFIX}")}
+    found = (_leftover(path) for path in sorted(paths, key=lambda path: (_changed_at(path), path)))
+    return [leftover for leftover in found if leftover is not None]
+
+
+def _leftover(path: Path) -> Leftover | None:
+    with contextlib.ExitStack() as stack:
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            if not _locked(descriptor, path):
+                return None
+            state = JournalState.after(whole_lines(path.read_bytes()))
+        except OSError:  # another user's, or gone meanwhile
+            return None
+    if not state.run_id:
+        return None
+    return Leftover(path, state.run_id, state.target_url, tuple(state.refs), tuple(state.builds))
+
+
+def _locked(descriptor: int, path: Path) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    # Its run may have deleted the file between our opening and our locking it.
+    return path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())
+
+
+def _append(descriptor: int, line: dict[str, Any]) -> None:
+    data = json.dumps(line).encode() + b"\n"
+    before_bytes = os.fstat(descriptor).st_size
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+    except OSError:
+        os.ftruncate(descriptor, before_bytes)  # half a line would spoil the next one
+        raise
+    os.fsync(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,85 @@
+"""
+What the lines of a journal add up to: the templates and builds that a run has not seen gone.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any, Literal
+
+Step = Literal["intend", "created", "started", "settled", "removed"]
+
+_VERSION = 1
+
+
+class JournalState:
+    """
+    The sum of a journal's lines.
+
+    Attributes:
+        run_id: From the header; empty where there is none that this version understands.
+        refs: Templates that may be there, in the order of creation.
+        builds: Versions whose build may be under way.
+    """
+
+    __slots__ = ("builds", "refs", "run_id", "target_url")
+
+    def __init__(self) -> None:
+        self.run_id = ""
+        self.target_url = ""
+        self.refs: dict[str, None] = {}  # a dict as an ordered set
+        self.builds: dict[str, None] = {}
+
+    @classmethod
+    def after(cls, whole: bytes) -> "JournalState":
+        """
+        The sum of the lines in *whole*; the first is the header.
+        """
+        state = cls()
+        lines = _objects(whole)
+        state._begin(next(lines, {}))
+        for line in lines:
+            match line:
+                case {"step": str(step), "ref": str(ref)}:
+                    state.take(step, ref)
+        return state
+
+    def _begin(self, line: dict[str, Any]) -> None:
+        match line:
+            case {"journal": 1, "run_id": str(run_id), "target_url": str(target_url)}:
+                self.run_id, self.target_url = run_id, target_url
+
+    def take(self, step: str, ref: str) -> None:
+        """
+        Adds one line.
+        """
+        if step in {"intend", "created"}:
+            self.refs[ref] = None
+        elif step == "started":
+            self.builds[ref] = None
+        elif step in {"settled", "removed"}:
+            self.builds.pop(ref, None)
+            if step == "removed":
+                self.refs.pop(ref, None)
+
+
+def header(run_id: str, target_url: str) -> dict[str, Any]:
+    """
+    The first line of a journal.
+    """
+    return {"journal": _VERSION, "run_id": run_id, "target_url": target_url}
+
+
+def whole_lines(data: bytes) -> bytes:
+    """
+    The data up to its last line break: a killed writer may have left half a line behind it.
+    """
+    return data[: data.rfind(b"\n") + 1]
+
+
+def _objects(whole: bytes) -> Iterator[dict[str, Any]]:
+    for line in whole.splitlines():
+        with contextlib.suppress(ValueError):  # a damaged line must not keep the others from being swept
+            value = json.loads(line)
+            if isinstance(value, dict):
+                yield value

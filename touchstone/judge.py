@@ -1,0 +1,73 @@
+"""
+Applies all rules to a growing history and hands out each judgement once.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from touchstone.claims import Ledger
+from touchstone.curl import curl
+from touchstone.exchange import Exchange
+from touchstone.finding import Finding, Judgement, finding_id
+from touchstone.rules.history import History
+from touchstone.rules.rule import Rule
+
+_Told = tuple[str, str, str, tuple[int, ...]]
+
+
+class Judge:
+    """
+    The rules, the history that they read, and what they have said already.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        ledger: Ledger,
+        exchange_rules: Sequence[Rule[Exchange]],
+        story_rules: Sequence[Rule[str]],
+    ) -> None:
+        self.history = history
+        self._ledger = ledger
+        self._exchange_rules = exchange_rules
+        self._story_rules = story_rules
+        self._told: set[_Told] = set()
+        self._by_seq: dict[int, Exchange] = {}
+
+    def see(self, exchange: Exchange) -> list[Judgement]:
+        """
+        Adds *exchange* to the history and judges it by itself.
+        """
+        self.history.add(exchange)
+        self._by_seq[exchange.seq] = exchange
+        return list(self._new(j for rule in self._exchange_rules for j in rule(exchange, self.history)))
+
+    def tell(self, refs: Iterable[str]) -> list[Judgement]:
+        """
+        Judges the whole stories of *refs*; what an earlier call said already is left out.
+        """
+        return list(self._new(j for ref in refs for rule in self._story_rules for j in rule(ref, self.history)))
+
+    def finding(self, judgement: Judgement) -> Finding:
+        """
+        The finding that a broken judgement becomes.
+        """
+        exchange = self._by_seq[judgement.evidence[-1]]
+        return Finding(
+            id=finding_id(judgement.claim, judgement.operation, judgement.check, judgement.expected),
+            claim=judgement.claim,
+            level=self._ledger[judgement.claim].level,
+            operation=judgement.operation,
+            check=judgement.check,
+            expected=judgement.expected,
+            actual=judgement.actual,
+            where=f"{exchange.request.method} {exchange.request.url}",
+            curl=curl(exchange),
+            evidence=judgement.evidence,
+        )
+
+    def _new(self, judgements: Iterable[Judgement]) -> Iterator[Judgement]:
+        for judgement in judgements:
+            told = (judgement.claim, judgement.check, judgement.outcome, judgement.evidence)
+            if told not in self._told:
+                self._told.add(told)
+                yield judgement

@@ -1,0 +1,41 @@
+"""
+Prints what a run would do and cost.
+"""
+
+import json
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from touchstone.settings import Settings
+
+
+def print_plan(text: str, settings: Settings, console: Console) -> None:
+    """
+    Prints the plan that the contract tests made of themselves: a row a case, then the sums.
+    """
+    cases = json.loads(text)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("case", overflow="fold")
+    for title in ("claims", "builds", "requests"):
+        table.add_column(title, justify="right")
+    for case in cases:
+        table.add_row(case["case"], str(len(case["claims"])), str(case["builds"]), str(case["requests"]))
+    console.print(table)
+    claims = {claim for case in cases for claim in case["claims"]}
+    builds = sum(case["builds"] for case in cases)
+    requests = sum(case["requests"] for case in cases)
+    target = settings.target
+    console.print(
+        f"{len(cases)} cases, {len(claims)} claims; at most {builds} builds (budget {target.max_builds}) "
+        f"and about {requests} requests besides polling; nothing was sent to {target.url or 'the embedded twin'}",
+        markup=False,
+        highlight=False,
+    )
+    if builds > target.max_builds:
+        console.print(
+            f"the budget is smaller than the plan: some cases will not run; --max-builds {builds} lets all of them",
+            markup=False,
+            highlight=False,
+        )

@@ -1,0 +1,39 @@
+"""
+Shows how a run comes along, on a terminal only.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+
+@contextmanager
+def progress_on(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """
+    A function that takes each event of the run log; it shows nothing unless *console* is a terminal that people watch.
+    """
+    if not console.is_terminal or console.is_dumb_terminal or os.environ.get("CI"):
+        yield lambda _event: None
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("starting", total=None)
+        counts = {"case": 0, "exchange": 0, "finding": 0}
+
+        def show(event: dict[str, Any]) -> None:
+            kind = str(event.get("type"))
+            if kind in counts:
+                counts[kind] += 1
+            if kind == "exchange":
+                progress.update(task, description=_line(str(event.get("case")), counts))
+
+        yield show
+
+
+def _line(case: str, counts: dict[str, int]) -> str:
+    findings = f", [red]{counts['finding']} findings[/red]" if counts["finding"] else ""
+    return f"{counts['case']} cases, {counts['exchange']} exchanges{findings}: {case.replace('[', chr(92) + '[')}"

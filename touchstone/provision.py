@@ -1,0 +1,146 @@
+"""
+Templates of a run's own: makes their documents, publishes them, and removes them again.
+
+Each version is named `touchstone-<run id>-<purpose>` and written to the journal before it is created.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import yaml
+
+from touchstone.exchange import Credential
+from touchstone.rules.history import Outcome
+from touchstone.transport import Call
+
+Form = Literal["json", "yaml", "sugar", "shuffled"]
+VERSION = "1.0.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """
+    A version to be published, and what its build does.
+
+    Attributes:
+        name: Template name; the namespace is always ``default``.
+        sleep_s: Seconds that the build steps take at least.
+        fails: Whether the last build step fails.
+        marker: Text that the build prints after its sleep; unique to this content.
+        owner: Whose key publishes it.
+        edition: Distinguishes contents under one ref.
+    """
+
+    name: str
+    version: str
+    sleep_s: float
+    fails: bool
+    marker: str
+    owner: Credential = "primary"
+    edition: int = 1
+
+    @property
+    def ref(self) -> str:
+        """
+        ``namespace/name@version``.
+        """
+        return f"default/{self.name}@{self.version}"
+
+    @property
+    def outcome(self) -> Outcome:
+        """
+        How the build ends.
+        """
+        return "failed" if self.fails else "ready"
+
+    def steps(self) -> list[str]:
+        """
+        The build steps in order.
+        """
+        sleep = [f"sleep {self.sleep_s:g}"] if self.sleep_s else []
+        return [*sleep, f"echo {self.marker}", *(["exit 1"] if self.fails else [])]
+
+    def revised(self) -> "Template":
+        """
+        The same ref with other content.
+        """
+        edition = self.edition + 1
+        return replace(self, edition=edition, marker=f"{self.marker.partition('.')[0]}.{edition}")
+
+    def document(self) -> dict[str, Any]:
+        """
+        The document in canonical form.
+        """
+        return {
+            "api_version": "orgo.ai/v1",
+            "template": {"name": self.name, "version": self.version},
+            "build": {"run": self.steps()},
+        }
+
+    def sugared(self) -> dict[str, Any]:
+        """
+        The same document with name and version in one text.
+        """
+        return {"api_version": "orgo.ai/v1", "name": f"{self.name}@{self.version}", "build": {"run": self.steps()}}
+
+    def content_key(self) -> str:
+        """
+        Identity of the content: equal documents in any form have equal keys.
+        """
+        return hashlib.sha256(json.dumps(self.document(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def note(self) -> dict[str, Any]:
+        """
+        What the rules need to know of the document.
+        """
+        return {
+            "content": self.content_key(),
+            "outcome": self.outcome,
+            "sleep_s": self.sleep_s,
+            "marker": self.marker,
+            "marker_after_s": self.sleep_s,
+        }
+
+
+def publish_call(
+    template: Template,
+    *,
+    wrapped: bool,
+    form: Form = "json",
+    force: bool = False,
+    auto_build: bool = False,
+    credential: Credential | None = None,
+) -> Call:
+    """
+    The request that publishes *template*.
+
+    Args:
+        wrapped: Send ``{"namespace", "name", "version", "template"}`` instead of the raw document (ambiguity 35).
+        form: How the raw document is written down; a wrapped one is always JSON.
+    """
+    query = {key: "true" for key, wanted in (("force", force), ("auto_build", auto_build)) if wanted}
+    body, media_type = _written(template, form, wrapped)
+    return Call(
+        operation="publishTemplate",
+        ref=template.ref,
+        credential=credential or template.owner,
+        query=query,
+        headers={"Content-Type": media_type},
+        body=body,
+        note=template.note() | {"force": force, "auto_build": auto_build, "form": form},
+    )
+
+
+def _written(template: Template, form: Form, wrapped: bool) -> tuple[bytes, str]:
+    document = template.sugared() if form == "sugar" else template.document()
+    if form == "shuffled":
+        document = dict(reversed(document.items()))
+    if wrapped:
+        envelope = {"namespace": "default", "name": template.name, "version": template.version, "template": document}
+        return json.dumps(envelope).encode(), "application/json"
+    if form == "yaml":
+        return yaml.safe_dump(document, sort_keys=False).encode(), "application/yaml"
+    indent = 2 if form == "shuffled" else None
+    return json.dumps(document, indent=indent).encode(), "application/json"

@@ -1,0 +1,164 @@
+"""
+Judges who is let in: keys that must be refused, keys that must not, other accounts, and plans that are too small.
+"""
+
+from collections.abc import Iterator
+
+from touchstone.eventstream import parse
+from touchstone.exchange import REFUSED_CREDENTIALS, Credential, Exchange
+from touchstone.finding import Judgement
+from touchstone.rules.answers import SUCCESS, judgeable, told
+from touchstone.rules.history import History
+from touchstone.rules.requests import excused, operation_of, spelling
+from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
+from touchstone.rules.standing import standing
+
+_REFUSALS: dict[Credential, str] = {
+    "none": "auth.missing-key-is-401",
+    "unknown": "auth.unknown-key-is-401",
+    "longer": "auth.near-key-is-401",
+    "shorter": "auth.near-key-is-401",
+    "malformed": "auth.malformed-header-is-401",
+    "query": "auth.query-key-is-401",
+}
+# facts 7.18: the pages differ in what follows. facts 7.19: what a malformed header is told is undocumented.
+_TEXTS: dict[Credential, tuple[str, str]] = {
+    "none": ("auth.missing-key-text", "Missing API key"),
+    "unknown": ("auth.invalid-key-text", "Invalid API key"),
+    "longer": ("auth.invalid-key-text", "Invalid API key"),
+    "shorter": ("auth.invalid-key-text", "Invalid API key"),
+}
+# What a body that cannot be taken is answered; whether the key is looked at before it is nobody's promise.
+_BODY_REFUSALS = frozenset({400, 413, 415, 422})
+_LIMITED = "a limit got in the way"
+
+
+@rule("access.refused-key", *set(_REFUSALS.values()))
+def refused_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    """
+    Judges each request whose key must be refused, on every operation, whether its version exists or not.
+    """
+    if exchange.credential not in REFUSED_CREDENTIALS or operation_of(exchange, history.contract) is None:
+        return
+    if exchange.response is None or exchange.error or _refused_before_the_key(exchange, history):
+        return
+    claim = _REFUSALS[exchange.credential]
+    if exchange.status == 429:
+        yield unclear(claim, exchange, why=_LIMITED)
+    else:
+        yield judged(claim, exchange.status == 401, exchange, expected="401", actual=told(exchange))
+
+
+@rule("access.refusal-text", "auth.missing-key-text", "auth.invalid-key-text")
+def refusal_text(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    """
+    Judges how the text of a 401 begins, where it has one.
+    """
+    text = exchange.body.get("error")
+    wanted = _TEXTS.get(exchange.credential)
+    if exchange.status != 401 or wanted is None or not isinstance(text, str):
+        return
+    if operation_of(exchange, history.contract):
+        claim, prefix = wanted
+        expected = f"a text that starts with {prefix}"
+        yield judged(claim, text.startswith(prefix), exchange, expected=expected, actual=told(exchange))
+
+
+@rule("access.accepted-key", "auth.valid-key-is-accepted", "auth.scheme-ignores-case", "access.plan-is-no-key-matter")
+def accepted_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    """
+    Judges that a valid key is never taken for a wrong one, however its scheme is written and whatever its plan.
+    """
+    claims: dict[Credential, str] = {
+        "primary": "auth.valid-key-is-accepted",
+        "second": "auth.valid-key-is-accepted",
+        "lowercase-scheme": "auth.scheme-ignores-case",
+        "restricted": "access.plan-is-no-key-matter",
+    }
+    claim = claims.get(exchange.credential)
+    if claim is None or not judgeable(exchange) or exchange.status >= 500:
+        return
+    if operation_of(exchange, history.contract) and spelling(exchange, history.contract) != "misshapen":
+        yield judged(claim, exchange.status != 401, exchange, expected="anything but 401", actual=told(exchange))
+
+
+@rule("access.publish-plan", "access.publish-needs-scale")
+def publish_needs_scale(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    """
+    Judges publishing below the Scale plan. What is wrong with a document may be told first.
+    """
+    claim = "access.publish-needs-scale"
+    operation = operation_of(exchange, history.contract)
+    if exchange.credential != "restricted" or operation is None or operation.id != "publishTemplate":
+        return
+    if exchange.response is None or exchange.error or exchange.status == 401:
+        return
+    if exchange.status in _BODY_REFUSALS or exchange.status in {409, 429}:
+        yield unclear(claim, exchange, why=f"answered {exchange.status} before the plan was looked at")
+    else:
+        yield judged(claim, exchange.status == 403, exchange, expected="403", actual=told(exchange))
+
+
+@rule("access.start-plan", "access.start-needs-scale")
+def start_needs_scale(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges starts below the Scale plan. On what is not its own, 404 may come first (facts 7.21).
+    """
+    claim = "access.start-needs-scale"
+    for exchange in history.story(ref):
+        operation = operation_of(exchange, history.contract)
+        if exchange.credential != "restricted" or operation is None or operation.id != "startBuild":
+            continue
+        if exchange.response is None or exchange.error or exchange.status == 401:
+            continue
+        if exchange.status == 403:
+            yield held(claim, exchange)
+        elif exchange.status == 429:
+            yield unclear(claim, exchange, why=_LIMITED)
+        elif exchange.status == 404 and standing(exchange, history) != "own":
+            yield unclear(claim, exchange, why="the version may have been looked for before the plan")
+        elif exchange.status not in excused(exchange, history.contract):
+            yield broken(claim, exchange, expected="403", actual=told(exchange))
+
+
+@rule("access.others-version", "access.others-version-is-404")
+def others_version(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges each request about another account's version; publishing makes a version of one's own and is left out.
+
+    For a plan that is too small 403 is fine, too (facts 7.22). A log may be missing or empty (facts 7.26).
+    """
+    claim = "access.others-version-is-404"
+    for exchange in history.story(ref):
+        operation = operation_of(exchange, history.contract)
+        if operation is None or operation.id == "publishTemplate" or standing(exchange, history) != "foreign":
+            continue
+        if exchange.response is None or exchange.error or exchange.status == 401:
+            continue
+        if spelling(exchange, history.contract) != "plain":
+            continue
+        if exchange.status == 429:
+            yield unclear(claim, exchange, why=_LIMITED)
+        elif exchange.status != 403 or exchange.credential != "restricted":
+            fits = exchange.status == 404 or is_empty_log(exchange)
+            yield judged(claim, fits, exchange, expected="404", actual=told(exchange))
+
+
+def is_empty_log(exchange: Exchange) -> bool:
+    """
+    Whether the answer is an event stream without an event.
+    """
+    if exchange.operation != "streamBuildEvents" or exchange.response is None or exchange.status not in SUCCESS:
+        return False
+    return not parse(exchange.response.body).events
+
+
+def _refused_before_the_key(exchange: Exchange, history: History) -> bool:
+    if exchange.operation == "publishTemplate" and "content" not in exchange.note:
+        return exchange.status in _BODY_REFUSALS
+    odd = spelling(exchange, history.contract) == "misshapen" or bool(exchange.request.body)
+    return odd and exchange.status in excused(exchange, history.contract)
+
+
+RULES: tuple[Rule[Exchange], ...] = (refused_key, refusal_text, accepted_key, publish_needs_scale)
+STORY_RULES: tuple[Rule[str], ...] = (start_needs_scale, others_version)

@@ -1,0 +1,73 @@
+"""
+What the answer to a cancel must be, given the states that the version can be in.
+"""
+
+from collections.abc import Iterator
+
+from touchstone.exchange import Exchange
+from touchstone.finding import Judgement
+from touchstone.lifecycle import Cause, State, step
+from touchstone.rules.rule import judged, shown
+from touchstone.rules.walk import UNDER_WAY, Walk
+
+FINISHED = frozenset({State.READY, State.FAILED})
+
+CLAIMS = (
+    "cancel.in-flight-is-202",
+    "cancel.idle-is-404",
+    "cancel.says-idle",
+    "cancel.second-is-documented",
+    "cancel.settled-is-idle",
+    "cancel.finished-is-idle",
+)
+
+
+def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iterator[Judgement]:
+    """
+    Judges the owner's cancel of an existing version; *before* are the states possible while it was under way.
+    """
+    if cancel.response is None or cancel.status in (401, 429) or cancel.status >= 500:
+        return
+    told = f"{cancel.status} {shown(cancel.body)}"
+    if before == {State.BUILDING}:
+        yield judged("cancel.in-flight-is-202", cancel.status == 202, cancel, expected="202", actual=told)
+    elif State.CANCELLING in before and walk.cancel:
+        documented = cancel.status in (202, 404)
+        yield judged(
+            "cancel.second-is-documented",
+            documented,
+            walk.cancel,
+            cancel,
+            expected="202 cancelling or 404 idle",
+            actual=told,
+        )
+    elif not before & UNDER_WAY:
+        yield judged(_idle_claim(walk, before), cancel.status == 404, cancel, expected="404", actual=told)
+    if cancel.status == 404 and State.BUILDING not in before:
+        idle = cancel.body.get("status") == "idle"
+        yield judged("cancel.says-idle", idle, cancel, expected='{"status": "idle"}', actual=told)
+
+
+def apply_cancel(walk: Walk, cancel: Exchange, at_sent: frozenset[State]) -> None:
+    """
+    Moves the walk by an answered cancel.
+    """
+    if cancel.status == 404:
+        if at_sent and not at_sent & UNDER_WAY:
+            walk.idle_cancel = cancel
+        remaining = at_sent - {State.BUILDING}
+        walk.possible = remaining or at_sent
+        return
+    if not at_sent & UNDER_WAY:
+        walk.idle_cancel = cancel
+        return
+    walk.possible = step(at_sent, Cause.CANCEL)
+    if walk.cancel is None:
+        walk.cancel = cancel
+        walk.cancels += 1
+
+
+def _idle_claim(walk: Walk, before: frozenset[State]) -> str:
+    if walk.settled and not before & {State.READY}:
+        return "cancel.settled-is-idle"
+    return "cancel.finished-is-idle" if before <= FINISHED else "cancel.idle-is-404"

@@ -1,0 +1,148 @@
+"""
+Judges what is found and what is not: versions that do not exist, deleted ones, spellings that can name none, and own ones.
+"""
+
+from collections.abc import Iterator
+
+from touchstone.exchange import Exchange
+from touchstone.finding import Judgement
+from touchstone.rules.access import is_empty_log
+from touchstone.rules.answers import SUCCESS, judgeable, told
+from touchstone.rules.history import History
+from touchstone.rules.requests import (
+    NO_SUCH_PATH,
+    REDIRECTS,
+    asks_for_build,
+    operation_of,
+    parts,
+    path_of,
+    spelling,
+    tidied,
+)
+from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
+from touchstone.rules.standing import standing, surely_missing
+
+_LIMITED = "a limit got in the way"
+
+# Read as GET /templates/global/…, which lists the versions of a curated template and is no part of the contract.
+_LISTING_NAMESPACE = "global"
+
+# What the owner of an existing version is never told by these operations. A cancel and a log may be 404 when idle.
+_FINDING = frozenset({"startBuild", "getBuild", "getTemplate", "deleteTemplate"})
+
+
+@rule("lookup.odd-spelling", "lookup.odd-spelling-is-404")
+def odd_spelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    """
+    Judges a path whose segments cannot name a version. Where tidying it up gives a usual one, being served is fine.
+    """
+    contract = history.contract
+    asked = operation_of(exchange, contract) is not None or (
+        not exchange.operation and _asks_with_known_method(exchange)
+    )
+    spelt = spelling(exchange, contract) if asked else "plain"
+    if (
+        spelt == "plain"
+        or exchange.response is None
+        or exchange.error
+        or exchange.credential not in {"primary", "second"}
+    ):
+        return
+    claim = "lookup.odd-spelling-is-404"
+    if exchange.status == 429:
+        yield unclear(claim, exchange, why=_LIMITED)
+    elif exchange.status in NO_SUCH_PATH or is_empty_log(exchange):
+        yield held(claim, exchange)
+    elif exchange.status in {401, 403} or (spelt == "misshapen" and _may_be_tidied(exchange, history)):
+        return
+    else:
+        yield broken(claim, exchange, expected="404, or 400 as for a bad request", actual=told(exchange))
+
+
+@rule(
+    "lookup.missing",
+    "lookup.unknown-version-is-404",
+    "lookup.unknown-name-is-404",
+    "lookup.unknown-namespace-is-404",
+    "lookup.deleted-version-is-404",
+    "start.refuses-deleted-version",
+)
+def missing(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges each request about a version that did not exist, or no longer.
+    """
+    for exchange in _asked(ref, history):
+        found = standing(exchange, history)
+        if found not in {"missing", "deleted"} or exchange.status in {401, 403} and exchange.credential == "restricted":
+            continue
+        claim = _missing_claim(exchange, history) if found == "missing" else _deleted_claim(exchange)
+        if exchange.status == 429:
+            yield unclear(claim, exchange, why=_LIMITED)
+        elif exchange.status == 404 or is_empty_log(exchange):
+            yield held(claim, exchange)
+        elif found == "missing" and exchange.status < 500 and not surely_missing(ref, history):
+            yield unclear(claim, exchange, why="the account may have a version of this name from elsewhere")
+        elif exchange.status != 401:
+            yield broken(claim, exchange, expected="404", actual=told(exchange))
+
+
+@rule("lookup.own", "lookup.existing-version-is-found")
+def own_is_found(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges that the owner of an existing version is never told that there is none.
+    """
+    for exchange in _asked(ref, history):
+        if exchange.operation in _FINDING and judgeable(exchange) and standing(exchange, history) == "own":
+            if exchange.status in SUCCESS or exchange.status == 404:
+                found = exchange.status != 404
+                claim = "lookup.existing-version-is-found"
+                yield judged(claim, found, exchange, expected="anything but 404", actual=told(exchange))
+
+
+def _asked(ref: str, history: History) -> Iterator[Exchange]:
+    """
+    The answered requests of the contract's operations about *ref*, plainly spelt.
+    """
+    namespace = parts(ref)[0]
+    for exchange in history.story(ref):
+        operation = operation_of(exchange, history.contract)
+        if operation is None or operation.id == "publishTemplate" or exchange.response is None or exchange.error:
+            continue
+        if namespace == _LISTING_NAMESPACE and operation.id == "getTemplate":
+            continue
+        if spelling(exchange, history.contract) == "plain":
+            yield exchange
+
+
+def _missing_claim(exchange: Exchange, history: History) -> str:
+    """
+    Which part of the ref is the unknown one, as far as the run knows.
+    """
+    namespace, name, _ = parts(exchange.ref or "")
+    known = {parts(content.ref)[:2] for content in history.all_contents() if content.owner == exchange.credential}
+    if (namespace, name) in known:
+        return "lookup.unknown-version-is-404"
+    if namespace == "default" or any(namespace == other for other, _ in known):
+        return "lookup.unknown-name-is-404"
+    return "lookup.unknown-namespace-is-404"
+
+
+def _deleted_claim(exchange: Exchange) -> str:
+    return "start.refuses-deleted-version" if exchange.operation == "startBuild" else "lookup.deleted-version-is-404"
+
+
+def _asks_with_known_method(exchange: Exchange) -> bool:
+    return asks_for_build(exchange) and exchange.request.method in {"GET", "POST", "DELETE"}
+
+
+def _may_be_tidied(exchange: Exchange, history: History) -> bool:
+    if exchange.status in REDIRECTS:
+        return True
+    if exchange.status not in SUCCESS:
+        return False
+    found = history.contract.match(exchange.request.method, tidied(path_of(exchange)))
+    return found is not None and "templates" in path_of(exchange)
+
+
+RULES: tuple[Rule[Exchange], ...] = (odd_spelling,)
+STORY_RULES: tuple[Rule[str], ...] = (missing, own_is_found)

@@ -1,0 +1,106 @@
+"""
+Judges what the owner of an existing version is answered: reading its status, reading it, deleting it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from touchstone.exchange import Exchange
+from touchstone.finding import Judgement
+from touchstone.rules.answers import told
+from touchstone.rules.history import History
+from touchstone.rules.requests import operation_of, parts, spelling
+from touchstone.rules.rule import Rule, judged, rule, unclear
+from touchstone.rules.standing import standing
+
+
+@rule("owned.status", "status.answers-200")
+def status_answers_200(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges each status read of an existing version by its owner.
+    """
+    for exchange in _by_owner("getBuild", ref, history):
+        if exchange.status == 429:
+            yield unclear("status.answers-200", exchange, why="a limit got in the way")
+        else:
+            fits = exchange.status == 200
+            yield judged("status.answers-200", fits, exchange, expected="200", actual=told(exchange))
+
+
+@rule("owned.template", "template.read-shows-the-published")
+def template_read(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges each read of an existing version by its owner: status, ref, digest and document.
+    """
+    claim = "template.read-shows-the-published"
+    for exchange in _by_owner("getTemplate", ref, history):
+        if exchange.status == 429:
+            yield unclear(claim, exchange, why="a limit got in the way")
+        elif exchange.status != 200:
+            yield judged(claim, False, exchange, expected="200", actual=told(exchange))
+        else:
+            expected = "ref, digest and document of the version"
+            actual = _template_problem(exchange, ref)
+            yield judged(claim, not actual, exchange, expected=expected, actual=actual)
+
+
+@rule("owned.delete", "template.delete-says-deleted")
+def delete_refused(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges each delete of an existing version that its owner is refused; one that succeeds is judged by its answer.
+    """
+    claim = "template.delete-says-deleted"
+    for exchange in _by_owner("deleteTemplate", ref, history):
+        if exchange.status == 429:
+            yield unclear(claim, exchange, why="a limit got in the way")
+        elif exchange.status not in {404, 409} and exchange.status >= 300:
+            expected = "200 and an object with deleted true"
+            yield judged(claim, False, exchange, expected=expected, actual=told(exchange))
+
+
+def _by_owner(operation: str, ref: str, history: History) -> Iterator[Exchange]:
+    """
+    The answered requests for *operation* by the owner of *ref* while it existed; 401 has a claim of its own.
+
+    The plan of an account may keep more from it than starting and publishing (facts 7.22), so *restricted* is left out.
+    """
+    for exchange in history.story(ref):
+        asked = operation_of(exchange, history.contract)
+        if asked is None or asked.id != operation or exchange.credential == "restricted":
+            continue
+        if exchange.response is None or exchange.error or exchange.status == 401:
+            continue
+        if spelling(exchange, history.contract) == "plain" and standing(exchange, history) == "own":
+            yield exchange
+
+
+def _template_problem(exchange: Exchange, ref: str) -> str:
+    body = exchange.body
+    if not body:
+        return told(exchange)
+    if body.get("ref") != ref:
+        return f"ref {body.get('ref')!r} for {ref!r}"
+    if not isinstance(body.get("digest"), str):
+        return f"digest {body.get('digest')!r}"
+    document = body.get("template")
+    if not isinstance(document, dict):
+        return f"template {document!r}"
+    return _document_problem(document, ref)
+
+
+def _document_problem(document: dict[str, Any], ref: str) -> str:
+    """
+    Compares name and version with the ref where the document has them in canonical form; sugar form has one text.
+    """
+    about = document.get("template")
+    if not isinstance(about, dict):
+        return ""
+    _, name, version = parts(ref)
+    for key, value in (("name", name), ("version", version)):
+        found = about.get(key)
+        if isinstance(found, str) and "@" not in found and found != value:
+            return f"a document with {key} {found!r} for {ref!r}"
+    return ""
+
+
+STORY_RULES: tuple[Rule[str], ...] = (status_answers_200, template_read, delete_refused)

@@ -1,0 +1,176 @@
+"""
+Judges what HTTP asks of any answer: that it comes, its status, its media type, its JSON, and the methods of its path.
+"""
+
+from collections.abc import Iterator
+
+from touchstone.contract import EVENT_STREAM
+from touchstone.exchange import REFUSED_CREDENTIALS, Exchange
+from touchstone.finding import Judgement
+from touchstone.rules.answers import announces_json, json_problem, judgeable, media_type, told
+from touchstone.rules.history import History
+from touchstone.rules.requests import excused, operation_of, path_of, spelling
+from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
+
+# Failures that say nothing about the server: the request could not be formed, or no connection was free on our side.
+_OUR_OWN = ("InvalidURL", "LocalProtocolError", "UnsupportedProtocol", "PoolTimeout")
+_NOT_REACHED = ("ConnectError", "ConnectTimeout")
+# RFC 9112 9.6: a server may refuse a large body by answering early and closing; the answer is then easily lost.
+_LARGE_BODY_BYTES = 65_536
+
+# GET /templates lists versions and GET /templates/global/… reads curated ones; both lie outside the contract.
+_ELSEWHERE = {("GET", "/templates")}
+_NO_BODY = frozenset({204, 205, 304})
+
+
+@rule("protocol.answered", "http.answers")
+def answered(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    """
+    Judges whether a whole answer came. A server that is gone is told once, not with every request after.
+    """
+    if exchange.error.startswith(_OUR_OWN) or exchange.closed == "client":
+        return
+    if not exchange.error and exchange.response is not None:
+        yield held("http.answers", exchange)
+    elif exchange.response is None and len(exchange.request.body) > _LARGE_BODY_BYTES:
+        yield unclear("http.answers", exchange, why=f"the answer to a large body was lost: {exchange.error}")
+    elif not (exchange.error.startswith(_NOT_REACHED) and _unreached_before(exchange, history)):
+        found = exchange.error or "no answer"
+        yield broken("http.answers", exchange, expected="a complete response in time", actual=found)
+
+
+@rule("protocol.no-server-error", "http.no-server-error")
+def no_server_error(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    """
+    Judges that nothing makes the server fail. RFC 9110 15.6.2: 501 is the answer to a method that it knows nowhere.
+    """
+    if exchange.response is None:
+        return
+    unknown_method = exchange.status == 501 and exchange.request.method not in _methods(history)
+    fine = exchange.status < 500 or unknown_method
+    yield judged("http.no-server-error", fine, exchange, expected="no 5xx", actual=told(exchange))
+
+
+@rule("protocol.documented-status", "http.status-is-documented")
+def documented_status(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    """
+    Judges the status against the operation's documented ones. A refused key and a 5xx have claims of their own.
+    """
+    operation = operation_of(exchange, history.contract)
+    if operation is None or exchange.response is None or exchange.status >= 500:
+        return
+    documented = history.contract.allowed_statuses(operation.id)
+    if exchange.status in documented:
+        yield held("http.status-is-documented", exchange)
+    elif exchange.credential not in REFUSED_CREDENTIALS and exchange.status not in excused(exchange, history.contract):
+        expected = "one of " + ", ".join(map(str, sorted(documented)))
+        yield broken("http.status-is-documented", exchange, expected=expected, actual=told(exchange))
+
+
+@rule("protocol.media-type", "http.json-media-type")
+def json_media_type(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    """
+    Judges the media type of each documented JSON answer that has a body.
+    """
+    operation = operation_of(exchange, history.contract)
+    if operation is None or exchange.response is None or not exchange.response.body:
+        return
+    documented = history.contract.media_types(operation.id, exchange.status)
+    if not documented or EVENT_STREAM in documented or spelling(exchange, history.contract) == "misshapen":
+        return
+    kind = media_type(exchange.response)
+    fits = kind in documented
+    yield judged("http.json-media-type", fits, exchange, expected=" or ".join(documented), actual=kind or "none")
+
+
+@rule("protocol.json", "http.body-is-json")
+def body_is_json(exchange: Exchange, _: History) -> Iterator[Judgement]:
+    """
+    Judges that what is announced as JSON is JSON.
+    """
+    response = exchange.response
+    if response is None or exchange.error or exchange.request.method == "HEAD" or response.status in _NO_BODY:
+        return
+    if announces_json(response):
+        problem = json_problem(response.body)
+        expected = "one complete JSON value in UTF-8"
+        yield judged("http.body-is-json", not problem, exchange, expected=expected, actual=f"a body that {problem}")
+
+
+@rule("protocol.wrong-method", "http.wrong-method-is-405")
+def wrong_method(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    """
+    Judges the answer to a method that a known path does not have.
+
+    Whether the key, the version or the limit is looked at first is nobody's promise, so their refusals pass, too.
+    """
+    method, path = exchange.request.method, path_of(exchange)
+    contract = history.contract
+    if method in {"HEAD", "OPTIONS", "CONNECT"} or (method, path) in _ELSEWHERE or exchange.response is None:
+        return
+    if spelling(exchange, contract) != "plain" or contract.match(method, path):
+        return
+    if not any(contract.match(other, path) for other in _methods(history)):
+        return
+    if exchange.status == 405:
+        yield held("http.wrong-method-is-405", exchange)
+    elif exchange.status < 500 and exchange.status not in {400, 401, 403, 404, 429}:
+        yield broken("http.wrong-method-is-405", exchange, expected="405", actual=told(exchange))
+
+
+@rule("protocol.head", "http.head-matches-get")
+def head_matches_get(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges each HEAD by the nearest GET of the same address with the same key.
+
+    Whether a build has a log depends on the moment, so a HEAD of events is judged only where it makes the server fail.
+    """
+    story = history.story(ref)
+    for head in (e for e in story if e.request.method == "HEAD" and judgeable(e)):
+        expected = "the status of GET and no body, or 405"
+        get = _nearest_get(head, story)
+        if head.status >= 500:
+            yield broken("http.head-matches-get", head, expected=expected, actual=told(head))
+        elif get is not None and not path_of(head).endswith("/events"):
+            fits = head.status in {get.status, 405} and not (head.response and head.response.body)
+            actual = f"{told(head)} where GET is answered {get.status}"
+            yield judged("http.head-matches-get", fits, get, head, expected=expected, actual=actual)
+
+
+def _unreached_before(exchange: Exchange, history: History) -> bool:
+    return any(e.error.startswith(_NOT_REACHED) and e.seq < exchange.seq for e in history.exchanges)
+
+
+def _methods(history: History) -> set[str]:
+    return {operation.method for operation in history.contract.operations.values()}
+
+
+def _nearest_get(head: Exchange, story: tuple[Exchange, ...]) -> Exchange | None:
+    """
+    The GET closest in time that nothing separates from *head* which could have made or removed the version.
+    """
+    gets = [e for e in story if e.request.method == "GET" and judgeable(e) and _same_target(e, head)]
+    near = [get for get in gets if not any(_between(change, get, head) for change in story)]
+    return min(near, key=lambda get: abs(get.seq - head.seq), default=None)
+
+
+def _same_target(one: Exchange, other: Exchange) -> bool:
+    return (one.request.url, one.credential) == (other.request.url, other.credential)
+
+
+def _between(change: Exchange, get: Exchange, head: Exchange) -> bool:
+    if change.operation not in {"publishTemplate", "deleteTemplate"}:
+        return False
+    began, ended = min(get.sent_at, head.sent_at), max(get.done_at, head.done_at)
+    return change.sent_at < ended and change.done_at > began
+
+
+RULES: tuple[Rule[Exchange], ...] = (
+    answered,
+    no_server_error,
+    documented_status,
+    json_media_type,
+    body_is_json,
+    wrong_method,
+)
+STORY_RULES: tuple[Rule[str], ...] = (head_matches_get,)

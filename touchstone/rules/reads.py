@@ -1,0 +1,281 @@
+"""
+What a status read says about the life of a build: which claims were at stake, and which one a wrong status breaks.
+"""
+
+from collections.abc import Iterator
+
+from touchstone.exchange import Exchange
+from touchstone.finding import Judgement
+from touchstone.lifecycle import FINISHED, State, consistent, statuses
+from touchstone.rules.rule import broken, held, judged, shown
+from touchstone.rules.walk import CLOCK_SHARE, UNDER_WAY, Walk
+
+STARTS = frozenset({"startBuild", "publishTemplate"})
+CANCELS = frozenset({"cancelBuild", "deleteTemplate"})
+IDLE = frozenset({State.NOT_BUILT, State.FAILED})
+
+CLAIMS = (
+    "auth.refused-changes-nothing",
+    "access.others-change-nothing",
+    "limit.refused-start-starts-nothing",
+    "start.visible-to-next-read",
+    "start.after-failure-builds-again",
+    "start.after-cancel-builds-again",
+    "start.concurrent-share-one-build",
+    "status.unbuilt-is-not-built",
+    "status.changes-only-by-a-start",
+    "status.build-does-not-vanish",
+    "status.ready-stays-ready",
+    "status.failed-stays-failed",
+    "status.good-template-ends-ready",
+    "status.failing-template-ends-failed",
+    "status.build-ends",
+    "status.ready-after-its-steps",
+    "status.build-time-is-ms",
+    "reuse.only-when-reused",
+    "reuse.only-identical-digest",
+    "cancel.settles",
+    "cancel.does-not-end-ready",
+    "cancel.keeps-finished-golden",
+    "cancel.keeps-neighbours",
+    "cancel.next-build-completes",
+)
+
+
+def judge_read(walk: Walk, read: Exchange) -> Iterator[Judgement]:
+    """
+    Judges one answered status read and narrows what the walk holds possible.
+    """
+    status = read.body.get("status")
+    if not isinstance(status, str) or status not in statuses(State):
+        return
+    before = walk.windows.get(read.seq, walk.possible)
+    if status not in statuses(before):
+        yield _blame(walk, read, status, before)
+        walk.resync(status)
+    else:
+        yield from _stakes(walk, read, status, before)
+        yield from _times(walk, read, status, before)
+        _narrow(walk, read, status)
+    walk.last_read = read
+    walk.refused.clear()
+
+
+def _narrow(walk: Walk, read: Exchange, status: str) -> None:
+    now_possible = consistent(walk.reach(read.done_at), status)
+    if now_possible and not walk.open and read.seq not in walk.overlapping:
+        walk.possible = now_possible
+    if status == "ready" and walk.content:
+        walk.goldens.add(walk.content.key)
+    if walk.possible <= {State.NOT_BUILT, State.FAILED} and walk.cancel:
+        walk.settled = True
+        walk.cancel = None
+
+
+def _stakes(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> Iterator[Judgement]:
+    """
+    The claims that this read could have broken and did not.
+    """
+    if before == {State.NOT_BUILT}:
+        yield from _idle_stakes(walk, read)
+    if before == {State.READY}:
+        yield from _finished_stakes(walk, read, "status.ready-stays-ready")
+    if before == {State.FAILED}:
+        yield from _finished_stakes(walk, read, "status.failed-stays-failed")
+    if State.CANCELLING in before and walk.cancel:
+        yield from _cancelled_stakes(walk, read, status)
+    elif State.BUILDING in before and State.NOT_BUILT not in before and walk.build and not walk.open:
+        yield from _building_stakes(walk, read, status)
+
+
+def _idle_stakes(walk: Walk, read: Exchange) -> Iterator[Judgement]:
+    for claim, refused in walk.refusals(STARTS).items():
+        yield held(claim, refused, read)
+    if walk.build:
+        return
+    if walk.replaced:
+        yield held("reuse.only-identical-digest", read)
+    yield held("status.unbuilt-is-not-built", read)
+    if walk.last_read:
+        yield held("status.changes-only-by-a-start", walk.last_read, read)
+
+
+def _finished_stakes(walk: Walk, read: Exchange, stays: str) -> Iterator[Judgement]:
+    if walk.last_read:
+        yield held(stays, walk.last_read, read)
+    for claim, refused in walk.refusals(STARTS | CANCELS).items():
+        yield held(claim, refused, read)
+    if walk.idle_cancel:
+        yield held("cancel.keeps-finished-golden", walk.idle_cancel, read)
+    if walk.last_read and (elsewhere := walk.cancelled_elsewhere(walk.last_read.done_at, read.sent_at)):
+        yield held("cancel.keeps-neighbours", elsewhere, read)
+
+
+def _cancelled_stakes(walk: Walk, read: Exchange, status: str) -> Iterator[Judgement]:
+    assert walk.cancel
+    late_s = read.sent_at - walk.cancel.done_at
+    if status != "building":
+        yield held("cancel.settles", walk.cancel, read)
+        if status != "ready":
+            yield held("cancel.does-not-end-ready", walk.cancel, read)
+    elif late_s > walk.history.bounds.cancel_timeout_s:
+        yield broken(
+            "cancel.settles",
+            walk.cancel,
+            read,
+            expected="another state than building within the time that a cancel may take",
+            actual=f"building {late_s:.1f} s after the cancel was accepted",
+        )
+
+
+def _building_stakes(walk: Walk, read: Exchange, status: str) -> Iterator[Judgement]:
+    build = walk.build
+    assert build
+    first = walk.last_read is None or walk.last_read.sent_at < build.start.done_at
+    if first and read.sent_at >= build.start.done_at:
+        yield held("start.visible-to-next-read", build.start, read)
+    for claim, refused in walk.refusals(CANCELS).items():
+        yield held(claim, refused, read)
+    if status == "building":
+        yield from _still_building(walk, read)
+    elif status in FINISHED:
+        yield from _end_stakes(walk, read, status)
+
+
+def _still_building(walk: Walk, read: Exchange) -> Iterator[Judgement]:
+    assert walk.build
+    running_s = read.sent_at - walk.build.start.done_at
+    if running_s > walk.history.bounds.build_timeout_s:
+        yield broken(
+            "status.build-ends",
+            walk.build.start,
+            read,
+            expected="ready or failed within build_timeout_s",
+            actual=f"building {running_s:.1f} s after the start",
+        )
+
+
+def _end_stakes(walk: Walk, read: Exchange, status: str) -> Iterator[Judgement]:
+    """
+    The build is seen to be over: what its end shows.
+    """
+    build, content = walk.build, walk.content
+    assert build
+    yield held("status.build-ends", build.start, read)
+    yield held("status.build-does-not-vanish", build.start, read)
+    if content is None or content.outcome == "unknown":
+        return
+    outcome_claim = "good-template-ends-ready" if status == "ready" else "failing-template-ends-failed"
+    yield held(f"status.{outcome_claim}", build.start, read)
+    if build.after_cancel:
+        yield held("cancel.next-build-completes", build.start, read)
+        yield held("start.after-cancel-builds-again", build.start, read)
+    if build.before == "failed":
+        yield held("start.after-failure-builds-again", build.start, read)
+    if build.overlapped:
+        yield held("start.concurrent-share-one-build", build.start, read)
+    if status == "ready" and content.sleep_s > 0:
+        yield held("status.ready-after-its-steps", build.start, read)
+    if elsewhere := walk.cancelled_elsewhere(build.start.done_at, read.sent_at):
+        yield held("cancel.keeps-neighbours", elsewhere, read)
+
+
+def _times(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> Iterator[Judgement]:
+    """
+    The build time against the time that the build was seen to take, and the reused flag of a build never reused.
+    """
+    build, content = walk.build, walk.content
+    if status != "ready" or not build or not build.surely_begun or not content:
+        return
+    if walk.reused or walk.open:
+        return
+    if read.body.get("reused") is not None:
+        yield judged(
+            "reuse.only-when-reused",
+            read.body["reused"] is False,
+            build.start,
+            read,
+            expected="reused false or absent for a build that was made for this version",
+            actual=f"reused {shown(read.body['reused'])}",
+        )
+    build_time_ms = read.body.get("build_time_ms")
+    if not before & UNDER_WAY or isinstance(build_time_ms, bool) or not isinstance(build_time_ms, (int, float)):
+        return
+    least_ms = content.sleep_s * CLOCK_SHARE * 1000
+    most_ms = (read.done_at - build.start.sent_at) * 1000 / CLOCK_SHARE + 50
+    if least_ms <= 0 and build_time_ms <= most_ms:
+        return
+    yield judged(
+        "status.build-time-is-ms",
+        least_ms <= build_time_ms <= most_ms,
+        build.start,
+        read,
+        expected="milliseconds between those that the build steps take and those that passed",
+        actual=f"build_time_ms {build_time_ms!r}; the steps take {least_ms:.0f} ms, {most_ms:.0f} ms passed at most",
+    )
+
+
+def _blame(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> Judgement:
+    """
+    The one claim that an impossible status breaks.
+    """
+    claim, evidence = _blamed(walk, read, status, before)
+    possible = " or ".join(sorted(statuses(before))) or "no status at all"
+    trail = tuple(e for e in evidence if e is not read)
+    return broken(claim, *trail, read, expected=f"status {possible}", actual=f"status {status}")
+
+
+def _blamed(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> tuple[str, tuple[Exchange, ...]]:
+    last = (walk.last_read,) if walk.last_read else ()
+    appeared = before <= IDLE and status in ("building", "ready")
+    for claim, refused in walk.refusals(STARTS if appeared else CANCELS).items():
+        return claim, (refused,)
+    if State.READY in before and not before & UNDER_WAY:
+        return _lost_golden(walk, read, last)
+    if before == {State.FAILED}:
+        return "status.failed-stays-failed", last
+    if State.BUILDING in before and walk.build:
+        return _wrong_end(walk, read, status)
+    if walk.cancel and status == "ready":
+        return "cancel.does-not-end-ready", (walk.cancel,)
+    if walk.settled:
+        return ("cancel.does-not-end-ready" if status == "ready" else "cancel.settles"), last
+    if walk.replaced and status in FINISHED:
+        return "reuse.only-identical-digest", last
+    if walk.last_read is None:
+        return "status.unbuilt-is-not-built", ()
+    return "status.changes-only-by-a-start", last
+
+
+def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> tuple[str, tuple[Exchange, ...]]:
+    if walk.idle_cancel:
+        return "cancel.keeps-finished-golden", (walk.idle_cancel,)
+    if walk.build and walk.build.overlapped:
+        return "start.concurrent-share-one-build", (walk.build.start, *last)
+    if last and (elsewhere := walk.cancelled_elsewhere(last[0].done_at, read.sent_at)):
+        return "cancel.keeps-neighbours", (elsewhere,)
+    return "status.ready-stays-ready", last
+
+
+def _wrong_end(walk: Walk, read: Exchange, status: str) -> tuple[str, tuple[Exchange, ...]]:
+    """
+    A build under way that reads as something it cannot have become.
+    """
+    build = walk.build
+    assert build
+    evidence = (build.start,)
+    first = walk.last_read is None or walk.last_read.sent_at < build.start.done_at
+    if elsewhere := walk.cancelled_elsewhere(build.start.sent_at, read.done_at):
+        if status != "ready":
+            return "cancel.keeps-neighbours", (build.start, elsewhere)
+    if build.after_cancel and status != "ready":
+        return "cancel.next-build-completes", evidence
+    if first and status == build.before:
+        return "start.visible-to-next-read", evidence
+    if status == "not_built":
+        return "status.build-does-not-vanish", evidence
+    if status == "failed":
+        return "status.good-template-ends-ready", evidence
+    if walk.content and walk.content.outcome == "failed":
+        return "status.failing-template-ends-failed", evidence
+    return "status.ready-after-its-steps", evidence

@@ -1,0 +1,198 @@
+"""
+What the answer to a start must be, given the states that the version can be in.
+"""
+
+from collections.abc import Iterator
+
+from touchstone.exchange import Exchange
+from touchstone.finding import Judgement
+from touchstone.lifecycle import Cause, State, step
+from touchstone.rules.rule import broken, held, judged, shown
+from touchstone.rules.walk import ANYTHING, CLOCK_SHARE, UNDER_WAY, Build, Walk
+
+IDLE = frozenset({State.NOT_BUILT, State.FAILED})
+DOCUMENTED = frozenset({200, 202, 409, 429})
+
+# A wait shorter than this is no evidence: a slow network explains it as well as a start that waits for the build.
+SHORTEST_TELLING_SLEEP_S = 0.2
+
+CLAIMS = (
+    "start.answers-202",
+    "start.fresh-is-building",
+    "start.does-not-wait",
+    "start.while-building-is-harmless",
+    "start.after-failure-builds-again",
+    "start.after-cancel-builds-again",
+    "start.concurrent-answers-are-documented",
+    "reuse.ready-at-once",
+    "reuse.is-flagged",
+    "reuse.status-code",
+    "reuse.only-when-reused",
+    "reuse.only-identical-digest",
+)
+
+
+def judge_start(walk: Walk, start: Exchange, before: frozenset[State]) -> Iterator[Judgement]:
+    """
+    Judges the owner's start of an existing version; *before* are the states possible while it was under way.
+    """
+    if start.response is None:
+        return
+    if start.seq in walk.overlapping and _overlaps_start(walk, start):
+        yield judged(
+            "start.concurrent-answers-are-documented",
+            start.status in DOCUMENTED,
+            start,
+            expected="200 or 202, 409 or 429",
+            actual=str(start.status),
+        )
+    if start.status in (429, 401, 403, 404) or start.status >= 500:
+        return
+    if before <= IDLE:
+        yield from _fresh(walk, start)
+    elif before == {State.READY}:
+        yield from _reuse(start)
+    elif before <= UNDER_WAY or before <= UNDER_WAY | IDLE:
+        yield from _joined(walk, start, before)
+
+
+def apply_start(walk: Walk, start: Exchange, at_sent: frozenset[State], overlapped: bool) -> None:
+    """
+    Moves the walk by an accepted start.
+    """
+    status = start.body.get("status")
+    if status == "ready":
+        walk.possible = frozenset({State.READY})
+        walk.reused = True
+        return
+    if not (State.BUILDING in at_sent and walk.build and not walk.cancel):
+        _begin_build(walk, start, at_sent, overlapped)
+    elif overlapped:
+        walk.build = _overlapped(walk.build)
+    walk.possible = step(at_sent, Cause.START) - {State.READY} or frozenset({State.BUILDING})
+
+
+def _begin_build(walk: Walk, start: Exchange, at_sent: frozenset[State], overlapped: bool) -> None:
+    sleep_s = walk.content.sleep_s if walk.content else 0.0
+    only = next(iter(at_sent)) if len(at_sent) == 1 else None
+    walk.build = Build(
+        start=start,
+        earliest_end_at=start.sent_at + sleep_s * CLOCK_SHARE,
+        surely_begun=at_sent <= IDLE,
+        before=only.value if only in IDLE else "",
+        after_cancel=walk.cancels > 0,
+        overlapped=overlapped,
+    )
+    walk.cancel, walk.settled, walk.reused, walk.idle_cancel = None, False, False, None
+
+
+def _overlapped(build: Build) -> Build:
+    return Build(build.start, build.earliest_end_at, build.surely_begun, build.before, build.after_cancel, True)
+
+
+def _overlaps_start(walk: Walk, start: Exchange) -> bool:
+    return any(
+        other.operation == "startBuild"
+        and other is not start
+        and walk.owns(other)
+        and other.sent_at < start.done_at
+        and start.sent_at < other.done_at
+        for other in walk.history.story(walk.ref)
+    )
+
+
+def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
+    status, reused = start.body.get("status"), start.body.get("reused")
+    claimed = reused is True
+    if status == "ready" and walk.replaced and walk.build is None:
+        yield broken(
+            "reuse.only-identical-digest",
+            start,
+            expected="status building for content that was never built",
+            actual=_told(start),
+        )
+        return
+    if status == "ready" and _waited(walk, start):
+        yield _waiting(walk, start)
+        return
+    yield judged("start.answers-202", start.status == 202, start, expected="202", actual=_told(start))
+    claim = "start.fresh-is-building"
+    if walk.settled:
+        claim = "start.after-cancel-builds-again"
+    elif walk.possible == {State.FAILED}:
+        claim = "start.after-failure-builds-again"
+    yield judged(claim, status == "building", start, expected="status building", actual=_told(start))
+    if claim != "start.fresh-is-building" and status == "building":
+        yield held("start.fresh-is-building", start)
+    if walk.replaced and status == "building":
+        yield held("reuse.only-identical-digest", start)
+    if status == "building":
+        yield judged(
+            "reuse.only-when-reused",
+            not claimed,
+            start,
+            expected="reused false or absent for a new build",
+            actual=_told(start),
+        )
+        yield from _does_not_wait(walk, start)
+
+
+def _does_not_wait(walk: Walk, start: Exchange) -> Iterator[Judgement]:
+    if not walk.content or walk.content.sleep_s < SHORTEST_TELLING_SLEEP_S:
+        return
+    if not _waited(walk, start):
+        yield held("start.does-not-wait", start)
+    elif (read := _next_read(walk, start)) and read.body.get("status") not in (None, "building"):
+        yield _waiting(walk, start)
+
+
+def _waited(walk: Walk, start: Exchange) -> bool:
+    sleep_s = walk.content.sleep_s if walk.content else 0.0
+    return sleep_s >= SHORTEST_TELLING_SLEEP_S and start.elapsed_s >= sleep_s * CLOCK_SHARE
+
+
+def _waiting(walk: Walk, start: Exchange) -> Judgement:
+    sleep_s = walk.content.sleep_s if walk.content else 0.0
+    return broken(
+        "start.does-not-wait",
+        start,
+        expected="an answer before the build steps have run",
+        actual=f"answered after {start.elapsed_s:.2f} s, the steps take {sleep_s:.2f} s: {_told(start)}",
+    )
+
+
+def _next_read(walk: Walk, start: Exchange) -> Exchange | None:
+    story = walk.history.story(walk.ref)
+    return next((e for e in story if e.operation == "getBuild" and e.sent_at >= start.done_at and e.status == 200), None)
+
+
+def _reuse(start: Exchange) -> Iterator[Judgement]:
+    status = start.body.get("status")
+    yield judged("reuse.status-code", start.status in (200, 202), start, expected="202 or 200", actual=_told(start))
+    yield judged("reuse.ready-at-once", status == "ready", start, expected="status ready", actual=_told(start))
+    if status == "ready":
+        flagged = start.body.get("reused") is True
+        yield judged("reuse.is-flagged", flagged, start, expected="reused true", actual=_told(start))
+
+
+def _joined(walk: Walk, start: Exchange, before: frozenset[State]) -> Iterator[Judgement]:
+    """
+    A start while a build is, or may be, under way: it joins that build, or begins one after a cancelled one.
+    """
+    claim = "start.while-building-is-harmless" if before == {State.BUILDING} else "start.after-cancel-builds-again"
+    if not walk.build and not walk.cancel:
+        return
+    # Ambiguity 10: 409 is a permitted deviation, and it changes nothing.
+    allowed = start.status == 409 or (start.status in (200, 202) and start.body.get("status") == "building")
+    yield judged(claim, allowed, start, expected="202 or 200 with status building, or 409", actual=_told(start))
+
+
+def may_begin(states: frozenset[State]) -> bool:
+    """
+    Whether a start in one of *states* may begin a build.
+    """
+    return states == ANYTHING or bool(states & (IDLE | {State.CANCELLING}))
+
+
+def _told(start: Exchange) -> str:
+    return f"{start.status} {shown(start.body)}"

@@ -1,0 +1,314 @@
+"""
+Runs an examination from beginning to end: twin, smoke test, child process, run log, reports.
+
+The parent writes header and footer and never sends a case itself; the child writes what happened in between. Whatever
+ends the child, the parent judges what the log holds and writes the reports.
+"""
+
+import dataclasses
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from touchstone import __version__
+from touchstone import claims as ledger_of_claims
+from touchstone.adapters.child import LIFELINE_VARIABLE, Handover
+from touchstone.bundle import contract_tests_dir
+from touchstone.claims import Ledger
+from touchstone.contract import Contract
+from touchstone.errors import HarnessError, TargetError, UsageError
+from touchstone.report.write import finish, write_reports
+from touchstone.runfacts import Footer, Header, LedgerClaim, Target
+from touchstone.runlog import RunLogWriter, follow
+from touchstone.settings import Settings
+from touchstone.smoke import smoke
+from touchstone.sweep import sweep_run
+from touchstone.transport import Keys, Transport
+from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, Twin, TwinSettings
+
+Progress = Callable[[dict[str, Any]], None]
+
+# The twin of a check: limits wide enough not to slow it down, tight enough to be seen.
+EMBEDDED_TWIN = TwinSettings(build_s=0.08, settle_s=0.04, rate=RateLimit.parse("60/1"), capacity=6)
+EMBEDDED_BUILD_TIMEOUT_S = 10.0
+EMBEDDED_CANCEL_TIMEOUT_S = 3.0
+EMBEDDED_RESTRICTED_REF = "default/legacy-demo@1.0.0"
+
+POLL_S = 0.05
+CHILD_GRACE_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """
+    What a run left: its exit code, its folder and its log.
+    """
+
+    exit_code: int
+    folder: Path
+    run_log: Path
+
+
+class Interrupted:
+    """
+    Whether somebody asked the run to stop.
+    """
+
+    def __init__(self) -> None:
+        self.by = 0
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        """
+        Remembers the signal; the waiting loop passes it on.
+        """
+        self.by = number
+
+
+def check(settings: Settings, argv: Sequence[str], progress: Progress, twin: TwinSettings | None = None) -> Outcome:
+    """
+    Runs the contract tests against the target of *settings* and judges every claim.
+
+    Args:
+        argv: The command line, for the run log.
+        progress: Called with each event of the run log as it appears.
+        twin: How the embedded twin behaves, where the target is embedded.
+
+    Raises:
+        UsageError: the report folder cannot be written, or no claim matches.
+    """
+    ledger, contract = ledger_of_claims.load(), Contract.load()
+    ledger.select(settings.claims_glob)
+    run_id = new_run_id()
+    folder = settings.report_dir or Path("reports") / run_id
+    run_log = _new_log(folder)
+    began = time.monotonic()
+    with ExitStack() as stack:
+        interrupted = stack.enter_context(_signals())
+        settings = stack.enter_context(_at_target(settings, twin))
+        _write_header(run_log, run_id, settings, argv, ledger, contract)
+        footer = _run(settings, run_id, run_log, contract, progress, interrupted)
+    footer = dataclasses.replace(footer, ended_at=_utc(), duration_s=round(time.monotonic() - began, 3))
+    finish(run_log, footer)
+    return Outcome(write_reports(run_log, folder), folder, run_log)
+
+
+def plan(settings: Settings, folder: Path) -> str:
+    """
+    What `check` would run, as the JSON text that the child writes; nothing is sent.
+    """
+    path = folder / "plan.json"
+    handover = Handover(settings.to_json(), "plan", "", str(path), 0.0, "plan")
+    child = subprocess.run(
+        _command(), env=os.environ | handover.environment(), capture_output=True, text=True, check=False
+    )
+    if not path.exists():
+        raise UsageError(f"the contract tests could not be listed:\n{child.stdout}{child.stderr}")
+    return path.read_text(encoding="utf-8")
+
+
+def new_run_id() -> str:
+    """
+    A run id: when it began, in UTC, and six random hexadecimal digits, so that runs that begin together differ.
+    """
+    return f"{datetime.now(UTC):%y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def _run(
+    settings: Settings,
+    run_id: str,
+    run_log: Path,
+    contract: Contract,
+    progress: Progress,
+    interrupted: Interrupted,
+) -> Footer:
+    """
+    The run between header and footer; the footer says what kept it from its end, if anything did.
+    """
+    target = settings.target
+    url = target.url or ""
+    keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
+    try:
+        transport = Transport(url, keys, contract, lambda _exchange: None, target.request_timeout_s)
+        try:
+            latency_s = smoke(transport)
+        finally:
+            transport.close()
+    except TargetError as error:
+        return Footer("", 0.0, error.exit_code, str(error))
+    handover = Handover(settings.to_json(), run_id, url, str(run_log), latency_s)
+    ended = _child(handover, run_log, progress, interrupted, settings.max_seconds)
+    if ended != 0 or interrupted.by:
+        _clean_up_after(settings, run_id, run_log)
+    if interrupted.by:
+        return Footer("", 0.0, 130, f"interrupted by {signal.Signals(interrupted.by).name}", interrupted=True)
+    if ended not in (0, 1, 5):
+        return Footer("", 0.0, 3, f"the contract tests ended with {ended}; see {run_log.parent / 'pytest.log'}")
+    return Footer("", 0.0, 0, "")
+
+
+def _child(
+    handover: Handover, run_log: Path, progress: Progress, interrupted: Interrupted, max_seconds: float | None
+) -> int:
+    """
+    Runs the cases in a child process; returns its exit code, negative for a signal.
+    """
+    lifeline, held = os.pipe()
+    environment = os.environ | handover.environment() | {LIFELINE_VARIABLE: str(lifeline)}
+    with (run_log.parent / "pytest.log").open("wb") as output:
+        child = subprocess.Popen(
+            _command(),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=(lifeline,),
+            start_new_session=True,
+        )
+        os.close(lifeline)
+        try:
+            return _watch(child, run_log, progress, interrupted, max_seconds)
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+            os.close(held)
+
+
+def _watch(
+    child: "subprocess.Popen[bytes]",
+    run_log: Path,
+    progress: Progress,
+    interrupted: Interrupted,
+    max_seconds: float | None,
+) -> int:
+    events = follow(run_log)
+    told_at: float | None = None
+    deadline = time.monotonic() + max_seconds + CHILD_GRACE_S if max_seconds else float("inf")
+    while child.poll() is None:
+        for event in next(events, ()):
+            progress(event)
+        now = time.monotonic()
+        if told_at is None and (interrupted.by or now > deadline):
+            child.send_signal(signal.SIGINT)
+            told_at = now
+        if told_at is not None and now - told_at > CHILD_GRACE_S:
+            child.kill()
+        try:
+            child.wait(POLL_S)
+        except subprocess.TimeoutExpired:
+            continue
+    for event in next(events, ()):
+        progress(event)
+    return child.returncode
+
+
+def _command() -> list[str]:
+    tests = contract_tests_dir()
+    return [
+        sys.executable,
+        "-m",
+        "pytest",
+        *("-p", "touchstone.adapters.pytest_plugin"),
+        *("-c", str(tests / "pytest.ini")),
+        *("--rootdir", str(tests)),
+        "--quiet",
+        "--tb=short",
+        str(tests),
+    ]
+
+
+def _clean_up_after(settings: Settings, run_id: str, run_log: Path) -> None:
+    """
+    Removes what a child that did not come to its end left; what cannot be removed stays in the journal.
+    """
+    try:
+        left = sweep_run(settings, (settings.state_dir, run_log.parent), run_id)
+    except HarnessError as error:
+        left = (str(error),)
+    if left:
+        with RunLogWriter(run_log) as log:
+            for ref in left:
+                log.warning(f"left on the target: {ref}; `touchstone sweep` tries again")
+
+
+@contextmanager
+def _at_target(settings: Settings, twin: TwinSettings | None) -> Iterator[Settings]:
+    """
+    The settings of a target that listens: the embedded twin is started, any other is taken as it is.
+    """
+    if not settings.target.embedded:
+        yield settings
+        return
+    keys = {account.name: account.key for account in DEFAULT_ACCOUNTS}
+    with Twin(twin or EMBEDDED_TWIN) as running:
+        settings = settings.at(running.url, keys)
+        target = dataclasses.replace(
+            settings.target,
+            build_timeout_s=min(settings.target.build_timeout_s, EMBEDDED_BUILD_TIMEOUT_S),
+            cancel_timeout_s=min(settings.target.cancel_timeout_s, EMBEDDED_CANCEL_TIMEOUT_S),
+            templates=dataclasses.replace(settings.target.templates, restricted=(EMBEDDED_RESTRICTED_REF,)),
+        )
+        yield dataclasses.replace(settings, target=target)
+
+
+@contextmanager
+def _signals() -> Iterator[Interrupted]:
+    """
+    Turns SIGINT and SIGTERM into a mark that the waiting loop looks at.
+    """
+    interrupted = Interrupted()
+    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _new_log(folder: Path) -> Path:
+    run_log = folder / "runlog.jsonl"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        run_log.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: the report folder cannot be written: {error.strerror}; use --report-dir") from error
+    return run_log
+
+
+def _write_header(
+    run_log: Path, run_id: str, settings: Settings, argv: Sequence[str], ledger: Ledger, contract: Contract
+) -> None:
+    target = settings.target
+    header = Header(
+        run_id=run_id,
+        tool_version=__version__,
+        command="check",
+        argv=tuple(argv),
+        started_at=_utc(),
+        target=Target(target.name, target.url or "", "embedded" if target.embedded else "url"),
+        profile=settings.profile,
+        seed=settings.seed,
+        strict=settings.strict,
+        claims_glob=settings.claims_glob,
+        contract_sha256=contract.sha256,
+        claims=tuple(
+            LedgerClaim(c.id, c.level, c.says, c.source, c.subject) for c in ledger.select(settings.claims_glob)
+        ),
+        settings=settings.public(),
+    )
+    with RunLogWriter(run_log) as log:
+        log.header(header)
+
+
+def _utc() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

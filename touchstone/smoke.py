@@ -1,0 +1,58 @@
+"""
+Two requests that tell a target that cannot be judged from one that does not conform.
+"""
+
+from touchstone.errors import TargetError
+from touchstone.exchange import Exchange
+from touchstone.lifecycle import STATUSES
+from touchstone.transport import Call, Transport
+
+# Nobody publishes under this name: `touchstone-` is ours, and no run id looks like this.
+REF = "default/touchstone-smoke-test@1.0.0"
+TRIES = 2
+
+
+def smoke(transport: Transport) -> float:
+    """
+    Makes sure that the target is reachable, takes the key and is a template build API.
+
+    Both requests ask for a version that does not exist, one with the key and one without. One of them may be answered
+    wrongly: a target with a fault is to be judged. If neither looks like an answer of this API, it is another server.
+
+    Returns:
+        Seconds that the faster of the two requests took.
+
+    Raises:
+        TargetError: unreachable, key refused, or another API.
+    """
+    with_key = _answered(transport, Call("getBuild", REF))
+    without_key = _answered(transport, Call("getTemplate", REF, "none"))
+    if with_key.status == 401 and without_key.status == 401:
+        told = str(with_key.body.get("error", ""))[:120]
+        raise TargetError(f"{transport.url}: the key was refused with 401 {told!r}; set ORGO_API_KEY to a valid key")
+    if not (_speaks_of_builds(with_key) or without_key.status == 401):
+        raise TargetError(
+            f"{transport.url}: not a template build API: {with_key.request.method} {with_key.request.url} answered "
+            f"{with_key.status} {_kind(with_key)!r}, and a request without a key {without_key.status}; "
+            "expected an error object and 401; check the URL and its base path"
+        )
+    return min(with_key.elapsed_s, without_key.elapsed_s)
+
+
+def _answered(transport: Transport, call: Call) -> Exchange:
+    exchange = transport.send(call, "smoke")
+    for _ in range(TRIES - 1):
+        if exchange.response is None:
+            exchange = transport.send(call, "smoke")
+    if exchange.response is None:
+        raise TargetError(f"{transport.url}: no answer: {exchange.error}; check the URL and that the server runs")
+    return exchange
+
+
+def _speaks_of_builds(exchange: Exchange) -> bool:
+    body = exchange.body
+    return isinstance(body.get("error"), str) or body.get("status") in STATUSES
+
+
+def _kind(exchange: Exchange) -> str:
+    return (exchange.response.header("Content-Type") or "") if exchange.response else ""
