@@ -46,7 +46,7 @@ class JournalState:
 
     def _begin(self, line: dict[str, Any]) -> None:
         match line:
-            case {"journal": 1, "run_id": str(run_id), "target_url": str(target_url)}:
+            case {"journal": version, "run_id": str(run_id), "target_url": str(target_url)} if version == _VERSION:
                 self.run_id, self.target_url = run_id, target_url
 
     def take(self, step: str, ref: str) -> None:
