@@ -63,7 +63,7 @@ def test_document_is_valid_openapi() -> None:
     """
     The document passes a validator of OpenAPI 3.1.
     """
-    OpenAPIV31SpecValidator(CONTRACT.document).validate()  # type: ignore[arg-type]  # a dict is what it takes
+    OpenAPIV31SpecValidator(CONTRACT.document).validate()
 
 
 def test_validator_would_notice() -> None:
@@ -181,6 +181,16 @@ def test_a_start_links_to_what_can_be_done_with_the_build(status: str) -> None:
     assert all(link["parameters"] == same for link in links)
 
 
+def test_a_publication_links_to_its_version() -> None:
+    """
+    The answer to publishing links to reading, building and deleting the version that the document names.
+    """
+    links = definition("publishTemplate")["responses"]["201"]["links"].values()
+    assert {link["operationId"] for link in links} == {"getTemplate", "startBuild", "getBuild", "deleteTemplate"}
+    named = {"name": "$request.body#/template/name", "version": "$request.body#/template/version"}
+    assert all(link["parameters"] == {"namespace": "default"} | named for link in links)
+
+
 def test_enums_are_the_documented_ones() -> None:
     """
     Build states, levels and phases are those of the documentation, none more and none less.
@@ -251,7 +261,7 @@ class TestSchemathesis:
         """
         All seven operations load without an error.
         """
-        labels = {result.ok().label for result in self.schema.get_all_operations()}
+        labels = {result.ok().label for result in self.schema.get_all_operations()}  # type: ignore[union-attr]  # none is an Err
         assert labels == {f"{found.method} {found.path}" for found in CONTRACT.operations.values()}
 
     def test_generated_path_parameters_obey_their_bounds(self) -> None:
@@ -260,11 +270,11 @@ class TestSchemathesis:
         """
         parameters = TREE["components"]["parameters"].values()
         bounds = {found["name"]: jsonschema.Draft202012Validator(found["schema"]) for found in parameters}
-        unfit = []
+        unfit: list[tuple[str, object]] = []
 
         @settings(derandomize=True, max_examples=60, suppress_health_check=list(HealthCheck))
         @given(case=self.schema[BUILD]["POST"].as_strategy())
-        def collect(case: schemathesis.Case) -> None:
+        def collect(case: schemathesis.Case[Any]) -> None:
             unfit.extend(part for part in case.path_parameters.items() if not bounds[part[0]].is_valid(part[1]))
 
         collect()
