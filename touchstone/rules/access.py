@@ -135,7 +135,7 @@ def others_version(ref: str, history: History) -> Iterator[Judgement]:
             continue
         if exchange.response is None or exchange.error or exchange.status == 401:
             continue
-        if spelling(exchange, history.contract) != "plain":
+        if spelling(exchange, history.contract) != "plain" or exchange.status in excused(exchange, history.contract):
             continue
         if exchange.status == 429:
             yield unclear(claim, exchange, why=_LIMITED)
@@ -156,8 +156,7 @@ def is_empty_log(exchange: Exchange) -> bool:
 def _refused_before_the_key(exchange: Exchange, history: History) -> bool:
     if exchange.operation == "publishTemplate" and "content" not in exchange.note:
         return exchange.status in _BODY_REFUSALS
-    odd = spelling(exchange, history.contract) == "misshapen" or bool(exchange.request.body)
-    return odd and exchange.status in excused(exchange, history.contract)
+    return exchange.status in excused(exchange, history.contract)
 
 
 RULES: tuple[Rule[Exchange], ...] = (refused_key, refusal_text, accepted_key, publish_needs_scale)

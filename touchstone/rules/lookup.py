@@ -1,5 +1,5 @@
 """
-Judges what is found and what is not: versions that do not exist, deleted ones, spellings that can name none, and own ones.
+Judges what is found and what is not: missing versions, deleted ones, spellings that name none, and own ones.
 """
 
 from collections.abc import Iterator
@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.rules.access import is_empty_log
-from touchstone.rules.answers import SUCCESS, judgeable, told
+from touchstone.rules.answers import SUCCESS, told
 from touchstone.rules.history import History
 from touchstone.rules.requests import (
     NO_SUCH_PATH,
-    REDIRECTS,
     asks_for_build,
+    excused,
     operation_of,
     parts,
-    path_of,
     spelling,
     tidied,
 )
@@ -53,7 +52,9 @@ def odd_spelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
         yield unclear(claim, exchange, why=_LIMITED)
     elif exchange.status in NO_SUCH_PATH or is_empty_log(exchange):
         yield held(claim, exchange)
-    elif exchange.status in {401, 403} or (spelt == "misshapen" and _may_be_tidied(exchange, history)):
+    elif exchange.status in {401, 403} or exchange.status in excused(exchange, contract):
+        return
+    elif spelt == "misshapen" and _may_be_tidied(exchange, history):
         return
     else:
         yield broken(claim, exchange, expected="404, or 400 as for a bad request", actual=told(exchange))
@@ -73,7 +74,7 @@ def missing(ref: str, history: History) -> Iterator[Judgement]:
     """
     for exchange in _asked(ref, history):
         found = standing(exchange, history)
-        if found not in {"missing", "deleted"} or exchange.status in {401, 403} and exchange.credential == "restricted":
+        if found not in {"missing", "deleted"} or _tells_something_else(exchange, history):
             continue
         claim = _missing_claim(exchange, history) if found == "missing" else _deleted_claim(exchange)
         if exchange.status == 429:
@@ -82,7 +83,7 @@ def missing(ref: str, history: History) -> Iterator[Judgement]:
             yield held(claim, exchange)
         elif found == "missing" and exchange.status < 500 and not surely_missing(ref, history):
             yield unclear(claim, exchange, why="the account may have a version of this name from elsewhere")
-        elif exchange.status != 401:
+        else:
             yield broken(claim, exchange, expected="404", actual=told(exchange))
 
 
@@ -92,11 +93,11 @@ def own_is_found(ref: str, history: History) -> Iterator[Judgement]:
     Judges that the owner of an existing version is never told that there is none.
     """
     for exchange in _asked(ref, history):
-        if exchange.operation in _FINDING and judgeable(exchange) and standing(exchange, history) == "own":
-            if exchange.status in SUCCESS or exchange.status == 404:
-                found = exchange.status != 404
-                claim = "lookup.existing-version-is-found"
-                yield judged(claim, found, exchange, expected="anything but 404", actual=told(exchange))
+        telling = exchange.status in SUCCESS or exchange.status == 404
+        if telling and exchange.operation in _FINDING and standing(exchange, history) == "own":
+            fits = exchange.status != 404
+            claim = "lookup.existing-version-is-found"
+            yield judged(claim, fits, exchange, expected="anything but 404", actual=told(exchange))
 
 
 def _asked(ref: str, history: History) -> Iterator[Exchange]:
@@ -127,6 +128,15 @@ def _missing_claim(exchange: Exchange, history: History) -> str:
     return "lookup.unknown-namespace-is-404"
 
 
+def _tells_something_else(exchange: Exchange, history: History) -> bool:
+    """
+    Whether the answer is about the key, about a plan that is too small, or about what is odd in the request.
+    """
+    if exchange.status == 401 or exchange.status in excused(exchange, history.contract):
+        return True
+    return exchange.status == 403 and exchange.credential == "restricted"
+
+
 def _deleted_claim(exchange: Exchange) -> str:
     return "start.refuses-deleted-version" if exchange.operation == "startBuild" else "lookup.deleted-version-is-404"
 
@@ -136,12 +146,8 @@ def _asks_with_known_method(exchange: Exchange) -> bool:
 
 
 def _may_be_tidied(exchange: Exchange, history: History) -> bool:
-    if exchange.status in REDIRECTS:
-        return True
-    if exchange.status not in SUCCESS:
-        return False
-    found = history.contract.match(exchange.request.method, tidied(path_of(exchange)))
-    return found is not None and "templates" in path_of(exchange)
+    usual = history.contract.match(exchange.request.method, tidied(exchange))
+    return exchange.status in SUCCESS and usual is not None
 
 
 RULES: tuple[Rule[Exchange], ...] = (odd_spelling,)

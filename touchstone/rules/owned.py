@@ -9,7 +9,7 @@ from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.rules.answers import told
 from touchstone.rules.history import History
-from touchstone.rules.requests import operation_of, parts, spelling
+from touchstone.rules.requests import excused, operation_of, parts, spelling
 from touchstone.rules.rule import Rule, judged, rule, unclear
 from touchstone.rules.standing import standing
 
@@ -69,6 +69,8 @@ def _by_owner(operation: str, ref: str, history: History) -> Iterator[Exchange]:
         if asked is None or asked.id != operation or exchange.credential == "restricted":
             continue
         if exchange.response is None or exchange.error or exchange.status == 401:
+            continue
+        if exchange.status in excused(exchange, history.contract):
             continue
         if spelling(exchange, history.contract) == "plain" and standing(exchange, history) == "own":
             yield exchange

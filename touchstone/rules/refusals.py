@@ -141,8 +141,8 @@ def _is_other_shape(exchange: Exchange) -> bool:
     """
     Whether the answer may have another body than error.
 
-    A cancel with nothing to cancel says so in status (facts 7.15), which has a claim of its own; a document is told what
-    is wrong with it in errors (facts 7.39).
+    A cancel with nothing to cancel says so in status (facts 7.15), which has a claim of its own; a document is told
+    what is wrong with it in errors (facts 7.39).
     """
     if exchange.operation == "cancelBuild":
         return exchange.status == 404 and isinstance(exchange.body.get("status"), str)

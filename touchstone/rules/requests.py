@@ -2,6 +2,7 @@
 What a request asks for: which operation, of which version, and what about it is so unusual that other answers are fair.
 """
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import Literal
@@ -67,28 +68,22 @@ def spelling(exchange: Exchange, contract: Contract) -> Spelling:
     """
     How the path is spelt, measured by the patterns of the contract.
     """
-    path = path_of(exchange)
-    if path == "/templates":
-        return "plain"
-    found = _VERSION_PATH.fullmatch(path)
-    decoded = [_decoded(segment) for segment in found.groups()] if found else [None]
-    if any(value is None for value in decoded):
-        return "misshapen"
-    fits = all(_fits(value or "", name, contract) for value, name in zip(decoded, _PARAMETERS, strict=True))
-    return "plain" if fits else "misspelt"
+    return _spelling(path_of(exchange), contract)
 
 
-def tidied(path: str) -> str:
+def tidied(exchange: Exchange) -> str:
     """
-    The path that a server sees which decodes, resolves dots and drops empty segments before it looks.
+    The path below the base for a server that decodes, resolves dots and drops empty segments before it looks.
     """
+    path = exchange.request.url.partition("?")[0].partition("://")[2]
     segments: list[str] = []
     for segment in re.split(r"[/\\]", unquote_to_bytes(path).decode("utf-8", "replace")):
         if segment == "..":
             segments = segments[:-1]
         elif segment not in {"", "."}:
             segments.append(segment)
-    return "/" + "/".join(segments)
+    found = _ROOT.search("/".join(segments))
+    return found.string[found.start() :] if found else ""
 
 
 def excused(exchange: Exchange, contract: Contract) -> frozenset[int]:
@@ -119,7 +114,7 @@ def _excuses(exchange: Exchange, contract: Contract) -> Iterator[frozenset[int]]
         yield REDIRECTS
     if len(request.url) > _LONG_TARGET_CHARS:
         yield frozenset({400, 414, 431})
-    if query_of(exchange):
+    if query_of(exchange) and exchange.credential != "query":
         yield frozenset({400, 422})
     if len(request.body) > _LARGE_BODY_BYTES:
         yield frozenset({413})
@@ -131,6 +126,18 @@ def _excuses(exchange: Exchange, contract: Contract) -> Iterator[frozenset[int]]
         yield frozenset({400, 411, 413, 415, 422})
     if "*/*" not in headers.get("accept", "*/*"):
         yield frozenset({406})
+
+
+@functools.lru_cache(maxsize=4096)
+def _spelling(path: str, contract: Contract) -> Spelling:
+    if path == "/templates":
+        return "plain"
+    found = _VERSION_PATH.fullmatch(path)
+    decoded = [_decoded(segment) for segment in found.groups()] if found else [None]
+    if any(value is None for value in decoded):
+        return "misshapen"
+    fits = all(_fits(value or "", name, contract) for value, name in zip(decoded, _PARAMETERS, strict=True))
+    return "plain" if fits else "misspelt"
 
 
 def _decoded(segment: str) -> str | None:
