@@ -319,27 +319,27 @@ def any_run(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def passing_run(tmp_path: Path) -> Path:
-    return write_passing(tmp_path / "runlog.jsonl")
+    return write_passing(tmp_path / "passing.jsonl")
 
 
 @pytest.fixture
 def failing_run(tmp_path: Path) -> Path:
-    return write_failing(tmp_path / "runlog.jsonl")
+    return write_failing(tmp_path / "failing.jsonl")
 
 
 @pytest.fixture
 def interrupted_run(tmp_path: Path) -> Path:
-    return write_interrupted(tmp_path / "runlog.jsonl")
+    return write_interrupted(tmp_path / "interrupted.jsonl")
 
 
 @pytest.fixture
 def hostile_run(tmp_path: Path) -> Path:
-    return write_hostile(tmp_path / "runlog.jsonl")
+    return write_hostile(tmp_path / "hostile.jsonl")
 
 
 @pytest.fixture
 def large_run(tmp_path: Path) -> Path:
-    return write_passing(tmp_path / "runlog.jsonl", builds=90, extra=140, reads=28)
+    return write_passing(tmp_path / "large.jsonl", builds=90, extra=140, reads=28)
 
 
 @pytest.fixture

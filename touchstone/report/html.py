@@ -5,6 +5,7 @@ The view as one self-contained page: no network, no script needed to read it, no
 import base64
 import hashlib
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from touchstone.report.pretty import span
 from touchstone.report.view import View, check_words
 from touchstone.report.visible import clipped, visible
 
-MAX_FINDINGS = 150  # listed on the page; report.json holds all
+MAX_FINDINGS = 60  # told in full; the others in short
 _ASSETS = Path(__file__).parent / "assets"
 
 SYMBOLS = {"broken": "✕", "could-not-run": "!", "indeterminate": "?", "not-applicable": "–", "upheld": "✓"}
@@ -41,6 +42,8 @@ def render(view: View) -> str:
             tone=tone,
             headline=headline,
             findings=view.findings[:MAX_FINDINGS],
+            further=view.findings[MAX_FINDINGS:],
+            numbers=_numbers(view),
             symbols=SYMBOLS,
             style=Markup(_asset("report.css")),
             script=Markup(script),
@@ -60,7 +63,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        span=span, clip=clipped, checkwords=check_words, words=_words, percent=_percent, when=_when
+        span=span, clip=clipped, checkwords=check_words, content=_content, words=_words, percent=_percent, when=_when
     )
     return environment
 
@@ -72,12 +75,29 @@ def _finalize(value: Any) -> Any:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
+def _numbers(view: View) -> dict[str, int]:
+    """
+    By id of a claim, the number of the first finding about it that is told in full.
+    """
+    numbers: dict[str, int] = {}
+    for number, item in enumerate(view.findings[:MAX_FINDINGS], start=1):
+        numbers.setdefault(item.claim.id, number)
+    return numbers
+
+
+def _content(text: str) -> Markup:
+    """
+    The text as the content of an element. Quotes stay as they are there, which halves the size of a page full of JSON.
+    """
+    return Markup(escape(visible(text), quote=False))
+
+
 def _words(verdict: str) -> str:
     return verdict.replace("-", " ").replace("_", " ")
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.4g}%"
+    return f"{100 * share:.3g}%"
 
 
 def _when(iso: str) -> str:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from touchstone.exchange import Exchange
 from touchstone.report.visible import clipped
 
-MAX_BODY_CHARS = 3_000
+MAX_BODY_CHARS = 2_000
 MAX_HEADERS = 24
 MAX_HEADER_CHARS = 300
 MAX_URL_CHARS = 600
 _MAX_HEX_BYTES = 64
+_FRAME_CHARS = 600  # what a page needs around an exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Shown:
         """
         Characters that the exchange takes to show.
         """
-        return 200 + self.request.size + (self.response.size if self.response else len(self.error))
+        return _FRAME_CHARS + self.request.size + (self.response.size if self.response else len(self.error))
 
 
 def show(exchange: Exchange, cut_bytes: dict[tuple[int, str], int], base_url: str = "") -> Shown:

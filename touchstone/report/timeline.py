@@ -11,8 +11,8 @@ from touchstone.report.pretty import span
 from touchstone.report.visible import clipped
 from touchstone.runfacts import RunLog
 
-MAX_ROWS = 60
-MAX_MARKS = 900
+MAX_ROWS = 40
+MAX_MARKS = 450
 _STEP_SHARE = 0.012  # marks of one kind closer than this share of their line are drawn as one
 
 SHAPES = {

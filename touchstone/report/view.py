@@ -15,7 +15,7 @@ from touchstone.runfacts import Case, Header, LedgerClaim, RunLog
 from touchstone.verdict import CheckCount, ClaimVerdict, RunVerdict, Verdict, judge, unexplained
 
 MAX_EVIDENCE = 6  # exchanges shown in full for one finding
-MAX_EVIDENCE_CHARS = 110_000  # of all findings together; keeps the page under its 300 KB
+MAX_EVIDENCE_CHARS = 70_000  # of all findings together; keeps the page under its 300 KB
 
 
 @dataclass(frozen=True, slots=True)

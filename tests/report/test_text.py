@@ -1,0 +1,89 @@
+"""
+The report on a terminal.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from touchstone.report import text
+from touchstone.report.view import view
+from touchstone.runlog import read
+
+
+def told(path: Path, width: int, **options: object) -> str:
+    """The report of a run log on a terminal of this width."""
+    stream = StringIO()
+    text.write(view(read(path)), Console(file=stream, width=width, **options))  # type: ignore[arg-type]
+    return stream.getvalue()
+
+
+def trimmed(report: str) -> str:
+    """The report without blanks at the ends of its lines."""
+    return "".join(f"{line.rstrip()}\n" for line in report.splitlines())
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_report_of_a_failing_run(failing_run: Path, golden: Callable[[str, str], None], width: int) -> None:
+    """Findings come first, then what could not be judged, then the numbers, then one line with the exit code."""
+    golden(f"failing-{width}.txt", trimmed(told(failing_run, width)))
+
+
+def test_report_of_a_passing_run(passing_run: Path, golden: Callable[[str, str], None]) -> None:
+    """A run that found nothing is told in a few lines."""
+    golden("passing-80.txt", trimmed(told(passing_run, 80)))
+
+
+def test_last_line_repeats_exit_code_and_reason(any_run: Path) -> None:
+    """Make and shells hide exit codes; the last line does not, and stays one line on a narrow terminal."""
+    seen = view(read(any_run))
+
+    assert told(any_run, 40).splitlines()[-1] == f"exit {seen.exit_code}: {seen.reason}"
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_lines_keep_to_the_width(any_run: Path, width: int) -> None:
+    """Only commands and the last line, which must survive copying, may be longer than the terminal."""
+    long = [line for line in told(any_run, width).splitlines() if cell_len(line) > width]
+
+    assert [line for line in long if "curl " not in line and not line.startswith("exit ")] == []
+
+
+def test_command_is_not_broken_by_a_narrow_terminal(failing_run: Path) -> None:
+    """A curl line can be copied from any terminal."""
+    curl = read(failing_run).findings[0].curl
+
+    assert [line for line in told(failing_run, 40).splitlines() if line.strip() == curl] != []
+
+
+@pytest.mark.parametrize("width", [40, 100])
+def test_target_cannot_command_the_terminal(hostile_run: Path, hostile_text: str, width: int) -> None:
+    """No control character of the target reaches the terminal, and none of its words is taken for markup."""
+    report = told(hostile_run, width, color_system=None)
+
+    assert re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\ud800]", report) == []
+    assert "[bold]x[/bold]" in report.replace("\n", "").replace(" ", "")
+
+
+def test_no_color_means_no_colour(failing_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With NO_COLOR a terminal gets no colours."""
+    assert re.search(r"\x1b\[[\d;]*3\d", told(failing_run, 80, force_terminal=True, color_system="standard"))
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    assert not re.search(r"\x1b\[[\d;]*3\d", told(failing_run, 80, force_terminal=True, color_system="standard"))
+
+
+def test_surplus_findings_are_counted(failing_run: Path, tmp_path: Path) -> None:
+    """A flood of findings does not scroll the verdict away without a word."""
+    log = read(failing_run)
+    flood = tuple(replace(o, finding=replace(o.finding, id=f"{n:012}")) for n, o in enumerate(log.occurrences * 4))
+    stream = StringIO()
+    text.write(view(replace(log, occurrences=flood)), Console(file=stream, width=80))
+
+    assert "… and 24 more findings: see report.html or report.json" in stream.getvalue()

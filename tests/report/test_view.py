@@ -1,0 +1,118 @@
+"""
+The view: what is told about a run.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from touchstone.report.view import MAX_EVIDENCE_CHARS, check_words, view
+from touchstone.runfacts import RunLog
+from touchstone.runlog import read
+from touchstone.verdict import CheckCount
+
+
+@pytest.fixture
+def failing(failing_run: Path) -> RunLog:
+    return read(failing_run)
+
+
+def test_counts_add_up(any_run: Path) -> None:
+    """Every claim has exactly one verdict."""
+    counts = view(read(any_run)).counts
+    verdicts = ("upheld", "broken", "not_applicable", "could_not_run", "indeterminate")
+
+    assert counts["claims"] == sum(counts[verdict] for verdict in verdicts)
+
+
+def test_finding_met_often_is_told_once(failing: RunLog) -> None:
+    """A finding has its number of occurrences and the cases that met it, must before should."""
+    told = [(item.claim.id, item.occurrences, len(item.cases)) for item in view(failing).findings]
+
+    assert told == [
+        ("cancel.in-flight-is-202", 14, 14),
+        ("status.build-time-is-ms", 1, 1),
+        ("status.golden-dir-is-text", 1, 1),
+    ]
+
+
+def test_deciding_exchange_comes_first(failing: RunLog) -> None:
+    """The exchange that shows the outcome is the first one shown, what led to it follows."""
+    item = view(failing).findings[0]
+
+    assert [shown.seq for shown in item.shown] == [item.finding.evidence[1], item.finding.evidence[0]]
+    assert item.left_out == ()
+
+
+def test_evidence_without_room_is_named(failing: RunLog) -> None:
+    """Exchanges that are not shown are listed by number, also those that the run log does not hold."""
+    fat = replace(failing.exchanges[0], request=replace(failing.exchanges[0].request, body=b"x" * 3_000))
+    exchanges = tuple(replace(fat, seq=n) for n in range(1, 400))
+    occurrences = tuple(
+        replace(o, finding=replace(o.finding, id=f"{n:012}", evidence=(*range(n, n + 9), 9_999)))
+        for n, o in enumerate(failing.occurrences * 20, start=1)
+    )
+    seen = view(replace(failing, exchanges=exchanges, occurrences=occurrences))
+
+    assert sum(shown.size for item in seen.findings for shown in item.shown) <= MAX_EVIDENCE_CHARS
+    for item in seen.findings:
+        assert {shown.seq for shown in item.shown} | set(item.left_out) == set(item.finding.evidence)
+
+
+def test_command_that_repeats_the_run_names_seed_and_broken_claims(failing: RunLog) -> None:
+    """The findings can be had again without the rest of the run."""
+    seen = view(failing)
+
+    assert seen.command == "touchstone check --url http://127.0.0.1:8123/api"
+    assert seen.again == (
+        f"{seen.command} --seed 20 --claims cancel.in-flight-is-202,status.build-time-is-ms,status.golden-dir-is-text"
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        ((), "touchstone check"),
+        (("/opt/bin/touchstone", "check", "--seed=4"), "touchstone check --seed=4"),
+        (("--target", "a b"), "touchstone check --target 'a b'"),
+    ],
+)
+def test_command_is_one_that_a_shell_takes(failing: RunLog, argv: tuple[str, ...], expected: str) -> None:
+    """However the run was started, the command has the name of the tool, no path, and its words quoted."""
+    seen = view(replace(failing, header=replace(failing.header, argv=argv)))
+
+    assert seen.command == expected
+    assert seen.again.count("--seed") == 1
+
+
+def test_reasons_are_grouped(failing: RunLog) -> None:
+    """A reason is told once, with the claims that it holds for."""
+    seen = view(failing)
+
+    assert [(r.reason, r.claims) for r in seen.stuck] == [
+        ("the status was not read again within 30 s", ("cancel.settles",))
+    ]
+    assert [r.reason for r in seen.idle] == ["set restricted_api_key_env"]
+
+
+def test_template_that_was_left_is_told_until_it_is_deleted(failing: RunLog) -> None:
+    """The last thing that happened to a template counts."""
+    left = view(failing).left_behind
+    gone = replace(failing.templates[-1], action="deleted")
+
+    assert left == ("default/touchstone-ab12-sleep@1.0.0",)
+    assert view(replace(failing, templates=(*failing.templates, gone))).left_behind == ()
+
+
+def test_duration_of_a_run_without_footer_is_that_of_its_exchanges(failing: RunLog) -> None:
+    """A log that was cut short still says how far the run came."""
+    seen = view(replace(failing, footer=None))
+
+    assert seen.interrupted
+    assert seen.duration_s == max(exchange.done_at for exchange in failing.exchanges)
+
+
+def test_counts_of_a_check_read_as_words() -> None:
+    """Only what was counted is named."""
+    assert check_words(CheckCount("r", held=1400, broken=1)) == "1,400 held, 1 broken"
