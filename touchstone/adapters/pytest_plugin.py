@@ -114,6 +114,13 @@ class Run:
             if exchange.ref:
                 self._refs[exchange.ref] = None
 
+    def say(self, judgements: list[Judgement]) -> None:
+        """
+        Takes what another judge than the rules says about exchanges of the running case.
+        """
+        with self._lock:
+            self._judgements += judgements
+
     def conclude(self, case_id: str) -> list[Finding]:
         """
         Judges the stories that the case added to; writes tallies and findings; returns the findings.

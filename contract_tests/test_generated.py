@@ -1,0 +1,48 @@
+"""
+Requests generated from the contract: its examples, the edges of its schemas, and random data that fits or does not.
+"""
+
+import itertools
+import os
+from collections import defaultdict
+
+import pytest
+from schemathesis import Case
+
+from touchstone.adapters.child import received
+from touchstone.adapters.pytest_plugin import Run
+from touchstone.adapters.schemathesis_hooks import judgements, load_schema, send_case
+from touchstone.examination import Examination
+
+_settings = received(os.environ).parsed_settings()
+schema = load_schema(_settings.seed, _settings.profile)
+
+_numbers: defaultdict[str, "itertools.count[int]"] = defaultdict(itertools.count)
+
+
+@pytest.mark.cost(builds=1, requests={"quick": 12, "standard": 60, "thorough": 300})
+@pytest.mark.claims(
+    "http.answers",
+    "http.no-server-error",
+    "http.status-is-documented",
+    "http.json-media-type",
+    "http.body-is-json",
+    "http.wrong-method-is-405",
+    "error.has-the-documented-shape",
+    "error.shows-no-internals",
+    "lookup.odd-spelling-is-404",
+    "start.body-is-documented",
+    "status.body-is-documented",
+    "events.fields-are-documented",
+    "events.media-type",
+    "publish.invalid-is-422",
+)
+@schema.parametrize()
+def test_operation(case: Case, exam: Examination, run: Run) -> None:
+    """
+    Whatever the contract's data look like, each operation answers as documented.
+    """
+    number = next(_numbers[case.operation.label])
+    exchange = send_case(exam, case, number)
+    if exchange:
+        run.say(judgements(case, exchange))

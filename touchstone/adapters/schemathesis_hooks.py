@@ -1,0 +1,199 @@
+"""
+Schemathesis as a generator of requests and as a second judge of single answers.
+
+Its cases go through our transport, so that our rules see them like any other exchange. Two things are changed on the
+way: most paths name a version that exists, since a generator does not know which do; and whatever could create, start
+or delete something keeps to names of this run, since a generator does not know whose the others are.
+"""
+
+from typing import Any
+
+import requests
+import schemathesis
+from schemathesis import Case
+from schemathesis.checks import not_a_server_error
+from schemathesis.config import SchemathesisConfig
+from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.core.transport import Response as SchemathesisResponse
+from schemathesis.schemas import BaseSchema
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from touchstone.contract import Contract
+from touchstone.examination import Examination
+from touchstone.exchange import Exchange
+from touchstone.finding import Judgement
+from touchstone.provision import VERSION, Template
+from touchstone.transport import Call
+
+MAX_EXAMPLES = {"quick": 3, "standard": 12, "thorough": 100}
+
+# One in so many generated paths is left as it came; the others name the shared ready version.
+WILD_EVERY = 3
+
+CHECKS = {
+    "not_a_server_error": (not_a_server_error, {}, "http.no-server-error"),
+    "status_code_conformance": (status_code_conformance, {}, "http.status-is-documented"),
+    "content_type_conformance": (
+        content_type_conformance,
+        {"streamBuildEvents": "events.media-type"},
+        "http.json-media-type",
+    ),
+    "response_headers_conformance": (response_headers_conformance, {}, "limit.retry-after-is-valid"),
+    "response_schema_conformance": (
+        response_schema_conformance,
+        {
+            "startBuild": "start.body-is-documented",
+            "getBuild": "status.body-is-documented",
+            "publishTemplate": "publish.body-is-documented",
+            "streamBuildEvents": "events.fields-are-documented",
+            "getTemplate": "template.read-shows-the-published",
+            "deleteTemplate": "template.delete-says-deleted",
+            "cancelBuild": "cancel.says-cancelling",
+        },
+        "http.body-is-json",
+    ),
+}
+
+
+def load_schema(seed: int, profile: str) -> BaseSchema:
+    """
+    The contract as a source of cases: examples, coverage and fuzzing, positive and negative, the same for one seed.
+    """
+    config = SchemathesisConfig.from_dict(
+        {
+            "seed": seed,
+            "cache": {"enabled": False},
+            "generation": {"database": "none", "max-examples": MAX_EXAMPLES[profile], "mode": "all"},
+            "phases": {"coverage": {"enabled": profile != "quick"}},
+        }
+    )
+    return schemathesis.openapi.from_dict(dict(Contract.load().document), config=config)
+
+
+def send_case(exam: Examination, case: Case, number: int) -> Exchange | None:
+    """
+    Sends one generated case; None where it could reach what is not ours.
+
+    Args:
+        number: Counts the cases of an operation; decides whether the path stays as generated.
+    """
+    _aim(exam, case, number)
+    prepared = requests.Request(**_request_arguments(case)).prepare()
+    body = prepared.body.encode() if isinstance(prepared.body, str) else bytes(prepared.body or b"")
+    headers = {name: str(value) for name, value in prepared.headers.items() if name.lower() not in _OURS}
+    template = _renamed(exam, case, number)
+    if template is not None:
+        if template.ref not in {known.ref for known in exam.templates}:
+            exam.register(template)
+    elif case.method.upper() == "POST" and case.operation.path == "/templates" and number % WILD_EVERY:
+        return None
+    stream_s = exam.target.cancel_timeout_s if case.operation.path.endswith("/events") else 0.0
+    path = prepared.path_url
+    return exam.send(Call(method=prepared.method or "GET", path=path, headers=headers, body=body, stream_s=stream_s))
+
+
+def judgements(case: Case, exchange: Exchange) -> list[Judgement]:
+    """
+    What Schemathesis says about the answer, one judgement a check.
+    """
+    if exchange.response is None or exchange.request.method != case.operation.method.upper():
+        return []
+    response = _response(exchange)
+    told = []
+    for name, (check, claims, otherwise) in CHECKS.items():
+        if exchange.status == 429 and name != "response_headers_conformance":
+            continue
+        claim = claims.get(exchange.operation, otherwise) if exchange.status < 400 else _error_claim(name, otherwise)
+        told.append(_judged(case, response, exchange, name, check, claim))
+    return [judgement for judgement in told if judgement]
+
+
+_OURS = frozenset({"authorization", "content-length", "host", "connection", "user-agent", "accept-encoding"})
+
+
+def _judged(
+    case: Case, response: SchemathesisResponse, exchange: Exchange, name: str, check: Any, claim: str
+) -> Judgement | None:
+    if not exchange.operation or (claim == "limit.retry-after-is-valid" and not _has_retry_after(exchange)):
+        return None
+    common = (f"schemathesis.{name}", exchange.operation, (exchange.seq,))
+    try:
+        case.validate_response(response, checks=[check])
+    except (FailureGroup, Failure) as group:
+        failures = group.exceptions if isinstance(group, FailureGroup) else [group]
+        actual = "; ".join(" ".join(str(failure).split())[:160] for failure in failures[:2])
+        return Judgement(claim, "broken", *common, expected=f"an answer that passes {name}", actual=actual)
+    return Judgement(claim, "held", *common)
+
+
+def _error_claim(name: str, otherwise: str) -> str:
+    return "error.has-the-documented-shape" if name == "response_schema_conformance" else otherwise
+
+
+def _has_retry_after(exchange: Exchange) -> bool:
+    return exchange.response is not None and exchange.response.header("Retry-After") is not None
+
+
+def _aim(exam: Examination, case: Case, number: int) -> None:
+    """
+    Points the path of *case* at a version that exists, or at names that only this run can have.
+    """
+    parameters = case.path_parameters
+    if not parameters:
+        return
+    deletes = case.operation.method.upper() == "DELETE" and not case.operation.path.endswith("/build")
+    if number % WILD_EVERY and not deletes and case.method.upper() == case.operation.method.upper():
+        ready = exam.ready()
+        parameters.update(namespace="default", name=ready.name, version=ready.version)
+    elif case.method.upper() != "GET":
+        parameters["namespace"] = f"touchstone-{exam.run_id}-nobody"
+
+
+def _request_arguments(case: Case) -> dict[str, Any]:
+    arguments = case.as_transport_kwargs(base_url="http://touchstone.invalid")
+    params = dict(arguments.get("params") or {})
+    params.pop("auto_build", None)
+    return {
+        "method": arguments["method"],
+        "url": arguments["url"],
+        "params": params or None,
+        "headers": arguments.get("headers"),
+        "json": arguments.get("json"),
+        "data": arguments.get("data"),
+    }
+
+
+def _renamed(exam: Examination, case: Case, number: int) -> Template | None:
+    """
+    Gives a document that is to be published a name of this run; None where there is no document with a name in it.
+    """
+    if case.method.upper() != "POST" or case.operation.path != "/templates" or not isinstance(case.body, dict):
+        return None
+    about = case.body.get("template")
+    if not isinstance(about, dict) or not isinstance(about.get("name"), str):
+        return None
+    name = f"touchstone-{exam.run_id}-generated-{number}"
+    about["name"] = name
+    version = about.get("version")
+    return Template(name, version if isinstance(version, str) else VERSION, 0.0, False, "")
+
+
+def _response(exchange: Exchange) -> SchemathesisResponse:
+    assert exchange.response
+    headers: dict[str, list[str]] = {}
+    for name, value in exchange.response.headers:
+        headers.setdefault(name.lower(), []).append(value)
+    request = requests.Request(exchange.request.method, "http://touchstone.invalid/").prepare()
+    return SchemathesisResponse(
+        status_code=exchange.status,
+        headers=headers,
+        content=exchange.response.body,
+        request=request,
+        elapsed=exchange.elapsed_s,
+        verify=True,
+    )
