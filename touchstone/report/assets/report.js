@@ -38,7 +38,11 @@
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("reset", () => setTimeout(apply));
     for (const link of document.querySelectorAll("[data-filter]")) {
-      link.addEventListener("click", () => { form.verdict.value = link.dataset.filter; apply(); });
+      link.addEventListener("click", () => {
+        form.q.value = "";
+        form.verdict.value = link.dataset.filter;
+        apply();
+      });
     }
     apply();
   }
