@@ -1,0 +1,36 @@
+# The menu: `make` alone prints it. Every target that needs the virtual environment creates it first.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help check test lint serve report clean
+
+help: ## print this menu
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+check: $(READY) ## judge the embedded twin against the contract; ARGS="--url …" judges another target
+	@$(BIN)/touchstone check $(if $(findstring --url,$(ARGS))$(findstring --target,$(ARGS)),,--target twin) $(ARGS)
+
+test: $(READY) ## test the harness itself, offline; ARGS="-k …" picks tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## read the code: style, types, sizes, layers, the contract document and the lock file
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@$(BIN)/openapi-spec-validator --errors all openapi/builds.yaml && $(BIN)/python -m pytest -q tests/test_house.py tests/test_layers.py
+
+serve: $(READY) ## start the twin on port 8123; ARGS="--rate 8/4 --capacity 2" gives it limits
+	@$(BIN)/touchstone serve $(ARGS)
+
+report: $(READY) ## write the reports of the newest run again; LOG=… names another run log
+	@$(BIN)/touchstone report $(or $(LOG),$(shell ls -t reports/*/runlog.jsonl 2>/dev/null | head -n 1))
+
+clean: ## remove the virtual environment, reports and caches
+	@rm -rf $(VENV) $(VENV).lock reports dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis
+	@find touchstone contract_tests tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Two makes at a time wait for each other where flock is there; the second one finds the work done.
+$(READY): requirements.lock pyproject.toml
+	@sh -c 'exec 9> $(VENV).lock; ! command -v flock > /dev/null || flock 9; PYTHON="$(PYTHON)" sh .ci/venv $(VENV) $@'
