@@ -1,0 +1,219 @@
+"""
+Judges each build log by itself: media type, framing, frames, the order of its times, its end, and whose lines it holds.
+
+How a log goes together with the life of its build is judged in `following.py`.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from touchstone.contract import EVENT_STREAM, Problem
+from touchstone.exchange import Exchange
+from touchstone.finding import Judgement
+from touchstone.rules.answers import media_type
+from touchstone.rules.course import says_building
+from touchstone.rules.eventlog import LAST_PHASES, follows, log_of, moment, names
+from touchstone.rules.history import Content, History
+from touchstone.rules.rule import Rule, broken, held, judged, rule, shown
+
+_FIELDS = "events.fields-are-documented"
+# Which claim a wrong value breaks, by its place; one of a wrong type breaks the claim about fields.
+_VALUE_CLAIMS = {
+    ("/level", "enum"): "events.level-is-documented",
+    ("/phase", "enum"): "events.phase-is-documented",
+    ("/ts", "format"): "events.timestamps-are-iso",
+}
+_CLAIM_OF_FIELD = {field.removeprefix("/"): claim for (field, _), claim in _VALUE_CLAIMS.items()}
+_EXPECTED = {
+    _FIELDS: "ts, level, phase, source and line as texts",
+    "events.level-is-documented": "info, success, warn, error",
+    "events.phase-is-documented": "publish, compile, boot, install, snapshot, record, archive, ready, cancel, timeout",
+    "events.timestamps-are-iso": "a date-time with an offset, such as 2026-03-14T09:26:53Z",
+}
+
+
+@rule("events.media-type", "events.media-type")
+def log_media_type(exchange: Exchange, _: History) -> Iterator[Judgement]:
+    """
+    Judges the media type of each log that is served. An answer without type and body, for a version at rest, is none.
+    """
+    response = exchange.response
+    if not follows(exchange) or response is None or response.status != 200:
+        return
+    kind = media_type(response)
+    if kind or response.body:
+        yield judged(
+            "events.media-type", kind == EVENT_STREAM, exchange, expected=EVENT_STREAM, actual=kind or "no Content-Type"
+        )
+
+
+@rule("events.framing", "events.framing")
+def log_framing(exchange: Exchange, _: History) -> Iterator[Judgement]:
+    """
+    Judges the bytes as an event stream. What its reader left out may be a break in the connection, told elsewhere.
+    """
+    log = log_of(exchange)
+    if log is None or not exchange.response or not exchange.response.body:
+        return
+    if log.faults:
+        yield broken("events.framing", exchange, expected="a well-formed event stream", actual=str(log.faults[0]))
+    elif log.events:
+        yield held("events.framing", exchange)
+
+
+@rule("events.json", "events.json-per-frame")
+def json_per_frame(exchange: Exchange, _: History) -> Iterator[Judgement]:
+    """
+    Judges that the data of each frame is one JSON object.
+    """
+    log = log_of(exchange)
+    if log is None or not log.events:
+        return
+    data, problem = log.misread or ("", "")
+    fits = log.misread is None
+    actual = f"data {shown(data)} {problem}"
+    yield judged("events.json-per-frame", fits, exchange, expected="one JSON object in each frame", actual=actual)
+
+
+@rule("events.fields", _FIELDS, *_VALUE_CLAIMS.values())
+def frame_fields(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    """
+    Judges the fields that frames have; none of them is required (facts 7.31).
+    """
+    log = log_of(exchange)
+    if log is None:
+        return
+    faults: dict[str, tuple[int, Problem]] = {}
+    for number, value in enumerate(log.values, 1):
+        for problem in history.contract.event_problems(value):
+            faults.setdefault(_claim_of(problem, value), (number, problem))
+    for claim in (_FIELDS, *_VALUE_CLAIMS.values()):
+        if claim in faults:
+            number, problem = faults[claim]
+            actual = f"frame {number}: {problem.pointer.removeprefix('/')} {shown(problem.value)}"
+            yield broken(claim, exchange, expected=_EXPECTED[claim], actual=actual)
+        elif any(_at_stake(claim, value) for value in log.values):
+            yield held(claim, exchange)
+
+
+@rule("events.order", "events.timestamps-in-order")
+def times_in_order(exchange: Exchange, _: History) -> Iterator[Judgement]:
+    """
+    Judges that no frame is older than the one before it.
+    """
+    log = log_of(exchange)
+    stamps = [value["ts"] for value in log.values if moment(value.get("ts"))] if log else []
+    if len(stamps) < 2:
+        return
+    backwards = next(((a, b) for a, b in pairwise(stamps) if _later(a, b)), None)
+    actual = f"{backwards[1]} after {backwards[0]}" if backwards else ""
+    expected = "timestamps that do not go backwards"
+    yield judged("events.timestamps-in-order", backwards is None, exchange, expected=expected, actual=actual)
+
+
+@rule("events.end", "events.terminal-frame-comes-last")
+def end_comes_last(exchange: Exchange, _: History) -> Iterator[Judgement]:
+    """
+    Judges that nothing follows the frame that ends the build.
+    """
+    log = log_of(exchange)
+    lines = log.lines if log else ()
+    ends = [number for number, value in enumerate(lines) if value.get("phase") in LAST_PHASES]
+    if not ends:
+        return
+    end, after = lines[ends[0]], lines[ends[0] + 1 :]
+    stray = next((value for value in after if not _same_end(end, value)), None)
+    if stray is None:
+        yield held("events.terminal-frame-comes-last", exchange)
+    else:
+        yield broken(
+            "events.terminal-frame-comes-last",
+            exchange,
+            expected="no frame after the one that ends the build",
+            actual=f"{shown(stray)} after phase {end['phase']}",
+        )
+
+
+@rule("events.own-lines", "events.own-lines-only")
+def own_lines(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    """
+    Judges that a log holds no marker of what another version's build prints, nor of what this one printed earlier.
+    """
+    log = log_of(exchange)
+    if log is None or not log.events or exchange.ref is None:
+        return
+    text = "\n".join(event.data for event in log.events)
+    strange = _strange(exchange, history, text)
+    for content in strange:
+        if names(text, content.marker):
+            yield broken(
+                "events.own-lines-only",
+                exchange,
+                expected="lines of this build only",
+                actual=f"{content.marker!r}, which the build of {content.ref} prints",
+            )
+            return
+    if any(_was_built(content, exchange, history) for content in strange):
+        yield held("events.own-lines-only", exchange)
+
+
+def _claim_of(problem: Problem, value: dict[str, object]) -> str:
+    field = problem.pointer.removeprefix("/")
+    if not isinstance(value.get(field), str):
+        return _FIELDS
+    return _VALUE_CLAIMS.get((problem.pointer, problem.keyword), _FIELDS)
+
+
+def _at_stake(claim: str, value: dict[str, object]) -> bool:
+    if claim == _FIELDS:
+        return any(key in value for key in ("ts", "level", "phase", "source", "line"))
+    return any(isinstance(value.get(field), str) for field, of in _CLAIM_OF_FIELD.items() if of == claim)
+
+
+def _later(one: str, other: str) -> bool:
+    first, second = moment(one), moment(other)
+    return first is not None and second is not None and first > second
+
+
+def _same_end(end: dict[str, object], value: dict[str, object]) -> bool:
+    """
+    Whether a frame goes on telling the same end: a cancel may be told when it is asked for and when it is done.
+    """
+    if end["phase"] == "ready" or value.get("phase") != end["phase"]:
+        return False
+    return value.get("line") != end.get("line")
+
+
+def _strange(exchange: Exchange, history: History, text: str) -> list[Content]:
+    """
+    The contents whose lines cannot belong into this log. Versions with one digest share their builds.
+    """
+    own = history.contents(exchange.ref or "")
+    keys, digests = {c.key for c in own}, {c.digest for c in own if c.digest}
+    markers = {c.marker for c in own}
+    others = [
+        c
+        for c in history.all_contents()
+        if c.marker and c.ref != exchange.ref and c.key not in keys and c.digest not in digests
+    ]
+    strange = [c for c in others if c.marker not in markers]
+    # What an earlier content printed may be replayed while nothing was built since, but not beside the present one's.
+    now = own[-1] if own else None
+    if now and now.marker and now.sure_at <= exchange.sent_at and names(text, now.marker):
+        strange += [c for c in own[:-1] if c.marker and c.marker != now.marker]
+    return strange
+
+
+def _was_built(content: Content, exchange: Exchange, history: History) -> bool:
+    return any(says_building(e) and e.sent_at < exchange.done_at for e in history.story(content.ref))
+
+
+EXCHANGE_RULES: tuple[Rule[Exchange], ...] = (
+    log_media_type,
+    log_framing,
+    json_per_frame,
+    frame_fields,
+    times_in_order,
+    end_comes_last,
+    own_lines,
+)

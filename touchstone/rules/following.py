@@ -1,0 +1,163 @@
+"""
+Judges when build logs are open: while their build runs, no shorter, and not much longer.
+
+Only logs are judged that the owner of a version followed while reads showed what its build did. What they hold is
+judged in `logged.py`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from touchstone.exchange import Exchange
+from touchstone.finding import Judgement
+from touchstone.rules.course import Course, Running, owned
+from touchstone.rules.eventlog import Log, ended_by_server, follows, is_stream, log_of
+from touchstone.rules.history import History
+from touchstone.rules.rule import Rule, broken, held, judged, rule
+
+# Status and log of a build may be kept in two places that learn of its end one after the other.
+_SKEW_S = 1.0
+# The driver waits for cancel_timeout_s, and its clock is read a little later than the one of the exchange.
+_GRACE_SHARE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """
+    One follower of a build that surely ran.
+
+    Attributes:
+        running: Why the build ran when the log was opened.
+        end: The first read after the opening that shows the build over; None where that is not known.
+        cut_short: The read that shows the build still running after the server ended the log; None without one.
+    """
+
+    stream: Exchange
+    running: Running
+    end: Exchange | None
+    cut_short: Exchange | None
+
+    @property
+    def whole(self) -> Log | None:
+        """
+        The log from the opening to the end, or None where something of it is missing.
+        """
+        log = log_of(self.stream)
+        if log is None or not log.complete or self.cut_short or not ended_by_server(self.stream):
+            return None
+        return log
+
+
+def followings(course: Course, history: History) -> Iterator[Following]:
+    """
+    The owner's followers that opened the log while a build surely ran.
+    """
+    for stream in _followers(course.ref, history):
+        running = course.running(stream.sent_at, stream.head_at) if stream.status == 200 else None
+        if running:
+            end = course.end(stream.sent_at, stream.head_at)
+            yield Following(stream, running, end, _cut_short(course, stream))
+
+
+@rule("following.answer", "events.answers-200")
+def answer(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges the status of each request for the log of a running build.
+    """
+    course = Course(ref, history)
+    for stream in _followers(ref, history):
+        # A refused key, a limit and a failing server have claims of their own.
+        if stream.status in {401, 429} or stream.status >= 500:
+            continue
+        if running := course.running(stream.sent_at, stream.head_at):
+            actual = f"{stream.status} while it builds"
+            fits = stream.status == 200
+            yield judged("events.answers-200", fits, running.start, stream, expected="200", actual=actual)
+
+
+@rule("following.open", "events.open-while-building")
+def stays_open(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges that the server does not end a log before its build is over.
+    """
+    for following in followings(Course(ref, history), history):
+        stream, seen = following.stream, following.running.seen
+        if following.cut_short:
+            yield broken(
+                "events.open-while-building",
+                stream,
+                following.cut_short,
+                expected="a log that stays open while its build runs",
+                actual=f"ended after {stream.elapsed_s:.2f} s; a later read shows the build still running",
+            )
+        elif seen.done_at <= stream.done_at and is_stream(stream):
+            yield held("events.open-while-building", seen, stream)
+
+
+@rule("following.closed", "events.close-at-the-end", "events.finished-version-closes")
+def closes(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges that a log ends soon after its build, and that one of a version at rest does not stay open.
+    """
+    course = Course(ref, history)
+    grace_s = history.bounds.cancel_timeout_s
+    for stream in _followers(ref, history):
+        if course.idle(stream.sent_at, stream.done_at):
+            yield from _closes_at_rest(stream, grace_s)
+    for following in followings(course, history):
+        begun = course.begun_between(following.stream.sent_at, following.stream.done_at)
+        if following.end and not following.cut_short and not begun:
+            yield from _closes_at_the_end(following.stream, following.end, grace_s)
+
+
+def _followers(ref: str, history: History) -> list[Exchange]:
+    """
+    The owner's answered requests for the log of *ref*.
+    """
+    return [e for e in history.story(ref) if follows(e) and e.response is not None and owned(e, history)]
+
+
+def _cut_short(course: Course, stream: Exchange) -> Exchange | None:
+    """
+    The read that shows the build still running after the server ended its log.
+    """
+    log = log_of(stream)
+    # An answer of another kind is no log, however soon it ends.
+    if not ended_by_server(stream) or (log is None and stream.response and stream.response.body):
+        return None
+    skew_s = _SKEW_S if log and log.ended else 0.0
+    running = course.running(stream.sent_at, stream.done_at + skew_s)
+    return running.seen if running else None
+
+
+def _closes_at_rest(stream: Exchange, grace_s: float) -> Iterator[Judgement]:
+    if _too_late(stream, stream.elapsed_s, grace_s):
+        yield broken(
+            "events.finished-version-closes",
+            stream,
+            expected="an answer that ends, for a version that is not building",
+            actual=f"still open after {stream.elapsed_s:.1f} s",
+        )
+    elif ended_by_server(stream) and stream.status in {200, 404}:
+        yield held("events.finished-version-closes", stream)
+
+
+def _closes_at_the_end(stream: Exchange, end: Exchange, grace_s: float) -> Iterator[Judgement]:
+    late_s = stream.done_at - end.done_at
+    if _too_late(stream, late_s, grace_s):
+        yield broken(
+            "events.close-at-the-end",
+            end,
+            stream,
+            expected="a log that closes when its build is over",
+            actual=f"still open {late_s:.1f} s after a read said {end.body['status']}",
+        )
+    elif ended_by_server(stream) and is_stream(stream):
+        yield held("events.close-at-the-end", end, stream)
+
+
+def _too_late(stream: Exchange, late_s: float, grace_s: float) -> bool:
+    return late_s > (grace_s * _GRACE_SHARE if stream.closed == "client" else grace_s)
+
+
+STORY_RULES: tuple[Rule[str], ...] = (answer, stays_open, closes)

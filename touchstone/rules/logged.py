@@ -1,0 +1,249 @@
+"""
+Judges what a build log holds by what else is known of its build: how it ended, what it printed, how long it took.
+
+Only logs are judged that were followed from a moment at which the build surely ran to the end, unless the server cut
+them short, which is told in `following.py`.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from itertools import combinations
+from typing import Any
+
+from touchstone.exchange import Exchange
+from touchstone.finding import Judgement
+from touchstone.rules.course import Course
+from touchstone.rules.eventlog import LAST_PHASES, Log, log_of, moment, printed
+from touchstone.rules.following import Following, followings
+from touchstone.rules.history import History
+from touchstone.rules.rule import Rule, broken, held, judged, rule, shown
+from touchstone.rules.walk import CLOCK_SHARE
+
+# A follower that comes while a line is on its way may miss it.
+_LATE_FOLLOWER_S = 0.1
+# How far timestamps may be off by what separates the clocks of a build host and of a web server.
+_CLOCK_DRIFT_S = 5.0
+
+_SHARED = "start.concurrent-share-one-build"
+_READY, _FAILED = "events.ready-ends-on-ready", "events.failed-ends-on-error"
+_CANCELLED = "events.cancelled-ends-on-cancel"
+_ENDS = {_READY: "a last frame of phase ready", _FAILED: "a last frame of level error"}
+_ENDS[_CANCELLED] = "a last frame of phase cancel"
+
+# Phases that a log may tell as of the time when the version was published.
+_BEFORE_THE_START = frozenset({"publish", "compile", None})
+
+_SECONDS = re.compile(r"(?<![\w.,:])(\d+(?:\.(\d+))?)\s*(ms|milliseconds?|s|secs?|seconds?)(?!\w)")
+_LONGER = re.compile(r"\d\s*(m|mins?|minutes?|h|hrs?|hours?)(?![a-z])")
+
+
+@rule("logged.last-frame", _READY, _FAILED, _CANCELLED)
+def last_frame(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges the last frame of a log by what became of its build.
+    """
+    course = Course(ref, history)
+    for following in followings(course, history):
+        log, end = following.whole, following.end
+        claim = _claim_of_end(course, following, end) if log and end else None
+        if not log or not end or claim is None or (not log.lines and _came_late(course, following)):
+            continue
+        told = shown(log.last) if log.lines else "no frame at all"
+        actual = f"{told}, and status {end.body['status']}"
+        yield judged(claim, _ends_so(log.last, claim), end, following.stream, expected=_ENDS[claim], actual=actual)
+
+
+@rule("logged.output", "events.carry-the-output", _SHARED)
+def output(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges that what the build prints is in its log, once. Twice, after simultaneous starts, shows two builds.
+    """
+    for following in followings(Course(ref, history), history):
+        log, running, end = following.whole, following.running, following.end
+        marker = running.content.marker
+        if not log or not marker or not end or end.body["status"] != "ready":
+            continue
+        times = sum(printed(value.get("line"), marker) for value in log.lines)
+        in_time, overlapped = _came_in_time(following, history), _overlapped(running.starts)
+        evidence = (*running.starts, following.stream)
+        actual = f"{marker!r} {times} times in the log"
+        if overlapped and times > 1:
+            yield broken(_SHARED, *evidence, expected="the output of one build", actual=actual)
+        elif times > 1 or (times == 0 and in_time):
+            yield broken("events.carry-the-output", *evidence, expected="what the build prints, once", actual=actual)
+        elif times == 1:
+            yield held("events.carry-the-output", *evidence)
+            if overlapped and in_time:
+                yield held(_SHARED, *evidence)
+
+
+@rule("logged.watchers", "events.watchers-agree")
+def watchers(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges that followers of one build see the same frames: one that came later may miss the first ones, and no others.
+    """
+    course = Course(ref, history)
+    for one, other in combinations(followings(course, history), 2):
+        first, second = one.whole, other.whole
+        if first is None or second is None or not first.lines or not second.lines:
+            continue
+        since_at = min(one.stream.sent_at, other.stream.sent_at)
+        if course.begun_between(since_at, max(one.stream.done_at, other.stream.done_at)):
+            continue
+        difference = _difference(first, second)
+        yield judged(
+            "events.watchers-agree",
+            not difference,
+            one.stream,
+            other.stream,
+            expected="the same frames in the same order",
+            actual=difference,
+        )
+
+
+@rule("logged.build-time", "events.build-time-agrees")
+def build_time(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges a build time in the last line by the one in the status, as exactly as the line tells it.
+    """
+    for following in followings(Course(ref, history), history):
+        log, end = following.whole, following.end
+        if not log or not end or log.last.get("phase") != "ready" or end.body["status"] != "ready":
+            continue
+        build_time_ms, line = end.body.get("build_time_ms"), log.last.get("line")
+        if isinstance(build_time_ms, bool) or not isinstance(build_time_ms, int) or not isinstance(line, str):
+            continue
+        told = _told_times(line)
+        agrees = any(abs(told_ms - build_time_ms) <= rounding_ms for told_ms, rounding_ms in told)
+        if agrees or len(told) == 1:
+            yield judged(
+                "events.build-time-agrees",
+                agrees,
+                following.stream,
+                end,
+                expected="the build time that the log tells",
+                actual=f"build_time_ms {build_time_ms} in the status, {shown(line)} in the log",
+            )
+
+
+@rule("logged.clock", "events.timestamps-are-true")
+def clock(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges that each timestamp lies within the build, by the clock of the server that sent the log.
+    """
+    for following in followings(Course(ref, history), history):
+        stream, log = following.stream, log_of(following.stream)
+        date = _date(stream)
+        stamped = [value for value in log.values if moment(value.get("ts"))] if log else []
+        if date is None or not stamped:
+            continue
+        wrong = next((value for value in stamped if not _is_true(value, date, following)), None)
+        yield judged(
+            "events.timestamps-are-true",
+            wrong is None,
+            following.running.start,
+            stream,
+            expected="timestamps within the time of the build",
+            actual=f"{shown(wrong)} in an answer of {date.isoformat()}",
+        )
+
+
+def _claim_of_end(course: Course, following: Following, end: Exchange) -> str | None:
+    """
+    Which end the log must have; None where the build can have ended in several ways.
+    """
+    cancels = [c for c in course.cancels if c.done_at > following.stream.sent_at and c.sent_at < end.done_at]
+    status = end.body["status"]
+    if not cancels:
+        return {"ready": _READY, "failed": _FAILED}.get(status)
+    # A build that ends by itself just when it is cancelled may end either way.
+    if status == "ready" or not any(c.status == 202 for c in cancels):
+        return None
+    running = following.running
+    fails_at = running.start.sent_at + running.content.sleep_s * CLOCK_SHARE
+    if running.content.outcome != "ready" and max(c.done_at for c in cancels) >= fails_at:
+        return None
+    return _CANCELLED
+
+
+def _ends_so(last: dict[str, Any], claim: str) -> bool:
+    phase = last.get("phase")
+    if claim == _FAILED:
+        # Facts 7.32: a build that took too long ends on the phase timeout and may read failed.
+        return phase == "timeout" or (last.get("level") == "error" and phase not in LAST_PHASES)
+    return bool(phase == ("ready" if claim == _READY else "cancel"))
+
+
+def _came_late(course: Course, following: Following) -> bool:
+    stream = following.stream
+    return course.running(stream.sent_at, stream.head_at + _LATE_FOLLOWER_S) is None
+
+
+def _came_in_time(following: Following, history: History) -> bool:
+    """
+    Whether the log was open before its build can have come to what it prints.
+    """
+    content = following.running.content
+    publish = next((e for e in history.story(content.ref) if e.seq == content.published_seq), None)
+    after_s = float(publish.note.get("marker_after_s", 0.0)) if publish else 0.0
+    return following.stream.head_at + _LATE_FOLLOWER_S <= following.running.start.sent_at + after_s * CLOCK_SHARE
+
+
+def _overlapped(starts: tuple[Exchange, ...]) -> bool:
+    return any(one.sent_at < other.done_at and other.sent_at < one.done_at for one, other in combinations(starts, 2))
+
+
+def _difference(one: Log, other: Log) -> str:
+    """
+    Where two logs that end together differ; times do not count, which a server may add as it sends.
+    """
+    for first, second in zip(reversed(one.lines), reversed(other.lines), strict=False):
+        if {**first, "ts": None} != {**second, "ts": None}:
+            return f"{shown(first)} and {shown(second)} at the same place"
+    return ""
+
+
+def _told_times(line: str) -> list[tuple[float, float]]:
+    """
+    The times that a line tells in seconds or milliseconds, and how much each may be off by rounding; all in ms.
+    """
+    if _LONGER.search(line):
+        return []
+    told = []
+    for number, decimals, unit in _SECONDS.findall(line):
+        unit_ms = 1.0 if unit.startswith("m") else 1000.0
+        told.append((float(number) * unit_ms, unit_ms * 10.0 ** -len(decimals) + 1.0))
+    return told
+
+
+def _is_true(value: dict[str, Any], date: datetime, following: Following) -> bool:
+    stream, running = following.stream, following.running
+    told, zero = moment(value.get("ts")), date - timedelta(seconds=stream.head_at)
+    if told is None:
+        return True
+    # Date has whole seconds, and may have been set at any time between sending the request and getting the head.
+    latest = date + timedelta(seconds=stream.elapsed_s + 1 + _CLOCK_DRIFT_S)
+    since_at = running.start.sent_at
+    if value.get("phase") in _BEFORE_THE_START:
+        since_at = running.content.from_at if running.content.published_seq else float("-inf")
+    if since_at == float("-inf"):
+        return told <= latest
+    return zero + timedelta(seconds=since_at - _CLOCK_DRIFT_S) <= told <= latest
+
+
+def _date(stream: Exchange) -> datetime | None:
+    """
+    When the server sent the head of the answer, by its own clock; None where it does not say or the answer was stored.
+    """
+    if stream.response is None or stream.response.header("age"):
+        return None
+    try:
+        date = parsedate_to_datetime(stream.response.header("date") or "")
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+STORY_RULES: tuple[Rule[str], ...] = (last_frame, output, watchers, build_time, clock)
