@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import quote
 
 from touchstone.contract import Contract
-
 from touchstone.exchange import Chunk, Closed, Credential, Exchange, Request, Response
 from touchstone.finding import Judgement
 from touchstone.rules.history import Bounds, Content, History

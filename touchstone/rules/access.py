@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from touchstone.eventstream import parse
 from touchstone.exchange import REFUSED_CREDENTIALS, Credential, Exchange
 from touchstone.finding import Judgement
-from touchstone.rules.answers import SUCCESS, judgeable, told
+from touchstone.rules.answers import judgeable, told
 from touchstone.rules.history import History
 from touchstone.rules.requests import excused, operation_of, spelling
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
@@ -148,7 +148,7 @@ def is_empty_log(exchange: Exchange) -> bool:
     """
     Whether the answer is an event stream without an event.
     """
-    if exchange.operation != "streamBuildEvents" or exchange.response is None or exchange.status not in SUCCESS:
+    if exchange.operation != "streamBuildEvents" or exchange.response is None or exchange.status != 200:
         return False
     return not parse(exchange.response.body).events
 

@@ -2,18 +2,19 @@
 Judges what an error says: its shape, what it gives away, and what a wrong document is told.
 """
 
+import html
 import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from touchstone.exchange import Exchange
+from touchstone.exchange import Exchange, Response
 from touchstone.finding import Judgement
 from touchstone.rules.answers import announces_json, error_problem, json_problem, told
 from touchstone.rules.history import History
 from touchstone.rules.requests import operation_of, spelling
 from touchstone.rules.rule import Rule, broken, held, judged, rule, shown, unclear
 
-# What a stack trace looks like in the languages that servers are written in, line breaks and quotes unescaped.
+# What a stack trace looks like in the languages that servers are written in.
 _TRACES = tuple(
     re.compile(pattern, re.MULTILINE)
     for pattern in (
@@ -28,7 +29,7 @@ _TRACES = tuple(
         r"^#\d+ /\S+\.php\(\d+\)",
     )
 )
-_ESCAPES = (("\\r", ""), ("\\n", "\n"), ("\\t", "\t"), ('\\"', '"'), ("&quot;", '"'), ("&#39;", "'"), ("&#x27;", "'"))
+_TAG = re.compile(r"<[^<>]{0,200}>")
 
 _SEARCHED_BYTES = 262_144
 
@@ -96,7 +97,7 @@ def no_internals(exchange: Exchange, history: History) -> Iterator[Judgement]:
     if response is None or (response.status < 400 and _quotes_others(exchange, history)):
         return
     claim = "error.shows-no-internals"
-    trace = _trace(response.body)
+    trace = _trace(response)
     if trace and not _sent(trace, exchange):
         yield broken(claim, exchange, expected="no stack trace", actual=f"{response.status} with {shown(trace)}")
     elif response.status >= 400:
@@ -162,12 +163,30 @@ def _quotes_others(exchange: Exchange, history: History) -> bool:
     return exchange.operation in _QUOTING or exchange.ref in history.given
 
 
-def _trace(body: bytes) -> str:
-    text = body[:_SEARCHED_BYTES].decode("utf-8", "replace")
-    for escaped, plain in _ESCAPES:
-        text = text.replace(escaped, plain)
-    found = next((match for pattern in _TRACES if (match := pattern.search(text))), None)
-    return found.group(0).strip() if found else ""
+def _trace(response: Response) -> str:
+    found = (pattern.search(text) for text in _texts(response) for pattern in _TRACES)
+    return next((match.group(0).strip() for match in found if match), "")
+
+
+def _texts(response: Response) -> Iterator[str]:
+    """
+    The texts of an answer as a person would read them: those within its JSON, or those between its tags.
+    """
+    try:
+        waiting = [response.json()]
+    except (ValueError, RecursionError):
+        text = response.body[:_SEARCHED_BYTES].decode("utf-8", "replace")
+        yield html.unescape(text)
+        yield html.unescape(_TAG.sub("\n", text))
+        return
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value[:_SEARCHED_BYTES]
+        elif isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
 
 
 def _sent(text: str, exchange: Exchange) -> bool:

@@ -29,7 +29,7 @@ def standing(exchange: Exchange, history: History) -> Standing:
     ref = exchange.ref
     if ref is None or exchange.credential not in ACCEPTED:
         return "unsure"
-    exists = history.exists(ref, exchange)
+    exists = True if _deleted_by(exchange, history) else history.exists(ref, exchange)
     if exists is None:
         return "unsure"
     if exists and _maybe_deleted(exchange, history):
@@ -58,9 +58,18 @@ def surely_missing(ref: str, history: History) -> bool:
     return not any(e.body.get("ref") == ref for e in published)
 
 
+def _deleted_by(exchange: Exchange, history: History) -> bool:
+    """
+    Whether this is the delete that ended a version, which so existed until then.
+    """
+    if exchange.operation != "deleteTemplate":
+        return False
+    return any(c.sure_at <= exchange.sent_at == c.until_at for c in history.contents(exchange.ref or ""))
+
+
 def _maybe_deleted(exchange: Exchange, history: History) -> bool:
     """
-    Whether a delete that was never answered, or failed, may have taken effect.
+    Whether another delete, which was never answered or failed, may have taken effect.
     """
-    story = (e for e in history.story(exchange.ref or "") if e.operation == "deleteTemplate")
+    story = (e for e in history.story(exchange.ref or "") if e.operation == "deleteTemplate" and e.seq != exchange.seq)
     return any(e.sent_at < exchange.done_at and (e.response is None or e.status >= 500) for e in story)

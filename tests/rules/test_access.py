@@ -1,0 +1,261 @@
+"""
+Rules on who is let in.
+"""
+
+from typing import Any
+
+import pytest
+
+from tests.rules.exchanges import REF, UNKNOWN_REF, broken, build, exchange, frame, publish, story_verdicts, verdicts
+from touchstone.exchange import REFUSED_CREDENTIALS, Credential, Exchange
+from touchstone.rules import access
+from touchstone.rules.history import Content
+
+OPERATIONS = (
+    "startBuild",
+    "getBuild",
+    "cancelBuild",
+    "streamBuildEvents",
+    "getTemplate",
+    "deleteTemplate",
+    "publishTemplate",
+)
+CLAIMS = {
+    "none": "auth.missing-key-is-401",
+    "unknown": "auth.unknown-key-is-401",
+    "longer": "auth.near-key-is-401",
+    "shorter": "auth.near-key-is-401",
+    "malformed": "auth.malformed-header-is-401",
+    "query": "auth.query-key-is-401",
+}
+MISSING = {"error": "Missing API key. Send one as a bearer token."}
+INVALID = {"error": "Invalid API key"}
+ERROR = {"error": "no"}
+
+
+def test_each_refused_key_has_a_claim() -> None:
+    """
+    No way of showing a wrong key is left without a claim.
+    """
+    assert set(CLAIMS) == set(REFUSED_CREDENTIALS)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("credential", sorted(REFUSED_CREDENTIALS))
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(401, "held"), (200, "broken"), (202, "broken"), (403, "broken"), (404, "broken"), (500, "broken")],
+)
+def test_refused_key_gets_401_from_every_operation(
+    operation: str, credential: Credential, status: int, outcome: str
+) -> None:
+    """
+    A wrong key is told so by every operation; anything else breaks the claim about that kind of key.
+    """
+    answer = exchange(operation, status, credential=credential, note={"content": "x"}, json={})
+
+    assert verdicts(access.RULES, answer) == {(CLAIMS[credential], outcome)}
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"status": 0},
+        {"status": 404, "path": "/templates/default/a%2Fb/1.0.0/build"},
+        {"status": 307, "path": "/templates/default/a/1.0.0/build/"},
+        {"operation": "publishTemplate", "status": 400, "note": {"invalid": "empty"}},
+        {"operation": "publishTemplate", "status": 422},
+        {"operation": "startBuild", "status": 415, "request_body": b"x"},
+        {"operation": "", "method": "PUT", "status": 405},
+        {"operation": "getBuild", "method": "HEAD", "status": 405},
+    ],
+)
+def test_refusal_before_the_key_is_looked_at_is_fair(facts: dict[str, Any]) -> None:
+    """
+    What is odd about a request, or that nothing was answered, comes before the key.
+    """
+    assert verdicts(access.RULES, exchange(**facts, credential="none")) == set()
+
+
+def test_limit_before_the_key_is_indeterminate() -> None:
+    """
+    A limit that a wrong key meets says nothing about keys.
+    """
+    assert verdicts(access.RULES, exchange(status=429, credential="none")) == {
+        ("auth.missing-key-is-401", "indeterminate")
+    }
+
+
+@pytest.mark.parametrize(
+    ("credential", "json", "claim", "outcome"),
+    [
+        ("none", MISSING, "auth.missing-key-text", "held"),
+        ("none", INVALID, "auth.missing-key-text", "broken"),
+        ("none", {"error": "Unauthorized: Missing API key"}, "auth.missing-key-text", "broken"),
+        ("unknown", INVALID, "auth.invalid-key-text", "held"),
+        ("unknown", MISSING, "auth.invalid-key-text", "broken"),
+        ("longer", {"error": "invalid api key"}, "auth.invalid-key-text", "broken"),
+        ("shorter", INVALID, "auth.invalid-key-text", "held"),
+    ],
+)
+def test_text_of_401_starts_as_documented(credential: Credential, json: Any, claim: str, outcome: str) -> None:
+    """
+    The text tells a missing key from a wrong one.
+    """
+    answer = exchange(status=401, json=json, credential=credential)
+
+    assert {v for v in verdicts(access.RULES, answer) if v[0].endswith("-text")} == {(claim, outcome)}
+
+
+@pytest.mark.parametrize("credential", ["malformed", "query"])
+@pytest.mark.parametrize("json", [MISSING, INVALID, {}, {"error": 1}])
+def test_text_is_free_where_it_is_not_documented(credential: Credential, json: Any) -> None:
+    """
+    What a malformed header or a key in the wrong place is told is not documented.
+    """
+    answer = exchange(status=401, json=json, credential=credential)
+
+    assert verdicts(access.RULES, answer) == {(CLAIMS[credential], "held")}
+
+
+@pytest.mark.parametrize(
+    ("credential", "claim"),
+    [
+        ("primary", "auth.valid-key-is-accepted"),
+        ("second", "auth.valid-key-is-accepted"),
+        ("lowercase-scheme", "auth.scheme-ignores-case"),
+        ("restricted", "access.plan-is-no-key-matter"),
+    ],
+)
+def test_valid_key_is_never_401(credential: Credential, claim: str) -> None:
+    """
+    401 to a valid key breaks the claim about that kind of key; 404 and 403 uphold it; 429 and 500 show nothing.
+    """
+    outcomes = {
+        status: verdicts(access.RULES, exchange(status=status, json=ERROR, credential=credential))
+        for status in (200, 401, 403, 404, 429, 500)
+    }
+
+    assert outcomes == {
+        200: {(claim, "held")},
+        401: {(claim, "broken")},
+        403: {(claim, "held")},
+        404: {(claim, "held")},
+        429: set(),
+        500: set(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (403, "held"),
+        (201, "broken"),
+        (404, "broken"),
+        (429, "indeterminate"),
+        (400, "indeterminate"),
+        (409, "indeterminate"),
+    ],
+)
+def test_publishing_below_scale_is_403(status: int, outcome: str) -> None:
+    """
+    A small plan cannot publish; what is wrong with the document may be told first.
+    """
+    answer = exchange("publishTemplate", status, json=ERROR, credential="restricted")
+
+    assert ("access.publish-needs-scale", outcome) in verdicts(access.RULES, answer)
+
+
+GIVEN = {REF: Content(REF, "restricted", "", "ready", 0.0, "", 0, 0.0, 0.0)}
+
+
+@pytest.mark.parametrize(
+    ("status", "own", "elsewhere"),
+    [
+        (403, "held", "held"),
+        (404, "broken", "indeterminate"),
+        (202, "broken", "broken"),
+        (429, "indeterminate", "indeterminate"),
+        (500, "broken", "broken"),
+    ],
+)
+def test_starting_below_scale_is_403(status: int, own: str, elsewhere: str) -> None:
+    """
+    A small plan cannot start: 403 on its own version; on others 404 may come first.
+    """
+    claim = "access.start-needs-scale"
+    mine = exchange("startBuild", status, json=ERROR, credential="restricted", seq=2)
+    unknown = exchange("startBuild", status, json=ERROR, credential="restricted", seq=2, ref=UNKNOWN_REF)
+
+    assert story_verdicts((access.start_needs_scale,), mine, given=GIVEN) == {(claim, own)}
+    assert story_verdicts((access.start_needs_scale,), unknown, ref=UNKNOWN_REF) == {(claim, elsewhere)}
+
+
+def test_small_plan_taken_for_a_wrong_key_is_told_once() -> None:
+    """
+    401 for a small plan is the claim about keys, not the one about plans.
+    """
+    answer = exchange("startBuild", 401, json=ERROR, credential="restricted", seq=2)
+
+    assert story_verdicts(access.STORY_RULES, answer, given=GIVEN) == set()
+    assert broken(verdicts(access.RULES, answer)) == {"access.plan-is-no-key-matter"}
+
+
+OTHERS = "access.others-version-is-404"
+
+
+@pytest.mark.parametrize("operation", OPERATIONS[:-1])
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(404, "held"), (202, "broken"), (403, "broken"), (409, "broken"), (500, "broken"), (429, "indeterminate")],
+)
+def test_others_version_looks_missing(operation: str, status: int, outcome: str) -> None:
+    """
+    Another account's version is 404 for every operation, in both directions.
+    """
+    seen = exchange(operation, status, json=ERROR, credential="second", seq=2)
+    back = exchange(operation, status, json=ERROR, credential="primary", seq=2)
+
+    assert story_verdicts((access.others_version,), publish(), seen) == {(OTHERS, outcome)}
+    assert story_verdicts((access.others_version,), publish(credential="second"), back) == {(OTHERS, outcome)}
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"), [(b"", "held"), (b": nothing here\n\n", "held"), (frame({"line": "secret"}), "broken")]
+)
+def test_others_log_is_missing_or_empty(body: bytes, outcome: str) -> None:
+    """
+    Another account's log may be an empty stream, but not one with a frame.
+    """
+    seen = exchange("streamBuildEvents", body=body, credential="second", seq=2)
+
+    assert story_verdicts((access.others_version,), publish(), seen) == {(OTHERS, outcome)}
+
+
+NO_EVIDENCE: list[tuple[str, Exchange]] = [
+    ("one's own", exchange(json=build(), seq=2)),
+    ("published under the same ref", exchange("publishTemplate", 201, json={}, credential="second", seq=2)),
+    ("a small plan is 403", exchange(status=403, json=ERROR, credential="restricted", seq=2)),
+    ("401", exchange(status=401, json=ERROR, credential="second", seq=2)),
+    ("no answer", exchange(status=0, credential="second", seq=2)),
+    ("a refused key", exchange(json=build(), credential="none", seq=2)),
+    ("while it was being published", exchange(json=build(), credential="second", seq=2, sent_at=1.001)),
+    ("a body refused first", exchange("startBuild", 415, request_body=b"x", credential="second", seq=2)),
+]
+
+
+@pytest.mark.parametrize("answer", [e for _, e in NO_EVIDENCE], ids=[n for n, _ in NO_EVIDENCE])
+def test_other_requests_are_no_evidence_of_isolation(answer: Exchange) -> None:
+    """
+    Only a valid key of another account, on a version that surely exists, shows whether accounts are kept apart.
+    """
+    assert story_verdicts((access.others_version,), publish(), answer) == set()
+
+
+def test_version_that_both_accounts_have_is_not_judged() -> None:
+    """
+    Where both accounts published one name, each may see its own.
+    """
+    story = (publish(1), publish(2, credential="second"), exchange(json=build(), credential="second", seq=3))
+
+    assert story_verdicts((access.others_version,), *story) == set()

@@ -1,0 +1,103 @@
+"""
+Rules on what the owner of an existing version is answered.
+"""
+
+from typing import Any
+
+import pytest
+
+from tests.rules.exchanges import DIGEST, REF, build, exchange, publish, story_verdicts
+from touchstone.exchange import Exchange
+from touchstone.rules import owned
+
+DOCUMENT = {"api_version": "orgo.ai/v1", "template": {"name": "touchstone-t1-hello", "version": "1.0.0"}}
+ERROR = {"error": "no"}
+
+
+def template(**changes: Any) -> dict[str, Any]:
+    return {"ref": REF, "digest": DIGEST, "published": "2026-03-14T09:26:53Z", "template": DOCUMENT} | changes
+
+
+CASES: list[tuple[str, Exchange, set[tuple[str, str]]]] = [
+    ("a read", exchange(json=build("failed"), seq=2), {("status.answers-200", "held")}),
+    ("an error for a failed build", exchange(status=409, json=ERROR, seq=2), {("status.answers-200", "broken")}),
+    ("202", exchange(status=202, json=build(), seq=2), {("status.answers-200", "broken")}),
+    ("500", exchange(status=500, seq=2), {("status.answers-200", "broken")}),
+    ("404", exchange(status=404, json=ERROR, seq=2), {("status.answers-200", "broken")}),
+    ("403 on the Scale plan", exchange(status=403, json=ERROR, seq=2), {("status.answers-200", "broken")}),
+    ("a limit", exchange(status=429, json=ERROR, seq=2), {("status.answers-200", "indeterminate")}),
+    ("a key problem", exchange(status=401, json=ERROR, seq=2), set()),
+    ("no answer", exchange(status=0, seq=2), set()),
+    ("406 to an odd Accept", exchange(status=406, request_headers={"accept": "image/png"}, seq=2), set()),
+    ("another account", exchange(status=404, json=ERROR, credential="second", seq=2), set()),
+    ("a refused key", exchange(status=401, json=ERROR, credential="none", seq=2), set()),
+    ("before the publish was answered", exchange(status=404, json=ERROR, seq=2, sent_at=1.005), set()),
+    ("a template", exchange("getTemplate", json=template(), seq=2), {("template.read-shows-the-published", "held")}),
+    (
+        "a template in short form",
+        exchange("getTemplate", json=template(template={"name": "touchstone-t1-hello@1.0.0"}), seq=2),
+        {("template.read-shows-the-published", "held")},
+    ),
+    *(
+        (
+            f"a template {name}",
+            exchange("getTemplate", **answer, seq=2),
+            {("template.read-shows-the-published", "broken")},
+        )
+        for name, answer in {
+            "of another ref": {"json": template(ref="default/other@1.0.0")},
+            "without digest": {"json": template(digest=None)},
+            "without document": {"json": template(template="name: x")},
+            "with another's document": {"json": template(template={"template": {"name": "other", "version": "1.0.0"}})},
+            "with another version's document": {"json": template(template={"template": {"version": "1.0.1"}})},
+            "that is empty": {"json": {}},
+            "that is missing": {"status": 404, "json": ERROR},
+        }.items()
+    ),
+    (
+        "a limited template",
+        exchange("getTemplate", 429, seq=2),
+        {("template.read-shows-the-published", "indeterminate")},
+    ),
+    ("a refused delete", exchange("deleteTemplate", 403, seq=2), {("template.delete-says-deleted", "broken")}),
+    ("a delete while building", exchange("deleteTemplate", 409, seq=2), set()),
+    ("a limited delete", exchange("deleteTemplate", 429, seq=2), {("template.delete-says-deleted", "indeterminate")}),
+    ("a delete", exchange("deleteTemplate", json={"deleted": True}, seq=2), set()),
+]
+
+
+@pytest.mark.parametrize(("answer", "expected"), [row[1:] for row in CASES], ids=[row[0] for row in CASES])
+def test_answer_to_the_owner_is_judged(answer: Exchange, expected: set[tuple[str, str]]) -> None:
+    """
+    The owner of an existing version gets it; other keys, other times and limits are no evidence.
+    """
+    assert story_verdicts(owned.STORY_RULES, publish(), answer) == expected
+
+
+def test_version_under_several_accounts_is_not_judged() -> None:
+    """
+    Where two accounts have a version of one name, nothing is said about whose was answered.
+    """
+    story = (publish(1), publish(2, credential="second"), exchange(status=404, json=ERROR, seq=3))
+
+    assert story_verdicts(owned.STORY_RULES, *story) == set()
+
+
+@pytest.mark.parametrize("status", [0, 500])
+def test_delete_without_a_clear_answer_leaves_existence_open(status: int) -> None:
+    """
+    After a delete that may have worked, nobody can say whether the version exists.
+    """
+    story = (publish(1), exchange("deleteTemplate", status, seq=2), exchange(status=404, json=ERROR, seq=3))
+
+    assert ("status.answers-200", "broken") not in story_verdicts(owned.STORY_RULES, *story)
+
+
+def test_overlapping_delete_leaves_existence_open() -> None:
+    """
+    A read beside a delete may find the version or not, whichever of the two was finished first.
+    """
+    read = exchange(status=404, json=ERROR, seq=2, sent_at=2.0, done_at=2.1)
+    gone = exchange("deleteTemplate", json={"deleted": True}, seq=3, sent_at=2.05, done_at=2.2)
+
+    assert story_verdicts(owned.STORY_RULES, publish(1), read, gone) == set()
