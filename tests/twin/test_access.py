@@ -197,6 +197,19 @@ def test_accounts_do_not_share_builds(api: Api, connect: Callable[..., Api]) -> 
     assert other.start().json()["status"] == "building"
 
 
+def test_account_that_deletes_ends_its_own_build_only(slow: Api, connect: Callable[..., Api]) -> None:
+    """
+    The same digest in two accounts is two builds, and the end of one says nothing about the other.
+    """
+    other = connect(key=SECOND, to=slow.url)
+    for account in (slow, other):
+        account.publish(query="?auto_build=true")
+    slow.delete()
+    slow.publish()
+    assert slow.status().json()["status"] == "not_built"
+    assert other.status().json()["status"] == "building"
+
+
 @pytest.mark.parametrize("name", ["claude-code", "openclaw", "hermes-agent"])
 @pytest.mark.parametrize("key", [PRIMARY, RESTRICTED])
 def test_curated_templates_can_be_read_by_all_and_changed_by_none(
@@ -341,6 +354,14 @@ def test_head_is_answered_like_get_without_a_body(api: Api) -> None:
         assert {name: head.headers[name] for name in head.headers if name not in dropped} == {
             name: get.headers[name] for name in get.headers if name not in dropped
         }
+
+
+def test_head_does_not_wait_for_a_build(slow: Api) -> None:
+    """
+    The headers of a stream are known before its end.
+    """
+    slow.publish(query="?auto_build=true")
+    assert slow.http.head(f"{BUILD}/events").status_code == 200
 
 
 def test_crash_is_500_with_the_shape_of_an_error(connect: Callable[..., Api], caplog: pytest.LogCaptureFixture) -> None:

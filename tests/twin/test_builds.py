@@ -2,6 +2,7 @@
 The life of a build over HTTP: starting, joining, reusing, failing, timing out, cancelling.
 """
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 
 from tests.twin.conftest import Api
 from touchstone.twin import Engine
+from touchstone.twin.build import Build, Pace
+from touchstone.twin.steps import Plan
 
 
 def states(api: Api) -> tuple[int, Any]:
@@ -196,6 +199,38 @@ def test_start_while_cancelling_is_a_fresh_build_that_completes(connect: Callabl
     assert states(api) == (200, "building")
     assert api.events()[-1]["phase"] == "ready"
     assert states(api) == (200, "ready")
+
+
+def test_cancelled_build_stops_working_at_once(connect: Callable[..., Api]) -> None:
+    """
+    While it settles nothing happens in it any more: it cannot finish after all.
+    """
+    api = connect(settle_s=600.0)
+    api.publish("demo", "sleep 0.05")
+    api.start()
+    api.cancel()
+    api.built("later", "sleep 0.1")
+    assert states(api) == (200, "building")
+
+
+def test_build_ends_once() -> None:
+    """
+    A build whose version goes away while it settles has one last event and one end.
+    """
+    ends: list[str] = []
+
+    async def run() -> list[bytes]:
+        build = Build(Plan(), Pace(build_s=600.0, settle_s=0.0), lambda ended: ends.append(ended.outcome))
+        build.launch()
+        build.cancel()
+        build.end_cancelled("replaced")
+        settled = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.01, settled.set)
+        await settled.wait()
+        return [frame async for frame in build.stream.follow()]
+
+    frames = asyncio.run(run())
+    assert (ends, len(frames)) == (["cancelled"], 1)
 
 
 def test_cancelled_build_leaves_no_golden(connect: Callable[..., Api]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from touchstone.twin.answers import Refusal
 from touchstone.twin.documents import digest, read_document
+from touchstone.twin.reading import read_body
 from touchstone.twin.steps import Step, read_plan, read_step
 
 CANONICAL: dict[str, Any] = {
@@ -158,14 +159,31 @@ def test_body_that_cannot_be_read_is_400(body: str | bytes, content_type: str) -
         b"&a [*a]",
         b"a: &a [x,x,x,x,x,x,x,x,x]\n"
         + b"".join(b"%c: &%c [%s]\n" % (c, c, b",".join([b"*%c" % (c - 1)] * 9)) for c in range(98, 110)),
+        b"a: &a {k: 1}\n"
+        + b"".join(b"%c: &%c {!!merge <<: [%s]}\n" % (c, c, b",".join([b"*%c" % (c - 1)] * 9)) for c in range(98, 110)),
     ],
-    ids=["deep-lists", "deep-objects", "deep-yaml", "circle", "many-laughs"],
+    ids=["deep-lists", "deep-objects", "deep-yaml", "circle", "many-laughs", "many-merges"],
 )
 def test_body_that_would_starve_others_is_400(body: bytes) -> None:
     """
     Depth and the number of values have bounds, also where aliases multiply them.
     """
     assert refusal_of(body).status == 400
+
+
+def test_merge_key_is_an_ordinary_key() -> None:
+    """
+    YAML 1.2 knows no merge keys.
+    """
+    assert read_body(b"a: &a {k: 1}\nb: {<<: *a}") == {"a": {"k": 1}, "b": {"<<": {"k": 1}}}
+
+
+def test_yaml_reads_scalars_as_json_does() -> None:
+    """
+    What YAML 1.1 takes for booleans, dates, octal or base-60 numbers stays text.
+    """
+    body = b"[yes, on, 2020-01-01, 0644, '1', 1, -2.50, 1e3, 22:22, true, null, ~, 0x10]"
+    assert read_body(body) == ["yes", "on", "2020-01-01", "0644", "1", 1, -2.5, 1000, "22:22", True, None, None, "0x10"]
 
 
 @pytest.mark.parametrize(

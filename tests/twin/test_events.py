@@ -2,6 +2,7 @@
 The event stream over HTTP.
 """
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from tests.twin.conftest import SECOND, Api, frames_of
+from touchstone.twin.stream import Stream
 
 EVENTS = "/templates/default/demo/1.0.0/build/events"
 PHASES = ["compile", "boot", "install", "snapshot", "record", "archive", "ready"]
@@ -156,6 +158,20 @@ def test_stream_of_what_was_never_built_is_404(api: Api) -> None:
     for path in (EVENTS, EVENTS.replace("demo", "unknown")):
         response = api.http.get(path)
         assert (response.status_code, set(response.json())) == (404, {"error", "request_id"})
+
+
+def test_closing_a_stream_without_a_last_event_ends_it() -> None:
+    """
+    A subscriber that waits is told of the end itself.
+    """
+
+    async def run() -> list[bytes]:
+        stream = Stream()
+        stream.emit(b"one")
+        asyncio.get_running_loop().call_soon(stream.close)
+        return [frame async for frame in stream.follow()]
+
+    assert asyncio.run(asyncio.wait_for(run(), 20)) == [b"one"]
 
 
 def test_client_that_goes_away_does_no_harm(api: Api) -> None:

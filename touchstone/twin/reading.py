@@ -12,7 +12,12 @@ import yaml
 DEEPEST = 64
 MOST_NODES = 100_000
 
-_LOADER: type[yaml.SafeLoader] = type("TemplateLoader", (getattr(yaml, "CSafeLoader", yaml.SafeLoader),), {})
+_LOADER: type[yaml.SafeLoader] = type(
+    "TemplateLoader",
+    (getattr(yaml, "CSafeLoader", yaml.SafeLoader),),
+    # Merge keys copy what they merge, once per alias: a few lines could ask for more memory than there is.
+    {"flatten_mapping": lambda _loader, _node: None},
+)
 # The core schema of YAML 1.2: no yes/no booleans, no dates, no numbers in base 60 or 8, so that a document means
 # the same in YAML as it does in JSON.
 _LOADER.yaml_implicit_resolvers = {}
@@ -26,7 +31,6 @@ _LOADER.add_implicit_resolver(
     re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)$"),
     list("-+.0123456789"),
 )
-_LOADER.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"^<<$"), ["<"])
 
 
 class Unreadable(ValueError):
@@ -83,21 +87,9 @@ def _json(text: str) -> Any:
 
 def _yaml(text: str) -> Any:
     try:
-        _check_depth(text)
         return yaml.load(text, Loader=_LOADER)  # the loader is a safe one
-    except Unreadable:
-        raise
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError):
         raise Unreadable("the body is neither JSON nor YAML") from None
-
-
-def _check_depth(text: str) -> None:
-    # Composing recurses in C, where no recursion limit holds; the event parser does not recurse.
-    depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            raise Unreadable(f"the body is nested more than {DEEPEST} levels deep")
 
 
 class _Plain:
