@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from touchstone.exchange import Exchange
 from touchstone.report.pretty import span
+from touchstone.report.scale import Pause, Scale
 from touchstone.report.visible import clipped
 from touchstone.runfacts import RunLog
 
@@ -66,6 +67,7 @@ class Row:
     One version.
 
     Attributes:
+        pauses: Stretches of time in which nothing was asked and which are drawn shorter than they were.
         accused: Whether an exchange of the row is evidence of a finding.
     """
 
@@ -75,6 +77,7 @@ class Row:
     length_s: float
     marks: tuple[Mark, ...]
     bands: tuple[Band, ...]
+    pauses: tuple[Pause, ...]
     words: str
     accused: bool
 
@@ -132,36 +135,36 @@ def _left_out(by_ref: dict[str, list[Exchange]], built: list[str], log: RunLog) 
 
 
 def _row(ref: str, purpose: str, exchanges: list[Exchange], accused: frozenset[int], step_share: float) -> Row:
-    started_s = min(e.sent_at for e in exchanges)
-    length_s = max(max(e.done_at for e in exchanges) - started_s, 0.001)
+    exchanges = sorted(exchanges, key=lambda e: e.sent_at)
+    scale = Scale([(e.sent_at, e.done_at) for e in exchanges])
     return Row(
         ref=ref,
         purpose=purpose,
-        started_s=started_s,
-        length_s=length_s,
-        marks=tuple(_marks(exchanges, started_s, length_s, step_share)),
-        bands=tuple(_bands(exchanges, started_s, length_s)),
+        started_s=scale.begin_s,
+        length_s=scale.end_s - scale.begin_s,
+        marks=tuple(_marks(exchanges, scale, step_share)),
+        bands=tuple(_bands(exchanges, scale)),
+        pauses=scale.pauses,
         words=_words(exchanges),
         accused=any(e.seq in accused for e in exchanges),
     )
 
 
-def _marks(exchanges: list[Exchange], started_s: float, length_s: float, step_share: float) -> Iterable[Mark]:
+def _marks(exchanges: list[Exchange], scale: Scale, step_share: float) -> Iterable[Mark]:
     groups: dict[tuple[str, str, int], list[list[Exchange]]] = {}
-    for exchange in sorted(exchanges, key=lambda e: e.sent_at):
+    for exchange in exchanges:
         shape = SHAPES.get(exchange.operation, "other")
         runs = groups.setdefault((shape, _tone(exchange), exchange.status), [])
-        near = runs and exchange.sent_at - runs[-1][0].sent_at <= step_share * length_s
-        if near:
+        if runs and scale.share(exchange.sent_at) - scale.share(runs[-1][0].sent_at) <= step_share:
             runs[-1].append(exchange)
         else:
             runs.append([exchange])
     for (shape, tone, _), runs in groups.items():
         for run in runs:
-            first, last = run[0], run[-1]
-            end_at = max(e.done_at for e in run) if shape == "stream" else last.sent_at
-            start_share, width_share = (first.sent_at - started_s) / length_s, (end_at - first.sent_at) / length_s
-            yield Mark(shape, tone, start_share, width_share, len(run), _label(run, started_s))
+            end_at = max(e.done_at for e in run) if shape == "stream" else run[-1].sent_at
+            start_share = scale.share(run[0].sent_at)
+            width_share = scale.share(end_at) - start_share
+            yield Mark(shape, tone, start_share, width_share, len(run), _label(run, scale.begin_s))
 
 
 def _tone(exchange: Exchange) -> str:
@@ -194,18 +197,20 @@ def _sightings(exchanges: list[Exchange]) -> list[tuple[float, str]]:
     return seen
 
 
-def _bands(exchanges: list[Exchange], started_s: float, length_s: float) -> Iterable[Band]:
+def _bands(exchanges: list[Exchange], scale: Scale) -> Iterable[Band]:
     seen = _sightings(exchanges)
-    ends = [*(at for at, _ in seen[1:]), started_s + length_s]
+    ends = [*(at for at, _ in seen[1:]), scale.end_s]
     for (begin, state), end in zip(seen, ends, strict=False):  # one end too many where no state was seen
-        label = f"{state} from +{span(begin - started_s)} to +{span(end - started_s)}"
-        yield Band(state, (begin - started_s) / length_s, (end - begin) / length_s, label)
+        label = f"{state} from +{span(begin - scale.begin_s)} to +{span(end - scale.begin_s)}"
+        yield Band(state, scale.share(begin), scale.share(end) - scale.share(begin), label)
 
 
 def _words(exchanges: list[Exchange]) -> str:
     seen = _sightings(exchanges)
     states = " → ".join(state for _, state in seen[:8]) + (" → …" if len(seen) > 8 else "")
     counts = Counter((SHAPES.get(e.operation, "other"), e.status if e.response else "no response") for e in exchanges)
-    asked = ", ".join(f"{n} × {shape} {status}" for (shape, status), n in list(counts.items())[:8])
+    asked = ", ".join(
+        f"{shape} {status}" + (f" ×{n}" if n > 1 else "") for (shape, status), n in list(counts.items())[:8]
+    )
     more = f", and {len(counts) - 8} kinds more" if len(counts) > 8 else ""
     return f"{states or 'no state seen'} · {asked}{more}"

@@ -231,13 +231,21 @@ def _again(command: list[str], header: Header, findings: tuple[FindingView, ...]
     """
     The command that runs the same again with the same seed, for the broken claims only where there are any.
     """
-    words = [*command]
+    words = _without(command, "--report-dir")  # the folder of this run is taken
     if not _given(words, "--seed"):
         words += ["--seed", str(header.seed)]
     claims = ",".join(dict.fromkeys(item.claim.id for item in findings))
     if claims and not _given(words, "--claims"):
         words += ["--claims", claims]
     return shlex.join(words)
+
+
+def _without(words: list[str], option: str) -> list[str]:
+    kept: list[str] = []
+    for before, word in zip(["", *words], words, strict=False):
+        if option not in (before, word) and not word.startswith(f"{option}="):
+            kept.append(word)
+    return kept
 
 
 def _given(words: list[str], option: str) -> bool:
