@@ -2,6 +2,7 @@
 A twin per test, and a small client that says what is asked for in the words of the contract.
 """
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from touchstone.twin import Twin, TwinSettings
+from touchstone.twin import Engine, Twin, TwinSettings
+from touchstone.twin.build import Build
+from touchstone.twin.catalog import Version
 
 PRIMARY, SECOND, RESTRICTED = "sk_live_test_primary", "sk_live_test_second", "sk_live_test_restricted"
 
@@ -68,6 +71,22 @@ class Api:
         assert self.start(name).status_code == 202
         self.events(name)
         return dict(self.status(name).json())
+
+
+def paced(*build_s: float) -> type[Engine]:
+    """
+    An engine whose first build takes the first duration, the second the second, and all others the last.
+    """
+
+    class Paced(Engine):
+        def make_build(self, version: Version) -> Build:
+            build = super().make_build(version)
+            self.made = getattr(self, "made", 0) + 1
+            length_s = build_s[min(self.made, len(build_s)) - 1]
+            build.pace = dataclasses.replace(build.pace, build_s=length_s)
+            return build
+
+    return Paced
 
 
 def frames_of(text: str) -> list[dict[str, Any]]:
