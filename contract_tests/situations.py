@@ -4,6 +4,7 @@ Requests that only the contract tests send: with wrong keys, with wrong document
 
 from dataclasses import replace
 
+from touchstone.adapters.pytest_plugin import RESTRICTED_KEY_ADVICE, SECOND_KEY_ADVICE
 from touchstone.examination import Examination, Unsuited
 from touchstone.exchange import Credential, Exchange
 from touchstone.provision import Template, publish_call
@@ -104,7 +105,7 @@ def needs_second(exam: Examination) -> None:
     Ends the case where there is no second account.
     """
     if not exam.target.second_api_key:
-        raise Unsuited("not-applicable", "set second_api_key_env, or ORGO_SECOND_API_KEY, to another account's key")
+        raise Unsuited("not-applicable", SECOND_KEY_ADVICE)
 
 
 def needs_restricted(exam: Examination) -> None:
@@ -112,6 +113,4 @@ def needs_restricted(exam: Examination) -> None:
     Ends the case where there is no account below the Scale plan.
     """
     if not exam.target.restricted_api_key:
-        raise Unsuited(
-            "not-applicable", "set restricted_api_key_env, or ORGO_RESTRICTED_API_KEY, to a key below the Scale plan"
-        )
+        raise Unsuited("not-applicable", RESTRICTED_KEY_ADVICE)

@@ -20,6 +20,7 @@ schema = load_schema(_settings.seed, _settings.profile)
 _numbers: defaultdict[str, "itertools.count[int]"] = defaultdict(itertools.count)
 
 
+@pytest.mark.once
 @pytest.mark.cost(builds=1, requests={"quick": 12, "standard": 60, "thorough": 300})
 @pytest.mark.claims(
     "http.answers",

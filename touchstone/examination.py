@@ -21,8 +21,8 @@ ENDED = frozenset({"ready", "failed"})
 IDLE = frozenset({"ready", "failed", "not_built"})
 
 # An in-flight build has to outlive the requests that are sent while it runs; each takes about one latency.
-SHORT_SLEEP_S, LONG_SLEEP_S = 0.3, 2.0
-SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 8, 40
+SHORT_SLEEP_S, LONG_SLEEP_S = 0.15, 2.0
+SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 12, 60
 LONGEST_POLL_S = 1.0
 
 
@@ -111,6 +111,7 @@ class Examination:
     Attributes:
         case: Id of the case that is running; stamped on each exchange.
         latency_s: How long a status read takes, as measured before the first case.
+        stretch: Multiplies the sleeps of templates; more than 1 where a first try met no occasion.
     """
 
     transport: Transport
@@ -119,6 +120,7 @@ class Examination:
     ledger: Ledger
     budget: Budget
     latency_s: float = 0.0
+    stretch: float = 1.0
     case: str = ""
     templates: list[Template] = field(default_factory=list)
     _running: set[str] = field(default_factory=set)
@@ -315,13 +317,16 @@ class Examination:
         """
         A published template whose build can be seen running and still ends soon.
         """
-        return self.published(purpose, sleep_s=SHORT_SLEEP_S + SHORT_SLEEP_LATENCIES * self.latency_s, **how)
+        return self.published(purpose, sleep_s=self._sleep_s(SHORT_SLEEP_S, SHORT_SLEEP_LATENCIES), **how)
 
     def long(self, purpose: str, **how: bool) -> Template:
         """
         A published template whose build is surely still running while a handful of requests are sent.
         """
-        return self.published(purpose, sleep_s=LONG_SLEEP_S + LONG_SLEEP_LATENCIES * self.latency_s, **how)
+        return self.published(purpose, sleep_s=self._sleep_s(LONG_SLEEP_S, LONG_SLEEP_LATENCIES), **how)
+
+    def _sleep_s(self, least_s: float, latencies: int) -> float:
+        return round(self.stretch * (least_s + latencies * self.latency_s), 2)
 
     def ready(self, owner: Credential = "primary") -> Template:
         """

@@ -223,6 +223,7 @@ def _command() -> list[str]:
         *("--rootdir", str(tests)),
         "--quiet",
         "--tb=short",
+        "--assert=plain",
         str(tests),
     ]
 

@@ -7,7 +7,7 @@ A case asserts nothing. When it is over, the rules have spoken about each of its
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,13 @@ from touchstone.sweep import EMBEDDED_URL
 from touchstone.transport import Keys, Transport
 
 PROFILES = ("quick", "standard", "thorough")
+
+# A case whose occasion did not arise, because a build was over too soon or a request came too late, is tried again
+# with builds that take this much longer.
+STRETCH = 4.0
+
+SECOND_KEY_ADVICE = "set second_api_key_env, or ORGO_SECOND_API_KEY, to another account's key"
+RESTRICTED_KEY_ADVICE = "set restricted_api_key_env, or ORGO_RESTRICTED_API_KEY, to a key below the Scale plan"
 
 _RUN = pytest.StashKey["Run"]()
 
@@ -105,6 +112,8 @@ class Run:
         )
         self._lock = threading.Lock()
         self._judgements: list[Judgement] = []
+        self._clear: set[str] = set()
+        self._findings: list[Finding] = []
         self._refs: dict[str, None] = {}
 
     def _record(self, exchange: Exchange) -> None:
@@ -121,19 +130,43 @@ class Run:
         with self._lock:
             self._judgements += judgements
 
-    def conclude(self, case_id: str) -> list[Finding]:
+    def conclude(self, case_id: str, *, final: bool = True) -> list[Finding]:
         """
-        Judges the stories that the case added to; writes tallies and findings; returns the findings.
+        Judges the stories that the case added to; writes tallies and findings; returns the findings of the whole case.
         """
         with self._lock:
             judgements = self._judgements + self.judge.tell(self._refs)
             self._judgements, self._refs = [], {}
         judgements = [j for j in judgements if j.claim in self.selected]
+        self._clear |= {j.claim for j in judgements if j.outcome != "indeterminate"}
         self.log.judgements(case_id, judgements)
         findings = [self.judge.finding(j) for j in judgements if j.outcome == "broken"]
         for finding in findings:
             self.log.finding(finding, case_id)
-        return findings
+        self._findings += findings
+        told = list(self._findings)
+        if final:
+            self._findings = []
+        return told
+
+    def unclear(self, claims: Sequence[str]) -> list[str]:
+        """
+        Those of *claims* that this target can show and that nothing has shown yet.
+        """
+        lacking = self.lacking()
+        wanted = (self.selected[claim] for claim in claims if claim in self.selected)
+        return [c.id for c in wanted if c.id not in self._clear and not any(lacking[need] for need in c.needs)]
+
+    def lacking(self) -> dict[str, str]:
+        """
+        What the target does not offer, by need: what would have to be set, or empty where it is offered.
+        """
+        target = self.settings.target
+        return {
+            "publish": f'set publish = "raw" in [targets.{target.name}]' if target.publish == "never" else "",
+            "second": "" if target.second_api_key else SECOND_KEY_ADVICE,
+            "restricted": "" if target.restricted_api_key else RESTRICTED_KEY_ADVICE,
+        }
 
     def finish(self) -> None:
         """
@@ -149,17 +182,11 @@ class Run:
             self.log.close()
 
     def _tell_needs(self) -> None:
-        target = self.settings.target
-        lacking = {
-            "publish": target.publish == "never" and f'[targets.{target.name}] publish = "raw" would let it run',
-            "second": not target.second_api_key and "set second_api_key_env, or ORGO_SECOND_API_KEY, to another account's key",
-            "restricted": not target.restricted_api_key
-            and "set restricted_api_key_env, or ORGO_RESTRICTED_API_KEY, to a key below the Scale plan",
-        }
+        lacking = self.lacking()
         for claim in self.selected.values():
             for need in sorted(claim.needs):
-                if reason := lacking[need]:
-                    self.log.notice(Notice(claim.id, "not-applicable", reason))
+                if lacking[need]:
+                    self.log.notice(Notice(claim.id, "not-applicable", lacking[need]))
 
 
 def _given(settings: Settings) -> dict[str, Content]:
@@ -187,6 +214,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     config.addinivalue_line("markers", "claims(*ids): the claims that the case sets out to show")
     config.addinivalue_line("markers", "cost(builds, requests): at most how much the case spends")
+    config.addinivalue_line("markers", "once: the case is not tried again where a claim met no occasion")
     config.addinivalue_line("markers", "profile(name): the smallest profile that runs the case")
     try:
         handover = received(os.environ)
@@ -281,6 +309,24 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         pytest.fail("\n".join(f.sentence() for f in findings), pytrace=False)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
+    """
+    Runs the body of a case, once more with longer builds where a claim that it declares met no occasion.
+    """
+    run = pyfuncitem.config.stash[_RUN]
+    result = yield
+    run.conclude(case_id(pyfuncitem), final=False)
+    if run.unclear(declared_claims(pyfuncitem)) and _repeatable(pyfuncitem):
+        run.exam.stretch = STRETCH
+        try:
+            run.exam.quieten()
+            pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames})
+        finally:
+            run.exam.stretch = 1.0
+    return result
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """
     Cleans up, also after Ctrl-C.
@@ -305,6 +351,13 @@ def declared_claims(item: pytest.Item) -> tuple[str, ...]:
     The claims that a case sets out to show, in the order of its marks.
     """
     return tuple(claim for mark in item.iter_markers("claims") for claim in mark.args)
+
+
+def _repeatable(item: pytest.Function) -> bool:
+    """
+    Whether the body can be called again: a generated test has arguments that only its generator knows.
+    """
+    return item.get_closest_marker("once") is None and set(item._fixtureinfo.argnames) <= set(item.funcargs)
 
 
 def _profile(item: pytest.Item) -> str:

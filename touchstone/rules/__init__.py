@@ -3,8 +3,23 @@ Pure functions from exchanges to judgements, one small file a subject.
 """
 
 from touchstone.exchange import Exchange
-from touchstone.rules import building
+from touchstone.rules import access, building, limits, lookup, owned, protocol, refusals, shape
 from touchstone.rules.rule import Rule
 
-EXCHANGE_RULES: tuple[Rule[Exchange], ...] = ()
-STORY_RULES: tuple[Rule[str], ...] = (*building.RULES,)
+EXCHANGE_RULES: tuple[Rule[Exchange], ...] = (
+    *protocol.RULES,
+    *access.RULES,
+    *lookup.RULES,
+    *shape.RULES,
+    *refusals.RULES,
+    *limits.RULES,
+)
+
+STORY_RULES: tuple[Rule[str], ...] = (
+    *protocol.STORY_RULES,
+    *access.STORY_RULES,
+    *lookup.STORY_RULES,
+    *owned.STORY_RULES,
+    *building.RULES,
+    *limits.STORY_RULES,
+)

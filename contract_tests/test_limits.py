@@ -1,0 +1,204 @@
+"""
+Refusals for a limit: what they look like, what they leave alone, and how they end. Note facts: rules/limits.py.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import pytest
+from situations import call
+
+from touchstone.examination import Examination, Unsuited
+from touchstone.exchange import Credential, Exchange
+from touchstone.patience import back_off_s, retry_after_s
+from touchstone.transport import Call
+
+# A limit that lets more starts than this through in one burst is not looked for: it would not bother a client.
+LONGEST_BURST = 120
+READS_PER_START = 3
+
+# Waited beyond Retry-After, so that a server that comes back on the second is not asked a moment too early.
+MARGIN_S = 0.05
+
+LIMIT_CLAIMS = (
+    "limit.has-the-error-shape",
+    "limit.ends-after-back-off",
+    "limit.retry-after-is-valid",
+    "limit.retry-after-is-honest",
+    "limit.is-per-key",
+)
+
+
+@dataclass
+class Round:
+    """
+    One burst of starts until one is refused, and the way back.
+    """
+
+    exam: Examination
+    ref: str
+    number: int
+    served: int = 0
+    refused: Exchange | None = None
+    waited_s: float = 0.0
+    lasted_s: float = 0.0
+    began_at: float = field(default=0.0)
+
+    def send(self, operation: str, phase: str, credential: Credential = "primary", ref: str = "", **more: object) -> Exchange:
+        """
+        Sends one request of the round.
+        """
+        note = {"limit": {"round": self.number, "phase": phase} | more}
+        return self.exam.send(Call(operation, ref or self.ref, credential, note=note))
+
+    def burst(self, at_least_s: float = 0.0) -> None:
+        """
+        Starts the ready version until a start is refused, and no shorter than *at_least_s*.
+        """
+        began = self.exam.transport.now()
+        for _ in range(LONGEST_BURST):
+            answer = self.send("startBuild", "burst")
+            self.lasted_s = self.exam.transport.now() - began
+            if answer.status == 429:
+                self.refused = self.refused or answer
+                if self.lasted_s >= at_least_s:
+                    return
+            elif self.refused is None:
+                self.served += 1
+
+    def reads(self, number: int) -> None:
+        """
+        Polls the status so many times.
+        """
+        for _ in range(number):
+            self.send("getBuild", "reads")
+
+    def recover(self) -> None:
+        """
+        Waits as the server says, or doubling, until a start is served.
+        """
+        answer = self.refused
+        patience_s = self.exam.target.patience_s
+        for wait_s in back_off_s():
+            asked_s = retry_after_s(answer.response) if answer else None
+            pause_s = (wait_s if asked_s is None else asked_s) + MARGIN_S
+            self.exam.rest(pause_s)
+            self.waited_s += pause_s
+            last = self.waited_s >= patience_s
+            answer = self.send("startBuild", "retry", **({"gave_up": True} if last else {}))
+            if answer.status != 429 or last:
+                return
+
+
+@pytest.mark.cost(builds=2, requests=140)
+@pytest.mark.claims(*LIMIT_CLAIMS)
+def test_rate_of_starts(exam: Examination) -> None:
+    """
+    A burst of starts is refused at some point; another key is not, and waiting ends it.
+    """
+    ready = exam.ready()
+    theirs = exam.ready("second") if exam.target.second_api_key else None
+    first = refused_round(exam, ready.ref)
+    if theirs:
+        first.send("startBuild", "other-key", "second", theirs.ref)
+        first.send("startBuild", "confirm")
+    first.recover()
+
+
+@pytest.mark.profile("standard")
+@pytest.mark.cost(builds=1, requests=800)
+@pytest.mark.claims("limit.reads-are-not-charged", "limit.ends-after-back-off", "limit.retry-after-is-honest")
+def test_polling_is_not_charged(exam: Examination) -> None:
+    """
+    After the same rest, as many starts are served with polling before them as without.
+    """
+    ready = exam.ready()
+    first = refused_round(exam, ready.ref)
+    first.recover()
+    plain = Round(exam, ready.ref, 2)
+    exam.rest(first.waited_s)
+    plain.burst()
+    if plain.refused is None:
+        return
+    plain.recover()
+    polled = Round(exam, ready.ref, 3)
+    exam.rest(first.waited_s)
+    polled.reads(READS_PER_START * max(plain.served, 1))
+    polled.burst(at_least_s=plain.lasted_s)
+    if polled.refused is not None:
+        polled.recover()
+
+
+def refused_round(exam: Examination, ref: str) -> Round:
+    """
+    A first round that met a refusal.
+
+    Raises:
+        Unsuited: it met none.
+    """
+    first = Round(exam, ref, 1)
+    first.burst()
+    if first.refused is None:
+        raise Unsuited("not-applicable", f"no start was refused in a burst of {first.served}: there is no limit to judge")
+    return first
+
+
+@pytest.mark.cost(builds=1, requests=140)
+@pytest.mark.claims("limit.refused-start-starts-nothing", "limit.has-the-error-shape")
+def test_start_refused_for_its_rate_starts_nothing(exam: Examination) -> None:
+    """
+    While starts are refused, a start of an unbuilt version leaves it unbuilt.
+    """
+    ready, unbuilt = exam.ready(), exam.published("refused")
+    exam.read(unbuilt.ref)
+    for _ in range(LONGEST_BURST):
+        if exam.send(call("startBuild", ready.ref)).status == 429:
+            break
+    else:
+        raise Unsuited("not-applicable", f"no start was refused in a burst of {LONGEST_BURST}: there is no limit to judge")
+    exam.budget.take_build()
+    refused = exam.send(call("startBuild", unbuilt.ref))
+    if refused.status != 429:
+        raise Unsuited("indeterminate", "the refusal was over before the unbuilt version was tried")
+    for pause_s in (0.0, 0.1, 0.3):
+        exam.rest(pause_s)
+        exam.read(unbuilt.ref)
+    exam.start(unbuilt.ref)
+    exam.wait(unbuilt.ref)
+
+
+# More builds than this at once are not started to find where the host is full.
+MOST_BUILDS_AT_ONCE = 8
+
+
+@pytest.mark.profile("standard")
+@pytest.mark.cost(builds=MOST_BUILDS_AT_ONCE + 1, requests=50)
+@pytest.mark.claims("limit.refused-start-starts-nothing", "limit.has-the-error-shape", "limit.ends-after-back-off")
+def test_start_refused_for_capacity_starts_nothing(exam: Examination) -> None:
+    """
+    On a full host a start is refused and starts nothing; once a build is cancelled there is room again.
+    """
+    exam.ready()
+    started: list[str] = []
+    for _ in range(MOST_BUILDS_AT_ONCE):
+        template = exam.long("crowded")
+        exam.read(template.ref)
+        exam.budget.take_build()
+        if exam.send(call("startBuild", template.ref)).status == 429:
+            exam.read(template.ref)
+            make_room(exam, started)
+            exam.read(template.ref)
+            exam.start(template.ref)
+            exam.read(template.ref)
+            return
+        started.append(template.ref)
+    raise Unsuited("not-applicable", f"{MOST_BUILDS_AT_ONCE} builds at once met no limit of the host")
+
+
+def make_room(exam: Examination, refs: Iterable[str]) -> None:
+    """
+    Cancels builds and waits until they have settled.
+    """
+    for ref in refs:
+        exam.cancel(ref)
+        exam.settle(ref)
