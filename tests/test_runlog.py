@@ -279,6 +279,15 @@ class TestDamage:
         with pytest.raises(RunLogError, match="empty"):
             read(path)
 
+    def test_unfinished_header_behind_which_others_wrote_is_an_error(self, path: Path) -> None:
+        """A log without a header says nothing about its run, even where later lines are whole."""
+        path.write_bytes(b'{"type":"header","sch')
+        with RunLogWriter(path) as writer:
+            writer.footer(FOOTER)
+
+        with pytest.raises(RunLogError, match="line 1: expected the header"):
+            read(path)
+
     @pytest.mark.parametrize("content", [b"hello\n", b"[]\n", b'{"log": {}}\n', b'{"type":"tally"}\n', b"\xff\xfe\n"])
     def test_foreign_file_is_an_error_of_line_1(self, path: Path, content: bytes) -> None:
         """A file that does not begin with a header is not taken for a run log."""

@@ -71,6 +71,18 @@ def test_target_cannot_command_the_terminal(hostile_run: Path, hostile_text: str
     assert "[bold]x[/bold]" in report.replace("\n", "").replace(" ", "")
 
 
+def test_reason_cannot_break_the_last_line(passing_run: Path, hostile_text: str) -> None:
+    """A reason that quotes the target stays on the last line, spelt out."""
+    log = read(passing_run)
+    assert log.footer is not None
+    stopped = replace(log.footer, exit_code=3, reason=f"refused: {hostile_text}\nexit 0: fine")
+    stream = StringIO()
+    text.write(view(replace(log, footer=stopped)), Console(file=stream, width=80))
+
+    assert stream.getvalue().splitlines()[-1].startswith("exit 3: refused: </script>")
+    assert "\x1b" not in stream.getvalue()
+
+
 def test_no_color_means_no_colour(failing_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With NO_COLOR a terminal gets no colours."""
     assert re.search(r"\x1b\[[\d;]*3\d", told(failing_run, 80, force_terminal=True, color_system="standard"))
