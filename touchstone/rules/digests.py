@@ -1,0 +1,184 @@
+"""
+Judges digests by each other: those of one version over time, those of different content, and what an equal one is for.
+"""
+
+from collections.abc import Iterator
+
+from touchstone.exchange import REFUSED_CREDENTIALS, Exchange
+from touchstone.finding import Judgement
+from touchstone.rules.answers import SUCCESS, told
+from touchstone.rules.course import Course, owned
+from touchstone.rules.history import Content, History
+from touchstone.rules.rule import Rule, broken, held, judged, rule
+from touchstone.rules.shelf import Shelf, digest_of, document_of, replaced
+
+_PUBLISHED, _STABLE = "digest.is-the-published-one", "digest.is-stable"
+_CONFLICT = "publish.conflict-keeps-content"
+_REFUSED, _FOREIGN = "auth.refused-changes-nothing", "access.others-change-nothing"
+_FOLLOWS = "digest.follows-content"
+
+
+@rule("digests.same", _PUBLISHED, _STABLE, _CONFLICT, _REFUSED, _FOREIGN)
+def one_digest(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges that a version shows the digest that publishing it returned, and the same one as long as its content stands.
+    """
+    shelf = Shelf(ref, history)
+    for publish in shelf.contents:
+        answers = shelf.shown_since(publish)
+        for number, answer in enumerate(answers):
+            yield from _against_published(shelf, publish, answer, answers[:number])
+    if ref in history.given:
+        yield from _given(shelf)
+
+
+@rule("digests.different", _FOLLOWS)
+def follows_content(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges that no two different contents have one digest. Whether it covers name and version is open (facts 7.3).
+    """
+    publishes = {e.seq: e for e in history.exchanges if e.operation == "publishTemplate"}
+    known = [
+        c for c in history.all_contents() if c.published_seq in publishes and digest_of(publishes[c.published_seq])
+    ]
+    for content in (c for c in known if c.ref == ref):
+        publish = publishes[content.published_seq]
+        others = [c for c in known if _differ(c, content)]
+        same = [publishes[c.published_seq] for c in others if c.digest == content.digest]
+        same = [other for other in same if not _not_replaced(other, publish, history)]
+        if same:
+            pair = sorted((min(same, key=lambda e: e.seq), publish), key=lambda e: e.seq)
+            actual = f"{content.digest} for {pair[0].ref} and for {pair[1].ref} with other content"
+            yield broken(_FOLLOWS, *pair, expected="different digests for different content", actual=actual)
+        elif others:
+            yield held(_FOLLOWS, publish)
+
+
+@rule("digests.shared", "reuse.same-digest-elsewhere", "reuse.is-flagged")
+def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges that a start finds the golden of another version of the account with the same digest.
+    """
+    starts = [
+        e for e in history.story(ref) if e.operation == "startBuild" and e.status in SUCCESS and owned(e, history)
+    ]
+    for start in starts:
+        content = history.content(ref, start.sent_at)
+        read = _ready_elsewhere(content, start, history) if content and content.until_at >= start.done_at else None
+        if read is None:
+            continue
+        ready = start.body.get("status") == "ready"
+        expected = "status ready, as another version with this digest is built"
+        yield judged("reuse.same-digest-elsewhere", ready, read, start, expected=expected, actual=told(start))
+        if ready:
+            flagged = start.body.get("reused") is True
+            yield judged("reuse.is-flagged", flagged, read, start, expected="reused true", actual=told(start))
+
+
+def _against_published(
+    shelf: Shelf, publish: Exchange, answer: Exchange, earlier: tuple[Exchange, ...]
+) -> Iterator[Judgement]:
+    before = next((e for e in reversed(earlier) if e.operation == answer.operation), None)
+    published, found = digest_of(publish), digest_of(answer)
+    refused = shelf.refused_between(publish, answer)
+    # Once something shows the published digest after a refused publish, that one has changed nothing.
+    suspects = refused and not any(a.sent_at >= refused[-1].done_at and digest_of(a) == published for a in earlier)
+    if suspects and (blame := _changed_by(refused, publish, answer, before)):
+        yield blame
+        return
+    if before and digest_of(before) != found:
+        expected = "the same digest as long as the content stands"
+        yield broken(_STABLE, before, answer, expected=expected, actual=f"{found}, before {digest_of(before)}")
+        return
+    if before:
+        yield held(_STABLE, before, answer)
+    if published and found == published:
+        yield held(_PUBLISHED, publish, answer)
+        yield from _kept(refused, publish, answer)
+    elif published and not suspects and not _is_of_replaced(shelf, publish, found):
+        actual = f"{found}, published as {published}"
+        yield broken(_PUBLISHED, publish, answer, expected="the digest that publishing returned", actual=actual)
+
+
+def _changed_by(
+    refused: list[Exchange], publish: Exchange, answer: Exchange, before: Exchange | None
+) -> Judgement | None:
+    """
+    The judgement that a refused publish changed the content, or None where it did not, or something else may have.
+    """
+    last = refused[-1]
+    if before is None:
+        changed = bool(digest_of(publish)) and digest_of(answer) != digest_of(publish)
+    elif before.done_at > last.sent_at:
+        return None
+    else:
+        changed = digest_of(answer) != digest_of(before) or document_of(answer) != document_of(before)
+    if not changed:
+        return None
+    expected = "the content that was there before the refused publish"
+    actual = f"digest {digest_of(answer)}, before {digest_of(before or publish)}"
+    return broken(_claim_of(last), last, answer, expected=expected, actual=actual)
+
+
+def _kept(refused: list[Exchange], publish: Exchange, answer: Exchange) -> Iterator[Judgement]:
+    for request in refused:
+        # Without force a publish of other content has no effect, whoever sends it.
+        if request.status == 409 or request.note.get("force"):
+            yield held(_claim_of(request), publish, request, answer)
+
+
+def _claim_of(refused: Exchange) -> str:
+    if refused.status == 409:
+        return _CONFLICT
+    return _REFUSED if refused.credential in REFUSED_CREDENTIALS else _FOREIGN
+
+
+def _is_of_replaced(shelf: Shelf, publish: Exchange, digest: str) -> bool:
+    """
+    Whether a digest is the one of what *publish* was to replace, which is judged in `publishing.py`.
+    """
+    before = shelf.standing(publish)
+    return before is not None and bool(publish.note.get("force")) and digest == digest_of(before)
+
+
+def _given(shelf: Shelf) -> Iterator[Judgement]:
+    last: dict[str, Exchange] = {}
+    for answer in shelf.answers:
+        if before := last.get(answer.operation):
+            same = digest_of(before) == digest_of(answer)
+            actual = f"{digest_of(answer)}, before {digest_of(before)}"
+            yield judged(_STABLE, same, before, answer, expected="the same digest every time", actual=actual)
+        last[answer.operation] = answer
+
+
+def _differ(one: Content, other: Content) -> bool:
+    if one.ref == other.ref and one.owner == other.owner:
+        return one.key != other.key
+    return bool(one.marker and other.marker) and one.marker != other.marker
+
+
+def _not_replaced(one: Exchange, other: Exchange, history: History) -> bool:
+    """
+    Whether the later of two publishes of one version was not carried out, so that both digests are of one content.
+    """
+    if one.ref != other.ref or one.ref is None:
+        return False
+    before, after = sorted((one, other), key=lambda e: e.seq)
+    return replaced(Shelf(one.ref, history), before, after) is False
+
+
+def _ready_elsewhere(content: Content, start: Exchange, history: History) -> Exchange | None:
+    """
+    A read, before *start*, of another version of the owner with the same digest that showed it ready and still stands.
+    """
+    for other in history.all_contents():
+        same = other.digest == content.digest and other.owner == content.owner and other.ref != content.ref
+        if not content.digest or not same or other.until_at < start.done_at:
+            continue
+        for read in Course(other.ref, history).reads:
+            if other.sure_at <= read.sent_at and read.done_at <= start.sent_at and read.body["status"] == "ready":
+                return read
+    return None
+
+
+STORY_RULES: tuple[Rule[str], ...] = (one_digest, follows_content, shared_golden)

@@ -1,0 +1,167 @@
+"""
+Judges publishing: what each publish is answered, by what the version held before, and what it changed.
+"""
+
+from collections.abc import Iterator
+
+from touchstone.exchange import Exchange
+from touchstone.finding import Judgement
+from touchstone.rules.answers import SUCCESS, judgeable, told
+from touchstone.rules.course import Course, begins
+from touchstone.rules.history import History
+from touchstone.rules.rule import Rule, broken, held, judged, rule, shown, unclear
+from touchstone.rules.shelf import Shelf, digest_of, document_of, replaced
+
+_STARTS, _ONLY_WHEN_ASKED = "publish.auto-build-starts", "publish.auto-build-only-when-asked"
+_IDENTICAL, _SPELLING = "publish.republish-identical-is-accepted", "digest.ignores-spelling"
+
+
+@rule("publishing.new", "publish.answers-201")
+def new_version(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges the answer to the first publish of a version. Facts 7.37: 200 is seen as well.
+    """
+    shelf = Shelf(ref, history)
+    for publish in _judged(shelf):
+        if shelf.is_first(publish):
+            fits = publish.status in {200, 201}
+            yield judged("publish.answers-201", fits, publish, expected="201", actual=told(publish))
+
+
+@rule("publishing.identical", _IDENTICAL, _SPELLING, "digest.is-stable")
+def identical_content(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges the publish of what is there already, written down in the same way or in another.
+    """
+    shelf = Shelf(ref, history)
+    for publish in _judged(shelf):
+        before = shelf.replaces(publish)
+        if before is None or before.note["content"] != publish.note["content"]:
+            continue
+        respelt = publish.note.get("form") != before.note.get("form")
+        if publish.status in SUCCESS:
+            yield held(_IDENTICAL, before, publish)
+            yield from _same_digest(before, publish, _SPELLING if respelt else "digest.is-stable")
+        elif respelt and publish.status == 409 and not _refuses_all(history):
+            yield broken(_SPELLING, before, publish, expected="no conflict with the same content", actual=told(publish))
+        else:
+            yield broken(_IDENTICAL, before, publish, expected="201 or 200", actual=told(publish))
+
+
+@rule("publishing.other", "publish.other-content-is-409", "publish.force-replaces")
+def other_content(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges the publish of other content than the version holds, without and with force.
+    """
+    shelf = Shelf(ref, history)
+    for publish in _judged(shelf):
+        before = shelf.replaces(publish)
+        if before is None or before.note["content"] == publish.note["content"]:
+            continue
+        if not publish.note.get("force"):
+            fits = publish.status == 409
+            yield judged("publish.other-content-is-409", fits, before, publish, expected="409", actual=told(publish))
+        elif publish.status not in SUCCESS:
+            yield broken("publish.force-replaces", before, publish, expected="201 or 200", actual=told(publish))
+        else:
+            yield from _replaced(shelf, before, publish)
+
+
+@rule("publishing.auto-build", _STARTS, _ONLY_WHEN_ASKED)
+def auto_build(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges that a publish builds where that is asked for, and nowhere else.
+    """
+    shelf, course = Shelf(ref, history), Course(ref, history)
+    for publish in _judged(shelf):
+        if publish.status not in SUCCESS:
+            continue
+        if publish.note.get("auto_build"):
+            yield from _builds(publish, course)
+        else:
+            yield from _does_not_build(publish, shelf, course, history)
+
+
+def _judged(shelf: Shelf) -> Iterator[Exchange]:
+    """
+    The publishes of documents that are right, by accounts that may publish, whose answers are about that.
+    """
+    for publish in shelf.publishes:
+        right = "content" in publish.note and "invalid" not in publish.note
+        allowed = publish.credential in {"primary", "second"} and publish.status != 401
+        if right and allowed and judgeable(publish) and publish.status < 500:
+            yield publish
+
+
+def _same_digest(before: Exchange, publish: Exchange, claim: str) -> Iterator[Judgement]:
+    old, new = digest_of(before), digest_of(publish)
+    if old and new:
+        expected = "the same digest for the same content"
+        yield judged(claim, old == new, before, publish, expected=expected, actual=f"{new}, before {old}")
+
+
+def _refuses_all(history: History) -> bool:
+    """
+    Whether the server refuses identical content also where it is written down in the same way, so far as it was tried.
+    """
+    answers = set()
+    for ref in {e.ref for e in history.exchanges if e.operation == "publishTemplate" and e.ref}:
+        shelf = Shelf(ref, history)
+        for publish in _judged(shelf):
+            before = shelf.replaces(publish)
+            if before and _written(before) == _written(publish):
+                answers.add(publish.status == 409)
+    return answers == {True}
+
+
+def _written(publish: Exchange) -> tuple[object, object]:
+    return publish.note["content"], publish.note.get("form")
+
+
+def _replaced(shelf: Shelf, before: Exchange, publish: Exchange) -> Iterator[Judgement]:
+    outcome = replaced(shelf, before, publish)
+    shown_now = [answer for answer in shelf.shown_since(publish) if answer.operation != "startBuild"]
+    if outcome is None or not shown_now:
+        return
+    answer = next((a for a in shown_now if document_of(a) is not None), shown_now[0])
+    actual = f"what was there before, digest {digest_of(answer)}"
+    yield judged("publish.force-replaces", outcome, publish, answer, expected="the new content", actual=actual)
+
+
+def _builds(publish: Exchange, course: Course) -> Iterator[Judgement]:
+    answer = publish.body.get("auto_build")
+    if not isinstance(answer, str):
+        expected = "auto_build with the status of the build"
+        yield broken(_STARTS, publish, expected=expected, actual=told(publish))
+        return
+    # Facts 7.40, 7.41: a build that a limit refuses may be told in any words.
+    if answer not in {"building", "ready"}:
+        yield unclear(_STARTS, publish, why=f"auto_build is {shown(answer)}, which does not claim a build")
+        return
+    read = next((r for r in course.reads if r.sent_at >= publish.done_at), None)
+    if read is None or course.content(publish.done_at, read.done_at) is None:
+        return
+    if not any(c.sent_at < read.done_at and c.done_at > publish.sent_at for c in course.cancels):
+        status = read.body["status"]
+        expected = "status building, ready or failed"
+        yield judged(_STARTS, status != "not_built", publish, read, expected=expected, actual=f"status {shown(status)}")
+
+
+def _does_not_build(publish: Exchange, shelf: Shelf, course: Course, history: History) -> Iterator[Judgement]:
+    answer = publish.body.get("auto_build")
+    if answer is not None:
+        actual = f"auto_build {shown(answer)}"
+        yield broken(_ONLY_WHEN_ASKED, publish, expected="no auto_build in the answer", actual=actual)
+        return
+    read = next((r for r in course.reads if r.sent_at >= publish.done_at), None)
+    if read is None or not shelf.is_first(publish) or course.content(publish.done_at, read.done_at) is None:
+        return
+    # Also a start that was refused may have begun a build, against what other claims say.
+    before = [e for e in history.story(publish.ref or "") if e.sent_at < read.done_at]
+    if not any(e.operation == "startBuild" or begins(e) for e in before):
+        status = read.body["status"]
+        actual = f"status {shown(status)} before anybody started a build"
+        yield judged(_ONLY_WHEN_ASKED, status == "not_built", publish, read, expected="status not_built", actual=actual)
+
+
+STORY_RULES: tuple[Rule[str], ...] = (new_version, identical_content, other_content, auto_build)
