@@ -358,10 +358,11 @@ def test_head_is_answered_like_get_without_a_body(api: Api) -> None:
 
 def test_head_does_not_wait_for_a_build(slow: Api) -> None:
     """
-    The headers of a stream are known before its end.
+    The headers of a stream are known before its end, and the connection is free for the next request.
     """
     slow.publish(query="?auto_build=true")
     assert slow.http.head(f"{BUILD}/events").status_code == 200
+    assert slow.status().status_code == 200
 
 
 def test_crash_is_500_with_the_shape_of_an_error(connect: Callable[..., Api], caplog: pytest.LogCaptureFixture) -> None:
