@@ -113,6 +113,14 @@ def test_duration_of_a_run_without_footer_is_that_of_its_exchanges(failing: RunL
     assert seen.duration_s == max(exchange.done_at for exchange in failing.exchanges)
 
 
+def test_target_without_a_name_is_called_by_its_address(failing: RunLog) -> None:
+    """A target that only a URL names is told by that URL."""
+    unnamed = replace(failing.header, target=replace(failing.header.target, name="url"))
+
+    assert view(failing).target == "staging"
+    assert view(replace(failing, header=unnamed)).target == failing.header.target.url
+
+
 def test_counts_of_a_check_read_as_words() -> None:
     """Only what was counted is named."""
     assert check_words(CheckCount("r", held=1400, broken=1)) == "1,400 held, 1 broken"

@@ -124,7 +124,7 @@ def _numbers(view: View, console: Console) -> None:
         Text(", ").join(Text(f"{number} {word.replace('-', ' ')}", _STYLES[word]) for word, number in words if number)
     )
     _paragraph(console, text, 0)
-    name, took_s = _clip(view.header.target.name), view.duration_s
+    name, took_s = _clip(view.target), view.duration_s
     _paragraph(
         console, Text(f"{counts['exchanges']:,} exchanges with {name} in {took_s:.1f} s, seed {view.header.seed}"), 0
     )

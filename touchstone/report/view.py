@@ -100,6 +100,14 @@ class View:
         return self.verdict.exit_code
 
     @property
+    def target(self) -> str:
+        """
+        What a reader calls the target: its name, or its address where it was given on the command line.
+        """
+        target = self.header.target
+        return target.url if target.name in ("", "url") else target.name
+
+    @property
     def reason(self) -> str:
         """
         The sentence for the exit code.
