@@ -4,7 +4,10 @@ The rules of the house that no linter knows: sizes, docstrings, names, the lock 
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -224,6 +227,22 @@ def test_project_asks_for_the_oldest_python_that_make_accepts() -> None:
     assert project["tool"]["mypy"]["python_version"] == oldest
     assert f"sys.version_info < ({oldest.replace('.', ', ')})" in (ROOT / ".ci" / "venv").read_text("utf-8")
     assert Marker(f"python_version >= '{oldest}'").evaluate()
+
+
+def test_wheel_carries_what_the_package_reads(tmp_path: Path) -> None:
+    """
+    A wheel holds every module, the contract, the contract tests and all assets, and no test of the harness.
+    """
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    moved = {"openapi": "touchstone/_bundle/openapi", "contract_tests": "touchstone/_bundle/contract_tests"}
+    files = [
+        path.relative_to(ROOT) for top in ("touchstone", *moved) for path in (ROOT / top).rglob("*") if path.is_file()
+    ]
+    names = {path.as_posix() for path in files if not any(part.startswith((".", "__pycache__")) for part in path.parts)}
+    assert packed == {moved.get(name.split("/")[0], name.split("/")[0]) + name[name.index("/") :] for name in names}
 
 
 def test_menu_lists_every_target_in_one_or_two_lines() -> None:
