@@ -1,0 +1,169 @@
+"""
+A server with a limit and the driver that the rules on limits ask for, in virtual time.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.rules.exchanges import REF, build, exchange, publish
+from touchstone.exchange import Credential, Exchange
+from touchstone.twin.limits import FixedWindow, Limiter, SlidingLog, TokenBucket
+
+THEIRS = "default/touchstone-t1-theirs@1.0.0"
+PATIENCE_S = 60.0
+
+
+class AlignedWindow:
+    """
+    At most *limit* starts in each window; windows follow the clock, whoever asks.
+    """
+
+    def __init__(self, limit: int, window_s: float) -> None:
+        self._limit, self._window_s = limit, window_s
+        self._window, self._taken = -1, 0
+
+    def wait_s(self, now_at: float) -> float:
+        if self._window != now_at // self._window_s or self._taken < self._limit:
+            return 0.0
+        return (self._window + 1) * self._window_s - now_at
+
+    def take(self, now_at: float) -> None:
+        window = int(now_at // self._window_s)
+        self._window, self._taken = window, 1 + (self._taken if window == self._window else 0)
+
+
+class Never(FixedWindow):
+    """
+    Once it refuses it refuses for good.
+    """
+
+    def wait_s(self, now_at: float) -> float:
+        wait_s = super().wait_s(now_at)
+        if wait_s:
+            self._closes_at = math.inf
+        return min(wait_s, 2.0)
+
+
+LIMITERS: Mapping[str, Callable[[int, float], Limiter]] = {
+    "fixed-window": FixedWindow,
+    "aligned-window": AlignedWindow,
+    "sliding-log": SlidingLog,
+    "token-bucket": lambda limit, window_s: TokenBucket(limit, window_s, limit),
+}
+
+
+@dataclass
+class Server:
+    """
+    Answers starts of ready versions and reads, and can be told to break its promises.
+
+    Attributes:
+        shared: All keys use up one rate.
+        reads_charged: Reads use up the rate of starts.
+        retry_after: Makes the header of the seconds that are left; None sends none.
+    """
+
+    make: Callable[[], Limiter]
+    shared: bool = False
+    reads_charged: bool = False
+    retry_after: Callable[[float], str] | None = lambda wait_s: str(math.ceil(wait_s))
+    _limiters: dict[str, Limiter] = field(default_factory=dict)
+
+    def answer(self, operation: str, credential: Credential, now_at: float) -> tuple[int, dict[str, str]]:
+        limiter = self._limiters.setdefault("" if self.shared else credential, self.make())
+        wait_s = limiter.wait_s(now_at)
+        if operation == "getBuild":
+            if self.reads_charged and not wait_s:
+                limiter.take(now_at)
+            return 200, {}
+        if wait_s:
+            return 429, {"retry-after": self.retry_after(wait_s)} if self.retry_after else {}
+        limiter.take(now_at)
+        return 202, {}
+
+
+@dataclass
+class Driver:
+    """
+    Sends what the rules on limits ask for and keeps the exchanges.
+    """
+
+    server: Server
+    latency_s: float
+    now_at: float
+    rest_s: float
+    exchanges: list[Exchange] = field(default_factory=list)
+
+    def send(self, phase: str, number: int, **note: Any) -> Exchange:
+        operation = "getBuild" if phase == "reads" else "startBuild"
+        other = phase == "other-key"
+        credential: Credential = "second" if other else "primary"
+        status, headers = self.server.answer(operation, credential, self.now_at + self.latency_s / 2)
+        json = {"error": "later"} if status == 429 else build("ready", THEIRS if other else REF, reused=True)
+        sent = exchange(
+            operation,
+            status,
+            json=json,
+            headers=headers,
+            ref=THEIRS if other else REF,
+            credential=credential,
+            seq=len(self.exchanges) + 1,
+            sent_at=self.now_at,
+            done_at=self.now_at + self.latency_s,
+            note={"limit": {"round": number, "phase": phase} | note},
+        )
+        self.now_at += self.latency_s
+        self.exchanges.append(sent)
+        return sent
+
+    def run(self) -> list[Exchange]:
+        self.setting()
+        usual = self.round(1, reads=0, lasting_s=0.0)
+        if usual is None:
+            return self.exchanges
+        self.now_at += self.rest_s
+        usual = self.round(2, reads=0, lasting_s=0.0)
+        if usual is None:
+            return self.exchanges
+        served, lasting_s = usual
+        self.now_at += self.rest_s
+        self.round(3, reads=3 * max(1, served), lasting_s=lasting_s)
+        return self.exchanges
+
+    def setting(self) -> None:
+        self.exchanges += [
+            publish(1, REF, sent_at=self.now_at - 3),
+            publish(2, THEIRS, credential="second", sent_at=self.now_at - 2.5),
+            exchange(json=build("ready", THEIRS), ref=THEIRS, credential="second", seq=3, sent_at=self.now_at - 2),
+        ]
+
+    def round(self, number: int, *, reads: int, lasting_s: float) -> tuple[int, float] | None:
+        for _ in range(reads):
+            self.send("reads", number)
+        began_at, burst = self.now_at, [self.send("burst", number)]
+        while burst[-1].status != 429 or (self.now_at - began_at < lasting_s):
+            if len(burst) > 200:
+                return None
+            burst.append(self.send("burst", number))
+        took_s = self.now_at - began_at
+        self.send("other-key", number)
+        refused = self.send("confirm", number)
+        return (sum(e.status == 202 for e in burst), took_s) if self.retries(number, refused) else None
+
+    def retries(self, number: int, refused: Exchange) -> bool:
+        if refused.status != 429:
+            return True
+        waited_s = 0.0
+        for doubled in itertools.count():
+            told = refused.response.header("retry-after") if refused.response else None
+            wait_s = float(told) if told else 2.0 ** min(doubled, 6)
+            waited_s += wait_s + self.latency_s
+            self.now_at += wait_s
+            gave_up = waited_s >= PATIENCE_S
+            refused = self.send("retry", number, **({"gave_up": True} if gave_up else {}))
+            if refused.status != 429 or gave_up:
+                return refused.status != 429
+        return False

@@ -1,0 +1,273 @@
+"""
+Rules on limits: correct limiters of every kind are never blamed, and each broken promise is found.
+"""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.rules.exchanges import REF, broken, exchange, history, said, story_verdicts, verdicts
+from tests.rules.limiting import LIMITERS, Driver, Never, Server
+from touchstone.exchange import Exchange
+from touchstone.rules import limits
+from touchstone.rules.rounds import retry_after_s
+from touchstone.twin.limits import TokenBucket
+
+ERROR = {"error": "Too many builds."}
+HONEST, ENDS = "limit.retry-after-is-honest", "limit.ends-after-back-off"
+PER_KEY, READS = "limit.is-per-key", "limit.reads-are-not-charged"
+SHAPE, VALID = "limit.has-the-error-shape", "limit.retry-after-is-valid"
+
+
+def driven(latency_s: float = 0.01, rest_s: float = 8.0, began_at: float = 101.3, **server: Any) -> list[Exchange]:
+    made = {"make": lambda: LIMITERS["fixed-window"](8, 4.0)} | server
+    return Driver(Server(**made), latency_s, began_at, rest_s).run()
+
+
+@pytest.mark.parametrize("name", LIMITERS)
+def test_correct_limiter_upholds_each_claim(name: str) -> None:
+    """
+    Each usual kind of limiter upholds all four claims when it is driven as the rules ask.
+    """
+    found = story_verdicts(limits.STORY_RULES, *driven(make=lambda: LIMITERS[name](8, 4.0)))
+
+    assert found == {(HONEST, "held"), (ENDS, "held"), (PER_KEY, "held"), (READS, "held")}
+
+
+@settings(max_examples=150, deadline=None, database=None, derandomize=True)
+@given(
+    name=st.sampled_from(sorted(LIMITERS)),
+    limit=st.integers(1, 20),
+    window_s=st.floats(0.2, 20.0),
+    latency_s=st.floats(0.001, 0.4),
+    rest_s=st.floats(0.0, 30.0),
+    began_at=st.floats(100.0, 140.0),
+    told=st.booleans(),
+    burst=st.integers(1, 20),
+)
+def test_correct_limiter_is_never_blamed(
+    name: str, limit: int, window_s: float, latency_s: float, rest_s: float, began_at: float, told: bool, burst: int
+) -> None:
+    """
+    Whatever its size, its phase and the speed of the network, a correct limiter breaks no claim.
+    """
+    make = {"make": lambda: LIMITERS[name](limit, window_s)}
+    if name == "token-bucket":
+        make = {"make": lambda: TokenBucket(limit, window_s, burst)}
+    exchanges = driven(latency_s, rest_s, began_at, **make, **({} if told else {"retry_after": None}))
+
+    assert broken(story_verdicts(limits.STORY_RULES, *exchanges)) == set()
+
+
+@pytest.mark.parametrize(
+    ("claim", "server"),
+    [
+        (PER_KEY, {"shared": True}),
+        (READS, {"reads_charged": True}),
+        (HONEST, {"retry_after": lambda wait_s: str(math.floor(wait_s / 2))}),
+        (HONEST, {"retry_after": lambda _: "1"}),
+        (HONEST, {"retry_after": lambda _: "0"}),
+        (ENDS, {"make": lambda: Never(8, 4.0), "retry_after": None}),
+    ],
+)
+def test_broken_limiter_is_blamed_on_its_claim_alone(claim: str, server: dict[str, Any]) -> None:
+    """
+    A limiter that breaks one promise is blamed on that promise and on no other.
+    """
+    assert broken(story_verdicts(limits.STORY_RULES, *driven(**server))) == {claim}
+
+
+def test_refusal_for_good_that_promises_an_end_breaks_two_claims() -> None:
+    """
+    A limiter that refuses for good and says when to come back breaks both promises.
+    """
+    exchanges = driven(make=lambda: Never(8, 4.0))
+
+    assert broken(story_verdicts(limits.STORY_RULES, *exchanges)) == {HONEST, ENDS}
+
+
+def test_no_limit_shows_nothing() -> None:
+    """
+    A server that refuses nothing is no evidence about limits.
+    """
+    assert story_verdicts(limits.STORY_RULES, *driven(make=lambda: LIMITERS["fixed-window"](1000, 4.0))) == set()
+
+
+def test_patience_shorter_than_retry_after_is_indeterminate() -> None:
+    """
+    Who gives up sooner than told cannot say that a refusal does not end.
+    """
+    exchanges = driven(make=lambda: Never(8, 4.0), retry_after=None)
+    last = exchanges[-1]
+    hour = exchange(
+        "startBuild",
+        429,
+        json=ERROR,
+        headers={"retry-after": "3600"},
+        seq=last.seq - 1,
+        case=last.case,
+        sent_at=exchanges[-2].sent_at,
+        done_at=exchanges[-2].done_at,
+        note=exchanges[-2].note,
+    )
+
+    assert (ENDS, "indeterminate") in story_verdicts(limits.STORY_RULES, *exchanges[:-2], hour, last)
+
+
+def test_one_refusal_after_an_honest_wait_may_be_the_hosts_load() -> None:
+    """
+    A single refusal after the whole wait is not proof.
+    """
+    said_once = iter(["1", "1"])
+    exchanges = driven(retry_after=lambda wait_s: next(said_once, str(math.ceil(wait_s))))
+
+    assert (HONEST, "indeterminate") in story_verdicts(limits.STORY_RULES, *exchanges)
+
+
+@pytest.mark.parametrize("server", [{"retry_after": lambda _: "1"}, {"reads_charged": True}])
+def test_starts_beside_the_driver_take_its_proof_away(server: dict[str, Any]) -> None:
+    """
+    A start under the same key, sent by somebody else in the run, explains what is refused to the driver.
+    """
+    beside = exchange("startBuild", 202, json={}, seq=0, sent_at=0.0, done_at=1000.0)
+
+    assert broken(story_verdicts(limits.STORY_RULES, beside, *driven(**server))) == set()
+
+
+def test_other_key_that_was_busy_is_indeterminate() -> None:
+    """
+    A refused key that may have used up its own rate proves nothing about another's.
+    """
+    exchanges = driven(shared=True)
+    busy = [exchange("startBuild", 202, json={}, credential="second", seq=-i, sent_at=90.0) for i in range(1, 9)]
+
+    found = story_verdicts(limits.STORY_RULES, *busy, *exchanges)
+
+    assert (PER_KEY, "indeterminate") in found
+    assert PER_KEY not in broken(found)
+
+
+@pytest.mark.parametrize("status", [202, 200])
+def test_first_key_served_again_takes_the_proof_away(status: int) -> None:
+    """
+    Where the first key is served right after the other one, nobody knows whether it was still refused.
+    """
+    exchanges = [
+        exchange("startBuild", status, json={}, seq=e.seq, sent_at=e.sent_at, note=e.note)
+        if _phase(e) == "confirm"
+        else e
+        for e in driven(shared=True)
+    ]
+
+    assert PER_KEY not in {claim for claim, _ in story_verdicts(limits.STORY_RULES, *exchanges)}
+
+
+def _phase(sent: Exchange) -> str:
+    return str(sent.note.get("limit", {}).get("phase"))
+
+
+@pytest.mark.parametrize("reads", [0, 1, 5])
+def test_few_reads_are_too_few_to_compare(reads: int) -> None:
+    """
+    Fewer reads than would use up the rate prove nothing, whatever is served after them.
+    """
+    exchanges = driven(reads_charged=True)
+    kept = [e.seq for e in exchanges if _phase(e) == "reads"][reads:]
+
+    found = story_verdicts(limits.STORY_RULES, *(e for e in exchanges if e.seq not in kept))
+
+    assert READS not in broken(found)
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (exchange("startBuild", 429, json=ERROR), "held"),
+        (exchange("getBuild", 429, json=ERROR | {"code": "x"}), "held"),
+        (exchange("startBuild", 429), "broken"),
+        (exchange("startBuild", 429, json={"status": "building"}), "broken"),
+        (exchange("publishTemplate", 429, json=[ERROR]), "broken"),
+        (exchange("startBuild", 429, body=b"slow down", headers={"content-type": "text/plain"}), "broken"),
+    ],
+)
+def test_refusal_for_a_limit_has_the_error_shape(answer: Exchange, outcome: str) -> None:
+    """
+    Any 429 is an error body as every other error is.
+    """
+    assert verdicts(limits.RULES, answer) == {(SHAPE, outcome)}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        exchange("startBuild", 403, json=ERROR),
+        exchange("startBuild", 429, body=b"{", headers={"content-type": "application/json"}),
+        exchange("", 429, method="PUT", body=b"x"),
+        exchange("startBuild", 0),
+    ],
+)
+def test_shape_is_judged_where_a_limit_refuses_an_operation(answer: Exchange) -> None:
+    """
+    Other errors, broken JSON and requests outside the contract are told by other claims or by none.
+    """
+    assert verdicts(limits.RULES, answer) == set()
+
+
+@pytest.mark.parametrize(
+    ("value", "outcome"),
+    [
+        ("0", "held"),
+        ("120", "held"),
+        ("Sat, 14 Mar 2026 09:26:57 GMT", "held"),
+        ("Saturday, 14-Mar-26 09:26:57 GMT", "held"),
+        ("Sat Mar 14 09:26:57 2026", "held"),
+        ("-1", "broken"),
+        ("1.5", "broken"),
+        ("", "broken"),
+        ("soon", "broken"),
+        ("4s", "broken"),
+        ("2026-03-14T09:26:57Z", "broken"),
+        ("Sat, 14 Mar 2026 09:26:57 +0100", "broken"),
+        ("Sat, 32 Mar 2026 09:26:57 GMT", "broken"),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str, outcome: str) -> None:
+    """
+    Retry-After is a whole number of seconds or one of the three forms of an HTTP date.
+    """
+    answer = exchange("startBuild", 429, json=ERROR, headers={"retry-after": value})
+
+    assert (VALID, outcome) in verdicts(limits.RULES, answer)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"retry-after": "4"}, 4.0),
+        ({"retry-after": "Sat, 14 Mar 2026 09:26:57 GMT", "date": "Sat, 14 Mar 2026 09:26:53 GMT"}, 4.0),
+        ({"retry-after": "Sat, 14 Mar 2026 09:26:50 GMT", "date": "Sat, 14 Mar 2026 09:26:53 GMT"}, 0.0),
+        ({"retry-after": "Sat, 14 Mar 2026 09:26:57 GMT"}, None),
+        ({"retry-after": "x"}, None),
+        ({}, None),
+    ],
+)
+def test_date_counts_from_the_servers_own_clock(headers: dict[str, str], expected: float | None) -> None:
+    """
+    A date is measured by the Date of the same answer; without one nobody knows how long to wait.
+    """
+    answer = exchange("startBuild", 429, json=ERROR, headers=headers)
+
+    assert answer.response is not None
+    assert retry_after_s(answer.response) == expected
+
+
+def test_driver_without_a_burst_is_no_round() -> None:
+    """
+    Retries alone tell nothing.
+    """
+    alone = exchange("startBuild", 429, json=ERROR, note={"limit": {"round": 1, "phase": "retry", "gave_up": True}})
+
+    assert said(j for r in limits.STORY_RULES for j in r(REF, history(alone))) == set()
