@@ -19,7 +19,7 @@ test: $(READY) ## test the harness itself, offline; ARGS="-k …" picks tests
 
 lint: $(READY) ## read the code: style, types, sizes, layers, the contract document and the lock file
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	@$(BIN)/openapi-spec-validator --errors all openapi/builds.yaml && $(BIN)/python -m pytest -q tests/test_house.py tests/test_layers.py
+	@$(BIN)/openapi-spec-validator --validation-errors all openapi/builds.yaml && $(BIN)/python -m pytest -q tests/test_house.py tests/test_layers.py
 
 serve: $(READY) ## start the twin on port 8123; ARGS="--rate 8/4 --capacity 2" gives it limits
 	@$(BIN)/touchstone serve $(ARGS)
