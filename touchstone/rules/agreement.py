@@ -12,6 +12,7 @@ from touchstone.rules.course import Course
 from touchstone.rules.history import History
 from touchstone.rules.rule import Rule, judged, rule
 
+_STABLE, _SHARED = "status.build-time-is-stable", "start.concurrent-share-one-build"
 # The digest has claims of its own; whether reused is told again in reads is nobody's promise (facts 7.7).
 _RESULT = ("status", "build_time_ms", "error")
 
@@ -37,25 +38,46 @@ def concurrent_reads(ref: str, history: History) -> Iterator[Judgement]:
             )
 
 
-@rule("agreement.build-time", "status.build-time-is-stable")
+@rule("agreement.build-time", _STABLE, _SHARED)
 def build_time(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges that the build time reads the same as long as no other build can have begun.
+
+    Where it changes after simultaneous starts, they led to two builds that ended one after the other.
     """
-    course = Course(ref, history)
+    for one, other in _later_reads(Course(ref, history)):
+        same = _time(one) == _time(other)
+        yield judged(
+            _STABLE if same or not _of_two_builds(one, ref, history) else _SHARED,
+            same,
+            one,
+            other,
+            expected="the same build time every time",
+            actual=f"build_time_ms {_time(other)}, before {_time(one)}",
+        )
+
+
+def _later_reads(course: Course) -> Iterator[tuple[Exchange, Exchange]]:
+    """
+    Reads of a build time and the next ones of the same build.
+    """
     timed = [read for read in course.reads if read.body["status"] == "ready" and _time(read) is not None]
     for one, other in pairwise(timed):
-        if one.done_at > other.sent_at or course.begun_between(one.sent_at, other.done_at):
-            continue
-        if course.content(one.sent_at, other.done_at):
-            yield judged(
-                "status.build-time-is-stable",
-                _time(one) == _time(other),
-                one,
-                other,
-                expected="the same build time every time",
-                actual=f"build_time_ms {_time(other)}, before {_time(one)}",
-            )
+        if one.done_at <= other.sent_at and not course.begun_between(one.sent_at, other.done_at):
+            if course.content(one.sent_at, other.done_at):
+                yield one, other
+
+
+def _of_two_builds(read: Exchange, ref: str, history: History) -> bool:
+    """
+    Whether starts overlapped before *read*, and build times of other versions do not change.
+    """
+    starts = [start for start in Course(ref, history).beginnings if start.sent_at < read.sent_at]
+    if not any(start.done_at > starts[-1].sent_at for start in starts[:-1]):
+        return False
+    others = {content.ref for content in history.all_contents()} - {ref}
+    pairs = (pair for other in others for pair in _later_reads(Course(other, history)))
+    return not any(_time(one) != _time(later) for one, later in pairs)
 
 
 def _time(read: Exchange) -> float | None:

@@ -45,7 +45,7 @@ def follows_content(ref: str, history: History) -> Iterator[Judgement]:
         publish = publishes[content.published_seq]
         others = [c for c in known if _differ(c, content)]
         same = [publishes[c.published_seq] for c in others if c.digest == content.digest]
-        same = [other for other in same if not _not_replaced(other, publish, history)]
+        same = [other for other in same if _both_stood(other, publish, history)]
         if same:
             pair = sorted((min(same, key=lambda e: e.seq), publish), key=lambda e: e.seq)
             actual = f"{content.digest} for {pair[0].ref} and for {pair[1].ref} with other content"
@@ -95,7 +95,7 @@ def _against_published(
     if published and found == published:
         yield held(_PUBLISHED, publish, answer)
         yield from _kept(refused, publish, answer)
-    elif published and not suspects and not _is_of_replaced(shelf, publish, found):
+    elif published and not before and not suspects and not _is_of_replaced(shelf, publish, found):
         actual = f"{found}, published as {published}"
         yield broken(_PUBLISHED, publish, answer, expected="the digest that publishing returned", actual=actual)
 
@@ -157,14 +157,14 @@ def _differ(one: Content, other: Content) -> bool:
     return bool(one.marker and other.marker) and one.marker != other.marker
 
 
-def _not_replaced(one: Exchange, other: Exchange, history: History) -> bool:
+def _both_stood(one: Exchange, other: Exchange, history: History) -> bool:
     """
-    Whether the later of two publishes of one version was not carried out, so that both digests are of one content.
+    Whether each of two publishes put its content there; without force the later one of a version may just be ignored.
     """
     if one.ref != other.ref or one.ref is None:
-        return False
+        return True
     before, after = sorted((one, other), key=lambda e: e.seq)
-    return replaced(Shelf(one.ref, history), before, after) is False
+    return bool(after.note.get("force")) and replaced(Shelf(one.ref, history), before, after) is not False
 
 
 def _ready_elsewhere(content: Content, start: Exchange, history: History) -> Exchange | None:

@@ -208,7 +208,7 @@ def _was_built(content: Content, exchange: Exchange, history: History) -> bool:
     return any(says_building(e) and e.sent_at < exchange.done_at for e in history.story(content.ref))
 
 
-EXCHANGE_RULES: tuple[Rule[Exchange], ...] = (
+RULES: tuple[Rule[Exchange], ...] = (
     log_media_type,
     log_framing,
     json_per_frame,

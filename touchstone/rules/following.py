@@ -14,11 +14,22 @@ from touchstone.rules.course import Course, Running, owned
 from touchstone.rules.eventlog import Log, ended_by_server, follows, is_stream, log_of
 from touchstone.rules.history import History
 from touchstone.rules.rule import Rule, broken, held, judged, rule
+from touchstone.rules.walk import CLOCK_SHARE
 
 # Status and log of a build may be kept in two places that learn of its end one after the other.
 _SKEW_S = 1.0
 # The driver waits for cancel_timeout_s, and its clock is read a little later than the one of the exchange.
 _GRACE_SHARE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class CutShort:
+    """
+    Why a log ended too early: an exchange that shows it, and in words.
+    """
+
+    proof: Exchange
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +40,13 @@ class Following:
     Attributes:
         running: Why the build ran when the log was opened.
         end: The first read after the opening that shows the build over; None where that is not known.
-        cut_short: The read that shows the build still running after the server ended the log; None without one.
+        cut_short: What shows that the server ended the log before the build; None without that.
     """
 
     stream: Exchange
     running: Running
     end: Exchange | None
-    cut_short: Exchange | None
+    cut_short: CutShort | None
 
     @property
     def whole(self) -> Log | None:
@@ -56,7 +67,7 @@ def followings(course: Course, history: History) -> Iterator[Following]:
         running = course.running(stream.sent_at, stream.head_at) if stream.status == 200 else None
         if running:
             end = course.end(stream.sent_at, stream.head_at)
-            yield Following(stream, running, end, _cut_short(course, stream))
+            yield Following(stream, running, end, _cut_short(course, stream, running, end))
 
 
 @rule("following.answer", "events.answers-200")
@@ -82,13 +93,13 @@ def stays_open(ref: str, history: History) -> Iterator[Judgement]:
     """
     for following in followings(Course(ref, history), history):
         stream, seen = following.stream, following.running.seen
-        if following.cut_short:
+        if cut := following.cut_short:
+            evidence = sorted((stream, cut.proof), key=lambda e: e.seq)
             yield broken(
                 "events.open-while-building",
-                stream,
-                following.cut_short,
+                *evidence,
                 expected="a log that stays open while its build runs",
-                actual=f"ended after {stream.elapsed_s:.2f} s; a later read shows the build still running",
+                actual=f"ended after {stream.elapsed_s:.2f} s; {cut.why}",
             )
         elif seen.done_at <= stream.done_at and is_stream(stream):
             yield held("events.open-while-building", seen, stream)
@@ -117,17 +128,20 @@ def _followers(ref: str, history: History) -> list[Exchange]:
     return [e for e in history.story(ref) if follows(e) and e.response is not None and owned(e, history)]
 
 
-def _cut_short(course: Course, stream: Exchange) -> Exchange | None:
-    """
-    The read that shows the build still running after the server ended its log.
-    """
+def _cut_short(course: Course, stream: Exchange, opened: Running, end: Exchange | None) -> CutShort | None:
     log = log_of(stream)
     # An answer of another kind is no log, however soon it ends.
     if not ended_by_server(stream) or (log is None and stream.response and stream.response.body):
         return None
     skew_s = _SKEW_S if log and log.ended else 0.0
-    running = course.running(stream.sent_at, stream.done_at + skew_s)
-    return running.seen if running else None
+    if running := course.running(stream.sent_at, stream.done_at + skew_s):
+        return CutShort(running.seen, "a later read shows the build still running")
+    earliest_end_at = opened.start.sent_at + opened.content.sleep_s * CLOCK_SHARE
+    cancelled = any(cancel.sent_at < stream.done_at and cancel.done_at > stream.sent_at for cancel in course.cancels)
+    ended = end is not None and end.sent_at < earliest_end_at
+    if stream.done_at < earliest_end_at and not cancelled and not ended and not (log and log.ended):
+        return CutShort(opened.start, f"its steps alone take {opened.content.sleep_s:g} s from the start on")
+    return None
 
 
 def _closes_at_rest(stream: Exchange, grace_s: float) -> Iterator[Judgement]:

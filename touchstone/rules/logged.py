@@ -31,6 +31,7 @@ _READY, _FAILED = "events.ready-ends-on-ready", "events.failed-ends-on-error"
 _CANCELLED = "events.cancelled-ends-on-cancel"
 _ENDS = {_READY: "a last frame of phase ready", _FAILED: "a last frame of level error"}
 _ENDS[_CANCELLED] = "a last frame of phase cancel"
+_LAST = "events.terminal-frame-comes-last"
 
 # Phases that a log may tell as of the time when the version was published.
 _BEFORE_THE_START = frozenset({"publish", "compile", None})
@@ -39,7 +40,7 @@ _SECONDS = re.compile(r"(?<![\w.,:])(\d+(?:\.(\d+))?)\s*(ms|milliseconds?|s|secs
 _LONGER = re.compile(r"\d\s*(m|mins?|minutes?|h|hrs?|hours?)(?![a-z])")
 
 
-@rule("logged.last-frame", _READY, _FAILED, _CANCELLED)
+@rule("logged.last-frame", _READY, _FAILED, _CANCELLED, _LAST)
 def last_frame(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges the last frame of a log by what became of its build.
@@ -52,7 +53,13 @@ def last_frame(ref: str, history: History) -> Iterator[Judgement]:
             continue
         told = shown(log.last) if log.lines else "no frame at all"
         actual = f"{told}, and status {end.body['status']}"
-        yield judged(claim, _ends_so(log.last, claim), end, following.stream, expected=_ENDS[claim], actual=actual)
+        if _ends_so(log.last, claim):
+            yield held(claim, end, following.stream)
+        elif not any(_ends_so(line, claim) for line in log.lines):
+            yield broken(claim, end, following.stream, expected=_ENDS[claim], actual=actual)
+        elif claim == _FAILED:
+            # A frame after an end of another phase is told by `events.py`, which cannot know that this one was an end.
+            yield broken(_LAST, end, following.stream, expected="no frame after the one of level error", actual=actual)
 
 
 @rule("logged.output", "events.carry-the-output", _SHARED)
