@@ -63,9 +63,9 @@ def _later_reads(course: Course) -> Iterator[tuple[Exchange, Exchange]]:
     """
     timed = [read for read in course.reads if read.body["status"] == "ready" and _time(read) is not None]
     for one, other in pairwise(timed):
-        if one.done_at <= other.sent_at and not course.begun_between(one.sent_at, other.done_at):
-            if course.content(one.sent_at, other.done_at):
-                yield one, other
+        apart = one.done_at <= other.sent_at and not course.begun_between(one.sent_at, other.done_at)
+        if apart and course.content(one.sent_at, other.done_at):
+            yield one, other
 
 
 def _of_two_builds(read: Exchange, ref: str, history: History) -> bool:
