@@ -20,6 +20,8 @@ _TOO_LONG = frozenset({"line-too-long", "event-too-long"})
 
 # Phases that end a build by their name; a failed build ends on any phase with the level error (facts 7.28).
 LAST_PHASES = frozenset({"ready", "cancel", "timeout"})
+# How terminals are told colours, as it is and as JSON writes it.
+_COLOUR = re.compile(r"(?:\x1b|\\u001[bB])\[[0-9;]*[A-Za-z]")
 _TELLING = ("phase", "level", "line")
 
 
@@ -61,7 +63,7 @@ class Log:
         """
         Whether the last frame is one that ends a build.
         """
-        return self.last.get("phase") in LAST_PHASES or self.last.get("level") == "error"
+        return phase_of(self.last) in LAST_PHASES or self.last.get("level") == "error"
 
 
 def is_stream(exchange: Exchange) -> bool:
@@ -89,6 +91,14 @@ def log_of(exchange: Exchange) -> Log | None:
     return _read(exchange.response.body, cut=exchange.closed == "client" or bool(exchange.error))
 
 
+def phase_of(value: dict[str, Any]) -> str:
+    """
+    The phase that a frame tells, or empty.
+    """
+    phase = value.get("phase")
+    return phase if isinstance(phase, str) else ""
+
+
 def ended_by_server(exchange: Exchange) -> bool:
     """
     Whether the server ended the answer in an orderly way.
@@ -113,14 +123,16 @@ def names(text: str, marker: str) -> int:
     """
     How often *marker* stands in *text* by itself, not as part of a longer name.
     """
-    return len(re.findall(_alone(marker), text))
+    return len(re.findall(_alone(marker), _COLOUR.sub(" ", text)))
 
 
 def printed(line: object, marker: str) -> int:
     """
     How often a log line holds what ``echo`` printed; the command itself, which a build may log too, does not count.
     """
-    return len(re.findall(r"(?<!echo )(?<!echo [\"'])" + _alone(marker), line)) if isinstance(line, str) else 0
+    if not isinstance(line, str):
+        return 0
+    return len(re.findall(r"(?<!echo )(?<!echo [\"'])" + _alone(marker), _COLOUR.sub(" ", line)))
 
 
 def _alone(marker: str) -> str:

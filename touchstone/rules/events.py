@@ -12,7 +12,7 @@ from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.rules.answers import media_type
 from touchstone.rules.course import says_building
-from touchstone.rules.eventlog import LAST_PHASES, follows, log_of, moment, names
+from touchstone.rules.eventlog import LAST_PHASES, follows, log_of, moment, names, phase_of
 from touchstone.rules.history import Content, History
 from touchstone.rules.rule import Rule, broken, held, judged, rule, shown
 
@@ -118,7 +118,7 @@ def end_comes_last(exchange: Exchange, _: History) -> Iterator[Judgement]:
     """
     log = log_of(exchange)
     lines = log.lines if log else ()
-    ends = [number for number, value in enumerate(lines) if value.get("phase") in LAST_PHASES]
+    ends = [number for number, value in enumerate(lines) if phase_of(value) in LAST_PHASES]
     if not ends:
         return
     end, after = lines[ends[0]], lines[ends[0] + 1 :]

@@ -101,7 +101,7 @@ def stays_open(ref: str, history: History) -> Iterator[Judgement]:
                 expected="a log that stays open while its build runs",
                 actual=f"ended after {stream.elapsed_s:.2f} s; {cut.why}",
             )
-        elif seen.done_at <= stream.done_at and is_stream(stream):
+        elif seen.done_at <= stream.done_at and is_stream(stream) and not stream.error:
             yield held("events.open-while-building", seen, stream)
 
 

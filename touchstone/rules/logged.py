@@ -15,7 +15,7 @@ from typing import Any
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.rules.course import Course
-from touchstone.rules.eventlog import LAST_PHASES, Log, log_of, moment, printed
+from touchstone.rules.eventlog import LAST_PHASES, Log, log_of, moment, phase_of, printed
 from touchstone.rules.following import Following, followings
 from touchstone.rules.history import History
 from touchstone.rules.rule import Rule, broken, held, judged, rule, shown
@@ -34,7 +34,7 @@ _ENDS[_CANCELLED] = "a last frame of phase cancel"
 _LAST = "events.terminal-frame-comes-last"
 
 # Phases that a log may tell as of the time when the version was published.
-_BEFORE_THE_START = frozenset({"publish", "compile", None})
+_BEFORE_THE_START = frozenset({"publish", "compile", ""})
 
 _SECONDS = re.compile(r"(?<![\w.,:])(\d+(?:\.(\d+))?)\s*(ms|milliseconds?|s|secs?|seconds?)(?!\w)")
 _LONGER = re.compile(r"\d\s*(m|mins?|minutes?|h|hrs?|hours?)(?![a-z])")
@@ -70,7 +70,7 @@ def output(ref: str, history: History) -> Iterator[Judgement]:
     for following in followings(Course(ref, history), history):
         log, running, end = following.whole, following.running, following.end
         marker = running.content.marker
-        if not log or not marker or not end or end.body["status"] != "ready":
+        if not log or not log.lines or not marker or not end or end.body["status"] != "ready":
             continue
         times = sum(printed(value.get("line"), marker) for value in log.lines)
         in_time, overlapped = _came_in_time(following, history), _overlapped(running.starts)
@@ -117,7 +117,7 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
     """
     for following in followings(Course(ref, history), history):
         log, end = following.whole, following.end
-        if not log or not end or log.last.get("phase") != "ready" or end.body["status"] != "ready":
+        if not log or not end or phase_of(log.last) != "ready" or end.body["status"] != "ready":
             continue
         build_time_ms, line = end.body.get("build_time_ms"), log.last.get("line")
         if isinstance(build_time_ms, bool) or not isinstance(build_time_ms, int) or not isinstance(line, str):
@@ -176,11 +176,11 @@ def _claim_of_end(course: Course, following: Following, end: Exchange) -> str | 
 
 
 def _ends_so(last: dict[str, Any], claim: str) -> bool:
-    phase = last.get("phase")
+    phase = phase_of(last)
     if claim == _FAILED:
         # Facts 7.32: a build that took too long ends on the phase timeout and may read failed.
         return phase == "timeout" or (last.get("level") == "error" and phase not in LAST_PHASES)
-    return bool(phase == ("ready" if claim == _READY else "cancel"))
+    return phase == ("ready" if claim == _READY else "cancel")
 
 
 def _came_late(course: Course, following: Following) -> bool:
@@ -233,7 +233,7 @@ def _is_true(value: dict[str, Any], date: datetime, following: Following) -> boo
     # Date has whole seconds, and may have been set at any time between sending the request and getting the head.
     latest = date + timedelta(seconds=stream.elapsed_s + 1 + _CLOCK_DRIFT_S)
     since_at = running.start.sent_at
-    if value.get("phase") in _BEFORE_THE_START:
+    if phase_of(value) in _BEFORE_THE_START:
         since_at = running.content.from_at if running.content.published_seq else float("-inf")
     if since_at == float("-inf"):
         return told <= latest

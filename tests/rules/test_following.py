@@ -1,0 +1,267 @@
+"""
+Rules on when build logs are open: legal servers of every kind pass, and logs that end too soon or never are found.
+"""
+
+from typing import Any
+
+import pytest
+
+from tests.rules.exchanges import OTHER_REF, broken, exchange, publish, story_verdicts
+from tests.rules.scenes import END_AT, OPEN_AT, followed, line, published, read, ready_log, started, stream
+from touchstone.exchange import Exchange
+from touchstone.rules.following import STORY_RULES
+from touchstone.rules.history import Bounds, Content
+
+ANSWER, OPEN = "events.answers-200", "events.open-while-building"
+CLOSE, REST = "events.close-at-the-end", "events.finished-version-closes"
+BOUNDS = Bounds(build_timeout_s=600.0, cancel_timeout_s=10.0)
+
+
+def found(*exchanges: Exchange, **more: Any) -> set[tuple[str, str]]:
+    return story_verdicts(STORY_RULES, *exchanges, **({"bounds": BOUNDS} | more))
+
+
+def cancelled(seq: int = 7, at: float = 12.0, status: int = 202) -> Exchange:
+    return exchange("cancelBuild", status, seq=seq, json={"status": "cancelling"}, sent_at=at)
+
+
+def at_rest(**more: Any) -> list[Exchange]:
+    """
+    A version that nobody has started, and a follower of it.
+    """
+    return [published(), read("not_built", 5.0, 2), stream([], seq=3, **more)]
+
+
+def test_log_open_until_the_end_upholds_all() -> None:
+    """
+    A log that is open while reads show the build running, and closed by the server at its end, upholds the claims.
+    """
+    assert found(*followed()) == {(ANSWER, "held"), (OPEN, "held"), (CLOSE, "held")}
+
+
+def test_refusal_while_the_build_runs_is_found() -> None:
+    """
+    A running build has a log, so that 404 breaks the claim.
+    """
+    refused = exchange("streamBuildEvents", 404, seq=5, json={"error": "none"}, sent_at=OPEN_AT)
+
+    assert found(*followed(streams=[refused])) == {(ANSWER, "broken")}
+
+
+@pytest.mark.parametrize("status", [0, 401, 429, 500, 503])
+def test_answer_with_a_claim_of_its_own_is_left_alone(status: int) -> None:
+    """
+    No answer, a refused key, a limit and a failing server are told by other rules.
+    """
+    met = exchange("streamBuildEvents", status, seq=5, json={"error": "none"}, sent_at=OPEN_AT)
+
+    assert found(*followed(streams=[met])) == set()
+
+
+@pytest.mark.parametrize("credential", ["none", "second", "restricted"])
+def test_request_of_another_key_is_left_alone(credential: str) -> None:
+    """
+    Only the owner of a version is promised its log.
+    """
+    refused = exchange("streamBuildEvents", 404, seq=5, json={"error": "none"}, credential=credential, sent_at=OPEN_AT)
+
+    assert found(*followed(streams=[refused])) == set()
+
+
+def test_log_that_ends_before_its_build_is_found() -> None:
+    """
+    A read that still shows the build running after the server ended the log proves that it ended too soon.
+    """
+    story = followed([line(10.1, "boot")], "ready", read("building", 13.0, 7), closed_at=12.5)
+
+    assert found(*story) == {(ANSWER, "held"), (OPEN, "broken")}
+
+
+def test_log_that_ends_before_the_steps_can_have_run_is_found() -> None:
+    """
+    Without a later read the length of the build steps proves the same.
+    """
+    story = followed([line(10.1, "boot")], closed_at=OPEN_AT + 0.6)
+
+    assert found(*story) == {(ANSWER, "held"), (OPEN, "broken")}
+
+
+def test_build_that_ends_too_soon_is_not_the_fault_of_its_log() -> None:
+    """
+    Where a read shows that the build itself was over before its steps can have run, its log rightly ended.
+    """
+    story = followed([line(10.1, "boot")], "ready", read("ready", 11.65, 7), closed_at=OPEN_AT + 0.6)
+
+    assert OPEN not in broken(found(*story))
+
+
+def test_log_that_ends_a_little_before_the_status_changes_is_fine() -> None:
+    """
+    A log that has told its end may close a moment before the status is ready.
+    """
+    story = followed(ready_log(), "ready", read("building", 13.99, 7), closed_at=13.95)
+
+    assert broken(found(*story)) == set()
+
+
+def test_end_told_long_before_the_build_is_over_is_found() -> None:
+    """
+    A log that tells an end and closes while the build goes on for seconds ended too soon.
+    """
+    story = followed(ready_log(), "ready", read("building", 13.9, 7), closed_at=12.5)
+
+    assert broken(found(*story)) == {OPEN}
+
+
+def test_another_start_in_between_proves_nothing() -> None:
+    """
+    A build that runs after the log ended may be another one if somebody started in between.
+    """
+    again = started(7, 12.7)
+    story = followed([line(12.4, level="error")], "ready", again, read("building", 13.9, 8), closed_at=12.5)
+
+    assert broken(found(*story)) == set()
+
+
+@pytest.mark.parametrize("status", [202, 500, 0])
+def test_log_of_a_build_being_cancelled_may_close_at_once(status: int) -> None:
+    """
+    While a cancel settles, or may have been accepted, the status says building and the log may be over.
+    """
+    story = followed(
+        [line(12.1, "cancel")], "not_built", cancelled(7, 12.0, status), read("building", 13.5, 8), closed_at=12.2
+    )
+
+    assert broken(found(*story)) == set()
+
+
+def test_cancel_that_settled_long_ago_excuses_nothing() -> None:
+    """
+    A build that was cancelled and seen settled before the present one began does not excuse its log.
+    """
+    earlier = [
+        published(),
+        exchange("startBuild", 202, seq=2, json={"status": "building"}, sent_at=2.0),
+        exchange("cancelBuild", 202, seq=3, json={"status": "cancelling"}, sent_at=3.0),
+        read("not_built", 5.0, 4),
+        started(5),
+        stream([line(10.1, "boot")], seq=6, closed_at=12.5),
+        read("building", 11.5, 7),
+        read("building", 13.0, 8),
+    ]
+
+    assert broken(found(*earlier)) == {OPEN}
+
+
+def test_log_that_stays_open_is_found() -> None:
+    """
+    A log that the follower had to leave long after a read said ready is not closed at the end.
+    """
+    story = followed(ready_log(), closed_at=END_AT + 10.0, closed="client")
+
+    assert found(*story) == {(ANSWER, "held"), (OPEN, "held"), (CLOSE, "broken")}
+
+
+def test_log_that_the_server_closes_much_too_late_is_found() -> None:
+    """
+    Closing long after the end is no closing at the end.
+    """
+    assert broken(found(*followed(ready_log(), closed_at=END_AT + 11.0))) == {CLOSE}
+
+
+def test_follower_that_leaves_early_proves_nothing() -> None:
+    """
+    A log that nobody waited for is neither closed nor left open.
+    """
+    story = followed(ready_log(), closed_at=END_AT + 1.0, closed="client")
+
+    assert CLOSE not in {claim for claim, _ in found(*story)}
+
+
+def test_broken_connection_proves_nothing() -> None:
+    """
+    A log whose connection broke was not ended by the server's will.
+    """
+    story = followed([], "ready", read("building", 13.0, 7), closed_at=12.5, error="RemoteProtocolError: cut")
+
+    assert found(*story) == {(ANSWER, "held")}
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_answer_for_a_version_at_rest_may_be_empty_or_404(status: int) -> None:
+    """
+    A version that is not building has an empty log, or none.
+    """
+    story = [*at_rest()[:2], exchange("streamBuildEvents", status, seq=3, json={}, sent_at=6.0)]
+
+    assert found(*story) == {(REST, "held")}
+
+
+def test_log_of_a_version_at_rest_that_stays_open_is_found() -> None:
+    """
+    Following a version that is not building must end.
+    """
+    assert found(*at_rest(opened_at=6.0, closed_at=16.0, closed="client")) == {(REST, "broken")}
+
+
+def test_log_that_is_open_when_a_build_begins_is_no_log_at_rest() -> None:
+    """
+    A follower that waits until somebody starts a build is not judged as one of a version at rest.
+    """
+    assert found(*at_rest(opened_at=6.0, closed_at=30.0, closed="client"), started(4, 8.0)) == set()
+
+
+def test_start_of_unknown_outcome_leaves_nothing_certain() -> None:
+    """
+    A start that was never answered may begin a build at any time, so that nothing is known to be at rest.
+    """
+    lost = exchange("startBuild", 0, seq=3, sent_at=4.0)
+    story = [published(), lost, read("not_built", 5.0, 4), stream([], 5, 6.0, 16.5, closed="client")]
+
+    assert found(*story) == set()
+
+
+def test_reuse_begins_no_build() -> None:
+    """
+    A start that is answered ready begins nothing, so that the version is known to be at rest.
+    """
+    reuse = exchange("startBuild", 202, seq=3, json={"status": "ready", "reused": True}, sent_at=4.0)
+    story = [published(), reuse, stream([], 5, 6.0, 16.5, closed="client")]
+
+    assert found(*story) == {(REST, "broken")}
+
+
+def test_given_version_is_at_rest_once_a_read_says_so() -> None:
+    """
+    A template that the user named may be building when the run begins; a read shows whether it is.
+    """
+    given = {"default/given@1.0.0": _given("default/given@1.0.0")}
+    ref = next(iter(given))
+    open_log = exchange("streamBuildEvents", 200, seq=5, ref=ref, sent_at=6.0, done_at=16.5, closed="client")
+    seen = exchange("getBuild", 200, seq=2, ref=ref, json={"status": "ready"}, sent_at=5.0)
+
+    assert found(open_log, ref=ref, given=given) == set()
+    assert found(seen, open_log, ref=ref, given=given) == {(REST, "broken")}
+
+
+def test_version_that_shares_its_digest_is_not_judged() -> None:
+    """
+    Where another version has the same digest, somebody else's start may have begun the build.
+    """
+    story = followed([line(10.1, "boot")], "ready", read("building", 13.0, 7), closed_at=12.5)
+
+    assert found(*story, publish(20, OTHER_REF, content="other")) == set()
+
+
+def test_version_that_changed_meanwhile_is_not_judged() -> None:
+    """
+    What becomes of the build of a replaced version is nobody's promise.
+    """
+    replaced = publish(7, content="new", digest="cd" * 32, note={"force": True}, sent_at=12.6)
+    story = followed([line(10.1, "boot")], "ready", replaced, read("building", 13.0, 8), closed_at=12.5)
+
+    assert broken(found(*story)) == set()
+
+
+def _given(ref: str) -> Content:
+    return Content(ref, "primary", "given", "ready", 0.0, "", 0, float("-inf"), float("-inf"))
