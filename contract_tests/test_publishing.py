@@ -60,6 +60,8 @@ def test_auto_build_starts_a_build(exam: Examination) -> None:
     """
     Publishing with auto_build leads to a build.
     """
+    # Right after a start that was served, the rate has room for one more; whether it has is not what is asked here.
+    exam.start(exam.ready().ref, builds=False)
     template = exam.template("automatic")
     exam.publish(template, auto_build=True)
     exam.read(template.ref)

@@ -25,6 +25,9 @@ SHORT_SLEEP_S, LONG_SLEEP_S = 0.15, 2.0
 SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 12, 60
 LONGEST_POLL_S = 1.0
 
+# After so many reads in a row that say not_built (2 s in all) nothing is on its way that could be waited for.
+IDLE_POLLS = 11
+
 
 class Unsuited(Exception):
     """
@@ -204,12 +207,14 @@ class Examination:
         """
         wanted = frozenset(until)
         limit_s = self.target.build_timeout_s if within_s is None else within_s
-        began, pause_s = self.transport.now(), 0.01
+        began, pause_s, idle = self.transport.now(), 0.01, 0
         while True:
             exchange = self.read(ref, self._owners.get(ref, "primary"))
-            if exchange.body.get("status") in wanted or exchange.status in (401, 403, 404):
-                if exchange.body.get("status") in IDLE:
-                    self._running.discard(ref)
+            status = exchange.body.get("status")
+            if status in IDLE:
+                self._running.discard(ref)
+            idle = idle + 1 if status == "not_built" else 0
+            if status in wanted or idle > IDLE_POLLS or exchange.status in (401, 403, 404):
                 return exchange
             if self.transport.now() - began > limit_s + 0.1:
                 return exchange

@@ -38,8 +38,10 @@ from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, Twin, TwinSettings
 
 Progress = Callable[[dict[str, Any]], None]
 
-# The twin of a check: limits wide enough not to slow it down, tight enough to be seen.
-EMBEDDED_TWIN = TwinSettings(build_s=0.08, settle_s=0.04, rate=RateLimit.parse("60/1"), capacity=6)
+# The twin of a check: limits wide enough not to slow it down and tight enough to be met, one digest for equal content.
+EMBEDDED_TWIN = TwinSettings(
+    build_s=0.08, settle_s=0.04, rate=RateLimit.parse("60/1"), capacity=6, digest_scope="content"
+)
 EMBEDDED_BUILD_TIMEOUT_S = 10.0
 EMBEDDED_CANCEL_TIMEOUT_S = 3.0
 EMBEDDED_RESTRICTED_REF = "default/legacy-demo@1.0.0"

@@ -3,7 +3,22 @@ Pure functions from exchanges to judgements, one small file a subject.
 """
 
 from touchstone.exchange import Exchange
-from touchstone.rules import access, building, limits, lookup, owned, protocol, refusals, shape
+from touchstone.rules import (
+    access,
+    agreement,
+    building,
+    digests,
+    events,
+    following,
+    limits,
+    logged,
+    lookup,
+    owned,
+    protocol,
+    publishing,
+    refusals,
+    shape,
+)
 from touchstone.rules.rule import Rule
 
 EXCHANGE_RULES: tuple[Rule[Exchange], ...] = (
@@ -12,6 +27,7 @@ EXCHANGE_RULES: tuple[Rule[Exchange], ...] = (
     *lookup.RULES,
     *shape.RULES,
     *refusals.RULES,
+    *events.RULES,
     *limits.RULES,
 )
 
@@ -21,5 +37,10 @@ STORY_RULES: tuple[Rule[str], ...] = (
     *lookup.STORY_RULES,
     *owned.STORY_RULES,
     *building.RULES,
+    *digests.STORY_RULES,
+    *publishing.STORY_RULES,
+    *agreement.STORY_RULES,
+    *following.STORY_RULES,
+    *logged.STORY_RULES,
     *limits.STORY_RULES,
 )
