@@ -77,9 +77,7 @@ def missing(ref: str, history: History) -> Iterator[Judgement]:
             yield unclear(claim, exchange, why=_LIMITED)
         elif exchange.status == 404 or is_empty_log(exchange):
             yield held(claim, exchange)
-        elif found == "missing" and exchange.status < 500 and not surely_missing(ref, history):
-            yield unclear(claim, exchange, why="the account may have a version of this name from elsewhere")
-        else:
+        elif found == "deleted" or exchange.status >= 500 or surely_missing(ref, history):
             yield broken(claim, exchange, expected="404", actual=told(exchange))
 
 
