@@ -213,11 +213,12 @@ def test_cancel_in_two_steps_and_signs_of_life_are_one_end(frames: list[dict[str
     assert (LAST, "held") in verdicts(RULES, log(*frames))
 
 
-def test_line_of_another_build_is_found() -> None:
+@pytest.mark.parametrize("text", ["> marker-other", "one\nmarker-other\n", "\x1b[1mmarker-other\x1b[0m"])
+def test_line_of_another_build_is_found(text: str) -> None:
     """
-    The marker of another version's build in this version's log breaks the claim.
+    The marker of another version's build in this version's log breaks the claim, however it is decorated.
     """
-    found = verdicts(RULES, *two_versions(), log(line(1.0, text="marker-hello"), line(2.0, text="> marker-other")))
+    found = verdicts(RULES, *two_versions(), log(line(1.0, text="marker-hello"), line(2.0, text=text)))
 
     assert broken(found) == {OWN}
 

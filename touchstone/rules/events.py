@@ -142,7 +142,7 @@ def own_lines(exchange: Exchange, history: History) -> Iterator[Judgement]:
     log = log_of(exchange)
     if log is None or not log.events or exchange.ref is None:
         return
-    text = "\n".join(event.data for event in log.events)
+    text = "\n".join(str(told) for value in log.values for told in value.values())
     strange = _strange(exchange, history, text)
     for content in strange:
         if names(text, content.marker):

@@ -1,0 +1,150 @@
+"""
+Rules on what is read twice: equal results pass, and different ones of one finished build are found.
+"""
+
+from typing import Any
+
+import pytest
+
+from tests.rules.exchanges import OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
+from touchstone.exchange import Exchange
+from touchstone.rules.agreement import STORY_RULES
+
+CONCURRENT, STABLE = "status.concurrent-reads-agree", "status.build-time-is-stable"
+SHARED = "start.concurrent-share-one-build"
+
+
+def found(*exchanges: Exchange, **more: Any) -> set[tuple[str, str]]:
+    return story_verdicts(STORY_RULES, *exchanges, **more)
+
+
+def read(seq: int, status: str = "ready", at: float | None = None, ref: str = REF, **more: Any) -> Exchange:
+    return exchange("getBuild", 200, seq=seq, ref=ref, sent_at=at, json=build(status, **more))
+
+
+def start(seq: int, status: str = "building", at: float | None = None) -> Exchange:
+    return exchange("startBuild", 202, seq=seq, sent_at=at, json=build(status))
+
+
+def together(*reads: Exchange) -> list[Exchange]:
+    """
+    A version that was built and read ready, and then *reads*.
+    """
+    return [publish(1), start(2), read(3), *reads]
+
+
+def test_simultaneous_reads_of_a_finished_version_agree() -> None:
+    """
+    Overlapping reads with one result uphold the claim.
+    """
+    assert (CONCURRENT, "held") in found(*together(read(5, at=5.0), read(6, at=5.005)))
+
+
+@pytest.mark.parametrize("other", [{"status": "not_built"}, {"build_time_ms": 1}, {"status": "failed"}])
+def test_simultaneous_reads_that_differ_are_found(other: dict[str, Any]) -> None:
+    """
+    Another status or another build time in an overlapping read breaks the claim.
+    """
+    assert broken(found(*together(read(5, at=5.0), read(6, at=5.005, **other)))) == {CONCURRENT}
+
+
+def test_reads_one_after_the_other_are_not_simultaneous() -> None:
+    """
+    Reads that do not overlap are told by the life of the build.
+    """
+    assert CONCURRENT not in {c for c, _ in found(*together(read(5), read(6, "not_built")))}
+
+
+def test_simultaneous_reads_of_a_running_build_may_differ() -> None:
+    """
+    A build may end between two overlapping reads.
+    """
+    story = [publish(1), start(2), read(3, "building"), read(5, "building", 5.0), read(6, "ready", 5.005)]
+
+    assert found(*story) == set()
+
+
+def test_reads_beside_a_start_may_differ() -> None:
+    """
+    A start between overlapping reads explains a difference.
+    """
+    story = [
+        publish(1),
+        start(2),
+        read(3, "failed"),
+        read(5, "failed", 5.0),
+        start(6, at=5.001),
+        read(7, "building", 5.005),
+    ]
+
+    assert CONCURRENT not in {c for c, _ in found(*story)}
+
+
+def test_repeated_flag_of_reuse_is_not_compared() -> None:
+    """
+    Whether reads repeat the flag is open, so that it may come and go.
+    """
+    assert broken(found(*together(read(5, at=5.0, reused=True), read(6, at=5.005, reused=False)))) == set()
+
+
+def test_build_time_stays() -> None:
+    """
+    The same build time in two reads upholds the claim, also after a reuse.
+    """
+    assert (STABLE, "held") in found(*together(read(5)))
+    assert (STABLE, "held") in found(publish(1), start(2), read(3), start(4, "ready"), read(5))
+
+
+def test_build_time_that_changes_is_found() -> None:
+    """
+    Another build time of the same build breaks the claim.
+    """
+    assert broken(found(*together(read(5, build_time_ms=1201)))) == {STABLE}
+
+
+def test_build_time_of_another_build_may_differ() -> None:
+    """
+    A start that may have begun another build explains another time.
+    """
+    assert found(*together(start(4), read(5, build_time_ms=1201))) == set()
+
+
+def test_build_time_of_other_content_may_differ() -> None:
+    """
+    Replaced content has a build of its own.
+    """
+    forced = publish(4, content="new", digest="cd" * 32, note={"force": True})
+
+    assert found(*together(forced, read(5, build_time_ms=1201))) == set()
+
+
+@pytest.mark.parametrize("value", [None, "1200", True])
+def test_build_time_that_is_no_number_is_told_elsewhere(value: Any) -> None:
+    """
+    A build time of another type is not compared.
+    """
+    assert broken(found(*together(read(5, build_time_ms=value)))) == set()
+
+
+def simultaneous(*last: Exchange) -> list[Exchange]:
+    return [publish(1), start(2, at=2.0), start(3, at=2.005), read(4, at=4.0), *last]
+
+
+def test_build_time_that_changes_after_simultaneous_starts_shows_two_builds() -> None:
+    """
+    Where starts overlapped, a second result that replaces the first comes from a second build.
+    """
+    assert broken(found(*simultaneous(read(5, build_time_ms=1201)))) == {SHARED}
+
+
+def test_build_time_that_changes_everywhere_shows_no_second_build() -> None:
+    """
+    Where build times of other versions change as well, simultaneous starts have nothing to do with it.
+    """
+    elsewhere = [
+        publish(6, OTHER_REF, content="other", digest="cd" * 32),
+        exchange("getBuild", 200, seq=7, ref=OTHER_REF, json=build("ready", OTHER_REF, build_time_ms=7)),
+        exchange("getBuild", 200, seq=8, ref=OTHER_REF, json=build("ready", OTHER_REF, build_time_ms=8)),
+    ]
+
+    assert broken(found(*simultaneous(read(5, build_time_ms=1201)), *elsewhere)) == {STABLE}
