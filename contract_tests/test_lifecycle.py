@@ -97,7 +97,7 @@ def test_failing_build_ends_failed_and_can_be_repeated(exam: Examination) -> Non
     """
     A template whose last step fails ends failed with a reason, stays so, and can be started again.
     """
-    template = exam.published("failing", sleep_s=0.2, fails=True)
+    template = exam.published("failing", sleep_s=0.1, fails=True)
     exam.start(template.ref)
     exam.wait(template.ref)
     exam.cancel(template.ref)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pytest
-from situations import call
+from situations import ask
 
 from touchstone.examination import Examination, Unsuited
 from touchstone.exchange import Credential, Exchange
@@ -90,18 +90,24 @@ class Round:
                 return
 
 
-@pytest.mark.cost(builds=2, requests=140)
-@pytest.mark.claims(*LIMIT_CLAIMS)
+@pytest.mark.cost(builds=3, requests=150)
+@pytest.mark.claims(*LIMIT_CLAIMS, "limit.refused-start-starts-nothing")
 def test_rate_of_starts(exam: Examination) -> None:
     """
-    A burst of starts is refused at some point; another key is not, and waiting ends it.
+    A burst of starts is refused at some point; a refused start starts nothing, another key is served, waiting ends it.
     """
-    ready = exam.ready()
+    ready, unbuilt = exam.ready(), exam.published("refused")
     theirs = exam.ready("second") if exam.target.second_api_key else None
+    exam.read(unbuilt.ref)
     first = refused_round(exam, ready.ref)
+    exam.budget.take_build()
+    ask(exam, "startBuild", unbuilt.ref)
     if theirs:
         first.send("startBuild", "other-key", "second", theirs.ref)
-        first.send("startBuild", "confirm")
+    first.send("startBuild", "confirm")
+    for pause_s in (0.0, 0.1, 0.2):
+        exam.rest(pause_s)
+        exam.read(unbuilt.ref)
     first.recover()
 
 
@@ -143,30 +149,6 @@ def refused_round(exam: Examination, ref: str) -> Round:
     return first
 
 
-@pytest.mark.cost(builds=1, requests=140)
-@pytest.mark.claims("limit.refused-start-starts-nothing", "limit.has-the-error-shape")
-def test_start_refused_for_its_rate_starts_nothing(exam: Examination) -> None:
-    """
-    While starts are refused, a start of an unbuilt version leaves it unbuilt.
-    """
-    ready, unbuilt = exam.ready(), exam.published("refused")
-    exam.read(unbuilt.ref)
-    for _ in range(LONGEST_BURST):
-        if exam.send(call("startBuild", ready.ref)).status == 429:
-            break
-    else:
-        raise Unsuited("not-applicable", f"no start was refused in a burst of {LONGEST_BURST}: there is no limit to judge")
-    exam.budget.take_build()
-    refused = exam.send(call("startBuild", unbuilt.ref))
-    if refused.status != 429:
-        raise Unsuited("indeterminate", "the refusal was over before the unbuilt version was tried")
-    for pause_s in (0.0, 0.1, 0.3):
-        exam.rest(pause_s)
-        exam.read(unbuilt.ref)
-    exam.start(unbuilt.ref)
-    exam.wait(unbuilt.ref)
-
-
 # More builds than this at once are not started to find where the host is full.
 MOST_BUILDS_AT_ONCE = 8
 
@@ -184,7 +166,7 @@ def test_start_refused_for_capacity_starts_nothing(exam: Examination) -> None:
         template = exam.long("crowded")
         exam.read(template.ref)
         exam.budget.take_build()
-        if exam.send(call("startBuild", template.ref)).status == 429:
+        if ask(exam, "startBuild", template.ref).status == 429:
             exam.read(template.ref)
             make_room(exam, started)
             exam.read(template.ref)

@@ -23,10 +23,12 @@ IDLE = frozenset({"ready", "failed", "not_built"})
 # An in-flight build has to outlive the requests that are sent while it runs; each takes about one latency.
 SHORT_SLEEP_S, LONG_SLEEP_S = 0.15, 2.0
 SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 12, 60
-LONGEST_POLL_S = 1.0
 
-# After so many reads in a row that say not_built (2 s in all) nothing is on its way that could be waited for.
-IDLE_POLLS = 11
+# A poll comes after a share of the time waited so far, so that an end is noticed late by that share at most.
+SHORTEST_POLL_S, LONGEST_POLL_S, POLL_SHARE = 0.01, 1.0, 0.12
+
+# After so many reads in a row that say not_built (about 3 s in all) nothing is on its way that could be waited for.
+IDLE_POLLS = 40
 
 
 class Unsuited(Exception):
@@ -207,7 +209,7 @@ class Examination:
         """
         wanted = frozenset(until)
         limit_s = self.target.build_timeout_s if within_s is None else within_s
-        began, pause_s, idle = self.transport.now(), 0.01, 0
+        began, idle = self.transport.now(), 0
         while True:
             exchange = self.read(ref, self._owners.get(ref, "primary"))
             status = exchange.body.get("status")
@@ -216,10 +218,10 @@ class Examination:
             idle = idle + 1 if status == "not_built" else 0
             if status in wanted or idle > IDLE_POLLS or exchange.status in (401, 403, 404):
                 return exchange
-            if self.transport.now() - began > limit_s + 0.1:
+            waited_s = self.transport.now() - began
+            if waited_s > limit_s + 0.1:
                 return exchange
-            self.rest(pause_s)
-            pause_s = min(pause_s * 1.5, LONGEST_POLL_S)
+            self.rest(min(max(waited_s * POLL_SHARE, SHORTEST_POLL_S), LONGEST_POLL_S))
 
     def settle(self, ref: str) -> Exchange:
         """
