@@ -4,10 +4,11 @@ Requests that only the contract tests send: with wrong keys, with wrong document
 
 from dataclasses import replace
 
-from touchstone.adapters.pytest_plugin import RESTRICTED_KEY_ADVICE, SECOND_KEY_ADVICE
-from touchstone.examination import Examination, Unsuited
+from touchstone.examination import Examination
 from touchstone.exchange import Credential, Exchange
 from touchstone.provision import Template, publish_call
+from touchstone.run import RESTRICTED_KEY_ADVICE, SECOND_KEY_ADVICE
+from touchstone.terms import Unsuited
 from touchstone.transport import Call
 
 

@@ -5,7 +5,6 @@ Other accounts and smaller plans.
 import pytest
 
 from situations import ask, needs_restricted, needs_second, publish_refused
-
 from touchstone.examination import Examination
 
 OPERATIONS = ("getBuild", "getTemplate", "startBuild", "cancelBuild", "streamBuildEvents", "deleteTemplate")
@@ -52,7 +51,10 @@ def test_isolation_holds_in_both_directions(exam: Examination) -> None:
 
 @pytest.mark.cost(builds=1, requests=8)
 @pytest.mark.claims(
-    "access.start-needs-scale", "access.publish-needs-scale", "access.plan-is-no-key-matter", "access.others-change-nothing"
+    "access.start-needs-scale",
+    "access.publish-needs-scale",
+    "access.plan-is-no-key-matter",
+    "access.others-change-nothing",
 )
 def test_building_needs_the_scale_plan(exam: Examination) -> None:
     """

@@ -5,7 +5,6 @@ Cancelling a build: what is answered, where it settles, and whom it leaves alone
 import pytest
 
 from situations import call
-
 from touchstone.examination import Examination
 
 

@@ -5,7 +5,6 @@ Several requests for one version at the same moment.
 import pytest
 
 from situations import call, starts_together
-
 from touchstone.examination import Examination
 
 

@@ -35,7 +35,7 @@ STREAM_CLAIMS = (
 )
 def test_log_of_a_successful_build(exam: Examination) -> None:
     """
-    Two who follow a build see its own lines, the same ones, until it is ready; another build's lines are not among them.
+    Two who follow a build see the same lines until it is ready, and none of another build.
     """
     other = exam.short("loud")
     template = exam.short("followed")

@@ -5,14 +5,15 @@ Requests generated from the contract: its examples, the edges of its schemas, an
 import itertools
 import os
 from collections import defaultdict
+from typing import Any
 
 import pytest
 from schemathesis import Case
 
-from touchstone.adapters.child import received
-from touchstone.adapters.pytest_plugin import Run
 from touchstone.adapters.schemathesis_hooks import judgements, load_schema, send_case
 from touchstone.examination import Examination
+from touchstone.handover import received
+from touchstone.run import Run
 
 _settings = received(os.environ).parsed_settings()
 schema = load_schema(_settings.seed, _settings.profile)
@@ -39,7 +40,7 @@ _numbers: defaultdict[str, "itertools.count[int]"] = defaultdict(itertools.count
     "publish.invalid-is-422",
 )
 @schema.parametrize()
-def test_operation(case: Case, exam: Examination, run: Run) -> None:
+def test_operation(case: "Case[Any]", exam: Examination, run: Run) -> None:
     """
     Whatever the contract's data look like, each operation answers as documented.
     """

@@ -5,11 +5,18 @@ Keys: missing, unknown, nearly right, in the wrong place; on every operation, an
 import pytest
 
 from situations import ask, attempt
-
 from touchstone.examination import Examination
 from touchstone.exchange import Credential
 
-OPERATIONS = ("startBuild", "getBuild", "cancelBuild", "streamBuildEvents", "getTemplate", "deleteTemplate", "publishTemplate")
+OPERATIONS = (
+    "startBuild",
+    "getBuild",
+    "cancelBuild",
+    "streamBuildEvents",
+    "getTemplate",
+    "deleteTemplate",
+    "publishTemplate",
+)
 REFUSED: tuple[Credential, ...] = ("none", "unknown", "longer", "shorter", "malformed", "query")
 
 
@@ -48,12 +55,14 @@ def test_refused_keys_neither_start_nor_cancel(exam: Examination) -> None:
     """
     template = exam.short("guarded")
     exam.read(template.ref)
-    for credential in ("none", "longer"):
+    starters: tuple[Credential, ...] = ("none", "longer")
+    for credential in starters:
         attempt(exam, "startBuild", template, credential)
         exam.read(template.ref)
     exam.start(template.ref)
     exam.read(template.ref)
-    for credential in ("none", "unknown"):
+    cancellers: tuple[Credential, ...] = ("none", "unknown")
+    for credential in cancellers:
         attempt(exam, "cancelBuild", template, credential)
         exam.read(template.ref)
     exam.wait(template.ref)

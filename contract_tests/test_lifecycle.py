@@ -4,7 +4,8 @@ A version from not built to ready or failed, and again.
 
 import pytest
 
-from touchstone.examination import Examination, Unsuited
+from touchstone.examination import Examination
+from touchstone.terms import Unsuited
 from touchstone.transport import Call
 
 
@@ -107,7 +108,9 @@ def test_failing_build_ends_failed_and_can_be_repeated(exam: Examination) -> Non
 
 
 @pytest.mark.cost(builds=1, requests=6)
-@pytest.mark.claims("status.unbuilt-is-not-built", "status.changes-only-by-a-start", "cancel.idle-is-404", "cancel.says-idle")
+@pytest.mark.claims(
+    "status.unbuilt-is-not-built", "status.changes-only-by-a-start", "cancel.idle-is-404", "cancel.says-idle"
+)
 def test_idle_version_has_nothing_to_cancel(exam: Examination) -> None:
     """
     A version that nobody started stays not built, and a cancel of it finds nothing.
@@ -120,7 +123,11 @@ def test_idle_version_has_nothing_to_cancel(exam: Examination) -> None:
 
 @pytest.mark.cost(builds=1, requests=2)
 @pytest.mark.claims(
-    "status.good-template-ends-ready", "status.build-ends", "reuse.ready-at-once", "reuse.is-flagged", "cancel.finished-is-idle"
+    "status.good-template-ends-ready",
+    "status.build-ends",
+    "reuse.ready-at-once",
+    "reuse.is-flagged",
+    "cancel.finished-is-idle",
 )
 def test_given_templates_keep_their_promises(exam: Examination) -> None:
     """

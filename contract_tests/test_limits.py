@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pytest
-from situations import ask
 
-from touchstone.examination import Examination, Unsuited
+from situations import ask
+from touchstone.examination import Examination
 from touchstone.exchange import Credential, Exchange
 from touchstone.patience import back_off_s, retry_after_s
+from touchstone.terms import Unsuited
 from touchstone.transport import Call
 
 # A limit that lets more starts than this through in one burst is not looked for: it would not bother a client.
@@ -44,11 +45,13 @@ class Round:
     lasted_s: float = 0.0
     began_at: float = field(default=0.0)
 
-    def send(self, operation: str, phase: str, credential: Credential = "primary", ref: str = "", **more: object) -> Exchange:
+    def send(
+        self, operation: str, phase: str, credential: Credential = "primary", ref: str = "", *, gave_up: bool = False
+    ) -> Exchange:
         """
         Sends one request of the round.
         """
-        note = {"limit": {"round": self.number, "phase": phase} | more}
+        note = {"limit": {"round": self.number, "phase": phase} | ({"gave_up": True} if gave_up else {})}
         return self.exam.send(Call(operation, ref or self.ref, credential, note=note))
 
     def burst(self, at_least_s: float = 0.0) -> None:
@@ -85,7 +88,7 @@ class Round:
             self.exam.rest(pause_s)
             self.waited_s += pause_s
             last = self.waited_s >= patience_s
-            answer = self.send("startBuild", "retry", **({"gave_up": True} if last else {}))
+            answer = self.send("startBuild", "retry", gave_up=last)
             if answer.status != 429 or last:
                 return
 
@@ -145,7 +148,9 @@ def refused_round(exam: Examination, ref: str) -> Round:
     first = Round(exam, ref, 1)
     first.burst()
     if first.refused is None:
-        raise Unsuited("not-applicable", f"no start was refused in a burst of {first.served}: there is no limit to judge")
+        raise Unsuited(
+            "not-applicable", f"no start was refused in a burst of {first.served}: there is no limit to judge"
+        )
     return first
 
 

@@ -5,7 +5,6 @@ Versions that do not exist, and paths that cannot name one.
 import pytest
 
 from situations import ask, raw
-
 from touchstone.examination import Examination
 
 READS = ("getBuild", "cancelBuild", "startBuild", "streamBuildEvents", "getTemplate", "deleteTemplate")
@@ -34,7 +33,20 @@ ODD_SEGMENTS = (
     "%F0%9F%92%A5",
     "%E2%80%AE",
 )
-ODD_VERSIONS = ("1", "1.0", "v1.0.0", "1.0.0.0", "01.0.0", "latest", "1.0.x", "*", "-1.0.0", "1.0.0%20", "%201.0.0", "99999999999999999999.0.0")
+ODD_VERSIONS = (
+    "1",
+    "1.0",
+    "v1.0.0",
+    "1.0.0.0",
+    "01.0.0",
+    "latest",
+    "1.0.x",
+    "*",
+    "-1.0.0",
+    "1.0.0%20",
+    "%201.0.0",
+    "99999999999999999999.0.0",
+)
 
 
 @pytest.mark.cost(builds=1, requests=24)

@@ -5,8 +5,8 @@ Publishing, replacing and deleting versions, as far as builds depend on them.
 import pytest
 
 from situations import another_version, ask, digest, publish_bytes
-
-from touchstone.examination import Examination, Unsuited
+from touchstone.examination import Examination
+from touchstone.terms import Unsuited
 
 
 @pytest.mark.cost(builds=2, requests=14)
@@ -93,7 +93,9 @@ def test_documents_that_cannot_be_published(exam: Examination) -> None:
     publish_bytes(exam, "empty", b"", "empty")
     publish_bytes(exam, "broken", b'{"api_version": "orgo.ai/v1", "template": ', "unparsable")
     publish_bytes(exam, "nameless", b'{"api_version": "orgo.ai/v1", "template": {"version": "1.0.0"}}', "schema")
-    publish_bytes(exam, "versionless", b'{"api_version": "orgo.ai/v0", "template": {"name": "a", "version": "one"}}', "schema")
+    publish_bytes(
+        exam, "versionless", b'{"api_version": "orgo.ai/v0", "template": {"name": "a", "version": "one"}}', "schema"
+    )
 
 
 @pytest.mark.cost(builds=1, requests=10)

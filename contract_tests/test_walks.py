@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from situations import call
 
-from touchstone.adapters.pytest_plugin import Run
+from situations import call
 from touchstone.contract import Contract
-from touchstone.examination import IDLE, Examination, Unsuited
+from touchstone.examination import IDLE, Examination
 from touchstone.links import Link, links
 from touchstone.provision import Template
+from touchstone.run import Run
+from touchstone.terms import Unsuited
 
 WALKS = {"quick": 1, "standard": 5, "thorough": 30}
 STEPS = 8
@@ -106,7 +107,9 @@ def act(exam: Examination, action: str, template: Template) -> Template:
     return template
 
 
-@pytest.mark.cost(builds={"quick": 2, "standard": 6, "thorough": 30}, requests={"quick": 8, "standard": 40, "thorough": 240})
+@pytest.mark.cost(
+    builds={"quick": 2, "standard": 6, "thorough": 30}, requests={"quick": 8, "standard": 40, "thorough": 240}
+)
 @pytest.mark.claims("http.status-is-documented", "lookup.existing-version-is-found", "status.answers-200")
 def test_links_lead_where_they_say(exam: Examination, run: Run) -> None:
     """

@@ -23,6 +23,7 @@ LAYER_OF = {
     "touchstone.runfacts": "facts",
     "touchstone.redact": "facts",
     "touchstone.curl": "facts",
+    "touchstone.patience": "facts",
     "touchstone.eventstream": "facts",
     "touchstone.jsontext": "facts",
     "touchstone.journal_state": "facts",
@@ -40,9 +41,10 @@ LAYER_OF = {
     "touchstone.judge": "judgement",
     "touchstone.verdict": "judgement",
     "touchstone.transport": "edges",
-    "touchstone.patience": "edges",
     "touchstone.provision": "edges",
+    "touchstone.terms": "edges",
     "touchstone.examination": "edges",
+    "touchstone.run": "edges",
     "touchstone.smoke": "edges",
     "touchstone.sweep": "edges",
     "touchstone.journal": "edges",
@@ -60,7 +62,7 @@ LAYER_OF = {
     "contract_tests": "contract_tests",
     "load": "load",
     # What a parent process tells its child is read on both sides, and no framework is met in it.
-    "touchstone.adapters.child": "edges",
+    "touchstone.handover": "edges",
 }
 
 SIDE_MAY_IMPORT = {

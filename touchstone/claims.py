@@ -87,7 +87,9 @@ class Ledger(Mapping[str, Claim]):
         globs = [part.strip() for part in glob.split(",") if part.strip()]
         chosen = tuple(c for c in self.judged() if any(fnmatchcase(c.id, g) for g in globs))
         if not chosen:
-            raise UsageError(f"--claims {glob!r}: no claim matches{self._nearest(glob)}; `touchstone claims` lists them")
+            raise UsageError(
+                f"--claims {glob!r}: no claim matches{self._nearest(glob)}; `touchstone claims` lists them"
+            )
         return chosen
 
     def explain(self, claim_id: str) -> Claim:

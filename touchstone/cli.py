@@ -33,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Judges a template build API against its documented contract.",
-    epilog="Exit codes: 0 no must claim broken, 1 a must claim broken, 2 bad usage, 3 could not be judged, 130 interrupted.",
+    epilog="Exit codes: 0 no must claim broken, 1 one is broken, 2 bad usage, 3 could not be judged, 130 interrupted.",
 )
 
 Target = Annotated[str | None, typer.Option(help="A target of touchstone.toml.")]
@@ -52,7 +52,7 @@ Claims = Annotated[str | None, typer.Option(help="Only claims that match this gl
 @app.callback(invoke_without_command=True)
 def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
-        print(f"touchstone {__version__}")
+        _stdout().print(f"touchstone {__version__}", highlight=False)
         raise typer.Exit
 
 
@@ -108,7 +108,9 @@ def report(
 @app.command(name="claims")
 def list_claims(
     glob: Annotated[str, typer.Argument(help="Only claims that match this glob.")] = "*",
-    excluded: Annotated[bool, typer.Option("--excluded", help="Show what is deliberately not judged, and why.")] = False,
+    excluded: Annotated[
+        bool, typer.Option("--excluded", help="Show what is deliberately not judged, and why.")
+    ] = False,
     report_dir: ReportDir = None,
 ) -> None:
     """
@@ -119,7 +121,9 @@ def list_claims(
 
 
 @app.command()
-def explain(claim: Annotated[str, typer.Argument(metavar="ID", help="A claim, such as cancel.in-flight-is-202.")]) -> None:
+def explain(
+    claim: Annotated[str, typer.Argument(metavar="ID", help="A claim, such as cancel.in-flight-is-202.")],
+) -> None:
     """
     Explain one claim: its sentence, source, checks, latest verdict and a curl line.
     """
@@ -154,7 +158,9 @@ def sweep(
 def serve(
     port: Annotated[int, typer.Option(help="Port; 0 for any free one.")] = 8123,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    rate: Annotated[str | None, typer.Option(help="Starts per account: LIMIT/SECONDS, or ALGORITHM:LIMIT/SECONDS.")] = None,
+    rate: Annotated[
+        str | None, typer.Option(help="Starts per account: LIMIT/SECONDS, or ALGORITHM:LIMIT/SECONDS.")
+    ] = None,
     capacity: Annotated[int | None, typer.Option(help="Builds in flight at once.")] = None,
     build_s: Annotated[float, typer.Option(help="Seconds that a build takes besides its sleep steps.")] = 0.2,
     settle_s: Annotated[float, typer.Option(help="Seconds until a cancelled build is gone.")] = 0.05,
@@ -186,7 +192,7 @@ def serve(
         digest_scope=_choice("--digest-scope", digest_scope, ("document", "content")),
         seed=seed,
     )
-    serve_forever(settings, lambda text: print(text, flush=True))
+    serve_forever(settings, lambda text: _stdout().print(text, markup=False, highlight=False, soft_wrap=True))
 
 
 def main() -> None:

@@ -8,13 +8,12 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from touchstone.exchange import Credential, Exchange
 from touchstone.patience import back_off_s, retry_after_s
 from touchstone.provision import VERSION, Form, Template, publish_call
-from touchstone.runfacts import NoticeVerdict
 from touchstone.settings import TargetSettings
+from touchstone.terms import Budget, Ledger, Unsuited
 from touchstone.transport import Call, Transport
 
 ENDED = frozenset({"ready", "failed"})
@@ -29,63 +28,6 @@ SHORTEST_POLL_S, LONGEST_POLL_S, POLL_SHARE = 0.01, 1.0, 0.12
 
 # After so many reads in a row that say not_built (about 3 s in all) nothing is on its way that could be waited for.
 IDLE_POLLS = 40
-
-
-class Unsuited(Exception):
-    """
-    The case cannot go on; what it was to show gets *verdict* unless something showed it already.
-    """
-
-    def __init__(self, verdict: NoticeVerdict, reason: str) -> None:
-        super().__init__(reason)
-        self.verdict = verdict
-        self.reason = reason
-
-
-class Ledger(Protocol):
-    """
-    What the examination tells the outside about templates, before and after it touches them.
-    """
-
-    def intend(self, template: Template) -> None:
-        """
-        *template* is about to be published.
-        """
-
-    def published(self, template: Template, digest: str) -> None:
-        """
-        *template* was published.
-        """
-
-    def removed(self, template: Template, *, gone: bool) -> None:
-        """
-        *template* was deleted, or could not be.
-        """
-
-
-@dataclass
-class Budget:
-    """
-    What a run may still spend.
-
-    Attributes:
-        builds: Builds that it may begin.
-        until_at: Moment of the run's clock at which it stops sending, or infinity.
-    """
-
-    builds: int
-    until_at: float = float("inf")
-
-    def take_build(self) -> None:
-        """
-        Counts one build.
-
-        Raises:
-            Unsuited: none is left.
-        """
-        if self.builds <= 0:
-            raise Unsuited("could-not-run", "the budget of builds is spent; raise --max-builds or max_builds")
-        self.builds -= 1
 
 
 @dataclass
@@ -143,9 +85,9 @@ class Examination:
         if self.transport.now() > self.budget.until_at:
             raise Unsuited("could-not-run", "the time of the run is spent; raise --max-seconds")
         exchange = self.transport.send(call, self.case)
-        if exchange.operation in ("startBuild", "publishTemplate") and exchange.status in (200, 201, 202):
-            if exchange.ref and "building" in (exchange.body.get("status"), exchange.body.get("auto_build")):
-                self._running.add(exchange.ref)
+        begun = "building" in (exchange.body.get("status"), exchange.body.get("auto_build"))
+        if begun and exchange.ref and exchange.operation in ("startBuild", "publishTemplate"):
+            self._running.add(exchange.ref)
         return exchange
 
     def patiently(self, call: Call) -> Exchange:
@@ -160,11 +102,11 @@ class Examination:
             exchange = self.send(call)
             if exchange.status != 429:
                 return exchange
-            wait_s = min(retry_after_s(exchange.response) or wait_s, self.target.patience_s)
-            if waited_s + wait_s > self.target.patience_s:
+            asked_s = retry_after_s(exchange.response) or wait_s
+            if waited_s + asked_s > self.target.patience_s:
                 break
-            self.rest(wait_s)
-            waited_s += wait_s
+            self.rest(asked_s)
+            waited_s += asked_s
         raise Unsuited("indeterminate", f"still refused with 429 after {waited_s:.0f} s of patience")
 
     def start(self, ref: str, credential: Credential = "primary", *, builds: bool = True) -> Exchange:
@@ -195,7 +137,7 @@ class Examination:
 
     def outlast(self, template: Template) -> None:
         """
-        Waits until a build of *template* that began before now would have run its steps: what was to happen has happened.
+        Waits as long as the build steps of *template* take: a build that should not be running would be over by then.
         """
         self.rest(template.sleep_s)
 
@@ -265,7 +207,9 @@ class Examination:
 
     # --- templates ---------------------------------------------------------------------------------------------------
 
-    def template(self, purpose: str, *, sleep_s: float = 0.0, fails: bool = False, owner: Credential = "primary") -> Template:
+    def template(
+        self, purpose: str, *, sleep_s: float = 0.0, fails: bool = False, owner: Credential = "primary"
+    ) -> Template:
         """
         A template of this run that is not published yet; each call gives another one.
         """
@@ -320,17 +264,17 @@ class Examination:
             raise Unsuited("could-not-run", f"publishing {template.ref} failed: {told}")
         return template
 
-    def short(self, purpose: str, **how: bool) -> Template:
+    def short(self, purpose: str, *, fails: bool = False) -> Template:
         """
         A published template whose build can be seen running and still ends soon.
         """
-        return self.published(purpose, sleep_s=self._sleep_s(SHORT_SLEEP_S, SHORT_SLEEP_LATENCIES), **how)
+        return self.published(purpose, sleep_s=self._sleep_s(SHORT_SLEEP_S, SHORT_SLEEP_LATENCIES), fails=fails)
 
-    def long(self, purpose: str, **how: bool) -> Template:
+    def long(self, purpose: str, *, fails: bool = False) -> Template:
         """
         A published template whose build is surely still running while a handful of requests are sent.
         """
-        return self.published(purpose, sleep_s=self._sleep_s(LONG_SLEEP_S, LONG_SLEEP_LATENCIES), **how)
+        return self.published(purpose, sleep_s=self._sleep_s(LONG_SLEEP_S, LONG_SLEEP_LATENCIES), fails=fails)
 
     def _sleep_s(self, least_s: float, latencies: int) -> float:
         return round(self.stretch * (least_s + latencies * self.latency_s), 2)
@@ -386,7 +330,8 @@ class Examination:
         self.budget.until_at = float("inf")
         self.case = "clean-up"
         self.quieten()
-        return all([self._remove(template) for template in reversed(self.templates)])
+        removed = [self._remove(template) for template in reversed(self.templates)]
+        return all(removed)
 
     def _remove(self, template: Template) -> bool:
         exchange = self._try(Call("deleteTemplate", template.ref, template.owner))

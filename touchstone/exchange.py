@@ -22,9 +22,7 @@ Credential = Literal[
     "lowercase-scheme",  # the primary key behind the scheme written in lower case
 ]
 
-REFUSED_CREDENTIALS: frozenset[Credential] = frozenset(
-    {"none", "unknown", "longer", "shorter", "malformed", "query"}
-)
+REFUSED_CREDENTIALS: frozenset[Credential] = frozenset({"none", "unknown", "longer", "shorter", "malformed", "query"})
 
 Closed = Literal["server", "client", ""]
 

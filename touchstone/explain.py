@@ -103,9 +103,15 @@ def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:
     run = latest(reports)
     findings = run.findings.get(claim.id, []) if run else []
     if run:
-        _say(console, f"verdict   {one_line(str(run.claims.get(claim.id, {}).get('verdict', 'not judged')))} ({run.path})")
+        _say(
+            console,
+            f"verdict   {one_line(str(run.claims.get(claim.id, {}).get('verdict', 'not judged')))} ({run.path})",
+        )
     for finding in findings:
-        _say(console, f"finding   expected {one_line(str(finding['expected']))}; actual {one_line(str(finding['actual']))}")
+        _say(
+            console,
+            f"finding   expected {one_line(str(finding['expected']))}; actual {one_line(str(finding['actual']))}",
+        )
     _say(console, f"curl      {one_line(str(findings[0]['curl'])) if findings else example_curl(claim)}")
 
 
@@ -113,8 +119,9 @@ def checks_of(claim_id: str) -> tuple[str, ...]:
     """
     The rules that may judge a claim.
     """
-    every = (*rules.EXCHANGE_RULES, *rules.STORY_RULES)
-    return tuple(rule.id for rule in every if claim_id in rule.claims)
+    of_exchanges = (rule.id for rule in rules.EXCHANGE_RULES if claim_id in rule.claims)
+    of_stories = (rule.id for rule in rules.STORY_RULES if claim_id in rule.claims)
+    return (*of_exchanges, *of_stories)
 
 
 def example_curl(claim: Claim) -> str:

@@ -60,10 +60,8 @@ class Finding:
         """
         The finding in one line, the same in every report.
         """
-        subject = self.operation or "request"
-        return (
-            f"{subject} {self.level.upper()} {self.claim}: {self.where} → expected {self.expected}; actual {self.actual}"
-        )
+        subject = f"{self.operation or 'request'} {self.level.upper()} {self.claim}"
+        return f"{subject}: {self.where} → expected {self.expected}; actual {self.actual}"
 
 
 def finding_id(claim: str, operation: str, check: str, expected: str) -> str:

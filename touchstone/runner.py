@@ -22,11 +22,11 @@ from typing import Any
 
 from touchstone import __version__
 from touchstone import claims as ledger_of_claims
-from touchstone.adapters.child import LIFELINE_VARIABLE, Handover
 from touchstone.bundle import contract_tests_dir
 from touchstone.claims import Ledger
 from touchstone.contract import Contract
 from touchstone.errors import HarnessError, TargetError, UsageError
+from touchstone.handover import LIFELINE_VARIABLE, Handover
 from touchstone.report.write import finish, write_reports
 from touchstone.runfacts import Footer, Header, LedgerClaim, Target
 from touchstone.runlog import RunLogWriter, follow
@@ -239,9 +239,9 @@ def _clean_up_after(settings: Settings, run_id: str, run_log: Path) -> None:
     except HarnessError as error:
         left = (str(error),)
     if left:
-        with RunLogWriter(run_log) as log:
+        with RunLogWriter(run_log) as writer:
             for ref in left:
-                log.warning(f"left on the target: {ref}; `touchstone sweep` tries again")
+                writer.warning(f"left on the target: {ref}; `touchstone sweep` tries again")
 
 
 @contextmanager
@@ -284,7 +284,9 @@ def _new_log(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         run_log.unlink(missing_ok=True)
     except OSError as error:
-        raise UsageError(f"{folder}: the report folder cannot be written: {error.strerror}; use --report-dir") from error
+        raise UsageError(
+            f"{folder}: the report folder cannot be written: {error.strerror}; use --report-dir"
+        ) from error
     return run_log
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from touchstone.contract import Contract
-from touchstone.examination import Budget, Examination, Unsuited
+from touchstone.examination import Examination
 from touchstone.exchange import Credential
 from touchstone.journal import Journal, Leftover, leftovers
 from touchstone.provision import Template
 from touchstone.settings import Settings
+from touchstone.terms import Budget, Unsuited
 from touchstone.transport import Call, Keys, Transport
 
 # Where a journal says this, the target was the twin inside the run itself and ended with it.
@@ -87,9 +88,10 @@ def _sweep(settings: Settings, leftover: Leftover) -> Swept:
     journal = Journal.resume(leftover)
     if journal is None:
         return Swept(leftover.run_id, leftover.target_url, (), ())
+    no_refs: tuple[str, ...] = ()
     with journal:
         if leftover.target_url == EMBEDDED_URL:
-            removed, left = leftover.refs, ()
+            removed, left = leftover.refs, no_refs
         else:
             removed, left = _sweep_target(settings, leftover)
         for ref in (*removed, *(build for build in leftover.builds if build not in left)):
@@ -120,7 +122,7 @@ def _remove(exam: Examination, ref: str) -> bool:
     Cancels what may be building and deletes the version, as whichever account has it; True when it is gone.
     """
     gone = True
-    for role in exam.target.keys():
+    for role in tuple(exam.target.keys()):
         owner = OWNERS[role]
         try:
             exam.patiently(Call("cancelBuild", ref, owner))

@@ -262,7 +262,7 @@ class Transport:
         except httpx.HTTPError as error:
             problem = self.secrets.text(f"{type(error).__name__}: {error}")
         outcome.response = self._response(response, chunks, streamed)
-        if watch.gave_up or isinstance(problem, str) and problem.startswith("ReadTimeout"):
+        if watch.gave_up or (problem.startswith("ReadTimeout")):
             outcome.closed = "client" if streamed else ""
             problem = "" if streamed else f"body not complete after {self.now() - began:.1f} s and {size} bytes"
         elif streamed:

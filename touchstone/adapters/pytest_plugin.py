@@ -4,32 +4,25 @@ Runs the contract tests under pytest: gives them an examination, judges what the
 A case asserts nothing. When it is over, the rules have spoken about each of its exchanges; a broken claim fails it.
 """
 
+import contextlib
+import inspect
 import os
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from touchstone import claims as ledger_of_claims
-from touchstone import rules
-from touchstone.adapters.child import Handover, hold_lifeline, received
 from touchstone.adapters.plan import Cost, cost_of, write_plan
-from touchstone.contract import Contract
 from touchstone.errors import HarnessError
-from touchstone.examination import Budget, Examination, Unsuited
-from touchstone.exchange import Exchange
-from touchstone.finding import Finding, Judgement
-from touchstone.journal import Journal
-from touchstone.judge import Judge
-from touchstone.provision import Template
-from touchstone.rules.history import Bounds, Content, History
-from touchstone.runfacts import Case, CaseOutcome, Notice, NoticeVerdict, TemplateAction
-from touchstone.runlog import RunLogWriter
+from touchstone.examination import Examination
+from touchstone.finding import Finding
+from touchstone.handover import hold_lifeline, received
+from touchstone.run import Run
+from touchstone.runfacts import Case, CaseOutcome, Notice, NoticeVerdict
 from touchstone.settings import Settings
-from touchstone.sweep import EMBEDDED_URL
-from touchstone.transport import Keys, Transport
+from touchstone.terms import Unsuited
 
 PROFILES = ("quick", "standard", "thorough")
 
@@ -37,172 +30,8 @@ PROFILES = ("quick", "standard", "thorough")
 # with builds that take this much longer.
 STRETCH = 4.0
 
-SECOND_KEY_ADVICE = "set second_api_key_env, or ORGO_SECOND_API_KEY, to another account's key"
-RESTRICTED_KEY_ADVICE = "set restricted_api_key_env, or ORGO_RESTRICTED_API_KEY, to a key below the Scale plan"
 
-_RUN = pytest.StashKey["Run"]()
-
-
-class Journalled:
-    """
-    Writes what happens to templates into the journal and the run log.
-    """
-
-    def __init__(self, journal: Journal, log: RunLogWriter, now: "Transport") -> None:
-        self._journal = journal
-        self._log = log
-        self._transport = now
-
-    def intend(self, template: Template) -> None:
-        """
-        *template* is about to be published.
-        """
-        self._journal.intend(template.ref)
-
-    def published(self, template: Template, digest: str) -> None:
-        """
-        *template* was published.
-        """
-        self._journal.created(template.ref)
-        self._log.template(
-            TemplateAction(template.ref, template.marker, digest, "published", round(self._transport.now(), 6))
-        )
-
-    def removed(self, template: Template, *, gone: bool) -> None:
-        """
-        *template* was deleted, or could not be.
-        """
-        if gone:
-            self._journal.removed(template.ref)
-        else:
-            self._log.warning(f"{template.ref} could not be deleted; `touchstone sweep` tries again")
-        action = "deleted" if gone else "left"
-        self._log.template(TemplateAction(template.ref, template.marker, "", action, round(self._transport.now(), 6)))
-
-
-class Run:
-    """
-    One run of the contract tests in this process.
-    """
-
-    def __init__(self, handover: Handover, settings: Settings) -> None:
-        self.settings = settings
-        self.handover = handover
-        self.ledger = ledger_of_claims.load()
-        self.selected = {claim.id: claim for claim in self.ledger.select(settings.claims_glob)}
-        self.contract = Contract.load()
-        target = settings.target
-        self.log = RunLogWriter(Path(handover.run_log))
-        history = History(
-            self.contract, Bounds(target.build_timeout_s, target.cancel_timeout_s), given=_given(settings)
-        )
-        self.judge = Judge(history, self.ledger, rules.EXCHANGE_RULES, rules.STORY_RULES)
-        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
-        self.transport = Transport(handover.url, keys, self.contract, self._record, target.request_timeout_s)
-        journal_url = EMBEDDED_URL if target.embedded else handover.url
-        self.journal = Journal.open(handover.run_id, journal_url, settings.state_dir, Path(handover.run_log).parent)
-        until_at = settings.max_seconds if settings.max_seconds else float("inf")
-        self.exam = Examination(
-            self.transport,
-            target,
-            handover.run_id,
-            Journalled(self.journal, self.log, self.transport),
-            Budget(target.max_builds, until_at),
-            handover.latency_s,
-        )
-        self._lock = threading.Lock()
-        self._judgements: list[Judgement] = []
-        self._clear: set[str] = set()
-        self._findings: list[Finding] = []
-        self._refs: dict[str, None] = {}
-
-    def _record(self, exchange: Exchange) -> None:
-        with self._lock:
-            self.log.exchange(exchange)
-            self._judgements += self.judge.see(exchange)
-            if exchange.ref:
-                self._refs[exchange.ref] = None
-
-    def say(self, judgements: list[Judgement]) -> None:
-        """
-        Takes what another judge than the rules says about exchanges of the running case.
-        """
-        with self._lock:
-            self._judgements += judgements
-
-    def conclude(self, case_id: str, *, final: bool = True) -> list[Finding]:
-        """
-        Judges the stories that the case added to; writes tallies and findings; returns the findings of the whole case.
-        """
-        with self._lock:
-            judgements = self._judgements + self.judge.tell(self._refs)
-            self._judgements, self._refs = [], {}
-        judgements = [j for j in judgements if j.claim in self.selected]
-        self._clear |= {j.claim for j in judgements if j.outcome != "indeterminate"}
-        self.log.judgements(case_id, judgements)
-        findings = [self.judge.finding(j) for j in judgements if j.outcome == "broken"]
-        for finding in findings:
-            self.log.finding(finding, case_id)
-        self._findings += findings
-        told = list(self._findings)
-        if final:
-            self._findings = []
-        return told
-
-    def unclear(self, claims: Sequence[str]) -> list[str]:
-        """
-        Those of *claims* that this target can show and that nothing has shown yet.
-        """
-        lacking = self.lacking()
-        wanted = (self.selected[claim] for claim in claims if claim in self.selected)
-        return [c.id for c in wanted if c.id not in self._clear and not any(lacking[need] for need in c.needs)]
-
-    def lacking(self) -> dict[str, str]:
-        """
-        What the target does not offer, by need: what would have to be set, or empty where it is offered.
-        """
-        target = self.settings.target
-        return {
-            "publish": f'set publish = "raw" in [targets.{target.name}]' if target.publish == "never" else "",
-            "second": "" if target.second_api_key else SECOND_KEY_ADVICE,
-            "restricted": "" if target.restricted_api_key else RESTRICTED_KEY_ADVICE,
-        }
-
-    def finish(self) -> None:
-        """
-        Removes what the run made and judges that too.
-        """
-        try:
-            clean = self.exam.clean_up()
-            self.conclude("clean-up")
-            self.journal.close(all_clean=clean)
-        finally:
-            self.transport.close()
-            self._tell_needs()
-            self.log.close()
-
-    def _tell_needs(self) -> None:
-        lacking = self.lacking()
-        for claim in self.selected.values():
-            for need in sorted(claim.needs):
-                if lacking[need]:
-                    self.log.notice(Notice(claim.id, "not-applicable", lacking[need]))
-
-
-def _given(settings: Settings) -> dict[str, Content]:
-    """
-    The templates that the user named, as the rules know them.
-    """
-    templates = settings.target.templates
-    named = [
-        *((ref, "primary", "ready") for ref in templates.buildable),
-        *((ref, "primary", "failed") for ref in templates.failing),
-        *((ref, "restricted", "unknown") for ref in templates.restricted),
-    ]
-    return {
-        ref: Content(ref, owner, f"given:{ref}", outcome, 0.0, "", 0, float("-inf"), float("-inf"))  # type: ignore[arg-type]  # the literals above are of the two types
-        for ref, owner, outcome in named
-    }
+_RUN = pytest.StashKey[Run]()
 
 
 # --- hooks -----------------------------------------------------------------------------------------------------------
@@ -321,7 +150,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
         run.exam.stretch = STRETCH
         try:
             run.exam.quieten()
-            pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames})
+            pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in _arguments(pyfuncitem)})
         finally:
             run.exam.stretch = 1.0
     return result
@@ -355,9 +184,16 @@ def declared_claims(item: pytest.Item) -> tuple[str, ...]:
 
 def _repeatable(item: pytest.Function) -> bool:
     """
-    Whether the body can be called again: a generated test has arguments that only its generator knows.
+    Whether the body can be called again: a generated case has arguments that only its generator knows.
     """
-    return item.get_closest_marker("once") is None and set(item._fixtureinfo.argnames) <= set(item.funcargs)
+    return item.get_closest_marker("once") is None
+
+
+def _arguments(item: pytest.Function) -> tuple[str, ...]:
+    """
+    The names of the fixtures that the body of a case takes.
+    """
+    return tuple(inspect.signature(item.obj).parameters)
 
 
 def _profile(item: pytest.Item) -> str:
@@ -382,10 +218,8 @@ def _outcome(text: str) -> CaseOutcome:
 
 def _concluded(run: Run, item: pytest.Item, *, interrupted: bool) -> list[Finding]:
     if not interrupted:
-        try:
+        with contextlib.suppress(Unsuited):
             run.exam.quieten()
-        except Unsuited:
-            pass
     return run.conclude(case_id(item))
 
 

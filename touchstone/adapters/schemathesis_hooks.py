@@ -75,7 +75,7 @@ def load_schema(seed: int, profile: str) -> BaseSchema:
     return schemathesis.openapi.from_dict(dict(Contract.load().document), config=config)
 
 
-def send_case(exam: Examination, case: Case, number: int) -> Exchange | None:
+def send_case(exam: Examination, case: "Case[Any]", number: int) -> Exchange | None:
     """
     Sends one generated case; None where it could reach what is not ours.
 
@@ -84,7 +84,8 @@ def send_case(exam: Examination, case: Case, number: int) -> Exchange | None:
     """
     _aim(exam, case, number)
     prepared = requests.Request(**_request_arguments(case)).prepare()
-    body = prepared.body.encode() if isinstance(prepared.body, str) else bytes(prepared.body or b"")
+    body = prepared.body.encode() if isinstance(prepared.body, str) else (prepared.body or b"")
+    assert isinstance(body, bytes)
     headers = {name: str(value) for name, value in prepared.headers.items() if name.lower() not in _OURS}
     template = _renamed(exam, case, number)
     if template is not None:
@@ -97,7 +98,7 @@ def send_case(exam: Examination, case: Case, number: int) -> Exchange | None:
     return exam.send(Call(method=prepared.method or "GET", path=path, headers=headers, body=body, stream_s=stream_s))
 
 
-def judgements(case: Case, exchange: Exchange) -> list[Judgement]:
+def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
     """
     What Schemathesis says about the answer, one judgement a check.
     """
@@ -117,7 +118,7 @@ _OURS = frozenset({"authorization", "content-length", "host", "connection", "use
 
 
 def _judged(
-    case: Case, response: SchemathesisResponse, exchange: Exchange, name: str, check: Any, claim: str
+    case: "Case[Any]", response: SchemathesisResponse, exchange: Exchange, name: str, check: Any, claim: str
 ) -> Judgement | None:
     if not exchange.operation or (claim == "limit.retry-after-is-valid" and not _has_retry_after(exchange)):
         return None
@@ -139,7 +140,7 @@ def _has_retry_after(exchange: Exchange) -> bool:
     return exchange.response is not None and exchange.response.header("Retry-After") is not None
 
 
-def _aim(exam: Examination, case: Case, number: int) -> None:
+def _aim(exam: Examination, case: "Case[Any]", number: int) -> None:
     """
     Points the path of *case* at a version that exists, or at names that only this run can have.
     """
@@ -154,7 +155,7 @@ def _aim(exam: Examination, case: Case, number: int) -> None:
         parameters["namespace"] = f"touchstone-{exam.run_id}-nobody"
 
 
-def _request_arguments(case: Case) -> dict[str, Any]:
+def _request_arguments(case: "Case[Any]") -> dict[str, Any]:
     arguments = case.as_transport_kwargs(base_url="http://touchstone.invalid")
     params = dict(arguments.get("params") or {})
     params.pop("auto_build", None)
@@ -168,7 +169,7 @@ def _request_arguments(case: Case) -> dict[str, Any]:
     }
 
 
-def _renamed(exam: Examination, case: Case, number: int) -> Template | None:
+def _renamed(exam: Examination, case: "Case[Any]", number: int) -> Template | None:
     """
     Gives a document that is to be published a name of this run; None where there is no document with a name in it.
     """

@@ -3,7 +3,7 @@ Judges that what is read twice of a finished build agrees with itself.
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
@@ -72,8 +72,10 @@ def _of_two_builds(read: Exchange, ref: str, history: History) -> bool:
     """
     Whether starts overlapped before *read*, and build times of other versions do not change.
     """
-    starts = [start for start in Course(ref, history).beginnings if start.sent_at < read.sent_at]
-    if not any(start.done_at > starts[-1].sent_at for start in starts[:-1]):
+    course = Course(ref, history)
+    starts = [start for start in course.beginnings if start.sent_at < read.sent_at]
+    joined = [start for start in starts if not course.settled(start, starts[-1].sent_at)]
+    if not any(one.sent_at < other.done_at and other.sent_at < one.done_at for one, other in combinations(joined, 2)):
         return False
     others = {content.ref for content in history.all_contents()} - {ref}
     pairs = (pair for other in others for pair in _later_reads(Course(other, history)))

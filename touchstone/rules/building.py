@@ -8,17 +8,20 @@ from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.lifecycle import State
 from touchstone.rules import cancels, reads, starts
-from touchstone.rules.history import Content, History
+from touchstone.rules.history import History
+from touchstone.rules.requests import excused, spelling
 from touchstone.rules.rule import rule
-from touchstone.rules.walk import ANYTHING, MUTATING, Build, Walk
+from touchstone.rules.walk import ANYTHING, NEVER_AT, Flight, Walk, lost
 
 
 @rule("building.life-cycle", *starts.CLAIMS, *cancels.CLAIMS, *reads.CLAIMS)
 def life_cycle(ref: str, history: History) -> Iterator[Judgement]:
     """
     Each answer about *ref* agrees with a possible course of its builds.
+
+    Nothing is said of a name that several accounts have: which of their versions an answer is about is not in it.
     """
-    if not history.contents(ref):
+    if len({content.owner for content in history.contents(ref)}) != 1:
         return
     walk = Walk(ref, history)
     if ref in history.given:
@@ -35,101 +38,120 @@ RULES = (life_cycle,)
 
 
 def _sent(walk: Walk, exchange: Exchange, now: float) -> None:
-    if exchange.operation in MUTATING and walk.takes_effect(exchange):
-        if walk.open:
-            walk.overlapping |= {exchange.seq, *(other.seq for other in walk.open)}
-        walk.overlapping |= set(walk.windows)
+    walk.mark_free(now)
+    flight = Flight(exchange, walk.reach(now), {other.operation for other in walk.open})
+    if walk.takes_effect(exchange):
+        for other in walk.flights.values():
+            other.beside.add(exchange.operation)
         walk.open.append(exchange)
-    elif walk.open:
-        walk.overlapping.add(exchange.seq)
-    # One state is certain only if nothing else was in flight; the window keeps all that were possible meanwhile.
-    walk.windows[exchange.seq] = walk.reach(now)
+    walk.flights[exchange.seq] = flight
 
 
 def _widen(walk: Walk, now: float) -> None:
     """
-    Adds what is possible at *now* to the windows of the requests still in flight.
+    Adds what is possible at *now* to the windows of the requests still on their way.
     """
-    if walk.windows:
+    if walk.flights:
         possible = walk.reach(now)
-        for seq in walk.windows:
-            walk.windows[seq] |= possible
+        for flight in walk.flights.values():
+            flight.window |= possible
 
 
 def _done(walk: Walk, exchange: Exchange, now: float) -> Iterator[Judgement]:
-    at_sent = walk.windows.get(exchange.seq, ANYTHING)
-    if exchange in walk.open:
+    flight = walk.flights.pop(exchange.seq)
+    acts = exchange in walk.open
+    if acts and not lost(exchange):
         walk.open.remove(exchange)
-    # The window of a mutating request holds its own effect too; what was possible without it is judged instead.
-    without = _window_without(walk, exchange, at_sent, now)
-    walk.windows[exchange.seq] = at_sent | walk.reach(now)
+    # Its own effect widened the window, too; where nothing else acted, what was possible without it is known.
+    flight.window = walk.reach(now) if acts and not flight.beside else flight.window | walk.reach(now)
     if exchange.operation == "getBuild":
         if exchange.status == 200 and walk.owns(exchange) and exchange.request.method == "GET":
-            yield from reads.judge_read(walk, exchange)
+            yield from reads.judge_read(walk, flight)
     else:
-        yield from _mutated(walk, exchange, without, now)
-    walk.windows.pop(exchange.seq, None)
+        yield from _judged(walk, flight)
+        _mutated(walk, flight, now, acts=acts)
+    walk.mark_free(now)
 
 
-def _window_without(walk: Walk, exchange: Exchange, window: frozenset[State], now: float) -> frozenset[State]:
-    if exchange.seq in walk.overlapping:
-        return window | walk.reach(now)
-    return walk.reach(now)
-
-
-def _mutated(walk: Walk, exchange: Exchange, before: frozenset[State], now: float) -> Iterator[Judgement]:
-    if exchange.request.method in ("HEAD", "OPTIONS"):
+def _judged(walk: Walk, flight: Flight) -> Iterator[Judgement]:
+    """
+    Judges the answer to the owner's start or cancel of what the version is known to hold.
+    """
+    exchange, contract = flight.exchange, walk.history.contract
+    if not walk.owns(exchange) or not walk.content or exchange.request.method in ("HEAD", "OPTIONS"):
         return
-    owned = walk.owns(exchange)
-    if exchange.operation == "startBuild" and owned and walk.content:
-        yield from starts.judge_start(walk, exchange, before)
-    if exchange.operation == "cancelBuild" and owned and walk.content:
-        yield from cancels.judge_cancel(walk, exchange, before)
-    if not 200 <= exchange.status < 300:
-        _without_success(walk, exchange, before, owned, now)
-    elif not owned and exchange.operation != "publishTemplate":
-        walk.possible = walk.reach(now) | walk.effect(exchange, walk.reach(now))
-    elif exchange.operation == "startBuild":
-        _started(walk, exchange, before)
-    elif exchange.operation == "cancelBuild":
-        cancels.apply_cancel(walk, exchange, before)
-    elif exchange.operation == "deleteTemplate":
-        walk.begin(None)
-    else:
-        _published(walk, exchange)
+    if spelling(exchange, contract) != "plain" or exchange.status in excused(exchange, contract):
+        return
+    if exchange.operation == "startBuild":
+        yield from starts.judge_start(walk, flight)
+    if exchange.operation == "cancelBuild":
+        yield from cancels.judge_cancel(walk, exchange, flight.window)
 
 
-def _without_success(walk: Walk, exchange: Exchange, before: frozenset[State], owned: bool, now: float) -> None:
-    if exchange.operation == "cancelBuild" and exchange.status == 404 and owned:
-        cancels.apply_cancel(walk, exchange, before)
-    elif walk.takes_effect(exchange):
-        walk.possible = walk.reach(now) | walk.effect(exchange, walk.reach(now))
-    elif exchange.operation in MUTATING:
+def _mutated(walk: Walk, flight: Flight, now: float, *, acts: bool) -> None:
+    exchange = flight.exchange
+    walk.astray |= acts and exchange.operation == "startBuild" and walk.content is None
+    found_nothing = exchange.operation == "cancelBuild" and exchange.status == 404 and walk.owns(exchange)
+    if exchange.operation in ("publishTemplate", "deleteTemplate"):
+        if acts:
+            _exchanged(walk, flight, now)
+        elif exchange.status:
+            walk.refused.append(exchange)
+    elif found_nothing and spelling(exchange, walk.history.contract) == "plain":
+        if flight.beside <= {"cancelBuild"}:
+            cancels.apply_cancel(walk, exchange, flight.window)
+    elif not acts:
         walk.refused.append(exchange)
+    elif lost(exchange) or not walk.owns(exchange) or not flight.beside <= {exchange.operation}:
+        _blurred(walk, flight)
+    elif exchange.operation == "startBuild":
+        starts.apply_start(walk, flight, exchange.body.get("status"))
+    else:
+        cancels.apply_cancel(walk, exchange, flight.window)
 
 
-def _started(walk: Walk, start: Exchange, before: frozenset[State]) -> None:
-    overlapped = start.seq in walk.overlapping
-    starts.apply_start(walk, start, before, overlapped)
-    if overlapped:
-        # Any order of what overlapped is possible, so nothing that was possible before is ruled out.
-        walk.possible |= before - {State.NOT_BUILT} if start.body.get("status") == "building" else before
-
-
-def _published(walk: Walk, exchange: Exchange) -> None:
-    content = _content_of(walk, exchange)
-    if content is None:
-        walk.possible = ANYTHING
-    elif walk.content is None or content.key != walk.content.key:
-        walk.begin(content)
-    if exchange.note.get("auto_build") and content:
-        walk.possible = ANYTHING
-        walk.build = Build(exchange, exchange.sent_at, False, "", walk.cancels > 0)
-
-
-def _content_of(walk: Walk, exchange: Exchange) -> Content | None:
+def _blurred(walk: Walk, flight: Flight) -> None:
     """
-    What the version holds after this publish; None where the history does not know.
+    The request took effect in any order with others, or may have.
     """
-    contents = walk.history.contents(walk.ref)
-    return next((c for c in reversed(contents) if c.from_at <= exchange.sent_at), None)
+    walk.possible |= flight.window | walk.effect(flight.exchange, flight.window)
+    walk.doubt()
+    if flight.exchange.operation == "startBuild":
+        starts.note_build(walk, flight, surely_begun=False)
+    else:
+        walk.cancels += 1
+
+
+def _exchanged(walk: Walk, flight: Flight, now: float) -> None:
+    """
+    What the version holds was put there, replaced or taken away.
+    """
+    exchange = flight.exchange
+    if (
+        flight.beside & {"publishTemplate", "deleteTemplate"}
+        or not 200 <= exchange.status < 300
+        or exchange.operation == "deleteTemplate"
+    ):
+        walk.leave(now)
+    else:
+        _published(walk, exchange, now)
+        if walk.content and exchange.note.get("auto_build") and not flight.beside:
+            walk.free_at = exchange.sent_at if walk.possible == {State.NOT_BUILT} else walk.free_at
+            flight.window = walk.reach(now)
+            starts.apply_start(walk, flight, exchange.body.get("auto_build"))
+    if flight.beside and walk.content:
+        # A start beside it was of the old content or of the new one.
+        walk.possible, walk.free_at = ANYTHING, NEVER_AT
+        walk.doubt()
+
+
+def _published(walk: Walk, publish: Exchange, now: float) -> None:
+    contents = [c for c in walk.history.contents(walk.ref) if c.from_at <= publish.sent_at]
+    forced = bool(publish.note.get("force"))
+    if not contents or contents[-1].key != publish.note.get("content"):
+        walk.leave(now)
+    elif walk.content is None or forced:
+        walk.begin(contents[-1], now)
+    elif walk.content.key != contents[-1].key:
+        # It should have been refused; whether it replaced anything is another question.
+        walk.leave(now)

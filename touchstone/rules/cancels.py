@@ -48,23 +48,20 @@ def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iter
         yield judged("cancel.says-idle", idle, cancel, expected='{"status": "idle"}', actual=told)
 
 
-def apply_cancel(walk: Walk, cancel: Exchange, at_sent: frozenset[State]) -> None:
+def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None:
     """
-    Moves the walk by an answered cancel.
+    Moves the walk by an answered cancel; no other request than cancels can have taken effect meanwhile.
     """
-    if cancel.status == 404:
-        if at_sent and not at_sent & UNDER_WAY:
-            walk.idle_cancel = cancel
-        remaining = at_sent - {State.BUILDING}
-        walk.possible = remaining or at_sent
-        return
-    if not at_sent & UNDER_WAY:
+    if not before & UNDER_WAY:
         walk.idle_cancel = cancel
-        return
-    walk.possible = step(at_sent, Cause.CANCEL)
-    if walk.cancel is None:
-        walk.cancel = cancel
-        walk.cancels += 1
+    elif cancel.status == 404:
+        walk.possible = before - {State.BUILDING} or before | step(before, Cause.CANCEL)
+    else:
+        # A build that was over before its cancel arrived: a race that nobody loses.
+        walk.possible = step(before, Cause.CANCEL) | (before & {State.READY})
+        if walk.cancel is None:
+            walk.cancel = cancel
+            walk.cancels += 1
 
 
 def _idle_claim(walk: Walk, before: frozenset[State]) -> str:

@@ -108,7 +108,7 @@ class History:
 
     def exists(self, ref: str, exchange: Exchange) -> bool | None:
         """
-        Whether *ref* existed all the time of *exchange*; None where it came or went meanwhile, or a publish of it failed.
+        Whether *ref* existed all the time of *exchange*; None where it came or went meanwhile or that is in doubt.
         """
         if ref.startswith("system/"):
             return None

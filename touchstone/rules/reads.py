@@ -8,11 +8,10 @@ from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.lifecycle import FINISHED, State, consistent, statuses
 from touchstone.rules.rule import broken, held, judged, shown
-from touchstone.rules.walk import CLOCK_SHARE, UNDER_WAY, Walk
+from touchstone.rules.walk import CLOCK_SHARE, IDLE, UNDER_WAY, Flight, Walk
 
 STARTS = frozenset({"startBuild", "publishTemplate"})
 CANCELS = frozenset({"cancelBuild", "deleteTemplate"})
-IDLE = frozenset({State.NOT_BUILT, State.FAILED})
 
 CLAIMS = (
     "auth.refused-changes-nothing",
@@ -42,18 +41,18 @@ CLAIMS = (
 )
 
 
-def judge_read(walk: Walk, read: Exchange) -> Iterator[Judgement]:
+def judge_read(walk: Walk, flight: Flight) -> Iterator[Judgement]:
     """
     Judges one answered status read and narrows what the walk holds possible.
     """
+    read, before = flight.exchange, flight.window
     status = read.body.get("status")
-    if not isinstance(status, str) or status not in statuses(State):
+    if not isinstance(status, str) or status not in statuses(State) or walk.content is None:
         return
-    before = walk.windows.get(read.seq, walk.possible)
     if status not in statuses(before):
         yield _blame(walk, read, status, before)
         walk.resync(status)
-    else:
+    elif not flight.beside:
         yield from _stakes(walk, read, status, before)
         yield from _times(walk, read, status, before)
         _narrow(walk, read, status)
@@ -62,13 +61,9 @@ def judge_read(walk: Walk, read: Exchange) -> Iterator[Judgement]:
 
 
 def _narrow(walk: Walk, read: Exchange, status: str) -> None:
-    now_possible = consistent(walk.reach(read.done_at), status)
-    if now_possible and not walk.open and read.seq not in walk.overlapping:
-        walk.possible = now_possible
-    if status == "ready" and walk.content:
-        walk.goldens.add(walk.content.key)
-    if walk.possible <= {State.NOT_BUILT, State.FAILED} and walk.cancel:
-        walk.settled = True
+    walk.possible = consistent(walk.reach(read.done_at), status) or walk.possible
+    if walk.cancel and State.CANCELLING not in walk.possible:
+        walk.settled = walk.possible <= IDLE
         walk.cancel = None
 
 
@@ -83,8 +78,8 @@ def _stakes(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -
     if before == {State.FAILED}:
         yield from _finished_stakes(walk, read, "status.failed-stays-failed")
     if State.CANCELLING in before and walk.cancel:
-        yield from _cancelled_stakes(walk, read, status)
-    elif State.BUILDING in before and State.NOT_BUILT not in before and walk.build and not walk.open:
+        yield from _cancelled_stakes(walk, read, status, before)
+    elif State.BUILDING in before and State.NOT_BUILT not in before and walk.build:
         yield from _building_stakes(walk, read, status)
 
 
@@ -111,14 +106,14 @@ def _finished_stakes(walk: Walk, read: Exchange, stays: str) -> Iterator[Judgeme
         yield held("cancel.keeps-neighbours", elsewhere, read)
 
 
-def _cancelled_stakes(walk: Walk, read: Exchange, status: str) -> Iterator[Judgement]:
+def _cancelled_stakes(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> Iterator[Judgement]:
     assert walk.cancel
     late_s = read.sent_at - walk.cancel.done_at
     if status != "building":
         yield held("cancel.settles", walk.cancel, read)
         if status != "ready":
             yield held("cancel.does-not-end-ready", walk.cancel, read)
-    elif late_s > walk.history.bounds.cancel_timeout_s:
+    elif State.BUILDING not in before and late_s > walk.history.bounds.cancel_timeout_s:
         yield broken(
             "cancel.settles",
             walk.cancel,
@@ -187,7 +182,7 @@ def _times(walk: Walk, read: Exchange, status: str, before: frozenset[State]) ->
     build, content = walk.build, walk.content
     if status != "ready" or not build or not build.surely_begun or not content:
         return
-    if walk.reused or walk.open:
+    if walk.reused:
         return
     if read.body.get("reused") is not None:
         yield judged(
@@ -265,9 +260,9 @@ def _wrong_end(walk: Walk, read: Exchange, status: str) -> tuple[str, tuple[Exch
     assert build
     evidence = (build.start,)
     first = walk.last_read is None or walk.last_read.sent_at < build.start.done_at
-    if elsewhere := walk.cancelled_elsewhere(build.start.sent_at, read.done_at):
-        if status != "ready":
-            return "cancel.keeps-neighbours", (build.start, elsewhere)
+    elsewhere = walk.cancelled_elsewhere(build.start.sent_at, read.done_at)
+    if elsewhere and status != "ready":
+        return "cancel.keeps-neighbours", (build.start, elsewhere)
     if build.after_cancel and status != "ready":
         return "cancel.next-build-completes", evidence
     if first and status == build.before:

@@ -3,14 +3,14 @@ What the answer to a start must be, given the states that the version can be in.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.lifecycle import Cause, State, step
 from touchstone.rules.rule import broken, held, judged, shown
-from touchstone.rules.walk import ANYTHING, CLOCK_SHARE, UNDER_WAY, Build, Walk
+from touchstone.rules.walk import CLOCK_SHARE, IDLE, UNDER_WAY, Build, Flight, Walk
 
-IDLE = frozenset({State.NOT_BUILT, State.FAILED})
 DOCUMENTED = frozenset({200, 202, 409, 429})
 
 # A wait shorter than this is no evidence: a slow network explains it as well as a start that waits for the build.
@@ -32,13 +32,14 @@ CLAIMS = (
 )
 
 
-def judge_start(walk: Walk, start: Exchange, before: frozenset[State]) -> Iterator[Judgement]:
+def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
     """
-    Judges the owner's start of an existing version; *before* are the states possible while it was under way.
+    Judges the owner's start of an existing version by the states that were possible while it was under way.
     """
+    start, before = flight.exchange, flight.window
     if start.response is None:
         return
-    if start.seq in walk.overlapping and _overlaps_start(walk, start):
+    if _overlaps_start(walk, start):
         yield judged(
             "start.concurrent-answers-are-documented",
             start.status in DOCUMENTED,
@@ -52,42 +53,47 @@ def judge_start(walk: Walk, start: Exchange, before: frozenset[State]) -> Iterat
         yield from _fresh(walk, start)
     elif before == {State.READY}:
         yield from _reuse(start)
-    elif before <= UNDER_WAY or before <= UNDER_WAY | IDLE:
+    elif before <= UNDER_WAY | IDLE:
         yield from _joined(walk, start, before)
 
 
-def apply_start(walk: Walk, start: Exchange, at_sent: frozenset[State], overlapped: bool) -> None:
+def apply_start(walk: Walk, flight: Flight, status: object) -> None:
     """
-    Moves the walk by an accepted start.
+    Moves the walk by an accepted start, or publish with auto_build, that answered *status*.
+
+    No other request than starts can have taken effect meanwhile, and they lead back to nothing.
     """
-    status = start.body.get("status")
+    before = flight.window
+    after = step(before, Cause.START)
     if status == "ready":
-        walk.possible = frozenset({State.READY})
+        expected = State.READY in before or walk.had_golden()
+        walk.possible = frozenset({State.READY}) | (frozenset() if expected else after)
         walk.reused = True
+    elif status == "building":
+        note_build(walk, flight, surely_begun=before <= IDLE)
+        walk.possible = after - {State.READY} or frozenset({State.BUILDING, State.READY})
+    else:
+        walk.possible = before | after
+
+
+def note_build(walk: Walk, flight: Flight, *, surely_begun: bool) -> None:
+    """
+    Takes note of the build that a start began or joined.
+    """
+    before, overlapped = flight.window, "startBuild" in flight.beside
+    if walk.build and not before & (IDLE | {State.CANCELLING}):
+        # It can only have joined what is under way.
+        walk.build = replace(walk.build, overlapped=walk.build.overlapped or overlapped)
         return
-    if not (State.BUILDING in at_sent and walk.build and not walk.cancel):
-        _begin_build(walk, start, at_sent, overlapped)
-    elif overlapped:
-        walk.build = _overlapped(walk.build)
-    walk.possible = step(at_sent, Cause.START) - {State.READY} or frozenset({State.BUILDING})
-
-
-def _begin_build(walk: Walk, start: Exchange, at_sent: frozenset[State], overlapped: bool) -> None:
-    sleep_s = walk.content.sleep_s if walk.content else 0.0
-    only = next(iter(at_sent)) if len(at_sent) == 1 else None
+    idle = before & IDLE
     walk.build = Build(
-        start=start,
-        earliest_end_at=start.sent_at + sleep_s * CLOCK_SHARE,
-        surely_begun=at_sent <= IDLE,
-        before=only.value if only in IDLE else "",
+        start=flight.exchange,
+        surely_begun=surely_begun,
+        before=next(iter(idle)).value if len(idle) == 1 and State.READY not in before else "",
         after_cancel=walk.cancels > 0,
         overlapped=overlapped,
     )
     walk.cancel, walk.settled, walk.reused, walk.idle_cancel = None, False, False, None
-
-
-def _overlapped(build: Build) -> Build:
-    return Build(build.start, build.earliest_end_at, build.surely_begun, build.before, build.after_cancel, True)
 
 
 def _overlaps_start(walk: Walk, start: Exchange) -> bool:
@@ -104,6 +110,9 @@ def _overlaps_start(walk: Walk, start: Exchange) -> bool:
 def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
     status, reused = start.body.get("status"), start.body.get("reused")
     claimed = reused is True
+    if status == "ready" and walk.had_golden():
+        yield from _reuse(start)
+        return
     if status == "ready" and walk.replaced and walk.build is None:
         yield broken(
             "reuse.only-identical-digest",
@@ -138,12 +147,16 @@ def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
 
 
 def _does_not_wait(walk: Walk, start: Exchange) -> Iterator[Judgement]:
-    if not walk.content or walk.content.sleep_s < SHORTEST_TELLING_SLEEP_S:
+    sleep_s = walk.content.sleep_s if walk.content else 0.0
+    if sleep_s < SHORTEST_TELLING_SLEEP_S:
         return
     if not _waited(walk, start):
         yield held("start.does-not-wait", start)
-    elif (read := _next_read(walk, start)) and read.body.get("status") not in (None, "building"):
-        yield _waiting(walk, start)
+    elif (read := _next_read(walk, start)) and read.body.get("status") != "building":
+        # One slow answer may be the network's fault; that every start is as slow as its build is not.
+        others = [e for e in _sleeping_starts(walk.history) if e is not start]
+        if others and all(slow for slow in others.values()):
+            yield _waiting(walk, start)
 
 
 def _waited(walk: Walk, start: Exchange) -> bool:
@@ -162,8 +175,8 @@ def _waiting(walk: Walk, start: Exchange) -> Judgement:
 
 
 def _next_read(walk: Walk, start: Exchange) -> Exchange | None:
-    story = walk.history.story(walk.ref)
-    return next((e for e in story if e.operation == "getBuild" and e.sent_at >= start.done_at and e.status == 200), None)
+    reads = (e for e in walk.history.story(walk.ref) if e.operation == "getBuild" and e.status == 200)
+    return next((read for read in reads if read.sent_at >= start.done_at), None)
 
 
 def _reuse(start: Exchange) -> Iterator[Judgement]:
@@ -185,13 +198,6 @@ def _joined(walk: Walk, start: Exchange, before: frozenset[State]) -> Iterator[J
     # Ambiguity 10: 409 is a permitted deviation, and it changes nothing.
     allowed = start.status == 409 or (start.status in (200, 202) and start.body.get("status") == "building")
     yield judged(claim, allowed, start, expected="202 or 200 with status building, or 409", actual=_told(start))
-
-
-def may_begin(states: frozenset[State]) -> bool:
-    """
-    Whether a start in one of *states* may begin a build.
-    """
-    return states == ANYTHING or bool(states & (IDLE | {State.CANCELLING}))
 
 
 def _told(start: Exchange) -> str:

@@ -2,24 +2,27 @@
 The walk of one version through the life of its builds: which states are possible, given what was seen so far.
 
 The server's state is hidden, so the walk holds the set of states that explain all answers. A request takes effect at
-some moment between being sent and being answered; where requests overlap, every order is possible. The set may be too
-large, which costs a verdict, but never too small, which would blame a correct server. After a finding the walk takes
-the server's word for where it is, so that one fault is told once.
+some moment between being sent and being answered, one without an answer at any later moment; where requests overlap,
+every order is possible. The set may be too large, which costs a verdict, but never too small, which would blame a
+correct server. After a finding the walk takes the server's word for where it is, so that one fault is told once.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from touchstone.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.lifecycle import Cause, State, consistent, step
 from touchstone.rules.history import Content, History
 
 ANYTHING = frozenset(State)
+IDLE = frozenset({State.NOT_BUILT, State.FAILED})
 UNDER_WAY = frozenset({State.BUILDING, State.CANCELLING})
 MUTATING = frozenset({"startBuild", "cancelBuild", "publishTemplate", "deleteTemplate"})
 
 # A build step `sleep N` may end a little early by another clock; nothing is concluded from the last tenth.
 CLOCK_SHARE = 0.9
+
+NEVER_AT = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,7 @@ class Build:
     The build that is or was last under way.
 
     Attributes:
-        start: The accepted start, or the publish with auto_build, that began it.
-        earliest_end_at: Its steps cannot have run before; minus infinity where nothing is known.
+        start: The last accepted start, or publish with auto_build, that can have begun it.
         surely_begun: No earlier build can have been joined by *start*.
         before: The status before it, or empty where that is in doubt.
         after_cancel: A build of the version was cancelled before, under the same content.
@@ -37,17 +39,38 @@ class Build:
     """
 
     start: Exchange
-    earliest_end_at: float
-    surely_begun: bool
-    before: str
-    after_cancel: bool
+    surely_begun: bool = False
+    before: str = ""
+    after_cancel: bool = False
     overlapped: bool = False
+
+
+@dataclass
+class Flight:
+    """
+    A request on its way.
+
+    Attributes:
+        window: The states that were possible at some moment since it was sent.
+        beside: The operations of the other requests that can have taken effect meanwhile.
+    """
+
+    exchange: Exchange
+    window: frozenset[State]
+    beside: set[str]
 
 
 @dataclass
 class Walk:
     """
     The possible states of one version at one moment, and what of the past still matters.
+
+    Attributes:
+        content: What the version holds, or None where that is nothing, in doubt, or built elsewhere as well.
+        free_at: The last moment at which surely no build was running that nobody had cancelled.
+        shelf: The states that earlier contents were left in, by their keys: nobody promises what becomes of them.
+        lingering: A build of earlier content may still be under way.
+        astray: Something was built while nobody knew what the version held; nothing more can be said of it.
     """
 
     ref: str
@@ -62,19 +85,24 @@ class Walk:
     reused: bool = False
     idle_cancel: Exchange | None = None
     last_read: Exchange | None = None
+    free_at: float = NEVER_AT
+    lingering: bool = False
+    astray: bool = False
+    shelf: dict[str, frozenset[State]] = field(default_factory=dict)
     refused: list[Exchange] = field(default_factory=list)
-    goldens: set[str] = field(default_factory=set)
     open: list[Exchange] = field(default_factory=list)
-    overlapping: set[int] = field(default_factory=set)
-    windows: dict[int, frozenset[State]] = field(default_factory=dict)
+    flights: dict[int, Flight] = field(default_factory=dict)
 
     def points(self) -> Iterator[tuple[float, bool, Exchange]]:
         """
         Each exchange of the story twice, when it was sent and when it was done, in the order of time.
         """
         story = [e for e in self.history.story(self.ref) if e.operation in MUTATING or e.operation == "getBuild"]
-        moments = [(e.sent_at, True, e) for e in story] + [(e.done_at, False, e) for e in story]
-        return iter(sorted(moments, key=lambda moment: (moment[0], moment[1], moment[2].seq)))
+        moments = [(e.sent_at, 1, e) for e in story]
+        # What was answered at the moment when another request was sent took effect before it, if not in no time itself.
+        moments += [(e.done_at, 2 if e.sent_at == e.done_at else 0, e) for e in story]
+        moments.sort(key=lambda moment: (moment[0], moment[1], moment[2].seq))
+        return ((at, order == 1, exchange) for at, order, exchange in moments)
 
     def reach(self, now: float) -> frozenset[State]:
         """
@@ -112,23 +140,53 @@ class Walk:
         """
         if exchange.operation not in MUTATING or exchange.request.method in ("HEAD", "OPTIONS"):
             return False
-        return exchange.response is None or exchange.status >= 500 or 200 <= exchange.status < 300
+        # Ambiguity 40: a publish whose build is refused may have published.
+        half = exchange.operation == "publishTemplate" and exchange.status == 429 and exchange.note.get("auto_build")
+        return bool(half) or lost(exchange) or 200 <= exchange.status < 300
 
-    def begin(self, content: Content | None) -> None:
+    def mark_free(self, now: float) -> None:
         """
-        The version has new content: what was known of its builds no longer counts.
+        Takes note where surely no build is running at *now*.
         """
-        under_way = bool(self.reach(content.from_at if content else 0.0) & UNDER_WAY) and self.content is not None
-        replaced = self.content is not None
-        self.content, self.build, self.cancel, self.idle_cancel, self.last_read = content, None, None, None, None
-        self.cancels, self.settled, self.reused, self.replaced = 0, False, False, replaced
-        if content is None or under_way or self._shares_digest(content):
-            # Ambiguity 42: what a replaced or deleted version's running build becomes is nobody's promise.
-            self.possible = ANYTHING
-        elif content.key in self.goldens:
-            self.possible = frozenset({State.NOT_BUILT, State.READY})
-        else:
-            self.possible = frozenset({State.NOT_BUILT})
+        if State.BUILDING not in self.reach(now):
+            self.free_at = now
+
+    def leave(self, now: float) -> None:
+        """
+        The content is replaced, deleted or in doubt: what was known of its builds no longer counts.
+        """
+        states = self.reach(now)
+        if self.content:
+            self.shelf[self.content.key] = states
+            self.lingering |= bool(states & UNDER_WAY)
+        self.content, self.build, self.cancel, self.idle_cancel, self.last_read = None, None, None, None, None
+        self.cancels, self.settled, self.reused, self.replaced = 0, False, False, False
+        self.possible, self.free_at = ANYTHING, NEVER_AT
+
+    def begin(self, content: Content, now: float) -> None:
+        """
+        The version holds *content* from now on.
+        """
+        before, known = self.content, content.key in self.shelf
+        if before:
+            self.leave(now)
+        # The builds of another version with the same digest are its builds, too; what they are is judged elsewhere.
+        if self.astray or self._shares_digest(content):
+            return
+        left = self.shelf.get(content.key, frozenset())
+        if not self.lingering and not left & UNDER_WAY:
+            self.possible = left | {State.NOT_BUILT}
+        # Ambiguity 42: otherwise what a replaced or deleted version's running build becomes is nobody's promise.
+        self.content, self.lingering = content, False
+        self.replaced = before is not None and before.key != content.key and not known
+
+    def doubt(self) -> None:
+        """
+        The order of things is unknown: nothing can be said any more of when a build began and who cancelled it.
+        """
+        self.cancel, self.settled, self.idle_cancel, self.replaced = None, False, None, False
+        if self.build:
+            self.build = replace(self.build, surely_begun=False, before="")
 
     def resync(self, status: str) -> None:
         """
@@ -136,13 +194,20 @@ class Walk:
         """
         states = consistent(ANYTHING, status) - {State.CANCELLING}
         self.possible = states or ANYTHING
-        self.cancel = None
+        self.cancel, self.free_at = None, NEVER_AT
+
+    def had_golden(self) -> bool:
+        """
+        Whether the content may have been built when the version held it before.
+        """
+        left = self.shelf.get(self.content.key, frozenset()) if self.content else ANYTHING
+        return bool(left & (UNDER_WAY | {State.READY}))
 
     def earliest_end_at(self) -> float:
         """
         When the steps of the build under way can have run at the earliest.
         """
-        return self.build.earliest_end_at if self.build else float("-inf")
+        return self.free_at + self.content.sleep_s * CLOCK_SHARE if self.content else NEVER_AT
 
     def cancelled_elsewhere(self, since_at: float, until_at: float) -> Exchange | None:
         """
@@ -171,26 +236,23 @@ class Walk:
 
     def _by_itself(self, states: frozenset[State], now: float) -> frozenset[State]:
         outcome = self.content.outcome if self.content else "unknown"
-        ended = now >= self.earliest_end_at()
         more: set[State] = set()
         if State.BUILDING in states:
-            if outcome != "failed" and ended:
+            if outcome != "failed" and now >= self.earliest_end_at():
                 more |= step({State.BUILDING}, Cause.SUCCEED)
             if outcome != "ready":
                 more |= step({State.BUILDING}, Cause.FAIL)
         if State.CANCELLING in states:
             more |= step({State.CANCELLING}, Cause.SETTLE)
-            if self._may_have_finished_first(now) and outcome != "failed":
-                more.add(State.READY)
         return frozenset(more)
-
-    def _may_have_finished_first(self, now: float) -> bool:
-        """
-        Whether the build can have been over before its cancel arrived: a race that nobody loses.
-        """
-        cancelled_at = self.cancel.done_at if self.cancel else now
-        return cancelled_at >= self.earliest_end_at()
 
     def _shares_digest(self, content: Content) -> bool:
         others = (c for c in self.history.all_contents() if c.ref != self.ref)
         return bool(content.digest) and any(c.digest == content.digest for c in others)
+
+
+def lost(exchange: Exchange) -> bool:
+    """
+    Whether nobody knows if and when a request took effect: it got no answer, or one that something in between gave.
+    """
+    return exchange.response is None or exchange.status >= 500

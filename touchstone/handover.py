@@ -64,7 +64,9 @@ def received(environ: Mapping[str, str]) -> Handover:
     """
     text = environ.get(VARIABLE)
     if not text:
-        raise UsageError("contract_tests: not started by touchstone; run `touchstone check` (options: `touchstone check --help`)")
+        raise UsageError(
+            "contract_tests: not started by touchstone; run `touchstone check` (options: `touchstone check --help`)"
+        )
     return Handover(**json.loads(text))
 
 
