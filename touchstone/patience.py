@@ -2,9 +2,9 @@
 How long to wait after a 429, by the server's own word or by doubling.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from touchstone.exchange import Response
 
@@ -12,25 +12,8 @@ from touchstone.exchange import Response
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
 
-
-def retry_after_s(response: Response | None) -> float | None:
-    """
-    Seconds that Retry-After asks for, or None where the header is absent or unreadable.
-
-    A date is compared with the Date header of the same answer, so that clocks need not agree.
-
-    Source: RFC 9110, 10.2.3.
-    """
-    value = response.header("Retry-After") if response else None
-    if value is None:
-        return None
-    if value.strip().isascii() and value.strip().isdigit():
-        return float(value.strip())
-    until = _date(value)
-    now = _date(response.header("Date") or "") if response else None
-    if until is None:
-        return None
-    return max(0.0, (until - (now or datetime.now(UTC))).total_seconds())
+# RFC 9110 5.6.7: a date is in the first form; recipients must also accept the two obsolete ones.
+_DATE_FORMS = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
 
 
 def back_off_s() -> Iterator[float]:
@@ -43,9 +26,30 @@ def back_off_s() -> Iterator[float]:
         wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
 
-def _date(text: str) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+def retry_after_s(response: Response | None) -> float | None:
+    """
+    Seconds that Retry-After asks to wait from the arrival of *response*; None where it asks for none that is valid.
+
+    A date counts from the answer's own Date, so that the clocks of the two sides need not agree.
+
+    Source: RFC 9110, 10.2.3.
+    """
+    value = response.header("Retry-After") if response else None
+    if response is None or value is None:
         return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
+    if re.fullmatch(r"[0-9]{1,9}", value):
+        return float(value)
+    until, now = http_date(value), http_date(response.header("date") or "")
+    return max(0.0, (until - now).total_seconds()) if until and now else None
+
+
+def http_date(value: str) -> datetime | None:
+    """
+    The moment that an HTTP date names, or None where the text is none.
+    """
+    for form in _DATE_FORMS:
+        try:
+            return datetime.strptime(value, form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    return None

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.rules.exchanges import REF, broken, exchange, history, said, story_verdicts, verdicts
 from tests.rules.limiting import LIMITERS, Driver, Never, Server
 from touchstone.exchange import Exchange
+from touchstone.patience import retry_after_s
 from touchstone.rules import limits
-from touchstone.rules.rounds import retry_after_s
 from touchstone.twin.limits import TokenBucket
 
 ERROR = {"error": "Too many builds."}

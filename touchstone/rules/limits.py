@@ -9,15 +9,14 @@ from collections.abc import Iterator
 
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
+from touchstone.patience import http_date, retry_after_s
 from touchstone.rules.answers import SUCCESS, announces_json, error_problem, json_problem, told
 from touchstone.rules.history import History
 from touchstone.rules.requests import operation_of
 from touchstone.rules.rounds import (
     Round,
     gap_s,
-    http_date,
     rested,
-    retry_after_s,
     rounds,
     started_beside,
     starts_of,

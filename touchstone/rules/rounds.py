@@ -20,18 +20,14 @@ other start under the same key runs beside the driver. Three rounds tell everyth
 key, a plain one and one with three times as many reads as the plain one had starts served.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import groupby, pairwise
 
-from touchstone.exchange import Credential, Exchange, Response
+from touchstone.exchange import Credential, Exchange
+from touchstone.patience import retry_after_s
 from touchstone.rules.answers import SUCCESS
 from touchstone.rules.history import History
-
-# RFC 9110 5.6.7: a date is in the first form; recipients must also accept the two obsolete ones.
-_DATE_FORMS = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,33 +144,6 @@ def starts_of(credential: Credential, history: History) -> Iterator[Exchange]:
         starts = exchange.operation == "startBuild" or exchange.note.get("auto_build") is True
         if starts and exchange.credential == credential:
             yield exchange
-
-
-def retry_after_s(response: Response) -> float | None:
-    """
-    Seconds that Retry-After asks to wait from the arrival of *response*; None where it asks for none that is valid.
-
-    A date counts from the answer's own Date, so that the clocks of the two sides need not agree.
-    """
-    value = response.header("retry-after")
-    if value is None:
-        return None
-    if re.fullmatch(r"[0-9]{1,9}", value):
-        return float(value)
-    until, now = http_date(value), http_date(response.header("date") or "")
-    return max(0.0, (until - now).total_seconds()) if until and now else None
-
-
-def http_date(value: str) -> datetime | None:
-    """
-    The moment that an HTTP date names, or None where the text is none.
-    """
-    for form in _DATE_FORMS:
-        try:
-            return datetime.strptime(value, form).replace(tzinfo=UTC)
-        except ValueError:
-            continue
-    return None
 
 
 def _round_of(exchange: Exchange) -> tuple[str, int]:

@@ -4,6 +4,7 @@ Tells which publish put there what a version held while a request was on its way
 Nothing is told where publishes and deletes overlapped or failed, or where several accounts have a version of one name.
 """
 
+import functools
 import json
 from typing import Any
 
@@ -55,7 +56,18 @@ class Shelf:
         """
         The answers that were given while the content of *publish* surely stood, in order.
         """
-        return tuple(answer for answer in self.answers if self.standing(answer) is publish)
+        return tuple(self._shown.get(publish.seq, ()))
+
+    @functools.cached_property
+    def _shown(self) -> dict[int, list[Exchange]]:
+        """
+        The answers by the number of the publish whose content stood.
+        """
+        shown: dict[int, list[Exchange]] = {}
+        for answer in self.answers:
+            if publish := self.standing(answer):
+                shown.setdefault(publish.seq, []).append(answer)
+        return shown
 
     def refused_between(self, publish: Exchange, answer: Exchange) -> list[Exchange]:
         """

@@ -8,7 +8,8 @@ from dataclasses import replace
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.lifecycle import Cause, State, step
-from touchstone.rules.rule import broken, held, judged, shown
+from touchstone.rules.history import History
+from touchstone.rules.rule import broken, held, judged, shown, unclear
 from touchstone.rules.walk import CLOCK_SHARE, IDLE, UNDER_WAY, Build, Flight, Walk
 
 DOCUMENTED = frozenset({200, 202, 409, 429})
@@ -154,9 +155,22 @@ def _does_not_wait(walk: Walk, start: Exchange) -> Iterator[Judgement]:
         yield held("start.does-not-wait", start)
     elif (read := _next_read(walk, start)) and read.body.get("status") != "building":
         # One slow answer may be the network's fault; that every start is as slow as its build is not.
-        others = [e for e in _sleeping_starts(walk.history) if e is not start]
-        if others and all(slow for slow in others.values()):
+        slow = {first.seq: first.elapsed_s >= at_least_s for first, at_least_s in _first_starts(walk.history)}
+        if all((slow | {start.seq: True}).values()) and len(slow.keys() | {start.seq}) > 1:
             yield _waiting(walk, start)
+        else:
+            yield unclear("start.does-not-wait", start, why=f"one answer took {start.elapsed_s:.2f} s, others did not")
+
+
+def _first_starts(history: History) -> Iterator[tuple[Exchange, float]]:
+    """
+    The first accepted start of each content whose steps sleep, and the time that a start which waits for them takes.
+    """
+    for content in history.all_contents():
+        starts = (e for e in history.story(content.ref) if e.operation == "startBuild" and 200 <= e.status < 300)
+        first = next((e for e in starts if content.sure_at <= e.sent_at < content.until_at), None)
+        if first and content.sleep_s >= SHORTEST_TELLING_SLEEP_S:
+            yield first, content.sleep_s * CLOCK_SHARE
 
 
 def _waited(walk: Walk, start: Exchange) -> bool:
