@@ -94,7 +94,7 @@ def _against_published(
         yield held(_STABLE, before, answer)
     if published and found == published:
         yield held(_PUBLISHED, publish, answer)
-        yield from _kept(refused, publish, answer)
+        yield from _kept([e for e in refused if not earlier or e.done_at > earlier[-1].sent_at], publish, answer)
     elif published and not before and not suspects and not _is_of_replaced(shelf, publish, found):
         actual = f"{found}, published as {published}"
         yield broken(_PUBLISHED, publish, answer, expected="the digest that publishing returned", actual=actual)
