@@ -154,7 +154,7 @@ class Examination:
         began, idle = self.transport.now(), 0
         while True:
             exchange = self.read(ref, self._owners.get(ref, "primary"))
-            status = exchange.body.get("status")
+            status = str(exchange.body.get("status"))  # whatever kind of value it is
             if status in IDLE:
                 self._running.discard(ref)
             idle = idle + 1 if status == "not_built" else 0

@@ -50,8 +50,8 @@ def _answered(transport: Transport, call: Call) -> Exchange:
 
 
 def _speaks_of_builds(exchange: Exchange) -> bool:
-    body = exchange.body
-    return isinstance(body.get("error"), str) or body.get("status") in STATUSES
+    error, status = exchange.body.get("error"), exchange.body.get("status")
+    return isinstance(error, str) or (isinstance(status, str) and status in STATUSES)
 
 
 def _kind(exchange: Exchange) -> str:
