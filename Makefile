@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help check test lint serve report clean
+.PHONY: help check test lint bench serve report clean
 
 help: ## print this menu
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ test: $(READY) ## test the harness itself, offline; ARGS="-k …" picks tests
 lint: $(READY) ## read the code: style, types, sizes, layers, the contract document and the lock file
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@$(BIN)/openapi-spec-validator --validation-errors all openapi/builds.yaml && $(BIN)/python -m pytest -q tests/test_house.py tests/test_layers.py
+
+bench: $(READY) ## compare a check with plain schemathesis on this machine: wall time, CPU, requests
+	@$(BIN)/python -m tests.bench.bench_check
 
 serve: $(READY) ## start the twin on port 8123; ARGS="--rate 8/4 --capacity 2" gives it limits
 	@$(BIN)/touchstone serve $(ARGS)

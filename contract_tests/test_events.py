@@ -6,7 +6,9 @@ import pytest
 
 from touchstone.examination import Examination
 
-STREAM_CLAIMS = (
+
+@pytest.mark.cost(builds=2, requests=12)
+@pytest.mark.claims(
     "events.answers-200",
     "events.media-type",
     "events.framing",
@@ -20,12 +22,6 @@ STREAM_CLAIMS = (
     "events.open-while-building",
     "events.close-at-the-end",
     "events.terminal-frame-comes-last",
-)
-
-
-@pytest.mark.cost(builds=2, requests=12)
-@pytest.mark.claims(
-    *STREAM_CLAIMS,
     "events.own-lines-only",
     "events.carry-the-output",
     "events.ready-ends-on-ready",

@@ -21,14 +21,6 @@ READS_PER_START = 3
 # Waited beyond Retry-After, so that a server that comes back on the second is not asked a moment too early.
 MARGIN_S = 0.05
 
-LIMIT_CLAIMS = (
-    "limit.has-the-error-shape",
-    "limit.ends-after-back-off",
-    "limit.retry-after-is-valid",
-    "limit.retry-after-is-honest",
-    "limit.is-per-key",
-)
-
 
 @dataclass
 class Round:
@@ -94,7 +86,14 @@ class Round:
 
 
 @pytest.mark.cost(builds=3, requests=150)
-@pytest.mark.claims(*LIMIT_CLAIMS, "limit.refused-start-starts-nothing")
+@pytest.mark.claims(
+    "limit.has-the-error-shape",
+    "limit.ends-after-back-off",
+    "limit.retry-after-is-valid",
+    "limit.retry-after-is-honest",
+    "limit.is-per-key",
+    "limit.refused-start-starts-nothing",
+)
 def test_rate_of_starts(exam: Examination) -> None:
     """
     A burst of starts is refused at some point; a refused start starts nothing, another key is served, waiting ends it.
