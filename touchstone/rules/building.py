@@ -11,7 +11,7 @@ from touchstone.rules import cancels, reads, starts
 from touchstone.rules.history import History
 from touchstone.rules.requests import excused, spelling
 from touchstone.rules.rule import rule
-from touchstone.rules.walk import ANYTHING, NEVER_AT, Flight, Walk, lost
+from touchstone.rules.walk import ANYTHING, EXCHANGING, NEVER_AT, Flight, Walk, lost
 
 
 @rule("building.life-cycle", *starts.CLAIMS, *cancels.CLAIMS, *reads.CLAIMS)
@@ -90,18 +90,16 @@ def _judged(walk: Walk, flight: Flight) -> Iterator[Judgement]:
 
 def _mutated(walk: Walk, flight: Flight, now: float, *, acts: bool) -> None:
     exchange = flight.exchange
-    walk.astray |= acts and exchange.operation == "startBuild" and walk.content is None
     found_nothing = exchange.operation == "cancelBuild" and exchange.status == 404 and walk.owns(exchange)
-    if exchange.operation in ("publishTemplate", "deleteTemplate"):
-        if acts:
-            _exchanged(walk, flight, now)
-        elif exchange.status:
-            walk.refused.append(exchange)
-    elif found_nothing and spelling(exchange, walk.history.contract) == "plain":
-        if flight.beside <= {"cancelBuild"}:
-            cancels.apply_cancel(walk, exchange, flight.window)
-    elif not acts:
+    if exchange.operation in EXCHANGING and acts:
+        _exchanged(walk, flight, now)
+    elif not acts and not found_nothing:
         walk.refused.append(exchange)
+    elif walk.content is None:
+        walk.astray |= exchange.operation == "startBuild"
+    elif found_nothing:
+        if flight.beside <= {"cancelBuild"} and spelling(exchange, walk.history.contract) == "plain":
+            cancels.apply_cancel(walk, exchange, flight.window)
     elif lost(exchange) or not walk.owns(exchange) or not flight.beside <= {exchange.operation}:
         _blurred(walk, flight)
     elif exchange.operation == "startBuild":
@@ -127,22 +125,26 @@ def _exchanged(walk: Walk, flight: Flight, now: float) -> None:
     What the version holds was put there, replaced or taken away.
     """
     exchange = flight.exchange
-    if (
-        flight.beside & {"publishTemplate", "deleteTemplate"}
-        or not 200 <= exchange.status < 300
-        or exchange.operation == "deleteTemplate"
-    ):
+    clear = 200 <= exchange.status < 300 and not flight.beside & EXCHANGING
+    if not clear or exchange.operation == "deleteTemplate":
         walk.leave(now)
     else:
         _published(walk, exchange, now)
-        if walk.content and exchange.note.get("auto_build") and not flight.beside:
-            walk.free_at = exchange.sent_at if walk.possible == {State.NOT_BUILT} else walk.free_at
-            flight.window = walk.reach(now)
-            starts.apply_start(walk, flight, exchange.body.get("auto_build"))
+    if exchange.note.get("auto_build"):
+        _auto_built(walk, flight, now)
     if flight.beside and walk.content:
         # A start beside it was of the old content or of the new one.
         walk.possible, walk.free_at = ANYTHING, NEVER_AT
         walk.doubt()
+
+
+def _auto_built(walk: Walk, flight: Flight, now: float) -> None:
+    if walk.content is None:
+        walk.astray = True
+    elif not flight.beside:
+        walk.free_at = flight.exchange.sent_at if walk.possible == {State.NOT_BUILT} else walk.free_at
+        flight.window = walk.reach(now)
+        starts.apply_start(walk, flight, flight.exchange.body.get("auto_build"))
 
 
 def _published(walk: Walk, publish: Exchange, now: float) -> None:

@@ -10,7 +10,7 @@ from touchstone.finding import Judgement
 from touchstone.lifecycle import Cause, State, step
 from touchstone.rules.history import History
 from touchstone.rules.rule import broken, held, judged, shown, unclear
-from touchstone.rules.walk import CLOCK_SHARE, IDLE, UNDER_WAY, Build, Flight, Walk
+from touchstone.rules.walk import CLOCK_SHARE, EXCHANGING, IDLE, UNDER_WAY, Build, Flight, Walk
 
 DOCUMENTED = frozenset({200, 202, 409, 429})
 
@@ -40,7 +40,7 @@ def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
     start, before = flight.exchange, flight.window
     if start.response is None:
         return
-    if _overlaps_start(walk, start):
+    if _overlaps_start(walk, start) and not flight.beside & EXCHANGING:
         yield judged(
             "start.concurrent-answers-are-documented",
             start.status in DOCUMENTED,

@@ -17,7 +17,8 @@ from touchstone.rules.history import Content, History
 ANYTHING = frozenset(State)
 IDLE = frozenset({State.NOT_BUILT, State.FAILED})
 UNDER_WAY = frozenset({State.BUILDING, State.CANCELLING})
-MUTATING = frozenset({"startBuild", "cancelBuild", "publishTemplate", "deleteTemplate"})
+EXCHANGING = frozenset({"publishTemplate", "deleteTemplate"})
+MUTATING = EXCHANGING | {"startBuild", "cancelBuild"}
 
 # A build step `sleep N` may end a little early by another clock; nothing is concluded from the last tenth.
 CLOCK_SHARE = 0.9
