@@ -10,7 +10,7 @@ from touchstone.examination import Examination
 OPERATIONS = ("getBuild", "getTemplate", "startBuild", "cancelBuild", "streamBuildEvents", "deleteTemplate")
 
 
-@pytest.mark.cost(builds=3, requests=24)
+@pytest.mark.cost(builds=1, requests=50)
 @pytest.mark.claims("access.others-version-is-404", "access.others-change-nothing", "auth.valid-key-is-accepted")
 def test_another_account_neither_sees_nor_touches(exam: Examination) -> None:
     """
@@ -36,7 +36,7 @@ def test_another_account_neither_sees_nor_touches(exam: Examination) -> None:
         exam.read(ready.ref)
 
 
-@pytest.mark.cost(builds=1, requests=10)
+@pytest.mark.cost(builds=0, requests=10)
 @pytest.mark.claims("access.others-version-is-404")
 def test_isolation_holds_in_both_directions(exam: Examination) -> None:
     """
@@ -49,7 +49,7 @@ def test_isolation_holds_in_both_directions(exam: Examination) -> None:
     exam.read(theirs.ref, "second")
 
 
-@pytest.mark.cost(builds=1, requests=8)
+@pytest.mark.cost(builds=0, requests=10)
 @pytest.mark.claims(
     "access.start-needs-scale",
     "access.publish-needs-scale",

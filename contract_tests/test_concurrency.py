@@ -8,7 +8,7 @@ from situations import call, starts_together
 from touchstone.examination import Examination
 
 
-@pytest.mark.cost(builds=4, requests=14)
+@pytest.mark.cost(builds=1, requests=14)
 @pytest.mark.claims(
     "start.concurrent-answers-are-documented",
     "start.concurrent-share-one-build",

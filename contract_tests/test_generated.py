@@ -22,7 +22,7 @@ _numbers: defaultdict[str, "itertools.count[int]"] = defaultdict(itertools.count
 
 
 @pytest.mark.once
-@pytest.mark.cost(builds=1, requests={"quick": 12, "standard": 60, "thorough": 300})
+@pytest.mark.cost(builds=0, requests={"quick": 12, "standard": 60, "thorough": 300})
 @pytest.mark.claims(
     "http.answers",
     "http.no-server-error",

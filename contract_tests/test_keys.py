@@ -20,7 +20,7 @@ OPERATIONS = (
 REFUSED: tuple[Credential, ...] = ("none", "unknown", "longer", "shorter", "malformed", "query")
 
 
-@pytest.mark.cost(builds=1, requests=60)
+@pytest.mark.cost(builds=0, requests=60)
 @pytest.mark.claims(
     "auth.missing-key-is-401",
     "auth.unknown-key-is-401",
@@ -79,7 +79,7 @@ def test_refused_keys_on_unknown_versions(exam: Examination) -> None:
             ask(exam, operation, exam.unknown("name"), credential)
 
 
-@pytest.mark.cost(builds=1, requests=3)
+@pytest.mark.cost(builds=0, requests=3)
 @pytest.mark.claims("auth.scheme-ignores-case")
 def test_scheme_is_recognised_in_any_case(exam: Examination) -> None:
     """

@@ -56,11 +56,11 @@ def test_fresh_build_runs_to_ready(exam: Examination) -> None:
     exam.read(template.ref)
     exam.start(template.ref)
     exam.read(template.ref)
-    exam.start(template.ref, builds=False)
+    exam.start(template.ref)
     exam.wait(template.ref)
 
 
-@pytest.mark.cost(builds=1, requests=8)
+@pytest.mark.cost(builds=0, requests=12)
 @pytest.mark.claims(
     "reuse.ready-at-once",
     "reuse.is-flagged",
@@ -78,11 +78,11 @@ def test_finished_build_is_reused_and_kept(exam: Examination) -> None:
     """
     ref = exam.ready().ref
     exam.read(ref)
-    exam.start(ref, builds=False)
+    exam.start(ref)
     exam.read(ref)
     exam.cancel(ref)
     exam.read(ref)
-    exam.start(ref, builds=False)
+    exam.start(ref)
     exam.together(*[Call("getBuild", ref)] * 4)
 
 
@@ -107,7 +107,7 @@ def test_failing_build_ends_failed_and_can_be_repeated(exam: Examination) -> Non
     exam.wait(template.ref)
 
 
-@pytest.mark.cost(builds=1, requests=6)
+@pytest.mark.cost(builds=0, requests=6)
 @pytest.mark.claims(
     "status.unbuilt-is-not-built", "status.changes-only-by-a-start", "cancel.idle-is-404", "cancel.says-idle"
 )
@@ -121,7 +121,7 @@ def test_idle_version_has_nothing_to_cancel(exam: Examination) -> None:
     exam.read(template.ref)
 
 
-@pytest.mark.cost(builds=1, requests=2)
+@pytest.mark.cost(builds=4, requests=20)
 @pytest.mark.claims(
     "status.good-template-ends-ready",
     "status.build-ends",

@@ -49,7 +49,7 @@ ODD_VERSIONS = (
 )
 
 
-@pytest.mark.cost(builds=1, requests=24)
+@pytest.mark.cost(builds=0, requests=24)
 @pytest.mark.claims("lookup.unknown-version-is-404", "lookup.unknown-name-is-404", "lookup.unknown-namespace-is-404")
 def test_unknown_versions_are_not_found(exam: Examination) -> None:
     """
@@ -60,7 +60,7 @@ def test_unknown_versions_are_not_found(exam: Examination) -> None:
             ask(exam, operation, exam.unknown(part))
 
 
-@pytest.mark.cost(builds=1, requests=80)
+@pytest.mark.cost(builds=0, requests=110)
 @pytest.mark.claims("lookup.odd-spelling-is-404", "http.no-server-error", "error.shows-no-internals")
 def test_odd_spellings_are_not_found(exam: Examination) -> None:
     """
@@ -78,7 +78,7 @@ def test_odd_spellings_are_not_found(exam: Examination) -> None:
         raw(exam, "DELETE", f"/templates/default/{segment}/1.0.0/build")
 
 
-@pytest.mark.cost(builds=1, requests=16)
+@pytest.mark.cost(builds=0, requests=40)
 @pytest.mark.claims("lookup.odd-spelling-is-404", "lookup.unknown-version-is-404")
 def test_version_is_compared_whole(exam: Examination) -> None:
     """
@@ -93,7 +93,7 @@ def test_version_is_compared_whole(exam: Examination) -> None:
         raw(exam, "POST", f"/templates/default/{ready.name}/{near}/build")
 
 
-@pytest.mark.cost(builds=1, requests=10)
+@pytest.mark.cost(builds=0, requests=14)
 @pytest.mark.claims("http.wrong-method-is-405", "http.head-matches-get")
 def test_methods_that_a_path_does_not_have(exam: Examination) -> None:
     """

@@ -17,7 +17,7 @@ from touchstone.provision import Template
 from touchstone.run import Run
 from touchstone.terms import Unsuited
 
-WALKS = {"quick": 1, "standard": 5, "thorough": 30}
+WALKS = {"quick": 1, "standard": 4, "thorough": 30}
 STEPS = 8
 ACTIONS = ("start", "start", "read", "cancel", "restart", "replace", "wait", "start together", "cancel together")
 
@@ -45,7 +45,7 @@ def walked(run: Run, strategy: st.SearchStrategy[Any], walk: Callable[[Any], Non
 
 
 @pytest.mark.cost(
-    builds={"quick": 10, "standard": 50, "thorough": 300}, requests={"quick": 30, "standard": 150, "thorough": 900}
+    builds={"quick": 8, "standard": 32, "thorough": 240}, requests={"quick": 40, "standard": 160, "thorough": 1200}
 )
 @pytest.mark.claims(
     "status.build-ends",
@@ -95,7 +95,6 @@ def act(exam: Examination, action: str, template: Template) -> Template:
         case "wait":
             exam.wait(ref, IDLE)
         case "start together":
-            exam.budget.take_build()
             exam.together(*[call("startBuild", ref)] * 2)
         case "cancel together":
             exam.together(*[call("cancelBuild", ref)] * 2)
@@ -108,7 +107,7 @@ def act(exam: Examination, action: str, template: Template) -> Template:
 
 
 @pytest.mark.cost(
-    builds={"quick": 2, "standard": 6, "thorough": 30}, requests={"quick": 8, "standard": 40, "thorough": 240}
+    builds={"quick": 1, "standard": 4, "thorough": 30}, requests={"quick": 8, "standard": 40, "thorough": 240}
 )
 @pytest.mark.claims("http.status-is-documented", "lookup.existing-version-is-found", "status.answers-200")
 def test_links_lead_where_they_say(exam: Examination, run: Run) -> None:
@@ -125,8 +124,6 @@ def test_links_lead_where_they_say(exam: Examination, run: Run) -> None:
             if not onward:
                 break
             link = onward[choice % len(onward)]
-            if link.operation == "startBuild":
-                exam.budget.take_build()
             exchange = exam.send(call(link.operation, link.ref(exchange)))
         exam.cancel(template.ref)
 

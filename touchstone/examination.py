@@ -71,6 +71,9 @@ class Examination:
     case: str = ""
     templates: list[Template] = field(default_factory=list)
     _running: set[str] = field(default_factory=set)
+    _dying: set[str] = field(default_factory=set)
+    _finished: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
     _owners: dict[str, Credential] = field(default_factory=dict)
     _made: dict[str, Template] = field(default_factory=dict)
     _serial: dict[str, int] = field(default_factory=dict)
@@ -84,11 +87,31 @@ class Examination:
         """
         if self.transport.now() > self.budget.until_at:
             raise Unsuited("could-not-run", "the time of the run is spent; raise --max-seconds")
+        if call.operation == "startBuild" and call.ref not in self._running | self._finished:
+            self.budget.need_build()
         exchange = self.transport.send(call, self.case)
-        begun = "building" in (exchange.body.get("status"), exchange.body.get("auto_build"))
-        if begun and exchange.ref and exchange.operation in ("startBuild", "publishTemplate"):
-            self._running.add(exchange.ref)
+        self._count(exchange)
         return exchange
+
+    def _count(self, exchange: Exchange) -> None:
+        """
+        Counts a build when its start is acknowledged; joining one that runs or reusing a golden begins none.
+        """
+        status, ref = exchange.body.get("status"), exchange.ref or ""
+        starts = exchange.operation in ("startBuild", "publishTemplate")
+        if starts and "building" in (status, exchange.body.get("auto_build")):
+            with self._lock:
+                if ref not in self._running:
+                    self.budget.take_build()
+                self._running.add(ref)
+                self._finished.discard(ref)
+        elif exchange.operation == "getBuild" and status in IDLE and exchange.credential == self._owners.get(ref):
+            self._running.discard(ref)
+            if status == "ready":
+                self._finished.add(ref)
+        elif exchange.operation == "cancelBuild" and exchange.status == 202:
+            self._running.discard(ref)
+            self._dying.add(ref)
 
     def patiently(self, call: Call) -> Exchange:
         """
@@ -109,12 +132,10 @@ class Examination:
             waited_s += asked_s
         raise Unsuited("indeterminate", f"still refused with 429 after {waited_s:.0f} s of patience")
 
-    def start(self, ref: str, credential: Credential = "primary", *, builds: bool = True) -> Exchange:
+    def start(self, ref: str, credential: Credential = "primary") -> Exchange:
         """
-        Starts a build; with *builds* it is counted against the budget.
+        Starts a build.
         """
-        if builds:
-            self.budget.take_build()
         return self.patiently(Call("startBuild", ref, credential))
 
     def read(self, ref: str, credential: Credential = "primary") -> Exchange:
@@ -155,8 +176,6 @@ class Examination:
         while True:
             exchange = self.read(ref, self._owners.get(ref, "primary"))
             status = str(exchange.body.get("status"))  # whatever kind of value it is
-            if status in IDLE:
-                self._running.discard(ref)
             idle = idle + 1 if status == "not_built" else 0
             if status in wanted or idle > IDLE_POLLS or exchange.status in (401, 403, 404):
                 return exchange
@@ -229,7 +248,7 @@ class Examination:
         if self.target.publish == "never":
             raise Unsuited("not-applicable", 'publishing is switched off; set publish = "raw" for this target')
         if auto_build:
-            self.budget.take_build()
+            self.budget.need_build()
         self.register(template)
         call = publish_call(
             template, wrapped=self.target.publish == "wrapped", form=form, force=force, auto_build=auto_build
@@ -319,9 +338,10 @@ class Examination:
         for following in self._followings:
             following.future.result()
         self._followings.clear()
-        for ref in sorted(self._running):
+        for ref in sorted(self._running | self._dying):
             self._try(Call("cancelBuild", ref, self._owners.get(ref, "primary")))
         self._running.clear()
+        self._dying.clear()
 
     def clean_up(self) -> bool:
         """

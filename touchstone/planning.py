@@ -10,6 +10,9 @@ from rich.table import Table
 
 from touchstone.settings import Settings
 
+# A ready version of each of two accounts, built on first use and kept to the end.
+SHARED_BUILDS, SHARED_REQUESTS = 2, 20
+
 
 def print_plan(text: str, settings: Settings, console: Console) -> None:
     """
@@ -20,22 +23,24 @@ def print_plan(text: str, settings: Settings, console: Console) -> None:
     table.add_column("case", overflow="fold")
     for title in ("claims", "builds", "requests"):
         table.add_column(title, justify="right")
+    table.add_row(f"shared by the cases: {SHARED_BUILDS} ready versions", "", str(SHARED_BUILDS), str(SHARED_REQUESTS))
     for case in cases:
         table.add_row(case["case"], str(len(case["claims"])), str(case["builds"]), str(case["requests"]))
     console.print(table)
     claims = {claim for case in cases for claim in case["claims"]}
-    builds = sum(case["builds"] for case in cases)
-    requests = sum(case["requests"] for case in cases)
+    builds = SHARED_BUILDS + sum(case["builds"] for case in cases)
+    requests = SHARED_REQUESTS + sum(case["requests"] for case in cases)
     target = settings.target
     console.print(
         f"{len(cases)} cases, {len(claims)} claims; at most {builds} builds (budget {target.max_builds}) "
-        f"and about {requests} requests besides polling; nothing was sent to {target.url or 'the embedded twin'}",
+        f"and about {requests} requests besides polling and cleaning up; "
+        f"nothing was sent to {target.url or 'the embedded twin'}",
         markup=False,
         highlight=False,
     )
     if builds > target.max_builds:
         console.print(
-            f"the budget is smaller than the plan: some cases will not run; --max-builds {builds} lets all of them",
+            f"the budget is smaller than the plan: a walk may be cut short; --max-builds {builds} lets all cases run",
             markup=False,
             highlight=False,
         )

@@ -40,7 +40,7 @@ Progress = Callable[[dict[str, Any]], None]
 
 # The twin of a check: limits wide enough not to slow it down and tight enough to be met, one digest for equal content.
 EMBEDDED_TWIN = TwinSettings(
-    build_s=0.05, settle_s=0.04, rate=RateLimit.parse("60/1"), capacity=6, digest_scope="content"
+    build_s=0.05, settle_s=0.04, rate=RateLimit.parse("60/1"), capacity=4, digest_scope="content"
 )
 EMBEDDED_BUILD_TIMEOUT_S = 10.0
 EMBEDDED_CANCEL_TIMEOUT_S = 3.0

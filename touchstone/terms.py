@@ -54,13 +54,18 @@ class Budget:
     builds: int
     until_at: float = float("inf")
 
-    def take_build(self) -> None:
+    def need_build(self) -> None:
         """
-        Counts one build.
+        Makes sure that one more build may begin.
 
         Raises:
             Unsuited: none is left.
         """
         if self.builds <= 0:
             raise Unsuited("could-not-run", "the budget of builds is spent; raise --max-builds or max_builds")
+
+    def take_build(self) -> None:
+        """
+        Counts a build that has begun.
+        """
         self.builds -= 1

@@ -229,7 +229,7 @@ class Transport:
             origin,
             headers=dict(headers),
             content=call.body or None,
-            extensions={"target": raw_target, "timeout": httpx.Timeout(self._timeout_s).as_dict()},
+            extensions={"target": raw_target, "timeout": self._timeouts(call)},
         )
         began = self.now()
         limit_s = call.stream_s or self._timeout_s
@@ -245,6 +245,12 @@ class Transport:
         with _Watch(response, limit_s, call.until if call.stream_s else None) as watch:
             self._read(response, outcome, watch, began, streamed=call.stream_s > 0)
         return outcome
+
+    def _timeouts(self, call: Call) -> dict[str, float | None]:
+        """
+        How long each step of *call* may take. A stream may be silent for as long as it may last.
+        """
+        return httpx.Timeout(self._timeout_s, read=max(self._timeout_s, call.stream_s)).as_dict()
 
     def _read(
         self, response: httpx.Response, outcome: "_Outcome", watch: "_Watch", began: float, *, streamed: bool
