@@ -11,6 +11,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -109,10 +110,10 @@ def plan(settings: Settings, folder: Path) -> str:
     What `check` would run, as the JSON text that the child writes; nothing is sent.
     """
     path = folder / "plan.json"
-    handover = Handover(settings.to_json(), "plan", "", str(path), 0.0, "plan")
-    child = subprocess.run(
-        _command(), env=os.environ | handover.environment(), capture_output=True, text=True, check=False
-    )
+    handover = Handover(settings.to_json(), "plan", "", str(path.absolute()), 0.0, "plan")
+    environment = os.environ | handover.environment()
+    with _elsewhere() as cwd:
+        child = subprocess.run(_command(), cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if not path.exists():
         raise UsageError(f"the contract tests could not be listed:\n{child.stdout}{child.stderr}")
     return path.read_text(encoding="utf-8")
@@ -147,7 +148,7 @@ def _run(
             transport.close()
     except TargetError as error:
         return Footer("", 0.0, error.exit_code, str(error))
-    handover = Handover(settings.to_json(), run_id, url, str(run_log), latency_s)
+    handover = Handover(settings.to_json(), run_id, url, str(run_log.absolute()), latency_s)
     ended = _child(handover, run_log, progress, interrupted, settings.max_seconds)
     if ended != 0 or interrupted.by:
         _clean_up_after(settings, run_id, run_log)
@@ -166,9 +167,10 @@ def _child(
     """
     lifeline, held = os.pipe()
     environment = os.environ | handover.environment() | {LIFELINE_VARIABLE: str(lifeline)}
-    with (run_log.parent / "pytest.log").open("wb") as output:
+    with _elsewhere() as cwd, (run_log.parent / "pytest.log").open("wb") as output:
         child = subprocess.Popen(
             _command(),
+            cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -212,6 +214,13 @@ def _watch(
     for event in next(events, ()):
         progress(event)
     return child.returncode
+
+
+def _elsewhere() -> "tempfile.TemporaryDirectory[str]":
+    """
+    A folder for the child to run in: in the user's own one modules could shadow ours, and Hypothesis would leave files.
+    """
+    return tempfile.TemporaryDirectory(prefix="touchstone-", ignore_cleanup_errors=True)
 
 
 def _command() -> list[str]:
