@@ -27,6 +27,11 @@ UNKNOWN_KEY = "sk_live_" + "0" * 24
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
 
+# An idle connection is not used again after this: servers close theirs after 5 s (Node, uvicorn) or later, and a
+# request that meets the closing would look like one that was not answered.
+LONGEST_IDLE_S = 3.0
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """
@@ -143,7 +148,7 @@ class Transport:
             timeout=request_timeout_s,
             follow_redirects=False,
             trust_env=False,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=LONGEST_IDLE_S),
             headers={"User-Agent": "touchstone"},
         )
 
