@@ -71,7 +71,7 @@ def check(
     claims: Claims = None,
 ) -> None:
     """
-    Run the contract tests against a target and judge every claim.
+    Judge a target against the contract, claim by claim.
 
     Without --target and --url the embedded twin is started and judged.
     """
@@ -95,7 +95,7 @@ def report(
     report_dir: Annotated[Path | None, typer.Option(help="Where to write.  [default: beside the log]")] = None,
 ) -> None:
     """
-    Render a run log again: report.html, report.json, junit.xml and the text.
+    Make the reports of a run log again.
     """
     path = log / "runlog.jsonl" if log.is_dir() else log
     if not path.exists():
@@ -114,7 +114,7 @@ def list_claims(
     report_dir: ReportDir = None,
 ) -> None:
     """
-    List the claims with their verdicts in the latest run.
+    List the claims and their latest verdicts.
     """
     ledger = ledger_of_claims.load()
     claims_table(ledger, glob, excluded=excluded, reports=report_dir or Path("reports"), console=_stdout())
@@ -125,7 +125,7 @@ def explain(
     claim: Annotated[str, typer.Argument(metavar="ID", help="A claim, such as cancel.in-flight-is-202.")],
 ) -> None:
     """
-    Explain one claim: its sentence, source, checks, latest verdict and a curl line.
+    Explain one claim: source, checks, verdict, curl.
     """
     explain_claim(ledger_of_claims.load().explain(claim), reports=Path("reports"), console=_stdout())
 
@@ -138,7 +138,9 @@ def sweep(
     report_dir: ReportDir = None,
 ) -> None:
     """
-    Remove what killed runs left on a target; only what their journals name.
+    Remove what killed runs left on a target.
+
+    Only what their journals name is touched.
     """
     settings = load(Flags(target=target, url=url, config=config), os.environ, Path.cwd())
     out = _stdout()
@@ -175,7 +177,7 @@ def serve(
     seed: Annotated[int | None, typer.Option(help="Makes request ids repeat.")] = None,
 ) -> None:
     """
-    Serve the twin: a reference server of the whole contract.
+    Serve the twin, a reference server.
     """
     settings = TwinSettings(
         host=host,

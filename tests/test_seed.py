@@ -1,0 +1,44 @@
+"""
+A run with one seed sends the same generated requests again.
+"""
+
+import re
+from pathlib import Path
+
+from touchstone import runlog
+from touchstone.exchange import Exchange
+from touchstone.runner import check
+from touchstone.settings import Flags, load
+
+# The cases that generate: requests from the contract, and walks through the life of a build.
+CLAIMS = "publish.invalid-is-422,lookup.existing-version-is-found"
+
+
+def requests(folder: Path, seed: int) -> list[tuple[str, str, bytes]]:
+    """
+    What the generating cases of a quick run with *seed* sent, but for polls, run ids left out.
+    """
+    settings = load(Flags(target="twin", report_dir=folder, seed=seed, profile="quick", claims=CLAIMS), {}, folder)
+    outcome = check(settings, ["test"], lambda _event: None)
+    log = runlog.read(outcome.run_log)
+    generated = [e for e in log.exchanges if e.case.startswith(("generated.", "walks.links"))]
+    ordered = sorted(generated, key=lambda e: e.seq)
+    return [
+        _sent(e, log.header.run_id) for e in ordered if e.operation != "getBuild" or e.case.startswith("generated.")
+    ]
+
+
+def _sent(exchange: Exchange, run_id: str) -> tuple[str, str, bytes]:
+    path = re.sub(r"^https?://[^/]+", "", exchange.request.url)
+    return exchange.request.method, path.replace(run_id, "RUN"), exchange.request.body.replace(run_id.encode(), b"RUN")
+
+
+def test_one_seed_sends_the_same_requests(tmp_path: Path) -> None:
+    """
+    Two runs with one seed send the same requests in the same order; another seed sends others.
+    """
+    first, again, other = (requests(tmp_path / name, seed) for name, seed in (("a", 7), ("b", 7), ("c", 8)))
+
+    assert len(first) > 20
+    assert again == first
+    assert other != first
