@@ -149,7 +149,7 @@ class Step:
             "content": f"{self.ref} {self.recipe.name}",
             "outcome": self.recipe.outcome,
             "sleep_s": self.recipe.sleep_ms / 1000,
-            "marker": f"mark-{self.ref}-{self.recipe.name}",
+            "marker": f"mark-{self.recipe.name}",
             "force": self.force,
             "auto_build": self.auto_build,
         }
@@ -209,7 +209,7 @@ class Server:
             return 409, {"error": "The last build is still being cancelled."}
         if cell.state == "ready" or self.keeps_golden(version):
             return self.reused(version)
-        if len([c for c in self.live if c.state in ("building", "cancelling") and c is not cell]) >= self.manners.capacity:
+        if sum(1 for c in self.live if c.state in ("building", "cancelling") and c is not cell) >= self.manners.capacity:
             return LIMITED
         return self.begun(version, now)
 

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from tests.rules import simulated
 from tests.rules.exchanges import history
 from tests.rules.simulated import Kind, Manners, Recipe, Server, Step, play
+from touchstone import claims
 from touchstone.exchange import Credential, Exchange
+from touchstone.judge import Judge
+from touchstone.rules import EXCHANGE_RULES, STORY_RULES
 from touchstone.rules.building import life_cycle
 
 ONE, TWO, THEIRS = (f"default/touchstone-t1-{name}@1.0.0" for name in ("one", "two", "theirs"))
@@ -50,6 +53,7 @@ def any_manners(chance: Random) -> Manners:
     if not drawn["digest_covers_name"]:
         # A publish that was refused and still published shares a digest that nobody was told.
         drawn["auto_refused"] = "201"
+        drawn["keeps_goldens"] = "for starts"
     return Manners(**drawn)
 
 
@@ -95,6 +99,16 @@ def blamed(exchanges: Sequence[Exchange], **more: Any) -> list[str]:
     return [f"{j.claim} {j.evidence}: not {j.expected}; {j.actual}" for j in judgements if j.outcome == "broken"]
 
 
+def blamed_by_any_rule(exchanges: Sequence[Exchange], **more: Any) -> list[str]:
+    """
+    What all rules together hold against the server.
+    """
+    judge = Judge(history(**more), claims.load(), EXCHANGE_RULES, STORY_RULES)
+    judgements = [j for exchange in sorted(exchanges, key=lambda e: e.done_at) for j in judge.see(exchange)]
+    judgements += judge.tell(OWNERS)
+    return [f"{j.claim} {j.evidence}: not {j.expected}; {j.actual}" for j in judgements if j.outcome == "broken"]
+
+
 def described(exchanges: Sequence[Exchange]) -> str:
     """
     A story, one exchange a line.
@@ -136,3 +150,22 @@ def test_lost_answers_blame_nobody(seed: int) -> None:
 
     # A 504 beside another start is no documented answer, whoever gave it.
     assert [text for text in found if not text.startswith("start.concurrent-answers-are-documented ")] == []
+
+
+@SETTINGS
+@given(SEEDS)
+def test_no_rule_blames_a_correct_server(seed: int) -> None:
+    """
+    All rules together, on whatever else than the life cycle a story shows, hold nothing against a correct server.
+    """
+    chance = Random(seed)
+    manners = any_manners(chance)
+    # No two moments fall together here: which of them came first is a question of the life cycle.
+    story = [
+        replace(step, gap_ms=1 + step.gap_ms, before_ms=3 + step.before_ms, after_ms=3 + step.after_ms)
+        for step in any_story(chance, ("answered",))
+    ]
+    exchanges = play(Server(manners), story)
+    note(f"{manners}\n{described(exchanges)}")
+
+    assert blamed_by_any_rule(exchanges, bounds=simulated.bounds(manners, RECIPES)) == []

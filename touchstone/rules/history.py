@@ -108,17 +108,21 @@ class History:
 
     def exists(self, ref: str, exchange: Exchange) -> bool | None:
         """
-        Whether *ref* existed all the time of *exchange*; None where it came or went meanwhile or that is in doubt.
+        Whether *ref* existed all the time of *exchange*; None where it came or went meanwhile, or that is in doubt.
         """
         if ref.startswith("system/"):
             return None
-        found = [c for c in self.contents(ref) if c.from_at < exchange.done_at]
-        if not found:
-            return None if self._maybe_published(ref, exchange.done_at) else False
-        last = found[-1]
-        if last.until_at <= exchange.sent_at:
-            return False if self._deleted(ref, exchange.sent_at) else None
-        return True if found[0].sure_at <= exchange.sent_at and last.until_at >= exchange.done_at else None
+        story = self.story(ref)
+        deletes = [e for e in story if e.operation == "deleteTemplate" and 200 <= e.status < 300]
+        deletes = [e for e in deletes if e.sent_at < exchange.done_at]
+        for content in self.contents(ref):
+            if content.sure_at <= exchange.sent_at and all(e.done_at <= content.from_at for e in deletes):
+                return True
+        publishes = [e for e in story if _maybe_published(e) and e.sent_at < exchange.done_at]
+        if not publishes and ref not in self.given:
+            return False
+        gone = [e for e in deletes if e.done_at <= exchange.sent_at]
+        return False if any(all(_done_at(p) <= e.sent_at for p in publishes) for e in gone) else None
 
     def owner(self, ref: str) -> Credential | None:
         """
@@ -134,13 +138,6 @@ class History:
         yield from self.given.values()
         for contents in self._contents.values():
             yield from contents
-
-    def _maybe_published(self, ref: str, at: float) -> bool:
-        unanswered = (e for e in self.story(ref) if e.operation == "publishTemplate" and e.sent_at <= at)
-        return any(e.response is None or e.status >= 500 or 200 <= e.status < 300 for e in unanswered)
-
-    def _deleted(self, ref: str, at: float) -> bool:
-        return any(e.operation == "deleteTemplate" and e.status == 200 and e.done_at <= at for e in self.story(ref))
 
 
 def _insert(exchanges: list[Exchange], exchange: Exchange) -> None:
@@ -160,7 +157,9 @@ def _contents(story: list[Exchange]) -> Iterator[Content]:
             continue
         if exchange.operation == "publishTemplate" and "content" in exchange.note:
             published = _published(exchange)
-            if current and current.key == published.key and current.owner == published.owner:
+            same = current and current.key == published.key and current.owner == published.owner
+            # force is told to delete and publish again, so the same content may begin anew
+            if same and not exchange.note.get("force"):
                 continue
             if current:
                 yield _until(current, exchange.sent_at)
@@ -190,3 +189,20 @@ def _published(exchange: Exchange) -> Content:
 
 def _until(content: Content, at: float) -> Content:
     return Content(**{name: getattr(content, name) for name in content.__slots__} | {"until_at": at})
+
+
+def _maybe_published(exchange: Exchange) -> bool:
+    """
+    Whether a publish may have put something there. Ambiguity 40: one whose build was refused may.
+    """
+    if exchange.operation != "publishTemplate":
+        return False
+    half = exchange.status == 429 and bool(exchange.note.get("auto_build"))
+    return half or exchange.response is None or exchange.status >= 500 or 200 <= exchange.status < 300
+
+
+def _done_at(publish: Exchange) -> float:
+    """
+    When a publish that may have worked was over, which without an answer is nobody knows when.
+    """
+    return publish.done_at if 200 <= publish.status < 500 else float("inf")

@@ -33,10 +33,13 @@ def identical_content(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges the publish of what is there already, written down in the same way or in another.
     """
-    shelf = Shelf(ref, history)
+    shelf, course = Shelf(ref, history), Course(ref, history)
     for publish in _judged(shelf):
         before = shelf.replaces(publish)
         if before is None or before.note["content"] != publish.note["content"]:
+            continue
+        if _forced_while_building(publish, course):
+            yield unclear(_IDENTICAL, before, publish, why="a build may have been running")
             continue
         respelt = publish.note.get("form") != before.note.get("form")
         if publish.status in SUCCESS:
@@ -53,12 +56,14 @@ def other_content(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges the publish of other content than the version holds, without and with force.
     """
-    shelf = Shelf(ref, history)
+    shelf, course = Shelf(ref, history), Course(ref, history)
     for publish in _judged(shelf):
         before = shelf.replaces(publish)
         if before is None or before.note["content"] == publish.note["content"]:
             continue
-        if not publish.note.get("force"):
+        if _forced_while_building(publish, course):
+            yield unclear("publish.force-replaces", before, publish, why="a build may have been running")
+        elif not publish.note.get("force"):
             if publish.status in SUCCESS and _tells_nothing(digest_of(publish), publish, history):
                 continue
             fits = publish.status == 409
@@ -93,6 +98,14 @@ def _judged(shelf: Shelf) -> Iterator[Exchange]:
         allowed = publish.credential in {"primary", "second"} and publish.status != 401
         if right and allowed and judgeable(publish) and publish.status < 500:
             yield publish
+
+
+def _forced_while_building(publish: Exchange, course: Course) -> bool:
+    """
+    Whether a conflict may be about a running build. Facts 7.42: what force does to one is undocumented.
+    """
+    conflict = publish.status == 409 and bool(publish.note.get("force"))
+    return conflict and not course.idle(publish.sent_at, publish.done_at)
 
 
 def _same_digest(before: Exchange, publish: Exchange, claim: str) -> Iterator[Judgement]:

@@ -158,7 +158,7 @@ class Walk:
         """
         states = self.reach(now)
         if self.content:
-            self.shelf[self.content.key] = states
+            self.shelf[self.content.key] = self.shelf.get(self.content.key, frozenset()) | states
             self.lingering |= bool(states & UNDER_WAY)
         self.content, self.build, self.cancel, self.idle_cancel, self.last_read = None, None, None, None, None
         self.cancels, self.settled, self.reused, self.replaced = 0, False, False, False
