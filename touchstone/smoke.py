@@ -1,6 +1,8 @@
 """
-Two requests that tell a target that cannot be judged from one that does not conform.
+Two or three requests that tell a target that cannot be judged from one that does not conform.
 """
+
+from urllib.parse import urlsplit
 
 from touchstone.errors import TargetError
 from touchstone.exchange import Exchange
@@ -9,6 +11,8 @@ from touchstone.transport import Call, Transport
 
 # Nobody publishes under this name: `touchstone-` is ours, and no run id looks like this.
 REF = "default/touchstone-smoke-test@1.0.0"
+# No API has this path, so that its answer shows what the server says of paths that it does not know.
+NOWHERE = "/touchstone-smoke-test/nowhere"
 TRIES = 2
 
 
@@ -18,6 +22,7 @@ def smoke(transport: Transport) -> float:
 
     Both requests ask for a version that does not exist, one with the key and one without. One of them may be answered
     wrongly: a target with a fault is to be judged. If neither looks like an answer of this API, it is another server.
+    Where the key seems not to matter, a third request shows whether the server knows the paths of this API at all.
 
     Returns:
         Seconds that the faster of the two requests took.
@@ -30,7 +35,7 @@ def smoke(transport: Transport) -> float:
     if with_key.status == 401 and without_key.status == 401:
         told = str(with_key.body.get("error", ""))[:120]
         raise TargetError(f"{transport.url}: the key was refused with 401 {told!r}; set ORGO_API_KEY to a valid key")
-    if not (_speaks_of_builds(with_key) or without_key.status == 401):
+    if without_key.status != 401 and not (_speaks_of_builds(with_key) and _knows_the_path(transport, with_key)):
         raise TargetError(
             f"{transport.url}: not a template build API: {with_key.request.method} {with_key.request.url} answered "
             f"{with_key.status} {_kind(with_key)!r}, and a request without a key {without_key.status}; "
@@ -51,7 +56,22 @@ def _answered(transport: Transport, call: Call) -> Exchange:
 
 def _speaks_of_builds(exchange: Exchange) -> bool:
     error, status = exchange.body.get("error"), exchange.body.get("status")
-    return isinstance(error, str) or (isinstance(status, str) and status in STATUSES)
+    if exchange.status == 200:
+        return isinstance(status, str) and status in STATUSES
+    return isinstance(error, str)
+
+
+def _knows_the_path(transport: Transport, exchange: Exchange) -> bool:
+    """
+    Whether the server says something else of a path that no API has: an error object alone is no sign of this API.
+    """
+    return _said(_answered(transport, Call(method="GET", path=NOWHERE))) != _said(exchange)
+
+
+def _said(exchange: Exchange) -> tuple[int, str]:
+    # Some servers repeat the path in the error, which is no difference.
+    path = urlsplit(exchange.request.url).path
+    return exchange.status, str(exchange.body.get("error")).replace(path, "")
 
 
 def _kind(exchange: Exchange) -> str:
