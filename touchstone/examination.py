@@ -267,6 +267,14 @@ class Examination:
             self.templates.append(template)
             self._owners[template.ref] = template.owner
 
+    def forget(self, template: Template) -> None:
+        """
+        Takes *template* off the list of what is to be removed: the target refused to make it.
+        """
+        self.templates.remove(template)
+        self._owners.pop(template.ref, None)
+        self.ledger.removed(template, gone=True)
+
     def published(
         self, purpose: str, *, sleep_s: float = 0.0, fails: bool = False, owner: Credential = "primary"
     ) -> Template:

@@ -7,6 +7,7 @@ it makes one, so whatever reads exchanges (rules, run log, reports) cannot leak 
 
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 Credential = Literal[
@@ -80,11 +81,19 @@ class Response:
         """
         The body as a JSON object, or None where it is anything else.
         """
-        try:
-            value = self.json()
-        except (ValueError, RecursionError):
-            return None
-        return value if isinstance(value, dict) else None
+        return _parsed_object(self.body)
+
+
+@lru_cache(maxsize=8192)
+def _parsed_object(body: bytes) -> dict[str, Any] | None:
+    """
+    Rules ask for the same body again and again; nobody changes what they get.
+    """
+    try:
+        value = json.loads(body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,7 +240,7 @@ def _locked(descriptor: int, path: Path) -> bool:
     return path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())
 
 
-def _append(descriptor: int, line: dict[str, Any]) -> None:
+def _append(descriptor: int, line: dict[str, Any], *, sync: bool = True) -> None:
     data = json.dumps(line).encode() + b"\n"
     before_bytes = os.fstat(descriptor).st_size
     try:
@@ -249,7 +249,8 @@ def _append(descriptor: int, line: dict[str, Any]) -> None:
     except OSError:
         os.ftruncate(descriptor, before_bytes)  # half a line would spoil the next one
         raise
-    os.fsync(descriptor)
+    if sync:
+        os.fsync(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

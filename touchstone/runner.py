@@ -167,6 +167,7 @@ def _child(
     """
     lifeline, held = os.pipe()
     environment = os.environ | handover.environment() | {LIFELINE_VARIABLE: str(lifeline)}
+    environment |= {"HYPOTHESIS_STORAGE_DIRECTORY": str(_cache_folder(handover.parsed_settings(), run_log))}
     with _elsewhere() as cwd, (run_log.parent / "pytest.log").open("wb") as output:
         child = subprocess.Popen(
             _command(),
@@ -186,6 +187,13 @@ def _child(
                 child.kill()
                 child.wait()
             os.close(held)
+
+
+def _cache_folder(settings: Settings, run_log: Path) -> Path:
+    """
+    Where Hypothesis keeps its tables of characters from run to run, rather than in the folder of whoever runs this.
+    """
+    return (settings.state_dir.parent if settings.state_dir else run_log.parent) / "hypothesis"
 
 
 def _watch(

@@ -6,10 +6,13 @@ way: most paths name a version that exists, since a generator does not know whic
 or delete something keeps to names of this run, since a generator does not know whose the others are.
 """
 
+import json
+import re
 from typing import Any
 
 import requests
 import schemathesis
+import yaml
 from schemathesis import Case
 from schemathesis.checks import not_a_server_error
 from schemathesis.config import SchemathesisConfig
@@ -87,15 +90,34 @@ def send_case(exam: Examination, case: "Case[Any]", number: int) -> Exchange | N
     body = prepared.body.encode() if isinstance(prepared.body, str) else (prepared.body or b"")
     assert isinstance(body, bytes)
     headers = {name: str(value) for name, value in prepared.headers.items() if name.lower() not in _OURS}
-    template = _renamed(exam, case, number)
-    if template is not None:
-        if template.ref not in {known.ref for known in exam.templates}:
+    template = None
+    if _publishes(case):
+        body, template = _renamed(exam, body, number)
+        if template is not None:
             exam.register(template)
-    elif case.method.upper() == "POST" and case.operation.path == "/templates" and number % WILD_EVERY:
-        return None
+        elif number % WILD_EVERY:
+            return None
     stream_s = exam.target.cancel_timeout_s if case.operation.path.endswith("/events") else 0.0
-    path = prepared.path_url
-    return exam.send(Call(method=prepared.method or "GET", path=path, headers=headers, body=body, stream_s=stream_s))
+    call = Call(method=prepared.method or "GET", path=prepared.path_url, headers=headers, body=body, stream_s=stream_s)
+    exchange = exam.send(call)
+    _keep_track(exam, exchange, template)
+    return exchange
+
+
+def _publishes(case: "Case[Any]") -> bool:
+    return case.method.upper() == "POST" and case.operation.path == "/templates"
+
+
+def _keep_track(exam: Examination, exchange: Exchange, template: Template | None) -> None:
+    """
+    What was refused need not be removed; what a server made of a document without a usable name must be.
+    """
+    if template is not None and 400 <= exchange.status < 500:
+        exam.forget(template)
+    made = exchange.body.get("ref")
+    if exchange.operation == "publishTemplate" and 200 <= exchange.status < 300 and isinstance(made, str):
+        name, _, version = made.partition("/")[2].rpartition("@")
+        exam.register(Template(name, version, 0.0, False, ""))
 
 
 def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
@@ -113,6 +135,9 @@ def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
         told.append(_judged(case, response, exchange, name, check, claim))
     return [judgement for judgement in told if judgement]
 
+
+# Anything that a server may take for a version; other texts stay as they are and are refused.
+_VERSION = re.compile(r"\s*v?\d")
 
 _OURS = frozenset({"authorization", "content-length", "host", "connection", "user-agent", "accept-encoding"})
 
@@ -169,19 +194,28 @@ def _request_arguments(case: "Case[Any]") -> dict[str, Any]:
     }
 
 
-def _renamed(exam: Examination, case: "Case[Any]", number: int) -> Template | None:
+def _renamed(exam: Examination, body: bytes, number: int) -> tuple[bytes, Template | None]:
     """
-    Gives a document that is to be published a name of this run; None where there is no document with a name in it.
+    A document with a name of this run in place of its own; unchanged, and no template, where it has no name at all.
+
+    JSON is YAML, so the new document fits either media type.
     """
-    if case.method.upper() != "POST" or case.operation.path != "/templates" or not isinstance(case.body, dict):
-        return None
-    about = case.body.get("template")
-    if not isinstance(about, dict) or not isinstance(about.get("name"), str):
-        return None
-    name = f"touchstone-{exam.run_id}-generated-{number}"
-    about["name"] = name
-    version = about.get("version")
-    return Template(name, version if isinstance(version, str) else VERSION, 0.0, False, "")
+    try:
+        document = yaml.safe_load(body)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return body, None
+    about = document.get("template") if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not ("name" in document or (isinstance(about, dict) and "name" in about)):
+        return body, None
+    name, version = f"touchstone-{exam.run_id}-generated-{number}", VERSION
+    if isinstance(document.get("name"), str):
+        document["name"] = f"{name}@{version}"
+    if isinstance(about, dict):
+        if isinstance(about.get("name"), str):
+            about["name"] = name
+        if isinstance(about.get("version"), str) and _VERSION.match(about["version"]):
+            about["version"] = version
+    return json.dumps(document, default=str).encode(), Template(name, version, 0.0, False, "")
 
 
 def _response(exchange: Exchange) -> SchemathesisResponse:
