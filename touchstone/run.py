@@ -116,9 +116,12 @@ class Run:
     def say(self, judgements: list[Judgement]) -> None:
         """
         Takes what another judge than the rules says about exchanges of the running case.
+
+        Where a rule has found fault with an exchange already, the other judge finds the same one under another name.
         """
         with self._lock:
-            self._judgements += judgements
+            told = {judgement.evidence[-1] for judgement in self._judgements if judgement.outcome == "broken"}
+            self._judgements += [j for j in judgements if j.outcome != "broken" or j.evidence[-1] not in told]
 
     def conclude(self, case_id: str, *, final: bool = True) -> list[Finding]:
         """
