@@ -7,8 +7,7 @@ from dataclasses import replace
 from touchstone.examination import Examination
 from touchstone.exchange import Credential, Exchange
 from touchstone.provision import Template, publish_call
-from touchstone.run import RESTRICTED_KEY_ADVICE, SECOND_KEY_ADVICE
-from touchstone.terms import Unsuited
+from touchstone.terms import PUBLISH_ADVICE, RESTRICTED_KEY_ADVICE, SECOND_KEY_ADVICE, Unsuited
 from touchstone.transport import Call
 
 
@@ -22,7 +21,11 @@ def call(operation: str, ref: str, credential: Credential = "primary") -> Call:
 def ask(exam: Examination, operation: str, ref: str, credential: Credential = "primary") -> Exchange:
     """
     Sends a plain request once and takes any answer.
+
+    Where the run must not publish, the versions are somebody's: no request that a broken server could delete one by.
     """
+    if operation == "deleteTemplate" and exam.target.publish == "never":
+        ref = exam.unknown("name")
     return exam.send(call(operation, ref, credential))
 
 
@@ -30,7 +33,10 @@ def attempt(exam: Examination, operation: str, template: Template, credential: C
     """
     Sends with a wrong key what the right key could do.
     """
+    if operation == "publishTemplate" and exam.target.publish == "never":
+        template = exam.template("refused")
     if operation == "publishTemplate":
+        exam.register(template)
         wrapped = exam.target.publish == "wrapped"
         return exam.send(publish_call(template.revised(), wrapped=wrapped, force=True, credential=credential))
     return ask(exam, operation, template.ref, credential)
@@ -96,7 +102,7 @@ def needs_publishing(exam: Examination) -> None:
     Ends the case on a target where the run must not publish.
     """
     if exam.target.publish == "never":
-        raise Unsuited("not-applicable", 'publishing is switched off; set publish = "raw" for this target')
+        raise Unsuited("not-applicable", PUBLISH_ADVICE)
 
 
 def needs_second(exam: Examination) -> None:

@@ -124,14 +124,16 @@ def test_idle_version_has_nothing_to_cancel(exam: Examination) -> None:
 @pytest.mark.cost(builds=4, requests=20)
 @pytest.mark.claims(
     "status.good-template-ends-ready",
+    "status.failing-template-ends-failed",
     "status.build-ends",
+    "cancel.settles",
     "reuse.ready-at-once",
     "reuse.is-flagged",
     "cancel.finished-is-idle",
 )
 def test_given_templates_keep_their_promises(exam: Examination) -> None:
     """
-    Templates that the user named for a target without publishing build, are reused, and fail as told.
+    Templates that the user named for a target without publishing build, are cancelled and reused, and fail as told.
     """
     templates = exam.target.templates
     if exam.target.publish != "never" or not (templates.buildable or templates.failing):
@@ -140,6 +142,9 @@ def test_given_templates_keep_their_promises(exam: Examination) -> None:
         exam.read(ref)
         exam.start(ref)
         exam.read(ref)
+        exam.cancel(ref)
+        exam.settle(ref)
+        exam.start(ref)
         exam.wait(ref)
         exam.cancel(ref)
         exam.read(ref)

@@ -15,7 +15,7 @@ from touchstone.examination import IDLE, Examination
 from touchstone.links import Link, links
 from touchstone.provision import Template
 from touchstone.run import Run
-from touchstone.terms import Unsuited
+from touchstone.terms import PUBLISH_ADVICE, Unsuited
 
 WALKS = {"quick": 1, "standard": 4, "thorough": 30}
 STEPS = 8
@@ -128,7 +128,7 @@ def test_links_lead_where_they_say(exam: Examination, run: Run) -> None:
         exam.cancel(template.ref)
 
     if exam.target.publish == "never":
-        raise Unsuited("not-applicable", 'publishing is switched off; set publish = "raw" for this target')
+        raise Unsuited("not-applicable", PUBLISH_ADVICE)
     walked(run, st.lists(st.integers(0, 3), min_size=STEPS, max_size=STEPS), walk)
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from touchstone.exchange import Credential, Exchange
 from touchstone.patience import back_off_s, retry_after_s
-from touchstone.provision import VERSION, Form, Template, publish_call
+from touchstone.provision import VERSION, Form, Template, given, publish_call
 from touchstone.settings import TargetSettings
-from touchstone.terms import Budget, Ledger, Unsuited
+from touchstone.terms import PUBLISH_ADVICE, Budget, Ledger, Unsuited
 from touchstone.transport import Call, Transport
 
 ENDED = frozenset({"ready", "failed"})
@@ -246,7 +246,7 @@ class Examination:
             Unsuited: the target is set up with ``publish = "never"``.
         """
         if self.target.publish == "never":
-            raise Unsuited("not-applicable", 'publishing is switched off; set publish = "raw" for this target')
+            raise Unsuited("not-applicable", PUBLISH_ADVICE)
         if auto_build:
             self.budget.need_build()
         self.register(template)
@@ -315,13 +315,20 @@ class Examination:
         """
         made = f"ready-{owner}"
         if made not in self._made:
-            template = self.published(f"ready-{owner}", owner=owner)
+            template = self._given() if self.target.publish == "never" else self.published(made, owner=owner)
             self.start(template.ref, owner)
             ended = self.wait(template.ref)
             if ended.body.get("status") != "ready":
                 raise Unsuited("could-not-run", f"the build of {template.ref} ended {ended.body.get('status')!r}")
             self._made[made] = template
         return self._made[made]
+
+    def _given(self) -> Template:
+        if not self.target.templates.buildable:
+            raise Unsuited(
+                "not-applicable", "publishing is switched off; name a template under templates = {buildable}"
+            )
+        return given(self.target.templates.buildable[0])
 
     def unknown(self, part: str = "version") -> str:
         """
@@ -330,7 +337,8 @@ class Examination:
         name = f"touchstone-{self.run_id}-absent"
         match part:
             case "version":
-                return f"default/{self.ready().name}@9.9.9"
+                ready = self.ready()
+                return f"{ready.namespace}/{ready.name}@9.9.9"
             case "name":
                 return f"default/{name}@{VERSION}"
         return f"{name}/{self.ready().name}@{VERSION}"

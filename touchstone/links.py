@@ -71,8 +71,16 @@ def _evaluated(expression: str, exchange: Exchange) -> str:
         parts = dict(zip(PATH_PARAMETERS, (namespace, name, version), strict=True))
         return parts[expression.removeprefix("$request.path.")]
     if expression.startswith("$request.body#/"):
-        value: Any = json.loads(exchange.request.body)
+        value: Any = _document(json.loads(exchange.request.body))
         for key in expression.removeprefix("$request.body#/").split("/"):
             value = value[key]
         return str(value)
     raise ContractError(f"links: {expression!r}: expected $request.path.NAME or $request.body#/POINTER")
+
+
+def _document(body: Any) -> Any:
+    """
+    The document that was published; the contract describes it raw, a target may want it wrapped (ambiguity 35).
+    """
+    inner = body.get("template") if isinstance(body, dict) else None
+    return inner if isinstance(inner, dict) and "template" in inner else body

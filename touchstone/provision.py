@@ -25,7 +25,7 @@ class Template:
     A version to be published, and what its build does.
 
     Attributes:
-        name: Template name; the namespace is always ``default``.
+        namespace: ``default`` for all that a run publishes.
         sleep_s: Seconds that the build steps take at least.
         fails: Whether the last build step fails.
         marker: Text that the build prints after its sleep; unique to this content.
@@ -40,13 +40,14 @@ class Template:
     marker: str
     owner: Credential = "primary"
     edition: int = 1
+    namespace: str = "default"
 
     @property
     def ref(self) -> str:
         """
         ``namespace/name@version``.
         """
-        return f"default/{self.name}@{self.version}"
+        return f"{self.namespace}/{self.name}@{self.version}"
 
     @property
     def outcome(self) -> Outcome:
@@ -102,6 +103,15 @@ class Template:
             "marker": self.marker,
             "marker_after_s": self.sleep_s,
         }
+
+
+def given(ref: str) -> Template:
+    """
+    A template that exists already, as far as its ref tells.
+    """
+    namespace, _, rest = ref.partition("/")
+    name, _, version = rest.rpartition("@")
+    return Template(name, version, 0.0, False, "", namespace=namespace)
 
 
 def publish_call(

@@ -21,11 +21,8 @@ from touchstone.runfacts import Notice, TemplateAction, TemplateDeed
 from touchstone.runlog import RunLogWriter
 from touchstone.settings import Settings
 from touchstone.sweep import EMBEDDED_URL
-from touchstone.terms import Budget
+from touchstone.terms import PUBLISH_ADVICE, RESTRICTED_KEY_ADVICE, SECOND_KEY_ADVICE, Budget
 from touchstone.transport import Keys, Transport
-
-SECOND_KEY_ADVICE = "set second_api_key_env, or ORGO_SECOND_API_KEY, to another account's key"
-RESTRICTED_KEY_ADVICE = "set restricted_api_key_env, or ORGO_RESTRICTED_API_KEY, to a key below the Scale plan"
 
 
 class Journalled:
@@ -156,7 +153,7 @@ class Run:
         """
         target = self.settings.target
         return {
-            "publish": f'set publish = "raw" in [targets.{target.name}]' if target.publish == "never" else "",
+            "publish": PUBLISH_ADVICE if target.publish == "never" else "",
             "second": "" if target.second_api_key else SECOND_KEY_ADVICE,
             "restricted": "" if target.restricted_api_key else RESTRICTED_KEY_ADVICE,
         }
