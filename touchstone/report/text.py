@@ -29,6 +29,9 @@ def write(view: View, console: Console) -> None:
     """
     Writes the report to *console*; the last line is the exit code and its reason.
     """
+    if view.exit_code == 3 and not view.counts["exchanges"]:
+        _last(view, console)
+        return
     if view.findings:
         _findings(view, console)
     _grouped(console, "Could not be judged", view.stuck, _STYLES["could-not-run"])
@@ -38,6 +41,13 @@ def write(view: View, console: Console) -> None:
     _listed(console, "Left on the target (touchstone sweep removes them)", list(view.left_behind))
     _listed(console, "Warnings", list(view.warnings))
     _numbers(view, console)
+    _last(view, console)
+
+
+def _last(view: View, console: Console) -> None:
+    """
+    The last line. It is all there is to say of a target that never came to be judged.
+    """
     style = {0: "bold green", 1: "bold red"}.get(view.exit_code, "bold yellow")
     _line(console, Text(f"exit {view.exit_code}: {one_line(view.reason)}", style))
 
