@@ -209,7 +209,7 @@ class Server:
             return 409, {"error": "The last build is still being cancelled."}
         if cell.state == "ready" or self.keeps_golden(version):
             return self.reused(version)
-        if sum(1 for c in self.live if c.state in ("building", "cancelling") and c is not cell) >= self.manners.capacity:
+        if sum(c.state in ("building", "cancelling") for c in self.live if c is not cell) >= self.manners.capacity:
             return LIMITED
         return self.begun(version, now)
 
@@ -370,6 +370,12 @@ class Server:
         """
         return LIMITED
 
+    def holds_back_ms(self, step: Step) -> int:
+        """
+        How long the answer to a request is held back after it took effect; `play` does not ask.
+        """
+        return 0
+
     def advance(self, now: int) -> None:
         """
         Lets builds end that have to end by *now*.
@@ -447,11 +453,14 @@ def play(server: Server, steps: Sequence[Step]) -> list[Exchange]:
         acts, index, sent, done = heapq.heappop(effects)
         step = steps[index]
         answer = (0, {}) if step.fate == "dropped" else server.act(step, acts, done)
-        answers[index] = _exchange(index + 1, step, sent, done, answer)
+        answers[index] = recorded(index + 1, step, sent, done, answer)
     return [answers[index] for index in range(len(steps))]
 
 
-def _exchange(seq: int, step: Step, sent: int, done: int, answer: Answer) -> Exchange:
+def recorded(seq: int, step: Step, sent: int, done: int, answer: Answer) -> Exchange:
+    """
+    The exchange that a client sees of one step.
+    """
     status, body = answer
     if step.fate == "gateway":
         status, body = 504, {"error": "upstream timed out"}

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.lifecycle import Cause, State, step
-from touchstone.rules.rule import judged, shown
+from touchstone.rules.anyway import begins_anyway
+from touchstone.rules.rule import judged, shown, unclear
 from touchstone.rules.walk import UNDER_WAY, Walk
 
 FINISHED = frozenset({State.READY, State.FAILED})
@@ -30,7 +31,7 @@ def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iter
         return
     told = f"{cancel.status} {shown(cancel.body)}"
     if before == {State.BUILDING}:
-        yield judged("cancel.in-flight-is-202", cancel.status == 202, cancel, expected="202", actual=told)
+        yield from _in_flight(walk, cancel, told)
     elif State.CANCELLING in before and walk.cancel:
         documented = cancel.status in (202, 404)
         yield judged(
@@ -41,7 +42,7 @@ def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iter
             expected="202 cancelling or 404 idle",
             actual=told,
         )
-    elif not before & UNDER_WAY:
+    elif not before & UNDER_WAY and (cancel.status != 202 or not begins_anyway(walk.history)):
         yield judged(_idle_claim(walk, before), cancel.status == 404, cancel, expected="404", actual=told)
     if cancel.status == 404 and State.BUILDING not in before:
         idle = cancel.body.get("status") == "idle"
@@ -55,13 +56,23 @@ def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None
     if not before & UNDER_WAY:
         walk.idle_cancel = cancel
     elif cancel.status == 404:
-        walk.possible = before - {State.BUILDING} or before | step(before, Cause.CANCEL)
+        walk.deaf |= before == {State.BUILDING}
+        walk.possible = before | step(before, Cause.CANCEL) if walk.deaf else before - {State.BUILDING}
     else:
         # A build that was over before its cancel arrived: a race that nobody loses.
         walk.possible = step(before, Cause.CANCEL) | (before & {State.READY})
         if walk.cancel is None:
             walk.cancel = cancel
             walk.cancels += 1
+
+
+def _in_flight(walk: Walk, cancel: Exchange, told: str) -> Iterator[Judgement]:
+    claim = "cancel.in-flight-is-202"
+    read = walk.next_read(cancel)
+    if cancel.status == 404 and (read is None or read.body.get("status") != "building"):
+        yield unclear(claim, cancel, why="no read shows that the build was not over against all expectation")
+    else:
+        yield judged(claim, cancel.status == 202, cancel, expected="202", actual=told)
 
 
 def _idle_claim(walk: Walk, before: frozenset[State]) -> str:

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.lifecycle import FINISHED, State, consistent, statuses
+from touchstone.rules.blame import CANCELS, STARTS, blame
 from touchstone.rules.rule import broken, held, judged, shown
 from touchstone.rules.walk import CLOCK_SHARE, IDLE, UNDER_WAY, Flight, Walk
-
-STARTS = frozenset({"startBuild", "publishTemplate"})
-CANCELS = frozenset({"cancelBuild", "deleteTemplate"})
 
 CLAIMS = (
     "auth.refused-changes-nothing",
@@ -50,7 +48,7 @@ def judge_read(walk: Walk, flight: Flight) -> Iterator[Judgement]:
     if not isinstance(status, str) or status not in statuses(State) or walk.content is None:
         return
     if status not in statuses(before):
-        yield _blame(walk, read, status, before)
+        yield blame(walk, read, status, before)
         walk.resync(status)
     elif not flight.beside:
         yield from _stakes(walk, read, status, before)
@@ -208,69 +206,3 @@ def _times(walk: Walk, read: Exchange, status: str, before: frozenset[State]) ->
         expected="milliseconds between those that the build steps take and those that passed",
         actual=f"build_time_ms {build_time_ms!r}; the steps take {least_ms:.0f} ms, {most_ms:.0f} ms passed at most",
     )
-
-
-def _blame(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> Judgement:
-    """
-    The one claim that an impossible status breaks.
-    """
-    claim, evidence = _blamed(walk, read, status, before)
-    possible = " or ".join(sorted(statuses(before))) or "no status at all"
-    trail = tuple(e for e in evidence if e is not read)
-    return broken(claim, *trail, read, expected=f"status {possible}", actual=f"status {status}")
-
-
-def _blamed(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> tuple[str, tuple[Exchange, ...]]:
-    last = (walk.last_read,) if walk.last_read else ()
-    appeared = before <= IDLE and status in ("building", "ready")
-    for claim, refused in walk.refusals(STARTS if appeared else CANCELS).items():
-        return claim, (refused,)
-    if State.READY in before and not before & UNDER_WAY:
-        return _lost_golden(walk, read, last)
-    if before == {State.FAILED}:
-        return "status.failed-stays-failed", last
-    if State.BUILDING in before and walk.build:
-        return _wrong_end(walk, read, status)
-    if walk.cancel and status == "ready":
-        return "cancel.does-not-end-ready", (walk.cancel,)
-    if walk.settled:
-        return ("cancel.does-not-end-ready" if status == "ready" else "cancel.settles"), last
-    if walk.replaced and status in FINISHED:
-        return "reuse.only-identical-digest", last
-    if walk.last_read is None:
-        return "status.unbuilt-is-not-built", ()
-    return "status.changes-only-by-a-start", last
-
-
-def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> tuple[str, tuple[Exchange, ...]]:
-    if walk.idle_cancel:
-        return "cancel.keeps-finished-golden", (walk.idle_cancel,)
-    if walk.build and walk.build.overlapped:
-        return "start.concurrent-share-one-build", (walk.build.start, *last)
-    if last and (elsewhere := walk.cancelled_elsewhere(last[0].done_at, read.sent_at)):
-        return "cancel.keeps-neighbours", (elsewhere,)
-    return "status.ready-stays-ready", last
-
-
-def _wrong_end(walk: Walk, read: Exchange, status: str) -> tuple[str, tuple[Exchange, ...]]:
-    """
-    A build under way that reads as something it cannot have become.
-    """
-    build = walk.build
-    assert build
-    evidence = (build.start,)
-    first = walk.last_read is None or walk.last_read.sent_at < build.start.done_at
-    elsewhere = walk.cancelled_elsewhere(build.start.sent_at, read.done_at)
-    if elsewhere and status != "ready":
-        return "cancel.keeps-neighbours", (build.start, elsewhere)
-    if build.after_cancel and status != "ready":
-        return "cancel.next-build-completes", evidence
-    if first and status == build.before:
-        return "start.visible-to-next-read", evidence
-    if status == "not_built":
-        return "status.build-does-not-vanish", evidence
-    if status == "failed":
-        return "status.good-template-ends-ready", evidence
-    if walk.content and walk.content.outcome == "failed":
-        return "status.failing-template-ends-failed", evidence
-    return "status.ready-after-its-steps", evidence

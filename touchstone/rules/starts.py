@@ -8,6 +8,7 @@ from dataclasses import replace
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.lifecycle import Cause, State, step
+from touchstone.rules.answers import SUCCESS
 from touchstone.rules.history import History
 from touchstone.rules.rule import broken, held, judged, shown, unclear
 from touchstone.rules.walk import CLOCK_SHARE, EXCHANGING, IDLE, UNDER_WAY, Build, Flight, Walk
@@ -55,7 +56,7 @@ def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
     elif before == {State.READY}:
         yield from _reuse(start)
     elif before <= UNDER_WAY | IDLE:
-        yield from _joined(walk, start, before)
+        yield from _joined(walk, start)
 
 
 def apply_start(walk: Walk, flight: Flight, status: object) -> None:
@@ -67,12 +68,14 @@ def apply_start(walk: Walk, flight: Flight, status: object) -> None:
     before = flight.window
     after = step(before, Cause.START)
     if status == "ready":
-        expected = State.READY in before or walk.had_golden()
-        walk.possible = frozenset({State.READY}) | (frozenset() if expected else after)
+        known = before == {State.READY} or walk.had_golden()
+        walk.possible = frozenset({State.READY}) | (frozenset() if known else after)
         walk.reused = True
     elif status == "building":
         note_build(walk, flight, surely_begun=before <= IDLE)
-        walk.possible = after - {State.READY} or frozenset({State.BUILDING, State.READY})
+        # Another start beside it may have been answered later by the server and sooner by the network.
+        since = walk.possible if flight.beside else frozenset()
+        walk.possible = (after - {State.READY} | since - {State.NOT_BUILT}) or frozenset({State.BUILDING, State.READY})
     else:
         walk.possible = before | after
 
@@ -114,7 +117,10 @@ def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
     if status == "ready" and walk.had_golden():
         yield from _reuse(start)
         return
-    if status == "ready" and walk.replaced and walk.build is None:
+    if status == "ready" and not claimed and _waited(walk, start):
+        yield _waiting(walk, start)
+        return
+    if status == "ready" and walk.replaced and walk.build is None and (claimed or _is_ready(walk, start)):
         yield broken(
             "reuse.only-identical-digest",
             start,
@@ -122,15 +128,16 @@ def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
             actual=_told(start),
         )
         return
-    if status == "ready" and _waited(walk, start):
-        yield _waiting(walk, start)
-        return
-    yield judged("start.answers-202", start.status == 202, start, expected="202", actual=_told(start))
     claim = "start.fresh-is-building"
     if walk.settled:
         claim = "start.after-cancel-builds-again"
     elif walk.possible == {State.FAILED}:
         claim = "start.after-failure-builds-again"
+    if start.status not in SUCCESS:
+        claim = "start.answers-202" if claim == "start.fresh-is-building" else claim
+        yield broken(claim, start, expected="202", actual=_told(start))
+        return
+    yield judged("start.answers-202", start.status == 202, start, expected="202", actual=_told(start))
     yield judged(claim, status == "building", start, expected="status building", actual=_told(start))
     if claim != "start.fresh-is-building" and status == "building":
         yield held("start.fresh-is-building", start)
@@ -153,7 +160,7 @@ def _does_not_wait(walk: Walk, start: Exchange) -> Iterator[Judgement]:
         return
     if not _waited(walk, start):
         yield held("start.does-not-wait", start)
-    elif (read := _next_read(walk, start)) and read.body.get("status") != "building":
+    elif (read := walk.next_read(start)) and read.body.get("status") != "building":
         # One slow answer may be the network's fault; that every start is as slow as its build is not.
         slow = {first.seq: first.elapsed_s >= at_least_s for first, at_least_s in _first_starts(walk.history)}
         if all((slow | {start.seq: True}).values()) and len(slow.keys() | {start.seq}) > 1:
@@ -167,7 +174,7 @@ def _first_starts(history: History) -> Iterator[tuple[Exchange, float]]:
     The first accepted start of each content whose steps sleep, and the time that a start which waits for them takes.
     """
     for content in history.all_contents():
-        starts = (e for e in history.story(content.ref) if e.operation == "startBuild" and 200 <= e.status < 300)
+        starts = (e for e in history.story(content.ref) if e.operation == "startBuild" and e.status in SUCCESS)
         first = next((e for e in starts if content.sure_at <= e.sent_at < content.until_at), None)
         if first and content.sleep_s >= SHORTEST_TELLING_SLEEP_S:
             yield first, content.sleep_s * CLOCK_SHARE
@@ -188,11 +195,6 @@ def _waiting(walk: Walk, start: Exchange) -> Judgement:
     )
 
 
-def _next_read(walk: Walk, start: Exchange) -> Exchange | None:
-    reads = (e for e in walk.history.story(walk.ref) if e.operation == "getBuild" and e.status == 200)
-    return next((read for read in reads if read.sent_at >= start.done_at), None)
-
-
 def _reuse(start: Exchange) -> Iterator[Judgement]:
     status = start.body.get("status")
     yield judged("reuse.status-code", start.status in (200, 202), start, expected="202 or 200", actual=_told(start))
@@ -202,16 +204,26 @@ def _reuse(start: Exchange) -> Iterator[Judgement]:
         yield judged("reuse.is-flagged", flagged, start, expected="reused true", actual=_told(start))
 
 
-def _joined(walk: Walk, start: Exchange, before: frozenset[State]) -> Iterator[Judgement]:
+def _joined(walk: Walk, start: Exchange) -> Iterator[Judgement]:
     """
     A start while a build is, or may be, under way: it joins that build, or begins one after a cancelled one.
     """
-    claim = "start.while-building-is-harmless" if before == {State.BUILDING} else "start.after-cancel-builds-again"
     if not walk.build and not walk.cancel:
         return
+    claim = "start.after-cancel-builds-again" if walk.cancel else "start.while-building-is-harmless"
+    if start.body.get("status") == "ready" and _is_ready(walk, start):
+        return  # The build was over too soon, which reads tell.
     # Ambiguity 10: 409 is a permitted deviation, and it changes nothing.
     allowed = start.status == 409 or (start.status in (200, 202) and start.body.get("status") == "building")
     yield judged(claim, allowed, start, expected="202 or 200 with status building, or 409", actual=_told(start))
+
+
+def _is_ready(walk: Walk, start: Exchange) -> bool:
+    """
+    Whether the next read agrees that the version is ready.
+    """
+    read = walk.next_read(start)
+    return read is not None and read.body.get("status") == "ready"
 
 
 def _told(start: Exchange) -> str:

@@ -71,6 +71,7 @@ class Walk:
         free_at: The last moment at which surely no build was running that nobody had cancelled.
         shelf: The states that earlier contents were left in, by their keys: nobody promises what becomes of them.
         lingering: A build of earlier content may still be under way.
+        deaf: A cancel found nothing while a build ran, so that what is not found says nothing any more.
         astray: Something was built while nobody knew what the version held; nothing more can be said of it.
     """
 
@@ -88,6 +89,7 @@ class Walk:
     last_read: Exchange | None = None
     free_at: float = NEVER_AT
     lingering: bool = False
+    deaf: bool = False
     astray: bool = False
     shelf: dict[str, frozenset[State]] = field(default_factory=dict)
     refused: list[Exchange] = field(default_factory=list)
@@ -218,6 +220,13 @@ class Walk:
             if exchange.ref != self.ref and since_at <= exchange.done_at and exchange.sent_at <= until_at:
                 return exchange
         return None
+
+    def next_read(self, exchange: Exchange) -> Exchange | None:
+        """
+        The next status read of the owner that was sent after *exchange* was answered.
+        """
+        reads = (e for e in self.history.story(self.ref) if e.operation == "getBuild" and e.status == 200)
+        return next((read for read in reads if read.sent_at >= exchange.done_at and self.owns(read)), None)
 
     def refusals(self, operations: frozenset[str]) -> dict[str, Exchange]:
         """

@@ -1,0 +1,82 @@
+"""
+Tells what goes wrong anyway: without the one thing in the story of another version that seemed to be to blame for it.
+
+A version that stops being ready after somebody else's cancel says something about cancels, but not on a server where
+ready versions stop being ready without one. These scans are made only once something is wrong.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from touchstone.exchange import Exchange
+from touchstone.lifecycle import FINISHED
+from touchstone.rules.answers import SUCCESS
+from touchstone.rules.course import owned
+from touchstone.rules.history import History
+
+_HARMLESS = frozenset({"getBuild", "getTemplate", "streamBuildEvents"})
+
+
+def begins_anyway(history: History) -> bool:
+    """
+    Whether a version that was not built began to build while it was only read.
+    """
+    return any(
+        one.body["status"] == "not_built" and other.body["status"] in ("building", "ready")
+        for one, other in _left_alone(history)
+    )
+
+
+def changes_anyway(history: History, besides: str) -> bool:
+    """
+    Whether a finished version other than *besides* became something else while it was only read.
+    """
+    return any(
+        one.body["status"] in FINISHED and other.body["status"] != one.body["status"] and one.ref != besides
+        for one, other in _left_alone(history)
+    )
+
+
+def fails_anyway(history: History) -> bool:
+    """
+    Whether a build that should succeed did not, though no build was ever cancelled until then.
+    """
+    for content in history.all_contents():
+        if content.outcome != "ready":
+            continue
+        started = False
+        for exchange in history.story(content.ref):
+            if exchange.operation == "cancelBuild":
+                break
+            begins = exchange.operation == "startBuild" and exchange.status in SUCCESS
+            if begins and exchange.sent_at >= content.sure_at:
+                started, began_at = True, exchange.sent_at
+            elif started and _is_read(exchange, history) and exchange.body["status"] != "building":
+                wrong = exchange.body["status"] != "ready" and exchange.sent_at < content.until_at
+                if wrong and not _cancelled(history, content.ref, began_at, exchange.done_at):
+                    return True
+                break
+    return False
+
+
+def _left_alone(history: History) -> Iterator[tuple[Exchange, Exchange]]:
+    """
+    Reads of one version that followed each other while nothing else was asked of it, nor a build cancelled elsewhere.
+    """
+    for ref in {content.ref for content in history.all_contents()}:
+        story = [e for e in history.story(ref) if e.operation not in _HARMLESS or _is_read(e, history)]
+        for one, other in pairwise(sorted(story, key=lambda e: e.sent_at)):
+            if _is_read(one, history) and _is_read(other, history) and one.done_at <= other.sent_at:
+                others = (e for e in story if e.seq not in (one.seq, other.seq))
+                disturbed = any(e.done_at > one.sent_at and e.sent_at < other.done_at for e in others)
+                if not disturbed and not _cancelled(history, ref, one.sent_at, other.done_at):
+                    yield one, other
+
+
+def _is_read(exchange: Exchange, history: History) -> bool:
+    read = exchange.operation == "getBuild" and exchange.request.method == "GET" and exchange.status == 200
+    return read and isinstance(exchange.body.get("status"), str) and owned(exchange, history)
+
+
+def _cancelled(history: History, ref: str, since_at: float, until_at: float) -> bool:
+    return any(e.ref != ref and e.done_at >= since_at and e.sent_at <= until_at for e in history.cancels)

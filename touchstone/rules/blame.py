@@ -1,0 +1,99 @@
+"""
+Finds the claim that an impossible status breaks.
+
+The most special claim that fits is to blame, unless the same thing happens where nothing special was done.
+"""
+
+from touchstone.exchange import Exchange
+from touchstone.finding import Judgement
+from touchstone.lifecycle import State, statuses
+from touchstone.rules.anyway import begins_anyway, changes_anyway, fails_anyway
+from touchstone.rules.rule import broken
+from touchstone.rules.walk import UNDER_WAY, Walk
+
+STARTS = frozenset({"startBuild", "publishTemplate"})
+CANCELS = frozenset({"cancelBuild", "deleteTemplate"})
+
+_Blamed = tuple[str, tuple[Exchange, ...]]
+
+
+def blame(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> Judgement:
+    """
+    The judgement on a read that shows *status* where only *before* was possible.
+    """
+    claim, evidence = _blamed(walk, read, status, before)
+    possible = " or ".join(sorted(statuses(before))) or "no status at all"
+    return broken(claim, *evidence, read, expected=f"status {possible}", actual=f"status {status}")
+
+
+def _blamed(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> _Blamed:
+    last = (walk.last_read,) if walk.last_read else ()
+    if not before & UNDER_WAY and State.READY in before:
+        return _lost_golden(walk, read, last)
+    if before == {State.FAILED}:
+        suspect = None if changes_anyway(walk.history, walk.ref) else _refusal(walk, STARTS)
+        return suspect or ("status.failed-stays-failed", last)
+    if State.BUILDING in before and walk.build:
+        return _wrong_end(walk, read, status)
+    if walk.cancel and status == "ready":
+        return "cancel.does-not-end-ready", (walk.cancel,)
+    if walk.settled:
+        return ("cancel.does-not-end-ready" if status == "ready" else "cancel.settles"), last
+    return _began(walk, status, last)
+
+
+def _began(walk: Walk, status: str, last: tuple[Exchange, ...]) -> _Blamed:
+    """
+    A version that nobody started and that is not idle any more.
+    """
+    suspect = None if begins_anyway(walk.history) else _refusal(walk, STARTS)
+    if suspect and status in ("building", "ready"):
+        return suspect
+    if walk.replaced and status == "ready":
+        return "reuse.only-identical-digest", last
+    if not last:
+        return "status.unbuilt-is-not-built", ()
+    return "status.changes-only-by-a-start", last
+
+
+def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> _Blamed:
+    if not changes_anyway(walk.history, walk.ref):
+        if suspect := _refusal(walk, CANCELS | STARTS):
+            return suspect
+        if walk.idle_cancel:
+            return "cancel.keeps-finished-golden", (walk.idle_cancel,)
+        if walk.build and walk.build.overlapped:
+            return "start.concurrent-share-one-build", (walk.build.start, *last)
+        if last and (elsewhere := walk.cancelled_elsewhere(last[0].done_at, read.sent_at)):
+            return "cancel.keeps-neighbours", (elsewhere,)
+    return "status.ready-stays-ready", last
+
+
+def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
+    """
+    A build under way that reads as something it cannot have become.
+    """
+    build = walk.build
+    assert build
+    evidence = (build.start,)
+    first = walk.last_read is None or walk.last_read.sent_at < build.start.done_at
+    if status == "ready":
+        failing = walk.content is not None and walk.content.outcome == "failed"
+        return ("status.failing-template-ends-failed" if failing else "status.ready-after-its-steps"), evidence
+    if not fails_anyway(walk.history):
+        if suspect := _refusal(walk, CANCELS):
+            return suspect
+        if elsewhere := walk.cancelled_elsewhere(build.start.sent_at, read.done_at):
+            return "cancel.keeps-neighbours", (build.start, elsewhere)
+        if build.after_cancel:
+            return "cancel.next-build-completes", evidence
+    if first and status in (build.before, "not_built"):
+        return "start.visible-to-next-read", evidence
+    return ("status.build-does-not-vanish" if status == "not_built" else "status.good-template-ends-ready"), evidence
+
+
+def _refusal(walk: Walk, operations: frozenset[str]) -> _Blamed | None:
+    """
+    The refused request since the last read that could explain a change, and the claim that it would break.
+    """
+    return next(((claim, (refused,)) for claim, refused in walk.refusals(operations).items()), None)
