@@ -38,7 +38,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 KINDS: dict[Kind, int] = {"start": 6, "read": 9, "cancel": 4, "publish": 3, "delete": 1}
 LOSSES: tuple[simulated.Fate, ...] = ("answered",) * 12 + ("lost", "late", "dropped", "gateway")
 SEEDS = st.integers(0, 2**64)
-SETTINGS = settings(derandomize=True, deadline=None, database=None)
+SETTINGS = settings(derandomize=True, deadline=None, database=None, max_examples=300)
 
 
 def any_manners(chance: Random) -> Manners:
@@ -154,7 +154,7 @@ def test_slow_and_lost_answers_blame_nobody(seed: int) -> None:
     assert [text for text in found if not text.startswith(told)] == []
 
 
-@SETTINGS
+@settings(SETTINGS, max_examples=40)
 @given(SEEDS)
 def test_no_rule_blames_a_correct_server(seed: int) -> None:
     """
