@@ -55,6 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
 
 
+GENERAL_CASES = "test_lifecycle.py"
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
@@ -72,7 +75,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         elif selected & set(declared):
             kept.append(item)
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-    items[:] = kept
+    # What goes wrong anyway is to be seen before what is special, or it would be blamed on what is special.
+    items[:] = sorted(kept, key=lambda item: item.path.name != GENERAL_CASES)
     if handover.mode == "plan":
         write_plan([(case_id(i), declared_claims(i), _cost(i, settings)) for i in kept], Path(handover.run_log))
         items[:] = []
