@@ -41,6 +41,7 @@ LAYER_OF = {
     "touchstone.judge": "judgement",
     "touchstone.verdict": "judgement",
     "touchstone.transport": "edges",
+    "touchstone.deadline": "edges",
     "touchstone.provision": "edges",
     "touchstone.terms": "edges",
     "touchstone.examination": "edges",
@@ -76,6 +77,7 @@ TWIN_IS_SEEN_BY = {"edges", "cli"}
 # Where each framework is met. Names below touchstone are prefixes.
 PLACES_OF = {
     "httpx": ("touchstone.transport",),
+    "httpcore": ("touchstone.deadline",),
     "pytest": ("touchstone.adapters", "contract_tests"),
     "hypothesis": ("touchstone.adapters", "contract_tests"),
     "schemathesis": ("touchstone.adapters", "contract_tests"),
