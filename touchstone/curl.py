@@ -4,6 +4,7 @@ The command line that sends a request again, with environment variables where th
 
 import re
 import shlex
+from collections.abc import Iterator
 
 from touchstone.exchange import Exchange, Request
 
@@ -29,19 +30,34 @@ def command(request: Request, *, stream: bool = False) -> str:
     """
     A shell command that sends *request*; with *stream* curl prints each line as it arrives.
     """
-    parts = ["curl", "--silent", "--show-error", "--include", "--path-as-is"]
+    words = ["curl", "--silent", "--show-error", "--include", "--path-as-is"]
+    if set("[]{}") & set(request.url):
+        words.append("--globoff")  # or brackets would name ranges
     if stream:
-        parts.append("--no-buffer")
-    if request.method != "GET":
-        parts += ["--head"] if request.method == "HEAD" else ["--request", request.method]
-    words = [shlex.quote(part) for part in parts]
+        words.append("--no-buffer")
+    body = b"" if request.method == "HEAD" else request.body
+    if request.method == "HEAD":
+        words.append("--head")
+    elif request.method != "GET" or body:
+        words += ["--request", shlex.quote(request.method)]
     words.append(_quoted(request.url))
+    for line in _header_lines(request, with_body=bool(body)):
+        words += ["--header", _quoted(line)]
+    if not body:
+        return " ".join(words)
+    text = _text(body)
+    if text is None:
+        return " ".join(["printf", _octal(body), "|", *words, "--data-binary", "@-"])
+    return " ".join([*words, "--data-raw", text])
+
+
+def _header_lines(request: Request, *, with_body: bool) -> Iterator[str]:
+    names = {name.lower() for name, _ in request.headers}
     for name, value in request.headers:
-        if name.lower() in ("authorization", "content-type"):
-            words += ["--header", _quoted(f"{name}: {value}")]
-    if request.body:
-        words += ["--data-binary", _body(request.body)]
-    return " ".join(words)
+        if (name.lower(), value) != ("accept", "*/*"):
+            yield f"{name}: {value}" if value else f"{name};"
+    if with_body and "content-type" not in names:
+        yield "Content-Type:"  # or curl would call it a form
 
 
 def _quoted(text: str) -> str:
@@ -64,8 +80,20 @@ def _variable(name: str) -> str:
     return "sk_live_" + "0" * 24
 
 
-def _body(body: bytes) -> str:
-    text = body.decode("utf-8", "replace")
+def _text(body: bytes) -> str | None:
+    """
+    The body as a shell word, or None where no word can hold it.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
     if len(body) > _SHOWN_BODY_BYTES:
         return shlex.quote(text[:_SHOWN_BODY_BYTES] + f"… ({len(body)} bytes)")
-    return _quoted(text)
+    return None if "\0" in text else _quoted(text)
+
+
+def _octal(body: bytes) -> str:
+    shown = body[:_SHOWN_BODY_BYTES]
+    left_out = f"… ({len(body)} bytes)" if len(shown) < len(body) else ""
+    return shlex.quote("".join(f"\\{byte:03o}" for byte in shown) + left_out)
