@@ -82,15 +82,15 @@ class Ledger(Mapping[str, Claim]):
         The judged claims whose id matches *glob*; several globs are separated by commas.
 
         Raises:
-            UsageError: no claim matches.
+            UsageError: one of the globs matches no claim.
         """
         globs = [part.strip() for part in glob.split(",") if part.strip()]
-        chosen = tuple(c for c in self.judged() if any(fnmatchcase(c.id, g) for g in globs))
-        if not chosen:
-            raise UsageError(
-                f"--claims {glob!r}: no claim matches{self._nearest(glob)}; `touchstone claims` lists them"
-            )
-        return chosen
+        judged = self.judged()
+        for part in globs or [glob]:
+            if not any(fnmatchcase(claim.id, part) for claim in judged):
+                near = _nearest(part, [claim.id for claim in judged])
+                raise UsageError(f"--claims {part!r}: no claim matches{near}; `touchstone claims` lists them")
+        return tuple(claim for claim in judged if any(fnmatchcase(claim.id, part) for part in globs))
 
     def explain(self, claim_id: str) -> Claim:
         """
@@ -100,12 +100,9 @@ class Ledger(Mapping[str, Claim]):
             UsageError: there is none.
         """
         if claim_id not in self._rows:
-            raise UsageError(f"{claim_id!r}: no such claim{self._nearest(claim_id)}; `touchstone claims` lists them")
+            near = _nearest(claim_id, self._rows)
+            raise UsageError(f"{claim_id!r}: no such claim{near}; `touchstone claims` lists them")
         return self._rows[claim_id]
-
-    def _nearest(self, wanted: str) -> str:
-        near = difflib.get_close_matches(wanted, self._rows, n=1)
-        return f"; did you mean {near[0]}?" if near else ""
 
 
 def load(path: Path | None = None) -> Ledger:
@@ -141,18 +138,23 @@ def _row(raw: Any, place: str) -> Claim:
         if key not in _KEYS:
             near = difflib.get_close_matches(str(key), _KEYS, n=1)
             raise ContractError(f"{place}: unknown key {key!r}" + (f"; did you mean {near[0]}?" if near else ""))
-    for key in ("id", "says", "source"):
+    for key in ("id", "says", "source", *({"excluded"} & raw.keys())):
         if not isinstance(raw.get(key), str) or not raw[key].strip():
             raise ContractError(f"{place}: {key} is {raw.get(key)!r}; expected a text")
     if "." not in raw["id"]:
         raise ContractError(f"{place}: expected an id of the form subject.name")
-    excluded = str(raw.get("excluded", ""))
+    excluded = raw.get("excluded", "")
     level = raw.get("level")
     if bool(excluded) == (level is not None):
         raise ContractError(f"{place}: expected either a level or the reason why it is excluded")
     if level is not None and level not in get_args(Level):
         raise ContractError(f"{place}: level is {level!r}; expected must or should")
-    needs = frozenset(raw.get("needs", ()))
-    if not needs <= NEEDS:
-        raise ContractError(f"{place}: needs {sorted(needs - NEEDS)!r}; expected any of {sorted(NEEDS)}")
-    return Claim(raw["id"], cast(Level, level or "should"), raw["says"], raw["source"], needs, excluded)
+    needs = raw.get("needs", [])
+    if not isinstance(needs, list) or not all(need in sorted(NEEDS) for need in needs):
+        raise ContractError(f"{place}: needs is {needs!r}; expected a list of any of {sorted(NEEDS)}")
+    return Claim(raw["id"], cast(Level, level or "should"), raw["says"], raw["source"], frozenset(needs), excluded)
+
+
+def _nearest(wanted: str, ids: Iterable[str]) -> str:
+    near = difflib.get_close_matches(wanted, list(ids), n=1)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -1,0 +1,134 @@
+"""
+The ledger of claims.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from touchstone import claims
+from touchstone.errors import ContractError, UsageError
+
+ROW = "{id: a.one, level: must, says: x, source: y}"
+
+
+def ledger(tmp_path: Path, *rows: str) -> Path:
+    path = tmp_path / "claims.yaml"
+    path.write_text("claims:\n" + "".join(f"  - {row}\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_bundled_ledger_is_whole() -> None:
+    """
+    The ledger that the package carries loads, has claims of both levels, and says why a row is excluded.
+    """
+    rows = claims.load()
+
+    assert {claim.level for claim in rows.judged()} == {"must", "should"}
+    assert set(rows.judged()) | set(rows.excluded()) == set(rows.values())
+    assert all(claim.excluded for claim in rows.excluded())
+
+
+def test_row_tells_its_subject(tmp_path: Path) -> None:
+    """
+    The subject of a claim is what stands before the dot.
+    """
+    row = claims.load(ledger(tmp_path, "{id: a.one, level: should, says: x, source: y, needs: [publish]}"))["a.one"]
+
+    assert (row.subject, row.level, row.needs) == ("a", "should", {"publish"})
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("just text", "claims[0]: expected a mapping"),
+        ("{id: a.one, level: must, says: x}", "claims[0] (a.one): source is None; expected a text"),
+        ("{id: a.one, level: must, says: ' ', source: y}", "says is ' '; expected a text"),
+        ("{id: 3, level: must, says: x, source: y}", "id is 3; expected a text"),
+        ("{id: one, level: must, says: x, source: y}", "expected an id of the form subject.name"),
+        ("{id: a.one, says: x, source: y}", "expected either a level or the reason"),
+        ("{id: a.one, level: must, says: x, source: y, excluded: z}", "expected either a level or the reason"),
+        ("{id: a.one, level: may, says: x, source: y}", "level is 'may'; expected must or should"),
+        ("{id: a.one, levl: must, says: x, source: y}", "unknown key 'levl'; did you mean level?"),
+        ("{id: a.one, level: must, says: x, source: y, needs: publish}", "needs is 'publish'; expected a list"),
+        ("{id: a.one, level: must, says: x, source: y, needs: null}", "needs is None; expected a list"),
+        ("{id: a.one, level: must, says: x, source: y, needs: [gold]}", "needs is ['gold']; expected a list"),
+        ("{id: a.one, level: must, says: x, source: y, needs: [[publish]]}", "expected a list"),
+        ("{id: a.one, says: x, source: y, excluded: null}", "excluded is None; expected a text"),
+    ],
+)
+def test_malformed_row_is_an_error(tmp_path: Path, row: str, message: str) -> None:
+    """
+    A row that cannot be right is told with its place, what was found and what was expected.
+    """
+    with pytest.raises(ContractError) as raised:
+        claims.load(ledger(tmp_path, row))
+
+    assert message in str(raised.value)
+
+
+def test_id_that_occurs_twice_is_an_error(tmp_path: Path) -> None:
+    """
+    Two claims cannot have one id.
+    """
+    with pytest.raises(ContractError, match=r"a\.one: the id occurs twice"):
+        claims.load(ledger(tmp_path, ROW, ROW))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, "cannot be read"), ("claims: [", "not YAML"), ("claims: 3", "expected a mapping"), ("\xff", "not YAML")],
+)
+def test_file_that_is_no_ledger_is_an_error(tmp_path: Path, text: str | None, message: str) -> None:
+    """
+    A file that is missing or is no ledger is told by its path.
+    """
+    path = tmp_path / "claims.yaml"
+    if text is not None:
+        path.write_text(text, encoding="latin-1")
+
+    with pytest.raises(ContractError) as raised:
+        claims.load(path)
+    assert message in str(raised.value)
+    assert str(path) in str(raised.value)
+
+
+def test_select_keeps_the_order_of_the_file(tmp_path: Path) -> None:
+    """
+    Globs choose claims in the order in which the ledger has them, each once.
+    """
+    rows = claims.load(ledger(tmp_path, ROW, ROW.replace("one", "two"), ROW.replace("a.one", "b.one")))
+
+    assert [claim.id for claim in rows.select("b.*, a.*,*.one")] == ["a.one", "a.two", "b.one"]
+
+
+@pytest.mark.parametrize(
+    ("glob", "message"),
+    [
+        ("a.onne", "--claims 'a.onne': no claim matches; did you mean a.one?"),
+        ("a.*,q.*", "--claims 'q.*': no claim matches;"),
+        ("", "--claims '': no claim matches"),
+        (",", "--claims ',': no claim matches"),
+        ("a.two", "--claims 'a.two': no claim matches; did you mean a.one?"),
+    ],
+)
+def test_glob_that_matches_nothing_is_an_error(tmp_path: Path, glob: str, message: str) -> None:
+    """
+    Each glob has to match a judged claim, or the one that does not is told with the nearest id.
+    """
+    rows = claims.load(ledger(tmp_path, ROW, "{id: a.two, says: x, source: y, excluded: z}"))
+
+    with pytest.raises(UsageError) as raised:
+        rows.select(glob)
+    assert str(raised.value).startswith(message)
+
+
+def test_excluded_row_can_be_explained(tmp_path: Path) -> None:
+    """
+    An id of either kind is found, and an unknown one is told with the nearest.
+    """
+    rows = claims.load(ledger(tmp_path, "{id: a.two, says: x, source: y, excluded: z}"))
+
+    assert rows.explain("a.two").excluded == "z"
+    with pytest.raises(UsageError, match=r"'a\.tow': no such claim; did you mean a\.two\?"):
+        rows.explain("a.tow")
