@@ -65,17 +65,24 @@ def _evaluated(expression: str, exchange: Exchange) -> str:
     """
     if not expression.startswith("$"):
         return expression
-    if expression.startswith("$request.path.") and exchange.ref:
-        namespace, _, rest = exchange.ref.partition("/")
-        name, _, version = rest.rpartition("@")
-        parts = dict(zip(PATH_PARAMETERS, (namespace, name, version), strict=True))
-        return parts[expression.removeprefix("$request.path.")]
-    if expression.startswith("$request.body#/"):
-        value: Any = _document(json.loads(exchange.request.body))
-        for key in expression.removeprefix("$request.body#/").split("/"):
-            value = value[key]
-        return str(value)
+    try:
+        if expression.startswith("$request.path."):
+            return _path_parameters(exchange)[expression.removeprefix("$request.path.")]
+        if expression.startswith("$request.body#/"):
+            value: Any = _document(json.loads(exchange.request.body))
+            for key in expression.removeprefix("$request.body#/").split("/"):
+                value = value[key]
+            return str(value)
+    except (ValueError, LookupError, TypeError) as error:
+        place = f"links: {expression!r}"
+        raise ContractError(f"{place}: leads nowhere from this {exchange.operation}: {error!r}") from error
     raise ContractError(f"links: {expression!r}: expected $request.path.NAME or $request.body#/POINTER")
+
+
+def _path_parameters(exchange: Exchange) -> dict[str, str]:
+    namespace, _, rest = (exchange.ref or "").partition("/")
+    name, _, version = rest.rpartition("@")
+    return dict(zip(PATH_PARAMETERS, (namespace, name, version), strict=True)) if exchange.ref else {}
 
 
 def _document(body: Any) -> Any:
