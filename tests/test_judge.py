@@ -1,0 +1,104 @@
+"""
+The judge applies rules to a growing history and tells each judgement once.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.rules.exchanges import REF, exchange, history
+from touchstone import claims
+from touchstone.exchange import Exchange
+from touchstone.finding import Judgement
+from touchstone.judge import Judge
+from touchstone.rules.history import History
+from touchstone.rules.rule import Rule, broken, held, rule, unclear
+
+CLAIM, OTHER = "status.answers-200", "start.answers-202"
+
+
+@rule("test.each", CLAIM)
+def each(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    if exchange.status == 200:
+        yield held(CLAIM, exchange)
+    else:
+        yield broken(CLAIM, exchange, expected="200", actual=str(exchange.status))
+
+
+@rule("test.story", OTHER)
+def story(ref: str, history: History) -> Iterator[Judgement]:
+    for one in history.story(ref):
+        yield held(OTHER, one) if len(history.story(ref)) > 1 else unclear(OTHER, one, why="too early")
+
+
+@rule("test.liar", CLAIM)
+def liar(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    yield held(OTHER, exchange)
+
+
+def judge(*exchange_rules: Rule[Exchange]) -> Judge:
+    return Judge(history(), claims.load(), exchange_rules or (each,), (story,))
+
+
+def test_exchange_is_in_the_history_when_it_is_judged() -> None:
+    """
+    A rule that looks at an exchange finds it among what is known.
+    """
+    judging = judge()
+
+    judged = judging.see(exchange())
+
+    assert [(j.claim, j.outcome, j.check, j.evidence) for j in judged] == [(CLAIM, "held", "test.each", (1,))]
+    assert [e.seq for e in judging.history.exchanges] == [1]
+
+
+def test_story_is_told_once() -> None:
+    """
+    What a story rule said before is not said again, and what it says anew is.
+    """
+    judging = judge()
+    judging.see(exchange())
+
+    first, again = judging.tell([REF]), judging.tell([REF, REF])
+    judging.see(exchange(seq=2))
+    later = judging.tell([REF])
+
+    assert [(j.outcome, j.evidence) for j in first] == [("indeterminate", (1,))]
+    assert again == []
+    assert [(j.outcome, j.evidence) for j in later] == [("held", (1,)), ("held", (2,))]
+
+
+def test_finding_tells_how_to_send_the_request_again() -> None:
+    """
+    A broken judgement becomes a finding with the level of its claim, the deciding request, and a command for it.
+    """
+    judging = judge()
+    (judgement,) = judging.see(exchange(status=202))
+
+    finding = judging.finding(judgement)
+
+    assert (finding.claim, finding.level, finding.operation, finding.check) == (CLAIM, "must", "getBuild", "test.each")
+    assert (finding.expected, finding.actual, finding.evidence) == ("200", "202", (1,))
+    assert finding.where.startswith("GET http://")
+    assert finding.where.removeprefix("GET ") in finding.curl
+
+
+def test_finding_of_another_run_has_the_same_id() -> None:
+    """
+    The id of a finding depends on what was promised, not on when it was broken.
+    """
+    found = []
+    for seq, status in ((1, 202), (7, 404)):
+        judging = judge()
+        (judgement,) = judging.see(exchange(status=status, seq=seq))
+        found.append(judging.finding(judgement).id)
+
+    assert found[0] == found[1]
+
+
+def test_rule_that_speaks_about_an_undeclared_claim_is_a_bug() -> None:
+    """
+    A rule may only judge the claims that it names, or the map from claims to rules would lie.
+    """
+    with pytest.raises(AssertionError, match=r"test\.liar speaks about start\.answers-202"):
+        judge(liar).see(exchange())

@@ -1,0 +1,141 @@
+"""
+The templates of a run and the requests that publish them.
+"""
+
+import json
+from typing import get_args
+
+import pytest
+import yaml
+
+from tests.rules.exchanges import contract
+from touchstone.provision import Form, Template, given, publish_call
+from touchstone.twin.documents import digest, read_document
+
+SLEEPING = Template("touchstone-t1-a", "1.0.0", 1.5, True, "mark-a-1", "second")
+PLAIN = Template("touchstone-t1-b", "1.0.0", 0.0, False, "mark-b-1")
+
+
+def test_steps_sleep_tell_and_fail_in_this_order() -> None:
+    """
+    A build sleeps first, prints its marker, and fails last, each only where the template says so.
+    """
+    assert SLEEPING.steps() == ["sleep 1.5", "echo mark-a-1", "exit 1"]
+    assert PLAIN.steps() == ["echo mark-b-1"]
+
+
+@pytest.mark.parametrize(("sleep_s", "step"), [(0.05, "sleep 0.05"), (2.0, "sleep 2"), (12.25, "sleep 12.25")])
+def test_sleep_is_written_as_a_shell_reads_it(sleep_s: float, step: str) -> None:
+    """
+    Seconds are written as plain decimals without an exponent.
+    """
+    assert Template("a", "1.0.0", sleep_s, False, "m").steps()[0] == step
+
+
+def test_note_tells_the_rules_what_the_document_means() -> None:
+    """
+    What a build will do is noted beside its publish, since the rules do not read documents.
+    """
+    assert SLEEPING.note() == {
+        "content": SLEEPING.content_key(),
+        "outcome": "failed",
+        "sleep_s": 1.5,
+        "marker": "mark-a-1",
+        "marker_after_s": 1.5,
+    }
+    assert PLAIN.note()["outcome"] == "ready"
+
+
+def test_revision_has_the_same_ref_and_other_content() -> None:
+    """
+    Each revision of a template has its ref, and a marker and a content of its own.
+    """
+    editions = [PLAIN, PLAIN.revised(), PLAIN.revised().revised()]
+
+    assert {edition.ref for edition in editions} == {"default/touchstone-t1-b@1.0.0"}
+    assert [edition.marker for edition in editions] == ["mark-b-1", "mark-b-1.2", "mark-b-1.3"]
+    assert len({edition.content_key() for edition in editions}) == 3
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("form", get_args(Form))
+def test_every_form_is_one_document(form: Form, wrapped: bool) -> None:
+    """
+    However a template is written down, a server reads one document with one digest.
+    """
+    call = publish_call(SLEEPING, wrapped=wrapped, form=form)
+    read = read_document(call.body, call.headers["Content-Type"])
+    canonical = read_document(publish_call(SLEEPING, wrapped=False).body, "application/json")
+
+    assert digest(read.content) == digest(canonical.content)
+
+
+def test_forms_differ_in_their_bytes() -> None:
+    """
+    The forms of one document that are to have one digest are not the same bytes.
+    """
+    bodies = {publish_call(SLEEPING, wrapped=False, form=form).body for form in get_args(Form)}
+
+    assert len(bodies) == len(get_args(Form))
+
+
+def test_media_type_says_what_the_body_is() -> None:
+    """
+    YAML is announced as such, anything else as JSON, and an envelope is always JSON.
+    """
+    raw, wrapped = (publish_call(PLAIN, wrapped=wrapped, form="yaml") for wrapped in (False, True))
+
+    assert (raw.headers["Content-Type"], wrapped.headers["Content-Type"]) == ("application/yaml", "application/json")
+    assert yaml.safe_load(raw.body) == json.loads(wrapped.body)["template"] == PLAIN.document()
+
+
+def test_envelope_names_the_version() -> None:
+    """
+    A wrapped document has namespace, name and version beside it.
+    """
+    envelope = json.loads(publish_call(PLAIN, wrapped=True).body)
+
+    assert (envelope["namespace"], envelope["name"], envelope["version"]) == ("default", PLAIN.name, "1.0.0")
+
+
+@pytest.mark.parametrize(
+    ("how", "query"),
+    [({}, {}), ({"force": True}, {"force": "true"}), ({"auto_build": True}, {"auto_build": "true"})],
+    ids=str,
+)
+def test_query_says_only_what_is_wanted(how: dict[str, bool], query: dict[str, str]) -> None:
+    """
+    Force and auto_build are in the query where they are asked for, and in the note always.
+    """
+    call = publish_call(PLAIN, wrapped=False, **how)
+
+    assert call.query == query
+    assert {key: call.note[key] for key in ("force", "auto_build")} == {"force": False, "auto_build": False} | how
+
+
+def test_owner_publishes_unless_another_key_is_named() -> None:
+    """
+    The key of a publish is the owner's, or the one that a test wants to see refused.
+    """
+    calls = [publish_call(SLEEPING, wrapped=False), publish_call(SLEEPING, wrapped=False, credential="none")]
+
+    assert [call.credential for call in calls] == ["second", "none"]
+
+
+def test_document_fits_the_contract() -> None:
+    """
+    The documents of a run have what the contract asks of a template.
+    """
+    schema = contract().document["components"]["schemas"]["TemplateDocument"]
+
+    assert set(schema["required"]) <= SLEEPING.document().keys()
+
+
+def test_given_ref_is_taken_apart() -> None:
+    """
+    A ref that the user named becomes a template with its namespace, name and version.
+    """
+    template = given("team/some-name@2.0.1")
+
+    assert (template.namespace, template.name, template.version) == ("team", "some-name", "2.0.1")
+    assert template.ref == "team/some-name@2.0.1"
