@@ -11,6 +11,7 @@ from situations import ask
 from touchstone.examination import Examination
 from touchstone.exchange import Credential, Exchange
 from touchstone.patience import back_off_s, retry_after_s
+from touchstone.run import Run
 from touchstone.terms import Unsuited
 from touchstone.transport import Call
 
@@ -94,7 +95,7 @@ class Round:
     "limit.is-per-key",
     "limit.refused-start-starts-nothing",
 )
-def test_rate_of_starts(exam: Examination) -> None:
+def test_rate_of_starts(exam: Examination, run: Run) -> None:
     """
     A burst of starts is refused at some point; a refused start starts nothing, another key is served, waiting ends it.
     """
@@ -102,6 +103,9 @@ def test_rate_of_starts(exam: Examination) -> None:
     theirs = exam.ready("second") if exam.target.second_api_key else None
     exam.read(unbuilt.ref)
     first = refused_round(exam, ready.ref)
+    if first.refused and first.refused.response and first.refused.response.header("Retry-After") is None:
+        claims = ("limit.retry-after-is-valid", "limit.retry-after-is-honest")
+        run.not_applicable(claims, "the target sends no Retry-After with its 429")
     ask(exam, "startBuild", unbuilt.ref)
     if theirs:
         first.send("startBuild", "other-key", "second", theirs.ref)

@@ -139,6 +139,15 @@ class Run:
             self._findings = []
         return told
 
+    def not_applicable(self, claims: Sequence[str], reason: str) -> None:
+        """
+        Says that the target shows nothing that *claims* could be judged by, as far as nothing has judged them.
+        """
+        for claim in claims:
+            if claim in self.selected and claim not in self._clear:
+                self.log.notice(Notice(claim, "not-applicable", reason))
+                self._clear.add(claim)
+
     def unclear(self, claims: Sequence[str]) -> list[str]:
         """
         Those of *claims* that this target can show and that nothing has shown yet.
