@@ -1,0 +1,164 @@
+"""
+Runs the command line as a user does: in a child process, in a folder of its own, with a home of its own.
+"""
+
+import json
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from touchstone.cli import main
+from touchstone.twin import DEFAULT_ACCOUNTS
+
+PRIMARY, SECOND, RESTRICTED = (account.key for account in DEFAULT_ACCOUNTS)
+KEYS = {"ORGO_API_KEY": PRIMARY, "ORGO_SECOND_API_KEY": SECOND, "ORGO_RESTRICTED_API_KEY": RESTRICTED}
+
+# Nothing waits this long unless it hangs.
+LIMIT_S = 110.0
+
+_OURS = ("ORGO_", "TOUCHSTONE_", "XDG_", "COLUMNS", "CI", "FORCE_COLOR", "PYTEST_")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """
+    A command that is over, and the folder that it ran in.
+    """
+
+    code: int
+    out: str
+    err: str
+    folder: Path
+
+    @property
+    def last_line(self) -> str:
+        """
+        The last line that the user saw, on either stream.
+        """
+        return (self.out.strip() or self.err.strip()).splitlines()[-1]
+
+    @property
+    def results(self) -> Path:
+        """
+        The one folder below reports/.
+        """
+        (found,) = (self.folder / "reports").iterdir()
+        return found
+
+    def report(self) -> dict[str, Any]:
+        """
+        report.json of the run.
+        """
+        return dict(json.loads((self.results / "report.json").read_text("utf-8")))
+
+    def verdicts(self) -> dict[str, str]:
+        """
+        The verdict of each claim in the report.
+        """
+        return {claim["id"]: claim["verdict"] for claim in self.report()["claims"]}
+
+
+@dataclass
+class Shell:
+    """
+    A folder, and an environment that knows nothing of the one that the tests run in.
+    """
+
+    folder: Path
+    keys: Mapping[str, str] = field(default_factory=lambda: dict(KEYS))
+
+    def environment(self) -> dict[str, str]:
+        """
+        The variables of a child: no settings but the keys, and a home below the folder.
+        """
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        home = {"HOME": str(self.folder / "home"), "XDG_STATE_HOME": str(self.folder / "state")}
+        return kept | home | dict(self.keys) | {"COLUMNS": "200"}
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """
+        The command, running.
+        """
+        return subprocess.Popen(
+            [sys.executable, "-m", "touchstone", *arguments],
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> Ended:
+        """
+        The command, over.
+        """
+        return self.ended(self.start(*arguments))
+
+    def ended(self, command: "subprocess.Popen[str]") -> Ended:
+        """
+        Waits for the end of a command.
+        """
+        try:
+            out, err = command.communicate(timeout=LIMIT_S)
+        finally:
+            if command.poll() is None:
+                command.kill()
+                command.wait()
+        return Ended(command.returncode, out, err, self.folder)
+
+    def journals(self) -> list[Path]:
+        """
+        The journals that are left.
+        """
+        return sorted((self.folder / "state").rglob("*.journal*"))
+
+    def files(self) -> Sequence[Path]:
+        """
+        Every file that commands left in the folder.
+        """
+        return [path for path in self.folder.rglob("*") if path.is_file()]
+
+
+def called(shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> Ended:
+    """
+    The command in this process, for what needs neither a signal nor a child: much faster, and the same code.
+    """
+    for name in [name for name in os.environ if name.startswith(_OURS)]:
+        monkeypatch.delenv(name)
+    for name, value in shell.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(shell.folder)
+    monkeypatch.setattr(sys, "argv", ["touchstone", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    out, err = capsys.readouterr()
+    return Ended(int(end.value.code or 0), out, err, shell.folder)
+
+
+def children(pid: int) -> list[int]:
+    """
+    The processes that *pid* started.
+    """
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def gone(pid: int, within_s: float = LIMIT_S) -> bool:
+    """
+    Whether a process that is no child of ours ends within a time; waits for its end and not for a clock.
+    """
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], within_s)[0])
+    finally:
+        os.close(descriptor)

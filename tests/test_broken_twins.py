@@ -1,0 +1,152 @@
+"""
+Each broken server is found, with exit code 1, and blamed on the promise that it breaks and on no unrelated one.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests import broken_builds, broken_doors  # importing them fills the list
+from tests.broken_twins import BROKEN, BrokenTwin
+from tests.command import PRIMARY, RESTRICTED, SECOND, Ended, Shell
+from touchstone import claims as ledger_of_claims
+from touchstone import rules
+from touchstone.contract import Contract
+from touchstone.judge import Judge
+from touchstone.rules.history import Bounds, Content, History
+from touchstone.runlog import read
+from touchstone.twin import Twin
+
+AT_ONCE = 2
+
+# A check takes seconds, so usually these have to do; with ALL_TWINS in the environment all are checked.
+USUAL = (
+    "start-answers200",
+    "first-read-is-stale",
+    "second-start-at-once-fails",
+    "fifth-status",
+    "build-time-in-seconds",
+    "ready-flickers",
+    "failing-step-is-ignored",
+    "reuse-by-name",
+    "digest-drifts",
+    "cancel-does-nothing",
+    "cancel-hits-neighbours",
+    "cancel-poisons-the-next",
+    "log-is-plain-text",
+    "log-ends-without-end",
+    "logs-are-mixed",
+    "key-in-the-query",
+    "keys-compared-by-prefix",
+    "others-may-read",
+    "plan-is-not-enforced",
+    "unknown-version-is-not-built",
+    "odd-spelling-fails",
+    "refused-start-builds",
+    "limit-is503",
+    "error-repeats-the-key",
+    "json-is-cut-off",
+)
+CHECKED = [twin for twin in BROKEN if os.environ.get("ALL_TWINS") or twin.name in USUAL]
+LEGACY = "default/legacy-demo@1.0.0"
+TARGET: dict[str, float] = {"build_timeout_s": 5.0, "cancel_timeout_s": 4.0, "max_builds": 1000}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """
+    How the check of a broken server ended.
+
+    Attributes:
+        broken: The claims that all rules together find broken in the exchanges of the run, selected or not.
+    """
+
+    ended: Ended
+    broken: frozenset[str]
+
+
+def check(twin: BrokenTwin, folder: Path) -> Judged:
+    """
+    Checks a broken server, as far as the claims that it breaks need it.
+    """
+    with Twin(twin.settings(), engine=twin.engine, app=twin.app, wrap=twin.wrap) as served:
+        (folder / "touchstone.toml").write_text(settings_file(served.url, TARGET | twin.target), "utf-8")
+        chosen = ("--claims", ",".join(filter(None, (*twin.claims, twin.beside))), "--profile", twin.profile)
+        ended = Shell(folder, keys={}).run("check", "--target", "broken", "--strict", *chosen)
+    return Judged(ended, judged_again(ended.results / "runlog.jsonl", TARGET | twin.target))
+
+
+def settings_file(url: str, target: dict[str, float]) -> str:
+    """
+    A touchstone.toml with three accounts of a twin.
+    """
+    keys = {"url": url, "api_key": PRIMARY, "second_api_key": SECOND, "restricted_api_key": RESTRICTED}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in (keys | target).items()]
+    return "\n".join(["[targets.broken]", *lines, f'templates.restricted = ["{LEGACY}"]'])
+
+
+def judged_again(run_log: Path, target: dict[str, float]) -> frozenset[str]:
+    """
+    The claims that all rules find broken in the exchanges of a run log, also those that the run did not select.
+    """
+    bounds = Bounds(target["build_timeout_s"], target["cancel_timeout_s"])
+    legacy = Content(LEGACY, "restricted", "legacy", "unknown", 0.0, "", 0, float("-inf"), float("-inf"))
+    history = History(Contract.load(), bounds, given={LEGACY: legacy})
+    judge = Judge(history, ledger_of_claims.load(), rules.EXCHANGE_RULES, rules.STORY_RULES)
+    exchanges = [exchange for exchange in read(run_log).exchanges if exchange.case != "clean-up"]
+    told = [judgement for exchange in exchanges for judgement in judge.see(exchange)]
+    told += judge.tell({exchange.ref: None for exchange in exchanges if exchange.ref})
+    return frozenset(judgement.claim for judgement in told if judgement.outcome == "broken")
+
+
+@pytest.fixture(scope="module")
+def checks(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, "Future[Judged]"]]:
+    """
+    The checks of all broken servers that were asked for, two at a time.
+    """
+    asked = {item.callspec.params["twin"].name for item in request.session.items if hasattr(item, "callspec")
+             and "twin" in item.callspec.params}  # fmt: skip
+    pool = ThreadPoolExecutor(AT_ONCE)
+    todo = [twin for twin in BROKEN if twin.name in asked]
+    yield {twin.name: pool.submit(check, twin, tmp_path_factory.mktemp(twin.name)) for twin in todo}
+    pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.timeout("600")
+@pytest.mark.parametrize("twin", CHECKED, ids=lambda twin: twin.name)
+def test_broken_server_is_found_and_blamed(twin: BrokenTwin, checks: "dict[str, Future[Judged]]") -> None:
+    """
+    The check of a server with one fault ends with 1, finds each claim that the fault breaks, and accuses no other.
+    """
+    judged = checks[twin.name].result()
+    verdicts = judged.ended.verdicts()
+    assert {claim: verdicts[claim] for claim in twin.claims} == dict.fromkeys(twin.claims, "broken"), judged.ended.out
+    assert judged.ended.code == 1
+    assert judged.broken - set(twin.claims) - set(twin.also) == set()
+    assert set(twin.claims) <= judged.broken
+
+
+def test_list_of_broken_servers_is_in_order() -> None:
+    """
+    Each broken server has a name of its own, says what it does wrong, and names claims of the ledger.
+    """
+    ledger = ledger_of_claims.load()
+    assert len({twin.name for twin in BROKEN}) == len(BROKEN) >= 24
+    assert set(USUAL) - {twin.name for twin in BROKEN} == set()
+    assert [twin.name for twin in BROKEN if not twin.says or not twin.claims] == []
+    assert {claim for twin in BROKEN for claim in (*twin.claims, *twin.also)} - set(ledger) == set()
+    assert {broken_builds.__name__, broken_doors.__name__} == {
+        next(
+            part.__module__
+            for part in (twin.engine, twin.app, twin.wrap)
+            if part.__module__.startswith("tests.broken_")
+        )
+        for twin in BROKEN
+    }
