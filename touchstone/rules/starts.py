@@ -84,7 +84,7 @@ def note_build(walk: Walk, flight: Flight, *, surely_begun: bool) -> None:
     """
     Takes note of the build that a start began or joined.
     """
-    before, overlapped = flight.window, "startBuild" in flight.beside
+    before, overlapped = flight.window, "startBuild" in flight.beside or _refused_beside(walk, flight.exchange)
     if walk.build and not before & (IDLE | {State.CANCELLING}):
         # It can only have joined what is under way.
         walk.build = replace(walk.build, overlapped=walk.build.overlapped or overlapped)
@@ -101,33 +101,46 @@ def note_build(walk: Walk, flight: Flight, *, surely_begun: bool) -> None:
 
 
 def _overlaps_start(walk: Walk, start: Exchange) -> bool:
-    return any(
-        other.operation == "startBuild"
-        and other is not start
-        and walk.owns(other)
-        and other.sent_at < start.done_at
-        and start.sent_at < other.done_at
-        for other in walk.history.story(walk.ref)
-    )
+    return any(_beside(walk, start))
+
+
+def _refused_beside(walk: Walk, start: Exchange) -> bool:
+    """
+    Whether a start at the same time was told that a build runs already, which is another way to share it.
+    """
+    return any(other.status == 409 for other in _beside(walk, start))
+
+
+def _beside(walk: Walk, start: Exchange) -> Iterator[Exchange]:
+    """
+    The owner's other starts that overlap with *start*.
+    """
+    for other in walk.history.story(walk.ref):
+        overlaps = other.sent_at < start.done_at and start.sent_at < other.done_at
+        if overlaps and other.operation == "startBuild" and other is not start and walk.owns(other):
+            yield other
 
 
 def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
-    status, reused = start.body.get("status"), start.body.get("reused")
-    claimed = reused is True
+    """
+    A start while surely nothing is built or building.
+    """
+    status, claimed = start.body.get("status"), start.body.get("reused") is True
     if status == "ready" and walk.had_golden():
         yield from _reuse(start)
-        return
-    if status == "ready" and not claimed and _waited(walk, start):
+    elif status == "ready" and not claimed and _waited(walk, start):
         yield _waiting(walk, start)
-        return
-    if status == "ready" and walk.replaced and walk.build is None and (claimed or _is_ready(walk, start)):
-        yield broken(
-            "reuse.only-identical-digest",
-            start,
-            expected="status building for content that was never built",
-            actual=_told(start),
-        )
-        return
+    elif status == "ready" and walk.replaced and walk.build is None and (claimed or _is_ready(walk, start)):
+        expected = "status building for content that was never built"
+        yield broken("reuse.only-identical-digest", start, expected=expected, actual=_told(start))
+    else:
+        yield from _begun(walk, start)
+
+
+def _begun(walk: Walk, start: Exchange) -> Iterator[Judgement]:
+    """
+    A start that has to begin a build.
+    """
     claim = "start.fresh-is-building"
     if walk.settled:
         claim = "start.after-cancel-builds-again"
@@ -137,20 +150,17 @@ def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
         claim = "start.answers-202" if claim == "start.fresh-is-building" else claim
         yield broken(claim, start, expected="202", actual=_told(start))
         return
+    building = start.body.get("status") == "building"
     yield judged("start.answers-202", start.status == 202, start, expected="202", actual=_told(start))
-    yield judged(claim, status == "building", start, expected="status building", actual=_told(start))
-    if claim != "start.fresh-is-building" and status == "building":
-        yield held("start.fresh-is-building", start)
-    if walk.replaced and status == "building":
-        yield held("reuse.only-identical-digest", start)
-    if status == "building":
-        yield judged(
-            "reuse.only-when-reused",
-            not claimed,
-            start,
-            expected="reused false or absent for a new build",
-            actual=_told(start),
-        )
+    yield judged(claim, building, start, expected="status building", actual=_told(start))
+    if building:
+        if claim != "start.fresh-is-building":
+            yield held("start.fresh-is-building", start)
+        if walk.replaced:
+            yield held("reuse.only-identical-digest", start)
+        expected = "reused false or absent for a new build"
+        fits = start.body.get("reused") is not True
+        yield judged("reuse.only-when-reused", fits, start, expected=expected, actual=_told(start))
         yield from _does_not_wait(walk, start)
 
 
