@@ -130,7 +130,6 @@ def test_broken_server_is_found_and_blamed(twin: BrokenTwin, checks: "dict[str, 
     assert {claim: verdicts[claim] for claim in twin.claims} == dict.fromkeys(twin.claims, "broken"), judged.ended.out
     assert judged.ended.code == 1
     assert judged.broken - set(twin.claims) - set(twin.also) == set()
-    assert set(twin.claims) <= judged.broken
 
 
 def test_list_of_broken_servers_is_in_order() -> None:
