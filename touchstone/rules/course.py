@@ -15,6 +15,7 @@ from touchstone.rules.answers import SUCCESS
 from touchstone.rules.history import Content, History
 
 IDLE = frozenset({"not_built", "ready", "failed"})
+_CHANGING = frozenset({"publishTemplate", "deleteTemplate"})
 
 
 def owned(exchange: Exchange, history: History) -> bool:
@@ -93,8 +94,10 @@ class Course:
         self.beginnings = tuple(e for e in story if begins(e))
         self.cancels = tuple(e for e in story if e.operation == "cancelBuild" and may_have_acted(e))
         reuses = (e for e in story if e.operation == "startBuild" and e.status in SUCCESS and not begins(e))
-        self._rests = tuple(e for e in self.reads if e.body["status"] in IDLE) + tuple(reuses)
-        self._doubtful_at = min((e.sent_at for e in story if _is_doubtful(e)), default=float("inf"))
+        self.reuses = tuple(e for e in reuses if owned(e, history))
+        self._rests = tuple(e for e in self.reads if e.body["status"] in IDLE) + self.reuses
+        changes = [e for e in story if e.operation in _CHANGING and may_have_acted(e)]
+        self._doubtful_at = min((e.sent_at for e in changes if _is_doubtful(e, changes)), default=float("inf"))
         self._alone = _is_alone(ref, history)
 
     def content(self, since_at: float, until_at: float) -> Content | None:
@@ -141,6 +144,15 @@ class Course:
             return False
         return all(self.settled(e, since_at) for e in self.beginnings if e.sent_at < until_at)
 
+    def rest_before(self, exchange: Exchange) -> Exchange | None:
+        """
+        The last read before *exchange*, if it shows the version at rest, which it then stayed until the answer.
+        """
+        read = next((e for e in reversed(self.reads) if e.done_at <= exchange.sent_at), None)
+        if read is None or read.body["status"] not in IDLE or not self.idle(read.done_at, exchange.done_at):
+            return None
+        return read
+
     def begun_between(self, since_at: float, until_at: float) -> bool:
         """
         Whether a build can have begun between two moments.
@@ -164,14 +176,13 @@ def _is_read(exchange: Exchange) -> bool:
     return read and isinstance(status, str) and status in STATUSES
 
 
-def _is_doubtful(exchange: Exchange) -> bool:
+def _is_doubtful(change: Exchange, changes: list[Exchange]) -> bool:
     """
     Whether a request can have put something into the version that nobody knows, or taken it away.
     """
-    if exchange.operation not in {"publishTemplate", "deleteTemplate"} or not may_have_acted(exchange):
-        return False
-    unknown = exchange.operation == "publishTemplate" and "content" not in exchange.note
-    return unknown or exchange.status not in SUCCESS
+    unknown = change.operation == "publishTemplate" and "content" not in change.note
+    overlaps = any(e.sent_at < change.done_at and change.sent_at < e.done_at for e in changes if e is not change)
+    return unknown or overlaps or change.status not in SUCCESS
 
 
 def _is_alone(ref: str, history: History) -> bool:
