@@ -5,7 +5,8 @@ What starts are answered: each fault of a server is found, and blamed on the cla
 
 import pytest
 
-from tests.rules.driven import broken_by
+from tests.rules.driven import broken_by, findings
+from tests.rules.exchanges import broken
 from tests.rules.simulated import Answer, Server, Step, Version
 
 
@@ -170,3 +171,24 @@ def test_fault_is_blamed_on_its_claims(server: type[Server], claims: set[str]) -
     A server with one fault breaks the claims that the fault is about, and no other one.
     """
     assert broken_by(server()) == claims
+
+
+class WaitsOnce(Server):
+    """The first start is slow, as it may be anywhere; the others are not."""
+
+    held_back = False
+
+    def holds_back_ms(self, step: Step) -> int:
+        slow = step.kind == "start" and not self.held_back
+        self.held_back |= slow
+        return 330 if slow else 0
+
+
+def test_one_slow_start_proves_nothing() -> None:
+    """
+    A start that took as long as its build may have met a slow network, unless all of them take as long.
+    """
+    told = findings(WaitsOnce())
+
+    assert broken(told) == set()
+    assert ("start.does-not-wait", "indeterminate") in told
