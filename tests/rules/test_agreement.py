@@ -148,3 +148,14 @@ def test_build_time_that_changes_everywhere_shows_no_second_build() -> None:
     ]
 
     assert broken(found(*simultaneous(read(5, build_time_ms=1201)), *elsewhere)) == {STABLE}
+
+
+def test_build_time_of_a_reuse_is_the_one_that_reads_show() -> None:
+    """
+    An answer that reuses a build tells its build time, not another one.
+    """
+    again = exchange("startBuild", 202, seq=5, json=build("ready", reused=True))
+    other = exchange("startBuild", 202, seq=5, json=build("ready", reused=True, build_time_ms=1))
+
+    assert (STABLE, "held") in found(*together(again))
+    assert broken(found(*together(other))) == {STABLE}

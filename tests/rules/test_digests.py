@@ -286,3 +286,13 @@ def test_start_before_the_other_was_ready_says_nothing() -> None:
     late = exchange("getBuild", 200, seq=4, ref=OTHER_REF, json=build("ready", OTHER_REF))
 
     assert SHARED not in claims(*story, late)
+
+
+def test_start_that_tells_the_replaced_digest_is_found() -> None:
+    """
+    Where reads show that the content was replaced, an answer with the old digest is not the one of its publish.
+    """
+    forced = publish(3, content="new", digest=NEW, note={"force": True})
+    old = exchange("startBuild", 202, seq=5, json=build("building", digest=DIGEST))
+
+    assert broken(found(publish(1), forced, read(4, NEW), old)) == {PUBLISHED}

@@ -265,3 +265,13 @@ def test_log_of_an_unknown_version_is_judged_by_itself() -> None:
     """
     assert broken(verdicts(RULES, log({"level": "loud"}, ref=None))) == {LEVEL}
     assert broken(verdicts(RULES, log({"level": "loud"}, ref=REF, credential="second"))) == {LEVEL}
+
+
+def test_log_of_what_the_run_never_had_is_told_elsewhere() -> None:
+    """
+    That a version which does not exist has a log at all is the fault, whosever lines it holds.
+    """
+    theirs = exchange("streamBuildEvents", ref=OTHER_REF, seq=3, frames=[{"line": "hello"}])
+    marked = publish(1, note={"marker": "hello"})
+
+    assert "events.own-lines-only" not in {claim for claim, _ in verdicts(RULES, marked, theirs)}

@@ -368,3 +368,13 @@ def test_answer_without_a_usable_date_says_nothing_of_time(headers: dict[str, st
     Without the server's clock, or from a store, timestamps cannot be compared with anything.
     """
     assert CLOCK not in claims(*followed(headers=headers))
+
+
+@pytest.mark.parametrize(("last", "claims"), [("ready", set()), ("archive", {READY})])
+def test_log_that_is_told_again_has_its_end(last: str, claims: set[str]) -> None:
+    """
+    Who asks for the log of a finished build gets nothing, or a log with the end of that build.
+    """
+    again = exchange("streamBuildEvents", seq=20, frames=[{"phase": "boot", "line": "b"}, {"phase": last, "line": "l"}])
+
+    assert broken(found(*followed(opened_at=EARLY), again)) == claims

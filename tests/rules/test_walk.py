@@ -279,3 +279,35 @@ def test_digest_of_another_version_is_recognised() -> None:
         walk.begin(walk.history.contents(REF)[0], 1.0)
 
     assert (alone.content is None, shared.content is None) == (False, True)
+
+
+def test_start_that_was_refused_for_a_limit_may_begin_late() -> None:
+    """
+    A build that begins by itself after a start was refused with 429 is the refused one, also after a read in between.
+    """
+    limited = exchange("startBuild", 429, json={"error": "Build rate limit reached."}, seq=2)
+    reused = start(4, json=build("ready", reused=True))
+    claim = {"limit.refused-start-starts-nothing"}
+
+    assert blamed(publish(1), limited, read(3, "not_built"), read(4, "building")) == claim
+    assert blamed(publish(1), limited, read(3, "not_built"), reused) == claim
+
+
+@pytest.mark.parametrize(("build_time_ms", "claims"), [(3100, set()), (100, {"status.build-time-is-ms"})])
+def test_build_time_is_not_shorter_than_the_build_was_seen(build_time_ms: int, claims: set[str]) -> None:
+    """
+    A build that a read still shows seconds after its start took as long; the status may be half a second late.
+    """
+    ready = exchange(json=build("ready", build_time_ms=build_time_ms), seq=6)
+
+    assert blamed(publish(1), start(2), read(5, "building"), ready) == claims
+
+
+def test_start_beside_one_that_is_told_of_a_running_build_shares_it() -> None:
+    """
+    Of two starts at once one may begin the build and the other be told with 409 that it runs.
+    """
+    told = exchange("startBuild", 409, seq=3, sent_at=2.1, done_at=2.4, json={"error": "A build is running."})
+    story = (publish(1), start(2, sent_at=2.0, done_at=2.5), told, read(4, "ready"))
+
+    assert ("start.concurrent-share-one-build", "held") in story_verdicts(building.RULES, *story)

@@ -18,6 +18,7 @@ from touchstone.rules import (
     publishing,
     refusals,
     shape,
+    unrefused,
 )
 from touchstone.rules.rule import Rule
 
@@ -36,6 +37,7 @@ STORY_RULES: tuple[Rule[str], ...] = (
     *access.STORY_RULES,
     *lookup.STORY_RULES,
     *owned.STORY_RULES,
+    *unrefused.STORY_RULES,
     *building.RULES,
     *digests.STORY_RULES,
     *publishing.STORY_RULES,

@@ -3,11 +3,13 @@ Judges who is let in: keys that must be refused, keys that must not, other accou
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from touchstone.eventstream import parse
 from touchstone.exchange import REFUSED_CREDENTIALS, Credential, Exchange
 from touchstone.finding import Judgement
 from touchstone.rules.answers import judgeable, told
+from touchstone.rules.course import IDLE, Course
 from touchstone.rules.history import History
 from touchstone.rules.requests import excused, operation_of, spelling
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
@@ -105,6 +107,7 @@ def start_needs_scale(ref: str, history: History) -> Iterator[Judgement]:
     Judges starts below the Scale plan. On what is not its own, 404 may come first (facts 7.21).
     """
     claim = "access.start-needs-scale"
+    yield from _started_below(ref, history)
     for exchange in history.story(ref):
         operation = operation_of(exchange, history.contract)
         if exchange.credential != "restricted" or operation is None or operation.id != "startBuild":
@@ -142,6 +145,23 @@ def others_version(ref: str, history: History) -> Iterator[Judgement]:
         elif exchange.status != 403 or exchange.credential != "restricted":
             fits = exchange.status == 404 or is_empty_log(exchange)
             yield judged(claim, fits, exchange, expected="404", actual=told(exchange))
+
+
+def _started_below(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges by the account's own reads before and after it that a refused start began no build.
+    """
+    reads = Course(ref, history).reads if history.owner(ref) == "restricted" else ()
+    for one, other in pairwise(reads):
+        if one.body["status"] not in IDLE or one.done_at > other.sent_at:
+            continue
+        between = (e for e in history.story(ref) if e.operation == "startBuild" and e.credential == "restricted")
+        refused = [e for e in between if one.done_at <= e.sent_at and e.done_at <= other.sent_at]
+        if refused and all(e.status == 403 for e in refused):
+            claim, status = "access.start-needs-scale", one.body["status"]
+            actual = f"status {other.body['status']} after a start that was refused"
+            same = other.body["status"] == status
+            yield judged(claim, same, one, refused[-1], other, expected=f"status {status}", actual=actual)
 
 
 def is_empty_log(exchange: Exchange) -> bool:

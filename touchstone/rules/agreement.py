@@ -41,11 +41,11 @@ def concurrent_reads(ref: str, history: History) -> Iterator[Judgement]:
 @rule("agreement.build-time", _STABLE, _SHARED)
 def build_time(ref: str, history: History) -> Iterator[Judgement]:
     """
-    Judges that the build time reads the same as long as no other build can have begun.
+    Judges that the build time is the same as long as no other build can have begun, in reads and in answers that reuse.
 
     Where it changes after simultaneous starts, they led to two builds that ended one after the other.
     """
-    for one, other in _later_reads(Course(ref, history)):
+    for one, other in _later(Course(ref, history)):
         same = _time(one) == _time(other)
         yield judged(
             _STABLE if same or not _of_two_builds(one, ref, history) else _SHARED,
@@ -57,11 +57,12 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
         )
 
 
-def _later_reads(course: Course) -> Iterator[tuple[Exchange, Exchange]]:
+def _later(course: Course) -> Iterator[tuple[Exchange, Exchange]]:
     """
-    Reads of a build time and the next ones of the same build.
+    Answers with a build time and the next ones about the same build.
     """
-    timed = [read for read in course.reads if read.body["status"] == "ready" and _time(read) is not None]
+    answers = sorted((*course.reads, *course.reuses), key=lambda e: (e.sent_at, e.seq))
+    timed = [e for e in answers if e.body.get("status") == "ready" and _time(e) is not None]
     for one, other in pairwise(timed):
         apart = one.done_at <= other.sent_at and not course.begun_between(one.sent_at, other.done_at)
         if apart and course.content(one.sent_at, other.done_at):
@@ -78,7 +79,7 @@ def _of_two_builds(read: Exchange, ref: str, history: History) -> bool:
     if not any(one.sent_at < other.done_at and other.sent_at < one.done_at for one, other in combinations(joined, 2)):
         return False
     others = {content.ref for content in history.all_contents()} - {ref}
-    pairs = (pair for other in others for pair in _later_reads(Course(other, history)))
+    pairs = (pair for other in others for pair in _later(Course(other, history)))
     return not any(_time(one) != _time(later) for one, later in pairs)
 
 

@@ -19,10 +19,12 @@ _HARMLESS = frozenset({"getBuild", "getTemplate", "streamBuildEvents"})
 
 def begins_anyway(history: History) -> bool:
     """
-    Whether a version that was not built began to build while it was only read.
+    Whether a version that was not built began to build while it was only read, and no start of it was ever refused.
     """
     return any(
-        one.body["status"] == "not_built" and other.body["status"] in ("building", "ready")
+        one.body["status"] == "not_built"
+        and other.body["status"] in ("building", "ready")
+        and not any(e.operation == "startBuild" and 400 <= e.status < 500 for e in _before(other, history))
         for one, other in _left_alone(history)
     )
 
@@ -71,6 +73,10 @@ def _left_alone(history: History) -> Iterator[tuple[Exchange, Exchange]]:
                 disturbed = any(e.done_at > one.sent_at and e.sent_at < other.done_at for e in others)
                 if not disturbed and not _cancelled(history, ref, one.sent_at, other.done_at):
                     yield one, other
+
+
+def _before(exchange: Exchange, history: History) -> Iterator[Exchange]:
+    return (e for e in history.story(exchange.ref or "") if e.sent_at < exchange.done_at)
 
 
 def _is_read(exchange: Exchange, history: History) -> bool:

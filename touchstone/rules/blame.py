@@ -46,7 +46,7 @@ def _began(walk: Walk, status: str, last: tuple[Exchange, ...]) -> _Blamed:
     """
     A version that nobody started and that is not idle any more.
     """
-    suspect = None if begins_anyway(walk.history) else _refusal(walk, STARTS)
+    suspect = None if begins_anyway(walk.history) else _refusal(walk, STARTS) or _late(walk)
     if suspect and status in ("building", "ready"):
         return suspect
     if walk.replaced and status == "ready":
@@ -90,6 +90,13 @@ def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
     if first and status in (build.before, "not_built"):
         return "start.visible-to-next-read", evidence
     return ("status.build-does-not-vanish" if status == "not_built" else "status.good-template-ends-ready"), evidence
+
+
+def _late(walk: Walk) -> _Blamed | None:
+    """
+    The start that a limit refused before the last read.
+    """
+    return ("limit.refused-start-starts-nothing", (walk.refused_late[-1],)) if walk.refused_late else None
 
 
 def _refusal(walk: Walk, operations: frozenset[str]) -> _Blamed | None:

@@ -21,7 +21,9 @@ def life_cycle(ref: str, history: History) -> Iterator[Judgement]:
 
     Nothing is said of a name that several accounts have: which of their versions an answer is about is not in it.
     """
-    if len({content.owner for content in history.contents(ref)}) != 1:
+    owners = {content.owner for content in history.contents(ref)}
+    # An account below the Scale plan builds nothing, which is judged by what its plan allows.
+    if len(owners) != 1 or "restricted" in owners:
         return
     walk = Walk(ref, history)
     if ref in history.given:

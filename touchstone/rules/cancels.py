@@ -9,6 +9,7 @@ from touchstone.finding import Judgement
 from touchstone.lifecycle import Cause, State, step
 from touchstone.rules.anyway import begins_anyway
 from touchstone.rules.rule import judged, shown, unclear
+from touchstone.rules.unrefused import was_vanished
 from touchstone.rules.walk import UNDER_WAY, Walk
 
 FINISHED = frozenset({State.READY, State.FAILED})
@@ -44,7 +45,7 @@ def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iter
         )
     elif not before & UNDER_WAY and (cancel.status != 202 or not begins_anyway(walk.history)):
         yield judged(_idle_claim(walk, before), cancel.status == 404, cancel, expected="404", actual=told)
-    if cancel.status == 404 and State.BUILDING not in before:
+    if cancel.status == 404 and State.BUILDING not in before and not was_vanished(cancel, walk.history):
         idle = cancel.body.get("status") == "idle"
         yield judged("cancel.says-idle", idle, cancel, expected='{"status": "idle"}', actual=told)
 

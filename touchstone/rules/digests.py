@@ -138,7 +138,9 @@ def _is_of_replaced(shelf: Shelf, publish: Exchange, digest: str) -> bool:
     Whether a digest is the one of what *publish* was to replace, which is judged in `publishing.py`.
     """
     before = shelf.standing(publish)
-    return before is not None and bool(publish.note.get("force")) and digest == digest_of(before)
+    if before is None or not publish.note.get("force") or digest != digest_of(before):
+        return False
+    return replaced(shelf, before, publish) is not True
 
 
 def _given(shelf: Shelf) -> Iterator[Judgement]:

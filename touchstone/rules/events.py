@@ -140,7 +140,8 @@ def own_lines(exchange: Exchange, history: History) -> Iterator[Judgement]:
     Judges that a log holds no marker of what another version's build prints, nor of what this one printed earlier.
     """
     log = log_of(exchange)
-    if log is None or not log.events or exchange.ref is None:
+    # The log of a version that this run never had is a matter of finding versions.
+    if log is None or not log.events or exchange.ref is None or not history.contents(exchange.ref):
         return
     text = "\n".join(str(told) for value in log.values for told in value.values())
     strange = _strange(exchange, history, text)

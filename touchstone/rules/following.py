@@ -63,7 +63,7 @@ def followings(course: Course, history: History) -> Iterator[Following]:
     """
     The owner's followers that opened the log while a build surely ran.
     """
-    for stream in _followers(course.ref, history):
+    for stream in followers(course.ref, history):
         running = course.running(stream.sent_at, stream.head_at) if stream.status == 200 else None
         if running:
             end = course.end(stream.sent_at, stream.head_at)
@@ -76,7 +76,7 @@ def answer(ref: str, history: History) -> Iterator[Judgement]:
     Judges the status of each request for the log of a running build.
     """
     course = Course(ref, history)
-    for stream in _followers(ref, history):
+    for stream in followers(ref, history):
         # A refused key, a limit and a failing server have claims of their own.
         if stream.status in {401, 429} or stream.status >= 500:
             continue
@@ -112,7 +112,7 @@ def closes(ref: str, history: History) -> Iterator[Judgement]:
     """
     course = Course(ref, history)
     grace_s = history.bounds.cancel_timeout_s
-    for stream in _followers(ref, history):
+    for stream in followers(ref, history):
         if course.idle(stream.sent_at, stream.done_at):
             yield from _closes_at_rest(stream, grace_s)
     for following in followings(course, history):
@@ -121,7 +121,7 @@ def closes(ref: str, history: History) -> Iterator[Judgement]:
             yield from _closes_at_the_end(following.stream, following.end, grace_s)
 
 
-def _followers(ref: str, history: History) -> list[Exchange]:
+def followers(ref: str, history: History) -> list[Exchange]:
     """
     The owner's answered requests for the log of *ref*.
     """

@@ -115,6 +115,9 @@ class History:
         story = self.story(ref)
         deletes = [e for e in story if e.operation == "deleteTemplate" and 200 <= e.status < 300]
         deletes = [e for e in deletes if e.sent_at < exchange.done_at]
+        owners = {content.owner for content in self.contents(ref)}
+        if len(owners) == 1 and any(e.credential not in owners | {"lowercase-scheme"} for e in deletes):
+            return None  # somebody else was told that it is deleted, which may be as wrong as that it was found
         for content in self.contents(ref):
             if content.sure_at <= exchange.sent_at and all(e.done_at <= content.from_at for e in deletes):
                 return True

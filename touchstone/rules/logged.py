@@ -15,8 +15,8 @@ from typing import Any
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.rules.course import Course
-from touchstone.rules.eventlog import LAST_PHASES, Log, log_of, moment, phase_of, printed
-from touchstone.rules.following import Following, followings
+from touchstone.rules.eventlog import LAST_PHASES, Log, ended_by_server, log_of, moment, phase_of, printed
+from touchstone.rules.following import Following, followers, followings
 from touchstone.rules.history import History
 from touchstone.rules.rule import Rule, broken, held, judged, rule, shown
 from touchstone.rules.walk import CLOCK_SHARE
@@ -46,6 +46,7 @@ def last_frame(ref: str, history: History) -> Iterator[Judgement]:
     Judges the last frame of a log by what became of its build.
     """
     course = Course(ref, history)
+    yield from _repeated(course, history)
     for following in followings(course, history):
         log, end = following.whole, following.end
         claim = _claim_of_end(course, following, end) if log and end else None
@@ -155,6 +156,20 @@ def clock(ref: str, history: History) -> Iterator[Judgement]:
             expected="timestamps within the time of the build",
             actual=f"{shown(wrong)} in an answer of {date.isoformat()}",
         )
+
+
+def _repeated(course: Course, history: History) -> Iterator[Judgement]:
+    """
+    Judges the end of a log that is told again after its build; whether one is told is open (facts 7.25).
+    """
+    for stream in followers(course.ref, history):
+        log, read = log_of(stream), course.rest_before(stream)
+        claim = {"ready": _READY, "failed": _FAILED}.get(read.body["status"]) if read else None
+        if not log or not read or not claim or not log.complete or not log.lines or not ended_by_server(stream):
+            continue
+        if not any(_ends_so(line, claim) for line in log.lines):
+            actual = f"{shown(log.last)}, and status {read.body['status']} before"
+            yield broken(claim, read, stream, expected=_ENDS[claim], actual=actual)
 
 
 def _claim_of_end(course: Course, following: Following, end: Exchange) -> str | None:

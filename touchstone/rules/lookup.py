@@ -20,6 +20,7 @@ from touchstone.rules.requests import (
 )
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
 from touchstone.rules.standing import standing, surely_missing
+from touchstone.rules.unrefused import PLAN, REFUSED, published_by
 
 _LIMITED = "a limit got in the way"
 
@@ -63,6 +64,8 @@ def odd_spelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
     "lookup.unknown-namespace-is-404",
     "lookup.deleted-version-is-404",
     "start.refuses-deleted-version",
+    REFUSED,
+    PLAN,
 )
 def missing(ref: str, history: History) -> Iterator[Judgement]:
     """
@@ -77,6 +80,8 @@ def missing(ref: str, history: History) -> Iterator[Judgement]:
             yield unclear(claim, exchange, why=_LIMITED)
         elif exchange.status == 404 or is_empty_log(exchange):
             yield held(claim, exchange)
+        elif exchange.status in SUCCESS and found == "missing" and (made := published_by(exchange, history)):
+            yield broken(made[0], made[1], exchange, expected="404: its publish was refused", actual=told(exchange))
         elif found == "deleted" or exchange.status >= 500 or surely_missing(ref, history):
             yield broken(claim, exchange, expected="404", actual=told(exchange))
 

@@ -11,6 +11,7 @@ from typing import Literal
 from touchstone.exchange import Credential, Exchange
 from touchstone.rules.history import History
 from touchstone.rules.requests import parts
+from touchstone.rules.unrefused import was_vanished
 
 # own, foreign: it existed all the time, and the key was its owner's or another account's. deleted: this run had it and
 # deleted it. missing: there was none. unsure: any of these.
@@ -32,7 +33,7 @@ def standing(exchange: Exchange, history: History) -> Standing:
     exists = True if _deleted_by(exchange, history) else history.exists(ref, exchange)
     if exists is None:
         return "unsure"
-    if exists and _maybe_deleted(exchange, history):
+    if exists and (_maybe_deleted(exchange, history) or was_vanished(exchange, history)):
         return "unsure"
     if exists:
         owner = sole_owner(ref, history)

@@ -9,6 +9,7 @@ from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.lifecycle import Cause, State, step
 from touchstone.rules.answers import SUCCESS
+from touchstone.rules.anyway import begins_anyway
 from touchstone.rules.history import History
 from touchstone.rules.rule import broken, held, judged, shown, unclear
 from touchstone.rules.walk import CLOCK_SHARE, EXCHANGING, IDLE, UNDER_WAY, Build, Flight, Walk
@@ -26,6 +27,7 @@ CLAIMS = (
     "start.after-failure-builds-again",
     "start.after-cancel-builds-again",
     "start.concurrent-answers-are-documented",
+    "limit.refused-start-starts-nothing",
     "reuse.ready-at-once",
     "reuse.is-flagged",
     "reuse.status-code",
@@ -89,6 +91,7 @@ def note_build(walk: Walk, flight: Flight, *, surely_begun: bool) -> None:
         # It can only have joined what is under way.
         walk.build = replace(walk.build, overlapped=walk.build.overlapped or overlapped)
         return
+    walk.refused_late.clear()
     idle = before & IDLE
     walk.build = Build(
         start=flight.exchange,
@@ -126,8 +129,12 @@ def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
     A start while surely nothing is built or building.
     """
     status, claimed = start.body.get("status"), start.body.get("reused") is True
+    late = walk.refused_late[-1:]
     if status == "ready" and walk.had_golden():
         yield from _reuse(start)
+    elif status == "ready" and claimed and late and not begins_anyway(walk.history):
+        claim, expected = "limit.refused-start-starts-nothing", "no build by a refused start"
+        yield broken(claim, *late, start, expected=expected, actual=_told(start))
     elif status == "ready" and not claimed and _waited(walk, start):
         yield _waiting(walk, start)
     elif status == "ready" and walk.replaced and walk.build is None and (claimed or _is_ready(walk, start)):

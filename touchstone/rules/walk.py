@@ -72,6 +72,8 @@ class Walk:
         shelf: The states that earlier contents were left in, by their keys: nobody promises what becomes of them.
         lingering: A build of earlier content may still be under way.
         deaf: A cancel found nothing while a build ran, so that what is not found says nothing any more.
+        refused: The refused requests since the last read.
+        refused_late: The starts that a limit refused before it: one that was put in a queue begins late.
         astray: Something was built while nobody knew what the version held; nothing more can be said of it.
     """
 
@@ -93,6 +95,7 @@ class Walk:
     astray: bool = False
     shelf: dict[str, frozenset[State]] = field(default_factory=dict)
     refused: list[Exchange] = field(default_factory=list)
+    refused_late: list[Exchange] = field(default_factory=list)
     open: list[Exchange] = field(default_factory=list)
     flights: dict[int, Flight] = field(default_factory=dict)
 
@@ -165,6 +168,7 @@ class Walk:
         self.content, self.build, self.cancel, self.idle_cancel, self.last_read = None, None, None, None, None
         self.cancels, self.settled, self.reused, self.replaced = 0, False, False, False
         self.possible, self.free_at = ANYTHING, NEVER_AT
+        self.refused_late.clear()
 
     def begin(self, content: Content, now: float) -> None:
         """
@@ -243,6 +247,15 @@ class Walk:
             elif exchange.status == 429 and exchange.operation == "startBuild":
                 claims["limit.refused-start-starts-nothing"] = exchange
         return claims
+
+    def read_done(self, read: Exchange) -> None:
+        """
+        Takes note of a read that was judged: what was refused before it shows up late, if at all.
+        """
+        self.last_read = read
+        limited = (e for e in self.refused if e.status == 429 and e.operation == "startBuild" and self.owns(e))
+        self.refused_late += limited
+        self.refused.clear()
 
     def _by_itself(self, states: frozenset[State], now: float) -> frozenset[State]:
         outcome = self.content.outcome if self.content else "unknown"
