@@ -49,7 +49,7 @@ def test_isolation_holds_in_both_directions(exam: Examination) -> None:
     exam.read(theirs.ref, "second")
 
 
-@pytest.mark.cost(builds=0, requests=10)
+@pytest.mark.cost(builds=0, requests=16)
 @pytest.mark.claims(
     "access.start-needs-scale",
     "access.publish-needs-scale",
@@ -64,6 +64,8 @@ def test_building_needs_the_scale_plan(exam: Examination) -> None:
     ready = exam.ready()
     publish_refused(exam, "below-scale", "restricted")
     for ref in (ready.ref, exam.unknown("name"), *exam.target.templates.restricted):
+        ask(exam, "getBuild", ref, "restricted")
         ask(exam, "startBuild", ref, "restricted")
+        ask(exam, "getBuild", ref, "restricted")
     ask(exam, "getBuild", ready.ref, "restricted")
     exam.read(ready.ref)

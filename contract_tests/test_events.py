@@ -40,8 +40,11 @@ def test_log_of_a_successful_build(exam: Examination) -> None:
     first, second = exam.follow(template.ref), exam.follow(template.ref)
     beside = exam.follow(other.ref)
     exam.read(template.ref)
+    exam.rest(template.sleep_s / 3)
+    late = exam.follow(template.ref)
+    exam.read(template.ref)
     exam.wait(template.ref)
-    for following in (first, second):
+    for following in (first, second, late):
         exam.closed(following)
     exam.wait(other.ref)
     exam.closed(beside)

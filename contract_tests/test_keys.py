@@ -2,9 +2,11 @@
 Keys: missing, unknown, nearly right, in the wrong place; on every operation, and without any effect.
 """
 
+from dataclasses import replace
+
 import pytest
 
-from situations import ask, attempt
+from situations import ask, attempt, call
 from touchstone.examination import Examination
 from touchstone.exchange import Credential
 
@@ -78,6 +80,20 @@ def test_refused_keys_on_unknown_versions(exam: Examination) -> None:
     for operation in OPERATIONS[:6]:
         for credential in ("none", "unknown"):
             ask(exam, operation, exam.unknown("name"), credential)
+
+
+@pytest.mark.cost(builds=0, requests=10)
+@pytest.mark.claims("auth.malformed-header-is-401")
+def test_key_needs_the_bearer_scheme(exam: Examination) -> None:
+    """
+    A right key behind no scheme, another one or in another header's form is refused, and so is a scheme without a key.
+    """
+    ref, key = exam.ready().ref, exam.target.api_key
+    for value in (f"{key}", f"Token {key}", f"ApiKey {key}", f"Bearer{key}", "Bearer", f"Digest {key}"):
+        headers = {"Authorization": value}
+        exam.send(replace(call("getBuild", ref, "malformed"), headers=headers))
+    exam.send(replace(call("startBuild", ref, "malformed"), headers={"Authorization": f"{key}"}))
+    exam.read(ref)
 
 
 @pytest.mark.cost(builds=0, requests=3)

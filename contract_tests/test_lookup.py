@@ -78,23 +78,33 @@ def test_odd_spellings_are_not_found(exam: Examination) -> None:
         raw(exam, "DELETE", f"/templates/default/{segment}/1.0.0/build")
 
 
-@pytest.mark.cost(builds=0, requests=40)
-@pytest.mark.claims("lookup.odd-spelling-is-404", "lookup.unknown-version-is-404")
-def test_version_is_compared_whole(exam: Examination) -> None:
+@pytest.mark.cost(builds=0, requests=56)
+@pytest.mark.claims(
+    "lookup.odd-spelling-is-404",
+    "lookup.unknown-version-is-404",
+    "lookup.unknown-name-is-404",
+    "lookup.unknown-namespace-is-404",
+)
+def test_ref_is_compared_whole(exam: Examination) -> None:
     """
-    Near misses of an existing version are other versions: neither shortened, nor prefixed, nor the latest one.
+    Near misses of an existing version are others: neither shortened, nor prefixed, nor in capitals, nor the latest one.
     """
     ready = exam.ready()
     for version in ODD_VERSIONS:
         raw(exam, "GET", f"/templates/default/{ready.name}/{version}/build")
         raw(exam, "POST", f"/templates/default/{ready.name}/{version}/build")
+    for name in (ready.name.upper(), ready.name[:-1], f"{ready.name}x", f"{ready.name}%20", f"{ready.name}."):
+        raw(exam, "GET", f"/templates/default/{name}/1.0.0/build")
+        raw(exam, "POST", f"/templates/default/{name}/1.0.0/build")
+    for namespace in ("DEFAULT", "defaul", "defaults", "%20default", ""):
+        raw(exam, "GET", f"/templates/{namespace}/{ready.name}/1.0.0/build")
     for near in ("1.0.1", "0.0.0", "1.0.10", "10.0.0"):
         raw(exam, "GET", f"/templates/default/{ready.name}/{near}/build")
         raw(exam, "POST", f"/templates/default/{ready.name}/{near}/build")
 
 
-@pytest.mark.cost(builds=0, requests=14)
-@pytest.mark.claims("http.wrong-method-is-405", "http.head-matches-get")
+@pytest.mark.cost(builds=0, requests=24)
+@pytest.mark.claims("http.wrong-method-is-405", "http.head-matches-get", "status.changes-only-by-a-start")
 def test_methods_that_a_path_does_not_have(exam: Examination) -> None:
     """
     Methods that a path does not have are refused as such, and HEAD is answered like GET.
@@ -106,5 +116,12 @@ def test_methods_that_a_path_does_not_have(exam: Examination) -> None:
         raw(exam, "GET", path)
         raw(exam, "HEAD", path)
         raw(exam, "OPTIONS", path)
+        raw(exam, "GET", path, "none")
+        raw(exam, "HEAD", path, "none")
     raw(exam, "DELETE", "/templates")
     exam.read(ready.ref)
+    idle = exam.published("looked-at")
+    exam.read(idle.ref)
+    for path in ("/build/events", "/build", ""):
+        raw(exam, "HEAD", f"/templates/default/{idle.name}/1.0.0{path}")
+    exam.read(idle.ref)

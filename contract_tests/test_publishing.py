@@ -2,14 +2,18 @@
 Publishing, replacing and deleting versions, as far as builds depend on them.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from situations import another_version, ask, digest, publish_bytes
 from touchstone.examination import Examination
 from touchstone.terms import Unsuited
 
+LONGER_SLEEP_S = 0.3
 
-@pytest.mark.cost(builds=2, requests=14)
+
+@pytest.mark.cost(builds=2, requests=26)
 @pytest.mark.claims(
     "publish.other-content-is-409",
     "publish.conflict-keeps-content",
@@ -18,10 +22,14 @@ from touchstone.terms import Unsuited
     "publish.auto-build-only-when-asked",
     "reuse.only-identical-digest",
     "digest.follows-content",
+    "digest.is-the-published-one",
+    "status.build-time-is-ms",
+    "lookup.deleted-version-is-404",
+    "start.refuses-deleted-version",
 )
 def test_replaced_content_is_built_afresh(exam: Examination) -> None:
     """
-    Other content needs force; once it is there, the golden of the old content is not its golden.
+    Other content needs force and a build of its own, and once it is deleted its golden helps nobody to find it.
     """
     template = exam.published("replaced")
     exam.read(template.ref)
@@ -29,7 +37,8 @@ def test_replaced_content_is_built_afresh(exam: Examination) -> None:
     exam.wait(template.ref)
     exam.publish(template)
     exam.read(template.ref)
-    revised = template.revised()
+    # Other content that also takes another time, so that nothing of the first build passes for the second one's.
+    revised = replace(template.revised(), sleep_s=LONGER_SLEEP_S)
     exam.publish(revised)
     exam.read(template.ref)
     ask(exam, "getTemplate", template.ref)
@@ -37,7 +46,13 @@ def test_replaced_content_is_built_afresh(exam: Examination) -> None:
     exam.read(template.ref)
     ask(exam, "getTemplate", template.ref)
     exam.start(template.ref)
+    exam.read(template.ref)
     exam.wait(template.ref)
+    exam.closed(exam.follow(template.ref))
+    exam.start(template.ref)
+    exam.read(template.ref)
+    ask(exam, "deleteTemplate", template.ref)
+    find_nothing(exam, template.ref)
 
 
 @pytest.mark.cost(builds=0, requests=8)
@@ -68,8 +83,8 @@ def test_auto_build_starts_a_build(exam: Examination) -> None:
     exam.wait(template.ref)
 
 
-@pytest.mark.cost(builds=2, requests=10)
-@pytest.mark.claims("reuse.same-digest-elsewhere", "digest.follows-content")
+@pytest.mark.cost(builds=3, requests=16)
+@pytest.mark.claims("reuse.same-digest-elsewhere", "digest.follows-content", "reuse.only-identical-digest")
 def test_versions_with_one_digest_share_one_golden(exam: Examination) -> None:
     """
     Where two versions have one digest, the golden of one is the golden of the other.
@@ -80,7 +95,14 @@ def test_versions_with_one_digest_share_one_golden(exam: Examination) -> None:
     exam.wait(first.ref)
     exam.start(second.ref)
     exam.wait(second.ref)
-    if digest(exam, first) != digest(exam, second):
+    other = replace(first.revised(), version="1.0.2")
+    exam.publish(other)
+    exam.start(other.ref)
+    exam.wait(other.ref)
+    one_digest = digest(exam, first) == digest(exam, second)
+    ask(exam, "deleteTemplate", second.ref)
+    exam.read(first.ref)
+    if not one_digest:
         raise Unsuited("not-applicable", "the digest covers name and version here, so no two versions share one")
 
 
@@ -112,5 +134,12 @@ def test_deleted_version_is_gone(exam: Examination) -> None:
     template = exam.published("deleted")
     ask(exam, "getTemplate", template.ref)
     ask(exam, "deleteTemplate", template.ref)
-    for operation in ("getTemplate", "getBuild", "startBuild", "cancelBuild"):
-        ask(exam, operation, template.ref)
+    find_nothing(exam, template.ref)
+
+
+def find_nothing(exam: Examination, ref: str) -> None:
+    """
+    Asks every operation for a version that was deleted.
+    """
+    for operation in ("getTemplate", "getBuild", "streamBuildEvents", "startBuild", "cancelBuild", "deleteTemplate"):
+        ask(exam, operation, ref)
