@@ -106,7 +106,7 @@ class FailureIsForever(Engine):
         return super().start(account, version)
 
 
-@breaks("start.concurrent-answers-are-documented", "http.no-server-error")
+@breaks("start.concurrent-answers-are-documented", also=("http.no-server-error",))
 class SecondStartAtOnceFails(App):
     """
     A start that comes while another one of the version is being answered makes the server fail.

@@ -173,7 +173,7 @@ class UnknownVersionIsNotBuilt(App):
         return await super().operate(request, account, resource)
 
 
-@breaks("http.no-server-error", "lookup.odd-spelling-is-404")
+@breaks("lookup.odd-spelling-is-404", also=("http.no-server-error",))
 class OddSpellingFails(App):
     """
     A name outside ASCII makes the server fail.

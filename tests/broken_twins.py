@@ -39,7 +39,7 @@ class BrokenTwin:
     also: tuple[str, ...]
     beside: str
     pace: dict[str, Any]
-    target: dict[str, float]
+    target: dict[str, Any]
     profile: str
     engine: type[Engine] = Engine
     app: type[App] = App
@@ -60,7 +60,7 @@ def breaks(
     also: tuple[str, ...] = (),
     beside: str = "",
     pace: dict[str, Any] | None = None,
-    target: dict[str, float] | None = None,
+    target: dict[str, Any] | None = None,
     profile: str = "quick",
 ) -> Callable[[Any], Any]:
     """

@@ -6,20 +6,23 @@ import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests import broken_builds, broken_doors  # importing them fills the list
 from tests.broken_twins import BROKEN, BrokenTwin
-from tests.command import PRIMARY, RESTRICTED, SECOND, Ended, Shell
+from tests.command import PRIMARY, RESTRICTED, SECOND
 from touchstone import claims as ledger_of_claims
-from touchstone import rules
+from touchstone import rules, runner
 from touchstone.contract import Contract
 from touchstone.judge import Judge
 from touchstone.rules.history import Bounds, Content, History
 from touchstone.runlog import read
+from touchstone.settings import Settings, TargetSettings, Templates
 from touchstone.twin import Twin
 
 AT_ONCE = 2
@@ -54,7 +57,14 @@ USUAL = (
 )
 CHECKED = [twin for twin in BROKEN if os.environ.get("ALL_TWINS") or twin.name in USUAL]
 LEGACY = "default/legacy-demo@1.0.0"
-TARGET: dict[str, float] = {"build_timeout_s": 5.0, "cancel_timeout_s": 4.0, "max_builds": 1000}
+ACCOUNTS: dict[str, Any] = {
+    "name": "broken",
+    "api_key": PRIMARY,
+    "second_api_key": SECOND,
+    "restricted_api_key": RESTRICTED,
+    "templates": Templates(restricted=(LEGACY,)),
+}
+TARGET: dict[str, Any] = {"build_timeout_s": 5.0, "cancel_timeout_s": 4.0, "max_builds": 1000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,38 +73,40 @@ class Judged:
     How the check of a broken server ended.
 
     Attributes:
+        verdicts: By claim, those that the check selected.
         broken: The claims that all rules together find broken in the exchanges of the run, selected or not.
     """
 
-    ended: Ended
+    exit_code: int
+    verdicts: dict[str, str]
     broken: frozenset[str]
 
 
 def check(twin: BrokenTwin, folder: Path) -> Judged:
     """
-    Checks a broken server, as far as the claims that it breaks need it.
+    Checks a broken server, as far as the claims that it breaks need it, the cases in a child process as always.
     """
     with Twin(twin.settings(), engine=twin.engine, app=twin.app, wrap=twin.wrap) as served:
-        (folder / "touchstone.toml").write_text(settings_file(served.url, TARGET | twin.target), "utf-8")
-        chosen = ("--claims", ",".join(filter(None, (*twin.claims, twin.beside))), "--profile", twin.profile)
-        ended = Shell(folder, keys={}).run("check", "--target", "broken", "--strict", *chosen)
-    return Judged(ended, judged_again(ended.results / "runlog.jsonl", TARGET | twin.target))
+        target = TargetSettings(**ACCOUNTS | TARGET | twin.target, url=served.url)
+        settings = Settings(
+            target=target,
+            report_dir=folder,
+            state_dir=folder / "state",
+            strict=True,
+            profile=twin.profile,
+            claims_glob=",".join(filter(None, (*twin.claims, twin.beside))),
+        )
+        outcome = runner.check(settings, ["touchstone", "check"], lambda _event: None)
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    verdicts = {claim["id"]: claim["verdict"] for claim in report["claims"]}
+    return Judged(outcome.exit_code, verdicts, judged_again(outcome.run_log, target))
 
 
-def settings_file(url: str, target: dict[str, float]) -> str:
-    """
-    A touchstone.toml with three accounts of a twin.
-    """
-    keys = {"url": url, "api_key": PRIMARY, "second_api_key": SECOND, "restricted_api_key": RESTRICTED}
-    lines = [f"{name} = {json.dumps(value)}" for name, value in (keys | target).items()]
-    return "\n".join(["[targets.broken]", *lines, f'templates.restricted = ["{LEGACY}"]'])
-
-
-def judged_again(run_log: Path, target: dict[str, float]) -> frozenset[str]:
+def judged_again(run_log: Path, target: TargetSettings) -> frozenset[str]:
     """
     The claims that all rules find broken in the exchanges of a run log, also those that the run did not select.
     """
-    bounds = Bounds(target["build_timeout_s"], target["cancel_timeout_s"])
+    bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
     legacy = Content(LEGACY, "restricted", "legacy", "unknown", 0.0, "", 0, float("-inf"), float("-inf"))
     history = History(Contract.load(), bounds, given={LEGACY: legacy})
     judge = Judge(history, ledger_of_claims.load(), rules.EXCHANGE_RULES, rules.STORY_RULES)
@@ -113,10 +125,14 @@ def checks(
     """
     asked = {item.callspec.params["twin"].name for item in request.session.items if hasattr(item, "callspec")
              and "twin" in item.callspec.params}  # fmt: skip
+    # Signals belong to the main thread, and these checks run beside it.
+    patched = pytest.MonkeyPatch()
+    patched.setattr(runner, "_signals", lambda: nullcontext(runner.Interrupted()))
     pool = ThreadPoolExecutor(AT_ONCE)
     todo = [twin for twin in BROKEN if twin.name in asked]
     yield {twin.name: pool.submit(check, twin, tmp_path_factory.mktemp(twin.name)) for twin in todo}
     pool.shutdown(cancel_futures=True)
+    patched.undo()
 
 
 @pytest.mark.timeout("600")
@@ -126,9 +142,8 @@ def test_broken_server_is_found_and_blamed(twin: BrokenTwin, checks: "dict[str, 
     The check of a server with one fault ends with 1, finds each claim that the fault breaks, and accuses no other.
     """
     judged = checks[twin.name].result()
-    verdicts = judged.ended.verdicts()
-    assert {claim: verdicts[claim] for claim in twin.claims} == dict.fromkeys(twin.claims, "broken"), judged.ended.out
-    assert judged.ended.code == 1
+    assert {claim: judged.verdicts[claim] for claim in twin.claims} == dict.fromkeys(twin.claims, "broken")
+    assert judged.exit_code == 1
     assert judged.broken - set(twin.claims) - set(twin.also) == set()
 
 

@@ -1,0 +1,269 @@
+"""
+`touchstone check` from end to end: correct servers pass however they behave, and what cannot be judged is told apart.
+"""
+
+import http.server
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command import KEYS, PRIMARY, Ended, Shell, called
+from tests.watched import Watched
+from touchstone import claims as ledger_of_claims
+from touchstone.twin import RateLimit
+from touchstone.verdict import VERDICTS
+
+Check = Callable[..., Ended]
+REPORTS = {"report.json", "report.html", "junit.xml"}
+
+# Correct servers that differ from the usual one, and claims whose cases such a difference could upset.
+CORRECT: dict[str, tuple[dict[str, Any], str]] = {
+    "8 starts in 4 s, room for two builds": ({"rate": RateLimit(8, 4.0), "capacity": 2}, "*"),
+    "latency": ({"latency_s": 0.15}, "start.fresh-is-building,cancel.settled-is-idle"),
+    "slow builds": ({"build_s": 3.0}, "status.failed-has-error,events.cancelled-ends-on-cancel"),
+    "fast builds": (
+        {"build_s": 0.01, "settle_s": 0.0},
+        "start.*,reuse.*,cancel.*,events.ready-ends-on-ready,events.failed-ends-on-error",
+    ),
+    "a limit that names a date": (
+        {"rate": RateLimit(6, 2.0, "token-bucket"), "retry_after": "date"},
+        "limit.has-the-error-shape,limit.retry-after-*",
+    ),
+    "digests of the content": ({"digest_scope": "content"}, "digest.*,reuse.*"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """
+    How a check ended, and what it left on its target.
+    """
+
+    ended: Ended
+    refs: list[str]
+    running: int
+
+
+def checked(folder: Path, settings: dict[str, Any], claims: str) -> Checked:
+    """
+    A quick check of a server that keeps its promises.
+    """
+    with Watched(**settings) as watched:
+        arguments = ("--url", watched.url, "--profile", "quick", "--claims", claims, "--strict")
+        ended = Shell(folder).run("check", *arguments)
+        return Checked(ended, watched.refs(), watched.running())
+
+
+@pytest.fixture(scope="module")
+def checks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, "Future[Checked]"]]:
+    """
+    The checks of all correct servers, three at a time: they wait more than they work.
+    """
+    pool = ThreadPoolExecutor(3)
+    yield {
+        kind: pool.submit(checked, tmp_path_factory.mktemp("correct"), settings, claims)
+        for kind, (settings, claims) in CORRECT.items()
+    }
+    pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture(scope="module")
+def limited(checks: dict[str, "Future[Checked]"]) -> Checked:
+    """
+    The check of every claim against a server with limits.
+    """
+    return checks["8 starts in 4 s, room for two builds"].result()
+
+
+def test_report_lists_every_claim_with_verdict_and_checks(limited: Checked) -> None:
+    """
+    Each claim of the ledger is in the report with a verdict, and each verdict but two kinds names what gave it.
+    """
+    report = limited.ended.report()
+    assert [claim["id"] for claim in report["claims"]] == [claim.id for claim in ledger_of_claims.load().judged()]
+    assert {claim["verdict"] for claim in report["claims"]} <= set(VERDICTS)
+    assert [c["id"] for c in report["claims"] if c["verdict"] == "upheld" and not c["checks"]] == []
+    assert report["run"]["exit_code"] == 0
+    assert report["schema_version"] == 1
+
+
+def test_no_key_reaches_a_file_or_the_terminal(limited: Checked) -> None:
+    """
+    Neither a key nor a key without its last character is in any file of the run or in what it printed.
+    """
+    ended = limited.ended
+    shown = {path.name: path.read_bytes() for path in Shell(ended.folder).files()}
+    shown |= {"stdout": ended.out.encode(), "stderr": ended.err.encode()}
+    assert set(shown) > REPORTS | {"runlog.jsonl", "pytest.log"}
+    assert {name for name, data in shown.items() for key in KEYS.values() if key[:-1].encode() in data} == set()
+
+
+def test_report_can_be_made_again(limited: Checked) -> None:
+    """
+    `touchstone report` of a run log writes the same files and the same text as the run did.
+    """
+    ended = limited.ended
+    shell = Shell(ended.folder, keys={})
+    again = shell.run("report", str(ended.results / "runlog.jsonl"), "--report-dir", str(ended.folder / "again"))
+    assert (again.code, again.err) == (ended.code, "")
+    assert again.out.splitlines() == ended.out.splitlines()[2:]
+    for name in REPORTS:
+        assert (ended.folder / "again" / name).read_bytes() == (ended.results / name).read_bytes()
+
+
+@pytest.mark.parametrize("kind", CORRECT)
+def test_correct_server_passes(checks: dict[str, "Future[Checked]"], kind: str) -> None:
+    """
+    A server that keeps its promises in its own way is found conforming, should claims included, and left as it was.
+    """
+    done = checks[kind].result()
+    verdicts = done.ended.verdicts()
+    assert (done.ended.code, done.ended.err) == (0, ""), done.ended.out
+    assert done.ended.last_line.startswith("exit 0: no claim broken (")
+    assert (done.refs, done.running) == ([], 0)
+    assert {claim for claim, verdict in verdicts.items() if verdict in {"broken", "could-not-run"}} == set()
+    assert "upheld" in verdicts.values()
+
+
+def test_embedded_twin_needs_no_key(tmp_path: Path) -> None:
+    """
+    Without a target and without any key the embedded twin is judged.
+    """
+    ended = Shell(tmp_path, keys={}).run("check", "--claims", "start.answers-202", "--profile", "quick")
+    assert (ended.code, ended.verdicts()) == (0, {"start.answers-202": "upheld"})
+    assert ended.report()["run"]["kind"] == "embedded"
+
+
+# --- what cannot be judged ---------------------------------------------------------------------------------------
+
+
+class Other(http.server.BaseHTTPRequestHandler):
+    """
+    Some other server: what it answers is set on the class.
+    """
+
+    kind, body, status = "text/html", b"<h1>It works</h1>", 404
+
+    def do_GET(self) -> None:  # the name that http.server calls
+        self.send_response(self.status)
+        self.send_header("Content-Type", self.kind)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def listening(**answer: Any) -> Iterator[str]:
+    """
+    Serves one answer to whatever is asked; the URL.
+    """
+    handler = type("Answering", (Other,), answer)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/api"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Check:
+    """
+    Runs a check in this process, with the given keys.
+    """
+
+    def run(url: str, keys: Mapping[str, str] = KEYS) -> Ended:
+        return called(Shell(tmp_path, keys), monkeypatch, capsys, "check", "--url", url, "--profile", "quick")
+
+    return run
+
+
+def not_judged(ended: Ended) -> Ended:
+    """
+    A check that ended with 3 and one line that says why, and left its reports.
+    """
+    assert ended.code == 3, ended.out
+    assert "Traceback" not in ended.out + ended.err
+    assert {path.name for path in ended.results.iterdir()} >= REPORTS
+    assert set(ended.verdicts().values()) == {"could-not-run"}
+    assert PRIMARY not in ended.out + ended.err
+    return ended
+
+
+def test_nothing_listening_is_told(check: Check) -> None:
+    """
+    A port without a listener gives 3 and says that nothing answered.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    ended = not_judged(check(f"http://127.0.0.1:{port}/api"))
+    assert ended.last_line.startswith(f"exit 3: http://127.0.0.1:{port}/api: no answer: ConnectError")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"status": 200},
+        {"status": 200, "kind": "application/json", "body": b'{"items": [], "status": "ok"}'},
+        {"status": 404, "kind": "application/json", "body": b'{"message": "no route"}'},
+        {"status": 404, "kind": "application/json", "body": b'{"error": "no route"}'},
+        {"status": 200, "kind": "application/json", "body": b'{"status": {"state": "ready"}}'},
+        {"status": 500, "kind": "text/plain", "body": b"oops"},
+        {"status": 302, "kind": "text/plain", "body": b""},
+    ],
+)
+def test_another_server_is_told(check: Check, answer: dict[str, Any]) -> None:
+    """
+    A web page, another JSON API and a proxy that fails are no template build API: 3, and what was seen.
+    """
+    with listening(**answer) as url:
+        ended = not_judged(check(url))
+    assert f"exit 3: {url}: not a template build API" in ended.last_line
+
+
+def test_wrong_base_path_is_told(check: Check) -> None:
+    """
+    The right server behind the wrong base path is another API, or refuses the key; either is no verdict.
+    """
+    with Watched() as watched:
+        ended = not_judged(check(watched.url.removesuffix("/api") + "/v2"))
+        assert watched.launched == []
+    assert "check the URL and its base path" in ended.last_line
+
+
+def test_refused_key_is_told(check: Check) -> None:
+    """
+    A key that the target does not know gives 3 and names the variable to set.
+    """
+    with Watched() as watched:
+        ended = not_judged(check(watched.url, {"ORGO_API_KEY": "sk_live_of_nobody"}))
+        assert (watched.refs(), watched.launched) == ([], [])
+    assert "the key was refused with 401 'Invalid API key." in ended.last_line
+    assert "ORGO_API_KEY" in ended.last_line
+
+
+def test_listener_that_never_answers_is_told(tmp_path: Path) -> None:
+    """
+    A server that takes connections and says nothing is given up after the time that a request may take.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/api"
+        (tmp_path / "touchstone.toml").write_text(
+            f'[targets.mute]\nurl = "{url}"\napi_key = "{PRIMARY}"\nrequest_timeout_s = 0.3\n'
+        )
+        ended = Shell(tmp_path).run("check", "--target", "mute")
+    assert ended.code == 3
+    assert f"{url}: no answer: ReadTimeout" in ended.last_line

@@ -1,0 +1,157 @@
+"""
+The claims can be read offline: with their latest verdicts, their checks, and a request that shows them.
+"""
+
+import json
+import os
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from touchstone import claims as ledger_of_claims
+from touchstone.contract import Contract
+from touchstone.explain import OPERATIONS, checks_of, claims_table, example_curl, explain_claim, latest
+
+LEDGER = ledger_of_claims.load()
+BROKEN = LEDGER["cancel.in-flight-is-202"]
+
+
+@pytest.fixture
+def console() -> Console:
+    """
+    A console that keeps what it is told.
+    """
+    return Console(width=160, record=True, file=Path(os.devnull).open("w"), color_system=None)
+
+
+@pytest.fixture
+def reported(tmp_path: Path) -> Callable[..., Path]:
+    """
+    Writes a report of a run in which one claim was broken.
+    """
+
+    def write(name: str, at: int, actual: str = "200", **changes: Any) -> Path:
+        finding = {"claim": BROKEN.id, "expected": "202", "actual": actual, "curl": f"curl {name}"}
+        report = {
+            "claims": [{"id": BROKEN.id, "verdict": "broken"}, {"id": "cancel.settles", "verdict": "upheld"}],
+            "findings": [finding],
+        } | changes
+        path = tmp_path / name / "report.json"
+        path.parent.mkdir()
+        path.write_text(json.dumps(report), "utf-8")
+        os.utime(path, (at, at))
+        return path
+
+    return write
+
+
+def told(console: Console) -> str:
+    """
+    What the console was told, runs of blanks as one.
+    """
+    console.file.close()
+    return "\n".join(" ".join(line.split()) for line in console.export_text().splitlines())
+
+
+def test_newest_readable_report_counts(tmp_path: Path, reported: Callable[..., Path]) -> None:
+    """
+    The newest report is taken, and one that cannot be read as a report is passed over.
+    """
+    assert latest(tmp_path) is None
+    reported("old", 100)
+    newer = reported("newer", 200)
+    reported("damaged", 300, claims="no list")
+    found = latest(tmp_path)
+    assert found is not None
+    assert found.path == newer
+    assert found.claims[BROKEN.id]["verdict"] == "broken"
+    assert [finding["curl"] for finding in found.findings[BROKEN.id]] == ["curl newer"]
+
+
+def test_report_of_a_folder_of_its_own_is_found(tmp_path: Path, reported: Callable[..., Path]) -> None:
+    """
+    A folder that --report-dir named is a report itself, not a folder of reports.
+    """
+    path = reported("mine", 100)
+    found = latest(tmp_path / "mine")
+    assert found is not None
+    assert found.path == path
+
+
+def test_table_shows_verdicts_once_there_are_some(
+    tmp_path: Path, reported: Callable[..., Path], console: Console
+) -> None:
+    """
+    With a report each claim has its verdict, and one that the run did not judge says so.
+    """
+    path = reported("run", 100)
+    claims_table(LEDGER, "cancel.*", excluded=False, reports=tmp_path, console=console)
+    text = told(console)
+    assert "cancel.in-flight-is-202 must broken" in text
+    assert "cancel.settles must upheld" in text
+    assert "cancel.idle-is-404 must not judged" in text
+    assert f"verdicts of {path}" in text
+
+
+def test_table_shows_sentences_before_the_first_run(tmp_path: Path, console: Console) -> None:
+    """
+    Without a report the table says what each claim promises, and how to get verdicts.
+    """
+    claims_table(LEDGER, BROKEN.id, excluded=False, reports=tmp_path, console=console)
+    text = told(console)
+    assert BROKEN.says in text
+    assert "1 claims, 1 must and 0 should; no run yet" in text
+
+
+def test_explanation_holds_all_that_is_known(tmp_path: Path, reported: Callable[..., Path], console: Console) -> None:
+    """
+    One claim is told with its sentence, source, checks, verdict, finding, and the finding's curl line.
+    """
+    path = reported("run", 100, actual="200\nand more")
+    explain_claim(BROKEN, reports=tmp_path, console=console)
+    lines = told(console).splitlines()
+    assert lines[:3] == [f"{BROKEN.id} (must)", BROKEN.says, f"source {BROKEN.source}"]
+    assert lines[3] == f"checks {', '.join(checks_of(BROKEN.id))}"
+    assert lines[4] == f"verdict broken ({path})"
+    assert lines[5].startswith("finding expected 202; actual 200")
+    assert lines[6:] == ["curl curl run"]
+
+
+def test_excluded_claim_is_explained_by_its_reason(tmp_path: Path, console: Console) -> None:
+    """
+    A row that is deliberately not judged has a reason instead of checks.
+    """
+    claim = LEDGER["limit.numbers"]
+    explain_claim(claim, reports=tmp_path, console=console)
+    assert told(console).splitlines()[-1] == f"excluded {claim.excluded}"
+
+
+def test_every_judged_claim_has_a_check() -> None:
+    """
+    No claim is in the ledger that no rule may judge.
+    """
+    assert [claim.id for claim in LEDGER.judged() if not checks_of(claim.id)] == []
+
+
+@pytest.mark.parametrize("subject", sorted({claim.subject for claim in LEDGER.judged()}))
+def test_example_is_a_request_of_the_right_kind(subject: str) -> None:
+    """
+    The example of a claim is a curl line to its operation, with the key in a variable.
+    """
+    claim = next(c for c in LEDGER.judged() if c.subject == subject and "missing-key" not in c.id)
+    words = shlex.split(example_curl(claim))
+    operation = Contract.load().operations[OPERATIONS.get(subject, "getBuild")]
+    method = words[words.index("--request") + 1] if "--request" in words else "GET"
+    assert (words[0], method) == ("curl", operation.method)
+    assert "Authorization: Bearer $ORGO_API_KEY" in words
+
+
+def test_example_for_a_missing_key_has_none() -> None:
+    """
+    The claim about requests without a key is shown by one without a key.
+    """
+    assert "Authorization" not in example_curl(LEDGER["auth.missing-key-is-401"])

@@ -1,0 +1,106 @@
+"""
+However a run ends, there is a report that says so, and nothing of the run is left on the target.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.command import Ended, Shell, children, gone
+from tests.watched import ENDLESS_S, WAITING, Watched
+
+FILES = {"runlog.jsonl", "report.json", "report.html", "junit.xml", "pytest.log"}
+
+
+def stopped(shell: Shell, watched: Watched, number: signal.Signals, *, child: bool = False) -> Ended:
+    """
+    Runs a check and sends a signal to it, or to its child, as soon as a build runs that does not end by itself.
+    """
+    command = shell.start("check", "--url", watched.url, "--claims", WAITING, "--profile", "quick")
+    try:
+        assert watched.reached.wait(60)
+        (worker,) = children(command.pid)
+        os.kill(worker if child else command.pid, number)
+        ended = shell.ended(command)
+        assert gone(worker)
+    finally:
+        if command.poll() is None:
+            command.kill()
+            command.communicate()
+    return ended
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_reports_and_cleans_up(tmp_path: Path, number: signal.Signals) -> None:
+    """
+    A run that is told to stop ends with 130, all files, no child process, and nothing on the target.
+    """
+    shell = Shell(tmp_path)
+    with Watched(build_s=ENDLESS_S) as watched:
+        ended = stopped(shell, watched, number)
+        assert (ended.code, ended.last_line) == (130, f"exit 130: interrupted by {number.name}")
+        assert (watched.refs(), watched.running()) == ([], 0)
+    assert {path.name for path in ended.results.iterdir()} == FILES
+    assert ended.report()["run"]["exit_code"] == 130
+    assert shell.journals() == []
+    assert "Traceback" not in ended.out + ended.err
+
+
+def test_killed_child_is_told_and_cleaned_up_after(tmp_path: Path) -> None:
+    """
+    When the child is killed the parent still reports, with 3, and removes what the child left.
+    """
+    shell = Shell(tmp_path)
+    with Watched(build_s=ENDLESS_S) as watched:
+        ended = stopped(shell, watched, signal.SIGKILL, child=True)
+        assert (watched.refs(), watched.running()) == ([], 0)
+    assert ended.code == 3
+    assert ended.last_line.startswith("exit 3: the contract tests ended with -9; see reports/")
+    assert {path.name for path in ended.results.iterdir()} == FILES
+    assert shell.journals() == []
+    assert "Traceback" not in ended.out + ended.err
+
+
+def test_spent_time_is_no_pass(tmp_path: Path) -> None:
+    """
+    A run whose time is spent before it has shown anything cannot judge, and cleans up.
+    """
+    shell = Shell(tmp_path)
+    with Watched(build_s=ENDLESS_S) as watched:
+        ended = shell.run("check", "--url", watched.url, "--claims", "cancel.settles", "--max-seconds", "0.5")
+        assert (watched.refs(), watched.running()) == ([], 0)
+    assert ended.code == 3
+    assert ended.verdicts() == {"cancel.settles": "could-not-run"}
+    assert "--max-seconds" in ended.out
+
+
+def test_spent_budget_of_builds_is_told(tmp_path: Path) -> None:
+    """
+    A run begins no more builds than it may, and names the setting for what it could not show.
+    """
+    shell = Shell(tmp_path)
+    with Watched() as watched:
+        ended = shell.run("check", "--url", watched.url, "--claims", "cancel.next-build-completes", "--max-builds", "1")
+        assert len(watched.launched) == 1
+        assert watched.refs() == []
+    assert ended.code == 3
+    assert "--max-builds" in ended.out
+
+
+def test_working_directory_is_left_alone(tmp_path: Path) -> None:
+    """
+    A run leaves nothing but its reports where it is started, and modules there do not get in its way.
+    """
+    for name in ("yaml", "requests", "conftest", "test_mine"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported by accident')\n")
+    script = "import sys; sys.path.remove(''); from touchstone.cli import main; main()"
+    command = [sys.executable, "-c", script, "check", "--claims", "start.answers-202", "--profile", "quick"]
+    shell = Shell(tmp_path)
+    done = subprocess.run(command, cwd=tmp_path, env=shell.environment(), capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = {path.relative_to(tmp_path).parts[0] for path in shell.files()}
+    assert names - {"state"} == {"yaml.py", "requests.py", "conftest.py", "test_mine.py", "reports"}

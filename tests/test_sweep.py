@@ -1,0 +1,154 @@
+"""
+What a killed run leaves is removed by a later sweep, and nothing else is touched.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.command import KEYS, Ended, Shell, called, children, gone
+from tests.watched import ENDLESS_S, WAITING, Watched
+from touchstone.journal import Journal
+
+Sweep = Callable[..., Ended]
+
+
+def killed(shell: Shell, watched: Watched) -> None:
+    """
+    Kills a run, the parent only, while its first build runs; returns when the child has noticed.
+    """
+    command = shell.start("check", "--url", watched.url, "--claims", WAITING, "--profile", "quick")
+    try:
+        assert watched.reached.wait(60)
+        (worker,) = children(command.pid)
+    finally:
+        command.kill()
+        command.communicate()
+    assert gone(worker)
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Sweep:
+    """
+    Sweeps a URL from this process, with the given keys.
+    """
+
+    def run(url: str, keys: Mapping[str, str] = KEYS) -> Ended:
+        return called(Shell(tmp_path, keys), monkeypatch, capsys, "sweep", "--url", url)
+
+    return run
+
+
+def left_by(shell: Shell, url: str, *refs: str) -> Path:
+    """
+    The journal of a run that ended in the middle of creating *refs*.
+    """
+    journal = Journal.open("r1", url, shell.folder / "state" / "touchstone" / "journals")
+    for ref in refs:
+        journal.intend(ref)
+    journal.close(all_clean=False)
+    return journal.path
+
+
+def test_killed_run_is_swept_and_others_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    A sweep after a kill removes the run's templates and builds, and leaves those of others, whatever their names.
+
+    The run log that the kill cut short can be rendered, says so, and is no pass.
+    """
+    shell = Shell(tmp_path)
+    with Watched(build_s=ENDLESS_S) as watched:
+        others = [watched.publish("somebody-else"), watched.publish("touchstone-by-hand")]
+        killed(shell, watched)
+        assert len(watched.refs()) > len(others)
+        assert watched.running() == 1
+        ended = called(shell, monkeypatch, capsys, "sweep", "--url", watched.url)
+        assert (watched.refs(), watched.running()) == (sorted(others), 0)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.last_line.startswith("exit 0: ")
+    assert ended.last_line.endswith("templates removed, 0 left")
+    assert shell.journals() == []
+    (log,) = (tmp_path / "reports").glob("*/runlog.jsonl")
+    told = called(shell, monkeypatch, capsys, "report", str(log))
+    assert (told.code, told.last_line) == (3, "exit 3: the run log has no footer: the run was cut short")
+    assert told.report()["run"]["exit_code"] == 3
+
+
+def test_nothing_to_sweep_is_fine(sweep: Sweep) -> None:
+    """
+    A sweep without journals sends nothing and ends with 0.
+    """
+    ended = sweep("http://127.0.0.1:9/api")
+    assert (ended.code, ended.last_line) == (0, "exit 0: 0 templates removed, 0 left")
+
+
+def test_template_that_never_came_to_be_counts_as_removed(sweep: Sweep, tmp_path: Path) -> None:
+    """
+    What was intended and never created is 404 on the target, and its journal goes.
+    """
+    shell = Shell(tmp_path)
+    with Watched() as watched:
+        left_by(shell, watched.url, "default/touchstone-r1-never@1.0.0")
+        ended = sweep(watched.url)
+    assert (ended.code, shell.journals()) == (0, [])
+
+
+def test_target_that_is_down_keeps_its_journal(sweep: Sweep, tmp_path: Path) -> None:
+    """
+    Where the target does not answer the sweep ends with 3, names what may be left, and can be tried again.
+    """
+    shell = Shell(tmp_path)
+    with Watched() as watched:
+        url = watched.url
+    path = left_by(shell, url, "default/touchstone-r1-stuck@1.0.0")
+    ended = sweep(url)
+    assert ended.code == 3
+    assert "could not be removed: default/touchstone-r1-stuck@1.0.0" in ended.out
+    assert ended.last_line == "exit 3: 0 templates removed, 1 left"
+    assert shell.journals() == [path]
+    assert "Traceback" not in ended.out + ended.err
+
+
+def test_journal_of_another_target_is_left_alone(sweep: Sweep, tmp_path: Path) -> None:
+    """
+    A sweep of one target does not touch what a run left on another one, and says where that is.
+    """
+    shell = Shell(tmp_path)
+    path = left_by(shell, "http://127.0.0.1:9/elsewhere", "default/touchstone-r1-there@1.0.0")
+    with Watched() as watched:
+        ended = sweep(watched.url)
+    assert (ended.code, shell.journals()) == (0, [path])
+    assert "run r1 left 1 templates on http://127.0.0.1:9/elsewhere" in ended.out
+
+
+@pytest.mark.parametrize("key", ["sk_live_nobody_has_this", ""])
+def test_sweep_without_a_good_key_removes_nothing(sweep: Sweep, tmp_path: Path, key: str) -> None:
+    """
+    With a wrong key or none the journal stays, so that a sweep with the right key finds it.
+    """
+    shell = Shell(tmp_path)
+    with Watched() as watched:
+        ref = watched.publish("touchstone-r1-mine")
+        path = left_by(shell, watched.url, ref)
+        ended = sweep(watched.url, {"ORGO_API_KEY": key} if key else {})
+        assert watched.refs() == [ref]
+    assert ended.code == (3 if key else 2)
+    assert shell.journals() == [path]
+
+
+def test_live_run_is_not_swept(sweep: Sweep, tmp_path: Path) -> None:
+    """
+    The journal of a run that is still alive is locked: a sweep beside it touches nothing.
+    """
+    with Watched() as watched:
+        ref = watched.publish("touchstone-r1-busy")
+        journal = Journal.open("r1", watched.url, tmp_path / "state" / "touchstone" / "journals")
+        journal.intend(ref)
+        ended = sweep(watched.url)
+        assert (ended.code, watched.refs()) == (0, [ref])
+        journal.close(all_clean=False)
+        assert sweep(watched.url).code == 0
+        assert watched.refs() == []
