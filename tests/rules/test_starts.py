@@ -2,7 +2,6 @@
 What starts are answered: each fault of a server is found, and blamed on the claims that it breaks.
 """
 
-
 import pytest
 
 from tests.rules.driven import broken_by, findings

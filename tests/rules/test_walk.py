@@ -67,6 +67,14 @@ def test_fault_is_blamed() -> None:
     assert blamed(publish(1), read(2, "ready")) == {"status.unbuilt-is-not-built"}
 
 
+# A version that is built, holds something else for a while, and then what it held at first.
+RETURNED = (
+    publish(1, **sleeping(0.5)),
+    start(2),
+    read(3, "ready"),
+    publish(4, content="new", digest="cd" * 32, note={"force": True}),
+    publish(5, note={"force": True, "sleep_s": 0.5}),
+)
 SILENT: dict[str, tuple[Exchange, ...]] = {
     "two accounts have the name": (publish(1), publish(2, credential=SECOND), read(3, "ready")),
     "another version shares the digest": (publish(1), publish(2, OTHER_REF, content="other"), read(3, "ready")),
@@ -87,6 +95,50 @@ SILENT: dict[str, tuple[Exchange, ...]] = {
     "it is another account's read": (publish(1), read(2, "ready", credential=SECOND)),
     "the read failed": (publish(1), exchange(status=500, json=build("ready"), seq=2)),
     "it is a HEAD": (publish(1), read(2, "ready", method="HEAD")),
+    "a start that was never answered acts late": (publish(1), start(2, 0), read(3, "not_built"), read(4, "building")),
+    "a publish whose build was refused may have published": (
+        publish(1),
+        publish(2, content="new", status=429, note={"force": True, "auto_build": True}),
+        start(3),
+        read(4, "failed"),
+    ),
+    "a build may have ended before its cancel arrived": (
+        publish(1, **sleeping(0.5)),
+        start(2),
+        cancel(3),
+        read(4, "ready"),
+    ),
+    "a start was answered early and its answer came late": (
+        publish(1, **sleeping(0.5)),
+        start(2, done_at=3.0),
+        start(3, sent_at=2.1, done_at=2.9, json=build("ready", reused=True, build_time_ms=500)),
+        read(4, "ready"),
+    ),
+    "a cancel may have come after the start beside it": (
+        publish(1, **sleeping()),
+        start(2, done_at=3.0),
+        cancel(3, sent_at=2.5, done_at=2.8),
+        read(4, "not_built"),
+    ),
+    "a start came after the cancel beside it": (
+        publish(1, **sleeping(0.5)),
+        start(2),
+        cancel(3, done_at=4.0),
+        start(4, sent_at=3.5, done_at=3.8),
+        read(5, "ready"),
+    ),
+    "content returned twice to its golden": (
+        *RETURNED,
+        read(6, "not_built"),
+        publish(7, note={"force": True}),
+        start(8, 200, json=build("ready", reused=True)),
+    ),
+    "content returned, and a start was answered early": (
+        *RETURNED,
+        start(6, done_at=8.0),
+        start(7, sent_at=7.0, done_at=7.9, json=build("ready", reused=True)),
+        read(9, "ready"),
+    ),
     "a build of the same name was under way": (
         publish(1),
         start(2),
