@@ -121,11 +121,11 @@ SILENT: dict[str, tuple[Exchange, ...]] = {
         read(4, "not_built"),
     ),
     "a start came after the cancel beside it": (
-        publish(1, **sleeping(0.5)),
+        publish(1, **sleeping(3.0)),
         start(2),
         cancel(3, done_at=4.0),
         start(4, sent_at=3.5, done_at=3.8),
-        read(5, "ready"),
+        read(7, "ready"),
     ),
     "content returned twice to its golden": (
         *RETURNED,
@@ -137,7 +137,7 @@ SILENT: dict[str, tuple[Exchange, ...]] = {
         *RETURNED,
         start(6, done_at=8.0),
         start(7, sent_at=7.0, done_at=7.9, json=build("ready", reused=True)),
-        read(9, "ready"),
+        read(9, "ready", sent_at=8.1),
     ),
     "a build of the same name was under way": (
         publish(1),
