@@ -97,7 +97,7 @@ class Examination:
         """
         Counts a build when its start is acknowledged; joining one that runs or reusing a golden begins none.
         """
-        status, ref = exchange.body.get("status"), exchange.ref or ""
+        status, ref = str(exchange.body.get("status")), exchange.ref or ""
         starts = exchange.operation in ("startBuild", "publishTemplate")
         if starts and "building" in (status, exchange.body.get("auto_build")):
             with self._lock:
