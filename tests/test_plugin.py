@@ -1,0 +1,219 @@
+"""
+The contract tests run under pytest and report through the run log: what ran, what could not, and what was tried twice.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command import KEYS, Ended, Shell, called
+from tests.watched import Watched
+from touchstone import runner
+from touchstone.bundle import contract_tests_dir
+
+Events = list[dict[str, Any]]
+
+CASES = '''
+"""
+Cases of a test of the plugin.
+"""
+
+import pytest
+
+from touchstone.examination import Examination
+from touchstone.terms import Unsuited
+
+TRIES = []
+
+
+@pytest.mark.claims("status.answers-200", "start.answers-202")
+def test_plain(exam: Examination) -> None:
+    """
+    Builds, and reads on the way.
+    """
+    exam.read(exam.ready().ref)
+
+
+@pytest.mark.claims("cancel.settles")
+def test_broken_inside(exam: Examination) -> None:
+    """
+    Has a fault of its own.
+    """
+    raise ValueError("a fault of the case with sk_live_test_primary in it")
+
+
+@pytest.mark.claims("cancel.in-flight-is-202")
+def test_unsuited(exam: Examination) -> None:
+    """
+    Cannot go on.
+    """
+    raise Unsuited("indeterminate", "the moment had passed")
+
+
+@pytest.mark.claims("cancel.idle-is-404")
+def test_second_try(exam: Examination) -> None:
+    """
+    Shows its claim only when builds are stretched.
+    """
+    TRIES.append(exam.stretch)
+    if exam.stretch > 1:
+        exam.cancel(exam.published("idle").ref)
+
+
+@pytest.mark.once
+@pytest.mark.claims("reuse.is-flagged")
+def test_once(exam: Examination) -> None:
+    """
+    Is not tried again, though it shows nothing.
+    """
+    TRIES.append("once")
+
+
+@pytest.mark.claims("auth.missing-key-text")
+def test_tries_are_told(exam: Examination) -> None:
+    """
+    Tells the tries of the cases before.
+    """
+    raise Unsuited("indeterminate", f"tries: {TRIES}")
+
+
+@pytest.mark.profile("thorough")
+@pytest.mark.claims("events.framing")
+def test_thorough(exam: Examination) -> None:
+    """
+    Is left out of a quick run.
+    """
+    raise AssertionError("ran")
+
+
+@pytest.mark.claims("publish.answers-201")
+def test_not_asked_for(exam: Examination) -> None:
+    """
+    Concerns no selected claim.
+    """
+    raise AssertionError("ran")
+
+
+@pytest.mark.claims("cancel.keeps-neighbours")
+def test_leaves_a_build(exam: Examination) -> None:
+    """
+    Leaves a build running, which the next case must not meet.
+    """
+    exam.start(exam.long("left-running").ref)
+
+
+@pytest.mark.claims("cancel.keeps-neighbours")
+def test_finds_it_quiet(exam: Examination) -> None:
+    """
+    Comes after a build that was left running.
+    """
+    raise Unsuited("could-not-run", "came after")
+'''
+CLAIMS = "status.answers-200,start.answers-202,cancel.*,reuse.is-flagged,auth.missing-key-text,events.framing"
+
+
+@pytest.fixture
+def run_cases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[[str], tuple[Ended, Events]]]:
+    """
+    Checks a twin with other cases than the usual ones; returns how it ended and the events of its run log.
+    """
+    folder = tmp_path / "cases"
+    folder.mkdir()
+    (folder / "pytest.ini").write_text((contract_tests_dir() / "pytest.ini").read_text("utf-8"), "utf-8")
+    monkeypatch.setattr(runner, "contract_tests_dir", lambda: folder)
+
+    def run(source: str) -> tuple[Ended, Events]:
+        (folder / "test_cases.py").write_text(source, "utf-8")
+        arguments = ("check", "--url", watched.url, "--profile", "quick", "--claims", CLAIMS)
+        ended = called(Shell(tmp_path), monkeypatch, capsys, *arguments)
+        log = (ended.results / "runlog.jsonl").read_text("utf-8")
+        return ended, [json.loads(line) for line in log.splitlines()]
+
+    with Watched() as watched:
+        yield run
+        assert (watched.refs(), watched.running()) == ([], 0)
+
+
+def test_each_case_ends_in_the_run_log(run_cases: Callable[[str], tuple[Ended, Events]]) -> None:
+    """
+    Cases pass, fail inside, give up, are tried twice or left out; the run log and the verdicts say which and why.
+    """
+    ended, events = run_cases(CASES)
+    outcomes = {event["id"]: event["outcome"] for event in events if event["type"] == "case"}
+    assert outcomes == {
+        "cases.plain": "passed",
+        "cases.broken_inside": "error",
+        "cases.unsuited": "skipped",
+        "cases.second_try": "passed",
+        "cases.once": "passed",
+        "cases.tries_are_told": "skipped",
+        "cases.leaves_a_build": "passed",
+        "cases.finds_it_quiet": "skipped",
+    }
+    reasons = {event["claim"]: (event["verdict"], event["reason"]) for event in events if event["type"] == "notice"}
+    assert reasons["cancel.in-flight-is-202"] == ("indeterminate", "the moment had passed")
+    assert reasons["auth.missing-key-text"] == ("indeterminate", "tries: [1.0, 4.0, 'once']")
+    assert reasons["events.framing"][0] == "not-applicable"
+    assert "--profile standard or thorough" in reasons["events.framing"][1]
+    assert reasons["cancel.settles"] == (
+        "could-not-run",
+        "the case cases.broken_inside failed inside: ValueError: a fault of the case with <key:primary> in it",
+    )
+    verdicts = ended.verdicts()
+    assert verdicts["status.answers-200"] == verdicts["start.answers-202"] == "upheld"
+    assert verdicts["cancel.idle-is-404"] == "upheld"
+    assert verdicts["reuse.is-flagged"] == "could-not-run"
+    assert ended.code == 3
+    left = [e for e in events if e["type"] == "exchange" and "left-running" in e["request"]["url"]]
+    last = max(i for i, e in enumerate(left) if e["case"] == "cases.leaves_a_build")
+    assert left[last]["operation"] == "cancelBuild"
+
+
+def test_unknown_mark_stops_the_run(run_cases: Callable[[str], tuple[Ended, Events]]) -> None:
+    """
+    A misspelt mark would leave a case out in silence, so it ends the run with 3.
+    """
+    ended, events = run_cases(CASES.replace("pytest.mark.once", "pytest.mark.onec"))
+    assert ended.code == 3
+    assert "the contract tests ended with" in ended.last_line
+    assert [event for event in events if event["type"] == "case"] == []
+
+
+def test_case_that_cannot_be_imported_stops_the_run(run_cases: Callable[[str], tuple[Ended, Events]]) -> None:
+    """
+    Cases that do not load are no pass.
+    """
+    ended, _ = run_cases("import nowhere_to_be_found\n")
+    assert ended.code == 3
+    assert "nowhere_to_be_found" in (ended.results / "pytest.log").read_text("utf-8")
+
+
+def test_cases_are_not_run_by_hand(tmp_path: Path) -> None:
+    """
+    Pytest on the contract tests alone says which command to use, and sends nothing.
+    """
+    folder = contract_tests_dir()
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "touchstone.adapters.pytest_plugin",
+        "-c",
+        str(folder / "pytest.ini"),
+    ]
+    environment = {name: value for name, value in os.environ.items() if name not in KEYS}
+    done = subprocess.run(
+        [*command, str(folder)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 4
+    assert "run `touchstone check`" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
