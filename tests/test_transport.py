@@ -120,6 +120,7 @@ def dripping(head: bytes, stop: threading.Event, drop: bytes = b" ") -> Answer:
         ("unknown", f"Bearer {UNKNOWN_KEY}"),
         ("longer", f"Bearer {KEYS.primary}x"),
         ("shorter", f"Bearer {KEYS.primary[:-1]}"),
+        ("recased", f"Bearer {KEYS.primary.swapcase()}"),
         ("malformed", f"Basic {KEYS.primary}"),
         ("lowercase-scheme", f"bearer {KEYS.primary}"),
         ("none", None),
@@ -274,7 +275,9 @@ def test_no_spelling_of_a_key_is_kept(send: Sender, number: int) -> None:
         assert "<key:" in str(exchange.response.header("x-echo"))
 
 
-@pytest.mark.parametrize("credential", ["primary", "longer", "shorter", "malformed", "query", "lowercase-scheme"])
+@pytest.mark.parametrize(
+    "credential", ["primary", "longer", "shorter", "recased", "malformed", "query", "lowercase-scheme"]
+)
 def test_request_is_kept_without_its_key(send: Sender, credential: Credential) -> None:
     """
     The request in an exchange has markers where it had keys, in the URL, the headers and the body.

@@ -18,12 +18,15 @@ Credential = Literal[
     "unknown",  # a well-formed key that no account has
     "longer",  # the primary key and one character more
     "shorter",  # the primary key without its last character
+    "recased",  # the primary key with its small letters large and its large ones small
     "malformed",  # an Authorization header that carries no bearer key: wrong scheme, no token
     "query",  # the primary key in the query string only
     "lowercase-scheme",  # the primary key behind the scheme written in lower case
 ]
 
-REFUSED_CREDENTIALS: frozenset[Credential] = frozenset({"none", "unknown", "longer", "shorter", "malformed", "query"})
+REFUSED_CREDENTIALS: frozenset[Credential] = frozenset(
+    {"none", "unknown", "longer", "shorter", "recased", "malformed", "query"}
+)
 
 Closed = Literal["server", "client", ""]
 

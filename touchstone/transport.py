@@ -70,6 +70,7 @@ class Keys:
             "unknown": UNKNOWN_KEY,
             "longer": self.primary + "x",
             "shorter": self.primary[:-1],
+            "recased": self.primary.swapcase(),
         }
         key = known.get(credential)
         if not key:
@@ -84,6 +85,7 @@ class Keys:
             "longer": self.primary + "x",
             "primary": self.primary,
             "shorter": self.primary[:-1],
+            "recased": self.primary.swapcase(),
             "second": self.second,
             "restricted": self.restricted,
             "unknown": UNKNOWN_KEY,

@@ -25,6 +25,7 @@ CLAIMS = {
     "unknown": "auth.unknown-key-is-401",
     "longer": "auth.near-key-is-401",
     "shorter": "auth.near-key-is-401",
+    "recased": "auth.unknown-key-is-401",
     "malformed": "auth.malformed-header-is-401",
     "query": "auth.query-key-is-401",
 }
@@ -259,3 +260,13 @@ def test_version_that_both_accounts_have_is_not_judged() -> None:
     story = (publish(1), publish(2, credential="second"), exchange(json=build(), credential="second", seq=3))
 
     assert story_verdicts((access.others_version,), *story) == set()
+
+
+@pytest.mark.parametrize(("status", "claims"), [(200, {"auth.missing-key-is-401"}), (401, set()), (405, set())])
+def test_refused_key_is_not_served_by_head_either(status: int, claims: set[str]) -> None:
+    """
+    HEAD may be refused in any way; without a key it is not served.
+    """
+    head = exchange("getBuild", status, method="HEAD", credential="none")
+
+    assert broken(verdicts(access.RULES, head)) == claims

@@ -275,3 +275,17 @@ def test_log_of_what_the_run_never_had_is_told_elsewhere() -> None:
     marked = publish(1, note={"marker": "hello"})
 
     assert "events.own-lines-only" not in {claim for claim, _ in verdicts(RULES, marked, theirs)}
+
+
+@pytest.mark.parametrize(("built", "claims"), [(False, set()), (True, {"events.own-lines-only"})])
+def test_log_of_replaced_content_is_not_told_again_after_the_next_build(built: bool, claims: set[str]) -> None:
+    """
+    Until the new content is built its log may be the old one's; from then on that one is another build's.
+    """
+    story = [publish(1), publish(4, content="new", digest="cd" * 32, note={"force": True})]
+    if built:
+        story.append(exchange("startBuild", 202, seq=5, json={"status": "building"}))
+        story.append(exchange(json={"status": "ready"}, seq=6))
+    old = exchange("streamBuildEvents", seq=7, frames=[{"line": "marker-hello"}])
+
+    assert broken(verdicts(RULES, *story, old)) == claims

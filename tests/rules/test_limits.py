@@ -142,7 +142,7 @@ def test_other_key_that_was_busy_is_indeterminate() -> None:
     A refused key that may have used up its own rate proves nothing about another's.
     """
     exchanges = driven(shared=True)
-    busy = [exchange("startBuild", 202, json={}, credential="second", seq=-i, sent_at=90.0) for i in range(1, 9)]
+    busy = [exchange("startBuild", 202, json={}, credential="second", seq=-i, sent_at=101.2) for i in range(1, 9)]
 
     found = story_verdicts(limits.STORY_RULES, *busy, *exchanges)
 
@@ -271,3 +271,13 @@ def test_driver_without_a_burst_is_no_round() -> None:
     alone = exchange("startBuild", 429, json=ERROR, note={"limit": {"round": 1, "phase": "retry", "gave_up": True}})
 
     assert said(j for r in limits.STORY_RULES for j in r(REF, history(alone))) == set()
+
+
+def test_other_key_that_rested_as_long_as_the_first_needed_is_not_used_up() -> None:
+    """
+    Where a later round shows how soon a key regains its rate, only the other key's starts since then can count.
+    """
+    exchanges = driven(shared=True)
+    busy = [exchange("startBuild", 202, json={}, credential="second", seq=-i, sent_at=60.0) for i in range(1, 9)]
+
+    assert (PER_KEY, "broken") in story_verdicts(limits.STORY_RULES, *busy, *exchanges)

@@ -272,7 +272,7 @@ def test_new_content_is_not_built() -> None:
     [
         ("building", "building", set()),
         ("building", "ready", set()),
-        ("building", "not_built", {"start.visible-to-next-read"}),
+        ("building", "not_built", set()),
         ("ready", "ready", set()),
         ("queued", "not_built", set()),
         ("queued", "building", set()),
@@ -280,7 +280,7 @@ def test_new_content_is_not_built() -> None:
 )
 def test_auto_build_acts_like_a_start(answer: str, status: str, claims: set[str]) -> None:
     """
-    A publish that says it builds is followed by that build; one that says something else may have built or not.
+    A publish that says it builds is followed by that build, or publishing tells; another answer leaves it open.
     """
     story = publish(1, auto_build=answer, note={"auto_build": True})
 
@@ -363,3 +363,14 @@ def test_start_beside_one_that_is_told_of_a_running_build_shares_it() -> None:
     story = (publish(1), start(2, sent_at=2.0, done_at=2.5), told, read(4, "ready"))
 
     assert ("start.concurrent-share-one-build", "held") in story_verdicts(building.RULES, *story)
+
+
+def test_content_that_a_conflict_replaced_has_no_build_to_lose() -> None:
+    """
+    Where a publish that was refused changed the digest after all, the golden of the old content is not lost.
+    """
+    conflict = publish(4, content="new", status=409)
+    other = exchange(json=build("not_built", digest="cd" * 32), seq=5)
+
+    assert blamed(publish(1), start(2), read(3, "ready"), conflict, other) == set()
+    assert blamed(publish(1), start(2), read(3, "ready"), conflict, read(5, "not_built")) != set()

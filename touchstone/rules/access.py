@@ -8,10 +8,10 @@ from itertools import pairwise
 from touchstone.eventstream import parse
 from touchstone.exchange import REFUSED_CREDENTIALS, Credential, Exchange
 from touchstone.finding import Judgement
-from touchstone.rules.answers import judgeable, told
+from touchstone.rules.answers import SUCCESS, judgeable, told
 from touchstone.rules.course import IDLE, Course
 from touchstone.rules.history import History
-from touchstone.rules.requests import excused, operation_of, spelling
+from touchstone.rules.requests import excused, operation_of, path_of, spelling
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
 from touchstone.rules.standing import standing
 
@@ -20,6 +20,7 @@ _REFUSALS: dict[Credential, str] = {
     "unknown": "auth.unknown-key-is-401",
     "longer": "auth.near-key-is-401",
     "shorter": "auth.near-key-is-401",
+    "recased": "auth.unknown-key-is-401",
     "malformed": "auth.malformed-header-is-401",
     "query": "auth.query-key-is-401",
 }
@@ -29,6 +30,7 @@ _TEXTS: dict[Credential, tuple[str, str]] = {
     "unknown": ("auth.invalid-key-text", "Invalid API key"),
     "longer": ("auth.invalid-key-text", "Invalid API key"),
     "shorter": ("auth.invalid-key-text", "Invalid API key"),
+    "recased": ("auth.invalid-key-text", "Invalid API key"),
 }
 # What a body that cannot be taken is answered; whether the key is looked at before it is nobody's promise.
 _BODY_REFUSALS = frozenset({400, 413, 415, 422})
@@ -40,11 +42,16 @@ def refused_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """
     Judges each request whose key must be refused, on every operation, whether its version exists or not.
     """
-    if exchange.credential not in REFUSED_CREDENTIALS or operation_of(exchange, history.contract) is None:
-        return
-    if exchange.response is None or exchange.error or _refused_before_the_key(exchange, history):
+    if exchange.credential not in REFUSED_CREDENTIALS or exchange.response is None or exchange.error:
         return
     claim = _REFUSALS[exchange.credential]
+    if exchange.request.method == "HEAD" and history.contract.match("GET", path_of(exchange)):
+        # It may be 405, or refused in some other way, but not served.
+        if exchange.status in SUCCESS:
+            yield broken(claim, exchange, expected="401", actual=told(exchange))
+        return
+    if operation_of(exchange, history.contract) is None or _refused_before_the_key(exchange, history):
+        return
     if exchange.status == 429:
         yield unclear(claim, exchange, why=_LIMITED)
     else:

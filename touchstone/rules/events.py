@@ -200,9 +200,19 @@ def _strange(exchange: Exchange, history: History, text: str) -> list[Content]:
     strange = [c for c in others if c.marker not in markers]
     # What an earlier content printed may be replayed while nothing was built since, but not beside the present one's.
     now = own[-1] if own else None
-    if now and now.marker and now.sure_at <= exchange.sent_at and names(text, now.marker):
+    built = now and (names(text, now.marker) or _is_built(now, exchange, history))
+    if now and now.marker and now.sure_at <= exchange.sent_at and built:
         strange += [c for c in own[:-1] if c.marker and c.marker != now.marker]
     return strange
+
+
+def _is_built(content: Content, exchange: Exchange, history: History) -> bool:
+    """
+    Whether a build of *content* itself was begun and seen ready before *exchange*.
+    """
+    story = [e for e in history.story(content.ref) if content.sure_at <= e.sent_at and e.done_at <= exchange.sent_at]
+    begun_at = min((e.done_at for e in story if says_building(e)), default=float("inf"))
+    return any(e.operation == "getBuild" and e.body.get("status") == "ready" and e.sent_at >= begun_at for e in story)
 
 
 def _was_built(content: Content, exchange: Exchange, history: History) -> bool:

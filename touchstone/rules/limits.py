@@ -30,6 +30,8 @@ _REFUSED_WAITS = 2
 _SMALLEST_BURST = 3
 # An aligned window may serve twice its size in a burst across its edge, so that a third of a burst proves a charge.
 _READS_PER_START = 3
+# For the same reason a burst is taken for more windows than it can have crossed.
+_WINDOWS_PER_BURST = 3
 # Starts of the other key that lie further back than this, or than the first key needed to recover, cannot count.
 _LONGEST_WINDOW_S = 60.0
 
@@ -175,8 +177,22 @@ def _may_be_used_up(other: Exchange, each: Round, history: History) -> bool:
     refused = each.first_refusal
     recovery_s = each.retries[-1].done_at - refused.done_at if each.retries and refused else 0.0
     horizon_s = max(_LONGEST_WINDOW_S, (len(each.served) + 1) * recovery_s)
-    own = [e for e in starts_of(other.credential, history) if e.seq < other.seq and gap_s(e, other) < horizon_s]
-    return not ready or len(own) >= len(each.served)
+    gaps_s = [gap_s(e, other) for e in starts_of(other.credential, history) if e.seq < other.seq]
+    if not ready:
+        return True
+    # A key that rests regains at least what the first one, which did not rest, regained in the same time.
+    gains = [(horizon_s, len(each.served)), *_gains(each, history)]
+    return all(sum(its_s < within_s for its_s in gaps_s) >= number for within_s, number in gains)
+
+
+def _gains(each: Round, history: History) -> Iterator[tuple[float, int]]:
+    """
+    The seconds from a refusal to the end of a later round's burst, and the starts that one window then held for sure.
+    """
+    refused = each.first_refusal
+    for later in rounds(each.burst[0].ref or "", history):
+        if refused and later.served and later.burst[0].sent_at > refused.done_at:
+            yield gap_s(refused, later.served[-1]), len(later.served) // _WINDOWS_PER_BURST
 
 
 RULES: tuple[Rule[Exchange], ...] = (limit_shape, retry_after_valid)

@@ -51,13 +51,26 @@ def judge_read(walk: Walk, flight: Flight) -> Iterator[Judgement]:
     if not isinstance(status, str) or status not in statuses(State) or walk.content is None:
         return
     if status not in statuses(before):
-        yield blame(walk, read, status, before)
+        if not _is_told_elsewhere(walk, read, status):
+            yield blame(walk, read, status, before)
         walk.resync(status)
     elif not flight.beside:
         yield from _stakes(walk, read, status, before)
         yield from _times(walk, read, status, before)
         _narrow(walk, read, status)
     walk.read_done(read)
+
+
+def _is_told_elsewhere(walk: Walk, read: Exchange, status: str) -> bool:
+    """
+    Whether a wrong status only follows from what a publish did or left undone, which `publishing.py` judges.
+    """
+    build = walk.build
+    if build and build.start.operation == "publishTemplate" and status == "not_built":
+        return walk.last_read is None or walk.last_read.sent_at < build.start.done_at
+    conflict = any(e.operation == "publishTemplate" and e.status == 409 and walk.owns(e) for e in walk.refused)
+    digest = walk.content.digest if walk.content else ""
+    return conflict and bool(digest) and read.body.get("digest") != digest
 
 
 def _narrow(walk: Walk, read: Exchange, status: str) -> None:

@@ -3,7 +3,7 @@ What a driver did to a limit: its requests in rounds, and how long each waited.
 
 The driver says with each of its requests what it is for, in the note ``limit``:
 
-    round    number of the round, from 1; rounds of one case belong together
+    round    number of the round, from 1, no two of a run alike; rounds of one case belong together
     phase    what the request is for:
         reads      a status read before the burst; only in rounds that ask whether reads are charged
         burst      a start of the driver's own version, which is ready, so that nothing is in flight; sent one after the
