@@ -58,6 +58,18 @@ def publish_refused(exam: Examination, purpose: str, credential: Credential) -> 
     return exam.send(publish_call(template, wrapped=exam.target.publish == "wrapped"))
 
 
+def published_without(exam: Examination, purpose: str) -> Template:
+    """
+    A new template, published with each switch of the query said to be off.
+    """
+    needs_publishing(exam)
+    template = exam.template(purpose)
+    exam.register(template)
+    plain = publish_call(template, wrapped=exam.target.publish == "wrapped")
+    exam.patiently(replace(plain, query={"auto_build": "false", "force": "false"}))
+    return template
+
+
 def publish_bytes(exam: Examination, purpose: str, body: bytes, invalid: str) -> Exchange:
     """
     Publishes a document that is wrong on purpose; *invalid* says how.
@@ -77,6 +89,15 @@ def starts_together(exam: Examination, ref: str, times: int) -> list[Exchange]:
     if all(answer.status == 429 for answer in answers):
         exam.start(ref)
     return answers
+
+
+def start_both(exam: Examination, *refs: str) -> None:
+    """
+    Starts different versions at the same moment; what is refused for a limit is started once there is room.
+    """
+    for answer in exam.together(*[call("startBuild", ref) for ref in refs]):
+        if answer.status == 429 and answer.ref:
+            exam.start(answer.ref)
 
 
 def another_version(exam: Examination, template: Template) -> Template:

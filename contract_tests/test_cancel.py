@@ -4,8 +4,9 @@ Cancelling a build: what is answered, where it settles, and whom it leaves alone
 
 import pytest
 
-from situations import call
+from situations import ask, call
 from touchstone.examination import Examination
+from touchstone.provision import Template
 
 
 @pytest.mark.cost(builds=2, requests=14)
@@ -49,17 +50,18 @@ def test_start_right_after_a_cancel_builds_again(exam: Examination) -> None:
     exam.wait(template.ref)
 
 
-@pytest.mark.cost(builds=2, requests=10)
+@pytest.mark.cost(builds=3, requests=14)
 @pytest.mark.claims("cancel.keeps-neighbours", "cancel.in-flight-is-202", "cancel.settles")
 def test_cancel_leaves_the_neighbour_building(exam: Examination) -> None:
     """
-    Cancelling one build leaves another one of the same account running to its end.
+    Cancelling one build leaves another one of the same account running to its end, and one of another account.
     """
     ready = exam.ready()
     neighbour = exam.short("neighbour")
     victim = exam.long("victim")
     exam.start(neighbour.ref)
     exam.start(victim.ref)
+    theirs = stranger(exam, neighbour) if exam.target.second_api_key else None
     exam.read(ready.ref)
     exam.read(neighbour.ref)
     exam.cancel(victim.ref)
@@ -67,6 +69,17 @@ def test_cancel_leaves_the_neighbour_building(exam: Examination) -> None:
     exam.settle(victim.ref)
     exam.wait(neighbour.ref)
     exam.read(ready.ref)
+    if theirs:
+        exam.wait(theirs.ref)
+
+
+def stranger(exam: Examination, like: Template) -> Template | None:
+    """
+    A build of the second account, started where the host has room for it without waiting.
+    """
+    theirs = exam.published("stranger", sleep_s=like.sleep_s, owner="second")
+    started = ask(exam, "startBuild", theirs.ref, "second").body.get("status") == "building"
+    return theirs if started else None
 
 
 @pytest.mark.profile("standard")

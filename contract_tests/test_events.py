@@ -4,6 +4,7 @@ Following the build log.
 
 import pytest
 
+from situations import start_both
 from touchstone.examination import Examination
 
 
@@ -35,8 +36,7 @@ def test_log_of_a_successful_build(exam: Examination) -> None:
     """
     other = exam.short("loud")
     template = exam.short("followed")
-    exam.start(other.ref)
-    exam.start(template.ref)
+    start_both(exam, other.ref, template.ref)
     first, second = exam.follow(template.ref), exam.follow(template.ref)
     beside = exam.follow(other.ref)
     exam.read(template.ref)

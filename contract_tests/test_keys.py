@@ -9,6 +9,7 @@ import pytest
 from situations import ask, attempt, call
 from touchstone.examination import Examination
 from touchstone.exchange import Credential
+from touchstone.terms import Unsuited
 
 OPERATIONS = (
     "startBuild",
@@ -80,6 +81,20 @@ def test_refused_keys_on_unknown_versions(exam: Examination) -> None:
     for operation in OPERATIONS[:6]:
         for credential in ("none", "unknown"):
             ask(exam, operation, exam.unknown("name"), credential)
+
+
+@pytest.mark.cost(builds=0, requests=4)
+@pytest.mark.claims("auth.unknown-key-is-401")
+def test_key_is_compared_letter_by_letter(exam: Examination) -> None:
+    """
+    A key with small and large letters exchanged is another key.
+    """
+    key = str(exam.target.api_key)
+    if key == key.swapcase():
+        raise Unsuited("not-applicable", "the key has no letters")
+    ref = exam.ready().ref
+    for operation in ("getBuild", "startBuild"):
+        ask(exam, operation, ref, "recased")
 
 
 @pytest.mark.cost(builds=0, requests=10)

@@ -2,6 +2,7 @@
 Refusals for a limit: what they look like, what they leave alone, and how they end. Note facts: rules/rounds.py.
 """
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -22,6 +23,9 @@ READS_PER_START = 3
 # Waited beyond Retry-After, so that a server that comes back on the second is not asked a moment too early.
 MARGIN_S = 0.05
 
+# A case that is tried again has rounds of its own.
+ROUNDS = itertools.count(1)
+
 
 @dataclass
 class Round:
@@ -31,9 +35,10 @@ class Round:
 
     exam: Examination
     ref: str
-    number: int
+    number: int = field(default_factory=lambda: next(ROUNDS))
     served: int = 0
     refused: Exchange | None = None
+    last_refused: Exchange | None = None
     waited_s: float = 0.0
     lasted_s: float = 0.0
     began_at: float = field(default=0.0)
@@ -45,7 +50,10 @@ class Round:
         Sends one request of the round.
         """
         note = {"limit": {"round": self.number, "phase": phase} | ({"gave_up": True} if gave_up else {})}
-        return self.exam.send(Call(operation, ref or self.ref, credential, note=note))
+        answer = self.exam.send(Call(operation, ref or self.ref, credential, note=note))
+        if answer.status == 429 and credential == "primary":
+            self.last_refused = answer
+        return answer
 
     def burst(self, at_least_s: float = 0.0) -> None:
         """
@@ -73,12 +81,14 @@ class Round:
         """
         Waits as the server says, or doubling, until a start is served.
         """
-        answer = self.refused
+        answer = self.last_refused
         patience_s = self.exam.target.patience_s
         for wait_s in back_off_s():
             asked_s = retry_after_s(answer.response) if answer else None
             pause_s = (wait_s if asked_s is None else asked_s) + MARGIN_S
-            self.exam.rest(pause_s)
+            # It counts from the refusal: what was sent since then is part of the wait.
+            gone_s = self.exam.transport.now() - answer.done_at if answer else 0.0
+            self.exam.rest(max(0.0, pause_s - gone_s))
             self.waited_s += pause_s
             last = self.waited_s >= patience_s
             answer = self.send("startBuild", "retry", gave_up=last)
@@ -126,13 +136,13 @@ def test_polling_is_not_charged(exam: Examination) -> None:
     ready = exam.ready()
     first = refused_round(exam, ready.ref)
     first.recover()
-    plain = Round(exam, ready.ref, 2)
+    plain = Round(exam, ready.ref)
     exam.rest(first.waited_s)
     plain.burst()
     if plain.refused is None:
         return
     plain.recover()
-    polled = Round(exam, ready.ref, 3)
+    polled = Round(exam, ready.ref)
     exam.rest(first.waited_s)
     polled.reads(READS_PER_START * max(plain.served, 1))
     polled.burst(at_least_s=1.2 * plain.lasted_s + MARGIN_S)
@@ -147,7 +157,7 @@ def refused_round(exam: Examination, ref: str) -> Round:
     Raises:
         Unsuited: it met none.
     """
-    first = Round(exam, ref, 1)
+    first = Round(exam, ref)
     first.burst()
     if first.refused is None:
         raise Unsuited(

@@ -47,6 +47,7 @@ def test_replaced_content_is_built_afresh(exam: Examination) -> None:
     ask(exam, "getTemplate", template.ref)
     exam.start(template.ref)
     exam.read(template.ref)
+    exam.publish(template)
     exam.wait(template.ref)
     exam.closed(exam.follow(template.ref))
     exam.start(template.ref)

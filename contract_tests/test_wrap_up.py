@@ -1,0 +1,24 @@
+"""
+What was so when a case left it is still so at the end of the run.
+"""
+
+import pytest
+
+from touchstone.examination import Examination
+
+
+@pytest.mark.cost(builds=0, requests=80)
+@pytest.mark.claims(
+    "status.ready-stays-ready",
+    "status.failed-stays-failed",
+    "status.build-time-is-stable",
+    "status.changes-only-by-a-start",
+    "digest.is-stable",
+)
+def test_what_was_left_alone_has_not_changed(exam: Examination) -> None:
+    """
+    Every version of the run reads as it did when it was left alone.
+    """
+    for template in list(exam.templates):
+        if template.owner != "restricted":
+            exam.read(template.ref, template.owner)
