@@ -180,7 +180,7 @@ class StatusIsAnObject(Engine):
         return body | {"status": {"state": "ready"}} if body["status"] == "ready" else body
 
 
-@breaks("status.build-time-is-ms", also=("events.build-time-agrees",))
+@breaks("status.build-time-is-ms", also=("events.build-time-agrees", "status.build-time-is-stable"))
 class BuildTimeInSeconds(Engine):
     """
     build_time_ms holds seconds.

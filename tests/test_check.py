@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
+from tests.broken_doors import SchemeIsCaseSensitive
 from tests.command import KEYS, PRIMARY, Ended, Shell, called
 from tests.watched import Watched
 from touchstone import claims as ledger_of_claims
-from touchstone.twin import RateLimit
+from touchstone.twin import RateLimit, Twin, TwinSettings
 from touchstone.verdict import VERDICTS
 
 Check = Callable[..., Ended]
@@ -130,6 +131,29 @@ def test_correct_server_passes(checks: dict[str, "Future[Checked]"], kind: str) 
     assert (done.refs, done.running) == ([], 0)
     assert {claim for claim, verdict in verdicts.items() if verdict in {"broken", "could-not-run"}} == set()
     assert "upheld" in verdicts.values()
+
+
+@pytest.mark.parametrize(("flags", "code"), [((), 0), (("--strict",), 1)])
+def test_broken_should_claim_counts_only_when_strict(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    flags: tuple[str, ...],
+    code: int,
+) -> None:
+    """
+    A server that breaks nothing but a should claim passes, and fails with --strict; the report has it either way.
+    """
+    with Twin(TwinSettings(build_s=0.02), engine=SchemeIsCaseSensitive) as twin:
+        claims = "auth.scheme-*,start.answers-202"
+        arguments = ("check", "--url", twin.url, "--profile", "quick", "--claims", claims, *flags)
+        ended = called(Shell(tmp_path), monkeypatch, capsys, *arguments)
+    assert ended.code == code
+    assert ended.verdicts() == {"auth.scheme-ignores-case": "broken", "start.answers-202": "upheld"}
+    (finding,) = ended.report()["findings"]
+    assert finding["level"] == "should"
+    assert finding["expected"] in ended.out
+    assert "bearer $ORGO_API_KEY" in finding["curl"]
 
 
 def test_embedded_twin_needs_no_key(tmp_path: Path) -> None:
