@@ -3,6 +3,7 @@ A run with one seed sends the same generated requests again.
 """
 
 import re
+from itertools import groupby
 from pathlib import Path
 
 from touchstone import runlog
@@ -23,9 +24,9 @@ def requests(folder: Path, seed: int) -> list[tuple[str, str, bytes]]:
     log = runlog.read(outcome.run_log)
     generated = [e for e in log.exchanges if e.case.startswith(("generated.", "walks.links"))]
     ordered = sorted(generated, key=lambda e: e.seq)
-    return [
-        _sent(e, log.header.run_id) for e in ordered if e.operation != "getBuild" or e.case.startswith("generated.")
-    ]
+    told = [e for e in ordered if e.operation != "getBuild" or e.case.startswith("generated.")]
+    # How often a poll repeats depends on how long a build takes, not on the seed.
+    return [request for request, _ in groupby(_sent(e, log.header.run_id) for e in told)]
 
 
 def _sent(exchange: Exchange, run_id: str) -> tuple[str, str, bytes]:
@@ -39,6 +40,6 @@ def test_one_seed_sends_the_same_requests(tmp_path: Path) -> None:
     """
     first, again, other = (requests(tmp_path / name, seed) for name, seed in (("a", 7), ("b", 7), ("c", 8)))
 
-    assert len(first) > 20
+    assert len(first) > 15
     assert again == first
     assert other != first
