@@ -343,6 +343,7 @@ def test_start_that_was_refused_for_a_limit_may_begin_late() -> None:
 
     assert blamed(publish(1), limited, read(3, "not_built"), read(4, "building")) == claim
     assert blamed(publish(1), limited, read(3, "not_built"), reused) == claim
+    assert blamed(publish(1), limited, reused) == claim
 
 
 @pytest.mark.parametrize(("build_time_ms", "claims"), [(3100, set()), (100, {"status.build-time-is-ms"})])

@@ -129,7 +129,7 @@ def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
     A start while surely nothing is built or building.
     """
     status, claimed = start.body.get("status"), start.body.get("reused") is True
-    late = walk.refused_late[-1:]
+    late = walk.limited()[-1:]
     if status == "ready" and walk.had_golden():
         yield from _reuse(start)
     elif status == "ready" and claimed and late and not begins_anyway(walk.history):

@@ -253,9 +253,15 @@ class Walk:
         Takes note of a read that was judged: what was refused before it shows up late, if at all.
         """
         self.last_read = read
-        limited = (e for e in self.refused if e.status == 429 and e.operation == "startBuild" and self.owns(e))
-        self.refused_late += limited
+        self.refused_late = self.limited()
         self.refused.clear()
+
+    def limited(self) -> list[Exchange]:
+        """
+        The starts that a limit refused since the last build began.
+        """
+        now = (e for e in self.refused if e.status == 429 and e.operation == "startBuild" and self.owns(e))
+        return [*self.refused_late, *now]
 
     def _by_itself(self, states: frozenset[State], now: float) -> frozenset[State]:
         outcome = self.content.outcome if self.content else "unknown"
