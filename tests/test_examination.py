@@ -143,6 +143,16 @@ def test_patience_ends() -> None:
     assert sum(exam.rests) <= 20.0
 
 
+def test_patience_that_was_in_vain_is_shorter_next_time() -> None:
+    """
+    A target that never has room does not cost its whole patience again and again; one wait that pays off restores it.
+    """
+    exam = examination(lambda _: BUSY, patience_s=20.0)
+    ended_by(exam, lambda: exam.start(REF), "indeterminate", "still refused with 429 after 15 s of patience")
+    ended_by(exam, lambda: exam.start(REF), "indeterminate", "still refused with 429 after 1 s of patience")
+    ended_by(exam, lambda: exam.read(REF), "indeterminate", "still refused with 429 after 15 s of patience")
+
+
 def test_wait_beyond_patience_is_not_begun() -> None:
     """
     A server that asks for more time than there is patience is left at once.

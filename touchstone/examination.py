@@ -26,6 +26,10 @@ SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 12, 60
 # A poll comes after a share of the time waited so far, so that an end is noticed late by that share at most.
 SHORTEST_POLL_S, LONGEST_POLL_S, POLL_SHARE = 0.01, 1.0, 0.12
 
+# Once a wait was in vain, the next ones are shorter by this share, until one is not: a target that never has room would
+# otherwise cost its whole patience in every case.
+TIRED_SHARE = 0.1
+
 # After so many reads in a row that say not_built (about 3 s in all) nothing is on its way that could be waited for.
 IDLE_POLLS = 40
 
@@ -73,6 +77,7 @@ class Examination:
     _running: set[str] = field(default_factory=set)
     _dying: set[str] = field(default_factory=set)
     _finished: set[str] = field(default_factory=set)
+    _tired: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _owners: dict[str, Credential] = field(default_factory=dict)
     _made: dict[str, Template] = field(default_factory=dict)
@@ -121,15 +126,19 @@ class Examination:
             Unsuited: it is still refused after the target's patience_s.
         """
         waited_s = 0.0
+        patience_s = self.target.patience_s * (TIRED_SHARE if call.operation in self._tired else 1.0)
         for wait_s in back_off_s():
             exchange = self.send(call)
             if exchange.status != 429:
+                if waited_s:
+                    self._tired.discard(call.operation)
                 return exchange
             asked_s = retry_after_s(exchange.response) or wait_s
-            if waited_s + asked_s > self.target.patience_s:
+            if waited_s + asked_s > patience_s:
                 break
             self.rest(asked_s)
             waited_s += asked_s
+        self._tired.add(call.operation)
         raise Unsuited("indeterminate", f"still refused with 429 after {waited_s:.0f} s of patience")
 
     def start(self, ref: str, credential: Credential = "primary") -> Exchange:
