@@ -126,6 +126,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         raise
     finally:
         findings = _concluded(run, item, interrupted=message == "interrupted")
+        message = message or "; ".join(str(value) for _, value in item.user_properties)
         if findings:
             outcome, message = "failed", "; ".join(dict.fromkeys(f.sentence() for f in findings))
         run.log.case(
@@ -150,7 +151,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     run = pyfuncitem.config.stash[_RUN]
     result = yield
     run.conclude(case_id(pyfuncitem), final=False)
-    if run.unclear(declared_claims(pyfuncitem)) and _repeatable(pyfuncitem):
+    unclear = run.unclear(declared_claims(pyfuncitem))
+    if unclear and _repeatable(pyfuncitem):
+        pyfuncitem.user_properties.append(("again", f"tried again, no occasion for {', '.join(unclear)}"))
         run.exam.stretch = STRETCH
         try:
             run.exam.quieten()

@@ -17,7 +17,7 @@ from touchstone.rules.walk import CLOCK_SHARE, EXCHANGING, IDLE, UNDER_WAY, Buil
 DOCUMENTED = frozenset({200, 202, 409, 429})
 
 # A wait shorter than this is no evidence: a slow network explains it as well as a start that waits for the build.
-SHORTEST_TELLING_SLEEP_S = 0.2
+SHORTEST_TELLING_SLEEP_S = 0.1
 
 CLAIMS = (
     "start.answers-202",
