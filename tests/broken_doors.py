@@ -363,7 +363,7 @@ class FailureIs409(App):
 # --- publishing --------------------------------------------------------------------------------------------------
 
 
-@breaks("publish.conflict-keeps-content", also=("status.ready-stays-ready",))
+@breaks("publish.conflict-keeps-content", also=("status.ready-stays-ready", "events.own-lines-only"))
 class ConflictOverwrites(Engine):
     """
     A publish that conflicts is refused with 409 after it has replaced the content.
