@@ -285,7 +285,7 @@ def test_log_of_replaced_content_is_not_told_again_after_the_next_build(built: b
     story = [publish(1), publish(4, content="new", digest="cd" * 32, note={"force": True})]
     if built:
         story.append(exchange("startBuild", 202, seq=5, json={"status": "building"}))
-        story.append(exchange(json={"status": "ready"}, seq=6))
+        story.append(exchange(json={"status": "ready", "digest": "cd" * 32}, seq=6))
     old = exchange("streamBuildEvents", seq=7, frames=[{"line": "marker-hello"}])
 
     assert broken(verdicts(RULES, *story, old)) == claims

@@ -212,7 +212,8 @@ def _is_built(content: Content, exchange: Exchange, history: History) -> bool:
     """
     story = [e for e in history.story(content.ref) if content.sure_at <= e.sent_at and e.done_at <= exchange.sent_at]
     begun_at = min((e.done_at for e in story if says_building(e)), default=float("inf"))
-    return any(e.operation == "getBuild" and e.body.get("status") == "ready" and e.sent_at >= begun_at for e in story)
+    reads = (e for e in story if e.operation == "getBuild" and e.sent_at >= begun_at)
+    return any(e.body.get("status") == "ready" and e.body.get("digest") == content.digest for e in reads)
 
 
 def _was_built(content: Content, exchange: Exchange, history: History) -> bool:
