@@ -131,7 +131,9 @@ def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
     for name, (check, claims, otherwise) in CHECKS.items():
         if exchange.status == 429 and name != "response_headers_conformance":
             continue
-        claim = claims.get(exchange.operation, otherwise) if exchange.status < 400 else _error_claim(name, otherwise)
+        claim = claims.get(exchange.operation, otherwise)
+        if exchange.status >= 400:
+            claim = _error_claim(exchange, name, otherwise)
         told.append(_judged(case, response, exchange, name, check, claim))
     return [judgement for judgement in told if judgement]
 
@@ -157,8 +159,12 @@ def _judged(
     return Judgement(claim, "held", *common)
 
 
-def _error_claim(name: str, otherwise: str) -> str:
-    return "error.has-the-documented-shape" if name == "response_schema_conformance" else otherwise
+def _error_claim(exchange: Exchange, name: str, otherwise: str) -> str:
+    if name != "response_schema_conformance":
+        return otherwise
+    # What is wrong with a document has a list of its own beside the text in error.
+    listed = exchange.operation == "publishTemplate" and exchange.status == 422
+    return "publish.invalid-is-422" if listed and "errors" in exchange.body else "error.has-the-documented-shape"
 
 
 def _has_retry_after(exchange: Exchange) -> bool:
