@@ -18,7 +18,8 @@ from tests.broken_doors import SchemeIsCaseSensitive
 from tests.command import KEYS, PRIMARY, Ended, Shell, called
 from tests.watched import Watched
 from touchstone import claims as ledger_of_claims
-from touchstone.twin import RateLimit, Twin, TwinSettings
+from touchstone.twin import Engine, RateLimit, Twin, TwinSettings
+from touchstone.twin.catalog import Version
 from touchstone.verdict import VERDICTS
 
 Check = Callable[..., Ended]
@@ -154,6 +155,29 @@ def test_broken_should_claim_counts_only_when_strict(
     assert finding["level"] == "should"
     assert finding["expected"] in ended.out
     assert "bearer $ORGO_API_KEY" in finding["curl"]
+
+
+class NamesAnother(Engine):
+    """
+    Answers each publish with the ref of a version that somebody else has published.
+    """
+
+    def published_body(self, version: Version) -> Any:
+        return {**super().published_body(version), "ref": "default/somebody-else@1.0.0"}
+
+
+def test_server_that_names_another_version_does_not_get_it_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    What a run deletes is what it meant to publish, not what a server says that it has published.
+    """
+    with Watched(engine=NamesAnother) as watched:
+        other = watched.publish("somebody-else")
+        arguments = ("check", "--url", watched.url, "--profile", "quick", "--claims", "publish.*")
+        ended = called(Shell(tmp_path), monkeypatch, capsys, *arguments)
+        assert watched.refs() == [other]
+    assert ended.verdicts()["publish.ref-is-the-document"] == "broken"
 
 
 def test_embedded_twin_needs_no_key(tmp_path: Path) -> None:

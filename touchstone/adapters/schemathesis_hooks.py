@@ -110,14 +110,17 @@ def _publishes(case: "Case[Any]") -> bool:
 
 def _keep_track(exam: Examination, exchange: Exchange, template: Template | None) -> None:
     """
-    What was refused need not be removed; what a server made of a document without a usable name must be.
+    What was refused need not be removed; what a server made of a document under another name of the run must be.
+
+    A name that is not the run's is left alone, whatever the server says: it may be somebody else's version.
     """
     if template is not None and 400 <= exchange.status < 500:
         exam.forget(template)
     made = exchange.body.get("ref")
     if exchange.operation == "publishTemplate" and 200 <= exchange.status < 300 and isinstance(made, str):
-        name, _, version = made.partition("/")[2].rpartition("@")
-        exam.register(Template(name, version, 0.0, False, ""))
+        name, _, version = made.removeprefix("default/").rpartition("@")
+        if name.startswith(f"touchstone-{exam.run_id}-"):
+            exam.register(Template(name, version, 0.0, False, ""))
 
 
 def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
