@@ -41,7 +41,7 @@ def test_statuses_are_the_four_of_the_contract() -> None:
         ({State.NOT_BUILT, State.BUILDING}, Cause.SUCCEED, {State.READY}),
         (set(), Cause.START, set()),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "+".join(sorted(value)) or "nothing",
 )
 def test_step_leads_to_what_is_possible(before: set[State], cause: Cause, after: set[State]) -> None:
     """
