@@ -16,8 +16,14 @@ import pytest
 
 from tests.broken_doors import SchemeIsCaseSensitive
 from tests.command import KEYS, PRIMARY, Ended, Shell, called
+from tests.distorted import distorted
 from tests.watched import Watched
 from touchstone import claims as ledger_of_claims
+from touchstone import rules
+from touchstone.contract import Contract
+from touchstone.judge import Judge
+from touchstone.rules.history import History
+from touchstone.runlog import read
 from touchstone.twin import Engine, RateLimit, Twin, TwinSettings
 from touchstone.twin.catalog import Version
 from touchstone.verdict import VERDICTS
@@ -118,6 +124,21 @@ def test_report_can_be_made_again(limited: Checked) -> None:
     assert again.out.splitlines() == ended.out.splitlines()[2:]
     for name in REPORTS:
         assert (ended.folder / "again" / name).read_bytes() == (ended.results / name).read_bytes()
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3])
+def test_rules_take_any_answer(limited: Checked, share: float) -> None:
+    """
+    Whatever a server answers, no rule breaks on it, and each disagreement can be told.
+    """
+    log = read(limited.ended.results / "runlog.jsonl")
+    judge = Judge(History(Contract.load()), ledger_of_claims.load(), rules.EXCHANGE_RULES, rules.STORY_RULES)
+    exchanges = list(distorted(log.exchanges, 20, share))
+    told = [judgement for exchange in exchanges for judgement in judge.see(exchange)]
+    told += judge.tell({exchange.ref: None for exchange in exchanges if exchange.ref})
+    findings = [judge.finding(judgement) for judgement in told if judgement.outcome == "broken"]
+    assert findings
+    assert all(finding.sentence() and finding.curl for finding in findings)
 
 
 @pytest.mark.parametrize("kind", CORRECT)
