@@ -6,6 +6,12 @@ import pytest
 
 from situations import call, starts_together
 from touchstone.examination import Examination
+from touchstone.patience import FIRST_WAIT_S, retry_after_s
+from touchstone.provision import Template
+from touchstone.terms import Unsuited
+
+# Bursts of other cases may have used up the rate; this often it is waited for to recover.
+TRIES = 3
 
 
 @pytest.mark.cost(builds=1, requests=14)
@@ -19,9 +25,7 @@ def test_simultaneous_starts_share_one_build(exam: Examination) -> None:
     """
     Simultaneous starts of one version get documented answers and lead to one build.
     """
-    template = exam.short("together")
-    exam.read(template.ref)
-    starts_together(exam, template.ref, 4)
+    template = started_together(exam, 4)
     following = exam.follow(template.ref)
     exam.read(template.ref)
     exam.wait(template.ref)
@@ -29,6 +33,26 @@ def test_simultaneous_starts_share_one_build(exam: Examination) -> None:
     exam.read(template.ref)
     exam.outlast(template)
     exam.read(template.ref)
+
+
+def started_together(exam: Examination, times: int) -> Template:
+    """
+    A version that several simultaneous starts of were answered otherwise than by a limit.
+
+    Raises:
+        Unsuited: a limit let no two of them through, however long it was waited for.
+    """
+    for _ in range(TRIES):
+        template = exam.short("together")
+        exam.read(template.ref)
+        answers = starts_together(exam, template.ref, times)
+        refused = [answer for answer in answers if answer.status == 429]
+        if times - len(refused) > 1:
+            return template
+        exam.cancel(template.ref)
+        exam.settle(template.ref)
+        exam.rest(min(retry_after_s(refused[0].response) or FIRST_WAIT_S, exam.target.patience_s))
+    raise Unsuited("indeterminate", f"a limit let no two of {times} simultaneous starts through")
 
 
 @pytest.mark.profile("standard")

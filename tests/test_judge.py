@@ -101,4 +101,15 @@ def test_rule_that_speaks_about_an_undeclared_claim_is_a_bug() -> None:
     A rule may only judge the claims that it names, or the map from claims to rules would lie.
     """
     with pytest.raises(AssertionError, match=r"test\.liar speaks about start\.answers-202"):
-        judge(liar).see(exchange())
+        list(liar(exchange(), history()))
+
+
+def test_failing_rule_is_told_and_the_others_still_speak() -> None:
+    """
+    An error inside one rule costs no other rule its say, and the judge keeps it for the run to tell.
+    """
+    judging = judge(liar, each)
+
+    assert [judgement.check for judgement in judging.see(exchange())] == ["test.each"]
+    assert list(judging.failed) == ["test.liar"]
+    assert "speaks about start.answers-202" in judging.failed["test.liar"]

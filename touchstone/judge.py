@@ -9,7 +9,7 @@ from touchstone.curl import curl
 from touchstone.exchange import Exchange
 from touchstone.finding import Finding, Judgement, finding_id
 from touchstone.rules.history import History
-from touchstone.rules.rule import Rule
+from touchstone.rules.rule import Rule, Subject
 
 _Told = tuple[str, str, str, tuple[int, ...]]
 
@@ -17,6 +17,9 @@ _Told = tuple[str, str, str, tuple[int, ...]]
 class Judge:
     """
     The rules, the history that they read, and what they have said already.
+
+    Attributes:
+        failed: The first error of each rule that failed, by the rule's id.
     """
 
     def __init__(
@@ -30,6 +33,7 @@ class Judge:
         self._ledger = ledger
         self._exchange_rules = exchange_rules
         self._story_rules = story_rules
+        self.failed: dict[str, str] = {}
         self._told: set[_Told] = set()
         self._by_seq: dict[int, Exchange] = {}
 
@@ -39,13 +43,23 @@ class Judge:
         """
         self.history.add(exchange)
         self._by_seq[exchange.seq] = exchange
-        return list(self._new(j for rule in self._exchange_rules for j in rule(exchange, self.history)))
+        return list(self._new(j for rule in self._exchange_rules for j in self._said(rule, exchange)))
 
     def tell(self, refs: Iterable[str]) -> list[Judgement]:
         """
         Judges the whole stories of *refs*; what an earlier call said already is left out.
         """
-        return list(self._new(j for ref in refs for rule in self._story_rules for j in rule(ref, self.history)))
+        return list(self._new(j for ref in refs for rule in self._story_rules for j in self._said(rule, ref)))
+
+    def _said(self, rule: Rule[Subject], subject: Subject) -> list[Judgement]:
+        """
+        What one rule says. A rule that fails is a fault of ours: the others still speak, and the run is no pass.
+        """
+        try:
+            return list(rule(subject, self.history))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost the other rules their say
+            self.failed.setdefault(rule.id, f"{type(error).__name__}: {error}")
+            return []
 
     def finding(self, judgement: Judgement) -> Finding:
         """

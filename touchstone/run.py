@@ -17,7 +17,7 @@ from touchstone.journal import Journal
 from touchstone.judge import Judge
 from touchstone.provision import Template
 from touchstone.rules.history import Bounds, Content, History
-from touchstone.runfacts import Notice, TemplateAction, TemplateDeed
+from touchstone.runfacts import Case, Notice, TemplateAction, TemplateDeed
 from touchstone.runlog import RunLogWriter
 from touchstone.settings import Settings
 from touchstone.sweep import EMBEDDED_URL
@@ -178,7 +178,16 @@ class Run:
         finally:
             self.transport.close()
             self._tell_needs()
+            self._tell_failed()
             self.log.close()
+
+    def _tell_failed(self) -> None:
+        """
+        A rule of ours that failed is a case that ended in an error, so that the run cannot pass.
+        """
+        for rule_id, error in self.judge.failed.items():
+            text = self.transport.secrets.text(f"the rule {rule_id} failed: {error}")
+            self.log.case(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
 
     def _tell_needs(self) -> None:
         lacking = self.lacking()

@@ -194,7 +194,7 @@ def _judge_completeness(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[
         return 3, f"{_plural(len(odd), 'case')} ended without a verdict: {_first([case.id for case in odd])}"
     if log.torn_lines:
         return 3, f"the run log lost {_plural(log.torn_lines, 'line')}: a writer was killed"
-    if not any(claim.verdict == "upheld" for claim in claims):
+    if not any(claim.verdict in ("upheld", "broken") for claim in claims):
         return 3, f"no claim was upheld ({_tail(claims)})"
     return 0, f"no {'' if log.header.strict else 'must '}claim broken ({_tail(claims)})"
 
