@@ -143,6 +143,12 @@ class TestRun:
             "1 claim broken",
         )
 
+    def test_broken_should_alone_was_judged(self) -> None:
+        """A run whose only claim is a broken should claim has judged it, so it is no failure to judge."""
+        run = log(claims=(claim(SHOULD, "should"),), occurrences=found(SHOULD))
+
+        assert judge(run).exit_code == 0
+
     def test_missing_footer_is_3(self) -> None:
         """A log without a footer is a run cut short, never a pass, even with everything upheld or broken."""
         assert judge(log(tallies=held(MUST, SHOULD), footer=None)).exit_code == 3
