@@ -207,6 +207,8 @@ def test_yaml_reads_scalars_as_json_does() -> None:
         (changed(template={"name": "foo", "version": 1.5}), "template.version", "invalid_type"),
         (changed(build=[]), "build", "invalid_type"),
         (changed(build={"run": "echo"}), "build.run", "invalid_type"),
+        (changed(build={"run": None}), "build.run", "invalid_type"),
+        (changed(hardware={"cpu": None}), "hardware.cpu", "invalid_type"),
         (changed(build={"run": ["echo", 1]}), "build.run[1]", "invalid_type"),
         (changed(build={"run": ["echo"] * 65}), "build.run", "out_of_range"),
         (changed(hardware={"os": "windows"}), "hardware.os", "invalid_enum"),

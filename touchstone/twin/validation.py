@@ -76,7 +76,7 @@ def problems(document: dict[str, Any]) -> list[Problem]:
         if name in document and not isinstance(document[name], dict)
     )
     if not found:
-        for check in (_hardware, _secrets, _env, _build, _apps, _references):
+        for check in (_nulls, _hardware, _secrets, _env, _build, _apps, _references):
             found.extend(check(document))
     return found
 
@@ -129,6 +129,16 @@ def _enum(section: dict[str, Any], path: str, name: str, values: tuple[Any, ...]
     # True equals 1 in Python, not in JSON.
     if value is not None and (isinstance(value, bool) or value not in values):
         yield Problem(f"{path}.{name}", "invalid_enum", f"expected one of {', '.join(map(str, values))}")
+
+
+def _nulls(document: dict[str, Any]) -> Iterator[Problem]:
+    """
+    A documented key without a value: the schema knows texts, numbers and lists, and no null.
+    """
+    for section in ("template", "hardware", "build"):
+        for name, value in document.get(section, {}).items():
+            if value is None:
+                yield Problem(f"{section}.{name}", "invalid_type", "expected a value; leave the key out for none")
 
 
 def _hardware(document: dict[str, Any]) -> Iterator[Problem]:
