@@ -122,7 +122,7 @@ class SecondStartAtOnceFails(App):
             raise Refusal(500, "duplicate key")
         self.starting.add(resource.ref)
         try:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # the fault itself: a start that takes so long that a second one meets it
             return await super().operate(request, account, resource)
         finally:
             self.starting.discard(resource.ref)
