@@ -192,7 +192,7 @@ def test_foreign_text_is_refused_unseen(text: str) -> None:
     """
     A variable that holds something else is a usage error that does not repeat it.
     """
-    with pytest.raises(UsageError, match="TOUCHSTONE_SETTINGS: not the settings of a run") as error:
+    with pytest.raises(UsageError, match="TOUCHSTONE_CHILD: not the settings of a run") as error:
         Settings.from_json(text)
     assert KEY not in str(error.value)
 

@@ -40,6 +40,7 @@ Target = Annotated[str | None, typer.Option(help="A target of touchstone.toml.")
 Url = Annotated[str | None, typer.Option(help="Base URL of a target; keys come from ORGO_API_KEY and its like.")]
 Config = Annotated[Path | None, typer.Option(help="Settings file instead of touchstone.toml or pyproject.toml.")]
 ReportDir = Annotated[Path | None, typer.Option(help="Folder for the results.  [default: reports/<run id>]")]
+Reports = Annotated[Path | None, typer.Option(help="Where earlier runs left their results.  [default: reports]")]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything that is generated.")]
 Strict = Annotated[bool | None, typer.Option("--strict", help="Broken should claims fail the run, too.")]
 Plan_ = Annotated[bool | None, typer.Option("--plan", help="Say what would run and cost; send nothing.")]
@@ -111,7 +112,7 @@ def list_claims(
     excluded: Annotated[
         bool, typer.Option("--excluded", help="Show what is deliberately not judged, and why.")
     ] = False,
-    report_dir: ReportDir = None,
+    report_dir: Reports = None,
 ) -> None:
     """
     List the claims and their latest verdicts.
@@ -135,7 +136,7 @@ def sweep(
     target: Target = None,
     url: Url = None,
     config: Config = None,
-    report_dir: ReportDir = None,
+    report_dir: Reports = None,
 ) -> None:
     """
     Remove what killed runs left on a target.

@@ -13,9 +13,8 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from touchstone.errors import UsageError
-from touchstone.settings import Settings
+from touchstone.settings import HANDOVER, Settings
 
-VARIABLE = "TOUCHSTONE_CHILD"
 LIFELINE_VARIABLE = "TOUCHSTONE_LIFELINE_FD"
 
 # What a process ends with when its parent died: nobody reads it, it only must not look like a pass.
@@ -46,7 +45,7 @@ class Handover:
         """
         The variable that carries this to the child.
         """
-        return {VARIABLE: json.dumps(asdict(self))}
+        return {HANDOVER: json.dumps(asdict(self))}
 
     def parsed_settings(self) -> Settings:
         """
@@ -62,7 +61,7 @@ def received(environ: Mapping[str, str]) -> Handover:
     Raises:
         UsageError: there is none: pytest was started by hand.
     """
-    text = environ.get(VARIABLE)
+    text = environ.get(HANDOVER)
     if not text:
         raise UsageError(
             "contract_tests: not started by touchstone; run `touchstone check` (options: `touchstone check --help`)"

@@ -20,7 +20,7 @@ Profile = Literal["quick", "standard", "thorough"]
 Publish = Literal["raw", "wrapped", "never"]
 
 # The variable that hands a run's settings to its child process. It holds keys: never log an environment.
-HANDOVER = "TOUCHSTONE_SETTINGS"
+HANDOVER = "TOUCHSTONE_CHILD"
 
 DEFAULT_SEED = 20
 DEFAULT_MAX_BUILDS = 40
