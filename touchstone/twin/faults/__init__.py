@@ -1,0 +1,11 @@
+"""
+Named ways in which the twin can be told to break exactly one promise.
+
+Each is an engine, an application or a wrapper with one method overridden, and names the claims that must be found
+broken. Nothing in a fault depends on luck: what happens once in so many times is counted, and what has to last
+outlasts what it is compared with by far.
+"""
+
+from touchstone.twin.faults.fault import FAULTS, KINDS, Fault, Kind, breaks
+
+__all__ = ["FAULTS", "KINDS", "Fault", "Kind", "breaks"]
