@@ -11,17 +11,19 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from touchstone import __version__, runner
+from touchstone import __version__, proving, runner
 from touchstone import claims as ledger_of_claims
 from touchstone.errors import HarnessError, UsageError
 from touchstone.explain import claims_table, explain_claim
 from touchstone.planning import print_plan
-from touchstone.progress import progress_on
+from touchstone.progress import progress_on, trials_on
+from touchstone.report.proof_text import write as write_proof
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.report.write import write_reports
 from touchstone.runlog import read
 from touchstone.settings import Flags, Settings, load
+from touchstone.settings_file import PROFILES
 from touchstone.sweep import sweep as sweep_journals
 from touchstone.twin import DEFAULT_ACCOUNTS, Account, RateLimit, TwinSettings, serve_forever
 from touchstone.twin.settings import Plan
@@ -88,6 +90,40 @@ def check(
     out.print()
     write_text(view(read(outcome.run_log)), out)
     raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def prove(
+    fault: Annotated[str | None, typer.Option(help="Only faults that match this glob, such as 'cancel-*'.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Only variants that match this glob.")] = None,
+    generated: Annotated[
+        bool, typer.Option("--generated", help="The derived faults instead of the named ones.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(help="Examinations at a time.", min=1, max=64)] = 2,
+    whole: Annotated[bool, typer.Option("--whole", help="Go on after a fault is proven.")] = False,
+    profile: Annotated[str, typer.Option(help="Profile for variants: quick, standard or thorough.")] = "quick",
+    seed: Seed = None,
+    report_dir: Annotated[
+        Path | None, typer.Option(help="Folder for the results.  [default: reports/prove-<id>]")
+    ] = None,
+    list_names: Annotated[bool, typer.Option("--list", help="List what would be tried; try nothing.")] = False,
+) -> None:
+    """
+    Prove that each claim can be broken and is blamed rightly.
+
+    The examination is run against each fault and each variant of the twin.
+    """
+    chosen = proving.Choice(fault, variant, generated, _choice("--profile", profile, PROFILES), seed or 1)
+    if list_names:
+        proving.list_candidates(chosen.candidates(), _stdout())
+        return
+    with trials_on(_stderr()) as told:
+        view_of_proof, folder = proving.run(chosen, report_dir, jobs=jobs, whole=whole, told=told)
+    out = _stdout()
+    out.print(f"report: {folder / proving.HTML_NAME}", markup=False, highlight=False, soft_wrap=True)
+    out.print()
+    write_proof(view_of_proof, out)
+    raise typer.Exit(view_of_proof.exit_code)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from touchstone.earlystop import Quarry
 from touchstone.errors import UsageError
 from touchstone.settings import HANDOVER, Settings
 
@@ -32,6 +33,7 @@ class Handover:
         run_log: Path of the run log, header already written.
         latency_s: What a status read takes, as measured by the smoke test.
         mode: ``run``, or ``plan`` to list the cases without sending anything.
+        quarry: What a proof is after; the cases stop once it is found. None for a run that judges everything.
     """
 
     settings: str
@@ -40,6 +42,7 @@ class Handover:
     run_log: str
     latency_s: float
     mode: Literal["run", "plan"] = "run"
+    quarry: Quarry | None = None
 
     def environment(self) -> dict[str, str]:
         """
@@ -66,7 +69,9 @@ def received(environ: Mapping[str, str]) -> Handover:
         raise UsageError(
             "contract_tests: not started by touchstone; run `touchstone check` (options: `touchstone check --help`)"
         )
-    return Handover(**json.loads(text))
+    values = json.loads(text)
+    quarry = values.pop("quarry", None)
+    return Handover(**values, quarry=Quarry(tuple(quarry["breaks"]), quarry["any_one"]) if quarry else None)
 
 
 def hold_lifeline(environ: Mapping[str, str]) -> None:

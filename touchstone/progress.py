@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from touchstone.proof import GOOD, Trial
+
 
 @contextmanager
 def progress_on(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
@@ -37,3 +39,33 @@ def progress_on(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
 def _line(case: str, counts: dict[str, int]) -> str:
     findings = f", [red]{counts['finding']} findings[/red]" if counts["finding"] else ""
     return f"{counts['case']} cases, {counts['exchange']} exchanges{findings}: {case.replace('[', chr(92) + '[')}"
+
+
+@contextmanager
+def trials_on(console: Console) -> Iterator[Callable[[Trial, int], None]]:
+    """
+    A function that takes each outcome of a proof and how many are to come.
+
+    On a terminal it moves a line; elsewhere it says what went wrong, and now and then how far the proof has come.
+    """
+    watched = console.is_terminal and not console.is_dumb_terminal and not os.environ.get("CI")
+    if not watched:
+        yield lambda trial, to_come: _tell(console, trial, to_come)
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("starting", total=None)
+
+        def show(trial: Trial, to_come: int) -> None:
+            if trial.state not in GOOD:
+                _tell(progress.console, trial, to_come)
+            progress.update(task, description=f"{to_come} to come; {trial.state}: {trial.subject.name}")
+
+        yield show
+
+
+def _tell(console: Console, trial: Trial, to_come: int) -> None:
+    if trial.state not in GOOD:
+        console.print(f"{trial.state}: {trial.subject.name}", markup=False, highlight=False, soft_wrap=True)
+    elif to_come and to_come % 50 == 0:
+        console.print(f"{to_come} trials to come", markup=False, highlight=False)

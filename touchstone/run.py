@@ -100,6 +100,7 @@ class Run:
         self._lock = threading.Lock()
         self._judgements: list[Judgement] = []
         self._clear: set[str] = set()
+        self._broken: set[str] = set()
         self._findings: list[Finding] = []
         self._refs: dict[str, None] = {}
 
@@ -129,6 +130,7 @@ class Run:
             self._judgements, self._refs = [], {}
         judgements = [j for j in judgements if j.claim in self.selected]
         self._clear |= {j.claim for j in judgements if j.outcome != "indeterminate"}
+        self._broken |= {j.claim for j in judgements if j.outcome == "broken"}
         self.log.judgements(case_id, judgements)
         findings = [self.judge.finding(j) for j in judgements if j.outcome == "broken"]
         for finding in findings:
@@ -138,6 +140,13 @@ class Run:
         if final:
             self._findings = []
         return told
+
+    def is_proven(self) -> bool:
+        """
+        Whether the run was after something and may stop; see `touchstone.earlystop`.
+        """
+        quarry = self.handover.quarry
+        return quarry is not None and quarry.may_stop(self._broken, self._clear, self.selected)
 
     def not_applicable(self, claims: Sequence[str], reason: str) -> None:
         """

@@ -26,6 +26,7 @@ from touchstone import claims as ledger_of_claims
 from touchstone.bundle import contract_tests_dir
 from touchstone.claims import Ledger
 from touchstone.contract import Contract
+from touchstone.embedded import EMBEDDED_TWIN, at_twin
 from touchstone.errors import HarnessError, TargetError, UsageError
 from touchstone.handover import LIFELINE_VARIABLE, Handover
 from touchstone.report.write import finish, write_reports
@@ -35,17 +36,9 @@ from touchstone.settings import Settings
 from touchstone.smoke import smoke
 from touchstone.sweep import sweep_run
 from touchstone.transport import Keys, Transport
-from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, Twin, TwinSettings
+from touchstone.twin import Twin, TwinSettings
 
 Progress = Callable[[dict[str, Any]], None]
-
-# The twin of a check: limits wide enough not to slow it down and tight enough to be met, one digest for equal content.
-EMBEDDED_TWIN = TwinSettings(
-    build_s=0.05, settle_s=0.04, rate=RateLimit.parse("60/1"), capacity=4, digest_scope="content"
-)
-EMBEDDED_BUILD_TIMEOUT_S = 10.0
-EMBEDDED_CANCEL_TIMEOUT_S = 3.0
-EMBEDDED_RESTRICTED_REF = "default/legacy-demo@1.0.0"
 
 POLL_S = 0.05
 CHILD_GRACE_S = 20.0
@@ -93,14 +86,14 @@ def check(settings: Settings, argv: Sequence[str], progress: Progress, twin: Twi
     ledger.select(settings.claims_glob)
     run_id = new_run_id()
     folder = settings.report_dir or Path("reports") / run_id
-    run_log = _new_log(folder)
+    run_log = new_log(folder)
     began = time.monotonic()
     with ExitStack() as stack:
         interrupted = stack.enter_context(_signals())
         settings = stack.enter_context(_at_target(settings, twin))
-        _write_header(run_log, run_id, settings, argv, ledger, contract)
+        write_header(run_log, run_id, settings, argv, ledger, contract)
         footer = _run(settings, run_id, run_log, contract, progress, interrupted)
-    footer = dataclasses.replace(footer, ended_at=_utc(), duration_s=round(time.monotonic() - began, 3))
+    footer = dataclasses.replace(footer, ended_at=utc(), duration_s=round(time.monotonic() - began, 3))
     finish(run_log, footer)
     return Outcome(write_reports(run_log, folder), folder, run_log)
 
@@ -232,11 +225,15 @@ def _elsewhere() -> "tempfile.TemporaryDirectory[str]":
 
 
 def _command() -> list[str]:
+    return [sys.executable, "-m", "pytest", *pytest_arguments()]
+
+
+def pytest_arguments() -> list[str]:
+    """
+    What pytest is told so that it runs the contract tests, whatever the folder and its own settings there.
+    """
     tests = contract_tests_dir()
     return [
-        sys.executable,
-        "-m",
-        "pytest",
         *("-p", "touchstone.adapters.pytest_plugin"),
         *("-c", str(tests / "pytest.ini")),
         *("--rootdir", str(tests)),
@@ -269,16 +266,8 @@ def _at_target(settings: Settings, twin: TwinSettings | None) -> Iterator[Settin
     if not settings.target.embedded:
         yield settings
         return
-    keys = {account.name: account.key for account in DEFAULT_ACCOUNTS}
     with Twin(twin or EMBEDDED_TWIN) as running:
-        settings = settings.at(running.url, keys)
-        target = dataclasses.replace(
-            settings.target,
-            build_timeout_s=min(settings.target.build_timeout_s, EMBEDDED_BUILD_TIMEOUT_S),
-            cancel_timeout_s=min(settings.target.cancel_timeout_s, EMBEDDED_CANCEL_TIMEOUT_S),
-            templates=dataclasses.replace(settings.target.templates, restricted=(EMBEDDED_RESTRICTED_REF,)),
-        )
-        yield dataclasses.replace(settings, target=target)
+        yield at_twin(settings, running.url)
 
 
 @contextmanager
@@ -295,7 +284,13 @@ def _signals() -> Iterator[Interrupted]:
             signal.signal(number, handler)
 
 
-def _new_log(folder: Path) -> Path:
+def new_log(folder: Path) -> Path:
+    """
+    The path of a run log that does not exist yet, in a folder that does.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
     run_log = folder / "runlog.jsonl"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -307,16 +302,19 @@ def _new_log(folder: Path) -> Path:
     return run_log
 
 
-def _write_header(
+def write_header(
     run_log: Path, run_id: str, settings: Settings, argv: Sequence[str], ledger: Ledger, contract: Contract
 ) -> None:
+    """
+    Begins a run log with what was asked for.
+    """
     target = settings.target
     header = Header(
         run_id=run_id,
         tool_version=__version__,
         command="check",
         argv=tuple(argv),
-        started_at=_utc(),
+        started_at=utc(),
         target=Target(target.name, target.url or "", "embedded" if target.embedded else "url"),
         profile=settings.profile,
         seed=settings.seed,
@@ -332,5 +330,8 @@ def _write_header(
         log.header(header)
 
 
-def _utc() -> str:
+def utc() -> str:
+    """
+    Now, as reports write it.
+    """
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from touchstone import claims as ledger_of_claims
+from touchstone.adapters.order import culprits_first, general_first, may_be_left_out
 from touchstone.adapters.plan import Cost, cost_of, write_plan
 from touchstone.errors import HarnessError
 from touchstone.examination import Examination
@@ -55,9 +56,6 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
 
 
-GENERAL_CASES = "test_lifecycle.py"
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
@@ -75,8 +73,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         elif selected & set(declared):
             kept.append(item)
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-    # What goes wrong anyway is to be seen before what is special, or it would be blamed on what is special.
-    items[:] = sorted(kept, key=lambda item: item.path.name != GENERAL_CASES)
+    quarry = handover.quarry
+    items[:] = (
+        culprits_first(kept, quarry, declared_claims, lambda item: _cost(item, settings))
+        if quarry
+        else general_first(kept)
+    )
     if handover.mode == "plan":
         write_plan([(case_id(i), declared_claims(i), _cost(i, settings)) for i in kept], Path(handover.run_log))
         items[:] = []
@@ -85,6 +87,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for claim in sorted((left_out - shown) & selected):
         reason = f"the profile {settings.profile} leaves it out; use --profile standard or thorough"
         config.stash[_RUN].log.notice(Notice(claim, "not-applicable", reason))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """
+    Leaves out what a complete proof can do without.
+    """
+    return True if may_be_left_out(item) and item.config.stash[_RUN].is_proven() else None
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,52 @@
+"""
+In which order the cases run, and which are left out once a proof is complete.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from touchstone.adapters.plan import Cost
+from touchstone.earlystop import Quarry
+
+# What goes wrong anyway is to be seen before what is special, or it would be blamed on what is special.
+GENERAL_CASES = "test_lifecycle.py"
+LAST_CASES = "test_wrap_up.py"
+
+
+def general_first(items: list[pytest.Item]) -> list[pytest.Item]:
+    """
+    The cases as files and lines order them, but for the general ones, which come first.
+    """
+    return sorted(items, key=lambda item: item.path.name != GENERAL_CASES)
+
+
+def culprits_first(
+    items: list[pytest.Item],
+    quarry: Quarry,
+    declared: Callable[[pytest.Item], tuple[str, ...]],
+    cost: Callable[[pytest.Item], Cost],
+) -> list[pytest.Item]:
+    """
+    The order of a proof: general cases, likely culprits, the cheap before the dear, and at the end a last look.
+
+    A case is a likely culprit if it sets out to show what is expected to be broken.
+    """
+
+    def place(item: pytest.Item) -> tuple[int, int, int]:
+        spends = cost(item)
+        if item.path.name == GENERAL_CASES:
+            return (0, 0, 0)
+        if item.path.name == LAST_CASES:
+            return (3, 0, 0)
+        likely = any(map(quarry.expects, declared(item)))
+        return (1 if likely else 2, spends.builds, spends.requests)
+
+    return sorted(items, key=place)
+
+
+def may_be_left_out(item: pytest.Item) -> bool:
+    """
+    Whether a proof that is complete can do without the case.
+    """
+    return item.path.name not in (GENERAL_CASES, LAST_CASES)

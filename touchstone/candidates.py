@@ -1,0 +1,92 @@
+"""
+The servers that can be put before the examination, by name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+
+from touchstone.errors import UsageError
+from touchstone.proof import Sort, Subject
+from touchstone.settings_kinds import nearest
+from touchstone.twin.behaviour import Behaviour
+from touchstone.twin.faults import FAULTS, Fault
+from touchstone.twin.mutants import PERMITTED, generated
+from touchstone.twin.variants import VARIANTS, Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """
+    A server, and what is to become of it.
+
+    Attributes:
+        profile: The profile of the examination.
+    """
+
+    subject: Subject
+    behaviour: Behaviour
+    profile: str = "quick"
+
+
+def named(glob: str = "*") -> list[Candidate]:
+    """
+    The named faults that match *glob*, in the order of their list.
+    """
+    return [_fault(fault, "fault") for name, fault in FAULTS.items() if fnmatchcase(name, glob)]
+
+
+def derived(glob: str = "*", seed: int = 1) -> list[Candidate]:
+    """
+    The generated faults that match *glob*, the permitted ones among them.
+    """
+    return [_generated(fault) for name, fault in _mutants(seed).items() if fnmatchcase(name, glob)]
+
+
+def variants(glob: str = "*", profile: str = "quick") -> list[Candidate]:
+    """
+    The variants that match *glob*, in the order of their list.
+    """
+    return [_variant(variant, profile) for name, variant in VARIANTS.items() if fnmatchcase(name, glob)]
+
+
+def candidate(name: str, sort: Sort, seed: int) -> Candidate:
+    """
+    The one called *name*.
+    """
+    if sort == "variant":
+        return _variant(VARIANTS[name], "quick")
+    return _fault(FAULTS[name], "fault") if sort == "fault" else _generated(_mutants(seed)[name])
+
+
+def behaviour(name: str, seed: int = 1) -> Behaviour:
+    """
+    The fault, variant or generated fault called *name*.
+
+    Raises:
+        UsageError: there is none; the message names the nearest one.
+    """
+    known: dict[str, Behaviour] = {**_mutants(seed), **VARIANTS, **FAULTS}
+    if name not in known:
+        raise UsageError(f"{name!r}: no such fault or variant; {nearest(name, known)}")
+    return known[name]
+
+
+@cache
+def _mutants(seed: int) -> Mapping[str, Fault]:
+    return generated(seed)
+
+
+def _fault(fault: Fault, sort: Sort, permits: str = "") -> Candidate:
+    subject = Subject(fault.name, sort, fault.says, fault.kind, fault.breaks, fault.also, permits)
+    return Candidate(subject, fault, fault.profile)
+
+
+def _generated(fault: Fault) -> Candidate:
+    permits = next((reason for glob, reason in PERMITTED.items() if fnmatchcase(fault.name, glob)), "")
+    return _fault(fault, "permitted" if permits else "generated", permits)
+
+
+def _variant(variant: Variant, profile: str) -> Candidate:
+    return Candidate(Subject(variant.name, "variant", variant.says, permits=variant.source), variant, profile)
