@@ -1,0 +1,110 @@
+"""
+Mutation testing of what judges: `make mutate`, or `make mutate ARGS="cancels walk"` for single modules.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.mutation.survivors import DOCUMENT, listed
+from tests.mutation.trial import Outcome, Trial
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+JUDGES = ("touchstone/rules/*.py", "touchstone/lifecycle.py", "touchstone/verdict.py")
+TESTS = ("tests/rules", "tests/test_lifecycle.py", "tests/test_verdict.py")
+# Mutants are killed by the clock of the trial; a second pytest in one process finds everything imported.
+QUIETLY = "-q -x -s --no-header --no-summary -p no:cacheprovider -o timeout=0 -W ignore::pytest.PytestAssertRewriteWarning"
+ASKED_SHARE = 0.9
+
+
+class Tally:
+    """
+    Counts outcomes by file, and remembers the survivors.
+    """
+
+    def __init__(self) -> None:
+        self.counts: defaultdict[str, Counter[bool]] = defaultdict(Counter)
+        self.survivors: list[str] = []
+        self._began = time.monotonic()
+
+    def add(self, outcome: Outcome) -> None:
+        self.counts[outcome.mutant.path][outcome.killed] += 1
+        if not outcome.killed:
+            self.survivors.append(outcome.mutant.name)
+        done = sum(count.total() for count in self.counts.values())
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{done} mutants, {len(self.survivors)} survive, {time.monotonic() - self._began:.0f} s")
+            sys.stderr.flush()
+
+    def share(self) -> float:
+        """
+        The share of killed mutants.
+        """
+        total = sum(count.total() for count in self.counts.values())
+        return 1 - len(self.survivors) / total if total else 0.0
+
+    def table(self) -> str:
+        """
+        Killed and survived mutants and the share of the killed ones, a line a file.
+        """
+        rows = [(path, count[True], count[False]) for path, count in sorted(self.counts.items())]
+        rows.append(("all", sum(row[1] for row in rows), sum(row[2] for row in rows)))
+        lines = [f"{'file':<34} {'killed':>7} {'survived':>9} {'share':>7}"]
+        lines += [f"{path:<34} {k:>7} {s:>9} {100 * k / max(k + s, 1):>6.1f}%" for path, k, s in rows]
+        return "\n".join(lines)
+
+
+def chosen(names: Sequence[str]) -> list[Path]:
+    """
+    The files to change: all that judge, or those whose path has one of *names* in it.
+    """
+    paths = [path for pattern in JUDGES for path in sorted(ROOT.glob(pattern))]
+    return [path for path in paths if not names or path.stem in names or path.relative_to(ROOT).as_posix() in names]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Examines mutants, prints what became of them, and returns 0 where enough of them were killed.
+    """
+    parser = argparse.ArgumentParser(prog="make mutate", description="Mutation testing of what judges.")
+    parser.add_argument("modules", nargs="*", help="such as cancels or touchstone/verdict.py; all that judge if none")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="mutants examined at a time")
+    parser.add_argument("--all", action="store_true", help="print every survivor, not only those that are not listed")
+    options = parser.parse_args(argv)
+    paths = chosen(options.modules)
+    if not paths:
+        parser.error(f"{' '.join(options.modules)}: no such module among those that judge")
+    os.chdir(ROOT)
+    os.nice(10)
+    tally = Tally()
+    trial = Trial(ROOT, paths, [*QUIETLY.split(), *TESTS], options.jobs, tally.add)
+    code = pytest.main(trial.arguments, plugins=[trial])
+    if code != pytest.ExitCode.OK:
+        return 2
+    return report(tally, paths, every=options.all)
+
+
+def report(tally: Tally, paths: Sequence[Path], *, every: bool) -> int:
+    """
+    Prints the table and what the list of survivors has too many or too few.
+    """
+    known = listed()
+    print(tally.table())
+    survivors, files = Counter(tally.survivors), {path.relative_to(ROOT).as_posix() for path in paths}
+    for name in sorted(survivors if every else survivors - known):
+        print(f"survives{'' if name in known else ', not in ' + DOCUMENT}: {name}")
+    for name in sorted(known - survivors):
+        if name.split(" ")[0] in files:
+            print(f"in {DOCUMENT}, but no survivor: {name}")
+    print(f"{100 * tally.share():.1f} % of the mutants were killed; asked for are {100 * ASKED_SHARE:.0f} %")
+    return 0 if tally.share() >= ASKED_SHARE else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""
+Runs the tests against mutants, each in a forked copy of a process that has imported and collected everything.
+"""
+
+import gc
+import os
+import resource
+import signal
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, FunctionType
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+from tests.mutation.mutants import Mutant, mutants_of
+from tests.mutation.reach import Reach, be_silent, measured
+from tests.mutation.swap import exchange, functions_of, import_anew
+
+# CPU seconds that a test may take beyond twenty times what it took unchanged: it ends mutants that loop for ever.
+PATIENCE_S = 2.0
+IMPORT_S = 30.0
+MEMORY_BYTES = 6 * 2**30
+
+SURVIVED, KILLED = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """
+    What became of a mutant.
+
+    Attributes:
+        killer: The name of the test that noticed it; empty where none did.
+    """
+
+    mutant: Mutant
+    killed: bool
+    killer: str = ""
+
+
+class Failures:
+    """
+    A plugin that hears of failing tests.
+    """
+
+    def __init__(self, told: Callable[[str], object]) -> None:
+        self.told = told
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.told(report.nodeid)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.told(report.nodeid)
+
+
+@dataclass
+class Trial:
+    """
+    A plugin that runs the collected tests once as they are, and then against every mutant.
+
+    Attributes:
+        arguments: What pytest was started with.
+        jobs: How many mutants are examined at a time.
+        told: Called with each outcome.
+    """
+
+    root: Path
+    paths: Sequence[Path]
+    arguments: list[str]
+    jobs: int
+    told: Callable[[Outcome], None]
+    items: Sequence[pytest.Item] = ()
+    reach: Reach = field(default_factory=lambda: Reach([], {}))
+    _kills: defaultdict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    _running: dict[int, tuple[Mutant, int]] = field(default_factory=dict)
+
+    def pytest_configure(self) -> None:
+        # One failing example is enough: nobody asks here which one is the smallest.
+        kept = (Phase.explicit, Phase.generate)
+        settings.register_profile("mutation", phases=kept, suppress_health_check=list(HealthCheck))
+        settings.load_profile("mutation")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self.items = session.items
+        self.reach = measured(session, [path.relative_to(self.root).as_posix() for path in self.paths], Failures)
+        if self.reach.failed:
+            raise pytest.UsageError(f"tests fail without any change: {', '.join(self.reach.failed)}")
+        gc.freeze()
+        for path in self.paths:
+            self._examine_file(path)
+        while self._running:
+            self._wait()
+        return True
+
+    def _examine_file(self, path: Path) -> None:
+        name = path.relative_to(self.root).as_posix()
+        module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        functions, original = functions_of(module), compile(path.read_text("utf-8"), str(path), "exec")
+        for mutant in mutants_of(path, self.root):
+            while len(self._running) >= self.jobs:
+                self._wait()
+            receiver, sender = os.pipe()
+            child = os.fork()
+            if child == 0:
+                os.close(receiver)
+                _Examination(self, mutant, module, sender).run(functions, original)
+            os.close(sender)
+            self._running[child] = mutant, receiver
+
+    def _wait(self) -> None:
+        child, status = os.wait()
+        mutant, receiver = self._running.pop(child)
+        with os.fdopen(receiver, "r") as said:
+            text = said.read()
+        # Only a child that says so has run all tests; one that loops, or takes all memory, ends by a signal.
+        survived = os.waitstatus_to_exitcode(status) == SURVIVED
+        killer = int(text) if text else -1
+        if not survived and killer >= 0:
+            self._kills[mutant.path][killer] += 1
+            self._kills[f"{mutant.path} {mutant.place}"][killer] += 2
+        by = self.items[killer].nodeid if killer >= 0 else "" if survived else "time, memory or import"
+        self.told(Outcome(mutant, not survived, by))
+
+    def order(self, mutant: Mutant, tests: Iterator[int] | frozenset[int]) -> list[int]:
+        """
+        The tests in the order in which to try them: those that killed neighbours first, then the short ones.
+        """
+        here, file = self._kills[f"{mutant.path} {mutant.place}"], self._kills[mutant.path]
+        known = self.reach.of_file(mutant.path)
+        return sorted(tests, key=lambda n: (-here[n], -file[n], n not in known, self.reach.seconds[n]))
+
+
+class _Examination:
+    """
+    What a child does; it never returns.
+    """
+
+    def __init__(self, trial: Trial, mutant: Mutant, module: str, sender: int) -> None:
+        self.trial, self.mutant, self.module, self.sender = trial, mutant, module, sender
+
+    def run(self, functions: dict[str, list[FunctionType]], original: CodeType) -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        be_silent()
+        try:
+            changed = compile(self.mutant.source, str(self.trial.root / self.mutant.path), "exec")
+            if original == changed:
+                os._exit(SURVIVED)
+            if exchange(functions, original, changed):
+                self._run_collected()
+            else:
+                self._run_anew()
+        except BaseException:  # noqa: BLE001 - whatever it is, the mutant did it
+            os._exit(KILLED)
+        os._exit(SURVIVED)
+
+    def _run_collected(self) -> None:
+        trial = self.trial
+        reached = trial.reach.of_lines(self.mutant.path, *self.mutant.lines)
+        order = trial.order(self.mutant, reached)
+        for number, after in zip(order, [*order[1:], None], strict=True):
+            item = trial.items[number]
+            signal.setitimer(signal.ITIMER_PROF, PATIENCE_S + 20 * trial.reach.seconds[number])
+            item.config.pluginmanager.register(plugin := Failures(lambda _, n=number: self._killed(n)))
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None if after is None else trial.items[after])
+            item.config.pluginmanager.unregister(plugin)
+
+    def _run_anew(self) -> None:
+        trial = self.trial
+        numbers = {item.nodeid: number for number, item in enumerate(trial.items)}
+        order = {number: place for place, number in enumerate(trial.order(self.mutant, frozenset(numbers.values())))}
+        signal.setitimer(signal.ITIMER_PROF, IMPORT_S + 20 * sum(trial.reach.seconds))
+
+        class Sorted:
+            def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+                items.sort(key=lambda item: order[numbers[item.nodeid]])
+
+        import_anew(self.module, str(trial.root / self.mutant.path), self.mutant.source)
+        failures = Failures(lambda name: self._killed(numbers.get(name, -1)))
+        if pytest.main(trial.arguments, plugins=[Sorted(), failures]) != pytest.ExitCode.OK:
+            os._exit(KILLED)
+
+    def _killed(self, number: int) -> None:
+        if number >= 0:
+            os.write(self.sender, str(number).encode())
+        os._exit(KILLED)
