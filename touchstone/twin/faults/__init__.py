@@ -6,6 +6,18 @@ broken. Nothing in a fault depends on luck: what happens once in so many times i
 outlasts what it is compared with by far.
 """
 
+from touchstone.twin.faults import (  # noqa: F401 - importing them enters their faults
+    accounts,
+    deleted,
+    documents,
+    errors,
+    http,
+    keys,
+    limits,
+    lookup,
+    publishing,
+    refused_keys,
+)
 from touchstone.twin.faults.fault import FAULTS, KINDS, Fault, Kind, breaks
 
 __all__ = ["FAULTS", "KINDS", "Fault", "Kind", "breaks"]

@@ -1,0 +1,362 @@
+"""
+Faults of limits: how a refusal looks, what it does all the same, whom it hits, and when it ends.
+"""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from email.utils import formatdate
+from typing import Any
+
+from starlette.responses import Response
+
+from touchstone.twin.answers import Refusal
+from touchstone.twin.app import App, answer_json
+from touchstone.twin.catalog import Version
+from touchstone.twin.engine import Body, Engine
+from touchstone.twin.faults.fault import breaks
+from touchstone.twin.limits import RateLimit, limiter_for
+from touchstone.twin.settings import Account
+
+# Room for one build, so that the second of two that are started together is refused.
+FULL = {"capacity": 1}
+
+# --- how a refusal looks -----------------------------------------------------------------------------------------
+
+
+@breaks("load", "http.no-server-error")
+class LimitIs503(Engine):
+    """
+    A limit is answered with 503.
+    """
+
+    def too_many(self, error: str, wait_s: float) -> Refusal:
+        return Refusal(503, error)
+
+
+@breaks("load", "http.no-server-error", pace=FULL)
+class FullHostFails(Engine):
+    """
+    A start for which the host has no room makes the server fail.
+    """
+
+    def check_capacity(self) -> None:
+        try:
+            super().check_capacity()
+        except Refusal:
+            raise Refusal(500, "No host available.") from None
+
+
+@breaks("load", "limit.has-the-error-shape")
+class LimitIs403(Engine):
+    """
+    A limit is answered with 403.
+    """
+
+    def too_many(self, error: str, wait_s: float) -> Refusal:
+        return Refusal(403, error)
+
+
+@breaks("load", "limit.has-the-error-shape")
+class LimitIs409(Engine):
+    """
+    A limit is answered with 409, as if the version were in the way.
+    """
+
+    def too_many(self, error: str, wait_s: float) -> Refusal:
+        return Refusal(409, error)
+
+
+class LimitedSays(App):
+    """
+    A 429 has another body.
+    """
+
+    def limited(self, refusal: Refusal) -> Response:
+        """
+        What a 429 is answered with.
+        """
+        raise NotImplementedError
+
+    def refused(self, refusal: Refusal) -> Response:
+        return self.limited(refusal) if refusal.status == 429 else super().refused(refusal)
+
+
+@breaks("schema", "limit.has-the-error-shape")
+class LimitHasNoBody(LimitedSays):
+    """
+    A 429 has no body at all.
+    """
+
+    def limited(self, refusal: Refusal) -> Response:
+        return Response(b"", 429, refusal.headers)
+
+
+@breaks("schema", "limit.has-the-error-shape")
+class LimitSaysDetail(LimitedSays):
+    """
+    A 429 says ``detail`` where an error says ``error``.
+    """
+
+    def limited(self, refusal: Refusal) -> Response:
+        return answer_json(429, {"detail": "slow down"}, refusal.headers)
+
+
+@breaks("schema", "limit.has-the-error-shape", also=("http.json-media-type",))
+class LimitIsAPage(LimitedSays):
+    """
+    A 429 is a page of HTML, as a proxy sends it.
+    """
+
+    def limited(self, refusal: Refusal) -> Response:
+        page = "<html><body><h1>429 Too Many Requests</h1></body></html>"
+        return Response(page, 429, refusal.headers, "text/html")
+
+
+@breaks("schema", "limit.has-the-error-shape", pace=FULL)
+class FullHostSaysNothing(App):
+    """
+    The 429 of a full host has an empty error; the one for the rate is right.
+    """
+
+    def refused(self, refusal: Refusal) -> Response:
+        if refusal.status == 429 and "capacity" in refusal.body["error"]:
+            refusal.body["error"] = ""
+        return super().refused(refusal)
+
+
+# --- what Retry-After says ---------------------------------------------------------------------------------------
+
+
+class SaysWhen(Engine):
+    """
+    Retry-After says something else.
+    """
+
+    def when(self, wait_s: float) -> str:
+        """
+        Its value, where *wait_s* seconds are left to wait.
+        """
+        raise NotImplementedError
+
+    def too_many(self, error: str, wait_s: float) -> Refusal:
+        return Refusal(429, error, {"Retry-After": self.when(wait_s)})
+
+
+@breaks("load", "limit.retry-after-is-honest", pace={"rate": RateLimit(60, 3.0)})
+class RetryAfterIsTooShort(SaysWhen):
+    """
+    Retry-After always says one second.
+    """
+
+    def when(self, wait_s: float) -> str:
+        return "1"
+
+
+@breaks("load", "limit.retry-after-is-honest")
+class RetryAfterIsZero(SaysWhen):
+    """
+    Retry-After says that there is nothing to wait for.
+    """
+
+    def when(self, wait_s: float) -> str:
+        return "0"
+
+
+@breaks("load", "limit.retry-after-is-honest")
+class RetryAfterIsOver(SaysWhen):
+    """
+    Retry-After names the moment of the refusal.
+    """
+
+    def when(self, wait_s: float) -> str:
+        return formatdate(time.time(), usegmt=True)
+
+
+@breaks("schema", "limit.retry-after-is-valid")
+class RetryAfterInWords(SaysWhen):
+    """
+    Retry-After says ``soon``.
+    """
+
+    def when(self, wait_s: float) -> str:
+        return "soon"
+
+
+@breaks("schema", "limit.retry-after-is-valid")
+class RetryAfterHasDecimals(SaysWhen):
+    """
+    Retry-After says fractions of a second.
+    """
+
+    def when(self, wait_s: float) -> str:
+        return f"{wait_s:.3f}"
+
+
+@breaks("schema", "limit.retry-after-is-valid")
+class RetryAfterIsIso(SaysWhen):
+    """
+    Retry-After is a date as JSON has it, not as HTTP has it.
+    """
+
+    def when(self, wait_s: float) -> str:
+        return datetime.fromtimestamp(time.time() + wait_s, UTC).isoformat()
+
+
+@breaks("schema", "limit.retry-after-is-valid")
+class RetryAfterHasAUnit(SaysWhen):
+    """
+    Retry-After says its unit.
+    """
+
+    def when(self, wait_s: float) -> str:
+        return f"{max(1, round(wait_s))}s"
+
+
+# --- how it ends -------------------------------------------------------------------------------------------------
+
+
+@breaks("load", "limit.ends-after-back-off", pace={"retry_after": "none"}, target={"patience_s": 2.0})
+class LimitNeverEnds(Engine):
+    """
+    A key that has met the limit once is never served again.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.shut_out: set[str] = set()
+
+    def check_rate(self, account: Account) -> None:
+        if account.key in self.shut_out:
+            raise self.too_many("Build rate limit reached.", 1.0)
+        try:
+            super().check_rate(account)
+        except Refusal:
+            self.shut_out.add(account.key)
+            raise
+
+
+@breaks(
+    "load",
+    "limit.ends-after-back-off",
+    "limit.retry-after-is-honest",
+    target={"patience_s": 3.0},
+)
+class RetriesArePunished(Engine):
+    """
+    Each refused start adds more to the wait than Retry-After says.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.free_at: dict[str, float] = {}
+
+    def check_rate(self, account: Account) -> None:
+        now_at = time.monotonic()
+        try:
+            if now_at < self.free_at.get(account.key, now_at):
+                raise self.too_many("Build rate limit reached.", 1.0)
+            super().check_rate(account)
+        except Refusal:
+            self.free_at[account.key] = now_at + 2.0
+            raise
+
+
+# --- what it does all the same -----------------------------------------------------------------------------------
+
+
+@breaks("load", "limit.refused-start-starts-nothing")
+class RefusedStartBuilds(Engine):
+    """
+    A start is refused with 429 after its build has begun.
+    """
+
+    def start(self, account: Account, version: Version) -> Body:
+        try:
+            return super().start(account, version)
+        except Refusal:
+            slot = self.slot_of(version)
+            if not slot.golden and not self.joinable(slot):
+                slot.last = self.launch(version)
+            raise
+
+
+@breaks("load", "limit.refused-start-starts-nothing")
+class RefusedStartIsQueued(Engine):
+    """
+    A start is refused with 429 and begins a little later.
+    """
+
+    def start(self, account: Account, version: Version) -> Body:
+        try:
+            return super().start(account, version)
+        except Refusal as refusal:
+            if refusal.status == 429:
+                asyncio.get_running_loop().call_later(0.15, self.begin, version)
+            raise
+
+    def begin(self, version: Version) -> None:
+        """
+        Launches what was refused, unless it is built or being built by now.
+        """
+        slot = self.slot_of(version)
+        if not slot.golden and not self.joinable(slot) and self.catalog.holds(version.owner, version.digest):
+            slot.last = self.launch(version)
+
+
+@breaks("load", "limit.refused-start-starts-nothing", profile="standard")
+class FullHostBuilds(Engine):
+    """
+    A start for which the host has no room is refused with 429, and builds.
+    """
+
+    def check_capacity(self) -> None:
+        pass
+
+    def launch(self, version: Version) -> Any:
+        full = len([build for build in self.running if build.in_flight]) >= (self.settings.capacity or 99)
+        build = super().launch(version)
+        if full:
+            self.slot_of(version).last = build
+            raise self.too_many("Host capacity reached. Back off and retry.", 1.0)
+        return build
+
+
+# --- whom it hits ------------------------------------------------------------------------------------------------
+
+
+@breaks("load", "limit.is-per-key")
+class LimitIsShared(Engine):
+    """
+    All keys use up one rate.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._limiters = dict.fromkeys(self._limiters, limiter_for(self.settings.rate))
+
+
+@breaks("load", "limit.is-per-key")
+class LimitOfOneIsEverybodys(Engine):
+    """
+    While one key is refused, so are all the others, whatever they have left.
+    """
+
+    def check_rate(self, account: Account) -> None:
+        now_at = time.monotonic()
+        wait_s = max(limiter.wait_s(now_at) for limiter in self._limiters.values())
+        if wait_s > 0:
+            raise self.too_many("Build rate limit reached. Back off and retry.", wait_s)
+
+
+@breaks("load", "limit.reads-are-not-charged", profile="standard")
+class PollingIsCharged(Engine):
+    """
+    Each read of a status counts as a start.
+    """
+
+    def status_body(self, version: Version) -> Body:
+        limiter = self._limiters.get(version.owner)
+        if limiter is not None and limiter.wait_s(time.monotonic()) <= 0:
+            limiter.take(time.monotonic())
+        return super().status_body(version)
