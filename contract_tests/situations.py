@@ -2,11 +2,13 @@
 Requests that only the contract tests send: with wrong keys, with wrong documents, along wrong paths.
 """
 
+import json
 from dataclasses import replace
+from typing import Any
 
 from touchstone.examination import Examination
 from touchstone.exchange import Credential, Exchange
-from touchstone.provision import Template, publish_call
+from touchstone.provision import VERSION, Template, publish_call
 from touchstone.terms import PUBLISH_ADVICE, RESTRICTED_KEY_ADVICE, SECOND_KEY_ADVICE, Unsuited
 from touchstone.transport import Call
 
@@ -68,6 +70,16 @@ def published_without(exam: Examination, purpose: str) -> Template:
     plain = publish_call(template, wrapped=exam.target.publish == "wrapped")
     exam.patiently(replace(plain, query={"auto_build": "false", "force": "false"}))
     return template
+
+
+def publish_invalid(exam: Examination, purpose: str, document: dict[str, Any]) -> Exchange:
+    """
+    Publishes a document that breaks the schema, in an envelope where the target takes no raw one.
+    """
+    body: dict[str, Any] = document
+    if exam.target.publish == "wrapped":
+        body = {"namespace": "default", "name": "a", "version": VERSION, "template": document}
+    return publish_bytes(exam, purpose, json.dumps(body).encode(), "schema")
 
 
 def publish_bytes(exam: Examination, purpose: str, body: bytes, invalid: str) -> Exchange:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from situations import another_version, ask, digest, publish_bytes
+from situations import another_version, ask, digest, publish_bytes, publish_invalid
 from touchstone.examination import Examination
 from touchstone.terms import Unsuited
 
@@ -115,10 +115,8 @@ def test_documents_that_cannot_be_published(exam: Examination) -> None:
     """
     publish_bytes(exam, "empty", b"", "empty")
     publish_bytes(exam, "broken", b'{"api_version": "orgo.ai/v1", "template": ', "unparsable")
-    publish_bytes(exam, "nameless", b'{"api_version": "orgo.ai/v1", "template": {"version": "1.0.0"}}', "schema")
-    publish_bytes(
-        exam, "versionless", b'{"api_version": "orgo.ai/v0", "template": {"name": "a", "version": "one"}}', "schema"
-    )
+    publish_invalid(exam, "nameless", {"api_version": "orgo.ai/v1", "template": {"version": "1.0.0"}})
+    publish_invalid(exam, "versionless", {"api_version": "orgo.ai/v0", "template": {"name": "a", "version": "one"}})
 
 
 @pytest.mark.cost(builds=0, requests=10)
