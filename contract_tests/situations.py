@@ -8,7 +8,7 @@ from typing import Any
 
 from touchstone.examination import Examination
 from touchstone.exchange import Credential, Exchange
-from touchstone.provision import VERSION, Template, publish_call
+from touchstone.provision import Template, publish_call
 from touchstone.terms import PUBLISH_ADVICE, RESTRICTED_KEY_ADVICE, SECOND_KEY_ADVICE, Unsuited
 from touchstone.transport import Call
 
@@ -76,18 +76,24 @@ def publish_invalid(exam: Examination, purpose: str, document: dict[str, Any]) -
     """
     Publishes a document that breaks the schema, in an envelope where the target takes no raw one.
     """
-    body: dict[str, Any] = document
+    template, body = exam.template(purpose), document
     if exam.target.publish == "wrapped":
-        body = {"namespace": "default", "name": "a", "version": VERSION, "template": document}
-    return publish_bytes(exam, purpose, json.dumps(body).encode(), "schema")
+        body = {"namespace": "default", "name": template.name, "version": template.version, "template": document}
+    return publish_wrong(exam, template, json.dumps(body).encode(), "schema")
 
 
 def publish_bytes(exam: Examination, purpose: str, body: bytes, invalid: str) -> Exchange:
     """
-    Publishes a document that is wrong on purpose; *invalid* says how.
+    Publishes what is no document at all; *invalid* says how.
+    """
+    return publish_wrong(exam, exam.template(purpose), body, invalid)
+
+
+def publish_wrong(exam: Examination, template: Template, body: bytes, invalid: str) -> Exchange:
+    """
+    Publishes what is wrong on purpose; the journal has the name that a server may take it for.
     """
     needs_publishing(exam)
-    template = exam.template(purpose)
     exam.register(template)
     headers = {"Content-Type": "application/json"}
     return exam.patiently(Call("publishTemplate", template.ref, headers=headers, body=body, note={"invalid": invalid}))
