@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.rules.exchanges import REF, broken, exchange, history, said, story_verdicts, verdicts
+from tests.rules.exchanges import REF, broken, build, exchange, history, publish, said, story_verdicts, verdicts
 from tests.rules.limiting import LIMITERS, Driver, Never, Server
 from touchstone.exchange import Exchange
 from touchstone.patience import retry_after_s
@@ -281,3 +281,43 @@ def test_other_key_that_rested_as_long_as_the_first_needed_is_not_used_up() -> N
     busy = [exchange("startBuild", 202, json={}, credential="second", seq=-i, sent_at=60.0) for i in range(1, 9)]
 
     assert (PER_KEY, "broken") in story_verdicts(limits.STORY_RULES, *busy, *exchanges)
+
+
+def starts(*answers: tuple[int, str], between: tuple[Exchange, ...] = ()) -> list[Exchange]:
+    """
+    A published version and one start after the other, each with its status code and build status.
+    """
+    made = [publish(seq=1, sent_at=1.0), *between]
+    for number, (code, status) in enumerate(answers):
+        body = {"error": "No."} if code >= 400 else build(status)
+        made.append(exchange("startBuild", code, json=body, seq=10 + 2 * number, sent_at=10.0 + number))
+    return made
+
+
+@pytest.mark.parametrize("code", [400, 403, 409, 422])
+def test_limit_that_is_no_429_is_found(code: int) -> None:
+    """
+    A start that is served before and after it, with the golden ready all the time, can only be refused for a limit.
+    """
+    exchanges = starts((202, "building"), (202, "ready"), (code, ""), (code, ""), (202, "ready"))
+
+    assert broken(story_verdicts(limits.STORY_RULES, *exchanges)) == {SHAPE}
+
+
+@pytest.mark.parametrize(
+    "exchanges",
+    [
+        starts((202, "building"), (409, ""), (202, "ready")),
+        starts((202, "ready"), (429, ""), (202, "ready")),
+        starts((202, "ready"), (403, "")),
+        starts((403, ""), (202, "ready")),
+        starts((202, "ready"), (401, ""), (404, ""), (202, "ready")),
+        starts((202, "ready"), (409, ""), (202, "building"), (202, "ready")),
+        starts((202, "ready"), (409, ""), (202, "ready"), between=(publish(seq=11, sent_at=10.5, content="other"),)),
+    ],
+)
+def test_refusal_that_something_else_explains_is_no_limit(exchanges: list[Exchange]) -> None:
+    """
+    While a build runs, before a version is ready, for good, or around a replacement, other refusals are no limit's.
+    """
+    assert SHAPE not in broken(story_verdicts(limits.STORY_RULES, *exchanges))

@@ -11,8 +11,9 @@ from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.patience import http_date, retry_after_s
 from touchstone.rules.answers import SUCCESS, announces_json, error_problem, json_problem, told
+from touchstone.rules.course import may_have_acted, owned
 from touchstone.rules.history import History
-from touchstone.rules.requests import operation_of
+from touchstone.rules.requests import excused, operation_of
 from touchstone.rules.rounds import (
     Round,
     gap_s,
@@ -26,6 +27,8 @@ from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
 
 # One refusal after an honest wait may be another account's load on the host; the second one in a run is not chance.
 _REFUSED_WAITS = 2
+# A refused key and a version that is not found have claims of their own; the last one is what a limit says.
+_NOT_OF_A_LIMIT = frozenset({401, 404, 429})
 # Fewer starts than this are served in a burst by chance.
 _SMALLEST_BURST = 3
 # An aligned window may serve twice its size in a burst across its edge, so that a third of a burst proves a charge.
@@ -49,6 +52,27 @@ def limit_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
     problem = error_problem(response)
     expected = "a JSON object with a text in error"
     yield judged("limit.has-the-error-shape", not problem, exchange, expected=expected, actual=problem)
+
+
+@rule("limits.otherwise", "limit.has-the-error-shape")
+def refused_otherwise(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges a start that is refused otherwise than by 429, where the same one was served before and is served after it.
+
+    The version was ready all the time, so that nothing but a limit is left to explain such a refusal.
+    """
+    served: Exchange | None = None
+    refused: Exchange | None = None
+    for exchange in history.story(ref):
+        if exchange.operation == "startBuild" and exchange.body.get("status") == "ready" and owned(exchange, history):
+            if served and refused:
+                expected, actual = "429, where a limit refuses what is served before and after", told(refused)
+                yield broken("limit.has-the-error-shape", served, exchange, refused, expected=expected, actual=actual)
+            served, refused = exchange, None
+        elif exchange.operation not in {"getBuild", "getTemplate", "streamBuildEvents"} and may_have_acted(exchange):
+            served, refused = None, None
+        elif served and _refuses_a_start(exchange, history) and exchange.sent_at >= served.done_at:
+            refused = refused or exchange
 
 
 @rule("limits.retry-after", "limit.retry-after-is-valid")
@@ -158,6 +182,14 @@ def reads_not_charged(ref: str, history: History) -> Iterator[Judgement]:
             yield unclear(claim, *evidence, why=f"neither alike nor apart: {counts}")
 
 
+def _refuses_a_start(exchange: Exchange, history: History) -> bool:
+    operation = operation_of(exchange, history.contract)
+    if operation is None or operation.id != "startBuild" or not owned(exchange, history):
+        return False
+    refuses = 400 <= exchange.status < 500 and exchange.status not in _NOT_OF_A_LIMIT
+    return refuses and exchange.status not in excused(exchange, history.contract)
+
+
 def _honest_retries(ref: str, history: History) -> Iterator[tuple[Exchange, Exchange]]:
     for each in rounds(ref, history):
         # A burst that was refused from its first start on shows a full host rather than a rate.
@@ -196,4 +228,10 @@ def _gains(each: Round, history: History) -> Iterator[tuple[float, int]]:
 
 
 RULES: tuple[Rule[Exchange], ...] = (limit_shape, retry_after_valid)
-STORY_RULES: tuple[Rule[str], ...] = (retry_after_honest, ends_after_back_off, per_key, reads_not_charged)
+STORY_RULES: tuple[Rule[str], ...] = (
+    refused_otherwise,
+    retry_after_honest,
+    ends_after_back_off,
+    per_key,
+    reads_not_charged,
+)
