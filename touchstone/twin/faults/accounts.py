@@ -21,7 +21,7 @@ from touchstone.twin.settings import Account
 
 class OthersAreLetIn(App):
     """
-    Some requests about another account's version are carried out as that account's.
+    Some requests about another account's version are carried out as that account's, unless the plan is too small.
     """
 
     def lets_in(self, request: Request, resource: Resource, version: Version) -> bool:
@@ -30,7 +30,7 @@ class OthersAreLetIn(App):
     async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
         for version in self.engine.catalog:
             foreign = version.ref == resource.ref and version.owner not in (account.key, "")
-            if foreign and self.lets_in(request, resource, version):
+            if foreign and self.engine.may_build(account) and self.lets_in(request, resource, version):
                 account = self.engine._accounts[version.owner]
         return await super().operate(request, account, resource)
 
@@ -87,7 +87,7 @@ class OthersMayStart(OthersAreLetIn):
         return request.method == "POST" and resource.kind == "build"
 
 
-@breaks("security", "access.others-version-is-404", also=("access.others-change-nothing",))
+@breaks("security", "access.others-version-is-404")
 class OthersMayCancel(OthersAreLetIn):
     """
     Every account can cancel every build.
