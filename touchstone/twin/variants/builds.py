@@ -17,6 +17,9 @@ from touchstone.twin.engine import Body, Slot, Status
 from touchstone.twin.settings import Account
 from touchstone.twin.variants.variant import Variant, enter, permitted
 
+# How long the status takes to learn of an end that the log has told.
+LEARNS_LATE_S = 0.05
+
 enter(
     Variant(
         name="fast-builds",
@@ -180,7 +183,7 @@ class Seen(Build):
         self._over = True
         self.say(level, phase, line)
         self.stream.close()
-        asyncio.get_running_loop().call_later(0.05, self._learn, outcome)
+        asyncio.get_running_loop().call_later(LEARNS_LATE_S, self._learn, outcome)
 
     def cancel(self) -> None:
         """

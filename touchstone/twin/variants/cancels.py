@@ -17,6 +17,9 @@ from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
 from touchstone.twin.variants.variant import Variant, enter, permitted
 
+# How long a log that has told the end of its build stays open.
+LINGERS_S = 0.5
+
 enter(
     Variant(
         name="cancel-settles-slowly",
@@ -187,7 +190,7 @@ class Lingering(Build):
         self.stream.close = lambda: None  # type: ignore[method-assign]  # for the length of one call
         super().finish(outcome, level, phase, line)
         del self.stream.close
-        loop.call_later(0.5, close)
+        loop.call_later(LINGERS_S, close)
 
 
 @permitted(29)
