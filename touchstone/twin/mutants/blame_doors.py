@@ -1,0 +1,32 @@
+"""
+Whom faults in letting in and in refusing are blamed on.
+"""
+
+from touchstone.twin.mutants.verdicts import row
+
+ROWS = (
+    row("auth.missing-key.skip.*", "auth.missing-key-is-401", "auth.refused-changes-nothing auth.query-key-is-401"),
+    row("auth.unknown-key.skip.*", "auth.unknown-key-is-401", "auth.refused-changes-nothing"),
+    row("auth.longer-key.skip.*", "auth.near-key-is-401", "auth.refused-changes-nothing"),
+    row("auth.shorter-key.skip.*", "auth.near-key-is-401", "auth.refused-changes-nothing"),
+    row("auth.malformed-header.skip.*", "auth.malformed-header-is-401", "auth.refused-changes-nothing"),
+    row("auth.query-key.skip.*", "auth.query-key-is-401", "auth.refused-changes-nothing"),
+    row("auth.valid-key.refuse.*", "auth.valid-key-is-accepted"),
+    row("access.others-version.skip.*", "access.others-version-is-404", "access.others-change-nothing"),
+    row("access.deleted-version.skip.startBuild", "start.refuses-deleted-version"),
+    row("access.deleted-version.skip.*", "lookup.deleted-version-is-404"),
+    row("access.unknown-version.skip.*", "lookup.unknown-version-is-404"),
+    row("access.unknown-name.skip.*", "lookup.unknown-name-is-404"),
+    row("access.unknown-namespace.skip.*", "lookup.unknown-namespace-is-404"),
+    row("access.plan.skip.startBuild", "access.start-needs-scale"),
+    row("access.plan.skip.publishTemplate", "access.publish-needs-scale"),
+    row("*.401.WWW-Authenticate.drop", "auth.missing-key-is-401"),
+    row("*.401.status.*", "auth.*-is-401"),
+    row("*.404.status.*", "lookup.*-is-404 access.others-version-is-404 http.status-is-documented"),
+    row("*.404.unknown.status.*", "lookup.*-is-404 access.others-version-is-404 http.status-is-documented"),
+    row("startBuild.403.status.401", "access.plan-is-no-key-matter"),
+    row("startBuild.403.status.*", "access.start-needs-scale"),
+    row("publishTemplate.403.status.401", "access.plan-is-no-key-matter"),
+    row("publishTemplate.403.status.*", "access.publish-needs-scale"),
+    row("*.error.*", "error.has-the-documented-shape"),
+)
