@@ -8,18 +8,27 @@ outlasts what it is compared with by far.
 
 from touchstone.twin.faults import (  # noqa: F401 - importing them enters their faults
     accounts,
+    cancelling,
     deleted,
+    digests,
     documents,
     errors,
     followers,
     http,
     keys,
+    lasting,
     limits,
     lines,
     logs,
     lookup,
     publishing,
+    racing,
+    reading,
     refused_keys,
+    results,
+    reusing,
+    settling,
+    starting,
 )
 from touchstone.twin.faults.fault import FAULTS, KINDS, Fault, Kind, breaks
 

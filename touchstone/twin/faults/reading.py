@@ -1,0 +1,362 @@
+"""
+Faults of the states that a status read shows: which one, and when it changes.
+"""
+
+import asyncio
+import dataclasses
+from collections import Counter
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from touchstone.twin.answers import no_such_version
+from touchstone.twin.app import App, answer_json
+from touchstone.twin.build import Build
+from touchstone.twin.catalog import Version
+from touchstone.twin.documents import Document
+from touchstone.twin.engine import Body, Engine, Slot, Status
+from touchstone.twin.faults.fault import breaks
+from touchstone.twin.paths import Resource
+from touchstone.twin.settings import Account
+from touchstone.twin.steps import Step
+
+# --- the status code -------------------------------------------------------------------------------------------------
+
+
+@breaks("semantic", "status.answers-200", "lookup.existing-version-is-found")
+class UnbuiltHasNoStatus(App):
+    """
+    Reading the status of a version that was never built is answered with 404.
+    """
+
+    def get_build(self, version: Version) -> Response:
+        if self.engine.status_body(version)["status"] == "not_built":
+            raise no_such_version()
+        return super().get_build(version)
+
+
+@breaks("semantic", "status.answers-200", also=("http.no-server-error",))
+class FailedBuildIsAServerError(App):
+    """
+    Reading the status of a version whose build failed is answered with 500 and the reason.
+    """
+
+    def get_build(self, version: Version) -> Response:
+        body = self.engine.status_body(version)
+        return answer_json(500 if body["status"] == "failed" else 200, body)
+
+
+@breaks("semantic", "status.answers-200", also=("http.status-is-documented",))
+class BuildingIsAccepted(App):
+    """
+    Reading the status of a version that is building is answered with 202.
+    """
+
+    def get_build(self, version: Version) -> Response:
+        body = self.engine.status_body(version)
+        return answer_json(202 if body["status"] == "building" else 200, body)
+
+
+# --- which states there are ------------------------------------------------------------------------------------------
+
+
+@breaks("schema", "status.is-one-of-four")
+class FifthStatus(Engine):
+    """
+    A version that nobody built reads ``idle``.
+    """
+
+    def status_body(self, version: Version) -> Body:
+        body = super().status_body(version)
+        return body | {"status": "idle"} if body["status"] == "not_built" else body
+
+
+@breaks("schema", "status.is-one-of-four")
+class StatusIsAnObject(Engine):
+    """
+    A ready version has an object where its status belongs.
+    """
+
+    def status_body(self, version: Version) -> Body:
+        body = super().status_body(version)
+        return body | {"status": {"state": "ready"}} if body["status"] == "ready" else body
+
+
+@breaks("schema", "status.is-one-of-four")
+class UnbuiltStatusIsNull(Engine):
+    """
+    A version that nobody built has no status but null.
+    """
+
+    def status_body(self, version: Version) -> Body:
+        body = super().status_body(version)
+        return body | {"status": None} if body["status"] == "not_built" else body
+
+
+@breaks("schema", "status.is-one-of-four")
+class StatusInCapitals(Engine):
+    """
+    A running build reads ``BUILDING``.
+    """
+
+    def status_body(self, version: Version) -> Body:
+        body = super().status_body(version)
+        return body | {"status": "BUILDING"} if body["status"] == "building" else body
+
+
+# --- not built -------------------------------------------------------------------------------------------------------
+
+
+@breaks(
+    "stateful",
+    "status.unbuilt-is-not-built",
+    "publish.auto-build-only-when-asked",
+    also=("status.changes-only-by-a-start", "cancel.idle-is-404"),
+)
+class PublishingBuilds(Engine):
+    """
+    Publishing starts a build that nobody asked for.
+    """
+
+    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
+        version = super().publish(account, document, force)
+        slot = self.slot_of(version)
+        slot.last = slot.last or self.launch(version)
+        return version
+
+
+@breaks("semantic", "status.unbuilt-is-not-built")
+class UnbuiltReadsFailed(Engine):
+    """
+    A version that nobody built reads failed, for want of a build.
+    """
+
+    def status_body(self, version: Version) -> Body:
+        body, slot = super().status_body(version), self.slots.get((version.owner, version.digest))
+        return body | {"status": "failed", "error": "no build"} if slot is None or slot.last is None else body
+
+
+@breaks("stateful", "status.changes-only-by-a-start")
+class ReadingBuilds(App):
+    """
+    Reading the status of a version that nobody built starts its build.
+    """
+
+    def get_build(self, version: Version) -> Response:
+        response, slot = super().get_build(version), self.engine.slot_of(version)
+        slot.last = slot.last or self.engine.launch(version)
+        return response
+
+
+@breaks("stateful", "status.changes-only-by-a-start")
+class HeadBuilds(App):
+    """
+    A HEAD request for the status of a version that nobody built starts its build.
+    """
+
+    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
+        response = await super().operate(request, account, resource)
+        if request.method == "HEAD" and resource.kind == "build":
+            slot = self.engine.slot_of(version := self.engine.require(account, resource.ref))
+            slot.last = slot.last or self.engine.launch(version)
+        return response
+
+
+@breaks("stateful", "status.changes-only-by-a-start")
+class FollowingBuilds(App):
+    """
+    Following the log of a version that nobody built starts its build.
+    """
+
+    def stream_events(self, request: Request, version: Version) -> Response:
+        slot = self.engine.slot_of(version)
+        slot.last = slot.last or self.engine.launch(version)
+        return super().stream_events(request, version)
+
+
+# --- building --------------------------------------------------------------------------------------------------------
+
+
+@breaks("stateful", "status.build-does-not-vanish")
+class EverySecondReadOfABuildIsStale(Engine):
+    """
+    Every second read of a running build says not_built, as one of two replicas does.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.reads: Counter[Any] = Counter()
+
+    def status_body(self, version: Version) -> Body:
+        body = super().status_body(version)
+        if body["status"] == "building":
+            self.reads[version.ref] += 1
+            if self.reads[version.ref] % 2 == 0:
+                return body | {"status": "not_built"}
+        return body
+
+
+class Vanishing(Build):
+    """
+    A build whose machine is lost while it runs its steps.
+    """
+
+    async def install(self) -> str:
+        await super().install()
+        if self.plan.pause_s:
+            self.end_cancelled("machine lost")
+        return ""
+
+
+@breaks("stateful", "status.build-does-not-vanish", pace={"build_s": 0.03})
+class LongBuildVanishes(Engine):
+    """
+    A build whose steps take time ends as if it had never begun.
+    """
+
+    def make_build(self, version: Version) -> Build:
+        build = super().make_build(version)
+        build.__class__ = Vanishing
+        return build
+
+
+@breaks("stateful", "status.build-does-not-vanish")
+class FailingBuildVanishes(Engine):
+    """
+    A build that fails leaves the version as if nobody had built it.
+    """
+
+    def state_of(self, slot: Slot | None) -> Status:
+        state = super().state_of(slot)
+        return "not_built" if state == "failed" else state
+
+
+@breaks("timing", "status.good-template-ends-ready", pace={"build_timeout_s": 0.1})
+class BuildTimesOutAtOnce(Engine):
+    """
+    A build fails that takes longer than a moment.
+    """
+
+
+@breaks("stateful", "status.good-template-ends-ready")
+class AutomaticBuildFails(App):
+    """
+    A build that publishing starts fails, whatever its steps.
+    """
+
+    def auto_build(self, account: Account, version: Version) -> str:
+        status = super().auto_build(account, version)
+        if last := self.engine.slot_of(version).last:
+            last.plan = dataclasses.replace(last.plan, steps=(Step(exit_status=1),))
+        return status
+
+
+@breaks("semantic", "status.failing-template-ends-failed")
+class FailingStepIsIgnored(Engine):
+    """
+    A build whose last step fails ends ready.
+    """
+
+    def make_build(self, version: Version) -> Build:
+        build = super().make_build(version)
+        build.plan = dataclasses.replace(build.plan, steps=tuple(s for s in build.plan.steps if not s.exit_status))
+        return build
+
+
+@breaks("semantic", "status.failing-template-ends-failed", also=("events.ready-ends-on-ready",))
+class FailedBuildReadsReady(Engine):
+    """
+    A build that failed reads ready, though its log tells the failure.
+    """
+
+    def status_body(self, version: Version) -> Body:
+        body = super().status_body(version)
+        if body["status"] == "failed":
+            del body["error"]
+            body |= {"status": "ready", "build_time_ms": 200}
+        return body
+
+
+class Endless(Build):
+    """
+    A build that never comes to its end.
+    """
+
+    async def work(self) -> str:
+        await asyncio.Event().wait()
+        return ""
+
+
+@breaks("timing", "status.build-ends", target={"build_timeout_s": 1.0})
+class BuildNeverEnds(Engine):
+    """
+    A build runs until somebody cancels it.
+    """
+
+    def make_build(self, version: Version) -> Build:
+        build = super().make_build(version)
+        build.__class__ = Endless
+        return build
+
+
+class HangingInFailure(Build):
+    """
+    A build that hangs when one of its steps has failed.
+    """
+
+    async def install(self) -> str:
+        if await super().install():
+            await asyncio.Event().wait()
+        return ""
+
+
+@breaks("timing", "status.build-ends", target={"build_timeout_s": 1.0})
+class FailingBuildNeverEnds(Engine):
+    """
+    A build whose step fails hangs until somebody cancels it.
+    """
+
+    def make_build(self, version: Version) -> Build:
+        build = super().make_build(version)
+        build.__class__ = HangingInFailure
+        return build
+
+
+@breaks("timing", "status.build-ends", target={"build_timeout_s": 1.0})
+class FailureIsNeverTold(Engine):
+    """
+    A build that failed still reads building, though its log is closed.
+    """
+
+    def state_of(self, slot: Slot | None) -> Status:
+        state = super().state_of(slot)
+        return "building" if state == "failed" else state
+
+
+@breaks("timing", "status.ready-after-its-steps")
+class StepsAreSkipped(Engine):
+    """
+    A build is ready before its steps can have run.
+    """
+
+    def make_build(self, version: Version) -> Build:
+        build = super().make_build(version)
+        steps = tuple(dataclasses.replace(step, pause_s=0.0) for step in build.plan.steps)
+        build.plan = dataclasses.replace(build.plan, steps=steps)
+        return build
+
+
+@breaks("timing", "status.ready-after-its-steps")
+class ReadyIsToldEarly(Engine):
+    """
+    A version reads ready as soon as its machine has booted, while its log goes on.
+    """
+
+    def status_body(self, version: Version) -> Body:
+        body = super().status_body(version)
+        last = self.slot_of(version).last
+        booted = last is not None and any(b'"install"' in frame for frame in last.stream.frames)
+        if body["status"] == "building" and booted and last is not None and not last.cancelling:
+            return body | {"status": "ready", "build_time_ms": 100}
+        return body
