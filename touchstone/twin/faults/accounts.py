@@ -203,7 +203,14 @@ class EveryPlanMayBuild(Engine):
             super().require_plan(account, doing)
 
 
-@breaks("semantic", "access.start-needs-scale", "access.publish-needs-scale", "http.status-is-documented")
+@breaks(
+    "semantic",
+    "access.start-needs-scale",
+    "access.publish-needs-scale",
+    "http.status-is-documented",
+    # The plan is looked at first, so what does not exist for the account is told to pay as well.
+    also=("access.others-version-is-404", "lookup.unknown-name-is-404"),
+)
 class SmallPlanIs402(Engine):
     """
     An account below the plan is asked to pay.
