@@ -1,0 +1,88 @@
+"""
+What every page has in common: self-contained, no network, no script needed to read it, nothing of a target as markup.
+"""
+
+import base64
+import hashlib
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from touchstone.report.pretty import span
+from touchstone.report.view import check_words
+from touchstone.report.visible import clipped, visible
+
+_ASSETS = Path(__file__).parent / "assets"
+
+
+def render(template: str, styles: tuple[str, ...], scripts: tuple[str, ...], **values: Any) -> str:
+    """
+    A page from its template, with its style sheets and scripts inside.
+
+    Args:
+        template: File name among the assets, as are *styles* and *scripts*.
+        values: What the template names; texts among them are shown as they are and never taken for markup.
+    """
+    script = "".join(map(_asset, scripts))
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            style=Markup("".join(map(_asset, styles))),
+            script=Markup(script),
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            **values,
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_ASSETS),
+        autoescape=True,
+        finalize=_finalize,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        span=span, clip=clipped, checkwords=check_words, content=_content, words=_words, percent=_percent, when=_when
+    )
+    return environment
+
+
+def _finalize(value: Any) -> Any:
+    """
+    Makes hidden characters visible in every text that the page shows; the escaping of markup comes after it.
+    """
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _content(text: str) -> Markup:
+    """
+    The text as the content of an element. Quotes stay as they are there, which halves the size of a page full of JSON.
+    """
+    return Markup(escape(visible(text), quote=False))
+
+
+def _words(verdict: str) -> str:
+    return verdict.replace("-", " ").replace("_", " ")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g}%"
+
+
+def _when(iso: str) -> str:
+    moment = iso.replace("T", " ").removesuffix("Z").removesuffix("+00:00").partition(".")[0]
+    return f"{moment} UTC" if iso else "unknown"
+
+
+@cache
+def _asset(name: str) -> str:
+    return (_ASSETS / name).read_text(encoding="utf-8")
