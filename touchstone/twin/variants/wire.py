@@ -13,6 +13,8 @@ from touchstone.twin.serve import Asgi
 from touchstone.twin.variants.variant import Variant, enter, permitted
 
 Headers = list[tuple[bytes, bytes]]
+# The server reads these itself, by their usual names.
+_FRAMING = (b"content-length", b"transfer-encoding", b"connection")
 
 enter(
     Variant(
@@ -78,6 +80,18 @@ def media_types_with_charset(asgi_app: Asgi) -> Asgi:
     return Charset(asgi_app)
 
 
+class Kept(bytes):
+    """
+    The name of a header that the server does not write down in small letters.
+    """
+
+    def lower(self) -> "Kept":
+        """
+        The name as it is.
+        """
+        return self
+
+
 @permitted(source="RFC 9110 5.1 (names of headers ignore case)")
 def header_names_in_capitals(asgi_app: Asgi) -> Asgi:
     """
@@ -86,7 +100,7 @@ def header_names_in_capitals(asgi_app: Asgi) -> Asgi:
 
     class Capitals(Answer):
         def headers(self, headers: Headers, *, is_json: bool) -> Iterable[tuple[bytes, bytes]]:  # noqa: ARG002  # a seam
-            return [(name.upper(), value) for name, value in headers]
+            return [(name if name in _FRAMING else Kept(name.upper()), value) for name, value in headers]
 
     return Capitals(asgi_app)
 

@@ -1,0 +1,180 @@
+"""
+Each variant behaves otherwise than the plain twin, as far as somebody on the other end of the wire can see.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.twin import looks
+from tests.twin.conftest import Api, document
+from touchstone.twin import RateLimit, Twin, TwinSettings
+from touchstone.twin.app import App
+from touchstone.twin.behaviour import unwrapped
+from touchstone.twin.engine import Engine
+from touchstone.twin.variants import PARTS, VARIANTS, Variant, builds, cancels, limits
+
+Look = Callable[[Api], Any]
+
+PACE: dict[str, Any] = {"build_s": 0.01, "settle_s": 0.0, "digest_scope": "content"}
+SLOW: dict[str, Any] = {"build_s": 600.0, "settle_s": 600.0}
+ONE_START: dict[str, Any] = {"rate": RateLimit.parse("1/600")}
+ONE_BUILD: dict[str, Any] = {"capacity": 1, "build_s": 600.0}
+
+# Where to look for what a variant does, and what the twin needs besides so that it can be seen there.
+SEEN: dict[Look, dict[str, dict[str, Any]]] = {
+    looks.life: {
+        name: {}
+        for name in (
+            *("fresh-start-says-reused-false", "reads-leave-out-reused", "reads-remember-the-reuse"),
+            *("golden-dir-is-shown", "reuse-answers-200", "more-fields-than-documented", "digest-has-a-prefix"),
+            *("digest-of-another-form", "republish-is-200", "publish-is-200", "published-in-another-form"),
+            *("template-shows-defaults", "auto-build-says-reused", "publish-takes-an-envelope", "combined-bare"),
+            *("combined-lavish", "combined-strict"),
+        )
+    },
+    looks.log: {
+        name: {}
+        for name in (
+            *("log-is-gone-after-the-build", "log-is-empty-at-rest", "late-follower-hears-what-comes"),
+            *("phases-are-skipped", "steps-are-announced", "lines-have-prefixes", "last-line-tells-no-time"),
+            *("frames-have-no-level", "frames-have-no-phase", "frames-hold-the-line-alone", "frames-hold-more"),
+            *("times-in-whole-seconds", "times-with-zero-offset", "times-in-another-zone", "frames-spelled-otherwise"),
+            *("frames-with-keep-alives", "frames-with-ids", "frames-end-in-crlf", "frames-end-in-cr"),
+            "frames-in-several-lines",
+        )
+    },
+    looks.failure: {
+        name: {} for name in ("failure-looks-like-an-error", "failure-has-another-phase", "failure-has-no-phase")
+    },
+    looks.refusals: {
+        name: {}
+        for name in (
+            *("errors-hold-error-alone", "every-error-has-a-code", "request-id-in-a-header-only"),
+            *("invalid-document-lists-errors-only", "refusals-of-keys-are-short", "malformed-header-is-no-key"),
+            *("refusals-tell-where-keys-come-from", "plan-refusal-has-no-code", "version-is-looked-for-first"),
+            *("plan-gates-every-operation", "curated-is-hidden", "curated-is-not-allowed", "curated-needs-a-plan"),
+            *("unknown-method-is-not-found", "odd-spelling-is-400", "log-of-unknown-version-is-empty"),
+            *("unknown-version-is-idle", "idle-has-an-error", "head-is-405", "publishing-is-left-alone"),
+        )
+    },
+    looks.wire: {
+        name: {}
+        for name in (
+            *("media-types-with-charset", "header-names-in-capitals", "more-headers", "json-in-chunks"),
+            *("json-spelled-otherwise", "connections-are-closed", "answers-are-compressed", "combined-proxy"),
+        )
+    },
+    looks.chunks: {"log-comes-in-lumps": {}, "log-in-small-pieces": {}},
+    looks.busy: {
+        "start-while-building-is-409": SLOW,
+        "start-while-building-is-200": SLOW,
+        "start-while-settling-is-409": SLOW,
+        "second-cancel-finds-nothing": SLOW,
+    },
+    looks.replaced: {"build-outlives-its-version": SLOW, "force-while-building-is-409": SLOW},
+    looks.afterlife: {"golden-goes-with-its-version": {}},
+    looks.cancelled: {"cancelled-reads-failed": {}, "cancel-leaves-the-earlier-failure": {}},
+    looks.cancelled_log: {"cancelled-log-ends-at-once": SLOW},
+    looks.lingering_log: {"log-closes-later": {}},
+    looks.end: {"status-follows-the-log": {}},
+    looks.too_slow: {"timed-out-reads-not-built": {"build_timeout_s": 0.05}},
+    looks.secret: {"secrets-crash-the-build": {}},
+    looks.times: {"build-time-is-rounded": {}},
+    looks.neighbours: {"builds-queue-up": {}},
+    looks.shared: {"goldens-are-shared-by-accounts": {}},
+    looks.namespaces: {"everything-is-in-default": {}},
+    looks.reads: {"every-request-counts": {}},
+    looks.limited: {"limits-sound-alike": ONE_START, "combined-busy": ONE_START},
+    looks.full: {"auto-build-refused-is-429": ONE_BUILD, "auto-build-refused-says-so": ONE_BUILD},
+}
+CASES = [(name, look, more) for look, names in SEEN.items() for name, more in names.items()]
+
+# Seen in a test of its own, since it needs two servers side by side.
+BY_ITSELF = frozenset({"refused-starts-count"})
+
+
+def is_only_set_up_otherwise(variant: Variant) -> bool:
+    """
+    Whether a variant is the plain twin with other settings, which have tests of their own.
+    """
+    return (variant.engine, variant.app, variant.wrap) == (Engine, App, unwrapped)
+
+
+@functools.cache
+def plain(look: Look, more: tuple[tuple[str, Any], ...]) -> Any:
+    """
+    What the plain twin shows.
+    """
+    return shown(Variant(name="plain", says=""), look, dict(more))
+
+
+def shown(variant: Variant, look: Look, more: dict[str, Any]) -> Any:
+    """
+    What a variant shows.
+    """
+    variant = dataclasses.replace(variant, pace={**variant.pace, **more})
+    with variant.twin(TwinSettings(**PACE)) as twin:
+        api = Api(twin.url)
+        try:
+            return look(api)
+        finally:
+            api.http.close()
+
+
+@pytest.mark.parametrize(("name", "look", "more"), CASES, ids=[case[0] for case in CASES])
+def test_variant_is_seen(name: str, look: Look, more: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A variant shows something else than the plain twin, and the same thing each time.
+    """
+    for place, number in ((builds, "LEARNS_LATE_S"), (cancels, "LINGERS_S"), (limits, "WINDOW_S")):
+        monkeypatch.setattr(place, number, 600.0)
+    monkeypatch.setattr(limits, "REQUESTS", 5)
+    first = shown(VARIANTS[name], look, more)
+    assert first != plain(look, tuple(more.items()))
+
+
+def test_every_variant_is_looked_at() -> None:
+    """
+    Each variant is in one list: seen over HTTP, or nothing but settings, some of which differ.
+    """
+    settings = {name: variant for name, variant in VARIANTS.items() if is_only_set_up_otherwise(variant)}
+    assert sorted([*(case[0] for case in CASES), *BY_ITSELF, *settings]) == sorted(VARIANTS)
+    usual = TwinSettings(build_s=0.05, settle_s=0.04, rate=RateLimit.parse("60/1"), capacity=4, digest_scope="content")
+    same = [n for n, v in settings.items() if dataclasses.replace(usual, **v.pace) == usual]
+    assert same == []
+
+
+def test_refused_starts_count() -> None:
+    """
+    Where a refused start counts, who keeps on starting is never served again, and elsewhere is.
+    """
+    pace = {"rate": RateLimit.parse("sliding-log:1/1")}
+    variant = dataclasses.replace(VARIANTS["refused-starts-count"], pace=pace)
+    settings = TwinSettings(**PACE, **pace)
+    with Twin(settings) as usual, variant.twin(settings) as counting:
+        apis = [Api(usual.url), Api(counting.url)]
+        for api in apis:
+            api.publish()
+            assert api.start().status_code == 202
+        answers = [(409, 409)]
+        while answers[-1][0] != 202:
+            answers.append(tuple(api.start().status_code for api in apis))
+        for api in apis:
+            api.http.close()
+    assert set(answers[1:]) == {(429, 429), (202, 429)}
+
+
+def test_list_of_variants_is_in_order() -> None:
+    """
+    Each variant says in a sentence what it does, and which ambiguity or sentence permits it; some take many freedoms.
+    """
+    assert [n for n, v in VARIANTS.items() if n != v.name or not v.says.endswith(".") or not v.source] == []
+    assert len(VARIANTS) >= 40
+    assert sum(name.startswith("combined-") for name in VARIANTS) >= 3
+    assert len({variant.says for variant in VARIANTS.values()}) == len(VARIANTS)
+    assert len(PARTS) == len({part.__name__ for part in PARTS})
+    assert document()["api_version"]
