@@ -6,7 +6,7 @@ would never see the others, so it goes on until all of this holds:
 
 1. Each expected claim is broken (of a generated fault: at least one of them).
 2. The general cases are over: the plain life of a version, seen by whoever looks.
-3. Three quarters of all other claims have been judged on an occasion, held or broken: each of these could have been
+3. Two thirds of all other claims have been judged on an occasion, held or broken: each of these could have been
    blamed and was not.
 4. Every version that the run left alone has been read once more, and the clean-up is over. These come last whatever
    happens, and their exchanges are judged like all others.
@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-FAIR_SHARE = 0.75
+FAIR_SHARE = 2 / 3
 
 
 @dataclass(frozen=True, slots=True)

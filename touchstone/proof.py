@@ -152,6 +152,8 @@ def tried(subject: Subject, log: RunLog, verdict: RunVerdict, seconds: float) ->
     """
     judged = sum(item.verdict in ("broken", "upheld") for item in verdict.claims)
     trouble = verdict.reason if verdict.exit_code not in (0, 1) else ""
+    # A case that failed inside has judged nothing, and what the others say cannot make up for it.
+    trouble = next((f"{case.id}: {case.message}" for case in log.cases if case.outcome == "error"), trouble)
     return Trial(subject, _blames(log), verdict.exit_code, judged, len(log.exchanges), seconds, trouble)
 
 

@@ -13,6 +13,10 @@ from touchstone.earlystop import Quarry
 GENERAL_CASES = "test_lifecycle.py"
 LAST_CASES = "test_wrap_up.py"
 
+# In requests: a build is waited for, and a request that is drawn is computed first.
+BUILD_COSTS = 5
+DRAWN_CASES, DRAWN_COSTS = "test_generated.py", 20
+
 
 def general_first(items: list[pytest.Item]) -> list[pytest.Item]:
     """
@@ -28,21 +32,26 @@ def culprits_first(
     cost: Callable[[pytest.Item], Cost],
 ) -> list[pytest.Item]:
     """
-    The order of a proof: general cases, likely culprits, the cheap before the dear, and at the end a last look.
+    The order of a proof: general cases, likely culprits, what judges most for its cost, a last look.
 
     A case is a likely culprit if it sets out to show what is expected to be broken.
     """
 
-    def place(item: pytest.Item) -> tuple[int, int, int]:
-        spends = cost(item)
+    def place(item: pytest.Item) -> tuple[int, float]:
         if item.path.name == GENERAL_CASES:
-            return (0, 0, 0)
+            return (0, 0)
         if item.path.name == LAST_CASES:
-            return (3, 0, 0)
-        likely = any(map(quarry.expects, declared(item)))
-        return (1 if likely else 2, spends.builds, spends.requests)
+            return (3, 0)
+        claims = declared(item)
+        likely = any(map(quarry.expects, claims))
+        return (1 if likely else 2, _weight(item, cost(item)) / len(claims))
 
     return sorted(items, key=place)
+
+
+def _weight(item: pytest.Item, spends: Cost) -> float:
+    each = DRAWN_COSTS if item.path.name == DRAWN_CASES else 1
+    return each * spends.requests + BUILD_COSTS * spends.builds
 
 
 def may_be_left_out(item: pytest.Item) -> bool:

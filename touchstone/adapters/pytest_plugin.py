@@ -8,7 +8,7 @@ import contextlib
 import inspect
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -90,11 +90,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+def pytest_runtest_setup(item: pytest.Item) -> None:
     """
     Leaves out what a complete proof can do without.
     """
-    return True if may_be_left_out(item) and item.config.stash[_RUN].is_proven() else None
+    if may_be_left_out(item) and item.config.stash[_RUN].is_proven():
+        pytest.skip("the proof is complete")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """
+    Says that nothing was judged by a case that could not be set up or taken down.
+    """
+    report = yield
+    if report.failed and call.when != "call" and call.excinfo:
+        run = item.config.stash[_RUN]
+        message = run.transport.secrets.text(f"failed at its {call.when}: {call.excinfo.exconly(tryshort=True)}")
+        run.log.case(
+            Case(case_id(item), _title(item), "error", round(call.duration, 6), declared_claims(item), message)
+        )
+    return report
 
 
 @pytest.fixture(scope="session")
