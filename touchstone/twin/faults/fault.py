@@ -53,7 +53,7 @@ def breaks(
     """
 
     def entered(part: Any) -> Any:
-        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_", "-", part.__name__).lower()
+        name = re.sub(r"(?<=.)(?=[A-Z])|(?<=[a-z])(?=[0-9])|_", "-", part.__name__).lower()
         place = "wrap"
         if isinstance(part, type):
             place = "engine" if issubclass(part, Engine) else "app"
