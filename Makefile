@@ -3,14 +3,15 @@
 PYTHON ?= python3
 VENV   := .venv
 JOBS   ?= 2
+TRIALS ?= 4
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help check test lint bench serve report clean
+.PHONY: help check test lint prove prove-generated bench serve report clean
 
 help: ## print this menu
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 check: $(READY) ## judge the embedded twin against the contract; ARGS="--url …" judges another target
 	@$(BIN)/touchstone check $(if $(findstring --url,$(ARGS))$(findstring --target,$(ARGS)),,--target twin) $(ARGS)
@@ -21,6 +22,12 @@ test: $(READY) ## test the harness itself, offline; ARGS="-k …" picks tests
 lint: $(READY) ## read the code: style, types, sizes, layers, the contract document and the lock file
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@$(BIN)/openapi-spec-validator --validation-errors all openapi/builds.yaml && $(BIN)/python -m pytest -q tests/test_house.py tests/test_layers.py
+
+prove: $(READY) ## show of every claim that a server that breaks it is found; ARGS="--fault 'cancel-*'" picks faults
+	@$(BIN)/touchstone prove --jobs $(TRIALS) $(ARGS)
+
+prove-generated: $(READY) ## the same with faults that are derived from the contract
+	@$(BIN)/touchstone prove --generated --jobs $(TRIALS) $(ARGS)
 
 bench: $(READY) ## compare a check with plain schemathesis on this machine: wall time, CPU, requests
 	@$(BIN)/python -m tests.bench.bench_check

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
+from typing import TypeVar
 
 from touchstone.errors import UsageError
 from touchstone.proof import Sort, Subject
@@ -14,6 +15,8 @@ from touchstone.twin.behaviour import Behaviour
 from touchstone.twin.faults import FAULTS, Fault
 from touchstone.twin.mutants import PERMITTED, generated
 from touchstone.twin.variants import VARIANTS, Variant
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +63,36 @@ def candidate(name: str, sort: Sort, seed: int) -> Candidate:
     return _fault(FAULTS[name], "fault") if sort == "fault" else _generated(_mutants(seed)[name])
 
 
-def behaviour(name: str, seed: int = 1) -> Behaviour:
+def fault(name: str, seed: int = 1) -> Fault:
     """
-    The fault, variant or generated fault called *name*.
+    The fault called *name*, a named or a generated one.
 
     Raises:
         UsageError: there is none; the message names the nearest one.
     """
-    known: dict[str, Behaviour] = {**_mutants(seed), **VARIANTS, **FAULTS}
+    return _known("--fault", name, {**_mutants(seed), **FAULTS})
+
+
+def variant(name: str) -> Variant:
+    """
+    The variant called *name*.
+
+    Raises:
+        UsageError: there is none; the message names the nearest one.
+    """
+    return _known("--variant", name, VARIANTS)
+
+
+def proving(claim: str) -> list[str]:
+    """
+    The named faults that *claim* has to be found broken for.
+    """
+    return [name for name, fault in FAULTS.items() if claim in fault.breaks]
+
+
+def _known(flag: str, name: str, known: Mapping[str, _T]) -> _T:
     if name not in known:
-        raise UsageError(f"{name!r}: no such fault or variant; {nearest(name, known)}")
+        raise UsageError(f"{flag} {name!r}: there is none; {nearest(name, known)}")
     return known[name]
 
 

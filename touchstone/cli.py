@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from touchstone import __version__, proving, runner
+from touchstone import __version__, candidates, proving, runner
 from touchstone import claims as ledger_of_claims
 from touchstone.errors import HarnessError, UsageError
 from touchstone.explain import claims_table, explain_claim
@@ -26,6 +26,7 @@ from touchstone.settings import Flags, Settings, load
 from touchstone.settings_file import PROFILES
 from touchstone.sweep import sweep as sweep_journals
 from touchstone.twin import DEFAULT_ACCOUNTS, Account, RateLimit, TwinSettings, serve_forever
+from touchstone.twin.behaviour import Behaviour
 from touchstone.twin.settings import Plan
 
 app = typer.Typer(
@@ -212,10 +213,13 @@ def serve(
         list[str] | None, typer.Option(help="KEY:PLAN, plan scale or hacker; repeat.  [default: three test accounts]")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Makes request ids repeat.")] = None,
+    fault: Annotated[str | None, typer.Option(help="Break a promise; `touchstone prove --list` has the names.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Behave otherwise where the documentation lets it.")] = None,
 ) -> None:
     """
     Serve the twin, a reference server.
     """
+    behaviour = _behaviour(fault, variant, seed or 1)
     settings = TwinSettings(
         host=host,
         port=port,
@@ -231,7 +235,13 @@ def serve(
         digest_scope=_choice("--digest-scope", digest_scope, ("document", "content")),
         seed=seed,
     )
-    serve_forever(settings, lambda text: _stdout().print(text, markup=False, highlight=False, soft_wrap=True))
+
+    def announce(text: str) -> None:
+        _stdout().print(text, markup=False, highlight=False, soft_wrap=True)
+
+    if behaviour.name:
+        announce(f"{'variant' if variant else 'fault'} {behaviour.name}: {behaviour.says}")
+    serve_forever(behaviour.twin(settings), announce)
 
 
 def main() -> None:
@@ -262,6 +272,14 @@ def _account(text: str) -> Account:
         raise UsageError(f"--account {text!r}: expected KEY:PLAN with a key, such as sk_live_test_mine:scale")
     chosen: Plan = _choice("--account", plan or "scale", ("scale", "hacker"))
     return Account(key, chosen, key[:16] + "…" if len(key) > 16 else key)
+
+
+def _behaviour(fault: str | None, variant: str | None, seed: int) -> Behaviour:
+    if fault and variant:
+        raise UsageError(f"--fault {fault} --variant {variant}: a twin has one of them")
+    if fault:
+        return candidates.fault(fault, seed)
+    return candidates.variant(variant) if variant else Behaviour("", "")
 
 
 def _choice(flag: str, value: str, allowed: tuple[str, ...]) -> Any:

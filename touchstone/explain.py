@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from touchstone import rules
+from touchstone import candidates, rules
 from touchstone.claims import Claim, Ledger
 from touchstone.contract import Contract
 from touchstone.curl import command
@@ -89,7 +89,7 @@ def claims_table(ledger: Ledger, glob: str, *, excluded: bool, reports: Path, co
 
 def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:
     """
-    Prints one claim: sentence, source, checks, latest verdict, findings and a curl line.
+    Prints one claim: sentence, source, checks, faults that prove it, latest verdict, findings and a curl line.
     """
     _say(console, f"{claim.id} ({'excluded' if claim.excluded else claim.level})")
     _say(console, f"  {claim.says}")
@@ -100,6 +100,7 @@ def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:
     if claim.needs:
         _say(console, f"needs     {', '.join(sorted(claim.needs))}")
     _say(console, f"checks    {', '.join(checks_of(claim.id))}")
+    _say(console, f"faults    {', '.join(candidates.proving(claim.id))}")
     run = latest(reports)
     findings = run.findings.get(claim.id, []) if run else []
     if run:

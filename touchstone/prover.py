@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -43,12 +43,11 @@ def prove(
     Args:
         told: Called with each outcome as it comes, from one thread at a time.
     """
-    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(folder / "hypothesis"))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(WARM))
     outcomes: dict[str, Trial] = {}
     stop = threading.Event()
-    with ThreadPoolExecutor(jobs) as pool:
+    with _hypothesis_in(folder / "hypothesis"), ThreadPoolExecutor(jobs) as pool:
         try:
             waiting = [
                 pool.submit(_try, context, candidate, folder / candidate.subject.name, seed, whole, stop)
@@ -66,9 +65,25 @@ def prove(
                 with contextlib.suppress(OSError):
                     process.kill()
             raise
-        finally:
-            shutil.rmtree(folder / "hypothesis", ignore_errors=True)
     return [outcomes[c.subject.name] for c in candidates if c.subject.name in outcomes]
+
+
+@contextlib.contextmanager
+def _hypothesis_in(folder: Path) -> Iterator[None]:
+    """
+    Hypothesis keeps its tables in a folder that is gone afterwards; the processes of the trials inherit where that is.
+    """
+    name = "HYPOTHESIS_STORAGE_DIRECTORY"
+    before = os.environ.get(name)
+    os.environ[name] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _try(

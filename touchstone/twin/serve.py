@@ -201,20 +201,20 @@ def _url(settings: TwinSettings, listener: socket.socket) -> str:
     return f"http://{host}:{listener.getsockname()[1]}{settings.base_path}"
 
 
-def serve_forever(settings: TwinSettings, announce: Callable[[str], None]) -> None:
+def serve_forever(twin: Twin, announce: Callable[[str], None]) -> None:
     """
     Serves until SIGINT or SIGTERM, then stops cleanly. Call it in the main thread.
 
     Args:
-        settings: How the twin behaves.
+        twin: What is served; not started yet.
         announce: Is given, once requests are answered, one line with the URL, then one for each account.
 
     Raises:
         UsageError: the port is in use, or the host is not one of this machine.
     """
-    with _until_signal() as ended, Twin(settings) as twin:
+    with _until_signal() as ended, twin:
         announce(f"twin listening on {twin.url}")
-        for account in settings.accounts:
+        for account in twin.settings.accounts:
             announce(f"account {account.name or '(no name)'}: plan {account.plan}, key {account.key}")
         ended.wait()
 
