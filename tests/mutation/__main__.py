@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import typer
 
 from tests.mutation.survivors import DOCUMENT, listed
 from tests.mutation.trial import Outcome, Trial
@@ -19,7 +20,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 JUDGES = ("touchstone/rules/*.py", "touchstone/lifecycle.py", "touchstone/verdict.py")
 TESTS = ("tests/rules", "tests/test_lifecycle.py", "tests/test_verdict.py")
 # Mutants are killed by the clock of the trial; a second pytest in one process finds everything imported.
-QUIETLY = "-q -x -s --no-header --no-summary -p no:cacheprovider -o timeout=0 -W ignore::pytest.PytestAssertRewriteWarning"
+QUIETLY = (
+    "-q -x -s --assert=plain --no-header --no-summary -p no:cacheprovider -o timeout=0"
+    " -W ignore::pytest.PytestAssertRewriteWarning"
+)
 ASKED_SHARE = 0.9
 
 
@@ -95,14 +99,14 @@ def report(tally: Tally, paths: Sequence[Path], *, every: bool) -> int:
     Prints the table and what the list of survivors has too many or too few.
     """
     known = listed()
-    print(tally.table())
+    typer.echo(tally.table())
     survivors, files = Counter(tally.survivors), {path.relative_to(ROOT).as_posix() for path in paths}
     for name in sorted(survivors if every else survivors - known):
-        print(f"survives{'' if name in known else ', not in ' + DOCUMENT}: {name}")
+        typer.echo(f"survives{'' if name in known else ', not in ' + DOCUMENT}: {name}")
     for name in sorted(known - survivors):
         if name.split(" ")[0] in files:
-            print(f"in {DOCUMENT}, but no survivor: {name}")
-    print(f"{100 * tally.share():.1f} % of the mutants were killed; asked for are {100 * ASKED_SHARE:.0f} %")
+            typer.echo(f"in {DOCUMENT}, but no survivor: {name}")
+    typer.echo(f"{100 * tally.share():.1f} % of the mutants were killed; asked for are {100 * ASKED_SHARE:.0f} %")
     return 0 if tally.share() >= ASKED_SHARE else 1
 
 

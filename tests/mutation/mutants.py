@@ -2,18 +2,17 @@
 Makes the mutants of a source: each is the source with one small change that a test should notice.
 
 The changes are those of mutmut. What it leaves alone as a runner (decorated functions, data of a module) is changed
-here as well, because the judges of this project are just that. Left out are decorators, annotations, and whatever only
-words a message.
+here as well, because the judges of this project are just that. Left out are decorators, annotations, types that have a
+name, and whatever only words a message.
 """
 
 import ast
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import libcst as cst
-from libcst.metadata import MetadataWrapper, PositionProvider
 from mutmut.mutation.mutators import mutation_operators
 
 # The keyword arguments of held, broken and unclear that a person reads and nothing judges by.
@@ -54,23 +53,17 @@ class _Changes(cst.CSTVisitor):
     Collects pairs of a node and its replacement.
     """
 
-    METADATA_DEPENDENCIES = (PositionProvider,)
-
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[tuple[cst.CSTNode, cst.CSTNode, int]] = []
+        self.found: list[tuple[cst.CSTNode, cst.CSTNode]] = []
 
     def on_visit(self, node: cst.CSTNode) -> bool:
         if _is_left_out(node):
             return False
         for kind, operator in mutation_operators:
             if isinstance(node, kind):
-                self.found += [(node, changed, self._line(node)) for changed in operator(node) if _counts(node, changed)]
+                self.found += [(node, changed) for changed in operator(node) if _counts(node, changed)]
         return True
-
-    def _line(self, node: cst.CSTNode) -> int:
-        position = self.get_metadata(PositionProvider, node, None)
-        return position.start.line if position else 0
 
 
 def mutants_of(path: Path, root: Path) -> list[Mutant]:
@@ -78,17 +71,16 @@ def mutants_of(path: Path, root: Path) -> list[Mutant]:
     All mutants of a file, in the order of its text; equal ones once.
     """
     text = path.read_text("utf-8")
-    module = MetadataWrapper(cst.parse_module(text), unsafe_skip_copy=True)
+    module = cst.parse_module(text)
     tree = ast.parse(text)
     made: dict[str, Mutant] = {}
-    for statement, before, after in _statements(module.module):
+    for statement, before, after in _statements(module):
         changes = _Changes()
-        changes.metadata = module.resolve_many(changes.get_inherited_dependencies())
         statement.visit(changes)
-        for node, changed, _ in changes.found:
+        for node, changed in changes.found:
             replaced = statement.with_changes() if node is statement else statement.deep_replace(node, changed)
             replaced = changed if node is statement else replaced
-            source = before + module.module.code_for_node(replaced) + after
+            source = before + module.code_for_node(replaced) + after
             if source not in made and _compiles(source):
                 made[source] = _named(path.relative_to(root).as_posix(), text, source, tree)
     return _numbered(made.values())
@@ -109,8 +101,14 @@ def _is_left_out(node: cst.CSTNode) -> bool:
     if isinstance(node, cst.Arg):
         return node.keyword is not None and node.keyword.value in MESSAGES
     if isinstance(node, cst.Call):
-        return isinstance(node.func, cst.Name) and node.func.value in UNTOUCHED_CALLS
+        return _called(node.func) in UNTOUCHED_CALLS
+    if isinstance(node, cst.Assign):
+        return isinstance(node.value, cst.Subscript) and _called(node.value.value) == "Literal"
     return isinstance(node, cst.Annotation | cst.Decorator | cst.Raise | cst.Import | cst.ImportFrom)
+
+
+def _called(node: cst.CSTNode) -> str:
+    return node.value if isinstance(node, cst.Name) else ""
 
 
 def _counts(node: cst.CSTNode, changed: cst.CSTNode) -> bool:
@@ -181,7 +179,7 @@ def _line(lines: list[str]) -> str:
     return " ".join(" ".join(lines).split())
 
 
-def _numbered(mutants: Iterator[Mutant]) -> list[Mutant]:
+def _numbered(mutants: Iterable[Mutant]) -> list[Mutant]:
     """
     The mutants with a number where two of them read alike.
     """

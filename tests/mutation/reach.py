@@ -7,6 +7,7 @@ import pickle
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import coverage
 import pytest
@@ -40,7 +41,11 @@ class Reach:
         return frozenset().union(*(tests for (name, _), tests in self.tests.items() if name == path))
 
 
-def measured(session: pytest.Session, paths: Iterable[str], hearer: Callable[[Callable[[str], object]], object]) -> Reach:
+# Makes a plugin that tells the names of failing tests.
+Hearer = Callable[[Callable[[str], object]], object]
+
+
+def measured(session: pytest.Session, paths: Iterable[str], hearer: Hearer) -> Reach:
     """
     Runs all tests with coverage in a child, which leaves this process as it was.
 
@@ -63,11 +68,11 @@ def measured(session: pytest.Session, paths: Iterable[str], hearer: Callable[[Ca
     return reach
 
 
-def _run(session: pytest.Session, paths: list[str], hearer: Callable[[Callable[[str], object]], object]) -> Reach:
+def _run(session: pytest.Session, paths: list[str], hearer: Hearer) -> Reach:
     be_silent()
     failed: list[str] = []
     session.config.pluginmanager.register(hearer(failed.append))
-    cover = coverage.Coverage(data_file=None, include=[os.path.abspath(path) for path in paths], config_file=False)
+    cover = coverage.Coverage(data_file=None, include=[str(Path(path).resolve()) for path in paths], config_file=False)
     seconds = []
     cover.start()
     for number, (item, after) in enumerate(zip(session.items, [*session.items[1:], None], strict=True)):
@@ -78,7 +83,7 @@ def _run(session: pytest.Session, paths: list[str], hearer: Callable[[Callable[[
     cover.stop()
     data, tests = cover.get_data(), {}
     for path in paths:
-        for line, contexts in data.contexts_by_lineno(os.path.abspath(path)).items():
+        for line, contexts in data.contexts_by_lineno(str(Path(path).resolve())).items():
             tests[path, line] = frozenset(int(context) for context in contexts if context)
     return Reach(seconds, tests, failed)
 

@@ -6,7 +6,6 @@ import gc
 import os
 import resource
 import signal
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -50,9 +49,11 @@ class Failures:
     def __init__(self, told: Callable[[str], object]) -> None:
         self.told = told
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
-            self.told(report.nodeid)
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        # Before a report is made: a traceback in words costs more than most tests.
+        if call.excinfo and not call.excinfo.errisinstance(pytest.skip.Exception):
+            self.told(item.nodeid)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -81,9 +82,10 @@ class Trial:
     _running: dict[int, tuple[Mutant, int]] = field(default_factory=dict)
 
     def pytest_configure(self) -> None:
-        # One failing example is enough: nobody asks here which one is the smallest.
+        # One failing example is enough: nobody asks here which one is the smallest. Examples are the same in each run,
+        # so that a mutant that survives today does so tomorrow.
         kept = (Phase.explicit, Phase.generate)
-        settings.register_profile("mutation", phases=kept, suppress_health_check=list(HealthCheck))
+        settings.register_profile("mutation", phases=kept, suppress_health_check=list(HealthCheck), derandomize=True)
         settings.load_profile("mutation")
 
     @pytest.hookimpl(tryfirst=True)
@@ -92,17 +94,16 @@ class Trial:
         self.reach = measured(session, [path.relative_to(self.root).as_posix() for path in self.paths], Failures)
         if self.reach.failed:
             raise pytest.UsageError(f"tests fail without any change: {', '.join(self.reach.failed)}")
-        gc.freeze()
+        alive = {path: functions_of(_module(path.relative_to(self.root))) for path in self.paths}
+        gc.freeze()  # a child that never looks at what is here shares it with its parent
         for path in self.paths:
-            self._examine_file(path)
+            self._examine_file(path, alive[path])
         while self._running:
             self._wait()
         return True
 
-    def _examine_file(self, path: Path) -> None:
-        name = path.relative_to(self.root).as_posix()
-        module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        functions, original = functions_of(module), compile(path.read_text("utf-8"), str(path), "exec")
+    def _examine_file(self, path: Path, functions: dict[str, list[FunctionType]]) -> None:
+        module, original = _module(path.relative_to(self.root)), compile(path.read_text("utf-8"), str(path), "exec")
         for mutant in mutants_of(path, self.root):
             while len(self._running) >= self.jobs:
                 self._wait()
@@ -135,6 +136,10 @@ class Trial:
         here, file = self._kills[f"{mutant.path} {mutant.place}"], self._kills[mutant.path]
         known = self.reach.of_file(mutant.path)
         return sorted(tests, key=lambda n: (-here[n], -file[n], n not in known, self.reach.seconds[n]))
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
 
 
 class _Examination:
