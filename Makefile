@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help check test lint prove prove-generated bench serve report clean
+.PHONY: help check test lint prove prove-generated mutate bench serve report clean
 
 help: ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ prove: $(READY) ## show of every claim that a server that breaks it is found; AR
 
 prove-generated: $(READY) ## the same with faults that are derived from the contract
 	@$(BIN)/touchstone prove --generated --jobs $(TRIALS) $(ARGS)
+
+mutate: $(READY) ## see which small changes of the judges the unit tests miss; ARGS="cancels walk" picks modules
+	@$(BIN)/python -m tests.mutation $(ARGS)
 
 bench: $(READY) ## compare a check with plain schemathesis on this machine: wall time, CPU, requests
 	@$(BIN)/python -m tests.bench.bench_check
