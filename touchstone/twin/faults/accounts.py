@@ -46,16 +46,6 @@ class OthersMayRead(OthersAreLetIn):
 
 
 @breaks("security", "access.others-version-is-404")
-class OthersMayReadDocuments(OthersAreLetIn):
-    """
-    Every account can read every document, though not what its build does.
-    """
-
-    def lets_in(self, request: Request, resource: Resource, version: Version) -> bool:
-        return request.method == "GET" and resource.kind == "template"
-
-
-@breaks("security", "access.others-version-is-404")
 class OthersMayFollow(OthersAreLetIn):
     """
     Every account can follow every build log.
@@ -75,16 +65,6 @@ class GoldensAreForEveryone(OthersAreLetIn):
         slot = self.engine.slots.get((version.owner, version.digest))
         reads = request.method == "GET" and resource.kind == "build"
         return reads and slot is not None and slot.golden is not None
-
-
-@breaks("security", "access.others-version-is-404")
-class OthersMayStart(OthersAreLetIn):
-    """
-    Every account can start the build of every version.
-    """
-
-    def lets_in(self, request: Request, resource: Resource, version: Version) -> bool:
-        return request.method == "POST" and resource.kind == "build"
 
 
 @breaks("security", "access.others-version-is-404")
@@ -181,28 +161,6 @@ class PlanIsNotEnforced(Engine):
         pass
 
 
-@breaks("security", "access.publish-needs-scale")
-class EveryPlanMayPublish(Engine):
-    """
-    Every plan may publish; only building needs the Scale plan.
-    """
-
-    def require_plan(self, account: Account, doing: str) -> None:
-        if doing != "Publishing":
-            super().require_plan(account, doing)
-
-
-@breaks("security", "access.start-needs-scale")
-class EveryPlanMayBuild(Engine):
-    """
-    Every plan may build; only publishing needs the Scale plan.
-    """
-
-    def require_plan(self, account: Account, doing: str) -> None:
-        if doing != "Building":
-            super().require_plan(account, doing)
-
-
 @breaks(
     "semantic",
     "access.start-needs-scale",
@@ -234,18 +192,6 @@ class SmallPlanIs401(Engine):
     def require_plan(self, account: Account, doing: str) -> None:
         if not self.may_build(account):
             raise invalid_key()
-
-
-@breaks("semantic", "access.plan-is-no-key-matter")
-class SmallPlanCannotRead(Engine):
-    """
-    To an account below the plan reads answer that its key is invalid.
-    """
-
-    def require(self, account: Account, ref: Any) -> Version:
-        if not self.may_build(account):
-            raise invalid_key()
-        return super().require(account, ref)
 
 
 @breaks("stateful", "access.start-needs-scale")

@@ -7,7 +7,6 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App
 from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Engine
@@ -73,16 +72,4 @@ class DeletedDocumentIsShown(Remembers):
         version = self.left(account, resource)
         if version and resource.kind == "template" and request.method == "GET":
             return self.get_template(version)
-        return await super().operate(request, account, resource)
-
-
-@breaks("stateful", "lookup.deleted-version-is-404")
-class DeletedIs403(Remembers):
-    """
-    A deleted version is forbidden.
-    """
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        if self.left(account, resource) and request.method == "GET":
-            raise Refusal(403, "This version was deleted.")
         return await super().operate(request, account, resource)

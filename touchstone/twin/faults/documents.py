@@ -35,19 +35,6 @@ class Refuses(App):
             raise self.tell(refusal) from None
 
 
-@breaks("semantic", "publish.empty-is-400")
-class EmptyIs422(Refuses):
-    """
-    An empty document is called invalid.
-    """
-
-    def tell(self, refusal: Refusal) -> Refusal:
-        if refusal.status == 400 and "empty" in refusal.body["error"]:
-            problem = {"field": "", "code": "required", "message": "a document is required"}
-            return Refusal(422, "The template is not valid.", errors=[problem])
-        return refusal
-
-
 @breaks("semantic", "publish.empty-is-400", also=("publish.body-is-documented",))
 class EmptyIsPublished(App):
     """
@@ -76,18 +63,6 @@ class UnparsableIs422(Refuses):
         return refusal
 
 
-@breaks("semantic", "publish.unparsable-is-400")
-class UnparsableIs415(Refuses):
-    """
-    A document that cannot be parsed has the wrong media type.
-    """
-
-    def tell(self, refusal: Refusal) -> Refusal:
-        if refusal.status == 400 and "empty" not in refusal.body["error"]:
-            return Refusal(415, "Unsupported media type.")
-        return refusal
-
-
 @breaks("semantic", "publish.invalid-is-422")
 class InvalidIs400(Refuses):
     """
@@ -96,16 +71,6 @@ class InvalidIs400(Refuses):
 
     def tell(self, refusal: Refusal) -> Refusal:
         return Refusal(400, "Bad template.") if refusal.status == 422 else refusal
-
-
-@breaks("schema", "publish.invalid-is-422")
-class InvalidHasNoList(Refuses):
-    """
-    A document that breaks the schema is answered with 422 and one sentence.
-    """
-
-    def tell(self, refusal: Refusal) -> Refusal:
-        return Refusal(422, "The template is not valid.") if refusal.status == 422 else refusal
 
 
 @breaks("schema", "publish.invalid-is-422")
@@ -120,39 +85,7 @@ class ProblemsHaveNoCode(Refuses):
         return refusal
 
 
-@breaks("schema", "publish.invalid-is-422")
-class ProblemsAreTexts(Refuses):
-    """
-    The list of what is wrong with a document is a list of texts.
-    """
-
-    def tell(self, refusal: Refusal) -> Refusal:
-        if "errors" in refusal.body:
-            refusal.body["errors"] = [f"{problem['field']}: {problem['message']}" for problem in refusal.body["errors"]]
-        return refusal
-
-
 # --- reading -----------------------------------------------------------------------------------------------------
-
-
-@breaks("schema", "template.read-shows-the-published")
-class ReadHasNoDocument(Engine):
-    """
-    Reading a version shows all but its document.
-    """
-
-    def template_body(self, version: Version) -> Body:
-        return self.published_body(version)
-
-
-@breaks("schema", "template.read-shows-the-published")
-class DocumentIsAText(Engine):
-    """
-    Reading a version shows its document as one text.
-    """
-
-    def template_body(self, version: Version) -> Body:
-        return {**super().template_body(version), "template": str(version.template)}
 
 
 @breaks("semantic", "template.read-shows-the-published")
@@ -190,17 +123,6 @@ class ReadyDocumentsAreForbidden(App):
 
 
 # --- deleting ----------------------------------------------------------------------------------------------------
-
-
-@breaks("semantic", "template.delete-says-deleted", also=("http.status-is-documented",))
-class DeletedIs204(App):
-    """
-    Deleting is answered with 204 and nothing else.
-    """
-
-    def delete_template(self, version: Version) -> Response:
-        super().delete_template(version)
-        return Response(b"", 204)
 
 
 @breaks("schema", "template.delete-says-deleted")

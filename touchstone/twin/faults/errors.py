@@ -2,8 +2,6 @@
 Faults of errors: their shape, their fields, and what they give away.
 """
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -44,42 +42,6 @@ class NotFoundIsText(Tells):
         return Response("not found", 404, media_type="text/plain")
 
 
-@breaks("schema", "error.has-the-documented-shape", also=("http.json-media-type",))
-class UnauthorizedIsAPage(Tells):
-    """
-    A 401 is a page of HTML.
-    """
-
-    statuses = frozenset({401})
-
-    def tell(self, refusal: Refusal) -> Response:
-        return Response("<html><body>401 Unauthorized</body></html>", 401, refusal.headers, "text/html")
-
-
-@breaks("schema", "error.has-the-documented-shape")
-class ForbiddenIsEmpty(Tells):
-    """
-    A 403 has no body.
-    """
-
-    statuses = frozenset({403})
-
-    def tell(self, refusal: Refusal) -> Response:
-        return Response(b"", 403)
-
-
-@breaks("schema", "error.has-the-documented-shape")
-class UnauthorizedSaysDetail(Tells):
-    """
-    A 401 says ``detail`` where an error says ``error``.
-    """
-
-    statuses = frozenset({401})
-
-    def tell(self, refusal: Refusal) -> Response:
-        return answer_json(401, {"detail": refusal.body["error"]}, refusal.headers)
-
-
 @breaks("schema", "error.has-the-documented-shape")
 class ConflictSaysMessage(Tells):
     """
@@ -114,18 +76,6 @@ class ErrorIsAnObject(Tells):
         return answer_json(404, {"error": {"code": "NOT_FOUND", "message": refusal.body["error"]}})
 
 
-@breaks("schema", "error.has-the-documented-shape")
-class ErrorIsEmpty(Tells):
-    """
-    The error of a 403 is an empty text.
-    """
-
-    statuses = frozenset({403})
-
-    def tell(self, refusal: Refusal) -> Response:
-        return answer_json(403, {"error": ""})
-
-
 # --- fields ------------------------------------------------------------------------------------------------------
 
 
@@ -140,18 +90,6 @@ class RequestIdIsANumber(App):
     def refused(self, refusal: Refusal) -> Response:
         self.served += 1
         return answer_json(refusal.status, {**refusal.body, "request_id": self.served}, refusal.headers)
-
-
-@breaks("schema", "error.request-id-is-a-string", also=("limit.has-the-error-shape",))
-class LimitHasNumberedId(Tells):
-    """
-    The request id of a 429 is a number.
-    """
-
-    statuses = frozenset({429})
-
-    def tell(self, refusal: Refusal) -> Response:
-        return answer_json(429, {**refusal.body, "request_id": 4711}, refusal.headers)
 
 
 @breaks("schema", "error.has-no-upstream-status")
@@ -191,20 +129,6 @@ class ErrorRepeatsTheKey(Engine):
             return super().account_of(authorization)
         except Refusal as refusal:
             refusal.body["error"] += f" Got {authorization[0]}." if authorization else ""
-            raise
-
-
-@breaks("security", "error.does-not-repeat-the-key")
-class NotFoundRepeatsTheKey(Engine):
-    """
-    A version that is not found is not found for the key that is named.
-    """
-
-    def require(self, account: Account, ref: Any) -> Version:
-        try:
-            return super().require(account, ref)
-        except Refusal as refusal:
-            refusal.body["error"] += f" Key {account.key} has no such version."
             raise
 
 
@@ -249,33 +173,3 @@ class NotFoundShowsTheStack(Traces):
     """
 
     trace = 'Traceback (most recent call last):\n  File "app.py", line 12, in get'
-
-
-@breaks("security", "error.shows-no-internals")
-class UnauthorizedShowsTheStack(Traces):
-    """
-    A 401 shows which function refused it.
-    """
-
-    statuses = frozenset({401})
-    trace = "    at verifyKey (/srv/api/dist/auth.js:41:13)"
-
-
-@breaks("security", "error.shows-no-internals")
-class WrongDocumentShowsTheStack(Traces):
-    """
-    A document that cannot be parsed is answered with the trace of the parser.
-    """
-
-    statuses = frozenset({400})
-    trace = "\tat com.example.yaml.Reader.next(Reader.java:217)"
-
-
-@breaks("security", "error.shows-no-internals")
-class ConflictShowsTheStack(Traces):
-    """
-    A 409 says which goroutine met it.
-    """
-
-    statuses = frozenset({409})
-    trace = "goroutine 34 [running]:\nmain.(*store).publish(0xc000012345)"

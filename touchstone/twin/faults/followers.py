@@ -13,7 +13,6 @@ from touchstone.twin.build import Build
 from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Engine
 from touchstone.twin.faults.fault import breaks
-from touchstone.twin.faults.logs import event_of
 from touchstone.twin.stream import Stream
 
 
@@ -55,19 +54,6 @@ class LogIsASnapshot(Follows):
     async def followed(self, build: Build) -> AsyncIterator[bytes]:
         for frame in list(build.stream.frames):
             yield frame
-
-
-@breaks("stream", "events.open-while-building")
-class LogClosesBeforeTheSnapshot(Follows):
-    """
-    The log closes when the build steps begin.
-    """
-
-    async def followed(self, build: Build) -> AsyncIterator[bytes]:
-        async for frame in build.stream.follow():
-            yield frame
-            if event_of(frame)["phase"] == "install":
-                return
 
 
 @breaks("stream", "events.open-while-building")
@@ -119,15 +105,6 @@ class LogNeverCloses(StaysOpen):
     """
 
     outcomes = ("ready", "failed", "cancelled")
-
-
-@breaks("stream", "events.close-at-the-end", target={"cancel_timeout_s": 1.0})
-class LogOfAFailureStaysOpen(StaysOpen):
-    """
-    The log of a build that failed stays open.
-    """
-
-    outcomes = ("failed",)
 
 
 @breaks("stream", "events.close-at-the-end", target={"cancel_timeout_s": 1.0})

@@ -10,7 +10,6 @@ from starlette.responses import Response
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App, answer_json
 from touchstone.twin.catalog import Version
-from touchstone.twin.engine import Engine
 from touchstone.twin.faults.fault import breaks
 from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
@@ -96,56 +95,7 @@ class EverySeventhReadFails(App):
         return super().get_build(version)
 
 
-@breaks("semantic", "http.no-server-error")
-class UnparsableFails(App):
-    """
-    A document that cannot be parsed makes the server fail.
-    """
-
-    async def publish(self, request: Request, account: Account) -> Response:
-        try:
-            return await super().publish(request, account)
-        except Refusal as refusal:
-            if refusal.status == 400:
-                raise Refusal(500, "Internal error.") from None
-            raise
-
-
-@breaks("semantic", "http.no-server-error")
-class StrangeKeysFail(Engine):
-    """
-    A header that carries no bearer key makes the server fail.
-    """
-
-    def account_of(self, authorization: list[str]) -> Account:
-        if authorization and not authorization[0].lower().startswith("bearer "):
-            raise Refusal(502, "Bad gateway.")
-        return super().account_of(authorization)
-
-
-@breaks("concurrency", "http.no-server-error")
-class SecondStartFails(Engine):
-    """
-    A start of a version that is being built makes the server fail.
-    """
-
-    def start(self, account: Account, version: Version) -> dict[str, object]:
-        if self.joinable(self.slot_of(version)):
-            raise Refusal(500, "duplicate key value violates unique constraint")
-        return super().start(account, version)
-
-
 # --- statuses ----------------------------------------------------------------------------------------------------
-
-
-@breaks("semantic", "http.status-is-documented", "status.answers-200")
-class UnbuiltIs204(OnceUnbuilt):
-    """
-    The status of a version that nobody built is 204 without content.
-    """
-
-    def tell(self, response: Response) -> Response:
-        return Response(b"", 204)
 
 
 @breaks("semantic", "http.status-is-documented", "publish.answers-201")
@@ -191,30 +141,6 @@ class JsonIsCalledText(App):
         return Response(super().get_build(version).body, 200, media_type="text/html")
 
 
-@breaks("schema", "http.json-media-type")
-class ErrorsAreProblems(App):
-    """
-    Errors are called application/problem+json.
-    """
-
-    def refused(self, refusal: Refusal) -> Response:
-        response = super().refused(refusal)
-        response.headers["content-type"] = "application/problem+json"
-        return response
-
-
-@breaks("schema", "http.json-media-type")
-class CancelsHaveNoType(App):
-    """
-    What a cancel is answered has no media type.
-    """
-
-    def cancel_build(self, version: Version) -> Response:
-        response = super().cancel_build(version)
-        del response.headers["content-type"]
-        return response
-
-
 @breaks("schema", "http.body-is-json")
 class JsonIsCutOff(OnceUnbuilt):
     """
@@ -234,18 +160,6 @@ class StartsAnswerTwice(App):
     def start_build(self, account: Account, version: Version) -> Response:
         response = super().start_build(account, version)
         return Response(bytes(response.body) * 2, response.status_code, media_type="application/json")
-
-
-@breaks("schema", "http.body-is-json")
-class NotFoundIsPython(App):
-    """
-    The body of a 404 is the repr of a dictionary.
-    """
-
-    def refused(self, refusal: Refusal) -> Response:
-        if refusal.status == 404:
-            return Response(repr(refusal.body), 404, media_type="application/json")
-        return super().refused(refusal)
 
 
 @breaks("schema", "http.body-is-json")
@@ -299,18 +213,6 @@ class PutIsPost(App):
         return await super().answer(request)
 
 
-@breaks("semantic", "http.wrong-method-is-405")
-class WrongMethodIs422(App):
-    """
-    A method that a path does not have is answered with 422.
-    """
-
-    def refused(self, refusal: Refusal) -> Response:
-        if refusal.status == 405:
-            refusal.status = 422
-        return super().refused(refusal)
-
-
 class HeadDiffers(App):
     """
     HEAD is answered otherwise than GET.
@@ -327,16 +229,6 @@ class HeadDiffers(App):
 
 
 @breaks("semantic", "http.head-matches-get")
-class HeadIsNotFound(HeadDiffers):
-    """
-    HEAD finds nothing.
-    """
-
-    async def head(self, request: Request) -> Response:
-        raise Refusal(404, "No such path.")
-
-
-@breaks("semantic", "http.head-matches-get")
 class HeadFindsEverything(HeadDiffers):
     """
     HEAD is 200 for whoever has a key, whatever it asks for.
@@ -345,16 +237,6 @@ class HeadFindsEverything(HeadDiffers):
     async def head(self, request: Request) -> Response:
         self.engine.account_of([value for key, value in request.headers.items() if key == "authorization"])
         return Response(b"", 200)
-
-
-@breaks("semantic", "http.head-matches-get", "http.no-server-error")
-class HeadFails(HeadDiffers):
-    """
-    HEAD makes the server fail.
-    """
-
-    async def head(self, request: Request) -> Response:
-        raise Refusal(500, "Internal error.")
 
 
 @breaks("stateful", "status.changes-only-by-a-start")

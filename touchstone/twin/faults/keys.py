@@ -67,16 +67,6 @@ class SomeNeedNoKey(App):
 
 
 @breaks("security", "auth.missing-key-is-401", also=NO_KEY_NEEDED)
-class ReadsNeedNoKey(SomeNeedNoKey):
-    """
-    The status of a build is told to whoever asks.
-    """
-
-    def needs_none(self, request: Request) -> bool:
-        return request.method in ("GET", "HEAD") and asked_for(request, self.engine)[0] == "build"
-
-
-@breaks("security", "auth.missing-key-is-401", also=NO_KEY_NEEDED)
 class LogsNeedNoKey(SomeNeedNoKey):
     """
     Whoever asks may follow a build log.
@@ -84,16 +74,6 @@ class LogsNeedNoKey(SomeNeedNoKey):
 
     def needs_none(self, request: Request) -> bool:
         return asked_for(request, self.engine)[0] == "events"
-
-
-@breaks("security", "auth.missing-key-is-401", also=NO_KEY_NEEDED)
-class CancelsNeedNoKey(SomeNeedNoKey):
-    """
-    Whoever asks may cancel a build.
-    """
-
-    def needs_none(self, request: Request) -> bool:
-        return request.method == "DELETE" and asked_for(request, self.engine)[0] == "build"
 
 
 @breaks("security", "auth.missing-key-is-401", also=NO_KEY_NEEDED)
@@ -143,34 +123,6 @@ class KeysComparedByPrefix(Engine):
             if authorization and authorization[0].startswith(f"Bearer {key}"):
                 return self._accounts[key]
         return super().account_of(authorization)
-
-
-@breaks("security", "auth.near-key-is-401")
-class KeysMayLackTheirEnd(Engine):
-    """
-    A key that lacks its last character is accepted.
-    """
-
-    def account_of(self, authorization: list[str]) -> Account:
-        for key in self._accounts:
-            if authorization == [f"Bearer {key[:-1]}"]:
-                return self._accounts[key]
-        return super().account_of(authorization)
-
-
-@breaks("security", "auth.unknown-key-is-401", also=("auth.near-key-is-401",))
-class KeysKnownByTheirForm(Engine):
-    """
-    Whatever looks like a key and is none counts as the first account's.
-    """
-
-    def account_of(self, authorization: list[str]) -> Account:
-        try:
-            return super().account_of(authorization)
-        except Refusal:
-            if authorization and authorization[0].startswith("Bearer sk_"):
-                return first_account(self)
-            raise
 
 
 @breaks("security", "auth.unknown-key-is-401")
@@ -228,15 +180,3 @@ class SchemeIsNotLookedAt(Engine):
 
     def is_bearer(self, scheme: str) -> bool:
         return bool(scheme)
-
-
-@breaks("security", "auth.malformed-header-is-401")
-class KeyNeedsNoScheme(Engine):
-    """
-    A right key is accepted without a scheme.
-    """
-
-    def account_of(self, authorization: list[str]) -> Account:
-        if authorization and authorization[0] in self._accounts:
-            return self._accounts[authorization[0]]
-        return super().account_of(authorization)

@@ -4,7 +4,6 @@ Faults of limits: how a refusal looks, what it does all the same, whom it hits, 
 
 import asyncio
 import time
-from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
 
@@ -34,29 +33,6 @@ class LimitIs503(Engine):
         return Refusal(503, error)
 
 
-@breaks("load", "http.no-server-error", pace=FULL)
-class FullHostFails(Engine):
-    """
-    A start for which the host has no room makes the server fail.
-    """
-
-    def check_capacity(self) -> None:
-        try:
-            super().check_capacity()
-        except Refusal:
-            raise Refusal(500, "No host available.") from None
-
-
-@breaks("load", "limit.has-the-error-shape")
-class LimitIs403(Engine):
-    """
-    A limit is answered with 403.
-    """
-
-    def too_many(self, error: str, wait_s: float) -> Refusal:
-        return Refusal(403, error)
-
-
 @breaks("load", "limit.has-the-error-shape")
 class LimitIs409(Engine):
     """
@@ -80,16 +56,6 @@ class LimitedSays(App):
 
     def refused(self, refusal: Refusal) -> Response:
         return self.limited(refusal) if refusal.status == 429 else super().refused(refusal)
-
-
-@breaks("schema", "limit.has-the-error-shape")
-class LimitHasNoBody(LimitedSays):
-    """
-    A 429 has no body at all.
-    """
-
-    def limited(self, refusal: Refusal) -> Response:
-        return Response(b"", 429, refusal.headers)
 
 
 @breaks("schema", "limit.has-the-error-shape")
@@ -154,16 +120,6 @@ class RetryAfterIsTooShort(SaysWhen):
 
 
 @breaks("load", "limit.retry-after-is-honest")
-class RetryAfterIsZero(SaysWhen):
-    """
-    Retry-After says that there is nothing to wait for.
-    """
-
-    def when(self, wait_s: float) -> str:
-        return "0"
-
-
-@breaks("load", "limit.retry-after-is-honest")
 class RetryAfterIsOver(SaysWhen):
     """
     Retry-After names the moment of the refusal.
@@ -174,16 +130,6 @@ class RetryAfterIsOver(SaysWhen):
 
 
 @breaks("schema", "limit.retry-after-is-valid")
-class RetryAfterInWords(SaysWhen):
-    """
-    Retry-After says ``soon``.
-    """
-
-    def when(self, wait_s: float) -> str:
-        return "soon"
-
-
-@breaks("schema", "limit.retry-after-is-valid")
 class RetryAfterHasDecimals(SaysWhen):
     """
     Retry-After says fractions of a second.
@@ -191,26 +137,6 @@ class RetryAfterHasDecimals(SaysWhen):
 
     def when(self, wait_s: float) -> str:
         return f"{wait_s:.3f}"
-
-
-@breaks("schema", "limit.retry-after-is-valid")
-class RetryAfterIsIso(SaysWhen):
-    """
-    Retry-After is a date as JSON has it, not as HTTP has it.
-    """
-
-    def when(self, wait_s: float) -> str:
-        return datetime.fromtimestamp(time.time() + wait_s, UTC).isoformat()
-
-
-@breaks("schema", "limit.retry-after-is-valid")
-class RetryAfterHasAUnit(SaysWhen):
-    """
-    Retry-After says its unit.
-    """
-
-    def when(self, wait_s: float) -> str:
-        return f"{max(1, round(wait_s))}s"
 
 
 # --- how it ends -------------------------------------------------------------------------------------------------

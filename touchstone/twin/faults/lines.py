@@ -40,16 +40,6 @@ class ReadyIsNotSaid(Changes):
 
 
 @breaks("stream", "events.failed-ends-on-error")
-class FailureIsAWarning(Changes):
-    """
-    The log of a build that fails ends on a warning.
-    """
-
-    def change(self, event: Event) -> Event:
-        return {**event, "level": "warn"} if event["level"] == "error" else event
-
-
-@breaks("stream", "events.failed-ends-on-error")
 class FailureEndsOnReady(Changes):
     """
     The log of a build that fails ends on the phase ready.
@@ -57,16 +47,6 @@ class FailureEndsOnReady(Changes):
 
     def change(self, event: Event) -> Event:
         return {**event, "level": "success", "phase": "ready"} if event["level"] == "error" else event
-
-
-@breaks("stream", "events.cancelled-ends-on-cancel")
-class CancelIsAnError(Changes):
-    """
-    The log of a build that is cancelled ends on an error in the phase install.
-    """
-
-    def change(self, event: Event) -> Event:
-        return {**event, "level": "error", "phase": "install"} if event["phase"] == "cancel" else event
 
 
 @breaks("stream", "events.cancelled-ends-on-cancel")
@@ -89,30 +69,6 @@ class CleaningUpIsLogged(Tells):
         yield frame_of(event)
         if ends(event):
             yield frame_of({**event, "level": "info", "phase": "archive", "line": "removed the machine"})
-
-
-@breaks("stream", "events.terminal-frame-comes-last")
-class EndIsSaidTwice(Tells):
-    """
-    The last frame of a build that succeeds is sent twice.
-    """
-
-    def tell(self, event: Event) -> Iterable[bytes]:
-        yield frame_of(event)
-        if event["phase"] == "ready":
-            yield frame_of(event)
-
-
-@breaks("stream", "events.terminal-frame-comes-last")
-class FailureGoesOn(Tells):
-    """
-    After the error of a build that fails a snapshot is taken all the same.
-    """
-
-    def tell(self, event: Event) -> Iterable[bytes]:
-        yield frame_of(event)
-        if event["level"] == "error":
-            yield frame_of({**event, "level": "info", "phase": "snapshot", "line": "took a snapshot"})
 
 
 # --- what it holds -----------------------------------------------------------------------------------------------
@@ -174,17 +130,6 @@ class LogGoesOnWithTheNextBuild(Engine):
 
 
 @breaks("stream", "events.carry-the-output")
-class OutputIsNotLogged(Tells):
-    """
-    What a build step prints does not appear in the log.
-    """
-
-    def tell(self, event: Event) -> Iterable[bytes]:
-        if event["phase"] != "install" or "source" in event or ends(event):
-            yield frame_of(event)
-
-
-@breaks("stream", "events.carry-the-output")
 class OutputIsLoggedTwice(Tells):
     """
     What a build step prints appears in the log twice.
@@ -205,22 +150,6 @@ class OutputIsCutShort(Changes):
     def change(self, event: Event) -> Event:
         printed = event["phase"] == "install" and "source" not in event and not ends(event)
         return {**event, "line": event["line"][:8]} if printed else event
-
-
-@breaks("concurrency", "events.watchers-agree")
-class EachFollowerHasALog(Follows):
-    """
-    Each follower of a build is told which one it is.
-    """
-
-    followers = 0
-
-    async def followed(self, build: Build) -> AsyncIterator[bytes]:
-        self.followers += 1
-        number = self.followers
-        async for frame in build.stream.follow():
-            event = event_of(frame)
-            yield frame_of({**event, "line": f"{event['line']} (follower {number})"}) if "source" in event else frame
 
 
 @breaks("concurrency", "events.watchers-agree")
@@ -252,13 +181,3 @@ class LogCountsTheQueue(Changes):
         words = event["line"].split(" ")
         words[-2] = f"{float(words[-2]) + 1.0:.1f}"
         return {**event, "line": " ".join(words)}
-
-
-@breaks("semantic", "events.build-time-agrees")
-class LogTellsMilliseconds(Changes):
-    """
-    The last line of the log tells the seconds of the build and calls them milliseconds.
-    """
-
-    def change(self, event: Event) -> Event:
-        return {**event, "line": event["line"].removesuffix(" s") + " ms"} if event["phase"] == "ready" else event

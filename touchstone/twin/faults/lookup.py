@@ -16,7 +16,6 @@ from touchstone.twin.faults.fault import breaks
 from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
 
-UNKNOWN = ("lookup.unknown-version-is-404", "lookup.unknown-name-is-404", "lookup.unknown-namespace-is-404")
 # Odd spellings and deleted versions are unknown as well; HEAD of one is still told the truth.
 UNKNOWN_TOO = ("lookup.odd-spelling-is-404", "lookup.deleted-version-is-404")
 
@@ -148,19 +147,6 @@ class NamesAreComparedByPrefix(FindsUnderItsName):
         return same and bool(ref.name) and version.ref.name.startswith(ref.name)
 
 
-@breaks("semantic", *UNKNOWN)
-class UnknownIs400(Engine):
-    """
-    A version that does not exist makes a request a bad one.
-    """
-
-    def require(self, account: Account, ref: Ref) -> Version:
-        version = self.find(account, ref)
-        if version is None and re.fullmatch(r"[a-z0-9-]+", ref.name):
-            raise Refusal(400, "Template version not found.")
-        return super().require(account, ref)
-
-
 @breaks("semantic", "lookup.unknown-name-is-404", "lookup.unknown-version-is-404")
 class StartOfUnknownIs202(App):
     """
@@ -204,30 +190,6 @@ class OddSpellingFails(App):
         return await super().operate(request, account, resource)
 
 
-@breaks("semantic", "lookup.odd-spelling-is-404", also=("http.no-server-error",))
-class LongNamesFail(App):
-    """
-    A name that is longer than its column makes the server fail.
-    """
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        if len(resource.ref.name) > 64:
-            raise Refusal(500, "value too long for type character varying(64)")
-        return await super().operate(request, account, resource)
-
-
-@breaks("semantic", "lookup.odd-spelling-is-404", also=("http.no-server-error",))
-class VersionsAreParsed(App):
-    """
-    A version that is not three numbers makes the server fail.
-    """
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        if resource.kind != "templates" and not re.fullmatch(r"\d+\.\d+\.\d+", resource.ref.version):
-            raise Refusal(500, "Internal error.")
-        return await super().operate(request, account, resource)
-
-
 @breaks("semantic", "lookup.odd-spelling-is-404")
 class LatestIsAVersion(FindsUnderItsName):
     """
@@ -240,17 +202,6 @@ class LatestIsAVersion(FindsUnderItsName):
 
 
 @breaks("semantic", "lookup.odd-spelling-is-404")
-class VersionsMayBeShort(FindsUnderItsName):
-    """
-    ``1.0`` and ``1`` are 1.0.0.
-    """
-
-    def instead(self, ref: Ref, version: Version) -> bool:
-        same = (ref.namespace, ref.name) == (version.ref.namespace, version.ref.name)
-        return same and version.ref.version in (f"{ref.version}.0", f"{ref.version}.0.0")
-
-
-@breaks("semantic", "lookup.odd-spelling-is-404")
 class NamesIgnoreCase(FindsUnderItsName):
     """
     A name in capitals is the same name.
@@ -260,29 +211,7 @@ class NamesIgnoreCase(FindsUnderItsName):
         return str(ref).lower() == str(version.ref).lower()
 
 
-@breaks("semantic", "lookup.odd-spelling-is-404")
-class NamesAreTrimmed(FindsUnderItsName):
-    """
-    Spaces around the parts of a ref do not matter.
-    """
-
-    def instead(self, ref: Ref, version: Version) -> bool:
-        return Ref(ref.namespace.strip(), ref.name.strip(), ref.version.strip()) == version.ref
-
-
 # --- versions that exist -----------------------------------------------------------------------------------------
-
-
-@breaks("semantic", "lookup.existing-version-is-found", "status.answers-200")
-class UnbuiltIsNotFound(App):
-    """
-    A version that nobody built has no status.
-    """
-
-    def get_build(self, version: Version) -> Response:
-        if self.engine.status_body(version)["status"] == "not_built":
-            raise no_such_version()
-        return super().get_build(version)
 
 
 @breaks("stateful", "lookup.existing-version-is-found", "template.read-shows-the-published")

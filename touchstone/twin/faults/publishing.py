@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from touchstone.twin.answers import Refusal
-from touchstone.twin.app import App, answer_json, read_switches
+from touchstone.twin.app import App, read_switches
 from touchstone.twin.catalog import Ref, Version
 from touchstone.twin.documents import Document
 from touchstone.twin.engine import Body, Engine
@@ -17,17 +17,6 @@ from touchstone.twin.faults.fault import breaks
 from touchstone.twin.settings import Account
 
 # --- what it is answered -----------------------------------------------------------------------------------------
-
-
-@breaks("semantic", "publish.answers-201", "http.status-is-documented")
-class PublishedIs204(App):
-    """
-    Publishing is answered with 204 and nothing else.
-    """
-
-    async def publish(self, request: Request, account: Account) -> Response:
-        await super().publish(request, account)
-        return Response(b"", 204)
 
 
 @breaks("stateful", "publish.answers-201")
@@ -63,16 +52,6 @@ class PublishedBody(Engine):
 
 
 @breaks("schema", "publish.body-is-documented")
-class PublishedWhenIsMissing(PublishedBody):
-    """
-    The answer to publishing does not say when.
-    """
-
-    def published(self, version: Version) -> Body:
-        return {"published": None}
-
-
-@breaks("schema", "publish.body-is-documented")
 class PublishedWhenIsANumber(PublishedBody):
     """
     The answer to publishing says when in seconds since 1970.
@@ -80,26 +59,6 @@ class PublishedWhenIsANumber(PublishedBody):
 
     def published(self, version: Version) -> Body:
         return {"published": 1_773_480_413}
-
-
-@breaks("schema", "publish.body-is-documented")
-class PublishedHasNoDigest(PublishedBody):
-    """
-    The answer to publishing has no digest.
-    """
-
-    def published(self, version: Version) -> Body:
-        return {"digest": None}
-
-
-@breaks("semantic", "publish.ref-is-the-document")
-class PublishedRefIsTheName(PublishedBody):
-    """
-    The ref in the answer to publishing is the name alone.
-    """
-
-    def published(self, version: Version) -> Body:
-        return {"ref": version.ref.name}
 
 
 @breaks("stateful", "publish.ref-is-the-document")
@@ -184,19 +143,6 @@ class OtherContentIsIgnored(Repeats):
         return None if force or self.same(old, document) else old
 
 
-@breaks("semantic", "publish.other-content-is-409")
-class OtherContentIs422(App):
-    """
-    Other content without force is called invalid.
-    """
-
-    def refused(self, refusal: Refusal) -> Response:
-        if refusal.status == 409:
-            problem = {"field": "template.version", "code": "exists", "message": "choose another"}
-            return answer_json(422, {"error": "The template is not valid.", "errors": [problem]})
-        return super().refused(refusal)
-
-
 @breaks("stateful", "publish.conflict-keeps-content", also=("status.ready-stays-ready", "events.own-lines-only"))
 class ConflictOverwrites(Engine):
     """
@@ -238,16 +184,6 @@ class ForceChangesNothing(Repeats):
         return old if force and not self.same(old, document) else None
 
 
-@breaks("semantic", "publish.force-replaces")
-class ForceIsRefused(Engine):
-    """
-    A forced publish of other content is a conflict like any other.
-    """
-
-    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        return super().publish(account, document, force=False)
-
-
 @breaks("stateful", "publish.force-replaces")
 class ForceKeepsTheDocument(Repeats):
     """
@@ -280,18 +216,6 @@ class AutoBuildIsForgotten(App):
 
     def auto_build(self, account: Account, version: Version) -> str:
         return "building"
-
-
-@breaks("schema", "publish.auto-build-starts")
-class AutoBuildIsNotTold(App):
-    """
-    Publishing with auto_build starts a build and does not say so.
-    """
-
-    async def publish(self, request: Request, account: Account) -> Response:
-        response = await super().publish(request, account)
-        head, comma, _ = bytes(response.body).partition(b',"auto_build"')
-        return Response(head + b"}", response.status_code, media_type="application/json") if comma else response
 
 
 @breaks("semantic", "publish.auto-build-only-when-asked")

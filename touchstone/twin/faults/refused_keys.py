@@ -20,18 +20,6 @@ from touchstone.twin.settings import Account
 # --- told otherwise than 401 -------------------------------------------------------------------------------------
 
 
-@breaks("semantic", "auth.missing-key-is-401", also=("auth.query-key-is-401",))
-class MissingKeyIs403(Engine):
-    """
-    A request without a key is forbidden rather than unauthorized.
-    """
-
-    def account_of(self, authorization: list[str]) -> Account:
-        if not authorization:
-            raise Refusal(403, "Missing API key.")
-        return super().account_of(authorization)
-
-
 @breaks("semantic", "auth.unknown-key-is-401", "auth.near-key-is-401", "auth.malformed-header-is-401")
 class WrongKeyIs403(Engine):
     """
@@ -45,18 +33,6 @@ class WrongKeyIs403(Engine):
             if authorization:
                 refusal.status = 403
             raise
-
-
-@breaks("semantic", "auth.malformed-header-is-401")
-class OtherSchemesAre400(Engine):
-    """
-    A header without the Bearer scheme is a bad request.
-    """
-
-    def account_of(self, authorization: list[str]) -> Account:
-        if authorization and not authorization[0].lower().startswith("bearer "):
-            raise Refusal(400, "Invalid Authorization header.")
-        return super().account_of(authorization)
 
 
 @breaks("semantic", "auth.missing-key-text")
@@ -97,16 +73,6 @@ class SchemeIsCaseSensitive(Engine):
 
     def is_bearer(self, scheme: str) -> bool:
         return scheme == "Bearer"
-
-
-@breaks("semantic", "auth.valid-key-is-accepted")
-class DocumentsAreRefused(App):
-    """
-    Reading a document is refused with 401, whatever the key.
-    """
-
-    def get_template(self, version: Version) -> Response:
-        raise invalid_key()
 
 
 @breaks("security", "auth.valid-key-is-accepted")
