@@ -115,6 +115,21 @@ def test_finds_it_quiet(exam: Examination) -> None:
     """
     raise Unsuited("could-not-run", "came after")
 '''
+SET_UP = '''
+import pytest
+
+
+@pytest.fixture
+def nothing() -> None:
+    raise ValueError("no place for sk_live_test_primary")
+
+
+@pytest.mark.claims("cancel.settles")
+def test_never_runs(nothing: None) -> None:
+    """
+    Has nothing to run with.
+    """
+'''
 CLAIMS = "status.answers-200,start.answers-202,cancel.*,reuse.is-flagged,auth.missing-key-text,events.framing"
 
 
@@ -175,6 +190,18 @@ def test_each_case_ends_in_the_run_log(run_cases: Callable[[str], tuple[Ended, E
     left = [e for e in events if e["type"] == "exchange" and "left-running" in e["request"]["url"]]
     last = max(i for i, e in enumerate(left) if e["case"] == "cases.leaves_a_build")
     assert left[last]["operation"] == "cancelBuild"
+
+
+def test_case_that_cannot_be_set_up_judges_nothing(run_cases: Callable[[str], tuple[Ended, Events]]) -> None:
+    """
+    A case whose fixture fails never ran: the run log says so, and its claim is not judged.
+    """
+    ended, events = run_cases(SET_UP)
+    (case,) = [event for event in events if event["type"] == "case"]
+    assert (case["id"], case["outcome"]) == ("cases.never_runs", "error")
+    assert case["message"] == "failed at its setup: ValueError: no place for <key:primary>"
+    assert ended.verdicts()["cancel.settles"] == "could-not-run"
+    assert ended.code == 3
 
 
 def test_unknown_mark_stops_the_run(run_cases: Callable[[str], tuple[Ended, Events]]) -> None:
