@@ -115,10 +115,12 @@ def wire(api: Api) -> Shown:
 
 def chunks(api: Api) -> list[int]:
     """
-    The sizes of the pieces that a finished log is sent in.
+    The sizes of the pieces that the log of a build that runs is sent in.
     """
+    api.publish()
+    api.start()
     place = urlsplit(api.url)
-    head = f"GET {place.path}/templates/system/openclaw/1.0.0/build/events HTTP/1.1\r\nHost: {place.netloc}\r\n"
+    head = f"GET {place.path}{PATH}/build/events HTTP/1.1\r\nHost: {place.netloc}\r\n"
     with socket.create_connection((place.hostname, place.port), timeout=20) as wire_end:
         wire_end.sendall(f"{head}Authorization: Bearer {PRIMARY}\r\nConnection: close\r\n\r\n".encode())
         text = b"".join(iter(lambda: wire_end.recv(65536), b""))
@@ -150,7 +152,9 @@ def afterlife(api: Api) -> Shown:
     """
     A version that was built is deleted, published again, and started.
     """
-    api.built()
+    api.publish()
+    api.start()
+    until_over(api)
     api.delete()
     api.publish()
     return answer(api.start())
@@ -161,14 +165,14 @@ def cancelled(api: Api) -> list[str]:
     A version fails, is started again and cancelled; another one is cancelled without having failed before.
     """
     told = []
-    for name, step in (("failing", "exit 1"), ("good", "echo good")):
-        api.publish(name, "sleep 1", step)
+    for name, pause, step in (("failing", "sleep 0.5", "exit 1"), ("good", "sleep 600", "echo good")):
+        api.publish(name, pause, step)
         if name == "failing":
             api.start(name)
-            api.events(name)
+            until_over(api, name)
         api.start(name)
         api.cancel(name)
-        api.events(name)
+        until_over(api, name)
         told.append(api.status(name).json()["status"])
     return told
 
@@ -209,7 +213,7 @@ def end(api: Api) -> str:
     """
     api.publish()
     api.start()
-    api.events()
+    api.http.get(f"{PATH}/build/events")
     return str(api.status().json()["status"])
 
 
@@ -219,7 +223,7 @@ def too_slow(api: Api) -> str:
     """
     api.publish("demo", "sleep 600")
     api.start()
-    api.events()
+    until_over(api)
     return str(api.status().json()["status"])
 
 
@@ -230,7 +234,7 @@ def secret(api: Api) -> str:
     env = {"env": {"TOKEN": {"secret": "token"}}, "secrets": [{"name": "token"}]}
     api.http.post("/templates", json=document() | env).raise_for_status()
     api.start()
-    api.events()
+    until_over(api)
     return str(api.status().json()["status"])
 
 
@@ -238,18 +242,24 @@ def times(api: Api) -> bool:
     """
     Whether all build times are whole hundredths of a second.
     """
-    return all(api.built(f"demo-{number}")["build_time_ms"] % 10 == 0 for number in range(8))
+    told = []
+    for number in range(8):
+        api.publish(f"demo-{number}")
+        api.start(f"demo-{number}")
+        until_over(api, f"demo-{number}")
+        told.append(api.status(f"demo-{number}").json()["build_time_ms"])
+    return all(build_time_ms % 10 == 0 for build_time_ms in told)
 
 
 def neighbours(api: Api) -> str:
     """
     The status of a build that takes longer when one that was started after it is over.
     """
-    api.publish("longer", "sleep 1.5")
+    api.publish("longer", "sleep 0.7")
     api.publish("shorter")
     api.start("longer")
     api.start("shorter")
-    api.events("shorter")
+    until_over(api, "shorter")
     return str(api.status("longer").json()["status"])
 
 
@@ -257,7 +267,9 @@ def shared(api: Api) -> Shown:
     """
     An account starts what another one has built.
     """
-    api.built()
+    api.publish()
+    api.start()
+    until_over(api)
     other = Api(api.url, SECOND)
     other.publish()
     told = answer(other.start()), answer(other.status()), answer(other.cancel())
@@ -271,6 +283,14 @@ def namespaces(api: Api) -> str:
     """
     envelope = {"namespace": "team", "name": "demo", "version": "1.0.0", "template": document()}
     return str(api.http.post("/templates", json=envelope).json()["ref"])
+
+
+def envelopes(api: Api) -> list[Shown]:
+    """
+    A document is published as it is, and another one in an envelope.
+    """
+    envelope = {"namespace": "default", "name": "other", "version": "1.0.0", "template": document("other")}
+    return [answer(api.publish()), answer(api.http.post("/templates", json=envelope))]
 
 
 def reads(api: Api) -> list[int]:
@@ -297,9 +317,9 @@ def full(api: Api) -> Shown:
     return answer(api.publish("demo", query="?auto_build=true"))
 
 
-def until_over(api: Api) -> None:
+def until_over(api: Api, name: str = "demo") -> None:
     """
     Waits for the end of a build, whether or not its log can be read.
     """
-    while api.status().json()["status"] == "building":
-        api.http.get(f"{PATH}/build/events")
+    while api.status(name).json()["status"] == "building":
+        api.http.get(f"/templates/default/{name}/1.0.0/build/events")

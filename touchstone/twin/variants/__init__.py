@@ -1,13 +1,12 @@
 """
 Named ways in which the twin can behave differently and still keep every promise.
 
-Each is an engine, an application or a wrapper with one freedom taken, and names the ambiguities of the documentation
-that leave it. A few take many freedoms at once, since a rule may bear each of two and not both together.
+Each freedom is an engine, an application or a wrapper that behaves otherwise in one respect, and names the ambiguities
+of the documentation that leave it. An examination of a server takes seconds, so those that do not hide each other are
+taken together: the variants are the servers that are tried, with one freedom or with many.
 """
 
-from touchstone.twin.variants import bodies, builds, cancels, combined, frames, limits, logs, shelf, who, wire
-from touchstone.twin.variants.variant import VARIANTS, Variant
+from touchstone.twin.variants.combined import VARIANTS
+from touchstone.twin.variants.variant import COMBINED, FREEDOMS, Variant
 
-PARTS = (bodies, builds, cancels, combined, frames, limits, logs, shelf, who, wire)
-
-__all__ = ["PARTS", "VARIANTS", "Variant"]
+__all__ = ["COMBINED", "FREEDOMS", "VARIANTS", "Variant"]

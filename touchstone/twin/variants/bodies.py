@@ -107,8 +107,9 @@ class ReuseAnswers200(App):
         """
         Starts, and tells what is done from what is under way.
         """
-        body = self.engine.start(account, version)
-        return answer_json(200 if body["status"] == "ready" else 202, body)
+        response = super().start_build(account, version)
+        response.status_code = 200 if parsed(response)["status"] == "ready" else response.status_code
+        return response
 
 
 @permitted(34)

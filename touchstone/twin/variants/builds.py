@@ -10,12 +10,11 @@ from starlette.responses import Response
 
 from touchstone.twin import App, Engine
 from touchstone.twin.answers import Refusal
-from touchstone.twin.app import answer_json
 from touchstone.twin.build import Build
 from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Body, Slot, Status
 from touchstone.twin.settings import Account
-from touchstone.twin.variants.variant import Variant, enter, permitted
+from touchstone.twin.variants.variant import Variant, enter, permitted, recast
 
 # How long the status takes to learn of an end that the log has told.
 LEARNS_LATE_S = 0.05
@@ -88,8 +87,9 @@ class StartWhileBuildingIs200(App):
         Starts, and tells a build that was there from a new one.
         """
         joins = self.engine.joinable(self.engine.slot_of(version))
-        body = self.engine.start(account, version)
-        return answer_json(200 if joins else 202, body)
+        response = super().start_build(account, version)
+        response.status_code = 200 if joins else response.status_code
+        return response
 
 
 @permitted(10, 12)
@@ -160,8 +160,7 @@ class BuildsQueueUp(Engine):
         """
         A build that waits for its turn.
         """
-        build = super().make_build(version)
-        build.__class__ = Queued
+        build = recast(super().make_build(version), Queued)
         assert isinstance(build, Queued)
         build.turn = self.turn
         return build
@@ -207,9 +206,7 @@ class StatusFollowsTheLog(Engine):
         """
         A build whose end is told in another order.
         """
-        build = super().make_build(version)
-        build.__class__ = Seen
-        return build
+        return recast(super().make_build(version), Seen)
 
 
 class Crashing(Build):
@@ -236,9 +233,8 @@ class SecretsCrashTheBuild(Engine):
         The usual build, unless the document refers to a secret.
         """
         build = super().make_build(version)
-        if any(isinstance(value, dict) for value in (version.template.get("env") or {}).values()):
-            build.__class__ = Crashing
-        return build
+        secret = any(isinstance(value, dict) for value in (version.template.get("env") or {}).values())
+        return recast(build, Crashing) if secret else build
 
 
 class Rounded(Build):
@@ -264,6 +260,4 @@ class BuildTimeIsRounded(Engine):
         """
         A build with a rounded time.
         """
-        build = super().make_build(version)
-        build.__class__ = Rounded
-        return build
+        return recast(super().make_build(version), Rounded)

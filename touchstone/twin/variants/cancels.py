@@ -15,7 +15,7 @@ from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Body, Slot, Status
 from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
-from touchstone.twin.variants.variant import Variant, enter, permitted
+from touchstone.twin.variants.variant import Variant, enter, permitted, recast
 
 # How long a log that has told the end of its build stays open.
 LINGERS_S = 0.5
@@ -172,9 +172,7 @@ class CancelledLogEndsAtOnce(Engine):
         """
         A build whose log does not wait for it to settle.
         """
-        build = super().make_build(version)
-        build.__class__ = Silenced
-        return build
+        return recast(super().make_build(version), Silenced)
 
 
 class Lingering(Build):
@@ -203,6 +201,4 @@ class LogClosesLater(Engine):
         """
         A build whose log lingers.
         """
-        build = super().make_build(version)
-        build.__class__ = Lingering
-        return build
+        return recast(super().make_build(version), Lingering)

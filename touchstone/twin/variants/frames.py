@@ -75,7 +75,7 @@ def ends(event: Frame) -> bool:
     """
     Whether a frame tells the end of a build.
     """
-    return event["phase"] in ("ready", "cancel", "timeout") or event["level"] == "error"
+    return event.get("phase") in ("ready", "cancel", "timeout") or event.get("level") == "error"
 
 
 def without(event: Frame, *fields: str) -> Frame:
@@ -96,6 +96,12 @@ def in_several_lines(event: Frame) -> bytes:
 rewritten("FramesHaveNoLevel", "Only the last frame has a level.", 31, write=lambda _, e: data(without(e, "level")))
 rewritten("FramesHaveNoPhase", "Only the last frame has a phase.", 31, write=lambda _, e: data(without(e, "phase")))
 rewritten(
+    "FramesHaveNoLine",
+    "Only what a build step printed and the last frame have a line.",
+    31,
+    write=lambda _, e: data(e if e["phase"] == "install" else without(e, "line")),
+)
+rewritten(
     "FramesHoldTheLineAlone",
     "A frame is a line and nothing else, but for the one that tells the end, which has no time and no source.",
     31,
@@ -106,7 +112,7 @@ rewritten(
     "The frame that tells a failure has a level and no phase.",
     28,
     31,
-    write=lambda _, e: data({k: v for k, v in e.items() if k != "phase" or e["level"] != "error"}),
+    write=lambda _, e: data({k: v for k, v in e.items() if k != "phase" or e.get("level") != "error"}),
 )
 rewritten(
     "FramesHoldMore",
@@ -154,16 +160,10 @@ rewritten(
     opening=b"\xef\xbb\xbf",
 )
 rewritten(
-    "FramesEndInCr",
-    "Lines of the stream end in CR.",
-    source=_WHATWG,
-    write=lambda _, e: data(e).replace(b"\n", b"\r"),
-)
-rewritten(
     "FramesInSeveralLines",
-    "The JSON of a frame goes over several lines of data.",
+    "The JSON of a frame goes over several lines of data, and lines end in CR.",
     source="WHATWG event streams (lines of data are joined); RFC 8259 2 (space between tokens)",
-    write=lambda _, e: in_several_lines(e),
+    write=lambda _, e: in_several_lines(e).replace(b"\n", b"\r"),
 )
 rewritten(
     "FramesSpelledOtherwise",

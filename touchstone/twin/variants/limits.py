@@ -21,11 +21,9 @@ REQUESTS, WINDOW_S = 400, 1.0
 
 for _name, _says, _pace in (
     ("few-starts", "Five starts a second, in windows.", {"rate": RateLimit.parse("5/1")}),
-    ("few-starts-sliding", "Six starts in any second.", {"rate": RateLimit.parse("sliding-log:6/1")}),
     ("few-starts-by-tokens", "Three at once, ten a second.", {"rate": RateLimit.parse("token-bucket:10/1,burst=3")}),
-    ("no-rate", "No limit on starts but the room on the host.", {"rate": None}),
     ("room-for-two", "The host has room for two builds.", {"capacity": 2}),
-    ("no-room-limit", "The host always has room.", {"capacity": None}),
+    ("no-limits", "Any number of starts, and always room on the host.", {"rate": None, "capacity": None}),
 ):  # fmt: skip
     enter(Variant(name=_name, says=_says, source=_NUMBERS, pace=_pace))
 

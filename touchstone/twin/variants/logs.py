@@ -15,7 +15,7 @@ from touchstone.twin.catalog import Version
 from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
 from touchstone.twin.stream import Stream
-from touchstone.twin.variants.variant import permitted
+from touchstone.twin.variants.variant import permitted, recast
 
 
 @permitted(25)
@@ -153,28 +153,17 @@ class Terse(Build):
         return "golden snapshot is there ✓"
 
 
-def speaking(kind: type[Build], says: str) -> type[Engine]:
-    """
-    An engine whose builds are of a kind.
-    """
-
-    class Speaking(Engine):
-        def make_build(self, version: Version) -> Build:
-            build = super().make_build(version)
-            build.__class__ = kind
-            return build
-
-    Speaking.__doc__ = says
-    return Speaking
-
-
 def spoken(name: str, kind: type[Build], says: str, *answers: int, source: str = "") -> None:
     """
     Enters an engine whose builds are of a kind.
     """
-    engine = speaking(kind, says)
-    engine.__name__ = name
-    permitted(*answers, source=source)(engine)
+
+    class Speaking(Engine):
+        def make_build(self, version: Version) -> Build:
+            return recast(super().make_build(version), kind)
+
+    Speaking.__doc__, Speaking.__name__ = says, name
+    permitted(*answers, source=source)(Speaking)
 
 
 _LINES = "build-events#line (a log line, of no form)"

@@ -14,11 +14,11 @@ from touchstone.twin import App, Engine
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import answer_json
 from touchstone.twin.catalog import Ref, Version
-from touchstone.twin.documents import DEFAULT_NAMESPACE, Document
+from touchstone.twin.documents import DEFAULT_NAMESPACE, Document, invalid
 from touchstone.twin.engine import Body
 from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
-from touchstone.twin.validation import API_VERSION
+from touchstone.twin.validation import API_VERSION, Problem
 from touchstone.twin.variants.bodies import parsed
 from touchstone.twin.variants.variant import Variant, enter, permitted
 
@@ -75,12 +75,26 @@ class PublishTakesAnEnvelope(App):
         The usual answer to an envelope.
         """
         self.engine.require_plan(account, "Publishing")
-        try:
-            data = json.loads(await request.body())
-        except ValueError:
-            data = None
-        if isinstance(data, dict) and not {"name", "version"} & data.keys():
+        data = await json_of(request)
+        if data and not {"name", "version"} & data.keys():
             raise Refusal(400, "template required")
+        return await super().publish(request, account)
+
+
+@permitted(35)
+class DocumentsAreRaw(App):
+    """
+    Publishing takes a raw document and no envelope.
+    """
+
+    async def publish(self, request: Request, account: Account) -> Response:
+        """
+        The usual answer to a document that says what it is.
+        """
+        self.engine.require_plan(account, "Publishing")
+        data = await json_of(request)
+        if "template" in data and {"name", "version"} & data.keys():
+            raise invalid([Problem("api_version", "required", "api_version is required")])
         return await super().publish(request, account)
 
 
@@ -97,8 +111,14 @@ class PublishTakesAnEnvelope(App):
 )
 class PublishingIsLeftAlone(Engine):
     """
-    The versions that there are were published before; the run publishes none.
+    The versions that there are were published before; nobody may publish another.
     """
+
+    def publish(self, account: Account, document: Document, force: bool = False) -> Version:  # noqa: ARG002  # a seam
+        """
+        Refuses with 403.
+        """
+        raise Refusal(403, "Publishing is not open to this key.")
 
     def _seed_versions(self) -> None:
         super()._seed_versions()
@@ -296,3 +316,14 @@ class TemplateShowsDefaults(App):
         """
         body: dict[str, Any] = parsed(super().get_template(version))
         return answer_json(200, body | {"template": {"hardware": {"os": "linux"}, "secrets": [], **body["template"]}})
+
+
+async def json_of(request: Request) -> dict[str, Any]:
+    """
+    The JSON object that a request holds; empty where it holds anything else.
+    """
+    try:
+        data = json.loads(await request.body())
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}

@@ -134,6 +134,20 @@ class CuratedIsNotAllowed(Engine):
             raise Refusal(405, "Curated versions cannot be changed.", {"Allow": "GET, HEAD"})
 
 
+@permitted(44)
+class CuratedIsInConflict(Engine):
+    """
+    Who starts, cancels or deletes a curated version hears that its state does not allow it.
+    """
+
+    def require_own(self, version: Version) -> None:
+        """
+        Refuses with 409.
+        """
+        if version.curated:
+            raise Refusal(409, "Curated versions are always built.")
+
+
 @permitted(47)
 class CuratedNeedsAPlan(Engine):
     """
