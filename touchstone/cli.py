@@ -120,10 +120,7 @@ def prove(
         return
     with trials_on(_stderr()) as told:
         view_of_proof, folder = proving.run(chosen, report_dir, jobs=jobs, whole=whole, told=told)
-    out = _stdout()
-    out.print(f"report: {folder / proving.HTML_NAME}", markup=False, highlight=False, soft_wrap=True)
-    out.print()
-    write_proof(view_of_proof, out)
+    write_proof(view_of_proof, _stdout(), folder / proving.HTML_NAME)
     raise typer.Exit(view_of_proof.exit_code)
 
 

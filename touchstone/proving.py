@@ -19,7 +19,7 @@ from touchstone.candidates import Candidate
 from touchstone.errors import UsageError
 from touchstone.proof import Trial
 from touchstone.prover import prove
-from touchstone.report import proof_json
+from touchstone.report import proof_html, proof_json
 from touchstone.report.proof_view import ProofRun, ProofView, proof_view
 from touchstone.report.write import write_whole
 from touchstone.runner import new_run_id, utc
@@ -115,6 +115,7 @@ def run(choice: Choice, folder: Path | None, *, jobs: int, whole: bool, told: To
     )
     view = proof_view(about, trials, ledger_of_claims.load().judged())
     write_whole(folder / JSON_NAME, proof_json.render(view))
+    write_whole(folder / HTML_NAME, proof_html.render(view))
     return view, folder
 
 

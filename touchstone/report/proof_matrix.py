@@ -17,7 +17,7 @@ SHAPES: tuple[Shape, ...] = ("proves", "also", "noise", "missing")
 ROW_PX = 13
 GAP_PX = 7  # between subjects
 _NAMED_MOST = 72  # columns that are wide enough to bear a name
-_NAME_PX_PER_CHAR = 6.1
+_NAME_PX_PER_CHAR = 6.7  # of a monospaced font of 11 px
 _PLAIN_HEAD_PX = 30
 
 
@@ -78,6 +78,7 @@ class Matrix:
         left_out: How many claims no fault here has to do with; they get a row only where all faults were asked for.
         named: Whether columns are wide enough for the names of their faults.
         head: Height of what stands above the first row.
+        names_px: Width of the names of the claims.
     """
 
     rows: tuple[Row, ...]
@@ -88,13 +89,15 @@ class Matrix:
     named: bool
     column_px: int
     head: int
+    names_px: int
 
     @property
     def width(self) -> int:
         """
         Width of the columns together.
         """
-        return sum(band.size for band in self.column_bands) + GAP_PX * (len(self.column_bands) - 1)
+        last = self.column_bands[-1:]
+        return last[0].start + last[0].size if last else 0
 
     @property
     def height(self) -> int:
@@ -116,7 +119,8 @@ def matrix(view: ProofView) -> Matrix:
     named = len(marked) <= _NAMED_MOST
     longest = max((len(trial.subject.name) for _, trial, _ in marked), default=0)
     head = _PLAIN_HEAD_PX + (round(longest * _NAME_PX_PER_CHAR) if named else 0)
-    column_px = 16 if named else 8 if len(marked) <= 150 else 6
+    names_px = 12 + round(max((len(row.claim.id) for row in kept), default=0) * _NAME_PX_PER_CHAR)
+    column_px = 16 if named else 8 if len(marked) <= 150 else 5
     row_bands = tuple(_bands([row.claim.subject for row in kept], ROW_PX, head))
     ys = list(_steps(row_bands, ROW_PX))
     rows = tuple(Row(row, y) for row, y in zip(kept, ys, strict=True))
@@ -127,7 +131,8 @@ def matrix(view: ProofView) -> Matrix:
         Column(trial, number, x, _cells(marks, heights))
         for (number, trial, marks), x in zip(marked, _steps(column_bands, column_px), strict=True)
     )
-    return Matrix(rows, columns, row_bands, column_bands, len(view.claims) - len(rows), named, column_px, head)
+    left_out = len(view.claims) - len(rows)
+    return Matrix(rows, columns, row_bands, column_bands, left_out, named, column_px, head, names_px)
 
 
 def _shown(trial: Trial) -> bool:

@@ -10,10 +10,13 @@ from typing import Literal
 from touchstone.claims import Claim
 from touchstone.proof import GOOD, State, Trial, median
 
-_WRONG: dict[State, str] = {
-    "missed": "faults missed",
-    "noisy": "faults found with noise",
-    "accused": "legitimate servers accused",
+# In the order in which reports tell them.
+KINDS = ("schema", "semantic", "stateful", "timing", "concurrency", "security", "load", "stream")
+WRONG: dict[State, tuple[str, str]] = {
+    "missed": ("1 fault missed", "{} faults missed"),
+    "noisy": ("1 fault found with noise", "{} faults found with noise"),
+    "accused": ("1 legitimate server accused", "{} legitimate servers accused"),
+    "failed": ("1 trial could not be carried out", "{} trials could not be carried out"),
 }
 Mark = Literal["proves", "also", "noise", ""]
 
@@ -59,7 +62,7 @@ class Proven:
 @dataclass(frozen=True, slots=True)
 class KindCount:
     """
-    The faults of one kind.
+    The faults of one kind, or of all.
 
     Attributes:
         exchanges: Median until found, of the killed ones.
@@ -80,12 +83,17 @@ class KindCount:
 class ProofView:
     """
     All that a report may tell about a proof.
+
+    Attributes:
+        kinds: Those that faults were tried of, in the order of KINDS.
+        total: All faults together.
     """
 
     run: ProofRun
     trials: tuple[Trial, ...]
     claims: tuple[Proven, ...]
     kinds: tuple[KindCount, ...]
+    total: KindCount
     exit_code: int
     reason: str
 
@@ -94,6 +102,31 @@ class ProofView:
         How many trials ended so.
         """
         return sum(trial.state in states for trial in self.trials)
+
+    @property
+    def exchanges(self) -> int:
+        """
+        All that were made.
+        """
+        return sum(trial.exchanges for trial in self.trials)
+
+    @property
+    def wrong(self) -> tuple[Trial, ...]:
+        """
+        Trials that did not end well, the worst first.
+        """
+        return tuple(trial for state in WRONG for trial in self.trials if trial.state == state)
+
+    @property
+    def legitimate(self) -> dict[str, tuple[Trial, ...]]:
+        """
+        The servers that must not be accused, by what permits them.
+        """
+        reasons = dict.fromkeys(trial.subject.permits for trial in self.trials if not trial.subject.is_fault)
+        return {
+            reason: tuple(t for t in self.trials if not t.subject.is_fault and t.subject.permits == reason)
+            for reason in reasons
+        }
 
     @property
     def gaps(self) -> tuple[Proven, ...]:
@@ -109,9 +142,16 @@ def mark(trial: Trial, claim: str) -> Mark:
     """
     if claim not in trial.broken:
         return ""
-    if claim in trial.blamed:
-        return "proves"
-    return "also" if trial.subject.allows(claim) else "noise"
+    if claim in noise(trial):
+        return "noise"
+    return "proves" if claim in trial.blamed else "also"
+
+
+def noise(trial: Trial) -> tuple[str, ...]:
+    """
+    The claims that were blamed without a right; whatever is said against a legitimate server is noise.
+    """
+    return trial.noise if trial.subject.is_fault else tuple(trial.broken)
 
 
 def proof_view(run: ProofRun, trials: Sequence[Trial], claims: Sequence[Claim]) -> ProofView:
@@ -122,9 +162,11 @@ def proof_view(run: ProofRun, trials: Sequence[Trial], claims: Sequence[Claim]) 
         claims: All claims that are judged, in the order of the ledger.
     """
     rows = tuple(_proven(claim, trials) for claim in claims)
-    kinds = tuple(_kind_count(kind, trials) for kind in dict.fromkeys(t.subject.kind for t in trials if t.subject.kind))
+    faults = [trial for trial in trials if trial.subject.is_fault]
+    kinds = sorted({trial.subject.kind for trial in faults}, key=lambda kind: ((*KINDS, kind).index(kind), kind))
+    counts = tuple(_kind_count(kind, [t for t in faults if t.subject.kind == kind]) for kind in kinds)
     exit_code, reason = _ending(run, trials, rows)
-    return ProofView(run, tuple(trials), rows, kinds, exit_code, reason)
+    return ProofView(run, tuple(trials), rows, counts, _kind_count("all", faults), exit_code, reason)
 
 
 def _proven(claim: Claim, trials: Sequence[Trial]) -> Proven:
@@ -133,8 +175,7 @@ def _proven(claim: Claim, trials: Sequence[Trial]) -> Proven:
     return Proven(claim, by, also)
 
 
-def _kind_count(kind: str, trials: Sequence[Trial]) -> KindCount:
-    faults = [trial for trial in trials if trial.subject.kind == kind and trial.subject.is_fault]
+def _kind_count(kind: str, faults: Sequence[Trial]) -> KindCount:
     states = Counter(trial.state for trial in faults)
     found = [trial.found for trial in faults if trial.state == "killed" and trial.found]
     return KindCount(
@@ -153,22 +194,24 @@ def _ending(run: ProofRun, trials: Sequence[Trial], rows: Sequence[Proven]) -> t
     states = Counter(trial.state for trial in trials)
     if run.interrupted:
         return 130, f"interrupted after {len(trials)} of {run.asked} trials"
-    wrong = [f"{states[state]} {words}" for state, words in _WRONG.items() if states[state]]
     unproven = sum(not row.by for row in rows) if run.complete else 0
-    wrong += [f"{unproven} claims without a proof"] if unproven else []
+    wrong = [_counted(states[state], *words) for state, words in WRONG.items() if states[state]]
+    wrong += [_counted(unproven, "1 claim without a proof", "{} claims without a proof")] if unproven else []
     if wrong:
-        return 1, ", ".join(wrong)
-    if states["failed"]:
-        return 3, f"{states['failed']} of {len(trials)} trials could not be carried out"
+        only_failed = len(wrong) == 1 and states["failed"]
+        return 3 if only_failed else 1, ", ".join(wrong)
     return 0, _praise(trials)
 
 
 def _praise(trials: Sequence[Trial]) -> str:
-    faults = sum(trial.subject.is_fault for trial in trials)
-    permitted = sum(trial.subject.sort == "permitted" for trial in trials)
-    variants = sum(trial.subject.sort == "variant" for trial in trials)
-    parts = [f"all {faults} faults killed without noise"] if faults else []
-    parts += [f"all {permitted} permitted mutations survive"] if permitted else []
-    parts += [f"all {variants} variants survive"] if variants else []
+    sorts = Counter(trial.subject.sort for trial in trials)
+    faults = sorts["fault"] + sorts["generated"]
+    parts = [_counted(faults, "the fault is killed without noise", "all {} faults killed without noise")]
+    parts += [_counted(sorts["permitted"], "the permitted mutation survives", "all {} permitted mutations survive")]
+    parts += [_counted(sorts["variant"], "the variant survives", "all {} variants survive")]
     assert all(trial.state in GOOD for trial in trials)
-    return ", ".join(parts) or "nothing was tried"
+    return ", ".join(filter(None, parts)) or "nothing was tried"
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return one if number == 1 else many.format(number) if number else ""
