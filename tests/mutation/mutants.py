@@ -176,7 +176,7 @@ def _named(path: str, text: str, source: str, tree: ast.Module) -> Mutant:
 
 
 def _line(lines: list[str]) -> str:
-    return " ".join(" ".join(lines).split())
+    return " ".join(" ".join(lines).split()) or "(nothing)"
 
 
 def _numbered(mutants: Iterable[Mutant]) -> list[Mutant]:

@@ -21,6 +21,8 @@ from tests.mutation.swap import exchange, functions_of, import_anew
 
 # CPU seconds that a test may take beyond twenty times what it took unchanged: it ends mutants that loop for ever.
 PATIENCE_S = 2.0
+# Of the examples that a property asks for; the first ones, since examples are the same in each run.
+EXAMPLES_SHARE = 0.1
 IMPORT_S = 30.0
 MEMORY_BYTES = 6 * 2**30
 
@@ -33,7 +35,8 @@ class Outcome:
     What became of a mutant.
 
     Attributes:
-        killer: The name of the test that noticed it; empty where none did.
+        killer: The name of the test that noticed it; empty where it survived, could not be imported, or took too much
+            time or memory.
     """
 
     mutant: Mutant
@@ -91,6 +94,8 @@ class Trial:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self.items = session.items
+        for item in self.items:
+            _try_less(item)
         self.reach = measured(session, [path.relative_to(self.root).as_posix() for path in self.paths], Failures)
         if self.reach.failed:
             raise pytest.UsageError(f"tests fail without any change: {', '.join(self.reach.failed)}")
@@ -126,8 +131,7 @@ class Trial:
         if not survived and killer >= 0:
             self._kills[mutant.path][killer] += 1
             self._kills[f"{mutant.path} {mutant.place}"][killer] += 2
-        by = self.items[killer].nodeid if killer >= 0 else "" if survived else "time, memory or import"
-        self.told(Outcome(mutant, not survived, by))
+        self.told(Outcome(mutant, not survived, self.items[killer].nodeid if killer >= 0 else ""))
 
     def order(self, mutant: Mutant, tests: Iterator[int] | frozenset[int]) -> list[int]:
         """
@@ -136,6 +140,17 @@ class Trial:
         here, file = self._kills[f"{mutant.path} {mutant.place}"], self._kills[mutant.path]
         known = self.reach.of_file(mutant.path)
         return sorted(tests, key=lambda n: (-here[n], -file[n], n not in known, self.reach.seconds[n]))
+
+
+def _try_less(item: pytest.Item) -> None:
+    """
+    Cuts the examples of a property to a share: a mutant that survives costs as much as all tests that reach it.
+    """
+    function = getattr(item, "obj", None)
+    asked = getattr(function, "_hypothesis_internal_use_settings", None)
+    if asked:
+        fewer = settings(asked, max_examples=max(1, round(asked.max_examples * EXAMPLES_SHARE)))
+        function._hypothesis_internal_use_settings = fewer
 
 
 def _module(path: Path) -> str:
@@ -153,6 +168,7 @@ class _Examination:
     def run(self, functions: dict[str, list[FunctionType]], original: CodeType) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         be_silent()
+        gc.disable()
         try:
             changed = compile(self.mutant.source, str(self.trial.root / self.mutant.path), "exec")
             if original == changed:
@@ -185,6 +201,8 @@ class _Examination:
         class Sorted:
             def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
                 items.sort(key=lambda item: order[numbers[item.nodeid]])
+                for item in items:
+                    _try_less(item)
 
         import_anew(self.module, str(trial.root / self.mutant.path), self.mutant.source)
         failures = Failures(lambda name: self._killed(numbers.get(name, -1)))

@@ -1,0 +1,98 @@
+"""
+The mutants of a source, and how one takes the place of what is imported.
+"""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from tests.mutation.mutants import mutants_of
+from tests.mutation.swap import exchange, functions_of
+
+SOURCE = '''\
+"""
+Judges.
+"""
+
+LIMIT = 3
+
+
+@judged("some.claim")
+def judge(status: int = 200) -> object:
+    if status > LIMIT:
+        return broken("some.claim", actual=f"{status + 1}", why="no")
+    return None
+'''
+
+
+def changes(tmp_path: Path, source: str) -> set[str]:
+    """
+    Place and change of each mutant of a source.
+    """
+    path = tmp_path / "judge.py"
+    path.write_text(source, "utf-8")
+    return {mutant.name.removeprefix("judge.py ") for mutant in mutants_of(path, tmp_path)}
+
+
+def test_data_of_a_module_defaults_and_decorated_functions_change(tmp_path: Path) -> None:
+    """
+    What judges is mostly data and decorated functions.
+    """
+    expected = {
+        "module: LIMIT = 3 ⇒ LIMIT = 4",
+        "judge: def judge(status: int = 200) -> object: ⇒ def judge(status: int = 201) -> object:",
+        "judge: if status > LIMIT: ⇒ if status >= LIMIT:",
+    }
+    assert expected <= changes(tmp_path, SOURCE)
+
+
+def test_wording_and_decorators_stay_as_they_are(tmp_path: Path) -> None:
+    """
+    No mutant changes the words of a finding, the claim in a decorator or a type.
+    """
+    told = changes(tmp_path, SOURCE + '\nKind = Literal["a", "b"]\n')
+    assert {name for name in told if "status +" in name.split(" ⇒ ")[-1] and "status + 1" not in name} == set()
+    assert {name for name in told if "why=" in name and 'why="no"' not in name.split(" ⇒ ")[-1]} == set()
+    assert {name for name in told if "judged(" in name or "Kind" in name} == set()
+
+
+def test_mutants_have_names_of_their_own(tmp_path: Path) -> None:
+    """
+    Two changes that read alike are numbered.
+    """
+    path = tmp_path / "judge.py"
+    path.write_text("def f(a: int) -> int:\n    b = a + 1\n    b = a + 1\n    return b\n", "utf-8")
+    names = [mutant.name for mutant in mutants_of(path, tmp_path)]
+    assert len(set(names)) == len(names)
+    assert "judge.py f: b = a + 1 ⇒ b = a - 1 (change 2)" in names
+
+
+def imported(source: str) -> ModuleType:
+    """
+    A module made of a source.
+    """
+    module = ModuleType("judge")
+    exec(compile(source, "judge.py", "exec"), module.__dict__)
+    return module
+
+
+def test_change_inside_a_function_reaches_those_who_hold_the_function() -> None:
+    """
+    A function changes where it is, so that nothing is imported again.
+    """
+    before, after = ("def f():\n    return 1\n", "def f():\n    return 2\n")
+    held = imported(before).f
+    functions = functions_of("judge")
+    assert exchange(functions, compile(before, "judge.py", "exec"), compile(after, "judge.py", "exec"))
+    assert held() == 2
+
+
+def test_change_outside_of_functions_asks_for_an_import() -> None:
+    """
+    A default belongs to the module's code, which has run.
+    """
+    before, after = ("def g(a=1):\n    return a\n", "def g(a=2):\n    return a\n")
+    held = imported(before).g
+    assert not exchange(functions_of("judge"), compile(before, "judge.py", "exec"), compile(after, "judge.py", "exec"))
+    assert held() == 1
+    assert "judge" not in sys.modules
