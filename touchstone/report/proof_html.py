@@ -9,7 +9,7 @@ from itertools import groupby
 from touchstone.proof import State, Trial
 from touchstone.report import page
 from touchstone.report.proof_matrix import ROW_PX, Shape, matrix
-from touchstone.report.proof_view import WRONG, ProofRun, ProofView, Proven, noise
+from touchstone.report.proof_view import WRONG, ProofRun, ProofView, Proven, noise, says
 
 MAX_TOLD = 40  # of what did not end well, told with its evidence; the others in short
 STATES: tuple[State, ...] = (*WRONG, "killed", "survived")
@@ -53,6 +53,7 @@ def render(view: ProofView) -> str:
         subjects=_subjects(view),
         again={trial.subject.name: again(trial, view.run) for trial in wrong[:MAX_TOLD]},
         noise=noise,
+        says=says,
         states=STATES,
         tones=TONES,
         symbols=SYMBOLS,

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from touchstone.proof import State, Trial
-from touchstone.report.proof_view import WRONG, ProofView, noise
+from touchstone.report.proof_view import WRONG, ProofView, noise, says
 from touchstone.report.visible import clipped, one_line
 
 _TABLE_FROM_COLUMNS = 76  # below, columns beside each other would be too narrow to read
@@ -149,7 +149,7 @@ def _wrong(view: ProofView, console: Console) -> None:
     _heading(console, f"Did not end well ({len(wrong)})", "bold red")
     for trial in wrong[:_MAX_TOLD]:
         _paragraph(console, Text.assemble((trial.state, _STYLES[trial.state]), " ", trial.subject.name), 0)
-        _paragraph(console, Text(trial.subject.says), 2)
+        _paragraph(console, Text(says(trial)), 2)
         if trial.subject.permits:
             _paragraph(console, Text(f"permitted by {trial.subject.permits}"), 2)
         if trial.state == "failed":

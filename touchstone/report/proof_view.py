@@ -154,6 +154,13 @@ def noise(trial: Trial) -> tuple[str, ...]:
     return trial.noise if trial.subject.is_fault else tuple(trial.broken)
 
 
+def says(trial: Trial) -> str:
+    """
+    What the server does, for people: its docstring without the marks around code.
+    """
+    return trial.subject.says.replace("``", "")
+
+
 def proof_view(run: ProofRun, trials: Sequence[Trial], claims: Sequence[Claim]) -> ProofView:
     """
     Sums up what became of the trials.
