@@ -65,6 +65,7 @@ class Blame:
     Attributes:
         exchanges: How many exchanges the examination had made when the case that met it was over.
         seconds: How long it had taken until then.
+        checks: All checks that found the claim broken, also later.
     """
 
     check: str
@@ -73,6 +74,7 @@ class Blame:
     case: str
     exchanges: int
     seconds: float
+    checks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +163,17 @@ def _blames(log: RunLog) -> dict[str, Blame]:
     made: dict[str, tuple[int, float]] = {}
     for number, exchange in enumerate(log.exchanges, start=1):
         made[exchange.case] = (number, max(exchange.done_at, made.get(exchange.case, (0, 0.0))[1]))
+    checks: dict[str, list[str]] = {}
+    for occurrence in log.occurrences:
+        checks.setdefault(occurrence.finding.claim, []).append(occurrence.finding.check)
     blames: dict[str, Blame] = {}
     for occurrence in log.occurrences:
         finding = occurrence.finding
         number, seconds = made.get(occurrence.case, (len(log.exchanges), 0.0))
-        blame = Blame(finding.check, finding.expected, finding.actual, occurrence.case, number, round(seconds, 3))
+        spoke = tuple(dict.fromkeys(checks[finding.claim]))
+        blame = Blame(
+            finding.check, finding.expected, finding.actual, occurrence.case, number, round(seconds, 3), spoke
+        )
         blames.setdefault(finding.claim, blame)
     return blames
 

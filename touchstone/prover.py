@@ -112,6 +112,7 @@ def _outcome(subject: Subject, result: Path, exit_code: int | None) -> Trial:
         values: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return Trial(subject, trouble=f"the process of the trial ended with {exit_code}; see {result.parent}")
-    broken = {claim: Blame(**blame) for claim, blame in values.pop("broken").items()}
+    told = values.pop("broken").items()
+    broken = {claim: Blame(**blame | {"checks": tuple(blame["checks"])}) for claim, blame in told}
     del values["subject"]
     return Trial(subject, broken, **values)

@@ -1,0 +1,123 @@
+"""
+`touchstone prove` as its users meet it: what is chosen, what is printed and written, how it ends.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command import Ended, Shell, called
+from touchstone import proving
+from touchstone.errors import UsageError
+from touchstone.proof import Trial
+from touchstone.proving import Choice
+from touchstone.twin.faults import FAULTS
+from touchstone.twin.variants import VARIANTS
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """
+    Calls the command line in a folder of its own.
+    """
+    return lambda *arguments: called(Shell(tmp_path), monkeypatch, capsys, *arguments)
+
+
+def sorts(choice: Choice) -> set[str]:
+    """
+    The sorts of servers that a choice has.
+    """
+    return {candidate.subject.sort for candidate in choice.candidates()}
+
+
+def proof(folder: Path) -> dict[str, Any]:
+    """
+    What proof.json says.
+    """
+    return dict(json.loads((folder / proving.JSON_NAME).read_text("utf-8")))
+
+
+def test_everything_named_is_chosen_by_default() -> None:
+    """
+    All faults and all variants; generated faults on request, and then these alone.
+    """
+    chosen = [candidate.subject.name for candidate in Choice().candidates()]
+    assert chosen == [*FAULTS, *VARIANTS]
+    assert sorts(Choice(generated=True)) == {"generated", "permitted"}
+
+
+def test_a_choice_of_one_sort_leaves_the_other_out() -> None:
+    """
+    `--fault` alone tries no variant, `--variant` alone no fault, both together try both.
+    """
+    variant = next(iter(VARIANTS))
+    assert sorts(Choice(faults="cancel-*")) == {"fault"}
+    assert sorts(Choice(variants=variant)) == {"variant"}
+    assert sorts(Choice(faults="cancel-*", variants=variant)) == {"fault", "variant"}
+
+
+@pytest.mark.parametrize(
+    ("choice", "flag"), [(Choice(faults="no-such-*"), "--fault"), (Choice(variants="no-such-*"), "--variant")]
+)
+def test_glob_that_matches_nothing_is_refused(choice: Choice, flag: str) -> None:
+    """
+    A proof of nothing would be no proof.
+    """
+    with pytest.raises(UsageError, match=f"{flag} 'no-such-\\*': matches nothing; `touchstone prove --list`"):
+        choice.candidates()
+
+
+def test_wrong_glob_ends_with_2(command: Command) -> None:
+    """
+    One line, no traceback, no report.
+    """
+    ended = command("prove", "--fault", "no-such-*")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("exit 2: --fault 'no-such-*': matches nothing")
+    assert not (ended.folder / "reports").exists()
+
+
+def test_list_tries_nothing(command: Command) -> None:
+    """
+    `--list` names each server with what it breaks, and leaves no file.
+    """
+    ended = command("prove", "--list", "--fault", "cancel-does-nothing")
+    assert ended.code == 0
+    assert "cancel-does-nothing" in ended.out
+    assert all(claim in ended.out for claim in FAULTS["cancel-does-nothing"].breaks)
+    assert list(ended.folder.iterdir()) == []
+
+
+def test_proof_of_a_fault_and_a_variant(command: Command) -> None:
+    """
+    The fault is found and blamed on its claim, the variant is let pass: exit 0, and both reports are there.
+    """
+    variant = next(iter(VARIANTS))
+    ended = command("prove", "--fault", "cancel-does-nothing", "--variant", variant, "--report-dir", "proof")
+    assert ended.code == 0, ended.out
+    folder = ended.folder / "proof"
+    assert "proof/proof.html" in ended.out
+    states = {trial["name"]: trial["state"] for trial in proof(folder)["trials"]}
+    assert states == {"cancel-does-nothing": "killed", variant: "survived"}
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["proof.html", "proof.json"]
+
+
+def test_interrupted_proof_reports_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What was proven before Ctrl-C is written, and the exit code says that it is not all.
+    """
+    monkeypatch.chdir(tmp_path)
+
+    def interrupt(_trial: Trial, _to_come: int) -> None:
+        raise KeyboardInterrupt
+
+    choice = Choice(faults="cancel-*")
+    view, folder = proving.run(choice, tmp_path / "proof", jobs=1, whole=False, told=interrupt)
+    assert view.exit_code == 130
+    assert [trial["state"] for trial in proof(folder)["trials"]] == ["killed"]
+    assert view.run.asked == len(choice.candidates()) > 1
