@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any, get_args
 
-from touchstone.proof import State, Trial
+from touchstone.proof import Blame, State, Trial
 from touchstone.report.proof_view import KindCount, ProofView, noise
 
 SCHEMA_VERSION = 1
@@ -65,7 +65,7 @@ def _trial(trial: Trial) -> dict[str, Any]:
         "blamed": list(trial.blamed) if subject.is_fault else [],
         "lacking": list(trial.lacking) if subject.is_fault else [],
         "noise": list(noise(trial)),
-        "broken": {claim: asdict(blame) for claim, blame in trial.broken.items()},
+        "broken": {claim: _blame(blame) for claim, blame in trial.broken.items()},
         "exchanges_until_found": found.exchanges if found else None,
         "seconds_until_found": found.seconds if found else None,
         "judged": trial.judged,
@@ -73,6 +73,17 @@ def _trial(trial: Trial) -> dict[str, Any]:
         "seconds": trial.seconds,
         "exit_code": trial.exit_code,
         "trouble": trial.trouble,
+    }
+
+
+def _blame(blame: Blame) -> dict[str, Any]:
+    return {
+        "check": blame.check,
+        "expected": blame.expected,
+        "actual": blame.actual,
+        "case": blame.case,
+        "exchanges": blame.exchanges,
+        "seconds": blame.seconds,
     }
 
 

@@ -1,0 +1,156 @@
+"""
+Proofs as a run would sum them up, made without a server: all killed, some not, cut short, partial, hostile, large.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from touchstone.claims import Claim
+from touchstone.proof import Blame, Sort, Subject, Trial
+from touchstone.report.proof_view import KINDS, ProofRun, ProofView, proof_view
+
+HOSTILE = "</script><script>alert(1)</script><b onclick=x>\x1b[2J\u202egnp.exe\u200b'\"&{{7*7}}[bold]x[/bold]\ud800\x00"
+
+CLAIMS = (
+    Claim("start.answers-202", "must", "A start is answered with 202.", "build#intro"),
+    Claim("start.ref-is-the-path", "must", "The ref names the version in the path.", "build#response.ref"),
+    Claim("cancel.settles", "must", "A cancelled build settles.", "facts 7.12"),
+    Claim("cancel.says-idle", "must", "A cancel of nothing says idle.", "build#cancel"),
+    Claim("error.has-a-text", "should", "An error has a text.", "build#errors"),
+)
+RUN = ProofRun("260102-030405-a1b2c3", "2026-01-02T03:04:05Z", 61.5, 2, 7, asked=0, complete=True)
+
+
+def fault(name: str, *breaks: str, also: tuple[str, ...] = (), kind: str = "schema", sort: Sort = "fault") -> Subject:
+    """A server of which something has to be found."""
+    return Subject(name, sort, f"The server does ``{name}``.", kind, breaks, also)
+
+
+def legitimate(name: str, permits: str, sort: Sort = "variant", breaks: tuple[str, ...] = ()) -> Subject:
+    """A server of which nothing may be found."""
+    return Subject(name, sort, f"The server may {name}.", "schema" if sort == "permitted" else "", breaks, (), permits)
+
+
+def trial(subject: Subject, *broken: str, after: int = 40, **more: Any) -> Trial:
+    """A trial in which these claims were found broken, each ten exchanges and half a second after the one before."""
+    blames = {
+        claim: Blame(
+            f"rules.{claim.partition('.')[0]}",
+            f"what {claim} promises",
+            more.get("actual", "something else"),
+            "build.some_case",
+            after + 10 * number,
+            (after + 10 * number) / 20,
+        )
+        for number, claim in enumerate(broken)
+    }
+    exit_code = more.get("exit_code", 1 if broken else 0)
+    return Trial(subject, blames, exit_code, 4, more.get("exchanges", 300), 12.5, more.get("trouble", ""))
+
+
+def proven() -> list[Trial]:
+    """Each claim has a fault that proves it, and whoever keeps the promises survives."""
+    return [
+        trial(fault("answers-200", "start.answers-202"), "start.answers-202", after=20),
+        trial(
+            fault("other-ref", "start.ref-is-the-path", also=("error.*",), kind="semantic"),
+            "start.ref-is-the-path",
+            "error.has-a-text",
+        ),
+        trial(fault("never-settles", "cancel.settles", kind="timing"), "cancel.settles", after=60),
+        trial(
+            fault("cancel-is-odd", "cancel.says-idle", "error.has-a-text"),
+            "cancel.says-idle",
+            "error.has-a-text",
+            after=80,
+        ),
+        trial(legitimate("settles-slowly", "facts 7.12")),
+        trial(legitimate("settles-at-once", "facts 7.12")),
+        trial(legitimate("getBuild.reused.drop", "facts 7.6: may be left out", "permitted", ("start.*",))),
+    ]
+
+
+def missed() -> Trial:
+    """A fault of which half was found."""
+    return trial(fault("half-found", "cancel.settles", "cancel.says-idle", kind="stateful"), "cancel.settles")
+
+
+def noisy() -> Trial:
+    """A fault for which an unrelated claim was blamed."""
+    return trial(fault("poor-aim", "start.answers-202", kind="semantic"), "cancel.says-idle", "start.answers-202")
+
+
+def accused() -> Trial:
+    """A legitimate server that was found to break a promise."""
+    return trial(legitimate("odd-but-right", "facts 7.30"), "error.has-a-text")
+
+
+def failed() -> Trial:
+    """A trial that has no say."""
+    return trial(fault("hangs", "cancel.settles", kind="timing"), exit_code=3, trouble="the process ended with -9")
+
+
+def generated(name: str, *breaks: str) -> Subject:
+    """A derived fault, of which one match is enough."""
+    return fault(name, *breaks, sort="generated")
+
+
+def view_of(trials: Sequence[Trial], claims: Sequence[Claim] = CLAIMS, **run: Any) -> ProofView:
+    """The proof that these trials are."""
+    return proof_view(replace(RUN, **{"asked": len(trials), **run}), trials, claims)
+
+
+def all_proven() -> ProofView:
+    """A proof that succeeded."""
+    return view_of(proven())
+
+
+def flawed() -> ProofView:
+    """A proof in which everything went wrong that can."""
+    return view_of([*proven()[:2], missed(), noisy(), accused(), failed()])
+
+
+def interrupted() -> ProofView:
+    """A proof that somebody stopped with Ctrl-C."""
+    return view_of(proven()[:3], asked=9, interrupted=True)
+
+
+def partial() -> ProofView:
+    """A proof of two faults that somebody asked for."""
+    return view_of(proven()[:2], complete=False)
+
+
+def nothing() -> ProofView:
+    """A proof that was stopped before its first trial was over."""
+    return view_of([], asked=5, interrupted=True)
+
+
+def hostile() -> ProofView:
+    """A proof in which servers try to write into the report."""
+    trials = [
+        trial(fault("evil", "cancel.settles"), "start.answers-202", actual=HOSTILE * 30),
+        trial(legitimate("sly", HOSTILE), "error.has-a-text", actual=HOSTILE),
+        trial(fault("dead", "cancel.says-idle"), exit_code=3, trouble=HOSTILE),
+    ]
+    return view_of(trials)
+
+
+def large(faults: int = 700, wrong_every: int = 9) -> ProofView:
+    """A proof of many faults against many claims, some of which did not end well, each with long evidence."""
+    subjects = ("start", "status", "reuse", "cancel", "events", "auth", "lookup", "http", "publish", "limit")
+    claims = [
+        Claim(f"{subject}.promise-number-{number:02}-is-kept", "must", "It is kept, come what may. " * 3, "build#x")
+        for subject in subjects
+        for number in range(13)
+    ]
+    trials = []
+    for number in range(faults):
+        due, other = claims[number % len(claims)].id, claims[(number * 7 + 1) % len(claims)].id
+        subject = fault(f"getBuild.200.some-state.some-field-{number:03}.other-account", due, kind=KINDS[number % 8])
+        found = () if number % wrong_every == 3 else (due, other) if number % wrong_every == 5 else (due,)
+        trials.append(trial(subject, *found, after=number, actual="y" * 900))
+    return view_of(trials, claims)
+
+
+EACH = (all_proven, flawed, interrupted, partial, nothing, hostile)
