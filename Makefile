@@ -32,8 +32,9 @@ prove-generated: $(READY) ## the same with faults that are derived from the cont
 mutate: $(READY) ## see which small changes of the judges the unit tests miss; ARGS="cancels walk" picks modules
 	@$(BIN)/python -m tests.mutation $(ARGS)
 
-bench: $(READY) ## compare a check with plain schemathesis on this machine: wall time, CPU, requests
+bench: $(READY) ## measure plain schemathesis beside a check: costs, faults found, false alarms; ARGS="--faults 40"
 	@$(BIN)/python -m tests.bench.bench_check
+	@$(BIN)/python -m tests.bench.bench_faults $(ARGS)
 
 serve: $(READY) ## start the twin on port 8123; ARGS="--rate 8/4 --capacity 2" gives it limits
 	@$(BIN)/touchstone serve $(ARGS)

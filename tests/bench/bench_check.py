@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from touchstone.bundle import openapi_dir
-from touchstone.runner import EMBEDDED_TWIN
+from touchstone.embedded import EMBEDDED_TWIN
 from touchstone.twin import Twin
 from touchstone.twin.serve import Asgi
 
