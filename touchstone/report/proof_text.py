@@ -134,7 +134,7 @@ def _permitted(view: ProofView, console: Console) -> None:
     _heading(console, f"Permitted mutations ({sum(map(len, reasons.values()))})")
     for reason, names in reasons.items():
         if names:
-            _paragraph(console, Text(reason), 2)
+            _paragraph(console, Text(_clip(reason)), 2)
             _paragraph(console, Text(", ".join(names), "dim"), 4)
     console.print()
 
@@ -151,7 +151,7 @@ def _wrong(view: ProofView, console: Console) -> None:
         _paragraph(console, Text.assemble((trial.state, _STYLES[trial.state]), " ", trial.subject.name), 0)
         _paragraph(console, Text(says(trial)), 2)
         if trial.subject.permits:
-            _paragraph(console, Text(f"permitted by {trial.subject.permits}"), 2)
+            _paragraph(console, Text(f"permitted by {_clip(trial.subject.permits)}"), 2)
         if trial.state == "failed":
             _paragraph(console, Text(_clip(trial.trouble), "yellow"), 2)
         elif trial.subject.is_fault:
