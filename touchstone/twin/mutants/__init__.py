@@ -3,7 +3,12 @@ Faults that nobody had to think of: derived from the surface of the twin, named 
 """
 
 from touchstone.twin.faults.fault import Fault
-from touchstone.twin.mutants import endings, shelving, starting  # entering their transitions is what they are for
+from touchstone.twin.mutants import (  # entering their transitions is what they are for
+    endings,
+    shelving,
+    starting,
+    stopping,
+)
 from touchstone.twin.mutants.doors import door_faults
 from touchstone.twin.mutants.fields import field_faults
 from touchstone.twin.mutants.frames import frame_faults
@@ -11,7 +16,7 @@ from touchstone.twin.mutants.messages import message_faults
 from touchstone.twin.mutants.permitted import PERMITTED
 from touchstone.twin.mutants.transitions import transition_faults
 
-__all__ = ["PERMITTED", "endings", "generated", "shelving", "starting"]
+__all__ = ["PERMITTED", "endings", "generated", "shelving", "starting", "stopping"]
 
 
 def generated(seed: int = 1) -> dict[str, Fault]:

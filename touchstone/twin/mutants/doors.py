@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from touchstone.twin.answers import invalid_key, no_such_version
-from touchstone.twin.app import App
+from touchstone.twin.app import App, answer_json
 from touchstone.twin.catalog import Ref, Version
 from touchstone.twin.engine import Engine
 from touchstone.twin.faults.fault import Fault
@@ -127,8 +127,8 @@ def _refusing(operation: str) -> Callable[[Asgi], Asgi]:
             if asked_for(scope)[0] == operation:
                 asked_times += 1
                 if asked_times % 5 == 0:
-                    response = App.refused(app, invalid_key())
-                    await response(scope, receive, send)
+                    refusal = invalid_key()
+                    await answer_json(refusal.status, refusal.body, refusal.headers)(scope, receive, send)
                     return
             await app(scope, receive, send)
 
