@@ -18,7 +18,6 @@ from touchstone.transport import Call
     "start.ref-is-the-path",
     "start.does-not-wait",
     "start.visible-to-next-read",
-    "start.while-building-is-harmless",
     "status.answers-200",
     "status.body-is-documented",
     "status.is-one-of-four",
@@ -26,6 +25,7 @@ from touchstone.transport import Call
     "status.unbuilt-is-not-built",
     "status.changes-only-by-a-start",
     "status.build-does-not-vanish",
+    "status.ready-stays-ready",
     "status.good-template-ends-ready",
     "status.build-ends",
     "status.ready-after-its-steps",
@@ -55,6 +55,20 @@ def test_fresh_build_runs_to_ready(exam: Examination) -> None:
     template = exam.short("fresh")
     exam.read(template.ref)
     exam.read(template.ref)
+    exam.start(template.ref)
+    exam.read(template.ref)
+    exam.wait(template.ref)
+    exam.read(template.ref)
+    exam.read(template.ref)
+
+
+@pytest.mark.cost(builds=1, requests=8)
+@pytest.mark.claims("start.while-building-is-harmless", "reuse.only-when-reused")
+def test_start_of_a_running_build_changes_nothing(exam: Examination) -> None:
+    """
+    A start while the version builds is answered as documented, and that build runs to its end.
+    """
+    template = exam.short("joined")
     exam.start(template.ref)
     exam.read(template.ref)
     exam.start(template.ref)
@@ -99,7 +113,7 @@ def test_failing_build_ends_failed_and_can_be_repeated(exam: Examination) -> Non
     """
     A template whose last step fails ends failed with a reason, stays so, and can be started again.
     """
-    template = exam.published("failing", sleep_s=0.1, fails=True)
+    template = exam.short("failing", fails=True)
     exam.start(template.ref)
     exam.wait(template.ref)
     exam.cancel(template.ref)

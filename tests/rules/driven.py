@@ -123,6 +123,18 @@ def fresh(client: Client) -> None:
     client.read(ref)
     client.start(ref)
     client.read(ref)
+    client.wait(ref)
+    client.read(ref)
+    client.read(ref)
+
+
+def joined(client: Client) -> None:
+    """
+    A start while the version builds is answered as documented, and that build runs to its end.
+    """
+    ref = client.publish("joined")
+    client.start(ref)
+    client.read(ref)
     client.start(ref)
     client.wait(ref)
 
@@ -258,6 +270,7 @@ def refused(client: Client) -> None:
 
 SITUATIONS: tuple[Callable[[Client], None], ...] = (
     fresh,
+    joined,
     finished,
     failing,
     idle,

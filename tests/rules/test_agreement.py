@@ -23,7 +23,8 @@ def read(seq: int, status: str = "ready", at: float | None = None, ref: str = RE
 
 
 def start(seq: int, status: str = "building", at: float | None = None) -> Exchange:
-    return exchange("startBuild", 202, seq=seq, sent_at=at, json=build(status))
+    reused = {"reused": True} if status == "ready" else {}
+    return exchange("startBuild", 202, seq=seq, sent_at=at, json=build(status, **reused))
 
 
 def together(*reads: Exchange) -> list[Exchange]:

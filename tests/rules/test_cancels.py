@@ -31,6 +31,22 @@ class SaysNothing(Server):
         return 404, {"error": "nothing to cancel"}
 
 
+class DeletesTheVersion(Server):
+    """Nothing about the version is found any more, which other rules tell."""
+
+    cancelled: frozenset[str] = frozenset()
+
+    def cancel(self, version: Version, now: int, answered_ms: int) -> Answer:
+        if version.ref in self.cancelled:
+            return 404, {"error": "not found"}
+        answer = super().cancel(version, now, answered_ms)
+        self.cancelled |= {version.ref} if answer[0] == 202 else set()
+        return answer
+
+    def read(self, version: Version, now: int) -> Answer:
+        return (404, {"error": "not found"}) if version.ref in self.cancelled else super().read(version, now)
+
+
 class NeverSettles(Server):
     def stop(self, cell: Cell, now: int) -> None:
         super().stop(cell, now)
@@ -115,6 +131,7 @@ CASES: list[tuple[type[Server], set[str]]] = [
     (FindsNothingRunning, {"cancel.in-flight-is-202"}),
     (AcceptsWhenIdle, {"cancel.idle-is-404", "cancel.settled-is-idle", "cancel.finished-is-idle"}),
     (SaysNothing, {"cancel.says-idle"}),
+    (DeletesTheVersion, set()),
     (NeverSettles, {"cancel.settles"}),
     (DoesNothing, {"cancel.does-not-end-ready"}),
     (EndsReady, {"cancel.does-not-end-ready"}),

@@ -58,6 +58,9 @@ BREAKS: list[tuple[str, str, Exchange]] = [
     ("status.build-time-only-when-ready", "at a start", start(build_time_ms=12)),
     ("status.error-only-when-failed", "ready", read(build("ready", error="step 1"))),
     ("status.error-only-when-failed", "not built", read(build("not_built", error="cancelled"))),
+    ("reuse.only-when-reused", "building", read(build(reused=True))),
+    ("reuse.only-when-reused", "failed", read(build("failed", reused=True))),
+    ("reuse.only-when-reused", "at a start", start(reused=True)),
     ("digest.has-the-documented-form", "upper case", read(build(digest=DIGEST.upper()))),
     ("digest.has-the-documented-form", "short", start(digest="ab12")),
     ("digest.has-the-documented-form", "another algorithm", read(build(digest=f"md5:{DIGEST}"))),
@@ -156,8 +159,14 @@ def test_fair_answer_is_blamed_on_nothing(answer: Exchange) -> None:
             read(build("ready")),
             {"status.ready-has-build-time", "status.error-only-when-failed"},
         ),
-        (read(build("failed")), {"status.failed-has-error", "status.build-time-only-when-ready"}),
-        (read(build()), {"status.build-time-only-when-ready", "status.error-only-when-failed"}),
+        (
+            read(build("failed")),
+            {"status.failed-has-error", "status.build-time-only-when-ready", "reuse.only-when-reused"},
+        ),
+        (
+            read(build()),
+            {"status.build-time-only-when-ready", "status.error-only-when-failed", "reuse.only-when-reused"},
+        ),
     ],
 )
 def test_good_read_upholds_what_its_state_is_about(answer: Exchange, claims: set[str]) -> None:

@@ -103,6 +103,29 @@ class LosesStarts(Server):
         return 202, self.identity(version) | {"status": "building"}
 
 
+class ForgetsRestarts(Server):
+    def begun(self, version: Version, now: int) -> Answer:
+        if version.cell.state == "failed":
+            return 202, self.identity(version) | {"status": "building"}
+        return super().begun(version, now)
+
+
+class EndsSimultaneousStarts(Server):
+    """Simultaneous starts lead to a build that is lost soon after."""
+
+    ended_refs: frozenset[str] = frozenset()
+
+    def joined(self, version: Version, now: int) -> Answer:
+        if now - version.cell.begun_ms < 5:
+            self.ended_refs |= {version.ref}
+        return super().joined(version, now)
+
+    def read(self, version: Version, now: int) -> Answer:
+        if version.ref in self.ended_refs:
+            version.cell.state = "not_built"
+        return super().read(version, now)
+
+
 class Rebuilds(Server):
     def reused(self, version: Version) -> Answer:
         return 202, self.identity(version) | {"status": "building"}
@@ -123,11 +146,6 @@ class ReusesWithCreated(Server):
         return 201, super().reused(version)[1]
 
 
-class ClaimsReuse(Server):
-    def begun(self, version: Version, now: int) -> Answer:
-        return 202, super().begun(version, now)[1] | {"reused": True}
-
-
 class ReusesByName(Server):
     """Takes the golden of whatever the version held before, once it is started."""
 
@@ -143,21 +161,22 @@ class ReusesByName(Server):
 
 CASES: list[tuple[type[Server], set[str]]] = [
     (AnswersOk, {"start.answers-202"}),
-    (SaysReady, {"start.fresh-is-building", "start.after-failure-builds-again", "start.after-cancel-builds-again"}),
-    (SaysNotBuilt, {"start.fresh-is-building", "start.after-failure-builds-again", "start.after-cancel-builds-again"}),
+    (SaysReady, {"start.fresh-is-building"}),
+    (SaysNotBuilt, {"start.fresh-is-building", "start.after-cancel-builds-again"}),
     (RefusesWhileBuilding, {"start.while-building-is-harmless", "start.concurrent-answers-are-documented"}),
-    (EndsBuildWhenJoined, {"status.build-does-not-vanish"}),
+    (EndsBuildWhenJoined, {"start.while-building-is-harmless"}),
     (CrashesOnSecondStart, {"start.concurrent-answers-are-documented"}),
+    (EndsSimultaneousStarts, {"start.concurrent-share-one-build"}),
     (BuildsOncePerStart, {"start.concurrent-share-one-build"}),
     (KeepsFailure, {"start.after-failure-builds-again"}),
     (RefusesAfterFailure, {"start.after-failure-builds-again"}),
     (RefusesAfterCancel, {"start.after-cancel-builds-again"}),
     (LosesStarts, {"start.visible-to-next-read"}),
+    (ForgetsRestarts, {"start.visible-to-next-read"}),
     (Rebuilds, {"reuse.ready-at-once"}),
     (ForgetsFlag, {"reuse.is-flagged"}),
     (FlagsWithText, {"reuse.is-flagged"}),
     (ReusesWithCreated, {"reuse.status-code"}),
-    (ClaimsReuse, {"reuse.only-when-reused"}),
     (ReusesByName, {"reuse.only-identical-digest"}),
     (Waits, {"start.does-not-wait"}),
     (WaitsAndTells, {"start.does-not-wait"}),

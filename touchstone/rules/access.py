@@ -9,6 +9,7 @@ from touchstone.eventstream import parse
 from touchstone.exchange import REFUSED_CREDENTIALS, Credential, Exchange
 from touchstone.finding import Judgement
 from touchstone.rules.answers import SUCCESS, judgeable, told
+from touchstone.rules.anyway import begins_anyway
 from touchstone.rules.course import IDLE, Course
 from touchstone.rules.history import History
 from touchstone.rules.requests import excused, operation_of, path_of, spelling
@@ -168,7 +169,8 @@ def _started_below(ref: str, history: History) -> Iterator[Judgement]:
             claim, status = "access.start-needs-scale", one.body["status"]
             actual = f"status {other.body['status']} after a start that was refused"
             same = other.body["status"] == status
-            yield judged(claim, same, one, refused[-1], other, expected=f"status {status}", actual=actual)
+            if same or not begins_anyway(history):
+                yield judged(claim, same, one, refused[-1], other, expected=f"status {status}", actual=actual)
 
 
 def is_empty_log(exchange: Exchange) -> bool:

@@ -39,16 +39,24 @@ def changes_anyway(history: History, besides: str) -> bool:
     )
 
 
+def vanishes_anyway(history: History) -> bool:
+    """
+    Whether a build that was seen to run was gone the next time, while it was only read.
+    """
+    statuses = ((one.body["status"], other.body["status"]) for one, other in _left_alone(history))
+    return any(pair == ("building", "not_built") for pair in statuses)
+
+
 def fails_anyway(history: History) -> bool:
     """
-    Whether a build that should succeed did not, though no build was ever cancelled until then.
+    Whether a build that should succeed did not, though it was started once and none was ever cancelled until then.
     """
     for content in history.all_contents():
         if content.outcome != "ready":
             continue
         started = False
         for exchange in history.story(content.ref):
-            if exchange.operation == "cancelBuild":
+            if exchange.operation == "cancelBuild" or (started and exchange.operation == "startBuild"):
                 break
             begins = exchange.operation == "startBuild" and exchange.status in SUCCESS
             if begins and exchange.sent_at >= content.sure_at:

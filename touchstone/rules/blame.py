@@ -7,7 +7,7 @@ The most special claim that fits is to blame, unless the same thing happens wher
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.lifecycle import State, statuses
-from touchstone.rules.anyway import begins_anyway, changes_anyway, fails_anyway
+from touchstone.rules.anyway import begins_anyway, changes_anyway, fails_anyway, vanishes_anyway
 from touchstone.rules.rule import broken
 from touchstone.rules.walk import UNDER_WAY, Walk
 
@@ -87,7 +87,11 @@ def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
             return "cancel.keeps-neighbours", (build.start, elsewhere)
         if build.after_cancel:
             return "cancel.next-build-completes", evidence
-    if first and status in (build.before, "not_built"):
+        if build.overlapped:
+            return "start.concurrent-share-one-build", evidence
+        if build.joined:
+            return "start.while-building-is-harmless", (build.start, build.joined)
+    if first and status in (build.before, "not_built") and not vanishes_anyway(walk.history):
         return "start.visible-to-next-read", evidence
     return ("status.build-does-not-vanish" if status == "not_built" else "status.good-template-ends-ready"), evidence
 

@@ -13,6 +13,8 @@ from touchstone.rules.unrefused import was_vanished
 from touchstone.rules.walk import UNDER_WAY, Walk
 
 FINISHED = frozenset({State.READY, State.FAILED})
+# What is found wherever the version is.
+_TELLING = frozenset({"getBuild", "getTemplate", "startBuild"})
 
 CLAIMS = (
     "cancel.in-flight-is-202",
@@ -45,7 +47,7 @@ def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iter
         )
     elif not before & UNDER_WAY and (cancel.status != 202 or not begins_anyway(walk.history)):
         yield judged(_idle_claim(walk, before), cancel.status == 404, cancel, expected="404", actual=told)
-    if cancel.status == 404 and State.BUILDING not in before and not was_vanished(cancel, walk.history):
+    if cancel.status == 404 and State.BUILDING not in before and not _is_lost(walk, cancel):
         idle = cancel.body.get("status") == "idle"
         yield judged("cancel.says-idle", idle, cancel, expected='{"status": "idle"}', actual=told)
 
@@ -74,6 +76,16 @@ def _in_flight(walk: Walk, cancel: Exchange, told: str) -> Iterator[Judgement]:
         yield unclear(claim, cancel, why="no read shows that the build was not over against all expectation")
     else:
         yield judged(claim, cancel.status == 202, cancel, expected="202", actual=told)
+
+
+def _is_lost(walk: Walk, cancel: Exchange) -> bool:
+    """
+    Whether the whole version is not found around the time of a cancel, which other claims tell.
+    """
+    told = [e for e in walk.history.story(walk.ref) if e.operation in _TELLING and walk.owns(e)]
+    before = [e for e in told if e.done_at <= cancel.sent_at][-1:]
+    after = [e for e in told if e.sent_at >= cancel.done_at][:1]
+    return was_vanished(cancel, walk.history) or any(e.status == 404 for e in (*before, *after))
 
 
 def _idle_claim(walk: Walk, before: frozenset[State]) -> str:

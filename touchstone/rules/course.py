@@ -46,10 +46,11 @@ def acted_by(exchange: Exchange) -> float:
 
 def begins(exchange: Exchange) -> bool:
     """
-    Whether a request may have begun a build. A start that is answered ready reuses one.
+    Whether a request may have begun a build. A start that is answered ready, and says so, reuses one.
     """
     if exchange.operation == "startBuild":
-        return may_have_acted(exchange) and exchange.body.get("status") != "ready"
+        reuses = exchange.body.get("status") == "ready" and exchange.body.get("reused") is True
+        return may_have_acted(exchange) and not reuses
     if exchange.operation == "publishTemplate" and exchange.note.get("auto_build"):
         return may_have_acted(exchange) and exchange.body.get("auto_build") != "ready"
     return False

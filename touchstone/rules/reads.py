@@ -19,6 +19,7 @@ CLAIMS = (
     "access.others-change-nothing",
     "limit.refused-start-starts-nothing",
     "start.visible-to-next-read",
+    "start.while-building-is-harmless",
     "start.after-failure-builds-again",
     "start.after-cancel-builds-again",
     "start.concurrent-share-one-build",
@@ -53,7 +54,7 @@ def judge_read(walk: Walk, flight: Flight) -> Iterator[Judgement]:
     if status not in statuses(before):
         if not _is_told_elsewhere(walk, read, status):
             yield blame(walk, read, status, before)
-        walk.resync(status)
+        walk.resync(status, before)
     elif not flight.beside:
         yield from _stakes(walk, read, status, before)
         yield from _times(walk, read, status, before)
@@ -141,13 +142,30 @@ def _building_stakes(walk: Walk, read: Exchange, status: str) -> Iterator[Judgem
     assert build
     first = walk.last_read is None or walk.last_read.sent_at < build.start.done_at
     if first and read.sent_at >= build.start.done_at:
-        yield held("start.visible-to-next-read", build.start, read)
+        yield judged(
+            "start.visible-to-next-read",
+            not _is_old_failure(walk, read, status),
+            build.start,
+            read,
+            expected="building until the steps of the new build can have failed",
+            actual=f"status {status}, as before the start",
+        )
     for claim, refused in walk.refusals(CANCELS).items():
         yield held(claim, refused, read)
     if status == "building":
         yield from _still_building(walk, read)
     elif status in FINISHED:
         yield from _end_stakes(walk, read, status)
+
+
+def _is_old_failure(walk: Walk, read: Exchange, status: str) -> bool:
+    """
+    Whether a failure is shown again before the steps of the build that was started after it can have run.
+    """
+    assert walk.build
+    early = status == "failed" and read.done_at < walk.earliest_end_at()
+    walk.hasty |= early and walk.build.before != "failed"
+    return early and walk.build.before == "failed" and not walk.hasty
 
 
 def _still_building(walk: Walk, read: Exchange) -> Iterator[Judgement]:
@@ -197,14 +215,15 @@ def _times(walk: Walk, read: Exchange, status: str, before: frozenset[State]) ->
         return
     if walk.reused:
         return
-    if read.body.get("reused") is not None:
+    reused = read.body.get("reused")
+    if reused is None or isinstance(reused, bool):
         yield judged(
             "reuse.only-when-reused",
-            read.body["reused"] is False,
+            not reused,
             build.start,
             read,
             expected="reused false or absent for a build that was made for this version",
-            actual=f"reused {shown(read.body['reused'])}",
+            actual=f"reused {shown(reused)}",
         )
     build_time_ms = read.body.get("build_time_ms")
     if not before & UNDER_WAY or isinstance(build_time_ms, bool) or not isinstance(build_time_ms, (int, float)):

@@ -81,7 +81,12 @@ def template_digest(exchange: Exchange, history: History) -> Iterator[Judgement]
         yield _broken(claim, wrong, exchange) if wrong else held(claim, exchange)
 
 
-@rule("shape.fields-by-state", "status.build-time-only-when-ready", "status.error-only-when-failed")
+@rule(
+    "shape.fields-by-state",
+    "status.build-time-only-when-ready",
+    "status.error-only-when-failed",
+    "reuse.only-when-reused",
+)
 def fields_by_state(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """
     Judges that a build object shows no result that its state does not have. An empty error tells no reason.
@@ -96,6 +101,9 @@ def fields_by_state(exchange: Exchange, history: History) -> Iterator[Judgement]
         actual = f"{found!r} while {status}"
         claim = "status.build-time-only-when-ready"
         yield judged(claim, found is None, exchange, expected="no build_time_ms unless ready", actual=actual)
+        # What reuses a golden has one, and who has one is ready.
+        fits, actual = exchange.body.get("reused") is not True, f"reused true while {status}"
+        yield judged("reuse.only-when-reused", fits, exchange, expected="reused true only when ready", actual=actual)
     if status != "failed":
         reason = exchange.body.get("error")
         actual = f"{shown(reason)} while {status}"

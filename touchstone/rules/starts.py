@@ -31,7 +31,6 @@ CLAIMS = (
     "reuse.ready-at-once",
     "reuse.is-flagged",
     "reuse.status-code",
-    "reuse.only-when-reused",
     "reuse.only-identical-digest",
 )
 
@@ -89,7 +88,8 @@ def note_build(walk: Walk, flight: Flight, *, surely_begun: bool) -> None:
     before, overlapped = flight.window, "startBuild" in flight.beside or _refused_beside(walk, flight.exchange)
     if walk.build and not before & (IDLE | {State.CANCELLING}):
         # It can only have joined what is under way.
-        walk.build = replace(walk.build, overlapped=walk.build.overlapped or overlapped)
+        overlapped |= walk.build.overlapped
+        walk.build = replace(walk.build, overlapped=overlapped, joined=flight.exchange)
         return
     walk.refused_late.clear()
     idle = before & IDLE
@@ -158,6 +158,8 @@ def _begun(walk: Walk, start: Exchange) -> Iterator[Judgement]:
         yield broken(claim, start, expected="202", actual=_told(start))
         return
     building = start.body.get("status") == "building"
+    if not building and (read := walk.next_read(start)) and read.body.get("status") == "building":
+        claim = "start.fresh-is-building"  # It is built, so only the word is wrong.
     yield judged("start.answers-202", start.status == 202, start, expected="202", actual=_told(start))
     yield judged(claim, building, start, expected="status building", actual=_told(start))
     if building:
@@ -165,9 +167,6 @@ def _begun(walk: Walk, start: Exchange) -> Iterator[Judgement]:
             yield held("start.fresh-is-building", start)
         if walk.replaced:
             yield held("reuse.only-identical-digest", start)
-        expected = "reused false or absent for a new build"
-        fits = start.body.get("reused") is not True
-        yield judged("reuse.only-when-reused", fits, start, expected=expected, actual=_told(start))
         yield from _does_not_wait(walk, start)
 
 

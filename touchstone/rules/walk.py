@@ -37,6 +37,7 @@ class Build:
         before: The status before it, or empty where that is in doubt.
         after_cancel: A build of the version was cancelled before, under the same content.
         overlapped: Several starts overlapped when it began.
+        joined: The last start that came while it ran.
     """
 
     start: Exchange
@@ -44,6 +45,7 @@ class Build:
     before: str = ""
     after_cancel: bool = False
     overlapped: bool = False
+    joined: Exchange | None = None
 
 
 @dataclass
@@ -71,6 +73,7 @@ class Walk:
         free_at: The last moment at which surely no build was running that nobody had cancelled.
         shelf: The states that earlier contents were left in, by their keys: nobody promises what becomes of them.
         lingering: A build of earlier content may still be under way.
+        hasty: A build was seen to fail before its steps can have run.
         deaf: A cancel found nothing while a build ran, so that what is not found says nothing any more.
         refused: The refused requests since the last read.
         refused_late: The starts that a limit refused before it: one that was put in a queue begins late.
@@ -91,6 +94,7 @@ class Walk:
     last_read: Exchange | None = None
     free_at: float = NEVER_AT
     lingering: bool = False
+    hasty: bool = False
     deaf: bool = False
     astray: bool = False
     shelf: dict[str, frozenset[State]] = field(default_factory=dict)
@@ -195,12 +199,14 @@ class Walk:
         if self.build:
             self.build = replace(self.build, surely_begun=False, before="")
 
-    def resync(self, status: str) -> None:
+    def resync(self, status: str, before: frozenset[State]) -> None:
         """
-        Takes the server's word after a finding.
+        Takes the server's word after a finding, or goes on as if it had not been said: one of the two will be right.
         """
         states = consistent(ANYTHING, status) - {State.CANCELLING}
-        self.possible = states or ANYTHING
+        self.possible = (states or ANYTHING) | before
+        if self.build:
+            self.build = replace(self.build, surely_begun=False)
         self.cancel, self.free_at = None, NEVER_AT
 
     def had_golden(self) -> bool:
