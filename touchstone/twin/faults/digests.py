@@ -2,7 +2,6 @@
 Faults of digests: their form, what they are taken of, and where they are told.
 """
 
-import base64
 import hashlib
 import itertools
 import json
@@ -38,26 +37,6 @@ class DigestInCapitals(Engine):
 
     def digest_of(self, document: Document) -> str:
         return super().digest_of(document).upper()
-
-
-@breaks("schema", "digest.has-the-documented-form")
-class DigestIsShort(Engine):
-    """
-    Digests are cut to twelve digits.
-    """
-
-    def digest_of(self, document: Document) -> str:
-        return super().digest_of(document)[:12]
-
-
-@breaks("schema", "digest.has-the-documented-form")
-class DigestInBase64(Engine):
-    """
-    Digests are written in Base64.
-    """
-
-    def digest_of(self, document: Document) -> str:
-        return base64.b64encode(bytes.fromhex(super().digest_of(document))).decode()
 
 
 @breaks("schema", "digest.has-the-documented-form")
@@ -133,17 +112,6 @@ class DigestChangesWhenReady(Engine):
         return body | {"digest": sha256(version.digest)} if body["status"] == "ready" else body
 
 
-@breaks("stateful", "digest.is-stable")
-class DigestOfFailureDiffers(Engine):
-    """
-    A version whose build failed tells a digest of nothing.
-    """
-
-    def status_body(self, version: Version) -> Body:
-        body = super().status_body(version)
-        return body | {"digest": "0" * 64} if body["status"] == "failed" else body
-
-
 # --- what it is taken of ---------------------------------------------------------------------------------------------
 
 
@@ -169,16 +137,6 @@ class DigestOfTheRef(Misjudging):
         return sha256(f"{document.name}@{document.version}")
 
 
-@breaks("semantic", "digest.follows-content", also=("reuse.only-identical-digest",))
-class DigestOfTheName(Misjudging):
-    """
-    All versions of a template have one digest.
-    """
-
-    def digest_of(self, document: Document) -> str:
-        return sha256(f"{document.namespace}/{document.name}")
-
-
 @breaks("semantic", "digest.follows-content", also=("reuse.only-identical-digest", "events.own-lines-only"))
 class DigestWithoutCommands(Misjudging):
     """
@@ -186,7 +144,8 @@ class DigestWithoutCommands(Misjudging):
     """
 
     def digest_of(self, document: Document) -> str:
-        return sha256(json.dumps({key: value for key, value in document.content.items() if key != "build"}))
+        content = {key: value for key, value in document.content.items() if key != "build"}
+        return sha256(json.dumps(content, sort_keys=True))
 
 
 @breaks(

@@ -10,7 +10,6 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App, answer_json
 from touchstone.twin.build import Build
 from touchstone.twin.catalog import Version
@@ -45,7 +44,7 @@ class ReadyFlickers(App):
         return answer_json(200, {"ref": body["ref"], "digest": body["digest"], "status": "building"})
 
 
-@breaks("stateful", "status.ready-stays-ready")
+@breaks("stateful", "status.ready-stays-ready", also=("reuse.ready-at-once",))
 class GoldenExpires(Engine):
     """
     A version that was read ready twice is not built any more.
@@ -64,7 +63,7 @@ class GoldenExpires(Engine):
         return body
 
 
-@breaks("stateful", "status.ready-stays-ready")
+@breaks("stateful", "status.ready-stays-ready", also=("status.concurrent-reads-agree",))
 class ReuseIsReadAsABuild(Engine):
     """
     The first read after a golden was reused says building.
@@ -98,22 +97,6 @@ class RepublishingDropsTheGolden(Engine):
         return version
 
 
-@breaks("stateful", "status.ready-stays-ready", also=("publish.conflict-keeps-content",))
-class ConflictDropsTheGolden(Engine):
-    """
-    Publishing other content without force is refused, and makes a ready version not built.
-    """
-
-    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        try:
-            return super().publish(account, document, force)
-        except Refusal:
-            for version in list(self.catalog):
-                if version.owner == account.key and version.ref.name == document.name:
-                    self.slots.pop((version.owner, version.digest), None)
-            raise
-
-
 # --- failed ----------------------------------------------------------------------------------------------------------
 
 
@@ -130,7 +113,7 @@ class FailureFades(Engine):
         return body
 
 
-@breaks("stateful", "status.failed-stays-failed")
+@breaks("stateful", "status.failed-stays-failed", also=("cancel.finished-is-idle",))
 class FailureIsRetried(Engine):
     """
     Reading the failure of a version starts its build once more.
@@ -195,14 +178,3 @@ class SimultaneousReadsDiffer(Crowded):
 
     def crowded(self, body: Body) -> Body:
         return body | {"build_time_ms": body["build_time_ms"] + 1} if "build_time_ms" in body else body
-
-
-@breaks("concurrency", "status.concurrent-reads-agree", "status.ready-stays-ready")
-class SimultaneousReadsSeeABuild(Crowded):
-    """
-    Of several reads of a ready version at the same moment only the first says ready, the others building.
-    """
-
-    def crowded(self, body: Body) -> Body:
-        known = {key: body[key] for key in ("ref", "digest")}
-        return known | {"status": "building"} if body["status"] == "ready" else body

@@ -60,17 +60,7 @@ class SecondStartAtOnceFails(Racing):
         raise Refusal(500, "duplicate key")
 
 
-@breaks("concurrency", "start.concurrent-answers-are-documented")
-class SecondStartAtOnceIsInvalid(Racing):
-    """
-    A start that comes while another one of the version is being answered is refused with 422.
-    """
-
-    async def second(self, request: Request, account: Account, resource: Resource) -> Response:
-        raise Refusal(422, "The version is locked.")
-
-
-@breaks("concurrency", "start.concurrent-answers-are-documented")
+@breaks("concurrency", "start.concurrent-answers-are-documented", also=("lookup.existing-version-is-found",))
 class SecondStartAtOnceIsNotFound(Racing):
     """
     A start that comes while another one of the version is being answered does not find the version.

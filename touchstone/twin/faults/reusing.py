@@ -30,26 +30,6 @@ class ReuseIsNotTold(Engine):
         return body
 
 
-@breaks("semantic", "reuse.is-flagged")
-class ReuseIsDenied(Engine):
-    """
-    An answer that reuses a golden says reused false.
-    """
-
-    def reused_body(self, version: Version, golden: Build) -> Body:
-        return super().reused_body(version, golden) | {"reused": False}
-
-
-@breaks("schema", "reuse.is-flagged", "start.body-is-documented")
-class ReuseIsAWord(Engine):
-    """
-    An answer that reuses a golden says so in a text.
-    """
-
-    def reused_body(self, version: Version, golden: Build) -> Body:
-        return super().reused_body(version, golden) | {"reused": "yes"}
-
-
 @breaks("stateful", "reuse.is-flagged")
 class ReuseIsToldOnce(Engine):
     """
@@ -185,24 +165,20 @@ class GoldenIsReusedOnce(Engine):
 
     def reusable(self, slot: Slot) -> Build | None:
         if slot.golden is None or slot.golden in self.used:
+            slot.golden = None
             return None
         self.used.add(slot.golden)
         return slot.golden
 
 
-class Named(Engine):
+@breaks("stateful", "reuse.only-identical-digest")
+class ReuseByName(Engine):
     """
-    An engine whose goldens belong to a name.
+    The golden belongs to the name of a version, not to its content.
     """
-
-    def named(self, version: Version) -> str:
-        """
-        The name that a golden belongs to.
-        """
-        return str(version.ref)
 
     def slot_of(self, version: Version) -> Slot:
-        slot = self.slots.setdefault((version.owner, self.named(version)), Slot())
+        slot = self.slots.setdefault((version.owner, str(version.ref)), Slot())
         return self.slots.setdefault((version.owner, version.digest), slot)
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
@@ -212,39 +188,6 @@ class Named(Engine):
 
     def release(self, version: Version) -> None:
         pass
-
-
-@breaks("stateful", "reuse.only-identical-digest")
-class ReuseByName(Named):
-    """
-    The golden belongs to the name of a version, not to its content.
-    """
-
-
-@breaks("stateful", "reuse.only-identical-digest")
-class ReuseByTemplate(Named):
-    """
-    The golden belongs to the name of a template, whatever its version and its content.
-    """
-
-    def named(self, version: Version) -> str:
-        return f"{version.ref.namespace}/{version.ref.name}"
-
-
-@breaks("stateful", "reuse.only-identical-digest")
-class ForceKeepsTheGolden(Engine):
-    """
-    Content that is put by force in the place of a ready version reads ready at once.
-    """
-
-    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        olds = [v for v in self.catalog if v.owner == account.key and v.ref.name == document.name]
-        slots = {old.ref: self.slots.get((old.owner, old.digest)) for old in olds}
-        version = super().publish(account, document, force)
-        slot = slots.get(version.ref)
-        if slot is not None and slot.golden is not None:
-            self.slots.setdefault((version.owner, version.digest), slot)
-        return version
 
 
 @breaks("stateful", "reuse.same-digest-elsewhere")

@@ -84,14 +84,7 @@ class CancelNeverSettles(Engine):
         return build
 
 
-@breaks("timing", "cancel.settles", pace={"settle_s": 3.0}, target={"cancel_timeout_s": 1.0})
-class CancelSettlesLate(Engine):
-    """
-    A cancelled build stays in the state building far longer than the target allows for it.
-    """
-
-
-@breaks("stateful", "cancel.settles")
+@breaks("stateful", "cancel.settles", also=("cancel.settled-is-idle",))
 class CancelledBuildResumes(Engine):
     """
     A version whose build was cancelled reads not_built once, and then builds again.
@@ -116,17 +109,6 @@ class CancellingIsAStatus(Engine):
         return body | {"status": "cancelling"} if dying else body
 
 
-@breaks("schema", "status.is-one-of-four", target={"build_timeout_s": 1.0, "cancel_timeout_s": 0.5})
-class CancelledIsAStatus(Engine):
-    """
-    A version whose build was cancelled reads ``cancelled``.
-    """
-
-    def status_body(self, version: Version) -> Body:
-        body, last = super().status_body(version), self.slot_of(version).last
-        return body | {"status": "cancelled"} if last is not None and last.outcome == "cancelled" else body
-
-
 # --- finished versions -----------------------------------------------------------------------------------------------
 
 
@@ -141,20 +123,6 @@ class CancelDropsTheGolden(Engine):
         slot = self.slots.get((version.owner, version.digest))
         if slot is not None and slot.golden is not None:
             del self.slots[version.owner, version.digest]
-        return cancelled
-
-
-@breaks("stateful", "cancel.keeps-finished-golden")
-class CancelFailsTheGolden(Engine):
-    """
-    A cancel of a ready version says that nothing is building, and makes it failed.
-    """
-
-    def cancel(self, version: Version) -> bool:
-        cancelled = super().cancel(version)
-        slot = self.slots.get((version.owner, version.digest))
-        if slot is not None and slot.golden is not None and slot.last is not None:
-            slot.golden, slot.last.outcome, slot.last.error = None, "failed", "cancelled by the user"
         return cancelled
 
 
@@ -275,28 +243,6 @@ class CancelPoisonsTheNext(Poisonous):
 
     def poison(self, build: Build) -> None:
         asyncio.get_running_loop().call_later(0.05, build.end_cancelled, "build cancelled")
-
-
-@breaks("stateful", "cancel.next-build-completes")
-class CancelFailsTheNext(Poisonous):
-    """
-    The build after a cancelled one of the same version fails.
-    """
-
-    def poison(self, build: Build) -> None:
-        build._stop_working()
-        build.error = "workspace is not clean"
-        build.finish("failed", "error", "install", f"build failed: {build.error}")
-
-
-@breaks("stateful", "cancel.next-build-completes", "status.build-ends", target={"build_timeout_s": 1.0})
-class CancelHangsTheNext(Poisonous):
-    """
-    The build after a cancelled one of the same version never ends.
-    """
-
-    def poison(self, build: Build) -> None:
-        build._stop_working()
 
 
 @breaks("concurrency", "cancel.next-build-completes")

@@ -32,17 +32,6 @@ class StartAnswers200(App):
         return answer_json(200, self.engine.start(account, version))
 
 
-@breaks("semantic", "start.answers-202", also=("http.status-is-documented",))
-class NewBuildIsCreated(App):
-    """
-    A start that begins a build is answered with 201.
-    """
-
-    def start_build(self, account: Account, version: Version) -> Response:
-        body = self.engine.start(account, version)
-        return answer_json(201 if body["status"] == "building" else 202, body)
-
-
 @breaks("stateful", "start.answers-202")
 class RestartAnswers200(App):
     """
@@ -66,16 +55,6 @@ class StartTellsTheStateBefore(Engine):
         return body | {"status": before} if before == "not_built" and body["status"] == "building" else body
 
 
-@breaks("schema", "start.fresh-is-building", "status.is-one-of-four")
-class StartIsQueued(Engine):
-    """
-    A start that begins a build says queued.
-    """
-
-    def building_body(self, version: Version) -> Body:
-        return super().building_body(version) | {"status": "queued"}
-
-
 @breaks("semantic", "start.fresh-is-building")
 class StartPromisesReady(Engine):
     """
@@ -84,30 +63,6 @@ class StartPromisesReady(Engine):
 
     def building_body(self, version: Version) -> Body:
         return super().building_body(version) | {"status": "ready", "build_time_ms": 120_000}
-
-
-@breaks("schema", "start.body-is-documented", also=("start.*", "reuse.ready-at-once"))
-class StartAnswersAList(App):
-    """
-    The answer to a start is a list with the documented object in it.
-    """
-
-    def start_build(self, account: Account, version: Version) -> Response:
-        response = super().start_build(account, version)
-        response.body = b"[" + bytes(response.body) + b"]"
-        response.headers["content-length"] = str(len(response.body))
-        return response
-
-
-@breaks("schema", "start.body-is-documented")
-class StartHasNulls(Engine):
-    """
-    A start that begins a build holds null for each field that it has nothing to say in.
-    """
-
-    def building_body(self, version: Version) -> Body:
-        nulls = dict.fromkeys(("golden_dir", "build_time_ms", "reused", "error"))
-        return super().building_body(version) | nulls
 
 
 @breaks("schema", "start.body-is-documented")
@@ -159,16 +114,6 @@ class ReuseTellsTheFirstRef(Engine):
 
     def reused_body(self, version: Version, golden: Build) -> Body:
         return super().reused_body(version, golden) | {"ref": self.built.get(version.digest, str(version.ref))}
-
-
-@breaks("semantic", "start.ref-is-the-path")
-class StartTellsTheNameOnly(Engine):
-    """
-    The answer to each start names the template without namespace and version.
-    """
-
-    def start(self, account: Account, version: Version) -> Body:
-        return super().start(account, version) | {"ref": version.ref.name}
 
 
 # --- how long it takes -----------------------------------------------------------------------------------------------
@@ -301,23 +246,6 @@ class SecondStartEndsTheBuild(Engine):
         return body
 
 
-@breaks("stateful", "start.while-building-is-harmless")
-class SecondStartFailsTheBuild(Engine):
-    """
-    A start while the version builds makes that build fail.
-    """
-
-    def start(self, account: Account, version: Version) -> Body:
-        slot = self.slot_of(version)
-        last, running = slot.last, self.joinable(slot)
-        body = super().start(account, version)
-        if running and last is not None:
-            last._stop_working()
-            last.error = "workspace is locked by another build"
-            last.finish("failed", "error", "install", f"build failed: {last.error}")
-        return body
-
-
 @breaks("stateful", "start.after-failure-builds-again")
 class FailureIsForever(Engine):
     """
@@ -328,19 +256,6 @@ class FailureIsForever(Engine):
         last = self.slot_of(version).last
         if last is not None and last.outcome == "failed":
             return self.status_body(version)
-        return super().start(account, version)
-
-
-@breaks("stateful", "start.after-failure-builds-again")
-class FailedVersionConflicts(Engine):
-    """
-    A start of a version whose last build failed is answered with 409.
-    """
-
-    def start(self, account: Account, version: Version) -> Body:
-        last = self.slot_of(version).last
-        if last is not None and last.outcome == "failed":
-            raise Refusal(409, "This version has failed. Publish another one.")
         return super().start(account, version)
 
 
