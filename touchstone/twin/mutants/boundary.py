@@ -108,6 +108,20 @@ class Past:
         other = (a for a in reversed(self.answers) if a.ref != now.ref and a.status < 300)
         return next((a.data[name] for a in other if name in a.data and a.data[name] != value), None)
 
+    def of_account(self, now: Answer, name: str) -> Any:
+        """
+        What *name* said in the latest answer to another account that said something else; None without one.
+        """
+        value = now.data.get(name)
+        other = (a for a in reversed(self.answers) if a.key != now.key and a.status < 300)
+        return next((a.data[name] for a in other if name in a.data and a.data[name] != value), None)
+
+    def asked(self, operation: str) -> int:
+        """
+        How many answers of an operation there were.
+        """
+        return sum(answer.operation == operation for answer in self.answers)
+
     def count(self, place: Place) -> int:
         """
         How many answers of a kind there were.

@@ -32,7 +32,6 @@ _VALUES: dict[str, dict[str, Callable[[Any], Any]]] = {
     },
     "build_time_ms": {
         "seconds": lambda time_ms: time_ms / 1000,
-        "whole-seconds": lambda time_ms: time_ms // 1000,
         "microseconds": lambda time_ms: time_ms * 1000,
         "negative": lambda time_ms: -time_ms,
     },
@@ -44,10 +43,15 @@ _VALUES: dict[str, dict[str, Callable[[Any], Any]]] = {
     "errors": {"empty": lambda _: []},
 }
 
-# Their fields are made like those of other answers, where all else that can be wrong with them is tried.
+# These fields are written by the same line in other answers of the operation, where all else that can be wrong with
+# them is tried: here they are left out, or somebody else's, or out of date.
 _LIKE_OTHERS = frozenset(
-    {"getBuild.200.not_built", "getBuild.200.building", "startBuild.202.ready", "publishTemplate.201.auto_build"}
+    {
+        *("getBuild.200.not_built", "getBuild.200.building", "getBuild.200.failed"),
+        *("startBuild.202.ready", "publishTemplate.201.auto_build"),
+    }
 )
+_SHARED = frozenset({"ref", "digest", "published"})
 
 # What another version's answer says, put in the place of the right value.
 _SWAPPED = (
@@ -58,6 +62,13 @@ _SWAPPED = (
     *("startBuild.202.ready.digest", "startBuild.202.ready.build_time_ms", "publishTemplate.201.plain.ref"),
     *("publishTemplate.201.plain.digest", "publishTemplate.201.auto_build.digest", "getTemplate.200.ref"),
     *("getTemplate.200.digest", "getTemplate.200.template", "getBuild.200.ready.status"),
+)
+
+# What an answer to another account says, put in the place of the right value.
+_SWAPPED_BETWEEN_ACCOUNTS = (
+    *("getBuild.200.ready.ref", "getBuild.200.ready.digest", "getBuild.200.ready.build_time_ms"),
+    *("getBuild.200.not_built.status", "startBuild.202.building.ref", "startBuild.202.building.digest"),
+    *("publishTemplate.201.plain.ref", "publishTemplate.201.plain.digest", "getTemplate.200.digest"),
 )
 
 # What the first answer about the version said, told for ever.
@@ -79,6 +90,8 @@ def field_faults(seed: int) -> Iterator[Fault]:
             yield from _misvalued(where, name, random.Random(f"{seed} {where.name} {name}"))
     for spot in _SWAPPED:
         yield _remembered(spot, "swap", "is the one of another version", Past.others)
+    for spot in _SWAPPED_BETWEEN_ACCOUNTS:
+        yield _remembered(spot, "swap-account", "is the one of another account", Past.of_account)
     for spot in _REPEATED:
         yield _remembered(spot, "repeat", "is what the first answer about the version said", Past.first)
     yield from _entries()
@@ -112,7 +125,7 @@ def _fault(where: Place, name: str, how: str, says: str, kind: Kind, alter: Call
 
 def _misshapen(where: Place, name: str, kind: FieldType) -> Iterator[Fault]:
     yield _fault(where, name, "drop", "is left out", "schema", None)
-    if where.status == 401 or (where.name in _LIKE_OTHERS and name in {"ref", "digest", "status", "published"}):
+    if where.status == 401 or (where.name in _LIKE_OTHERS and name in {*_SHARED, "status"}):
         return
     yield _fault(where, name, "type", "is of another type", "schema", _OTHER_TYPE[kind])
     if where.operation in {"getBuild", "publishTemplate"} and where.status < 300:
@@ -120,7 +133,9 @@ def _misshapen(where: Place, name: str, kind: FieldType) -> Iterator[Fault]:
 
 
 def _misvalued(where: Place, name: str, chance: random.Random) -> Iterator[Fault]:
-    values = {} if where.status in {401, 404} and name == "error" else dict(_VALUES.get(name, {}))
+    if name in _SHARED and where.name in _LIKE_OTHERS:
+        return
+    values = {} if where.status >= 400 and name == "error" and where.status != 400 else dict(_VALUES.get(name, {}))
     if name == "digest":
         values["other-digits"] = _shifted(chance.randrange(1, 16))
     if name == "status":
@@ -136,7 +151,8 @@ def _words(where: Place) -> tuple[str, ...]:
     What status may be replaced by: the other words of its enum, and one that belongs elsewhere.
     """
     if where.operation != "cancelBuild":
-        return (*(word for word in ENUMS["status"] if word != where.state), "cancelling")
+        others = tuple(word for word in ENUMS["status"] if word != where.state)
+        return others if where.name in _LIKE_OTHERS else (*others, "cancelling")
     return ("idle", "building", "cancelled") if where.status < 300 else ("cancelling", "not_built")
 
 

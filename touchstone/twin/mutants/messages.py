@@ -47,6 +47,14 @@ _OTHER_STATUSES: dict[str, tuple[int, ...]] = {
     "startBuild.429": (403, 409),
 }
 
+# Answers that are put on the wire by the same line as others of their operation, where that line is tried.
+_SENT_ALIKE = frozenset(
+    {
+        *("getBuild.200.not_built", "getBuild.200.building", "getBuild.200.failed"),
+        *("startBuild.202.ready", "publishTemplate.201.auto_build"),
+    }
+)
+
 
 def message_faults(seed: int) -> Iterator[Fault]:
     """
@@ -55,12 +63,14 @@ def message_faults(seed: int) -> Iterator[Fault]:
     for where in PLACES:
         yield from _statuses(where, random.Random(f"{seed} {where.name}"))
     for where in SUCCESSES:
-        yield from _bodies(where)
+        if where.name not in _SENT_ALIKE:
+            yield from _bodies(where)
     for where in REFUSALS:
         if where.status != 401 or where.operation == "getBuild":
             yield _fault(where, "media.text-html", "is called text/html", "schema", _called(b"text/html"))
     yield from _headers()
     yield from _delays()
+    yield from _others_answers()
 
 
 def _fault(where: Place, how: str, says: str, kind: Kind, change: Change, *, every: int = 0, **more: Any) -> Fault:
@@ -71,12 +81,12 @@ def _fault(where: Place, how: str, says: str, kind: Kind, change: Change, *, eve
 def _statuses(where: Place, chance: random.Random) -> Iterator[Fault]:
     others = _OTHER_STATUSES.get(where.name, (403,) if where.status == 401 else ())
     named = {str(status): status for status in others if status in STATUSES[where.operation]}
-    if where.status not in {401, 404} or where.operation == "getBuild":
+    if (where.status not in {401, 404} or where.operation == "getBuild") and where.name not in _SENT_ALIKE:
         named["undocumented"] = chance.choice(_UNDOCUMENTED[where.status // 100])
     if where.status < 300:
         named["failing"] = chance.choice(_FAILING)
     for how, status in named.items():
-        yield _fault(where, f"status.{how}", f"has the status {status}", "semantic", _with_status(status))
+        yield _fault(where, f"code.{how}", f"has the status {status}", "semantic", _with_status(status))
 
 
 def _with_status(status: int) -> Change:
@@ -141,3 +151,33 @@ def _second_late(where: Place) -> Change:
         return replace(answer, delay_s=DELAY_S) if past.count(where) == 1 else answer
 
     return change
+
+
+def _others_answers() -> Iterator[Fault]:
+    """
+    Whole answers in the place of others: an old one about the same version, the latest one about another.
+    """
+    for operation in OPERATIONS:
+        for found in SUCCESSES:
+            if found.operation == operation and found.name not in _SENT_ALIKE:
+                yield _exchanged(found, "answer.repeat", "is the one that this request had first", _first_of)
+                yield _exchanged(found, "answer.swap", "is the one that another version had last", _others_last)
+
+
+def _exchanged(where: Place, how: str, says: str, found: Callable[[Answer, Past], Answer | None]) -> Fault:
+    def change(answer: Answer, past: Past) -> Answer:
+        due = answer.operation == where.operation and past.asked(answer.operation) % 2 == 0
+        return (found(answer, past) or answer) if due else answer
+
+    told = f"An answer to {where.operation} {says}."
+    return derived(f"{where.operation}.{how}", told, "stateful", change=change)
+
+
+def _first_of(answer: Answer, past: Past) -> Answer | None:
+    asked = (answer.operation, answer.ref, answer.key)
+    return next((old for old in past.answers if (old.operation, old.ref, old.key) == asked and old.status < 300), None)
+
+
+def _others_last(answer: Answer, past: Past) -> Answer | None:
+    others = (old for old in reversed(past.answers) if (old.operation, old.key) == (answer.operation, answer.key))
+    return next((old for old in others if old.ref != answer.ref and old.status < 300), None)

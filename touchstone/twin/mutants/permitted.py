@@ -7,8 +7,8 @@ from collections.abc import Mapping
 # By glob over names: the ambiguity, by number, or the sentence that permits it.
 PERMITTED: Mapping[str, str] = {
     "getBuild.200.ready.reused.drop": "facts 7.6: a build that reused nothing may leave the flag out",
-    "startBuild.202.ready.status.200": "facts 7.5: a reused build is answered with 202 or with 200",
-    "publishTemplate.201.*.status.200": "facts 7.37: 200 is seen for a published version, too",
+    "startBuild.202.ready.code.200": "facts 7.5: a reused build is answered with 202 or with 200",
+    "publishTemplate.201.*.code.200": "facts 7.37: 200 is seen for a published version, too",
     "streamBuildEvents.200.ts.drop": "facts 7.31: no field of a frame is required",
     "streamBuildEvents.200.source.drop": "facts 7.31: no field of a frame is required",
     "cancel-settles.as-failed": "facts 7.12: a cancelled build settles in not_built or in failed",

@@ -1,0 +1,46 @@
+"""
+Whom faults in build logs are blamed on.
+"""
+
+from touchstone.twin.mutants.verdicts import LOG, row
+
+ROWS = (
+    row("streamBuildEvents.200.ts.null", "events.fields-are-documented"),
+    row("streamBuildEvents.200.ts.type", "events.fields-are-documented"),
+    row("streamBuildEvents.200.ts.epoch-seconds", "events.fields-are-documented"),
+    row("streamBuildEvents.200.ts.*", "events.timestamps-*"),
+    row("streamBuildEvents.200.*.null", "events.fields-are-documented"),
+    row("streamBuildEvents.200.*.type", "events.fields-are-documented"),
+    row("streamBuildEvents.200.level.drop", "events.failed-ends-on-error"),
+    row("streamBuildEvents.200.phase.drop", "events.*-ends-on-*"),
+    row("streamBuildEvents.200.line.drop", "events.carry-the-output"),
+    row("streamBuildEvents.200.line.empty", "events.carry-the-output"),
+    row("streamBuildEvents.200.line.swap", "events.own-lines-only events.carry-the-output", "events.*"),
+    row("streamBuildEvents.200.source.drop", "events.fields-are-documented"),
+    row("streamBuildEvents.200.level.error.info", "events.failed-ends-on-error"),
+    row("streamBuildEvents.200.level.*", "events.level-is-documented"),
+    row("streamBuildEvents.200.phase.ready.[act]*", "events.ready-ends-on-ready"),
+    row("streamBuildEvents.200.phase.cancel.[rta]*", "events.cancelled-ends-on-cancel"),
+    row("streamBuildEvents.200.phase.install.ready", "events.terminal-frame-comes-last"),
+    row("streamBuildEvents.200.phase.compile.cancel", "events.terminal-frame-comes-last"),
+    row("streamBuildEvents.200.phase.archive.timeout", "events.terminal-frame-comes-last"),
+    row("streamBuildEvents.200.phase.*", "events.phase-is-documented"),
+    row("streamBuildEvents.200.frames.doubled", "events.terminal-frame-comes-last events.carry-the-output"),
+    row("streamBuildEvents.200.frames.last-doubled", "events.terminal-frame-comes-last"),
+    row("streamBuildEvents.200.frames.exchanged", "events.timestamps-in-order events.*-ends-on-*"),
+    row("streamBuildEvents.200.frames.prints-dropped", "events.carry-the-output"),
+    row("streamBuildEvents.200.frames.last-dropped", "events.*-ends-on-*"),
+    row("streamBuildEvents.200.frames.all-dropped", "events.*-ends-on-* events.carry-the-output"),
+    row("streamBuildEvents.200.frames.others-added", "events.own-lines-only"),
+    row("streamBuildEvents.200.frames.boot-dropped*", "events.watchers-agree"),
+    row("streamBuildEvents.200.frames.first-dropped", "events.watchers-agree"),
+    row("streamBuildEvents.200.close.early", "events.open-while-building", LOG),
+    row("streamBuildEvents.200.close.in-a-frame", "events.framing", LOG),
+    row("streamBuildEvents.200.close.*", "events.close-at-the-end events.finished-version-closes"),
+    row("streamBuildEvents.200.framing.one-line-end", "events.json-per-frame events.framing", LOG),
+    row("streamBuildEvents.200.framing.no-field-name", "events.*"),
+    row("streamBuildEvents.200.framing.comments", "events.*"),
+    row("streamBuildEvents.200.framing.no-data", "events.*"),
+    row("streamBuildEvents.200.framing.not-utf-8", "events.framing"),
+    row("streamBuildEvents.200.framing.*", "events.json-per-frame", LOG),
+)
