@@ -14,7 +14,7 @@ from touchstone.rules.answers import media_type
 from touchstone.rules.course import says_building
 from touchstone.rules.eventlog import LAST_PHASES, follows, log_of, moment, names, phase_of
 from touchstone.rules.history import Content, History
-from touchstone.rules.rule import Rule, broken, held, judged, rule, shown
+from touchstone.rules.rule import Rule, broken, held, judged, rule, shown, unclear
 
 _FIELDS = "events.fields-are-documented"
 # Which claim a wrong value breaks, by its place; one of a wrong type breaks the claim about fields.
@@ -23,7 +23,7 @@ _VALUE_CLAIMS = {
     ("/phase", "enum"): "events.phase-is-documented",
     ("/ts", "format"): "events.timestamps-are-iso",
 }
-_CLAIM_OF_FIELD = {field.removeprefix("/"): claim for (field, _), claim in _VALUE_CLAIMS.items()}
+_FIELD_OF_CLAIM = {claim: field.removeprefix("/") for (field, _), claim in _VALUE_CLAIMS.items()}
 _EXPECTED = {
     _FIELDS: "ts, level, phase, source and line as texts",
     "events.level-is-documented": "info, success, warn, error",
@@ -94,6 +94,8 @@ def frame_fields(exchange: Exchange, history: History) -> Iterator[Judgement]:
             yield broken(claim, exchange, expected=_EXPECTED[claim], actual=actual)
         elif any(_at_stake(claim, value) for value in log.values):
             yield held(claim, exchange)
+        elif log.values and claim in _FIELD_OF_CLAIM:
+            yield unclear(claim, exchange, why=f"no frame has {_FIELD_OF_CLAIM[claim]}, which none needs to have")
 
 
 @rule("events.order", "events.timestamps-in-order")
@@ -168,7 +170,7 @@ def _claim_of(problem: Problem, value: dict[str, object]) -> str:
 def _at_stake(claim: str, value: dict[str, object]) -> bool:
     if claim == _FIELDS:
         return any(key in value for key in ("ts", "level", "phase", "source", "line"))
-    return any(isinstance(value.get(field), str) for field, of in _CLAIM_OF_FIELD.items() if of == claim)
+    return isinstance(value.get(_FIELD_OF_CLAIM[claim]), str)
 
 
 def _later(one: str, other: str) -> bool:
