@@ -1,0 +1,224 @@
+"""
+What a run knows: which versions exist, whose they are and what they hold, from one exchange to the next.
+"""
+
+from typing import Any
+
+import pytest
+
+from tests.rules.exchanges import OTHER_REF, REF, UNKNOWN_REF, build, exchange, history, publish
+from touchstone.exchange import Exchange
+from touchstone.rules.history import Content
+
+GIVEN = {REF: Content(REF, "primary", "given", "ready", 0.0, "", 0, 0.0, 0.0)}
+
+
+def delete(at: float, status: int = 204, **more: Any) -> Exchange:
+    facts: dict[str, Any] = {"seq": round(at * 10), "sent_at": at, "done_at": at + 0.5} | more
+    return exchange("deleteTemplate", status, **facts)
+
+
+def made(at: float, **more: Any) -> Exchange:
+    return publish(round(at * 10), sent_at=at, done_at=at + 0.5, **more)
+
+
+def asked(at: float, **more: Any) -> Exchange:
+    return exchange(seq=round(at * 10), sent_at=at, done_at=at + 0.5, **more)
+
+
+def keys(*exchanges: Exchange) -> list[tuple[str, float, float]]:
+    """
+    The contents that follow from exchanges: meaning, since when and until when.
+    """
+    return [(c.key, c.from_at, c.until_at) for c in history(*exchanges).contents(REF)]
+
+
+FOREVER = float("inf")
+
+
+class TestStory:
+    """
+    The exchanges of a version.
+    """
+
+    def test_is_in_the_order_of_sending_whatever_order_they_end_in(self) -> None:
+        """
+        An exchange that overlaps with others may be added late.
+        """
+        known = history(asked(1), asked(3), asked(2), asked(4))
+
+        assert [e.seq for e in known.exchanges] == [10, 20, 30, 40]
+        assert [e.seq for e in known.story(REF)] == [10, 20, 30, 40]
+
+    def test_holds_what_names_the_version(self) -> None:
+        """
+        An exchange about another version, or about none, is no part of it.
+        """
+        known = history(asked(1), asked(2, ref=OTHER_REF), asked(3, ref=None))
+
+        assert [e.seq for e in known.story(REF)] == [10]
+        assert known.story(UNKNOWN_REF) == ()
+
+    @pytest.mark.parametrize(("operation", "status", "count"), [("cancelBuild", 202, 1), ("cancelBuild", 404, 0)])
+    def test_accepted_cancels_are_remembered_apart(self, operation: str, status: int, count: int) -> None:
+        """
+        Only a cancel that was accepted can end a build.
+        """
+        known = history(exchange(operation, status), exchange("startBuild", 202, seq=2, json=build()))
+
+        assert len(known.cancels) == count
+
+
+class TestContents:
+    """
+    What a version held one after the other.
+    """
+
+    @pytest.mark.parametrize(("status", "count"), [(200, 1), (201, 1), (299, 1), (300, 0), (199, 0), (409, 0), (0, 0)])
+    def test_begin_with_a_publish_that_succeeded(self, status: int, count: int) -> None:
+        """
+        Every status of success counts, and no other.
+        """
+        assert len(keys(publish(1, status=status, json={}))) == count
+
+    def test_end_with_the_next_ones(self) -> None:
+        """
+        Other content, published or forced, closes what was there when it was sent.
+        """
+        story = [made(1), made(2, content="new", note={"force": True})]
+
+        assert keys(*story) == [("hello", 1.0, 2.0), ("new", 2.0, FOREVER)]
+
+    def test_end_with_a_delete(self) -> None:
+        """
+        A delete closes them, a refused one does not, and a second one closes nothing.
+        """
+        assert keys(made(1), delete(2), delete(3)) == [("hello", 1.0, 2.0)]
+        assert keys(made(1), delete(2, 404)) == [("hello", 1.0, FOREVER)]
+
+    def test_begin_again_after_a_delete(self) -> None:
+        """
+        The same content published after a delete is a new one.
+        """
+        assert keys(made(1), delete(2), made(3)) == [("hello", 1.0, 2.0), ("hello", 3.0, FOREVER)]
+
+    def test_stay_where_the_same_is_published_again(self) -> None:
+        """
+        Publishing the same changes nothing; what follows counts all the same.
+        """
+        assert keys(made(1), made(2)) == [("hello", 1.0, FOREVER)]
+        assert keys(made(1), made(2), delete(3)) == [("hello", 1.0, 3.0)]
+
+    def test_begin_anew_where_the_same_is_forced(self) -> None:
+        """
+        A forced publish is told to delete and publish again.
+        """
+        assert keys(made(1), made(2, note={"force": True})) == [("hello", 1.0, 2.0), ("hello", 2.0, FOREVER)]
+
+    def test_of_two_accounts_are_two(self) -> None:
+        """
+        The same content of another account is not the same.
+        """
+        assert len(keys(made(1), made(2, credential="second"))) == 2
+
+    def test_mean_what_the_publisher_says(self) -> None:
+        """
+        Outcome, duration and marker come from the note, the digest from the answer.
+        """
+        note = {"content": "k", "outcome": "failed", "sleep_s": 2, "marker": "m"}
+        content = history(publish(1, note=note, digest="ab")).contents(REF)[0]
+
+        assert content == Content(REF, "primary", "k", "failed", 2.0, "m", 1, 1.0, 1.01, "ab", FOREVER)
+
+    def test_mean_nothing_certain_where_the_publisher_says_no_more(self) -> None:
+        """
+        Without a word on it, nobody knows how a build ends, how long it takes and what it prints.
+        """
+        bare = exchange("publishTemplate", 201, json={}, note={"content": "k"})
+
+        assert history(bare).contents(REF) == (
+            Content(REF, "primary", "k", "unknown", 0.0, "", 1, 1.0, 1.01, "", FOREVER),
+        )
+
+    def test_of_a_given_version_are_what_the_user_said(self) -> None:
+        """
+        What the run does to a given version does not count.
+        """
+        assert history(made(1), given=GIVEN).contents(REF) == (GIVEN[REF],)
+
+    def test_are_all_known_together(self) -> None:
+        """
+        Given and published ones, of every version.
+        """
+        known = history(publish(1, OTHER_REF, content="other"), given=GIVEN)
+
+        assert [(c.ref, c.key) for c in known.all_contents()] == [(REF, "given"), (OTHER_REF, "other")]
+
+    @pytest.mark.parametrize(("at", "key"), [(1.4, None), (1.5, "hello"), (1.9, "hello"), (2.0, None), (2.5, "new")])
+    def test_are_certain_from_the_answer_on(self, at: float, key: str | None) -> None:
+        """
+        While a publish is on its way nobody knows what is there.
+        """
+        content = history(made(1), made(2, content="new", note={"force": True})).content(REF, at)
+
+        assert (content.key if content else None) == key
+
+    def test_belong_to_the_last_publisher(self) -> None:
+        """
+        A version that nobody published has no owner.
+        """
+        assert history(made(1), made(2, credential="second")).owner(REF) == "second"
+        assert history(made(1)).owner(UNKNOWN_REF) is None
+
+
+EXISTS: list[tuple[str, list[Exchange], bool | None]] = [
+    ("published before", [made(1)], True),
+    ("published until the request was sent", [made(4.5)], True),
+    ("while it was published", [made(4.6)], None),
+    ("published when it was answered", [made(5.5)], False),
+    ("never published", [], False),
+    ("a publish that was refused", [made(1, status=409)], False),
+    ("a publish that failed", [made(1, status=500)], None),
+    ("a publish without an answer", [exchange("publishTemplate", 0)], None),
+    ("a publish whose build met a limit", [made(1, status=429, note={"auto_build": True})], None),
+    ("a publish that met a limit", [made(1, status=429)], False),
+    ("deleted before", [made(1), delete(4.5)], False),
+    ("while it was deleted", [made(1), delete(4.6)], None),
+    ("deleted when it was answered", [made(1), delete(5.5)], True),
+    ("deleted when the publish was answered", [made(1), delete(1.5)], False),
+    ("deleted while it was published", [made(1), delete(1.4)], None),
+    ("deleted until it was published again", [made(1), delete(2), made(2.5)], True),
+    ("deleted while it was published again", [made(1), delete(2), made(2.4)], None),
+    ("a delete that was redirected", [made(1), delete(2, 300)], True),
+    ("a delete by nobody in particular", [made(1), delete(2, credential="second")], None),
+    ("a delete by its owner, written otherwise", [made(1), delete(2, credential="lowercase-scheme")], False),
+    ("an old publish of unknown outcome and a delete", [made(1, status=500), delete(2)], None),
+]
+
+
+@pytest.mark.parametrize(("story", "exists"), [(s, e) for _, s, e in EXISTS], ids=[name for name, _, _ in EXISTS])
+def test_version_exists_from_its_publish_to_its_delete(story: list[Exchange], exists: bool | None) -> None:
+    """
+    It is in doubt while either is on its way, or where one may have acted that failed.
+    """
+    request = asked(5)
+
+    assert history(*story, request).exists(REF, request) is exists
+
+
+def test_version_of_the_system_may_exist() -> None:
+    """
+    Whether the vendor has a version of that name is not for a run to know.
+    """
+    request = asked(5, ref="system/base@1.0.0")
+
+    assert history(request).exists("system/base@1.0.0", request) is None
+
+
+def test_given_version_exists() -> None:
+    """
+    The user says so.
+    """
+    request = asked(5)
+
+    assert history(request, given=GIVEN).exists(REF, request) is True
