@@ -32,14 +32,14 @@ def door_faults() -> Iterator[Fault]:
     """
     Every rule, every operation.
     """
-    for rule, (says, lets_in) in _KEY_RULES.items():
+    for rule, (says, lets_in) in KEY_RULES.items():
         for operation in OPERATIONS:
             told = f"{operation} accepts {says}."
             yield derived(f"auth.{rule}.skip.{operation}", told, "security", wrap=_letting_in(operation, lets_in))
     for operation in OPERATIONS:
         told = f"{operation} refuses every fifth request with a valid key as if the key were unknown."
         yield derived(f"auth.valid-key.refuse.{operation}", told, "security", wrap=_refusing(operation))
-    for rule, (says, shows) in _VERSION_RULES.items():
+    for rule, (says, shows) in VERSION_RULES.items():
         for operation in ABOUT_ONE:
             told = f"{operation} serves {says}."
             parts: dict[str, Any] = {"app": _showing(operation, shows)}
@@ -92,7 +92,7 @@ def _queried(header: str | None, query: str) -> str:
 
 
 # By rule: what passes for a key, and the key that it passes for, given the header and the query.
-_KEY_RULES: dict[str, tuple[str, Callable[[str | None, str], str]]] = {
+KEY_RULES: dict[str, tuple[str, Callable[[str | None, str], str]]] = {
     "missing-key": ("a request without a key", _missing),
     "unknown-key": ("a key that nobody has", _unknown),
     "longer-key": ("a key with a character too many", _longer),
@@ -185,7 +185,7 @@ def _is_nobodys(engine: Engine, ref: Ref) -> bool:
 
 
 # By rule: what is served, and the version that is served where there is none of that ref.
-_VERSION_RULES: dict[str, tuple[str, Callable[[Engine, Account, Ref], Version | None]]] = {
+VERSION_RULES: dict[str, tuple[str, Callable[[Engine, Account, Ref], Version | None]]] = {
     "others-version": ("another account's version", _of_others),
     "deleted-version": ("a version that was deleted", _deleted),
     "unknown-version": ("another version where there is none", _other_version),

@@ -237,3 +237,30 @@ class _FailureIsTold(Build):
     def finish(self, outcome: Any, level: Any, phase: Any, line: str) -> None:
         self.error = ""
         super().finish(outcome, level, phase, line)
+
+
+@enter("fails.for-neighbour")
+class _FailsForAll(Engine):
+    """
+    A build that fails makes every version of its account fail that is not ready.
+    """
+
+    def ended(self, slot: Slot, build: Build) -> None:
+        super().ended(slot, build)
+        owner = next((owner for (owner, _), known in self.slots.items() if known is slot), "")
+        for version in [v for v in self.catalog if v.owner == owner and build.outcome == "failed"]:
+            self.slot_of(version).last = self.slot_of(version).last or build
+
+
+@enter("succeeds.lost-beside-another", "concurrency")
+class _SuccessLost(Engine):
+    """
+    The golden of a build that ends while another one of the account runs is lost.
+    """
+
+    def ended(self, slot: Slot, build: Build) -> None:
+        owner = next((owner for (owner, _), known in self.slots.items() if known is slot), "")
+        others = [s.last for (whose, _), s in self.slots.items() if whose == owner and s is not slot and s.last]
+        if build.outcome == "ready" and any(other.in_flight for other in others):
+            build.outcome = "cancelled"
+        super().ended(slot, build)

@@ -45,13 +45,13 @@ _VALUES: dict[str, dict[str, Callable[[Any], Any]]] = {
 
 # These fields are written by the same line in other answers of the operation, where all else that can be wrong with
 # them is tried: here they are left out, or somebody else's, or out of date.
-_LIKE_OTHERS = frozenset(
+LIKE_OTHERS = frozenset(
     {
         *("getBuild.200.not_built", "getBuild.200.building", "getBuild.200.failed"),
         *("startBuild.202.ready", "publishTemplate.201.auto_build"),
     }
 )
-_SHARED = frozenset({"ref", "digest", "published"})
+SHARED = frozenset({"ref", "digest", "published"})
 
 # What another version's answer says, put in the place of the right value.
 _SWAPPED = (
@@ -125,7 +125,7 @@ def _fault(where: Place, name: str, how: str, says: str, kind: Kind, alter: Call
 
 def _misshapen(where: Place, name: str, kind: FieldType) -> Iterator[Fault]:
     yield _fault(where, name, "drop", "is left out", "schema", None)
-    if where.status == 401 or (where.name in _LIKE_OTHERS and name in {*_SHARED, "status"}):
+    if where.status == 401 or (where.name in LIKE_OTHERS and name in {*SHARED, "status"}):
         return
     yield _fault(where, name, "type", "is of another type", "schema", _OTHER_TYPE[kind])
     if where.operation in {"getBuild", "publishTemplate"} and where.status < 300:
@@ -133,7 +133,7 @@ def _misshapen(where: Place, name: str, kind: FieldType) -> Iterator[Fault]:
 
 
 def _misvalued(where: Place, name: str, chance: random.Random) -> Iterator[Fault]:
-    if name in _SHARED and where.name in _LIKE_OTHERS:
+    if name in SHARED and where.name in LIKE_OTHERS:
         return
     values = {} if where.status >= 400 and name == "error" and where.status != 400 else dict(_VALUES.get(name, {}))
     if name == "digest":
@@ -152,7 +152,7 @@ def _words(where: Place) -> tuple[str, ...]:
     """
     if where.operation != "cancelBuild":
         others = tuple(word for word in ENUMS["status"] if word != where.state)
-        return others if where.name in _LIKE_OTHERS else (*others, "cancelling")
+        return others if where.name in LIKE_OTHERS else (*others, "cancelling")
     return ("idle", "building", "cancelled") if where.status < 300 else ("cancelling", "not_built")
 
 

@@ -48,7 +48,7 @@ _OTHER_STATUSES: dict[str, tuple[int, ...]] = {
 }
 
 # Answers that are put on the wire by the same line as others of their operation, where that line is tried.
-_SENT_ALIKE = frozenset(
+SENT_ALIKE = frozenset(
     {
         *("getBuild.200.not_built", "getBuild.200.building", "getBuild.200.failed"),
         *("startBuild.202.ready", "publishTemplate.201.auto_build"),
@@ -63,7 +63,7 @@ def message_faults(seed: int) -> Iterator[Fault]:
     for where in PLACES:
         yield from _statuses(where, random.Random(f"{seed} {where.name}"))
     for where in SUCCESSES:
-        if where.name not in _SENT_ALIKE:
+        if where.name not in SENT_ALIKE:
             yield from _bodies(where)
     for where in REFUSALS:
         if where.status != 401 or where.operation == "getBuild":
@@ -81,7 +81,7 @@ def _fault(where: Place, how: str, says: str, kind: Kind, change: Change, *, eve
 def _statuses(where: Place, chance: random.Random) -> Iterator[Fault]:
     others = _OTHER_STATUSES.get(where.name, (403,) if where.status == 401 else ())
     named = {str(status): status for status in others if status in STATUSES[where.operation]}
-    if (where.status not in {401, 404} or where.operation == "getBuild") and where.name not in _SENT_ALIKE:
+    if (where.status not in {401, 404} or where.operation == "getBuild") and where.name not in SENT_ALIKE:
         named["undocumented"] = chance.choice(_UNDOCUMENTED[where.status // 100])
     if where.status < 300:
         named["failing"] = chance.choice(_FAILING)
@@ -159,7 +159,7 @@ def _others_answers() -> Iterator[Fault]:
     """
     for operation in OPERATIONS:
         for found in SUCCESSES:
-            if found.operation == operation and found.name not in _SENT_ALIKE:
+            if found.operation == operation and found.name not in SENT_ALIKE:
                 yield _exchanged(found, "answer.repeat", "is the one that this request had first", _first_of)
                 yield _exchanged(found, "answer.swap", "is the one that another version had last", _others_last)
 

@@ -6,9 +6,9 @@ from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App
 from touchstone.twin.build import Build
 from touchstone.twin.catalog import Version
-from touchstone.twin.engine import Body, Engine, Slot
+from touchstone.twin.engine import Body, Engine, Slot, Status
 from touchstone.twin.mutants.transitions import Storing, enter, later
-from touchstone.twin.settings import Account
+from touchstone.twin.settings import Account, TwinSettings
 
 
 @enter("start.skip")
@@ -282,6 +282,31 @@ class _FailureIsRefused(Engine):
         if slot.last is not None and slot.last.outcome == "failed":
             raise Refusal(409, "The last build failed.")
         return super().joinable(slot)
+
+
+@enter("restart-after-failure.late", "timing")
+class _FailureReadsOn(Engine):
+    """
+    A version that builds again after a failure reads failed for a while.
+    """
+
+    def __init__(self, settings: TwinSettings) -> None:
+        super().__init__(settings)
+        self.hidden: set[Build] = set()
+
+    def launch(self, version: Version) -> Build:
+        last = self.slot_of(version).last
+        build = super().launch(version)
+        if last is not None and last.outcome == "failed":
+            self.hidden.add(build)
+            later(self.hidden.discard, build)
+        return build
+
+    def state_of(self, slot: Slot | None) -> Status:
+        if slot is not None and slot.last in self.hidden:
+            slot.last.error = slot.last.error or "as before"
+            return "failed"
+        return super().state_of(slot)
 
 
 @enter("restart-after-cancel.skip")

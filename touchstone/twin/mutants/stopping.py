@@ -95,6 +95,21 @@ class _CancelsNeighbourOnly(_Cancelling):
         return True
 
 
+@enter("cancel.lost-beside-another", "concurrency")
+class _CancelLost(Engine):
+    """
+    A cancel while another build of the account runs is acknowledged and changes nothing.
+    """
+
+    def cancel(self, version: Version) -> bool:
+        own = self.slots.get((version.owner, version.digest))
+        others = [s.last for (whose, _), s in self.slots.items() if whose == version.owner and s is not own and s.last]
+        running = own is not None and own.last is not None and own.last.in_flight
+        if running and any(other.in_flight for other in others):
+            return True
+        return super().cancel(version)
+
+
 @enter("cancel.of-finished")
 class _CancelsFinished(Engine):
     """
