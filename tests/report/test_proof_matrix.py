@@ -131,6 +131,14 @@ def test_partial_proof_leaves_out_what_it_has_nothing_to_say_about() -> None:
     assert matrix(all_proven()).left_out == 0
 
 
+def test_claim_without_a_proof_keeps_its_row() -> None:
+    """Where all faults were asked for, a claim that none of them touched is an empty row, which is what to look for."""
+    seen = matrix(view_of(proven()[:1]))
+
+    assert [row.proven.claim.id for row in seen.rows] == [claim.id for claim in CLAIMS]
+    assert seen.left_out == 0
+
+
 def test_claim_that_was_to_be_found_keeps_its_row() -> None:
     """A miss is seen in a partial proof, too, though no claim was broken."""
     rows = matrix(view_of([missed()], complete=False)).rows
