@@ -144,6 +144,15 @@ def test_conflict_that_changes_the_document_is_found() -> None:
     assert broken(found(publish(1), template(2), conflict(3), template(4, content="new"))) == {CONFLICT}
 
 
+def test_document_of_a_conflict_is_found_by_its_marker() -> None:
+    """
+    A document that nobody has read before says itself whose it is, also where the digest stayed.
+    """
+    assert broken(found(publish(1), conflict(2), read(3), template(4, content="new"))) == {CONFLICT}
+    assert broken(found(publish(1), conflict(2), read(3), template(4))) == set()
+    assert broken(found(publish(1), conflict(2), read(3), template(4, content="elsewhere"))) == set()
+
+
 def test_wrong_digest_is_not_blamed_on_a_conflict_that_changed_nothing() -> None:
     """
     Where another read shows that the content stands, a wrong digest is its own fault.

@@ -9,6 +9,7 @@ import pytest
 from tests.rules.exchanges import REF, UNKNOWN_REF, broken, build, exchange, frame, publish, story_verdicts, verdicts
 from touchstone.exchange import Exchange
 from touchstone.rules import lookup
+from touchstone.rules.requests import parts
 
 ERROR = {"error": "There is no such version."}
 ODD = "lookup.odd-spelling-is-404"
@@ -121,6 +122,19 @@ def test_version_that_somebody_may_have_published_is_no_finding() -> None:
 
     assert broken(story_verdicts(lookup.STORY_RULES, generated, read, ref=UNKNOWN_REF)) == set()
     assert story_verdicts(lookup.STORY_RULES, unanswered, read, ref=UNKNOWN_REF) == set()
+
+
+@pytest.mark.parametrize("answer", [{"body": b"{"}, {"json": {"ref": "default/touchstone-t1-another@1.0.0"}}])
+def test_version_that_a_document_names_is_no_finding(answer: dict[str, Any]) -> None:
+    """
+    What a publish was about is in its document, also where its answer is garbled or names something else.
+    """
+    _, name, version = parts(UNKNOWN_REF)
+    document = f'{{"template": {{"name": "{name}", "version": "{version}"}}}}'.encode()
+    generated = exchange("publishTemplate", 201, ref=None, seq=1, request_body=document, **answer)
+    gone = exchange("deleteTemplate", 200, json={"deleted": True}, ref=UNKNOWN_REF, seq=2)
+
+    assert broken(story_verdicts(lookup.STORY_RULES, generated, gone, ref=UNKNOWN_REF)) == set()
 
 
 FOUND = "lookup.existing-version-is-found"

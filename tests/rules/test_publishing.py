@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
+from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
 from touchstone.exchange import Exchange
 from touchstone.rules.publishing import STORY_RULES
 
@@ -134,9 +134,16 @@ def test_spelling_does_not_change_the_digest(form: str) -> None:
 
 def test_other_spelling_as_a_conflict_is_found() -> None:
     """
-    A server that takes another spelling for other content gives it another digest.
+    A server that takes the same content, but not in another spelling, gives that one another digest.
     """
-    assert broken(found(first(), again(form="sugar", status=409))) == {SPELLING}
+    assert broken(found(first(), again(), again(3, form="sugar", status=409))) == {SPELLING}
+
+
+def test_other_spelling_as_a_conflict_says_nothing_before_the_same_one_was_tried() -> None:
+    """
+    Whether the spelling or the repetition is to blame only shows where the same spelling is repeated, too.
+    """
+    assert found(first(), again(form="sugar", status=409)) == {(NEW, "held")}
 
 
 def test_server_that_refuses_every_repetition_is_not_said_to_mind_the_spelling() -> None:
@@ -203,6 +210,24 @@ def test_force_that_replaces_nothing_is_found(digest: str) -> None:
     assert broken(found(first(), forced(), read(4))) == {FORCE}
 
 
+def test_content_that_force_did_not_replace_is_no_other_content() -> None:
+    """
+    Where force had no effect, what was there before is still the same content.
+    """
+    ignored = [first(), forced(digest=DIGEST), template(4, "hello", DIGEST)]
+
+    assert broken(found(*ignored, publish(5, note={"form": "json"}))) == {FORCE}
+
+
+def test_content_that_was_taken_without_force_has_no_digest_to_keep() -> None:
+    """
+    An answer to other content without force may be about the old content, so the next digest is none to compare.
+    """
+    taken = [first(), again(content="new", digest=DIGEST), forced()]
+
+    assert broken(found(*taken)) == {OTHER}
+
+
 def test_force_without_a_read_says_nothing() -> None:
     """
     What nobody read after a publish with force is not known.
@@ -235,6 +260,15 @@ def test_auto_build_that_is_not_answered_is_found() -> None:
     An answer that does not mention the build that was asked for breaks the claim.
     """
     assert broken(found(auto(None), read(2, "building"))) == {STARTS}
+
+
+def test_answer_that_is_no_object_says_nothing_of_its_build() -> None:
+    """
+    What an answer mentions is not judged where there is nothing to read; that has claims of its own.
+    """
+    garbled = exchange("publishTemplate", 201, seq=1, body=b"{", note=auto().note)
+
+    assert STARTS not in claims(garbled, read(2, "building"))
 
 
 @pytest.mark.parametrize("answer", ["not_built", "limited", "failed"])

@@ -252,6 +252,16 @@ def test_content_that_returns_may_find_its_golden() -> None:
     assert blamed(*story) == set()
 
 
+def test_new_content_under_the_old_digest_may_be_built() -> None:
+    """
+    A server that answers a publish with force by the old digest has replaced nothing, or cannot tell contents apart.
+    """
+    forced = publish(4, content="new", note={"force": True})
+    story = (publish(1), start(2), read(3, "ready"), forced, read(5, "ready"))
+
+    assert blamed(*story) == set()
+
+
 def test_new_content_is_not_built() -> None:
     """
     A version that gets content it never held is not ready, whatever the old content was.

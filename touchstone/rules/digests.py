@@ -2,12 +2,14 @@
 Judges digests by each other: those of one version over time, those of different content, and what an equal one is for.
 """
 
+import json
 from collections.abc import Iterator
 
 from touchstone.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.finding import Judgement
 from touchstone.rules.answers import SUCCESS, told
 from touchstone.rules.course import Course, owned
+from touchstone.rules.eventlog import names
 from touchstone.rules.history import Content, History
 from touchstone.rules.rule import Rule, broken, held, judged, rule
 from touchstone.rules.shelf import Shelf, digest_of, document_of, replaced
@@ -81,6 +83,10 @@ def _against_published(
     before = next((e for e in reversed(earlier) if e.operation == answer.operation), None)
     published, found = digest_of(publish), digest_of(answer)
     refused = shelf.refused_between(publish, answer)
+    if shown := next((e for e in reversed(refused) if _shows(answer, e, publish)), None):
+        expected, actual = "the document that was published", f"the one of a publish that was answered {shown.status}"
+        yield broken(_claim_of(shown), publish, shown, answer, expected=expected, actual=actual)
+        return
     # Once something shows the published digest after a refused publish, that one has changed nothing.
     suspects = refused and not any(a.sent_at >= refused[-1].done_at and digest_of(a) == published for a in earlier)
     if suspects and (blame := _changed_by(refused, publish, answer, before)):
@@ -118,6 +124,17 @@ def _changed_by(
     expected = "the content that was there before the refused publish"
     actual = f"digest {digest_of(answer)}, before {digest_of(before or publish)}"
     return broken(_claim_of(last), last, answer, expected=expected, actual=actual)
+
+
+def _shows(answer: Exchange, refused: Exchange, publish: Exchange) -> bool:
+    """
+    Whether a template read shows what a refused publish sent, and not what stands.
+    """
+    new, old = refused.note.get("marker"), publish.note.get("marker")
+    if document_of(answer) is None or not new or not old:
+        return False
+    document = json.dumps(document_of(answer))
+    return names(document, new) > 0 and not names(document, old)
 
 
 def _kept(refused: list[Exchange], publish: Exchange, answer: Exchange) -> Iterator[Judgement]:

@@ -82,7 +82,7 @@ def missing(ref: str, history: History) -> Iterator[Judgement]:
             yield held(claim, exchange)
         elif exchange.status in SUCCESS and found == "missing" and (made := published_by(exchange, history)):
             yield broken(made[0], made[1], exchange, expected="404: its publish was refused", actual=told(exchange))
-        elif found == "deleted" or exchange.status >= 500 or surely_missing(ref, history):
+        elif found == "deleted" or surely_missing(ref, history):
             yield broken(claim, exchange, expected="404", actual=told(exchange))
 
 

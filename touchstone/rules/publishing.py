@@ -36,7 +36,7 @@ def identical_content(ref: str, history: History) -> Iterator[Judgement]:
     shelf, course = Shelf(ref, history), Course(ref, history)
     for publish in _judged(shelf):
         before = shelf.replaces(publish)
-        if before is None or before.note["content"] != publish.note["content"]:
+        if before is None or before.note["content"] != publish.note["content"] or not _stood(shelf, before):
             continue
         if _forced_while_building(publish, course):
             yield unclear(_IDENTICAL, before, publish, why="a build may have been running")
@@ -45,8 +45,10 @@ def identical_content(ref: str, history: History) -> Iterator[Judgement]:
         if publish.status in SUCCESS:
             yield held(_IDENTICAL, before, publish)
             yield from _same_digest(before, publish, _SPELLING if respelt else "digest.is-stable")
-        elif respelt and publish.status == 409 and not _refuses_all(history):
-            yield broken(_SPELLING, before, publish, expected="no conflict with the same content", actual=told(publish))
+        elif respelt and publish.status == 409 and (others := _republished(history)) != {True}:
+            if others:
+                expected = "no conflict with the same content"
+                yield broken(_SPELLING, before, publish, expected=expected, actual=told(publish))
         else:
             yield broken(_IDENTICAL, before, publish, expected="201 or 200", actual=told(publish))
 
@@ -59,7 +61,7 @@ def other_content(ref: str, history: History) -> Iterator[Judgement]:
     shelf, course = Shelf(ref, history), Course(ref, history)
     for publish in _judged(shelf):
         before = shelf.replaces(publish)
-        if before is None or before.note["content"] == publish.note["content"]:
+        if before is None or before.note["content"] == publish.note["content"] or not _stood(shelf, before):
             continue
         if _forced_while_building(publish, course):
             yield unclear("publish.force-replaces", before, publish, why="a build may have been running")
@@ -115,9 +117,19 @@ def _same_digest(before: Exchange, publish: Exchange, claim: str) -> Iterator[Ju
         yield judged(claim, old == new, before, publish, expected=expected, actual=f"{new}, before {old}")
 
 
-def _refuses_all(history: History) -> bool:
+def _stood(shelf: Shelf, publish: Exchange) -> bool:
     """
-    Whether the server refuses identical content also where it is written down in the same way, so far as it was tried.
+    Whether a publish that was accepted can have put its content there: other content needs force, and may be ignored.
+    """
+    before = shelf.replaces(publish)
+    if before is None or before.note["content"] == publish.note["content"]:
+        return True
+    return bool(publish.note.get("force")) and replaced(shelf, before, publish) is not False
+
+
+def _republished(history: History) -> set[bool]:
+    """
+    Whether identical content that is written down in the same way is a conflict, as often as it was tried.
     """
     answers = set()
     for ref in {e.ref for e in history.exchanges if e.operation == "publishTemplate" and e.ref}:
@@ -126,7 +138,7 @@ def _refuses_all(history: History) -> bool:
             before = shelf.replaces(publish)
             if before and _written(before) == _written(publish):
                 answers.add(publish.status == 409)
-    return answers == {True}
+    return answers
 
 
 def _written(publish: Exchange) -> tuple[object, object]:
@@ -153,6 +165,8 @@ def _replaced(shelf: Shelf, before: Exchange, publish: Exchange) -> Iterator[Jud
 
 def _builds(publish: Exchange, course: Course) -> Iterator[Judgement]:
     answer = publish.body.get("auto_build")
+    if not publish.body:
+        return
     if not isinstance(answer, str):
         expected = "auto_build with the status of the build"
         yield broken(_STARTS, publish, expected=expected, actual=told(publish))

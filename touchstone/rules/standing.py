@@ -11,7 +11,7 @@ from typing import Literal
 from touchstone.exchange import Credential, Exchange
 from touchstone.rules.history import History
 from touchstone.rules.requests import parts
-from touchstone.rules.unrefused import was_vanished
+from touchstone.rules.unrefused import was_vanished, was_written
 
 # own, foreign: it existed all the time, and the key was its owner's or another account's. deleted: this run had it and
 # deleted it. missing: there was none. unsure: any of these.
@@ -55,8 +55,7 @@ def surely_missing(ref: str, history: History) -> bool:
     """
     if not _OF_A_RUN.fullmatch(parts(ref)[1]):
         return False
-    published = (e for e in history.exchanges if e.operation == "publishTemplate" and e.ref is None)
-    return not any(e.body.get("ref") == ref for e in published)
+    return not was_written(ref, history)
 
 
 def _deleted_by(exchange: Exchange, history: History) -> bool:

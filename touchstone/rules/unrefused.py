@@ -13,6 +13,7 @@ from touchstone.finding import Judgement
 from touchstone.rules.answers import SUCCESS
 from touchstone.rules.course import may_have_acted, owned
 from touchstone.rules.history import History
+from touchstone.rules.requests import parts
 from touchstone.rules.rule import Rule, judged, rule
 
 REFUSED, FOREIGN, PLAN = "auth.refused-changes-nothing", "access.others-change-nothing", "access.publish-needs-scale"
@@ -124,10 +125,18 @@ def _is_served_anyway(exchange: Exchange, history: History) -> bool:
     )
 
 
+def was_written(ref: str, history: History) -> bool:
+    """
+    Whether a publish that does not say what it publishes may have been about *ref*: by its document, or by its answer.
+    """
+    _, name, version = (part.encode() for part in parts(ref))
+    publishes = (e for e in history.exchanges if e.operation == "publishTemplate" and e.ref != ref)
+    return any(e.body.get("ref") == ref or (name in e.request.body and version in e.request.body) for e in publishes)
+
+
 def _is_unheard_of(ref: str, history: History) -> bool:
     tried = any(e.operation == "publishTemplate" for e in history.story(ref))
-    made = any(e.operation == "publishTemplate" and e.body.get("ref") == ref for e in history.exchanges)
-    return not (tried or made or ref in history.given or ref.startswith("system/"))
+    return not (tried or ref in history.given or ref.startswith("system/") or was_written(ref, history))
 
 
 STORY_RULES: tuple[Rule[str], ...] = (refused_deletes,)

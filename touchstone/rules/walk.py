@@ -182,7 +182,7 @@ class Walk:
         if before:
             self.leave(now)
         # The builds of another version with the same digest are its builds, too; what they are is judged elsewhere.
-        if self.astray or self._shares_digest(content):
+        if self.astray or self._shares_digest(content) or _is_taken_for(before, content):
             return
         left = self.shelf.get(content.key, frozenset())
         if not self.lingering and not left & UNDER_WAY:
@@ -284,6 +284,13 @@ class Walk:
     def _shares_digest(self, content: Content) -> bool:
         others = (c for c in self.history.all_contents() if c.ref != self.ref)
         return bool(content.digest) and any(c.digest == content.digest for c in others)
+
+
+def _is_taken_for(before: Content | None, content: Content) -> bool:
+    """
+    Whether the server says by an equal digest that other content is what was there before.
+    """
+    return before is not None and before.key != content.key and before.digest == content.digest != ""
 
 
 def lost(exchange: Exchange) -> bool:
