@@ -16,8 +16,8 @@ from touchstone.twin.faults.fault import breaks
 from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
 
-# Odd spellings and deleted versions are unknown as well; HEAD of one is still told the truth.
-UNKNOWN_TOO = ("lookup.odd-spelling-is-404", "lookup.deleted-version-is-404")
+# Odd spellings, deleted versions and those of others are unknown as well; HEAD of one is still told the truth.
+UNKNOWN_TOO = ("lookup.*", "access.others-version-is-404")
 
 
 class Finds(Engine):
@@ -87,7 +87,7 @@ class UnknownVersionIsNotBuilt(UnknownIsServed):
         return any((own.namespace, own.name) == (ref.namespace, ref.name) for own in self.own(account))
 
 
-@breaks("semantic", "lookup.unknown-name-is-404")
+@breaks("semantic", "lookup.unknown-name-is-404", also=UNKNOWN_TOO)
 class UnknownNameIsNotBuilt(UnknownIsServed):
     """
     The status of a template that does not exist is 200 not_built, where its namespace exists and its name may be one.
@@ -112,8 +112,14 @@ class NamespacesDoNotMatter(FindsUnderItsName):
 @breaks(
     "semantic",
     "lookup.unknown-version-is-404",
-    # Versions that cannot be are as unknown, and what is found tells its own ref.
-    also=("lookup.odd-spelling-is-404", "status.ref-is-the-path", "start.ref-is-the-path"),
+    # Versions that cannot be are as unknown, what is found tells its own ref, and a delete of one deletes another.
+    also=(
+        "lookup.odd-spelling-is-404",
+        "status.ref-is-the-path",
+        "start.ref-is-the-path",
+        "lookup.existing-version-is-found",
+        "status.answers-200",
+    ),
 )
 class UnknownVersionIsTheLatest(Finds):
     """
@@ -147,7 +153,12 @@ class NamesAreComparedByPrefix(FindsUnderItsName):
         return same and bool(ref.name) and version.ref.name.startswith(ref.name)
 
 
-@breaks("semantic", "lookup.unknown-name-is-404", "lookup.unknown-version-is-404")
+@breaks(
+    "semantic",
+    "lookup.unknown-name-is-404",
+    "lookup.unknown-version-is-404",
+    also=(*UNKNOWN_TOO, "start.refuses-deleted-version"),
+)
 class StartOfUnknownIs202(App):
     """
     A start of a version that does not exist is accepted.
@@ -162,7 +173,7 @@ class StartOfUnknownIs202(App):
             return answer_json(202, {"ref": str(resource.ref), "digest": "0" * 64, "status": "building"})
 
 
-@breaks("semantic", "lookup.unknown-name-is-404", "lookup.unknown-version-is-404")
+@breaks("semantic", "lookup.unknown-name-is-404", "lookup.unknown-version-is-404", also=UNKNOWN_TOO)
 class DeleteOfUnknownIs200(App):
     """
     Deleting what does not exist says that it is deleted.

@@ -218,21 +218,7 @@ class AutoBuildIsForgotten(App):
         return "building"
 
 
-@breaks("semantic", "publish.auto-build-only-when-asked")
-class PublishingAlwaysBuilds(App):
-    """
-    Every publish of a new version starts its build.
-    """
-
-    async def publish(self, request: Request, account: Account) -> Response:
-        known = {version.ref for version in self.engine.catalog}
-        response = await super().publish(request, account)
-        for version in [version for version in self.engine.catalog if version.ref not in known]:
-            self.engine.start(account, version)
-        return response
-
-
-@breaks("semantic", "publish.auto-build-only-when-asked")
+@breaks("semantic", "publish.auto-build-only-when-asked", also=("status.unbuilt-is-not-built",))
 class AutoBuildFalseBuilds(App):
     """
     Whatever auto_build says, it is taken for a yes.
