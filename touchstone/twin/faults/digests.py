@@ -101,7 +101,7 @@ class DigestDrifts(Engine):
         return super().status_body(version) | {"digest": digest}
 
 
-@breaks("stateful", "digest.is-stable")
+@breaks("stateful", "digest.is-stable", also=("digest.is-the-published-one",))
 class DigestChangesWhenReady(Engine):
     """
     A ready version tells the digest of its snapshot instead of the one of its content.

@@ -187,7 +187,7 @@ class Vanishing(Build):
         return ""
 
 
-@breaks("stateful", "status.build-does-not-vanish")
+@breaks("stateful", "status.build-does-not-vanish", target={"build_timeout_s": 1.0})
 class FirstLongBuildVanishes(Engine):
     """
     The first build whose steps take time ends as if it had never begun.

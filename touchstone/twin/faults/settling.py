@@ -72,7 +72,7 @@ class Unsettled(Build):
         self._stop_working()
 
 
-@breaks("timing", "cancel.settles", target={"cancel_timeout_s": 1.0})
+@breaks("timing", "cancel.settles", target={"build_timeout_s": 1.0, "cancel_timeout_s": 0.5})
 class CancelNeverSettles(Engine):
     """
     A cancelled build stays in the state building.
@@ -126,7 +126,7 @@ class CancelDropsTheGolden(Engine):
         return cancelled
 
 
-@breaks("stateful", "cancel.keeps-finished-golden")
+@breaks("stateful", "cancel.keeps-finished-golden", target={"build_timeout_s": 1.0})
 class CancelClearsTheFailure(Engine):
     """
     A cancel of a version whose build failed says that nothing is building, and makes it not built.
@@ -143,7 +143,7 @@ class CancelClearsTheFailure(Engine):
 # --- neighbours ------------------------------------------------------------------------------------------------------
 
 
-@breaks("stateful", "cancel.keeps-neighbours")
+@breaks("stateful", "cancel.keeps-neighbours", target={"build_timeout_s": 1.0})
 class CancelHitsNeighbours(Engine):
     """
     A cancel ends every build of the host.
@@ -187,7 +187,12 @@ class CancelDropsGoldens(Engine):
         return cancelled
 
 
-@breaks("stateful", "cancel.keeps-neighbours", "cancel.does-not-end-ready")
+@breaks(
+    "stateful",
+    "cancel.keeps-neighbours",
+    also=("cancel.settles", "cancel.does-not-end-ready"),
+    target={"build_timeout_s": 1.0},
+)
 class CancelHitsTheOldest(Engine):
     """
     A cancel ends the build of its account that was started first, whichever it was asked for.
@@ -235,7 +240,7 @@ class Poisonous(Engine):
         """
 
 
-@breaks("stateful", "cancel.next-build-completes")
+@breaks("stateful", "cancel.next-build-completes", target={"build_timeout_s": 1.0})
 class CancelPoisonsTheNext(Poisonous):
     """
     The build after a cancelled one of the same version is cancelled as well.
@@ -245,7 +250,7 @@ class CancelPoisonsTheNext(Poisonous):
         asyncio.get_running_loop().call_later(0.05, build.end_cancelled, "build cancelled")
 
 
-@breaks("concurrency", "cancel.next-build-completes")
+@breaks("concurrency", "cancel.next-build-completes", target={"build_timeout_s": 1.0})
 class StartJoinsTheDying(Engine):
     """
     A start while a cancel settles joins the build that is being cancelled.
@@ -267,7 +272,7 @@ class HalfBuiltIsReused(Engine):
         return slot.golden
 
 
-@breaks("stateful", "cancel.next-build-completes")
+@breaks("stateful", "cancel.next-build-completes", target={"build_timeout_s": 1.0})
 class StartAfterCancelIsForgotten(Engine):
     """
     A start after a cancelled build is acknowledged, and nothing is built.

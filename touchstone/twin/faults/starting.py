@@ -16,9 +16,6 @@ from touchstone.twin.faults.fault import breaks
 from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
 
-# How long a start takes where a second one is to meet it.
-SLOW_S = 0.1
-
 # --- what is answered ------------------------------------------------------------------------------------------------
 
 
@@ -205,7 +202,7 @@ class RestartIsForgotten(Engine):
         return super().start(account, version)
 
 
-@breaks("concurrency", "start.visible-to-next-read")
+@breaks("concurrency", "start.visible-to-next-read", target={"build_timeout_s": 1.0})
 class SecondBuildIsForgotten(Engine):
     """
     A start while the account builds another version is acknowledged, and nothing is built.
@@ -231,7 +228,7 @@ class SecondStartIsABadRequest(Engine):
         return super().start(account, version)
 
 
-@breaks("stateful", "start.while-building-is-harmless")
+@breaks("stateful", "start.while-building-is-harmless", target={"build_timeout_s": 1.0})
 class SecondStartEndsTheBuild(Engine):
     """
     A start while the version builds is acknowledged, and ends that build.
@@ -259,7 +256,7 @@ class FailureIsForever(Engine):
         return super().start(account, version)
 
 
-@breaks("stateful", "start.after-cancel-builds-again")
+@breaks("stateful", "start.after-cancel-builds-again", target={"build_timeout_s": 1.0})
 class CancelledVersionConflicts(Engine):
     """
     A start of a version whose build was cancelled is answered with 409.
