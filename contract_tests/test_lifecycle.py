@@ -116,6 +116,7 @@ def test_failing_build_ends_failed_and_can_be_repeated(exam: Examination) -> Non
     template = exam.short("failing", fails=True)
     exam.start(template.ref)
     exam.wait(template.ref)
+    exam.read(template.ref)
     exam.cancel(template.ref)
     exam.read(template.ref)
     exam.start(template.ref)

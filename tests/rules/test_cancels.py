@@ -91,6 +91,14 @@ class DropsGolden(Server):
         return super().cancel(version, now, answered_ms)
 
 
+class DropsFailure(Server):
+    def cancel(self, version: Version, now: int, answered_ms: int) -> Answer:
+        if version.cell.state == "failed":
+            version.cell.state = "not_built"
+            return self.idle()
+        return super().cancel(version, now, answered_ms)
+
+
 class CancelsNeighbours(Server):
     def stop(self, cell: Cell, now: int) -> None:
         for other in [c for c in self.live if c.state == "building"]:
@@ -138,6 +146,7 @@ CASES: list[tuple[type[Server], set[str]]] = [
     (SecondIsConflict, {"cancel.second-is-documented"}),
     (SettledIsAccepted, {"cancel.settled-is-idle"}),
     (FinishedIsAccepted, {"cancel.finished-is-idle"}),
+    (DropsFailure, {"cancel.keeps-finished-golden"}),
     (DropsGolden, {"cancel.keeps-finished-golden"}),
     (CancelsNeighbours, {"cancel.keeps-neighbours"}),
     (DropsNeighboursGoldens, {"cancel.keeps-neighbours"}),

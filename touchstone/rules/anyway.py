@@ -41,10 +41,13 @@ def changes_anyway(history: History, besides: str) -> bool:
 
 def vanishes_anyway(history: History) -> bool:
     """
-    Whether a build that was seen to run was gone the next time, while it was only read.
+    Whether a build that was seen to run was gone the next time, while it was only read and was never cancelled.
     """
-    statuses = ((one.body["status"], other.body["status"]) for one, other in _left_alone(history))
-    return any(pair == ("building", "not_built") for pair in statuses)
+    return any(
+        (one.body["status"], other.body["status"]) == ("building", "not_built")
+        and not any(e.operation == "cancelBuild" for e in _before(other, history))
+        for one, other in _left_alone(history)
+    )
 
 
 def fails_anyway(history: History) -> bool:

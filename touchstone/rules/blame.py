@@ -31,8 +31,7 @@ def _blamed(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -
     if not before & UNDER_WAY and State.READY in before:
         return _lost_golden(walk, read, last)
     if before == {State.FAILED}:
-        suspect = None if changes_anyway(walk.history, walk.ref) else _refusal(walk, STARTS)
-        return suspect or ("status.failed-stays-failed", last)
+        return _lost_failure(walk, last)
     if State.BUILDING in before and walk.build:
         return _wrong_end(walk, read, status)
     if walk.cancel and status == "ready":
@@ -54,6 +53,15 @@ def _began(walk: Walk, status: str, last: tuple[Exchange, ...]) -> _Blamed:
     if not last:
         return "status.unbuilt-is-not-built", ()
     return "status.changes-only-by-a-start", last
+
+
+def _lost_failure(walk: Walk, last: tuple[Exchange, ...]) -> _Blamed:
+    if not changes_anyway(walk.history, walk.ref):
+        if suspect := _refusal(walk, STARTS):
+            return suspect
+        if walk.idle_cancel:
+            return "cancel.keeps-finished-golden", (walk.idle_cancel,)
+    return "status.failed-stays-failed", last
 
 
 def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> _Blamed:
