@@ -1,0 +1,140 @@
+"""
+Rules on what HTTP asks of any answer, at their edges.
+"""
+
+from typing import Any
+
+import pytest
+
+from tests.rules.exchanges import REF, broken, exchange, publish, story_verdicts, verdicts
+from tests.rules.sentences import findings, story_findings
+from touchstone.exchange import Exchange
+from touchstone.rules import protocol
+
+ANSWERS, METHOD, HEAD = "http.answers", "http.wrong-method-is-405", "http.head-matches-get"
+BODY = "http.body-is-json"
+PATH = "/templates/default/touchstone-t1-hello/1.0.0/build"
+JSON = {"content-type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("size", "outcome"), [(65_536, "broken"), (65_537, "indeterminate")], ids=["at the limit", "above it"]
+)
+def test_lost_answer_to_a_large_body_is_no_proof(size: int, outcome: str) -> None:
+    """
+    RFC 9112 9.6: a server may answer early and close.
+    """
+    lost = exchange("publishTemplate", 0, request_body=b"x" * size)
+
+    assert verdicts((protocol.answered,), lost) == {(ANSWERS, outcome)}
+
+
+def test_finding_on_a_lost_answer_tells_why() -> None:
+    """
+    The error of the connection in its own words.
+    """
+    assert findings((protocol.answered,), exchange(status=0, error="ReadError: cut")) == [
+        (ANSWERS, (1,), "a complete response in time", "ReadError: cut")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("facts", "claims"),
+    [
+        ({}, {BODY}),
+        ({"error": "ReadError: cut"}, set()),
+        ({"method": "HEAD"}, set()),
+        ({"status": 204}, set()),
+        ({"status": 304}, set()),
+        ({"error": "ReadError: cut", "method": "HEAD"}, set()),
+        ({"status": 0}, set()),
+    ],
+)
+def test_body_is_judged_where_there_is_one(facts: dict[str, Any], claims: set[str]) -> None:
+    """
+    An answer to HEAD, one without content, or one that was cut off, has no whole body.
+    """
+    answer = exchange(**({"body": b"{", "headers": JSON} | facts))
+
+    assert broken(verdicts((protocol.body_is_json,), answer)) == claims
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 501])
+def test_wrong_method_may_be_refused_in_other_ways(status: int) -> None:
+    """
+    A key, a plan, a version or a limit may be looked at first, and failures have a claim of their own.
+    """
+    assert verdicts((protocol.wrong_method,), exchange("", status, method="PUT", path=PATH)) == set()
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "CONNECT"])
+def test_methods_of_http_itself_are_never_wrong(method: str) -> None:
+    """
+    What every server may know is not judged by the paths of this one.
+    """
+    assert verdicts((protocol.wrong_method,), exchange("", 200, method=method, path=PATH)) == set()
+
+
+def test_wrong_method_that_is_served_is_found() -> None:
+    """
+    The answer is shown where 405 was expected.
+    """
+    assert findings((protocol.wrong_method,), exchange("", 202, method="PUT", path=PATH)) == [
+        (METHOD, (1,), "405", "202")
+    ]
+
+
+def get(at: float, status: int, **more: Any) -> Exchange:
+    return exchange(status=status, seq=round(at * 10), sent_at=at, done_at=at + 0.5, **more)
+
+
+def head(at: float, status: int = 200) -> Exchange:
+    return get(at, status, method="HEAD")
+
+
+def test_finding_on_head_shows_the_get_beside_it() -> None:
+    """
+    The nearest GET, before or after, and the HEAD.
+    """
+    said = "the status of GET and no body, or 405"
+
+    assert story_findings(protocol.STORY_RULES, get(1, 404), get(4, 200), head(6, 404), get(10, 404)) == [
+        (HEAD, (40, 60), said, "404 where GET is answered 200")
+    ]
+    assert story_findings(protocol.STORY_RULES, get(1, 404), head(6, 404), get(8, 200)) == [
+        (HEAD, (80, 60), said, "404 where GET is answered 200")
+    ]
+    assert story_findings(protocol.STORY_RULES, head(6, 503)) == [(HEAD, (60,), said, "503")]
+
+
+@pytest.mark.parametrize(
+    ("change", "judged"),
+    [
+        (publish(50, sent_at=5.0), False),
+        (exchange("deleteTemplate", 204, seq=50, sent_at=5.0), False),
+        (exchange("startBuild", 202, seq=50, sent_at=5.0), True),
+        (publish(30, sent_at=3.0, done_at=4.0), True),
+        (publish(30, sent_at=3.0, done_at=4.1), False),
+        (publish(65, sent_at=6.5), True),
+        (publish(64, sent_at=6.4), False),
+        (publish(10, sent_at=1.0), True),
+        (publish(90, sent_at=9.0), True),
+    ],
+)
+def test_head_is_not_compared_across_a_change(change: Exchange, judged: bool) -> None:
+    """
+    A publish or delete between the two, or on its way beside one of them, may explain the difference.
+    """
+    found = story_verdicts(protocol.STORY_RULES, get(4, 404), head(6), change)
+
+    assert found == ({(HEAD, "broken")} if judged else set())
+
+
+def test_head_is_compared_with_the_same_address_and_key() -> None:
+    """
+    Another account may see something else, and so may another path.
+    """
+    others = get(4, 404, credential="second"), get(5, 404, path=PATH + "?a=1")
+
+    assert story_verdicts(protocol.STORY_RULES, *others, head(6)) == set()
+    assert others[0].ref == REF
