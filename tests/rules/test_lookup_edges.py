@@ -192,7 +192,8 @@ def test_name_with_its_version_in_the_canonical_part_is_short_form() -> None:
     """
     A name with an at sign is the whole ref in one text, and is not compared.
     """
-    body = {"ref": REF, "digest": DIGEST, "template": {"template": {"name": "other@2.0.0"}}}
+    document = {"template": {"name": "other@2.0.0"}, "build": {"run": ["echo marker-hello"]}}
+    body = {"ref": REF, "digest": DIGEST, "template": document}
 
     assert owner_told(exchange("getTemplate", json=body, seq=2)) == {(READ, "held")}
 
