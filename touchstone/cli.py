@@ -52,6 +52,11 @@ MaxSeconds = Annotated[float | None, typer.Option(help="Seconds that the run may
 Profile = Annotated[str | None, typer.Option(help="quick, standard or thorough.")]
 Claims = Annotated[str | None, typer.Option(help="Only claims that match this glob, such as 'cancel.*'.")]
 
+Rate = Annotated[str | None, typer.Option(help="Starts per account: LIMIT/SECONDS, or ALGORITHM:LIMIT/SECONDS.")]
+Accounts = Annotated[
+    list[str] | None, typer.Option(help="KEY:PLAN, plan scale or hacker; repeat.  [default: three test accounts]")
+]
+
 
 @app.callback(invoke_without_command=True)
 def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
@@ -195,9 +200,7 @@ def sweep(
 def serve(
     port: Annotated[int, typer.Option(help="Port; 0 for any free one.")] = 8123,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    rate: Annotated[
-        str | None, typer.Option(help="Starts per account: LIMIT/SECONDS, or ALGORITHM:LIMIT/SECONDS.")
-    ] = None,
+    rate: Rate = None,
     capacity: Annotated[int | None, typer.Option(help="Builds in flight at once.")] = None,
     build_s: Annotated[float, typer.Option(help="Seconds that a build takes besides its sleep steps.")] = 0.2,
     settle_s: Annotated[float, typer.Option(help="Seconds until a cancelled build is gone.")] = 0.05,
@@ -206,9 +209,7 @@ def serve(
     build_timeout_s: Annotated[float | None, typer.Option(help="A longer build fails.")] = None,
     digest_scope: Annotated[str, typer.Option(help="document, or content: without name and version.")] = "document",
     base_path: Annotated[str, typer.Option(help="What every path starts with.")] = "/api",
-    account: Annotated[
-        list[str] | None, typer.Option(help="KEY:PLAN, plan scale or hacker; repeat.  [default: three test accounts]")
-    ] = None,
+    account: Accounts = None,
     seed: Annotated[int | None, typer.Option(help="Makes request ids repeat.")] = None,
     fault: Annotated[str | None, typer.Option(help="Break a promise; `touchstone prove --list` has the names.")] = None,
     variant: Annotated[str | None, typer.Option(help="Behave otherwise where the documentation lets it.")] = None,
