@@ -133,8 +133,10 @@ def test_version_that_a_document_names_is_no_finding(answer: dict[str, Any]) -> 
     document = f'{{"template": {{"name": "{name}", "version": "{version}"}}}}'.encode()
     generated = exchange("publishTemplate", 201, ref=None, seq=1, request_body=document, **answer)
     gone = exchange("deleteTemplate", 200, json={"deleted": True}, ref=UNKNOWN_REF, seq=2)
+    failing = exchange("getBuild", 500, json=ERROR, ref=UNKNOWN_REF, seq=2)
 
     assert broken(story_verdicts(lookup.STORY_RULES, generated, gone, ref=UNKNOWN_REF)) == set()
+    assert broken(story_verdicts(lookup.STORY_RULES, generated, failing, ref=UNKNOWN_REF)) == set()
 
 
 FOUND = "lookup.existing-version-is-found"

@@ -252,6 +252,26 @@ def test_content_that_returns_may_find_its_golden() -> None:
     assert blamed(*story) == set()
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        (publish(),),
+        (publish(), start(2), read(3, "ready")),
+        (publish(**sleeping()), start(2)),
+        (publish(**sleeping()), start(2), cancel(3)),
+    ],
+)
+def test_start_that_is_answered_by_no_object_is_judged_by_its_status(before: tuple[Exchange, ...]) -> None:
+    """
+    What a body that nobody can read says of a build is not known; that it cannot be read has claims of its own.
+    """
+    garbled = exchange("startBuild", 202, seq=5, body=b'{"status": "building"}' * 2)
+    refused = exchange("startBuild", 400, seq=5, body=b"no")
+
+    assert blamed(*before, garbled) == set()
+    assert blamed(*before, refused)
+
+
 def test_new_content_under_the_old_digest_may_be_built() -> None:
     """
     A server that answers a publish with force by the old digest has replaced nothing, or cannot tell contents apart.

@@ -61,10 +61,8 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges that a start finds the golden of another version of the account with the same digest.
     """
-    starts = [
-        e for e in history.story(ref) if e.operation == "startBuild" and e.status in SUCCESS and owned(e, history)
-    ]
-    for start in starts:
+    starts = (e for e in history.story(ref) if e.operation == "startBuild" and e.status in SUCCESS and e.body)
+    for start in (e for e in starts if owned(e, history)):
         content = history.content(ref, start.sent_at)
         read = _ready_elsewhere(content, start, history) if content and content.until_at >= start.done_at else None
         if read is None:

@@ -20,7 +20,7 @@ from touchstone.rules.requests import (
 )
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
 from touchstone.rules.standing import standing, surely_missing
-from touchstone.rules.unrefused import PLAN, REFUSED, published_by
+from touchstone.rules.unrefused import PLAN, REFUSED, published_by, was_written
 
 _LIMITED = "a limit got in the way"
 
@@ -82,7 +82,7 @@ def missing(ref: str, history: History) -> Iterator[Judgement]:
             yield held(claim, exchange)
         elif exchange.status in SUCCESS and found == "missing" and (made := published_by(exchange, history)):
             yield broken(made[0], made[1], exchange, expected="404: its publish was refused", actual=told(exchange))
-        elif found == "deleted" or surely_missing(ref, history):
+        elif found == "deleted" or _is_to_be_missing(exchange, history):
             yield broken(claim, exchange, expected="404", actual=told(exchange))
 
 
@@ -112,6 +112,14 @@ def _asked(ref: str, history: History) -> Iterator[Exchange]:
             continue
         if spelling(exchange, history.contract) == "plain":
             yield exchange
+
+
+def _is_to_be_missing(exchange: Exchange, history: History) -> bool:
+    """
+    Whether only 404 is right for what this run did not publish; a failure is wrong whether the account has it or not.
+    """
+    ref = exchange.ref or ""
+    return surely_missing(ref, history) or (exchange.status >= 500 and not was_written(ref, history))
 
 
 def _missing_claim(exchange: Exchange, history: History) -> str:

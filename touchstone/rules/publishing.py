@@ -36,7 +36,7 @@ def identical_content(ref: str, history: History) -> Iterator[Judgement]:
     shelf, course = Shelf(ref, history), Course(ref, history)
     for publish in _judged(shelf):
         before = shelf.replaces(publish)
-        if before is None or before.note["content"] != publish.note["content"] or not _stood(shelf, before):
+        if before is None or {e.note["content"] for e in _held(shelf, before)} != {publish.note["content"]}:
             continue
         if _forced_while_building(publish, course):
             yield unclear(_IDENTICAL, before, publish, why="a build may have been running")
@@ -61,7 +61,7 @@ def other_content(ref: str, history: History) -> Iterator[Judgement]:
     shelf, course = Shelf(ref, history), Course(ref, history)
     for publish in _judged(shelf):
         before = shelf.replaces(publish)
-        if before is None or before.note["content"] == publish.note["content"] or not _stood(shelf, before):
+        if before is None or publish.note["content"] in {e.note["content"] for e in _held(shelf, before)}:
             continue
         if _forced_while_building(publish, course):
             yield unclear("publish.force-replaces", before, publish, why="a build may have been running")
@@ -117,14 +117,18 @@ def _same_digest(before: Exchange, publish: Exchange, claim: str) -> Iterator[Ju
         yield judged(claim, old == new, before, publish, expected=expected, actual=f"{new}, before {old}")
 
 
-def _stood(shelf: Shelf, publish: Exchange) -> bool:
+def _held(shelf: Shelf, publish: Exchange) -> Iterator[Exchange]:
     """
-    Whether a publish that was accepted can have put its content there: other content needs force, and may be ignored.
+    What the version can hold after an accepted publish, by the publishes that put it there.
+
+    Other content needs force, and may have been ignored without it, or with it where reads show that.
     """
+    yield publish
     before = shelf.replaces(publish)
     if before is None or before.note["content"] == publish.note["content"]:
-        return True
-    return bool(publish.note.get("force")) and replaced(shelf, before, publish) is not False
+        return
+    if not publish.note.get("force") or replaced(shelf, before, publish) is False:
+        yield from _held(shelf, before)
 
 
 def _republished(history: History) -> set[bool]:

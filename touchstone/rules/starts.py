@@ -1,5 +1,7 @@
 """
 What the answer to a start must be, given the states that the version can be in.
+
+Of a success that is no JSON object only the status is judged here.
 """
 
 from collections.abc import Iterator
@@ -161,6 +163,8 @@ def _begun(walk: Walk, start: Exchange) -> Iterator[Judgement]:
     if not building and (read := walk.next_read(start)) and read.body.get("status") == "building":
         claim = "start.fresh-is-building"  # It is built, so only the word is wrong.
     yield judged("start.answers-202", start.status == 202, start, expected="202", actual=_told(start))
+    if not start.body:
+        return
     yield judged(claim, building, start, expected="status building", actual=_told(start))
     if building:
         if claim != "start.fresh-is-building":
@@ -214,6 +218,8 @@ def _waiting(walk: Walk, start: Exchange) -> Judgement:
 def _reuse(start: Exchange) -> Iterator[Judgement]:
     status = start.body.get("status")
     yield judged("reuse.status-code", start.status in (200, 202), start, expected="202 or 200", actual=_told(start))
+    if start.status in SUCCESS and not start.body:
+        return
     yield judged("reuse.ready-at-once", status == "ready", start, expected="status ready", actual=_told(start))
     if status == "ready":
         flagged = start.body.get("reused") is True
@@ -224,7 +230,7 @@ def _joined(walk: Walk, start: Exchange) -> Iterator[Judgement]:
     """
     A start while a build is, or may be, under way: it joins that build, or begins one after a cancelled one.
     """
-    if not walk.build and not walk.cancel:
+    if (not walk.build and not walk.cancel) or (start.status in SUCCESS and not start.body):
         return
     claim = "start.after-cancel-builds-again" if walk.cancel else "start.while-building-is-harmless"
     if start.body.get("status") == "ready" and _is_ready(walk, start):
