@@ -2,6 +2,7 @@
 Faults of finding versions: what is found that does not exist, what exists and is not found, and odd spellings.
 """
 
+import dataclasses
 import re
 from typing import Any
 
@@ -112,22 +113,21 @@ class NamespacesDoNotMatter(FindsUnderItsName):
 @breaks(
     "semantic",
     "lookup.unknown-version-is-404",
-    # Versions that cannot be are as unknown, what is found tells its own ref, and a delete of one deletes another.
-    also=(
-        "lookup.odd-spelling-is-404",
-        "status.ref-is-the-path",
-        "start.ref-is-the-path",
-        "lookup.existing-version-is-found",
-        "status.answers-200",
-    ),
+    # What is found tells its own ref.
+    also=(*UNKNOWN_TOO, "start.refuses-deleted-version", "status.ref-is-the-path", "start.ref-is-the-path"),
 )
-class UnknownVersionIsTheLatest(Finds):
+class UnknownVersionIsTheLatest(App):
     """
-    A version that does not exist is answered by the latest one of its name.
+    A version that does not exist is answered by the latest one of its name, unless it is to be deleted.
     """
 
-    def instead(self, ref: Ref, version: Version) -> bool:
-        return (ref.namespace, ref.name) == (version.ref.namespace, version.ref.name)
+    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
+        ref, deletes = resource.ref, resource.kind == "template" and request.method == "DELETE"
+        if not deletes and self.engine.find(account, ref) is None:
+            own = [v.ref for v in self.engine.catalog if v.owner == account.key]
+            latest = [other for other in own if (other.namespace, other.name) == (ref.namespace, ref.name)]
+            resource = dataclasses.replace(resource, ref=latest[-1] if latest else ref)
+        return await super().operate(request, account, resource)
 
 
 @breaks("semantic", "lookup.unknown-version-is-404")
