@@ -130,6 +130,13 @@ class TestContents:
 
         assert content == Content(REF, "primary", "k", "failed", 2.0, "m", 1, 1.0, 1.01, "ab", FOREVER)
 
+    def test_have_no_digest_that_is_no_text(self) -> None:
+        """
+        Two versions whose publishes were answered with null do not share a digest.
+        """
+        answer = {"ref": REF, "digest": None, "published": "2026-03-14T09:26:53Z"}
+        assert history(publish(1, json=answer)).contents(REF)[0].digest == ""
+
     def test_mean_nothing_certain_where_the_publisher_says_no_more(self) -> None:
         """
         Without a word on it, nobody knows how a build ends, how long it takes and what it prints.

@@ -10,7 +10,9 @@ from tests.rules.exchanges import DIGEST, REF, build, exchange, publish, story_v
 from touchstone.exchange import Exchange
 from touchstone.rules import owned
 
-DOCUMENT = {"api_version": "orgo.ai/v1", "template": {"name": "touchstone-t1-hello", "version": "1.0.0"}}
+BUILD = {"run": ["echo marker-hello"]}
+ABOUT = {"name": "touchstone-t1-hello", "version": "1.0.0"}
+DOCUMENT = {"api_version": "orgo.ai/v1", "template": ABOUT, "build": BUILD}
 ERROR = {"error": "no"}
 
 
@@ -35,7 +37,7 @@ CASES: list[tuple[str, Exchange, set[tuple[str, str]]]] = [
     ("a template", exchange("getTemplate", json=template(), seq=2), {("template.read-shows-the-published", "held")}),
     (
         "a template in short form",
-        exchange("getTemplate", json=template(template={"name": "touchstone-t1-hello@1.0.0"}), seq=2),
+        exchange("getTemplate", json=template(template={"name": "touchstone-t1-hello@1.0.0", "build": BUILD}), seq=2),
         {("template.read-shows-the-published", "held")},
     ),
     *(
@@ -50,6 +52,8 @@ CASES: list[tuple[str, Exchange, set[tuple[str, str]]]] = [
             "without document": {"json": template(template="name: x")},
             "with another's document": {"json": template(template={"template": {"name": "other", "version": "1.0.0"}})},
             "with another version's document": {"json": template(template={"template": {"version": "1.0.1"}})},
+            "with an empty document": {"json": template(template={})},
+            "with what others print": {"json": template(template=DOCUMENT | {"build": {"run": ["echo other"]}})},
             "that is empty": {"json": {}},
             "that is missing": {"status": 404, "json": ERROR},
         }.items()

@@ -175,7 +175,7 @@ def _contents(story: list[Exchange]) -> Iterator[Content]:
 
 
 def _published(exchange: Exchange) -> Content:
-    note = exchange.note
+    note, digest = exchange.note, exchange.body.get("digest")
     return Content(
         ref=exchange.ref or "",
         owner=exchange.credential,
@@ -186,7 +186,7 @@ def _published(exchange: Exchange) -> Content:
         published_seq=exchange.seq,
         from_at=exchange.sent_at,
         sure_at=exchange.done_at,
-        digest=str(exchange.body.get("digest", "")),
+        digest=digest if isinstance(digest, str) else "",
     )
 
 

@@ -2,12 +2,14 @@
 Judges what the owner of an existing version is answered: reading its status, reading it, deleting it.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.rules.answers import told
+from touchstone.rules.eventlog import names
 from touchstone.rules.history import History
 from touchstone.rules.requests import excused, operation_of, parts, spelling
 from touchstone.rules.rule import Rule, judged, rule, unclear
@@ -40,7 +42,7 @@ def template_read(ref: str, history: History) -> Iterator[Judgement]:
             yield judged(claim, False, exchange, expected="200", actual=told(exchange))
         else:
             expected = "ref, digest and document of the version"
-            actual = _template_problem(exchange, ref)
+            actual = _template_problem(exchange, ref) or _content_problem(exchange, ref, history)
             yield judged(claim, not actual, exchange, expected=expected, actual=actual)
 
 
@@ -88,6 +90,17 @@ def _template_problem(exchange: Exchange, ref: str) -> str:
     if not isinstance(document, dict):
         return f"template {document!r}"
     return _document_problem(document, ref)
+
+
+def _content_problem(exchange: Exchange, ref: str, history: History) -> str:
+    """
+    Looks in the document for what the version's builds print: a command, however the document is written down.
+    """
+    markers = [content.marker for content in history.contents(ref)]
+    if not markers or not all(markers):
+        return ""
+    document = json.dumps(exchange.body["template"], ensure_ascii=False)
+    return "" if any(names(document, marker) for marker in markers) else f"a document without {markers[-1]!r}"
 
 
 def _document_problem(document: dict[str, Any], ref: str) -> str:
