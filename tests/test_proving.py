@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.command import Ended, Shell, called
-from touchstone import proving
+from touchstone import candidates, proving
 from touchstone.errors import UsageError
 from touchstone.proof import Trial
 from touchstone.proving import Choice
@@ -59,6 +59,16 @@ def test_a_choice_of_one_sort_leaves_the_other_out() -> None:
     assert sorts(Choice(faults="cancel-*")) == {"fault"}
     assert sorts(Choice(variants=variant)) == {"variant"}
     assert sorts(Choice(faults="cancel-*", variants=variant)) == {"fault", "variant"}
+
+
+def test_freedom_is_tried_alone_by_its_name() -> None:
+    """
+    A glob that matches no variant names freedoms that variants take among others; none of these is tried otherwise.
+    """
+    chosen = {glob: [one.subject.name for one in candidates.variants(glob)] for glob in ("*", "fast-*")}
+
+    assert chosen == {"*": list(VARIANTS), "fast-*": ["fast-builds"]}
+    assert candidates.candidate("fast-builds", "variant", 1).behaviour is candidates.variant("fast-builds")
 
 
 @pytest.mark.parametrize(

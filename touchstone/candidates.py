@@ -14,7 +14,7 @@ from touchstone.settings_kinds import nearest
 from touchstone.twin.behaviour import Behaviour
 from touchstone.twin.faults import FAULTS, Fault
 from touchstone.twin.mutants import PERMITTED, generated
-from touchstone.twin.variants import VARIANTS, Variant
+from touchstone.twin.variants import FREEDOMS, VARIANTS, Variant
 
 _T = TypeVar("_T")
 
@@ -49,9 +49,10 @@ def derived(glob: str = "*", seed: int = 1) -> list[Candidate]:
 
 def variants(glob: str = "*", profile: str = "quick") -> list[Candidate]:
     """
-    The variants that match *glob*, in the order of their list.
+    The variants that match *glob*, in the order of their list; where none does, the freedoms that do, each alone.
     """
-    return [_variant(variant, profile) for name, variant in VARIANTS.items() if fnmatchcase(name, glob)]
+    found = [[one for name, one in known.items() if fnmatchcase(name, glob)] for known in (VARIANTS, FREEDOMS)]
+    return [_variant(one, profile) for one in found[0] or found[1]]
 
 
 def candidate(name: str, sort: Sort, seed: int) -> Candidate:
@@ -59,7 +60,7 @@ def candidate(name: str, sort: Sort, seed: int) -> Candidate:
     The one called *name*.
     """
     if sort == "variant":
-        return _variant(VARIANTS[name], "quick")
+        return _variant((FREEDOMS | VARIANTS)[name], "quick")
     return _fault(FAULTS[name], "fault") if sort == "fault" else _generated(_mutants(seed)[name])
 
 
@@ -80,7 +81,7 @@ def variant(name: str) -> Variant:
     Raises:
         UsageError: there is none; the message names the nearest one.
     """
-    return _known("--variant", name, VARIANTS)
+    return _known("--variant", name, FREEDOMS | VARIANTS)
 
 
 def proving(claim: str) -> list[str]:
