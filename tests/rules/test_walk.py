@@ -272,6 +272,18 @@ def test_start_that_is_answered_by_no_object_is_judged_by_its_status(before: tup
     assert blamed(*before, refused)
 
 
+def test_content_whose_digest_nobody_told_may_have_been_built_elsewhere() -> None:
+    """
+    Where the answer to a publish hides the digest, the golden of what prints the same may be its golden, too.
+    """
+    elsewhere = publish(1, OTHER_REF, digest="")
+    reused = start(3, json=build("ready", reused=True))
+
+    assert blamed(elsewhere, publish(2, digest=""), reused) == set()
+    assert blamed(elsewhere, publish(2), reused) == set()
+    assert blamed(elsewhere, publish(2, content="another", digest=""), reused) == {"start.fresh-is-building"}
+
+
 def test_new_content_under_the_old_digest_may_be_built() -> None:
     """
     A server that answers a publish with force by the old digest has replaced nothing, or cannot tell contents apart.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from touchstone.exchange import Exchange
 from touchstone.lifecycle import STATUSES
 from touchstone.rules.answers import SUCCESS
-from touchstone.rules.history import Content, History
+from touchstone.rules.history import Content, History, shares_builds
 
 IDLE = frozenset({"not_built", "ready", "failed"})
 _CHANGING = frozenset({"publishTemplate", "deleteTemplate"})
@@ -193,8 +193,8 @@ def _is_alone(ref: str, history: History) -> bool:
     contents = history.contents(ref)
     if len({content.owner for content in contents}) != 1:
         return False
-    digests = {content.digest for content in contents if content.digest}
-    return not any(other.digest in digests for other in history.all_contents() if other.ref != ref)
+    others = [other for other in history.all_contents() if other.ref != ref]
+    return not any(shares_builds(other, content) for other in others for content in contents)
 
 
 def _builds(start: Exchange, content: Content) -> bool:

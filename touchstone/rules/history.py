@@ -143,6 +143,15 @@ class History:
             yield from contents
 
 
+def shares_builds(one: Content, other: Content) -> bool:
+    """
+    Whether two contents may have one build: their digests are equal, or one is not known and they print the same.
+    """
+    if one.digest and other.digest:
+        return one.digest == other.digest
+    return one.published_seq > 0 < other.published_seq and one.marker == other.marker
+
+
 def _insert(exchanges: list[Exchange], exchange: Exchange) -> None:
     if exchanges and exchanges[-1].seq > exchange.seq:
         exchanges.insert(bisect_left(exchanges, exchange.seq, key=lambda e: e.seq), exchange)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from touchstone.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.lifecycle import Cause, State, consistent, step
-from touchstone.rules.history import Content, History
+from touchstone.rules.history import Content, History, shares_builds
 
 ANYTHING = frozenset(State)
 IDLE = frozenset({State.NOT_BUILT, State.FAILED})
@@ -282,8 +282,7 @@ class Walk:
         return frozenset(more)
 
     def _shares_digest(self, content: Content) -> bool:
-        others = (c for c in self.history.all_contents() if c.ref != self.ref)
-        return bool(content.digest) and any(c.digest == content.digest for c in others)
+        return any(c.ref != self.ref and shares_builds(c, content) for c in self.history.all_contents())
 
 
 def _is_taken_for(before: Content | None, content: Content) -> bool:
