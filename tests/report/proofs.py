@@ -42,6 +42,7 @@ def trial(subject: Subject, *broken: str, after: int = 40, **more: Any) -> Trial
             "build.some_case",
             after + 10 * number,
             (after + 10 * number) / 20,
+            (f"rules.{claim.partition('.')[0]}", "schema"),
         )
         for number, claim in enumerate(broken)
     }

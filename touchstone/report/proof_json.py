@@ -26,8 +26,8 @@ def render(view: ProofView) -> str:
       missed, noisy, survived, accused or failed), ``breaks`` and ``also`` (globs over claims), ``permits`` (what
       allows it, where it is no fault), ``blamed`` (claims rightly found broken), ``lacking`` (what of ``breaks``
       was not), ``noise`` (claims wrongly found broken), ``broken`` (by claim: ``check``, ``expected``, ``actual``,
-      ``case``, and the ``exchanges`` and ``seconds`` until then), ``exchanges_until_found`` and
-      ``seconds_until_found`` (null where the proof is not complete), ``judged`` (claims judged on an occasion),
+      ``case``, the ``exchanges`` and ``seconds`` until then, and all ``checks`` that found it, also later),
+      ``exchanges_until_found`` and ``seconds_until_found`` (null where the proof is not complete), ``judged`` (claims judged on an occasion),
       ``exchanges``, ``seconds``, ``exit_code`` (of the examination), and ``trouble`` (why it has no say).
     - ``claims``, in the order of the ledger: ``id``, ``level``, ``proven_by`` and ``seen_beside`` (names of
       faults).
@@ -79,6 +79,7 @@ def _trial(trial: Trial) -> dict[str, Any]:
 def _blame(blame: Blame) -> dict[str, Any]:
     return {
         "check": blame.check,
+        "checks": list(blame.checks),
         "expected": blame.expected,
         "actual": blame.actual,
         "case": blame.case,
