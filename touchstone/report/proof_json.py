@@ -27,8 +27,9 @@ def render(view: ProofView) -> str:
       allows it, where it is no fault), ``blamed`` (claims rightly found broken), ``lacking`` (what of ``breaks``
       was not), ``noise`` (claims wrongly found broken), ``broken`` (by claim: ``check``, ``expected``, ``actual``,
       ``case``, the ``exchanges`` and ``seconds`` until then, and all ``checks`` that found it, also later),
-      ``exchanges_until_found`` and ``seconds_until_found`` (null where the proof is not complete), ``judged`` (claims judged on an occasion),
-      ``exchanges``, ``seconds``, ``exit_code`` (of the examination), and ``trouble`` (why it has no say).
+      ``exchanges_until_found`` and ``seconds_until_found`` (null where the proof is not complete), ``judged`` (claims
+      judged on an occasion), ``exchanges``, ``seconds``, ``exit_code`` (of the examination), and ``trouble`` (why it
+      has no say).
     - ``claims``, in the order of the ledger: ``id``, ``level``, ``proven_by`` and ``seen_beside`` (names of
       faults).
     - ``classes``, and ``total`` for all of them: ``class``, ``faults``, ``killed``, ``missed``, ``noisy``,
