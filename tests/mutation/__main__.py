@@ -18,7 +18,7 @@ from tests.mutation.trial import Outcome, Trial
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 JUDGES = ("touchstone/rules/*.py", "touchstone/lifecycle.py", "touchstone/verdict.py")
-TESTS = ("tests/rules", "tests/test_lifecycle.py", "tests/test_verdict.py")
+TESTS = ("tests/rules", "tests/test_lifecycle.py", "tests/test_verdict.py", "tests/test_verdict_words.py")
 # Mutants are killed by the clock of the trial; a second pytest in one process finds everything imported.
 QUIETLY = (
     "-q -x -s --assert=plain --no-header --no-summary -p no:cacheprovider -p no:logging -o timeout=0"
