@@ -2,7 +2,7 @@
 Whom faults in the outside of answers are blamed on, whatever they answer: bytes, media types, status codes, delays.
 """
 
-from touchstone.twin.mutants.verdicts import BUILD_TIME, CONTENT, STATE, row
+from touchstone.twin.mutants.verdicts import BUILD_TIME, CONTENT, EXISTENCE, REFUSING, STATE, row
 
 ROWS = (
     row("*.body.cut", "http.body-is-json"),
@@ -13,6 +13,7 @@ ROWS = (
     row("*.delay", "http.answers"),
     row("*.media.text-html", "http.json-media-type"),
     row("*.Content-Type.drop", "http.json-media-type"),
+    row("[!c]*.20[0-9].*code.404", "lookup.existing-version-is-found"),
     row("*.code.failing", "http.no-server-error"),
     row("*.code.undocumented", "http.status-is-documented"),
 )
@@ -25,21 +26,31 @@ SEEN = (
     row("startBuild.202.*.status.*", "", STATE),
     # A success that calls itself an error has the body of a success, and HEAD, left as it was, says so.
     row("*.20[0-9].*code.*", "", "error.has-the-documented-shape http.head-matches-get"),
-    row("*.20[0-9].*code.404", "", "lookup.existing-version-is-found"),
     row("getBuild.*.code.*", "", "status.answers-200"),
-    row("startBuild.*.building.code.*", "", "start.answers-202"),
+    # A start that says that it failed, and builds.
+    row("startBuild.20[0-9].*.code.*", "", f"{STATE} start.answers-202 start.concurrent-answers-are-documented"),
     row("startBuild.*.ready.code.*", "", "reuse.status-code"),
-    row("cancelBuild.*.code.*", "", "cancel.*-is-202 cancel.*-is-404 cancel.*-is-idle cancel.second-is-documented"),
+    row("cancelBuild.*.code.*", "", f"{STATE} cancel.*"),
     row("publishTemplate.201.*.code.*", "", "publish.answers-201"),
     row("publishTemplate.400.code.*", "", "publish.*-is-400"),
     row("publishTemplate.409.code.*", "", "publish.other-content-is-409"),
     row("publishTemplate.422.code.*", "", "publish.invalid-is-422"),
     row("getTemplate.200.*code.*", "", "template.read-shows-the-published"),
-    row("deleteTemplate.200.*code.*", "", "template.delete-says-deleted"),
+    # A version that is gone though its delete says that it failed.
+    row("deleteTemplate.200.*code.*", "", f"{EXISTENCE} template.* status.answers-200"),
+    # A refusal that calls itself a success has the body of a refusal.
+    row("cancelBuild.404.*code.202", "", "cancel.says-cancelling"),
+    row("deleteTemplate.404.code.200", "", "template.delete-says-deleted"),
+    row("getTemplate.404.code.200", "", "template.read-shows-the-published"),
+    row("getBuild.404.code.200", "", "status.body-is-documented"),
+    row("startBuild.40[0-9].code.202", "", "start.body-is-documented"),
+    row("publishTemplate.4[0-9][0-9].code.201", "", "publish.body-is-documented"),
+    # A success that some other request had, in the place of a refusal.
+    row("*.answer.*", "", REFUSING),
     row("*.401.code.*", "", "auth.*-is-401"),
     row("startBuild.403.code.*", "", "access.start-needs-scale"),
     row("publishTemplate.403.code.*", "", "access.publish-needs-scale"),
-    row("*.404.*code.*", "", "lookup.*-is-404 access.others-version-is-404"),
+    row("*.404.*code.*", "", EXISTENCE),
     row("startBuild.429.code.*", "", "limit.has-the-error-shape"),
     # An answer that is refused has a place of its own in what is said about it.
     row("*.40[0-9].*", "", "error.has-the-documented-shape"),

@@ -97,9 +97,11 @@ def field_faults(seed: int) -> Iterator[Fault]:
     yield from _entries()
 
 
-def field_change(where: Place, name: str, alter: Callable[[dict[str, Any], Past, Answer], None]) -> Change:
+def field_change(
+    where: Place, name: str, alter: Callable[[dict[str, Any], Past, Answer], None], every: int = 0
+) -> Change:
     """
-    Alters the body of answers of one kind that have a field.
+    Alters the body of answers of one kind that have a field: of as many as usual, or one in *every*.
     """
 
     def changed(answer: Answer, past: Past) -> Answer:
@@ -109,7 +111,7 @@ def field_change(where: Place, name: str, alter: Callable[[dict[str, Any], Past,
         alter(data, past, answer)
         return answer if data == answer.data else answer.saying(data)
 
-    return at(where, changed, where.every)
+    return at(where, changed, every or where.every)
 
 
 def _fault(where: Place, name: str, how: str, says: str, kind: Kind, alter: Callable[[Any], Any] | None) -> Fault:
@@ -141,7 +143,7 @@ def _misvalued(where: Place, name: str, chance: random.Random) -> Iterator[Fault
     if name == "status":
         values = {word.replace("_", "-"): partial(_always, word) for word in _words(where)}
     if name == "auto_build":
-        values = {word.replace("_", "-"): partial(_always, word) for word in ("ready", "failed", "not_built", "queued")}
+        values = {word.replace("_", "-"): partial(_always, word) for word in ("ready", "queued")}
     for how, alter in values.items():
         yield _fault(where, name, how, f"has the value {how}", "semantic", alter)
 
@@ -177,7 +179,8 @@ def _remembered(spot: str, how: str, says: str, memory: Callable[[Past, Answer, 
             data[name] = found
 
     told = f"In {prefix.replace('.', ' ')}, {name} {says}."
-    return derived(f"{spot}.{how}", told, "stateful", change=field_change(where, name, change))
+    every = where.every if name == "status" else 1
+    return derived(f"{spot}.{how}", told, "stateful", change=field_change(where, name, change, every))
 
 
 def _entries() -> Iterator[Fault]:

@@ -9,6 +9,8 @@ PERMITTED: Mapping[str, str] = {
     "getBuild.200.ready.reused.drop": "facts 7.6: a build that reused nothing may leave the flag out",
     "startBuild.202.ready.code.200": "facts 7.5: a reused build is answered with 202 or with 200",
     "publishTemplate.201.*.code.200": "facts 7.37: 200 is seen for a published version, too",
+    "publishTemplate.201.auto_build.auto_build.ready": "facts 7.41: any of the four statuses may be told",
+    "publishTemplate.201.auto_build.auto_build.queued": "facts 7.41: it is a free text, others are recorded",
     "streamBuildEvents.200.ts.drop": "facts 7.31: no field of a frame is required",
     "streamBuildEvents.200.source.drop": "facts 7.31: no field of a frame is required",
     "cancel-settles.as-failed": "facts 7.12: a cancelled build settles in not_built or in failed",

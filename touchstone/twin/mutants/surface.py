@@ -78,7 +78,8 @@ class Place:
         """
         One in so many answers of this kind is changed: whoever uses the server gets on in between.
         """
-        return 2 if self.status < 300 else 1
+        polled_or_needed = self.operation in {"getBuild", "startBuild", "publishTemplate", "cancelBuild"}
+        return 2 if self.status < 300 and polled_or_needed else 1
 
     @property
     def name(self) -> str:

@@ -35,7 +35,7 @@ STATE = (
 # Which content a version has.
 CONTENT = (
     "digest.* publish.force-replaces publish.conflict-keeps-content publish.republish-identical-is-accepted "
-    "reuse.only-identical-digest template.read-shows-the-published"
+    "reuse.only-* reuse.same-digest-elsewhere start.fresh-is-building template.read-shows-the-published"
 )
 # How long its build took.
 BUILD_TIME = (
@@ -46,6 +46,11 @@ BUILD_TIME = (
 EXISTENCE = (
     "lookup.*-is-404 lookup.existing-version-is-found access.others-version-is-404 start.refuses-deleted-version "
     "publish.republish-identical-is-accepted publish.other-content-is-409"
+)
+# What has to be refused.
+REFUSING = (
+    "lookup.*-is-404 access.*-is-404 start.refuses-deleted-version publish.*-is-4* cancel.*-is-404 cancel.*-is-idle "
+    "cancel.says-idle"
 )
 # That a log is complete and belongs to its build.
 LOG = "events.carry-the-output events.own-lines-only events.watchers-agree events.*-ends-on-* events.terminal-*"
