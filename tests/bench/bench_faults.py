@@ -13,7 +13,6 @@ import json
 import multiprocessing
 import os
 import platform
-import random
 import shutil
 import sys
 import tempfile
@@ -79,7 +78,7 @@ def jobs_for(options: argparse.Namespace) -> list[Job]:
     variants = [one.subject for one in candidates.variants()]
     if not options.all:
         faults = sampled(faults, options.faults, options.seed)
-        variants = random.Random(options.seed).sample(variants, min(options.variants, len(variants)))
+        variants = sampled(variants, options.variants, options.seed)
     jobs = [Job(name, None, options.seed + turn) for turn in range(options.correct) for name in EXAMINERS]
     return jobs + [Job(name, subject, options.seed) for subject in [*faults, *variants] for name in EXAMINERS]
 
