@@ -4,7 +4,7 @@ Cancels and what comes of them: each fault of a server is found, and blamed on t
 
 import pytest
 
-from tests.rules.driven import broken_by
+from tests.rules.driven import Client, broken_by
 from tests.rules.simulated import Answer, Cell, Server, Version
 
 CANCELLING: Answer = (202, {"status": "cancelling"})
@@ -161,3 +161,28 @@ def test_fault_is_blamed_on_its_claims(server: type[Server], claims: set[str]) -
     A server with one fault breaks the claims that the fault is about, and no other one.
     """
     assert broken_by(server()) == claims
+
+
+def two_cancels(client: Client) -> None:
+    """
+    A ready version that outlived one cancel is cancelled once more, then a build beside it, before it is read again.
+    """
+    ref = client.built("kept")
+    client.read(ref)
+    client.cancel(ref)
+    client.read(ref)
+    client.cancel(ref)
+    other = client.publish("other")
+    client.start(other)
+    client.read(other)
+    client.cancel(other)
+    client.settle(other)
+    client.read(ref)
+
+
+def test_cancel_that_harmed_nothing_before_is_not_suspected() -> None:
+    """
+    Of two cancels that may have cost a version its golden the one is blamed that is not known to be harmless.
+    """
+    assert broken_by(DropsNeighboursGoldens(), two_cancels) == {"cancel.keeps-neighbours"}
+    assert broken_by(Server(), two_cancels) == set()

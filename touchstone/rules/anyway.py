@@ -50,6 +50,19 @@ def vanishes_anyway(history: History) -> bool:
     )
 
 
+def outlives_a_cancel(status: str, history: History) -> bool:
+    """
+    Whether a version that read *status* read the same after a cancel that found nothing.
+    """
+    for ref in {content.ref for content in history.all_contents()}:
+        story = [e for e in history.story(ref) if e.operation not in _HARMLESS or _is_read(e, history)]
+        for before, cancel, after in zip(story, story[1:], story[2:], strict=False):
+            idle = cancel.operation == "cancelBuild" and cancel.status == 404
+            if idle and all(_is_read(e, history) and e.body["status"] == status for e in (before, after)):
+                return True
+    return False
+
+
 def fails_anyway(history: History) -> bool:
     """
     Whether a build that should succeed did not, though it was started once and none was ever cancelled until then.

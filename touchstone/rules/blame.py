@@ -7,7 +7,7 @@ The most special claim that fits is to blame, unless the same thing happens wher
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.lifecycle import State, statuses
-from touchstone.rules.anyway import begins_anyway, changes_anyway, fails_anyway, vanishes_anyway
+from touchstone.rules.anyway import begins_anyway, changes_anyway, fails_anyway, outlives_a_cancel, vanishes_anyway
 from touchstone.rules.rule import broken
 from touchstone.rules.walk import UNDER_WAY, Walk
 
@@ -59,8 +59,8 @@ def _lost_failure(walk: Walk, last: tuple[Exchange, ...]) -> _Blamed:
     if not changes_anyway(walk.history, walk.ref):
         if suspect := _refusal(walk, STARTS):
             return suspect
-        if walk.idle_cancel:
-            return "cancel.keeps-finished-golden", (walk.idle_cancel,)
+        if suspect := _idle_cancel(walk):
+            return suspect
     return "status.failed-stays-failed", last
 
 
@@ -68,12 +68,14 @@ def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> _Bla
     if not changes_anyway(walk.history, walk.ref):
         if suspect := _refusal(walk, CANCELS | STARTS):
             return suspect
-        if walk.idle_cancel:
-            return "cancel.keeps-finished-golden", (walk.idle_cancel,)
+        elsewhere = walk.cancelled_elsewhere(last[0].done_at, read.sent_at) if last else None
+        suspect = _idle_cancel(walk)
+        if suspect and not (elsewhere and outlives_a_cancel("ready", walk.history)):
+            return suspect
+        if elsewhere:
+            return "cancel.keeps-neighbours", (elsewhere,)
         if walk.build and walk.build.overlapped:
             return "start.concurrent-share-one-build", (walk.build.start, *last)
-        if last and (elsewhere := walk.cancelled_elsewhere(last[0].done_at, read.sent_at)):
-            return "cancel.keeps-neighbours", (elsewhere,)
     return "status.ready-stays-ready", last
 
 
@@ -109,6 +111,16 @@ def _late(walk: Walk) -> _Blamed | None:
     The start that a limit refused before the last read.
     """
     return ("limit.refused-start-starts-nothing", (walk.refused_late[-1],)) if walk.refused_late else None
+
+
+def _idle_cancel(walk: Walk) -> _Blamed | None:
+    """
+    The cancel that found nothing, where no read since has shown that it changed nothing.
+    """
+    cancel, last = walk.idle_cancel, walk.last_read
+    if cancel is None or (last and last.sent_at >= cancel.done_at):
+        return None
+    return "cancel.keeps-finished-golden", (cancel,)
 
 
 def _refusal(walk: Walk, operations: frozenset[str]) -> _Blamed | None:

@@ -271,14 +271,18 @@ class Endless(Build):
 
 
 @breaks("timing", "status.build-ends", target={"build_timeout_s": 1.0})
-class BuildNeverEnds(Engine):
+class FirstLongBuildNeverEnds(Engine):
     """
-    A build runs until somebody cancels it.
+    The first build whose steps take time runs until somebody cancels it.
     """
+
+    hanging = False
 
     def make_build(self, version: Version) -> Build:
         build = super().make_build(version)
-        build.__class__ = Endless
+        if build.plan.pause_s and not self.hanging:
+            self.hanging = True
+            build.__class__ = Endless
         return build
 
 
