@@ -71,4 +71,4 @@ def test_evidence_is_made_of_exchanges() -> None:
     What is handed over are numbers, which the run log has.
     """
     assert isinstance(LAST, Exchange)
-    assert held("a.claim", LAST).evidence == (8,)
+    assert held("a.claim", FIRST, LAST) == Judgement("a.claim", "held", "", "getBuild", (3, 8), "", "")
