@@ -36,6 +36,9 @@ class Racing(App):
             return await super().operate(request, account, resource)
         if (account.key, resource.ref) in self.starting:
             return await self.second(request, account, resource)
+        version = self.engine.find(account, resource.ref)
+        if version is not None and self.engine.joinable(self.engine.slot_of(version)):
+            return await super().operate(request, account, resource)
         self.starting.add((account.key, resource.ref))
         try:
             await asyncio.sleep(SLOW_S)
