@@ -98,13 +98,13 @@ class Unclosed(Stream):
             super().close()
 
 
-@breaks("stream", "events.close-at-the-end", also=("events.finished-version-closes",), target={"cancel_timeout_s": 1.0})
+@breaks("stream", "events.close-at-the-end", also=("events.finished-version-closes",), target={"cancel_timeout_s": 0.5})
 class LogNeverCloses(StaysOpen):
     """
     The log of a finished build stays open.
     """
 
-    outcomes = ("ready", "failed", "cancelled")
+    outcomes = ("ready", "failed")
 
 
 @breaks("stream", "events.close-at-the-end", target={"cancel_timeout_s": 1.0})
@@ -119,14 +119,14 @@ class LogOfACancelStaysOpen(StaysOpen):
 @breaks("timing", "events.close-at-the-end", target={"cancel_timeout_s": 0.5})
 class LogClosesLate(Follows):
     """
-    The log closes a good while after its build is over.
+    The log of a build that fails closes a good while after it.
     """
 
     async def followed(self, build: Build) -> AsyncIterator[bytes]:
         live = not build.outcome
         async for frame in build.stream.follow():
             yield frame
-        if live:
+        if live and build.outcome == "failed":
             await asyncio.sleep(1.5)
 
 

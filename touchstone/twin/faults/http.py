@@ -47,12 +47,14 @@ class BodyIsCutOff(OnceUnbuilt):
 @breaks("timing", "http.answers", target={"request_timeout_s": 0.5})
 class IdleCancelHangs(App):
     """
-    A cancel with nothing to cancel is never answered.
+    A cancel of a version that is ready is never answered.
     """
 
     async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
         response = await super().operate(request, account, resource)
-        if resource.kind == "build" and request.method == "DELETE" and response.status_code == 404:
+        version = self.engine.find(account, resource.ref)
+        cancels = resource.kind == "build" and request.method == "DELETE"
+        if cancels and version and self.engine.status_body(version)["status"] == "ready":
             await asyncio.Event().wait()
         return response
 
@@ -63,17 +65,18 @@ class ReadersWaitForTheLock(App):
     Of simultaneous reads of a version that is ready only the first is answered in time.
     """
 
-    reading = 0
+    held = False
 
     async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
         response = await super().operate(request, account, resource)
         if resource.kind == "build" and request.method == "GET" and b'"ready"' in bytes(response.body):
-            self.reading += 1
-            try:
+            if self.held:
+                await asyncio.sleep(1.5)
+            else:
                 # Long enough for those that were sent at the same moment to arrive.
-                await asyncio.sleep(0.02 if self.reading == 1 else 2.0)
-            finally:
-                self.reading -= 1
+                self.held = True
+                await asyncio.sleep(0.02)
+                self.held = False
         return response
 
 

@@ -14,7 +14,7 @@ from touchstone.twin.app import App, answer_json
 from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Body, Engine
 from touchstone.twin.faults.fault import breaks
-from touchstone.twin.limits import RateLimit, limiter_for
+from touchstone.twin.limits import limiter_for
 from touchstone.twin.settings import Account
 
 # Room for one build, so that the second of two that are started together is refused.
@@ -109,24 +109,38 @@ class SaysWhen(Engine):
         return Refusal(429, error, {"Retry-After": self.when(wait_s)})
 
 
-@breaks("load", "limit.retry-after-is-honest", pace={"rate": RateLimit(60, 3.0)})
+@breaks("load", "limit.retry-after-is-honest")
 class RetryAfterIsTooShort(SaysWhen):
     """
-    Retry-After always says one second.
+    Retry-After always says one second, and a key that met the limit is served after two and a half.
     """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.free_at: dict[str, float] = {}
 
     def when(self, wait_s: float) -> str:
         return "1"
+
+    def check_rate(self, account: Account) -> None:
+        now_at = time.monotonic()
+        if now_at < self.free_at.get(account.key, now_at):
+            raise self.too_many("Build rate limit reached.", 1.0)
+        try:
+            super().check_rate(account)
+        except Refusal:
+            self.free_at[account.key] = now_at + 2.5
+            raise
 
 
 @breaks("load", "limit.retry-after-is-honest")
 class RetryAfterIsOver(SaysWhen):
     """
-    Retry-After names the moment of the refusal.
+    Retry-After names a moment that has passed.
     """
 
     def when(self, wait_s: float) -> str:
-        return formatdate(time.time(), usegmt=True)
+        return formatdate(time.time() - 60.0, usegmt=True)
 
 
 @breaks("schema", "limit.retry-after-is-valid")
@@ -166,7 +180,7 @@ class LimitNeverEnds(Engine):
     "load",
     "limit.ends-after-back-off",
     "limit.retry-after-is-honest",
-    target={"patience_s": 3.0},
+    target={"patience_s": 2.0},
 )
 class RetriesArePunished(Engine):
     """
