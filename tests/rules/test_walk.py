@@ -272,6 +272,20 @@ def test_start_that_is_answered_by_no_object_is_judged_by_its_status(before: tup
     assert blamed(*before, refused)
 
 
+def test_start_that_a_limit_refuses_otherwise_says_nothing_of_the_build() -> None:
+    """
+    What is served before and after a refusal was refused for a limit, and so is whatever is refused like it.
+    """
+    reused = {"status": 200, "json": build("ready", reused=True)}
+    story = (publish(1), start(2), read(3, "ready"), start(4, **reused), start(5, 409, json={"error": "slow down"}))
+    elsewhere = (publish(7, OTHER_REF, content="other", digest="cd" * 32), start(8, 409, ref=OTHER_REF, json={}))
+
+    assert blamed(*story) == {"reuse.status-code", "reuse.ready-at-once"}
+    assert blamed(*story, start(6, **reused)) == set()
+    assert blamed(*story, *elsewhere, ref=OTHER_REF) == {"start.answers-202"}
+    assert blamed(*story, start(6, **reused), *elsewhere, ref=OTHER_REF) == set()
+
+
 def test_content_whose_digest_nobody_told_may_have_been_built_elsewhere() -> None:
     """
     Where the answer to a publish hides the digest, the golden of what prints the same may be its golden, too.

@@ -61,13 +61,29 @@ def refused_otherwise(ref: str, history: History) -> Iterator[Judgement]:
 
     The version was ready all the time, so that nothing but a limit is left to explain such a refusal.
     """
+    for served, refused, after in _refused_between(ref, history):
+        expected, actual = "429, where a limit refuses what is served before and after", told(refused)
+        yield broken("limit.has-the-error-shape", served, after, refused, expected=expected, actual=actual)
+
+
+def is_limited_otherwise(start: Exchange, history: History) -> bool:
+    """
+    Whether a start was refused like others for which only a limit is left to explain that.
+    """
+    refs = {content.ref for content in history.all_contents()}
+    return any(start.status == refused.status for ref in refs for _, refused, _ in _refused_between(ref, history))
+
+
+def _refused_between(ref: str, history: History) -> Iterator[tuple[Exchange, Exchange, Exchange]]:
+    """
+    Each start of a version that was ready all the time, refused though the ones before and after it were served.
+    """
     served: Exchange | None = None
     refused: Exchange | None = None
     for exchange in history.story(ref):
         if exchange.operation == "startBuild" and exchange.body.get("status") == "ready" and owned(exchange, history):
             if served and refused:
-                expected, actual = "429, where a limit refuses what is served before and after", told(refused)
-                yield broken("limit.has-the-error-shape", served, exchange, refused, expected=expected, actual=actual)
+                yield served, refused, exchange
             served, refused = exchange, None
         elif exchange.operation not in {"getBuild", "getTemplate", "streamBuildEvents"} and may_have_acted(exchange):
             served, refused = None, None

@@ -13,6 +13,7 @@ from touchstone.lifecycle import Cause, State, step
 from touchstone.rules.answers import SUCCESS
 from touchstone.rules.anyway import begins_anyway
 from touchstone.rules.history import History
+from touchstone.rules.limits import is_limited_otherwise
 from touchstone.rules.rule import broken, held, judged, shown, unclear
 from touchstone.rules.walk import CLOCK_SHARE, EXCHANGING, IDLE, UNDER_WAY, Build, Flight, Walk
 
@@ -53,6 +54,8 @@ def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
             actual=str(start.status),
         )
     if start.status in (429, 401, 403, 404) or start.status >= 500:
+        return
+    if start.status >= 400 and is_limited_otherwise(start, walk.history):
         return
     if before <= IDLE:
         yield from _fresh(walk, start)
