@@ -192,6 +192,27 @@ def test_starting_below_scale_is_403(status: int, own: str, elsewhere: str) -> N
     assert story_verdicts((access.start_needs_scale,), unknown, ref=UNKNOWN_REF) == {(claim, elsewhere)}
 
 
+def test_refused_start_is_not_blamed_where_reads_begin_builds() -> None:
+    """
+    A build that begins after a refused start says nothing of plans where versions build that are only read.
+    """
+    claim = "access.start-needs-scale"
+    reads = [
+        exchange("getBuild", seq=2, credential="restricted", json=build("not_built")),
+        exchange("startBuild", 403, seq=3, credential="restricted", json=ERROR),
+        exchange("getBuild", seq=4, credential="restricted", json=build("building")),
+    ]
+    other = "default/touchstone-t1-other@1.0.0"
+    anyway = [
+        publish(5, other),
+        exchange("getBuild", seq=6, ref=other, json=build("not_built", ref=other)),
+        exchange("getBuild", seq=7, ref=other, json=build("building", ref=other)),
+    ]
+
+    assert claim in broken(story_verdicts((access.start_needs_scale,), *reads, given=GIVEN))
+    assert claim not in broken(story_verdicts((access.start_needs_scale,), *reads, *anyway, given=GIVEN))
+
+
 def test_small_plan_taken_for_a_wrong_key_is_told_once() -> None:
     """
     401 for a small plan is the claim about keys, not the one about plans.

@@ -103,6 +103,17 @@ def test_build_time_that_changes_is_found() -> None:
     assert broken(found(*together(read(5, build_time_ms=1201)))) == {STABLE}
 
 
+def test_time_of_a_start_that_says_ready_too_soon_is_not_compared() -> None:
+    """
+    A start that is answered ready and does not say that it reuses a golden may have begun a build all the same.
+    """
+    early = exchange("startBuild", 202, seq=4, json=build("ready", build_time_ms=120_000))
+    reuse = exchange("startBuild", 202, seq=4, json=build("ready", build_time_ms=120_000, reused=True))
+
+    assert broken(found(*together(early, read(5)))) == set()
+    assert broken(found(*together(reuse, read(5)))) == {STABLE}
+
+
 def test_build_time_of_another_build_may_differ() -> None:
     """
     A start that may have begun another build explains another time.

@@ -325,6 +325,13 @@ def test_build_after_any_start_proves_nothing(status: int) -> None:
     assert ASKED not in claims(first(), exchange("startBuild", status, seq=2, json={}), read(3, "building"))
 
 
+def test_failure_without_a_build_is_not_blamed_on_publishing() -> None:
+    """
+    A version that reads failed and that nobody built says nothing of auto_build.
+    """
+    assert ASKED not in claims(first(), read(2, "failed"))
+
+
 def test_golden_of_an_equal_version_proves_nothing() -> None:
     """
     A version with the digest of another one may be ready because of that one.
