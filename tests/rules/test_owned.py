@@ -58,6 +58,7 @@ CASES: list[tuple[str, Exchange, set[tuple[str, str]]]] = [
             "that is missing": {"status": 404, "json": ERROR},
         }.items()
     ),
+    ("a template that is no JSON", exchange("getTemplate", body=b'{"ref":', seq=2), set()),
     (
         "a limited template",
         exchange("getTemplate", 429, seq=2),

@@ -123,6 +123,8 @@ FITS: list[tuple[str, Exchange]] = [
     ("a delete", exchange("deleteTemplate", json={"deleted": True, "ref": REF})),
     ("a limit", exchange("startBuild", 429, json={"error": "later"})),
     ("no answer", exchange(status=0)),
+    ("a cancel that is no JSON", exchange("cancelBuild", 202, body=b'{"status":"cancel')),
+    ("a delete that is no JSON", exchange("deleteTemplate", body=b'{"deleted":')),
     ("an answer cut off", exchange(body=b"{", error="RemoteProtocolError: incomplete")),
     (
         "JSON that is broken, which http.body-is-json tells",

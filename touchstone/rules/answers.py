@@ -37,6 +37,14 @@ def json_problem(body: bytes) -> str:
     return ""
 
 
+def garbled(exchange: Exchange) -> bool:
+    """
+    Whether there is a body that is no JSON: what it is announced as and whether it is whole have claims of their own.
+    """
+    body = exchange.response.body if exchange.response else b""
+    return bool(body and json_problem(body))
+
+
 def error_problem(response: Response) -> str:
     """
     Why an answer is not the documented error body; empty where it is.

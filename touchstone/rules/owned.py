@@ -8,7 +8,7 @@ from typing import Any
 
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
-from touchstone.rules.answers import told
+from touchstone.rules.answers import garbled, told
 from touchstone.rules.eventlog import names
 from touchstone.rules.history import History
 from touchstone.rules.requests import excused, operation_of, parts, spelling
@@ -40,7 +40,7 @@ def template_read(ref: str, history: History) -> Iterator[Judgement]:
             yield unclear(claim, exchange, why="a limit got in the way")
         elif exchange.status != 200:
             yield judged(claim, False, exchange, expected="200", actual=told(exchange))
-        else:
+        elif not garbled(exchange):
             expected = "ref, digest and document of the version"
             actual = _template_problem(exchange, ref) or _content_problem(exchange, ref, history)
             yield judged(claim, not actual, exchange, expected=expected, actual=actual)
