@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
+from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
 from touchstone.exchange import Exchange
 from touchstone.rules.agreement import STORY_RULES
 
 CONCURRENT, STABLE = "status.concurrent-reads-agree", "status.build-time-is-stable"
 SHARED = "start.concurrent-share-one-build"
+READY = "status.ready-stays-ready"
+BROKEN = {(READY, "broken")}
 
 
 def found(*exchanges: Exchange, **more: Any) -> set[tuple[str, str]]:
@@ -171,3 +173,42 @@ def test_build_time_of_a_reuse_is_the_one_that_reads_show() -> None:
 
     assert (STABLE, "held") in found(*together(again))
     assert broken(found(*together(other))) == {STABLE}
+
+
+def shared(*exchanges: Exchange, digest: str = DIGEST) -> list[Exchange]:
+    """
+    Two versions, by default with one digest, of which the first one is read ready, and what comes then.
+    """
+    return [publish(1), publish(2, OTHER_REF, digest=digest, content="other"), start(3), read(4), *exchanges]
+
+
+@pytest.mark.parametrize(
+    ("exchanges", "verdict"),
+    [
+        ([read(6)], {(READY, "held")}),
+        ([exchange("deleteTemplate", ref=OTHER_REF, json={"deleted": True}, seq=5), read(6, "not_built")], BROKEN),
+        (
+            [exchange("cancelBuild", 202, ref=OTHER_REF, json={"status": "cancelling"}, seq=5), read(6, "failed")],
+            BROKEN,
+        ),
+        ([publish(5, content="new", digest="cd" * 32, note={"force": True}), read(6, "not_built")], set()),
+        ([exchange("deleteTemplate", json={"deleted": True}, seq=5), publish(6), read(7, "not_built")], set()),
+        ([read(5, "not_built", at=4.005)], set()),
+    ],
+    ids=["untouched", "other deleted", "other cancelled", "replaced", "published anew", "overlapping"],
+)
+def test_version_stays_ready_whatever_becomes_of_one_that_shares_its_golden(
+    exchanges: list[Exchange], verdict: set[tuple[str, str]]
+) -> None:
+    """
+    Only its own content being replaced or deleted takes a golden away.
+    """
+    assert {told for told in found(*shared(*exchanges)) if told[0] == READY} == verdict
+
+
+def test_version_that_shares_nothing_is_left_to_its_life() -> None:
+    """
+    Whether it stays ready is told by the walk through its states.
+    """
+    told = found(*shared(read(6, "not_built"), digest="cd" * 32))
+    assert READY not in {claim for claim, _ in told}

@@ -9,10 +9,11 @@ from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.lifecycle import FINISHED
 from touchstone.rules.course import Course
-from touchstone.rules.history import History
+from touchstone.rules.history import History, shares_builds
 from touchstone.rules.rule import Rule, judged, rule
 
 _STABLE, _SHARED = "status.build-time-is-stable", "start.concurrent-share-one-build"
+_READY = "status.ready-stays-ready"
 # The digest has claims of its own; whether reused is told again in reads is nobody's promise (facts 7.7).
 _RESULT = ("status", "build_time_ms", "error")
 
@@ -57,6 +58,24 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
         )
 
 
+@rule("agreement.shared-golden", _READY)
+def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges that a version whose golden other versions share stays ready, whatever becomes of those.
+
+    `walk.py` leaves such versions alone: what others begin and cancel are their builds, too.
+    """
+    for one, other in pairwise(Course(ref, history).reads):
+        content = history.content(ref, one.sent_at)
+        stands = content is not None and content.published_seq > 0 and other.done_at <= content.until_at
+        if one.body["status"] != "ready" or one.done_at > other.sent_at or not stands or content is None:
+            continue
+        if any(shares_builds(content, shared) for shared in history.all_contents() if shared.ref != ref):
+            fits = other.body["status"] == "ready"
+            expected, actual = "status ready as long as the content stands", f"status {other.body['status']}"
+            yield judged(_READY, fits, one, other, expected=expected, actual=actual)
+
+
 def _later(course: Course) -> Iterator[tuple[Exchange, Exchange]]:
     """
     Answers with a build time and the next ones about the same build.
@@ -88,4 +107,4 @@ def _time(read: Exchange) -> float | None:
     return None if isinstance(value, bool) or not isinstance(value, (int, float)) else value
 
 
-STORY_RULES: tuple[Rule[str], ...] = (concurrent_reads, build_time)
+STORY_RULES: tuple[Rule[str], ...] = (concurrent_reads, build_time, shared_golden)
