@@ -21,7 +21,6 @@ ROWS = (
     row("access.plan.skip.startBuild", "access.start-needs-scale"),
     row("access.plan.skip.publishTemplate", "access.publish-needs-scale"),
     row("*.401.WWW-Authenticate.drop", "auth.missing-key-is-401"),
-    row("*.401.code.*", "auth.*-is-401"),
     row("*.404.*code.*", "lookup.*-is-404 access.others-version-is-404"),
     row("startBuild.403.code.401", "access.plan-is-no-key-matter"),
     row("startBuild.403.code.*", "access.start-needs-scale"),

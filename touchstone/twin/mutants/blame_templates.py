@@ -27,6 +27,8 @@ ROWS = (
     row("getTemplate.200.*", "template.read-shows-the-published"),
     row("getTemplate.answer.repeat", "lookup.deleted-version-is-404 publish.force-replaces", CONTENT),
     row("getTemplate.answer.swap", "template.read-shows-the-published", f"{CONTENT} {EXISTENCE}"),
+    # It may be refused with 409, but then the version has to stay.
+    row("deleteTemplate.200.code.409", "lookup.existing-version-is-found"),
     row("deleteTemplate.200.*", "template.delete-says-deleted"),
     row("deleteTemplate.answer.*", "lookup.deleted-version-is-404", EXISTENCE),
     row("publish.skip", "lookup.existing-version-is-found", EXISTENCE),

@@ -30,7 +30,7 @@ def frame_faults() -> Iterator[Fault]:
         yield _field(name, how, f"has the value {how}", "semantic", _setting(name, value))
     for name, old, new in _WORDS:
         yield _field(name, f"{old}.{new}", f"is {new} where it should be {old}", "semantic", _word(name, old, new))
-    for name in ("line", "ts"):
+    for name in ("line", "phase"):
         says = "is the one of another build"
         yield _fault(f"{name}.swap", f"In a build log, {name} {says}.", "stream", _swapping(name))
     for how, says, change in _SEQUENCES:

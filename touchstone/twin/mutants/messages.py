@@ -40,7 +40,7 @@ _OTHER_STATUSES: dict[str, tuple[int, ...]] = {
     "cancelBuild.404.unknown": (202, 409),
     "getTemplate.404": (403, 200),
     "deleteTemplate.404": (200, 409),
-    "streamBuildEvents.404": (403, 429),
+    "streamBuildEvents.404": (403, 422),
     "publishTemplate.400": (422, 201),
     "publishTemplate.409": (422, 201),
     "publishTemplate.422": (400, 201),

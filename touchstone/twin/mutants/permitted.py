@@ -13,7 +13,9 @@ PERMITTED: Mapping[str, str] = {
     "publishTemplate.201.auto_build.auto_build.queued": "facts 7.41: it is a free text, others are recorded",
     "streamBuildEvents.200.ts.drop": "facts 7.31: no field of a frame is required",
     "streamBuildEvents.200.source.drop": "facts 7.31: no field of a frame is required",
+    "streamBuildEvents.200.frames.first-dropped": "facts 7.27: nobody is promised the first lines",
     "cancel-settles.as-failed": "facts 7.12: a cancelled build settles in not_built or in failed",
+    "join.skip": "facts 7.10: whether a start beside a running build begins a second one is recorded, not judged",
     "startBuild.429.Retry-After.drop": "facts 7.23: the header is never mentioned",
     "getBuild.401.WWW-Authenticate.drop": "facts 7.17: headers of errors are undocumented",
 }

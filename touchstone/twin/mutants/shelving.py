@@ -178,7 +178,7 @@ class _DeletesAllVersions(Engine):
         return super().delete(version)
 
 
-@enter("delete.drops-shared-golden")
+@enter("delete.drops-shared-golden", pace={"digest_scope": "content"})
 class _DeleteDropsGolden(Engine):
     """
     Deleting a version drops a golden that another version still has.

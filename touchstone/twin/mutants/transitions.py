@@ -44,7 +44,9 @@ def transition_faults() -> Iterator[Fault]:
     yield from _ENTERED.values()
 
 
-def enter(name: str, kind: Kind = "stateful", target: dict[str, Any] | None = None) -> Callable[[Any], Any]:
+def enter(
+    name: str, kind: Kind = "stateful", target: dict[str, Any] | None = None, pace: dict[str, Any] | None = None
+) -> Callable[[Any], Any]:
     """
     Enters an engine or an application as a way in which a transition goes wrong; its docstring says which.
     """
@@ -55,7 +57,7 @@ def enter(name: str, kind: Kind = "stateful", target: dict[str, Any] | None = No
         place = "engine" if issubclass(part, Engine) else "app"
         assert issubclass(part, Engine | App), name
         says = " ".join((part.__doc__ or "").split())
-        _ENTERED[name] = derived(name, says, kind, target=target, **{place: part})
+        _ENTERED[name] = derived(name, says, kind, target=target, pace=pace or {}, **{place: part})
         return part
 
     return entered

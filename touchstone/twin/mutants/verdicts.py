@@ -45,7 +45,8 @@ BUILD_TIME = (
 # Which versions there are.
 EXISTENCE = (
     "lookup.*-is-404 lookup.existing-version-is-found access.others-version-is-404 start.refuses-deleted-version "
-    "publish.republish-identical-is-accepted publish.other-content-is-409"
+    "status.answers-200 template.read-shows-the-published publish.republish-identical-is-accepted "
+    "publish.other-content-is-409"
 )
 # What has to be refused.
 REFUSING = (
@@ -53,4 +54,7 @@ REFUSING = (
     "cancel.says-idle"
 )
 # That a log is complete and belongs to its build.
-LOG = "events.carry-the-output events.own-lines-only events.watchers-agree events.*-ends-on-* events.terminal-*"
+LOG = (
+    "events.carry-the-output events.own-lines-only events.watchers-agree events.*-ends-on-* events.terminal-* "
+    "events.timestamps-in-order"
+)
