@@ -49,7 +49,7 @@ def test_isolation_holds_in_both_directions(exam: Examination) -> None:
     exam.read(theirs.ref, "second")
 
 
-@pytest.mark.cost(builds=0, requests=16)
+@pytest.mark.cost(builds=0, requests=17)
 @pytest.mark.claims(
     "access.start-needs-scale",
     "access.publish-needs-scale",
@@ -62,7 +62,8 @@ def test_building_needs_the_scale_plan(exam: Examination) -> None:
     """
     needs_restricted(exam)
     ready = exam.ready()
-    publish_refused(exam, "below-scale", "restricted")
+    refused = publish_refused(exam, "below-scale", "restricted")
+    ask(exam, "getTemplate", refused.ref or "", "restricted")
     for ref in (ready.ref, exam.unknown("name"), *exam.target.templates.restricted):
         ask(exam, "getBuild", ref, "restricted")
         ask(exam, "startBuild", ref, "restricted")
