@@ -27,6 +27,7 @@ UNKNOWN = "/templates/default/none/1.0.0"
 # What a life in which one request follows another, within a second, does not show: waits, clocks that go on, other
 # builds at the same time, versions of one name; and what never ends.
 UNSEEN = (
+    *("*.delay", "*.never", "*.late", "*.build_time_ms.swap*", "*.build_time_ms.repeat"),
     *("succeeds.before-*", "cancel-settles.as-building-again", "cancel-settles.with-an-open-log"),
     *("start.twice", "join.skip", "restart-after-cancel.joins-the-dying", "cancel.of-next", "cancel.though-not-own"),
     *("*.for-others", "*.of-others", "*.of-neighbour", "fails.for-neighbour", "delete.of-all-versions"),
