@@ -2,8 +2,9 @@
 Puts a mutant in place of the source that is already imported, in a process that is thrown away afterwards.
 
 The code of functions is exchanged in place, so that nothing has to be imported again, also behind decorators and in
-modules that imported the function by name. A change of anything else (data of a module, defaults, class bodies) asks
-for a new import of everything that is ours.
+modules that imported the function by name. Plain data of a module and defaults of its functions are put in place as
+well, but what was made of them while importing is not made again: that a mutant survives so proves nothing. Then, and
+after any other change, such as one of a class body, everything that is ours has to be imported anew.
 """
 
 import gc
@@ -11,6 +12,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from types import CodeType, FunctionType, ModuleType
@@ -44,6 +46,48 @@ def exchange(functions: dict[str, list[FunctionType]], old: CodeType, new: CodeT
     for code in changed:
         functions[code.co_qualname][0].__code__ = code
     return True
+
+
+def put_data(module: str, changed: CodeType) -> bool:
+    """
+    Puts the data and the defaults of a changed module in the place of those that are there.
+
+    Returns:
+        Whether there was any to put.
+    """
+    there, fresh = vars(sys.modules[module]), {"__name__": module, "__builtins__": __builtins__}
+    exec(changed, fresh)
+    found = False
+    for name, new in fresh.items():
+        old = there.get(name)
+        if name.startswith("__"):
+            continue
+        if isinstance(new, FunctionType) and isinstance(old, FunctionType):
+            before, after = (old.__defaults__, old.__kwdefaults__), (new.__defaults__, new.__kwdefaults__)
+            if before != after and _is_plain(after):
+                old.__defaults__, old.__kwdefaults__ = after
+                found = True
+        elif _is_plain(new) and _is_plain(old) and old != new:
+            _put(name, old, new, module)
+            found = True
+    return found
+
+
+def _put(name: str, old: object, new: object, module: str) -> None:
+    """
+    Gives a name its changed value, in its module and, where it is not private, in those that imported it.
+    """
+    for other in list(sys.modules.values()):
+        if other.__name__ == module or (not name.startswith("_") and vars(other).get(name) is old):
+            setattr(other, name, new)
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple | list | set | frozenset):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(map(_is_plain, (*value, *value.values())))
+    return value is None or isinstance(value, str | bytes | int | float | range | re.Pattern)
 
 
 def _changed(old: CodeType, new: CodeType) -> Iterator[CodeType | None]:

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
 from tests.mutation.mutants import mutants_of
-from tests.mutation.swap import exchange, functions_of
+from tests.mutation.swap import exchange, functions_of, put_data
 
 SOURCE = '''\
 """
@@ -67,12 +69,12 @@ def test_mutants_have_names_of_their_own(tmp_path: Path) -> None:
     assert "judge.py f: b = a + 1 ⇒ b = a - 1 (change 2)" in names
 
 
-def imported(source: str) -> ModuleType:
+def imported(source: str, name: str = "judge") -> ModuleType:
     """
     A module made of a source.
     """
-    module = ModuleType("judge")
-    exec(compile(source, "judge.py", "exec"), module.__dict__)
+    module = ModuleType(name)
+    exec(compile(source, f"{name}.py", "exec"), module.__dict__)
     return module
 
 
@@ -96,3 +98,30 @@ def test_change_outside_of_functions_asks_for_an_import() -> None:
     assert not exchange(functions_of("judge"), compile(before, "judge.py", "exec"), compile(after, "judge.py", "exec"))
     assert held() == 1
     assert "judge" not in sys.modules
+
+
+def test_changed_data_and_defaults_reach_those_who_look_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A name gets its new value where it is defined and where it was imported, unless it is private there.
+    """
+    before = "LIMITS = (3, 4)\n_WORD = 'one'\ndef f(a=1):\n    return LIMITS, _WORD, a\n"
+    after = before.replace("4", "5").replace("one", "two").replace("a=1", "a=2")
+    judge, other = imported(before), imported("def g():\n    return LIMITS, _WORD\n", "other")
+    other.LIMITS, other._WORD = judge.LIMITS, judge._WORD
+    for module in (judge, other):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    assert put_data("judge", compile(after, "judge.py", "exec"))
+    assert judge.f() == ((3, 5), "two", 2)
+    assert other.g() == ((3, 5), "one")
+
+
+def test_changed_class_has_no_data_to_put(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What is in a class body is there for good, so that everything is imported anew.
+    """
+    judge = imported("class A:\n    limit = 1\n")
+    monkeypatch.setitem(sys.modules, "judge", judge)
+
+    assert not put_data("judge", compile("class A:\n    limit = 2\n", "judge.py", "exec"))
+    assert judge.A.limit == 1

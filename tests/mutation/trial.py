@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 from tests.mutation.mutants import Mutant, mutants_of
 from tests.mutation.reach import Reach, be_silent, measured
-from tests.mutation.swap import exchange, functions_of, import_anew
+from tests.mutation.swap import exchange, functions_of, import_anew, put_data
 
 # CPU seconds that a test may take beyond twenty times what it took unchanged: it ends mutants that loop for ever.
 PATIENCE_S = 2.0
@@ -175,17 +175,19 @@ class _Examination:
             changed = compile(self.mutant.source, str(self.trial.root / self.mutant.path), "exec")
             if original == changed:
                 os._exit(SURVIVED)
+            reach = self.trial.reach
             if exchange(functions, original, changed):
-                self._run_collected()
+                self._run_collected(reach.of_lines(self.mutant.path, *self.mutant.lines))
             else:
+                if put_data(self.module, changed):
+                    self._run_collected(reach.of_file(self.mutant.path))
                 self._run_anew()
         except BaseException:  # noqa: BLE001 - whatever it is, the mutant did it
             os._exit(KILLED)
         os._exit(SURVIVED)
 
-    def _run_collected(self) -> None:
+    def _run_collected(self, reached: frozenset[int]) -> None:
         trial = self.trial
-        reached = trial.reach.of_lines(self.mutant.path, *self.mutant.lines)
         order = trial.order(self.mutant, reached)
         for number, after in zip(order, [*order[1:], None], strict=True):
             item = trial.items[number]
