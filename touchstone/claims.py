@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -116,7 +117,15 @@ def load(path: Path | None = None) -> Ledger:
     Raises:
         ContractError: the file is missing, is not YAML, or a row is malformed; the message names the row.
     """
-    path = path or openapi_dir() / "claims.yaml"
+    return _bundled() if path is None else _read(path)
+
+
+@cache
+def _bundled() -> Ledger:
+    return _read(openapi_dir() / "claims.yaml")
+
+
+def _read(path: Path) -> Ledger:
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
     except OSError as error:

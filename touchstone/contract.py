@@ -102,13 +102,22 @@ class Contract:
         Raises:
             ContractError: there is no such file, or the document does not hold together.
         """
-        place = openapi_dir() / "builds.yaml" if path is None else path
+        return cls._bundled() if path is None else cls._read(path)
+
+    @classmethod
+    @functools.cache
+    def _bundled(cls) -> Self:
+        # It is compiled once a process: a process that examines forks, and each child finds it there.
+        return cls._read(openapi_dir() / "builds.yaml")
+
+    @classmethod
+    def _read(cls, path: Path) -> Self:
         try:
-            text = place.read_bytes()
+            text = path.read_bytes()
         except OSError as error:
             reason = error.strerror or "cannot be read"
-            raise ContractError(f"{place}: {reason}; expected an OpenAPI 3.1 document; check the path") from error
-        return cls(text, str(place))
+            raise ContractError(f"{path}: {reason}; expected an OpenAPI 3.1 document; check the path") from error
+        return cls(text, str(path))
 
     def match(self, method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
         """

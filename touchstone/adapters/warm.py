@@ -4,9 +4,12 @@ Imported for its effect by the process that trials are forked from: what each of
 Hypothesis makes tables of all characters and Schemathesis compiles the contract, together the better part of a second.
 """
 
+import gc
+
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.core.result import Ok
 
+from touchstone import claims
 from touchstone.adapters import pytest_plugin
 from touchstone.adapters.schemathesis_hooks import load_schema
 from touchstone.contract import Contract
@@ -34,4 +37,9 @@ def _generate_once() -> None:
 
 
 Contract.load()
+claims.load()
 _generate_once()
+
+# What is here stays here: a child that looked for garbage in it would copy all of it.
+gc.collect()
+gc.freeze()
