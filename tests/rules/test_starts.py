@@ -98,6 +98,19 @@ class RefusesAfterCancel(Server):
         return super().start(version, now)
 
 
+class ForbidsAfterCancel(RefusesAfterCancel):
+    def start(self, version: Version, now: int) -> Answer:
+        status, body = super().start(version, now)
+        return (403 if status == 409 else status), body
+
+
+class NeedsPlan(Server):
+    """The account is below the plan."""
+
+    def start(self, version: Version, now: int) -> Answer:
+        return 403, {"error": "upgrade"}
+
+
 class LosesStarts(Server):
     def begun(self, version: Version, now: int) -> Answer:
         return 202, self.identity(version) | {"status": "building"}
@@ -171,6 +184,8 @@ CASES: list[tuple[type[Server], set[str]]] = [
     (KeepsFailure, {"start.after-failure-builds-again"}),
     (RefusesAfterFailure, {"start.after-failure-builds-again"}),
     (RefusesAfterCancel, {"start.after-cancel-builds-again"}),
+    (ForbidsAfterCancel, {"start.after-cancel-builds-again"}),
+    (NeedsPlan, set()),
     (LosesStarts, {"start.visible-to-next-read"}),
     (ForgetsRestarts, {"start.visible-to-next-read"}),
     (Rebuilds, {"reuse.ready-at-once"}),

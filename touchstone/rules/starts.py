@@ -43,8 +43,8 @@ def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
     Judges the owner's start of an existing version by the states that were possible while it was under way.
     """
     start, before = flight.exchange, flight.window
-    if start.response is None:
-        return
+    if start.response is None or (start.status == 403 and not _was_served(walk, start)):
+        return  # The account may be below the plan.
     if _overlaps_start(walk, start) and not flight.beside & EXCHANGING:
         yield judged(
             "start.concurrent-answers-are-documented",
@@ -53,7 +53,7 @@ def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
             expected="200 or 202, 409 or 429",
             actual=str(start.status),
         )
-    if start.status in (429, 401, 403, 404) or start.status >= 500:
+    if start.status in (429, 401, 404) or start.status >= 500:
         return
     if start.status >= 400 and is_limited_otherwise(start, walk.history):
         return
@@ -106,6 +106,14 @@ def note_build(walk: Walk, flight: Flight, *, surely_begun: bool) -> None:
         overlapped=overlapped,
     )
     walk.cancel, walk.settled, walk.reused, walk.idle_cancel = None, False, False, None
+
+
+def _was_served(walk: Walk, start: Exchange) -> bool:
+    """
+    Whether the account had a start accepted before, which shows that its plan includes building.
+    """
+    earlier = (e for e in walk.history.exchanges if e.operation == "startBuild" and e.status in SUCCESS)
+    return any(e.credential == start.credential and e.done_at <= start.sent_at for e in earlier)
 
 
 def _overlaps_start(walk: Walk, start: Exchange) -> bool:
