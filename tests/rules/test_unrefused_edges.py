@@ -240,3 +240,14 @@ def test_publish_may_be_about_a_version_that_only_its_document_names(
     assert made_by(made(1, 401, credential="none"), read(5), nameless, read(6, ref=UNKNOWN_REF)) == (
         REFUSED if written else None
     )
+
+
+def test_publish_that_says_what_it_publishes_is_about_nothing_else() -> None:
+    """
+    Name and version of a known document stand in it as well, but in a namespace that it names.
+    """
+    elsewhere = REF.replace("default", "touchstone-t1-absent")
+    document = b"name: touchstone-t1-hello\nversion: 1.0.0"
+
+    assert was_written(elsewhere, history(made(1, request_body=document))) is False
+    assert was_written(elsewhere, history(made(1, request_body=document, json={"ref": elsewhere}))) is True

@@ -130,8 +130,9 @@ def was_written(ref: str, history: History) -> bool:
     Whether a publish that does not say what it publishes may have been about *ref*: by its document, or by its answer.
     """
     _, name, version = (part.encode() for part in parts(ref))
-    publishes = (e for e in history.exchanges if e.operation == "publishTemplate" and e.ref != ref)
-    return any(e.body.get("ref") == ref or (name in e.request.body and version in e.request.body) for e in publishes)
+    publishes = [e for e in history.exchanges if e.operation == "publishTemplate" and e.ref != ref]
+    unsaid = (e.request.body for e in publishes if "content" not in e.note)
+    return any(e.body.get("ref") == ref for e in publishes) or any(name in body and version in body for body in unsaid)
 
 
 def _is_unheard_of(ref: str, history: History) -> bool:
