@@ -54,11 +54,18 @@ def test_start_right_after_a_cancel_builds_again(exam: Examination) -> None:
     exam.wait(template.ref)
 
 
-@pytest.mark.cost(builds=2, requests=10)
-@pytest.mark.claims("cancel.keeps-neighbours", "cancel.in-flight-is-202", "cancel.settles")
+@pytest.mark.cost(builds=2, requests=15)
+@pytest.mark.claims(
+    "cancel.keeps-neighbours",
+    "cancel.in-flight-is-202",
+    "cancel.settles",
+    "lookup.unknown-version-is-404",
+    "lookup.unknown-name-is-404",
+    "lookup.unknown-namespace-is-404",
+)
 def test_cancel_leaves_the_neighbour_building(exam: Examination) -> None:
     """
-    Cancelling one build leaves another one of the same account running to its end.
+    Cancelling one build, or what does not exist, leaves other ones of the account running to their end.
     """
     ready = exam.ready()
     neighbour = exam.short("neighbour")
@@ -67,6 +74,9 @@ def test_cancel_leaves_the_neighbour_building(exam: Examination) -> None:
     exam.start(victim.ref)
     exam.read(ready.ref)
     exam.read(neighbour.ref)
+    for part in ("version", "name", "namespace"):
+        ask(exam, "cancelBuild", exam.unknown(part, victim))
+    exam.read(victim.ref)
     exam.cancel(victim.ref)
     exam.read(neighbour.ref)
     exam.settle(victim.ref)

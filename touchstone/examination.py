@@ -339,18 +339,21 @@ class Examination:
             )
         return given(self.target.templates.buildable[0])
 
-    def unknown(self, part: str = "version") -> str:
+    def unknown(self, part: str = "version", like: Template | None = None) -> str:
         """
         A ref that does not exist: another version of the shared ready one, another name, or another namespace.
+
+        Args:
+            like: What is varied in the place of the shared ready one.
         """
         name = f"touchstone-{self.run_id}-absent"
         match part:
             case "version":
-                ready = self.ready()
-                return f"{ready.namespace}/{ready.name}@9.9.9"
+                known = like or self.ready()
+                return f"{known.namespace}/{known.name}@9.9.9"
             case "name":
                 return f"default/{name}@{VERSION}"
-        return f"{name}/{self.ready().name}@{VERSION}"
+        return f"{name}/{(like or self.ready()).name}@{VERSION}"
 
     # --- leaving nothing behind --------------------------------------------------------------------------------------
 
