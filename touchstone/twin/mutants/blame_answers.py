@@ -13,7 +13,6 @@ ABOUT_STATES = (
 ROWS = (
     row("*.body.cut", "http.body-is-json"),
     row("*.body.empty", "http.body-is-json", "*.body-is-documented"),
-    row("*.body.doubled", "http.body-is-json"),
     row("*.body.trailed", "http.body-is-json"),
     row("*.Content-Length.more", "http.answers"),
     row("*.delay", "http.answers"),

@@ -2,7 +2,13 @@
 Whom faults in letting in and in refusing are blamed on.
 """
 
-from touchstone.twin.mutants.verdicts import row
+from touchstone.twin.mutants.verdicts import EXISTENCE, row
+
+# What is served in the place of something else is asked for, deleted, cancelled and followed under a name not its own.
+OTHERS = (
+    f"{EXISTENCE} *.ref-is-the-path lookup.odd-spelling-is-404 events.own-lines-only cancel.keeps-neighbours "
+    "status.build-does-not-vanish"
+)
 
 ROWS = (
     row("auth.missing-key.skip.*", "auth.missing-key-is-401", "auth.refused-changes-nothing auth.query-key-is-401"),
@@ -15,9 +21,9 @@ ROWS = (
     row("access.others-version.skip.*", "access.others-version-is-404", "access.others-change-nothing"),
     row("access.deleted-version.skip.startBuild", "start.refuses-deleted-version"),
     row("access.deleted-version.skip.*", "lookup.deleted-version-is-404"),
-    row("access.unknown-version.skip.*", "lookup.unknown-version-is-404"),
-    row("access.unknown-name.skip.*", "lookup.unknown-name-is-404"),
-    row("access.unknown-namespace.skip.*", "lookup.unknown-namespace-is-404"),
+    row("access.unknown-version.skip.*", "lookup.unknown-version-is-404", OTHERS),
+    row("access.unknown-name.skip.*", "lookup.unknown-name-is-404", OTHERS),
+    row("access.unknown-namespace.skip.*", "lookup.unknown-namespace-is-404", OTHERS),
     row("access.plan.skip.startBuild", "access.start-needs-scale"),
     row("access.plan.skip.publishTemplate", "access.publish-needs-scale"),
     row("*.401.WWW-Authenticate.drop", "auth.missing-key-is-401"),

@@ -177,7 +177,8 @@ def _other_namespace(engine: Engine, account: Account, ref: Ref) -> Version | No
 
 
 def _any_own(engine: Engine, account: Account) -> Version | None:
-    return next((v for v in engine.catalog if v.owner == account.key), None)
+    own = [v for v in engine.catalog if v.owner == account.key]
+    return next((v for v in own if engine.status_body(v)["status"] == "building"), next(iter(own), None))
 
 
 def _is_nobodys(engine: Engine, ref: Ref) -> bool:

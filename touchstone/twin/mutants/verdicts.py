@@ -28,7 +28,7 @@ def row(glob: str, breaks: str, also: str = "") -> Row:
 # What state a version is in, and how it got there.
 STATE = (
     "status.* start.visible-to-next-read start.fresh-is-building start.while-building-is-harmless start.after-* "
-    "start.concurrent-share-one-build start.does-not-wait reuse.ready-at-once reuse.only-* cancel.* "
+    "start.concurrent-* start.does-not-wait reuse.ready-at-once reuse.only-* cancel.* "
     "publish.auto-build-* events.*-ends-on-* events.open-while-building events.close-at-the-end "
     "auth.refused-changes-nothing access.others-change-nothing limit.refused-start-starts-nothing"
 )
