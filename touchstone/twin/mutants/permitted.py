@@ -18,5 +18,5 @@ PERMITTED: Mapping[str, str] = {
     "access.deleted-version.skip.cancelBuild": "facts 7.14: nothing to cancel and no such version are both 404",
     "join.skip": "facts 7.10: whether a start beside a running build begins a second one is recorded, not judged",
     "startBuild.429.Retry-After.drop": "facts 7.23: the header is never mentioned",
-    "getBuild.401.WWW-Authenticate.drop": "facts 7.17: headers of errors are undocumented",
+    "getBuild.401.WWW-Authenticate.drop": "auth#errors: a refused key is told by status and text, no header is named",
 }
