@@ -30,8 +30,9 @@ SHORTEST_POLL_S, LONGEST_POLL_S, POLL_SHARE = 0.01, 1.0, 0.12
 # otherwise cost its whole patience in every case.
 TIRED_SHARE = 0.1
 
-# After so many reads in a row that say not_built (about 3 s in all) nothing is on its way that could be waited for.
-IDLE_POLLS = 40
+# After so many reads in a row that say not_built nothing is on its way that could be waited for: they take half a second
+# from a start on, and later some fifteen times as long as the build ran before.
+IDLE_POLLS = 25
 
 
 @dataclass

@@ -271,6 +271,16 @@ def test_answer_that_is_no_object_says_nothing_of_its_build() -> None:
     assert STARTS not in claims(garbled, read(2, "building"))
 
 
+@pytest.mark.parametrize("answer", [None, ["building"], True])
+def test_auto_build_of_another_type_says_nothing_of_builds(answer: object) -> None:
+    """
+    An auto_build that is no text is a finding of its own, on the form of the answer.
+    """
+    body = {"ref": REF, "digest": DIGEST, "auto_build": answer}
+
+    assert STARTS not in claims(publish(1, json=body, note={"auto_build": True}), read(2))
+
+
 @pytest.mark.parametrize("answer", ["not_built", "limited", "failed"])
 def test_auto_build_that_does_not_claim_a_build_is_unclear(answer: str) -> None:
     """
