@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.rules.exchanges import build, exchange
-from touchstone.examination import IDLE_POLLS, Examination, Following
+from touchstone.examination import IDLE_POLLS, IDLE_S, READY_TRIES, Examination, Following
 from touchstone.exchange import Exchange
 from touchstone.provision import Template
 from touchstone.settings import TargetSettings, Templates
@@ -210,7 +210,16 @@ def test_wait_for_a_build_that_is_gone_ends() -> None:
     """
     exam = examination(lambda _: told("not_built"))
     assert exam.wait(REF).body["status"] == "not_built"
-    assert len(exam.transport.calls) == IDLE_POLLS + 1
+    assert len(exam.transport.calls) > IDLE_POLLS
+    assert IDLE_S < exam.transport.at < 2 * IDLE_S
+
+
+def test_wait_gives_a_build_that_shows_late_its_time() -> None:
+    """
+    Reads that say not_built for less than a second are followed by the build that was on its way.
+    """
+    late = [told("not_built")] * IDLE_POLLS + [told("building")] * 3 + [told("ready")]
+    assert examination(answering(*late)).wait(REF).body["status"] == "ready"
 
 
 @pytest.mark.parametrize("status", [{"state": "ready"}, ["ready"], None, 3, "queued"])
@@ -335,6 +344,19 @@ def test_ready_version_that_fails_is_no_ready_version() -> None:
     """
     exam = examination(lambda call: (201, {}, {}) if call.operation == "publishTemplate" else told("failed"))
     ended_by(exam, exam.ready, "could-not-run", "touchstone-r1-ready-primary@1.0.0 ended 'failed'")
+
+
+def test_ready_version_that_always_fails_is_not_tried_in_every_case() -> None:
+    """
+    After a few tries nothing more is published and built for it; another account's has tries of its own.
+    """
+    exam = examination(lambda call: (201, {}, {}) if call.operation == "publishTemplate" else told("failed"))
+    for _ in range(READY_TRIES):
+        ended_by(exam, exam.ready, "could-not-run", "ended 'failed'")
+    sent = len(exam.transport.calls)
+    ended_by(exam, exam.ready, "could-not-run", "of 3 builds to share none ended ready")
+    assert len(exam.transport.calls) == sent
+    ended_by(exam, lambda: exam.ready("second"), "could-not-run", "touchstone-r1-ready-second@1.0.0 ended 'failed'")
 
 
 def test_sleeps_grow_with_latency_and_stretch() -> None:

@@ -7,7 +7,7 @@ from itertools import islice
 import pytest
 
 from touchstone.exchange import Response
-from touchstone.patience import back_off_s, http_date, retry_after_s
+from touchstone.patience import back_off_s, http_date, poll_s, retry_after_s
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 
@@ -22,6 +22,13 @@ def test_waits_double_up_to_a_minute() -> None:
     Without the server's word a client waits 1 s, twice as long each time, and at most 60 s.
     """
     assert list(islice(back_off_s(), 9)) == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+def test_polls_come_after_a_share_of_the_time_waited() -> None:
+    """
+    The first polls come at once, later ones after an eighth of the time, none after more than a second.
+    """
+    assert [poll_s(waited_s) for waited_s in (0, 0.05, 1, 5, 60)] == [0.01, 0.01, 0.12, 0.6, 1]
 
 
 @pytest.mark.parametrize(

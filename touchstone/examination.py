@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from touchstone.exchange import Credential, Exchange
-from touchstone.patience import back_off_s, retry_after_s
+from touchstone.patience import back_off_s, poll_s, retry_after_s
 from touchstone.provision import VERSION, Form, Template, given, publish_call
 from touchstone.settings import TargetSettings
 from touchstone.terms import PUBLISH_ADVICE, Budget, Ledger, Unsuited
@@ -23,16 +23,15 @@ IDLE = frozenset({"ready", "failed", "not_built"})
 SHORT_SLEEP_S, LONG_SLEEP_S = 0.15, 2.0
 SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 12, 60
 
-# A poll comes after a share of the time waited so far, so that an end is noticed late by that share at most.
-SHORTEST_POLL_S, LONGEST_POLL_S, POLL_SHARE = 0.01, 1.0, 0.12
-
 # Once a wait was in vain, the next ones are shorter by this share, until one is not: a target that never has room would
 # otherwise cost its whole patience in every case.
 TIRED_SHARE = 0.1
 
-# After so many reads in a row that say not_built nothing is on its way that could be waited for: they take half a second
-# from a start on, and later some fifteen times as long as the build ran before.
-IDLE_POLLS = 25
+# After so many reads in a row, over so many seconds, that say not_built nothing is on its way that could be waited for.
+IDLE_POLLS, IDLE_S = 10, 1.0
+
+# A version to share that does not become ready is built anew as often as this, and then not again in every case.
+READY_TRIES = 3
 
 
 @dataclass
@@ -55,7 +54,7 @@ class Following:
             return self.future.result()
 
 
-@dataclass
+@dataclass(repr=False)
 class Examination:
     """
     One run against one target.
@@ -82,6 +81,7 @@ class Examination:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _owners: dict[str, Credential] = field(default_factory=dict)
     _made: dict[str, Template] = field(default_factory=dict)
+    _unmade: list[str] = field(default_factory=list)
     _serial: dict[str, int] = field(default_factory=dict)
     _followings: list[Following] = field(default_factory=list)
 
@@ -182,17 +182,19 @@ class Examination:
         """
         wanted = frozenset(until)
         limit_s = self.target.build_timeout_s if within_s is None else within_s
-        began, idle = self.transport.now(), 0
+        began = seen_at = self.transport.now()
+        idle = 0
         while True:
             exchange = self.read(ref, self._owners.get(ref, "primary"))
             status = str(exchange.body.get("status"))  # whatever kind of value it is
-            idle = idle + 1 if status == "not_built" else 0
-            if status in wanted or idle > IDLE_POLLS or exchange.status in (401, 403, 404):
+            idle, seen_at = (idle + 1, seen_at) if status == "not_built" else (0, self.transport.now())
+            given_up = idle > IDLE_POLLS and self.transport.now() > seen_at + IDLE_S
+            if status in wanted or given_up or exchange.status in (401, 403, 404):
                 return exchange
             waited_s = self.transport.now() - began
             if waited_s > limit_s + 0.1:
                 return exchange
-            self.rest(min(max(waited_s * POLL_SHARE, SHORTEST_POLL_S), LONGEST_POLL_S))
+            self.rest(poll_s(waited_s))
 
     def settle(self, ref: str) -> Exchange:
         """
@@ -324,11 +326,14 @@ class Examination:
             Unsuited: it could not be built.
         """
         made = f"ready-{owner}"
+        if self._unmade.count(made) == READY_TRIES:
+            raise Unsuited("could-not-run", f"of {READY_TRIES} builds to share none ended ready")
         if made not in self._made:
             template = self._given() if self.target.publish == "never" else self.published(made, owner=owner)
             self.start(template.ref, owner)
             ended = self.wait(template.ref)
             if ended.body.get("status") != "ready":
+                self._unmade.append(made)
                 raise Unsuited("could-not-run", f"the build of {template.ref} ended {ended.body.get('status')!r}")
             self._made[made] = template
         return self._made[made]

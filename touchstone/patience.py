@@ -1,5 +1,5 @@
 """
-How long to wait after a 429, by the server's own word or by doubling.
+How long to wait: after a 429, by the server's own word or by doubling, and between two looks at a build.
 """
 
 import re
@@ -11,6 +11,9 @@ from touchstone.exchange import Response
 # api-intro: wait 1 s, double each time, at most 60 s.
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
+
+# A poll comes after a share of the time waited so far, so that an end is noticed late by that share at most.
+SHORTEST_POLL_S, LONGEST_POLL_S, POLL_SHARE = 0.01, 1.0, 0.12
 
 # RFC 9110 5.6.7: a date is in the first form; recipients must also accept the two obsolete ones.
 _DATE_FORMS = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
@@ -24,6 +27,13 @@ def back_off_s() -> Iterator[float]:
     while True:
         yield wait_s
         wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+
+def poll_s(waited_s: float) -> float:
+    """
+    Seconds until the next look at what has been waited for so long.
+    """
+    return min(max(waited_s * POLL_SHARE, SHORTEST_POLL_S), LONGEST_POLL_S)
 
 
 def retry_after_s(response: Response | None) -> float | None:

@@ -206,7 +206,8 @@ def _classes(view: ProofView, console: Console) -> None:
 
 
 def _totals(view: ProofView, console: Console) -> None:
-    text = Text(f"{len(view.trials)} trials: " if view.trials else "no trial was carried out")
+    count = len(view.trials)
+    text = Text(f"{count} trial{'s' * (count != 1)}: " if count else "no trial was carried out")
     states: tuple[State, ...] = ("killed", "survived", *WRONG)
     text.append_text(
         Text(", ").join(Text(f"{view.count(s)} {s}", _STYLES[s]) for s in states if view.count(s)),
