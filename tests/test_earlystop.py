@@ -60,6 +60,22 @@ def test_expected_claims_do_not_count_as_others() -> None:
     assert quarry.may_stop(broken, ["other.8"], CLAIMS)
 
 
+@pytest.mark.parametrize(
+    ("case", "broken", "needless"),
+    [
+        (["other.1"], ["cancel.settles"], True),
+        (["other.1", "cancel.settles"], ["cancel.settles"], True),
+        (["other.1", "other.2"], ["cancel.settles"], False),
+        (["other.1"], [], False),
+    ],
+)
+def test_case_that_would_judge_nothing_new_is_left_out(case: list[str], broken: list[str], needless: bool) -> None:
+    """
+    Once the fault is found a case is worth its time only for claims that nothing has judged so far.
+    """
+    assert Quarry(("cancel.settles",)).may_skip(case, broken, [*broken, "other.1"]) is needless
+
+
 @pytest.mark.parametrize(("any_one", "found"), [(False, False), (True, True)])
 def test_named_faults_need_each_claim_and_generated_ones_need_one(any_one: bool, found: bool) -> None:
     """

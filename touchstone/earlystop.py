@@ -11,7 +11,8 @@ would never see the others, so it goes on until all of this holds:
 4. Every version that the run left alone has been read once more, and the clean-up is over. These come last whatever
    happens, and their exchanges are judged like all others.
 
-A fault that is not found meets the whole examination.
+A fault that is not found meets the whole examination. Once it is found, a case of whose claims each has been judged is
+left out: it would add nothing to the share.
 """
 
 from collections.abc import Collection, Iterable
@@ -59,3 +60,9 @@ class Quarry:
         others = [claim for claim in claims if not self.expects(claim)]
         had_a_chance = sum(claim in judged for claim in others)
         return self.is_found(broken) and had_a_chance >= FAIR_SHARE * len(others)
+
+    def may_skip(self, case: Collection[str], broken: Collection[str], judged: Collection[str]) -> bool:
+        """
+        Whether the quarry is found and a case that sets out to show these claims would judge nothing new.
+        """
+        return self.is_found(broken) and all(claim in judged or self.expects(claim) for claim in case)

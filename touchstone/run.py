@@ -141,12 +141,15 @@ class Run:
             self._findings = []
         return told
 
-    def is_proven(self) -> bool:
+    def can_do_without(self, case: Sequence[str]) -> bool:
         """
-        Whether the run was after something and may stop; see `touchstone.earlystop`.
+        Whether the run is after something, and a proof of it needs no case on these claims; see `touchstone.earlystop`.
         """
         quarry = self.handover.quarry
-        return quarry is not None and quarry.may_stop(self._broken, self._clear, self.selected)
+        return quarry is not None and (
+            quarry.may_stop(self._broken, self._clear, self.selected)
+            or quarry.may_skip(case, self._broken, self._clear)
+        )
 
     def not_applicable(self, claims: Sequence[str], reason: str) -> None:
         """
