@@ -67,7 +67,7 @@ class GoldensAreForEveryone(OthersAreLetIn):
         return reads and slot is not None and slot.golden is not None
 
 
-@breaks("security", "access.others-version-is-404", target={"build_timeout_s": 1.0})
+@breaks("security", "access.others-version-is-404", target={"build_timeout_s": 2.0})
 class OthersMayCancel(OthersAreLetIn):
     """
     Every account can cancel every build.
@@ -115,7 +115,7 @@ class OthersStartUnseen(OthersActUnseen):
             self.engine.start(self.engine._accounts[version.owner], version)
 
 
-@breaks("security", "access.others-change-nothing", target={"build_timeout_s": 1.0})
+@breaks("security", "access.others-change-nothing", target={"build_timeout_s": 2.0})
 class OthersCancelUnseen(OthersActUnseen):
     """
     Another account's cancel is answered with 404, and cancels.
@@ -137,7 +137,7 @@ class OthersDeleteUnseen(OthersActUnseen):
             self.engine.delete(version)
 
 
-@breaks("stateful", "access.others-change-nothing", target={"build_timeout_s": 1.0})
+@breaks("stateful", "access.others-change-nothing", target={"build_timeout_s": 2.0})
 class OthersReadsEndGoldens(OthersActUnseen):
     """
     Another account's start of a ready version is answered with 404, and its golden is forgotten.

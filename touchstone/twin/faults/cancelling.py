@@ -31,7 +31,7 @@ class CancelAnswers200(App):
         return answer_json(200, CANCELLING) if self.engine.cancel(version) else answer_json(404, IDLE)
 
 
-@breaks("stateful", "cancel.in-flight-is-202", target={"build_timeout_s": 1.0, "cancel_timeout_s": 0.5})
+@breaks("stateful", "cancel.in-flight-is-202", target={"build_timeout_s": 2.0, "cancel_timeout_s": 1.0})
 class CancelFindsNothing(Engine):
     """
     A cancel finds nothing to cancel while its account runs another build as well, and both go on.
@@ -228,7 +228,7 @@ class ReadyCancelSaysReady(Obliging):
         return answer_json(404, {"status": "ready"})
 
 
-@breaks("stateful", "cancel.in-flight-is-202", target={"build_timeout_s": 1.0})
+@breaks("stateful", "cancel.in-flight-is-202", target={"build_timeout_s": 2.0})
 class CancelDeletesNothingFound(App):
     """
     A cancel of a running build says that nothing was found, and cancels it all the same.

@@ -98,7 +98,7 @@ class Unclosed(Stream):
             super().close()
 
 
-@breaks("stream", "events.close-at-the-end", also=("events.finished-version-closes",), target={"cancel_timeout_s": 0.5})
+@breaks("stream", "events.close-at-the-end", also=("events.finished-version-closes",), target={"cancel_timeout_s": 1.0})
 class LogNeverCloses(StaysOpen):
     """
     The log of a finished build stays open.
@@ -116,7 +116,7 @@ class LogOfACancelStaysOpen(StaysOpen):
     outcomes = ("cancelled",)
 
 
-@breaks("timing", "events.close-at-the-end", target={"cancel_timeout_s": 0.5})
+@breaks("timing", "events.close-at-the-end", target={"cancel_timeout_s": 1.0})
 class LogClosesLate(Follows):
     """
     The log of a build that fails closes a good while after it.

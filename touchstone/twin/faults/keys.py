@@ -39,7 +39,7 @@ def asked_for(request: Request, engine: Engine) -> tuple[str, list[Version]]:
 # --- let in without a key ----------------------------------------------------------------------------------------
 
 
-@breaks("security", "auth.missing-key-is-401", also=NO_KEY_NEEDED, target={"build_timeout_s": 1.0})
+@breaks("security", "auth.missing-key-is-401", also=NO_KEY_NEEDED, target={"build_timeout_s": 2.0})
 class NobodyNeedsAKey(Engine):
     """
     A request without a key counts as the first account's.

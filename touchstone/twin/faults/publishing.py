@@ -208,7 +208,7 @@ class ForceKeepsTheDocument(Repeats):
 # --- what it builds ----------------------------------------------------------------------------------------------
 
 
-@breaks("semantic", "publish.auto-build-starts", target={"build_timeout_s": 1.0})
+@breaks("semantic", "publish.auto-build-starts", target={"build_timeout_s": 2.0})
 class AutoBuildIsForgotten(App):
     """
     Publishing with auto_build says building and starts nothing.

@@ -73,7 +73,7 @@ class SecondStartAtOnceIsNotFound(Racing):
         raise Refusal(404, "Template version not found.")
 
 
-@breaks("concurrency", "start.concurrent-share-one-build", target={"build_timeout_s": 1.0})
+@breaks("concurrency", "start.concurrent-share-one-build", target={"build_timeout_s": 2.0})
 class SimultaneousStartsEndEachOther(Racing):
     """
     A start that meets another one of its version ends the build that both lead to.

@@ -187,7 +187,7 @@ class Vanishing(Build):
         return ""
 
 
-@breaks("stateful", "status.build-does-not-vanish", target={"build_timeout_s": 1.0})
+@breaks("stateful", "status.build-does-not-vanish", target={"build_timeout_s": 2.0})
 class FirstLongBuildVanishes(Engine):
     """
     The first build whose steps take time ends as if it had never begun.
@@ -203,7 +203,7 @@ class FirstLongBuildVanishes(Engine):
         return build
 
 
-@breaks("stateful", "status.build-does-not-vanish", target={"build_timeout_s": 1.0})
+@breaks("stateful", "status.build-does-not-vanish", target={"build_timeout_s": 2.0})
 class FailingBuildVanishes(Engine):
     """
     A build that fails leaves the version as if nobody had built it.
@@ -270,7 +270,7 @@ class Endless(Build):
         return ""
 
 
-@breaks("timing", "status.build-ends", target={"build_timeout_s": 1.0})
+@breaks("timing", "status.build-ends", target={"build_timeout_s": 2.0})
 class FirstLongBuildNeverEnds(Engine):
     """
     The first build whose steps take time runs until somebody cancels it.
@@ -286,7 +286,7 @@ class FirstLongBuildNeverEnds(Engine):
         return build
 
 
-@breaks("timing", "status.build-ends", also=("status.failed-stays-failed",), target={"build_timeout_s": 1.0})
+@breaks("timing", "status.build-ends", also=("status.failed-stays-failed",), target={"build_timeout_s": 2.0})
 class FailureIsNeverTold(Engine):
     """
     A build that failed still reads building, though its log is closed.

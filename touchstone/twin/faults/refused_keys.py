@@ -138,7 +138,7 @@ class RefusedStartStarts(RefusedIsDone):
             self.engine.start(self.engine._accounts[version.owner], version)
 
 
-@breaks("security", "auth.refused-changes-nothing", target={"build_timeout_s": 1.0})
+@breaks("security", "auth.refused-changes-nothing", target={"build_timeout_s": 2.0})
 class RefusedCancelCancels(RefusedIsDone):
     """
     A cancel without a key is refused with 401, after it has been carried out.

@@ -72,7 +72,7 @@ class Unsettled(Build):
         self._stop_working()
 
 
-@breaks("timing", "cancel.settles", target={"build_timeout_s": 1.0, "cancel_timeout_s": 0.5})
+@breaks("timing", "cancel.settles", target={"build_timeout_s": 2.0, "cancel_timeout_s": 1.0})
 class CancelNeverSettles(Engine):
     """
     A cancelled build stays in the state building.
@@ -126,7 +126,7 @@ class CancelDropsTheGolden(Engine):
         return cancelled
 
 
-@breaks("stateful", "cancel.keeps-finished-golden", target={"build_timeout_s": 1.0})
+@breaks("stateful", "cancel.keeps-finished-golden", target={"build_timeout_s": 2.0})
 class CancelClearsTheFailure(Engine):
     """
     A cancel of a version whose build failed says that nothing is building, and makes it not built.
@@ -143,7 +143,7 @@ class CancelClearsTheFailure(Engine):
 # --- neighbours ------------------------------------------------------------------------------------------------------
 
 
-@breaks("stateful", "cancel.keeps-neighbours", target={"build_timeout_s": 1.0})
+@breaks("stateful", "cancel.keeps-neighbours", target={"build_timeout_s": 2.0})
 class CancelHitsNeighbours(Engine):
     """
     A cancel ends every build of the host.
@@ -191,7 +191,7 @@ class CancelDropsGoldens(Engine):
     "stateful",
     "cancel.keeps-neighbours",
     also=("cancel.settles", "cancel.does-not-end-ready"),
-    target={"build_timeout_s": 1.0},
+    target={"build_timeout_s": 2.0},
 )
 class CancelHitsTheOldest(Engine):
     """
@@ -240,7 +240,7 @@ class Poisonous(Engine):
         """
 
 
-@breaks("stateful", "cancel.next-build-completes", target={"build_timeout_s": 1.0})
+@breaks("stateful", "cancel.next-build-completes", target={"build_timeout_s": 2.0})
 class CancelPoisonsTheNext(Poisonous):
     """
     The build after a cancelled one of the same version is cancelled as well.
@@ -250,7 +250,7 @@ class CancelPoisonsTheNext(Poisonous):
         asyncio.get_running_loop().call_later(0.05, build.end_cancelled, "build cancelled")
 
 
-@breaks("concurrency", "cancel.next-build-completes", target={"build_timeout_s": 1.0})
+@breaks("concurrency", "cancel.next-build-completes", target={"build_timeout_s": 2.0})
 class StartJoinsTheDying(Engine):
     """
     A start while a cancel settles joins the build that is being cancelled.
@@ -272,7 +272,7 @@ class HalfBuiltIsReused(Engine):
         return slot.golden
 
 
-@breaks("stateful", "cancel.next-build-completes", target={"build_timeout_s": 1.0})
+@breaks("stateful", "cancel.next-build-completes", target={"build_timeout_s": 2.0})
 class StartAfterCancelIsForgotten(Engine):
     """
     A start after a cancelled build is acknowledged, and nothing is built.

@@ -204,7 +204,7 @@ class RestartIsForgotten(Engine):
         return super().start(account, version)
 
 
-@breaks("concurrency", "start.visible-to-next-read", target={"build_timeout_s": 1.0})
+@breaks("concurrency", "start.visible-to-next-read", target={"build_timeout_s": 2.0})
 class SecondBuildIsForgotten(Engine):
     """
     A start while the account builds another version is acknowledged, and nothing is built.
@@ -230,7 +230,7 @@ class SecondStartIsABadRequest(Engine):
         return super().start(account, version)
 
 
-@breaks("stateful", "start.while-building-is-harmless", target={"build_timeout_s": 1.0})
+@breaks("stateful", "start.while-building-is-harmless", target={"build_timeout_s": 2.0})
 class SecondStartEndsTheBuild(Engine):
     """
     A start while the version builds is acknowledged, and ends that build.
@@ -258,7 +258,7 @@ class FailureIsForever(Engine):
         return super().start(account, version)
 
 
-@breaks("stateful", "start.after-cancel-builds-again", target={"build_timeout_s": 1.0})
+@breaks("stateful", "start.after-cancel-builds-again", target={"build_timeout_s": 2.0})
 class CancelledVersionConflicts(Engine):
     """
     A start of a version whose build was cancelled is answered with 409.
