@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from tests.broken_doors import SchemeIsCaseSensitive
 from tests.command import KEYS, PRIMARY, Ended, Shell, called
 from tests.distorted import distorted
 from tests.watched import Watched
@@ -26,6 +25,7 @@ from touchstone.rules.history import History
 from touchstone.runlog import read
 from touchstone.twin import Engine, RateLimit, Twin, TwinSettings
 from touchstone.twin.catalog import Version
+from touchstone.twin.faults.refused_keys import SchemeIsCaseSensitive
 from touchstone.verdict import VERDICTS
 
 Check = Callable[..., Ended]
