@@ -4,7 +4,7 @@ Several requests for one version at the same moment.
 
 import pytest
 
-from situations import call, starts_together
+from situations import call, start_both, starts_together
 from touchstone.examination import Examination
 from touchstone.patience import FIRST_WAIT_S, retry_after_s
 from touchstone.provision import Template
@@ -82,3 +82,22 @@ def test_start_and_cancel_at_once_leave_a_sane_version(exam: Examination) -> Non
     exam.wait(template.ref, {"ready", "failed", "not_built"})
     exam.start(template.ref)
     exam.wait(template.ref)
+
+
+@pytest.mark.cost(builds=2, requests=16)
+@pytest.mark.claims(
+    "status.good-template-ends-ready", "status.failing-template-ends-failed", "events.own-lines-only", "http.answers"
+)
+def test_builds_side_by_side_end_each_in_its_own_way(exam: Examination) -> None:
+    """
+    Of two builds that run at once one fails and the other does not, and each has a log of its own.
+    """
+    bad, good = exam.short("bad", fails=True), exam.short("good")
+    start_both(exam, bad.ref, good.ref)
+    followings = [exam.follow(bad.ref), exam.follow(good.ref)]
+    for ref in (good.ref, bad.ref):
+        exam.wait(ref)
+    for following in followings:
+        exam.closed(following)
+    for ref in (bad.ref, good.ref):
+        exam.read(ref)

@@ -19,10 +19,10 @@ def test_nothing_happens_by_itself(exam: Examination) -> None:
     cancelled, failed = exam.short("cancelled-alone"), exam.short("failed-alone", fails=True)
     refs = [exam.ready().ref, exam.published("idle-alone").ref, cancelled.ref, failed.ref]
     exam.start(cancelled.ref)
-    exam.start(failed.ref)
     exam.read(cancelled.ref)
     exam.cancel(cancelled.ref)
     exam.settle(cancelled.ref)
+    exam.start(failed.ref)
     exam.wait(failed.ref)
     # Twice in the time that a build takes, so that none goes unseen.
     for _ in range(2 * BUILDS):

@@ -103,7 +103,7 @@ def test_ref_is_compared_whole(exam: Examination) -> None:
         raw(exam, "POST", f"/templates/default/{ready.name}/{near}/build")
 
 
-@pytest.mark.cost(builds=0, requests=28)
+@pytest.mark.cost(builds=0, requests=36)
 @pytest.mark.claims("http.wrong-method-is-405", "http.head-matches-get", "status.changes-only-by-a-start")
 def test_methods_that_a_path_does_not_have(exam: Examination) -> None:
     """
@@ -119,11 +119,17 @@ def test_methods_that_a_path_does_not_have(exam: Examination) -> None:
         raw(exam, "GET", path, "none")
         raw(exam, "HEAD", path, "none")
     raw(exam, "DELETE", "/templates")
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        raw(exam, method, f"/templates/default/{ready.name}/1.0.0/build/events")
+    exam.read(ready.ref)
     for end in ("/build", ""):
         for method in ("GET", "HEAD"):
             raw(exam, method, f"/templates/default/{ready.name}/9.9.9{end}")
     exam.read(ready.ref)
     idle = exam.published("looked-at")
+    exam.read(idle.ref)
+    for method in ("POST", "DELETE"):
+        raw(exam, method, f"/templates/default/{idle.name}/1.0.0/build/events")
     exam.read(idle.ref)
     for path in ("/build/events", "/build", ""):
         raw(exam, "HEAD", f"/templates/default/{idle.name}/1.0.0{path}")

@@ -108,6 +108,34 @@ def test_versions_with_one_digest_share_one_golden(exam: Examination) -> None:
         raise Unsuited("not-applicable", "the digest covers name and version here, so no two versions share one")
 
 
+@pytest.mark.cost(builds=2, requests=24)
+@pytest.mark.claims(
+    "status.ref-is-the-path", "start.ref-is-the-path", "template.read-shows-the-published", "status.ready-stays-ready"
+)
+def test_versions_of_one_content_are_told_apart(exam: Examination) -> None:
+    """
+    Two versions with the same content keep their names, and one stays what it is when the other is deleted.
+    """
+    first = exam.short("twins")
+    second = another_version(exam, first)
+    refs = (first.ref, second.ref)
+    for ref in refs:
+        exam.start(ref)
+        exam.read(ref)
+    for ref in refs:
+        ask(exam, "getTemplate", ref)
+        exam.wait(ref)
+    for ref in refs:
+        exam.read(ref)
+        exam.start(ref)
+    ask(exam, "deleteTemplate", first.ref)
+    exam.read(second.ref)
+    ask(exam, "getTemplate", second.ref)
+    exam.start(second.ref)
+    # What nobody published before needs no force, and does not mind it.
+    exam.publish(replace(first.revised(), version="1.0.2"), force=True)
+
+
 @pytest.mark.cost(builds=0, requests=6)
 @pytest.mark.claims("publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422")
 def test_documents_that_cannot_be_published(exam: Examination) -> None:

@@ -206,6 +206,19 @@ def test_version_stays_ready_whatever_becomes_of_one_that_shares_its_golden(
     assert {told for told in found(*shared(*exchanges)) if told[0] == READY} == verdict
 
 
+def test_cancel_of_a_neighbour_is_to_blame_for_a_shared_golden_that_is_gone() -> None:
+    """
+    Where a build that shares nothing was cancelled in between, the lost golden is a matter of that cancel.
+    """
+    neighbour = "default/neighbour@1.0.0"
+    told = [
+        publish(5, neighbour, digest="ef" * 32, content="third"),
+        exchange("startBuild", 202, ref=neighbour, json=build("building", neighbour, "ef" * 32), seq=6),
+        exchange("cancelBuild", 202, ref=neighbour, json={"status": "cancelling"}, seq=7),
+    ]
+    assert READY not in {claim for claim, _ in found(*shared(*told, read(8, "not_built")))}
+
+
 def test_version_that_shares_nothing_is_left_to_its_life() -> None:
     """
     Whether it stays ready is told by the walk through its states.

@@ -2,12 +2,13 @@
 Rules on what build logs hold: faithful logs in every legal form pass, and each untrue one is found.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import broken, exchange, story_verdicts
-from tests.rules.scenes import DATE, MARKER, followed, line, read, ready_log, started, stream
+from tests.rules.exchanges import OTHER_REF, broken, exchange, publish, story_verdicts
+from tests.rules.scenes import DATE, MARKER, SLEEP_S, followed, line, read, ready_log, started, stream
 from touchstone.exchange import Exchange
 from touchstone.rules.logged import STORY_RULES
 
@@ -134,6 +135,15 @@ def test_cancelled_build_that_ends_otherwise_is_found(last: dict[str, Any]) -> N
     assert broken(found(*followed([last], "not_built", cancelled(), closed_at=12.2))) == {CANCELLED}
 
 
+def test_log_that_ended_before_the_cancel_says_nothing_of_it() -> None:
+    """
+    A log that was cut short cannot tell that its build was cancelled later.
+    """
+    story = followed([line(10.1, "boot")], "not_built", cancelled(13.0), closed_at=12.0)
+
+    assert CANCELLED not in claims(*story)
+
+
 def test_build_that_was_over_before_its_cancel_arrived_is_not_judged() -> None:
     """
     A cancel that is accepted for a build which then is ready lost a race; either end is right.
@@ -222,6 +232,19 @@ def test_output_twice_after_simultaneous_starts_shows_two_builds() -> None:
     story = followed(ready_log(line(12.2, text=MARKER)), "ready", started(4, 10.005))
 
     assert broken(found(*story)) == {SHARED}
+
+
+def test_output_that_is_always_told_twice_does_not_show_two_builds() -> None:
+    """
+    Where a version that was started once has its output twice, too, starts that overlapped are not to blame.
+    """
+    twice = ready_log(line(12.2, text=MARKER))
+    elsewhere = [replace(e, ref=OTHER_REF, seq=e.seq + 20) for e in followed(twice)[1:]]
+    meaning = {"sleep_s": SLEEP_S, "marker": MARKER, "marker_after_s": SLEEP_S}
+    other = publish(20, OTHER_REF, content="other", digest="cd" * 32, note=meaning, sent_at=1.0)
+    story = followed(twice, "ready", started(4, 10.005))
+
+    assert SHARED not in claims(*story, other, *elsewhere)
 
 
 def test_output_once_after_simultaneous_starts_shows_one_build() -> None:

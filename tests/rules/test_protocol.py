@@ -163,6 +163,7 @@ HEAD: list[tuple[str, int, int, set[str]]] = [
     ("500", 200, 500, {"broken"}),
     ("a limit", 200, 429, set()),
     ("GET limited", 429, 200, set()),
+    ("GET fails", 500, 200, set()),
 ]
 
 

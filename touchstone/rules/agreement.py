@@ -9,7 +9,7 @@ from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.lifecycle import FINISHED
 from touchstone.rules.course import Course
-from touchstone.rules.history import History, shares_builds
+from touchstone.rules.history import Content, History, shares_builds
 from touchstone.rules.rule import Rule, judged, rule
 
 _STABLE, _SHARED = "status.build-time-is-stable", "start.concurrent-share-one-build"
@@ -72,8 +72,19 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
             continue
         if any(shares_builds(content, shared) for shared in history.all_contents() if shared.ref != ref):
             fits = other.body["status"] == "ready"
+            if not fits and _neighbour_cancelled(content, one, other, history):
+                continue  # cancel.keeps-neighbours tells this of versions that share nothing.
             expected, actual = "status ready as long as the content stands", f"status {other.body['status']}"
             yield judged(_READY, fits, one, other, expected=expected, actual=actual)
+
+
+def _neighbour_cancelled(content: Content, one: Exchange, other: Exchange, history: History) -> bool:
+    """
+    Whether a build that has nothing to do with *content* was cancelled between two reads.
+    """
+    between = (c for c in history.cancels if one.done_at < c.done_at and c.sent_at < other.sent_at)
+    held = (history.content(cancel.ref or "", cancel.sent_at) for cancel in between)
+    return any(theirs is not None and not shares_builds(content, theirs) for theirs in held)
 
 
 def _later(course: Course) -> Iterator[tuple[Exchange, Exchange]]:

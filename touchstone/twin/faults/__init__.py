@@ -8,6 +8,7 @@ outlasts what it is compared with by far.
 
 from touchstone.twin.faults import (  # noqa: F401 - importing them enters their faults
     accounts,
+    afterwards,
     cancelling,
     deleted,
     digests,

@@ -45,7 +45,7 @@ class Follows(Engine):
         return self.followed(slot.last) if slot and slot.last else None
 
 
-@breaks("stream", "events.open-while-building")
+@breaks("stream", "events.open-while-building", also=("events.cancelled-ends-on-cancel",))
 class LogIsASnapshot(Follows):
     """
     The log holds what there is so far and ends, though the build runs.

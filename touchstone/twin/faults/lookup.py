@@ -18,7 +18,7 @@ from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
 
 # Odd spellings, deleted versions and those of others are unknown as well; HEAD of one is still told the truth.
-UNKNOWN_TOO = ("lookup.*", "access.others-version-is-404")
+UNKNOWN_TOO = ("lookup.*", "access.others-version-is-404", "http.head-matches-get")
 
 
 class Finds(Engine):
@@ -130,7 +130,7 @@ class UnknownVersionIsTheLatest(App):
         return await super().operate(request, account, resource)
 
 
-@breaks("semantic", "lookup.unknown-version-is-404")
+@breaks("semantic", "lookup.unknown-version-is-404", also=("lookup.deleted-version-is-404",))
 class PatchesDoNotMatter(FindsUnderItsName):
     """
     Version 1.0.10 is found where there is 1.0.0.

@@ -156,7 +156,7 @@ class FollowingBuilds(App):
 # --- building --------------------------------------------------------------------------------------------------------
 
 
-@breaks("stateful", "status.build-does-not-vanish")
+@breaks("stateful", "status.build-does-not-vanish", also=("cancel.settles",))
 class EverySecondReadOfABuildIsStale(Engine):
     """
     Every second read of a running build says not_built, as one of two replicas does.
@@ -286,7 +286,15 @@ class FirstLongBuildNeverEnds(Engine):
         return build
 
 
-@breaks("timing", "status.build-ends", also=("status.failed-stays-failed",), target={"build_timeout_s": 2.0})
+@breaks(
+    "timing",
+    "status.build-ends",
+    also=(
+        "events.open-while-building",
+        "status.failed-stays-failed",
+    ),
+    target={"build_timeout_s": 2.0},
+)
 class FailureIsNeverTold(Engine):
     """
     A build that failed still reads building, though its log is closed.
@@ -297,7 +305,7 @@ class FailureIsNeverTold(Engine):
         return "building" if state == "failed" else state
 
 
-@breaks("timing", "status.ready-after-its-steps")
+@breaks("timing", "status.ready-after-its-steps", also=("status.build-time-is-ms",))
 class StepsAreSkipped(Engine):
     """
     A build is ready before its steps can have run.

@@ -160,7 +160,7 @@ class RefusedDeleteDeletes(RefusedIsDone):
             self.engine.delete(version)
 
 
-@breaks("security", "auth.refused-changes-nothing")
+@breaks("security", "auth.refused-changes-nothing", also=("template.read-shows-the-published",))
 class RefusedPublishPublishes(App):
     """
     A publish with an unknown key is refused with 401, after it has replaced what was there.

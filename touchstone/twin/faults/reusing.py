@@ -86,7 +86,7 @@ class ReuseConflicts(Engine):
         raise Refusal(409, "This version is built already.")
 
 
-@breaks("semantic", "reuse.ready-at-once")
+@breaks("semantic", "reuse.ready-at-once", also=("reuse.same-digest-elsewhere",))
 class ReuseSaysBuilding(Engine):
     """
     A start of a ready version says building, though nothing is built.
@@ -143,7 +143,15 @@ class RunningBuildClaimsReuse(Engine):
 # --- when one is taken -----------------------------------------------------------------------------------------------
 
 
-@breaks("stateful", "reuse.ready-at-once", also=("cancel.finished-is-idle",))
+@breaks(
+    "stateful",
+    "reuse.ready-at-once",
+    also=(
+        "reuse.same-digest-elsewhere",
+        "events.ready-ends-on-ready",
+        "cancel.finished-is-idle",
+    ),
+)
 class GoldenIsBuiltAgain(Engine):
     """
     A start of a ready version builds it once more.

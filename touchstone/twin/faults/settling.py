@@ -35,7 +35,14 @@ class CancelDoesNothing(Engine):
         return build
 
 
-@breaks("stateful", "cancel.does-not-end-ready")
+@breaks(
+    "stateful",
+    "cancel.does-not-end-ready",
+    also=(
+        "status.ready-after-its-steps",
+        "events.carry-the-output",
+    ),
+)
 class CancelMarksReady(Engine):
     """
     A cancelled build settles as ready, with what was built until then.

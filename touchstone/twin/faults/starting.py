@@ -57,7 +57,7 @@ class StartTellsTheStateBefore(Engine):
         return body | {"status": before}
 
 
-@breaks("semantic", "start.fresh-is-building")
+@breaks("semantic", "start.fresh-is-building", also=("start.after-cancel-builds-again",))
 class StartPromisesReady(Engine):
     """
     A start that begins a build of a template that was built before says ready, with the time that it should take.
@@ -218,7 +218,7 @@ class SecondBuildIsForgotten(Engine):
         return super().start(account, version)
 
 
-@breaks("semantic", "start.while-building-is-harmless")
+@breaks("semantic", "start.while-building-is-harmless", also=("start.concurrent-answers-are-documented",))
 class SecondStartIsABadRequest(Engine):
     """
     A start while the version builds is answered with 400.
@@ -230,7 +230,12 @@ class SecondStartIsABadRequest(Engine):
         return super().start(account, version)
 
 
-@breaks("stateful", "start.while-building-is-harmless", target={"build_timeout_s": 2.0})
+@breaks(
+    "stateful",
+    "start.while-building-is-harmless",
+    also=("start.concurrent-share-one-build",),
+    target={"build_timeout_s": 2.0},
+)
 class SecondStartEndsTheBuild(Engine):
     """
     A start while the version builds is acknowledged, and ends that build.
