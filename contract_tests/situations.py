@@ -3,6 +3,7 @@ Requests that only the contract tests send: with wrong keys, with wrong document
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -72,11 +73,13 @@ def published_without(exam: Examination, purpose: str) -> Template:
     return template
 
 
-def publish_invalid(exam: Examination, purpose: str, document: dict[str, Any]) -> Exchange:
+def publish_invalid(exam: Examination, purpose: str, spoil: Callable[[dict[str, Any]], object]) -> Exchange:
     """
-    Publishes a document that breaks the schema, in an envelope where the target takes no raw one.
+    Publishes a document that *spoil* has made break the schema, in an envelope where the target takes no raw one.
     """
-    template, body = exam.template(purpose), document
+    template = exam.template(purpose)
+    document = body = template.document()
+    spoil(document)
     if exam.target.publish == "wrapped":
         body = {"namespace": "default", "name": template.name, "version": template.version, "template": document}
     return publish_wrong(exam, template, json.dumps(body).encode(), "schema")

@@ -2,6 +2,8 @@
 Cancelling a build: what is answered, where it settles, and whom it leaves alone.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from situations import ask, call
@@ -70,17 +72,25 @@ def test_cancel_leaves_the_neighbour_building(exam: Examination) -> None:
     ready = exam.ready()
     neighbour = exam.short("neighbour")
     victim = exam.long("victim")
+    sibling = replace(victim.revised(), version="1.0.1", sleep_s=neighbour.sleep_s)
+    exam.publish(sibling)
+    exam.start(sibling.ref)
     exam.start(neighbour.ref)
     exam.start(victim.ref)
     exam.read(ready.ref)
+    exam.read(sibling.ref)
     exam.read(neighbour.ref)
     for part in ("version", "name", "namespace"):
         ask(exam, "cancelBuild", exam.unknown(part, victim))
+    exam.cancel(ready.ref)
+    exam.read(neighbour.ref)
     exam.read(victim.ref)
     exam.cancel(victim.ref)
     exam.read(neighbour.ref)
+    exam.read(sibling.ref)
     exam.settle(victim.ref)
     exam.wait(neighbour.ref)
+    exam.wait(sibling.ref)
     exam.read(ready.ref)
 
 

@@ -84,20 +84,24 @@ def test_start_and_cancel_at_once_leave_a_sane_version(exam: Examination) -> Non
     exam.wait(template.ref)
 
 
-@pytest.mark.cost(builds=2, requests=16)
+@pytest.mark.cost(builds=3, requests=22)
 @pytest.mark.claims(
     "status.good-template-ends-ready", "status.failing-template-ends-failed", "events.own-lines-only", "http.answers"
 )
 def test_builds_side_by_side_end_each_in_its_own_way(exam: Examination) -> None:
     """
-    Of two builds that run at once one fails and the other does not, and each has a log of its own.
+    Of builds that run at once one fails and others do not, none ends with another, and each has a log of its own.
     """
     bad, good = exam.short("bad", fails=True), exam.short("good")
+    slow = exam.published("slow", sleep_s=3 * good.sleep_s)
+    exam.start(slow.ref)
     start_both(exam, bad.ref, good.ref)
-    followings = [exam.follow(bad.ref), exam.follow(good.ref)]
+    followings = [exam.follow(template.ref) for template in (bad, good, slow)]
     for ref in (good.ref, bad.ref):
         exam.wait(ref)
+        exam.read(slow.ref)
+    exam.wait(slow.ref)
     for following in followings:
         exam.closed(following)
-    for ref in (bad.ref, good.ref):
+    for ref in (bad.ref, good.ref, slow.ref):
         exam.read(ref)

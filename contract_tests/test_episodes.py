@@ -36,7 +36,7 @@ class Version:
         """
         Content that it never had.
         """
-        self.newest = replace(self.newest.revised(), fails=fails)
+        self.newest = replace(self.newest.revised(), fails=fails, then=("echo never reached",) if fails else ())
         return self.newest
 
     def replaced(self, *, fails: bool = False, auto_build: bool = False) -> None:
@@ -45,6 +45,7 @@ class Version:
         """
         self.now = self.other(fails=fails)
         self.exam.publish(self.now, force=True, auto_build=auto_build)
+        self.exam.read(self.ref)
 
     def look(self) -> None:
         """
@@ -97,11 +98,14 @@ def fail(version: Version) -> None:
 
 def conflict(version: Version) -> None:
     """
-    The same content is published again, and then other content without force.
+    The same content is published again, and then, twice, other content without force.
     """
     version.exam.publish(version.now)
     version.exam.read(version.ref)
-    version.exam.publish(version.other())
+    other = version.other()
+    version.exam.publish(other)
+    version.look()
+    version.exam.publish(other)
     version.look()
 
 
@@ -110,31 +114,34 @@ def change(version: Version) -> None:
     Other content is published by force.
     """
     version.replaced()
-    version.look()
+    ask(version.exam, "getTemplate", version.ref)
 
 
 def automatic(version: Version) -> None:
     """
-    Other content is published by force, and built by that.
+    Other content is published by force, and built by that; what is published next is not.
     """
     exam, ref = version.exam, version.ref
     version.replaced(auto_build=True)
-    exam.read(ref)
     exam.wait(ref)
     exam.read(ref)
     exam.start(ref)
+    exam.read(exam.published("beside").ref)
     exam.read(ref)
 
 
 def delete(version: Version) -> None:
     """
-    It is deleted and published again.
+    It is deleted, published again, and then once more to be built.
     """
     ask(version.exam, "deleteTemplate", version.ref)
     version.exam.read(version.ref)
     version.now = version.other()
     version.exam.publish(version.now)
     version.look()
+    version.exam.publish(version.now, auto_build=True)
+    version.exam.read(version.ref)
+    version.exam.wait(version.ref)
 
 
 Episode = Callable[[Version], None]
@@ -154,7 +161,7 @@ def chapter(stride: int) -> Iterator[Episode]:
 
 
 @pytest.mark.parametrize("stride", [pytest.param(n, marks=pytest.mark.profile(least)) for n, least in STRIDES.items()])
-@pytest.mark.cost(builds=12, requests=80)
+@pytest.mark.cost(builds=14, requests=90)
 @pytest.mark.claims(
     "publish.force-replaces",
     "publish.auto-build-starts",

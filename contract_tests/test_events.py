@@ -93,3 +93,21 @@ def test_log_of_an_idle_version_is_bounded(exam: Examination) -> None:
     exam.read(template.ref)
     exam.closed(exam.follow(template.ref))
     exam.read(template.ref)
+
+
+@pytest.mark.cost(builds=1, requests=8)
+@pytest.mark.claims("status.good-template-ends-ready", "status.build-does-not-vanish", "events.watchers-agree")
+def test_build_does_not_mind_who_follows_it(exam: Examination) -> None:
+    """
+    A build goes on when one of its followers leaves; the other one sees all of it, whoever starts it meanwhile.
+    """
+    template = exam.short("left")
+    exam.start(template.ref)
+    leaving, staying = exam.follow(template.ref), exam.follow(template.ref)
+    exam.read(template.ref)
+    leaving.until.set()
+    leaving.future.result()
+    exam.start(template.ref)
+    exam.read(template.ref)
+    exam.wait(template.ref)
+    exam.closed(staying)

@@ -39,6 +39,7 @@ class Round:
     served: int = 0
     refused: Exchange | None = None
     last_refused: Exchange | None = None
+    retries: int = 0
     waited_s: float = 0.0
     lasted_s: float = 0.0
     began_at: float = field(default=0.0)
@@ -93,11 +94,12 @@ class Round:
             self.waited_s += pause_s
             last = self.waited_s >= patience_s
             answer = self.send("startBuild", "retry", gave_up=last)
+            self.retries += 1
             if answer.status < 400 or last:
                 return
 
 
-@pytest.mark.cost(builds=1, requests=150)
+@pytest.mark.cost(builds=2, requests=155)
 @pytest.mark.claims(
     "limit.has-the-error-shape",
     "limit.ends-after-back-off",
@@ -110,9 +112,11 @@ def test_rate_of_starts(exam: Examination, run: Run) -> None:
     """
     A burst of starts is refused at some point; a refused start starts nothing, another key is served, waiting ends it.
     """
-    ready, unbuilt = exam.ready(), exam.published("refused")
+    ready, unbuilt, running = exam.ready(), exam.published("refused"), exam.short("running")
     theirs = exam.ready("second") if exam.target.second_api_key else None
     exam.read(unbuilt.ref)
+    exam.start(running.ref)
+    exam.read(running.ref)
     first = refused_round(exam, ready.ref)
     if first.refused and first.refused.response and first.refused.response.header("Retry-After") is None:
         claims = ("limit.retry-after-is-valid", "limit.retry-after-is-honest")
@@ -124,7 +128,12 @@ def test_rate_of_starts(exam: Examination, run: Run) -> None:
     for pause_s in (0.0, 0.1, 0.2):
         exam.rest(pause_s)
         exam.read(unbuilt.ref)
+        exam.read(running.ref)
+    exam.wait(running.ref)
     first.recover()
+    if first.retries > 1:
+        # Once may have been somebody else's doing; twice is not.
+        refused_round(exam, ready.ref).recover()
 
 
 @pytest.mark.profile("standard")

@@ -3,6 +3,7 @@ Publishing, replacing and deleting versions, as far as builds depend on them.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,17 @@ from touchstone.examination import Examination
 from touchstone.terms import Unsuited
 
 LONGER_SLEEP_S = 0.3
+
+# Each makes other content of what the one before it made.
+CHANGES: tuple[dict[str, Any], ...] = (
+    {"then": ("echo two", "echo one")},
+    {"then": ("echo one", "echo three")},
+    {"then": ("echo one", "echo one", "echo two")},
+    {"then": ("echo one",)},
+    {"then": ("echo one",), "packages": ("curl",)},
+    {"then": ("echo one",), "packages": ("git",)},
+    {"then": ("echo one",), "packages": ("git",), "cpus": 4},
+)
 
 
 @pytest.mark.cost(builds=2, requests=26)
@@ -69,6 +81,21 @@ def test_digest_does_not_depend_on_spelling(exam: Examination) -> None:
     exam.publish(template, form="shuffled")
     ask(exam, "getTemplate", template.ref)
     exam.read(template.ref)
+
+
+@pytest.mark.cost(builds=0, requests=22)
+@pytest.mark.claims("digest.follows-content", "publish.other-content-is-409", "publish.force-replaces")
+def test_every_change_of_content_counts(exam: Examination) -> None:
+    """
+    Build steps in another order, another argument, one step more or less, a package and a CPU are other content.
+    """
+    first = replace(exam.template("varied"), then=("echo one", "echo two"))
+    exam.publish(first)
+    for change in CHANGES:
+        other = replace(first, **change)
+        exam.publish(other)
+        exam.publish(other, force=True)
+        exam.read(other.ref)
 
 
 @pytest.mark.cost(builds=1, requests=6)
@@ -136,7 +163,7 @@ def test_versions_of_one_content_are_told_apart(exam: Examination) -> None:
     exam.publish(replace(first.revised(), version="1.0.2"), force=True)
 
 
-@pytest.mark.cost(builds=0, requests=6)
+@pytest.mark.cost(builds=0, requests=9)
 @pytest.mark.claims("publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422")
 def test_documents_that_cannot_be_published(exam: Examination) -> None:
     """
@@ -144,8 +171,11 @@ def test_documents_that_cannot_be_published(exam: Examination) -> None:
     """
     publish_bytes(exam, "empty", b"", "empty")
     publish_bytes(exam, "broken", b'{"api_version": "orgo.ai/v1", "template": ', "unparsable")
-    publish_invalid(exam, "nameless", {"api_version": "orgo.ai/v1", "template": {"version": "1.0.0"}})
-    publish_invalid(exam, "versionless", {"api_version": "orgo.ai/v0", "template": {"name": "a", "version": "one"}})
+    publish_invalid(exam, "nameless", lambda document: document["template"].pop("name"))
+    publish_invalid(exam, "versionless", lambda document: document["template"].pop("version"))
+    publish_invalid(exam, "headless", lambda document: document.pop("api_version"))
+    publish_invalid(exam, "misnumbered", lambda document: document["template"].update(version="one"))
+    publish_invalid(exam, "misdated", lambda document: document.update(api_version="orgo.ai/v0"))
 
 
 @pytest.mark.cost(builds=0, requests=10)

@@ -3,6 +3,7 @@ The templates of a run and the requests that publish them.
 """
 
 import json
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -21,6 +22,7 @@ def test_steps_sleep_tell_and_fail_in_this_order() -> None:
     A build sleeps first, prints its marker, and fails last, each only where the template says so.
     """
     assert SLEEPING.steps() == ["sleep 1.5", "echo mark-a-1", "exit 1"]
+    assert replace(SLEEPING, then=("echo never",)).steps()[-2:] == ["exit 1", "echo never"]
     assert PLAIN.steps() == ["echo mark-b-1"]
 
 

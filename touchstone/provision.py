@@ -27,7 +27,10 @@ class Template:
     Attributes:
         namespace: ``default`` for all that a run publishes.
         sleep_s: Seconds that the build steps take at least.
-        fails: Whether the last build step fails.
+        fails: Whether the build step after that fails.
+        then: Build steps that follow; they are never reached where that one fails.
+        cpus: What the hardware is to have; 0 to leave that to the server.
+        packages: What is installed before the build steps.
         marker: Text that the build prints after its sleep; unique to this content.
         owner: Whose key publishes it.
         edition: Distinguishes contents under one ref.
@@ -41,6 +44,9 @@ class Template:
     owner: Credential = "primary"
     edition: int = 1
     namespace: str = "default"
+    then: tuple[str, ...] = ()
+    cpus: int = 0
+    packages: tuple[str, ...] = ()
 
     @property
     def ref(self) -> str:
@@ -61,7 +67,7 @@ class Template:
         The build steps in order.
         """
         sleep = [f"sleep {self.sleep_s:g}"] if self.sleep_s else []
-        return [*sleep, f"echo {self.marker}", *(["exit 1"] if self.fails else [])]
+        return [*sleep, f"echo {self.marker}", *(["exit 1"] if self.fails else []), *self.then]
 
     def revised(self) -> "Template":
         """
@@ -77,14 +83,19 @@ class Template:
         return {
             "api_version": "orgo.ai/v1",
             "template": {"name": self.name, "version": self.version},
-            "build": {"run": self.steps()},
+            **self._body(),
         }
 
     def sugared(self) -> dict[str, Any]:
         """
         The same document with name and version in one text.
         """
-        return {"api_version": "orgo.ai/v1", "name": f"{self.name}@{self.version}", "build": {"run": self.steps()}}
+        return {"api_version": "orgo.ai/v1", "name": f"{self.name}@{self.version}", **self._body()}
+
+    def _body(self) -> dict[str, Any]:
+        hardware = {"hardware": {"cpu": self.cpus}} if self.cpus else {}
+        packages = {"apt": list(self.packages)} if self.packages else {}
+        return {**hardware, "build": {**packages, "run": self.steps()}}
 
     def content_key(self) -> str:
         """

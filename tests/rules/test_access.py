@@ -291,3 +291,37 @@ def test_refused_key_is_not_served_by_head_either(status: int, claims: set[str])
     head = exchange("getBuild", status, method="HEAD", credential="none")
 
     assert broken(verdicts(access.RULES, head)) == claims
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ("No such template version.", "held"),
+        (f"{REF} is not found.", "held"),
+        ("You have no access to this version.", "broken"),
+    ],
+)
+def test_anothers_version_is_told_like_one_that_nobody_has(text: str, outcome: str) -> None:
+    """
+    A 404 in other words than usual tells that there is something to be found.
+    """
+    usual = text if outcome == "held" else "No such template version."
+    missing = {"error": usual.replace(REF, UNKNOWN_REF), "request_id": "r1"}
+    story = [
+        publish(1),
+        exchange(status=404, json=missing, credential="second", ref=UNKNOWN_REF, seq=2),
+        exchange(status=404, json={"error": text, "request_id": "r2"}, credential="second", seq=3),
+    ]
+    assert story_verdicts((access.others_version,), *story) == {(OTHERS, outcome)}
+
+
+def test_cancel_of_anothers_version_may_be_told_in_either_way() -> None:
+    """
+    Nothing to cancel and no such version are both 404 (facts 7.14).
+    """
+    story = [
+        publish(1),
+        exchange("cancelBuild", 404, json={"error": "no"}, credential="second", ref=UNKNOWN_REF, seq=2),
+        exchange("cancelBuild", 404, json={"status": "idle"}, credential="second", seq=3),
+    ]
+    assert story_verdicts((access.others_version,), *story) == {(OTHERS, "held")}

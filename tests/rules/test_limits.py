@@ -3,6 +3,7 @@ Rules on limits: correct limiters of every kind are never blamed, and each broke
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -241,6 +242,17 @@ def test_retry_after_is_seconds_or_a_date(value: str, outcome: str) -> None:
     answer = exchange("startBuild", 429, json=ERROR, headers={"retry-after": value})
 
     assert (VALID, outcome) in verdicts(limits.RULES, answer)
+
+
+@pytest.mark.parametrize("values", [("1", "1"), ("1", "2")])
+def test_retry_after_that_is_sent_twice_is_invalid(values: tuple[str, str]) -> None:
+    """
+    Clients read two fields of one name as one value with a comma, which is no number.
+    """
+    answer = exchange("startBuild", 429, json={"error": "busy"}, headers={"retry-after": values[0]})
+    assert answer.response
+    twice = replace(answer.response, headers=(*answer.response.headers, ("Retry-After", values[1])))
+    assert (VALID, "broken") in verdicts(limits.RULES, replace(answer, response=twice))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 Rules on what the owner of an existing version is answered.
 """
 
+import json
 from typing import Any
 
 import pytest
@@ -106,3 +107,45 @@ def test_overlapping_delete_leaves_existence_open() -> None:
     gone = exchange("deleteTemplate", json={"deleted": True}, seq=3, sent_at=2.05, done_at=2.2)
 
     assert story_verdicts(owned.STORY_RULES, publish(1), read, gone) == set()
+
+
+def sent_as(document: Any) -> Exchange:
+    return publish(1, request_body=json.dumps(document).encode())
+
+
+@pytest.mark.parametrize(
+    ("read", "outcome"),
+    [
+        (DOCUMENT, "held"),
+        (DOCUMENT | {"hardware": {"cpu": 2}}, "held"),
+        (DOCUMENT | {"build": BUILD | {"apt": []}}, "held"),
+        (DOCUMENT | {"build": {"run": "echo marker-hello"}}, "broken"),
+        (DOCUMENT | {"build": {"run": ["echo marker-hello", "echo more"]}}, "broken"),
+        (DOCUMENT | {"api_version": None}, "broken"),
+        ({name: value for name, value in DOCUMENT.items() if name != "api_version"}, "broken"),
+    ],
+)
+def test_document_is_shown_as_it_was_published(read: dict[str, Any], outcome: str) -> None:
+    """
+    What was written reads the same; what a server adds to it is its own affair.
+    """
+    told = story_verdicts(
+        owned.STORY_RULES, sent_as(DOCUMENT), exchange("getTemplate", json=template(template=read), seq=2)
+    )
+    assert told == {("template.read-shows-the-published", outcome)}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"api_version": "orgo.ai/v1", "name": "touchstone-t1-hello@1.0.0", "build": BUILD},
+        {"namespace": "default", "name": "touchstone-t1-hello", "version": "1.0.0", "template": DOCUMENT},
+    ],
+    ids=["short", "wrapped"],
+)
+def test_document_in_another_form_is_not_compared_word_for_word(written: dict[str, Any]) -> None:
+    """
+    A short form is shown expanded, and an envelope is not part of the document.
+    """
+    read = exchange("getTemplate", json=template(), seq=2)
+    assert ("template.read-shows-the-published", "held") in story_verdicts(owned.STORY_RULES, sent_as(written), read)

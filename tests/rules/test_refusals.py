@@ -12,6 +12,7 @@ from touchstone.rules import refusals
 from touchstone.rules.history import Content
 
 ERROR: dict[str, Any] = {"error": "There is no such version."}
+PATH = "/templates/default/touchstone-t1-hello/1.0.0/build"
 ODD_PATH = "/templates/default/a%2Fb/1.0.0/build"
 PYTHON = 'Traceback (most recent call last):\n  File "/srv/app.py", line 7, in start\n    raise KeyError\nKeyError'
 JAVA = "java.lang.NullPointerException\n\tat com.orgo.Builds.start(Builds.java:41)\n"
@@ -36,6 +37,7 @@ def listed(**entry: Any) -> dict[str, Any]:
 BREAKS: list[tuple[str, str, Exchange]] = [
     (SHAPE, "nothing", exchange(status=404)),
     (SHAPE, "text", exchange(status=404, body=b"not found", headers={"content-type": "text/plain"})),
+    (SHAPE, "detail for another method", exchange("", 405, method="PUT", path=PATH, json={"detail": "no"})),
     (SHAPE, "a list", exchange(status=404, json=[ERROR])),
     (SHAPE, "another name", exchange(status=404, json={"message": "no"})),
     (SHAPE, "a number", exchange("startBuild", 403, json={"error": 403})),

@@ -17,6 +17,7 @@ from touchstone.rules import (
     protocol,
     publishing,
     refusals,
+    room,
     shape,
     unrefused,
 )
@@ -30,6 +31,7 @@ EXCHANGE_RULES: tuple[Rule[Exchange], ...] = (
     *refusals.RULES,
     *events.RULES,
     *limits.RULES,
+    *room.RULES,
 )
 
 STORY_RULES: tuple[Rule[str], ...] = (

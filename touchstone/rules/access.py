@@ -2,6 +2,7 @@
 Judges who is let in: keys that must be refused, keys that must not, other accounts, and plans that are too small.
 """
 
+import json
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -12,7 +13,7 @@ from touchstone.rules.answers import SUCCESS, judgeable, told
 from touchstone.rules.anyway import begins_anyway
 from touchstone.rules.course import IDLE, Course
 from touchstone.rules.history import History
-from touchstone.rules.requests import excused, operation_of, path_of, spelling
+from touchstone.rules.requests import excused, operation_of, parts, path_of, spelling
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
 from touchstone.rules.standing import standing
 
@@ -152,7 +153,38 @@ def others_version(ref: str, history: History) -> Iterator[Judgement]:
             yield unclear(claim, exchange, why=_LIMITED)
         elif exchange.status != 403 or exchange.credential != "restricted":
             fits = exchange.status == 404 or is_empty_log(exchange)
-            yield judged(claim, fits, exchange, expected="404", actual=told(exchange))
+            unlike = _unlike_missing(exchange, history) if exchange.status == 404 else None
+            if unlike:
+                actual = f"{told(exchange)} where one that nobody has is answered {told(unlike)}"
+                yield broken(claim, unlike, exchange, expected="the same answer to both", actual=actual)
+            else:
+                yield judged(claim, fits, exchange, expected="404", actual=told(exchange))
+
+
+def _unlike_missing(exchange: Exchange, history: History) -> Exchange | None:
+    """
+    The 404 for a version that nobody has, where none of them says what *exchange* says of somebody's.
+
+    A cancel may be told that nothing is building, or that there is no such version (facts 7.14).
+    """
+    if exchange.operation == "cancelBuild":
+        return None
+    alike = [e for e in history.exchanges if e.operation == exchange.operation and e.credential == exchange.credential]
+    missing = [e for e in alike if e.status == 404 and standing(e, history) == "missing" and e.body]
+    if not exchange.body or any(_sense(e) == _sense(exchange) for e in missing):
+        return None
+    return missing[0] if missing else None
+
+
+def _sense(exchange: Exchange) -> str:
+    """
+    What an answer says, whatever the version is called and whichever request it is.
+    """
+    body = {name: value for name, value in exchange.body.items() if name != "request_id"}
+    text = json.dumps(body, sort_keys=True)
+    for part in sorted(filter(None, parts(exchange.ref or "")), key=len, reverse=True):
+        text = text.replace(part, "…")
+    return text
 
 
 def _started_below(ref: str, history: History) -> Iterator[Judgement]:

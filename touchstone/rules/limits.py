@@ -96,8 +96,9 @@ def retry_after_valid(exchange: Exchange, _: History) -> Iterator[Judgement]:
     """
     Judges Retry-After wherever it is sent.
     """
-    value = exchange.response.header("retry-after") if exchange.response else None
-    if value is not None:
+    if exchange.response and exchange.response.header("retry-after") is not None:
+        # RFC 9110 5.3: of a field that is no list one may be sent; several are read as one value with commas.
+        value = ", ".join(v for name, v in exchange.response.headers if name.lower() == "retry-after")
         fits = re.fullmatch(r"[0-9]+", value) is not None or http_date(value) is not None
         expected = "a whole number of seconds or an HTTP date"
         yield judged("limit.retry-after-is-valid", fits, exchange, expected=expected, actual=repr(value))

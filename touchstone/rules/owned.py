@@ -12,7 +12,7 @@ from touchstone.rules.answers import garbled, told
 from touchstone.rules.eventlog import names
 from touchstone.rules.history import History
 from touchstone.rules.requests import excused, operation_of, parts, spelling
-from touchstone.rules.rule import Rule, judged, rule, unclear
+from touchstone.rules.rule import Rule, judged, rule, shown, unclear
 from touchstone.rules.standing import standing
 
 
@@ -100,7 +100,38 @@ def _content_problem(exchange: Exchange, ref: str, history: History) -> str:
     if not markers or not all(markers):
         return ""
     document = json.dumps(exchange.body["template"], ensure_ascii=False)
-    return "" if any(names(document, marker) for marker in markers) else f"a document without {markers[-1]!r}"
+    if not any(names(document, marker) for marker in markers):
+        return f"a document without {markers[-1]!r}"
+    written = _written(exchange, ref, history)
+    return _difference(written, exchange.body["template"], "the document") if written else ""
+
+
+def _written(exchange: Exchange, ref: str, history: History) -> dict[str, Any] | None:
+    """
+    The document that was published last, where it was in canonical form: what else may be written is shown expanded.
+    """
+    content = history.content(ref, exchange.sent_at)
+    if content is None or content.until_at < exchange.done_at:
+        return None
+    publish = next((e for e in history.story(ref) if e.seq == content.published_seq), None)
+    try:
+        document = json.loads(publish.request.body) if publish else None
+    except ValueError:
+        return None
+    canonical = isinstance(document, dict) and isinstance(document.get("template"), dict) and "name" not in document
+    return document if canonical else None
+
+
+def _difference(written: object, read: object, place: str) -> str:
+    """
+    In words, the first thing that was written and reads otherwise; what a server adds is its own affair.
+    """
+    if isinstance(written, dict) and isinstance(read, dict):
+        pairs = ((key, value, read.get(key)) for key, value in written.items())
+        return next((found for key, value, other in pairs if (found := _difference(value, other, str(key)))), "")
+    if written == read:
+        return ""
+    return f"{place} {shown(read)}, published as {shown(written)}"
 
 
 def _document_problem(document: dict[str, Any], ref: str) -> str:

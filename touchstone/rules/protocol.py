@@ -9,7 +9,7 @@ from touchstone.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.finding import Judgement
 from touchstone.rules.answers import announces_json, json_problem, judgeable, media_type, told
 from touchstone.rules.history import History
-from touchstone.rules.requests import excused, operation_of, path_of, spelling
+from touchstone.rules.requests import asks_for_another_method, excused, methods_of, operation_of, path_of, spelling
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
 
 # Failures that say nothing about the server: the request could not be formed, or no connection was free on our side.
@@ -18,8 +18,6 @@ _NOT_REACHED = ("ConnectError", "ConnectTimeout")
 # RFC 9112 9.6: a server may refuse a large body by answering early and closing; the answer is then easily lost.
 _LARGE_BODY_BYTES = 65_536
 
-# GET /templates lists versions and GET /templates/global/… reads curated ones; both lie outside the contract.
-_ELSEWHERE = {("GET", "/templates")}
 _NO_BODY = frozenset({204, 205, 304})
 
 
@@ -46,7 +44,7 @@ def no_server_error(exchange: Exchange, history: History) -> Iterator[Judgement]
     """
     if exchange.response is None:
         return
-    unknown_method = exchange.status == 501 and exchange.request.method not in _methods(history)
+    unknown_method = exchange.status == 501 and exchange.request.method not in methods_of(history.contract)
     fine = exchange.status < 500 or unknown_method
     yield judged("http.no-server-error", fine, exchange, expected="no 5xx", actual=told(exchange))
 
@@ -104,13 +102,7 @@ def wrong_method(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
     Whether the key, the version or the limit is looked at first is nobody's promise, so their refusals pass, too.
     """
-    method, path = exchange.request.method, path_of(exchange)
-    contract = history.contract
-    if method in {"HEAD", "OPTIONS", "CONNECT"} or (method, path) in _ELSEWHERE or exchange.response is None:
-        return
-    if spelling(exchange, contract) != "plain" or contract.match(method, path):
-        return
-    if not any(contract.match(other, path) for other in _methods(history)):
+    if exchange.response is None or not asks_for_another_method(exchange, history.contract):
         return
     if exchange.status == 405:
         yield held("http.wrong-method-is-405", exchange)
@@ -140,10 +132,6 @@ def head_matches_get(ref: str, history: History) -> Iterator[Judgement]:
 
 def _unreached_before(exchange: Exchange, history: History) -> bool:
     return any(e.error.startswith(_NOT_REACHED) and e.seq < exchange.seq for e in history.exchanges)
-
-
-def _methods(history: History) -> set[str]:
-    return {operation.method for operation in history.contract.operations.values()}
 
 
 def _nearest_get(head: Exchange, story: tuple[Exchange, ...]) -> Exchange | None:

@@ -11,7 +11,7 @@ from touchstone.exchange import Exchange, Response
 from touchstone.finding import Judgement
 from touchstone.rules.answers import announces_json, error_problem, json_problem, told
 from touchstone.rules.history import History
-from touchstone.rules.requests import operation_of, spelling
+from touchstone.rules.requests import asks_for_another_method, operation_of, spelling
 from touchstone.rules.rule import Rule, broken, held, judged, rule, shown, unclear
 
 # What a stack trace looks like in the languages that servers are written in.
@@ -131,6 +131,8 @@ def wrong_document(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 def _is_documented_error(exchange: Exchange, history: History) -> bool:
     operation = operation_of(exchange, history.contract)
+    if exchange.status == 405 and asks_for_another_method(exchange, history.contract):
+        return True
     if operation is None or not 400 <= exchange.status < 500 or exchange.status == 429 or exchange.error:
         return False
     # What a server answers before a request reaches the API (414, 431, a path taken apart) is not the API's error.

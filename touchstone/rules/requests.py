@@ -24,6 +24,9 @@ _LONG_SEGMENT_CHARS = 255
 # facts, part 4: the largest body that the API is known to have taken.
 _LARGE_BODY_BYTES = 529_684
 
+# HEAD and OPTIONS are answered by what stands before an API. GET /templates lists versions, outside the contract.
+_ANYWHERE = frozenset({"HEAD", "OPTIONS", "CONNECT"})
+_ELSEWHERE = frozenset({("GET", "/templates")})
 # A root behind two slashes is another path; what the base path is made of does not matter.
 _ROOT = re.compile(r"(?<!/)/templates(?=/|$)")
 _VERSION_PATH = re.compile(r"/templates/([^/]+)/([^/]+)/([^/]+)(?:/build(?:/events)?)?")
@@ -69,6 +72,23 @@ def spelling(exchange: Exchange, contract: Contract) -> Spelling:
     How the path is spelt, measured by the patterns of the contract.
     """
     return _spelling(path_of(exchange), contract)
+
+
+def asks_for_another_method(exchange: Exchange, contract: Contract) -> bool:
+    """
+    Whether the method is one that its path, which the contract knows, does not have.
+    """
+    method, path = exchange.request.method, path_of(exchange)
+    if method in _ANYWHERE or (method, path) in _ELSEWHERE or spelling(exchange, contract) != "plain":
+        return False
+    return not contract.match(method, path) and any(contract.match(other, path) for other in methods_of(contract))
+
+
+def methods_of(contract: Contract) -> frozenset[str]:
+    """
+    All methods that some path of the contract has.
+    """
+    return frozenset(operation.method for operation in contract.operations.values())
 
 
 def tidied(exchange: Exchange) -> str:

@@ -228,21 +228,31 @@ class EventsTakeTheVerbsOfTheBuild(App):
         return await super().answer(request)
 
 
+class Names(Engine):
+    """
+    Remembers for which version each build was begun.
+    """
+
+    def __init__(self, settings: TwinSettings) -> None:
+        self.begun_for: dict[Build, Ref] = {}
+        super().__init__(settings)
+
+    def make_build(self, version: Version) -> Build:
+        build = super().make_build(version)
+        self.begun_for[build] = version.ref
+        return build
+
+
 @breaks("semantic", "start.ref-is-the-path")
-class JoinTellsTheFirstRef(Engine):
+class JoinTellsTheFirstRef(Names):
     """
     A start that joins the running build of another version with the same digest names that other version.
     """
 
-    def make_build(self, version: Version) -> Build:
-        build = super().make_build(version)
-        build.begun_for = str(version.ref)  # type: ignore[attr-defined]
-        return build
-
     def start(self, account: Account, version: Version) -> Body:
-        body = super().start(account, version)
-        if body["status"] == "building":
-            body["ref"] = self.slot_of(version).last.begun_for  # type: ignore[union-attr]
+        body, last = super().start(account, version), self.slot_of(version).last
+        if body["status"] == "building" and last is not None:
+            body["ref"] = str(self.begun_for[last])
         return body
 
 
@@ -285,19 +295,14 @@ class AutomaticGoldenIsNotReused(App):
     "status.ready-stays-ready",
     also=("reuse.same-digest-elsewhere", "reuse.ready-at-once", "reuse.is-flagged", "status.build-does-not-vanish"),
 )
-class GoldenDiesWithItsFirstVersion(Engine):
+class GoldenDiesWithItsFirstVersion(Names):
     """
     When the version for which a golden was built is deleted or replaced, the other versions of its digest lose it too.
     """
 
-    def make_build(self, version: Version) -> Build:
-        build = super().make_build(version)
-        build.begun_for = version.ref  # type: ignore[attr-defined]
-        return build
-
     def release(self, version: Version) -> None:
         slot = self.slots.get((version.owner, version.digest))
-        if slot is not None and slot.golden is not None and slot.golden.begun_for == version.ref:  # type: ignore[attr-defined]
+        if slot is not None and slot.golden is not None and self.begun_for[slot.golden] == version.ref:
             slot.golden = slot.last = None
         super().release(version)
 
