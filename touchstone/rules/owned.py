@@ -102,20 +102,26 @@ def _content_problem(exchange: Exchange, ref: str, history: History) -> str:
     document = json.dumps(exchange.body["template"], ensure_ascii=False)
     if not any(names(document, marker) for marker in markers):
         return f"a document without {markers[-1]!r}"
-    written = _written(exchange, ref, history)
-    return _difference(written, exchange.body["template"], "the document") if written else ""
+    differences = [
+        _difference(written, exchange.body["template"], "the document") for written in _written(ref, history)
+    ]
+    return differences[-1] if differences and all(differences) else ""
 
 
-def _written(exchange: Exchange, ref: str, history: History) -> dict[str, Any] | None:
+def _written(ref: str, history: History) -> list[dict[str, Any]]:
     """
-    The document that was published last, where it was in canonical form: what else may be written is shown expanded.
+    The documents that were to be put there, where all are in canonical form: other forms are shown expanded.
+
+    Which of them has to be shown is told by what publishing does.
     """
-    content = history.content(ref, exchange.sent_at)
-    if content is None or content.until_at < exchange.done_at:
-        return None
-    publish = next((e for e in history.story(ref) if e.seq == content.published_seq), None)
+    publishes = [e for e in history.story(ref) if e.operation == "publishTemplate" and "content" in e.note]
+    documents = [_canonical(e.request.body) for e in publishes]
+    return [document for document in documents if document] if all(documents) else []
+
+
+def _canonical(body: bytes) -> dict[str, Any] | None:
     try:
-        document = json.loads(publish.request.body) if publish else None
+        document = json.loads(body)
     except ValueError:
         return None
     canonical = isinstance(document, dict) and isinstance(document.get("template"), dict) and "name" not in document

@@ -44,7 +44,14 @@ class ReadyFlickers(App):
         return answer_json(200, {"ref": body["ref"], "digest": body["digest"], "status": "building"})
 
 
-@breaks("stateful", "status.ready-stays-ready", also=("reuse.ready-at-once",))
+@breaks(
+    "stateful",
+    "status.ready-stays-ready",
+    also=(
+        "reuse.same-digest-elsewhere",
+        "reuse.ready-at-once",
+    ),
+)
 class GoldenExpires(Engine):
     """
     A version that was read ready twice is not built any more.

@@ -114,7 +114,13 @@ class NamespacesDoNotMatter(FindsUnderItsName):
     "semantic",
     "lookup.unknown-version-is-404",
     # What is found tells its own ref.
-    also=(*UNKNOWN_TOO, "start.refuses-deleted-version", "status.ref-is-the-path", "start.ref-is-the-path"),
+    also=(
+        "cancel.keeps-neighbours",
+        *UNKNOWN_TOO,
+        "start.refuses-deleted-version",
+        "status.ref-is-the-path",
+        "start.ref-is-the-path",
+    ),
 )
 class UnknownVersionIsTheLatest(App):
     """
@@ -254,7 +260,9 @@ class FirstReadIsNotFound(App):
         return super().get_build(version)
 
 
-@breaks("stateful", "lookup.existing-version-is-found", "status.answers-200")
+@breaks(
+    "stateful", "lookup.existing-version-is-found", "status.answers-200", also=("template.read-shows-the-published",)
+)
 class DeleteTakesItsSiblings(Engine):
     """
     Deleting one version deletes all versions of its name.

@@ -143,7 +143,11 @@ class OtherContentIsIgnored(Repeats):
         return None if force or self.same(old, document) else old
 
 
-@breaks("stateful", "publish.conflict-keeps-content", also=("status.ready-stays-ready", "events.own-lines-only"))
+@breaks(
+    "stateful",
+    "publish.conflict-keeps-content",
+    also=("publish.other-content-is-409", "status.ready-stays-ready", "events.own-lines-only"),
+)
 class ConflictOverwrites(Engine):
     """
     A publish that conflicts is refused with 409 after it has replaced the content.
@@ -158,7 +162,7 @@ class ConflictOverwrites(Engine):
             raise
 
 
-@breaks("stateful", "publish.conflict-keeps-content")
+@breaks("stateful", "publish.conflict-keeps-content", also=("template.read-shows-the-published",))
 class ConflictSwapsTheDocument(Engine):
     """
     A publish that conflicts is refused with 409, and its document is shown from then on.
@@ -174,7 +178,14 @@ class ConflictSwapsTheDocument(Engine):
             raise
 
 
-@breaks("semantic", "publish.force-replaces")
+@breaks(
+    "semantic",
+    "publish.force-replaces",
+    also=(
+        "status.unbuilt-is-not-built",
+        "digest.follows-content",
+    ),
+)
 class ForceChangesNothing(Repeats):
     """
     A forced publish is answered as if it replaced the content, and does not.

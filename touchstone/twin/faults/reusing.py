@@ -179,7 +179,7 @@ class GoldenIsReusedOnce(Engine):
         return slot.golden
 
 
-@breaks("stateful", "reuse.only-identical-digest")
+@breaks("stateful", "reuse.only-identical-digest", also=("status.unbuilt-is-not-built",))
 class ReuseByName(Engine):
     """
     The golden belongs to the name of a version, not to its content.

@@ -247,7 +247,9 @@ class Poisonous(Engine):
         """
 
 
-@breaks("stateful", "cancel.next-build-completes", target={"build_timeout_s": 2.0})
+@breaks(
+    "stateful", "cancel.next-build-completes", also=("status.build-does-not-vanish",), target={"build_timeout_s": 2.0}
+)
 class CancelPoisonsTheNext(Poisonous):
     """
     The build after a cancelled one of the same version is cancelled as well.

@@ -53,14 +53,14 @@ class ReadsRememberTheReuse(Engine):
     """
 
     def __init__(self, *arguments: Any) -> None:
-        self.reusers: set[tuple[str, Ref]] = set()
+        self.reused: set[tuple[str, Ref, Build]] = set()
         super().__init__(*arguments)
 
     def reused_body(self, version: Version, golden: Build) -> Body:
         """
         The usual answer, taken note of.
         """
-        self.reusers.add((version.owner, version.ref))
+        self.reused.add((version.owner, version.ref, golden))
         return super().reused_body(version, golden)
 
     def status_body(self, version: Version) -> Body:
@@ -68,7 +68,8 @@ class ReadsRememberTheReuse(Engine):
         The usual answer with the flag of the last start.
         """
         body = super().status_body(version)
-        return body | {"reused": (version.owner, version.ref) in self.reusers} if body["status"] == "ready" else body
+        golden = self.slot_of(version).golden if body["status"] == "ready" else None
+        return body | {"reused": (version.owner, version.ref, golden) in self.reused} if golden else body
 
 
 @permitted(8)
