@@ -113,6 +113,10 @@ def test_likely_culprits_come_after_the_general_cases_and_before_all_others() ->
         f"test_{name}" for name in ("lifecycle", "cancel", "cheap", "dear", "generated", "wrap_up")
     ]
     assert [may_be_left_out(item) for item in ordered] == [False, True, True, True, True, False]
+    left = culprits_first(items, None, lambda i: i.claims, lambda i: i.cost)  # type: ignore[arg-type, attr-defined, return-value]
+    assert [item.path.stem for item in left] == [
+        f"test_{name}" for name in ("lifecycle", "cheap", "dear", "generated", "cancel", "wrap_up")
+    ]
 
 
 def cases(folder: Path) -> list[str]:

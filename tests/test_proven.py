@@ -18,7 +18,7 @@ from touchstone.twin.faults import FAULTS
 
 CLAIMS = [claim.id for claim in ledger_of_claims.load().judged()]
 CHECKS = sorted((rule.id, claim) for rule in (*rules.EXCHANGE_RULES, *rules.STORY_RULES) for claim in rule.claims)
-AT_ONCE = 3
+AT_ONCE = 8
 
 
 def complaints(claims: Collection[str], faults: Mapping[str, tuple[str, ...]]) -> set[str]:

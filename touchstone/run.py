@@ -141,6 +141,13 @@ class Run:
             self._findings = []
         return told
 
+    def has_found(self) -> bool:
+        """
+        Whether the run was after something and has found it.
+        """
+        quarry = self.handover.quarry
+        return quarry is not None and quarry.is_found(self._broken)
+
     def can_do_without(self, case: Sequence[str]) -> bool:
         """
         Whether the run is after something, and a proof of it needs no case on these claims; see `touchstone.earlystop`.

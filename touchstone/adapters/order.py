@@ -27,14 +27,15 @@ def general_first(items: list[pytest.Item]) -> list[pytest.Item]:
 
 def culprits_first(
     items: list[pytest.Item],
-    quarry: Quarry,
+    quarry: Quarry | None,
     declared: Callable[[pytest.Item], tuple[str, ...]],
     cost: Callable[[pytest.Item], Cost],
 ) -> list[pytest.Item]:
     """
     The order of a proof: general cases, likely culprits, what judges most for its cost, a last look.
 
-    A case is a likely culprit if it sets out to show what is expected to be broken.
+    A case is a likely culprit if it sets out to show what is expected to be broken. Once that is found, nothing is
+    expected any more, and *quarry* is None.
     """
 
     def place(item: pytest.Item) -> tuple[int, float]:
@@ -43,7 +44,7 @@ def culprits_first(
         if item.path.name == LAST_CASES:
             return (3, 0)
         claims = declared(item)
-        likely = any(map(quarry.expects, claims))
+        likely = quarry is not None and any(map(quarry.expects, claims))
         return (1 if likely else 2, _weight(item, cost(item)) / len(claims))
 
     return sorted(items, key=place)

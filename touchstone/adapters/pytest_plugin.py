@@ -33,6 +33,7 @@ STRETCH = 4.0
 
 
 _RUN = pytest.StashKey[Run]()
+_REORDERED = pytest.StashKey[bool]()
 
 
 # --- hooks -----------------------------------------------------------------------------------------------------------
@@ -96,6 +97,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """
     if may_be_left_out(item) and item.config.stash[_RUN].can_do_without(declared_claims(item)):
         pytest.skip("the proof needs no more of this")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """
+    Once a proof has found what it is after, what it may still accuse is looked for in the cheapest order.
+    """
+    result = yield
+    run, items = item.config.stash[_RUN], item.session.items
+    if nextitem and run.has_found() and not item.session.stash.get(_REORDERED, False):
+        item.session.stash[_REORDERED] = True
+        left = items.index(nextitem) + 1
+        items[left:] = culprits_first(items[left:], None, declared_claims, lambda i: _cost(i, run.settings))
+    return result
 
 
 @pytest.hookimpl(wrapper=True)
