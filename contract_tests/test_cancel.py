@@ -56,7 +56,7 @@ def test_start_right_after_a_cancel_builds_again(exam: Examination) -> None:
     exam.wait(template.ref)
 
 
-@pytest.mark.cost(builds=2, requests=15)
+@pytest.mark.cost(builds=3, requests=24)
 @pytest.mark.claims(
     "cancel.keeps-neighbours",
     "cancel.in-flight-is-202",

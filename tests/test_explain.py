@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from touchstone import candidates
 from touchstone import claims as ledger_of_claims
 from touchstone.contract import Contract
 from touchstone.explain import OPERATIONS, checks_of, claims_table, example_curl, explain_claim, latest
@@ -116,9 +117,11 @@ def test_explanation_holds_all_that_is_known(tmp_path: Path, reported: Callable[
     lines = told(console).splitlines()
     assert lines[:3] == [f"{BROKEN.id} (must)", BROKEN.says, f"source {BROKEN.source}"]
     assert lines[3] == f"checks {', '.join(checks_of(BROKEN.id))}"
-    assert lines[4] == f"verdict broken ({path})"
-    assert lines[5].startswith("finding expected 202; actual 200")
-    assert lines[6:] == ["curl curl run"]
+    assert lines[4].startswith("faults ")
+    assert set(lines[4].removeprefix("faults ").split(", ")) == set(candidates.proving(BROKEN.id))
+    assert lines[5] == f"verdict broken ({path})"
+    assert lines[6].startswith("finding expected 202; actual 200")
+    assert lines[7:] == ["curl curl run"]
 
 
 def test_excluded_claim_is_explained_by_its_reason(tmp_path: Path, console: Console) -> None:

@@ -67,6 +67,7 @@ class AutoBuildTakesTheReplacedContent(App):
         "events.cancelled-ends-on-cancel",
         "cancel.idle-is-404",
     ),
+    profile="standard",
 )
 class RetryCannotBeCancelled(Engine):
     """
@@ -311,6 +312,7 @@ class GoldenDiesWithItsFirstVersion(Names):
     "stateful",
     "cancel.does-not-end-ready",
     also=("cancel.settles", "cancel.settled-is-idle", "events.cancelled-ends-on-cancel"),
+    profile="standard",
 )
 class VersionIsCancelledOnce(Engine):
     """
