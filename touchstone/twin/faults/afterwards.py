@@ -66,6 +66,8 @@ class AutoBuildTakesTheReplacedContent(App):
         "cancel.settles",
         "events.cancelled-ends-on-cancel",
         "cancel.idle-is-404",
+        # Whoever believes the 404 takes what goes on for a failure that did not last.
+        "status.failed-stays-failed",
     ),
     profile="standard",
 )
