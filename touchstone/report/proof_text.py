@@ -196,6 +196,7 @@ def _classes(view: ProofView, console: Console) -> None:
         console.print()
         return
     table = _table("class", numbers=(*titles, "median exchanges", "median seconds"))
+    table.columns[0].no_wrap = True
     for row in (*view.kinds, view.total):
         if row is view.total:
             table.add_section()

@@ -37,7 +37,7 @@ ROWS = (
     row("publish.to-everybody", "access.others-version-is-404", EXISTENCE),
     row("replace.keeps-golden", "reuse.only-identical-digest", STATE),
     row("replace.without-force", "publish.other-content-is-409", CONTENT),
-    row("replace.though-refused", "publish.conflict-keeps-content", f"{CONTENT} publish.other-content-is-409"),
+    row("replace.though-refused", "publish.conflict-keeps-content", f"{STATE} {CONTENT} publish.other-content-is-409"),
     row("replace.of-neighbour", "digest.* status.*", f"{CONTENT} cancel.keeps-neighbours"),
     row("replace.*", "publish.force-replaces", f"{STATE} {CONTENT} lookup.deleted-version-is-404"),
     row("delete.of-*", "lookup.existing-version-is-found", EXISTENCE),
