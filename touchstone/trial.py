@@ -112,12 +112,17 @@ def _cases(handover: Handover) -> int:
     """
     Runs ``python -m pytest`` as a check does, but in this process; returns its exit code.
     """
+    environment, arguments = dict(os.environ), sys.argv
     os.environ.update(handover.environment())
     sys.argv = ["pytest", *pytest_arguments()]
     try:
         runpy.run_module("pytest", run_name="__main__", alter_sys=True)
     except SystemExit as ended:
         return int(ended.code or 0)
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.argv = arguments
     return 0
 
 
