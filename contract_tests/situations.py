@@ -129,6 +129,14 @@ def another_version(exam: Examination, template: Template) -> Template:
     return other
 
 
+def find_nothing(exam: Examination, ref: str) -> None:
+    """
+    Asks every operation for a version that was deleted.
+    """
+    for operation in ("getTemplate", "getBuild", "streamBuildEvents", "startBuild", "cancelBuild", "deleteTemplate"):
+        ask(exam, operation, ref)
+
+
 def digest(exam: Examination, template: Template) -> str:
     """
     The digest that the status shows.

@@ -2,10 +2,12 @@
 Other accounts and smaller plans.
 """
 
+from dataclasses import replace
+
 import pytest
 
-from situations import ask, needs_restricted, needs_second, publish_refused
-from touchstone.examination import Examination
+from situations import ask, needs_publishing, needs_restricted, needs_second, publish_refused
+from touchstone.examination import IDLE, Examination
 
 OPERATIONS = ("getBuild", "getTemplate", "startBuild", "cancelBuild", "streamBuildEvents", "deleteTemplate")
 
@@ -23,17 +25,71 @@ def test_another_account_neither_sees_nor_touches(exam: Examination) -> None:
         ask(exam, operation, template.ref, "second")
         exam.read(template.ref)
     exam.start(template.ref)
+    following = exam.follow(template.ref)
     exam.read(template.ref)
     for operation in OPERATIONS:
         ask(exam, operation, template.ref, "second")
     # No read before it can have settled: a cancelled build reads building until then.
     exam.outlast(template)
     exam.wait(template.ref)
+    exam.closed(following)
     ready = exam.ready()
     exam.read(ready.ref)
     for operation in OPERATIONS:
         ask(exam, operation, ready.ref, "second")
         exam.read(ready.ref)
+
+
+@pytest.mark.cost(builds=3, requests=40)
+@pytest.mark.claims(
+    "access.others-change-nothing",
+    "publish.answers-201",
+    "template.read-shows-the-published",
+    "lookup.existing-version-is-found",
+    "cancel.idle-is-404",
+    "status.unbuilt-is-not-built",
+    "status.ready-stays-ready",
+)
+def test_accounts_may_use_one_name(exam: Examination) -> None:
+    """
+    Two accounts have versions of one name: each reads, builds, cancels, replaces and deletes its own one.
+    """
+    needs_second(exam)
+    needs_publishing(exam)
+    ours = exam.short("common")
+    theirs = replace(ours.revised(), owner="second", fails=True)
+    exam.publish(theirs)
+    look_at_both(exam, ours.ref)
+    exam.start(ours.ref)
+    look_at_both(exam, ours.ref)
+    exam.cancel(ours.ref, "second")
+    look_at_both(exam, ours.ref)
+    exam.start(ours.ref, "second")
+    look_at_both(exam, ours.ref)
+    exam.wait(ours.ref)
+    exam.wait(ours.ref, by="second")
+    look_at_both(exam, ours.ref)
+    theirs = theirs.revised()
+    exam.publish(theirs)
+    exam.publish(theirs, force=True)
+    look_at_both(exam, ours.ref)
+    exam.start(ours.ref, "second")
+    exam.read(ours.ref, "second")
+    exam.cancel(ours.ref, "second")
+    exam.wait(ours.ref, IDLE, by="second")
+    exam.start(ours.ref)
+    look_at_both(exam, ours.ref)
+    ask(exam, "deleteTemplate", ours.ref, "second")
+    look_at_both(exam, ours.ref)
+
+
+def look_at_both(exam: Examination, ref: str) -> None:
+    """
+    Each account reads its version of the name.
+    """
+    for credential in ("primary", "second"):
+        exam.read(ref, credential)
+        ask(exam, "getTemplate", ref, credential)
 
 
 @pytest.mark.cost(builds=0, requests=10)

@@ -12,6 +12,9 @@ from situations import ask, needs_publishing
 from touchstone.examination import Examination
 from touchstone.provision import Template
 
+# Of what the build steps take: where they sleep twice, the second sleep has begun by then.
+LATE_SHARE = 0.6
+
 
 @dataclass
 class Version:
@@ -35,9 +38,10 @@ class Version:
 
     def other(self, *, fails: bool = False) -> Template:
         """
-        Content that it never had.
+        Content that it never had: what is cancelled is sometimes in its first step, and sometimes in its last one.
         """
-        self.newest = replace(self.newest.revised(), fails=fails, then=("echo never reached",) if fails else ())
+        then, turned = ("echo never reached",) if fails else (), not self.newest.halved
+        self.newest = replace(self.newest.revised(), fails=fails, then=then, halved=turned)
         return self.newest
 
     def replaced(self, *, fails: bool = False, auto_build: bool = False) -> None:
@@ -80,6 +84,7 @@ def cancel(version: Version) -> None:
         version.replaced()
     exam.start(ref)
     following = exam.follow(ref)
+    exam.rest(LATE_SHARE * version.now.sleep_s)
     exam.read(ref)
     exam.cancel(ref)
     exam.settle(ref)
@@ -99,9 +104,10 @@ def fail(version: Version) -> None:
 
 def conflict(version: Version) -> None:
     """
-    The same content is published again, and then, twice, other content without force.
+    The same content is published again, with force too, and then, twice, other content without it.
     """
     version.exam.publish(version.now)
+    version.exam.publish(version.now, force=True)
     version.exam.read(version.ref)
     other = version.other()
     version.exam.publish(other)

@@ -2,10 +2,15 @@
 Following the build log.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from situations import start_both
 from touchstone.examination import Examination
+
+# So many that a log of the first or the last few frames is not the whole one.
+MORE_LINES = 20
 
 
 @pytest.mark.cost(builds=2, requests=12)
@@ -35,7 +40,9 @@ def test_log_of_a_successful_build(exam: Examination) -> None:
     Two who follow a build see the same lines until it is ready, and none of another build.
     """
     other = exam.short("loud")
-    template = exam.short("followed")
+    # It prints half way through, so that there is a silence after that, too.
+    template = replace(exam.template("followed", sleep_s=3 * other.sleep_s), halved=True, more_lines=MORE_LINES)
+    exam.publish(template)
     start_both(exam, other.ref, template.ref)
     first, second = exam.follow(template.ref), exam.follow(template.ref)
     beside = exam.follow(other.ref)
@@ -95,7 +102,7 @@ def test_log_of_an_idle_version_is_bounded(exam: Examination) -> None:
     exam.read(template.ref)
 
 
-@pytest.mark.cost(builds=1, requests=8)
+@pytest.mark.cost(builds=1, requests=9)
 @pytest.mark.claims("status.good-template-ends-ready", "status.build-does-not-vanish", "events.watchers-agree")
 def test_build_does_not_mind_who_follows_it(exam: Examination) -> None:
     """
@@ -107,6 +114,9 @@ def test_build_does_not_mind_who_follows_it(exam: Examination) -> None:
     exam.read(template.ref)
     leaving.until.set()
     leaving.future.result()
+    # A build that was cancelled with its follower would be built anew by a start, so that nobody could tell.
+    exam.rest(template.sleep_s / 3)
+    exam.read(template.ref)
     exam.start(template.ref)
     exam.read(template.ref)
     exam.wait(template.ref)

@@ -71,6 +71,7 @@ def test_start_of_a_running_build_changes_nothing(exam: Examination) -> None:
     template = exam.short("joined")
     exam.start(template.ref)
     exam.read(template.ref)
+    exam.rest(template.sleep_s / 2)
     exam.start(template.ref)
     exam.wait(template.ref)
 

@@ -5,7 +5,7 @@ It asserts nothing. What cannot be brought about ends the case with `Unsuited`, 
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -174,22 +174,23 @@ class Examination:
 
     # --- waiting and following ---------------------------------------------------------------------------------------
 
-    def wait(self, ref: str, until: Iterable[str] = ENDED, within_s: float | None = None) -> Exchange:
+    def wait(
+        self, ref: str, until: Collection[str] = ENDED, within_s: float | None = None, by: Credential | None = None
+    ) -> Exchange:
         """
         Polls the status until it is one of *until*, at most *within_s* seconds, by default as long as a build may take.
 
         The last read is returned whatever it says: a build that never ends is a finding, not an error here.
         """
-        wanted = frozenset(until)
         limit_s = self.target.build_timeout_s if within_s is None else within_s
         began = seen_at = self.transport.now()
         idle = 0
         while True:
-            exchange = self.read(ref, self._owners.get(ref, "primary"))
+            exchange = self.read(ref, by or self._owners.get(ref, "primary"))
             status = str(exchange.body.get("status"))  # whatever kind of value it is
             idle, seen_at = (idle + 1, seen_at) if status == "not_built" else (0, self.transport.now())
             given_up = idle > IDLE_POLLS and self.transport.now() > seen_at + IDLE_S
-            if status in wanted or given_up or exchange.status in (401, 403, 404):
+            if status in until or given_up or exchange.status in (401, 403, 404):
                 return exchange
             waited_s = self.transport.now() - began
             if waited_s > limit_s + 0.1:
@@ -274,10 +275,10 @@ class Examination:
         """
         Writes *template* to the journal before anything may create it.
         """
-        if template.ref not in self._owners:
+        if not any((one.ref, one.owner) == (template.ref, template.owner) for one in self.templates):
             self.ledger.intend(template)
             self.templates.append(template)
-            self._owners[template.ref] = template.owner
+            self._owners.setdefault(template.ref, template.owner)
 
     def forget(self, template: Template) -> None:
         """
@@ -340,9 +341,8 @@ class Examination:
 
     def _given(self) -> Template:
         if not self.target.templates.buildable:
-            raise Unsuited(
-                "not-applicable", "publishing is switched off; name a template under templates = {buildable}"
-            )
+            advice = "name a template under templates = {buildable}"
+            raise Unsuited("not-applicable", f"publishing is switched off; {advice}")
         return given(self.target.templates.buildable[0])
 
     def unknown(self, part: str = "version", like: Template | None = None) -> str:

@@ -43,20 +43,23 @@ class Judge:
         """
         self.history.add(exchange)
         self._by_seq[exchange.seq] = exchange
-        return list(self._new(j for rule in self._exchange_rules for j in self._said(rule, exchange)))
+        return list(self._new(j for rule in self._exchange_rules for j in self._said(rule, exchange, self.history)))
 
     def tell(self, refs: Iterable[str]) -> list[Judgement]:
         """
         Judges the whole stories of *refs*; what an earlier call said already is left out.
         """
-        return list(self._new(j for ref in refs for rule in self._story_rules for j in self._said(rule, ref)))
+        seen = ((ref, view) for ref in refs for view in self.history.views(ref))
+        return list(
+            self._new(j for ref, view in seen for rule in self._story_rules for j in self._said(rule, ref, view))
+        )
 
-    def _said(self, rule: Rule[Subject], subject: Subject) -> list[Judgement]:
+    def _said(self, rule: Rule[Subject], subject: Subject, history: History) -> list[Judgement]:
         """
         What one rule says. A rule that fails is a fault of ours: the others still speak, and the run is no pass.
         """
         try:
-            return list(rule(subject, self.history))
+            return list(rule(subject, history))
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost the other rules their say
             self.failed.setdefault(rule.id, f"{type(error).__name__}: {error}")
             return []

@@ -31,7 +31,9 @@ class Template:
         then: Build steps that follow; they are never reached where that one fails.
         cpus: What the hardware is to have; 0 to leave that to the server.
         packages: What is installed before the build steps.
-        marker: Text that the build prints after its sleep; unique to this content.
+        halved: Whether half of the sleep comes after what is printed.
+        more_lines: How many more lines the build prints after the first one, at once.
+        marker: Text that the build prints; unique to this content.
         owner: Whose key publishes it.
         edition: Distinguishes contents under one ref.
     """
@@ -47,6 +49,8 @@ class Template:
     then: tuple[str, ...] = ()
     cpus: int = 0
     packages: tuple[str, ...] = ()
+    halved: bool = False
+    more_lines: int = 0
 
     @property
     def ref(self) -> str:
@@ -66,8 +70,24 @@ class Template:
         """
         The build steps in order.
         """
-        sleep = [f"sleep {self.sleep_s:g}"] if self.sleep_s else []
-        return [*sleep, f"echo {self.marker}", *(["exit 1"] if self.fails else []), *self.then]
+        sleep = [f"sleep {self.sleep_s - self._rest_s():g}"] if self.sleep_s else []
+        rest = [f"sleep {self._rest_s():g}"] if self._rest_s() else []
+        return [
+            *sleep,
+            *(f"echo {line}" for line in self.lines()),
+            *rest,
+            *(["exit 1"] if self.fails else []),
+            *self.then,
+        ]
+
+    def lines(self) -> list[str]:
+        """
+        What the build prints: the marker, and then more lines, each of which is told from all others.
+        """
+        return [self.marker, *(f"{self.marker}-line-{number}" for number in range(2, self.more_lines + 2))]
+
+    def _rest_s(self) -> float:
+        return self.sleep_s / 2 if self.halved else 0.0
 
     def revised(self) -> "Template":
         """
@@ -112,7 +132,8 @@ class Template:
             "outcome": self.outcome,
             "sleep_s": self.sleep_s,
             "marker": self.marker,
-            "marker_after_s": self.sleep_s,
+            "lines": self.lines(),
+            "marker_after_s": self.sleep_s - self._rest_s(),
         }
 
 

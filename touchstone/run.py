@@ -3,6 +3,7 @@ One run of the contract tests in this process: what they drive, who judges it, a
 """
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,11 +36,13 @@ class Journalled:
         self._journal = journal
         self._log = log
         self._transport = transport
+        self._left: Counter[str] = Counter()
 
     def intend(self, template: Template) -> None:
         """
         *template* is about to be published.
         """
+        self._left[template.ref] += 1
         self._journal.intend(template.ref)
 
     def published(self, template: Template, digest: str) -> None:
@@ -51,10 +54,12 @@ class Journalled:
 
     def removed(self, template: Template, *, gone: bool) -> None:
         """
-        *template* was deleted, or could not be.
+        *template* was deleted, or could not be. The journal keeps a ref until nobody has a version of that name.
         """
         if gone:
-            self._journal.removed(template.ref)
+            self._left[template.ref] -= 1
+            if self._left[template.ref] <= 0:
+                self._journal.removed(template.ref)
         else:
             self._log.warning(f"{template.ref} could not be deleted; `touchstone sweep` tries again")
         action: TemplateDeed = "deleted" if gone else "left"

@@ -119,9 +119,9 @@ def _sweep_target(settings: Settings, leftover: Leftover) -> tuple[tuple[str, ..
 
 def _remove(exam: Examination, ref: str) -> bool:
     """
-    Cancels what may be building and deletes the version, as whichever account has it; True when it is gone.
+    Cancels what may be building and deletes the version, as each account that may have it; True when it is gone.
     """
-    gone = True
+    gone, found = True, False
     for role in tuple(exam.target.keys()):
         owner = OWNERS[role]
         try:
@@ -132,6 +132,7 @@ def _remove(exam: Examination, ref: str) -> bool:
         if deleted.response is None:
             return False
         if deleted.status in (200, 204):
-            return True
-        gone = gone and deleted.status in (401, 403, 404) and (owner != "primary" or deleted.status == 404)
+            found = True
+            continue
+        gone = gone and deleted.status in (401, 403, 404) and (found or owner != "primary" or deleted.status == 404)
     return gone

@@ -8,9 +8,10 @@ from itertools import combinations, pairwise
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.lifecycle import FINISHED
-from touchstone.rules.course import Course
+from touchstone.rules.answers import told
+from touchstone.rules.course import Course, owned
 from touchstone.rules.history import Content, History, shares_builds
-from touchstone.rules.rule import Rule, judged, rule
+from touchstone.rules.rule import Rule, broken, judged, rule
 
 _STABLE, _SHARED = "status.build-time-is-stable", "start.concurrent-share-one-build"
 _READY = "status.ready-stays-ready"
@@ -58,24 +59,55 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
         )
 
 
-@rule("agreement.shared-golden", _READY)
+@rule("agreement.shared-golden", _READY, _STABLE)
 def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges that a version whose golden other versions share stays ready, whatever becomes of those.
 
-    `walk.py` leaves such versions alone: what others begin and cancel are their builds, too.
+    A start that reuses a golden says as well that it is ready. `walk.py` leaves such versions alone: what others begin
+    and cancel are their builds, too.
     """
-    for one, other in pairwise(Course(ref, history).reads):
+    course = Course(ref, history)
+    for one, other in pairwise(sorted((*course.reads, *course.reuses), key=lambda e: (e.sent_at, e.seq))):
         content = history.content(ref, one.sent_at)
         stands = content is not None and content.published_seq > 0 and other.done_at <= content.until_at
         if one.body["status"] != "ready" or one.done_at > other.sent_at or not stands or content is None:
             continue
+        if other.operation == "startBuild":
+            continue  # It is a reuse, and says ready by that.
         if any(shares_builds(content, shared) for shared in history.all_contents() if shared.ref != ref):
             fits = other.body["status"] == "ready"
             if not fits and _neighbour_cancelled(content, one, other, history):
                 continue  # cancel.keeps-neighbours tells this of versions that share nothing.
             expected, actual = "status ready as long as the content stands", f"status {other.body['status']}"
             yield judged(_READY, fits, one, other, expected=expected, actual=actual)
+            if fits and _time(one) is not None and _time(other) is not None:
+                same, actual = _time(one) == _time(other), f"build_time_ms {_time(other)}, before {_time(one)}"
+                yield judged(_STABLE, same, one, other, expected="the build time of the golden", actual=actual)
+
+
+@rule("agreement.shared-cancel", "cancel.in-flight-is-202")
+def shared_cancel(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges a cancel that found nothing between two reads of a build that another version with this digest shares.
+
+    Once a cancel of it was accepted, a second one may find nothing (facts 7.13).
+    """
+    course = Course(ref, history)
+    content = next((c for c in history.contents(ref) if c.published_seq), None)
+    if content is None or course.cancels:
+        return
+    sharing = {c.ref for c in history.all_contents() if c.ref != ref and shares_builds(content, c)}
+    if not sharing:
+        return
+    idle = (e for e in history.story(ref) if e.operation == "cancelBuild" and e.status == 404 and owned(e, history))
+    for cancel in idle:
+        before = next((read for read in reversed(course.reads) if read.done_at <= cancel.sent_at), None)
+        after = next((read for read in course.reads if read.sent_at >= cancel.done_at), None)
+        earlier = any(other.ref in sharing and other.sent_at < cancel.done_at for other in history.cancels)
+        if before and after and not earlier and before.body["status"] == after.body["status"] == "building":
+            expected, actual = "202", f"{told(cancel)} while the status is building"
+            yield broken("cancel.in-flight-is-202", before, after, cancel, expected=expected, actual=actual)
 
 
 def _neighbour_cancelled(content: Content, one: Exchange, other: Exchange, history: History) -> bool:
@@ -118,4 +150,4 @@ def _time(read: Exchange) -> float | None:
     return None if isinstance(value, bool) or not isinstance(value, (int, float)) else value
 
 
-STORY_RULES: tuple[Rule[str], ...] = (concurrent_reads, build_time, shared_golden)
+STORY_RULES: tuple[Rule[str], ...] = (concurrent_reads, build_time, shared_golden, shared_cancel)

@@ -11,7 +11,7 @@ from itertools import pairwise
 from touchstone.exchange import Exchange
 from touchstone.lifecycle import FINISHED
 from touchstone.rules.answers import SUCCESS
-from touchstone.rules.course import owned
+from touchstone.rules.course import owned, says_building
 from touchstone.rules.history import History
 
 _HARMLESS = frozenset({"getBuild", "getTemplate", "streamBuildEvents"})
@@ -59,6 +59,20 @@ def outlives_a_cancel(status: str, history: History) -> bool:
         for before, cancel, after in zip(story, story[1:], story[2:], strict=False):
             idle = cancel.operation == "cancelBuild" and cancel.status == 404
             if idle and all(_is_read(e, history) and e.body["status"] == status for e in (before, after)):
+                return True
+    return False
+
+
+def outlives_others(history: History) -> bool:
+    """
+    Whether a ready version stayed ready while a build was cancelled elsewhere and none was begun.
+    """
+    begun = [e for e in history.exchanges if says_building(e)]
+    for ref in {content.ref for content in history.all_contents()}:
+        for one, other in pairwise(e for e in history.story(ref) if _is_read(e, history)):
+            stayed = one.body["status"] == other.body["status"] == "ready"
+            beside = any(e.done_at >= one.sent_at and e.sent_at <= other.done_at for e in begun)
+            if stayed and not beside and _cancelled(history, ref, one.done_at, other.sent_at):
                 return True
     return False
 

@@ -7,7 +7,15 @@ The most special claim that fits is to blame, unless the same thing happens wher
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.lifecycle import State, statuses
-from touchstone.rules.anyway import begins_anyway, changes_anyway, fails_anyway, outlives_a_cancel, vanishes_anyway
+from touchstone.rules.anyway import (
+    begins_anyway,
+    changes_anyway,
+    fails_anyway,
+    outlives_a_cancel,
+    outlives_others,
+    vanishes_anyway,
+)
+from touchstone.rules.course import says_building
 from touchstone.rules.rule import broken
 from touchstone.rules.walk import UNDER_WAY, Walk
 
@@ -72,7 +80,7 @@ def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> _Bla
         suspect = _idle_cancel(walk)
         if suspect and not (elsewhere and outlives_a_cancel("ready", walk.history)):
             return suspect
-        if elsewhere:
+        if elsewhere and not (_started_since(last[0], read, walk) and outlives_others(walk.history)):
             return "cancel.keeps-neighbours", (elsewhere,)
         if walk.build and walk.build.overlapped:
             return "start.concurrent-share-one-build", (walk.build.start, *last)
@@ -101,9 +109,43 @@ def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
             return "start.concurrent-share-one-build", evidence
         if build.joined:
             return "start.while-building-is-harmless", (build.start, build.joined)
+        if not first and not vanishes_anyway(walk.history) and (elsewhere := _idle_cancel_elsewhere(walk, read)):
+            return "cancel.keeps-neighbours", (build.start, elsewhere)
     if first and status in (build.before, "not_built") and not vanishes_anyway(walk.history):
         return "start.visible-to-next-read", evidence
     return ("status.build-does-not-vanish" if status == "not_built" else "status.good-template-ends-ready"), evidence
+
+
+def _started_since(before: Exchange, after: Exchange, walk: Walk) -> bool:
+    """
+    Whether a build of another version of the owner began between two exchanges, which may have cost this one its place.
+    """
+    return any(
+        says_building(e)
+        and e.ref != walk.ref
+        and walk.owns(e)
+        and before.done_at <= e.done_at
+        and e.sent_at < after.sent_at
+        for e in walk.history.exchanges
+    )
+
+
+def _idle_cancel_elsewhere(walk: Walk, read: Exchange) -> Exchange | None:
+    """
+    A cancel of another version of the owner that found nothing, since the last read before *read*.
+    """
+    last = walk.last_read
+    for exchange in walk.history.exchanges:
+        idle = exchange.operation == "cancelBuild" and exchange.status == 404 and exchange.ref != walk.ref
+        if (
+            idle
+            and last
+            and walk.owns(exchange)
+            and last.done_at <= exchange.done_at
+            and exchange.sent_at < read.sent_at
+        ):
+            return exchange
+    return None
 
 
 def _late(walk: Walk) -> _Blamed | None:

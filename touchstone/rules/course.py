@@ -117,6 +117,13 @@ class Course:
         acted_at = acted_by(exchange)
         return any(rest.sent_at >= acted_at and rest.done_at <= by_at for rest in self._rests)
 
+    def over(self, exchange: Exchange) -> bool:
+        """
+        Whether each build that can have begun before *exchange* was answered was seen to be over before it was sent.
+        """
+        begun = (e for e in self.beginnings if e.sent_at < exchange.done_at)
+        return self._alone and all(self.settled(e, exchange.sent_at) for e in begun)
+
     def running(self, since_at: float, until_at: float) -> Running | None:
         """
         Why one build surely ran, uncancelled, from one moment to another; None where that is not certain.
@@ -144,6 +151,12 @@ class Course:
         if not content.published_seq and not any(rest.done_at <= since_at for rest in self._rests):
             return False
         return all(self.settled(e, since_at) for e in self.beginnings if e.sent_at < until_at)
+
+    def rested(self, since_at: float, until_at: float) -> bool:
+        """
+        Whether a read between two moments showed no build.
+        """
+        return any(rest.sent_at >= since_at and rest.done_at <= until_at for rest in self._rests)
 
     def rest_before(self, exchange: Exchange) -> Exchange | None:
         """

@@ -17,7 +17,7 @@ from touchstone.rules.rule import Rule, broken, held, judged, rule
 from touchstone.rules.walk import CLOCK_SHARE
 
 # Status and log of a build may be kept in two places that learn of its end one after the other.
-_SKEW_S = 1.0
+_SKEW_S = 0.2
 # The driver waits for cancel_timeout_s, and its clock is read a little later than the one of the exchange.
 _GRACE_SHARE = 0.9
 
@@ -134,7 +134,9 @@ def _cut_short(course: Course, stream: Exchange, opened: Running, end: Exchange 
     if not ended_by_server(stream) or (log is None and stream.response and stream.response.body):
         return None
     skew_s = _SKEW_S if log and log.ended else 0.0
-    if running := course.running(stream.sent_at, stream.done_at + skew_s):
+    running = course.running(stream.sent_at, stream.done_at + skew_s)
+    # What was seen at rest in between, and builds again, is another matter.
+    if running and not course.rested(stream.sent_at, running.seen.sent_at):
         return CutShort(running.seen, "a later read shows the build still running")
     earliest_end_at = opened.start.sent_at + opened.content.sleep_s * CLOCK_SHARE
     cancelled = any(cancel.sent_at < stream.done_at and cancel.done_at > stream.sent_at for cancel in course.cancels)

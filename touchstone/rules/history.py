@@ -15,11 +15,14 @@ The sender of a publish says in the exchange's note what the document means, sin
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from touchstone.contract import Contract
 from touchstone.exchange import Credential, Exchange
+
+# Whose keys are accepted: what a server takes from any other one is nobody's version.
+_ACCOUNTS: frozenset[Credential] = frozenset({"primary", "second"})
 
 Outcome = Literal["ready", "failed", "unknown"]
 
@@ -133,6 +136,26 @@ class History:
         """
         contents = self.contents(ref)
         return contents[-1].owner if contents else None
+
+    def views(self, ref: str) -> tuple["History", ...]:
+        """
+        The history once for each account that has a version called *ref*, as far as that account can see it.
+
+        What one account publishes under a name is nothing to another one: each has a version of its own.
+        """
+        owners = dict.fromkeys(content.owner for content in self.contents(ref))
+        if len(owners) < 2 or not owners.keys() <= _ACCOUNTS:
+            return (self,)
+        return tuple(self._seen_by(owner, ref) for owner in owners)
+
+    def _seen_by(self, owner: Credential, ref: str) -> "History":
+        story = [e for e in self.story(ref) if e.credential == owner or e.credential not in _ACCOUNTS]
+        return replace(
+            self,
+            cancels=[e for e in self.cancels if e.ref != ref or e in story],
+            _stories=defaultdict(list, self._stories | {ref: story}),
+            _contents=defaultdict(list, self._contents | {ref: list(_contents(story))}),
+        )
 
     def all_contents(self) -> Iterator[Content]:
         """

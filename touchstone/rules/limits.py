@@ -47,7 +47,7 @@ def limit_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
     response = exchange.response
     if response is None or response.status != 429 or exchange.error or not operation_of(exchange, history.contract):
         return
-    if announces_json(response) and json_problem(response.body):
+    if announces_json(response) and response.body and json_problem(response.body):
         return
     problem = error_problem(response)
     expected = "a JSON object with a text in error"

@@ -6,7 +6,7 @@ them short, which is told in `following.py`.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from itertools import combinations
@@ -17,7 +17,7 @@ from touchstone.finding import Judgement
 from touchstone.rules.course import Course
 from touchstone.rules.eventlog import LAST_PHASES, Log, ended_by_server, log_of, moment, phase_of, printed
 from touchstone.rules.following import Following, followers, followings
-from touchstone.rules.history import History
+from touchstone.rules.history import Content, History
 from touchstone.rules.rule import Rule, broken, held, judged, rule, shown
 from touchstone.rules.walk import CLOCK_SHARE
 
@@ -67,11 +67,13 @@ def last_frame(ref: str, history: History) -> Iterator[Judgement]:
 def output(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges that what the build prints is in its log, once. Twice, after simultaneous starts, shows two builds.
+
+    What is to fail prints before that, too.
     """
     for following in followings(Course(ref, history), history):
         log, running, end = following.whole, following.running, following.end
         marker = running.content.marker
-        if not log or not log.lines or not marker or not end or end.body["status"] != "ready":
+        if not log or not log.lines or not marker or not end or not _came_to_print(running.content, log, end):
             continue
         times = sum(printed(value.get("line"), marker) for value in log.lines)
         in_time, overlapped = _came_in_time(following, history), _overlapped(running.starts)
@@ -85,6 +87,32 @@ def output(ref: str, history: History) -> Iterator[Judgement]:
             yield held("events.carry-the-output", *evidence)
             if overlapped and in_time:
                 yield held(_SHARED, *evidence)
+
+
+@rule("logged.lines", "events.carry-the-output")
+def every_line(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges that of a build that prints several lines each one is in the log, in the order in which they were printed.
+    """
+    for following in followings(Course(ref, history), history):
+        log, content, end = following.whole, following.running.content, following.end
+        lines = _note(content, history).get("lines", ())
+        if not log or not end or len(lines) < 2 or not _came_in_time(following, history):
+            continue
+        if _came_to_print(content, log, end):
+            told = [line for value in log.lines for line in lines if printed(value.get("line"), line)]
+            expected, actual = f"{len(lines)} lines in order", f"{len(told)} of them: {shown(told)}"
+            fits = told == list(lines)
+            yield judged("events.carry-the-output", fits, following.stream, expected=expected, actual=actual)
+
+
+def _came_to_print(content: Content, log: Log, end: Exchange) -> bool:
+    """
+    Whether the build surely came to the step that prints: it succeeded, or failed as it was to, and not for the time.
+    """
+    status = end.body["status"]
+    failed = status == "failed" and content.outcome == "failed" and phase_of(log.last) not in LAST_PHASES
+    return status == "ready" or failed
 
 
 def _doubles_anyway(ref: str, history: History) -> bool:
@@ -223,10 +251,16 @@ def _came_in_time(following: Following, history: History) -> bool:
     """
     Whether the log was open before its build can have come to what it prints.
     """
-    content = following.running.content
-    publish = next((e for e in history.story(content.ref) if e.seq == content.published_seq), None)
-    after_s = float(publish.note.get("marker_after_s", 0.0)) if publish else 0.0
+    after_s = float(_note(following.running.content, history).get("marker_after_s", 0.0))
     return following.stream.head_at + _LATE_FOLLOWER_S <= following.running.start.sent_at + after_s * CLOCK_SHARE
+
+
+def _note(content: Content, history: History) -> Mapping[str, Any]:
+    """
+    What is known of a published document beside what `History` keeps; empty for a template that exists already.
+    """
+    publishes = (e for e in history.story(content.ref) if e.seq == content.published_seq)
+    return next((publish.note for publish in publishes), {})
 
 
 def _overlapped(starts: tuple[Exchange, ...]) -> bool:
@@ -284,4 +318,4 @@ def _date(stream: Exchange) -> datetime | None:
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
-STORY_RULES: tuple[Rule[str], ...] = (last_frame, output, watchers, build_time, clock)
+STORY_RULES: tuple[Rule[str], ...] = (last_frame, output, every_line, watchers, build_time, clock)

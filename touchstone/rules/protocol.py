@@ -84,12 +84,12 @@ def json_media_type(exchange: Exchange, history: History) -> Iterator[Judgement]
 @rule("protocol.json", "http.body-is-json")
 def body_is_json(exchange: Exchange, _: History) -> Iterator[Judgement]:
     """
-    Judges that what is announced as JSON is JSON.
+    Judges that what is announced as JSON is JSON; what is missing altogether is told by the claims on bodies.
     """
     response = exchange.response
     if response is None or exchange.error or exchange.request.method == "HEAD" or response.status in _NO_BODY:
         return
-    if announces_json(response):
+    if announces_json(response) and response.body:
         problem = json_problem(response.body)
         expected = "one complete JSON value in UTF-8"
         yield judged("http.body-is-json", not problem, exchange, expected=expected, actual=f"a body that {problem}")

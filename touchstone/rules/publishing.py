@@ -19,13 +19,17 @@ _IDENTICAL, _SPELLING = "publish.republish-identical-is-accepted", "digest.ignor
 @rule("publishing.new", "publish.answers-201")
 def new_version(ref: str, history: History) -> Iterator[Judgement]:
     """
-    Judges the answer to the first publish of a version. Facts 7.37: 200 is seen as well.
+    Judges the answer to the first publish of a version, and to the first one after it was deleted at rest.
+
+    Facts 7.37: 200 is seen as well.
     """
-    shelf = Shelf(ref, history)
+    shelf, course = Shelf(ref, history), Course(ref, history)
     for publish in _judged(shelf):
-        if shelf.is_first(publish):
+        delete = shelf.deleted_before(publish)
+        if shelf.is_first(publish) or (delete and course.over(delete)):
+            evidence = (delete, publish) if delete else (publish,)
             fits = publish.status in {200, 201}
-            yield judged("publish.answers-201", fits, publish, expected="201", actual=told(publish))
+            yield judged("publish.answers-201", fits, *evidence, expected="201", actual=told(publish))
 
 
 @rule("publishing.identical", _IDENTICAL, _SPELLING, "digest.is-stable")

@@ -45,7 +45,7 @@ def error_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
     response = exchange.response
     if response is None or not _is_documented_error(exchange, history):
         return
-    if announces_json(response) and json_problem(response.body):
+    if announces_json(response) and response.body and json_problem(response.body):
         return
     problem = error_problem(response)
     if problem and _is_other_shape(exchange):

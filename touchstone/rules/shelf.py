@@ -52,6 +52,14 @@ class Shelf:
         others = (change for change in self._changes if change is not exchange)
         return self._one_owner and not any(change.sent_at < exchange.done_at for change in others)
 
+    def deleted_before(self, publish: Exchange) -> Exchange | None:
+        """
+        The owner's delete that surely left nothing there until *publish*, or None.
+        """
+        last = self._last_change(publish)
+        deleted = last is not None and last.operation == "deleteTemplate" and last.status in SUCCESS
+        return last if deleted else None
+
     def shown_since(self, publish: Exchange) -> tuple[Exchange, ...]:
         """
         The answers that were given while the content of *publish* surely stood, in order.

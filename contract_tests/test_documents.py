@@ -1,0 +1,86 @@
+"""
+Documents that cannot be published: empty, unparsable, and against each rule of the schema.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from situations import publish_bytes, publish_invalid
+from touchstone.examination import Examination
+
+Document = dict[str, Any]
+
+# A valid app, of which each rule breaks one thing.
+APP: Document = {"name": "web", "run": "serve"}
+
+
+def without(key: str) -> Callable[[Document], object]:
+    """
+    Spoils a document by leaving out a key that is required of its template.
+    """
+    return lambda document: document["template"].pop(key)
+
+
+def with_(section: str, **values: Any) -> Callable[[Document], object]:
+    """
+    Spoils a section of a document.
+    """
+    return lambda document: document.setdefault(section, {}).update(values)
+
+
+def with_app(**values: Any) -> Callable[[Document], object]:
+    """
+    Spoils an app.
+    """
+    return lambda document: document.update(apps=[APP | values])
+
+
+# Source: templates/schema; facts, section 6.
+SPOILT: dict[str, Callable[[Document], object]] = {
+    "no api version": lambda document: document.pop("api_version"),
+    "api version": lambda document: document.update(api_version="orgo.ai/v0"),
+    "no name": without("name"),
+    "no version": without("version"),
+    "name": with_("template", name="Upper Case"),
+    "long name": with_("template", name="a" * 65),
+    "version": with_("template", version="one"),
+    "publisher": with_("template", publisher="Not Kebab"),
+    "os": with_("hardware", os="windows"),
+    "cpu": with_("hardware", cpu=3),
+    "ram": with_("hardware", ram_gb=5),
+    "disk": with_("hardware", disk_gb=0),
+    "gpu": with_("hardware", gpu="abacus"),
+    "gpu count": with_("hardware", gpu_count=-1),
+    "resolution": with_("hardware", resolution="wide"),
+    "auto stop": with_("hardware", auto_stop_minutes=1441),
+    "region": with_("hardware", region="moon"),
+    "audio": with_("hardware", audio="loud"),
+    "bandwidth": with_("hardware", bandwidth_mbps=-1),
+    "hardware": lambda document: document.update(hardware="big"),
+    "run": with_("build", run="echo one"),
+    "many commands": with_("build", run=["true"] * 65),
+    "apt": with_("build", apt="curl"),
+    "env name": with_("env", lower="x"),
+    "env value": with_("env", NAME=["x"]),
+    "secret name": lambda document: document.update(secrets=[{"name": "UPPER"}]),
+    "app without run": lambda document: document.update(apps=[{"name": "web"}]),
+    "restart": with_app(restart="sometimes"),
+    "on fail": with_app(on_fail="panic"),
+    "port": with_app(ports=[{"internal": 70000}]),
+    "taken port": with_app(ports=[{"internal": 5900}]),
+    "unknown variable": with_("build", run=["echo ${var.nowhere}"]),
+}
+
+
+@pytest.mark.cost(builds=0, requests=34)
+@pytest.mark.claims("publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422")
+def test_documents_that_cannot_be_published(exam: Examination) -> None:
+    """
+    Empty, unparsable and invalid documents are refused, each in its own way.
+    """
+    publish_bytes(exam, "empty", b"", "empty")
+    publish_bytes(exam, "broken", b'{"api_version": "orgo.ai/v1", "template": ', "unparsable")
+    for what, spoil in SPOILT.items():
+        publish_invalid(exam, f"bad-{what.replace(' ', '-')}", spoil)
