@@ -52,13 +52,13 @@ def raw(exam: Examination, method: str, path: str, credential: Credential = "pri
     return exam.send(Call(method=method, path=path, credential=credential))
 
 
-def publish_refused(exam: Examination, purpose: str, credential: Credential) -> Exchange:
+def publish_refused(exam: Examination, purpose: str, credential: Credential, *, auto_build: bool = False) -> Exchange:
     """
     Publishes with a key that may not; the journal has it, for a server that lets it pass.
     """
     template = exam.template(purpose, owner=credential)
     exam.register(template)
-    return exam.send(publish_call(template, wrapped=exam.target.publish == "wrapped"))
+    return exam.send(publish_call(template, wrapped=exam.target.publish == "wrapped", auto_build=auto_build))
 
 
 def published_without(exam: Examination, purpose: str) -> Template:

@@ -118,6 +118,7 @@ def test_building_needs_the_scale_plan(exam: Examination) -> None:
     """
     needs_restricted(exam)
     ready = exam.ready()
+    publish_refused(exam, "below-scale-automatic", "restricted", auto_build=True)
     refused = publish_refused(exam, "below-scale", "restricted")
     ask(exam, "getTemplate", refused.ref or "", "restricted")
     for ref in (ready.ref, exam.unknown("name"), *exam.target.templates.restricted):

@@ -179,7 +179,7 @@ def test_what_happens_to_one_version_leaves_the_others_alone(exam: Examination) 
     late = exam.published("standing-late")
     for action in (*ACTIONS, intrude):
         action(subject)
-        for ref in (running.ref, *refs):
+        for ref in (subject.ref, running.ref, *refs):
             exam.read(ref)
     exam.wait(running.ref)
     exam.closed(following)

@@ -11,7 +11,7 @@ from touchstone.examination import Examination
 from touchstone.provision import Template
 
 
-@pytest.mark.cost(builds=3, requests=18)
+@pytest.mark.cost(builds=3, requests=22)
 @pytest.mark.claims(
     "cancel.in-flight-is-202",
     "cancel.says-cancelling",
@@ -26,7 +26,7 @@ from touchstone.provision import Template
 )
 def test_running_build_is_cancelled_and_the_next_completes(exam: Examination) -> None:
     """
-    A running build is cancelled, settles, has nothing left to cancel, and the next build of the version completes.
+    A running build is cancelled, settles, has nothing left to cancel, and the next build completes, joined or not.
     """
     template = exam.short("cancelled")
     exam.start(template.ref)
@@ -40,20 +40,31 @@ def test_running_build_is_cancelled_and_the_next_completes(exam: Examination) ->
     if theirs:
         exam.wait(theirs.ref)
     exam.start(template.ref)
+    following = exam.follow(template.ref)
+    exam.read(template.ref)
+    exam.rest(template.sleep_s / 2)
+    exam.start(template.ref)
+    exam.read(template.ref)
     exam.wait(template.ref)
+    exam.closed(following)
 
 
 @pytest.mark.cost(builds=2, requests=8)
 @pytest.mark.claims("cancel.in-flight-is-202", "start.after-cancel-builds-again", "cancel.next-build-completes")
 def test_start_right_after_a_cancel_builds_again(exam: Examination) -> None:
     """
-    A start while a cancel still settles begins a build of its own and does not die with the cancelled one.
+    A start while a cancel settles begins a build that neither dies with the cancelled one nor begins anew when joined.
     """
     template = exam.short("restarted")
     exam.start(template.ref)
     exam.cancel(template.ref)
     exam.start(template.ref)
+    following = exam.follow(template.ref)
+    exam.read(template.ref)
+    exam.rest(template.sleep_s / 2)
+    exam.start(template.ref)
     exam.wait(template.ref)
+    exam.closed(following)
 
 
 @pytest.mark.cost(builds=3, requests=24)

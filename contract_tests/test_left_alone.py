@@ -23,6 +23,7 @@ def test_nothing_happens_by_itself(exam: Examination) -> None:
     exam.cancel(cancelled.ref)
     exam.settle(cancelled.ref)
     exam.start(failed.ref)
+    exam.start(failed.ref)
     exam.wait(failed.ref)
     # Twice in the time that a build takes, so that none goes unseen.
     for _ in range(2 * BUILDS):

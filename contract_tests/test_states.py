@@ -15,6 +15,8 @@ from touchstone.provision import Template
 # Of a short build: what is asked while one runs takes as long as this many of them.
 OUTLASTING = 4
 
+LATER = pytest.mark.profile("standard")
+
 
 @dataclass
 class Scene:
@@ -155,7 +157,9 @@ def do_no_harm(scene: Scene) -> None:
 
 
 @pytest.mark.cost(builds=2, requests=110)
-@pytest.mark.parametrize("state", [nobody_built, runs_and_is_ready, failed, was_cancelled])
+@pytest.mark.parametrize(
+    "state", [nobody_built, runs_and_is_ready, *(pytest.param(state, marks=LATER) for state in (failed, was_cancelled))]
+)
 @pytest.mark.claims(
     "status.changes-only-by-a-start",
     "status.build-does-not-vanish",

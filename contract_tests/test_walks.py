@@ -1,51 +1,35 @@
 """
-Any order of starts, reads, cancels, restarts and replacements, judged by the model of the life cycle.
+Any order of all that can happen to a version, judged by the model of the life cycle.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
+from random import Random
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
+from walker import STEPS, Walker
 
-from situations import call
+from situations import call, needs_publishing
 from touchstone.contract import Contract
-from touchstone.examination import IDLE, Examination
+from touchstone.examination import Examination
 from touchstone.links import Link, links
-from touchstone.provision import Template
 from touchstone.run import Run
-from touchstone.terms import PUBLISH_ADVICE, Unsuited
 
 WALKS = {"quick": 1, "standard": 4, "thorough": 30}
-STEPS = 8
-ACTIONS = ("start", "start", "read", "cancel", "restart", "replace", "wait", "start together", "cancel together")
+LENGTH = 40
+LINKS = 8
 
 
-def walked(run: Run, strategy: st.SearchStrategy[Any], walk: Callable[[Any], None]) -> None:
+def walks(run: Run) -> Iterator[Random]:
     """
-    Takes *walk* along as many values of *strategy* as the profile allows, the same ones for one seed.
-
-    Nothing is shrunk: each walk costs builds, and the model names the step that went wrong.
+    A source of choices for each walk that the profile allows, the same ones for one seed.
     """
-
-    @seed(run.settings.seed)
-    @settings(
-        max_examples=WALKS[run.settings.profile],
-        phases=(Phase.generate,),
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(strategy)
-    def walks(value: Any) -> None:
-        walk(value)
-
-    walks()
+    for number in range(WALKS[run.settings.profile]):
+        yield Random(f"{run.settings.seed}.{number}")
 
 
 @pytest.mark.cost(
-    builds={"quick": 8, "standard": 32, "thorough": 240}, requests={"quick": 40, "standard": 160, "thorough": 1200}
+    builds={"quick": 20, "standard": 80, "thorough": 600}, requests={"quick": 300, "standard": 1200, "thorough": 9000}
 )
 @pytest.mark.claims(
     "status.build-ends",
@@ -58,52 +42,29 @@ def walked(run: Run, strategy: st.SearchStrategy[Any], walk: Callable[[Any], Non
     "cancel.keeps-neighbours",
     "reuse.ready-at-once",
     "reuse.only-identical-digest",
+    "publish.force-replaces",
+    "template.read-shows-the-published",
 )
 def test_any_order_keeps_the_life_cycle(exam: Examination, run: Run) -> None:
     """
-    Two versions are started, read, cancelled, restarted and replaced in any order, and stay true to the model.
+    Two versions of one name go through whatever can happen to a version, in any order, and stay true to the model.
     """
-
-    def walk(steps: list[tuple[str, int]]) -> None:
-        pair = [exam.published("walked", sleep_s=0.15), exam.published("walked", sleep_s=0.05)]
-        for action, which in steps:
-            pair[which] = act(exam, action, pair[which])
-        for template in pair:
-            exam.cancel(template.ref)
-            exam.wait(template.ref, IDLE)
-            exam.read(template.ref)
-
-    step = st.tuples(st.sampled_from(ACTIONS), st.integers(0, 1))
-    walked(run, st.lists(step, min_size=STEPS, max_size=STEPS), walk)
-
-
-def act(exam: Examination, action: str, template: Template) -> Template:
-    """
-    Takes one step with *template*; what it is afterwards.
-    """
-    ref = template.ref
-    match action:
-        case "start":
-            exam.start(ref)
-        case "read":
-            exam.read(ref)
-        case "cancel":
-            exam.cancel(ref)
-        case "restart":
-            exam.cancel(ref)
-            exam.start(ref)
-        case "wait":
-            exam.wait(ref, IDLE)
-        case "start together":
-            exam.together(*[call("startBuild", ref)] * 2)
-        case "cancel together":
-            exam.together(*[call("cancelBuild", ref)] * 2)
-        case "replace":
-            exam.wait(ref, IDLE)
-            template = template.revised()
-            exam.publish(template, force=True)
-    exam.read(ref)
-    return template
+    needs_publishing(exam)
+    for choices in walks(run):
+        first = exam.published("walked", sleep_s=0.1)
+        second = replace(first.revised(), version="1.0.1", sleep_s=0.05)
+        exam.publish(second)
+        pair = [Walker(exam, [first]), Walker(exam, [second])]
+        for _ in range(LENGTH):
+            walker, other = choices.sample(pair, 2)
+            choices.choice(STEPS)(walker)
+            walker.look()
+            exam.read(other.ref)
+            if run.met_trouble():
+                break
+        for walker in pair:
+            walker.rest()
+            walker.look()
 
 
 @pytest.mark.cost(
@@ -114,22 +75,18 @@ def test_links_lead_where_they_say(exam: Examination, run: Run) -> None:
     """
     From each answer the links of the contract lead to operations that know the version.
     """
+    needs_publishing(exam)
     document = Contract.load().document
-
-    def walk(choices: list[int]) -> None:
+    for choices in walks(run):
         template = exam.template("linked")
         exchange = exam.publish(template)
-        for choice in choices:
+        for _ in range(LINKS):
             onward = [link for link in links(document, exchange.operation, exchange.status) if safe(link)]
             if not onward:
                 break
-            link = onward[choice % len(onward)]
+            link = choices.choice(onward)
             exchange = exam.send(call(link.operation, link.ref(exchange)))
         exam.cancel(template.ref)
-
-    if exam.target.publish == "never":
-        raise Unsuited("not-applicable", PUBLISH_ADVICE)
-    walked(run, st.lists(st.integers(0, 3), min_size=STEPS, max_size=STEPS), walk)
 
 
 def safe(link: Link) -> bool:

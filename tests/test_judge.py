@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.rules.exchanges import REF, exchange, history
+from tests.rules.exchanges import REF, exchange, history, publish
 from touchstone import claims
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
@@ -113,3 +113,34 @@ def test_failing_rule_is_told_and_the_others_still_speak() -> None:
     assert [judgement.check for judgement in judging.see(exchange())] == ["test.each"]
     assert list(judging.failed) == ["test.liar"]
     assert "speaks about start.answers-202" in judging.failed["test.liar"]
+
+
+@rule("test.owners", OTHER)
+def owners(ref: str, known: History) -> Iterator[Judgement]:
+    """
+    Tells who has the version, by the number of exchanges about it.
+    """
+    yield held(OTHER, *known.story(ref))
+
+
+def test_version_of_two_accounts_is_told_once_for_each() -> None:
+    """
+    Each account has a story of its own about a name that both have a version of.
+    """
+    judging = Judge(history(), claims.load(), (), (owners,))
+    theirs = publish(3, credential="second")
+    for each_one in (publish(1), exchange(seq=2), theirs, exchange(seq=4, credential="none")):
+        judging.see(each_one)
+
+    assert sorted(j.evidence for j in judging.tell([REF])) == [(1, 2, 4), (3, 4)]
+
+
+def test_versions_are_accused_by_what_is_broken() -> None:
+    """
+    Findings name the versions that their evidence is about; what is held names none.
+    """
+    judging = judge()
+    judging.see(exchange())
+
+    assert judging.accused([broken(OTHER, exchange(), expected="this", actual="that")]) == {REF}
+    assert judging.accused(judging.tell([REF])) == set()

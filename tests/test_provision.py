@@ -26,6 +26,23 @@ def test_steps_sleep_tell_and_fail_in_this_order() -> None:
     assert PLAIN.steps() == ["echo mark-b-1"]
 
 
+def test_halved_sleep_goes_on_after_what_is_printed() -> None:
+    """
+    Half of the sleep comes before the lines, half after them, and the note tells when the first one is due.
+    """
+    halved = replace(SLEEPING, halved=True, more_lines=2)
+
+    assert halved.steps() == [
+        "sleep 0.75",
+        "echo mark-a-1",
+        "echo mark-a-1-line-2",
+        "echo mark-a-1-line-3",
+        "sleep 0.75",
+        "exit 1",
+    ]
+    assert halved.note() | {"sleep_s": 1.5, "marker_after_s": 0.75, "lines": halved.lines()} == halved.note()
+
+
 @pytest.mark.parametrize(("sleep_s", "step"), [(0.05, "sleep 0.05"), (2.0, "sleep 2"), (12.25, "sleep 12.25")])
 def test_sleep_is_written_as_a_shell_reads_it(sleep_s: float, step: str) -> None:
     """
@@ -44,6 +61,7 @@ def test_note_tells_the_rules_what_the_document_means() -> None:
         "sleep_s": 1.5,
         "marker": "mark-a-1",
         "marker_after_s": 1.5,
+        "lines": ["mark-a-1"],
     }
     assert PLAIN.note()["outcome"] == "ready"
 

@@ -82,6 +82,13 @@ class Judge:
             evidence=judgement.evidence,
         )
 
+    def accused(self, judgements: Iterable[Judgement]) -> set[str]:
+        """
+        The versions that the findings among *judgements* are about.
+        """
+        shown = (self._by_seq[seq] for j in judgements if j.outcome == "broken" for seq in j.evidence)
+        return {exchange.ref or "" for exchange in shown}
+
     def _new(self, judgements: Iterable[Judgement]) -> Iterator[Judgement]:
         for judgement in judgements:
             told = (judgement.claim, judgement.check, judgement.outcome, judgement.evidence)

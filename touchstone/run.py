@@ -75,6 +75,9 @@ class Journalled:
 class Run:
     """
     One run of the contract tests in this process.
+
+    Attributes:
+        suspects: The versions that findings are about.
     """
 
     def __init__(self, handover: Handover, settings: Settings) -> None:
@@ -107,6 +110,7 @@ class Run:
         self._clear: set[str] = set()
         self._broken: set[str] = set()
         self._findings: list[Finding] = []
+        self.suspects: set[str] = set()
         self._refs: dict[str, None] = {}
 
     def _record(self, exchange: Exchange) -> None:
@@ -137,6 +141,7 @@ class Run:
         self._clear |= {j.claim for j in judgements if j.outcome != "indeterminate"}
         self._broken |= {j.claim for j in judgements if j.outcome == "broken"}
         self.log.judgements(case_id, judgements)
+        self.suspects |= self.judge.accused(judgements)
         findings = [self.judge.finding(j) for j in judgements if j.outcome == "broken"]
         for finding in findings:
             self.log.finding(finding, case_id)
@@ -145,6 +150,14 @@ class Run:
         if final:
             self._findings = []
         return told
+
+    def met_trouble(self) -> bool:
+        """
+        Whether anything has been found in the running case: what follows may then be a consequence of it.
+        """
+        with self._lock:
+            self._judgements += self.judge.tell(self._refs)
+            return bool(self.judge.accused(self._judgements))
 
     def has_found(self) -> bool:
         """

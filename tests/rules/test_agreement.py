@@ -225,3 +225,68 @@ def test_version_that_shares_nothing_is_left_to_its_life() -> None:
     """
     told = found(*shared(read(6, "not_built"), digest="cd" * 32))
     assert READY not in {claim for claim, _ in told}
+
+
+def reused(seq: int, **more: Any) -> Exchange:
+    return exchange("startBuild", 202, seq=seq, json=build("ready", reused=True, **more))
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        (read(6), {(READY, "held"), (STABLE, "held")}),
+        (read(6, "not_built"), {(READY, "broken")}),
+        (read(6, build_time_ms=1), {(READY, "held"), (STABLE, "broken")}),
+    ],
+)
+def test_start_that_reuses_a_shared_golden_says_that_it_is_ready(
+    after: Exchange, expected: set[tuple[str, str]]
+) -> None:
+    """
+    What is read of the version afterwards is ready, too, with the build time of that golden.
+    """
+    story = [publish(1), publish(2, OTHER_REF, content="other"), reused(5), after]
+
+    assert {told for told in found(*story) if told[0] in (READY, STABLE)} == expected
+
+
+CANCEL = "cancel.in-flight-is-202"
+
+
+def idle(seq: int, ref: str = REF, status: int = 404) -> Exchange:
+    return exchange("cancelBuild", status, ref=ref, seq=seq, json={"status": "idle"})
+
+
+def building_elsewhere(*exchanges: Exchange, digest: str = DIGEST) -> set[tuple[str, str]]:
+    """
+    Another version, by default with the same digest, was started, and what is said of this one's cancel then.
+    """
+    begun = exchange("startBuild", 202, ref=OTHER_REF, seq=3, json=build("building", OTHER_REF, digest))
+    story = [publish(1), publish(2, OTHER_REF, digest=digest, content="other"), begun, *exchanges]
+    return {told for told in found(*story) if told[0] == CANCEL}
+
+
+def test_cancel_that_finds_nothing_of_a_shared_build_is_found() -> None:
+    """
+    A version that reads building before and after a cancel has something to cancel.
+    """
+    assert building_elsewhere(read(4, "building"), idle(5), read(6, "building")) == {(CANCEL, "broken")}
+
+
+@pytest.mark.parametrize(
+    ("exchanges", "more"),
+    [
+        ([read(4, "building"), idle(5), read(6, "ready")], {}),
+        ([read(4, "not_built"), idle(5), read(6, "building")], {}),
+        ([idle(5), read(6, "building")], {}),
+        ([idle(4, OTHER_REF, 202), read(5, "building"), idle(6), read(7, "building")], {}),
+        ([idle(4, REF, 202), read(5, "building"), idle(6), read(7, "building")], {}),
+        ([read(4, "building"), idle(5), read(6, "building")], {"digest": "cd" * 32}),
+    ],
+    ids=["over", "begun since", "never seen", "cancelled already", "cancelled here", "a build of its own"],
+)
+def test_cancel_that_may_find_nothing_is_left_alone(exchanges: list[Exchange], more: dict[str, Any]) -> None:
+    """
+    A build that may be over, that was cancelled before, or that is the version's own is told elsewhere.
+    """
+    assert building_elsewhere(*exchanges, **more) == set()

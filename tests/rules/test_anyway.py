@@ -8,7 +8,7 @@ import pytest
 
 from tests.rules.exchanges import OTHER_REF, REF, build, exchange, history, publish
 from touchstone.exchange import Exchange
-from touchstone.rules.anyway import begins_anyway, changes_anyway, fails_anyway
+from touchstone.rules.anyway import begins_anyway, changes_anyway, fails_anyway, outlives_others
 from touchstone.rules.history import History
 
 
@@ -114,7 +114,7 @@ class TestBegins:
             (cancel(1.4, ref=OTHER_REF), True),
             (cancel(3.5, ref=OTHER_REF), False),
             (cancel(3.6, ref=OTHER_REF), True),
-            (cancel(2.2, 404, ref=OTHER_REF), True),
+            (cancel(2.2, 404, ref=OTHER_REF), False),
             (start(2.2, ref=OTHER_REF), True),
         ],
     )
@@ -213,7 +213,7 @@ class TestFails:
         [
             (cancel(2.2, ref=OTHER_REF), False),
             (cancel(9, ref=OTHER_REF), True),
-            (cancel(2.2, 404, ref=OTHER_REF), True),
+            (cancel(2.2, 404, ref=OTHER_REF), False),
         ],
     )
     def test_is_not_seen_beside_a_cancel_of_another_build(self, cancelled: Exchange, strange: bool) -> None:
@@ -221,3 +221,30 @@ class TestFails:
         The neighbour's cancel may have ended the build, which is what is to be found out.
         """
         assert fails_anyway(known(start(2), read(3, "failed"), cancelled)) is strange
+
+
+class TestOutlivesOthers:
+    """
+    A ready version beside a build that is cancelled.
+    """
+
+    @pytest.mark.parametrize(
+        ("between", "after", "expected"),
+        [
+            ((cancel(4, ref=OTHER_REF),), "ready", True),
+            ((cancel(4, ref=OTHER_REF),), "not_built", False),
+            ((), "ready", False),
+            ((cancel(4),), "ready", False),
+            ((start(3.1, ref=OTHER_REF, json=build("building", OTHER_REF)), cancel(4, ref=OTHER_REF)), "ready", False),
+        ],
+        ids=["stays", "is lost", "no cancel", "its own cancel", "another one begun"],
+    )
+    def test_ready_version_that_stays_beside_a_cancel(
+        self, between: tuple[Exchange, ...], after: str, expected: bool
+    ) -> None:
+        """
+        Only a cancel elsewhere counts, and only where nothing was begun meanwhile.
+        """
+        known_now = known(start(2), read(3, "ready"), *between, read(5, after))
+
+        assert outlives_others(known_now) is expected

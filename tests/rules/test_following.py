@@ -265,3 +265,24 @@ def test_version_that_changed_meanwhile_is_not_judged() -> None:
 
 def _given(ref: str) -> Content:
     return Content(ref, "primary", "given", "ready", 0.0, "", 0, float("-inf"), float("-inf"))
+
+
+@pytest.mark.parametrize(("seen", "verdict"), [("building", True), ("failed", False)])
+def test_build_that_begins_again_is_not_the_one_whose_log_ended(seen: str, verdict: bool) -> None:
+    """
+    A log is cut short where its build runs on, and not where the version was at rest in between.
+    """
+    failed = [line(10.1, "boot"), line(12.0, "install", "step 1 ended with 1", "error")]
+    story = followed(failed, "building", read(seen, 13.0, 7), closed_at=12.2)
+
+    assert ((OPEN, "broken") in found(*story)) is verdict
+
+
+@pytest.mark.parametrize(("later_s", "verdict"), [(0.1, False), (0.3, True)])
+def test_status_may_learn_of_the_end_a_little_later_than_the_log(later_s: float, verdict: bool) -> None:
+    """
+    A read sent right after a log ended may be behind it; one that was sent later may not.
+    """
+    story = followed(None, "ready", read("building", 12.0 + later_s, 7), closed_at=12.0)
+
+    assert ((OPEN, "broken") in found(*story)) is verdict

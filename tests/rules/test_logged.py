@@ -401,3 +401,70 @@ def test_log_that_is_told_again_has_its_end(last: str, claims: set[str]) -> None
     again = exchange("streamBuildEvents", seq=20, frames=[{"phase": "boot", "line": "b"}, {"phase": last, "line": "l"}])
 
     assert broken(found(*followed(opened_at=EARLY), again)) == claims
+
+
+LINES = [MARKER, f"{MARKER}-line-2", f"{MARKER}-line-3"]
+
+
+def log_of(*lines: str, phase: str = "ready", level: str = "success") -> list[dict[str, Any]]:
+    told = [line(12.1, text=text) for text in lines]
+    return [line(10.1, "boot", "booted"), *told, line(13.95, phase, "done in 4.0 s", level)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "verdict"),
+    [
+        (LINES, {"held"}),
+        (LINES[:2], {"held", "broken"}),
+        ([LINES[0], LINES[2], LINES[1]], {"held", "broken"}),
+        ([*LINES, LINES[2]], {"held", "broken"}),
+    ],
+    ids=["all", "one lost", "turned round", "one twice"],
+)
+def test_each_line_of_a_build_is_in_its_log(lines: list[str], verdict: set[str]) -> None:
+    """
+    A build that prints several lines has each of them in its log, once, in the order in which they were printed.
+    """
+    told = found(*followed(log_of(*lines), opened_at=EARLY, note={"lines": LINES}))
+
+    assert {outcome for claim, outcome in told if claim == OUTPUT} == verdict
+
+
+def test_lines_that_a_late_follower_missed_are_left_alone() -> None:
+    """
+    Who came after the build printed need not be told of it.
+    """
+    told = found(*followed(log_of(LINES[2]), opened_at=13.0, note={"lines": LINES}))
+
+    assert (OUTPUT, "broken") not in told
+
+
+@pytest.mark.parametrize(("lines", "outcome"), [([MARKER], "held"), ([], "broken")])
+def test_build_that_fails_has_printed_before(lines: list[str], outcome: str) -> None:
+    """
+    What a build prints before the step that fails is in its log.
+    """
+    log = log_of(*lines, phase="install", level="error")
+
+    assert (OUTPUT, outcome) in found(*followed(log, "failed", opened_at=EARLY, note={"outcome": "failed"}))
+
+
+@pytest.mark.parametrize(("phase", "outcome"), [("timeout", "failed"), ("install", "ready")])
+def test_build_that_fails_for_another_reason_may_not_have_come_to_print(phase: str, outcome: str) -> None:
+    """
+    A build that took too long, or that should not have failed, says nothing of what it was to print.
+    """
+    log = log_of(phase=phase, level="error")
+
+    assert OUTPUT not in claims(*followed(log, "failed", opened_at=EARLY, note={"outcome": outcome}))
+
+
+def test_log_of_a_cancelled_build_that_reads_failed_ends_on_the_cancel() -> None:
+    """
+    A log that is told again after the build may end on the cancel though the version reads failed.
+    """
+    told = stream([line(10.1, "boot"), line(12.0, "cancel", "cancelled", "warn")], 11, 20.0, 20.5)
+    lost = stream([line(10.1, "boot")], 11, 20.0, 20.5)
+
+    assert FAILED not in claims(*followed(None, "failed", streams=[]), told)
+    assert (FAILED, "broken") in found(*followed(None, "failed", streams=[]), lost)

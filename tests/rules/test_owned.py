@@ -66,7 +66,7 @@ CASES: list[tuple[str, Exchange, set[tuple[str, str]]]] = [
         {("template.read-shows-the-published", "indeterminate")},
     ),
     ("a refused delete", exchange("deleteTemplate", 403, seq=2), {("template.delete-says-deleted", "broken")}),
-    ("a delete while building", exchange("deleteTemplate", 409, seq=2), set()),
+    ("a delete at rest", exchange("deleteTemplate", 409, seq=2), {("template.delete-says-deleted", "broken")}),
     ("a limited delete", exchange("deleteTemplate", 429, seq=2), {("template.delete-says-deleted", "indeterminate")}),
     ("a delete", exchange("deleteTemplate", json={"deleted": True}, seq=2), set()),
 ]
@@ -78,6 +78,30 @@ def test_answer_to_the_owner_is_judged(answer: Exchange, expected: set[tuple[str
     The owner of an existing version gets it; other keys, other times and limits are no evidence.
     """
     assert story_verdicts(owned.STORY_RULES, publish(), answer) == expected
+
+
+@pytest.mark.parametrize(("over", "outcome"), [(False, set()), (True, {("template.delete-says-deleted", "broken")})])
+def test_delete_is_a_conflict_only_while_a_build_may_run(over: bool, outcome: set[tuple[str, str]]) -> None:
+    """
+    A build that was not seen to be over may be in the way of a delete; one that was is not.
+    """
+    read = exchange(json=build("ready" if over else "building"), seq=3)
+    started = exchange("startBuild", 202, json=build(), seq=2)
+    told = story_verdicts(owned.STORY_RULES, publish(), started, read, exchange("deleteTemplate", 409, seq=4))
+
+    assert {one for one in told if one[0] == "template.delete-says-deleted"} == outcome
+
+
+def test_document_that_was_deleted_is_not_shown_again() -> None:
+    """
+    What is published where nothing is any more is what a read has to show.
+    """
+    gone = exchange("deleteTemplate", json={"deleted": True}, seq=2)
+    anew = publish(3, content="new")
+    old = exchange("getTemplate", json=template(), seq=4)
+    told = story_verdicts(owned.STORY_RULES, publish(note={"marker": BUILD["run"][0].split()[-1]}), gone, anew, old)
+
+    assert ("template.read-shows-the-published", "broken") in told
 
 
 def test_version_under_several_accounts_is_not_judged() -> None:

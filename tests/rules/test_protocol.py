@@ -34,7 +34,6 @@ BREAKS: list[tuple[str, str, dict[str, Any]]] = [
     ("http.json-media-type", "no type", {"body": b"{}"}),
     ("http.json-media-type", "YAML", {"json": build(), "headers": {"content-type": "application/x-yaml"}}),
     ("http.body-is-json", "half a value", {"body": b'{"status":', "headers": {"content-type": "application/json"}}),
-    ("http.body-is-json", "nothing", {"status": 404, "headers": {"content-type": "application/json"}}),
     ("http.body-is-json", "two values", {"body": b"{}{}", "headers": {"content-type": "application/json"}}),
     (
         "http.body-is-json",
@@ -50,6 +49,7 @@ BREAKS: list[tuple[str, str, dict[str, Any]]] = [
 
 FITS: list[tuple[str, dict[str, Any]]] = [
     ("a plain read", {"json": build()}),
+    ("nothing where the shape tells it", {"status": 404, "headers": {"content-type": "application/json"}}),
     ("a charset", {"json": build(), "headers": {"content-type": "Application/JSON; charset=UTF-8"}}),
     ("a limit", {"operation": "startBuild", "status": 429, "json": ERROR, "headers": {"retry-after": "3"}}),
     ("a joined start", {"operation": "startBuild", "json": build()}),

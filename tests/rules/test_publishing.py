@@ -347,3 +347,36 @@ def test_golden_of_an_equal_version_proves_nothing() -> None:
     A version with the digest of another one may be ready because of that one.
     """
     assert ASKED not in claims(publish(5, OTHER_REF, content="same"), publish(6, content="hello"), read(7, "ready"))
+
+
+def deleted(seq: int) -> Exchange:
+    return exchange("deleteTemplate", seq=seq, json={"deleted": True})
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(201, "held"), (200, "held"), (409, "broken"), (422, "broken")])
+def test_publish_after_a_delete_is_a_first_one(status: int, outcome: str) -> None:
+    """
+    What was deleted is no longer there to conflict with.
+    """
+    anew = publish(3, content="new", status=status, note={"form": "json"})
+
+    assert (NEW, outcome) in found(first(), deleted(2), anew)
+
+
+def test_publish_after_a_delete_during_a_build_is_left_alone() -> None:
+    """
+    What becomes of a build whose version is deleted is undocumented, so that it may still be in the way.
+    """
+    started = exchange("startBuild", 202, seq=2, json=build())
+    anew = publish(4, content="new", status=409, note={"form": "json"})
+
+    assert (NEW, "broken") not in found(first(), started, deleted(3), anew)
+
+
+def test_publish_beside_a_delete_is_left_alone() -> None:
+    """
+    Which of the two came first is not known.
+    """
+    anew = publish(3, content="new", status=409, note={"form": "json"}, sent_at=2.005)
+
+    assert (NEW, "broken") not in found(first(), deleted(2), anew)

@@ -41,11 +41,12 @@ def changes_anyway(history: History, besides: str) -> bool:
 
 def vanishes_anyway(history: History) -> bool:
     """
-    Whether a build that was seen to run was gone the next time, while it was only read and was never cancelled.
+    Whether a build that was seen to run was gone the next time, while it was only read and nobody cancelled anything.
     """
     return any(
         (one.body["status"], other.body["status"]) == ("building", "not_built")
         and not any(e.operation == "cancelBuild" for e in _before(other, history))
+        and not _cancel_was_asked(history, one.ref or "", one.sent_at, other.done_at)
         for one, other in _left_alone(history)
     )
 
@@ -93,7 +94,7 @@ def fails_anyway(history: History) -> bool:
                 started, began_at = True, exchange.sent_at
             elif started and _is_read(exchange, history) and exchange.body["status"] != "building":
                 wrong = exchange.body["status"] != "ready" and exchange.sent_at < content.until_at
-                if wrong and not _cancelled(history, content.ref, began_at, exchange.done_at):
+                if wrong and not _cancel_was_asked(history, content.ref, began_at, exchange.done_at):
                     return True
                 break
     return False
@@ -124,3 +125,11 @@ def _is_read(exchange: Exchange, history: History) -> bool:
 
 def _cancelled(history: History, ref: str, since_at: float, until_at: float) -> bool:
     return any(e.ref != ref and e.done_at >= since_at and e.sent_at <= until_at for e in history.cancels)
+
+
+def _cancel_was_asked(history: History, ref: str, since_at: float, until_at: float) -> bool:
+    """
+    Whether a cancel of another version was sent meanwhile, also one that found nothing.
+    """
+    cancels = (e for e in history.exchanges if e.operation == "cancelBuild" and e.ref != ref and e.status in {202, 404})
+    return any(e.done_at >= since_at and e.sent_at <= until_at for e in cancels)

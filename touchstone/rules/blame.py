@@ -7,6 +7,7 @@ The most special claim that fits is to blame, unless the same thing happens wher
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.lifecycle import State, statuses
+from touchstone.rules.answers import SUCCESS
 from touchstone.rules.anyway import (
     begins_anyway,
     changes_anyway,
@@ -17,7 +18,7 @@ from touchstone.rules.anyway import (
 )
 from touchstone.rules.course import says_building
 from touchstone.rules.rule import broken
-from touchstone.rules.walk import UNDER_WAY, Walk
+from touchstone.rules.walk import NEVER_AT, UNDER_WAY, Walk
 
 STARTS = frozenset({"startBuild", "publishTemplate"})
 CANCELS = frozenset({"cancelBuild", "deleteTemplate"})
@@ -42,8 +43,12 @@ def _blamed(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -
         return _lost_failure(walk, last)
     if State.BUILDING in before and walk.build:
         return _wrong_end(walk, read, status)
+    if status == "not_built" and (start := _last_start(walk, read)):
+        return "start.visible-to-next-read", (start,)
     if walk.cancel and status == "ready":
         return "cancel.does-not-end-ready", (walk.cancel,)
+    if walk.settled and status == "building" and (publish := _published_since(walk, read)):
+        return "status.changes-only-by-a-start", (publish,)
     if walk.settled:
         return ("cancel.does-not-end-ready" if status == "ready" else "cancel.settles"), last
     return _began(walk, status, last)
@@ -109,7 +114,8 @@ def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
             return "start.concurrent-share-one-build", evidence
         if build.joined:
             return "start.while-building-is-harmless", (build.start, build.joined)
-        if not first and not vanishes_anyway(walk.history) and (elsewhere := _idle_cancel_elsewhere(walk, read)):
+        since = build.start if first or walk.last_read is None else walk.last_read
+        if not vanishes_anyway(walk.history) and (elsewhere := _idle_cancel_elsewhere(walk, since, read)):
             return "cancel.keeps-neighbours", (build.start, elsewhere)
     if first and status in (build.before, "not_built") and not vanishes_anyway(walk.history):
         return "start.visible-to-next-read", evidence
@@ -130,22 +136,38 @@ def _started_since(before: Exchange, after: Exchange, walk: Walk) -> bool:
     )
 
 
-def _idle_cancel_elsewhere(walk: Walk, read: Exchange) -> Exchange | None:
+def _idle_cancel_elsewhere(walk: Walk, last: Exchange, read: Exchange) -> Exchange | None:
     """
-    A cancel of another version of the owner that found nothing, since the last read before *read*.
+    A cancel of another version of the owner that found nothing, between two exchanges about this one.
     """
-    last = walk.last_read
     for exchange in walk.history.exchanges:
         idle = exchange.operation == "cancelBuild" and exchange.status == 404 and exchange.ref != walk.ref
-        if (
-            idle
-            and last
-            and walk.owns(exchange)
-            and last.done_at <= exchange.done_at
-            and exchange.sent_at < read.sent_at
-        ):
+        between = last.done_at <= exchange.done_at and exchange.sent_at < read.sent_at
+        if idle and between and walk.owns(exchange):
             return exchange
     return None
+
+
+def _published_since(walk: Walk, read: Exchange) -> Exchange | None:
+    """
+    The publish without auto_build that was accepted since the last read before *read*.
+    """
+    last = walk.last_read
+    for exchange in walk.history.story(walk.ref):
+        plain = exchange.operation == "publishTemplate" and not exchange.note.get("auto_build")
+        if plain and exchange.status in SUCCESS and last and last.done_at <= exchange.sent_at < read.sent_at:
+            return exchange
+    return None
+
+
+def _last_start(walk: Walk, read: Exchange) -> Exchange | None:
+    """
+    The last start between the last read and *read* that was acknowledged, with a build or with a golden.
+    """
+    since_at = walk.last_read.done_at if walk.last_read else NEVER_AT
+    acknowledged = (e for e in walk.history.story(walk.ref) if e.operation == "startBuild" and e.status in SUCCESS)
+    starts = (e for e in acknowledged if since_at <= e.sent_at and e.done_at <= read.sent_at)
+    return max(starts, key=lambda e: e.done_at, default=None)
 
 
 def _late(walk: Walk) -> _Blamed | None:

@@ -209,7 +209,9 @@ def _repeated(course: Course, history: History) -> Iterator[Judgement]:
         claim = {"ready": _READY, "failed": _FAILED}.get(read.body["status"]) if read else None
         if not log or not read or not claim or not log.complete or not log.lines or not ended_by_server(stream):
             continue
-        if not any(_ends_so(line, claim) for line in log.lines):
+        # Facts 7.12: a cancelled build may read failed, and its log ends on the cancel.
+        cancelled = claim == _FAILED and any(_ends_so(line, _CANCELLED) for line in log.lines)
+        if not cancelled and not any(_ends_so(line, claim) for line in log.lines):
             actual = f"{shown(log.last)}, and status {read.body['status']} before"
             yield broken(claim, read, stream, expected=_ENDS[claim], actual=actual)
 

@@ -145,7 +145,12 @@ def _tells_something_else(exchange: Exchange, history: History) -> bool:
 
 
 def _deleted_claim(exchange: Exchange) -> str:
-    return "start.refuses-deleted-version" if exchange.operation == "startBuild" else "lookup.deleted-version-is-404"
+    """
+    A start that is refused otherwise than by 404 builds nothing all the same.
+    """
+    refused = 400 <= exchange.status < 500 and exchange.status not in {404, 429}
+    start = exchange.operation == "startBuild" and not refused
+    return "start.refuses-deleted-version" if start else "lookup.deleted-version-is-404"
 
 
 def _asks_with_known_method(exchange: Exchange) -> bool:

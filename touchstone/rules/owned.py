@@ -3,7 +3,7 @@ Judges what the owner of an existing version is answered: reading its status, re
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from touchstone.exchange import Exchange
@@ -14,6 +14,7 @@ from touchstone.rules.eventlog import names
 from touchstone.rules.history import History
 from touchstone.rules.requests import excused, operation_of, parts, spelling
 from touchstone.rules.rule import Rule, judged, rule, shown, unclear
+from touchstone.rules.shelf import Shelf
 from touchstone.rules.standing import standing
 
 
@@ -99,25 +100,36 @@ def _content_problem(exchange: Exchange, ref: str, history: History) -> str:
     """
     Looks in the document for what the version's builds print: a command, however the document is written down.
     """
-    markers = [content.marker for content in history.contents(ref)]
+    publish = _anew(exchange, Shelf(ref, history))
+    markers = [publish.note["marker"]] if publish else [content.marker for content in history.contents(ref)]
     if not markers or not all(markers):
         return ""
     document = json.dumps(exchange.body["template"], ensure_ascii=False)
     if not any(names(document, marker) for marker in markers):
         return f"a document without {markers[-1]!r}"
     differences = [
-        _difference(written, exchange.body["template"], "the document") for written in _written(ref, history)
+        _difference(written, exchange.body["template"], "the document")
+        for written in _written([publish] if publish else history.story(ref))
     ]
     return differences[-1] if differences and all(differences) else ""
 
 
-def _written(ref: str, history: History) -> list[dict[str, Any]]:
+def _anew(exchange: Exchange, shelf: Shelf) -> Exchange | None:
+    """
+    The publish that surely stands, where nothing was there before it.
+    """
+    publish = shelf.standing(exchange)
+    began = publish and (shelf.is_first(publish) or shelf.deleted_before(publish))
+    return publish if publish and began and publish.note.get("marker") else None
+
+
+def _written(story: Iterable[Exchange]) -> list[dict[str, Any]]:
     """
     The documents that were to be put there, where all are in canonical form: other forms are shown expanded.
 
     Which of them has to be shown is told by what publishing does.
     """
-    publishes = [e for e in history.story(ref) if e.operation == "publishTemplate" and "content" in e.note]
+    publishes = [e for e in story if e.operation == "publishTemplate" and "content" in e.note]
     documents = [_canonical(e.request.body) for e in publishes]
     return [document for document in documents if document] if all(documents) else []
 

@@ -172,6 +172,7 @@ class Walk:
         self.content, self.build, self.cancel, self.idle_cancel, self.last_read = None, None, None, None, None
         self.cancels, self.settled, self.reused, self.replaced = 0, False, False, False
         self.possible, self.free_at = ANYTHING, NEVER_AT
+        self.refused.clear()
         self.refused_late.clear()
 
     def begin(self, content: Content, now: float) -> None:
