@@ -137,6 +137,13 @@ def find_nothing(exam: Examination, ref: str) -> None:
         ask(exam, operation, ref)
 
 
+def lasting(exam: Examination, sleep_s: float) -> float:
+    """
+    Seconds for a build to sleep: as many as are asked for, as far as a build may take that long.
+    """
+    return min(sleep_s, exam.target.build_timeout_s / 2)
+
+
 def digest(exam: Examination, template: Template) -> str:
     """
     The digest that the status shows.

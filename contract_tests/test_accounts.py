@@ -40,9 +40,45 @@ def test_another_account_neither_sees_nor_touches(exam: Examination) -> None:
         exam.read(ready.ref)
 
 
+@pytest.mark.cost(builds=0, requests=10)
+@pytest.mark.claims("access.others-version-is-404")
+def test_isolation_holds_in_both_directions(exam: Examination) -> None:
+    """
+    The second account owns versions like the first, and the first does not see them.
+    """
+    needs_second(exam)
+    theirs = exam.ready("second")
+    for operation in OPERATIONS:
+        ask(exam, operation, theirs.ref, "primary")
+    exam.read(theirs.ref, "second")
+
+
+@pytest.mark.cost(builds=0, requests=17)
+@pytest.mark.claims(
+    "access.start-needs-scale",
+    "access.publish-needs-scale",
+    "access.plan-is-no-key-matter",
+    "access.others-change-nothing",
+)
+def test_building_needs_the_scale_plan(exam: Examination) -> None:
+    """
+    An account below the Scale plan is told so when it publishes or starts a build.
+    """
+    needs_restricted(exam)
+    ready = exam.ready()
+    publish_refused(exam, "below-scale-automatic", "restricted", auto_build=True)
+    refused = publish_refused(exam, "below-scale", "restricted")
+    ask(exam, "getTemplate", refused.ref or "", "restricted")
+    for ref in (ready.ref, exam.unknown("name"), *exam.target.templates.restricted):
+        ask(exam, "getBuild", ref, "restricted")
+        ask(exam, "startBuild", ref, "restricted")
+        ask(exam, "getBuild", ref, "restricted")
+    ask(exam, "getBuild", ready.ref, "restricted")
+    exam.read(ready.ref)
+
+
 @pytest.mark.cost(builds=3, requests=40)
 @pytest.mark.claims(
-    "access.others-change-nothing",
     "publish.answers-201",
     "template.read-shows-the-published",
     "lookup.existing-version-is-found",
@@ -90,40 +126,3 @@ def look_at_both(exam: Examination, ref: str) -> None:
     for credential in ("primary", "second"):
         exam.read(ref, credential)
         ask(exam, "getTemplate", ref, credential)
-
-
-@pytest.mark.cost(builds=0, requests=10)
-@pytest.mark.claims("access.others-version-is-404")
-def test_isolation_holds_in_both_directions(exam: Examination) -> None:
-    """
-    The second account owns versions like the first, and the first does not see them.
-    """
-    needs_second(exam)
-    theirs = exam.ready("second")
-    for operation in OPERATIONS:
-        ask(exam, operation, theirs.ref, "primary")
-    exam.read(theirs.ref, "second")
-
-
-@pytest.mark.cost(builds=0, requests=17)
-@pytest.mark.claims(
-    "access.start-needs-scale",
-    "access.publish-needs-scale",
-    "access.plan-is-no-key-matter",
-    "access.others-change-nothing",
-)
-def test_building_needs_the_scale_plan(exam: Examination) -> None:
-    """
-    An account below the Scale plan is told so when it publishes or starts a build.
-    """
-    needs_restricted(exam)
-    ready = exam.ready()
-    publish_refused(exam, "below-scale-automatic", "restricted", auto_build=True)
-    refused = publish_refused(exam, "below-scale", "restricted")
-    ask(exam, "getTemplate", refused.ref or "", "restricted")
-    for ref in (ready.ref, exam.unknown("name"), *exam.target.templates.restricted):
-        ask(exam, "getBuild", ref, "restricted")
-        ask(exam, "startBuild", ref, "restricted")
-        ask(exam, "getBuild", ref, "restricted")
-    ask(exam, "getBuild", ready.ref, "restricted")
-    exam.read(ready.ref)

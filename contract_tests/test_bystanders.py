@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from situations import ask, needs_publishing, publish_invalid
+from situations import ask, lasting, needs_publishing, publish_invalid
 from touchstone.examination import Examination
 from touchstone.exchange import Credential
 from touchstone.provision import Template
@@ -165,12 +165,12 @@ def test_what_happens_to_one_version_leaves_the_others_alone(exam: Examination) 
     needs_publishing(exam)
     failed = exam.short("standing-failed", fails=True)
     idle, gone = exam.published("standing"), exam.published("gone")
-    running = exam.published("standing-running", sleep_s=OUTLASTING * failed.sleep_s)
+    running = exam.published("standing-running", sleep_s=lasting(exam, OUTLASTING * failed.sleep_s))
     refs = [exam.ready().ref, failed.ref, idle.ref]
     exam.start(failed.ref)
     exam.wait(failed.ref)
     # Another version of the name that runs: what goes by the name alone hits it.
-    subject = Subject(exam, replace(running.revised(), version="1.0.1", sleep_s=0.0), 3 * failed.sleep_s)
+    subject = Subject(exam, replace(running.revised(), version="1.0.1", sleep_s=0.0), lasting(exam, 3 * failed.sleep_s))
     exam.publish(subject.now)
     exam.start(running.ref)
     following = exam.follow(running.ref)

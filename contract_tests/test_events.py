@@ -11,6 +11,8 @@ from touchstone.examination import Examination
 
 # So many that a log of the first or the last few frames is not the whole one.
 MORE_LINES = 20
+# Half of it is before the lines, so that a follower is surely there when they are printed.
+SILENCE_S = 0.3
 
 
 @pytest.mark.cost(builds=2, requests=12)
@@ -41,7 +43,7 @@ def test_log_of_a_successful_build(exam: Examination) -> None:
     """
     other = exam.short("loud")
     # It prints half way through, so that there is a silence after that, too.
-    template = replace(exam.template("followed", sleep_s=3 * other.sleep_s), halved=True, more_lines=MORE_LINES)
+    template = replace(exam.template("followed", sleep_s=other.sleep_s + SILENCE_S), halved=True, more_lines=MORE_LINES)
     exam.publish(template)
     start_both(exam, other.ref, template.ref)
     first, second = exam.follow(template.ref), exam.follow(template.ref)

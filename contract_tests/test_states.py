@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from situations import ask, find_nothing, needs_publishing, publish_invalid, raw
+from situations import ask, find_nothing, lasting, needs_publishing, publish_invalid, raw
 from touchstone.examination import Examination
 from touchstone.exchange import Credential
 from touchstone.provision import Template
@@ -182,7 +182,7 @@ def test_harmless_requests_change_nothing_and_a_delete_everything(
     first = exam.short("sibling")
     subject = replace(first.revised(), version="1.0.1", fails=state is failed, halved=True)
     if state is runs_and_is_ready:
-        subject = replace(subject, sleep_s=OUTLASTING * first.sleep_s)
+        subject = replace(subject, sleep_s=lasting(exam, OUTLASTING * first.sleep_s))
     exam.publish(subject)
     scene = Scene(exam, subject, first)
     state(scene)

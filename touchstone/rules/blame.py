@@ -37,6 +37,8 @@ def blame(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> 
 
 def _blamed(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> _Blamed:
     last = (walk.last_read,) if walk.last_read else ()
+    if status == "building" and walk.denied:
+        return "cancel.in-flight-is-202", (walk.denied,)
     if not before & UNDER_WAY and State.READY in before:
         return _lost_golden(walk, read, last)
     if before == {State.FAILED}:
@@ -108,7 +110,8 @@ def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
             return suspect
         if elsewhere := walk.cancelled_elsewhere(build.start.sent_at, read.done_at):
             return "cancel.keeps-neighbours", (build.start, elsewhere)
-        if build.after_cancel:
+        joined = build.joined and (not walk.last_read or walk.last_read.sent_at < build.joined.done_at)
+        if build.after_cancel and not joined:
             return "cancel.next-build-completes", evidence
         if build.overlapped:
             return "start.concurrent-share-one-build", evidence

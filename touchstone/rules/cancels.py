@@ -59,6 +59,7 @@ def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None
     if not before & UNDER_WAY:
         walk.idle_cancel = cancel
     elif cancel.status == 404:
+        walk.denied = cancel
         walk.deaf |= before == {State.BUILDING}
         walk.possible = before | step(before, Cause.CANCEL) if walk.deaf else before - {State.BUILDING}
     else:

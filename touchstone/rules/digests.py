@@ -181,7 +181,10 @@ def _both_stood(one: Exchange, other: Exchange, history: History) -> bool:
     if one.ref != other.ref or one.ref is None:
         return True
     before, after = sorted((one, other), key=lambda e: e.seq)
-    return bool(after.note.get("force")) and replaced(Shelf(one.ref, history), before, after) is not False
+    shelf = Shelf(one.ref, history)
+    if shelf.replaces(before) and not before.note.get("force"):
+        return False
+    return bool(after.note.get("force")) and replaced(shelf, before, after) is not False
 
 
 def _ready_elsewhere(content: Content, start: Exchange, history: History) -> Exchange | None:

@@ -120,7 +120,10 @@ def _anew(exchange: Exchange, shelf: Shelf) -> Exchange | None:
     """
     publish = shelf.standing(exchange)
     began = publish and (shelf.is_first(publish) or shelf.deleted_before(publish))
-    return publish if publish and began and publish.note.get("marker") else None
+    # What a publish that was refused did to it is told by publish.conflict-keeps-content.
+    if not publish or not began or not publish.note.get("marker") or shelf.refused_between(publish, exchange):
+        return None
+    return publish
 
 
 def _written(story: Iterable[Exchange]) -> list[dict[str, Any]]:

@@ -144,7 +144,7 @@ def _republished(history: History) -> set[bool]:
         shelf = Shelf(ref, history)
         for publish in _judged(shelf):
             before = shelf.replaces(publish)
-            if before and _written(before) == _written(publish):
+            if before and not publish.note.get("force") and _written(before) == _written(publish):
                 answers.add(publish.status == 409)
     return answers
 

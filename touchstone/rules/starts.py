@@ -105,7 +105,7 @@ def note_build(walk: Walk, flight: Flight, *, surely_begun: bool) -> None:
         after_cancel=walk.cancels > 0,
         overlapped=overlapped,
     )
-    walk.cancel, walk.settled, walk.reused, walk.idle_cancel = None, False, False, None
+    walk.cancel, walk.settled, walk.reused, walk.idle_cancel, walk.denied = None, False, False, None, None
 
 
 def _was_served(walk: Walk, start: Exchange) -> bool:

@@ -75,6 +75,7 @@ class Walk:
         lingering: A build of earlier content may still be under way.
         hasty: A build was seen to fail before its steps can have run.
         deaf: A cancel found nothing while a build ran, so that what is not found says nothing any more.
+        denied: The cancel since the last read that found nothing where a build may have run.
         refused: The refused requests since the last read.
         refused_late: The starts that a limit refused before it: one that was put in a queue begins late.
         astray: Something was built while nobody knew what the version held; nothing more can be said of it.
@@ -96,6 +97,7 @@ class Walk:
     lingering: bool = False
     hasty: bool = False
     deaf: bool = False
+    denied: Exchange | None = None
     astray: bool = False
     shelf: dict[str, frozenset[State]] = field(default_factory=dict)
     refused: list[Exchange] = field(default_factory=list)
@@ -170,7 +172,7 @@ class Walk:
             self.shelf[self.content.key] = self.shelf.get(self.content.key, frozenset()) | states
             self.lingering |= bool(states & UNDER_WAY)
         self.content, self.build, self.cancel, self.idle_cancel, self.last_read = None, None, None, None, None
-        self.cancels, self.settled, self.reused, self.replaced = 0, False, False, False
+        self.cancels, self.settled, self.reused, self.replaced, self.denied = 0, False, False, False, None
         self.possible, self.free_at = ANYTHING, NEVER_AT
         self.refused.clear()
         self.refused_late.clear()
@@ -208,7 +210,7 @@ class Walk:
         self.possible = (states or ANYTHING) | before
         if self.build:
             self.build = replace(self.build, surely_begun=False)
-        self.cancel, self.free_at = None, NEVER_AT
+        self.cancel, self.free_at, self.replaced = None, NEVER_AT, False
 
     def had_golden(self) -> bool:
         """
@@ -259,7 +261,7 @@ class Walk:
         """
         Takes note of a read that was judged: what was refused before it shows up late, if at all.
         """
-        self.last_read = read
+        self.last_read, self.denied = read, None
         self.refused_late = self.limited()
         self.refused.clear()
 

@@ -16,6 +16,15 @@ from touchstone.twin.faults.fault import breaks
 from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
 
+# Where two accounts have a version of one name, what one of them does to its own hits the other's.
+WHERE_NAMES_ARE_SHARED = (
+    "status.*",
+    "cancel.settles",
+    "lookup.existing-version-is-found",
+    "template.read-shows-the-published",
+    "publish.other-content-is-409",
+)
+
 # --- another account's versions ----------------------------------------------------------------------------------
 
 
@@ -104,7 +113,7 @@ class OthersActUnseen(App):
         return await super().operate(request, account, resource)
 
 
-@breaks("security", "access.others-change-nothing")
+@breaks("security", "access.others-change-nothing", also=WHERE_NAMES_ARE_SHARED)
 class OthersStartUnseen(OthersActUnseen):
     """
     Another account's start is answered with 404, and starts.
@@ -115,7 +124,7 @@ class OthersStartUnseen(OthersActUnseen):
             self.engine.start(self.engine._accounts[version.owner], version)
 
 
-@breaks("security", "access.others-change-nothing", target={"build_timeout_s": 2.0})
+@breaks("security", "access.others-change-nothing", also=WHERE_NAMES_ARE_SHARED, target={"build_timeout_s": 2.0})
 class OthersCancelUnseen(OthersActUnseen):
     """
     Another account's cancel is answered with 404, and cancels.
@@ -126,7 +135,7 @@ class OthersCancelUnseen(OthersActUnseen):
             self.engine.cancel(version)
 
 
-@breaks("security", "access.others-change-nothing")
+@breaks("security", "access.others-change-nothing", also=WHERE_NAMES_ARE_SHARED)
 class OthersDeleteUnseen(OthersActUnseen):
     """
     Another account's delete is answered with 404, and deletes.
@@ -137,7 +146,7 @@ class OthersDeleteUnseen(OthersActUnseen):
             self.engine.delete(version)
 
 
-@breaks("stateful", "access.others-change-nothing", target={"build_timeout_s": 2.0})
+@breaks("stateful", "access.others-change-nothing", also=WHERE_NAMES_ARE_SHARED, target={"build_timeout_s": 2.0})
 class OthersReadsEndGoldens(OthersActUnseen):
     """
     Another account's start of a ready version is answered with 404, and its golden is forgotten.

@@ -239,7 +239,17 @@ class CancelDeletesNothingFound(App):
         return answer_json(404, IDLE)
 
 
-@breaks("semantic", "lookup.existing-version-is-found", "status.answers-200", also=("lookup.*",))
+@breaks(
+    "semantic",
+    "lookup.existing-version-is-found",
+    "status.answers-200",
+    also=(
+        "cancel.says-idle",
+        "template.read-shows-the-published",
+        "publish.other-content-is-409",
+        "lookup.*",
+    ),
+)
 class CancelDeletes(App):
     """
     A cancel of a running build deletes its version.

@@ -92,7 +92,7 @@ class ReuseIsReadAsABuild(Engine):
         return body
 
 
-@breaks("stateful", "status.ready-stays-ready")
+@breaks("stateful", "status.ready-stays-ready", also=("reuse.same-digest-elsewhere",))
 class RepublishingDropsTheGolden(Engine):
     """
     Publishing the same content once more makes a ready version not built.

@@ -146,7 +146,12 @@ class OtherContentIsIgnored(Repeats):
 @breaks(
     "stateful",
     "publish.conflict-keeps-content",
-    also=("publish.other-content-is-409", "status.ready-stays-ready", "events.own-lines-only"),
+    also=(
+        "status.good-template-ends-ready",
+        "publish.other-content-is-409",
+        "status.ready-stays-ready",
+        "events.own-lines-only",
+    ),
 )
 class ConflictOverwrites(Engine):
     """
@@ -162,7 +167,14 @@ class ConflictOverwrites(Engine):
             raise
 
 
-@breaks("stateful", "publish.conflict-keeps-content", also=("template.read-shows-the-published",))
+@breaks(
+    "stateful",
+    "publish.conflict-keeps-content",
+    also=(
+        "status.good-template-ends-ready",
+        "template.read-shows-the-published",
+    ),
+)
 class ConflictSwapsTheDocument(Engine):
     """
     A publish that conflicts is refused with 409, and its document is shown from then on.

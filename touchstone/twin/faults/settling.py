@@ -39,6 +39,7 @@ class CancelDoesNothing(Engine):
     "stateful",
     "cancel.does-not-end-ready",
     also=(
+        "events.ready-ends-on-ready",
         "status.ready-after-its-steps",
         "events.carry-the-output",
     ),

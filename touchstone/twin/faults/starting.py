@@ -204,7 +204,12 @@ class RestartIsForgotten(Engine):
         return super().start(account, version)
 
 
-@breaks("concurrency", "start.visible-to-next-read", target={"build_timeout_s": 2.0})
+@breaks(
+    "concurrency",
+    "start.visible-to-next-read",
+    also=("start.concurrent-share-one-build",),
+    target={"build_timeout_s": 2.0},
+)
 class SecondBuildIsForgotten(Engine):
     """
     A start while the account builds another version is acknowledged, and nothing is built.
