@@ -114,7 +114,7 @@ class TestBegins:
             (cancel(1.4, ref=OTHER_REF), True),
             (cancel(3.5, ref=OTHER_REF), False),
             (cancel(3.6, ref=OTHER_REF), True),
-            (cancel(2.2, 404, ref=OTHER_REF), False),
+            (cancel(2.2, 404, ref=OTHER_REF), True),
             (start(2.2, ref=OTHER_REF), True),
         ],
     )

@@ -147,6 +147,8 @@ class OtherContentIsIgnored(Repeats):
     "stateful",
     "publish.conflict-keeps-content",
     also=(
+        "events.build-time-agrees",
+        "template.read-shows-the-published",
         "status.good-template-ends-ready",
         "publish.other-content-is-409",
         "status.ready-stays-ready",

@@ -115,7 +115,7 @@ class UnbuiltReadsFailed(Engine):
         return body | {"status": "failed", "error": "no build"} if slot is None or slot.last is None else body
 
 
-@breaks("stateful", "status.changes-only-by-a-start")
+@breaks("stateful", "status.changes-only-by-a-start", also=("reuse.only-identical-digest",))
 class ReadingBuilds(App):
     """
     Reading the status of a version that nobody built starts its build.
