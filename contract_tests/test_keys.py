@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from situations import ask, attempt, call
+from situations import ask, attempt, call, publish_refused
 from touchstone.examination import Examination
 from touchstone.exchange import Credential
 from touchstone.terms import Unsuited
@@ -48,6 +48,7 @@ def test_refused_keys_get_401_everywhere(exam: Examination) -> None:
         for operation in OPERATIONS:
             attempt(exam, operation, ready, credential)
         exam.read(ready.ref)
+    exam.read(publish_refused(exam, "keyless", "none").ref or "")
 
 
 @pytest.mark.cost(builds=1, requests=14)

@@ -13,7 +13,7 @@ from touchstone.candidates import named
 from touchstone.proof import Trial
 from touchstone.prover import prove
 from touchstone.runlog import read
-from touchstone.settings import Settings
+from touchstone.settings import UNBOUNDED_BUILDS, Settings, TargetSettings
 from touchstone.twin.faults import FAULTS
 
 CLAIMS = [claim.id for claim in ledger_of_claims.load().judged()]
@@ -81,7 +81,8 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> set[tuple[str, str]]:
     The checks, with their claims, that found the correct twin right.
     """
     folder = tmp_path_factory.mktemp("correct")
-    settings = Settings(report_dir=folder, state_dir=folder / "state", profile="quick", strict=True)
+    target = TargetSettings(max_builds=UNBOUNDED_BUILDS)
+    settings = Settings(target=target, report_dir=folder, state_dir=folder / "state", profile="quick", strict=True)
     outcome = runner.check(settings, ["touchstone", "check"], lambda _event: None)
     assert outcome.exit_code == 0
     return {(tally.check, tally.claim) for tally in read(outcome.run_log).tallies if tally.held}

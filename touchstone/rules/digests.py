@@ -16,11 +16,11 @@ from touchstone.rules.shelf import Shelf, digest_of, document_of, replaced
 
 _PUBLISHED, _STABLE = "digest.is-the-published-one", "digest.is-stable"
 _CONFLICT = "publish.conflict-keeps-content"
-_REFUSED, _FOREIGN = "auth.refused-changes-nothing", "access.others-change-nothing"
 _FOLLOWS = "digest.follows-content"
+_REFUSED = "auth.refused-changes-nothing"
 
 
-@rule("digests.same", _PUBLISHED, _STABLE, _CONFLICT, _REFUSED, _FOREIGN)
+@rule("digests.same", _PUBLISHED, _STABLE, _CONFLICT, _REFUSED)
 def one_digest(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges that a version shows the digest that publishing it returned, and the same one as long as its content stands.
@@ -80,7 +80,9 @@ def _against_published(
 ) -> Iterator[Judgement]:
     before = next((e for e in reversed(earlier) if e.operation == answer.operation), None)
     published, found = digest_of(publish), digest_of(answer)
-    refused = shelf.refused_between(publish, answer)
+    # What another account publishes under this name is a version of its own.
+    ours = REFUSED_CREDENTIALS | {publish.credential}
+    refused = [e for e in shelf.refused_between(publish, answer) if e.credential in ours]
     if shown := next((e for e in reversed(refused) if _shows(answer, e, publish)), None):
         expected, actual = "the document that was published", f"the one of a publish that was answered {shown.status}"
         yield broken(_claim_of(shown), publish, shown, answer, expected=expected, actual=actual)
@@ -145,7 +147,7 @@ def _kept(refused: list[Exchange], publish: Exchange, answer: Exchange) -> Itera
 def _claim_of(refused: Exchange) -> str:
     if refused.status == 409:
         return _CONFLICT
-    return _REFUSED if refused.credential in REFUSED_CREDENTIALS else _FOREIGN
+    return _REFUSED
 
 
 def _is_of_replaced(shelf: Shelf, publish: Exchange, digest: str) -> bool:

@@ -198,7 +198,7 @@ class ReuseByName(Engine):
         pass
 
 
-@breaks("stateful", "reuse.same-digest-elsewhere")
+@breaks("stateful", "reuse.same-digest-elsewhere", also=("status.build-time-is-stable",))
 class GoldenPerVersion(Engine):
     """
     Two versions with one digest are each built for themselves.
