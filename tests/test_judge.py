@@ -135,6 +135,21 @@ def test_version_of_two_accounts_is_told_once_for_each() -> None:
     assert sorted(j.evidence for j in judging.tell([REF])) == [(1, 2, 4), (3, 4)]
 
 
+def test_version_that_another_account_may_not_publish_is_told_for_it_too() -> None:
+    """
+    An account whose publish is refused has a story as well: that name is free for it.
+    """
+    judging = Judge(history(), claims.load(), (), (owners,))
+    for each_one in (
+        publish(1),
+        publish(2, credential="second", status=409),
+        publish(3, credential="none", status=401),
+    ):
+        judging.see(each_one)
+
+    assert sorted(j.evidence for j in judging.tell([REF])) == [(1, 3), (2, 3)]
+
+
 def test_versions_are_accused_by_what_is_broken() -> None:
     """
     Findings name the versions that their evidence is about; what is held names none.

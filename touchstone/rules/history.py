@@ -139,11 +139,13 @@ class History:
 
     def views(self, ref: str) -> tuple["History", ...]:
         """
-        The history once for each account that has a version called *ref*, as far as that account can see it.
+        The history once for each account that has a version called *ref*, or tried to, as far as that one can see it.
 
         What one account publishes under a name is nothing to another one: each has a version of its own.
         """
-        owners = dict.fromkeys(content.owner for content in self.contents(ref))
+        tried = (e.credential for e in self.story(ref) if e.operation == "publishTemplate" and "content" in e.note)
+        published = (content.owner for content in self.contents(ref))
+        owners = dict.fromkeys((*published, *(credential for credential in tried if credential in _ACCOUNTS)))
         if len(owners) < 2 or not owners.keys() <= _ACCOUNTS:
             return (self,)
         return tuple(self._seen_by(owner, ref) for owner in owners)

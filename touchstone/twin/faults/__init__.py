@@ -30,6 +30,7 @@ from touchstone.twin.faults import (  # noqa: F401 - importing them enters their
     reusing,
     settling,
     starting,
+    unforeseen,
 )
 from touchstone.twin.faults.fault import FAULTS, KINDS, Fault, Kind, breaks
 
