@@ -36,6 +36,7 @@ STANDINGS: list[tuple[str, list[Exchange], Exchange, str]] = [
     ("while it was published", [made(5.4)], asked(), "unsure"),
     ("deleted", [made(1), delete(2)], asked(), "deleted"),
     ("two accounts have it", [made(1), made(2, credential="second")], asked(), "unsure"),
+    ("somebody without a key has it", [made(1, credential="none")], asked(), "unsure"),
     ("another delete failed", [made(1), delete(2, 500)], asked(), "unsure"),
     ("another delete was lost", [made(1), delete(2, 0)], asked(), "unsure"),
     ("a delete is sent when it is answered", [made(1), delete(5.5, 500)], asked(), "own"),

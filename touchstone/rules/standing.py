@@ -37,7 +37,8 @@ def standing(exchange: Exchange, history: History) -> Standing:
         return "unsure"
     if exists:
         owner = sole_owner(ref, history)
-        return "unsure" if owner is None else "own" if owner == exchange.credential else "foreign"
+        # What a server took from a refused key belongs to nobody knows whom.
+        return "unsure" if owner not in ACCEPTED else "own" if owner == exchange.credential else "foreign"
     return "deleted" if any(c.from_at < exchange.done_at for c in history.contents(ref)) else "missing"
 
 
