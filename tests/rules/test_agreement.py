@@ -164,6 +164,24 @@ def test_build_time_that_changes_everywhere_shows_no_second_build() -> None:
     assert broken(found(*simultaneous(read(5, build_time_ms=1201)), *elsewhere)) == {STABLE}
 
 
+def test_build_time_that_changes_where_starts_joined_is_no_sign_that_it_changes_anyway() -> None:
+    """
+    Another version that was started twice while it built may have had two builds, too.
+    """
+    begun = [
+        exchange("startBuild", 202, seq=seq, ref=OTHER_REF, json=build("building", OTHER_REF), done_at=seq + 0.01)
+        for seq in (7, 8)
+    ]
+    elsewhere = [
+        publish(6, OTHER_REF, content="other", digest="cd" * 32),
+        *begun,
+        exchange("getBuild", 200, seq=9, ref=OTHER_REF, json=build("ready", OTHER_REF, build_time_ms=7)),
+        exchange("getBuild", 200, seq=10, ref=OTHER_REF, json=build("ready", OTHER_REF, build_time_ms=8)),
+    ]
+
+    assert broken(found(*simultaneous(read(5, build_time_ms=1201)), *elsewhere)) == {SHARED}
+
+
 def test_build_time_of_a_reuse_is_the_one_that_reads_show() -> None:
     """
     An answer that reuses a build tells its build time, not another one.

@@ -103,3 +103,22 @@ def test_golden_that_a_start_tells_of_is_there_to_be_read() -> None:
     told = start(4, status="ready", reused=True)
 
     assert "start.visible-to-next-read" in blamed(*content[:1], told, read(5, "not_built"))
+
+
+@pytest.mark.parametrize(("sleep_s", "claims"), [(60.0, {"cancel.does-not-end-ready"}), (0.5, set())])
+def test_build_that_was_over_when_it_was_cancelled_may_end_ready(sleep_s: float, claims: set[str]) -> None:
+    """
+    A status may learn of an end later than the cancel came, and say building in between; not before the steps have run.
+    """
+    story = [publish(1, note={"sleep_s": sleep_s}), start(2), read(3, "building"), cancel(4), read(5, "building")]
+
+    assert blamed(*story, read(6, "ready")) & {"cancel.does-not-end-ready"} == claims
+
+
+def test_build_that_runs_on_though_a_cancel_found_nothing_is_blamed_on_that() -> None:
+    """
+    A cancel that finds nothing where a build may have run has looked in the wrong place if that build is seen again.
+    """
+    story = [publish(1, note={"sleep_s": 0.5}), start(2), cancel(3, 404), read(4, "building")]
+
+    assert blamed(*story) == {"cancel.in-flight-is-202"}

@@ -135,14 +135,20 @@ def _of_two_builds(read: Exchange, ref: str, history: History) -> bool:
     """
     Whether starts overlapped before *read*, and build times of other versions do not change.
     """
-    course = Course(ref, history)
-    starts = [start for start in course.beginnings if start.sent_at < read.sent_at]
-    joined = [start for start in starts if not course.settled(start, starts[-1].sent_at)]
+    joined = _joined(Course(ref, history), read)
     if not any(one.sent_at < other.done_at and other.sent_at < one.done_at for one, other in combinations(joined, 2)):
         return False
-    others = {content.ref for content in history.all_contents()} - {ref}
-    pairs = (pair for other in others for pair in _later(Course(other, history)))
-    return not any(_time(one) != _time(later) for one, later in pairs)
+    courses = [Course(other, history) for other in {content.ref for content in history.all_contents()} - {ref}]
+    pairs = ((course, *pair) for course in courses for pair in _later(course))
+    return not any(_time(one) != _time(later) and len(_joined(course, one)) < 2 for course, one, later in pairs)
+
+
+def _joined(course: Course, read: Exchange) -> list[Exchange]:
+    """
+    The starts that began or joined the build that *read* shows.
+    """
+    starts = [start for start in course.beginnings if start.sent_at < read.sent_at]
+    return [start for start in starts if not course.settled(start, starts[-1].sent_at)]
 
 
 def _time(read: Exchange) -> float | None:

@@ -66,6 +66,7 @@ def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None
         # A build that was over before its cancel arrived: a race that nobody loses.
         walk.possible = step(before, Cause.CANCEL) | (before & {State.READY})
         if walk.cancel is None:
+            walk.overtaken = State.READY in before
             walk.cancel = cancel
             walk.cancels += 1
 

@@ -106,6 +106,7 @@ def note_build(walk: Walk, flight: Flight, *, surely_begun: bool) -> None:
         overlapped=overlapped,
     )
     walk.cancel, walk.settled, walk.reused, walk.idle_cancel, walk.denied = None, False, False, None, None
+    walk.overtaken = False
 
 
 def _was_served(walk: Walk, start: Exchange) -> bool:

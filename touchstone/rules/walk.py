@@ -75,6 +75,7 @@ class Walk:
         lingering: A build of earlier content may still be under way.
         hasty: A build was seen to fail before its steps can have run.
         deaf: A cancel found nothing while a build ran, so that what is not found says nothing any more.
+        overtaken: The build may have been over when it was cancelled, whatever its status says for a moment.
         denied: The cancel since the last read that found nothing where a build may have run.
         refused: The refused requests since the last read.
         refused_late: The starts that a limit refused before it: one that was put in a queue begins late.
@@ -97,6 +98,7 @@ class Walk:
     lingering: bool = False
     hasty: bool = False
     deaf: bool = False
+    overtaken: bool = False
     denied: Exchange | None = None
     astray: bool = False
     shelf: dict[str, frozenset[State]] = field(default_factory=dict)
@@ -173,6 +175,7 @@ class Walk:
             self.lingering |= bool(states & UNDER_WAY)
         self.content, self.build, self.cancel, self.idle_cancel, self.last_read = None, None, None, None, None
         self.cancels, self.settled, self.reused, self.replaced, self.denied = 0, False, False, False, None
+        self.overtaken = False
         self.possible, self.free_at = ANYTHING, NEVER_AT
         self.refused.clear()
         self.refused_late.clear()
@@ -282,6 +285,8 @@ class Walk:
                 more |= step({State.BUILDING}, Cause.FAIL)
         if State.CANCELLING in states:
             more |= step({State.CANCELLING}, Cause.SETTLE)
+            if self.overtaken:
+                more.add(State.READY)
         return frozenset(more)
 
     def _shares_digest(self, content: Content) -> bool:

@@ -262,7 +262,13 @@ class JoinTellsTheFirstRef(Names):
 @breaks(
     "stateful",
     "reuse.ready-at-once",
-    also=("reuse.is-flagged", "reuse.same-digest-elsewhere", "status.ready-stays-ready", "status.build-time-is-stable"),
+    also=(
+        "start.concurrent-share-one-build",
+        "reuse.is-flagged",
+        "reuse.same-digest-elsewhere",
+        "status.ready-stays-ready",
+        "status.build-time-is-stable",
+    ),
 )
 class AutomaticGoldenIsNotReused(App):
     """

@@ -89,7 +89,9 @@ class SimultaneousStartsEndEachOther(Racing):
 
 
 @breaks(
-    "concurrency", "start.concurrent-share-one-build", also=("status.build-time-is-stable", "events.build-time-agrees")
+    "concurrency",
+    "start.concurrent-share-one-build",
+    also=("cancel.finished-is-idle", "status.build-time-is-stable", "events.build-time-agrees"),
 )
 class EachStartBuilds(Engine):
     """

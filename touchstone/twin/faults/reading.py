@@ -290,6 +290,7 @@ class FirstLongBuildNeverEnds(Engine):
     "timing",
     "status.build-ends",
     also=(
+        "cancel.in-flight-is-202",
         "events.open-while-building",
         "status.failed-stays-failed",
     ),
