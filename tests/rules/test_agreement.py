@@ -151,6 +151,15 @@ def test_build_time_that_changes_after_simultaneous_starts_shows_two_builds() ->
     assert broken(found(*simultaneous(read(5, build_time_ms=1201)))) == {SHARED}
 
 
+def test_build_time_may_change_where_a_start_came_later() -> None:
+    """
+    Whether a start beside a running build begins another one is open, so that nothing is said of what it leads to.
+    """
+    later = [publish(1), start(2, at=2.0), start(3, at=2.3), start(4, at=2.305), read(5, at=4.0)]
+
+    assert broken(found(*later, read(6, build_time_ms=1201))) == set()
+
+
 def test_build_time_that_changes_everywhere_shows_no_second_build() -> None:
     """
     Where build times of other versions change as well, simultaneous starts have nothing to do with it.

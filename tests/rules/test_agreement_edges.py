@@ -66,12 +66,12 @@ def test_read_that_is_sent_when_another_was_answered_comes_after_it() -> None:
 @pytest.mark.parametrize("second", [2.5, 2.505])
 def test_starts_one_after_the_other_share_no_build(second: float) -> None:
     """
-    A build time that changes after starts that did not overlap shows no second build.
+    A build time that changes after starts that did not overlap is nobody's fault: they may have begun two builds.
     """
     starts = [start(2, 2.0, 2.5), start(3, second, 2.6)]
     story = [publish(1), *starts, read(4), read(5, build_time_ms=1)]
 
-    assert broken(story_verdicts(STORY_RULES, *story)) == {STABLE}
+    assert broken(story_verdicts(STORY_RULES, *story)) == set()
 
 
 def test_start_that_is_sent_first_may_be_recorded_last() -> None:

@@ -3,7 +3,7 @@ Judges that what is read twice of a finished build agrees with itself.
 """
 
 from collections.abc import Iterator
-from itertools import combinations, pairwise
+from itertools import pairwise
 
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
@@ -45,9 +45,14 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges that the build time is the same as long as no other build can have begun, in reads and in answers that reuse.
 
-    Where it changes after simultaneous starts, they led to two builds that ended one after the other.
+    Where it changes after simultaneous starts, they led to two builds that ended one after the other. Whether a start
+    that joins a build later begins another one is open (facts 7.10).
     """
-    for one, other in _later(Course(ref, history)):
+    course = Course(ref, history)
+    for one, other in _later(course):
+        joined = _joined(course, one)
+        if len(joined) > 1 and not all(any(_overlap(start, beside) for beside in joined) for start in joined):
+            continue
         same = _time(one) == _time(other)
         yield judged(
             _STABLE if same or not _of_two_builds(one, ref, history) else _SHARED,
@@ -136,11 +141,15 @@ def _of_two_builds(read: Exchange, ref: str, history: History) -> bool:
     Whether starts overlapped before *read*, and build times of other versions do not change.
     """
     joined = _joined(Course(ref, history), read)
-    if not any(one.sent_at < other.done_at and other.sent_at < one.done_at for one, other in combinations(joined, 2)):
+    if len(joined) < 2:
         return False
     courses = [Course(other, history) for other in {content.ref for content in history.all_contents()} - {ref}]
     pairs = ((course, *pair) for course in courses for pair in _later(course))
     return not any(_time(one) != _time(later) and len(_joined(course, one)) < 2 for course, one, later in pairs)
+
+
+def _overlap(one: Exchange, other: Exchange) -> bool:
+    return one is not other and one.sent_at < other.done_at and other.sent_at < one.done_at
 
 
 def _joined(course: Course, read: Exchange) -> list[Exchange]:

@@ -37,11 +37,19 @@ ROWS = (
     row("publish.to-everybody", "access.others-version-is-404", EXISTENCE),
     row("replace.keeps-golden", "reuse.only-identical-digest", STATE),
     row("replace.without-force", "publish.other-content-is-409", CONTENT),
-    row("replace.though-refused", "publish.conflict-keeps-content", f"{STATE} {CONTENT} publish.other-content-is-409"),
+    row(
+        "replace.though-refused",
+        "publish.conflict-keeps-content",
+        f"{STATE} {CONTENT} publish.other-content-is-409 events.build-time-agrees",
+    ),
     row("replace.of-neighbour", "digest.* status.*", f"{CONTENT} cancel.keeps-neighbours"),
     row("replace.*", "publish.force-replaces", f"{STATE} {CONTENT} lookup.deleted-version-is-404"),
     row("delete.of-*", "lookup.existing-version-is-found", EXISTENCE),
-    row("delete.drops-shared-golden", "status.ready-stays-ready", STATE),
-    row("delete.though-no-key-fits", "access.others-change-nothing", EXISTENCE),
+    row("delete.drops-shared-golden", "status.ready-stays-ready", f"{STATE} reuse.same-digest-elsewhere"),
+    row(
+        "delete.though-no-key-fits",
+        "access.others-change-nothing",
+        f"{EXISTENCE} cancel.in-flight-is-202 events.answers-200",
+    ),
     row("delete.*", "lookup.deleted-version-is-404 start.refuses-deleted-version", EXISTENCE),
 )
