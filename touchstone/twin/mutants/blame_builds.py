@@ -70,7 +70,11 @@ ROWS = (
     row("join.fails", "http.no-server-error"),
     row("join.skip", "cancel.finished-is-idle start.concurrent-share-one-build status.build-time-is-stable"),
     row("join.cancels", "start.* status.*"),
-    row("join.of-neighbour", "start.* status.* reuse.* events.own-lines-only"),
+    row(
+        "join.of-neighbour",
+        "start.* status.* reuse.* events.own-lines-only",
+        "status.ready-after-its-steps events.carry-the-output",
+    ),
     row("join.second-lost", "lookup.existing-version-is-found start.*"),
     row("reuse.skip", "reuse.ready-at-once"),
     row("reuse.of-neighbour", "start.fresh-is-building reuse.*", "events.own-lines-only"),
