@@ -31,6 +31,7 @@ from touchstone.twin.faults import (  # noqa: F401 - importing them enters their
     settling,
     starting,
     unforeseen,
+    unforeseen_content,
 )
 from touchstone.twin.faults.fault import FAULTS, KINDS, Fault, Kind, breaks
 
