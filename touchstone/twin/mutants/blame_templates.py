@@ -32,7 +32,7 @@ ROWS = (
     row("deleteTemplate.200.*", "template.delete-says-deleted"),
     row("deleteTemplate.answer.*", "lookup.deleted-version-is-404", EXISTENCE),
     row("publish.skip", "lookup.existing-version-is-found", EXISTENCE),
-    row("publish.late", "lookup.existing-version-is-found", EXISTENCE),
+    row("publish.late", "lookup.existing-version-is-found", f"{EXISTENCE} digest.* status.*"),
     row("publish.to-other-account", "lookup.existing-version-is-found access.others-version-is-404", EXISTENCE),
     row("publish.to-everybody", "access.others-version-is-404", EXISTENCE),
     row("replace.keeps-golden", "reuse.only-identical-digest", STATE),
