@@ -139,6 +139,20 @@ def test_sweep_without_a_good_key_removes_nothing(sweep: Sweep, tmp_path: Path, 
     assert shell.journals() == [path]
 
 
+def test_name_that_two_accounts_have_is_swept_for_both(sweep: Sweep, tmp_path: Path) -> None:
+    """
+    A version of the second account under the same name goes as well.
+    """
+    shell = Shell(tmp_path)
+    with Watched() as watched:
+        ref = watched.publish("touchstone-r1-common")
+        assert watched.publish("touchstone-r1-common", key=KEYS["ORGO_SECOND_API_KEY"]) == ref
+        left_by(shell, watched.url, ref)
+        ended = sweep(watched.url)
+        assert watched.refs() == []
+    assert (ended.code, shell.journals()) == (0, [])
+
+
 def test_live_run_is_not_swept(sweep: Sweep, tmp_path: Path) -> None:
     """
     The journal of a run that is still alive is locked: a sweep beside it touches nothing.
