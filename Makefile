@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 JOBS   ?= 2
-TRIALS ?= 8
+TRIALS ?= 12
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 

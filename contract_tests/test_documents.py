@@ -1,14 +1,16 @@
 """
-Documents that cannot be published: empty, unparsable, and against each rule of the schema.
+Documents with all their sections, and such that cannot be published: empty, unparsable, against a rule of the schema.
 """
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 
-from situations import publish_bytes, publish_invalid
+from situations import ask, publish_bytes, publish_invalid
 from touchstone.examination import Examination
+from touchstone.provision import Form
 
 Document = dict[str, Any]
 
@@ -36,6 +38,18 @@ def with_app(**values: Any) -> Callable[[Document], object]:
     """
     return lambda document: document.update(apps=[APP | values])
 
+
+# What a document may have besides its name, its version and build steps. Source: templates/schema; facts, section 6.
+SECTIONS: Document = {
+    "hardware": {"os": "linux", "cpu": 2, "ram_gb": 8, "disk_gb": 20, "resolution": "1280x720x24", "audio": False},
+    "vars": {"GREETING": "hello"},
+    "env": {"MODE": "test", "LANGUAGE": "de"},
+    "build": {"apt": ["curl", "git"], "pip": ["httpx"], "npm": ["left-pad"]},
+    "apps": [APP | {"restart": "on-failure", "ports": [{"internal": 3000, "protocol": "tcp"}]}],
+}
+
+# Where the short form has these is not documented.
+DESCRIBED: Document = {"template": {"description": "Made by a test", "publisher": "touchstone", "license": "MIT"}}
 
 # Source: templates/schema; facts, section 6.
 SPOILT: dict[str, Callable[[Document], object]] = {
@@ -84,3 +98,23 @@ def test_documents_that_cannot_be_published(exam: Examination) -> None:
     publish_bytes(exam, "broken", b'{"api_version": "orgo.ai/v1", "template": ', "unparsable")
     for what, spoil in SPOILT.items():
         publish_invalid(exam, f"bad-{what.replace(' ', '-')}", spoil)
+
+
+@pytest.mark.cost(builds=0, requests=16)
+@pytest.mark.claims(
+    "template.read-shows-the-published", "digest.ignores-spelling", "publish.republish-identical-is-accepted"
+)
+def test_document_is_shown_with_all_its_sections(exam: Examination) -> None:
+    """
+    However a document with everything is written down, it is one document; the next one has nothing of it.
+    """
+    full = replace(exam.template("full"), extras=SECTIONS)
+    for form in get_args(Form):
+        exam.publish(full, form=form)
+        ask(exam, "getTemplate", full.ref)
+    exam.publish(replace(full.revised(), extras=SECTIONS | DESCRIBED), force=True)
+    ask(exam, "getTemplate", full.ref)
+    bare = exam.published("bare")
+    for ref in (bare.ref, full.ref):
+        ask(exam, "getTemplate", ref)
+        exam.read(ref)

@@ -19,9 +19,13 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"then": ("echo one", "echo three")},
     {"then": ("echo one", "echo one", "echo two")},
     {"then": ("echo one",)},
-    {"then": ("echo one",), "packages": ("curl",)},
-    {"then": ("echo one",), "packages": ("git",)},
-    {"then": ("echo one",), "packages": ("git",), "cpus": 4},
+    {"extras": {"build": {"apt": ["curl"]}}},
+    {"extras": {"build": {"apt": ["git"]}}},
+    {"extras": {"build": {"pip": ["git"]}}},
+    {"extras": {"build": {"pip": ["git"]}, "hardware": {"cpu": 4}}},
+    {"extras": {"build": {"pip": ["git"]}, "hardware": {"cpu": 2}}},
+    {"extras": {"env": {"MODE": "one"}}},
+    {"extras": {"env": {"MODE": "two"}}},
 )
 
 
@@ -87,11 +91,11 @@ def test_digest_does_not_depend_on_spelling(exam: Examination) -> None:
     exam.read(template.ref)
 
 
-@pytest.mark.cost(builds=0, requests=25)
+@pytest.mark.cost(builds=0, requests=34)
 @pytest.mark.claims("digest.follows-content", "publish.other-content-is-409", "publish.force-replaces")
 def test_every_change_of_content_counts(exam: Examination) -> None:
     """
-    Build steps in another order, another argument, one step more or less, a package and a CPU are other content.
+    Build steps in another order, another argument, one step more or less, a package, hardware, env: other content.
     """
     first = replace(exam.template("varied"), then=("echo one", "echo two"))
     exam.publish(first)

@@ -14,6 +14,13 @@ from touchstone.provision import Form, Template, given, publish_call
 from touchstone.twin.documents import digest, read_document
 
 SLEEPING = Template("touchstone-t1-a", "1.0.0", 1.5, True, "mark-a-1", "second")
+EXTRAS = {
+    "template": {"description": "one"},
+    "hardware": {"cpu": 2, "ram_gb": 8, "resolution": "1280x720x24", "audio": False},
+    "build": {"apt": ["curl"]},
+    "env": {"MODE": "test"},
+}
+FULL = replace(SLEEPING, extras=EXTRAS)
 PLAIN = Template("touchstone-t1-b", "1.0.0", 0.0, False, "mark-b-1")
 
 
@@ -77,17 +84,31 @@ def test_revision_has_the_same_ref_and_other_content() -> None:
     assert len({edition.content_key() for edition in editions}) == 3
 
 
+@pytest.mark.parametrize("template", [SLEEPING, FULL], ids=["plain", "full"])
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("form", get_args(Form))
-def test_every_form_is_one_document(form: Form, wrapped: bool) -> None:
+def test_every_form_is_one_document(form: Form, wrapped: bool, template: Template) -> None:
     """
     However a template is written down, a server reads one document with one digest.
     """
-    call = publish_call(SLEEPING, wrapped=wrapped, form=form)
+    call = publish_call(template, wrapped=wrapped, form=form)
     read = read_document(call.body, call.headers["Content-Type"])
-    canonical = read_document(publish_call(SLEEPING, wrapped=False).body, "application/json")
+    canonical = read_document(publish_call(template, wrapped=False).body, "application/json")
 
     assert digest(read.content) == digest(canonical.content)
+
+
+def test_extras_stand_in_their_sections() -> None:
+    """
+    What is added stands beside what every document of a run has, and the short form spells hardware its own way.
+    """
+    document, short = FULL.document(), FULL.sugared()
+
+    assert document["template"] == {"name": "touchstone-t1-a", "version": "1.0.0", "description": "one"}
+    assert document["build"] == {"apt": ["curl"], "run": SLEEPING.steps()}
+    assert (document["hardware"], document["env"]) == (EXTRAS["hardware"], EXTRAS["env"])
+    assert {key: short[key] for key in ("cpu", "ram", "display")} == {"cpu": 2, "ram": "8gb", "display": "1280x720"}
+    assert short["hardware"] == {"audio": False}
 
 
 def test_forms_differ_in_their_bytes() -> None:

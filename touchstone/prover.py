@@ -51,7 +51,7 @@ def prove(
         try:
             waiting = [
                 pool.submit(_try, context, candidate, folder / candidate.subject.name, seed, whole, stop)
-                for candidate in candidates
+                for candidate in sorted(candidates, key=_is_quick)
             ]
             for future in as_completed(waiting):
                 outcome = future.result()
@@ -66,6 +66,13 @@ def prove(
                     process.kill()
             raise
     return [outcomes[c.subject.name] for c in candidates if c.subject.name in outcomes]
+
+
+def _is_quick(candidate: Candidate) -> tuple[bool, bool]:
+    """
+    Whether a trial may stop early, and whether no build that goes astray has to be waited for: the others come first.
+    """
+    return candidate.subject.is_fault, candidate.subject.kind != "stateful"
 
 
 @contextlib.contextmanager

@@ -6,7 +6,8 @@ Each version is named `touchstone-<run id>-<purpose>` and written to the journal
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import yaml
@@ -17,6 +18,13 @@ from touchstone.transport import Call
 
 Form = Literal["json", "yaml", "sugar", "shuffled"]
 VERSION = "1.0.0"
+
+# How hardware is written in the short form (templates/schema#sugar).
+_SHORT: dict[str, Callable[[Any], tuple[str, Any]]] = {
+    "cpu": lambda value: ("cpu", value),
+    "ram_gb": lambda value: ("ram", f"{value}gb"),
+    "resolution": lambda value: ("display", str(value).removesuffix("x24")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +37,7 @@ class Template:
         sleep_s: Seconds that the build steps take at least.
         fails: Whether the build step after that fails.
         then: Build steps that follow; they are never reached where that one fails.
-        cpus: What the hardware is to have; 0 to leave that to the server.
-        packages: What is installed before the build steps.
+        extras: Further sections of the document, and further keys of its sections ``template`` and ``build``.
         halved: Whether half of the sleep comes after what is printed.
         more_lines: How many more lines the build prints after the first one, at once.
         marker: Text that the build prints; unique to this content.
@@ -47,8 +54,7 @@ class Template:
     edition: int = 1
     namespace: str = "default"
     then: tuple[str, ...] = ()
-    cpus: int = 0
-    packages: tuple[str, ...] = ()
+    extras: Mapping[str, Any] = field(default_factory=dict, hash=False)
     halved: bool = False
     more_lines: int = 0
 
@@ -100,22 +106,25 @@ class Template:
         """
         The document in canonical form.
         """
-        return {
-            "api_version": "orgo.ai/v1",
-            "template": {"name": self.name, "version": self.version},
-            **self._body(),
-        }
+        return self._document({"template": {"name": self.name, "version": self.version} | self._extra("template")})
 
     def sugared(self) -> dict[str, Any]:
         """
-        The same document with name and version in one text.
+        The same document in its short form: name and version in one text, and the hardware beside them.
         """
-        return {"api_version": "orgo.ai/v1", "name": f"{self.name}@{self.version}", **self._body()}
+        extra = self._extra("template")
+        document = self._document({"name": f"{self.name}@{self.version}"} | ({"template": extra} if extra else {}))
+        hardware = document.pop("hardware", {})
+        short = {key: _SHORT[key](value) for key, value in hardware.items() if key in _SHORT}
+        rest = {key: value for key, value in hardware.items() if key not in _SHORT}
+        return document | dict(short.values()) | ({"hardware": rest} if rest else {})
 
-    def _body(self) -> dict[str, Any]:
-        hardware = {"hardware": {"cpu": self.cpus}} if self.cpus else {}
-        packages = {"apt": list(self.packages)} if self.packages else {}
-        return {**hardware, "build": {**packages, "run": self.steps()}}
+    def _document(self, head: dict[str, Any]) -> dict[str, Any]:
+        rest = {key: value for key, value in self.extras.items() if key not in ("template", "build")}
+        return {"api_version": "orgo.ai/v1"} | head | rest | {"build": {**self._extra("build"), "run": self.steps()}}
+
+    def _extra(self, section: str) -> dict[str, Any]:
+        return dict(self.extras.get(section, {}))
 
     def content_key(self) -> str:
         """

@@ -20,6 +20,7 @@ from touchstone.rules import (
     room,
     shape,
     unrefused,
+    waiting,
 )
 from touchstone.rules.rule import Rule
 
@@ -41,6 +42,7 @@ STORY_RULES: tuple[Rule[str], ...] = (
     *owned.STORY_RULES,
     *unrefused.STORY_RULES,
     *building.RULES,
+    *waiting.STORY_RULES,
     *digests.STORY_RULES,
     *publishing.STORY_RULES,
     *agreement.STORY_RULES,

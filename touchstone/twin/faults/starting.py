@@ -156,6 +156,25 @@ class StartWaitsForTheBuild(App):
         return response
 
 
+@breaks("concurrency", "start.does-not-wait", also=("http.answers", "limit.*"))
+class StartsTakeTurns(App):
+    """
+    A start waits until no build of another version runs any more.
+    """
+
+    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
+        if (
+            resource.kind == "build"
+            and request.method == "POST"
+            and (version := self.engine.find(account, resource.ref))
+        ):
+            own = self.engine.slot_of(version).last
+            for build in [one for one in self.engine.running if one is not own]:
+                async for _ in build.stream.follow():
+                    pass
+        return await super().operate(request, account, resource)
+
+
 # --- what it does ----------------------------------------------------------------------------------------------------
 
 

@@ -67,8 +67,8 @@ ROWS = (
     row("start.though-refused", "limit.refused-start-starts-nothing"),
     row("start.twice", "status.* start.concurrent-share-one-build"),
     row("start.*", "start.visible-to-next-read"),
-    row("join.fails", "http.no-server-error"),
     row("join.skip", "cancel.finished-is-idle start.concurrent-share-one-build status.build-time-is-stable"),
+    row("join.fails", "http.no-server-error"),
     row("join.cancels", "start.* status.*"),
     row(
         "join.of-neighbour",

@@ -1,0 +1,140 @@
+"""
+Documents that template reads show: however they were written down, and with nothing of another one.
+"""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.rules.exchanges import OTHER_REF, REF, exchange, history, publish
+from touchstone.exchange import Exchange
+from touchstone.rules.documents import document_problem
+
+THIRD_REF = REF.replace("hello", "third")
+
+
+def document(ref: str = REF, **more: Any) -> dict[str, Any]:
+    name, _, version = ref.partition("/")[2].partition("@")
+    head = {"api_version": "orgo.ai/v1", "template": {"name": name, "version": version}}
+    return head | {"build": {"run": ["echo marker-hello"]}} | more
+
+
+def sugar(**more: Any) -> dict[str, Any]:
+    name = REF.partition("/")[2]
+    return {"api_version": "orgo.ai/v1", "name": name, "build": {"run": ["echo marker-hello"]}} | more
+
+
+def sent(seq: int, body: Any, ref: str = REF) -> Exchange:
+    written = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return publish(seq, ref, request_body=written)
+
+
+def read(seq: int, shown: Any, ref: str = REF) -> Exchange:
+    answer = {"ref": ref, "digest": "ab" * 32, "published": "2026-03-14T09:26:53Z", "template": shown}
+    return exchange("getTemplate", json=answer, ref=ref, seq=seq)
+
+
+def problem(*exchanges: Exchange) -> str:
+    """
+    What is wrong with the last of *exchanges*, a read of the first ref.
+    """
+    return document_problem(exchanges[-1], REF, history(*exchanges))
+
+
+@pytest.mark.parametrize("again", [b"api_version: orgo.ai/v1\n", sugar(cpu=2)], ids=["yaml", "short"])
+def test_document_is_compared_however_it_was_written_again(again: Any) -> None:
+    """
+    Once it was published in canonical form it is known, whatever form the same content comes in later.
+    """
+    written = document(env={"MODE": "test"})
+    assert problem(sent(1, written), sent(2, again), read(3, written)) == ""
+    assert "env" in problem(sent(1, written), sent(2, again), read(3, document()))
+
+
+def test_short_form_may_be_shown_as_it_was_written() -> None:
+    """
+    Which form a read shows is nobody's promise.
+    """
+    assert problem(sent(1, document()), sent(2, sugar()), read(3, sugar())) == ""
+
+
+@pytest.mark.parametrize("written", [b"api_version: orgo.ai/v1\n", sugar(cpu=2)], ids=["yaml", "short"])
+def test_document_without_a_canonical_form_is_not_compared(written: Any) -> None:
+    """
+    What a short form expands to is the server's knowledge.
+    """
+    assert problem(sent(1, written), read(2, document(hardware={"cpu": 4}))) == ""
+
+
+@pytest.mark.parametrize(
+    ("shown", "told"),
+    [
+        ([{"name": "web", "run": "serve", "restart": "no"}], ""),
+        ([{"name": "web", "run": "wait"}], "apps[0].run"),
+        ([], "apps"),
+        ([{"name": "web", "run": "serve"}] * 2, "apps"),
+    ],
+)
+def test_lists_are_compared_item_by_item(shown: Any, told: str) -> None:
+    """
+    A server may add to an item of a list; it may not change one, nor their number.
+    """
+    written = document(apps=[{"name": "web", "run": "serve"}])
+    assert told in problem(sent(1, written), read(2, document(apps=shown)))
+    assert bool(told) == bool(problem(sent(1, written), read(2, document(apps=shown))))
+
+
+def test_wrapped_document_is_compared_without_its_envelope() -> None:
+    """
+    An envelope is not part of the document.
+    """
+    envelope = {"namespace": "default", "name": "x", "version": "1.0.0", "template": document(env={"MODE": "a"})}
+    assert problem(sent(1, envelope), read(2, document(env={"MODE": "a"}))) == ""
+    assert "env" in problem(sent(1, envelope), read(2, document()))
+
+
+def others(third: dict[str, Any]) -> list[Exchange]:
+    """
+    A document with hardware, and a third one without, which is shown as *third*.
+    """
+    return [
+        sent(1, document(OTHER_REF, hardware={"cpu": 16}), OTHER_REF),
+        sent(2, document(THIRD_REF), THIRD_REF),
+        read(3, third, THIRD_REF),
+        sent(4, document()),
+    ]
+
+
+def test_value_of_another_document_is_found() -> None:
+    """
+    A value that only another document was published with is no default, since a third one is shown without it.
+    """
+    found = problem(*others(document(THIRD_REF)), read(5, document(hardware={"cpu": 16})))
+    assert "hardware.cpu 16" in found
+
+
+@pytest.mark.parametrize("added", [{"hardware": {"cpu": 4}}, {"hardware": {"ram_gb": 16}}, {"region": "iad"}])
+def test_value_that_no_document_was_published_with_is_the_servers(added: dict[str, Any]) -> None:
+    """
+    What nobody wrote anywhere was made by the server.
+    """
+    assert problem(*others(document(THIRD_REF)), read(5, document(**added))) == ""
+
+
+def test_value_that_every_document_is_given_is_a_default() -> None:
+    """
+    A server may add what another document happens to say as well.
+    """
+    third = document(THIRD_REF, hardware={"cpu": 16})
+    assert problem(*others(third), read(5, document(hardware={"cpu": 16}))) == ""
+
+
+def test_value_published_later_cannot_have_come_from_there() -> None:
+    """
+    Only what was there before can have leaked.
+    """
+    early = [sent(2, document(THIRD_REF), THIRD_REF), read(3, document(THIRD_REF), THIRD_REF), sent(4, document())]
+    later = sent(9, document(OTHER_REF, hardware={"cpu": 16}), OTHER_REF)
+    shown = read(5, document(hardware={"cpu": 16}))
+    assert document_problem(shown, REF, history(*early, shown, later)) == ""

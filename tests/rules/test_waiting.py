@@ -1,0 +1,107 @@
+"""
+Starts that are answered only once another version's build is over.
+"""
+
+from typing import Any
+
+import pytest
+
+from tests.rules.exchanges import OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
+from touchstone.exchange import Exchange
+from touchstone.rules.waiting import STORY_RULES
+
+CLAIM = "start.does-not-wait"
+THIRD_REF, LAST_REF = REF.replace("hello", "third"), REF.replace("hello", "last")
+
+
+def published(seq: int, ref: str) -> Exchange:
+    digest = f"{seq:02x}" * 32
+    return publish(seq, ref, content=ref, digest=digest, sent_at=0.01 * seq, note={"sleep_s": 1.0})
+
+
+def start(seq: int, ref: str, at: float, took_s: float = 0.01, status: str = "building") -> Exchange:
+    answer = build(status, ref=ref)
+    return exchange("startBuild", 202, seq=seq, ref=ref, json=answer, sent_at=at, done_at=at + took_s)
+
+
+def found(*exchanges: Exchange, ref: str = OTHER_REF) -> set[tuple[str, str]]:
+    versions = [published(number, each) for number, each in enumerate((REF, OTHER_REF, THIRD_REF, LAST_REF), 1)]
+    return story_verdicts(STORY_RULES, *versions, *exchanges, ref=ref)
+
+
+def taking_turns(took_s: float = 0.8) -> list[Exchange]:
+    """
+    Four versions that sleep for 1 s: each second start is sent 0.2 s after the one before.
+    """
+    first, second = start(11, REF, 1.0), start(12, OTHER_REF, 1.2, took_s)
+    third, last = start(13, THIRD_REF, 10.0), start(14, LAST_REF, 10.2, took_s)
+    return [first, second, third, last]
+
+
+@pytest.mark.parametrize("ref", [OTHER_REF, LAST_REF])
+def test_starts_that_wait_for_other_builds_are_found(ref: str) -> None:
+    """
+    Twice a start was answered when the other build can have been over, and alone they are quick.
+    """
+    assert broken(found(*taking_turns(), ref=ref)) == {CLAIM}
+
+
+def test_start_that_waited_for_nothing_is_not_accused() -> None:
+    """
+    The first of two starts is nobody's proof.
+    """
+    assert found(*taking_turns(), ref=REF) == set()
+
+
+def test_start_answered_before_the_other_build_can_be_over_does_not_wait_for_it() -> None:
+    """
+    A slow answer is no wait for a build that still runs.
+    """
+    assert found(*taking_turns(took_s=0.6)) == set()
+
+
+def test_one_slow_start_beside_a_build_may_be_chance() -> None:
+    """
+    One such answer is not told.
+    """
+    assert found(*taking_turns()[:2]) == set()
+
+
+def test_slow_starts_are_chance_where_as_many_are_quick() -> None:
+    """
+    Of four starts beside another build two are quick, so that no build is waited for.
+    """
+    quick = [start(15, REF, 20.0), start(16, OTHER_REF, 20.2), start(17, REF, 30.0), start(18, LAST_REF, 30.2)]
+    assert found(*taking_turns(), *quick) == set()
+
+
+def test_slow_starts_tell_nothing_where_every_start_is_slow() -> None:
+    """
+    On a slow way to the server a start takes as long with nothing beside it.
+    """
+    slow = [start(15, REF, 20.0, 0.5), start(16, REF, 30.0, 0.5), start(17, REF, 40.0, 0.5)]
+    assert found(*taking_turns(), *slow) == set()
+
+
+def test_start_beside_a_cancelled_build_tells_nothing() -> None:
+    """
+    A build that is cancelled ends whenever it likes.
+    """
+    cancel = exchange("cancelBuild", 202, seq=15, ref=REF, json=build("building"), sent_at=1.3)
+    assert found(*taking_turns(), cancel) == set()
+
+
+def test_starts_sent_together_do_not_wait_for_each_other() -> None:
+    """
+    Only a build that was acknowledged before is certain to run.
+    """
+    together = [start(11, REF, 1.0, 0.3), start(12, OTHER_REF, 1.2, 0.8), *taking_turns()[2:]]
+    assert found(*together) == set()
+
+
+def test_start_that_begins_no_build_keeps_nobody() -> None:
+    """
+    What was reused is over when it is answered.
+    """
+    reused: list[Any] = [start(11, REF, 1.0, status="ready"), start(13, THIRD_REF, 10.0, status="ready")]
+    assert found(*reused, *taking_turns()[1::2]) == set()
