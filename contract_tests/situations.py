@@ -81,6 +81,11 @@ def publish_invalid(exam: Examination, purpose: str, spoil: Callable[[dict[str, 
     template = exam.template(purpose)
     document = body = template.document()
     spoil(document)
+    about = document["template"]
+    # A server that takes it has it under the name that it has now.
+    taken = replace(template, name=str(about.get("name", "")), version=str(about.get("version", "")))
+    if taken.ref != template.ref:
+        exam.register(taken)
     if exam.target.publish == "wrapped":
         body = {"namespace": "default", "name": template.name, "version": template.version, "template": document}
     return publish_wrong(exam, template, json.dumps(body).encode(), "schema")

@@ -84,6 +84,26 @@ def test_start_and_cancel_at_once_leave_a_sane_version(exam: Examination) -> Non
     exam.wait(template.ref)
 
 
+@pytest.mark.cost(builds=1, requests=60)
+@pytest.mark.claims(
+    "status.ref-is-the-path", "status.concurrent-reads-agree", "template.read-shows-the-published", "http.answers"
+)
+def test_answers_to_simultaneous_requests_are_not_mixed_up(exam: Examination) -> None:
+    """
+    Reads of several versions at once, in all their states and by two accounts, are each about their own version.
+    """
+    ready, unbuilt, running = exam.ready(), exam.published("beside"), exam.short("running")
+    templates = [ready, unbuilt, running, *([exam.ready("second")] if exam.target.second_api_key else [])]
+    exam.start(running.ref)
+    operations = ("getBuild", "getTemplate")
+    reads = [call(operation, each.ref, each.owner) for operation in operations for each in templates]
+    for _ in range(3):
+        exam.together(*reads)
+        exam.together(*reversed(reads))
+    exam.wait(running.ref)
+    exam.together(*reads)
+
+
 @pytest.mark.cost(builds=3, requests=22)
 @pytest.mark.claims(
     "status.good-template-ends-ready", "status.failing-template-ends-failed", "events.own-lines-only", "http.answers"

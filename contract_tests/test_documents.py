@@ -32,6 +32,13 @@ def with_(section: str, **values: Any) -> Callable[[Document], object]:
     return lambda document: document.setdefault(section, {}).update(values)
 
 
+def renamed(change: Callable[[str], str]) -> Callable[[Document], object]:
+    """
+    Spoils the name of a template, so that it still is one of this run's.
+    """
+    return lambda document: document["template"].update(name=change(document["template"]["name"]))
+
+
 def with_app(**values: Any) -> Callable[[Document], object]:
     """
     Spoils an app.
@@ -57,8 +64,8 @@ SPOILT: dict[str, Callable[[Document], object]] = {
     "api version": lambda document: document.update(api_version="orgo.ai/v0"),
     "no name": without("name"),
     "no version": without("version"),
-    "name": with_("template", name="Upper Case"),
-    "long name": with_("template", name="a" * 65),
+    "name": renamed(lambda name: f"{name}-UPPER CASE"),
+    "long name": renamed(lambda name: f"{name}-{'a' * 65}"),
     "version": with_("template", version="one"),
     "publisher": with_("template", publisher="Not Kebab"),
     "os": with_("hardware", os="windows"),

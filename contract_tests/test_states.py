@@ -128,20 +128,21 @@ def runs_and_is_ready(scene: Scene) -> None:
 
 def failed(scene: Scene) -> None:
     """
-    Its build has failed.
+    Its build has failed; all that is harmless is done while it runs, too.
     """
     scene.exam.start(scene.ref)
     following = scene.exam.follow(scene.ref)
+    do_no_harm(scene)
     scene.exam.wait(scene.ref)
     scene.exam.closed(following)
 
 
 def was_cancelled(scene: Scene) -> None:
     """
-    Its build, which a publish began, was cancelled.
+    Its build, which a publish began, was cancelled, after all that is harmless was done while it ran.
     """
     scene.exam.publish(scene.subject, auto_build=True)
-    scene.status()
+    do_no_harm(scene)
     scene.exam.cancel(scene.ref)
     scene.exam.settle(scene.ref)
 
@@ -181,7 +182,7 @@ def test_harmless_requests_change_nothing_and_a_delete_everything(
     needs_publishing(exam)
     first = exam.short("sibling")
     subject = replace(first.revised(), version="1.0.1", fails=state is failed, halved=True)
-    if state is runs_and_is_ready:
+    if state is not nobody_built:
         subject = replace(subject, sleep_s=lasting(exam, OUTLASTING * first.sleep_s))
     exam.publish(subject)
     scene = Scene(exam, subject, first)

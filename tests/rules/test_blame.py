@@ -122,3 +122,42 @@ def test_build_that_runs_on_though_a_cancel_found_nothing_is_blamed_on_that() ->
     story = [publish(1, note={"sleep_s": 0.5}), start(2), cancel(3, 404), read(4, "building")]
 
     assert blamed(*story) == {"cancel.in-flight-is-202"}
+
+
+# --- a cancel that found nothing, and nothing else that shows an end --------------------------------------------------
+
+
+def test_cancel_that_contradicts_an_earlier_one_tells_not_which_of_them_is_wrong() -> None:
+    """
+    Only the first cancel said that nothing ran: whether that one or the second is wrong, no read shows.
+    """
+    said = story_verdicts(building.RULES, publish(1), start(2), cancel(3, 404), cancel(4))
+
+    assert ("cancel.finished-is-idle", "indeterminate") in said
+    assert broken(said) == set()
+
+
+@pytest.mark.parametrize("status", ["not_built", "failed", "ready"])
+def test_build_may_have_become_anything_after_cancels_that_contradict_each_other(status: str) -> None:
+    """
+    It may have run until the second cancel, and be cancelled since then; another one's cancel is no suspect.
+    """
+    elsewhere = cancel(5, ref=OTHER_REF)
+    assert blamed(publish(1), start(2), cancel(3, 404), cancel(4), elsewhere, read(6, status)) == set()
+
+
+def test_cancel_of_what_a_read_showed_ready_is_idle() -> None:
+    """
+    Where a read shows the end, a cancel that is accepted is wrong.
+    """
+    assert blamed(publish(1), start(2), cancel(3, 404), read(4, "ready"), cancel(5)) == {"cancel.finished-is-idle"}
+
+
+@pytest.mark.parametrize(
+    ("status", "claim"), [("failed", "status.good-template-ends-ready"), ("not_built", "start.visible-to-next-read")]
+)
+def test_end_that_no_read_has_shown_is_not_what_an_idle_cancel_took_away(status: str, claim: str) -> None:
+    """
+    That a golden was there follows from a cancel alone, so a wrong end is blamed on the build.
+    """
+    assert blamed(publish(1), start(2), cancel(3, 404), cancel(4, 404), read(5, status)) == {claim}

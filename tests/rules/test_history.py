@@ -199,6 +199,10 @@ EXISTS: list[tuple[str, list[Exchange], bool | None]] = [
     ("a delete that was redirected", [made(1), delete(2, 300)], True),
     ("a delete by nobody in particular", [made(1), delete(2, credential="second")], None),
     ("a delete by its owner, written otherwise", [made(1), delete(2, credential="lowercase-scheme")], False),
+    ("a delete by its owner that found nothing", [made(1), delete(2, 404)], None),
+    ("a delete by another one that found nothing", [made(1), delete(2, 404, credential="second")], True),
+    ("a delete that found nothing before it was there", [delete(0.5, 404), made(1)], True),
+    ("a delete that found nothing before the next", [made(1), delete(2, 404), made(3, content="new")], True),
     ("an old publish of unknown outcome and a delete", [made(1, status=500), delete(2)], None),
 ]
 

@@ -218,6 +218,18 @@ def test_odd_spelling_that_is_served_is_broken(path: str) -> None:
     assert verdicts(lookup.RULES, exchange(path=path, json=build())) == {(ODD, "broken")}
 
 
+def test_odd_name_that_a_server_has_taken_is_found() -> None:
+    """
+    That it was published under such a name is told by what publishing refuses.
+    """
+    ref = f"default/{NAME}@latest"
+    taken = publish(1, ref, json={"ref": ref})
+    served = exchange(path=f"/templates/default/{NAME}/latest/build", ref=ref, json=build(), seq=2)
+
+    assert verdicts(lookup.RULES, taken, served) == set()
+    assert verdicts(lookup.RULES, publish(1, ref, json={"ref": REF}), served) == {(ODD, "broken")}
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -116,6 +116,7 @@ FITS: list[tuple[str, Exchange]] = [
     ("a fresh start that says so", start(reused=False)),
     ("fields of tomorrow", read(build(region="iad", queue={"position": 3}))),
     ("an identical republish", publish(status=200)),
+    ("an invalid document", publish(json=PUBLISHED | {"ref": UNKNOWN_REF}, note={"invalid": "schema"})),
     ("with auto_build", publish(auto_build="queued")),
     ("published on a day", exchange("publishTemplate", 201, json=PUBLISHED | {"published": "2026-03-14"})),
     ("a cancel", exchange("cancelBuild", 202, json={"status": "cancelling", "ref": REF})),

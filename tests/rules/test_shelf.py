@@ -58,6 +58,9 @@ STANDING: list[tuple[str, list[Exchange], int | None]] = [
     ("a publish after a delete", [made(1), request("deleteTemplate", 2), made(3)], 30),
     ("a publish of nobody knows what", [made(1), exchange("publishTemplate", 201, seq=20, sent_at=2.0, json={})], None),
     ("two accounts", [made(1), made(2, credential="second")], None),
+    ("a delete that found nothing", [made(1), request("deleteTemplate", 2, 404)], None),
+    ("another account's delete", [made(1), request("deleteTemplate", 2, 404, credential="second")], 10),
+    ("a delete of what is gone", [made(1), *(request("deleteTemplate", at, 404) for at in (2, 3)), made(4)], 40),
 ]
 
 
@@ -96,6 +99,15 @@ def test_publish_is_the_first_where_nothing_can_have_been_there() -> None:
     assert not shelf(first, made(4, credential="second")).is_first(first)
     given = {REF: Content(REF, "primary", "", "ready", 0.0, "", 0, 0.0, 0.0)}
     assert not shelf(first, given=given).is_first(first)
+
+
+def test_delete_of_what_was_deleted_leaves_it_deleted() -> None:
+    """
+    A delete that finds nothing where nothing is says nothing new.
+    """
+    deleted, again, new = request("deleteTemplate", 2), request("deleteTemplate", 3, 404), made(4)
+
+    assert number(shelf(made(1), deleted, again, new).deleted_before(new)) == 20
 
 
 def test_contents_are_what_publishes_put_there() -> None:

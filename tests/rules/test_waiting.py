@@ -105,3 +105,35 @@ def test_start_that_begins_no_build_keeps_nobody() -> None:
     """
     reused: list[Any] = [start(11, REF, 1.0, status="ready"), start(13, THIRD_REF, 10.0, status="ready")]
     assert found(*reused, *taking_turns()[1::2]) == set()
+
+
+def joining(took_s: float = 0.8) -> list[Exchange]:
+    """
+    Two versions whose builds are joined 0.2 s after they began, one of them twice.
+    """
+    first, again = start(11, REF, 1.0), start(12, REF, 1.2, took_s)
+    second, joined = start(13, OTHER_REF, 10.0), start(14, OTHER_REF, 10.2, took_s, status="ready")
+    return [first, again, second, joined]
+
+
+@pytest.mark.parametrize("ref", [REF, OTHER_REF])
+def test_starts_that_wait_for_the_build_that_they_join_are_found(ref: str) -> None:
+    """
+    A start that joins a build is answered while that one runs, whatever it says in the end.
+    """
+    assert broken(found(*joining(), ref=ref)) == {CLAIM}
+
+
+def test_start_that_joins_and_is_answered_at_once_does_not_wait() -> None:
+    """
+    The build goes on for longer than the answer takes.
+    """
+    assert found(*joining(took_s=0.3), ref=REF) == set()
+
+
+def test_build_of_what_was_replaced_meanwhile_keeps_nobody() -> None:
+    """
+    What becomes of a build when its content is replaced is nobody's promise.
+    """
+    forced = publish(15, REF, content="new", digest="ef" * 32, sent_at=1.3, note={"force": True})
+    assert found(*joining(), forced, ref=REF) == set()

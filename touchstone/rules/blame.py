@@ -40,7 +40,8 @@ def _blamed(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -
     if status == "building" and walk.denied:
         return "cancel.in-flight-is-202", (walk.denied,)
     if not before & UNDER_WAY and State.READY in before:
-        return _lost_golden(walk, read, last)
+        # That it was over follows from a cancel alone; no read has shown how it ended.
+        return _wrong_end(walk, read, status) if walk.denied and walk.build else _lost_golden(walk, read, last)
     if before == {State.FAILED}:
         return _lost_failure(walk, last)
     if State.BUILDING in before and walk.build:

@@ -45,6 +45,9 @@ def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iter
             expected="202 cancelling or 404 idle",
             actual=told,
         )
+    elif not before & UNDER_WAY and walk.denied and cancel.status == 202:
+        # Only an earlier cancel said that nothing ran, and one of the two is wrong.
+        yield unclear(_idle_claim(walk, before), walk.denied, cancel, why="no read shows that the build was over")
     elif not before & UNDER_WAY and (cancel.status != 202 or not begins_anyway(walk.history)):
         yield judged(_idle_claim(walk, before), cancel.status == 404, cancel, expected="404", actual=told)
     if cancel.status == 404 and State.BUILDING not in before and not _is_lost(walk, cancel):
@@ -56,7 +59,11 @@ def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None
     """
     Moves the walk by an answered cancel; no other request than cancels can have taken effect meanwhile.
     """
-    if not before & UNDER_WAY:
+    if not before & UNDER_WAY and walk.denied and cancel.status == 202:
+        # It contradicts an earlier cancel, so that the build may have run on until now.
+        walk.possible = before | step({State.BUILDING}, Cause.CANCEL)
+        walk.doubt()
+    elif not before & UNDER_WAY:
         walk.idle_cancel = cancel
     elif cancel.status == 404:
         walk.denied = cancel

@@ -121,7 +121,10 @@ class History:
         owners = {content.owner for content in self.contents(ref)}
         if len(owners) == 1 and any(e.credential not in owners | {"lowercase-scheme"} for e in deletes):
             return None  # somebody else was told that it is deleted, which may be as wrong as that it was found
+        lost = [e for e in story if e.operation == "deleteTemplate" and e.status == 404 and e.seq != exchange.seq]
         for content in self.contents(ref):
+            if any(content.owner == e.credential and content.sure_at <= e.sent_at < exchange.done_at for e in lost):
+                continue  # what its owner's delete did not find may be gone
             if content.sure_at <= exchange.sent_at and all(e.done_at <= content.from_at for e in deletes):
                 return True
         publishes = [e for e in story if _maybe_published(e) and e.sent_at < exchange.done_at]

@@ -6,6 +6,7 @@ Nothing is told where publishes and deletes overlapped or failed, or where sever
 
 import functools
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from touchstone.exchange import Exchange
@@ -26,8 +27,7 @@ class Shelf:
         story = sorted(history.story(ref), key=lambda e: (e.sent_at, e.seq))
         self.publishes = tuple(e for e in story if e.operation == "publishTemplate" and e.request.method == "POST")
         self.answers = tuple(e for e in story if _shows(e) and owned(e, history))
-        deletes = (e for e in story if e.operation == "deleteTemplate")
-        self._changes = tuple(e for e in (*self.publishes, *deletes) if may_have_acted(e))
+        self._changes = tuple(_changes(story))
         self.contents = tuple(e for e in self._changes if e.status in SUCCESS and "content" in e.note)
         self._one_owner = len({e.credential for e in self._changes}) <= 1 and ref not in history.given
 
@@ -102,6 +102,21 @@ class Shelf:
         return None if any(_touches(change, last) for change in others if change is not last) else last
 
 
+def _changes(story: list[Exchange]) -> Iterator[Exchange]:
+    """
+    The publishes and deletes that can have changed something, which a delete can that finds nothing where something is.
+    """
+    last: Exchange | None = None
+    for exchange in story:
+        posted = exchange.operation == "publishTemplate" and exchange.request.method == "POST"
+        if not posted and exchange.operation != "deleteTemplate":
+            continue
+        lost = not posted and exchange.status == 404 and last is not None and last.operation == "publishTemplate"
+        if may_have_acted(exchange) or (lost and last and last.credential == exchange.credential):
+            last = exchange
+            yield exchange
+
+
 def digest_of(exchange: Exchange) -> str:
     """
     The digest in an answer, or empty.
@@ -143,4 +158,6 @@ def _touches(change: Exchange, exchange: Exchange) -> bool:
     """
     Whether the order of a change and an exchange is in doubt.
     """
-    return change.sent_at < exchange.done_at and acted_by(change) > exchange.sent_at
+    # What a delete did not find it took away by its answer, if at all.
+    acted_at = change.done_at if change.status == 404 else acted_by(change)
+    return change.sent_at < exchange.done_at and acted_at > exchange.sent_at
