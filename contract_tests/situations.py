@@ -7,11 +7,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import yaml
+
 from touchstone.examination import Examination
 from touchstone.exchange import Credential, Exchange
 from touchstone.provision import Template, publish_call
 from touchstone.terms import PUBLISH_ADVICE, RESTRICTED_KEY_ADVICE, SECOND_KEY_ADVICE, Unsuited
 from touchstone.transport import Call
+
+JSON, YAML = "application/json", "application/yaml"
 
 
 def call(operation: str, ref: str, credential: Credential = "primary") -> Call:
@@ -74,7 +78,9 @@ def published_without(exam: Examination, purpose: str) -> Template:
     return template
 
 
-def publish_invalid(exam: Examination, purpose: str, spoil: Callable[[dict[str, Any]], object]) -> Exchange:
+def publish_invalid(
+    exam: Examination, purpose: str, spoil: Callable[[dict[str, Any]], object], *, as_yaml: bool = False
+) -> Exchange:
     """
     Publishes a document that *spoil* has made break the schema, in an envelope where the target takes no raw one.
     """
@@ -88,23 +94,25 @@ def publish_invalid(exam: Examination, purpose: str, spoil: Callable[[dict[str, 
         exam.register(taken)
     if exam.target.publish == "wrapped":
         body = {"namespace": "default", "name": template.name, "version": template.version, "template": document}
+    if as_yaml and body is document:
+        return publish_wrong(exam, template, yaml.safe_dump(body).encode(), "schema", YAML)
     return publish_wrong(exam, template, json.dumps(body).encode(), "schema")
 
 
-def publish_bytes(exam: Examination, purpose: str, body: bytes, invalid: str) -> Exchange:
+def publish_bytes(exam: Examination, purpose: str, body: bytes, invalid: str, media_type: str = JSON) -> Exchange:
     """
     Publishes what is no document at all; *invalid* says how.
     """
-    return publish_wrong(exam, exam.template(purpose), body, invalid)
+    return publish_wrong(exam, exam.template(purpose), body, invalid, media_type)
 
 
-def publish_wrong(exam: Examination, template: Template, body: bytes, invalid: str) -> Exchange:
+def publish_wrong(exam: Examination, template: Template, body: bytes, invalid: str, media_type: str = JSON) -> Exchange:
     """
     Publishes what is wrong on purpose; the journal has the name that a server may take it for.
     """
     needs_publishing(exam)
     exam.register(template)
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": media_type}
     return exam.patiently(Call("publishTemplate", template.ref, headers=headers, body=body, note={"invalid": invalid}))
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from situations import ask, publish_bytes, publish_invalid
+from situations import YAML, ask, publish_bytes, publish_invalid
 from touchstone.examination import Examination
 from touchstone.provision import Form
 
@@ -49,14 +49,16 @@ def with_app(**values: Any) -> Callable[[Document], object]:
 # What a document may have besides its name, its version and build steps. Source: templates/schema; facts, section 6.
 SECTIONS: Document = {
     "hardware": {"os": "linux", "cpu": 2, "ram_gb": 8, "disk_gb": 20, "resolution": "1280x720x24", "audio": False},
-    "vars": {"GREETING": "hello"},
-    "env": {"MODE": "test", "LANGUAGE": "de"},
+    "vars": {"GREETING": "grüß dich"},
+    "env": {"MODE": "größer ☃ 日本", "QUOTED": 'it\'s "so": #1', "LINES": "one\ntwo\n"},
     "build": {"apt": ["curl", "git"], "pip": ["httpx"], "npm": ["left-pad"]},
     "apps": [APP | {"restart": "on-failure", "ports": [{"internal": 3000, "protocol": "tcp"}]}],
 }
 
 # Where the short form has these is not documented.
-DESCRIBED: Document = {"template": {"description": "Made by a test", "publisher": "touchstone", "license": "MIT"}}
+DESCRIBED: Document = {
+    "template": {"description": "Made by a test – für alle", "publisher": "touchstone", "license": "MIT"}
+}
 
 # Source: templates/schema; facts, section 6.
 SPOILT: dict[str, Callable[[Document], object]] = {
@@ -95,16 +97,23 @@ SPOILT: dict[str, Callable[[Document], object]] = {
 }
 
 
-@pytest.mark.cost(builds=0, requests=34)
+UNPARSABLE_JSON = (b'{"api_version": "orgo.ai/v1", "template": ', b'{"api_version": "orgo.ai/v1",, }')
+UNPARSABLE_YAML = (b"template: [open", b"template: 'open", b"template: {name: x}}", b"template: *nowhere")
+
+
+@pytest.mark.cost(builds=0, requests=40)
 @pytest.mark.claims("publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422")
 def test_documents_that_cannot_be_published(exam: Examination) -> None:
     """
     Empty, unparsable and invalid documents are refused, each in its own way.
     """
     publish_bytes(exam, "empty", b"", "empty")
-    publish_bytes(exam, "broken", b'{"api_version": "orgo.ai/v1", "template": ', "unparsable")
-    for what, spoil in SPOILT.items():
-        publish_invalid(exam, f"bad-{what.replace(' ', '-')}", spoil)
+    for body in UNPARSABLE_JSON:
+        publish_bytes(exam, "broken", body, "unparsable")
+    for body in UNPARSABLE_YAML:
+        publish_bytes(exam, "broken", body, "unparsable", YAML)
+    for number, (what, spoil) in enumerate(SPOILT.items()):
+        publish_invalid(exam, f"bad-{what.replace(' ', '-')}", spoil, as_yaml=number % 2 == 1)
 
 
 @pytest.mark.cost(builds=0, requests=16)

@@ -89,6 +89,7 @@ class Round:
             asked_s = retry_after_s(answer.response) if answer else None
             pause_s = (wait_s if asked_s is None else asked_s) + MARGIN_S
             # It counts from the refusal: what was sent since then is part of the wait.
+            self.exam.read(self.ref)  # as clients do while they wait
             gone_s = self.exam.transport.now() - answer.done_at if answer else 0.0
             self.exam.rest(max(0.0, pause_s - gone_s))
             self.waited_s += pause_s

@@ -12,6 +12,7 @@ import yaml
 from tests.rules.exchanges import contract
 from touchstone.provision import Form, Template, given, publish_call
 from touchstone.twin.documents import digest, read_document
+from touchstone.twin.steps import read_step
 
 SLEEPING = Template("touchstone-t1-a", "1.0.0", 1.5, True, "mark-a-1", "second")
 EXTRAS = {
@@ -42,12 +43,33 @@ def test_halved_sleep_goes_on_after_what_is_printed() -> None:
     assert halved.steps() == [
         "sleep 0.75",
         "echo mark-a-1",
-        "echo mark-a-1-line-2",
-        "echo mark-a-1-line-3",
+        """echo 'mark-a-1-line-2 {"step": [1, "two"]}'""",
+        "echo 'mark-a-1-line-3 data: more'",
         "sleep 0.75",
         "exit 1",
     ]
     assert halved.note() | {"sleep_s": 1.5, "marker_after_s": 0.75, "lines": halved.lines()} == halved.note()
+
+
+def test_lines_are_printed_as_they_are_noted() -> None:
+    """
+    Quotes, letters and markup survive the shell; the first line is the marker alone.
+    """
+    loud = replace(PLAIN, more_lines=7)
+    printed = [read_step(step).line for step in loud.steps()]
+
+    assert printed == loud.note()["lines"] == loud.lines()
+    assert printed[0] == PLAIN.marker
+    assert {"mark-b-1-line-4 it's done", "mark-b-1-line-7", "mark-b-1-line-8 größer ☃ 日本"} <= set(printed)
+
+
+def test_failing_steps_end_with_several_statuses() -> None:
+    """
+    Contents that fail do so with one status after the other, none of which is success.
+    """
+    editions = [replace(SLEEPING, edition=edition) for edition in range(1, 5)]
+
+    assert sorted(read_step(edition.steps()[-1]).exit_status for edition in editions) == [1, 2, 127, 255]
 
 
 @pytest.mark.parametrize(("sleep_s", "step"), [(0.05, "sleep 0.05"), (2.0, "sleep 2"), (12.25, "sleep 12.25")])
@@ -146,12 +168,16 @@ def test_envelope_names_the_version() -> None:
 )
 def test_query_says_only_what_is_wanted(how: dict[str, bool], query: dict[str, str]) -> None:
     """
-    Force and auto_build are in the query where they are asked for, and in the note always.
+    Force and auto_build are in the query where they are asked for, and in the note always; every second content says
+    of both what it wants.
     """
     call = publish_call(PLAIN, wrapped=False, **how)
 
     assert call.query == query
     assert {key: call.note[key] for key in ("force", "auto_build")} == {"force": False, "auto_build": False} | how
+    explicit = publish_call(PLAIN.revised(), wrapped=False, **how)
+    assert explicit.query == {"force": "false", "auto_build": "false"} | query
+    assert explicit.note == PLAIN.revised().note() | {"force": False, "auto_build": False, "form": "json"} | how
 
 
 def test_owner_publishes_unless_another_key_is_named() -> None:

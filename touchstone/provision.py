@@ -6,6 +6,7 @@ Each version is named `touchstone-<run id>-<purpose>` and written to the journal
 
 import hashlib
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -18,6 +19,12 @@ from touchstone.transport import Call
 
 Form = Literal["json", "yaml", "sugar", "shuffled"]
 VERSION = "1.0.0"
+
+# What failing steps end with, one after the other.
+_EXIT_STATUSES = (1, 2, 127, 255)
+
+# What lines of a build end with, one after the other: letters, quotes and what looks like markup or a frame of a log.
+_ENDINGS = ("", " größer ☃ 日本", ' {"step": [1, "two"]}', " data: more", " it's done", " <b>&amp;</b>", " id: 7: #")
 
 # How hardware is written in the short form (templates/schema#sugar).
 _SHORT: dict[str, Callable[[Any], tuple[str, Any]]] = {
@@ -80,9 +87,9 @@ class Template:
         rest = [f"sleep {self._rest_s():g}"] if self._rest_s() else []
         return [
             *sleep,
-            *(f"echo {line}" for line in self.lines()),
+            *(f"echo {shlex.quote(line)}" for line in self.lines()),
             *rest,
-            *(["exit 1"] if self.fails else []),
+            *([f"exit {self._exit_status()}"] if self.fails else []),
             *self.then,
         ]
 
@@ -90,7 +97,11 @@ class Template:
         """
         What the build prints: the marker, and then more lines, each of which is told from all others.
         """
-        return [self.marker, *(f"{self.marker}-line-{number}" for number in range(2, self.more_lines + 2))]
+        more = (f"{self.marker}-line-{n}{_ENDINGS[n % len(_ENDINGS)]}" for n in range(2, self.more_lines + 2))
+        return [self.marker, *more]
+
+    def _exit_status(self) -> int:
+        return _EXIT_STATUSES[(len(self.name) + self.edition) % len(_EXIT_STATUSES)]
 
     def _rest_s(self) -> float:
         return self.sleep_s / 2 if self.halved else 0.0
@@ -169,9 +180,11 @@ def publish_call(
 
     Args:
         wrapped: Send ``{"namespace", "name", "version", "template"}`` instead of the raw document (ambiguity 35).
-        form: How the raw document is written down; a wrapped one is always JSON.
+        form: How the raw document is written down; a wrapped one is always JSON. What it may leave open is written in
+            one way here and in another one there, as is what the query may leave out.
     """
-    query = {key: "true" for key, wanted in (("force", force), ("auto_build", auto_build)) if wanted}
+    switches = {"force": force, "auto_build": auto_build}
+    query = {key: "true" if on else "false" for key, on in switches.items() if on or template.edition % 2 == 0}
     body, media_type = _written(template, form, wrapped)
     return Call(
         operation="publishTemplate",
@@ -192,6 +205,6 @@ def _written(template: Template, form: Form, wrapped: bool) -> tuple[bytes, str]
         envelope = {"namespace": "default", "name": template.name, "version": template.version, "template": document}
         return json.dumps(envelope).encode(), "application/json"
     if form == "yaml":
-        return yaml.safe_dump(document, sort_keys=False).encode(), "application/yaml"
-    indent = 2 if form == "shuffled" else None
-    return json.dumps(document, indent=indent).encode(), "application/json"
+        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode(), "application/yaml"
+    shuffled = form == "shuffled"
+    return json.dumps(document, indent=2 if shuffled else None, ensure_ascii=not shuffled).encode(), "application/json"

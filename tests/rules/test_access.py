@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import REF, UNKNOWN_REF, broken, build, exchange, frame, publish, story_verdicts, verdicts
+from tests.rules.exchanges import (
+    REF,
+    UNKNOWN_REF,
+    broken,
+    build,
+    exchange,
+    frame,
+    history,
+    publish,
+    story_verdicts,
+    verdicts,
+)
 from touchstone.exchange import REFUSED_CREDENTIALS, Credential, Exchange
 from touchstone.rules import access
 from touchstone.rules.history import Content
@@ -325,3 +336,62 @@ def test_cancel_of_anothers_version_may_be_told_in_either_way() -> None:
         exchange("cancelBuild", 404, json={"status": "idle"}, credential="second", seq=3),
     ]
     assert story_verdicts((access.others_version,), *story) == {(OTHERS, "held")}
+
+
+def answered_404(seq: int, ref: str, *headers: str) -> Exchange:
+    told = {"error": "No such template version."}
+    return exchange(status=404, json=told, headers=dict.fromkeys(headers, "1"), credential="second", ref=ref, seq=seq)
+
+
+HEADED: list[tuple[str, list[Exchange], str]] = [
+    ("no others", [answered_404(n, UNKNOWN_REF) for n in (2, 3)] + [answered_404(n, REF) for n in (4, 5)], "held"),
+    (
+        "a tag on what somebody has",
+        [answered_404(n, UNKNOWN_REF) for n in (2, 3)] + [answered_404(n, REF, "etag") for n in (4, 5)],
+        "broken",
+    ),
+    (
+        "a tag on one of both kinds",
+        [
+            answered_404(2, UNKNOWN_REF),
+            answered_404(3, UNKNOWN_REF, "ETag"),
+            *(answered_404(n, REF, "etag") for n in (4, 5)),
+        ],
+        "held",
+    ),
+    (
+        "a tag on some of what somebody has",
+        [answered_404(n, UNKNOWN_REF) for n in (2, 3)] + [answered_404(4, REF), answered_404(5, REF, "etag")],
+        "held",
+    ),
+    ("one of each", [answered_404(2, UNKNOWN_REF), answered_404(4, REF, "etag")], "held"),
+    (
+        "one of what somebody has",
+        [answered_404(2, UNKNOWN_REF), answered_404(3, UNKNOWN_REF), answered_404(4, REF, "etag")],
+        "held",
+    ),
+    (
+        "one of what nobody has",
+        [answered_404(2, UNKNOWN_REF), *(answered_404(n, REF, "etag") for n in (4, 5))],
+        "held",
+    ),
+]
+
+
+@pytest.mark.parametrize(("story", "outcome"), [row[1:] for row in HEADED], ids=[row[0] for row in HEADED])
+def test_headers_do_not_tell_anothers_version_from_a_missing_one(story: list[Exchange], outcome: str) -> None:
+    """
+    A header on each 404 for somebody's version and on none for what nobody has gives it away; once is chance.
+    """
+    assert story_verdicts((access.others_version,), publish(1), *story) == {(OTHERS, outcome)}
+
+
+def test_finding_on_a_header_names_it() -> None:
+    """
+    The header is what differs, so that a reader is told which one it is.
+    """
+    known = history(publish(1), *HEADED[1][1])
+    actual = {judgement.actual for judgement in access.others_version(REF, known)}
+
+    assert len(actual) == 1
+    assert "with etag where one" in actual.pop()

@@ -431,3 +431,21 @@ def test_content_that_a_conflict_replaced_has_no_build_to_lose() -> None:
 
     assert blamed(publish(1), start(2), read(3, "ready"), conflict, other) == set()
     assert blamed(publish(1), start(2), read(3, "ready"), conflict, read(5, "not_built")) != set()
+
+
+@pytest.mark.parametrize(("elsewhere_at", "claims"), [(2.5, set()), (9.0, {"status.build-time-is-ms"})])
+def test_short_build_time_is_no_matter_of_units_where_builds_leave_out_their_steps(
+    elsewhere_at: float, claims: set[str]
+) -> None:
+    """
+    Where another build was ready before its steps can have run, a time that is too short may be true.
+    """
+    hurried = [
+        publish(10, OTHER_REF, content="other", digest="cd" * 32, sent_at=1.0, **sleeping(5.0)),
+        start(11, ref=OTHER_REF, json=build(ref=OTHER_REF), sent_at=2.0),
+        read(12, "ready", ref=OTHER_REF, sent_at=elsewhere_at),
+    ]
+    short = exchange(json=build("ready", build_time_ms=1), seq=30, sent_at=20.0)
+    story = [publish(20, sent_at=13.0, **sleeping(3.0)), start(21, sent_at=14.0), short]
+
+    assert blamed(*hurried, *story) == claims

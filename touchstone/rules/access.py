@@ -37,6 +37,8 @@ _TEXTS: dict[Credential, tuple[str, str]] = {
 # What a body that cannot be taken is answered; whether the key is looked at before it is nobody's promise.
 _BODY_REFUSALS = frozenset({400, 413, 415, 422})
 _LIMITED = "a limit got in the way"
+# Fewer answers than this have a header by chance.
+_FEWEST_ALIKE = 2
 
 
 @rule("access.refused-key", *set(_REFUSALS.values()))
@@ -155,7 +157,7 @@ def others_version(ref: str, history: History) -> Iterator[Judgement]:
             fits = exchange.status == 404 or is_empty_log(exchange)
             unlike = _unlike_missing(exchange, history) if exchange.status == 404 else None
             if unlike:
-                actual = f"{told(exchange)} where one that nobody has is answered {told(unlike)}"
+                actual = f"{_told(exchange, unlike)} where one that nobody has is answered {_told(unlike, exchange)}"
                 yield broken(claim, unlike, exchange, expected="the same answer to both", actual=actual)
             else:
                 yield judged(claim, fits, exchange, expected="404", actual=told(exchange))
@@ -171,9 +173,35 @@ def _unlike_missing(exchange: Exchange, history: History) -> Exchange | None:
         return None
     alike = [e for e in history.exchanges if e.operation == exchange.operation and e.credential == exchange.credential]
     missing = [e for e in alike if e.status == 404 and standing(e, history) == "missing" and e.body]
-    if not exchange.body or any(_sense(e) == _sense(exchange) for e in missing):
+    if not exchange.body or not missing:
         return None
-    return missing[0] if missing else None
+    same = any(_sense(e) == _sense(exchange) for e in missing)
+    return missing[0] if not same or _telling_headers(exchange, alike, missing, history) else None
+
+
+def _telling_headers(
+    exchange: Exchange, alike: list[Exchange], missing: list[Exchange], history: History
+) -> frozenset[str]:
+    """
+    The names of headers that each 404 for somebody's version has and none for a version that nobody has.
+    """
+    more = _header_names(exchange).difference(*map(_header_names, missing))
+    if not more or len(missing) < _FEWEST_ALIKE:
+        return frozenset()
+    others = [e for e in alike if e.status == 404 and standing(e, history) == "foreign"]
+    return more.intersection(*map(_header_names, others)) if len(others) >= _FEWEST_ALIKE else frozenset()
+
+
+def _header_names(exchange: Exchange) -> frozenset[str]:
+    return frozenset(name.lower() for name, _ in exchange.response.headers) if exchange.response else frozenset()
+
+
+def _told(exchange: Exchange, unlike: Exchange) -> str:
+    """
+    What an answer says, and the headers that the other one has not.
+    """
+    more = sorted(_header_names(exchange) - _header_names(unlike))
+    return told(exchange) + (f" with {', '.join(more)}" if more else "")
 
 
 def _sense(exchange: Exchange) -> str:

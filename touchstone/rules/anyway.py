@@ -13,6 +13,7 @@ from touchstone.lifecycle import FINISHED
 from touchstone.rules.answers import SUCCESS
 from touchstone.rules.course import owned, says_building
 from touchstone.rules.history import History
+from touchstone.rules.walk import CLOCK_SHARE
 
 _HARMLESS = frozenset({"getBuild", "getTemplate", "streamBuildEvents"})
 
@@ -97,6 +98,21 @@ def fails_anyway(history: History) -> bool:
                 if wrong and not _cancel_was_asked(history, content.ref, began_at, exchange.done_at):
                     return True
                 break
+    return False
+
+
+def hurries_anyway(history: History) -> bool:
+    """
+    Whether a build was seen to be ready before its steps can have run.
+    """
+    for content in history.all_contents():
+        story = [e for e in history.story(content.ref) if content.sure_at <= e.sent_at < content.until_at]
+        starts = [e for e in story if e.operation == "startBuild"]
+        if not starts or not says_building(starts[0]):
+            continue
+        least_at = starts[0].sent_at + content.sleep_s * CLOCK_SHARE
+        if any(_is_read(e, history) and e.body["status"] == "ready" and e.done_at < least_at for e in story):
+            return True
     return False
 
 
