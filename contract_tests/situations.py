@@ -123,6 +123,16 @@ def starts_together(exam: Examination, ref: str, times: int) -> list[Exchange]:
     return exam.together(*[call("startBuild", ref)] * times)
 
 
+def publish_together(exam: Examination, *templates: Template) -> None:
+    """
+    Publishes new versions at the same moment.
+    """
+    needs_publishing(exam)
+    for template in templates:
+        exam.register(template)
+    exam.together(*[publish_call(each, wrapped=exam.target.publish == "wrapped") for each in templates])
+
+
 def start_both(exam: Examination, *refs: str) -> None:
     """
     Starts different versions at the same moment; what is refused for a limit is started once there is room.

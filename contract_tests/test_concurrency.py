@@ -2,9 +2,11 @@
 Several requests for one version at the same moment.
 """
 
+from dataclasses import replace
+
 import pytest
 
-from situations import call, start_both, starts_together
+from situations import ask, call, publish_together, start_both, starts_together
 from touchstone.examination import Examination
 from touchstone.patience import FIRST_WAIT_S, retry_after_s
 from touchstone.provision import Template
@@ -102,6 +104,43 @@ def test_answers_to_simultaneous_requests_are_not_mixed_up(exam: Examination) ->
         exam.together(*reversed(reads))
     exam.wait(running.ref)
     exam.together(*reads)
+
+
+@pytest.mark.cost(builds=6, requests=60)
+@pytest.mark.claims(
+    "publish.answers-201",
+    "publish.ref-is-the-document",
+    "template.read-shows-the-published",
+    "cancel.keeps-neighbours",
+    "lookup.existing-version-is-found",
+    "lookup.deleted-version-is-404",
+)
+def test_simultaneous_changes_are_each_of_one_version(exam: Examination) -> None:
+    """
+    Versions that are published, started, cancelled and deleted at the same moment as others have each what it was for.
+    """
+    first = exam.short("beside-others")
+    templates = [replace(first, version=f"1.0.{number}") for number in range(1, 4)]
+    templates = [replace(template, marker=f"{template.marker}-{template.version}") for template in templates]
+    publish_together(exam, *templates)
+    refs = [template.ref for template in templates]
+    for ref in refs:
+        ask(exam, "getTemplate", ref)
+        exam.read(ref)
+    start_both(exam, *refs)
+    for ref in refs:
+        exam.read(ref)
+    exam.together(*[call("cancelBuild", ref) for ref in refs[:2]])
+    for ref in refs[:2]:
+        exam.settle(ref)
+    exam.wait(refs[2])
+    start_both(exam, *refs)
+    for ref in refs:
+        exam.wait(ref)
+    exam.together(*[call("deleteTemplate", ref) for ref in refs[1:]])
+    for ref in refs:
+        ask(exam, "getTemplate", ref)
+        exam.read(ref)
 
 
 @pytest.mark.cost(builds=3, requests=22)
