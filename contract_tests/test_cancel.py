@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from situations import ask, call
+from situations import ask, call, lasting
 from touchstone.examination import Examination
 from touchstone.provision import Template
 
@@ -77,11 +77,13 @@ def test_cancel_leaves_the_neighbour_building(exam: Examination) -> None:
     Cancelling one build, or what does not exist, leaves other ones of the account running to their end.
     """
     ready = exam.ready()
-    neighbour = exam.short("neighbour")
     victim = exam.long("victim")
-    sibling = replace(victim.revised(), version="1.0.1", sleep_s=neighbour.sleep_s)
+    neighbour = exam.published("neighbour", sleep_s=lasting(exam, victim.sleep_s / 3))
+    # It prints half way through, so that there is something in its log that must not come again.
+    sibling = replace(victim.revised(), version="1.0.1", sleep_s=neighbour.sleep_s, halved=True)
     exam.publish(sibling)
     exam.start(sibling.ref)
+    following = exam.follow(sibling.ref)
     exam.start(neighbour.ref)
     exam.start(victim.ref)
     exam.read(ready.ref)
@@ -92,12 +94,16 @@ def test_cancel_leaves_the_neighbour_building(exam: Examination) -> None:
     exam.cancel(ready.ref)
     exam.read(neighbour.ref)
     exam.read(victim.ref)
+    exam.rest(sibling.sleep_s * 2 / 3)
+    exam.read(neighbour.ref)
+    exam.read(victim.ref)
     exam.cancel(victim.ref)
     exam.read(neighbour.ref)
     exam.read(sibling.ref)
     exam.settle(victim.ref)
     exam.wait(neighbour.ref)
     exam.wait(sibling.ref)
+    exam.closed(following)
     exam.read(ready.ref)
 
 

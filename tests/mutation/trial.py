@@ -9,6 +9,7 @@ import signal
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from types import CodeType, FunctionType
 
@@ -26,7 +27,7 @@ EXAMPLES_SHARE = 0.1
 IMPORT_S = 30.0
 MEMORY_BYTES = 6 * 2**30
 
-SURVIVED, KILLED = 0, 1
+SURVIVED, KILLED, BROKEN = 0, 1, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +128,11 @@ class Trial:
         mutant, receiver = self._running.pop(child)
         with os.fdopen(receiver, "r") as said:
             text = said.read()
+        if os.waitstatus_to_exitcode(status) == BROKEN:
+            raise RuntimeError(f"the trial of a mutant failed, which says nothing about it: {mutant.name}: {text}")
         # Only a child that says so has run all tests; one that loops, or takes all memory, ends by a signal.
         survived = os.waitstatus_to_exitcode(status) == SURVIVED
-        killer = int(text) if text else -1
+        killer = int(text or -1)
         if not survived and killer >= 0:
             self._kills[mutant.path][killer] += 1
             self._kills[f"{mutant.path} {mutant.place}"][killer] += 2
@@ -172,24 +175,34 @@ class _Examination:
         be_silent()
         gc.disable()
         try:
-            changed = compile(self.mutant.source, str(self.trial.root / self.mutant.path), "exec")
-            if original == changed:
-                os._exit(SURVIVED)
-            reach = self.trial.reach
-            if exchange(functions, original, changed):
-                self._run_collected(reach.of_lines(self.mutant.path, *self.mutant.lines))
-            else:
-                if put_data(self.module, changed):
-                    self._run_collected(reach.of_file(self.mutant.path))
-                self._run_anew()
-        except BaseException:  # noqa: BLE001 - whatever it is, the mutant did it
+            self._examine(functions, original)
+        except MemoryError:
             os._exit(KILLED)
+        except BaseException as error:  # noqa: BLE001 - tests catch what a mutant does, so this is no mutant's doing
+            os.write(self.sender, repr(error).encode())
+            os._exit(BROKEN)
         os._exit(SURVIVED)
+
+    def _examine(self, functions: dict[str, list[FunctionType]], original: CodeType) -> None:
+        changed = compile(self.mutant.source, str(self.trial.root / self.mutant.path), "exec")
+        if original == changed:
+            return
+        reach = self.trial.reach
+        if exchange(functions, original, changed):
+            self._run_collected(reach.of_lines(self.mutant.path, *self.mutant.lines))
+            return
+        try:
+            put = put_data(self.module, changed)
+        except Exception:  # noqa: BLE001 - whatever it is, the changed data did it
+            os._exit(KILLED)
+        if put:
+            self._run_collected(reach.of_file(self.mutant.path))
+        self._run_anew()
 
     def _run_collected(self, reached: frozenset[int]) -> None:
         trial = self.trial
         order = trial.order(self.mutant, reached)
-        for number, after in zip(order, [*order[1:], None], strict=True):
+        for number, after in zip_longest(order, order[1:]):
             item = trial.items[number]
             signal.setitimer(signal.ITIMER_PROF, PATIENCE_S + 20 * trial.reach.seconds[number])
             item.config.pluginmanager.register(plugin := Failures(lambda _, n=number: self._killed(n)))
@@ -208,7 +221,10 @@ class _Examination:
                 for item in items:
                     _try_less(item)
 
-        import_anew(self.module, str(trial.root / self.mutant.path), self.mutant.source)
+        try:
+            import_anew(self.module, str(trial.root / self.mutant.path), self.mutant.source)
+        except Exception:  # noqa: BLE001 - it cannot be imported
+            os._exit(KILLED)
         failures = Failures(lambda name: self._killed(numbers.get(name, -1)))
         if pytest.main(trial.arguments, plugins=[Sorted(), failures]) != pytest.ExitCode.OK:
             os._exit(KILLED)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import REF, broken, build, exchange, history, publish, story_verdicts
+from tests.rules.exchanges import OTHER_REF, REF, broken, build, exchange, history, publish, story_verdicts
+from tests.rules.sentences import shown_by, story_findings
 from touchstone.exchange import Exchange
 from touchstone.rules.agreement import STORY_RULES
 
@@ -82,3 +83,119 @@ def test_start_that_is_sent_first_may_be_recorded_last() -> None:
     story = [publish(1), *starts, read(4), read(5, build_time_ms=1)]
 
     assert broken(story_verdicts(STORY_RULES, *story)) == {SHARED}
+
+
+@pytest.mark.parametrize(
+    "starts",
+    [
+        [start(2, 2.0, 2.5), start(3, 2.5, 2.7), start(4, 2.6, 2.8)],
+        [start(2, 2.0, 2.5), start(3, 2.4, 2.7), start(4, 2.7, 2.8)],
+    ],
+)
+def test_start_that_only_touches_another_joined_it_later(starts: list[Exchange]) -> None:
+    """
+    Whether such a start begins another build is open, so that nothing is said of what it leads to.
+    """
+    assert story_findings(STORY_RULES, publish(1), *starts, read(5), read(6, build_time_ms=1)) == []
+
+
+def test_build_after_one_that_was_joined_is_judged() -> None:
+    """
+    What is open of the first build says nothing of the second one.
+    """
+    joined = [publish(1), start(2, 2.0, 2.1), start(3, 2.5, 2.6), read(4), read(5)]
+    story = [*joined, start(6, 6.0, 6.1), read(7), read(8)]
+
+    assert (STABLE, (7, 8)) in shown_by(STORY_RULES, *story)
+
+
+# --- versions that share a golden -------------------------------------------------------------------------------------
+
+READY, CANCEL = "status.ready-stays-ready", "cancel.in-flight-is-202"
+NEIGHBOUR = "default/neighbour@1.0.0"
+SHARING = (publish(1), publish(2, OTHER_REF, content="other"))
+NEIGHBOURS = (
+    publish(3, NEIGHBOUR, digest="ef" * 32, content="third"),
+    exchange("startBuild", 202, ref=NEIGHBOUR, json=build("building", NEIGHBOUR, "ef" * 32), seq=4),
+)
+
+
+def cancelled(seq: int, ref: str = NEIGHBOUR) -> Exchange:
+    return exchange("cancelBuild", 202, ref=ref, json={"status": "cancelling"}, seq=seq)
+
+
+def idle(seq: int, status: int = 404) -> Exchange:
+    return exchange("cancelBuild", status, seq=seq, json={"status": "idle"})
+
+
+REUSED = exchange("startBuild", 202, seq=6, json=build("ready", reused=True))
+
+
+@pytest.mark.parametrize(
+    ("story", "pairs"),
+    [
+        ([read(5), REUSED, read(7)], [(6, 7)]),
+        ([read(5, status="not_built"), read(6), read(7)], [(6, 7)]),
+        ([*NEIGHBOURS, read(5), cancelled(6), read(7, status="not_built"), read(8), read(9)], [(8, 9)]),
+    ],
+    ids=["a reuse", "not ready before", "lost beside a cancel"],
+)
+def test_each_pair_of_a_shared_golden_is_judged_by_itself(story: list[Exchange], pairs: list[tuple[int, int]]) -> None:
+    """
+    A pair that tells nothing is passed over, and the next one is judged.
+    """
+    shown = shown_by(STORY_RULES, *SHARING, *story)
+
+    assert [evidence for claim, evidence in shown if claim == READY] == pairs
+
+
+@pytest.mark.parametrize(
+    ("story", "finding"),
+    [
+        ([read(5), read(6, status="not_built")], (READY, (5, 6))),
+        ([read(5), read(6, status="not_built", build_time_ms=5)], (READY, (5, 6))),
+        ([read(5), read(6, build_time_ms=5)], (STABLE, (5, 6))),
+        ([*NEIGHBOURS, cancelled(5), read(6), read(7, status="not_built")], (READY, (6, 7))),
+        ([*NEIGHBOURS, read(6), read(7, status="not_built"), cancelled(8)], (READY, (6, 7))),
+    ],
+    ids=["lost", "lost with a time", "another time", "after a cancel", "before a cancel"],
+)
+def test_finding_about_a_shared_golden_shows_both_answers(
+    story: list[Exchange], finding: tuple[str, tuple[int, ...]]
+) -> None:
+    """
+    Whatever happened to a neighbour before or after.
+    """
+    assert [found[:2] for found in story_findings(STORY_RULES, *SHARING, *story)] == [finding]
+
+
+def test_build_time_that_a_shared_golden_hides_is_not_compared() -> None:
+    """
+    A read without one tells nothing of it.
+    """
+    assert story_findings(STORY_RULES, *SHARING, read(5), read(6, build_time_ms=None)) == []
+
+
+def building(seq: int) -> Exchange:
+    return exchange(seq=seq, json=build())
+
+
+@pytest.mark.parametrize(
+    ("story", "expected"),
+    [
+        ([building(5), idle(6), building(7)], [(CANCEL, (5, 7, 6))]),
+        ([*NEIGHBOURS, cancelled(5), building(6), idle(7), building(8)], [(CANCEL, (6, 8, 7))]),
+        ([building(5), idle(6), building(7), cancelled(8, OTHER_REF)], [(CANCEL, (5, 7, 6))]),
+        ([building(5), idle(6)], []),
+        ([building(5), building(6), building(7)], []),
+        ([building(5), idle(6, 409), building(7)], []),
+    ],
+    ids=["idle", "after a neighbour's", "before an accepted one", "never read again", "no cancel", "refused"],
+)
+def test_cancel_of_a_shared_build_is_shown_between_two_reads(
+    story: list[Exchange], expected: list[tuple[str, tuple[int, ...]]]
+) -> None:
+    """
+    Where it found nothing, and no cancel of the shared build came before it.
+    """
+    assert [found[:2] for found in story_findings(STORY_RULES, *SHARING, *story)] == expected

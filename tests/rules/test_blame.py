@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import DIGEST, OTHER_REF, broken, build, exchange, publish, story_verdicts
+from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, history, publish, story_verdicts
+from tests.rules.sentences import story_findings
 from touchstone.exchange import Exchange
 from touchstone.rules import building
 
 NEIGHBOURS, VANISHES = "cancel.keeps-neighbours", "status.build-does-not-vanish"
 READY, STARTS = "status.ready-stays-ready", "status.changes-only-by-a-start"
+VISIBLE = "start.visible-to-next-read"
 SLEEPING = {"note": {"sleep_s": 60.0}}
 
 
@@ -161,3 +163,121 @@ def test_end_that_no_read_has_shown_is_not_what_an_idle_cancel_took_away(status:
     That a golden was there follows from a cancel alone, so a wrong end is blamed on the build.
     """
     assert blamed(publish(1), start(2), cancel(3, 404), cancel(4, 404), read(5, status)) == {claim}
+
+
+# --- which request is to blame, and what lies beside it ---------------------------------------------------------------
+
+
+def told(*story: Exchange) -> list[tuple[str, tuple[int, ...]]]:
+    """
+    The findings of a story, with the exchanges that show them.
+    """
+    return [finding[:2] for finding in story_findings(building.RULES, *story)]
+
+
+AGAIN = (publish(1, **SLEEPING), start(2), cancel(3), read(4, "not_built"), start(5))
+
+
+@pytest.mark.parametrize(
+    ("after", "finding"),
+    [
+        ((start(6), read(7, "failed")), ("start.while-building-is-harmless", (5, 6, 7))),
+        ((start(6), read(7, "building"), read(8, "failed")), ("cancel.next-build-completes", (5, 8))),
+        ((read(7, "failed"),), ("cancel.next-build-completes", (5, 7))),
+    ],
+    ids=["joined since the last read", "joined before it", "not joined"],
+)
+def test_build_after_a_cancel_that_fails(after: tuple[Exchange, ...], finding: tuple[str, tuple[int, ...]]) -> None:
+    """
+    A start that joined it is to blame if no read since has shown that it did no harm.
+    """
+    assert told(*AGAIN, *after) == [finding]
+
+
+def idle(seq: int, **facts: Any) -> Exchange:
+    return cancel(seq, 404, ref=OTHER_REF, **facts)
+
+
+# Beside a cancel of another account too nobody knows that builds vanish without one.
+OTHERS_IDLE = idle(6, credential="second")
+
+
+@pytest.mark.parametrize(
+    ("story", "claim"),
+    [
+        ((start(3), idle(4), read(5, "building"), OTHERS_IDLE, read(8, "not_built")), VANISHES),
+        ((read(2, "not_built"), idle(3), start(4), OTHERS_IDLE, read(8, "not_built")), VISIBLE),
+        ((start(3), read(4, "building"), OTHERS_IDLE, read(8, "not_built"), idle(9)), VANISHES),
+    ],
+    ids=["before the last read", "before the start", "after it was gone"],
+)
+def test_idle_cancel_elsewhere_is_no_suspect_at_another_time(story: tuple[Exchange, ...], claim: str) -> None:
+    """
+    Only one between the last read that showed the build and the one that does not.
+    """
+    assert blamed(publish(1, **SLEEPING), *story) == {claim}
+
+
+def reuse(seq: int) -> Exchange:
+    return start(seq, status="ready", reused=True)
+
+
+AUTO = publish(1, auto_build="ready", note={"auto_build": True})
+
+
+@pytest.mark.parametrize(
+    ("story", "finding"),
+    [
+        ((publish(1), reuse(2), reuse(3), read(4, "not_built")), (VISIBLE, (3, 4))),
+        ((publish(1), reuse(2), read(3, "building"), read(4, "not_built")), (STARTS, (3, 4))),
+        ((AUTO, read(2, "not_built")), ("status.unbuilt-is-not-built", (2,))),
+    ],
+    ids=["two starts", "before the last read", "a publish"],
+)
+def test_start_that_tells_of_a_golden_is_the_last_one(
+    story: tuple[Exchange, ...], finding: tuple[str, tuple[int, ...]]
+) -> None:
+    """
+    Since the last read, and no publish.
+    """
+    assert told(*story)[-1] == finding
+
+
+def test_read_of_a_document_begins_nothing() -> None:
+    """
+    Only a publish may be to blame that a cancelled version builds again.
+    """
+    settled = [publish(1, **SLEEPING), start(2), read(3, "building"), cancel(4), read(5, "not_built")]
+    document = exchange("getTemplate", json={"template": {}}, seq=6)
+
+    assert blamed(*settled, document, read(7, "building")) == {"cancel.settles"}
+
+
+def beside(seq: int, **facts: Any) -> Exchange:
+    victim = "default/touchstone-t1-victim@1.0.0"
+    return exchange("startBuild", 202, seq=seq, ref=victim, json=build(ref=victim, digest="ef" * 32), **facts)
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [[], [beside(13, credential="second")], [beside(8)], [beside(16)]],
+    ids=["none", "of another account", "before the last read", "later"],
+)
+def test_golden_that_is_lost_beside_a_cancel_alone_is_blamed_on_it(begun: list[Exchange]) -> None:
+    """
+    No build of another version of the owner has begun meanwhile that may have taken its place.
+    """
+    outlived = [publish(1), start(2), read(3, "ready"), read(4, "ready"), cancel(5, ref=OTHER_REF), read(6, "ready")]
+    cancelled = cancel(14, ref="default/touchstone-t1-victim@1.0.0")
+
+    assert blamed(*outlived, *begun, read(12, "ready"), cancelled, read(15, "not_built")) == {NEIGHBOURS}
+
+
+def test_doubt_of_two_cancels_shows_both() -> None:
+    """
+    Of an occasion that is not clear both answers are shown.
+    """
+    known = history(publish(1), start(2), cancel(3, 404), cancel(4))
+    unclear = [j.evidence for rule in building.RULES for j in rule(REF, known) if j.outcome == "indeterminate"]
+
+    assert unclear == [(3, 4)]

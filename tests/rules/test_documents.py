@@ -25,9 +25,9 @@ def sugar(**more: Any) -> dict[str, Any]:
     return {"api_version": "orgo.ai/v1", "name": name, "build": {"run": ["echo marker-hello"]}} | more
 
 
-def sent(seq: int, body: Any, ref: str = REF) -> Exchange:
+def sent(seq: int, body: Any, ref: str = REF, **more: Any) -> Exchange:
     written = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return publish(seq, ref, request_body=written)
+    return publish(seq, ref, request_body=written, **more)
 
 
 def read(seq: int, shown: Any, ref: str = REF) -> Exchange:
@@ -130,11 +130,101 @@ def test_value_that_every_document_is_given_is_a_default() -> None:
     assert problem(*others(third), read(5, document(hardware={"cpu": 16}))) == ""
 
 
-def test_value_published_later_cannot_have_come_from_there() -> None:
+@pytest.mark.parametrize("sent_at", [5.01, 9.0])
+def test_value_published_later_cannot_have_come_from_there(sent_at: float) -> None:
     """
     Only what was there before can have leaked.
     """
     early = [sent(2, document(THIRD_REF), THIRD_REF), read(3, document(THIRD_REF), THIRD_REF), sent(4, document())]
-    later = sent(9, document(OTHER_REF, hardware={"cpu": 16}), OTHER_REF)
+    later = sent(9, document(OTHER_REF, hardware={"cpu": 16}), OTHER_REF, sent_at=sent_at)
     shown = read(5, document(hardware={"cpu": 16}))
     assert document_problem(shown, REF, history(*early, shown, later)) == ""
+
+
+def test_value_of_its_own_is_not_foreign() -> None:
+    """
+    What the document itself was published with is right, whoever else has it or has it not.
+    """
+    own = document(hardware={"cpu": 16})
+    assert problem(*others(document(THIRD_REF))[:3], sent(4, own), read(5, own)) == ""
+
+
+def test_document_that_lost_a_value_is_no_sign_that_it_is_no_default() -> None:
+    """
+    Only one that was published without the value shows what a server adds.
+    """
+    hardware = {"hardware": {"cpu": 16}}
+    two = [sent(1, document(OTHER_REF, **hardware), OTHER_REF), sent(2, document(THIRD_REF, **hardware), THIRD_REF)]
+    assert (
+        problem(*two, read(3, document(THIRD_REF), THIRD_REF), sent(4, document()), read(5, document(**hardware))) == ""
+    )
+
+
+A, B = document(env={"MODE": "a"}), document(env={"MODE": "b"})
+
+
+@pytest.mark.parametrize(
+    ("written", "shown", "told"),
+    [
+        (A, B, "env.MODE 'b', published as 'a'"),
+        (document(Xtra="a"), document(Xtra="b"), "Xtra 'b', published as 'a'"),
+        (document(apps=["web"]), document(apps=["api"]), "apps[0] 'api', published as 'web'"),
+        (A, document(), "env None, published as {'MODE': 'a'}"),
+        (
+            A,
+            A | {"template": {"name": "touchstone-t1-hello", "version": "2.0.0"}},
+            f"a document with version '2.0.0' for {REF!r}",
+        ),
+    ],
+)
+def test_difference_is_told_with_its_place(written: Any, shown: Any, told: str) -> None:
+    """
+    The first value that differs, what it is and what it was published as.
+    """
+    assert problem(sent(1, written), read(2, shown)) == told
+
+
+def test_document_of_a_refused_publish_is_told_elsewhere() -> None:
+    """
+    Whether a conflict may change the document is no question of how it is shown.
+    """
+    assert problem(sent(1, A), sent(2, B, content="new", status=409), read(3, B)) == ""
+
+
+def test_document_before_a_delete_is_not_the_one_after_it() -> None:
+    """
+    What was published where nothing was is shown, and nothing that was there before.
+    """
+    deleted = exchange("deleteTemplate", json={"deleted": True}, seq=2)
+    assert problem(sent(1, A), deleted, sent(3, B), read(4, A)) == "env.MODE 'a', published as 'b'"
+
+
+def test_marker_may_be_of_any_letters() -> None:
+    """
+    However JSON would write them.
+    """
+    written = document(build={"run": ["echo märker"]})
+    assert problem(sent(1, written, note={"marker": "märker"}), read(2, written)) == ""
+
+
+def test_document_of_a_version_that_prints_nothing_is_not_compared() -> None:
+    """
+    Without a marker nobody knows which content a document is of.
+    """
+    assert problem(sent(1, A, note={"marker": ""}), read(2, B)) == ""
+
+
+def test_document_is_not_compared_where_one_of_two_contents_has_no_canonical_form() -> None:
+    """
+    It may be that one.
+    """
+    forced = sent(2, A, content="new", note={"force": True, "marker": "marker-hello"})
+    assert problem(sent(1, b"api_version: orgo.ai/v1\n"), forced, read(3, document())) == ""
+
+
+def test_publish_that_is_wrong_on_purpose_has_no_document() -> None:
+    """
+    Nothing of it is to be shown.
+    """
+    wrong = exchange("publishTemplate", 422, seq=2, request_body=json.dumps(document(cpu=-1)).encode())
+    assert problem(sent(1, A), wrong, read(3, A)) == ""

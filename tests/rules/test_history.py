@@ -184,7 +184,8 @@ EXISTS: list[tuple[str, list[Exchange], bool | None]] = [
     ("while it was published", [made(4.6)], None),
     ("published when it was answered", [made(5.5)], False),
     ("never published", [], False),
-    ("a publish that was refused", [made(1, status=409)], False),
+    ("a publish that was refused", [made(1, status=422)], False),
+    ("a publish that was in conflict", [made(1, status=409)], None),
     ("a publish that failed", [made(1, status=500)], None),
     ("a publish without an answer", [exchange("publishTemplate", 0)], None),
     ("a publish whose build met a limit", [made(1, status=429, note={"auto_build": True})], None),
@@ -203,6 +204,8 @@ EXISTS: list[tuple[str, list[Exchange], bool | None]] = [
     ("a delete by another one that found nothing", [made(1), delete(2, 404, credential="second")], True),
     ("a delete that found nothing before it was there", [delete(0.5, 404), made(1)], True),
     ("a delete that found nothing before the next", [made(1), delete(2, 404), made(3, content="new")], True),
+    ("a delete that found nothing as soon as it was there", [made(1), delete(1.5, 404)], None),
+    ("a delete that found nothing when it was answered", [made(1), delete(5.5, 404)], True),
     ("an old publish of unknown outcome and a delete", [made(1, status=500), delete(2)], None),
 ]
 
@@ -233,3 +236,30 @@ def test_given_version_exists() -> None:
     request = asked(5)
 
     assert history(request, given=GIVEN).exists(REF, request) is True
+
+
+NAMELESS = exchange("publishTemplate", 422, seq=20, sent_at=2.0, credential="second", json={})
+VIEWS: list[tuple[str, list[Exchange], dict[str, Content], int]] = [
+    ("one account", [made(1), made(2, content="new")], {}, 1),
+    ("two accounts", [made(1), made(2, credential="second")], {}, 2),
+    ("another one was refused", [made(1), made(2, status=409, credential="second")], {}, 2),
+    ("another one asked only", [made(1), asked(2, credential="second")], {}, 1),
+    ("another one sent what is wrong", [made(1), NAMELESS], {}, 1),
+    ("one account has it from the user", [made(2, credential="second")], GIVEN, 2),
+    ("a refused key was refused", [made(1), made(2, status=401, credential="none")], {}, 1),
+    ("a refused key was served", [made(1), made(2, credential="none")], {}, 1),
+    ("a refused key was served after two", [made(1), made(2, credential="second"), made(3, credential="none")], {}, 1),
+]
+
+
+@pytest.mark.parametrize(("story", "known", "count"), [row[1:] for row in VIEWS], ids=[row[0] for row in VIEWS])
+def test_each_account_that_published_a_name_has_a_view(
+    story: list[Exchange], known: dict[str, Content], count: int
+) -> None:
+    """
+    Unless somebody had it who is no account.
+    """
+    views = history(*story, given=known).views(REF)
+
+    assert len(views) == count
+    assert count == 1 or [{e.credential for e in view.story(REF)} for view in views][1:] == [{"second"}]

@@ -272,6 +272,18 @@ class TestPerKey:
             second = self.of_round(429, 2, 300.0)
             assert (PER_KEY, "broken") in self.found(self.READY_BEFORE, *first, *second)
 
+    def test_is_judged_where_the_first_key_was_not_tried_again(self) -> None:
+        """
+        How long that one needed to recover is not known then.
+        """
+        assert self.found(self.READY_BEFORE, *self.of_round(429)[:5]) == {(PER_KEY, "broken")}
+
+    def test_is_open_where_the_first_key_was_refused_from_the_first_start_on(self) -> None:
+        """
+        A burst of one start may have met a full host.
+        """
+        assert self.found(self.READY_BEFORE, *self.of_round(429)[2:]) == {(PER_KEY, "indeterminate")}
+
     def test_needs_a_version_that_was_ready(self) -> None:
         """
         The other key's start builds nothing only where its version was seen ready before.
@@ -321,7 +333,7 @@ class TestPerKey:
 
         assert self.found(self.READY_BEFORE, *self.own_starts(10.0, gap_s), *slow) == {(PER_KEY, outcome)}
 
-    @pytest.mark.parametrize(("served", "outcome"), [(2, "indeterminate"), (6, "broken")])
+    @pytest.mark.parametrize(("served", "outcome"), [(1, "indeterminate"), (2, "indeterminate"), (6, "broken")])
     def test_was_not_used_up_where_the_first_key_regains_much_in_a_short_time(self, served: int, outcome: str) -> None:
         """
         A later burst of six shows that a window of a few seconds holds two at least, so older starts do not count.
@@ -410,6 +422,13 @@ class TestReads:
 
         assert self.found(*alone) == set()
         assert self.found(*longer) == set()
+
+    def test_are_compared_though_another_case_has_nothing_to_compare(self) -> None:
+        """
+        A round with reads and none without takes nothing away from the next case.
+        """
+        alone = [*self.of_round(1, 1000, 3, case="alone"), *self.of_round(2, 1210, 4, 12, case="alone")]
+        assert self.found(*alone, *self.three(4, 4, pace=0.7)) == {(READS, "held")}
 
     def test_are_compared_with_the_round_that_was_served_least(self) -> None:
         """

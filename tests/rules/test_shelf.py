@@ -59,6 +59,7 @@ STANDING: list[tuple[str, list[Exchange], int | None]] = [
     ("a publish of nobody knows what", [made(1), exchange("publishTemplate", 201, seq=20, sent_at=2.0, json={})], None),
     ("two accounts", [made(1), made(2, credential="second")], None),
     ("a delete that found nothing", [made(1), request("deleteTemplate", 2, 404)], None),
+    ("a delete that found nothing before anything was there", [request("deleteTemplate", 0.1, 404), made(1)], 10),
     ("another account's delete", [made(1), request("deleteTemplate", 2, 404, credential="second")], 10),
     ("a delete of what is gone", [made(1), *(request("deleteTemplate", at, 404) for at in (2, 3)), made(4)], 40),
 ]

@@ -2,12 +2,14 @@
 Starts that are answered only once another version's build is over.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
-from touchstone.exchange import Exchange
+from tests.rules.exchanges import OTHER_REF, REF, UNKNOWN_REF, broken, build, exchange, publish, story_verdicts
+from tests.rules.sentences import story_findings
+from touchstone.exchange import Exchange, Response
 from touchstone.rules.waiting import STORY_RULES
 
 CLAIM = "start.does-not-wait"
@@ -24,9 +26,12 @@ def start(seq: int, ref: str, at: float, took_s: float = 0.01, status: str = "bu
     return exchange("startBuild", 202, seq=seq, ref=ref, json=answer, sent_at=at, done_at=at + took_s)
 
 
+def published_all() -> list[Exchange]:
+    return [published(number, each) for number, each in enumerate((REF, OTHER_REF, THIRD_REF, LAST_REF), 1)]
+
+
 def found(*exchanges: Exchange, ref: str = OTHER_REF) -> set[tuple[str, str]]:
-    versions = [published(number, each) for number, each in enumerate((REF, OTHER_REF, THIRD_REF, LAST_REF), 1)]
-    return story_verdicts(STORY_RULES, *versions, *exchanges, ref=ref)
+    return story_verdicts(STORY_RULES, *published_all(), *exchanges, ref=ref)
 
 
 def taking_turns(took_s: float = 0.8) -> list[Exchange]:
@@ -137,3 +142,59 @@ def test_build_of_what_was_replaced_meanwhile_keeps_nobody() -> None:
     """
     forced = publish(15, REF, content="new", digest="ef" * 32, sent_at=1.3, note={"force": True})
     assert found(*joining(), forced, ref=REF) == set()
+
+
+def test_finding_shows_the_start_that_waited_and_the_one_that_it_waited_for() -> None:
+    """
+    Of the version in question, and with the time that the answer took.
+    """
+    first, second, *others = taking_turns()
+    brief = replace(second, response=Response(202, (), b"{}"))
+    actual = f"202 after 0.80 s, when the build of {REF} was over"
+    findings = story_findings(STORY_RULES, *published_all(), first, brief, *others, ref=OTHER_REF)
+
+    assert findings == [(CLAIM, (11, 12), "an answer while builds run", actual)]
+
+
+@pytest.mark.parametrize(("sent_at", "done_at"), [(0.5, 0.51), (0.99, 1.0), (2.0, 2.01), (5.0, 5.01)])
+def test_cancel_before_the_build_or_after_the_answer_explains_nothing(sent_at: float, done_at: float) -> None:
+    """
+    Neither a build before, nor what was cancelled once the start was answered.
+    """
+    cancel = exchange("cancelBuild", 202, seq=15, ref=REF, json={}, sent_at=sent_at, done_at=done_at)
+    assert broken(found(*taking_turns(), cancel)) == {CLAIM}
+
+
+def test_build_that_is_replaced_once_the_start_is_answered_was_waited_for() -> None:
+    """
+    Until then it ran.
+    """
+    forced = publish(15, REF, content="new", digest="ef" * 32, sent_at=2.0, note={"force": True})
+    assert broken(found(*taking_turns(), forced)) == {CLAIM}
+
+
+def test_start_of_what_nobody_published_is_passed_over() -> None:
+    """
+    Nobody knows how long its build takes, and another one is waited for all the same.
+    """
+    assert broken(found(start(10, UNKNOWN_REF, 0.9), *taking_turns())) == {CLAIM}
+
+
+@pytest.mark.parametrize(("alone_s", "claims"), [(0.25, {CLAIM}), (0.2501, set())])
+def test_start_that_waits_takes_three_times_as_long_as_others(alone_s: float, claims: set[str]) -> None:
+    """
+    Sent at the moment when the other start is answered, and answered after three quarters of a second.
+    """
+    first, second = start(11, REF, 1.0, alone_s), start(12, OTHER_REF, 1.0 + alone_s, 0.75)
+    third, last = start(13, THIRD_REF, 16.0, alone_s), start(14, LAST_REF, 16.0 + alone_s, 0.75)
+    assert broken(found(first, second, third, last)) == claims
+
+
+@pytest.mark.parametrize(("wait_s", "claims"), [(0.201, {CLAIM}), (0.199, set())])
+def test_wait_of_two_tenths_of_a_second_tells(wait_s: float, claims: set[str]) -> None:
+    """
+    A shorter one is no evidence: the build was almost over when the start was sent.
+    """
+    over_at = 1.0 + 0.9
+    waits = exchange("startBuild", 202, seq=12, ref=OTHER_REF, json={}, sent_at=over_at - wait_s, done_at=over_at)
+    assert broken(found(start(11, REF, 1.0), waits, *taking_turns()[2:])) == claims

@@ -234,11 +234,13 @@ def _until(content: Content, at: float) -> Content:
 def _maybe_published(exchange: Exchange) -> bool:
     """
     Whether a publish may have put something there. Ambiguity 40: one whose build was refused may.
+
+    A conflict says that something is there.
     """
     if exchange.operation != "publishTemplate":
         return False
     half = exchange.status == 429 and bool(exchange.note.get("auto_build"))
-    return half or exchange.response is None or exchange.status >= 500 or 200 <= exchange.status < 300
+    return half or exchange.response is None or exchange.status in {409, *range(200, 300), *range(500, 600)}
 
 
 def _done_at(publish: Exchange) -> float:
