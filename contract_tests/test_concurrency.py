@@ -106,6 +106,7 @@ def test_answers_to_simultaneous_requests_are_not_mixed_up(exam: Examination) ->
     exam.together(*reads)
 
 
+@pytest.mark.profile("standard")
 @pytest.mark.cost(builds=6, requests=60)
 @pytest.mark.claims(
     "publish.answers-201",

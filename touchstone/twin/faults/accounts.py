@@ -86,7 +86,8 @@ class OthersMayCancel(OthersAreLetIn):
         return request.method == "DELETE" and resource.kind == "build"
 
 
-@breaks("semantic", "access.others-version-is-404")
+# What was one's own and is deleted is another's version, too, where that one gave it the same name.
+@breaks("semantic", "access.others-version-is-404", also=("lookup.deleted-version-is-404",))
 class OthersVersionIs403(App):
     """
     Another account's version is forbidden, which tells that there is one.
