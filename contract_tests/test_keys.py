@@ -98,6 +98,19 @@ def test_key_is_compared_letter_by_letter(exam: Examination) -> None:
         ask(exam, operation, ref, "recased")
 
 
+@pytest.mark.cost(builds=0, requests=4)
+@pytest.mark.claims("auth.near-key-is-401")
+def test_key_is_compared_from_its_first_letter_on(exam: Examination) -> None:
+    """
+    A key with one character more in front, or without its first one, is another key.
+    """
+    ref, key = exam.ready().ref, str(exam.target.api_key)
+    near: tuple[tuple[Credential, str], ...] = (("longer", f"x{key}"), ("shorter", key[1:]))
+    for operation in ("getBuild", "startBuild"):
+        for credential, value in near:
+            exam.send(replace(call(operation, ref, credential), headers={"Authorization": f"Bearer {value}"}))
+
+
 @pytest.mark.cost(builds=0, requests=10)
 @pytest.mark.claims("auth.malformed-header-is-401")
 def test_key_needs_the_bearer_scheme(exam: Examination) -> None:
@@ -116,7 +129,10 @@ def test_key_needs_the_bearer_scheme(exam: Examination) -> None:
 @pytest.mark.claims("auth.scheme-ignores-case")
 def test_scheme_is_recognised_in_any_case(exam: Examination) -> None:
     """
-    A right key behind ``bearer`` is accepted.
+    A right key behind ``bearer``, ``BEARER`` and ``bEARER`` is accepted.
     """
     ref = exam.ready().ref
     ask(exam, "getBuild", ref, "lowercase-scheme")
+    for scheme in ("BEARER", "bEARER"):
+        headers = {"Authorization": f"{scheme} {exam.target.api_key}"}
+        exam.send(replace(call("getBuild", ref, "lowercase-scheme"), headers=headers))

@@ -100,7 +100,7 @@ class Round:
                 return
 
 
-@pytest.mark.cost(builds=2, requests=155)
+@pytest.mark.cost(builds=3, requests=158)
 @pytest.mark.claims(
     "limit.has-the-error-shape",
     "limit.ends-after-back-off",
@@ -132,6 +132,9 @@ def test_rate_of_starts(exam: Examination, run: Run) -> None:
         exam.read(running.ref)
     exam.wait(running.ref)
     first.recover()
+    # A start that was refused does not come along with the next one that is served.
+    exam.start(exam.short("after-refusal").ref)
+    exam.read(unbuilt.ref)
     if first.retries > 1:
         # Once may have been somebody else's doing; twice is not.
         refused_round(exam, ready.ref).recover()

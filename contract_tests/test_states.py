@@ -142,9 +142,11 @@ def was_cancelled(scene: Scene) -> None:
     Its build, which a publish began, was cancelled, after all that is harmless was done while it ran.
     """
     scene.exam.publish(scene.subject, auto_build=True)
+    following = scene.exam.follow(scene.ref)
     do_no_harm(scene)
     scene.exam.cancel(scene.ref)
     scene.exam.settle(scene.ref)
+    scene.exam.closed(following)
 
 
 def do_no_harm(scene: Scene) -> None:

@@ -31,6 +31,7 @@ def request(method: str = "GET", url: str = "http://host/api", body: bytes = b""
         ("restricted", "Bearer $ORGO_RESTRICTED_API_KEY"),
         ("longer", "Bearer ${ORGO_API_KEY}x"),
         ("shorter", "Bearer ${ORGO_API_KEY%?}"),
+        ("headless", "Bearer ${ORGO_API_KEY#?}"),
         ("recased", """Bearer $(printf %s "$ORGO_API_KEY" | tr 'a-zA-Z' 'A-Za-z')"""),
         ("unknown", "Bearer sk_live_000000000000000000000000"),
     ],

@@ -77,6 +77,8 @@ def _variable(name: str) -> str:
         return "${ORGO_API_KEY}x"
     if name == "shorter":
         return "${ORGO_API_KEY%?}"
+    if name == "headless":
+        return "${ORGO_API_KEY#?}"
     if name == "recased":
         return """$(printf %s "$ORGO_API_KEY" | tr 'a-zA-Z' 'A-Za-z')"""
     return "sk_live_" + "0" * 24

@@ -16,12 +16,12 @@ Credential = Literal[
     "restricted",  # the key of an account below the Scale plan
     "none",  # no Authorization header at all
     "unknown",  # a well-formed key that no account has
-    "longer",  # the primary key and one character more
-    "shorter",  # the primary key without its last character
+    "longer",  # the primary key and one character more, at either end
+    "shorter",  # the primary key without its last character, or without its first
     "recased",  # the primary key with its small letters large and its large ones small
     "malformed",  # an Authorization header that carries no bearer key: wrong scheme, no token
     "query",  # the primary key in the query string only
-    "lowercase-scheme",  # the primary key behind the scheme written in lower case
+    "lowercase-scheme",  # the primary key behind the scheme written in other letters than usual
 ]
 
 REFUSED_CREDENTIALS: frozenset[Credential] = frozenset(

@@ -85,6 +85,7 @@ class Keys:
             "longer": self.primary + "x",
             "primary": self.primary,
             "shorter": self.primary[:-1],
+            "headless": self.primary[1:],
             "recased": self.primary.swapcase(),
             "second": self.second,
             "restricted": self.restricted,

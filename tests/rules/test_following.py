@@ -286,3 +286,44 @@ def test_status_may_learn_of_the_end_a_little_later_than_the_log(later_s: float,
     story = followed(None, "ready", read("building", 12.0 + later_s, 7), closed_at=12.0)
 
     assert ((OPEN, "broken") in found(*story)) is verdict
+
+
+# --- logs that end like those of cancelled builds ---------------------------------------------------------------------
+
+GOOD, HARMLESS, NEIGHBOURS = (
+    "status.good-template-ends-ready",
+    "start.while-building-is-harmless",
+    "cancel.keeps-neighbours",
+)
+CANCEL_LOG = [line(10.1, "boot", "booted"), line(13.9, "cancel", "build cancelled", "warn")]
+ELSEWHERE = exchange("cancelBuild", 202, seq=7, ref=OTHER_REF, json={"status": "cancelling"}, sent_at=12.0)
+
+
+@pytest.mark.parametrize(
+    ("between", "claim"),
+    [([], GOOD), ([started(7, 12.0)], HARMLESS), ([ELSEWHERE], NEIGHBOURS)],
+    ids=["nothing happened", "it was joined", "another one was cancelled"],
+)
+def test_log_that_ends_on_a_cancel_that_nobody_asked_for_is_found(between: list[Exchange], claim: str) -> None:
+    """
+    What happened while the build ran is to blame for it.
+    """
+    assert broken(found(*followed(CANCEL_LOG, "ready", *between))) == {claim}
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        followed(CANCEL_LOG, "not_built", cancelled()),
+        followed(CANCEL_LOG, "failed", note={"outcome": "failed"}),
+        followed(CANCEL_LOG, "ready", publish(7, content="new", sent_at=12.0, note={"force": True})),
+        followed(ready_log()),
+        followed(CANCEL_LOG, "ready", cancelled(status=0)),
+    ],
+    ids=["it was cancelled", "it was to fail", "it was replaced", "it ends on ready", "a cancel got no answer"],
+)
+def test_log_that_may_end_so_is_not_accused(story: list[Exchange]) -> None:
+    """
+    A cancel, also one without an answer, another outcome, or another content explains it.
+    """
+    assert broken(found(*story)) & {GOOD, HARMLESS, NEIGHBOURS} == set()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import REF, broken, exchange, publish, story_verdicts, verdicts
+from tests.rules.exchanges import REF, broken, exchange, history, publish, story_verdicts, verdicts
 from tests.rules.sentences import findings, story_findings
 from touchstone.exchange import Exchange
 from touchstone.rules import protocol
@@ -138,3 +138,59 @@ def test_head_is_compared_with_the_same_address_and_key() -> None:
 
     assert story_verdicts(protocol.STORY_RULES, *others, head(6)) == set()
     assert others[0].ref == REF
+
+
+def lengths(head: str | None, *gets: int, status: int = 200) -> set[tuple[str, str]]:
+    """
+    What is said of a HEAD that announces *head* bytes after GETs of the same address that had so many.
+    """
+    story = [exchange(status=status, body=b"x" * size, seq=seq) for seq, size in enumerate(gets, 1)]
+    headers = {} if head is None else {"content-length": head}
+    asked = exchange(status=200, method="HEAD", headers=headers, seq=9)
+    return story_verdicts(protocol.STORY_RULES, *story, asked)
+
+
+@pytest.mark.parametrize(
+    ("head", "gets", "outcome"),
+    [
+        ("12", (12,), "held"),
+        (None, (12,), "held"),
+        ("0", (12,), "broken"),
+        ("13", (12, 12), "broken"),
+        ("0", (12, 13), "held"),
+    ],
+    ids=["as GET", "none", "zero", "another one", "where GETs differ"],
+)
+def test_head_announces_the_length_of_get(head: str | None, gets: tuple[int, ...], outcome: str) -> None:
+    """
+    RFC 9110 8.6: the length is the one of GET or left out; where that one differs from time to time nothing is told.
+    """
+    assert lengths(head, *gets) == {("http.head-matches-get", outcome)}
+
+
+@pytest.mark.parametrize(
+    ("headers", "outcome"),
+    [
+        ({"content-encoding": "gzip", "content-length": "30"}, "held"),
+        ({"content-encoding": "gzip", "content-length": "31"}, "broken"),
+        ({"content-encoding": "gzip"}, "held"),
+    ],
+)
+def test_length_of_a_compressed_answer_is_the_one_on_its_way(headers: dict[str, str], outcome: str) -> None:
+    """
+    What was unpacked is longer than what was sent, and how long that was the header alone tells.
+    """
+    get = exchange(body=b"x" * 100, headers=headers, seq=1)
+    head = exchange(method="HEAD", headers={"content-length": "30"}, seq=2)
+
+    assert story_verdicts(protocol.STORY_RULES, get, head) == {("http.head-matches-get", outcome)}
+
+
+def test_finding_on_the_length_of_head_says_both() -> None:
+    """
+    What GET had is expected, what HEAD announced is what came.
+    """
+    get, head = exchange(body=b"x" * 12, seq=1), exchange(method="HEAD", headers={"content-length": "0"}, seq=2)
+    (found,) = protocol.head_matches_get(REF, history(get, head))
+
+    assert (found.expected, found.actual) == ("Content-Length 12, as of GET, or none", "0")

@@ -198,3 +198,37 @@ def test_wait_of_two_tenths_of_a_second_tells(wait_s: float, claims: set[str]) -
     over_at = 1.0 + 0.9
     waits = exchange("startBuild", 202, seq=12, ref=OTHER_REF, json={}, sent_at=over_at - wait_s, done_at=over_at)
     assert broken(found(start(11, REF, 1.0), waits, *taking_turns()[2:])) == claims
+
+
+def behind_logs(took_s: float = 0.8, **more: Any) -> list[Exchange]:
+    """
+    Two starts sent while a log is followed, which ends 0.8 s later.
+    """
+
+    def log(seq: int, at: float) -> Exchange:
+        return exchange("streamBuildEvents", seq=seq, ref=THIRD_REF, sent_at=at, done_at=at + 1.0, frames=[], **more)
+
+    starts = [start(12, REF, 20.2, took_s), start(14, LAST_REF, 30.2, took_s, status="ready")]
+    return [log(11, 20.0), starts[0], log(13, 30.0), starts[1]]
+
+
+@pytest.mark.parametrize("ref", [REF, LAST_REF])
+def test_starts_that_wait_for_open_logs_are_found(ref: str) -> None:
+    """
+    Twice a start was answered when a log had ended that its account followed.
+    """
+    assert broken(found(*behind_logs(), ref=ref)) == {CLAIM}
+
+
+def test_start_answered_while_a_log_is_open_does_not_wait_for_it() -> None:
+    """
+    The log goes on for longer than the answer takes.
+    """
+    assert found(*behind_logs(took_s=0.7), ref=REF) == set()
+
+
+def test_log_of_another_account_keeps_nobody() -> None:
+    """
+    What another account follows is its own affair, and slow answers beside it are chance.
+    """
+    assert found(*behind_logs(credential="second"), ref=REF) == set()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.rules.course import Course, Running, owned
-from touchstone.rules.eventlog import Log, ended_by_server, follows, is_stream, log_of
+from touchstone.rules.eventlog import Log, ended_by_server, follows, is_stream, log_of, phase_of
 from touchstone.rules.history import History
 from touchstone.rules.rule import Rule, broken, held, judged, rule
 from touchstone.rules.walk import CLOCK_SHARE
@@ -121,6 +121,34 @@ def closes(ref: str, history: History) -> Iterator[Judgement]:
             yield from _closes_at_the_end(following.stream, following.end, grace_s)
 
 
+@rule(
+    "following.cancelled",
+    "status.good-template-ends-ready",
+    "start.while-building-is-harmless",
+    "cancel.keeps-neighbours",
+)
+def ends_by_no_cancel(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges that the log of a build that is to succeed does not end like a cancelled one where nobody cancelled it.
+    """
+    course = Course(ref, history)
+    for following in followings(course, history):
+        stream, begun = following.stream, following.running.start
+        log, content = log_of(stream), course.content(begun.sent_at, stream.done_at)
+        if log is None or phase_of(log.last) != "cancel" or content is None or content.outcome != "ready":
+            continue
+        if any(e.done_at >= begun.sent_at and e.sent_at <= stream.done_at for e in course.cancels):
+            continue
+        joined = [e for e in course.beginnings if begun.seq < e.seq and e.sent_at <= stream.done_at]
+        elsewhere = [e for e in history.cancels if e.done_at >= begun.sent_at and e.sent_at <= stream.done_at]
+        claim, suspects = "status.good-template-ends-ready", [begun]
+        if joined or elsewhere:
+            claim = "start.while-building-is-harmless" if joined else "cancel.keeps-neighbours"
+            suspects = [begun, (joined or elsewhere)[-1]]
+        expected, actual = "a log that ends on ready", "a log that ends on the phase cancel"
+        yield broken(claim, *sorted((*suspects, stream), key=lambda e: e.seq), expected=expected, actual=actual)
+
+
 def followers(ref: str, history: History) -> list[Exchange]:
     """
     The owner's answered requests for the log of *ref*.
@@ -176,4 +204,4 @@ def _too_late(stream: Exchange, late_s: float, grace_s: float) -> bool:
     return late_s > (grace_s * _GRACE_SHARE if stream.closed == "client" else grace_s)
 
 
-STORY_RULES: tuple[Rule[str], ...] = (answer, stays_open, closes)
+STORY_RULES: tuple[Rule[str], ...] = (answer, stays_open, closes, ends_by_no_cancel)

@@ -127,6 +127,8 @@ def head_matches_get(ref: str, history: History) -> Iterator[Judgement]:
         elif get is not None and get.status < 500 and not path_of(head).endswith("/events"):
             fits = head.status in {get.status, 405} and not (head.response and head.response.body)
             actual = f"{told(head)} where GET is answered {get.status}"
+            if fits and head.status == get.status and (length := _wrong_length(head, get, story)):
+                fits, expected, actual = False, f"Content-Length {_length(get)}, as of GET, or none", f"{length}"
             yield judged("http.head-matches-get", fits, get, head, expected=expected, actual=actual)
 
 
@@ -141,6 +143,27 @@ def _nearest_get(head: Exchange, story: tuple[Exchange, ...]) -> Exchange | None
     gets = [e for e in story if e.request.method == "GET" and judgeable(e) and _same_target(e, head)]
     near = [get for get in gets if not any(_between(change, get, head) for change in story)]
     return min(near, key=lambda get: abs(get.seq - head.seq), default=None)
+
+
+def _wrong_length(head: Exchange, get: Exchange, story: tuple[Exchange, ...]) -> str:
+    """
+    The Content-Length of *head* that no GET of the address has. RFC 9110 8.6: it is the one of GET, or left out.
+    """
+    said = head.response.header("content-length") if head.response else None
+    gets = (e for e in story if e.request.method == "GET" and e.status == head.status and _same_target(e, head))
+    lengths = {_length(e) for e in gets}
+    # Where answers to GET differ in length, the one that was not seen may have had yet another.
+    return said if said is not None and _length(get) and lengths == {_length(get)} != {said} else ""
+
+
+def _length(get: Exchange) -> str:
+    """
+    The bytes of an answer on its way, which those of a body that came compressed are not; empty if nobody knows.
+    """
+    if get.response is None:
+        return ""
+    plain = "" if get.response.header("content-encoding") else str(len(get.response.body))
+    return get.response.header("content-length") or plain
 
 
 def _same_target(one: Exchange, other: Exchange) -> bool:

@@ -1,14 +1,16 @@
 """
-Judges that a start is answered though a build runs already, of another version or of its own.
+Judges that a start is answered though a build runs already, of another version or of its own, or a log is open.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from statistics import median
 
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.rules.answers import SUCCESS, told
 from touchstone.rules.course import says_building
+from touchstone.rules.eventlog import follows
 from touchstone.rules.history import History
 from touchstone.rules.rule import Rule, broken, rule
 from touchstone.rules.walk import CLOCK_SHARE
@@ -21,7 +23,7 @@ _TIMES_AS_LONG = 3
 # One or two slow answers may be chance.
 _FEWEST = 2
 
-# A start, the one before it that began a build which runs on, and when that build ends at the soonest.
+# A start, what it can have waited for, and when that is over at the soonest: a build by its start, or an open log.
 _Beside = tuple[Exchange, Exchange, float]
 
 
@@ -30,25 +32,42 @@ def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]
     """
     Judges starts that were answered no sooner than a build that ran already can have ended.
 
-    It is told only where most starts beside a build, of another version or of their own, waited so, and the other
-    starts are far quicker.
+    It is told only where most starts beside a build of another version, of their own, or beside an open log, waited so,
+    and the other starts are far quicker.
     """
     if not any(e.operation == "startBuild" and e.elapsed_s >= _TELLING_S for e in history.story(ref)):
         return
     starts = [e for e in history.exchanges if e.operation == "startBuild" and e.status in SUCCESS]
-    for own in (False, True):
-        beside = {start.seq: found for start in starts if (found := _beside(start, starts, history, own=own))}
+    for find in (partial(_build_beside, own=False), partial(_build_beside, own=True), _log_beside):
+        beside = {start.seq: found for start in starts if (found := find(start, starts, history))}
         waited = [found for found in beside.values() if found[0].done_at >= found[2]]
         if len(waited) < _FEWEST or 2 * len(waited) <= len(beside):
             continue
         usual_s = median([start.elapsed_s for start in starts if start.seq not in beside] or [0.0])
         for start, other, _ in waited:
             if start.ref == ref and start.elapsed_s >= _TIMES_AS_LONG * usual_s:
-                actual = f"{told(start)} after {start.elapsed_s:.2f} s, when the build of {other.ref} was over"
+                what = "log" if other.operation == "streamBuildEvents" else "build"
+                actual = f"{told(start)} after {start.elapsed_s:.2f} s, when the {what} of {other.ref} was over"
                 yield broken(_CLAIM, other, start, expected="an answer while builds run", actual=actual)
 
 
-def _beside(start: Exchange, starts: list[Exchange], history: History, *, own: bool) -> _Beside | None:
+def _log_beside(start: Exchange, _: list[Exchange], history: History) -> _Beside | None:
+    """
+    The log that was open last of those that this account followed when *start* was sent.
+    """
+    open_since = [
+        e
+        for e in history.exchanges
+        if follows(e)
+        and e.credential == start.credential
+        and e.head_at <= start.sent_at
+        and e.done_at >= start.sent_at + _TELLING_S
+    ]
+    last = max(open_since, key=lambda e: e.done_at, default=None)
+    return (start, last, last.done_at) if last else None
+
+
+def _build_beside(start: Exchange, starts: list[Exchange], history: History, *, own: bool) -> _Beside | None:
     """
     The start of the build, of the same version or of another one, that surely ran long enough when *start* was sent.
     """
