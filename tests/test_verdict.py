@@ -221,3 +221,17 @@ class TestRun:
 def test_globs_are_separated_by_commas(globs: str, expected: bool) -> None:
     """A claim is selected where one of the globs matches."""
     assert selected(MUST, globs) is expected
+
+
+class TestCount:
+    def test_says_how_many_claims_got_a_verdict(self) -> None:
+        """Of three claims two are upheld, one is broken, and none could not be run."""
+        third = "cancel.settles"
+        run = log(
+            claims=(claim(MUST), claim(SHOULD, "should"), claim(third)),
+            tallies=held(SHOULD, third),
+            occurrences=found(),
+        )
+        verdict = judge(run)
+
+        assert [verdict.count(name) for name in ("upheld", "broken", "could-not-run")] == [2, 1, 0]

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import OTHER_REF, broken, exchange, publish, story_verdicts
+from tests.rules.exchanges import OTHER_REF, REF, broken, exchange, history, publish, story_verdicts
 from tests.rules.scenes import END_AT, OPEN_AT, followed, line, published, read, ready_log, started, stream
 from touchstone.exchange import Exchange
-from touchstone.rules.following import STORY_RULES
+from touchstone.rules.following import STORY_RULES, ends_by_no_cancel
 from touchstone.rules.history import Bounds, Content
 
 ANSWER, OPEN = "events.answers-200", "events.open-while-building"
@@ -327,3 +327,35 @@ def test_log_that_may_end_so_is_not_accused(story: list[Exchange]) -> None:
     A cancel, also one without an answer, another outcome, or another content explains it.
     """
     assert broken(found(*story)) & {GOOD, HARMLESS, NEIGHBOURS} == set()
+
+
+def test_cancels_that_were_over_before_the_build_began_explain_nothing() -> None:
+    """
+    An old cancel of the version, or of another one, neither excuses the end of a log nor is it to blame.
+    """
+    old = [cancelled(20, 3.0), exchange("cancelBuild", 202, seq=21, ref=OTHER_REF, json={}, sent_at=3.5)]
+    later = [cancelled(22, 30.0), exchange("cancelBuild", 202, seq=23, ref=OTHER_REF, json={}, sent_at=30.0)]
+
+    assert broken(found(*followed(CANCEL_LOG), *old)) == {GOOD}
+    assert broken(found(*followed(CANCEL_LOG), *later)) == {GOOD}
+
+
+def test_each_follower_is_judged_by_itself() -> None:
+    """
+    One log that ends as it should does not hide another one that does not.
+    """
+    streams = [stream(ready_log(), seq=4, opened_at=10.9), stream(CANCEL_LOG, seq=5)]
+
+    assert broken(found(*followed(streams=streams))) == {GOOD}
+
+
+def test_finding_on_the_end_of_a_log_says_what_came() -> None:
+    """
+    Expected is the end of a success, actual the cancel; the evidence begins with the start.
+    """
+    told = list(ends_by_no_cancel(REF, history(*followed(CANCEL_LOG, "ready", started(7, 12.0)))))
+
+    assert [(j.expected, j.actual) for j in told] == [
+        ("a log that ends on ready", "a log that ends on the phase cancel")
+    ]
+    assert told[0].evidence == (3, 5, 7)

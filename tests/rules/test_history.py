@@ -263,3 +263,23 @@ def test_each_account_that_published_a_name_has_a_view(
 
     assert len(views) == count
     assert count == 1 or [{e.credential for e in view.story(REF)} for view in views][1:] == [{"second"}]
+
+
+def test_view_holds_what_its_account_did_and_all_of_other_names() -> None:
+    """
+    Contents, cancels and requests of the other account under that name are left out, those under other names are not.
+    """
+    theirs, elsewhere = made(2, content="theirs", credential="second"), publish(30, OTHER_REF, sent_at=3.0)
+    cancels = [
+        exchange("cancelBuild", 202, seq=40, sent_at=4.0),
+        exchange("cancelBuild", 202, seq=50, sent_at=5.0, credential="second"),
+        exchange("cancelBuild", 202, seq=60, sent_at=6.0, ref=OTHER_REF),
+    ]
+    known = history(made(1), theirs, elsewhere, *cancels)
+    ours, others = known.views(REF)
+
+    assert [[content.key for content in view.contents(REF)] for view in (ours, others)] == [["hello"], ["theirs"]]
+    assert [[cancel.seq for cancel in view.cancels] for view in (ours, others)] == [[40, 60], [50, 60]]
+    assert [[e.seq for e in view.story(REF)] for view in (ours, others)] == [[10, 40], [20, 50]]
+    assert all(view.story(OTHER_REF) == known.story(OTHER_REF) for view in (ours, others))
+    assert all(view.contents(OTHER_REF) == known.contents(OTHER_REF) != () for view in (ours, others))

@@ -72,3 +72,16 @@ def test_evidence_is_made_of_exchanges() -> None:
     """
     assert isinstance(LAST, Exchange)
     assert held("a.claim", FIRST, LAST) == Judgement("a.claim", "held", "", "getBuild", (3, 8), "", "")
+
+
+def test_rule_is_made_of_its_id_its_claims_and_what_it_does() -> None:
+    """
+    The decorator leaves the function as it is and adds what a reader of findings has to know.
+    """
+
+    def judge(_: str, __: History) -> Iterator[Judgement]:
+        yield held("b.claim", LAST)
+
+    made = rule("made.here", "a.claim", "b.claim")(judge)
+
+    assert (made.id, made.claims, made.judge) == ("made.here", frozenset({"a.claim", "b.claim"}), judge)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import OTHER_REF, REF, UNKNOWN_REF, broken, build, exchange, publish, story_verdicts
+from tests.rules.exchanges import OTHER_REF, REF, UNKNOWN_REF, broken, build, exchange, history, publish, story_verdicts
 from tests.rules.sentences import story_findings
 from touchstone.exchange import Exchange, Response
 from touchstone.rules.waiting import STORY_RULES
@@ -232,3 +232,40 @@ def test_log_of_another_account_keeps_nobody() -> None:
     What another account follows is its own affair, and slow answers beside it are chance.
     """
     assert found(*behind_logs(credential="second"), ref=REF) == set()
+
+
+def test_start_waits_for_the_log_that_closes_last() -> None:
+    """
+    Of two logs that are open the one that goes on for longer is what a start can have waited for.
+    """
+    longer = [
+        exchange("streamBuildEvents", seq=seq, ref=THIRD_REF, sent_at=at, done_at=at + 1.2, frames=[])
+        for seq, at in ((21, 20.0), (23, 30.0))
+    ]
+    assert found(*behind_logs(took_s=0.9), *longer, ref=REF) == set()
+    assert broken(found(*behind_logs(took_s=1.0), *longer, ref=REF)) == {CLAIM}
+
+
+def test_log_that_closes_soon_is_no_evidence() -> None:
+    """
+    A log that ended a tenth of a second after a start was sent kept it no longer than a slow network does.
+    """
+    closing = [
+        exchange("streamBuildEvents", seq=seq, ref=THIRD_REF, sent_at=at - 0.9, done_at=at + 0.1, frames=[])
+        for seq, at in ((11, 20.2), (13, 30.2))
+    ]
+    starts = [start(12, REF, 20.2, 0.8), start(14, LAST_REF, 30.2, 0.8)]
+    assert found(*closing, *starts, ref=REF) == set()
+
+
+@pytest.mark.parametrize(("story", "what"), [(behind_logs(), "the log of"), (joining(), "the build of")])
+def test_finding_says_what_was_over(story: list[Exchange], what: str) -> None:
+    """
+    What a start seems to have waited for is named, with its version.
+    """
+    versions = [published(number, each) for number, each in enumerate((REF, OTHER_REF, THIRD_REF, LAST_REF), 1)]
+    known = history(*versions, *story)
+    told = [judgement.actual for rule in STORY_RULES for judgement in rule(REF, known)]
+
+    assert told
+    assert all(f"when {what} default/touchstone-t1-" in actual for actual in told)
