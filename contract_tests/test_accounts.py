@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from situations import ask, needs_publishing, needs_restricted, needs_second, publish_refused
+from situations import ask, needs_publishing, needs_restricted, needs_second, publish_refused, raw
 from touchstone.examination import IDLE, Examination
 
 OPERATIONS = ("getBuild", "getTemplate", "startBuild", "cancelBuild", "streamBuildEvents", "deleteTemplate")
@@ -40,8 +40,8 @@ def test_another_account_neither_sees_nor_touches(exam: Examination) -> None:
         exam.read(ready.ref)
 
 
-@pytest.mark.cost(builds=0, requests=10)
-@pytest.mark.claims("access.others-version-is-404")
+@pytest.mark.cost(builds=0, requests=14)
+@pytest.mark.claims("access.others-version-is-404", "http.head-matches-get")
 def test_isolation_holds_in_both_directions(exam: Examination) -> None:
     """
     The second account owns versions like the first, and the first does not see them.
@@ -50,6 +50,9 @@ def test_isolation_holds_in_both_directions(exam: Examination) -> None:
     theirs = exam.ready("second")
     for operation in OPERATIONS:
         ask(exam, operation, theirs.ref, "primary")
+    for end in ("/build", ""):
+        for method in ("GET", "HEAD"):
+            raw(exam, method, f"/templates/default/{theirs.name}/{theirs.version}{end}")
     exam.read(theirs.ref, "second")
 
 

@@ -102,6 +102,9 @@ def do_again(scene: Scene) -> None:
     if status in ("building", "ready"):
         scene.exam.start(scene.ref)
         scene.status()
+    if status == "ready":
+        scene.exam.publish(scene.subject, auto_build=True)
+        scene.status()
     if status != "building":
         scene.exam.cancel(scene.ref)
 
