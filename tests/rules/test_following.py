@@ -329,15 +329,34 @@ def test_log_that_may_end_so_is_not_accused(story: list[Exchange]) -> None:
     assert broken(found(*story)) & {GOOD, HARMLESS, NEIGHBOURS} == set()
 
 
-def test_cancels_that_were_over_before_the_build_began_explain_nothing() -> None:
+def test_cancels_at_other_times_explain_nothing() -> None:
     """
-    An old cancel of the version, or of another one, neither excuses the end of a log nor is it to blame.
+    An old cancel of another version, or a later one of any, neither excuses the end of a log nor is it to blame.
     """
-    old = [cancelled(20, 3.0), exchange("cancelBuild", 202, seq=21, ref=OTHER_REF, json={}, sent_at=3.5)]
+    old = exchange("cancelBuild", 202, seq=21, ref=OTHER_REF, json={}, sent_at=3.5)
     later = [cancelled(22, 30.0), exchange("cancelBuild", 202, seq=23, ref=OTHER_REF, json={}, sent_at=30.0)]
 
-    assert broken(found(*followed(CANCEL_LOG), *old)) == {GOOD}
+    assert broken(found(*followed(CANCEL_LOG), old)) == {GOOD}
     assert broken(found(*followed(CANCEL_LOG), *later)) == {GOOD}
+
+
+def test_log_of_the_build_after_a_cancelled_one_that_ends_on_a_cancel_is_found() -> None:
+    """
+    A cancel of the build before has gone on to this one.
+    """
+    assert broken(found(*followed(CANCEL_LOG), cancelled(20, 3.0))) == {"cancel.next-build-completes"}
+
+
+@pytest.mark.parametrize(
+    "between",
+    [[started(7, 12.0), ELSEWHERE], [exchange("deleteTemplate", ref=OTHER_REF, json={}, seq=7, sent_at=12.0)]],
+    ids=["two suspects", "a delete elsewhere"],
+)
+def test_log_whose_end_has_several_explanations_is_not_told(between: list[Exchange]) -> None:
+    """
+    Which of two has ended the build nobody can tell, nor whether a delete has.
+    """
+    assert broken(found(*followed(CANCEL_LOG, "ready", *between))) & {GOOD, HARMLESS, NEIGHBOURS} == set()
 
 
 def test_each_follower_is_judged_by_itself() -> None:

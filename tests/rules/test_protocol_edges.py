@@ -194,3 +194,15 @@ def test_finding_on_the_length_of_head_says_both() -> None:
     (found,) = protocol.head_matches_get(REF, history(get, head))
 
     assert (found.expected, found.actual) == ("Content-Length 12, as of GET, or none", "0")
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(200, None), (404, "broken")])
+def test_head_is_not_held_to_a_get_that_shows_anothers_version(status: int, outcome: str | None) -> None:
+    """
+    What GET should not have shown is told of GET; a HEAD that finds what GET does not find is wrong itself.
+    """
+    get = exchange(status=status, credential="second", seq=2)
+    head = exchange(status=404 if status == 200 else 200, method="HEAD", credential="second", seq=3)
+    told = {o for claim, o in story_verdicts(protocol.STORY_RULES, publish(1), get, head) if claim == HEAD}
+
+    assert told == ({outcome} if outcome else set())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
+from touchstone.rules.answers import SUCCESS
 from touchstone.rules.course import Course, Running, owned
 from touchstone.rules.eventlog import Log, ended_by_server, follows, is_stream, log_of, phase_of
 from touchstone.rules.history import History
@@ -126,6 +127,7 @@ def closes(ref: str, history: History) -> Iterator[Judgement]:
     "status.good-template-ends-ready",
     "start.while-building-is-harmless",
     "cancel.keeps-neighbours",
+    "cancel.next-build-completes",
 )
 def ends_by_no_cancel(ref: str, history: History) -> Iterator[Judgement]:
     """
@@ -139,14 +141,32 @@ def ends_by_no_cancel(ref: str, history: History) -> Iterator[Judgement]:
             continue
         if any(e.done_at >= begun.sent_at and e.sent_at <= stream.done_at for e in course.cancels):
             continue
-        joined = [e for e in course.beginnings if begun.seq < e.seq and e.sent_at <= stream.done_at]
-        elsewhere = [e for e in history.cancels if e.done_at >= begun.sent_at and e.sent_at <= stream.done_at]
-        claim, suspects = "status.good-template-ends-ready", [begun]
-        if joined or elsewhere:
-            claim = "start.while-building-is-harmless" if joined else "cancel.keeps-neighbours"
-            suspects = [begun, (joined or elsewhere)[-1]]
+        suspects = _suspects(course, begun, stream, history)
+        if len(suspects) > 1 or _deleted_meanwhile(begun, stream, history):
+            continue  # Which of them ended it nobody can tell.
+        claim, suspect = suspects[0] if suspects else ("status.good-template-ends-ready", begun)
+        evidence = sorted({e.seq: e for e in (begun, suspect, stream)}.items())
         expected, actual = "a log that ends on ready", "a log that ends on the phase cancel"
-        yield broken(claim, *sorted((*suspects, stream), key=lambda e: e.seq), expected=expected, actual=actual)
+        yield broken(claim, *(e for _, e in evidence), expected=expected, actual=actual)
+
+
+def _suspects(course: Course, begun: Exchange, stream: Exchange, history: History) -> list[tuple[str, Exchange]]:
+    """
+    What can have ended a build that nobody cancelled, with the claim that it would break; the last one of each kind.
+    """
+    joined = [e for e in course.beginnings if begun.seq < e.seq and e.sent_at <= stream.done_at]
+    elsewhere = [e for e in history.cancels if e.done_at >= begun.sent_at and e.sent_at <= stream.done_at]
+    kinds = {
+        "start.while-building-is-harmless": joined,
+        "cancel.keeps-neighbours": elsewhere,
+        "cancel.next-build-completes": [e for e in course.cancels if e.done_at < begun.sent_at],
+    }
+    return [(claim, found[-1]) for claim, found in kinds.items() if found]
+
+
+def _deleted_meanwhile(begun: Exchange, stream: Exchange, history: History) -> bool:
+    deletes = (e for e in history.exchanges if e.operation == "deleteTemplate" and e.status in SUCCESS)
+    return any(e.done_at >= begun.sent_at and e.sent_at <= stream.done_at for e in deletes)
 
 
 def followers(ref: str, history: History) -> list[Exchange]:

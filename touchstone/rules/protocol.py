@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from touchstone.contract import EVENT_STREAM
 from touchstone.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.finding import Judgement
-from touchstone.rules.answers import announces_json, json_problem, judgeable, media_type, told
+from touchstone.rules.answers import SUCCESS, announces_json, json_problem, judgeable, media_type, told
 from touchstone.rules.history import History
 from touchstone.rules.requests import asks_for_another_method, excused, methods_of, operation_of, path_of, spelling
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
+from touchstone.rules.standing import standing
 
 # Failures that say nothing about the server: the request could not be formed, or no connection was free on our side.
 _OUR_OWN = ("InvalidURL", "LocalProtocolError", "UnsupportedProtocol", "PoolTimeout")
@@ -124,7 +125,7 @@ def head_matches_get(ref: str, history: History) -> Iterator[Judgement]:
         get = _nearest_get(head, story)
         if head.status >= 500:
             yield broken("http.head-matches-get", head, expected=expected, actual=told(head))
-        elif get is not None and get.status < 500 and not path_of(head).endswith("/events"):
+        elif get is not None and get.status < 500 and not _shows_anothers(get, history):
             fits = head.status in {get.status, 405} and not (head.response and head.response.body)
             actual = f"{told(head)} where GET is answered {get.status}"
             if fits and head.status == get.status and (length := _wrong_length(head, get, story)):
@@ -143,6 +144,13 @@ def _nearest_get(head: Exchange, story: tuple[Exchange, ...]) -> Exchange | None
     gets = [e for e in story if e.request.method == "GET" and judgeable(e) and _same_target(e, head)]
     near = [get for get in gets if not any(_between(change, get, head) for change in story)]
     return min(near, key=lambda get: abs(get.seq - head.seq), default=None)
+
+
+def _shows_anothers(get: Exchange, history: History) -> bool:
+    """
+    Whether nothing follows from a GET: a log comes and goes, and what shows another's version has a claim of its own.
+    """
+    return path_of(get).endswith("/events") or (get.status in SUCCESS and standing(get, history) == "foreign")
 
 
 def _wrong_length(head: Exchange, get: Exchange, story: tuple[Exchange, ...]) -> str:

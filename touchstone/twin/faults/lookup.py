@@ -100,7 +100,12 @@ class UnknownNameIsNotBuilt(UnknownIsServed):
         return ref.namespace == "default" and ref.name not in names and bool(well_formed)
 
 
-@breaks("semantic", "lookup.unknown-namespace-is-404", also=("lookup.odd-spelling-is-404",))
+# A cancel in another namespace is one of another version to everybody but this server.
+@breaks(
+    "semantic",
+    "lookup.unknown-namespace-is-404",
+    also=("lookup.odd-spelling-is-404", "cancel.keeps-neighbours"),
+)
 class NamespacesDoNotMatter(FindsUnderItsName):
     """
     A version is found in every namespace.

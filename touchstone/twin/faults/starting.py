@@ -156,7 +156,8 @@ class StartWaitsForTheBuild(App):
         return response
 
 
-@breaks("concurrency", "start.does-not-wait", also=("http.answers", "limit.*"))
+# A start that is not answered in time begins its build all the same, some time.
+@breaks("concurrency", "start.does-not-wait", also=("http.answers", "limit.*", "status.build-ends"))
 class StartsTakeTurns(App):
     """
     A start waits until no build of another version runs any more.
