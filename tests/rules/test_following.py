@@ -14,6 +14,11 @@ from touchstone.rules.history import Bounds, Content
 
 ANSWER, OPEN = "events.answers-200", "events.open-while-building"
 CLOSE, REST = "events.close-at-the-end", "events.finished-version-closes"
+GOOD, HARMLESS, NEIGHBOURS = (
+    "status.good-template-ends-ready",
+    "start.while-building-is-harmless",
+    "cancel.keeps-neighbours",
+)
 BOUNDS = Bounds(build_timeout_s=600.0, cancel_timeout_s=10.0)
 
 
@@ -36,7 +41,8 @@ def test_log_open_until_the_end_upholds_all() -> None:
     """
     A log that is open while reads show the build running, and closed by the server at its end, upholds the claims.
     """
-    assert found(*followed()) == {(ANSWER, "held"), (OPEN, "held"), (CLOSE, "held")}
+    assert found(*followed()) == {(ANSWER, "held"), (OPEN, "held"), (CLOSE, "held"), (GOOD, "held")}
+    assert (HARMLESS, "held") in found(*followed(ready_log(), "ready", started(7, 12.0)))
 
 
 def test_refusal_while_the_build_runs_is_found() -> None:
@@ -159,7 +165,7 @@ def test_log_that_stays_open_is_found() -> None:
     """
     story = followed(ready_log(), closed_at=END_AT + 10.0, closed="client")
 
-    assert found(*story) == {(ANSWER, "held"), (OPEN, "held"), (CLOSE, "broken")}
+    assert found(*story) == {(ANSWER, "held"), (OPEN, "held"), (CLOSE, "broken"), (GOOD, "held")}
 
 
 def test_log_that_the_server_closes_much_too_late_is_found() -> None:
@@ -290,11 +296,6 @@ def test_status_may_learn_of_the_end_a_little_later_than_the_log(later_s: float,
 
 # --- logs that end like those of cancelled builds ---------------------------------------------------------------------
 
-GOOD, HARMLESS, NEIGHBOURS = (
-    "status.good-template-ends-ready",
-    "start.while-building-is-harmless",
-    "cancel.keeps-neighbours",
-)
 CANCEL_LOG = [line(10.1, "boot", "booted"), line(13.9, "cancel", "build cancelled", "warn")]
 ELSEWHERE = exchange("cancelBuild", 202, seq=7, ref=OTHER_REF, json={"status": "cancelling"}, sent_at=12.0)
 

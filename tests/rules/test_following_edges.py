@@ -78,7 +78,14 @@ def test_claims_that_hold_show_why() -> None:
     """
     Start and follower, the read that still showed the build, and the read that showed it over.
     """
-    assert shown_by(STORY_RULES, *followed(), bounds=BOUNDS) == [(ANSWER, (3, 5)), (OPEN, (6, 5)), (CLOSE, (9, 5))]
+    told = shown_by(STORY_RULES, *followed(), bounds=BOUNDS)
+
+    assert told == [
+        (ANSWER, (3, 5)),
+        (OPEN, (6, 5)),
+        (CLOSE, (9, 5)),
+        ("status.good-template-ends-ready", (3, 5)),
+    ]
 
 
 def test_each_follower_is_judged_by_itself() -> None:

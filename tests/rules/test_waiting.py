@@ -30,8 +30,15 @@ def published_all() -> list[Exchange]:
     return [published(number, each) for number, each in enumerate((REF, OTHER_REF, THIRD_REF, LAST_REF), 1)]
 
 
-def found(*exchanges: Exchange, ref: str = OTHER_REF) -> set[tuple[str, str]]:
+def verdicts(*exchanges: Exchange, ref: str = OTHER_REF) -> set[tuple[str, str]]:
     return story_verdicts(STORY_RULES, *published_all(), *exchanges, ref=ref)
+
+
+def found(*exchanges: Exchange, ref: str = OTHER_REF) -> set[tuple[str, str]]:
+    """
+    What is wrong; that a start beside a build was answered in time is told of correct servers.
+    """
+    return verdicts(*exchanges, ref=ref) - {(CLAIM, "held")}
 
 
 def taking_turns(took_s: float = 0.8) -> list[Exchange]:
@@ -269,3 +276,12 @@ def test_finding_says_what_was_over(story: list[Exchange], what: str) -> None:
 
     assert told
     assert all(f"when {what} default/touchstone-t1-" in actual for actual in told)
+
+
+@pytest.mark.parametrize(("took_s", "outcomes"), [(0.01, {(CLAIM, "held")}), (0.65, {(CLAIM, "held")}), (0.75, set())])
+def test_start_answered_while_another_build_surely_runs_upholds(took_s: float, outcomes: set[tuple[str, str]]) -> None:
+    """
+    Its answer came before the other build can have been over; one that came later upholds nothing.
+    """
+    assert verdicts(start(11, REF, 1.0), start(12, OTHER_REF, 1.2, took_s)) == outcomes
+    assert verdicts(start(11, REF, 1.0), start(12, OTHER_REF, 1.2, took_s), ref=REF) == set()

@@ -11,7 +11,7 @@ from touchstone.lifecycle import FINISHED
 from touchstone.rules.answers import told
 from touchstone.rules.course import Course, owned
 from touchstone.rules.history import Content, History, shares_builds
-from touchstone.rules.rule import Rule, broken, judged, rule
+from touchstone.rules.rule import Rule, broken, held, judged, rule
 
 _STABLE, _SHARED = "status.build-time-is-stable", "start.concurrent-share-one-build"
 _READY = "status.ready-stays-ready"
@@ -54,6 +54,8 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
         if len(joined) > 1 and not all(any(_overlap(start, beside) for beside in joined) for start in joined):
             continue
         same = _time(one) == _time(other)
+        if same and len(joined) > 1:
+            yield held(_SHARED, one, other)
         yield judged(
             _STABLE if same or not _of_two_builds(one, ref, history) else _SHARED,
             same,

@@ -137,11 +137,16 @@ def ends_by_no_cancel(ref: str, history: History) -> Iterator[Judgement]:
     for following in followings(course, history):
         stream, begun = following.stream, following.running.start
         log, content = log_of(stream), course.content(begun.sent_at, stream.done_at)
-        if log is None or phase_of(log.last) != "cancel" or content is None or content.outcome != "ready":
+        if log is None or content is None or content.outcome != "ready":
             continue
         if any(e.done_at >= begun.sent_at and e.sent_at <= stream.done_at for e in course.cancels):
             continue
         suspects = _suspects(course, begun, stream, history)
+        if phase_of(log.last) == "ready":
+            for claim, suspect in (("status.good-template-ends-ready", begun), *suspects):
+                yield held(claim, *sorted((suspect, stream), key=lambda e: e.seq))
+        if phase_of(log.last) != "cancel":
+            continue
         if len(suspects) > 1 or _deleted_meanwhile(begun, stream, history):
             continue  # Which of them ended it nobody can tell.
         claim, suspect = suspects[0] if suspects else ("status.good-template-ends-ready", begun)

@@ -4,6 +4,7 @@ Judges that a start is answered though a build runs already, of another version 
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 from statistics import median
 
 from touchstone.exchange import Exchange
@@ -12,7 +13,7 @@ from touchstone.rules.answers import SUCCESS, told
 from touchstone.rules.course import says_building
 from touchstone.rules.eventlog import follows
 from touchstone.rules.history import History
-from touchstone.rules.rule import Rule, broken, rule
+from touchstone.rules.rule import Rule, broken, held, rule
 from touchstone.rules.walk import CLOCK_SHARE
 
 _CLAIM = "start.does-not-wait"
@@ -35,9 +36,13 @@ def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]
     It is told only where most starts beside a build of another version, of their own, or beside an open log, waited so,
     and the other starts are far quicker.
     """
-    if not any(e.operation == "startBuild" and e.elapsed_s >= _TELLING_S for e in history.story(ref)):
-        return
     starts = [e for e in history.exchanges if e.operation == "startBuild" and e.status in SUCCESS]
+    for other, start in pairwise(starts):
+        found = _build_beside(start, [other], history, own=other.ref == start.ref) if start.ref == ref else None
+        if found and start.done_at < found[2]:
+            yield held(_CLAIM, other, start)
+    if not any(start.ref == ref and start.elapsed_s >= _TELLING_S for start in starts):
+        return
     for find in (partial(_build_beside, own=False), partial(_build_beside, own=True), _log_beside):
         beside = {start.seq: found for start in starts if (found := find(start, starts, history))}
         waited = [found for found in beside.values() if found[0].done_at >= found[2]]
