@@ -281,3 +281,16 @@ def test_doubt_of_two_cancels_shows_both() -> None:
     unclear = [j.evidence for rule in building.RULES for j in rule(REF, known) if j.outcome == "indeterminate"]
 
     assert unclear == [(3, 4)]
+
+
+@pytest.mark.parametrize(("digest", "claim"), [(DIGEST, "start.concurrent-share-one-build"), ("cd" * 32, READY)])
+def test_golden_that_was_lost_with_its_content_is_no_matter_of_simultaneous_starts(digest: str, claim: str) -> None:
+    """
+    Where a read shows another digest than the one that was published, the content was replaced, not built twice.
+    """
+    together = [
+        exchange("startBuild", 202, seq=seq, json=build("building"), sent_at=2.0, done_at=2.5) for seq in (2, 3)
+    ]
+    lost = exchange(json=build("not_built", digest=digest), seq=9)
+
+    assert blamed(publish(1), *together, read(8, "ready"), lost) == {claim}

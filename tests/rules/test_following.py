@@ -9,16 +9,12 @@ import pytest
 from tests.rules.exchanges import OTHER_REF, REF, broken, exchange, history, publish, story_verdicts
 from tests.rules.scenes import END_AT, OPEN_AT, followed, line, published, read, ready_log, started, stream
 from touchstone.exchange import Exchange
-from touchstone.rules.following import STORY_RULES, ends_by_no_cancel
+from touchstone.rules.following import STORY_RULES, goes_on_when_joined
 from touchstone.rules.history import Bounds, Content
 
 ANSWER, OPEN = "events.answers-200", "events.open-while-building"
 CLOSE, REST = "events.close-at-the-end", "events.finished-version-closes"
-GOOD, HARMLESS, NEIGHBOURS = (
-    "status.good-template-ends-ready",
-    "start.while-building-is-harmless",
-    "cancel.keeps-neighbours",
-)
+HARMLESS = "start.while-building-is-harmless"
 BOUNDS = Bounds(build_timeout_s=600.0, cancel_timeout_s=10.0)
 
 
@@ -41,8 +37,7 @@ def test_log_open_until_the_end_upholds_all() -> None:
     """
     A log that is open while reads show the build running, and closed by the server at its end, upholds the claims.
     """
-    assert found(*followed()) == {(ANSWER, "held"), (OPEN, "held"), (CLOSE, "held"), (GOOD, "held")}
-    assert (HARMLESS, "held") in found(*followed(ready_log(), "ready", started(7, 12.0)))
+    assert found(*followed()) == {(ANSWER, "held"), (OPEN, "held"), (CLOSE, "held")}
 
 
 def test_refusal_while_the_build_runs_is_found() -> None:
@@ -165,7 +160,7 @@ def test_log_that_stays_open_is_found() -> None:
     """
     story = followed(ready_log(), closed_at=END_AT + 10.0, closed="client")
 
-    assert found(*story) == {(ANSWER, "held"), (OPEN, "held"), (CLOSE, "broken"), (GOOD, "held")}
+    assert found(*story) == {(ANSWER, "held"), (OPEN, "held"), (CLOSE, "broken")}
 
 
 def test_log_that_the_server_closes_much_too_late_is_found() -> None:
@@ -294,88 +289,97 @@ def test_status_may_learn_of_the_end_a_little_later_than_the_log(later_s: float,
     assert ((OPEN, "broken") in found(*story)) is verdict
 
 
-# --- logs that end like those of cancelled builds ---------------------------------------------------------------------
+# --- logs of builds that a start joined -------------------------------------------------------------------------------
 
 CANCEL_LOG = [line(10.1, "boot", "booted"), line(13.9, "cancel", "build cancelled", "warn")]
+JOINED = started(7, 12.0)
+BUILDS_ON = read("building", END_AT, 8)
 ELSEWHERE = exchange("cancelBuild", 202, seq=7, ref=OTHER_REF, json={"status": "cancelling"}, sent_at=12.0)
 
 
-@pytest.mark.parametrize(
-    ("between", "claim"),
-    [([], GOOD), ([started(7, 12.0)], HARMLESS), ([ELSEWHERE], NEIGHBOURS)],
-    ids=["nothing happened", "it was joined", "another one was cancelled"],
-)
-def test_log_that_ends_on_a_cancel_that_nobody_asked_for_is_found(between: list[Exchange], claim: str) -> None:
+def ended(*between: Exchange, log: list[dict[str, Any]] | None = None, later: Exchange = BUILDS_ON) -> list[Exchange]:
     """
-    What happened while the build ran is to blame for it.
+    A build whose log ends on a cancel, what happened while it ran, and the read after that.
     """
-    assert broken(found(*followed(CANCEL_LOG, "ready", *between))) == {claim}
+    return [*followed(log or CANCEL_LOG, "ready", *between)[:-1], later]
+
+
+def test_log_of_a_joined_build_that_ends_on_a_cancel_is_found() -> None:
+    """
+    The version builds on though the log has ended: the start that joined has ended one build and begun another.
+    """
+    assert broken(found(*ended(JOINED))) == {HARMLESS}
+
+
+def test_joined_build_whose_log_ends_on_ready_upholds() -> None:
+    """
+    The start has done it no harm.
+    """
+    assert (HARMLESS, "held") in found(*followed(ready_log(), "ready", JOINED))
+    assert HARMLESS not in {claim for claim, _ in found(*followed(ready_log()))}
 
 
 @pytest.mark.parametrize(
     "story",
     [
-        followed(CANCEL_LOG, "not_built", cancelled()),
-        followed(CANCEL_LOG, "failed", note={"outcome": "failed"}),
-        followed(CANCEL_LOG, "ready", publish(7, content="new", sent_at=12.0, note={"force": True})),
-        followed(ready_log()),
-        followed(CANCEL_LOG, "ready", cancelled(status=0)),
+        ended(),
+        ended(JOINED, cancelled(8, 12.5)),
+        ended(JOINED, cancelled(8, 12.5, status=0)),
+        ended(JOINED, ELSEWHERE),
+        ended(JOINED, publish(8, content="new", sent_at=12.5, note={"force": True})),
+        ended(JOINED, log=[line(10.1, "boot", "booted")]),
+        ended(JOINED, later=read("ready", END_AT, 9)),
+        ended(JOINED, later=read("not_built", END_AT, 9)),
+        followed(CANCEL_LOG, "ready", JOINED)[:-1],
+        ended(started(20, 30.0)),
     ],
-    ids=["it was cancelled", "it was to fail", "it was replaced", "it ends on ready", "a cancel got no answer"],
+    ids=[
+        "nobody joined it",
+        "it was cancelled",
+        "a cancel got no answer",
+        "another one was cancelled",
+        "it was replaced",
+        "its log breaks off",
+        "it is ready, so that the log is wrong",
+        "it is gone, which reads tell",
+        "nobody looked",
+        "it was started again later",
+    ],
 )
-def test_log_that_may_end_so_is_not_accused(story: list[Exchange]) -> None:
+def test_log_whose_end_something_else_explains_blames_no_start(story: list[Exchange]) -> None:
     """
-    A cancel, also one without an answer, another outcome, or another content explains it.
+    Only a build that goes on under a log that says cancelled tells that a start has ended another one.
     """
-    assert broken(found(*story)) & {GOOD, HARMLESS, NEIGHBOURS} == set()
+    assert HARMLESS not in broken(found(*story))
 
 
 def test_cancels_at_other_times_explain_nothing() -> None:
     """
-    An old cancel of another version, or a later one of any, neither excuses the end of a log nor is it to blame.
+    What was cancelled before the build began, or after its log had ended, has not ended it.
     """
-    old = exchange("cancelBuild", 202, seq=21, ref=OTHER_REF, json={}, sent_at=3.5)
+    earlier = [cancelled(20, 3.0), exchange("cancelBuild", 202, seq=21, ref=OTHER_REF, json={}, sent_at=3.5)]
     later = [cancelled(22, 30.0), exchange("cancelBuild", 202, seq=23, ref=OTHER_REF, json={}, sent_at=30.0)]
 
-    assert broken(found(*followed(CANCEL_LOG), old)) == {GOOD}
-    assert broken(found(*followed(CANCEL_LOG), *later)) == {GOOD}
+    assert broken(found(*ended(JOINED), *earlier)) == {HARMLESS}
+    assert broken(found(*ended(JOINED), *later)) == {HARMLESS}
 
 
-def test_log_of_the_build_after_a_cancelled_one_that_ends_on_a_cancel_is_found() -> None:
-    """
-    A cancel of the build before has gone on to this one.
-    """
-    assert broken(found(*followed(CANCEL_LOG), cancelled(20, 3.0))) == {"cancel.next-build-completes"}
-
-
-@pytest.mark.parametrize(
-    "between",
-    [[started(7, 12.0), ELSEWHERE], [exchange("deleteTemplate", ref=OTHER_REF, json={}, seq=7, sent_at=12.0)]],
-    ids=["two suspects", "a delete elsewhere"],
-)
-def test_log_whose_end_has_several_explanations_is_not_told(between: list[Exchange]) -> None:
-    """
-    Which of two has ended the build nobody can tell, nor whether a delete has.
-    """
-    assert broken(found(*followed(CANCEL_LOG, "ready", *between))) & {GOOD, HARMLESS, NEIGHBOURS} == set()
-
-
-def test_each_follower_is_judged_by_itself() -> None:
+def test_each_follower_of_a_joined_build_is_judged_by_itself() -> None:
     """
     One log that ends as it should does not hide another one that does not.
     """
     streams = [stream(ready_log(), seq=4, opened_at=10.9), stream(CANCEL_LOG, seq=5)]
+    story = [*followed(None, "ready", JOINED, streams=streams)[:-1], BUILDS_ON]
 
-    assert broken(found(*followed(streams=streams))) == {GOOD}
+    assert HARMLESS in broken(found(*story))
 
 
-def test_finding_on_the_end_of_a_log_says_what_came() -> None:
+def test_finding_on_a_joined_build_says_what_came() -> None:
     """
-    Expected is the end of a success, actual the cancel; the evidence begins with the start.
+    The evidence are the start, the one that joined, the log, and the read that shows a build.
     """
-    told = list(ends_by_no_cancel(REF, history(*followed(CANCEL_LOG, "ready", started(7, 12.0)))))
+    (told,) = goes_on_when_joined(REF, history(*ended(JOINED)))
 
-    assert [(j.expected, j.actual) for j in told] == [
-        ("a log that ends on ready", "a log that ends on the phase cancel")
-    ]
-    assert told[0].evidence == (3, 5, 7)
+    assert told.expected == "a log that ends with its build"
+    assert told.actual == "one that ends on a cancel while the version builds"
+    assert told.evidence == (3, 5, 7, 8)

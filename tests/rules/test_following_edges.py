@@ -84,7 +84,6 @@ def test_claims_that_hold_show_why() -> None:
         (ANSWER, (3, 5)),
         (OPEN, (6, 5)),
         (CLOSE, (9, 5)),
-        ("status.good-template-ends-ready", (3, 5)),
     ]
 
 

@@ -80,6 +80,14 @@ def _lost_failure(walk: Walk, last: tuple[Exchange, ...]) -> _Blamed:
     return "status.failed-stays-failed", last
 
 
+def _shows_other_content(walk: Walk, read: Exchange) -> bool:
+    """
+    Whether the digest in a read is not the one of what was published.
+    """
+    published, shown = walk.content.digest if walk.content else "", read.body.get("digest")
+    return bool(published) and isinstance(shown, str) and shown != published
+
+
 def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> _Blamed:
     if not changes_anyway(walk.history, walk.ref):
         if suspect := _refusal(walk, CANCELS | STARTS):
@@ -90,7 +98,7 @@ def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> _Bla
             return suspect
         if elsewhere and not (_started_since(last[0], read, walk) and outlives_others(walk.history)):
             return "cancel.keeps-neighbours", (elsewhere,)
-        if walk.build and walk.build.overlapped:
+        if walk.build and walk.build.overlapped and not _shows_other_content(walk, read):
             return "start.concurrent-share-one-build", (walk.build.start, *last)
     return "status.ready-stays-ready", last
 

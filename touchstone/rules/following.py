@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
-from touchstone.rules.answers import SUCCESS
 from touchstone.rules.course import Course, Running, owned
 from touchstone.rules.eventlog import Log, ended_by_server, follows, is_stream, log_of, phase_of
 from touchstone.rules.history import History
@@ -122,56 +121,28 @@ def closes(ref: str, history: History) -> Iterator[Judgement]:
             yield from _closes_at_the_end(following.stream, following.end, grace_s)
 
 
-@rule(
-    "following.cancelled",
-    "status.good-template-ends-ready",
-    "start.while-building-is-harmless",
-    "cancel.keeps-neighbours",
-    "cancel.next-build-completes",
-)
-def ends_by_no_cancel(ref: str, history: History) -> Iterator[Judgement]:
+@rule("following.joined", "start.while-building-is-harmless")
+def goes_on_when_joined(ref: str, history: History) -> Iterator[Judgement]:
     """
-    Judges that the log of a build that is to succeed does not end like a cancelled one where nobody cancelled it.
+    Judges that the log of a build that a start joined does not end on a cancel that nobody asked for.
+
+    It is told while the version still builds: a build that is not the one that was followed, so that one was ended.
     """
-    course = Course(ref, history)
+    claim, course = "start.while-building-is-harmless", Course(ref, history)
     for following in followings(course, history):
         stream, begun = following.stream, following.running.start
         log, content = log_of(stream), course.content(begun.sent_at, stream.done_at)
-        if log is None or content is None or content.outcome != "ready":
+        joined = [e for e in course.beginnings if begun.seq < e.seq and e.sent_at <= stream.done_at]
+        cancels = (e for e in (*course.cancels, *history.cancels) if e.done_at >= begun.sent_at)
+        if not joined or log is None or content is None or any(e.sent_at <= stream.done_at for e in cancels):
             continue
-        if any(e.done_at >= begun.sent_at and e.sent_at <= stream.done_at for e in course.cancels):
-            continue
-        suspects = _suspects(course, begun, stream, history)
+        later = next((read for read in course.reads if read.sent_at >= stream.done_at), None)
         if phase_of(log.last) == "ready":
-            for claim, suspect in (("status.good-template-ends-ready", begun), *suspects):
-                yield held(claim, *sorted((suspect, stream), key=lambda e: e.seq))
-        if phase_of(log.last) != "cancel":
-            continue
-        if len(suspects) > 1 or _deleted_meanwhile(begun, stream, history):
-            continue  # Which of them ended it nobody can tell.
-        claim, suspect = suspects[0] if suspects else ("status.good-template-ends-ready", begun)
-        evidence = sorted({e.seq: e for e in (begun, suspect, stream)}.items())
-        expected, actual = "a log that ends on ready", "a log that ends on the phase cancel"
-        yield broken(claim, *(e for _, e in evidence), expected=expected, actual=actual)
-
-
-def _suspects(course: Course, begun: Exchange, stream: Exchange, history: History) -> list[tuple[str, Exchange]]:
-    """
-    What can have ended a build that nobody cancelled, with the claim that it would break; the last one of each kind.
-    """
-    joined = [e for e in course.beginnings if begun.seq < e.seq and e.sent_at <= stream.done_at]
-    elsewhere = [e for e in history.cancels if e.done_at >= begun.sent_at and e.sent_at <= stream.done_at]
-    kinds = {
-        "start.while-building-is-harmless": joined,
-        "cancel.keeps-neighbours": elsewhere,
-        "cancel.next-build-completes": [e for e in course.cancels if e.done_at < begun.sent_at],
-    }
-    return [(claim, found[-1]) for claim, found in kinds.items() if found]
-
-
-def _deleted_meanwhile(begun: Exchange, stream: Exchange, history: History) -> bool:
-    deletes = (e for e in history.exchanges if e.operation == "deleteTemplate" and e.status in SUCCESS)
-    return any(e.done_at >= begun.sent_at and e.sent_at <= stream.done_at for e in deletes)
+            yield held(claim, joined[-1], stream)
+        elif phase_of(log.last) == "cancel" and later and later.body["status"] == "building":
+            expected, actual = "a log that ends with its build", "one that ends on a cancel while the version builds"
+            evidence = sorted((begun, joined[-1], stream, later), key=lambda e: e.seq)
+            yield broken(claim, *evidence, expected=expected, actual=actual)
 
 
 def followers(ref: str, history: History) -> list[Exchange]:
@@ -229,4 +200,4 @@ def _too_late(stream: Exchange, late_s: float, grace_s: float) -> bool:
     return late_s > (grace_s * _GRACE_SHARE if stream.closed == "client" else grace_s)
 
 
-STORY_RULES: tuple[Rule[str], ...] = (answer, stays_open, closes, ends_by_no_cancel)
+STORY_RULES: tuple[Rule[str], ...] = (answer, stays_open, closes, goes_on_when_joined)

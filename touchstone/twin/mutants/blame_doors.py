@@ -17,7 +17,7 @@ ROWS = (
     row("auth.shorter-key.skip.*", "auth.near-key-is-401", "auth.refused-changes-nothing"),
     row("auth.malformed-header.skip.*", "auth.malformed-header-is-401", "auth.refused-changes-nothing"),
     row("auth.query-key.skip.*", "auth.query-key-is-401", "auth.refused-changes-nothing"),
-    row("auth.valid-key.refuse.*", "auth.valid-key-is-accepted"),
+    row("auth.valid-key.refuse.*", "auth.valid-key-is-accepted", "auth.scheme-ignores-case"),
     row("access.others-version.skip.*", "access.others-version-is-404", "access.others-change-nothing"),
     row("access.deleted-version.skip.startBuild", "start.refuses-deleted-version"),
     row("access.deleted-version.skip.*", "lookup.deleted-version-is-404"),

@@ -15,7 +15,6 @@ PERMITTED: Mapping[str, str] = {
     "streamBuildEvents.200.source.drop": "facts 7.31: no field of a frame is required",
     "streamBuildEvents.200.frames.first-dropped": "facts 7.27: nobody is promised the first lines",
     "cancel-settles.as-failed": "facts 7.12: a cancelled build settles in not_built or in failed",
-    "join.skip": "facts 7.10: whether a start beside a running build begins another one is open",
     "access.deleted-version.skip.cancelBuild": "facts 7.14: nothing to cancel and no such version are both 404",
     "startBuild.429.Retry-After.drop": "facts 7.23: the header is never mentioned",
     "getBuild.401.WWW-Authenticate.drop": "auth#errors: a refused key is told by status and text, no header is named",

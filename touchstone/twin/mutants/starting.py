@@ -3,6 +3,7 @@ Faults of how builds begin: starting, joining, reusing and building again gone w
 """
 
 import time
+from dataclasses import replace
 
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App
@@ -12,8 +13,10 @@ from touchstone.twin.engine import Body, Engine, Slot, Status
 from touchstone.twin.mutants.transitions import Storing, enter, later
 from touchstone.twin.settings import Account, TwinSettings
 
-# Requests that are sent at the same moment arrive within this, on a busy machine, too.
-SIMULTANEOUS_S = 0.1
+# Requests that are sent at the same moment arrive within this, as a rule; a start that joins comes later.
+SIMULTANEOUS_S = 0.05
+# How much longer a build takes that should have been joined, so that it outlives the one that it stands beside.
+SLOWER_S = 0.3
 
 
 @enter("start.skip")
@@ -160,10 +163,16 @@ class _AutoBuildsUnasked(Storing):
 @enter("join.skip", "concurrency")
 class _JoinSkips(Engine):
     """
-    A start beside a build that has run for a while begins another one; simultaneous starts share one.
+    A start beside a build that has run for a while begins another, slower one; simultaneous starts share one.
     """
 
     launched_at = 0.0
+
+    def make_build(self, version: Version) -> Build:
+        build, last = super().make_build(version), self.slot_of(version).last
+        if last is not None and last.in_flight:
+            build.pace = replace(build.pace, build_s=build.pace.build_s + SLOWER_S)
+        return build
 
     def launch(self, version: Version) -> Build:
         self.launched_at = time.monotonic()
