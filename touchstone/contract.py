@@ -193,6 +193,7 @@ class Contract:
         return tuple(found)
 
 
+@functools.lru_cache(maxsize=4096)
 def _json_problems(schema: Schema, body: bytes, at: str) -> tuple[Problem, ...]:
     try:
         value = read_json(body)

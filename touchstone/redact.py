@@ -6,6 +6,7 @@ the spellings in which such a repetition may come. Headers that carry credential
 """
 
 import base64
+import functools
 import html
 import json
 import re
@@ -34,7 +35,7 @@ class Secrets:
             ``NAME-shorter``: a server may repeat a key cut short.
     """
 
-    __slots__ = ("_known", "_names", "_spellings")
+    __slots__ = ("_known", "_names", "_spellings", "_value")
 
     def __init__(self, values: Mapping[str, str | None]) -> None:
         kept = {name: value for name, value in values.items() if value and len(value) >= MIN_SECRET_LENGTH}
@@ -47,6 +48,8 @@ class Secrets:
         # Longest first, so that a secret that begins with another one is not left with its tail in the open.
         self._spellings = sorted(markers.items(), key=lambda pair: (-len(pair[0]), pair[0]))
         self._known = frozenset(markers.values())
+        # The same few headers come with each answer.
+        self._value = functools.lru_cache(maxsize=1024)(self.text)
 
     def __repr__(self) -> str:
         return f"Secrets({', '.join(self._names)})"
@@ -79,7 +82,7 @@ class Secrets:
         return tuple((name, self._header(name.lower(), value)) for name, value in pairs)
 
     def _header(self, name: str, value: str) -> str:
-        marked = self.text(value)
+        marked = self._value(value)
         if name in _COOKIE_HEADERS:
             return REDACTED if marked else marked
         if name in _KEY_HEADERS and not _is_marked_only(marked):

@@ -112,6 +112,7 @@ class Run:
         self._findings: list[Finding] = []
         self.suspects: set[str] = set()
         self._refs: dict[str, None] = {}
+        self._news: dict[str, None] = {}
 
     def _record(self, exchange: Exchange) -> None:
         with self._lock:
@@ -119,6 +120,7 @@ class Run:
             self._judgements += self.judge.see(exchange)
             if exchange.ref:
                 self._refs[exchange.ref] = None
+                self._news[exchange.ref] = None
 
     def say(self, judgements: list[Judgement]) -> None:
         """
@@ -136,7 +138,7 @@ class Run:
         """
         with self._lock:
             judgements = self._judgements + self.judge.tell(self._refs)
-            self._judgements, self._refs = [], {}
+            self._judgements, self._refs, self._news = [], {}, {}
         judgements = [j for j in judgements if j.claim in self.selected]
         self._clear |= {j.claim for j in judgements if j.outcome != "indeterminate"}
         self._broken |= {j.claim for j in judgements if j.outcome == "broken"}
@@ -154,9 +156,12 @@ class Run:
     def met_trouble(self) -> bool:
         """
         Whether anything has been found in the running case: what follows may then be a consequence of it.
+
+        Only stories that went on since the last time are told again; all of them are when the case ends.
         """
         with self._lock:
-            self._judgements += self.judge.tell(self._refs)
+            self._judgements += self.judge.tell(self._news)
+            self._news = {}
             return bool(self.judge.accused(self._judgements))
 
     def has_found(self) -> bool:

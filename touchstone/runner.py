@@ -228,13 +228,25 @@ def _command() -> list[str]:
     return [sys.executable, "-m", "pytest", *pytest_arguments()]
 
 
+# Those that the contract tests need. Others that are installed would disturb the order of the cases or only cost time,
+# as the search for leaked resources does, which is no concern of an examination.
+_PLUGINS = (
+    "_hypothesis_pytestplugin",
+    "schemathesis.pytest.plugin",
+    "touchstone.adapters.pytest_plugin",
+    "no:unraisableexception",
+    "no:threadexception",
+)
+
+
 def pytest_arguments() -> list[str]:
     """
-    What pytest is told so that it runs the contract tests, whatever the folder and its own settings there.
+    What pytest is told so that it runs the contract tests, whatever the folder, its settings there and other plugins.
     """
     tests = contract_tests_dir()
     return [
-        *("-p", "touchstone.adapters.pytest_plugin"),
+        "--disable-plugin-autoload",
+        *(argument for plugin in _PLUGINS for argument in ("-p", plugin)),
         *("-c", str(tests / "pytest.ini")),
         *("--rootdir", str(tests)),
         "--quiet",

@@ -1,12 +1,15 @@
 """
 Imported for its effect by the process that trials are forked from: what each of them would compute is there already.
 
-Hypothesis makes tables of all characters and Schemathesis compiles the contract, together the better part of a second.
+Hypothesis makes tables of all characters and Schemathesis compiles the contract, together the better part of a second;
+what pytest and the twin's server import when they start is most of another one.
 """
 
 import gc
+import importlib
 
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.strategies import integers
 from schemathesis.core.result import Ok
 
 from touchstone import claims
@@ -17,28 +20,50 @@ from touchstone.settings import Settings
 
 __all__ = ["pytest_plugin"]
 
+_IMPORTED_LATER = (
+    "_pytest.helpconfig",
+    "_pytest.junitxml",
+    "_pytest.skipping",
+    "_pytest.tracemalloc",
+    "_pytest.unittest",
+    "_pytest.warnings",
+    "anyio._backends._asyncio",
+    "pdb",
+    "schemathesis.pytest.plugin",
+    "touchstone.links",
+    "uvicorn.lifespan.off",
+    "uvicorn.loops.auto",
+    "uvicorn.protocols.http.auto",
+    # The last one: from here on until pytest starts, Hypothesis warns of strategies that are evaluated.
+    "_hypothesis_pytestplugin",
+)
+_ONCE = settings(
+    max_examples=1,
+    phases=(Phase.generate,),
+    database=None,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+
 
 def _generate_once() -> None:
     """
-    Draws one request of each operation.
+    Draws one request of each operation, and numbers enough for Hypothesis to look up the constants of all modules.
     """
     defaults = Settings()
+    settings(_ONCE, max_examples=100)(given(integers())(lambda _number: None))()
     for found in load_schema(defaults.seed, "quick").get_all_operations():
         assert isinstance(found, Ok)
         operation = found.ok()
-        once = settings(
-            max_examples=1,
-            phases=(Phase.generate,),
-            database=None,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        )
-        once(given(operation.as_strategy())(lambda _case: None))()
+        _ONCE(given(operation.as_strategy())(lambda _case: None))()
 
 
 Contract.load()
 claims.load()
 _generate_once()
+for _module in _IMPORTED_LATER:
+    importlib.import_module(_module)
 
 # What is here stays here: a child that looked for garbage in it would copy all of it.
 gc.collect()

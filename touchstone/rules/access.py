@@ -219,7 +219,7 @@ def _started_below(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges by the account's own reads before and after it that a refused start began no build.
     """
-    reads = Course(ref, history).reads if history.owner(ref) == "restricted" else ()
+    reads = history.once(Course, ref).reads if history.owner(ref) == "restricted" else ()
     for one, other in pairwise(reads):
         if one.body["status"] not in IDLE or one.done_at > other.sent_at:
             continue

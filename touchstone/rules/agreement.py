@@ -24,7 +24,7 @@ def concurrent_reads(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges that reads that overlap show one result, once an earlier read has shown that nothing runs any more.
     """
-    course = Course(ref, history)
+    course = history.once(Course, ref)
     for one, other in pairwise(course.reads):
         if one.done_at <= other.sent_at or not course.idle(one.sent_at, max(one.done_at, other.done_at)):
             continue
@@ -48,7 +48,7 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
     Where it changes after simultaneous starts, they led to two builds that ended one after the other. Whether a start
     that joins a build later begins another one is open (facts 7.10).
     """
-    course = Course(ref, history)
+    course = history.once(Course, ref)
     for one, other in _later(course):
         joined = _joined(course, one)
         if len(joined) > 1 and not all(any(_overlap(start, beside) for beside in joined) for start in joined):
@@ -74,7 +74,7 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
     A start that reuses a golden says as well that it is ready. `walk.py` leaves such versions alone: what others begin
     and cancel are their builds, too.
     """
-    course = Course(ref, history)
+    course = history.once(Course, ref)
     for one, other in pairwise(sorted((*course.reads, *course.reuses), key=lambda e: (e.sent_at, e.seq))):
         content = history.content(ref, one.sent_at)
         stands = content is not None and content.published_seq > 0 and other.done_at <= content.until_at
@@ -100,7 +100,7 @@ def shared_cancel(ref: str, history: History) -> Iterator[Judgement]:
 
     Once a cancel of it was accepted, a second one may find nothing (facts 7.13).
     """
-    course = Course(ref, history)
+    course = history.once(Course, ref)
     content = next((c for c in history.contents(ref) if c.published_seq), None)
     if content is None or course.cancels:
         return
@@ -142,10 +142,10 @@ def _of_two_builds(read: Exchange, ref: str, history: History) -> bool:
     """
     Whether starts overlapped before *read*, and build times of other versions do not change.
     """
-    joined = _joined(Course(ref, history), read)
+    joined = _joined(history.once(Course, ref), read)
     if len(joined) < 2:
         return False
-    courses = [Course(other, history) for other in {content.ref for content in history.all_contents()} - {ref}]
+    courses = [history.once(Course, other) for other in {content.ref for content in history.all_contents()} - {ref}]
     pairs = ((course, *pair) for course in courses for pair in _later(course))
     return not any(_time(one) != _time(later) and len(_joined(course, one)) < 2 for course, one, later in pairs)
 

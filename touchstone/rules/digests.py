@@ -25,7 +25,7 @@ def one_digest(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges that a version shows the digest that publishing it returned, and the same one as long as its content stands.
     """
-    shelf = Shelf(ref, history)
+    shelf = history.once(Shelf, ref)
     for publish in shelf.contents:
         answers = shelf.shown_since(publish)
         for number, answer in enumerate(answers):
@@ -183,7 +183,7 @@ def _both_stood(one: Exchange, other: Exchange, history: History) -> bool:
     if one.ref != other.ref or one.ref is None:
         return True
     before, after = sorted((one, other), key=lambda e: e.seq)
-    shelf = Shelf(one.ref, history)
+    shelf = history.once(Shelf, one.ref)
     if shelf.replaces(before) and not before.note.get("force"):
         return False
     return bool(after.note.get("force")) and replaced(shelf, before, after) is not False
@@ -197,7 +197,7 @@ def _ready_elsewhere(content: Content, start: Exchange, history: History) -> Exc
         same = other.digest == content.digest and other.owner == content.owner and other.ref != content.ref
         if not content.digest or not same or other.until_at < start.done_at:
             continue
-        for read in Course(other.ref, history).reads:
+        for read in history.once(Course, other.ref).reads:
             if other.sure_at <= read.sent_at and read.done_at <= start.sent_at and read.body["status"] == "ready":
                 return read
     return None

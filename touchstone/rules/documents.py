@@ -47,7 +47,7 @@ def _content_problem(exchange: Exchange, ref: str, history: History) -> str:
     """
     Looks in the document for what the version's builds print: a command, however the document is written down.
     """
-    publish = _anew(exchange, Shelf(ref, history))
+    publish = _anew(exchange, history.once(Shelf, ref))
     markers = [publish.note["marker"]] if publish else [content.marker for content in history.contents(ref)]
     if not markers or not all(markers):
         return ""

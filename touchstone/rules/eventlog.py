@@ -123,7 +123,7 @@ def names(text: str, marker: str) -> int:
     """
     How often *marker* stands in *text* by itself, not as part of a longer name.
     """
-    return len(re.findall(_alone(marker), _COLOUR.sub(" ", text)))
+    return len(_alone(marker).findall(_COLOUR.sub(" ", text)))
 
 
 def printed(line: object, marker: str) -> int:
@@ -132,11 +132,12 @@ def printed(line: object, marker: str) -> int:
     """
     if not isinstance(line, str):
         return 0
-    return len(re.findall(r"(?<!echo )(?<!echo [\"'])" + _alone(marker), _COLOUR.sub(" ", line)))
+    return len(_alone(marker, not_after=r"(?<!echo )(?<!echo [\"'])").findall(_COLOUR.sub(" ", line)))
 
 
-def _alone(marker: str) -> str:
-    return rf"(?<![\w.-]){re.escape(marker)}(?![\w-])(?!\.\w)"
+@functools.lru_cache(maxsize=1024)
+def _alone(marker: str, not_after: str = "") -> re.Pattern[str]:
+    return re.compile(rf"{not_after}(?<![\w.-]){re.escape(marker)}(?![\w-])(?!\.\w)")
 
 
 @functools.lru_cache(maxsize=32)

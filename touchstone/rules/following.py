@@ -75,7 +75,7 @@ def answer(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges the status of each request for the log of a running build.
     """
-    course = Course(ref, history)
+    course = history.once(Course, ref)
     for stream in followers(ref, history):
         # A refused key, a limit and a failing server have claims of their own.
         if stream.status in {401, 429} or stream.status >= 500:
@@ -91,7 +91,7 @@ def stays_open(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges that the server does not end a log before its build is over.
     """
-    for following in followings(Course(ref, history), history):
+    for following in followings(history.once(Course, ref), history):
         stream, seen = following.stream, following.running.seen
         if cut := following.cut_short:
             evidence = sorted((stream, cut.proof), key=lambda e: e.seq)
@@ -110,7 +110,7 @@ def closes(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges that a log ends soon after its build, and that one of a version at rest does not stay open.
     """
-    course = Course(ref, history)
+    course = history.once(Course, ref)
     grace_s = history.bounds.cancel_timeout_s
     for stream in followers(ref, history):
         if course.idle(stream.sent_at, stream.done_at):
@@ -128,7 +128,7 @@ def goes_on_when_joined(ref: str, history: History) -> Iterator[Judgement]:
 
     It is told while the version still builds: a build that is not the one that was followed, so that one was ended.
     """
-    claim, course = "start.while-building-is-harmless", Course(ref, history)
+    claim, course = "start.while-building-is-harmless", history.once(Course, ref)
     for following in followings(course, history):
         stream, begun = following.stream, following.running.start
         log, content = log_of(stream), course.content(begun.sent_at, stream.done_at)

@@ -14,9 +14,9 @@ The sender of a publish says in the exchange's note what the document means, sin
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from touchstone.contract import Contract
 from touchstone.exchange import Credential, Exchange
@@ -25,6 +25,9 @@ from touchstone.exchange import Credential, Exchange
 _ACCOUNTS: frozenset[Credential] = frozenset({"primary", "second"})
 
 Outcome = Literal["ready", "failed", "unknown"]
+
+_Subject = TypeVar("_Subject", bound=str | Exchange)
+_Worked = TypeVar("_Worked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +78,13 @@ class History:
     _stories: dict[str, list[Exchange]] = field(default_factory=lambda: defaultdict(list))
     _contents: dict[str, list[Content]] = field(default_factory=lambda: defaultdict(list))
     cancels: list[Exchange] = field(default_factory=list)
+    _worked_out: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def add(self, exchange: Exchange) -> None:
         """
         Takes one more finished exchange; exchanges that overlapped may arrive in any order.
         """
+        self._worked_out.clear()
         _insert(self.exchanges, exchange)
         if exchange.ref is None:
             return
@@ -88,6 +93,16 @@ class History:
         _insert(self._stories[exchange.ref], exchange)
         if exchange.operation in ("publishTemplate", "deleteTemplate"):
             self._contents[exchange.ref] = list(_contents(self._stories[exchange.ref]))
+
+    def once(self, work: Callable[[_Subject, "History"], _Worked], subject: _Subject) -> _Worked:
+        """
+        What *work* makes of a ref or an exchange: many rules ask, and it stays as it is until an exchange is added.
+        """
+        key = work, subject.seq if isinstance(subject, Exchange) else subject
+        if key not in self._worked_out:
+            self._worked_out[key] = work(subject, self)
+        worked: _Worked = self._worked_out[key]
+        return worked
 
     def story(self, ref: str) -> tuple[Exchange, ...]:
         """

@@ -45,7 +45,7 @@ def last_frame(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges the last frame of a log by what became of its build.
     """
-    course = Course(ref, history)
+    course = history.once(Course, ref)
     yield from _repeated(course, history)
     for following in followings(course, history):
         log, end = following.whole, following.end
@@ -70,7 +70,7 @@ def output(ref: str, history: History) -> Iterator[Judgement]:
 
     What is to fail prints before that, too.
     """
-    for following in followings(Course(ref, history), history):
+    for following in followings(history.once(Course, ref), history):
         log, running, end = following.whole, following.running, following.end
         marker = running.content.marker
         if not log or not log.lines or not marker or not end or not _came_to_print(running.content, log, end):
@@ -94,7 +94,7 @@ def every_line(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges that of a build that prints several lines each one is in the log, in the order in which they were printed.
     """
-    for following in followings(Course(ref, history), history):
+    for following in followings(history.once(Course, ref), history):
         log, content, end = following.whole, following.running.content, following.end
         lines = _note(content, history).get("lines", ())
         if not log or not end or len(lines) < 2 or not _came_in_time(following, history):
@@ -120,7 +120,7 @@ def _doubles_anyway(ref: str, history: History) -> bool:
     Whether a log of another version, one build of which was started once, has what that build prints twice.
     """
     others = {content.ref for content in history.all_contents()} - {ref}
-    for following in (f for other in others for f in followings(Course(other, history), history)):
+    for following in (f for other in others for f in followings(history.once(Course, other), history)):
         log, marker = following.whole, following.running.content.marker
         if log and marker and not _overlapped(following.running.starts):
             doubled = sum(printed(value.get("line"), marker) for value in log.lines) > 1
@@ -134,7 +134,7 @@ def watchers(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges that followers of one build see the same frames: one that came later may miss the first ones, and no others.
     """
-    course = Course(ref, history)
+    course = history.once(Course, ref)
     for one, other in combinations(followings(course, history), 2):
         first, second = one.whole, other.whole
         if first is None or second is None or not first.lines or not second.lines:
@@ -158,7 +158,7 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges a build time in the last line by the one in the status, as exactly as the line tells it.
     """
-    for following in followings(Course(ref, history), history):
+    for following in followings(history.once(Course, ref), history):
         log, end = following.whole, following.end
         if not log or not end or phase_of(log.last) != "ready" or end.body["status"] != "ready":
             continue
@@ -183,7 +183,7 @@ def clock(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges that each timestamp lies within the build, by the clock of the server that sent the log.
     """
-    for following in followings(Course(ref, history), history):
+    for following in followings(history.once(Course, ref), history):
         stream, log = following.stream, log_of(following.stream)
         date = _date(stream)
         stamped = [value for value in log.values if moment(value.get("ts"))] if log else []

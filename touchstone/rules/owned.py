@@ -52,7 +52,7 @@ def delete_refused(ref: str, history: History) -> Iterator[Judgement]:
 
     Facts 7.42: what a delete does to a running build is undocumented, so that it may be a conflict.
     """
-    claim, course = "template.delete-says-deleted", Course(ref, history)
+    claim, course = "template.delete-says-deleted", history.once(Course, ref)
     for exchange in _by_owner("deleteTemplate", ref, history):
         if exchange.status == 429:
             yield unclear(claim, exchange, why="a limit got in the way")

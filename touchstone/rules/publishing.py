@@ -23,7 +23,7 @@ def new_version(ref: str, history: History) -> Iterator[Judgement]:
 
     Facts 7.37: 200 is seen as well.
     """
-    shelf, course = Shelf(ref, history), Course(ref, history)
+    shelf, course = history.once(Shelf, ref), history.once(Course, ref)
     for publish in _judged(shelf):
         delete = shelf.deleted_before(publish)
         if shelf.is_first(publish) or (delete and course.over(delete)):
@@ -37,7 +37,7 @@ def identical_content(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges the publish of what is there already, written down in the same way or in another.
     """
-    shelf, course = Shelf(ref, history), Course(ref, history)
+    shelf, course = history.once(Shelf, ref), history.once(Course, ref)
     for publish in _judged(shelf):
         before = shelf.replaces(publish)
         if before is None or {e.note["content"] for e in _held(shelf, before)} != {publish.note["content"]}:
@@ -62,7 +62,7 @@ def other_content(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges the publish of other content than the version holds, without and with force.
     """
-    shelf, course = Shelf(ref, history), Course(ref, history)
+    shelf, course = history.once(Shelf, ref), history.once(Course, ref)
     for publish in _judged(shelf):
         before = shelf.replaces(publish)
         if before is None or publish.note["content"] in {e.note["content"] for e in _held(shelf, before)}:
@@ -85,7 +85,7 @@ def auto_build(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges that a publish builds where that is asked for, and nowhere else.
     """
-    shelf, course = Shelf(ref, history), Course(ref, history)
+    shelf, course = history.once(Shelf, ref), history.once(Course, ref)
     for publish in _judged(shelf):
         if publish.status not in SUCCESS:
             continue
@@ -141,7 +141,7 @@ def _republished(history: History) -> set[bool]:
     """
     answers = set()
     for ref in {e.ref for e in history.exchanges if e.operation == "publishTemplate" and e.ref}:
-        shelf = Shelf(ref, history)
+        shelf = history.once(Shelf, ref)
         for publish in _judged(shelf):
             before = shelf.replaces(publish)
             if before and not publish.note.get("force") and _written(before) == _written(publish):

@@ -7,7 +7,7 @@ history of the run and change nothing. A rule judges only what it can be sure of
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from touchstone.exchange import Exchange
@@ -35,7 +35,13 @@ class Rule(Generic[Subject]):
         for judgement in self.judge(subject, history):
             if judgement.claim not in self.claims:
                 raise AssertionError(f"rule {self.id} speaks about {judgement.claim}, which it does not declare")
-            yield replace(judgement, check=self.id)
+            yield _signed(judgement, self.id)
+
+
+def _signed(judgement: Judgement, check: str) -> Judgement:
+    # Many thousands a run: `dataclasses.replace` takes five times as long.
+    j = judgement
+    return Judgement(j.claim, j.outcome, check, j.operation, j.evidence, j.expected, j.actual)
 
 
 def rule(rule_id: str, *claims: str) -> Callable[[Judge[Subject]], Rule[Subject]]:

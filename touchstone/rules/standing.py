@@ -27,6 +27,10 @@ def standing(exchange: Exchange, history: History) -> Standing:
     """
     What the version in the path was to the key that was shown.
     """
+    return history.once(_standing, exchange)
+
+
+def _standing(exchange: Exchange, history: History) -> Standing:
     ref = exchange.ref
     if ref is None or exchange.credential not in ACCEPTED:
         return "unsure"
