@@ -7,6 +7,7 @@ what pytest and the twin's server import when they start is most of another one.
 
 import gc
 import importlib
+import warnings
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import integers
@@ -34,8 +35,6 @@ _IMPORTED_LATER = (
     "uvicorn.lifespan.off",
     "uvicorn.loops.auto",
     "uvicorn.protocols.http.auto",
-    # The last one: from here on until pytest starts, Hypothesis warns of strategies that are evaluated.
-    "_hypothesis_pytestplugin",
 )
 _ONCE = settings(
     max_examples=1,
@@ -64,6 +63,10 @@ claims.load()
 _generate_once()
 for _module in _IMPORTED_LATER:
     importlib.import_module(_module)
+with warnings.catch_warnings():
+    # It warns of strategies that were evaluated before it came, which is what this is for, and of others after it.
+    warnings.simplefilter("ignore")
+    importlib.import_module("_hypothesis_pytestplugin")
 
 # What is here stays here: a child that looked for garbage in it would copy all of it.
 gc.collect()
