@@ -41,7 +41,7 @@ from touchstone.twin.behaviour import Behaviour
 TARGET = TargetSettings(
     build_timeout_s=5.0, cancel_timeout_s=2.0, patience_s=20.0, request_timeout_s=5.0, max_builds=1000
 )
-TRIAL_SECONDS = 90.0
+TRIAL_SECONDS = 240.0
 # A limit with a wide window: where many trials share a slow machine, a burst of starts meets it all the same, and is
 # still refused when it has waited too short.
 _TWIN = dataclasses.replace(EMBEDDED_TWIN, rate=RateLimit.parse("60/2"))

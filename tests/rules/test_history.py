@@ -8,7 +8,7 @@ import pytest
 
 from tests.rules.exchanges import OTHER_REF, REF, UNKNOWN_REF, build, exchange, history, publish
 from touchstone.exchange import Exchange
-from touchstone.rules.history import Content
+from touchstone.rules.history import Content, History
 
 GIVEN = {REF: Content(REF, "primary", "given", "ready", 0.0, "", 0, 0.0, 0.0)}
 
@@ -283,3 +283,51 @@ def test_view_holds_what_its_account_did_and_all_of_other_names() -> None:
     assert [[e.seq for e in view.story(REF)] for view in (ours, others)] == [[10, 40], [20, 50]]
     assert all(view.story(OTHER_REF) == known.story(OTHER_REF) for view in (ours, others))
     assert all(view.contents(OTHER_REF) == known.contents(OTHER_REF) != () for view in (ours, others))
+
+
+class TestOnce:
+    """
+    What is worked out from a history is worked out again only when it has changed.
+    """
+
+    def test_is_worked_out_for_each_subject_until_an_exchange_is_added(self) -> None:
+        """
+        A ref, an exchange by its number; everything anew after the next one.
+        """
+        worked: list[object] = []
+
+        def work(subject: Any, known: History) -> int:
+            worked.append(subject if isinstance(subject, str) else subject.seq)
+            return len(known.exchanges)
+
+        known = history(made(1))
+        asked_twice = [known.once(work, subject) for subject in (REF, REF, OTHER_REF, asked(2), asked(2), asked(3))]
+        known.add(asked(4))
+
+        assert (asked_twice, known.once(work, REF)) == ([1] * 6, 2)
+        assert worked == [REF, OTHER_REF, 20, 30, REF]
+
+    def test_is_worked_out_for_each_question(self) -> None:
+        """
+        Two that ask different things about one version do not get each other's answer.
+        """
+        known = history(made(1))
+
+        assert [known.once(work, REF) for work in (_refs, _lengths)] == [REF, 1]
+
+    def test_is_worked_out_for_each_view(self) -> None:
+        """
+        What one account's view makes of a version is not what the other's does.
+        """
+        known = history(made(1), made(2, content="theirs", credential="second"), asked(3))
+        lengths = [known.once(_lengths, REF), *(view.once(_lengths, REF) for view in known.views(REF))]
+
+        assert lengths == [3, 2, 1]
+
+
+def _refs(ref: str, _: History) -> str:
+    return ref
+
+
+def _lengths(ref: str, known: History) -> int:
+    return len(known.story(ref))

@@ -3,6 +3,7 @@ What a rule hands over: judgements that are signed, with their evidence, about c
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -29,6 +30,19 @@ def test_judgement_is_signed_by_its_rule() -> None:
     """
     assert [judgement.check for judgement in some("a.claim", history())] == ["some.rule"]
     assert (some.id, some.claims) == ("some.rule", frozenset({"a.claim"}))
+
+
+def test_signature_changes_nothing_else() -> None:
+    """
+    What a rule says comes out as it was said.
+    """
+    said = broken("a.claim", FIRST, LAST, expected="200", actual="500")
+
+    @rule("another.rule", "a.claim")
+    def repeats(_: str, known: History) -> Iterator[Judgement]:
+        yield said
+
+    assert list(repeats("", history())) == [replace(said, check="another.rule")]
 
 
 def test_rule_that_speaks_about_another_claim_is_a_mistake_of_ours() -> None:

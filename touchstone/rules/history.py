@@ -78,7 +78,7 @@ class History:
     _stories: dict[str, list[Exchange]] = field(default_factory=lambda: defaultdict(list))
     _contents: dict[str, list[Content]] = field(default_factory=lambda: defaultdict(list))
     cancels: list[Exchange] = field(default_factory=list)
-    _worked_out: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _worked_out: dict[object, Any] = field(default_factory=dict, init=False)
 
     def add(self, exchange: Exchange) -> None:
         """

@@ -150,6 +150,7 @@ class RunningBuildClaimsReuse(Engine):
         "reuse.same-digest-elsewhere",
         "events.ready-ends-on-ready",
         "cancel.finished-is-idle",
+        "status.build-time-is-stable",
     ),
 )
 class GoldenIsBuiltAgain(Engine):

@@ -120,7 +120,12 @@ class CancellingIsAStatus(Engine):
 # --- finished versions -----------------------------------------------------------------------------------------------
 
 
-@breaks("stateful", "cancel.keeps-finished-golden", also=("auth.refused-changes-nothing",))
+# Where no read fell between the end of a build and the cancel, the build itself may as well have vanished.
+@breaks(
+    "stateful",
+    "cancel.keeps-finished-golden",
+    also=("auth.refused-changes-nothing", "status.build-does-not-vanish", "cancel.next-build-completes"),
+)
 class CancelDropsTheGolden(Engine):
     """
     A cancel of a ready version says that nothing is building, and makes it not built.
