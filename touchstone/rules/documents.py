@@ -2,6 +2,7 @@
 Compares the document that a template read shows with those that were published.
 """
 
+import functools
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -88,6 +89,7 @@ def _written(story: Iterable[Exchange]) -> list[dict[str, Any]]:
     return sorted(documents.values(), key=lambda document: "name" not in document)
 
 
+@functools.lru_cache(maxsize=512)
 def _document(body: bytes) -> dict[str, Any] | None:
     """
     The document in a publish that is written in JSON, without its envelope.
@@ -140,12 +142,10 @@ def _foreign_value(exchange: Exchange, ref: str, history: History) -> str:
 
     What a server adds by itself is its own affair; it does so to other documents without that value as well.
     """
-    own = [_leaves(document) for document in _written(history.story(ref))]
+    own = history.once(_places, ref)
     if not own:
         return ""
-    added = {
-        path: value for path, value in _leaves(exchange.body["template"]).items() if not any(path in o for o in own)
-    }
+    added = {path: value for path, value in _leaves(exchange.body["template"]).items() if path not in own}
     for path, value in added.items() if added else ():
         if _is_published(path, value, exchange, history) and _is_left_out_elsewhere(path, value, history):
             return f"{'.'.join(path)} {shown(value)}, which another document has and this one has not"
@@ -158,16 +158,28 @@ def _is_published(path: _Path, value: object, before: Exchange, history: History
     return any(_leaves(document).get(path) == value for document in documents if document)
 
 
+def _places(ref: str, history: History) -> frozenset[_Path]:
+    """
+    Where the documents that were to be put under *ref* have values; empty where one of them is not known.
+    """
+    return frozenset(path for document in _written(history.story(ref)) for path in _leaves(document))
+
+
 def _is_left_out_elsewhere(path: _Path, value: object, history: History) -> bool:
     """
     Whether a document that was published without the place *path* is shown without that value there.
     """
-    for read in history.exchanges:
-        document, written = document_of(read), _written(history.story(read.ref or ""))
-        without = written and all(path not in _leaves(one) for one in written)
-        if without and isinstance(document, dict) and _leaves(document).get(path) != value:
-            return True
-    return False
+    reads = history.once(_compared, "")
+    return any(path not in places and leaves.get(path) != value for places, leaves in reads)
+
+
+def _compared(_: str, history: History) -> list[tuple[frozenset[_Path], dict[_Path, Any]]]:
+    """
+    Of each read of a document that is known: where it was published with values, and the values that it is shown with.
+    """
+    documents = ((read, document_of(read)) for read in history.exchanges)
+    found = ((history.once(_places, read.ref or ""), doc) for read, doc in documents if isinstance(doc, dict))
+    return [(places, _leaves(document)) for places, document in found if places]
 
 
 def _leaves(value: object, place: _Path = ()) -> dict[_Path, Any]:
