@@ -14,7 +14,7 @@ from touchstone.twin.app import App, answer_json
 from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Body, Engine
 from touchstone.twin.faults.fault import breaks
-from touchstone.twin.limits import limiter_for
+from touchstone.twin.limits import RateLimit, limiter_for
 from touchstone.twin.settings import Account
 
 # Room for one build, so that the second of two that are started together is refused.
@@ -289,7 +289,8 @@ class LimitOfOneIsEverybodys(Engine):
             raise self.too_many("Build rate limit reached. Back off and retry.", wait_s)
 
 
-@breaks("load", "limit.reads-are-not-charged", profile="standard")
+# Few starts in a wide window: three times as many reads have to fit into it on a slow machine, too.
+@breaks("load", "limit.reads-are-not-charged", profile="standard", pace={"rate": RateLimit.parse("12/2")})
 class PollingIsCharged(Engine):
     """
     Each read of a status counts as a start.
