@@ -130,6 +130,17 @@ def test_never_runs(nothing: None) -> None:
     Has nothing to run with.
     """
 '''
+ONE = """
+import pytest
+
+from touchstone.examination import Examination
+
+
+@pytest.mark.claims("status.answers-200", "start.answers-202")
+def test_plain(exam: Examination) -> None:
+    exam.read(exam.ready().ref)
+"""
+FOREIGN = "def pytest_collection_modifyitems(items: list[object]) -> None:\n    items.clear()\n"
 CLAIMS = "status.answers-200,start.answers-202,cancel.*,reuse.is-flagged,auth.missing-key-text,events.framing"
 
 
@@ -221,6 +232,22 @@ def test_case_that_cannot_be_imported_stops_the_run(run_cases: Callable[[str], t
     ended, _ = run_cases("import nowhere_to_be_found\n")
     assert ended.code == 3
     assert "nowhere_to_be_found" in (ended.results / "pytest.log").read_text("utf-8")
+
+
+def test_foreign_plugin_changes_nothing(
+    run_cases: Callable[[str], tuple[Ended, Events]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A pytest plugin that is installed beside ours and would leave cases out is not loaded.
+    """
+    told = tmp_path / "site" / "foreign-1.0.dist-info"
+    told.mkdir(parents=True)
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1.0\n", "utf-8")
+    (told / "entry_points.txt").write_text("[pytest11]\nforeign = foreign\n", "utf-8")
+    (told.parent / "foreign.py").write_text(FOREIGN, "utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(told.parent), prepend=os.pathsep)
+    _, events = run_cases(ONE)
+    assert [(e["id"], e["outcome"]) for e in events if e["type"] == "case"] == [("cases.plain", "passed")]
 
 
 def test_cases_are_not_run_by_hand(tmp_path: Path) -> None:
