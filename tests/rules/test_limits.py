@@ -170,6 +170,23 @@ def _phase(sent: Exchange) -> str:
     return str(sent.note.get("limit", {}).get("phase"))
 
 
+@pytest.mark.parametrize("charged", [True, False])
+def test_reads_of_any_version_count(charged: bool) -> None:
+    """
+    What was read before the burst, and that a build was started before the rest, does not matter.
+    """
+    exchanges = driven(reads_charged=charged)
+    reads = [e for e in exchanges if _phase(e) == "reads"]
+    elsewhere = {e.seq: replace(e, ref="default/other@1.0.0") for e in reads[::2]}
+    last = max(e.done_at for e in exchanges if e.note.get("limit", {}).get("round") == 2)
+    start = exchange("startBuild", 202, json={}, ref="default/other@1.0.0", seq=0, sent_at=last + 0.01)
+    beside = replace(start, case=reads[0].case, note={"limit": {"round": 3, "phase": "beside"}})
+
+    found = story_verdicts(limits.STORY_RULES, beside, *(elsewhere.get(e.seq, e) for e in exchanges))
+
+    assert (READS, "broken" if charged else "held") in found
+
+
 @pytest.mark.parametrize("reads", [0, 1, 5])
 def test_few_reads_are_too_few_to_compare(reads: int) -> None:
     """

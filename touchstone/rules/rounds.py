@@ -5,7 +5,8 @@ The driver says with each of its requests what it is for, in the note ``limit``:
 
     round    number of the round, from 1, no two of a run alike; rounds of one case belong together
     phase    what the request is for:
-        reads      a status read before the burst; only in rounds that ask whether reads are charged
+        beside     a start of another version, whose build runs during the reads; before the key rests
+        reads      a read before the burst, of whatever version; only in rounds that ask whether reads are charged
         burst      a start of the driver's own version, which is ready, so that nothing is in flight; sent one after the
                    other until one is refused. In a round with reads the burst goes on at least as long as the one of
                    the plain round before it lasted, refused or not
@@ -15,9 +16,9 @@ The driver says with each of its requests what it is for, in the note ``limit``:
     gave_up  true with a retry that was refused when the driver's patience was over
 
 A round ends with a retry that is served, or gave up. Rounds from the second on begin alike: one start was just served,
-then the key rests without a start, for the same time in each round, then come the reads, if any, then the burst. No
-other start under the same key runs beside the driver. Three rounds tell everything: one to see the limit and the other
-key, a plain one and one with three times as many reads as the plain one had starts served.
+or two, then the key rests without a start, for the same time in each round, then come the reads, if any, then the
+burst. No other start under the same key runs beside the driver. Three rounds tell everything: one to see the limit and
+the other key, a plain one and one with three times as many reads as the plain one had starts served.
 """
 
 from collections.abc import Iterator
@@ -81,11 +82,12 @@ def rounds(ref: str, history: History) -> Iterator[Round]:
     ours = [e for e in history.story(ref) if "limit" in e.note]
     if not ours:
         return
-    others = [e for e in history.exchanges if e.note.get("limit", {}).get("phase") == "other-key"]
+    others = [e for e in history.exchanges if e.ref != ref and "limit" in e.note]
+    ours += [e for e in others if _phase(e) == "reads"]
     for (case, number), group in groupby(sorted(ours, key=_round_of), key=_round_of):
         phases: dict[str, list[Exchange]] = {"reads": [], "burst": [], "retry": [], "confirm": []}
         for exchange in sorted(group, key=lambda e: e.seq):
-            phases.setdefault(exchange.note["limit"]["phase"], []).append(exchange)
+            phases.setdefault(_phase(exchange), []).append(exchange)
         if phases["burst"]:
             yield Round(
                 case,
@@ -94,7 +96,7 @@ def rounds(ref: str, history: History) -> Iterator[Round]:
                 tuple(phases["burst"]),
                 tuple(phases["retry"]),
                 next(iter(phases["confirm"]), None),
-                next((e for e in others if _round_of(e) == (case, number) and e.ref != ref), None),
+                next((e for e in others if _phase(e) == "other-key" and _round_of(e) == (case, number)), None),
             )
 
 
@@ -144,6 +146,10 @@ def starts_of(credential: Credential, history: History) -> Iterator[Exchange]:
         starts = exchange.operation == "startBuild" or exchange.note.get("auto_build") is True
         if starts and exchange.credential == credential:
             yield exchange
+
+
+def _phase(exchange: Exchange) -> str:
+    return str(exchange.note["limit"]["phase"])
 
 
 def _round_of(exchange: Exchange) -> tuple[str, int]:

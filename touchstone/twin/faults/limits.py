@@ -301,3 +301,15 @@ class PollingIsCharged(Engine):
         if limiter is not None and limiter.wait_s(time.monotonic()) <= 0:
             limiter.take(time.monotonic())
         return super().status_body(version)
+
+
+@breaks("load", "limit.reads-are-not-charged", profile="standard", pace={"rate": RateLimit.parse("12/2")})
+class PollingOfABuildIsCharged(PollingIsCharged):
+    """
+    Each read of a status counts as a start as long as the version is being built.
+    """
+
+    def status_body(self, version: Version) -> Body:
+        if self.joinable(self.slot_of(version)):
+            return super().status_body(version)
+        return Engine.status_body(self, version)
