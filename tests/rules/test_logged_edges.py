@@ -2,6 +2,7 @@
 Rules on what build logs hold, at their edges, and what their findings say and show.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -311,6 +312,29 @@ def again(*frames: object, status: str = "ready", **more: Any) -> list[Exchange]
     """
     facts: dict[str, Any] = {"seq": 11, "opened_at": 20.0, "closed_at": 21.0} | more
     return [published(), started(), read(status, END_AT, 9), stream(frames, **facts)]
+
+
+@pytest.mark.parametrize(
+    ("ts", "outcome"),
+    [
+        ("2026-03-14T08:59:54.990Z", "held"),
+        ("2026-03-14T08:59:54.970Z", "broken"),
+        ("2026-03-14T09:00:26.990Z", "held"),
+        ("2026-03-14T09:00:27.010Z", "broken"),
+    ],
+)
+def test_log_that_is_told_again_tells_of_a_build_of_this_run(ts: str, outcome: str) -> None:
+    """
+    From the beginning of the run to the end of the answer, and five seconds more on either side.
+    """
+    late = {"date": "Sat, 14 Mar 2026 09:00:20 GMT"}
+    story = again({"ts": ts, "phase": "boot"}, headers=late)
+    named = again({"ts": "2020-01-01T00:00:00Z", "phase": "boot"}, headers=late)
+    unmarked = [replace(named[0], note=named[0].note | {"marker": ""}), *named[1:]]
+
+    assert {(CLOCK, outcome)} == story_verdicts((clock,), *story)
+    assert {(CLOCK, "broken")} == story_verdicts((clock,), *named)
+    assert {(CLOCK, "held")} == story_verdicts((clock,), *unmarked)
 
 
 @pytest.mark.parametrize(("status", "claim"), [("ready", READY), ("failed", FAILED)])

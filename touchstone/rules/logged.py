@@ -183,17 +183,18 @@ def clock(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges that each timestamp lies within the build, by the clock of the server that sent the log.
     """
-    for following in followings(history.once(Course, ref), history):
-        stream, log = following.stream, log_of(following.stream)
+    followed = {following.stream.seq: following for following in followings(history.once(Course, ref), history)}
+    for stream in followers(ref, history):
+        following, log = followed.get(stream.seq), log_of(stream)
         date = _date(stream)
         stamped = [value for value in log.values if moment(value.get("ts"))] if log else []
         if date is None or not stamped:
             continue
-        wrong = next((value for value in stamped if not _is_true(value, date, following)), None)
+        wrong = next((v for v in stamped if not _is_true(v, date, stream, _since(v, stream, following, history))), None)
         yield judged(
             "events.timestamps-are-true",
             wrong is None,
-            following.running.start,
+            *((following.running.start,) if following else ()),
             stream,
             expected="timestamps within the time of the build",
             actual=f"{shown(wrong)} in an answer of {date.isoformat()}",
@@ -292,16 +293,27 @@ def _told_times(line: str) -> list[tuple[float, float]]:
     return told
 
 
-def _is_true(value: dict[str, Any], date: datetime, following: Following) -> bool:
-    stream, running = following.stream, following.running
+def _since(value: dict[str, Any], stream: Exchange, following: Following | None, history: History) -> float:
+    """
+    The earliest time of the run that a frame can tell of; negative infinity where the build may be older than the run.
+    """
+    if following and phase_of(value) not in _BEFORE_THE_START:
+        return following.running.start.sent_at
+    content = following.running.content if following else history.content(stream.ref or "", stream.sent_at)
+    if content is None or not content.published_seq:
+        return float("-inf")
+    if following:
+        return content.from_at
+    # What nothing else prints was not built before the run, but maybe for another version of the same content.
+    return 0.0 if content.marker else float("-inf")
+
+
+def _is_true(value: dict[str, Any], date: datetime, stream: Exchange, since_at: float) -> bool:
     told, zero = moment(value.get("ts")), date - timedelta(seconds=stream.head_at)
     if told is None:
         return True
     # Date has whole seconds, and may have been set at any time between sending the request and getting the head.
     latest = date + timedelta(seconds=stream.elapsed_s + 1 + _CLOCK_DRIFT_S)
-    since_at = running.start.sent_at
-    if phase_of(value) in _BEFORE_THE_START:
-        since_at = running.content.from_at if running.content.published_seq else float("-inf")
     if since_at == float("-inf"):
         return told <= latest
     return zero + timedelta(seconds=since_at - _CLOCK_DRIFT_S) <= told <= latest

@@ -3,7 +3,7 @@ Faults of build logs: their frames and what these hold.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -239,3 +239,20 @@ class TimestampsAreLocal(Changes):
 
     def change(self, event: Event) -> Event:
         return moved(event, 7200.0)
+
+
+@breaks("stream", "events.timestamps-are-true")
+class OldTimestampsAreLocal(Engine):
+    """
+    A log that is told again tells the time of another zone and calls it UTC.
+    """
+
+    def events(self, version: Version) -> AsyncIterator[bytes] | None:
+        slot = self.slots.get((version.owner, version.digest))
+        over = slot is not None and slot.last is not None and bool(slot.last.outcome)
+        frames = super().events(version)
+        return self._moved(frames) if over and frames else frames
+
+    async def _moved(self, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for frame in frames:
+            yield frame_of(moved(event_of(frame), -7200.0))
