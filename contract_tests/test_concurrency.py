@@ -144,6 +144,21 @@ def test_simultaneous_changes_are_each_of_one_version(exam: Examination) -> None
         exam.read(ref)
 
 
+@pytest.mark.cost(builds=0, requests=12)
+@pytest.mark.claims(
+    "publish.other-content-is-409", "publish.conflict-keeps-content", "template.read-shows-the-published"
+)
+def test_simultaneous_publishes_leave_one_content(exam: Examination) -> None:
+    """
+    Of two contents that are published as one new version at the same moment one is there, and the other is a conflict.
+    """
+    for purpose in ("contested", "contested-again"):
+        template = exam.template(purpose)
+        publish_together(exam, template, template.revised())
+        for operation in ("getTemplate", "getBuild", "getTemplate"):
+            ask(exam, operation, template.ref)
+
+
 @pytest.mark.cost(builds=3, requests=22)
 @pytest.mark.claims(
     "status.good-template-ends-ready", "status.failing-template-ends-failed", "events.own-lines-only", "http.answers"

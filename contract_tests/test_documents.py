@@ -116,7 +116,7 @@ def test_documents_that_cannot_be_published(exam: Examination) -> None:
         publish_invalid(exam, f"bad-{what.replace(' ', '-')}", spoil, as_yaml=number % 2 == 1)
 
 
-@pytest.mark.cost(builds=0, requests=16)
+@pytest.mark.cost(builds=0, requests=26)
 @pytest.mark.claims(
     "template.read-shows-the-published", "digest.ignores-spelling", "publish.republish-identical-is-accepted"
 )
@@ -124,6 +124,10 @@ def test_document_is_shown_with_all_its_sections(exam: Examination) -> None:
     """
     However a document with everything is written down, it is one document; the next one has nothing of it.
     """
+    for form in get_args(Form):
+        first = replace(exam.template(f"full-{form}"), extras=SECTIONS)
+        exam.publish(first, form=form)
+        ask(exam, "getTemplate", first.ref)
     full = replace(exam.template("full"), extras=SECTIONS)
     for form in get_args(Form):
         exam.publish(full, form=form)

@@ -2,11 +2,9 @@
 Keys: missing, unknown, nearly right, in the wrong place; on every operation, and without any effect.
 """
 
-from dataclasses import replace
-
 import pytest
 
-from situations import ask, attempt, call, publish_refused
+from situations import ask, attempt, publish_refused
 from touchstone.examination import Examination
 from touchstone.exchange import Credential
 from touchstone.terms import Unsuited
@@ -108,10 +106,10 @@ def test_key_is_compared_from_its_first_letter_on(exam: Examination) -> None:
     near: tuple[tuple[Credential, str], ...] = (("longer", f"x{key}"), ("shorter", key[1:]))
     for operation in ("getBuild", "startBuild"):
         for credential, value in near:
-            exam.send(replace(call(operation, ref, credential), headers={"Authorization": f"Bearer {value}"}))
+            ask(exam, operation, ref, credential, f"Bearer {value}")
 
 
-@pytest.mark.cost(builds=0, requests=10)
+@pytest.mark.cost(builds=0, requests=37)
 @pytest.mark.claims("auth.malformed-header-is-401")
 def test_key_needs_the_bearer_scheme(exam: Examination) -> None:
     """
@@ -119,9 +117,8 @@ def test_key_needs_the_bearer_scheme(exam: Examination) -> None:
     """
     ref, key = exam.ready().ref, exam.target.api_key
     for value in (f"{key}", f"Token {key}", f"ApiKey {key}", f"Bearer{key}", "Bearer", f"Digest {key}"):
-        headers = {"Authorization": value}
-        exam.send(replace(call("getBuild", ref, "malformed"), headers=headers))
-    exam.send(replace(call("startBuild", ref, "malformed"), headers={"Authorization": f"{key}"}))
+        for operation in OPERATIONS[:6]:
+            ask(exam, operation, ref, "malformed", value)
     exam.read(ref)
 
 
@@ -134,5 +131,4 @@ def test_scheme_is_recognised_in_any_case(exam: Examination) -> None:
     ref = exam.ready().ref
     ask(exam, "getBuild", ref, "lowercase-scheme")
     for scheme in ("BEARER", "bEARER"):
-        headers = {"Authorization": f"{scheme} {exam.target.api_key}"}
-        exam.send(replace(call("getBuild", ref, "lowercase-scheme"), headers=headers))
+        ask(exam, "getBuild", ref, "lowercase-scheme", f"{scheme} {exam.target.api_key}")

@@ -88,3 +88,11 @@ def followed(
         *between,
         read(end, END_AT, 9),
     ]
+
+
+def again(*frames: object, status: str = "ready", **more: Any) -> list[Exchange]:
+    """
+    A build that is over, and a follower after it.
+    """
+    facts: dict[str, Any] = {"seq": 11, "opened_at": 20.0, "closed_at": 21.0} | more
+    return [published(), started(), read(status, END_AT, 9), stream(frames, **facts)]

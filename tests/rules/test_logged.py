@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from tests.rules.exchanges import OTHER_REF, broken, exchange, publish, story_verdicts
-from tests.rules.scenes import DATE, MARKER, SLEEP_S, followed, line, read, ready_log, started, stream
+from tests.rules.scenes import MARKER, SLEEP_S, followed, line, read, ready_log, started, stream
 from touchstone.exchange import Exchange
 from touchstone.rules.logged import STORY_RULES
 
 READY, FAILED = "events.ready-ends-on-ready", "events.failed-ends-on-error"
 CANCELLED, LAST = "events.cancelled-ends-on-cancel", "events.terminal-frame-comes-last"
 OUTPUT, SHARED = "events.carry-the-output", "start.concurrent-share-one-build"
-WATCHERS, TIME, CLOCK = "events.watchers-agree", "events.build-time-agrees", "events.timestamps-are-true"
+WATCHERS, TIME = "events.watchers-agree", "events.build-time-agrees"
 EARLY = 10.5
 
 
@@ -43,7 +43,7 @@ def test_faithful_log_upholds_all() -> None:
     """
     A log that holds the output once, ends on ready, and tells the time of the status upholds the claims.
     """
-    assert found(*followed(opened_at=EARLY)) == {(c, "held") for c in (READY, OUTPUT, TIME, CLOCK)}
+    assert found(*followed(opened_at=EARLY)) == {(c, "held") for c in (READY, OUTPUT, TIME)}
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_log_that_was_cut_short_is_told_once() -> None:
     """
     story = followed([line(10.1, "boot")], "ready", read("building", 13.0, 7), opened_at=EARLY, closed_at=12.5)
 
-    assert found(*story) == {(CLOCK, "held")}
+    assert found(*story) == set()
 
 
 def test_log_that_cannot_be_read_is_told_once() -> None:
@@ -355,42 +355,6 @@ def test_build_time_that_is_no_number_of_ms_is_told_elsewhere(build_time_ms: Any
     A status without a whole number has nothing to compare with.
     """
     assert TIME not in {claim for claim, _ in ended("ready in 4 s", build_time_ms)}
-
-
-@pytest.mark.parametrize(
-    "ts", ["2026-03-14T08:00:12Z", "2026-03-14T09:00:25Z", "2026-03-14T10:00:12Z", "0001-01-01T00:00:00+14:00"]
-)
-def test_timestamp_of_another_time_is_found(ts: str) -> None:
-    """
-    A timestamp well before the start or after the answer is not true.
-    """
-    frames = [line(10.1, "boot"), {"ts": ts, "phase": "install"}, *ready_log()[1:]]
-
-    assert broken(found(*followed(frames))) == {CLOCK}
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        {"ts": "2026-03-14T09:00:01Z", "phase": "publish"},
-        {"ts": "2026-03-14T09:00:06Z", "phase": "boot"},
-        {"ts": "2026-03-14T10:00:12+01:00", "phase": "boot"},
-        {"ts": "2026-03-14T09:00:18Z", "phase": "boot"},
-    ],
-)
-def test_clocks_may_differ_a_little_and_a_log_may_begin_with_its_publication(value: dict[str, Any]) -> None:
-    """
-    A few seconds between clocks, another offset, and a first frame from the time of publishing are true.
-    """
-    assert (CLOCK, "held") in found(*followed([value, *ready_log()]))
-
-
-@pytest.mark.parametrize("headers", [{}, {"date": "yesterday"}, {"date": DATE, "age": "3"}])
-def test_answer_without_a_usable_date_says_nothing_of_time(headers: dict[str, str]) -> None:
-    """
-    Without the server's clock, or from a store, timestamps cannot be compared with anything.
-    """
-    assert CLOCK not in claims(*followed(headers=headers))
 
 
 @pytest.mark.parametrize(("last", "claims"), [("ready", set()), ("archive", {READY})])

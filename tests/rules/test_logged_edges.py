@@ -2,18 +2,18 @@
 Rules on what build logs hold, at their edges, and what their findings say and show.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import REF, broken, exchange, publish, story_verdicts
+from tests.rules.exchanges import broken, exchange, publish, story_verdicts
 from tests.rules.scenes import (
     DATE,
     END_AT,
     MARKER,
     OPEN_AT,
     SLEEP_S,
+    again,
     followed,
     line,
     published,
@@ -24,13 +24,12 @@ from tests.rules.scenes import (
 )
 from tests.rules.sentences import shown_by, story_findings
 from touchstone.exchange import Exchange
-from touchstone.rules.history import Content
-from touchstone.rules.logged import STORY_RULES, build_time, clock, last_frame, output, watchers
+from touchstone.rules.logged import STORY_RULES, build_time, last_frame, output, watchers
 
 READY, FAILED = "events.ready-ends-on-ready", "events.failed-ends-on-error"
 CANCELLED, LAST = "events.cancelled-ends-on-cancel", "events.terminal-frame-comes-last"
 OUTPUT, SHARED = "events.carry-the-output", "start.concurrent-share-one-build"
-WATCHERS, TIME, CLOCK = "events.watchers-agree", "events.build-time-agrees", "events.timestamps-are-true"
+WATCHERS, TIME = "events.watchers-agree", "events.build-time-agrees"
 EARLY = 10.5
 
 
@@ -126,22 +125,6 @@ def test_finding_on_a_build_time_tells_both() -> None:
     ]
 
 
-def test_finding_on_a_timestamp_tells_the_clock_of_the_server() -> None:
-    """
-    The first frame that is wrong, and the date of the answer.
-    """
-    wrong = line(13.0) | {"ts": "2025-01-01T00:00:00Z"}
-
-    assert story_findings((clock,), *followed([line(10.1, "boot"), wrong, *ready_log()[1:]])) == [
-        (
-            CLOCK,
-            (3, 5),
-            "timestamps within the time of the build",
-            f"{wrong!r} in an answer of 2026-03-14T09:00:11+00:00",
-        )
-    ]
-
-
 def test_claims_that_hold_show_why() -> None:
     """
     The exchanges that uphold a claim are those that could have broken it.
@@ -150,7 +133,6 @@ def test_claims_that_hold_show_why() -> None:
         (READY, (9, 5)),
         (OUTPUT, (3, 5)),
         (TIME, (5, 9)),
-        (CLOCK, (3, 5)),
     ]
 
 
@@ -162,7 +144,7 @@ def test_follower_that_cannot_be_judged_takes_nothing_away_from_the_next() -> No
     wrong = [boot | {"ts": "2025-01-01T00:00:00Z"}, text, text, line(13.9, "archive", "x")]
     story = followed(streams=[refused(), stream(wrong, 5, EARLY)])
 
-    assert broken(found(*story)) == {READY, OUTPUT, CLOCK}
+    assert broken(found(*story)) == {READY, OUTPUT}
     untimed = stream([boot, text, line(13.9, "ready", "done")], 4, 10.45)
     timed = stream([boot, text, line(13.9, "ready", "ready in 9 s")], 5, EARLY)
     assert broken(found(*followed(streams=[refused(3), untimed, timed]))) == {TIME, WATCHERS}
@@ -231,49 +213,6 @@ def test_build_time_may_be_off_by_what_the_line_leaves_out(text: str, build_time
     assert story_verdicts((build_time,), *of_time(text, build_time_ms)) == {(TIME, outcome)}
 
 
-def stamped(ts: str, phase: str = "boot", date: str = DATE, **more: Any) -> set[tuple[str, str]]:
-    """
-    What is said of a stamp in a log that is open from 11 to 13.98 by a clock that shows 9:00:00 at 0.
-    """
-    only = stream([{"ts": ts, "phase": phase}], headers={"date": date} | more)
-    return story_verdicts((clock,), *followed(streams=[only]))
-
-
-@pytest.mark.parametrize(
-    ("ts", "phase", "outcome"),
-    [
-        ("2026-03-14T09:00:04.990Z", "boot", "held"),
-        ("2026-03-14T09:00:04.980Z", "boot", "broken"),
-        ("2026-03-14T08:59:55.990Z", "publish", "held"),
-        ("2026-03-14T08:59:55.980Z", "publish", "broken"),
-        ("2026-03-14T09:00:19.970Z", "boot", "held"),
-        ("2026-03-14T09:00:19.990Z", "boot", "broken"),
-    ],
-)
-def test_clocks_may_be_five_seconds_apart(ts: str, phase: str, outcome: str) -> None:
-    """
-    From the start of the build, or the publish for what comes before it, to the end of the log, and five seconds more.
-    """
-    assert stamped(ts, phase) == {(CLOCK, outcome)}
-
-
-def test_date_without_a_zone_is_universal_time() -> None:
-    """
-    RFC 9110 5.6.7: an HTTP date is in GMT, also where it is written with -0000.
-    """
-    assert stamped("2026-03-14T09:00:12Z", date="Sat, 14 Mar 2026 09:00:11 -0000") == {(CLOCK, "held")}
-    assert stamped("2026-03-14T09:00:12Z", date="Sat, 14 Mar 2026 10:00:11 +0100") == {(CLOCK, "held")}
-    assert stamped("2026-03-14T09:00:12Z", date="Sat, 14 Mar 2026 09:00:11 +0100") == {(CLOCK, "broken")}
-
-
-@pytest.mark.parametrize("date", ["", "now"])
-def test_answer_without_a_date_says_nothing_of_time(date: str) -> None:
-    """
-    There is nothing to compare with.
-    """
-    assert stamped("2025-03-14T09:00:12Z", date=date) == set()
-
-
 def test_refusal_of_a_follower_has_no_times() -> None:
     """
     An answer that is no stream has no stamps.
@@ -288,53 +227,6 @@ def test_refusal_of_a_follower_has_no_times() -> None:
     )
 
     assert found(*followed(streams=[html])) == set()
-
-
-def test_publication_of_a_given_version_may_be_told_as_of_any_time_before() -> None:
-    """
-    Nobody knows when a template that the user named was published, but it was not later than its log.
-    """
-    given = {REF: Content(REF, "primary", "", "ready", 0.0, "", 0, float("-inf"), float("-inf"))}
-    rest, start, ready = read("not_built", 5.0, 2), started(), read("ready", END_AT, 9)
-
-    def told(ts: str) -> set[tuple[str, str]]:
-        log = stream([{"ts": ts, "phase": "publish"}])
-        return story_verdicts((clock,), rest, start, log, read("building", 11.5, 6), ready, given=given)
-
-    assert told("2020-01-01T00:00:00Z") == {(CLOCK, "held")}
-    assert told("2026-03-14T09:00:19.970Z") == {(CLOCK, "held")}
-    assert told("2026-03-14T09:00:19.990Z") == {(CLOCK, "broken")}
-
-
-def again(*frames: object, status: str = "ready", **more: Any) -> list[Exchange]:
-    """
-    A build that is over, and a follower after it.
-    """
-    facts: dict[str, Any] = {"seq": 11, "opened_at": 20.0, "closed_at": 21.0} | more
-    return [published(), started(), read(status, END_AT, 9), stream(frames, **facts)]
-
-
-@pytest.mark.parametrize(
-    ("ts", "outcome"),
-    [
-        ("2026-03-14T08:59:54.990Z", "held"),
-        ("2026-03-14T08:59:54.970Z", "broken"),
-        ("2026-03-14T09:00:26.990Z", "held"),
-        ("2026-03-14T09:00:27.010Z", "broken"),
-    ],
-)
-def test_log_that_is_told_again_tells_of_a_build_of_this_run(ts: str, outcome: str) -> None:
-    """
-    From the beginning of the run to the end of the answer, and five seconds more on either side.
-    """
-    late = {"date": "Sat, 14 Mar 2026 09:00:20 GMT"}
-    story = again({"ts": ts, "phase": "boot"}, headers=late)
-    named = again({"ts": "2020-01-01T00:00:00Z", "phase": "boot"}, headers=late)
-    unmarked = [replace(named[0], note=named[0].note | {"marker": ""}), *named[1:]]
-
-    assert {(CLOCK, outcome)} == story_verdicts((clock,), *story)
-    assert {(CLOCK, "broken")} == story_verdicts((clock,), *named)
-    assert {(CLOCK, "held")} == story_verdicts((clock,), *unmarked)
 
 
 @pytest.mark.parametrize(("status", "claim"), [("ready", READY), ("failed", FAILED)])

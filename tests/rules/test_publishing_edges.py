@@ -9,7 +9,8 @@ import pytest
 from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
 from tests.rules.sentences import shown_by, story_findings
 from touchstone.exchange import Exchange
-from touchstone.rules.publishing import STORY_RULES, auto_build, identical_content, other_content
+from touchstone.rules.answers import told
+from touchstone.rules.publishing import STORY_RULES, auto_build, identical_content, other_content, simultaneous_contents
 
 IDENTICAL, SPELLING, STABLE = "publish.republish-identical-is-accepted", "digest.ignores-spelling", "digest.is-stable"
 OTHER, FORCE = "publish.other-content-is-409", "publish.force-replaces"
@@ -276,3 +277,49 @@ def test_build_that_nobody_asked_for_is_found_unless_a_start_explains_it(story: 
     Also one that was refused; one sent after the answer of the read does not.
     """
     assert story_verdicts((auto_build,), made(1), *story) == ({(ASKED, "broken")} if judged else set())
+
+
+def together(one: int, other: int, *beside: Exchange, **note: Any) -> list[tuple[str, str]]:
+    """
+    What is said of two contents that were published as one version at the same moment.
+    """
+    first = publish(5, content="one", digest="1" * 64, status=one, sent_at=5.0)
+    second = publish(6, content="other", digest="2" * 64, status=other, sent_at=5.005, note=note)
+    return sorted(story_verdicts((simultaneous_contents,), first, second, *beside))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "outcome"),
+    [(201, 409, "held"), (409, 200, "held"), (201, 201, "broken"), (201, 200, "broken")],
+)
+def test_one_of_two_simultaneous_contents_is_a_conflict(one: int, other: int, outcome: str) -> None:
+    """
+    Whichever came first, the other one finds other content there.
+    """
+    assert together(one, other) == [(OTHER, outcome)]
+
+
+def test_finding_on_simultaneous_contents_shows_both() -> None:
+    """
+    Both publishes, in the order in which they were sent.
+    """
+    first = publish(5, content="one", digest="1" * 64, sent_at=5.0)
+    second = publish(6, content="other", digest="2" * 64, sent_at=5.005)
+    actual = f"{told(first)} and {told(second)}"
+
+    assert story_findings((simultaneous_contents,), first, second) == [(OTHER, (5, 6), "409 for one of them", actual)]
+
+
+def test_simultaneous_contents_that_may_both_be_right_are_left_alone() -> None:
+    """
+    With force, for the same content, with a delete in between, one after the other, and where both are refused.
+    """
+    delete = exchange("deleteTemplate", seq=7, json={"deleted": True}, sent_at=5.001)
+    apart = [publish(5, content="one"), publish(6, content="other")]
+    same = [publish(5, content="one", sent_at=5.0), publish(6, content="one", sent_at=5.005)]
+
+    assert together(201, 201, force=True) == together(409, 409) == together(201, 429) == []
+    assert together(201, 201, delete) == []
+    assert together(201, 201, content="one") == []
+    for story in (apart, same):
+        assert story_verdicts((simultaneous_contents,), *story) == set()

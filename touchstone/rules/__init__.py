@@ -19,6 +19,7 @@ from touchstone.rules import (
     refusals,
     room,
     shape,
+    stamps,
     unrefused,
     waiting,
 )
@@ -48,5 +49,6 @@ STORY_RULES: tuple[Rule[str], ...] = (
     *agreement.STORY_RULES,
     *following.STORY_RULES,
     *logged.STORY_RULES,
+    *stamps.STORY_RULES,
     *limits.STORY_RULES,
 )

@@ -7,15 +7,13 @@ them short, which is told in `following.py`.
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from itertools import combinations
 from typing import Any
 
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.rules.course import Course
-from touchstone.rules.eventlog import LAST_PHASES, Log, ended_by_server, log_of, moment, phase_of, printed
+from touchstone.rules.eventlog import LAST_PHASES, Log, ended_by_server, log_of, phase_of, printed
 from touchstone.rules.following import Following, followers, followings
 from touchstone.rules.history import Content, History
 from touchstone.rules.rule import Rule, broken, held, judged, rule, shown
@@ -23,8 +21,6 @@ from touchstone.rules.walk import CLOCK_SHARE
 
 # A follower that comes while a line is on its way may miss it.
 _LATE_FOLLOWER_S = 0.1
-# How far timestamps may be off by what separates the clocks of a build host and of a web server.
-_CLOCK_DRIFT_S = 5.0
 
 _SHARED = "start.concurrent-share-one-build"
 _READY, _FAILED = "events.ready-ends-on-ready", "events.failed-ends-on-error"
@@ -32,9 +28,6 @@ _CANCELLED = "events.cancelled-ends-on-cancel"
 _ENDS = {_READY: "a last frame of phase ready", _FAILED: "a last frame of level error"}
 _ENDS[_CANCELLED] = "a last frame of phase cancel"
 _LAST = "events.terminal-frame-comes-last"
-
-# Phases that a log may tell as of the time when the version was published.
-_BEFORE_THE_START = frozenset({"publish", "compile", ""})
 
 _SECONDS = re.compile(r"(?<![\w.,:])(\d+(?:\.(\d+))?)\s*(ms|milliseconds?|s|secs?|seconds?)(?!\w)")
 _LONGER = re.compile(r"\d\s*(m|mins?|minutes?|h|hrs?|hours?)(?![a-z])")
@@ -178,29 +171,6 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
             )
 
 
-@rule("logged.clock", "events.timestamps-are-true")
-def clock(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that each timestamp lies within the build, by the clock of the server that sent the log.
-    """
-    followed = {following.stream.seq: following for following in followings(history.once(Course, ref), history)}
-    for stream in followers(ref, history):
-        following, log = followed.get(stream.seq), log_of(stream)
-        date = _date(stream)
-        stamped = [value for value in log.values if moment(value.get("ts"))] if log else []
-        if date is None or not stamped:
-            continue
-        wrong = next((v for v in stamped if not _is_true(v, date, stream, _since(v, stream, following, history))), None)
-        yield judged(
-            "events.timestamps-are-true",
-            wrong is None,
-            *((following.running.start,) if following else ()),
-            stream,
-            expected="timestamps within the time of the build",
-            actual=f"{shown(wrong)} in an answer of {date.isoformat()}",
-        )
-
-
 def _repeated(course: Course, history: History) -> Iterator[Judgement]:
     """
     Judges the end of a log that is told again after its build; whether one is told is open (facts 7.25).
@@ -293,43 +263,4 @@ def _told_times(line: str) -> list[tuple[float, float]]:
     return told
 
 
-def _since(value: dict[str, Any], stream: Exchange, following: Following | None, history: History) -> float:
-    """
-    The earliest time of the run that a frame can tell of; negative infinity where the build may be older than the run.
-    """
-    if following and phase_of(value) not in _BEFORE_THE_START:
-        return following.running.start.sent_at
-    content = following.running.content if following else history.content(stream.ref or "", stream.sent_at)
-    if content is None or not content.published_seq:
-        return float("-inf")
-    if following:
-        return content.from_at
-    # What nothing else prints was not built before the run, but maybe for another version of the same content.
-    return 0.0 if content.marker else float("-inf")
-
-
-def _is_true(value: dict[str, Any], date: datetime, stream: Exchange, since_at: float) -> bool:
-    told, zero = moment(value.get("ts")), date - timedelta(seconds=stream.head_at)
-    if told is None:
-        return True
-    # Date has whole seconds, and may have been set at any time between sending the request and getting the head.
-    latest = date + timedelta(seconds=stream.elapsed_s + 1 + _CLOCK_DRIFT_S)
-    if since_at == float("-inf"):
-        return told <= latest
-    return zero + timedelta(seconds=since_at - _CLOCK_DRIFT_S) <= told <= latest
-
-
-def _date(stream: Exchange) -> datetime | None:
-    """
-    When the server sent the head of the answer, by its own clock; None where it does not say or the answer was stored.
-    """
-    if stream.response is None or stream.response.header("age"):
-        return None
-    try:
-        date = parsedate_to_datetime(stream.response.header("date") or "")
-    except ValueError:
-        return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
-
-
-STORY_RULES: tuple[Rule[str], ...] = (last_frame, output, every_line, watchers, build_time, clock)
+STORY_RULES: tuple[Rule[str], ...] = (last_frame, output, every_line, watchers, build_time)

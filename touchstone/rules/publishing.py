@@ -3,6 +3,7 @@ Judges publishing: what each publish is answered, by what the version held befor
 """
 
 from collections.abc import Iterator
+from itertools import combinations
 
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
@@ -78,6 +79,29 @@ def other_content(ref: str, history: History) -> Iterator[Judgement]:
             yield broken("publish.force-replaces", before, publish, expected="201 or 200", actual=told(publish))
         else:
             yield from _replaced(shelf, before, publish)
+
+
+@rule("publishing.together", "publish.other-content-is-409")
+def simultaneous_contents(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges that of two contents that are published as one version at the same time, without force, one is refused.
+    """
+    shelf = history.once(Shelf, ref)
+    plain = [publish for publish in _judged(shelf) if not publish.note.get("force")]
+    for one, other in combinations(plain, 2):
+        together = one.sent_at < other.done_at and other.sent_at < one.done_at
+        differ = one.note["content"] != other.note["content"] and one.credential == other.credential
+        if not together or not differ or not all(e.status in SUCCESS or e.status == 409 for e in (one, other)):
+            continue
+        refused = 409 in {one.status, other.status}
+        if refused and one.status == other.status:
+            continue  # Something else was there before.
+        digests = {digest_of(one), digest_of(other)}
+        if not refused and (len(digests) == 1 or shelf.deleted_beside(one, other)):
+            continue
+        actual = f"{told(one)} and {told(other)}"
+        evidence = sorted((one, other), key=lambda e: e.seq)
+        yield judged("publish.other-content-is-409", refused, *evidence, expected="409 for one of them", actual=actual)
 
 
 @rule("publishing.auto-build", _STARTS, _ONLY_WHEN_ASKED)
@@ -213,4 +237,10 @@ def _does_not_build(publish: Exchange, shelf: Shelf, course: Course, history: Hi
         yield judged(_ONLY_WHEN_ASKED, status == "not_built", publish, read, expected="status not_built", actual=actual)
 
 
-STORY_RULES: tuple[Rule[str], ...] = (new_version, identical_content, other_content, auto_build)
+STORY_RULES: tuple[Rule[str], ...] = (
+    new_version,
+    identical_content,
+    other_content,
+    simultaneous_contents,
+    auto_build,
+)

@@ -60,6 +60,13 @@ class Shelf:
         deleted = last is not None and last.operation == "deleteTemplate" and last.status in SUCCESS
         return last if deleted else None
 
+    def deleted_beside(self, one: Exchange, other: Exchange) -> bool:
+        """
+        Whether a delete can have acted while either of two exchanges was on its way.
+        """
+        deletes = [change for change in self._changes if change.operation == "deleteTemplate"]
+        return any(_touches(delete, exchange) for delete in deletes for exchange in (one, other))
+
     def shown_since(self, publish: Exchange) -> tuple[Exchange, ...]:
         """
         The answers that were given while the content of *publish* surely stood, in order.
