@@ -91,18 +91,34 @@ def publish_invalid(
     Publishes a document that *spoil* has made break the schema, in an envelope where the target takes no raw one.
     """
     template = exam.template(purpose)
-    document = body = template.document()
+    document = template.document()
     spoil(document)
     about = document["template"]
     # A server that takes it has it under the name that it has now.
     taken = replace(template, name=str(about.get("name", "")), version=str(about.get("version", "")))
     if taken.ref != template.ref:
         exam.register(taken)
+    return publish_spoilt(exam, template, document, as_yaml=as_yaml)
+
+
+def publish_spoilt(
+    exam: Examination,
+    template: Template,
+    document: dict[str, Any],
+    *,
+    as_yaml: bool = False,
+    force: bool = False,
+) -> Exchange:
+    """
+    Publishes a *document* that breaks the schema in the place of that of *template*.
+    """
+    body, media_type = json.dumps(document).encode(), JSON
     if exam.target.publish == "wrapped":
-        body = {"namespace": "default", "name": template.name, "version": template.version, "template": document}
-    if as_yaml and body is document:
-        return publish_wrong(exam, template, yaml.safe_dump(body).encode(), "schema", YAML)
-    return publish_wrong(exam, template, json.dumps(body).encode(), "schema")
+        envelope = {"namespace": "default", "name": template.name, "version": template.version, "template": document}
+        body = json.dumps(envelope).encode()
+    elif as_yaml:
+        body, media_type = yaml.safe_dump(document).encode(), YAML
+    return publish_wrong(exam, template, body, "schema", media_type, force=force)
 
 
 def publish_bytes(exam: Examination, purpose: str, body: bytes, invalid: str, media_type: str = JSON) -> Exchange:
@@ -112,14 +128,23 @@ def publish_bytes(exam: Examination, purpose: str, body: bytes, invalid: str, me
     return publish_wrong(exam, exam.template(purpose), body, invalid, media_type)
 
 
-def publish_wrong(exam: Examination, template: Template, body: bytes, invalid: str, media_type: str = JSON) -> Exchange:
+def publish_wrong(
+    exam: Examination,
+    template: Template,
+    body: bytes,
+    invalid: str,
+    media_type: str = JSON,
+    *,
+    force: bool = False,
+) -> Exchange:
     """
     Publishes what is wrong on purpose; the journal has the name that a server may take it for.
     """
     needs_publishing(exam)
     exam.register(template)
-    headers = {"Content-Type": media_type}
-    return exam.patiently(Call("publishTemplate", template.ref, headers=headers, body=body, note={"invalid": invalid}))
+    headers, query = {"Content-Type": media_type}, {"force": "true"} if force else {}
+    note = {"invalid": invalid} | ({"force": True} if force else {})
+    return exam.patiently(Call("publishTemplate", template.ref, query=query, headers=headers, body=body, note=note))
 
 
 def starts_together(exam: Examination, ref: str, times: int) -> list[Exchange]:

@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 import pytest
 
-from situations import YAML, ask, publish_bytes, publish_invalid
+from situations import YAML, ask, publish_bytes, publish_invalid, publish_spoilt
 from touchstone.examination import Examination
-from touchstone.provision import Form
+from touchstone.provision import Form, Template
 
 Document = dict[str, Any]
 
@@ -138,3 +138,33 @@ def test_document_is_shown_with_all_its_sections(exam: Examination) -> None:
     for ref in (bare.ref, full.ref):
         ask(exam, "getTemplate", ref)
         exam.read(ref)
+
+
+def spoilt(template: Template, what: str) -> Document:
+    """
+    The document of a template with something wrong in it.
+    """
+    document = template.document()
+    SPOILT[what](document)
+    return document
+
+
+@pytest.mark.cost(builds=1, requests=30)
+@pytest.mark.claims(
+    "publish.invalid-is-422",
+    "lookup.existing-version-is-found",
+    "template.read-shows-the-published",
+    "status.ready-stays-ready",
+)
+def test_refused_document_leaves_what_is_there(exam: Examination) -> None:
+    """
+    A document that is wrong takes nothing away from the version that it was to replace, with force or without.
+    """
+    kept = exam.published("kept")
+    exam.start(kept.ref)
+    exam.wait(kept.ref)
+    for what in ("api version", "cpu", "run", "env name"):
+        for force in (False, True):
+            publish_spoilt(exam, kept, spoilt(kept, what), force=force)
+            exam.read(kept.ref)
+            ask(exam, "getTemplate", kept.ref)

@@ -26,6 +26,7 @@ LAYER_OF = {
     "touchstone.patience": "facts",
     "touchstone.eventstream": "facts",
     "touchstone.jsontext": "facts",
+    "touchstone.yamltext": "facts",
     "touchstone.journal_state": "facts",
     "touchstone.bundle": "judgement",
     "touchstone.openapi": "judgement",

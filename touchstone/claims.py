@@ -15,6 +15,7 @@ import yaml
 from touchstone.bundle import openapi_dir
 from touchstone.errors import ContractError, UsageError
 from touchstone.finding import Level
+from touchstone.yamltext import read_yaml
 
 NEEDS = frozenset({"publish", "second", "restricted"})
 _KEYS = frozenset({"id", "level", "says", "source", "needs", "excluded"})
@@ -106,10 +107,6 @@ class Ledger(Mapping[str, Claim]):
         return self._rows[claim_id]
 
 
-# The loader in C takes a tenth of the time, which each process of a run spends; it is not built everywhere.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
 def load(path: Path | None = None) -> Ledger:
     """
     The ledger from *path*, or the bundled one.
@@ -127,7 +124,7 @@ def _bundled() -> Ledger:
 
 def _read(path: Path) -> Ledger:
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        document = read_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ContractError(f"{path}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -4,17 +4,12 @@ Reads an OpenAPI document into one tree without references, and refuses one that
 
 import difflib
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from touchstone.errors import ContractError
-
-if TYPE_CHECKING:
-    from yaml import SafeLoader
-else:
-    # libyaml reads ten times faster where PyYAML was built with it.
-    SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from touchstone.yamltext import Loader
 
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
@@ -54,7 +49,7 @@ def resolved(document: dict[str, Any]) -> dict[str, Any]:
     return tree
 
 
-class _Loader(SafeLoader):
+class _Loader(Loader):
     """
     YAML as JSON can hold it: no dates, no key twice.
     """
@@ -73,7 +68,7 @@ class _Loader(SafeLoader):
 
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
-    for first, resolvers in SafeLoader.yaml_implicit_resolvers.items()
+    for first, resolvers in Loader.yaml_implicit_resolvers.items()
 }
 
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.rules.exchanges import OTHER_REF, REF, exchange, history, publish
 from touchstone.exchange import Exchange
@@ -42,7 +43,7 @@ def problem(*exchanges: Exchange) -> str:
     return document_problem(exchanges[-1], REF, history(*exchanges))
 
 
-@pytest.mark.parametrize("again", [b"api_version: orgo.ai/v1\n", sugar(cpu=2)], ids=["yaml", "short"])
+@pytest.mark.parametrize("again", [b"\x00", sugar(cpu=2)], ids=["unknown", "short"])
 def test_document_is_compared_however_it_was_written_again(again: Any) -> None:
     """
     Once it was published in canonical form it is known, whatever form the same content comes in later.
@@ -59,7 +60,17 @@ def test_short_form_may_be_shown_as_it_was_written() -> None:
     assert problem(sent(1, document()), sent(2, sugar()), read(3, sugar())) == ""
 
 
-@pytest.mark.parametrize("written", [b"api_version: orgo.ai/v1\n", sugar(cpu=2)], ids=["yaml", "short"])
+@pytest.mark.parametrize("shown", [2, "2", None])
+def test_document_in_yaml_is_compared_like_one_in_json(shown: int | str | None) -> None:
+    """
+    Its values have the types that YAML gives them.
+    """
+    written = yaml.safe_dump(document(hardware={"cpu": 2})).encode()
+    found = problem(sent(1, written), read(2, document(hardware={"cpu": shown})))
+    assert found == ("" if shown == 2 else f"hardware.cpu {shown!r}, published as 2")
+
+
+@pytest.mark.parametrize("written", [b"\x00", b"a: *nowhere", b"\xff: 1", b"text", sugar(cpu=2)])
 def test_document_without_a_canonical_form_is_not_compared(written: Any) -> None:
     """
     What a short form expands to is the server's knowledge.

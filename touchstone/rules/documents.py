@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+import yaml
+
 from touchstone.exchange import Exchange
 from touchstone.rules.answers import told
 from touchstone.rules.eventlog import names
@@ -14,6 +16,7 @@ from touchstone.rules.history import History
 from touchstone.rules.requests import parts
 from touchstone.rules.rule import shown
 from touchstone.rules.shelf import Shelf, document_of
+from touchstone.yamltext import read_yaml
 
 # Where in a document a value stands.
 _Path = tuple[str, ...]
@@ -92,17 +95,24 @@ def _written(story: Iterable[Exchange]) -> list[dict[str, Any]]:
 @functools.lru_cache(maxsize=512)
 def _document(body: bytes) -> dict[str, Any] | None:
     """
-    The document in a publish that is written in JSON, without its envelope.
+    The document in a publish, without its envelope; None where it is none.
     """
     try:
         document = json.loads(body)
     except ValueError:
-        return None
+        document = _from_yaml(body)
     if not isinstance(document, dict):
         return None
     inner = document.get("template")
     wrapped = isinstance(inner, dict) and "api_version" in inner
     return inner if wrapped else document
+
+
+def _from_yaml(body: bytes) -> Any:
+    try:
+        return read_yaml(body)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return None
 
 
 def _difference(written: object, read: object, place: str = "") -> str:

@@ -32,6 +32,7 @@ from touchstone.twin.faults import (  # noqa: F401 - importing them enters their
     starting,
     unforeseen,
     unforeseen_content,
+    unforeseen_forms,
 )
 from touchstone.twin.faults.fault import FAULTS, KINDS, Fault, Kind, breaks
 
