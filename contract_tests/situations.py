@@ -173,6 +173,14 @@ def start_both(exam: Examination, *refs: str) -> None:
             exam.start(answer.ref)
 
 
+def path_of(ref: str) -> str:
+    """
+    The path of a version below the base of the target.
+    """
+    namespace, _, rest = ref.partition("/")
+    return f"/templates/{namespace}/{rest.replace('@', '/')}"
+
+
 def another_version(exam: Examination, template: Template) -> Template:
     """
     The same content under another version of the same name, published.
@@ -186,8 +194,10 @@ def another_version(exam: Examination, template: Template) -> Template:
 
 def find_nothing(exam: Examination, ref: str) -> None:
     """
-    Asks every operation for a version that was deleted.
+    Asks every operation for a version that was deleted, and for the heads of what there was to read.
     """
+    for end in ("/build", ""):
+        raw(exam, "HEAD", f"{path_of(ref)}{end}")
     for operation in ("getTemplate", "getBuild", "streamBuildEvents", "startBuild", "cancelBuild", "deleteTemplate"):
         ask(exam, operation, ref)
 

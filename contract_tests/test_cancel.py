@@ -58,7 +58,7 @@ def test_start_right_after_a_cancel_builds_again(exam: Examination) -> None:
     """
     A start while a cancel of a joined build settles begins one of its own that does not die with the cancelled one.
     """
-    template = exam.short("restarted")
+    template = exam.long("restarted")
     exam.start(template.ref)
     exam.start(template.ref)
     exam.cancel(template.ref)
@@ -118,6 +118,21 @@ def stranger(exam: Examination, like: Template) -> Template | None:
     theirs = exam.published("stranger", sleep_s=like.sleep_s, owner="second")
     started = ask(exam, "startBuild", theirs.ref, "second").body.get("status") == "building"
     return theirs if started else None
+
+
+@pytest.mark.profile("standard")
+@pytest.mark.cost(builds=1, requests=8)
+@pytest.mark.claims("cancel.in-flight-is-202", "cancel.settles", "cancel.does-not-end-ready")
+def test_build_is_cancelled_late(exam: Examination) -> None:
+    """
+    A build can be cancelled as long as it runs.
+    """
+    template = exam.long("late")
+    exam.start(template.ref)
+    exam.rest(template.sleep_s * 3 / 4)
+    exam.read(template.ref)
+    exam.cancel(template.ref)
+    exam.settle(template.ref)
 
 
 @pytest.mark.profile("standard")

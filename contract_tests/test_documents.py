@@ -55,6 +55,9 @@ SECTIONS: Document = {
     "apps": [APP | {"restart": "on-failure", "ports": [{"internal": 3000, "protocol": "tcp"}]}],
 }
 
+# Longer than a buffer that somebody may have thought large enough.
+LARGE: Document = {"env": {f"PLENTY_{number}": f"{number:03} " * 100 for number in range(200)}}
+
 # Where the short form has these is not documented.
 DESCRIBED: Document = {
     "template": {"description": "Made by a test – für alle", "publisher": "touchstone", "license": "MIT"}
@@ -134,6 +137,9 @@ def test_document_is_shown_with_all_its_sections(exam: Examination) -> None:
         ask(exam, "getTemplate", full.ref)
     exam.publish(replace(full.revised(), extras=SECTIONS | DESCRIBED), force=True)
     ask(exam, "getTemplate", full.ref)
+    large = replace(exam.template("large"), extras=LARGE)
+    exam.publish(large)
+    ask(exam, "getTemplate", large.ref)
     bare = exam.published("bare")
     for ref in (bare.ref, full.ref):
         ask(exam, "getTemplate", ref)

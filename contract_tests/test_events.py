@@ -11,6 +11,8 @@ from touchstone.examination import Examination
 
 # So many that a log of the first or the last few frames is not the whole one.
 MORE_LINES = 20
+# The status may be kept elsewhere than the log, and be a little behind.
+BEHIND_S = 0.5
 # Half of it is before the lines, so that a follower is surely there when they are printed.
 SILENCE_S = 0.3
 
@@ -59,6 +61,20 @@ def test_log_of_a_successful_build(exam: Examination) -> None:
     exam.closed(beside)
     exam.read(template.ref)
     exam.closed(exam.follow(template.ref))
+
+
+@pytest.mark.cost(builds=1, requests=5)
+@pytest.mark.claims("reuse.ready-at-once", "events.ready-ends-on-ready")
+def test_log_that_ended_on_ready_is_true(exam: Examination) -> None:
+    """
+    Who follows a build to its end needs no status: a start then finds the golden.
+    """
+    template = exam.short("followed-only")
+    exam.start(template.ref)
+    exam.closed(exam.follow(template.ref))
+    exam.rest(BEHIND_S)
+    exam.start(template.ref)
+    exam.read(template.ref)
 
 
 @pytest.mark.cost(builds=1, requests=8)

@@ -107,7 +107,7 @@ class Round:
                 return
 
 
-@pytest.mark.cost(builds=3, requests=158)
+@pytest.mark.cost(builds=4, requests=160)
 @pytest.mark.claims(
     "limit.has-the-error-shape",
     "limit.ends-after-back-off",
@@ -141,6 +141,9 @@ def test_rate_of_starts(exam: Examination, run: Run) -> None:
     first.recover()
     # A start that was refused does not come along with the next one that is served.
     exam.start(exam.short("after-refusal").ref)
+    exam.read(unbuilt.ref)
+    # Nor is what was refused lost.
+    exam.start(unbuilt.ref)
     exam.read(unbuilt.ref)
     if first.retries > 1:
         # Once may have been somebody else's doing; twice is not.
@@ -194,8 +197,13 @@ MOST_BUILDS_AT_ONCE = 6
 
 
 @pytest.mark.profile("standard")
-@pytest.mark.cost(builds=MOST_BUILDS_AT_ONCE + 1, requests=50)
-@pytest.mark.claims("limit.refused-start-starts-nothing", "limit.has-the-error-shape", "limit.ends-after-back-off")
+@pytest.mark.cost(builds=MOST_BUILDS_AT_ONCE + 1, requests=70)
+@pytest.mark.claims(
+    "limit.refused-start-starts-nothing",
+    "limit.has-the-error-shape",
+    "limit.ends-after-back-off",
+    "status.build-does-not-vanish",
+)
 def test_start_refused_for_capacity_starts_nothing(exam: Examination) -> None:
     """
     On a full host a start is refused and starts nothing; once a build is cancelled there is room again.
@@ -213,6 +221,9 @@ def test_start_refused_for_capacity_starts_nothing(exam: Examination) -> None:
             exam.read(template.ref)
             return
         started.append(template.ref)
+        # Room that was made at the cost of another build is none.
+        for ref in started:
+            exam.read(ref)
     raise Unsuited("not-applicable", f"{MOST_BUILDS_AT_ONCE} builds at once met no limit of the host")
 
 

@@ -85,6 +85,13 @@ def controlled(name: str) -> list[str]:
     return [f"{name}%00", f"%09{name}", f"{name[:-1]}%0A{name[-1]}"]
 
 
+def encoded_twice(name: str) -> str:
+    """
+    A name the first letter of which is only there for who decodes what is decoded.
+    """
+    return f"%25{ord(name[0]):02X}{name[1:]}"
+
+
 @pytest.mark.cost(builds=0, requests=56)
 @pytest.mark.claims(
     "lookup.odd-spelling-is-404",
@@ -107,6 +114,7 @@ def test_ref_is_compared_whole(exam: Examination) -> None:
         f"{ready.name}%20",
         f"{ready.name}.",
         *controlled(ready.name),
+        encoded_twice(ready.name),
     ):
         raw(exam, "GET", f"/templates/default/{name}/1.0.0/build")
         raw(exam, "POST", f"/templates/default/{name}/1.0.0/build")

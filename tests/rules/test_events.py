@@ -291,3 +291,23 @@ def test_log_of_replaced_content_is_not_told_again_after_the_next_build(built: b
     old = exchange("streamBuildEvents", seq=7, frames=[{"line": "marker-hello"}])
 
     assert broken(verdicts(RULES, *story, old)) == claims
+
+
+@pytest.mark.parametrize(
+    ("line", "credential", "claims"),
+    [
+        ("marker-theirs", "primary", {OWN}),
+        ("marker-theirs", "second", set()),
+        ("marker-hello", "second", {OWN}),
+        ("marker-hello", "primary", set()),
+        ("marker-theirs", "lowercase-scheme", set()),
+    ],
+)
+def test_log_of_another_account_is_found_where_both_have_one_name(line: str, credential: Any, claims: set[str]) -> None:
+    """
+    What a version of another account prints is another build's, though it is called alike.
+    """
+    theirs = publish(2, content="theirs", digest="cd" * 32, credential="second")
+    followed = log({"line": line}, ref=REF, credential=credential)
+
+    assert broken(verdicts(RULES, publish(1), theirs, followed)) == claims

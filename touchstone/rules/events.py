@@ -191,13 +191,15 @@ def _strange(exchange: Exchange, history: History, text: str) -> list[Content]:
     """
     The contents whose lines cannot belong into this log. Versions with one digest share their builds.
     """
-    own = history.contents(exchange.ref or "")
+    same_name = history.contents(exchange.ref or "")
+    # Another account may have a version of this name; who asks with neither's key may have got either's log.
+    own = [c for c in same_name if c.owner == exchange.credential] or list(same_name)
     keys, digests = {c.key for c in own}, {c.digest for c in own if c.digest}
     markers = {c.marker for c in own}
     others = [
         c
         for c in history.all_contents()
-        if c.marker and c.ref != exchange.ref and c.key not in keys and c.digest not in digests
+        if c.marker and c not in own and c.key not in keys and c.digest not in digests
     ]
     strange = [c for c in others if c.marker not in markers]
     # What an earlier content printed may be replayed while nothing was built since, but not beside the present one's.

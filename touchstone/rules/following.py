@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
-from touchstone.rules.course import Course, Running, owned
+from touchstone.rules.answers import told
+from touchstone.rules.course import Course, Running, acted_by, owned
 from touchstone.rules.eventlog import Log, ended_by_server, follows, is_stream, log_of, phase_of
 from touchstone.rules.history import History
 from touchstone.rules.rule import Rule, broken, held, judged, rule
@@ -18,6 +19,8 @@ from touchstone.rules.walk import CLOCK_SHARE
 
 # Status and log of a build may be kept in two places that learn of its end one after the other.
 _SKEW_S = 0.2
+# How much sooner than a start a log must have ended for what it told to be true by then.
+_BEHIND_S = 0.4
 # The driver waits for cancel_timeout_s, and its clock is read a little later than the one of the exchange.
 _GRACE_SHARE = 0.9
 
@@ -145,6 +148,28 @@ def goes_on_when_joined(ref: str, history: History) -> Iterator[Judgement]:
             yield broken(claim, *evidence, expected=expected, actual=actual)
 
 
+@rule("following.then-started", "reuse.ready-at-once")
+def is_there_when_it_says_so(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges the first start after a log that ended on ready, which tells that the build is over where nothing else does.
+    """
+    course = history.once(Course, ref)
+    for stream in followers(ref, history):
+        log = log_of(stream)
+        begun = next((e for e in reversed(course.beginnings) if e.done_at <= stream.sent_at), None)
+        start = next((e for e in course.beginnings if e.sent_at >= stream.done_at + _BEHIND_S), None)
+        if log is None or phase_of(log.last) != "ready" or not log.complete or not ended_by_server(stream):
+            continue
+        if begun is None or start is None or start.operation != "startBuild" or not start.body:
+            continue
+        cancelled = any(e.done_at > begun.sent_at and e.sent_at < start.done_at for e in course.cancels)
+        other = course.begun_between(acted_by(begun), start.sent_at)
+        if cancelled or other or course.content(begun.sent_at, start.done_at) is None:
+            continue
+        fits, expected = start.body.get("status") == "ready", "status ready after a log that ended so"
+        yield judged("reuse.ready-at-once", fits, stream, start, expected=expected, actual=told(start))
+
+
 def followers(ref: str, history: History) -> list[Exchange]:
     """
     The owner's answered requests for the log of *ref*.
@@ -200,4 +225,10 @@ def _too_late(stream: Exchange, late_s: float, grace_s: float) -> bool:
     return late_s > (grace_s * _GRACE_SHARE if stream.closed == "client" else grace_s)
 
 
-STORY_RULES: tuple[Rule[str], ...] = (answer, stays_open, closes, goes_on_when_joined)
+STORY_RULES: tuple[Rule[str], ...] = (
+    answer,
+    stays_open,
+    closes,
+    goes_on_when_joined,
+    is_there_when_it_says_so,
+)
