@@ -97,7 +97,7 @@ def test_accounts_may_use_one_name(exam: Examination) -> None:
     needs_second(exam)
     needs_publishing(exam)
     # So long that both are followed before they print.
-    ours = exam.published("common", sleep_s=3 * exam.short("like-it").sleep_s)
+    ours = exam.short("common", times=3)
     theirs = replace(ours.revised(), owner="second", fails=True)
     exam.publish(theirs)
     look_at_both(exam, ours.ref)

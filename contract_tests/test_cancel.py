@@ -58,7 +58,7 @@ def test_start_right_after_a_cancel_builds_again(exam: Examination) -> None:
     """
     A start while a cancel of a joined build settles begins one of its own that does not die with the cancelled one.
     """
-    template = exam.long("restarted")
+    template = exam.short("restarted", times=3)
     exam.start(template.ref)
     exam.start(template.ref)
     exam.cancel(template.ref)

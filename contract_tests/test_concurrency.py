@@ -168,7 +168,7 @@ def test_builds_side_by_side_end_each_in_its_own_way(exam: Examination) -> None:
     Of builds that run at once one fails and others do not, none ends with another, and each has a log of its own.
     """
     bad, good = exam.short("bad", fails=True), exam.short("good")
-    slow = exam.published("slow", sleep_s=3 * good.sleep_s)
+    slow = exam.short("slow", times=3)
     exam.start(slow.ref)
     start_both(exam, bad.ref, good.ref)
     followings = [exam.follow(template.ref) for template in (bad, good, slow)]

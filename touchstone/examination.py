@@ -304,11 +304,11 @@ class Examination:
             raise Unsuited("could-not-run", f"publishing {template.ref} failed: {told}")
         return template
 
-    def short(self, purpose: str, *, fails: bool = False) -> Template:
+    def short(self, purpose: str, *, fails: bool = False, times: int = 1) -> Template:
         """
-        A published template whose build can be seen running and still ends soon.
+        A published template whose build can be seen running and still ends soon, or takes some *times* as long as that.
         """
-        return self.published(purpose, sleep_s=self._sleep_s(SHORT_SLEEP_S, SHORT_SLEEP_LATENCIES), fails=fails)
+        return self.published(purpose, sleep_s=times * self._sleep_s(SHORT_SLEEP_S, SHORT_SLEEP_LATENCIES), fails=fails)
 
     def long(self, purpose: str, *, fails: bool = False) -> Template:
         """

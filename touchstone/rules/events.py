@@ -197,9 +197,7 @@ def _strange(exchange: Exchange, history: History, text: str) -> list[Content]:
     keys, digests = {c.key for c in own}, {c.digest for c in own if c.digest}
     markers = {c.marker for c in own}
     others = [
-        c
-        for c in history.all_contents()
-        if c.marker and c not in own and c.key not in keys and c.digest not in digests
+        c for c in history.all_contents() if c.marker and c not in own and c.key not in keys and c.digest not in digests
     ]
     strange = [c for c in others if c.marker not in markers]
     # What an earlier content printed may be replayed while nothing was built since, but not beside the present one's.

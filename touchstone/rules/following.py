@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
-from touchstone.rules.answers import told
+from touchstone.rules.answers import SUCCESS, told
 from touchstone.rules.course import Course, Running, acted_by, owned
 from touchstone.rules.eventlog import Log, ended_by_server, follows, is_stream, log_of, phase_of
 from touchstone.rules.history import History
@@ -136,7 +136,8 @@ def goes_on_when_joined(ref: str, history: History) -> Iterator[Judgement]:
         stream, begun = following.stream, following.running.start
         log, content = log_of(stream), course.content(begun.sent_at, stream.done_at)
         joined = [e for e in course.beginnings if begun.seq < e.seq and e.sent_at <= stream.done_at]
-        cancels = (e for e in (*course.cancels, *history.cancels) if e.done_at >= begun.sent_at)
+        asked = (e for e in history.story(ref) if e.operation == "cancelBuild")  # whoever asked, and was told what
+        cancels = (e for e in (*asked, *history.cancels) if e.done_at >= begun.sent_at)
         if not joined or log is None or content is None or any(e.sent_at <= stream.done_at for e in cancels):
             continue
         later = next((read for read in course.reads if read.sent_at >= stream.done_at), None)
@@ -160,14 +161,15 @@ def is_there_when_it_says_so(ref: str, history: History) -> Iterator[Judgement]:
         start = next((e for e in course.beginnings if e.sent_at >= stream.done_at + _BEHIND_S), None)
         if log is None or phase_of(log.last) != "ready" or not log.complete or not ended_by_server(stream):
             continue
-        if begun is None or start is None or start.operation != "startBuild" or not start.body:
+        if begun is None or start is None or start.operation != "startBuild" or start.status not in SUCCESS:
             continue
         cancelled = any(e.done_at > begun.sent_at and e.sent_at < start.done_at for e in course.cancels)
         other = course.begun_between(acted_by(begun), start.sent_at)
         if cancelled or other or course.content(begun.sent_at, start.done_at) is None:
             continue
-        fits, expected = start.body.get("status") == "ready", "status ready after a log that ended so"
-        yield judged("reuse.ready-at-once", fits, stream, start, expected=expected, actual=told(start))
+        if start.body:
+            fits, expected = start.body.get("status") == "ready", "status ready after a log that ended so"
+            yield judged("reuse.ready-at-once", fits, stream, start, expected=expected, actual=told(start))
 
 
 def followers(ref: str, history: History) -> list[Exchange]:

@@ -48,7 +48,7 @@ class DeletedIsOnlyHidden(Remembers):
         return await super().operate(request, account, resource)
 
 
-@breaks("stateful", "lookup.deleted-version-is-404")
+@breaks("stateful", "lookup.deleted-version-is-404", also=("http.head-matches-get",))
 class DeletedGoldenIsReady(Remembers):
     """
     A version that was ready when it was deleted still reads ready.
@@ -62,7 +62,7 @@ class DeletedGoldenIsReady(Remembers):
         return await super().operate(request, account, resource)
 
 
-@breaks("stateful", "lookup.deleted-version-is-404")
+@breaks("stateful", "lookup.deleted-version-is-404", also=("http.head-matches-get",))
 class DeletedDocumentIsShown(Remembers):
     """
     The document of a deleted version can still be read.
