@@ -2,14 +2,15 @@
 Rules on when build logs are open: legal servers of every kind pass, and logs that end too soon or never are found.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import OTHER_REF, REF, broken, exchange, history, publish, story_verdicts
+from tests.rules.exchanges import OTHER_REF, REF, broken, build, exchange, history, publish, story_verdicts
 from tests.rules.scenes import END_AT, OPEN_AT, followed, line, published, read, ready_log, started, stream
 from touchstone.exchange import Exchange
-from touchstone.rules.following import STORY_RULES, goes_on_when_joined
+from touchstone.rules.following import STORY_RULES, goes_on_when_joined, is_there_when_it_says_so
 from touchstone.rules.history import Bounds, Content
 
 ANSWER, OPEN = "events.answers-200", "events.open-while-building"
@@ -325,6 +326,7 @@ def test_joined_build_whose_log_ends_on_ready_upholds() -> None:
         ended(),
         ended(JOINED, cancelled(8, 12.5)),
         ended(JOINED, cancelled(8, 12.5, status=0)),
+        ended(JOINED, exchange("cancelBuild", 404, seq=8, json={}, credential="second", sent_at=12.5)),
         ended(JOINED, ELSEWHERE),
         ended(JOINED, publish(8, content="new", sent_at=12.5, note={"force": True})),
         ended(JOINED, log=[line(10.1, "boot", "booted")]),
@@ -337,6 +339,7 @@ def test_joined_build_whose_log_ends_on_ready_upholds() -> None:
         "nobody joined it",
         "it was cancelled",
         "a cancel got no answer",
+        "somebody else's cancel was refused",
         "another one was cancelled",
         "it was replaced",
         "its log breaks off",
@@ -383,3 +386,71 @@ def test_finding_on_a_joined_build_says_what_came() -> None:
     assert told.expected == "a log that ends with its build"
     assert told.actual == "one that ends on a cancel while the version builds"
     assert told.evidence == (3, 5, 7, 8)
+
+
+# --- what is there when a log has ended -------------------------------------------------------------------------------
+
+AT_ONCE = "reuse.ready-at-once"
+CLOSED_AT = 14.0
+
+
+def started_after(
+    *between: Exchange,
+    status: str = "building",
+    gap_s: float = 0.41,
+    log: Sequence[Any] = tuple(ready_log()),
+    answer: int = 202,
+    **more: Any,
+) -> list[Exchange]:
+    """
+    A build that was followed to its end and never read, and a start of it so long after that.
+    """
+    followed_only = stream(log, **({"opened_at": 10.5, "closed_at": CLOSED_AT} | more))
+    begun = exchange("startBuild", answer, seq=20, json=build(status), sent_at=CLOSED_AT + gap_s)
+    return [published(), started(), followed_only, *between, begun]
+
+
+def judged_after(*between: Exchange, **more: Any) -> set[tuple[str, str]]:
+    return story_verdicts((is_there_when_it_says_so,), *started_after(*between, **more))
+
+
+@pytest.mark.parametrize(("status", "outcome"), [("ready", "held"), ("building", "broken"), ("failed", "broken")])
+def test_start_after_a_log_that_ended_on_ready_finds_the_golden(status: str, outcome: str) -> None:
+    """
+    Nobody has read the status: the log alone told that the build is over.
+    """
+    assert judged_after(status=status) == {(AT_ONCE, outcome)}
+    assert judged_after(status=status, opened_at=30.0, closed_at=30.1, gap_s=17.0) == {(AT_ONCE, outcome)}
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        judged_after(gap_s=0.39),
+        judged_after(log=ready_log()[:-1]),
+        judged_after(closed="client"),
+        judged_after(chunks=[(0.1, b"data: {\n\n"), (0.2, b'data: {"phase":"ready"}\n\n')]),
+        judged_after(answer=429),
+        judged_after(cancelled(7, 12.0)),
+        judged_after(started(7, 12.0)),
+        judged_after(publish(7, content="new", sent_at=14.1, note={"force": True})),
+        judged_after(publish(7, auto_build="building", sent_at=14.2, note={"auto_build": True})),
+    ],
+    ids=["at once", "no end", "left", "unreadable", "refused", "cancelled", "joined", "replaced", "built again"],
+)
+def test_start_that_something_else_explains_is_not_judged_by_the_log(found: set[tuple[str, str]]) -> None:
+    """
+    The status may be a little behind, the log has to be whole, and nothing may have happened to the golden.
+    """
+    assert "broken" not in {outcome for _, outcome in found}
+
+
+def test_finding_on_a_start_after_a_log_shows_both() -> None:
+    """
+    The follower, and the start.
+    """
+    (told,) = is_there_when_it_says_so(REF, history(*started_after()))
+
+    assert told.evidence == (5, 20)
+    assert told.expected == "status ready after a log that ended so"
+    assert told.actual.startswith("202 {'ref'")

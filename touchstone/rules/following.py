@@ -1,8 +1,8 @@
 """
-Judges when build logs are open: while their build runs, no shorter, and not much longer.
+Judges when build logs are open: while their build runs, no shorter, and not much longer; and what is there at the end.
 
-Only logs are judged that the owner of a version followed while reads showed what its build did. What they hold is
-judged in `logged.py`.
+Most are judged where the owner of a version followed while reads showed what its build did. What they hold is judged in
+`logged.py`.
 """
 
 from collections.abc import Iterator
