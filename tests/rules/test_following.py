@@ -394,24 +394,22 @@ AT_ONCE = "reuse.ready-at-once"
 CLOSED_AT = 14.0
 
 
-def started_after(
-    *between: Exchange,
-    status: str = "building",
-    gap_s: float = 0.41,
-    log: Sequence[Any] = tuple(ready_log()),
-    answer: int = 202,
-    **more: Any,
-) -> list[Exchange]:
+def started_after(*between: Exchange, log: Sequence[Any] = (), **more: Any) -> list[Exchange]:
     """
     A build that was followed to its end and never read, and a start of it so long after that.
     """
-    followed_only = stream(log, **({"opened_at": 10.5, "closed_at": CLOSED_AT} | more))
-    begun = exchange("startBuild", answer, seq=20, json=build(status), sent_at=CLOSED_AT + gap_s)
-    return [published(), started(), followed_only, *between, begun]
+    facts = {"opened_at": 10.5, "closed_at": CLOSED_AT} | more
+    return [published(), started(), stream(log or ready_log(), **facts), *between]
 
 
-def judged_after(*between: Exchange, **more: Any) -> set[tuple[str, str]]:
-    return story_verdicts((is_there_when_it_says_so,), *started_after(*between, **more))
+def asked_again(status: str = "building", gap_s: float = 0.41, answer: int = 202, **more: Any) -> Exchange:
+    said = build(status, **({"reused": True} if status == "ready" else {}))
+    facts: dict[str, Any] = {"seq": 20, "json": said, "sent_at": CLOSED_AT + gap_s} | more
+    return exchange("startBuild", answer, **facts)
+
+
+def judged_after(*story: Exchange) -> set[tuple[str, str]]:
+    return story_verdicts((is_there_when_it_says_so,), *story)
 
 
 @pytest.mark.parametrize(("status", "outcome"), [("ready", "held"), ("building", "broken"), ("failed", "broken")])
@@ -419,37 +417,79 @@ def test_start_after_a_log_that_ended_on_ready_finds_the_golden(status: str, out
     """
     Nobody has read the status: the log alone told that the build is over.
     """
-    assert judged_after(status=status) == {(AT_ONCE, outcome)}
-    assert judged_after(status=status, opened_at=30.0, closed_at=30.1, gap_s=17.0) == {(AT_ONCE, outcome)}
+    late = started_after(asked_again(status, gap_s=17.0), opened_at=30.0, closed_at=30.1)
+
+    assert judged_after(*started_after(asked_again(status))) == {(AT_ONCE, outcome)}
+    assert judged_after(*late) == {(AT_ONCE, outcome)}
 
 
 @pytest.mark.parametrize(
-    "found",
+    "story",
     [
-        judged_after(gap_s=0.39),
-        judged_after(log=ready_log()[:-1]),
-        judged_after(closed="client"),
-        judged_after(chunks=[(0.1, b"data: {\n\n"), (0.2, b'data: {"phase":"ready"}\n\n')]),
-        judged_after(answer=429),
-        judged_after(cancelled(7, 12.0)),
-        judged_after(started(7, 12.0)),
-        judged_after(publish(7, content="new", sent_at=14.1, note={"force": True})),
-        judged_after(publish(7, auto_build="building", sent_at=14.2, note={"auto_build": True})),
+        started_after(asked_again(gap_s=0.39)),
+        started_after(asked_again(), log=ready_log()[:-1]),
+        started_after(asked_again(), closed="client"),
+        started_after(asked_again(), chunks=[(0.1, b"data: {\n\n"), (0.2, b'data: {"phase":"ready"}\n\n')]),
+        started_after(asked_again(), headers={"content-type": "text/html"}),
+        started_after(asked_again(answer=429)),
+        started_after(asked_again(json=[])),
+        started_after(asked_again(credential="second")),
+        started_after(asked_again())[:1] + started_after(asked_again())[2:],
+        started_after(cancelled(7, 12.0), asked_again()),
+        started_after(cancelled(7, CLOSED_AT + 0.1), asked_again()),
+        started_after(started(7, 12.0), asked_again()),
+        started_after(started(7, 30.05), asked_again(gap_s=17.0), opened_at=30.0, closed_at=30.1),
+        started_after(publish(7, content="new", sent_at=14.1, note={"force": True}), asked_again()),
+        started_after(publish(7, auto_build="building", sent_at=14.2, note={"auto_build": True}), asked_again()),
+        started_after(),
     ],
-    ids=["at once", "no end", "left", "unreadable", "refused", "cancelled", "joined", "replaced", "built again"],
+    ids=[
+        "at once",
+        "no end",
+        "left",
+        "unreadable",
+        "no log",
+        "refused",
+        "no object",
+        "not its owner",
+        "never started",
+        "cancelled",
+        "cancelled too late",
+        "joined",
+        "built again meanwhile",
+        "replaced",
+        "built again by a publish",
+        "never asked again",
+    ],
 )
-def test_start_that_something_else_explains_is_not_judged_by_the_log(found: set[tuple[str, str]]) -> None:
+def test_start_that_something_else_explains_is_not_judged_by_the_log(story: list[Exchange]) -> None:
     """
     The status may be a little behind, the log has to be whole, and nothing may have happened to the golden.
     """
-    assert "broken" not in {outcome for _, outcome in found}
+    assert judged_after(*story) == set()
+
+
+def test_each_log_that_ended_on_ready_is_judged_by_itself() -> None:
+    """
+    A log that says nothing, for whatever reason, takes nothing away from the next one.
+    """
+    silent = stream([], seq=4, opened_at=10.4, closed_at=10.45)
+    early = stream(ready_log(), seq=4, opened_at=9.0, closed_at=9.5)
+    again = started(20, 30.0)
+    last = stream(ready_log(), seq=21, opened_at=30.5, closed_at=31.0)
+    broken_once = {(AT_ONCE, "broken")}
+
+    assert judged_after(silent, *started_after(asked_again())) == broken_once
+    assert judged_after(early, *started_after(asked_again())) == broken_once
+    later = asked_again(gap_s=20.0, seq=22)
+    assert judged_after(*started_after(cancelled(7, 12.0), again, last, later)) == broken_once
 
 
 def test_finding_on_a_start_after_a_log_shows_both() -> None:
     """
     The follower, and the start.
     """
-    (told,) = is_there_when_it_says_so(REF, history(*started_after()))
+    (told,) = is_there_when_it_says_so(REF, history(*started_after(asked_again())))
 
     assert told.evidence == (5, 20)
     assert told.expected == "status ready after a log that ended so"

@@ -2,6 +2,7 @@
 Rules on publishing, at their edges, and what their findings say and show.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -321,5 +322,31 @@ def test_simultaneous_contents_that_may_both_be_right_are_left_alone() -> None:
     assert together(201, 201, force=True) == together(409, 409) == together(201, 429) == []
     assert together(201, 201, delete) == []
     assert together(201, 201, content="one") == []
-    for story in (apart, same):
+    assert together(201, 201, replace(delete, sent_at=5.012, done_at=5.02)) == []
+    touching = [publish(5, content="one", sent_at=5.0), publish(6, content="other", digest="ef" * 32, sent_at=5.01)]
+    for story in (apart, same, touching, [replace(e, seq=11 - e.seq) for e in touching]):
         assert story_verdicts((simultaneous_contents,), *story) == set()
+
+
+@pytest.mark.parametrize(
+    ("first", "outcome"),
+    [
+        (publish(4, content="zero", digest="0" * 64, sent_at=4.0), "broken"),
+        (publish(4, content="one", digest="1" * 64, sent_at=4.999), "broken"),
+        (publish(4, content="zero", digest="1" * 64, sent_at=4.999), "broken"),
+    ],
+    ids=["earlier", "the same", "with the same digest"],
+)
+def test_each_pair_of_simultaneous_contents_is_judged(first: Exchange, outcome: str) -> None:
+    """
+    A pair of which nothing can be said takes nothing away from the next one.
+    """
+    assert (OTHER, outcome) in together(201, 201, first)
+
+
+def test_simultaneous_contents_that_are_both_refused_say_nothing_of_the_others() -> None:
+    """
+    Two conflicts, and the content that they are in conflict with.
+    """
+    third = publish(7, content="third", digest="3" * 64, sent_at=5.008)
+    assert set(together(409, 409, third)) == {(OTHER, "held")}

@@ -220,3 +220,80 @@ def test_frames_that_may_not_be_the_same_ones_are_not_compared(story: list[Excha
     Another build or content in between, a log without an end, one that cannot be read, and another frame.
     """
     assert CLOCK not in broken(story_verdicts((one_time,), *story))
+
+
+def logs(first: list[Any], second: list[Any], *beside: Exchange) -> set[tuple[str, str]]:
+    """
+    What is said of two who followed one build at the same time.
+    """
+    streams = [stream(first, 5), stream(second, 12, opened_at=11.01)]
+    return story_verdicts((one_time,), *followed(streams=streams), *beside)
+
+
+def test_frames_are_compared_as_far_as_they_are_the_same() -> None:
+    """
+    From the end on: a follower may miss the first ones; the first pair that differs ends the comparison.
+    """
+    boot, text, last = ready_log()
+    unstamped = text | {"ts": None}
+    moved = boot | {"ts": "2026-03-14T09:00:20.000Z"}
+
+    assert logs([boot, text, last], [text, last]) == {(CLOCK, "held")}
+    assert logs([text, last], [boot, text, last]) == {(CLOCK, "held")}
+    assert logs([boot, text, last], [moved, text | {"line": "other"}, last]) == {(CLOCK, "held")}
+    assert logs([boot, unstamped, last], [moved, unstamped, last]) == {(CLOCK, "broken")}
+
+
+def test_logs_without_a_stamp_in_common_say_nothing() -> None:
+    """
+    Where frames have no time, or other ones follow, there is nothing to compare.
+    """
+    _, text, last = ready_log()
+    bare = last | {"ts": None}
+
+    assert logs([bare], [bare]) == logs([last], [bare]) == logs([text], [last]) == set()
+
+
+def test_each_pair_of_followers_is_compared() -> None:
+    """
+    A pair that cannot be compared takes nothing away from the next one.
+    """
+    *_, last = ready_log()
+    earlier = stream([last], 2, opened_at=8.0, closed_at=8.5)
+    moved = last | {"ts": "2026-03-14T09:00:20.000Z"}
+
+    assert logs([last], [moved], earlier) == {(CLOCK, "broken")}
+
+
+def test_each_log_is_compared_with_the_clock() -> None:
+    """
+    A log without a date, and an answer that is no log, take nothing away from the next one.
+    """
+    wrong = {"ts": "2025-03-14T09:00:12Z", "phase": "boot"}
+    undated, html = stream([wrong], 4, headers={}), stream([], 4, headers={"date": DATE, "content-type": "text/html"})
+
+    for before in (undated, html):
+        assert story_verdicts((clock,), *followed(streams=[before, stream([wrong], 5)])) == {(CLOCK, "broken")}
+
+
+@pytest.mark.parametrize("phase", ["publish", "compile", None])
+def test_frames_from_before_the_start_are_as_old_as_the_publish(phase: str | None) -> None:
+    """
+    Compiling belongs to publishing, and a frame without a phase may be of any.
+    """
+    before = {"ts": "2026-03-14T08:59:56.500Z", "line": "x"} | ({"phase": phase} if phase else {})
+    assert story_verdicts((clock,), *followed(streams=[stream([before])])) == {(CLOCK, "held")}
+
+
+def test_log_of_content_in_doubt_is_only_not_ahead() -> None:
+    """
+    Beside another publish nobody knows what the log is of, or how old.
+    """
+    late = {"date": "Sat, 14 Mar 2026 09:00:20 GMT"}
+    beside = publish(10, content="other", sent_at=19.99, done_at=20.5, note={"force": True})
+    old, ahead = (
+        again({"ts": ts, "phase": "boot"}, headers=late) for ts in ("2020-01-01T00:00:00Z", "2027-01-01T00:00:00Z")
+    )
+
+    assert story_verdicts((clock,), *old, beside) == {(CLOCK, "held")}
+    assert story_verdicts((clock,), *ahead, beside) == {(CLOCK, "broken")}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.rules.answers import SUCCESS, told
-from touchstone.rules.course import Course, Running, acted_by, owned
+from touchstone.rules.course import Course, Running, owned
 from touchstone.rules.eventlog import Log, ended_by_server, follows, is_stream, log_of, phase_of
 from touchstone.rules.history import History
 from touchstone.rules.rule import Rule, broken, held, judged, rule
@@ -155,21 +155,21 @@ def is_there_when_it_says_so(ref: str, history: History) -> Iterator[Judgement]:
     Judges the first start after a log that ended on ready, which tells that the build is over where nothing else does.
     """
     course = history.once(Course, ref)
+    starts = [e for e in history.story(ref) if e.operation == "startBuild" and owned(e, history)]
     for stream in followers(ref, history):
         log = log_of(stream)
-        begun = next((e for e in reversed(course.beginnings) if e.done_at <= stream.sent_at), None)
-        start = next((e for e in course.beginnings if e.sent_at >= stream.done_at + _BEHIND_S), None)
         if log is None or phase_of(log.last) != "ready" or not log.complete or not ended_by_server(stream):
             continue
-        if begun is None or start is None or start.operation != "startBuild" or start.status not in SUCCESS:
+        begun = next((e for e in reversed(course.beginnings) if e.done_at <= stream.sent_at), None)
+        start = next((e for e in starts if e.sent_at >= stream.done_at + _BEHIND_S), None)
+        if begun is None or start is None or start.status not in SUCCESS or not start.body:
             continue
         cancelled = any(e.done_at > begun.sent_at and e.sent_at < start.done_at for e in course.cancels)
-        other = course.begun_between(acted_by(begun), start.sent_at)
+        other = course.begun_between(begun.done_at, start.sent_at)
         if cancelled or other or course.content(begun.sent_at, start.done_at) is None:
             continue
-        if start.body:
-            fits, expected = start.body.get("status") == "ready", "status ready after a log that ended so"
-            yield judged("reuse.ready-at-once", fits, stream, start, expected=expected, actual=told(start))
+        fits, expected = start.body.get("status") == "ready", "status ready after a log that ended so"
+        yield judged("reuse.ready-at-once", fits, stream, start, expected=expected, actual=told(start))
 
 
 def followers(ref: str, history: History) -> list[Exchange]:
