@@ -71,7 +71,7 @@ def test_building_needs_the_scale_plan(exam: Examination) -> None:
     ready = exam.ready()
     publish_refused(exam, "below-scale-automatic", "restricted", auto_build=True)
     refused = publish_refused(exam, "below-scale", "restricted")
-    ask(exam, "getTemplate", refused.ref or "", "restricted")
+    ask(exam, "getTemplate", refused.ref, "restricted")
     for ref in (ready.ref, exam.unknown("name"), *exam.target.templates.restricted):
         ask(exam, "getBuild", ref, "restricted")
         for _ in range(2):

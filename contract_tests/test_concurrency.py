@@ -144,14 +144,23 @@ def test_simultaneous_changes_are_each_of_one_version(exam: Examination) -> None
         exam.read(ref)
 
 
-@pytest.mark.cost(builds=0, requests=12)
+@pytest.mark.cost(builds=0, requests=20)
 @pytest.mark.claims(
-    "publish.other-content-is-409", "publish.conflict-keeps-content", "template.read-shows-the-published"
+    "publish.other-content-is-409",
+    "publish.republish-identical-is-accepted",
+    "publish.conflict-keeps-content",
+    "template.read-shows-the-published",
 )
 def test_simultaneous_publishes_leave_one_content(exam: Examination) -> None:
     """
     Of two contents that are published as one new version at the same moment one is there, and the other is a conflict.
+
+    What is published several times at the same moment is in conflict with nothing.
     """
+    same = exam.template("shared")
+    publish_together(exam, same, same, same)
+    for operation in ("getTemplate", "getBuild"):
+        ask(exam, operation, same.ref)
     for purpose in ("contested", "contested-again"):
         template = exam.template(purpose)
         publish_together(exam, template, template.revised())

@@ -2,13 +2,14 @@
 Documents with all their sections, and such that cannot be published: empty, unparsable, against a rule of the schema.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
 
-from situations import YAML, ask, publish_bytes, publish_invalid, publish_spoilt
+from situations import YAML, ask, publish_bytes, publish_invalid, publish_spoilt, publish_wrong
 from touchstone.examination import Examination
 from touchstone.provision import Form, Template
 
@@ -104,7 +105,7 @@ UNPARSABLE_JSON = (b'{"api_version": "orgo.ai/v1", "template": ', b'{"api_versio
 UNPARSABLE_YAML = (b"template: [open", b"template: 'open", b"template: {name: x}}", b"template: *nowhere")
 
 
-@pytest.mark.cost(builds=0, requests=40)
+@pytest.mark.cost(builds=0, requests=43)
 @pytest.mark.claims("publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422")
 def test_documents_that_cannot_be_published(exam: Examination) -> None:
     """
@@ -113,6 +114,10 @@ def test_documents_that_cannot_be_published(exam: Examination) -> None:
     publish_bytes(exam, "empty", b"", "empty")
     for body in UNPARSABLE_JSON:
         publish_bytes(exam, "broken", body, "unparsable")
+    # One document is enough: what follows it is none.
+    whole = exam.template("and-more")
+    for more in (b"}", b" {}", b"\n[1]"):
+        publish_wrong(exam, whole, json.dumps(whole.document()).encode() + more, "unparsable")
     for body in UNPARSABLE_YAML:
         publish_bytes(exam, "broken", body, "unparsable", YAML)
     for number, (what, spoil) in enumerate(SPOILT.items()):

@@ -10,7 +10,7 @@ import pytest
 from tests.rules.exchanges import OTHER_REF, REF, broken, build, exchange, history, publish, story_verdicts
 from tests.rules.scenes import END_AT, OPEN_AT, followed, line, published, read, ready_log, started, stream
 from touchstone.exchange import Exchange
-from touchstone.rules.following import STORY_RULES, goes_on_when_joined, is_there_when_it_says_so
+from touchstone.rules.following import STORY_RULES, closes_unread, goes_on_when_joined, is_there_when_it_says_so
 from touchstone.rules.history import Bounds, Content
 
 ANSWER, OPEN = "events.answers-200", "events.open-while-building"
@@ -494,3 +494,68 @@ def test_finding_on_a_start_after_a_log_shows_both() -> None:
     assert told.evidence == (5, 20)
     assert told.expected == "status ready after a log that ended so"
     assert told.actual.startswith("202 {'ref'")
+
+
+# --- logs of builds whose status nobody reads -------------------------------------------------------------------------
+
+SHORT = Bounds(build_timeout_s=5.0, cancel_timeout_s=2.0)
+
+
+def given_up(*between: Exchange, open_s: float = 6.81, **more: Any) -> list[Exchange]:
+    """
+    A build of at most 5 s that was followed so long, and not read.
+    """
+    facts: dict[str, Any] = {"closed": "client", "opened_at": 10.02, "closed_at": 10.01 + open_s} | more
+    return [published(), started(), stream(ready_log()[:-1], **facts), *between]
+
+
+def of_unread(*story: Exchange) -> set[tuple[str, str]]:
+    return story_verdicts((closes_unread,), *story, bounds=SHORT)
+
+
+@pytest.mark.parametrize("status", ["ready", "failed", "not_built"])
+def test_log_of_a_build_that_nobody_reads_closes_with_it(status: str) -> None:
+    """
+    That it is over shows as soon as somebody looks.
+    """
+    assert of_unread(*given_up(read(status, 18.0, 9))) == {(CLOSE, "broken")}
+
+
+def test_finding_on_a_log_that_nobody_read_beside_shows_the_read_after_it() -> None:
+    """
+    The start, the follower, and the read.
+    """
+    (told,) = closes_unread(REF, history(*given_up(read("ready", 18.0, 9)), bounds=SHORT))
+
+    assert (told.evidence, told.expected) == ((3, 5, 9), "a log that closes when its build is over")
+    assert told.actual == "still open 6.8 s after its start"
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        given_up(read("ready", 18.0, 9), open_s=6.79),
+        given_up(read("ready", 18.0, 9), closed=""),
+        given_up(read("building", 18.0, 9)),
+        given_up(),
+        given_up(read("building", 11.0, 7), read("ready", 18.0, 9)),
+        given_up(started(7, 11.0), read("ready", 18.0, 9)),
+        given_up(started(7, 17.0), read("ready", 18.0, 9)),
+        [published(), *given_up(read("ready", 18.0, 9))[2:]],
+    ],
+    ids=["in time", "closed", "it runs", "nobody looked", "read", "joined", "started again", "never started"],
+)
+def test_log_that_may_still_be_open_is_left_alone(story: list[Exchange]) -> None:
+    """
+    It is as long as a build may take, other rules tell it, or another build explains it.
+    """
+    assert of_unread(*story) == set()
+
+
+def test_each_log_that_nobody_read_beside_is_judged_by_itself() -> None:
+    """
+    One that was closed takes nothing away from another one that was not.
+    """
+    closed = stream(ready_log(), seq=4, opened_at=10.011, closed_at=10.5)
+
+    assert of_unread(closed, *given_up(read("ready", 18.0, 9))) == {(CLOSE, "broken")}

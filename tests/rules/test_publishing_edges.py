@@ -11,7 +11,14 @@ from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchang
 from tests.rules.sentences import shown_by, story_findings
 from touchstone.exchange import Exchange
 from touchstone.rules.answers import told
-from touchstone.rules.publishing import STORY_RULES, auto_build, identical_content, other_content, simultaneous_contents
+from touchstone.rules.publishing import (
+    STORY_RULES,
+    auto_build,
+    identical_content,
+    other_content,
+    simultaneous_contents,
+    simultaneous_copies,
+)
 
 IDENTICAL, SPELLING, STABLE = "publish.republish-identical-is-accepted", "digest.ignores-spelling", "digest.is-stable"
 OTHER, FORCE = "publish.other-content-is-409", "publish.force-replaces"
@@ -350,3 +357,53 @@ def test_simultaneous_contents_that_are_both_refused_say_nothing_of_the_others()
     """
     third = publish(7, content="third", digest="3" * 64, sent_at=5.008)
     assert set(together(409, 409, third)) == {(OTHER, "held")}
+
+
+def copies(*statuses: int, **more: Any) -> list[Exchange]:
+    """
+    What was published several times at the same moment.
+    """
+    note = {"form": "json"} | more.pop("note", {})
+    return [
+        publish(5 + n, sent_at=5.0 + n / 1000, status=status, note=note, **more) for n, status in enumerate(statuses)
+    ]
+
+
+def of_copies(*story: Exchange) -> set[tuple[str, str]]:
+    return story_verdicts((simultaneous_copies,), *story)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "outcomes"),
+    [((201, 201), {"held"}), ((201, 409), {"broken"}), ((409, 200), {"broken"}), ((201, 200, 409), {"held", "broken"})],
+)
+def test_simultaneous_copies_are_in_conflict_with_nothing(statuses: tuple[int, ...], outcomes: set[str]) -> None:
+    """
+    Whichever came first, the others find what they bring.
+    """
+    assert of_copies(*copies(*statuses)) == {(IDENTICAL, outcome) for outcome in outcomes}
+
+
+def test_finding_on_simultaneous_copies_shows_both() -> None:
+    """
+    The conflict comes last.
+    """
+    refused, accepted = copies(409, 201)
+
+    assert story_findings((simultaneous_copies,), refused, accepted) == [
+        (IDENTICAL, (6, 5), "201 or 200 for both", f"{told(refused)} and {told(accepted)}")
+    ]
+
+
+def test_copies_that_may_be_in_conflict_are_left_alone() -> None:
+    """
+    With other content there, in other forms, one after the other, and where a limit or a key is in the way.
+    """
+    one, other = copies(201, 409)
+    touching = [one, replace(other, sent_at=one.done_at, done_at=one.done_at + 1)]
+
+    assert of_copies(one, other, publish(3, content="before", sent_at=3.0)) == set()
+    assert of_copies(one, replace(other, note=other.note | {"form": "yaml"})) == set()
+    assert of_copies(*touching) == of_copies(*(replace(e, seq=11 - e.seq) for e in touching)) == set()
+    for statuses in ((201, 429), (201, 401), (409, 409), (401, 201)):
+        assert of_copies(*copies(*statuses)) == set()

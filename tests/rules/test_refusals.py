@@ -48,6 +48,7 @@ BREAKS: list[tuple[str, str, Exchange]] = [
     (SHAPE, "an odd version", exchange(status=400, path="/templates/default/x/one/build", json={})),
     (SHAPE, "a document without list", exchange("publishTemplate", 422, json={"detail": []})),
     ("error.request-id-is-a-string", "a number", exchange(status=404, json=ERROR | {"request_id": 17})),
+    ("error.request-id-is-a-string", "null", exchange(status=404, json=ERROR | {"request_id": None})),
     ("error.has-no-upstream-status", "502", exchange(status=404, json=ERROR | {"upstream_status": 502})),
     (KEY, "in the error", exchange(status=401, json={"error": "Invalid API key <key:longer>"}, credential="longer")),
     (
@@ -85,7 +86,7 @@ BREAKS: list[tuple[str, str, Exchange]] = [
 FITS: list[tuple[str, Exchange]] = [
     ("an error", exchange(status=404, json=ERROR)),
     ("more fields", exchange("startBuild", 403, json=ERROR | {"code": "UPGRADE_REQUIRED", "request_id": "x"})),
-    ("absent as null", exchange(status=404, json=ERROR | {"request_id": None, "upstream_status": None})),
+    ("absent as null", exchange(status=404, json=ERROR | {"upstream_status": None})),
     ("idle", exchange("cancelBuild", 404, json={"status": "idle"})),
     ("idle with error", exchange("cancelBuild", 404, json={"status": "idle", "error": "nothing is building"})),
     ("an unknown version to cancel", exchange("cancelBuild", 404, json=ERROR)),

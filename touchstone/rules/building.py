@@ -146,7 +146,9 @@ def _auto_built(walk: Walk, flight: Flight, now: float) -> None:
     elif not flight.beside:
         walk.free_at = flight.exchange.sent_at if walk.possible == {State.NOT_BUILT} else walk.free_at
         flight.window = walk.reach(now)
-        starts.apply_start(walk, flight, flight.exchange.body.get("auto_build"))
+        # What is ready is not built again, whatever the publish calls it.
+        ready = flight.window == {State.READY}
+        starts.apply_start(walk, flight, "ready" if ready else flight.exchange.body.get("auto_build"))
 
 
 def _published(walk: Walk, publish: Exchange, now: float) -> None:

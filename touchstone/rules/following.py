@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.rules.answers import SUCCESS, told
-from touchstone.rules.course import Course, Running, owned
+from touchstone.rules.course import IDLE, Course, Running, owned
 from touchstone.rules.eventlog import Log, ended_by_server, follows, is_stream, log_of, phase_of
 from touchstone.rules.history import History
 from touchstone.rules.rule import Rule, broken, held, judged, rule
@@ -124,6 +124,26 @@ def closes(ref: str, history: History) -> Iterator[Judgement]:
             yield from _closes_at_the_end(following.stream, following.end, grace_s)
 
 
+@rule("following.unread", "events.close-at-the-end")
+def closes_unread(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges that a log ends with its build though nobody reads the status: a read afterwards shows that it is over.
+    """
+    course, bounds = history.once(Course, ref), history.bounds
+    for stream in followers(ref, history):
+        begun = next((e for e in reversed(course.beginnings) if e.done_at <= stream.sent_at), None)
+        later = next((read for read in course.reads if read.sent_at >= stream.done_at), None)
+        if begun is None or later is None or later.body["status"] not in IDLE or stream.closed != "client":
+            continue
+        meanwhile = any(begun.done_at <= read.sent_at < stream.done_at for read in course.reads)
+        if meanwhile or course.begun_between(begun.done_at, later.sent_at):
+            continue
+        open_s = stream.done_at - begun.done_at
+        if open_s > bounds.build_timeout_s + bounds.cancel_timeout_s * _GRACE_SHARE:
+            expected, actual = "a log that closes when its build is over", f"still open {open_s:.1f} s after its start"
+            yield broken("events.close-at-the-end", begun, stream, later, expected=expected, actual=actual)
+
+
 @rule("following.joined", "start.while-building-is-harmless")
 def goes_on_when_joined(ref: str, history: History) -> Iterator[Judgement]:
     """
@@ -231,6 +251,7 @@ STORY_RULES: tuple[Rule[str], ...] = (
     answer,
     stays_open,
     closes,
+    closes_unread,
     goes_on_when_joined,
     is_there_when_it_says_so,
 )

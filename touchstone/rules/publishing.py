@@ -81,6 +81,25 @@ def other_content(ref: str, history: History) -> Iterator[Judgement]:
             yield from _replaced(shelf, before, publish)
 
 
+@rule("publishing.at-once", _IDENTICAL)
+def simultaneous_copies(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges that what is published several times at once, and by nobody otherwise, is in conflict with nothing.
+    """
+    shelf = history.once(Shelf, ref)
+    for one, other in combinations(shelf.publishes, 2):
+        together = one.sent_at < other.done_at and other.sent_at < one.done_at
+        accepted = one if one.status in SUCCESS else other
+        answered = all(e.status in SUCCESS or e.status == 409 for e in (one, other))
+        if not together or not answered or accepted.status == 409 or one.note.get("form") != other.note.get("form"):
+            continue
+        if {e.note.get("content") for e in shelf.publishes} == {accepted.note.get("content")}:
+            refused = 409 in {one.status, other.status}
+            evidence = sorted((one, other), key=lambda e: (e.status == 409, e.seq))
+            expected, actual = "201 or 200 for both", f"{told(one)} and {told(other)}"
+            yield judged(_IDENTICAL, not refused, *evidence, expected=expected, actual=actual)
+
+
 @rule("publishing.together", "publish.other-content-is-409")
 def simultaneous_contents(ref: str, history: History) -> Iterator[Judgement]:
     """
@@ -241,6 +260,7 @@ STORY_RULES: tuple[Rule[str], ...] = (
     new_version,
     identical_content,
     other_content,
+    simultaneous_copies,
     simultaneous_contents,
     auto_build,
 )

@@ -57,12 +57,12 @@ def error_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
 @rule("refusals.fields", "error.request-id-is-a-string", "error.has-no-upstream-status")
 def error_fields(exchange: Exchange, _: History) -> Iterator[Judgement]:
     """
-    Judges the fields beside error. A null counts as absent.
+    Judges the fields beside error. A null is no text; of what is not to be there it is as good as nothing.
     """
     body = exchange.body
     if exchange.status < 400 or not exchange.operation or not body:
         return
-    if body.get("request_id") is not None:
+    if "request_id" in body:
         found = body["request_id"]
         claim = "error.request-id-is-a-string"
         yield judged(claim, isinstance(found, str), exchange, expected="a text", actual=f"request_id {shown(found)}")
