@@ -62,14 +62,16 @@ def raw(exam: Examination, method: str, path: str, credential: Credential = "pri
     return exam.send(Call(method=method, path=path, credential=credential))
 
 
-def publish_refused(exam: Examination, purpose: str, credential: Credential, *, auto_build: bool = False) -> Template:
+def publish_refused(
+    exam: Examination, purpose: str, credential: Credential, *, auto_build: bool = False, force: bool = False
+) -> Template:
     """
     Publishes with a key that may not; the journal has it, for a server that lets it pass.
     """
     template = exam.template(purpose, owner="restricted" if credential == "restricted" else "primary")
     exam.register(template)
     wrapped = exam.target.publish == "wrapped"
-    exam.send(publish_call(template, wrapped=wrapped, auto_build=auto_build, credential=credential))
+    exam.send(publish_call(template, wrapped=wrapped, auto_build=auto_build, force=force, credential=credential))
     return template
 
 

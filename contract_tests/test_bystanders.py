@@ -143,7 +143,7 @@ ACTIONS: tuple[Action, ...] = (
 )
 
 
-@pytest.mark.cost(builds=6, requests=110)
+@pytest.mark.cost(builds=7, requests=130)
 @pytest.mark.claims(
     "status.build-does-not-vanish",
     "status.good-template-ends-ready",
@@ -166,9 +166,12 @@ def test_what_happens_to_one_version_leaves_the_others_alone(exam: Examination) 
     failed = exam.short("standing-failed", fails=True)
     idle, gone = exam.published("standing"), exam.published("gone")
     running = exam.published("standing-running", sleep_s=lasting(exam, OUTLASTING * failed.sleep_s))
-    refs = [exam.ready().ref, failed.ref, idle.ref]
-    exam.start(failed.ref)
-    exam.wait(failed.ref)
+    sibling = replace(running.revised(), version="1.0.2", sleep_s=failed.sleep_s / 2)
+    exam.publish(sibling)
+    refs = [exam.ready().ref, failed.ref, idle.ref, sibling.ref]
+    for ref in (failed.ref, sibling.ref):
+        exam.start(ref)
+        exam.wait(ref)
     # Another version of the name that runs: what goes by the name alone hits it.
     subject = Subject(exam, replace(running.revised(), version="1.0.1", sleep_s=0.0), lasting(exam, 3 * failed.sleep_s))
     exam.publish(subject.now)

@@ -78,6 +78,23 @@ def test_log_that_ended_on_ready_is_true(exam: Examination) -> None:
     exam.read(template.ref)
 
 
+@pytest.mark.profile("standard")
+@pytest.mark.cost(builds=1, requests=5)
+@pytest.mark.claims("events.carry-the-output", "events.open-while-building", "events.ready-ends-on-ready")
+def test_log_of_a_long_build(exam: Examination) -> None:
+    """
+    Nothing is told or done a second time because a build takes its time.
+    """
+    like_it = exam.long("long")
+    template = replace(exam.template("followed-long", sleep_s=like_it.sleep_s), halved=True)
+    exam.publish(template)
+    exam.start(template.ref)
+    following = exam.follow(template.ref)
+    exam.read(template.ref)
+    exam.wait(template.ref)
+    exam.closed(following)
+
+
 @pytest.mark.cost(builds=1, requests=8)
 @pytest.mark.claims("events.failed-ends-on-error", "events.close-at-the-end")
 def test_log_of_a_failing_build(exam: Examination) -> None:

@@ -2,6 +2,8 @@
 A version from not built to ready or failed, and again.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from situations import published_without
@@ -74,6 +76,26 @@ def test_start_of_a_running_build_changes_nothing(exam: Examination) -> None:
     exam.rest(template.sleep_s / 2)
     exam.start(template.ref)
     exam.wait(template.ref)
+
+
+@pytest.mark.cost(builds=2, requests=10)
+@pytest.mark.claims(
+    "status.answers-200",
+    "status.good-template-ends-ready",
+    "status.failed-has-error",
+    "lookup.existing-version-is-found",
+)
+def test_builds_that_print_nothing(exam: Examination) -> None:
+    """
+    A version without build steps becomes ready like any other, and one that fails without a word has a reason.
+    """
+    for template in (exam.template("bare"), exam.template("mute", fails=True)):
+        silent = replace(template, silent=True)
+        exam.publish(silent)
+        exam.read(silent.ref)
+        exam.start(silent.ref)
+        exam.wait(silent.ref)
+        exam.read(silent.ref)
 
 
 @pytest.mark.cost(builds=0, requests=12)

@@ -15,6 +15,7 @@ LONGER_SLEEP_S = 0.3
 
 # Each makes other content of what the one before it made.
 CHANGES: tuple[dict[str, Any], ...] = (
+    {"then": ("echo one", "echo Two")},
     {"then": ("echo two", "echo one")},
     {"then": ("echo one", "echo three")},
     {"then": ("echo one", "echo one", "echo two")},
@@ -95,7 +96,7 @@ def test_digest_does_not_depend_on_spelling(exam: Examination) -> None:
 @pytest.mark.claims("digest.follows-content", "publish.other-content-is-409", "publish.force-replaces")
 def test_every_change_of_content_counts(exam: Examination) -> None:
     """
-    Build steps in another order, another argument, one step more or less, a package, hardware, env: other content.
+    A capital, build steps in another order, another argument, one step more or less, a package, hardware, env: all count.
     """
     first = replace(exam.template("varied"), then=("echo one", "echo two"))
     exam.publish(first)

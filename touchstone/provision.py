@@ -47,7 +47,8 @@ class Template:
         extras: Further sections of the document, and further keys of its sections ``template`` and ``build``.
         halved: Whether half of the sleep comes after what is printed.
         more_lines: How many more lines the build prints after the first one, at once.
-        marker: Text that the build prints; unique to this content.
+        silent: Whether the build prints nothing, and has no steps where it need not fail.
+        marker: Text that the build prints, or that stands in its environment; unique to this content.
         owner: Whose key publishes it.
         edition: Distinguishes contents under one ref.
     """
@@ -64,6 +65,7 @@ class Template:
     extras: Mapping[str, Any] = field(default_factory=dict, hash=False)
     halved: bool = False
     more_lines: int = 0
+    silent: bool = False
 
     @property
     def ref(self) -> str:
@@ -97,6 +99,8 @@ class Template:
         """
         What the build prints: the marker, and then more lines, each of which is told from all others.
         """
+        if self.silent:
+            return []
         more = (f"{self.marker}-line-{n}{_ENDINGS[n % len(_ENDINGS)]}" for n in range(2, self.more_lines + 2))
         return [self.marker, *more]
 
@@ -132,7 +136,9 @@ class Template:
 
     def _document(self, head: dict[str, Any]) -> dict[str, Any]:
         rest = {key: value for key, value in self.extras.items() if key not in ("template", "build")}
-        return {"api_version": "orgo.ai/v1"} | head | rest | {"build": {**self._extra("build"), "run": self.steps()}}
+        build = self._extra("build") | ({"run": steps} if (steps := self.steps()) else {})
+        mark = {"env": {"MARK": self.marker}} if self.silent else {}
+        return {"api_version": "orgo.ai/v1"} | head | rest | mark | ({"build": build} if build else {})
 
     def _extra(self, section: str) -> dict[str, Any]:
         return dict(self.extras.get(section, {}))
@@ -151,7 +157,7 @@ class Template:
             "content": self.content_key(),
             "outcome": self.outcome,
             "sleep_s": self.sleep_s,
-            "marker": self.marker,
+            "marker": "" if self.silent else self.marker,
             "lines": self.lines(),
             "marker_after_s": self.sleep_s - self._rest_s(),
         }
