@@ -96,7 +96,7 @@ def test_digest_does_not_depend_on_spelling(exam: Examination) -> None:
 @pytest.mark.claims("digest.follows-content", "publish.other-content-is-409", "publish.force-replaces")
 def test_every_change_of_content_counts(exam: Examination) -> None:
     """
-    A capital, build steps in another order, another argument, one step more or less, a package, hardware, env: all count.
+    A capital, another order of build steps, another argument, one step more or less, a package, hardware: all count.
     """
     first = replace(exam.template("varied"), then=("echo one", "echo two"))
     exam.publish(first)
