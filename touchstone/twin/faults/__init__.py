@@ -33,6 +33,7 @@ from touchstone.twin.faults import (  # noqa: F401 - importing them enters their
     unforeseen,
     unforeseen_content,
     unforeseen_forms,
+    unforeseen_moments,
 )
 from touchstone.twin.faults.fault import FAULTS, KINDS, Fault, Kind, breaks
 
