@@ -164,6 +164,8 @@ HEAD: list[tuple[str, int, int, set[str]]] = [
     ("a limit", 200, 429, set()),
     ("GET limited", 429, 200, set()),
     ("GET fails", 500, 200, set()),
+    ("GET takes the key for a wrong one", 401, 200, set()),
+    ("401 for who may GET", 200, 401, {"broken"}),
 ]
 
 
@@ -175,6 +177,16 @@ def test_head_is_measured_by_get(get: int, head: int, outcomes: set[str]) -> Non
     asked = (exchange(status=get, json=build(), seq=1), exchange("", head, method="HEAD", path=PATH, seq=2))
 
     assert story_verdicts(protocol.STORY_RULES, *asked) == {("http.head-matches-get", outcome) for outcome in outcomes}
+
+
+def test_head_without_a_key_is_measured_by_get_without_one() -> None:
+    """
+    What GET refuses HEAD does not serve.
+    """
+    get = exchange(status=401, json={"error": "x"}, seq=1, credential="none")
+    head = exchange("", 200, method="HEAD", path=PATH, seq=2, credential="none")
+
+    assert ("http.head-matches-get", "broken") in story_verdicts(protocol.STORY_RULES, get, head)
 
 
 def test_head_with_a_body_is_broken() -> None:

@@ -207,6 +207,7 @@ APART = ("2026-03-14T09:00:10.100Z", "2026-03-14T09:00:20.000Z")
     "story",
     [
         told_twice(*APART, started(11, 19.0)),
+        told_twice(*APART, read("building", 16.0, 11)),
         told_twice(*APART, publish(11, content="other", sent_at=19.0, note={"force": True})),
         told_twice("soon", "2026-03-14T09:00:20.000Z"),
         told_twice(*APART, closed="client"),

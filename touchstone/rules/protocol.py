@@ -125,7 +125,7 @@ def head_matches_get(ref: str, history: History) -> Iterator[Judgement]:
         get = _nearest_get(head, story)
         if head.status >= 500:
             yield broken("http.head-matches-get", head, expected=expected, actual=told(head))
-        elif get is not None and get.status < 500 and not _shows_anothers(get, history):
+        elif get is not None and get.status < 500 and not _tells_nothing(get, history):
             fits = head.status in {get.status, 405} and not (head.response and head.response.body)
             actual = f"{told(head)} where GET is answered {get.status}"
             if fits and head.status == get.status and (length := _wrong_length(head, get, story)):
@@ -146,10 +146,12 @@ def _nearest_get(head: Exchange, story: tuple[Exchange, ...]) -> Exchange | None
     return min(near, key=lambda get: abs(get.seq - head.seq), default=None)
 
 
-def _shows_anothers(get: Exchange, history: History) -> bool:
+def _tells_nothing(get: Exchange, history: History) -> bool:
     """
-    Whether nothing follows from a GET: a log comes and goes, and what shows another's version has a claim of its own.
+    Whether nothing follows from a GET: a log comes and goes, and there are claims on keys and on others' versions.
     """
+    if get.status == 401 and get.credential not in REFUSED_CREDENTIALS:
+        return True
     return path_of(get).endswith("/events") or (get.status in SUCCESS and standing(get, history) == "foreign")
 
 

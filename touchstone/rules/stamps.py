@@ -59,6 +59,9 @@ def one_time(ref: str, history: History) -> Iterator[Judgement]:
         since_at, until_at = min(first.sent_at, second.sent_at), max(first.done_at, second.done_at)
         if course.begun_between(since_at, until_at) or course.content(since_at, until_at) is None:
             continue
+        over_at = min(first.done_at, second.done_at)
+        if any(over_at <= e.sent_at < until_at and e.body["status"] == "building" for e in course.reads):
+            continue  # Whatever builds then is not what the log was of that is over.
         apart = _apart(one, other)
         if apart is not None:
             actual = f"{shown(apart[0])}, and {shown(apart[1])} to another follower" if apart else ""

@@ -65,7 +65,7 @@ ROWS = (
     row("start.of-*", "status.changes-only-by-a-start status.unbuilt-is-not-built"),
     row("start.by-reading", "status.changes-only-by-a-start status.unbuilt-is-not-built"),
     row("start.though-refused", "limit.refused-start-starts-nothing"),
-    row("start.twice", "status.* start.concurrent-share-one-build"),
+    row("start.twice", "status.* start.concurrent-share-one-build", "events.timestamps-are-true"),
     row("start.*", "start.visible-to-next-read"),
     row("join.skip", "cancel.finished-is-idle start.concurrent-share-one-build status.build-time-is-stable"),
     row("join.fails", "http.no-server-error"),
