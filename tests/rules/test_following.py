@@ -559,3 +559,6 @@ def test_each_log_that_nobody_read_beside_is_judged_by_itself() -> None:
     closed = stream(ready_log(), seq=4, opened_at=10.011, closed_at=10.5)
 
     assert of_unread(closed, *given_up(read("ready", 18.0, 9))) == {(CLOSE, "broken")}
+    story = given_up(read("ready", 18.0, 9), opened_at=20.5, closed_at=27.4)
+    left, again = stream([], seq=4, opened_at=10.2, closed_at=10.4, closed="client"), started(10, 20.0)
+    assert of_unread(left, read("building", 10.3, 6), *story, again, read("ready", 28.0, 12)) == {(CLOSE, "broken")}

@@ -261,3 +261,21 @@ def test_golden_that_is_lost_everywhere_is_nobodys_doing() -> None:
 
     assert blamed(*READY, refused, read(6, "not_built"), *elsewhere) == {"status.ready-stays-ready"}
     assert blamed(*FAILED, refused, read(6, "building"), *elsewhere) == {"status.failed-stays-failed"}
+
+
+def built_automatically(status: str, told: str = "building", **more: Any) -> set[tuple[str, str]]:
+    """
+    A version that is ready and is published again with auto_build, and what it reads then.
+    """
+    again = publish(4, auto_build=told, note={"sleep_s": 0.0} | AUTO)
+    after = exchange(json=build(status, **({"build_time_ms": 800} if status == "ready" else {}), **more), seq=5)
+    return story_verdicts(building.RULES, made(), start(2), read(3, "ready"), again, after)
+
+
+@pytest.mark.parametrize("told", ["building", "ready", "queued"])
+def test_ready_version_is_not_built_again_by_a_publish(told: str) -> None:
+    """
+    Whatever the publish calls it, the golden is there, and reads may say that it was used once more.
+    """
+    assert ("status.ready-stays-ready", "broken") in built_automatically("building", told)
+    assert broken(built_automatically("ready", told, reused=True)) == set()

@@ -384,6 +384,13 @@ def test_simultaneous_copies_are_in_conflict_with_nothing(statuses: tuple[int, .
     assert of_copies(*copies(*statuses)) == {(IDENTICAL, outcome) for outcome in outcomes}
 
 
+def test_each_pair_of_copies_is_judged() -> None:
+    """
+    A pair of which nothing can be said takes nothing away from the next one.
+    """
+    assert of_copies(publish(4, sent_at=4.0, note={"form": "json"}), *copies(201, 409)) == {(IDENTICAL, "broken")}
+
+
 def test_finding_on_simultaneous_copies_shows_both() -> None:
     """
     The conflict comes last.
