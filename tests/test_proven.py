@@ -18,7 +18,7 @@ from touchstone.twin.faults import FAULTS
 
 CLAIMS = [claim.id for claim in ledger_of_claims.load().judged()]
 CHECKS = sorted((rule.id, claim) for rule in (*rules.EXCHANGE_RULES, *rules.STORY_RULES) for claim in rule.claims)
-AT_ONCE = 4
+AT_ONCE = 8
 # Beside those that break every claim: no other fault makes these checks speak about these claims.
 SPEAKERS = (
     "each-start-builds",
