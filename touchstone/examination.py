@@ -308,7 +308,8 @@ class Examination:
         """
         A published template whose build can be seen running and still ends soon, or takes some *times* as long as that.
         """
-        return self.published(purpose, sleep_s=times * self._sleep_s(SHORT_SLEEP_S, SHORT_SLEEP_LATENCIES), fails=fails)
+        sleep_s = min(times * self._sleep_s(SHORT_SLEEP_S, SHORT_SLEEP_LATENCIES), self.target.build_timeout_s / 2)
+        return self.published(purpose, sleep_s=sleep_s, fails=fails)
 
     def long(self, purpose: str, *, fails: bool = False) -> Template:
         """
@@ -341,8 +342,7 @@ class Examination:
 
     def _given(self) -> Template:
         if not self.target.templates.buildable:
-            advice = "name a template under templates = {buildable}"
-            raise Unsuited("not-applicable", f"publishing is switched off; {advice}")
+            raise Unsuited("not-applicable", "publishing is switched off; name a template under templates = {buildable}")
         return given(self.target.templates.buildable[0])
 
     def unknown(self, part: str = "version", like: Template | None = None) -> str:
