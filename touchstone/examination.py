@@ -342,7 +342,7 @@ class Examination:
 
     def _given(self) -> Template:
         if not self.target.templates.buildable:
-            raise Unsuited("not-applicable", "publishing is switched off; name a template under templates = {buildable}")
+            raise Unsuited("not-applicable", "publishing is switched off; name a template in templates = {buildable}")
         return given(self.target.templates.buildable[0])
 
     def unknown(self, part: str = "version", like: Template | None = None) -> str:
