@@ -310,7 +310,7 @@ def test_target_without_publishing_is_not_published_to() -> None:
     """
     exam = examination(lambda _: told("ready"), publish="never")
     ended_by(exam, lambda: exam.published("x"), "not-applicable", 'set publish = "raw"')
-    ended_by(exam, exam.ready, "not-applicable", "name a template under templates = {buildable}")
+    ended_by(exam, exam.ready, "not-applicable", "name a template in templates = {buildable}")
     assert (exam.transport.calls, exam.ledger.told) == ([], [])
 
 
@@ -370,6 +370,17 @@ def test_sleeps_grow_with_latency_and_stretch() -> None:
     exam.stretch = 4.0
     assert usual < slow
     assert exam.short("a").sleep_s == pytest.approx(4 * slow)
+    exam.stretch, exam.latency_s = 1.0, 0.0
+    assert exam.short("a", times=3).sleep_s == pytest.approx(3 * usual)
+
+
+def test_longer_build_stays_within_the_time_that_one_may_take() -> None:
+    """
+    However slow the target, half of build_timeout_s is left for what comes before and after the steps.
+    """
+    exam = examination(lambda _: (201, {}, {}), build_timeout_s=2.0)
+    exam.latency_s = 0.15
+    assert exam.short("a", times=3).sleep_s == 1.0
 
 
 # --- leaving nothing behind --------------------------------------------------------------------------------------

@@ -51,6 +51,22 @@ def test_halved_sleep_goes_on_after_what_is_printed() -> None:
     assert halved.note() | {"sleep_s": 1.5, "marker_after_s": 0.75, "lines": halved.lines()} == halved.note()
 
 
+@pytest.mark.parametrize("form", get_args(Form))
+def test_silent_build_prints_nothing_and_is_told_from_others(form: Form) -> None:
+    """
+    It has steps only where it sleeps or fails; what makes its content unique stands in its environment.
+    """
+    mute, bare = replace(SLEEPING, silent=True), replace(PLAIN, silent=True)
+
+    assert (mute.steps(), bare.steps()) == (["sleep 1.5", "exit 1"], [])
+    assert "build" not in bare.document()
+    assert bare.document()["env"] == {"MARK": "mark-b-1"}
+    assert (bare.note()["marker"], bare.note()["lines"]) == ("", [])
+    assert bare.content_key() != replace(bare, marker="other").content_key()
+    call = publish_call(bare, wrapped=False, form=form)
+    assert read_document(call.body, call.headers["Content-Type"]).content == bare.document()
+
+
 def test_lines_are_printed_as_they_are_noted() -> None:
     """
     Quotes, letters and markup survive the shell; the first line is the marker alone.

@@ -18,6 +18,6 @@ def read_yaml(text: str | bytes) -> Any:
 
     Raises:
         yaml.YAMLError: it is no YAML.
-        UnicodeDecodeError: it is not UTF-8.
+        ValueError: it is not UTF-8, or holds a date that no calendar has.
     """
     return yaml.load(text, Loader)

@@ -70,7 +70,7 @@ def test_document_in_yaml_is_compared_like_one_in_json(shown: int | str | None) 
     assert found == ("" if shown == 2 else f"hardware.cpu {shown!r}, published as 2")
 
 
-@pytest.mark.parametrize("written", [b"\x00", b"a: *nowhere", b"\xff: 1", b"text", sugar(cpu=2)])
+@pytest.mark.parametrize("written", [b"\x00", b"a: *nowhere", b"\xff: 1", b"text", b"a: 2026-13-45", sugar(cpu=2)])
 def test_document_without_a_canonical_form_is_not_compared(written: Any) -> None:
     """
     What a short form expands to is the server's knowledge.

@@ -111,7 +111,7 @@ def _document(body: bytes) -> dict[str, Any] | None:
 def _from_yaml(body: bytes) -> Any:
     try:
         return read_yaml(body)
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, ValueError):  # a date that no calendar has is the latter
         return None
 
 
