@@ -2,7 +2,7 @@
 Judges publishing: what each publish is answered, by what the version held before, and what it changed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import combinations
 
 from touchstone.exchange import Exchange
@@ -86,14 +86,11 @@ def simultaneous_copies(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges that what is published several times at once, and by nobody otherwise, is in conflict with nothing.
     """
-    shelf = history.once(Shelf, ref)
-    for one, other in combinations(shelf.publishes, 2):
-        together = one.sent_at < other.done_at and other.sent_at < one.done_at
-        accepted = one if one.status in SUCCESS else other
-        answered = all(e.status in SUCCESS or e.status == 409 for e in (one, other))
-        if not together or not answered or accepted.status == 409 or one.note.get("form") != other.note.get("form"):
-            continue
-        if {e.note.get("content") for e in shelf.publishes} == {accepted.note.get("content")}:
+    publishes = history.once(Shelf, ref).publishes
+    if len({publish.note.get("content") for publish in publishes}) != 1:
+        return
+    for one, other in _accepted_at_once(publishes):
+        if one.note.get("form") == other.note.get("form"):
             refused = 409 in {one.status, other.status}
             evidence = sorted((one, other), key=lambda e: (e.status == 409, e.seq))
             expected, actual = "201 or 200 for both", f"{told(one)} and {told(other)}"
@@ -106,21 +103,15 @@ def simultaneous_contents(ref: str, history: History) -> Iterator[Judgement]:
     Judges that of two contents that are published as one version at the same time, without force, one is refused.
     """
     shelf = history.once(Shelf, ref)
-    plain = [publish for publish in _judged(shelf) if not publish.note.get("force")]
-    for one, other in combinations(plain, 2):
-        together = one.sent_at < other.done_at and other.sent_at < one.done_at
-        differ = one.note["content"] != other.note["content"] and one.credential == other.credential
-        if not together or not differ or not all(e.status in SUCCESS or e.status == 409 for e in (one, other)):
-            continue
+    for one, other in _accepted_at_once(publish for publish in _judged(shelf) if not publish.note.get("force")):
         refused = 409 in {one.status, other.status}
-        if refused and one.status == other.status:
-            continue  # Something else was there before.
-        digests = {digest_of(one), digest_of(other)}
-        if not refused and (len(digests) == 1 or shelf.deleted_beside(one, other)):
+        same_digest = not refused and digest_of(one) == digest_of(other)
+        if one.note["content"] == other.note["content"] or one.credential != other.credential or same_digest:
             continue
-        actual = f"{told(one)} and {told(other)}"
-        evidence = sorted((one, other), key=lambda e: e.seq)
-        yield judged("publish.other-content-is-409", refused, *evidence, expected="409 for one of them", actual=actual)
+        if refused or not shelf.deleted_beside(one, other):
+            actual = f"{told(one)} and {told(other)}"
+            evidence, expected = sorted((one, other), key=lambda e: e.seq), "409 for one of them"
+            yield judged("publish.other-content-is-409", refused, *evidence, expected=expected, actual=actual)
 
 
 @rule("publishing.auto-build", _STARTS, _ONLY_WHEN_ASKED)
@@ -147,6 +138,17 @@ def _judged(shelf: Shelf) -> Iterator[Exchange]:
         allowed = publish.credential in {"primary", "second"} and publish.status != 401
         if right and allowed and judgeable(publish) and publish.status < 500:
             yield publish
+
+
+def _accepted_at_once(publishes: Iterable[Exchange]) -> Iterator[tuple[Exchange, Exchange]]:
+    """
+    The pairs that overlap of which one is accepted, and the other one as well or in conflict.
+    """
+    for one, other in combinations(publishes, 2):
+        together = one.sent_at < other.done_at and other.sent_at < one.done_at
+        accepted = any(e.status in SUCCESS for e in (one, other))
+        if together and accepted and all(e.status in SUCCESS or e.status == 409 for e in (one, other)):
+            yield one, other
 
 
 def _forced_while_building(publish: Exchange, course: Course) -> bool:
