@@ -2,16 +2,15 @@
 What never reaches disk or a report: finds the secrets of a run in whatever crossed the wire and marks them.
 
 A secret is recognised by its value, also where a server repeats it in an error, a log line or a redirect, and in
-the spellings in which such a repetition may come. Headers that carry credentials are recognised by name as well.
+whatever spelling such a repetition comes: see spellings.py. Headers that carry credentials are recognised by name as
+well.
 """
 
-import base64
 import functools
-import html
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import quote, quote_plus
+
+from touchstone.spellings import Finder, Span
 
 # A shorter value is likely to be part of ordinary words, and marking those would spoil the evidence.
 MIN_SECRET_LENGTH = 6
@@ -35,19 +34,18 @@ class Secrets:
             ``NAME-shorter``: a server may repeat a key cut short.
     """
 
-    __slots__ = ("_known", "_names", "_spellings", "_value")
+    __slots__ = ("_finder", "_markers", "_marks", "_names", "_value")
 
     def __init__(self, values: Mapping[str, str | None]) -> None:
         kept = {name: value for name, value in values.items() if value and len(value) >= MIN_SECRET_LENGTH}
         shorter = {f"{name}-shorter": value[:-1] for name, value in kept.items() if len(value) > MIN_SECRET_LENGTH}
         markers: dict[bytes, bytes] = {}
         for name, value in (kept | {name: value for name, value in shorter.items() if name not in kept}).items():
-            for spelling in _spellings(value):
-                markers.setdefault(spelling, marker(name).encode())
+            markers.setdefault(value.encode("utf-8", "surrogatepass"), marker(name).encode())
         self._names = tuple(kept)
-        # Longest first, so that a secret that begins with another one is not left with its tail in the open.
-        self._spellings = sorted(markers.items(), key=lambda pair: (-len(pair[0]), pair[0]))
-        self._known = frozenset(markers.values())
+        self._markers = markers
+        self._marks = frozenset(markers.values())
+        self._finder = Finder(markers)
         # The same few headers come with each answer.
         self._value = functools.lru_cache(maxsize=1024)(self.text)
 
@@ -65,13 +63,9 @@ class Secrets:
         """
         The bytes with a marker in the place of each secret; all other bytes stay as they are, whatever their encoding.
         """
-        found = [(spelling, mark) for spelling, mark in self._spellings if spelling in data]
-        if not found:
+        if not self._finder.find(data):
             return data
-        pieces = list(_split(data, self._known))
-        for spelling, mark in found:
-            pieces = [part for piece in pieces for part in _marked(piece, spelling, mark)]
-        return b"".join(piece for piece, _ in pieces)
+        return b"".join(part if part in self._marks else self._marked(part) for part in _split(data, self._marks))
 
     def headers(self, pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
         """
@@ -80,6 +74,13 @@ class Secrets:
         Credentials in headers known for carrying them are ``<redacted>`` where they are none of the run's own.
         """
         return tuple((name, self._header(name.lower(), value)) for name, value in pairs)
+
+    def _marked(self, data: bytes) -> bytes:
+        pieces, at = [], 0
+        for span in _apart(self._finder.find(data)):
+            pieces += [data[at : span.start], self._markers[span.value]]
+            at = span.end
+        return b"".join((*pieces, data[at:]))
 
     def _header(self, name: str, value: str) -> str:
         marked = self._value(value)
@@ -97,41 +98,43 @@ def marker(name: str) -> str:
     return f"<key:{name}>"
 
 
-def _spellings(value: str) -> Iterator[bytes]:
-    as_json = {json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
-    plain = {
-        value,
-        *as_json,
-        *(text.replace("/", r"\/") for text in as_json),
-        html.escape(value),
-        html.escape(value).replace("&#x27;", "&#39;"),
-    }
-    encoded = {quote(value), quote(value, safe=""), quote_plus(value)}
-    lower = {re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), text) for text in encoded}
-    raw = value.encode("utf-8", "surrogatepass")
-    coded = {base64.b64encode(raw), base64.urlsafe_b64encode(raw)}
-    yield from (text.encode("utf-8", "surrogatepass") for text in sorted(plain | encoded | lower))
-    yield from sorted(coded | {text.rstrip(b"=") for text in coded})
+def _split(data: bytes, marks: frozenset[bytes]) -> list[bytes]:
+    """
+    The bytes in pieces, of which some are markers and therefore done.
+    """
+    return re.split(b"(" + b"|".join(re.escape(mark) for mark in sorted(marks)) + b")", data)
 
 
-Piece = tuple[bytes, bool]  # bytes, and whether they are a marker and therefore done
+def _apart(spans: Iterable[Span]) -> Iterator[Span]:
+    """
+    The places to mark, in order: where several overlap, the one with the longest value.
+
+    The longest first, so that a secret that begins with another one is not left with its tail in the open. A run of
+    base64 takes in whatever it overlaps: each of its characters may tell a part of a secret.
+    """
+    for group in _overlapping(spans):
+        longest_first = sorted(group, key=lambda span: (-len(span.value), span.start))
+        if any(span.is_run for span in group):
+            yield Span(group[0].start, max(span.end for span in group), longest_first[0].value)
+            continue
+        kept: list[Span] = []
+        for span in longest_first:
+            if all(span.end <= other.start or other.end <= span.start for other in kept):
+                kept.append(span)
+        yield from sorted(kept, key=lambda span: span.start)
 
 
-def _split(data: bytes, known: frozenset[bytes]) -> Iterator[Piece]:
-    pattern = re.compile(b"(" + b"|".join(re.escape(mark) for mark in sorted(known)) + b")")
-    for part in pattern.split(data):
-        yield part, part in known
-
-
-def _marked(piece: Piece, spelling: bytes, mark: bytes) -> Iterator[Piece]:
-    text, done = piece
-    if done:
-        yield piece
-        return
-    for number, rest in enumerate(text.split(spelling)):
-        if number:
-            yield mark, True
-        yield rest, False
+def _overlapping(spans: Iterable[Span]) -> Iterator[list[Span]]:
+    group: list[Span] = []
+    end = 0
+    for span in sorted(spans, key=lambda span: span.start):
+        if group and span.start >= end:
+            yield group
+            group = []
+        group.append(span)
+        end = max(end, span.end)
+    if group:
+        yield group
 
 
 def _is_marked_only(value: str) -> bool:
