@@ -1,5 +1,5 @@
 """
-Where the files that travel with the package are: the contract, the ledger of claims and the contract tests.
+Where the files that travel with the package are: contract, ledger of claims, contract tests and recordings.
 
 A wheel carries them below `touchstone/_bundle/`; in a checkout they lie beside the package.
 """
@@ -31,9 +31,22 @@ def contract_tests_dir() -> Path:
     return _find("contract_tests", "")
 
 
-def _find(name: str, witness: str) -> Path:
+def recordings_dir() -> Path:
+    """
+    The directory that holds the recordings of the embedded twin.
+
+    Raises:
+        ContractError: neither the wheel nor a checkout has it.
+    """
+    return _find("recordings", "fresh-build.har", beside="tests/recordings")
+
+
+def _find(name: str, witness: str, beside: str = "") -> Path:
+    """
+    The directory that the wheel has as *name* and a checkout as *beside*, or by the same name.
+    """
     # The witness keeps a foreign directory of the same name beside an installed package from being taken for ours.
-    places = (_PACKAGE / "_bundle" / name, _PACKAGE.parent / name)
+    places = (_PACKAGE / "_bundle" / name, _PACKAGE.parent / (beside or name))
     for place in places:
         if place.is_dir() and (place / witness).exists():
             return place

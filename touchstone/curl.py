@@ -13,7 +13,7 @@ VARIABLES = {
     "second": "ORGO_SECOND_API_KEY",
     "restricted": "ORGO_RESTRICTED_API_KEY",
 }
-_MARKER = re.compile(r"<key:([a-z-]+)>")
+_MARKER = re.compile(r"<key:([a-z0-9-]+)>")
 _SHOWN_BODY_BYTES = 4096
 
 

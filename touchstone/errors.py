@@ -5,6 +5,7 @@ Every exception of the package, split by who must act.
     ├── UsageError               the caller: a flag, a setting, a file that is not there
     ├── ContractError            whoever owns openapi/: a document or a ledger that does not hold together
     ├── TargetError              the target could not be judged: unreachable, key refused, another API
+    ├── RecordingError           whoever keeps the recording: it is no HAR file, or lacks what is asked of it
     └── RunLogError              the run log is incomplete, foreign or unreadable
 
 A disagreement between the target and its contract is a finding, not an exception.
@@ -39,6 +40,14 @@ class TargetError(HarnessError):
     """
     The target could not be judged.
     """
+
+
+class RecordingError(HarnessError):
+    """
+    A recording cannot be read as one, or does not hold what is asked of it.
+    """
+
+    exit_code = 2
 
 
 class RunLogError(HarnessError):

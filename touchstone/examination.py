@@ -164,7 +164,7 @@ class Examination:
         """
         Waits: for a refusal to end, or for the next poll.
         """
-        threading.Event().wait(seconds)
+        self.transport.clock.rest(seconds)
 
     def outlast(self, template: Template) -> None:
         """

@@ -16,6 +16,13 @@ from touchstone.earlystop import Quarry
 from touchstone.errors import UsageError
 from touchstone.settings import HANDOVER, Settings
 
+Mode = Literal[
+    "run",  # judge a target by all cases
+    "plan",  # list the cases, send nothing
+    "record",  # play scenarios with a target, so that they can be recorded
+    "replay",  # play recordings
+]
+
 LIFELINE_VARIABLE = "TOUCHSTONE_LIFELINE_FD"
 
 # What a process ends with when its parent died: nobody reads it, it only must not look like a pass.
@@ -32,8 +39,9 @@ class Handover:
         url: Base URL of the target; for the embedded twin the one that it was given.
         run_log: Path of the run log, header already written.
         latency_s: What a status read takes, as measured by the smoke test.
-        mode: ``run``, or ``plan`` to list the cases without sending anything.
         quarry: What a proof is after; the cases stop once it is found. None for a run that judges everything.
+        plays: Names of the scenarios to record, or paths of the recordings to replay.
+        speed: How many times as fast streams and waits are replayed as they were recorded; 0 for at once.
     """
 
     settings: str
@@ -41,8 +49,10 @@ class Handover:
     url: str
     run_log: str
     latency_s: float
-    mode: Literal["run", "plan"] = "run"
+    mode: Mode = "run"
     quarry: Quarry | None = None
+    plays: tuple[str, ...] = ()
+    speed: float = 0.0
 
     def environment(self) -> dict[str, str]:
         """
@@ -71,6 +81,7 @@ def received(environ: Mapping[str, str]) -> Handover:
         )
     values = json.loads(text)
     quarry = values.pop("quarry", None)
+    values["plays"] = tuple(values["plays"])
     return Handover(**values, quarry=Quarry(tuple(quarry["breaks"]), quarry["any_one"]) if quarry else None)
 
 

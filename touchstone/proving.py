@@ -17,12 +17,12 @@ from touchstone import candidates
 from touchstone import claims as ledger_of_claims
 from touchstone.candidates import Candidate
 from touchstone.errors import UsageError
+from touchstone.opening import new_run_id, utc
 from touchstone.proof import Trial
 from touchstone.prover import prove
 from touchstone.report import proof_html, proof_json
 from touchstone.report.proof_view import ProofRun, ProofView, proof_view
 from touchstone.report.write import write_whole
-from touchstone.runner import new_run_id, utc
 
 JSON_NAME = "proof.json"
 HTML_NAME = "proof.html"

@@ -4,7 +4,8 @@ One run of the contract tests in this process: what they drive, who judges it, a
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from touchstone import claims as ledger_of_claims
@@ -17,13 +18,17 @@ from touchstone.handover import Handover
 from touchstone.journal import Journal
 from touchstone.judge import Judge
 from touchstone.provision import Template
+from touchstone.recording import RUN_ID
+from touchstone.replaying import Replay, Unwritten, bounds_of, call_of, conclusion_of, given_of, target_of, unused_words
 from touchstone.rules.history import Bounds, Content, History
 from touchstone.runfacts import Case, Notice, TemplateAction, TemplateDeed
 from touchstone.runlog import RunLogWriter
-from touchstone.settings import Settings
+from touchstone.settings import Settings, TargetSettings
 from touchstone.sweep import EMBEDDED_URL
 from touchstone.terms import PUBLISH_ADVICE, RESTRICTED_KEY_ADVICE, SECOND_KEY_ADVICE, Budget
 from touchstone.transport import Keys, Transport
+
+UNSHOWN = "not shown; it takes a target that answers, for the other contract tests and for generated requests"
 
 
 class Journalled:
@@ -78,6 +83,7 @@ class Run:
 
     Attributes:
         suspects: The versions that findings are about.
+        declared: The claims that cases set out to show.
     """
 
     def __init__(self, handover: Handover, settings: Settings) -> None:
@@ -88,39 +94,100 @@ class Run:
         self.contract = Contract.load()
         target = settings.target
         self.log = RunLogWriter(Path(handover.run_log))
-        history = History(
-            self.contract, Bounds(target.build_timeout_s, target.cancel_timeout_s), given=_given(settings)
-        )
-        self.judge = Judge(history, self.ledger, rules.EXCHANGE_RULES, rules.STORY_RULES)
-        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
-        self.transport = Transport(handover.url, keys, self.contract, self._record, target.request_timeout_s)
-        journal_url = EMBEDDED_URL if target.embedded else handover.url
-        self.journal = Journal.open(handover.run_id, journal_url, settings.state_dir, Path(handover.run_log).parent)
-        until_at = settings.max_seconds or float("inf")
-        self.exam = Examination(
-            self.transport,
-            target,
-            handover.run_id,
-            Journalled(handover.run_id, self.journal, self.log, self.transport),
-            Budget(target.max_builds, until_at),
-            handover.latency_s,
-        )
+        self.replay = Replay(handover.plays, handover.speed) if handover.mode == "replay" else None
+        self.judge = self._judge(Bounds(target.build_timeout_s, target.cancel_timeout_s), _given(settings))
+        self.transport = self._transport()
+        self.journal = None if self.replay else self._open_journal()
+        self.exam = self._examination(target, handover.latency_s)
+        self._unjudged: list[Exchange] = []
+        self._conclusion: Callable[[Judgement], Judgement] = lambda judgement: judgement
         self._lock = threading.Lock()
         self._judgements: list[Judgement] = []
         self._clear: set[str] = set()
         self._broken: set[str] = set()
         self._findings: list[Finding] = []
         self.suspects: set[str] = set()
+        self.declared: set[str] = set()
         self._refs: dict[str, None] = {}
         self._news: dict[str, None] = {}
 
+    def _judge(self, bounds: Bounds, given: Mapping[str, Content]) -> Judge:
+        history = History(self.contract, bounds, given=given)
+        return Judge(history, self.ledger, rules.EXCHANGE_RULES, rules.STORY_RULES)
+
+    def _transport(self) -> Transport:
+        target = self.settings.target
+        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
+        wire, clock = (self.replay.wire, self.replay.clock) if self.replay else (None, None)
+        return Transport(
+            self.handover.url, keys, self.contract, self._record, target.request_timeout_s, wire=wire, clock=clock
+        )
+
+    def _examination(self, target: TargetSettings, latency_s: float) -> Examination:
+        run_id = RUN_ID if self.replay else self.handover.run_id
+        tells = Journalled(run_id, self.journal, self.log, self.transport) if self.journal else Unwritten()
+        budget = Budget(target.max_builds, self.settings.max_seconds or float("inf"))
+        return Examination(self.transport, target, run_id, tells, budget, latency_s)
+
+    def _open_journal(self) -> Journal:
+        url = EMBEDDED_URL if self.settings.target.embedded else self.handover.url
+        folder = Path(self.handover.run_log).parent
+        return Journal.open(self.handover.run_id, url, self.settings.state_dir, folder)
+
+    @contextmanager
+    def playing(self, play_id: str, *, is_story: bool) -> Iterator[Examination]:
+        """
+        What a scenario is played with: in a replay its recording is on, and what nobody asks for is played afterwards.
+
+        Args:
+            is_story: Whether a scenario asks; otherwise nothing is wrong with what nobody asks for.
+        """
+        if self.replay is None:
+            yield self.exam
+            return
+        playback = self.replay.put_on(play_id)
+        recording = playback.recording
+        for reason, number in sorted(recording.left_out.items()):
+            self._warn(f"{recording.place}: {number} left out: {reason}")
+        playback.clean = self.transport.secrets.text
+        self.judge = self._judge(bounds_of(recording), given_of(recording))
+        self._conclusion = conclusion_of(recording)
+        case = self.exam.case
+        self.exam = self._examination(target_of(recording, self.settings.target), recording.terms.latency_s)
+        self.exam.case = case
+        try:
+            yield self.exam
+        finally:
+            unused = playback.unused()
+            for exchange in unused:
+                self.transport.send(call_of(exchange), self.exam.case)
+            if unused and is_story:
+                self._warn(f"{recording.place}: {unused_words(unused)}")
+
+    def _warn(self, text: str) -> None:
+        self.log.warning(text)
+
     def _record(self, exchange: Exchange) -> None:
         with self._lock:
-            self.log.exchange(exchange)
-            self._judgements += self.judge.see(exchange)
-            if exchange.ref:
-                self._refs[exchange.ref] = None
-                self._news[exchange.ref] = None
+            if self.replay:
+                self._unjudged.append(exchange)
+            else:
+                self._see(exchange)
+
+    def _see(self, exchange: Exchange) -> None:
+        self.log.exchange(exchange)
+        self._judgements += self.judge.see(exchange)
+        if exchange.ref:
+            self._refs[exchange.ref] = None
+            self._news[exchange.ref] = None
+
+    def _see_recorded(self) -> None:
+        """
+        Sees what was replayed in the order in which it was over when it was recorded.
+        """
+        for exchange in sorted(self._unjudged, key=lambda each: each.done_at):
+            self._see(exchange)
+        self._unjudged.clear()
 
     def say(self, judgements: list[Judgement]) -> None:
         """
@@ -137,7 +204,8 @@ class Run:
         Judges the stories that the case added to; writes tallies and findings; returns the findings of the whole case.
         """
         with self._lock:
-            judgements = self._judgements + self.judge.tell(self._refs)
+            self._see_recorded()
+            judgements = list(map(self._conclusion, self._judgements + self.judge.tell(self._refs)))
             self._judgements, self._refs, self._news = [], {}, {}
         judgements = [j for j in judgements if j.claim in self.selected]
         self._clear |= {j.claim for j in judgements if j.outcome != "indeterminate"}
@@ -214,12 +282,16 @@ class Run:
         Removes what the run made and judges that too.
         """
         try:
-            clean = self.exam.clean_up()
-            self.conclude("clean-up")
-            self.journal.close(all_clean=clean)
+            if self.journal:
+                clean = self.exam.clean_up()
+                self.conclude("clean-up")
+                self.journal.close(all_clean=clean)
         finally:
             self.transport.close()
-            self._tell_needs()
+            if self.handover.mode == "run":
+                self._tell_needs()
+            else:
+                self._tell_unshown()
             self._tell_failed()
             self.log.close()
 
@@ -230,6 +302,13 @@ class Run:
         for rule_id, error in self.judge.failed.items():
             text = self.transport.secrets.text(f"the rule {rule_id} failed: {error}")
             self.log.case(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
+
+    def _tell_unshown(self) -> None:
+        """
+        What nobody set out to show, and nothing showed, is not what scenarios are for.
+        """
+        for claim in self.selected.keys() - self._clear - self.declared:
+            self.log.notice(Notice(claim, "not-applicable", UNSHOWN))
 
     def _tell_needs(self) -> None:
         lacking = self.lacking()

@@ -10,6 +10,7 @@ from touchstone.finding import Finding, Level
 
 CaseOutcome = Literal["passed", "failed", "error", "skipped"]
 NoticeVerdict = Literal["not-applicable", "could-not-run", "indeterminate"]
+TargetKind = Literal["embedded", "url", "recording"]
 TemplateDeed = Literal["published", "deleted", "left"]
 
 
@@ -34,7 +35,7 @@ class Target:
 
     name: str
     url: str
-    kind: Literal["embedded", "url", "recording"]
+    kind: TargetKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class Case:
     Attributes:
         claims: The claims that the case declares to drive.
         message: Why it failed, could not run or was skipped.
+        began_at: ISO 8601 in UTC with microseconds; empty where nobody wrote it down.
     """
 
     id: str
@@ -106,6 +108,7 @@ class Case:
     duration_s: float
     claims: tuple[str, ...] = ()
     message: str = ""
+    began_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ ends the child, the parent judges what the log holds and writes the reports.
 """
 
 import dataclasses
+import math
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -16,21 +16,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from touchstone import __version__
 from touchstone import claims as ledger_of_claims
 from touchstone.bundle import contract_tests_dir
-from touchstone.claims import Ledger
 from touchstone.contract import Contract
 from touchstone.embedded import EMBEDDED_TWIN, at_twin
 from touchstone.errors import HarnessError, TargetError, UsageError
-from touchstone.handover import LIFELINE_VARIABLE, Handover
+from touchstone.handover import LIFELINE_VARIABLE, Handover, Mode
+from touchstone.opening import CHECK, Errand, new_log, new_run_id, utc, write_header
 from touchstone.report.write import finish, write_reports
-from touchstone.runfacts import Footer, Header, LedgerClaim, Target
+from touchstone.runfacts import Footer
 from touchstone.runlog import RunLogWriter, follow
 from touchstone.settings import Settings
 from touchstone.smoke import smoke
@@ -41,18 +39,20 @@ from touchstone.twin import Twin, TwinSettings
 Progress = Callable[[dict[str, Any]], None]
 
 POLL_S = 0.05
+COARSE_S = 0.02
 CHILD_GRACE_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """
-    What a run left: its exit code, its folder and its log.
+    What a run left: its exit code, its folder, its log, and what a status read of the target took.
     """
 
     exit_code: int
     folder: Path
     run_log: Path
+    latency_s: float = 0.0
 
 
 class Interrupted:
@@ -70,9 +70,15 @@ class Interrupted:
         self.by = number
 
 
-def check(settings: Settings, argv: Sequence[str], progress: Progress, twin: TwinSettings | None = None) -> Outcome:
+def check(
+    settings: Settings,
+    argv: Sequence[str],
+    progress: Progress,
+    twin: TwinSettings | None = None,
+    errand: Errand = CHECK,
+) -> Outcome:
     """
-    Runs the contract tests against the target of *settings* and judges every claim.
+    Runs the contract tests against the target of *settings*, or on recordings, and judges every claim.
 
     Args:
         argv: The command line, for the run log.
@@ -91,32 +97,25 @@ def check(settings: Settings, argv: Sequence[str], progress: Progress, twin: Twi
     with ExitStack() as stack:
         interrupted = stack.enter_context(_signals())
         settings = stack.enter_context(_at_target(settings, twin))
-        write_header(run_log, run_id, settings, argv, ledger, contract)
-        footer = _run(settings, run_id, run_log, contract, progress, interrupted)
+        write_header(run_log, run_id, settings, argv, ledger, contract, errand)
+        footer, latency_s = _run(settings, run_id, run_log, contract, progress, interrupted, errand)
     footer = dataclasses.replace(footer, ended_at=utc(), duration_s=round(time.monotonic() - began, 3))
     finish(run_log, footer)
-    return Outcome(write_reports(run_log, folder), folder, run_log)
+    return Outcome(write_reports(run_log, folder), folder, run_log, latency_s)
 
 
-def plan(settings: Settings, folder: Path) -> str:
+def plan(settings: Settings, folder: Path, mode: Mode = "run") -> str:
     """
-    What `check` would run, as the JSON text that the child writes; nothing is sent.
+    What `check`, or another *mode*, would run, as the JSON text that the child writes; nothing is sent.
     """
     path = folder / "plan.json"
     handover = Handover(settings.to_json(), "plan", "", str(path.absolute()), 0.0, "plan")
     environment = os.environ | handover.environment()
     with _elsewhere() as cwd:
-        child = subprocess.run(_command(), cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+        child = subprocess.run(_command(mode), cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if not path.exists():
         raise UsageError(f"the contract tests could not be listed:\n{child.stdout}{child.stderr}")
     return path.read_text(encoding="utf-8")
-
-
-def new_run_id() -> str:
-    """
-    A run id: when it began, in UTC, and six random hexadecimal digits, so that runs that begin together differ.
-    """
-    return f"{datetime.now(UTC):%y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 def _run(
@@ -126,30 +125,59 @@ def _run(
     contract: Contract,
     progress: Progress,
     interrupted: Interrupted,
-) -> Footer:
+    errand: Errand,
+) -> tuple[Footer, float]:
     """
     The run between header and footer; the footer says what kept it from its end, if anything did.
+
+    Returns:
+        The footer, and what a status read takes.
     """
-    target = settings.target
-    url = target.url or ""
-    keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
+    url = settings.target.url or ""
     try:
-        transport = Transport(url, keys, contract, lambda _exchange: None, target.request_timeout_s)
-        try:
-            latency_s = smoke(transport)
-        finally:
-            transport.close()
+        latency_s = 0.0 if errand.mode == "replay" else _latency_s(settings, contract)
     except TargetError as error:
-        return Footer("", 0.0, error.exit_code, str(error))
-    handover = Handover(settings.to_json(), run_id, url, str(run_log.absolute()), latency_s)
+        return Footer("", 0.0, error.exit_code, str(error)), 0.0
+    if errand.mode == "record":
+        # Templates are written by it: nearly the same the next time has to be the same, or a recording is no other's.
+        latency_s = math.ceil(latency_s / COARSE_S) * COARSE_S
+    footer = _footer(_handover(settings, run_id, run_log, url, latency_s, errand), run_log, progress, interrupted)
+    return footer, latency_s
+
+
+def _handover(settings: Settings, run_id: str, run_log: Path, url: str, latency_s: float, errand: Errand) -> Handover:
+    log, latency_s = str(run_log.absolute()), round(latency_s, 6)
+    return Handover(
+        settings.to_json(), run_id, url, log, latency_s, errand.mode, plays=errand.plays, speed=errand.speed
+    )
+
+
+def _footer(handover: Handover, run_log: Path, progress: Progress, interrupted: Interrupted) -> Footer:
+    settings = handover.parsed_settings()
     ended = _child(handover, run_log, progress, interrupted, settings.max_seconds)
-    if ended != 0 or interrupted.by:
-        _clean_up_after(settings, run_id, run_log)
+    if (ended != 0 or interrupted.by) and handover.mode != "replay":
+        _clean_up_after(settings, handover.run_id, run_log)
     if interrupted.by:
         return Footer("", 0.0, 130, f"interrupted by {signal.Signals(interrupted.by).name}", interrupted=True)
     if ended not in (0, 1, 5):
         return Footer("", 0.0, 3, f"the contract tests ended with {ended}; see {run_log.parent / 'pytest.log'}")
     return Footer("", 0.0, 0, "")
+
+
+def _latency_s(settings: Settings, contract: Contract) -> float:
+    """
+    What a status read of the target takes, once it is sure that it can be judged.
+
+    Raises:
+        TargetError: it cannot.
+    """
+    target = settings.target
+    keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
+    transport = Transport(target.url or "", keys, contract, lambda _exchange: None, target.request_timeout_s)
+    try:
+        return smoke(transport)
+    finally:
+        transport.close()
 
 
 def _child(
@@ -163,7 +191,7 @@ def _child(
     environment |= {"HYPOTHESIS_STORAGE_DIRECTORY": str(_cache_folder(handover.parsed_settings(), run_log))}
     with _elsewhere() as cwd, (run_log.parent / "pytest.log").open("wb") as output:
         child = subprocess.Popen(
-            _command(),
+            _command(handover.mode),
             cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -224,8 +252,8 @@ def _elsewhere() -> "tempfile.TemporaryDirectory[str]":
     return tempfile.TemporaryDirectory(prefix="touchstone-", ignore_cleanup_errors=True)
 
 
-def _command() -> list[str]:
-    return [sys.executable, "-m", "pytest", *pytest_arguments()]
+def _command(mode: Mode = "run") -> list[str]:
+    return [sys.executable, "-m", "pytest", *pytest_arguments(mode)]
 
 
 # Those that the contract tests need. Others that are installed would disturb the order of the cases or only cost time,
@@ -239,20 +267,27 @@ _PLUGINS = (
 )
 
 
-def pytest_arguments() -> list[str]:
+# What plays scenarios generates nothing and does without the plugins that do.
+_SCENARIOS = "test_scenarios.py"
+_GENERATORS = frozenset({"_hypothesis_pytestplugin", "schemathesis.pytest.plugin"})
+
+
+def pytest_arguments(mode: Mode = "run") -> list[str]:
     """
     What pytest is told so that it runs the contract tests, whatever the folder, its settings there and other plugins.
     """
     tests = contract_tests_dir()
+    plays = mode in ("record", "replay")
+    plugins = [plugin for plugin in _PLUGINS if not (plays and plugin in _GENERATORS)]
     return [
         "--disable-plugin-autoload",
-        *(argument for plugin in _PLUGINS for argument in ("-p", plugin)),
+        *(argument for plugin in plugins for argument in ("-p", plugin)),
         *("-c", str(tests / "pytest.ini")),
         *("--rootdir", str(tests)),
         "--quiet",
         "--tb=short",
         "--assert=plain",
-        str(tests),
+        str(tests / _SCENARIOS if plays else tests),
     ]
 
 
@@ -294,56 +329,3 @@ def _signals() -> Iterator[Interrupted]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def new_log(folder: Path) -> Path:
-    """
-    The path of a run log that does not exist yet, in a folder that does.
-
-    Raises:
-        UsageError: the folder cannot be written.
-    """
-    run_log = folder / "runlog.jsonl"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        run_log.unlink(missing_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"{folder}: the report folder cannot be written: {error.strerror}; use --report-dir"
-        ) from error
-    return run_log
-
-
-def write_header(
-    run_log: Path, run_id: str, settings: Settings, argv: Sequence[str], ledger: Ledger, contract: Contract
-) -> None:
-    """
-    Begins a run log with what was asked for.
-    """
-    target = settings.target
-    header = Header(
-        run_id=run_id,
-        tool_version=__version__,
-        command="check",
-        argv=tuple(argv),
-        started_at=utc(),
-        target=Target(target.name, target.url or "", "embedded" if target.embedded else "url"),
-        profile=settings.profile,
-        seed=settings.seed,
-        strict=settings.strict,
-        claims_glob=settings.claims_glob,
-        contract_sha256=contract.sha256,
-        claims=tuple(
-            LedgerClaim(c.id, c.level, c.says, c.source, c.subject) for c in ledger.select(settings.claims_glob)
-        ),
-        settings=settings.public(),
-    )
-    with RunLogWriter(run_log) as log:
-        log.header(header)
-
-
-def utc() -> str:
-    """
-    Now, as reports write it.
-    """
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,14 +8,14 @@ import contextlib
 import itertools
 import socket
 import threading
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx
 
+from touchstone.clock import Clock, WallClock
 from touchstone.contract import Contract
 from touchstone.deadline import BoundedBackend, Deadline
 from touchstone.exchange import Chunk, Closed, Credential, Exchange, Request, Response
@@ -23,6 +23,9 @@ from touchstone.redact import Secrets
 
 # A key of the documented form that no account can have: it is not random, so two runs send the same bytes.
 UNKNOWN_KEY = "sk_live_" + "0" * 24
+
+# Where a wire says which recorded exchange it served: a list that each request carries.
+SERVED = "touchstone.served"
 
 # Bodies are read up to here; what a build API answers fits a thousand times over.
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -130,6 +133,8 @@ class Transport:
         url: Base URL of the target without a trailing slash.
         record: Called with each finished exchange, in the thread that sent it.
         request_timeout_s: Longest wait for a connection, for a byte, or for the whole of a body that is no stream.
+        wire: What carries requests in the place of the network. Where it says in `SERVED` which recorded exchange it
+            answered with, what is known of that one besides its bytes is taken over.
     """
 
     def __init__(
@@ -139,18 +144,20 @@ class Transport:
         contract: Contract,
         record: Callable[[Exchange], None],
         request_timeout_s: float = 30.0,
+        wire: httpx.BaseTransport | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.url = url
         self.keys = keys
         self.secrets = keys.secrets()
+        self.clock = clock or WallClock()
         self._contract = contract
         self._record = record
         self._timeout_s = request_timeout_s
         self._seq = itertools.count(1)
-        self._began = time.monotonic()
         self._deadline = Deadline()
         self._client = httpx.Client(
-            transport=_Wire(BoundedBackend(self._deadline)),
+            transport=wire or _Wire(BoundedBackend(self._deadline)),
             timeout=request_timeout_s,
             follow_redirects=False,
             trust_env=False,
@@ -167,7 +174,7 @@ class Transport:
         """
         Seconds since the run started, the clock of every exchange.
         """
-        return time.monotonic() - self._began
+        return self.clock.now()
 
     def send(self, call: Call, case: str = "") -> Exchange:
         """
@@ -197,6 +204,8 @@ class Transport:
             closed=outcome.closed,
             note=dict(call.note),
         )
+        if outcome.served:
+            exchange = _as_recorded(exchange, outcome.served[0])
         self._record(exchange)
         return exchange
 
@@ -239,7 +248,7 @@ class Transport:
             origin,
             headers=dict(headers),
             content=call.body or None,
-            extensions={"target": raw_target, "timeout": self._timeouts(call)},
+            extensions={"target": raw_target, "timeout": self._timeouts(call), SERVED: outcome.served},
         )
         began = self.now()
         self._deadline.set(max(call.stream_s, self._timeout_s))
@@ -353,6 +362,18 @@ class _Outcome:
     response: Response | None = None
     error: str = ""
     closed: Closed = ""
+    served: list[Exchange] = field(default_factory=list)
+
+
+def _as_recorded(exchange: Exchange, served: Exchange) -> Exchange:
+    """
+    The recorded exchange that answered, with the bytes that were sent and read this time.
+    """
+    response = exchange.response
+    if response and served.response and len(served.response.chunks) == len(response.chunks):
+        pairs = zip(served.response.chunks, response.chunks, strict=True)
+        response = replace(response, chunks=tuple(Chunk(old.at_s, new.data) for old, new in pairs))
+    return replace(served, case=exchange.case, request=exchange.request, response=response)
 
 
 def fill(template: str, ref: str | None) -> str:

@@ -26,11 +26,12 @@ from touchstone.contract import Contract
 from touchstone.embedded import EMBEDDED_TWIN, at_twin
 from touchstone.errors import HarnessError, TargetError
 from touchstone.handover import Handover
+from touchstone.opening import new_log, new_run_id, utc, write_header
 from touchstone.proof import Subject, Trial, tried
 from touchstone.report.write import finish
 from touchstone.runfacts import Footer
 from touchstone.runlog import read
-from touchstone.runner import new_log, new_run_id, pytest_arguments, utc, write_header
+from touchstone.runner import pytest_arguments
 from touchstone.settings import Settings, TargetSettings
 from touchstone.smoke import smoke
 from touchstone.transport import Keys, Transport

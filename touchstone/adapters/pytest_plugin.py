@@ -9,6 +9,7 @@ import inspect
 import os
 import time
 from collections.abc import Generator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from touchstone import claims as ledger_of_claims
 from touchstone.adapters.order import culprits_first, general_first, may_be_left_out
 from touchstone.adapters.plan import Cost, cost_of, write_plan
-from touchstone.errors import HarnessError
+from touchstone.errors import HarnessError, RecordingError
 from touchstone.examination import Examination
 from touchstone.finding import Finding
 from touchstone.handover import hold_lifeline, received
@@ -51,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
         handover = received(os.environ)
         hold_lifeline(os.environ)
         settings = handover.parsed_settings()
-        if handover.mode == "run":
+        if handover.mode != "plan":
             config.stash[_RUN] = Run(handover, settings)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
@@ -63,6 +64,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Keeps the cases of the profile that concern a selected claim.
     """
     handover = received(os.environ)
+    if handover.mode in ("record", "replay"):
+        config.stash[_RUN].declared = {claim for item in items for claim in declared_claims(item)}
+        return
     settings = handover.parsed_settings()
     selected = {claim.id for claim in ledger_of_claims.load().select(settings.claims_glob)}
     kept: list[pytest.Item] = []
@@ -153,7 +157,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """
     run = item.config.stash[_RUN]
     run.exam.case = case_id(item)
-    began, outcome, message = time.monotonic(), "passed", ""
+    began, began_at, outcome, message = time.monotonic(), datetime.now(UTC), "passed", ""
     try:
         yield
     except Unsuited as unsuited:
@@ -164,8 +168,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         outcome, message = "error", "interrupted"
         raise
     except BaseException as error:
-        outcome, message = "error", f"{type(error).__name__}: {error}"
-        _notice(run, item, "could-not-run", f"the case {case_id(item)} failed inside: {message}")
+        outcome, (message, reason) = "error", _told(error, item)
+        _notice(run, item, "could-not-run", reason)
         raise
     finally:
         findings = _concluded(run, item, interrupted=message == "interrupted")
@@ -180,6 +184,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
                 duration_s=round(time.monotonic() - began, 6),
                 claims=declared_claims(item),
                 message=run.transport.secrets.text(message),
+                began_at=began_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
             )
         )
     if findings:
@@ -193,9 +198,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     """
     run = pyfuncitem.config.stash[_RUN]
     result = yield
+    if not _repeatable(pyfuncitem):
+        return result
     run.conclude(case_id(pyfuncitem), final=False)
     unclear = run.unclear(declared_claims(pyfuncitem))
-    if unclear and _repeatable(pyfuncitem):
+    if unclear:
         pyfuncitem.user_properties.append(("again", f"tried again, no occasion for {', '.join(unclear)}"))
         run.exam.stretch = STRETCH
         try:
@@ -267,10 +274,22 @@ def _outcome(text: str) -> CaseOutcome:
 
 
 def _concluded(run: Run, item: pytest.Item, *, interrupted: bool) -> list[Finding]:
-    if not interrupted:
+    if not interrupted and run.handover.mode != "replay":
+        if run.handover.mode == "record":
+            run.exam.case = "clean-up"  # what is recorded is what the scenario sent
         with contextlib.suppress(Unsuited):
             run.exam.quieten()
     return run.conclude(case_id(item))
+
+
+def _told(error: BaseException, item: pytest.Item) -> tuple[str, str]:
+    """
+    What is said of a case that could not go on, and of its claims.
+    """
+    if isinstance(error, RecordingError):
+        return str(error), str(error)
+    message = f"{type(error).__name__}: {error}"
+    return message, f"the case {case_id(item)} failed inside: {message}"
 
 
 def _notice(run: Run, item: pytest.Item, verdict: NoticeVerdict, reason: str) -> None:

@@ -1,0 +1,124 @@
+"""
+The scenarios that `touchstone record` records: small stories that a client may live through, each whole by itself.
+
+A scenario shows the same requests each time: it follows a build by its log, which ends when the build does, rather than
+by polling. It says what it expects; what a target answers otherwise ends it, and is not recorded.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from touchstone.examination import Examination, Following
+from touchstone.exchange import Credential, Exchange
+from touchstone.provision import Template
+from touchstone.terms import Unsuited
+from touchstone.transport import Call
+
+# Ambiguity 12: where a cancelled build settles.
+SETTLED = ("not_built", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """
+    One story with a target.
+
+    Attributes:
+        name: What a recording of it is called.
+        play: Sends its requests.
+        builds: Builds that it begins at most.
+        claims: What it sets out to show.
+    """
+
+    name: str
+    play: Callable[[Examination], None]
+    builds: int
+    claims: tuple[str, ...]
+
+
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(name: str, builds: int, *claims: str) -> Callable[[Callable[[Examination], None]], Scenario]:
+    """
+    Makes a scenario of a function and puts it on the list.
+    """
+
+    def make(play: Callable[[Examination], None]) -> Scenario:
+        return SCENARIOS.setdefault(name, Scenario(name, play, builds, claims))
+
+    return make
+
+
+def said(exchange: Exchange, *statuses: int, told: str | tuple[str, ...] = "") -> Exchange:
+    """
+    The exchange, if it was answered as the scenario expects.
+
+    Args:
+        told: What ``status`` of the body says, or what it may say; empty where the body says nothing of it.
+
+    Raises:
+        Unsuited: it was answered otherwise.
+    """
+    found, words = str(exchange.body.get("status")), (told,) if isinstance(told, str) else told
+    if exchange.status not in statuses or (told and found not in words):
+        wanted = f"{' or '.join(map(str, statuses))} {' or '.join(words)}".strip()
+        got = exchange.error or f"{exchange.status} {found if told else ''}".strip()
+        where = f"{exchange.request.method} {exchange.request.url}"
+        raise Unsuited("could-not-run", f"{where}: expected {wanted}, got {got}")
+    return exchange
+
+
+def begun(exam: Examination, template: Template) -> None:
+    """
+    Starts a build that has to be a new one.
+    """
+    said(exam.start(template.ref, template.owner), 202, told="building")
+
+
+def followed(exam: Examination, template: Template) -> tuple[Following, Following]:
+    """
+    Two who follow a running build: what one of them is told shows whether the other is told the truth.
+    """
+    both = exam.follow(template.ref, template.owner), exam.follow(template.ref, template.owner)
+    said(exam.read(template.ref, template.owner), 200, told="building")
+    return both
+
+
+def watched(exam: Examination, template: Template) -> None:
+    """
+    Follows a running build until its log is closed, and reads how it ended.
+    """
+    for following in followed(exam, template):
+        said(following.result(exam.target.build_timeout_s), 200)
+    said(exam.wait(template.ref), 200, told=template.outcome)
+
+
+def built(exam: Examination, template: Template) -> None:
+    """
+    Starts a build and watches it.
+    """
+    begun(exam, template)
+    watched(exam, template)
+
+
+def cancelled(exam: Examination, template: Template) -> None:
+    """
+    Cancels a running build and waits for its log to close.
+    """
+    both = followed(exam, template)
+    said(exam.cancel(template.ref), 202, told="cancelling")
+    for following in both:
+        said(exam.closed(following), 200)
+    said(exam.settle(template.ref), 200, told=SETTLED)
+
+
+def limited(exam: Examination, ref: str, phase: str = "", credential: Credential = "primary") -> Exchange:
+    """
+    Sends a start that may be refused for a limit, which is then what the scenario is about.
+
+    Args:
+        phase: What it is for, see rules/rounds.py.
+    """
+    note = {"limit": {"round": 1, "phase": phase}} if phase else {"expects": 429}
+    return exam.send(Call("startBuild", ref, credential, note=note))

@@ -1,0 +1,182 @@
+"""
+Scenarios of what is refused or not found, and of publishing.
+"""
+
+from dataclasses import replace
+
+from scenarios import begun, built, said, scenario, watched
+
+from situations import ask, path_of, publish_bytes, publish_invalid, publish_refused, raw
+from touchstone.examination import Examination
+from touchstone.exchange import Credential
+from touchstone.provision import Template, publish_call
+from touchstone.terms import RESTRICTED_KEY_ADVICE, SECOND_KEY_ADVICE, Unsuited
+
+OPERATIONS = ("startBuild", "getBuild", "cancelBuild", "streamBuildEvents", "getTemplate", "deleteTemplate")
+
+# --- versions that are not there, keys that are wrong ----------------------------------------------------------------
+
+
+def not_found(operation: str) -> tuple[int, ...]:
+    """
+    How an operation may say that a version is not there. Ambiguity 26: the log of nothing may be an empty one.
+    """
+    return (200, 404) if operation == "streamBuildEvents" else (404,)
+
+
+@scenario(
+    "unknown-version",
+    0,
+    "lookup.unknown-version-is-404",
+    "lookup.unknown-name-is-404",
+    "lookup.unknown-namespace-is-404",
+    "lookup.odd-spelling-is-404",
+    "http.wrong-method-is-405",
+)
+def unknown_version(exam: Examination) -> None:
+    """
+    What does not exist is not found, whatever is asked of it, and a method that a path does not have is refused.
+    """
+    template = exam.published("unknown-version")
+    for part in ("version", "name", "namespace"):
+        for operation in OPERATIONS:
+            said(ask(exam, operation, exam.unknown(part, template)), *not_found(operation))
+    said(raw(exam, "GET", "/templates/default/No%20Name/one/build"), 400, 404, 422)
+    said(raw(exam, "PUT", f"{path_of(template.ref)}/build"), 404, 405)
+    said(raw(exam, "HEAD", f"{path_of(template.ref)}/build"), 200, 405)
+    said(exam.read(template.ref), 200)
+
+
+@scenario("missing-key", 1, "auth.missing-key-is-401", "auth.missing-key-text", "auth.refused-changes-nothing")
+def missing_key(exam: Examination) -> None:
+    """
+    Without a key nothing is told and nothing happens.
+    """
+    _refused_everywhere(exam, exam.short("missing-key", times=4), ("none",))
+
+
+@scenario(
+    "invalid-key",
+    1,
+    "auth.unknown-key-is-401",
+    "auth.invalid-key-text",
+    "auth.near-key-is-401",
+    "auth.malformed-header-is-401",
+    "auth.query-key-is-401",
+)
+def invalid_key(exam: Examination) -> None:
+    """
+    With a key that no account has, nearly the right one, or the right one in the wrong place, nothing happens.
+    """
+    template = exam.short("invalid-key", times=4)
+    _refused_everywhere(exam, template, ("unknown", "longer", "shorter", "malformed", "query"))
+    said(ask(exam, "getBuild", template.ref, "lowercase-scheme"), 200)
+
+
+def _refused_everywhere(exam: Examination, template: Template, credentials: tuple[Credential, ...]) -> None:
+    for credential in credentials:
+        said(ask(exam, "startBuild", template.ref, credential), 401)
+    said(exam.read(template.ref), 200, told="not_built")
+    begun(exam, template)
+    for credential in credentials:
+        for operation in OPERATIONS[1:]:
+            said(ask(exam, operation, template.ref, credential), 401)
+    watched(exam, template)
+
+
+@scenario("below-plan", 0, "access.start-needs-scale", "access.publish-needs-scale", "access.plan-is-no-key-matter")
+def below_plan(exam: Examination) -> None:
+    """
+    An account below the Scale plan may neither publish nor build.
+    """
+    if not exam.target.restricted_api_key or not exam.target.templates.restricted:
+        raise Unsuited("not-applicable", f"{RESTRICTED_KEY_ADVICE}, and templates = {{restricted}} to a version of it")
+    ref = exam.target.templates.restricted[0]
+    refused = publish_refused(exam, "below-plan", "restricted")
+    exam.forget(refused)
+    said(ask(exam, "startBuild", ref, "restricted"), 403)
+    said(ask(exam, "getBuild", ref, "restricted"), 200, 403)
+
+
+@scenario("other-account", 1, "access.others-version-is-404", "access.others-change-nothing")
+def other_account(exam: Examination) -> None:
+    """
+    Another account finds nothing under the name of a version that is not its own, and changes nothing.
+    """
+    if not exam.target.second_api_key:
+        raise Unsuited("not-applicable", SECOND_KEY_ADVICE)
+    template = exam.short("other-account", times=2)
+    begun(exam, template)
+    for operation in OPERATIONS:
+        said(ask(exam, operation, template.ref, "second"), *not_found(operation))
+    watched(exam, template)
+
+
+# --- publishing ------------------------------------------------------------------------------------------------------
+
+
+@scenario(
+    "republish",
+    2,
+    "publish.republish-identical-is-accepted",
+    "publish.other-content-is-409",
+    "publish.conflict-keeps-content",
+    "publish.force-replaces",
+    "digest.follows-content",
+    "digest.ignores-spelling",
+    "reuse.only-identical-digest",
+)
+def republish(exam: Examination) -> None:
+    """
+    The same content is accepted again, other content needs force, and is then built afresh.
+    """
+    template = exam.short("republish")
+    built(exam, template)
+    said(exam.publish(template, form="yaml"), 200, 201)
+    revised = replace(template.revised(), sleep_s=2 * template.sleep_s)
+    said(exam.publish(revised), 409)
+    said(exam.read(template.ref), 200, told="ready")
+    said(exam.publish(revised, force=True), 200, 201)
+    said(exam.read(template.ref), 200, told="not_built")
+    said(ask(exam, "getTemplate", template.ref), 200)
+    built(exam, revised)
+
+
+@scenario("auto-build", 1, "publish.auto-build-starts", "publish.body-is-documented")
+def auto_build(exam: Examination) -> None:
+    """
+    A version is published and built by one request.
+    """
+    template = exam.template("auto-build", sleep_s=0.4)
+    said(exam.publish(template, auto_build=True), 200, 201)
+    watched(exam, template)
+
+
+@scenario("invalid-document", 0, "publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422")
+def invalid_document(exam: Examination) -> None:
+    """
+    What is no document, or breaks the schema, is refused.
+    """
+    said(publish_bytes(exam, "invalid-document-empty", b"", "empty"), 400)
+    said(publish_bytes(exam, "invalid-document-cut", b'{"api_version": ', "unparsable"), 400)
+    said(publish_invalid(exam, "invalid-document", lambda document: document.pop("api_version")), 422)
+
+
+@scenario(
+    "deleted-version",
+    1,
+    "template.delete-says-deleted",
+    "lookup.deleted-version-is-404",
+    "start.refuses-deleted-version",
+)
+def deleted_version(exam: Examination) -> None:
+    """
+    A version that was deleted is gone, with its build; published again it is there and not built.
+    """
+    template = exam.short("deleted-version")
+    built(exam, template)
+    said(ask(exam, "deleteTemplate", template.ref), 200)
+    for operation in OPERATIONS:
+        said(ask(exam, operation, template.ref), *not_found(operation))
+    said(exam.send(publish_call(template, wrapped=exam.target.publish == "wrapped")), 200, 201)
+    said(exam.read(template.ref), 200)

@@ -1,0 +1,240 @@
+"""
+Scenarios of builds: limits, what becomes of a build, and its log.
+"""
+
+from dataclasses import replace
+
+from scenarios import SETTLED, begun, built, cancelled, followed, limited, said, scenario, watched
+
+from situations import another_version, ask, call
+from touchstone.examination import Examination
+from touchstone.patience import retry_after_s
+from touchstone.provision import Template
+from touchstone.terms import SECOND_KEY_ADVICE, Unsuited
+
+# So many starts in a burst, and so many builds at once, are tried before a limit is taken for absent.
+LONGEST_BURST, MOST_BUILDS = 120, 6
+# Waited beyond Retry-After, so that a server that comes back on the second is not asked a moment too early.
+MARGIN_S = 0.05
+# Long enough to be seen running.
+THEIR_SLEEP_S = 0.5
+
+# --- limits: they come first, while nothing else has used them up ----------------------------------------------------
+
+
+@scenario(
+    "rate-limit",
+    4,
+    "limit.has-the-error-shape",
+    "limit.refused-start-starts-nothing",
+    "limit.ends-after-back-off",
+    "limit.retry-after-is-honest",
+    "limit.is-per-key",
+)
+def rate_limit(exam: Examination) -> None:
+    """
+    A burst of starts of a ready version is refused at last; then so is a first start, which is served after the wait.
+    """
+    if not exam.target.second_api_key:
+        raise Unsuited("not-applicable", SECOND_KEY_ADVICE)
+    busy = exam.short("rate-limit-busy")
+    theirs = exam.published("rate-limit-theirs", sleep_s=THEIR_SLEEP_S, owner="second")
+    refused, template = exam.published("rate-limit-refused"), exam.short("rate-limit")
+    built(exam, theirs)
+    built(exam, busy)
+    for _ in range(LONGEST_BURST):
+        if limited(exam, busy.ref, "burst").status == 429:
+            break
+    else:
+        raise Unsuited("not-applicable", f"no start was refused in a burst of {LONGEST_BURST}")
+    said(limited(exam, theirs.ref, "other-key", "second"), 200, 202, told="ready")
+    said(limited(exam, template.ref), 429)
+    said(limited(exam, refused.ref), 429)
+    last = said(limited(exam, busy.ref, "confirm"), 429)
+    said(exam.read(refused.ref), 200, told="not_built")
+    exam.rest((retry_after_s(last.response) or 1.0) + MARGIN_S)
+    said(limited(exam, busy.ref, "retry"), 200, 202, told="ready")
+    built(exam, template)
+
+
+@scenario("capacity", MOST_BUILDS + 1, "limit.has-the-error-shape", "limit.refused-start-starts-nothing")
+def capacity(exam: Examination) -> None:
+    """
+    On a full host a start is refused and starts nothing; once a build is cancelled there is room for it.
+    """
+    running: list[Template] = []
+    for _ in range(MOST_BUILDS):
+        template = exam.long("capacity")
+        if limited(exam, template.ref).status == 429:
+            break
+        said(exam.read(template.ref), 200, told="building")
+        running.append(template)
+    else:
+        raise Unsuited("not-applicable", f"{MOST_BUILDS} builds at once met no limit of the host")
+    if not running:
+        raise Unsuited("indeterminate", "the first start was refused: the host was full before")
+    said(exam.read(template.ref), 200, told="not_built")
+    cancelled(exam, running[0])
+    begun(exam, template)
+    for each in (template, *running[1:]):
+        cancelled(exam, each)
+
+
+# --- builds ----------------------------------------------------------------------------------------------------------
+
+
+@scenario(
+    "fresh-build",
+    1,
+    "start.answers-202",
+    "start.fresh-is-building",
+    "status.unbuilt-is-not-built",
+    "status.good-template-ends-ready",
+    "status.build-ends",
+    "status.ready-has-build-time",
+    "publish.answers-201",
+    "status.concurrent-reads-agree",
+    "template.read-shows-the-published",
+)
+def fresh_build(exam: Examination) -> None:
+    """
+    A new version is published, built and ready.
+    """
+    template = exam.short("fresh-build")
+    said(ask(exam, "getTemplate", template.ref), 200)
+    said(exam.read(template.ref), 200, told="not_built")
+    built(exam, template)
+    said(exam.read(template.ref), 200, told="ready")
+    for answer in exam.together(*[call("getBuild", template.ref)] * 3):
+        said(answer, 200, told="ready")
+
+
+@scenario(
+    "reuse",
+    2,
+    "reuse.ready-at-once",
+    "reuse.is-flagged",
+    "cancel.keeps-finished-golden",
+)
+def reuse(exam: Examination) -> None:
+    """
+    A start of what is ready finds its golden; so does one of another version with the same content, if digests agree.
+    """
+    template = exam.short("reuse")
+    built(exam, template)
+    said(exam.start(template.ref), 200, 202, told="ready")
+    said(exam.cancel(template.ref), 404, told="idle")
+    said(exam.read(template.ref), 200, told="ready")
+    other = another_version(exam, template)
+    if exam.start(other.ref).body.get("status") == "building":
+        watched(exam, other)
+    said(exam.read(other.ref), 200, told="ready")
+
+
+@scenario("joined-build", 1, "start.while-building-is-harmless", "start.concurrent-share-one-build")
+def joined_build(exam: Examination) -> None:
+    """
+    Three start a version at the same moment, and a fourth one later; there is one build.
+    """
+    template = exam.short("joined-build", times=2)
+    for answer in exam.together(*[call("startBuild", template.ref)] * 3):
+        if answer.status == 429:
+            raise Unsuited("indeterminate", "a start was refused for a limit")
+        said(answer, 200, 202, 409)
+    said(exam.start(template.ref), 200, 202, 409)
+    watched(exam, template)
+
+
+@scenario(
+    "failed-build",
+    2,
+    "status.failing-template-ends-failed",
+    "status.failed-has-error",
+    "status.failed-stays-failed",
+    "start.after-failure-builds-again",
+)
+def failed_build(exam: Examination) -> None:
+    """
+    A build fails, tells why, and fails again when it is repeated.
+    """
+    template = exam.short("failed-build", fails=True)
+    built(exam, template)
+    said(exam.cancel(template.ref), 404, told="idle")
+    said(exam.read(template.ref), 200, told="failed")
+    built(exam, template)
+
+
+@scenario(
+    "cancel-in-flight",
+    3,
+    "cancel.in-flight-is-202",
+    "cancel.says-cancelling",
+    "cancel.settles",
+    "cancel.does-not-end-ready",
+    "cancel.settled-is-idle",
+    "cancel.keeps-neighbours",
+    "start.after-cancel-builds-again",
+)
+def cancel_in_flight(exam: Examination) -> None:
+    """
+    A build is cancelled while it runs; the one beside it is not, and the next one completes.
+    """
+    template = exam.short("cancel-in-flight", times=3)
+    neighbour = exam.short("cancel-in-flight-beside", times=3)
+    begun(exam, neighbour)
+    begun(exam, template)
+    said(exam.read(template.ref), 200, told="building")
+    both = followed(exam, template)
+    said(exam.cancel(template.ref), 202, told="cancelling")
+    said(exam.cancel(template.ref), 202, 404)
+    for following in both:
+        said(exam.closed(following), 200)
+    said(exam.settle(template.ref), 200, told=SETTLED)
+    said(exam.cancel(template.ref), 404, told="idle")
+    watched(exam, neighbour)
+    built(exam, template)
+
+
+@scenario("cancel-when-idle", 0, "cancel.idle-is-404", "cancel.says-idle", "status.changes-only-by-a-start")
+def cancel_when_idle(exam: Examination) -> None:
+    """
+    A version that nobody has built has nothing to cancel.
+    """
+    template = exam.published("cancel-when-idle")
+    said(exam.read(template.ref), 200, told="not_built")
+    said(exam.cancel(template.ref), 404, told="idle")
+    said(exam.read(template.ref), 200, told="not_built")
+
+
+# --- logs ------------------------------------------------------------------------------------------------------------
+
+
+@scenario("events-ready", 1, "events.ready-ends-on-ready", "events.watchers-agree", "events.carry-the-output")
+def events_ready(exam: Examination) -> None:
+    """
+    Two follow a build that prints some lines, and one asks for the log when it is over.
+    """
+    template = replace(exam.template("events-ready", sleep_s=1.0), halved=True, more_lines=4)
+    said(exam.publish(template), 200, 201)
+    built(exam, template)
+    said(exam.closed(exam.follow(template.ref)), 200, 404)
+
+
+@scenario("events-failed", 1, "events.failed-ends-on-error", "events.close-at-the-end")
+def events_failed(exam: Examination) -> None:
+    """
+    The log of a build that fails, while it runs and afterwards.
+    """
+    template = exam.short("events-failed", fails=True)
+    built(exam, template)
+    said(exam.closed(exam.follow(template.ref)), 200, 404)
+
+
+@scenario("events-cancelled", 1, "events.cancelled-ends-on-cancel", "events.close-at-the-end")
+def events_cancelled(exam: Examination) -> None:
+    """
+    The log of a build that is cancelled.
+    """
+    template = exam.short("events-cancelled", times=3)
+    begun(exam, template)
+    cancelled(exam, template)

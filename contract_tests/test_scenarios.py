@@ -1,0 +1,67 @@
+"""
+The scenarios of scenarios.py: with a target of their own accord, to be recorded, or on recordings.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import scenarios_access
+import scenarios_builds
+from scenarios import SCENARIOS, Scenario
+
+from touchstone.handover import Handover, received
+from touchstone.replaying import plays
+from touchstone.run import Run
+
+# Imported for the scenarios that they put on the list, in this order.
+__all__ = ["scenarios_builds", "scenarios_access"]
+
+# About what a scenario sends besides what its builds need.
+REQUESTS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """
+    One case: a scenario, a recording, or a recording of a scenario.
+    """
+
+    id: str
+    scenario: Scenario | None
+
+    def param(self) -> Any:
+        """
+        The case as pytest takes it.
+        """
+        if self.scenario is None:
+            return pytest.param(self, id=self.id)
+        marks = [
+            pytest.mark.claims(*self.scenario.claims),
+            pytest.mark.cost(builds=self.scenario.builds, requests=REQUESTS),
+        ]
+        return pytest.param(self, id=self.id, marks=marks)
+
+
+def parts(handover: Handover) -> Iterator[Part]:
+    """
+    What there is to play.
+    """
+    if handover.mode == "replay":
+        yield from (Part(p.id, SCENARIOS.get(p.recording.name)) for p in plays(handover.plays))
+    else:
+        yield from (Part(n, s) for n, s in SCENARIOS.items() if handover.mode != "record" or n in handover.plays)
+
+
+@pytest.mark.once
+@pytest.mark.profile("thorough")
+@pytest.mark.parametrize("part", [part.param() for part in parts(received(os.environ))])
+def test_plays(part: Part, run: Run) -> None:
+    """
+    A target lives through the story, and a recording of it can be lived through again.
+    """
+    with run.playing(part.id, is_story=part.scenario is not None) as exam:
+        if part.scenario:
+            part.scenario.play(exam)

@@ -1,0 +1,105 @@
+"""
+How a run begins: what it is for, its id, its folder, and the first line of its run log.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from touchstone import __version__
+from touchstone.claims import Ledger
+from touchstone.contract import Contract
+from touchstone.errors import UsageError
+from touchstone.handover import Mode
+from touchstone.runfacts import Header, LedgerClaim, Target, TargetKind
+from touchstone.runlog import RunLogWriter
+from touchstone.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """
+    What a run is for.
+
+    Attributes:
+        command: What the run log calls it.
+        plays: Scenarios to record, or recordings to replay; empty for a check.
+        speed: See `Handover`.
+    """
+
+    command: str = "check"
+    mode: Mode = "run"
+    plays: tuple[str, ...] = ()
+    speed: float = 0.0
+
+
+CHECK = Errand()
+
+
+def new_run_id() -> str:
+    """
+    A run id: when it began, in UTC, and six random hexadecimal digits, so that runs that begin together differ.
+    """
+    return f"{datetime.now(UTC):%y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def new_log(folder: Path) -> Path:
+    """
+    The path of a run log that does not exist yet, in a folder that does.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    run_log = folder / "runlog.jsonl"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        run_log.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: the report folder cannot be written: {error.strerror}; use --report-dir"
+        ) from error
+    return run_log
+
+
+def write_header(
+    run_log: Path,
+    run_id: str,
+    settings: Settings,
+    argv: Sequence[str],
+    ledger: Ledger,
+    contract: Contract,
+    errand: Errand = CHECK,
+) -> None:
+    """
+    Begins a run log with what was asked for.
+    """
+    target = settings.target
+    kind: TargetKind = "embedded" if target.embedded else "recording" if errand.mode == "replay" else "url"
+    header = Header(
+        run_id=run_id,
+        tool_version=__version__,
+        command=errand.command,
+        argv=tuple(argv),
+        started_at=utc(),
+        target=Target(target.name, target.url or "", kind),
+        profile=settings.profile,
+        seed=settings.seed,
+        strict=settings.strict,
+        claims_glob=settings.claims_glob,
+        contract_sha256=contract.sha256,
+        claims=tuple(
+            LedgerClaim(c.id, c.level, c.says, c.source, c.subject) for c in ledger.select(settings.claims_glob)
+        ),
+        settings=settings.public(),
+    )
+    with RunLogWriter(run_log) as log:
+        log.header(header)
+
+
+def utc() -> str:
+    """
+    Now, as reports write it.
+    """
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
