@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help check test lint prove prove-generated mutate bench serve report clean
+.PHONY: help check test lint prove prove-generated mutate record bench serve report clean
 
 help: ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,9 +19,9 @@ check: $(READY) ## judge the embedded twin against the contract; ARGS="--url …
 test: $(READY) ## test the harness itself, offline; ARGS="-k …" picks tests
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
-lint: $(READY) ## read the code: style, types, sizes, layers, the contract document and the lock file
+lint: $(READY) ## read the code: style, types, sizes, layers, the contract document, the recordings, the lock file
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	@$(BIN)/openapi-spec-validator --validation-errors all openapi/builds.yaml && $(BIN)/python -m pytest -q tests/test_house.py tests/test_layers.py
+	@$(BIN)/openapi-spec-validator --validation-errors all openapi/builds.yaml && $(BIN)/touchstone recordings lint && $(BIN)/python -m pytest -q tests/test_house.py tests/test_layers.py
 
 prove: $(READY) ## show of every claim that a server that breaks it is found; ARGS="--fault 'cancel-*'" picks faults
 	@$(BIN)/touchstone prove --jobs $(TRIALS) $(ARGS)
@@ -31,6 +31,9 @@ prove-generated: $(READY) ## the same with faults that are derived from the cont
 
 mutate: $(READY) ## see which small changes of the judges the unit tests miss; ARGS="cancels walk" picks modules
 	@$(BIN)/python -m tests.mutation $(ARGS)
+
+record: $(READY) ## record the scenarios anew; ARGS="--target staging fresh-build" records one of another target
+	@$(BIN)/touchstone record $(if $(findstring --url,$(ARGS))$(findstring --target,$(ARGS)),,--target twin) $(ARGS)
 
 bench: $(READY) ## measure plain schemathesis beside a check: costs, faults found, false alarms; ARGS="--faults 40"
 	@$(BIN)/python -m tests.bench.bench_check

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from touchstone import __version__, candidates, proving, runner
+from touchstone import __version__, candidates, cli_recordings, proving, runner
 from touchstone import claims as ledger_of_claims
 from touchstone.errors import HarnessError, UsageError
 from touchstone.explain import claims_table, explain_claim
@@ -38,6 +38,9 @@ app = typer.Typer(
     help="Judges a template build API against its documented contract.",
     epilog="Exit codes: 0 no must claim broken, 1 one is broken, 2 bad usage, 3 could not be judged, 130 interrupted.",
 )
+
+app.registered_commands += cli_recordings.app.registered_commands
+app.registered_groups += cli_recordings.app.registered_groups
 
 Target = Annotated[str | None, typer.Option(help="A target of touchstone.toml.")]
 Url = Annotated[str | None, typer.Option(help="Base URL of a target; keys come from ORGO_API_KEY and its like.")]

@@ -11,6 +11,17 @@ from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, TwinSettings
 EMBEDDED_TWIN = TwinSettings(
     build_s=0.05, settle_s=0.04, rate=RateLimit.parse("60/1"), capacity=4, digest_scope="content"
 )
+# What recordings are made of by default: limits that few starts and builds meet, answers that repeat, and a latency
+# that makes requests overlap which are sent at the same moment.
+RECORDED_TWIN = TwinSettings(
+    build_s=0.05,
+    settle_s=0.2,
+    rate=RateLimit.parse("10/1"),
+    capacity=2,
+    latency_s=0.005,
+    digest_scope="content",
+    seed=1,
+)
 BUILD_TIMEOUT_S = 10.0
 CANCEL_TIMEOUT_S = 3.0
 RESTRICTED_REF = "default/legacy-demo@1.0.0"

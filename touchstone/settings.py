@@ -201,6 +201,14 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Settings:
     )
 
 
+def keys_in(environ: Mapping[str, str]) -> dict[str, str]:
+    """
+    The keys of the usual variables, by role; whichever target they belong to, they are secrets.
+    """
+    names = (("primary", "ORGO_API_KEY"), ("second", "ORGO_SECOND_API_KEY"), ("restricted", "ORGO_RESTRICTED_API_KEY"))
+    return {role: environ[name] for role, name in names if environ.get(name)}
+
+
 @dataclass(frozen=True, slots=True)
 class _Merged:
     flags: Flags

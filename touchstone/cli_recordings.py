@@ -1,0 +1,159 @@
+"""
+The commands about recordings: record, replay, drift, recordings lint.
+"""
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from touchstone import drifting, linting, recorder, recordings, runner
+from touchstone.opening import Errand
+from touchstone.progress import progress_on
+from touchstone.recording import BASE_URL
+from touchstone.replaying import KEYS
+from touchstone.report.text import write as write_text
+from touchstone.report.view import view
+from touchstone.runlog import read
+from touchstone.settings import Flags, Settings, TargetSettings, keys_in, load
+
+app = typer.Typer()
+
+Target = Annotated[str | None, typer.Option(help="A target of touchstone.toml.")]
+Url = Annotated[str | None, typer.Option(help="Base URL of a target; keys come from ORGO_API_KEY and its like.")]
+Config = Annotated[Path | None, typer.Option(help="Settings file instead of touchstone.toml or pyproject.toml.")]
+ReportDir = Annotated[Path | None, typer.Option(help="Folder for the results.  [default: reports/<run id>]")]
+MaxBuilds = Annotated[int | None, typer.Option(help="Builds that the run may begin.")]
+Files = Annotated[
+    list[Path] | None,
+    typer.Argument(help="HAR or VCR files, or folders of HAR files.  [default: the recordings of the twin]"),
+]
+
+
+@app.command()
+def record(
+    scenarios: Annotated[list[str] | None, typer.Argument(help="Scenarios.  [default: all]")] = None,
+    target: Target = None,
+    url: Url = None,
+    config: Config = None,
+    report_dir: ReportDir = None,
+    max_builds: MaxBuilds = None,
+    out: Annotated[Path, typer.Option(help="Folder for the recordings.")] = recorder.FOLDER,
+    list_names: Annotated[bool, typer.Option("--list", help="List the scenarios; send nothing.")] = False,
+) -> None:
+    """
+    Record scenarios with a target, one file each.
+
+    A scenario that is answered otherwise than it expects is not recorded.
+    """
+    console = Console()
+    if list_names:
+        for name in recorder.scenarios():
+            console.print(name, markup=False, highlight=False)
+        return
+    flags = Flags(target=target, url=url, config=config, report_dir=report_dir, max_builds=max_builds)
+    settings = load(flags, os.environ, Path.cwd())
+    names = recorder.chosen(scenarios or ())
+    with progress_on(Console(stderr=True)) as progress:
+        outcome, written = recorder.record(settings, names, out, ["touchstone", *sys.argv[1:]], progress)
+    for one in written:
+        told = f"{one.path}: {one.exchanges} exchanges" if one.path else f"{one.name}: not recorded: {one.why}"
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
+    write_text(view(read(outcome.run_log)), console)
+    raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def replay(
+    files: Files = None,
+    speed: Annotated[
+        float, typer.Option(help="How many times as fast as recorded streams come; 0 for at once.", min=0)
+    ] = 0.0,
+    report_dir: ReportDir = None,
+    strict: Annotated[
+        bool | None,
+        typer.Option(
+            "--strict/--no-strict",
+            help="Broken should claims fail the run, too.  [default: where no file was made by others]",
+        ),
+    ] = None,
+) -> None:
+    """
+    Judge recordings offline by the rules of a check.
+
+    Files of browsers, proxies and schemathesis are judged as they are.
+    """
+    paths = recordings.found(files or ())
+    # What is wrong with a file is said before anything runs.
+    origins = {recordings.read(path).origin for path in paths}
+    if strict is None:
+        strict = origins == {"touchstone"}
+    target = TargetSettings("recordings", BASE_URL, KEYS["primary"], KEYS["second"], KEYS["restricted"])
+    settings = Settings(target=target, report_dir=report_dir, strict=strict)
+    errand = Errand("replay", "replay", tuple(str(path.absolute()) for path in paths), speed)
+    console = Console()
+    with progress_on(Console(stderr=True)) as progress:
+        outcome = runner.check(settings, ["touchstone", *sys.argv[1:]], progress, errand=errand)
+    console.print(f"report: {outcome.folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+    console.print()
+    write_text(view(read(outcome.run_log)), console)
+    raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def drift(
+    files: Files = None,
+    target: Target = None,
+    url: Url = None,
+    config: Config = None,
+    report_dir: ReportDir = None,
+    max_builds: MaxBuilds = None,
+) -> None:
+    """
+    Compare what a live target answers with recordings.
+
+    Exit code 1 if a claim is broken, 0 with a list of what has changed otherwise.
+    """
+    flags = Flags(target=target, url=url, config=config, report_dir=report_dir, max_builds=max_builds)
+    settings = load(flags, os.environ, Path.cwd())
+    before = drifting.chosen(files or ())
+    with progress_on(Console(stderr=True)) as progress:
+        found = drifting.compare(settings, before, ["touchstone", *sys.argv[1:]], progress)
+    console = Console()
+    write_text(view(read(found.outcome.run_log)), console)
+    lines = [*found.changes, *(f"{name}: not compared: {why}" for name, why in found.uncompared.items())]
+    if lines:
+        console.print()
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"exit {found.exit_code}: {found.reason}", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(found.exit_code)
+
+
+recordings_app = typer.Typer(no_args_is_help=True, help="Look after recordings.")
+app.add_typer(recordings_app, name="recordings")
+
+
+@recordings_app.command()
+def lint(
+    files: Files = None,
+    max_age: Annotated[
+        float | None, typer.Option(help="Days from which on the age of a recording is a fault.", min=0)
+    ] = None,
+) -> None:
+    """
+    Look for what is wrong with recordings: format, contract, rules, secrets, age.
+    """
+    remarks = linting.lint(files or (), keys_in(os.environ), datetime.now(UTC), max_age)
+    console = Console()
+    for remark in remarks:
+        console.print(str(remark), markup=False, highlight=False, soft_wrap=True)
+    faults = sum(remark.is_fault for remark in remarks)
+    code = 1 if faults else 0
+    told = f"{len(recordings.found(files or ()))} recordings, {faults} faults, {len(remarks) - faults} warnings"
+    console.print(f"exit {code}: {told}", markup=False, highlight=False)
+    raise typer.Exit(code)

@@ -1,0 +1,114 @@
+"""
+The command `drift`: plays the recorded scenarios with a live target and says what its answers look like now.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from touchstone import recordings, runner
+from touchstone.embedded import RECORDED_TWIN
+from touchstone.errors import UsageError
+from touchstone.opening import Errand
+from touchstone.recorder import scenario_of, scenarios, taken, terms_of
+from touchstone.recording import Recording
+from touchstone.report.write import write_whole
+from touchstone.runfacts import RunLog
+from touchstone.runlog import read
+from touchstone.settings import Settings
+from touchstone.shapes import drift
+from touchstone.twin import TwinSettings
+
+JSON_NAME = "drift.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """
+    What became of a target since it was recorded.
+
+    Attributes:
+        changes: What its answers look like now that they did not look like then, in words.
+        uncompared: By scenario, why nothing can be said of it.
+    """
+
+    outcome: runner.Outcome
+    changes: tuple[str, ...]
+    uncompared: dict[str, str]
+
+    @property
+    def exit_code(self) -> int:
+        """
+        1 where a claim is broken, 3 where something could not be compared, else 0, whatever has changed.
+        """
+        if self.outcome.exit_code in (1, 2, 130):
+            return self.outcome.exit_code
+        return 3 if self.uncompared else 0
+
+    @property
+    def reason(self) -> str:
+        """
+        One sentence for the exit code.
+        """
+        changes = f"{len(self.changes)} changes"
+        match self.exit_code:
+            case 1:
+                return f"{changes}, and a claim is broken"
+            case 3:
+                return f"{changes}; {len(self.uncompared)} scenarios could not be compared"
+            case 130:
+                return "interrupted"
+        return f"{changes}, none breaks a claim" if self.changes else "no drift"
+
+
+def chosen(paths: Sequence[Path]) -> dict[str, Recording]:
+    """
+    The recordings in files that can be compared with a live target, by the scenario that they are of.
+
+    Raises:
+        RecordingError: a file cannot be read.
+        UsageError: none is of a scenario that there is.
+    """
+    known = scenarios()
+    found = {recording.name: recording for recording in map(recordings.read, recordings.found(paths))}
+    usable = {name: found[name] for name in known if name in found and found[name].origin == "touchstone"}
+    if not usable:
+        names = ", ".join(sorted(found))
+        raise UsageError(f"{names}: none is a recording of a scenario; `touchstone record --list` lists the scenarios")
+    return usable
+
+
+def compare(
+    settings: Settings,
+    before: dict[str, Recording],
+    argv: Sequence[str],
+    progress: runner.Progress,
+    twin: TwinSettings = RECORDED_TWIN,
+) -> Drift:
+    """
+    Plays the scenarios of recordings with a target and compares.
+
+    Args:
+        twin: How the embedded twin behaves, where the target is embedded.
+    """
+    outcome = runner.check(settings, argv, progress, twin, Errand("drift", "record", tuple(before)))
+    log = read(outcome.run_log)
+    terms = terms_of(log.header.settings["target"], outcome.latency_s)
+    # A case that failed has findings, and was played to its end all the same.
+    made = taken(log, before, terms, good=("passed", "failed"))
+    now = {name: recording for name, recording in made.items() if isinstance(recording, Recording)}
+    missing = {name: why for name, why in made.items() if isinstance(why, str)}
+    absent = {name: why for name, why in missing.items() if _shows_nothing(log, name)}
+    changes = (*drift(before, now), *(f"{name}: {why}" for name, why in absent.items()))
+    uncompared = {name: why for name, why in missing.items() if name not in absent}
+    told = {"schema_version": 1, "changes": list(changes), "not_compared": uncompared}
+    write_whole(outcome.folder / JSON_NAME, json.dumps(told, indent=2) + "\n")
+    return Drift(outcome, changes, uncompared)
+
+
+def _shows_nothing(log: RunLog, name: str) -> bool:
+    """
+    Whether the target does not have what a scenario is about, such as a limit: a change, and nothing wrong.
+    """
+    return any(notice.verdict == "not-applicable" and scenario_of(notice.case) == name for notice in log.notices)
