@@ -26,7 +26,7 @@ NAMELESS = frozenset({"utils", "util", "helpers", "helper", "common", "base", "m
 
 # Whether to draw progress depends on the machine, not on how the run is set up; everything else comes from settings.
 READS_ENVIRONMENT = (
-    *("touchstone/cli.py", "touchstone/progress.py", "touchstone/adapters/"),
+    *("touchstone/cli.py", "touchstone/cli_recordings.py", "touchstone/progress.py", "touchstone/adapters/"),
     *("touchstone/runner.py", "touchstone/prover.py", "touchstone/trial.py"),
 )
 
@@ -234,18 +234,25 @@ def test_project_asks_for_the_oldest_python_that_make_accepts() -> None:
 
 def test_wheel_carries_what_the_package_reads(tmp_path: Path) -> None:
     """
-    A wheel holds every module, the contract, the contract tests and all assets, and no test of the harness.
+    A wheel holds every module, contract, contract tests, recordings and all assets, and no test of the harness.
     """
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    moved = {"openapi": "touchstone/_bundle/openapi", "contract_tests": "touchstone/_bundle/contract_tests"}
-    files = [
-        path.relative_to(ROOT) for top in ("touchstone", *moved) for path in (ROOT / top).rglob("*") if path.is_file()
-    ]
-    names = {path.as_posix() for path in files if not any(part.startswith((".", "__pycache__")) for part in path.parts)}
-    assert packed == {moved.get(name.split("/")[0], name.split("/")[0]) + name[name.index("/") :] for name in names}
+    places = {
+        "touchstone": "touchstone",
+        "openapi": "touchstone/_bundle/openapi",
+        "contract_tests": "touchstone/_bundle/contract_tests",
+        "tests/recordings": "touchstone/_bundle/recordings",
+    }
+    files = {
+        f"{packed_as}/{path.relative_to(ROOT / top).as_posix()}"
+        for top, packed_as in places.items()
+        for path in (ROOT / top).rglob("*")
+        if path.is_file()
+    }
+    assert packed == {name for name in files if not any(p.startswith((".", "__pycache__")) for p in name.split("/"))}
 
 
 def test_menu_lists_every_target_in_one_or_two_lines() -> None:
