@@ -52,7 +52,7 @@ def parts(handover: Handover) -> Iterator[Part]:
     if handover.mode == "replay":
         yield from (Part(p.id, SCENARIOS.get(p.recording.name)) for p in plays(handover.plays))
     else:
-        yield from (Part(n, s) for n, s in SCENARIOS.items() if handover.mode != "record" or n in handover.plays)
+        yield from (Part(n, s) for n, s in SCENARIOS.items() if n in handover.plays or not handover.plays)
 
 
 @pytest.mark.once

@@ -279,7 +279,7 @@ def test_required_field_that_is_missing_is_named_by_its_pointer(pointer: str) ->
         (f"{RESPONSE}/status", "200", "is '200', expected an integer"),
         (f"{RESPONSE}/content/size", True, "is True, expected an integer"),
         (f"{RESPONSE}/content/encoding", None, "is None, expected a string"),
-        (f"{RESPONSE}/redirectURL", None, "is None, expected a string"),
+        (f"{RESPONSE}/redirectURL", 1, "is 1, expected a string or null"),
         (f"{TIMINGS}/dns", "", "is '', expected a number or null"),
         (f"{TIMINGS}/dns", -2, "is -2, expected at least -1"),
         (f"{TIMINGS}/comment", 0, "is 0, expected a string"),
@@ -290,6 +290,13 @@ def test_wrong_value_is_reported_where_it_stands(pointer: str, value: object, me
     A value of another type, or out of its bounds, is reported once, with what was expected.
     """
     assert said(changed(full(), pointer, value)) == [f"{pointer}: {message}"]
+
+
+def test_null_stands_for_no_redirect() -> None:
+    """
+    Charles writes it so.
+    """
+    assert said(changed(full(), f"{RESPONSE}/redirectURL", None)) == []
 
 
 @pytest.mark.parametrize("phase", ["send", "wait", "receive"])

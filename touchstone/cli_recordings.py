@@ -13,6 +13,7 @@ from rich.console import Console
 
 from touchstone import drifting, linting, recorder, recordings, runner
 from touchstone.opening import Errand
+from touchstone.planning import print_plan
 from touchstone.progress import progress_on
 from touchstone.recording import BASE_URL
 from touchstone.replaying import KEYS
@@ -27,7 +28,10 @@ Target = Annotated[str | None, typer.Option(help="A target of touchstone.toml.")
 Url = Annotated[str | None, typer.Option(help="Base URL of a target; keys come from ORGO_API_KEY and its like.")]
 Config = Annotated[Path | None, typer.Option(help="Settings file instead of touchstone.toml or pyproject.toml.")]
 ReportDir = Annotated[Path | None, typer.Option(help="Folder for the results.  [default: reports/<run id>]")]
+Strict = Annotated[bool | None, typer.Option("--strict", help="Broken should claims fail the run, too.")]
+Plan = Annotated[bool, typer.Option("--plan", help="Say what would run and cost; send nothing.")]
 MaxBuilds = Annotated[int | None, typer.Option(help="Builds that the run may begin.")]
+MaxSeconds = Annotated[float | None, typer.Option(help="Seconds that the run may take.")]
 Files = Annotated[
     list[Path] | None,
     typer.Argument(help="HAR or VCR files, or folders of HAR files.  [default: the recordings of the twin]"),
@@ -41,7 +45,10 @@ def record(
     url: Url = None,
     config: Config = None,
     report_dir: ReportDir = None,
+    strict: Strict = None,
+    plan: Plan = False,
     max_builds: MaxBuilds = None,
+    max_seconds: MaxSeconds = None,
     out: Annotated[Path, typer.Option(help="Folder for the recordings.")] = recorder.FOLDER,
     list_names: Annotated[bool, typer.Option("--list", help="List the scenarios; send nothing.")] = False,
 ) -> None:
@@ -55,9 +62,12 @@ def record(
         for name in recorder.scenarios():
             console.print(name, markup=False, highlight=False)
         return
-    flags = Flags(target=target, url=url, config=config, report_dir=report_dir, max_builds=max_builds)
+    flags = Flags(target, url, config, report_dir, None, strict, plan, max_builds, max_seconds)
     settings = load(flags, os.environ, Path.cwd())
     names = recorder.chosen(scenarios or ())
+    if plan:
+        print_plan(recorder.planned(settings, names), settings, console, shared=False)
+        return
     with progress_on(Console(stderr=True)) as progress:
         outcome, written = recorder.record(settings, names, out, ["touchstone", *sys.argv[1:]], progress)
     for one in written:
@@ -111,19 +121,25 @@ def drift(
     url: Url = None,
     config: Config = None,
     report_dir: ReportDir = None,
+    strict: Strict = None,
+    plan: Plan = False,
     max_builds: MaxBuilds = None,
+    max_seconds: MaxSeconds = None,
 ) -> None:
     """
     Compare what a live target answers with recordings.
 
     Exit code 1 if a claim is broken, 0 with a list of what has changed otherwise.
     """
-    flags = Flags(target=target, url=url, config=config, report_dir=report_dir, max_builds=max_builds)
+    console = Console()
+    flags = Flags(target, url, config, report_dir, None, strict, plan, max_builds, max_seconds)
     settings = load(flags, os.environ, Path.cwd())
     before = drifting.chosen(files or ())
+    if plan:
+        print_plan(recorder.planned(settings, tuple(before)), settings, console, shared=False)
+        return
     with progress_on(Console(stderr=True)) as progress:
         found = drifting.compare(settings, before, ["touchstone", *sys.argv[1:]], progress)
-    console = Console()
     write_text(view(read(found.outcome.run_log)), console)
     lines = [*found.changes, *(f"{name}: not compared: {why}" for name, why in found.uncompared.items())]
     if lines:

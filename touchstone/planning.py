@@ -7,6 +7,7 @@ import json
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from touchstone.settings import Settings
 
@@ -14,22 +15,29 @@ from touchstone.settings import Settings
 SHARED_BUILDS, SHARED_REQUESTS = 2, 20
 
 
-def print_plan(text: str, settings: Settings, console: Console) -> None:
+def print_plan(text: str, settings: Settings, console: Console, *, shared: bool = True) -> None:
     """
     Prints the plan that the contract tests made of themselves: a row a case, then the sums.
+
+    Args:
+        shared: Whether the cases share ready versions.
     """
+    shared_builds, shared_requests = (SHARED_BUILDS, SHARED_REQUESTS) if shared else (0, 0)
     cases = json.loads(text)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("case", overflow="fold")
     for title in ("claims", "builds", "requests"):
         table.add_column(title, justify="right")
-    table.add_row(f"shared by the cases: {SHARED_BUILDS} ready versions", "", str(SHARED_BUILDS), str(SHARED_REQUESTS))
+    if shared:
+        table.add_row(
+            f"shared by the cases: {shared_builds} ready versions", "", str(shared_builds), str(shared_requests)
+        )
     for case in cases:
-        table.add_row(case["case"], str(len(case["claims"])), str(case["builds"]), str(case["requests"]))
+        table.add_row(Text(case["case"]), str(len(case["claims"])), str(case["builds"]), str(case["requests"]))
     console.print(table)
     claims = {claim for case in cases for claim in case["claims"]}
-    builds = SHARED_BUILDS + sum(case["builds"] for case in cases)
-    requests = SHARED_REQUESTS + sum(case["requests"] for case in cases)
+    builds = shared_builds + sum(case["builds"] for case in cases)
+    requests = shared_requests + sum(case["requests"] for case in cases)
     target = settings.target
     console.print(
         f"{len(cases)} cases, {len(claims)} claims; at most {builds} builds (budget {target.max_builds}) "

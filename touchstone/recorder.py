@@ -56,8 +56,18 @@ def scenarios() -> tuple[str, ...]:
     The names of all scenarios, in the order in which they are played.
     """
     with tempfile.TemporaryDirectory() as folder:
-        cases = json.loads(runner.plan(Settings(profile="thorough"), Path(folder), "record"))
+        cases = json.loads(runner.plan(Settings(profile="thorough"), Path(folder), Errand(mode="record")))
     return tuple(scenario_of(case["case"]) for case in cases)
+
+
+def planned(settings: Settings, names: Sequence[str]) -> str:
+    """
+    What playing scenarios would cost, as `runner.plan` tells it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return runner.plan(
+            replace(settings, profile="thorough"), Path(folder), Errand("record", "record", tuple(names))
+        )
 
 
 def chosen(names: Sequence[str]) -> tuple[str, ...]:

@@ -104,15 +104,17 @@ def check(
     return Outcome(write_reports(run_log, folder), folder, run_log, latency_s)
 
 
-def plan(settings: Settings, folder: Path, mode: Mode = "run") -> str:
+def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
     """
-    What `check`, or another *mode*, would run, as the JSON text that the child writes; nothing is sent.
+    What a run would do, as the JSON text that the child writes; nothing is sent.
     """
     path = folder / "plan.json"
-    handover = Handover(settings.to_json(), "plan", "", str(path.absolute()), 0.0, "plan")
+    handover = Handover(settings.to_json(), "plan", "", str(path.absolute()), 0.0, "plan", plays=errand.plays)
     environment = os.environ | handover.environment()
     with _elsewhere() as cwd:
-        child = subprocess.run(_command(mode), cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+        child = subprocess.run(
+            _command(errand.mode), cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        )
     if not path.exists():
         raise UsageError(f"the contract tests could not be listed:\n{child.stdout}{child.stderr}")
     return path.read_text(encoding="utf-8")
