@@ -8,8 +8,9 @@ by polling. It says what it expects; what a target answers otherwise ends it, an
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from touchstone.examination import Examination, Following
+from touchstone.examination import Examination
 from touchstone.exchange import Credential, Exchange
+from touchstone.followers import Following
 from touchstone.provision import Template
 from touchstone.terms import Unsuited
 from touchstone.transport import Call

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from tests.rules.exchanges import build, exchange
-from touchstone.examination import IDLE_POLLS, IDLE_S, READY_TRIES, Examination, Following
+from touchstone.examination import IDLE_POLLS, IDLE_S, READY_TRIES, Examination
 from touchstone.exchange import Exchange
+from touchstone.followers import Following
 from touchstone.provision import Template
 from touchstone.settings import TargetSettings, Templates
 from touchstone.terms import Budget, Unsuited

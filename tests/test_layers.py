@@ -70,6 +70,7 @@ LAYER_OF = {
     "touchstone.provision": "edges",
     "touchstone.terms": "edges",
     "touchstone.examination": "edges",
+    "touchstone.followers": "edges",
     "touchstone.run": "edges",
     "touchstone.smoke": "edges",
     "touchstone.sweep": "edges",

@@ -21,6 +21,7 @@ from tests.recorded import document, every, recorded
 from tests.watched import Watched
 from touchstone import har, lifesteps, recordings
 from touchstone.contract import Contract
+from touchstone.exchange import Credential
 from touchstone.leaks import leaks
 from touchstone.recorder import taken
 from touchstone.recording import RUN_ID, Recording, Terms
@@ -245,24 +246,24 @@ def spoken(url: str, encoding: str) -> str:
     chance, exchanges = random.Random(encoding), []
     keys = Keys(SECRETS["primary"], SECRETS["second"], SECRETS["restricted"])
     transport = Transport(url, keys, Contract.load(), exchanges.append)
-    for credential in ("primary", "second", "restricted", "query", "malformed", "longer"):
-        for key in SECRETS.values():
-            hidden = ENCODINGS[encoding](key, chance)
-            sayable = re.sub(r"[^!-~]", "_", hidden)
-            for path in ("/speak", "/events"):
-                transport.send(
-                    Call(
-                        method="POST",
-                        path=f"{path}?said={sayable.replace('#', '%23')}",
-                        query={"name": hidden, "password": key},
-                        headers={"Idempotency-Key": sayable, "Last-Event-ID": sayable},
-                        body=hidden.encode(),
-                        credential=credential,  # type: ignore[arg-type]  # each of them is one
-                        note={"marker": "m"},
-                        stream_s=5.0 if path == "/events" else 0.0,
-                    ),
-                    "scenarios.plays[spoken]",
-                )
+    credentials: tuple[Credential, ...] = ("primary", "second", "restricted", "query", "malformed", "longer")
+    for number, credential in enumerate(credentials):
+        hidden = " ".join(ENCODINGS[encoding](key, chance) for key in SECRETS.values())
+        sayable = re.sub(r"[^!-~]", "_", hidden)
+        path = ("/speak", "/events")[number % 2]
+        transport.send(
+            Call(
+                method="POST",
+                path=f"{path}?said={sayable.replace('#', '%23')}",
+                query={"name": hidden, "password": SECRETS["second"]},
+                headers={"Idempotency-Key": sayable, "Last-Event-ID": sayable},
+                body=hidden.encode(),
+                credential=credential,
+                note={"marker": "m"},
+                stream_s=5.0 if path == "/events" else 0.0,
+            ),
+            "scenarios.plays[spoken]",
+        )
     transport.close()
     case = Case("scenarios.plays[spoken]", "", "passed", 1.0, began_at="2026-01-02T03:04:05.000000Z")
     header = replace(RUN_HEADER, target=Target("parrot", url, "url"))
@@ -280,8 +281,8 @@ def test_no_key_is_in_a_recording_in_any_encoding(encoding: str, parrot: str) ->
     text = spoken(parrot, encoding)
     assert left(text, list(SECRETS.values())) == set()
     assert leaks(text, SECRETS) == ()
-    assert text.count("<key:") >= 100
-    assert "no <key:primary> here" in text or encoding != "plain"
+    assert text.count("<key:") >= 50
+    assert "no <key:primary> <key:second> <key:restricted> here" in text or encoding != "plain"
 
 
 def test_secret_in_a_finished_file_keeps_it_from_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

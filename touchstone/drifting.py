@@ -11,7 +11,7 @@ from touchstone import recordings, runner
 from touchstone.embedded import RECORDED_TWIN
 from touchstone.errors import UsageError
 from touchstone.opening import Errand
-from touchstone.recorder import scenario_of, scenarios, taken, terms_of
+from touchstone.recorder import scenario_of, taken, terms_of
 from touchstone.recording import Recording
 from touchstone.report.write import write_whole
 from touchstone.runfacts import RunLog
@@ -70,9 +70,8 @@ def chosen(paths: Sequence[Path]) -> dict[str, Recording]:
         RecordingError: a file cannot be read.
         UsageError: none is of a scenario that there is.
     """
-    known = scenarios()
     found = {recording.name: recording for recording in map(recordings.read, recordings.found(paths))}
-    usable = {name: found[name] for name in known if name in found and found[name].origin == "touchstone"}
+    usable = {name: recording for name, recording in found.items() if scenario_of(recording.case) == name}
     if not usable:
         names = ", ".join(sorted(found))
         raise UsageError(f"{names}: none is a recording of a scenario; `touchstone record --list` lists the scenarios")

@@ -6,10 +6,11 @@ It asserts nothing. What cannot be brought about ends the case with `Unsuited`, 
 
 import threading
 from collections.abc import Collection
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from touchstone.exchange import Credential, Exchange
+from touchstone.followers import Following
 from touchstone.patience import back_off_s, poll_s, retry_after_s
 from touchstone.provision import VERSION, Form, Template, given, publish_call
 from touchstone.settings import TargetSettings
@@ -32,26 +33,6 @@ IDLE_POLLS, IDLE_S = 10, 1.0
 
 # A version to share that does not become ready is built anew as often as this, and then not again in every case.
 READY_TRIES = 3
-
-
-@dataclass
-class Following:
-    """
-    A build log being followed in another thread.
-    """
-
-    future: "Future[Exchange]"
-    until: threading.Event
-
-    def result(self, grace_s: float) -> Exchange:
-        """
-        The exchange once the server closed the stream, or after *grace_s* more seconds without that.
-        """
-        try:
-            return self.future.result(timeout=grace_s)
-        except TimeoutError:
-            self.until.set()
-            return self.future.result()
 
 
 @dataclass(repr=False)
@@ -207,15 +188,13 @@ class Examination:
         """
         Follows the build log in another thread; returns once the answer's head is there.
         """
-        until, opened = threading.Event(), threading.Event()
-        limit_s = self.target.build_timeout_s + self.target.cancel_timeout_s
-        call = Call("streamBuildEvents", ref, credential, stream_s=limit_s, until=until, opened=opened)
-        pool = ThreadPoolExecutor(1)
-        future = pool.submit(self.send, call)
-        pool.shutdown(wait=False)
-        opened.wait(self.target.request_timeout_s)
-        following = Following(future, until)
+        following, opened = Following(), threading.Event()
+        # Known before anything is waited for: an interrupt would leave it for good.
         self._followings.append(following)
+        limit_s = self.target.build_timeout_s + self.target.cancel_timeout_s
+        call = Call("streamBuildEvents", ref, credential, stream_s=limit_s, until=following.until, opened=opened)
+        following.begin(lambda: self.send(call))
+        opened.wait(self.target.request_timeout_s)
         return following
 
     def closed(self, following: Following) -> Exchange:
@@ -368,9 +347,9 @@ class Examination:
         Cancels what the last case may have left building, so that the next one finds the capacity free.
         """
         for following in self._followings:
-            following.until.set()
+            following.leave()
         for following in self._followings:
-            following.future.result()
+            following.wait()
         self._followings.clear()
         for ref in sorted(self._running | self._dying):
             self._try(Call("cancelBuild", ref, self._owners.get(ref, "primary")))

@@ -1,0 +1,247 @@
+"""
+A headless Chromium that opens a page, and saves what the page sent as the network panel of its DevTools saves it.
+
+DevTools is a page itself, which Chromium serves at the port for debuggers: it is opened beside the page that it looks
+at, and its own writer of HAR is called in it. Nothing but this machine can be reached from either of them.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import websocket
+
+# Nothing waits longer for anything.
+LIMIT_S = 30.0
+STEP_S = 0.05
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+_FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-breakpad"),
+    *("--disable-background-timer-throttling", "--disable-renderer-backgrounding"),  # only one of the tabs is in front
+    *("--no-proxy-server", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"),
+    *("--remote-debugging-port=0", "--remote-allow-origins=*"),
+)
+
+# What is called in DevTools, by its place below /devtools/. A file that is not there is served as an empty one.
+_CALLED = {"core/sdk/sdk.js": "TargetManager", "models/logs/logs.js": "NetworkLog", "models/har/har.js": "Writer"}
+
+# Resolves when DevTools listens to the page: what the page is told afterwards comes after `Network.enable`.
+_LISTENS = """
+(async () => {
+  const SDK = await import('./core/sdk/sdk.js');
+  const until = Date.now() + 20000;
+  let target;
+  while (!(target = SDK.TargetManager.TargetManager.instance().primaryPageTarget())) {
+    if (Date.now() > until) throw new Error('DevTools found no page to look at');
+    await new Promise(again => setTimeout(again, 20));
+  }
+  await target.runtimeAgent().invoke_evaluate({expression: '0'});
+})()
+"""
+
+# What DevTools does for "Save all as HAR", once each request is over and what went on the wire is known.
+_WRITE = """
+(async () => {
+  const SDK = await import('./core/sdk/sdk.js');
+  const {NetworkLog} = await import('./models/logs/logs.js');
+  const {Writer} = await import('./models/har/har.js');
+  const page = SDK.TargetManager.TargetManager.instance().primaryPageTarget();
+  await page.runtimeAgent().invoke_evaluate({expression: '0'});
+  const requests = NetworkLog.NetworkLog.instance().requests(), until = Date.now() + 20000;
+  const isOpen = one => !one.finished || (/^http/.test(one.url()) && !one.hasExtraRequestInfo());
+  while (requests.some(isOpen)) {
+    if (Date.now() > until) throw new Error('not over: ' + requests.filter(isOpen).map(one => one.url()).join(' '));
+    await new Promise(again => setTimeout(again, 20));
+  }
+  const progress = new Proxy({}, {get: (_, name) => name === 'canceled' ? false : () => undefined});
+  const written = async sanitize => {
+    let text = '';
+    await Writer.Writer.write({write: async more => { text += more; }, close() {}}, requests, {sanitize}, progress);
+    return text;
+  };
+  return {full: await written(false), sanitized: await written(true)};
+})()
+"""
+
+
+class Unsuitable(Exception):
+    """
+    There is no Chromium here, or none whose DevTools writes HAR where it is looked for.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """
+    The text of a HAR as DevTools writes it.
+
+    Attributes:
+        full: "Save all as HAR with content (with sensitive data)".
+        sanitized: The same without what DevTools takes for secret.
+    """
+
+    full: str
+    sanitized: str
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """
+    A Chromium that is running.
+
+    Attributes:
+        address: Host and port that it listens to debuggers at.
+    """
+
+    address: str
+
+    def saved(self, url: str, code: str) -> Saved:
+        """
+        What the network panel saves of the page at *url*, after the promise that *code* makes in it is kept.
+
+        Raises:
+            RuntimeError: page or DevTools failed, or took too long.
+        """
+        with self._tab() as page, self._tab() as devtools:
+            looks_at = f"ws={self.address}/devtools/page/{page.id}&panel=network"
+            devtools.open(f"http://{self.address}/devtools/inspector.html?{looks_at}")
+            devtools.value(_LISTENS)
+            page.open(url)
+            page.value(code)
+            return Saved(**devtools.value(_WRITE))
+
+    @contextlib.contextmanager
+    def _tab(self) -> Iterator["_Tab"]:
+        made = httpx.put(
+            f"http://{self.address}/json/new?{quote('about:blank', safe='')}", timeout=LIMIT_S, trust_env=False
+        ).json()
+        socket = websocket.create_connection(
+            f"ws://{self.address}/devtools/page/{made['id']}", timeout=LIMIT_S, http_no_proxy=["*"]
+        )
+        with contextlib.closing(socket):
+            yield _Tab(str(made["id"]), socket)
+
+
+@dataclass(slots=True)
+class _Tab:
+    """
+    A tab, spoken to by https://chromedevtools.github.io/devtools-protocol/.
+    """
+
+    id: str
+    socket: websocket.WebSocket
+    _sent: int = 0
+    _events: list[dict[str, Any]] = field(default_factory=list)
+
+    def open(self, url: str) -> None:
+        """
+        Goes to *url* and waits until all that its HTML names is loaded.
+        """
+        self._call("Page.enable")
+        self._call("Page.setLifecycleEventsEnabled", enabled=True)
+        went = self._call("Page.navigate", url=url)
+        if "errorText" in went:
+            raise RuntimeError(f"{url}: {went['errorText']}")
+        loaded = {"name": "load", "loaderId": went["loaderId"]}
+        until = time.monotonic() + LIMIT_S
+        while not any(loaded.items() <= event["params"].items() for event in self._events):
+            self._events = [self._received(until, f"load {url}")]
+
+    def value(self, code: str) -> Any:
+        """
+        What *code* comes to in the page; of a promise, what it is kept with.
+        """
+        ended = self._call("Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True)
+        if "exceptionDetails" in ended:
+            raise RuntimeError(f"the page failed: {json.dumps(ended['exceptionDetails'])}")
+        return ended["result"].get("value")
+
+    def _call(self, method: str, **params: Any) -> dict[str, Any]:
+        self._sent += 1
+        self.socket.send(json.dumps({"id": self._sent, "method": method, "params": params}))
+        until = time.monotonic() + LIMIT_S
+        while True:
+            message = self._received(until, method)
+            if message.get("id") == self._sent:
+                break
+            self._events.append(message)
+        if "error" in message:
+            raise RuntimeError(f"{method}: {message['error']}")
+        return dict(message["result"])
+
+    def _received(self, until: float, what: str) -> dict[str, Any]:
+        self.socket.settimeout(max(STEP_S, until - time.monotonic()))
+        try:
+            return dict(json.loads(self.socket.recv()))
+        except websocket.WebSocketException as error:
+            raise RuntimeError(f"{what}: {error!r}") from error
+
+
+@contextlib.contextmanager
+def browser() -> Iterator[Browser]:
+    """
+    A Chromium with a profile of its own; it is gone when the block ends.
+
+    Raises:
+        Unsuitable: there is none, or none that can save.
+        RuntimeError: it does not start.
+    """
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        raise Unsuitable(f"no Chromium is installed: {', '.join(NAMES)}")
+    # Its last processes may still write while the folder is removed.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home, _running(found, Path(home)) as process:
+        address = f"127.0.0.1:{_port(process, Path(home))}"
+        for module, name in _CALLED.items():
+            if name not in httpx.get(f"http://{address}/devtools/{module}", timeout=LIMIT_S, trust_env=False).text:
+                raise Unsuitable(f"{found} has no DevTools with a writer of HAR: no {name} in {module}")
+        yield Browser(address)
+
+
+@contextlib.contextmanager
+def _running(executable: str, home: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    with (home / "stderr").open("wb") as stderr:
+        process = subprocess.Popen(
+            [executable, *_FLAGS, f"--user-data-dir={home}"],
+            env={"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(home)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        # The whole group: Chromium is a dozen processes.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(LIMIT_S)
+
+
+def _port(process: "subprocess.Popen[bytes]", home: Path) -> int:
+    """
+    The port that Chromium has chosen. It writes port and path, a line each, into a file and tells nobody.
+    """
+    file = home / "DevToolsActivePort"
+    for _ in range(round(LIMIT_S / STEP_S)):
+        lines = file.read_text("utf-8").splitlines() if file.exists() else []
+        if len(lines) > 1:
+            return int(lines[0])
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STEP_S)
+            break
+    told = (home / "stderr").read_text("utf-8", "replace")[-2000:]
+    raise RuntimeError(f"Chromium did not open a port for debuggers; exit code {process.returncode}; it said: {told}")
