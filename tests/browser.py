@@ -77,6 +77,16 @@ _WRITE = """
 """
 
 
+# What DevTools does for "Import HAR file": of each request its method, URL, status, and the kind to filter by.
+_READ = """
+(async text => {{
+  const {{HARFormat, Importer}} = await import('./models/har/har.js');
+  const requests = Importer.Importer.requestsFromHARLog(new HARFormat.HARRoot(JSON.parse(text)).log);
+  return requests.map(one => [one.requestMethod, one.url(), one.statusCode, one.resourceType().name()]);
+}})({text})
+"""
+
+
 class Unsuitable(Exception):
     """
     There is no Chromium here, or none whose DevTools writes HAR where it is looked for.
@@ -122,6 +132,20 @@ class Browser:
             page.open(url)
             page.value(code)
             return Saved(**devtools.value(_WRITE))
+
+    def opened(self, *texts: str) -> list[list[tuple[str, str, int, str]]]:
+        """
+        What the network panel makes of HAR files: of each request its method, URL, status and kind.
+
+        Raises:
+            RuntimeError: it takes one for none.
+        """
+        with self._tab() as page, self._tab() as devtools:
+            looks_at = f"ws={self.address}/devtools/page/{page.id}&panel=network"
+            devtools.open(f"http://{self.address}/devtools/inspector.html?{looks_at}")
+            devtools.value(_LISTENS)
+            found = [devtools.value(_READ.format(text=json.dumps(text))) for text in texts]
+        return [[(method, url, status, kind) for method, url, status, kind in requests] for requests in found]
 
     @contextlib.contextmanager
     def _tab(self) -> Iterator["_Tab"]:

@@ -16,6 +16,7 @@ import pytest
 
 from tests.command import KEYS, PRIMARY, Ended, Shell, called
 from tests.distorted import distorted
+from tests.readme import consoles, normal, run
 from tests.watched import Watched
 from touchstone import claims as ledger_of_claims
 from touchstone import rules
@@ -74,12 +75,32 @@ def checks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, "Futu
     """
     The checks of all correct servers, three at a time: they wait more than they work.
     """
-    pool = ThreadPoolExecutor(3)
-    yield {
-        kind: pool.submit(checked, tmp_path_factory.mktemp("correct"), settings, claims)
-        for kind, (settings, claims) in CORRECT.items()
-    }
-    pool.shutdown(cancel_futures=True)
+    with pool(3) as checking:
+        yield {
+            kind: checking.submit(checked, tmp_path_factory.mktemp("correct"), settings, claims)
+            for kind, (settings, claims) in CORRECT.items()
+        }
+
+
+@pytest.fixture(scope="module")
+def quick_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Future[str]"]:
+    """
+    What the first command of the README prints; it runs beside the others.
+    """
+    with pool(1) as checking:
+        yield checking.submit(run, ["check", "--target", "twin"], tmp_path_factory.mktemp("quick-start"))
+
+
+@contextmanager
+def pool(size: int) -> Iterator[ThreadPoolExecutor]:
+    """
+    Threads that wait for checks; what has not begun at the end is not begun.
+    """
+    threads = ThreadPoolExecutor(size)
+    try:
+        yield threads
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
 @pytest.fixture(scope="module")
@@ -90,69 +111,11 @@ def limited(checks: dict[str, "Future[Checked]"]) -> Checked:
     return checks["8 starts in 4 s, room for two builds"].result()
 
 
-def test_report_lists_every_claim_with_verdict_and_checks(limited: Checked) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def begun(checks: dict[str, "Future[Checked]"], quick_start: "Future[str]") -> None:
     """
-    Each claim of the ledger is in the report with a verdict, and each verdict but two kinds names what gave it.
+    Begins with all of them, so that they run while the other tests do.
     """
-    report = limited.ended.report()
-    assert [claim["id"] for claim in report["claims"]] == [claim.id for claim in ledger_of_claims.load().judged()]
-    assert {claim["verdict"] for claim in report["claims"]} <= set(VERDICTS)
-    assert [c["id"] for c in report["claims"] if c["verdict"] == "upheld" and not c["checks"]] == []
-    assert report["run"]["exit_code"] == 0
-    assert report["schema_version"] == 1
-
-
-def test_no_key_reaches_a_file_or_the_terminal(limited: Checked) -> None:
-    """
-    Neither a key nor a key without its last character is in any file of the run or in what it printed.
-    """
-    ended = limited.ended
-    shown = {path.name: path.read_bytes() for path in Shell(ended.folder).files()}
-    shown |= {"stdout": ended.out.encode(), "stderr": ended.err.encode()}
-    assert set(shown) > REPORTS | {"runlog.jsonl", "pytest.log"}
-    assert {name for name, data in shown.items() for key in KEYS.values() if key[:-1].encode() in data} == set()
-
-
-def test_report_can_be_made_again(limited: Checked) -> None:
-    """
-    `touchstone report` of a run log writes the same files and the same text as the run did.
-    """
-    ended = limited.ended
-    shell = Shell(ended.folder, keys={})
-    again = shell.run("report", str(ended.results / "runlog.jsonl"), "--report-dir", str(ended.folder / "again"))
-    assert (again.code, again.err) == (ended.code, "")
-    assert again.out.splitlines() == ended.out.splitlines()[2:]
-    for name in REPORTS:
-        assert (ended.folder / "again" / name).read_bytes() == (ended.results / name).read_bytes()
-
-
-@pytest.mark.parametrize("share", [0.05, 0.3])
-def test_rules_take_any_answer(limited: Checked, share: float) -> None:
-    """
-    Whatever a server answers, no rule breaks on it, and each disagreement can be told.
-    """
-    log = read(limited.ended.results / "runlog.jsonl")
-    judge = Judge(History(Contract.load()), ledger_of_claims.load(), rules.EXCHANGE_RULES, rules.STORY_RULES)
-    exchanges = list(distorted(log.exchanges, 20, share))
-    told = [judgement for exchange in exchanges for judgement in judge.see(exchange)]
-    told += judge.tell({exchange.ref: None for exchange in exchanges if exchange.ref})
-    findings = [judge.finding(judgement) for judgement in told if judgement.outcome == "broken"]
-    assert findings
-    assert all(finding.sentence() and finding.curl for finding in findings)
-
-
-@pytest.mark.parametrize("kind", CORRECT)
-def test_correct_server_passes(checks: dict[str, "Future[Checked]"], kind: str) -> None:
-    """
-    A server that keeps its promises in its own way is found conforming, should claims included, and left as it was.
-    """
-    done = checks[kind].result()
-    verdicts = done.ended.verdicts()
-    assert (done.ended.code, done.ended.err) == (0, ""), done.ended.out
-    assert done.ended.last_line.startswith("exit 0: no claim broken (")
-    assert (done.refs, done.running) == ([], 0)
-    assert {claim for claim, verdict in verdicts.items() if verdict in {"broken", "could-not-run"}} == set()
-    assert "upheld" in verdicts.values()
 
 
 @pytest.mark.parametrize(("flags", "code"), [((), 0), (("--strict",), 1)])
@@ -336,3 +299,78 @@ def test_listener_that_never_answers_is_told(tmp_path: Path) -> None:
         ended = Shell(tmp_path).run("check", "--target", "mute")
     assert ended.code == 3
     assert f"{url}: no answer: ReadTimeout" in ended.last_line
+
+
+# --- what the checks of correct servers have left --------------------------------------------------------------------
+
+
+def test_report_lists_every_claim_with_verdict_and_checks(limited: Checked) -> None:
+    """
+    Each claim of the ledger is in the report with a verdict, and each verdict but two kinds names what gave it.
+    """
+    report = limited.ended.report()
+    assert [claim["id"] for claim in report["claims"]] == [claim.id for claim in ledger_of_claims.load().judged()]
+    assert {claim["verdict"] for claim in report["claims"]} <= set(VERDICTS)
+    assert [c["id"] for c in report["claims"] if c["verdict"] == "upheld" and not c["checks"]] == []
+    assert report["run"]["exit_code"] == 0
+    assert report["schema_version"] == 1
+
+
+def test_no_key_reaches_a_file_or_the_terminal(limited: Checked) -> None:
+    """
+    Neither a key nor a key without its last character is in any file of the run or in what it printed.
+    """
+    ended = limited.ended
+    shown = {path.name: path.read_bytes() for path in Shell(ended.folder).files()}
+    shown |= {"stdout": ended.out.encode(), "stderr": ended.err.encode()}
+    assert set(shown) > REPORTS | {"runlog.jsonl", "pytest.log"}
+    assert {name for name, data in shown.items() for key in KEYS.values() if key[:-1].encode() in data} == set()
+
+
+def test_report_can_be_made_again(limited: Checked) -> None:
+    """
+    `touchstone report` of a run log writes the same files and the same text as the run did.
+    """
+    ended = limited.ended
+    shell = Shell(ended.folder, keys={})
+    again = shell.run("report", str(ended.results / "runlog.jsonl"), "--report-dir", str(ended.folder / "again"))
+    assert (again.code, again.err) == (ended.code, "")
+    assert again.out.splitlines() == ended.out.splitlines()[2:]
+    for name in REPORTS:
+        assert (ended.folder / "again" / name).read_bytes() == (ended.results / name).read_bytes()
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3])
+def test_rules_take_any_answer(limited: Checked, share: float) -> None:
+    """
+    Whatever a server answers, no rule breaks on it, and each disagreement can be told.
+    """
+    log = read(limited.ended.results / "runlog.jsonl")
+    judge = Judge(History(Contract.load()), ledger_of_claims.load(), rules.EXCHANGE_RULES, rules.STORY_RULES)
+    exchanges = list(distorted(log.exchanges, 20, share))
+    told = [judgement for exchange in exchanges for judgement in judge.see(exchange)]
+    told += judge.tell({exchange.ref: None for exchange in exchanges if exchange.ref})
+    findings = [judge.finding(judgement) for judgement in told if judgement.outcome == "broken"]
+    assert findings
+    assert all(finding.sentence() and finding.curl for finding in findings)
+
+
+@pytest.mark.parametrize("kind", CORRECT)
+def test_correct_server_passes(checks: dict[str, "Future[Checked]"], kind: str) -> None:
+    """
+    A server that keeps its promises in its own way is found conforming, should claims included, and left as it was.
+    """
+    done = checks[kind].result()
+    verdicts = done.ended.verdicts()
+    assert (done.ended.code, done.ended.err) == (0, ""), done.ended.out
+    assert done.ended.last_line.startswith("exit 0: no claim broken (")
+    assert (done.refs, done.running) == ([], 0)
+    assert {claim for claim, verdict in verdicts.items() if verdict in {"broken", "could-not-run"}} == set()
+    assert "upheld" in verdicts.values()
+
+
+def test_quick_start_shows_the_real_output_of_a_check(quick_start: "Future[str]") -> None:
+    """
+    `make check` prints what the README says, down to the numbers of claims.
+    """
+    assert normal(quick_start.result()) == normal(dict(consoles())["make check"])

@@ -156,6 +156,7 @@ def _entry(exchange: Exchange, recording: Recording, step: str) -> Json:
         "_case": exchange.case,
         "_claims": sorted(recording.shown.get(exchange.seq, ())),
         "_exchange": ours,
+        "_resourceType": "fetch",  # what browsers filter by
         "_step": step,
     }
 
