@@ -127,6 +127,36 @@ def test_unknown_scenario_names_the_nearest(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_folder_that_cannot_be_written_is_refused_before_anything_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Nothing is recorded that could not be kept.
+    """
+    (tmp_path / "file").write_text("", "utf-8")
+    ended = called(
+        Shell(tmp_path), monkeypatch, capsys, "record", "--url", "http://127.0.0.1:9", "--out", "file/x", "fresh-build"
+    )
+    told_it = f"--out file/x: {tmp_path}/file is no folder; expected a folder that recordings can be written into"
+    assert (ended.code, ended.err) == (2, f"exit 2: {told_it}\n")
+    assert not (tmp_path / "reports").exists()
+
+
+def test_plan_names_what_would_be_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    The scenarios with their builds, and nothing is sent.
+    """
+    arguments = ("record", "--plan", "--url", "http://127.0.0.1:9", "fresh-build", "reuse")
+    ended = called(Shell(tmp_path), monkeypatch, capsys, *arguments)
+    assert ended.code == 0
+    assert "scenarios.plays[fresh-build]" in ended.out
+    assert "2 cases" in ended.out
+    assert "at most 3 builds" in ended.out
+    assert list(tmp_path.glob("reports")) == []
+
+
 def test_answer_that_is_not_expected_is_not_recorded(tmp_path: Path) -> None:
     """
     A scenario that meets a finding leaves the file of an earlier time as it was; the others are written.

@@ -68,6 +68,7 @@ def record(
     if plan:
         print_plan(recorder.planned(settings, names), settings, console, shared=False)
         return
+    recorder.check_folder(out)
     with progress_on(Console(stderr=True)) as progress:
         outcome, written = recorder.record(settings, names, out, ["touchstone", *sys.argv[1:]], progress)
     for one in written:

@@ -7,6 +7,7 @@ the file of an earlier time as it was.
 """
 
 import json
+import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -82,6 +83,19 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
         if name not in known:
             raise UsageError(f"{name!r}: no such scenario; {nearest(name, known)}; see `touchstone record --list`")
     return tuple(name for name in known if name in names) if names else known
+
+
+def check_folder(folder: Path) -> None:
+    """
+    Makes sure that recordings can be written into *folder* before anything is sent for them.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        reason = "no folder" if not there.is_dir() else "not writable"
+        raise UsageError(f"--out {folder}: {there} is {reason}; expected a folder that recordings can be written into")
 
 
 def record(
