@@ -91,6 +91,7 @@ LAYER_OF = {
     "touchstone.drifting": "cli",
     "touchstone.linting": "cli",
     "touchstone.cli_recordings": "cli",
+    "touchstone.options": "cli",
     "touchstone.cli": "cli",
     "touchstone.__main__": "cli",
     # Beside the layers: see SIDE_MAY_IMPORT.
@@ -125,7 +126,7 @@ PLACES_OF = {
     "uvicorn": ("touchstone.twin",),
     "jinja2": ("touchstone.report",),
     "jsonschema": ("touchstone.schema", "touchstone.contract"),
-    "typer": ("touchstone.cli", "touchstone.cli_recordings"),
+    "typer": ("touchstone.cli", "touchstone.cli_recordings", "touchstone.options"),
 }
 
 Sources = Mapping[str, str]  # source text by module name; a package is called by its own name

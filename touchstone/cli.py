@@ -15,6 +15,7 @@ from touchstone import __version__, candidates, cli_recordings, proving, runner
 from touchstone import claims as ledger_of_claims
 from touchstone.errors import HarnessError, UsageError
 from touchstone.explain import claims_table, explain_claim
+from touchstone.options import Config, MaxBuilds, MaxSeconds, Plan_, ReportDir, Reports, Seed, Strict, Target, Url
 from touchstone.planning import print_plan
 from touchstone.progress import progress_on, trials_on
 from touchstone.report.proof_text import write as write_proof
@@ -42,16 +43,6 @@ app = typer.Typer(
 app.registered_commands += cli_recordings.app.registered_commands
 app.registered_groups += cli_recordings.app.registered_groups
 
-Target = Annotated[str | None, typer.Option(help="A target of touchstone.toml.")]
-Url = Annotated[str | None, typer.Option(help="Base URL of a target; keys come from ORGO_API_KEY and its like.")]
-Config = Annotated[Path | None, typer.Option(help="Settings file instead of touchstone.toml or pyproject.toml.")]
-ReportDir = Annotated[Path | None, typer.Option(help="Folder for the results.  [default: reports/<run id>]")]
-Reports = Annotated[Path | None, typer.Option(help="Where earlier runs left their results.  [default: reports]")]
-Seed = Annotated[int | None, typer.Option(help="Seed of everything that is generated.")]
-Strict = Annotated[bool | None, typer.Option("--strict", help="Broken should claims fail the run, too.")]
-Plan_ = Annotated[bool | None, typer.Option("--plan", help="Say what would run and cost; send nothing.")]
-MaxBuilds = Annotated[int | None, typer.Option(help="Builds that the run may begin.")]
-MaxSeconds = Annotated[float | None, typer.Option(help="Seconds that the run may take.")]
 Profile = Annotated[str | None, typer.Option(help="quick, standard or thorough.")]
 Claims = Annotated[str | None, typer.Option(help="Only claims that match this glob, such as 'cancel.*'.")]
 

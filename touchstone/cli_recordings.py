@@ -13,6 +13,7 @@ from rich.console import Console
 
 from touchstone import drifting, linting, recorder, recordings, runner
 from touchstone.opening import Errand
+from touchstone.options import Config, MaxBuilds, MaxSeconds, Plan_, ReportDir, Strict, Target, Url
 from touchstone.planning import print_plan
 from touchstone.progress import progress_on
 from touchstone.recording import BASE_URL
@@ -24,14 +25,6 @@ from touchstone.settings import Flags, Settings, TargetSettings, keys_in, load
 
 app = typer.Typer()
 
-Target = Annotated[str | None, typer.Option(help="A target of touchstone.toml.")]
-Url = Annotated[str | None, typer.Option(help="Base URL of a target; keys come from ORGO_API_KEY and its like.")]
-Config = Annotated[Path | None, typer.Option(help="Settings file instead of touchstone.toml or pyproject.toml.")]
-ReportDir = Annotated[Path | None, typer.Option(help="Folder for the results.  [default: reports/<run id>]")]
-Strict = Annotated[bool | None, typer.Option("--strict", help="Broken should claims fail the run, too.")]
-Plan = Annotated[bool, typer.Option("--plan", help="Say what would run and cost; send nothing.")]
-MaxBuilds = Annotated[int | None, typer.Option(help="Builds that the run may begin.")]
-MaxSeconds = Annotated[float | None, typer.Option(help="Seconds that the run may take.")]
 Files = Annotated[
     list[Path] | None,
     typer.Argument(help="HAR or VCR files, or folders of HAR files.  [default: the recordings of the twin]"),
@@ -46,7 +39,7 @@ def record(
     config: Config = None,
     report_dir: ReportDir = None,
     strict: Strict = None,
-    plan: Plan = False,
+    plan: Plan_ = None,
     max_builds: MaxBuilds = None,
     max_seconds: MaxSeconds = None,
     out: Annotated[Path, typer.Option(help="Folder for the recordings.")] = recorder.FOLDER,
@@ -123,7 +116,7 @@ def drift(
     config: Config = None,
     report_dir: ReportDir = None,
     strict: Strict = None,
-    plan: Plan = False,
+    plan: Plan_ = None,
     max_builds: MaxBuilds = None,
     max_seconds: MaxSeconds = None,
 ) -> None:

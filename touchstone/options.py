@@ -1,0 +1,19 @@
+"""
+The options that several commands share, with what their help says.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Target = Annotated[str | None, typer.Option(help="A target of touchstone.toml.")]
+Url = Annotated[str | None, typer.Option(help="Base URL of a target; keys come from ORGO_API_KEY and its like.")]
+Config = Annotated[Path | None, typer.Option(help="Settings file instead of touchstone.toml or pyproject.toml.")]
+ReportDir = Annotated[Path | None, typer.Option(help="Folder for the results.  [default: reports/<run id>]")]
+Reports = Annotated[Path | None, typer.Option(help="Where earlier runs left their results.  [default: reports]")]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything that is generated.")]
+Strict = Annotated[bool | None, typer.Option("--strict", help="Broken should claims fail the run, too.")]
+Plan_ = Annotated[bool | None, typer.Option("--plan", help="Say what would run and cost; send nothing.")]
+MaxBuilds = Annotated[int | None, typer.Option(help="Builds that the run may begin.")]
+MaxSeconds = Annotated[float | None, typer.Option(help="Seconds that the run may take.")]
