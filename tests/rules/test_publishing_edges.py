@@ -414,3 +414,11 @@ def test_copies_that_may_be_in_conflict_are_left_alone() -> None:
     assert of_copies(*touching) == of_copies(*(replace(e, seq=11 - e.seq) for e in touching)) == set()
     for statuses in ((201, 429), (201, 401), (409, 409), (401, 201)):
         assert of_copies(*copies(*statuses)) == set()
+
+
+def test_what_nobody_knows_is_no_copy() -> None:
+    """
+    Two publishes of a file that does not tell what they hold may hold different things.
+    """
+    unknown = [replace(each, note={"force": False}) for each in copies(201, 409)]
+    assert of_copies(*unknown) == set()

@@ -87,7 +87,8 @@ def simultaneous_copies(ref: str, history: History) -> Iterator[Judgement]:
     Judges that what is published several times at once, and by nobody otherwise, is in conflict with nothing.
     """
     publishes = history.once(Shelf, ref).publishes
-    if len({publish.note.get("content") for publish in publishes}) != 1:
+    contents = {publish.note.get("content") for publish in publishes}
+    if len(contents) != 1 or None in contents:
         return
     for one, other in _accepted_at_once(publishes):
         if one.note.get("form") == other.note.get("form"):
