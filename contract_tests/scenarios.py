@@ -114,12 +114,20 @@ def cancelled(exam: Examination, template: Template) -> None:
     said(exam.settle(template.ref), 200, told=SETTLED)
 
 
-def limited(exam: Examination, ref: str, phase: str = "", credential: Credential = "primary") -> Exchange:
+def limited(
+    exam: Examination,
+    ref: str,
+    phase: str = "",
+    credential: Credential = "primary",
+    *,
+    operation: str = "startBuild",
+    number: int = 1,
+) -> Exchange:
     """
-    Sends a start that may be refused for a limit, which is then what the scenario is about.
+    Sends what may be refused for a limit, which is then what the scenario is about.
 
     Args:
-        phase: What it is for, see rules/rounds.py.
+        phase: What it is for, and in round *number*: see rules/rounds.py.
     """
-    note = {"limit": {"round": 1, "phase": phase}} if phase else {"expects": 429}
-    return exam.send(Call("startBuild", ref, credential, note=note))
+    note = {"limit": {"round": number, "phase": phase}} if phase else {"expects": 429}
+    return exam.send(Call(operation, ref, credential, note=note))

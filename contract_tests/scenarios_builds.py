@@ -8,14 +8,18 @@ from scenarios import SETTLED, begun, built, cancelled, followed, limited, said,
 
 from situations import another_version, ask, call
 from touchstone.examination import Examination
+from touchstone.exchange import Exchange
 from touchstone.patience import retry_after_s
 from touchstone.provision import Template
 from touchstone.terms import SECOND_KEY_ADVICE, Unsuited
 
 # So many starts in a burst, and so many builds at once, are tried before a limit is taken for absent.
 LONGEST_BURST, MOST_BUILDS = 120, 6
+READS_PER_START, LONGER_BURST = 3, 10
 # Waited beyond Retry-After, so that a server that comes back on the second is not asked a moment too early.
 MARGIN_S = 0.05
+# Rested before a limit is looked for, so that starts of the scenario before are forgotten where windows are short.
+QUIET_S = 1.2
 # Long enough to be seen running.
 THEIR_SLEEP_S = 0.5
 
@@ -37,16 +41,13 @@ def rate_limit(exam: Examination) -> None:
     """
     if not exam.target.second_api_key:
         raise Unsuited("not-applicable", SECOND_KEY_ADVICE)
+    exam.rest(QUIET_S)
     busy = exam.short("rate-limit-busy")
     theirs = exam.published("rate-limit-theirs", sleep_s=THEIR_SLEEP_S, owner="second")
     refused, template = exam.published("rate-limit-refused"), exam.short("rate-limit")
     built(exam, theirs)
     built(exam, busy)
-    for _ in range(LONGEST_BURST):
-        if limited(exam, busy.ref, "burst").status == 429:
-            break
-    else:
-        raise Unsuited("not-applicable", f"no start was refused in a burst of {LONGEST_BURST}")
+    _burst(exam, busy, 1, beyond=0)
     said(limited(exam, theirs.ref, "other-key", "second"), 200, 202, told="ready")
     said(limited(exam, template.ref), 429)
     said(limited(exam, refused.ref), 429)
@@ -55,6 +56,39 @@ def rate_limit(exam: Examination) -> None:
     exam.rest((retry_after_s(last.response) or 1.0) + MARGIN_S)
     said(limited(exam, busy.ref, "retry"), 200, 202, told="ready")
     built(exam, template)
+
+
+@scenario("polling", 1, "limit.reads-are-not-charged")
+def polling(exam: Examination) -> None:
+    """
+    Three bursts of starts of a ready version after equal rests; reading its status a lot takes nothing from the last.
+    """
+    exam.rest(QUIET_S)
+    template = exam.short("polling")
+    built(exam, template)
+    served, wait_s = 0, 0.0
+    for number in (1, 2, 3):
+        exam.rest(wait_s)
+        if number == 3:
+            for _ in range(READS_PER_START * served):
+                said(limited(exam, template.ref, "reads", operation="getBuild", number=number), 200, told="ready")
+        served, refused = _burst(exam, template, number, beyond=LONGER_BURST if number == 3 else 0)
+        wait_s = (retry_after_s(refused.response) or 1.0) + MARGIN_S
+        exam.rest(wait_s)
+        said(limited(exam, template.ref, "retry", number=number), 200, 202, told="ready")
+
+
+def _burst(exam: Examination, template: Template, number: int, beyond: int) -> tuple[int, Exchange]:
+    """
+    Starts a ready version until it is refused, and so many times more; how many were served, and the last refusal.
+    """
+    for served in range(LONGEST_BURST):
+        answer = limited(exam, template.ref, "burst", number=number)
+        if answer.status == 429:
+            # The last burst has to take longer than the one that it is compared with.
+            more = [limited(exam, template.ref, "burst", number=number) for _ in range(beyond)]
+            return served, [answer, *more][-1]
+    raise Unsuited("not-applicable", f"no start was refused in a burst of {LONGEST_BURST}")
 
 
 @scenario("capacity", MOST_BUILDS + 1, "limit.has-the-error-shape", "limit.refused-start-starts-nothing")
