@@ -77,6 +77,7 @@ def drift(before: Mapping[str, Recording], now: Mapping[str, Recording]) -> tupl
 
 
 def _some(places: list[str], most: int = 3) -> str:
+    places = list(dict.fromkeys(places))
     more = f" and {len(places) - most} more" if len(places) > most else ""
     return ", ".join(places[:most]) + more
 
