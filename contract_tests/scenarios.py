@@ -18,6 +18,9 @@ from touchstone.transport import Call
 # Ambiguity 12: where a cancelled build settles.
 SETTLED = ("not_built", "failed")
 
+# What went otherwise than the running scenario expects.
+_SURPRISES: list[str] = []
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -26,15 +29,28 @@ class Scenario:
 
     Attributes:
         name: What a recording of it is called.
-        play: Sends its requests.
+        story: Sends its requests.
         builds: Builds that it begins at most.
         claims: What it sets out to show.
     """
 
     name: str
-    play: Callable[[Examination], None]
+    story: Callable[[Examination], None]
     builds: int
     claims: tuple[str, ...]
+
+    def play(self, exam: Examination) -> None:
+        """
+        Lives through the story.
+
+        Raises:
+            Unsuited: something in it was answered otherwise than expected.
+        """
+        _SURPRISES.clear()
+        self.story(exam)
+        if _SURPRISES:
+            more = f" (and {len(_SURPRISES) - 1} more)" if len(_SURPRISES) > 1 else ""
+            raise Unsuited("could-not-run", f"{_SURPRISES[0]}{more}")
 
 
 SCENARIOS: dict[str, Scenario] = {}
@@ -45,28 +61,27 @@ def scenario(name: str, builds: int, *claims: str) -> Callable[[Callable[[Examin
     Makes a scenario of a function and puts it on the list.
     """
 
-    def make(play: Callable[[Examination], None]) -> Scenario:
-        return SCENARIOS.setdefault(name, Scenario(name, play, builds, claims))
+    def make(story: Callable[[Examination], None]) -> Scenario:
+        return SCENARIOS.setdefault(name, Scenario(name, story, builds, claims))
 
     return make
 
 
 def said(exchange: Exchange, *statuses: int, told: str | tuple[str, ...] = "") -> Exchange:
     """
-    The exchange, if it was answered as the scenario expects.
+    Takes note if an exchange was answered otherwise than the scenario expects.
+
+    It goes on then, so that the rules see what becomes of it, and is not recorded.
 
     Args:
         told: What ``status`` of the body says, or what it may say; empty where the body says nothing of it.
-
-    Raises:
-        Unsuited: it was answered otherwise.
     """
     found, words = str(exchange.body.get("status")), (told,) if isinstance(told, str) else told
     if exchange.status not in statuses or (told and found not in words):
         wanted = f"{' or '.join(map(str, statuses))} {' or '.join(words)}".strip()
         got = exchange.error or f"{exchange.status} {found if told else ''}".strip()
         where = f"{exchange.request.method} {exchange.request.url}"
-        raise Unsuited("could-not-run", f"{where}: expected {wanted}, got {got}")
+        _SURPRISES.append(f"{where}: expected {wanted}, got {got}")
     return exchange
 
 

@@ -12,6 +12,7 @@ from touchstone.exchange import Credential
 from touchstone.provision import Template, publish_call
 from touchstone.terms import RESTRICTED_KEY_ADVICE, SECOND_KEY_ADVICE, Unsuited
 
+_VERSION_ADVICE = 'templates = { restricted = ["namespace/name@version"] } to a version of that account'
 OPERATIONS = ("startBuild", "getBuild", "cancelBuild", "streamBuildEvents", "getTemplate", "deleteTemplate")
 
 # --- versions that are not there, keys that are wrong ----------------------------------------------------------------
@@ -90,7 +91,7 @@ def below_plan(exam: Examination) -> None:
     An account below the Scale plan may neither publish nor build.
     """
     if not exam.target.restricted_api_key or not exam.target.templates.restricted:
-        raise Unsuited("not-applicable", f"{RESTRICTED_KEY_ADVICE}, and templates = {{restricted}} to a version of it")
+        raise Unsuited("not-applicable", f"{RESTRICTED_KEY_ADVICE}, and {_VERSION_ADVICE}")
     ref = exam.target.templates.restricted[0]
     refused = publish_refused(exam, "below-plan", "restricted")
     exam.forget(refused)
@@ -147,7 +148,7 @@ def auto_build(exam: Examination) -> None:
     """
     A version is published and built by one request.
     """
-    template = exam.template("auto-build", sleep_s=0.4)
+    template = exam.template("auto-build", sleep_s=exam.seen_running_s())
     said(exam.publish(template, auto_build=True), 200, 201)
     watched(exam, template)
 

@@ -20,8 +20,6 @@ READS_PER_START, LONGER_BURST = 3, 10
 MARGIN_S = 0.05
 # Rested before several starts, so that those of the scenario before are forgotten where windows are short.
 QUIET_S = 1.2
-# Long enough to be seen running.
-THEIR_SLEEP_S = 0.5
 
 # --- limits: they come first, while nothing else has used them up ----------------------------------------------------
 
@@ -43,7 +41,7 @@ def rate_limit(exam: Examination) -> None:
         raise Unsuited("not-applicable", SECOND_KEY_ADVICE)
     exam.rest(QUIET_S)
     busy = exam.short("rate-limit-busy")
-    theirs = exam.published("rate-limit-theirs", sleep_s=THEIR_SLEEP_S, owner="second")
+    theirs = exam.published("rate-limit-theirs", sleep_s=exam.seen_running_s(), owner="second")
     refused, template = exam.published("rate-limit-refused"), exam.short("rate-limit")
     built(exam, theirs)
     built(exam, busy)
@@ -145,20 +143,29 @@ def fresh_build(exam: Examination) -> None:
 
 @scenario(
     "reuse",
-    2,
+    1,
     "reuse.ready-at-once",
     "reuse.is-flagged",
     "cancel.keeps-finished-golden",
 )
 def reuse(exam: Examination) -> None:
     """
-    A start of what is ready finds its golden; so does one of another version with the same content, if digests agree.
+    A start of what is ready finds its golden, which a cancel leaves as it is.
     """
     template = exam.short("reuse")
     built(exam, template)
     said(exam.start(template.ref), 200, 202, told="ready")
     said(exam.cancel(template.ref), 404, told="idle")
     said(exam.read(template.ref), 200, told="ready")
+
+
+@scenario("shared-digest", 2, "reuse.same-digest-elsewhere")
+def shared_digest(exam: Examination) -> None:
+    """
+    Another version with the same content finds the golden of the first one, if digests agree.
+    """
+    template = exam.short("shared-digest")
+    built(exam, template)
     other = another_version(exam, template)
     if exam.start(other.ref).body.get("status") == "building":
         watched(exam, other)
@@ -248,7 +255,7 @@ def events_ready(exam: Examination) -> None:
     """
     Two follow a build that prints some lines, and one asks for the log when it is over.
     """
-    template = replace(exam.template("events-ready", sleep_s=1.0), halved=True, more_lines=4)
+    template = replace(exam.template("events-ready", sleep_s=exam.seen_running_s(2)), halved=True, more_lines=4)
     said(exam.publish(template), 200, 201)
     built(exam, template)
     said(exam.closed(exam.follow(template.ref)), 200, 404)

@@ -19,7 +19,10 @@ from touchstone.twin.variants import VARIANTS
 # A variant, the recordings that show how it differs, and a part of what is told of that; nothing of it breaks a claim.
 PERMITTED = {
     "start-while-building-is-409": ("joined-build", "startBuild: 409"),
-    "digest-covers-name-and-version": ("reuse", "steps after 'published': reused in the recording, building → "),
+    "digest-covers-name-and-version": (
+        "shared-digest",
+        "steps after 'published': reused in the recording, building → ",
+    ),
     "combined-lavish": ("cancel-when-idle", ": field api_revision is new: an integer"),
     "combined-calm": ("unknown-version", "log ends on nothing"),
     "combined-proxy": ("unknown-version", ": field request_id is gone; it was a text"),
@@ -27,7 +30,7 @@ PERMITTED = {
 
 # A fault, the recordings that show it, what is told of it, and the claim that it breaks.
 FAULTY = {
-    "cancel-answers-200": ("events-cancelled", "cancelling → ", "cancel.in-flight-is-202"),
+    "cancel-answers-200": ("events-cancelled", "cancelBuild: 200 now", "cancel.in-flight-is-202"),
     "unbuilt-cancel-is-accepted": ("cancel-when-idle", "nothing to cancel", "cancel.idle-is-404"),
     "unknown-is-410": ("unknown-version", "410", "lookup.unknown-version-is-404"),
     "ready-has-no-build-time": ("fresh-build", "field build_time_ms is gone", "status.ready-has-build-time"),
@@ -66,7 +69,7 @@ def test_drift_that_breaks_nothing_is_a_list(name: str, tmp_path: Path) -> None:
     assert told in ended.out
     assert ended.last_line.endswith(", none breaks a claim")
     changes = json.loads((ended.results / "drift.json").read_text("utf-8"))["changes"]
-    assert ended.last_line == f"exit 0: {len(changes)} changes, none breaks a claim"
+    assert ended.last_line == f"exit 0: other: {amount(len(changes))}, none breaks a claim"
 
 
 @pytest.mark.parametrize("name", FAULTY)
@@ -88,7 +91,7 @@ def test_unchanged_target_has_not_drifted(tmp_path: Path) -> None:
     """
     paths = [str(recordings_dir() / f"{name}.har") for name in ("fresh-build", "cancel-when-idle")]
     ended = Shell(tmp_path, {}).run("drift", "--target", "twin", *paths)
-    assert (ended.code, ended.last_line) == (0, "exit 0: no drift")
+    assert (ended.code, ended.last_line) == (0, "exit 0: twin: no drift")
 
 
 def test_limit_that_is_not_met_is_a_change(tmp_path: Path) -> None:
@@ -109,7 +112,7 @@ def test_target_that_does_not_answer_cannot_be_compared(tmp_path: Path) -> None:
     ended = Shell(tmp_path).run("drift", "--url", "http://127.0.0.1:9", path)
     assert ended.code == 3
     assert "fresh-build: not compared: it was not played" in ended.out
-    assert ended.last_line == "exit 3: 0 changes; 1 scenarios could not be compared"
+    assert ended.last_line == "exit 3: url: 0 changes; 1 scenario could not be compared"
 
 
 def test_recording_of_no_scenario_cannot_be_compared(
@@ -124,3 +127,10 @@ def test_recording_of_no_scenario_cannot_be_compared(
     ended = called(Shell(tmp_path), monkeypatch, capsys, "drift", "--target", "twin", str(path))
     told = "exit 2: mine: none is a recording of a scenario; `touchstone record --list` lists the scenarios\n"
     assert (ended.code, ended.err) == (2, told)
+
+
+def amount(number: int) -> str:
+    """
+    So many changes, in words.
+    """
+    return f"{number} change" + ("" if number == 1 else "s")

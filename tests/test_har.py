@@ -63,6 +63,17 @@ def test_file_is_what_its_recording_is_written_as(name: str) -> None:
     assert har.encode(recording, lifesteps.steps(recording.exchanges)) == found
 
 
+def test_changed_entry_is_told() -> None:
+    """
+    A file says of itself whether an entry was changed since it was written; names around them may be.
+    """
+    found = document("reuse")
+    found["log"]["pages"][0]["title"] = "mine"
+    assert not har.decode(found).is_changed
+    found["log"]["entries"][0]["time"] += 1
+    assert har.decode(found).is_changed
+
+
 def test_nothing_is_written_twice() -> None:
     """
     A body stands once in a file: the pieces of a stream are lengths of it.
@@ -76,7 +87,16 @@ def test_nothing_is_written_twice() -> None:
     ("pointer", "value", "told"),
     [
         (("log", "_touchstone", "format"), 99, "/log/_touchstone/format: is 99, expected 1: use a newer touchstone"),
-        (("log", "_touchstone", "terms"), {}, "/log/_touchstone: has no 'given'"),
+        (
+            ("log", "_touchstone", "terms", "build_timeout_s"),
+            "long",
+            "/log/_touchstone: terms/build_timeout_s: Input should be a valid number",
+        ),
+        (
+            ("log", "entries", 3, "_exchange", "seq"),
+            2,
+            "/log/entries/3/_exchange/seq: is 2, which",
+        ),
         (("log", "pages"), [], "/log/_touchstone: list index out of range"),
         (("log", "entries", 0, "_exchange"), {}, "/log/entries/0: has no 'seq'"),
         (

@@ -160,7 +160,7 @@ def test_command_says_how_many_faults(
     ended = called(shell, monkeypatch, capsys, "recordings", "lint", f"{NAME}.har")
     assert ended.code == 1
     assert ended.out.startswith(f"{NAME}.har: ")
-    assert ended.last_line.startswith("exit 1: 1 recordings, ")
+    assert ended.last_line.startswith("exit 1: 1 recording, ")
 
 
 def test_command_knows_the_keys_of_the_environment(

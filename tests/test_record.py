@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.command import KEYS, Ended, Shell, called
+from tests.command import KEYS, Ended, Shell, called, children, gone
 from tests.encodings import ENCODINGS, left
 from tests.recorded import document, every, recorded
 from tests.watched import Watched
@@ -23,7 +23,7 @@ from touchstone import har, lifesteps, recordings
 from touchstone.contract import Contract
 from touchstone.exchange import Credential
 from touchstone.leaks import leaks
-from touchstone.recorder import taken
+from touchstone.recorder import Written, ending, taken
 from touchstone.recording import RUN_ID, Recording, Terms
 from touchstone.runfacts import Case, Header, RunLog, Target
 from touchstone.transport import Call, Keys, Transport
@@ -153,7 +153,7 @@ def test_plan_names_what_would_be_played(
     assert ended.code == 0
     assert "scenarios.plays[fresh-build]" in ended.out
     assert "2 cases" in ended.out
-    assert "at most 3 builds" in ended.out
+    assert "at most 2 builds" in ended.out
     assert list(tmp_path.glob("reports")) == []
 
 
@@ -186,6 +186,62 @@ def test_interrupted_recording_keeps_what_is_whole(tmp_path: Path) -> None:
     assert ended.code == 130
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["fresh-build.har"]
     assert recordings.read(tmp_path / "made" / "fresh-build.har").name == "fresh-build"
+
+
+def test_killed_recording_keeps_what_is_whole(tmp_path: Path) -> None:
+    """
+    Files are written as their scenarios end, so that even a kill leaves those of the finished ones.
+    """
+    with Watched(builds=2, build_s=0.3) as watched:
+        command = Shell(tmp_path).start("record", "--url", watched.url, "--out", "made", "fresh-build", "failed-build")
+        assert watched.reached.wait(60)
+        # The second build has begun when the first file is being written or is there.
+        child = children(command.pid)[0]
+        whole = wait_for(tmp_path / "made" / "fresh-build.har")
+        command.kill()
+        Shell(tmp_path).ended(command)
+        assert gone(child)
+    assert recordings.read(whole).name == "fresh-build"
+
+
+def wait_for(path: Path) -> Path:
+    """
+    The file, once it is there.
+    """
+    for _ in range(1200):
+        if path.exists():
+            return path
+        threading.Event().wait(0.05)
+    raise AssertionError(f"{path} was not written")
+
+
+def test_what_a_target_does_not_have_is_missed_where_it_was_asked_for(tmp_path: Path) -> None:
+    """
+    Without a second account a recording of all is complete; one that was asked for is not there.
+    """
+    with Watched() as watched:
+        shell = Shell(tmp_path, {"ORGO_API_KEY": KEYS["ORGO_API_KEY"]})
+        ended = shell.run("record", "--url", watched.url, "other-account", "cancel-when-idle")
+    assert (ended.code, ended.last_line) == (3, "exit 3: 1 of 2 scenarios recorded; missing: other-account")
+    assert [path.name for path in (tmp_path / "recordings" / "url").iterdir()] == ["cancel-when-idle.har"]
+
+
+@pytest.mark.parametrize(
+    ("code", "named", "expected"),
+    [
+        (0, (), (0, "1 of 2 scenarios recorded")),
+        (3, (), (0, "1 of 2 scenarios recorded")),
+        (0, ("b",), (3, "1 of 2 scenarios recorded; missing: b")),
+        (1, (), (1, "1 of 2 scenarios recorded; a claim is broken")),
+        (130, (), (130, "1 of 2 scenarios recorded; interrupted")),
+    ],
+)
+def test_ending_says_what_is_missing(code: int, named: tuple[str, ...], expected: tuple[int, str]) -> None:
+    """
+    What the target does not have is missing only where it was asked for by name.
+    """
+    written = (Written("a", Path("a.har")), Written("b", None, "no limit", is_absent=True))
+    assert ending(code, written, named) == expected
 
 
 def test_unreachable_target_writes_nothing(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from touchstone.replaying import alone, plays
 
 Entry = dict[str, Any]
 
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     """
@@ -189,7 +190,18 @@ def test_every_frame_counts(name: str) -> None:
                 missed.append((number, chunk.data))
             start += len(chunk.data)
     # Two versions that share their builds share their logs, too, and nobody says which of them was followed.
-    assert [m for m in missed if name != "reuse"] == []
+    assert [m for m in missed if name != "shared-digest"] == []
+
+
+@pytest.mark.parametrize("name", every())
+def test_each_recording_shows_what_its_scenario_sets_out_to_show(name: str) -> None:
+    """
+    Also by itself: whoever replays one file gets a verdict on each claim that it is about, and no finding.
+    """
+    judged = alone(recorded(name))
+    held = {judgement.claim for judgement in judged.judgements if judgement.outcome == "held"}
+    assert set(recorded(name).claims) - held == set()
+    assert judged.findings() == ()
 
 
 # --- what does not fit -----------------------------------------------------------------------------------------------
@@ -205,6 +217,33 @@ def test_request_that_was_not_recorded_names_the_nearest(tmp_path: Path) -> None
     assert ended.code == 3
     told = " ".join(ended.out.split())
     assert "not in this recording; the nearest is entry 1; method: sent 'DELETE', recorded 'GET'" in told
+
+
+def test_request_that_was_changed_is_no_pass(tmp_path: Path) -> None:
+    """
+    A read of another version in the place of the scenario's own is told by what it was answered.
+    """
+    har = document("fresh-build")
+    asked = entry(har, "not built")["request"]
+    asked["url"] = asked["url"].replace("/1.0.0/build", "/1.0.1/build")
+    ended = Shell(tmp_path, {}).run("replay", str(saved(har, tmp_path / "elsewhere")))
+    assert ended.code == 1
+    assert ended.verdicts()["status.ref-is-the-path"] == "broken"
+    assert "fresh-build.har: was changed since it was recorded" in " ".join(ended.out.split())
+
+
+def test_scenario_that_comes_to_no_end_is_no_pass(tmp_path: Path) -> None:
+    """
+    Where an answer is missing, and the next one fits the rules but not the story, that is said: exit code 3.
+    """
+    har = document("fresh-build")
+    har["log"]["entries"].remove(entry(har, "not built"))
+    again = document("fresh-build")["log"]["entries"][-1]
+    again["_exchange"]["seq"] += 1
+    har["log"]["entries"].append(again)
+    ended = Shell(tmp_path, {}).run("replay", str(saved(har, tmp_path / "cut")))
+    assert ended.code == 3
+    assert "expected 200 not_built, got 200 building" in " ".join(ended.out.split())
 
 
 def test_recording_that_nobody_asks_for_is_listed_and_judged(tmp_path: Path) -> None:
@@ -255,7 +294,7 @@ def test_speed_replays_waits(tmp_path: Path) -> None:
 
 
 WRONG: dict[str, tuple[str | bytes, str]] = {
-    "nothing": ("", "neither HAR nor VCR|expected"),
+    "nothing": ("", "is empty; expected a HAR or VCR file"),
     "no JSON": ("{", "line 1: Expecting property name"),
     "no HAR": ("{}", "/log: is missing"),
     "an entry without a request": (

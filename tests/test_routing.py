@@ -82,7 +82,7 @@ def test_repeats_are_answered_in_their_order_and_then_no_more() -> None:
     """
     asks, playback = client(exchange(1), exchange(2, target="/b"), exchange(3))
     assert [asks.get("/a").json() for _ in range(2)] == [1, 3]
-    with pytest.raises(RecordingError, match=r"made: GET /a: asked once more than it was recorded \(entry 0, 2\)"):
+    with pytest.raises(RecordingError, match=r"made: GET /a: asked for the 3\. time, recorded 2 times \(entry 0, 2\)"):
         asks.get("/a")
     assert len(playback.errors) == 1
     assert [left.seq for left in playback.unused()] == [2]

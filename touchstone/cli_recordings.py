@@ -42,7 +42,10 @@ def record(
     plan: Plan_ = None,
     max_builds: MaxBuilds = None,
     max_seconds: MaxSeconds = None,
-    out: Annotated[Path, typer.Option(help="Folder for the recordings.")] = recorder.FOLDER,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the recordings.  [default: tests/recordings; recordings/TARGET if not the twin]"),
+    ] = None,
     list_names: Annotated[bool, typer.Option("--list", help="List the scenarios; send nothing.")] = False,
 ) -> None:
     """
@@ -61,14 +64,16 @@ def record(
     if plan:
         print_plan(recorder.planned(settings, names), settings, console, shared=False)
         return
-    recorder.check_folder(out)
+    folder = out or recorder.folder_of(settings.target)
+    recorder.check_folder(folder)
     with progress_on(Console(stderr=True)) as progress:
-        outcome, written = recorder.record(settings, names, out, ["touchstone", *sys.argv[1:]], progress)
+        outcome, written = recorder.record(settings, names, folder, ["touchstone", *sys.argv[1:]], progress)
     for one in written:
-        told = f"{one.path}: {one.exchanges} exchanges" if one.path else f"{one.name}: not recorded: {one.why}"
-        console.print(told, markup=False, highlight=False, soft_wrap=True)
-    write_text(view(read(outcome.run_log)), console)
-    raise typer.Exit(outcome.exit_code)
+        _say(console, str(one))
+    code, reason = recorder.ending(outcome.exit_code, written, scenarios or ())
+    _report(console, outcome)
+    _say(console, f"exit {code}: {reason}")
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -134,14 +139,25 @@ def drift(
         return
     with progress_on(Console(stderr=True)) as progress:
         found = drifting.compare(settings, before, ["touchstone", *sys.argv[1:]], progress)
-    write_text(view(read(found.outcome.run_log)), console)
-    lines = [*found.changes, *(f"{name}: not compared: {why}" for name, why in found.uncompared.items())]
-    if lines:
-        console.print()
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"exit {found.exit_code}: {found.reason}", markup=False, highlight=False, soft_wrap=True)
+    _report(console, found.outcome)
+    for line in [*found.changes, *(f"{name}: not compared: {why}" for name, why in found.uncompared.items())]:
+        _say(console, line)
+    _say(console, f"exit {found.exit_code}: {found.reason}")
     raise typer.Exit(found.exit_code)
+
+
+def _report(console: Console, outcome: runner.Outcome) -> None:
+    """
+    Where the reports are and what is in them, but for the last line, which is the command's own.
+    """
+    _say(console, f"report: {outcome.folder / 'report.html'}")
+    console.print()
+    write_text(view(read(outcome.run_log)), console, ends=False)
+    console.print()
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 recordings_app = typer.Typer(no_args_is_help=True, help="Look after recordings.")
@@ -164,6 +180,7 @@ def lint(
         console.print(str(remark), markup=False, highlight=False, soft_wrap=True)
     faults = sum(remark.is_fault for remark in remarks)
     code = 1 if faults else 0
-    told = f"{len(recordings.found(files or ()))} recordings, {faults} faults, {len(remarks) - faults} warnings"
+    numbers = {"recording": len(recordings.found(files or ())), "fault": faults, "warning": len(remarks) - faults}
+    told = ", ".join(f"{number} {noun}" + ("" if number == 1 else "s") for noun, number in numbers.items())
     console.print(f"exit {code}: {told}", markup=False, highlight=False)
     raise typer.Exit(code)

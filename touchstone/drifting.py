@@ -11,10 +11,9 @@ from touchstone import recordings, runner
 from touchstone.embedded import RECORDED_TWIN
 from touchstone.errors import UsageError
 from touchstone.opening import Errand
-from touchstone.recorder import scenario_of, taken, terms_of
-from touchstone.recording import Recording
+from touchstone.recorder import scenario_of, shows_nothing, taken
+from touchstone.recording import Recording, Terms
 from touchstone.report.write import write_whole
-from touchstone.runfacts import RunLog
 from touchstone.runlog import read
 from touchstone.settings import Settings
 from touchstone.shapes import drift
@@ -29,11 +28,13 @@ class Drift:
     What became of a target since it was recorded.
 
     Attributes:
+        target: What was compared with its recordings.
         changes: What its answers look like now that they did not look like then, in words.
         uncompared: By scenario, why nothing can be said of it.
     """
 
     outcome: runner.Outcome
+    target: str
     changes: tuple[str, ...]
     uncompared: dict[str, str]
 
@@ -51,15 +52,15 @@ class Drift:
         """
         One sentence for the exit code.
         """
-        changes = f"{len(self.changes)} changes"
+        changes = f"{self.target}: {_amount(len(self.changes), 'change')}"
         match self.exit_code:
             case 1:
                 return f"{changes}, and a claim is broken"
             case 3:
-                return f"{changes}; {len(self.uncompared)} scenarios could not be compared"
+                return f"{changes}; {_amount(len(self.uncompared), 'scenario')} could not be compared"
             case 130:
                 return "interrupted"
-        return f"{changes}, none breaks a claim" if self.changes else "no drift"
+        return f"{changes}, none breaks a claim" if self.changes else f"{self.target}: no drift"
 
 
 def chosen(paths: Sequence[Path]) -> dict[str, Recording]:
@@ -93,21 +94,17 @@ def compare(
     """
     outcome = runner.check(settings, argv, progress, twin, Errand("drift", "record", tuple(before)))
     log = read(outcome.run_log)
-    terms = terms_of(log.header.settings["target"], outcome.latency_s)
-    # A case that failed has findings, and was played to its end all the same.
-    made = taken(log, before, terms, good=("passed", "failed"))
+    # A case that failed has findings, and was played to its end all the same. What it was played on is not compared.
+    made = taken(log, before, Terms(), good=("passed", "failed"))
     now = {name: recording for name, recording in made.items() if isinstance(recording, Recording)}
     missing = {name: why for name, why in made.items() if isinstance(why, str)}
-    absent = {name: why for name, why in missing.items() if _shows_nothing(log, name)}
+    absent = {name: why for name, why in missing.items() if shows_nothing(log, name)}
     changes = (*drift(before, now), *(f"{name}: {why}" for name, why in absent.items()))
     uncompared = {name: why for name, why in missing.items() if name not in absent}
     told = {"schema_version": 1, "changes": list(changes), "not_compared": uncompared}
     write_whole(outcome.folder / JSON_NAME, json.dumps(told, indent=2) + "\n")
-    return Drift(outcome, changes, uncompared)
+    return Drift(outcome, log.header.target.name, changes, uncompared)
 
 
-def _shows_nothing(log: RunLog, name: str) -> bool:
-    """
-    Whether the target does not have what a scenario is about, such as a limit: a change, and nothing wrong.
-    """
-    return any(notice.verdict == "not-applicable" and scenario_of(notice.case) == name for notice in log.notices)
+def _amount(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -31,6 +31,9 @@ TIRED_SHARE = 0.1
 # After so many reads in a row, over so many seconds, that say not_built nothing is on its way that could be waited for.
 IDLE_POLLS, IDLE_S = 10, 1.0
 
+# After so many reads in a row, over so many seconds, that nobody answers there is no server any more.
+SILENT_POLLS, SILENT_S = 10, 5.0
+
 # A version to share that does not become ready is built anew as often as this, and then not again in every case.
 READY_TRIES = 3
 
@@ -164,13 +167,15 @@ class Examination:
         The last read is returned whatever it says: a build that never ends is a finding, not an error here.
         """
         limit_s = self.target.build_timeout_s if within_s is None else within_s
-        began = seen_at = self.transport.now()
-        idle = 0
+        began = seen_at = heard_at = self.transport.now()
+        idle = silent = 0
         while True:
             exchange = self.read(ref, by or self._owners.get(ref, "primary"))
             status = str(exchange.body.get("status"))  # whatever kind of value it is
             idle, seen_at = (idle + 1, seen_at) if status == "not_built" else (0, self.transport.now())
+            silent, heard_at = (0, self.transport.now()) if exchange.response else (silent + 1, heard_at)
             given_up = idle > IDLE_POLLS and self.transport.now() > seen_at + IDLE_S
+            given_up |= silent > SILENT_POLLS and self.transport.now() > heard_at + SILENT_S
             if status in until or given_up or exchange.status in (401, 403, 404):
                 return exchange
             waited_s = self.transport.now() - began
@@ -287,8 +292,13 @@ class Examination:
         """
         A published template whose build can be seen running and still ends soon, or takes some *times* as long as that.
         """
-        sleep_s = min(times * self._sleep_s(SHORT_SLEEP_S, SHORT_SLEEP_LATENCIES), self.target.build_timeout_s / 2)
-        return self.published(purpose, sleep_s=sleep_s, fails=fails)
+        return self.published(purpose, sleep_s=self.seen_running_s(times), fails=fails)
+
+    def seen_running_s(self, times: int = 1) -> float:
+        """
+        Seconds that a build has to sleep to be seen running, or some *times* as many.
+        """
+        return min(times * self._sleep_s(SHORT_SLEEP_S, SHORT_SLEEP_LATENCIES), self.target.build_timeout_s / 2)
 
     def long(self, purpose: str, *, fails: bool = False) -> Template:
         """

@@ -8,6 +8,7 @@ Source: HAR 1.2, http://www.softwareishard.com/blog/har-12-spec/
 """
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,11 +17,15 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from pydantic import TypeAdapter, ValidationError
+
 from touchstone.exchange import Chunk, Exchange, Request, Response
 from touchstone.lifesteps import told_once
-from touchstone.recording import Given, Recording, Terms
+from touchstone.recording import Recording, Terms
 
 Json = dict[str, Any]
+
+_TERMS: TypeAdapter[Terms] = TypeAdapter(Terms)
 
 OURS = "_touchstone"
 FORMAT = 1
@@ -47,16 +52,17 @@ def encode(recording: Recording, steps: Mapping[int, str]) -> Json:
         "startedDateTime": recording.recorded_at,
         "pageTimings": {},
     }
+    entries = [_entry(exchange, recording, steps.get(exchange.seq, "")) for exchange in recording.exchanges]
     about = {
         "format": FORMAT,
         "case": recording.case,
         "claims": sorted(recording.claims),
         "contract_sha256": recording.contract_sha256,
+        "entries_sha256": fingerprint(entries),
         "steps": told_once(steps),
         "target": recording.target,
         "terms": _terms(recording.terms),
     }
-    entries = [_entry(exchange, recording, steps.get(exchange.seq, "")) for exchange in recording.exchanges]
     creator = {"name": "touchstone", "version": recording.tool_version}
     return {"log": {"version": "1.2", "creator": creator, "pages": [page], "entries": entries, OURS: about}}
 
@@ -72,9 +78,12 @@ def decode(document: Json, path: str = "") -> Recording:
     about = _read("/log/_touchstone", lambda: _About(log[OURS], log["pages"][0]))
     if about.format > FORMAT:
         raise ValueError(f"/log/_touchstone/format: is {about.format}, expected {FORMAT}: use a newer touchstone")
-    exchanges, shown = [], {}
+    exchanges: list[Exchange] = []
+    shown: dict[int, tuple[str, ...]] = {}
     for number, entry in enumerate(log["entries"]):
         exchange = _read(f"/log/entries/{number}", lambda e=entry: read_entry(e, about.recorded_at))
+        if exchange.seq in shown:
+            raise ValueError(f"/log/entries/{number}/_exchange/seq: is {exchange.seq}, which is an earlier entry's")
         exchanges.append(exchange)
         shown[exchange.seq] = tuple(entry.get("_claims", ()))
     return Recording(
@@ -89,7 +98,16 @@ def decode(document: Json, path: str = "") -> Recording:
         claims=about.claims,
         terms=about.terms,
         shown=shown,
+        is_changed=about.entries_sha256 != fingerprint(log["entries"]),
     )
+
+
+def fingerprint(entries: list[Json]) -> str:
+    """
+    SHA-256 of the entries: it tells a file that was changed since it was recorded.
+    """
+    text = json.dumps(entries, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 # --- what is about the whole -----------------------------------------------------------------------------------------
@@ -104,10 +122,14 @@ class _About:
         self.case = str(values["case"])
         self.claims = tuple(map(str, values["claims"]))
         self.contract_sha256 = str(values["contract_sha256"])
+        self.entries_sha256 = str(values["entries_sha256"])
         self.target = str(values["target"])
-        terms = dict(values["terms"])
-        given = tuple(Given(**one) for one in terms.pop("given"))
-        self.terms = Terms(**terms | {"keys": tuple(terms["keys"]), "given": given})
+        try:
+            self.terms = _TERMS.validate_python(values["terms"])
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = "/".join(str(part) for part in ("terms", *first["loc"]))
+            raise ValueError(f"{field}: {first['msg']}, got {first['input']!r:.80}") from error
 
 
 def _terms(terms: Terms) -> Json:

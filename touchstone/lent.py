@@ -143,7 +143,7 @@ def recorded(scenario: str | Path, speed: float = 0.0, folder: Path | None = Non
         raise RecordingError(complaint(lent.errors))
 
 
-def found(scenario: str | Path, folder: Path | None = None) -> Path:
+def found(scenario: str | Path, folder: str | Path | None = None) -> Path:
     """
     The file of a scenario.
 
@@ -154,9 +154,11 @@ def found(scenario: str | Path, folder: Path | None = None) -> Path:
         if not Path(scenario).is_file():
             raise UsageError(f"recording {str(scenario)!r}: no such file; expected one, or the name of a scenario")
         return Path(scenario)
-    known = {path.stem: path for path in (folder or recordings_dir()).glob("*.har")}
+    place = Path(folder) if folder else recordings_dir()
+    known = {path.stem: path for path in place.glob("*.har")}
     if scenario not in known:
-        raise UsageError(f"scenario {scenario!r}: no recording of it; {nearest(scenario, known)}")
+        where = f" in {folder}" if folder else ""
+        raise UsageError(f"scenario {scenario!r}: no recording of it{where}; {nearest(scenario, known)}")
     return known[scenario]
 
 

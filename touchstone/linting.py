@@ -85,6 +85,8 @@ def _own(recording: Recording, text: str) -> Iterator[str]:
     if recording.contract_sha256 != contract.sha256:
         found, wanted = recording.contract_sha256[:12], contract.sha256[:12]
         yield f"recorded under the contract {found}…, which is {wanted}… now; record it again"
+    if recording.is_changed:
+        yield "was changed since it was recorded; record it again"
     if Path(recording.path).stem != recording.name:
         yield f"holds the scenario {recording.name!r}; expected it in {recording.name}.har"
     known = {claim.id for claim in ledger.judged()}

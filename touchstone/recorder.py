@@ -26,11 +26,11 @@ from touchstone.replaying import alone, shown
 from touchstone.report.write import write_whole
 from touchstone.runfacts import Case, CaseOutcome, RunLog
 from touchstone.runlog import read
-from touchstone.settings import Settings
+from touchstone.settings import Settings, TargetSettings
 from touchstone.settings_kinds import nearest
 from touchstone.twin import DEFAULT_ACCOUNTS
 
-FOLDER = Path("tests/recordings")
+TWINS_FOLDER, FOLDER = Path("tests/recordings"), Path("recordings")
 _CASE = "scenarios.plays"
 PASSED: tuple[CaseOutcome, ...] = ("passed",)
 
@@ -44,12 +44,17 @@ class Written:
         path: Where its recording is; None where none was written.
         why: Why none was written.
         exchanges: How many it holds.
+        is_absent: Whether the target does not have what the scenario is about.
     """
 
     name: str
     path: Path | None
     why: str = ""
     exchanges: int = 0
+    is_absent: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.exchanges} exchanges" if self.path else f"{self.name}: not recorded: {self.why}"
 
 
 def scenarios() -> tuple[str, ...]:
@@ -85,6 +90,13 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in known if name in names) if names else known
 
 
+def folder_of(target: TargetSettings) -> Path:
+    """
+    Where recordings of a target go by default: those of the twin are not to be replaced by another one's.
+    """
+    return TWINS_FOLDER if target.embedded else FOLDER / target.name
+
+
 def check_folder(folder: Path) -> None:
     """
     Makes sure that recordings can be written into *folder* before anything is sent for them.
@@ -98,21 +110,57 @@ def check_folder(folder: Path) -> None:
         raise UsageError(f"--out {folder}: {there} is {reason}; expected a folder that recordings can be written into")
 
 
+class Recorder:
+    """
+    Writes the recording of each scenario as soon as it is over, so that a run that is killed loses none.
+
+    Args:
+        progress: Called with each event, too.
+
+    Attributes:
+        latency_s: What a status read of the target takes, as coarse as the run takes it.
+        written: What became of the scenarios that are over, by name.
+    """
+
+    def __init__(self, settings: Settings, names: Sequence[str], folder: Path, progress: runner.Progress) -> None:
+        self._names = names
+        self._folder = folder
+        self._progress = progress
+        self.latency_s, self._run_log = 0.0, Path()
+        embedded = settings.target.embedded
+        self._keys = {a.name: a.key for a in DEFAULT_ACCOUNTS} if embedded else settings.target.keys()
+        self.written: dict[str, Written] = {}
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """
+        Takes one event of the run.
+        """
+        self._progress(event)
+        if event["type"] == runner.MEASURED:
+            self.latency_s, self._run_log = event["latency_s"], Path(event["run_log"])
+        elif event["type"] == "case" and scenario_of(str(event["id"])) in self._names:
+            self.write(read(self._run_log), [scenario_of(event["id"])])
+
+    def write(self, log: RunLog, names: Sequence[str] | None = None) -> None:
+        """
+        Writes what a run has of some scenarios, by default of those that have not been written yet.
+        """
+        left = [name for name in self._names if name not in self.written] if names is None else names
+        made = taken(log, left, terms_of(log.header.settings["target"], self.latency_s))
+        done = {name: written(name, made[name], self._folder, self._keys) for name in left}
+        self.written |= {name: replace(one, is_absent=shows_nothing(log, name)) for name, one in done.items()}
+
+
 def record(
     settings: Settings, names: Sequence[str], folder: Path, argv: Sequence[str], progress: runner.Progress
 ) -> tuple[runner.Outcome, tuple[Written, ...]]:
     """
     Plays scenarios and writes their recordings into *folder*.
-
-    Raises:
-        UsageError: the folder cannot be written.
     """
-    errand = Errand("record", "record", tuple(names))
-    outcome = runner.check(settings, argv, progress, RECORDED_TWIN, errand)
-    log = read(outcome.run_log)
-    keys = {a.name: a.key for a in DEFAULT_ACCOUNTS} if settings.target.embedded else settings.target.keys()
-    made = taken(log, names, terms_of(log.header.settings["target"], outcome.latency_s))
-    return outcome, tuple(written(name, made[name], folder, keys) for name in names)
+    recorder = Recorder(settings, names, folder, progress)
+    outcome = runner.check(settings, argv, recorder, RECORDED_TWIN, Errand("record", "record", tuple(names)))
+    recorder.write(read(outcome.run_log))
+    return outcome, tuple(recorder.written[name] for name in names)
 
 
 def taken(
@@ -174,6 +222,28 @@ def _numbered(exchanges: Iterable[Exchange]) -> Iterable[Exchange]:
         )
 
 
+def shows_nothing(log: RunLog, name: str) -> bool:
+    """
+    Whether the target does not have what a scenario is about, such as a limit or a second account: nothing is wrong.
+    """
+    return any(notice.verdict == "not-applicable" and scenario_of(notice.case) == name for notice in log.notices)
+
+
+def ending(code: int, written: Sequence[Written], named: Sequence[str]) -> tuple[int, str]:
+    """
+    The exit code of a recording and its reason.
+
+    Args:
+        code: The exit code of the run.
+        named: The scenarios that were asked for by name; what they are about has to be there.
+    """
+    missing = [one.name for one in written if one.path is None and (not one.is_absent or one.name in named)]
+    done = f"{sum(one.path is not None for one in written)} of {len(written)} scenarios recorded"
+    if code in (1, 2, 130):
+        return code, f"{done}; {'interrupted' if code == 130 else 'a claim is broken'}"
+    return (3, f"{done}; missing: {', '.join(missing)}") if missing else (0, done)
+
+
 def terms_of(target: Mapping[str, Any], latency_s: float) -> Terms:
     """
     The terms of a run.
@@ -211,7 +281,10 @@ def written(name: str, made: Recording | str, folder: Path, keys: Mapping[str, s
     if found:
         return Written(name, None, f"line {found[0].line} of it would hold {found[0].what}")
     path = folder / f"{name}.har"
-    write_whole(path, text)
+    try:
+        write_whole(path, text)
+    except UsageError as error:
+        return Written(name, None, str(error))
     return Written(name, path, exchanges=len(made.exchanges))
 
 

@@ -71,6 +71,7 @@ class Recording:
         claims: What the scenario sets out to show.
         shown: By *seq*, the claims that an exchange was evidence for when it was recorded.
         left_out: How many exchanges of a file are not part of this, by reason.
+        is_changed: Whether the file was changed since Touchstone wrote it.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Recording:
     terms: Terms = Terms()
     shown: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    is_changed: bool = False
 
     @property
     def place(self) -> str:

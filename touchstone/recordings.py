@@ -45,6 +45,8 @@ def read(path: Path) -> Recording:
         RecordingError: it is none of these; the message names the place.
     """
     text = text_of(path)
+    if not text.strip():
+        raise RecordingError(f"{path}: is empty; expected a HAR or VCR file")
     if not text.lstrip().startswith("{"):
         return _made(path, lambda: foreign.vcr(text, path.stem, str(path), Contract.load()))
     document = _json(path, text)

@@ -186,13 +186,15 @@ def call_of(exchange: Exchange) -> Call:
         # The transport adds the key itself.
         target = target.replace("?api_key=<key:primary>", "").replace("&api_key=<key:primary>", "")
     streamed = exchange.response is not None and bool(exchange.response.chunks)
+    publishes = exchange.operation == "publishTemplate"
     return Call(
-        operation=exchange.operation,
-        ref=exchange.ref,
+        # What a request is about follows from its path; only of a publish the path does not tell it.
+        operation=exchange.operation if publishes else "",
+        ref=exchange.ref if publishes else None,
         credential=exchange.credential,
         method=exchange.request.method,
         path=target,
-        headers=dict(exchange.request.headers),
+        headers={"Authorization" if n.lower() == "authorization" else n: v for n, v in exchange.request.headers},
         body=exchange.request.body,
         note=exchange.note,
         stream_s=max(1.0, exchange.elapsed_s) if streamed else 0.0,

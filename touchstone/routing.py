@@ -168,9 +168,8 @@ class Playback:
         place = self.recording.place
         if before := self._served.get(wanted):
             entries = ", ".join(self._number(exchange) for exchange in before)
-            return (
-                f"{place}: {wanted}: asked once more than it was recorded (entry {entries}); record the scenario again"
-            )
+            times = f"asked for the {len(before) + 1}. time, recorded {len(before)} times"
+            return f"{place}: {wanted}: {times} (entry {entries})"
         return f"{place}: {wanted}: not in this recording; {self._nearest(wanted)}"
 
     def _nearest(self, wanted: Asked) -> str:

@@ -28,7 +28,9 @@ from touchstone.sweep import EMBEDDED_URL
 from touchstone.terms import PUBLISH_ADVICE, RESTRICTED_KEY_ADVICE, SECOND_KEY_ADVICE, Budget
 from touchstone.transport import Keys, Transport
 
-UNSHOWN = "not shown; it takes a target that answers, for the other contract tests and for generated requests"
+UNSHOWN = (
+    "not shown by these scenarios; others may, and generated requests and all contract tests do with a live target"
+)
 
 
 class Journalled:
@@ -147,6 +149,8 @@ class Run:
             return
         playback = self.replay.put_on(play_id)
         recording = playback.recording
+        if recording.is_changed:
+            self._warn(f"{recording.place}: was changed since it was recorded")
         for reason, number in sorted(recording.left_out.items()):
             self._warn(f"{recording.place}: {number} left out: {reason}")
         playback.clean = self.transport.secrets.text

@@ -40,19 +40,20 @@ Progress = Callable[[dict[str, Any]], None]
 
 POLL_S = 0.05
 COARSE_S = 0.02
+# An event that is told and in no run log: what a status read of the target takes, and where the run log is.
+MEASURED = "measured"
 CHILD_GRACE_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """
-    What a run left: its exit code, its folder, its log, and what a status read of the target took.
+    What a run left: its exit code, its folder and its log.
     """
 
     exit_code: int
     folder: Path
     run_log: Path
-    latency_s: float = 0.0
 
 
 class Interrupted:
@@ -98,10 +99,10 @@ def check(
         interrupted = stack.enter_context(_signals())
         settings = stack.enter_context(_at_target(settings, twin))
         write_header(run_log, run_id, settings, argv, ledger, contract, errand)
-        footer, latency_s = _run(settings, run_id, run_log, contract, progress, interrupted, errand)
+        footer = _run(settings, run_id, run_log, contract, progress, interrupted, errand)
     footer = dataclasses.replace(footer, ended_at=utc(), duration_s=round(time.monotonic() - began, 3))
     finish(run_log, footer)
-    return Outcome(write_reports(run_log, folder), folder, run_log, latency_s)
+    return Outcome(write_reports(run_log, folder), folder, run_log)
 
 
 def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
@@ -128,23 +129,20 @@ def _run(
     progress: Progress,
     interrupted: Interrupted,
     errand: Errand,
-) -> tuple[Footer, float]:
+) -> Footer:
     """
     The run between header and footer; the footer says what kept it from its end, if anything did.
-
-    Returns:
-        The footer, and what a status read takes.
     """
     url = settings.target.url or ""
     try:
         latency_s = 0.0 if errand.mode == "replay" else _latency_s(settings, contract)
     except TargetError as error:
-        return Footer("", 0.0, error.exit_code, str(error)), 0.0
+        return Footer("", 0.0, error.exit_code, str(error))
     if errand.mode == "record":
         # Templates are written by it: nearly the same the next time has to be the same, or a recording is no other's.
-        latency_s = math.ceil(latency_s / COARSE_S) * COARSE_S
-    footer = _footer(_handover(settings, run_id, run_log, url, latency_s, errand), run_log, progress, interrupted)
-    return footer, latency_s
+        latency_s = round(math.ceil(latency_s / COARSE_S) * COARSE_S, 6)
+        progress({"type": MEASURED, "latency_s": latency_s, "run_log": str(run_log)})
+    return _footer(_handover(settings, run_id, run_log, url, latency_s, errand), run_log, progress, interrupted)
 
 
 def _handover(settings: Settings, run_id: str, run_log: Path, url: str, latency_s: float, errand: Errand) -> Handover:

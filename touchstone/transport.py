@@ -367,13 +367,20 @@ class _Outcome:
 
 def _as_recorded(exchange: Exchange, served: Exchange) -> Exchange:
     """
-    The recorded exchange that answered, with the bytes that were sent and read this time.
+    The recorded exchange that answered, with what was sent and read this time.
     """
     response = exchange.response
     if response and served.response and len(served.response.chunks) == len(response.chunks):
         pairs = zip(served.response.chunks, response.chunks, strict=True)
         response = replace(response, chunks=tuple(Chunk(old.at_s, new.data) for old, new in pairs))
-    return replace(served, case=exchange.case, request=exchange.request, response=response)
+    return replace(
+        served,
+        operation=exchange.operation,
+        ref=exchange.ref,
+        case=exchange.case,
+        request=exchange.request,
+        response=response,
+    )
 
 
 def fill(template: str, ref: str | None) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from builds import POLL_S, BuildCancelled, BuildFailed, Builds, GaveUp, LogBrokeOff, Refused
 
-from docs.example.builds import POLL_S, BuildCancelled, BuildFailed, Builds, GaveUp, LogBrokeOff, Refused
 from touchstone import har
 from touchstone.adapters.fixtures import BuildRecordings
 from touchstone.exchange import Chunk, Exchange, Request, Response

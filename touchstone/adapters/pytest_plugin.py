@@ -161,7 +161,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     try:
         yield
     except Unsuited as unsuited:
-        outcome, message = "skipped", unsuited.reason
+        # A recording holds what its scenario expects: where it does not, it is no longer what was recorded.
+        outcome, message = "error" if run.replay else "skipped", unsuited.reason
         _notice(run, item, unsuited.verdict, unsuited.reason)
         pytest.skip(unsuited.reason)
     except KeyboardInterrupt:

@@ -25,12 +25,17 @@ _STYLES: dict[Verdict, str] = {
 }
 
 
-def write(view: View, console: Console) -> None:
+def write(view: View, console: Console, *, ends: bool = True) -> None:
     """
     Writes the report to *console*; the last line is the exit code and its reason.
+
+    Args:
+        ends: Whether that line is written; a command with a reason of its own writes another one.
     """
     if view.exit_code == 3 and not view.counts["exchanges"]:
-        _last(view, console)
+        _listed(console, "Warnings", list(view.warnings))
+        if ends:
+            _last(view, console)
         return
     if view.findings:
         _findings(view, console)
@@ -41,7 +46,8 @@ def write(view: View, console: Console) -> None:
     _listed(console, "Left on the target (touchstone sweep removes them)", list(view.left_behind))
     _listed(console, "Warnings", list(view.warnings))
     _numbers(view, console)
-    _last(view, console)
+    if ends:
+        _last(view, console)
 
 
 def _last(view: View, console: Console) -> None:
@@ -57,8 +63,11 @@ def _findings(view: View, console: Console) -> None:
     _heading(console, "Broken claims", _STYLES["broken"])
     if console.width >= _TABLE_FROM_COLUMNS:
         console.print(_table(listed))
-        _paragraph(console, Text("To see them again:", "dim"), 0)
-        for number, item in enumerate(listed, start=1):
+        # Nobody answers at the address of a recording.
+        again = () if view.header.target.kind == "recording" else listed
+        if again:
+            _paragraph(console, Text("To see them again:", "dim"), 0)
+        for number, item in enumerate(again, start=1):
             _line(console, Text.assemble((f"{number:>2}  ", "bold"), one_line(item.finding.curl)))
     else:
         for number, item in enumerate(listed, start=1):
