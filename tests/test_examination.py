@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.rules.exchanges import build, exchange
-from touchstone.examination import IDLE_POLLS, IDLE_S, READY_TRIES, Examination
+from touchstone.examination import IDLE_POLLS, IDLE_S, READY_TRIES, SILENT_POLLS, SILENT_S, Examination
 from touchstone.exchange import Exchange
 from touchstone.followers import Following
 from touchstone.provision import Template
@@ -213,6 +213,32 @@ def test_wait_for_a_build_that_is_gone_ends() -> None:
     assert exam.wait(REF).body["status"] == "not_built"
     assert len(exam.transport.calls) > IDLE_POLLS
     assert IDLE_S < exam.transport.at < 2 * IDLE_S
+
+
+class Silent(Scripted):
+    """
+    Stands in for a server that is gone from some request on.
+    """
+
+    def __init__(self, answer: Callable[[Call], Answer], heard: int) -> None:
+        super().__init__(answer)
+        self.heard = heard
+
+    def send(self, call: Call, case: str) -> Exchange:
+        answered = super().send(call, case)
+        gone = len(self.calls) > self.heard
+        return replace(answered, response=None, error="ConnectError: refused") if gone else answered
+
+
+def test_wait_gives_up_where_nobody_answers_any_more() -> None:
+    """
+    A server that is gone is not waited for as long as a build may take; a moment without an answer is waited out.
+    """
+    exam = examination(lambda _: told("building"))
+    exam.transport = Silent(lambda _: told("building"), heard=3)  # type: ignore[assignment]  # as much as is used
+    assert exam.wait(REF).error == "ConnectError: refused"
+    assert len(exam.transport.calls) > SILENT_POLLS + 3
+    assert SILENT_S < exam.transport.at < 3 * SILENT_S
 
 
 def test_wait_gives_a_build_that_shows_late_its_time() -> None:

@@ -17,8 +17,8 @@ from urllib.parse import quote, urlsplit
 from touchstone import candidates, recordings
 from touchstone.bundle import recordings_dir
 from touchstone.errors import RecordingError, UsageError
-from touchstone.exchange import Exchange
 from touchstone.recording import BASE_URL, RUN_ID, Recording
+from touchstone.replaying import in_short
 from touchstone.routing import Playback
 from touchstone.settings_kinds import Kind, Unfit, checked, count, nearest, one_of, seed, text
 from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, Twin, TwinSettings
@@ -76,11 +76,11 @@ class LentRecording:
         return self.ref.partition("@")[2]
 
     @property
-    def unused(self) -> tuple[Exchange, ...]:
+    def unused(self) -> tuple[str, ...]:
         """
-        The recorded exchanges that nobody has asked for, in their order.
+        The recorded exchanges that nobody has asked for, in their order, such as ``POST /templates → 201``.
         """
-        return self._playback.unused()
+        return tuple(map(in_short, self._playback.unused()))
 
     def start(self) -> None:
         """

@@ -26,7 +26,7 @@ def found(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths or (recordings_dir(),):
         if path.is_dir():
-            below = sorted(path.rglob("*.har"))
+            below = sorted(file for file in path.rglob("*") if file.suffix.lower() == ".har")
             if not below:
                 raise RecordingError(f"{path}: holds no recording; expected *.har; make some with `touchstone record`")
             files += below

@@ -171,9 +171,16 @@ def unused_words(unused: Sequence[Exchange], most: int = 3) -> str:
     """
     What is said of exchanges that a scenario did not ask for.
     """
-    shown = [f"{e.request.method} {e.request.url.removeprefix(BASE_URL)} → {e.status}" for e in unused[:most]]
+    shown = list(map(in_short, unused[:most]))
     more = f" and {len(unused) - most} more" if len(unused) > most else ""
     return f"{len(unused)} recorded, but not asked for by the scenario: {', '.join(shown)}{more}"
+
+
+def in_short(exchange: Exchange) -> str:
+    """
+    A recorded exchange in a few words.
+    """
+    return f"{exchange.request.method} {exchange.request.url.removeprefix(BASE_URL)} → {exchange.status}"
 
 
 def call_of(exchange: Exchange) -> Call:
@@ -194,7 +201,8 @@ def call_of(exchange: Exchange) -> Call:
         credential=exchange.credential,
         method=exchange.request.method,
         path=target,
-        headers={"Authorization" if n.lower() == "authorization" else n: v for n, v in exchange.request.headers},
+        # Names as we write them: one that is written otherwise would stand beside our own.
+        headers={name.title(): value for name, value in exchange.request.headers},
         body=exchange.request.body,
         note=exchange.note,
         stream_s=max(1.0, exchange.elapsed_s) if streamed else 0.0,
