@@ -24,7 +24,12 @@ from touchstone.twin.settings import Account, TwinSettings
 from touchstone.twin.stream import Stream
 
 
-@breaks("stateful", "reuse.ready-at-once", also=("reuse.is-flagged", "status.ready-stays-ready", "start.*"))
+@breaks(
+    "stateful",
+    "reuse.ready-at-once",
+    # What is built again though it was ready can be cancelled, too.
+    also=("reuse.is-flagged", "status.ready-stays-ready", "start.*", "cancel.finished-is-idle"),
+)
 class GoldenIsFiledByTheFirstRead(Engine):
     """
     The result of a build is filed when its status is read: a start before that builds again, though the log has ended.
