@@ -6,22 +6,19 @@ import re
 from itertools import groupby
 from pathlib import Path
 
+from tests.command import Shell
 from touchstone import runlog
 from touchstone.exchange import Exchange
-from touchstone.runner import check
-from touchstone.settings import Flags, load
 
 # The cases that generate: requests from the contract, and walks through the life of a build.
 CLAIMS = "publish.invalid-is-422,lookup.existing-version-is-found"
 
 
-def requests(folder: Path, seed: int) -> list[tuple[str, str, bytes]]:
+def requests(run_log: Path) -> list[tuple[str, str, bytes]]:
     """
-    What the generating cases of a quick run with *seed* sent, but for polls, run ids left out.
+    What the generating cases of a run sent, but for polls, run ids left out.
     """
-    settings = load(Flags(target="twin", report_dir=folder, seed=seed, profile="quick", claims=CLAIMS), {}, folder)
-    outcome = check(settings, ["test"], lambda _event: None)
-    log = runlog.read(outcome.run_log)
+    log = runlog.read(run_log)
     generated = [e for e in log.exchanges if e.case.startswith(("generated.", "walks.links"))]
     ordered = sorted(generated, key=lambda e: e.seq)
     told = [e for e in ordered if e.operation != "getBuild" or e.case.startswith("generated.")]
@@ -38,8 +35,11 @@ def test_one_seed_sends_the_same_requests(tmp_path: Path) -> None:
     """
     Two runs with one seed send the same requests in the same order; another seed sends others.
     """
-    first, again, other = (requests(tmp_path / name, seed) for name, seed in (("a", 7), ("b", 7), ("c", 8)))
-
+    shell, arguments = Shell(tmp_path, {}), ("check", "--target", "twin", "--profile", "quick", "--claims", CLAIMS)
+    seeds = {"a": "7", "b": "7", "c": "8"}
+    commands = [shell.start(*arguments, "--report-dir", name, "--seed", seed) for name, seed in seeds.items()]
+    assert [shell.ended(command).code for command in commands] == [0, 0, 0]
+    first, again, other = (requests(tmp_path / name / "runlog.jsonl") for name in seeds)
     assert len(first) > 15
     assert again == first
     assert other != first
