@@ -6,6 +6,7 @@ all: a scenario that was answered otherwise than it expects, that met a finding,
 the file of an earlier time as it was.
 """
 
+import contextlib
 import json
 import os
 import tempfile
@@ -17,7 +18,7 @@ from typing import Any
 from touchstone import har, lifesteps, runner
 from touchstone.cleaning import cleaned
 from touchstone.embedded import RECORDED_TWIN
-from touchstone.errors import UsageError
+from touchstone.errors import RunLogError, UsageError
 from touchstone.exchange import Exchange
 from touchstone.leaks import leaks
 from touchstone.opening import Errand
@@ -139,7 +140,9 @@ class Recorder:
         if event["type"] == runner.MEASURED:
             self.latency_s, self._run_log = event["latency_s"], Path(event["run_log"])
         elif event["type"] == "case" and scenario_of(str(event["id"])) in self._names:
-            self.write(read(self._run_log), [scenario_of(event["id"])])
+            # What cannot be read yet is written when the run is over.
+            with contextlib.suppress(RunLogError):
+                self.write(read(self._run_log), [scenario_of(event["id"])])
 
     def write(self, log: RunLog, names: Sequence[str] | None = None) -> None:
         """
