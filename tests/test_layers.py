@@ -60,6 +60,7 @@ LAYER_OF = {
     "touchstone.verdict": "judgement",
     "touchstone.earlystop": "judgement",
     "touchstone.transport": "edges",
+    "touchstone.wire": "edges",
     "touchstone.clock": "edges",
     "touchstone.routing": "edges",
     "touchstone.recordings": "edges",
@@ -113,7 +114,7 @@ TWIN_IS_SEEN_BY = {"edges", "cli"}
 
 # Where each framework is met. Names below touchstone are prefixes.
 PLACES_OF = {
-    "httpx": ("touchstone.transport", "touchstone.routing"),  # whoever serves answers makes them
+    "httpx": ("touchstone.transport", "touchstone.wire", "touchstone.routing"),  # whoever serves answers makes them
     "httpcore": ("touchstone.deadline",),
     "pytest": ("touchstone.adapters", "contract_tests"),
     "hypothesis": ("touchstone.adapters", "contract_tests"),

@@ -439,6 +439,22 @@ def test_header_in_another_encoding_is_kept(send: Sender, value: bytes) -> None:
 # --- streams -----------------------------------------------------------------------------------------------------
 
 
+def test_cookie_of_an_answer_is_not_sent_with_the_next_request() -> None:
+    """
+    A request is what its call says: what an answer leaves with the client would be in no exchange.
+    """
+    requests: list[bytes] = []
+    keeps = b"Set-Cookie: session=abc; Path=/\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+    with server(lambda connection: connection.sendall(HEAD + keeps), requests) as url:
+        transport = Transport(url, KEYS, Contract.load(), lambda _: None)
+        try:
+            assert [transport.send(Call(method="GET", path="/x"), "case").status for _ in range(2)] == [200, 200]
+        finally:
+            transport.close()
+    assert len(requests) == 2
+    assert b"cookie" not in requests[1].lower()
+
+
 @pytest.fixture
 def twin() -> Iterator[Twin]:
     """

@@ -20,6 +20,7 @@ from touchstone.contract import Contract
 from touchstone.deadline import BoundedBackend, Deadline
 from touchstone.exchange import Chunk, Closed, Credential, Exchange, Request, Response
 from touchstone.redact import Secrets
+from touchstone.wire import Wire, keep_no_cookies
 
 # A key of the documented form that no account can have: it is not random, so two runs send the same bytes.
 UNKNOWN_KEY = "sk_live_" + "0" * 24
@@ -29,11 +30,6 @@ SERVED = "touchstone.served"
 
 # Bodies are read up to here; what a build API answers fits a thousand times over.
 MAX_BODY_BYTES = 4 * 1024 * 1024
-
-
-# An idle connection is not used again after this: servers close theirs after 5 s (Node, uvicorn) or later, and a
-# request that meets the closing would look like one that was not answered.
-LONGEST_IDLE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +153,13 @@ class Transport:
         self._seq = itertools.count(1)
         self._deadline = Deadline()
         self._client = httpx.Client(
-            transport=wire or _Wire(BoundedBackend(self._deadline)),
+            transport=wire or Wire(BoundedBackend(self._deadline)),
             timeout=request_timeout_s,
             follow_redirects=False,
             trust_env=False,
             headers={"User-Agent": "touchstone"},
         )
+        keep_no_cookies(self._client)
 
     def close(self) -> None:
         """
@@ -302,17 +299,6 @@ class Transport:
             # The network cut a secret in two, and no piece of it may be kept.
             kept = (Chunk(kept[-1].at_s, body),)
         return Response(response.status_code, headers, body, kept)
-
-
-class _Wire(httpx.HTTPTransport):
-    """
-    Connections that keep to a deadline.
-    """
-
-    def __init__(self, backend: BoundedBackend) -> None:
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=LONGEST_IDLE_S)
-        super().__init__(trust_env=False, limits=limits)
-        self._pool._network_backend = backend  # noqa: SLF001  # httpx passes none on; a test sees if it gets lost
 
 
 class _Watch:
