@@ -228,6 +228,8 @@ def cancel_in_flight(exam: Examination) -> None:
     both = followed(exam, template)
     said(exam.cancel(template.ref), 202, told="cancelling")
     said(exam.cancel(template.ref), 202, 404)
+    # Where it was not cancelled after all, this shows it.
+    said(exam.read(template.ref), 200, told=("building", *SETTLED))
     for following in both:
         said(exam.closed(following), 200)
     said(exam.settle(template.ref), 200, told=SETTLED)

@@ -125,7 +125,19 @@ def test_recording_of_no_scenario_cannot_be_compared(
     har["log"]["pages"][0]["id"] = "mine"
     path = saved(har, tmp_path / "unknown")
     ended = called(Shell(tmp_path), monkeypatch, capsys, "drift", "--target", "twin", str(path))
-    told = "exit 2: mine: none is a recording of a scenario; `touchstone record --list` lists the scenarios\n"
+    told = f"exit 2: {path}: no recording of a scenario; see `touchstone record --list`, or leave it out\n"
+    assert (ended.code, ended.err) == (2, told)
+
+
+def test_two_recordings_of_one_scenario_cannot_be_compared_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    One of them would be passed over in silence.
+    """
+    paths = [str(saved(document("fresh-build"), tmp_path / folder)) for folder in ("one", "two")]
+    ended = called(Shell(tmp_path), monkeypatch, capsys, "drift", "--target", "twin", *paths)
+    told = f"exit 2: {paths[1]}: of the same scenario as {paths[0]}; compare with one of them at a time\n"
     assert (ended.code, ended.err) == (2, told)
 
 

@@ -193,11 +193,13 @@ def test_killed_recording_keeps_what_is_whole(tmp_path: Path) -> None:
     Files are written as their scenarios end, so that even a kill leaves those of the finished ones.
     """
     with Watched(builds=2, build_s=0.3) as watched:
-        command = Shell(tmp_path).start("record", "--url", watched.url, "--out", "made", "fresh-build", "failed-build")
+        names = ("fresh-build", "failed-build", "cancel-in-flight", "events-ready")
+        command = Shell(tmp_path).start("record", "--url", watched.url, "--out", "made", *names)
         assert watched.reached.wait(60)
-        # The second build has begun when the first file is being written or is there.
         child = children(command.pid)[0]
         whole = wait_for(tmp_path / "made" / "fresh-build.har")
+        # The others take their time: the first file is not written with them at the end.
+        assert {path.name for path in whole.parent.iterdir()} == {"fresh-build.har"}
         command.kill()
         Shell(tmp_path).ended(command)
         assert gone(child)

@@ -20,8 +20,10 @@ from touchstone.recording import BASE_URL
 from touchstone.replaying import KEYS
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
+from touchstone.report.visible import one_line
 from touchstone.runlog import read
 from touchstone.settings import Flags, Settings, TargetSettings, keys_in, load
+from touchstone.verdict import plural
 
 app = typer.Typer()
 
@@ -56,7 +58,7 @@ def record(
     console = Console()
     if list_names:
         for name in recorder.scenarios():
-            console.print(name, markup=False, highlight=False)
+            _say(console, name)
         return
     flags = Flags(target, url, config, report_dir, None, strict, plan, max_builds, max_seconds)
     settings = load(flags, os.environ, Path.cwd())
@@ -107,9 +109,7 @@ def replay(
     console = Console()
     with progress_on(Console(stderr=True)) as progress:
         outcome = runner.check(settings, ["touchstone", *sys.argv[1:]], progress, errand=errand)
-    console.print(f"report: {outcome.folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
-    console.print()
-    write_text(view(read(outcome.run_log)), console)
+    _report(console, outcome, ends=True)
     raise typer.Exit(outcome.exit_code)
 
 
@@ -146,18 +146,20 @@ def drift(
     raise typer.Exit(found.exit_code)
 
 
-def _report(console: Console, outcome: runner.Outcome) -> None:
+def _report(console: Console, outcome: runner.Outcome, *, ends: bool = False) -> None:
     """
-    Where the reports are and what is in them, but for the last line, which is the command's own.
+    Where the reports are and what is in them, with their last line only where the command has none of its own.
     """
     _say(console, f"report: {outcome.folder / 'report.html'}")
     console.print()
-    write_text(view(read(outcome.run_log)), console, ends=False)
-    console.print()
+    write_text(view(read(outcome.run_log)), console, ends=ends)
+    if not ends:
+        console.print()
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    # A target or a file may have put anything into it.
+    console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
 
 
 recordings_app = typer.Typer(no_args_is_help=True, help="Look after recordings.")
@@ -177,10 +179,9 @@ def lint(
     remarks = linting.lint(files or (), keys_in(os.environ), datetime.now(UTC), max_age)
     console = Console()
     for remark in remarks:
-        console.print(str(remark), markup=False, highlight=False, soft_wrap=True)
+        _say(console, str(remark))
     faults = sum(remark.is_fault for remark in remarks)
     code = 1 if faults else 0
     numbers = {"recording": len(recordings.found(files or ())), "fault": faults, "warning": len(remarks) - faults}
-    told = ", ".join(f"{number} {noun}" + ("" if number == 1 else "s") for noun, number in numbers.items())
-    console.print(f"exit {code}: {told}", markup=False, highlight=False)
+    _say(console, f"exit {code}: {', '.join(plural(number, noun) for noun, number in numbers.items())}")
     raise typer.Exit(code)

@@ -18,6 +18,7 @@ from touchstone.runlog import read
 from touchstone.settings import Settings
 from touchstone.shapes import drift
 from touchstone.twin import TwinSettings
+from touchstone.verdict import plural
 
 JSON_NAME = "drift.json"
 
@@ -52,12 +53,12 @@ class Drift:
         """
         One sentence for the exit code.
         """
-        changes = f"{self.target}: {_amount(len(self.changes), 'change')}"
+        changes = f"{self.target}: {plural(len(self.changes), 'change')}"
         match self.exit_code:
             case 1:
                 return f"{changes}, and a claim is broken"
             case 3:
-                return f"{changes}; {_amount(len(self.uncompared), 'scenario')} could not be compared"
+                return f"{changes}; {plural(len(self.uncompared), 'scenario')} could not be compared"
             case 130:
                 return "interrupted"
         return f"{changes}, none breaks a claim" if self.changes else f"{self.target}: no drift"
@@ -69,14 +70,18 @@ def chosen(paths: Sequence[Path]) -> dict[str, Recording]:
 
     Raises:
         RecordingError: a file cannot be read.
-        UsageError: none is of a scenario that there is.
+        UsageError: one is of no scenario, or two are of one.
     """
-    found = {recording.name: recording for recording in map(recordings.read, recordings.found(paths))}
-    usable = {name: recording for name, recording in found.items() if scenario_of(recording.case) == name}
-    if not usable:
-        names = ", ".join(sorted(found))
-        raise UsageError(f"{names}: none is a recording of a scenario; `touchstone record --list` lists the scenarios")
-    return usable
+    found: dict[str, Recording] = {}
+    for recording in map(recordings.read, recordings.found(paths)):
+        if scenario_of(recording.case) != recording.name:
+            told = "no recording of a scenario; see `touchstone record --list`, or leave it out"
+            raise UsageError(f"{recording.path}: {told}")
+        if recording.name in found:
+            earlier = found[recording.name].path
+            raise UsageError(f"{recording.path}: of the same scenario as {earlier}; compare with one of them at a time")
+        found[recording.name] = recording
+    return found
 
 
 def compare(
@@ -104,7 +109,3 @@ def compare(
     told = {"schema_version": 1, "changes": list(changes), "not_compared": uncompared}
     write_whole(outcome.folder / JSON_NAME, json.dumps(told, indent=2) + "\n")
     return Drift(outcome, log.header.target.name, changes, uncompared)
-
-
-def _amount(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

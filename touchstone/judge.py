@@ -2,13 +2,16 @@
 Applies all rules to a growing history and hands out each judgement once.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from touchstone import claims as ledger_of_claims
+from touchstone import rules
 from touchstone.claims import Ledger
+from touchstone.contract import Contract
 from touchstone.curl import curl
 from touchstone.exchange import Exchange
 from touchstone.finding import Finding, Judgement, finding_id
-from touchstone.rules.history import History
+from touchstone.rules.history import Bounds, Content, History
 from touchstone.rules.rule import Rule, Subject
 
 _Told = tuple[str, str, str, tuple[int, ...]]
@@ -95,3 +98,11 @@ class Judge:
             if told not in self._told:
                 self._told.add(told)
                 yield judgement
+
+
+def by_all_rules(bounds: Bounds, given: Mapping[str, Content]) -> Judge:
+    """
+    A judge who knows the contract and every rule, and has seen nothing yet.
+    """
+    history = History(Contract.load(), bounds, given=given)
+    return Judge(history, ledger_of_claims.load(), rules.EXCHANGE_RULES, rules.STORY_RULES)

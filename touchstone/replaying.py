@@ -13,17 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from touchstone import claims as ledger_of_claims
-from touchstone import recordings, rules
+from touchstone import recordings
 from touchstone.clock import RecordedClock
-from touchstone.contract import Contract
 from touchstone.exchange import Exchange
 from touchstone.finding import Finding, Judgement
-from touchstone.judge import Judge
+from touchstone.judge import Judge, by_all_rules
 from touchstone.provision import Template
 from touchstone.recording import BASE_URL, Recording
 from touchstone.routing import Playback, ReplayTransport
-from touchstone.rules.history import Bounds, Content, History
+from touchstone.rules.history import Bounds, Content
 from touchstone.settings import TargetSettings, Templates
 from touchstone.transport import Call
 from touchstone.unseen import doubted
@@ -229,8 +227,7 @@ def alone(recording: Recording) -> Alone:
     """
     What the rules say of a recording, exchanges seen in the order in which they were over.
     """
-    history = History(Contract.load(), bounds_of(recording), given=given_of(recording))
-    judge = Judge(history, ledger_of_claims.load(), rules.EXCHANGE_RULES, rules.STORY_RULES)
+    judge = by_all_rules(bounds_of(recording), given_of(recording))
     by_end = sorted(recording.exchanges, key=lambda exchange: exchange.done_at)
     seen = [judgement for exchange in by_end for judgement in judge.see(exchange)]
     refs = dict.fromkeys(exchange.ref for exchange in recording.exchanges if exchange.ref)

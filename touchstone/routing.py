@@ -63,7 +63,6 @@ def asked(method: str, target: str, body: bytes, base_path: str = "") -> Asked:
     """
     path, _, query = target.partition("?")
     path = path.removeprefix(base_path)
-    # surrogatepass: generated paths hold what no client should send
     pairs = sorted(parse_qsl(query, keep_blank_values=True, errors="replace"))
     return Asked(method.upper(), _canonical_path(path), urlencode(pairs, errors="replace"), _canonical_body(body))
 

@@ -4,23 +4,22 @@ One run of the contract tests in this process: what they drive, who judges it, a
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from touchstone import claims as ledger_of_claims
-from touchstone import rules
 from touchstone.contract import Contract
 from touchstone.examination import Examination
 from touchstone.exchange import Exchange
 from touchstone.finding import Finding, Judgement
 from touchstone.handover import Handover
 from touchstone.journal import Journal
-from touchstone.judge import Judge
+from touchstone.judge import by_all_rules
 from touchstone.provision import Template
 from touchstone.recording import RUN_ID
 from touchstone.replaying import Replay, Unwritten, bounds_of, call_of, conclusion_of, given_of, target_of, unused_words
-from touchstone.rules.history import Bounds, Content, History
+from touchstone.rules.history import Bounds, Content
 from touchstone.runfacts import Case, Notice, TemplateAction, TemplateDeed
 from touchstone.runlog import RunLogWriter
 from touchstone.settings import Settings, TargetSettings
@@ -97,7 +96,7 @@ class Run:
         target = settings.target
         self.log = RunLogWriter(Path(handover.run_log))
         self.replay = Replay(handover.plays, handover.speed) if handover.mode == "replay" else None
-        self.judge = self._judge(Bounds(target.build_timeout_s, target.cancel_timeout_s), _given(settings))
+        self.judge = by_all_rules(Bounds(target.build_timeout_s, target.cancel_timeout_s), _given(settings))
         self.transport = self._transport()
         self.journal = None if self.replay else self._open_journal()
         self.exam = self._examination(target, handover.latency_s)
@@ -112,10 +111,6 @@ class Run:
         self.declared: set[str] = set()
         self._refs: dict[str, None] = {}
         self._news: dict[str, None] = {}
-
-    def _judge(self, bounds: Bounds, given: Mapping[str, Content]) -> Judge:
-        history = History(self.contract, bounds, given=given)
-        return Judge(history, self.ledger, rules.EXCHANGE_RULES, rules.STORY_RULES)
 
     def _transport(self) -> Transport:
         target = self.settings.target
@@ -154,7 +149,7 @@ class Run:
         for reason, number in sorted(recording.left_out.items()):
             self._warn(f"{recording.place}: {number} left out: {reason}")
         playback.clean = self.transport.secrets.text
-        self.judge = self._judge(bounds_of(recording), given_of(recording))
+        self.judge = by_all_rules(bounds_of(recording), given_of(recording))
         self._conclusion = conclusion_of(recording)
         case = self.exam.case
         self.exam = self._examination(target_of(recording, self.settings.target), recording.terms.latency_s)

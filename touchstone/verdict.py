@@ -191,9 +191,9 @@ def _judge_completeness(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[
         return 3, f"{_amount(stuck, strict=False)} could not be judged: {_first(stuck)}"
     odd = unexplained(log)
     if odd:
-        return 3, f"{_plural(len(odd), 'case')} ended without a verdict: {_first([case.id for case in odd])}"
+        return 3, f"{plural(len(odd), 'case')} ended without a verdict: {_first([case.id for case in odd])}"
     if log.torn_lines:
-        return 3, f"the run log lost {_plural(log.torn_lines, 'line')}: a writer was killed"
+        return 3, f"the run log lost {plural(log.torn_lines, 'line')}: a writer was killed"
     if not any(claim.verdict in ("upheld", "broken") for claim in claims):
         return 3, f"no claim was upheld ({_tail(claims)})"
     return 0, f"no {'' if log.header.strict else 'must '}claim broken ({_tail(claims)})"
@@ -218,10 +218,13 @@ def _named(claims: tuple[ClaimVerdict, ...], verdict: Verdict, *, strict: bool) 
 
 
 def _amount(names: list[str], *, strict: bool) -> str:
-    return _plural(len(names), "claim" if strict else "must claim")
+    return plural(len(names), "claim" if strict else "must claim")
 
 
-def _plural(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
+    """
+    So many of something, in words.
+    """
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
