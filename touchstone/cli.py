@@ -40,9 +40,6 @@ app = typer.Typer(
     epilog="Exit codes: 0 no must claim broken, 1 one is broken, 2 bad usage, 3 could not be judged, 130 interrupted.",
 )
 
-app.registered_commands += cli_recordings.app.registered_commands
-app.registered_groups += cli_recordings.app.registered_groups
-
 Profile = Annotated[str | None, typer.Option(help="quick, standard or thorough.")]
 Claims = Annotated[str | None, typer.Option(help="Only claims that match this glob, such as 'cancel.*'.")]
 
@@ -234,6 +231,11 @@ def serve(
     if behaviour.name:
         announce(f"{'variant' if variant else 'fault'} {behaviour.name}: {behaviour.says}")
     serve_forever(behaviour.twin(settings), announce)
+
+
+# After the commands above, so that `--help` begins with what the product is for.
+app.registered_commands += cli_recordings.app.registered_commands
+app.registered_groups += cli_recordings.app.registered_groups
 
 
 def main() -> None:

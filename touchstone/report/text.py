@@ -71,7 +71,7 @@ def _findings(view: View, console: Console) -> None:
             _line(console, Text.assemble((f"{number:>2}  ", "bold"), one_line(item.finding.curl)))
     else:
         for number, item in enumerate(listed, start=1):
-            _stacked(console, number, item)
+            _stacked(console, number, item, again=view.header.target.kind != "recording")
     if len(view.findings) > len(listed):
         _line(console, Text(f"… and {len(view.findings) - len(listed)} more findings: see report.html or report.json"))
     console.print()
@@ -93,12 +93,13 @@ def _claim(item: FindingView, between: str) -> Text:
     return Text.assemble((one_line(item.claim.id), "bold"), between, (about, "dim"))
 
 
-def _stacked(console: Console, number: int, item: FindingView) -> None:
+def _stacked(console: Console, number: int, item: FindingView, *, again: bool) -> None:
     finding = item.finding
     _paragraph(console, Text.assemble((f"{number}  ", "bold"), _claim(item, " ")), 0)
     _paragraph(console, Text(f"expected {_clip(finding.expected)}"), 3)
     _paragraph(console, Text(f"actual   {_clip(finding.actual)}"), 3)
-    _line(console, Text(f"   {one_line(finding.curl)}"))
+    if again:
+        _line(console, Text(f"   {one_line(finding.curl)}"))
 
 
 def _grouped(console: Console, title: str, reasons: tuple[Reason, ...], style: str) -> None:
