@@ -1,5 +1,5 @@
 """
-Where the files that travel with the package are: contract, ledger of claims, contract tests and recordings.
+Where the files that travel with the package are: contract, ledger of claims, contract tests, load and recordings.
 
 A wheel carries them below `touchstone/_bundle/`; in a checkout they lie beside the package.
 """
@@ -29,6 +29,16 @@ def contract_tests_dir() -> Path:
         ContractError: neither the wheel nor a checkout has it.
     """
     return _find("contract_tests", "")
+
+
+def load_dir() -> Path:
+    """
+    The directory that holds the load scenarios and thresholds.toml.
+
+    Raises:
+        ContractError: neither the wheel nor a checkout has it.
+    """
+    return _find("load", "thresholds.toml")
 
 
 def recordings_dir() -> Path:

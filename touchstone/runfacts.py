@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from touchstone.exchange import Exchange
 from touchstone.finding import Finding, Level
+from touchstone.loadfacts import Attempt, Build, Worker, Workload
+from touchstone.sample import Window
 
 CaseOutcome = Literal["passed", "failed", "error", "skipped"]
 NoticeVerdict = Literal["not-applicable", "could-not-run", "indeterminate"]
@@ -161,6 +163,7 @@ class RunLog:
     Attributes:
         cut_bytes: By ``(seq, "request" or "response")``, the full length of a body that the log holds only in part.
         torn_lines: Lines that a killed writer left unfinished in the middle; whatever they said is lost.
+        workload: None where the run was no load run; the four that follow are empty then.
         footer: None where the run log ends without one: the run was cut short.
     """
 
@@ -172,6 +175,11 @@ class RunLog:
     notices: tuple[Notice, ...] = ()
     templates: tuple[TemplateAction, ...] = ()
     warnings: tuple[str, ...] = ()
+    workload: Workload | None = None
+    windows: tuple[Window, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    builds: tuple[Build, ...] = ()
+    workers: tuple[Worker, ...] = ()
     footer: Footer | None = None
     cut_bytes: dict[tuple[int, str], int] = field(default_factory=dict)
     torn_lines: int = 0

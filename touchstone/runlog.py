@@ -20,14 +20,22 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
+from touchstone import sample_json
 from touchstone.errors import RunLogError
 from touchstone.exchange import Exchange
 from touchstone.exchange_json import Decoded, decode, encode
 from touchstone.finding import Finding, Judgement
+from touchstone.loadfacts import Attempt, Build, Worker, Workload
 from touchstone.runfacts import Case, Footer, Header, Notice, Occurrence, RunLog, Tally, TemplateAction
+from touchstone.sample import Window
 
 SCHEMA_VERSION = 1
-EVENT_TYPES = frozenset({"header", "exchange", "tally", "finding", "case", "notice", "template", "warning", "footer"})
+EVENT_TYPES = frozenset(
+    {
+        *("header", "exchange", "tally", "finding", "case", "notice", "template", "warning", "footer"),
+        *("workload", "window", "attempt", "build", "worker"),  # of a load run only
+    }
+)
 
 _TORN = {"type": "warning", "text": "a line of the run log was cut short: its writer was killed", "torn": True}
 
@@ -128,6 +136,36 @@ class RunLogWriter:
         """
         self.write({"type": "template", **asdict(action)})
 
+    def workload(self, workload: Workload) -> None:
+        """
+        Writes what a load run is to do.
+        """
+        self.write({"type": "workload", **asdict(workload)})
+
+    def window(self, window: Window) -> None:
+        """
+        Writes samples of one second that turned out alike.
+        """
+        self.write({"type": "window", **sample_json.encode(window)})
+
+    def attempt(self, attempt: Attempt) -> None:
+        """
+        Writes one try to start a build.
+        """
+        self.write({"type": "attempt", **asdict(attempt)})
+
+    def build(self, build: Build) -> None:
+        """
+        Writes what became of one build.
+        """
+        self.write({"type": "build", **asdict(build)})
+
+    def worker(self, worker: Worker) -> None:
+        """
+        Writes how one worker fares.
+        """
+        self.write({"type": "worker", **asdict(worker)})
+
     def warning(self, text: str) -> None:
         """
         Writes a sentence that the reader of the reports should know.
@@ -215,6 +253,11 @@ def _run_log(facts: dict[str, list[Any]], torn_lines: int) -> RunLog:
         notices=tuple(facts["notice"]),
         templates=tuple(facts["template"]),
         warnings=tuple(facts["warning"]),
+        workload=facts["workload"][-1] if facts["workload"] else None,
+        windows=tuple(facts["window"]),
+        attempts=tuple(facts["attempt"]),
+        builds=tuple(facts["build"]),
+        workers=tuple(facts["worker"]),
         footer=facts["footer"][-1] if facts["footer"] else None,
         cut_bytes={(i.exchange.seq, side): full for i in decoded for side, full in i.cut_bytes.items()},
         torn_lines=torn_lines,
@@ -277,6 +320,11 @@ _READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "notice": _reader(Notice),
     "template": _reader(TemplateAction),
     "warning": lambda event: str(event.get("text", "")),
+    "workload": _reader(Workload),
+    "window": sample_json.decode,
+    "attempt": _reader(Attempt),
+    "build": _reader(Build),
+    "worker": _reader(Worker),
     "footer": _reader(Footer),
 }
 
