@@ -25,6 +25,7 @@ LAYER_OF = {
     "touchstone.sample": "facts",
     "touchstone.sample_json": "facts",
     "touchstone.loadfacts": "facts",
+    "touchstone.answer": "facts",
     "touchstone.redact": "facts",
     "touchstone.spellings": "facts",
     "touchstone.leaks": "facts",

@@ -1,0 +1,70 @@
+"""
+What comes back on a connection of a load engine, before anybody makes an exchange of it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from touchstone.exchange import Closed
+
+Framing = Literal[
+    "length",  # Content-Length bytes follow
+    "chunked",
+    "close",  # the body lasts until the server closes
+    "none",  # no body follows, whatever the headers say: 204, 304, 1xx, or an answer to HEAD
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """
+    The status line and the header fields of an answer; equal heads of one process are one object.
+
+    Attributes:
+        status: The status code.
+        headers: Names as they were sent, in order, and values without surrounding blanks.
+        kind: A number that heads share which differ in nothing but their Date.
+        framing: How the end of the body is told.
+        length: Bytes of the body where *framing* is ``length``, else 0.
+        keep_alive: Whether another request may follow on the connection.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    kind: int
+    framing: Framing
+    length: int
+    keep_alive: bool
+
+
+@dataclass(slots=True)
+class Answer:
+    """
+    One answer, or why there is none. Times are seconds of the clock that the engine was given.
+
+    Attributes:
+        head: None where no complete head came.
+        body: What came of the body, transfer coding removed.
+        chunks: Of a stream: seconds since *sent_at* and the bytes that arrived then; empty otherwise.
+        sent_at: Just before the first byte was written.
+        head_at: When the head was complete; equals *done_at* without one.
+        done_at: When the last byte had arrived or the request was given up.
+        error: Why the answer is not complete, such as ``ReadTimeout: no byte within 5.0 s``; empty where it is.
+        closed: Of a stream: who ended it; ``client`` where it was still open when its time was up.
+    """
+
+    head: Head | None = None
+    body: bytes = b""
+    chunks: list[tuple[float, bytes]] = field(default_factory=list)
+    sent_at: float = 0.0
+    head_at: float = 0.0
+    done_at: float = 0.0
+    error: str = ""
+    closed: Closed = ""
+
+    @property
+    def status(self) -> int:
+        """
+        The status code, or 0 where no head came.
+        """
+        return self.head.status if self.head else 0
