@@ -92,6 +92,7 @@ LAYER_OF = {
     "touchstone.proof": "judgement",
     "touchstone.progress": "cli",
     "touchstone.runner": "cli",
+    "touchstone.children": "cli",
     "touchstone.opening": "cli",
     "touchstone.recorder": "cli",
     "touchstone.drifting": "cli",

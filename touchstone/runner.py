@@ -11,38 +11,32 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from touchstone import claims as ledger_of_claims
 from touchstone.bundle import contract_tests_dir
+from touchstone.children import Interrupted, Progress, elsewhere, signals, watched
 from touchstone.contract import Contract
 from touchstone.embedded import EMBEDDED_TWIN, at_twin
 from touchstone.errors import HarnessError, TargetError, UsageError
-from touchstone.handover import LIFELINE_VARIABLE, Handover, Mode
+from touchstone.handover import Handover, Mode
 from touchstone.opening import CHECK, Errand, new_log, new_run_id, utc, write_header
 from touchstone.report.write import finish, write_reports
 from touchstone.runfacts import Footer
-from touchstone.runlog import RunLogWriter, follow
+from touchstone.runlog import RunLogWriter
 from touchstone.settings import Settings
 from touchstone.smoke import smoke
 from touchstone.sweep import sweep_run
 from touchstone.transport import Keys, Transport
 from touchstone.twin import Twin, TwinSettings
 
-Progress = Callable[[dict[str, Any]], None]
-
-POLL_S = 0.05
 COARSE_S = 0.02
 # An event that is told and in no run log: what a status read of the target takes, and where the run log is.
 MEASURED = "measured"
-CHILD_GRACE_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +48,6 @@ class Outcome:
     exit_code: int
     folder: Path
     run_log: Path
-
-
-class Interrupted:
-    """
-    Whether somebody asked the run to stop.
-    """
-
-    def __init__(self) -> None:
-        self.by = 0
-
-    def __call__(self, number: int, _frame: FrameType | None) -> None:
-        """
-        Remembers the signal; the waiting loop passes it on.
-        """
-        self.by = number
 
 
 def check(
@@ -96,8 +75,8 @@ def check(
     run_log = new_log(folder)
     began = time.monotonic()
     with ExitStack() as stack:
-        interrupted = stack.enter_context(_signals())
-        settings = stack.enter_context(_at_target(settings, twin))
+        interrupted = stack.enter_context(signals())
+        settings = stack.enter_context(at_target(settings, twin))
         write_header(run_log, run_id, settings, argv, ledger, contract, errand)
         footer = _run(settings, run_id, run_log, contract, progress, interrupted, errand)
     footer = dataclasses.replace(footer, ended_at=utc(), duration_s=round(time.monotonic() - began, 3))
@@ -112,7 +91,7 @@ def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
     path = folder / "plan.json"
     handover = Handover(settings.to_json(), "plan", "", str(path.absolute()), 0.0, "plan", plays=errand.plays)
     environment = os.environ | handover.environment()
-    with _elsewhere() as cwd:
+    with elsewhere() as cwd:
         child = subprocess.run(
             _command(errand.mode), cwd=cwd, env=environment, capture_output=True, text=True, check=False
         )
@@ -186,28 +165,10 @@ def _child(
     """
     Runs the cases in a child process; returns its exit code, negative for a signal.
     """
-    lifeline, held = os.pipe()
-    environment = os.environ | handover.environment() | {LIFELINE_VARIABLE: str(lifeline)}
+    environment = os.environ | handover.environment()
     environment |= {"HYPOTHESIS_STORAGE_DIRECTORY": str(_cache_folder(handover.parsed_settings(), run_log))}
-    with _elsewhere() as cwd, (run_log.parent / "pytest.log").open("wb") as output:
-        child = subprocess.Popen(
-            _command(handover.mode),
-            cwd=cwd,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            pass_fds=(lifeline,),
-            start_new_session=True,
-        )
-        os.close(lifeline)
-        try:
-            return _watch(child, run_log, progress, interrupted, max_seconds)
-        finally:
-            if child.poll() is None:
-                child.kill()
-                child.wait()
-            os.close(held)
+    output = run_log.parent / "pytest.log"
+    return watched(_command(handover.mode), environment, output, run_log, progress, interrupted, max_seconds)
 
 
 def _cache_folder(settings: Settings, run_log: Path) -> Path:
@@ -215,41 +176,6 @@ def _cache_folder(settings: Settings, run_log: Path) -> Path:
     Where Hypothesis keeps its tables of characters from run to run, rather than in the folder of whoever runs this.
     """
     return (settings.state_dir.parent if settings.state_dir else run_log.parent) / "hypothesis"
-
-
-def _watch(
-    child: "subprocess.Popen[bytes]",
-    run_log: Path,
-    progress: Progress,
-    interrupted: Interrupted,
-    max_seconds: float | None,
-) -> int:
-    events = follow(run_log)
-    told_at: float | None = None
-    deadline = time.monotonic() + max_seconds + CHILD_GRACE_S if max_seconds else float("inf")
-    while child.poll() is None:
-        for event in next(events, ()):
-            progress(event)
-        now = time.monotonic()
-        if told_at is None and (interrupted.by or now > deadline):
-            child.send_signal(signal.SIGINT)
-            told_at = now
-        if told_at is not None and now - told_at > CHILD_GRACE_S:
-            child.kill()
-        try:
-            child.wait(POLL_S)
-        except subprocess.TimeoutExpired:
-            continue
-    for event in next(events, ()):
-        progress(event)
-    return child.returncode
-
-
-def _elsewhere() -> "tempfile.TemporaryDirectory[str]":
-    """
-    A folder for the child to run in: in the user's own one modules could shadow ours, and Hypothesis would leave files.
-    """
-    return tempfile.TemporaryDirectory(prefix="touchstone-", ignore_cleanup_errors=True)
 
 
 def _command(mode: Mode = "run") -> list[str]:
@@ -306,7 +232,7 @@ def _clean_up_after(settings: Settings, run_id: str, run_log: Path) -> None:
 
 
 @contextmanager
-def _at_target(settings: Settings, twin: TwinSettings | None) -> Iterator[Settings]:
+def at_target(settings: Settings, twin: TwinSettings | None) -> Iterator[Settings]:
     """
     The settings of a target that listens: the embedded twin is started, any other is taken as it is.
     """
@@ -315,17 +241,3 @@ def _at_target(settings: Settings, twin: TwinSettings | None) -> Iterator[Settin
         return
     with Twin(twin or EMBEDDED_TWIN) as running:
         yield at_twin(settings, running.url)
-
-
-@contextmanager
-def _signals() -> Iterator[Interrupted]:
-    """
-    Turns SIGINT and SIGTERM into a mark that the waiting loop looks at.
-    """
-    interrupted = Interrupted()
-    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interrupted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

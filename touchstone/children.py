@@ -1,0 +1,128 @@
+"""
+A child process that does the work of a run while its parent follows the run log and passes interrupts on.
+"""
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from touchstone.handover import LIFELINE_VARIABLE
+from touchstone.runlog import follow
+
+Progress = Callable[[dict[str, Any]], None]
+
+POLL_S = 0.05
+CHILD_GRACE_S = 20.0
+
+
+class Interrupted:
+    """
+    Whether somebody asked the run to stop.
+    """
+
+    def __init__(self) -> None:
+        self.by = 0
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        """
+        Remembers the signal; the waiting loop passes it on.
+        """
+        self.by = number
+
+
+def watched(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    output: Path,
+    run_log: Path,
+    progress: Progress,
+    interrupted: Interrupted,
+    max_seconds: float | None,
+) -> int:
+    """
+    Runs *command* until it ends; returns its exit code, negative for a signal.
+
+    Args:
+        environment: All variables of the child; one more is added, by which it notices that its parent is gone.
+        output: File for what it prints.
+        run_log: The run log that it appends to.
+        progress: Called with each event of the run log as it appears.
+        interrupted: Once it is set, the child is sent SIGINT, and is killed if it is still there some seconds later.
+        max_seconds: The same happens when so many seconds are over; None for never.
+    """
+    lifeline, held = os.pipe()
+    with elsewhere() as cwd, output.open("wb") as file:
+        child = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=dict(environment) | {LIFELINE_VARIABLE: str(lifeline)},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            pass_fds=(lifeline,),
+            start_new_session=True,
+        )
+        os.close(lifeline)
+        try:
+            return _watch(child, run_log, progress, interrupted, max_seconds)
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+            os.close(held)
+
+
+def _watch(
+    child: "subprocess.Popen[bytes]",
+    run_log: Path,
+    progress: Progress,
+    interrupted: Interrupted,
+    max_seconds: float | None,
+) -> int:
+    events = follow(run_log)
+    told_at: float | None = None
+    deadline = time.monotonic() + max_seconds + CHILD_GRACE_S if max_seconds else float("inf")
+    while child.poll() is None:
+        for event in next(events, ()):
+            progress(event)
+        now = time.monotonic()
+        if told_at is None and (interrupted.by or now > deadline):
+            child.send_signal(signal.SIGINT)
+            told_at = now
+        if told_at is not None and now - told_at > CHILD_GRACE_S:
+            child.kill()
+        try:
+            child.wait(POLL_S)
+        except subprocess.TimeoutExpired:
+            continue
+    for event in next(events, ()):
+        progress(event)
+    return child.returncode
+
+
+def elsewhere() -> "tempfile.TemporaryDirectory[str]":
+    """
+    A folder for the child to run in: in the user's own one modules could shadow ours, and Hypothesis would leave files.
+    """
+    return tempfile.TemporaryDirectory(prefix="touchstone-", ignore_cleanup_errors=True)
+
+
+@contextmanager
+def signals() -> Iterator[Interrupted]:
+    """
+    Turns SIGINT and SIGTERM into a mark that the waiting loop looks at.
+    """
+    interrupted = Interrupted()
+    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
