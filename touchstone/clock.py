@@ -27,16 +27,19 @@ class Clock(Protocol):
 class WallClock:
     """
     Time as it passes.
+
+    Attributes:
+        origin: The machine's monotonic clock when the run began.
     """
 
     def __init__(self) -> None:
-        self._began = time.monotonic()
+        self.origin = time.monotonic()
 
     def now(self) -> float:
         """
         Seconds since this was made.
         """
-        return time.monotonic() - self._began
+        return time.monotonic() - self.origin
 
     def rest(self, seconds: float) -> None:
         """

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from touchstone import recordings, runner
+from touchstone.children import Progress
 from touchstone.embedded import RECORDED_TWIN
 from touchstone.errors import UsageError
 from touchstone.opening import Errand
@@ -88,7 +89,7 @@ def compare(
     settings: Settings,
     before: dict[str, Recording],
     argv: Sequence[str],
-    progress: runner.Progress,
+    progress: Progress,
     twin: TwinSettings = RECORDED_TWIN,
 ) -> Drift:
     """

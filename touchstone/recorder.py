@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from touchstone import har, lifesteps, runner
+from touchstone.children import Progress
 from touchstone.cleaning import cleaned
 from touchstone.embedded import RECORDED_TWIN
 from touchstone.errors import RunLogError, UsageError
@@ -123,7 +124,7 @@ class Recorder:
         written: What became of the scenarios that are over, by name.
     """
 
-    def __init__(self, settings: Settings, names: Sequence[str], folder: Path, progress: runner.Progress) -> None:
+    def __init__(self, settings: Settings, names: Sequence[str], folder: Path, progress: Progress) -> None:
         self._names = names
         self._folder = folder
         self._progress = progress
@@ -155,7 +156,7 @@ class Recorder:
 
 
 def record(
-    settings: Settings, names: Sequence[str], folder: Path, argv: Sequence[str], progress: runner.Progress
+    settings: Settings, names: Sequence[str], folder: Path, argv: Sequence[str], progress: Progress
 ) -> tuple[runner.Outcome, tuple[Written, ...]]:
     """
     Plays scenarios and writes their recordings into *folder*.

@@ -96,7 +96,7 @@ class Run:
         target = settings.target
         self.log = RunLogWriter(Path(handover.run_log))
         self.replay = Replay(handover.plays, handover.speed) if handover.mode == "replay" else None
-        self.judge = by_all_rules(Bounds(target.build_timeout_s, target.cancel_timeout_s), _given(settings))
+        self.judge = by_all_rules(Bounds(target.build_timeout_s, target.cancel_timeout_s), given_contents(settings))
         self.transport = self._transport()
         self.journal = None if self.replay else self._open_journal()
         self.exam = self._examination(target, handover.latency_s)
@@ -317,7 +317,7 @@ class Run:
                     self.log.notice(Notice(claim.id, "not-applicable", lacking[need]))
 
 
-def _given(settings: Settings) -> dict[str, Content]:
+def given_contents(settings: Settings) -> dict[str, Content]:
     """
     The templates that the user named, as the rules know them.
     """

@@ -1,0 +1,117 @@
+"""
+What one client asks of a limit when all others have gone: whether it is honest, ends, and lets polling be free.
+
+It is done in rounds, and each request says in its note what it is for: see touchstone/rules/rounds.py.
+"""
+
+import itertools
+from collections.abc import Iterable
+
+from touchstone.adapters.flows import Flow
+from touchstone.adapters.loadrun import LoadRun, Reply
+from touchstone.loadplan import AFTERMATH_BURST
+from touchstone.patience import back_off_s
+
+READS_PER_START = 3
+
+# Waited beyond Retry-After, so that a server that comes back on the second is not asked a moment too early.
+MARGIN_S = 0.05
+
+
+class Aftermath:
+    """
+    One client with the first key, and nobody beside it.
+    """
+
+    def __init__(self, run: LoadRun) -> None:
+        self.run = run
+        (self.ref,) = run.go.stage.refs("ready")
+        (self.beside,) = run.go.stage.refs("beside")
+        self.flow = Flow(run, len(run.plan.schedule), run.now(), keep=True)
+        self.flow.unpaced()
+
+    def ask(self) -> None:
+        """
+        Meets the limit twice to see that it ends as it says, then once plainly and once after many reads.
+        """
+        first = Round(self, 1)
+        first.burst()
+        if first.refused is None or not first.recover():
+            return
+        again = Round(self, 2)
+        self.run.rest(first.waited_s)
+        again.burst()
+        if again.refused is None or not again.recover():
+            return
+        polled = Round(self, 3)
+        polled.send("startBuild", "beside", self.beside)
+        self.run.rest(first.waited_s)
+        polled.reads(READS_PER_START * max(again.served, 1))
+        polled.burst(at_least_s=1.2 * again.lasted_s + MARGIN_S)
+        if polled.refused is not None:
+            polled.recover()
+
+
+class Round:
+    """
+    One burst of starts until one is refused, and the way back.
+    """
+
+    def __init__(self, aftermath: Aftermath, number: int) -> None:
+        self._flow = aftermath.flow
+        self._run = aftermath.run
+        self._ref = aftermath.ref
+        self._beside = aftermath.beside
+        self._number = number
+        self.served = 0
+        self.refused: Reply | None = None
+        self.waited_s = 0.0
+        self.lasted_s = 0.0
+
+    def send(self, operation: str, phase: str, ref: str = "", *, gave_up: bool = False) -> Reply:
+        """
+        Sends one request of the round.
+        """
+        note = {"limit": {"round": self._number, "phase": phase} | ({"gave_up": True} if gave_up else {})}
+        return self._flow.send(operation, ref or self._ref, note=note)
+
+    def burst(self, at_least_s: float = 0.0) -> None:
+        """
+        Starts the ready version until a start is refused, and no shorter than *at_least_s*.
+        """
+        began_at = self._run.now()
+        while self.served < AFTERMATH_BURST and not self._run.stopped.is_set():
+            answer = self.send("startBuild", "burst")
+            self.lasted_s = self._run.now() - began_at
+            if answer.status >= 400 or not answer.status:
+                self.refused = answer
+            elif self.refused is None:
+                self.served += 1
+            if self.refused and self.lasted_s >= at_least_s:
+                return
+
+    def reads(self, number: int) -> None:
+        """
+        Reads so many times, in turns what clients poll.
+        """
+        asked: Iterable[tuple[str, str]] = itertools.cycle([("getBuild", self._ref), ("getBuild", self._beside)])
+        for operation, ref in itertools.islice(asked, number):
+            self.send(operation, "reads", ref)
+
+    def recover(self) -> bool:
+        """
+        Waits as the server says, or doubling, until a start is served; whether one was.
+        """
+        answer = self.refused
+        for wait_s in back_off_s():
+            asked_s = answer.asked_s if answer else None
+            pause_s = (wait_s if asked_s is None else asked_s) + MARGIN_S
+            gone_s = self._run.now() - answer.answer.done_at if answer else 0.0
+            if not self._run.rest(pause_s - gone_s):
+                return False
+            self.waited_s += pause_s
+            last = self.waited_s >= self._run.target.patience_s
+            answer = self.send("startBuild", "retry", gave_up=last)
+            if answer.status < 400 or last:
+                break
+        return answer is not None and 0 < answer.status < 400

@@ -1,0 +1,58 @@
+"""
+What clients do in a mix of everything, for the scenarios that are one.
+"""
+
+from touchstone.adapters.arrival_user import Arrival, ArrivalUser
+from touchstone.loadplan import POLL_S
+
+
+class Mixture(ArrivalUser):
+    """
+    Reads, starts, cancels and followed builds, each by a client of its own.
+    """
+
+    abstract = True
+
+    def do_read(self, arrival: Arrival) -> None:
+        """
+        Reads the status of a version that is ready.
+        """
+        refs = self.run_.go.stage.refs("ready")
+        self.flow(arrival, keep=self.run_.keeps_read()).send("getBuild", refs[arrival.number % len(refs)])
+
+    def do_start(self, arrival: Arrival) -> None:
+        """
+        Starts a build and polls it to its end.
+        """
+        ref = self.own(arrival)
+        flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
+        started = flow.start(ref, fresh=True)
+        if started.status == 202:
+            flow.await_end(ref, started)
+
+    def do_cancel(self, arrival: Arrival) -> None:
+        """
+        Starts a build, cancels it while it runs, and polls until it has settled.
+        """
+        ref = self.own(arrival)
+        flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
+        started = flow.start(ref, fresh=True)
+        if started.status != 202:
+            return
+        if flow.until_building(ref):
+            self.run_.rest(POLL_S)
+            flow.send("cancelBuild", ref)
+        flow.await_end(ref, started, cancelled=lambda: True)
+
+    def do_stream(self, arrival: Arrival) -> None:
+        """
+        Starts a build and follows its log, while it is polled beside.
+        """
+        ref = self.own(arrival)
+        flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
+        started = flow.start(ref, fresh=True)
+        if started.status != 202:
+            return
+        following = flow.beside(lambda: flow.follow(ref))
+        flow.await_end(ref, started)
+        following.join()

@@ -1,0 +1,13 @@
+"""
+Steady: a mix of reads, starts, cancels and followed builds at a given rate.
+"""
+
+from mixture import Mixture
+
+
+class Steady(Mixture):
+    """
+    The mix, for as long as the schedule lasts.
+    """
+
+    scenario = "steady"

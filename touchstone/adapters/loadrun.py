@@ -1,0 +1,259 @@
+"""
+One worker's part of a load run: sends requests, times them, has them judged, and keeps what is worth keeping.
+"""
+
+import json
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import gevent
+import psutil
+from gevent.event import Event
+
+from touchstone import claims as ledger_of_claims
+from touchstone.adapters.lean import Connections
+from touchstone.answer import Answer
+from touchstone.appraiser import INLINE_RULES, Appraiser
+from touchstone.collector import Collector
+from touchstone.contract import Contract
+from touchstone.exchange import Credential, Response
+from touchstone.loadfacts import Worker
+from touchstone.loadhandover import MAX_KEPT, Go
+from touchstone.loadplan import Plan, plan
+from touchstone.patience import retry_after_s
+from touchstone.rules.history import History
+from touchstone.runfacts import Case
+from touchstone.sample import NO_ANSWER, Sample
+from touchstone.settings import Settings
+from touchstone.shots import Shot, Shots
+from touchstone.transport import Call, Keys
+
+# Requests under way at once; an arrival beyond them cannot be sent, and is counted so.
+MAX_IN_FLIGHT = 10_000
+
+# Reads of the shared ready versions that are kept, in all.
+MAX_KEPT_READS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """
+    One answer, as a flow looks at it.
+    """
+
+    answer: Answer
+    seq: int
+
+    @property
+    def status(self) -> int:
+        """
+        The status code, or 0 where no complete answer came.
+        """
+        return 0 if self.answer.error and not self.answer.closed else self.answer.status
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """
+        The answer as a JSON object, or an empty one where it is anything else.
+        """
+        try:
+            value = json.loads(self.answer.body)
+        except (ValueError, RecursionError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    @property
+    def asked_s(self) -> float | None:
+        """
+        Seconds that Retry-After asks to wait, or None.
+        """
+        head = self.answer.head
+        return retry_after_s(Response(head.status, head.headers)) if head else None
+
+
+@dataclass
+class Spent:
+    """
+    What the worker has spent.
+    """
+
+    requests: int = 0
+    in_flight: int = 0
+    kept_reads: int = 0
+    cpu_s: float = field(default_factory=time.process_time)
+    at_s: float = 0.0
+
+
+class LoadRun:
+    """
+    What the flows of one worker share.
+
+    Attributes:
+        plan: The whole schedule; this worker's part is what `Go.number` says.
+        collector: What is to be told to the master.
+        stopped: Set when the run is to end at once.
+    """
+
+    def __init__(self, go: Go, settings: Settings, url: str) -> None:
+        target = settings.target
+        self.go = go
+        self.settings = settings
+        self.target = target
+        self.case = f"load.{go.options.scenario.name}"
+        self.plan: Plan = plan(go.options)
+        self.random = random.Random(f"{go.options.seed}/{go.number}")
+        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
+        contract = Contract.load()
+        self.shots = Shots(url, keys, contract)
+        history = History(contract, given=go.stage.contents)
+        self.appraiser = Appraiser(history, ledger_of_claims.load(), INLINE_RULES, self.shots)
+        self.connections = Connections(url, target.request_timeout_s, clock=self.now)
+        self.collector = Collector(go.number)
+        self.stopped = Event()
+        self._spent = Spent()
+        self._number = 0
+        self._whole = self._stories_kept()
+
+    def now(self) -> float:
+        """
+        Seconds since the run started, the clock of all its times.
+        """
+        return time.monotonic() - self.go.origin
+
+    def rest(self, seconds: float) -> bool:
+        """
+        Waits; returns whether the run still goes on afterwards.
+        """
+        return not self.stopped.wait(max(seconds, 0.0))
+
+    def _stories_kept(self) -> int:
+        """
+        One story in so many is kept whole: all of them where there is room.
+        """
+        cost = self.plan.cost(self.target.build_timeout_s, self.target.patience_s)
+        reads = sum(n for name, n in self.plan.schedule.counts.items() if name == "read")
+        return max(1, -(-(cost.requests - reads) // MAX_KEPT))
+
+    def keeps(self, story: int) -> bool:
+        """
+        Whether the story with this number is one of those that are kept whole.
+        """
+        return story % self._whole == 0
+
+    def keeps_read(self) -> bool:
+        """
+        Whether one more read of a shared version is kept.
+        """
+        self._spent.kept_reads += 1
+        return self._spent.kept_reads <= MAX_KEPT_READS // self.go.workers
+
+    # --- sending -----------------------------------------------------------------------------------------------------
+
+    def may_send(self) -> bool:
+        """
+        Whether the budget of requests and the bound on those under way leave room for one more.
+        """
+        most = self.go.options.max_requests
+        within = most is None or self._spent.requests < -(-most // self.go.workers)
+        return within and self._spent.in_flight < MAX_IN_FLIGHT
+
+    def send(self, call: Call, intended_at: float, *, paced: bool, keep: bool, until: Event | None = None) -> Reply:
+        """
+        Sends one request, follows it to its end where it is a stream, and has it timed and judged.
+        """
+        shot = self.shots.shot(call)
+        seq = self._next_seq()
+        self._spent.requests += 1
+        self._spent.in_flight += 1
+        try:
+            if call.stream_s:
+                answer = self.connections.stream(shot.wire, call.stream_s, until)
+            else:
+                answer = self.connections.send(shot.method, shot.wire)
+        finally:
+            self._spent.in_flight -= 1
+        self._time(shot, answer, intended_at, paced=paced)
+        self._judge(shot, answer, seq, keep=keep)
+        return Reply(answer, seq)
+
+    def _next_seq(self) -> int:
+        self._number += 1
+        return self.go.first_seq + (self._number - 1) * self.go.workers + self.go.number
+
+    def _time(self, shot: Shot, answer: Answer, intended_at: float, *, paced: bool) -> None:
+        outcome = NO_ANSWER if answer.head is None or answer.error else str(answer.head.status)
+        closed = self.go.options.model == "closed" and paced
+        intended_at = answer.sent_at if closed else intended_at
+        sample = Sample(shot.operation, outcome, intended_at, answer.sent_at, answer.done_at, len(answer.body))
+        self.collector.sample(sample, paced=paced)
+
+    def _judge(self, shot: Shot, answer: Answer, seq: int, *, keep: bool) -> None:
+        seen = self.appraiser.see(shot, answer, seq, self.case)
+        if keep or seen.findings:
+            exchange = seen.exchange or self.shots.exchange(shot, answer, seq, self.case, 0.0)
+            self.collector.exchange(exchange)
+        for finding in seen.findings:
+            self.collector.finding(finding, self.case)
+
+    # --- telling -----------------------------------------------------------------------------------------------------
+
+    def fares(self, state: str, assigned: int) -> Worker:
+        """
+        How the worker fares, since it was asked last.
+        """
+        now_at, cpu_s = self.now(), time.process_time()
+        elapsed_s = now_at - self._spent.at_s
+        share = (cpu_s - self._spent.cpu_s) / elapsed_s if elapsed_s > 0 else 0.0
+        self._spent.cpu_s, self._spent.at_s = cpu_s, now_at
+        collector = self.collector
+        return Worker(
+            number=self.go.number,
+            state=state,  # type: ignore[arg-type]  # callers give one of the three
+            at_s=round(now_at, 3),
+            sent=collector.sent,
+            unsent=collector.unsent,
+            assigned=assigned,
+            late_p99_s=round(collector.late.quantile_s(0.99), 6),
+            behind_from_s=collector.behind_from_s,
+            behind_s=round(collector.late.max_s, 6),
+            cpu_share=round(min(share, 99.0), 3),
+            rss_bytes=int(psutil.Process().memory_info().rss),
+            clock_offset_s=self.go.clock_offset_s,
+            clock_error_s=self.go.clock_error_s,
+        )
+
+    def tell_judged(self) -> None:
+        """
+        Puts what the appraiser counted among what is to be told; once, at the end.
+        """
+        for tally in self.appraiser.tallies(self.case):
+            self.collector.tally(tally)
+        if self.appraiser.told():
+            self.collector.warning(self.appraiser.told())
+        for rule_id, error in self.appraiser.failed.items():
+            self.fail(f"the rule {rule_id} failed: {error}", f"rule.{rule_id}")
+
+    def fail(self, text: str, case_id: str = "") -> None:
+        """
+        Tells of an error of ours: the run must not look like a pass.
+        """
+        case = Case(case_id or self.case, "", "error", 0.0, (), self.shots.secrets.text(text))
+        self.collector.event({"type": "case", **asdict(case)})
+
+    def close(self) -> None:
+        """
+        Ends every request that is under way.
+        """
+        self.stopped.set()
+        self.connections.close()
+        gevent.sleep(0)
+
+
+def call(operation: str, ref: str, credential: Credential = "primary", **more: Any) -> Call:
+    """
+    A request of a flow.
+    """
+    return Call(operation, ref, credential, **more)

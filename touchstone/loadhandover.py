@@ -1,0 +1,121 @@
+"""
+What `touchstone load` tells the Locust process that it starts, and what a master tells each of its workers.
+
+The first goes through the environment: it holds keys, which no file and no command line may. The second goes over the
+network and holds none: a worker on another machine shows its own.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from touchstone.errors import UsageError
+from touchstone.settings import HANDOVER, Settings
+from touchstone.stage import Stage
+from touchstone.workloads import Options
+
+# Exchanges that a run keeps besides evidence, so that whole stories can be judged after it.
+MAX_KEPT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """
+    What one worker is to do.
+
+    Attributes:
+        number: Which of the *workers* it is, from 0: the arrival with number i is its own where i mod workers is that.
+        began_at: Run second at which the schedule begins.
+        origin: Value of this worker's monotonic clock at run second 0.
+        clock_offset_s: See `touchstone.loadfacts.Worker`.
+        digest: What the schedule comes to; the same options give the same schedule everywhere.
+        first_seq: Exchanges are numbered from here, in steps of *workers*.
+    """
+
+    options: Options
+    stage: Stage
+    run_id: str
+    began_at: float
+    origin: float
+    number: int = 0
+    workers: int = 1
+    first_seq: int = 1
+    digest: str = ""
+    clock_offset_s: float = 0.0
+    clock_error_s: float = 0.0
+
+    def public(self) -> dict[str, Any]:
+        """
+        The same as JSON values.
+        """
+        plain = {name: getattr(self, name) for name in _PLAIN}
+        return plain | {"options": self.options.public(), "stage": self.stage.public()}
+
+    @classmethod
+    def from_public(cls, values: Mapping[str, Any]) -> "Go":
+        """
+        What `public` wrote.
+        """
+        plain = {name: values[name] for name in _PLAIN}
+        return cls(Options.from_public(values["options"]), Stage.from_public(values["stage"]), **plain)
+
+    def of(self, number: int, workers: int) -> "Go":
+        """
+        The same for one of several workers.
+        """
+        return replace(self, number=number, workers=workers)
+
+
+_PLAIN = (
+    *("run_id", "began_at", "origin", "number", "workers", "first_seq", "digest", "clock_offset_s", "clock_error_s"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadHandover:
+    """
+    What one Locust process is to do.
+
+    Attributes:
+        settings: The merged settings, as JSON with keys.
+        url: Base URL of the target.
+        run_log: Path of the run log; empty on a worker, which sends what it sees to the master.
+        go: What is to be done, as JSON; empty on a worker, which is told by the master.
+        limits: The thresholds, as [operation, statistic, value].
+        aborts: Whether the run ends as soon as one of them is broken.
+        workers: How many workers the master waits for; 1 where the process does all by itself.
+    """
+
+    settings: str
+    url: str
+    run_log: str = ""
+    go: dict[str, Any] = field(default_factory=dict)
+    limits: list[list[Any]] = field(default_factory=list)
+    aborts: bool = False
+    workers: int = 1
+
+    def environment(self) -> dict[str, str]:
+        """
+        The variable that carries this to the child.
+        """
+        return {HANDOVER: json.dumps(asdict(self))}
+
+    def parsed_settings(self) -> Settings:
+        """
+        The settings as an object.
+        """
+        return Settings.from_json(self.settings)
+
+
+def received_load(environ: Mapping[str, str]) -> LoadHandover:
+    """
+    The hand-over that this process was started with.
+
+    Raises:
+        UsageError: there is none: Locust was started by hand.
+    """
+    text = environ.get(HANDOVER)
+    if not text:
+        raise UsageError("load: not started by touchstone; run `touchstone load SCENARIO` (`touchstone load --help`)")
+    return LoadHandover(**json.loads(text))

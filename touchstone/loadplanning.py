@@ -1,0 +1,52 @@
+"""
+What a load would do and cost, on a terminal; nothing is sent.
+"""
+
+from rich.console import Console
+from rich.table import Table
+
+from touchstone.loading import Wish, check_terms
+from touchstone.loadplan import Plan
+from touchstone.settings import Settings
+
+_SECONDS_SHOWN = 12
+
+
+def print_load_plan(plan: Plan, settings: Settings, wish: Wish, console: Console) -> None:
+    """
+    Prints a schedule by second, and what it costs in builds, requests and seconds.
+    """
+    options, target = plan.options, settings.target
+    cost = plan.cost(target.build_timeout_s, target.patience_s)
+    engine, reason = plan.engine(wish.workers)
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False)
+
+    say(f"{options.scenario.name}: {options.scenario.says}")
+    say(f"target {target.url or target.name}, arrivals {options.arrivals}, {options.model} model, seed {options.seed}")
+    say(f"engine {engine}: {reason}")
+    console.print(_table(plan))
+    say(f"builds    {cost.builds:,} at most ({target.max_builds:,} are allowed)")
+    say(f"requests  {cost.requests:,} likely, {cost.most_requests:,} at worst, set-up and clean-up included")
+    say(f"seconds   {cost.seconds:g} likely, {cost.most_seconds:g} at worst, without set-up and clean-up")
+    check_terms(settings, plan, wish)
+
+
+def _table(plan: Plan) -> Table:
+    """
+    Arrivals by second and action; a long schedule in as many equal spans as fit.
+    """
+    schedule = plan.schedule
+    spans = min(_SECONDS_SHOWN, max(1, round(schedule.duration_s)))
+    width_s = schedule.duration_s / spans
+    table = Table(box=None, pad_edge=False)
+    table.add_column("from s", justify="right")
+    for name in schedule.names:
+        table.add_column(name, justify="right")
+    for span in range(spans):
+        begin_s, end_s = span * width_s, (span + 1) * width_s
+        inside = schedule.actions[(schedule.due_s >= begin_s) & (schedule.due_s < end_s)]
+        counts = [int((inside == action).sum()) for action in range(len(schedule.names))]
+        table.add_row(f"{begin_s:g}", *(f"{count:,}" for count in counts))
+    return table

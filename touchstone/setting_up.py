@@ -1,0 +1,163 @@
+"""
+Puts on the stage what a load run needs, and clears it again: versions of its own, some of them built beforehand.
+"""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+from touchstone.clock import WallClock
+from touchstone.contract import Contract
+from touchstone.errors import TargetError
+from touchstone.examination import Examination
+from touchstone.exchange import Credential, Exchange
+from touchstone.journal import Journal
+from touchstone.loadplan import Need, Plan
+from touchstone.provision import Template, given, publish_call
+from touchstone.rules.history import Content
+from touchstone.run import Journalled
+from touchstone.runfacts import RunLog
+from touchstone.runlog import RunLogWriter
+from touchstone.settings import Settings
+from touchstone.stage import Stage
+from touchstone.sweep import EMBEDDED_URL
+from touchstone.terms import Budget, Unsuited
+from touchstone.transport import Keys, Transport
+
+SET_UP, CLEAN_UP = "set-up", "clean-up"
+
+
+class SettingUp:
+    """
+    What the parent of a load run sends itself: before the load, and after it.
+    """
+
+    def __init__(self, settings: Settings, run_id: str, run_log: Path) -> None:
+        target = settings.target
+        self._settings = settings
+        self._log = RunLogWriter(run_log)
+        self._owners: dict[str, Credential] = {}
+        self.last_seq = 0
+        self.clock = WallClock()
+        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
+        self.transport = Transport(
+            target.url or "", keys, Contract.load(), self._record, target.request_timeout_s, clock=self.clock
+        )
+        url = EMBEDDED_URL if target.embedded else target.url or ""
+        self._journal = Journal.open(run_id, url, settings.state_dir, run_log.parent)
+        ledger = Journalled(run_id, self._journal, self._log, self.transport)
+        self._exam = Examination(self.transport, target, run_id, ledger, Budget(target.max_builds), case=SET_UP)
+
+    def _record(self, exchange: Exchange) -> None:
+        self.last_seq = max(self.last_seq, exchange.seq)
+        self._log.exchange(exchange)
+
+    def stage(self, plan: Plan, latency_s: float, stopped: Callable[[], bool]) -> Stage:
+        """
+        Publishes what *plan* needs and builds what has to be ready.
+
+        Raises:
+            TargetError: the target did not do its part.
+        """
+        roles: dict[str, list[str]] = {}
+        contents: dict[str, Content] = {}
+        try:
+            for need in plan.needs:
+                if stopped():
+                    break
+                template = self._template(need, roles)
+                content = self._published(template)
+                role = f"{need.role}-second" if need.second else need.role
+                roles.setdefault(role, []).append(template.ref)
+                contents[template.ref] = content
+                self._owners[template.ref] = template.owner
+                if need.role == "ready":
+                    self._build(template)
+        except Unsuited as error:
+            raise TargetError(f"the load could not be set up: {error.reason}") from error
+        for ref in (ref for role, refs in roles.items() if not role.startswith("ready") for ref in refs):
+            self._journal.started(ref)
+        return Stage({role: tuple(refs) for role, refs in roles.items()}, contents, latency_s)
+
+    def _template(self, need: Need, roles: dict[str, list[str]]) -> Template:
+        """
+        A template for *need*; where nothing may be published, the next one that the user named.
+        """
+        if self._settings.target.publish == "never":
+            named = self._settings.target.templates.buildable
+            if not named:
+                raise Unsuited("not-applicable", "publishing is switched off; name templates in templates.buildable")
+            return given(named[sum(map(len, roles.values())) % len(named)])
+        owner: Credential = "second" if need.second else "primary"
+        template = self._exam.template(need.purpose, sleep_s=need.sleep_s, fails=need.fails, owner=owner)
+        return Template(
+            template.name,
+            template.version,
+            template.sleep_s,
+            template.fails,
+            template.marker,
+            owner,
+            halved=need.halved,
+            more_lines=need.more_lines,
+        )
+
+    def _published(self, template: Template) -> Content:
+        if self._settings.target.publish == "never":
+            return Content(template.ref, template.owner, f"given:{template.ref}", "ready", 0.0, "", 0, 0.0, 0.0)
+        exchange = self._exam.publish(template)
+        if not 200 <= exchange.status < 300:
+            told = exchange.error or f"{exchange.status} {exchange.body}"
+            raise Unsuited("could-not-run", f"publishing {template.ref} failed: {told}")
+        return _content(template, exchange)
+
+    def _build(self, template: Template) -> None:
+        self._exam.start(template.ref, template.owner)
+        ended = self._exam.wait(template.ref)
+        if ended.body.get("status") != "ready":
+            told = ended.error or ended.body.get("status")
+            raise Unsuited("could-not-run", f"the build of {template.ref} ended {told!r}; it had to be ready")
+
+    def clear(self, log: RunLog) -> None:
+        """
+        Cancels what may be building and deletes what was published; what cannot be removed stays in the journal.
+
+        Args:
+            log: What the run saw: builds that it saw end need no cancel.
+        """
+        numbers = [*(e.seq for e in log.exchanges), *(a.seq for a in log.attempts), self.last_seq]
+        self.transport.number_from(max(numbers) + 1)
+        self._exam.case = CLEAN_UP
+        ended = {build.ref for build in log.builds if build.end in ("ready", "failed", "cancelled")}
+        started = {attempt.ref for attempt in log.attempts}
+        for ref in self._journal.builds:
+            if (ref in started or not log.attempts) and ref not in ended:
+                with contextlib.suppress(Unsuited):
+                    self._exam.cancel(ref, self._owners.get(ref, "primary"))
+            self._journal.settled(ref)
+        clean = self._exam.clean_up()
+        self._journal.close(all_clean=clean)
+
+    def close(self) -> None:
+        """
+        Closes connections and files.
+        """
+        self._journal.close(all_clean=False)
+        self.transport.close()
+        self._log.close()
+
+
+def _content(template: Template, exchange: Exchange) -> Content:
+    digest = exchange.body.get("digest")
+    call = publish_call(template, wrapped=False)
+    return Content(
+        ref=template.ref,
+        owner=template.owner,
+        key=str(call.note["content"]),
+        outcome=template.outcome,
+        sleep_s=template.sleep_s,
+        marker=str(call.note["marker"]),
+        published_seq=exchange.seq,
+        from_at=exchange.sent_at,
+        sure_at=exchange.done_at,
+        digest=digest if isinstance(digest, str) else "",
+    )
