@@ -19,9 +19,10 @@ check: $(READY) ## judge the embedded twin against the contract; ARGS="--url …
 test: $(READY) ## test the harness itself, offline; ARGS="-k …" picks tests
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
-lint: $(READY) ## read the code: style, types, sizes, layers, the contract document, the recordings, the lock file
+lint: $(READY) ## read the code: style, types, sizes, layers, the contract document, the recordings, the lock file, deploy/
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@$(BIN)/openapi-spec-validator --validation-errors all openapi/builds.yaml && $(BIN)/touchstone recordings lint && $(BIN)/python -m pytest -q tests/test_house.py tests/test_layers.py
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose.yaml && $(BIN)/check-jsonschema --quiet --schemafile deploy/schema/locusttest.json deploy/locusttest.yaml && $(BIN)/check-jsonschema --quiet --schemafile deploy/schema/claim.json deploy/claim.yaml
 
 prove: $(READY) ## show of every claim that a server that breaks it is found; ARGS="--fault 'cancel-*'" picks faults
 	@$(BIN)/touchstone prove --jobs $(TRIALS) $(ARGS)

@@ -8,6 +8,7 @@ import pytest
 
 from touchstone import claims
 from touchstone.errors import ContractError, UsageError
+from touchstone.statistic import STATISTICS
 
 ROW = "{id: a.one, level: must, says: x, source: y}"
 
@@ -25,8 +26,36 @@ def test_bundled_ledger_is_whole() -> None:
     rows = claims.load()
 
     assert {claim.level for claim in rows.judged()} == {"must", "should"}
-    assert set(rows.judged()) | set(rows.excluded()) == set(rows.values())
+    assert [*rows.judged(), *rows.of_load(), *rows.excluded()] == sorted(
+        rows.values(), key=lambda row: 2 if row.excluded else row.by == "load"
+    )
     assert all(claim.excluded for claim in rows.excluded())
+
+
+def test_what_load_alone_can_tell_is_no_claim_of_a_check(tmp_path: Path) -> None:
+    """
+    A row says who judges it; neither command selects the claims of the other, and the message says which one does.
+    """
+    rows = claims.load(ledger(tmp_path, ROW, "{id: load.p50, level: must, says: x, source: y, by: load}"))
+
+    assert [claim.id for claim in rows.judged()] == [claim.id for claim in rows.select("*")] == ["a.one"]
+    assert [claim.id for claim in rows.of_load()] == [claim.id for claim in rows.select("*", by="load")] == ["load.p50"]
+    assert [claim.id for claim in rows.select("*", by=None)] == ["a.one", "load.p50"]
+    with pytest.raises(UsageError, match=r"'load\.\*': `touchstone load` judges load\.p50; run that instead"):
+        rows.select("load.*")
+    with pytest.raises(UsageError, match=r"'a\.one': `touchstone check` judges a\.one; run that instead"):
+        rows.select("a.one", by="load")
+
+
+def test_load_has_a_claim_for_each_statistic_of_a_threshold() -> None:
+    """
+    The bundled rows that a load run judges are those of the thresholds, and what only the whole of a run can tell.
+    """
+    rows = claims.load().of_load()
+
+    assert {claim.subject for claim in rows} == {"load"}
+    assert {claim.level for claim in rows} == {"must"}
+    assert {claim.id for claim in rows} == {*(s.claim for s in STATISTICS.values()), "load.builds-admitted"}
 
 
 def test_row_tells_its_subject(tmp_path: Path) -> None:
@@ -55,6 +84,9 @@ def test_row_tells_its_subject(tmp_path: Path) -> None:
         ("{id: a.one, level: must, says: x, source: y, needs: [gold]}", "needs is ['gold']; expected a list"),
         ("{id: a.one, level: must, says: x, source: y, needs: [[publish]]}", "expected a list"),
         ("{id: a.one, says: x, source: y, excluded: null}", "excluded is None; expected a text"),
+        ("{id: a.one, level: must, says: x, source: y, by: laod}", "by is 'laod'; expected check or load"),
+        ("{id: a.one, level: must, says: x, source: y, by: [load]}", "by is ['load']; expected check or load"),
+        ("{id: a.one, says: x, source: y, excluded: z, by: load}", "by is 'load'; expected check or load, and none"),
     ],
 )
 def test_malformed_row_is_an_error(tmp_path: Path, row: str, message: str) -> None:

@@ -35,9 +35,19 @@ class Candidate:
 
 def named(glob: str = "*") -> list[Candidate]:
     """
-    The named faults that match *glob*, in the order of their list.
+    The named faults that match *glob* and that a check can show, in the order of their list.
+
+    Raises:
+        UsageError: only faults match that show under load alone.
     """
-    return [_fault(fault, "fault") for name, fault in FAULTS.items() if fnmatchcase(name, glob)]
+    found = [fault for name, fault in FAULTS.items() if fnmatchcase(name, glob)]
+    shown = [_fault(fault, "fault") for fault in found if fault.under == "check"]
+    if found and not shown:
+        raise UsageError(
+            f"--fault {glob!r}: {found[0].name} shows under load alone, which no check brings; "
+            f"`touchstone serve --fault {found[0].name}` and `touchstone load --url` meet it"
+        )
+    return shown
 
 
 def derived(glob: str = "*", seed: int = 1) -> list[Candidate]:
@@ -86,7 +96,7 @@ def variant(name: str) -> Variant:
 
 def proving(claim: str) -> list[str]:
     """
-    The named faults that *claim* has to be found broken for.
+    The named faults that *claim* has to be found broken for, also those that show under load alone.
     """
     return [name for name, fault in FAULTS.items() if claim in fault.breaks]
 

@@ -4,11 +4,11 @@ The ledger of claims: reads openapi/claims.yaml and answers for each id what is 
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import yaml
 
@@ -18,7 +18,9 @@ from touchstone.finding import Level
 from touchstone.yamltext import read_yaml
 
 NEEDS = frozenset({"publish", "second", "restricted"})
-_KEYS = frozenset({"id", "level", "says", "source", "needs", "excluded"})
+_KEYS = frozenset({"id", "level", "says", "source", "needs", "by", "excluded"})
+
+By = Literal["check", "load"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Claim:
         source: Page and section of the documentation, or a standard.
         needs: What a target must offer before the claim can be judged, a subset of NEEDS.
         excluded: Why the row is not judged; empty for a claim that is.
+        by: The command that judges it; what a load run alone can tell is no claim of a check.
     """
 
     id: str
@@ -41,6 +44,7 @@ class Claim:
     source: str
     needs: frozenset[str] = frozenset()
     excluded: str = ""
+    by: By = "check"
 
     @property
     def subject(self) -> str:
@@ -69,9 +73,18 @@ class Ledger(Mapping[str, Claim]):
 
     def judged(self) -> tuple[Claim, ...]:
         """
-        The claims that a run gives verdicts on, in the order of the file.
+        The claims that a check gives verdicts on, in the order of the file.
         """
-        return tuple(row for row in self._rows.values() if not row.excluded)
+        return self._judged_by("check")
+
+    def of_load(self) -> tuple[Claim, ...]:
+        """
+        The claims that nothing but a load run gives verdicts on, in the order of the file.
+        """
+        return self._judged_by("load")
+
+    def _judged_by(self, by: By) -> tuple[Claim, ...]:
+        return tuple(row for row in self._rows.values() if not row.excluded and row.by == by)
 
     def excluded(self) -> tuple[Claim, ...]:
         """
@@ -79,20 +92,35 @@ class Ledger(Mapping[str, Claim]):
         """
         return tuple(row for row in self._rows.values() if row.excluded)
 
-    def select(self, glob: str) -> tuple[Claim, ...]:
+    def select(self, glob: str, by: By | None = "check") -> tuple[Claim, ...]:
         """
         The judged claims whose id matches *glob*; several globs are separated by commas.
+
+        Args:
+            by: Who judges them; None for all of them.
 
         Raises:
             UsageError: one of the globs matches no claim.
         """
         globs = [part.strip() for part in glob.split(",") if part.strip()]
-        judged = self.judged()
+        judged = tuple(row for row in self._rows.values() if not row.excluded and by in (None, row.by))
         for part in globs or [glob]:
             if not any(fnmatchcase(claim.id, part) for claim in judged):
-                near = _nearest(part, [claim.id for claim in judged])
-                raise UsageError(f"--claims {part!r}: no claim matches{near}; `touchstone claims` lists them")
+                raise UsageError(f"--claims {part!r}: {self._unmatched(part, judged)}")
         return tuple(claim for claim in judged if any(fnmatchcase(claim.id, part) for part in globs))
+
+    def _unmatched(self, glob: str, judged: Iterable[Claim]) -> str:
+        other = next((row for row in self._rows.values() if not row.excluded and fnmatchcase(row.id, glob)), None)
+        if other is not None:
+            return f"`touchstone {other.by}` judges {other.id}; run that instead"
+        return f"no claim matches{_nearest(glob, [claim.id for claim in judged])}; `touchstone claims` lists them"
+
+    def raised(self, ids: Iterable[str]) -> "Ledger":
+        """
+        The same ledger, in which the claims called *ids* are a must: what a run sets out to show it insists on.
+        """
+        wanted = frozenset(ids)
+        return Ledger(replace(row, level="must") if row.id in wanted else row for row in self._rows.values())
 
     def explain(self, claim_id: str) -> Claim:
         """
@@ -153,16 +181,25 @@ def _row(raw: Any, place: str) -> Claim:
             raise ContractError(f"{place}: {key} is {raw.get(key)!r}; expected a text")
     if "." not in raw["id"]:
         raise ContractError(f"{place}: expected an id of the form subject.name")
-    excluded = raw.get("excluded", "")
-    level = raw.get("level")
+    level, by, excluded = _judgement(raw, place)
+    needs = raw.get("needs", [])
+    if not isinstance(needs, list) or not all(need in sorted(NEEDS) for need in needs):
+        raise ContractError(f"{place}: needs is {needs!r}; expected a list of any of {sorted(NEEDS)}")
+    return Claim(raw["id"], level, raw["says"], raw["source"], frozenset(needs), excluded, by)
+
+
+def _judgement(raw: dict[str, Any], place: str) -> tuple[Level, By, str]:
+    """
+    Whether and by whom a row is judged.
+    """
+    excluded, level, by = raw.get("excluded", ""), raw.get("level"), raw.get("by", "check")
     if bool(excluded) == (level is not None):
         raise ContractError(f"{place}: expected either a level or the reason why it is excluded")
     if level is not None and level not in get_args(Level):
         raise ContractError(f"{place}: level is {level!r}; expected must or should")
-    needs = raw.get("needs", [])
-    if not isinstance(needs, list) or not all(need in sorted(NEEDS) for need in needs):
-        raise ContractError(f"{place}: needs is {needs!r}; expected a list of any of {sorted(NEEDS)}")
-    return Claim(raw["id"], cast(Level, level or "should"), raw["says"], raw["source"], frozenset(needs), excluded)
+    if by not in get_args(By) or (excluded and "by" in raw):
+        raise ContractError(f"{place}: by is {by!r}; expected check or load, and none in an excluded row")
+    return cast(Level, level or "should"), by, excluded
 
 
 def _nearest(wanted: str, ids: Iterable[str]) -> str:

@@ -94,11 +94,11 @@ class Collector:
         """
         self._events.append({"type": "exchange", **encode(exchange)})
 
-    def finding(self, finding: Finding, case: str) -> None:
+    def finding(self, finding: Finding, case: str, times: int = 1) -> None:
         """
-        Tells of a finding.
+        Tells of a finding that was met so many times.
         """
-        self._events.append({"type": "finding", **asdict(finding), "case": case})
+        self._events.append({"type": "finding", **asdict(finding), "case": case, "times": times})
 
     def tally(self, tally: Tally) -> None:
         """

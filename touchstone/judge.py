@@ -46,7 +46,9 @@ class Judge:
         """
         self.history.add(exchange)
         self._by_seq[exchange.seq] = exchange
-        return list(self._new(j for rule in self._exchange_rules for j in self._said(rule, exchange, self.history)))
+        return list(
+            self._new(j for rule in self._exchange_rules for j in said(rule, exchange, self.history, self.failed))
+        )
 
     def tell(self, refs: Iterable[str]) -> list[Judgement]:
         """
@@ -54,36 +56,14 @@ class Judge:
         """
         seen = ((ref, view) for ref in refs for view in self.history.views(ref))
         return list(
-            self._new(j for ref, view in seen for rule in self._story_rules for j in self._said(rule, ref, view))
+            self._new(j for ref, view in seen for rule in self._story_rules for j in said(rule, ref, view, self.failed))
         )
-
-    def _said(self, rule: Rule[Subject], subject: Subject, history: History) -> list[Judgement]:
-        """
-        What one rule says. A rule that fails is a fault of ours: the others still speak, and the run is no pass.
-        """
-        try:
-            return list(rule(subject, history))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost the other rules their say
-            self.failed.setdefault(rule.id, f"{type(error).__name__}: {error}")
-            return []
 
     def finding(self, judgement: Judgement) -> Finding:
         """
         The finding that a broken judgement becomes.
         """
-        exchange = self._by_seq[judgement.evidence[-1]]
-        return Finding(
-            id=finding_id(judgement.claim, judgement.operation, judgement.check, judgement.expected),
-            claim=judgement.claim,
-            level=self._ledger[judgement.claim].level,
-            operation=judgement.operation,
-            check=judgement.check,
-            expected=judgement.expected,
-            actual=judgement.actual,
-            where=f"{exchange.request.method} {exchange.request.url}",
-            curl=curl(exchange),
-            evidence=judgement.evidence,
-        )
+        return finding_of(judgement, self._by_seq[judgement.evidence[-1]], self._ledger)
 
     def accused(self, judgements: Iterable[Judgement]) -> set[str]:
         """
@@ -98,6 +78,41 @@ class Judge:
             if told not in self._told:
                 self._told.add(told)
                 yield judgement
+
+
+def said(rule: Rule[Subject], subject: Subject, history: History, failed: dict[str, str]) -> list[Judgement]:
+    """
+    What one rule says. A rule that fails is a fault of ours: the others still speak, and the run is no pass.
+
+    Args:
+        failed: Takes the error of a rule that fails for the first time, by the rule's id.
+    """
+    try:
+        return list(rule(subject, history))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost the other rules their say
+        failed.setdefault(rule.id, f"{type(error).__name__}: {error}")
+        return []
+
+
+def finding_of(judgement: Judgement, exchange: Exchange, ledger: Ledger) -> Finding:
+    """
+    The finding that a broken judgement becomes.
+
+    Args:
+        exchange: The last one of its evidence, which shows the outcome.
+    """
+    return Finding(
+        id=finding_id(judgement.claim, judgement.operation, judgement.check, judgement.expected),
+        claim=judgement.claim,
+        level=ledger[judgement.claim].level,
+        operation=judgement.operation,
+        check=judgement.check,
+        expected=judgement.expected,
+        actual=judgement.actual,
+        where=f"{exchange.request.method} {exchange.request.url}",
+        curl=curl(exchange),
+        evidence=judgement.evidence,
+    )
 
 
 def by_all_rules(bounds: Bounds, given: Mapping[str, Content]) -> Judge:

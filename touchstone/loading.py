@@ -10,10 +10,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from touchstone import claims as ledger_of_claims
@@ -22,25 +23,29 @@ from touchstone.children import Interrupted, Progress, signals, watched
 from touchstone.contract import Contract
 from touchstone.embedded import LOAD_TWIN
 from touchstone.errors import TargetError, UsageError
-from touchstone.loadfacts import Limit
+from touchstone.growth import TARGET
+from touchstone.loadfacts import Limit, Worker
 from touchstone.loadhandover import Go, LoadHandover
 from touchstone.loadjudge import judge_load_run
 from touchstone.loadplan import Plan, plan
 from touchstone.opening import Errand, new_log, new_run_id, utc, write_header
 from touchstone.report.write import finish, write_reports
+from touchstone.rss import rss_bytes
 from touchstone.runfacts import Footer
 from touchstone.runlog import RunLogWriter, read
 from touchstone.runner import Outcome, at_target
 from touchstone.setting_up import SettingUp
 from touchstone.settings import Settings
 from touchstone.smoke import smoke
+from touchstone.statistic import STATISTICS
 from touchstone.thresholds_file import read as read_thresholds
-from touchstone.workloads import Options
+from touchstone.workloads import INVARIANTS, Options
 
 LOAD = Errand(command="load")
 LOCUST_PORT = 5557
 # What a load may take beyond what its plan allows at worst.
 SLACK_S = 60.0
+MEMORY_EVERY_S = 5.0
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -82,8 +87,9 @@ def load(settings: Settings, options: Options, wish: Wish, argv: Sequence[str], 
     Raises:
         UsageError: the load is not allowed there, costs more than its budget, or the thresholds cannot be read.
     """
-    ledger, contract = ledger_of_claims.load(), Contract.load()
+    ledger, contract = ledger_of_claims.load().raised(INVARIANTS), Contract.load()
     limits = read_thresholds(wish.thresholds or load_dir() / "thresholds.toml")[options.scenario.name]
+    also = ("load.builds-admitted", *dict.fromkeys(STATISTICS[limit.statistic].claim for limit in limits))
     drawn_up = plan(options)
     check_terms(settings, drawn_up, wish)
     run_id = new_run_id()
@@ -93,7 +99,7 @@ def load(settings: Settings, options: Options, wish: Wish, argv: Sequence[str], 
     with ExitStack() as stack:
         interrupted = stack.enter_context(signals())
         settings = stack.enter_context(at_target(settings, LOAD_TWIN))
-        write_header(run_log, run_id, settings, argv, ledger, contract, LOAD)
+        write_header(run_log, run_id, settings, argv, ledger, contract, LOAD, also)
         with RunLogWriter(run_log) as writer:
             writer.workload(drawn_up.workload(0.0, wish.workers, limits))
         run = _Run(settings, drawn_up, wish, limits, run_id, run_log)
@@ -191,17 +197,59 @@ class _Run:
             aborts=self.wish.aborts,
             workers=self.wish.workers,
         )
-        command = locust_command(self.plan.options.scenario.name, self.wish)
-        output = self.run_log.parent / "locust.log"
-        environment = locust_environment(handover)
-        return watched(command, environment, output, self.run_log, progress, interrupted, self.settings.max_seconds)
+        watch = _TargetsMemory(self.run_log, go.origin) if self.settings.target.embedded else None
+
+        def told(event: dict[str, Any]) -> None:
+            progress(event)
+            if watch:
+                watch.look()
+
+        return watched(
+            locust_command(self.plan.options.scenario.name, self.wish),
+            locust_environment(handover, os.environ),
+            self.run_log.parent / "locust.log",
+            self.run_log,
+            told,
+            interrupted,
+            self._most_seconds(),
+        )
+
+    def _most_seconds(self) -> float:
+        """
+        After how many seconds the load is ended, whatever keeps it.
+        """
+        target = self.settings.target
+        most_s = self.plan.cost(target.build_timeout_s, target.patience_s).most_seconds + SLACK_S
+        return min(most_s, self.settings.max_seconds or most_s)
 
 
-def locust_environment(handover: LoadHandover) -> dict[str, str]:
+class _TargetsMemory:
+    """
+    Writes down now and then how much memory this process has, which the embedded twin lives in.
+    """
+
+    def __init__(self, run_log: Path, origin: float) -> None:
+        self._run_log = run_log
+        self._origin = origin
+        self._next_at = 0.0
+
+    def look(self) -> None:
+        """
+        Looks where it is time again.
+        """
+        now_at = time.monotonic() - self._origin
+        if now_at >= self._next_at:
+            self._next_at = now_at + MEMORY_EVERY_S
+            told = Worker(TARGET, "running", round(now_at, 3), 0, 0, 0, rss_bytes=rss_bytes())
+            with RunLogWriter(self._run_log) as writer:
+                writer.worker(told)
+
+
+def locust_environment(handover: LoadHandover, environ: Mapping[str, str]) -> dict[str, str]:
     """
     The environment of a Locust process: Locust's own variables would change what it does.
     """
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+    plain = {name: value for name, value in environ.items() if not name.startswith("LOCUST_")}
     return plain | handover.environment() | {"PYTHONUNBUFFERED": "1"}
 
 

@@ -14,15 +14,16 @@ from touchstone.appraiser import INLINE_RULES, STORY_TIME_RULES
 from touchstone.contract import Contract
 from touchstone.finding import Finding, Judgement
 from touchstone.judge import Judge, said
-judge_load = lambda log: ((), ())  # TEMP
+from touchstone.loadrules import judge_load
 from touchstone.rules.history import Bounds, History
 from touchstone.run import given_contents
 from touchstone.runfacts import Case, Footer, Notice, RunLog
 from touchstone.runlog import RunLogWriter, read
 from touchstone.setting_up import CLEAN_UP, SET_UP
 from touchstone.settings import Settings
-from touchstone.thresholds import judge_thresholds, measured
-from touchstone.workloads import scenario
+from touchstone.statistic import STATISTICS
+from touchstone.thresholds import Reading, judge_thresholds, measured, samples_needed, told_limit
+from touchstone.workloads import INVARIANTS, scenario
 
 UNSHOWN = "this scenario does not set out to show it; `touchstone check` does"
 
@@ -42,7 +43,7 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer) -> Footer:
         _judge_stories(log, settings, writer, case)
         if log.windows:
             footer = _judge_whole(log, writer, case, footer)
-        _tell_unshown(read(run_log), writer, case, is_whole=footer.exit_code == 0)
+        _tell_unshown(read(run_log), writer, case)
     return footer
 
 
@@ -50,7 +51,7 @@ def _judge_stories(log: RunLog, settings: Settings, writer: RunLogWriter, case: 
     """
     Judges what was kept: each version by its story, where all of it is there, and set-up and clean-up by every rule.
     """
-    ledger, target = ledger_of_claims.load(), settings.target
+    ledger, target = ledger_of_claims.load().raised(INVARIANTS), settings.target
     bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
     judge = Judge(history, ledger, STORY_TIME_RULES, rules.STORY_RULES)
@@ -79,11 +80,39 @@ def _judge_whole(log: RunLog, writer: RunLogWriter, case: str, footer: Footer) -
     """
     Judges what only the whole run can show.
     """
-    judge_load(log)
-    return footer
+    ledger, readings = ledger_of_claims.load().raised(INVARIANTS), measured(log)
+    for ruling in (judge_load(log, ledger), judge_thresholds(readings, log, ledger)):
+        writer.judgements(case, ruling.judgements)
+        _write_findings(writer, ruling.findings, case)
+        for notice in ruling.notices:
+            writer.notice(notice)
+    reason = _unjudged(readings)
+    if footer.exit_code or not reason:
+        return footer
+    return dataclasses.replace(footer, exit_code=3, reason=reason)
 
 
-def _tell_unshown(log: RunLog, writer: RunLogWriter, case: str, *, is_whole: bool) -> None:
+def _unjudged(readings: Iterable[Reading]) -> str:
     """
-    Says of each claim that nothing judged whether the scenario was to show it.
+    Why a threshold could not be judged though there were enough samples: the generator, and never the target.
     """
+    for reading in readings:
+        need = samples_needed(STATISTICS[reading.limit.statistic])
+        if reading.verdict == "indeterminate" and reading.count >= need:
+            return f"{told_limit(reading.limit)} could not be judged: {reading.reason}"
+    return ""
+
+
+def _tell_unshown(log: RunLog, writer: RunLogWriter, case: str) -> None:
+    """
+    Says of each claim that nothing judged that the scenario was not to show it, unless it was.
+    """
+    assert log.workload is not None
+    chosen = scenario(log.workload.scenario)
+    told = {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
+    told |= {notice.claim for notice in log.notices}
+    for claim in log.header.claims:
+        if claim.id not in told and claim.id not in chosen.shows:
+            writer.notice(Notice(claim.id, "not-applicable", UNSHOWN))
+    duration_s = max((window.at_s + 1.0 for window in log.windows), default=0.0) - log.workload.began_at
+    writer.case(Case(case, chosen.says, "passed", round(duration_s, 3), chosen.shows))

@@ -38,7 +38,7 @@ def work(settings: Settings, chosen: Scenario, master: str, port: int, allows: s
     handover = LoadHandover(settings=settings.to_json(), url=url)
     with tempfile.TemporaryDirectory(prefix="touchstone-") as cwd, signals() as interrupted:
         child = subprocess.Popen(
-            command, cwd=cwd, env=locust_environment(handover), stdin=subprocess.DEVNULL, start_new_session=True
+            command, cwd=cwd, env=locust_environment(handover, os.environ), stdin=subprocess.DEVNULL, start_new_session=True
         )
         told = False
         while child.poll() is None:

@@ -3,7 +3,7 @@ How a run begins: what it is for, its id, its folder, and the first line of its 
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,9 +71,13 @@ def write_header(
     ledger: Ledger,
     contract: Contract,
     errand: Errand = CHECK,
+    also: Iterable[str] = (),
 ) -> None:
     """
     Begins a run log with what was asked for.
+
+    Args:
+        also: Claims that the run judges besides those of a check.
     """
     target = settings.target
     kind: TargetKind = "embedded" if target.embedded else "recording" if errand.mode == "replay" else "url"
@@ -90,7 +94,8 @@ def write_header(
         claims_glob=settings.claims_glob,
         contract_sha256=contract.sha256,
         claims=tuple(
-            LedgerClaim(c.id, c.level, c.says, c.source, c.subject) for c in ledger.select(settings.claims_glob)
+            LedgerClaim(c.id, c.level, c.says, c.source, c.subject)
+            for c in (*ledger.select(settings.claims_glob), *(ledger[claim] for claim in also))
         ),
         settings=settings.public(),
     )

@@ -13,12 +13,19 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from touchstone.proof import GOOD, Trial
 
 
+def is_watched(console: Console) -> bool:
+    """
+    Whether *console* is a terminal that people watch.
+    """
+    return console.is_terminal and not console.is_dumb_terminal and not os.environ.get("CI")
+
+
 @contextmanager
 def progress_on(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
     """
     A function that takes each event of the run log; it shows nothing unless *console* is a terminal that people watch.
     """
-    if not console.is_terminal or console.is_dumb_terminal or os.environ.get("CI"):
+    if not is_watched(console):
         yield lambda _event: None
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -48,8 +55,7 @@ def trials_on(console: Console) -> Iterator[Callable[[Trial, int], None]]:
 
     On a terminal it moves a line; elsewhere it says what went wrong, and now and then how far the proof has come.
     """
-    watched = console.is_terminal and not console.is_dumb_terminal and not os.environ.get("CI")
-    if not watched:
+    if not is_watched(console):
         yield lambda trial, to_come: _tell(console, trial, to_come)
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())

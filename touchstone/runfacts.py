@@ -87,10 +87,14 @@ class Tally:
 class Occurrence:
     """
     One finding, as one case met it; the same finding may be met by many.
+
+    Attributes:
+        times: How often, where somebody counted occasions that look alike instead of writing each down.
     """
 
     finding: Finding
     case: str = ""
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)

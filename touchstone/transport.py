@@ -8,117 +8,26 @@ import contextlib
 import itertools
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 
+from touchstone.calls import UNKNOWN_KEY, Asked, Call, Keys, Wording, fill
 from touchstone.clock import Clock, WallClock
 from touchstone.contract import Contract
 from touchstone.deadline import BoundedBackend, Deadline
-from touchstone.exchange import Chunk, Closed, Credential, Exchange, Request, Response
-from touchstone.redact import Secrets
+from touchstone.exchange import Chunk, Closed, Exchange, Response
 from touchstone.wire import Wire, keep_no_cookies
 
-# A key of the documented form that no account can have: it is not random, so two runs send the same bytes.
-UNKNOWN_KEY = "sk_live_" + "0" * 24
+__all__ = ["MAX_BODY_BYTES", "SERVED", "UNKNOWN_KEY", "Call", "Keys", "Transport", "fill"]
 
 # Where a wire says which recorded exchange it served: a list that each request carries.
 SERVED = "touchstone.served"
 
 # Bodies are read up to here; what a build API answers fits a thousand times over.
 MAX_BODY_BYTES = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """
-    The keys of the accounts that a run may use; None where there is none.
-    """
-
-    primary: str = field(repr=False)
-    second: str | None = field(default=None, repr=False)
-    restricted: str | None = field(default=None, repr=False)
-
-    def headers(self, credential: Credential) -> dict[str, str]:
-        """
-        The Authorization header for *credential*; empty where none is sent.
-
-        Raises:
-            LookupError: the run has no such key.
-        """
-        match credential:
-            case "none" | "query":
-                return {}
-            case "malformed":
-                return {"Authorization": f"Basic {self.primary}"}
-            case "lowercase-scheme":
-                return {"Authorization": f"bearer {self.primary}"}
-        return {"Authorization": f"Bearer {self.value(credential)}"}
-
-    def value(self, credential: Credential) -> str:
-        """
-        The key behind *credential*.
-        """
-        known: dict[str, str | None] = {
-            "primary": self.primary,
-            "second": self.second,
-            "restricted": self.restricted,
-            "unknown": UNKNOWN_KEY,
-            "longer": self.primary + "x",
-            "shorter": self.primary[:-1],
-            "recased": self.primary.swapcase(),
-        }
-        key = known.get(credential)
-        if not key:
-            raise LookupError(f"no key for {credential!r}")
-        return key
-
-    def secrets(self) -> Secrets:
-        """
-        Every value that must not reach an exchange.
-        """
-        named = {
-            "longer": self.primary + "x",
-            "primary": self.primary,
-            "shorter": self.primary[:-1],
-            "headless": self.primary[1:],
-            "recased": self.primary.swapcase(),
-            "second": self.second,
-            "restricted": self.restricted,
-            "unknown": UNKNOWN_KEY,
-        }
-        return Secrets({name: value for name, value in named.items() if value})
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """
-    A request to be sent.
-
-    Attributes:
-        operation: operationId, or empty for a request outside the contract (then *method* and *path* say all).
-        ref: ``namespace/name@version``; its parts fill the path, percent-encoded.
-        path: Path and query below the target's base, exactly as to be sent; wins over *ref*.
-        stream_s: For a stream: seconds after which it is left alone if the server did not end it.
-        until: For a stream: leave it as soon as this event is set.
-        opened: Set when the head of the answer has arrived, or will not arrive.
-    """
-
-    operation: str = ""
-    ref: str | None = None
-    credential: Credential = "primary"
-    method: str = ""
-    path: str = ""
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    note: Mapping[str, Any] = field(default_factory=dict)
-    stream_s: float = 0.0
-    until: threading.Event | None = None
-    opened: threading.Event | None = None
 
 
 class Transport:
@@ -145,9 +54,9 @@ class Transport:
     ) -> None:
         self.url = url
         self.keys = keys
-        self.secrets = keys.secrets()
+        self._wording = Wording(url, keys, contract)
+        self.secrets = self._wording.secrets
         self.clock = clock or WallClock()
-        self._contract = contract
         self._record = record
         self._timeout_s = request_timeout_s
         self._seq = itertools.count(1)
@@ -160,6 +69,12 @@ class Transport:
             headers={"User-Agent": "touchstone"},
         )
         keep_no_cookies(self._client)
+
+    def number_from(self, seq: int) -> None:
+        """
+        Numbers the exchanges that follow from *seq* on.
+        """
+        self._seq = itertools.count(seq)
 
     def close(self) -> None:
         """
@@ -179,23 +94,20 @@ class Transport:
 
         An answer that does not come is part of the exchange, not an exception.
         """
-        method, target = self._target(call)
-        headers = {"Accept": "*/*"} | self.keys.headers(call.credential) | dict(call.headers)
-        if call.credential == "query":
-            target += ("&" if "?" in target else "?") + f"api_key={quote(self.keys.primary)}"
+        asked = self._wording.asked(call)
         seq, sent_at = next(self._seq), self.now()
-        outcome = self._exchange(method, target, headers, call)
+        outcome = self._exchange(asked, call)
         done_at = self.now()
         exchange = Exchange(
             seq=seq,
-            operation=call.operation or self._operation(method, target),
-            ref=call.ref or self._ref(method, target),
+            operation=asked.operation,
+            ref=asked.ref,
             credential=call.credential,
             case=case,
             sent_at=sent_at,
             head_at=outcome.head_at or done_at,
             done_at=done_at,
-            request=self._request(method, target, headers, call.body),
+            request=self._wording.request(asked),
             response=outcome.response,
             error=outcome.error,
             closed=outcome.closed,
@@ -206,45 +118,17 @@ class Transport:
         self._record(exchange)
         return exchange
 
-    def _target(self, call: Call) -> tuple[str, str]:
-        operation = self._contract.operations.get(call.operation)
-        method = call.method or (operation.method if operation else "GET")
-        path = call.path or (fill(operation.path, call.ref) if operation else "")
-        if call.query:
-            path += "?" + "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in call.query.items())
-        return method, path
-
-    def _operation(self, method: str, target: str) -> str:
-        found = self._contract.match(method, target.partition("?")[0])
-        return found[0].id if found else ""
-
-    def _ref(self, method: str, target: str) -> str | None:
-        path = target.partition("?")[0]
-        found = self._contract.match(method, path) or self._contract.match("GET", path)
-        values = found[1] if found else {}
-        if not {"namespace", "name", "version"} <= values.keys():
-            return None
-        return f"{values['namespace']}/{values['name']}@{values['version']}"
-
-    def _request(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Request:
-        return Request(
-            method=method,
-            url=self.secrets.text(self.url + target),
-            headers=self.secrets.headers(tuple(headers.items())),
-            body=self.secrets.data(body),
-        )
-
-    def _exchange(self, method: str, target: str, headers: Mapping[str, str], call: Call) -> "_Outcome":
+    def _exchange(self, asked: Asked, call: Call) -> "_Outcome":
         outcome = _Outcome()
         base = urlsplit(self.url)
-        raw_target = (base.path + target).encode("utf-8")
+        raw_target = (base.path + asked.target).encode("utf-8")
         origin = f"{base.scheme}://{base.netloc}"
         # The target goes out byte for byte: a client that tidies paths hides what a server makes of untidy ones.
         request = self._client.build_request(
-            method,
+            asked.method,
             origin,
-            headers=dict(headers),
-            content=call.body or None,
+            headers=dict(asked.headers),
+            content=asked.body or None,
             extensions={"target": raw_target, "timeout": self._timeouts(call), SERVED: outcome.served},
         )
         began = self.now()
@@ -292,13 +176,9 @@ class Transport:
         outcome.error = problem
 
     def _response(self, response: httpx.Response, chunks: list[Chunk], streamed: bool) -> Response:
-        body = self.secrets.data(b"".join(chunk.data for chunk in chunks))
-        headers = self.secrets.headers(tuple(response.headers.multi_items()))
-        kept = tuple(Chunk(c.at_s, self.secrets.data(c.data)) for c in chunks) if streamed else ()
-        if kept and b"".join(chunk.data for chunk in kept) != body:
-            # The network cut a secret in two, and no piece of it may be kept.
-            kept = (Chunk(kept[-1].at_s, body),)
-        return Response(response.status_code, headers, body, kept)
+        body = b"".join(chunk.data for chunk in chunks)
+        pieces = chunks if streamed else ()
+        return self._wording.response(response.status_code, response.headers.multi_items(), body, pieces)
 
 
 class _Watch:
@@ -367,17 +247,3 @@ def _as_recorded(exchange: Exchange, served: Exchange) -> Exchange:
         request=exchange.request,
         response=response,
     )
-
-
-def fill(template: str, ref: str | None) -> str:
-    """
-    A path template with the parts of *ref* percent-encoded in it.
-    """
-    if ref is None:
-        return template
-    namespace, _, rest = ref.partition("/")
-    name, _, version = rest.rpartition("@")
-    parts = {"{namespace}": namespace, "{name}": name, "{version}": version}
-    for placeholder, value in parts.items():
-        template = template.replace(placeholder, quote(value, safe=""))
-    return template

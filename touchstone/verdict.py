@@ -123,7 +123,7 @@ def _gather(log: RunLog) -> dict[str, _Evidence]:
             about.reasons["indeterminate"].append(tally.reason)
     for occurrence in log.occurrences:
         about = evidence[occurrence.finding.claim]
-        about.broken[occurrence.finding.check] += 1
+        about.broken[occurrence.finding.check] += occurrence.times
         about.findings[occurrence.finding.id] = None
     for notice in log.notices:
         evidence[notice.claim].reasons[notice.verdict].append(notice.reason)

@@ -43,6 +43,25 @@ BUILDS: frozenset[str] = frozenset({"start", "cancel", "stream", "host"})
 SINGLE: frozenset[str] = frozenset({"read"})
 
 
+# What a load run judges of itself as a whole. Each is a must there, also where a check takes it for a should.
+INVARIANTS: tuple[str, ...] = (
+    "http.status-is-documented",
+    "http.no-server-error",
+    "limit.refused-start-starts-nothing",
+    "limit.ends-after-back-off",
+    "limit.retry-after-is-honest",
+    "limit.is-per-key",
+    "limit.reads-are-not-charged",
+    "status.build-ends",
+    "status.build-does-not-vanish",
+    "events.watchers-agree",
+    "events.carry-the-output",
+    "load.builds-admitted",
+)
+
+_SHOWN = ("http.answers", "http.no-server-error", "http.status-is-documented")
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """
@@ -60,6 +79,7 @@ class Scenario:
         ready: Versions that are built before the run begins, for reads.
         needs_second: Whether it needs the key of another account.
         drift: Whether the last part of the run is compared with the first.
+        shows: Claims that the run must have judged; without a verdict on one of them it is no pass.
     """
 
     name: str
@@ -74,6 +94,7 @@ class Scenario:
     ready: int = 0
     needs_second: bool = False
     drift: bool = False
+    shows: tuple[str, ...] = _SHOWN
 
 
 AT_ONCE = "at once"
@@ -88,6 +109,7 @@ SCENARIOS: Mapping[str, Scenario] = {
             1.0,
             {"start": 1},
             builds=24,
+            shows=(*_SHOWN, "start.answers-202", "status.build-ends"),
         ),
         Scenario(
             "steady",
@@ -115,6 +137,7 @@ SCENARIOS: Mapping[str, Scenario] = {
             watchers=12,
             build_s=4.0,
             lines=40,
+            shows=(*_SHOWN, "events.answers-200", "events.watchers-agree", "events.carry-the-output"),
         ),
         Scenario(
             "soak",

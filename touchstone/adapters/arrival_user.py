@@ -124,7 +124,7 @@ class ArrivalUser(User):
         engine, _ = self.run_.plan.engine(self.run_.go.workers)
         if engine != "bulk" or not any(name in SINGLE for name in mine.names):
             return None
-        return BulkRun.begun(self.run_, mine)
+        return BulkRun(self.run_, mine)
 
     def _open(self, mine: Schedule, bulk: bool) -> None:
         now = self.run_.now

@@ -168,7 +168,9 @@ class Conductor:
         broken = self._watchdog.broken()
         if broken and not self._ended:
             limit = broken[0].limit
-            self._log.warning(f"stopped by --abort-on-fail: {limit.operation} {limit.statistic} is above {limit.value:g}")
+            self._log.warning(
+                f"stopped by --abort-on-fail: {limit.operation} {limit.statistic} is above {limit.value:g}"
+            )
             self._stop()
 
     def _move_on(self) -> None:

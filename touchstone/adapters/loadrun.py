@@ -10,26 +10,28 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import gevent
-import psutil
 from gevent.event import Event
 
 from touchstone import claims as ledger_of_claims
 from touchstone.adapters.lean import Connections
-from touchstone.answer import Answer
-from touchstone.appraiser import INLINE_RULES, Appraiser
+from touchstone.answer import Answer, Head
+from touchstone.appraiser import INLINE_RULES, Appraiser, Seen
+from touchstone.calls import Call, Keys
 from touchstone.collector import Collector
 from touchstone.contract import Contract
 from touchstone.exchange import Credential, Response
+from touchstone.judge import said
 from touchstone.loadfacts import Worker
 from touchstone.loadhandover import MAX_KEPT, Go
 from touchstone.loadplan import Plan, plan
 from touchstone.patience import retry_after_s
+from touchstone.rss import rss_bytes
 from touchstone.rules.history import History
 from touchstone.runfacts import Case
 from touchstone.sample import NO_ANSWER, Sample
 from touchstone.settings import Settings
 from touchstone.shots import Shot, Shots
-from touchstone.transport import Call, Keys
+from touchstone.workloads import INVARIANTS
 
 # Requests under way at once; an arrival beyond them cannot be sent, and is counted so.
 MAX_IN_FLIGHT = 10_000
@@ -83,6 +85,8 @@ class Spent:
     requests: int = 0
     in_flight: int = 0
     kept_reads: int = 0
+    cpu_beside_s: float = 0.0
+    rss_beside_bytes: int = 0
     cpu_s: float = field(default_factory=time.process_time)
     at_s: float = 0.0
 
@@ -100,6 +104,7 @@ class LoadRun:
     def __init__(self, go: Go, settings: Settings, url: str) -> None:
         target = settings.target
         self.go = go
+        self.url = url
         self.settings = settings
         self.target = target
         self.case = f"load.{go.options.scenario.name}"
@@ -108,8 +113,10 @@ class LoadRun:
         keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
         contract = Contract.load()
         self.shots = Shots(url, keys, contract)
-        history = History(contract, given=go.stage.contents)
-        self.appraiser = Appraiser(history, ledger_of_claims.load(), INLINE_RULES, self.shots)
+        history = History.knowing(contract, go.stage.contents.values())
+        ledger = ledger_of_claims.load().raised(INVARIANTS)
+        self.appraiser = Appraiser(history, ledger, INLINE_RULES, self.shots)
+        self._warm_up(contract, history)
         self.connections = Connections(url, target.request_timeout_s, clock=self.now)
         self.collector = Collector(go.number)
         self.stopped = Event()
@@ -128,6 +135,17 @@ class LoadRun:
         Waits; returns whether the run still goes on afterwards.
         """
         return not self.stopped.wait(max(seconds, 0.0))
+
+    def _warm_up(self, contract: Contract, history: History) -> None:
+        """
+        Has the rules compute what they do once, before the first arrival has to wait for it.
+        """
+        head = Head(200, (("content-type", "application/json"),), 0, "length", 2, keep_alive=True)
+        for operation in contract.operations:
+            shot = self.shots.shot(call(operation, "default/none@1.0.0"))
+            exchange = self.shots.exchange(shot, Answer(head, b"{}"), 0, "", 0.0)
+            for rule in INLINE_RULES:
+                said(rule, exchange, history, {})
 
     def _stories_kept(self) -> int:
         """
@@ -165,7 +183,7 @@ class LoadRun:
         Sends one request, follows it to its end where it is a stream, and has it timed and judged.
         """
         shot = self.shots.shot(call)
-        seq = self._next_seq()
+        seq = self.next_seq()
         self._spent.requests += 1
         self._spent.in_flight += 1
         try:
@@ -179,7 +197,10 @@ class LoadRun:
         self._judge(shot, answer, seq, keep=keep)
         return Reply(answer, seq)
 
-    def _next_seq(self) -> int:
+    def next_seq(self) -> int:
+        """
+        The number of the next exchange, which no other worker gives.
+        """
         self._number += 1
         return self.go.first_seq + (self._number - 1) * self.go.workers + self.go.number
 
@@ -193,10 +214,21 @@ class LoadRun:
     def _judge(self, shot: Shot, answer: Answer, seq: int, *, keep: bool) -> None:
         seen = self.appraiser.see(shot, answer, seq, self.case)
         if keep or seen.findings:
-            exchange = seen.exchange or self.shots.exchange(shot, answer, seq, self.case, 0.0)
-            self.collector.exchange(exchange)
+            self.keep(shot, answer, seq, seen)
+
+    def keep(self, shot: Shot, answer: Answer, seq: int, seen: Seen) -> None:
+        """
+        Keeps an exchange, and what was found in it.
+        """
+        self.collector.exchange(seen.exchange or self.shots.exchange(shot, answer, seq, self.case, 0.0))
         for finding in seen.findings:
             self.collector.finding(finding, self.case)
+
+    def count_elsewhere(self, cpu_s: float, rss_bytes: int) -> None:
+        """
+        Counts what a process beside this one has spent so far.
+        """
+        self._spent.cpu_beside_s, self._spent.rss_beside_bytes = cpu_s, rss_bytes
 
     # --- telling -----------------------------------------------------------------------------------------------------
 
@@ -204,7 +236,7 @@ class LoadRun:
         """
         How the worker fares, since it was asked last.
         """
-        now_at, cpu_s = self.now(), time.process_time()
+        now_at, cpu_s = self.now(), time.process_time() + self._spent.cpu_beside_s
         elapsed_s = now_at - self._spent.at_s
         share = (cpu_s - self._spent.cpu_s) / elapsed_s if elapsed_s > 0 else 0.0
         self._spent.cpu_s, self._spent.at_s = cpu_s, now_at
@@ -220,7 +252,7 @@ class LoadRun:
             behind_from_s=collector.behind_from_s,
             behind_s=round(collector.late.max_s, 6),
             cpu_share=round(min(share, 99.0), 3),
-            rss_bytes=int(psutil.Process().memory_info().rss),
+            rss_bytes=rss_bytes() + self._spent.rss_beside_bytes,
             clock_offset_s=self.go.clock_offset_s,
             clock_error_s=self.go.clock_error_s,
         )
@@ -231,6 +263,9 @@ class LoadRun:
         """
         for tally in self.appraiser.tallies(self.case):
             self.collector.tally(tally)
+        for name, times in self.appraiser.occurrences().items():
+            if times > 1:
+                self.collector.finding(self.appraiser.findings[name], self.case, times - 1)
         if self.appraiser.told():
             self.collector.warning(self.appraiser.told())
         for rule_id, error in self.appraiser.failed.items():

@@ -40,7 +40,8 @@ def bucket_ms(response_time_ms: float) -> float:
     return middle_s(cell(response_time_ms / 1000)) * 1000
 
 
-locust.stats.bucket_response_time = bucket_ms
+# It is annotated to give whole numbers, but its keys may be any.
+locust.stats.bucket_response_time = bucket_ms  # type: ignore[assignment]  # see above
 
 
 def member_of(environment: Environment) -> Member:
@@ -50,7 +51,7 @@ def member_of(environment: Environment) -> Member:
     return _MEMBERS[environment]
 
 
-@events.init.add_listener
+@events.init.add_listener  # type: ignore[untyped-decorator]  # Locust's events are not typed
 def prepare(environment: Environment, runner: Any, **_: Any) -> None:
     """
     Gives each process of a run its part.
@@ -72,7 +73,7 @@ def _prepare_local(environment: Environment, runner: LocalRunner, handover: Load
     )
     _MEMBERS[environment] = member
     _finish_with(environment, member)
-    environment.events.quit.add_listener(lambda **_: conductor.close())
+    environment.events.quit.add_listener(lambda **_: conductor.close())  # type: ignore[no-untyped-call]  # as above
 
 
 def _prepare_worker(environment: Environment, runner: WorkerRunner, handover: LoadHandover) -> None:
@@ -93,14 +94,14 @@ def _prepare_master(environment: Environment, runner: MasterRunner, handover: Lo
     conductor = Conductor(handover, send, present, runner.quit)
     for kind in TO_MASTER:
         runner.register_message(kind, lambda msg, **_: conductor.receive(msg.node_id, msg.type, msg.data))
-    environment.events.quit.add_listener(lambda **_: conductor.close())
+    environment.events.quit.add_listener(lambda **_: conductor.close())  # type: ignore[no-untyped-call]  # as above
 
 
 def _finish_with(environment: Environment, member: Member) -> None:
     """
     Whatever ends the run, what was seen is told before the process is gone.
     """
-    environment.events.test_stopping.add_listener(lambda **_: member.finish())
+    environment.events.test_stopping.add_listener(lambda **_: member.finish())  # type: ignore[no-untyped-call]  # as above
 
 
 def _folding(environment: Environment) -> Any:

@@ -2,7 +2,9 @@
 The view as one self-contained page: what it tells first, what in full and what in short.
 """
 
+from touchstone.outcomes import kind_of
 from touchstone.report import page
+from touchstone.report.load_pictures import pictures
 from touchstone.report.view import View
 
 MAX_FINDINGS = 60  # told in full; the others in short
@@ -22,9 +24,11 @@ def render(view: View) -> str:
     tone, headline = _HEADLINES.get(view.exit_code, ("could-not-run", "Could not be judged"))
     return page.render(
         "report.html.j2",
-        ("report.css",),
+        ("report.css", "load.css") if view.load else ("report.css",),
         ("report.js",),
         view=view,
+        pictures=pictures(view.load) if view.load else None,
+        kind_of=kind_of,
         run=view.header,
         tone=tone,
         headline=headline,

@@ -5,6 +5,7 @@ The view as report.json: for programs, so nothing is cut and nothing is made pre
 import json
 from typing import Any
 
+from touchstone.report import load_json
 from touchstone.report.view import FindingView, View
 from touchstone.verdict import ClaimVerdict
 
@@ -25,6 +26,8 @@ def render(view: View) -> str:
         "warnings": list(view.warnings),
         "left_behind": list(view.left_behind),
     }
+    if view.load:
+        document["load"] = load_json.document(view.load)
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 

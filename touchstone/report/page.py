@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from touchstone.report.length import brief
 from touchstone.report.pretty import span
 from touchstone.report.view import check_words
 from touchstone.report.visible import clipped, visible
@@ -51,7 +52,14 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        span=span, clip=clipped, checkwords=check_words, content=_content, words=_words, percent=_percent, when=_when
+        span=span,
+        brief=brief,
+        clip=clipped,
+        checkwords=check_words,
+        content=_content,
+        words=_words,
+        percent=_percent,
+        when=_when,
     )
     return environment
 

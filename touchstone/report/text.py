@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from touchstone.report import load_text
 from touchstone.report.view import FindingView, Reason, View
 from touchstone.report.visible import clipped, one_line
 from touchstone.verdict import Verdict
@@ -32,11 +33,13 @@ def write(view: View, console: Console, *, ends: bool = True) -> None:
     Args:
         ends: Whether that line is written; a command with a reason of its own writes another one.
     """
-    if view.exit_code == 3 and not view.counts["exchanges"]:
+    if view.exit_code == 3 and not view.counts["exchanges"] and not (view.load and view.load.windows):
         _listed(console, "Warnings", list(view.warnings))
         if ends:
             _last(view, console)
         return
+    if view.load and view.load.windows:
+        load_text.write(view.load, console)
     if view.findings:
         _findings(view, console)
     _grouped(console, "Could not be judged", view.stuck, _STYLES["could-not-run"])
@@ -145,9 +148,17 @@ def _numbers(view: View, console: Console) -> None:
     )
     _paragraph(console, text, 0)
     name, took_s = _clip(view.target), view.duration_s
-    _paragraph(
-        console, Text(f"{counts['exchanges']:,} exchanges with {name} in {took_s:.1f} s, seed {view.header.seed}"), 0
-    )
+    _paragraph(console, Text(f"{_asked(view)} with {name} in {took_s:.1f} s, seed {view.header.seed}"), 0)
+
+
+def _asked(view: View) -> str:
+    """
+    How much was asked of the target; under load, only some exchanges are kept whole.
+    """
+    kept = view.counts["exchanges"]
+    if view.load is None:
+        return f"{kept:,} exchanges"
+    return f"{view.load.numbers.total.whole.count:,} requests and {kept:,} exchanges kept whole"
 
 
 def _heading(console: Console, title: str, style: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import PurePath
 
 from touchstone.exchange import Exchange
 from touchstone.finding import Finding
+from touchstone.report.load_view import LoadView, load_view
 from touchstone.report.pretty import Shown, show
 from touchstone.report.timeline import Timeline, timeline
 from touchstone.runfacts import Case, Header, LedgerClaim, RunLog
@@ -70,6 +71,7 @@ class View:
         unclear: Why claims stayed indeterminate.
         trouble: Cases that ended without a verdict through a fault of ours.
         left_behind: Templates that the run could not delete.
+        load: None where the run was no load run.
     """
 
     header: Header
@@ -91,6 +93,7 @@ class View:
     timeline: Timeline
     command: str
     again: str = field(default="")
+    load: LoadView | None = None
 
     @property
     def exit_code(self) -> int:
@@ -143,6 +146,7 @@ def view(log: RunLog) -> View:
         timeline=timeline(log, (seq for f in log.findings for seq in f.evidence)),
         command=shlex.join(command),
         again=_again(command, log.header, findings),
+        load=load_view(log),
     )
 
 
@@ -165,7 +169,9 @@ def _counts(verdict: RunVerdict, log: RunLog) -> dict[str, int]:
 def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
     claims = {claim.claim.id: claim.claim for claim in verdict.claims}
     findings = sorted(log.findings, key=lambda f: claims[f.claim].level != "must")
-    met = Counter(occurrence.finding.id for occurrence in log.occurrences)
+    met: Counter[str] = Counter()
+    for occurrence in log.occurrences:
+        met[occurrence.finding.id] += occurrence.times
     cases: dict[str, dict[str, None]] = {}
     for occurrence in log.occurrences:
         if occurrence.case:
@@ -237,13 +243,13 @@ def _command(header: Header) -> list[str]:
 
 def _again(command: list[str], header: Header, findings: tuple[FindingView, ...]) -> str:
     """
-    The command that runs the same again with the same seed, for the broken claims only where there are any.
+    The command that runs the same again with the same seed, of a check for the broken claims only where there are any.
     """
     words = _without(command, "--report-dir")  # the folder of this run is taken
     if not _given(words, "--seed"):
         words += ["--seed", str(header.seed)]
     claims = ",".join(dict.fromkeys(item.claim.id for item in findings))
-    if claims and not _given(words, "--claims"):
+    if claims and header.command != "load" and not _given(words, "--claims"):
         words += ["--claims", claims]
     return shlex.join(words)
 

@@ -14,7 +14,7 @@ The sender of a publish says in the exchange's note what the document means, sin
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
@@ -79,6 +79,16 @@ class History:
     _contents: dict[str, list[Content]] = field(default_factory=lambda: defaultdict(list))
     cancels: list[Exchange] = field(default_factory=list)
     _worked_out: dict[object, Any] = field(default_factory=dict, init=False)
+
+    @classmethod
+    def knowing(cls, contract: Contract, contents: Iterable[Content]) -> "History":
+        """
+        A history in which *contents* stand published though it holds none of the exchanges that put them there.
+        """
+        history = cls(contract)
+        for content in contents:
+            history._contents[content.ref].append(content)
+        return history
 
     def add(self, exchange: Exchange) -> None:
         """

@@ -10,6 +10,7 @@ from touchstone.twin.faults import (  # noqa: F401 - importing them enters their
     accounts,
     afterwards,
     cancelling,
+    crowded,
     deleted,
     digests,
     documents,
@@ -34,7 +35,8 @@ from touchstone.twin.faults import (  # noqa: F401 - importing them enters their
     unforeseen_content,
     unforeseen_forms,
     unforeseen_moments,
+    wearing,
 )
-from touchstone.twin.faults.fault import FAULTS, KINDS, Fault, Kind, breaks
+from touchstone.twin.faults.fault import FAULTS, KINDS, Fault, Kind, Under, breaks
 
-__all__ = ["FAULTS", "KINDS", "Fault", "Kind", "breaks"]
+__all__ = ["FAULTS", "KINDS", "Fault", "Kind", "Under", "breaks"]

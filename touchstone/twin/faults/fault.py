@@ -13,6 +13,7 @@ from touchstone.twin.engine import Engine
 
 Kind = Literal["schema", "semantic", "stateful", "timing", "concurrency", "security", "load", "stream"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+Under = Literal["check", "load"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class Fault(Behaviour):
         also: Claims that it cannot help breaking, seen from another side; globs are allowed.
         profile: The smallest profile of a check that can see it.
         generated: Whether it was derived and not thought of.
+        under: What shows it: a check, or only the load of many clients.
     """
 
     kind: Kind
@@ -33,6 +35,7 @@ class Fault(Behaviour):
     also: tuple[str, ...] = ()
     profile: Literal["quick", "standard"] = "quick"
     generated: bool = False
+    under: Under = "check"
 
 
 FAULTS: dict[str, Fault] = {}
@@ -45,6 +48,7 @@ def breaks(
     pace: Mapping[str, Any] | None = None,
     target: Mapping[str, Any] | None = None,
     profile: Literal["quick", "standard"] = "quick",
+    under: Under = "check",
 ) -> Callable[[Any], Any]:
     """
     Enters an engine, an application or a wrapper as a fault that breaks *claims*; its docstring says how.
@@ -68,6 +72,7 @@ def breaks(
             pace=pace or {},
             target=target or {},
             profile=profile,
+            under=under,
             **{place: part},
         )
         return part

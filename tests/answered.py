@@ -1,0 +1,107 @@
+"""
+Answers as an engine gets them, made by hand or of recorded exchanges.
+"""
+
+import functools
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tests.distorted import distorted
+from tests.recorded import every, recorded
+from touchstone.answer import Answer, Head
+from touchstone.calls import Keys
+from touchstone.contract import Contract
+from touchstone.exchange import Exchange
+from touchstone.recording import BASE_URL, Recording
+from touchstone.replaying import KEYS, bounds_of, call_of, given_of
+from touchstone.rules.history import History
+from touchstone.shots import Shot, Shots
+
+JSON = (("Content-Type", "application/json"),)
+
+_kinds = itertools.count(1)
+
+
+@functools.cache
+def _kind(status: int, headers: tuple[tuple[str, str], ...]) -> int:
+    return next(_kinds)
+
+
+def head(status: int = 200, headers: Sequence[tuple[str, str]] = JSON) -> Head:
+    """
+    A head whose kind is shared by those that differ only in Date.
+    """
+    kind = _kind(status, tuple(pair for pair in headers if pair[0].lower() != "date"))
+    return Head(status, tuple(headers), kind, "close", 0, keep_alive=False)
+
+
+def answer_of(exchange: Exchange) -> Answer:
+    """
+    What an engine gets where *exchange* was had.
+    """
+    response = exchange.response
+    return Answer(
+        head=head(response.status, response.headers) if response else None,
+        body=response.body if response else b"",
+        chunks=[(chunk.at_s, chunk.data) for chunk in response.chunks] if response else [],
+        sent_at=exchange.sent_at,
+        head_at=exchange.head_at,
+        done_at=exchange.done_at,
+        error=exchange.error,
+        closed=exchange.closed,
+    )
+
+
+def keys() -> Keys:
+    """
+    The keys that a replay shows.
+    """
+    return Keys(**KEYS)
+
+
+def shots() -> Shots:
+    """
+    Shots at what was recorded.
+    """
+    return Shots(BASE_URL, keys(), Contract.load())
+
+
+def shot_of(exchange: Exchange, its: Shots) -> Shot:
+    """
+    The shot that asks again what *exchange* asked.
+    """
+    call = call_of(exchange)
+    # The recording has a marker where its key was; the shot shows one.
+    headers = {name: value for name, value in call.headers.items() if "<key:" not in value}
+    return its.shot(replace(call, operation=exchange.operation, ref=exchange.ref, headers=headers))
+
+
+def set_up(recording: Recording) -> History:
+    """
+    What was known before a load run that asked the same: the contract, what was given, and what was published.
+    """
+    known = History(Contract.load(), bounds_of(recording), given=given_of(recording))
+    for exchange in recording.exchanges:
+        if exchange.operation == "publishTemplate":
+            known.add(exchange)
+    return known
+
+
+def known_after(recording: Recording, exchanges: Sequence[Exchange]) -> History:
+    """
+    What is known when all *exchanges* are over.
+    """
+    known = History(Contract.load(), bounds_of(recording), given=given_of(recording))
+    for exchange in exchanges:
+        known.add(exchange)
+    return known
+
+
+@functools.cache
+def corpus() -> tuple[tuple[Recording, tuple[Exchange, ...]], ...]:
+    """
+    Every recording with its exchanges as they were, and with a third of them as a server out of its mind gives them.
+    """
+    wrong = ((r, tuple(distorted(r.exchanges, seed, 0.35))) for seed in (1, 2) for r in map(recorded, every()))
+    return (*((recorded(name), recorded(name).exchanges) for name in every()), *wrong)

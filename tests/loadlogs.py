@@ -1,0 +1,421 @@
+"""
+Run logs of load runs that never took place: target, generator and clocks are worked out instead of waited for.
+"""
+
+import math
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from touchstone.histogram import Histogram
+from touchstone.loadfacts import Attempt, Build, BuildEnd, Limit, Worker, Workload
+from touchstone.runfacts import Footer, Header, LedgerClaim, RunLog, Tally, Target
+from touchstone.runlog import RunLogWriter
+from touchstone.sample import UNSENT, Sample, Window
+
+BEGAN_AT = 3.0  # a schedule begins on a whole second of the run
+RTT_S = 0.004
+
+
+def header(**changes: Any) -> Header:
+    """The header of a load run against a server on this machine."""
+    claims = (
+        LedgerClaim(
+            "load.p99", "must", "The p99 of response times keeps to its limit.", "load/thresholds.toml", "load"
+        ),
+        LedgerClaim("load.refusal-starts-nothing", "must", "A 429 starts no build.", "build#errors", "load"),
+        LedgerClaim("load.no-5xx", "must", "No request is answered with 5xx under load.", "api-intro#statuses", "load"),
+    )
+    values: dict[str, Any] = {
+        "run_id": "260102-030405-ab12cd",
+        "tool_version": "0.1.0",
+        "command": "load",
+        "argv": ("load", "storm"),
+        "started_at": "2026-01-02T03:04:05.678Z",
+        "target": Target("staging", "http://127.0.0.1:8123/api", "url"),
+        "profile": "standard",
+        "seed": 20,
+        "strict": False,
+        "claims_glob": "load.*",
+        "contract_sha256": "5f" * 32,
+        "claims": claims,
+    }
+    return Header(**(values | changes))
+
+
+def workload(scenario: str = "steady", **changes: Any) -> Workload:
+    """A workload of the open model in one process."""
+    values: dict[str, Any] = {
+        "scenario": scenario,
+        "says": "A mix of reads, starts, cancels and followed builds at a given rate.",
+        "model": "open",
+        "engine": "flows",
+        "engine_reason": "arrivals are flows of several requests, at 50 a second",
+        "arrivals": "constant:50",
+        "began_at": BEGAN_AT,
+        "duration_s": 60.0,
+        "scheduled": {"getBuild": 3000},
+        "workers": 1,
+        "seed": 20,
+        "options": {"mix": {"read": 1.0}},
+    }
+    return Workload(**(values | changes))
+
+
+def log_of(planned: Workload, **facts: Any) -> RunLog:
+    """A run log that came to its end and upheld all that it judged."""
+    head = facts.pop("header", None) or header(argv=("load", planned.scenario))
+    tallies = tuple(Tally("load", "load.rules", claim.id, held=7) for claim in head.claims)
+    footer = Footer("2026-01-02T03:05:15Z", planned.began_at + planned.duration_s + 3.0, 0, "")
+    return RunLog(**({"header": head, "workload": planned, "tallies": tallies, "footer": footer} | facts))
+
+
+def write(log: RunLog, path: Path) -> Path:
+    """Puts a run log on disk, as a run would."""
+    with RunLogWriter(path) as writer:
+        writer.header(log.header)
+        if log.workload is not None:
+            writer.workload(log.workload)
+        for fact, put in (
+            (log.windows, writer.window),
+            (log.attempts, writer.attempt),
+            (log.builds, writer.build),
+            (log.workers, writer.worker),
+            (log.tallies, writer.tally),
+            (log.warnings, writer.warning),
+        ):
+            for one in fact:
+                put(one)
+        for occurrence in log.occurrences:
+            writer.finding(occurrence.finding, occurrence.case)
+        if log.footer is not None:
+            writer.footer(log.footer)
+    return path
+
+
+def fold(samples: Iterable[Sample], worker: int = 0, *, paced: bool = True) -> tuple[Window, ...]:
+    """The windows that samples are folded into."""
+    windows: dict[tuple[int, str, str], Window] = {}
+    for sample in samples:
+        key = (math.floor(sample.intended_at), sample.operation, sample.outcome)
+        windows.setdefault(key, Window(worker, *key, paced=paced)).add(sample)
+    return tuple(windows.values())
+
+
+def unsent(at_s: int, operation: str, count: int, worker: int = 0) -> Window:
+    """Arrivals that came due and were not sent."""
+    return Window(worker, at_s, operation, UNSENT, count)
+
+
+def worker(number: int = 0, **changes: Any) -> Worker:
+    """A worker that came to its end and kept up."""
+    values: dict[str, Any] = {
+        "number": number,
+        "state": "done",
+        "at_s": BEGAN_AT + 61.0,
+        "sent": 3000,
+        "unsent": 0,
+        "assigned": 3000,
+        "late_p99_s": 0.0011,
+        "cpu_share": 0.21,
+        "rss_bytes": 61_000_000,
+    }
+    return Worker(**(values | changes))
+
+
+@dataclass
+class NoLimit:
+    """Lets everything through."""
+
+    def wait_s(self, at: float) -> float:
+        """Seconds until a start is let through."""
+        return 0.0
+
+    def take(self, at: float) -> None:
+        """Counts one start."""
+
+
+@dataclass
+class FixedWindow(NoLimit):
+    """So many starts from the first one on, for so long."""
+
+    limit: int
+    window_s: float
+    opened_at: float = float("-inf")
+    taken: int = 0
+
+    def wait_s(self, at: float) -> float:
+        """Seconds until a start is let through."""
+        closes_at = self.opened_at + self.window_s
+        return closes_at - at if at < closes_at and self.taken == self.limit else 0.0
+
+    def take(self, at: float) -> None:
+        """Counts one start."""
+        if at >= self.opened_at + self.window_s:
+            self.opened_at, self.taken = at, 0
+        self.taken += 1
+
+
+@dataclass
+class Bucket(NoLimit):
+    """A bucket of tokens, full at first, that fills at one pace."""
+
+    size: int
+    per_s: float
+    tokens: float = -1.0
+    at: float = 0.0
+
+    def wait_s(self, at: float) -> float:
+        """Seconds until a start is let through."""
+        return max(0.0, (1 - self._now(at)) / self.per_s)
+
+    def take(self, at: float) -> None:
+        """Counts one start."""
+        self.at, self.tokens = at, self._now(at) - 1
+
+    def _now(self, at: float) -> float:
+        return self.size if self.tokens < 0 else min(self.size, self.tokens + (at - self.at) * self.per_s)
+
+
+@dataclass(frozen=True)
+class Storm:
+    """
+    Clients that want a build each, all at the same moment, and a target that lets in so many.
+
+    Attributes:
+        retry_s: When a refused client tries again; 0 for when it is told to, in whole seconds.
+        poll_s: Between two reads of a build.
+        patience: Tries after which a client gives up.
+    """
+
+    starts: int = 40
+    capacity: int | None = 4
+    rate: Callable[[], NoLimit] = NoLimit
+    build_s: float = 1.0
+    retry_s: float = 0.0
+    poll_s: float = 0.2
+    patience: int = 50
+
+    def run(self) -> RunLog:
+        """The run log."""
+        attempts, lives = self._starts()
+        builds = tuple(self._build(attempt, began_at) for attempt, began_at in lives)
+        tries = [
+            Sample("startBuild", str(a.status), a.intended_at, a.sent_at, a.done_at)
+            for a in sorted(attempts, key=lambda a: a.sent_at)
+        ]
+        reads = [sample for attempt, began_at in lives for sample in self._reads(attempt, began_at)]
+        first = [t for t, a in zip(tries, sorted(attempts, key=lambda a: a.sent_at), strict=True) if a.number == 1]
+        again = [t for t, a in zip(tries, sorted(attempts, key=lambda a: a.sent_at), strict=True) if a.number > 1]
+        planned = workload(
+            "storm",
+            says="Starts many builds at the same moment, over what the target admits, and backs off until each is built.",
+            arrivals=f"at once: {self.starts}",
+            duration_s=1.0,
+            scheduled={"startBuild": self.starts},
+            options={"builds": self.starts, "build_s": self.build_s},
+        )
+        end_at = max(build.ended_at for build in builds)
+        return log_of(
+            planned,
+            attempts=tuple(attempts),
+            builds=builds,
+            windows=(*fold(first), *fold(again, paced=False), *fold(reads, paced=False)),
+            workers=(worker(sent=self.starts, assigned=self.starts, at_s=end_at),),
+            footer=Footer("2026-01-02T03:05:15Z", end_at + 1.5, 0, ""),
+        )
+
+    def _starts(self) -> tuple[list[Attempt], list[tuple[Attempt, float]]]:
+        limiter = self.rate()
+        clients = [(BEGAN_AT + 0.0005 * want, want, 1) for want in range(self.starts)]
+        ends: list[float] = []
+        attempts, lives = [], []
+        while clients:
+            clients.sort()
+            intended_at, want, number = clients.pop(0)
+            sent_at = intended_at + 0.0004
+            at = sent_at + RTT_S / 2
+            ends = [end for end in ends if end > at]
+            wait_s = limiter.wait_s(at)
+            if not wait_s and self.capacity is not None and len(ends) >= self.capacity:
+                wait_s = min(ends) - at
+            asked_s = float(max(1, math.ceil(wait_s))) if wait_s else None
+            gave_up = wait_s > 0 and number == self.patience
+            done_at = sent_at + RTT_S * (1 + want % 7 / 10)
+            attempt = Attempt(
+                want, number, f"default/touchstone-{want}@1.0.0", "primary", "", True, intended_at, sent_at, done_at,
+                429 if wait_s else 202, asked_s, gave_up, len(attempts) + 1,
+            )  # fmt: skip
+            attempts.append(attempt)
+            if not wait_s:
+                limiter.take(at)
+                ends.append(at + self.build_s)
+                lives.append((attempt, at))
+            elif not gave_up:
+                clients.append((done_at + (self.retry_s or asked_s or 0.0), want, number + 1))
+        return attempts, lives
+
+    def _build(self, attempt: Attempt, began_at: float) -> Build:
+        reads = list(self._reads(attempt, began_at))
+        running = [read.done_at for read in reads[:-1]]
+        return Build(
+            attempt.want, attempt.ref, "primary", attempt.done_at, reads[-1].done_at, "ready",
+            running[-1] if running else None, attempt.seq,
+        )  # fmt: skip
+
+    def _reads(self, attempt: Attempt, began_at: float) -> Iterable[Sample]:
+        at = attempt.done_at
+        while True:
+            at += self.poll_s
+            yield Sample("getBuild", "200", at, at + 0.0002, at + 0.0002 + RTT_S)
+            if at + RTT_S / 2 > began_at + self.build_s:
+                return
+
+
+def stalled(at: float, stall_every_s: float, stall_s: float) -> float:
+    """When a target that stands still now and then takes up what comes at *at*."""
+    into = at % stall_every_s
+    return at + stall_s - into if stall_every_s and into < stall_s else at
+
+
+def steady(
+    per_s: float = 50.0,
+    duration_s: float = 60.0,
+    seed: int = 1,
+    *,
+    stall_every_s: float = 5.0,
+    stall_s: float = 1.0,
+    service_s: float = 0.004,
+    slower: float = 1.0,
+    **changes: Any,
+) -> RunLog:
+    """A mix of reads, starts, cancels and streams, some of them refused, at a target that may stand still."""
+    chance = random.Random(seed)
+    samples: list[Sample] = []
+    for number in range(round(per_s * duration_s)):
+        due_at = BEGAN_AT + number / per_s
+        operation, outcome, factor = chance.choices(MIX, [part[3] for part in MIX])[0][:3]
+        sent_at = due_at + chance.uniform(0.0001, 0.0009)
+        took_s = slower * service_s * factor * chance.lognormvariate(0.0, 0.5)
+        taken_up_at = stalled(sent_at, stall_every_s, stall_s) if stall_s else sent_at
+        samples.append(Sample(operation, outcome, due_at, sent_at, taken_up_at + took_s))
+    planned = workload(arrivals=f"constant:{per_s:g}", duration_s=duration_s, scheduled=_counted(samples))
+    sent = len(samples)
+    log = log_of(planned, windows=fold(samples), workers=(worker(sent=sent, assigned=sent),))
+    return replace(log, **changes)
+
+
+MIX = (
+    ("getBuild", "200", 1.0, 0.86),
+    ("getBuild", "404", 0.8, 0.02),
+    ("startBuild", "202", 3.0, 0.04),
+    ("startBuild", "429", 0.6, 0.01),
+    ("cancelBuild", "202", 2.0, 0.04),
+    ("streamBuildEvents", "200", 300.0, 0.03),
+)
+
+
+def _counted(samples: Iterable[Sample]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for sample in samples:
+        counts[sample.operation] = counts.get(sample.operation, 0) + 1
+    return counts
+
+
+def behind(from_s: float = 20.0, duration_s: float = 40.0, per_s: float = 100.0) -> RunLog:
+    """A generator that falls behind by 20 ms a second from some second on, and gives up on one arrival in ten."""
+    samples, lost = [], []
+    for number in range(round(per_s * duration_s)):
+        due_s = number / per_s
+        late_s = 0.0008 + max(0.0, due_s - from_s) * 0.02
+        at = BEGAN_AT + due_s
+        if due_s > from_s and number % 10 == 0:
+            lost.append(math.floor(at))
+        else:
+            samples.append(Sample("getBuild", "200", at, at + late_s, at + late_s + 0.003 + number % 5 / 1000))
+    windows = (*fold(samples), *(unsent(at_s, "getBuild", lost.count(at_s)) for at_s in sorted(set(lost))))
+    planned = workload(
+        duration_s=duration_s, arrivals=f"constant:{per_s:g}", scheduled={"getBuild": round(per_s * duration_s)}
+    )
+    slow = worker(
+        sent=len(samples), unsent=len(lost), assigned=round(per_s * duration_s), late_p99_s=0.39,
+        behind_from_s=BEGAN_AT + from_s + 1.0, behind_s=0.4, cpu_share=0.99,
+    )  # fmt: skip
+    return log_of(planned, windows=windows, workers=(slow,))
+
+
+def four_workers(duration_s: int = 30, lost: int | None = 2, lost_from_s: int = 18) -> RunLog:
+    """Four workers that share 80 arrivals a second; one of them was not heard of any more."""
+    windows: list[Window] = []
+    sent = [0, 0, 0, 0]
+    chance = random.Random(4)
+    for number in range(80 * duration_s):
+        who, due_s = number % 4, number / 80
+        if who == lost and due_s >= lost_from_s:
+            continue
+        at = BEGAN_AT + due_s
+        sent_at = at + chance.uniform(0.0001, 0.0008) * (4 if who == 3 else 1)
+        sent[who] += 1
+        windows += fold([Sample("getBuild", "200", at, sent_at, sent_at + 0.003 + chance.expovariate(900))], who)
+    workers = tuple(
+        worker(
+            number, sent=sent[number], assigned=20 * duration_s, state="lost" if number == lost else "done",
+            cpu_share=0.2 + 0.04 * number, clock_offset_s=0.0012 * number, clock_error_s=0.0002, at_s=BEGAN_AT + 31,
+            note="no word from it for 6 s" if number == lost else "",
+        )
+        for number in range(4)
+    )  # fmt: skip
+    planned = workload(
+        arrivals="constant:80", duration_s=float(duration_s), workers=4, scheduled={"getBuild": 80 * duration_s}
+    )
+    return log_of(planned, windows=tuple(windows), workers=workers)
+
+
+def long(duration_s: int = 600, per_s: int = 2000, seed: int = 3) -> RunLog:
+    """Ten minutes of bulk reads: windows only, each second one of a few that are alike, and slower around the middle."""
+    kinds = [_second(seed + kind, per_s // 4, 1 + kind * 0.35) for kind in range(8)]
+    windows = []
+    for second in range(duration_s):
+        slow = max(0, 7 - abs(second - duration_s // 2) // 8)
+        for number in range(4):
+            response, service, late = kinds[min(7, slow + (second * 7 + number) % 2)]
+            at_s = math.floor(BEGAN_AT) + second
+            windows.append(Window(number, at_s, "getBuild", "200", response.count, response, service, late))
+            if slow > 4:
+                windows.append(
+                    Window(number, at_s, "getBuild", "503", 3, *(_few(part) for part in (response, service, late)))
+                )
+    planned = workload(
+        "soak", engine="bulk", engine_reason="2,000 arrivals a second of one request each", workers=4,
+        duration_s=float(duration_s), arrivals=f"constant:{per_s}", scheduled={"getBuild": sum(window.count for window in windows)},
+    )  # fmt: skip
+    share = duration_s * per_s // 4
+    workers = tuple(worker(n, sent=share, assigned=share, at_s=BEGAN_AT + duration_s) for n in range(4))
+    return log_of(planned, windows=tuple(windows), workers=workers)
+
+
+def _second(seed: int, count: int, slower: float) -> tuple[Histogram, Histogram, Histogram]:
+    chance = random.Random(seed)
+    parts = Histogram(), Histogram(), Histogram()
+    for _ in range(count):
+        late_s, took_s = chance.uniform(0.00002, 0.00012), slower * 0.0006 * chance.lognormvariate(0, 0.6)
+        for part, value_s in zip(parts, (late_s + took_s, took_s, late_s), strict=True):
+            part.add(value_s)
+    return parts
+
+
+def _few(part: Histogram) -> Histogram:
+    few = Histogram()
+    few.add(part.max_s * 4, 3)
+    return few
+
+
+LIMITS = (
+    Limit("startBuild", "p99_s", 0.5),
+    Limit("getBuild", "p99_s", 0.05),
+    Limit("*", "error_share", 0.001),
+    Limit("*", "throughput_per_s", 40.0),
+)
+ENDS: tuple[BuildEnd, ...] = ("ready", "failed", "cancelled", "vanished", "stuck", "unread", "unfinished")

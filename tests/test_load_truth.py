@@ -1,0 +1,68 @@
+"""
+The open model tells the truth about a server that stalls, whoever shares the work; see tests/stalling.py.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.command import KEYS, Ended, Shell
+from tests.stalling import quantile_s, stalling
+from touchstone.twin import Twin
+
+PER_S, DURATION_S = 100, 40
+ARRIVALS = PER_S * DURATION_S
+SHARES = {"p50_s": 0.5, "p90_s": 0.9, "p99_s": 0.99, "p999_s": 0.999}
+READS = ("--rate", str(PER_S), "--duration", str(DURATION_S), "--mix", "read=1")
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ended]]:
+    """
+    The same schedule at the same time against one stalling server: from one process, and from four.
+    """
+    with Twin(wrap=stalling) as twin:
+        shells = {name: Shell(tmp_path_factory.mktemp(name), KEYS) for name in ("one", "four")}
+        flags = {"one": (), "four": ("--processes", "4")}
+        running = {
+            name: shell.start("load", "steady", "--url", twin.url, "--max-builds", "4", *READS, *flags[name])
+            for name, shell in shells.items()
+        }
+        yield {name: shells[name].ended(command) for name, command in running.items()}
+
+
+def reads(ended: Ended) -> dict[str, Any]:
+    """
+    What the report says of the answers to scheduled reads.
+    """
+    (row,) = [
+        row for row in ended.report()["load"]["operations"] if (row["operation"], row["outcome"]) == ("getBuild", "200")
+    ]
+    return dict(row["response"])
+
+
+@pytest.mark.parametrize("statistic", SHARES)
+def test_percentiles_are_those_of_the_stalls(ended: dict[str, Ended], statistic: str) -> None:
+    """
+    Each percentile of the open model is within 5 % of what the schedule of the stalls comes to.
+    """
+    assert reads(ended["one"])[statistic] == pytest.approx(quantile_s(SHARES[statistic]), rel=0.05)
+
+
+def test_four_workers_send_what_one_sends(ended: dict[str, Ended]) -> None:
+    """
+    Four workers share the schedule of one, and no arrival is sent twice or left out.
+    """
+    sent = {name: run.report()["load"]["sent"] for name, run in ended.items()}
+    assert sent == {"one": ARRIVALS, "four": ARRIVALS}
+
+
+@pytest.mark.parametrize("statistic", SHARES)
+def test_four_workers_measure_what_one_measures(ended: dict[str, Ended], statistic: str) -> None:
+    """
+    The percentiles of four workers together are within 1 % of those of one process.
+    """
+    assert reads(ended["four"])[statistic] == pytest.approx(reads(ended["one"])[statistic], rel=0.01)

@@ -1,0 +1,587 @@
+"""
+The load rules: a server that is correct, whatever its limits, is never accused by them, and a faulty one is.
+"""
+
+import dataclasses
+import functools
+import math
+import random
+from typing import Any
+
+import pytest
+
+from tests.crowd import Crowd, Server, Version
+from tests.rules.exchanges import build, exchange
+from tests.rules.limiting import LIMITERS
+from touchstone import claims
+from touchstone.loadfacts import Attempt, Build, BuildEnd, Worker
+from touchstone.loadrules import RULES, judge_load
+from touchstone.ruling import Ruling
+from touchstone.runfacts import RunLog, TemplateAction
+
+REF = "default/own-1@1.0.0"
+LEDGER = claims.load()
+SEEDS = range(40)
+
+
+def ruled(log: RunLog) -> Ruling:
+    """
+    What the load rules say, none of which may fail.
+    """
+    ruling = judge_load(log, LEDGER)
+    assert [notice.reason for notice in ruling.notices if notice.verdict == "could-not-run"] == []
+    return ruling
+
+
+def accused(log: RunLog) -> set[str]:
+    """
+    The claims that are found broken.
+    """
+    return {finding.claim for finding in ruled(log).findings}
+
+
+def outcomes(log: RunLog, claim: str) -> set[str]:
+    """
+    What is said of one claim.
+    """
+    ruling = ruled(log)
+    said = {judgement.outcome for judgement in ruling.judgements if judgement.claim == claim}
+    said |= {notice.verdict for notice in ruling.notices if notice.claim == claim}
+    return said | {"broken" for finding in ruling.findings if finding.claim == claim}
+
+
+def reasons(log: RunLog, claim: str) -> str:
+    """
+    Why a claim is open.
+    """
+    return "; ".join(j.actual for j in ruled(log).judgements if j.claim == claim and j.outcome == "indeterminate")
+
+
+def any_limits(chance: random.Random, server: type[Server] = Server, **fixed: Any) -> Server:
+    """
+    A server with limits of any kind and size.
+    """
+    make = LIMITERS[chance.choice(sorted(LIMITERS))]
+    limit, window_s = chance.randint(1, 12), chance.uniform(0.3, 5.0)
+    numbers: dict[str, Any] = {
+        "limiter": functools.partial(make, limit, window_s),
+        "capacity": chance.choice([None, 1, 2, 3, 6]),
+        "build_s": chance.uniform(0.1, 2.0),
+        "settle_s": chance.uniform(0.0, 0.5),
+        "counts_refused": chance.random() < 0.3,
+        "says_when": chance.random() < 0.7,
+    }
+    return server(**(numbers | fixed))
+
+
+def storm(server: Server, seed: int, builds: int = 20, **more: Any) -> RunLog:
+    """
+    Many builds wanted at about the same time by two keys, some of them cancelled, and races for two versions.
+    """
+    chance = random.Random(seed)
+    crowd = Crowd(server, chance, chance.uniform(0.001, 0.08), chance.uniform(2.0, 12.0), **more)
+    for want in range(builds):
+        ref = f"default/own-{want}{'-fails' if want % 5 == 4 else ''}@1.0.0"
+        key = "second" if want % 7 == 6 else "primary"
+        crowd.enter(chance.uniform(0.0, 2.0), crowd.wants(want, ref, key, cancels=want % 6 == 5))
+    for want in range(builds, builds + 8):
+        crowd.enter(chance.uniform(0.0, 4.0), crowd.races(want, f"default/shared-{want % 2}@1.0.0"))
+    return crowd.run()
+
+
+def fair(server: Server, seed: int, *, rate: float = 1.0, greedy: int = 20, duration_s: float = 24.0) -> RunLog:
+    """
+    A modest key alone, then beside a greedy one; both versions are ready.
+    """
+    chance = random.Random(seed)
+    crowd = Crowd(server, chance, chance.uniform(0.001, 0.05))
+    crowd.find_ready("default/modest@1.0.0", "primary")
+    crowd.find_ready("default/greedy@1.0.0", "second")
+    for number in range(int(duration_s * rate)):
+        # Off the beat: who always comes when a window opens is served by any limit.
+        at = (number + 0.7) / rate + chance.uniform(0.0, 0.02)
+        phase = "alone" if at < duration_s / 2 else "beside-greedy"
+        crowd.enter(at, crowd.starts_once(number, "default/modest@1.0.0", "primary", phase))
+        for each in range(greedy if phase != "alone" else 0):
+            want, due_at = 1000 * (number + 1) + each, at + (each + 1) / rate / (greedy + 1)
+            crowd.enter(due_at, crowd.starts_once(want, "default/greedy@1.0.0", "second", phase))
+    return crowd.run()
+
+
+def polled(server: Server, seed: int, *, reads_per_s: float = 60.0, rate: float = 0.7) -> RunLog:
+    """
+    A key that meets its limit, rests, starts a while alone and then as often beside many reads.
+    """
+    chance = random.Random(seed)
+    crowd = Crowd(server, chance, chance.uniform(0.001, 0.01))
+    ref = "default/modest@1.0.0"
+    crowd.find_ready(ref, "primary")
+    for number in range(60):
+        crowd.enter(0.01 * number, crowd.starts_once(number, ref, "primary", "burst"))
+    for number in range(20):
+        at = 20.0 + number / rate
+        phase = "alone" if number < 10 else "beside-reads"
+        crowd.enter(at, crowd.starts_once(100 + number, ref, "primary", phase))
+    crowd.enter(20.0 + 9.5 / rate, crowd.reads(ref, "primary", 1 / reads_per_s, 20.0 + 20 / rate))
+    return crowd.run()
+
+
+# --- a correct server is never accused -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_storm_on_a_correct_server_accuses_nobody(seed: int) -> None:
+    """
+    Whatever its limits and however it counts: refusals, give-ups and cancels under load are no breach.
+    """
+    assert accused(storm(any_limits(random.Random(seed)), seed)) == set()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_greedy_key_on_a_correct_server_accuses_nobody(seed: int) -> None:
+    """
+    A modest key that uses up a rate of its own, or meets the edge of a window, is not taken for throttled by another.
+    """
+    chance = random.Random(1000 + seed)
+    server = any_limits(chance, counts_refused=chance.random() < 0.3)
+    log = fair(server, seed, rate=chance.uniform(0.6, 4.0), duration_s=chance.uniform(10.0, 24.0))
+    assert accused(log) == set()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_reads_on_a_correct_server_accuse_nobody(seed: int) -> None:
+    """
+    Starts that are refused beside reads for a reason of their own are not put down to the reads.
+    """
+    chance = random.Random(2000 + seed)
+    assert accused(polled(any_limits(chance), seed, rate=chance.uniform(0.6, 3.0))) == set()
+
+
+def test_correct_server_upholds_what_a_run_can_show() -> None:
+    """
+    Where there was an occasion the claim is held: what is never accused might as well say nothing.
+    """
+    limiter = functools.partial(LIMITERS["fixed-window"], 8, 1.0)
+    log = storm(Server(limiter, capacity=4, build_s=0.6), 3)
+    for claim in (
+        *("status.build-ends", "status.build-does-not-vanish", "load.builds-admitted"),
+        *("limit.refused-start-starts-nothing", "limit.ends-after-back-off", "limit.retry-after-is-honest"),
+    ):
+        assert "held" in outcomes(log, claim), claim
+    assert outcomes(fair(Server(limiter), 3), "limit.is-per-key") == {"held"}
+    assert outcomes(polled(Server(limiter), 3), "limit.reads-are-not-charged") == {"held"}
+
+
+def test_run_without_an_occasion_says_what_would_give_one() -> None:
+    """
+    No build, no refusal, no phases: each claim is not applicable, with what to do.
+    """
+    ruling = ruled(Crowd(Server(), random.Random(1)).run())
+    assert (ruling.findings, ruling.judgements) == ((), ())
+    assert {notice.claim: notice.reason for notice in ruling.notices} == {rule.claim: rule.idle for rule in RULES}
+    assert {notice.verdict for notice in ruling.notices} == {"not-applicable"}
+
+
+# --- a faulty one is -------------------------------------------------------------------------------------------------
+
+
+class NeverEnds(Server):
+    """
+    The fifth build that is in flight does not end.
+    """
+
+    def begin(self, version: Version, ref: str, at: float) -> None:
+        crowd = sum(v.state == "building" and v.ends_at > at for v in self.versions.values())
+        super().begin(version, ref, at)
+        version.ends_at = math.inf if crowd >= 4 else version.ends_at
+
+
+class Loses(Server):
+    """
+    The fifth build that is in flight is lost half-way.
+    """
+
+    def begin(self, version: Version, ref: str, at: float) -> None:
+        crowd = sum(v.state == "building" and v.ends_at > at for v in self.versions.values())
+        super().begin(version, ref, at)
+        if crowd >= 4:
+            version.ends_at, version.ends_as = at + self.build_s / 2, "not_built"
+
+
+class Revives(Server):
+    """
+    A build that failed reads building again a while later.
+    """
+
+    def read(self, ref: str, account: str, at: float) -> tuple[int, str, float | None]:
+        status, state, asked_s = super().read(ref, account, at)
+        self.seen = getattr(self, "seen", set())
+        if state == "failed" and ref in self.seen:
+            return status, "building", asked_s
+        self.seen |= {ref} if state == "failed" else set()
+        return status, state, asked_s
+
+
+class BuildsAllTheSame(Server):
+    """
+    A start that is refused begins its build.
+    """
+
+    def start(self, ref: str, account: str, at: float) -> tuple[int, str, float | None]:
+        answer = super().start(ref, account, at)
+        version = self.version(ref, account, at)
+        if answer[0] == 429 and version.state == "not_built":
+            self.begin(version, ref, at)
+        return answer
+
+
+class NeverAgain(Server):
+    """
+    A key that was refused once is never served again.
+    """
+
+    def start(self, ref: str, account: str, at: float) -> tuple[int, str, float | None]:
+        self.shut = getattr(self, "shut", set())
+        answer = (429, "", 1.0) if account in self.shut else super().start(ref, account, at)
+        self.shut |= {account} if answer[0] == 429 else set()
+        return answer
+
+
+class Impatient(Server):
+    """
+    Retry-After asks for a third of the time that is left.
+    """
+
+    def refuse(self, wait_s: float) -> tuple[int, str, float | None]:
+        return 429, "", float(math.floor(wait_s / 3))
+
+
+class Shared(Server):
+    """
+    All keys use up one rate.
+    """
+
+    def key_of(self, account: str) -> str:
+        return "all"
+
+
+class Contagious(Server):
+    """
+    While one key is refused, so are the others.
+    """
+
+    def start(self, ref: str, account: str, at: float) -> tuple[int, str, float | None]:
+        waits_s = [limiter.wait_s(at) for limiter in self.limiters.values()]
+        return self.refuse(max(waits_s)) if max(waits_s, default=0.0) > 0 else super().start(ref, account, at)
+
+
+class Charges(Server):
+    """
+    Reads count as starts.
+    """
+
+    def read(self, ref: str, account: str, at: float) -> tuple[int, str, float | None]:
+        limiter = self.limiters.setdefault(account, self.limiter())
+        if limiter.wait_s(at) <= 0:
+            limiter.take(at)
+        return super().read(ref, account, at)
+
+
+ROOMY = {"capacity": None}
+LIMITED = {"limiter": functools.partial(LIMITERS["fixed-window"], 4, 1.0), "capacity": 6, "counts_refused": False}
+
+
+@pytest.mark.parametrize(
+    ("fault", "claim", "fixed"),
+    [
+        (NeverEnds, "status.build-ends", ROOMY | {"build_s": 2.0}),
+        (Loses, "status.build-does-not-vanish", ROOMY | {"build_s": 2.0}),
+        (Revives, "load.builds-admitted", ROOMY),
+        (BuildsAllTheSame, "limit.refused-start-starts-nothing", LIMITED | {"build_s": 0.5}),
+    ],
+)
+def test_fault_is_found_by_what_becomes_of_the_builds(fault: type[Server], claim: str, fixed: dict[str, Any]) -> None:
+    """
+    A build without an end, one that is lost, one that nobody admitted, and one that was refused.
+    """
+    for seed in range(5):
+        server = fault(**({"limiter": functools.partial(LIMITERS["fixed-window"], 40, 1.0)} | fixed))
+        log = storm(server, seed)
+        if claim == "load.builds-admitted":
+            log = seen_again(log)
+        assert accused(log) == {claim}
+
+
+def seen_again(log: RunLog) -> RunLog:
+    """
+    The same, with one more read of a version that failed, after everything else.
+    """
+    failed = next(e for e in log.exchanges if e.operation == "getBuild" and e.body["status"] == "failed")
+    more = exchange(json=build("building", failed.ref or ""), ref=failed.ref, seq=99_999, sent_at=90.0, done_at=90.1)
+    return dataclasses.replace(log, exchanges=(*log.exchanges, more))
+
+
+def lonely(server: Server, seed: int, patience_s: float = 20.0, starts: int = 6) -> RunLog:
+    """
+    Clients of one key, each after the one before has ended; the first ones come too fast for the limit.
+    """
+    crowd = Crowd(server, random.Random(seed), 0.01, patience_s)
+    for want in range(starts):
+        crowd.enter(0.1 * want if want < 5 else 40.0 * want, crowd.wants(want, f"default/own-{want}@1.0.0"))
+    return crowd.run()
+
+
+@pytest.mark.parametrize(
+    ("fault", "claim", "says_when"),
+    [
+        (NeverAgain, "limit.ends-after-back-off", False),
+        (Impatient, "limit.retry-after-is-honest", True),
+    ],
+)
+def test_fault_is_found_by_clients_that_wait(fault: type[Server], claim: str, says_when: bool) -> None:
+    """
+    A limit that does not end for whoever backs off, and one whose Retry-After is too short.
+    """
+    limit_s = 1.0 if fault is NeverAgain else 9.0
+    limiter = functools.partial(LIMITERS["fixed-window"], 4, limit_s)
+    found = accused(lonely(fault(limiter, build_s=0.2, says_when=says_when), 1))
+    assert claim in found
+    assert found <= {claim, "limit.retry-after-is-honest"}
+    assert accused(lonely(Server(limiter, build_s=0.2, says_when=says_when), 1)) == set()
+
+
+@pytest.mark.parametrize("fault", [Shared, Contagious])
+@pytest.mark.parametrize("kind", sorted(LIMITERS))
+def test_greedy_key_that_throttles_another_is_found(fault: type[Server], kind: str) -> None:
+    """
+    A shared rate, and a refusal that hits all keys, however the limit counts.
+    """
+    server = fault(functools.partial(LIMITERS[kind], 12, 1.0))
+    assert accused(fair(server, 1, greedy=60)) == {"limit.is-per-key"}
+
+
+@pytest.mark.parametrize("kind", sorted(LIMITERS))
+def test_reads_that_are_charged_are_found(kind: str) -> None:
+    """
+    However the limit counts, polling that uses it up is blamed on the claim about reads alone.
+    """
+    assert accused(polled(Charges(functools.partial(LIMITERS[kind], 8, 2.0)), 1)) == {"limit.reads-are-not-charged"}
+
+
+# --- what no verdict can be built on ---------------------------------------------------------------------------------
+
+
+def attempt(number: int = 1, status: int = 429, sent_at: float = 1.0, **facts: Any) -> Attempt:
+    """
+    One try of a client that wants one build.
+    """
+    values: dict[str, Any] = {
+        "want": 1, "number": number, "ref": REF, "credential": "primary", "phase": "", "fresh": True,
+        "intended_at": sent_at, "sent_at": sent_at, "done_at": sent_at + 0.1, "status": status,
+        "retry_after_s": None, "gave_up": False, "seq": number,
+    }  # fmt: skip
+    return Attempt(**(values | facts))
+
+
+def ended(end: BuildEnd, **facts: Any) -> Build:
+    """
+    What became of the build of that client.
+    """
+    values: dict[str, Any] = {
+        "want": 1, "ref": REF, "credential": "primary", "accepted_at": 1.1, "ended_at": 3.0, "end": end,
+        "seen_building_at": None, "seq": 50,
+    }  # fmt: skip
+    return Build(**(values | facts))
+
+
+def read(state: str, sent_at: float, **facts: Any) -> Any:
+    """
+    One status read that was kept.
+    """
+    times = {"sent_at": sent_at, "done_at": sent_at + 0.05, "seq": int(1000 * sent_at)}
+    return exchange(json=build(state, REF), ref=REF, **(times | facts))
+
+
+def log_of(**facts: Any) -> RunLog:
+    """
+    A log with these facts and nothing else.
+    """
+    empty = Crowd(Server(), random.Random(1)).run()
+    return dataclasses.replace(empty, **({"templates": (TemplateAction(REF, "own", "", "published", 0.0),)} | facts))
+
+
+@pytest.mark.parametrize("end", ["unread", "unfinished"])
+def test_build_that_the_run_left_alone_is_indeterminate(end: BuildEnd) -> None:
+    """
+    A run that was cut does not know how its last builds ended, and blames nobody.
+    """
+    log = log_of(attempts=(attempt(status=202),), builds=(ended(end),))
+    assert outcomes(log, "status.build-ends") == outcomes(log, "status.build-does-not-vanish") == {"indeterminate"}
+    assert accused(log) == set()
+
+
+def test_accepted_start_whose_client_left_no_word_is_indeterminate() -> None:
+    """
+    None is lost without somebody saying so.
+    """
+    assert reasons(log_of(attempts=(attempt(status=202),)), "status.build-ends").endswith("its client left no word")
+
+
+def test_version_that_somebody_cancelled_has_not_lost_its_build() -> None:
+    """
+    A build that is gone may be the one that was cancelled.
+    """
+    lost = log_of(attempts=(attempt(status=202),), builds=(ended("vanished"),))
+    assert accused(lost) == {"status.build-does-not-vanish"}
+    cancel = exchange("cancelBuild", 202, ref=REF, sent_at=2.0, seq=3)
+    assert accused(dataclasses.replace(lost, exchanges=(cancel,))) == set()
+
+
+@pytest.mark.parametrize("status", [0, 202, 500, 503])
+def test_start_that_may_have_acted_explains_a_build(status: int) -> None:
+    """
+    Without an answer, or with a 5xx, nobody knows whether a build began.
+    """
+    log = log_of(attempts=(attempt(status=status),), exchanges=(read("building", 2.0),))
+    assert accused(log) == set()
+    assert outcomes(log, "load.builds-admitted") == {"held"}
+
+
+def test_running_build_that_nobody_started_is_blamed() -> None:
+    """
+    Before any start, and after the last one was seen to be over; not while one is under way.
+    """
+    assert accused(log_of(exchanges=(read("building", 0.5),))) == {"load.builds-admitted"}
+    over = (read("failed", 2.0), read("building", 3.0))
+    log = log_of(attempts=(attempt(status=202),), exchanges=over)
+    assert accused(log) == {"load.builds-admitted"}
+    again = dataclasses.replace(log, attempts=(*log.attempts, attempt(2, 202, 3.02)))
+    assert accused(again) == set()
+    assert accused(dataclasses.replace(log, templates=())) == set()
+
+
+def test_refused_start_after_a_build_is_over_is_blamed_for_the_next() -> None:
+    """
+    The claim about refused starts, and not the one about admitted builds, is broken.
+    """
+    over = (read("failed", 2.0), read("building", 4.0))
+    log = log_of(attempts=(attempt(status=202), attempt(2, 429, 3.0)), exchanges=over)
+    assert accused(log) == {"limit.refused-start-starts-nothing"}
+
+
+def test_clocks_that_may_disagree_blame_nobody() -> None:
+    """
+    What two workers saw is in order only as far as their clocks are.
+    """
+    over = (read("failed", 2.0), read("building", 3.0))
+    log = log_of(attempts=(attempt(status=202),), exchanges=over)
+    apart = (Worker(0, "done", 9.0, 1, 0, 1, clock_error_s=0.6),)
+    assert accused(dataclasses.replace(log, workers=apart)) == set()
+
+
+def test_client_that_gave_up_too_soon_is_indeterminate() -> None:
+    """
+    Who did not wait as it was told cannot complain.
+    """
+    tries = tuple(attempt(n, sent_at=float(n), retry_after_s=5.0, gave_up=n == 4) for n in range(1, 5))
+    log = log_of(attempts=tries)
+    assert reasons(log, "limit.ends-after-back-off").startswith("gave up sooner than Retry-After says: 3 retries")
+
+
+@pytest.mark.parametrize(
+    ("beside", "broken"),
+    [
+        (None, True),
+        (attempt(status=202, sent_at=2.9, want=2, ref="default/other@1.0.0", seq=90), False),
+        (attempt(status=429, sent_at=2.95, want=2, ref="default/other@1.0.0", seq=90), False),
+        (attempt(status=202, sent_at=0.2, want=2, ref="default/other@1.0.0", credential="second", seq=90), False),
+        (attempt(status=429, sent_at=2.9, want=2, ref="default/other@1.0.0", credential="second", seq=90), True),
+    ],
+)
+def test_only_what_is_alone_with_the_limit_breaks_it(beside: Attempt | None, broken: bool) -> None:
+    """
+    Another start of the key, or a build that may keep the host full, is an excuse; another key's refusal is none.
+    """
+    served = attempt(status=202, sent_at=0.0, want=9, seq=91, ref="default/first@1.0.0")
+    over = ended("ready", want=9, ref=served.ref, accepted_at=0.1, ended_at=0.9)
+    tries = tuple(attempt(n, sent_at=float(n), retry_after_s=0.5, gave_up=n == 4) for n in range(1, 5))
+    log = log_of(attempts=(served, *tries, *([beside] if beside else [])), builds=(over,))
+    expected = {"limit.ends-after-back-off", "limit.retry-after-is-honest"} if broken else set()
+    assert accused(log) == expected
+
+
+def test_one_refusal_after_the_whole_wait_is_indeterminate() -> None:
+    """
+    It may be somebody else's load on the host.
+    """
+    served = attempt(status=202, sent_at=0.0, want=9, seq=91, ref="default/first@1.0.0")
+    over = ended("ready", want=9, ref=served.ref, accepted_at=0.1, ended_at=0.9)
+    log = log_of(attempts=(served, attempt(retry_after_s=0.5), attempt(2, sent_at=2.0)), builds=(over,))
+    assert outcomes(log, "limit.retry-after-is-honest") == {"indeterminate"}
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"greedy": 1}, "the greedy key met no limit"),
+        ({"duration_s": 6.0}, "at least 5 of each: run longer"),
+        ({"rate": 6.0, "greedy": 4}, "starts were refused alone as well; lower the rate of the modest key"),
+    ],
+)
+def test_disturbance_that_proves_nothing_is_told(change: dict[str, Any], why: str) -> None:
+    """
+    Too few starts, a greedy key that is not greedy, and a modest one that is not modest leave the claim open.
+    """
+    log = fair(Server(functools.partial(LIMITERS["fixed-window"], 8, 2.0)), 1, **change)
+    assert outcomes(log, "limit.is-per-key") == {"indeterminate"}
+    assert why in reasons(log, "limit.is-per-key")
+
+
+def test_reads_that_could_not_use_up_a_rate_are_told() -> None:
+    """
+    Few reads prove nothing, nor do reads that a rate of all requests refuses as well.
+    """
+    log = polled(Server(functools.partial(LIMITERS["fixed-window"], 8, 1.0)), 1, reads_per_s=5.0)
+    assert "send 3 times as many" in reasons(log, "limit.reads-are-not-charged")
+    many = polled(Charges(functools.partial(LIMITERS["fixed-window"], 8, 2.0)), 1)
+    refused = dataclasses.replace(many.windows[-1], at_s=40, operation="getBuild", outcome="429", count=3)
+    assert "a rate of all requests" in reasons(
+        dataclasses.replace(many, windows=(*many.windows, refused)), "limit.reads-are-not-charged"
+    )
+
+
+def test_rule_that_fails_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A fault of ours leaves its claim without a verdict, says so, and costs the other rules nothing.
+    """
+
+    def fails(_record: object) -> Any:
+        raise ZeroDivisionError("x")
+
+    rules = (dataclasses.replace(RULES[0], judge=fails), *RULES[1:])
+    monkeypatch.setattr("touchstone.loadrules.RULES", rules)
+    ruling = judge_load(log_of(exchanges=(read("building", 0.5),)), LEDGER)
+    assert [n.reason for n in ruling.notices if n.verdict == "could-not-run"] == [
+        "the rule overall.ends failed: ZeroDivisionError: x"
+    ]
+    assert [finding.claim for finding in ruling.findings] == ["load.builds-admitted"]
+
+
+def test_finding_says_where_and_how_to_see_it_again() -> None:
+    """
+    By its exchange where that was kept, else by the version, the time and the command of the run.
+    """
+    kept = ruled(log_of(exchanges=(read("building", 0.5),))).findings[0]
+    assert kept.where.startswith("GET http://")
+    assert kept.curl.startswith("curl ")
+    lost = ruled(log_of(attempts=(attempt(status=202),), builds=(ended("vanished"),))).findings[0]
+    assert (lost.where, lost.curl) == (f"{REF}, 3.0 s into the run", "touchstone load storm --seed 20")
+    assert (lost.level, lost.evidence, lost.check) == ("must", (50,), "overall.stays")
+
+
+def test_each_rule_judges_a_claim_of_the_ledger_under_a_name_of_its_own() -> None:
+    """
+    Load rules name claims that exist, and no two share a name.
+    """
+    assert {rule.claim for rule in RULES} <= {claim.id for claim in (*LEDGER.judged(), *LEDGER.of_load())}
+    assert len({rule.id for rule in RULES}) == len(RULES)

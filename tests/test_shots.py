@@ -1,0 +1,324 @@
+"""
+A shot says on the wire what the transport of a check says, and what comes of it is the exchange that a check makes.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+import h11
+import httpx
+import pytest
+import respx
+
+from tests.answered import answer_of, head, shot_of
+from tests.answered import shots as recorded_shots
+from tests.encodings import left
+from tests.recorded import every, recorded
+from touchstone.answer import Answer
+from touchstone.contract import Contract
+from touchstone.errors import UsageError
+from touchstone.exchange import Credential, Exchange
+from touchstone.shots import Shot, Shots
+from touchstone.transport import Call, Keys, Transport
+
+URL = "http://127.0.0.1:8123/base/api"
+KEYS = Keys("sk_live_0123456789/abc+def", "sk_live_second_account_key", "sk_live_restricted_account")
+SECRETS = [str(key) for key in (KEYS.primary, KEYS.second, KEYS.restricted)]
+REF = "default/demo@1.0.0"
+CREDENTIALS: tuple[Credential, ...] = (
+    *("primary", "second", "restricted", "none", "unknown", "longer", "shorter", "recased", "malformed", "query"),
+    "lowercase-scheme",
+)
+CALLS = (
+    *(Call("getBuild", REF, credential) for credential in CREDENTIALS),
+    *(Call(operation, REF) for operation in ("startBuild", "cancelBuild", "streamBuildEvents", "getTemplate")),
+    Call("startBuild", "default/a b/c@1.0.0+ü"),
+    Call("publishTemplate", REF, query={"auto_build": "true", "a b": "&"}, body=b"{}"),
+    Call("publishTemplate", REF, headers={"Content-Type": "application/yaml", "X-A": "1"}, body=b"a: \xff\x00"),
+    Call("publishTemplate", REF, headers={"Accept": "text/plain"}, note={"content": "hello"}),
+    Call(method="GET", path="/templates/..%2f/x/1/build?x=%2F&"),
+    Call(method="POST", path="/templates/default/d%65mo/1.0.0/build"),
+    Call(method="PATCH", path="/templates/default/demo/1.0.0/build"),
+    Call(method="PUT", path="/nowhere", credential="query"),
+    Call("getBuild", REF, method="HEAD", headers={"user-agent": "other"}),
+)
+
+
+def shots(url: str = URL, keys: Keys = KEYS) -> Shots:
+    return Shots(url, keys, Contract.load())
+
+
+def on_the_wire(shot: Shot) -> tuple[str, str, dict[str, str], bytes, bool]:
+    """
+    Method, target, headers and body as a server reads them, and whether it may keep the connection.
+    """
+    server = h11.Connection(h11.SERVER)
+    server.receive_data(shot.wire)
+    events: list[object] = []
+    while server.their_state is h11.SEND_BODY or not events:
+        events.append(server.next_event())
+    request, *rest = (event for event in events if not isinstance(event, h11.EndOfMessage))
+    assert isinstance(request, h11.Request)
+    assert server.trailing_data == (b"", False)
+    body = b"".join(bytes(part.data) for part in rest if isinstance(part, h11.Data))
+    headers = {name.decode(): value.decode() for name, value in request.headers}
+    assert len(headers) == len(request.headers)
+    return request.method.decode(), request.target.decode(), headers, body, server.their_state is h11.DONE
+
+
+def transported(
+    call: Call, status: int, headers: Sequence[tuple[str, str]], body: bytes
+) -> tuple[Exchange, httpx.Request]:
+    """
+    The exchange that a transport makes of *call*, and what it sent.
+    """
+    with respx.mock() as router:
+        answer = httpx.Response(status, headers=list(headers), content=body)
+        route = router.route(url__startswith="http://127.0.0.1:8123").mock(return_value=answer)
+        transport = Transport(URL, KEYS, Contract.load(), lambda _: None)
+        try:
+            return transport.send(call, "case"), route.calls.last.request
+        finally:
+            transport.close()
+
+
+# --- what is sent ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.operation}{call.method}{call.path}-{call.credential}")
+def test_shot_says_what_the_transport_says(call: Call) -> None:
+    """
+    Method, target, Host, body and every header that the transport was given are on the wire as it sends them.
+    """
+    exchange, sent = transported(call, 200, [], b"")
+    shot = shots().shot(call)
+
+    method, target, headers, body, stays_open = on_the_wire(shot)
+
+    assert (method, target.encode()) == (sent.method, sent.extensions["target"])
+    assert shot.target == target
+    assert body == sent.content
+    apart = {"connection", "accept-encoding"}  # one connection a request or many, and nobody decodes here
+    theirs = {name: value for name, value in sent.headers.items() if name not in apart}
+    assert {name: value for name, value in headers.items() if name not in apart} == theirs
+    assert headers["accept-encoding"] == "identity"
+    assert stays_open
+    assert (shot.operation, shot.ref, shot.method) == (exchange.operation, exchange.ref, method)
+    assert shot.request == exchange.request
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "length"),
+    [
+        ("GET", b"", None),
+        ("DELETE", b"", None),
+        ("GET", b"x", "1"),
+        ("POST", b"", "0"),
+        ("PUT", b"", "0"),
+        ("PATCH", b"", "0"),
+        ("POST", b"\xff" * 70_000, "70000"),
+    ],
+)
+def test_length_is_said_where_there_may_be_a_body(method: str, body: bytes, length: str | None) -> None:
+    """
+    Content-Length is there with a body, and without one for the methods that have one as a rule.
+    """
+    headers = on_the_wire(shots().shot(Call(method=method, path="/x", body=body)))[2]
+    assert headers.get("content-length") == length
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "target"),
+    [
+        ("http://127.0.0.1:8123/base/api", "127.0.0.1:8123", "/base/api/x"),
+        ("http://builds.test:80", "builds.test", "/x"),
+        ("https://builds.test:443/api", "builds.test", "/api/x"),
+        ("https://builds.test:80", "builds.test:80", "/x"),
+        ("http://[::1]:9/a", "[::1]:9", "/a/x"),
+        ("http://bücher.test:81", "xn--bcher-kva.test:81", "/x"),
+        ("http://me:secret@builds.test", "builds.test", "/x"),
+    ],
+)
+def test_host_is_the_authority_of_the_target(url: str, host: str, target: str) -> None:
+    """
+    Host names the server without who signs in and without a port that goes without saying; the base path is kept.
+    """
+    shot = shots(url).shot(Call(method="GET", path="/x"))
+    assert (on_the_wire(shot)[2]["host"], shot.target) == (host, target)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (Call(method="GET", path="/a b"), "request: target: holds a blank"),
+        (Call(method="GET", path="/a\r\nHost: evil"), "request: target: holds a blank"),
+        (Call(method="GET /x HTTP/1.1\r\nA:", path="/a"), "request: method: holds a blank"),
+        (Call("getBuild", REF, headers={"X-A": "1\r\nX-B: 2"}), "getBuild: header 'X-A': holds a line break"),
+        (Call("getBuild", REF, headers={"X-A\nX-B": "2"}), "getBuild: header 'X-A\\\\nX-B': holds a line break"),
+    ],
+)
+def test_word_that_would_end_its_line_is_refused(call: Call, says: str) -> None:
+    """
+    What would make two requests or two headers of one is a mistake of the caller.
+    """
+    with pytest.raises(UsageError, match=re.escape(says).replace(r"\\\\", r"\\")):
+        shots().shot(call)
+
+
+def test_key_that_the_run_lacks_is_a_mistake() -> None:
+    """
+    A scenario must not ask for a key that there is not.
+    """
+    with pytest.raises(LookupError, match="second"):
+        shots(keys=Keys("sk_live_only_this_one")).shot(Call("getBuild", REF, "second"))
+
+
+@pytest.mark.parametrize("credential", CREDENTIALS)
+def test_repr_of_a_shot_shows_no_key(credential: Credential) -> None:
+    """
+    Whatever prints a shot prints no part of a key, whose bytes are in it.
+    """
+    call = Call("publishTemplate", REF, credential, body=KEYS.primary.encode(), headers={"X-A": str(KEYS.second)})
+    shot = shots().shot(call)
+    assert KEYS.primary.encode() in shot.wire
+    assert left(repr(shot), SECRETS) == set()
+    assert left(repr(shot.request), SECRETS) == set()
+
+
+# --- one shot for equal calls ----------------------------------------------------------------------------------------
+
+
+def test_equal_calls_get_one_shot() -> None:
+    """
+    A call that says the same is the same shot, so that whoever knows a shot knows its call.
+    """
+    its = shots()
+    made = [its.shot(replace(call, query=dict(call.query), note=dict(call.note))) for call in CALLS]
+    assert all(again is shot for again, shot in zip(map(its.shot, CALLS), made, strict=True))
+    assert len(set(made)) == len(CALLS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"operation": "startBuild"},
+        {"ref": "default/demo@1.0.1"},
+        {"credential": "second"},
+        {"method": "HEAD"},
+        {"path": "/x"},
+        {"query": {"a": "1"}},
+        {"headers": {"X-A": "1"}},
+        {"body": b"1"},
+        {"note": {"invalid": "empty"}},
+    ],
+)
+def test_other_call_gets_another_shot(change: Mapping[str, Any]) -> None:
+    """
+    Whatever of a call a rule or a server can tell makes another shot, and the note is part of it.
+    """
+    its = shots()
+    call = Call("getBuild", REF)
+    other = its.shot(replace(call, **change))
+    assert other is not its.shot(call)
+    assert other.note == change.get("note", {})
+
+
+# --- what comes of it ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        (200, [("Content-Type", "application/json"), ("X-A", "1"), ("x-a", "2")], b'{"status": "ready"}'),
+        (401, [("X-Echo", f"is {KEYS.primary}?")], b'{"error": "%b"}' % quote(KEYS.primary, safe="").encode()),
+        (429, [("Set-Cookie", "session=abc"), ("Retry-After", "1")], KEYS.primary.encode() + b"\xff\x00"),
+        (500, [("Location", f"/x?api_key={KEYS.second}")], b"<html>"),
+        (204, [], b""),
+    ],
+)
+def test_exchange_is_the_one_of_the_transport(status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+    """
+    Of one answer the two make one exchange, and no key is in it.
+    """
+    call = Call("getBuild", REF, note={"a": 1})
+    wanted, _ = transported(call, status, headers, body)
+    assert wanted.response
+    given = [*headers, *((n, v) for n, v in wanted.response.headers if n == "content-length")]
+    its = shots()
+
+    exchange = its.exchange(its.shot(call), Answer(head(status, given), body), wanted.seq, "case", 0.0)
+
+    timed = replace(exchange, sent_at=wanted.sent_at, head_at=wanted.head_at, done_at=wanted.done_at)
+    assert timed == wanted
+    assert left(repr(exchange), SECRETS) == set()
+
+
+@pytest.mark.parametrize("name", every())
+def test_recorded_exchange_comes_of_its_shot_and_its_answer(name: str) -> None:
+    """
+    Every recorded exchange is made again of the request that it names and of the bytes that came, streams included.
+    """
+    its = recorded_shots()
+    for exchange in recorded(name).exchanges:
+        made = its.exchange(shot_of(exchange, its), answer_of(exchange), exchange.seq, exchange.case, 0.0)
+        told = {name.lower(): value for name, value in exchange.request.headers}
+        assert {name.lower(): value for name, value in made.request.headers} == told
+        assert replace(made, request=replace(made.request, headers=exchange.request.headers)) == exchange
+
+
+def test_times_are_shifted_to_the_clock_of_the_run() -> None:
+    """
+    Seconds of the engine's clock become seconds since the run started; those of chunks count from the request anyway.
+    """
+    its = shots()
+    answer = Answer(head(), b"ab", [(0.5, b"a"), (1.0, b"b")], sent_at=100.0, head_at=100.25, done_at=101.0)
+    exchange = its.exchange(its.shot(Call("getBuild", REF)), answer, 1, "", -90.0)
+    assert (exchange.sent_at, exchange.head_at, exchange.done_at) == (10.0, 10.25, 11.0)
+    assert exchange.response
+    assert [(chunk.at_s, chunk.data) for chunk in exchange.response.chunks] == [(0.5, b"a"), (1.0, b"b")]
+
+
+def test_answer_without_a_head_is_an_error_without_a_response() -> None:
+    """
+    Where no head came there is no response, the head's time is the end's, and the error is told without a key.
+    """
+    its = shots()
+    answer = Answer(sent_at=1.0, done_at=3.0, error=f"ReadTimeout: no byte for {KEYS.primary}")
+    exchange = its.exchange(its.shot(Call("getBuild", REF)), answer, 7, "x", 0.0)
+    assert (exchange.response, exchange.status, exchange.head_at, exchange.seq) == (None, 0, 3.0, 7)
+    assert exchange.error == "ReadTimeout: no byte for <key:primary>"
+
+
+def test_answer_that_broke_off_keeps_what_came() -> None:
+    """
+    A body that is not whole is kept beside the reason.
+    """
+    its = shots()
+    answer = Answer(head(200), b'{"sta', sent_at=1.0, head_at=1.5, done_at=2.0, error="RemoteProtocolError: broke off")
+    exchange = its.exchange(its.shot(Call("getBuild", REF)), answer, 1, "", 0.0)
+    assert exchange.response
+    assert (exchange.status, exchange.response.body, exchange.error) == (
+        200,
+        b'{"sta',
+        "RemoteProtocolError: broke off",
+    )
+
+
+def test_key_across_pieces_of_a_stream_leaves_no_piece() -> None:
+    """
+    A key that the network cut in two is in no chunk, however it was cut; who ended the stream is kept.
+    """
+    its = shots()
+    shot = its.shot(Call("streamBuildEvents", REF))
+    said = b"data: " + KEYS.primary.encode() + b"\n\n"
+    for cut in range(len(said) + 1):
+        chunks = [(0.1, said[:cut]), (0.2, said[cut:])]
+        exchange = its.exchange(shot, Answer(head(), said, chunks, closed="client"), 1, "", 0.0)
+        assert exchange.response
+        assert exchange.response.body == b"data: <key:primary>\n\n"
+        assert b"".join(chunk.data for chunk in exchange.response.chunks) == exchange.response.body
+        assert left(repr(exchange), SECRETS) == set()
+        assert exchange.closed == "client"

@@ -1,0 +1,96 @@
+"""
+The watchdog of a load run: it barks at what is broken beyond doubt, and at nothing else.
+"""
+
+import random
+from collections.abc import Iterable
+
+import pytest
+
+from touchstone.loadfacts import Limit
+from touchstone.sample import UNSENT, Sample, Window
+from touchstone.statistic import STATISTICS
+from touchstone.watchdog import Watchdog
+
+P90 = Limit("getBuild", "p90_s", 0.1)
+
+
+def second(at_s: int, times_s: Iterable[float], *, outcome: str = "200", late_s: float = 0.0) -> Window:
+    """
+    The reads of one second.
+    """
+    window = Window(0, at_s, "getBuild", outcome)
+    for time_s in times_s:
+        window.add(Sample("getBuild", outcome, float(at_s), at_s + late_s, at_s + late_s + time_s))
+    return window
+
+
+def barks(limit: Limit, *windows: Window, grace_s: float = 3.0) -> bool:
+    """
+    Whether the run may be stopped once these windows have come.
+    """
+    dog = Watchdog([limit], grace_s)
+    for window in windows:
+        dog.see(window)
+    readings = dog.broken()
+    assert all((reading.limit, reading.verdict) == (limit, "broken") for reading in readings)
+    return bool(readings)
+
+
+@pytest.mark.parametrize(
+    ("limit", "bad"),
+    [
+        (P90, [second(n, [0.5] * 10) for n in range(5)]),
+        (Limit("getBuild", "max_s", 0.1), [second(n, [0.01] * 9 + [0.5]) for n in range(5)]),
+        (Limit("getBuild", "mean_s", 0.1), [second(n, [0.11, 0.13] * 5) for n in range(5)]),
+        (Limit("*", "error_share", 0.0), [second(n, [0.01] * 10, outcome="500") for n in range(5)]),
+        (Limit("*", "late_share", 0.1), [second(n, [0.01] * 10, late_s=0.2) for n in range(5)]),
+        (Limit("*", "unsent_share", 0.1), [Window(0, n, "getBuild", UNSENT, 10) for n in range(5)]),
+    ],
+)
+def test_limit_that_is_far_exceeded_is_told(limit: Limit, bad: list[Window]) -> None:
+    """
+    Once the run is past its beginning; not before, and not where all is well.
+    """
+    assert barks(limit, *bad)
+    assert not barks(limit, *bad[:3])
+    assert not barks(limit, *bad, grace_s=9.0)
+    assert not barks(limit, *(second(n, [0.01] * 10) for n in range(5)))
+    assert not barks(limit)
+
+
+def test_few_samples_are_no_proof() -> None:
+    """
+    A handful of slow answers, or one error of a few, may be chance.
+    """
+    assert not barks(P90, *(second(n, [0.5]) for n in range(8)))
+    assert not barks(Limit("*", "error_share", 0.0), second(0, [0.1] * 5, outcome="500"), second(9, [0.1]))
+
+
+def test_chance_is_not_taken_for_a_breach() -> None:
+    """
+    A target that just keeps its limit is let run: in two hundred runs, looked at every second, none is stopped.
+    """
+    chance = random.Random(1)
+    for _ in range(200):
+        dog = Watchdog([P90], 3.0)
+        for at_s in range(30):
+            dog.see(second(at_s, [0.5 if chance.random() < 0.1 else 0.05 for _ in range(10)]))
+            assert dog.broken() == ()
+
+
+def test_late_generator_stops_no_run() -> None:
+    """
+    What it adds itself is not the target's doing.
+    """
+    assert not barks(P90, *(second(n, [0.5] * 10, late_s=0.02) for n in range(5)))
+    longest = Limit("getBuild", "max_s", 0.4)
+    assert not barks(longest, *(second(n, [0.01] * 200) for n in range(5)), second(5, [0.01], late_s=0.5))
+
+
+@pytest.mark.parametrize("name", [name for name, one in STATISTICS.items() if one.sort in ("rate", "drift")])
+def test_what_needs_the_whole_run_stops_none(name: str) -> None:
+    """
+    A rate, and what has grown, are known when the run is over.
+    """
+    assert not barks(Limit("*", name, 1.0), *(second(n, [9.0] * 50, outcome="500") for n in range(9)))

@@ -1,0 +1,58 @@
+"""
+The command that says what is different between two runs: argv in, exit code out.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from touchstone.comparison import compare as compared
+from touchstone.errors import RunLogError, UsageError
+from touchstone.report.compare_html import render
+from touchstone.report.compare_text import write
+from touchstone.report.write import write_whole
+from touchstone.runfacts import RunLog
+from touchstone.runlog import read
+
+app = typer.Typer()
+
+HTML_NAME = "compare.html"
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A run log, or the folder that holds runlog.jsonl.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another one, of the same kind.")],
+    report_dir: Annotated[
+        Path | None, typer.Option(help="Where to write compare.html.  [default: reports/compare-<A>-<B>]")
+    ] = None,
+) -> None:
+    """
+    Say what differs between two runs beyond noise.
+
+    Exit code 0, whatever the difference is.
+    """
+    before, after = _read("A", a), _read("B", b)
+    both = compared(before, after)
+    folder = report_dir or Path("reports") / f"compare-{before.header.run_id}-{after.header.run_id}"
+    page = folder / HTML_NAME
+    write_whole(page, render(both))
+    write(both, Console(), page)
+
+
+def _read(letter: str, path: Path) -> RunLog:
+    """
+    The run log at *path*.
+
+    Raises:
+        UsageError: there is none, or the file is none.
+    """
+    file = path / "runlog.jsonl" if path.is_dir() else path
+    if not file.exists():
+        raise UsageError(f"{letter}: {file}: no such file; expected a runlog.jsonl, as a run leaves in reports/")
+    try:
+        return read(file)
+    except RunLogError as error:
+        raise UsageError(f"{letter}: {error}") from error

@@ -1,0 +1,143 @@
+"""
+Judges what a refused start leads to: no build, and an end of the refusals for whoever waits.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from touchstone.finding import Judgement
+from touchstone.loadrules.loadrule import broken, held, load_rule, unclear
+from touchstone.loadrules.record import IDLE, Latest, Record, Sight, Start, Version, waited_in_vain
+
+_READ, _START = "getBuild", "startBuild"
+_NOBODY = "no start was refused; start more builds at once, or serve with limits"
+
+_NOTHING = "limit.refused-start-starts-nothing"
+_ENDS = "limit.ends-after-back-off"
+_HONEST = "limit.retry-after-is-honest"
+# One refusal after a whole wait may be somebody else's load on the host; a second one is not taken for chance.
+_IN_VAIN = 2
+# A limit that counts refused starts, too, ends only after a rest as long as its window. Where it does not say when to
+# come back, waits that are shorter prove nothing.
+_RESTED_S = 4.0
+
+
+@load_rule("overall.refused", _NOTHING, idle=_NOBODY)
+def refused_start_starts_nothing(record: Record) -> Iterator[Judgement]:
+    """
+    Judges the reads of a version that only refused starts can have built.
+
+    Either each start of a fresh version was refused so far: then no build or result may show. Or a start was refused
+    since a read showed the last build over: then no running build may show. Reads between a refusal and the next try
+    have to be kept. A start without an answer, or with a 5xx, explains everything, so that nothing is judged from it
+    on. Versions that the run did not publish may be built by others, and are left out.
+    """
+    for version, starts in record.starts_of.items():
+        if any(start.is_refused for start in starts) and version[1] in record.own_refs:
+            yield from _built_all_the_same(version, starts, record)
+
+
+def _built_all_the_same(version: Version, starts: list[Start], record: Record) -> Iterator[Judgement]:
+    first_acting_at = min((start.sent_at for start in starts if start.may_act), default=float("inf"))
+    begun = Latest(starts, (record.over_at[s.seq] if s.may_act else float("-inf") for s in starts))
+    rest: Sight | None = None
+    for sight in record.sights.get(version, ()):
+        refused = _last_refused(starts, sight)
+        if refused is not None and sight.done_at + record.slack_s <= first_acting_at:
+            if sight.state == "not_built":
+                yield held(_NOTHING, _READ, refused.seq, sight.seq)
+            elif starts[0].fresh:
+                yield _all_the_same(refused, sight)
+        elif refused is not None and rest is not None and sight.state == "building":
+            begun_later = begun.before(sight.done_at + record.slack_s) + record.slack_s > sight.sent_at
+            if refused.sent_at >= rest.sent_at and not begun_later:
+                yield _all_the_same(refused, sight)
+        rest = sight if sight.state in IDLE else rest
+
+
+def _last_refused(starts: list[Start], sight: Sight) -> Start | None:
+    return next((s for s in reversed(starts) if s.is_refused and s.done_at <= sight.sent_at), None)
+
+
+def _all_the_same(refused: Start, sight: Sight) -> Judgement:
+    actual = f"{sight.state} {sight.sent_at - refused.done_at:.2f} s after the refusal, and no other start was accepted"
+    return broken(_NOTHING, _READ, refused.seq, sight.seq, expected="no build of a refused start", actual=actual)
+
+
+@load_rule("overall.back-off", _ENDS, idle=_NOBODY)
+def ends_after_back_off(record: Record) -> Iterator[Judgement]:
+    """
+    Judges each client that was refused: it is served in the end, or nothing of ours can explain why it is not.
+
+    Under load a client may be unlucky on a correct server: others of its key are served in the meantime, builds keep
+    the host full, and a limit may count refused starts as well. So giving up breaks the claim only where the client
+    waited each time as it was told, and where during its last two waits (of four seconds at least, if it was told
+    nothing) its key started nothing else, and no build of the run can have been in flight when it tried again.
+    Otherwise it is indeterminate.
+    """
+    for tries in record.clients:
+        refused = [start for start in tries if start.is_refused]
+        if refused and tries[-1].is_served:
+            yield held(_ENDS, _START, refused[0].seq, tries[-1].seq)
+        elif refused and tries[-1].gave_up:
+            yield _gave_up(tries, record)
+
+
+def _gave_up(tries: list[Start], record: Record) -> Judgement:
+    first, last = tries[0], tries[-1]
+    waits = list(pairwise(tries))
+    waited = f"{len(waits)} retries in {last.sent_at - first.done_at:.1f} s"
+    if not all(_waited_enough(*wait) for wait in waits):
+        return unclear(_ENDS, _START, first.seq, last.seq, why=f"gave up sooner than Retry-After says: {waited}")
+    in_vain = [wait for wait in waits[-_IN_VAIN:] if record.is_alone(*wait) and _is_long(*wait)]
+    if len(in_vain) < _IN_VAIN:
+        why = f"gave up after {waited}; other clients of the run may have been in its way, or it may be impatient"
+        return unclear(_ENDS, _START, first.seq, last.seq, why=why)
+    expected = "a start served after backing off, with nothing else of the run in its way"
+    return broken(_ENDS, _START, first.seq, last.seq, expected=expected, actual=f"429 after {waited}")
+
+
+@load_rule("overall.retry-after", _HONEST, idle="no refused start said with Retry-After when to come back")
+def retry_after_is_honest(record: Record) -> Iterator[Judgement]:
+    """
+    Judges each retry that waited as long as Retry-After says, if nothing of ours can be what refused it again.
+
+    Its key sent no other start from the refused one to the retry, had been served before, and no build of the run can
+    have been in flight during the retry. Two such refusals of one key break the claim; one is indeterminate, since
+    others may use the host. A retry that is served upholds it, whatever went on beside.
+    """
+    refused: dict[str, list[tuple[Start, Start]]] = {}
+    served_at = {
+        account: min((start.done_at for start in starts if start.is_served), default=float("inf"))
+        for account, starts in record.by_account.items()
+    }
+    for before, retry in (pair for tries in record.clients for pair in pairwise(tries)):
+        has_waited = before.retry_after_s is not None and _waited_enough(before, retry)
+        if before.is_refused and retry.is_served and has_waited:
+            yield held(_HONEST, _START, before.seq, retry.seq)
+        was_served = served_at[retry.account] <= before.sent_at
+        if waited_in_vain(before, retry) and was_served and record.is_alone(before, retry):
+            refused.setdefault(retry.account, []).append((before, retry))
+    for again in refused.values():
+        yield _refused_again(again)
+
+
+def _refused_again(again: list[tuple[Start, Start]]) -> Judgement:
+    before, retry = max(again, key=lambda pair: pair[1].sent_at)
+    if len(again) < _IN_VAIN:
+        why = "refused once after the whole wait; others may have used the host"
+        return unclear(_HONEST, _START, before.seq, retry.seq, why=why)
+    actual = f"{len(again)} starts refused again after it, the last after {retry.sent_at - before.done_at:.1f} s"
+    expected = "served after waiting as long as Retry-After says"
+    return broken(_HONEST, _START, before.seq, retry.seq, expected=expected, actual=actual)
+
+
+def _is_long(before: Start, retry: Start) -> bool:
+    return before.retry_after_s is not None or retry.sent_at - before.done_at >= _RESTED_S
+
+
+def _waited_enough(before: Start, retry: Start) -> bool:
+    return before.retry_after_s is None or retry.sent_at - before.done_at >= before.retry_after_s
+
+
+RULES = (refused_start_starts_nothing, ends_after_back_off, retry_after_is_honest)

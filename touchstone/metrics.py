@@ -1,0 +1,317 @@
+"""
+From windows of samples to numbers: how often, how fast and how long, by operation and outcome; pure.
+
+Of several outcomes together, counts are of all requests and times are of those that thresholds judge: see
+`touchstone.totals`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Self
+
+from touchstone.histogram import Histogram
+from touchstone.loadfacts import Workload
+from touchstone.outcomes import KINDS, Kind, kind_of
+from touchstone.runfacts import RunLog
+from touchstone.sample import NO_ANSWER, UNSENT, Window
+from touchstone.totals import ALL, LASTING
+
+SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
+FEW = 10  # a percentile with fewer samples beyond it may be a few places off
+
+
+def name_of(share: float) -> str:
+    """
+    What people call the percentile at *share*, such as ``p99.9``.
+    """
+    return f"p{100 * share:.6g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Percentile:
+    """
+    The duration that *share* of all samples do not exceed.
+
+    Attributes:
+        share: From 0 to 1.
+        beyond: Samples that are expected beyond it.
+    """
+
+    share: float
+    value_s: float
+    beyond: float
+
+    @property
+    def sure(self) -> bool:
+        """
+        Whether enough samples lie beyond it.
+        """
+        return self.beyond >= FEW
+
+    @property
+    def name(self) -> str:
+        """
+        What people call it.
+        """
+        return name_of(self.share)
+
+    @property
+    def key(self) -> str:
+        """
+        What thresholds and programs call it, such as ``p999_s``.
+        """
+        return f"{self.name.replace('.', '')}_s"
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """
+    Durations of one kind, such as all response times of an operation.
+
+    Attributes:
+        percentiles: At SHARES, in their order.
+        cells: What they were taken from; read only.
+    """
+
+    count: int
+    min_s: float
+    mean_s: float
+    max_s: float
+    percentiles: tuple[Percentile, ...]
+    cells: Histogram
+
+    def at(self, share: float) -> Percentile:
+        """
+        The percentile at any share below 1.
+        """
+        return next((p for p in self.percentiles if p.share == share), None) or _percentile(self.cells, share)
+
+    @classmethod
+    def of(cls, cells: Histogram) -> Self | None:
+        """
+        The durations of a histogram, or None where it is empty.
+        """
+        if not cells.cells:
+            return None
+        percentiles = tuple(_percentile(cells, share) for share in SHARES)
+        return cls(cells.count, cells.min_s, cells.mean_s, cells.max_s, percentiles, cells)
+
+
+def _percentile(cells: Histogram, share: float) -> Percentile:
+    # Rounded, so that 1,000 samples have ten beyond p99 in floating point as well.
+    return Percentile(share, cells.quantile_s(share), round(cells.count * (1 - share), 6))
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """
+    Requests of one operation that turned out alike, or all of them.
+
+    Attributes:
+        operation: operationId, or ALL.
+        outcome: See `touchstone.sample.Sample`, or ALL.
+        count: Requests that were sent.
+        share: Of the requests of the operation; of all requests where *outcome* is ALL.
+        rate_per_s: Mean over the time that was measured.
+        response: From due to done; None in a closed model, where nothing is due, and without requests.
+        service: From sent to done.
+        late: From due to sent, of requests that the schedule set the moment for.
+    """
+
+    operation: str
+    outcome: str
+    count: int
+    share: float
+    rate_per_s: float
+    response: Times | None
+    service: Times | None
+    late: Times | None
+
+    @property
+    def times(self) -> Times | None:
+        """
+        The response times where there are any, else the service times.
+        """
+        return self.response or self.service
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """
+    All requests of one operation, or of all operations together.
+
+    Attributes:
+        outcomes: By what came of them, in the order of their names; empty for all operations together.
+        kinds: How many requests got which kind of answer; ``unsent`` ones are in no other number here.
+    """
+
+    whole: Traffic
+    outcomes: tuple[Traffic, ...]
+    kinds: dict[Kind, int]
+
+    @property
+    def name(self) -> str:
+        """
+        operationId, or ALL.
+        """
+        return self.whole.operation
+
+    @property
+    def unsent(self) -> int:
+        """
+        Arrivals that came due and could not be sent.
+        """
+        return self.kinds["unsent"]
+
+    @property
+    def error_share(self) -> float:
+        """
+        The share of requests without an answer, or with a 5xx or another status that nobody expects.
+        """
+        return self.kinds["error"] / self.whole.count if self.whole.count else 0.0
+
+    @property
+    def refused_share(self) -> float:
+        """
+        The share of requests that were answered with 429.
+        """
+        return self.kinds["refused"] / self.whole.count if self.whole.count else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """
+    What was to be sent within one second.
+
+    Attributes:
+        at_s: From here to one later, since the run started.
+        counts: By operation and outcome, UNSENT included.
+        due: By operation, those whose moment the schedule had set, UNSENT included.
+    """
+
+    at_s: int
+    counts: dict[tuple[str, str], int]
+    due: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """
+    The numbers of a load run.
+
+    Attributes:
+        total: All operations together.
+        operations: Those with requests, in the order of their names.
+        seconds: In order of time; seconds without requests are left out.
+        measured_s: What rates are means over.
+        timed: Whether there was a schedule, and thus a response time and a lateness.
+    """
+
+    total: Operation
+    operations: tuple[Operation, ...]
+    seconds: tuple[Second, ...]
+    measured_s: float
+    timed: bool
+
+
+@dataclass(slots=True)
+class _Sum:
+    count: int = 0
+    response: Histogram = field(default_factory=Histogram)
+    service: Histogram = field(default_factory=Histogram)
+    late: Histogram = field(default_factory=Histogram)
+
+    def add(self, other: "Window | _Sum", *, timed: bool = True, paced: bool = True) -> None:
+        self.count += other.count
+        if timed:
+            self.response.merge(other.response)
+            self.service.merge(other.service)
+        if paced:
+            self.late.merge(other.late)
+
+
+_Sums = dict[tuple[str, str], _Sum]  # by operation and outcome
+
+
+def metrics(log: RunLog) -> Metrics:
+    """
+    The numbers of the load run that *log* is about.
+    """
+    assert log.workload is not None
+    sums: _Sums = {}
+    for window in log.windows:
+        sums.setdefault((window.operation, window.outcome), _Sum()).add(window, paced=window.paced)
+    measured_s = _measured_s(log.windows, log.workload)
+    timed = log.workload.model == "open"
+    sent = sum(one.count for (_, outcome), one in sums.items() if outcome != UNSENT)
+    names = sorted({operation for operation, _ in sums})
+    operations = tuple(_operation(name, sums, sent, measured_s, timed=timed) for name in names)
+    return Metrics(_total(sums, sent, measured_s, timed=timed), operations, _seconds(log.windows), measured_s, timed)
+
+
+def _measured_s(windows: Iterable[Window], workload: Workload) -> float:
+    """
+    From the first arrival to the last request, or to the end of the schedule where that comes in the same second.
+    """
+    seconds = {window.at_s for window in windows}
+    if not seconds:
+        return 0.0
+    began_at = max(float(min(seconds)), workload.began_at)
+    ends_at = workload.began_at + workload.duration_s
+    last_at = max(seconds) + 1.0
+    return max((ends_at if last_at - 1 <= ends_at < last_at else last_at) - began_at, 0.001)
+
+
+def _traffic(key: tuple[str, str], one: _Sum, of: int, measured_s: float, *, timed: bool) -> Traffic:
+    return Traffic(
+        *key,
+        count=one.count,
+        share=one.count / of if of else 0.0,
+        rate_per_s=one.count / measured_s if measured_s else 0.0,
+        response=Times.of(one.response) if timed else None,
+        service=Times.of(one.service),
+        late=Times.of(one.late) if timed else None,
+    )
+
+
+def _operation(name: str, sums: _Sums, sent: int, measured_s: float, *, timed: bool) -> Operation:
+    own = {key: one for key, one in sums.items() if key[0] == name}
+    whole = _added(own, frozenset())
+    outcomes = tuple(
+        _traffic((name, outcome), own[name, outcome], whole.count, measured_s, timed=timed)
+        for _, outcome in sorted(own)
+        if outcome != UNSENT
+    )
+    return Operation(_traffic((name, ALL), whole, sent, measured_s, timed=timed), outcomes, _kinds(own))
+
+
+def _total(sums: _Sums, sent: int, measured_s: float, *, timed: bool) -> Operation:
+    whole = _added(sums, LASTING)
+    return Operation(_traffic((ALL, ALL), whole, sent, measured_s, timed=timed), (), _kinds(sums))
+
+
+def _added(parts: _Sums, untimed: frozenset[str]) -> _Sum:
+    whole = _Sum()
+    for (operation, outcome), part in parts.items():
+        if outcome != UNSENT:
+            timed = outcome == NO_ANSWER or kind_of(outcome) in ("served", "declined")
+            whole.add(part, timed=timed and operation not in untimed)
+    return whole
+
+
+def _kinds(sums: _Sums) -> dict[Kind, int]:
+    kinds = dict.fromkeys(KINDS, 0)
+    for (_, outcome), one in sums.items():
+        kinds[kind_of(outcome)] += one.count
+    return kinds
+
+
+def _seconds(windows: Iterable[Window]) -> tuple[Second, ...]:
+    seconds: dict[int, Second] = {}
+    for window in windows:
+        second = seconds.setdefault(window.at_s, Second(window.at_s, {}, {}))
+        key = (window.operation, window.outcome)
+        second.counts[key] = second.counts.get(key, 0) + window.count
+        if window.paced or window.outcome == UNSENT:
+            second.due[window.operation] = second.due.get(window.operation, 0) + window.count
+    return tuple(seconds[at_s] for at_s in sorted(seconds))

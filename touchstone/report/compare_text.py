@@ -1,0 +1,132 @@
+"""
+A comparison of two runs on a terminal; the last line says what it comes to.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from touchstone.comparing import NOISE, TOO_FEW, Change, LoadComparison, OperationChange
+from touchstone.comparing_claims import ClaimChanges
+from touchstone.comparison import Comparison
+from touchstone.finding import Finding
+from touchstone.report.compare_words import apart_words, method_words, run_words, statistic_words, value_words
+from touchstone.report.load_words import capacity_words
+from touchstone.report.paragraphs import paragraph, told
+from touchstone.thresholds import named
+
+_TABLE_FROM_COLUMNS = 76  # below, columns beside each other would be too narrow to read
+_MAX_LISTED = 20
+_STYLES = {"slower": "bold red", "faster": "bold green", "more": "bold", "less": "bold", NOISE: "dim", TOO_FEW: "dim"}
+
+
+def write(comparison: Comparison, console: Console, page: Path | None = None) -> None:
+    """
+    Writes the comparison to *console*.
+
+    Args:
+        page: Where the report for a browser is.
+    """
+    for letter, log in (("A", comparison.before), ("B", comparison.after)):
+        paragraph(console, Text.assemble((letter, "bold"), f"  {told(run_words(log))}"))
+    console.print()
+    if comparison.load:
+        _load(comparison.load, console)
+    _claims(comparison.claims, console)
+    if page is not None:
+        console.print(Text(f"report: {page}"), soft_wrap=True)
+    console.print(Text(f"exit 0: {comparison.reason}", "bold"), soft_wrap=True)
+
+
+def _load(load: LoadComparison, console: Console) -> None:
+    if load.mismatches:
+        paragraph(console, "The two had not the same to do; a difference may come from that:", style="bold yellow")
+        for unlike in load.mismatches:
+            paragraph(console, f"{unlike.what}: A {unlike.before}, B {unlike.after}", 2)
+        console.print()
+    if console.width < _TABLE_FROM_COLUMNS:
+        for one in load.operations:
+            _stacked(one, console)
+    else:
+        console.print(_table(load))
+    console.print()
+    paragraph(console, method_words(load), style="dim")
+    console.print()
+    for letter, found in zip("AB", load.capacities, strict=True):
+        if found:
+            paragraph(console, f"Capacity in {letter}: {capacity_words(found)}")
+    if any(load.capacities):
+        console.print()
+
+
+def _changes(one: OperationChange) -> list[Change]:
+    """
+    Those that say something: a share of nothing in both runs does not, and p95 says little beside its neighbours.
+    """
+    told_here = (change for change in (*one.times, *one.counted) if change.statistic != "p95_s")
+    return [change for change in told_here if change.before or change.after]
+
+
+def _table(load: LoadComparison) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("response time" if load.timed else "service time", no_wrap=True)
+    for title in ("A", "B"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("difference", overflow="fold")
+    table.add_column("", overflow="fold")
+    for one in load.operations:
+        table.add_row(Text(told(named(one.name)), "bold"), *(_count(side) for side in (one.before, one.after)))
+        for change in _changes(one):
+            values = (value_words(change, value) for value in (change.before, change.after))
+            verdict = Text(change.verdict.removesuffix(" beyond noise"), _STYLES[change.verdict])
+            table.add_row(f"  {statistic_words(change)}", *values, apart_words(change), verdict)
+    return table
+
+
+def _count(side: object) -> str:
+    whole = getattr(side, "whole", None)
+    return f"{whole.count:,}" if whole else "–"
+
+
+def _stacked(one: OperationChange, console: Console) -> None:
+    counts = f"{_count(one.before)} and {_count(one.after)} requests"
+    paragraph(console, Text.assemble((told(named(one.name)), "bold"), f" {counts}"))
+    for change in _changes(one):
+        values = f"{value_words(change, change.before)}, {value_words(change, change.after)}"
+        paragraph(console, Text(f"{statistic_words(change)}: {values}"), 2)
+        paragraph(
+            console, Text.assemble(f"{apart_words(change)} ".lstrip(), (change.verdict, _STYLES[change.verdict])), 4
+        )
+
+
+def _claims(claims: ClaimChanges, console: Console) -> None:
+    if claims.are_alike:
+        paragraph(console, "Claims: the same verdicts and the same findings.")
+        console.print()
+        return
+    turned = (f"{told(t.after.claim.id)}: {t.before.verdict} → {t.after.verdict}" for t in claims.turned)
+    _listed(console, "Claims with another verdict", turned)
+    _listed(console, "New findings, in B only", map(_finding, claims.new))
+    _listed(console, "Gone findings, in A only", map(_finding, claims.gone))
+    _listed(console, "Claims judged in A only", (item.claim.id for item in claims.only_before))
+    _listed(console, "Claims judged in B only", (item.claim.id for item in claims.only_after))
+
+
+def _finding(finding: Finding) -> str:
+    return f"{finding.claim}: {finding.operation or 'request'}, expected {finding.expected}; actual {finding.actual}"
+
+
+def _listed(console: Console, title: str, lines: Iterable[str]) -> None:
+    texts = list(lines)
+    if not texts:
+        return
+    paragraph(console, f"{title} ({len(texts)})", style="bold")
+    for text in texts[:_MAX_LISTED]:
+        paragraph(console, text, 2)
+    if len(texts) > _MAX_LISTED:
+        paragraph(console, f"… and {len(texts) - _MAX_LISTED} more", 2)
+    console.print()

@@ -1,0 +1,77 @@
+"""
+The sentences and cells that every report of a comparison shares.
+"""
+
+from touchstone.comparing import Change, LoadComparison
+from touchstone.metrics import name_of
+from touchstone.report.length import brief
+from touchstone.resampling import CONFIDENCE, ROUNDS
+from touchstone.runfacts import RunLog
+
+_NAMES = {
+    "throughput_per_s": "served a second",
+    "error_share": "errors",
+    "refused_share": "refused (429)",
+}
+
+
+def run_words(log: RunLog) -> str:
+    """
+    One run in a line.
+    """
+    header, workload = log.header, log.workload
+    when = header.started_at.replace("T", " ").partition(".")[0].removesuffix("Z")
+    what = header.command
+    if workload:
+        what = f"{workload.scenario}, {workload.arrivals} for {brief(workload.duration_s)}, {workload.engine} engine"
+    return f"{header.run_id}: {what}, {header.target.name or header.target.url}, {when} UTC"
+
+
+def statistic_words(change: Change) -> str:
+    """
+    A statistic as people call it.
+    """
+    if change.statistic in _NAMES:
+        return _NAMES[change.statistic]
+    digits = change.statistic.removeprefix("p").removesuffix("_s")
+    return name_of(float(f"0.{digits}"))
+
+
+def value_words(change: Change, value: float | None) -> str:
+    """
+    A value with its unit.
+    """
+    if value is None:
+        return "–"
+    if change.statistic.endswith("_share"):
+        return f"{100 * value:.3g} %"
+    return f"{value:.4g}" if change.statistic.endswith("_per_s") else brief(value)
+
+
+def apart_words(change: Change) -> str:
+    """
+    How far two values are apart, with the interval.
+    """
+    if change.apart is None:
+        return ""
+    unit = " points" if change.statistic.endswith("_share") else " %"
+    value, low, high = (
+        f"{100 * bound:+,.2g}" if abs(bound) < 1 else f"{100 * bound:+,.0f}"
+        for bound in (change.apart.value, change.apart.low, change.apart.high)
+    )
+    return f"{value}{unit} ({low} to {high})"
+
+
+def method_words(load: LoadComparison) -> str:
+    """
+    How it is told what is noise, and what that cannot see.
+    """
+    blocks = " and ".join(dict.fromkeys(f"{seconds} s" for seconds in load.block_s))
+    return (
+        f"In brackets: the interval that holds the difference with {100 * CONFIDENCE:.0f} % confidence, by a block "
+        f"bootstrap ({ROUNDS:,} seeded rounds over blocks of {blocks} of either run, widened for few blocks). Where it "
+        "holds 0, there is no difference beyond noise; of twenty such intervals of equal runs one is expected not to. "
+        "Noise is what varied within each run: what differs from run to run, such as another machine or a busy "
+        "neighbour, is not in it. Too few samples: fewer than ten beyond a percentile, fewer than ten events, or a run "
+        "of too few blocks. Times leave out what was refused or failed."
+    )

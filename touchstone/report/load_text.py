@@ -1,0 +1,104 @@
+"""
+The load of a run on a terminal: how requests went, the thresholds, the capacity, and how the generator fared.
+"""
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from touchstone.metrics import Metrics, Times, Traffic
+from touchstone.outcomes import Kind, kind_of
+from touchstone.report.length import brief
+from touchstone.report.load_view import LimitLine, LoadView
+from touchstone.report.load_words import beyond_words, capacity_words, generator_words
+from touchstone.report.paragraphs import paragraph, told
+
+_TABLE_FROM_COLUMNS = 76  # below, columns beside each other would be too narrow to read
+_SHARES = (0.5, 0.9, 0.99, 0.999)
+_STYLES: dict[Kind, str] = {"served": "", "declined": "", "refused": "yellow", "error": "bold red", "unsent": "yellow"}
+_VERDICTS = {"broken": "bold red", "indeterminate": "yellow", "kept": "green", "not-applicable": "dim"}
+
+
+def write(load: LoadView, console: Console) -> None:
+    """
+    Writes the load to *console*.
+    """
+    _requests(load.numbers, console)
+    _limits(load.limits, console)
+    if load.capacity:
+        paragraph(console, "Capacity", style="bold")
+        paragraph(console, capacity_words(load.capacity), 2)
+        paragraph(console, beyond_words(load.capacity), 2, "dim")
+        console.print()
+    paragraph(console, generator_words(load.kept, load.workload.began_at), style="" if load.kept.kept_up else "yellow")
+    console.print()
+
+
+def _requests(numbers: Metrics, console: Console) -> None:
+    rows = list(_rows(numbers))
+    what = "response" if numbers.timed else "service"
+    if console.width < _TABLE_FROM_COLUMNS:
+        paragraph(console, f"Requests, with {what} times", style="bold")
+        for name, row, style in rows:
+            paragraph(console, Text.assemble((name, style), f" {row.count:,}, {_rate(row)} a second"))
+            if row.times:
+                times = ", ".join(f"{row.times.at(share).name} {_time(row.times, share)}" for share in _SHARES)
+                paragraph(console, Text(times), 4)
+        _remarks(numbers, console)
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("requests", overflow="fold", min_width=17)
+    titles = ("count", "per s", *(f"p{100 * share:.6g}" for share in _SHARES), "service\np99")
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, row, style in rows:
+        cells = [_time(row.times, share) for share in _SHARES]
+        table.add_row(Text(name, style), f"{row.count:,}", _rate(row), *cells, _time(row.service, 0.99))
+    console.print(table)
+    _remarks(numbers, console)
+
+
+def _rows(numbers: Metrics) -> Iterator[tuple[str, Traffic, str]]:
+    for one in numbers.operations:
+        yield told(one.name), one.whole, "bold"
+        for row in one.outcomes if len(one.outcomes) > 1 or one.whole.count != one.kinds["served"] else ():
+            yield f"  {told(row.outcome)}", row, _STYLES[kind_of(row.outcome)]
+    if len(numbers.operations) > 1:
+        yield "all", numbers.total.whole, "bold"
+
+
+def _remarks(numbers: Metrics, console: Console) -> None:
+    total = numbers.total
+    parts = [f"errors {100 * total.error_share:.3g} %", f"refused {100 * total.refused_share:.3g} %"]
+    parts += [f"never sent {total.unsent:,}"] if total.unsent else []
+    what = "response times, from due" if numbers.timed else "closed model: service times only"
+    paragraph(console, f"{', '.join(parts)}; {what}; “?”: fewer than ten samples lie beyond", style="dim")
+    console.print()
+
+
+def _rate(row: Traffic) -> str:
+    return f"{row.rate_per_s:.3g}" if row.rate_per_s < 1000 else f"{row.rate_per_s:,.0f}"
+
+
+def _time(times: Times | None, share: float) -> str:
+    if times is None:
+        return "–"
+    one = times.at(share)
+    return brief(one.value_s).replace(" ", "") + ("" if one.sure else "?")
+
+
+def _limits(lines: tuple[LimitLine, ...], console: Console) -> None:
+    if not lines:
+        return
+    paragraph(console, f"Thresholds ({len(lines)})", style="bold")
+    for line in lines:
+        word = line.reading.verdict
+        limit_words = f"{line.says}, {line.operation}: {line.measured}, {line.bound} {line.limit}"
+        margin = "" if line.margin_share is None else f" ({line.margin})"
+        paragraph(console, Text.assemble((word, _VERDICTS[word]), f" {limit_words}{margin}"), 2)
+        if line.reading.reason:
+            paragraph(console, line.reading.reason, 4, "dim")
+    console.print()

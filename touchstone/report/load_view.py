@@ -1,0 +1,131 @@
+"""
+All that a report may tell about the load of a run.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from touchstone.capacity import Capacity, capacity
+from touchstone.loadfacts import Attempt, Workload
+from touchstone.metrics import Metrics, metrics
+from touchstone.punctuality import Punctuality, punctuality
+from touchstone.runfacts import RunLog
+from touchstone.sample import Window
+from touchstone.statistic import STATISTICS
+from touchstone.thresholds import Kept, Reading, measured, named, told_value
+
+_MANY = 2.0  # from here on, times the limit say more than per cents
+_ORDER: tuple[Kept, ...] = ("broken", "indeterminate", "kept", "not-applicable")
+
+
+@dataclass(frozen=True, slots=True)
+class LimitLine:
+    """
+    One threshold, ready to be told.
+
+    Attributes:
+        operation: In words.
+        says: What is limited, in words.
+        bound: ``at most`` or ``at least``.
+        limit: With its unit.
+        measured: With its unit.
+        margin_share: How far the value is inside its limit, as a share of it; below zero where it is beyond, None where
+            nothing was measured or the limit is zero.
+        reading: What was measured.
+    """
+
+    operation: str
+    says: str
+    bound: str
+    limit: str
+    measured: str
+    margin_share: float | None
+    reading: Reading
+
+    @property
+    def margin(self) -> str:
+        """
+        The margin in words.
+        """
+        share = self.margin_share
+        if share is None:
+            return "–"
+        if abs(share) > _MANY:
+            return f"{1 + abs(share):,.3g} times the limit"
+        return f"{-100 * share:,.3g} % beyond" if share < 0 else f"{100 * share:,.3g} % left"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadView:
+    """
+    The load of a run.
+
+    Attributes:
+        limits: Broken ones first, then those that could not be judged.
+        capacity: None where the run started no builds.
+        windows: What charts are drawn from, as are *attempts*.
+    """
+
+    workload: Workload
+    numbers: Metrics
+    kept: Punctuality
+    capacity: Capacity | None
+    limits: tuple[LimitLine, ...]
+    windows: tuple[Window, ...]
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def origin_s(self) -> int:
+        """
+        The second in which the schedule began: the zero of every chart.
+        """
+        first = self.numbers.seconds[0].at_s if self.numbers.seconds else 0
+        return min(int(self.workload.began_at), first) if self.numbers.seconds else int(self.workload.began_at)
+
+
+def load_view(log: RunLog, readings: tuple[Reading, ...] | None = None) -> LoadView | None:
+    """
+    The view of the load, or None where the run was no load run.
+
+    Args:
+        log: The facts of the run.
+        readings: What each threshold came to; worked out where they are not given.
+    """
+    if log.workload is None:
+        return None
+    return LoadView(
+        workload=log.workload,
+        numbers=metrics(log),
+        kept=punctuality(log),
+        capacity=capacity(log),
+        limits=limit_lines(measured(log) if readings is None else readings),
+        windows=log.windows,
+        attempts=log.attempts,
+    )
+
+
+def limit_lines(readings: Iterable[Reading]) -> tuple[LimitLine, ...]:
+    """
+    Thresholds ready to be told, what matters most first.
+    """
+    return tuple(map(_line, sorted(readings, key=lambda reading: _ORDER.index(reading.verdict))))
+
+
+def _line(reading: Reading) -> LimitLine:
+    statistic = STATISTICS[reading.limit.statistic]
+    return LimitLine(
+        operation=named(reading.limit.operation),
+        says=statistic.says,
+        bound="at least" if statistic.is_floor else "at most",
+        limit=told_value(Reading(reading.limit, reading.limit.value, 0, "kept")),
+        measured=told_value(reading),
+        margin_share=_margin(reading, is_floor=statistic.is_floor),
+        reading=reading,
+    )
+
+
+def _margin(reading: Reading, *, is_floor: bool) -> float | None:
+    limit, value = reading.limit.value, reading.value
+    if value is None or not limit:
+        return None
+    return (value - limit) / limit if is_floor else (limit - value) / limit

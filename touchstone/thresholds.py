@@ -1,0 +1,349 @@
+"""
+Judges what was measured under load against the limits that were set; pure.
+
+What is measured, of the requests of an operation or of all of them:
+
+- *Times* are response times, from the moment at which a request was due, of answers that the contract foresees and of
+  requests that got no answer; see `touchstone.totals`. In a closed model nothing is due: the time counts from sending,
+  and the reading says so. An arrival that could not be sent counts as one that takes for ever.
+- A percentile needs as many samples as have one beyond it, p99 a hundred: with fewer it is the longest time.
+- *error_share*: of the requests sent, those without an answer or with one that nobody expects. 429 is none of them.
+- *late_share*, *unsent_share*: of the arrivals that were due, those sent more than LATE_S late, and those not sent.
+- *throughput_per_s*: requests served, over the length of the schedule. Its limit is the least that is allowed.
+- *…_drift_share*: see `touchstone.growth`.
+
+A reading is indeterminate where the generator cannot tell: without samples or with too few; where it was itself later
+at p99 than a tenth of the limit on a time; where a worker was lost; and where the run ended before its schedule did and
+the limit was kept until then. A claim holds only where each of its limits is kept.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from touchstone.claims import Ledger
+from touchstone.finding import Finding, Judgement, finding_id
+from touchstone.growth import TARGET, Growth, of_bytes, of_errors, of_latency, of_memory
+from touchstone.histogram import Histogram
+from touchstone.loadfacts import Limit, Workload
+from touchstone.punctuality import Punctuality, punctuality
+from touchstone.ruling import Ruling, again
+from touchstone.runfacts import Notice, RunLog
+from touchstone.sample import Window
+from touchstone.statistic import STATISTICS, Statistic
+from touchstone.totals import ALL, LATE_S, Totals, totals
+from touchstone.verdict import plural
+
+CHECK = "thresholds"
+# A generator that is later at p99 than this share of a limit on a time cannot judge it.
+LATE_TOLERATED_SHARE = 0.1
+# More arrivals than this that were never sent leave a mean unknown.
+_UNSENT_TOLERATED_SHARE = 0.001
+
+Kept = Literal["kept", "broken", "indeterminate", "not-applicable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """
+    One limit and what was measured.
+
+    Attributes:
+        value: In the unit of the limit; None where it could not be measured.
+        count: Samples that it rests on.
+        verdict: ``not-applicable`` where the run had nothing that the limit is about.
+        reason: Why there is no verdict, or what a reader of the value should know.
+    """
+
+    limit: Limit
+    value: float | None
+    count: int
+    verdict: Kept
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """
+    A value; where it is None or doubtful, *doubt* says why.
+    """
+
+    value: float | None
+    count: int
+    doubt: str = ""
+    remark: str = ""
+
+
+def measured(log: RunLog) -> tuple[Reading, ...]:
+    """
+    What each limit of a load run came to, in the order of the limits.
+    """
+    workload = log.workload
+    if workload is None:
+        return ()
+    run = _Run(log, workload)
+    return tuple(run.reading(limit) for limit in workload.limits)
+
+
+class _Run:
+    """
+    What readings of one run share.
+    """
+
+    def __init__(self, log: RunLog, workload: Workload) -> None:
+        self._log = log
+        self._workload = workload
+        self._totals: dict[str, Totals] = {}
+
+    @cached_property
+    def _kept_up(self) -> Punctuality:
+        return punctuality(self._log)
+
+    def reading(self, limit: Limit) -> Reading:
+        """
+        What one limit came to.
+        """
+        statistic = STATISTICS[limit.statistic]
+        found = self._measured(limit, statistic)
+        if self._kept_up.lost:
+            lost = ", ".join(map(str, self._kept_up.lost))
+            return Reading(limit, found.value, found.count, "indeterminate", f"worker {lost} was lost with its samples")
+        if found.value is None or found.doubt:
+            verdict: Kept = "not-applicable" if self._is_idle(limit, statistic) else "indeterminate"
+            return Reading(limit, found.value, found.count, verdict, found.doubt)
+        if is_broken(limit, statistic, found.value):
+            return Reading(limit, found.value, found.count, "broken", found.remark)
+        if self._kept_up.missing:
+            rest = plural(self._kept_up.missing, "arrival")
+            reason = f"kept so far, but the run ended before {rest} of its schedule"
+            return Reading(limit, found.value, found.count, "indeterminate", reason)
+        return Reading(limit, found.value, found.count, "kept", found.remark)
+
+    def _is_idle(self, limit: Limit, statistic: Statistic) -> bool:
+        if statistic.name == "memory_drift_share":
+            return not any(worker.number == TARGET for worker in self._log.workers)
+        if statistic.name in ("late_share", "unsent_share") and self._workload.model == "closed":
+            return True
+        scheduled = self._workload.scheduled.get(limit.operation, 0)
+        return limit.operation != ALL and not scheduled and not self.of(limit.operation).kinds.total()
+
+    def of(self, operation: str) -> Totals:
+        """
+        The totals of an operation.
+        """
+        if operation not in self._totals:
+            self._totals[operation] = totals(self._log.windows, operation)
+        return self._totals[operation]
+
+    def _measured(self, limit: Limit, statistic: Statistic) -> _Measured:
+        own = self.of(limit.operation)
+        match statistic.sort:
+            case "time":
+                return self._time(limit, statistic, own)
+            case "drift":
+                return _as_measured(self._growth(limit, statistic), statistic)
+            case "rate":
+                return self._rate(limit.operation)
+        if statistic.name == "error_share":
+            return _share(own.error_share, own.sent, "request was sent", limit)
+        if statistic.name == "late_share":
+            return _share(own.late.share_above(LATE_S), own.late.count, "scheduled request was sent", limit)
+        return _share(own.unsent_share, own.due, "arrival was due", limit)
+
+    def _time(self, limit: Limit, statistic: Statistic, own: Totals) -> _Measured:
+        value = time_of(statistic, own)
+        count = own.times.count
+        if not count:
+            return _Measured(None, 0, f"no answer of {named(limit.operation)} tells a time")
+        need = samples_needed(statistic)
+        if count < need:
+            doubt = f"{plural(count, 'sample')}, but {statistic.name} needs at least {need}: run longer or faster"
+            return _Measured(value, count, doubt)
+        late = self._lateness(limit)
+        if value is None or late:
+            unsent = f"{plural(own.kinds['unsent'], 'arrival')} could not be sent: how long they take, nobody knows"
+            return _Measured(value, count, late or unsent)
+        is_closed = self._workload.model == "closed"
+        remark = "closed model: counted from sending, not from when a request was due" if is_closed else ""
+        return _Measured(value, count, "", remark)
+
+    def _lateness(self, limit: Limit) -> str:
+        """
+        Why the generator is too late to judge a limit on a time; empty where it is not.
+        """
+        tolerated_s = LATE_TOLERATED_SHARE * limit.value
+        # What no schedule paces is sent by clients that other requests of the same generator have held up.
+        operation = limit.operation if self.of(limit.operation).late.cells else ALL
+        late_s = self.of(operation).late.quantile_s(0.99)
+        if late_s <= tolerated_s:
+            return ""
+        since = _first_late_at(self._log.windows, operation, tolerated_s)
+        told = f", from second {since - int(self._workload.began_at)} on" if since is not None else ""
+        return (
+            f"the generator sent {named(operation)} {late_s:.3g} s late at p99{told}: "
+            f"more than a tenth of the limit of {limit.value:g} s; lower the rate or add workers"
+        )
+
+    def _rate(self, operation: str) -> _Measured:
+        begin, length_s = self._workload.began_at, self._workload.duration_s
+        within = [w for w in self._log.windows if int(begin) <= w.at_s < begin + length_s]
+        served = totals(within, operation).kinds["served"]
+        if self._kept_up.missing:
+            doubt = f"the run ended before {plural(self._kept_up.missing, 'arrival')} of its schedule"
+            return _Measured(None, served, doubt)
+        if length_s <= 0 or not self.of(operation).sent:
+            return _Measured(None, 0, f"no request was sent to {named(operation)}")
+        return _Measured(served / length_s, served)
+
+    def _growth(self, limit: Limit, statistic: Statistic) -> Growth:
+        match statistic.name:
+            case "memory_drift_share":
+                return of_memory(self._log.workers, self._workload)
+            case "error_drift_share":
+                return of_errors(self._log.windows, limit.operation, self._workload)
+            case "bytes_drift_share":
+                return of_bytes(self._log.windows, limit.operation, self._workload)
+        return of_latency(self._log.windows, limit.operation, self._workload)
+
+
+def named(operation: str) -> str:
+    """
+    An operation in a message.
+    """
+    return "all operations" if operation == ALL else operation
+
+
+def is_broken(limit: Limit, statistic: Statistic, value: float) -> bool:
+    """
+    Whether a value is beyond its limit; to meet it exactly is to keep it.
+    """
+    return value < limit.value if statistic.is_floor else value > limit.value
+
+
+def samples_needed(statistic: Statistic) -> int:
+    """
+    How many samples have one beyond the percentile; 1 for what is no percentile.
+    """
+    return 1 if statistic.quantile is None else math.ceil(round(1 / (1 - statistic.quantile), 6))
+
+
+def time_of(statistic: Statistic, own: Totals) -> float | None:
+    """
+    A statistic of times; None where there is no sample, or too many arrivals that were never sent.
+    """
+    times, unsent = own.times, own.kinds["unsent"]
+    if not times.cells:
+        return None
+    if statistic.quantile is not None:
+        return _quantile(times, statistic.quantile, unsent)
+    if statistic.name == "max_s":
+        return None if unsent else times.max_s
+    return None if own.unsent_share > _UNSENT_TOLERATED_SHARE else times.mean_s
+
+
+def _quantile(times: Histogram, quantile: float, unsent: int) -> float | None:
+    count = times.count
+    rank = math.ceil(round(quantile * (count + unsent), 6))
+    return times.quantile_s(rank / count) if rank <= count else None
+
+
+def _first_late_at(windows: Iterable[Window], operation: str, tolerated_s: float) -> int | None:
+    """
+    The first second in which p99 of the lateness was above *tolerated_s*.
+    """
+    by_second: dict[int, Histogram] = {}
+    for window in windows:
+        if window.paced and operation in (ALL, window.operation):
+            by_second.setdefault(window.at_s, Histogram()).merge(window.late)
+    return min((at_s for at_s, late in by_second.items() if late.quantile_s(0.99) > tolerated_s), default=None)
+
+
+def _share(value: float, count: int, what: str, limit: Limit) -> _Measured:
+    return _Measured(value, count) if count else _Measured(None, 0, f"no {what}: {named(limit.operation)}")
+
+
+def _as_measured(growth: Growth, statistic: Statistic) -> _Measured:
+    if growth.value is None:
+        of_others = statistic.name == "memory_drift_share" and not growth.count
+        reason = "the memory of a server can be seen only where it is the embedded twin" if of_others else growth.reason
+        return _Measured(None, growth.count, reason)
+    return _Measured(growth.value, growth.count, "", growth.reason)
+
+
+def judge_thresholds(readings: Iterable[Reading], log: RunLog, ledger: Ledger) -> Ruling:
+    """
+    What the readings say about the claims of the limits.
+
+    Args:
+        log: The run that they are of.
+    """
+    readings = tuple(readings)
+    unclear = {_claim(reading) for reading in readings if reading.verdict == "indeterminate"}
+    findings = tuple(_finding(reading, log, ledger) for reading in readings if reading.verdict == "broken")
+    return Ruling(findings, tuple(_judgements(readings, unclear)), tuple(_notices(readings)))
+
+
+def _judgements(readings: Iterable[Reading], unclear: set[str]) -> Iterator[Judgement]:
+    for reading in readings:
+        claim, operation = _claim(reading), _operation(reading.limit)
+        if reading.verdict == "indeterminate":
+            reason = f"{told_limit(reading.limit)}: {reading.reason}"
+            yield Judgement(claim, "indeterminate", CHECK, operation, (), "", reason)
+        # One limit that is kept does not uphold a claim that another one leaves open.
+        elif reading.verdict == "kept" and claim not in unclear:
+            yield Judgement(claim, "held", CHECK, operation, ())
+
+
+def _notices(readings: Iterable[Reading]) -> Iterator[Notice]:
+    for reading in readings:
+        if reading.verdict == "not-applicable":
+            reason = reading.reason or f"the run sends no {reading.limit.operation}"
+            yield Notice(_claim(reading), "not-applicable", f"{told_limit(reading.limit)}: {reason}")
+
+
+def _finding(reading: Reading, log: RunLog, ledger: Ledger) -> Finding:
+    claim, operation, expected = _claim(reading), _operation(reading.limit), told_limit(reading.limit)
+    duration_s = log.workload.duration_s if log.workload else 0.0
+    remark = f" ({reading.reason})" if reading.reason else ""
+    return Finding(
+        id=finding_id(claim, operation, CHECK, expected),
+        claim=claim,
+        level=ledger[claim].level,
+        operation=operation,
+        check=CHECK,
+        expected=expected,
+        actual=told_value(reading) + remark,
+        where=f"{named(reading.limit.operation)} over {duration_s:g} s, {plural(reading.count, 'sample')}",
+        curl=again(log.header),
+        evidence=(),
+    )
+
+
+def told_limit(limit: Limit) -> str:
+    """
+    A limit in words, such as ``getBuild p99_s at most 0.5``.
+    """
+    bound = "at least" if STATISTICS[limit.statistic].is_floor else "at most"
+    return f"{named(limit.operation)} {limit.statistic} {bound} {limit.value:g}"
+
+
+def told_value(reading: Reading) -> str:
+    """
+    What was measured in words, such as ``0.71 s``.
+    """
+    if reading.value is None:
+        return "unknown"
+    sort = STATISTICS[reading.limit.statistic].sort
+    if sort == "time":
+        return f"{reading.value:.4g} s"
+    return f"{reading.value:.4g} a second" if sort == "rate" else f"{100 * reading.value:.4g} %"
+
+
+def _claim(reading: Reading) -> str:
+    return STATISTICS[reading.limit.statistic].claim
+
+
+def _operation(limit: Limit) -> str:
+    return "" if limit.operation == ALL else limit.operation

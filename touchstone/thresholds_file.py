@@ -1,0 +1,107 @@
+"""
+Reads load/thresholds.toml: for each scenario a table for each operation, and in it a limit for each statistic.
+
+    [steady."*"]              # all operations together
+    error_share = 0.001       # at most
+    [steady.getBuild]
+    p99_s = 0.5               # at most
+    throughput_per_s = 10     # at least
+"""
+
+import math
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from touchstone.bundle import load_dir
+from touchstone.contract import Contract
+from touchstone.errors import UsageError
+from touchstone.loadfacts import Limit
+from touchstone.settings_kinds import Kind, Unfit, checked, nearest
+from touchstone.statistic import STATISTICS, Statistic
+from touchstone.totals import ALL
+from touchstone.workloads import SCENARIOS
+
+Thresholds = dict[str, tuple[Limit, ...]]
+
+
+def bundled() -> Path:
+    """
+    The thresholds that travel with the package.
+
+    Raises:
+        ContractError: they are not there.
+    """
+    return load_dir() / "thresholds.toml"
+
+
+def read(path: Path) -> Thresholds:
+    """
+    The limits of each scenario, in the order of the file; none for a scenario that it does not name.
+
+    Raises:
+        UsageError: the file cannot be read or is not TOML, or it names a scenario, operation or statistic that there
+            is not, or a limit that cannot be meant; the message names the place and the nearest known name.
+    """
+    document = _toml(path)
+    operations = (ALL, *Contract.load().operations)
+    found: Thresholds = dict.fromkeys(SCENARIOS, ())
+    for scenario, tables in document.items():
+        place = f"{path}: [{scenario}]"
+        _known(place, "scenario", scenario, SCENARIOS)
+        for operation, limits in _table(place, tables).items():
+            inner = f"{path}: [{scenario}.{_key(operation)}]"
+            _known(inner, "operation", operation, operations)
+            found[scenario] = (*found[scenario], *_limits(inner, operation, _table(inner, limits)))
+    return found
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}; give a file like load/thresholds.toml") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: byte {error.start}: not UTF-8; TOML files are UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: not TOML: {error}") from None
+
+
+def _limits(place: str, operation: str, table: dict[str, Any]) -> Iterator[Limit]:
+    for name, value in table.items():
+        _known(place, "statistic", name, STATISTICS)
+        statistic = STATISTICS[name]
+        if statistic.name == "memory_drift_share" and operation != ALL:
+            raise UsageError(
+                f'{place} {name}: a server has one memory; put it into the table of all operations, "{ALL}"'
+            )
+        yield Limit(operation, name, checked(f"{place} {name}", value, _kind(statistic)))
+
+
+def _kind(statistic: Statistic) -> Kind[float]:
+    is_share = statistic.sort in ("share", "drift")
+    like = {"time": "seconds above 0", "rate": "requests a second above 0"}.get(statistic.sort, "a share from 0 to 1")
+
+    def read_limit(value: object) -> float:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if is_number and (0 <= value <= 1 if is_share else value > 0):  # type: ignore[operator]  # it is a number
+            return float(value)  # type: ignore[arg-type]  # it is a number
+        raise Unfit(like)
+
+    return read_limit
+
+
+def _known(place: str, what: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise UsageError(f"{place}{f' {name}' if what == 'statistic' else ''}: unknown {what}; {nearest(name, known)}")
+
+
+def _table(place: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UsageError(f"{place}: found {value!r}; expected a table of operations, and in each a table of limits")
+    return value
+
+
+def _key(operation: str) -> str:
+    return operation if operation.isidentifier() else f'"{operation}"'

@@ -1,0 +1,97 @@
+"""
+What the windows of a load run add up to for one operation: how requests ended, how long they took, how late they were.
+
+The times are those of answers that the contract foresees, and of requests that got no answer the time that was waited
+in vain. A refusal (429) is no error, and its time, which is short, tells nothing about what was asked for. Nor does the
+time of a 500: a quick one must not make a percentile better. See `touchstone.outcomes` for which outcome is what.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from touchstone.histogram import Histogram
+from touchstone.outcomes import Kind, kind_of
+from touchstone.sample import NO_ANSWER, Window
+
+# All operations together.
+ALL = "*"
+# How long a log is followed is how long its build takes: such times are told of it alone, not of all operations.
+LASTING = frozenset({"streamBuildEvents"})
+# An arrival that is sent later than this is late.
+LATE_S = 0.05
+
+
+@dataclass(slots=True)
+class Totals:
+    """
+    The sum of the windows of one operation, or of all of them.
+
+    Attributes:
+        operation: operationId, or ALL.
+        times: Response times; of ALL, those of LASTING operations are left out.
+        late: Lateness of the requests that the schedule paced.
+        kinds: Requests, and unsent arrivals, by what came of them.
+    """
+
+    operation: str
+    times: Histogram = field(default_factory=Histogram)
+    late: Histogram = field(default_factory=Histogram)
+    kinds: Counter[Kind] = field(default_factory=Counter)
+
+    def add(self, window: Window) -> None:
+        """
+        Adds a window; one of another operation is left out.
+        """
+        if self.operation not in (ALL, window.operation):
+            return
+        self.kinds[kind_of(window.outcome)] += window.count
+        if window.paced:
+            self.late.merge(window.late)
+        if is_timed(window) and not (self.operation == ALL and window.operation in LASTING):
+            self.times.merge(window.response)
+
+    @property
+    def sent(self) -> int:
+        """
+        Requests sent, answered or not.
+        """
+        return self.kinds.total() - self.kinds["unsent"]
+
+    @property
+    def due(self) -> int:
+        """
+        Arrivals that the schedule paced, sent or not.
+        """
+        return self.late.count + self.kinds["unsent"]
+
+    @property
+    def error_share(self) -> float:
+        """
+        Errors among the requests sent.
+        """
+        return self.kinds["error"] / self.sent if self.sent else 0.0
+
+    @property
+    def unsent_share(self) -> float:
+        """
+        Arrivals that could not be sent among those that were due.
+        """
+        return self.kinds["unsent"] / self.due if self.due else 0.0
+
+
+def is_timed(window: Window) -> bool:
+    """
+    Whether its samples tell how long an answer takes.
+    """
+    return window.outcome == NO_ANSWER or kind_of(window.outcome) in ("served", "declined")
+
+
+def totals(windows: Iterable[Window], operation: str = ALL) -> Totals:
+    """
+    The sum of all windows of an operation.
+    """
+    found = Totals(operation)
+    for window in windows:
+        found.add(window)
+    return found
