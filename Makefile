@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help check test lint prove prove-generated mutate record bench serve report clean
+.PHONY: help check test load lint prove prove-generated mutate record bench serve report clean
 
 help: ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,10 +19,12 @@ check: $(READY) ## judge the embedded twin against the contract; ARGS="--url …
 test: $(READY) ## test the harness itself, offline; ARGS="-k …" picks tests
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
+load: $(READY) ## put a steady load on the embedded twin and judge it; ARGS="storm --builds 40" puts another one
+	@$(BIN)/touchstone load $(or $(ARGS),steady)
+
 lint: $(READY) ## read the code: style, types, sizes, layers, the contract document, the recordings, the lock file, deploy/
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	@$(BIN)/openapi-spec-validator --validation-errors all openapi/builds.yaml && $(BIN)/touchstone recordings lint && $(BIN)/python -m pytest -q tests/test_house.py tests/test_layers.py
-	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose.yaml && $(BIN)/check-jsonschema --quiet --schemafile deploy/schema/locusttest.json deploy/locusttest.yaml && $(BIN)/check-jsonschema --quiet --schemafile deploy/schema/claim.json deploy/claim.yaml
+	@$(BIN)/openapi-spec-validator --validation-errors all openapi/builds.yaml && $(BIN)/touchstone recordings lint && sh .ci/deploy $(BIN) && $(BIN)/python -m pytest -q tests/test_house.py tests/test_layers.py
 
 prove: $(READY) ## show of every claim that a server that breaks it is found; ARGS="--fault 'cancel-*'" picks faults
 	@$(BIN)/touchstone prove --jobs $(TRIALS) $(ARGS)

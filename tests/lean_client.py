@@ -44,7 +44,7 @@ class Client:
         timeout_s: float = LIMIT_S,
         trust: Path | None = None,
         most: int | None = None,
-        idle_s: float = 9,
+        idle_s: float = LIMIT_S,
     ) -> None:
         problem = self.do("connect", url, timeout_s, str(trust) if trust else None, most, idle_s)
         assert problem == ""

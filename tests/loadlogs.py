@@ -5,7 +5,7 @@ Run logs of load runs that never took place: target, generator and clocks are wo
 import math
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +211,7 @@ class Storm:
         again = [t for t, a in zip(tries, sorted(attempts, key=lambda a: a.sent_at), strict=True) if a.number > 1]
         planned = workload(
             "storm",
-            says="Starts many builds at the same moment, over what the target admits, and backs off until each is built.",
+            says="Starts many builds at the same moment, and backs off until each is built.",
             arrivals=f"at once: {self.starts}",
             duration_s=1.0,
             scheduled={"startBuild": self.starts},
@@ -374,7 +374,7 @@ def four_workers(duration_s: int = 30, lost: int | None = 2, lost_from_s: int = 
 
 
 def long(duration_s: int = 600, per_s: int = 2000, seed: int = 3) -> RunLog:
-    """Ten minutes of bulk reads: windows only, each second one of a few that are alike, and slower around the middle."""
+    """Ten minutes of bulk reads: windows only, slower around the middle, each second like some other one."""
     kinds = [_second(seed + kind, per_s // 4, 1 + kind * 0.35) for kind in range(8)]
     windows = []
     for second in range(duration_s):
@@ -384,12 +384,12 @@ def long(duration_s: int = 600, per_s: int = 2000, seed: int = 3) -> RunLog:
             at_s = math.floor(BEGAN_AT) + second
             windows.append(Window(number, at_s, "getBuild", "200", response.count, response, service, late))
             if slow > 4:
-                windows.append(
-                    Window(number, at_s, "getBuild", "503", 3, *(_few(part) for part in (response, service, late)))
-                )
+                few = (_few(part) for part in (response, service, late))
+                windows.append(Window(number, at_s, "getBuild", "503", 3, *few))
+    count = sum(window.count for window in windows)
     planned = workload(
         "soak", engine="bulk", engine_reason="2,000 arrivals a second of one request each", workers=4,
-        duration_s=float(duration_s), arrivals=f"constant:{per_s}", scheduled={"getBuild": sum(window.count for window in windows)},
+        duration_s=float(duration_s), arrivals=f"constant:{per_s}", scheduled={"getBuild": count},
     )  # fmt: skip
     share = duration_s * per_s // 4
     workers = tuple(worker(n, sent=share, assigned=share, at_s=BEGAN_AT + duration_s) for n in range(4))

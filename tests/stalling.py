@@ -30,8 +30,7 @@ def quantile_s(share: float) -> float:
     """
     What *share* of the answers to evenly spaced arrivals take at most.
 
-    An arrival meets a stall with the probability STALL_S / PERIOD_S, and then waits for its end, which is equally likely
-    to be anywhere within it.
+    An arrival meets a stall with the probability STALL_S / PERIOD_S, and is then equally likely to be anywhere in it.
     """
     waits_longer = STALL_S / PERIOD_S
     beyond = 1.0 - share

@@ -208,12 +208,12 @@ def test_output_on_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
 
 def test_claims_lists_the_ledger(command: Command) -> None:
     """
-    `claims` shows each judged claim of the ledger, and with a glob those that match.
+    `claims` shows each claim of the ledger that a check or a load run judges, and with a glob those that match.
     """
     ledger = ledger_of_claims.load()
     ended = command("claims")
     shown = set(re.findall(r"^ *([a-z]+\.[a-z0-9-]+) ", ended.out, flags=re.MULTILINE))
-    assert (ended.code, shown) == (0, {claim.id for claim in ledger.judged()})
+    assert (ended.code, shown) == (0, {claim.id for claim in (*ledger.judged(), *ledger.of_load())})
     some = command("claims", "reuse.*")
     assert set(re.findall(r"^ *([a-z]+\.[a-z0-9-]+) ", some.out, flags=re.MULTILINE)) == {
         claim.id for claim in ledger.judged() if claim.subject == "reuse"

@@ -135,9 +135,41 @@ def test_excluded_claim_is_explained_by_its_reason(tmp_path: Path, console: Cons
 
 def test_every_judged_claim_has_a_check() -> None:
     """
-    No claim is in the ledger that no rule may judge.
+    No claim is in the ledger that no rule may judge, and none that only load can judge is left to the check.
     """
-    assert [claim.id for claim in LEDGER.judged() if not checks_of(claim.id)] == []
+    assert [claim.id for claim in (*LEDGER.judged(), *LEDGER.of_load()) if not checks_of(claim.id)] == []
+    assert checks_of("load.p99") == ("thresholds",)
+    assert checks_of("load.builds-admitted") == ("overall.admitted",)
+    assert "overall.per-key" in checks_of("limit.is-per-key")
+
+
+def test_claim_of_a_load_run_is_explained_by_the_run_that_shows_it(
+    tmp_path: Path, reported: Callable[..., Path], console: Console
+) -> None:
+    """
+    Who judges it, which faults break it, and the command instead of a request.
+    """
+    explain_claim(LEDGER["load.p99"], reports=tmp_path, console=console)
+    explain_claim(LEDGER["load.drift-bytes"], reports=tmp_path, console=console)
+    lines = told(console).splitlines()
+    assert "judged by `touchstone load`" in lines
+    assert "faults crowded-answers-are-slow" in lines
+    assert [line for line in lines if line.startswith(("run", "curl"))] == [
+        "run touchstone load steady",
+        "run touchstone load soak",
+    ]
+
+
+def test_table_says_which_claims_load_alone_judges(tmp_path: Path, console: Console) -> None:
+    """
+    They are listed with the others, and counted apart.
+    """
+    claims_table(LEDGER, "load.m*,cancel.in-*", excluded=False, reports=tmp_path, console=console)
+    text = told(console)
+    assert LEDGER["load.mean"].says.split()[-1] in text
+    chosen = LEDGER.select("load.m*,cancel.in-*", by=None)
+    assert f"{len(chosen)} claims, " in text
+    assert "; 2 judged by `touchstone load` alone; no run yet" in text
 
 
 @pytest.mark.parametrize("subject", sorted({claim.subject for claim in LEDGER.judged()}))

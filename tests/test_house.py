@@ -28,6 +28,7 @@ NAMELESS = frozenset({"utils", "util", "helpers", "helper", "common", "base", "m
 READS_ENVIRONMENT = (
     *("touchstone/cli.py", "touchstone/cli_recordings.py", "touchstone/progress.py", "touchstone/adapters/"),
     *("touchstone/runner.py", "touchstone/prover.py", "touchstone/trial.py"),
+    *("touchstone/cli_load.py", "touchstone/loading.py", "touchstone/loadworker.py"),
 )
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -244,6 +245,7 @@ def test_wheel_carries_what_the_package_reads(tmp_path: Path) -> None:
         "touchstone": "touchstone",
         "openapi": "touchstone/_bundle/openapi",
         "contract_tests": "touchstone/_bundle/contract_tests",
+        "load": "touchstone/_bundle/load",
         "tests/recordings": "touchstone/_bundle/recordings",
     }
     files = {

@@ -198,7 +198,7 @@ def test_idle_connection_that_the_server_closes_is_closed(client: Client) -> Non
     A connection that the server closes while nobody uses it does not linger.
     """
     with serving(once(OK)) as server:
-        client.connect(server.url)
+        client.connect(server.url, idle_s=10 * LIMIT_S)
         client.send(GET)
         assert server.gone.wait(LIMIT_S)
         assert client.do("is_emptied")

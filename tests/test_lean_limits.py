@@ -513,7 +513,7 @@ def test_idle_connection_with_tls_that_the_server_closes_is_closed(
         peer.say(OK)
 
     with serving(script, context) as server:
-        client.connect(server.url, trust=certificate)
+        client.connect(server.url, trust=certificate, idle_s=10 * LIMIT_S)
         assert [looks(answer) for answer in client.send(POST, POST)] == [(200, "hello", "")] * 2
         assert server.gone.wait(LIMIT_S)
         assert client.do("is_emptied")
@@ -526,11 +526,12 @@ def test_idle_connection_stays_open_while_tls_talks_to_itself(
     """
     What TLS says of its own accord on an idle connection, such as that it wants to know who is there, closes nothing.
     """
-    said = threading.Event()
+    go_on, said = threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
         peer.hear()
         peer.say(OK)
+        go_on.wait(LIMIT_S)
         assert isinstance(peer.sock, ssl.SSLSocket)
         peer.sock.verify_client_post_handshake()
         peer.sock.do_handshake()
@@ -540,8 +541,9 @@ def test_idle_connection_stays_open_while_tls_talks_to_itself(
 
     context.verify_mode = ssl.CERT_OPTIONAL
     with serving(script, context) as server:
-        client.connect(server.url, trust=certificate)
+        client.connect(server.url, trust=certificate, idle_s=10 * LIMIT_S)
         client.send(POST)
+        go_on.set()
         assert said.wait(LIMIT_S)
         client.do("turn")
         assert looks(client.send(POST)[0]) == (200, "hello", "")

@@ -11,50 +11,13 @@ from typing import Any
 import pytest
 
 from tests.crowd import Crowd, Server, Version
+from tests.ruled import accused, outcomes, reasons, ruled
 from tests.rules.exchanges import build, exchange
 from tests.rules.limiting import LIMITERS
-from touchstone import claims
-from touchstone.loadfacts import Attempt, Build, BuildEnd, Worker
-from touchstone.loadrules import RULES, judge_load
-from touchstone.ruling import Ruling
-from touchstone.runfacts import RunLog, TemplateAction
+from touchstone.loadrules import RULES
+from touchstone.runfacts import RunLog
 
-REF = "default/own-1@1.0.0"
-LEDGER = claims.load()
 SEEDS = range(40)
-
-
-def ruled(log: RunLog) -> Ruling:
-    """
-    What the load rules say, none of which may fail.
-    """
-    ruling = judge_load(log, LEDGER)
-    assert [notice.reason for notice in ruling.notices if notice.verdict == "could-not-run"] == []
-    return ruling
-
-
-def accused(log: RunLog) -> set[str]:
-    """
-    The claims that are found broken.
-    """
-    return {finding.claim for finding in ruled(log).findings}
-
-
-def outcomes(log: RunLog, claim: str) -> set[str]:
-    """
-    What is said of one claim.
-    """
-    ruling = ruled(log)
-    said = {judgement.outcome for judgement in ruling.judgements if judgement.claim == claim}
-    said |= {notice.verdict for notice in ruling.notices if notice.claim == claim}
-    return said | {"broken" for finding in ruling.findings if finding.claim == claim}
-
-
-def reasons(log: RunLog, claim: str) -> str:
-    """
-    Why a claim is open.
-    """
-    return "; ".join(j.actual for j in ruled(log).judgements if j.claim == claim and j.outcome == "indeterminate")
 
 
 def any_limits(chance: random.Random, server: type[Server] = Server, **fixed: Any) -> Server:
@@ -368,156 +331,7 @@ def test_reads_that_are_charged_are_found(kind: str) -> None:
     assert accused(polled(Charges(functools.partial(LIMITERS[kind], 8, 2.0)), 1)) == {"limit.reads-are-not-charged"}
 
 
-# --- what no verdict can be built on ---------------------------------------------------------------------------------
-
-
-def attempt(number: int = 1, status: int = 429, sent_at: float = 1.0, **facts: Any) -> Attempt:
-    """
-    One try of a client that wants one build.
-    """
-    values: dict[str, Any] = {
-        "want": 1, "number": number, "ref": REF, "credential": "primary", "phase": "", "fresh": True,
-        "intended_at": sent_at, "sent_at": sent_at, "done_at": sent_at + 0.1, "status": status,
-        "retry_after_s": None, "gave_up": False, "seq": number,
-    }  # fmt: skip
-    return Attempt(**(values | facts))
-
-
-def ended(end: BuildEnd, **facts: Any) -> Build:
-    """
-    What became of the build of that client.
-    """
-    values: dict[str, Any] = {
-        "want": 1, "ref": REF, "credential": "primary", "accepted_at": 1.1, "ended_at": 3.0, "end": end,
-        "seen_building_at": None, "seq": 50,
-    }  # fmt: skip
-    return Build(**(values | facts))
-
-
-def read(state: str, sent_at: float, **facts: Any) -> Any:
-    """
-    One status read that was kept.
-    """
-    times = {"sent_at": sent_at, "done_at": sent_at + 0.05, "seq": int(1000 * sent_at)}
-    return exchange(json=build(state, REF), ref=REF, **(times | facts))
-
-
-def log_of(**facts: Any) -> RunLog:
-    """
-    A log with these facts and nothing else.
-    """
-    empty = Crowd(Server(), random.Random(1)).run()
-    return dataclasses.replace(empty, **({"templates": (TemplateAction(REF, "own", "", "published", 0.0),)} | facts))
-
-
-@pytest.mark.parametrize("end", ["unread", "unfinished"])
-def test_build_that_the_run_left_alone_is_indeterminate(end: BuildEnd) -> None:
-    """
-    A run that was cut does not know how its last builds ended, and blames nobody.
-    """
-    log = log_of(attempts=(attempt(status=202),), builds=(ended(end),))
-    assert outcomes(log, "status.build-ends") == outcomes(log, "status.build-does-not-vanish") == {"indeterminate"}
-    assert accused(log) == set()
-
-
-def test_accepted_start_whose_client_left_no_word_is_indeterminate() -> None:
-    """
-    None is lost without somebody saying so.
-    """
-    assert reasons(log_of(attempts=(attempt(status=202),)), "status.build-ends").endswith("its client left no word")
-
-
-def test_version_that_somebody_cancelled_has_not_lost_its_build() -> None:
-    """
-    A build that is gone may be the one that was cancelled.
-    """
-    lost = log_of(attempts=(attempt(status=202),), builds=(ended("vanished"),))
-    assert accused(lost) == {"status.build-does-not-vanish"}
-    cancel = exchange("cancelBuild", 202, ref=REF, sent_at=2.0, seq=3)
-    assert accused(dataclasses.replace(lost, exchanges=(cancel,))) == set()
-
-
-@pytest.mark.parametrize("status", [0, 202, 500, 503])
-def test_start_that_may_have_acted_explains_a_build(status: int) -> None:
-    """
-    Without an answer, or with a 5xx, nobody knows whether a build began.
-    """
-    log = log_of(attempts=(attempt(status=status),), exchanges=(read("building", 2.0),))
-    assert accused(log) == set()
-    assert outcomes(log, "load.builds-admitted") == {"held"}
-
-
-def test_running_build_that_nobody_started_is_blamed() -> None:
-    """
-    Before any start, and after the last one was seen to be over; not while one is under way.
-    """
-    assert accused(log_of(exchanges=(read("building", 0.5),))) == {"load.builds-admitted"}
-    over = (read("failed", 2.0), read("building", 3.0))
-    log = log_of(attempts=(attempt(status=202),), exchanges=over)
-    assert accused(log) == {"load.builds-admitted"}
-    again = dataclasses.replace(log, attempts=(*log.attempts, attempt(2, 202, 3.02)))
-    assert accused(again) == set()
-    assert accused(dataclasses.replace(log, templates=())) == set()
-
-
-def test_refused_start_after_a_build_is_over_is_blamed_for_the_next() -> None:
-    """
-    The claim about refused starts, and not the one about admitted builds, is broken.
-    """
-    over = (read("failed", 2.0), read("building", 4.0))
-    log = log_of(attempts=(attempt(status=202), attempt(2, 429, 3.0)), exchanges=over)
-    assert accused(log) == {"limit.refused-start-starts-nothing"}
-
-
-def test_clocks_that_may_disagree_blame_nobody() -> None:
-    """
-    What two workers saw is in order only as far as their clocks are.
-    """
-    over = (read("failed", 2.0), read("building", 3.0))
-    log = log_of(attempts=(attempt(status=202),), exchanges=over)
-    apart = (Worker(0, "done", 9.0, 1, 0, 1, clock_error_s=0.6),)
-    assert accused(dataclasses.replace(log, workers=apart)) == set()
-
-
-def test_client_that_gave_up_too_soon_is_indeterminate() -> None:
-    """
-    Who did not wait as it was told cannot complain.
-    """
-    tries = tuple(attempt(n, sent_at=float(n), retry_after_s=5.0, gave_up=n == 4) for n in range(1, 5))
-    log = log_of(attempts=tries)
-    assert reasons(log, "limit.ends-after-back-off").startswith("gave up sooner than Retry-After says: 3 retries")
-
-
-@pytest.mark.parametrize(
-    ("beside", "broken"),
-    [
-        (None, True),
-        (attempt(status=202, sent_at=2.9, want=2, ref="default/other@1.0.0", seq=90), False),
-        (attempt(status=429, sent_at=2.95, want=2, ref="default/other@1.0.0", seq=90), False),
-        (attempt(status=202, sent_at=0.2, want=2, ref="default/other@1.0.0", credential="second", seq=90), False),
-        (attempt(status=429, sent_at=2.9, want=2, ref="default/other@1.0.0", credential="second", seq=90), True),
-    ],
-)
-def test_only_what_is_alone_with_the_limit_breaks_it(beside: Attempt | None, broken: bool) -> None:
-    """
-    Another start of the key, or a build that may keep the host full, is an excuse; another key's refusal is none.
-    """
-    served = attempt(status=202, sent_at=0.0, want=9, seq=91, ref="default/first@1.0.0")
-    over = ended("ready", want=9, ref=served.ref, accepted_at=0.1, ended_at=0.9)
-    tries = tuple(attempt(n, sent_at=float(n), retry_after_s=0.5, gave_up=n == 4) for n in range(1, 5))
-    log = log_of(attempts=(served, *tries, *([beside] if beside else [])), builds=(over,))
-    expected = {"limit.ends-after-back-off", "limit.retry-after-is-honest"} if broken else set()
-    assert accused(log) == expected
-
-
-def test_one_refusal_after_the_whole_wait_is_indeterminate() -> None:
-    """
-    It may be somebody else's load on the host.
-    """
-    served = attempt(status=202, sent_at=0.0, want=9, seq=91, ref="default/first@1.0.0")
-    over = ended("ready", want=9, ref=served.ref, accepted_at=0.1, ended_at=0.9)
-    log = log_of(attempts=(served, attempt(retry_after_s=0.5), attempt(2, sent_at=2.0)), builds=(over,))
-    assert outcomes(log, "limit.retry-after-is-honest") == {"indeterminate"}
+# --- what proves nothing ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -550,38 +364,12 @@ def test_reads_that_could_not_use_up_a_rate_are_told() -> None:
     )
 
 
-def test_rule_that_fails_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("says_when", [True, False])
+@pytest.mark.parametrize(("kind", "limit"), [("fixed-window", 16), ("aligned-window", 16), ("token-bucket", 9)])
+def test_key_that_uses_up_a_long_window_of_its_own_is_indeterminate(kind: str, limit: int, says_when: bool) -> None:
     """
-    A fault of ours leaves its claim without a verdict, says so, and costs the other rules nothing.
+    Served alone and refused beside, on a correct server: the window that it fills is longer than each phase.
     """
-
-    def fails(_record: object) -> Any:
-        raise ZeroDivisionError("x")
-
-    rules = (dataclasses.replace(RULES[0], judge=fails), *RULES[1:])
-    monkeypatch.setattr("touchstone.loadrules.RULES", rules)
-    ruling = judge_load(log_of(exchanges=(read("building", 0.5),)), LEDGER)
-    assert [n.reason for n in ruling.notices if n.verdict == "could-not-run"] == [
-        "the rule overall.ends failed: ZeroDivisionError: x"
-    ]
-    assert [finding.claim for finding in ruling.findings] == ["load.builds-admitted"]
-
-
-def test_finding_says_where_and_how_to_see_it_again() -> None:
-    """
-    By its exchange where that was kept, else by the version, the time and the command of the run.
-    """
-    kept = ruled(log_of(exchanges=(read("building", 0.5),))).findings[0]
-    assert kept.where.startswith("GET http://")
-    assert kept.curl.startswith("curl ")
-    lost = ruled(log_of(attempts=(attempt(status=202),), builds=(ended("vanished"),))).findings[0]
-    assert (lost.where, lost.curl) == (f"{REF}, 3.0 s into the run", "touchstone load storm --seed 20")
-    assert (lost.level, lost.evidence, lost.check) == ("must", (50,), "overall.stays")
-
-
-def test_each_rule_judges_a_claim_of_the_ledger_under_a_name_of_its_own() -> None:
-    """
-    Load rules name claims that exist, and no two share a name.
-    """
-    assert {rule.claim for rule in RULES} <= {claim.id for claim in (*LEDGER.judged(), *LEDGER.of_load())}
-    assert len({rule.id for rule in RULES}) == len(RULES)
+    log = fair(Server(functools.partial(LIMITERS[kind], limit, 24.0), says_when=says_when), 1)
+    assert outcomes(log, "limit.is-per-key") == {"indeterminate"}
+    assert "may have used up a rate of its own" in reasons(log, "limit.is-per-key")

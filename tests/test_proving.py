@@ -44,10 +44,10 @@ def proof(folder: Path) -> dict[str, Any]:
 
 def test_everything_named_is_chosen_by_default() -> None:
     """
-    All faults and all variants; generated faults on request, and then these alone.
+    All faults that a check can show and all variants; generated faults on request, and then these alone.
     """
     chosen = [candidate.subject.name for candidate in Choice().candidates()]
-    assert chosen == [*FAULTS, *VARIANTS]
+    assert chosen == [*(name for name, fault in FAULTS.items() if fault.under == "check"), *VARIANTS]
     assert sorts(Choice(generated=True)) == {"generated", "permitted"}
 
 
@@ -90,6 +90,16 @@ def test_wrong_glob_ends_with_2(command: Command) -> None:
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("exit 2: --fault 'no-such-*': matches nothing")
     assert not (ended.folder / "reports").exists()
+
+
+def test_fault_that_only_load_shows_is_refused(command: Command) -> None:
+    """
+    The examination could only miss it; the message says how to meet it.
+    """
+    ended = command("prove", "--fault", "crowded-build-vanishes")
+    assert (ended.code, ended.out) == (2, "")
+    assert "crowded-build-vanishes shows under load alone" in ended.err
+    assert "crowded-" not in command("prove", "--list").out
 
 
 def test_list_tries_nothing(command: Command) -> None:

@@ -27,6 +27,9 @@ from touchstone.bulk_pool import Pool
 from touchstone.bulk_wire import Frames, Setup
 from touchstone.pacing import Timetable, timer
 
+# How often it is looked for more that is due before answers are read again.
+_ROUNDS = 4
+
 # How often timeouts are looked for and samples are passed on, which empties the pipe before it is full.
 _SWEEP_S = 0.05
 
@@ -128,12 +131,17 @@ class SideCar:
         """
         Sends what is due, and has itself called when the next arrival is.
         """
-        send, shots, timetable = self._pool.send, self._shots, self._timetable
-        for due, shot in timetable.take(monotonic() - self._origin):
-            send(due, shots[shot])
-        next_at = timetable.next_at
+        send, shots, timetable, origin = self._pool.send, self._shots, self._timetable, self._origin
+        now = monotonic() - origin
+        # More may have come due meanwhile, which costs less now than by a call of its own; but answers wait as well.
+        for _ in range(_ROUNDS):
+            for due, shot in timetable.take(now):
+                send(due, shots[shot])
+            next_at, now = timetable.next_at, monotonic() - origin
+            if next_at > now:
+                break
         if next_at < math.inf:
-            self._timer.arm(self._origin + next_at + self._setup.gather_s)
+            self._timer.arm(origin + next_at + self._setup.gather_s)
 
     def _sweep(self) -> None:
         now = monotonic()

@@ -230,9 +230,15 @@ def _sums(statistic: str, name: str, side: _Side) -> tuple[Floats, Floats]:
     return part, seconds
 
 
+def _target(log: RunLog) -> str:
+    target = log.header.target
+    # The embedded twin has another port each time, and is the same server all the same.
+    return "the embedded twin" if target.kind == "embedded" else target.url
+
+
 def _mismatches(before: RunLog, after: RunLog, first: Workload, second: Workload) -> Iterable[Mismatch]:
     pairs = (
-        ("target", before.header.target.url, after.header.target.url),
+        ("target", _target(before), _target(after)),
         ("scenario", first.scenario, second.scenario),
         ("model", first.model, second.model),
         ("engine", first.engine, second.engine),

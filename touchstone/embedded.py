@@ -23,9 +23,7 @@ RECORDED_TWIN = TwinSettings(
     seed=1,
 )
 # Limits that a storm meets, and the greedy key of two, while a modest client does not.
-LOAD_TWIN = TwinSettings(
-    build_s=0.05, settle_s=0.04, rate=RateLimit.parse("12/1"), capacity=4, digest_scope="content"
-)
+LOAD_TWIN = TwinSettings(build_s=0.05, settle_s=0.04, rate=RateLimit.parse("12/1"), capacity=4, digest_scope="content")
 BUILD_TIMEOUT_S = 10.0
 CANCEL_TIMEOUT_S = 3.0
 RESTRICTED_REF = "default/legacy-demo@1.0.0"

@@ -11,12 +11,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from touchstone import candidates, rules
+from touchstone import candidates, loadrules, rules
 from touchstone.claims import Claim, Ledger
 from touchstone.contract import Contract
 from touchstone.curl import command
 from touchstone.exchange import Request
 from touchstone.report.visible import one_line
+from touchstone.statistic import STATISTICS
+from touchstone.thresholds import CHECK
 from touchstone.transport import fill
 
 BASE_URL = "https://www.orgo.ai/api"
@@ -34,6 +36,8 @@ OPERATIONS = {
     "publish": "publishTemplate",
     "template": "getTemplate",
 }
+# The scenario that shows what a load run alone can tell, where it is not the everyday one.
+SCENARIO_OF = {f"load.drift-{what}": "soak" for what in ("latency", "errors", "bytes", "memory")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +81,16 @@ def claims_table(ledger: Ledger, glob: str, *, excluded: bool, reports: Path, co
     table.add_column("claim", overflow="fold")
     table.add_column("level")
     table.add_column("verdict" if run else "says", overflow="fold")
-    for claim in ledger.select(glob):
+    chosen = ledger.select(glob, by=None)
+    for claim in chosen:
         told = str(run.claims.get(claim.id, {}).get("verdict", "not judged")) if run else claim.says
         table.add_row(claim.id, claim.level, one_line(told))
     console.print(table)
-    chosen = ledger.select(glob)
     must = sum(claim.level == "must" for claim in chosen)
+    of_load = sum(claim.by == "load" for claim in chosen)
+    judges = f"{of_load} judged by `touchstone load` alone; " if of_load else ""
     source = f"verdicts of {run.path}" if run else "no run yet: `touchstone check` gives verdicts"
-    _say(console, f"{len(chosen)} claims, {must} must and {len(chosen) - must} should; {source}")
+    _say(console, f"{len(chosen)} claims, {must} must and {len(chosen) - must} should; {judges}{source}")
 
 
 def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:
@@ -97,6 +103,8 @@ def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:
     if claim.excluded:
         _say(console, f"excluded  {claim.excluded}")
         return
+    if claim.by == "load":
+        _say(console, "judged by `touchstone load`")
     if claim.needs:
         _say(console, f"needs     {', '.join(sorted(claim.needs))}")
     _say(console, f"checks    {', '.join(checks_of(claim.id))}")
@@ -113,16 +121,21 @@ def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:
             console,
             f"finding   expected {one_line(str(finding['expected']))}; actual {one_line(str(finding['actual']))}",
         )
-    _say(console, f"curl      {one_line(str(findings[0]['curl'])) if findings else example_curl(claim)}")
+    if findings or claim.by == "check":
+        _say(console, f"curl      {one_line(str(findings[0]['curl'])) if findings else example_curl(claim)}")
+    else:
+        _say(console, f"run       touchstone load {SCENARIO_OF.get(claim.id, 'steady')}")
 
 
 def checks_of(claim_id: str) -> tuple[str, ...]:
     """
-    The rules that may judge a claim.
+    The rules that may judge a claim, those of a load run among them.
     """
     of_exchanges = (rule.id for rule in rules.EXCHANGE_RULES if claim_id in rule.claims)
     of_stories = (rule.id for rule in rules.STORY_RULES if claim_id in rule.claims)
-    return (*of_exchanges, *of_stories)
+    of_runs = (rule.id for rule in loadrules.RULES if claim_id == rule.claim)
+    of_limits = (CHECK,) if any(claim_id == statistic.claim for statistic in STATISTICS.values()) else ()
+    return (*of_exchanges, *of_stories, *of_runs, *of_limits)
 
 
 def example_curl(claim: Claim) -> str:

@@ -118,12 +118,8 @@ def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
         UsageError: it may not, or costs more.
     """
     target = settings.target
-    host = urlsplit(target.url).hostname if target.url else ""
-    if host and host not in LOOPBACK and host != wish.allows.strip("[]"):
-        raise UsageError(
-            f"{target.url}: a load on another machine than this one; "
-            f"if that is meant, and allowed by whoever runs it, add --allow-load {host}"
-        )
+    if target.url:
+        check_allowed(target.url, wish.allows)
     builds = drawn_up.builds()
     if builds > target.max_builds:
         raise UsageError(
@@ -138,6 +134,21 @@ def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
     seconds = settings.max_seconds
     if seconds is not None and drawn_up.options.duration_s > seconds:
         raise UsageError(f"--duration {drawn_up.options.duration_s:g}: longer than --max-seconds {seconds:g}")
+
+
+def check_allowed(url: str, allows: str) -> None:
+    """
+    Makes sure that a load may be put on the host of *url*: this machine, or the one that the caller named.
+
+    Raises:
+        UsageError: it is another one.
+    """
+    host = urlsplit(url).hostname or ""
+    if host not in LOOPBACK and host != allows.strip("[]"):
+        raise UsageError(
+            f"{url}: a load on another machine than this one; "
+            f"if that is meant, and whoever runs it agrees, add --allow-load {host}"
+        )
 
 
 @dataclass

@@ -3,50 +3,47 @@ A worker on a machine of its own: the master tells it what to send, its own sett
 """
 
 import os
-import subprocess
 import sys
-import tempfile
-from urllib.parse import urlsplit
+from pathlib import Path
+from typing import Any
 
 from touchstone.bundle import load_dir
-from touchstone.children import signals
+from touchstone.children import signals, watched
 from touchstone.errors import UsageError
 from touchstone.loadhandover import LoadHandover
-from touchstone.loading import LOOPBACK, locust_environment
+from touchstone.loading import check_allowed, locust_environment
+from touchstone.opening import new_log, new_run_id
 from touchstone.settings import Settings
 from touchstone.workloads import Scenario
 
 
 def work(settings: Settings, chosen: Scenario, master: str, port: int, allows: str) -> int:
     """
-    Works for the master on host *master* until the run is over; the exit code of Locust.
+    Works for the master on host *master* until the run is over; 0 where Locust ended as it should, else 3 or 130.
+
+    What it sees it tells the master, which has the run log; what Locust itself says is in ``locust.log``.
 
     Raises:
-        UsageError: there is no target to send to, or the load is not allowed there.
+        UsageError: there is no target to send to, the load is not allowed there, or the folder cannot be written.
     """
     url = settings.target.url
     if not url:
         raise UsageError("--worker: the embedded twin belongs to one process; name a target with --url or --target")
-    host = urlsplit(url).hostname or ""
-    if host not in LOOPBACK and host != allows.strip("[]"):
-        raise UsageError(f"{url}: a load on another machine than this one; if that is meant, add --allow-load {host}")
+    check_allowed(url, allows)
+    run_log = new_log(settings.report_dir or Path("reports") / f"worker-{new_run_id()}")
     command = [
         *(sys.executable, "-m", "locust", "--config", os.devnull),
         *("-f", str(load_dir() / f"{chosen.name}.py")),
         *("--worker", "--master-host", master, "--master-port", str(port), "--host", "-"),
     ]
-    handover = LoadHandover(settings=settings.to_json(), url=url)
-    with tempfile.TemporaryDirectory(prefix="touchstone-") as cwd, signals() as interrupted:
-        child = subprocess.Popen(
-            command, cwd=cwd, env=locust_environment(handover, os.environ), stdin=subprocess.DEVNULL, start_new_session=True
-        )
-        told = False
-        while child.poll() is None:
-            if interrupted.by and not told:
-                child.send_signal(interrupted.by)
-                told = True
-            try:
-                child.wait(0.1)
-            except subprocess.TimeoutExpired:
-                continue
-    return 130 if interrupted.by else 3 if child.returncode else 0
+    environment = locust_environment(LoadHandover(settings=settings.to_json(), url=url), os.environ)
+    with signals() as interrupted:
+        output = run_log.parent / "locust.log"
+        ended = watched(command, environment, output, run_log, _told_to_the_master, interrupted, settings.max_seconds)
+    return 130 if interrupted.by else 3 if ended else 0
+
+
+def _told_to_the_master(_event: dict[str, Any]) -> None:
+    """
+    Takes nothing: a worker has no run log of its own.
+    """

@@ -105,18 +105,20 @@ def quantiles_s(counts: Floats, lengths_s: Floats, shares: Sequence[float]) -> F
     return found
 
 
-def ratios(before: Durations, after: Durations, shares: Sequence[float], seed: int) -> list[tuple[float, float]]:
+def ratios(
+    before: Durations, after: Durations, shares: Sequence[float], seed: int, rounds: int = ROUNDS
+) -> list[tuple[float, float]]:
     """
     For each of *shares*, how far the logarithm of the quotient of the quantiles strays: below and above its value.
     """
-    strays = [_strayed(run, shares, seed + number) for number, run in enumerate((before, after))]
+    strays = [_strayed(run, shares, seed + number, rounds) for number, run in enumerate((before, after))]
     spread = strays[1] - strays[0]
     factor = _widening(min(len(before.counts), len(after.counts)))
     return [(low * factor, high * factor) for low, high in _middle(spread)]
 
 
-def _strayed(run: Durations, shares: Sequence[float], seed: int) -> Floats:
-    drawn = weights(len(run.counts), seed) @ run.counts
+def _strayed(run: Durations, shares: Sequence[float], seed: int, rounds: int) -> Floats:
+    drawn = weights(len(run.counts), seed, rounds) @ run.counts
     whole = quantiles_s(run.counts.sum(axis=0, keepdims=True), run.lengths_s, shares)
     strayed: Floats = np.log(quantiles_s(drawn, run.lengths_s, shares)) - np.log(whole)
     return strayed

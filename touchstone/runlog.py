@@ -303,7 +303,8 @@ def _check_version(version: object, place: str) -> None:
 
 def _occurrence(event: dict[str, Any]) -> Occurrence:
     times = event.get("times", 1)
-    return Occurrence(_FINDING.validate_python(event), str(event.get("case", "")), times if isinstance(times, int) else 1)
+    finding, case = _FINDING.validate_python(event), str(event.get("case", ""))
+    return Occurrence(finding, case, times if isinstance(times, int) else 1)
 
 
 def _reader(kind: type) -> Callable[[dict[str, Any]], Any]:

@@ -2,20 +2,22 @@
 The faults that show under load alone: the twin keeps its promise until there is a crowd, and then breaks it.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
+from starlette.responses import Response
 
 from tests.twin.conftest import PRIMARY, SECOND, Api, frames_of
 from touchstone import candidates, claims
 from touchstone.errors import UsageError
-from touchstone.twin import RateLimit, TwinSettings
+from touchstone.twin import Engine, RateLimit, TwinSettings
 from touchstone.twin.faults import FAULTS
-from touchstone.twin.faults.crowded import FOLLOWERS, READS_PER_S, REFUSALS_PER_S, REQUESTS
-from touchstone.twin.faults.wearing import FAILS_EVERY, FAILS_FROM
+from touchstone.twin.faults.crowded import FOLLOWERS, REFUSALS_PER_S, REQUESTS
+from touchstone.twin.faults.wearing import FAILS_EVERY, FAILS_FROM, KEPT_BYTES
 
 Serve = Callable[..., Api]
 UNDER_LOAD = {name: fault for name, fault in FAULTS.items() if fault.under == "load"}
@@ -186,16 +188,19 @@ def test_many_refusals_of_one_key_shut_out_the_other(faulty: Serve) -> None:
     assert shut_out.start().status_code == 429
 
 
-def test_fast_polling_uses_up_the_rate_and_slow_polling_does_not(faulty: Serve) -> None:
+def test_fast_polling_uses_up_the_rate_and_slow_polling_does_not(
+    faulty: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
-    Reads beyond thirty in a second count as starts.
+    Reads beyond so many in a second count as starts.
     """
+    monkeypatch.setattr("touchstone.twin.faults.crowded.READS_PER_S", 5)
     api = faulty("fast-polling-is-charged", rate=HOUR)
     api.publish()
-    for _ in range(READS_PER_S - 5):
+    for _ in range(5):
         api.status()
     assert api.start().status_code == 202
-    for _ in range(2 * READS_PER_S):
+    for _ in range(20):
         api.status()
     assert api.start().status_code == 429
 
@@ -281,16 +286,36 @@ def test_errors_become_frequent(faulty: Serve) -> None:
     assert (codes[:FAILS_FROM].count(500), codes[FAILS_FROM:].count(500)) == (0, 2)
 
 
-def test_memory_and_time_are_used_up(faulty: Serve) -> None:
+def worn(name: str, answers: int) -> Any:
     """
-    Each answer is kept, and each answer waits longer: what is kept and waited can be looked up.
+    An application with a fault that has given so many answers.
     """
-    api = faulty("memory-is-kept")
-    api.publish()
-    assert [api.status().status_code for _ in range(3)] == [200] * 3
-    slow = faulty("answers-become-slower")
-    slow.publish()
-    assert slow.status().status_code == 200
+    app: Any = FAULTS[name].app(Engine(TwinSettings()))
+    for _ in range(answers):
+        app.answers += 1
+        asyncio.run(app.worn(None, Response("x")))
+    return app
+
+
+def test_memory_is_kept_for_each_answer() -> None:
+    """
+    A hundred kilobytes.
+    """
+    assert [len(kept) for kept in worn("memory-is-kept", 3).kept] == [KEPT_BYTES] * 3
+
+
+def test_each_answer_waits_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A fifth of a millisecond longer than the one before.
+    """
+    waited_s: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waited_s.append(seconds)
+
+    monkeypatch.setattr("touchstone.twin.faults.wearing.asyncio.sleep", wait)
+    worn("answers-become-slower", 3)
+    assert waited_s == pytest.approx([0.0002, 0.0004, 0.0006])
 
 
 # --- the list --------------------------------------------------------------------------------------------------------

@@ -238,7 +238,6 @@ class TlsSocket(LeanSocket):
             except ssl.SSLWantReadError:
                 pass
             finally:
-                # Where it failed, this is the alert that tells the server why.
                 self._flush()
             self._decrypt_later(self._arrival())
 
@@ -287,16 +286,21 @@ class TlsSocket(LeanSocket):
             return None
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             return b""
-        finally:
-            self._flush()
 
     def _send(self, wire: bytes) -> None:
+        # What TLS had to answer to the server since the last request goes out before this one.
         self._tls.write(wire)
         super()._send(self._leaving.read())
 
     def _flush(self) -> None:
+        """
+        Sends a part of the handshake, a few bytes for which there is room, or the alert that ends it.
+
+        The server need not be there any more to hear them; whoever reads next finds out.
+        """
         if self._leaving.pending:
-            super()._send(self._leaving.read())
+            with contextlib.suppress(OSError):
+                self._sock.send(self._leaving.read())
 
 
 def dial(address: Address, hub: Any) -> _socket.socket:

@@ -44,6 +44,9 @@ def explains(keys: Sequence[Sequence[Start]], is_of_rate: Callable[[Start], bool
 class _Key:
     """
     What one key started: all that a limit may count, what it counts for sure, what it served, and what it refused.
+
+    Attributes:
+        length_s: From the first start to the last answer.
     """
 
     def __init__(self, starts: Sequence[Start], is_of_rate: Callable[[Start], bool], *, every: bool) -> None:
@@ -54,14 +57,8 @@ class _Key:
         self.served = _times(start for start in starts if start.is_served)
         self.refused = _times(start for start in starts if start.is_refused and is_of_rate(start))
         self._itself = 1 if every else 0
-
-    @property
-    def length_s(self) -> float:
-        """
-        From the first start to the last answer.
-        """
-        sent, done = self.may_count
-        return float(done[-1] - sent[0]) if len(sent) else 0.0
+        sent, done = _columns(starts)
+        self.length_s = float(done[-1] - sent[0]) if len(sent) else 0.0
 
     def before_refusals(self, window_s: float) -> Times:
         """

@@ -12,7 +12,7 @@ from touchstone.histogram import Histogram, middle_s
 from touchstone.metrics import FEW, Metrics, Operation, Times, name_of
 from touchstone.report.chart import Axis, Chart, Key, Log, Shape, Tick, line
 from touchstone.report.length import brief
-from touchstone.totals import ALL
+from touchstone.totals import ALL, LASTING
 
 _POINTS = 72
 _SHARES = (0.0, 0.5, 0.9, 0.99, 0.999)
@@ -68,16 +68,22 @@ def nines_of(counts: Iterable[int]) -> float:
 
 def latency_charts(numbers: Metrics) -> tuple[Chart, ...]:
     """
-    A chart for each operation, all of them together first where there are several; the axes are the same for all.
+    A chart for each operation, all of them together first where there are several.
+
+    The axes are the same for all but followed logs, which last as long as their builds.
     """
     operations = [numbers.total, *numbers.operations] if len(numbers.operations) > 1 else list(numbers.operations)
     drawn = [(one, times) for one in operations if (times := one.whole.times)]
     if not drawn:
         return ()
     nines = nines_of(times.count for _, times in drawn)
-    kinds = [times for one, _ in drawn for times in (one.whole.response, one.whole.service) if times]
-    scale = Log(min(times.cells.quantile_s(0.01) for times in kinds), max(times.at(0.999).value_s for times in kinds))
-    return tuple(_chart(one, nines, scale) for one, _ in drawn)
+    scale = _scale([one for one, _ in drawn if one.name not in LASTING] or [one for one, _ in drawn])
+    return tuple(_chart(one, nines, _scale([one]) if one.name in LASTING else scale) for one, _ in drawn)
+
+
+def _scale(operations: Iterable[Operation]) -> Log:
+    kinds = [times for one in operations for times in (one.whole.response, one.whole.service) if times]
+    return Log(min(times.cells.quantile_s(0.01) for times in kinds), max(times.at(0.999).value_s for times in kinds))
 
 
 def _chart(one: Operation, nines: float, scale: Log) -> Chart:

@@ -38,7 +38,7 @@ class Pictures:
     beyond: str
     starts: Chart | None
     flight: Chart | None
-    requests: Chart
+    requests: Chart | None
     latency: tuple[Chart, ...]
     heat: Chart | None
     lateness: Chart | None
@@ -60,7 +60,7 @@ def pictures(load: LoadView) -> Pictures:
         beyond=beyond_words(found) if found else "",
         starts=starts_chart(load.attempts, near) if found else None,
         flight=flight_chart(found, near) if found and found.steps else None,
-        requests=requests_chart(load, columns),
+        requests=requests_chart(load, columns) if load.windows else None,
         latency=latency_charts(load.numbers),
         heat=heat_map(load, columns),
         lateness=lateness_chart(load, columns),

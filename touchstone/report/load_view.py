@@ -3,12 +3,13 @@ All that a report may tell about the load of a run.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from touchstone.capacity import Capacity, capacity
 from touchstone.loadfacts import Attempt, Workload
 from touchstone.metrics import Metrics, metrics
 from touchstone.punctuality import Punctuality, punctuality
+from touchstone.report.length import brief
 from touchstone.runfacts import RunLog
 from touchstone.sample import Window
 from touchstone.statistic import STATISTICS
@@ -117,11 +118,16 @@ def _line(reading: Reading) -> LimitLine:
         operation=named(reading.limit.operation),
         says=statistic.says,
         bound="at least" if statistic.is_floor else "at most",
-        limit=told_value(Reading(reading.limit, reading.limit.value, 0, "kept")),
-        measured=told_value(reading),
+        limit=_told(replace(reading, value=reading.limit.value)),
+        measured=_told(reading),
         margin_share=_margin(reading, is_floor=statistic.is_floor),
         reading=reading,
     )
+
+
+def _told(reading: Reading) -> str:
+    is_time = STATISTICS[reading.limit.statistic].sort == "time"
+    return brief(reading.value) if is_time and reading.value is not None else told_value(reading)
 
 
 def _margin(reading: Reading, *, is_floor: bool) -> float | None:

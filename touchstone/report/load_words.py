@@ -104,8 +104,9 @@ def _rate_words(found: Capacity) -> str:
         needless = f"{_were(found.refused_needless)} refused that needed no room: a rate limit, not the capacity"
         return f"{needless}, which is at least {found.at_least}." if found.at_least else f"{needless}."
     seen = max(refusal.at_most for refusal in found.refusals if refusal.below)
+    of = f"only {seen}" if seen else "none"
     return (
-        f"{_were(found.refused_below + found.refused_needless)} refused though only {seen} of the "
+        f"{_were(found.refused_below + found.refused_needless)} refused though {of} of the "
         f"{plural(found.at_least, 'build')} seen at other times were in flight: a rate limit, not the capacity, "
         f"which is at least {found.at_least}."
     )

@@ -1,0 +1,213 @@
+"""
+What differs between two runs: on a terminal, as a page, by command.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from tests.loadlogs import Storm, long, steady, write
+from tests.report.test_html import MAX_PAGE_BYTES, Page
+from touchstone.cli_compare import app
+from touchstone.comparison import Comparison, compare
+from touchstone.errors import UsageError
+from touchstone.report import compare_html, compare_text
+from touchstone.report.compare_words import apart_words, statistic_words, value_words
+from touchstone.report.view import view
+from touchstone.runlog import read
+
+
+def loads() -> Comparison:
+    """Two load runs, the second slower, shorter and at another rate."""
+    before, after = steady(seed=1, stall_s=0), steady(seed=2, stall_s=0, slower=1.3, per_s=40)
+    return compare(before, after)
+
+
+def checks(passing_run: Path, failing_run: Path) -> Comparison:
+    """Two check runs, the second with three broken claims."""
+    return compare(read(passing_run), read(failing_run))
+
+
+def told(both: Comparison, width: int) -> str:
+    """The comparison on a terminal of this width."""
+    stream = StringIO()
+    compare_text.write(both, Console(file=stream, width=width), Path("compare.html"))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_lines_keep_to_the_width(passing_run: Path, failing_run: Path, width: int) -> None:
+    """Only the path and the last line may be longer than the terminal."""
+    for both in (loads(), compare(Storm().run(), Storm(capacity=6).run()), checks(passing_run, failing_run)):
+        long_lines = [line for line in told(both, width).splitlines() if cell_len(line) > width]
+        assert [line for line in long_lines if not line.startswith(("report: ", "exit "))] == []
+
+
+def test_terminal_tells_each_statistic() -> None:
+    """Both values, the difference with its interval, the verdict; what is not alike; and how noise is told."""
+    both = loads()
+    report = told(both, 80)
+    words = " ".join(report.split())
+
+    assert re.search(r"getBuild +2,633 +2,0\d\d", report)
+    assert re.search(r"  p50 +4\.\d+ ms +5\.\d+ ms +\+\d\d % \(\+\d\d to \+\d\d\) +slower", report)
+    assert "arrivals: A constant:50, B constant:40" in words
+    assert "1,000 seeded rounds over blocks of 4 s" in words
+    assert report.splitlines()[-1] == f"exit 0: {both.reason}"
+
+
+def test_terminal_tells_claims_and_findings(passing_run: Path, failing_run: Path) -> None:
+    """Each claim with another verdict, each new finding and each that is gone."""
+    words = " ".join(told(checks(passing_run, failing_run), 120).split())
+
+    assert "cancel.in-flight-is-202: upheld → broken" in words
+    assert "New findings, in B only (3)" in words
+    assert "cancel.in-flight-is-202: cancelBuild, expected 202; actual 200" in words
+    assert "Gone findings" not in words
+
+
+def test_equal_runs_are_told_in_a_line(passing_run: Path) -> None:
+    """Two runs that say the same have nothing to tell."""
+    both = compare(read(passing_run), read(passing_run))
+
+    assert "Claims: the same verdicts and the same findings." in told(both, 80)
+    assert "No difference" in Page(compare_html.render(both)).text
+
+
+def test_page_is_well_formed_and_small(passing_run: Path, failing_run: Path) -> None:
+    """Every element is closed, links lead somewhere, nothing is loaded, and 300 KB are enough."""
+    pairs = (loads(), compare(long(), long()), compare(Storm().run(), steady()), checks(passing_run, failing_run))
+    for both in pairs:
+        source = compare_html.render(both)
+        page = Page(source)
+
+        assert page.open == []
+        assert {href[1:] for href in page.values("href")} <= set(page.values("id"))
+        assert page.values("src") == []
+        assert "url(" not in source
+        assert len(source.encode()) < MAX_PAGE_BYTES
+
+
+def test_page_lays_curves_over_each_other() -> None:
+    """Each operation has a chart with a line for either run, and the table has what the terminal has."""
+    source = compare_html.render(loads())
+    words = " ".join(Page(source).text.split())
+
+    assert source.count('<figure class="chart">') == 5
+    assert source.count('class="run-a"') >= 5
+    assert source.count('class="run-b"') >= 5
+    assert "The two had not the same to do" in words
+    assert words.count("slower") >= 3
+
+
+def test_page_tells_turned_claims(passing_run: Path, failing_run: Path) -> None:
+    """A claim with another verdict has both of them, and the sentence that it stands for."""
+    words = " ".join(Page(compare_html.render(checks(passing_run, failing_run))).text.split())
+
+    assert "The two runs differ" in words
+    assert "✓ upheld → ✕ broken" in words
+    assert "Cancelling a build in flight is answered with 202 and cancelling." in words
+
+
+def test_target_cannot_write_markup(hostile_run: Path, passing_run: Path) -> None:
+    """Whatever a target said, the page has one script, ours, and no handler, and the terminal no command."""
+    both = compare(read(passing_run), read(hostile_run))
+    page = Page(compare_html.render(both))
+
+    assert page.tags["script"] == 1
+    assert [name for _, name, _ in page.attributes if name.startswith("on")] == []
+    assert re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e]", told(both, 80)) == []
+
+
+def test_numbers_have_their_units() -> None:
+    """Times are told as times, shares in per cent and points, rates as they are."""
+    both = loads()
+    assert both.load is not None
+    (getting,) = [one for one in both.load.operations if one.name == "getBuild"]
+    words = {change.statistic: change for change in (*getting.times, *getting.counted)}
+
+    assert [statistic_words(change) for change in getting.times] == ["p50", "p90", "p95", "p99", "p99.9"]
+    assert value_words(words["p50_s"], 0.00434) == "4.34 ms"
+    assert value_words(words["error_share"], 0.0125) == "1.25 %"
+    assert value_words(words["throughput_per_s"], 48.4833) == "48.48"
+    assert apart_words(words["p50_s"]).startswith("+")
+    assert " points (" in apart_words(words["refused_share"])
+    assert apart_words(words["p999_s"]) == ""
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_command_writes_a_page_and_ends_with_0(command: Run, tmp_path: Path) -> None:
+    """Whatever the difference is, the exit code is 0; a folder stands for the run log in it."""
+    (tmp_path / "b").mkdir()
+    a, b = write(steady(seed=1), tmp_path / "a.jsonl"), write(steady(seed=2, slower=2), tmp_path / "b" / "runlog.jsonl")
+    ended = command(a, b.parent, "--report-dir", tmp_path / "out")
+
+    assert ended.exit_code == 0
+    assert "slower" in ended.output
+    assert (tmp_path / "out" / "compare.html").read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_command_has_a_folder_of_its_own(command: Run, tmp_path: Path, passing_run: Path, failing_run: Path) -> None:
+    """Without --report-dir the page goes below reports/, named after both runs."""
+    ended = command(passing_run, failing_run)
+
+    assert ended.exit_code == 0
+    assert [path.as_posix() for path in Path("reports").rglob("*.html")] == [
+        "reports/compare-20260102-030405-ab12-20260102-030405-ab12/compare.html"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.unlink(), r"B: .*b.jsonl: no such file; expected a runlog.jsonl"),
+        (lambda path: path.write_text("{}\n"), r"B: .*b.jsonl: line 1: expected the header of a run log"),
+        (lambda path: path.write_text(""), r"B: .*b.jsonl: the run log is empty"),
+    ],
+)
+def test_bad_input_is_bad_usage(command: Run, tmp_path: Path, spoil: Callable[[Path], object], message: str) -> None:
+    """A file that is not there, is empty or is no run log ends with exit code 2 and a message that names it."""
+    a, b = (write(steady(duration_s=2), tmp_path / name) for name in ("a.jsonl", "b.jsonl"))
+    spoil(b)
+    ended = command(a, b)
+
+    assert isinstance(ended.exception, UsageError)
+    assert ended.exception.exit_code == 2
+    assert re.search(message, str(ended.exception))
+
+
+def test_mixed_kinds_are_bad_usage(command: Run, tmp_path: Path, passing_run: Path) -> None:
+    """A load run and a check run are not compared."""
+    ended = command(write(steady(duration_s=2), tmp_path / "a.jsonl"), passing_run)
+
+    assert isinstance(ended.exception, UsageError)
+    assert "expected two load runs" in str(ended.exception)
+
+
+def test_written_log_tells_the_same(tmp_path: Path) -> None:
+    """A load run that was written and read again has the same view."""
+    log = Storm().run()
+    again = read(write(log, tmp_path / "runlog.jsonl"))
+
+    assert replace(view(log), load=None, header=again.header) == replace(view(again), load=None)
+    first, second = view(log).load, view(again).load
+    assert first is not None
+    assert second is not None
+    assert (first.capacity, first.kept.sent, first.numbers.total.kinds) == (
+        second.capacity, second.kept.sent, second.numbers.total.kinds,
+    )  # fmt: skip

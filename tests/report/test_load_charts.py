@@ -1,0 +1,255 @@
+"""
+What charts are made of: axes, columns, bars, curves and the fields of a heat map.
+"""
+
+import math
+import re
+from dataclasses import replace
+
+import pytest
+
+from tests.loadlogs import BEGAN_AT, Storm, behind, four_workers, long, steady
+from touchstone.histogram import Histogram
+from touchstone.report.chart import SIDE, Axis, Linear, Log, bars, clock_axis, line, stairs
+from touchstone.report.length import brief
+from touchstone.report.load_answers import requests_chart, starts_chart
+from touchstone.report.load_flight import flight_chart
+from touchstone.report.load_heat import heat_map
+from touchstone.report.load_latency import curve, latency_charts, nines_axis
+from touchstone.report.load_time import MOST_COLUMNS, Columns, columns_of, columns_of_builds
+from touchstone.report.load_view import LoadView, load_view
+from touchstone.report.load_workers import lateness_chart
+from touchstone.runfacts import RunLog
+
+
+def seen(log: RunLog) -> LoadView:
+    """The load of a run, without its thresholds."""
+    view = load_view(log, ())
+    assert view is not None
+    return view
+
+
+def labels(axis: Axis) -> list[str]:
+    """What an axis says."""
+    return [tick.label for tick in axis.ticks]
+
+
+@pytest.mark.parametrize(
+    ("most", "ticks"),
+    [
+        (1, ["0", "0.5", "1"]),
+        (4, ["0", "1", "2", "3", "4"]),
+        (7, ["0", "2", "4", "6", "8"]),
+        (2001, ["0", "1,000", "2,000", "3,000"]),
+    ],
+)
+def test_counts_have_round_marks(most: float, ticks: list[str]) -> None:
+    """An axis of counts ends at or above the largest one, and its marks are round."""
+    scale = Linear(most)
+
+    assert labels(scale.axis("x")) == ticks
+    assert scale.end >= most
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "ticks"),
+    [
+        (0.003, 0.004, ["1 ms", "2 ms", "5 ms", "10 ms"]),
+        (0.00002, 0.9, ["10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s"]),
+        (0.2, 31, ["200 ms", "500 ms", "1 s", "2 s", "5 s", "10 s", "20 s", "50 s"]),
+        (0.0, 0.0, ["0.5 µs", "1 µs", "2 µs", "5 µs"]),
+    ],
+)
+def test_durations_have_round_marks(least: float, most: float, ticks: list[str]) -> None:
+    """A logarithmic axis holds all durations, spans about a decade at least, and its marks are 1, 2 and 5."""
+    scale = Log(least, most)
+
+    assert labels(scale.axis("time")) == ticks
+    assert 0 <= scale.share(least) <= scale.share(most) <= 1
+    assert scale.at_s(scale.share(0.005)) == pytest.approx(min(max(0.005, scale.at_s(0)), scale.at_s(1)))
+
+
+@pytest.mark.parametrize(
+    ("length_s", "name", "last"),
+    [
+        (1, "seconds", "1"),
+        (18, "seconds", "15"),
+        (60, "seconds", "60"),
+        (600, "minutes", "10"),
+        (7200, "minutes", "120"),
+    ],
+)
+def test_time_is_told_in_seconds_or_minutes(length_s: float, name: str, last: str) -> None:
+    """A long run is told in minutes."""
+    axis = clock_axis(length_s)
+
+    assert axis.name == f"{name} since the schedule began"
+    assert (labels(axis)[0], labels(axis)[-1]) == ("0", last)
+    assert all(0 <= tick.share <= 1 for tick in axis.ticks)
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "words"),
+    [
+        *((0, "0 s"), (0.00002, "20 µs"), (0.000852, "852 µs"), (0.00434, "4.34 ms"), (0.09996, "100 ms")),
+        *((0.9999, "1 s"), (1.012, "1.01 s"), (60, "60 s"), (99.94, "99.9 s"), (185, "3 min 05 s")),
+    ],
+)
+def test_duration_has_three_digits(duration_s: float, words: str) -> None:
+    """Whatever its size, a duration is told with three digits and the unit that suits it."""
+    assert brief(duration_s) == words
+
+
+@pytest.mark.parametrize(("length_s", "width_s", "count"), [(1, 1, 1), (240, 1, 240), (241, 2, 121), (7200, 30, 240)])
+def test_long_run_is_drawn_in_few_columns(length_s: int, width_s: int, count: int) -> None:
+    """No chart has more columns than a page has room for; each has as many whole seconds as any other."""
+    log = long(duration_s=1)
+    last = replace(log.windows[0], at_s=int(BEGAN_AT) + length_s - 1)
+    columns = columns_of(seen(replace(log, windows=(*log.windows, last))))
+
+    assert (columns.width_s, columns.count) == (width_s, count)
+    assert columns.count <= MOST_COLUMNS
+
+
+def test_columns_hold_every_moment() -> None:
+    """A moment falls into its column, one before the first or after the last into that."""
+    columns = Columns(3, 2, 4)
+
+    assert [columns.column(at) for at in (0.0, 3.0, 4.9, 5.0, 10.9, 99.0)] == [0, 0, 0, 1, 3, 3]
+    assert (columns.share(3), columns.share(7), columns.share(99)) == (0, 0.5, 1)
+    assert (columns.name(1), Columns(0, 1, 9).name(2)) == ("seconds 2 to 3", "second 2")
+
+
+def area(path: str) -> float:
+    """The area of all bars of a path, in squares of the chart's side."""
+    spelt = re.findall(r"M(\d+) (\d+)V(\d+)H(\d+)V(\d+)z", path)
+    return sum((int(right) - int(left)) * (int(low) - int(high)) for left, low, high, right, _ in spelt) / SIDE**2
+
+
+def test_bars_stand_for_counts() -> None:
+    """Empty columns have no bar, and a bar is as high as its count."""
+    assert bars([(0, 0), (0, 1)], 2) == "M500 1000V0H992V1000z"
+    assert area(bars([(0.25, 0.75)], 1)) == pytest.approx(0.5, rel=0.02)
+
+
+def test_stairs_keep_their_height() -> None:
+    """Between two points a count stays what it was, and after the last one to the end."""
+    assert stairs([(0.1, 0.5), (0.4, 1.0)], 1.0) == "M100 500H400V0H1000"
+    assert stairs([], 1.0) == ""
+    assert line([(0, 0), (1, 1)]) == "M0 1000L1000 0"
+
+
+def test_requests_are_stacked_and_all_there() -> None:
+    """Served, refused and failed ones have a shape each; the words add up to all of them."""
+    load = seen(steady())
+    chart = requests_chart(load, columns_of(load))
+
+    assert [shape.css for shape in chart.shapes if shape.css != "hit"] == ["k-served", "k-declined", "k-refused", "due"]
+    assert chart.words == "Of 3,000: 2,909 served (2xx), 57 nothing there or too late (404, 409), 34 refused (429)."
+    hits = [shape.title for shape in chart.shapes if shape.css == "hit"]
+    assert len(hits) == 60
+    assert sum(int(number) for title in hits for number in re.findall(r"(\d+) [a-z]", title.partition(":")[2])) == 3000
+
+
+def test_unsent_arrivals_are_drawn() -> None:
+    """What came due and was never sent is part of the stack."""
+    load = seen(behind())
+
+    assert "k-unsent" in [shape.css for shape in requests_chart(load, columns_of(load)).shapes]
+
+
+def test_starts_are_those_that_need_room() -> None:
+    """Starts of a version that is built already do not blur the picture of the storm."""
+    log = Storm().run()
+    burst = tuple(replace(log.attempts[0], fresh=False, status=429, want=900 + n) for n in range(500))
+    load = seen(replace(log, attempts=log.attempts + burst))
+
+    assert starts_chart(load.attempts, columns_of_builds(load)).words == "Of 220: 40 served (2xx), 180 refused (429)."
+    assert starts_chart(burst, columns_of_builds(load)).words == "Of 500: 500 refused (429)."
+
+
+def test_flight_keeps_below_the_capacity() -> None:
+    """What was surely in flight is drawn up to the line of the capacity and never above it."""
+    load = seen(Storm().run())
+    assert load.capacity is not None
+    chart = flight_chart(load.capacity, columns_of_builds(load))
+    shapes = {shape.css: shape.d for shape in chart.shapes}
+    level = int(shapes["cap"].removeprefix("M0 ").partition("H")[0])
+    heights = [int(number) for number in re.findall(r"V(\d+)", shapes["f-sure"])]
+
+    assert min(heights) == level
+    assert all(int(at) == level for at in re.findall(r"M\d+ (\d+)v", shapes["r-full"]))
+    assert "r-below" not in shapes
+
+
+def test_curve_follows_the_percentiles() -> None:
+    """Each point is a percentile; what rests on fewer than ten samples is apart; the curve ends at the last sample."""
+    cells = Histogram()
+    for n in range(1, 501):
+        cells.add(n / 1000)
+    drawn = curve(cells, 3.0)
+
+    for nines, value in (*drawn.sure, *drawn.unsure):
+        assert value == pytest.approx(cells.quantile_s(1 - 10**-nines), rel=0.003)
+    assert all(500 * 10**-nines >= 10 for nines, _ in drawn.sure)
+    assert drawn.unsure[0] == drawn.sure[-1]
+    assert drawn.unsure[-1][0] == pytest.approx(math.log10(500))
+
+
+def test_percentiles_have_as_much_room_each() -> None:
+    """90 to 99 % take as much of the axis as 99 to 99.9 %."""
+    ticks = {tick.label: tick.share for tick in nines_axis(3.0).ticks}
+
+    assert list(ticks) == ["min", "p50", "p90", "p99", "p99.9"]
+    assert ticks["p90"] == pytest.approx(1 / 3)
+    assert ticks["p99"] == pytest.approx(2 / 3)
+    assert labels(nines_axis(2.0)) == ["min", "p50", "p90", "p99"]
+
+
+def test_charts_of_operations_share_their_axes() -> None:
+    """Operations can be compared at a look; a followed log, which lasts as long as its build, has its own axis."""
+    charts = latency_charts(seen(steady()).numbers)
+    axes = {chart.title.partition(":")[0]: labels(chart.y) for chart in charts}
+
+    assert axes["getBuild"] == axes["startBuild"] == axes["All operations"] != axes["streamBuildEvents"]
+    assert latency_charts(seen(steady(windows=())).numbers) == ()
+
+
+def test_heat_map_counts_every_answer() -> None:
+    """Each field has the colour of its count, and the colours tell all counts from the least to the most."""
+    load = seen(behind())
+    chart = heat_map(load, columns_of(load))
+    assert chart is not None
+    bounds = [[int(number) for number in re.findall(r"\d+", key.text)] for key in chart.keys]
+
+    assert bounds == sorted(bounds)
+    assert bounds[-1][-1] <= 100
+    fields = [field for shape in chart.shapes for field in re.findall(r"M(\d+) \d+H(\d+)", shape.d)]
+    shown = {column for left, right in fields for column in range(int(left) // 25, int(right) // 25)}
+    assert shown == set(range(40))
+
+
+def test_heat_map_of_logs_only_shows_logs() -> None:
+    """Followed logs are left out beside other requests, and shown where there is nothing else."""
+    load = seen(steady())
+    streams = tuple(window for window in load.windows if window.operation == "streamBuildEvents")
+    alone, beside = heat_map(seen(steady(windows=streams)), columns_of(load)), heat_map(load, columns_of(load))
+    assert alone is not None
+    assert beside is not None
+
+    assert alone.words.startswith("98 answers")
+    assert beside.words.startswith("2,868 answers")
+    assert "Followed logs are left out" in beside.words
+    assert "Followed logs" not in alone.words
+
+
+def test_each_worker_has_its_line() -> None:
+    """The lateness of every worker is a line of its own; a lost one ends early."""
+    load = seen(four_workers())
+    chart = lateness_chart(load, columns_of(load))
+    assert chart is not None
+
+    assert [shape.title for shape in chart.shapes] == ["worker 0", "worker 1", "worker 2", "worker 3"]
+    assert [shape.d.count("L") for shape in chart.shapes] == [29, 29, 17, 29]
+    assert "worker 3 was the latest" in chart.words
+    assert lateness_chart(seen(Storm().run()), Columns(0, 1, 9)) is None

@@ -1,0 +1,156 @@
+"""
+The load of a run on a terminal, and for programs.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from io import StringIO
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from tests.loadlogs import LIMITS, FixedWindow, Storm, behind, four_workers, log_of, steady, workload
+from touchstone.metrics import metrics
+from touchstone.report import json_report, text
+from touchstone.report.view import view
+from touchstone.runfacts import RunLog
+
+
+def limited(log: RunLog) -> RunLog:
+    """The same run with thresholds."""
+    assert log.workload is not None
+    return replace(log, workload=replace(log.workload, limits=LIMITS))
+
+
+def told(log: RunLog, width: int) -> str:
+    """The report of a run on a terminal of this width."""
+    stream = StringIO()
+    text.write(view(log), Console(file=stream, width=width))
+    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
+
+
+RUNS: dict[str, Callable[[], RunLog]] = {
+    "storm": lambda: limited(Storm(rate=lambda: FixedWindow(8, 4.0), retry_s=0.3).run()),
+    "steady": lambda: limited(steady()),
+    "behind": lambda: limited(behind()),
+    "workers": lambda: limited(four_workers()),
+}
+
+
+@pytest.mark.parametrize("width", [40, 80])
+@pytest.mark.parametrize("name", ["storm", "steady"])
+def test_report_is_as_agreed(name: str, width: int, golden: Callable[[str, str], None]) -> None:
+    """Requests, thresholds, capacity and generator come first, then the claims, then one line with the exit code."""
+    golden(f"load-{name}-{width}.txt", told(RUNS[name](), width))
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize("name", RUNS)
+def test_lines_keep_to_the_width(name: str, width: int) -> None:
+    """Only the last line, which must survive copying, may be longer than the terminal."""
+    long = [line for line in told(RUNS[name](), width).splitlines() if cell_len(line) > width]
+
+    assert [line for line in long if not line.startswith("exit ")] == []
+
+
+def test_run_without_a_verdict_still_tells_its_load() -> None:
+    """A run whose generator was too slow ends with exit 3, and its numbers are there all the same."""
+    log = limited(behind())
+    assert log.footer is not None
+    report = told(replace(log, footer=replace(log.footer, exit_code=3, reason="too slow")), 80)
+
+    assert "The generator did not keep up" in report
+    assert report.splitlines()[-1] == "exit 3: too slow"
+
+
+def test_run_that_sent_nothing_has_no_table() -> None:
+    """A load run that ended before its first request is told in a line."""
+    log = log_of(workload())
+    assert log.footer is not None
+    stopped = replace(log, footer=replace(log.footer, exit_code=3, reason="nobody answers"))
+
+    assert told(stopped, 80) == "exit 3: nobody answers\n"
+
+
+def test_closed_model_says_so() -> None:
+    """The table of a closed model has service times, and says so."""
+    log = steady()
+    assert log.workload is not None
+    report = told(replace(log, workload=replace(log.workload, model="closed", scheduled={})), 80)
+
+    assert "closed model: service times only" in " ".join(report.split())
+    assert "3,000 requests were sent, each when the one before it was answered." in " ".join(report.split())
+
+
+def test_log_cannot_command_the_terminal(hostile_text: str) -> None:
+    """No control character of a foreign run log reaches the terminal."""
+    log = RUNS["workers"]()
+    windows = tuple(replace(window, operation=hostile_text, outcome=hostile_text) for window in log.windows)
+    report = told(replace(log, windows=windows), 80)
+
+    assert re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\ud800]", report) == []
+
+
+def document(log: RunLog) -> dict[str, Any]:
+    """The load as report.json has it."""
+    report = json.loads(json_report.render(view(log)))
+    assert report["schema_version"] == 1
+    return dict(report["load"])
+
+
+def test_document_has_every_number() -> None:
+    """Operations, outcomes and totals have counts and percentiles in seconds, under the names of the thresholds."""
+    log = RUNS["steady"]()
+    load, numbers = document(log), metrics(log)
+    getting = load["operations"]["getBuild"]
+
+    assert list(load) == [
+        "workload", "measured_s", "total", "operations", "thresholds", "capacity", "generator",
+    ]  # fmt: skip
+    assert list(load["operations"]) == [one.name for one in numbers.operations]
+    assert load["total"]["count"] == 3000
+    assert list(getting["response"]) == [
+        "count", "min_s", "mean_s", "p50_s", "p90_s", "p95_s", "p99_s", "p999_s", "max_s", "unsure",
+    ]  # fmt: skip
+    whole = numbers.operations[1].whole
+    assert whole.response is not None
+    assert getting["response"]["p99_s"] == whole.response.at(0.99).value_s
+    assert getting["response"]["unsure"] == ["p999_s"]
+    assert getting["outcomes"]["404"]["count"] == getting["kinds"]["declined"] == 57
+    assert load["workload"]["arrivals"] == "constant:50"
+    assert load["capacity"] is None
+
+
+def test_document_has_the_thresholds() -> None:
+    """Each threshold has limit, measured value, margin, verdict and its reason."""
+    thresholds = document(RUNS["behind"]())["thresholds"]
+
+    assert thresholds[0] | {"reason": "", "samples": 0} == {
+        "operation": "getBuild", "statistic": "p99_s", "limit": 0.05, "bound": "at most", "measured": None,
+        "margin_share": None, "samples": 0, "verdict": "indeterminate", "reason": "",
+    }  # fmt: skip
+    assert "late at p99" in thresholds[0]["reason"]
+    assert [one["verdict"] for one in thresholds] == ["indeterminate", "kept", "kept", "not-applicable"]
+    assert thresholds[2]["margin_share"] == pytest.approx(95.025 / 40 - 1)
+
+
+def test_document_has_capacity_and_generator() -> None:
+    """What the capacity is and how it is known, and how each worker fared."""
+    storm, workers = document(RUNS["storm"]()), document(RUNS["workers"]())["generator"]
+
+    assert (storm["capacity"]["finding"], storm["capacity"]["at_least"], storm["capacity"]["at_most"]) == ("both", 4, 4)
+    assert storm["capacity"]["busiest"] == {"1_s": 4, "10_s": 24, "60_s": 32}
+    assert storm["capacity"]["clients"]["wanted"] == 40
+    assert (workers["kept_up"], workers["unknown"], workers["unsent"]) == (False, 240, 0)
+    assert [one["state"] for one in workers["workers"]] == ["done", "done", "lost", "done"]
+
+
+def test_check_has_no_load() -> None:
+    """report.json of a run without a load is as it was."""
+    log = replace(steady(), workload=None)
+
+    assert "load" not in json.loads(json_report.render(view(log)))

@@ -1,0 +1,211 @@
+"""
+Where the capacity is: what a run may say of it, and what it may not.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from tests.loadlogs import BEGAN_AT, Bucket, FixedWindow, NoLimit, Storm, log_of, steady, workload
+from touchstone.capacity import Capacity, capacity
+from touchstone.inflight import InFlight, Life, lives_of
+from touchstone.loadfacts import Attempt, Build
+from touchstone.ratefit import Decided, fits
+from touchstone.report.load_words import beyond_words, capacity_words
+from touchstone.runfacts import RunLog
+
+
+def of(log: RunLog) -> Capacity:
+    """What a run says."""
+    found = capacity(log)
+    assert found is not None
+    return found
+
+
+def window() -> NoLimit:
+    """Eight starts in four seconds."""
+    return FixedWindow(8, 4.0)
+
+
+def bucket() -> NoLimit:
+    """Eight at once, then two a second."""
+    return Bucket(8, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("storm", "finding", "words"),
+    [
+        (Storm(), "capacity", "when one had ended, the next was let in: the capacity is 4."),
+        (Storm(retry_s=0.3), "capacity", "Never more than 4 builds were seen in flight, and 720 starts were refused"),
+        (Storm(starts=3), "not-reached", "No start was refused: the capacity is at least 3 builds in flight."),
+        (Storm(starts=1), "not-reached", "at least 1 build in flight."),
+        (Storm(patience=1), "either", "either the capacity is 4, or a rate limit lets in so many at once."),
+        (Storm(capacity=None, rate=window), "either", "none was tried soon after one had ended"),
+        (Storm(capacity=None, rate=window, retry_s=0.3), "rate-or-both", "which may be all there is"),
+        (Storm(capacity=None, rate=bucket, retry_s=0.3), "rate-or-both", "the capacity is at least 9."),
+        (Storm(capacity=None, rate=window, retry_s=0.3, build_s=10.0), "rate-or-both", "at least 24."),
+        (Storm(rate=window, retry_s=0.3), "both", "the capacity is 4. 434 starts were refused though there was room"),
+        (Storm(rate=bucket, retry_s=0.3), "both", "a rate limit holds starts back as well."),
+    ],
+)
+def test_run_says_what_it_saw(storm: Storm, finding: str, words: str) -> None:
+    """The capacity is named where builds in flight show it, a rate limit where they rule it out, and doubt is told."""
+    found = of(storm.run())
+
+    assert found.finding == finding
+    assert words in capacity_words(found)
+
+
+def test_refusals_with_room_are_a_rate_limit() -> None:
+    """
+    Who is refused though fewer builds are in flight than at another time has met a rate limit, not the capacity.
+    """
+    log = Storm(starts=4, capacity=None).run()
+    later = BEGAN_AT + 5.0
+    refused = tuple(
+        replace(log.attempts[0], want=50 + n, fresh=True, status=429, intended_at=later, sent_at=later, done_at=later)
+        for n in range(7)
+    )
+    found = of(replace(log, attempts=log.attempts + refused))
+
+    assert (found.finding, found.refused_below, found.refused_full) == ("rate", 7, 0)
+    assert capacity_words(found) == (
+        "7 starts were refused though none of the 4 builds seen at other times were in flight: "
+        "a rate limit, not the capacity, which is at least 4."
+    )
+
+
+def test_refused_start_that_needs_no_room_is_a_rate_limit() -> None:
+    """A start of a version that is built needs no room, so a full host is no reason to refuse it."""
+    log = Storm(starts=2).run()
+    attempts = tuple(replace(attempt, fresh=False, status=429) for attempt in log.attempts)
+    found = of(log_of(workload("fairness"), attempts=attempts))
+
+    assert (found.finding, found.refused_needless) == ("rate", 2)
+    assert capacity_words(found) == "2 starts were refused that needed no room: a rate limit, not the capacity."
+
+
+def test_limit_met_at_the_end_does_not_hide_the_capacity() -> None:
+    """Starts that need no room and are refused show a rate limit beside the capacity that the storm had met."""
+    log = Storm().run()
+    end_at = max(build.ended_at for build in log.builds)
+    burst = tuple(
+        replace(
+            log.attempts[0], want=900, number=n + 1, fresh=False, status=202 if n < 60 else 429,
+            sent_at=end_at + n / 1000, done_at=end_at + n / 1000 + 0.0005,
+        )
+        for n in range(80)
+    )  # fmt: skip
+    found = of(replace(log, attempts=log.attempts + burst))
+
+    assert (found.finding, found.at_least, found.at_most, found.refused_needless) == ("both", 4, 4, 20)
+    assert found.clients.wanted == 40
+
+
+def test_nothing_is_known_without_a_start() -> None:
+    """A run without starts has no capacity to tell; one whose starts got no answer says that it knows nothing."""
+    log = Storm(starts=2).run()
+    dead = tuple(replace(attempt, status=0) for attempt in log.attempts)
+
+    assert capacity(steady()) is None
+    assert of(log_of(workload("storm"), attempts=dead)).finding == "unknown"
+    assert "nothing about the capacity" in capacity_words(of(log_of(workload("storm"), attempts=dead)))
+
+
+def test_sparse_reads_leave_a_range() -> None:
+    """Where nobody read a build while it ran, its end is not known, and the capacity is told as two numbers."""
+    found = of(Storm(poll_s=2.0, retry_s=0.5).run())
+
+    assert (found.at_least, found.at_most) == (1, 4)
+    assert "the capacity is between 1 and 4" in capacity_words(found)
+
+
+@pytest.mark.parametrize("poll_s", [0.05, 0.2, 0.45])
+@pytest.mark.parametrize("capacity_of", [1, 3, 7])
+def test_capacity_is_found_whatever_it_is(capacity_of: int, poll_s: float) -> None:
+    """With reads closer than half a build, the number is exact."""
+    found = of(Storm(starts=20, capacity=capacity_of, poll_s=poll_s).run())
+
+    assert (found.finding, found.at_least, found.at_most) == ("capacity", capacity_of, capacity_of)
+
+
+def test_clients_and_admissions_are_counted() -> None:
+    """What became of the clients, how long they waited, and how many were let in within a time."""
+    found = of(Storm().run())
+    clients = found.clients
+
+    assert (clients.wanted, clients.at_once, clients.later, clients.gave_up) == (40, 4, 36, 0)
+    assert clients.tries == 40 + len(found.refusals) == 220
+    assert (found.admitted, found.busiest) == (40, {1: 4, 10: 40, 60: 40})
+    assert 4.9 < clients.wait_p50_s < 5.2
+    assert beyond_words(found).startswith(
+        "Of 40 clients 4 were let in at the first try, 36 after waiting, half of them"
+    )
+
+
+def test_clients_that_give_up_are_counted() -> None:
+    """A client without patience left is no client that waits."""
+    found = of(Storm(patience=1).run())
+
+    assert (found.clients.at_once, found.clients.later, found.clients.gave_up) == (4, 0, 36)
+    assert "36 gave up" in beyond_words(found)
+
+
+def test_bounds_hold_the_truth() -> None:
+    """At every moment, surely and possibly in flight are the least and the most that can be true."""
+    storm = Storm(rate=window, retry_s=0.3)
+    log = storm.run()
+    flight = InFlight(lives_of(log.attempts, log.builds))
+    began = [b.accepted_at - 0.002 for b in log.builds]
+
+    for n in range(2_000):
+        at = BEGAN_AT + n / 100
+        # Begun between the sending and the answer, and over as long after it as a build takes.
+        least = sum(start + 0.004 <= at <= start + storm.build_s - 0.004 for start in began)
+        most = sum(start - 0.004 <= at <= start + storm.build_s + 0.008 for start in began)
+        assert flight.sure(at) <= most
+        assert least <= flight.at_most(at, at)
+        assert flight.sure(at) <= flight.at_most(at, at) <= 8
+
+
+def test_build_that_was_never_seen_to_end_may_go_on() -> None:
+    """A build that nobody saw ending takes up room in what is possible, and in nothing that is sure."""
+    attempt = Attempt(1, 1, "r", "primary", "", True, 1.0, 1.0, 1.1, 202, None, False, 1)
+    build = Build(1, "r", "primary", 1.1, 9.0, "unread", None, 1)
+    flight = InFlight(lives_of([attempt], [build]))
+
+    assert (flight.sure(5.0), flight.at_most(5.0, 5.0), flight.at_most(99.0, 99.0)) == (0, 1, 1)
+    assert (flight.sure(1.1), flight.most) == (1, 1)
+
+
+def test_steps_tell_both_numbers_over_time() -> None:
+    """Each step says how many builds were surely in flight from there on, and how many more may have been."""
+    flight = InFlight([Life(0.9, 1.0, 2.0, 2.5), Life(1.4, 1.5, 3.0, 3.1)])
+
+    assert [(step.at_s, step.sure, step.unsure) for step in flight.steps(9.0)] == [
+        (1.0, 1, 0), (1.5, 2, 0), (2.0, 1, 1), (2.5, 1, 0), (3.0, 0, 1), (3.1, 0, 0),
+    ]  # fmt: skip
+
+
+def decided(storm: Storm) -> list[Decided]:
+    """The starts of a storm."""
+    return [Decided(a.sent_at, a.done_at, a.status == 202) for a in storm.run().attempts]
+
+
+@pytest.mark.parametrize("retry_s", [0.0, 0.3, 0.7])
+@pytest.mark.parametrize("limiter", [window, bucket, lambda: FixedWindow(3, 1.7), lambda: Bucket(2, 5.0)])
+def test_rate_limit_explains_what_it_did(limiter: Callable[[], NoLimit], retry_s: float) -> None:
+    """What a rate limit served and refused is explained by a rate limit."""
+    assert fits(decided(Storm(starts=25, capacity=None, rate=limiter, retry_s=retry_s)))
+
+
+@pytest.mark.parametrize("limiter", [window, bucket])
+def test_rate_limit_does_not_explain_a_capacity_beside_it(limiter: Callable[[], NoLimit]) -> None:
+    """Where a capacity refuses as well, no rate limit fits."""
+    assert not fits(decided(Storm(rate=limiter, retry_s=0.3)))
+
+
+def test_nothing_served_is_not_explained() -> None:
+    """A limit that serves nobody is none."""
+    assert not fits([Decided(0.0, 0.1, served=False)])

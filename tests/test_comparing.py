@@ -1,0 +1,270 @@
+"""
+Two runs beside each other: an interval that is honest, verdicts that follow from it, and what cannot be compared.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.loadlogs import BEGAN_AT, Storm, fold, log_of, long, steady, workload
+from tests.report.conftest import Story, found, header, ledger
+from touchstone.comparing import NOISE, TOO_FEW, Change, LoadComparison, compare_loads
+from touchstone.comparison import compare
+from touchstone.errors import UsageError
+from touchstone.finding import Finding
+from touchstone.histogram import Histogram
+from touchstone.resampling import Durations, Interval, block_s, durations, quantiles_s, ratios, shares_apart
+from touchstone.runfacts import Footer, Notice, Occurrence, RunLog, Tally
+from touchstone.sample import NO_ANSWER, Sample
+
+SHARES = (0.5, 0.9, 0.99)
+
+
+def drawn(
+    chance: np.random.Generator, seconds: int, per_s: int, *, slower: float = 1.0, sway: float = 0.0
+) -> Durations:
+    """
+    Durations of one distribution; seconds that *sway* share their fate, as those of a real target do.
+    """
+    values = 0.004 * slower * chance.lognormal(0, 0.5, (seconds, per_s)) * chance.lognormal(0, sway, (seconds, 1))
+    grains = np.floor(np.log(values * 1e9) * 60)
+    columns, places = np.unique(grains, return_inverse=True)
+    rows = np.arange(seconds)[:, np.newaxis] // block_s(seconds)
+    flat = rows * len(columns) + places.reshape(values.shape)
+    blocks = int(rows.max()) + 1
+    counts = np.bincount(flat.ravel(), minlength=blocks * len(columns)).reshape(blocks, -1).astype(float)
+    return Durations(counts, np.exp((columns + 0.5) / 60) / 1e9)
+
+
+def apart(before: Durations, after: Durations, seed: int) -> list[Interval]:
+    """The logarithm of the quotients of quantiles, each with its interval."""
+    first, second = (quantiles_s(run.counts.sum(0, keepdims=True), run.lengths_s, SHARES)[0] for run in (before, after))
+    strays = ratios(before, after, SHARES, seed, rounds=300)
+    values = [math.log(new / old) for old, new in zip(first, second, strict=True)]
+    return [Interval(value, value + low, value + high) for value, (low, high) in zip(values, strays, strict=True)]
+
+
+@pytest.mark.parametrize(("seconds", "per_s", "sway"), [(20, 60, 0.0), (60, 40, 0.15)])
+def test_interval_of_equal_runs_holds_zero(seconds: int, per_s: int, sway: float) -> None:
+    """
+    Of pairs of runs from one distribution, about 95 % have an interval that holds 0, also of few blocks.
+    """
+    chance, pairs = np.random.default_rng(11), 80
+    runs = [[drawn(chance, seconds, per_s, sway=sway) for _ in range(2)] for _ in range(pairs)]
+    hits = np.array([[one.has_zero for one in apart(*pair, seed)] for seed, pair in enumerate(runs)]).mean(axis=0)
+
+    # Of 80 fair ones at 95 %, less than 88 % are met once in 200 times; more is only too careful.
+    assert (hits >= 0.88).all()
+
+
+@pytest.mark.parametrize("slower", [1.2, 1 / 1.2])
+def test_shift_of_a_fifth_is_found(slower: float) -> None:
+    """A run that is a fifth slower, or faster, is told from its twin, and the interval holds the truth."""
+    chance = np.random.default_rng(5)
+    median, p90, _ = apart(drawn(chance, 60, 50), drawn(chance, 60, 50, slower=slower), 1)
+
+    for one in (median, p90):
+        assert not one.has_zero
+        assert one.low < math.log(slower) < one.high
+
+
+def test_interval_is_the_same_every_time() -> None:
+    """The rounds are drawn with a seed, so that the same two runs give the same words."""
+    assert compare_loads(steady(seed=1), steady(seed=2)) == compare_loads(steady(seed=1), steady(seed=2))
+
+
+def test_quantiles_are_those_of_the_histogram() -> None:
+    """The resampled quantiles are taken as the reported ones are."""
+    histogram = Histogram()
+    for n in range(1, 778):
+        histogram.add(0.0003 * n**1.3)
+    run = durations([(0, histogram)], 1)
+
+    for share, value in zip(SHARES, quantiles_s(run.counts, run.lengths_s, SHARES)[0], strict=True):
+        assert value == pytest.approx(histogram.quantile_s(share), rel=0.003)
+
+
+@pytest.mark.parametrize(("seconds", "length_s"), [(1, 1), (9, 1), (11, 2), (20, 3), (60, 4), (600, 9), (14_400, 36)])
+def test_blocks_are_as_long_as_the_cube_root(seconds: int, length_s: int) -> None:
+    """A long run is cut into longer blocks, a short one so that it has five, and none into more than 400."""
+    assert block_s(seconds) == length_s
+
+
+def test_share_of_blocks_without_requests_is_nothing() -> None:
+    """A run in which nothing was counted differs from another such run by nothing."""
+    nothing = (np.zeros(6), np.zeros(6))
+
+    assert shares_apart(nothing, nothing, 1) == Interval(0.0, 0.0, 0.0)
+
+
+def changes(compared: LoadComparison, operation: str) -> dict[str, Change]:
+    """The changes of one operation by statistic."""
+    (one,) = [one for one in compared.operations if one.name == operation]
+    return {change.statistic: change for change in (*one.times, *one.counted)}
+
+
+def test_slower_run_is_told_slower() -> None:
+    """Each percentile has both values, the difference in per cent with its interval, and a verdict."""
+    told = changes(compare_loads(steady(seed=1, stall_s=0), steady(seed=2, stall_s=0, slower=1.2)), "getBuild")
+    p50 = told["p50_s"]
+    assert p50.apart is not None
+
+    assert p50.verdict == "slower"
+    assert p50.apart.low < 0.2 < p50.apart.high
+    assert p50.before == pytest.approx(0.0044, rel=0.1)
+    assert (told["p999_s"].verdict, told["p999_s"].apart) == (TOO_FEW, None)
+    assert told["throughput_per_s"].verdict == told["refused_share"].verdict == NOISE
+    assert changes(compare_loads(steady(seed=2, stall_s=0, slower=1.2), steady(seed=1, stall_s=0)), "getBuild")[
+        "p50_s"
+    ].verdict == "faster"  # fmt: skip
+
+
+def test_run_does_not_differ_from_itself() -> None:
+    """The same run twice has no difference beyond noise, and none at all."""
+    compared = compare_loads(steady(), steady())
+
+    for one in compared.operations:
+        for change in (*one.times, *one.counted):
+            assert change.before == change.after
+            assert change.verdict in (NOISE, TOO_FEW)
+            assert change.apart is None or change.apart.value == 0
+
+
+def test_long_runs_are_compared() -> None:
+    """Ten minutes at 2,000 a second: 1.2 million samples carry p99.9, and errors are told apart."""
+    before, after = long(), long()
+    worse = tuple(replace(w, outcome="500") if w.at_s % 50 == 0 else w for w in after.windows)
+    told = changes(compare_loads(before, replace(after, windows=worse)), "*")
+
+    assert told["p999_s"].verdict == NOISE
+    assert told["error_share"].verdict == "more"
+    assert told["throughput_per_s"].verdict == "less"
+
+
+def test_short_run_has_too_few_samples() -> None:
+    """Some seconds of a few requests say nothing, however far apart the numbers are."""
+    runs = [
+        log_of(
+            workload(), windows=fold(Sample("getBuild", "200", at, at, at + took) for at in (BEGAN_AT, BEGAN_AT + 1))
+        )
+        for took in (0.01, 5.0)
+    ]
+    told = changes(compare_loads(*runs), "getBuild")
+
+    assert {change.verdict for change in told.values()} == {TOO_FEW}
+
+
+def test_few_events_are_too_few() -> None:
+    """Three errors against none are no difference that anybody should act on."""
+    after = steady()
+    failed = fold([Sample("getBuild", NO_ANSWER, BEGAN_AT + n, BEGAN_AT + n, BEGAN_AT + n + 1.0) for n in range(3)])
+    told = changes(compare_loads(steady(), replace(after, windows=after.windows + failed)), "getBuild")
+
+    assert told["error_share"].verdict == TOO_FEW
+
+
+def test_operation_of_one_run_only_is_listed() -> None:
+    """An operation that only one run used has its numbers, and no difference."""
+    before = steady()
+    some = tuple(window for window in before.windows if window.operation != "cancelBuild")
+    (one,) = [o for o in compare_loads(before, replace(before, windows=some)).operations if o.name == "cancelBuild"]
+    assert one.before is not None
+
+    assert (one.before.whole.count, one.after, one.times, one.counted) == (111, None, (), ())
+
+
+def test_workloads_that_are_not_alike_are_told() -> None:
+    """What the two had not in common is named, option by option; a seed is no such thing."""
+    before = steady()
+    assert before.workload is not None
+    other = replace(
+        before.workload, scenario="soak", engine="bulk", arrivals="constant:60", workers=2, seed=9,
+        options={"mix": {"read": 0.5}, "build_s": 2},
+    )  # fmt: skip
+    told = compare_loads(before, replace(before, workload=other)).mismatches
+
+    assert [one.what for one in told] == ["scenario", "engine", "arrivals", "workers", "build_s", "mix"]
+    assert compare_loads(before, before).mismatches == ()
+
+
+def test_closed_model_is_compared_by_service_times() -> None:
+    """Where one of the two runs has no response times, service times of both are compared."""
+    before, after = steady(seed=1), steady(seed=2)
+    assert after.workload is not None
+    compared = compare_loads(before, replace(after, workload=replace(after.workload, model="closed")))
+
+    assert not compared.timed
+    assert "model" in [one.what for one in compared.mismatches]
+    p50 = changes(compared, "getBuild")["p50_s"]
+    service = compared.before.operations[1].whole.service
+    assert service is not None
+    assert p50.before == service.at(0.5).value_s
+
+
+def test_capacities_that_differ_are_told() -> None:
+    """Two storms that met another capacity differ, whatever the times are."""
+    both = compare(Storm().run(), Storm(capacity=6).run())
+
+    assert (both.capacities, both.differs) == ((4, 6), True)
+    assert "capacity 4 before, 6 now" in both.reason
+    assert compare(Storm().run(), Storm().run()).capacities is None
+
+
+def check_run(*, broken: tuple[str, ...] = (), idle: tuple[str, ...] = (), extra: int = 0) -> RunLog:
+    """A check run in which some claims are broken and some were not judged."""
+    claims = ledger(extra)
+    tallies = tuple(Tally("c", "rules", claim.id, held=1) for claim in claims if claim.id not in (*broken, *idle))
+    return RunLog(
+        header=header(claims=claims),
+        tallies=tallies,
+        occurrences=tuple(Occurrence(finding_about(claim)) for claim in broken),
+        notices=tuple(Notice(claim, "not-applicable", "set second_api_key_env") for claim in idle),
+        footer=Footer("2026-01-02T03:04:15Z", 9.75, 0, ""),
+    )
+
+
+def finding_about(claim: str) -> Finding:
+    """A finding about one claim."""
+    return found(Story().ask("getBuild", "default/x@1.0.0", 500, {}), claim, "200", "500")
+
+
+def test_claims_that_turned_are_told() -> None:
+    """Claims with another verdict, findings that are new or gone, and claims that only one run judged."""
+    before = check_run(broken=("cancel.settles", "start.answers-202"), idle=("limit.error-shape",))
+    after = check_run(broken=("start.answers-202", "events.frames-are-json"), extra=2)
+    both = compare(before, after)
+    claims = both.claims
+
+    assert both.load is None
+    assert {(turn.after.claim.id, turn.before.verdict, turn.after.verdict) for turn in claims.turned} == {
+        ("cancel.settles", "broken", "upheld"),
+        ("events.frames-are-json", "upheld", "broken"),
+        ("limit.error-shape", "not-applicable", "upheld"),
+    }
+    assert [finding.claim for finding in claims.new] == ["events.frames-are-json"]
+    assert [finding.claim for finding in claims.gone] == ["cancel.settles"]
+    assert [item.claim.id for item in claims.only_after] == ["extra.promise-number-000", "extra.promise-number-001"]
+    assert claims.only_before == ()
+    assert both.reason == "3 claims with another verdict, 1 new finding, 1 gone"
+
+
+def test_equal_check_runs_are_alike() -> None:
+    """The same run twice has nothing to tell."""
+    run = check_run(broken=("cancel.settles",))
+
+    assert compare(run, run).claims.are_alike
+    assert not compare(run, run).differs
+
+
+def test_kinds_are_not_mixed() -> None:
+    """A load run and a check run are not compared, and the message says which is which."""
+    with pytest.raises(UsageError, match=r"A \(.*\) is a load run \(storm\), B \(.*\) is a check run; expected two"):
+        compare(Storm().run(), check_run())
+
+
+def test_load_run_without_requests_is_refused() -> None:
+    """A load run that ended before its first request has nothing to compare."""
+    with pytest.raises(UsageError, match=r"compare: B \(.*\) is a load run that sent no request"):
+        compare(steady(), log_of(workload()))

@@ -1,0 +1,169 @@
+"""
+How a load run comes along, as it is shown while it lasts.
+"""
+
+import re
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from tests.loadlogs import Storm, behind, four_workers, steady, write
+from touchstone.liveload import load_progress_on, picture, sparks
+from touchstone.livestate import RECENT_S, LiveState
+from touchstone.metrics import metrics
+from touchstone.runfacts import RunLog
+from touchstone.runlog import follow
+
+
+def events_of(log: RunLog, folder: Path) -> tuple[dict[str, Any], ...]:
+    """The events of a run, as they are followed."""
+    return next(follow(write(log, folder / "runlog.jsonl")))
+
+
+def state_of(log: RunLog, folder: Path) -> LiveState:
+    """What a run has come to at its end."""
+    state = LiveState()
+    for event in events_of(log, folder):
+        state.add(event)
+    return state
+
+
+def drawn(state: LiveState, width: int) -> str:
+    """The state on a terminal of this width."""
+    stream = StringIO()
+    Console(file=stream, width=width).print(picture(state, width))
+    return stream.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def no_ci(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("CI", "FORCE_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    return iter(())  # type: ignore[return-value]
+
+
+def test_state_counts_as_the_report_does(tmp_path: Path) -> None:
+    """At the end of a run, what was shown live is what the report says."""
+    log = steady()
+    state, numbers = state_of(log, tmp_path), metrics(log)
+
+    assert state.total == numbers.total.whole.count
+    assert {key: count for key, count in state.counts.items() if key[0] == "getBuild"} == {
+        ("getBuild", row.outcome): row.count for row in numbers.operations[1].outcomes
+    }
+    whole = numbers.operations[1].whole.response
+    assert whole is not None
+    assert state.times["getBuild"].quantile_s(0.99) == whole.at(0.99).value_s
+    assert (state.scenario, state.duration_s, state.seen_s, state.scheduled) == ("steady", 60.0, 60, 3000)
+
+
+def test_recent_numbers_are_those_of_the_last_seconds(tmp_path: Path) -> None:
+    """Rates and recent percentiles are of the last ten seconds, and forget what was before."""
+    log = steady(stall_s=0)
+    slow = [w for w in log.windows if w.operation == "getBuild" and w.outcome == "200"]
+    for window in slow[:40]:
+        window.response.add(9.0, 100)
+    state = state_of(log, tmp_path)
+    numbers = [w.count for w in slow if w.at_s >= slow[-1].at_s + 1 - RECENT_S]
+
+    assert state.recent("getBuild").max_s < 1
+    assert state.times["getBuild"].max_s == 9.0
+    assert state.rate_per_s("getBuild", "200") == pytest.approx(sum(numbers) / RECENT_S)
+    assert state.rate_per_s("getBuild", "500") == 0
+
+
+def test_builds_in_flight_go_up_and_down(tmp_path: Path) -> None:
+    """A start that is served is one build more, an end one less."""
+    events = events_of(Storm().run(), tmp_path)
+    state, seen = LiveState(), []
+    for event in events:
+        state.add(event)
+        seen.append(state.builds)
+
+    assert (max(seen), seen[-1]) == (40, 0)
+
+
+def test_workers_behind_or_lost_are_named(tmp_path: Path) -> None:
+    """Who cannot keep up, and who was lost, is said at once; the entry of the target is no worker."""
+    (tmp_path / "b").mkdir()
+    state = state_of(four_workers(), tmp_path)
+    state.add({"type": "worker", "number": -1, "state": "lost", "late_p99_s": 9.0, "behind_from_s": 1.0})
+
+    assert (state.behind, state.late_s) == ({2}, 0.0011)
+    assert "behind or lost: worker 2" in drawn(state, 80)
+    assert state_of(behind(), tmp_path / "b").behind == {0}
+
+
+@pytest.mark.parametrize("width", [30, 40, 80, 120])
+def test_picture_keeps_to_the_width(tmp_path: Path, width: int) -> None:
+    """The table fits, however narrow the terminal is."""
+    assert [line for line in drawn(state_of(steady(), tmp_path), width).splitlines() if cell_len(line) > width] == []
+
+
+def test_picture_tells_what_matters(tmp_path: Path) -> None:
+    """Time, operations and outcomes with counts and rates, percentiles, builds, lateness, arrivals."""
+    words = " ".join(drawn(state_of(steady(), tmp_path), 100).split())
+
+    for part in (
+        "steady 60 s of 60 s 3,000 requests",
+        "getBuild 2,633 44.9 5.02 ms 963 ms 5.09 ms 964 ms",
+        "429 34 0.4",
+        "builds in flight 0, late 1.1 ms at p99",
+        "at most 50 a second",
+    ):
+        assert part in words
+
+
+def test_end_of_arrivals_is_told(tmp_path: Path) -> None:
+    """While the last flows come to their end, the picture says that nothing new comes."""
+    assert "all 1 s of arrivals are over" in drawn(state_of(Storm().run(), tmp_path), 80)
+
+
+def test_picture_before_the_first_event() -> None:
+    """Before the run has said what it is to do, there is something to see as well."""
+    assert drawn(LiveState(), 80) == "getting ready\n"
+
+
+def test_sparks_are_as_high_as_their_values() -> None:
+    """The largest value has the highest bar, none has the lowest."""
+    assert sparks([0, 4, 8]) == "▁▄█"
+    assert sparks([]) == ""
+
+
+def test_nothing_moves_where_nobody_watches(tmp_path: Path) -> None:
+    """Not on a terminal, there is a plain line now and then, and nothing else."""
+    stream = StringIO()
+    with load_progress_on(Console(file=stream, width=60)) as show:
+        for event in events_of(steady(), tmp_path):
+            show(event)
+    lines = stream.getvalue().splitlines()
+
+    assert len(lines) == 2
+    assert re.fullmatch(r"30 s of 60: 1,49\d requests, p99 9\d\d ms, 1\d refused", lines[0])
+
+
+def test_terminal_shows_a_table_that_goes(tmp_path: Path) -> None:
+    """On a terminal the table is drawn, and is gone when the run is over."""
+    stream = StringIO()
+    with load_progress_on(Console(file=stream, width=100, force_terminal=True)) as show:
+        for event in events_of(steady(), tmp_path):
+            show(event)
+        during = stream.getvalue()
+    after = stream.getvalue()[len(during) :]
+
+    assert "steady" in during or "getting ready" in during
+    assert "\x1b[2K" in after
+
+
+def test_finding_is_counted(tmp_path: Path) -> None:
+    """A finding shows while the run lasts."""
+    state = state_of(steady(), tmp_path)
+    state.add({"type": "finding"})
+
+    assert "1 findings" in drawn(state, 80)

@@ -1,0 +1,84 @@
+"""
+Each fault that load shows is found by a load run, and blamed on what it breaks; a correct server is blamed for nothing.
+"""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from fnmatch import fnmatchcase
+
+import pytest
+
+from tests.command import Ended
+from tests.loads import Load, broken, run_load
+from touchstone import candidates
+
+STORM = ("--builds", "8", "--build-s", "0.2")
+FAIR = ("--duration", "12")
+WATCH = ("--builds", "1", "--watchers", "9", "--build-s", "2", "--lines", "20")
+WIDE = {"rate": "20/1", "capacity": 8}
+
+CORRECT = (
+    Load("storm", flags=STORM),
+    Load("steady", flags=("--duration", "5", "--rate", "12"), rate="20/1", capacity=6),
+    Load("churn", flags=("--duration", "5")),
+    Load("watchers", flags=WATCH),
+    Load("soak", flags=("--duration", "5", "--rate", "12"), rate="20/1", capacity=6),
+    Load("fairness", flags=FAIR),
+)
+FAULTY = (
+    Load("storm", "limit-is-503", flags=STORM),
+    Load("storm", "refused-start-builds", flags=STORM),
+    Load("storm", "full-host-builds", flags=STORM),
+    Load("storm", "crowded-refusal-builds", "12/2", 4, ("--builds", "16", "--build-s", "0.2")),
+    Load("storm", "polling-is-charged", flags=STORM),
+    Load("storm", "retry-after-is-too-short", flags=STORM),
+    Load("storm", "retry-after-is-over", rate="12/2", flags=STORM),
+    Load("storm", "limit-never-ends", flags=STORM, patience_s=3.0),
+    Load("storm", "crowded-build-vanishes", **WIDE, flags=STORM),
+    Load("storm", "crowded-build-never-ends", **WIDE, flags=STORM, build_timeout_s=3.0),
+    Load("storm", "crowded-start-is-423", **WIDE, flags=STORM),
+    Load("steady", "crowded-read-fails", flags=("--duration", "5", "--rate", "40"), **WIDE),
+    Load("watchers", "crowded-log-drops-lines", flags=WATCH),
+    Load("watchers", "crowded-log-ends-early", flags=WATCH),
+    Load("fairness", "limit-is-shared", flags=FAIR),
+    Load("fairness", "greedy-key-shuts-out-others", flags=FAIR),
+)
+AT_A_TIME = 6
+
+# An answer that breaks a promise may be an error as well, and then its share is above what thresholds allow.
+CONSEQUENCES = ("load.errors",)
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, "Future[Ended]"]:
+    """
+    All runs, some of them beside each other: they wait most of the time.
+    """
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        return {
+            load.name: pool.submit(run_load, load, tmp_path_factory.mktemp(load.name)) for load in (*CORRECT, *FAULTY)
+        }
+
+
+@pytest.mark.parametrize("load", CORRECT, ids=lambda load: load.name)
+def test_correct_server_is_blamed_for_nothing(runs: dict[str, "Future[Ended]"], load: Load) -> None:
+    """
+    Each scenario passes with a server that keeps all promises and has limits.
+    """
+    ended = runs[load.name].result()
+    assert (broken(ended), ended.code) == (set(), 0), ended.out
+
+
+@pytest.mark.parametrize("load", FAULTY, ids=lambda load: load.name)
+def test_fault_is_found_and_blamed_rightly(runs: dict[str, "Future[Ended]"], load: Load) -> None:
+    """
+    The run ends with 1, every claim that the fault breaks is broken, and no other but those that it cannot help.
+    """
+    ended = runs[load.name].result()
+    fault = candidates.fault(load.fault)
+    found = broken(ended)
+    assert ended.code == 1, ended.out
+    assert found >= set(fault.breaks)
+    allowed = (*fault.breaks, *fault.also, *CONSEQUENCES)
+    assert {claim for claim in found if not any(fnmatchcase(claim, one) for one in allowed)} == set()
