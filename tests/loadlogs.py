@@ -400,7 +400,8 @@ def _second(seed: int, count: int, slower: float) -> tuple[Histogram, Histogram,
     chance = random.Random(seed)
     parts = Histogram(), Histogram(), Histogram()
     for _ in range(count):
-        late_s, took_s = chance.uniform(0.00002, 0.00012), slower * 0.0006 * chance.lognormvariate(0, 0.6)
+        # Rounded, so that few cells hold them: what is tested is how much is counted, not how finely.
+        late_s, took_s = chance.randint(2, 12) / 1e5, round(slower * 0.0006 * chance.lognormvariate(0, 0.6), 5)
         for part, value_s in zip(parts, (late_s + took_s, took_s, late_s), strict=True):
             part.add(value_s)
     return parts

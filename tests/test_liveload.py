@@ -3,7 +3,6 @@ How a load run comes along, as it is shown while it lasts.
 """
 
 import re
-from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -41,11 +40,10 @@ def drawn(state: LiveState, width: int) -> str:
 
 
 @pytest.fixture(autouse=True)
-def no_ci(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("CI", "FORCE_COLOR", "TERM"):
+def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CI", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    return iter(())  # type: ignore[return-value]
 
 
 def test_state_counts_as_the_report_does(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_check_page_has_nothing_of_it(tmp_path: Path, passing_run: Path) -> None
 
 def test_busy_run_of_many_exchanges_stays_small(large_run: Path) -> None:
     """Ten minutes of load beside 3,000 kept exchanges, 90 versions and 156 claims keep under 300 KB."""
-    load = limited(long())
+    load = run("long")
     check = read(large_run)
     log = replace(
         check, workload=load.workload, windows=load.windows, workers=load.workers, attempts=Storm().run().attempts

@@ -134,5 +134,5 @@ def beyond_words(found: Capacity) -> str:
     if clients.gave_up:
         parts.append(f"{clients.gave_up} gave up")
     spans = ", ".join(f"{found.busiest[span_s]} in the busiest {span_s} s" for span_s in SPANS_S)
-    head = f"{', '.join(parts)}; {plural(clients.tries, 'try').replace('trys', 'tries')} in all"
+    head = f"{', '.join(parts)}; {clients.tries:,} {'try' if clients.tries == 1 else 'tries'} in all"
     return f"{head[:1].upper()}{head[1:]}. Admitted: {found.admitted}, {spans}."
