@@ -241,6 +241,21 @@ def test_requests_never_share_a_connection_at_a_time() -> None:
     assert rounds == [{f"GET /{number}" for number in range(at, at + 3)} for at in (0, 3, 6)]
 
 
+@pytest.mark.parametrize("answer", [OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), OK + b"x"])
+def test_connection_is_left_after_an_answer_that_ends_it(answer: bytes) -> None:
+    """
+    Where the server says that no other request may follow, or sends more than an answer, the next one goes elsewhere,
+    however often the same bytes come.
+    """
+    with serving(always(answer)) as server:
+        setup = setup_for(server.url, [shot("/")], max_connections=1)
+        with Driven(setup, [0.0, 0.0, 0.0]) as side_car:
+            side_car.go().finish()
+        assert [number for number, _ in server.heard] == [1, 2, 3]
+    assert side_car.outcomes() == {"/": {"200": 3}}
+    assert side_car.seen() == {0: 3}
+
+
 def test_target_that_is_gone_is_told_as_no_answer() -> None:
     """
     Where nobody listens, each arrival is counted as unanswered, with the reason, and none of them as late.

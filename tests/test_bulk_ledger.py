@@ -9,6 +9,7 @@ import pytest
 from touchstone import bulk_wire
 from touchstone.answer import Answer
 from touchstone.bulk_answer import Incoming
+from touchstone.bulk_connection import Connection, Loaded
 from touchstone.bulk_ledger import Ledger
 from touchstone.bulk_wire import SAMPLE, BulkShot, Frames, Look, Setup
 from touchstone.heads import HeadReader
@@ -332,6 +333,44 @@ def test_arrivals_that_are_not_sent_are_counted_by_second() -> None:
     assert book.ledger.take_counts()["unsent_in"] == [(0, 1, 2), (1, 1, 1), (0, 2, 1)]
     assert book.ledger.take_counts()["unsent_in"] == []
     assert book.ledger.unsent == 4
+
+
+class Owner:
+    """
+    Has one connection, and nothing else to send.
+    """
+
+    def __init__(self) -> None:
+        self.released = 0
+
+    def join(self, connection: Connection) -> None:
+        pass
+
+    def release(self, connection: Connection) -> None:
+        self.released += 1
+
+    def leave(self, connection: Connection) -> None:
+        raise AssertionError("the connection was left")
+
+    def again(self, due: float, shot: Loaded) -> None:
+        raise AssertionError("a request was sent again")
+
+
+def test_same_bytes_are_looked_for_until_they_are_shown() -> None:
+    """
+    An answer beyond the limit is looked at again when it comes the next time, and no more once it was shown.
+    """
+    book, owner = Book(looks_per_s=0), Owner()
+    connection, loaded = Connection(owner, book.ledger, book.heads), Loaded(0, SHOTS[0])
+    for data in (OK.replace(b"hello", b"world"), OK, OK, OK):
+        if owner.released == 2:
+            book.ledger._looks_per_s = 1
+            book.ledger._second_ends_at = 0.0
+        connection.shot = loaded
+        connection.data_received(data)
+    assert [look.answer.body for look in book.looks()] == [b"world", b"hello"]
+    counts = book.ledger.take_counts()
+    assert (counts["seen"], counts["unseen"], owner.released) == ([(0, 1), (1, 2)], [(0, "200", 1)], 4)
 
 
 # --- masks -----------------------------------------------------------------------------------------------------------

@@ -218,6 +218,15 @@ def test_heads_that_differ_in_date_only_are_of_one_kind(reader: HeadReader) -> N
     assert HeadReader().read(alike[0], "GET").kind not in kinds
 
 
+def test_date_that_is_none_makes_another_kind(reader: HeadReader) -> None:
+    """
+    What stands in the place of a date and is none tells heads apart: it may be what nobody should send.
+    """
+    dates = ("Thu, 26 Nov 2026 10:00:00 GMT", "Thu, 26 Nov 2026 10:00:01 GMT", "sk_live_test_primary", "yesterday")
+    kinds = [reader.read(lines(OK, "Content-Length: 2", f"Date: {date}"), "GET").kind for date in dates]
+    assert (kinds[0] == kinds[1], len(set(kinds))) == (True, 3)
+
+
 def test_memory_of_heads_is_bounded(reader: HeadReader, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     What is remembered is forgotten when it becomes too much, and numbers of kinds do not come twice.

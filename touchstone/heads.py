@@ -10,6 +10,7 @@ from typing import Protocol
 import httptools
 
 from touchstone.answer import Framing, Head
+from touchstone.patience import http_date
 
 # What ends a head.
 BLANK_LINE = b"\r\n\r\n"
@@ -192,7 +193,8 @@ def _keeps_alive(seen: _Seen, framing: Framing) -> bool:
 
 
 def _undated(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, value) for name, value in headers if name.lower() != "date")
+    # Anything else than a date in the place of one may be worth looking at each time.
+    return tuple((name, value) for name, value in headers if name.lower() != "date" or http_date(value) is None)
 
 
 def _make_room(known: dict[bytes, Head] | dict[object, int]) -> None:

@@ -289,7 +289,11 @@ class TlsSocket(LeanSocket):
 
     def _send(self, wire: bytes) -> None:
         # What TLS had to answer to the server since the last request goes out before this one.
-        self._tls.write(wire)
+        try:
+            self._tls.write(wire)
+        except OSError as error:
+            self.close()
+            raise Broken(f"WriteError: {error}", unsent=True) from None
         super()._send(self._leaving.read())
 
     def _flush(self) -> None:

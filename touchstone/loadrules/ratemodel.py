@@ -93,14 +93,14 @@ def _columns(starts: Iterable[Start]) -> tuple[Times, Times]:
 
 
 def _explains(keys: Sequence[_Key], slack_s: float) -> bool:
-    longest_s = max(_SHORTEST_S, *(key.length_s for key in keys)) * _STEP
+    longest_s = max([_SHORTEST_S, *(key.length_s for key in keys)]) * _STEP
     steps = int(np.ceil(np.log(longest_s / _SHORTEST_S) / np.log(_STEP))) + 1
     lengths_s = [float(length_s) for length_s in _SHORTEST_S * _STEP ** np.arange(steps + 1)]
     return any(_fits(keys, shorter_s - slack_s, longer_s + slack_s) for shorter_s, longer_s in pairwise(lengths_s))
 
 
 def _fits(keys: Sequence[_Key], shorter_s: float, longer_s: float) -> bool:
-    before = np.concatenate([key.before_refusals(longer_s) for key in keys])
+    before = np.concatenate([np.empty(0), *(key.before_refusals(longer_s) for key in keys)])
     if len(before) <= _LEFT_OUT:
         return True
     fewest = np.partition(before, _LEFT_OUT)[_LEFT_OUT]
