@@ -181,7 +181,8 @@ def test_look_is_of_one_shot_and_one_head() -> None:
     """
     book = Book()
     numbers = [book.enter(b"x"), book.enter(b"x", shot=1), book.enter(b"x", status=429)]
-    numbers += [book.enter(b"x", head=f"{line}\r\n") for line in ("Retry-After: 1", "Date: a", "Date: b")]
+    dates = [f"Date: Thu, 26 Nov 2026 23:03:{second} GMT" for second in (46, 47)]
+    numbers += [book.enter(b"x", head=f"{line}\r\n") for line in ("Retry-After: 1", *dates)]
     assert numbers == [0, 1, 2, 3, 0, 0]
 
 

@@ -179,6 +179,13 @@ def test_build_that_was_never_seen_to_end_may_go_on() -> None:
     assert (flight.sure(1.1), flight.most) == (1, 1)
 
 
+def test_whatever_overlaps_a_start_may_have_been_in_its_way() -> None:
+    """While a start was under way, all builds count that were in flight at any moment of it."""
+    flight = InFlight([Life(0.9, 1.0, 2.0, 2.5), Life(2.7, 2.8, 4.0, 4.1)])
+
+    assert [flight.at_most(*span) for span in ((2.4, 2.6), (2.55, 2.65), (2.4, 2.75), (0.1, 0.8))] == [1, 0, 2, 0]
+
+
 def test_steps_tell_both_numbers_over_time() -> None:
     """Each step says how many builds were surely in flight from there on, and how many more may have been."""
     flight = InFlight([Life(0.9, 1.0, 2.0, 2.5), Life(1.4, 1.5, 3.0, 3.1)])
@@ -204,6 +211,25 @@ def test_rate_limit_explains_what_it_did(limiter: Callable[[], NoLimit], retry_s
 def test_rate_limit_does_not_explain_a_capacity_beside_it(limiter: Callable[[], NoLimit]) -> None:
     """Where a capacity refuses as well, no rate limit fits."""
     assert not fits(decided(Storm(rate=limiter, retry_s=0.3)))
+
+
+def answers(*starts: float) -> list[Decided]:
+    """Starts at these moments; one at a negative moment was refused."""
+    return [Decided(abs(at), abs(at) + 0.001, served=at >= 0) for at in starts]
+
+
+@pytest.mark.parametrize(
+    ("starts", "name"),
+    [
+        ((0, 0.1, -5, 10.2, 15, -19, 20.3, -22, 25.1), "two in any ten seconds, by a log"),
+        ((0, 9, -9.5, 10.1, 10.2, -11, -19, 20.2), "two in ten seconds from the first, by a window"),
+        ((0, 0.1, -0.2, 5.1, -9.9, 10.1, -15, 15.2), "two at once and one in five seconds, by a bucket"),
+    ],
+)
+def test_each_kind_of_limit_is_tried(starts: tuple[float, ...], name: str) -> None:
+    """A log, a window and a bucket each explain starts that the other two do not."""
+    assert fits(answers(*starts)), name
+    assert not fits(answers(*starts, 30, -36, 36.1, 36.2, 36.3, -50, -60)), name
 
 
 def test_nothing_served_is_not_explained() -> None:

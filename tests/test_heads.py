@@ -205,7 +205,8 @@ def test_heads_that_differ_in_date_only_are_of_one_kind(reader: HeadReader) -> N
     """
     Kinds tell heads apart by status, fields and framing, never by their Date; two readers share no number.
     """
-    alike = [lines(OK, f"dAte: {day}", "Content-Length: 1") for day in ("Monday", "Tuesday")]
+    dates = ("Thu, 26 Nov 2026 10:00:00 GMT", "Thu, 26 Nov 2026 10:00:01 GMT")
+    alike = [lines(OK, f"dAte: {date}", "Content-Length: 1") for date in dates]
     others = [
         lines(OK, "Content-Length: 1", "Date-Of: Monday"),
         lines(OK, "Content-Length: 2"),

@@ -238,6 +238,13 @@ def test_generator_that_fell_behind_is_told() -> None:
     assert not kept.kept_up
 
 
+def test_arrival_that_was_not_sent_is_no_keeping_up() -> None:
+    """A generator that is in time with what it sends, and leaves some out, did not keep up."""
+    kept = punctuality(steady(windows=(unsent(int(BEGAN_AT), "getBuild", 1),)))
+
+    assert (kept.behind_from_s, kept.unsent, kept.kept_up) == (None, 1, False)
+
+
 def test_lost_worker_is_told() -> None:
     """A worker that nobody heard of any more is named, with the arrivals that nobody knows the fate of."""
     kept = punctuality(four_workers(lost=2))

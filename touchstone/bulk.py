@@ -265,7 +265,8 @@ def _rss_bytes() -> int:
     """
     with contextlib.suppress(OSError):
         return int(_STATM.read_bytes().split()[1]) * resource.getpagesize()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # macOS tells bytes, where all others tell kilobytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def main() -> None:

@@ -120,6 +120,8 @@ class Connection(asyncio.Protocol):
             return
         if written < len(shot.wire):
             self._transport.write(shot.wire[written:])
+            # An answer that comes before all of this is written must not be taken for the end of it.
+            self._incoming = Incoming(self._heads, shot.method)
 
     def data_received(self, data: bytes) -> None:
         """
@@ -164,7 +166,10 @@ class Connection(asyncio.Protocol):
         Closes the connection, whatever is under way.
         """
         if self._transport is not None:
-            self._transport.close()
+            if self._is_written():
+                self._transport.close()
+            else:
+                self._transport.abort()
         self._owner.leave(self)
 
     # --- an answer that is not the same as the last one --------------------------------------------------------------
@@ -180,7 +185,7 @@ class Connection(asyncio.Protocol):
             return
         if not complete:
             return
-        reusable = incoming.head is not None and incoming.head.keep_alive and not incoming.rest
+        reusable = incoming.head is not None and incoming.head.keep_alive and not incoming.rest and self._is_written()
         known = self._count(incoming, at)
         if first and reusable and known.is_shown:
             shot.last, shot.known, shot.body_bytes = data, known, incoming.body_bytes
@@ -188,6 +193,9 @@ class Connection(asyncio.Protocol):
             self._owner.release(self)
         else:
             self.close()
+
+    def _is_written(self) -> bool:
+        return self._transport is None or not self._transport.get_write_buffer_size()
 
     def _ended(self, how: str) -> None:
         if self.shot is None:
@@ -207,9 +215,9 @@ class Connection(asyncio.Protocol):
 
         Source: RFC 9112 9.3.1: a server may close a connection that it has kept up just when a request comes.
         """
-        shot, unheard = self.shot, self._incoming is None
-        if shot is not None and self._used and unheard and shot.method in _SAFE:
-            self.shot = None
+        shot, heard = self.shot, self._incoming is not None and self._incoming.begun
+        if shot is not None and self._used and not heard and shot.method in _SAFE:
+            self.shot, self._incoming = None, None
             self._owner.leave(self)
             self._owner.again(self._due, shot)
         else:

@@ -94,8 +94,13 @@ class Pool:
         Opens as many connections as *rate_per_s* is likely to need, as far as the target lets it.
         """
         wanted = max(1, min(self._setup.max_connections, math.ceil(rate_per_s * _AHEAD_S)))
-        while (missing := wanted - len(self.connections)) > 0 and self._refused_at < 0:
-            self._open_more(missing)
+        # Each turn one is opened, refused, or open only to be closed by the target.
+        for _ in range(2 * wanted):
+            missing = wanted - len(self.connections)
+            if missing > 0:
+                self._open_more(missing)
+            if missing <= 0 or not self._opening:
+                return
             await asyncio.wait(self._opening, return_when=asyncio.FIRST_COMPLETED)
 
     def sweep(self, now: float) -> None:
@@ -221,6 +226,7 @@ class Pool:
                 )
             except OSError:
                 if number == len(self._addresses) - 1:
+                    self._addresses = []
                     raise
             else:
                 self._addresses.insert(0, self._addresses.pop(number))

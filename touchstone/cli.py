@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from touchstone import __version__, candidates, cli_load, cli_recordings, proving, runner
+from touchstone import __version__, candidates, cli_compare, cli_load, cli_recordings, proving, runner
 from touchstone import claims as ledger_of_claims
 from touchstone.errors import HarnessError, UsageError
 from touchstone.explain import claims_table, explain_claim
@@ -235,6 +235,7 @@ def serve(
 
 # After the commands above, so that `--help` begins with what the product is for.
 app.registered_commands += cli_load.app.registered_commands
+app.registered_commands += cli_compare.app.registered_commands
 app.registered_commands += cli_recordings.app.registered_commands
 app.registered_groups += cli_recordings.app.registered_groups
 

@@ -2,6 +2,7 @@
 A histogram of durations whose cells are narrower than 0.1 % of what they hold; two of them add up without loss.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
@@ -95,12 +96,14 @@ class Histogram:
 
     def quantile_s(self, share: float) -> float:
         """
-        The smallest duration that at least *share* of all do not exceed, within 0.05 %; 0 where there is none.
+        The smallest duration that at least *share* of all do not exceed, within 0.05 % or a nanosecond; 0 where there
+        is none.
 
         Args:
             share: From 0 to 1.
         """
-        rank = max(1, -int(-share * self.count // 1))
+        # Rounded, since a share that was a rank over the count times the count may be a bit more than the rank.
+        rank = max(1, math.ceil(round(share * self.count, 6)))
         seen = 0
         for edge in sorted(self.cells):
             seen += self.cells[edge]
@@ -112,5 +115,7 @@ class Histogram:
         """
         The share of durations longer than *limit_s*, up to the width of a cell; 0 where there is none.
         """
+        if self.max_s <= limit_s:
+            return 0.0  # exact, where the longest one is in the cell of the limit
         above = sum(count for edge, count in self.cells.items() if middle_s(edge) > limit_s)
         return above / self.count if self.cells else 0.0

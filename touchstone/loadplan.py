@@ -12,8 +12,9 @@ import numpy as np
 
 from touchstone.arrivals import parse
 from touchstone.curves import Times
+from touchstone.errors import UsageError
 from touchstone.loadfacts import Engine, Limit, Workload
-from touchstone.schedule import Schedule, draw_up, due_times
+from touchstone.schedule import MAX_ARRIVALS, Schedule, draw_up, due_times
 from touchstone.workloads import AT_ONCE, BUILDS, OPERATION_OF, SINGLE, Options
 
 # From so many single requests a second on, each worker hands them to the bulk engine: a greenlet each would be late.
@@ -25,14 +26,31 @@ POLL_S = 0.25
 # What a build takes besides its steps is not known beforehand; so much is reckoned with.
 _OVERHEAD_S = 0.5
 
-# Every so manieth build of a mix fails, since targets meet failing builds as well.
+# Every so manieth build that is polled to its end fails, since targets meet failing builds as well.
 _FAILS_EVERY = 5
 
-# The share of watchers' time before the output begins within which they all come, and after which moment.
+# The share of a build's time within which all its watchers come, and after which moment they do.
 _WATCH_FROM_S, _WATCH_SHARE = 0.3, 0.25
 
 # What storm does at its end on one version that is ready: bursts up to this length, to be refused and served again.
 AFTERMATH_BURST = 120
+# Three such bursts, three times as many reads, and as much again while the last burst is drawn out; how often it is
+# refused on its way back out of each comes on top.
+_AFTERMATH_MOST, _AFTERMATH_LIKELY, _AFTERMATH_BURSTS = 9 * AFTERMATH_BURST, 2 * AFTERMATH_BURST, 3
+
+# Each of them is published beforehand.
+MAX_BUILDS = 100_000
+
+# Requests about a version before and after the run: it is published, cancelled and deleted.
+_AROUND = 3
+# Reads while a version is built beforehand come fast at first and then once a second.
+_EARLY_READS = 50
+# Before a build that runs is known to, and where it ends, besides the polls in between.
+_MORE_POLLS = 3
+# A refused start is followed by two reads: did it begin something all the same?
+_PER_REFUSAL = 3
+# What follows a start besides polls: a cancel, a log, or of a race the cancel and a read.
+_FOLLOW_UPS: Mapping[str, int] = {"cancel": 1, "stream": 1, "race": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +76,12 @@ class Need:
 class Cost:
     """
     What a run costs: likely and at worst, set-up and clean-up included.
+
+    At worst each build takes as long as the target allows and each start is refused, once a second, for as long as it
+    is waited for. What a target that refuses publishes and deletes costs more is not counted.
+
+    Attributes:
+        builds: At most.
     """
 
     builds: int
@@ -122,7 +146,7 @@ class Plan:
 
     def workload(self, began_at: float, workers: int, limits: tuple[Limit, ...]) -> Workload:
         """
-        The plan as the run log holds it.
+        The plan as the run log holds it. A closed model follows no schedule, and none is told.
         """
         options = self.options
         engine, reason = self.engine(workers)
@@ -134,8 +158,8 @@ class Plan:
             engine_reason=reason,
             arrivals=options.arrivals,
             began_at=began_at,
-            duration_s=options.duration_s,
-            scheduled=self.scheduled(),
+            duration_s=self.schedule.duration_s,
+            scheduled=self.scheduled() if options.model == "open" else {},
             workers=workers,
             seed=options.seed,
             options=options.public(),
@@ -146,30 +170,51 @@ class Plan:
         """
         What the run costs on a target that lets a build take *build_timeout_s* and is waited for *patience_s*.
         """
-        by_action = self.schedule.counts
         polls = math.ceil((self.options.build_s + _OVERHEAD_S) / POLL_S)
-        most_polls = math.ceil(build_timeout_s / POLL_S) + math.ceil(patience_s)
-        after = 5 * AFTERMATH_BURST if self.options.scenario.name == "storm" else 0
-        builds = self.builds()
-        building = sum(number for name, number in by_action.items() if name in BUILDS or name == "race")
-        ready = sum(need.role == "ready" for need in self.needs)
-        fixed = len(self.schedule) + 3 * len(self.needs)
+        most_polls = math.ceil(build_timeout_s / POLL_S) + _MORE_POLLS
+        refusals = math.ceil(patience_s)
+        most_reads = _EARLY_READS + math.ceil(build_timeout_s) + refusals
+        fixed = len(self.schedule) + self._follow_ups() + _AROUND * len(self.needs) + self._ready
+        starts = self._own_builds + self.schedule.counts.get("race", 0)
+        likely, most, after_s = 0, 0, 0.0
+        if self._is_storm:
+            after_s = _AFTERMATH_BURSTS * patience_s
+            likely, most = _AFTERMATH_LIKELY, _AFTERMATH_MOST + _AFTERMATH_BURSTS * refusals
         return Cost(
-            builds=builds,
-            requests=fixed + polls * (building + ready) + after // 4,
-            most_requests=fixed + most_polls * (building + ready) + after,
-            seconds=round(self.options.duration_s + self.options.build_s + _OVERHEAD_S, 1),
-            most_seconds=round(self.options.duration_s + patience_s + build_timeout_s, 1),
+            builds=self.builds(),
+            requests=fixed + polls * (self._own_builds + 2 * self._ready) + likely,
+            most_requests=fixed
+            + most_polls * self._own_builds
+            + most_reads * self._ready
+            + _PER_REFUSAL * refusals * starts
+            + most,
+            seconds=round(self.schedule.duration_s + self.options.build_s + _OVERHEAD_S, 1),
+            most_seconds=round(self.schedule.duration_s + patience_s + build_timeout_s + after_s, 1),
         )
 
     def builds(self) -> int:
         """
         How many builds the run may begin.
         """
-        by_action = self.schedule.counts
-        ready = sum(need.role == "ready" for need in self.needs)
-        beside = 1 if self.options.scenario.name == "storm" else 0
-        return ready + beside + sum(number for name, number in by_action.items() if name in BUILDS or name == "race")
+        return self._ready + self._is_storm + self._own_builds + self.schedule.counts.get("race", 0)
+
+    @property
+    def _own_builds(self) -> int:
+        return sum(number for name, number in self.schedule.counts.items() if name in BUILDS)
+
+    @property
+    def _ready(self) -> int:
+        return sum(need.role == "ready" for need in self.needs)
+
+    @property
+    def _is_storm(self) -> bool:
+        """
+        Whether something comes after the arrivals: see load/aftermath.py. One more version is built then.
+        """
+        return self.options.scenario.name == "storm"
+
+    def _follow_ups(self) -> int:
+        return sum(_FOLLOW_UPS.get(name, 0) * number for name, number in self.schedule.counts.items())
 
 
 def plan(options: Options) -> Plan:
@@ -177,9 +222,15 @@ def plan(options: Options) -> Plan:
     The plan of a run; the same options give the same plan.
 
     Raises:
-        UsageError: the arrival curve cannot be read.
+        UsageError: the arrival curve cannot be read, or what it comes to is nothing, too much, or makes no sense.
     """
     schedule = _schedule(options)
+    number = sum(number for name, number in schedule.counts.items() if name in BUILDS)
+    if number > MAX_BUILDS:
+        raise UsageError(
+            f"{options.scenario.name}: plans {number:,} builds; expected {MAX_BUILDS:,} at most, since each has a "
+            "version that is published beforehand; lower --rate, --duration or --builds"
+        )
     return Plan(options, schedule, tuple(_needs(options, schedule)))
 
 
@@ -208,7 +259,18 @@ def _fairness(options: Options) -> Schedule:
     """
     arrivals = parse(options.arrivals, options.duration_s)
     modest = due_times(arrivals, options.duration_s, options.seed)
-    times = round(options.mix.get("greedy", 0.0) / options.mix.get("modest", 1.0))
+    if not len(modest):
+        raise UsageError(
+            f"--arrivals: {arrivals} makes no arrival in {options.duration_s:g} s; raise the rate or run for longer"
+        )
+    weights = [options.mix.get(name, 0.0) for name in ("modest", "greedy")]
+    times = round(weights[1] / weights[0]) if weights[0] else 0
+    if times < 1:
+        raise UsageError(
+            f"--mix {_told(options.mix)!r}: fairness sets a greedy key beside a modest one; "
+            "expected both, such as modest=1,greedy=20"
+        )
+    _few_enough(len(modest) * times, options)
     edges = np.append(modest[modest >= options.duration_s / 2], options.duration_s)
     pieces = [np.linspace(begin, end, times, endpoint=False) for begin, end in pairwise(edges)]
     return _merged({"modest": modest, "greedy": np.concatenate([np.zeros(0), *pieces])}, options.duration_s)
@@ -219,9 +281,27 @@ def _watchers(options: Options) -> Schedule:
     The builds at once, and their watchers before the output begins, which is when half of a build's time is over.
     """
     number = options.builds * options.watchers
-    until_s = max(_WATCH_FROM_S, _WATCH_SHARE * options.build_s)
+    _few_enough(number, options)
+    if _WATCH_SHARE * options.build_s < _WATCH_FROM_S:
+        raise UsageError(
+            f"--build-s {options.build_s:g}: watchers come before half of a build's time is over, when its output "
+            f"begins; expected {_WATCH_FROM_S / _WATCH_SHARE:g} s or more"
+        )
+    until_s = _WATCH_SHARE * options.build_s
     watch = np.linspace(_WATCH_FROM_S, until_s, number)
     return _merged({"host": np.zeros(options.builds), "watch": watch}, until_s + _WATCH_FROM_S)
+
+
+def _few_enough(number: int, options: Options) -> None:
+    if number > MAX_ARRIVALS:
+        raise UsageError(
+            f"{options.scenario.name}: plans {number:,} arrivals; expected {MAX_ARRIVALS:,} at most; lower --mix, "
+            "--watchers, --rate or --duration"
+        )
+
+
+def _told(mix: Mapping[str, float]) -> str:
+    return ",".join(f"{name}={weight:g}" for name, weight in mix.items())
 
 
 def _merged(due_s: Mapping[str, Times], duration_s: float) -> Schedule:
@@ -232,7 +312,7 @@ def _merged(due_s: Mapping[str, Times], duration_s: float) -> Schedule:
 
 
 def _needs(options: Options, schedule: Schedule) -> list[Need]:
-    ready = [Need("ready", "ready") for _ in range(options.ready)]
+    ready = [Need("ready", "ready") for _ in range(0 if SINGLE.isdisjoint(options.mix) else options.ready)]
     match options.scenario.name:
         case "fairness":
             return [Need("ready", "modest"), Need("ready", "greedy", second=True)]
@@ -240,14 +320,26 @@ def _needs(options: Options, schedule: Schedule) -> list[Need]:
             return [Need("shared", "race", sleep_s=options.build_s) for _ in range(options.builds)]
         case "storm":
             ready = [Need("ready", "ready"), Need("beside", "beside", sleep_s=options.build_s)]
-    names = [schedule.names[index] for index in schedule.actions]
-    return [*ready, *(_own(options, name, number) for number, name in enumerate(names) if name in BUILDS)]
+    names = (schedule.names[index] for index in schedule.actions)
+    nth: Counter[str] = Counter()
+    for name in names:
+        if name in BUILDS:
+            ready.append(_own(options, name, nth[name]))
+            nth[name] += 1
+    return ready
 
 
-def _own(options: Options, action: str, number: int) -> Need:
+def _own(options: Options, action: str, nth: int) -> Need:
+    """
+    The version of an arrival that builds.
+
+    Args:
+        nth: Which arrival of this action it is, from 0. By its number among all arrivals it could not be told which
+            builds are to fail: in an even mix each action comes at the same distance again and again.
+    """
     match action:
         case "host" | "stream":
             return Need("own", action, sleep_s=options.build_s, halved=True, more_lines=options.lines - 1)
         case "cancel":
             return Need("own", action, sleep_s=2 * options.build_s)
-    return Need("own", action, sleep_s=options.build_s, fails=number % _FAILS_EVERY == _FAILS_EVERY - 1)
+    return Need("own", action, sleep_s=options.build_s, fails=nth % _FAILS_EVERY == _FAILS_EVERY - 1)

@@ -302,9 +302,10 @@ def _check_version(version: object, place: str) -> None:
 
 
 def _occurrence(event: dict[str, Any]) -> Occurrence:
-    times = event.get("times", 1)
-    finding, case = _FINDING.validate_python(event), str(event.get("case", ""))
-    return Occurrence(finding, case, times if isinstance(times, int) else 1)
+    finding, case, times = _FINDING.validate_python(event), str(event.get("case", "")), event.get("times", 1)
+    if not isinstance(times, int) or isinstance(times, bool) or times < 1:
+        raise ValueError(f"times: expected a whole number of 1 or more, got {times!r:.80}")
+    return Occurrence(finding, case, times)
 
 
 def _reader(kind: type) -> Callable[[dict[str, Any]], Any]:

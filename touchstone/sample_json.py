@@ -2,12 +2,14 @@
 The JSON form of a window of samples: each histogram as a list of cells, empty ones as null.
 """
 
+import math
 from typing import Any
 
 from touchstone.histogram import Histogram
 from touchstone.sample import Window
 
 _NUMBERS = ("worker", "at_s", "count", "body_bytes")
+_TEXTS = ("operation", "outcome")
 _HISTOGRAMS = ("response", "service", "late")
 
 
@@ -15,7 +17,7 @@ def encode(window: Window) -> dict[str, Any]:
     """
     The window as JSON values.
     """
-    plain = {name: getattr(window, name) for name in (*_NUMBERS, "operation", "outcome", "paced")}
+    plain = {name: getattr(window, name) for name in (*_NUMBERS, *_TEXTS, "paced")}
     return plain | {name: _encode(getattr(window, name)) for name in _HISTOGRAMS}
 
 
@@ -27,16 +29,26 @@ def decode(event: dict[str, Any]) -> Window:
         ValueError: the event is something else; the message names the field.
     """
     values: dict[str, Any] = {name: _number(event, name) for name in _NUMBERS}
+    values |= {name: _text(event, name) for name in _TEXTS}
     values |= {name: _decode(event.get(name), name) for name in _HISTOGRAMS}
-    operation, outcome = str(event.get("operation", "")), str(event.get("outcome", ""))
-    return Window(**values, operation=operation, outcome=outcome, paced=bool(event.get("paced", True)))
+    paced = event.get("paced", True)
+    if not isinstance(paced, bool):
+        raise ValueError(f"paced: expected true or false, got {paced!r:.80}")
+    return Window(**values, paced=paced)
 
 
 def _number(event: dict[str, Any], name: str) -> int:
     value = event.get(name)
-    if isinstance(value, int):
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    raise ValueError(f"{name}: expected a whole number, got {value!r:.80}")
+    raise ValueError(f"{name}: expected a whole number of 0 or more, got {value!r:.80}")
+
+
+def _text(event: dict[str, Any], name: str) -> str:
+    value = event.get(name)
+    if isinstance(value, str):
+        return value
+    raise ValueError(f"{name}: expected a text, got {value!r:.80}")
 
 
 def _encode(histogram: Histogram) -> dict[str, Any] | None:
@@ -54,7 +66,19 @@ def _decode(value: Any, name: str) -> Histogram:
     if value is None:
         return Histogram()
     try:
-        cells = {int(edge): int(count) for edge, count in value["cells"]}
-        return Histogram(cells, float(value["sum_s"]), float(value["min_s"]), float(value["max_s"]))
-    except (TypeError, ValueError, KeyError):
+        cells = {_whole(edge): _whole(count) for edge, count in value["cells"]}
+        return Histogram(cells, _seconds(value["sum_s"]), _seconds(value["min_s"]), _seconds(value["max_s"]))
+    except (TypeError, ValueError, KeyError, OverflowError):
         raise ValueError(f"{name}: expected the cells of a histogram, got {value!r:.80}") from None
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise ValueError
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
+        return float(value)
+    raise ValueError

@@ -41,6 +41,8 @@ OPERATION_OF: Mapping[str, str] = {
 BUILDS: frozenset[str] = frozenset({"start", "cancel", "stream", "host"})
 # One request and nothing after it: fit for the bulk engine.
 SINGLE: frozenset[str] = frozenset({"read"})
+# Somebody follows the log of its build.
+_FOLLOWED: frozenset[str] = frozenset({"stream", "host"})
 
 
 # What a load run judges of itself as a whole. Each is a must there, also where a check takes it for a should.
@@ -95,6 +97,25 @@ class Scenario:
     needs_second: bool = False
     drift: bool = False
     shows: tuple[str, ...] = _SHOWN
+
+    def heeds(self, flag: str) -> bool:
+        """
+        Whether a flag, given by its name without dashes, changes anything about the scenario.
+        """
+        match flag:
+            case "builds" | "watchers":
+                return bool(getattr(self, flag))
+            case "lines":
+                return not _FOLLOWED.isdisjoint(self.mix)
+            case "rate" | "arrivals":
+                return not self.watchers
+            case "mix":
+                return len(self.mix) > 1 and not self.watchers
+            case "build-s":
+                return not self.needs_second
+            case "users":  # of a closed model, which leaves nothing of what is due at once or in turns
+                return self.arrivals != AT_ONCE and not self.needs_second
+        return True
 
 
 AT_ONCE = "at once"
@@ -220,13 +241,15 @@ def mix_of(text: str, default: Mapping[str, float]) -> dict[str, float]:
     The weights that ``action=weight,…`` names; an action that it does not name keeps none.
 
     Raises:
-        UsageError: an action is not one of the scenario's, or a weight is no number from 0 on.
+        UsageError: an action is not one of the scenario's, or named twice, or a weight is no number from 0 on.
     """
     weights: dict[str, float] = {}
     for part in text.split(","):
         name, _, weight = (piece.strip() for piece in part.partition("="))
         if name not in default:
             raise UsageError(f"--mix {part.strip()!r}: unknown action; {nearest(name, tuple(default))}")
+        if name in weights:
+            raise UsageError(f"--mix {text!r}: {name} has two weights; keep one of them")
         try:
             weights[name] = float(weight)
         except ValueError:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.loadlogs import BEGAN_AT, Storm, behind, four_workers, long, steady
+from tests.loadlogs import BEGAN_AT, Storm, behind, fold, four_workers, long, steady
 from touchstone.histogram import Histogram
 from touchstone.report.chart import SIDE, Axis, Linear, Log, bars, clock_axis, line, stairs
 from touchstone.report.length import brief
@@ -20,6 +20,7 @@ from touchstone.report.load_time import MOST_COLUMNS, Columns, columns_of, colum
 from touchstone.report.load_view import LoadView, load_view
 from touchstone.report.load_workers import lateness_chart
 from touchstone.runfacts import RunLog
+from touchstone.sample import Sample
 
 
 def seen(log: RunLog) -> LoadView:
@@ -55,7 +56,7 @@ def test_counts_have_round_marks(most: float, ticks: list[str]) -> None:
     ("least", "most", "ticks"),
     [
         (0.003, 0.004, ["1 ms", "2 ms", "5 ms", "10 ms"]),
-        (0.00002, 0.9, ["10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s"]),
+        (0.00002, 0.9, ["100 µs", "1 ms", "10 ms", "100 ms", "1 s"]),
         (0.2, 31, ["200 ms", "500 ms", "1 s", "2 s", "5 s", "10 s", "20 s", "50 s"]),
         (0.0, 0.0, ["0.5 µs", "1 µs", "2 µs", "5 µs"]),
     ],
@@ -227,6 +228,18 @@ def test_heat_map_counts_every_answer() -> None:
     fields = [field for shape in chart.shapes for field in re.findall(r"M(\d+) \d+H(\d+)", shape.d)]
     shown = {column for left, right in fields for column in range(int(left) // 25, int(right) // 25)}
     assert shown == set(range(40))
+
+
+def test_colours_stand_for_counts() -> None:
+    """The fewest answers have the first colour, the most the last, and none is left out."""
+    due = [Sample("getBuild", "200", BEGAN_AT, BEGAN_AT, BEGAN_AT + took) for took in (0.001, *(0.1 for _ in range(5)))]
+    load = seen(steady(windows=fold(due)))
+    chart = heat_map(load, columns_of(load))
+    assert chart is not None
+
+    assert [(key.text, key.css, shape.d.count("M")) for key, shape in zip(chart.keys, chart.shapes, strict=True)] == [
+        ("1", "h1", 1), ("5", "h7", 1),
+    ]  # fmt: skip
 
 
 def test_heat_map_of_logs_only_shows_logs() -> None:

@@ -27,7 +27,7 @@ from tests.loadlogs import (
 from tests.report.test_html import MAX_PAGE_BYTES, Page
 from touchstone.report import html
 from touchstone.report.view import view
-from touchstone.runfacts import RunLog
+from touchstone.runfacts import Occurrence, RunLog
 from touchstone.runlog import read
 from touchstone.sample import Sample
 
@@ -243,9 +243,15 @@ def test_workload_is_told_in_words() -> None:
     assert "flows (a lean client, each flow by itself): arrivals are flows of several requests" in text
 
 
-def test_command_to_run_again_is_one_that_exists() -> None:
+def test_command_to_run_again_is_one_that_exists(failing_run: Path) -> None:
     """The load command has no --claims: the whole run is the smallest that shows a finding of it."""
-    assert "--claims" not in view(run("steady")).again
+    finding = replace(read(failing_run).findings[0], claim="load.no-5xx")
+    log = replace(run("steady"), occurrences=(Occurrence(finding, times=3), Occurrence(finding)))
+    seen = view(log)
+
+    assert [(item.claim.id, item.occurrences) for item in seen.findings] == [("load.no-5xx", 4)]
+    assert "--claims" not in seen.again
+    assert "The broken claims only" not in words_of(source_of(log))
 
 
 def test_log_cannot_write_markup(hostile_text: str) -> None:

@@ -132,8 +132,6 @@ class Log:
         high = _round_up(max(high, 5 * low))
         low = _round_down(min(low, high / 9.9))
         self._low, self._high = math.log10(low), math.log10(high)
-        if self._high - self._low >= _MANY_DECADES:
-            self._low, self._high = math.floor(self._low + 1e-9), math.ceil(self._high - 1e-9)
 
     def share(self, value_s: float) -> float:
         """
