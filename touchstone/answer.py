@@ -46,7 +46,7 @@ class Answer:
         head: None where no complete head came.
         body: What came of the body, transfer coding removed.
         chunks: Of a stream: seconds since *sent_at* and the bytes that arrived then; empty otherwise.
-        sent_at: Just before the first byte was written.
+        sent_at: When the engine began with it: before a connection was opened for it, where none was free.
         head_at: When the head was complete; equals *done_at* without one.
         done_at: When the last byte had arrived or the request was given up.
         error: Why the answer is not complete, such as ``ReadTimeout: no byte within 5.0 s``; empty where it is.

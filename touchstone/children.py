@@ -54,8 +54,9 @@ def watched(
         output: File for what it prints.
         run_log: The run log that it appends to.
         progress: Called with each event of the run log as it appears.
-        interrupted: Once it is set, the child is sent SIGINT, and is killed if it is still there some seconds later.
-        max_seconds: The same happens when so many seconds are over; None for never.
+        interrupted: Once it is set, the child is sent SIGINT, and is killed if it is still there CHILD_GRACE_S later.
+        max_seconds: The same happens when the child should have ended by itself after so many seconds, and has not
+            CHILD_GRACE_S later; None for never.
     """
     lifeline, held = os.pipe()
     with elsewhere() as cwd, output.open("wb") as file:

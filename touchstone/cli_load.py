@@ -16,6 +16,7 @@ from touchstone import settings_kinds as kinds
 from touchstone.arrivals import HELP as ARRIVALS_HELP
 from touchstone.errors import UsageError
 from touchstone.liveload import load_progress_on
+from touchstone.loadplan import MAX_BUILDS
 from touchstone.loadplan import plan as drawn_up
 from touchstone.loadplanning import print_load_plan
 from touchstone.options import Config, MaxBuilds, MaxSeconds, Plan_, ReportDir, Seed, Strict, Target, Url
@@ -25,9 +26,15 @@ from touchstone.runlog import read
 from touchstone.settings import Flags, Settings
 from touchstone.settings import load as load_settings
 from touchstone.settings_kinds import checked
-from touchstone.workloads import SCENARIOS, Options, Scenario, mix_of, scenario
+from touchstone.thresholds_file import read as read_thresholds
+from touchstone.workloads import AT_ONCE, SCENARIOS, SINGLE, USERS, Options, Scenario, mix_of, scenario
 
 app = typer.Typer()
+
+# What one machine still holds; a document of so many steps is some hundreds of kilobytes long.
+MOST_USERS, MOST_WATCHERS, MOST_LINES = 10_000, 10_000, 10_000
+# What --arrivals can say.
+MOST_PER_S, FEWEST_PER_S = 1e9, 1e-9
 
 Name = Annotated[str, typer.Argument(metavar="SCENARIO", help=f"One of {', '.join(SCENARIOS)}.")]
 MaxRequests = Annotated[int | None, typer.Option(help="Requests that the load may consist of.", min=1)]
@@ -37,21 +44,23 @@ Arrivals = Annotated[str | None, typer.Option(help=ARRIVALS_HELP)]
 Duration = Annotated[float | None, typer.Option(help="Seconds for which arrivals are scheduled.")]
 Mix = Annotated[str | None, typer.Option(help="Weights of what arrives, such as read=90,start=10.")]
 Model = Annotated[str, typer.Option(help="open: by schedule; closed: as soon as an answer is there.")]
-Users = Annotated[int, typer.Option(help="Clients of a closed model.", min=1)]
-Builds = Annotated[int | None, typer.Option(help="Builds of storm, churn and watchers.", min=1)]
-Watchers = Annotated[int | None, typer.Option(help="Followers of each build of watchers.", min=1)]
+Users = Annotated[
+    int | None, typer.Option(help=f"Clients of a closed model.  [default: {USERS}]", min=1, max=MOST_USERS)
+]
+Builds = Annotated[int | None, typer.Option(help="Builds of storm, churn and watchers.", min=1, max=MAX_BUILDS)]
+Watchers = Annotated[int | None, typer.Option(help="Followers of each build of watchers.", min=1, max=MOST_WATCHERS)]
 BuildS = Annotated[float | None, typer.Option(help="Seconds that the steps of a build take.", min=0)]
-Lines = Annotated[int | None, typer.Option(help="Lines that a followed build prints.", min=1)]
+Lines = Annotated[int | None, typer.Option(help="Lines that a followed build prints.", min=1, max=MOST_LINES)]
 Engine = Annotated[str, typer.Option(help="auto, flows or bulk.")]
 Thresholds = Annotated[Path | None, typer.Option(help="Thresholds instead of load/thresholds.toml.")]
 Abort = Annotated[bool, typer.Option("--abort-on-fail", help="Stop as soon as a threshold is broken.")]
 Processes = Annotated[int, typer.Option(help="Workers on this machine.", min=1, max=64)]
 Master = Annotated[bool, typer.Option("--master", help="Wait for workers on other machines.")]
-Expect = Annotated[int, typer.Option(help="How many a master waits for.", min=1)]
+Expect = Annotated[int | None, typer.Option(help="How many a master waits for.  [default: 1]", min=1)]
 WorkerOf = Annotated[str, typer.Option(metavar="HOST", help="Work for the master on HOST.")]
 Bind = Annotated[str, typer.Option(help="Address that a master listens on.")]
 Port = Annotated[int, typer.Option(help="Port of the master.", min=1, max=65535)]
-WebUi = Annotated[int | None, typer.Option(metavar="PORT", help="Locust's own page, while it lasts.")]
+WebUi = Annotated[int | None, typer.Option(metavar="PORT", help="Locust's own page.", min=1, max=65535)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +86,7 @@ class _Given:
     duration: float | None
     mix: str | None
     model: str
-    users: int
+    users: int | None
     builds: int | None
     watchers: int | None
     build_s: float | None
@@ -87,7 +96,7 @@ class _Given:
     abort_on_fail: bool
     processes: int
     master: bool
-    expect_workers: int
+    expect_workers: int | None
     worker: str
     bind: str
     port: int
@@ -110,22 +119,61 @@ class _Given:
         Raises:
             UsageError: something does not fit.
         """
-        return Options(
+        self._check_heeded(chosen)
+        options = Options(
             scenario=chosen,
             arrivals=self._arrivals(chosen),
             duration_s=checked("--duration", self._or("duration", chosen.duration_s), kinds.seconds),
-            mix=mix_of(self.mix, chosen.mix) if self.mix else chosen.mix,
+            mix=chosen.mix if self.mix is None else mix_of(self.mix, chosen.mix),
             seed=seed,
             model=_choice("--model", self.model, "open", "closed"),
-            users=self.users,
+            users=self._or("users", USERS),
             engine=_choice("--engine", self.engine, "auto", "flows", "bulk"),
             builds=self._or("builds", chosen.builds),
             watchers=self._or("watchers", chosen.watchers),
-            build_s=self._or("build_s", chosen.build_s),
+            build_s=self._build_s(chosen),
             lines=self._or("lines", chosen.lines),
             ready=chosen.ready,
             max_requests=self.max_requests,
         )
+        self._check_together(options)
+        return options
+
+    def _check_heeded(self, chosen: Scenario) -> None:
+        """
+        A flag that would change nothing is an error: who gives it expects something of it.
+        """
+        for flag in ("rate", "arrivals", "mix", "builds", "watchers", "build-s", "lines"):
+            value = getattr(self, flag.replace("-", "_"))
+            if value is not None and not chosen.heeds(flag):
+                others = ", ".join(name for name, other in SCENARIOS.items() if other.heeds(flag))
+                raise UsageError(f"--{flag} {value}: {chosen.name} has no use for it; it is for {others}")
+
+    def _check_together(self, options: Options) -> None:
+        chosen, closed = options.scenario, options.model == "closed"
+        if closed and not chosen.heeds("users"):
+            others = ", ".join(name for name, other in SCENARIOS.items() if other.heeds("users"))
+            raise UsageError(f"--model closed: {chosen.name} goes by its schedule; it is for {others}")
+        if self.users is not None and not closed:
+            raise UsageError(f"--users {self.users}: an open model goes by its schedule; add --model closed")
+        if self.duration is not None and options.arrivals == AT_ONCE:
+            advice = ", or give --rate or --arrivals with it" if chosen.heeds("rate") else ""
+            raise UsageError(f"--duration {self.duration:g}: {chosen.name} begins all at once; leave it out{advice}")
+        if self.builds is not None and chosen.arrivals == AT_ONCE != options.arrivals:
+            raise UsageError(f"--builds {self.builds}: {options.arrivals} says how many; leave one of the two out")
+        if options.engine == "bulk" and closed:
+            raise UsageError("--engine bulk: sends by a schedule, which a closed model has not; leave it out")
+        if options.engine == "bulk" and SINGLE.isdisjoint(options.mix):
+            mix = ", ".join(options.mix)
+            raise UsageError(
+                f"--engine bulk: sends what has no sequel ({', '.join(SINGLE)}), and what arrives is {mix}"
+            )
+
+    def _build_s(self, chosen: Scenario) -> float:
+        value = float(self._or("build_s", chosen.build_s))
+        if value == float("inf"):
+            raise UsageError(f"--build-s {value:g}: expected a number of seconds, 0 or more")
+        return value
 
     def _or(self, name: str, default: Any) -> Any:
         value = getattr(self, name)
@@ -138,13 +186,26 @@ class _Given:
         if self.rate is not None and self.arrivals is not None:
             raise UsageError("--rate and --arrivals: both are given; keep one of the two")
         if self.rate is not None:
-            if not 0 < self.rate < float("inf"):
-                raise UsageError(f"--rate {self.rate:g}: expected arrivals a second, more than 0")
-            return f"constant:{self.rate:.15g}"
+            if not FEWEST_PER_S <= self.rate < MOST_PER_S:
+                raise UsageError(
+                    f"--rate {self.rate:g}: expected arrivals a second, more than 0 and below {MOST_PER_S:g}"
+                )
+            return "constant:" + f"{self.rate:.9f}".rstrip("0").rstrip(".")
         kind, _, path = (self.arrivals or "").partition(":")
         if kind == "trace" and path:
             return f"trace:{Path(path).absolute()}"
         return self.arrivals or chosen.arrivals
+
+    def check_worker(self) -> None:
+        """
+        Makes sure that a worker is told nothing that its master decides.
+
+        Raises:
+            UsageError: it is.
+        """
+        for flag, is_given in (("--master", self.master), ("--processes", self.processes > 1), ("--plan", self.plan)):
+            if is_given:
+                raise UsageError(f"--worker and {flag}: both are given; a worker does what its master plans")
 
     def wish(self) -> loading.Wish:
         """
@@ -155,9 +216,11 @@ class _Given:
         """
         if self.master and self.processes > 1:
             raise UsageError("--master and --processes: both are given; a master has its workers on other machines")
+        if self.expect_workers is not None and not self.master:
+            raise UsageError(f"--expect-workers {self.expect_workers}: it is for a master; add --master")
         return loading.Wish(
             processes=self.processes,
-            expects=self.expect_workers if self.master else 0,
+            expects=(self.expect_workers or 1) if self.master else 0,
             bind=self.bind,
             port=self.port,
             allows=self.allow_load,
@@ -186,7 +249,7 @@ def load(
     duration: Duration = None,
     mix: Mix = None,
     model: Model = "open",
-    users: Users = 8,
+    users: Users = None,
     builds: Builds = None,
     watchers: Watchers = None,
     build_s: BuildS = None,
@@ -196,7 +259,7 @@ def load(
     abort_on_fail: Abort = False,
     processes: Processes = 1,
     master: Master = False,
-    expect_workers: Expect = 1,
+    expect_workers: Expect = None,
     worker: WorkerOf = "",
     bind: Bind = "0.0.0.0",
     port: Port = loading.LOCUST_PORT,
@@ -216,10 +279,13 @@ def _load(given: _Given) -> int:
     """
     settings, chosen = given.settings(), scenario(given.name)
     if given.worker:
+        given.check_worker()
         return loadworker.work(settings, chosen, given.worker, given.port, given.allow_load)
     options, wish = given.options(chosen, settings.seed), given.wish()
     out = Console()
     if settings.plan:
+        if wish.thresholds is not None:
+            read_thresholds(wish.thresholds)
         print_load_plan(drawn_up(options), settings, wish, out)
         return 0
     with load_progress_on(Console(stderr=True)) as progress:

@@ -8,12 +8,16 @@ network and holds none: a worker on another machine shows its own.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from touchstone.errors import UsageError
 from touchstone.settings import HANDOVER, Settings
 from touchstone.stage import Stage
 from touchstone.workloads import Options
+
+# How a line begins with which a worker says why it has no part in the run.
+TOLD = "touchstone: "
 
 # Exchanges that a run keeps besides evidence, so that whole stories can be judged after it.
 MAX_KEPT = 20_000
@@ -81,7 +85,8 @@ class LoadHandover:
         settings: The merged settings, as JSON with keys.
         url: Base URL of the target.
         run_log: Path of the run log; empty on a worker, which sends what it sees to the master.
-        go: What is to be done, as JSON; empty on a worker, which is told by the master.
+        go_file: File that says what is to be done, for a large run has more refs than an environment holds; empty on
+            a worker, which is told by the master.
         limits: The thresholds, as [operation, statistic, value].
         aborts: Whether the run ends as soon as one of them is broken.
         workers: How many workers the master waits for; 1 where the process does all by itself.
@@ -90,7 +95,7 @@ class LoadHandover:
     settings: str
     url: str
     run_log: str = ""
-    go: dict[str, Any] = field(default_factory=dict)
+    go_file: str = ""
     limits: list[list[Any]] = field(default_factory=list)
     aborts: bool = False
     workers: int = 1
@@ -100,6 +105,12 @@ class LoadHandover:
         The variable that carries this to the child.
         """
         return {HANDOVER: json.dumps(asdict(self))}
+
+    def go(self) -> Go:
+        """
+        What is to be done.
+        """
+        return Go.from_public(json.loads(Path(self.go_file).read_text(encoding="utf-8")))
 
     def parsed_settings(self) -> Settings:
         """
@@ -113,9 +124,12 @@ def received_load(environ: Mapping[str, str]) -> LoadHandover:
     The hand-over that this process was started with.
 
     Raises:
-        UsageError: there is none: Locust was started by hand.
+        UsageError: there is none, or that of something else: Locust was started by hand.
     """
     text = environ.get(HANDOVER)
-    if not text:
-        raise UsageError("load: not started by touchstone; run `touchstone load SCENARIO` (`touchstone load --help`)")
-    return LoadHandover(**json.loads(text))
+    try:
+        return LoadHandover(**json.loads(text or ""))
+    except (ValueError, TypeError):
+        # It may hold keys, and is not shown.
+        advice = "run `touchstone load SCENARIO` (`touchstone load --help`)"
+        raise UsageError(f"load: not started by touchstone; {advice}") from None

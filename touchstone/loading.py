@@ -5,6 +5,7 @@ The parent sends only what sets the stage and clears it; the child writes what h
 """
 
 import dataclasses
+import json
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +23,7 @@ from touchstone import claims as ledger_of_claims
 from touchstone.bundle import load_dir
 from touchstone.children import Interrupted, Progress, signals, watched
 from touchstone.contract import Contract
-from touchstone.embedded import LOAD_TWIN
+from touchstone.embedded import BUILD_TIMEOUT_S, LOAD_TWIN
 from touchstone.errors import TargetError, UsageError
 from touchstone.growth import TARGET
 from touchstone.loadfacts import Limit, Worker
@@ -38,6 +40,7 @@ from touchstone.setting_up import SettingUp
 from touchstone.settings import Settings
 from touchstone.smoke import smoke
 from touchstone.statistic import STATISTICS
+from touchstone.terms import PUBLISH_ADVICE, SECOND_KEY_ADVICE
 from touchstone.thresholds_file import read as read_thresholds
 from touchstone.workloads import INVARIANTS, Options
 
@@ -46,7 +49,6 @@ LOCUST_PORT = 5557
 # What a load may take beyond what its plan allows at worst.
 SLACK_S = 60.0
 MEMORY_EVERY_S = 5.0
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,23 +119,42 @@ def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
     Raises:
         UsageError: it may not, or costs more.
     """
-    target = settings.target
+    target, options = settings.target, drawn_up.options
     if target.url:
         check_allowed(target.url, wish.allows)
     builds = drawn_up.builds()
     if builds > target.max_builds:
         raise UsageError(
-            f"{drawn_up.options.scenario.name}: plans {builds} builds, and {target.max_builds} are allowed; "
+            f"{options.scenario.name}: plans {builds} builds, and {target.max_builds} are allowed; "
             "raise --max-builds, or lower --rate, --duration or --builds"
         )
-    if drawn_up.options.scenario.needs_second and not target.embedded and not target.second_api_key:
+    arrivals, most = len(drawn_up.schedule), options.max_requests
+    if most is not None and options.model == "open" and arrivals > most:
         raise UsageError(
-            f"{drawn_up.options.scenario.name}: needs two keys; "
-            "set second_api_key_env, or ORGO_SECOND_API_KEY, to another account's key"
+            f"{options.scenario.name}: plans {arrivals} requests and what follows them, and --max-requests {most} are "
+            "allowed; raise it, or lower --rate, --duration or --builds"
         )
+    _check_keys(settings, options)
     seconds = settings.max_seconds
-    if seconds is not None and drawn_up.options.duration_s > seconds:
-        raise UsageError(f"--duration {drawn_up.options.duration_s:g}: longer than --max-seconds {seconds:g}")
+    if seconds is not None and drawn_up.schedule.duration_s > seconds:
+        raise UsageError(
+            f"{options.scenario.name}: arrives for {drawn_up.schedule.duration_s:g} s, and --max-seconds "
+            f"{seconds:g} are allowed; raise it, or lower --duration"
+        )
+    limit_s = min(target.build_timeout_s, BUILD_TIMEOUT_S) if target.embedded else target.build_timeout_s
+    if options.build_s >= limit_s:
+        advice = "lower it" if target.embedded else "lower it, or raise build_timeout_s of the target"
+        raise UsageError(f"--build-s {options.build_s:g}: this target lets a build take {limit_s:g} s in all; {advice}")
+
+
+def _check_keys(settings: Settings, options: Options) -> None:
+    target = settings.target
+    if not options.scenario.needs_second:
+        return
+    if not target.embedded and not target.second_api_key:
+        raise UsageError(f"{options.scenario.name}: needs two keys; {SECOND_KEY_ADVICE}")
+    if target.publish == "never":
+        raise UsageError(f"{options.scenario.name}: needs a version of each key; {PUBLISH_ADVICE}")
 
 
 def check_allowed(url: str, allows: str) -> None:
@@ -144,11 +165,23 @@ def check_allowed(url: str, allows: str) -> None:
         UsageError: it is another one.
     """
     host = urlsplit(url).hostname or ""
-    if host not in LOOPBACK and host != allows.strip("[]"):
+    if not is_loopback(host) and (not host or host != allows.strip("[]").lower()):
         raise UsageError(
             f"{url}: a load on another machine than this one; "
             f"if that is meant, and whoever runs it agrees, add --allow-load {host}"
         )
+
+
+def is_loopback(host: str) -> bool:
+    """
+    Whether a host is this machine whatever a name server says: ``localhost``, ``::1`` or an address below 127.
+
+    Source: RFC 1122, 3.2.1.3; RFC 4291, 2.5.3; RFC 6761, 6.3.
+    """
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @dataclass
@@ -170,52 +203,58 @@ class _Run:
         """
         stage = SettingUp(self.settings, self.run_id, self.run_log)
         try:
-            return self._run(stage, progress, interrupted)
+            footer = self._run(stage, progress, interrupted)
         except TargetError as error:
-            return Footer("", 0.0, error.exit_code, str(error))
+            footer = Footer("", 0.0, error.exit_code, str(error))
         finally:
             stage.clear(read(self.run_log))
             stage.close()
+        # Also where it came while all was being cleared, which goes on to its end.
+        if interrupted.by:
+            return Footer("", 0.0, 130, f"interrupted by {signal.Signals(interrupted.by).name}", interrupted=True)
+        return footer
 
     def _run(self, stage: SettingUp, progress: Progress, interrupted: Interrupted) -> Footer:
         latency_s = round(smoke(stage.transport), 6)
         built = stage.stage(self.plan, latency_s, lambda: bool(interrupted.by))
-        ended = 0
-        if not interrupted.by:
-            go = Go(
-                options=self.plan.options,
-                stage=built,
-                run_id=self.run_id,
-                began_at=0.0,
-                origin=stage.clock.origin,
-                workers=self.wish.workers,
-                first_seq=stage.last_seq + 1,
-            )
-            ended = self._child(go, progress, interrupted)
         if interrupted.by:
-            return Footer("", 0.0, 130, f"interrupted by {signal.Signals(interrupted.by).name}", interrupted=True)
+            return Footer("", 0.0, 0, "")
+        go = Go(
+            options=self.plan.options,
+            stage=built,
+            run_id=self.run_id,
+            began_at=0.0,
+            origin=stage.clock.origin,
+            workers=self.wish.workers,
+            first_seq=stage.last_seq + 1,
+        )
+        ended = self._child(go, progress, interrupted)
+        failed = [case.message for case in read(self.run_log).cases if case.outcome == "error"]
+        if failed:
+            return Footer("", 0.0, 3, failed[0])
         if ended != 0:
             return Footer("", 0.0, 3, f"Locust ended with {ended}; see {self.run_log.parent / 'locust.log'}")
         return Footer("", 0.0, 0, "")
 
     def _child(self, go: Go, progress: Progress, interrupted: Interrupted) -> int:
+        go_file = self.run_log.with_name("go.json").absolute()
+        go_file.write_text(json.dumps(go.public()), encoding="utf-8")
         handover = LoadHandover(
             settings=self.settings.to_json(),
             url=self.settings.target.url or "",
             run_log=str(self.run_log.absolute()),
-            go=go.public(),
+            go_file=str(go_file),
             limits=[[limit.operation, limit.statistic, limit.value] for limit in self.limits],
             aborts=self.wish.aborts,
             workers=self.wish.workers,
         )
-        watch = _TargetsMemory(self.run_log, go.origin) if self.settings.target.embedded else None
+        memory = _TargetsMemory(go.origin)
 
         def told(event: dict[str, Any]) -> None:
             progress(event)
-            if watch:
-                watch.look()
+            memory.look()
 
-        return watched(
+        ended = watched(
             locust_command(self.plan.options.scenario.name, self.wish),
             locust_environment(handover, os.environ),
             self.run_log.parent / "locust.log",
@@ -224,6 +263,10 @@ class _Run:
             interrupted,
             self._most_seconds(),
         )
+        go_file.unlink(missing_ok=True)
+        if self.settings.target.embedded:
+            memory.write(self.run_log)
+        return ended
 
     def _most_seconds(self) -> float:
         """
@@ -236,13 +279,13 @@ class _Run:
 
 class _TargetsMemory:
     """
-    Writes down now and then how much memory this process has, which the embedded twin lives in.
+    How much memory this process has now and then, which the embedded twin lives in.
     """
 
-    def __init__(self, run_log: Path, origin: float) -> None:
-        self._run_log = run_log
+    def __init__(self, origin: float) -> None:
         self._origin = origin
         self._next_at = 0.0
+        self._told: list[Worker] = []
 
     def look(self) -> None:
         """
@@ -251,9 +294,15 @@ class _TargetsMemory:
         now_at = time.monotonic() - self._origin
         if now_at >= self._next_at:
             self._next_at = now_at + MEMORY_EVERY_S
-            told = Worker(TARGET, "running", round(now_at, 3), 0, 0, 0, rss_bytes=rss_bytes())
-            with RunLogWriter(self._run_log) as writer:
-                writer.worker(told)
+            self._told.append(Worker(TARGET, "running", round(now_at, 3), 0, 0, 0, rss_bytes=rss_bytes()))
+
+    def write(self, run_log: Path) -> None:
+        """
+        Writes it all down, now that nobody else writes there.
+        """
+        with RunLogWriter(run_log) as writer:
+            for worker in self._told:
+                writer.worker(worker)
 
 
 def locust_environment(handover: LoadHandover, environ: Mapping[str, str]) -> dict[str, str]:
@@ -268,9 +317,9 @@ def locust_command(scenario: str, wish: Wish) -> list[str]:
     """
     The command line of Locust for one scenario, as the master or as the only process.
     """
-    page = ["--headless"] if wish.web_port is None else ["--autostart", "--autoquit", "1", "--web-host", "127.0.0.1"]
+    page = ["--headless"]
     if wish.web_port is not None:
-        page += ["--web-port", str(wish.web_port)]
+        page = ["--autostart", "--web-host", "127.0.0.1", "--web-port", str(wish.web_port)]
     command = [
         *(sys.executable, "-m", "locust", "--config", os.devnull),
         *("-f", str(load_dir() / f"{scenario}.py")),

@@ -12,18 +12,24 @@ from touchstone import claims as ledger_of_claims
 from touchstone import rules
 from touchstone.appraiser import INLINE_RULES, STORY_TIME_RULES
 from touchstone.contract import Contract
+from touchstone.exchange import Exchange
 from touchstone.finding import Finding, Judgement
+from touchstone.growth import TARGET
 from touchstone.judge import Judge, said
 from touchstone.loadrules import judge_load
 from touchstone.rules.history import Bounds, History
+from touchstone.rules.rule import Rule
 from touchstone.run import given_contents
-from touchstone.runfacts import Case, Footer, Notice, RunLog
+from touchstone.runfacts import Case, CaseOutcome, Footer, Notice, RunLog
 from touchstone.runlog import RunLogWriter, read
 from touchstone.setting_up import CLEAN_UP, SET_UP
 from touchstone.settings import Settings
 from touchstone.statistic import STATISTICS
 from touchstone.thresholds import Reading, judge_thresholds, measured, samples_needed, told_limit
 from touchstone.workloads import INVARIANTS, scenario
+
+# They look for what may be in a start's way, whoever sent it. The load rules know every start, kept or not, and judge.
+_NEED_EVERY_START = frozenset({"room.free"})
 
 UNSHOWN = "this scenario does not set out to show it; `touchstone check` does"
 
@@ -43,7 +49,10 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer) -> Footer:
         _judge_stories(log, settings, writer, case)
         if log.windows:
             footer = _judge_whole(log, writer, case, footer)
-        _tell_unshown(read(run_log), writer, case)
+        judged = read(run_log)
+        _tell_unshown(judged, writer, case)
+        if footer.exit_code and judged.findings:  # they decide how the run ends, and its own reason would be lost
+            writer.warning(footer.reason)
     return footer
 
 
@@ -54,21 +63,64 @@ def _judge_stories(log: RunLog, settings: Settings, writer: RunLogWriter, case: 
     ledger, target = ledger_of_claims.load().raised(INVARIANTS), settings.target
     bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
-    judge = Judge(history, ledger, STORY_TIME_RULES, rules.STORY_RULES)
+    partial = _partial(log)
+    judge = Judge(history, ledger, _fitting(STORY_TIME_RULES, partial), rules.STORY_RULES)
     judgements: list[Judgement] = []
     for exchange in sorted(log.exchanges, key=lambda each: each.done_at):
         judgements += judge.see(exchange)
         if exchange.case in (SET_UP, CLEAN_UP):
             judgements += [j for rule in INLINE_RULES for j in said(rule, exchange, history, judge.failed)]
-    kept = {exchange.seq for exchange in log.exchanges}
-    partial = {attempt.ref for attempt in log.attempts if attempt.seq not in kept}
     judgements += judge.tell(dict.fromkeys(e.ref for e in log.exchanges if e.ref and e.ref not in partial))
     writer.judgements(case, judgements)
     _write_findings(writer, (judge.finding(j) for j in judgements if j.outcome == "broken"), case)
     for rule_id, error in judge.failed.items():
-        writer.case(Case(f"rule.{rule_id}", "", "error", 0.0, (), f"the rule {rule_id} failed: {error}"))
-    if partial:
-        writer.warning(f"{len(partial)} of {len(partial) + len(kept)} stories were too many to keep; judged by answers")
+        _tell_failed(writer, rule_id, f"the rule {rule_id} failed: {error}")
+    if _is_cut(log):
+        writer.warning(
+            "a worker did not tell all that it saw: the stories of versions were judged answer by answer, "
+            "and by the rules of the whole run"
+        )
+    elif partial:
+        number = len({attempt.ref for attempt in log.attempts} | {build.ref for build in log.builds})
+        writer.warning(
+            f"of the stories of {number:,} versions that were started, {len(partial):,} were not kept whole, since "
+            "there were too many; they were judged answer by answer, and by the rules of the whole run"
+        )
+
+
+def _partial(log: RunLog) -> set[str]:
+    """
+    The versions of which not everything was kept. A single exchange may be there all the same, as evidence.
+    """
+    if _is_cut(log):
+        return {exchange.ref for exchange in log.exchanges if exchange.ref}
+    kept = {exchange.seq for exchange in log.exchanges}
+    started = {attempt.ref for attempt in log.attempts if attempt.seq not in kept}
+    return started | {build.ref for build in log.builds if build.seq not in kept}
+
+
+def _is_cut(log: RunLog) -> bool:
+    """
+    Whether the load began and a worker has not told all: what it started and cancelled last is in no log.
+    """
+    assert log.workload is not None
+    last = {worker.number: worker.state for worker in log.workers if worker.number != TARGET}
+    told = sum(state == "done" for state in last.values())
+    return log.workload.began_at > 0 and told < log.workload.workers
+
+
+def _fitting(exchange_rules: tuple[Rule[Exchange], ...], partial: set[str]) -> tuple[Rule[Exchange], ...]:
+    """
+    The rules that need no more than was kept.
+    """
+    return tuple(rule for rule in exchange_rules if not partial or rule.id not in _NEED_EVERY_START)
+
+
+def _tell_failed(writer: RunLogWriter, rule_id: str, text: str) -> None:
+    """
+    An error of ours: the run must not look like a pass, whatever else upholds the claim of the rule.
+    """
+    writer.case(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
 
 
 def _write_findings(writer: RunLogWriter, findings: Iterable[Finding], case: str) -> None:
@@ -86,6 +138,8 @@ def _judge_whole(log: RunLog, writer: RunLogWriter, case: str, footer: Footer) -
         _write_findings(writer, ruling.findings, case)
         for notice in ruling.notices:
             writer.notice(notice)
+            if notice.verdict == "could-not-run":  # a rule that failed says nothing else
+                _tell_failed(writer, notice.claim, notice.reason)
     reason = _unjudged(readings)
     if footer.exit_code or not reason:
         return footer
@@ -114,5 +168,7 @@ def _tell_unshown(log: RunLog, writer: RunLogWriter, case: str) -> None:
     for claim in log.header.claims:
         if claim.id not in told and claim.id not in chosen.shows:
             writer.notice(Notice(claim.id, "not-applicable", UNSHOWN))
-    duration_s = max((window.at_s + 1.0 for window in log.windows), default=0.0) - log.workload.began_at
-    writer.case(Case(case, chosen.says, "passed", round(duration_s, 3), chosen.shows))
+    began_at = log.workload.began_at
+    duration_s = max((window.at_s + 1.0 for window in log.windows), default=began_at) - began_at
+    outcome: CaseOutcome = "failed" if any(occurrence.case == case for occurrence in log.occurrences) else "passed"
+    writer.case(Case(case, chosen.says, outcome, round(duration_s, 3), chosen.shows))

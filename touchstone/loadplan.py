@@ -34,15 +34,17 @@ _WATCH_FROM_S, _WATCH_SHARE = 0.3, 0.25
 
 # What storm does at its end on one version that is ready: bursts up to this length, to be refused and served again.
 AFTERMATH_BURST = 120
-# Three such bursts, three times as many reads, and as much again while the last burst is drawn out; how often it is
-# refused on its way back out of each comes on top.
-_AFTERMATH_MOST, _AFTERMATH_LIKELY, _AFTERMATH_BURSTS = 9 * AFTERMATH_BURST, 2 * AFTERMATH_BURST, 3
+# Three such bursts, three times as many reads, and as much again while the last burst is drawn out. After each burst it
+# waits for its way back, and before the second and the third one as long as that took the first time.
+_AFTERMATH_MOST, _AFTERMATH_LIKELY = 9 * AFTERMATH_BURST, 2 * AFTERMATH_BURST
+_AFTERMATH_BURSTS, _AFTERMATH_WAITS = 3, 5
 
 # Each of them is published beforehand.
 MAX_BUILDS = 100_000
 
-# Requests about a version before and after the run: it is published, cancelled and deleted.
-_AROUND = 3
+# Requests before and after the run: of the smoke test, and about each version, which is published and deleted, and
+# cancelled where it may be building, and once more where it was.
+_SMOKE, _AROUND, _CANCELS = 2, 2, 2
 # Reads while a version is built beforehand come fast at first and then once a second.
 _EARLY_READS = 50
 # Before a build that runs is known to, and where it ends, besides the polls in between.
@@ -174,16 +176,17 @@ class Plan:
         most_polls = math.ceil(build_timeout_s / POLL_S) + _MORE_POLLS
         refusals = math.ceil(patience_s)
         most_reads = _EARLY_READS + math.ceil(build_timeout_s) + refusals
-        fixed = len(self.schedule) + self._follow_ups() + _AROUND * len(self.needs) + self._ready
+        fixed = _SMOKE + len(self.schedule) + self._follow_ups() + _AROUND * len(self.needs) + self._ready
         starts = self._own_builds + self.schedule.counts.get("race", 0)
         likely, most, after_s = 0, 0, 0.0
         if self._is_storm:
-            after_s = _AFTERMATH_BURSTS * patience_s
+            after_s = _AFTERMATH_WAITS * patience_s
             likely, most = _AFTERMATH_LIKELY, _AFTERMATH_MOST + _AFTERMATH_BURSTS * refusals
         return Cost(
             builds=self.builds(),
             requests=fixed + polls * (self._own_builds + 2 * self._ready) + likely,
             most_requests=fixed
+            + _CANCELS * len(self.needs)
             + most_polls * self._own_builds
             + most_reads * self._ready
             + _PER_REFUSAL * refusals * starts
@@ -196,7 +199,7 @@ class Plan:
         """
         How many builds the run may begin.
         """
-        return self._ready + self._is_storm + self._own_builds + self.schedule.counts.get("race", 0)
+        return self._ready + int(self._is_storm) + self._own_builds + self.schedule.counts.get("race", 0)
 
     @property
     def _own_builds(self) -> int:

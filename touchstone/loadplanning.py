@@ -2,14 +2,18 @@
 What a load would do and cost, on a terminal; nothing is sent.
 """
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from touchstone.embedded import at_twin
 from touchstone.loading import Wish, check_terms
 from touchstone.loadplan import Plan
 from touchstone.settings import Settings
 
 _SECONDS_SHOWN = 12
+# Where the embedded twin would listen: nothing is sent to it.
+_ANYWHERE = "http://127.0.0.1:1"
 
 
 def print_load_plan(plan: Plan, settings: Settings, wish: Wish, console: Console) -> None:
@@ -17,11 +21,12 @@ def print_load_plan(plan: Plan, settings: Settings, wish: Wish, console: Console
     Prints a schedule by second, and what it costs in builds, requests and seconds.
     """
     options, target = plan.options, settings.target
-    cost = plan.cost(target.build_timeout_s, target.patience_s)
+    timed = at_twin(settings, _ANYWHERE).target if target.embedded else target
+    cost = plan.cost(timed.build_timeout_s, timed.patience_s)
     engine, reason = plan.engine(wish.workers)
 
     def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False)
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     say(f"{options.scenario.name}: {options.scenario.says}")
     say(f"target {target.url or target.name}, arrivals {options.arrivals}, {options.model} model, seed {options.seed}")
@@ -44,9 +49,8 @@ def _table(plan: Plan) -> Table:
     table.add_column("from s", justify="right")
     for name in schedule.names:
         table.add_column(name, justify="right")
+    places = np.minimum((schedule.due_s / width_s).astype(int), spans - 1)
     for span in range(spans):
-        begin_s, end_s = span * width_s, (span + 1) * width_s
-        inside = schedule.actions[(schedule.due_s >= begin_s) & (schedule.due_s < end_s)]
-        counts = [int((inside == action).sum()) for action in range(len(schedule.names))]
-        table.add_row(f"{begin_s:g}", *(f"{count:,}" for count in counts))
+        counts = np.bincount(schedule.actions[places == span], minlength=len(schedule.names))
+        table.add_row(f"{span * width_s:g}", *(f"{count:,}" for count in counts))
     return table

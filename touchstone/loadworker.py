@@ -9,8 +9,8 @@ from typing import Any
 
 from touchstone.bundle import load_dir
 from touchstone.children import signals, watched
-from touchstone.errors import UsageError
-from touchstone.loadhandover import LoadHandover
+from touchstone.errors import TargetError, UsageError
+from touchstone.loadhandover import TOLD, LoadHandover
 from touchstone.loading import check_allowed, locust_environment
 from touchstone.opening import new_log, new_run_id
 from touchstone.settings import Settings
@@ -19,12 +19,13 @@ from touchstone.workloads import Scenario
 
 def work(settings: Settings, chosen: Scenario, master: str, port: int, allows: str) -> int:
     """
-    Works for the master on host *master* until the run is over; 0 where Locust ended as it should, else 3 or 130.
+    Works for the master on host *master* until the run is over; 0 where it did its part, or 130.
 
     What it sees it tells the master, which has the run log; what Locust itself says is in ``locust.log``.
 
     Raises:
         UsageError: there is no target to send to, the load is not allowed there, or the folder cannot be written.
+        TargetError: it had no part in the run, or did not come to its end.
     """
     url = settings.target.url
     if not url:
@@ -40,7 +41,19 @@ def work(settings: Settings, chosen: Scenario, master: str, port: int, allows: s
     with signals() as interrupted:
         output = run_log.parent / "locust.log"
         ended = watched(command, environment, output, run_log, _told_to_the_master, interrupted, settings.max_seconds)
-    return 130 if interrupted.by else 3 if ended else 0
+    if interrupted.by:
+        return 130
+    if ended:
+        raise TargetError(_why(output) or f"Locust ended with {ended}; see {output}")
+    return 0
+
+
+def _why(output: Path) -> str:
+    """
+    What the worker itself said about its having no part in the run; empty where it said nothing.
+    """
+    lines = output.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "; ".join(line.removeprefix(TOLD) for line in lines if line.startswith(TOLD))
 
 
 def _told_to_the_master(_event: dict[str, Any]) -> None:

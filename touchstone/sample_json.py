@@ -32,9 +32,9 @@ def decode(event: dict[str, Any]) -> Window:
     values |= {name: _text(event, name) for name in _TEXTS}
     values |= {name: _decode(event.get(name), name) for name in _HISTOGRAMS}
     paced = event.get("paced", True)
-    if not isinstance(paced, bool):
-        raise ValueError(f"paced: expected true or false, got {paced!r:.80}")
-    return Window(**values, paced=paced)
+    if paced is True or paced is False:
+        return Window(**values, paced=paced)
+    raise ValueError(f"paced: expected true or false, got {paced!r:.80}")
 
 
 def _number(event: dict[str, Any], name: str) -> int:

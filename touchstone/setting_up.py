@@ -2,8 +2,7 @@
 Puts on the stage what a load run needs, and clears it again: versions of its own, some of them built beforehand.
 """
 
-import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from touchstone.clock import WallClock
@@ -11,6 +10,7 @@ from touchstone.contract import Contract
 from touchstone.errors import TargetError
 from touchstone.examination import Examination
 from touchstone.exchange import Credential, Exchange
+from touchstone.growth import TARGET
 from touchstone.journal import Journal
 from touchstone.loadplan import Need, Plan
 from touchstone.provision import Template, given, publish_call
@@ -26,6 +26,42 @@ from touchstone.transport import Keys, Transport
 
 SET_UP, CLEAN_UP = "set-up", "clean-up"
 
+# While something is waited for it is looked so often whether the run was stopped.
+_LOOK_S = 0.1
+
+
+class _Stopped(Exception):
+    """
+    Somebody stopped the run while it was set up.
+    """
+
+
+class _Waiting(WallClock):
+    """
+    Time as it passes, and waits that end when the run is stopped.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopped: Callable[[], bool] = _never
+
+    def rest(self, seconds: float) -> None:
+        """
+        Waits.
+
+        Raises:
+            _Stopped: the run was stopped meanwhile.
+        """
+        until_at = self.now() + seconds
+        while (left_s := until_at - self.now()) > 0:
+            if self.stopped():
+                raise _Stopped
+            super().rest(min(left_s, _LOOK_S))
+
+
+def _never() -> bool:
+    return False
+
 
 class SettingUp:
     """
@@ -38,7 +74,7 @@ class SettingUp:
         self._log = RunLogWriter(run_log)
         self._owners: dict[str, Credential] = {}
         self.last_seq = 0
-        self.clock = WallClock()
+        self.clock = _Waiting()
         keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
         self.transport = Transport(
             target.url or "", keys, Contract.load(), self._record, target.request_timeout_s, clock=self.clock
@@ -54,27 +90,34 @@ class SettingUp:
 
     def stage(self, plan: Plan, latency_s: float, stopped: Callable[[], bool]) -> Stage:
         """
-        Publishes what *plan* needs and builds what has to be ready.
+        Publishes what *plan* needs and builds what has to be ready; no more than a part of it once *stopped* is true.
 
         Raises:
             TargetError: the target did not do its part.
         """
         roles: dict[str, list[str]] = {}
         contents: dict[str, Content] = {}
+        self.clock.stopped = stopped
+        ref = ""
         try:
             for need in plan.needs:
                 if stopped():
                     break
                 template = self._template(need, roles)
-                content = self._published(template)
+                ref = template.ref
+                contents[template.ref] = self._published(template)
                 role = f"{need.role}-second" if need.second else need.role
                 roles.setdefault(role, []).append(template.ref)
-                contents[template.ref] = content
                 self._owners[template.ref] = template.owner
                 if need.role == "ready":
                     self._build(template)
+        except _Stopped:
+            pass
         except Unsuited as error:
-            raise TargetError(f"the load could not be set up: {error.reason}") from error
+            where = f"{ref}: " if ref and ref not in error.reason else ""
+            raise TargetError(f"the load could not be set up: {where}{error.reason}") from error
+        finally:
+            self.clock.stopped = _never
         for ref in (ref for role, refs in roles.items() if not role.startswith("ready") for ref in refs):
             self._journal.started(ref)
         return Stage({role: tuple(refs) for role, refs in roles.items()}, contents, latency_s)
@@ -111,31 +154,41 @@ class SettingUp:
         return _content(template, exchange)
 
     def _build(self, template: Template) -> None:
+        self._journal.started(template.ref)
         self._exam.start(template.ref, template.owner)
         ended = self._exam.wait(template.ref)
         if ended.body.get("status") != "ready":
             told = ended.error or ended.body.get("status")
             raise Unsuited("could-not-run", f"the build of {template.ref} ended {told!r}; it had to be ready")
+        self._journal.settled(template.ref)
 
     def clear(self, log: RunLog) -> None:
         """
         Cancels what may be building and deletes what was published; what cannot be removed stays in the journal.
 
         Args:
-            log: What the run saw: builds that it saw end need no cancel.
+            log: What the run saw: builds that it saw end need no cancel, nor does what no worker has started.
         """
         numbers = [*(e.seq for e in log.exchanges), *(a.seq for a in log.attempts), self.last_seq]
         self.transport.number_from(max(numbers) + 1)
         self._exam.case = CLEAN_UP
-        ended = {build.ref for build in log.builds if build.end in ("ready", "failed", "cancelled")}
-        started = {attempt.ref for attempt in log.attempts}
+        idle = _idle(log, self._journal.builds)
         for ref in self._journal.builds:
-            if (ref in started or not log.attempts) and ref not in ended:
-                with contextlib.suppress(Unsuited):
-                    self._exam.cancel(ref, self._owners.get(ref, "primary"))
-            self._journal.settled(ref)
+            if ref in idle or self._cancelled(ref):
+                self._journal.settled(ref)
         clean = self._exam.clean_up()
+        for ref in self._journal.builds:
+            self._log.warning(
+                f"{ref} may still be building, its cancel was not answered; `touchstone sweep` tries again"
+            )
         self._journal.close(all_clean=clean)
+
+    def _cancelled(self, ref: str) -> bool:
+        try:
+            exchange = self._exam.cancel(ref, self._owners.get(ref, "primary"))
+        except Unsuited:
+            return False
+        return 200 <= exchange.status < 300 or exchange.status in (404, 409)
 
     def close(self) -> None:
         """
@@ -144,6 +197,19 @@ class SettingUp:
         self._journal.close(all_clean=False)
         self.transport.close()
         self._log.close()
+
+
+def _idle(log: RunLog, refs: Iterable[str]) -> set[str]:
+    """
+    Those of *refs* that surely nothing builds.
+
+    What a worker did not tell to its end it may have started as well.
+    """
+    last = {worker.number: worker.state for worker in log.workers if worker.number != TARGET}
+    started = {attempt.ref for attempt in log.attempts}
+    started |= {e.ref for e in log.exchanges if e.operation == "startBuild" and e.ref}
+    unstarted = set(refs) - started if last and all(state == "done" for state in last.values()) else set()
+    return unstarted | {build.ref for build in log.builds if build.end in ("ready", "failed", "cancelled")}
 
 
 def _content(template: Template, exchange: Exchange) -> Content:

@@ -120,6 +120,9 @@ class Scenario:
 
 AT_ONCE = "at once"
 
+# Clients of a closed model.
+USERS = 8
+
 SCENARIOS: Mapping[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
@@ -200,7 +203,7 @@ class Options:
     mix: Mapping[str, float]
     seed: int
     model: Model = "open"
-    users: int = 8
+    users: int = USERS
     engine: Literal["auto", "flows", "bulk"] = "auto"
     builds: int = 0
     watchers: int = 0

@@ -43,8 +43,8 @@ WARM_UP_S, BEYOND_S = 0.7, 0.7
 _END_S = 10.0
 # The status with which Locust is to end where a request of its own users failed.
 _FAILED = 9
-# More than one core sends: whoever is given it has always something to send.
-OVERLOAD_PER_S = 120_000
+# More than one core sends: who is given as many has something to send to the end.
+ENOUGH_PER_S = 100_000
 
 Port = Literal["plain", "heads", "tls"]
 Kind = Literal["wrk", "hey", "stock", "flows", "bulk", "parts"]
@@ -246,7 +246,7 @@ def _options(generator: Generator, lasts_s: float) -> Options:
     closed = generator.per_s is None and generator.kind != "bulk"
     model: Model = "closed" if closed else "open"
     # In a closed model the arrivals only say what is to be sent, again and again.
-    per_s = generator.per_s or (100 if closed else OVERLOAD_PER_S)
+    per_s = generator.per_s or (100 if closed else ENOUGH_PER_S)
     return Options(
         scenario=SCENARIOS["steady"],
         arrivals=f"constant:{per_s:g}",

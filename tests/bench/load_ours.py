@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import numpy as np
 
 from touchstone.adapters.arrival_user import Arrival, ArrivalUser
 from touchstone.adapters.bulk_run import BulkRun
@@ -38,7 +39,7 @@ class _Narrow(BulkRun):
 
 class Reads(ArrivalUser):
     """
-    Status reads alone, by the bulk engine, which has always more of them to send than it can.
+    Status reads alone, by the bulk engine, which has all of them to send from the beginning: as fast as it can.
     """
 
     scenario = "steady"
@@ -51,7 +52,7 @@ class Reads(ArrivalUser):
         self.flow(arrival, keep=self.run_.keeps_read()).send("getBuild", refs[arrival.number % len(refs)])
 
     def _bulk(self, mine: Schedule) -> BulkRun:
-        return _Narrow(self.run_, mine)
+        return _Narrow(self.run_, dataclasses.replace(mine, due_s=np.zeros(len(mine))))
 
     def _due(self, mine: Schedule) -> Iterator[Arrival]:
         return iter(()) if self.run_.go.options.engine == "bulk" else super()._due(mine)

@@ -6,24 +6,28 @@ as whoever was due to be served had to wait for it.
 """
 
 import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import gevent
-from gevent.pool import Group
+import numpy as np
 from locust import User, task
 from locust.exception import StopUser
 
 from touchstone.adapters.bulk_run import BulkRun
 from touchstone.adapters.flows import Flow
-from touchstone.adapters.loadrun import LoadRun
+from touchstone.adapters.loadrun import LoadRun, share_of
 from touchstone.adapters.locust_listener import member_of
 from touchstone.adapters.member import Member
 from touchstone.exchange import Credential
 from touchstone.loadplan import phase_of
 from touchstone.schedule import Schedule
 from touchstone.workloads import OPERATION_OF, SINGLE
+
+# Connections for so many of the first arrivals are opened before the schedule begins: those that are due by then, and
+# no more than that, since a burst of dialling is a load of its own.
+AHEAD_S, MOST_AHEAD = 0.1, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,6 @@ class ArrivalUser(User):
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self._member: Member = member_of(self.environment)
-        self._flows = Group()
         self.run_: LoadRun
 
     @task
@@ -62,39 +65,35 @@ class ArrivalUser(User):
         """
         Sends this worker's share once. Locust would begin again after an error, and without end.
         """
-        try:
-            self._arrivals()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run ends and is no pass
-            self._member.failed(error)
-            self._member.finish()
+        if self._member.enter():
+            try:
+                self._arrivals()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the run ends and is no pass
+                self._member.failed(error)
         raise StopUser
 
     def _arrivals(self) -> None:
         """
         Sends this worker's share, waits until all of it is over, and does what comes after.
         """
-        self._member.join()
-        self.run_ = self._member.begin()
-        go = self.run_.go
-        mine = self.run_.plan.schedule.share(go.number, go.workers)
+        self.run_ = run = self._member.prepare()
+        mine = run.plan.schedule.share(run.go.number, run.go.workers)
         self._member.assigned = len(mine)
-        bulk = self._bulk(mine)
-        if go.options.model == "closed":
-            self._closed(mine)
-        else:
-            self._open(mine, bulk is not None)
-        self._flows.join()
+        due, bulk = self._due(mine), self._bulk(mine)
+        skipped: frozenset[str] = SINGLE if bulk else frozenset()
+        self._member.begin()
+        # Beside the rest: a target that is slow to take them must not keep the first arrival.
+        gevent.spawn(run.connections.open_ahead, self._at_once(mine, skipped))
         if bulk:
-            bulk.join()
+            bulk.begin()
+        if run.go.options.model == "closed":
+            self._closed(due)
+        else:
+            self._open(due, skipped)
+        run.flows.join()
         if self._member.drained():
-            self.after()
+            run.spawn(self.after).join()
         self._member.finish()
-
-    def on_stop(self) -> None:
-        """
-        Ends everything that is under way.
-        """
-        self._flows.kill(block=False)
 
     def after(self) -> None:
         """
@@ -124,64 +123,79 @@ class ArrivalUser(User):
         engine, _ = self.run_.plan.engine(self.run_.go.workers)
         if engine != "bulk" or not any(name in SINGLE for name in mine.names):
             return None
-        return BulkRun(self.run_, mine)
+        bulk = BulkRun(self.run_, mine)
+        bulk.prepare()
+        return bulk
 
-    def _open(self, mine: Schedule, bulk: bool) -> None:
-        now = self.run_.now
-        skipped: frozenset[str] = SINGLE if bulk else frozenset()
-        for arrival in self._due(mine):
+    def _at_once(self, mine: Schedule, skipped: frozenset[str]) -> int:
+        """
+        How many connections the flows need at the beginning.
+        """
+        if self.run_.go.options.model == "closed":
+            return min(self._clients(), MOST_AHEAD)
+        first = mine.actions[mine.due_s < AHEAD_S]
+        others = [n for n, name in enumerate(mine.names) if name not in skipped]
+        return min(int(np.isin(first, others).sum()), MOST_AHEAD)
+
+    def _open(self, due: Iterator[Arrival], skipped: frozenset[str]) -> None:
+        run = self.run_
+        for arrival in due:
             if arrival.action in skipped:
                 continue
-            early_s = arrival.due_at - now()
-            if early_s > 0:
+            early_s = arrival.due_at - run.now()
+            if early_s > 0 and not run.is_spent:
                 gevent.sleep(early_s)
-            if self.run_.stopped.is_set():
+            if run.stopped.is_set():
                 return
-            if self.run_.may_send():
-                self._flows.start(gevent.Greenlet(self._one, arrival))
+            if run.admit():
+                run.spawn(self._one, arrival)
             else:
-                self.run_.collector.skip(OPERATION_OF[arrival.action], arrival.due_at)
+                run.collector.skip(OPERATION_OF[arrival.action], arrival.due_at)
 
-    def _closed(self, mine: Schedule) -> None:
+    def _closed(self, due: Iterator[Arrival]) -> None:
         """
         Some clients, each of which begins with the next arrival as soon as it is done with the one before.
         """
-        options = self.run_.go.options
-        until_at = self.run_.go.began_at + options.duration_s
-        self.run_.rest(self.run_.go.began_at - self.run_.now())
-        arrivals = self._again(mine)
-        clients = -(-options.users // self.run_.go.workers)
-        for _ in range(clients):
-            self._flows.start(gevent.Greenlet(self._client, arrivals, until_at))
+        began_at = self.run_.go.began_at
+        self.run_.rest(began_at - self.run_.now())
+        arrivals = self._again(due)
+        for _ in range(self._clients()):
+            self.run_.spawn(self._client, arrivals, began_at + self.run_.go.options.duration_s)
+
+    def _clients(self) -> int:
+        go = self.run_.go
+        return share_of(go.options.users, go.number, go.workers) or 0
 
     def _client(self, arrivals: Iterator[Arrival], until_at: float) -> None:
+        run = self.run_
         for arrival in arrivals:
-            if self.run_.now() >= until_at or self.run_.stopped.is_set() or not self.run_.may_send():
+            if run.now() >= until_at or run.stopped.is_set() or not run.admit():
                 return
-            self._one(arrival)
+            # Nothing says when it is due: it is as soon as there is somebody to send it.
+            self._one(replace(arrival, due_at=run.now()))
 
-    def _again(self, mine: Schedule) -> Iterator[Arrival]:
+    def _again(self, arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
         """
         The arrivals in order, and again those that need no build of their own.
         """
-        first = list(self._due(mine))
+        first = list(arrivals)
         yield from first
         repeated = [arrival for arrival in first if arrival.nth_build < 0]
         yield from itertools.cycle(repeated)
 
     def _due(self, mine: Schedule) -> Iterator[Arrival]:
-        builds, began_at = self.run_.plan.nth_build(), self.run_.go.began_at
-        for number, action, due_s in zip(
-            mine.numbers.tolist(), mine.actions.tolist(), mine.due_s.tolist(), strict=True
-        ):
-            yield Arrival(number, mine.names[action], began_at + due_s, builds.get(number, -1))
+        """
+        The arrivals in order. What takes long is done when this is called, and not when the first one is asked for.
+        """
+        builds, names = self.run_.plan.nth_build(), mine.names
+        rows = zip(mine.numbers.tolist(), mine.actions.tolist(), mine.due_s.tolist(), strict=True)
+        return (
+            Arrival(number, names[action], self.run_.go.began_at + due_s, builds.get(number, -1))
+            for number, action, due_s in rows
+        )
 
     def _one(self, arrival: Arrival) -> None:
         """
-        One client. An error of ours in it ends this client, and is told.
+        One client.
         """
-        act: Callable[[Arrival], None] = getattr(self, f"do_{arrival.action}")
-        try:
-            act(arrival)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on and the run is no pass
-            self._member.failed(error)
+        getattr(self, f"do_{arrival.action}")(arrival)

@@ -2,13 +2,17 @@
 Has the side-car send a worker's single requests, and takes what it hands back: samples for the report, looks to judge.
 """
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
+import numpy as np
+from numpy.typing import NDArray
 
 from touchstone.adapters.bulk_link import SideCar
 from touchstone.adapters.loadrun import LoadRun, call
+from touchstone.answer import Answer
 from touchstone.bulk_reports import Report
 from touchstone.bulk_wire import BulkShot, Look, Setup
 from touchstone.errors import TargetError
@@ -19,55 +23,86 @@ from touchstone.workloads import OPERATION_OF, SINGLE
 
 # How long the side-car may be busy getting ready, and how long what is under way is waited for when the run is stopped.
 PREPARE_S = 20.0
-GRACE_S = 0.5
+GRACE_S = 0.3
 
 
 class BulkRun:
     """
     The side-car of one worker, from its start to its last report.
+
+    It is ready before anybody knows when the schedule begins: all its times count from there, and are moved here.
+
+    Args:
+        mine: The worker's part of the schedule.
     """
 
     def __init__(self, run: LoadRun, mine: Schedule) -> None:
         self._run = run
         self._car = SideCar(run.go.number)
-        self._shots: list[Shot] = []
+        refs = run.go.stage.refs("ready")
+        # One shot a ready version: reads go round them.
+        self._shots: list[Shot] = [run.shots.shot(call("getBuild", ref)) for ref in refs]
+        singles = np.isin(mine.actions, [n for n, name in enumerate(mine.names) if name in SINGLE])
+        granted = singles if run.budget is None else singles & (np.arange(len(singles)) < run.budget)
+        run.spend(int(granted.sum()))
+        self._due_s, self._beyond_s = mine.due_s[granted], mine.due_s[singles & ~granted]
+        self._places = mine.numbers[granted] % len(refs)
+        self._counted = 0
         self._looks: dict[int, int] = {}
         self._judged: set[tuple[int, str]] = set()
         self._fresh: set[int] = set()
         self._unseen = 0
-        self._greenlet = gevent.spawn(self._drive, mine)
 
-    def join(self) -> None:
+    def prepare(self) -> None:
         """
-        Waits until all of it has been sent and told.
-        """
-        self._greenlet.join()
+        Starts the side-car and hands over what it is to send.
 
-    def _drive(self, mine: Schedule) -> None:
-        run = self._run
-        refs = run.go.stage.refs("ready")
-        # One shot a ready version: reads go round them.
-        self._shots = [run.shots.shot(call("getBuild", ref)) for ref in refs]
+        Raises:
+            TargetError: it died, or does not get ready.
+        """
         shots = [BulkShot(shot.operation, shot.method, shot.wire) for shot in self._shots]
-        singles = [n for n, name in enumerate(mine.names) if name in SINGLE]
-        numbers = [n for n, action in enumerate(mine.actions.tolist()) if action in singles]
         try:
             self._car.start(self._setup(shots))
             # Arrays do as well as lists, which a million numbers would take long to become.
-            due_at: Any = run.go.began_at + mine.due_s[numbers]
-            places: Any = mine.numbers[numbers] % len(refs)
-            self._car.send_schedule(due_at, places)
+            due_s: Any = self._due_s
+            places: Any = self._places
+            self._car.send_schedule(due_s, places)
             self._car.prepare(PREPARE_S)
-            self._car.go(run.go.origin)
-            gevent.spawn(self._stop_with_the_run)
+        except BaseException:
+            self._car.kill()
+            raise
+
+    def begin(self) -> None:
+        """
+        Has it send when the schedule begins.
+        """
+        self._run.spawn(self._drive)
+
+    def _drive(self) -> None:
+        run = self._run
+        self._skip(self._beyond_s)
+        try:
+            self._car.go(run.go.origin + run.go.began_at)
+            stopping = gevent.spawn(self._stop_with_the_run)
             for report in self._car.reports():
                 self._take(report)
+            stopping.kill(block=False)
         except TargetError as error:
             run.fail(str(error))
-            for due_s in mine.due_s[numbers]:
-                run.collector.skip(OPERATION_OF["read"], run.go.began_at + float(due_s))
+            self._skip_what_is_left()
         finally:
             self._car.kill()
+
+    def _skip(self, due_s: NDArray[np.float64]) -> None:
+        for each_s in due_s.tolist():
+            self._run.collector.skip(OPERATION_OF["read"], self._run.go.began_at + each_s)
+
+    def _skip_what_is_left(self) -> None:
+        """
+        What comes due now that the side-car is gone will not be sent; of what came due before nobody knows.
+        """
+        left_s = self._due_s[self._counted :]
+        self._skip(left_s[left_s > self._run.now() - self._run.go.began_at])
 
     def _setup(self, shots: list[BulkShot]) -> Setup:
         target = self._run.target
@@ -90,6 +125,9 @@ class BulkRun:
     def _take(self, report: Report) -> None:
         run = self._run
         for window in report.windows:
+            self._counted += window.count
+            # A whole number of seconds, so that a window stays one.
+            window.at_s += int(run.go.began_at)
             run.collector.take(window)
         for look in report.looks:
             self._judge(look)
@@ -110,11 +148,16 @@ class BulkRun:
 
     def _judge(self, look: Look) -> None:
         run, shot = self._run, self._shots[look.shot]
+        answer = _moved(look.answer, run.go.began_at)
         seq = run.next_seq()
-        seen = run.appraiser.appraise_look(shot, look.answer, 1, seq, run.case)
+        seen = run.appraiser.appraise_look(shot, answer, 1, seq, run.case)
         self._looks[look.number] = seen.look
         self._fresh.add(look.number)
-        outcome = NO_ANSWER if look.answer.error or look.answer.head is None else str(look.answer.head.status)
+        outcome = NO_ANSWER if answer.error or answer.head is None else str(answer.head.status)
         self._judged.add((look.shot, outcome))
         if seen.findings or run.keeps_read():
-            run.keep(shot, look.answer, seq, seen)
+            run.keep(shot, answer, seq, seen)
+
+
+def _moved(answer: Answer, by_s: float) -> Answer:
+    return replace(answer, sent_at=answer.sent_at + by_s, head_at=answer.head_at + by_s, done_at=answer.done_at + by_s)

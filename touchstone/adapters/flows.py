@@ -10,7 +10,7 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from touchstone.adapters.loadrun import LoadRun, Reply, call
+from touchstone.adapters.loadrun import LoadRun, Reply, Stopped, call
 from touchstone.exchange import Credential
 from touchstone.loadfacts import Attempt, Build, BuildEnd
 from touchstone.loadplan import POLL_S
@@ -138,7 +138,10 @@ class Flow:
         seq, seen_at, idle = started.seq, None, 0
         end: BuildEnd = "unfinished"
         while self.run.rest(POLL_S):
-            reply = self.send("getBuild", ref)
+            try:
+                reply = self.send("getBuild", ref)
+            except Stopped:
+                break
             status = reply.body.get("status") if reply.status == 200 else None
             idle = idle + 1 if status == "not_built" else 0
             if status == "building":
@@ -187,7 +190,7 @@ class Flow:
         """
         Does something in another greenlet.
         """
-        return gevent.spawn(what)
+        return self.run.spawn(what)
 
 
 def _end_of(status: object, idle: int, *, cancelled: bool, over: bool, seen: float | None) -> BuildEnd:

@@ -76,6 +76,7 @@ class Connections:
         self._clock = clock
         self._hub = gevent.get_hub()
         self._heads = HeadReader()
+        self._most = max_connections
         self._slots = BoundedSemaphore(max_connections) if max_connections else None
         self._addresses: list[Address] = []
         self._open: set[LeanSocket] = set()
@@ -112,6 +113,15 @@ class Connections:
             self._streamed(line, data, answer, head, limit_s, until)
 
         return self._exchanged("GET", wire, max(self._timeout_s, limit_s), streamed)
+
+    def open_ahead(self, count: int) -> None:
+        """
+        Opens connections until *count* are free to be used, all at once; whoever needs one that fails will be told why.
+
+        One that is not used within LONGEST_IDLE_S is closed again.
+        """
+        room = count if self._most is None else min(count, self._most - len(self._open))
+        gevent.joinall([gevent.spawn(self._opened) for _ in range(room - len(self._idle))])
 
     def close(self) -> None:
         """
@@ -177,19 +187,15 @@ class Connections:
         """
         answer.sent_at = self._clock()
         line = self._reusable()
-        sent_before = False
         if line is not None:
             line.deadline = answer.sent_at + wait_s
             try:
                 return line, line.ask(wire)
             except Broken as broken:
-                sent_before = not broken.unsent
-                if sent_before and method not in _REPEATABLE:
+                if not broken.unsent and method not in _REPEATABLE:
                     raise
         line = self._dialled()
-        if not sent_before:
-            answer.sent_at = self._clock()
-        line.deadline = answer.sent_at + wait_s
+        line.deadline = self._clock() + wait_s
         return line, line.ask(wire)
 
     def _headed(self, line: LeanSocket, data: bytes, method: str) -> tuple[Head, bytes]:
@@ -276,11 +282,21 @@ class Connections:
         """
         Keeps the connection for the next request. One on which more came than an answer is in no known state.
         """
-        if head.keep_alive and not rest and not self._closed:
-            line.deadline = now + LONGEST_IDLE_S
-            self._idle[line] = None
+        if head.keep_alive and not rest:
+            self._keep(line, now)
         else:
             line.close()
+
+    def _keep(self, line: LeanSocket, now: float) -> None:
+        if self._closed:
+            line.close()
+        else:
+            line.deadline = now + LONGEST_IDLE_S
+            self._idle[line] = None
+
+    def _opened(self) -> None:
+        with contextlib.suppress(Broken):
+            self._keep(self._dialled(), self._clock())
 
     def _forget(self, line: LeanSocket) -> None:
         self._open.discard(line)

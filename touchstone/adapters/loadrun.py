@@ -5,12 +5,14 @@ One worker's part of a load run: sends requests, times them, has them judged, an
 import json
 import random
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import gevent
 from gevent.event import Event
+from gevent.pool import Group
 
 from touchstone import claims as ledger_of_claims
 from touchstone.adapters.lean import Connections
@@ -38,6 +40,15 @@ MAX_IN_FLIGHT = 10_000
 
 # Reads of the shared ready versions that are kept, in all.
 MAX_KEPT_READS = 1_000
+
+# How long what was cut off may take to come to its end.
+CUT_S = 2.0
+
+
+class Stopped(Exception):
+    """
+    Nothing more is sent: the run was stopped, or its budget is spent.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +94,7 @@ class Spent:
     """
 
     requests: int = 0
+    is_over: bool = False
     in_flight: int = 0
     kept_reads: int = 0
     cpu_beside_s: float = 0.0
@@ -98,7 +110,9 @@ class LoadRun:
     Attributes:
         plan: The whole schedule; this worker's part is what `Go.number` says.
         collector: What is to be told to the master.
-        stopped: Set when the run is to end at once.
+        flows: Everything that sends.
+        stopped: Set when nothing more is to be sent.
+        budget: Requests that this worker may send in all; None for any number.
     """
 
     def __init__(self, go: Go, settings: Settings, url: str) -> None:
@@ -119,8 +133,12 @@ class LoadRun:
         self._warm_up(contract, history)
         self.connections = Connections(url, target.request_timeout_s, clock=self.now)
         self.collector = Collector(go.number)
+        self.flows = Group()
         self.stopped = Event()
         self._spent = Spent()
+        self.budget = share_of(go.options.max_requests, go.number, go.workers)
+        self._errors: Counter[str] = Counter()
+        self._is_cut = False
         self._number = 0
         self._whole = self._stories_kept()
 
@@ -168,23 +186,91 @@ class LoadRun:
         self._spent.kept_reads += 1
         return self._spent.kept_reads <= MAX_KEPT_READS // self.go.workers
 
-    # --- sending -----------------------------------------------------------------------------------------------------
+    # --- beginning and ending ----------------------------------------------------------------------------------------
 
-    def may_send(self) -> bool:
+    def begin(self, began_at: float) -> None:
         """
-        Whether the budget of requests and the bound on those under way leave room for one more.
+        Says when the schedule begins.
         """
-        most = self.go.options.max_requests
-        within = most is None or self._spent.requests < -(-most // self.go.workers)
-        return within and self._spent.in_flight < MAX_IN_FLIGHT
+        self.go = replace(self.go, began_at=began_at)
+
+    def spawn(self, act: Callable[..., Any], *arguments: Any) -> "gevent.Greenlet[..., Any]":
+        """
+        Does something beside all else. An error of ours in it ends it, and is told; all else goes on.
+        """
+        return self.flows.spawn(self._guarded, act, *arguments)
+
+    def _guarded(self, act: Callable[..., Any], *arguments: Any) -> None:
+        try:
+            act(*arguments)
+        except Stopped:
+            pass
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on and the run is no pass
+            self.flow_failed(error)
+
+    def stop(self, grace_s: float) -> None:
+        """
+        Has nothing more sent. What is under way is waited for a little and then cut off, which is nobody's fault.
+        """
+        self.stopped.set()
+        self.flows.join(timeout=grace_s)
+        self._is_cut = True
+        self.connections.close()
+        self.flows.join(timeout=CUT_S)
+        self.flows.kill(block=False)
+
+    # --- the budget --------------------------------------------------------------------------------------------------
+
+    @property
+    def is_spent(self) -> bool:
+        """
+        Whether the budget of requests leaves room for none.
+        """
+        return self._spent.is_over
+
+    def admit(self) -> bool:
+        """
+        Takes an arrival's first request out of the budget, if that and the bound on requests under way leave room.
+        """
+        return self._spent.in_flight < MAX_IN_FLIGHT and self._take()
+
+    def spend(self, requests: int) -> None:
+        """
+        Takes what another process sends out of the budget.
+        """
+        self._spent.requests += requests
+
+    def _take(self) -> bool:
+        if self.budget is not None and self._spent.requests >= self.budget:
+            if not self._spent.is_over:
+                self._spent.is_over = True
+                self.collector.warning(
+                    f"--max-requests {self.go.options.max_requests}: worker {self.go.number} had sent its "
+                    f"{self.budget:,} requests by second {self.now() - self.go.began_at:.1f} of the schedule, "
+                    "and sent nothing more"
+                )
+            return False
+        self._spent.requests += 1
+        return True
+
+    # --- sending -----------------------------------------------------------------------------------------------------
 
     def send(self, call: Call, intended_at: float, *, paced: bool, keep: bool, until: Event | None = None) -> Reply:
         """
         Sends one request, follows it to its end where it is a stream, and has it timed and judged.
+
+        Args:
+            paced: Whether it is the first request of an arrival, which was admitted; any other one has to be yet.
+
+        Raises:
+            Stopped: nothing more is sent.
         """
+        if self.stopped.is_set() or not (paced or self._take()):
+            if paced:
+                self.collector.skip(call.operation, intended_at)
+            raise Stopped
         shot = self.shots.shot(call)
         seq = self.next_seq()
-        self._spent.requests += 1
         self._spent.in_flight += 1
         try:
             if call.stream_s:
@@ -193,8 +279,9 @@ class LoadRun:
                 answer = self.connections.send(shot.method, shot.wire)
         finally:
             self._spent.in_flight -= 1
-        self._time(shot, answer, intended_at, paced=paced)
-        self._judge(shot, answer, seq, keep=keep)
+        if not (self._is_cut and answer.error):
+            self._time(shot, answer, intended_at, paced=paced)
+            self._judge(shot, answer, seq, keep=keep)
         return Reply(answer, seq)
 
     def next_seq(self) -> int:
@@ -270,6 +357,18 @@ class LoadRun:
             self.collector.warning(self.appraiser.told())
         for rule_id, error in self.appraiser.failed.items():
             self.fail(f"the rule {rule_id} failed: {error}", f"rule.{rule_id}")
+        for text, times in self._errors.items():
+            if times > 1:
+                self.collector.warning(self.shots.secrets.text(f"{times:,} times: {text}"))
+
+    def flow_failed(self, error: Exception) -> None:
+        """
+        Tells of an error of ours in a flow, each once however many clients meet it.
+        """
+        text = f"a flow failed: {type(error).__name__}: {error}"
+        self._errors[text] += 1
+        if self._errors[text] == 1:
+            self.fail(text)
 
     def fail(self, text: str, case_id: str = "") -> None:
         """
@@ -278,17 +377,16 @@ class LoadRun:
         case = Case(case_id or self.case, "", "error", 0.0, (), self.shots.secrets.text(text))
         self.collector.event({"type": "case", **asdict(case)})
 
-    def close(self) -> None:
-        """
-        Ends every request that is under way.
-        """
-        self.stopped.set()
-        self.connections.close()
-        gevent.sleep(0)
-
 
 def call(operation: str, ref: str, credential: Credential = "primary", **more: Any) -> Call:
     """
     A request of a flow.
     """
     return Call(operation, ref, credential, **more)
+
+
+def share_of(whole: int | None, number: int, workers: int) -> int | None:
+    """
+    One worker's share of something that is dealt evenly; all shares together are the whole, None of None.
+    """
+    return None if whole is None else whole // workers + (number < whole % workers)

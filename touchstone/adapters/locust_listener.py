@@ -4,31 +4,40 @@ Makes Locust's numbers true and its workers ours: exact buckets, one name an out
 
 import contextlib
 import os
-from collections.abc import Iterable
+import signal
+import sys
+from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import gevent
+import locust.log
 import locust.stats
 from gevent.os import tp_read
 from locust import events
 from locust.env import Environment
-from locust.runners import STATE_MISSING, LocalRunner, MasterRunner, WorkerRunner
+from locust.event import EventHook
+from locust.runners import STATE_INIT, STATE_MISSING, MasterRunner, WorkerRunner
 
 from touchstone.adapters.bulk_link import fold
 from touchstone.adapters.conductor import Conductor
-from touchstone.adapters.member import Member
+from touchstone.adapters.member import Member, Tell
 from touchstone.handover import LIFELINE_VARIABLE, ORPHANED
 from touchstone.histogram import cell, middle_s
-from touchstone.loadhandover import LoadHandover, received_load
-from touchstone.sample import Window
+from touchstone.loadhandover import TOLD, LoadHandover, received_load
 
 # A worker tells Locust's master its statistics so often; the default of 3 s is too slow for whoever watches.
 locust.runners.WORKER_REPORT_INTERVAL = 1.0
 
 LOCAL = "local"
-TO_MASTER = ("ts-join", "ts-pong", "ts-report")
-TO_WORKER = ("ts-ping", "ts-go", "ts-after")
+TO_MASTER = ("ts-join", "ts-pong", "ts-ready", "ts-unfit", "ts-report")
+TO_WORKER = ("ts-ping", "ts-plan", "ts-go", "ts-after", "ts-stop", "ts-refused")
+
+# What the process ends with; the parent tells a refusal from what else may go wrong by what was printed.
+FAULTY, REFUSED, INTERRUPTED = 2, 3, 130
+
+# How often a process that was forked looks whether the one that it belongs to is still there.
+ORPHAN_S = 0.1
 
 _MEMBERS: WeakKeyDictionary[Environment, Member] = WeakKeyDictionary()
 
@@ -58,30 +67,35 @@ def prepare(environment: Environment, runner: Any, **_: Any) -> None:
     """
     _hold_lifeline()
     handover = received_load(os.environ)
+    _on(environment.events.quitting, lambda: _set_exit_code(environment))
     if isinstance(runner, WorkerRunner):
         _prepare_worker(environment, runner, handover)
     elif isinstance(runner, MasterRunner):
         _prepare_master(environment, runner, handover)
     else:
-        _prepare_local(environment, runner, handover)
+        _prepare_local(environment, handover)
 
 
-def _prepare_local(environment: Environment, runner: LocalRunner, handover: LoadHandover) -> None:
-    member = Member(handover, lambda kind, data: conductor.receive(LOCAL, kind, data), _folding(environment))
-    conductor = Conductor(
-        handover, lambda _client, kind, data: member.receive(kind, data), lambda: (LOCAL,), runner.quit
-    )
-    _MEMBERS[environment] = member
-    _finish_with(environment, member)
-    environment.events.quit.add_listener(lambda **_: conductor.close())  # type: ignore[no-untyped-call]  # as above
+def _prepare_local(environment: Environment, handover: LoadHandover) -> None:
+    def tell(kind: str, data: dict[str, Any]) -> None:
+        conductor.receive(LOCAL, kind, data)
+
+    def send(_client: str, kind: str, data: dict[str, Any]) -> None:
+        member.receive(kind, data)
+
+    member = _member(environment, handover, tell, lambda _reason: None)
+    conductor = Conductor(handover, send, lambda: (LOCAL,), lambda: _end(environment))
+    _conduct(environment, conductor)
+    gevent.spawn(member.announce)
 
 
 def _prepare_worker(environment: Environment, runner: WorkerRunner, handover: LoadHandover) -> None:
-    member = Member(handover, runner.send_message, _folding(environment))
-    _MEMBERS[environment] = member
+    member = _member(environment, handover, runner.send_message, lambda reason: _leave(environment, reason))
     for kind in TO_WORKER:
         runner.register_message(kind, lambda msg, **_: member.receive(msg.type, msg.data))
-    _finish_with(environment, member)
+    gevent.signal_handler(signal.SIGINT, _interrupt, environment, lambda: _end_part(environment, member))
+    gevent.spawn(member.announce)
+    gevent.spawn(_wait_for_orphaning, os.getppid())
 
 
 def _prepare_master(environment: Environment, runner: MasterRunner, handover: LoadHandover) -> None:
@@ -91,28 +105,88 @@ def _prepare_master(environment: Environment, runner: MasterRunner, handover: Lo
     def present() -> Iterable[str]:
         return [client.id for client in runner.clients.all if client.state != STATE_MISSING]
 
-    conductor = Conductor(handover, send, present, runner.quit)
+    # Processes of this machine are started once; on other machines somebody may start one more.
+    waits = not getattr(environment.parsed_options, "processes", None)
+    conductor = Conductor(handover, send, present, lambda: _end(environment), waits=waits)
     for kind in TO_MASTER:
         runner.register_message(kind, lambda msg, **_: conductor.receive(msg.node_id, msg.type, msg.data))
-    environment.events.quit.add_listener(lambda **_: conductor.close())  # type: ignore[no-untyped-call]  # as above
+    _conduct(environment, conductor)
 
 
-def _finish_with(environment: Environment, member: Member) -> None:
+def _conduct(environment: Environment, conductor: Conductor) -> None:
+    # As an event of gevent's loop it cannot get lost, as a KeyboardInterrupt can that meets some greenlet of Locust.
+    gevent.signal_handler(signal.SIGINT, _interrupt, environment, conductor.stop)
+    _on(environment.events.quit, conductor.close)
+
+
+def _member(environment: Environment, handover: LoadHandover, tell: Tell, leave: Callable[[str], None]) -> Member:
     """
-    Whatever ends the run, what was seen is told before the process is gone.
+    The worker that this process is. Whatever ends the run, what it saw is told before the process is gone.
     """
-    environment.events.test_stopping.add_listener(lambda **_: member.finish())  # type: ignore[no-untyped-call]  # as above
+    (user,) = environment.user_classes
+    scenario = str(getattr(user, "scenario", ""))
+    # Locust makes its statistics anew in a worker: they are looked up late.
+    member = Member(handover, scenario, tell, lambda window: fold(environment.stats, window), leave)
+    _MEMBERS[environment] = member
+    _on(environment.events.test_stopping, member.finish)
+    return member
 
 
-def _folding(environment: Environment) -> Any:
+def _on(event: EventHook, act: Callable[[], None]) -> None:
+    event.add_listener(lambda **_: act())  # type: ignore[no-untyped-call]  # Locust's events are not typed
+
+
+# --- ending ----------------------------------------------------------------------------------------------------------
+
+
+def _interrupt(environment: Environment, act: Callable[[], None]) -> None:
+    environment.process_exit_code = INTERRUPTED
+    act()
+
+
+def _end(environment: Environment) -> None:
     """
-    What gives Locust's statistics each window of samples. They are made anew in a worker: look them up late.
+    Ends this process, and with it all workers. Locust's own page would have it go on.
     """
+    runner = environment.runner
+    assert runner is not None
+    waits = isinstance(runner, MasterRunner) and runner.state == STATE_INIT
+    runner.quit()
+    if environment.web_ui:
+        environment.web_ui.stop()  # type: ignore[no-untyped-call]  # Locust's page is not typed
+    if waits:
+        # Locust waits for workers in its main greenlet, and nothing but an exception ends that.
+        gevent.kill(gevent.get_hub().parent, SystemExit(environment.process_exit_code or 0))
 
-    def into_stats(window: Window) -> None:
-        fold(environment.stats, window)
 
-    return into_stats
+def _end_part(environment: Environment, member: Member) -> None:
+    """
+    Ends this worker alone.
+    """
+    assert environment.runner is not None
+    member.finish()
+    environment.runner.quit()
+
+
+def _leave(environment: Environment, reason: str) -> None:
+    """
+    Ends this worker, which has no part in the run.
+    """
+    assert environment.runner is not None
+    environment.process_exit_code = REFUSED
+    sys.stderr.write(f"{TOLD}{reason}\n")
+    sys.stderr.flush()
+    environment.runner.quit()
+
+
+def _set_exit_code(environment: Environment) -> None:
+    """
+    Failed requests are for the report to judge; errors of users and greenlets are ours.
+    """
+    assert environment.runner is not None
+    if environment.process_exit_code is None:
+        is_faulty = environment.runner.exceptions or locust.log.unhandled_greenlet_exception
+        environment.process_exit_code = FAULTY if is_faulty else 0
 
 
 def _hold_lifeline() -> None:
@@ -128,4 +202,13 @@ def _wait_for_end(descriptor: int) -> None:
     with contextlib.suppress(OSError):
         while tp_read(descriptor, 64):
             pass
+    os._exit(ORPHANED)
+
+
+def _wait_for_orphaning(parent: int) -> None:
+    """
+    Ends this process when the one that forked it is gone, which need not be the one that holds the lifeline.
+    """
+    while os.getppid() == parent:
+        gevent.sleep(ORPHAN_S)
     os._exit(ORPHANED)

@@ -1,5 +1,5 @@
 """
-The worker's side of a load run: joins whoever conducts it, is told what to do, and reports what it sees.
+The worker's side of a load run: joins whoever conducts it, is told its part, and reports what it sees.
 """
 
 import os
@@ -9,15 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-from gevent.event import AsyncResult, Event
+from gevent.event import AsyncResult
 
+from touchstone import __version__
 from touchstone.adapters.loadrun import LoadRun
+from touchstone.errors import HarnessError, UsageError
 from touchstone.loadhandover import Go, LoadHandover
+from touchstone.redact import Secrets
 from touchstone.sample import Window
 
 # How often a worker reports, and how often it says how it fares.
 REPORT_S = 0.5
 FARES_EVERY = 4
+
+# How often it says that it is there until somebody answers: the first time nobody may have listened yet.
+JOIN_S = 1.0
+
+# How long requests that are under way are waited for when the run is stopped.
+GRACE_S = 0.5
 
 Tell = Callable[[str, dict[str, Any]], None]
 
@@ -27,26 +36,44 @@ class Member:
     One worker.
 
     Args:
+        scenario: The one that it was started for.
         tell: Sends a message to the conductor.
         fold: Is given each window of samples once, for the statistics of Locust.
+        leave: Ends the worker, which has no part in the run; is given the reason.
+
+    Attributes:
+        run: What its flows share; None before it is known.
+        assigned: Arrivals that are its part.
     """
 
-    def __init__(self, handover: LoadHandover, tell: Tell, fold: Callable[[Window], None]) -> None:
+    def __init__(
+        self,
+        handover: LoadHandover,
+        scenario: str,
+        tell: Tell,
+        fold: Callable[[Window], None],
+        leave: Callable[[str], None],
+    ) -> None:
         self._handover = handover
+        self._scenario = scenario
         self._tell = tell
         self._fold = fold
-        self._go: AsyncResult[Go] = AsyncResult()
+        self._leave = leave
+        self._plan: AsyncResult[Go] = AsyncResult()
+        self._began_at: AsyncResult[float] = AsyncResult()
         self._after: AsyncResult[bool] = AsyncResult()
+        self._entered = False
         self._finished = False
-        self.ended = Event()
         self.run: LoadRun | None = None
         self.assigned = 0
 
-    def join(self) -> None:
+    def announce(self) -> None:
         """
-        Says that this worker is there, and what its clock is.
+        Says that this worker is there, and what its clock is, until it is told its part.
         """
-        self._tell("ts-join", {"boot": boot_id(), "monotonic": time.monotonic()})
+        while not self._plan.ready() and not self._finished:
+            self._tell("ts-join", {"boot": boot_id(), "version": __version__, "scenario": self._scenario})
+            self._plan.wait(JOIN_S)
 
     def receive(self, kind: str, data: dict[str, Any]) -> None:
         """
@@ -55,46 +82,90 @@ class Member:
         match kind:
             case "ts-ping":
                 self._tell("ts-pong", data | {"monotonic": time.monotonic()})
+            case "ts-plan":
+                self._plan.set(Go.from_public(data))
             case "ts-go":
-                self._go.set(Go.from_public(data))
+                self._began_at.set(float(data["began_at"]))
             case "ts-after":
                 self._after.set(bool(data["aftermath"]))
+            case "ts-stop":
+                gevent.spawn(self.finish)
+            case "ts-refused":
+                self._finished = True
+                gevent.spawn(self._leave, str(data["reason"]))
 
-    def begin(self) -> LoadRun:
+    # --- in this order -----------------------------------------------------------------------------------------------
+
+    def enter(self) -> bool:
         """
-        Waits until the run begins; from then on reports go out by themselves.
+        Whether whoever asks is to do this worker's part: Locust deals its users anew where a worker comes or goes.
         """
-        go = self._go.get()
-        self.run = LoadRun(go, self._handover.parsed_settings(), self._handover.url)
+        first, self._entered = not self._entered, True
+        return first
+
+    def prepare(self) -> LoadRun:
+        """
+        Waits until this worker is told its part, and gets ready for it.
+
+        Raises:
+            UsageError: its schedule is another one than the master's.
+        """
+        go = self._plan.get()
+        run = LoadRun(go, self._handover.parsed_settings(), self._handover.url)
+        if run.plan.schedule.digest != go.digest:
+            raise UsageError(
+                "its schedule is not the one of its master (the digests differ); "
+                "install the same version of touchstone, and put the same trace file at the same path"
+            )
+        self.run = run
+        return run
+
+    def begin(self) -> None:
+        """
+        Says that all is ready and waits until all others are; from then on reports go out by themselves.
+        """
+        assert self.run is not None
+        self._tell("ts-ready", {})
+        self.run.begin(self._began_at.get())
         gevent.spawn(self._pulse)
-        return self.run
 
     def drained(self) -> bool:
         """
         Says that all arrivals of this worker are over, and waits; whether it is to do what comes after all of them.
         """
-        self._report("drained")
+        if not self._finished:
+            self._report("drained")
         return bool(self._after.get())
 
     def finish(self) -> None:
         """
-        Reports for the last time; doing so twice does nothing.
+        Has nothing more sent, and reports for the last time; doing so twice does nothing.
         """
         if self._finished or self.run is None:
             return
         self._finished = True
+        self.run.stop(GRACE_S)
+        self._after.set(False)
         self.run.tell_judged()
         self.run.collector.worker(self.run.fares("done", self.assigned))
         self._report("final")
-        self.run.close()
-        self.ended.set()
 
     def failed(self, error: Exception) -> None:
         """
-        An error of ours in a flow: the run must not look like a pass.
+        An error of ours outside the flows: the run must not look like a pass.
         """
-        if self.run is not None:
-            self.run.fail(f"a flow failed: {type(error).__name__}: {error}")
+        if self.run is not None and self._began_at.ready():
+            self.run.flow_failed(error)
+            self.finish()
+            return
+        reason = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+        reason = Secrets(self._handover.parsed_settings().target.keys()).text(reason)
+        self._finished = True
+        self._tell("ts-unfit", {"reason": reason})
+        # Leaving ends the user that asks for it.
+        gevent.spawn(self._leave, reason)
+
+    # --- reports -----------------------------------------------------------------------------------------------------
 
     def _pulse(self) -> None:
         beats = 0

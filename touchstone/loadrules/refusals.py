@@ -2,6 +2,7 @@
 Judges what a refused start leads to: no build, and an end of the refusals for whoever waits.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -40,9 +41,12 @@ def refused_start_starts_nothing(record: Record) -> Iterator[Judgement]:
 def _built_all_the_same(version: Version, starts: list[Start], record: Record) -> Iterator[Judgement]:
     first_acting_at = min((start.sent_at for start in starts if start.may_act), default=float("inf"))
     begun = Latest(starts, (record.over_at[s.seq] if s.may_act else float("-inf") for s in starts))
+    refusals = sorted((start for start in starts if start.is_refused), key=lambda start: start.done_at)
+    refused_at = [start.done_at for start in refusals]
     rest: Sight | None = None
     for sight in record.sights.get(version, ()):
-        refused = _last_refused(starts, sight)
+        number = bisect_right(refused_at, sight.sent_at)
+        refused = refusals[number - 1] if number else None
         if refused is not None and sight.done_at + record.slack_s <= first_acting_at:
             if sight.state == "not_built":
                 yield held(_NOTHING, _READ, refused.seq, sight.seq)
@@ -53,10 +57,6 @@ def _built_all_the_same(version: Version, starts: list[Start], record: Record) -
             if refused.sent_at >= rest.sent_at and not begun_later:
                 yield _all_the_same(refused, sight)
         rest = sight if sight.state in IDLE else rest
-
-
-def _last_refused(starts: list[Start], sight: Sight) -> Start | None:
-    return next((s for s in reversed(starts) if s.is_refused and s.done_at <= sight.sent_at), None)
 
 
 def _all_the_same(refused: Start, sight: Sight) -> Judgement:

@@ -1,0 +1,455 @@
+"""
+The command line of a load: what a plan prints and that it sends nothing, where a load is allowed, and every wrong flag.
+"""
+
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command import Ended, Shell, called
+from touchstone.errors import UsageError
+from touchstone.loadhandover import LoadHandover
+from touchstone.loading import Wish, check_allowed, check_terms, is_loopback, locust_command, locust_environment
+from touchstone.loadplan import plan
+from touchstone.rss import rss_bytes
+from touchstone.settings import Settings, TargetSettings
+from touchstone.workloads import SCENARIOS, Options
+
+Load = Callable[..., Ended]
+LOCAL = "http://127.0.0.1:9/api"
+
+STORM = """\
+storm: Starts many builds at the same moment, over what the target admits, and backs off until each is built.
+target http://127.0.0.1:9/api, arrivals at once, open model, seed 20
+engine flows: 0 single requests a second and worker, up to 1,000
+from s  start
+     0      6
+builds    8 at most (40 are allowed)
+requests  305 likely, 18,821 at worst, set-up and clean-up included
+seconds   2 likely, 1321 at worst, without set-up and clean-up
+"""
+STEADY_TABLE = """\
+from s  read  start  cancel  stream
+     0    10      1       0       0
+     1    10      0       1       0
+     2    10      0       0       1
+     3     9      1       1       0
+"""
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Load:
+    """
+    The command in this process.
+    """
+
+    def run(*arguments: str) -> Ended:
+        return called(Shell(tmp_path), monkeypatch, capsys, "load", *arguments)
+
+    return run
+
+
+@pytest.fixture
+def deaf(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """
+    Every connection that is tried; none comes about.
+    """
+    tried: list[Any] = []
+
+    def refuse(_socket: socket.socket, address: Any) -> None:
+        tried.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    return tried
+
+
+# --- plans ------------------------------------------------------------------------------------------------------------
+
+
+def test_plan_is_printed_and_nothing_is_sent(load: Load, deaf: list[Any], tmp_path: Path) -> None:
+    """
+    A plan says what arrives, who sends it and what it costs; it connects to nothing and leaves no file.
+    """
+    ended = load("storm", "--url", LOCAL, "--builds", "6", "--plan")
+
+    assert (ended.code, ended.out, ended.err) == (0, STORM, "")
+    assert deaf == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plan_shows_the_schedule_by_second_and_action(load: Load) -> None:
+    """
+    Each arrival is in one row, by when it is due, and in one column, by what it is.
+    """
+    ended = load("steady", "--rate", "11", "--duration", "4", "--plan")
+
+    assert STEADY_TABLE in ended.out
+
+
+def test_long_plan_is_shown_in_a_dozen_spans(load: Load) -> None:
+    """
+    An hour has no 3,600 rows, and its rows hold all of it.
+    """
+    ended = load("soak", "--plan")
+    rows = [line.split() for line in ended.out.splitlines() if line.strip()[:1].isdigit()]
+
+    assert [row[0] for row in rows] == [str(300 * span) for span in range(12)]
+    assert sum(int(number.replace(",", "")) for row in rows for number in row[1:]) == 18_008
+
+
+def test_plan_of_the_embedded_twin_knows_its_patience(load: Load) -> None:
+    """
+    Nobody waits ten minutes for a build of the embedded twin, and its builds are free.
+    """
+    ended = load("storm", "--plan")
+
+    assert "target twin, arrivals at once" in ended.out
+    assert "builds    26 at most (10,000 are allowed)" in ended.out
+    assert "seconds   2 likely, 731 at worst" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("storm", "--url", "http://10.1.2.3/api"), "http://10.1.2.3/api: a load on another machine than this one; if"),
+        (
+            ("storm", "--url", LOCAL, "--builds", "39"),
+            "storm: plans 41 builds, and 40 are allowed; raise --max-builds,",
+        ),
+        (
+            ("steady", "--max-requests", "399"),
+            "steady: plans 400 requests and what follows them, and --max-requests 399",
+        ),
+        (("steady", "--max-seconds", "19"), "steady: arrives for 20 s, and --max-seconds 19 are allowed; raise it, or"),
+        (("storm", "--build-s", "10"), "--build-s 10: this target lets a build take 10 s in all; lower it"),
+        (
+            ("storm", "--url", LOCAL, "--build-s", "600"),
+            "--build-s 600: this target lets a build take 600 s in all; low",
+        ),
+    ],
+)
+def test_plan_that_may_not_be_carried_out_ends_with_2(load: Load, flags: tuple[str, ...], message: str) -> None:
+    """
+    The plan is shown, and then what keeps it from being carried out.
+    """
+    ended = load(*flags, "--plan")
+
+    assert ended.code == 2
+    assert "requests  " in ended.out
+    assert ended.err.startswith(f"exit 2: {message}")
+
+
+def test_same_terms_hold_without_a_plan(load: Load, deaf: list[Any], tmp_path: Path) -> None:
+    """
+    A load that is not allowed is refused before anything is sent or written.
+    """
+    ended = load("storm", "--url", "http://10.1.2.3/api")
+
+    assert (ended.code, ended.out, deaf) == (2, "", [])
+    assert ended.err.startswith("exit 2: http://10.1.2.3/api: a load on another machine than this one")
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- where a load is allowed ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.2", "127.255.255.254", "::1", "0:0:0:0:0:0:0:1"])
+def test_this_machine_may_be_loaded(host: str) -> None:
+    """
+    Every address below 127 is this machine, as is the one of IPv6 in any spelling.
+    """
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "localhost.example.test", "localhost.", "127.0.0.1.example.test", "127.1", "128.0.0.1", "0.0.0.0", "::"],
+)
+def test_other_machines_are_not_this_one(host: str) -> None:
+    """
+    A name that merely begins like this machine may be anywhere, and what is no address is a name.
+    """
+    assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:8123/api",
+        "http://LOCALHOST/api",
+        "http://127.0.0.2:80",
+        "http://[::1]:80/",
+        "https://127.0.0.1/a/b",
+    ],
+)
+def test_load_on_this_machine_needs_no_word(url: str) -> None:
+    """
+    Port, path and letters of the host do not matter.
+    """
+    check_allowed(url, "")
+
+
+@pytest.mark.parametrize("allows", ["api.example.test", "API.Example.Test", ""])
+@pytest.mark.parametrize("url", ["https://api.example.test/v1", "https://API.example.test:8443"])
+def test_another_machine_needs_its_own_name(url: str, allows: str) -> None:
+    """
+    The host that the caller names may be loaded, whatever the case of its letters, and no host is none.
+    """
+    if allows:
+        check_allowed(url, allows)
+        return
+    with pytest.raises(UsageError, match=r"agrees, add --allow-load api\.example\.test$"):
+        check_allowed(url, allows)
+
+
+@pytest.mark.parametrize(
+    ("url", "allows"),
+    [
+        ("https://api.example.test", "example.test"),
+        ("https://api.example.test", "api.example.test:443"),
+        ("https://api.example.test", "*"),
+        ("https://localhost.example.test", "localhost"),
+        ("https://127.0.0.1@api.example.test", "127.0.0.1"),
+        ("https://[2001:db8::1]:443", "2001:db8::2"),
+        ("http:///api", ""),
+    ],
+)
+def test_another_name_does_not_allow_it(url: str, allows: str) -> None:
+    """
+    Neither a part of the name nor a pattern, nor what stands before the host, allows a load.
+    """
+    with pytest.raises(UsageError, match="a load on another machine than this one"):
+        check_allowed(url, allows)
+
+
+@pytest.mark.parametrize("allows", ["2001:db8::1", "[2001:db8::1]", "2001:DB8::1"])
+def test_address_may_be_named_with_or_without_brackets(allows: str) -> None:
+    """
+    An IPv6 address is named as in the URL or without its brackets.
+    """
+    check_allowed("http://[2001:db8::1]:80/api", allows)
+
+
+def test_allowed_host_is_planned(load: Load, deaf: list[Any]) -> None:
+    """
+    With the right name the plan ends with 0, with a wrong one with 2; nothing is sent either way.
+    """
+    url = ("storm", "--url", "http://10.1.2.3/api", "--plan")
+
+    assert load(*url, "--allow-load", "10.1.2.3").code == 0
+    assert load(*url, "--allow-load", "10.1.2.4").code == 2
+    assert deaf == []
+
+
+def test_user_in_a_url_is_refused_and_not_shown(load: Load) -> None:
+    """
+    A name and a password before the host are refused like anywhere else.
+    """
+    ended = load("storm", "--url", "http://me:hush@127.0.0.1/api", "--plan")
+
+    assert (ended.code, "hush" in ended.err) == (2, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "fairness: needs two keys; set second_api_key_env, or ORGO_SECOND_API_KEY, to another account's key"),
+        (
+            {"second_api_key": "two", "publish": "never"},
+            'fairness: needs a version of each key; publishing is switched off; set publish = "raw" for this target',
+        ),
+    ],
+)
+def test_fairness_needs_two_keys_and_a_version_of_each(changes: dict[str, Any], message: str) -> None:
+    """
+    Without a second account, or without versions of both, nothing could be compared.
+    """
+    target = replace(TargetSettings("served", LOCAL, "one"), **changes)
+
+    with pytest.raises(UsageError) as raised:
+        check_terms(Settings(target=target), plan(_fairness()), Wish())
+    assert str(raised.value) == message
+    check_terms(Settings(target=replace(target, second_api_key="two", publish="raw")), plan(_fairness()), Wish())
+
+
+def _fairness() -> Options:
+    chosen = SCENARIOS["fairness"]
+    return Options(chosen, chosen.arrivals, chosen.duration_s, chosen.mix, 20)
+
+
+# --- wrong flags ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("strom", "scenario 'strom': no such scenario; did you mean storm?"),
+        ("steady --rate 0", "--rate 0: expected arrivals a second, more than 0 and below 1e+09"),
+        ("steady --rate nan", "--rate nan: expected arrivals a second, more than 0"),
+        ("steady --rate -3", "--rate -3: expected arrivals a second, more than 0"),
+        ("steady --rate inf", "--rate inf: expected arrivals a second, more than 0"),
+        ("steady --rate 1e12", "--rate 1e+12: expected arrivals a second, more than 0 and below 1e+09"),
+        ("steady --rate 5 --arrivals 6", "--rate and --arrivals: both are given; keep one of the two"),
+        ("steady --arrivals rmap:1..5", "--arrivals: found 'rmap:1..5'; expected "),
+        ("steady --arrivals trace:nowhere.csv", "--arrivals: {folder}/nowhere.csv cannot be read: No such file or dir"),
+        ("steady --arrivals trace:", "--arrivals: found a trace without a file; expected trace:FILE"),
+        ("steady --duration -1", "--duration: found -1.0; expected a number of seconds above 0"),
+        ("steady --duration 0", "--duration: found 0.0; expected a number of seconds above 0"),
+        ("steady --duration inf", "--duration: found inf; expected a number of seconds above 0"),
+        (
+            "storm --duration 9",
+            "--duration 9: storm begins all at once; leave it out, or give --rate or --arrivals with",
+        ),
+        ("watchers --duration 9", "--duration 9: watchers begins all at once; leave it out\n"),
+        ("steady --mix nonsense", "--mix 'nonsense': unknown action; known: cancel, read, start, stream"),
+        ("steady --mix=", "--mix '': unknown action; known: cancel, read, start, stream"),
+        ("steady --model x", "--model 'x': expected one of open, closed"),
+        ("storm --model closed", "--model closed: storm goes by its schedule; it is for steady, churn, soak"),
+        ("steady --users 3", "--users 3: an open model goes by its schedule; add --model closed"),
+        ("steady --engine x", "--engine 'x': expected one of auto, flows, bulk"),
+        ("storm --engine bulk", "--engine bulk: sends what has no sequel (read), and what arrives is start"),
+        ("steady --engine bulk --model closed", "--engine bulk: sends by a schedule, which a closed model has not"),
+        ("steady --builds 4", "--builds 4: steady has no use for it; it is for storm, churn, watchers"),
+        ("storm --watchers 4", "--watchers 4: storm has no use for it; it is for watchers"),
+        ("storm --lines 4", "--lines 4: storm has no use for it; it is for steady, watchers, soak"),
+        ("watchers --rate 4", "--rate 4.0: watchers has no use for it; it is for storm, steady, churn, soak, fairness"),
+        ("churn --mix race=1", "--mix race=1: churn has no use for it; it is for steady, soak, fairness"),
+        ("fairness --build-s 2", "--build-s 2.0: fairness has no use for it; it is for "),
+        ("storm --rate 4 --builds 9", "--builds 9: constant:4 says how many; leave one of the two out"),
+        ("storm --build-s inf", "--build-s inf: expected a number of seconds, 0 or more"),
+        (
+            "steady --master --processes 2",
+            "--master and --processes: both are given; a master has its workers on other",
+        ),
+        ("steady --expect-workers 2", "--expect-workers 2: it is for a master; add --master"),
+        (
+            "steady --worker there --master",
+            "--worker and --master: both are given; a worker does what its master plans",
+        ),
+        ("steady --worker there --processes 2", "--worker and --processes: both are given; a worker does what"),
+        ("steady --worker there --plan", "--worker and --plan: both are given; a worker does what its master plans"),
+        ("steady --worker there", "--worker: the embedded twin belongs to one process; name a target with --url"),
+        ("steady --worker there --url http://10.1.2.3", "http://10.1.2.3: a load on another machine than this one"),
+        (
+            "steady --thresholds nowhere.toml",
+            "nowhere.toml: cannot be read: No such file or directory; give a file like",
+        ),
+        ("steady --thresholds nowhere.toml --plan", "nowhere.toml: cannot be read: No such file or directory; give a"),
+        ("steady --thresholds odd.toml", "odd.toml: [steady.getBuild] p98_s: unknown statistic; did you mean p9"),
+        ("steady --seed -1", "--seed: found -1; expected a whole number of 0 or more"),
+        ("steady --max-seconds 0", "--max-seconds: found 0.0; expected a number of seconds above 0"),
+        ("steady --target nowhere", "--target 'nowhere': no such target in the working directory"),
+    ],
+)
+def test_wrong_flag_names_itself_its_value_and_what_was_expected(
+    load: Load, deaf: list[Any], tmp_path: Path, arguments: str, message: str
+) -> None:
+    """
+    Whatever does not fit ends with 2 and one line that says what was found and expected, before anything is sent.
+    """
+    (tmp_path / "odd.toml").write_text("[steady.getBuild]\np98_s = 1\n", encoding="utf-8")
+    ended = load(*arguments.split())
+
+    assert (ended.code, deaf) == (2, [])
+    assert ended.err.startswith(f"exit 2: {message}".replace("{folder}", str(tmp_path)))
+    assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(
+            "--builds 0",
+            "--builds 100001",
+            "--watchers 0",
+            "--lines 0",
+            "--lines 10001",
+            "--build-s -1",
+            "--build-s nan",
+        ),
+        *(
+            "--users 0",
+            "--max-requests 0",
+            "--processes 0",
+            "--processes 65",
+            "--port 0",
+            "--web-ui -3",
+            "--web-ui 65536",
+        ),
+        *("--expect-workers 0", "--builds many", "--rate fast"),
+    ],
+)
+def test_number_out_of_range_names_its_flag(load: Load, arguments: str) -> None:
+    """
+    What cannot be a value of a flag is refused by its name.
+    """
+    ended = load("storm", *arguments.split())
+
+    assert ended.code == 2
+    assert f"Invalid value for '{arguments.split(maxsplit=1)[0]}'" in ended.err
+
+
+def test_missing_scenario_is_asked_for(load: Load) -> None:
+    """
+    Without a scenario nothing is loaded.
+    """
+    ended = load()
+
+    assert (ended.code, "Missing argument 'SCENARIO'" in ended.err) == (2, True)
+
+
+def test_small_rate_is_written_as_arrivals_are_read(load: Load) -> None:
+    """
+    A rate far below one has no exponent in the plan, and is the rate that was given.
+    """
+    ended = load("soak", "--rate", "0.00005", "--duration", "60000", "--plan")
+
+    assert ended.code == 0
+    assert "arrivals constant:0.00005," in ended.out
+
+
+def test_help_fits_80_columns(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    On a narrow terminal no line of the help is cut or wrapped by the terminal.
+    """
+    environment = Shell.environment
+    monkeypatch.setattr(Shell, "environment", lambda shell: environment(shell) | {"COLUMNS": "80"})
+    ended = load("--help")
+
+    assert ended.code == 0
+    assert max(map(len, ended.out.splitlines())) <= 80
+    assert {name for name in SCENARIOS if name not in ended.out} == set()
+
+
+# --- what the child is started with -----------------------------------------------------------------------------------
+
+
+def test_locust_is_told_no_key_and_its_own_variables_are_left_out() -> None:
+    """
+    Keys go through the environment alone, which other processes of the machine do not see, and never on a command line.
+    """
+    handover = LoadHandover(Settings(target=TargetSettings(api_key="hush")).to_json(), LOCAL)
+    environment = locust_environment(handover, {"LOCUST_USERS": "9", "PATH": "/bin"})
+    commands = [locust_command("storm", wish) for wish in (Wish(), Wish(processes=3), Wish(expects=2, port=5557))]
+
+    assert ("LOCUST_USERS" in environment, environment["PATH"]) == (False, "/bin")
+    assert "hush" not in str(commands)
+    assert ["--processes" in command for command in commands] == [False, True, False]
+    assert ["--master" in command for command in commands] == [False, False, True]
+    assert commands[2][commands[2].index("--expect-workers") + 1] == "2"
+
+
+def test_memory_of_this_process_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """
+    A process has some memory in use; where the system does not tell how much, the most that it had is told.
+    """
+    now = rss_bytes()
+    monkeypatch.setattr("touchstone.rss._STATM", tmp_path / "nothing")
+    most = rss_bytes()
+
+    assert 5_000_000 < now <= most * 1.1

@@ -1,0 +1,133 @@
+"""
+What a load run tells its processes: all of it arrives, keys go through the environment alone, and junk is refused.
+"""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.rules.exchanges import OTHER_REF, REF, contract, exchange
+from touchstone.errors import UsageError
+from touchstone.loadhandover import Go, LoadHandover, received_load
+from touchstone.rules.history import Content, History
+from touchstone.settings import HANDOVER, Settings, TargetSettings
+from touchstone.stage import Stage
+from touchstone.workloads import SCENARIOS, Options
+
+KEY = "sk_live_nobody_may_see_this"
+CONTENT = Content(REF, "primary", "abc", "ready", 0.5, "mark-1", 3, 1.0, 1.5, "ab" * 32)
+GIVEN = Content(OTHER_REF, "second", "given", "ready", 0.0, "", 0, 0.0, 0.0)
+STAGE = Stage({"own": (REF,), "ready-second": (OTHER_REF,)}, {REF: CONTENT, OTHER_REF: GIVEN}, 0.002)
+OPTIONS = Options(SCENARIOS["fairness"], "constant:1", 24.0, {"modest": 1.0, "greedy": 20.0}, 20)
+GO = Go(OPTIONS, STAGE, "260102-030405-ab12cd", 7.0, 123.25, 2, 4, 90, "d1" * 32, 0.001, 0.0002)
+
+
+def wired(value: Any) -> Any:
+    """
+    A value as it comes out of JSON.
+    """
+    return json.loads(json.dumps(value))
+
+
+def test_order_to_a_worker_arrives_whole() -> None:
+    """
+    Options, stage, clock and share of a worker are the same after their way over the network.
+    """
+    assert Go.from_public(wired(GO.public())) == GO
+
+
+def test_order_has_every_field() -> None:
+    """
+    A field that the order has and its JSON form forgets would silently be the default.
+    """
+    assert set(GO.public()) == set(Go.__slots__)
+    assert [name for name in Go.__slots__ if getattr(GO, name) in (0, 0.0, "")] == []
+
+
+def test_order_holds_no_key() -> None:
+    """
+    What goes over the network shows nothing that a worker of one's own must not know from there.
+    """
+    handover = LoadHandover(
+        Settings(target=TargetSettings(api_key=KEY)).to_json(), "http://127.0.0.1:1", go=GO.public()
+    )
+
+    assert KEY not in json.dumps(handover.go)
+    assert KEY in handover.environment()[HANDOVER]
+
+
+def test_order_of_one_of_several_workers() -> None:
+    """
+    Each worker is told its number; all else is the same.
+    """
+    assert GO.of(3, 8) == replace(GO, number=3, workers=8)
+
+
+def test_stage_arrives_whole() -> None:
+    """
+    Refs keep their order by role, and contents what the rules know of them; a role without refs is empty.
+    """
+    found = Stage.from_public(wired(STAGE.public()))
+
+    assert found == STAGE
+    assert (found.refs("ready-second"), found.refs("shared")) == ((OTHER_REF,), ())
+    assert found.contents[REF].until_at == float("inf")
+
+
+def test_hand_over_arrives_whole() -> None:
+    """
+    What the parent puts into the environment is what the child takes out of it, settings with their keys included.
+    """
+    settings = Settings(target=TargetSettings("served", "http://127.0.0.1:1/api", KEY, patience_s=3.0))
+    sent = LoadHandover(
+        settings.to_json(),
+        "http://127.0.0.1:1/api",
+        "/tmp/runlog.jsonl",
+        wired(GO.public()),
+        [["*", "p99_s", 1.0]],
+        True,
+        4,
+    )
+    found = received_load(sent.environment())
+
+    assert found == sent
+    assert found.parsed_settings() == settings
+    assert Go.from_public(found.go) == GO
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "{", "[]", '"x"', "{}", '{"settings": "", "url": "", "unheard": 1}', "1e999"]
+)
+def test_locust_by_hand_is_told_what_to_run(text: str | None) -> None:
+    """
+    Without a hand-over of ours a locustfile says which command starts it, and shows nothing of what it found.
+    """
+    environ = {} if text is None else {HANDOVER: text}
+
+    with pytest.raises(UsageError, match=r"^load: not started by touchstone; run `touchstone load SCENARIO`") as raised:
+        received_load(environ)
+    assert text in (None, "", "{}") or str(text) not in str(raised.value)
+
+
+def test_history_knows_what_was_published_before_it() -> None:
+    """
+    A worker that has seen no publish knows what stands published, whose it is and what it holds, and nothing else.
+    """
+    history = History.knowing(contract(), [CONTENT, GIVEN])
+    read = exchange("getBuild", 200, ref=REF, seq=5, sent_at=9.0)
+    history.add(read)
+
+    assert history.contents(REF) == (CONTENT,)
+    assert (history.owner(REF), history.owner(OTHER_REF), history.owner("default/x@1.0.0")) == (
+        "primary",
+        "second",
+        None,
+    )
+    assert history.content(REF, 9.0) == CONTENT
+    assert history.content(REF, 1.25) is None
+    assert (history.exists(REF, read), history.exists("default/x@1.0.0", read)) == (True, False)
+    assert list(history.all_contents()) == [CONTENT, GIVEN]
+    assert history.views(REF) == (history,)
+    assert History(contract()).contents(REF) == ()

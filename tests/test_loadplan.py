@@ -1,0 +1,397 @@
+"""
+A load before anything is sent: who arrives when, which version each uses, who sends, and what it costs.
+"""
+
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command import PRIMARY, Shell
+from tests.loads import THRESHOLDS
+from tests.watched import Watched
+from touchstone.errors import UsageError
+from touchstone.loadfacts import Limit
+from touchstone.loadplan import BULK_FROM_PER_S, MAX_BUILDS, POLL_S, Need, Plan, phase_of, plan
+from touchstone.runfacts import RunLog
+from touchstone.runlog import read
+from touchstone.sample import UNSENT
+from touchstone.setting_up import CLEAN_UP, SET_UP
+from touchstone.twin import RateLimit
+from touchstone.workloads import BUILDS, SCENARIOS, Options
+
+
+def options(name: str, **changes: Any) -> Options:
+    """
+    The defaults of a scenario with some of them otherwise.
+    """
+    chosen = SCENARIOS[name]
+    plain = Options(
+        scenario=chosen,
+        arrivals=chosen.arrivals,
+        duration_s=chosen.duration_s,
+        mix=chosen.mix,
+        seed=20,
+        builds=chosen.builds,
+        watchers=chosen.watchers,
+        build_s=chosen.build_s,
+        lines=chosen.lines,
+        ready=chosen.ready,
+    )
+    return replace(plain, **changes)
+
+
+def planned(name: str, **changes: Any) -> Plan:
+    """
+    The plan of a scenario.
+    """
+    if name == "soak":
+        changes = {"duration_s": 60.0} | changes
+    return plan(options(name, **changes))
+
+
+def due_of(made: Plan, action: str) -> list[float]:
+    """
+    When the arrivals of an action are due.
+    """
+    schedule = made.schedule
+    return [float(due) for due in schedule.due_s[schedule.actions == schedule.names.index(action)]]
+
+
+def own(made: Plan) -> list[Need]:
+    """
+    The versions of arrivals that build.
+    """
+    return [need for need in made.needs if need.role == "own"]
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_same_options_give_the_same_plan(name: str) -> None:
+    """
+    Two plans, one of them from the options as a worker is told them, are one down to the digest.
+    """
+    first = planned(name)
+    again = plan(Options.from_public(first.options.public()))
+
+    assert (again, again.schedule.digest) == (first, first.schedule.digest)
+
+
+def test_seed_and_mix_make_another_plan() -> None:
+    """
+    What depends on chance depends on the seed, and the digest tells a changed mix as well.
+    """
+    digests = [
+        planned("soak").schedule.digest,
+        planned("soak", seed=21).schedule.digest,
+        planned("soak", mix={"read": 1.0}).schedule.digest,
+        planned("soak", duration_s=61.0).schedule.digest,
+    ]
+
+    assert len(set(digests)) == len(digests)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_each_building_arrival_has_a_version_of_its_own(name: str) -> None:
+    """
+    The n-th arrival that builds uses the n-th version published for that, which is made for its action.
+    """
+    made = planned(name)
+    schedule, nth = made.schedule, made.nth_build()
+    actions = {int(n): schedule.names[a] for n, a in zip(schedule.numbers, schedule.actions, strict=True)}
+
+    assert {number for number, action in actions.items() if action in BUILDS} == set(nth)
+    assert sorted(nth.values()) == list(range(len(own(made))))
+    assert [own(made)[nth[number]].purpose for number in nth] == [actions[number] for number in nth]
+
+
+@pytest.mark.parametrize("name", ["steady", "storm", "watchers"])
+@pytest.mark.parametrize("workers", [2, 3, 7])
+def test_workers_share_no_version(name: str, workers: int) -> None:
+    """
+    However a schedule is dealt out, each version is used by one arrival of one worker.
+    """
+    made = planned(name)
+    nth = made.nth_build()
+    shares = [made.schedule.share(worker, workers) for worker in range(workers)]
+    used = [nth[int(number)] for share in shares for number in share.numbers if int(number) in nth]
+
+    assert sorted(used) == list(range(len(own(made))))
+
+
+def test_storm_starts_all_at_once() -> None:
+    """
+    Each of the builds is due at the first moment, and two more versions stand ready for what comes after.
+    """
+    made = planned("storm", builds=7)
+
+    assert due_of(made, "start") == [0.0] * 7
+    assert [(need.role, need.sleep_s) for need in made.needs] == [("ready", 0.0), ("beside", 0.5), *[("own", 0.5)] * 7]
+    assert made.builds() == 9
+
+
+def test_storm_at_a_rate_is_no_storm_at_once() -> None:
+    """
+    With a curve the builds arrive by it, as many as it makes.
+    """
+    made = planned("storm", arrivals="constant:4", duration_s=3.0)
+
+    assert due_of(made, "start") == pytest.approx([(n + 0.5) / 4 for n in range(12)])
+    assert made.builds() == 14
+
+
+@pytest.mark.parametrize("name", ["storm", "steady", "soak"])
+def test_every_fifth_build_fails(name: str) -> None:
+    """
+    Of the builds that are polled to their end one in five is made to fail, whatever the rhythm of the mix.
+    """
+    made = planned(name, **({"builds": 40} if name == "storm" else {"duration_s": 120.0}))
+    fails = [need.fails for need in own(made) if need.purpose == "start"]
+
+    assert len(fails) >= 10
+    assert fails == [nth % 5 == 4 for nth in range(len(fails))]
+    assert not any(need.fails for need in made.needs if need.purpose != "start")
+
+
+def test_followed_build_prints_between_its_halves() -> None:
+    """
+    A build with followers prints its lines half-way; one that is cancelled takes twice as long.
+    """
+    made = planned("steady", build_s=0.8, lines=6)
+    kinds = {need.purpose: need for need in own(made)}
+
+    assert kinds["stream"] == Need("own", "stream", sleep_s=0.8, halved=True, more_lines=5)
+    assert kinds["cancel"] == Need("own", "cancel", sleep_s=1.6)
+    assert kinds["start"].more_lines == 0
+
+
+@pytest.mark.parametrize("build_s", [1.2, 4.0, 30.0])
+def test_watchers_come_before_the_output(build_s: float) -> None:
+    """
+    The builds begin at once, and all their watchers come after that and well before half of their time is over.
+    """
+    made = planned("watchers", builds=3, watchers=5, build_s=build_s, lines=9)
+    watch = due_of(made, "watch")
+
+    assert due_of(made, "host") == [0.0] * 3
+    assert len(watch) == 15
+    assert 0.3 <= min(watch) <= max(watch) <= build_s / 4 + 1e-9
+    assert made.schedule.duration_s > max(watch)
+    assert own(made) == [Need("own", "host", sleep_s=build_s, halved=True, more_lines=8)] * 3
+    assert made.builds() == 3
+
+
+def test_watchers_of_short_builds_are_refused() -> None:
+    """
+    Whoever would come after the output has begun could not be held to the whole log.
+    """
+    with pytest.raises(UsageError, match=r"^--build-s 1: watchers come before half .* expected 1\.2 s or more"):
+        planned("watchers", build_s=1.0)
+
+
+def test_fairness_is_modest_alone_and_then_beside_a_greedy_key() -> None:
+    """
+    The modest key goes on at its pace; in the second half so many greedy starts come between each two of them.
+    """
+    made = planned("fairness", arrivals="constant:2", duration_s=10.0, mix={"modest": 1, "greedy": 3})
+    modest, greedy = due_of(made, "modest"), due_of(made, "greedy")
+
+    assert modest == pytest.approx([0.25 + n / 2 for n in range(20)])
+    assert len(greedy) == 30
+    assert min(greedy) >= 5.0
+    beside = [at for at in modest if at >= 5.0]
+    assert [sum(one <= at < other for at in greedy) for one, other in pairwise([*beside, 10.0])] == [3] * 10
+    assert {phase_of(made.options, at) for at in (0.0, 4.99)} == {"alone"}
+    assert {phase_of(made.options, at) for at in (5.0, 9.9)} == {"beside-greedy"}
+    assert [(need.role, need.second) for need in made.needs] == [("ready", False), ("ready", True)]
+
+
+def test_only_fairness_has_phases() -> None:
+    """
+    Elsewhere nothing goes on beside by plan.
+    """
+    assert {phase_of(options(name), at) for name in SCENARIOS if name != "fairness" for at in (0.0, 9.0)} == {""}
+
+
+def test_churn_shares_a_few_versions() -> None:
+    """
+    Its races use the same few versions, and each of them may begin a build.
+    """
+    made = planned("churn", builds=3, duration_s=5.0)
+
+    assert [need.role for need in made.needs] == ["shared"] * 3
+    assert (len(made.schedule), made.builds()) == (30, 30)
+
+
+def test_versions_to_read_are_built_for_readers_only() -> None:
+    """
+    A mix without reads needs no version that is ready.
+    """
+    assert [need.role for need in planned("steady", mix={"start": 1}).needs].count("ready") == 0
+    assert [need.role for need in planned("steady").needs].count("ready") == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("fairness", {"arrivals": "constant:0.001"}, r"--arrivals: constant:0\.001 makes no arrival in 24 s"),
+        ("fairness", {"mix": {"modest": 1}}, "--mix 'modest=1': fairness sets a greedy key beside a modest one"),
+        ("fairness", {"mix": {"greedy": 9}}, "--mix 'greedy=9': fairness sets"),
+        ("fairness", {"mix": {"modest": 9, "greedy": 1}}, "--mix 'modest=9,greedy=1': fairness sets"),
+        (
+            "fairness",
+            {"mix": {"modest": 1, "greedy": 1e12}},
+            "fairness: plans 24,000,000,000,000 arrivals; expected 50",
+        ),
+        ("watchers", {"builds": 100_000, "watchers": 10_000}, "watchers: plans 1,000,000,000 arrivals; expected 50"),
+        ("steady", {"arrivals": "nonsense"}, "--arrivals: found 'nonsense'"),
+        ("steady", {"arrivals": "constant:0.001"}, r"--arrivals: constant:0\.001 makes no arrival"),
+        ("storm", {"arrivals": "constant:90000", "duration_s": 2.0}, "storm: plans 180,000 builds; expected 100,000"),
+    ],
+)
+def test_plan_that_makes_no_sense_is_refused(name: str, changes: dict[str, Any], message: str) -> None:
+    """
+    What comes to nothing, or to more than a machine holds, is said before it is worked out.
+    """
+    with pytest.raises(UsageError, match=f"^{message}"):
+        planned(name, **changes)
+    assert MAX_BUILDS == 100_000
+
+
+def test_engine_is_chosen_by_the_busiest_second() -> None:
+    """
+    From more than 1,000 single requests in some second on, for each worker, the bulk engine sends.
+    """
+    at_limit = planned("steady", arrivals="constant:1000", duration_s=2.0, mix={"read": 1})
+    above = planned("steady", arrivals="constant:1002", duration_s=2.0, mix={"read": 1})
+    spiked = planned("steady", arrivals="spike:10..3000@1s+1s", duration_s=3.0, mix={"read": 1})
+
+    assert (at_limit.single_per_s, BULK_FROM_PER_S) == (1000.0, 1000.0)
+    assert at_limit.engine(1) == ("flows", "1,000 single requests a second and worker, up to 1,000")
+    assert above.engine(1) == ("bulk", "1,002 single requests a second and worker, more than 1,000")
+    assert above.engine(2)[0] == "flows"
+    assert (spiked.engine(2)[0], spiked.engine(3)[0]) == ("bulk", "flows")
+
+
+def test_engine_counts_what_has_no_sequel_only() -> None:
+    """
+    Arrivals that begin a flow are no single requests, however many they are; without any there are none.
+    """
+    mixed = planned("steady", arrivals="constant:1500", duration_s=2.0, mix={"read": 1, "cancel": 1})
+
+    assert mixed.engine(1)[0] == "flows"
+    assert mixed.single_per_s == 750.0
+    assert planned("storm").single_per_s == 0.0
+
+
+def test_engine_that_is_asked_for_is_taken() -> None:
+    """
+    The caller may choose; a closed model is never bulk by itself.
+    """
+    many = {"arrivals": "constant:5000", "duration_s": 1.0, "mix": {"read": 1}}
+
+    assert planned("steady", engine="bulk").engine(1) == ("bulk", "asked for by --engine")
+    assert planned("steady", engine="flows", **many).engine(1) == ("flows", "asked for by --engine")
+    assert planned("steady", model="closed", **many).engine(1)[0] == "flows"
+
+
+def test_workload_is_the_plan_in_the_run_log() -> None:
+    """
+    The run log says what is to arrive by operation, when, for how long, by whom, and what it is judged by.
+    """
+    made, limits = planned("watchers", builds=2, watchers=3, build_s=8.0), (Limit("*", "error_share", 0.0),)
+    told = made.workload(3.0, 4, limits)
+
+    assert told.scheduled == {"startBuild": 2, "streamBuildEvents": 6}
+    assert sum(told.scheduled.values()) == len(made.schedule)
+    assert (told.began_at, told.workers, told.limits, told.seed) == (3.0, 4, limits, 20)
+    assert told.duration_s == made.schedule.duration_s == pytest.approx(2.3)
+    assert Options.from_public(told.options) == made.options
+
+
+def test_closed_model_has_no_schedule_to_keep() -> None:
+    """
+    How many requests a closed model sends its target decides, so that none of them can be missing.
+    """
+    assert planned("steady", model="closed").workload(3.0, 1, ()).scheduled == {}
+
+
+def test_cost_grows_with_what_a_target_allows() -> None:
+    """
+    At worst each build takes as long as it may and each start is refused for as long as it is waited for.
+    """
+    made = planned("storm", builds=10)
+    quick, slow = made.cost(10.0, 5.0), made.cost(20.0, 5.0)
+
+    assert quick.builds == made.builds() == 12
+    assert slow.most_requests - quick.most_requests == 10 * 10 / POLL_S + 10
+    assert slow.most_seconds - quick.most_seconds == 10.0
+    assert made.cost(10.0, 6.0).most_requests > quick.most_requests
+    assert (slow.requests, slow.seconds) == (quick.requests, quick.seconds)
+    assert quick.requests < quick.most_requests
+    assert quick.seconds < quick.most_seconds
+
+
+def test_races_are_not_polled() -> None:
+    """
+    A race is a start, a cancel and a read, so that churn costs three requests an arrival besides its versions.
+    """
+    made = planned("churn", builds=2, duration_s=5.0)
+
+    assert made.cost(10.0, 5.0).requests == 2 + 3 * 30 + 3 * 2
+
+
+# --- what a run costs in truth ----------------------------------------------------------------------------------------
+
+SMALL = {"storm": ("--builds", "4"), "steady": ("--duration", "3")}
+
+
+def run_of(name: str, folder: Path) -> tuple[Watched, RunLog]:
+    """
+    A scenario in small, run for real; the twin that it loaded and its run log.
+    """
+    with Watched(rate=RateLimit.parse("12/1"), capacity=3) as watched:
+        (folder / "thresholds.toml").write_text(THRESHOLDS, encoding="utf-8")
+        (folder / "touchstone.toml").write_text(
+            f'[targets.served]\nurl = "{watched.url}"\napi_key = "{PRIMARY}"\n'
+            "build_timeout_s = 8.0\ncancel_timeout_s = 3\npatience_s = 20\n",
+            encoding="utf-8",
+        )
+        flags = ("--target", "served", "--thresholds", "thresholds.toml", *SMALL[name])
+        ended = Shell(folder).run("load", name, *flags)
+        assert ended.code == 0, ended.out + ended.err
+        assert (watched.refs(), watched.running()) == ([], 0)
+    return watched, read(ended.results / "runlog.jsonl")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, "Future[tuple[Watched, RunLog]]"]:
+    """
+    Both runs beside each other: they wait most of the time.
+    """
+    with ThreadPoolExecutor() as pool:
+        return {name: pool.submit(run_of, name, tmp_path_factory.mktemp(name)) for name in SMALL}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_run_costs_no_more_than_planned(runs: dict[str, "Future[tuple[Watched, RunLog]]"], name: str) -> None:
+    """
+    A run begins no more builds and sends no more requests than its plan says, and sends each arrival once.
+    """
+    watched, log = runs[name].result()
+    assert log.workload is not None
+    made = plan(Options.from_public(log.workload.options))
+    cost = made.cost(8.0, 20.0)
+    around = sum(exchange.case in (SET_UP, CLEAN_UP, "smoke") for exchange in log.exchanges)
+    sent = Counter[bool]()
+    for window in log.windows:
+        sent[window.paced] += window.count
+
+    assert not [window for window in log.windows if window.outcome == UNSENT]
+    assert sent[True] == len(made.schedule)
+    assert len(made.needs) < around
+    assert len(made.schedule) < sent.total() + around <= cost.most_requests
+    assert made.builds() - 1 <= len(watched.launched) <= cost.builds
