@@ -29,7 +29,7 @@ engine flows: 0 single requests a second and worker, up to 1,000
 from s  start
      0      6
 builds    8 at most (40 are allowed)
-requests  305 likely, 18,821 at worst, set-up and clean-up included
+requests  297 likely, 18,829 at worst, set-up and clean-up included
 seconds   2 likely, 1321 at worst, without set-up and clean-up
 """
 STEADY_TABLE = """\

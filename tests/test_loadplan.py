@@ -341,7 +341,7 @@ def test_races_are_not_polled() -> None:
     """
     made = planned("churn", builds=2, duration_s=5.0)
 
-    assert made.cost(10.0, 5.0).requests == 2 + 3 * 30 + 3 * 2
+    assert made.cost(10.0, 5.0).requests == 2 + 3 * 30 + 2 * 2
 
 
 # --- what a run costs in truth ----------------------------------------------------------------------------------------

@@ -30,8 +30,11 @@ from touchstone.pacing import Timetable, timer
 # How often it is looked for more that is due before answers are read again.
 _ROUNDS = 4
 
-# How often timeouts are looked for and samples are passed on, which empties the pipe before it is full.
+# How often timeouts and the end are looked for.
 _SWEEP_S = 0.05
+
+# How often samples are passed on between reports. Each time wakes the parent, which may take the core from us.
+_SHIP_S = 0.25
 
 # Reports are made when the wall clock is half way between the quarters of a second: each second has two of them,
 # however late one is by a little.
@@ -70,6 +73,7 @@ class SideCar:
         self._pool: Pool
         self._origin = 0.0
         self._ends_at = math.inf
+        self._shipped_at = 0.0
         self._stopped = False
         self._tasks: list[asyncio.Task[None]] = []
         self._next_report: asyncio.TimerHandle | None = None
@@ -146,8 +150,8 @@ class SideCar:
     def _sweep(self) -> None:
         now = monotonic()
         self._pool.sweep(now)
-        for frame in self._ledger.take_frames():
-            self._tell(frame)
+        if now >= self._shipped_at + _SHIP_S:
+            self._ship()
         all_sent = self._stopped or self._timetable.taken == self._timetable.total
         if now >= self._ends_at or (all_sent and not self._pool.waiting and not self._pool.in_flight):
             self._end()
@@ -170,9 +174,13 @@ class SideCar:
         self._report(final=True)
         self._leave()
 
-    def _report(self, *, final: bool) -> None:
+    def _ship(self) -> None:
+        self._shipped_at = monotonic()
         for frame in self._ledger.take_frames():
             self._tell(frame)
+
+    def _report(self, *, final: bool) -> None:
+        self._ship()
         self._tell(bulk_wire.json_frame(bulk_wire.REPORT, self._state(final=final) | self._ledger.take_counts()))
 
     def _state(self, *, final: bool) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from touchstone.heads import HeadReader
 _OPENING = 8
 
 # Opened ahead: as many as are under way where each answer takes so long.
-_AHEAD_S = 0.01
+_AHEAD_S = 0.005
 
 # Common servers close a connection after 5 s without a request; one that is closed by us costs no request. It costs
 # time, though, so many are not closed at once.

@@ -114,7 +114,7 @@ class Bench:
             server_busy=spent.server_s / spent.wall_s,
             late_p50_ms=1e3 * late.quantile_s(0.5) if generator.per_s else 0.0,
             late_p99_ms=1e3 * late.quantile_s(0.99) if generator.per_s else 0.0,
-            says=started.says,
+            says=started.says if spent.whole else "not all of its processes were there to the end",
         )
 
 

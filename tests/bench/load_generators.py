@@ -44,7 +44,7 @@ _END_S = 10.0
 # The status with which Locust is to end where a request of its own users failed.
 _FAILED = 9
 # More than one core sends: who is given as many has something to send to the end.
-ENOUGH_PER_S = 100_000
+ENOUGH_PER_S = 150_000
 
 Port = Literal["plain", "heads", "tls"]
 Kind = Literal["wrk", "hey", "stock", "flows", "bulk", "parts"]
@@ -231,7 +231,9 @@ def _ours(generator: Generator, target: Target, folder: Path, lasts_s: float) ->
     go = Go(options, Stage({"ready": (REF,)}, {}, 0.001), "bench", 0.0, time.monotonic())
     log = folder / "runlog.jsonl"
     log.touch()
-    handover = LoadHandover(settings=settings.to_json(), url=url, run_log=str(log), go=go.public())
+    go_file = folder / "go.json"
+    go_file.write_text(json.dumps(go.public()), encoding="utf-8")
+    handover = LoadHandover(settings=settings.to_json(), url=url, run_log=str(log), go_file=str(go_file))
     beside = {"PYTHONPATH": str(ROOT), "SSL_CERT_FILE": str(target.certificate), "BENCH_CONNECTIONS": str(CONNECTIONS)}
     beside |= {"BENCH_PARTS": str(folder / "parts.json")}
     beside |= {"BENCH_HEADS_URL": target.heads_url, "BENCH_TLS_URL": target.tls_url}

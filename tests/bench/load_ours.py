@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,12 @@ class Reads(ArrivalUser):
         refs = self.run_.go.stage.refs("ready")
         self.flow(arrival, keep=self.run_.keeps_read()).send("getBuild", refs[arrival.number % len(refs)])
 
-    def _bulk(self, mine: Schedule) -> BulkRun:
-        return _Narrow(self.run_, dataclasses.replace(mine, due_s=np.zeros(len(mine))))
+    def _bulk(self, mine: Schedule) -> BulkRun | None:
+        if self.run_.go.options.engine != "bulk":
+            return None
+        bulk = _Narrow(self.run_, dataclasses.replace(mine, due_s=np.zeros(len(mine))))
+        bulk.prepare()
+        return bulk
 
     def _due(self, mine: Schedule) -> Iterator[Arrival]:
         return iter(()) if self.run_.go.options.engine == "bulk" else super()._due(mine)
@@ -63,17 +67,12 @@ class Parts(Reads):
     Clients that do one part of a read more in each turn; afterwards, it is written down what each of them costs.
     """
 
-    def _bulk(self, mine: Schedule) -> None:
-        return None
-
-    def _closed(self, mine: Schedule) -> None:
+    def _closed(self, due: Iterator[Arrival]) -> None:
         costs: dict[str, list[float]] = {}
         parts = self._parts()
-        seconds = self.run_.go.options.duration_s
-        arrival = next(self._due(mine))
-        self._works: Sequence[Callable[[Arrival], Any]] = ()
-        gevent.sleep(max(0.0, self.run_.go.began_at - self.run_.now()))
-        for turn in range(int(seconds / TURN_S)):
+        arrival = next(due)
+        self.run_.rest(self.run_.go.began_at - self.run_.now())
+        for turn in range(int(self.run_.go.options.duration_s / TURN_S)):
             name, work = parts[turn % len(parts)]
             cost = self._turn(work, arrival)
             # In the first turns, everything is done for the first time.
@@ -117,11 +116,13 @@ def _timed(run: LoadRun, shot: Shot) -> None:
     run._time(shot, answer, answer.sent_at, paced=True)
 
 
-def _elsewhere(run: LoadRun, url: str) -> Callable[[Arrival], None]:
+def _elsewhere(run: LoadRun, url: str) -> Callable[[Arrival], Any]:
     """
     The same read from another address.
     """
     there, ref = LoadRun(run.go, run.settings, url), run.go.stage.refs("ready")[0]
-    return lambda arrival: (
-        Flow(there, arrival.number, arrival.due_at, keep=there.keeps_read()).send("getBuild", ref) and None
-    )
+
+    def read(arrival: Arrival) -> None:
+        Flow(there, arrival.number, arrival.due_at, keep=there.keeps_read()).send("getBuild", ref)
+
+    return read

@@ -77,10 +77,15 @@ async def main(plain: int, heads: int, tls: int, certificate: str, key: str) -> 
     await asyncio.Event().wait()
 
 
-if __name__ == "__main__":
+def _loop() -> asyncio.AbstractEventLoop:
     try:
-        from uvloop import new_event_loop
+        import uvloop
     except ImportError:
-        new_event_loop = asyncio.new_event_loop
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(main(*map(int, sys.argv[1:4]), *sys.argv[4:6]))
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+if __name__ == "__main__":
+    plain_, heads_, tls_, certificate_, key_ = sys.argv[1:]
+    with asyncio.Runner(loop_factory=_loop) as runner:
+        runner.run(main(int(plain_), int(heads_), int(tls_), certificate_, key_))

@@ -64,12 +64,16 @@ def cores() -> tuple[int, int]:
 class Spent:
     """
     What was spent within a time, and on how many requests.
+
+    Attributes:
+        whole: Whether all processes were there to the end of it.
     """
 
     wall_s: float
     cpu_s: float
     server_s: float
     requests: int
+    whole: bool
 
 
 def spent_within(seconds: float, pid: int, requests: Callable[[], int], server_s: Callable[[], float]) -> Spent:
@@ -81,12 +85,14 @@ def spent_within(seconds: float, pid: int, requests: Callable[[], int], server_s
         server_s: CPU time of the server.
     """
 
+    processes = tree(pid)
+
     def now() -> tuple[float, float, float, int]:
-        return time.monotonic(), sum(map(cpu_s, tree(pid))), server_s(), requests()
+        return time.monotonic(), sum(map(cpu_s, processes)), server_s(), requests()
 
     before = now()
     time.sleep(seconds)
     after = now()
     wall, cpu, server, served = (later - earlier for later, earlier in zip(after, before, strict=True))
     # The second question was served as well.
-    return Spent(wall, cpu, server, int(served) - 1)
+    return Spent(wall, cpu, server, int(served) - 1, tree(pid) == processes)

@@ -63,14 +63,20 @@ class ArrivalUser(User):
     @task
     def arrivals(self) -> None:
         """
-        Sends this worker's share once. Locust would begin again after an error, and without end.
+        Has this worker's share sent, once: Locust would begin again after an error, and without end.
+
+        It deals its users anew where a worker comes or goes, and kills this one when another is to have it. The share
+        stays where it is.
         """
         if self._member.enter():
-            try:
-                self._arrivals()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the run ends and is no pass
-                self._member.failed(error)
+            gevent.spawn(self._work).join()
         raise StopUser
+
+    def _work(self) -> None:
+        try:
+            self._arrivals()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run ends and is no pass
+            self._member.failed(error)
 
     def _arrivals(self) -> None:
         """

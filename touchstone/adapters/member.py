@@ -98,7 +98,7 @@ class Member:
 
     def enter(self) -> bool:
         """
-        Whether whoever asks is to do this worker's part: Locust deals its users anew where a worker comes or goes.
+        Whether whoever asks is to do this worker's part; only the first one is.
         """
         first, self._entered = not self._entered, True
         return first
