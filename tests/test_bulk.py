@@ -122,6 +122,17 @@ def test_stop_sends_no_more_and_tells_what_is_left() -> None:
     assert {(w.at_s, w.count) for w in side_car.windows() if w.outcome == UNSENT} == {(0, 2), (1, 1)}
 
 
+def test_stop_before_the_start_sends_nothing() -> None:
+    """
+    A side-car that was stopped before it was to begin ends when it is to begin.
+    """
+    with serving(always(OK)) as server, Driven(setup_for(server.url, [shot("/")]), [0.0]) as side_car:
+        side_car.stop(grace_s=LIMIT_S)
+        last = side_car.go().finish()
+        assert server.heard == []
+    assert (last.sent, last.unsent, last.undue) == (0, 0, 1)
+
+
 def test_end_of_patience_ends_the_run() -> None:
     """
     When the grace after the last arrival is over, requests under way are given up, and arrivals in line are unsent.

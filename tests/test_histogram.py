@@ -157,8 +157,9 @@ def test_share_above_counts_what_is_longer() -> None:
         0.25,
         0.0,
     ]
-    assert of([0.05, 0.05]).share_above(0.05) == 0.0
-    assert of([0.05, 0.0502]).share_above(0.05) >= 0.5
+    assert middle_s(cell(0.0625)) > 0.0625
+    assert of([0.0625, 0.0625]).share_above(0.0625) == 0.0
+    assert of([0.0625, 0.07]).share_above(0.0625) >= 0.5
 
 
 @settings(max_examples=40)

@@ -27,9 +27,9 @@ GO = Go(OPTIONS, STAGE, "260102-030405-ab12cd", 7.0, 123.25, 2, 4, 90, "d1" * 32
 
 def wired(value: Any) -> Any:
     """
-    A value as it comes out of JSON.
+    A value as it comes out of JSON, which has no infinity.
     """
-    return json.loads(json.dumps(value))
+    return json.loads(json.dumps(value, allow_nan=False))
 
 
 def test_order_to_a_worker_arrives_whole() -> None:

@@ -210,6 +210,15 @@ def test_load_that_never_began_is_judged_by_its_set_up(court: Court) -> None:
     assert judged.log.warnings == ()
 
 
+def test_load_without_a_sample_took_no_time(court: Court) -> None:
+    """
+    A run that began and sent nothing has a case of no length, not of less.
+    """
+    judged = court.judge(log_of(workload("storm"), workers=(worker(sent=0, assigned=0),)), shown=())
+
+    assert (judged.code, judged.log.cases[-1].duration_s) == (3, 0.0)
+
+
 def test_reason_of_a_run_is_told_where_findings_decide_how_it_ends(court: Court) -> None:
     """
     A run that broke off and found something ends with 1, and the report still says why it broke off.

@@ -110,6 +110,9 @@ class SideCar:
 
     def _go(self, origin: float) -> None:
         self._origin = self._ledger.origin = origin
+        if self._stopped:
+            self._end()
+            return
         self._ends_at = origin + self._timetable.last_at + self._setup.grace_s
         if not self._tasks:
             self._tasks.append(self._loop.create_task(self._pool.open_ahead(self._timetable.peak_per_s())))

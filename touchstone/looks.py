@@ -2,13 +2,11 @@
 What two answers have to share so that every rule which reads one exchange by itself says the same of both.
 """
 
-import functools
 import hashlib
 import itertools
-import json
-import re
 
 from touchstone.answer import Answer, Head
+from touchstone.masks import masked
 from touchstone.recent import Recent
 from touchstone.redact import Secrets
 from touchstone.shots import Shot
@@ -25,9 +23,6 @@ LARGE_BODY_BYTES = 65_536
 
 # A longer body is known by its digest, or so many looks could fill the memory.
 _LONGEST_KEPT_BYTES = 1_024
-_LONGEST_MASKED_BYTES = 4_096
-# A text without blanks, quotes and escapes: none is a stack trace, and none makes a body more or less JSON.
-_REQUEST_ID = re.compile(rb'"request_id"\s*:\s*"([!#-\[\]-~]*)"')
 
 # In the place of a number: of a head that holds a secret, and of an answer without a head.
 _MARKED, _HEADLESS = -1, 0
@@ -69,12 +64,11 @@ class Looks:
         if error and answer.head is None and error.startswith(NOT_REACHED):
             # Whatever was asked of a server that is gone.
             return len(shot.request.body) > LARGE_BODY_BYTES, number, b"", "", ""
-        if b"request_id" in body:
-            masked = _masked(body)
-            # What the mask covers was not looked at when the look was met.
-            if masked is not body and self._secrets.data(body) != body:
-                return None
-            body = masked
+        rest, hidden = masked(body)
+        # What the mask covers was not looked at when the look was met.
+        if hidden and self._secrets.data(body) != body:
+            return None
+        body = rest
         known: object = body
         if len(body) > _LONGEST_KEPT_BYTES:
             known = hashlib.blake2b(body).hexdigest()
@@ -103,25 +97,3 @@ def outline(look: Look, answer: Answer) -> Look:
     What is left of a look for rules that ask of the body only whether there is one.
     """
     return (*look[:2], bool(answer.body), *look[3:])
-
-
-def _masked(body: bytes) -> bytes:
-    """
-    A JSON body without its request id, which is another one in each answer; any other body as it is.
-    """
-    found = _REQUEST_ID.search(body) if len(body) <= _LONGEST_MASKED_BYTES else None
-    if found is None:
-        return body
-    start, end = found.span(1)
-    masked = body[:start] + b"*" + body[end:]
-    # Where the rest is no JSON, nobody knows what a quote begins; with it, the one is JSON where the other is.
-    return masked if _is_json(masked) else body
-
-
-@functools.lru_cache(maxsize=1024)
-def _is_json(body: bytes) -> bool:
-    try:
-        json.loads(body.decode("utf-8"))
-    except (ValueError, RecursionError):
-        return False
-    return True

@@ -153,6 +153,7 @@ class Running:
         wrong = sum(window.count for window in self.windows if window.outcome not in {"200", "unsent"})
         told = [event["actual"] for event in events if event["type"] == "finding"]
         told += [event["text"] for event in events if event["type"] == "warning"]
+        told += [event["message"] for event in events if event["type"] == "case" and event["outcome"] == "error"]
         self.says = f"{wrong} requests failed" if wrong else "; ".join(told[:1])
 
 
@@ -267,9 +268,18 @@ def _locust(file: Path, flags: list[str]) -> list[str]:
     return [sys.executable, "-m", "locust", *plain, "-f", str(file), *flags]
 
 
-def begun(running_: Running, requests: Callable[[], int], patience_s: float = 20.0) -> bool:
+class Idle(Exception):
     """
-    Waits until a generator has sent its first requests; False where it never does.
+    A generator that sends nothing, and what it says.
+    """
+
+
+def begun(running_: Running, requests: Callable[[], int], patience_s: float = 20.0) -> None:
+    """
+    Waits until a generator has sent its first requests.
+
+    Raises:
+        Idle: it never does.
     """
     before, until = requests(), time.monotonic() + patience_s
     asked = 0
@@ -277,8 +287,10 @@ def begun(running_: Running, requests: Callable[[], int], patience_s: float = 20
         time.sleep(0.05)
         asked += 1
         if requests() - before - asked > CONNECTIONS:
-            return True
-    return False
+            return
+    with contextlib.suppress(ValueError):
+        running_.read(ended=False)
+    raise Idle(running_.says or running_.output()[-500:])
 
 
 def costs_of_parts(folder: Path) -> Mapping[str, list[float]]:

@@ -84,7 +84,6 @@ def spent_within(seconds: float, pid: int, requests: Callable[[], int], server_s
         requests: How many the server has served, with the one that asks for it.
         server_s: CPU time of the server.
     """
-
     processes = tree(pid)
 
     def now() -> tuple[float, float, float, int]:

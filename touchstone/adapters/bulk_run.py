@@ -2,6 +2,8 @@
 Has the side-car send a worker's single requests, and takes what it hands back: samples for the report, looks to judge.
 """
 
+import contextlib
+import resource
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +27,25 @@ from touchstone.workloads import OPERATION_OF, SINGLE
 PREPARE_S = 20.0
 GRACE_S = 0.3
 
+# From so many requests a second on, arrivals may wait this long for each other: half the CPU, and as much lateness.
+GATHER_FROM_PER_S, GATHER_S = 5_000.0, 0.0002
+
+# Requests that a stall holds up each keep a connection; the rest of the descriptors is for everything else.
+MAX_CONNECTIONS, SPARED_DESCRIPTORS = 8_192, 128
+
+
+def most_connections() -> int:
+    """
+    How many connections a side-car may have: as many as it may open files, after raising that to what is allowed.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + SPARED_DESCRIPTORS
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, min(MAX_CONNECTIONS, soft - SPARED_DESCRIPTORS))
+
 
 class BulkRun:
     """
@@ -47,7 +68,6 @@ class BulkRun:
         run.spend(int(granted.sum()))
         self._due_s, self._beyond_s = mine.due_s[granted], mine.due_s[singles & ~granted]
         self._places = mine.numbers[granted] % len(refs)
-        self._counted = 0
         self._looks: dict[int, int] = {}
         self._judged: set[tuple[int, str]] = set()
         self._fresh: set[int] = set()
@@ -88,21 +108,14 @@ class BulkRun:
                 self._take(report)
             stopping.kill(block=False)
         except TargetError as error:
+            # Of what it was to send nobody knows more than it has told: that is the generator's fault.
             run.fail(str(error))
-            self._skip_what_is_left()
         finally:
             self._car.kill()
 
     def _skip(self, due_s: NDArray[np.float64]) -> None:
         for each_s in due_s.tolist():
             self._run.collector.skip(OPERATION_OF["read"], self._run.go.began_at + each_s)
-
-    def _skip_what_is_left(self) -> None:
-        """
-        What comes due now that the side-car is gone will not be sent; of what came due before nobody knows.
-        """
-        left_s = self._due_s[self._counted :]
-        self._skip(left_s[left_s > self._run.now() - self._run.go.began_at])
 
     def _setup(self, shots: list[BulkShot]) -> Setup:
         target = self._run.target
@@ -116,6 +129,8 @@ class BulkRun:
             secrets=tuple(key.encode() for key in target.keys().values()),
             timeout_s=target.request_timeout_s,
             grace_s=target.request_timeout_s,
+            max_connections=most_connections(),
+            gather_s=GATHER_S if self._run.plan.single_per_s / self._run.go.workers >= GATHER_FROM_PER_S else 0.0,
         )
 
     def _stop_with_the_run(self) -> None:
@@ -125,7 +140,6 @@ class BulkRun:
     def _take(self, report: Report) -> None:
         run = self._run
         for window in report.windows:
-            self._counted += window.count
             # A whole number of seconds, so that a window stays one.
             window.at_s += int(run.go.began_at)
             run.collector.take(window)

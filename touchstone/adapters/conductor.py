@@ -257,8 +257,8 @@ class Conductor:
         if broken:
             limit = broken[0].limit
             self.stop(f"stopped by --abort-on-fail: {limit.operation} {limit.statistic} is beyond {limit.value:g}")
-        if self._max_s is not None and self._now() >= self._max_s:
-            self.stop(f"stopped by --max-seconds {self._max_s:g}: what was not over by then was cut off")
+        if self._max_s is not None and self._now() >= self._max_s and not self._stopping:
+            self._fail(f"stopped by --max-seconds {self._max_s:g}: what was not over by then was cut off", "seconds")
 
     def _miss(self, seat: Seat) -> None:
         """
