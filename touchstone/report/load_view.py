@@ -15,6 +15,7 @@ from touchstone.sample import Window
 from touchstone.statistic import STATISTICS
 from touchstone.thresholds import Kept, Reading, measured, named, told_value
 
+_WHOLE = 100.0  # numbers above need no fractions
 _MANY = 2.0  # from here on, times the limit say more than per cents
 _ORDER: tuple[Kept, ...] = ("broken", "indeterminate", "kept", "not-applicable")
 
@@ -52,7 +53,8 @@ class LimitLine:
         if share is None:
             return "–"
         if abs(share) > _MANY:
-            return f"{1 + abs(share):,.3g} times the limit"
+            times = 1 + abs(share)
+            return f"{times:,.0f} times the limit" if times >= _WHOLE else f"{times:.3g} times the limit"
         return f"{-100 * share:,.3g} % beyond" if share < 0 else f"{100 * share:,.3g} % left"
 
 
