@@ -110,6 +110,30 @@ class Child:
         """
         return [told(self.connections.send(request[0], wire(*request))) for request in requests]
 
+    def sent_before_dialling(self) -> bool:
+        """
+        Whether a request on a new connection counts as sent before that is opened.
+        """
+        dial, dialled_at = lean.dial, []
+
+        def noted(*arguments: Any) -> Any:
+            dialled_at.append(time.perf_counter())
+            return dial(*arguments)
+
+        lean.dial = noted
+        try:
+            answer = self.connections.send("GET", wire("GET", "/"))
+        finally:
+            lean.dial = dial
+        return answer.sent_at <= dialled_at[0]
+
+    def open_ahead(self, count: int) -> int:
+        """
+        Opens connections ahead; how many are free afterwards.
+        """
+        self.connections.open_ahead(count)
+        return len(self.connections._idle)
+
     def kill(self) -> None:
         gevent.killall(self.greenlets)
 

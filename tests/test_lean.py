@@ -204,6 +204,39 @@ def test_idle_connection_that_the_server_closes_is_closed(client: Client) -> Non
         assert client.do("is_emptied")
 
 
+def test_connecting_is_a_part_of_the_answers_time(client: Client) -> None:
+    """
+    A request counts as sent before a connection is opened for it: a server that is slow to take one is slow.
+    """
+    with serving(always(OK)) as server:
+        client.connect(server.url)
+        assert client.do("sent_before_dialling")
+
+
+def test_connections_are_opened_ahead(client: Client) -> None:
+    """
+    Requests find the connections that were opened for them; those that are free already count, and none is too many.
+    """
+    with serving(always(OK)) as server:
+        client.connect(server.url, idle_s=10 * LIMIT_S)
+        client.send(GET)
+        assert client.do("open_ahead", 3) == 3
+        client.send_at_once(GET, GET, GET)
+        assert {number for number, _ in server.heard} == {1, 2, 3}
+        assert client.do("open_ahead", 2) == 3
+
+
+def test_connections_that_are_opened_ahead_are_bounded(client: Client) -> None:
+    """
+    No more connections are opened ahead than may be open at a time, and one that fails is no error yet.
+    """
+    with serving(always(OK)) as server:
+        client.connect(server.url, most=2, idle_s=10 * LIMIT_S)
+        assert client.do("open_ahead", 5) == 2
+    client.connect("http://127.0.0.1:1")
+    assert client.do("open_ahead", 2) == 0
+
+
 def test_idle_connection_is_closed_in_time(client: Client) -> None:
     """
     A connection that nobody has used for a while is closed before the server closes it.

@@ -175,16 +175,18 @@ def test_rules_know_what_was_published(stand: Stand) -> None:
 
 def test_second_key_publishes_builds_and_removes_its_own(stand: Stand) -> None:
     """
-    A version of the second key is there for that key alone, from publish to delete.
+    A version of the second key is there for that key alone, from publish to cancel and delete.
     """
-    stage = stand.stage(scenario="fairness")
-    log = read(stand.run_log)
-    stand.setting_up.clear(log)
-    about = {e.credential for e in read(stand.run_log).exchanges if e.ref in stage.refs("ready-second")}
+    stage = stand.stage(*small("fairness").needs, Need("own", "start", sleep_s=ENDLESS_S, second=True))
+    (own,) = stage.refs("own-second")
+    stand.setting_up.transport.send(Call("startBuild", own, "second"), "load.fairness")
+    stand.setting_up.clear(stand.log())
+    about = {e.credential for e in read(stand.run_log).exchanges if e.ref in (own, *stage.refs("ready-second"))}
 
     assert (len(stage.refs("ready")), len(stage.refs("ready-second"))) == (1, 1)
     assert about == {"second"}
-    assert stand.twin.refs() == []
+    assert own in stand.sent(CLEAN_UP, "cancelBuild")
+    assert (stand.twin.refs(), stand.twin.running()) == ([], 0)
 
 
 def test_documents_do_what_the_plan_says(stand: Stand) -> None:
@@ -315,7 +317,7 @@ def test_stopped_run_is_set_up_no_further(stand: Stand) -> None:
     Once the run is stopped no more is published.
     """
     answers = iter([False, False, True, True])
-    stage = stand.setting_up.stage(small("churn"), 0.0, lambda: next(answers))
+    stage = stand.setting_up.stage(small("churn", builds=4), 0.0, lambda: next(answers))
 
     assert len(stage.refs("shared")) == len(stand.twin.refs()) == 2
     stand.setting_up.clear(stand.log())

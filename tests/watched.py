@@ -3,6 +3,7 @@ A twin in the test process whose insides a test may look at while a child proces
 """
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -24,10 +25,17 @@ class Watched:
     Args:
         builds: Number of the build whose start sets *reached*.
         engine: What the twin does otherwise than the usual one.
+        wrap: Puts another application around it.
         settings: How the twin behaves.
     """
 
-    def __init__(self, builds: int = 1, engine: type[Engine] = Engine, **settings: Any) -> None:
+    def __init__(
+        self,
+        builds: int = 1,
+        engine: type[Engine] = Engine,
+        wrap: Callable[[Any], Any] = lambda app: app,
+        **settings: Any,
+    ) -> None:
         self.reached = threading.Event()
         self.launched: list[str] = []
         self.engine: Any = None
@@ -45,7 +53,7 @@ class Watched:
                     watcher.reached.set()
                 return build
 
-        self.twin = Twin(TwinSettings(**{"build_s": 0.05, "settle_s": 0.02, **settings}), engine=Seen)
+        self.twin = Twin(TwinSettings(**{"build_s": 0.05, "settle_s": 0.02, **settings}), engine=Seen, wrap=wrap)
 
     @property
     def url(self) -> str:

@@ -163,7 +163,7 @@ def main() -> None:
 
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench_load", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=2.0, help="how long each generator is measured in each round")
+    parser.add_argument("--seconds", type=float, default=1.5, help="how long each generator is measured in each round")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured, in turn")
     parser.add_argument("--own-server", action="store_true", help="the small server also where nginx is installed")
     parser.add_argument("--ladder", action="store_true", help="instead, look how late our engines are at which rate")

@@ -1,0 +1,468 @@
+"""
+The conductor, its members and Locust's statistics, in a process that gevent has patched; prints what they do as JSON.
+
+Usage: python -m tests.locust_child DEED FOLDER
+"""
+
+import inspect
+import json
+import random
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent import monkey
+from gevent.event import Event
+
+monkey.patch_all()
+
+import locust.stats  # noqa: E402 - after the patch, as in a Locust process
+from locust.event import Events  # noqa: E402 - the same
+from locust.rpc.protocol import Message  # noqa: E402 - the same
+from locust.stats import RequestStats  # noqa: E402 - the same
+
+from tests.loadlogs import header  # noqa: E402 - the same
+from touchstone import __version__, sample_json  # noqa: E402 - the same
+from touchstone.adapters import conductor as conducting  # noqa: E402 - the same
+from touchstone.adapters import locust_listener  # noqa: E402 - the same
+from touchstone.adapters.bulk_link import fold  # noqa: E402 - the same
+from touchstone.adapters.conductor import Conductor  # noqa: E402 - the same
+from touchstone.adapters.member import Member, boot_id  # noqa: E402 - the same
+from touchstone.errors import UsageError  # noqa: E402 - the same
+from touchstone.loadhandover import Go, LoadHandover  # noqa: E402 - the same
+from touchstone.runlog import RunLogWriter, read  # noqa: E402 - the same
+from touchstone.sample import NO_ANSWER, Sample, Window  # noqa: E402 - the same
+from touchstone.settings import Settings  # noqa: E402 - the same
+from touchstone.stage import Stage  # noqa: E402 - the same
+from touchstone.workloads import Options, scenario  # noqa: E402 - the same
+
+KEY = "sk_live_0123456789abcdef"
+NAME = "startBuild 202"
+
+# Nothing waits this long unless it hangs.
+LIMIT_S = 20.0
+
+
+def options(**more: Any) -> Options:
+    """
+    A few reads a second.
+    """
+    chosen = scenario("steady")
+    plain = Options(chosen, "constant:4", 3.0, {"read": 1}, seed=1, ready=1)
+    return replace(plain, **more)
+
+
+def handover(folder: Path, workers: int, *, aborts: bool = False, **more: Any) -> LoadHandover:
+    """
+    What a conductor is started with.
+    """
+    log = folder / "runlog.jsonl"
+    with RunLogWriter(log) as writer:
+        writer.header(header())
+    stage = Stage({"ready": ("default/a@1.0.0",)}, {}, 0.001)
+    go = Go(options(), stage, "run", began_at=0.0, origin=time.monotonic(), workers=workers)
+    (folder / "go.json").write_text(json.dumps(go.public()), encoding="utf-8")
+    settings = Settings(**more)
+    target = replace(settings.target, api_key=KEY)
+    return LoadHandover(
+        settings=replace(settings, target=target).to_json(),
+        url="http://127.0.0.1:1",
+        run_log=str(log),
+        go_file=str(folder / "go.json"),
+        limits=[["*", "max_s", 0.01]] if aborts else [],
+        aborts=aborts,
+        workers=workers,
+    )
+
+
+class Troupe:
+    """
+    A conductor, and workers that do nothing but note what they are told.
+    """
+
+    def __init__(self, folder: Path, workers: int, *, waits: bool = False, **more: Any) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.messages: list[tuple[str, str, dict[str, Any]]] = []
+        self.there = {f"w{number}" for number in range(workers)}
+        self.ended = Event()
+        self.conductor = Conductor(
+            handover(folder, workers, **more), self._send, lambda: self.there, self.ended.set, waits=waits
+        )
+        self.folder = folder
+
+    def _send(self, client: str, kind: str, data: dict[str, Any]) -> None:
+        self.told.append((client, kind))
+        self.messages.append((client, kind, data))
+
+    def join(self, client: str, **other: Any) -> None:
+        said = {"boot": boot_id(), "version": __version__, "scenario": "steady", **other}
+        self.conductor.receive(client, "ts-join", said)
+
+    def begin(self) -> None:
+        for client in sorted(self.there):
+            self.join(client)
+        for client in sorted(self.there):
+            self.conductor.receive(client, "ts-ready", {})
+
+    def report(self, client: str, state: str, *events: dict[str, Any]) -> None:
+        self.conductor.receive(client, "ts-report", {"events": list(events), "state": state})
+
+    def wait_for(self, kind: str, client: str) -> None:
+        """
+        Waits until a worker is told something.
+        """
+        with gevent.Timeout(LIMIT_S):
+            while (client, kind) not in self.told:
+                gevent.sleep(0.01)
+
+    def outcome(self) -> dict[str, Any]:
+        """
+        What came of it, once the conductor has ended the run.
+        """
+        ended = self.ended.wait(LIMIT_S)
+        self.conductor.close()
+        log = read(self.folder / "runlog.jsonl")
+        return {
+            "ended": ended,
+            "told": self.told,
+            "aftermath": [data["aftermath"] for _, kind, data in self.messages if kind == "ts-after"],
+            "errors": [case.message for case in log.cases if case.outcome == "error"],
+            "warnings": list(log.warnings),
+            "workers": [[worker.number, worker.state, worker.sent, worker.unsent] for worker in log.workers],
+        }
+
+
+def window(worker: int, count: int, took_s: float = 0.001, at_s: int = 1) -> dict[str, Any]:
+    """
+    So many reads that took as long.
+    """
+    counted = Window(worker, at_s, "getBuild", "200")
+    for _ in range(count):
+        counted.add(Sample("getBuild", "200", at_s, at_s, at_s + took_s, 10))
+    return {"type": "window", **sample_json.encode(counted)}
+
+
+# --- conducting ------------------------------------------------------------------------------------------------------
+
+
+def ordinary(folder: Path) -> dict[str, Any]:
+    """
+    Two workers, from their joining to their end.
+    """
+    troupe = Troupe(folder, 2)
+    troupe.begin()
+    troupe.report("w1", "drained")
+    troupe.report("w0", "drained")
+    troupe.report("w1", "final")
+    troupe.report("w0", "final")
+    return troupe.outcome()
+
+
+def lost(folder: Path) -> dict[str, Any]:
+    """
+    One of two workers is gone after it has sent a part of its share, and the other one goes on.
+    """
+    troupe = Troupe(folder, 2)
+    troupe.begin()
+    troupe.report("w0", "running", window(0, 2))
+    troupe.there = {"w1"}
+    troupe.report("w1", "drained")
+    troupe.wait_for("ts-after", "w1")
+    troupe.report("w1", "final")
+    return troupe.outcome()
+
+
+def all_lost(folder: Path) -> dict[str, Any]:
+    """
+    All workers are gone.
+    """
+    troupe = Troupe(folder, 2)
+    troupe.begin()
+    troupe.there = set()
+    return troupe.outcome()
+
+
+def slow(folder: Path) -> dict[str, Any]:
+    """
+    A worker that was believed lost speaks again.
+    """
+    troupe = Troupe(folder, 2)
+    troupe.begin()
+    troupe.report("w1", "drained")
+    troupe.there = {"w1"}
+    troupe.wait_for("ts-after", "w1")
+    troupe.there = {"w0", "w1"}
+    troupe.report("w0", "drained")
+    troupe.report("w0", "final")
+    troupe.report("w1", "final")
+    return troupe.outcome()
+
+
+def early(folder: Path) -> dict[str, Any]:
+    """
+    A worker is ended by somebody else before its share is sent.
+    """
+    troupe = Troupe(folder, 2)
+    troupe.begin()
+    troupe.report("w0", "final")
+    troupe.report("w1", "drained")
+    troupe.report("w1", "final")
+    return troupe.outcome()
+
+
+def late(folder: Path) -> dict[str, Any]:
+    """
+    A third worker comes when two have begun.
+    """
+    troupe = Troupe(folder, 2)
+    troupe.begin()
+    troupe.join("w2")
+    reason = troupe.messages[-1][2]["reason"]
+    for state in ("drained", "final"):
+        troupe.report("w0", state)
+        troupe.report("w1", state)
+    return troupe.outcome() | {"reason": reason}
+
+
+def unfit(folder: Path) -> dict[str, Any]:
+    """
+    Workers that were started for something else, or by other software, or whose schedule is another one.
+    """
+    found = {}
+    for name, said in (("scenario", {"scenario": "storm"}), ("version", {"version": "0"}), ("schedule", None)):
+        (folder / name).mkdir()
+        troupe = Troupe(folder / name, 1)
+        if said is None:
+            troupe.join("w0")
+            troupe.conductor.receive("w0", "ts-unfit", {"reason": "why"})
+        else:
+            troupe.join("w0", **said)
+        found[name] = troupe.outcome()
+    return found
+
+
+def replaced(folder: Path) -> dict[str, Any]:
+    """
+    A worker is gone before the run begins: another one takes its place where one may come.
+    """
+    (folder / "may").mkdir()
+    troupe = Troupe(folder / "may", 1, waits=True)
+    troupe.join("w0")
+    troupe.there = {"w1"}
+    with gevent.Timeout(LIMIT_S):
+        while ("w1", "ts-plan") not in troupe.told:
+            gevent.sleep(0.01)
+            troupe.told.clear()
+            troupe.join("w1")
+    troupe.conductor.receive("w1", "ts-ready", {})
+    troupe.report("w1", "drained")
+    troupe.report("w1", "final")
+    (folder / "not").mkdir()
+    alone = Troupe(folder / "not", 1)
+    alone.join("w0")
+    alone.there = set()
+    return {"may": troupe.outcome(), "not": alone.outcome()}
+
+
+def stopped(folder: Path) -> dict[str, Any]:
+    """
+    A run that is told to stop: one worker tells what it knows, the other one never does.
+    """
+    conducting.STOP_S = 0.1
+    troupe = Troupe(folder, 2)
+    troupe.begin()
+    troupe.conductor.stop("why")
+    troupe.conductor.stop("again")
+    troupe.report("w0", "final", window(0, 3))
+    return troupe.outcome()
+
+
+def overdue(folder: Path) -> dict[str, Any]:
+    """
+    The time of the run is over while it goes on.
+    """
+    troupe = Troupe(folder, 1, max_seconds=0.1)
+    troupe.begin()
+    troupe.wait_for("ts-stop", "w0")
+    troupe.report("w0", "final")
+    return troupe.outcome()
+
+
+def broken(folder: Path) -> dict[str, Any]:
+    """
+    A threshold is broken while the run goes on.
+    """
+    troupe = Troupe(folder, 1, aborts=True)
+    troupe.begin()
+    troupe.report("w0", "running", window(0, 50, 0.5, at_s=1), window(0, 50, 0.5, at_s=9))
+    troupe.wait_for("ts-stop", "w0")
+    troupe.report("w0", "final")
+    return troupe.outcome()
+
+
+class Elsewhere:
+    """
+    The clock of this machine, which stands still between messages, and that of another one beyond a slow network.
+    """
+
+    AHEAD_S = 1000.0
+
+    def __init__(self) -> None:
+        self.now_s = 50.0
+        self.random = random.Random(7)
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def travel(self) -> None:
+        self.now_s += self.random.uniform(0.005, 0.015)
+
+
+def clock(folder: Path) -> dict[str, Any]:
+    """
+    How a worker's clock that is 1,000 s ahead is found over a network that takes from 5 to 15 ms each way.
+    """
+    elsewhere = Elsewhere()
+    found: list[Go] = []
+    started = time.monotonic()
+    conducting.time = elsewhere  # type: ignore[assignment]  # all that is asked of it is the time
+    elsewhere.now_s = started
+
+    def send(client: str, kind: str, data: dict[str, Any]) -> None:
+        if kind == "ts-ping":
+            elsewhere.travel()
+            answer = data | {"monotonic": elsewhere.now_s + elsewhere.AHEAD_S}
+            elsewhere.travel()
+            conductor.receive(client, "ts-pong", answer)
+        elif kind == "ts-plan":
+            found.append(Go.from_public(data))
+
+    drawn_up = handover(folder, 1)
+    conductor = Conductor(drawn_up, send, lambda: ["w0"], lambda: None)
+    said = {"boot": "another machine", "version": __version__, "scenario": "steady"}
+    conductor.receive("w0", "ts-join", said)
+    (go,) = found
+    truth = drawn_up.go().origin + elsewhere.AHEAD_S
+    return {"off_s": abs(go.origin - truth), "told_s": go.clock_error_s, "offset_s": go.clock_offset_s}
+
+
+# --- a member --------------------------------------------------------------------------------------------------------
+
+
+def member(folder: Path) -> dict[str, Any]:
+    """
+    A worker whose plan is not that of its master.
+    """
+    told: list[tuple[str, dict[str, Any]]] = []
+    left: list[str] = []
+    drawn_up = handover(folder, 1)
+    worker = Member(drawn_up, "steady", lambda *said: told.append(said), lambda _window: None, left.append)
+    worker.receive("ts-plan", drawn_up.go().public() | {"digest": "another"})
+    entered = [worker.enter(), worker.enter()]
+    try:
+        worker.prepare()
+    except UsageError as error:
+        worker.failed(error)
+    worker.failed(ValueError(f"something with {KEY} in it"))
+    gevent.sleep(0)
+    return {"entered": entered, "told": told, "left": left}
+
+
+# --- statistics ------------------------------------------------------------------------------------------------------
+
+
+def statistics(_folder: Path) -> dict[str, Any]:
+    """
+    What Locust says of known times: logged one by one, folded in as windows, and gathered by a master from two workers.
+    """
+    # Each many times over, so that it does not matter how a rank is rounded.
+    times_s = [time_s for time_s in (0.0001 * 1.37**number for number in range(41)) for _ in range(73)]
+    logged, folded = RequestStats(), RequestStats()
+    workers = [RequestStats(), RequestStats()]
+    for number, time_s in enumerate(times_s):
+        logged.log_request("", NAME, time_s * 1e3, 10)
+        counted = Window(0, 0, "startBuild", "202")
+        counted.add(Sample("startBuild", "202", 0.0, 0.0, time_s, 10))
+        fold(folded, counted)
+        fold(workers[number % 2], counted)
+    gathered = at_master(workers)
+    off = 0.0
+    for share in (0.5, 0.9, 0.95, 0.99, 0.999):
+        truth_ms = times_s[round(share * len(times_s)) - 1] * 1e3
+        for stats in (logged, folded, gathered):
+            for entry in (stats.get(NAME, ""), stats.total):
+                off = max(off, abs(entry.get_response_time_percentile(share) / truth_ms - 1))
+    counts = [[stats.get(NAME, "").num_requests, stats.total.num_requests] for stats in (logged, folded, gathered)]
+    return {"off_share": off, "counts": counts}
+
+
+def at_master(workers: list[RequestStats]) -> RequestStats:
+    """
+    What a master makes of the statistics of its workers, by Locust's own messages.
+    """
+    gathered, receiving = RequestStats(), Events()
+    locust.stats.setup_distributed_stats_event_listeners(receiving, gathered)
+    for worker in workers:
+        sending = Events()
+        locust.stats.setup_distributed_stats_event_listeners(sending, worker)
+        data: dict[str, Any] = {}
+        sending.report_to_master.fire(client_id="w", data=data)
+        told = Message.unserialize(Message("stats", data, "w").serialize())
+        receiving.worker_report.fire(client_id="w", data=told.data)
+    return gathered
+
+
+def failures(_folder: Path) -> dict[str, Any]:
+    """
+    How often each outcome counts as a failure.
+    """
+    stats = RequestStats()
+    for outcome in ("200", "202", "404", "409", "429", "500", "503", NO_ANSWER):
+        counted = Window(0, 0, "startBuild", outcome)
+        counted.add(Sample("startBuild", outcome, 0.0, 0.0, 0.001, 10))
+        fold(stats, counted)
+    return {entry.name: [entry.num_requests, entry.num_failures] for entry in stats.entries.values()}
+
+
+def assumptions(_folder: Path) -> dict[str, Any]:
+    """
+    What of Locust is used here though no page of its documentation promises it.
+    """
+    from locust import log, runners
+    from locust.env import Environment
+
+    return {
+        "bucket": locust.stats.bucket_response_time is locust_listener.bucket_ms,
+        "interval": runners.WORKER_REPORT_INTERVAL,
+        "states": [runners.STATE_INIT, runners.STATE_MISSING],
+        "exit": Environment().process_exit_code,
+        "unhandled": log.unhandled_greenlet_exception,
+        "messages": [*inspect.signature(runners.MasterRunner.send_message).parameters],
+    }
+
+
+DEEDS = {
+    deed.__name__: deed
+    for deed in (
+        *(ordinary, lost, all_lost, slow, early, late, unfit, replaced, stopped, overdue, broken, clock, member),
+        *(statistics, failures, assumptions),
+    )
+}
+
+
+def main(folder: Path) -> None:
+    """
+    Does everything, each in a folder of its own.
+    """
+    said = {}
+    for name, deed in DEEDS.items():
+        (folder / name).mkdir()
+        said[name] = deed(folder / name)
+    sys.stdout.write(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

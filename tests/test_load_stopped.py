@@ -1,0 +1,167 @@
+"""
+A load run that is interrupted in any of its stages stops at once, clears up and reports; after a kill it can be swept.
+"""
+
+import signal
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.command import LIMIT_S, Ended, Shell, gone
+from tests.stages import Stage, Stages, descendants
+from tests.watched import Watched
+from touchstone.runlog import read
+from touchstone.twin import RateLimit
+
+PER_S = 20
+STORM = ("storm", "--builds", "5", "--build-s", "0.2")
+LONG = ("steady", "--rate", f"{PER_S}", "--duration", "60", "--mix", "read=39,start=1", "--processes", "2")
+SHORT = ("steady", "--rate", "4", "--duration", "1", "--mix", "start=1")
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """
+    A load run, and when it is sent which signal.
+    """
+
+    stage: Stage
+    signal: signal.Signals
+    flags: tuple[str, ...]
+
+
+STOPS = {
+    "set-up": Stop("set-up", signal.SIGTERM, STORM),
+    "loading": Stop("loading", signal.SIGINT, LONG),
+    "aftermath": Stop("aftermath", signal.SIGINT, STORM),
+    "clean-up": Stop("clean-up", signal.SIGTERM, SHORT),
+    "killed": Stop("loading", signal.SIGKILL, (*LONG, "--engine", "bulk")),
+}
+INTERRUPTED = tuple(name for name in STOPS if name != "killed")
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """
+    What a run that was sent a signal left.
+
+    Attributes:
+        left: Versions and running builds on its target.
+        processes: Those that it had started.
+        asked_after: Requests of the load that came after the signal; after the first request of the clean-up.
+    """
+
+    ended: Ended
+    left: tuple[list[str], int]
+    processes: list[int]
+    asked_after: tuple[int, int]
+    journals: int
+    report: Ended | None = None
+    sweep: Ended | None = None
+
+
+def stopped(stop: Stop, folder: Path) -> Stopped:
+    """
+    Makes a run, and stops it.
+    """
+    stages, shell = Stages(), Shell(folder)
+    with Watched(wrap=stages.wrap, rate=RateLimit.parse("12/1"), capacity=4) as twin:
+        flags = ("--url", twin.url, "--max-builds", "100", "--report-dir", "reports/run", *stop.flags[1:])
+        command = shell.start("load", stop.flags[0], *flags)
+        assert stages.reached[stop.stage].wait(LIMIT_S)
+        processes, stopped_at = descendants(command.pid), time.monotonic()
+        command.send_signal(stop.signal)
+        ended = shell.ended(command)
+        clearing_at = next((asked.at for asked in stages.asked if asked.method == "DELETE"), float("inf"))
+        asked_after = (len(stages.after(stopped_at)), len(stages.after(clearing_at)))
+        report = sweep = None
+        if stop.signal == signal.SIGKILL:
+            assert all(gone(process) for process in processes)
+            report = shell.run("report", "reports/run/runlog.jsonl")
+            sweep = shell.run("sweep", "--url", twin.url)
+        left = (twin.refs(), twin.running())
+    return Stopped(ended, left, processes, asked_after, len(shell.journals()), report, sweep)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Stopped]:
+    """
+    All runs, beside each other: they wait most of the time.
+    """
+    with ThreadPoolExecutor(len(STOPS)) as pool:
+        running = {name: pool.submit(stopped, stop, tmp_path_factory.mktemp(name)) for name, stop in STOPS.items()}
+        return {name: run.result() for name, run in running.items()}
+
+
+@pytest.mark.parametrize("name", INTERRUPTED)
+def test_interrupted_run_ends_with_130_and_its_report(runs: Mapping[str, Stopped], name: str) -> None:
+    """
+    Whichever stage a signal meets, the last line and the report say which one it was, and that the run is none.
+    """
+    ended = runs[name].ended
+    reason = f"interrupted by {STOPS[name].signal.name}"
+    assert (ended.code, ended.last_line) == (130, f"exit 130: {reason}"), ended.err
+    run = ended.report()["run"]
+    assert (run["exit_code"], run["interrupted"], run["reason"]) == (130, True, reason)
+
+
+@pytest.mark.parametrize("name", INTERRUPTED)
+def test_interrupted_run_leaves_nothing(runs: Mapping[str, Stopped], name: str) -> None:
+    """
+    No version, no build, no journal and no process is left.
+    """
+    run = runs[name]
+    assert run.left == ([], 0)
+    assert run.journals == 0
+    assert all(gone(process) for process in run.processes)
+
+
+def test_interrupt_ends_the_sending(runs: Mapping[str, Stopped]) -> None:
+    """
+    After the signal no more is sent than some seconds of the schedule, and nothing at all once it is cleared up.
+    """
+    sent, while_clearing = runs["loading"].asked_after
+    assert sent < 5 * PER_S
+    assert while_clearing == 0
+
+
+def test_interrupt_keeps_what_was_seen(runs: Mapping[str, Stopped]) -> None:
+    """
+    All workers tell their last before they go: nobody is lost, and no claim is broken.
+    """
+    ended = runs["loading"].ended
+    workers = read(ended.results / "runlog.jsonl").workers
+    assert {worker.number for worker in workers if worker.state == "done"} == {0, 1}
+    assert "broken" not in ended.verdicts().values()
+
+
+def test_processes_end_with_the_one_that_started_them(runs: Mapping[str, Stopped]) -> None:
+    """
+    Locust's master, its workers and their side-cars are gone when the command is killed.
+    """
+    assert len(runs["killed"].processes) == 1 + 2 + 2
+
+
+def test_report_of_a_killed_run_says_that_it_was_cut_short(runs: Mapping[str, Stopped]) -> None:
+    """
+    The run log can be read as far as it was written, and is no pass.
+    """
+    report = runs["killed"].report
+    assert report is not None
+    assert (report.code, report.last_line) == (3, "exit 3: the run log has no footer: the run was cut short")
+
+
+def test_killed_run_can_be_swept(runs: Mapping[str, Stopped]) -> None:
+    """
+    A sweep removes what a killed run left, and then there is nothing left to sweep.
+    """
+    run = runs["killed"]
+    assert run.sweep is not None
+    assert run.sweep.code == 0, run.sweep.err
+    assert (run.left, run.journals) == (([], 0), 0)
