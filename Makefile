@@ -38,8 +38,8 @@ mutate: $(READY) ## see which small changes of the judges the unit tests miss; A
 record: $(READY) ## record the scenarios anew; ARGS="--target staging fresh-build" records one of another target
 	@$(BIN)/touchstone record $(if $(findstring --url,$(ARGS))$(findstring --target,$(ARGS)),,--target twin) $(ARGS)
 
-bench: $(READY) ## measure replays, and plain schemathesis beside a check: costs, faults, false alarms; ARGS="--faults 40"
-	@$(BIN)/python -m tests.bench.bench_replay && $(BIN)/python -m tests.bench.bench_check
+bench: $(READY) ## measure replays, load engines beside others, and plain schemathesis beside a check; ARGS="--faults 40"
+	@$(BIN)/python -m tests.bench.bench_replay && $(BIN)/python -m tests.bench.bench_load && $(BIN)/python -m tests.bench.bench_check
 	@$(BIN)/python -m tests.bench.bench_faults $(ARGS)
 
 serve: $(READY) ## start the twin on port 8123; ARGS="--rate 8/4 --capacity 2" gives it limits

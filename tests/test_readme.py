@@ -19,11 +19,23 @@ def test_explain_prints_what_the_readme_shows(command: str, tmp_path: Path) -> N
     assert normal(run(arguments, tmp_path)) == normal(dict(consoles())[command])
 
 
-@pytest.mark.parametrize("command", [c for c, _ in consoles() if "--plan" in c])
+@pytest.mark.parametrize("command", [c for c, _ in consoles() if "check --plan" in c])
 def test_plan_of_the_readme_runs(command: str, tmp_path: Path) -> None:
     """
     The plan command of the README lists the case that it is about and sends nothing.
     """
     printed = run([*shlex.split(command)[1:], "--target", "twin"], tmp_path)
     assert "cancel.running_build_is_cancelled_and_the_next_completes" in printed
+    assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize("command", [c for c, _ in consoles() if " load " in c and "--plan" in c])
+def test_plan_of_a_load_in_the_readme_runs(command: str, tmp_path: Path) -> None:
+    """
+    The plan of a load prints its schedule and cost and sends nothing.
+    """
+    words = shlex.split(command)[1:]
+    here = words.index("--target")
+    printed = run([*words[:here], *words[here + 2 :], "--target", "twin"], tmp_path)
+    assert "builds    42 at most" in printed
     assert not (tmp_path / "reports").exists()

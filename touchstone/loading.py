@@ -94,6 +94,8 @@ def load(settings: Settings, options: Options, wish: Wish, argv: Sequence[str], 
     also = ("load.builds-admitted", *dict.fromkeys(STATISTICS[limit.statistic].claim for limit in limits))
     drawn_up = plan(options)
     check_terms(settings, drawn_up, wish)
+    # Claims that a settings file picks are picked for checks: here the scenario decides what is judged.
+    settings = dataclasses.replace(settings, claims_glob="*")
     run_id = new_run_id()
     folder = settings.report_dir or Path("reports") / run_id
     run_log = new_log(folder)
@@ -254,16 +256,18 @@ class _Run:
             progress(event)
             memory.look()
 
-        ended = watched(
-            locust_command(self.plan.options.scenario.name, self.wish),
-            locust_environment(handover, os.environ),
-            self.run_log.parent / "locust.log",
-            self.run_log,
-            told,
-            interrupted,
-            self._most_seconds(),
-        )
-        go_file.unlink(missing_ok=True)
+        try:
+            ended = watched(
+                locust_command(self.plan.options.scenario.name, self.wish),
+                locust_environment(handover, os.environ),
+                self.run_log.parent / "locust.log",
+                self.run_log,
+                told,
+                interrupted,
+                self._most_seconds(),
+            )
+        finally:
+            go_file.unlink(missing_ok=True)
         if self.settings.target.embedded:
             memory.write(self.run_log)
         return ended

@@ -79,17 +79,19 @@ class Flow:
             fresh: Whether the version is not built yet.
             patient: Whether a refusal is waited out.
         """
-        waited_s = 0.0
+        refused_at: float | None = None
         for number, wait_s in enumerate(back_off_s(), start=1):
             intended_at = self.due_at if self._paced else self.run.now()
             reply = self.send("startBuild", ref)
             asked_s = wait_s if reply.asked_s is None else reply.asked_s
             refused = reply.status == 429 and patient
+            # By the clock: told to come back at once, one still has no more patience than anybody else.
+            refused_at = reply.answer.done_at if refused_at is None else refused_at
+            waited_s = reply.answer.done_at - refused_at
             gave_up = refused and waited_s + asked_s > self.run.target.patience_s
             self._attempt(ref, number, fresh, intended_at, reply, gave_up)
             if not refused or gave_up or not self._back_off(ref, reply, asked_s, fresh=fresh):
                 break
-            waited_s += asked_s
         return reply
 
     def _back_off(self, ref: str, refused: Reply, asked_s: float, *, fresh: bool) -> bool:

@@ -97,6 +97,7 @@ class Spent:
     requests: int = 0
     is_over: bool = False
     in_flight: int = 0
+    kept: int = 0
     kept_reads: int = 0
     cpu_beside_s: float = 0.0
     rss_beside_bytes: int = 0
@@ -305,13 +306,14 @@ class LoadRun:
 
     def _judge(self, shot: Shot, answer: Answer, seq: int, *, keep: bool) -> None:
         seen = self.appraiser.see(shot, answer, seq, self.case)
-        if keep or seen.findings:
+        if seen.findings or (keep and self._spent.kept < MAX_KEPT // self.go.workers):
             self.keep(shot, answer, seq, seen)
 
     def keep(self, shot: Shot, answer: Answer, seq: int, seen: Seen) -> None:
         """
         Keeps an exchange, and what was found in it.
         """
+        self._spent.kept += 1
         self.collector.exchange(seen.exchange or self.shots.exchange(shot, answer, seq, self.case, 0.0))
         for finding in seen.findings:
             self.collector.finding(finding, self.case)
