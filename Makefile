@@ -17,7 +17,8 @@ check: $(READY) ## judge the embedded twin against the contract; ARGS="--url …
 	@$(BIN)/touchstone check $(if $(findstring --url,$(ARGS))$(findstring --target,$(ARGS)),,--target twin) $(ARGS)
 
 test: $(READY) ## test the harness itself, offline; ARGS="-k …" picks tests
-	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile -m "not alone" $(ARGS)
+	@$(if $(ARGS),true,$(BIN)/python -m pytest -m alone tests/test_load_truth.py)
 
 load: $(READY) ## put a steady load on the embedded twin and judge it; ARGS="storm --builds 40" puts another one
 	@$(BIN)/touchstone load $(or $(ARGS),steady)

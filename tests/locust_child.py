@@ -195,10 +195,12 @@ def slow(folder: Path) -> dict[str, Any]:
     troupe.there = {"w1"}
     troupe.wait_for("ts-after", "w1")
     troupe.there = {"w0", "w1"}
+    troupe.report("w0", "running", window(0, 2))
+    troupe.report("w1", "final")
+    waited = not troupe.conductor._ended
     troupe.report("w0", "drained")
     troupe.report("w0", "final")
-    troupe.report("w1", "final")
-    return troupe.outcome()
+    return troupe.outcome() | {"waited": waited}
 
 
 def early(folder: Path) -> dict[str, Any]:

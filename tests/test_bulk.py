@@ -122,6 +122,20 @@ def test_stop_sends_no_more_and_tells_what_is_left() -> None:
     assert {(w.at_s, w.count) for w in side_car.windows() if w.outcome == UNSENT} == {(0, 2), (1, 1)}
 
 
+def test_stop_blames_nobody_for_what_it_cuts_off() -> None:
+    """
+    A request that is under way when the grace of a stop is over is no sample, and no answer that did not come.
+    """
+    with serving(silent) as server, Driven(setup_for(server.url, [shot("/")]), [0.0]) as side_car:
+        side_car.go()
+        while not side_car.wait_for_report().in_flight:
+            pass
+        side_car.stop(grace_s=0.0)
+        last = side_car.finish()
+    assert (last.sent, last.done, last.unsent, last.in_flight) == (1, 0, 0, 0)
+    assert (side_car.outcomes(), side_car.errors()) == ({}, {})
+
+
 def test_stop_before_the_start_sends_nothing() -> None:
     """
     A side-car that was stopped before it was to begin ends when it is to begin.

@@ -16,7 +16,8 @@ ARRIVALS = PER_S * DURATION_S
 SHARES = {"p50_s": 0.5, "p90_s": 0.9, "p99_s": 0.99, "p999_s": 0.999}
 READS = ("--rate", str(PER_S), "--duration", str(DURATION_S), "--mix", "read=1")
 
-pytestmark = pytest.mark.timeout(180)
+# What it compares are times: other tests beside it would be in them.
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(180)]
 
 
 @pytest.fixture(scope="module")

@@ -180,6 +180,7 @@ def test_run_that_loses_its_master_is_no_pass(runs: Mapping[str, Made]) -> None:
     assert made.ended.code == 3, made.ended.out
     assert reason(made).startswith("Locust ended with -9; see ")
     assert all(gone(process) for process in made.processes)
+    assert made.asked_after == 0
 
 
 def test_run_that_loses_its_side_car_is_no_pass(runs: Mapping[str, Made]) -> None:

@@ -67,7 +67,7 @@ def test_worker_that_was_only_slow_is_not_lost(said: dict[str, Any]) -> None:
     """
     A worker that speaks again after it was given up is waited for, and nothing is amiss.
     """
-    assert (said["slow"]["ended"], said["slow"]["errors"]) == (True, [])
+    assert (said["slow"]["waited"], said["slow"]["ended"], said["slow"]["errors"]) == (True, True, [])
 
 
 def test_worker_that_ends_before_its_time_is_lost(said: dict[str, Any]) -> None:
@@ -171,10 +171,11 @@ def test_broken_threshold_ends_a_run_that_is_to_abort(said: dict[str, Any]) -> N
 
 def test_clock_of_another_machine_is_found_within_its_told_error(said: dict[str, Any]) -> None:
     """
-    A clock that is 1,000 s ahead, beyond a network that takes from 5 to 15 ms each way, is known to some milliseconds.
+    A clock that is 1,000 s ahead, beyond a network that takes from 5 to 15 ms each way, is known to half of the fastest
+    round trip.
     """
     clock = said["clock"]
-    assert clock["off_s"] <= clock["told_s"] <= 0.015
+    assert clock["off_s"] <= clock["told_s"] <= 0.008
     assert clock["offset_s"] == pytest.approx(1000.0, abs=clock["told_s"])
 
 

@@ -337,6 +337,31 @@ def test_build_that_is_waited_for_is_given_up_when_the_run_is_stopped(tmp_path: 
         assert leftovers(stand.settings.state_dir) == []
 
 
+def test_target_that_is_silent_is_left_alone(tmp_path: Path) -> None:
+    """
+    Where nobody answers cancels and removals, a few are enough: all others are left to a sweep, without their timeouts.
+    """
+    asked: list[str] = []
+
+    def hanging(app: Any) -> Any:
+        async def hung(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "http" and scope["method"] == "DELETE":
+                asked.append(scope["path"])
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+            else:
+                await app(scope, receive, send)
+
+        return hung
+
+    with standing(tmp_path, Watched(wrap=hanging), request_timeout_s=0.3) as stand:
+        stand.stage(*(Need("own", "start") for _ in range(6)))
+        stand.setting_up.clear(stand.log())
+        stand.setting_up.close()
+        (left,) = leftovers(stand.settings.state_dir)
+        assert (len(asked), len(left.refs)) == (3 + 3, 6)
+
+
 def test_wrapped_documents_are_the_same_versions(tmp_path: Path) -> None:
     """
     Where the target takes documents in an envelope it gets them so, and the rules know them by the same content.

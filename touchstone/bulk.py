@@ -166,7 +166,7 @@ class SideCar:
         self._next_report = self._loop.call_later(_until_report_s(), self._report_on)
 
     def _end(self) -> None:
-        self._pool.cut_off()
+        self._pool.cut_off(stopped=self._stopped)
         if not self._stopped:
             # What is due by now and was not handed out, because the time is over, will not be sent either.
             for due, shot in self._timetable.take(monotonic() - self._origin):

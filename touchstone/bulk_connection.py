@@ -161,6 +161,13 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         self._owner.leave(self)
 
+    def abandon(self) -> None:
+        """
+        Waits no longer, and does not count what is under way.
+        """
+        self.shot = self._incoming = None
+        self.give_up("")
+
     def close(self) -> None:
         """
         Closes the connection, whatever is under way.

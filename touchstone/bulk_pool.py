@@ -129,13 +129,19 @@ class Pool:
             due, shot = self._waiting.popleft()
             self._ledger.skip(shot.number, due)
 
-    def cut_off(self) -> None:
+    def cut_off(self, *, stopped: bool) -> None:
         """
         Gives up all that waits and all that is under way.
+
+        Args:
+            stopped: Whether somebody stopped the run: then what is under way had no chance, and is not counted at all.
         """
         self.drop_waiting()
         for connection in list(self.connections):
-            connection.give_up(_CUT_OFF)
+            if stopped:
+                connection.abandon()
+            else:
+                connection.give_up(_CUT_OFF)
 
     # --- what connections tell ---------------------------------------------------------------------------------------
 

@@ -34,6 +34,9 @@ IDLE_POLLS, IDLE_S = 10, 1.0
 # After so many reads in a row, over so many seconds, that nobody answers there is no server any more.
 SILENT_POLLS, SILENT_S = 10, 5.0
 
+# Once nobody has answered so many removals in a row the rest is left to a sweep: each would take its whole timeout.
+SILENT_REMOVALS = 3
+
 # A version to share that does not become ready is built anew as often as this, and then not again in every case.
 READY_TRIES = 3
 
@@ -68,6 +71,7 @@ class Examination:
     _unmade: list[str] = field(default_factory=list)
     _serial: dict[str, int] = field(default_factory=dict)
     _followings: list[Following] = field(default_factory=list)
+    _silent: int = 0
 
     # --- single requests ---------------------------------------------------------------------------------------------
 
@@ -377,8 +381,11 @@ class Examination:
         return all(removed)
 
     def _remove(self, template: Template) -> bool:
-        exchange = self._try(Call("deleteTemplate", template.ref, template.owner))
-        gone = exchange is not None and exchange.status in (200, 204, 404)
+        gone = False
+        if self._silent < SILENT_REMOVALS:
+            exchange = self._try(Call("deleteTemplate", template.ref, template.owner))
+            self._silent = self._silent + 1 if exchange and exchange.response is None else 0
+            gone = exchange is not None and exchange.status in (200, 204, 404)
         self.ledger.removed(template, gone=gone)
         return gone
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from touchstone.clock import WallClock
 from touchstone.contract import Contract
 from touchstone.errors import TargetError
-from touchstone.examination import Examination
+from touchstone.examination import SILENT_REMOVALS, Examination
 from touchstone.exchange import Credential, Exchange
 from touchstone.growth import TARGET
 from touchstone.journal import Journal
@@ -73,6 +73,7 @@ class SettingUp:
         self._settings = settings
         self._log = RunLogWriter(run_log)
         self._owners: dict[str, Credential] = {}
+        self._silent = 0
         self.last_seq = 0
         self.clock = _Waiting()
         keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
@@ -184,10 +185,13 @@ class SettingUp:
         self._journal.close(all_clean=clean)
 
     def _cancelled(self, ref: str) -> bool:
+        if self._silent >= SILENT_REMOVALS:
+            return False
         try:
             exchange = self._exam.cancel(ref, self._owners.get(ref, "primary"))
         except Unsuited:
             return False
+        self._silent = 0 if exchange.response else self._silent + 1
         return 200 <= exchange.status < 300 or exchange.status in (404, 409)
 
     def close(self) -> None:

@@ -2,7 +2,9 @@
 What processes spend: CPU time of a whole tree of them, to the microsecond and while they run.
 """
 
+import ctypes
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +14,9 @@ from typing import Any
 
 # linux/posix-timers.h: the clock of another process is its number, inverted, and which of its clocks.
 _PROCESS_BITS, _CPU_CLOCK = 3, 2
+
+# linux/prctl.h
+_END_WITH_PARENT = 1
 
 
 def can_measure() -> bool:
@@ -47,9 +52,15 @@ def tree(pid: int) -> list[int]:
 
 def pinned(core: int) -> dict[str, Any]:
     """
-    What has `subprocess.Popen` start a process that stays on *core*, in a group of its own.
+    What has `subprocess.Popen` start a process that stays on *core*, in a group of its own, and ends with this one.
     """
-    return {"preexec_fn": lambda: os.sched_setaffinity(0, {core}), "start_new_session": True}
+    library = ctypes.CDLL(None)
+
+    def prepare() -> None:
+        os.sched_setaffinity(0, {core})
+        library.prctl(_END_WITH_PARENT, signal.SIGKILL)
+
+    return {"preexec_fn": prepare, "start_new_session": True}
 
 
 def cores() -> tuple[int, int]:

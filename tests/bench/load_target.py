@@ -125,7 +125,8 @@ def serving(folder: Path, core: int, *, own: bool = False) -> Iterator[Target]:
     """
     certificate, key = _certificate(folder)
     ports = _Ports(*_free_ports(3))
-    nginx = None if own else shutil.which("nginx")
+    # Where daemons are is not in the path of everybody.
+    nginx = None if own else shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if nginx:
         says = f"nginx {_version(nginx)}, one process"
         command = _nginx(nginx, folder, ports, certificate, key)
