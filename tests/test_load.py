@@ -213,9 +213,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Made]:
     """
     All runs, some of them beside each other: they wait most of the time.
     """
+    folder = tmp_path_factory.mktemp("load")
 
     def run(name: str) -> Made:
-        shell = Shell(tmp_path_factory.mktemp(name))
+        shell = Shell(folder / name)
+        shell.folder.mkdir()
         (shell.folder / "thresholds.toml").write_text(THRESHOLDS, encoding="utf-8")
         return RUNS[name](shell)
 
@@ -281,6 +283,7 @@ def test_budget_of_requests_is_kept(runs: Mapping[str, Made]) -> None:
     assert generator["unsent"] > 0
     told = [text for text in log.warnings if text.startswith("--max-requests 104: worker 0 had sent its 104 requests")]
     assert len(told) == 1
+    assert [case for case in log.cases if case.outcome == "error"] == []
 
 
 def test_broken_threshold_ends_the_run(runs: Mapping[str, Made]) -> None:

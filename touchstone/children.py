@@ -3,7 +3,6 @@ A child process that does the work of a run while its parent follows the run log
 """
 
 import os
-import select
 import signal
 import subprocess
 import tempfile
@@ -21,7 +20,6 @@ Progress = Callable[[dict[str, Any]], None]
 
 POLL_S = 0.05
 CHILD_GRACE_S = 20.0
-FORKS_S = 3.0
 
 
 class Interrupted:
@@ -79,19 +77,7 @@ def watched(
             if child.poll() is None:
                 child.kill()
                 child.wait()
-            _await_forks(held)
             os.close(held)
-
-
-def _await_forks(held: int) -> None:
-    """
-    Waits until nobody holds the other end of the lifeline, for FORKS_S at most.
-
-    What the child has forked has one as well, and ends when the child is gone: until then it may go on with its work.
-    """
-    lifeline = select.poll()
-    lifeline.register(held, 0)  # of a pipe without readers it is told all the same
-    lifeline.poll(FORKS_S * 1000)
 
 
 def _watch(

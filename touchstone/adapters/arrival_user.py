@@ -15,9 +15,10 @@ import numpy as np
 from locust import User, task
 from locust.exception import StopUser
 
+from touchstone.adapters.budget import share_of
 from touchstone.adapters.bulk_run import BulkRun
 from touchstone.adapters.flows import Flow
-from touchstone.adapters.loadrun import LoadRun, share_of
+from touchstone.adapters.loadrun import LoadRun
 from touchstone.adapters.locust_listener import member_of
 from touchstone.adapters.member import Member
 from touchstone.exchange import Credential
@@ -149,7 +150,7 @@ class ArrivalUser(User):
             if arrival.action in skipped:
                 continue
             early_s = arrival.due_at - run.now()
-            if early_s > 0 and not run.is_spent:
+            if early_s > 0 and not run.budget.is_over:
                 gevent.sleep(early_s)
             if run.stopped.is_set():
                 return

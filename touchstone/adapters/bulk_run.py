@@ -64,8 +64,9 @@ class BulkRun:
         # One shot a ready version: reads go round them.
         self._shots: list[Shot] = [run.shots.shot(call("getBuild", ref)) for ref in refs]
         singles = np.isin(mine.actions, [n for n, name in enumerate(mine.names) if name in SINGLE])
-        granted = singles if run.budget is None else singles & (np.arange(len(singles)) < run.budget)
-        run.spend(int(granted.sum()))
+        most = run.budget.most
+        granted = singles if most is None else singles & (np.arange(len(singles)) < most)
+        run.budget.spend(int(granted.sum()))
         self._due_s, self._beyond_s = mine.due_s[granted], mine.due_s[singles & ~granted]
         self._places = mine.numbers[granted] % len(refs)
         self._looks: dict[int, int] = {}

@@ -16,6 +16,7 @@ from gevent.event import Event
 from gevent.pool import Group
 
 from touchstone import claims as ledger_of_claims
+from touchstone.adapters.budget import Budget, share_of
 from touchstone.adapters.lean import Connections
 from touchstone.answer import Answer, Head
 from touchstone.appraiser import INLINE_RULES, Appraiser, Seen
@@ -94,8 +95,6 @@ class Spent:
     What the worker has spent.
     """
 
-    requests: int = 0
-    is_over: bool = False
     in_flight: int = 0
     kept: int = 0
     kept_reads: int = 0
@@ -114,7 +113,7 @@ class LoadRun:
         collector: What is to be told to the master.
         flows: Everything that sends.
         stopped: Set when nothing more is to be sent.
-        budget: Requests that this worker may send in all; None for any number.
+        budget: Requests that this worker may send.
     """
 
     def __init__(self, go: Go, settings: Settings, url: str) -> None:
@@ -138,7 +137,7 @@ class LoadRun:
         self.flows = Group()
         self.stopped = Event()
         self._spent = Spent()
-        self.budget = share_of(go.options.max_requests, go.number, go.workers)
+        self.budget = Budget(share_of(go.options.max_requests, go.number, go.workers), self._tell_spent)
         self._errors: Counter[str] = Counter()
         self._is_cut = False
         self._number = 0
@@ -225,41 +224,20 @@ class LoadRun:
         self.flows.join(timeout=CUT_S)
         self.flows.kill(block=False)
 
-    # --- the budget --------------------------------------------------------------------------------------------------
-
-    @property
-    def is_spent(self) -> bool:
-        """
-        Whether the budget of requests leaves room for none.
-        """
-        return self._spent.is_over
+    # --- sending -----------------------------------------------------------------------------------------------------
 
     def admit(self) -> bool:
         """
         Takes an arrival's first request out of the budget, if that and the bound on requests under way leave room.
         """
-        return self._spent.in_flight < MAX_IN_FLIGHT and self._take()
+        return self._spent.in_flight < MAX_IN_FLIGHT and self.budget.take()
 
-    def spend(self, requests: int) -> None:
-        """
-        Takes what another process sends out of the budget.
-        """
-        self._spent.requests += requests
-
-    def _take(self) -> bool:
-        if self.budget is not None and self._spent.requests >= self.budget:
-            if not self._spent.is_over:
-                self._spent.is_over = True
-                self.collector.warning(
-                    f"--max-requests {self.go.options.max_requests}: worker {self.go.number} had sent its "
-                    f"{self.budget:,} requests by second {self.now() - self.go.began_at:.1f} of the schedule, "
-                    "and sent nothing more"
-                )
-            return False
-        self._spent.requests += 1
-        return True
-
-    # --- sending -----------------------------------------------------------------------------------------------------
+    def _tell_spent(self) -> None:
+        self.collector.warning(
+            f"--max-requests {self.go.options.max_requests}: worker {self.go.number} had sent its "
+            f"{self.budget.most:,} requests by second {self.now() - self.go.began_at:.1f} of the schedule, "
+            "and sent nothing more"
+        )
 
     def send(self, call: Call, intended_at: float, *, paced: bool, keep: bool, until: Event | None = None) -> Reply:
         """
@@ -271,7 +249,7 @@ class LoadRun:
         Raises:
             Stopped: nothing more is sent.
         """
-        if self.stopped.is_set() or not (paced or self._take()):
+        if self.stopped.is_set() or not (paced or self.budget.take()):
             if paced:
                 self.collector.skip(call.operation, intended_at)
             raise Stopped
@@ -390,10 +368,3 @@ def call(operation: str, ref: str, credential: Credential = "primary", **more: A
     A request of a flow.
     """
     return Call(operation, ref, credential, **more)
-
-
-def share_of(whole: int | None, number: int, workers: int) -> int | None:
-    """
-    One worker's share of something that is dealt evenly; all shares together are the whole, None of None.
-    """
-    return None if whole is None else whole // workers + (number < whole % workers)

@@ -36,9 +36,6 @@ TO_WORKER = ("ts-ping", "ts-plan", "ts-go", "ts-after", "ts-stop", "ts-refused")
 # What the process ends with; the parent tells a refusal from what else may go wrong by what was printed.
 FAULTY, REFUSED, INTERRUPTED = 2, 3, 130
 
-# How often a process that was forked looks whether the one that it belongs to is still there.
-ORPHAN_S = 0.1
-
 _MEMBERS: WeakKeyDictionary[Environment, Member] = WeakKeyDictionary()
 
 
@@ -95,7 +92,6 @@ def _prepare_worker(environment: Environment, runner: WorkerRunner, handover: Lo
         runner.register_message(kind, lambda msg, **_: member.receive(msg.type, msg.data))
     gevent.signal_handler(signal.SIGINT, _interrupt, environment, lambda: _end_part(environment, member))
     gevent.spawn(member.announce)
-    gevent.spawn(_wait_for_orphaning, os.getppid())
 
 
 def _prepare_master(environment: Environment, runner: MasterRunner, handover: LoadHandover) -> None:
@@ -197,18 +193,11 @@ def _hold_lifeline() -> None:
 
 def _wait_for_end(descriptor: int) -> None:
     """
-    Ends this process as soon as its parent is gone. The read is in a thread of gevent's pool: all else goes on.
+    Ends this process as soon as whoever started Locust is gone, or waits for it no more.
+
+    So a worker does not outlive its master either. The read is in a thread of gevent's pool: all else goes on.
     """
     with contextlib.suppress(OSError):
         while tp_read(descriptor, 64):
             pass
-    os._exit(ORPHANED)
-
-
-def _wait_for_orphaning(parent: int) -> None:
-    """
-    Ends this process when the one that forked it is gone, which need not be the one that holds the lifeline.
-    """
-    while os.getppid() == parent:
-        gevent.sleep(ORPHAN_S)
     os._exit(ORPHANED)
