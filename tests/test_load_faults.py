@@ -27,19 +27,22 @@ CORRECT = (
 FAULTY = (
     Load("storm", "limit-is-503", flags=STORM),
     Load("storm", "refused-start-builds", flags=STORM),
-    Load("storm", "full-host-builds", flags=STORM),
-    Load("storm", "crowded-refusal-builds", "12/2", 4, ("--builds", "16", "--build-s", "0.2")),
     Load("storm", "polling-is-charged", flags=STORM),
     Load("storm", "retry-after-is-too-short", flags=STORM),
-    Load("storm", "retry-after-is-over", rate="12/2", flags=STORM),
     Load("storm", "limit-never-ends", flags=STORM, patience_s=3.0),
     Load("storm", "crowded-build-vanishes", **WIDE, flags=STORM),
-    Load("storm", "crowded-build-never-ends", **WIDE, flags=STORM, build_timeout_s=3.0),
-    Load("storm", "crowded-start-is-423", **WIDE, flags=STORM),
     Load("steady", "crowded-read-fails", flags=("--duration", "5", "--rate", "40"), **WIDE),
     Load("watchers", "crowded-log-drops-lines", flags=WATCH),
-    Load("watchers", "crowded-log-ends-early", flags=WATCH),
     Load("fairness", "limit-is-shared", flags=FAIR),
+)
+# Of the same sorts; `make prove-load` runs them as well.
+FURTHER = (
+    Load("storm", "full-host-builds", flags=STORM),
+    Load("storm", "crowded-refusal-builds", "12/2", 4, ("--builds", "16", "--build-s", "0.2")),
+    Load("storm", "retry-after-is-over", rate="12/2", flags=STORM),
+    Load("storm", "crowded-build-never-ends", **WIDE, flags=STORM, build_timeout_s=3.0),
+    Load("storm", "crowded-start-is-423", **WIDE, flags=STORM),
+    Load("watchers", "crowded-log-ends-early", flags=WATCH),
     Load("fairness", "greedy-key-shuts-out-others", flags=FAIR),
 )
 AT_A_TIME = 6
@@ -51,14 +54,14 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, "Future[Ended]"]:
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, "Future[Ended]"]:
     """
-    All runs, some of them beside each other: they wait most of the time.
+    The runs that are asked for, some of them beside each other: they wait most of the time.
     """
+    cases = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
+    loads: list[Load] = [case.params["load"] for case in cases if case]
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        return {
-            load.name: pool.submit(run_load, load, tmp_path_factory.mktemp(load.name)) for load in (*CORRECT, *FAULTY)
-        }
+        return {load.name: pool.submit(run_load, load, tmp_path_factory.mktemp(load.name)) for load in loads}
 
 
 @pytest.mark.parametrize("load", CORRECT, ids=lambda load: load.name)
@@ -70,7 +73,9 @@ def test_correct_server_is_blamed_for_nothing(runs: dict[str, "Future[Ended]"], 
     assert (broken(ended), ended.code) == (set(), 0), ended.out
 
 
-@pytest.mark.parametrize("load", FAULTY, ids=lambda load: load.name)
+@pytest.mark.parametrize(
+    "load", [*FAULTY, *(pytest.param(load, marks=pytest.mark.prove) for load in FURTHER)], ids=lambda load: load.name
+)
 def test_fault_is_found_and_blamed_rightly(runs: dict[str, "Future[Ended]"], load: Load) -> None:
     """
     The run ends with 1, every claim that the fault breaks is broken, and no other but those that it cannot help.

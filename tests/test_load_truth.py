@@ -11,8 +11,10 @@ from tests.command import KEYS, Ended, Shell
 from tests.stalling import quantile_s, stalling
 from touchstone.twin import Twin
 
-PER_S, DURATION_S = 100, 40
-ARRIVALS = PER_S * DURATION_S
+# A hundred a second, and an eighth of an arrival more in each period of the stalls: they fall into eight places between
+# two arrivals, and not always into the same one, which would be another one in each run.
+PER_S, DURATION_S = 100.025, 40
+ARRIVALS = 4001
 SHARES = {"p50_s": 0.5, "p90_s": 0.9, "p99_s": 0.99, "p999_s": 0.999}
 READS = ("--rate", str(PER_S), "--duration", str(DURATION_S), "--mix", "read=1")
 
