@@ -9,6 +9,24 @@ import pytest
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "", None})
 
+# Files that take long, the longest first: begun last, one of them would have the last minute to itself.
+LONG = (
+    "test_proven.py",
+    "test_load_faults.py",
+    "test_check.py",
+    "test_earlystop.py",
+    "test_load.py",
+    "test_proving.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Begins with the files that take long; those that share the work take files in the order of their tests.
+    """
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
 
 @pytest.fixture(autouse=True)
 def no_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
