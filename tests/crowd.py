@@ -311,11 +311,3 @@ class Crowd:
         A client that starts a ready version, and does not mind a refusal.
         """
         yield from self.started(want, ref, key, fresh=False, patient=False, phase=phase)
-
-    def reads(self, ref: str, key: Credential, every_s: float, until: float) -> Client:
-        """
-        A client that reads again and again.
-        """
-        while self.now < until:
-            yield "getBuild", ref, key
-            yield every_s

@@ -83,6 +83,7 @@ LAYER_OF = {
     "touchstone.growth": "judgement",
     "touchstone.ruling": "judgement",
     "touchstone.thresholds": "judgement",
+    "touchstone.shortfall": "judgement",
     "touchstone.thresholds_file": "judgement",
     "touchstone.watchdog": "judgement",
     "touchstone.loadrules": "judgement",

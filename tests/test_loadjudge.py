@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.loadlogs import BEGAN_AT, Storm, fold, log_of, worker, workload
+from tests.ruled import attempt
 from tests.rules.exchanges import build, exchange, publish
 from tests.test_runlog import FINDING
 from touchstone import claims as ledger_of_claims
@@ -19,7 +20,8 @@ from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.loadfacts import Attempt, Build, Limit
 from touchstone.loading import LOAD
-from touchstone.loadjudge import UNSHOWN, judge_load_run
+from touchstone.loadjudge import UNSHOWN, UNSHOWN_BUT_IN_STORM, judge_load_run
+from touchstone.loadrules import closing
 from touchstone.loadrules.loadrule import load_rule
 from touchstone.loadrules.record import Record
 from touchstone.opening import write_header
@@ -36,6 +38,7 @@ from touchstone.workloads import INVARIANTS, SCENARIOS
 
 SETTINGS = Settings(target=TargetSettings("served", "http://127.0.0.1:9/api", "key", build_timeout_s=5.0))
 DONE = Footer("", 0.0, 0, "")
+READS = "limit.reads-are-not-charged"
 VANISHED = "status.build-does-not-vanish"
 REFS = [f"default/touchstone-t1-own-{number}@1.0.0" for number in range(3)]
 TOLD = (
@@ -85,9 +88,11 @@ class Court:
     path: Path
     settings: Settings
 
-    def judge(self, log: RunLog, *, shown: Iterable[str] | None = None, footer: Footer = DONE) -> Judged:
+    def judge(self, log: RunLog, *, shown: Iterable[str] | None = None, footer: Footer = DONE, **how: bool) -> Judged:
         """
         What becomes of a run whose workers have upheld *shown*, by default all that its scenario is to show.
+
+        A storm has asked whether reads are charged, unless *asked* is false.
         """
         assert log.workload is not None
         name = log.workload.scenario
@@ -106,9 +111,10 @@ class Court:
                     put(fact)
             for occurrence in log.occurrences:
                 writer.finding(occurrence.finding, occurrence.case)
-            for claim in SCENARIOS[name].shows if shown is None else shown:
+            asked = [READS] if how.pop("asked", name == "storm") else []
+            for claim in (*(SCENARIOS[name].shows if shown is None else shown), *asked):
                 writer.tally(Tally(f"load.{name}", "appraised", claim, held=9))
-        judged = finish(self.path, judge_load_run(self.path, self.settings, footer))
+        judged = finish(self.path, judge_load_run(self.path, self.settings, footer, **how))
         return Judged(read(self.path), judged)
 
 
@@ -240,6 +246,77 @@ def test_interrupted_run_stays_interrupted(court: Court) -> None:
     assert (judged.code, judged.footer.reason) == (130, "interrupted by SIGINT")
 
 
+# --- what was to be shown ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("statuses", "verdict", "reason"),
+    [
+        ((), "indeterminate", "the run ended before one client alone asked the limit"),
+        ((202, 202), "not-applicable", "one client alone met no limit with 2 starts one after the other"),
+        ((202, 503), "indeterminate", "one client alone asked the limit, and a start ended with status 503"),
+        ((202, 0), "indeterminate", "one client alone asked the limit, and a start ended with ReadTimeout: timed out"),
+        ((202, 429), "indeterminate", "one client alone met a limit, but did not get through three rounds of it"),
+    ],
+)
+def test_storm_says_why_nothing_is_known_of_reads(statuses: tuple[int, ...], verdict: str, reason: str) -> None:
+    """
+    Where no limit was met there is nothing to charge; where it was not asked through, nobody knows.
+    """
+    note = {"limit": {"round": 1, "phase": "burst"}}
+    starts = (exchange("startBuild", status, seq=n, note=note) for n, status in enumerate(statuses))
+    notice = closing.unasked(replace(storm(), exchanges=tuple(starts)))
+
+    assert (notice.claim, notice.verdict) == (READS, verdict)
+    assert notice.reason.startswith(reason)
+
+
+def test_storm_that_did_not_ask_about_reads_is_no_pass(court: Court) -> None:
+    """
+    An invariant that stays open ends the run with 3, unless something was broken.
+    """
+    judged = court.judge(storm(), asked=False)
+
+    assert (judged.code, judged.verdict(READS)[0]) == (3, "indeterminate")
+    assert judged.footer.reason == f"not judged: {READS}, the run ended before one client alone asked the limit"
+
+
+def test_other_scenarios_leave_reads_to_storm(court: Court) -> None:
+    """
+    The claim says which scenario asks.
+    """
+    assert court.judge(late(0.001)).verdict(READS) == ("not-applicable", UNSHOWN_BUT_IN_STORM)
+
+
+def test_claim_that_a_scenario_is_for_must_not_stay_open(court: Court) -> None:
+    """
+    Few starts say nothing about the fairness of a limit: 3, each open claim with its reason.
+    """
+    starts = [
+        attempt(1, 202, BEGAN_AT + number, want=number, seq=number, phase=phase, fresh=False)
+        for number, phase in enumerate(["alone"] * 4 + ["beside-greedy"] * 4)
+    ]
+    windows = fold(Sample("startBuild", "202", a.intended_at, a.sent_at, a.done_at) for a in starts)
+    log = log_of(workload("fairness", scheduled={"startBuild": 8}), windows=windows, attempts=tuple(starts))
+    judged = court.judge(log, shown=[claim for claim in SCENARIOS["fairness"].shows if claim != "limit.is-per-key"])
+
+    assert judged.code == 3
+    assert judged.footer.reason == (
+        "not judged: limit.is-per-key, 4 starts alone and 4 beside; at least 5 of each: run longer"
+    )
+
+
+def test_claim_that_a_scenario_is_for_must_not_go_without_an_occasion(court: Court) -> None:
+    """
+    Watchers that found no build to watch have shown nothing.
+    """
+    reads = fold([Sample("getBuild", "200", BEGAN_AT, BEGAN_AT, BEGAN_AT + 0.01)])
+    log = log_of(workload("storm", scheduled={"getBuild": 1}), windows=reads)
+    judged = court.judge(log, shown=[claim for claim in SCENARIOS["storm"].shows if claim != "status.build-ends"])
+
+    assert (judged.code, judged.footer.reason.partition(",")[0]) == (3, "not judged: status.build-ends")
+
+
 # --- thresholds -------------------------------------------------------------------------------------------------------
 
 
@@ -263,7 +340,7 @@ def test_threshold_that_the_generator_kept_from_being_judged_is_no_pass(court: C
     assert judged.verdict("load.p99")[0] == "indeterminate"
     assert judged.code == 3
     assert judged.footer.reason.startswith(
-        "getBuild p99_s at most 0.5 could not be judged: the generator sent getBuild 0.06 s late at p99, from second 0"
+        "not judged: getBuild p99_s at most 0.5, the generator sent getBuild 0.06 s late at p99, from second 0"
     )
 
 
@@ -285,6 +362,18 @@ def test_too_few_samples_are_not_the_generators_fault(court: Court) -> None:
     assert (judged.code, judged.verdict("load.p99")[0]) == (0, "indeterminate")
 
 
+def test_threshold_of_the_callers_own_has_to_be_judged(court: Court) -> None:
+    """
+    Whoever sets a limit himself is told with 3 that the samples were too few for it.
+    """
+    judged = court.judge(late(0.001, number=50), own_limits=True)
+
+    assert judged.code == 3
+    assert judged.footer.reason == (
+        "not judged: getBuild p99_s at most 0.5, 50 samples, but p99_s needs at least 100: run longer or faster"
+    )
+
+
 def test_broken_threshold_ends_with_1(court: Court) -> None:
     """
     A breach is a finding, whoever finds it.
@@ -303,7 +392,7 @@ def test_broken_claim_outweighs_a_late_generator(court: Court) -> None:
     judged = court.judge(replace(late(0.06), occurrences=(Occurrence(FINDING, "load.steady"),)))
 
     assert (judged.code, judged.footer.reason) == (1, "1 must claim broken")
-    assert judged.log.warnings[-1].startswith("getBuild p99_s at most 0.5 could not be judged")
+    assert judged.log.warnings[-1].startswith("not judged: getBuild p99_s at most 0.5, the generator")
 
 
 # --- rules that fail --------------------------------------------------------------------------------------------------

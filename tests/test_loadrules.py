@@ -71,24 +71,6 @@ def fair(server: Server, seed: int, *, rate: float = 1.0, greedy: int = 20, dura
     return crowd.run()
 
 
-def polled(server: Server, seed: int, *, reads_per_s: float = 60.0, rate: float = 0.7) -> RunLog:
-    """
-    A key that meets its limit, rests, starts a while alone and then as often beside many reads.
-    """
-    chance = random.Random(seed)
-    crowd = Crowd(server, chance, chance.uniform(0.001, 0.01))
-    ref = "default/modest@1.0.0"
-    crowd.find_ready(ref, "primary")
-    for number in range(60):
-        crowd.enter(0.01 * number, crowd.starts_once(number, ref, "primary", "burst"))
-    for number in range(20):
-        at = 20.0 + number / rate
-        phase = "alone" if number < 10 else "beside-reads"
-        crowd.enter(at, crowd.starts_once(100 + number, ref, "primary", phase))
-    crowd.enter(20.0 + 9.5 / rate, crowd.reads(ref, "primary", 1 / reads_per_s, 20.0 + 20 / rate))
-    return crowd.run()
-
-
 # --- a correct server is never accused -------------------------------------------------------------------------------
 
 
@@ -111,15 +93,6 @@ def test_greedy_key_on_a_correct_server_accuses_nobody(seed: int) -> None:
     assert accused(log) == set()
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_reads_on_a_correct_server_accuse_nobody(seed: int) -> None:
-    """
-    Starts that are refused beside reads for a reason of their own are not put down to the reads.
-    """
-    chance = random.Random(2000 + seed)
-    assert accused(polled(any_limits(chance), seed, rate=chance.uniform(0.6, 3.0))) == set()
-
-
 def test_correct_server_upholds_what_a_run_can_show() -> None:
     """
     Where there was an occasion the claim is held: what is never accused might as well say nothing.
@@ -132,7 +105,6 @@ def test_correct_server_upholds_what_a_run_can_show() -> None:
     ):
         assert "held" in outcomes(log, claim), claim
     assert outcomes(fair(Server(limiter), 3), "limit.is-per-key") == {"held"}
-    assert outcomes(polled(Server(limiter), 3), "limit.reads-are-not-charged") == {"held"}
 
 
 def test_run_without_an_occasion_says_what_would_give_one() -> None:
@@ -238,18 +210,6 @@ class Contagious(Server):
         return self.refuse(max(waits_s)) if max(waits_s, default=0.0) > 0 else super().start(ref, account, at)
 
 
-class Charges(Server):
-    """
-    Reads count as starts.
-    """
-
-    def read(self, ref: str, account: str, at: float) -> tuple[int, str, float | None]:
-        limiter = self.limiters.setdefault(account, self.limiter())
-        if limiter.wait_s(at) <= 0:
-            limiter.take(at)
-        return super().read(ref, account, at)
-
-
 ROOMY = {"capacity": None}
 LIMITED = {"limiter": functools.partial(LIMITERS["fixed-window"], 4, 1.0), "capacity": 6, "counts_refused": False}
 
@@ -323,14 +283,6 @@ def test_greedy_key_that_throttles_another_is_found(fault: type[Server], kind: s
     assert accused(fair(server, 1, greedy=60)) == {"limit.is-per-key"}
 
 
-@pytest.mark.parametrize("kind", sorted(LIMITERS))
-def test_reads_that_are_charged_are_found(kind: str) -> None:
-    """
-    However the limit counts, polling that uses it up is blamed on the claim about reads alone.
-    """
-    assert accused(polled(Charges(functools.partial(LIMITERS[kind], 8, 2.0)), 1)) == {"limit.reads-are-not-charged"}
-
-
 # --- what proves nothing ---------------------------------------------------------------------------------------------
 
 
@@ -349,19 +301,6 @@ def test_disturbance_that_proves_nothing_is_told(change: dict[str, Any], why: st
     log = fair(Server(functools.partial(LIMITERS["fixed-window"], 8, 2.0)), 1, **change)
     assert outcomes(log, "limit.is-per-key") == {"indeterminate"}
     assert why in reasons(log, "limit.is-per-key")
-
-
-def test_reads_that_could_not_use_up_a_rate_are_told() -> None:
-    """
-    Few reads prove nothing, nor do reads that a rate of all requests refuses as well.
-    """
-    log = polled(Server(functools.partial(LIMITERS["fixed-window"], 8, 1.0)), 1, reads_per_s=5.0)
-    assert "send 3 times as many" in reasons(log, "limit.reads-are-not-charged")
-    many = polled(Charges(functools.partial(LIMITERS["fixed-window"], 8, 2.0)), 1)
-    refused = dataclasses.replace(many.windows[-1], at_s=40, operation="getBuild", outcome="429", count=3)
-    assert "a rate of all requests" in reasons(
-        dataclasses.replace(many, windows=(*many.windows, refused)), "limit.reads-are-not-charged"
-    )
 
 
 @pytest.mark.parametrize("says_when", [True, False])

@@ -108,7 +108,7 @@ def load(settings: Settings, options: Options, wish: Wish, argv: Sequence[str], 
             writer.workload(drawn_up.workload(0.0, wish.workers, limits))
         run = _Run(settings, drawn_up, wish, limits, run_id, run_log)
         footer = run.run(progress, interrupted)
-    judged = judge_load_run(run_log, settings, footer)
+    judged = judge_load_run(run_log, settings, footer, own_limits=wish.thresholds is not None)
     footer = dataclasses.replace(judged, ended_at=utc(), duration_s=round(time.monotonic() - began, 3))
     finish(run_log, footer)
     return Outcome(write_reports(run_log, folder), folder, run_log)

@@ -16,7 +16,7 @@ from touchstone.exchange import Exchange
 from touchstone.finding import Finding, Judgement
 from touchstone.growth import TARGET
 from touchstone.judge import Judge, said
-from touchstone.loadrules import judge_load
+from touchstone.loadrules import closing, judge_load
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.rule import Rule
 from touchstone.run import given_contents
@@ -24,22 +24,26 @@ from touchstone.runfacts import Case, CaseOutcome, Footer, Notice, RunLog
 from touchstone.runlog import RunLogWriter, read
 from touchstone.setting_up import CLEAN_UP, SET_UP
 from touchstone.settings import Settings
-from touchstone.statistic import STATISTICS
-from touchstone.thresholds import Reading, judge_thresholds, measured, samples_needed, told_limit
+from touchstone.shortfall import shortfall
+from touchstone.thresholds import Reading, judge_thresholds, measured
 from touchstone.workloads import INVARIANTS, scenario
 
 # They look for what may be in a start's way, whoever sent it. The load rules know every start, kept or not, and judge.
 _NEED_EVERY_START = frozenset({"room.free"})
 
 UNSHOWN = "this scenario does not set out to show it; `touchstone check` does"
+UNSHOWN_BUT_IN_STORM = f"this scenario does not set out to show it; `touchstone load {closing.SCENARIO}` does"
 
 
-def judge_load_run(run_log: Path, settings: Settings, footer: Footer) -> Footer:
+def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_limits: bool = False) -> Footer:
     """
     Writes what the rules say of a run into its log.
 
+    Args:
+        own_limits: Whether the caller set the thresholds.
+
     Returns:
-        The footer, with an exit code of 3 where the generator kept a threshold from being judged.
+        The footer, with an exit code of 3 where the run did not show what it was to show.
     """
     log = read(run_log)
     if log.workload is None:
@@ -47,10 +51,13 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer) -> Footer:
     case = f"load.{log.workload.scenario}"
     with RunLogWriter(run_log) as writer:
         _judge_stories(log, settings, writer, case)
+        readings = measured(log) if log.windows else ()
         if log.windows:
-            footer = _judge_whole(log, writer, case, footer)
-        judged = read(run_log)
+            _judge_whole(log, writer, case, readings)
+        judged = _told_unasked(read(run_log), writer)
         _tell_unshown(judged, writer, case)
+        if not footer.exit_code and (reason := shortfall(judged, readings, own_limits=own_limits)):
+            footer = dataclasses.replace(footer, exit_code=3, reason=reason)
         if footer.exit_code and judged.findings:  # they decide how the run ends, and its own reason would be lost
             writer.warning(footer.reason)
     return footer
@@ -128,11 +135,11 @@ def _write_findings(writer: RunLogWriter, findings: Iterable[Finding], case: str
         writer.finding(finding, case)
 
 
-def _judge_whole(log: RunLog, writer: RunLogWriter, case: str, footer: Footer) -> Footer:
+def _judge_whole(log: RunLog, writer: RunLogWriter, case: str, readings: tuple[Reading, ...]) -> None:
     """
     Judges what only the whole run can show.
     """
-    ledger, readings = ledger_of_claims.load().raised(INVARIANTS), measured(log)
+    ledger = ledger_of_claims.load().raised(INVARIANTS)
     for ruling in (judge_load(log, ledger), judge_thresholds(readings, log, ledger)):
         writer.judgements(case, ruling.judgements)
         _write_findings(writer, ruling.findings, case)
@@ -140,21 +147,19 @@ def _judge_whole(log: RunLog, writer: RunLogWriter, case: str, footer: Footer) -
             writer.notice(notice)
             if notice.verdict == "could-not-run":  # a rule that failed says nothing else
                 _tell_failed(writer, notice.claim, notice.reason)
-    reason = _unjudged(readings)
-    if footer.exit_code or not reason:
-        return footer
-    return dataclasses.replace(footer, exit_code=3, reason=reason)
 
 
-def _unjudged(readings: Iterable[Reading]) -> str:
+def _told_unasked(log: RunLog, writer: RunLogWriter) -> RunLog:
     """
-    Why a threshold could not be judged though there were enough samples: the generator, and never the target.
+    The log with a word on why nothing was asked about reads, where a storm was to ask.
     """
-    for reading in readings:
-        need = samples_needed(STATISTICS[reading.limit.statistic])
-        if reading.verdict == "indeterminate" and reading.count >= need:
-            return f"{told_limit(reading.limit)} could not be judged: {reading.reason}"
-    return ""
+    assert log.workload is not None
+    told = {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
+    if log.workload.scenario != closing.SCENARIO or not log.windows or closing.CLAIM in told:
+        return log
+    notice = closing.unasked(log)
+    writer.notice(notice)
+    return dataclasses.replace(log, notices=(*log.notices, notice))
 
 
 def _tell_unshown(log: RunLog, writer: RunLogWriter, case: str) -> None:
@@ -167,7 +172,8 @@ def _tell_unshown(log: RunLog, writer: RunLogWriter, case: str) -> None:
     told |= {notice.claim for notice in log.notices}
     for claim in log.header.claims:
         if claim.id not in told and claim.id not in chosen.shows:
-            writer.notice(Notice(claim.id, "not-applicable", UNSHOWN))
+            reason = UNSHOWN_BUT_IN_STORM if claim.id == closing.CLAIM else UNSHOWN
+            writer.notice(Notice(claim.id, "not-applicable", reason))
     began_at = log.workload.began_at
     duration_s = max((window.at_s + 1.0 for window in log.windows), default=began_at) - began_at
     outcome: CaseOutcome = "failed" if any(occurrence.case == case for occurrence in log.occurrences) else "passed"

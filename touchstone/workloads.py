@@ -81,7 +81,7 @@ class Scenario:
         ready: Versions that are built before the run begins, for reads.
         needs_second: Whether it needs the key of another account.
         drift: Whether the last part of the run is compared with the first.
-        shows: Claims that the run must have judged; without a verdict on one of them it is no pass.
+        shows: Claims that it is for; without a verdict on one of them a run is no pass. See `touchstone.shortfall`.
     """
 
     name: str
@@ -179,6 +179,7 @@ SCENARIOS: Mapping[str, Scenario] = {
             24.0,
             {"modest": 1, "greedy": 20},
             needs_second=True,
+            shows=(*_SHOWN, "limit.is-per-key"),
         ),
     )
 }

@@ -10,7 +10,10 @@ from touchstone.loadrules.loadrule import broken, held, load_rule, unclear
 from touchstone.loadrules.record import IDLE, Latest, Record, Sight, Version, account_of
 
 _READ, _START = "getBuild", "startBuild"
-_NO_BUILD = "no start was accepted; give the run more time, or a higher rate"
+_NO_BUILD = (
+    "no client was given a build of its own to see the end of; "
+    "storm, steady, soak and watchers start such builds, where no limit refuses them to the last"
+)
 _NO_READ = "no read of a running build was kept; give the run builds that take longer"
 
 _ENDS = "status.build-ends"

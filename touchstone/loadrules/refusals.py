@@ -11,7 +11,15 @@ from touchstone.loadrules.loadrule import broken, held, load_rule, unclear
 from touchstone.loadrules.record import IDLE, Latest, Record, Sight, Start, Version, waited_in_vain
 
 _READ, _START = "getBuild", "startBuild"
-_NOBODY = "no start was refused; start more builds at once, or serve with limits"
+_NOTHING_READ = (
+    "no version was read after a refused start and before the next one; "
+    "`touchstone load storm` reads them, where it meets a limit"
+)
+_NOBODY_WAITED = (
+    "no client that was refused came back, or it was not served before the run ended; "
+    "those of `touchstone load storm` do, where it meets a limit"
+)
+_NOBODY_TOLD = "no client that was refused came back after as long as Retry-After had said"
 
 _NOTHING = "limit.refused-start-starts-nothing"
 _ENDS = "limit.ends-after-back-off"
@@ -23,7 +31,7 @@ _IN_VAIN = 2
 _RESTED_S = 4.0
 
 
-@load_rule("overall.refused", _NOTHING, idle=_NOBODY)
+@load_rule("overall.refused", _NOTHING, idle=_NOTHING_READ)
 def refused_start_starts_nothing(record: Record) -> Iterator[Judgement]:
     """
     Judges the reads of a version that only refused starts can have built.
@@ -64,7 +72,7 @@ def _all_the_same(refused: Start, sight: Sight) -> Judgement:
     return broken(_NOTHING, _READ, refused.seq, sight.seq, expected="no build of a refused start", actual=actual)
 
 
-@load_rule("overall.back-off", _ENDS, idle=_NOBODY)
+@load_rule("overall.back-off", _ENDS, idle=_NOBODY_WAITED)
 def ends_after_back_off(record: Record) -> Iterator[Judgement]:
     """
     Judges each client that was refused: it is served in the end, or nothing of ours can explain why it is not.
@@ -97,7 +105,7 @@ def _gave_up(tries: list[Start], record: Record) -> Judgement:
     return broken(_ENDS, _START, first.seq, last.seq, expected=expected, actual=f"429 after {waited}")
 
 
-@load_rule("overall.retry-after", _HONEST, idle="no refused start said with Retry-After when to come back")
+@load_rule("overall.retry-after", _HONEST, idle=_NOBODY_TOLD)
 def retry_after_is_honest(record: Record) -> Iterator[Judgement]:
     """
     Judges each retry that waited as long as Retry-After says, if nothing of ours can be what refused it again.
