@@ -419,4 +419,4 @@ LIMITS = (
     Limit("*", "error_share", 0.001),
     Limit("*", "throughput_per_s", 40.0),
 )
-ENDS: tuple[BuildEnd, ...] = ("ready", "failed", "cancelled", "vanished", "stuck", "unread", "unfinished")
+ENDS: tuple[BuildEnd, ...] = ("ready", "failed", "cancelled", "vanished", "stuck", "unread", "silent", "unfinished")

@@ -83,6 +83,8 @@ LAYER_OF = {
     "touchstone.growth": "judgement",
     "touchstone.ruling": "judgement",
     "touchstone.thresholds": "judgement",
+    "touchstone.silence": "judgement",
+    "touchstone.times": "judgement",
     "touchstone.shortfall": "judgement",
     "touchstone.thresholds_file": "judgement",
     "touchstone.watchdog": "judgement",

@@ -165,3 +165,22 @@ def test_killed_run_can_be_swept(runs: Mapping[str, Stopped]) -> None:
     assert run.sweep is not None
     assert run.sweep.code == 0, run.sweep.err
     assert (run.left, run.journals) == (([], 0), 0)
+
+
+def test_target_that_dies_is_not_waited_for(tmp_path: Path) -> None:
+    """
+    Whoever polls a build gives up; the run ends with 1, says since when nobody was answered, and what it left.
+    """
+    stages, shell = Stages(), Shell(tmp_path)
+    flags = ("--build-s", "4", "--duration", "3", "--rate", "8", "--mix", "start=1", "--report-dir", "reports/run")
+    with Watched(wrap=stages.wrap, build_s=4.0) as twin:
+        command = shell.start("load", "steady", "--url", twin.url, "--max-builds", "100", *flags)
+        assert stages.reached["loading"].wait(LIMIT_S)
+    ended = shell.ended(command)
+
+    assert (ended.code, ended.last_line.startswith("exit 1:")) == (1, True), ended.err
+    assert "on the target answered nobody any more" in " ".join(ended.out.split())
+    assert {build.end for build in read(ended.results / "runlog.jsonl").builds} == {"silent"}
+    assert "could not be deleted" not in ended.out
+    (journal,) = shell.journals()
+    assert journal

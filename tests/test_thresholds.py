@@ -20,7 +20,7 @@ from touchstone.report.view import view
 from touchstone.runfacts import Case, LedgerClaim, Occurrence, RunLog, Tally
 from touchstone.sample import NO_ANSWER, Sample, Window
 from touchstone.statistic import STATISTICS
-from touchstone.thresholds import Reading, judge_thresholds, measured, told_limit
+from touchstone.thresholds import Reading, judge_thresholds, measured, told_limit, told_value
 from touchstone.verdict import judge
 
 LEDGER = claims.load()
@@ -46,7 +46,8 @@ def run(limits: Iterable[Limit], *windows: Window, **facts: Any) -> RunLog:
     """
     sent = sum(window.count for window in windows if window.paced)
     planned = workload(scheduled={"getBuild": sent}, limits=tuple(limits))
-    plan = {field: facts.pop(field) for field in ("scheduled", "model", "duration_s") if field in facts}
+    plan = {field: facts.pop(field) for field in ("scheduled", "model", "duration_s", "options") if field in facts}
+    plan |= {"workers": facts.pop("workers_planned")} if "workers_planned" in facts else {}
     return log_of(dataclasses.replace(planned, **plan), windows=windows, **({"workers": (worker(),)} | facts))
 
 
@@ -117,7 +118,7 @@ def test_limit_that_is_just_met_is_kept() -> None:
         ("429", "getBuild", False, False),
         ("500", "getBuild", False, True),
         ("401", "getBuild", False, True),
-        (NO_ANSWER, "getBuild", True, True),
+        (NO_ANSWER, "getBuild", True, True),  # it takes for ever
     ],
 )
 def test_each_outcome_counts_for_what_it_tells(outcome: str, operation: str, counts: bool, is_error: bool) -> None:
@@ -155,6 +156,48 @@ def test_arrival_that_could_not_be_sent_takes_for_ever() -> None:
     assert (share.verdict, share.count) == ("broken", 120)
 
 
+def test_request_without_an_answer_takes_for_ever() -> None:
+    """
+    However fast its connection was refused, it is beyond every limit; as long as a percentile is before it, it is kept.
+    """
+    refused = fold(samples([0.0001] * 20, outcome=NO_ANSWER))
+    windows = (*hundred(0), *refused)
+    assert reading("p50_s", 1.0, *windows).verdict == "kept"
+    assert reading("p50_s", 1.0, *windows).value == pytest.approx(0.01, rel=0.001)
+    for statistic in ("p90_s", "p99_s", "max_s", "mean_s"):
+        found = reading(statistic, 1.0, *windows)
+        assert (found.verdict, found.value, told_value(found)) == ("broken", None, "no answer")
+        assert found.reason == "no answer came to 20 of 120 requests"
+    assert reading("p50_s", 1.0, *refused).reason == "no answer came to 20 of 20 requests"
+    assert reading("p90_s", 1.0, *hundred(0, of=3), *fold(samples([0.1], outcome=NO_ANSWER))).verdict == "indeterminate"
+
+
+def test_log_that_broke_off_is_no_answer_of_all_operations() -> None:
+    """
+    How long a log is followed is told of it alone, and so is that it never ended.
+    """
+    windows = (*hundred(0), *fold(samples([1.0] * 50, "streamBuildEvents", NO_ANSWER)))
+    assert reading("p99_s", 1.0, *windows, operation="*").verdict == "kept"
+    assert reading("p90_s", 1.0, *windows, operation="streamBuildEvents").verdict == "broken"
+
+
+@pytest.mark.parametrize(("statistic", "value"), [("unsent_share", 0.1), ("throughput_per_s", 9.0)])
+def test_what_the_callers_own_budget_kept_from_being_sent_is_open(statistic: str, value: float) -> None:
+    """
+    --max-requests ends the sending: too few were sent because no more were allowed; what is kept is kept.
+    """
+    many = (*hundred(0), unsent(5, "getBuild", 20))
+    spent = reading(statistic, value, *many, options={"max_requests": 100})
+    assert spent.verdict == "indeterminate"
+    assert spent.reason == (
+        "the 100 requests that --max-requests allows were spent before the schedule was over; raise it"
+    )
+    assert reading(statistic, value, *many, options={"max_requests": 101}).verdict == "broken"
+    assert reading(statistic, value, *many, options={"max_requests": 200}, workers_planned=2).verdict == "indeterminate"
+    loose = 0.5 if statistic == "unsent_share" else 1.0
+    assert reading(statistic, loose, *many, options={"max_requests": 100}).verdict == "kept"
+
+
 def test_closed_model_says_what_its_times_are() -> None:
     """
     Nothing is due, so times count from sending, and shares of what was due do not apply.
@@ -182,6 +225,19 @@ def test_generator_that_is_late_itself_judges_no_time(slow: int) -> None:
     )
     assert reading("p50_s", 2.1, *late).verdict == "kept"
     assert reading("error_share", 0.0, *late).verdict == "kept"
+
+
+@pytest.mark.parametrize("statistic", ["p50_s", "p99_s", "mean_s", "max_s"])
+def test_service_times_alone_break_a_limit_however_late_the_generator(statistic: str) -> None:
+    """
+    What takes longer from sending to the answer than limit and lateness together is the target's own doing.
+    """
+    late = fold(samples([1.5] * 100, late_s=0.2))
+    found = reading(statistic, 1.0, *late)
+    assert found.verdict == "broken"
+    assert found.reason == "1.5 s from sending to the answer, and the generator was no more than 0.2 s late"
+    assert reading(statistic, 1.31, *late).verdict == "indeterminate"
+    assert reading(statistic, 1.0, *fold(samples([1.5] * 100, late_s=0.6))).verdict == "indeterminate"
 
 
 def test_lateness_is_told_from_the_second_in_which_it_began() -> None:

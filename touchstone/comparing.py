@@ -185,7 +185,8 @@ def _unclear(before: Percentile, after: Percentile) -> Change:
 
 
 def _time(before: Percentile, after: Percentile, stray: tuple[float, float]) -> Change:
-    if not (before.sure and after.sure and before.value_s and after.value_s) or not all(map(math.isfinite, stray)):
+    values = (before.value_s, after.value_s)
+    if not (before.sure and after.sure and all(values)) or not all(map(math.isfinite, (*stray, *values))):
         return _unclear(before, after)
     value = math.log(after.value_s / before.value_s)
     apart = Interval(math.expm1(value), math.expm1(value + stray[0]), math.expm1(value + stray[1]))

@@ -94,7 +94,7 @@ class Histogram:
         """
         return self.sum_s / self.count if self.cells else 0.0
 
-    def quantile_s(self, share: float) -> float:
+    def quantile_s(self, share: float, never: int = 0) -> float:
         """
         The smallest duration that at least *share* of all do not exceed; 0 where there is none.
 
@@ -102,15 +102,16 @@ class Histogram:
 
         Args:
             share: From 0 to 1.
+            never: How many more there are that never end; where they are needed, the answer is infinity.
         """
         # Rounded, since a share that was a rank over the count times the count may be a bit more than the rank.
-        rank = max(1, math.ceil(round(share * self.count, 6)))
+        rank = max(1, math.ceil(round(share * (self.count + never), 6)))
         seen = 0
         for edge in sorted(self.cells):
             seen += self.cells[edge]
             if seen >= rank:
                 return min(max(middle_s(edge), self.min_s), self.max_s)
-        return 0.0
+        return math.inf if never else 0.0
 
     def share_above(self, limit_s: float) -> float:
         """

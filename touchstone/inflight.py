@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from touchstone.loadfacts import Attempt, Build
 
-_NEVER_SEEN_TO_END = ("stuck", "unread", "unfinished")
+_NEVER_SEEN_TO_END = ("stuck", "unread", "silent", "unfinished")
 
 
 @dataclass(frozen=True, slots=True)

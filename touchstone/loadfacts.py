@@ -18,6 +18,7 @@ BuildEnd = Literal[
     "vanished",  # it fell back to not_built though nobody cancelled it
     "stuck",  # it was still building when the time that the target allows for one was over
     "unread",  # no read after the start was answered, so nobody knows
+    "silent",  # the target answered nobody any more
     "unfinished",  # the run ended first
 ]
 

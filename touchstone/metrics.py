@@ -14,7 +14,7 @@ from touchstone.loadfacts import Workload
 from touchstone.outcomes import KINDS, Kind, kind_of
 from touchstone.runfacts import RunLog
 from touchstone.sample import NO_ANSWER, UNSENT, Window
-from touchstone.totals import ALL, LASTING
+from touchstone.totals import ALL, LASTING, is_answer
 
 SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
 FEW = 10  # a percentile with fewer samples beyond it may be a few places off
@@ -30,7 +30,7 @@ def name_of(share: float) -> str:
 @dataclass(frozen=True, slots=True)
 class Percentile:
     """
-    The duration that *share* of all samples do not exceed.
+    The duration that *share* of all samples do not exceed; infinity where it is one of those that never ended.
 
     Attributes:
         share: From 0 to 1.
@@ -69,8 +69,10 @@ class Times:
     Durations of one kind, such as all response times of an operation.
 
     Attributes:
+        count: Durations that are known; minimum, mean and maximum are of them.
         percentiles: At SHARES, in their order.
         cells: What they were taken from; read only.
+        never: Requests without an answer: they count in percentiles as if they took for ever.
     """
 
     count: int
@@ -79,27 +81,30 @@ class Times:
     max_s: float
     percentiles: tuple[Percentile, ...]
     cells: Histogram
+    never: int = 0
 
     def at(self, share: float) -> Percentile:
         """
         The percentile at any share below 1.
         """
-        return next((p for p in self.percentiles if p.share == share), None) or _percentile(self.cells, share)
+        return next((p for p in self.percentiles if p.share == share), None) or _percentile(
+            self.cells, share, self.never
+        )
 
     @classmethod
-    def of(cls, cells: Histogram) -> Self | None:
+    def of(cls, cells: Histogram, never: int = 0) -> Self | None:
         """
         The durations of a histogram, or None where it is empty.
         """
         if not cells.cells:
             return None
-        percentiles = tuple(_percentile(cells, share) for share in SHARES)
-        return cls(cells.count, cells.min_s, cells.mean_s, cells.max_s, percentiles, cells)
+        percentiles = tuple(_percentile(cells, share, never) for share in SHARES)
+        return cls(cells.count, cells.min_s, cells.mean_s, cells.max_s, percentiles, cells, never)
 
 
-def _percentile(cells: Histogram, share: float) -> Percentile:
+def _percentile(cells: Histogram, share: float, never: int) -> Percentile:
     # Rounded, so that 1,000 samples have ten beyond p99 in floating point as well.
-    return Percentile(share, cells.quantile_s(share), round(cells.count * (1 - share), 6))
+    return Percentile(share, cells.quantile_s(share, never), round((cells.count + never) * (1 - share), 6))
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +222,7 @@ class Metrics:
 @dataclass(slots=True)
 class _Sum:
     count: int = 0
+    never: int = 0
     response: Histogram = field(default_factory=Histogram)
     service: Histogram = field(default_factory=Histogram)
     late: Histogram = field(default_factory=Histogram)
@@ -268,8 +274,8 @@ def _traffic(key: tuple[str, str], one: _Sum, of: int, measured_s: float, *, tim
         count=one.count,
         share=one.count / of if of else 0.0,
         rate_per_s=one.count / measured_s if measured_s else 0.0,
-        response=Times.of(one.response) if timed else None,
-        service=Times.of(one.service),
+        response=Times.of(one.response, one.never) if timed else None,
+        service=Times.of(one.service, one.never),
         late=Times.of(one.late) if timed else None,
     )
 
@@ -294,8 +300,8 @@ def _added(parts: _Sums, untimed: frozenset[str]) -> _Sum:
     whole = _Sum()
     for (operation, outcome), part in parts.items():
         if outcome != UNSENT:
-            timed = outcome == NO_ANSWER or kind_of(outcome) in ("served", "declined")
-            whole.add(part, timed=timed and operation not in untimed)
+            whole.add(part, timed=is_answer(outcome) and operation not in untimed)
+            whole.never += part.count if outcome == NO_ANSWER and operation not in untimed else 0
     return whole
 
 

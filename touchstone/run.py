@@ -66,8 +66,6 @@ class Journalled:
             self._left[template.ref] -= 1
             if self._left[template.ref] <= 0:
                 self._journal.removed(template.ref)
-        else:
-            self._log.warning(f"{template.ref} could not be deleted; `touchstone sweep` tries again")
         action: TemplateDeed = "deleted" if gone else "left"
         self._log.template(TemplateAction(template.ref, self._purpose(template), "", action, self._now()))
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 
 from touchstone.runfacts import RunLog
 from touchstone.statistic import STATISTICS
-from touchstone.thresholds import Reading, samples_needed, told_limit
+from touchstone.thresholds import Reading, told_limit
+from touchstone.times import samples_needed
 from touchstone.verdict import judge
 from touchstone.workloads import INVARIANTS, scenario
 

@@ -3,9 +3,9 @@ Judges what was measured under load against the limits that were set; pure.
 
 What is measured, of the requests of an operation or of all of them:
 
-- *Times* are response times, from the moment at which a request was due, of answers that the contract foresees and of
-  requests that got no answer; see `touchstone.totals`. In a closed model nothing is due: the time counts from sending,
-  and the reading says so. An arrival that could not be sent counts as one that takes for ever.
+- *Times* are response times, from the moment at which a request was due, of answers that the contract foresees; see
+  `touchstone.totals`. In a closed model nothing is due: the time counts from sending, and the reading says so. A
+  request that got no answer counts as one that takes for ever, and so does an arrival that could not be sent.
 - A percentile needs as many samples as have one beyond it, p99 a hundred: with fewer it is the longest time.
 - *error_share*: of the requests sent, those without an answer or with one that nobody expects. 429 is none of them.
 - *late_share*, *unsent_share*: of the arrivals that were due, those sent more than LATE_S late, and those not sent.
@@ -13,11 +13,12 @@ What is measured, of the requests of an operation or of all of them:
 - *…_drift_share*: see `touchstone.growth`.
 
 A reading is indeterminate where the generator cannot tell: without samples or with too few; where it was itself later
-at p99 than a tenth of the limit on a time; where a worker was lost; and where the run ended before its schedule did and
-the limit was kept until then. A claim holds only where each of its limits is kept.
+at p99 than a tenth of the limit on a time, unless the limit is broken without that; where --max-requests kept it from
+sending; where a worker was lost; and where the run ended before its schedule did and the limit was kept until then. A
+claim holds only where each of its limits is kept.
 """
 
-import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,16 +32,17 @@ from touchstone.loadfacts import Limit, Workload
 from touchstone.punctuality import Punctuality, punctuality
 from touchstone.ruling import Ruling, again
 from touchstone.runfacts import Notice, RunLog
-from touchstone.sample import Window
+from touchstone.sample import UNSENT, Window
 from touchstone.statistic import STATISTICS, Statistic
+from touchstone.times import breach_of, samples_needed, time_of
 from touchstone.totals import ALL, LATE_S, Totals, totals
 from touchstone.verdict import plural
 
 CHECK = "thresholds"
 # A generator that is later at p99 than this share of a limit on a time cannot judge it.
 LATE_TOLERATED_SHARE = 0.1
-# More arrivals than this that were never sent leave a mean unknown.
-_UNSENT_TOLERATED_SHARE = 0.001
+# What a caller who allows so many requests and no more decides himself.
+_BOUND_BY_BUDGET = ("unsent_share", "throughput_per_s")
 
 Kept = Literal["kept", "broken", "indeterminate", "not-applicable"]
 
@@ -67,13 +69,14 @@ class Reading:
 @dataclass(frozen=True, slots=True)
 class _Measured:
     """
-    A value; where it is None or doubtful, *doubt* says why.
+    A value; where it is None or doubtful, *doubt* says why, and *breach* why it is beyond its limit all the same.
     """
 
     value: float | None
     count: int
     doubt: str = ""
     remark: str = ""
+    breach: str = ""
 
 
 def measured(log: RunLog) -> tuple[Reading, ...]:
@@ -110,10 +113,14 @@ class _Run:
         if self._kept_up.lost:
             lost = ", ".join(map(str, self._kept_up.lost))
             return Reading(limit, found.value, found.count, "indeterminate", f"worker {lost} was lost with its samples")
+        if found.breach:
+            return Reading(limit, found.value, found.count, "broken", found.breach)
         if found.value is None or found.doubt:
             verdict: Kept = "not-applicable" if self._is_idle(limit, statistic) else "indeterminate"
             return Reading(limit, found.value, found.count, verdict, found.doubt)
         if is_broken(limit, statistic, found.value):
+            if self._spent and statistic.name in _BOUND_BY_BUDGET:
+                return Reading(limit, found.value, found.count, "indeterminate", self._spent)
             return Reading(limit, found.value, found.count, "broken", found.remark)
         if self._kept_up.missing:
             rest = plural(self._kept_up.missing, "arrival")
@@ -152,9 +159,23 @@ class _Run:
             return _share(own.late.share_above(LATE_S), own.late.count, "scheduled request was sent", limit)
         return _share(own.unsent_share, own.due, "arrival was due", limit)
 
+    @cached_property
+    def _spent(self) -> str:
+        """
+        That a worker had no requests left to send; empty where each had.
+        """
+        most = self._workload.options.get("max_requests")
+        if most is None:
+            return ""
+        sent: Counter[int] = Counter()
+        for window in self._log.windows:
+            sent[window.worker] += window.count if window.outcome != UNSENT else 0
+        if max(sent.values(), default=0) < most // self._workload.workers:
+            return ""
+        return f"the {most:,} requests that --max-requests allows were spent before the schedule was over; raise it"
+
     def _time(self, limit: Limit, statistic: Statistic, own: Totals) -> _Measured:
-        value = time_of(statistic, own)
-        count = own.times.count
+        value, count = time_of(statistic, own), own.times.count + own.unanswered
         if not count:
             return _Measured(None, 0, f"no answer of {named(limit.operation)} tells a time")
         need = samples_needed(statistic)
@@ -164,21 +185,27 @@ class _Run:
         late = self._lateness(limit)
         if value is None or late:
             unsent = f"{plural(own.kinds['unsent'], 'arrival')} could not be sent: how long they take, nobody knows"
-            return _Measured(value, count, late or unsent)
+            breach = breach_of(limit, statistic, own, self._late(limit))
+            return _Measured(value, count, late or self._spent or unsent, breach=breach)
         is_closed = self._workload.model == "closed"
         remark = "closed model: counted from sending, not from when a request was due" if is_closed else ""
         return _Measured(value, count, "", remark)
+
+    def _late(self, limit: Limit) -> Histogram:
+        """
+        How late the generator was. What no schedule paces is sent by clients that others of its requests have held up.
+        """
+        return self.of(limit.operation).late if self.of(limit.operation).late.cells else self.of(ALL).late
 
     def _lateness(self, limit: Limit) -> str:
         """
         Why the generator is too late to judge a limit on a time; empty where it is not.
         """
         tolerated_s = LATE_TOLERATED_SHARE * limit.value
-        # What no schedule paces is sent by clients that other requests of the same generator have held up.
-        operation = limit.operation if self.of(limit.operation).late.cells else ALL
-        late_s = self.of(operation).late.quantile_s(0.99)
+        late_s = self._late(limit).quantile_s(0.99)
         if late_s <= tolerated_s:
             return ""
+        operation = limit.operation if self.of(limit.operation).late.cells else ALL
         since = _first_late_at(self._log.windows, operation, tolerated_s)
         told = f", from second {since - int(self._workload.began_at)} on" if since is not None else ""
         return (
@@ -220,33 +247,6 @@ def is_broken(limit: Limit, statistic: Statistic, value: float) -> bool:
     Whether a value is beyond its limit; to meet it exactly is to keep it.
     """
     return value < limit.value if statistic.is_floor else value > limit.value
-
-
-def samples_needed(statistic: Statistic) -> int:
-    """
-    How many samples have one beyond the percentile; 1 for what is no percentile.
-    """
-    return 1 if statistic.quantile is None else math.ceil(round(1 / (1 - statistic.quantile), 6))
-
-
-def time_of(statistic: Statistic, own: Totals) -> float | None:
-    """
-    A statistic of times; None where there is no sample, or too many arrivals that were never sent.
-    """
-    times, unsent = own.times, own.kinds["unsent"]
-    if not times.cells:
-        return None
-    if statistic.quantile is not None:
-        return _quantile(times, statistic.quantile, unsent)
-    if statistic.name == "max_s":
-        return None if unsent else times.max_s
-    return None if own.unsent_share > _UNSENT_TOLERATED_SHARE else times.mean_s
-
-
-def _quantile(times: Histogram, quantile: float, unsent: int) -> float | None:
-    count = times.count
-    rank = math.ceil(round(quantile * (count + unsent), 6))
-    return times.quantile_s(rank / count) if rank <= count else None
 
 
 def _first_late_at(windows: Iterable[Window], operation: str, tolerated_s: float) -> int | None:
@@ -334,7 +334,7 @@ def told_value(reading: Reading) -> str:
     What was measured in words, such as ``0.71 s``.
     """
     if reading.value is None:
-        return "unknown"
+        return "no answer" if reading.verdict == "broken" else "unknown"
     sort = STATISTICS[reading.limit.statistic].sort
     if sort == "time":
         return f"{reading.value:.4g} s"

@@ -1,9 +1,9 @@
 """
 What the windows of a load run add up to for one operation: how requests ended, how long they took, how late they were.
 
-The times are those of answers that the contract foresees, and of requests that got no answer the time that was waited
-in vain. A refusal (429) is no error, and its time, which is short, tells nothing about what was asked for. Nor does the
-time of a 500: a quick one must not make a percentile better. See `touchstone.outcomes` for which outcome is what.
+The times are those of answers that the contract foresees. A refusal (429) is no error, and its time, which is short,
+tells nothing about what was asked for. Nor does the time of a 500, or of a connection that is refused: a quick one must
+not make a percentile better. See `touchstone.outcomes` for which outcome is what.
 """
 
 from collections import Counter
@@ -31,13 +31,17 @@ class Totals:
         operation: operationId, or ALL.
         times: Response times; of ALL, those of LASTING operations are left out.
         late: Lateness of the requests that the schedule paced.
+        service: The same, counted from sending.
         kinds: Requests, and unsent arrivals, by what came of them.
+        unanswered: Requests without an answer, those of *times* had they been answered.
     """
 
     operation: str
     times: Histogram = field(default_factory=Histogram)
+    service: Histogram = field(default_factory=Histogram)
     late: Histogram = field(default_factory=Histogram)
     kinds: Counter[Kind] = field(default_factory=Counter)
+    unanswered: int = 0
 
     def add(self, window: Window) -> None:
         """
@@ -48,8 +52,12 @@ class Totals:
         self.kinds[kind_of(window.outcome)] += window.count
         if window.paced:
             self.late.merge(window.late)
-        if is_timed(window) and not (self.operation == ALL and window.operation in LASTING):
+        if self.operation == ALL and window.operation in LASTING:
+            return
+        self.unanswered += window.count if window.outcome == NO_ANSWER else 0
+        if is_timed(window):
             self.times.merge(window.response)
+            self.service.merge(window.service)
 
     @property
     def sent(self) -> int:
@@ -84,7 +92,14 @@ def is_timed(window: Window) -> bool:
     """
     Whether its samples tell how long an answer takes.
     """
-    return window.outcome == NO_ANSWER or kind_of(window.outcome) in ("served", "declined")
+    return is_answer(window.outcome)
+
+
+def is_answer(outcome: str) -> bool:
+    """
+    Whether an outcome is an answer that the contract foresees, and no refusal.
+    """
+    return kind_of(outcome) in ("served", "declined")
 
 
 def totals(windows: Iterable[Window], operation: str = ALL) -> Totals:

@@ -13,7 +13,8 @@ from touchstone.histogram import Histogram
 from touchstone.loadfacts import Limit
 from touchstone.sample import Window
 from touchstone.statistic import STATISTICS, Statistic
-from touchstone.thresholds import LATE_TOLERATED_SHARE, Reading, samples_needed, time_of
+from touchstone.thresholds import LATE_TOLERATED_SHARE, Reading
+from touchstone.times import samples_needed, time_of
 from touchstone.totals import ALL, LATE_S, Totals
 
 # By chance once in a million evaluations: the exponent of a share's probability, and standard deviations of a mean.

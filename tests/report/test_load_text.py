@@ -109,12 +109,13 @@ def test_document_has_every_number() -> None:
     getting = load["operations"]["getBuild"]
 
     assert list(load) == [
-        "workload", "measured_s", "total", "operations", "thresholds", "capacity", "generator",
+        "workload", "measured_s", "total", "operations", "thresholds", "capacity", "asked", "silent",
+        "generator",
     ]  # fmt: skip
     assert list(load["operations"]) == [one.name for one in numbers.operations]
     assert load["total"]["count"] == 3000
     assert list(getting["response"]) == [
-        "count", "min_s", "mean_s", "p50_s", "p90_s", "p95_s", "p99_s", "p999_s", "max_s", "unsure",
+        "count", "no_answer", "min_s", "mean_s", "p50_s", "p90_s", "p95_s", "p99_s", "p999_s", "max_s", "unsure",
     ]  # fmt: skip
     whole = numbers.operations[1].whole
     assert whole.response is not None

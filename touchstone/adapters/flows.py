@@ -149,6 +149,8 @@ class Flow:
             if status == "building":
                 seen_at = reply.answer.done_at
             end = _end_of(status, idle, cancelled=cancelled(), over=reply.answer.sent_at > limit_at, seen=seen_at)
+            if end == "unfinished" and self.run.silence.lasts(self.run.now()):
+                end = "silent"
             if end != "unfinished":
                 seq = reply.seq
                 break
@@ -174,7 +176,8 @@ class Flow:
             status = self.send("getBuild", ref).body.get("status")
             if status == "building":
                 return True
-            if status in ("ready", "failed") or not self.run.rest(POLL_S):
+            is_over = status in ("ready", "failed") or self.run.silence.lasts(self.run.now())
+            if is_over or not self.run.rest(POLL_S):
                 return False
         return False
 

@@ -35,6 +35,7 @@ from touchstone.runfacts import Case
 from touchstone.sample import NO_ANSWER, Sample
 from touchstone.settings import Settings
 from touchstone.shots import Shot, Shots
+from touchstone.silence import Silence
 from touchstone.workloads import INVARIANTS
 
 # Requests under way at once; an arrival beyond them cannot be sent, and is counted so.
@@ -114,6 +115,7 @@ class LoadRun:
         flows: Everything that sends.
         stopped: Set when nothing more is to be sent.
         budget: Requests that this worker may send.
+        silence: Whether the target still answers anybody.
     """
 
     def __init__(self, go: Go, settings: Settings, url: str) -> None:
@@ -135,6 +137,7 @@ class LoadRun:
         self.connections = Connections(url, target.request_timeout_s, clock=self.now)
         self.collector = Collector(go.number)
         self.flows = Group()
+        self.silence = Silence()
         self.stopped = Event()
         self._spent = Spent()
         self.budget = Budget(share_of(go.options.max_requests, go.number, go.workers), self._tell_spent)
@@ -277,6 +280,7 @@ class LoadRun:
 
     def _time(self, shot: Shot, answer: Answer, intended_at: float, *, paced: bool) -> None:
         outcome = NO_ANSWER if answer.head is None or answer.error else str(answer.head.status)
+        self.silence.hear(answer.sent_at, answered=outcome != NO_ANSWER)
         closed = self.go.options.model == "closed" and paced
         intended_at = answer.sent_at if closed else intended_at
         sample = Sample(shot.operation, outcome, intended_at, answer.sent_at, answer.done_at, len(answer.body))

@@ -21,6 +21,7 @@ _STAYS = "status.build-does-not-vanish"
 _ADMITTED = "load.builds-admitted"
 _UNKNOWN = {
     "unread": "no read after its start was answered",
+    "silent": "the target answered nobody any more",
     "unfinished": "the run ended first",
 }
 

@@ -4,17 +4,25 @@ Says why a storm does not tell whether reads are charged, where the client that 
 What it was answered is judged by `touchstone.rules.limits`.
 """
 
+from touchstone.exchange import Exchange
 from touchstone.runfacts import Notice, RunLog
 
 CLAIM = "limit.reads-are-not-charged"
 SCENARIO = "storm"
 
 
+def asked(log: RunLog) -> list[Exchange]:
+    """
+    The starts of that client.
+    """
+    return [e for e in log.exchanges if "limit" in e.note and e.operation == "startBuild"]
+
+
 def unasked(log: RunLog) -> Notice:
     """
-    Why the starts of that client allow no verdict.
+    Why its starts allow no verdict.
     """
-    starts = [e for e in log.exchanges if "limit" in e.note and e.operation == "startBuild"]
+    starts = asked(log)
     failed = next((e for e in starts if e.status != 429 and not 200 <= e.status < 300), None)
     if not starts:
         return Notice(CLAIM, "indeterminate", "the run ended before one client alone asked the limit")

@@ -72,10 +72,10 @@ def _times(one: OperationChange, load: LoadComparison) -> tuple[Times, Times] | 
 
 def _overlay(one: OperationChange, times: tuple[Times, Times], nines: float) -> Chart:
     # An axis of its own: what is compared lies close together.
-    scale = Log(min(time.cells.quantile_s(0.01) for time in times), max(time.at(0.999).value_s for time in times))
+    scale = Log(min(time.cells.quantile_s(0.01) for time in times), max(time.cells.quantile_s(0.999) for time in times))
     shapes: list[Shape] = []
     for time, css in zip(times, ("run-a", "run-b"), strict=True):
-        shapes += curve_shapes(curve(time.cells, nines), css, nines, scale)
+        shapes += curve_shapes(curve(time.cells, nines, time.never), css, nines, scale)
     told = (", ".join(f"{time.at(share).name} {brief(time.at(share).value_s)}" for share in _SHARES) for time in times)
     return Chart(
         title=named(one.name).capitalize() if one.name == "*" else one.name,

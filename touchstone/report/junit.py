@@ -57,6 +57,7 @@ def _run(suite: Element, view: View) -> None:
     if view.exit_code not in (0, 1):
         _outcome(case, "error", view.reason, f"exit-{view.exit_code}")
     lines = [f"exit {view.exit_code}: {view.reason}", view.command, *view.warnings]
+    lines += [f"left on the target: {ref}; `touchstone sweep` removes it" for ref in view.left_behind]
     SubElement(case, "system-out").text = _text("\n".join(lines))
 
 

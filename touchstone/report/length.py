@@ -2,11 +2,15 @@
 Durations with three digits, whatever their size.
 """
 
+import math
+
 
 def brief(duration_s: float) -> str:
     """
-    A duration in the unit that suits it: ``20 µs``, ``4.34 ms``, ``1.01 s``, ``3 min 05 s``.
+    A duration in the unit that suits it: ``20 µs``, ``4.34 ms``, ``1.01 s``, ``3 min 05 s``; ``never`` without an end.
     """
+    if math.isinf(duration_s):
+        return "never"
     if round(duration_s, 1) >= 100:
         minutes, seconds = divmod(round(duration_s), 60)
         return f"{minutes} min {seconds:02d} s"

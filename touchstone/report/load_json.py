@@ -2,6 +2,7 @@
 The load of a run for programs: numbers in seconds and shares, nothing cut and nothing rounded to please.
 """
 
+from math import isfinite
 from typing import Any
 
 from touchstone.capacity import Capacity
@@ -36,6 +37,8 @@ def document(load: LoadView) -> dict[str, Any]:
         "operations": {one.name: _operation(one) for one in load.numbers.operations},
         "thresholds": [_threshold(line) for line in load.limits],
         "capacity": _capacity(load.capacity) if load.capacity else None,
+        "asked": {"starts": load.asked[0], "refused": load.asked[1]},
+        "silent": load.silence and {"from_s": load.silence.from_s, "unanswered": load.silence.unanswered},
         "generator": _generator(load.kept, workload.began_at),
     }
 
@@ -67,9 +70,10 @@ def _times(times: Times | None) -> dict[str, Any] | None:
         return None
     return {
         "count": times.count,
+        "no_answer": times.never,
         "min_s": times.min_s,
         "mean_s": times.mean_s,
-        **{one.key: one.value_s for one in times.percentiles},
+        **{one.key: one.value_s if isfinite(one.value_s) else None for one in times.percentiles},
         "max_s": times.max_s,
         "unsure": [one.key for one in times.percentiles if not one.sure],
     }

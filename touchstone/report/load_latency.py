@@ -33,19 +33,22 @@ class Curve:
     unsure: tuple[tuple[float, float], ...]
 
 
-def curve(cells: Histogram, nines: float) -> Curve:
+def curve(cells: Histogram, nines: float, never: int = 0) -> Curve:
     """
     The curve of a histogram, up to so many nines, and no further than its last sample.
+
+    Args:
+        never: How many more there are that never end: the curve ends where they begin.
     """
-    count = cells.count
+    count = cells.count + never
     reach = min(nines, math.log10(count)) if count > 1 else 0.0
     at = np.linspace(0.0, reach, _POINTS)
     edges = sorted(cells.cells)
     seen = np.cumsum([cells.cells[edge] for edge in edges])
     ranks = np.maximum(np.ceil(count * (1 - 10.0**-at) - 1e-9), 1)
-    places = np.searchsorted(seen, ranks)
+    places = np.searchsorted(seen, ranks[ranks <= seen[-1]])
     values = [min(max(middle_s(edges[place]), cells.min_s), cells.max_s) for place in places]
-    points = [(float(x), value) for x, value in zip(at, values, strict=True)]
+    points = [(float(x), value) for x, value in zip(at, values, strict=False)]
     turn = sum(count * 10.0**-x >= FEW for x, _ in points)
     return Curve(tuple(points[:turn]), tuple(points[max(turn - 1, 0) :]))
 
@@ -83,7 +86,9 @@ def latency_charts(numbers: Metrics) -> tuple[Chart, ...]:
 
 def _scale(operations: Iterable[Operation]) -> Log:
     kinds = [times for one in operations for times in (one.whole.response, one.whole.service) if times]
-    return Log(min(times.cells.quantile_s(0.01) for times in kinds), max(times.at(0.999).value_s for times in kinds))
+    return Log(
+        min(times.cells.quantile_s(0.01) for times in kinds), max(times.cells.quantile_s(0.999) for times in kinds)
+    )
 
 
 def _chart(one: Operation, nines: float, scale: Log) -> Chart:
@@ -93,7 +98,7 @@ def _chart(one: Operation, nines: float, scale: Log) -> Chart:
     # The response time is drawn last, over the other, and named first.
     for times, css in ((service, "service"), (response, "response")):
         if times:
-            shapes += curve_shapes(curve(times.cells, nines), css, nines, scale)
+            shapes += curve_shapes(curve(times.cells, nines, times.never), css, nines, scale)
             keys.insert(0, Key(css, _KEYS[css], "line"))
     times = response or service
     assert times is not None

@@ -14,8 +14,10 @@ from touchstone.report.load_view import LoadView
 from touchstone.report.load_words import (
     beyond_words,
     capacity_words,
+    closing_words,
     engine_words,
     generator_words,
+    silence_words,
     times_words,
     workload_words,
 )
@@ -36,6 +38,8 @@ class Pictures:
 
     capacity: str
     beyond: str
+    closing: str
+    silence: str
     starts: Chart | None
     flight: Chart | None
     requests: Chart | None
@@ -58,6 +62,8 @@ def pictures(load: LoadView) -> Pictures:
     return Pictures(
         capacity=capacity_words(found) if found else "",
         beyond=beyond_words(found) if found else "",
+        closing=closing_words(*load.asked),
+        silence=silence_words(load.silence, load.workload.began_at) if load.silence else "",
         starts=starts_chart(load.attempts, near) if found else None,
         flight=flight_chart(found, near) if found and found.steps else None,
         requests=requests_chart(load, columns) if load.windows else None,

@@ -13,8 +13,9 @@ from touchstone.metrics import Metrics, Times, Traffic
 from touchstone.outcomes import Kind, kind_of
 from touchstone.report.length import brief
 from touchstone.report.load_view import LimitLine, LoadView
-from touchstone.report.load_words import beyond_words, capacity_words, generator_words
+from touchstone.report.load_words import beyond_words, capacity_words, closing_words, generator_words, silence_words
 from touchstone.report.paragraphs import paragraph, told
+from touchstone.verdict import plural
 
 _TABLE_FROM_COLUMNS = 76  # below, columns beside each other would be too narrow to read
 _SHARES = (0.5, 0.9, 0.99, 0.999)
@@ -26,12 +27,17 @@ def write(load: LoadView, console: Console) -> None:
     """
     Writes the load to *console*.
     """
+    if load.silence:
+        paragraph(console, silence_words(load.silence, load.workload.began_at), style="bold red")
+        console.print()
     _requests(load.numbers, console)
     _limits(load.limits, console)
     if load.capacity:
         paragraph(console, "Capacity", style="bold")
         paragraph(console, capacity_words(load.capacity), 2)
         paragraph(console, beyond_words(load.capacity), 2, "dim")
+        if any(load.asked):
+            paragraph(console, closing_words(*load.asked), 2, "dim")
         console.print()
     paragraph(console, generator_words(load.kept, load.workload.began_at), style="" if load.kept.kept_up else "yellow")
     console.print()
@@ -75,7 +81,9 @@ def _remarks(numbers: Metrics, console: Console) -> None:
     parts = [f"errors {100 * total.error_share:.3g} %", f"refused {100 * total.refused_share:.3g} %"]
     parts += [f"never sent {total.unsent:,}"] if total.unsent else []
     what = "response times, from due" if numbers.timed else "closed model: service times only"
-    paragraph(console, f"{', '.join(parts)}; {what}; “?”: fewer than ten samples lie beyond", style="dim")
+    times = total.whole.times
+    never = f"; “never”: {plural(times.never, 'request')} got no answer" if times and times.never else ""
+    paragraph(console, f"{', '.join(parts)}; {what}; “?”: fewer than ten samples lie beyond{never}", style="dim")
     console.print()
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 
 from touchstone.capacity import Capacity, capacity
 from touchstone.loadfacts import Attempt, Workload
+from touchstone.loadrules.closing import asked
 from touchstone.metrics import Metrics, metrics
 from touchstone.punctuality import Punctuality, punctuality
 from touchstone.report.length import brief
 from touchstone.runfacts import RunLog
 from touchstone.sample import Window
+from touchstone.silence import Fallen, fallen
 from touchstone.statistic import STATISTICS
 from touchstone.thresholds import Kept, Reading, measured, named, told_value
 
@@ -67,6 +69,8 @@ class LoadView:
         limits: Broken ones first, then those that could not be judged.
         capacity: None where the run started no builds.
         windows: What charts are drawn from, as are *attempts*.
+        asked: Starts of the client that asks the limit at the end of a storm, and how many of them were refused.
+        silence: What the run ended in where the target answered nobody any more.
     """
 
     workload: Workload
@@ -76,6 +80,8 @@ class LoadView:
     limits: tuple[LimitLine, ...]
     windows: tuple[Window, ...]
     attempts: tuple[Attempt, ...]
+    asked: tuple[int, int]
+    silence: Fallen | None
 
     @property
     def origin_s(self) -> int:
@@ -96,6 +102,7 @@ def load_view(log: RunLog, readings: tuple[Reading, ...] | None = None) -> LoadV
     """
     if log.workload is None:
         return None
+    starts = asked(log)
     return LoadView(
         workload=log.workload,
         numbers=metrics(log),
@@ -104,6 +111,8 @@ def load_view(log: RunLog, readings: tuple[Reading, ...] | None = None) -> LoadV
         limits=limit_lines(measured(log) if readings is None else readings),
         windows=log.windows,
         attempts=log.attempts,
+        asked=(len(starts), sum(start.status == 429 for start in starts)),
+        silence=fallen(log.windows),
     )
 
 

@@ -7,6 +7,7 @@ from touchstone.loadfacts import Workload
 from touchstone.metrics import Metrics
 from touchstone.punctuality import Punctuality
 from touchstone.report.length import brief
+from touchstone.silence import Fallen
 from touchstone.verdict import plural
 
 
@@ -45,8 +46,8 @@ def times_words(numbers: Metrics) -> str:
         )
     return (
         "Response times count from the moment at which a request was due, service times from when it was sent. Of "
-        "several outcomes together they are times of answers that the contract foresees and of requests that got none; "
-        "what was refused (429) or failed is timed apart."
+        "several outcomes together they are times of answers that the contract foresees. A request without one counts "
+        "as if it took for ever; what was refused (429) or failed is timed apart."
     )
 
 
@@ -135,4 +136,30 @@ def beyond_words(found: Capacity) -> str:
         parts.append(f"{clients.gave_up} gave up")
     spans = ", ".join(f"{found.busiest[span_s]} in the busiest {span_s} s" for span_s in SPANS_S)
     head = f"{', '.join(parts)}; {clients.tries:,} {'try' if clients.tries == 1 else 'tries'} in all"
-    return f"{head[:1].upper()}{head[1:]}. Admitted: {found.admitted}, {spans}."
+    told = f"{head[:1].upper()}{head[1:]}."
+    return f"{told} Admitted: {found.admitted}, {spans}." if found.admitted or found.refusals else told
+
+
+def closing_words(starts: int, refused: int) -> str:
+    """
+    What the client did that asks the limit at the end of a storm; empty where none did.
+    """
+    if not starts:
+        return ""
+    return (
+        f"Afterwards one client alone asked the limit with {plural(starts, 'start')} of a version that was ready, of "
+        f"which {refused:,} were refused: they are in the table of requests, and not among those counted here."
+    )
+
+
+def silence_words(fallen: Fallen, began_at: float) -> str:
+    """
+    That the target answered nobody any more.
+    """
+    unanswered = f"{plural(fallen.unanswered, 'request')} got no answer"
+    if fallen.from_s <= began_at:
+        return f"The target answered no request of the load: {unanswered}."
+    return (
+        f"From second {fallen.from_s - began_at:.0f} on the target answered nobody any more: {unanswered}. "
+        "What is said about it is about the time before."
+    )
