@@ -102,6 +102,17 @@ def test_long_plan_is_shown_in_a_dozen_spans(load: Load) -> None:
     assert sum(int(number.replace(",", "")) for row in rows for number in row[1:]) == 18_008
 
 
+@pytest.mark.parametrize(("flags", "spans"), [((), 5), (("--duration", "8"), 8), (("--duration", "2"), 2)])
+def test_trace_lasts_as_long_as_its_arrivals(load: Load, tmp_path: Path, flags: tuple[str, ...], spans: int) -> None:
+    """
+    A rate is that of the trace, and not of the twenty seconds that the scenario takes otherwise.
+    """
+    (tmp_path / "seen.txt").write_text("0.5\n1.25\n4.0\n", encoding="utf-8")
+    ended = load("steady", "--arrivals", "trace:seen.txt", *flags, "--plan")
+
+    assert len([line for line in ended.out.splitlines() if line.strip()[:1].isdigit()]) == spans, ended.err
+
+
 def test_plan_of_the_embedded_twin_knows_its_patience(load: Load) -> None:
     """
     Nobody waits ten minutes for a build of the embedded twin, and its builds are free.

@@ -105,6 +105,22 @@ def changes(compared: LoadComparison, operation: str) -> dict[str, Change]:
     return {change.statistic: change for change in (*one.times, *one.counted)}
 
 
+def with_tail(duration_s: int, arrivals: str = "constant:20") -> RunLog:
+    """Twenty answers a second as long as arrivals are scheduled, and five seconds of polls afterwards."""
+    at = [BEGAN_AT + n / 20 for n in range(20 * duration_s)] + [BEGAN_AT + duration_s + n for n in range(5)]
+    windows = fold(Sample("getBuild", "200", t, t, t + 0.01) for t in at)
+    return log_of(workload(duration_s=float(duration_s), arrivals=arrivals), windows=windows)
+
+
+def test_rate_is_that_of_the_schedule() -> None:
+    """A short run serves as many a second as a long one, though as long a tail of polls follows it."""
+    rate = changes(compare_loads(with_tail(20), with_tail(60)), "getBuild")["throughput_per_s"]
+    at_once = changes(compare_loads(with_tail(20, "at once"), with_tail(60, "at once")), "getBuild")["throughput_per_s"]
+
+    assert (rate.before, rate.after, rate.verdict) == (20.0, 20.0, NOISE)
+    assert at_once.before == pytest.approx((400 + 5) / 25)
+
+
 def test_slower_run_is_told_slower() -> None:
     """Each percentile has both values, the difference in per cent with its interval, and a verdict."""
     told = changes(compare_loads(steady(seed=1, stall_s=0), steady(seed=2, stall_s=0, slower=1.2)), "getBuild")

@@ -2,6 +2,7 @@
 The command that puts a load on a target: argv in, exit code out.
 """
 
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from rich.console import Console
 from touchstone import loading, loadworker
 from touchstone import settings_kinds as kinds
 from touchstone.arrivals import HELP as ARRIVALS_HELP
+from touchstone.arrivals import parse
 from touchstone.errors import UsageError
 from touchstone.liveload import load_progress_on
 from touchstone.loadplan import MAX_BUILDS
@@ -27,6 +29,7 @@ from touchstone.settings import Flags, Settings
 from touchstone.settings import load as load_settings
 from touchstone.settings_kinds import checked
 from touchstone.thresholds_file import read as read_thresholds
+from touchstone.trace import Trace
 from touchstone.workloads import AT_ONCE, SCENARIOS, SINGLE, USERS, Options, Scenario, mix_of, scenario
 
 app = typer.Typer()
@@ -120,10 +123,11 @@ class _Given:
             UsageError: something does not fit.
         """
         self._check_heeded(chosen)
+        arrivals = self._arrivals(chosen)
         options = Options(
             scenario=chosen,
-            arrivals=self._arrivals(chosen),
-            duration_s=checked("--duration", self._or("duration", chosen.duration_s), kinds.seconds),
+            arrivals=arrivals,
+            duration_s=checked("--duration", self._or("duration", _length_s(arrivals, chosen)), kinds.seconds),
             mix=chosen.mix if self.mix is None else mix_of(self.mix, chosen.mix),
             seed=seed,
             model=_choice("--model", self.model, "open", "closed"),
@@ -294,6 +298,14 @@ def _load(given: _Given) -> int:
     out.print()
     write_text(view(read(outcome.run_log)), out)
     return outcome.exit_code
+
+
+def _length_s(arrivals: str, chosen: Scenario) -> float:
+    """
+    How long arrivals are scheduled for where nobody says it: to the end of a trace, or as long as the scenario does.
+    """
+    curve = parse(arrivals, chosen.duration_s) if arrivals.startswith("trace:") else None
+    return float(math.floor(curve.at_s[-1]) + 1) if isinstance(curve, Trace) else chosen.duration_s
 
 
 def _choice(flag: str, value: str, *allowed: str) -> Any:

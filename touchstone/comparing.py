@@ -19,6 +19,7 @@ from touchstone.resampling import Floats, Interval
 from touchstone.runfacts import RunLog
 from touchstone.sample import Window
 from touchstone.totals import ALL, LASTING, is_timed
+from touchstone.workloads import AT_ONCE
 
 SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
 SEED = 1
@@ -102,6 +103,9 @@ class LoadComparison:
 class _Side:
     """
     One run, cut into blocks.
+
+    Attributes:
+        scheduled_s: For how many of its seconds arrivals were scheduled; all of them where all arrive at once.
     """
 
     log: RunLog
@@ -110,14 +114,15 @@ class _Side:
     first_s: int
     seconds: int
     block_s: int
+    scheduled_s: int
 
     @property
     def blocks(self) -> int:
         # Seconds left over at the end are part of the last whole block: a short one would look like a lull.
         return max(1, self.seconds // self.block_s)
 
-    def block(self, window: Window) -> int:
-        return min((window.at_s - self.first_s) // self.block_s, self.blocks - 1)
+    def block(self, at_s: int) -> int:
+        return min((at_s - self.first_s) // self.block_s, self.blocks - 1)
 
     def windows(self, operation: str) -> list[Window]:
         return [window for window in self.log.windows if operation in (ALL, window.operation)]
@@ -152,7 +157,11 @@ def compare_loads(before: RunLog, after: RunLog) -> LoadComparison:
 def _side(log: RunLog, *, timed: bool) -> _Side:
     at_s = [window.at_s for window in log.windows] or [0]
     seconds = max(at_s) - min(at_s) + 1
-    return _Side(log, metrics(log), timed, min(at_s), seconds, resampling.block_s(seconds))
+    planned = log.workload
+    scheduled_s = seconds
+    if planned is not None and planned.arrivals != AT_ONCE:
+        scheduled_s = min(seconds, math.ceil(planned.duration_s))
+    return _Side(log, metrics(log), timed, min(at_s), seconds, resampling.block_s(seconds), scheduled_s)
 
 
 def _operation(name: str, sides: Sequence[_Side], seed: int) -> OperationChange:
@@ -177,7 +186,7 @@ def _times(name: str, sides: Sequence[_Side], seed: int) -> tuple[Change, ...]:
 def _durations(name: str, side: _Side) -> Iterable[tuple[int, Histogram]]:
     for window in side.windows(name):
         if is_timed(window) and not (name == ALL and window.operation in LASTING):
-            yield side.block(window), window.response if side.timed else window.service
+            yield side.block(window.at_s), window.response if side.timed else window.service
 
 
 def _unclear(before: Percentile, after: Percentile) -> Change:
@@ -218,17 +227,19 @@ def _count(statistic: str, name: str, sides: Sequence[_Side], seed: int, *, enou
 def _sums(statistic: str, name: str, side: _Side) -> tuple[Floats, Floats]:
     """
     For each block what a statistic counts, and what it counts it among: requests sent, or seconds.
+
+    A rate is that of the schedule: what is still polled afterwards makes a short run no slower than a long one.
     """
-    part, sent = np.zeros(side.blocks), np.zeros(side.blocks)
-    for window in side.windows(name):
+    part, sent, seconds = np.zeros(side.blocks), np.zeros(side.blocks), np.zeros(side.blocks)
+    is_rate = statistic.endswith("_per_s")
+    until_s = side.first_s + (side.scheduled_s if is_rate else side.seconds)
+    for window in (window for window in side.windows(name) if window.at_s < until_s):
         kind = kind_of(window.outcome)
-        part[side.block(window)] += window.count * (kind in _COUNTED[statistic])
-        sent[side.block(window)] += window.count * (kind != "unsent")
-    if not statistic.endswith("_per_s"):
-        return part, sent
-    seconds = np.full(side.blocks, float(side.block_s))
-    seconds[-1] += side.seconds - side.block_s * side.blocks
-    return part, seconds
+        part[side.block(window.at_s)] += window.count * (kind in _COUNTED[statistic])
+        sent[side.block(window.at_s)] += window.count * (kind != "unsent")
+    for at_s in range(side.first_s, until_s):
+        seconds[side.block(at_s)] += 1
+    return part, (seconds if is_rate else sent)
 
 
 def _target(log: RunLog) -> str:

@@ -47,7 +47,7 @@ STATISTICS: Mapping[str, Statistic] = {
         Statistic("max_s", "load.max", "time", "longest time of an answer"),
         Statistic("mean_s", "load.mean", "time", "mean time of an answer"),
         Statistic("error_share", "load.errors", "share", "share of requests that failed"),
-        Statistic("throughput_per_s", "load.throughput", "rate", "requests served in a second"),
+        Statistic("throughput_per_s", "load.throughput", "rate", "requests served in a second of the schedule"),
         Statistic("late_share", "load.late", "share", "share of scheduled requests sent late"),
         Statistic("unsent_share", "load.unsent", "share", "share of scheduled requests not sent"),
         Statistic("latency_drift_share", "load.drift-latency", "drift", "growth of the time of an answer"),

@@ -80,6 +80,7 @@ def _remarks(numbers: Metrics, console: Console) -> None:
     total = numbers.total
     parts = [f"errors {100 * total.error_share:.3g} %", f"refused {100 * total.refused_share:.3g} %"]
     parts += [f"never sent {total.unsent:,}"] if total.unsent else []
+    parts.append(f"per s over {brief(numbers.measured_s)}, to the last answer")
     what = "response times, from due" if numbers.timed else "closed model: service times only"
     times = total.whole.times
     never = f"; “never”: {plural(times.never, 'request')} got no answer" if times and times.never else ""
