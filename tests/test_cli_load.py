@@ -435,6 +435,7 @@ def test_help_fits_80_columns(load: Load, monkeypatch: pytest.MonkeyPatch) -> No
     assert ended.code == 0
     assert max(map(len, ended.out.splitlines())) <= 80
     assert {name for name in SCENARIOS if name not in ended.out} == set()
+    assert "[default: 40; embedded twin: 10,000]" in " ".join(ended.out.split())
 
 
 # --- what the child is started with -----------------------------------------------------------------------------------

@@ -32,10 +32,10 @@ def test_plan_of_the_readme_runs(command: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", [c for c, _ in consoles() if " load " in c and "--plan" in c])
 def test_plan_of_a_load_in_the_readme_runs(command: str, tmp_path: Path) -> None:
     """
-    The plan of a load prints its schedule and cost and sends nothing.
+    The plan of a load prints its schedule and cost, is within what may be spent on a target, and sends nothing.
     """
-    words = shlex.split(command)[1:]
-    here = words.index("--target")
-    printed = run([*words[:here], *words[here + 2 :], "--target", "twin"], tmp_path)
-    assert "builds    42 at most" in printed
+    target = '[targets.staging]\nurl = "https://staging.example.test/api"\napi_key = "sk_live_test"\n'
+    (tmp_path / "touchstone.toml").write_text(target, encoding="utf-8")
+    printed = run(shlex.split(command)[1:], tmp_path)
+    assert "builds    42 at most (60 are allowed)" in printed
     assert not (tmp_path / "reports").exists()

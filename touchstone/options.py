@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from touchstone.settings import DEFAULT_MAX_BUILDS, UNBOUNDED_BUILDS
+
 Target = Annotated[str | None, typer.Option(help="A target of touchstone.toml.")]
 Url = Annotated[str | None, typer.Option(help="Base URL of a target; keys come from ORGO_API_KEY and its like.")]
 Config = Annotated[Path | None, typer.Option(help="Settings file instead of touchstone.toml or pyproject.toml.")]
@@ -15,5 +17,10 @@ Reports = Annotated[Path | None, typer.Option(help="Where earlier runs left thei
 Seed = Annotated[int | None, typer.Option(help="Seed of everything that is generated.")]
 Strict = Annotated[bool | None, typer.Option("--strict", help="Broken should claims fail the run, too.")]
 Plan_ = Annotated[bool | None, typer.Option("--plan", help="Say what would run and cost; send nothing.")]
-MaxBuilds = Annotated[int | None, typer.Option(help="Builds that the run may begin.")]
+MaxBuilds = Annotated[
+    int | None,
+    typer.Option(
+        help=f"Builds that the run may begin.  [default: {DEFAULT_MAX_BUILDS}; embedded twin: {UNBOUNDED_BUILDS:,}]"
+    ),
+]
 MaxSeconds = Annotated[float | None, typer.Option(help="Seconds that the run may take.")]
