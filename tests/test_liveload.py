@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tests.loadlogs import Storm, behind, four_workers, steady, write
-from touchstone.liveload import load_progress_on, picture, sparks
+from touchstone.liveload import line, load_progress_on, picture, sparks
 from touchstone.livestate import RECENT_S, LiveState
 from touchstone.metrics import metrics
 from touchstone.runfacts import RunLog
@@ -143,7 +143,14 @@ def test_nothing_moves_where_nobody_watches(tmp_path: Path) -> None:
     lines = stream.getvalue().splitlines()
 
     assert len(lines) == 2
-    assert re.fullmatch(r"30 s of 60: 1,49\d requests, p99 9\d\d ms, 1\d refused", lines[0])
+    assert re.fullmatch(r"30 s of 60 s: 1,49\d requests, p99 9\d\d ms, 1\d refused", lines[0])
+
+
+def test_line_says_that_arrivals_are_over(tmp_path: Path) -> None:
+    """A line beyond the schedule says that nothing new comes, as the picture does, and each number has its unit."""
+    over = r"(\d+) s, all 1 s of arrivals are over: [\d,]+ requests, p99 [\d.]+ m?s, \d+ refused"
+
+    assert re.fullmatch(over, line(state_of(Storm().run(), tmp_path)))
 
 
 def test_terminal_shows_a_table_that_goes(tmp_path: Path) -> None:

@@ -75,9 +75,7 @@ def line(state: LiveState) -> str:
     parts += [f"{state.findings} findings"] if state.findings else []
     whole = Histogram.merged(times for operation, times in state.times.items() if operation not in LASTING)
     times = f", p99 {brief(whole.quantile_s(0.99))}" if whole.cells else ""
-    return f"{state.seen_s} s of {state.duration_s:g}: {state.total:,} requests{times}" + "".join(
-        f", {p}" for p in parts
-    )
+    return ", ".join((f"{_clock(state)}: {state.total:,} requests{times}", *parts))
 
 
 def _kinds(state: LiveState) -> dict[Kind, int]:
