@@ -29,8 +29,9 @@ engine flows: 0 single requests a second and worker, up to 1,000
 from s  start
      0      6
 builds    8 at most (40 are allowed)
-requests  297 likely, 18,829 at worst, set-up and clean-up included
-seconds   2 likely, 1321 at worst, without set-up and clean-up
+requests  177 if nothing is refused, 18,833 at worst; 27 of them set up and clear up
+seconds   0.5 at least, 1,333 at worst, without set-up and clean-up
+at worst  every start is refused, and comes back each second for 120 s (3 requests a time); every build takes 600 s
 """
 STEADY_TABLE = """\
 from s  read  start  cancel  stream
@@ -121,7 +122,42 @@ def test_plan_of_the_embedded_twin_knows_its_patience(load: Load) -> None:
 
     assert "target twin, arrivals at once" in ended.out
     assert "builds    26 at most (10,000 are allowed)" in ended.out
-    assert "seconds   2 likely, 731 at worst" in ended.out
+    assert "seconds   0.5 at least, 743 at worst" in ended.out
+    assert "every build takes 10 s" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ("steady --model closed", "requests  as many as 8 clients get answered in 20 s; 142 of them set up"),
+        (
+            "steady --model closed --max-requests 500",
+            "requests  as many as 8 clients get answered in 20 s, 1,438 at worst; 142 of",
+        ),
+        ("steady --max-requests 500", "requests  642 if nothing is refused, 1,438 at worst; 142 of them set up"),
+        ("storm --max-seconds 30", "seconds   0.5 at least, 30 at worst, without"),
+        ("churn", "at worst  every start is refused, and comes back each second for 120 s (1 request a time); every"),
+        (
+            "fairness",
+            "seconds   23.9 at least, 24 at worst, without set-up and clean-up\nat worst  every build takes 10 s\n",
+        ),
+    ],
+)
+def test_plan_says_what_its_figures_assume(load: Load, flags: str, told: str) -> None:
+    """
+    What depends on the target is said to; what was allowed bounds what may happen; who never comes back costs no more.
+    """
+    assert told in load(*flags.split(), "--plan").out
+
+
+def test_no_figure_of_a_plan_is_said_to_be_likely(load: Load) -> None:
+    """
+    How many starts are refused nobody knows beforehand, and a storm beyond what is admitted costs a multiple for it.
+    """
+    ended = load("storm", "--builds", "5000", "--plan")
+
+    assert "requests  35,135 if nothing is refused, 2,041,635 at worst; 10,015 of them" in ended.out
+    assert "likely" not in ended.out
 
 
 @pytest.mark.parametrize(

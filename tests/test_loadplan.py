@@ -16,7 +16,7 @@ from tests.loads import THRESHOLDS
 from tests.watched import Watched
 from touchstone.errors import UsageError
 from touchstone.loadfacts import Limit
-from touchstone.loadplan import BULK_FROM_PER_S, MAX_BUILDS, POLL_S, Need, Plan, phase_of, plan
+from touchstone.loadplan import BULK_FROM_PER_S, MAX_BUILDS, POLL_S, Cost, Need, Plan, phase_of, plan
 from touchstone.runfacts import RunLog
 from touchstone.runlog import read
 from touchstone.sample import UNSENT
@@ -319,6 +319,14 @@ def test_closed_model_has_no_schedule_to_keep() -> None:
     assert planned("steady", model="closed").workload(3.0, 1, ()).scheduled == {}
 
 
+def most(cost: Cost) -> int:
+    """
+    The requests of a load at worst, where they are bounded.
+    """
+    assert cost.most_requests is not None
+    return cost.most_requests
+
+
 def test_cost_grows_with_what_a_target_allows() -> None:
     """
     At worst each build takes as long as it may and each start is refused for as long as it is waited for.
@@ -327,13 +335,61 @@ def test_cost_grows_with_what_a_target_allows() -> None:
     quick, slow = made.cost(10.0, 5.0), made.cost(20.0, 5.0)
 
     assert quick.builds == made.builds() == 12
-    assert slow.most_requests - quick.most_requests == 10 * 10 / POLL_S + 10
+    more = made.cost(10.0, 6.0)
+    assert most(slow) - most(quick) == 10 * 10 / POLL_S + 10
     assert slow.most_seconds - quick.most_seconds == 10.0
-    # each start and two reads, a start and the publish of what stands ready, and what comes after the storm
-    assert made.cost(10.0, 6.0).most_requests - quick.most_requests == 10 * 3 + 1 + 3
-    assert (slow.requests, slow.seconds) == (quick.requests, quick.seconds)
-    assert quick.requests < quick.most_requests
-    assert quick.seconds < quick.most_seconds
+    # each start and two reads, a start of what stands ready, and what comes after the storm
+    assert most(more) - most(quick) == 10 * 3 + 1 + 3
+    # each client of the storm, and the one that comes after it
+    assert more.most_seconds - quick.most_seconds == 1 + 5
+    assert (slow.requests, slow.least_seconds) == (quick.requests, quick.least_seconds)
+    assert quick.requests < most(quick)
+    assert quick.least_seconds < quick.most_seconds
+
+
+def test_unrefused_storm_costs_its_builds_and_one_burst() -> None:
+    """
+    Where nothing is refused each client sends a start and its polls, and the burst that comes after is served whole.
+    """
+    cost = planned("storm", builds=10, build_s=0.5).cost(10.0, 5.0)
+
+    assert cost.around == 2 + 2 * 12 + 1 + 2 * 4
+    assert cost.requests == cost.around + 10 * (1 + 4) + 120
+    assert cost.least_seconds == 0.5
+
+
+def test_run_lasts_at_least_until_its_last_build_can_be_over() -> None:
+    """
+    What is polled or followed goes on for as long as its steps; a cancel or a read is over at once.
+    """
+    for mix, beyond_s in (({"start": 1}, 0.7), ({"stream": 1}, 0.7), ({"cancel": 1}, 0.0), ({"read": 1}, 0.0)):
+        made = planned("steady", arrivals="constant:4", duration_s=2.0, mix=mix, build_s=0.7)
+        assert made.cost(10.0, 5.0).least_seconds == pytest.approx(1.875 + beyond_s, abs=0.1)
+    assert planned("watchers", build_s=6.0).cost(10.0, 5.0).least_seconds == 6.0
+
+
+def test_log_is_followed_for_longer_than_a_build_may_take() -> None:
+    """
+    At worst a log that does not end is followed until its build would have settled as well.
+    """
+    watchers, storm = planned("watchers"), planned("storm")
+
+    assert watchers.cost(10.0, 5.0, 3.0).most_seconds - watchers.cost(10.0, 5.0).most_seconds == 3
+    assert storm.cost(10.0, 5.0, 3.0) == storm.cost(10.0, 5.0)
+
+
+def test_budget_bounds_what_the_load_costs() -> None:
+    """
+    Beyond --max-requests nothing is sent but what sets up and clears up; without it a closed model has no bound.
+    """
+    bound = planned("storm", builds=10, max_requests=30).cost(10.0, 5.0)
+    free = planned("storm", builds=10).cost(10.0, 5.0)
+    closed = planned("steady", model="closed")
+
+    assert (bound.requests, bound.around) == (bound.around + 30, free.around)
+    assert 30 < most(bound) < most(free)
+    assert closed.cost(10.0, 5.0).most_requests is None
+    assert most(planned("steady", model="closed", max_requests=500).cost(10.0, 5.0)) > 500
 
 
 def test_races_are_not_polled() -> None:
@@ -394,5 +450,5 @@ def test_run_costs_no_more_than_planned(runs: dict[str, "Future[tuple[Watched, R
     assert not [window for window in log.windows if window.outcome == UNSENT]
     assert sent[True] == len(made.schedule)
     assert len(made.needs) < around
-    assert len(made.schedule) < sent.total() + around <= cost.most_requests
+    assert len(made.schedule) < sent.total() + around <= most(cost)
     assert made.builds() - 1 <= len(watched.launched) <= cost.builds

@@ -277,7 +277,8 @@ class _Run:
         After how many seconds the load is ended, whatever keeps it.
         """
         target = self.settings.target
-        most_s = self.plan.cost(target.build_timeout_s, target.patience_s).most_seconds + SLACK_S
+        cost = self.plan.cost(target.build_timeout_s, target.patience_s, target.cancel_timeout_s)
+        most_s = cost.most_seconds + SLACK_S
         return min(most_s, self.settings.max_seconds or most_s)
 
 

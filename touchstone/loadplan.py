@@ -1,5 +1,5 @@
 """
-A load run before anything is sent: its schedule, the versions that it needs, and what it costs at least and at worst.
+A load run before anything is sent: its schedule, the versions that it needs, and what it costs unrefused and at worst.
 """
 
 import math
@@ -35,8 +35,9 @@ _WATCH_FROM_S, _WATCH_SHARE = 0.3, 0.25
 # What storm does at its end on one version that is ready: bursts up to this length, to be refused and served again.
 AFTERMATH_BURST = 120
 # Three such bursts, three times as many reads, and as much again while the last burst is drawn out. After each burst it
-# waits for its way back, and before the second and the third one as long as that took the first time.
-_AFTERMATH_MOST, _AFTERMATH_LIKELY = 9 * AFTERMATH_BURST, 2 * AFTERMATH_BURST
+# waits for its way back, and before the second and the third one as long as that took the first time. Where the first
+# one is served to its end there is nothing to wait for, and that is all.
+_AFTERMATH_MOST = 9 * AFTERMATH_BURST
 _AFTERMATH_BURSTS, _AFTERMATH_WAITS = 3, 5
 
 # Each of them is published beforehand.
@@ -44,13 +45,18 @@ MAX_BUILDS = 100_000
 
 # Requests before and after the run: of the smoke test, and about each version, which is published and deleted, and
 # cancelled where it may be building, and once more where it was.
-_SMOKE, _AROUND, _CANCELS = 2, 2, 2
+_SMOKE, _MOST_SMOKE, _AROUND, _CANCELS = 2, 6, 2, 2
 # Reads while a version is built beforehand come fast at first and then once a second.
 _EARLY_READS = 50
 # Before a build that runs is known to, and where it ends, besides the polls in between.
 _MORE_POLLS = 3
-# A refused start is followed by two reads: did it begin something all the same?
-_PER_REFUSAL = 3
+# The start of a version of its own that is refused is followed by two reads: did it begin something all the same?
+PER_REFUSAL = 3
+# By so much a wait may end after patience is over, since a client never comes back before it was told to.
+_WAIT_BEYOND_S = 2.0
+# Whoever cancels is done with a build before its steps are.
+_TO_THE_END: frozenset[str] = BUILDS - {"cancel"}
+_FOLLOWS: frozenset[str] = frozenset({"stream", "watch"})
 # What follows a start besides polls: a cancel, a log, or of a race the cancel and a read.
 _FOLLOW_UPS: Mapping[str, int] = {"cancel": 1, "stream": 1, "race": 2}
 
@@ -77,19 +83,29 @@ class Need:
 @dataclass(frozen=True, slots=True)
 class Cost:
     """
-    What a run costs: likely and at worst, set-up and clean-up included.
+    What a run costs where nothing is refused, and at worst.
 
-    At worst each build takes as long as the target allows and each start is refused, once a second, for as long as it
-    is waited for. What a target that refuses publishes and deletes costs more is not counted.
+    How much a target admits nobody knows before the run, and whoever is refused comes back again and again: far more
+    builds than are admitted at once cost a multiple of *requests*. At worst each build takes as long as the target
+    allows, and each start is refused once a second for as long as it is waited for. What a target costs more that
+    refuses publishes, cancels and deletes as well is not counted.
 
     Attributes:
         builds: At most.
+        requests: Where nothing is refused, set-up and clean-up included.
+        most_requests: At worst; None where a closed model sends as many as are answered.
+        around: The part of *requests* that sets up and clears up, one after the other.
+        per_refusal: Requests that a refused start costs until it comes back; 0 where nobody comes back.
+        least_seconds: Without set-up and clean-up; steps of builds and arrivals take so long where nothing else does.
+        most_seconds: At worst, without set-up and clean-up and the time that answers take.
     """
 
     builds: int
     requests: int
-    most_requests: int
-    seconds: float
+    most_requests: int | None
+    around: int
+    per_refusal: int
+    least_seconds: float
     most_seconds: float
 
 
@@ -168,32 +184,62 @@ class Plan:
             limits=limits,
         )
 
-    def cost(self, build_timeout_s: float, patience_s: float) -> Cost:
+    def cost(self, build_timeout_s: float, patience_s: float, cancel_timeout_s: float = 0.0) -> Cost:
         """
         What the run costs on a target that lets a build take *build_timeout_s* and is waited for *patience_s*.
+
+        Args:
+            cancel_timeout_s: For so much longer the log of a build is followed that does not end.
         """
         polls = math.ceil((self.options.build_s + _OVERHEAD_S) / POLL_S)
-        most_polls = math.ceil(build_timeout_s / POLL_S) + _MORE_POLLS
         refusals = math.ceil(patience_s)
-        most_reads = _EARLY_READS + math.ceil(build_timeout_s) + refusals
-        fixed = _SMOKE + len(self.schedule) + self._follow_ups() + _AROUND * len(self.needs) + self._ready
-        starts = self._own_builds + self.schedule.counts.get("race", 0)
-        likely, most, after_s = 0, 0, 0.0
+        races = self.schedule.counts.get("race", 0)
+        sent = len(self.schedule) + self._follow_ups()
+        around = _SMOKE + _AROUND * len(self.needs) + (1 + 2 * polls) * self._ready
+        most_around = (
+            _MOST_SMOKE
+            + (_AROUND + _CANCELS) * len(self.needs)
+            + (1 + _EARLY_READS + math.ceil(build_timeout_s) + refusals) * self._ready
+        )
+        most_polls = math.ceil(build_timeout_s / POLL_S) + _MORE_POLLS
+        most = sent + (most_polls + PER_REFUSAL * refusals) * self._own_builds + refusals * races
         if self._is_storm:
-            after_s = _AFTERMATH_WAITS * patience_s
-            likely, most = _AFTERMATH_LIKELY, _AFTERMATH_MOST + _AFTERMATH_BURSTS * refusals
+            most += _AFTERMATH_MOST + _AFTERMATH_BURSTS * refusals
+        least = sent + polls * self._own_builds + self._is_storm * AFTERMATH_BURST
+        bounded = self.options.model == "open" or self.options.max_requests is not None
         return Cost(
             builds=self.builds(),
-            requests=fixed + polls * (self._own_builds + 2 * self._ready) + likely,
-            most_requests=fixed
-            + _CANCELS * len(self.needs)
-            + most_polls * self._own_builds
-            + most_reads * self._ready
-            + _PER_REFUSAL * refusals * starts
-            + most,
-            seconds=round(self.schedule.duration_s + self.options.build_s + _OVERHEAD_S, 1),
-            most_seconds=round(self.schedule.duration_s + patience_s + build_timeout_s + after_s, 1),
+            requests=around + self._within(least),
+            most_requests=most_around + self._within(most) if bounded else None,
+            around=around,
+            per_refusal=PER_REFUSAL if self._own_builds else min(races, 1),
+            least_seconds=self._least_s(),
+            most_seconds=self._most_s(build_timeout_s, patience_s + _WAIT_BEYOND_S, cancel_timeout_s),
         )
+
+    def _within(self, requests: int) -> int:
+        """
+        So many of the load's requests as ``--max-requests`` lets through.
+        """
+        most = self.options.max_requests
+        return requests if most is None else min(requests, most)
+
+    def _least_s(self) -> float:
+        schedule, build_s = self.schedule, self.options.build_s
+        if self.options.model == "closed":
+            return schedule.duration_s if len(schedule) > self._own_builds else build_s
+        lasting = np.isin(schedule.actions, [n for n, name in enumerate(schedule.names) if name in _TO_THE_END])
+        return math.floor(10 * float(np.max(schedule.due_s + build_s * lasting))) / 10
+
+    def _most_s(self, build_timeout_s: float, wait_s: float, cancel_timeout_s: float) -> float:
+        most_s = self.schedule.duration_s
+        if self._own_builds:
+            most_s += wait_s + build_timeout_s
+        elif self.schedule.counts.get("race", 0):
+            most_s += wait_s + self.options.build_s
+        if not _FOLLOWS.isdisjoint(self.schedule.counts):
+            most_s += cancel_timeout_s
+        return math.ceil(most_s + self._is_storm * _AFTERMATH_WAITS * wait_s)
 
     def builds(self) -> int:
         """

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from touchstone.embedded import at_twin
 from touchstone.loading import Wish, check_terms
-from touchstone.loadplan import Plan
-from touchstone.settings import Settings
+from touchstone.loadplan import Cost, Plan
+from touchstone.settings import Settings, TargetSettings
 
 _SECONDS_SHOWN = 12
 # Where the embedded twin would listen: nothing is sent to it.
@@ -22,7 +22,7 @@ def print_load_plan(plan: Plan, settings: Settings, wish: Wish, console: Console
     """
     options, target = plan.options, settings.target
     timed = at_twin(settings, _ANYWHERE).target if target.embedded else target
-    cost = plan.cost(timed.build_timeout_s, timed.patience_s)
+    cost = plan.cost(timed.build_timeout_s, timed.patience_s, timed.cancel_timeout_s)
     engine, reason = plan.engine(wish.workers)
 
     def say(text: str) -> None:
@@ -33,9 +33,30 @@ def print_load_plan(plan: Plan, settings: Settings, wish: Wish, console: Console
     say(f"engine {engine}: {reason}")
     console.print(_table(plan))
     say(f"builds    {cost.builds:,} at most ({target.max_builds:,} are allowed)")
-    say(f"requests  {cost.requests:,} likely, {cost.most_requests:,} at worst, set-up and clean-up included")
-    say(f"seconds   {cost.seconds:g} likely, {cost.most_seconds:g} at worst, without set-up and clean-up")
+    say(f"requests  {_requests(plan, cost)}; {cost.around:,} of them set up and clear up")
+    most_s = min(cost.most_seconds, settings.max_seconds or cost.most_seconds)
+    say(f"seconds   {cost.least_seconds:,g} at least, {most_s:,g} at worst, without set-up and clean-up")
+    say(f"at worst  {_at_worst(cost, timed)}")
     check_terms(settings, plan, wish)
+
+
+def _requests(plan: Plan, cost: Cost) -> str:
+    options = plan.options
+    if options.model == "open":
+        return f"{cost.requests:,} if nothing is refused, {cost.most_requests:,} at worst"
+    most = "" if cost.most_requests is None else f", {cost.most_requests:,} at worst"
+    return f"as many as {options.users} clients get answered in {options.duration_s:g} s{most}"
+
+
+def _at_worst(cost: Cost, target: TargetSettings) -> str:
+    """
+    What the figures at worst assume. A start that is refused comes back, and that is what makes them so large.
+    """
+    builds = f"every build takes {target.build_timeout_s:g} s"
+    if not cost.per_refusal:
+        return builds
+    each = "1 request" if cost.per_refusal == 1 else f"{cost.per_refusal} requests"
+    return f"every start is refused, and comes back each second for {target.patience_s:g} s ({each} a time); {builds}"
 
 
 def _table(plan: Plan) -> Table:
