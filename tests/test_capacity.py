@@ -152,6 +152,42 @@ def test_clients_that_give_up_are_counted() -> None:
     assert "36 gave up" in beyond_words(found)
 
 
+def test_clients_that_the_end_of_the_run_met_waiting_are_counted() -> None:
+    """Who was refused until the run was stopped is neither served nor gave up, and is told of by that name."""
+    log = Storm().run()
+    stopped = tuple(attempt for attempt in log.attempts if attempt.sent_at < BEGAN_AT + 3.5)
+    found = of(replace(log, attempts=stopped))
+    clients = found.clients
+
+    assert clients.wanted == 40 == clients.at_once + clients.later + clients.still_trying
+    assert (clients.at_once, clients.gave_up, clients.still_trying > 0) == (4, 0, True)
+    assert f", {clients.still_trying} were still trying when the run ended; " in beyond_words(found)
+
+
+def test_every_client_is_told_of_once() -> None:
+    """Whoever was not let in gave up, was still trying, did not come back, or got no answer that tells."""
+    log = Storm(starts=4, capacity=None).run()
+    first = log.attempts[0]
+    ends = (
+        replace(first, want=50, status=429, gave_up=True),
+        replace(first, want=51, status=429),
+        replace(first, want=52, status=429, phase="alone"),
+        replace(first, want=53, status=429, phase="beside-greedy"),
+        replace(first, want=54, status=503),
+        replace(first, want=55, status=0),
+        replace(first, want=56, status=0),
+    )
+    found = of(replace(log, attempts=log.attempts + ends))
+    clients = found.clients
+
+    assert (clients.gave_up, clients.still_trying, clients.turned_away, clients.failed) == (1, 1, 2, 3)
+    assert clients.wanted == 11 == clients.at_once + clients.later + 1 + 1 + 2 + 3
+    assert beyond_words(found).startswith(
+        "Of 11 clients 4 were let in at the first try, 1 gave up, 1 was still trying when the run ended, "
+        "2 were refused and did not come back, 3 got an error or no answer; 11 tries in all."
+    )
+
+
 def test_bounds_hold_the_truth() -> None:
     """At every moment, surely and possibly in flight are the least and the most that can be true."""
     storm = Storm(rate=window, retry_s=0.3)

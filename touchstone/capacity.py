@@ -7,6 +7,7 @@ ended; a rate limit refuses whatever is running. Only builds of the run count, s
 """
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -54,10 +55,13 @@ class Clients:
     What became of the clients that wanted a build of their own; of all clients where none did.
 
     Attributes:
-        wanted: How many there were.
+        wanted: How many there were; each of them is in one of the six numbers that follow.
         at_once: Let in at their first try.
         later: Let in at a later one, after waiting from *wait_p50_s* in the middle up to *wait_max_s*.
-        gave_up: Ended their tries without a build.
+        gave_up: Ended their tries without a build, since they had waited long enough.
+        still_trying: Refused, and would have come back, when the run ended.
+        turned_away: Refused, and never meant to come back.
+        failed: Got neither a build nor a refusal at last, but an error or no answer.
         tries: Tries of all of them.
     """
 
@@ -65,6 +69,9 @@ class Clients:
     at_once: int
     later: int
     gave_up: int
+    still_trying: int
+    turned_away: int
+    failed: int
     wait_p50_s: float
     wait_max_s: float
     tries: int
@@ -212,12 +219,28 @@ def _clients(attempts: Iterable[Attempt]) -> Clients:
     served = [[a for a in own if _is_served(a)][:1] for own in tries.values()]
     pairs = [(own[0], first[0]) for own, first in zip(tries.values(), served, strict=True) if first]
     waits_s = sorted(let_in.done_at - first.intended_at for first, let_in in pairs if let_in is not first)
+    ends = Counter(_end_of(own[-1]) for own, first in zip(tries.values(), served, strict=True) if not first)
     return Clients(
         wanted=len(tries),
         at_once=len(pairs) - len(waits_s),
         later=len(waits_s),
-        gave_up=sum(own[-1].gave_up for own in tries.values()),
+        gave_up=ends["gave_up"],
+        still_trying=ends["still_trying"],
+        turned_away=ends["turned_away"],
+        failed=ends["failed"],
         wait_p50_s=waits_s[len(waits_s) // 2] if waits_s else 0.0,
         wait_max_s=max(waits_s, default=0.0),
         tries=sum(map(len, tries.values())),
     )
+
+
+def _end_of(last: Attempt) -> str:
+    """
+    What became of a client that was never let in, by its last try.
+    """
+    if last.status != _REFUSED:
+        return "failed"
+    if last.gave_up:
+        return "gave_up"
+    # Only fairness has phases, and its clients do not wait.
+    return "turned_away" if last.phase else "still_trying"

@@ -13,9 +13,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from tests.loadlogs import LIMITS, FixedWindow, Storm, behind, four_workers, log_of, steady, workload
+from tests.loadlogs import BEGAN_AT, LIMITS, FixedWindow, Storm, behind, four_workers, log_of, steady, workload
 from touchstone.metrics import metrics
-from touchstone.report import json_report, text
+from touchstone.report import html, json_report, text
 from touchstone.report.view import view
 from touchstone.runfacts import RunLog
 
@@ -148,6 +148,24 @@ def test_document_has_capacity_and_generator() -> None:
     assert storm["capacity"]["clients"]["wanted"] == 40
     assert (workers["kept_up"], workers["unknown"], workers["unsent"]) == (False, 240, 0)
     assert [one["state"] for one in workers["workers"]] == ["done", "done", "lost", "done"]
+
+
+@pytest.mark.parametrize("form", ["terminal", "document", "page"])
+def test_clients_that_were_still_trying_are_told(form: str) -> None:
+    """Terminal, document and page name those that were neither let in nor gave up when the run was stopped."""
+    whole = RUNS["storm"]()
+    log = replace(whole, attempts=tuple(a for a in whole.attempts if a.sent_at < BEGAN_AT + 3.5))
+    clients = document(log)["capacity"]["clients"]
+    waiting = clients["wanted"] - clients["at_once"] - clients["later"] - clients["gave_up"]
+    told_in = {
+        "terminal": lambda: " ".join(told(log, 80).split()),
+        "document": lambda: clients["says"],
+        "page": lambda: html.render(view(log)),
+    }
+
+    assert (clients["still_trying"], clients["turned_away"], clients["failed"]) == (waiting, 0, 0)
+    assert waiting > 1
+    assert f"{waiting} were still trying when the run ended" in told_in[form]()
 
 
 def test_check_has_no_load() -> None:

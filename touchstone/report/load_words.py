@@ -132,8 +132,13 @@ def beyond_words(found: Capacity) -> str:
     if clients.later:
         half, last = brief(clients.wait_p50_s), brief(clients.wait_max_s)
         parts.append(f"{clients.later} after waiting, half of them up to {half} and the last {last}")
-    if clients.gave_up:
-        parts.append(f"{clients.gave_up} gave up")
+    for number, words in (
+        (clients.gave_up, "gave up"),
+        (clients.still_trying, f"{'was' if clients.still_trying == 1 else 'were'} still trying when the run ended"),
+        (clients.turned_away, f"{'was' if clients.turned_away == 1 else 'were'} refused and did not come back"),
+        (clients.failed, "got an error or no answer"),
+    ):
+        parts += [f"{number} {words}"] if number else []
     spans = ", ".join(f"{found.busiest[span_s]} in the busiest {span_s} s" for span_s in SPANS_S)
     head = f"{', '.join(parts)}; {clients.tries:,} {'try' if clients.tries == 1 else 'tries'} in all"
     told = f"{head[:1].upper()}{head[1:]}."
