@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +36,17 @@ def reported(tmp_path: Path) -> Callable[..., Path]:
     Writes a report of a run in which one claim was broken.
     """
 
-    def write(name: str, at: int, actual: str = "200", **changes: Any) -> Path:
+    def write(name: str, at: int, actual: str = "200", took_s: float = 1.0, **changes: Any) -> Path:
         finding = {"claim": BROKEN.id, "expected": "202", "actual": actual, "curl": f"curl {name}"}
+        started_at = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         report = {
+            "run": {"started_at": started_at, "duration_s": took_s},
             "claims": [{"id": BROKEN.id, "verdict": "broken"}, {"id": "cancel.settles", "verdict": "upheld"}],
             "findings": [finding],
         } | changes
         path = tmp_path / name / "report.json"
         path.parent.mkdir()
         path.write_text(json.dumps(report), "utf-8")
-        os.utime(path, (at, at))
         return path
 
     return write
@@ -58,19 +60,45 @@ def told(console: Console) -> str:
     return "\n".join(" ".join(line.split()) for line in console.export_text().splitlines())
 
 
-def test_newest_readable_report_counts(tmp_path: Path, reported: Callable[..., Path]) -> None:
+def test_report_of_the_latest_run_counts(tmp_path: Path, reported: Callable[..., Path]) -> None:
     """
-    The newest report is taken, and one that cannot be read as a report is passed over.
+    The report of the run that ended last is taken, and one that cannot be read as a report is passed over.
     """
     assert latest(tmp_path) is None
-    reported("old", 100)
     newer = reported("newer", 200)
+    reported("old", 100)
     reported("damaged", 300, claims="no list")
+    reported("undated", 400, run={"started_at": "yesterday", "duration_s": 1.0})
     found = latest(tmp_path)
     assert found is not None
     assert found.path == newer
     assert found.claims[BROKEN.id]["verdict"] == "broken"
     assert [finding["curl"] for finding in found.findings[BROKEN.id]] == ["curl newer"]
+
+
+@pytest.mark.parametrize("written_anew", ["old", "newer"])
+def test_report_that_is_written_anew_is_no_later_run(
+    tmp_path: Path, reported: Callable[..., Path], written_anew: str
+) -> None:
+    """
+    When the files were written says nothing of when the runs were.
+    """
+    paths = {"old": reported("old", 100), "newer": reported("newer", 200)}
+    os.utime(paths[written_anew], (2e9, 2e9))
+    found = latest(tmp_path)
+    assert found is not None
+    assert found.path == paths["newer"]
+
+
+def test_of_runs_beside_each_other_the_last_to_end_is_the_latest(tmp_path: Path, reported: Callable[..., Path]) -> None:
+    """
+    A verdict is as old as the end of its run.
+    """
+    long = reported("long", 100, took_s=3600.0)
+    reported("short", 200)
+    found = latest(tmp_path)
+    assert found is not None
+    assert found.path == long
 
 
 def test_report_of_a_folder_of_its_own_is_found(tmp_path: Path, reported: Callable[..., Path]) -> None:

@@ -4,6 +4,7 @@ Tells about claims offline: the list with the latest verdicts, and one claim wit
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,30 +44,35 @@ SCENARIO_OF = {f"load.drift-{what}": "soak" for what in ("latency", "errors", "b
 @dataclass(frozen=True, slots=True)
 class Latest:
     """
-    The newest report below a folder, as far as it can be read.
+    The report of the latest run below a folder.
     """
 
     path: Path
     claims: dict[str, dict[str, Any]]
     findings: dict[str, list[dict[str, Any]]]
+    ended_at: datetime
 
 
 def latest(reports: Path) -> Latest | None:
     """
-    The newest readable report.json in *reports* or one folder below it.
+    The readable report.json, in *reports* or one folder below it, of the run that ended last.
     """
-    found = sorted([*reports.glob("report.json"), *reports.glob("*/report.json")], key=lambda p: p.stat().st_mtime)
-    for path in reversed(found):
-        try:
-            report = json.loads(path.read_text(encoding="utf-8"))
-            claims = {row["id"]: row for row in report["claims"]}
-            findings: dict[str, list[dict[str, Any]]] = {}
-            for row in report["findings"]:
-                findings.setdefault(row["claim"], []).append(row)
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        return Latest(path, claims, findings)
-    return None
+    found = [*reports.glob("report.json"), *reports.glob("*/report.json")]
+    return max(filter(None, map(_read, found)), key=lambda run: run.ended_at, default=None)
+
+
+def _read(path: Path) -> Latest | None:
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        claims = {row["id"]: row for row in report["claims"]}
+        findings: dict[str, list[dict[str, Any]]] = {}
+        for row in report["findings"]:
+            findings.setdefault(row["claim"], []).append(row)
+        # Not the time of the file: `touchstone report` writes the report of an old run anew.
+        started_at = datetime.fromisoformat(report["run"]["started_at"]).astimezone(UTC)
+        return Latest(path, claims, findings, started_at + timedelta(seconds=report["run"]["duration_s"]))
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return None
 
 
 def claims_table(ledger: Ledger, glob: str, *, excluded: bool, reports: Path, console: Console) -> None:
