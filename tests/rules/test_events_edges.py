@@ -102,7 +102,7 @@ SENTENCES: list[tuple[Exchange, tuple[str, str, str]]] = [
         (
             "events.terminal-frame-comes-last",
             "no frame after the one that ends the build",
-            "{'phase': 'boot'} after phase ready",
+            "phase boot after phase ready",
         ),
     ),
 ]

@@ -72,7 +72,7 @@ def test_finding_on_a_timestamp_tells_the_clock_of_the_server() -> None:
             CLOCK,
             (3, 5),
             "timestamps within the time of the build",
-            f"{wrong!r} in an answer of 2026-03-14T09:00:11+00:00",
+            "2025-01-01T00:00:00Z for 'working' (phase install, level info), in an answer of 2026-03-14T09:00:11+00:00",
         )
     ]
 
@@ -188,15 +188,14 @@ def test_frame_has_one_time_however_often_it_is_told(ts: str, other: str, outcom
     assert story_verdicts((one_time,), *told_twice(ts, other)) == {(CLOCK, outcome)}
 
 
-def test_finding_on_two_times_shows_both_frames() -> None:
+def test_finding_on_two_times_shows_both() -> None:
     """
-    Both followers, and the frame as each was told it.
+    Both followers, both times, and the frame in words.
     """
     early, late = "2026-03-14T09:00:10.100Z", "2026-03-14T09:00:20Z"
-    first, second = (line(10.1, "boot") | {"ts": ts} for ts in (early, late))
-
+    boot = "'working' (phase boot, level info)"
     assert story_findings((one_time,), *told_twice(early, late)) == [
-        (CLOCK, (5, 12), "one time for each frame", f"{first!r}, and {second!r} to another follower")
+        (CLOCK, (5, 12), "one time for each frame", f"{early} and {late} for {boot}")
     ]
 
 

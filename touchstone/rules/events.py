@@ -14,6 +14,7 @@ from touchstone.rules.answers import media_type
 from touchstone.rules.course import says_building
 from touchstone.rules.eventlog import LAST_PHASES, follows, log_of, moment, names, phase_of
 from touchstone.rules.history import Content, History
+from touchstone.rules.logwords import frame_told
 from touchstone.rules.rule import Rule, broken, held, judged, rule, shown, unclear
 
 _FIELDS = "events.fields-are-documented"
@@ -132,7 +133,7 @@ def end_comes_last(exchange: Exchange, _: History) -> Iterator[Judgement]:
             "events.terminal-frame-comes-last",
             exchange,
             expected="no frame after the one that ends the build",
-            actual=f"{shown(stray)} after phase {end['phase']}",
+            actual=f"{frame_told(stray)} after phase {end['phase']}",
         )
 
 

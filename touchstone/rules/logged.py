@@ -16,6 +16,7 @@ from touchstone.rules.course import Course
 from touchstone.rules.eventlog import LAST_PHASES, Log, ended_by_server, log_of, phase_of, printed
 from touchstone.rules.following import Following, followers, followings
 from touchstone.rules.history import Content, History
+from touchstone.rules.logwords import frame_told, frames_apart, lines_astray
 from touchstone.rules.rule import Rule, broken, held, judged, rule, shown
 from touchstone.rules.walk import CLOCK_SHARE
 
@@ -45,7 +46,7 @@ def last_frame(ref: str, history: History) -> Iterator[Judgement]:
         claim = _claim_of_end(course, following, end) if log and end else None
         if not log or not end or claim is None or (not log.lines and _came_late(course, following)):
             continue
-        told = shown(log.last) if log.lines else "no frame at all"
+        told = frame_told(log.last) if log.lines else "no frame at all"
         actual = f"{told}, and status {end.body['status']}"
         if _ends_so(log.last, claim):
             yield held(claim, end, following.stream)
@@ -94,8 +95,8 @@ def every_line(ref: str, history: History) -> Iterator[Judgement]:
             continue
         if _came_to_print(content, log, end):
             told = [line for value in log.lines for line in lines if printed(value.get("line"), line)]
-            expected, actual = f"{len(lines)} lines in order", f"{len(told)} of them: {shown(told)}"
-            fits = told == list(lines)
+            expected, fits = f"{len(lines)} lines in order", told == list(lines)
+            actual = "" if fits else lines_astray(told, lines)
             yield judged("events.carry-the-output", fits, following.stream, expected=expected, actual=actual)
 
 
@@ -135,7 +136,7 @@ def watchers(ref: str, history: History) -> Iterator[Judgement]:
         since_at = min(one.stream.sent_at, other.stream.sent_at)
         if course.begun_between(since_at, max(one.stream.done_at, other.stream.done_at)):
             continue
-        difference = _difference(first, second)
+        difference = frames_apart(first.lines, second.lines)
         yield judged(
             "events.watchers-agree",
             not difference,
@@ -183,7 +184,7 @@ def _repeated(course: Course, history: History) -> Iterator[Judgement]:
         # Facts 7.12: a cancelled build may read failed, and its log ends on the cancel.
         cancelled = claim == _FAILED and any(_ends_so(line, _CANCELLED) for line in log.lines)
         if not cancelled and not any(_ends_so(line, claim) for line in log.lines):
-            actual = f"{shown(log.last)}, and status {read.body['status']} before"
+            actual = f"{frame_told(log.last)}, and status {read.body['status']} before"
             yield broken(claim, read, stream, expected=_ENDS[claim], actual=actual)
 
 
@@ -238,16 +239,6 @@ def _note(content: Content, history: History) -> Mapping[str, Any]:
 
 def _overlapped(starts: tuple[Exchange, ...]) -> bool:
     return any(one.sent_at < other.done_at and other.sent_at < one.done_at for one, other in combinations(starts, 2))
-
-
-def _difference(one: Log, other: Log) -> str:
-    """
-    Where two logs that end together differ; times do not count, which a server may add as it sends.
-    """
-    for first, second in zip(reversed(one.lines), reversed(other.lines), strict=False):
-        if {**first, "ts": None} != {**second, "ts": None}:
-            return f"{shown(first)} and {shown(second)} at the same place"
-    return ""
 
 
 def _told_times(line: str) -> list[tuple[float, float]]:

@@ -14,7 +14,8 @@ from touchstone.rules.course import Course
 from touchstone.rules.eventlog import Log, ended_by_server, log_of, moment, phase_of
 from touchstone.rules.following import Following, followers, followings
 from touchstone.rules.history import History
-from touchstone.rules.rule import Rule, judged, rule, shown
+from touchstone.rules.logwords import frame_told
+from touchstone.rules.rule import Rule, judged, rule
 
 # Web servers that date a frame as they send it to two who follow at the same time are no further apart than this.
 _STAMP_S = 0.25
@@ -44,7 +45,7 @@ def clock(ref: str, history: History) -> Iterator[Judgement]:
             *((following.running.start,) if following else ()),
             stream,
             expected="timestamps within the time of the build",
-            actual=f"{shown(wrong)} in an answer of {date.isoformat()}",
+            actual=f"{wrong['ts']} for {frame_told(wrong)}, in an answer of {date.isoformat()}" if wrong else "",
         )
 
 
@@ -64,7 +65,7 @@ def one_time(ref: str, history: History) -> Iterator[Judgement]:
             continue  # Whatever builds then is not what the log was of that is over.
         apart = _apart(one, other)
         if apart is not None:
-            actual = f"{shown(apart[0])}, and {shown(apart[1])} to another follower" if apart else ""
+            actual = f"{apart[0]['ts']} and {apart[1]['ts']} for {frame_told(apart[0])}" if apart else ""
             expected = "one time for each frame"
             yield judged("events.timestamps-are-true", not apart, first, second, expected=expected, actual=actual)
 
