@@ -36,6 +36,7 @@ LAYER_OF = {
     "touchstone.curl": "facts",
     "touchstone.patience": "facts",
     "touchstone.eventstream": "facts",
+    "touchstone.figures": "facts",
     "touchstone.jsontext": "facts",
     "touchstone.yamltext": "facts",
     "touchstone.journal_state": "facts",

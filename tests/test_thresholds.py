@@ -4,6 +4,7 @@ Thresholds: what is measured, when a limit is kept, broken or open, and what tha
 
 import dataclasses
 import io
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -343,7 +344,7 @@ def test_another_mix_is_no_growth() -> None:
     slow = fold(Sample("startBuild", "202", at, at, at + 1) for at in (BEGAN_AT + 31 + n / 10 for n in range(290)))
     assert reading("latency_drift_share", 0.1, *course({}, {}), *slow, operation="*").verdict == "kept"
     found = reading("latency_drift_share", 0.1, *course({}, {"time_s": 0.06}), *slow, operation="*")
-    assert found.reason.startswith("getBuild most: 0.02")
+    assert re.fullmatch(r"getBuild most: 0\.02\d* s first, 0\.06\d* s last", found.reason)
 
 
 def test_short_run_tells_no_growth() -> None:
@@ -429,6 +430,28 @@ def test_breach_is_a_finding_without_an_exchange() -> None:
         "request MUST load.errors: all operations over 60 s, 1 sample → "
         "expected all operations error_share at most 0; actual 100 %"
     )
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "says_limit", "says_value"),
+    [
+        (Limit("*", "throughput_per_s", 30_000.0), 28_181.3, "at least 30,000", "28,181 a second"),
+        (Limit("*", "throughput_per_s", 2_000_000.0), 39.97, "at least 2,000,000", "39.97 a second"),
+        (Limit("*", "p99_s", 0.5), 0.71, "at most 0.5", "0.71 s"),
+        (Limit("*", "p99_s", 0.00005), 0.0000612, "at most 0.00005", "0.000061 s"),
+        (Limit("*", "error_share", 0.001), 0.0004, "at most 0.001", "0.04 %"),
+        (Limit("*", "bytes_drift_share", 0.1), 123.4, "at most 0.1", "12,340 %"),
+        (Limit("*", "max_s", 1.0), None, "at most 1", "unknown"),
+    ],
+)
+def test_number_is_told_without_an_exponent(
+    limit: Limit, value: float | None, says_limit: str, says_value: str
+) -> None:
+    """
+    In a finding, what was measured as well as what was allowed.
+    """
+    assert told_limit(limit).endswith(f" {says_limit}")
+    assert told_value(Reading(limit, value, 100, "kept")) == says_value
 
 
 def test_every_report_copes_with_a_finding_without_an_exchange() -> None:

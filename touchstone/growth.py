@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from touchstone.figures import figure
 from touchstone.histogram import Histogram
 from touchstone.loadfacts import Worker, Workload
 from touchstone.outcomes import kind_of
@@ -51,7 +52,7 @@ def of_latency(windows: Sequence[Window], operation: str, workload: Workload) ->
     """
     timed = [w for w in _of(windows, operation) if is_timed(w) and w.count]
     by_operation = _grouped(timed, lambda w: w.operation)
-    return _most(by_operation, workload, _median_s, _SHORT_S)
+    return _most(by_operation, workload, _median_s, _SHORT_S, "s")
 
 
 def of_bytes(windows: Sequence[Window], operation: str, workload: Workload) -> Growth:
@@ -60,7 +61,7 @@ def of_bytes(windows: Sequence[Window], operation: str, workload: Workload) -> G
     """
     served = [w for w in _of(windows, operation) if kind_of(w.outcome) == "served" and w.count]
     by_outcome = _grouped(served, lambda w: (w.operation, w.outcome))
-    return _most(by_outcome, workload, _mean_bytes, _SMALL_BYTES)
+    return _most(by_outcome, workload, _mean_bytes, _SMALL_BYTES, "bytes")
 
 
 def of_errors(windows: Sequence[Window], operation: str, workload: Workload) -> Growth:
@@ -104,6 +105,7 @@ def _most(
     workload: Workload,
     measure: Callable[[list[Window]], float],
     least: float,
+    unit: str,
 ) -> Growth:
     found: list[Growth] = []
     counts = (0, 0)
@@ -115,7 +117,8 @@ def _most(
         before, after = (median(measure(piece) for piece in pieces) for pieces in (first, last))
         value = max(after, least) / max(before, least) - 1
         what = " ".join(name) if isinstance(name, tuple) else str(name)
-        found.append(Growth(value, _count(first) + _count(last), f"{what} most: {before:.4g} first, {after:.4g} last"))
+        told = f"{figure(before, 4)} {unit} first, {figure(after, 4)} {unit} last"
+        found.append(Growth(value, _count(first) + _count(last), f"{what} most: {told}"))
     return max(found, key=lambda one: one.value or 0.0, default=Growth(None, sum(counts), _too_few("answer", *counts)))
 
 

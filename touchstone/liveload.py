@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from touchstone.figures import figure
 from touchstone.histogram import Histogram
 from touchstone.livestate import RECENT_S, LiveState
 from touchstone.outcomes import Kind, kind_of
@@ -131,7 +132,7 @@ def _rates(state: LiveState, operation: str, outcome: str | None) -> tuple[str, 
     known = [one for name, one in state.counts if name == operation and one != UNSENT]
     outcomes = known if outcome is None else [outcome]
     count = sum(state.counts[operation, one] for one in outcomes)
-    return f"{count:,}", f"{sum(state.rate_per_s(operation, one) for one in outcomes):.3g}"
+    return f"{count:,}", figure(sum(state.rate_per_s(operation, one) for one in outcomes))
 
 
 def _at(times: Histogram, share: float) -> str:

@@ -25,6 +25,7 @@ from functools import cached_property
 from typing import Literal
 
 from touchstone.claims import Ledger
+from touchstone.figures import figure, percentage
 from touchstone.finding import Finding, Judgement, finding_id
 from touchstone.growth import TARGET, Growth, of_bytes, of_errors, of_latency, of_memory
 from touchstone.histogram import Histogram
@@ -209,8 +210,8 @@ class _Run:
         since = _first_late_at(self._log.windows, operation, tolerated_s)
         told = f", from second {since - int(self._workload.began_at)} on" if since is not None else ""
         return (
-            f"the generator sent {named(operation)} {late_s:.3g} s late at p99{told}: "
-            f"more than a tenth of the limit of {limit.value:g} s; lower the rate or add workers"
+            f"the generator sent {named(operation)} {figure(late_s)} s late at p99{told}: "
+            f"more than a tenth of the limit of {figure(limit.value, 6)} s; lower the rate or add workers"
         )
 
     def _rate(self, operation: str) -> _Measured:
@@ -326,7 +327,7 @@ def told_limit(limit: Limit) -> str:
     A limit in words, such as ``getBuild p99_s at most 0.5``.
     """
     bound = "at least" if STATISTICS[limit.statistic].is_floor else "at most"
-    return f"{named(limit.operation)} {limit.statistic} {bound} {limit.value:g}"
+    return f"{named(limit.operation)} {limit.statistic} {bound} {figure(limit.value, 6)}"
 
 
 def told_value(reading: Reading) -> str:
@@ -337,8 +338,8 @@ def told_value(reading: Reading) -> str:
         return "no answer" if reading.verdict == "broken" else "unknown"
     sort = STATISTICS[reading.limit.statistic].sort
     if sort == "time":
-        return f"{reading.value:.4g} s"
-    return f"{reading.value:.4g} a second" if sort == "rate" else f"{100 * reading.value:.4g} %"
+        return f"{figure(reading.value, 4)} s"
+    return f"{figure(reading.value, 4)} a second" if sort == "rate" else percentage(reading.value, 4)
 
 
 def _claim(reading: Reading) -> str:

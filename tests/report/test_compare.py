@@ -16,11 +16,13 @@ from typer.testing import CliRunner, Result
 from tests.loadlogs import Storm, long, steady, write
 from tests.report.test_html import MAX_PAGE_BYTES, Page
 from touchstone.cli_compare import app
+from touchstone.comparing import NOISE, Change
 from touchstone.comparison import Comparison, compare
 from touchstone.errors import UsageError
 from touchstone.report import compare_html, compare_text
 from touchstone.report.compare_words import apart_words, statistic_words, value_words
 from touchstone.report.view import view
+from touchstone.resampling import Interval
 from touchstone.runlog import read
 
 
@@ -145,6 +147,14 @@ def test_numbers_have_their_units() -> None:
     assert apart_words(words["p50_s"]).startswith("+")
     assert " points (" in apart_words(words["refused_share"])
     assert apart_words(words["p999_s"]) == ""
+
+
+def test_large_and_small_numbers_are_told_without_an_exponent() -> None:
+    """Thousands are apart, and a bound just below 100 % is one of 100 %."""
+    rate = Change("throughput_per_s", 28_181.3, 28_209.6, Interval(0.001, -0.0000004, 0.9971), NOISE)
+
+    assert [value_words(rate, value) for value in (rate.before, rate.after)] == ["28,181", "28,210"]
+    assert apart_words(rate) == "+0.1 % (-0.00004 to +100)"
 
 
 Run = Callable[..., Result]

@@ -14,10 +14,13 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tests.loadlogs import BEGAN_AT, LIMITS, FixedWindow, Storm, behind, four_workers, log_of, steady, workload
+from touchstone.loadfacts import Limit
 from touchstone.metrics import metrics
 from touchstone.report import html, json_report, text
+from touchstone.report.load_view import limit_lines
 from touchstone.report.view import view
 from touchstone.runfacts import RunLog
+from touchstone.thresholds import Reading
 
 
 def limited(log: RunLog) -> RunLog:
@@ -137,6 +140,29 @@ def test_document_has_the_thresholds() -> None:
     assert "late at p99" in thresholds[0]["reason"]
     assert [one["verdict"] for one in thresholds] == ["indeterminate", "kept", "kept", "not-applicable"]
     assert thresholds[2]["margin_share"] == pytest.approx(95.025 / 40 - 1)
+
+
+@pytest.mark.parametrize(
+    ("statistic", "limit", "value", "words"),
+    [
+        ("p99_s", 0.5, 0.41, "18 % left"),
+        ("p99_s", 0.5, 0.0001, "hardly any of it used"),
+        ("p99_s", 0.5, 0.55, "10 % beyond"),
+        ("p99_s", 0.5, 2500.0, "5,000 times the limit"),
+        ("p99_s", 0.5, 0.5, "just met"),
+        ("p99_s", 0.5, None, "–"),
+        ("error_share", 0.001, 0.0, "none of it used"),
+        ("error_share", 0.0, 0.1, "–"),
+        ("latency_drift_share", 0.1, -0.4, "none of it used"),
+        ("throughput_per_s", 40.0, 48.48, "21.2 % above"),
+        ("throughput_per_s", 40.0, 400.0, "10 times the limit"),
+        ("throughput_per_s", 40.0, 20.0, "50 % below"),
+    ],
+)
+def test_margin_is_told_in_words(statistic: str, limit: float, value: float | None, words: str) -> None:
+    """What is left of what is allowed at most, or how far a rate is above the least."""
+    (line,) = limit_lines([Reading(Limit("*", statistic, limit), value, 100, "kept")])
+    assert line.margin == words
 
 
 def test_document_has_capacity_and_generator() -> None:

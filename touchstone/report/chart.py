@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from touchstone.figures import figure
 from touchstone.report.length import brief
 
 SIDE = 1000
@@ -117,7 +118,7 @@ class Linear:
         The axis with its marks.
         """
         values = [self._step * number for number in range(round(self.end / self._step) + 1)]
-        return Axis(name, tuple(Tick(self.share(value), f"{value:,.6g}") for value in values))
+        return Axis(name, tuple(Tick(self.share(value), figure(value, 6)) for value in values))
 
 
 class Log:
@@ -174,7 +175,7 @@ def clock_axis(length_s: float) -> Axis:
     unit, factor = ("minutes", 60.0) if length_s > 300 else ("seconds", 1.0)
     step = _step(max(length_s / factor, 1e-9), 6)
     count = math.floor(length_s / factor / step + 1e-9)
-    ticks = tuple(Tick(step * n * factor / length_s, f"{step * n:.6g}") for n in range(count + 1))
+    ticks = tuple(Tick(step * n * factor / length_s, figure(step * n, 6)) for n in range(count + 1))
     return Axis(f"{unit} since the schedule began", ticks)
 
 

@@ -3,6 +3,7 @@ The sentences and cells that every report of a comparison shares.
 """
 
 from touchstone.comparing import Change, LoadComparison
+from touchstone.figures import figure, percentage
 from touchstone.metrics import name_of
 from touchstone.report.length import brief
 from touchstone.resampling import CONFIDENCE, ROUNDS
@@ -44,8 +45,8 @@ def value_words(change: Change, value: float | None) -> str:
     if value is None:
         return "–"
     if change.statistic.endswith("_share"):
-        return f"{100 * value:.3g} %"
-    return f"{value:.4g}" if change.statistic.endswith("_per_s") else brief(value)
+        return percentage(value)
+    return figure(value, 4) if change.statistic.endswith("_per_s") else brief(value)
 
 
 def apart_words(change: Change) -> str:
@@ -56,8 +57,7 @@ def apart_words(change: Change) -> str:
         return ""
     unit = " points" if change.statistic.endswith("_share") else " %"
     value, low, high = (
-        f"{100 * bound:+,.2g}" if abs(bound) < 1 else f"{100 * bound:+,.0f}"
-        for bound in (change.apart.value, change.apart.low, change.apart.high)
+        figure(100 * bound, 2, sign="+") for bound in (change.apart.value, change.apart.low, change.apart.high)
     )
     return f"{value}{unit} ({low} to {high})"
 

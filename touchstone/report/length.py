@@ -4,6 +4,8 @@ Durations with three digits, whatever their size.
 
 import math
 
+from touchstone.figures import figure
+
 
 def brief(duration_s: float) -> str:
     """
@@ -16,9 +18,5 @@ def brief(duration_s: float) -> str:
         return f"{minutes} min {seconds:02d} s"
     for factor, unit in ((1.0, "s"), (1e-3, "ms")):
         if duration_s >= factor * 0.9995:
-            return f"{_three(duration_s / factor)} {unit}"
-    return f"{_three(duration_s * 1e6)} µs" if duration_s > 0 else "0 s"
-
-
-def _three(number: float) -> str:
-    return f"{number:.0f}" if number >= 99.95 else f"{number:.3g}"
+            return f"{figure(duration_s / factor)} {unit}"
+    return f"{figure(duration_s * 1e6)} µs" if duration_s > 0 else "0 s"

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from touchstone.figures import figure, percentage
 from touchstone.metrics import Metrics, Times, Traffic
 from touchstone.outcomes import Kind, kind_of
 from touchstone.report.length import brief
@@ -49,7 +50,7 @@ def _requests(numbers: Metrics, console: Console) -> None:
     if console.width < _TABLE_FROM_COLUMNS:
         paragraph(console, f"Requests, with {what} times", style="bold")
         for name, row, style in rows:
-            paragraph(console, Text.assemble((name, style), f" {row.count:,}, {_rate(row)} a second"))
+            paragraph(console, Text.assemble((name, style), f" {row.count:,}, {figure(row.rate_per_s)} a second"))
             if row.times:
                 times = ", ".join(f"{row.times.at(share).name} {_time(row.times, share)}" for share in _SHARES)
                 paragraph(console, Text(times), 4)
@@ -62,7 +63,7 @@ def _requests(numbers: Metrics, console: Console) -> None:
         table.add_column(title, justify="right", no_wrap=True)
     for name, row, style in rows:
         cells = [_time(row.times, share) for share in _SHARES]
-        table.add_row(Text(name, style), f"{row.count:,}", _rate(row), *cells, _time(row.service, 0.99))
+        table.add_row(Text(name, style), f"{row.count:,}", figure(row.rate_per_s), *cells, _time(row.service, 0.99))
     console.print(table)
     _remarks(numbers, console)
 
@@ -78,7 +79,7 @@ def _rows(numbers: Metrics) -> Iterator[tuple[str, Traffic, str]]:
 
 def _remarks(numbers: Metrics, console: Console) -> None:
     total = numbers.total
-    parts = [f"errors {100 * total.error_share:.3g} %", f"refused {100 * total.refused_share:.3g} %"]
+    parts = [f"errors {percentage(total.error_share)}", f"refused {percentage(total.refused_share)}"]
     parts += [f"never sent {total.unsent:,}"] if total.unsent else []
     parts.append(f"per s over {brief(numbers.measured_s)}, to the last answer")
     what = "response times, from due" if numbers.timed else "closed model: service times only"
@@ -86,10 +87,6 @@ def _remarks(numbers: Metrics, console: Console) -> None:
     never = f"; “never”: {plural(times.never, 'request')} got no answer" if times and times.never else ""
     paragraph(console, f"{', '.join(parts)}; {what}; “?”: fewer than ten samples lie beyond{never}", style="dim")
     console.print()
-
-
-def _rate(row: Traffic) -> str:
-    return f"{row.rate_per_s:.3g}" if row.rate_per_s < 1000 else f"{row.rate_per_s:,.0f}"
 
 
 def _time(times: Times | None, share: float) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from touchstone.capacity import Capacity, capacity
+from touchstone.figures import figure, percentage
 from touchstone.loadfacts import Attempt, Workload
 from touchstone.loadrules.closing import asked
 from touchstone.metrics import Metrics, metrics
@@ -17,7 +18,7 @@ from touchstone.silence import Fallen, fallen
 from touchstone.statistic import STATISTICS
 from touchstone.thresholds import Kept, Reading, measured, named, told_value
 
-_WHOLE = 100.0  # numbers above need no fractions
+_HARDLY = 0.0005  # of a limit: below, what is left would round to all of it
 _MANY = 2.0  # from here on, times the limit say more than per cents
 _ORDER: tuple[Kept, ...] = ("broken", "indeterminate", "kept", "not-applicable")
 
@@ -54,10 +55,15 @@ class LimitLine:
         share = self.margin_share
         if share is None:
             return "–"
+        if not share:
+            return "just met"
+        is_floor = self.bound == "at least"
+        if share > 0 and not is_floor:
+            return _left_words(share)
         if abs(share) > _MANY:
-            times = 1 + abs(share)
-            return f"{times:,.0f} times the limit" if times >= _WHOLE else f"{times:.3g} times the limit"
-        return f"{-100 * share:,.3g} % beyond" if share < 0 else f"{100 * share:,.3g} % left"
+            return f"{figure(1 + abs(share))} times the limit"
+        beyond = ("above" if share > 0 else "below") if is_floor else "beyond"
+        return f"{percentage(abs(share))} {beyond}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,16 @@ class LoadView:
         """
         first = self.numbers.seconds[0].at_s if self.numbers.seconds else 0
         return min(int(self.workload.began_at), first) if self.numbers.seconds else int(self.workload.began_at)
+
+
+def _left_words(share: float) -> str:
+    """
+    How much of what is allowed at most is left over.
+    """
+    used = 1 - share
+    if used <= 0:
+        return "none of it used"
+    return f"{percentage(share)} left" if used >= _HARDLY else "hardly any of it used"
 
 
 def load_view(log: RunLog, readings: tuple[Reading, ...] | None = None) -> LoadView | None:

@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from touchstone.figures import figure
 from touchstone.report.length import brief
 from touchstone.report.pretty import span
 from touchstone.report.view import check_words
@@ -54,6 +55,7 @@ def _environment() -> Environment:
     environment.filters.update(
         span=span,
         brief=brief,
+        figure=figure,
         clip=clipped,
         checkwords=check_words,
         content=_content,
@@ -83,7 +85,7 @@ def _words(verdict: str) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.3g}%"
+    return f"{figure(100 * share)}%"
 
 
 def _when(iso: str) -> str:
