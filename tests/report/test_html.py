@@ -12,6 +12,7 @@ import pytest
 
 from touchstone.report import html
 from touchstone.report.view import view
+from touchstone.runfacts import Occurrence
 from touchstone.runlog import read
 
 VOID = {"meta", "input", "br"}
@@ -195,3 +196,38 @@ def test_large_run_with_many_findings_stays_small(large_run: Path, failing_run: 
     assert source.count('class="card finding"') == 60
     assert len(source.encode()) < MAX_PAGE_BYTES
     assert "Not shown here for want of room" in source
+
+
+def banner_of(source: str) -> str:
+    """What stands above the bar of verdicts."""
+    return source[source.index('<div class="verdict') : source.index('<div class="bar"')]
+
+
+def test_banner_names_broken_claims(failing_run: Path, passing_run: Path) -> None:
+    """Up to three, musts first, each with its sentence and a link to its finding."""
+    source = html.render(view(read(failing_run)))
+    banner = Page(banner_of(source) + "</div>")
+
+    assert banner.values("href") == ["#finding-1", "#finding-2", "#finding-3"]
+    names = ("cancel.in-flight-is-202", "status.build-time-is-ms", "status.golden-dir-is-text")
+    places = [banner.text.index(name) for name in names]
+    assert places == sorted(places)
+    assert "Cancelling a build in flight is answered with 202 and cancelling." in banner.text
+    assert banner.text.count("should") == 1
+    assert "more" not in banner.text
+    assert "named" not in banner_of(html.render(view(read(passing_run))))
+
+
+def test_banner_says_how_many_more_are_broken(failing_run: Path) -> None:
+    """And where they are."""
+    log = read(failing_run)
+    broken = {finding.claim for finding in log.findings}
+    more = [claim.id for claim in log.header.claims if claim.level == "must" and claim.id not in broken][:2]
+    findings = (replace(log.findings[0], id=claim, claim=claim) for claim in more)
+    seen = view(replace(log, occurrences=(*log.occurrences, *(Occurrence(finding) for finding in findings))))
+    banner = Page(banner_of(html.render(seen)) + "</div>")
+
+    assert seen.counts["broken"] == 5
+    assert banner.values("href") == ["#finding-1", "#finding-2", "#finding-3", "#broken"]
+    assert "and 2 more" in banner.text
+    assert "should" not in banner.text

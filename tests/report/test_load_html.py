@@ -254,6 +254,16 @@ def test_command_to_run_again_is_one_that_exists(failing_run: Path) -> None:
     assert "The broken claims only" not in words_of(source_of(log))
 
 
+def test_banner_names_what_is_broken_before_any_chart(failing_run: Path) -> None:
+    """With a link to the finding, which comes after the charts."""
+    finding = replace(read(failing_run).findings[0], claim="load.no-5xx")
+    source = source_of(replace(run("steady"), occurrences=(Occurrence(finding),)))
+
+    link, told = source.index('href="#finding-1">load.no-5xx</a>'), source.index('id="finding-1"')
+    assert link < source.index('id="thresholds"') < told
+    assert 'class="named"' not in page("steady")
+
+
 def test_log_cannot_write_markup(hostile_text: str) -> None:
     """Names, outcomes and notes are shown as they are and never taken for markup."""
     log = four_workers()

@@ -6,8 +6,10 @@ from touchstone.outcomes import kind_of
 from touchstone.report import page
 from touchstone.report.load_pictures import pictures
 from touchstone.report.view import View
+from touchstone.runfacts import LedgerClaim
 
 MAX_FINDINGS = 60  # told in full; the others in short
+MAX_NAMED = 3  # broken claims that are told before anything else
 
 SYMBOLS = {"broken": "✕", "could-not-run": "!", "indeterminate": "?", "not-applicable": "–", "upheld": "✓"}
 _HEADLINES = {
@@ -22,6 +24,7 @@ def render(view: View) -> str:
     The report as an HTML page.
     """
     tone, headline = _HEADLINES.get(view.exit_code, ("could-not-run", "Could not be judged"))
+    numbers = _numbers(view)
     return page.render(
         "report.html.j2",
         ("report.css", "load.css") if view.load else ("report.css",),
@@ -34,7 +37,8 @@ def render(view: View) -> str:
         headline=headline,
         findings=view.findings[:MAX_FINDINGS],
         further=view.findings[MAX_FINDINGS:],
-        numbers=_numbers(view),
+        numbers=numbers,
+        named=_named(view, numbers)[:MAX_NAMED],
         symbols=SYMBOLS,
     )
 
@@ -47,3 +51,11 @@ def _numbers(view: View) -> dict[str, int]:
     for number, item in enumerate(view.findings[:MAX_FINDINGS], start=1):
         numbers.setdefault(item.claim.id, number)
     return numbers
+
+
+def _named(view: View, numbers: dict[str, int]) -> list[LedgerClaim]:
+    """
+    The broken claims that have a finding told in full, in the order of those.
+    """
+    broken = {item.claim.id: item.claim for item in view.verdict.claims if item.verdict == "broken"}
+    return [broken[claim] for claim in numbers if claim in broken]
