@@ -12,7 +12,7 @@ import pytest
 
 from touchstone.report import html
 from touchstone.report.view import view
-from touchstone.runfacts import Occurrence
+from touchstone.runfacts import Notice, Occurrence
 from touchstone.runlog import read
 
 VOID = {"meta", "input", "br"}
@@ -231,3 +231,16 @@ def test_banner_says_how_many_more_are_broken(failing_run: Path) -> None:
     assert banner.values("href") == ["#finding-1", "#finding-2", "#finding-3", "#broken"]
     assert "and 2 more" in banner.text
     assert "should" not in banner.text
+
+
+def test_reason_that_very_many_share_is_folded(failing_run: Path) -> None:
+    """All claims are there, and out of the way."""
+    log = read(failing_run)
+    many = [replace(log.header.claims[0], id=f"other.claim-{n}") for n in range(60)]
+    notices = [Notice(claim.id, "not-applicable", "the scenario is about other things") for claim in many]
+    header = replace(log.header, claims=(*log.header.claims, *many))
+    source = html.render(view(replace(log, header=header, notices=(*log.notices, *notices))))
+    folded = source.partition("<details><summary>60 claims: the scenario is about other things</summary>")[2]
+
+    assert folded.partition("</details>")[0].count("other.claim-") == 60
+    assert "<li>set restricted_api_key_env<br>" in source

@@ -13,7 +13,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from touchstone.report import text
-from touchstone.report.view import view
+from touchstone.report.view import COMMON, view
+from touchstone.runfacts import Notice
 from touchstone.runlog import read
 
 
@@ -99,3 +100,29 @@ def test_surplus_findings_are_counted(failing_run: Path, tmp_path: Path) -> None
     text.write(view(replace(log, occurrences=flood)), Console(file=stream, width=80))
 
     assert "… and 24 more findings: see report.html or report.json" in stream.getvalue()
+
+
+def test_reason_that_very_many_share_is_told_in_a_line(failing_run: Path) -> None:
+    """Of what a scenario does not set out to show the number is told, after what a setting would bring in."""
+    log = read(failing_run)
+    many = [replace(log.header.claims[0], id=f"other.claim-{n}") for n in range(COMMON)]
+    notices = [Notice(claim.id, "not-applicable", "the scenario is about other things") for claim in many]
+
+    def report(number: int) -> list[str]:
+        stream = StringIO()
+        header = replace(log.header, claims=(*many[:number], *log.header.claims))
+        shown = replace(log, header=header, notices=(*notices[:number], *log.notices))
+        text.write(view(shown), Console(file=stream, width=120))
+        lines = stream.getvalue().splitlines()
+        return lines[lines.index(f"Not applicable ({number + 1})") :][:6]
+
+    assert report(COMMON)[1:5] == [
+        "  set restricted_api_key_env",
+        "    access.below-scale-is-403",
+        f"  the scenario is about other things ({COMMON} claims, listed in report.html and report.json)",
+        "",
+    ]
+    assert report(COMMON - 1)[1:3] == [
+        "  the scenario is about other things",
+        "    other.claim-0, other.claim-1, other.claim-2, other.claim-3 and 7 more",
+    ]

@@ -44,7 +44,7 @@ def write(view: View, console: Console, *, ends: bool = True) -> None:
         _findings(view, console)
     _grouped(console, "Could not be judged", view.stuck, _STYLES["could-not-run"])
     _grouped(console, "No clear answer", view.unclear, _STYLES["indeterminate"])
-    _grouped(console, "Not applicable", view.idle, _STYLES["not-applicable"])
+    _grouped(console, "Not applicable", view.idle, _STYLES["not-applicable"], folds=True)
     _listed(console, "Ended without a verdict", [f"{c.id}: {c.message or c.outcome}" for c in view.trouble])
     _listed(console, "Left on the target (touchstone sweep removes them)", list(view.left_behind))
     _listed(console, "Warnings", list(view.warnings))
@@ -105,20 +105,28 @@ def _stacked(console: Console, number: int, item: FindingView, *, again: bool) -
         _line(console, Text(f"   {one_line(finding.curl)}"))
 
 
-def _grouped(console: Console, title: str, reasons: tuple[Reason, ...], style: str) -> None:
+def _grouped(console: Console, title: str, reasons: tuple[Reason, ...], style: str, *, folds: bool = False) -> None:
     """
     Each reason once, with the claims that it holds for.
+
+    Args:
+        folds: Whether of a reason that very many share only their number is told, last of all.
     """
     if not reasons:
         return
     _heading(console, f"{title} ({sum(len(reason.claims) for reason in reasons)})", style)
-    for reason in reasons[:_MAX_LISTED]:
+    named = [reason for reason in reasons if not (folds and reason.is_common)]
+    for reason in named[:_MAX_LISTED]:
         names = ", ".join(map(one_line, reason.claims[:4]))
         more = f" and {len(reason.claims) - 4} more" if len(reason.claims) > 4 else ""
         _paragraph(console, Text(_clip(reason.reason)), 2)
         _paragraph(console, Text(f"{names}{more}", "dim"), 4)
-    if len(reasons) > _MAX_LISTED:
-        _line(console, Text(f"  … and {len(reasons) - _MAX_LISTED} more reasons"))
+    if len(named) > _MAX_LISTED:
+        _line(console, Text(f"  … and {len(named) - _MAX_LISTED} more reasons"))
+    for reason in reasons:
+        if reason not in named:
+            where = f"{len(reason.claims)} claims, listed in report.html and report.json"
+            _paragraph(console, Text.assemble(_clip(reason.reason), (f" ({where})", "dim")), 2)
     console.print()
 
 

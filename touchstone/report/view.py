@@ -15,6 +15,7 @@ from touchstone.report.timeline import Timeline, timeline
 from touchstone.runfacts import Case, Header, LedgerClaim, RunLog
 from touchstone.verdict import CheckCount, ClaimVerdict, RunVerdict, Verdict, judge, unexplained
 
+COMMON = 12  # claims that share a reason
 MAX_EVIDENCE = 6  # exchanges shown in full for one finding
 MAX_EVIDENCE_CHARS = 70_000  # of all findings together; keeps the page under its 300 KB
 
@@ -46,6 +47,13 @@ class Reason:
 
     reason: str
     claims: tuple[str, ...]
+
+    @property
+    def is_common(self) -> bool:
+        """
+        Whether it holds for so many that a list of them tells a reader nothing.
+        """
+        return len(self.claims) >= COMMON
 
 
 @dataclass(frozen=True, slots=True)
