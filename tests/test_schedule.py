@@ -311,10 +311,17 @@ def test_trace_says_what_its_arrivals_are(tmp_path: Path) -> None:
     assert plain.counts == {"a": 2, "b": 1}
 
 
-def test_trace_with_an_unknown_operation_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("named", "hint"),
+    [("starts", "; did you mean start?"), ("getBuild", ""), ("START", "")],
+    ids=["near", "id", "case"],
+)
+def test_trace_with_an_unknown_action_is_an_error(named: str, hint: str, tmp_path: Path) -> None:
     """
-    The message names the line, what it says and the nearest action of the scenario.
+    The message names the line, what it says, every action that may stand there, and the nearest.
     """
-    (tmp_path / "seen.csv").write_text("at_s,operation\n0,read\n# later\n50,starts\n", "utf-8")
-    with pytest.raises(UsageError, match=r"seen.csv:4: the scenario has no operation 'starts'; did you mean start\?$"):
+    (tmp_path / "seen.csv").write_text(f"at_s,operation\n0,read\n# later\n50,{named}\n", "utf-8")
+    with pytest.raises(UsageError) as error:
         draw_up(parse("trace:seen.csv", 40.0, folder=tmp_path), 40.0, MIX, seed=1)
+    found = f"{tmp_path}/seen.csv:4: found {named!r} in the column operation; "
+    assert str(error.value) == f"{found}expected an action of this run: {', '.join(sorted(MIX))}{hint}"

@@ -15,6 +15,7 @@ from touchstone.arrivals import parse
 from touchstone.bundle import load_dir
 from touchstone.contract import Contract
 from touchstone.errors import UsageError
+from touchstone.schedule import draw_up
 from touchstone.thresholds_file import bundled, read
 from touchstone.totals import ALL
 from touchstone.workloads import (
@@ -191,6 +192,20 @@ def test_documentation_names_every_scenario() -> None:
     table = text.split("## Scenarios")[1].split("##")[0]
 
     assert re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE) == list(SCENARIOS)
+
+
+def test_documentation_has_a_trace_with_every_action(tmp_path: Path) -> None:
+    """
+    The example of docs/load.md can be sent by steady and by soak, and names all that they have.
+    """
+    text = (Path(__file__).parent.parent / "docs" / "load.md").read_text(encoding="utf-8")
+    path = tmp_path / "seen.csv"
+    path.write_text(next(block for block in text.split("```")[1::2] if block.startswith("\nat_s")), encoding="utf-8")
+
+    for name in ("steady", "soak"):
+        arrivals, mix = parse(f"trace:{path}", 20.0), SCENARIOS[name].mix
+        assert draw_up(arrivals, 20.0, mix, seed=1).counts == dict.fromkeys(mix, 1)
+    assert [list(SCENARIOS[name].mix) for name in ("storm", "churn")] == [["start"], ["race"]]
 
 
 def test_unknown_scenario_names_the_nearest() -> None:

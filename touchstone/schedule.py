@@ -151,11 +151,11 @@ def draw_up(
     The schedule of a run: the arrivals of a Poisson process draw their actions, all others spread them evenly.
 
     Args:
-        weights: How much of each action; see `mix.assign`. Where a trace names its operations, it names some of these.
+        weights: How much of each action; see `mix.assign`. A trace that says what its arrivals are names some of these.
         place: Where the arrivals were written down, for the message of an error.
 
     Raises:
-        UsageError: there is no arrival, or too many, or a trace names an operation that *weights* lacks.
+        UsageError: there is no arrival, or too many, or a trace names an action that *weights* lacks.
     """
     due_s = due_times(arrivals, duration_s, seed, place)
     if not len(due_s):
@@ -189,7 +189,12 @@ def due_times(arrivals: Arrivals, duration_s: float, seed: int, place: str = "--
 def _named(trace: Trace, count: int, names: list[str]) -> Actions:
     for name, line in zip(trace.operations, trace.lines, strict=True):
         if name not in names:
-            raise UsageError(f"{trace.path}:{line}: the scenario has no operation {name!r}; {nearest(name, names)}")
+            near = nearest(name, names)
+            hint = f"; {near}" if near.startswith("did you mean") else ""
+            raise UsageError(
+                f"{trace.path}:{line}: found {name!r} in the column operation; expected an action of this run: "
+                f"{', '.join(sorted(names))}{hint}"
+            )
     return np.array([names.index(name) for name in trace.operations[:count]], dtype=np.uint16)
 
 

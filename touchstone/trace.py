@@ -2,7 +2,8 @@
 Arrival times out of a file: what was seen somewhere else, to be sent again.
 
 One time in seconds a line, or a table with commas whose first line names its columns: ``at_s``, and ``operation``
-where each arrival says what it is. Blank lines and what follows a ``#`` are passed over.
+where each arrival says what it is: an action of the scenario, such as ``read``, and not the id of an operation. Other
+columns, blank lines and what follows a ``#`` are passed over.
 """
 
 import csv
@@ -17,7 +18,7 @@ import numpy as np
 from touchstone.curves import Times
 from touchstone.errors import UsageError
 
-_FORM = "one time in seconds a line, or a table with a column at_s and, if you like, one called operation"
+_FORM = "one time in seconds a line, or a table with a column at_s and, if you like, one called operation with actions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Trace:
     Attributes:
         path: The file that they come from.
         at_s: Seconds since the run began, in order.
-        operations: What each of them is; empty where the file does not say.
+        operations: The action that each of them is; empty where the file does not say.
         lines: The line of the file that each of them stands in.
     """
 
@@ -131,5 +132,7 @@ def _named(rows: Sequence[tuple[int, list[str]]], column: int, path: Path) -> tu
     named = tuple(cells[column] if column < len(cells) else "" for _, cells in rows)
     for (number, _), name in zip(rows, named, strict=True):
         if not name:
-            raise UsageError(f"{path}:{number}: the column operation is empty; expected a name in it")
+            raise UsageError(
+                f"{path}:{number}: the column operation is empty; expected an action of the scenario, such as read"
+            )
     return named
