@@ -14,12 +14,14 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tests.loadlogs import BEGAN_AT, LIMITS, FixedWindow, Storm, behind, four_workers, log_of, steady, workload
+from tests.rules.exchanges import exchange
 from touchstone.loadfacts import Limit
 from touchstone.metrics import metrics
 from touchstone.report import html, json_report, text
 from touchstone.report.load_view import limit_lines
 from touchstone.report.view import view
 from touchstone.runfacts import RunLog
+from touchstone.sample import NO_ANSWER
 from touchstone.thresholds import Reading
 
 
@@ -77,6 +79,42 @@ def test_run_that_sent_nothing_has_no_table() -> None:
     stopped = replace(log, footer=replace(log.footer, exit_code=3, reason="nobody answers"))
 
     assert told(stopped, 80) == "exit 3: nobody answers\n"
+
+
+@pytest.mark.parametrize("render", ["text", "page"])
+def test_starts_that_asked_the_limit_afterwards_are_told_apart(render: str) -> None:
+    """They are in the table and not among those that the capacity is told from; the report says how many there were."""
+    note = {"limit": {"round": 1, "phase": "burst"}}
+    asked = tuple(exchange("startBuild", status, seq=n, note=note) for n, status in enumerate((202, 202, 429)))
+    log = replace(RUNS["storm"](), exchanges=asked)
+    sentence = "asked the limit with 3 starts of a version that was ready, 1 of them refused"
+
+    assert sentence in flat(log, render)
+    assert sentence.partition(" with")[0] not in flat(RUNS["storm"](), render)
+    assert document(log)["asked"] == {"starts": 3, "refused": 1}
+
+
+@pytest.mark.parametrize("render", ["text", "page"])
+def test_target_that_died_is_told_first(render: str) -> None:
+    """From when on nobody was answered, how many got no answer, and that these count as if it took for ever."""
+    log = RUNS["steady"]()
+    reads = [window for window in log.windows if window.operation == "getBuild"]
+    dead = tuple(replace(w, at_s=w.at_s + 60, outcome=NO_ANSWER) for w in reads if w.at_s < BEGAN_AT + 10)
+    died = replace(log, windows=(*log.windows, *dead))
+    count = sum(window.count for window in dead)
+    told_so = flat(died, render)
+
+    assert f"From second 60 on the target answered nobody any more: {count} requests got no answer." in told_so
+    assert f"“never”: {count} requests" in told_so
+    assert "never" not in flat(log, render)
+    assert document(died)["silent"] == {"from_s": BEGAN_AT + 60, "unanswered": count}
+    assert document(died)["operations"]["getBuild"]["response"]["p99_s"] is None
+    assert document(died)["operations"]["getBuild"]["response"]["no_answer"] == count
+
+
+def flat(log: RunLog, render: str) -> str:
+    """The report without its line ends."""
+    return " ".join((told(log, 80) if render == "text" else html.render(view(log))).split())
 
 
 def test_closed_model_says_so() -> None:

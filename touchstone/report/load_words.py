@@ -152,8 +152,8 @@ def closing_words(starts: int, refused: int) -> str:
     if not starts:
         return ""
     return (
-        f"Afterwards one client alone asked the limit with {plural(starts, 'start')} of a version that was ready, of "
-        f"which {refused:,} were refused: they are in the table of requests, and not among those counted here."
+        f"Afterwards one client alone asked the limit with {plural(starts, 'start')} of a version that was ready, "
+        f"{refused:,} of them refused: they are in the table of requests, and not among those counted here."
     )
 
 
