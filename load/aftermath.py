@@ -101,10 +101,14 @@ class Round:
     def recover(self) -> bool:
         """
         Waits as the server says, or doubling, until a start is served; whether one was.
+
+        A wait that is longer than anybody has patience for is not begun.
         """
         answer = self.refused
         for wait_s in back_off_s():
             asked_s = answer.asked_s if answer else None
+            if asked_s is not None and asked_s > self._run.target.patience_s:
+                return False
             pause_s = (wait_s if asked_s is None else asked_s) + MARGIN_S
             gone_s = self._run.now() - answer.answer.done_at if answer else 0.0
             if not self._run.rest(pause_s - gone_s):

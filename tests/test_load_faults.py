@@ -45,6 +45,12 @@ FURTHER = (
     Load("watchers", "crowded-log-ends-early", flags=WATCH),
     Load("fairness", "greedy-key-shuts-out-others", flags=FAIR),
 )
+# A limit that takes longer than anybody waits, and a key that starts too seldom: a claim that they are for stays open.
+OPEN = (
+    Load("storm", rate="4/60", capacity=8, flags=("--builds", "6", "--build-s", "0.2"), patience_s=3.0),
+    Load("fairness", flags=("--duration", "6")),
+)
+OPEN_CLAIM = {"storm": "limit.reads-are-not-charged", "fairness": "limit.is-per-key"}
 AT_A_TIME = 6
 
 # An answer that breaks a promise may be an error as well, and then its share is above what thresholds allow.
@@ -54,33 +60,44 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
-def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, "Future[Ended]"]:
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[Load, "Future[Ended]"]:
     """
     The runs that are asked for, some of them beside each other: they wait most of the time.
     """
     cases = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
     loads: list[Load] = [case.params["load"] for case in cases if case]
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        return {load.name: pool.submit(run_load, load, tmp_path_factory.mktemp(load.name)) for load in loads}
+        return {load: pool.submit(run_load, load, tmp_path_factory.mktemp(load.name)) for load in loads}
 
 
 @pytest.mark.parametrize("load", CORRECT, ids=lambda load: load.name)
-def test_correct_server_is_blamed_for_nothing(runs: dict[str, "Future[Ended]"], load: Load) -> None:
+def test_correct_server_is_blamed_for_nothing(runs: dict[Load, "Future[Ended]"], load: Load) -> None:
     """
     Each scenario passes with a server that keeps all promises and has limits.
     """
-    ended = runs[load.name].result()
+    ended = runs[load].result()
     assert (broken(ended), ended.code) == (set(), 0), ended.out
+
+
+@pytest.mark.parametrize("load", OPEN, ids=lambda load: load.scenario)
+def test_run_that_cannot_show_what_it_is_for_is_no_pass(runs: dict[Load, "Future[Ended]"], load: Load) -> None:
+    """
+    It ends with 3 and names the claim that stays open.
+    """
+    ended = runs[load].result()
+    assert (broken(ended), ended.code) == (set(), 3), ended.out
+    assert ended.last_line.startswith("exit 3: not judged: ")
+    assert f"{OPEN_CLAIM[load.scenario]}, " in ended.last_line
 
 
 @pytest.mark.parametrize(
     "load", [*FAULTY, *(pytest.param(load, marks=pytest.mark.prove) for load in FURTHER)], ids=lambda load: load.name
 )
-def test_fault_is_found_and_blamed_rightly(runs: dict[str, "Future[Ended]"], load: Load) -> None:
+def test_fault_is_found_and_blamed_rightly(runs: dict[Load, "Future[Ended]"], load: Load) -> None:
     """
     The run ends with 1, every claim that the fault breaks is broken, and no other but those that it cannot help.
     """
-    ended = runs[load.name].result()
+    ended = runs[load].result()
     fault = candidates.fault(load.fault)
     found = broken(ended)
     assert ended.code == 1, ended.out

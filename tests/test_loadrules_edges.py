@@ -111,6 +111,15 @@ def served_first(**facts: Any) -> tuple[Attempt, Build]:
     return start, ended(**({"end": "ready", "want": 9, "ref": FIRST, "accepted_at": 0.1, "ended_at": 0.9} | facts))
 
 
+def test_client_that_had_no_patience_for_one_wait_is_indeterminate() -> None:
+    """
+    It was told to come back later than it was to wait, and sent no second start.
+    """
+    log = log_of(attempts=(attempt(1, retry_after_s=60.0, gave_up=True),))
+    assert outcomes(log, "limit.ends-after-back-off") == {"indeterminate"}
+    assert reasons(log, "limit.ends-after-back-off").startswith("was to wait longer than patience_s of the target")
+
+
 def test_client_that_gave_up_too_soon_is_indeterminate() -> None:
     """
     Who did not wait as it was told cannot complain.

@@ -94,6 +94,9 @@ def ends_after_back_off(record: Record) -> Iterator[Judgement]:
 def _gave_up(tries: list[Start], record: Record) -> Judgement:
     first, last = tries[0], tries[-1]
     waits = list(pairwise(tries))
+    if not waits:
+        why = "was to wait longer than patience_s of the target allows, and did not; raise it"
+        return unclear(_ENDS, _START, first.seq, why=why)
     waited = f"{len(waits)} retries in {last.sent_at - first.done_at:.1f} s"
     if not all(_waited_enough(*wait) for wait in waits):
         return unclear(_ENDS, _START, first.seq, last.seq, why=f"gave up sooner than Retry-After says: {waited}")
