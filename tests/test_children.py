@@ -206,3 +206,20 @@ def test_signals_are_marked_and_given_back() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         assert interrupted.by == signal.SIGTERM
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+@pytest.mark.parametrize(("before", "enough"), [(0, 2), (1, 1), (2, 1)])
+def test_insisting_is_to_ask_again(before: int, enough: int) -> None:
+    """
+    Who asked before insists by asking once more; who asks for the first time meanwhile insists by asking twice.
+    """
+    interrupted = Interrupted()
+    for _ in range(before):
+        interrupted(signal.SIGINT, None)
+    insisted = interrupted.insisted()
+    told = []
+    for _ in range(enough):
+        told.append(insisted())
+        interrupted(signal.SIGINT, None)
+
+    assert (told, insisted(), interrupted.times) == ([False] * enough, True, before + enough)

@@ -67,6 +67,21 @@ def test_every_line_is_synced_to_the_disk(tmp_path: Path, monkeypatch: pytest.Mo
         assert (len(sizes), sizes[-1]) == (2, journal.path.stat().st_size)
 
 
+def test_steps_that_are_told_together_are_synced_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Thousands of versions are told of in one go, and are all on the disk when that is over.
+    """
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+    with Journal.open("r1", URL, tmp_path) as journal:
+        before = len(synced)
+        journal.started(ONE, TWO)
+        assert (synced[before:], journal.builds) == ([journal.path.stat().st_size], (ONE, TWO))
+        journal.settled(ONE, TWO)
+        journal.settled()
+        assert (len(synced[before:]), synced[-1], journal.builds) == (2, journal.path.stat().st_size, ())
+
+
 def test_clean_run_leaves_no_file(tmp_path: Path) -> None:
     """
     A journal whose templates are all removed is deleted, its draft included.

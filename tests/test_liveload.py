@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tests.loadlogs import Storm, behind, four_workers, steady, write
-from touchstone.liveload import line, load_progress_on, picture, sparks
+from touchstone.liveload import COURSE_EVERY_S, line, load_progress_on, picture, sparks
 from touchstone.livestate import RECENT_S, LiveState
 from touchstone.metrics import metrics
 from touchstone.runfacts import RunLog
@@ -151,6 +151,61 @@ def test_line_says_that_arrivals_are_over(tmp_path: Path) -> None:
     over = r"(\d+) s, all 1 s of arrivals are over: [\d,]+ requests, p99 [\d.]+ m?s, \d+ refused"
 
     assert re.fullmatch(over, line(state_of(Storm().run(), tmp_path)))
+
+
+def course(done: int, of: int, doing: str = "deleting templates", **more: str) -> dict[str, Any]:
+    """How far the set-up or the clean-up has come, as it is told."""
+    return {"type": "course", "doing": doing, "done": done, "of": of, **more}
+
+
+def test_long_set_up_and_clean_up_are_told_at_the_beginning_and_now_and_then() -> None:
+    """Not on a terminal, much to do is told as it begins, and whatever takes long every so many seconds."""
+    stream, now = StringIO(), [0.0]
+    with load_progress_on(Console(file=stream, width=30), lambda: now[0]) as show:
+        for done in range(5_001):
+            now[0] = done / 200
+            show(course(done, 5_000, "publishing"))
+        for done in range(5):
+            now[0] += COURSE_EVERY_S
+            show(course(done, 4))
+        show(course(0, 400, "cancelling what the run left", hint="once more, and the rest is left"))
+        show(course(1, 400, "cancelling what the run left"))
+
+    assert stream.getvalue().splitlines() == [
+        *(f"publishing: {done:,} of 5,000" for done in (0, 2_000, 4_000)),
+        *(f"deleting templates: {done} of 4" for done in (1, 2, 3, 4)),
+        "cancelling what the run left: 0 of 400 (once more, and the rest is left)",
+    ]
+
+
+def test_picture_shows_set_up_and_clean_up(tmp_path: Path) -> None:
+    """On a terminal both are seen: alone before the run has begun, and below the table when it is over."""
+    before, after = LiveState(), state_of(steady(), tmp_path)
+    before.add(course(120, 5_000, "publishing"))
+    after.add(course(120, 400, hint="once more, and the rest is left"))
+
+    assert drawn(before, 80) == "publishing: 120 of 5,000\n"
+    assert drawn(after, 80).splitlines()[0].startswith("steady")
+    assert drawn(after, 80).splitlines()[-1] == "deleting templates: 120 of 400 (once more, and the rest is left)"
+
+
+def test_set_up_is_not_shown_while_the_load_lasts(tmp_path: Path) -> None:
+    """Once the load has begun nothing is published any more."""
+    state = LiveState()
+    for event in (course(9, 9, "publishing"), *events_of(steady(), tmp_path)):
+        state.add(event)
+
+    assert "publishing" not in drawn(state, 80)
+
+
+def test_beginning_of_a_course_is_drawn_at_once() -> None:
+    """On a terminal the first look does not wait until the next picture is due."""
+    stream = StringIO()
+    with load_progress_on(Console(file=stream, width=100, force_terminal=True), lambda: 0.0) as show:
+        show(course(0, 9))
+        assert "deleting templates: 0 of 9" in stream.getvalue()
+        show(course(1, 9))
+        assert "deleting templates: 1 of 9" not in stream.getvalue()
 
 
 def test_terminal_shows_a_table_that_goes(tmp_path: Path) -> None:

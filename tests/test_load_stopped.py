@@ -2,17 +2,19 @@
 A load run that is interrupted in any of its stages stops at once, clears up and reports; after a kill it can be swept.
 """
 
+import asyncio
 import signal
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.command import LIMIT_S, Ended, Shell, gone
-from tests.stages import Stage, Stages, descendants
+from tests.stages import Asgi, Stage, Stages, descendants
 from tests.watched import Watched
 from touchstone.runlog import read
 from touchstone.twin import RateLimit
@@ -42,8 +44,11 @@ STOPS = {
     "aftermath": Stop("aftermath", signal.SIGINT, STORM),
     "clean-up": Stop("clean-up", signal.SIGTERM, SHORT),
     "killed": Stop("loading", signal.SIGKILL, (*LONG, "--engine", "bulk")),
+    "insisting": Stop("loading", signal.SIGINT, LONG),
 }
-INTERRUPTED = tuple(name for name in STOPS if name != "killed")
+INTERRUPTED = tuple(name for name in STOPS if name not in ("killed", "insisting"))
+# Meanwhile the first request of the clean-up waits for its answer, so that there is time to interrupt it.
+HOLD_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ class Stopped:
         left: Versions and running builds on its target.
         processes: Those that it had started.
         asked_after: Requests of the load that came after the signal; after the first request of the clean-up.
+        before: Versions and journals that were left before a sweep.
     """
 
     ended: Ended
@@ -62,6 +68,7 @@ class Stopped:
     processes: list[int]
     asked_after: tuple[int, int]
     journals: int
+    before: tuple[int, int]
     report: Ended | None = None
     sweep: Ended | None = None
 
@@ -71,22 +78,44 @@ def stopped(stop: Stop, folder: Path) -> Stopped:
     Makes a run, and stops it.
     """
     stages, shell = Stages(), Shell(folder)
-    with Watched(wrap=stages.wrap, rate=RateLimit.parse("12/1"), capacity=4) as twin:
+    insists = stop is STOPS["insisting"]
+    wrap = (lambda app: stages.wrap(holding(app))) if insists else stages.wrap
+    with Watched(wrap=wrap, rate=RateLimit.parse("12/1"), capacity=4) as twin:
         flags = ("--url", twin.url, "--max-builds", "100", "--report-dir", "reports/run", *stop.flags[1:])
         command = shell.start("load", stop.flags[0], *flags)
         assert stages.reached[stop.stage].wait(LIMIT_S)
         processes, stopped_at = descendants(command.pid), time.monotonic()
         command.send_signal(stop.signal)
+        if insists:
+            assert stages.reached["clean-up"].wait(LIMIT_S)
+            command.send_signal(stop.signal)
         ended = shell.ended(command)
         clearing_at = next((asked.at for asked in stages.asked if asked.method == "DELETE"), float("inf"))
         asked_after = (len(stages.after(stopped_at)), len(stages.after(clearing_at)))
         report = sweep = None
+        before = (len(twin.refs()), len(shell.journals()))
         if stop.signal == signal.SIGKILL:
             assert all(gone(process) for process in processes)
             report = shell.run("report", "reports/run/runlog.jsonl")
+        if stop.signal == signal.SIGKILL or insists:
             sweep = shell.run("sweep", "--url", twin.url)
         left = (twin.refs(), twin.running())
-    return Stopped(ended, left, processes, asked_after, len(shell.journals()), report, sweep)
+    return Stopped(ended, left, processes, asked_after, len(shell.journals()), before, report, sweep)
+
+
+def holding(app: Asgi) -> Asgi:
+    """
+    The same application, slow to answer what first removes something.
+    """
+    seen: list[str] = []
+
+    async def held(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["method"] == "DELETE":
+            seen.append(scope["path"])
+            await asyncio.sleep(HOLD_S if len(seen) == 1 else 0.0)
+        await app(scope, receive, send)
+
+    return held
 
 
 @pytest.fixture(scope="module")
@@ -157,11 +186,25 @@ def test_report_of_a_killed_run_says_that_it_was_cut_short(runs: Mapping[str, St
     assert (report.code, report.last_line) == (3, "exit 3: the run log has no footer: the run was cut short")
 
 
-def test_killed_run_can_be_swept(runs: Mapping[str, Stopped]) -> None:
+def test_clean_up_that_is_interrupted_again_ends(runs: Mapping[str, Stopped]) -> None:
     """
-    A sweep removes what a killed run left, and then there is nothing left to sweep.
+    The report is written all the same, and says what was left, which the journal names.
     """
-    run = runs["killed"]
+    run = runs["insisting"]
+    versions, journals = run.before
+    told = " ".join(run.ended.out.split())
+    assert (run.ended.code, run.ended.last_line) == (130, "exit 130: interrupted by SIGINT"), run.ended.err
+    assert (versions > 1, journals) == (True, 1)
+    assert f"the clean-up was stopped: {versions} versions may be left, and builds of them; `touchstone sweep`" in told
+    assert len(run.ended.report()["left_behind"]) == versions
+
+
+@pytest.mark.parametrize("name", ["killed", "insisting"])
+def test_run_that_left_something_can_be_swept(runs: Mapping[str, Stopped], name: str) -> None:
+    """
+    A sweep removes what a run left, and then there is nothing left to sweep.
+    """
+    run = runs[name]
     assert run.sweep is not None
     assert run.sweep.code == 0, run.sweep.err
     assert (run.left, run.journals) == (([], 0), 0)

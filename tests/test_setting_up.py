@@ -69,12 +69,16 @@ class Clumsy(Engine):
 class Stand:
     """
     What is set up, against which twin, and where it is written down.
+
+    Attributes:
+        told: What was told of how far it has come.
     """
 
     twin: Watched
     setting_up: SettingUp
     settings: Settings
     run_log: Path
+    told: list[dict[str, Any]]
 
     @property
     def journal(self) -> JournalState:
@@ -127,9 +131,10 @@ def standing(folder: Path, twin: Watched, **target: Any) -> Iterator[Stand]:
         run_log = folder / "runlog.jsonl"
         with RunLogWriter(run_log) as writer:
             writer.header(header())
-        setting_up = SettingUp(settings, RUN_ID, run_log)
+        told: list[dict[str, Any]] = []
+        setting_up = SettingUp(settings, RUN_ID, run_log, told.append)
         try:
-            yield Stand(twin, setting_up, settings, run_log)
+            yield Stand(twin, setting_up, settings, run_log, told)
         finally:
             setting_up.close()
 
@@ -360,6 +365,60 @@ def test_target_that_is_silent_is_left_alone(tmp_path: Path) -> None:
         stand.setting_up.close()
         (left,) = leftovers(stand.settings.state_dir)
         assert (len(asked), len(left.refs)) == (3 + 3, 6)
+
+
+def test_set_up_and_clean_up_tell_how_far_they_have_come(stand: Stand) -> None:
+    """
+    Each version that is published, each build that is cancelled and each template that is deleted is counted.
+    """
+    own = stand.stage(*(Need("own", "start", sleep_s=ENDLESS_S) for _ in range(3))).refs("own")
+    stand.setting_up.clear(stand.log(attempts=tuple(map(attempt, own[:2])), workers=(worker(),)))
+
+    assert [(event["type"], event["doing"], event["done"], event["of"]) for event in stand.told] == [
+        *(("course", "publishing", done, 3) for done in range(4)),
+        *(("course", "cancelling what the run left", done, 2) for done in range(3)),
+        *(("course", "deleting templates", done, 3) for done in range(4)),
+    ]
+
+
+@pytest.mark.parametrize("enough", [3, 5, 6 + 2])
+def test_clean_up_that_is_stopped_leaves_the_rest_to_a_sweep(stand: Stand, enough: int) -> None:
+    """
+    Whatever was not cancelled or deleted by then is in the journal, and the report says so once.
+    """
+    own = stand.stage(*(Need("own", "start", sleep_s=ENDLESS_S) for _ in range(6))).refs("own")
+    stand.told.clear()
+    stand.setting_up.clear(stand.log(), lambda: sum(event["done"] > 0 for event in stand.told) == enough)
+    stand.setting_up.close()
+    (left,) = leftovers(stand.settings.state_dir)
+
+    deleted = max(0, enough - len(own))
+    assert (len(stand.sent(CLEAN_UP, "cancelBuild")), len(stand.sent(CLEAN_UP, "deleteTemplate"))) == (
+        min(enough, len(own)),
+        deleted,
+    )
+    assert (left.refs, left.builds) == (own[: 6 - deleted], own[enough:])
+    told = f"the clean-up was stopped: {6 - deleted} versions may be left, and builds of them; `touchstone sweep` "
+    assert read(stand.run_log).warnings == (f"{told}removes them",)
+    assert {action.ref for action in read(stand.run_log).templates if action.action == "left"} == {*left.refs}
+
+
+def test_clean_up_that_waits_for_room_can_be_stopped(tmp_path: Path) -> None:
+    """
+    Who is refused and waits to come back waits no longer once the clean-up is stopped.
+    """
+    asked: list[str] = []
+
+    class Refusing(Engine):
+        def cancel(self, version: Version) -> bool:
+            asked.append(str(version.ref))
+            raise Refusal(429, "Later.", {"Retry-After": "9999"})
+
+    with standing(tmp_path, Watched(engine=Refusing), patience_s=99_999.0) as stand:
+        own = stand.stage(*(Need("own", "start") for _ in range(2))).refs("own")
+        stand.setting_up.clear(stand.log(), lambda: bool(asked))
+
+        assert (asked, stand.twin.refs()) == ([own[0]], sorted(own))
 
 
 def test_wrapped_documents_are_the_same_versions(tmp_path: Path) -> None:

@@ -25,16 +25,29 @@ CHILD_GRACE_S = 20.0
 class Interrupted:
     """
     Whether somebody asked the run to stop.
+
+    Attributes:
+        by: The signal; 0 for none.
+        times: How often.
     """
 
     def __init__(self) -> None:
         self.by = 0
+        self.times = 0
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         """
         Remembers the signal; the waiting loop passes it on.
         """
         self.by = number
+        self.times += 1
+
+    def insisted(self) -> Callable[[], bool]:
+        """
+        A function that says whether somebody has asked again from now on, though the run was on its way to stop.
+        """
+        enough = max(self.times, 1) + 1
+        return lambda: self.times >= enough
 
 
 def watched(

@@ -131,17 +131,17 @@ class Journal:
         """
         self._write("created", ref)
 
-    def started(self, ref: str) -> None:
+    def started(self, *refs: str) -> None:
         """
-        Says that the run is about to start a build of *ref*, or has started it.
+        Says that the run is about to start a build of each of *refs*, or has started it.
         """
-        self._write("started", ref)
+        self._write("started", *refs)
 
-    def settled(self, ref: str) -> None:
+    def settled(self, *refs: str) -> None:
         """
-        Says that no build of *ref* that the run started is under way any more.
+        Says that no build of *refs* that the run started is under way any more.
         """
-        self._write("settled", ref)
+        self._write("settled", *refs)
 
     def removed(self, ref: str) -> None:
         """
@@ -189,18 +189,19 @@ class Journal:
     ) -> None:
         self.close(all_clean=True)
 
-    def _write(self, step: Step, ref: str) -> None:
+    def _write(self, step: Step, *refs: str) -> None:
         with self._guard:
-            if self._descriptor is None:
-                raise RuntimeError(f"{self.path}: the journal is closed; {step} {ref!r} comes too late")
-            line = {"step": step, "ref": ref}
-            try:
-                _append(self._descriptor, line)
-            except OSError as error:
-                raise UsageError(
-                    f"{self.path}: {line!r} cannot be written: {error.strerror}; make room there"
-                ) from None
-            self._state.take(step, ref)
+            for number, ref in enumerate(refs, start=1):
+                if self._descriptor is None:
+                    raise RuntimeError(f"{self.path}: the journal is closed; {step} {ref!r} comes too late")
+                line = {"step": step, "ref": ref}
+                try:
+                    _append(self._descriptor, line, sync=number == len(refs))
+                except OSError as error:
+                    raise UsageError(
+                        f"{self.path}: {line!r} cannot be written: {error.strerror}; make room there"
+                    ) from None
+                self._state.take(step, ref)
 
 
 def leftovers(*folders: Path | None) -> list[Leftover]:

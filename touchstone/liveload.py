@@ -23,6 +23,8 @@ from touchstone.sample import UNSENT
 from touchstone.totals import LASTING
 
 LINE_EVERY_S = 30
+# The set-up and the clean-up are told of from the beginning where so much is to be done, and where they take so long.
+COURSE_EVERY_S, _MANY = 10.0, 100
 _DRAW_EVERY_S = 0.25
 _SPARKS = "▁▂▃▄▅▆▇█"
 _SPARK_SECONDS = 40
@@ -32,13 +34,17 @@ _WORDS: dict[Kind, str] = {"refused": "refused", "error": "errors", "unsent": "n
 
 
 @contextmanager
-def load_progress_on(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
+def load_progress_on(
+    console: Console, now: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[dict[str, Any]], None]]:
     """
     A function that takes each event of the run log of a load run, and shows on *console* what they come to.
+
+    Events of the type ``course`` are in no run log: they tell how far the set-up or the clean-up has come.
     """
     state = LiveState()
     if not is_watched(console):
-        yield _teller(console, state)
+        yield _teller(console, state, now)
         return
     with Live(console=console, transient=True, auto_refresh=False) as live:
         drawn_at = 0.0
@@ -46,25 +52,38 @@ def load_progress_on(console: Console) -> Iterator[Callable[[dict[str, Any]], No
         def show(event: dict[str, Any]) -> None:
             nonlocal drawn_at
             state.add(event)
-            now = time.monotonic()
-            if now - drawn_at >= _DRAW_EVERY_S:
-                drawn_at = now
+            if now() - drawn_at >= _DRAW_EVERY_S or _begins(event):
+                drawn_at = now()
                 live.update(picture(state, console.width), refresh=True)
 
         yield show
 
 
-def _teller(console: Console, state: LiveState) -> Callable[[dict[str, Any]], None]:
-    told_s = 0
+def _teller(console: Console, state: LiveState, now: Callable[[], float]) -> Callable[[dict[str, Any]], None]:
+    told_s, told_at = 0, now()
 
     def tell(event: dict[str, Any]) -> None:
-        nonlocal told_s
+        nonlocal told_s, told_at
         state.add(event)
-        if state.seen_s >= told_s + LINE_EVERY_S:
+        text = ""
+        if event.get("type") == "course":
+            if _begins(event):
+                told_at = now()
+                text = state.course if event["of"] >= _MANY else ""
+            elif now() - told_at >= COURSE_EVERY_S:
+                told_at = now()
+                text = state.course
+        elif state.seen_s >= told_s + LINE_EVERY_S:
             told_s = state.seen_s - state.seen_s % LINE_EVERY_S
-            console.print(line(state), markup=False, highlight=False, soft_wrap=True)
+            text = line(state)
+        if text:
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     return tell
+
+
+def _begins(event: dict[str, Any]) -> bool:
+    return event.get("type") == "course" and not event["done"]
 
 
 def line(state: LiveState) -> str:
@@ -91,12 +110,13 @@ def picture(state: LiveState, width: int) -> RenderableType:
     The state as it is drawn on a terminal of so many columns.
     """
     if not state.scenario:
-        return Text("getting ready")
+        return Text(state.course or "getting ready")
     findings = f", {state.findings} findings" if state.findings else ""
     head = Text.assemble(
         (state.scenario, "bold"), f"  {_clock(state)}  {state.total:,} requests", (findings, "bold red")
     )
-    return Group(head, _table(state, width), _foot(state))
+    course = [Text(state.course, "bold")] if state.course else []
+    return Group(head, _table(state, width), _foot(state), *course)
 
 
 def _clock(state: LiveState) -> str:

@@ -28,6 +28,7 @@ class LiveState:
         late_s: The worst lateness at p99 that a worker told.
         behind: Numbers of workers that could not keep up, or were lost.
         findings: How many were met.
+        course: How far the set-up or the clean-up has come, in words; empty while neither is under way.
     """
 
     def __init__(self) -> None:
@@ -41,6 +42,7 @@ class LiveState:
         self.late_s = 0.0
         self.behind: set[int] = set()
         self.findings = 0
+        self.course = ""
         self._began_at = 0.0
         self._scheduled = 0
         self._recent: dict[int, dict[tuple[str, str], Window]] = {}
@@ -57,7 +59,11 @@ class LiveState:
         Takes in one event; of those that are none of its business, nothing.
         """
         match event.get("type"):
+            case "course":
+                hint = f" ({event['hint']})" if event.get("hint") else ""
+                self.course = f"{event['doing']}: {event['done']:,} of {event['of']:,}{hint}"
             case "workload":
+                self.course = ""
                 self.scenario = str(event["scenario"])
                 self.duration_s, self._began_at = float(event["duration_s"]), float(event["began_at"])
                 self._scheduled = sum(event["scheduled"].values())

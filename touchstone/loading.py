@@ -49,6 +49,8 @@ LOCUST_PORT = 5557
 # What a load may take beyond what its plan allows at worst.
 SLACK_S = 60.0
 MEMORY_EVERY_S = 5.0
+# What whoever interrupted a run may want to know while it is cleared up.
+_LEAVE = "once more, and the rest is left to `touchstone sweep`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,15 +205,20 @@ class _Run:
         """
         Sets up, loads, clears; the footer says what kept it from its end, if anything did.
         """
-        stage = SettingUp(self.settings, self.run_id, self.run_log)
+
+        def told(event: dict[str, Any]) -> None:
+            progress(event | {"hint": _LEAVE} if interrupted.by else event)
+
+        stage = SettingUp(self.settings, self.run_id, self.run_log, told)
         try:
             footer = self._run(stage, progress, interrupted)
         except TargetError as error:
             footer = Footer("", 0.0, error.exit_code, str(error))
         finally:
-            stage.clear(read(self.run_log))
+            insisted = interrupted.insisted()
+            stage.clear(read(self.run_log), insisted)
             stage.close()
-        # Also where it came while all was being cleared, which goes on to its end.
+        # Also where it came while all was being cleared, which goes on to its end unless it comes again.
         if interrupted.by:
             return Footer("", 0.0, 130, f"interrupted by {signal.Signals(interrupted.by).name}", interrupted=True)
         return footer

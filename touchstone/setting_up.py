@@ -4,6 +4,7 @@ Puts on the stage what a load run needs, and clears it again: versions of its ow
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from touchstone.clock import WallClock
 from touchstone.contract import Contract
@@ -16,13 +17,14 @@ from touchstone.loadplan import Need, Plan
 from touchstone.provision import Template, given, publish_call
 from touchstone.rules.history import Content
 from touchstone.run import Journalled
-from touchstone.runfacts import RunLog
+from touchstone.runfacts import RunLog, TemplateAction
 from touchstone.runlog import RunLogWriter
 from touchstone.settings import Settings
 from touchstone.stage import Stage
 from touchstone.sweep import EMBEDDED_URL
 from touchstone.terms import Budget, Unsuited
 from touchstone.transport import Keys, Transport
+from touchstone.verdict import plural
 
 SET_UP, CLEAN_UP = "set-up", "clean-up"
 
@@ -30,10 +32,79 @@ SET_UP, CLEAN_UP = "set-up", "clean-up"
 _LOOK_S = 0.1
 
 
+PUBLISHING, CANCELLING, DELETING = "publishing", "cancelling what the run left", "deleting templates"
+
+Progress = Callable[[dict[str, Any]], None]
+
+
 class _Stopped(Exception):
     """
-    Somebody stopped the run while it was set up.
+    Somebody stopped the run while it was set up, or once more while it was cleared.
     """
+
+
+class _Course:
+    """
+    Tells how far the set-up or the clean-up has come.
+
+    It is no run log that it tells of, but whoever shows how a run comes along gets it as one more event of it.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._doing, self._done, self._of = "", 0, 0
+
+    def begin(self, doing: str, of: int) -> None:
+        """
+        So many of something are to be done.
+        """
+        self._doing, self._done, self._of = doing, 0, of
+        if of:
+            self._tell()
+
+    def step(self) -> None:
+        """
+        One of them is done.
+        """
+        self._done += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        self._progress({"type": "course", "doing": self._doing, "done": self._done, "of": self._of})
+
+
+def _untold(_event: dict[str, Any]) -> None:
+    """
+    Tells nobody.
+    """
+
+
+class _Ledger(Journalled):
+    """
+    The same, and each removal is told of.
+    """
+
+    def __init__(self, *arguments: Any, course: _Course, look: Callable[[], None]) -> None:
+        super().__init__(*arguments)
+        self._course = course
+        self._look = look
+
+    def removed(self, template: Template, *, gone: bool) -> None:
+        """
+        *template* was deleted, or could not be.
+
+        Raises:
+            _Stopped: no more is to be deleted.
+        """
+        super().removed(template, gone=gone)
+        self._course.step()
+        self._look()
+
+    def left(self, template: Template) -> None:
+        """
+        *template* is left as it is, since the clean-up was stopped.
+        """
+        self._log.template(TemplateAction(template.ref, self._purpose(template), "", "left", self._now()))
 
 
 class _Waiting(WallClock):
@@ -45,6 +116,16 @@ class _Waiting(WallClock):
         super().__init__()
         self.stopped: Callable[[], bool] = _never
 
+    def look(self) -> None:
+        """
+        Looks once.
+
+        Raises:
+            _Stopped: the run was stopped.
+        """
+        if self.stopped():
+            raise _Stopped
+
     def rest(self, seconds: float) -> None:
         """
         Waits.
@@ -54,8 +135,7 @@ class _Waiting(WallClock):
         """
         until_at = self.now() + seconds
         while (left_s := until_at - self.now()) > 0:
-            if self.stopped():
-                raise _Stopped
+            self.look()
             super().rest(min(left_s, _LOOK_S))
 
 
@@ -66,9 +146,12 @@ def _never() -> bool:
 class SettingUp:
     """
     What the parent of a load run sends itself: before the load, and after it.
+
+    Args:
+        progress: Is told how far each of the two has come.
     """
 
-    def __init__(self, settings: Settings, run_id: str, run_log: Path) -> None:
+    def __init__(self, settings: Settings, run_id: str, run_log: Path, progress: Progress = _untold) -> None:
         target = settings.target
         self._settings = settings
         self._log = RunLogWriter(run_log)
@@ -82,8 +165,10 @@ class SettingUp:
         )
         url = EMBEDDED_URL if target.embedded else target.url or ""
         self._journal = Journal.open(run_id, url, settings.state_dir, run_log.parent)
-        ledger = Journalled(run_id, self._journal, self._log, self.transport)
-        self._exam = Examination(self.transport, target, run_id, ledger, Budget(target.max_builds), case=SET_UP)
+        self._course = _Course(progress)
+        written = (run_id, self._journal, self._log, self.transport)
+        self._ledger = _Ledger(*written, course=self._course, look=self.clock.look)
+        self._exam = Examination(self.transport, target, run_id, self._ledger, Budget(target.max_builds), case=SET_UP)
 
     def _record(self, exchange: Exchange) -> None:
         self.last_seq = max(self.last_seq, exchange.seq)
@@ -99,11 +184,11 @@ class SettingUp:
         roles: dict[str, list[str]] = {}
         contents: dict[str, Content] = {}
         self.clock.stopped = stopped
+        self._course.begin(PUBLISHING, len(plan.needs))
         ref = ""
         try:
             for need in plan.needs:
-                if stopped():
-                    break
+                self.clock.look()
                 template = self._template(need, roles)
                 ref = template.ref
                 contents[template.ref] = self._published(template)
@@ -112,6 +197,7 @@ class SettingUp:
                 self._owners[template.ref] = template.owner
                 if need.role == "ready":
                     self._build(template)
+                self._course.step()
         except _Stopped:
             pass
         except Unsuited as error:
@@ -119,8 +205,7 @@ class SettingUp:
             raise TargetError(f"the load could not be set up: {where}{error.reason}") from error
         finally:
             self.clock.stopped = _never
-        for ref in (ref for role, refs in roles.items() if not role.startswith("ready") for ref in refs):
-            self._journal.started(ref)
+        self._journal.started(*(ref for role, refs in roles.items() if not role.startswith("ready") for ref in refs))
         return Stage({role: tuple(refs) for role, refs in roles.items()}, contents, latency_s)
 
     def _template(self, need: Need, roles: dict[str, list[str]]) -> Template:
@@ -163,26 +248,60 @@ class SettingUp:
             raise Unsuited("could-not-run", f"the build of {template.ref} ended {told!r}; it had to be ready")
         self._journal.settled(template.ref)
 
-    def clear(self, log: RunLog) -> None:
+    def clear(self, log: RunLog, stopped: Callable[[], bool] = _never) -> None:
         """
         Cancels what may be building and deletes what was published; what cannot be removed stays in the journal.
 
         Args:
             log: What the run saw: builds that it saw end need no cancel, nor does what no worker has started.
+            stopped: Once it is true, all else is left to a sweep.
         """
         numbers = [*(e.seq for e in log.exchanges), *(a.seq for a in log.attempts), self.last_seq]
         self.transport.number_from(max(numbers) + 1)
         self._exam.case = CLEAN_UP
-        idle = _idle(log, self._journal.builds)
+        self.clock.stopped = stopped
+        try:
+            clean = self._cleared(_idle(log, self._journal.builds))
+        except _Stopped:
+            clean = self._told_left()
+        finally:
+            self.clock.stopped = _never
+        self._journal.close(all_clean=clean)
+
+    def _cleared(self, idle: set[str]) -> bool:
+        """
+        Whether nothing is left.
+        """
+        self._journal.settled(*(ref for ref in self._journal.builds if ref in idle))
+        self._course.begin(CANCELLING, len(self._journal.builds))
         for ref in self._journal.builds:
-            if ref in idle or self._cancelled(ref):
+            self.clock.look()
+            if self._cancelled(ref):
                 self._journal.settled(ref)
+            self._course.step()
+        self._course.begin(DELETING, len(self._exam.templates))
         clean = self._exam.clean_up()
         for ref in self._journal.builds:
             self._log.warning(
                 f"{ref} may still be building, its cancel was not answered; `touchstone sweep` tries again"
             )
-        self._journal.close(all_clean=clean)
+        return clean
+
+    def _told_left(self) -> bool:
+        """
+        Tells what a clean-up leaves that was stopped; whether that is nothing.
+        """
+        refs = {*self._journal.refs}
+        for template in self._exam.templates:
+            if template.ref in refs:
+                self._ledger.left(template)
+        number = len(refs.union(self._journal.builds))
+        if number:
+            self._log.warning(
+                f"the clean-up was stopped: {plural(number, 'version')} may be left, and builds of them; "
+                "`touchstone sweep` removes them"
+            )
+        return not number
 
     def _cancelled(self, ref: str) -> bool:
         if self._silent >= SILENT_REMOVALS:
