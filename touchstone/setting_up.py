@@ -37,6 +37,10 @@ PUBLISHING, CANCELLING, DELETING = "publishing", "cancelling what the run left",
 Progress = Callable[[dict[str, Any]], None]
 
 
+# Of what is left so many are named in a warning.
+_NAMED = 3
+
+
 class _Stopped(Exception):
     """
     Somebody stopped the run while it was set up, or once more while it was cleared.
@@ -281,9 +285,12 @@ class SettingUp:
             self._course.step()
         self._course.begin(DELETING, len(self._exam.templates))
         clean = self._exam.clean_up()
-        for ref in self._journal.builds:
+        running = sorted(self._journal.builds)
+        if running:
+            more = f" and {len(running) - _NAMED} more" if len(running) > _NAMED else ""
             self._log.warning(
-                f"{ref} may still be building, its cancel was not answered; `touchstone sweep` tries again"
+                f"{plural(len(running), 'build')} may still be running, as cancels were not answered: "
+                f"{', '.join(running[:_NAMED])}{more}; `touchstone sweep` tries again"
             )
         return clean
 
