@@ -16,7 +16,10 @@ LINES = [f"step {number}" for number in range(1, 41)]
     [
         ({"ts": "now", "source": "builder", "line": "a b", "phase": "boot", "level": "info"}, "'a b' (FIELDS)"),
         ({"phase": "boot", "level": "info", "source": "builder"}, "FIELDS"),
+        ({"line": "a", "source": "b", "extra": 1}, "'a' (source b, extra 1)"),
         ({"line": "a"}, "'a'"),
+        ({"phase": "a" * 79}, f"phase {'a' * 79}"),
+        ({"phase": "a" * 80}, f"phase '{'a' * 78}…"),
         ({"line": None, "seq": 4, "extra": ""}, "None (extra '', seq 4)"),
         ({"line": "a", "phase": "bo\not"}, r"'a' (phase 'bo\not')"),
         ({"line": "a" * 200}, f"'{'a' * 78}…"),
@@ -62,6 +65,17 @@ def test_lines_in_another_order_and_lines_that_come_twice_are_named() -> None:
     assert lines_astray(swapped, LINES) == "line 2 of 40 after line 3: 'step 2'"
     assert lines_astray([*LINES, LINES[6]], LINES) == "line 7 of 40 2 times: 'step 7'"
     assert lines_astray([*LINES[1:], LINES[6]], LINES) == "line 1 of 40 missing: 'step 1'"
+
+
+def test_long_lines_are_cut() -> None:
+    """
+    To what fits beside the other words.
+    """
+    lines = [f"{number}{'a' * 200}" for number in range(3)]
+    cut = f"'1{'a' * 77}…"
+    assert lines_astray([lines[0], lines[2]], lines) == f"line 2 of 3 missing: {cut}"
+    assert lines_astray([lines[0], lines[2], lines[1]], lines) == f"line 2 of 3 after line 3: {cut}"
+    assert lines_astray([*lines, lines[1]], lines) == f"line 2 of 3 2 times: {cut}"
 
 
 def frames(*lines: str, at: str = "now") -> list[dict[str, Any]]:

@@ -95,8 +95,8 @@ def every_line(ref: str, history: History) -> Iterator[Judgement]:
             continue
         if _came_to_print(content, log, end):
             told = [line for value in log.lines for line in lines if printed(value.get("line"), line)]
-            expected, fits = f"{len(lines)} lines in order", told == list(lines)
-            actual = "" if fits else lines_astray(told, lines)
+            expected, actual = f"{len(lines)} lines in order", lines_astray(told, lines)
+            fits = told == list(lines)
             yield judged("events.carry-the-output", fits, following.stream, expected=expected, actual=actual)
 
 

@@ -4,7 +4,7 @@ Tells frames and lines of build logs to a person who reads a finding.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 from touchstone.rules.rule import shown
@@ -105,13 +105,9 @@ def _spans(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
     """
     First and last of each row of numbers without a gap; two neighbours are told one by one.
     """
-    begin = 0
-    for end in range(1, len(numbers) + 1):
-        if end < len(numbers) and numbers[end] == numbers[end - 1] + 1:
-            continue
-        row = numbers[begin:end]
+    for _, places in groupby(enumerate(numbers), lambda at: at[1] - at[0]):
+        row = [number for _, number in places]
         yield from [(row[0], row[-1])] if len(row) > 2 else [(number, number) for number in row]
-        begin = end
 
 
 def _plain(value: object) -> str:
