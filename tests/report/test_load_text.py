@@ -193,7 +193,7 @@ def test_document_has_the_thresholds() -> None:
         ("error_share", 0.0, 0.1, "–"),
         ("latency_drift_share", 0.1, -0.4, "none of it used"),
         ("throughput_per_s", 40.0, 48.48, "21.2 % above"),
-        ("throughput_per_s", 40.0, 400.0, "10 times the limit"),
+        ("throughput_per_s", 40.0, 400.0, "10 times the least"),
         ("throughput_per_s", 40.0, 20.0, "50 % below"),
     ],
 )

@@ -61,7 +61,7 @@ class LimitLine:
         if share > 0 and not is_floor:
             return _left_words(share)
         if abs(share) > _MANY:
-            return f"{figure(1 + abs(share))} times the limit"
+            return f"{figure(1 + abs(share))} times the {'least' if is_floor else 'limit'}"
         beyond = ("above" if share > 0 else "below") if is_floor else "beyond"
         return f"{percentage(abs(share))} {beyond}"
 
