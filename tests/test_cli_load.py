@@ -99,7 +99,7 @@ def test_long_plan_is_shown_in_a_dozen_spans(load: Load) -> None:
     ended = load("soak", "--plan")
     rows = [line.split() for line in ended.out.splitlines() if line.strip()[:1].isdigit()]
 
-    assert [row[0] for row in rows] == [str(300 * span) for span in range(12)]
+    assert [row[0] for row in rows] == [f"{300 * span:,}" for span in range(12)]
     assert sum(int(number.replace(",", "")) for row in rows for number in row[1:]) == 18_008
 
 

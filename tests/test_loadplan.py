@@ -226,6 +226,18 @@ def test_churn_shares_a_few_versions() -> None:
     assert (len(made.schedule), made.builds()) == (30, 30)
 
 
+def test_fairness_takes_no_actions_from_a_trace(tmp_path: Path) -> None:
+    """
+    Whose start an arrival is follows from the mix, so that a column that says otherwise would be passed over.
+    """
+    path = tmp_path / "seen.csv"
+    path.write_text("at_s,operation\n0.5,modest\n9,greedy\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="fairness says itself whose start each is; drop the column operation"):
+        planned("fairness", arrivals=f"trace:{path}")
+    path.write_text("0.5\n1.5\n", encoding="utf-8")
+    assert planned("fairness", arrivals=f"trace:{path}", duration_s=2.0).schedule.counts["modest"] == 2
+
+
 def test_versions_to_read_are_built_for_readers_only() -> None:
     """
     A mix without reads needs no version that is ready.

@@ -16,6 +16,7 @@ from touchstone import claims
 from touchstone.growth import TARGET
 from touchstone.loadfacts import Limit
 from touchstone.report import html, json_report, junit
+from touchstone.report.load_view import limit_lines
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.runfacts import Case, LedgerClaim, Occurrence, RunLog, Tally
@@ -197,6 +198,18 @@ def test_what_the_callers_own_budget_kept_from_being_sent_is_open(statistic: str
     assert reading(statistic, value, *many, options={"max_requests": 200}, workers_planned=2).verdict == "indeterminate"
     loose = 0.5 if statistic == "unsent_share" else 1.0
     assert reading(statistic, loose, *many, options={"max_requests": 100}).verdict == "kept"
+
+
+def test_value_beyond_its_limit_by_a_hair_is_told_with_more_digits() -> None:
+    """
+    Nobody reads "0.25 s, at most 0.25" where it is broken.
+    """
+    limit = Limit("getBuild", "p99_s", 0.25)
+    assert told_value(Reading(limit, 0.25004, 100, "broken")) == "0.25004 s"
+    assert told_value(Reading(limit, 0.25, 100, "kept")) == "0.25 s"
+    (line,) = limit_lines([Reading(limit, 0.25004, 100, "broken")])
+    assert (line.measured, line.limit) == ("0.25004 s", "250 ms")
+    assert limit_lines([Reading(limit, 0.26, 100, "broken")])[0].measured == "260 ms"
 
 
 def test_closed_model_says_what_its_times_are() -> None:

@@ -15,6 +15,7 @@ from touchstone.curves import Times
 from touchstone.errors import UsageError
 from touchstone.loadfacts import Engine, Limit, Workload
 from touchstone.schedule import MAX_ARRIVALS, Schedule, draw_up, due_times
+from touchstone.trace import Trace
 from touchstone.workloads import AT_ONCE, BUILDS, OPERATION_OF, SINGLE, Options
 
 # From so many single requests a second on, each worker hands them to the bulk engine: a greenlet each would be late.
@@ -307,6 +308,8 @@ def _fairness(options: Options) -> Schedule:
     The modest starts all the time, and in the second half so many greedy ones between each and the next.
     """
     arrivals = parse(options.arrivals, options.duration_s)
+    if isinstance(arrivals, Trace) and arrivals.operations:
+        raise UsageError(f"--arrivals {arrivals}: fairness says itself whose start each is; drop the column operation")
     modest = due_times(arrivals, options.duration_s, options.seed)
     if not len(modest):
         raise UsageError(

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from touchstone.embedded import at_twin
+from touchstone.figures import figure
 from touchstone.loading import Wish, check_terms
 from touchstone.loadplan import Cost, Plan
 from touchstone.settings import Settings, TargetSettings
@@ -73,5 +74,5 @@ def _table(plan: Plan) -> Table:
     places = np.minimum((schedule.due_s / width_s).astype(int), spans - 1)
     for span in range(spans):
         counts = np.bincount(schedule.actions[places == span], minlength=len(schedule.names))
-        table.add_row(f"{span * width_s:g}", *(f"{count:,}" for count in counts))
+        table.add_row(figure(span * width_s), *(f"{count:,}" for count in counts))
     return table

@@ -332,14 +332,15 @@ def told_limit(limit: Limit) -> str:
 
 def told_value(reading: Reading) -> str:
     """
-    What was measured in words, such as ``0.71 s``.
+    What was measured in words, such as ``0.71 s``; with more digits where it is beyond its limit by a hair.
     """
     if reading.value is None:
         return "no answer" if reading.verdict == "broken" else "unknown"
-    sort = STATISTICS[reading.limit.statistic].sort
+    sort, limit = STATISTICS[reading.limit.statistic].sort, reading.limit.value
+    digits = 9 if reading.value != limit and figure(reading.value, 4) == figure(limit, 4) else 4
     if sort == "time":
-        return f"{figure(reading.value, 4)} s"
-    return f"{figure(reading.value, 4)} a second" if sort == "rate" else percentage(reading.value, 4)
+        return f"{figure(reading.value, digits)} s"
+    return f"{figure(reading.value, digits)} a second" if sort == "rate" else percentage(reading.value, digits)
 
 
 def _claim(reading: Reading) -> str:

@@ -153,8 +153,10 @@ def _line(reading: Reading) -> LimitLine:
 
 
 def _told(reading: Reading) -> str:
-    is_time = STATISTICS[reading.limit.statistic].sort == "time"
-    return brief(reading.value) if is_time and reading.value is not None else told_value(reading)
+    value, limit = reading.value, reading.limit.value
+    if STATISTICS[reading.limit.statistic].sort != "time" or value is None:
+        return told_value(reading)
+    return told_value(reading) if value != limit and brief(value) == brief(limit) else brief(value)
 
 
 def _margin(reading: Reading, *, is_floor: bool) -> float | None:
