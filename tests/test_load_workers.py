@@ -217,6 +217,22 @@ def test_workers_of_a_master_share_its_schedule(runs: Mapping[str, Made]) -> Non
     assert not [path for other in (one, two) for path in other.folder.rglob("runlog.jsonl")]
 
 
+def test_worker_says_how_it_comes_along(runs: Mapping[str, Made]) -> None:
+    """
+    Each worker says whom it waits for and where its log is, what its part is, and what it did.
+    """
+    for other in runs["shared"].others[:2]:
+        first, *rest = other.err.splitlines()
+        (log,) = other.folder.rglob("locust.log")
+        assert first.startswith("waiting for the master at 127.0.0.1:")
+        assert first.endswith(f"; log: {log.relative_to(other.folder)}")
+        assert rest == [
+            "it has joined its master",
+            f"the run begins; {ARRIVALS // 2} of its {ARRIVALS} arrivals are sent from here",
+            f"the run is over; {ARRIVALS // 2} arrivals were sent from here",
+        ]
+
+
 def test_worker_that_comes_too_late_is_told(runs: Mapping[str, Made]) -> None:
     """
     A worker that the run has no share for ends at once, and says why.

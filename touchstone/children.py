@@ -58,6 +58,7 @@ def watched(
     progress: Progress,
     interrupted: Interrupted,
     max_seconds: float | None,
+    look: Callable[[], None] = lambda: None,
 ) -> int:
     """
     Runs *command* until it ends; returns its exit code, negative for a signal.
@@ -70,6 +71,7 @@ def watched(
         interrupted: Once it is set, the child is sent SIGINT, and is killed if it is still there CHILD_GRACE_S later.
         max_seconds: The same happens when the child should have ended by itself after so many seconds, and has not
             CHILD_GRACE_S later; None for never.
+        look: Called again and again while the child lives, and once when it has ended.
     """
     lifeline, held = os.pipe()
     with elsewhere() as cwd, output.open("wb") as file:
@@ -85,7 +87,7 @@ def watched(
         )
         os.close(lifeline)
         try:
-            return _watch(child, run_log, progress, interrupted, max_seconds)
+            return _watch(child, run_log, progress, interrupted, max_seconds, look)
         finally:
             if child.poll() is None:
                 child.kill()
@@ -99,6 +101,7 @@ def _watch(
     progress: Progress,
     interrupted: Interrupted,
     max_seconds: float | None,
+    look: Callable[[], None] = lambda: None,
 ) -> int:
     events = follow(run_log)
     told_at: float | None = None
@@ -106,6 +109,7 @@ def _watch(
     while child.poll() is None:
         for event in next(events, ()):
             progress(event)
+        look()
         now = time.monotonic()
         if told_at is None and (interrupted.by or now > deadline):
             child.send_signal(signal.SIGINT)
@@ -118,6 +122,7 @@ def _watch(
             continue
     for event in next(events, ()):
         progress(event)
+    look()
     return child.returncode
 
 

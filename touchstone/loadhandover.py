@@ -18,6 +18,8 @@ from touchstone.workloads import Options
 
 # How a line begins with which a worker says why it has no part in the run.
 TOLD = "touchstone: "
+# The same of a line with which a worker says how it comes along.
+SAID = "touchstone worker: "
 
 # Exchanges that a run keeps besides evidence, so that whole stories can be judged after it.
 MAX_KEPT = 20_000

@@ -24,7 +24,7 @@ from touchstone.adapters.conductor import Conductor
 from touchstone.adapters.member import Member, Tell
 from touchstone.handover import LIFELINE_VARIABLE, ORPHANED
 from touchstone.histogram import cell, middle_s
-from touchstone.loadhandover import TOLD, LoadHandover, received_load
+from touchstone.loadhandover import SAID, TOLD, LoadHandover, received_load
 
 # A worker tells Locust's master its statistics so often; the default of 3 s is too slow for whoever watches.
 locust.runners.WORKER_REPORT_INTERVAL = 1.0
@@ -88,8 +88,16 @@ def _prepare_local(environment: Environment, handover: LoadHandover) -> None:
 
 def _prepare_worker(environment: Environment, runner: WorkerRunner, handover: LoadHandover) -> None:
     member = _member(environment, handover, runner.send_message, lambda reason: _leave(environment, reason))
+
+    def receive(kind: str, data: dict[str, Any]) -> None:
+        if kind == "ts-go":
+            _say(member.begins())
+        member.receive(kind, data)
+
     for kind in TO_WORKER:
-        runner.register_message(kind, lambda msg, **_: member.receive(msg.type, msg.data))
+        runner.register_message(kind, lambda msg, **_: receive(msg.type, msg.data))
+    _say("it has joined its master")
+    _on(environment.events.quitting, lambda: _say(member.did()))
     gevent.signal_handler(signal.SIGINT, _interrupt, environment, lambda: _end_part(environment, member))
     gevent.spawn(member.announce)
 
@@ -173,6 +181,15 @@ def _leave(environment: Environment, reason: str) -> None:
     sys.stderr.write(f"{TOLD}{reason}\n")
     sys.stderr.flush()
     environment.runner.quit()
+
+
+def _say(text: str) -> None:
+    """
+    Says how a worker comes along to whoever started it, who reads what Locust prints.
+    """
+    if text:
+        sys.stderr.write(f"{SAID}{text}\n")
+        sys.stderr.flush()
 
 
 def _set_exit_code(environment: Environment) -> None:

@@ -150,6 +150,25 @@ class Member:
         self.run.collector.worker(self.run.fares("done", self.assigned))
         self._report("final")
 
+    def begins(self) -> str:
+        """
+        What is its part, in words.
+        """
+        assert self.run is not None
+        if self.run.go.options.model == "closed":
+            return "the run begins"
+        return f"the run begins; {self.assigned:,} of its {len(self.run.plan.schedule):,} arrivals are sent from here"
+
+    def did(self) -> str:
+        """
+        What it did, in words; empty where it had no part in the run.
+        """
+        if self.run is None or not self._began_at.ready():
+            return ""
+        collector = self.run.collector
+        unsent = f"; {collector.unsent:,} came due and could not be sent" if collector.unsent else ""
+        return f"the run is over; {collector.sent:,} arrivals were sent from here{unsent}"
+
     def failed(self, error: Exception) -> None:
         """
         An error of ours outside the flows: the run must not look like a pass.
