@@ -53,8 +53,9 @@ _EARLY_READS = 50
 _MORE_POLLS = 3
 # The start of a version of its own that is refused is followed by two reads: did it begin something all the same?
 PER_REFUSAL = 3
-# By so much a wait may end after patience is over, since a client never comes back before it was told to.
-_WAIT_BEYOND_S = 2.0
+# By so much a wait may end after patience is over, since a client never comes back before it was told to; and the last
+# answer may come after the last arrival.
+_BEYOND_S = 2.0
 # Whoever cancels is done with a build before its steps are.
 _TO_THE_END: frozenset[str] = BUILDS - {"cancel"}
 _FOLLOWS: frozenset[str] = frozenset({"stream", "watch"})
@@ -215,7 +216,7 @@ class Plan:
             around=around,
             per_refusal=PER_REFUSAL if self._own_builds else min(races, 1),
             least_seconds=self._least_s(),
-            most_seconds=self._most_s(build_timeout_s, patience_s + _WAIT_BEYOND_S, cancel_timeout_s),
+            most_seconds=self._most_s(build_timeout_s, patience_s + _BEYOND_S, cancel_timeout_s),
         )
 
     def _within(self, requests: int) -> int:
@@ -233,7 +234,7 @@ class Plan:
         return math.floor(10 * float(np.max(schedule.due_s + build_s * lasting))) / 10
 
     def _most_s(self, build_timeout_s: float, wait_s: float, cancel_timeout_s: float) -> float:
-        most_s = self.schedule.duration_s
+        most_s = self.schedule.duration_s + _BEYOND_S
         if self._own_builds:
             most_s += wait_s + build_timeout_s
         elif self.schedule.counts.get("race", 0):

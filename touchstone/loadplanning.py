@@ -36,7 +36,7 @@ def print_load_plan(plan: Plan, settings: Settings, wish: Wish, console: Console
     say(f"builds    {cost.builds:,} at most ({target.max_builds:,} are allowed)")
     say(f"requests  {_requests(plan, cost)}; {cost.around:,} of them set up and clear up")
     most_s = min(cost.most_seconds, settings.max_seconds or cost.most_seconds)
-    say(f"seconds   {cost.least_seconds:,g} at least, {most_s:,g} at worst, without set-up and clean-up")
+    say(f"seconds   {cost.least_seconds:,g} at least, {most_s:,g} at worst; without set-up, clean-up and slow answers")
     say(f"at worst  {_at_worst(cost, timed)}")
     check_terms(settings, plan, wish)
 
