@@ -5,6 +5,8 @@ The command line: what it refuses, what it tells without a network, and with whi
 import json
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from tests.command import KEYS, PRIMARY, Ended, Shell, called
 from touchstone import __version__
 from touchstone import claims as ledger_of_claims
+from touchstone.cli import MODULES
 
 Command = Callable[..., Ended]
 STAGING = '[targets.staging]\nurl = "http://127.0.0.1:9/api"\n'
@@ -150,6 +153,32 @@ def test_version_is_printed(command: Command) -> None:
     """
     ended = command("--version")
     assert (ended.code, ended.out) == (0, f"touchstone {__version__}\n")
+
+
+def test_help_lists_each_command(command: Command) -> None:
+    """
+    `--help` has a line for each command, with what its own help begins with.
+    """
+    listed = re.findall(r"^  ([a-z]+) +([A-Z].*)$", command("--help").out.partition("Commands:")[2], flags=re.MULTILINE)
+    assert [name for name, _ in listed] == list(MODULES)
+    assert [name for name, says in listed if says not in command(name, "--help").out] == []
+
+
+@pytest.mark.parametrize(
+    ("module", "others"),
+    [
+        ("touchstone.cli", {"numpy", "pydantic", "jinja2", "jsonschema", "httpx", "starlette", *MODULES.values()}),
+        ("touchstone.cli_check", {"numpy", "pytest", "hypothesis", "schemathesis", "locust", "touchstone.twin.faults"}),
+        ("touchstone.cli_serve", {"numpy", "pydantic", "jinja2", "jsonschema", "httpx"}),
+    ],
+)
+def test_command_imports_no_more_than_it_needs(module: str, others: set[str]) -> None:
+    """
+    A command does not wait for what another one needs.
+    """
+    script = f"import sys, {module}; print(*sys.modules)"
+    imported = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert others & set(imported.split()) == set()
 
 
 def test_port_in_use_is_told(command: Command) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from touchstone.cli import MODULES
+
 ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = ("facts", "judgement", "edges", "report", "cli")
@@ -136,7 +138,6 @@ LAYER_OF = {
     "touchstone.progress": "cli",
     "touchstone.livestate": "cli",
     "touchstone.liveload": "cli",
-    "touchstone.cli_compare": "cli",
     "touchstone.workloads": "judgement",
     "touchstone.loadplan": "judgement",
     "touchstone.stage": "judgement",
@@ -145,7 +146,6 @@ LAYER_OF = {
     "touchstone.loadjudge": "edges",
     "touchstone.setting_up": "edges",
     "touchstone.loading": "cli",
-    "touchstone.cli_load": "cli",
     "touchstone.loadworker": "cli",
     "touchstone.loadplanning": "cli",
     "touchstone.rss": "facts",
@@ -155,7 +155,15 @@ LAYER_OF = {
     "touchstone.recorder": "cli",
     "touchstone.drifting": "cli",
     "touchstone.linting": "cli",
+    "touchstone.cli_check": "cli",
+    "touchstone.cli_claims": "cli",
+    "touchstone.cli_compare": "cli",
+    "touchstone.cli_load": "cli",
+    "touchstone.cli_prove": "cli",
     "touchstone.cli_recordings": "cli",
+    "touchstone.cli_report": "cli",
+    "touchstone.cli_serve": "cli",
+    "touchstone.cli_sweep": "cli",
     "touchstone.options": "cli",
     "touchstone.cli": "cli",
     "touchstone.__main__": "cli",
@@ -176,6 +184,8 @@ SIDE_MAY_IMPORT = {
 }
 TWIN_IS_SEEN_BY = {"edges", "cli"}
 
+COMMANDS = tuple(sorted(set(MODULES.values())))
+
 # Where each framework is met. Names below touchstone are prefixes.
 PLACES_OF = {
     "httpx": ("touchstone.transport", "touchstone.wire", "touchstone.routing"),  # whoever serves answers makes them
@@ -191,7 +201,7 @@ PLACES_OF = {
     "uvicorn": ("touchstone.twin",),
     "jinja2": ("touchstone.report",),
     "jsonschema": ("touchstone.schema", "touchstone.contract"),
-    "typer": tuple(f"touchstone.{name}" for name in ("cli", "cli_compare", "cli_load", "cli_recordings", "options")),
+    "typer": ("touchstone.cli", *COMMANDS, "touchstone.options"),
 }
 
 Sources = Mapping[str, str]  # source text by module name; a package is called by its own name

@@ -21,7 +21,7 @@ from touchstone.liveload import load_progress_on
 from touchstone.loadplan import MAX_BUILDS
 from touchstone.loadplan import plan as drawn_up
 from touchstone.loadplanning import print_load_plan
-from touchstone.options import Config, MaxBuilds, MaxSeconds, Plan_, ReportDir, Seed, Strict, Target, Url
+from touchstone.options import Config, MaxBuilds, MaxSeconds, Plan_, ReportDir, Seed, Strict, Target, Url, one_of
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.runlog import read
@@ -130,9 +130,9 @@ class _Given:
             duration_s=checked("--duration", self._or("duration", _length_s(arrivals, chosen)), kinds.seconds),
             mix=chosen.mix if self.mix is None else mix_of(self.mix, chosen.mix),
             seed=seed,
-            model=_choice("--model", self.model, "open", "closed"),
+            model=one_of("--model", self.model, "open", "closed"),
             users=self._or("users", USERS),
-            engine=_choice("--engine", self.engine, "auto", "flows", "bulk"),
+            engine=one_of("--engine", self.engine, "auto", "flows", "bulk"),
             builds=self._or("builds", chosen.builds),
             watchers=self._or("watchers", chosen.watchers),
             build_s=self._build_s(chosen),
@@ -306,9 +306,3 @@ def _length_s(arrivals: str, chosen: Scenario) -> float:
     """
     curve = parse(arrivals, chosen.duration_s) if arrivals.startswith("trace:") else None
     return float(math.floor(curve.at_s[-1]) + 1) if isinstance(curve, Trace) else chosen.duration_s
-
-
-def _choice(flag: str, value: str, *allowed: str) -> Any:
-    if value not in allowed:
-        raise UsageError(f"{flag} {value!r}: expected one of {', '.join(allowed)}")
-    return value

@@ -3,10 +3,11 @@ The options that several commands share, with what their help says.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from touchstone.errors import UsageError
 from touchstone.settings import DEFAULT_MAX_BUILDS, UNBOUNDED_BUILDS
 
 Target = Annotated[str | None, typer.Option(help="A target of touchstone.toml.")]
@@ -24,3 +25,15 @@ MaxBuilds = Annotated[
     ),
 ]
 MaxSeconds = Annotated[float | None, typer.Option(help="Seconds that the run may take.")]
+
+
+def one_of(flag: str, value: str, *allowed: str) -> Any:
+    """
+    The value of a flag that is one of a few.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    if value not in allowed:
+        raise UsageError(f"{flag} {value!r}: expected one of {', '.join(allowed)}")
+    return value

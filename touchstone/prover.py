@@ -20,7 +20,7 @@ from touchstone.proof import GOOD, Blame, Subject, Trial
 from touchstone.trial import Order
 
 # What the process that trials are forked from imports before the first one.
-WARM = ("touchstone.trial", "touchstone.adapters.warm", "touchstone.cli")
+WARM = ("touchstone.trial", "touchstone.adapters.warm", "touchstone.cli_prove")
 
 # A trial ends by itself before this; what does not is killed and counts as failed.
 LAST_S = trial.TRIAL_SECONDS + 60.0

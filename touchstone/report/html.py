@@ -2,9 +2,10 @@
 The view as one self-contained page: what it tells first, what in full and what in short.
 """
 
+from typing import Any
+
 from touchstone.outcomes import kind_of
 from touchstone.report import page
-from touchstone.report.load_pictures import pictures
 from touchstone.report.view import View
 from touchstone.runfacts import LedgerClaim
 
@@ -30,7 +31,7 @@ def render(view: View) -> str:
         ("report.css", "load.css") if view.load else ("report.css",),
         ("report.js",),
         view=view,
-        pictures=pictures(view.load) if view.load else None,
+        pictures=_pictures(view),
         kind_of=kind_of,
         run=view.header,
         tone=tone,
@@ -41,6 +42,17 @@ def render(view: View) -> str:
         named=_named(view, numbers)[:MAX_NAMED],
         symbols=SYMBOLS,
     )
+
+
+def _pictures(view: View) -> Any:
+    """
+    The pictures of a load; None where the run was none.
+    """
+    if view.load is None:
+        return None
+    from touchstone.report.load_pictures import pictures  # noqa: PLC0415 - with numpy, which no other report needs
+
+    return pictures(view.load)
 
 
 def _numbers(view: View) -> dict[str, int]:

@@ -1,0 +1,64 @@
+"""
+The command that judges a target: argv in, exit code out.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from touchstone import runner
+from touchstone.options import Config, MaxBuilds, MaxSeconds, Plan_, ReportDir, Seed, Strict, Target, Url
+from touchstone.planning import print_plan
+from touchstone.progress import progress_on
+from touchstone.report.text import write as write_text
+from touchstone.report.view import view
+from touchstone.runlog import read
+from touchstone.settings import Flags, Settings, load
+
+app = typer.Typer()
+
+Profile = Annotated[str | None, typer.Option(help="quick, standard or thorough.")]
+Claims = Annotated[str | None, typer.Option(help="Only claims that match this glob, such as 'cancel.*'.")]
+
+
+@app.command()
+def check(
+    target: Target = None,
+    url: Url = None,
+    config: Config = None,
+    report_dir: ReportDir = None,
+    seed: Seed = None,
+    strict: Strict = None,
+    plan: Plan_ = None,
+    max_builds: MaxBuilds = None,
+    max_seconds: MaxSeconds = None,
+    profile: Profile = None,
+    claims: Claims = None,
+) -> None:
+    """
+    Judge a target against the contract, claim by claim.
+
+    Without --target and --url the embedded twin is started and judged.
+    """
+    flags = Flags(target, url, config, report_dir, seed, strict, plan, max_builds, max_seconds, profile, claims)
+    settings = load(flags, os.environ, Path.cwd())
+    if settings.plan:
+        _print_plan(settings)
+        return
+    with progress_on(Console(stderr=True)) as progress:
+        outcome = runner.check(settings, ["touchstone", *sys.argv[1:]], progress)
+    out = Console()
+    out.print(f"report: {outcome.folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+    out.print()
+    write_text(view(read(outcome.run_log)), out)
+    raise typer.Exit(outcome.exit_code)
+
+
+def _print_plan(settings: Settings) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        print_plan(runner.plan(settings, Path(folder)), settings, Console())

@@ -1,0 +1,33 @@
+"""
+The command that renders a run log: argv in, exit code out.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from touchstone.errors import UsageError
+from touchstone.report.text import write as write_text
+from touchstone.report.view import view
+from touchstone.report.write import write_reports
+from touchstone.runlog import read
+
+app = typer.Typer()
+
+
+@app.command()
+def report(
+    log: Annotated[Path, typer.Argument(help="A run log, or the folder that holds runlog.jsonl.")],
+    report_dir: Annotated[Path | None, typer.Option(help="Where to write.  [default: beside the log]")] = None,
+) -> None:
+    """
+    Make the reports of a run log again.
+    """
+    path = log / "runlog.jsonl" if log.is_dir() else log
+    if not path.exists():
+        raise UsageError(f"{path}: no such file; expected a runlog.jsonl, as `touchstone check` leaves in reports/")
+    exit_code = write_reports(path, report_dir or path.parent)
+    write_text(view(read(path)), Console())
+    raise typer.Exit(exit_code)
