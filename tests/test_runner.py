@@ -12,7 +12,12 @@ import pytest
 
 from tests.command import Ended, Shell, children, gone
 from tests.watched import ENDLESS_S, WAITING, Watched
+from touchstone import runner
+from touchstone.children import Interrupted
+from touchstone.handover import Handover
+from touchstone.settings import Settings
 
+TABLES = "HYPOTHESIS_STORAGE_DIRECTORY"
 FILES = {"runlog.jsonl", "report.json", "report.html", "junit.xml", "pytest.log"}
 
 
@@ -100,7 +105,25 @@ def test_working_directory_is_left_alone(tmp_path: Path) -> None:
     script = "import sys; sys.path.remove(''); from touchstone.cli import main; main()"
     command = [sys.executable, "-c", script, "check", "--claims", "start.answers-202", "--profile", "quick"]
     shell = Shell(tmp_path)
-    done = subprocess.run(command, cwd=tmp_path, env=shell.environment(), capture_output=True, check=False)
+    environment = {name: value for name, value in shell.environment().items() if name != TABLES}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     names = {path.relative_to(tmp_path).parts[0] for path in shell.files()}
     assert names - {"state"} == {"yaml.py", "requests.py", "conftest.py", "test_mine.py", "reports"}
+
+
+@pytest.mark.parametrize("named", [None, "mine"])
+def test_tables_of_hypothesis_are_beside_the_state_unless_a_place_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str | None
+) -> None:
+    """
+    What Hypothesis keeps from run to run is where the journals are, or where the environment says.
+    """
+    monkeypatch.delenv(TABLES, raising=False)
+    if named is not None:
+        monkeypatch.setenv(TABLES, named)
+    environment: dict[str, str] = {}
+    monkeypatch.setattr(runner, "watched", lambda _command, variables, *_: environment.update(variables) or 0)
+    handover = Handover(Settings(state_dir=tmp_path / "touchstone").to_json(), "r", "", "", 0.0, "run")
+    runner._child(handover, tmp_path / "runlog.jsonl", lambda _event: None, Interrupted(), None)
+    assert environment[TABLES] == (named or str(tmp_path / "hypothesis"))

@@ -11,7 +11,7 @@ from touchstone import runlog
 from touchstone.exchange import Exchange
 
 # The cases that generate: requests from the contract, and walks through the life of a build.
-CLAIMS = "publish.invalid-is-422,lookup.existing-version-is-found"
+CLAIMS = "http.status-is-documented"
 
 
 def requests(run_log: Path) -> list[tuple[str, str, bytes]]:

@@ -165,15 +165,15 @@ def _child(
     """
     Runs the cases in a child process; returns its exit code, negative for a signal.
     """
-    environment = os.environ | handover.environment()
-    environment |= {"HYPOTHESIS_STORAGE_DIRECTORY": str(_cache_folder(handover.parsed_settings(), run_log))}
+    cache = {"HYPOTHESIS_STORAGE_DIRECTORY": str(_cache_folder(handover.parsed_settings(), run_log))}
+    environment = cache | os.environ | handover.environment()
     output = run_log.parent / "pytest.log"
     return watched(_command(handover.mode), environment, output, run_log, progress, interrupted, max_seconds)
 
 
 def _cache_folder(settings: Settings, run_log: Path) -> Path:
     """
-    Where Hypothesis keeps its tables of characters from run to run, rather than in the folder of whoever runs this.
+    Where Hypothesis keeps its tables from run to run unless it is told where: not in the folder of whoever runs this.
     """
     return (settings.state_dir.parent if settings.state_dir else run_log.parent) / "hypothesis"
 
