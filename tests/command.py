@@ -20,9 +20,6 @@ from touchstone.twin import DEFAULT_ACCOUNTS
 PRIMARY, SECOND, RESTRICTED = (account.key for account in DEFAULT_ACCOUNTS)
 KEYS = {"ORGO_API_KEY": PRIMARY, "ORGO_SECOND_API_KEY": SECOND, "ORGO_RESTRICTED_API_KEY": RESTRICTED}
 
-# Where Hypothesis keeps what takes it most of a second to compute.
-TABLES = Path(__file__).resolve().parent.parent / ".hypothesis"
-
 # Nothing waits this long unless it hangs.
 LIMIT_S = 110.0
 
@@ -79,12 +76,11 @@ class Shell:
 
     def environment(self) -> dict[str, str]:
         """
-        The variables of a child: no settings but the keys, a home below the folder, and tables that others made.
+        The variables of a child: no settings but the keys, and a home below the folder.
         """
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         home = {"HOME": str(self.folder / "home"), "XDG_STATE_HOME": str(self.folder / "state")}
-        tables = {"HYPOTHESIS_STORAGE_DIRECTORY": str(TABLES)}
-        return kept | home | tables | dict(self.keys) | {"COLUMNS": "200"}
+        return kept | home | dict(self.keys) | {"COLUMNS": "200"}
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """

@@ -1,8 +1,10 @@
 """
-What all tests of the harness share: a network that ends at this machine.
+What all tests of the harness share: a network that ends at this machine, and what Hypothesis keeps.
 """
 
+import os
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +14,26 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "", None
 # Files that take long, the longest first: begun last, one of them would have the last minute to itself.
 LONG = (
     "test_proven.py",
-    "test_load_faults.py",
     "test_check.py",
-    "test_earlystop.py",
-    "test_load.py",
+    "test_load_faults.py",
+    "test_replay.py",
+    "test_load_workers.py",
     "test_proving.py",
+    "test_record.py",
+    "test_runner.py",
+    "test_plan.py",
+    "test_load.py",
+    "test_drift.py",
+    "test_earlystop.py",
+    "test_browser_har.py",
 )
+
+
+def pytest_configure() -> None:
+    """
+    Lets Hypothesis keep its tables in one place: each check that a test runs would compute them for most of a second.
+    """
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(__file__).resolve().parent.parent / ".hypothesis"))
 
 
 @pytest.hookimpl(trylast=True)

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,8 @@ READS_ENVIRONMENT = (
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def sources(*tops: str) -> dict[str, str]:
+@cache
+def sources(*tops: str) -> Mapping[str, str]:
     """
     The Python files below the given folders, text by path from the root.
     """
@@ -43,11 +45,19 @@ def sources(*tops: str) -> dict[str, str]:
     return {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in paths}
 
 
+@cache
+def parsed(source: str) -> ast.Module:
+    """
+    The tree of a source; many rules ask for it.
+    """
+    return ast.parse(source)
+
+
 def functions(source: str) -> Iterator[Function]:
     """
     Every function and method in a source, nested ones included.
     """
-    return (node for node in ast.walk(ast.parse(source)) if isinstance(node, Function))
+    return (node for node in ast.walk(parsed(source)) if isinstance(node, Function))
 
 
 def lines_of(function: Function) -> int:
@@ -61,7 +71,7 @@ def lines_of(function: Function) -> int:
     return total
 
 
-def too_long(texts: dict[str, str], limit: int) -> set[str]:
+def too_long(texts: Mapping[str, str], limit: int) -> set[str]:
     """
     The files with more lines than the limit.
     """
@@ -69,7 +79,7 @@ def too_long(texts: dict[str, str], limit: int) -> set[str]:
     return {f"{path}: {count} lines, at most {limit}" for path, count in counts.items() if count > limit}
 
 
-def long_functions(texts: dict[str, str]) -> set[str]:
+def long_functions(texts: Mapping[str, str]) -> set[str]:
     """
     The functions with more lines than FUNCTION_LINES.
     """
@@ -81,14 +91,14 @@ def long_functions(texts: dict[str, str]) -> set[str]:
     }
 
 
-def crowded_docstrings(texts: dict[str, str]) -> set[str]:
+def crowded_docstrings(texts: Mapping[str, str]) -> set[str]:
     """
     The docstrings whose quotes share a line with their text.
     """
     found = set()
     for path, text in texts.items():
         lines = text.splitlines()
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(parsed(text)):
             if not isinstance(node, Function | ast.ClassDef | ast.Module) or ast.get_docstring(node) is None:
                 continue
             string = node.body[0]
@@ -98,7 +108,7 @@ def crowded_docstrings(texts: dict[str, str]) -> set[str]:
     return found
 
 
-def silent_ignores(texts: dict[str, str]) -> set[str]:
+def silent_ignores(texts: Mapping[str, str]) -> set[str]:
     """
     The places where a checker is silenced without a code and a reason after it.
     """
@@ -177,7 +187,7 @@ def test_frozen_values_are_slotted_and_exceptions_are_not_frozen() -> None:
     """
     faults = set()
     for path, text in sources(*OURS).items():
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(parsed(text)):
             if isinstance(node, ast.ClassDef):
                 written = " ".join(ast.unparse(decorator) for decorator in node.decorator_list)
                 is_error = any(

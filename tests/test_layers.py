@@ -5,6 +5,7 @@ Imports point one way: facts ← judgement ← edges ← report ← command line
 import ast
 import graphlib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -225,11 +226,19 @@ def layer_of(module: str) -> str | None:
     return LAYER_OF.get(longest)
 
 
+@cache
+def parsed(source: str) -> ast.Module:
+    """
+    The tree of a source; every check asks for all of them.
+    """
+    return ast.parse(source)
+
+
 def imported(module: str, source: str, packages: set[str], known: set[str]) -> Iterator[str]:
     """
     The absolute names that a module imports anywhere in its source.
     """
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -327,7 +336,8 @@ def cycle(sources: Sources) -> list[str]:
     return []
 
 
-def read_tree() -> dict[str, str]:
+@cache
+def read_tree() -> Sources:
     """
     The source of every module of ours, by name.
     """

@@ -5,6 +5,7 @@ A proof as a page.
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from html import unescape
 
 import pytest
@@ -40,6 +41,12 @@ def page_of(view: ProofView) -> Page:
     return Page(proof_html.render(view))
 
 
+@cache
+def source_of(make: Callable[[], ProofView]) -> str:
+    """The page of a proof that several tests look at."""
+    return proof_html.render(make())
+
+
 def words_of(source: str) -> str:
     """What a piece of a page says, with a blank for each border of an element."""
     bare = re.sub(r"<(script|style)>.*?</\1>|<[^>]*>", " ", source, flags=re.DOTALL)
@@ -67,7 +74,7 @@ def card_of(view: ProofView, name: str) -> str:
 @each
 def test_page_is_well_formed(make: Callable[[], ProofView]) -> None:
     """Every element is closed, every id is unique, every reference within the page leads somewhere."""
-    page = page_of(make())
+    page = Page(source_of(make))
 
     assert page.open == []
     ids = page.values("id")
@@ -79,7 +86,7 @@ def test_page_is_well_formed(make: Callable[[], ProofView]) -> None:
 @each
 def test_page_needs_no_network(make: Callable[[], ProofView]) -> None:
     """Nothing is loaded: no source, no style sheet, no link that leaves the page; only our script may run."""
-    source = proof_html.render(make())
+    source = source_of(make)
     page = Page(source)
 
     assert page.values("src") == []
@@ -143,7 +150,7 @@ def test_partial_and_interrupted_proofs_say_so() -> None:
 def test_each_trial_has_its_row_without_a_script(make: Callable[[], ProofView]) -> None:
     """All trials are in the table with their states; filter and copy buttons wait for the script."""
     view = make()
-    page = page_of(view)
+    page = Page(source_of(make))
 
     assert Counter(page.values("data-state")) == Counter(one.state for one in view.trials)
     waiting = [tag for tag, name, _ in page.attributes if name == "hidden"]
