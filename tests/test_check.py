@@ -16,7 +16,6 @@ import pytest
 
 from tests.command import KEYS, PRIMARY, Ended, Shell, called
 from tests.distorted import distorted
-from tests.readme import consoles, normal, run
 from tests.watched import Watched
 from touchstone import claims as ledger_of_claims
 from touchstone import rules
@@ -82,15 +81,6 @@ def checks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, "Futu
         }
 
 
-@pytest.fixture(scope="module")
-def quick_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Future[str]"]:
-    """
-    What the first command of the README prints; it runs beside the others.
-    """
-    with pool(1) as checking:
-        yield checking.submit(run, ["check", "--target", "twin"], tmp_path_factory.mktemp("quick-start"))
-
-
 @contextmanager
 def pool(size: int) -> Iterator[ThreadPoolExecutor]:
     """
@@ -112,7 +102,7 @@ def limited(checks: dict[str, "Future[Checked]"]) -> Checked:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def begun(checks: dict[str, "Future[Checked]"], quick_start: "Future[str]") -> None:
+def begun(checks: dict[str, "Future[Checked]"]) -> None:
     """
     Begins with all of them, so that they run while the other tests do.
     """
@@ -367,10 +357,3 @@ def test_correct_server_passes(checks: dict[str, "Future[Checked]"], kind: str) 
     assert (done.refs, done.running) == ([], 0)
     assert {claim for claim, verdict in verdicts.items() if verdict in {"broken", "could-not-run"}} == set()
     assert "upheld" in verdicts.values()
-
-
-def test_quick_start_shows_the_real_output_of_a_check(quick_start: "Future[str]") -> None:
-    """
-    `make check` prints what the README says, down to the numbers of claims.
-    """
-    assert normal(quick_start.result()) == normal(dict(consoles())["make check"])

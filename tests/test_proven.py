@@ -7,13 +7,14 @@ from functools import cache
 
 import pytest
 
+from tests.readme import consoles, normal, run
 from touchstone import claims as ledger_of_claims
-from touchstone import rules, runner
+from touchstone import rules
 from touchstone.candidates import named
 from touchstone.proof import Trial
 from touchstone.prover import prove
+from touchstone.runfacts import RunLog
 from touchstone.runlog import read
-from touchstone.settings import UNBOUNDED_BUILDS, Settings, TargetSettings
 from touchstone.twin.faults import FAULTS as ALL_FAULTS
 
 FAULTS = {name: fault for name, fault in ALL_FAULTS.items() if fault.under == "check"}
@@ -78,16 +79,14 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trial]:
 
 
 @pytest.fixture(scope="module")
-def held(tmp_path_factory: pytest.TempPathFactory) -> set[tuple[str, str]]:
+def correct(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, RunLog]:
     """
-    The checks, with their claims, that found the correct twin right.
+    What a check of the correct twin prints, and its run log.
     """
     folder = tmp_path_factory.mktemp("correct")
-    target = TargetSettings(max_builds=UNBOUNDED_BUILDS)
-    settings = Settings(target=target, report_dir=folder, state_dir=folder / "state", profile="quick", strict=True)
-    outcome = runner.check(settings, ["touchstone", "check"], lambda _event: None)
-    assert outcome.exit_code == 0
-    return {(tally.check, tally.claim) for tally in read(outcome.run_log).tallies if tally.held}
+    told = run(["check", "--target", "twin"], folder)
+    (log,) = folder.glob("reports/*/runlog.jsonl")
+    return told, read(log)
 
 
 def test_every_claim_has_a_fault_and_every_fault_a_claim() -> None:
@@ -121,11 +120,19 @@ def test_fault_is_killed(name: str, trials: Mapping[str, Trial]) -> None:
 
 
 @pytest.mark.timeout("600")
-def test_every_check_has_spoken(trials: Mapping[str, Trial], held: set[tuple[str, str]]) -> None:
+def test_every_check_has_spoken(trials: Mapping[str, Trial], correct: tuple[str, RunLog]) -> None:
     """
     No check is there that never gives a verdict: each finds the correct twin right or one of the faults wrong.
     """
+    held = {(tally.check, tally.claim) for tally in correct[1].tallies if tally.held}
     blames = [(claim, blame) for trial in trials.values() for claim, blame in trial.broken.items()]
     spoke = held | {(check, claim) for claim, blame in blames for check in blame.checks}
     silent = [pair for pair in CHECKS if pair not in spoke]
     assert [f"{check}: never spoke about {claim}" for check, claim in silent] == []
+
+
+def test_quick_start_shows_the_real_output_of_a_check(correct: tuple[str, RunLog]) -> None:
+    """
+    `make check` prints what the README says, down to the numbers of claims.
+    """
+    assert normal(correct[0]) == normal(dict(consoles())["make check"])
