@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.command import Command, called
+
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "", None})
 
 # Files that take long, the longest first: begun last, one of them would have the last minute to itself.
@@ -42,6 +44,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Begins with the files that take long; those that share the work take files in the order of their tests.
     """
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """
+    Calls the command line in this process; given a `Shell` and arguments.
+    """
+    return lambda shell, *arguments: called(shell, monkeypatch, capsys, *arguments)
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.command import KEYS, PRIMARY, Ended, Shell, called
+from tests.command import KEYS, PRIMARY, Command, Ended, Shell, called
 from tests.distorted import distorted
 from tests.watched import Watched
 from touchstone import claims as ledger_of_claims
@@ -277,7 +277,7 @@ def test_refused_key_is_told(check: Check) -> None:
     assert "ORGO_API_KEY" in ended.last_line
 
 
-def test_listener_that_never_answers_is_told(tmp_path: Path) -> None:
+def test_listener_that_never_answers_is_told(tmp_path: Path, call: Command) -> None:
     """
     A server that takes connections and says nothing is given up after the time that a request may take.
     """
@@ -286,7 +286,7 @@ def test_listener_that_never_answers_is_told(tmp_path: Path) -> None:
         (tmp_path / "touchstone.toml").write_text(
             f'[targets.mute]\nurl = "{url}"\napi_key = "{PRIMARY}"\nrequest_timeout_s = 0.3\n'
         )
-        ended = Shell(tmp_path).run("check", "--target", "mute")
+        ended = call(Shell(tmp_path), "check", "--target", "mute")
     assert ended.code == 3
     assert f"{url}: no answer: ReadTimeout" in ended.last_line
 

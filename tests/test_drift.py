@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import Ended, Shell, called
+from tests.command import Command, Ended, Shell, called
 from tests.recorded import document, saved
 from touchstone.bundle import recordings_dir
 from touchstone.embedded import RECORDED_TWIN
@@ -38,7 +38,7 @@ FAULTY = {
 }
 
 
-def drift(behaviour: Behaviour, recording: str, folder: Path) -> Ended:
+def drift(call: Command, behaviour: Behaviour, recording: str, folder: Path) -> Ended:
     """
     The command, against a twin that behaves so.
     """
@@ -55,16 +55,16 @@ def drift(behaviour: Behaviour, recording: str, folder: Path) -> Ended:
         ]
         (folder / "touchstone.toml").write_text("\n".join(settings), "utf-8")
         path = recordings_dir() / f"{recording}.har"
-        return Shell(folder).run("drift", "--target", "other", str(path))
+        return call(Shell(folder), "drift", "--target", "other", str(path))
 
 
 @pytest.mark.parametrize("name", PERMITTED)
-def test_drift_that_breaks_nothing_is_a_list(name: str, tmp_path: Path) -> None:
+def test_drift_that_breaks_nothing_is_a_list(name: str, tmp_path: Path, call: Command) -> None:
     """
     A target that reads the documentation otherwise has changed, which is said in words, and is right: exit code 0.
     """
     recording, told = PERMITTED[name]
-    ended = drift(VARIANTS[name], recording, tmp_path)
+    ended = drift(call, VARIANTS[name], recording, tmp_path)
     assert ended.code == 0
     assert told in ended.out
     assert ended.last_line.endswith(", none breaks a claim")
@@ -73,43 +73,43 @@ def test_drift_that_breaks_nothing_is_a_list(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FAULTY)
-def test_drift_that_breaks_a_claim_fails(name: str, tmp_path: Path) -> None:
+def test_drift_that_breaks_a_claim_fails(name: str, tmp_path: Path, call: Command) -> None:
     """
     A target with a fault has drifted as well, and the claim that this breaks is named: exit code 1.
     """
     recording, told, claim = FAULTY[name]
-    ended = drift(FAULTS[name], recording, tmp_path)
+    ended = drift(call, FAULTS[name], recording, tmp_path)
     assert ended.code == 1
     assert told in ended.out
     assert ended.verdicts()[claim] == "broken"
     assert ended.last_line.endswith("a claim is broken")
 
 
-def test_unchanged_target_has_not_drifted(tmp_path: Path) -> None:
+def test_unchanged_target_has_not_drifted(tmp_path: Path, call: Command) -> None:
     """
     The twin answers as it was recorded; no ids, dates or durations are told.
     """
     paths = [str(recordings_dir() / f"{name}.har") for name in ("fresh-build", "cancel-when-idle")]
-    ended = Shell(tmp_path, {}).run("drift", "--target", "twin", *paths)
+    ended = call(Shell(tmp_path, {}), "drift", "--target", "twin", *paths)
     assert (ended.code, ended.last_line) == (0, "exit 0: twin: no drift")
 
 
-def test_limit_that_is_not_met_is_a_change(tmp_path: Path) -> None:
+def test_limit_that_is_not_met_is_a_change(tmp_path: Path, call: Command) -> None:
     """
     A host with room for all builds has no capacity to show, which is no fault.
     """
     with Behaviour("roomy", "").twin(TwinSettings(build_s=0.05)) as twin:
-        ended = Shell(tmp_path).run("drift", "--url", twin.url, str(recordings_dir() / "capacity.har"))
+        ended = call(Shell(tmp_path), "drift", "--url", twin.url, str(recordings_dir() / "capacity.har"))
     assert ended.code == 0
     assert "capacity: 6 builds at once met no limit of the host" in ended.out
 
 
-def test_target_that_does_not_answer_cannot_be_compared(tmp_path: Path) -> None:
+def test_target_that_does_not_answer_cannot_be_compared(tmp_path: Path, call: Command) -> None:
     """
     Nothing is said of a target that is not there: exit code 3.
     """
     path = str(recordings_dir() / "fresh-build.har")
-    ended = Shell(tmp_path).run("drift", "--url", "http://127.0.0.1:9", path)
+    ended = call(Shell(tmp_path), "drift", "--url", "http://127.0.0.1:9", path)
     assert ended.code == 3
     assert "fresh-build: not compared: it was not played" in ended.out
     assert ended.last_line == "exit 3: url: 0 changes; 1 scenario could not be compared"

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from tests.command import Ended, Shell
+from tests.command import Command, Ended, Shell
 from tests.watched import Watched
 from touchstone import claims as ledger_of_claims
 from touchstone import runner
@@ -40,15 +40,15 @@ def test_plan_sends_nothing_and_writes_nothing(tmp_path: Path) -> None:
     assert list(shell.files()) == []
 
 
-def test_run_keeps_to_its_plan(tmp_path: Path) -> None:
+def test_run_keeps_to_its_plan(tmp_path: Path, call: Command) -> None:
     """
     A run begins at most as many builds as its plan says, also where builds are so fast that cases are repeated.
     """
     with Watched(build_s=0.0, settle_s=0.0) as watched:
         arguments = ("check", "--url", watched.url, "--profile", "quick", "--claims", CLAIMS)
-        cases, builds = planned(Shell(tmp_path).run(*arguments, "--plan"))
+        cases, builds = planned(call(Shell(tmp_path), *arguments, "--plan"))
         assert watched.launched == []
-        ended = Shell(tmp_path).run(*arguments)
+        ended = call(Shell(tmp_path), *arguments)
         assert ended.code == 0, ended.out
         assert 0 < len(watched.launched) <= builds
     log = (ended.results / "runlog.jsonl").read_text("utf-8").splitlines()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.command import KEYS, Ended, Shell, called, children, gone
+from tests.command import KEYS, Command, Ended, Shell, called, children, gone
 from tests.encodings import ENCODINGS, left
 from tests.recorded import document, every, recorded
 from tests.watched import Watched
@@ -85,11 +85,11 @@ def test_chosen_scenarios_are_written_and_no_others(again: Ended) -> None:
     ]
 
 
-def test_new_recording_can_be_replayed(again: Ended) -> None:
+def test_new_recording_can_be_replayed(again: Ended, call: Command) -> None:
     """
     What was recorded stands by itself.
     """
-    ended = Shell(again.folder, {}).run("replay", "--report-dir", "replayed", "tests/recordings")
+    ended = call(Shell(again.folder, {}), "replay", "--report-dir", "replayed", "tests/recordings")
     assert ended.code == 0
 
 
@@ -157,7 +157,7 @@ def test_plan_names_what_would_be_played(
     assert list(tmp_path.glob("reports")) == []
 
 
-def test_answer_that_is_not_expected_is_not_recorded(tmp_path: Path) -> None:
+def test_answer_that_is_not_expected_is_not_recorded(tmp_path: Path, call: Command) -> None:
     """
     A scenario that meets a finding leaves the file of an earlier time as it was; the others are written.
     """
@@ -165,7 +165,7 @@ def test_answer_that_is_not_expected_is_not_recorded(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "events-cancelled.har").write_text("as it was", "utf-8")
     with faulty("cancel-answers-200") as url:
-        ended = Shell(tmp_path).run("record", "--url", url, "--out", "kept", "events-cancelled", "fresh-build")
+        ended = call(Shell(tmp_path), "record", "--url", url, "--out", "kept", "events-cancelled", "fresh-build")
     assert ended.code == 1
     assert "events-cancelled: not recorded: " in ended.out
     assert (folder / "events-cancelled.har").read_text("utf-8") == "as it was"
@@ -246,11 +246,11 @@ def test_ending_says_what_is_missing(code: int, named: tuple[str, ...], expected
     assert ending(code, written, named) == expected
 
 
-def test_unreachable_target_writes_nothing(tmp_path: Path) -> None:
+def test_unreachable_target_writes_nothing(tmp_path: Path, call: Command) -> None:
     """
     Where nobody answers there is nothing to record.
     """
-    ended = Shell(tmp_path).run("record", "--url", "http://127.0.0.1:9", "--out", "made", "fresh-build")
+    ended = call(Shell(tmp_path), "record", "--url", "http://127.0.0.1:9", "--out", "made", "fresh-build")
     assert ended.code == 3
     assert "fresh-build: not recorded: it was not played" in ended.out
     assert not (tmp_path / "made").exists()

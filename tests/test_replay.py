@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.command import Ended, Shell, called
+from tests.command import Command, Ended, Shell, called
 from tests.recorded import changed, document, entry, every, recorded, saved, with_body
 from touchstone import claims as ledger_of_claims
 from touchstone import recordings
@@ -131,14 +131,14 @@ def test_changed_byte_breaks_the_claim_that_it_is_about(change: str) -> None:
 
 
 @pytest.mark.parametrize("change", ["status of a start", "line of an event"])
-def test_changed_recording_makes_the_run_fail(change: str, tmp_path: Path) -> None:
+def test_changed_recording_makes_the_run_fail(change: str, tmp_path: Path, call: Command) -> None:
     """
     The command ends with 1 and names the claim.
     """
     name, step, operation, spoil, claim = CHANGES[change]
     har = document(name)
     spoil(entry(har, step, operation))
-    ended = Shell(tmp_path, {}).run("replay", str(saved(har, tmp_path / "changed")))
+    ended = call(Shell(tmp_path, {}), "replay", str(saved(har, tmp_path / "changed")))
     assert ended.code == 1
     assert ended.verdicts()[claim] == "broken"
     # Nobody answers at the address of a recording, so that there is nothing to send again.
@@ -211,38 +211,38 @@ def test_each_recording_shows_what_its_scenario_sets_out_to_show(name: str) -> N
 # --- what does not fit -----------------------------------------------------------------------------------------------
 
 
-def test_request_that_was_not_recorded_names_the_nearest(tmp_path: Path) -> None:
+def test_request_that_was_not_recorded_names_the_nearest(tmp_path: Path, call: Command) -> None:
     """
     Where the scenario asks for more than was recorded, the run is no pass and says what is missing.
     """
     har = document("cancel-when-idle")
     har["log"]["entries"].remove(entry(har, "nothing to cancel"))
-    ended = Shell(tmp_path, {}).run("replay", str(saved(har, tmp_path / "short")))
+    ended = call(Shell(tmp_path, {}), "replay", str(saved(har, tmp_path / "short")))
     assert ended.code == 3
     told = " ".join(ended.out.split())
     assert "not in this recording; the nearest is entry 1; method: sent 'DELETE', recorded 'GET'" in told
 
 
-def test_request_that_was_changed_is_no_pass(tmp_path: Path) -> None:
+def test_request_that_was_changed_is_no_pass(tmp_path: Path, call: Command) -> None:
     """
     A read of another version in the place of the scenario's own is told by what it was answered.
     """
     har = document("fresh-build")
     asked = entry(har, "not built")["request"]
     asked["url"] = asked["url"].replace("/1.0.0/build", "/1.0.1/build")
-    ended = Shell(tmp_path, {}).run("replay", str(saved(har, tmp_path / "elsewhere")))
+    ended = call(Shell(tmp_path, {}), "replay", str(saved(har, tmp_path / "elsewhere")))
     assert ended.code == 1
     assert ended.verdicts()["status.ref-is-the-path"] == "broken"
     assert "fresh-build.har: was changed since it was recorded" in " ".join(ended.out.split())
 
 
-def test_answer_that_fits_the_rules_and_not_the_story_is_no_pass(tmp_path: Path) -> None:
+def test_answer_that_fits_the_rules_and_not_the_story_is_no_pass(tmp_path: Path, call: Command) -> None:
     """
     Where no claim is broken, and yet it is not what the scenario expects, that is said: exit code 3.
     """
     har = document("unknown-version")
     entry(har, "no such method")["response"]["status"] = 400
-    ended = Shell(tmp_path, {}).run("replay", "--no-strict", str(saved(har, tmp_path / "other")))
+    ended = call(Shell(tmp_path, {}), "replay", "--no-strict", str(saved(har, tmp_path / "other")))
     assert ended.code == 3
     assert "expected 404 or 405, got 400" in " ".join(ended.out.split())
 
@@ -264,7 +264,7 @@ def test_file_of_others_is_not_taken_for_all_that_happened(tmp_path: Path) -> No
     assert any(judgement.actual.startswith(WHY) for judgement in judged.judgements)
 
 
-def test_recording_that_nobody_asks_for_is_listed_and_judged(tmp_path: Path) -> None:
+def test_recording_that_nobody_asks_for_is_listed_and_judged(tmp_path: Path, call: Command) -> None:
     """
     An exchange beyond the scenario is named in a warning, and a fault in it is found all the same.
     """
@@ -273,40 +273,40 @@ def test_recording_that_nobody_asks_for_is_listed_and_judged(tmp_path: Path) -> 
     more["_exchange"]["seq"] += 1
     text("not_built", "not_bailt")(more)
     har["log"]["entries"].append(more)
-    ended = Shell(tmp_path, {}).run("replay", str(saved(har, tmp_path / "more")))
+    ended = call(Shell(tmp_path, {}), "replay", str(saved(har, tmp_path / "more")))
     assert ended.code == 1
     assert "1 recorded, but not asked for by the scenario: GET /templates/" in " ".join(ended.out.split())
     assert ended.verdicts()["status.is-one-of-four"] == "broken"
 
 
-def test_recording_of_an_unknown_scenario_is_played_as_it_is(tmp_path: Path) -> None:
+def test_recording_of_an_unknown_scenario_is_played_as_it_is(tmp_path: Path, call: Command) -> None:
     """
     Without a scenario of that name the requests are sent as they were recorded, and judged.
     """
     har = document("fresh-build")
     har["log"]["pages"][0]["id"] = "mine"
-    ended = Shell(tmp_path, {}).run("replay", str(saved(har, tmp_path / "unknown")))
+    ended = call(Shell(tmp_path, {}), "replay", str(saved(har, tmp_path / "unknown")))
     assert ended.code == 0
     assert ended.verdicts()["status.good-template-ends-ready"] == "upheld"
     assert '"type":"warning"' not in (ended.results / "runlog.jsonl").read_text("utf-8")
 
 
-def test_two_recordings_of_one_scenario_are_two_cases(tmp_path: Path) -> None:
+def test_two_recordings_of_one_scenario_are_two_cases(tmp_path: Path, call: Command) -> None:
     """
     Recordings of several targets can be judged in one run, each by itself.
     """
     for folder in ("one", "two"):
         saved(document("cancel-when-idle"), tmp_path / folder)
-    ended = Shell(tmp_path, {}).run("replay", str(tmp_path / "one"), str(tmp_path / "two"))
+    ended = call(Shell(tmp_path, {}), "replay", str(tmp_path / "one"), str(tmp_path / "two"))
     assert ended.code == 0
     assert ended.report()["counts"]["exchanges"] == 2 * len(recorded("cancel-when-idle").exchanges)
 
 
-def test_speed_replays_waits(tmp_path: Path) -> None:
+def test_speed_replays_waits(tmp_path: Path, call: Command) -> None:
     """
     A recording can be replayed at a pace; the verdicts are the same.
     """
-    ended = Shell(tmp_path, {}).run("replay", "--speed", "50", str(recordings_dir() / "events-cancelled.har"))
+    ended = call(Shell(tmp_path, {}), "replay", "--speed", "50", str(recordings_dir() / "events-cancelled.har"))
     assert ended.code == 0
     assert ended.verdicts()["events.cancelled-ends-on-cancel"] == "upheld"
 
