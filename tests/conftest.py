@@ -21,7 +21,6 @@ LONG = (
     "test_replay.py",
     "test_load_workers.py",
     "test_proving.py",
-    "test_record.py",
     "test_runner.py",
     "test_plan.py",
     "test_load.py",

@@ -2,6 +2,7 @@
 The commands that the README shows, and what they really print.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -38,6 +39,7 @@ def run(arguments: list[str], folder: Path) -> str:
     """
     command = [sys.executable, "-m", "touchstone", *arguments]
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(ROOT), "COLUMNS": "400"}
+    environment |= {name: value for name, value in os.environ.items() if name == "HYPOTHESIS_STORAGE_DIRECTORY"}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=180
     )
