@@ -104,7 +104,7 @@ def shared_cancel(ref: str, history: History) -> Iterator[Judgement]:
     content = next((c for c in history.contents(ref) if c.published_seq), None)
     if content is None or course.cancels:
         return
-    sharing = {c.ref for c in history.all_contents() if c.ref != ref and shares_builds(content, c)}
+    sharing = {other.ref for other in history.sharing(content) if other.ref != ref}
     if not sharing:
         return
     idle = (e for e in history.story(ref) if e.operation == "cancelBuild" and e.status == 404 and owned(e, history))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from touchstone.exchange import Exchange
 from touchstone.lifecycle import STATUSES
 from touchstone.rules.answers import SUCCESS
-from touchstone.rules.history import Content, History, shares_builds
+from touchstone.rules.history import Content, History
 
 IDLE = frozenset({"not_built", "ready", "failed"})
 _CHANGING = frozenset({"publishTemplate", "deleteTemplate"})
@@ -206,8 +206,7 @@ def _is_alone(ref: str, history: History) -> bool:
     contents = history.contents(ref)
     if len({content.owner for content in contents}) != 1:
         return False
-    others = [other for other in history.all_contents() if other.ref != ref]
-    return not any(shares_builds(other, content) for other in others for content in contents)
+    return not any(other.ref != ref for content in contents for other in history.sharing(content))
 
 
 def _builds(start: Exchange, content: Content) -> bool:

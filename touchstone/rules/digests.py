@@ -39,21 +39,25 @@ def follows_content(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges that no two different contents have one digest. Whether it covers name and version is open (facts 7.3).
     """
-    publishes = {e.seq: e for e in history.exchanges if e.operation == "publishTemplate"}
-    known = [
-        c for c in history.all_contents() if c.published_seq in publishes and digest_of(publishes[c.published_seq])
-    ]
-    for content in (c for c in known if c.ref == ref):
+    publishes = history.once(_publishes, "")
+    for content in (c for c in history.contents(ref) if c.published_seq in publishes):
         publish = publishes[content.published_seq]
-        others = [c for c in known if _differ(c, content)]
-        same = [publishes[c.published_seq] for c in others if c.digest == content.digest]
-        same = [other for other in same if _both_stood(other, publish, history)]
+        alike = (c for c in history.sharing(content) if c.digest == content.digest and _differ(c, content))
+        same = {c.published_seq: publishes[c.published_seq] for c in alike if c.published_seq in publishes}
+        same = {seq: other for seq, other in same.items() if _both_stood(other, publish, history)}
         if same:
-            pair = sorted((min(same, key=lambda e: e.seq), publish), key=lambda e: e.seq)
+            pair = sorted((same[min(same)], publish), key=lambda e: e.seq)
             actual = f"{content.digest} for {pair[0].ref} and for {pair[1].ref} with other content"
             yield broken(_FOLLOWS, *pair, expected="different digests for different content", actual=actual)
-        elif others:
+        elif any(c.published_seq in publishes and _differ(c, content) for c in history.all_contents()):
             yield held(_FOLLOWS, publish)
+
+
+def _publishes(_: str, history: History) -> dict[int, Exchange]:
+    """
+    The publishes that tell a digest, by their ``seq``.
+    """
+    return {e.seq: e for e in history.exchanges if e.operation == "publishTemplate" and digest_of(e)}
 
 
 @rule("digests.shared", "reuse.same-digest-elsewhere", "reuse.is-flagged")
@@ -193,7 +197,7 @@ def _ready_elsewhere(content: Content, start: Exchange, history: History) -> Exc
     """
     A read, before *start*, of another version of the owner with the same digest that showed it ready and still stands.
     """
-    for other in history.all_contents():
+    for other in history.sharing(content):
         same = other.digest == content.digest and other.owner == content.owner and other.ref != content.ref
         if not content.digest or not same or other.until_at < start.done_at:
             continue

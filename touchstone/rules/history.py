@@ -187,6 +187,14 @@ class History:
             _contents=defaultdict(list, self._contents | {ref: list(_contents(story))}),
         )
 
+    def sharing(self, content: Content) -> Iterator[Content]:
+        """
+        Everything that may have one build with *content*, which is among it; some of it twice.
+        """
+        alike = self.once(_alike, "")
+        found = (*alike.get(content.digest, ()), *alike.get(("marker", content.marker), ()))
+        return (other for other in found if shares_builds(other, content))
+
     def all_contents(self) -> Iterator[Content]:
         """
         Everything that the run published or was given.
@@ -203,6 +211,18 @@ def shares_builds(one: Content, other: Content) -> bool:
     if one.digest and other.digest:
         return one.digest == other.digest
     return one.published_seq > 0 < other.published_seq and one.marker == other.marker
+
+
+def _alike(_: str, history: History) -> dict[object, list[Content]]:
+    """
+    All contents by their digest, and by what they print.
+    """
+    found: dict[object, list[Content]] = defaultdict(list)
+    for content in history.all_contents():
+        found["marker", content.marker].append(content)
+        if content.digest:
+            found[content.digest].append(content)
+    return found
 
 
 def _insert(exchanges: list[Exchange], exchange: Exchange) -> None:

@@ -2,8 +2,8 @@
 Judges that a start is answered though a build runs already, of another version or of its own, or a log is open.
 """
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
@@ -28,6 +28,23 @@ _FEWEST = 2
 _Beside = tuple[Exchange, Exchange, float]
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """
+    A build that a start was promised.
+
+    Attributes:
+        ends_at: When its steps are over at the soonest.
+        until_at: When its version was changed.
+        cancels: Of its version, whenever they were sent.
+    """
+
+    start: Exchange
+    ends_at: float
+    until_at: float
+    cancels: tuple[Exchange, ...]
+
+
 @rule("waiting.running", _CLAIM)
 def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]:
     """
@@ -36,15 +53,14 @@ def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]
     It is told only where most starts beside a build of another version, of their own, or beside an open log, waited so,
     and the other starts are far quicker.
     """
-    starts = [e for e in history.exchanges if e.operation == "startBuild" and e.status in SUCCESS]
+    starts, runs = history.once(_starts, ""), history.once(_runs, "")
     for other, start in pairwise(starts):
-        found = _build_beside(start, [other], history, own=other.ref == start.ref) if start.ref == ref else None
-        if found and start.done_at < found[2]:
-            yield held(_CLAIM, other, start)
-    if not any(start.ref == ref and start.elapsed_s >= _TELLING_S for start in starts):
-        return
-    for find in (partial(_build_beside, own=False), partial(_build_beside, own=True), _log_beside):
-        beside = {start.seq: found for start in starts if (found := find(start, starts, history))}
+        if start.ref == ref and other.seq in runs:
+            found = _build_beside(start, (runs[other.seq],), own=other.ref == ref)
+            if found and start.done_at < found[2]:
+                yield held(_CLAIM, other, start)
+    slow = [start for start in starts if start.ref == ref and start.elapsed_s >= _TELLING_S]
+    for beside in history.once(_beside, "") if slow else ():
         waited = [found for found in beside.values() if found[0].done_at >= found[2]]
         if len(waited) < _FEWEST or 2 * len(waited) <= len(beside):
             continue
@@ -56,41 +72,67 @@ def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]
                 yield broken(_CLAIM, other, start, expected="an answer while builds run", actual=actual)
 
 
-def _log_beside(start: Exchange, _: list[Exchange], history: History) -> _Beside | None:
+# These are about all versions: worked out once for all of them, since a load run has thousands.
+
+
+def _starts(_: str, history: History) -> tuple[Exchange, ...]:
+    return tuple(e for e in history.exchanges if e.operation == "startBuild" and e.status in SUCCESS)
+
+
+def _runs(_: str, history: History) -> dict[int, _Run]:
+    """
+    What the starts began, by their ``seq``.
+    """
+    cancels: dict[str | None, list[Exchange]] = {}
+    for cancel in history.cancels:
+        cancels.setdefault(cancel.ref, []).append(cancel)
+    found = {}
+    for start in history.once(_starts, ""):
+        content = history.content(start.ref or "", start.sent_at)
+        if content is not None and says_building(start):
+            ends_at = start.sent_at + content.sleep_s * CLOCK_SHARE
+            found[start.seq] = _Run(start, ends_at, content.until_at, tuple(cancels.get(start.ref, ())))
+    return found
+
+
+def _beside(_: str, history: History) -> tuple[dict[int, _Beside], ...]:
+    """
+    What each start can have waited for, by its ``seq``: a build of another version, of its own, or a log.
+    """
+    starts, runs = history.once(_starts, ""), tuple(history.once(_runs, "").values())
+    logs = [e for e in history.exchanges if follows(e)]
+    return (
+        {start.seq: found for start in starts if (found := _build_beside(start, runs, own=False))},
+        {start.seq: found for start in starts if (found := _build_beside(start, runs, own=True))},
+        {start.seq: found for start in starts if (found := _log_beside(start, logs))},
+    )
+
+
+def _log_beside(start: Exchange, logs: Iterable[Exchange]) -> _Beside | None:
     """
     The log that was open last of those that this account followed when *start* was sent.
     """
     open_since = [
         e
-        for e in history.exchanges
-        if follows(e)
-        and e.credential == start.credential
-        and e.head_at <= start.sent_at
-        and e.done_at >= start.sent_at + _TELLING_S
+        for e in logs
+        if e.credential == start.credential and e.head_at <= start.sent_at and e.done_at >= start.sent_at + _TELLING_S
     ]
     last = max(open_since, key=lambda e: e.done_at, default=None)
     return (start, last, last.done_at) if last else None
 
 
-def _build_beside(start: Exchange, starts: list[Exchange], history: History, *, own: bool) -> _Beside | None:
+def _build_beside(start: Exchange, runs: Iterable[_Run], *, own: bool) -> _Beside | None:
     """
     The start of the build, of the same version or of another one, that surely ran long enough when *start* was sent.
     """
-    for other in starts:
-        content = history.content(other.ref or "", other.sent_at)
-        if (other.ref == start.ref) != own or other.done_at > start.sent_at or not says_building(other):
+    for run in runs:
+        other = run.start
+        if run.ends_at - start.sent_at < _TELLING_S or other.done_at > start.sent_at or (other.ref == start.ref) != own:
             continue
-        if content is None or content.until_at < start.done_at:
-            continue
-        ends_at = other.sent_at + content.sleep_s * CLOCK_SHARE
-        cancelled = any(other.sent_at < c.done_at and c.sent_at < start.done_at for c in _cancels(content.ref, history))
-        if ends_at - start.sent_at >= _TELLING_S and not cancelled:
-            return start, other, ends_at
+        cancelled = any(other.sent_at < c.done_at and c.sent_at < start.done_at for c in run.cancels)
+        if run.until_at >= start.done_at and not cancelled:
+            return start, other, run.ends_at
     return None
-
-
-def _cancels(ref: str, history: History) -> list[Exchange]:
-    return [cancel for cancel in history.cancels if cancel.ref == ref]
 
 
 STORY_RULES: tuple[Rule[str], ...] = (waits_for_a_running_build,)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from touchstone.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.lifecycle import Cause, State, consistent, step
-from touchstone.rules.history import Content, History, shares_builds
+from touchstone.rules.history import Content, History
 
 ANYTHING = frozenset(State)
 IDLE = frozenset({State.NOT_BUILT, State.FAILED})
@@ -290,7 +290,7 @@ class Walk:
         return frozenset(more)
 
     def _shares_digest(self, content: Content) -> bool:
-        return any(c.ref != self.ref and shares_builds(c, content) for c in self.history.all_contents())
+        return any(other.ref != self.ref for other in self.history.sharing(content))
 
 
 def _is_taken_for(before: Content | None, content: Content) -> bool:
