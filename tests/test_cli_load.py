@@ -2,6 +2,8 @@
 The command line of a load: what a plan prints and that it sends nothing, where a load is allowed, and every wrong flag.
 """
 
+import os
+import signal
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,11 +13,13 @@ from typing import Any
 import pytest
 
 from tests.command import Ended, Shell, called
+from touchstone import loading
 from touchstone.errors import UsageError
 from touchstone.loadhandover import LoadHandover
 from touchstone.loading import Wish, check_allowed, check_terms, is_loopback, locust_command, locust_environment
 from touchstone.loadplan import plan
 from touchstone.rss import rss_bytes
+from touchstone.runfacts import Footer
 from touchstone.settings import Settings, TargetSettings
 from touchstone.workloads import SCENARIOS, Options
 
@@ -67,6 +71,29 @@ def deaf(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     return tried
+
+
+# --- stopped ----------------------------------------------------------------------------------------------------------
+
+
+def test_run_that_is_stopped_while_it_is_judged_has_its_report(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    All that was seen is there by then: it is judged and told, and the run ends with 130.
+    """
+    judged: list[Footer] = []
+
+    def judge(_log: Path, _settings: Settings, footer: Footer, **_more: bool) -> Footer:
+        os.kill(os.getpid(), signal.SIGINT)
+        judged.append(footer)
+        return footer
+
+    monkeypatch.setattr(loading._Run, "run", lambda *_: Footer("", 0.0, 0, ""))
+    monkeypatch.setattr(loading, "judge_load_run", judge)
+    ended = load("storm")
+
+    assert len(judged) == 1
+    assert (ended.code, ended.last_line) == (130, "exit 130: interrupted by SIGINT")
+    assert ended.report()["run"]["exit_code"] == 130
 
 
 # --- plans ------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -102,18 +101,22 @@ def load(settings: Settings, options: Options, wish: Wish, argv: Sequence[str], 
     folder = settings.report_dir or Path("reports") / run_id
     run_log = new_log(folder)
     began = time.monotonic()
-    with ExitStack() as stack:
-        interrupted = stack.enter_context(signals())
-        settings = stack.enter_context(at_target(settings, LOAD_TWIN))
-        write_header(run_log, run_id, settings, argv, ledger, contract, LOAD, also)
-        with RunLogWriter(run_log) as writer:
-            writer.workload(drawn_up.workload(0.0, wish.workers, limits))
-        run = _Run(settings, drawn_up, wish, limits, run_id, run_log)
-        footer = run.run(progress, interrupted)
-    judged = judge_load_run(run_log, settings, footer, own_limits=wish.thresholds is not None)
-    footer = dataclasses.replace(judged, ended_at=utc(), duration_s=round(time.monotonic() - began, 3))
-    finish(run_log, footer)
-    return Outcome(write_reports(run_log, folder), folder, run_log)
+    with signals() as interrupted:  # to the end: what was seen is judged and told, whenever somebody stops the run
+        with at_target(settings, LOAD_TWIN) as settings:
+            write_header(run_log, run_id, settings, argv, ledger, contract, LOAD, also)
+            with RunLogWriter(run_log) as writer:
+                writer.workload(drawn_up.workload(0.0, wish.workers, limits))
+            run = _Run(settings, drawn_up, wish, limits, run_id, run_log)
+            footer = run.run(progress, interrupted)
+        judged = judge_load_run(run_log, settings, footer, own_limits=wish.thresholds is not None)
+        footer = _interrupted(interrupted) if interrupted.by else judged
+        footer = dataclasses.replace(footer, ended_at=utc(), duration_s=round(time.monotonic() - began, 3))
+        finish(run_log, footer)
+        return Outcome(write_reports(run_log, folder), folder, run_log)
+
+
+def _interrupted(interrupted: Interrupted) -> Footer:
+    return Footer("", 0.0, 130, f"interrupted by {signal.Signals(interrupted.by).name}", interrupted=True)
 
 
 def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
@@ -220,7 +223,7 @@ class _Run:
             stage.close()
         # Also where it came while all was being cleared, which goes on to its end unless it comes again.
         if interrupted.by:
-            return Footer("", 0.0, 130, f"interrupted by {signal.Signals(interrupted.by).name}", interrupted=True)
+            return _interrupted(interrupted)
         return footer
 
     def _run(self, stage: SettingUp, progress: Progress, interrupted: Interrupted) -> Footer:
