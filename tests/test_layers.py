@@ -89,6 +89,7 @@ LAYER_OF = {
     "touchstone.thresholds": "judgement",
     "touchstone.silence": "judgement",
     "touchstone.times": "judgement",
+    "touchstone.closing": "judgement",
     "touchstone.shortfall": "judgement",
     "touchstone.thresholds_file": "judgement",
     "touchstone.watchdog": "judgement",

@@ -198,7 +198,7 @@ def mistaken(shell: Shell) -> Made:
 RUNS: Mapping[str, Callable[[Shell], Made]] = {
     "soak": soak,
     "closed": steady(
-        "--model", "closed", "--users", "4", "--duration", "1", "--max-requests", "600", *READS, otherwise=oddly
+        "--model", "closed", "--users", "4", "--duration", "30", "--max-requests", "600", *READS, otherwise=oddly
     ),
     "budget": steady("--rate", "20", "--duration", "5", "--max-requests", "104", "--max-builds", "40"),
     "bulk": steady("--rate", "300", "--duration", "2", *READS, "--engine", "bulk", "--processes", "2", otherwise=oddly),

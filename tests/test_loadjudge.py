@@ -14,14 +14,13 @@ from tests.ruled import attempt
 from tests.rules.exchanges import build, exchange, publish
 from tests.test_runlog import FINDING
 from touchstone import claims as ledger_of_claims
-from touchstone import loadrules, rules
+from touchstone import closing, loadrules, rules
 from touchstone.contract import Contract
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.loadfacts import Attempt, Build, Limit
 from touchstone.loading import LOAD
 from touchstone.loadjudge import UNSHOWN, UNSHOWN_BUT_IN_STORM, judge_load_run
-from touchstone.loadrules import closing
 from touchstone.loadrules.loadrule import load_rule
 from touchstone.loadrules.record import Record
 from touchstone.opening import write_header

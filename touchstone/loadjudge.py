@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from touchstone import claims as ledger_of_claims
-from touchstone import rules
+from touchstone import closing, rules
 from touchstone.appraiser import INLINE_RULES, STORY_TIME_RULES
 from touchstone.contract import Contract
 from touchstone.exchange import Exchange
 from touchstone.finding import Finding, Judgement
 from touchstone.growth import TARGET
 from touchstone.judge import Judge, said
-from touchstone.loadrules import closing, judge_load
+from touchstone.loadrules import judge_load
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.rule import Rule
 from touchstone.run import given_contents

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from touchstone.capacity import Capacity, capacity
+from touchstone.closing import asked
 from touchstone.figures import figure, percentage
 from touchstone.loadfacts import Attempt, Workload
-from touchstone.loadrules.closing import asked
 from touchstone.metrics import Metrics, metrics
 from touchstone.punctuality import Punctuality, punctuality
 from touchstone.report.length import brief
