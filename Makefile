@@ -2,13 +2,13 @@
 
 PYTHON ?= python3
 VENV   := .venv
-JOBS   ?= 3
+JOBS   ?= 4
 TRIALS ?= 12
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help check test load lint prove prove-generated prove-load mutate record bench serve report clean
+.PHONY: help check test truth load lint prove prove-generated prove-load mutate record bench serve report clean
 
 help: ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +18,9 @@ check: $(READY) ## judge the embedded twin against the contract; ARGS="--url …
 
 test: $(READY) ## test the harness itself, offline; ARGS="-k …" picks tests
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile -m "not alone and not prove" $(ARGS)
-	@$(if $(ARGS),true,$(BIN)/python -m pytest -m alone tests/test_load_truth.py)
+
+truth: $(READY) ## load a server that stalls, for 40 s with nothing beside it: are the times in the reports true?
+	@$(BIN)/python -m pytest -m alone tests/test_load_truth.py
 
 load: $(READY) ## put a steady load on the embedded twin and judge it; ARGS="storm --builds 40" puts another one
 	@$(BIN)/touchstone load $(or $(ARGS),steady)
@@ -33,7 +35,10 @@ prove: $(READY) ## show of every claim that a server that breaks it is found; AR
 prove-generated: $(READY) ## the same with faults that are derived from the contract
 	@$(BIN)/touchstone prove --generated --jobs $(TRIALS) $(ARGS)
 
-prove-load: $(READY) ## show of the faults that only load shows that a load run finds each
+prove-truth: $(READY) ## load a server that stalls, for 40 s with nothing beside it: are the times in the reports true?
+	@$(BIN)/python -m pytest -m alone tests/test_load_truth.py
+
+load: $(READY) ## show of the faults that only load shows that a load run finds each
 	@$(BIN)/python -m pytest tests/test_load_faults.py
 
 mutate: $(READY) ## see which small changes of the judges the unit tests miss; ARGS="cancels walk" picks modules

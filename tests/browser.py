@@ -23,7 +23,7 @@ import httpx
 import websocket
 
 # Nothing waits longer for anything.
-LIMIT_S = 30.0
+LIMIT_S = 120.0
 STEP_S = 0.05
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
