@@ -35,10 +35,7 @@ prove: $(READY) ## show of every claim that a server that breaks it is found; AR
 prove-generated: $(READY) ## the same with faults that are derived from the contract
 	@$(BIN)/touchstone prove --generated --jobs $(TRIALS) $(ARGS)
 
-prove-truth: $(READY) ## load a server that stalls, for 40 s with nothing beside it: are the times in the reports true?
-	@$(BIN)/python -m pytest -m alone tests/test_load_truth.py
-
-load: $(READY) ## show of the faults that only load shows that a load run finds each
+prove-load: $(READY) ## show of the faults that only load shows that a load run finds each
 	@$(BIN)/python -m pytest tests/test_load_faults.py
 
 mutate: $(READY) ## see which small changes of the judges the unit tests miss; ARGS="cancels walk" picks modules

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import OTHER_REF, REF, UNKNOWN_REF, build, exchange, history, publish
+from tests.rules.exchanges import OTHER_REF, REF, UNKNOWN_REF, build, contract, exchange, history, publish
 from touchstone.exchange import Exchange
-from touchstone.rules.history import Content, History
+from touchstone.rules.history import Content, History, shares_builds
 
 GIVEN = {REF: Content(REF, "primary", "given", "ready", 0.0, "", 0, 0.0, 0.0)}
 
@@ -331,3 +331,55 @@ def _refs(ref: str, _: History) -> str:
 
 def _lengths(ref: str, known: History) -> int:
     return len(known.story(ref))
+
+
+def content_of(ref: str, **facts: Any) -> Content:
+    """
+    What a version holds: published by the tests, and without a digest unless told.
+    """
+    values = {"owner": "primary", "key": ref, "outcome": "ready", "sleep_s": 0.0, "marker": "m", "published_seq": 1}
+    return Content(ref=ref, **({"from_at": 1.0, "sure_at": 1.1} | values | facts))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        ({"digest": "d"}, {"digest": "d", "marker": "else"}, True),
+        ({"digest": "d"}, {"digest": "e"}, False),
+        ({"digest": "d"}, {}, True),
+        ({}, {}, True),
+        ({}, {"marker": "else"}, False),
+        ({"published_seq": 0}, {}, False),
+        ({}, {"published_seq": 0}, False),
+        ({"published_seq": 0}, {"published_seq": 0}, False),
+    ],
+)
+def test_contents_share_builds_by_digest_or_by_what_they_print(
+    one: dict[str, Any], other: dict[str, Any], shared: bool
+) -> None:
+    """
+    Equal digests say so; where one is unknown, two published ones that print the same may.
+    """
+    first, second = content_of(REF, **one), content_of(OTHER_REF, **other)
+    known = History.knowing(contract(), [first, second])
+
+    assert shares_builds(first, second) is shares_builds(second, first) is shared
+    assert (second in known.sharing(first)) is (first in known.sharing(second)) is shared
+    assert known.contents(REF) == (first,)
+    assert known.contract is contract()
+
+
+def test_what_is_about_all_versions_is_worked_out_once_until_something_is_added() -> None:
+    """
+    It is asked for with every version, and another exchange may change it.
+    """
+    asked: list[int] = []
+
+    def work(known: History) -> int:
+        asked.append(len(known.exchanges))
+        return asked[-1]
+
+    known = history(publish(1, REF, content="a"))
+    assert (known.overall(work), known.overall(work), asked) == (1, 1, [1])
+    known.add(exchange(seq=2))
+    assert (known.overall(work), asked) == (2, [1, 2])

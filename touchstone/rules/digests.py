@@ -39,7 +39,7 @@ def follows_content(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges that no two different contents have one digest. Whether it covers name and version is open (facts 7.3).
     """
-    publishes = history.once(_publishes, "")
+    publishes = history.overall(_publishes)
     for content in (c for c in history.contents(ref) if c.published_seq in publishes):
         publish = publishes[content.published_seq]
         alike = (c for c in history.sharing(content) if c.digest == content.digest and _differ(c, content))
@@ -53,7 +53,7 @@ def follows_content(ref: str, history: History) -> Iterator[Judgement]:
             yield held(_FOLLOWS, publish)
 
 
-def _publishes(_: str, history: History) -> dict[int, Exchange]:
+def _publishes(history: History) -> dict[int, Exchange]:
     """
     The publishes that tell a digest, by their ``seq``.
     """

@@ -114,6 +114,15 @@ class History:
         worked: _Worked = self._worked_out[key]
         return worked
 
+    def overall(self, work: Callable[["History"], _Worked]) -> _Worked:
+        """
+        What *work* makes of all versions together; kept likewise.
+        """
+        if work not in self._worked_out:
+            self._worked_out[work] = work(self)
+        worked: _Worked = self._worked_out[work]
+        return worked
+
     def story(self, ref: str) -> tuple[Exchange, ...]:
         """
         All exchanges about *ref* in the order in which they were sent.
@@ -191,8 +200,8 @@ class History:
         """
         Everything that may have one build with *content*, which is among it; some of it twice.
         """
-        alike = self.once(_alike, "")
-        found = (*alike.get(content.digest, ()), *alike.get(("marker", content.marker), ()))
+        alike = self.overall(_alike)
+        found = (*alike[content.digest], *alike["marker", content.marker])
         return (other for other in found if shares_builds(other, content))
 
     def all_contents(self) -> Iterator[Content]:
@@ -213,7 +222,7 @@ def shares_builds(one: Content, other: Content) -> bool:
     return one.published_seq > 0 < other.published_seq and one.marker == other.marker
 
 
-def _alike(_: str, history: History) -> dict[object, list[Content]]:
+def _alike(history: History) -> dict[object, list[Content]]:
     """
     All contents by their digest, and by what they print.
     """

@@ -53,14 +53,14 @@ def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]
     It is told only where most starts beside a build of another version, of their own, or beside an open log, waited so,
     and the other starts are far quicker.
     """
-    starts, runs = history.once(_starts, ""), history.once(_runs, "")
+    starts, runs = history.overall(_starts), history.overall(_runs)
     for other, start in pairwise(starts):
         if start.ref == ref and other.seq in runs:
             found = _build_beside(start, (runs[other.seq],), own=other.ref == ref)
             if found and start.done_at < found[2]:
                 yield held(_CLAIM, other, start)
     slow = [start for start in starts if start.ref == ref and start.elapsed_s >= _TELLING_S]
-    for beside in history.once(_beside, "") if slow else ():
+    for beside in history.overall(_beside) if slow else ():
         waited = [found for found in beside.values() if found[0].done_at >= found[2]]
         if len(waited) < _FEWEST or 2 * len(waited) <= len(beside):
             continue
@@ -75,11 +75,11 @@ def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]
 # These are about all versions: worked out once for all of them, since a load run has thousands.
 
 
-def _starts(_: str, history: History) -> tuple[Exchange, ...]:
+def _starts(history: History) -> tuple[Exchange, ...]:
     return tuple(e for e in history.exchanges if e.operation == "startBuild" and e.status in SUCCESS)
 
 
-def _runs(_: str, history: History) -> dict[int, _Run]:
+def _runs(history: History) -> dict[int, _Run]:
     """
     What the starts began, by their ``seq``.
     """
@@ -87,7 +87,7 @@ def _runs(_: str, history: History) -> dict[int, _Run]:
     for cancel in history.cancels:
         cancels.setdefault(cancel.ref, []).append(cancel)
     found = {}
-    for start in history.once(_starts, ""):
+    for start in history.overall(_starts):
         content = history.content(start.ref or "", start.sent_at)
         if content is not None and says_building(start):
             ends_at = start.sent_at + content.sleep_s * CLOCK_SHARE
@@ -95,11 +95,11 @@ def _runs(_: str, history: History) -> dict[int, _Run]:
     return found
 
 
-def _beside(_: str, history: History) -> tuple[dict[int, _Beside], ...]:
+def _beside(history: History) -> tuple[dict[int, _Beside], ...]:
     """
     What each start can have waited for, by its ``seq``: a build of another version, of its own, or a log.
     """
-    starts, runs = history.once(_starts, ""), tuple(history.once(_runs, "").values())
+    starts, runs = history.overall(_starts), tuple(history.overall(_runs).values())
     logs = [e for e in history.exchanges if follows(e)]
     return (
         {start.seq: found for start in starts if (found := _build_beside(start, runs, own=False))},
