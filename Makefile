@@ -7,6 +7,9 @@ TRIALS ?= 12
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
+# Where it is set, each of the hundreds of processes that tests start would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help check test truth load lint prove prove-generated prove-load mutate record bench serve report clean
 
