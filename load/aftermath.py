@@ -45,7 +45,9 @@ class Aftermath:
             return
         polled = Round(self, 3)
         polled.send("startBuild", "beside", self.beside)
-        self.run.rest(first.waited_s)
+        # No shorter than before, or the two could not be compared: a longer rest gains a key no less.
+        rested_s = again.began_at - first.refused_at
+        self.run.rest(max(first.waited_s, again.refused_at + rested_s + MARGIN_S - self.run.now()))
         polled.reads(READS_PER_START * max(again.served, 1))
         polled.burst(at_least_s=1.2 * again.lasted_s + MARGIN_S)
         if polled.refused is not None:
@@ -66,7 +68,15 @@ class Round:
         self.served = 0
         self.refused: Reply | None = None
         self.waited_s = 0.0
+        self.began_at = 0.0
         self.lasted_s = 0.0
+
+    @property
+    def refused_at(self) -> float:
+        """
+        When its last refusal had arrived.
+        """
+        return self.refused.answer.done_at if self.refused else 0.0
 
     def send(self, operation: str, phase: str, ref: str = "", *, gave_up: bool = False) -> Reply:
         """
@@ -79,10 +89,10 @@ class Round:
         """
         Starts the ready version until a start is refused, and no shorter than *at_least_s*.
         """
-        began_at = self._run.now()
+        self.began_at = self._run.now()
         while self.served < AFTERMATH_BURST and not self._run.stopped.is_set():
             answer = self.send("startBuild", "burst")
-            self.lasted_s = self._run.now() - began_at
+            self.lasted_s = self._run.now() - self.began_at
             if answer.status >= 400 or not answer.status:
                 self.refused = answer
             elif self.refused is None:
@@ -118,4 +128,5 @@ class Round:
             answer = self.send("startBuild", "retry", gave_up=last)
             if answer.status < 400 or last:
                 break
+            self.refused = answer
         return answer is not None and 0 < answer.status < 400
