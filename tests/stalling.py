@@ -19,6 +19,7 @@ def stalling(app: Asgi) -> Asgi:
     """
 
     async def stalled(scope: Any, receive: Any, send: Any) -> None:
+        # The stall is the time that a run is to measure.
         into_s = time.monotonic() % PERIOD_S
         await asyncio.sleep(SERVICE_S + max(0.0, STALL_S - into_s))
         await app(scope, receive, send)

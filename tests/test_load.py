@@ -123,6 +123,7 @@ async def slowly(_send: Any) -> bool:
     """
     Has the answer wait.
     """
+    # The slow answer is what is tested: nothing else is waited for.
     await asyncio.sleep(SLOW_S)
     return False
 

@@ -120,6 +120,16 @@ def test_client_that_had_no_patience_for_one_wait_is_indeterminate() -> None:
     assert reasons(log, "limit.ends-after-back-off").startswith("was to wait longer than patience_s of the target")
 
 
+def test_client_that_was_refused_to_the_end_is_indeterminate() -> None:
+    """
+    It came back again and again, and the run ended first; one that never meant to come back says nothing.
+    """
+    tries = tuple(attempt(n, sent_at=2.0 * n, retry_after_s=1.0) for n in range(1, 5))
+    log = log_of(attempts=tries)
+    assert reasons(log, "limit.ends-after-back-off") == "was refused 4 times, and the run ended before it was served"
+    assert outcomes(log_of(attempts=tries[:1]), "limit.ends-after-back-off") == {"not-applicable"}
+
+
 def test_client_that_gave_up_too_soon_is_indeterminate() -> None:
     """
     Who did not wait as it was told cannot complain.

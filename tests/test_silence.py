@@ -67,8 +67,10 @@ def test_silence_is_told() -> None:
     assert some
     assert none
     assert silence_words(some, BEGAN_AT) == (
-        "From second 7 on the target answered nobody any more: 4 requests got no answer. "
-        "What is said about it is about the time before."
+        "From second 7 on the target answered nobody in full any more: 4 requests got no complete answer."
     )
-    assert silence_words(none, BEGAN_AT) == "The target answered no request of the load: 4 requests got no answer."
+    assert (
+        silence_words(none, BEGAN_AT)
+        == "The target answered no request of the load in full: 4 requests got no complete answer."
+    )
     assert fallen(Storm().run().windows) is None

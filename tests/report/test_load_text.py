@@ -104,7 +104,10 @@ def test_target_that_died_is_told_first(render: str) -> None:
     count = sum(window.count for window in dead)
     told_so = flat(died, render)
 
-    assert f"From second 60 on the target answered nobody any more: {count} requests got no answer." in told_so
+    assert (
+        f"From second 60 on the target answered nobody in full any more: {count} requests got no complete answer."
+        in told_so
+    )
     assert f"“never”: {count} requests" in told_so
     assert "never" not in flat(log, render)
     assert document(died)["silent"] == {"from_s": BEGAN_AT + 60, "unanswered": count}

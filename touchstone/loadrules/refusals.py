@@ -15,11 +15,8 @@ _NOTHING_READ = (
     "no version was read after a refused start and before the next one; "
     "`touchstone load storm` reads them, where it meets a limit"
 )
-_NOBODY_WAITED = (
-    "no client that was refused came back, or it was not served before the run ended; "
-    "those of `touchstone load storm` do, where it meets a limit"
-)
-_NOBODY_TOLD = "no client that was refused came back after as long as Retry-After had said"
+_NOBODY_WAITED = "no client that was refused came back; those of `touchstone load storm` do, where it meets a limit"
+_NOBODY_TOLD = "no client that was refused was served, or refused alone, after as long as Retry-After had said"
 
 _NOTHING = "limit.refused-start-starts-nothing"
 _ENDS = "limit.ends-after-back-off"
@@ -89,6 +86,9 @@ def ends_after_back_off(record: Record) -> Iterator[Judgement]:
             yield held(_ENDS, _START, refused[0].seq, tries[-1].seq)
         elif refused and tries[-1].gave_up:
             yield _gave_up(tries, record)
+        elif tries[-1].is_refused and len(tries) > 1:
+            why = f"was refused {len(refused)} times, and the run ended before it was served"
+            yield unclear(_ENDS, _START, refused[0].seq, tries[-1].seq, why=why)
 
 
 def _gave_up(tries: list[Start], record: Record) -> Judgement:

@@ -161,10 +161,7 @@ def silence_words(fallen: Fallen, began_at: float) -> str:
     """
     That the target answered nobody any more.
     """
-    unanswered = f"{plural(fallen.unanswered, 'request')} got no answer"
+    unanswered = f"{plural(fallen.unanswered, 'request')} got no complete answer"
     if fallen.from_s <= began_at:
-        return f"The target answered no request of the load: {unanswered}."
-    return (
-        f"From second {fallen.from_s - began_at:.0f} on the target answered nobody any more: {unanswered}. "
-        "What is said about it is about the time before."
-    )
+        return f"The target answered no request of the load in full: {unanswered}."
+    return f"From second {fallen.from_s - began_at:.0f} on the target answered nobody in full any more: {unanswered}."
