@@ -19,7 +19,7 @@ class Churn(ArrivalUser):
         refs = self.run_.go.stage.refs("shared")
         story = arrival.number % len(refs)
         flow = self.flow(arrival, keep=self.run_.keeps(story))
-        flow.start(refs[story], fresh=False)
+        flow.start(refs[story], fresh=None)
         if self.run_.rest(self.run_.random.uniform(0.0, self.run_.go.options.build_s)):
             flow.send("cancelBuild", refs[story])
         flow.send("getBuild", refs[story])

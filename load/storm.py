@@ -3,6 +3,7 @@ Storm: many builds are started at the same moment, more than the target admits a
 """
 
 from aftermath import Aftermath
+from room import Room
 from touchstone.adapters.arrival_user import Arrival, ArrivalUser
 
 
@@ -12,6 +13,7 @@ class Storm(ArrivalUser):
     """
 
     scenario = "storm"
+    met_refusals = False
 
     def do_start(self, arrival: Arrival) -> None:
         """
@@ -20,11 +22,15 @@ class Storm(ArrivalUser):
         ref = self.own(arrival)
         flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
         started = flow.start(ref, fresh=True)
+        self.met_refusals |= flow.tries > 1 or started.status == 429
         if started.status == 202:
             flow.await_end(ref, started)
 
     def after(self) -> None:
         """
-        When the storm is over one client asks the limit what it promises: see `Aftermath`.
+        When the storm is over one client asks what refused it, see `Room`, and what a limit promises, see `Aftermath`.
         """
+        # What other workers met this one does not know.
+        if self.met_refusals or self.run_.go.workers > 1:
+            Room(self.run_).ask()
         Aftermath(self.run_).ask()

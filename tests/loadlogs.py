@@ -159,6 +159,29 @@ class FixedWindow(NoLimit):
 
 
 @dataclass
+class ClockWindow(NoLimit):
+    """So many starts in each stretch of one length, which begins and ends by the clock."""
+
+    limit: int
+    window_s: float
+    phase_s: float = 0.0
+    window: int = -1
+    taken: int = 0
+
+    def wait_s(self, at: float) -> float:
+        """Seconds until a start is let through."""
+        into_s = (at - self.phase_s) % self.window_s
+        return self.window_s - into_s if self._number(at) == self.window and self.taken == self.limit else 0.0
+
+    def take(self, at: float) -> None:
+        """Counts one start."""
+        self.window, self.taken = self._number(at), self.taken + 1 if self._number(at) == self.window else 1
+
+    def _number(self, at: float) -> int:
+        return math.floor((at - self.phase_s) / self.window_s)
+
+
+@dataclass
 class Bucket(NoLimit):
     """A bucket of tokens, full at first, that fills at one pace."""
 
@@ -188,6 +211,7 @@ class Storm:
         retry_s: When a refused client tries again; 0 for when it is told to, in whole seconds.
         poll_s: Between two reads of a build.
         patience: Tries after which a client gives up.
+        lengths: How long builds take, in turns, as multiples of *build_s*.
     """
 
     starts: int = 40
@@ -197,6 +221,7 @@ class Storm:
     retry_s: float = 0.0
     poll_s: float = 0.2
     patience: int = 50
+    lengths: tuple[float, ...] = (1.0,)
 
     def run(self) -> RunLog:
         """The run log."""
@@ -251,11 +276,14 @@ class Storm:
             attempts.append(attempt)
             if not wait_s:
                 limiter.take(at)
-                ends.append(at + self.build_s)
+                ends.append(at + self._length_s(want))
                 lives.append((attempt, at))
             elif not gave_up:
                 clients.append((done_at + (self.retry_s or asked_s or 0.0), want, number + 1))
         return attempts, lives
+
+    def _length_s(self, want: int) -> float:
+        return self.build_s * self.lengths[want % len(self.lengths)]
 
     def _build(self, attempt: Attempt, began_at: float) -> Build:
         reads = list(self._reads(attempt, began_at))
@@ -270,7 +298,7 @@ class Storm:
         while True:
             at += self.poll_s
             yield Sample("getBuild", "200", at, at + 0.0002, at + 0.0002 + RTT_S)
-            if at + RTT_S / 2 > began_at + self.build_s:
+            if at + RTT_S / 2 > began_at + self._length_s(attempt.want):
                 return
 
 

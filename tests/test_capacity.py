@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from tests.loadlogs import BEGAN_AT, Bucket, FixedWindow, NoLimit, Storm, log_of, steady, workload
+from tests.loadlogs import BEGAN_AT, Bucket, ClockWindow, FixedWindow, NoLimit, Storm, log_of, steady, workload
+from tests.rules.exchanges import exchange
+from tests.test_comparing import finding_about
 from touchstone.capacity import Capacity, capacity
 from touchstone.inflight import InFlight, Life, lives_of
 from touchstone.loadfacts import Attempt, Build
 from touchstone.ratefit import Decided, fits
 from touchstone.report.load_words import beyond_words, capacity_words
-from touchstone.runfacts import RunLog
+from touchstone.runfacts import Occurrence, RunLog
 
 
 def of(log: RunLog) -> Capacity:
@@ -33,20 +35,44 @@ def bucket() -> NoLimit:
     return Bucket(8, 2.0)
 
 
+def clock() -> NoLimit:
+    """Four starts in five seconds, which begin by the clock."""
+    return ClockWindow(4, 5.0, 1.3)
+
+
+UNEVEN = (0.4, 2.6, 1.0, 1.7, 0.7)
+
+
 @pytest.mark.parametrize(
     ("storm", "finding", "words"),
     [
-        (Storm(), "capacity", "when one had ended, the next was let in: the capacity is 4."),
-        (Storm(retry_s=0.3), "capacity", "Never more than 4 builds were seen in flight, and 720 starts were refused"),
+        (Storm(lengths=UNEVEN), "capacity", "at moments that no usual rate limit explains: the capacity is 4."),
+        (
+            Storm(lengths=UNEVEN, retry_s=0.3),
+            "capacity",
+            "Never more than 4 builds of this run were seen in flight, and 85",
+        ),
+        (Storm(), "either", "A rate limit could have refused them as well: either that, or the capacity is 4."),
+        (Storm(retry_s=0.3), "either", "720 starts were refused meanwhile. A rate limit could"),
         (Storm(starts=3), "not-reached", "No start was refused: the capacity is at least 3 builds in flight."),
         (Storm(starts=1), "not-reached", "at least 1 build in flight."),
-        (Storm(patience=1), "either", "either the capacity is 4, or a rate limit lets in so many at once."),
-        (Storm(capacity=None, rate=window), "either", "none was tried soon after one had ended"),
-        (Storm(capacity=None, rate=window, retry_s=0.3), "rate-or-both", "which may be all there is"),
-        (Storm(capacity=None, rate=bucket, retry_s=0.3), "rate-or-both", "the capacity is at least 9."),
-        (Storm(capacity=None, rate=window, retry_s=0.3, build_s=10.0), "rate-or-both", "at least 24."),
-        (Storm(rate=window, retry_s=0.3), "both", "the capacity is 4. 434 starts were refused though there was room"),
-        (Storm(rate=bucket, retry_s=0.3), "both", "a rate limit holds starts back as well."),
+        (Storm(patience=1), "either", "either that, or the capacity is 4."),
+        (Storm(capacity=None, rate=window), "either", "either that, or the capacity is 8."),
+        (Storm(capacity=None, rate=clock), "either", "either that, or the capacity is 4."),
+        (Storm(capacity=None, rate=window, retry_s=0.3), "rate", "a rate limit explains all 1046 refusals."),
+        (Storm(capacity=None, rate=bucket, retry_s=0.3), "rate", "The capacity is at least 9."),
+        (Storm(capacity=None, rate=window, retry_s=0.3, build_s=10.0), "rate", "The capacity is at least 24."),
+        (
+            Storm(capacity=None, rate=clock, retry_s=0.3, lengths=UNEVEN),
+            "rate",
+            "So would builds that this run does not see",
+        ),
+        (Storm(rate=window, retry_s=0.3), "both", "the capacity is 4. 434 starts were refused with at most 2 of the 4"),
+        (
+            Storm(rate=bucket, retry_s=0.3),
+            "both",
+            "in flight that were seen at other times: a rate limit explains these.",
+        ),
     ],
 )
 def test_run_says_what_it_saw(storm: Storm, finding: str, words: str) -> None:
@@ -71,9 +97,60 @@ def test_refusals_with_room_are_a_rate_limit() -> None:
 
     assert (found.finding, found.refused_below, found.refused_full) == ("rate", 7, 0)
     assert capacity_words(found) == (
-        "7 starts were refused though none of the 4 builds seen at other times were in flight: "
-        "a rate limit, not the capacity, which is at least 4."
+        "7 starts were refused with none of the 4 builds in flight that were seen at other times: a rate limit "
+        "explains all 7 refusals. So would builds that this run does not see: those of others, or cancelled ones that "
+        "keep their place. The capacity is at least 4."
     )
+
+
+def test_refusals_that_nothing_explains_are_told_as_such() -> None:
+    """Refused at random, starts fit neither a host that is full at one number nor a limit that counts."""
+    log = Storm(starts=4, capacity=None).run()
+    later = [BEGAN_AT + 20.0 + n for n in range(12)]
+    more = tuple(
+        replace(
+            log.attempts[0], want=50 + n, status=429 if n % 4 else 202, intended_at=at, sent_at=at, done_at=at + 0.01,
+            seq=100 + n,
+        )
+        for n, at in enumerate(later)
+    )  # fmt: skip
+    found = of(replace(log, attempts=log.attempts + more))
+
+    assert found.finding == "unclear"
+    assert "neither a full host nor a usual rate limit explains these refusals" in capacity_words(found)
+    assert capacity_words(found).endswith("The capacity is at least 4.")
+
+
+def test_starts_of_shared_versions_may_have_needed_room() -> None:
+    """Where clients race about the same versions nobody knows whether a refused start needed room."""
+    log = Storm(starts=2).run()
+    attempts = tuple(replace(attempt, fresh=None, status=429) for attempt in log.attempts)
+    found = of(log_of(workload("churn"), attempts=attempts))
+
+    assert (found.finding, found.refused_unsure, found.refused_needless) == ("either", 2, 0)
+    assert capacity_words(found) == (
+        "2 starts were refused of versions that other clients start and cancel as well, so that nobody knows how many "
+        "builds were in flight: a full host, or a rate limit."
+    )
+
+
+def test_what_refusals_say_is_a_hint() -> None:
+    """What the target says of its refusals is told, each once, in any of the usual forms, and as what it is."""
+    bodies = ({"error": {"message": "Host  full"}}, {"error": "Too fast"}, {"message": "Host full"}, {}, {"error": 7})
+    refusals = [exchange("startBuild", 429, json=body) for body in bodies]
+    found = of(replace(Storm().run(), exchanges=tuple(replace(e, seq=900 + n) for n, e in enumerate(refusals))))
+
+    assert found.told == ("Host full", "Too fast")
+    assert capacity_words(found).endswith("Refusals say 'Host full' and 'Too fast': a hint, and no proof.")
+
+
+def test_builds_of_refused_starts_are_missing_from_the_count() -> None:
+    """Where a refused start began a build all the same, more are in flight than are counted, which is told."""
+    started = Occurrence(finding_about("limit.refused-start-starts-nothing"))
+    found = of(replace(Storm().run(), occurrences=(started,)))
+
+    assert found.is_short
+    assert capacity_words(found).endswith("more were in flight than counted.")
 
 
 def test_refused_start_that_needs_no_room_is_a_rate_limit() -> None:
@@ -83,12 +160,12 @@ def test_refused_start_that_needs_no_room_is_a_rate_limit() -> None:
     found = of(log_of(workload("fairness"), attempts=attempts))
 
     assert (found.finding, found.refused_needless) == ("rate", 2)
-    assert capacity_words(found) == "2 starts were refused that needed no room: a rate limit, not the capacity."
+    assert capacity_words(found) == "2 starts were refused that needed no room: a rate limit."
 
 
 def test_limit_met_at_the_end_does_not_hide_the_capacity() -> None:
     """Starts that need no room and are refused show a rate limit beside the capacity that the storm had met."""
-    log = Storm().run()
+    log = Storm(lengths=UNEVEN).run()
     end_at = max(build.ended_at for build in log.builds)
     burst = tuple(
         replace(
@@ -125,7 +202,7 @@ def test_sparse_reads_leave_a_range() -> None:
 @pytest.mark.parametrize("capacity_of", [1, 3, 7])
 def test_capacity_is_found_whatever_it_is(capacity_of: int, poll_s: float) -> None:
     """With reads closer than half a build, the number is exact."""
-    found = of(Storm(starts=20, capacity=capacity_of, poll_s=poll_s).run())
+    found = of(Storm(starts=20, capacity=capacity_of, poll_s=poll_s, lengths=UNEVEN, retry_s=0.3).run())
 
     assert (found.finding, found.at_least, found.at_most) == ("capacity", capacity_of, capacity_of)
 
@@ -237,7 +314,7 @@ def decided(storm: Storm) -> list[Decided]:
 
 
 @pytest.mark.parametrize("retry_s", [0.0, 0.3, 0.7])
-@pytest.mark.parametrize("limiter", [window, bucket, lambda: FixedWindow(3, 1.7), lambda: Bucket(2, 5.0)])
+@pytest.mark.parametrize("limiter", [window, bucket, clock, lambda: FixedWindow(3, 1.7), lambda: Bucket(2, 5.0)])
 def test_rate_limit_explains_what_it_did(limiter: Callable[[], NoLimit], retry_s: float) -> None:
     """What a rate limit served and refused is explained by a rate limit."""
     assert fits(decided(Storm(starts=25, capacity=None, rate=limiter, retry_s=retry_s)))

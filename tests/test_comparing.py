@@ -221,7 +221,8 @@ def test_closed_model_is_compared_by_service_times() -> None:
 
 def test_capacities_that_differ_are_told() -> None:
     """Two storms that met another capacity differ, whatever the times are."""
-    both = compare(Storm().run(), Storm(capacity=6).run())
+    uneven = (0.4, 2.6, 1.0, 1.7, 0.7)
+    both = compare(Storm(lengths=uneven).run(), Storm(lengths=uneven, capacity=6).run())
 
     assert (both.capacities, both.differs) == ((4, 6), True)
     assert "capacity 4 before, 6 now" in both.reason

@@ -76,6 +76,7 @@ LAYER_OF = {
     "touchstone.punctuality": "judgement",
     "touchstone.inflight": "judgement",
     "touchstone.ratefit": "judgement",
+    "touchstone.room": "judgement",
     "touchstone.capacity": "judgement",
     "touchstone.resampling": "judgement",
     "touchstone.comparing": "judgement",

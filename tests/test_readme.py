@@ -37,5 +37,5 @@ def test_plan_of_a_load_in_the_readme_runs(command: str, tmp_path: Path) -> None
     target = '[targets.staging]\nurl = "https://staging.example.test/api"\napi_key = "sk_live_test"\n'
     (tmp_path / "touchstone.toml").write_text(target, encoding="utf-8")
     printed = run(shlex.split(command)[1:], tmp_path)
-    assert "builds    42 at most (60 are allowed)" in printed
+    assert "builds    64 at most (80 are allowed)" in printed
     assert not (tmp_path / "reports").exists()

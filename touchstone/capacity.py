@@ -1,9 +1,10 @@
 """
 Where the capacity of a target is, as far as a load run can tell from outside, and what happened beyond it; pure.
 
-A refusal may come from a full host or from a rate limit, and an answer does not say which. What tells them apart is how
-many builds were in flight: a full host refuses when the most builds are running and lets the next one in when one has
-ended; a rate limit refuses whatever is running. Only builds of the run count, since those of others are not seen.
+A refusal may come from a full host or from a rate limit, and an answer does not say which. A full host refuses while
+the most builds are in flight, and a rate limit whatever is; where all builds take as long, one looks like the other.
+What tells them apart is a client that cancels builds (see `touchstone.room`), or starts that no rate limit of the usual
+kinds would refuse and serve as the target did. Only builds of the run count, since those of others are not seen.
 """
 
 from bisect import bisect_right
@@ -12,23 +13,27 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from touchstone.exchange import Exchange
 from touchstone.inflight import InFlight, Step, lives_of
 from touchstone.loadfacts import Attempt
 from touchstone.ratefit import Decided, fits
+from touchstone.room import Room, room
 from touchstone.runfacts import RunLog
 
 Finding = Literal[
     "unknown",  # no start that needs room was answered
     "not-reached",  # none was refused
-    "capacity",  # refused only while the most builds were in flight, and let in again when one had ended
-    "either",  # refused only then, but nobody tried again when one had ended
-    "rate",  # refused only while fewer were in flight
-    "rate-or-both",  # refused then and then, and a rate limit alone would explain it
-    "both",
+    "capacity",  # refused only while the most builds were in flight, and no rate limit explains when
+    "either",  # refused only then, or while nobody knows how many were, and a rate limit would explain it as well
+    "rate",  # refused while fewer were in flight or where no room was needed, and a rate limit explains all of it
+    "both",  # the same, but a rate limit explains only what was refused while fewer were
+    "unclear",  # the same, but neither explains it
 ]
 SPANS_S = (1, 10, 60)
 _REFUSED = 429
-_SOON_S = 1.5  # Retry-After counts in whole seconds, so that clients come back up to one too late
+_MOST_TOLD = 3
+_MOST_TOLD_LENGTH = 80
+_STARTS_NOTHING = "limit.refused-start-starts-nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,11 @@ class Capacity:
         busiest: By length in seconds, the most that were let in within such a time.
         refusals: In order of time.
         refused_needless: Starts that needed no room and were refused all the same.
+        refused_unsure: Starts that were refused and of which nobody knows whether they needed room.
         steps: Builds in flight over time.
+        room: What a client saw that cancelled builds when the host refused; None where none did.
+        told: What refusals said, as far as they were kept: hints of the target, and no proof.
+        is_short: Whether refused starts began builds all the same, which are not counted.
     """
 
     finding: Finding
@@ -99,8 +108,12 @@ class Capacity:
     busiest: dict[int, int]
     refusals: tuple[Refusal, ...]
     refused_needless: int
+    refused_unsure: int
     steps: tuple[Step, ...]
     clients: Clients
+    room: Room | None = None
+    told: tuple[str, ...] = ()
+    is_short: bool = False
 
     @property
     def refused_full(self) -> int:
@@ -135,18 +148,22 @@ def capacity(log: RunLog) -> Capacity | None:
     served_at = sorted(attempt.done_at for attempt in fresh if _is_served(attempt))
     refusals = _refusals(fresh, flight)
     full = [refusal for refusal in refusals if not refusal.below]
-    needless = sum(attempt.status == _REFUSED and not attempt.fresh for attempt in log.attempts)
     until_s = max(attempt.done_at for attempt in log.attempts)
+    asked = room(log)
     return Capacity(
-        finding=_finding(log.attempts, flight, refusals, needless=needless),
-        at_least=flight.most,
+        finding=_finding(log, refusals, asked),
+        at_least=max(flight.most, asked.inside if asked else 0),
         at_most=min((refusal.at_most for refusal in full), default=None),
         admitted=len(served_at),
         busiest={span_s: _busiest(served_at, span_s) for span_s in SPANS_S},
         refusals=refusals,
-        refused_needless=needless,
+        refused_needless=_refused(log.attempts, fresh=False),
+        refused_unsure=_refused(log.attempts, fresh=None),
         steps=flight.steps(max([until_s, *(build.ended_at for build in log.builds)])),
         clients=_clients(fresh or log.attempts),
+        room=asked,
+        told=_told(log.exchanges),
+        is_short=any(one.finding.claim == _STARTS_NOTHING for one in log.occurrences),
     )
 
 
@@ -161,51 +178,100 @@ def _refusals(fresh: Iterable[Attempt], flight: InFlight) -> tuple[Refusal, ...]
     return tuple(Refusal(at_s, sure, at_most, at_most < most) for at_s, sure, at_most in counts)
 
 
-def _finding(attempts: Sequence[Attempt], flight: InFlight, refusals: Sequence[Refusal], *, needless: int) -> Finding:
-    fresh = [attempt for attempt in attempts if attempt.fresh]
-    below = sum(refusal.below for refusal in refusals) + needless
-    if not any(_is_served(attempt) for attempt in fresh):
-        return "rate" if below else "unknown"
-    if not refusals and not needless:
-        return "not-reached"
-    if below == len(refusals) + needless:
+def _refused(attempts: Iterable[Attempt], *, fresh: bool | None) -> int:
+    return sum(attempt.status == _REFUSED and attempt.fresh is fresh for attempt in attempts)
+
+
+def _finding(log: RunLog, refusals: Sequence[Refusal], asked: Room | None) -> Finding:
+    refused = [attempt for attempt in log.attempts if attempt.status == _REFUSED]
+    is_served = any(_is_served(attempt) and attempt.fresh for attempt in log.attempts)
+    has_room = sum(refusal.below for refusal in refusals) + _refused(log.attempts, fresh=False)
+    has_room += asked.refused_with_room if asked else 0
+    if not refused:
+        return "not-reached" if is_served else "unknown"
+    is_full = asked is not None and asked.is_full_host
+    starts = _starts(log)
+    if not has_room:
+        return "capacity" if refusals and (is_full or not _rate_explains(starts)) else "either"
+    # What needs no room is refused by a rate limit for sure, whatever its kind.
+    if not is_full and (_refused(log.attempts, fresh=False) == has_room == len(refused) or _rate_explains(starts)):
         return "rate"
-    if below:
-        return "rate-or-both" if _rate_explains(attempts) else "both"
-    return "capacity" if _was_let_in_again(fresh, flight, refusals[0].at_s) else "either"
+    if is_full:
+        return "both"
+    full_at = {refusal.at_s for refusal in refusals if not refusal.below}
+    rest = [start for start in starts if start.served or start.done_at not in full_at]
+    return "both" if full_at and _rate_explains(rest) else "unclear"
 
 
-def _was_let_in_again(fresh: Iterable[Attempt], flight: InFlight, refused_at: float) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Start:
     """
-    Whether a start was served soon after room had come back: much later, a rate limit would have let it in as well.
+    One start as a rate limit counts it.
     """
-    soon_s = max(_SOON_S, flight.length_s)
-    later = (a.sent_at for a in fresh if _is_served(a) and a.sent_at > refused_at)
-    return any(sent_at - flight.last_full_at(sent_at) <= soon_s for sent_at in later)
+
+    credential: str
+    fresh: bool | None
+    sent_at: float
+    done_at: float
+    served: bool
 
 
-def _rate_explains(attempts: Iterable[Attempt]) -> bool:
+def _starts(log: RunLog) -> list[_Start]:
+    """
+    All starts of the run: those of clients, and those before and after, of which fewer things are known.
+    """
+    known = {attempt.seq for attempt in log.attempts}
+    others = [e for e in log.exchanges if e.operation == "startBuild" and e.seq not in known]
+    found = [_Start(a.credential, a.fresh, a.sent_at, a.done_at, _is_served(a)) for a in log.attempts if _tells(a)]
+    found += [
+        _Start(e.credential, True if "room" in e.note else None, e.sent_at, e.done_at, e.status != _REFUSED)
+        for e in others
+        if _tells(e)
+    ]
+    return found
+
+
+def _tells(start: Attempt | Exchange) -> bool:
+    return 200 <= start.status < 300 or start.status == _REFUSED
+
+
+def _rate_explains(starts: Iterable[_Start]) -> bool:
     """
     Whether a rate limit for each key explains all by itself: one that counts every start, or only those that need room.
     """
-    keys: dict[str, list[Attempt]] = {}
-    for attempt in attempts:
-        if _is_served(attempt) or attempt.status == _REFUSED:
-            keys.setdefault(attempt.credential, []).append(attempt)
+    keys: dict[str, list[_Start]] = {}
+    for start in starts:
+        keys.setdefault(start.credential, []).append(start)
     return all(fits(_decided(own)) or _fits_fresh(own) for own in keys.values())
 
 
-def _fits_fresh(own: Sequence[Attempt]) -> bool:
+def _fits_fresh(own: Sequence[_Start]) -> bool:
     """
     The same for a limit that leaves starts alone that need no room; one that refused such a start does not.
     """
-    if any(attempt.status == _REFUSED and not attempt.fresh for attempt in own):
+    if any(not start.served and not start.fresh for start in own):
         return False
-    return fits(_decided(attempt for attempt in own if attempt.fresh))
+    return fits(_decided(start for start in own if start.fresh))
 
 
-def _decided(attempts: Iterable[Attempt]) -> list[Decided]:
-    return [Decided(a.sent_at, a.done_at, _is_served(a)) for a in attempts]
+def _decided(starts: Iterable[_Start]) -> list[Decided]:
+    return [Decided(start.sent_at, start.done_at, start.served) for start in starts]
+
+
+def _told(exchanges: Iterable[Exchange]) -> tuple[str, ...]:
+    """
+    What kept refusals of starts say, each once, those that say it most often first.
+    """
+    refused = (e for e in exchanges if e.operation == "startBuild" and e.status == _REFUSED)
+    found = Counter(message for message in map(_message, refused) if message)
+    return tuple(message for message, _ in found.most_common(_MOST_TOLD))
+
+
+def _message(exchange: Exchange) -> str:
+    error = exchange.body.get("error")
+    told = error.get("message") if isinstance(error, dict) else error
+    told = told if isinstance(told, str) else exchange.body.get("message")
+    return " ".join(told.split())[:_MOST_TOLD_LENGTH] if isinstance(told, str) else ""
 
 
 def _busiest(at_s: Sequence[float], span_s: float) -> int:

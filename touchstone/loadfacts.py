@@ -82,7 +82,8 @@ class Attempt:
         want: Number of the client that wants this build; its tries share it.
         number: Which try of that client, from 1.
         phase: What went on beside it by plan, such as ``alone`` or ``beside``; empty where the scenario has no phases.
-        fresh: Whether the version was not built, so that a served start begins a build and needs room on the host.
+        fresh: Whether the version was not built, so that a served start begins a build and needs room on the host. None
+            where that is not known, since others start and cancel it as well.
         status: 0 where no answer came.
         retry_after_s: What Retry-After asked for; None where it asked for nothing valid.
         gave_up: Whether the client's patience was over with it.
@@ -94,7 +95,7 @@ class Attempt:
     ref: str
     credential: Credential
     phase: str
-    fresh: bool
+    fresh: bool | None
     intended_at: float
     sent_at: float
     done_at: float

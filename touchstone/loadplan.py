@@ -41,6 +41,13 @@ AFTERMATH_BURST = 120
 _AFTERMATH_MOST = 9 * AFTERMATH_BURST
 _AFTERMATH_BURSTS, _AFTERMATH_WAITS = 3, 5
 
+# Before that one client fills the host, and in each of so many turns cancels a build and starts another one: see
+# load/room.py. They last until they are cancelled.
+ROOM_TURNS = 4
+_LEAST_ROOM, _ROOM_S = 3, 60.0
+# At most: starts that are refused in a turn, a cancel and another start; reads come on top.
+_ROOM_REQUESTS = 8
+
 # Each of them is published beforehand.
 MAX_BUILDS = 100_000
 
@@ -247,7 +254,8 @@ class Plan:
         """
         How many builds the run may begin.
         """
-        return self._ready + int(self._is_storm) + self._own_builds + self.schedule.counts.get("race", 0)
+        storm = 1 + _rooms(self.schedule) + ROOM_TURNS if self._is_storm else 0
+        return self._ready + storm + self._own_builds + self.schedule.counts.get("race", 0)
 
     @property
     def _own_builds(self) -> int:
@@ -373,6 +381,7 @@ def _needs(options: Options, schedule: Schedule) -> list[Need]:
             return [Need("shared", "race", sleep_s=options.build_s) for _ in range(options.builds)]
         case "storm":
             ready = [Need("ready", "ready"), Need("beside", "beside", sleep_s=options.build_s)]
+            ready += [Need("room", "room", sleep_s=_ROOM_S) for _ in range(_rooms(schedule))]
     names = (schedule.names[index] for index in schedule.actions)
     nth: Counter[str] = Counter()
     for name in names:
@@ -380,6 +389,13 @@ def _needs(options: Options, schedule: Schedule) -> list[Need]:
             ready.append(_own(options, name, nth[name]))
             nth[name] += 1
     return ready
+
+
+def _rooms(storm: Schedule) -> int:
+    """
+    How many builds may fill the host after a storm; with one more than the host admits the client is refused.
+    """
+    return max(_LEAST_ROOM, len(storm) // 2 - 2)
 
 
 def _own(options: Options, action: str, nth: int) -> Need:

@@ -1,19 +1,24 @@
 """
 Whether one rate limit by itself could have refused those starts that were refused and served the others; pure.
 
-Three kinds are tried, each at every size up to what was served: a log of the last starts, a window that opens with the
-first start after the last one has closed, and a bucket. That one of them fits proves nothing; that none does is why a
-run may say that something else refuses as well.
+Four kinds are tried, each at every size up to what was served: a log of the last starts, a window that opens with the
+first start after the last one has closed, one that opens by the clock, and a bucket. That one of them fits proves
+nothing; that none does is why a run may say that something else refuses as well.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 _MOST_STARTS = 600  # the first so many are enough to tell, and bound what the trials cost
 _MOST_SIZES = 200
 _MOST_LENGTHS = 8
 _TOLERATED_SHARE = 0.02  # of the refused starts might have been served: nobody knows when the target took them up
 _ROUNDS = 40
+# A window by the clock is hardly ever of another length.
+_CLOCK_S = (*range(1, 13), 15, 20, 24, 30, 40, 45, 60, 90, 120, 180, 240, 300, 600, 900, 1800, 3600)
+_MOST_OPENINGS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,9 @@ def fits(starts: Sequence[Decided]) -> bool:
     ordered = sorted(starts, key=lambda start: start.sent_at if start.served else start.done_at)[:_MOST_STARTS]
     served = sum(start.served for start in ordered)
     sizes = range(1, min(served, _MOST_SIZES) + 1)
-    return any(_log_fits(ordered, size) or _window_fits(ordered, size) or _bucket_fits(ordered, size) for size in sizes)
+    if any(_log_fits(ordered, size) or _window_fits(ordered, size) or _bucket_fits(ordered, size) for size in sizes):
+        return True
+    return any(_clock_fits(ordered, opened_at, length_s) for length_s in _CLOCK_S for opened_at in _openings(ordered))
 
 
 def _tolerated(starts: Sequence[Decided]) -> float:
@@ -91,6 +98,40 @@ def _windows_decide(starts: Sequence[Decided], size: int, length_s: float) -> bo
         else:
             generous += opener is None or taken < size or start.sent_at - opener.done_at >= length_s
     return generous <= _tolerated(starts)
+
+
+def _openings(starts: Sequence[Decided]) -> Iterator[float]:
+    """
+    Moments at which a window may have opened: between a refused start and the next one that was served.
+    """
+    found = 0
+    for before, start in pairwise(starts):
+        if start.served and not before.served and found < _MOST_OPENINGS:
+            found += 1
+            yield from (start.done_at, start.sent_at, (before.sent_at + start.done_at) / 2)
+
+
+def _clock_fits(starts: Sequence[Decided], opened_at: float, length_s: float) -> bool:
+    """
+    Whether windows of one length that follow each other without a gap decide as the target did.
+
+    Each lets in as many as the fullest of them: one that is not full may refuse nobody.
+    """
+    windows: dict[int, int] = {}
+    needed: list[tuple[int, int]] = []
+    for start in starts:
+        first = math.floor((start.sent_at - opened_at) / length_s)
+        last = math.floor((start.done_at - opened_at) / length_s)
+        if start.served:
+            # Nobody knows which of two windows took it up: the emptier one leaves more room for a fit.
+            taker = min((first, last), key=lambda number: windows.get(number, 0))
+            windows[taker] = windows.get(taker, 0) + 1
+        else:
+            needed.append((first, windows.get(first, 0)))
+            if last != first:
+                needed[-1] = max(needed[-1], (last, windows.get(last, 0)), key=lambda one: one[1])
+    size = max(windows.values(), default=0)
+    return sum(taken < size for _, taken in needed) <= _tolerated(starts)
 
 
 def _bucket_fits(starts: Sequence[Decided], size: int) -> bool:

@@ -160,7 +160,7 @@ def test_capacity_is_seen_at_one_look() -> None:
     source = page("storm")
     text = words_of(page("storm"))
 
-    assert "the capacity is 4. 434 starts were refused though there was room" in text
+    assert "the capacity is 4. 434 starts were refused with at most 2 of the 4 builds in flight" in text
     assert re.search(r'<span class="note cap" style="bottom:66.7%" aria-hidden="true">capacity 4</span>', source)
     assert '<path class="cap" d="M0 333H1000">' in source
     assert 'class="r-full" d="M' in source

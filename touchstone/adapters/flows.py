@@ -31,6 +31,9 @@ class Flow:
         want: Number of the client in the whole run.
         due_at: When its first request is due, in run seconds.
         keep: Whether its whole story is kept.
+
+    Attributes:
+        tries: Starts that were sent for the build that it wanted last.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Flow:
         self.keep = keep
         self.credential = credential
         self.phase = phase
+        self.tries = 0
         self._paced = True
 
     def unpaced(self) -> None:
@@ -71,18 +75,19 @@ class Flow:
 
     # --- starting ----------------------------------------------------------------------------------------------------
 
-    def start(self, ref: str, *, fresh: bool, patient: bool = True) -> Reply:
+    def start(self, ref: str, *, fresh: bool | None, patient: bool = True) -> Reply:
         """
         Starts a build; where it is refused, waits as it is told, or as the documentation says, and tries again.
 
         Args:
-            fresh: Whether the version is not built yet.
+            fresh: Whether the version is not built yet; None where others start and cancel it as well.
             patient: Whether a refusal is waited out.
         """
         refused_at: float | None = None
         for number, wait_s in enumerate(back_off_s(), start=1):
             intended_at = self.due_at if self._paced else self.run.now()
             reply = self.send("startBuild", ref)
+            self.tries = number
             asked_s = wait_s if reply.asked_s is None else reply.asked_s
             refused = reply.status == 429 and patient
             # By the clock: told to come back at once, one still has no more patience than anybody else.
@@ -94,7 +99,7 @@ class Flow:
                 break
         return reply
 
-    def _back_off(self, ref: str, refused: Reply, asked_s: float, *, fresh: bool) -> bool:
+    def _back_off(self, ref: str, refused: Reply, asked_s: float, *, fresh: bool | None) -> bool:
         """
         Waits out a refusal; before and after, it is looked whether the refused start began something all the same.
         """
@@ -106,7 +111,9 @@ class Flow:
             self.send("getBuild", ref)
         return goes_on
 
-    def _attempt(self, ref: str, number: int, fresh: bool, intended_at: float, reply: Reply, gave_up: bool) -> None:
+    def _attempt(
+        self, ref: str, number: int, fresh: bool | None, intended_at: float, reply: Reply, gave_up: bool
+    ) -> None:
         answer = reply.answer
         self.run.collector.attempt(
             Attempt(

@@ -288,7 +288,8 @@ class LoadRun:
 
     def _judge(self, shot: Shot, answer: Answer, seq: int, *, keep: bool) -> None:
         seen = self.appraiser.see(shot, answer, seq, self.case)
-        if seen.findings or (keep and self._spent.kept < MAX_KEPT // self.go.workers):
+        # Few requests have a note, and what it tells nothing else does.
+        if seen.findings or shot.note or (keep and self._spent.kept < MAX_KEPT // self.go.workers):
             self.keep(shot, answer, seq, seen)
 
     def keep(self, shot: Shot, answer: Answer, seq: int, seen: Seen) -> None:

@@ -286,7 +286,7 @@ def _of_attempt(attempt: Attempt) -> Start:
         account=account_of(attempt.credential),
         ref=attempt.ref,
         phase=attempt.phase,
-        fresh=attempt.fresh,
+        fresh=bool(attempt.fresh),
         sent_at=attempt.sent_at,
         done_at=attempt.done_at,
         status=attempt.status,

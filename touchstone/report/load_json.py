@@ -10,6 +10,7 @@ from touchstone.metrics import Operation, Times, Traffic
 from touchstone.punctuality import Punctuality
 from touchstone.report.load_view import LimitLine, LoadView
 from touchstone.report.load_words import beyond_words, capacity_words, generator_words
+from touchstone.room import Room
 
 
 def document(load: LoadView) -> dict[str, Any]:
@@ -104,6 +105,9 @@ def _capacity(found: Capacity) -> dict[str, Any]:
         "refused_full": found.refused_full,
         "refused_below": found.refused_below,
         "refused_needless": found.refused_needless,
+        "refused_unsure": found.refused_unsure,
+        "refusals_say": list(found.told),
+        "room": _room(found.room) if found.room else None,
         "admitted": found.admitted,
         "busiest": {f"{span_s}_s": number for span_s, number in found.busiest.items()},
         "clients": {
@@ -119,6 +123,17 @@ def _capacity(found: Capacity) -> dict[str, Any]:
             "wait_p50_s": clients.wait_p50_s,
             "wait_max_s": clients.wait_max_s,
         },
+    }
+
+
+def _room(asked: Room) -> dict[str, Any]:
+    return {
+        "is_full_host": asked.is_full_host,
+        "inside": asked.inside,
+        "refused": asked.refused,
+        "unbidden": asked.unbidden,
+        "cancels": len(asked.turns),
+        "let_in": asked.let_in,
     }
 
 

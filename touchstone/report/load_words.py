@@ -2,11 +2,14 @@
 The sentences that every report of a load run shares.
 """
 
-from touchstone.capacity import SPANS_S, Capacity
+from collections.abc import Callable, Mapping, Sequence
+
+from touchstone.capacity import SPANS_S, Capacity, Finding
 from touchstone.loadfacts import Workload
 from touchstone.metrics import Metrics
 from touchstone.punctuality import Punctuality
 from touchstone.report.length import brief
+from touchstone.room import Room
 from touchstone.silence import Fallen
 from touchstone.verdict import plural
 
@@ -81,40 +84,138 @@ def capacity_words(found: Capacity) -> str:
     """
     Where the capacity is, in words that claim no more than was seen.
     """
-    most, full = plural(found.at_least, "build"), _were(found.refused_full)
-    below = found.refused_below + found.refused_needless
-    was = "was" if found.at_least == 1 else "were"
-    never_more = f"Never more than {most} {was} seen in flight, and {full} refused meanwhile"
-    return {
-        "unknown": "No start that needs room was let in or refused, so this run says nothing about the capacity.",
-        "not-reached": f"No start was refused: the capacity is at least {most} in flight.",
-        "capacity": f"{never_more}; when one had ended, the next was let in: {_level(found)}.",
-        "either": f"{never_more}, but none was tried soon after one had ended: either {_level(found)}, "
-        f"or a rate limit lets in so many at once.",
-        "rate": _rate_words(found),
-        "rate-or-both": f"{_were(below)} refused with fewer than {most} in flight, and "
-        f"{plural(found.refused_full, 'other')} with so many: a rate limit, which may be all there is; "
-        f"the capacity is at least {found.at_least}.",
-        "both": f"{never_more}: {_level(found)}. {_were(below)} refused though there was room: "
-        f"a rate limit holds starts back as well.",
-    }[found.finding]
+    parts = [_FINDINGS[found.finding](found), room_words(found.room) if found.room else ""]
+    if found.finding not in ("unknown", "not-reached") and found.told:
+        parts.append(f"Refusals say {_listed([repr(one) for one in found.told])}: a hint, and no proof.")
+    if found.is_short:
+        parts.append("Refused starts began builds all the same (see the findings): more were in flight than counted.")
+    return " ".join(part for part in parts if part)
 
 
-def _rate_words(found: Capacity) -> str:
-    if not found.refused_below:
-        needless = f"{_were(found.refused_needless)} refused that needed no room: a rate limit, not the capacity"
-        return f"{needless}, which is at least {found.at_least}." if found.at_least else f"{needless}."
-    seen = max(refusal.at_most for refusal in found.refusals if refusal.below)
-    of = f"only {seen}" if seen else "none"
+def room_words(asked: Room) -> str:
+    """
+    What the client saw that cancelled builds while the host refused.
+    """
+    head = f"Afterwards one client alone was refused with {plural(asked.inside, 'build')} in flight"
+    if not asked.turns:
+        if asked.unbidden:
+            return f"{head}, and served soon after though it had cancelled none: that tells nothing."
+        return f"{head}, and saw no cancelled build end, so that it learnt no more."
+    cancels = f"of {plural(len(asked.turns), 'cancel')} of a build {asked.let_in} let another one in at once"
+    if asked.is_full_host:
+        return f"{head}, {asked.refused} times while none ended; {cancels}: only a full host does so."
+    if asked.refused_with_room:
+        return (
+            f"{head}, and again when one of them had been cancelled and seen to end: that is no full host, "
+            "unless cancelled builds keep their place or others build there."
+        )
+    return f"{head}; {cancels}: too few to tell."
+
+
+def _not_reached(found: Capacity) -> str:
+    return f"No start was refused: the capacity is at least {plural(found.at_least, 'build')} in flight."
+
+
+def _unknown(_found: Capacity) -> str:
+    return "No start that needs room was let in or refused, so this run says nothing about the capacity."
+
+
+def _never_more(found: Capacity) -> str:
     return (
-        f"{_were(found.refused_below + found.refused_needless)} refused though {of} of the "
-        f"{plural(found.at_least, 'build')} seen at other times were in flight: a rate limit, not the capacity, "
-        f"which is at least {found.at_least}."
+        f"Never more than {plural(found.at_least, 'build')} of this run {_was(found.at_least)} seen in flight, and "
+        f"{_were(found.refused_full)} refused meanwhile"
     )
 
 
+def _capacity(found: Capacity) -> str:
+    why = "" if found.room and found.room.is_full_host else ", at moments that no usual rate limit explains"
+    return f"{_never_more(found)}{why}: {_level(found)}."
+
+
+def _either(found: Capacity) -> str:
+    if not found.refusals:
+        return (
+            f"{_were(found.refused_unsure)} refused of versions that other clients start and cancel as well, so that "
+            "nobody knows how many builds were in flight: a full host, or a rate limit."
+        )
+    return f"{_never_more(found)}. A rate limit could have refused them as well: either that, or {_level(found)}."
+
+
+def _rate(found: Capacity) -> str:
+    least = f" The capacity is at least {found.at_least}." if found.at_least else ""
+    needless = found.refused_needless
+    if needless and not found.refused_below:
+        full = f" It explains {plural(found.refused_full, 'other refusal')} as well." if found.refused_full else ""
+        return f"{_were(needless)} refused that needed no room: a rate limit.{full}{least}"
+    return f"{_with_room(found)}: a rate limit explains all {_all(found)}. {_unseen(found)}{least}"
+
+
+def _both(found: Capacity) -> str:
+    beside = f"{_with_room(found)}: a rate limit explains these. {_unseen(found)}".rstrip()
+    return f"{_never_more(found)}: {_level(found)}. {beside}"
+
+
+def _unclear(found: Capacity) -> str:
+    full = f", and {plural(found.refused_full, 'other')} with so many" if found.refused_full else ""
+    return (
+        f"{_with_room(found)}{full}: neither a full host nor a usual rate limit explains these refusals. "
+        f"{_unseen(found)} The capacity is at least {found.at_least}."
+    )
+
+
+_FINDINGS: Mapping[Finding, Callable[[Capacity], str]] = {
+    "unknown": _unknown,
+    "not-reached": _not_reached,
+    "capacity": _capacity,
+    "either": _either,
+    "rate": _rate,
+    "both": _both,
+    "unclear": _unclear,
+}
+
+
+def _with_room(found: Capacity) -> str:
+    """
+    The refusals that want of room cannot explain, as far as builds of this run tell.
+    """
+    parts = []
+    if found.refused_below:
+        seen = max(refusal.at_most for refusal in found.refusals if refusal.below)
+        of = f"at most {seen}" if seen else "none"
+        parts.append(
+            f"{_were(found.refused_below)} refused with {of} of the {plural(found.at_least, 'build')} in flight that "
+            "were seen at other times"
+        )
+    if found.refused_needless:
+        parts.append(f"{_were(found.refused_needless)} refused that needed no room")
+    if not parts:
+        return "A start was refused though a build had ended"
+    return " and ".join(parts)
+
+
+def _all(found: Capacity) -> str:
+    return plural(len(found.refusals) + found.refused_needless, "refusal")
+
+
+def _unseen(found: Capacity) -> str:
+    """
+    What else may have been: only what needed no room was refused by a rate limit for sure.
+    """
+    if found.refused_needless and not found.refused_below:
+        return ""
+    return "So would builds that this run does not see: those of others, or cancelled ones that keep their place."
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+
+
 def _were(starts: int) -> str:
-    return f"{plural(starts, 'start')} {'was' if starts == 1 else 'were'}"
+    return f"{plural(starts, 'start')} {_was(starts)}"
+
+
+def _was(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 def _level(found: Capacity) -> str:
@@ -128,14 +229,15 @@ def beyond_words(found: Capacity) -> str:
     What became of the clients, in words.
     """
     clients = found.clients
-    parts = [f"of {plural(clients.wanted, 'client')} {clients.at_once} were let in at the first try"]
+    parts = [f"of {plural(clients.wanted, 'client')} {clients.at_once} {_was(clients.at_once)} let in at the first try"]
     if clients.later:
         half, last = brief(clients.wait_p50_s), brief(clients.wait_max_s)
-        parts.append(f"{clients.later} after waiting, half of them up to {half} and the last {last}")
+        waits = f", half of them up to {half} and the last {last}" if clients.later > 1 else f" {last}"
+        parts.append(f"{clients.later} after waiting{waits}")
     for number, words in (
         (clients.gave_up, "gave up"),
-        (clients.still_trying, f"{'was' if clients.still_trying == 1 else 'were'} still trying when the run ended"),
-        (clients.turned_away, f"{'was' if clients.turned_away == 1 else 'were'} refused and did not come back"),
+        (clients.still_trying, f"{_was(clients.still_trying)} still trying when the run ended"),
+        (clients.turned_away, f"{_was(clients.turned_away)} refused and did not come back"),
         (clients.failed, "got an error or no answer"),
     ):
         parts += [f"{number} {words}"] if number else []

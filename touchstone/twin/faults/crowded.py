@@ -181,7 +181,13 @@ class CrowdedAnswersAreSlow(App):
 # --- limits ------------------------------------------------------------------------------------------------------
 
 
-@breaks("load", "limit.refused-start-starts-nothing", also=("status.*", "load.builds-admitted"), under="load")
+# What nobody was promised is in the way of a cancel as well.
+@breaks(
+    "load",
+    "limit.refused-start-starts-nothing",
+    also=("status.*", "cancel.idle-is-404", "load.builds-admitted"),
+    under="load",
+)
 class CrowdedRefusalBuilds(Engine):
     """
     A start that is refused while three builds run begins its build all the same.

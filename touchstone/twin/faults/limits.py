@@ -205,8 +205,11 @@ class RetriesArePunished(Engine):
 
 # --- what it does all the same -----------------------------------------------------------------------------------
 
+# Whoever cancels such a version, of which nothing tells that it builds, does not get the answer that it had to.
+_CANCELLED = "cancel.idle-is-404"
 
-@breaks("load", "limit.refused-start-starts-nothing")
+
+@breaks("load", "limit.refused-start-starts-nothing", also=(_CANCELLED,))
 class RefusedStartBuilds(Engine):
     """
     A start is refused with 429 after its build has begun.
@@ -222,7 +225,7 @@ class RefusedStartBuilds(Engine):
             raise
 
 
-@breaks("load", "limit.refused-start-starts-nothing")
+@breaks("load", "limit.refused-start-starts-nothing", also=(_CANCELLED,))
 class RefusedStartIsQueued(Engine):
     """
     A start is refused with 429 and begins a little later.
@@ -245,7 +248,7 @@ class RefusedStartIsQueued(Engine):
             slot.last = self.launch(version)
 
 
-@breaks("load", "limit.refused-start-starts-nothing", profile="standard")
+@breaks("load", "limit.refused-start-starts-nothing", also=(_CANCELLED,), profile="standard")
 class FullHostBuilds(Engine):
     """
     A start for which the host has no room is refused with 429, and builds.

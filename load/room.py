@@ -1,0 +1,115 @@
+"""
+What one client asks of a full host when all others have gone: whether a build that ends lets the next one in.
+
+A refusal does not say whether the host is full or a rate limit holds starts back, and builds that all take as long make
+one look like the other. So the client makes the difference itself: it fills the host and then cancels builds at moments
+of its own choice, now at once, now after it was refused for longer than the last cancel took to let a start in.
+
+What it sees is judged by `touchstone.room`; each request says in its note what it is for.
+"""
+
+from touchstone.adapters.flows import Flow
+from touchstone.adapters.loadrun import LoadRun, Reply
+from touchstone.loadplan import ROOM_TURNS
+
+# Of the turns every other one begins with waiting.
+_LEAST_HELD_S = 0.5
+_HELD_TIMES = 2.5
+_MOST_TRIES = 6
+_LOOK_S, _MOST_LOOK_S = 0.05, 1.0
+
+
+class Room:
+    """
+    One client with the first key, and nobody beside it.
+    """
+
+    def __init__(self, run: LoadRun) -> None:
+        self._run = run
+        self._refs = list(run.go.stage.refs("room"))
+        self._flow = Flow(run, len(run.plan.schedule), run.now(), keep=True)
+        self._flow.unpaced()
+        self._inside: list[str] = []
+
+    def ask(self) -> None:
+        """
+        Fills the host until a start is refused; then takes turns. At the end it cancels what it began.
+        """
+        try:
+            self._ask()
+        finally:
+            for ref in self._inside:
+                self._send("cancelBuild", ref, "leave")
+                self._until_gone(ref, "leave")
+
+    def _ask(self) -> None:
+        outside = self._fill()
+        took_s = 0.0
+        for turn in range(1, ROOM_TURNS + 1):
+            if outside is None or not self._inside:
+                return
+            began_at = self._run.now()
+            held_s = 0.0 if turn % 2 else max(_LEAST_HELD_S, _HELD_TIMES * took_s)
+            if not self._is_held(outside, held_s, turn):
+                return
+            freed_at = self._run.now()
+            outside = self._swap(outside, turn)
+            took_s = self._run.now() - (freed_at if held_s else began_at)
+
+    def _fill(self) -> str | None:
+        """
+        Starts one version after the other until a start is refused; that version, or None where none was.
+        """
+        for ref in self._refs:
+            status = self._send("startBuild", ref, "fill").status
+            if not 200 <= status < 300:
+                return ref if status == 429 else None
+            self._inside.append(ref)
+        return None
+
+    def _is_held(self, ref: str, held_s: float, turn: int) -> bool:
+        """
+        Tries to start while nothing has ended, for so long; whether each try was refused.
+        """
+        until_at = self._run.now() + held_s
+        while self._send("startBuild", ref, "full", turn).status == 429:
+            left_s = until_at - self._run.now()
+            if left_s <= 0:
+                return True
+            if not self._run.rest(min(left_s, held_s / (_MOST_TRIES - 1))):
+                return False
+        self._inside.append(ref)
+        return False
+
+    def _swap(self, outside: str, turn: int) -> str | None:
+        """
+        Cancels a build and starts *outside* when that has ended; what is outside then, or None where it was not let in.
+        """
+        leaving = self._inside.pop(0)
+        cancelled = self._send("cancelBuild", leaving, "cancel", turn)
+        if not 200 <= cancelled.status < 300 or not self._until_gone(leaving, "cancel", turn):
+            self._inside.append(leaving)
+            return None
+        if not 200 <= self._send("startBuild", outside, "again", turn).status < 300:
+            return None
+        self._inside.append(outside)
+        return leaving
+
+    def _until_gone(self, ref: str, step: str, turn: int = 0) -> bool:
+        """
+        Reads a cancelled build until it is not building any more; whether that was seen.
+        """
+        until_at, pause_s = self._run.now() + self._run.target.cancel_timeout_s, _LOOK_S
+        while self._run.now() < until_at:
+            reply = self._send("getBuild", ref, step, turn)
+            if reply.status != 200:
+                return False
+            if reply.body.get("status") != "building":
+                return True
+            if not self._run.rest(pause_s):
+                return False
+            pause_s = min(1.5 * pause_s, _MOST_LOOK_S)
+        return False
+
+    def _send(self, operation: str, ref: str, step: str, turn: int = 0) -> Reply:
+        return self._flow.send(operation, ref, note={"room": {"step": step, "turn": turn}})

@@ -1,0 +1,113 @@
+"""
+Whether a host was full: what cancels show, and what they do not.
+"""
+
+import pytest
+
+from tests.loadlogs import Storm, log_of, workload
+from tests.rules.exchanges import exchange
+from touchstone.capacity import capacity
+from touchstone.exchange import Exchange
+from touchstone.report.load_words import capacity_words, room_words
+from touchstone.room import Room, room
+from touchstone.runfacts import RunLog
+
+FILL = "fill:202 fill:202 fill:429"
+QUICK = "full:429 cancel:200 again:202"
+HELD = "full:429 wait full:429 wait full:429 cancel:200 again:202"
+FULL_HOST = f"{FILL} {QUICK} {HELD} {QUICK} {HELD}"
+
+
+def story(steps: str, *, wait_s: float = 0.5, step_s: float = 0.05) -> tuple[Exchange, ...]:
+    """What the client sent, a step and its status each; ``wait`` passes time, and a turn begins with ``full``."""
+    at, turn, found, before = 500.0, 0, [], ""
+    for step in steps.split():
+        if step == "wait":
+            at, before = at + wait_s, step
+            continue
+        name, status = step.split(":")
+        turn += name == "full" and before != "wait"
+        note = {"room": {"step": name, "turn": turn}}
+        operation = "cancelBuild" if name == "cancel" else "startBuild"
+        times = {"sent_at": at, "done_at": at + 0.01}
+        found.append(exchange(operation, int(status), json={}, seq=5000 + len(found), note=note, **times))
+        at, before = at + step_s, name
+    return tuple(found)
+
+
+def seen(steps: str, **pace: float) -> Room:
+    """What the client saw."""
+    found = room(log_of(workload("storm"), exchanges=story(steps, **pace)))
+    assert found is not None
+    return found
+
+
+def stormed(steps: str) -> RunLog:
+    """A storm whose refusals a rate limit could explain, and the client after it."""
+    return log_of(workload("storm"), **_facts(Storm().run()), exchanges=story(steps))
+
+
+def _facts(log: RunLog) -> dict[str, object]:
+    return {"attempts": log.attempts, "builds": log.builds, "windows": log.windows}
+
+
+def test_cancels_that_let_starts_in_show_a_full_host() -> None:
+    """Whenever a build is cancelled the next start is served, and however long none is, none is."""
+    found = seen(FULL_HOST)
+
+    assert found.is_full_host
+    assert (found.inside, found.refused, found.unbidden, len(found.turns), found.let_in) == (2, 9, 0, 4, 4)
+    assert room_words(found) == (
+        "Afterwards one client alone was refused with 2 builds in flight, 9 times while none ended; "
+        "of 4 cancels of a build 4 let another one in at once: only a full host does so."
+    )
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        (f"{FILL} {QUICK} {QUICK} {QUICK} {QUICK}", "of 4 cancels of a build 4 let another one in at once: too few"),
+        (f"{FILL} {QUICK} {HELD}", "of 2 cancels of a build 2 let another one in at once: too few to tell."),
+        (f"{FILL} {QUICK} {HELD} full:429 cancel:200 again:429", "that is no full host, unless cancelled builds keep"),
+        (f"{FILL} full:429 cancel:200 again:429", "refused with 2 builds in flight, and again when one of them"),
+        (f"{FILL} {QUICK} {HELD} {QUICK} full:429 wait full:202", "too few to tell."),
+        (f"{FILL} full:202", "served soon after though it had cancelled none: that tells nothing."),
+        (f"{FILL} full:429 cancel:500", "saw no cancelled build end, so that it learnt no more."),
+        (f"{FILL} full:429 cancel:200 again:500", "saw no cancelled build end"),
+    ],
+)
+def test_less_shows_no_full_host(steps: str, words: str) -> None:
+    """Without enough turns, without waits between them, or where anything went otherwise, nothing is shown."""
+    found = seen(steps)
+
+    assert not found.is_full_host
+    assert words in room_words(found)
+
+
+def test_wait_that_is_no_longer_than_a_cancel_takes_shows_nothing() -> None:
+    """A rate limit could have let each start in by itself where no refusal lasted longer than a cancel took."""
+    assert seen(FULL_HOST, wait_s=0.15).is_full_host
+    assert not seen(FULL_HOST, wait_s=0.03).is_full_host
+
+
+@pytest.mark.parametrize("steps", ["", "fill:202 fill:202", "fill:202 fill:500"])
+def test_client_that_was_not_refused_saw_nothing(steps: str) -> None:
+    """Nothing is said of a host that was not filled."""
+    assert room(log_of(workload("storm"), exchanges=story(steps))) is None
+
+
+@pytest.mark.parametrize(
+    ("steps", "finding", "words"),
+    [
+        ("", "either", "A rate limit could have refused them as well"),
+        (FULL_HOST, "capacity", "180 starts were refused meanwhile: the capacity is 4. Afterwards one client"),
+        (f"{FILL} full:429 cancel:200 again:429", "rate", "A start was refused though a build had ended: a rate limit"),
+    ],
+)
+def test_client_decides_what_a_storm_leaves_open(steps: str, finding: str, words: str) -> None:
+    """A storm whose builds all take as long tells a full host and a rate limit apart by its last client."""
+    found = capacity(stormed(steps))
+
+    assert found is not None
+    assert found.finding == finding
+    assert words in capacity_words(found)

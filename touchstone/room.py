@@ -1,0 +1,113 @@
+"""
+What a client of its own shows about a refusal at the end of a storm: whether want of room is why; pure.
+
+See load/room.py for what it does. A rate limit alone cannot look like a full host to it: it would have to let one start
+in soon after each cancel, whenever that comes, and to refuse for longer than that where no build was cancelled.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from touchstone.exchange import Exchange
+from touchstone.runfacts import RunLog
+
+# So many turns have to go the same way, with and without a wait before the cancel.
+_LEAST_TURNS = 3
+# A wait is one that tells if it is so many times as long as another turn needed to let a start in.
+_TELLING = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """
+    One build cancelled while the host refused.
+
+    Attributes:
+        held_s: From the first of the refusals while nothing ended to the last one.
+        swap_s: From the last of them to the answer to the start that followed the cancel.
+        let_in: Whether that start was served.
+    """
+
+    held_s: float
+    swap_s: float
+    let_in: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """
+    What the client saw.
+
+    Attributes:
+        inside: Builds of its own that were in flight when it was refused.
+        refused: Starts that were refused while nothing ended.
+        unbidden: Starts that were served though nothing of its own had ended.
+        turns: Cancels that were seen to end a build, in order.
+    """
+
+    inside: int
+    refused: int
+    unbidden: int
+    turns: tuple[Turn, ...]
+
+    @property
+    def is_full_host(self) -> bool:
+        """
+        Whether each cancel let a start in, and nothing else did.
+        """
+        if self.unbidden or len(self.turns) < _LEAST_TURNS or not all(turn.let_in for turn in self.turns):
+            return False
+        quick_s = min(turn.swap_s + turn.held_s for turn in self.turns)
+        return max(turn.held_s for turn in self.turns) >= _TELLING * quick_s
+
+    @property
+    def let_in(self) -> int:
+        """
+        Starts that were served right after a cancel.
+        """
+        return sum(turn.let_in for turn in self.turns)
+
+    @property
+    def refused_with_room(self) -> int:
+        """
+        Starts that were refused though one build fewer was in flight than when the client was refused first.
+        """
+        return len(self.turns) - self.let_in
+
+
+def room(log: RunLog) -> Room | None:
+    """
+    What that client saw; None where there was none, or where it was not refused.
+    """
+    asked = sorted((e for e in log.exchanges if "room" in e.note), key=lambda exchange: exchange.seq)
+    starts = [exchange for exchange in asked if exchange.operation == "startBuild"]
+    fill = [exchange for exchange in starts if _step(exchange) == "fill"]
+    if not fill or fill[-1].status != 429:
+        return None
+    full = [exchange for exchange in starts if _step(exchange) == "full"]
+    turns = (_turn([e for e in starts if e.note["room"]["turn"] == number]) for number in range(1, len(full) + 1))
+    return Room(
+        inside=len(fill) - 1,
+        refused=1 + sum(exchange.status == 429 for exchange in full),
+        unbidden=sum(200 <= exchange.status < 300 for exchange in full),
+        turns=tuple(turn for turn in turns if turn),
+    )
+
+
+def _step(exchange: Exchange) -> str:
+    return str(exchange.note["room"]["step"])
+
+
+def _turn(starts: Sequence[Exchange]) -> Turn | None:
+    """
+    One turn; None where nobody tried after the cancel, or where an error was the answer.
+    """
+    held = [exchange for exchange in starts if _step(exchange) == "full"]
+    again = next((exchange for exchange in starts if _step(exchange) == "again"), None)
+    if not held or again is None or not (again.status == 429 or 200 <= again.status < 300):
+        return None
+    return Turn(
+        held_s=held[-1].sent_at - held[0].done_at if len(held) > 1 else 0.0,
+        swap_s=again.done_at - held[-1].done_at,
+        let_in=again.status != 429,
+    )
