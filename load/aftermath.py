@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from touchstone.adapters.flows import Flow
 from touchstone.adapters.loadrun import LoadRun, Reply
-from touchstone.loadplan import AFTERMATH_BURST
+from touchstone.loadcost import AFTERMATH_BURST
 from touchstone.patience import back_off_s
 
 READS_PER_START = 3

@@ -3,7 +3,7 @@ What clients do in a mix of everything, for the scenarios that are one.
 """
 
 from touchstone.adapters.arrival_user import Arrival, ArrivalUser
-from touchstone.loadplan import POLL_S
+from touchstone.loadcost import POLL_S
 
 
 class Mixture(ArrivalUser):

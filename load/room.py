@@ -10,7 +10,7 @@ What it sees is judged by `touchstone.room`; each request says in its note what 
 
 from touchstone.adapters.flows import Flow
 from touchstone.adapters.loadrun import LoadRun, Reply
-from touchstone.loadplan import ROOM_TURNS
+from touchstone.loadcost import ROOM_TURNS
 
 # Of the turns every other one begins with waiting.
 _LEAST_HELD_S = 0.5

@@ -15,8 +15,9 @@ from tests.command import PRIMARY, Shell
 from tests.loads import THRESHOLDS
 from tests.watched import Watched
 from touchstone.errors import UsageError
+from touchstone.loadcost import POLL_S, ROOM_TURNS, Cost
 from touchstone.loadfacts import Limit
-from touchstone.loadplan import BULK_FROM_PER_S, MAX_BUILDS, POLL_S, ROOM_TURNS, Cost, Need, Plan, phase_of, plan
+from touchstone.loadplan import BULK_FROM_PER_S, MAX_BUILDS, Need, Plan, phase_of, plan
 from touchstone.runfacts import RunLog
 from touchstone.runlog import read
 from touchstone.sample import UNSENT

@@ -8,8 +8,9 @@ from rich.table import Table
 
 from touchstone.embedded import at_twin
 from touchstone.figures import figure
+from touchstone.loadcost import Cost
 from touchstone.loading import Wish, check_terms
-from touchstone.loadplan import Cost, Plan
+from touchstone.loadplan import Plan
 from touchstone.settings import Settings, TargetSettings
 
 _SECONDS_SHOWN = 12

@@ -12,8 +12,8 @@ from gevent.event import Event
 
 from touchstone.adapters.loadrun import LoadRun, Reply, Stopped, call
 from touchstone.exchange import Credential
+from touchstone.loadcost import POLL_S
 from touchstone.loadfacts import Attempt, Build, BuildEnd
-from touchstone.loadplan import POLL_S
 from touchstone.patience import back_off_s
 
 # A build that reads not_built is believed to have vanished after so many reads in a row.
