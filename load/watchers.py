@@ -2,6 +2,8 @@
 Watchers: many clients follow the logs of a few builds, each from before its output to its end.
 """
 
+from dataclasses import replace
+
 from touchstone.adapters.arrival_user import Arrival, ArrivalUser
 
 
@@ -16,16 +18,25 @@ class Watchers(ArrivalUser):
         """
         Starts one of the builds and polls it to its end.
         """
-        ref = self.own(arrival)
+        ref, accepted = self.own(arrival), False
         flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
-        started = flow.start(ref, fresh=True)
-        if started.status == 202:
+        try:
+            started = flow.start(ref, fresh=True)
+            accepted = started.status == 202
+        finally:
+            self.run_.starts.say(arrival.nth_build, accepted=accepted)
+        if accepted:
             flow.await_end(ref, started)
 
     def do_watch(self, arrival: Arrival) -> None:
         """
-        Follows one of the builds to its end.
+        Follows one of the builds to its end, as soon as its start was accepted: before that there is nothing to follow.
         """
-        refs = self.run_.go.stage.refs("own")
+        run, refs = self.run_, self.run_.go.stage.refs("own")
         story = arrival.number % len(refs)
-        self.flow(arrival, keep=self.run_.keeps(story)).follow(refs[story])
+        accepted_at = run.starts.accepted_at(story, run.target.patience_s + run.target.request_timeout_s)
+        if accepted_at is None:
+            run.collector.unwatched += 1
+            return
+        watching = replace(arrival, due_at=max(arrival.due_at, accepted_at))
+        self.flow(watching, keep=run.keeps(story)).follow(refs[story])

@@ -161,6 +161,21 @@ def ordinary(folder: Path) -> dict[str, Any]:
     return troupe.outcome()
 
 
+def shared(folder: Path) -> dict[str, Any]:
+    """
+    One of three workers says that a build was accepted, which one of the others has sent all of its own by then.
+    """
+    troupe = Troupe(folder, 3)
+    troupe.begin()
+    troupe.report("w2", "drained")
+    troupe.conductor.receive("w1", "ts-started", {"build": 4, "accepted": True})
+    heard = [[client, data] for client, kind, data in troupe.messages if kind == "ts-started"]
+    for state in ("drained", "final"):
+        for client in ("w0", "w1", "w2"):
+            troupe.report(client, state)
+    return troupe.outcome() | {"heard": heard}
+
+
 def lost(folder: Path) -> dict[str, Any]:
     """
     One of two workers is gone after it has sent a part of its share, and the other one goes on.
@@ -449,7 +464,22 @@ def assumptions(_folder: Path) -> dict[str, Any]:
 DEEDS = {
     deed.__name__: deed
     for deed in (
-        *(ordinary, lost, all_lost, slow, early, late, unfit, replaced, stopped, overdue, broken, clock, member),
+        *(
+            ordinary,
+            shared,
+            lost,
+            all_lost,
+            slow,
+            early,
+            late,
+            unfit,
+            replaced,
+            stopped,
+            overdue,
+            broken,
+            clock,
+            member,
+        ),
         *(statistics, failures, assumptions),
     )
 }

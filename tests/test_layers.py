@@ -91,6 +91,7 @@ LAYER_OF = {
     "touchstone.silence": "judgement",
     "touchstone.times": "judgement",
     "touchstone.closing": "judgement",
+    "touchstone.watching": "judgement",
     "touchstone.loadcost": "judgement",
     "touchstone.shortfall": "judgement",
     "touchstone.thresholds_file": "judgement",

@@ -203,6 +203,15 @@ def test_watchers_of_short_builds_are_refused() -> None:
         planned("watchers", build_s=1.0)
 
 
+def test_single_watcher_is_refused() -> None:
+    """
+    Whether all watchers of a build agree one of them cannot show, on however many builds.
+    """
+    with pytest.raises(UsageError, match=r"^--watchers 1: whether all .* takes two of them; expected 2 or more"):
+        planned("watchers", builds=4, watchers=1)
+    assert planned("watchers", builds=1, watchers=2).scheduled() == {"startBuild": 1, "streamBuildEvents": 2}
+
+
 def test_fairness_is_modest_alone_and_then_beside_a_greedy_key() -> None:
     """
     The modest key goes on at its pace; in the second half so many greedy starts come between each two of them.

@@ -44,6 +44,15 @@ def test_all_begin_together_and_one_does_what_comes_after(said: dict[str, Any]) 
     assert (said["ordinary"]["ended"], said["ordinary"]["errors"]) == (True, [])
 
 
+def test_accepted_build_is_told_to_all_others(said: dict[str, Any]) -> None:
+    """
+    Whoever watches a build may be on another worker than the one that starts it.
+    """
+    accepted = {"build": 4, "accepted": True}
+    assert said["shared"]["heard"] == [["w0", accepted], ["w2", accepted]]
+    assert said["shared"]["ended"]
+
+
 def test_lost_worker_is_named_with_what_it_did_not_send(said: dict[str, Any]) -> None:
     """
     A run that loses a worker goes on with the others, ends by itself, and is no pass.

@@ -29,6 +29,7 @@ class Collector:
         late: Lateness of the scheduled arrivals so far.
         sent: Scheduled arrivals sent so far.
         unsent: Scheduled arrivals that came due and were not sent.
+        unwatched: Watchers among them that had nothing to watch.
         behind_from_s: When an arrival that was sent too late was due first; None where none was.
     """
 
@@ -39,6 +40,7 @@ class Collector:
         self.late = Histogram()
         self.sent = 0
         self.unsent = 0
+        self.unwatched = 0
         self.behind_from_s: float | None = None
 
     def sample(self, sample: Sample, *, paced: bool) -> None:

@@ -148,6 +148,7 @@ class Worker:
         clock_offset_s: How far its clock was corrected to agree with the master's.
         clock_error_s: How wrong that may still be, at most.
         note: Anything else that a reader should know.
+        unwatched: Scheduled watchers that sent nothing, since the start of their build was not accepted.
     """
 
     number: int
@@ -164,3 +165,4 @@ class Worker:
     clock_offset_s: float = 0.0
     clock_error_s: float = 0.0
     note: str = ""
+    unwatched: int = 0

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from touchstone import claims as ledger_of_claims
-from touchstone import closing, rules
+from touchstone import closing, rules, watching
 from touchstone.appraiser import INLINE_RULES, STORY_TIME_RULES
 from touchstone.contract import Contract
 from touchstone.exchange import Exchange
@@ -54,7 +54,7 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
         readings = measured(log) if log.windows else ()
         if log.windows:
             _judge_whole(log, writer, case, readings)
-        judged = _told_unasked(read(run_log), writer)
+        judged = _told_unwatched(_told_unasked(read(run_log), writer), writer)
         _tell_unshown(judged, writer, case)
         if not footer.exit_code and (reason := shortfall(judged, readings, own_limits=own_limits)):
             footer = dataclasses.replace(footer, exit_code=3, reason=reason)
@@ -160,6 +160,18 @@ def _told_unasked(log: RunLog, writer: RunLogWriter) -> RunLog:
     notice = closing.unasked(log)
     writer.notice(notice)
     return dataclasses.replace(log, notices=(*log.notices, notice))
+
+
+def _told_unwatched(log: RunLog, writer: RunLogWriter) -> RunLog:
+    """
+    The log with a word on watchers that had nothing to watch, and on claims that stay open for that.
+    """
+    if reason := watching.told_unwatched(log):
+        writer.warning(reason)
+    notices = tuple(watching.unseen(log))
+    for notice in notices:
+        writer.notice(notice)
+    return dataclasses.replace(log, notices=(*log.notices, *notices))
 
 
 def _tell_unshown(log: RunLog, writer: RunLogWriter, case: str) -> None:

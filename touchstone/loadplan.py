@@ -26,12 +26,15 @@ _FAILS_EVERY = 5
 
 # The share of a build's time within which all its watchers come, and after which moment they do.
 _WATCH_FROM_S, _WATCH_SHARE = 0.3, 0.25
+# Their logs are compared with each other.
+_FEWEST_WATCHERS = 2
 
 # Builds that fill the host after a storm last until they are cancelled.
 _ROOM_S = 60.0
 
 # Each of them is published beforehand.
 MAX_BUILDS = 100_000
+
 
 @dataclass(frozen=True, slots=True)
 class Need:
@@ -214,6 +217,11 @@ def _watchers(options: Options) -> Schedule:
     The builds at once, and their watchers before the output begins, which is when half of a build's time is over.
     """
     number = options.builds * options.watchers
+    if options.watchers < _FEWEST_WATCHERS:
+        raise UsageError(
+            f"--watchers {options.watchers}: whether all who watch a build get the same log takes two of them; "
+            f"expected {_FEWEST_WATCHERS} or more"
+        )
     _few_enough(number, options)
     if _WATCH_SHARE * options.build_s < _WATCH_FROM_S:
         raise UsageError(

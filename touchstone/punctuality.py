@@ -37,7 +37,7 @@ class WorkerLine:
         """
         Arrivals of its share that nobody knows the fate of.
         """
-        return max(0, self.last.assigned - self.last.sent - self.last.unsent)
+        return max(0, self.last.assigned - self.last.sent - self.last.unsent - self.last.unwatched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ class Punctuality:
         behind_from_s: From when on a worker could not keep up, since the run started; None where each could.
         behind_s: How late one was at most.
         workers: In the order of their numbers.
+        unwatched: Watchers that sent nothing, since the start of their build was not accepted.
     """
 
     scheduled: int
@@ -62,13 +63,14 @@ class Punctuality:
     behind_from_s: float | None
     behind_s: float
     workers: tuple[WorkerLine, ...]
+    unwatched: int = 0
 
     @property
     def missing(self) -> int:
         """
         Arrivals that were neither sent nor counted as unsent: the run ended, or a worker was lost, before them.
         """
-        return max(0, self.scheduled - self.sent - self.unsent)
+        return max(0, self.scheduled - self.sent - self.unsent - self.unwatched)
 
     @property
     def lost(self) -> tuple[int, ...]:
@@ -103,6 +105,7 @@ def punctuality(log: RunLog) -> Punctuality:
         behind_from_s=min(behind, default=None),
         behind_s=max((line.last.behind_s for line in lines), default=0.0),
         workers=lines,
+        unwatched=sum(line.last.unwatched for line in lines),
     )
 
 

@@ -91,6 +91,10 @@ class Conductor:
                 self._begin_if_all()
             case "ts-unfit":
                 self._fail(f"worker {seat.number} cannot take part: {data['reason']}", f"worker-{seat.number}")
+            case "ts-started":
+                for other in self._seats.values():
+                    if other is not seat and other.is_under_way:
+                        self._send(other.client, kind, data)
             case "ts-report":
                 self._report(seat, data)
 

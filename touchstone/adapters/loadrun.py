@@ -18,6 +18,7 @@ from gevent.pool import Group
 from touchstone import claims as ledger_of_claims
 from touchstone.adapters.budget import Budget, share_of
 from touchstone.adapters.lean import Connections
+from touchstone.adapters.starts import Starts, Tell
 from touchstone.answer import Answer, Head
 from touchstone.appraiser import INLINE_RULES, Appraiser, Seen
 from touchstone.calls import Call, Keys
@@ -116,9 +117,10 @@ class LoadRun:
         stopped: Set when nothing more is to be sent.
         budget: Requests that this worker may send.
         silence: Whether the target still answers anybody.
+        starts: Which of the builds that many watch were accepted.
     """
 
-    def __init__(self, go: Go, settings: Settings, url: str) -> None:
+    def __init__(self, go: Go, settings: Settings, url: str, tell: Tell) -> None:
         target = settings.target
         self.go = go
         self.url = url
@@ -139,6 +141,7 @@ class LoadRun:
         self.flows = Group()
         self.silence = Silence()
         self.stopped = Event()
+        self.starts = Starts(tell, self.now, self.stopped)
         self._spent = Spent()
         self.budget = Budget(share_of(go.options.max_requests, go.number, go.workers), self._tell_spent)
         self._errors: Counter[str] = Counter()
@@ -332,6 +335,7 @@ class LoadRun:
             rss_bytes=rss_bytes() + self._spent.rss_beside_bytes,
             clock_offset_s=self.go.clock_offset_s,
             clock_error_s=self.go.clock_error_s,
+            unwatched=collector.unwatched,
         )
 
     def tell_judged(self) -> None:

@@ -30,8 +30,8 @@ from touchstone.loadhandover import SAID, TOLD, LoadHandover, received_load
 locust.runners.WORKER_REPORT_INTERVAL = 1.0
 
 LOCAL = "local"
-TO_MASTER = ("ts-join", "ts-pong", "ts-ready", "ts-unfit", "ts-report")
-TO_WORKER = ("ts-ping", "ts-plan", "ts-go", "ts-after", "ts-stop", "ts-refused")
+TO_MASTER = ("ts-join", "ts-pong", "ts-ready", "ts-unfit", "ts-started", "ts-report")
+TO_WORKER = ("ts-ping", "ts-plan", "ts-go", "ts-started", "ts-after", "ts-stop", "ts-refused")
 
 # What the process ends with; the parent tells a refusal from what else may go wrong by what was printed.
 FAULTY, REFUSED, INTERRUPTED = 2, 3, 130

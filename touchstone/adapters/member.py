@@ -86,6 +86,8 @@ class Member:
                 self._plan.set(Go.from_public(data))
             case "ts-go":
                 self._began_at.set(float(data["began_at"]))
+            case "ts-started" if self.run is not None:
+                self.run.starts.hear(int(data["build"]), accepted=bool(data["accepted"]))
             case "ts-after":
                 self._after.set(bool(data["aftermath"]))
             case "ts-stop":
@@ -111,7 +113,7 @@ class Member:
             UsageError: its schedule is another one than the master's.
         """
         go = self._plan.get()
-        run = LoadRun(go, self._handover.parsed_settings(), self._handover.url)
+        run = LoadRun(go, self._handover.parsed_settings(), self._handover.url, self._tell_started)
         if run.plan.schedule.digest != go.digest:
             raise UsageError(
                 "its schedule is not the one of its master (the digests differ); "
@@ -183,6 +185,9 @@ class Member:
         self._tell("ts-unfit", {"reason": reason})
         # Leaving ends the user that asks for it.
         gevent.spawn(self._leave, reason)
+
+    def _tell_started(self, build: int, accepted: bool) -> None:
+        self._tell("ts-started", {"build": build, "accepted": accepted})
 
     # --- reports -----------------------------------------------------------------------------------------------------
 

@@ -111,4 +111,5 @@ class Seat:
             clock_offset_s=round(self.offset_s, 6),
             clock_error_s=round(self.error_s, 6),
             note=self.note,
+            unwatched=self.last.unwatched if self.last else 0,
         )

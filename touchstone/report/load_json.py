@@ -144,6 +144,7 @@ def _generator(kept: Punctuality, began_at: float) -> dict[str, Any]:
         "scheduled": kept.scheduled,
         "sent": kept.sent,
         "unsent": kept.unsent,
+        "unwatched": kept.unwatched,
         "unknown": kept.missing,
         "late": _times(kept.late),
         "behind_from_s": kept.behind_from_s,

@@ -67,6 +67,8 @@ def generator_words(kept: Punctuality, began_at: float) -> str:
     parts = [head]
     if kept.unsent:
         parts.append(f"{plural(kept.unsent, 'arrival')} came due and could not be sent")
+    if kept.unwatched:
+        parts.append(f"{plural(kept.unwatched, 'watcher')} did not watch, as the start of their build was not accepted")
     if kept.missing:
         parts.append(f"of {plural(kept.missing, 'arrival')} nobody knows: the run, or the worker, ended before")
     if kept.behind_from_s is not None:
