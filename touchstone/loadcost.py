@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from touchstone.patience import poll_s
 from touchstone.schedule import Schedule
 from touchstone.workloads import BUILDS, Options
 
@@ -29,14 +30,14 @@ _AFTERMATH_BURSTS, _AFTERMATH_WAITS = 3, 5
 # starts another one: see load/room.py.
 ROOM_TURNS = 4
 _LEAST_ROOM = 3
-# Starts of a turn that are refused, the cancel, and the start that follows; and reads until a cancelled build has ended,
-# which come fast at first and then once a second.
+# Starts of a turn that are refused, the cancel, and the start that follows; and reads until a cancelled build has
+# ended, which come fast at first and then once a second.
 _ROOM_REQUESTS, _ROOM_READS = 8, 9
 
 # Requests before and after the run: of the smoke test, and about each version, which is published and deleted, and
 # cancelled where it may be building, and once more where it was.
 _SMOKE, _MOST_SMOKE, _AROUND, _CANCELS = 2, 6, 2, 2
-# Reads while a version is built beforehand come fast at first and then once a second.
+# Reads while a version is built beforehand come fast at first and then once a second: see `touchstone.patience`.
 _EARLY_READS = 50
 # Before a build that runs is known to, and where it ends, besides the polls in between.
 _MORE_POLLS = 3
@@ -103,31 +104,48 @@ class Reckoning:
         Args:
             cancel_timeout_s: For so much longer the log of a build is followed that does not end.
         """
-        polls = math.ceil((self.options.build_s + _OVERHEAD_S) / POLL_S)
-        refusals = math.ceil(patience_s)
-        races = self.schedule.counts.get("race", 0)
-        sent = len(self.schedule) + self._follow_ups()
-        around = _SMOKE + _AROUND * self.versions + (1 + 2 * polls) * self.ready
+        refusals, races = math.ceil(patience_s), self._races
+        around = self._around()
         most_around = (
             _MOST_SMOKE
             + (_AROUND + _CANCELS) * self.versions
             + (1 + _EARLY_READS + math.ceil(build_timeout_s) + refusals) * self.ready
         )
         most_polls = math.ceil(build_timeout_s / POLL_S) + _MORE_POLLS
-        most = sent + (most_polls + PER_REFUSAL * refusals) * self._own_builds + refusals * races
+        most = self._firsts() + (most_polls + PER_REFUSAL * refusals) * self._own_builds + refusals * races
         if self._is_storm:
             most += _AFTERMATH_MOST + _AFTERMATH_BURSTS * refusals + self._room(math.ceil(cancel_timeout_s))
-        least = sent + polls * self._own_builds + self._is_storm * AFTERMATH_BURST
         bounded = self.options.model == "open" or self.options.max_requests is not None
         return Cost(
             builds=self.builds(),
-            requests=around + self._within(least),
+            requests=around + self._within(self.sends()),
             most_requests=most_around + self._within(most) if bounded else None,
             around=around,
             per_refusal=PER_REFUSAL if self._own_builds else min(races, 1),
             least_seconds=self._least_s(),
             most_seconds=self._most_s(build_timeout_s, patience_s + _BEYOND_S, cancel_timeout_s),
         )
+
+    def sends(self) -> int:
+        """
+        How many requests the load sends where nothing is refused, without what sets up and clears up.
+        """
+        polls = math.ceil((self.options.build_s + _OVERHEAD_S) / POLL_S)
+        return self._firsts() + polls * self._own_builds + self._is_storm * AFTERMATH_BURST
+
+    def _firsts(self) -> int:
+        """
+        The arrivals, and what follows each of them besides polls.
+        """
+        counts = self.schedule.counts
+        return len(self.schedule) + sum(_FOLLOW_UPS.get(name, 0) * number for name, number in counts.items())
+
+    def _around(self) -> int:
+        """
+        What sets up and clears up. What clients race for is cancelled, since nobody has seen it end.
+        """
+        raced = self.versions if self._races else 0
+        return _SMOKE + _AROUND * self.versions + (1 + _reads_until(_OVERHEAD_S)) * self.ready + raced
 
     def _within(self, requests: int) -> int:
         """
@@ -147,7 +165,7 @@ class Reckoning:
         most_s = self.schedule.duration_s + _BEYOND_S
         if self._own_builds:
             most_s += wait_s + build_timeout_s
-        elif self.schedule.counts.get("race", 0):
+        elif self._races:
             most_s += wait_s + self.options.build_s
         if not _FOLLOWS.isdisjoint(self.schedule.counts):
             most_s += cancel_timeout_s
@@ -158,7 +176,7 @@ class Reckoning:
         How many builds the run may begin.
         """
         after = 1 + rooms(self.schedule) + ROOM_TURNS if self._is_storm else 0
-        return self.ready + after + self._own_builds + self.schedule.counts.get("race", 0)
+        return self.ready + after + self._own_builds + self._races
 
     @property
     def _own_builds(self) -> int:
@@ -171,8 +189,20 @@ class Reckoning:
         """
         return self.options.scenario.name == "storm"
 
-    def _follow_ups(self) -> int:
-        return sum(_FOLLOW_UPS.get(name, 0) * number for name, number in self.schedule.counts.items())
+    @property
+    def _races(self) -> int:
+        return self.schedule.counts.get("race", 0)
+
+
+def _reads_until(lasts_s: float) -> int:
+    """
+    How many reads see a version built that takes so long.
+    """
+    reads, waited_s = 1, 0.0
+    while waited_s < lasts_s:
+        waited_s += poll_s(waited_s)
+        reads += 1
+    return reads
 
 
 def rooms(storm: Schedule) -> int:

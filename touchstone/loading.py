@@ -41,7 +41,7 @@ from touchstone.smoke import smoke
 from touchstone.statistic import STATISTICS
 from touchstone.terms import PUBLISH_ADVICE, SECOND_KEY_ADVICE
 from touchstone.thresholds_file import read as read_thresholds
-from touchstone.workloads import INVARIANTS, Options
+from touchstone.workloads import AT_ONCE, INVARIANTS, Options
 
 LOAD = Errand(command="load")
 LOCUST_PORT = 5557
@@ -133,25 +133,40 @@ def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
     if builds > target.max_builds:
         raise UsageError(
             f"{options.scenario.name}: plans {builds} builds, and {target.max_builds} are allowed; "
-            "raise --max-builds, or lower --rate, --duration or --builds"
+            f"raise --max-builds, or {options.lowering('builds')}"
         )
-    arrivals, most = len(drawn_up.schedule), options.max_requests
-    if most is not None and options.model == "open" and arrivals > most:
+    sends, most = drawn_up.sends(), options.max_requests
+    if most is not None and options.model == "open" and sends > most:
         raise UsageError(
-            f"{options.scenario.name}: plans {arrivals} requests and what follows them, and --max-requests {most} are "
-            "allowed; raise it, or lower --rate, --duration or --builds"
+            f"{options.scenario.name}: plans {sends} requests if nothing is refused, besides set-up and clean-up, and "
+            f"--max-requests {most} are allowed; raise it, or {options.lowering('arrivals')}"
         )
     _check_keys(settings, options)
-    seconds = settings.max_seconds
-    if seconds is not None and drawn_up.schedule.duration_s > seconds:
-        raise UsageError(
-            f"{options.scenario.name}: arrives for {drawn_up.schedule.duration_s:g} s, and --max-seconds "
-            f"{seconds:g} are allowed; raise it, or lower --duration"
-        )
     limit_s = min(target.build_timeout_s, BUILD_TIMEOUT_S) if target.embedded else target.build_timeout_s
     if options.build_s >= limit_s:
         advice = "lower it" if target.embedded else "lower it, or raise build_timeout_s of the target"
         raise UsageError(f"--build-s {options.build_s:g}: this target lets a build take {limit_s:g} s in all; {advice}")
+    _check_seconds(settings.max_seconds, drawn_up)
+
+
+def _check_seconds(seconds: float | None, drawn_up: Plan) -> None:
+    """
+    Makes sure that a load can be over in time where nothing is in its way.
+    """
+    options, arrives_s = drawn_up.options, drawn_up.schedule.duration_s
+    if seconds is None:
+        return
+    if options.arrivals != AT_ONCE and arrives_s > seconds:
+        raise UsageError(
+            f"{options.scenario.name}: arrives for {arrives_s:g} s, and --max-seconds {seconds:g} are allowed; "
+            "raise it, or lower --duration"
+        )
+    least_s = drawn_up.cost(0.0, 0.0).least_seconds
+    if least_s > seconds:
+        raise UsageError(
+            f"{options.scenario.name}: takes {least_s:g} s at least, and --max-seconds {seconds:g} are allowed; "
+            "raise it, or lower --build-s"
+        )
 
 
 def _check_keys(settings: Settings, options: Options) -> None:

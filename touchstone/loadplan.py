@@ -139,6 +139,12 @@ class Plan:
         """
         return self._reckoning.cost(build_timeout_s, patience_s, cancel_timeout_s)
 
+    def sends(self) -> int:
+        """
+        How many requests the load sends where nothing is refused, without what sets up and clears up.
+        """
+        return self._reckoning.sends()
+
     def builds(self) -> int:
         """
         How many builds the run may begin.
@@ -163,7 +169,7 @@ def plan(options: Options) -> Plan:
     if number > MAX_BUILDS:
         raise UsageError(
             f"{options.scenario.name}: plans {number:,} builds; expected {MAX_BUILDS:,} at most, since each has a "
-            "version that is published beforehand; lower --rate, --duration or --builds"
+            f"version that is published beforehand; {options.lowering('builds')}"
         )
     return Plan(options, schedule, tuple(_needs(options, schedule)))
 
@@ -236,8 +242,8 @@ def _watchers(options: Options) -> Schedule:
 def _few_enough(number: int, options: Options) -> None:
     if number > MAX_ARRIVALS:
         raise UsageError(
-            f"{options.scenario.name}: plans {number:,} arrivals; expected {MAX_ARRIVALS:,} at most; lower --mix, "
-            "--watchers, --rate or --duration"
+            f"{options.scenario.name}: plans {number:,} arrivals; expected {MAX_ARRIVALS:,} at most; "
+            f"{options.lowering('arrivals')}"
         )
 
 

@@ -21,7 +21,11 @@ _ANYWHERE = "http://127.0.0.1:1"
 def print_load_plan(plan: Plan, settings: Settings, wish: Wish, console: Console) -> None:
     """
     Prints a schedule by second, and what it costs in builds, requests and seconds.
+
+    Raises:
+        UsageError: it may not be carried out.
     """
+    check_terms(settings, plan, wish)
     options, target = plan.options, settings.target
     timed = at_twin(settings, _ANYWHERE).target if target.embedded else target
     cost = plan.cost(timed.build_timeout_s, timed.patience_s, timed.cancel_timeout_s)
@@ -39,7 +43,6 @@ def print_load_plan(plan: Plan, settings: Settings, wish: Wish, console: Console
     most_s = min(cost.most_seconds, settings.max_seconds or cost.most_seconds)
     say(f"seconds   {cost.least_seconds:,g} at least, {most_s:,g} at worst; without set-up, clean-up and slow answers")
     say(f"at worst  {_at_worst(cost, timed)}")
-    check_terms(settings, plan, wish)
 
 
 def _requests(plan: Plan, cost: Cost) -> str:

@@ -213,6 +213,17 @@ class Options:
     ready: int = 0
     max_requests: int | None = None
 
+    def lowering(self, what: Literal["builds", "arrivals"]) -> str:
+        """
+        What to do where there is too much of something: which flags make it less.
+        """
+        if self.arrivals == AT_ONCE:
+            flags = ["--builds", "--watchers"] if self.watchers and what == "arrivals" else ["--builds"]
+        else:
+            flags = ["--duration"] if self.arrivals.startswith("trace:") else ["--rate", "--duration"]
+            flags += ["--mix"] if self.scenario.heeds("mix") else []
+        return f"lower {', '.join(flags[:-1])} or {flags[-1]}" if flags[1:] else f"lower {flags[0]}"
+
     def public(self) -> dict[str, Any]:
         """
         Every setting by name as JSON values.
