@@ -119,6 +119,20 @@ def test_plan_shows_the_schedule_by_second_and_action(load: Load) -> None:
     assert STEADY_TABLE in ended.out
 
 
+def test_plan_of_a_closed_model_shows_no_schedule(load: Load) -> None:
+    """
+    Nothing is due at any second: it is told what clients take in turn, and what of it they do not do twice.
+    """
+    ended = load("steady", "--model", "closed", "--users", "3", "--plan")
+
+    assert "arrivals as answered, by 3 clients, closed model" in ended.out
+    assert (
+        "\nin turn   352 read, again and again; 16 start, 16 cancel, 16 stream, no more than once each\n" in ended.out
+    )
+    assert "from s" not in ended.out
+    assert "90 race, no more than once each\n" in load("churn", "--model", "closed", "--plan").out
+
+
 def test_long_plan_is_shown_in_a_dozen_spans(load: Load) -> None:
     """
     An hour has no 3,600 rows, and its rows hold all of it.
@@ -409,6 +423,14 @@ def _fairness() -> Options:
         ("steady --mix=", "--mix '': unknown action; known: cancel, read, start, stream"),
         ("steady --model x", "--model 'x': expected one of open, closed"),
         ("storm --model closed", "--model closed: storm goes by its schedule; it is for steady, churn, soak"),
+        (
+            "steady --model closed --rate 30",
+            (
+                "--rate 30.0: a closed model sends as soon as it is answered; leave it out and give --users, "
+                "or leave out --model closed"
+            ),
+        ),
+        ("churn --model closed --arrivals 5", "--arrivals 5: a closed model sends as soon as it is answered; leave"),
         ("steady --users 3", "--users 3: an open model goes by its schedule; add --model closed"),
         ("steady --engine x", "--engine 'x': expected one of auto, flows, bulk"),
         ("storm --engine bulk", "--engine bulk: sends what has no sequel (read), and what arrives is start"),

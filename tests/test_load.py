@@ -5,6 +5,7 @@ Load runs from end to end: Locust's page, models and budgets, the bulk engine, a
 import asyncio
 import contextlib
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -203,6 +204,9 @@ RUNS: Mapping[str, Callable[[Shell], Made]] = {
     "closed": steady(
         "--model", "closed", "--users", "4", "--duration", "30", "--max-requests", "600", *READS, otherwise=oddly
     ),
+    "used-up": steady(
+        *("--model", "closed", "--duration", "4", "--build-s", "0", "--mix", "read=3,start=1", "--max-builds", "40")
+    ),
     # What is planned is allowed, but builds take longer than planned and are asked about more often.
     "budget": steady(
         *("--rate", "20", "--duration", "5", "--max-requests", "300", "--mix", "read=1,start=1", "--max-builds", "60"),
@@ -268,6 +272,29 @@ def test_closed_model_says_which_times_it_cannot_give(runs: Mapping[str, Made]) 
     assert reads["service"]["count"] > 0
     assert closed["generator"]["unknown"] == 0
     assert "closed model: service times only" in runs["closed"].ended.out
+
+
+def test_closed_model_tells_when_its_builds_are_used_up(runs: Mapping[str, Made]) -> None:
+    """
+    Each arrival that builds is sent once, as was planned; that clients only read from then on is told.
+    """
+    ended = runs["used-up"].ended
+    load = ended.report()["load"]
+    assert load["operations"]["startBuild"]["outcomes"]["202"]["count"] == 20
+    assert load["workload"]["arrivals"] == "as answered, by 8 clients"
+    who, what = (
+        r"closed model: by second \d+\.\d the clients of worker 0 had",
+        "all 20 arrivals of its plan that begin a",
+    )
+    why = re.compile(f"{who} taken up {what} build, and went on with read")
+    told = [text for text in ended.report()["warnings"] if why.fullmatch(text)]
+    assert len(told) == 1
+    page = (ended.results / "report.html").read_text(encoding="utf-8")
+    assert told[0] in page
+    assert '<dt>Arrivals</dt><dd class="mono">as answered, by 8 clients</dd>' in page
+    assert "Scheduled" not in page
+    others = [text for text in runs["closed"].ended.report()["warnings"] if text.startswith("closed model: ")]
+    assert others == []
 
 
 def test_budget_bounds_every_client_of_a_closed_model(runs: Mapping[str, Made]) -> None:

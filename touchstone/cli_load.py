@@ -158,6 +158,12 @@ class _Given:
         if closed and not chosen.heeds("users"):
             others = ", ".join(name for name, other in SCENARIOS.items() if other.heeds("users"))
             raise UsageError(f"--model closed: {chosen.name} goes by its schedule; it is for {others}")
+        for flag, value in (("--rate", self.rate), ("--arrivals", self.arrivals)) if closed else ():
+            if value is not None:
+                raise UsageError(
+                    f"{flag} {value}: a closed model sends as soon as it is answered; leave it out and give --users, "
+                    "or leave out --model closed"
+                )
         if self.users is not None and not closed:
             raise UsageError(f"--users {self.users}: an open model goes by its schedule; add --model closed")
         if self.duration is not None and options.arrivals == AT_ONCE:

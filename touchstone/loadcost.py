@@ -157,7 +157,7 @@ class Reckoning:
     def _least_s(self) -> float:
         schedule, build_s = self.schedule, self.options.build_s
         if self.options.model == "closed":
-            return schedule.duration_s if len(schedule) > self._own_builds else build_s
+            return schedule.duration_s if len(schedule) > self._own_builds + self._races else build_s
         lasting = np.isin(schedule.actions, [n for n, name in enumerate(schedule.names) if name in _TO_THE_END])
         return math.floor(10 * float(np.max(schedule.due_s + build_s * lasting))) / 10
 

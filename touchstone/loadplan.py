@@ -87,7 +87,9 @@ class Plan:
             return "bulk", "asked for by --engine"
         if self.options.engine == "flows":
             return "flows", "asked for by --engine"
-        if self.options.model == "open" and per_s > BULK_FROM_PER_S:
+        if self.options.model == "closed":
+            return "flows", "a closed model waits for each answer"
+        if per_s > BULK_FROM_PER_S:
             return "bulk", f"{per_s:,.0f} single requests a second and worker, more than {BULK_FROM_PER_S:,.0f}"
         return "flows", f"{per_s:,.0f} single requests a second and worker, up to {BULK_FROM_PER_S:,.0f}"
 
@@ -120,7 +122,7 @@ class Plan:
             model=options.model,
             engine=engine,
             engine_reason=reason,
-            arrivals=options.arrivals,
+            arrivals=options.arrivals_told,
             began_at=began_at,
             duration_s=self.schedule.duration_s,
             scheduled=self.scheduled() if options.model == "open" else {},

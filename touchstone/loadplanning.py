@@ -12,6 +12,7 @@ from touchstone.loadcost import Cost
 from touchstone.loading import Wish, check_terms
 from touchstone.loadplan import Plan
 from touchstone.settings import Settings, TargetSettings
+from touchstone.workloads import MAY_BUILD
 
 _SECONDS_SHOWN = 12
 # Where the embedded twin would listen: nothing is sent to it.
@@ -35,9 +36,13 @@ def print_load_plan(plan: Plan, settings: Settings, wish: Wish, console: Console
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     say(f"{options.scenario.name}: {options.scenario.says}")
-    say(f"target {target.url or target.name}, arrivals {options.arrivals}, {options.model} model, seed {options.seed}")
+    where, how = target.url or target.name, f"{options.model} model, seed {options.seed}"
+    say(f"target {where}, arrivals {options.arrivals_told}, {how}")
     say(f"engine {engine}: {reason}")
-    console.print(_table(plan))
+    if options.model == "open":
+        console.print(_table(plan))
+    else:
+        say(f"in turn   {_turns(plan)}")
     say(f"builds    {cost.builds:,} at most ({target.max_builds:,} are allowed)")
     say(f"requests  {_requests(plan, cost)}; {cost.around:,} of them set up and clear up")
     most_s = min(cost.most_seconds, settings.max_seconds or cost.most_seconds)
@@ -51,6 +56,18 @@ def _requests(plan: Plan, cost: Cost) -> str:
         return f"{cost.requests:,} if nothing is refused, {cost.most_requests:,} at worst"
     most = "" if cost.most_requests is None else f", {cost.most_requests:,} at worst"
     return f"as many as {options.users} clients get answered in {options.duration_s:g} s{most}"
+
+
+def _turns(plan: Plan) -> str:
+    """
+    What the clients of a closed model send.
+    """
+    told = [(name in MAY_BUILD, f"{number:,} {name}") for name, number in plan.schedule.counts.items()]
+    once = ", ".join(text for builds, text in told if builds)
+    again = ", ".join(text for builds, text in told if not builds)
+    return "; ".join(
+        ([f"{again}, again and again"] if again else []) + ([f"{once}, no more than once each"] if once else [])
+    )
 
 
 def _at_worst(cost: Cost, target: TargetSettings) -> str:

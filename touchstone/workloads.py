@@ -39,6 +39,8 @@ OPERATION_OF: Mapping[str, str] = {
 }
 # An arrival of one of these begins a build of its own.
 BUILDS: frozenset[str] = frozenset({"start", "cancel", "stream", "host"})
+# Or may begin one, of a version that others start as well.
+MAY_BUILD: frozenset[str] = BUILDS | {"race"}
 # One request and nothing after it: fit for the bulk engine.
 SINGLE: frozenset[str] = frozenset({"read"})
 # Somebody follows the log of its build.
@@ -212,6 +214,13 @@ class Options:
     lines: int = 1
     ready: int = 0
     max_requests: int | None = None
+
+    @property
+    def arrivals_told(self) -> str:
+        """
+        When what is to be sent is sent. A closed model takes from its arrivals no more than what they are.
+        """
+        return self.arrivals if self.model == "open" else f"as answered, by {self.users} clients"
 
     def lowering(self, what: Literal["builds", "arrivals"]) -> str:
         """

@@ -24,7 +24,7 @@ from touchstone.adapters.member import Member
 from touchstone.exchange import Credential
 from touchstone.loadplan import phase_of
 from touchstone.schedule import Schedule
-from touchstone.workloads import OPERATION_OF, SINGLE
+from touchstone.workloads import MAY_BUILD, OPERATION_OF, SINGLE
 
 # Connections for so many of the first arrivals are opened before the schedule begins: those that are due by then, and
 # no more than that, since a burst of dialling is a load of its own.
@@ -165,9 +165,10 @@ class ArrivalUser(User):
         """
         began_at = self.run_.go.began_at
         self.run_.rest(began_at - self.run_.now())
-        arrivals = self._again(due)
+        until_at = began_at + self.run_.go.options.duration_s
+        arrivals = self._again(due, until_at)
         for _ in range(self._clients()):
-            self.run_.spawn(self._client, arrivals, began_at + self.run_.go.options.duration_s)
+            self.run_.spawn(self._client, arrivals, until_at)
 
     def _clients(self) -> int:
         go = self.run_.go
@@ -181,14 +182,23 @@ class ArrivalUser(User):
             # Nothing says when it is due: it is as soon as there is somebody to send it.
             self._one(replace(arrival, due_at=run.now()))
 
-    def _again(self, arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
+    def _again(self, arrivals: Iterator[Arrival], until_at: float) -> Iterator[Arrival]:
         """
-        The arrivals in order, and again those that need no build of their own.
+        The arrivals in order, and again those that begin no build. When only those are left, that is told.
         """
         first = list(arrivals)
         yield from first
-        repeated = [arrival for arrival in first if arrival.nth_build < 0]
+        repeated = [arrival for arrival in first if arrival.action not in MAY_BUILD]
+        if len(repeated) < len(first) and self.run_.now() < until_at and not self.run_.stopped.is_set():
+            self._tell_begun(len(first) - len(repeated), sorted({arrival.action for arrival in repeated}))
         yield from itertools.cycle(repeated)
+
+    def _tell_begun(self, builds: int, others: list[str]) -> None:
+        run, rest = self.run_, " and ".join(others) or "none"
+        run.collector.warning(
+            f"closed model: by second {run.now() - run.go.began_at:.1f} the clients of worker {run.go.number} had "
+            f"taken up all {builds:,} arrivals of its plan that begin a build, and went on with {rest}"
+        )
 
     def _due(self, mine: Schedule) -> Iterator[Arrival]:
         """
