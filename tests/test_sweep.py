@@ -2,6 +2,9 @@
 What a killed run leaves is removed by a later sweep, and nothing else is touched.
 """
 
+import re
+import socketserver
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -9,7 +12,9 @@ import pytest
 
 from tests.command import KEYS, Ended, Shell, called, children, gone
 from tests.watched import ENDLESS_S, WAITING, Watched
+from touchstone.examination import SILENT_REMOVALS
 from touchstone.journal import Journal
+from touchstone.sweep import EMBEDDED_URL
 
 Sweep = Callable[..., Ended]
 
@@ -85,20 +90,33 @@ def test_nothing_to_sweep_is_fine(sweep: Sweep) -> None:
     assert (ended.code, ended.last_line) == (0, "exit 0: 0 templates removed, 0 left")
 
 
-def test_template_that_never_came_to_be_counts_as_removed(sweep: Sweep, tmp_path: Path) -> None:
+def test_template_that_never_came_to_be_was_gone_already(sweep: Sweep, tmp_path: Path) -> None:
     """
-    What was intended and never created is 404 on the target, and its journal goes.
+    What was intended and never created is 404 on the target: nothing was removed, and its journal goes.
     """
     shell = Shell(tmp_path)
     with Watched() as watched:
-        left_by(shell, watched.url, "default/touchstone-r1-never@1.0.0")
+        left_by(shell, watched.url, "default/touchstone-r1-never@1.0.0", watched.publish("touchstone-r1-there"))
         ended = sweep(watched.url)
+        assert watched.refs() == []
     assert (ended.code, shell.journals()) == (0, [])
+    assert ended.last_line == "exit 0: 1 templates removed, 0 left; 1 was gone already"
+
+
+def test_templates_of_an_embedded_twin_are_gone_with_it(sweep: Sweep, tmp_path: Path) -> None:
+    """
+    Nobody has to be asked for them.
+    """
+    shell = Shell(tmp_path)
+    left_by(shell, EMBEDDED_URL, "default/touchstone-r1-a@1.0.0", "default/touchstone-r1-b@1.0.0")
+    ended = sweep("http://127.0.0.1:9/api")
+    assert (ended.code, shell.journals()) == (0, [])
+    assert ended.last_line == "exit 0: 0 templates removed, 0 left; 2 were gone already"
 
 
 def test_target_that_is_down_keeps_its_journal(sweep: Sweep, tmp_path: Path) -> None:
     """
-    Where the target does not answer the sweep ends with 3, names what may be left, and can be tried again.
+    Where the target does not answer the sweep ends with 3, says so, names what may be left, and can be tried again.
     """
     shell = Shell(tmp_path)
     with Watched() as watched:
@@ -106,10 +124,37 @@ def test_target_that_is_down_keeps_its_journal(sweep: Sweep, tmp_path: Path) -> 
     path = left_by(shell, url, "default/touchstone-r1-stuck@1.0.0")
     ended = sweep(url)
     assert ended.code == 3
-    assert "could not be removed: default/touchstone-r1-stuck@1.0.0" in ended.out
-    assert ended.last_line == "exit 3: 0 templates removed, 1 left"
+    why = r"no answer: ConnectError: .*refused.*"
+    assert re.search(rf"^could not be removed: default/touchstone-r1-stuck@1\.0\.0: {why}$", ended.out, re.MULTILINE)
+    assert ended.last_line == (
+        f"exit 3: 0 templates removed, 1 left; {url} did not answer: check the URL and that the server runs, "
+        "and sweep again"
+    )
     assert shell.journals() == [path]
     assert "Traceback" not in ended.out + ended.err
+
+
+def test_sweep_asks_no_more_of_a_target_that_is_down(sweep: Sweep, tmp_path: Path) -> None:
+    """
+    After a few requests without an answer the rest is left as well, for the same reason, and not asked for.
+    """
+    asked: list[bytes] = []
+
+    class HangsUp(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            asked.append(self.request.recv(65_536))
+
+    shell = Shell(tmp_path)
+    refs = [f"default/touchstone-r1-{number}@1.0.0" for number in range(40)]
+    with socketserver.TCPServer(("127.0.0.1", 0), HangsUp) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/api"
+        path = left_by(shell, url, *refs)
+        ended = sweep(url)
+        server.shutdown()
+    assert (ended.code, shell.journals()) == (3, [path])
+    assert ended.out.count("could not be removed: default/touchstone-r1-") == 40
+    assert len(asked) == SILENT_REMOVALS
 
 
 def test_journal_of_another_target_is_left_alone(sweep: Sweep, tmp_path: Path) -> None:
@@ -137,6 +182,9 @@ def test_sweep_without_a_good_key_removes_nothing(sweep: Sweep, tmp_path: Path, 
         assert watched.refs() == [ref]
     assert ended.code == (3 if key else 2)
     assert shell.journals() == [path]
+    if key:
+        assert f"could not be removed: {ref}: status 401 " in ended.out
+        assert ended.last_line == "exit 3: 0 templates removed, 1 left; set right what is told above, and sweep again"
 
 
 def test_name_that_two_accounts_have_is_swept_for_both(sweep: Sweep, tmp_path: Path) -> None:

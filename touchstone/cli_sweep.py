@@ -3,6 +3,7 @@ The command that removes what killed runs left: argv in, exit code out.
 """
 
 import os
+from collections.abc import Sequence, Sized
 from pathlib import Path
 
 import typer
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from touchstone.options import Config, Reports, Target, Url
 from touchstone.settings import Flags, load
+from touchstone.sweep import Swept
 from touchstone.sweep import sweep as sweep_journals
 
 app = typer.Typer()
@@ -32,10 +34,26 @@ def sweep(
     reports = report_dir or Path("reports")
     folders = (settings.state_dir, reports, *(path for path in reports.glob("*") if path.is_dir()))
     swept = sweep_journals(settings, folders, lambda text: out.print(text, markup=False, highlight=False))
-    removed = sum(len(one.removed) for one in swept)
-    left = [ref for one in swept for ref in one.left]
-    for ref in left:
-        out.print(f"could not be removed: {ref}", markup=False, highlight=False)
-    code = 3 if left else 0
-    out.print(f"exit {code}: {removed} templates removed, {len(left)} left", markup=False, highlight=False)
+    for one in swept:
+        for ref, why in one.left.items():
+            out.print(f"could not be removed: {ref}: {why}", markup=False, highlight=False, soft_wrap=True)
+    code = 3 if any(one.left for one in swept) else 0
+    out.print(f"exit {code}: {_told(swept)}", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(code)
+
+
+def _told(swept: Sequence[Swept]) -> str:
+    """
+    What came of it all, and what to do about what is left.
+    """
+    removed, gone, left = (sum(map(len, parts)) for parts in _columns(swept))
+    told = f"{removed} templates removed, {left} left"
+    told += f"; {gone} {'was' if gone == 1 else 'were'} gone already" if gone else ""
+    silent = next((one.url for one in swept if one.silent), "")
+    if silent:
+        return f"{told}; {silent} did not answer: check the URL and that the server runs, and sweep again"
+    return f"{told}; set right what is told above, and sweep again" if left else told
+
+
+def _columns(swept: Sequence[Swept]) -> tuple[list[Sized], list[Sized], list[Sized]]:
+    return [one.removed for one in swept], [one.gone for one in swept], [one.left for one in swept]

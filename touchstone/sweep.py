@@ -2,13 +2,13 @@
 Removes what a killed run left on its target, and touches nothing that no journal names.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from touchstone.contract import Contract
-from touchstone.examination import Examination
-from touchstone.exchange import Credential
+from touchstone.examination import SILENT_REMOVALS, Examination
+from touchstone.exchange import Credential, Exchange
 from touchstone.journal import Journal, Leftover, leftovers
 from touchstone.provision import Template
 from touchstone.settings import Settings
@@ -27,14 +27,18 @@ class Swept:
     What became of one journal.
 
     Attributes:
-        removed: Refs that are gone now.
-        left: Refs that are still there, or may be.
+        removed: Refs that were there and are gone now.
+        gone: Refs that were gone already.
+        left: Refs that are still there, or may be, each with the reason.
+        silent: Whether nobody answered.
     """
 
     run_id: str
     url: str
-    removed: tuple[str, ...]
-    left: tuple[str, ...]
+    removed: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    left: Mapping[str, str] = field(default_factory=dict)
+    silent: bool = False
 
 
 class _Silent:
@@ -87,52 +91,115 @@ def sweep_run(settings: Settings, folders: Iterable[Path | None], run_id: str) -
 def _sweep(settings: Settings, leftover: Leftover) -> Swept:
     journal = Journal.resume(leftover)
     if journal is None:
-        return Swept(leftover.run_id, leftover.target_url, (), ())
-    no_refs: tuple[str, ...] = ()
+        return Swept(leftover.run_id, leftover.target_url)
     with journal:
         if leftover.target_url == EMBEDDED_URL:
-            removed, left = leftover.refs, no_refs
+            swept = Swept(leftover.run_id, leftover.target_url, gone=leftover.refs)
         else:
-            removed, left = _sweep_target(settings, leftover)
-        for ref in (*removed, *(build for build in leftover.builds if build not in left)):
-            journal.removed(ref)
-    return Swept(leftover.run_id, leftover.target_url, removed, left)
+            swept = _sweep_target(settings, leftover)
+        for ref in (*leftover.refs, *leftover.builds):
+            if ref not in swept.left:
+                journal.removed(ref)
+    return swept
 
 
-def _sweep_target(settings: Settings, leftover: Leftover) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _sweep_target(settings: Settings, leftover: Leftover) -> Swept:
     target = settings.target
     keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
     transport = Transport(leftover.target_url, keys, Contract.load(), lambda _exchange: None, target.request_timeout_s)
     exam = Examination(transport, target, leftover.run_id, _Silent(), Budget(0), case="sweep")
-    removed: list[str] = []
-    left: list[str] = []
+    broom = _Broom(exam)
+    found: dict[str, list[str]] = {"removed": [], "gone": []}
+    left: dict[str, str] = {}
     try:
         for ref in leftover.builds:
-            if ref not in leftover.refs:
-                exam.patiently(Call("cancelBuild", ref))
+            if ref not in leftover.refs and (why := broom.cancel(ref)):
+                left[ref] = why
         for ref in leftover.refs:
-            (removed if _remove(exam, ref) else left).append(ref)
+            try:
+                found["removed" if broom.remove(ref) else "gone"].append(ref)
+            except _Left as error:
+                left[ref] = str(error)
     finally:
         transport.close()
-    return tuple(removed), tuple(left)
+    return Swept(
+        leftover.run_id, leftover.target_url, tuple(found["removed"]), tuple(found["gone"]), left, broom.is_silent
+    )
 
 
-def _remove(exam: Examination, ref: str) -> bool:
+class _Left(Exception):
     """
-    Cancels what may be building and deletes the version, as each account that may have it; True when it is gone.
+    A version could not be removed; the text says why.
     """
-    gone, found = True, False
-    for role in tuple(exam.target.keys()):
-        owner = OWNERS[role]
+
+
+class _Broom:
+    """
+    Cancels and deletes. Once nobody has answered a few times in a row, no more is sent: each would take its timeout.
+    """
+
+    def __init__(self, exam: Examination) -> None:
+        self._exam = exam
+        self._silent = 0
+        self._error = ""
+
+    @property
+    def is_silent(self) -> bool:
+        """
+        Whether the last requests were not answered.
+        """
+        return self._silent > 0
+
+    def cancel(self, ref: str) -> str:
+        """
+        Cancels a build of a version that stays; why it could not be, or an empty text.
+        """
         try:
-            exam.patiently(Call("cancelBuild", ref, owner))
-            deleted = exam.patiently(Call("deleteTemplate", ref, owner))
-        except Unsuited:
-            return False
-        if deleted.response is None:
-            return False
-        if deleted.status in (200, 204):
-            found = True
-            continue
-        gone = gone and deleted.status in (401, 403, 404) and (found or owner != "primary" or deleted.status == 404)
-    return gone
+            exchange = self._send("cancelBuild", ref, "primary")
+        except _Left as error:
+            return str(error)
+        return "" if exchange.status in (404, 409) or 200 <= exchange.status < 300 else _told(exchange)
+
+    def remove(self, ref: str) -> bool:
+        """
+        Cancels what may be building and deletes the version, as each account that may have it; whether it was there.
+
+        Raises:
+            _Left: it is still there, or may be.
+        """
+        found, why = False, ""
+        for role in tuple(self._exam.target.keys()):
+            owner = OWNERS[role]
+            self._send("cancelBuild", ref, owner)
+            deleted = self._send("deleteTemplate", ref, owner)
+            if deleted.status in (200, 204):
+                found = True
+            elif deleted.status != 404 and (deleted.status not in (401, 403) or (owner == "primary" and not found)):
+                why = why or _told(deleted)
+        if why:
+            raise _Left(why)
+        return found
+
+    def _send(self, operation: str, ref: str, owner: Credential) -> Exchange:
+        """
+        The answer to one request.
+
+        Raises:
+            _Left: there was none, or it was refused for longer than anybody waits.
+        """
+        if self._silent >= SILENT_REMOVALS:
+            raise _Left(self._error)
+        try:
+            exchange = self._exam.patiently(Call(operation, ref, owner))
+        except Unsuited as error:
+            raise _Left(error.reason) from None
+        if exchange.response is None:
+            self._silent, self._error = self._silent + 1, f"no answer: {exchange.error}"
+            raise _Left(self._error)
+        self._silent = 0
+        return exchange
+
+
+def _told(exchange: Exchange) -> str:
+    error = exchange.body.get("error")
+    return f"status {exchange.status}{f' {error!r}' if isinstance(error, str) else ''}"
