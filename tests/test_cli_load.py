@@ -462,6 +462,8 @@ def _fairness() -> Options:
         ),
         ("steady --thresholds nowhere.toml --plan", "nowhere.toml: cannot be read: No such file or directory; give a"),
         ("steady --thresholds odd.toml", "odd.toml: [steady.getBuild] p98_s: unknown statistic; did you mean p9"),
+        ("storm --thresholds other.toml", "other.toml: no limit for storm; found limits only for steady; expected a"),
+        ("storm --thresholds other.toml --plan", "other.toml: no limit for storm; found limits only for steady"),
         ("steady --seed -1", "--seed: found -1; expected a whole number of 0 or more"),
         ("steady --max-seconds 0", "--max-seconds: found 0.0; expected a number of seconds above 0"),
         ("steady --target nowhere", "--target 'nowhere': no such target in the working directory"),
@@ -474,6 +476,7 @@ def test_wrong_flag_names_itself_its_value_and_what_was_expected(
     Whatever does not fit ends with 2 and one line that says what was found and expected, before anything is sent.
     """
     (tmp_path / "odd.toml").write_text("[steady.getBuild]\np98_s = 1\n", encoding="utf-8")
+    (tmp_path / "other.toml").write_text("[steady.getBuild]\np99_s = 1\n", encoding="utf-8")
     ended = load(*arguments.split())
 
     assert (ended.code, deaf) == (2, [])

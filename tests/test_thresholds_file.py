@@ -9,7 +9,7 @@ import pytest
 from touchstone.errors import UsageError
 from touchstone.loadfacts import Limit
 from touchstone.statistic import STATISTICS
-from touchstone.thresholds_file import bundled, read
+from touchstone.thresholds_file import bundled, of_scenario, read
 from touchstone.workloads import SCENARIOS
 
 
@@ -90,3 +90,33 @@ def test_bundled_file_has_limits_for_every_scenario() -> None:
         assert "time" in sorts, scenario
         assert ("drift" in sorts) == SCENARIOS[scenario].drift, scenario
         assert len({(limit.operation, limit.statistic) for limit in limits}) == len(limits), scenario
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("", "no limit at all"),
+        ("[storm]\n[steady.getBuild]", "no limit at all"),
+        ("[steady.getBuild]\np99_s = 1\n[storm.getBuild]\n", "limits only for steady"),
+        ("[soak.getBuild]\np99_s = 1\n[steady.getBuild]\np99_s = 1", "limits only for steady, soak"),
+    ],
+)
+def test_file_without_a_limit_for_its_scenario_is_refused(tmp_path: Path, text: str, held: str) -> None:
+    """
+    A run that was to be judged by a file of its user's own is not judged by nothing.
+    """
+    path = written(tmp_path, text)
+    with pytest.raises(UsageError) as raised:
+        of_scenario(path, "storm")
+    assert str(raised.value) == (
+        f'{path}: no limit for storm; found {held}; expected a table such as [storm."*"] with a limit in it; add one, '
+        "or leave --thresholds out for those of load/thresholds.toml"
+    )
+
+
+def test_file_with_a_limit_for_its_scenario_is_taken(tmp_path: Path) -> None:
+    """
+    One limit is enough, whatever else the file is about.
+    """
+    path = written(tmp_path, "[steady.getBuild]\np99_s = 1\n[storm.getBuild]\np99_s = 2\n")
+    assert of_scenario(path, "storm") == (Limit("getBuild", "p99_s", 2.0),)

@@ -28,7 +28,7 @@ from touchstone.runlog import read
 from touchstone.settings import Flags, Settings
 from touchstone.settings import load as load_settings
 from touchstone.settings_kinds import checked
-from touchstone.thresholds_file import read as read_thresholds
+from touchstone.thresholds_file import of_scenario
 from touchstone.trace import Trace
 from touchstone.workloads import AT_ONCE, SCENARIOS, SINGLE, USERS, Options, Scenario, mix_of, scenario
 
@@ -295,7 +295,7 @@ def _load(given: _Given) -> int:
     out = Console()
     if settings.plan:
         if wish.thresholds is not None:
-            read_thresholds(wish.thresholds)
+            of_scenario(wish.thresholds, chosen.name)
         print_load_plan(drawn_up(options), settings, wish, out)
         return 0
     with load_progress_on(Console(stderr=True)) as progress:

@@ -40,6 +40,7 @@ from touchstone.settings import Settings
 from touchstone.smoke import smoke
 from touchstone.statistic import STATISTICS
 from touchstone.terms import PUBLISH_ADVICE, SECOND_KEY_ADVICE
+from touchstone.thresholds_file import bundled, of_scenario
 from touchstone.thresholds_file import read as read_thresholds
 from touchstone.workloads import AT_ONCE, INVARIANTS, Options
 
@@ -91,7 +92,7 @@ def load(settings: Settings, options: Options, wish: Wish, argv: Sequence[str], 
         UsageError: the load is not allowed there, costs more than its budget, or the thresholds cannot be read.
     """
     ledger, contract = ledger_of_claims.load().raised(INVARIANTS), Contract.load()
-    limits = read_thresholds(wish.thresholds or load_dir() / "thresholds.toml")[options.scenario.name]
+    limits = _limits(wish, options.scenario.name)
     also = ("load.builds-admitted", *dict.fromkeys(STATISTICS[limit.statistic].claim for limit in limits))
     drawn_up = plan(options)
     check_terms(settings, drawn_up, wish)
@@ -113,6 +114,10 @@ def load(settings: Settings, options: Options, wish: Wish, argv: Sequence[str], 
         footer = dataclasses.replace(footer, ended_at=utc(), duration_s=round(time.monotonic() - began, 3))
         finish(run_log, footer)
         return Outcome(write_reports(run_log, folder), folder, run_log)
+
+
+def _limits(wish: Wish, scenario: str) -> tuple[Limit, ...]:
+    return of_scenario(wish.thresholds, scenario) if wish.thresholds else read_thresholds(bundled())[scenario]
 
 
 def _interrupted(interrupted: Interrupted) -> Footer:

@@ -57,6 +57,24 @@ def read(path: Path) -> Thresholds:
     return found
 
 
+def of_scenario(path: Path, scenario: str) -> tuple[Limit, ...]:
+    """
+    The limits of one scenario, at least one, from a file that was given for it.
+
+    Raises:
+        UsageError: as of `read`, or the file has no limit for the scenario: a run would be judged by none.
+    """
+    found = read(path)
+    if not found[scenario]:
+        others = ", ".join(name for name, limits in found.items() if limits)
+        held = f"limits only for {others}" if others else "no limit at all"
+        raise UsageError(
+            f"{path}: no limit for {scenario}; found {held}; expected a table such as [{scenario}.{_key(ALL)}] with a "
+            "limit in it; add one, or leave --thresholds out for those of load/thresholds.toml"
+        )
+    return found[scenario]
+
+
 def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8"))
