@@ -14,11 +14,14 @@ import pytest
 from tests.command import PRIMARY, SECOND, Shell, called
 from tests.loadlogs import header, worker
 from tests.watched import ENDLESS_S, Watched
+from touchstone.contract import Contract
 from touchstone.errors import TargetError
 from touchstone.journal import leftovers
 from touchstone.journal_state import JournalState, whole_lines
 from touchstone.loadfacts import Attempt, Build
 from touchstone.loadplan import Need, Plan, plan
+from touchstone.rules.history import Bounds, History
+from touchstone.rules.protocol import answered
 from touchstone.runfacts import RunLog
 from touchstone.runlog import RunLogWriter, read
 from touchstone.setting_up import CLEAN_UP, SET_UP, SettingUp
@@ -342,15 +345,14 @@ def test_build_that_is_waited_for_is_given_up_when_the_run_is_stopped(tmp_path: 
         assert leftovers(stand.settings.state_dir) == []
 
 
-def test_target_that_is_silent_is_left_alone(tmp_path: Path) -> None:
+def hanging(method: str, asked: list[str]) -> Any:
     """
-    Where nobody answers cancels and removals, a few are enough: all others are left to a sweep, without their timeouts.
+    Wraps an application so that requests with *method*, whose paths go into *asked*, are never answered.
     """
-    asked: list[str] = []
 
-    def hanging(app: Any) -> Any:
+    def wrap(app: Any) -> Any:
         async def hung(scope: Any, receive: Any, send: Any) -> None:
-            if scope["type"] == "http" and scope["method"] == "DELETE":
+            if scope["type"] == "http" and scope["method"] == method:
                 asked.append(scope["path"])
                 while (await receive())["type"] != "http.disconnect":
                     pass
@@ -359,7 +361,48 @@ def test_target_that_is_silent_is_left_alone(tmp_path: Path) -> None:
 
         return hung
 
-    with standing(tmp_path, Watched(wrap=hanging), request_timeout_s=0.3) as stand:
+    return wrap
+
+
+NEVER_S = 9_999.0
+
+
+def test_request_that_hangs_ends_when_the_clean_up_is_stopped(tmp_path: Path) -> None:
+    """
+    It is not waited for until its time is over, and blames nobody; all is left to a sweep.
+    """
+    asked: list[str] = []
+    with standing(tmp_path, Watched(wrap=hanging("DELETE", asked)), request_timeout_s=NEVER_S) as stand:
+        own = stand.stage(*(Need("own", "start") for _ in range(2))).refs("own")
+        stand.setting_up.clear(stand.log(), lambda: bool(asked))
+
+        cut = read(stand.run_log).exchanges[-1]
+        assert (len(asked), stand.twin.refs()) == (1, sorted(own))
+        assert (cut.response, cut.error) == (
+            None,
+            "PoolTimeout: the run was stopped before the answer was complete",
+        )
+        assert not list(answered(cut, History(Contract.load(), Bounds())))
+
+
+def test_request_that_hangs_ends_when_the_set_up_is_stopped(tmp_path: Path) -> None:
+    """
+    The set-up is over then, and what may be there all the same is known to the clean-up.
+    """
+    asked: list[str] = []
+    with standing(tmp_path, Watched(wrap=hanging("POST", asked)), request_timeout_s=NEVER_S) as stand:
+        staged = stand.setting_up.stage(small("steady"), 0.0, lambda: bool(asked))
+        assert (len(asked), len(stand.journal.refs), staged.refs("own")) == (1, 1, ())
+
+
+def test_target_that_is_silent_is_left_alone(tmp_path: Path) -> None:
+    """
+    Where nobody answers cancels and removals, a few are enough: all others are left to a sweep, without their timeouts.
+    """
+    asked: list[str] = []
+    wrap = hanging("DELETE", asked)
+
+    with standing(tmp_path, Watched(wrap=wrap), request_timeout_s=0.3) as stand:
         stand.stage(*(Need("own", "start") for _ in range(6)))
         stand.setting_up.clear(stand.log())
         stand.setting_up.close()

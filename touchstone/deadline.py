@@ -1,21 +1,34 @@
 """
 Bounds how long an answer may take as a whole: a time-out for each of its pieces never strikes where a server drips.
+
+Where somebody may stop a run, its requests are not waited for to the end then.
 """
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from typing import Any
 
 import httpcore
+
+# While something is waited for it is looked so often whether the run was stopped, and then waited so long at most.
+_LOOK_S = 0.1
+_GRACE_S = 0.5
 
 
 class Deadline(threading.local):
     """
     Until when the request that the current thread is sending must be over.
+
+    Args:
+        stopped: Whether the run was stopped; None where nobody can stop it.
     """
 
     _at = float("inf")
+
+    def __init__(self, stopped: Callable[[], bool] | None = None) -> None:
+        self._stopped = stopped
 
     def set(self, seconds: float) -> None:
         """
@@ -36,6 +49,71 @@ class Deadline(threading.local):
         if left_s == float("inf"):
             return timeout_s
         return left_s if timeout_s is None else min(timeout_s, left_s)
+
+    def read(self, read: Callable[[float | None], bytes], timeout_s: float | None) -> bytes:
+        """
+        What *read*, which takes a time-out, reads until the deadline.
+
+        Raises:
+            httpcore.ReadTimeout: nothing came in time.
+            httpcore.PoolTimeout: the run was stopped meanwhile, which is no fault of the target.
+        """
+        timeout_s = self.bounded(timeout_s)
+        if self._stopped is None:
+            return read(timeout_s)
+        ends_at = float("inf") if timeout_s is None else time.monotonic() + timeout_s
+        patience = _Patience(self._stopped)
+        while True:
+            left_s = ends_at - time.monotonic()
+            try:
+                return read(max(0.0, min(_LOOK_S, left_s)))
+            except httpcore.ReadTimeout:
+                if left_s <= _LOOK_S:
+                    raise
+                patience.look()
+
+    def connected(self, connect: Callable[[], httpcore.NetworkStream]) -> httpcore.NetworkStream:
+        """
+        What *connect* connects to.
+
+        Raises:
+            httpcore.PoolTimeout: the run was stopped meanwhile.
+        """
+        if self._stopped is None:
+            return connect()
+        # Nothing but another thread can wait for a connection and look up now and then.
+        future: Future[httpcore.NetworkStream] = Future()
+        threading.Thread(target=_fulfil, args=(future, connect), daemon=True).start()
+        patience = _Patience(self._stopped)
+        while True:
+            try:
+                return future.result(_LOOK_S)
+            except TimeoutError:
+                patience.look()
+
+
+class _Patience:
+    """
+    Ends a wait soon after the run was stopped.
+    """
+
+    def __init__(self, stopped: Callable[[], bool]) -> None:
+        self._stopped = stopped
+        self._until = float("inf")
+
+    def look(self) -> None:
+        now = time.monotonic()
+        if self._stopped():
+            self._until = min(self._until, now + _GRACE_S)
+        if now >= self._until:
+            raise httpcore.PoolTimeout("the run was stopped before the answer was complete")
+
+
+def _fulfil(future: "Future[httpcore.NetworkStream]", connect: Callable[[], httpcore.NetworkStream]) -> None:
+    try:
+        future.set_result(connect())
+    except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits is told
+        future.set_exception(error)
 
 
 class BoundedBackend(httpcore.NetworkBackend):
@@ -58,7 +136,9 @@ class BoundedBackend(httpcore.NetworkBackend):
         """
         A connection to *host*.
         """
-        stream = self._plain.connect_tcp(host, port, timeout, local_address, socket_options)
+        stream = self._deadline.connected(
+            lambda: self._plain.connect_tcp(host, port, timeout, local_address, socket_options)
+        )
         return _BoundedStream(stream, self._deadline)
 
 
@@ -68,7 +148,7 @@ class _BoundedStream(httpcore.NetworkStream):
         self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._plain.read(max_bytes, self._deadline.bounded(timeout))
+        return self._deadline.read(lambda timeout_s: self._plain.read(max_bytes, timeout_s), timeout)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._plain.write(buffer, timeout)

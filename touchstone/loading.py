@@ -37,7 +37,6 @@ from touchstone.runlog import RunLogWriter, read
 from touchstone.runner import Outcome, at_target
 from touchstone.setting_up import SettingUp
 from touchstone.settings import Settings
-from touchstone.smoke import smoke
 from touchstone.statistic import STATISTICS
 from touchstone.terms import PUBLISH_ADVICE, SECOND_KEY_ADVICE
 from touchstone.thresholds_file import bundled, of_scenario
@@ -247,8 +246,11 @@ class _Run:
         return footer
 
     def _run(self, stage: SettingUp, progress: Progress, interrupted: Interrupted) -> Footer:
-        latency_s = round(smoke(stage.transport), 6)
-        built = stage.stage(self.plan, latency_s, lambda: bool(interrupted.by))
+        def stopped() -> bool:
+            return bool(interrupted.by)
+
+        latency_s = stage.smoke(stopped)
+        built = stage.stage(self.plan, latency_s, stopped)
         if interrupted.by:
             return Footer("", 0.0, 0, "")
         go = Go(

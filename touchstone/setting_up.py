@@ -20,6 +20,7 @@ from touchstone.run import Journalled
 from touchstone.runfacts import RunLog, TemplateAction
 from touchstone.runlog import RunLogWriter
 from touchstone.settings import Settings
+from touchstone.smoke import smoke
 from touchstone.stage import Stage
 from touchstone.sweep import EMBEDDED_URL
 from touchstone.terms import Budget, Unsuited
@@ -120,6 +121,12 @@ class _Waiting(WallClock):
         super().__init__()
         self.stopped: Callable[[], bool] = _never
 
+    def is_stopped(self) -> bool:
+        """
+        Whether the run was stopped.
+        """
+        return self.stopped()
+
     def look(self) -> None:
         """
         Looks once.
@@ -164,9 +171,8 @@ class SettingUp:
         self.last_seq = 0
         self.clock = _Waiting()
         keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
-        self.transport = Transport(
-            target.url or "", keys, Contract.load(), self._record, target.request_timeout_s, clock=self.clock
-        )
+        asked = (target.url or "", keys, Contract.load(), self._record, target.request_timeout_s)
+        self.transport = Transport(*asked, clock=self.clock, stopped=self.clock.is_stopped)
         url = EMBEDDED_URL if target.embedded else target.url or ""
         self._journal = Journal.open(run_id, url, settings.state_dir, run_log.parent)
         self._course = _Course(progress)
@@ -177,6 +183,16 @@ class SettingUp:
     def _record(self, exchange: Exchange) -> None:
         self.last_seq = max(self.last_seq, exchange.seq)
         self._log.exchange(exchange)
+
+    def smoke(self, stopped: Callable[[], bool]) -> float:
+        """
+        Makes sure that the target can be judged, unless *stopped* is true meanwhile; see `touchstone.smoke.smoke`.
+        """
+        self.clock.stopped = stopped
+        try:
+            return round(smoke(self.transport), 6)
+        finally:
+            self.clock.stopped = _never
 
     def stage(self, plan: Plan, latency_s: float, stopped: Callable[[], bool]) -> Stage:
         """
@@ -205,8 +221,9 @@ class SettingUp:
         except _Stopped:
             pass
         except Unsuited as error:
-            where = f"{ref}: " if ref and ref not in error.reason else ""
-            raise TargetError(f"the load could not be set up: {where}{error.reason}") from error
+            if not stopped():
+                where = f"{ref}: " if ref and ref not in error.reason else ""
+                raise TargetError(f"the load could not be set up: {where}{error.reason}") from error
         finally:
             self.clock.stopped = _never
         self._journal.started(*(ref for role, refs in roles.items() if not role.startswith("ready") for ref in refs))

@@ -40,6 +40,7 @@ class Transport:
         request_timeout_s: Longest wait for a connection, for a byte, or for the whole of a body that is no stream.
         wire: What carries requests in the place of the network. Where it says in `SERVED` which recorded exchange it
             answered with, what is known of that one besides its bytes is taken over.
+        stopped: Whether the run was stopped: soon after, nothing is waited for any more. None where nobody can stop it.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Transport:
         request_timeout_s: float = 30.0,
         wire: httpx.BaseTransport | None = None,
         clock: Clock | None = None,
+        stopped: Callable[[], bool] | None = None,
     ) -> None:
         self.url = url
         self.keys = keys
@@ -60,7 +62,7 @@ class Transport:
         self._record = record
         self._timeout_s = request_timeout_s
         self._seq = itertools.count(1)
-        self._deadline = Deadline()
+        self._deadline = Deadline(stopped)
         self._client = httpx.Client(
             transport=wire or Wire(BoundedBackend(self._deadline)),
             timeout=request_timeout_s,

@@ -1,0 +1,85 @@
+"""
+Waits of a run that may be stopped end soon after it is, and are as long as ever where it is not.
+"""
+
+import threading
+from collections.abc import Callable
+
+import httpcore
+import pytest
+
+from touchstone.deadline import Deadline
+
+
+class Line(httpcore.NetworkStream):
+    """
+    A connection that only has to be one.
+    """
+
+
+def unending() -> httpcore.NetworkStream:
+    """
+    A connection that is not made before the test is over.
+    """
+    threading.Event().wait()
+    return Line()
+
+
+def late(waits: int, read_s: list[float | None]) -> Callable[[float | None], bytes]:
+    """
+    A read that runs out of time so often before something comes, and writes down how long it was to take.
+    """
+
+    def read(timeout_s: float | None) -> bytes:
+        read_s.append(timeout_s)
+        if len(read_s) <= waits:
+            raise httpcore.ReadTimeout
+        return b"data"
+
+    return read
+
+
+def test_connection_is_not_waited_for_once_the_run_is_stopped() -> None:
+    """
+    However long it would take; it blames nobody.
+    """
+    with pytest.raises(httpcore.PoolTimeout, match="the run was stopped"):
+        Deadline(lambda: True).connected(unending)
+
+
+def test_connection_is_made_or_fails_as_ever() -> None:
+    """
+    Whether a run may be stopped changes nothing about it.
+    """
+
+    def refused() -> httpcore.NetworkStream:
+        raise httpcore.ConnectError("nobody is there")
+
+    line = Line()
+    for deadline in (Deadline(), Deadline(lambda: False)):
+        assert deadline.connected(lambda: line) is line
+        with pytest.raises(httpcore.ConnectError, match="nobody is there"):
+            deadline.connected(refused)
+
+
+def test_read_goes_on_until_something_comes() -> None:
+    """
+    A run that may be stopped is looked after in between; one that may not waits in one go.
+    """
+    in_slices: list[float | None] = []
+    assert Deadline(lambda: False).read(late(3, in_slices), 60.0) == b"data"
+    assert len(in_slices) == 4
+    assert max(each for each in in_slices if each is not None) < 1
+    at_once: list[float | None] = []
+    assert Deadline().read(late(0, at_once), 60.0) == b"data"
+    assert at_once == [60.0]
+
+
+def test_read_ends_with_its_time_or_with_the_run() -> None:
+    """
+    What comes first is told.
+    """
+    with pytest.raises(httpcore.ReadTimeout):
+        Deadline(lambda: False).read(late(1, []), 0.05)
+    with pytest.raises(httpcore.PoolTimeout, match="the run was stopped"):
+        Deadline(lambda: True).read(late(10**9, []), 60.0)
