@@ -20,7 +20,7 @@ from tests.lean_server import Peer, always, serving
 from touchstone import bulk_wire
 from touchstone.bulk import ORPHANED
 from touchstone.bulk_wire import BulkShot
-from touchstone.sample import NO_ANSWER, UNSENT
+from touchstone.sample import CUT_OFF, NO_ANSWER, UNSENT
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 STALL_S = 0.3
@@ -124,7 +124,7 @@ def test_stop_sends_no_more_and_tells_what_is_left() -> None:
 
 def test_stop_blames_nobody_for_what_it_cuts_off() -> None:
     """
-    A request that is under way when the grace of a stop is over is no sample, and no answer that did not come.
+    A request that is under way when the grace of a stop is over is counted as cut off, and looks like no fault.
     """
     with serving(silent) as server, Driven(setup_for(server.url, [shot("/")]), [0.0]) as side_car:
         side_car.go()
@@ -132,8 +132,9 @@ def test_stop_blames_nobody_for_what_it_cuts_off() -> None:
             pass
         side_car.stop(grace_s=0.0)
         last = side_car.finish()
-    assert (last.sent, last.done, last.unsent, last.in_flight) == (1, 0, 0, 0)
-    assert (side_car.outcomes(), side_car.errors()) == ({}, {})
+    assert (last.sent, last.done, last.unsent, last.in_flight) == (1, 1, 0, 0)
+    assert (side_car.outcomes(), side_car.errors()) == ({"/": {CUT_OFF: 1}}, {})
+    assert not last.looks
 
 
 def test_stop_before_the_start_sends_nothing() -> None:

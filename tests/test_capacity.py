@@ -253,15 +253,16 @@ def test_every_client_is_told_of_once() -> None:
         replace(first, want=54, status=503),
         replace(first, want=55, status=0),
         replace(first, want=56, status=0),
+        replace(first, want=57, status=0, cut_off=True),
     )
     found = of(replace(log, attempts=log.attempts + ends))
     clients = found.clients
 
-    assert (clients.gave_up, clients.still_trying, clients.turned_away, clients.failed) == (1, 1, 2, 3)
-    assert clients.wanted == 11 == clients.at_once + clients.later + 1 + 1 + 2 + 3
+    assert (clients.gave_up, clients.still_trying, clients.turned_away, clients.failed) == (1, 2, 2, 3)
+    assert clients.wanted == 12 == clients.at_once + clients.later + 1 + 2 + 2 + 3
     assert beyond_words(found).startswith(
-        "Of 11 clients 4 were let in at the first try, 1 gave up, 1 was still trying when the run ended, "
-        "2 were refused and did not come back, 3 got an error or no answer; 11 tries in all."
+        "Of 12 clients 4 were let in at the first try, 1 gave up, 2 were still trying when the run ended, "
+        "2 were refused and did not come back, 3 got an error or no answer; 12 tries in all."
     )
 
 

@@ -4,6 +4,7 @@ A load run that is interrupted in any of its stages stops at once, clears up and
 
 import asyncio
 import signal
+import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -228,3 +229,59 @@ def test_target_that_dies_is_not_waited_for(tmp_path: Path) -> None:
     assert "could not be deleted" not in ended.out
     (journal,) = shell.journals()
     assert journal
+
+
+class Freezing:
+    """
+    Lets a target answer nobody any more from some moment on.
+
+    Attributes:
+        hung: The methods of all requests that were not answered.
+        hangs: Set when there are many of them.
+        clears: Set when the clean-up has sent one.
+    """
+
+    def __init__(self) -> None:
+        self.hung: list[str] = []
+        self.frozen, self.hangs, self.clears = threading.Event(), threading.Event(), threading.Event()
+
+    def wrap(self, app: Asgi) -> Asgi:
+        """
+        The same application, that can be frozen.
+        """
+
+        async def held(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] != "http" or not self.frozen.is_set():
+                await app(scope, receive, send)
+                return
+            self.hung.append(scope["method"])
+            if scope["method"] == "DELETE":
+                self.clears.set()
+            elif len(self.hung) > PER_S:
+                self.hangs.set()
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+        return held
+
+
+def test_requests_that_hang_when_the_run_is_stopped_are_told(tmp_path: Path) -> None:
+    """
+    They are no errors and are counted all the same; whoever asks again waits for no request of the clean-up.
+    """
+    stages, freezing, shell = Stages(), Freezing(), Shell(tmp_path)
+    flags = ("--rate", f"{PER_S}", "--duration", "60", "--mix", "read=19,start=1", "--report-dir", "reports/run")
+    with Watched(wrap=lambda app: stages.wrap(freezing.wrap(app))) as twin:
+        command = shell.start("load", "steady", "--url", twin.url, "--max-builds", "100", *flags)
+        assert stages.reached["loading"].wait(LIMIT_S)
+        freezing.frozen.set()
+        for moment in (freezing.hangs, freezing.clears):
+            assert moment.wait(LIMIT_S)
+            command.send_signal(signal.SIGINT)
+        ended = shell.ended(command)
+    total, hung, told = ended.report()["load"]["total"], freezing.hung, " ".join(ended.out.split())
+
+    assert (ended.code, hung.count("DELETE"), "broken" in ended.verdicts().values()) == (130, 1, False), ended.err
+    assert (total["error_share"], total["kinds"]["cut"]) == (0, hung.count("GET") + hung.count("POST"))
+    assert f"{total['kinds']['cut']} requests had no complete answer yet when the run was stopped" in told
+    assert "too many" not in told

@@ -575,3 +575,18 @@ def test_what_workers_have_judged_is_not_judged_again(court: Court) -> None:
     judged = court.judge(replace(storm(), exchanges=(wrong,)))
 
     assert "http.no-server-error" not in judged.broken
+
+
+MANY, CUT = "since there were too many", "since the run was stopped before their start was answered"
+
+
+@pytest.mark.parametrize(("cut", "why"), [({0, 1}, CUT), ({0}, f"1 of them {MANY} and 1 of them {CUT}"), (set(), MANY)])
+def test_story_that_was_cut_off_is_told_apart(court: Court, cut: set[int], why: str) -> None:
+    """
+    That a start had no answer when the run was stopped is another reason than a want of room.
+    """
+    log = stories(story(REFS[2], 3_000))
+    attempts = [replace(a, status=0, cut_off=True) if n in cut else a for n, a in enumerate(log.attempts)]
+    (told,) = court.judge(replace(log, attempts=tuple(attempts))).log.warnings
+
+    assert told.startswith(f"of the stories of 3 versions that were started, 2 were not kept whole, {why}; they were")

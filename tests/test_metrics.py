@@ -28,7 +28,7 @@ from touchstone.metrics import SHARES, Metrics, Operation, metrics, name_of
 from touchstone.outcomes import kind_of
 from touchstone.punctuality import punctuality
 from touchstone.runfacts import RunLog
-from touchstone.sample import NO_ANSWER, UNSENT, Sample
+from touchstone.sample import CUT_OFF, NO_ANSWER, UNSENT, Sample
 from touchstone.totals import ALL, totals
 
 
@@ -54,7 +54,7 @@ def only(numbers: Metrics) -> Operation:
     [
         *(("200", "served"), ("202", "served"), ("404", "declined"), ("409", "declined"), ("429", "refused")),
         *(("500", "error"), ("503", "error"), ("400", "error"), ("401", "error"), ("302", "error"), ("0", "error")),
-        *((NO_ANSWER, "error"), (UNSENT, "unsent")),
+        *((NO_ANSWER, "error"), (CUT_OFF, "cut"), (UNSENT, "unsent")),
     ],
 )
 def test_each_outcome_has_one_kind(outcome: str, kind: str) -> None:

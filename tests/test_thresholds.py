@@ -20,7 +20,7 @@ from touchstone.report.load_view import limit_lines
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.runfacts import Case, LedgerClaim, Occurrence, RunLog, Tally
-from touchstone.sample import NO_ANSWER, Sample, Window
+from touchstone.sample import CUT_OFF, NO_ANSWER, Sample, Window
 from touchstone.statistic import STATISTICS
 from touchstone.thresholds import Reading, judge_thresholds, measured, told_limit, told_value
 from touchstone.verdict import judge
@@ -291,6 +291,18 @@ def test_run_that_was_cut_keeps_nothing_and_may_break() -> None:
     assert kept.reason == "kept so far, but the run ended before 100 arrivals of its schedule"
     assert reading("p90_s", 1.0, *hundred(50), **cut).verdict == "broken"
     assert reading("throughput_per_s", 9.0, *hundred(0), **cut).verdict == "indeterminate"
+
+
+def test_requests_that_were_cut_off_keep_nothing_and_break_nothing() -> None:
+    """
+    What they would have been answered, and when, nobody knows; what is broken without them stays so.
+    """
+    cut = fold(samples([9.0] * 3, outcome=CUT_OFF))
+    kept = reading("p90_s", 1.0, *hundred(0), *cut)
+    assert (kept.verdict, kept.count) == ("indeterminate", 100)
+    assert kept.reason == "kept so far, but 3 requests had no answer yet when the run was stopped"
+    assert reading("error_share", 0.0, *hundred(0), *cut).value == 0
+    assert reading("p90_s", 1.0, *hundred(50), *cut).verdict == "broken"
 
 
 def test_operation_that_nobody_sends_does_not_apply() -> None:

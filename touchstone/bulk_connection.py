@@ -163,8 +163,10 @@ class Connection(asyncio.Protocol):
 
     def abandon(self) -> None:
         """
-        Waits no longer, and does not count what is under way.
+        Waits no longer, and counts what is under way as cut off.
         """
+        if self.shot is not None:
+            self._ledger.cut_off(self.shot.number, self._due, self.since_at, monotonic())
         self.shot = self._incoming = None
         self.give_up("")
 

@@ -10,7 +10,7 @@ from touchstone.answer import Answer
 from touchstone.bulk_wire import MAX_BODY_BYTES, MAX_EVIDENCE_BYTES, Look, Setup
 from touchstone.masks import masked
 from touchstone.redact import Secrets
-from touchstone.sample import NO_ANSWER
+from touchstone.sample import CUT_OFF, NO_ANSWER
 
 # A look is told from others by its body, or by a digest of it where bodies would fill the memory.
 _LONG_BYTES, _DIGEST_BYTES = 256, 16
@@ -116,6 +116,17 @@ class Ledger:
         known = self._looks.get(key) or self._first(key, outcome, due, answer, body_bytes)
         self.count(known, due, answer.sent_at, answer.done_at, min(body_bytes, MAX_BODY_BYTES))
         return known
+
+    def cut_off(self, shot: int, due: float, sent_at: float, at: float) -> None:
+        """
+        Counts a request that had no complete answer when the run was stopped. It looks like nothing that can be judged.
+
+        Args:
+            due: Seconds since the run started; the other two are values of the clock.
+        """
+        self.done += 1
+        number = self._number_of(shot, CUT_OFF)
+        self._rows += _pack(due, sent_at - self.origin, at - self.origin, number, 0)
 
     def skip(self, shot: int, due: float) -> None:
         """

@@ -134,7 +134,7 @@ class Pool:
         Gives up all that waits and all that is under way.
 
         Args:
-            stopped: Whether somebody stopped the run: then what is under way had no chance, and is not counted at all.
+            stopped: Whether somebody stopped the run: then what is under way had no chance, and is counted so.
         """
         self.drop_waiting()
         for connection in list(self.connections):

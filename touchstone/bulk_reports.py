@@ -36,7 +36,7 @@ class Report:
         errors: Why there was no answer, and how often since the report before.
         scheduled: Arrivals of the whole schedule.
         sent: Arrivals whose first byte was written so far.
-        done: Those of them that were answered or given up; a stop leaves some that are neither.
+        done: Those of them that were answered, given up, or cut off by a stop.
         unsent: Arrivals that came due and will not be sent any more; they are in windows as well.
         undue: Arrivals that will never come due, since the run was stopped; 0 before.
         in_flight: Requests under way.

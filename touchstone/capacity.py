@@ -64,7 +64,7 @@ class Clients:
         at_once: Let in at their first try.
         later: Let in at a later one, after waiting from *wait_p50_s* in the middle up to *wait_max_s*.
         gave_up: Ended their tries without a build, since they had waited long enough.
-        still_trying: Refused, and would have come back, when the run ended.
+        still_trying: Refused, and would have come back, or not answered yet, when the run ended.
         turned_away: Refused, and never meant to come back.
         failed: Got neither a build nor a refusal at last, but an error or no answer.
         tries: Tries of all of them.
@@ -304,6 +304,8 @@ def _end_of(last: Attempt) -> str:
     """
     What became of a client that was never let in, by its last try.
     """
+    if last.cut_off:
+        return "still_trying"
     if last.status != _REFUSED:
         return "failed"
     if last.gave_up:

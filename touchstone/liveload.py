@@ -29,8 +29,15 @@ _DRAW_EVERY_S = 0.25
 _SPARKS = "▁▂▃▄▅▆▇█"
 _SPARK_SECONDS = 40
 _WIDE_FROM_COLUMNS = 76
-_STYLES: dict[Kind, str] = {"served": "", "declined": "", "refused": "yellow", "error": "bold red", "unsent": "yellow"}
-_WORDS: dict[Kind, str] = {"refused": "refused", "error": "errors", "unsent": "never sent"}
+_STYLES: dict[Kind, str] = {
+    "served": "",
+    "declined": "",
+    "refused": "yellow",
+    "error": "bold red",
+    "cut": "yellow",
+    "unsent": "yellow",
+}
+_WORDS: dict[Kind, str] = {"refused": "refused", "error": "errors", "cut": "cut off", "unsent": "never sent"}
 
 
 @contextmanager

@@ -88,6 +88,7 @@ class Attempt:
         retry_after_s: What Retry-After asked for; None where it asked for nothing valid.
         gave_up: Whether the client's patience was over with it.
         seq: ``seq`` of its exchange, whether that is kept or not.
+        cut_off: Whether the run was stopped before an answer came.
     """
 
     want: int
@@ -103,6 +104,7 @@ class Attempt:
     retry_after_s: float | None
     gave_up: bool
     seq: int
+    cut_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)

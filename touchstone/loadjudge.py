@@ -88,11 +88,23 @@ def _judge_stories(log: RunLog, settings: Settings, writer: RunLogWriter, case: 
             "and by the rules of the whole run"
         )
     elif partial:
-        number = len({attempt.ref for attempt in log.attempts} | {build.ref for build in log.builds})
-        writer.warning(
-            f"of the stories of {number:,} versions that were started, {len(partial):,} were not kept whole, since "
-            "there were too many; they were judged answer by answer, and by the rules of the whole run"
-        )
+        writer.warning(_told_partial(log, partial))
+
+
+def _told_partial(log: RunLog, partial: set[str]) -> str:
+    """
+    Of how many versions not everything was kept, and why.
+    """
+    number = len({attempt.ref for attempt in log.attempts} | {build.ref for build in log.builds})
+    cut = len(partial & {attempt.ref for attempt in log.attempts if attempt.cut_off})
+    many = len(partial) - cut
+    reasons = [f"{many:,} of them since there were too many"] if many else []
+    reasons += [f"{cut:,} of them since the run was stopped before their start was answered"] if cut else []
+    return (
+        f"of the stories of {number:,} versions that were started, {len(partial):,} were not kept whole, "
+        f"{' and '.join(reasons).removeprefix(f'{len(partial):,} of them ')}; "
+        "they were judged answer by answer, and by the rules of the whole run"
+    )
 
 
 def _partial(log: RunLog) -> set[str]:

@@ -4,13 +4,14 @@ What kind of answer an outcome is: one that was asked for, one that a contract f
 
 from typing import Literal, get_args
 
-from touchstone.sample import NO_ANSWER, UNSENT
+from touchstone.sample import CUT_OFF, NO_ANSWER, UNSENT
 
 Kind = Literal[
     "served",  # 2xx
     "declined",  # 404 and 409: nothing is there, or it is too late; documented answers, and no fault under load
     "refused",  # 429
     "error",  # no answer, 5xx, and every other status: redirects and 4xx that nobody expects of a working client
+    "cut",  # the run was stopped before an answer came; whether one would have come, nobody knows
     "unsent",  # it came due, and the generator could not send it
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -28,6 +29,8 @@ def kind_of(outcome: str) -> Kind:
     """
     if outcome == UNSENT:
         return "unsent"
+    if outcome == CUT_OFF:
+        return "cut"
     if outcome in _DECLINED:
         return "declined"
     if outcome == _REFUSED:

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 
 from touchstone.histogram import Histogram
 
-# Outcomes that are no status: the request got no complete answer, or was never sent.
+# Outcomes that are no status: the request got no complete answer, had none yet when the run was stopped and it was cut
+# off with it, or was never sent.
 NO_ANSWER = "no-answer"
+CUT_OFF = "cut-off"
 UNSENT = "unsent"
 
 
@@ -18,10 +20,10 @@ class Sample:
 
     Attributes:
         operation: operationId of the contract.
-        outcome: The status as text, such as ``202``, or NO_ANSWER.
+        outcome: The status as text, such as ``202``, NO_ANSWER, or CUT_OFF.
         intended_at: When the schedule said that it was to be sent. In a closed model, when it was sent.
         sent_at: Just before its first byte was written.
-        done_at: When the last byte of the answer had arrived, or the request was given up.
+        done_at: When the last byte of the answer had arrived, or the request was given up or cut off.
         body_bytes: Length of the answer's body.
     """
 

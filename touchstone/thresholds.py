@@ -127,6 +127,9 @@ class _Run:
             rest = plural(self._kept_up.missing, "arrival")
             reason = f"kept so far, but the run ended before {rest} of its schedule"
             return Reading(limit, found.value, found.count, "indeterminate", reason)
+        if cut := self.of(limit.operation).kinds["cut"]:
+            reason = f"kept so far, but {plural(cut, 'request')} had no answer yet when the run was stopped"
+            return Reading(limit, found.value, found.count, "indeterminate", reason)
         return Reading(limit, found.value, found.count, "kept", found.remark)
 
     def _is_idle(self, limit: Limit, statistic: Statistic) -> bool:

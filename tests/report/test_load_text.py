@@ -13,7 +13,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from tests.loadlogs import BEGAN_AT, LIMITS, FixedWindow, Storm, behind, four_workers, log_of, steady, workload
+from tests.loadlogs import BEGAN_AT, LIMITS, FixedWindow, Storm, behind, fold, four_workers, log_of, steady, workload
 from tests.rules.exchanges import exchange
 from touchstone.loadfacts import Limit
 from touchstone.metrics import metrics
@@ -21,7 +21,7 @@ from touchstone.report import html, json_report, text
 from touchstone.report.load_view import limit_lines
 from touchstone.report.view import view
 from touchstone.runfacts import RunLog
-from touchstone.sample import NO_ANSWER
+from touchstone.sample import CUT_OFF, NO_ANSWER, Sample
 from touchstone.thresholds import Reading
 
 
@@ -105,14 +105,58 @@ def test_target_that_died_is_told_first(render: str) -> None:
     told_so = flat(died, render)
 
     assert (
-        f"From second 60 on the target answered nobody in full any more: {count} requests got no complete answer."
-        in told_so
-    )
+        f"From second 60 on the target answered nobody in full any more: {count} requests that were due from then on "
+        "got no complete answer."
+    ) in told_so
     assert f"“never”: {count} requests" in told_so
     assert "never" not in flat(log, render)
-    assert document(died)["silent"] == {"from_s": BEGAN_AT + 60, "unanswered": count}
+    assert document(died)["silent"] == {
+        "from_s": BEGAN_AT + 60, "unanswered": count, "cut_off": 0, "unanswered_in_all": count,
+    }  # fmt: skip
     assert document(died)["operations"]["getBuild"]["response"]["p99_s"] is None
     assert document(died)["operations"]["getBuild"]["response"]["no_answer"] == count
+
+
+@pytest.mark.parametrize("render", ["text", "page"])
+def test_target_that_was_silent_for_a_while_is_told(render: str) -> None:
+    """From when to when nobody was answered, though all requests were in the end; a target that only stalls is not."""
+    log = steady(stall_every_s=0.0, stall_s=0.0)
+    reads = [w for w in log.windows if (w.operation, w.outcome) == ("getBuild", "200")]
+    hung = [fold(asked(number, 40.5 - number))[0] for number in range(20, 40)]
+    told_of = [w for w in reads if not 20 <= w.at_s - BEGAN_AT < 40]
+    paused = replace(log, windows=(*told_of, *hung))
+    sentence = "The target answered nobody from second 21 to second 40, and then again: 40 requests of before and of"
+
+    assert sentence in flat(paused, render)
+    assert "answered nobody" not in flat(log, render)
+    assert document(log)["pauses"] == []
+    (pause,) = document(paused)["pauses"]
+    assert (round(pause["from_s"] - BEGAN_AT), round(pause["to_s"] - BEGAN_AT), pause["waiting"]) == (21, 40, 40)
+
+
+def asked(at: int, took_s: float) -> tuple[Sample, ...]:
+    """Two reads that were due in this second of the schedule and took so long."""
+    due_at = BEGAN_AT + at
+    return (Sample("getBuild", "200", due_at, due_at, due_at + took_s),) * 2
+
+
+@pytest.mark.parametrize("render", ["text", "page"])
+def test_requests_that_were_cut_off_are_told(render: str) -> None:
+    """How many had no answer when the run was stopped, how long they had waited; they are no errors."""
+    log = RUNS["steady"]()
+    at = BEGAN_AT + 60
+    cut = fold(Sample("getBuild", CUT_OFF, at + n / 10, at + n / 10, at + 0.9) for n in range(4))
+    told_so = flat(replace(log, windows=(*log.windows, *cut)), render)
+    numbers = document(replace(log, windows=(*log.windows, *cut)))
+
+    assert (
+        "4 requests had no complete answer yet when the run was stopped, and were cut off; the longest wait" in told_so
+    )
+    assert "were cut off" not in flat(log, render)
+    assert numbers["silent"] is None
+    assert numbers["total"]["kinds"]["cut"] == 4
+    assert numbers["total"]["error_share"] == 0
+    assert numbers["operations"]["getBuild"]["outcomes"][CUT_OFF]["count"] == 4
 
 
 def flat(log: RunLog, render: str) -> str:
@@ -154,7 +198,7 @@ def test_document_has_every_number() -> None:
 
     assert list(load) == [
         "workload", "measured_s", "total", "operations", "thresholds", "capacity", "asked", "silent",
-        "generator",
+        "pauses", "generator",
     ]  # fmt: skip
     assert list(load["operations"]) == [one.name for one in numbers.operations]
     assert load["total"]["count"] == 3000

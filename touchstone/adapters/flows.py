@@ -130,6 +130,7 @@ class Flow:
                 retry_after_s=reply.asked_s,
                 gave_up=gave_up,
                 seq=reply.seq,
+                cut_off=reply.cut_off,
             )
         )
 
@@ -150,6 +151,8 @@ class Flow:
             try:
                 reply = self.send("getBuild", ref)
             except Stopped:
+                break
+            if reply.cut_off:
                 break
             status = reply.body.get("status") if reply.status == 200 else None
             idle = idle + 1 if status == "not_built" else 0

@@ -33,7 +33,7 @@ from touchstone.patience import retry_after_s
 from touchstone.rss import rss_bytes
 from touchstone.rules.history import History
 from touchstone.runfacts import Case
-from touchstone.sample import NO_ANSWER, Sample
+from touchstone.sample import CUT_OFF, NO_ANSWER, Sample
 from touchstone.settings import Settings
 from touchstone.shots import Shot, Shots
 from touchstone.silence import Silence
@@ -59,10 +59,14 @@ class Stopped(Exception):
 class Reply:
     """
     One answer, as a flow looks at it.
+
+    Attributes:
+        cut_off: Whether there is none since the run was stopped.
     """
 
     answer: Answer
     seq: int
+    cut_off: bool = False
 
     @property
     def status(self) -> int:
@@ -221,7 +225,7 @@ class LoadRun:
 
     def stop(self, grace_s: float) -> None:
         """
-        Has nothing more sent. What is under way is waited for a little and then cut off, which is nobody's fault.
+        Has nothing more sent. What is under way is waited for a little and then cut off, and is counted so.
         """
         self.stopped.set()
         self.flows.join(timeout=grace_s)
@@ -269,10 +273,11 @@ class LoadRun:
                 answer = self.connections.send(shot.method, shot.wire)
         finally:
             self._spent.in_flight -= 1
-        if not (self._is_cut and answer.error):
-            self._time(shot, answer, intended_at, paced=paced)
+        cut_off = self._is_cut and bool(answer.error)
+        self._time(shot, answer, intended_at, paced=paced, cut_off=cut_off)
+        if not cut_off:
             self._judge(shot, answer, seq, keep=keep)
-        return Reply(answer, seq)
+        return Reply(answer, seq, cut_off)
 
     def next_seq(self) -> int:
         """
@@ -281,9 +286,10 @@ class LoadRun:
         self._number += 1
         return self.go.first_seq + (self._number - 1) * self.go.workers + self.go.number
 
-    def _time(self, shot: Shot, answer: Answer, intended_at: float, *, paced: bool) -> None:
+    def _time(self, shot: Shot, answer: Answer, intended_at: float, *, paced: bool, cut_off: bool) -> None:
         outcome = NO_ANSWER if answer.head is None or answer.error else str(answer.head.status)
-        self.silence.hear(answer.sent_at, answered=outcome != NO_ANSWER)
+        outcome = CUT_OFF if cut_off else outcome
+        self.silence.hear(answer.sent_at, answered=outcome not in (NO_ANSWER, CUT_OFF))
         closed = self.go.options.model == "closed" and paced
         intended_at = answer.sent_at if closed else intended_at
         sample = Sample(shot.operation, outcome, intended_at, answer.sent_at, answer.done_at, len(answer.body))

@@ -10,15 +10,16 @@ from touchstone.outcomes import Kind, kind_of
 from touchstone.report.chart import SIDE, Chart, Key, Linear, Shape, bars, clock_axis, place, stairs
 from touchstone.report.load_time import Columns, most
 from touchstone.report.load_view import LoadView
-from touchstone.sample import NO_ANSWER
+from touchstone.sample import CUT_OFF, NO_ANSWER
 
 # From below to above in a stack.
-STACK: tuple[Kind, ...] = ("served", "declined", "refused", "error", "unsent")
+STACK: tuple[Kind, ...] = ("served", "declined", "refused", "error", "cut", "unsent")
 KIND_WORDS: Mapping[Kind, str] = {
     "served": "served (2xx)",
     "declined": "nothing there or too late (404, 409)",
     "refused": "refused (429)",
     "error": "error (5xx, no answer, other)",
+    "cut": "cut off when the run was stopped",
     "unsent": "due, but never sent",
 }
 
@@ -57,7 +58,7 @@ def starts_chart(attempts: Iterable[Attempt], columns: Columns) -> Chart:
     counted = _empty(columns)
     starts = list(attempts)
     for attempt in [one for one in starts if one.fresh] or starts:
-        outcome = str(attempt.status) if attempt.status else NO_ANSWER
+        outcome = str(attempt.status) if attempt.status else CUT_OFF if attempt.cut_off else NO_ANSWER
         counted.kinds[kind_of(outcome)][columns.column(attempt.sent_at)] += 1
         counted.due[columns.column(attempt.intended_at)] += attempt.number == 1
     return _chart("Starts", "first tries", counted, columns)

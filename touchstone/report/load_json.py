@@ -11,6 +11,7 @@ from touchstone.punctuality import Punctuality
 from touchstone.report.load_view import LimitLine, LoadView
 from touchstone.report.load_words import beyond_words, capacity_words, generator_words
 from touchstone.room import Room
+from touchstone.silence import Fallen
 
 
 def document(load: LoadView) -> dict[str, Any]:
@@ -39,8 +40,18 @@ def document(load: LoadView) -> dict[str, Any]:
         "thresholds": [_threshold(line) for line in load.limits],
         "capacity": _capacity(load.capacity) if load.capacity else None,
         "asked": {"starts": load.asked[0], "refused": load.asked[1]},
-        "silent": load.silence and {"from_s": load.silence.from_s, "unanswered": load.silence.unanswered},
+        "silent": _silent(load.silence) if load.silence else None,
+        "pauses": [{"from_s": one.from_s, "to_s": one.to_s, "waiting": one.waiting} for one in load.pauses],
         "generator": _generator(load.kept, workload.began_at),
+    }
+
+
+def _silent(silence: Fallen) -> dict[str, Any]:
+    return {
+        "from_s": silence.from_s,
+        "unanswered": silence.unanswered,
+        "cut_off": silence.cut_off,
+        "unanswered_in_all": silence.in_all,
     }
 
 

@@ -15,8 +15,10 @@ from touchstone.report.load_words import (
     beyond_words,
     capacity_words,
     closing_words,
+    cut_words,
     engine_words,
     generator_words,
+    pause_words,
     silence_words,
     times_words,
     workload_words,
@@ -40,6 +42,8 @@ class Pictures:
     beyond: str
     closing: str
     silence: str
+    pauses: str
+    cut: str
     starts: Chart | None
     flight: Chart | None
     requests: Chart | None
@@ -64,6 +68,8 @@ def pictures(load: LoadView) -> Pictures:
         beyond=beyond_words(found) if found else "",
         closing=closing_words(*load.asked),
         silence=silence_words(load.silence, load.workload.began_at) if load.silence else "",
+        pauses=pause_words(load.pauses, load.workload.began_at),
+        cut=cut_words(load.numbers),
         starts=starts_chart(load.attempts, near) if found else None,
         flight=flight_chart(found, near) if found and found.steps else None,
         requests=requests_chart(load, columns) if load.windows else None,

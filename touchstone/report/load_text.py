@@ -14,13 +14,28 @@ from touchstone.metrics import Metrics, Times, Traffic
 from touchstone.outcomes import Kind, kind_of
 from touchstone.report.length import brief
 from touchstone.report.load_view import LimitLine, LoadView
-from touchstone.report.load_words import beyond_words, capacity_words, closing_words, generator_words, silence_words
+from touchstone.report.load_words import (
+    beyond_words,
+    capacity_words,
+    closing_words,
+    cut_words,
+    generator_words,
+    pause_words,
+    silence_words,
+)
 from touchstone.report.paragraphs import paragraph, told
 from touchstone.verdict import plural
 
 _TABLE_FROM_COLUMNS = 76  # below, columns beside each other would be too narrow to read
 _SHARES = (0.5, 0.9, 0.99, 0.999)
-_STYLES: dict[Kind, str] = {"served": "", "declined": "", "refused": "yellow", "error": "bold red", "unsent": "yellow"}
+_STYLES: dict[Kind, str] = {
+    "served": "",
+    "declined": "",
+    "refused": "yellow",
+    "error": "bold red",
+    "cut": "yellow",
+    "unsent": "yellow",
+}
 _VERDICTS = {"broken": "bold red", "indeterminate": "yellow", "kept": "green", "not-applicable": "dim"}
 
 
@@ -30,6 +45,9 @@ def write(load: LoadView, console: Console) -> None:
     """
     if load.silence:
         paragraph(console, silence_words(load.silence, load.workload.began_at), style="bold red")
+        console.print()
+    if load.pauses:
+        paragraph(console, pause_words(load.pauses, load.workload.began_at), style="bold red")
         console.print()
     _requests(load.numbers, console)
     _limits(load.limits, console)
@@ -80,12 +98,15 @@ def _rows(numbers: Metrics) -> Iterator[tuple[str, Traffic, str]]:
 def _remarks(numbers: Metrics, console: Console) -> None:
     total = numbers.total
     parts = [f"errors {percentage(total.error_share)}", f"refused {percentage(total.refused_share)}"]
+    parts += [f"cut off {total.kinds['cut']:,}"] if total.kinds["cut"] else []
     parts += [f"never sent {total.unsent:,}"] if total.unsent else []
     parts.append(f"per s over {brief(numbers.measured_s)}, to the last answer")
     what = "response times, from due" if numbers.timed else "closed model: service times only"
     times = total.whole.times
     never = f"; “never”: {plural(times.never, 'request')} got no answer" if times and times.never else ""
     paragraph(console, f"{', '.join(parts)}; {what}; “?”: fewer than ten samples lie beyond{never}", style="dim")
+    if total.kinds["cut"]:
+        paragraph(console, cut_words(numbers), style="yellow")
     console.print()
 
 

@@ -14,7 +14,7 @@ from touchstone.punctuality import Punctuality, punctuality
 from touchstone.report.length import brief
 from touchstone.runfacts import RunLog
 from touchstone.sample import Window
-from touchstone.silence import Fallen, fallen
+from touchstone.silence import Fallen, Pause, fallen, pauses
 from touchstone.statistic import STATISTICS
 from touchstone.thresholds import Kept, Reading, measured, named, told_value
 
@@ -77,6 +77,7 @@ class LoadView:
         windows: What charts are drawn from, as are *attempts*.
         asked: Starts of the client that asks the limit at the end of a storm, and how many of them were refused.
         silence: What the run ended in where the target answered nobody any more.
+        pauses: When it answered nobody for a while, and then did again.
     """
 
     workload: Workload
@@ -88,6 +89,7 @@ class LoadView:
     attempts: tuple[Attempt, ...]
     asked: tuple[int, int]
     silence: Fallen | None
+    pauses: tuple[Pause, ...]
 
     @property
     def origin_s(self) -> int:
@@ -129,6 +131,7 @@ def load_view(log: RunLog, readings: tuple[Reading, ...] | None = None) -> LoadV
         attempts=log.attempts,
         asked=(len(starts), sum(start.status == 429 for start in starts)),
         silence=fallen(log.windows),
+        pauses=pauses(log.windows),
     )
 
 

@@ -2,7 +2,7 @@
 The sentences that every report of a load run shares.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from touchstone.capacity import SPANS_S, Capacity, Finding
 from touchstone.loadfacts import Workload
@@ -10,7 +10,8 @@ from touchstone.metrics import Metrics
 from touchstone.punctuality import Punctuality
 from touchstone.report.length import brief
 from touchstone.room import Room
-from touchstone.silence import Fallen
+from touchstone.sample import CUT_OFF
+from touchstone.silence import Fallen, Pause
 from touchstone.verdict import plural
 
 
@@ -265,7 +266,39 @@ def silence_words(fallen: Fallen, began_at: float) -> str:
     """
     That the target answered nobody any more.
     """
-    unanswered = f"{plural(fallen.unanswered, 'request')} got no complete answer"
+    number = plural(fallen.unanswered, "request")
+    of_them = "all" if fallen.cut_off == fallen.unanswered else f"{fallen.cut_off:,}"
+    cut = f", {of_them} of them cut off when the run was stopped" if fallen.cut_off else ""
     if fallen.from_s <= began_at:
-        return f"The target answered no request of the load in full: {unanswered}."
-    return f"From second {fallen.from_s - began_at:.0f} on the target answered nobody in full any more: {unanswered}."
+        return f"The target answered no request of the load in full: {number} got no complete answer{cut}."
+    since = f"From second {fallen.from_s - began_at:.0f} on the target answered nobody in full any more"
+    more = f"; {fallen.in_all:,} in all" if fallen.in_all > fallen.unanswered else ""
+    return f"{since}: {number} that were due from then on got no complete answer{cut}{more}."
+
+
+def pause_words(pauses: Iterable[Pause], began_at: float) -> str:
+    """
+    That the target answered nobody for a while, in a sentence for each time; empty where it never did.
+    """
+    return " ".join(
+        f"The target answered nobody from second {max(0.0, pause.from_s - began_at):.0f} to second "
+        f"{pause.to_s - began_at:.0f}, and then again: {plural(pause.waiting, 'request')} of before and of meanwhile "
+        "waited for that, or got no answer."
+        for pause in pauses
+    )
+
+
+def cut_words(numbers: Metrics) -> str:
+    """
+    What was under way when the run was stopped; empty where nothing was.
+    """
+    rows = [row for one in numbers.operations for row in one.outcomes if row.outcome == CUT_OFF]
+    number = sum(row.count for row in rows)
+    if not number:
+        return ""
+    longest_s = max(row.service.max_s for row in rows if row.service)
+    were = "was" if number == 1 else "were"
+    return (
+        f"{plural(number, 'request')} had no complete answer yet when the run was stopped, and {were} cut off; "
+        f"the longest wait was {brief(longest_s)}. Whether an answer would have come, nobody knows."
+    )
