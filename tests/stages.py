@@ -84,6 +84,25 @@ class Stages:
         return [asked for asked in self.asked if asked.is_of_the_load and asked.at > at]
 
 
+def hanging(method: str, asked: list[str]) -> Callable[[Asgi], Asgi]:
+    """
+    Wraps an application so that requests with *method*, whose paths go into *asked*, are never answered.
+    """
+
+    def wrap(app: Asgi) -> Asgi:
+        async def hung(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "http" and scope["method"] == method:
+                asked.append(scope["path"])
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+            else:
+                await app(scope, receive, send)
+
+        return hung
+
+    return wrap
+
+
 def descendants(pid: int) -> list[int]:
     """
     The processes that a process started, and theirs; each before its own.

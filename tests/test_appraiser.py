@@ -246,9 +246,9 @@ def test_request_id_that_is_a_number_is_found() -> None:
     assert judging.occurrences() == {seen.findings[0].id: 1}
 
 
-def test_server_that_is_gone_is_told_once() -> None:
+def test_server_that_is_gone_is_told_once_for_each_operation() -> None:
     """
-    Connections that fail are one finding, as to a judge, whatever they were for; how many did is counted.
+    Connections that fail are one finding, as to a judge, and of each operation it is counted how many did.
     """
     its = shots()
     judging = appraiser(its)
@@ -257,9 +257,16 @@ def test_server_that_is_gone_is_told_once() -> None:
 
     seen = see(judging, shown)
 
-    said, _, judge = anew(its, shown)
-    assert [judge.finding(j) for j in of_broken(said)] == list(judging.findings.values()) == list(seen[0].findings)
-    assert list(judging.occurrences().values()) == [300]
+    for number, one in enumerate(seen[: len(calls)]):
+        said, _, judge = anew(its, shown[number :: len(calls)])
+        assert [replace(judge.finding(j), evidence=()) for j in of_broken(said)] == [
+            replace(finding, evidence=()) for finding in one.findings
+        ]
+    assert not any(one.findings for one in seen[len(calls) :])
+    times = judging.occurrences()
+    assert {f.operation: times[f.id] for f in judging.findings.values()} == dict.fromkeys(
+        ("startBuild", "getBuild", "cancelBuild"), 100
+    )
 
 
 # --- secrets ---------------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ import pytest
 
 from tests.command import PRIMARY, SECOND, Shell, called
 from tests.loadlogs import header, worker
+from tests.rules.exchanges import exchange
+from tests.stages import hanging
 from tests.watched import ENDLESS_S, Watched
 from touchstone.contract import Contract
 from touchstone.errors import TargetError
@@ -308,6 +310,22 @@ def test_what_a_lost_worker_may_have_started_is_cancelled(stand: Stand) -> None:
     assert stand.sent(CLEAN_UP, "cancelBuild") == [second, third]
 
 
+def test_start_that_was_not_sent_needs_no_cancel(stand: Stand) -> None:
+    """
+    A refused connection brings nothing to a target; one that is lost may have brought a start.
+    """
+    refused, lost, gone = stand.stage().refs("own")
+    tries = (replace(attempt(refused), status=0, unsent=True), replace(attempt(lost), status=0))
+    errors = ("ConnectError: refused", "RemoteProtocolError: the server closed")
+    kept = tuple(
+        exchange("startBuild", ref=ref, seq=90 + n, error=error)
+        for n, (ref, error) in enumerate([(refused, errors[0]), (gone, errors[1])])
+    )
+    stand.setting_up.clear(stand.log(attempts=tries, exchanges=kept, workers=(worker(),)))
+
+    assert {*stand.sent(CLEAN_UP, "cancelBuild")} == {lost, gone}
+
+
 def test_start_that_no_client_of_the_schedule_sent_is_cancelled(stand: Stand) -> None:
     """
     What is started after the arrivals is in the run log as an exchange, and its build is cancelled like any other.
@@ -343,25 +361,6 @@ def test_build_that_is_waited_for_is_given_up_when_the_run_is_stopped(tmp_path: 
         stand.setting_up.clear(stand.log())
         assert (stand.twin.refs(), stand.twin.running()) == ([], 0)
         assert leftovers(stand.settings.state_dir) == []
-
-
-def hanging(method: str, asked: list[str]) -> Any:
-    """
-    Wraps an application so that requests with *method*, whose paths go into *asked*, are never answered.
-    """
-
-    def wrap(app: Any) -> Any:
-        async def hung(scope: Any, receive: Any, send: Any) -> None:
-            if scope["type"] == "http" and scope["method"] == method:
-                asked.append(scope["path"])
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-            else:
-                await app(scope, receive, send)
-
-        return hung
-
-    return wrap
 
 
 NEVER_S = 9_999.0

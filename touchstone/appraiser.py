@@ -26,7 +26,7 @@ from touchstone.shots import Shot, Shots
 # request, status, body, error and who closed, and of the response's headers on those in looks.READ_HEADERS.
 _INLINE = frozenset(
     {
-        # It also asks whether a connection failed before, to tell that once; here all of those are one look.
+        # It also asks whether a connection failed before, to tell that once; here those of an operation are one look.
         "protocol.answered",
         "protocol.no-server-error",
         "protocol.documented-status",

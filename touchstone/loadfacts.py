@@ -89,6 +89,7 @@ class Attempt:
         gave_up: Whether the client's patience was over with it.
         seq: ``seq`` of its exchange, whether that is kept or not.
         cut_off: Whether the run was stopped before an answer came.
+        unsent: Whether no connection came about, so that the target cannot know of it.
     """
 
     want: int
@@ -105,6 +106,7 @@ class Attempt:
     gave_up: bool
     seq: int
     cut_off: bool = False
+    unsent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,8 +62,8 @@ class Looks:
             return None
         body, error = answer.body, answer.error
         if error and answer.head is None and error.startswith(NOT_REACHED):
-            # Whatever was asked of a server that is gone.
-            return len(shot.request.body) > LARGE_BODY_BYTES, number, b"", "", ""
+            # Whatever version was asked of a server that is gone. How often is told of each operation.
+            return (shot.operation, len(shot.request.body) > LARGE_BODY_BYTES), number, b"", "", ""
         rest, hidden = masked(body)
         # What the mask covers was not looked at when the look was met.
         if hidden and self._secrets.data(body) != body:

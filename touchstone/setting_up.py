@@ -14,6 +14,7 @@ from touchstone.exchange import Credential, Exchange
 from touchstone.growth import TARGET
 from touchstone.journal import Journal
 from touchstone.loadplan import Need, Plan
+from touchstone.looks import NOT_REACHED
 from touchstone.provision import Template, given, publish_call
 from touchstone.rules.history import Content
 from touchstone.run import Journalled
@@ -350,11 +351,12 @@ def _idle(log: RunLog, refs: Iterable[str]) -> set[str]:
     """
     Those of *refs* that surely nothing builds.
 
-    What a worker did not tell to its end it may have started as well.
+    What a worker did not tell to its end it may have started as well. A start without a connection began nothing.
     """
     last = {worker.number: worker.state for worker in log.workers if worker.number != TARGET}
-    started = {attempt.ref for attempt in log.attempts}
-    started |= {e.ref for e in log.exchanges if e.operation == "startBuild" and e.ref}
+    started = {attempt.ref for attempt in log.attempts if not attempt.unsent}
+    sent = [exchange for exchange in log.exchanges if not exchange.error.startswith(NOT_REACHED)]
+    started |= {exchange.ref for exchange in sent if exchange.operation == "startBuild" and exchange.ref}
     unstarted = set(refs) - started if last and all(state == "done" for state in last.values()) else set()
     return unstarted | {build.ref for build in log.builds if build.end in ("ready", "failed", "cancelled")}
 

@@ -41,7 +41,8 @@ def breach_of(limit: Limit, statistic: Statistic, own: Totals, late: Histogram) 
     least_s = _time_of(statistic, own.service, own.unanswered)
     if math.isinf(least_s):
         asked = own.service.count + own.unanswered
-        return f"no answer came to {own.unanswered:,} of {plural(asked, 'request')}"
+        apart = ", followed logs apart" if own.apart else ""
+        return f"no answer came to {own.unanswered:,} of {plural(asked, 'request')}{apart}"
     late_s = late.max_s if statistic.name == "max_s" else late.quantile_s(0.99)
     if least_s - late_s <= limit.value:
         return ""

@@ -34,6 +34,7 @@ class Totals:
         service: The same, counted from sending.
         kinds: Requests, and unsent arrivals, by what came of them.
         unanswered: Requests without an answer, those of *times* had they been answered.
+        apart: Requests of LASTING operations that are in *kinds* and in nothing about times.
     """
 
     operation: str
@@ -42,6 +43,7 @@ class Totals:
     late: Histogram = field(default_factory=Histogram)
     kinds: Counter[Kind] = field(default_factory=Counter)
     unanswered: int = 0
+    apart: int = 0
 
     def add(self, window: Window) -> None:
         """
@@ -53,6 +55,7 @@ class Totals:
         if window.paced:
             self.late.merge(window.late)
         if self.operation == ALL and window.operation in LASTING:
+            self.apart += window.count
             return
         self.unanswered += window.count if window.outcome == NO_ANSWER else 0
         if is_timed(window):

@@ -126,3 +126,19 @@ def test_reason_that_very_many_share_is_told_in_a_line(failing_run: Path) -> Non
         "  the scenario is about other things",
         "    other.claim-0, other.claim-1, other.claim-2, other.claim-3 and 7 more",
     ]
+
+
+@pytest.mark.parametrize("width", [40, 100])
+def test_command_that_shows_several_findings_is_told_once(failing_run: Path, width: int) -> None:
+    """With their numbers; where there is no room for a table, the others refer to the first of them."""
+    run = view(read(failing_run))
+    first, *others = run.findings
+    same = replace(first, finding=replace(first.finding, claim="x.y"))
+    stream = StringIO()
+    text.write(replace(run, findings=(*others, first, same)), Console(file=stream, width=width))
+    number, report = len(run.findings), stream.getvalue()
+
+    assert len(others) > 0
+    assert report.count(first.finding.curl) == 1
+    assert (f"{number}, {number + 1}  {first.finding.curl}" in report) == (width == 100)
+    assert (f"   to see it again: as {number}\n" in report) == (width == 40)

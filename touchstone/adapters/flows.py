@@ -131,6 +131,7 @@ class Flow:
                 gave_up=gave_up,
                 seq=reply.seq,
                 cut_off=reply.cut_off,
+                unsent=reply.unsent,
             )
         )
 

@@ -29,6 +29,7 @@ from touchstone.judge import said
 from touchstone.loadfacts import Worker
 from touchstone.loadhandover import MAX_KEPT, Go
 from touchstone.loadplan import Plan, plan
+from touchstone.looks import NOT_REACHED
 from touchstone.patience import retry_after_s
 from touchstone.rss import rss_bytes
 from touchstone.rules.history import History
@@ -74,6 +75,13 @@ class Reply:
         The status code, or 0 where no complete answer came.
         """
         return 0 if self.answer.error and not self.answer.closed else self.answer.status
+
+    @property
+    def unsent(self) -> bool:
+        """
+        Whether no connection came about, so that the request did not go out.
+        """
+        return self.answer.head is None and self.answer.error.startswith(NOT_REACHED)
 
     @property
     def body(self) -> Mapping[str, Any]:

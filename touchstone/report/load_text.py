@@ -24,6 +24,7 @@ from touchstone.report.load_words import (
     silence_words,
 )
 from touchstone.report.paragraphs import paragraph, told
+from touchstone.totals import LASTING
 from touchstone.verdict import plural
 
 _TABLE_FROM_COLUMNS = 76  # below, columns beside each other would be too narrow to read
@@ -103,7 +104,8 @@ def _remarks(numbers: Metrics, console: Console) -> None:
     parts.append(f"per s over {brief(numbers.measured_s)}, to the last answer")
     what = "response times, from due" if numbers.timed else "closed model: service times only"
     times = total.whole.times
-    never = f"; “never”: {plural(times.never, 'request')} got no answer" if times and times.never else ""
+    apart = ", followed logs apart" if any(one.name in LASTING for one in numbers.operations) else ""
+    never = f"; “never”: {plural(times.never, 'request')} got no answer{apart}" if times and times.never else ""
     paragraph(console, f"{', '.join(parts)}; {what}; “?”: fewer than ten samples lie beyond{never}", style="dim")
     if total.kinds["cut"]:
         paragraph(console, cut_words(numbers), style="yellow")

@@ -282,8 +282,8 @@ def pause_words(pauses: Iterable[Pause], began_at: float) -> str:
     """
     return " ".join(
         f"The target answered nobody from second {max(0.0, pause.from_s - began_at):.0f} to second "
-        f"{pause.to_s - began_at:.0f}, and then again: {plural(pause.waiting, 'request')} of before and of meanwhile "
-        "waited for that, or got no answer."
+        f"{pause.to_s - began_at:.0f}, and then again: {plural(pause.waiting, 'request')} waited until then, or "
+        "got no answer."
         for pause in pauses
     )
 

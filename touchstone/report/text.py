@@ -70,11 +70,12 @@ def _findings(view: View, console: Console) -> None:
         again = () if view.header.target.kind == "recording" else listed
         if again:
             _paragraph(console, Text("To see them again:", "dim"), 0)
-        for number, item in enumerate(again, start=1):
-            _line(console, Text.assemble((f"{number:>2}  ", "bold"), one_line(item.finding.curl)))
+        for command, numbers in _commands(again).items():
+            _line(console, Text.assemble((f"{', '.join(map(str, numbers)):>2}  ", "bold"), command))
     else:
+        told = {} if view.header.target.kind == "recording" else _commands(listed)
         for number, item in enumerate(listed, start=1):
-            _stacked(console, number, item, again=view.header.target.kind != "recording")
+            _stacked(console, number, item, told)
     if len(view.findings) > len(listed):
         _line(console, Text(f"… and {len(view.findings) - len(listed)} more findings: see report.html or report.json"))
     console.print()
@@ -96,13 +97,25 @@ def _claim(item: FindingView, between: str) -> Text:
     return Text.assemble((one_line(item.claim.id), "bold"), between, (about, "dim"))
 
 
-def _stacked(console: Console, number: int, item: FindingView, *, again: bool) -> None:
+def _commands(listed: tuple[FindingView, ...]) -> dict[str, list[int]]:
+    """
+    Each command that shows findings again, with their numbers: one run may show several.
+    """
+    commands: dict[str, list[int]] = {}
+    for number, item in enumerate(listed, start=1):
+        commands.setdefault(one_line(item.finding.curl), []).append(number)
+    return commands
+
+
+def _stacked(console: Console, number: int, item: FindingView, commands: dict[str, list[int]]) -> None:
     finding = item.finding
     _paragraph(console, Text.assemble((f"{number}  ", "bold"), _claim(item, " ")), 0)
     _paragraph(console, Text(f"expected {_clip(finding.expected)}"), 3)
     _paragraph(console, Text(f"actual   {_clip(finding.actual)}"), 3)
-    if again:
-        _line(console, Text(f"   {one_line(finding.curl)}"))
+    command = one_line(finding.curl)
+    if command in commands:
+        first = commands[command][0]
+        _line(console, Text(f"   {command}" if number == first else f"   to see it again: as {first}"))
 
 
 def _grouped(console: Console, title: str, reasons: tuple[Reason, ...], style: str, *, folds: bool = False) -> None:
