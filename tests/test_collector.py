@@ -92,9 +92,10 @@ def test_unsent_arrival_is_counted_and_takes_no_time() -> None:
     """
     collector = Collector(1)
     collector.skip("startBuild", 4.5)
-    collector.skip("startBuild", 4.6)
+    collector.skip("startBuild", 4.6, over_budget=True)
 
     assert (collector.sent, collector.unsent, collector.late) == (0, 2, Histogram())
+    assert collector.over_budget == 1
     assert windows(collector) == [Window(1, 4, "startBuild", UNSENT, 2)]
 
 

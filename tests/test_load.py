@@ -314,7 +314,9 @@ def test_budget_of_requests_is_kept(runs: Mapping[str, Made]) -> None:
     assert sum(window.count for window in log.windows if window.outcome != "unsent") == 300
     generator = spent.generator
     assert (generator["sent"] + generator["unsent"], generator["unknown"]) == (100, 0)
-    assert generator["unsent"] > 0
+    assert generator["unsent"] == generator["over_budget"] > 0
+    assert generator["kept_up"]
+    assert "kept up until --max-requests ended it" in generator["says"]
     told = [text for text in log.warnings if text.startswith("--max-requests 300: worker 0 had sent its 300 requests")]
     assert len(told) == 1
     assert [case for case in log.cases if case.outcome == "error"] == []
@@ -342,6 +344,18 @@ def test_every_arrival_is_counted_once(runs: Mapping[str, Made]) -> None:
     assert sum(window.count for window in log.windows) == runs["bulk"].generator["sent"] == 600
     assert log.workload is not None
     assert log.workload.engine == "bulk"
+
+
+@pytest.mark.parametrize("name", ["bulk", "closed", "budget"])
+def test_last_answer_of_each_second_is_written_down(runs: Mapping[str, Made], name: str) -> None:
+    """
+    Whoever sends tells when the last request of a second was done, by the clock of the run: rates are means over that.
+    """
+    log = read(runs[name].ended.results / "runlog.jsonl")
+    assert log.footer is not None
+    sent = [window for window in log.windows if window.outcome != "unsent"]
+    assert [w for w in sent if not w.at_s + w.response.min_s <= w.done_at < w.at_s + 1 + w.response.max_s] == []
+    assert max(window.done_at for window in sent) < log.footer.duration_s
 
 
 @pytest.mark.parametrize("name", ["bulk", "closed"])

@@ -111,7 +111,7 @@ def test_outcomes_add_up() -> None:
         assert sum(row.share for row in operation.outcomes) == pytest.approx(1)
         assert sum(row.rate_per_s for row in operation.outcomes) == pytest.approx(operation.whole.rate_per_s)
     assert sum(operation.whole.count for operation in numbers.operations) == total.whole.count == 3000
-    assert total.whole.rate_per_s == pytest.approx(50)
+    assert total.whole.rate_per_s == pytest.approx(3000 / numbers.measured_s)
     assert total.name == ALL
 
 
@@ -173,20 +173,42 @@ def test_only_paced_requests_are_late() -> None:
 
 
 @pytest.mark.parametrize(
-    ("last_s", "duration_s", "measured_s"),
+    ("last_s", "duration_s", "scheduled", "measured_s"),
     [
-        (9.5, 10.0, 10.0),  # all came within the schedule
-        (14.2, 10.0, 15.0),  # what the last arrivals led to counts, too
-        (3.5, 60.0, 4.0),  # the run was stopped
-        (9.9, 9.95, 9.95),  # the schedule ends within a second
+        (9.5, 10.0, 2, 10.0),  # all came within the schedule
+        (0.4, 10.0, 2, 10.0),  # and long before its end
+        (14.2, 10.0, 2, 14.25),  # what the last arrivals led to counts, too
+        (0.31, 0.2, 2, 0.36),  # to the hundredth of a second
+        (3.5, 60.0, 3, 3.55),  # the run was stopped
+        (9.9, 9.94, 2, 9.95),  # the last answer came after the end of the schedule
+        (3.5, 60.0, 0, 3.55),  # a closed model has no schedule
     ],
 )
-def test_rates_are_means_over_what_was_measured(last_s: float, duration_s: float, measured_s: float) -> None:
-    """The time goes from the first arrival to the end of the schedule, or to the last request where that is not it."""
-    numbers = metrics(log_with(sample("200", 0.01, 0.0), sample("200", 0.01, last_s), duration_s=duration_s))
+def test_rates_are_means_over_what_was_measured(
+    last_s: float, duration_s: float, scheduled: int, measured_s: float
+) -> None:
+    """The time goes from the first arrival to the last answer, or to the end of a schedule all of which was sent."""
+    sent = [sample("200", 0.01, 0.0), sample("200", 0.05, last_s)]
+    numbers = metrics(log_with(*sent, duration_s=duration_s, scheduled={"getBuild": scheduled}))
 
     assert numbers.measured_s == pytest.approx(measured_s)
     assert numbers.total.whole.rate_per_s == pytest.approx(2 / measured_s)
+    assert numbers.until == ("the end of the schedule" if measured_s == duration_s else "the last answer")
+
+
+def test_arrival_that_was_never_sent_makes_no_rate_smaller() -> None:
+    """Where a run had no requests left, its rates are those of the time in which it sent."""
+    windows = (*fold([sample("200", 0.5, 0.0)]), unsent(int(BEGAN_AT) + 40, "getBuild", 4))
+    numbers = metrics(log_of(workload(scheduled={"getBuild": 5}), windows=windows))
+
+    assert (numbers.measured_s, numbers.until) == (pytest.approx(0.5), "the last answer")
+
+
+def test_window_of_which_nobody_wrote_down_the_end_lasts_its_second() -> None:
+    """A window without the moment of its last answer is taken for one that was answered within its second."""
+    windows = tuple(replace(window, done_at=0.0) for window in fold([sample("200", 0.5, 2.1)]))
+
+    assert metrics(log_of(workload(), windows=windows)).measured_s == pytest.approx(1.0)
 
 
 def test_seconds_hold_what_came_due_and_what_came_of_it() -> None:
@@ -246,6 +268,26 @@ def test_arrival_that_was_not_sent_is_no_keeping_up() -> None:
     kept = punctuality(steady(windows=(unsent(int(BEGAN_AT), "getBuild", 1),)))
 
     assert (kept.behind_from_s, kept.unsent, kept.kept_up) == (None, 1, False)
+
+
+def test_arrivals_beyond_the_budget_are_no_lack_of_the_generator() -> None:
+    """A generator that sent all that --max-requests allows kept up; one that left out more did not."""
+    spent = worker(over_budget=4, spent_at_s=BEGAN_AT + 2.5)
+    log = steady(windows=(unsent(int(BEGAN_AT) + 3, "getBuild", 4),), workers=(spent,))
+    kept, more = punctuality(log), punctuality(replace(log, workers=(replace(spent, over_budget=3),)))
+
+    assert (kept.unsent, kept.over_budget, kept.is_spent, kept.kept_up) == (4, 4, True, True)
+    assert (more.unsent, more.over_budget, more.is_spent, more.kept_up) == (4, 3, True, False)
+    assert kept.spent_at_s == BEGAN_AT + 2.5
+
+
+def test_run_is_spent_when_its_last_worker_is() -> None:
+    """As long as one worker may send, nobody says that no request was left."""
+    first, last, never = (worker(n, spent_at_s=at_s) for n, at_s in enumerate((4.0, 5.0, None)))
+
+    assert punctuality(log_of(workload(), workers=(first, last))).spent_at_s == 5.0
+    assert not punctuality(log_of(workload(), workers=(first, last, never))).is_spent
+    assert not punctuality(log_of(workload())).is_spent
 
 
 def test_lost_worker_is_told() -> None:

@@ -81,6 +81,8 @@ CELLS: dict[str, Any] = {"cells": [[1000, 1]], "sum_s": 0.1, "min_s": 0.1, "max_
         ({"outcome": 200}, "window.outcome: expected a text, got 200"),
         ({"paced": "no"}, "window.paced: expected true or false, got 'no'"),
         ({"paced": 0}, "window.paced: expected true or false, got 0"),
+        ({"done_at": -1.0}, "window.done_at: expected seconds, 0 or more, got -1.0"),
+        ({"done_at": "soon"}, "window.done_at: expected seconds, 0 or more, got 'soon'"),
         ({"late": []}, r"window.late: expected the cells of a histogram, got \[\]"),
         ({"late": "none"}, "window.late: expected the cells of a histogram, got 'none'"),
         ({"late": CELLS | {"cells": [[1000]]}}, "window.late: expected the cells of a histogram"),

@@ -186,21 +186,61 @@ def test_log_that_broke_off_is_no_answer_of_all_operations() -> None:
     assert reading("p90_s", 1.0, *windows, operation="streamBuildEvents").verdict == "broken"
 
 
+# A run whose 100 requests were used up before the last 20 arrivals.
+SPENT: dict[str, Any] = {
+    "options": {"max_requests": 100},
+    "workers": (worker(sent=100, unsent=20, assigned=120, over_budget=20, spent_at_s=60.0),),
+}
+
+
 @pytest.mark.parametrize(("statistic", "value"), [("unsent_share", 0.1), ("throughput_per_s", 9.0)])
 def test_what_the_callers_own_budget_kept_from_being_sent_is_open(statistic: str, value: float) -> None:
     """
     --max-requests ends the sending: too few were sent because no more were allowed; what is kept is kept.
     """
     many = (*hundred(0), unsent(5, "getBuild", 20))
-    spent = reading(statistic, value, *many, options={"max_requests": 100})
+    spent = reading(statistic, value, *many, **SPENT)
     assert spent.verdict == "indeterminate"
     assert spent.reason == (
-        "the 100 requests that --max-requests allows were spent before the schedule was over; raise it"
+        "the 100 requests that --max-requests allows were used up before 20 arrivals of the schedule; raise it"
     )
     assert reading(statistic, value, *many, options={"max_requests": 101}).verdict == "broken"
-    assert reading(statistic, value, *many, options={"max_requests": 200}, workers_planned=2).verdict == "indeterminate"
     loose = 0.5 if statistic == "unsent_share" else 1.0
-    assert reading(statistic, loose, *many, options={"max_requests": 100}).verdict == "kept"
+    assert reading(statistic, loose, *many, **SPENT).verdict == "kept"
+
+
+@pytest.mark.parametrize(
+    ("statistic", "limit", "verdict"),
+    [
+        ("p50_s", 1.0, "kept"),  # whatever the others take
+        ("p95_s", 1.0, "indeterminate"),
+        ("max_s", 3.0, "indeterminate"),
+        ("mean_s", 1.0, "indeterminate"),
+        ("p95_s", 0.001, "broken"),
+        ("max_s", 1.0, "broken"),
+    ],
+)
+def test_times_before_the_budget_was_used_up_are_told(statistic: str, limit: float, verdict: str) -> None:
+    """
+    What was not sent for want of requests is in no time, as in the table; a limit that it might break is open.
+    """
+    sent = hundred(2)
+    spent = reading(statistic, limit, *sent, unsent(5, "getBuild", 20), **SPENT)
+    assert (spent.verdict, spent.value) == (verdict, reading(statistic, limit, *sent).value)
+    kept_so_far = (
+        "kept so far, but the 100 requests that --max-requests allows were used up before 20 arrivals of the schedule; "
+        "raise it"
+    )
+    assert spent.reason == (kept_so_far if verdict == "indeterminate" else "")
+
+
+def test_arrival_that_could_not_be_sent_outweighs_a_budget() -> None:
+    """
+    Where the generator left out arrivals that it was allowed to send, their times are unknown, budget or not.
+    """
+    spent = reading("p95_s", 1.0, *hundred(0), unsent(5, "getBuild", 21), **SPENT)
+    assert (spent.verdict, spent.value) == ("indeterminate", None)
+    assert spent.reason.startswith("21 arrivals could not be sent")
 
 
 def test_value_beyond_its_limit_by_a_hair_is_told_with_more_digits() -> None:

@@ -183,6 +183,7 @@ def _window(rows: NDArray[np.void], window: Window) -> Window:
     window.service = _histogram(done - sent)
     window.late = _histogram(sent - due)
     window.body_bytes = int(rows["body_bytes"].sum(dtype=np.int64))
+    window.done_at = float(done.max())
     return window
 
 

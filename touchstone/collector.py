@@ -30,6 +30,7 @@ class Collector:
         sent: Scheduled arrivals sent so far.
         unsent: Scheduled arrivals that came due and were not sent.
         unwatched: Watchers among them that had nothing to watch.
+        over_budget: Those of them that --max-requests left no room for.
         behind_from_s: When an arrival that was sent too late was due first; None where none was.
     """
 
@@ -41,6 +42,7 @@ class Collector:
         self.sent = 0
         self.unsent = 0
         self.unwatched = 0
+        self.over_budget = 0
         self.behind_from_s: float | None = None
 
     def sample(self, sample: Sample, *, paced: bool) -> None:
@@ -54,11 +56,12 @@ class Collector:
             if sample.late_s > BEHIND_S:
                 self._behind(sample.intended_at)
 
-    def skip(self, operation: str, intended_at: float) -> None:
+    def skip(self, operation: str, intended_at: float, *, over_budget: bool = False) -> None:
         """
         Counts an arrival that came due and was not sent.
         """
         self.unsent += 1
+        self.over_budget += over_budget
         self._window(int(intended_at), operation, UNSENT, paced=True).count += 1
 
     def take(self, window: Window) -> None:
@@ -68,6 +71,7 @@ class Collector:
         own = self._window(window.at_s, window.operation, window.outcome, window.paced)
         own.count += window.count
         own.body_bytes += window.body_bytes
+        own.done_at = max(own.done_at, window.done_at)
         for name in ("response", "service", "late"):
             getattr(own, name).merge(getattr(window, name))
         if window.outcome == UNSENT:

@@ -153,6 +153,8 @@ class Worker:
         clock_error_s: How wrong that may still be, at most.
         note: Anything else that a reader should know.
         unwatched: Scheduled watchers that sent nothing, since the start of their build was not accepted.
+        over_budget: Those of *unsent* that --max-requests left no room for.
+        spent_at_s: When a request was wanted first that --max-requests left no room for; None where none was.
     """
 
     number: int
@@ -170,3 +172,5 @@ class Worker:
     clock_error_s: float = 0.0
     note: str = ""
     unwatched: int = 0
+    over_budget: int = 0
+    spent_at_s: float | None = None

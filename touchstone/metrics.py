@@ -208,7 +208,8 @@ class Metrics:
         total: All operations together.
         operations: Those with requests, in the order of their names.
         seconds: In order of time; seconds without requests are left out.
-        measured_s: What rates are means over.
+        measured_s: What rates are means over: from the first arrival to the last answer, or to the end of the schedule.
+        until: Which of the two, in words.
         timed: Whether there was a schedule, and thus a response time and a lateness.
     """
 
@@ -217,6 +218,7 @@ class Metrics:
     seconds: tuple[Second, ...]
     measured_s: float
     timed: bool
+    until: str = "the last answer"
 
 
 @dataclass(slots=True)
@@ -247,25 +249,33 @@ def metrics(log: RunLog) -> Metrics:
     sums: _Sums = {}
     for window in log.windows:
         sums.setdefault((window.operation, window.outcome), _Sum()).add(window, paced=window.paced)
-    measured_s = _measured_s(log.windows, log.workload)
+    measured_s, until = _measured(log.windows, log.workload)
     timed = log.workload.model == "open"
     sent = sum(one.count for (_, outcome), one in sums.items() if outcome != UNSENT)
     names = sorted({operation for operation, _ in sums})
     operations = tuple(_operation(name, sums, sent, measured_s, timed=timed) for name in names)
-    return Metrics(_total(sums, sent, measured_s, timed=timed), operations, _seconds(log.windows), measured_s, timed)
+    whole = _total(sums, sent, measured_s, timed=timed)
+    return Metrics(whole, operations, _seconds(log.windows), measured_s, timed, until)
 
 
-def _measured_s(windows: Iterable[Window], workload: Workload) -> float:
+def _measured(windows: Iterable[Window], workload: Workload) -> tuple[float, str]:
     """
-    From the first arrival to the last request, or to the end of the schedule where that comes in the same second.
+    From the first arrival to the last answer; to the end of the schedule where that is later and all of it was sent.
     """
-    seconds = {window.at_s for window in windows}
-    if not seconds:
-        return 0.0
-    began_at = max(float(min(seconds)), workload.began_at)
-    ends_at = workload.began_at + workload.duration_s
-    last_at = max(seconds) + 1.0
-    return max((ends_at if last_at - 1 <= ends_at < last_at else last_at) - began_at, 0.001)
+    sent = [window for window in windows if window.outcome != UNSENT]
+    if not sent:
+        return 0.0, "the last answer"
+    began_at = max(float(min(window.at_s for window in sent)), workload.began_at)
+    ends_at, last_at = workload.began_at + workload.duration_s, max(map(_done_at, sent))
+    scheduled = sum(workload.scheduled.values())
+    if ends_at > last_at and 0 < scheduled <= sum(window.count for window in sent if window.paced):
+        return ends_at - began_at, "the end of the schedule"
+    return max(last_at - began_at, 0.001), "the last answer"
+
+
+def _done_at(window: Window) -> float:
+    # Where nobody wrote it down, it was within the second.
+    return window.done_at or window.at_s + 1.0
 
 
 def _traffic(key: tuple[str, str], one: _Sum, of: int, measured_s: float, *, timed: bool) -> Traffic:

@@ -54,6 +54,7 @@ class Punctuality:
         behind_s: How late one was at most.
         workers: In the order of their numbers.
         unwatched: Watchers that sent nothing, since the start of their build was not accepted.
+        allowed: Requests that --max-requests allows; None for any number.
     """
 
     scheduled: int
@@ -64,6 +65,29 @@ class Punctuality:
     behind_s: float
     workers: tuple[WorkerLine, ...]
     unwatched: int = 0
+    allowed: int | None = None
+
+    @property
+    def over_budget(self) -> int:
+        """
+        Those of the unsent arrivals that came due when the allowed requests were used up.
+        """
+        return sum(line.last.over_budget for line in self.workers)
+
+    @property
+    def is_spent(self) -> bool:
+        """
+        Whether the allowed requests were used up before all was sent that was wanted.
+        """
+        return self.spent_at_s is not None or self.over_budget > 0
+
+    @property
+    def spent_at_s(self) -> float | None:
+        """
+        From when on nobody had a request left, since the run started; None where somebody always had one.
+        """
+        spent = [line.last.spent_at_s for line in self.workers]
+        return max((at for at in spent if at is not None), default=None) if None not in spent else None
 
     @property
     def missing(self) -> int:
@@ -82,10 +106,10 @@ class Punctuality:
     @property
     def kept_up(self) -> bool:
         """
-        Whether all that came due was sent, and about when it was due.
+        Whether all that came due and was allowed was sent, and about when it was due.
         """
         late_s = self.late.at(0.99).value_s if self.late else 0.0
-        return not self.unsent and not self.lost and self.behind_from_s is None and late_s <= BEHIND_S
+        return self.unsent == self.over_budget and not self.lost and self.behind_from_s is None and late_s <= BEHIND_S
 
 
 def punctuality(log: RunLog) -> Punctuality:
@@ -106,6 +130,7 @@ def punctuality(log: RunLog) -> Punctuality:
         behind_s=max((line.last.behind_s for line in lines), default=0.0),
         workers=lines,
         unwatched=sum(line.last.unwatched for line in lines),
+        allowed=workload.options.get("max_requests"),
     )
 
 

@@ -70,6 +70,7 @@ class Window:
         count: How many samples, or how many unsent arrivals.
         paced: Whether the schedule set the moment of sending. A request that follows another one, such as a poll, is
             not paced: its intended time is when the flow wanted it.
+        done_at: When the last of them was done; 0 where nobody wrote it down.
     """
 
     worker: int
@@ -82,6 +83,7 @@ class Window:
     late: Histogram = field(default_factory=Histogram)
     body_bytes: int = 0
     paced: bool = True
+    done_at: float = 0.0
 
     def add(self, sample: Sample) -> None:
         """
@@ -92,3 +94,4 @@ class Window:
         self.service.add(sample.service_s)
         self.late.add(sample.late_s)
         self.body_bytes += sample.body_bytes
+        self.done_at = max(self.done_at, sample.done_at)

@@ -18,6 +18,7 @@ def encode(window: Window) -> dict[str, Any]:
     The window as JSON values.
     """
     plain = {name: getattr(window, name) for name in (*_NUMBERS, *_TEXTS, "paced")}
+    plain["done_at"] = round(window.done_at, 6)
     return plain | {name: _encode(getattr(window, name)) for name in _HISTOGRAMS}
 
 
@@ -32,9 +33,12 @@ def decode(event: dict[str, Any]) -> Window:
     values |= {name: _text(event, name) for name in _TEXTS}
     values |= {name: _decode(event.get(name), name) for name in _HISTOGRAMS}
     paced = event.get("paced", True)
-    if paced is True or paced is False:
-        return Window(**values, paced=paced)
-    raise ValueError(f"paced: expected true or false, got {paced!r:.80}")
+    if paced is not True and paced is not False:
+        raise ValueError(f"paced: expected true or false, got {paced!r:.80}")
+    try:
+        return Window(**values, paced=paced, done_at=_seconds(event.get("done_at", 0.0)))
+    except ValueError:
+        raise ValueError(f"done_at: expected seconds, 0 or more, got {event['done_at']!r:.80}") from None
 
 
 def _number(event: dict[str, Any], name: str) -> int:

@@ -5,7 +5,8 @@ What is measured, of the requests of an operation or of all of them:
 
 - *Times* are response times, from the moment at which a request was due, of answers that the contract foresees; see
   `touchstone.totals`. In a closed model nothing is due: the time counts from sending, and the reading says so. A
-  request that got no answer counts as one that takes for ever, and so does an arrival that could not be sent.
+  request that got no answer counts as one that takes for ever, and so does an arrival that could not be sent; one that
+  --max-requests left no room for counts for nothing.
 - A percentile needs as many samples as have one beyond it, p99 a hundred: with fewer it is the longest time.
 - *error_share*: of the requests sent, those without an answer or with one that nobody expects. 429 is none of them.
 - *late_share*, *unsent_share*: of the arrivals that were due, those sent more than LATE_S late, and those not sent.
@@ -14,11 +15,10 @@ What is measured, of the requests of an operation or of all of them:
 
 A reading is indeterminate where the generator cannot tell: without samples or with too few; where it was itself later
 at p99 than a tenth of the limit on a time, unless the limit is broken without that; where --max-requests kept it from
-sending; where a worker was lost; and where the run ended before its schedule did and the limit was kept until then. A
-claim holds only where each of its limits is kept.
+sending; where a worker was lost; and where the run, or its requests, ended before its schedule did and the limit was
+kept until then. A claim holds only where each of its limits is kept.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,7 +33,7 @@ from touchstone.loadfacts import Limit, Workload
 from touchstone.punctuality import Punctuality, punctuality
 from touchstone.ruling import Ruling, again
 from touchstone.runfacts import Notice, RunLog
-from touchstone.sample import UNSENT, Window
+from touchstone.sample import Window
 from touchstone.statistic import STATISTICS, Statistic
 from touchstone.times import breach_of, samples_needed, time_of
 from touchstone.totals import ALL, LATE_S, Totals, totals
@@ -166,20 +166,19 @@ class _Run:
     @cached_property
     def _spent(self) -> str:
         """
-        That a worker had no requests left to send; empty where each had.
+        That no requests were left to send; empty where there always were.
         """
-        most = self._workload.options.get("max_requests")
-        if most is None:
+        kept = self._kept_up
+        if not kept.is_spent:
             return ""
-        sent: Counter[int] = Counter()
-        for window in self._log.windows:
-            sent[window.worker] += window.count if window.outcome != UNSENT else 0
-        if max(sent.values(), default=0) < most // self._workload.workers:
-            return ""
-        return f"the {most:,} requests that --max-requests allows were spent before the schedule was over; raise it"
+        rest = plural(kept.over_budget, "arrival") + " of the schedule" if kept.over_budget else "all was sent"
+        return f"the {kept.allowed:,} requests that --max-requests allows were used up before {rest}; raise it"
 
     def _time(self, limit: Limit, statistic: Statistic, own: Totals) -> _Measured:
-        value, count = time_of(statistic, own), own.times.count + own.unanswered
+        unsent = own.kinds["unsent"]
+        # What the caller allowed no request for tells nothing about those that were sent.
+        counted = unsent if self._kept_up.unsent > self._kept_up.over_budget else 0
+        value, count = time_of(statistic, own, counted), own.times.count + own.unanswered
         if not count:
             return _Measured(None, 0, f"no answer of {named(limit.operation)} tells a time")
         need = samples_needed(statistic)
@@ -188,9 +187,12 @@ class _Run:
             return _Measured(value, count, doubt)
         late = self._lateness(limit)
         if value is None or late:
-            unsent = f"{plural(own.kinds['unsent'], 'arrival')} could not be sent: how long they take, nobody knows"
+            why = f"{plural(unsent, 'arrival')} could not be sent: how long they take, nobody knows"
             breach = breach_of(limit, statistic, own, self._late(limit))
-            return _Measured(value, count, late or self._spent or unsent, breach=breach)
+            return _Measured(value, count, late or why, breach=breach)
+        at_worst = time_of(statistic, own, unsent)
+        if not is_broken(limit, statistic, value) and (at_worst is None or is_broken(limit, statistic, at_worst)):
+            return _Measured(value, count, f"kept so far, but {self._spent}")
         is_closed = self._workload.model == "closed"
         remark = "closed model: counted from sending, not from when a request was due" if is_closed else ""
         return _Measured(value, count, "", remark)

@@ -23,11 +23,14 @@ def samples_needed(statistic: Statistic) -> int:
     return 1 if statistic.quantile is None else math.ceil(round(1 / (1 - statistic.quantile), 6))
 
 
-def time_of(statistic: Statistic, own: Totals) -> float | None:
+def time_of(statistic: Statistic, own: Totals, unsent: int) -> float | None:
     """
     A statistic of response times; None where there is no sample, or where it is one that takes for ever.
+
+    Args:
+        unsent: Arrivals without a request, which count as if they took for ever.
     """
-    value_s = _time_of(statistic, own.times, own.kinds["unsent"] + own.unanswered)
+    value_s = _time_of(statistic, own.times, unsent + own.unanswered)
     return value_s if own.times.cells and math.isfinite(value_s) else None
 
 

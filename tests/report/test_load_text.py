@@ -13,7 +13,21 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from tests.loadlogs import BEGAN_AT, LIMITS, FixedWindow, Storm, behind, fold, four_workers, log_of, steady, workload
+from tests.loadlogs import (
+    BEGAN_AT,
+    LIMITS,
+    FixedWindow,
+    Storm,
+    behind,
+    fold,
+    four_workers,
+    log_of,
+    log_of,
+    steady,
+    unsent,
+    worker,
+    workload,
+)
 from tests.rules.exchanges import exchange
 from touchstone.loadfacts import Limit
 from touchstone.metrics import metrics
@@ -70,6 +84,24 @@ def test_run_without_a_verdict_still_tells_its_load() -> None:
 
     assert "The generator did not keep up" in report
     assert report.splitlines()[-1] == "exit 3: too slow"
+
+
+@pytest.mark.parametrize("render", ["text", "page"])
+def test_budget_that_was_used_up_is_no_fault_of_the_generator(render: str) -> None:
+    """Where --max-requests ended the sending, the report says so and from when on; what could not be sent is apart."""
+    spent = worker(sent=3000, unsent=199, assigned=3199, over_budget=199, spent_at_s=BEGAN_AT + 20.04)
+    log = replace(limited(steady(windows=(*steady().windows, unsent(25, "getBuild", 199)))), workers=(spent,))
+    assert log.workload is not None
+    planned = replace(log.workload, options={"max_requests": 3000}, scheduled={"getBuild": 3199})
+    log = replace(log, workload=planned)
+    partly = replace(log, workers=(replace(spent, over_budget=190),))
+
+    words = "the 3,000 requests that it allows were used up by second 20.0, and 199 arrivals came due later."
+    assert "The generator kept up until --max-requests ended it: 3,199 arrivals were scheduled" in flat(log, render)
+    assert words in flat(log, render)
+    assert "could not be sent" not in flat(log, render)
+    assert "The generator did not keep up, and --max-requests ended it" in flat(partly, render)
+    assert "190 arrivals came due later; 9 arrivals came due and could not be sent." in flat(partly, render)
 
 
 def test_run_that_sent_nothing_has_no_table() -> None:

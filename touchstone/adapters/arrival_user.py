@@ -157,7 +157,7 @@ class ArrivalUser(User):
             if run.admit():
                 run.spawn(self._one, arrival)
             else:
-                run.collector.skip(OPERATION_OF[arrival.action], arrival.due_at)
+                run.collector.skip(OPERATION_OF[arrival.action], arrival.due_at, over_budget=run.budget.is_over)
 
     def _closed(self, due: Iterator[Arrival]) -> None:
         """

@@ -116,7 +116,7 @@ class BulkRun:
 
     def _skip(self, due_s: NDArray[np.float64]) -> None:
         for each_s in due_s.tolist():
-            self._run.collector.skip(OPERATION_OF["read"], self._run.go.began_at + each_s)
+            self._run.collector.skip(OPERATION_OF["read"], self._run.go.began_at + each_s, over_budget=True)
 
     def _setup(self, shots: list[BulkShot]) -> Setup:
         target = self._run.target
@@ -143,6 +143,7 @@ class BulkRun:
         for window in report.windows:
             # A whole number of seconds, so that a window stays one.
             window.at_s += int(run.go.began_at)
+            window.done_at += run.go.began_at if window.done_at else 0.0
             run.collector.take(window)
         for look in report.looks:
             self._judge(look)

@@ -106,7 +106,7 @@ class Reply:
 @dataclass
 class Spent:
     """
-    What the worker has spent.
+    What the worker has spent, and when it had no requests left to spend.
     """
 
     in_flight: int = 0
@@ -116,6 +116,7 @@ class Spent:
     rss_beside_bytes: int = 0
     cpu_s: float = field(default_factory=time.process_time)
     at_s: float = 0.0
+    over_at: float | None = None
 
 
 class LoadRun:
@@ -251,6 +252,7 @@ class LoadRun:
         return self._spent.in_flight < MAX_IN_FLIGHT and self.budget.take()
 
     def _tell_spent(self) -> None:
+        self._spent.over_at = round(self.now(), 3)
         self.collector.warning(
             f"--max-requests {self.go.options.max_requests}: worker {self.go.number} had sent its "
             f"{self.budget.most:,} requests by second {self.now() - self.go.began_at:.1f} of the schedule, "
@@ -350,6 +352,8 @@ class LoadRun:
             clock_offset_s=self.go.clock_offset_s,
             clock_error_s=self.go.clock_error_s,
             unwatched=collector.unwatched,
+            over_budget=collector.over_budget,
+            spent_at_s=self._spent.over_at,
         )
 
     def tell_judged(self) -> None:

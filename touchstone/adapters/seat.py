@@ -112,4 +112,6 @@ class Seat:
             clock_error_s=round(self.error_s, 6),
             note=self.note,
             unwatched=self.last.unwatched if self.last else 0,
+            over_budget=self.last.over_budget if self.last else 0,
+            spent_at_s=self.last.spent_at_s if self.last else None,
         )

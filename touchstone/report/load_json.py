@@ -156,6 +156,8 @@ def _generator(kept: Punctuality, began_at: float) -> dict[str, Any]:
         "sent": kept.sent,
         "unsent": kept.unsent,
         "unwatched": kept.unwatched,
+        "over_budget": kept.over_budget,
+        "spent_at_s": kept.spent_at_s,
         "unknown": kept.missing,
         "late": _times(kept.late),
         "behind_from_s": kept.behind_from_s,

@@ -59,7 +59,8 @@ def write(load: LoadView, console: Console) -> None:
         if any(load.asked):
             paragraph(console, closing_words(*load.asked), 2, "dim")
         console.print()
-    paragraph(console, generator_words(load.kept, load.workload.began_at), style="" if load.kept.kept_up else "yellow")
+    is_fine = load.kept.kept_up and not load.kept.is_spent
+    paragraph(console, generator_words(load.kept, load.workload.began_at), style="" if is_fine else "yellow")
     console.print()
 
 
@@ -100,8 +101,8 @@ def _remarks(numbers: Metrics, console: Console) -> None:
     total = numbers.total
     parts = [f"errors {percentage(total.error_share)}", f"refused {percentage(total.refused_share)}"]
     parts += [f"cut off {total.kinds['cut']:,}"] if total.kinds["cut"] else []
-    parts += [f"never sent {total.unsent:,}"] if total.unsent else []
-    parts.append(f"per s over {brief(numbers.measured_s)}, to the last answer")
+    parts += [f"never sent {total.unsent:,}, of which no time is here"] if total.unsent else []
+    parts.append(f"per s over {brief(numbers.measured_s)}, to {numbers.until}")
     what = "response times, from due" if numbers.timed else "closed model: service times only"
     times = total.whole.times
     apart = ", followed logs apart" if any(one.name in LASTING for one in numbers.operations) else ""

@@ -60,14 +60,15 @@ def generator_words(kept: Punctuality, began_at: float) -> str:
     Whether the generator kept to its schedule; by how much and from when it did not.
     """
     if kept.late is None and not kept.scheduled:
-        return f"{kept.sent:,} requests were sent, each when the one before it was answered."
+        ended = f"; {', '.join(_spent_words(kept, began_at))}" if kept.is_spent else ""
+        return f"{kept.sent:,} requests were sent, each when the one before it was answered{ended}."
     head = f"{kept.scheduled:,} arrivals were scheduled and {kept.sent:,} sent"
     late = kept.late
     if late is not None:
         head += f", {brief(late.at(0.99).value_s)} late at p99 and {brief(late.max_s)} at most"
-    parts = [head]
-    if kept.unsent:
-        parts.append(f"{plural(kept.unsent, 'arrival')} came due and could not be sent")
+    parts = [head, *_spent_words(kept, began_at)]
+    if kept.unsent > kept.over_budget:
+        parts.append(f"{plural(kept.unsent - kept.over_budget, 'arrival')} came due and could not be sent")
     if kept.unwatched:
         parts.append(f"{plural(kept.unwatched, 'watcher')} did not watch, as the start of their build was not accepted")
     if kept.missing:
@@ -80,7 +81,20 @@ def generator_words(kept: Punctuality, began_at: float) -> str:
     if kept.lost:
         parts.append(f"lost: worker {', '.join(map(str, kept.lost))}, with what it had not told yet")
     verdict = "The generator kept up" if kept.kept_up else "The generator did not keep up"
+    if kept.is_spent:
+        verdict += f"{' until' if kept.kept_up else ', and'} --max-requests ended it"
     return f"{verdict}: {'; '.join(parts)}."
+
+
+def _spent_words(kept: Punctuality, began_at: float) -> list[str]:
+    """
+    That the caller allowed no more requests.
+    """
+    if not kept.is_spent:
+        return []
+    at = "" if kept.spent_at_s is None else f" by second {kept.spent_at_s - began_at:.1f}"
+    later = f", and {plural(kept.over_budget, 'arrival')} came due later" if kept.over_budget else ""
+    return [f"the {kept.allowed:,} requests that it allows were used up{at}{later}"]
 
 
 def capacity_words(found: Capacity) -> str:
