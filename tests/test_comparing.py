@@ -4,19 +4,34 @@ Two runs beside each other: an interval that is honest, verdicts that follow fro
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.loadlogs import BEGAN_AT, Storm, fold, log_of, long, steady, workload
+from tests.loadlogs import header as load_header
 from tests.report.conftest import Story, found, header, ledger
-from touchstone.comparing import NOISE, TOO_FEW, Change, LoadComparison, compare_loads
+from touchstone.comparing import NOISE, TOO_FEW, UNCERTAIN, Change, Lack, LoadComparison, compare_loads
 from touchstone.comparison import compare
 from touchstone.errors import UsageError
 from touchstone.finding import Finding
 from touchstone.histogram import Histogram
-from touchstone.resampling import Durations, Interval, block_s, durations, quantiles_s, ratios, shares_apart
-from touchstone.runfacts import Footer, Notice, Occurrence, RunLog, Tally
+from touchstone.resampling import (
+    Durations,
+    Floats,
+    Interval,
+    block_s,
+    durations,
+    quantiles_s,
+    rates_apart,
+    ratios,
+    shares_apart,
+    telling,
+)
+from touchstone.runfacts import Footer, Notice, Occurrence, RunLog, Tally, Target
 from touchstone.sample import NO_ANSWER, Sample
 
 SHARES = (0.5, 0.9, 0.99)
@@ -92,11 +107,69 @@ def test_blocks_are_as_long_as_the_cube_root(seconds: int, length_s: int) -> Non
     assert block_s(seconds) == length_s
 
 
-def test_share_of_blocks_without_requests_is_nothing() -> None:
-    """A run in which nothing was counted differs from another such run by nothing."""
+def test_blocks_without_requests_tell_nothing() -> None:
+    """Of two runs in which nothing was counted any difference is possible, and no other."""
     nothing = (np.zeros(6), np.zeros(6))
 
-    assert shares_apart(nothing, nothing, 1) == Interval(0.0, 0.0, 0.0)
+    assert shares_apart(nothing, nothing, 1) == Interval(0.0, -1.0, 1.0)
+
+
+COUNTS = st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=1, max_size=40)
+
+
+def counted(run: list[tuple[int, int]]) -> tuple[Floats, Floats]:
+    """Of each block what was counted, and what it was counted among."""
+    return np.array([min(pair) for pair in run], dtype=float), np.array([max(pair) for pair in run], dtype=float)
+
+
+@settings(max_examples=60, deadline=None)
+@given(COUNTS, COUNTS, st.integers(0, 99))
+def test_interval_lies_within_the_possible_and_holds_the_difference(
+    before: list[tuple[int, int]], after: list[tuple[int, int]], seed: int
+) -> None:
+    """Whatever was counted, no share differs by more than one, and nothing becomes less by more than all of it."""
+    first, second = counted(before), counted(after)
+    share = shares_apart(first, second, seed)
+
+    assert -1 <= share.low <= share.value <= share.high <= 1
+    if first[0].sum() and second[0].sum():
+        rate = rates_apart(first, second, seed)
+        old, new = (part.sum() / whole.sum() for part, whole in (first, second))
+        assert -1 <= rate.low <= rate.value <= rate.high
+        assert rate.value == pytest.approx(new / old - 1)
+
+
+TIMES = st.lists(st.lists(st.integers(0, 9), min_size=3, max_size=3), min_size=1, max_size=12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(TIMES, TIMES, st.integers(0, 99))
+def test_no_stray_of_a_time_is_within_its_interval(before: list[list[int]], after: list[list[int]], seed: int) -> None:
+    """Whatever the durations are, the interval of a percentile holds the one that was measured."""
+    runs = [Durations(np.array(rows, dtype=float), np.array([0.001, 0.004, 1.0])) for rows in (before, after)]
+
+    for low, high in ratios(runs[0], runs[1], SHARES, seed, rounds=50):
+        assert low <= 0 <= high or not (telling(runs[0].counts) and telling(runs[1].counts))
+
+
+def test_rate_that_doubles_is_told_with_its_interval() -> None:
+    """A rate of 20 a second that becomes 40 is more by about 100 %, and the interval holds no zero."""
+    chance = np.random.default_rng(3)
+    first, second = ((chance.poisson(4 * per_s, 20).astype(float), np.full(20, 4.0)) for per_s in (20, 40))
+    apart = rates_apart(first, second, 1)
+
+    assert 0.8 < apart.low < 1.0 < apart.high < 1.25
+
+
+def test_few_blocks_widen_an_interval() -> None:
+    """The same shares in blocks of which most hold nothing are told with less certainty."""
+    part, whole = np.array([4.0, 9, 2, 8, 5, 6, 3, 7]), np.full(8, 10.0)
+    rest = np.zeros(40)
+    full = shares_apart((part, whole), (part[::-1], whole), 1)
+    sparse = shares_apart((np.append(part, rest), np.append(whole, rest)), (part[::-1], whole), 1)
+
+    assert sparse.high - sparse.low > 0.9 * (full.high - full.low)
+    assert telling(np.append(whole, rest)) == 8
 
 
 def changes(compared: LoadComparison, operation: str) -> dict[str, Change]:
@@ -144,7 +217,7 @@ def test_run_does_not_differ_from_itself() -> None:
     for one in compared.operations:
         for change in (*one.times, *one.counted):
             assert change.before == change.after
-            assert change.verdict in (NOISE, TOO_FEW)
+            assert change.verdict in (NOISE, UNCERTAIN, TOO_FEW)
             assert change.apart is None or change.apart.value == 0
 
 
@@ -170,6 +243,8 @@ def test_short_run_has_too_few_samples() -> None:
     told = changes(compare_loads(*runs), "getBuild")
 
     assert {change.verdict for change in told.values()} == {TOO_FEW}
+    assert told["p99_s"].lack == Lack(2, 1000, "sample")
+    assert told["throughput_per_s"].lack == Lack(2, 5, "block")
 
 
 def test_few_events_are_too_few() -> None:
@@ -178,7 +253,56 @@ def test_few_events_are_too_few() -> None:
     failed = fold([Sample("getBuild", NO_ANSWER, BEGAN_AT + n, BEGAN_AT + n, BEGAN_AT + n + 1.0) for n in range(3)])
     told = changes(compare_loads(steady(), replace(after, windows=after.windows + failed)), "getBuild")
 
-    assert told["error_share"].verdict == TOO_FEW
+    assert (told["error_share"].verdict, told["error_share"].lack) == (TOO_FEW, Lack(3, 10, "event"))
+
+
+def test_difference_that_is_not_excluded_is_no_equality() -> None:
+    """Where an interval holds 0 and a difference by half as well, nobody says that there is none."""
+    told = changes(compare_loads(bursts(1), bursts(2)), "getBuild")
+    p50, rate = told["p50_s"], told["throughput_per_s"]
+    assert p50.apart is not None
+    assert rate.apart is not None
+
+    assert (p50.verdict, rate.verdict) == (UNCERTAIN, UNCERTAIN)
+    assert p50.apart.has_zero
+    assert p50.apart.high > 0.5
+    assert -1 < rate.apart.low < rate.apart.value < rate.apart.high
+    fewer = changes(compare_loads(bursts(12), bursts(2)), "getBuild")["throughput_per_s"]
+    assert fewer.apart is not None
+    assert (fewer.apart.low < -0.5 < 0 < fewer.apart.high < 0.5, fewer.verdict) == (True, UNCERTAIN)
+
+
+def bursts(seed: int) -> RunLog:
+    """Ten seconds, in each of which a few or many requests take long or no time."""
+    chance = np.random.default_rng(seed)
+    counts, times = chance.geometric(0.08, 10), 0.001 * chance.lognormal(0, 2, 10)
+    at = [(BEGAN_AT + n + k / 200, float(times[n])) for n in range(10) for k in range(int(counts[n]) + 5)]
+    return log_of(workload(duration_s=10.0), windows=fold(Sample("getBuild", "200", t, t, t + took) for t, took in at))
+
+
+def test_rate_from_nothing_is_more() -> None:
+    """From no request served to twenty a second no share leads, and it is more all the same."""
+    refused = fold(
+        Sample("getBuild", "429", BEGAN_AT + n / 20, BEGAN_AT + n / 20, BEGAN_AT + n / 20) for n in range(400)
+    )
+    told = compare_loads(log_of(workload(duration_s=20.0), windows=refused), with_tail(20))
+    back = compare_loads(with_tail(20), log_of(workload(duration_s=20.0), windows=refused))
+    more, less = (changes(one, "getBuild")["throughput_per_s"] for one in (told, back))
+
+    assert (more.before, more.after, more.apart, more.verdict) == (0.0, 20.0, None, "more")
+    assert (less.before, less.after, less.apart, less.verdict) == (20.0, 0.0, None, "less")
+
+
+def test_requests_without_an_answer_are_not_compared() -> None:
+    """A percentile that is one of requests without an answer has no quotient, and is no lack of samples."""
+    after = steady(stall_s=0)
+    dead = tuple(
+        replace(w, outcome=NO_ANSWER) if w.operation == "getBuild" and w.at_s % 2 else w for w in after.windows
+    )
+    told = changes(compare_loads(steady(stall_s=0), replace(after, windows=dead)), "getBuild")
+
+    assert (told["p90_s"].after, told["p90_s"].verdict) == (math.inf, UNCERTAIN)
+    assert told["p90_s"].lack is None
 
 
 def test_operation_of_one_run_only_is_listed() -> None:
@@ -197,12 +321,56 @@ def test_workloads_that_are_not_alike_are_told() -> None:
     assert before.workload is not None
     other = replace(
         before.workload, scenario="soak", engine="bulk", arrivals="constant:60", workers=2, seed=9,
-        options={"mix": {"read": 0.5}, "build_s": 2},
+        options={"mix": {"read": 6, "start": 2}, "build_s": 2},
     )  # fmt: skip
     told = compare_loads(before, replace(before, workload=other)).mismatches
 
-    assert [one.what for one in told] == ["scenario", "engine", "arrivals", "workers", "build_s", "mix"]
+    assert [one.what for one in told] == ["scenario", "engine", "arrivals", "workers", "mix", "steps of a build"]
+    assert [(one.before, one.after) for one in told[-2:]] == [("read 100 %", "read 75 %, start 25 %"), ("–", "2 s")]
     assert compare_loads(before, before).mismatches == ()
+
+
+@pytest.mark.parametrize(
+    ("scenario", "first", "second"),
+    [
+        ("steady", {"options": {"mix": {"read": 9, "start": 1}}}, {"options": {"mix": {"start": 0.1, "read": 0.9}}}),
+        ("steady", {"options": {"users": 8}}, {"options": {"users": 9}}),  # of a closed model only
+        ("steady", {"options": {"builds": 0}}, {"options": {"builds": 4}}),
+        ("storm", {"options": {"lines": 1}}, {"options": {"lines": 9}}),
+        ("steady", {"options": {"ready": 4, "max_requests": None}}, {"options": {"seed": 7}}),
+        ("steady", {"arrivals": "trace:/home/a/day.csv"}, {"arrivals": "trace:/tmp/b/day.csv"}),
+    ],
+)
+def test_what_says_nothing_about_the_load_is_left_out(
+    scenario: str, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    """An option that the scenario does not heed, another way to write the same, and a folder are no difference."""
+    runs = [log_of(workload(scenario, **changed), windows=steady().windows) for changed in (first, second)]
+
+    assert compare_loads(*runs).mismatches == ()
+
+
+@pytest.mark.parametrize(
+    ("urls", "words"),
+    [
+        (("http://127.0.0.1:8123/api", "http://localhost:9999/api"), None),
+        (("http://127.0.0.1:8123/api", "https://x.example/api"), ("a server on this machine", "https://x.example/api")),
+        (("https://x.example/api", "https://y.example/api"), ("https://x.example/api", "https://y.example/api")),
+    ],
+)
+def test_target_is_told_by_the_machine_that_it_is(urls: tuple[str, str], words: tuple[str, str] | None) -> None:
+    """On this machine a port says nothing; elsewhere another address is another target."""
+    runs = [steady(header=load_header(target=Target("staging", url, "url"))) for url in urls]
+    told = [(one.before, one.after) for one in compare_loads(*runs).mismatches if one.what == "target"]
+
+    assert told == ([] if words is None else [words])
+
+
+def test_options_of_a_foreign_log_are_told_as_they_are() -> None:
+    """Values that no run of ours writes down are told and stop nothing."""
+    runs = [steady(workload=workload(options={"mix": mix, "build_s": "long"})) for mix in ([1], "none")]
+
+    assert [(one.what, one.before, one.after) for one in compare_loads(*runs).mismatches] == [("mix", "[1]", "none")]
 
 
 def test_closed_model_is_compared_by_service_times() -> None:

@@ -81,6 +81,7 @@ LAYER_OF = {
     "touchstone.resampling": "judgement",
     "touchstone.comparing": "judgement",
     "touchstone.comparing_claims": "judgement",
+    "touchstone.comparing_workloads": "judgement",
     "touchstone.comparison": "judgement",
     "touchstone.earlystop": "judgement",
     "touchstone.statistic": "judgement",

@@ -11,8 +11,8 @@ import numpy as np
 
 from touchstone import resampling
 from touchstone.capacity import Capacity, capacity
+from touchstone.comparing_workloads import Mismatch, mismatches
 from touchstone.histogram import Histogram
-from touchstone.loadfacts import Workload
 from touchstone.metrics import FEW, Metrics, Operation, Percentile, metrics
 from touchstone.outcomes import Kind, kind_of
 from touchstone.resampling import Floats, Interval
@@ -24,14 +24,36 @@ from touchstone.workloads import AT_ONCE
 SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
 SEED = 1
 
-Verdict = Literal["slower", "faster", "more", "less", "no difference beyond noise", "too few samples"]
+Verdict = Literal[
+    "slower",
+    "faster",
+    "more",
+    "less",
+    "no difference beyond noise",
+    "too uncertain to tell",  # no difference is possible, and so is one that matters
+    "too few to tell",
+]
 NOISE: Verdict = "no difference beyond noise"
-TOO_FEW: Verdict = "too few samples"
+UNCERTAIN: Verdict = "too uncertain to tell"
+TOO_FEW: Verdict = "too few to tell"
+# Where these are not excluded nobody says that there is no difference: one by half, or by a tenth of all requests.
+MATTERS, MATTERS_POINTS = 0.5, 0.1
 _COUNTED: dict[str, tuple[Kind, ...]] = {
     "throughput_per_s": ("served",),
     "error_share": ("error",),
     "refused_share": ("refused",),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """
+    How many of something the run with fewer has, and how many it takes.
+    """
+
+    have: int
+    need: int
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +67,7 @@ class Change:
         apart: How far they are apart, with its interval: of times and rates as a share of *before*, of shares as they
             are; None where that cannot be told.
         verdict: What is to be said of it.
+        lack: What there is too little of; None where there is enough.
     """
 
     statistic: str
@@ -52,6 +75,14 @@ class Change:
     after: float | None
     apart: Interval | None
     verdict: Verdict
+    lack: Lack | None = None
+
+    @property
+    def tells(self) -> bool:
+        """
+        Whether it says something: a share of nothing in both runs does not.
+        """
+        return bool(self.before or self.after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +96,6 @@ class OperationChange:
     after: Operation | None
     times: tuple[Change, ...]
     counted: tuple[Change, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """
-    Something that the two workloads have not in common, in words, so that a difference may be its doing.
-    """
-
-    what: str
-    before: str
-    after: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +168,7 @@ def compare_loads(before: RunLog, after: RunLog) -> LoadComparison:
         after=sides[1].numbers,
         operations=tuple(_operation(name, sides, SEED + 10 * place) for place, name in enumerate([ALL, *names])),
         capacities=(capacity(before), capacity(after)),
-        mismatches=tuple(_mismatches(before, after, first, second)),
+        mismatches=mismatches(before, after),
         timed=timed,
         block_s=(sides[0].block_s, sides[1].block_s),
     )
@@ -176,11 +196,14 @@ def _times(name: str, sides: Sequence[_Side], seed: int) -> tuple[Change, ...]:
     if kinds[0] is None or kinds[1] is None:
         return ()
     pairs = [(kinds[0].at(share), kinds[1].at(share)) for share in SHARES]
-    if any(side.blocks < resampling.FEWEST_BLOCKS for side in sides):
-        return tuple(_unclear(*pair) for pair in pairs)
+    samples = min(kind.count + kind.never for kind in kinds if kind)
     runs = [resampling.durations(_durations(name, side), side.blocks) for side in sides]
+    blocks = _too_few_blocks(run.counts for run in runs)
     strays = resampling.ratios(runs[0], runs[1], SHARES, seed)
-    return tuple(_time(*pair, stray) for pair, stray in zip(pairs, strays, strict=True))
+    return tuple(
+        _time(*pair, stray, _too_few_samples(pair, samples) or blocks)
+        for pair, stray in zip(pairs, strays, strict=True)
+    )
 
 
 def _durations(name: str, side: _Side) -> Iterable[tuple[int, Histogram]]:
@@ -189,39 +212,57 @@ def _durations(name: str, side: _Side) -> Iterable[tuple[int, Histogram]]:
             yield side.block(window.at_s), window.response if side.timed else window.service
 
 
-def _unclear(before: Percentile, after: Percentile) -> Change:
-    return Change(before.key, before.value_s, after.value_s, None, TOO_FEW)
+def _too_few_blocks(counted: Iterable[Floats]) -> Lack | None:
+    have = min(map(resampling.telling, counted))
+    return Lack(have, resampling.FEWEST_BLOCKS, "block") if have < resampling.FEWEST_BLOCKS else None
 
 
-def _time(before: Percentile, after: Percentile, stray: tuple[float, float]) -> Change:
+def _too_few_samples(pair: tuple[Percentile, Percentile], have: int) -> Lack | None:
+    need = math.ceil(round(FEW / (1 - pair[0].share), 6))
+    return None if all(one.sure for one in pair) else Lack(have, need, "sample")
+
+
+def _time(before: Percentile, after: Percentile, stray: tuple[float, float], lack: Lack | None) -> Change:
     values = (before.value_s, after.value_s)
-    if not (before.sure and after.sure and all(values)) or not all(map(math.isfinite, (*stray, *values))):
-        return _unclear(before, after)
+    if lack:
+        return Change(before.key, *values, None, TOO_FEW, lack)
+    if not all(values) or not all(map(math.isfinite, (*stray, *values))):
+        return Change(before.key, *values, None, UNCERTAIN)
     value = math.log(after.value_s / before.value_s)
-    apart = Interval(math.expm1(value), math.expm1(value + stray[0]), math.expm1(value + stray[1]))
-    verdict: Verdict = NOISE if apart.has_zero else "slower" if apart.value > 0 else "faster"
-    return Change(before.key, before.value_s, after.value_s, apart, verdict)
+    apart = Interval(*(math.expm1(bound) for bound in (value, value + stray[0], value + stray[1])))
+    return Change(before.key, *values, apart, _verdict(apart, "faster", "slower", MATTERS))
+
+
+def _verdict(apart: Interval, less: Verdict, more: Verdict, matters: float) -> Verdict:
+    if not apart.has_zero:
+        return more if apart.value > 0 else less
+    return NOISE if -matters <= apart.low and apart.high <= matters else UNCERTAIN
 
 
 def _counts(name: str, sides: Sequence[_Side], seed: int) -> tuple[Change, ...]:
     found = [side.operation(name) for side in sides]
     if found[0] is None or found[1] is None:
         return ()
-    enough = all(side.blocks >= resampling.FEWEST_BLOCKS for side in sides)
-    return tuple(_count(statistic, name, sides, seed, enough=enough) for statistic in _COUNTED)
+    return tuple(_count(statistic, name, sides, seed) for statistic in _COUNTED)
 
 
-def _count(statistic: str, name: str, sides: Sequence[_Side], seed: int, *, enough: bool) -> Change:
+def _count(statistic: str, name: str, sides: Sequence[_Side], seed: int) -> Change:
     sums = [_sums(statistic, name, side) for side in sides]
-    values = [float(part.sum() / max(whole.sum(), 1e-12)) for part, whole in sums]
-    seen = sum(part.sum() for part, _ in sums)
-    if not enough or (0 < seen < FEW and values[0] != values[1]):
-        return Change(statistic, values[0], values[1], None, TOO_FEW)
-    apart = resampling.shares_apart(sums[0], sums[1], seed)
-    if statistic.endswith("_per_s") and values[0]:
-        apart = Interval(*(bound / values[0] for bound in (apart.value, apart.low, apart.high)))
-    verdict: Verdict = NOISE if apart.has_zero else "more" if apart.value > 0 else "less"
-    return Change(statistic, values[0], values[1], apart, verdict)
+    before, after = (float(part.sum() / whole.sum()) if whole.sum() else 0.0 for part, whole in sums)
+    seen = int(sum(part.sum() for part, _ in sums))
+    lack = _too_few_blocks(whole for _, whole in sums)
+    if 0 < seen < FEW and before != after:
+        lack = Lack(seen, FEW, "event")
+    if lack:
+        return Change(statistic, before, after, None, TOO_FEW, lack)
+    if not statistic.endswith("_per_s"):
+        apart = resampling.shares_apart(sums[0], sums[1], seed)
+        return Change(statistic, before, after, apart, _verdict(apart, "less", "more", MATTERS_POINTS))
+    if before and after:
+        apart = resampling.rates_apart(sums[0], sums[1], seed)
+        return Change(statistic, before, after, apart, _verdict(apart, "less", "more", MATTERS))
+    # From nothing to something no share leads; so many events are no chance.
+    return Change(statistic, before, after, None, NOISE if before == after else "more" if after else "less")
 
 
 def _sums(statistic: str, name: str, side: _Side) -> tuple[Floats, Floats]:
@@ -240,27 +281,3 @@ def _sums(statistic: str, name: str, side: _Side) -> tuple[Floats, Floats]:
     for at_s in range(side.first_s, until_s):
         seconds[side.block(at_s)] += 1
     return part, (seconds if is_rate else sent)
-
-
-def _target(log: RunLog) -> str:
-    target = log.header.target
-    # The embedded twin has another port each time, and is the same server all the same.
-    return "the embedded twin" if target.kind == "embedded" else target.url
-
-
-def _mismatches(before: RunLog, after: RunLog, first: Workload, second: Workload) -> Iterable[Mismatch]:
-    pairs = (
-        ("target", _target(before), _target(after)),
-        ("scenario", first.scenario, second.scenario),
-        ("model", first.model, second.model),
-        ("engine", first.engine, second.engine),
-        ("arrivals", first.arrivals, second.arrivals),
-        ("duration", f"{first.duration_s:g} s", f"{second.duration_s:g} s"),
-        ("workers", str(first.workers), str(second.workers)),
-    )
-    yield from (Mismatch(*pair) for pair in pairs if pair[1] != pair[2])
-    told = {"scenario", "arrivals", "duration_s", "model", "engine", "seed"}
-    for name in sorted({*first.options, *second.options} - told):
-        old, new = first.options.get(name), second.options.get(name)
-        if old != new:
-            yield Mismatch(name, str(old), str(new))

@@ -4,7 +4,7 @@ Two runs beside each other: what may be compared, and all that a comparison come
 
 from dataclasses import dataclass
 
-from touchstone.comparing import NOISE, TOO_FEW, Change, LoadComparison, compare_loads
+from touchstone.comparing import NOISE, TOO_FEW, UNCERTAIN, Change, LoadComparison, compare_loads
 from touchstone.comparing_claims import ClaimChanges, compare_claims
 from touchstone.errors import UsageError
 from touchstone.runfacts import RunLog
@@ -30,9 +30,26 @@ class Comparison:
         """
         What differs beyond noise between two load runs, each with its operation.
         """
+        return tuple(told for told in self._told if told[1].verdict not in (NOISE, UNCERTAIN, TOO_FEW))
+
+    @property
+    def open(self) -> int:
+        """
+        Of how many statistics it cannot be told whether they differ.
+        """
+        return sum(change.verdict in (UNCERTAIN, TOO_FEW) for _, change in self._told)
+
+    @property
+    def is_open(self) -> bool:
+        """
+        Whether that is so of all of them.
+        """
+        return 0 < self.open == len(self._told)
+
+    @property
+    def _told(self) -> tuple[tuple[str, Change], ...]:
         operations = self.load.operations if self.load else ()
-        told = ((one.name, change) for one in operations for change in (*one.times, *one.counted))
-        return tuple((name, change) for name, change in told if change.verdict not in (NOISE, TOO_FEW))
+        return tuple((one.name, change) for one in operations for change in (*one.times, *one.counted) if change.tells)
 
     @property
     def capacities(self) -> tuple[int, int] | None:
@@ -59,6 +76,7 @@ class Comparison:
         """
         claims = self.claims
         parts = [f"{plural(len(self.differing), 'statistic')} beyond noise"] if self.load else []
+        parts += [f"{plural(self.open, 'statistic')} that cannot be told"] if self.open else []
         parts += [f"capacity {self.capacities[0]} before, {self.capacities[1]} now"] if self.capacities else []
         parts.append(f"{plural(len(claims.turned), 'claim')} with another verdict")
         parts.append(f"{plural(len(claims.new), 'new finding')}, {len(claims.gone)} gone")

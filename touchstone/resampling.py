@@ -4,7 +4,11 @@ How far a difference between two runs may be chance: a bootstrap over blocks of 
 Requests of one second share their fate, so whole blocks of seconds are drawn, not single requests: each run is cut into
 blocks of about the cube root of its length, as many blocks as it has are drawn anew with replacement, ROUNDS times, and
 what the difference comes to in all but the outermost 5 % of the rounds is the interval. Few blocks know little of how
-much blocks vary; the interval is widened for that by Student's t.
+much blocks vary; the interval is widened for that by Student's t. Blocks that hold nothing tell nothing, and do not
+count as blocks there.
+
+Times and rates are compared by the logarithm of their quotient, so that nothing becomes less by more than 100 %; shares
+by their difference, which ends at one. An interval holds the difference that was measured.
 """
 
 import math
@@ -23,7 +27,11 @@ FEWEST_BLOCKS = 5
 _MOST_BLOCKS = 400
 _PER_E_FOLD = 400  # durations are told apart by a quarter of a per cent; what is reported comes from finer cells
 
+_HALF = 0.5
+
 Floats = npt.NDArray[np.float64]
+# Of one run, for each block what is counted, and what it is counted among.
+Counted = tuple[Floats, Floats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +113,13 @@ def quantiles_s(counts: Floats, lengths_s: Floats, shares: Sequence[float]) -> F
     return found
 
 
+def telling(counted: Floats) -> int:
+    """
+    How many blocks hold anything.
+    """
+    return int(np.count_nonzero(counted if counted.ndim == 1 else counted.sum(axis=1)))
+
+
 def ratios(
     before: Durations, after: Durations, shares: Sequence[float], seed: int, rounds: int = ROUNDS
 ) -> list[tuple[float, float]]:
@@ -112,9 +127,7 @@ def ratios(
     For each of *shares*, how far the logarithm of the quotient of the quantiles strays: below and above its value.
     """
     strays = [_strayed(run, shares, seed + number, rounds) for number, run in enumerate((before, after))]
-    spread = strays[1] - strays[0]
-    factor = _widening(min(len(before.counts), len(after.counts)))
-    return [(low * factor, high * factor) for low, high in _middle(spread)]
+    return _middle(strays[1] - strays[0], min(telling(before.counts), telling(after.counts)))
 
 
 def _strayed(run: Durations, shares: Sequence[float], seed: int, rounds: int) -> Floats:
@@ -124,38 +137,64 @@ def _strayed(run: Durations, shares: Sequence[float], seed: int, rounds: int) ->
     return strayed
 
 
-def shares_apart(before: tuple[Floats, Floats], after: tuple[Floats, Floats], seed: int) -> Interval:
+def shares_apart(before: Counted, after: Counted, seed: int) -> Interval:
     """
-    The difference of two quotients, each of sums over the blocks of a run.
-
-    Args:
-        before: Of one run, for each block what is counted, and what it is counted among.
-        after: The same of the other.
+    The difference of two shares, from -1 to 1.
     """
-    values, strays = [], []
-    for number, (part, whole) in enumerate((before, after)):
-        value = _quotient(part.sum(), whole.sum())
-        drawn = weights(len(part), seed + number)
-        values.append(float(value))
-        strays.append(_quotient(drawn @ part, drawn @ whole) - value)
-    factor = _widening(min(len(before[0]), len(after[0])))
-    ((low, high),) = _middle((strays[1] - strays[0])[:, np.newaxis])
+    values = [_whole(*run) for run in (before, after)]
+    drawn = [_drawn(*run, seed + number) for number, run in enumerate((before, after))]
+    ((low, high),) = _middle((drawn[1] - values[1]) - (drawn[0] - values[0]), _telling(before, after))
     apart = values[1] - values[0]
-    return Interval(apart, apart + low * factor, apart + high * factor)
+    return Interval(apart, max(apart + low, -1.0), min(apart + high, 1.0))
 
 
-def _quotient(part: Floats, whole: Floats) -> Floats:
-    found: Floats = np.divide(part, np.maximum(whole, 1e-12))
+def rates_apart(before: Counted, after: Counted, seed: int) -> Interval:
+    """
+    By what share of the first of two rates, neither of which is zero, the second is larger; never below -1.
+
+    A round in which nothing was counted stands for half of one, since a logarithm knows no zero.
+    """
+    values = [_whole(*run) for run in (before, after)]
+    logs = []
+    for number, (part, whole) in enumerate((before, after)):
+        least = _HALF / float(whole.sum())
+        logs.append(np.log(np.maximum(_drawn(part, whole, seed + number), least)) - math.log(values[number]))
+    ((low, high),) = _middle(logs[1] - logs[0], _telling(before, after))
+    apart = math.log(values[1] / values[0])
+    return Interval(*(math.expm1(bound) for bound in (apart, apart + low, apart + high)))
+
+
+def _whole(part: Floats, whole: Floats) -> float:
+    return float(part.sum() / whole.sum()) if whole.sum() else 0.0
+
+
+def _drawn(part: Floats, whole: Floats, seed: int) -> Floats:
+    """
+    What the quotient comes to in each round; not a number where its blocks hold nothing to count among.
+    """
+    rounds = weights(len(part), seed)
+    among: Floats = rounds @ whole
+    found: Floats = np.divide(rounds @ part, among, out=np.full(len(among), np.nan), where=among > 0)
     return found
 
 
-def _middle(rounds: Floats) -> list[tuple[float, float]]:
+def _telling(before: Counted, after: Counted) -> int:
+    return min(telling(whole) for _, whole in (before, after))
+
+
+def _middle(rounds: Floats, blocks: int) -> list[tuple[float, float]]:
     """
-    Of each column, the bounds of what is not outermost.
+    Of each column, the bounds of what is not outermost, as wide as so few blocks make them.
+
+    The difference that was measured, which strays by nothing, is within them however skewed the rounds are.
     """
     tail = (1 - CONFIDENCE) / 2
-    bounds = np.nanquantile(rounds, [tail, 1 - tail], axis=0)
-    return [(float(low), float(high)) for low, high in bounds.T]
+    columns = rounds.reshape(len(rounds), -1)
+    if blocks < 2:  # they vary by nobody knows how much
+        return [(-math.inf, math.inf)] * columns.shape[1]
+    factor = _widening(blocks)
+    bounds = np.nanquantile(columns, [tail, 1 - tail], axis=0) * factor
+    return [(min(float(low), 0.0), max(float(high), 0.0)) for low, high in bounds.T]
 
 
 def _widening(blocks: int) -> float:

@@ -146,7 +146,21 @@ def test_numbers_have_their_units() -> None:
     assert value_words(words["throughput_per_s"], 48.4833) == "48.48"
     assert apart_words(words["p50_s"]).startswith("+")
     assert " points (" in apart_words(words["refused_share"])
-    assert apart_words(words["p999_s"]) == ""
+    assert apart_words(words["p999_s"]) == "2,114 of 10,000 samples"
+
+
+def test_what_cannot_be_told_says_what_it_lacks() -> None:
+    """Two runs of a few seconds: no line says that there is no difference, each says what would be needed."""
+    both = compare(steady(duration_s=4, seed=1), steady(duration_s=4, seed=2))
+    report = told(both, 100)
+
+    assert re.search(r"p50 .* 4 of 5 blocks +too few to tell", report)
+    assert re.search(r"p99 .* of 1,000 samples +too few to tell", report)
+    assert "no difference  " not in report
+    assert "0 statistics beyond noise, " in both.reason
+    assert f"{both.open} statistics that cannot be told" in both.reason
+    assert both.is_open
+    assert "Too little to tell" in Page(compare_html.render(both)).text
 
 
 def test_large_and_small_numbers_are_told_without_an_exponent() -> None:

@@ -22,7 +22,6 @@ from tests.loadlogs import (
     fold,
     four_workers,
     log_of,
-    log_of,
     steady,
     unsent,
     worker,

@@ -47,6 +47,8 @@ def render(comparison: Comparison) -> str:
 def _headline(comparison: Comparison) -> str:
     if comparison.differs:
         return "The two runs differ"
+    if comparison.is_open:
+        return "Too little to tell"
     return "No difference beyond noise" if comparison.load else "No difference"
 
 

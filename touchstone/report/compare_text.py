@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from touchstone.comparing import NOISE, TOO_FEW, Change, LoadComparison, OperationChange
+from touchstone.comparing import NOISE, TOO_FEW, UNCERTAIN, Change, LoadComparison, OperationChange
 from touchstone.comparing_claims import ClaimChanges
 from touchstone.comparison import Comparison
 from touchstone.finding import Finding
@@ -21,7 +21,8 @@ from touchstone.thresholds import named
 
 _TABLE_FROM_COLUMNS = 76  # below, columns beside each other would be too narrow to read
 _MAX_LISTED = 20
-_STYLES = {"slower": "bold red", "faster": "bold green", "more": "bold", "less": "bold", NOISE: "dim", TOO_FEW: "dim"}
+_STYLES = {"slower": "bold red", "faster": "bold green", "more": "bold", "less": "bold"}
+_STYLES |= dict.fromkeys((NOISE, UNCERTAIN, TOO_FEW), "dim")
 
 
 def write(comparison: Comparison, console: Console, page: Path | None = None) -> None:
@@ -65,10 +66,9 @@ def _load(load: LoadComparison, console: Console) -> None:
 
 def _changes(one: OperationChange) -> list[Change]:
     """
-    Those that say something: a share of nothing in both runs does not, and p95 says little beside its neighbours.
+    Those that say something: p95 says little beside its neighbours.
     """
-    told_here = (change for change in (*one.times, *one.counted) if change.statistic != "p95_s")
-    return [change for change in told_here if change.before or change.after]
+    return [change for change in (*one.times, *one.counted) if change.statistic != "p95_s" and change.tells]
 
 
 def _table(load: LoadComparison) -> Table:

@@ -2,11 +2,11 @@
 The sentences and cells that every report of a comparison shares.
 """
 
-from touchstone.comparing import Change, LoadComparison
+from touchstone.comparing import MATTERS, MATTERS_POINTS, Change, LoadComparison
 from touchstone.figures import figure, percentage
-from touchstone.metrics import name_of
+from touchstone.metrics import FEW, name_of
 from touchstone.report.length import brief
-from touchstone.resampling import CONFIDENCE, ROUNDS
+from touchstone.resampling import CONFIDENCE, FEWEST_BLOCKS, ROUNDS
 from touchstone.runfacts import RunLog
 
 _NAMES = {
@@ -25,7 +25,9 @@ def run_words(log: RunLog) -> str:
     what = header.command
     if workload:
         what = f"{workload.scenario}, {workload.arrivals} for {brief(workload.duration_s)}, {workload.engine} engine"
-    return f"{header.run_id}: {what}, {header.target.name or header.target.url}, {when} UTC"
+    target = header.target
+    where = target.url if target.name in ("", "url") else target.name
+    return f"{header.run_id}: {what}, {where}, {when} UTC"
 
 
 def statistic_words(change: Change) -> str:
@@ -51,15 +53,21 @@ def value_words(change: Change, value: float | None) -> str:
 
 def apart_words(change: Change) -> str:
     """
-    How far two values are apart, with the interval.
+    How far two values are apart, with the interval; how much is there and how much is needed where that is too little.
     """
+    if change.lack:
+        return f"{change.lack.have:,} of {change.lack.need:,} {change.lack.what}s"
     if change.apart is None:
         return ""
     unit = " points" if change.statistic.endswith("_share") else " %"
-    value, low, high = (
-        figure(100 * bound, 2, sign="+") for bound in (change.apart.value, change.apart.low, change.apart.high)
-    )
+    value, low, high = (_bound_words(bound) for bound in (change.apart.value, change.apart.low, change.apart.high))
     return f"{value}{unit} ({low} to {high})"
+
+
+def _bound_words(bound: float) -> str:
+    per_cent = 100 * bound
+    # A hair above -100 % is not all of it.
+    return "-99.9" if -100 < per_cent < -99.9 else figure(per_cent, 2, sign="+")
 
 
 def method_words(load: LoadComparison) -> str:
@@ -69,9 +77,11 @@ def method_words(load: LoadComparison) -> str:
     blocks = " and ".join(dict.fromkeys(f"{seconds} s" for seconds in load.block_s))
     return (
         f"In brackets: the interval that holds the difference with {100 * CONFIDENCE:.0f} % confidence, by a block "
-        f"bootstrap ({ROUNDS:,} seeded rounds over blocks of {blocks} of either run, widened for few blocks). Where it "
-        "holds 0, there is no difference beyond noise; of twenty such intervals of equal runs one is expected not to. "
-        "Noise is what varied within each run: what differs from run to run, such as another machine or a busy "
-        "neighbour, is not in it. Too few samples: fewer than ten beyond a percentile, fewer than ten events, or a run "
-        "of too few blocks. Times leave out what was refused or failed."
+        f"bootstrap ({ROUNDS:,} seeded rounds over blocks of {blocks} of either run, widened for few blocks; times and "
+        "rates by the logarithm of their quotient). Where it holds 0, there is no difference beyond noise; of twenty "
+        "such intervals of equal runs one is expected not to. Noise is what varied within each run: what differs from "
+        "run to run, such as another machine or a busy neighbour, is not in it. Too uncertain: it holds 0, and also a "
+        f"difference of more than {100 * MATTERS:.0f} % or {100 * MATTERS_POINTS:.0f} points, or requests without an "
+        f"answer are in it. Too few: fewer than {FEW} samples beyond a percentile, fewer than {FEW} events, or fewer "
+        f"than {FEWEST_BLOCKS} blocks with any. Times leave out what was refused or failed."
     )
