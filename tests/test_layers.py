@@ -90,6 +90,7 @@ LAYER_OF = {
     "touchstone.ruling": "judgement",
     "touchstone.thresholds": "judgement",
     "touchstone.silence": "judgement",
+    "touchstone.ending": "judgement",
     "touchstone.times": "judgement",
     "touchstone.closing": "judgement",
     "touchstone.watching": "judgement",

@@ -14,7 +14,7 @@ from tests.ruled import attempt
 from tests.rules.exchanges import build, exchange, publish
 from tests.test_runlog import FINDING
 from touchstone import claims as ledger_of_claims
-from touchstone import closing, loadrules, rules
+from touchstone import loadrules, rules
 from touchstone.contract import Contract
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
@@ -248,28 +248,6 @@ def test_interrupted_run_stays_interrupted(court: Court) -> None:
 # --- what was to be shown ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("statuses", "verdict", "reason"),
-    [
-        ((), "indeterminate", "the run ended before one client alone asked the limit"),
-        ((202, 202), "not-applicable", "one client alone met no limit with 2 starts one after the other"),
-        ((202, 503), "indeterminate", "one client alone asked the limit, and a start ended with status 503"),
-        ((202, 0), "indeterminate", "one client alone asked the limit, and a start ended with ReadTimeout: timed out"),
-        ((202, 429), "indeterminate", "one client alone met a limit, but did not get through three rounds of it"),
-    ],
-)
-def test_storm_says_why_nothing_is_known_of_reads(statuses: tuple[int, ...], verdict: str, reason: str) -> None:
-    """
-    Where no limit was met there is nothing to charge; where it was not asked through, nobody knows.
-    """
-    note = {"limit": {"round": 1, "phase": "burst"}}
-    starts = (exchange("startBuild", status, seq=n, note=note) for n, status in enumerate(statuses))
-    notice = closing.unasked(replace(storm(), exchanges=tuple(starts)))
-
-    assert (notice.claim, notice.verdict) == (READS, verdict)
-    assert notice.reason.startswith(reason)
-
-
 def test_storm_that_did_not_ask_about_reads_is_no_pass(court: Court) -> None:
     """
     An invariant that stays open ends the run with 3, unless something was broken.
@@ -278,6 +256,17 @@ def test_storm_that_did_not_ask_about_reads_is_no_pass(court: Court) -> None:
 
     assert (judged.code, judged.verdict(READS)[0]) == (3, "indeterminate")
     assert judged.footer.reason == f"not judged: {READS}, the run ended before one client alone asked the limit"
+
+
+def test_storm_that_did_not_begin_sends_nobody_to_storm(court: Court) -> None:
+    """
+    A target that could not be reached is no reason to run the same scenario.
+    """
+    unreached = replace(storm(), windows=(), attempts=(), builds=())
+    judged = court.judge(unreached, footer=replace(DONE, exit_code=3, reason="no answer"), asked=False)
+
+    assert judged.verdict(READS) == ("indeterminate", "the load did not begin, and so nobody asked the limit")
+    assert judged.code == 3
 
 
 def test_other_scenarios_leave_reads_to_storm(court: Court) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.test_verdict import END, MUST, SHOULD, claim, found, held, log, of
 from touchstone.runfacts import Case, Notice, Tally
-from touchstone.verdict import NOT_IN_LEDGER, CheckCount, judge
+from touchstone.verdict import NOT_IN_LEDGER, CheckCount, judge, plural
 
 
 def case(outcome: str, name: str = "case-1", message: str = "", *claims: str) -> Case:
@@ -18,6 +18,13 @@ def case(outcome: str, name: str = "case-1", message: str = "", *claims: str) ->
 
 
 class TestCounts:
+    @pytest.mark.parametrize(
+        ("number", "words"), [(0, "0 starts"), (1, "1 start"), (2, "2 starts"), (1108, "1,108 starts")]
+    )
+    def test_numbers_have_their_form(self, number: int, words: str) -> None:
+        """One is no plural, and thousands are apart."""
+        assert plural(number, "start") == words
+
     def test_check_has_said_nothing_until_it_does(self) -> None:
         """A count begins with nothing."""
         assert CheckCount("r1") == CheckCount("r1", 0, 0, 0)

@@ -45,7 +45,7 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
     Returns:
         The footer, with an exit code of 3 where the run did not show what it was to show.
     """
-    log = read(run_log)
+    log = dataclasses.replace(read(run_log), footer=footer)  # what ended a run is a reason for what it does not show
     if log.workload is None:
         return footer
     case = f"load.{log.workload.scenario}"
@@ -54,7 +54,8 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
         readings = measured(log) if log.windows else ()
         if log.windows:
             _judge_whole(log, writer, case, readings)
-        judged = _told_unwatched(_told_unasked(read(run_log), writer), writer)
+        told = _told_unasked(dataclasses.replace(read(run_log), footer=footer), writer)
+        judged = _told_unwatched(told, writer)
         _tell_unshown(judged, writer, case)
         if not footer.exit_code and (reason := shortfall(judged, readings, own_limits=own_limits)):
             footer = dataclasses.replace(footer, exit_code=3, reason=reason)
@@ -167,7 +168,7 @@ def _told_unasked(log: RunLog, writer: RunLogWriter) -> RunLog:
     """
     assert log.workload is not None
     told = {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
-    if log.workload.scenario != closing.SCENARIO or not log.windows or closing.CLAIM in told:
+    if log.workload.scenario != closing.SCENARIO or closing.CLAIM in told:
         return log
     notice = closing.unasked(log)
     writer.notice(notice)

@@ -134,6 +134,18 @@ def punctuality(log: RunLog) -> Punctuality:
     )
 
 
+def last_words(workers: Iterable[Worker]) -> list[Worker]:
+    """
+    What each worker told last, or whoever missed it, in the order of their numbers.
+    """
+    workers = list(workers)
+    return [_last(worker for worker in workers if worker.number == number) for number in _numbers(workers)]
+
+
+def _last(told: Iterable[Worker]) -> Worker:
+    return max(told, key=lambda worker: (worker.at_s, worker.state != "running"))
+
+
 def _numbers(workers: Iterable[Worker]) -> list[int]:
     return sorted({worker.number for worker in workers} - {TARGET})
 
@@ -141,7 +153,7 @@ def _numbers(workers: Iterable[Worker]) -> list[int]:
 def _line(number: int, workers: Iterable[Worker], paced: Iterable[Window], workload: Workload) -> WorkerLine:
     told = [worker for worker in workers if worker.number == number]
     return WorkerLine(
-        last=max(told, key=lambda worker: (worker.at_s, worker.state != "running")),
+        last=_last(told),
         late=_late((window for window in paced if window.worker == number), workload),
         cpu_share=max(worker.cpu_share for worker in told),
         rss_bytes=max(worker.rss_bytes for worker in told),

@@ -225,7 +225,7 @@ def plural(number: int, noun: str) -> str:
     """
     So many of something, in words.
     """
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _first(names: list[str], most: int = 3) -> str:

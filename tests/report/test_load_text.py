@@ -122,7 +122,24 @@ def test_starts_that_asked_the_limit_afterwards_are_told_apart(render: str) -> N
 
     assert sentence in flat(log, render)
     assert sentence.partition(" with")[0] not in flat(RUNS["storm"](), render)
-    assert document(log)["asked"] == {"starts": 3, "refused": 1}
+    assert document(log)["asked"] == {"starts": 3, "refused": 1, "failed": 0}
+
+
+@pytest.mark.parametrize("render", ["text", "page"])
+def test_starts_that_failed_are_no_refusals_and_no_silence(render: str) -> None:
+    """A limit that answers 503 is told beside the capacity, of the clients and of the one that asks at the end."""
+    log = RUNS["storm"]()
+    failing = tuple(replace(a, status=503) if a.status == 429 else a for a in log.attempts)
+    note = {"limit": {"round": 1, "phase": "burst"}}
+    asked = tuple(exchange("startBuild", status, seq=n, note=note) for n, status in enumerate((202, 503, 0)))
+    told_so = flat(replace(log, attempts=failing, exchanges=asked), render)
+
+    assert (
+        "1,108 starts were answered neither with success nor with 429 (1,108 with 503): "
+        "nobody knows whether a limit refused them."
+    ) in told_so
+    assert "3 starts of a version that was ready, 0 of them refused and 2 failed" in told_so
+    assert "neither with success" not in flat(log, render)
 
 
 @pytest.mark.parametrize("render", ["text", "page"])

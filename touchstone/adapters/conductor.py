@@ -14,6 +14,7 @@ import gevent
 from touchstone import __version__, sample_json
 from touchstone.adapters.member import boot_id
 from touchstone.adapters.seat import Seat
+from touchstone.ending import ABORTED, SECONDS
 from touchstone.loadfacts import Limit, Worker
 from touchstone.loadhandover import LoadHandover
 from touchstone.loadplan import plan
@@ -260,9 +261,9 @@ class Conductor:
         broken = self._watchdog.broken()
         if broken:
             limit = broken[0].limit
-            self.stop(f"stopped by --abort-on-fail: {limit.operation} {limit.statistic} is beyond {limit.value:g}")
+            self.stop(f"{ABORTED}: {limit.operation} {limit.statistic} is beyond {limit.value:g}")
         if self._max_s is not None and self._now() >= self._max_s and not self._stopping:
-            self._fail(f"stopped by --max-seconds {self._max_s:g}: what was not over by then was cut off", "seconds")
+            self._fail(f"stopped by --max-seconds {self._max_s:g}: what was not over by then was cut off", SECONDS)
 
     def _miss(self, seat: Seat) -> None:
         """

@@ -32,7 +32,7 @@ def judge_load(log: RunLog, ledger: Ledger) -> Ruling:
             continue
         findings += [where.finding(judgement, ledger) for judgement in said if judgement.outcome == "broken"]
         judgements += [judgement for judgement in said if judgement.outcome != "broken"]
-        notices += [] if said else [Notice(rule.claim, "not-applicable", rule.idle)]
+        notices += [] if said else [Notice(rule.claim, "not-applicable", rule.idle.words(record))]
     return Ruling(tuple(findings), tuple(judgements), tuple(notices))
 
 

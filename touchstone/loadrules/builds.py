@@ -6,15 +6,18 @@ from collections.abc import Iterator
 
 from touchstone.finding import Judgement
 from touchstone.loadfacts import Build
+from touchstone.loadrules.idle import Idle, unserved
 from touchstone.loadrules.loadrule import broken, held, load_rule, unclear
 from touchstone.loadrules.record import IDLE, Latest, Record, Sight, Version, account_of
 
 _READ, _START = "getBuild", "startBuild"
-_NO_BUILD = (
-    "no client was given a build of its own to see the end of; "
-    "storm, steady, soak and watchers start such builds, where no limit refuses them to the last"
+_NO_BUILD = Idle(
+    "no client was given a build of its own to see the end of",
+    "storm, steady, soak and watchers start such builds, where no limit refuses them to the last",
+    ("storm", "steady", "soak", "watchers"),
+    unserved,
 )
-_NO_READ = "no read of a running build was kept; give the run builds that take longer"
+_NO_READ = Idle("no read of a running build was kept", "give the run builds that take longer")
 
 _ENDS = "status.build-ends"
 _STAYS = "status.build-does-not-vanish"

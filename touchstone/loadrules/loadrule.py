@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from touchstone.finding import Judgement
+from touchstone.loadrules.idle import Idle
 from touchstone.loadrules.record import Record
 
 Judge = Callable[[Record], Iterator[Judgement]]
@@ -20,12 +21,12 @@ class LoadRule:
     A named judge of one claim.
 
     Attributes:
-        idle: Why a run holds no occasion to judge it, and which one would.
+        idle: Why a run holds no occasion to judge it.
     """
 
     id: str
     claim: str
-    idle: str
+    idle: Idle
     judge: Judge
 
     def __call__(self, record: Record) -> Iterator[Judgement]:
@@ -38,7 +39,7 @@ class LoadRule:
             yield replace(judgement, check=self.id)
 
 
-def load_rule(rule_id: str, claim: str, *, idle: str) -> Callable[[Judge], LoadRule]:
+def load_rule(rule_id: str, claim: str, *, idle: Idle) -> Callable[[Judge], LoadRule]:
     """
     Makes a load rule of a judge.
     """

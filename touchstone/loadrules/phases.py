@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from touchstone.finding import Judgement
+from touchstone.loadrules.idle import Idle
 from touchstone.loadrules.loadrule import broken, held, load_rule, unclear
 from touchstone.loadrules.ratemodel import explains
 from touchstone.loadrules.record import Record, Start, waited_in_vain
@@ -16,7 +17,11 @@ from touchstone.loadrules.record import Record, Start, waited_in_vain
 _START = "startBuild"
 _PER_KEY = "limit.is-per-key"
 _ALONE, _BESIDE_GREEDY = "alone", "beside-greedy"
-_NO_GREEDY = "no key started alone and then beside another one; `touchstone load fairness` does, with a second key"
+_NO_GREEDY = Idle(
+    "no key started alone and then beside another one",
+    "`touchstone load fairness` does, with a second key",
+    ("fairness",),
+)
 
 _FEWEST_STARTS = 5
 # One refusal may be chance.

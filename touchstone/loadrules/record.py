@@ -12,6 +12,7 @@ from functools import cached_property
 from itertools import accumulate
 from math import inf
 
+from touchstone.ending import Ending, ending
 from touchstone.exchange import Credential, Exchange
 from touchstone.loadfacts import Attempt, Build, BuildEnd
 from touchstone.patience import retry_after_s
@@ -116,6 +117,20 @@ class Record:
         others = (_of_exchange(e) for e in self.log.exchanges if _starts(e) and e.seq not in known)
         self.starts = sorted((*attempts, *others), key=lambda start: (start.sent_at, start.seq))
         self.slack_s = 2 * max((worker.clock_error_s for worker in self.log.workers), default=0.0)
+
+    @property
+    def scenario(self) -> str:
+        """
+        The name of the scenario; empty where the log is of no load run.
+        """
+        return self.log.workload.scenario if self.log.workload else ""
+
+    @cached_property
+    def ending(self) -> Ending | None:
+        """
+        What ended the run before its time; None where nothing did.
+        """
+        return ending(self.log)
 
     @cached_property
     def starts_of(self) -> dict[Version, list[Start]]:

@@ -7,16 +7,68 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from touchstone.finding import Judgement
+from touchstone.loadrules.idle import Idle, unrefused
 from touchstone.loadrules.loadrule import broken, held, load_rule, unclear
 from touchstone.loadrules.record import IDLE, Latest, Record, Sight, Start, Version, waited_in_vain
+from touchstone.verdict import plural
 
 _READ, _START = "getBuild", "startBuild"
-_NOTHING_READ = (
-    "no version was read after a refused start and before the next one; "
-    "`touchstone load storm` reads them, where it meets a limit"
+_NOTHING_READ = Idle(
+    "no version was read after a refused start and before the next one",
+    "`touchstone load storm` reads them, where it meets a limit",
+    ("storm",),
+    unrefused,
 )
-_NOBODY_WAITED = "no client that was refused came back; those of `touchstone load storm` do, where it meets a limit"
-_NOBODY_TOLD = "no client that was refused was served, or refused alone, after as long as Retry-After had said"
+_NOBODY_WAITED = Idle(
+    "no client that was refused came back",
+    "those of `touchstone load storm` do, where it meets a limit",
+    ("storm",),
+    unrefused,
+)
+
+_MORE_ROOM = "start fewer builds at once or shorter ones (--build-s), or raise patience_s of the target"
+
+
+def _refused_beside(record: Record) -> str:
+    """
+    That starts were refused again after the whole wait, and what of the run may be why; empty where none was.
+    """
+    again = [retry for tries in record.clients for before, retry in pairwise(tries) if waited_in_vain(before, retry)]
+    if not again:
+        return ""
+    beside = sum(not record.has_room(retry) for retry in again)
+    counted = (
+        (beside, "while a build of the run may have been in flight"),
+        (len(again) - beside, "beside other starts of their key, or before it was served at all"),
+    )
+    parts = " and ".join(f"{number:,} {when}" for number, when in counted if number)
+    return (
+        f"after as long as Retry-After had said {plural(len(again), 'start')} came back, and none was served: {parts}, "
+        f"which may be why; {record.ending.whole if record.ending else _MORE_ROOM}"
+    )
+
+
+def _untold(record: Record) -> str:
+    """
+    Why nobody came back after the whole wait.
+    """
+    refused = [start for start in record.starts if start.is_refused]
+    if refused and all(start.retry_after_s is None for start in refused):
+        return f"{plural(len(refused), 'refusal')} came without a Retry-After that can be read"
+    if gave_up := sum(start.gave_up for start in refused):
+        return (
+            f"{plural(gave_up, 'client')} gave up, told to wait longer than patience_s of the target allows; raise it"
+        )
+    return unrefused(record)
+
+
+_NOBODY_TOLD = Idle(
+    "no client that was refused was served, or refused alone, after as long as Retry-After had said",
+    "those of `touchstone load storm` come back, where it meets a limit",
+    ("storm",),
+    _untold,
+    _refused_beside,
+)
 
 _NOTHING = "limit.refused-start-starts-nothing"
 _ENDS = "limit.ends-after-back-off"
@@ -87,8 +139,12 @@ def ends_after_back_off(record: Record) -> Iterator[Judgement]:
         elif refused and tries[-1].gave_up:
             yield _gave_up(tries, record)
         elif tries[-1].is_refused and len(tries) > 1:
-            why = f"was refused {len(refused)} times, and the run ended before it was served"
+            why = f"was refused {plural(len(refused), 'time')}, and {_ended(record)} before it was served"
             yield unclear(_ENDS, _START, refused[0].seq, tries[-1].seq, why=why)
+
+
+def _ended(record: Record) -> str:
+    return record.ending.words if record.ending else "the run ended"
 
 
 def _gave_up(tries: list[Start], record: Record) -> Judgement:
@@ -102,7 +158,8 @@ def _gave_up(tries: list[Start], record: Record) -> Judgement:
         return unclear(_ENDS, _START, first.seq, last.seq, why=f"gave up sooner than Retry-After says: {waited}")
     in_vain = [wait for wait in waits[-_IN_VAIN:] if record.is_alone(*wait) and _is_long(*wait)]
     if len(in_vain) < _IN_VAIN:
-        why = f"gave up after {waited}; other clients of the run may have been in its way, or it may be impatient"
+        why = f"gave up after {waited}; other clients of the run may have been in its way, or it may be impatient; "
+        why += _MORE_ROOM
         return unclear(_ENDS, _START, first.seq, last.seq, why=why)
     expected = "a start served after backing off, with nothing else of the run in its way"
     return broken(_ENDS, _START, first.seq, last.seq, expected=expected, actual=f"429 after {waited}")

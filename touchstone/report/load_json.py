@@ -39,7 +39,7 @@ def document(load: LoadView) -> dict[str, Any]:
         "operations": {one.name: _operation(one) for one in load.numbers.operations},
         "thresholds": [_threshold(line) for line in load.limits],
         "capacity": _capacity(load.capacity) if load.capacity else None,
-        "asked": {"starts": load.asked[0], "refused": load.asked[1]},
+        "asked": {"starts": load.asked[0], "refused": load.asked[1], "failed": load.asked[2]},
         "silent": _silent(load.silence) if load.silence else None,
         "pauses": [{"from_s": one.from_s, "to_s": one.to_s, "waiting": one.waiting} for one in load.pauses],
         "generator": _generator(load.kept, workload.began_at),

@@ -17,6 +17,7 @@ from touchstone.report.load_words import (
     closing_words,
     cut_words,
     engine_words,
+    failed_words,
     generator_words,
     pause_words,
     silence_words,
@@ -39,6 +40,7 @@ class Pictures:
     """
 
     capacity: str
+    failed: str
     beyond: str
     closing: str
     silence: str
@@ -65,6 +67,7 @@ def pictures(load: LoadView) -> Pictures:
     found, names = load.capacity, {one.name for one in load.numbers.operations}
     return Pictures(
         capacity=capacity_words(found) if found else "",
+        failed=failed_words(load.attempts),
         beyond=beyond_words(found) if found else "",
         closing=closing_words(*load.asked),
         silence=silence_words(load.silence, load.workload.began_at) if load.silence else "",

@@ -19,6 +19,7 @@ from touchstone.report.load_words import (
     capacity_words,
     closing_words,
     cut_words,
+    failed_words,
     generator_words,
     pause_words,
     silence_words,
@@ -55,6 +56,8 @@ def write(load: LoadView, console: Console) -> None:
     if load.capacity:
         paragraph(console, "Capacity", style="bold")
         paragraph(console, capacity_words(load.capacity), 2)
+        if failed := failed_words(load.attempts):
+            paragraph(console, failed, 2)
         paragraph(console, beyond_words(load.capacity), 2, "dim")
         if any(load.asked):
             paragraph(console, closing_words(*load.asked), 2, "dim")

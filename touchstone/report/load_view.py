@@ -75,7 +75,8 @@ class LoadView:
         limits: Broken ones first, then those that could not be judged.
         capacity: None where the run started no builds.
         windows: What charts are drawn from, as are *attempts*.
-        asked: Starts of the client that asks the limit at the end of a storm, and how many of them were refused.
+        asked: Starts of the client that asks the limit at the end of a storm; how many of them were refused, and how
+            many ended with 5xx or without an answer.
         silence: What the run ended in where the target answered nobody any more.
         pauses: When it answered nobody for a while, and then did again.
     """
@@ -87,7 +88,7 @@ class LoadView:
     limits: tuple[LimitLine, ...]
     windows: tuple[Window, ...]
     attempts: tuple[Attempt, ...]
-    asked: tuple[int, int]
+    asked: tuple[int, int, int]
     silence: Fallen | None
     pauses: tuple[Pause, ...]
 
@@ -129,7 +130,11 @@ def load_view(log: RunLog, readings: tuple[Reading, ...] | None = None) -> LoadV
         limits=limit_lines(measured(log) if readings is None else readings),
         windows=log.windows,
         attempts=log.attempts,
-        asked=(len(starts), sum(start.status == 429 for start in starts)),
+        asked=(
+            len(starts),
+            sum(start.status == 429 for start in starts),
+            sum(start.status >= 500 or not start.status for start in starts),
+        ),
         silence=fallen(log.windows),
         pauses=pauses(log.windows),
     )

@@ -2,10 +2,11 @@
 The sentences that every report of a load run shares.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from touchstone.capacity import SPANS_S, Capacity, Finding
-from touchstone.loadfacts import Workload
+from touchstone.loadfacts import Attempt, Workload
 from touchstone.metrics import Metrics
 from touchstone.punctuality import Punctuality
 from touchstone.report.length import brief
@@ -264,7 +265,22 @@ def beyond_words(found: Capacity) -> str:
     return f"{told} Admitted: {found.admitted}, {spans}." if found.admitted or found.refusals else told
 
 
-def closing_words(starts: int, refused: int) -> str:
+def failed_words(attempts: Iterable[Attempt]) -> str:
+    """
+    That starts ended as no refusal is documented, of which nobody knows what they tell of the capacity; empty for none.
+    """
+    numbers = Counter(attempt.status for attempt in attempts if attempt.status >= 500 or not attempt.status)
+    if not numbers:
+        return ""
+    told = (f"{number:,} {f'with {status}' if status else 'not at all'}" for status, number in sorted(numbers.items()))
+    verb = "was" if numbers.total() == 1 else "were"
+    return (
+        f"{plural(numbers.total(), 'start')} {verb} answered neither with success nor with 429 ({', '.join(told)}): "
+        "nobody knows whether a limit refused them."
+    )
+
+
+def closing_words(starts: int, refused: int, failed: int) -> str:
     """
     What the client did that asks the limit at the end of a storm; empty where none did.
     """
@@ -272,7 +288,8 @@ def closing_words(starts: int, refused: int) -> str:
         return ""
     return (
         f"Afterwards one client alone asked the limit with {plural(starts, 'start')} of a version that was ready, "
-        f"{refused:,} of them refused: they are in the table of requests, and not among those counted here."
+        f"{refused:,} of them refused{f' and {failed:,} failed' if failed else ''}: they are in the table of requests, "
+        "and not among those counted here."
     )
 
 
