@@ -31,6 +31,7 @@ from touchstone.adapters import locust_listener  # noqa: E402 - the same
 from touchstone.adapters.bulk_link import fold  # noqa: E402 - the same
 from touchstone.adapters.conductor import Conductor  # noqa: E402 - the same
 from touchstone.adapters.member import Member, boot_id  # noqa: E402 - the same
+from touchstone.ending import ending  # noqa: E402 - the same
 from touchstone.errors import UsageError  # noqa: E402 - the same
 from touchstone.loadhandover import Go, LoadHandover  # noqa: E402 - the same
 from touchstone.runlog import RunLogWriter, read  # noqa: E402 - the same
@@ -131,6 +132,7 @@ class Troupe:
             "aftermath": [data["aftermath"] for _, kind, data in self.messages if kind == "ts-after"],
             "errors": [case.message for case in log.cases if case.outcome == "error"],
             "warnings": list(log.warnings),
+            "ended_by": (found := ending(log)) and found.words,
             "workers": [[worker.number, worker.state, worker.sent, worker.unsent] for worker in log.workers],
         }
 

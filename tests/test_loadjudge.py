@@ -245,6 +245,19 @@ def test_interrupted_run_stays_interrupted(court: Court) -> None:
     assert (judged.code, judged.footer.reason) == (130, "interrupted by SIGINT")
 
 
+def test_what_an_interrupted_run_does_not_show_is_blamed_on_the_interrupt(court: Court) -> None:
+    """
+    The rules of the whole run and what is said of reads name the signal, which no other line of the log does yet.
+    """
+    stopped = Footer("", 0.0, 130, "interrupted by SIGINT", interrupted=True)
+    judged = court.judge(storm(capacity=None), footer=stopped, asked=False)
+
+    assert judged.verdict(READS)[1] == "the run was interrupted by SIGINT before one client alone asked the limit"
+    back_off = judged.verdict("limit.ends-after-back-off")
+    assert back_off[0] == "not-applicable"
+    assert back_off[1].endswith("; no start was refused before the run was interrupted by SIGINT")
+
+
 # --- what was to be shown ---------------------------------------------------------------------------------------------
 
 

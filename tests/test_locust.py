@@ -167,6 +167,7 @@ def test_time_of_a_run_that_is_over_ends_it(said: dict[str, Any]) -> None:
     """
     assert said["overdue"]["ended"]
     assert said["overdue"]["errors"] == ["stopped by --max-seconds 0.1: what was not over by then was cut off"]
+    assert said["overdue"]["ended_by"] == "--max-seconds ended the run"
 
 
 def test_broken_threshold_ends_a_run_that_is_to_abort(said: dict[str, Any]) -> None:
@@ -176,6 +177,8 @@ def test_broken_threshold_ends_a_run_that_is_to_abort(said: dict[str, Any]) -> N
     assert said["broken"]["ended"]
     assert said["broken"]["warnings"] == ["stopped by --abort-on-fail: * max_s is beyond 0.01"]
     assert said["broken"]["errors"] == []
+    assert said["broken"]["ended_by"] == "--abort-on-fail ended the run"
+    assert said["ordinary"]["ended_by"] is None
 
 
 def test_clock_of_another_machine_is_found_within_its_told_error(said: dict[str, Any]) -> None:
