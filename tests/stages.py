@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import anyio.to_thread
+
 from tests.command import children
+
+# Shorter than clients wait for an answer.
+HELD_S = 25.0
 
 Stage = Literal["set-up", "loading", "aftermath", "clean-up"]
 Asgi = Callable[..., Any]
@@ -40,12 +45,16 @@ class Stages:
     What a target was asked, and an event for the first request of each stage.
 
     Scenarios that cancel builds reach the clean-up too soon.
+
+    Attributes:
+        over: Where it is given, the first start of the load is answered when it is set: so long the load lasts.
     """
 
     asked: list[Asked] = field(default_factory=list)
     reached: dict[str, threading.Event] = field(
         default_factory=lambda: {stage: threading.Event() for stage in ("set-up", "loading", "aftermath", "clean-up")}
     )
+    over: threading.Event | None = None
     _of_ready: int = 0
 
     def wrap(self, app: Asgi) -> Asgi:
@@ -59,7 +68,10 @@ class Stages:
                 self.asked.append(asked)
                 stage = self._stage(asked)
                 if stage:
+                    first = not self.reached[stage].is_set()
                     self.reached[stage].set()
+                    if stage == "loading" and first and self.over:
+                        await anyio.to_thread.run_sync(self.over.wait, HELD_S)
             await app(scope, receive, send)
 
         return watched

@@ -59,7 +59,7 @@ UNEVEN = (0.4, 2.6, 1.0, 1.7, 0.7)
         (Storm(patience=1), "either", "either that, or the capacity is 4."),
         (Storm(capacity=None, rate=window), "either", "either that, or the capacity is 8."),
         (Storm(capacity=None, rate=clock), "either", "either that, or the capacity is 4."),
-        (Storm(capacity=None, rate=window, retry_s=0.3), "rate", "a rate limit explains all 1046 refusals."),
+        (Storm(capacity=None, rate=window, retry_s=0.3), "rate", "a rate limit explains all 1,046 refusals."),
         (Storm(capacity=None, rate=bucket, retry_s=0.3), "rate", "The capacity is at least 9."),
         (Storm(capacity=None, rate=window, retry_s=0.3, build_s=10.0), "rate", "The capacity is at least 24."),
         (

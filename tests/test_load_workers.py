@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -76,9 +77,10 @@ def side_car(processes: list[int]) -> int:
 
 def shared(place: Place) -> Made:
     """
-    A master whose workers are commands of their own; a third one comes when two have begun.
+    A master whose workers are commands of their own; a third one comes when two have begun, and before they have ended.
     """
-    stages, port = Stages(), str(free_port())
+    over = threading.Event()
+    stages, port = Stages(over=over), str(free_port())
     with Watched(wrap=stages.wrap) as twin:
         bound = ("--master", "--expect-workers", "2", "--bind", "127.0.0.1", "--port", port)
         shells = [place(name) for name in ("master", "one", "two", "late")]
@@ -86,8 +88,9 @@ def shared(place: Place) -> Made:
         commands = [shells[0].start("load", "steady", "--url", twin.url, *MIXED, *bound)]
         commands += [shell.start(*worker) for shell in shells[1:3]]
         assert stages.reached["loading"].wait(LIMIT_S)
-        commands.append(shells[3].start(*worker))
-        ended = [shell.ended(command) for shell, command in zip(shells, commands, strict=True)]
+        late = shells[3].run(*worker)
+        over.set()
+        ended = [shell.ended(command) for shell, command in zip(shells[:3], commands, strict=True)] + [late]
         return Made(ended[0], (twin.refs(), twin.running()), tuple(ended[1:]))
 
 

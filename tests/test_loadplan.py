@@ -405,10 +405,21 @@ def test_log_is_followed_for_longer_than_a_build_may_take() -> None:
     """
     At worst a log that does not end is followed until its build would have settled as well.
     """
-    watchers, storm = planned("watchers"), planned("storm")
+    watchers, churn = planned("watchers"), planned("churn")
 
     assert watchers.cost(10.0, 5.0, 3.0).most_seconds - watchers.cost(10.0, 5.0).most_seconds == 3
-    assert storm.cost(10.0, 5.0, 3.0) == storm.cost(10.0, 5.0)
+    assert churn.cost(10.0, 5.0, 3.0) == churn.cost(10.0, 5.0)
+
+
+def test_client_that_fills_the_host_waits_for_its_cancels() -> None:
+    """
+    At worst each build of it is cancelled and waited for, and in two turns it waits for as long again and a half.
+    """
+    storm = planned("storm", builds=10)
+    quick, slow = storm.cost(10.0, 5.0), storm.cost(10.0, 5.0, 4.0)
+
+    assert most(slow) - most(quick) == (3 + ROOM_TURNS) * 4
+    assert slow.most_seconds - quick.most_seconds == 2.25 * (3 + ROOM_TURNS) * 4
 
 
 def test_budget_bounds_what_the_load_costs() -> None:

@@ -33,6 +33,8 @@ _LEAST_ROOM = 3
 # Starts of a turn that are refused, the cancel, and the start that follows; and reads until a cancelled build has
 # ended, which come fast at first and then once a second.
 _ROOM_REQUESTS, _ROOM_READS = 8, 9
+# Of the time that a cancel may take: in two of the four turns it waits for two and a half times as long.
+_ROOM_WAITS = 2.25
 
 # Requests before and after the run: of the smoke test, and about each version, which is published and deleted, and
 # cancelled where it may be building, and once more where it was.
@@ -126,6 +128,13 @@ class Reckoning:
             most_seconds=self._most_s(build_timeout_s, patience_s + _BEYOND_S, cancel_timeout_s),
         )
 
+    def _room(self, reads: int) -> int:
+        """
+        What filling the host costs at worst: each build in it is cancelled, and read until it has ended.
+        """
+        inside = rooms(self.schedule)
+        return inside + ROOM_TURNS * _ROOM_REQUESTS + (inside + ROOM_TURNS) * (1 + _ROOM_READS + reads)
+
     def sends(self) -> int:
         """
         How many requests the load sends where nothing is refused, without what sets up and clears up.
@@ -169,7 +178,9 @@ class Reckoning:
             most_s += wait_s + self.options.build_s
         if not _FOLLOWS.isdisjoint(self.schedule.counts):
             most_s += cancel_timeout_s
-        return math.ceil(most_s + self._is_storm * _AFTERMATH_WAITS * wait_s)
+        if self._is_storm:
+            most_s += _AFTERMATH_WAITS * wait_s + _ROOM_WAITS * (rooms(self.schedule) + ROOM_TURNS) * cancel_timeout_s
+        return math.ceil(most_s)
 
     def builds(self) -> int:
         """
