@@ -139,6 +139,13 @@ class Traffic:
         """
         return self.response or self.service
 
+    @property
+    def timed(self) -> int:
+        """
+        How many of the requests *times* are of, those without an answer among them.
+        """
+        return self.times.count + self.times.never if self.times else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -219,6 +226,13 @@ class Metrics:
     measured_s: float
     timed: bool
     until: str = "the last answer"
+
+    @property
+    def lasting(self) -> tuple[str, ...]:
+        """
+        Operations that are left out of the times of all together.
+        """
+        return tuple(one.name for one in self.operations if one.name in LASTING)
 
 
 @dataclass(slots=True)

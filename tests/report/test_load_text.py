@@ -143,6 +143,36 @@ def test_starts_that_failed_are_no_refusals_and_no_silence(render: str) -> None:
 
 
 @pytest.mark.parametrize("render", ["text", "page"])
+def test_rows_of_several_outcomes_say_which_requests_their_times_are_of(render: str) -> None:
+    """Where they are of fewer than are counted, how many that is stands beside the table, and what all leaves out."""
+    log = RUNS["steady"]()
+    sentence = (
+        "Times are of answers that the contract foresees: 124 of 158 startBuild, 2,868 of 3,000 in the row of all, "
+        "which leaves out streamBuildEvents, as a log is followed for as long as its build lasts."
+    )
+    reads = replace(log, windows=tuple(window for window in log.windows if window.operation == "getBuild"))
+
+    assert sentence in flat(log, render)
+    assert "Times are of" not in flat(reads, render)
+
+
+def test_document_says_which_requests_times_are_of() -> None:
+    """Beside each count stands of how many its times are, those that were never answered among them."""
+    log = RUNS["steady"]()
+    load, starts = document(log), document(log)["operations"]["startBuild"]
+    died = tuple(
+        replace(window, outcome=NO_ANSWER) if (window.operation, window.outcome) == ("startBuild", "429") else window
+        for window in log.windows
+    )
+    mute = document(replace(log, windows=died))["operations"]["startBuild"]
+
+    assert (starts["count"], starts["timed"], starts["response"]["count"]) == (158, 124, 124)
+    assert starts["outcomes"]["429"]["timed"] == starts["outcomes"]["429"]["count"] == 34
+    assert (mute["timed"], mute["response"]["count"], mute["response"]["no_answer"]) == (158, 124, 34)
+    assert (load["total"]["timed"], load["total"]["not_in_times"]) == (2868, ["streamBuildEvents"])
+
+
+@pytest.mark.parametrize("render", ["text", "page"])
 def test_target_that_died_is_told_first(render: str) -> None:
     """From when on nobody was answered, how many got no answer, and that these count as if it took for ever."""
     log = RUNS["steady"]()

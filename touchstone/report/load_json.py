@@ -35,7 +35,7 @@ def document(load: LoadView) -> dict[str, Any]:
             "options": workload.options,
         },
         "measured_s": load.numbers.measured_s,
-        "total": _operation(load.numbers.total),
+        "total": {**_operation(load.numbers.total), "not_in_times": list(load.numbers.lasting)},
         "operations": {one.name: _operation(one) for one in load.numbers.operations},
         "thresholds": [_threshold(line) for line in load.limits],
         "capacity": _capacity(load.capacity) if load.capacity else None,
@@ -69,6 +69,7 @@ def _operation(one: Operation) -> dict[str, Any]:
 def _traffic(row: Traffic) -> dict[str, Any]:
     return {
         "count": row.count,
+        "timed": row.timed,
         "share": row.share,
         "rate_per_s": row.rate_per_s,
         "response": _times(row.response),

@@ -21,11 +21,11 @@ from touchstone.report.load_words import (
     generator_words,
     pause_words,
     silence_words,
+    timed_words,
     times_words,
     workload_words,
 )
 from touchstone.report.load_workers import lateness_chart
-from touchstone.totals import LASTING
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Pictures:
     Attributes:
         starts: Starts over time, where builds were started.
         requests: All requests over time.
-        lasting: Whether logs were followed.
+        timed: Which requests the times are of, where not of all.
     """
 
     capacity: str
@@ -56,7 +56,7 @@ class Pictures:
     generator: str
     workload: str
     engine: str
-    lasting: bool
+    timed: str
 
 
 def pictures(load: LoadView) -> Pictures:
@@ -64,7 +64,7 @@ def pictures(load: LoadView) -> Pictures:
     The charts and sentences of a load run.
     """
     columns, near = columns_of(load), columns_of_builds(load)
-    found, names = load.capacity, {one.name for one in load.numbers.operations}
+    found = load.capacity
     return Pictures(
         capacity=capacity_words(found) if found else "",
         failed=failed_words(load.attempts),
@@ -83,5 +83,5 @@ def pictures(load: LoadView) -> Pictures:
         generator=generator_words(load.kept, load.workload.began_at),
         workload=workload_words(load.workload),
         engine=engine_words(load.workload),
-        lasting=bool(names & LASTING),
+        timed=timed_words(load.numbers),
     )

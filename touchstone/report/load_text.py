@@ -23,6 +23,7 @@ from touchstone.report.load_words import (
     generator_words,
     pause_words,
     silence_words,
+    timed_words,
 )
 from touchstone.report.paragraphs import paragraph, told
 from touchstone.totals import LASTING
@@ -113,6 +114,8 @@ def _remarks(numbers: Metrics, console: Console) -> None:
     paragraph(console, f"{', '.join(parts)}; {what}; “?”: fewer than ten samples lie beyond{never}", style="dim")
     if total.kinds["cut"]:
         paragraph(console, cut_words(numbers), style="yellow")
+    if words := timed_words(numbers):
+        paragraph(console, words, style="dim")
     console.print()
 
 

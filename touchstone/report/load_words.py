@@ -56,6 +56,21 @@ def times_words(numbers: Metrics) -> str:
     )
 
 
+def timed_words(numbers: Metrics) -> str:
+    """
+    Which requests the times of several outcomes together are of; empty where they are of all that were counted.
+    """
+    fewer = [one.whole for one in numbers.operations if one.whole.timed < one.whole.count]
+    parts = [f"{row.timed:,} of {row.count:,} {row.operation}" for row in fewer]
+    whole = numbers.total.whole
+    if len(numbers.operations) > 1 and whole.timed < whole.count:
+        parts.append(f"{whole.timed:,} of {whole.count:,} in the row of all")
+        if numbers.lasting:
+            left_out = ", ".join(numbers.lasting)
+            parts.append(f"which leaves out {left_out}, as a log is followed for as long as its build lasts")
+    return f"Times are of answers that the contract foresees: {', '.join(parts)}." if parts else ""
+
+
 def generator_words(kept: Punctuality, began_at: float) -> str:
     """
     Whether the generator kept to its schedule; by how much and from when it did not.
@@ -289,7 +304,7 @@ def closing_words(starts: int, refused: int, failed: int) -> str:
     return (
         f"Afterwards one client alone asked the limit with {plural(starts, 'start')} of a version that was ready, "
         f"{refused:,} of them refused{f' and {failed:,} failed' if failed else ''}: they are in the table of requests, "
-        "and not among those counted here."
+        "in its counts and its times, and not among those counted here."
     )
 
 
