@@ -179,12 +179,15 @@ def test_claim_of_a_load_run_is_explained_by_the_run_that_shows_it(
     """
     explain_claim(LEDGER["load.p99"], reports=tmp_path, console=console)
     explain_claim(LEDGER["load.drift-bytes"], reports=tmp_path, console=console)
+    explain_claim(LEDGER["load.errors"], reports=tmp_path, console=console)
     lines = told(console).splitlines()
     assert "judged by `touchstone load`" in lines
     assert "faults crowded-answers-are-slow" in lines
+    assert "faults none of its own" in lines
     assert [line for line in lines if line.startswith(("run", "curl"))] == [
         "run touchstone load steady",
         "run touchstone load soak",
+        "run touchstone load steady",
     ]
 
 

@@ -379,7 +379,7 @@ def test_faults_and_variants_have_their_names(api: Ask) -> None:
         ({"falt": "x"}, "falt: there is no such option; did you mean fault?"),
         ({"port": 80}, "port: there is no such option; known: build_s, "),
         ({"fault": "log-time-out"}, "fault 'log-time-out': there is none; did you mean log-times-out?"),
-        ({"fault": "?"}, "fault '?': there is none; `touchstone prove --list` shows them"),
+        ({"fault": "?"}, "fault '?': there is none; `touchstone prove --list` shows all names"),
         ({"fault": 3}, "fault: found 3; expected a text"),
         ({"variant": "no-retry-afer"}, "variant 'no-retry-afer': there is none; did you mean no-retry-after?"),
         ({"fault": "log-times-out", "variant": "no-retry-after"}, "fault and variant: a twin has one of them"),

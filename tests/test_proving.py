@@ -3,6 +3,7 @@
 """
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,39 @@ def test_fault_that_only_load_shows_is_refused(command: Command) -> None:
     ended = command("prove", "--fault", "crowded-build-vanishes")
     assert (ended.code, ended.out) == (2, "")
     assert "crowded-build-vanishes shows under load alone" in ended.err
-    assert "crowded-" not in command("prove", "--list").out
+
+
+def test_list_tells_apart_what_only_load_shows(command: Command) -> None:
+    """
+    `--list` has every name that a twin takes; what no proof tries comes last, and by a glob of its own as well.
+    """
+    tried, beside = command("prove", "--list").out.split("Shown by load alone, and not tried here; ")
+    assert "touchstone serve --fault NAME" in beside
+    assert all(name in beside for name in ("memory-is-kept", "crowded-start-is-423"))
+    assert "crowded-" not in tried
+    only = command("prove", "--list", "--fault", "crowded-build-*")
+    assert (only.code, only.out.startswith("Shown by load alone")) == (0, True)
+    assert "crowded-build-vanishes" in only.out
+    assert "Shown by load" not in command("prove", "--list", "--variant", "fast-*").out
+    assert command("prove", "--list", "--fault", "no-such-*").code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("log-time-out", r"did you mean log-times-out\? "),
+        ("crowded-log", r"did you mean (crowded-\S+, )?crowded-\S+ or crowded-\S+\? "),
+        ("?", ""),
+    ],
+)
+def test_unknown_fault_names_the_nearest_and_where_all_are(name: str, near: str) -> None:
+    """
+    There are hundreds, which no message holds.
+    """
+    with pytest.raises(UsageError) as raised:
+        candidates.fault(name)
+    where = r"`touchstone prove --list` shows all names, and with --generated those of derived faults"
+    assert re.fullmatch(rf"--fault {re.escape(repr(name))}: there is none; {near}{where}", str(raised.value))
 
 
 def test_list_tries_nothing(command: Command) -> None:

@@ -4,19 +4,24 @@ The servers that can be put before the examination, by name.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import TypeVar
 
 from touchstone.errors import UsageError
 from touchstone.proof import Sort, Subject
-from touchstone.settings_kinds import nearest
 from touchstone.twin.behaviour import Behaviour
 from touchstone.twin.faults import FAULTS, Fault
 from touchstone.twin.mutants import PERMITTED, generated
 from touchstone.twin.variants import FREEDOMS, VARIANTS, Variant
 
 _T = TypeVar("_T")
+# So many names are told of those that are near to an unknown one.
+_NEAR = 3
+# A name that is as much like it is what was meant.
+_ALIKE_SHARE = 0.85
+ALL_NAMES = "`touchstone prove --list` shows all names, and with --generated those of derived faults"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,14 @@ def named(glob: str = "*") -> list[Candidate]:
             f"`touchstone serve --fault {found[0].name}` and `touchstone load --url` meet it"
         )
     return shown
+
+
+def under_load(glob: str = "*") -> list[Candidate]:
+    """
+    The named faults that match *glob* and that load alone shows, in the order of their list.
+    """
+    found = [fault for name, fault in FAULTS.items() if fnmatchcase(name, glob)]
+    return [_fault(fault, "fault") for fault in found if fault.under == "load"]
 
 
 def derived(glob: str = "*", seed: int = 1) -> list[Candidate]:
@@ -103,7 +116,12 @@ def proving(claim: str) -> list[str]:
 
 def _known(flag: str, name: str, known: Mapping[str, _T]) -> _T:
     if name not in known:
-        raise UsageError(f"{flag} {name!r}: there is none; {nearest(name, known)}")
+        # Hundreds of names are derived from the contract: too many for a message.
+        names = sorted(known)
+        found = get_close_matches(name, names, _NEAR, _ALIKE_SHARE) or get_close_matches(name, names, _NEAR)
+        *others, last = found or [""]
+        near = f"{', '.join(others)} or {last}" if others else last
+        raise UsageError(f"{flag} {name!r}: there is none; {f'did you mean {near}? ' if near else ''}{ALL_NAMES}")
     return known[name]
 
 

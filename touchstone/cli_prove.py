@@ -31,7 +31,7 @@ def prove(
     report_dir: Annotated[
         Path | None, typer.Option(help="Folder for the results.  [default: reports/prove-<id>]")
     ] = None,
-    list_names: Annotated[bool, typer.Option("--list", help="List what would be tried; try nothing.")] = False,
+    list_names: Annotated[bool, typer.Option("--list", help="List what would be tried, and faults for load.")] = False,
 ) -> None:
     """
     Prove that each claim can be broken and is blamed rightly.
@@ -40,7 +40,7 @@ def prove(
     """
     chosen = proving.Choice(fault, variant, generated, one_of("--profile", profile, *PROFILES), seed or 1)
     if list_names:
-        proving.list_candidates(chosen.candidates(), Console())
+        proving.list_chosen(chosen, Console())
         return
     with trials_on(Console(stderr=True)) as told:
         view_of_proof, folder = proving.run(chosen, report_dir, jobs=jobs, whole=whole, told=told)

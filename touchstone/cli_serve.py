@@ -37,7 +37,7 @@ def serve(
     base_path: Annotated[str, typer.Option(help="What every path starts with.")] = "/api",
     account: Accounts = None,
     seed: Annotated[int | None, typer.Option(help="Makes request ids repeat.")] = None,
-    fault: Annotated[str | None, typer.Option(help="Break a promise; `touchstone prove --list` has the names.")] = None,
+    fault: Annotated[str | None, typer.Option(help="Break a promise; `touchstone prove --list` has all names.")] = None,
     variant: Annotated[str | None, typer.Option(help="Behave otherwise where the documentation lets it.")] = None,
 ) -> None:
     """

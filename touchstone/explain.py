@@ -114,7 +114,8 @@ def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:
     if claim.needs:
         _say(console, f"needs     {', '.join(sorted(claim.needs))}")
     _say(console, f"checks    {', '.join(checks_of(claim.id))}")
-    _say(console, f"faults    {', '.join(candidates.proving(claim.id))}")
+    proving = ", ".join(candidates.proving(claim.id))
+    _say(console, f"faults    {proving or 'none of its own'}")
     run = latest(reports)
     findings = run.findings.get(claim.id, []) if run else []
     if run:

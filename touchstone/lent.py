@@ -286,9 +286,8 @@ def _behaviour(fault: str | None, variant: str | None) -> Behaviour:
         if variant is not None:
             return candidates.variant(checked("variant", variant, text))
     except UsageError as error:
-        # There, the names are those of flags; and hundreds of them are too many for a test's report.
-        problem, listed, _ = str(error).removeprefix("--").partition("known: ")
-        raise UsageError(problem + ("`touchstone prove --list` shows them" if listed else "")) from None
+        # There, the names are those of flags.
+        raise UsageError(str(error).removeprefix("--")) from None
     return Behaviour("faithful", "Keeps every promise.")
 
 

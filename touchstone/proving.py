@@ -125,7 +125,26 @@ def _some(found: list[Candidate], flag: str, glob: str) -> list[Candidate]:
     return found
 
 
-def list_candidates(chosen: list[Candidate], console: Console) -> None:
+def list_chosen(choice: Choice, console: Console) -> None:
+    """
+    Prints each server that would be tried, and the faults that load alone shows, which no proof tries.
+
+    Raises:
+        UsageError: a glob matches nothing.
+    """
+    of_faults = not choice.generated and (choice.faults is not None or choice.variants is None)
+    beside = candidates.under_load(choice.faults or "*") if of_faults else []
+    try:
+        _list(choice.candidates(), console)
+    except UsageError:
+        if not beside:
+            raise
+    if beside:
+        console.print("Shown by load alone, and not tried here; `touchstone serve --fault NAME` has them:")
+        _list(beside, console)
+
+
+def _list(chosen: list[Candidate], console: Console) -> None:
     """
     Prints each server with what it does and what it has to break, or what permits it.
     """

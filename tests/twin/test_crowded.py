@@ -337,6 +337,7 @@ def test_prove_leaves_out_what_it_cannot_see_and_serve_knows_it() -> None:
     A glob that matches nothing else says how to meet such a fault.
     """
     assert {one.subject.name for one in candidates.named()} == set(FAULTS) - set(UNDER_LOAD)
+    assert {one.subject.name for one in candidates.under_load()} == set(UNDER_LOAD)
     assert candidates.fault("crowded-build-vanishes") is FAULTS["crowded-build-vanishes"]
     assert "crowded-answers-are-slow" in candidates.proving("load.p99")
     with pytest.raises(UsageError, match=r"'crowded-l\*': crowded-log-drops-lines shows under load alone"):
