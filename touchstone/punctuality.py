@@ -108,8 +108,15 @@ class Punctuality:
         """
         Whether all that came due and was allowed was sent, and about when it was due.
         """
+        return self.in_time and not self.lost
+
+    @property
+    def in_time(self) -> bool:
+        """
+        Whether what workers told of was sent, and about when it was due.
+        """
         late_s = self.late.at(0.99).value_s if self.late else 0.0
-        return self.unsent == self.over_budget and not self.lost and self.behind_from_s is None and late_s <= BEHIND_S
+        return self.unsent == self.over_budget and self.behind_from_s is None and late_s <= BEHIND_S
 
 
 def punctuality(log: RunLog) -> Punctuality:

@@ -214,7 +214,7 @@ def test_workers_are_told_one_by_one() -> None:
     """Each worker has its state, share, lateness and clock; a lost one is named, and so is what went with it."""
     text = words_of(page("workers"))
 
-    assert "The generator did not keep up: 2,400 arrivals were scheduled and 2,160 sent" in text
+    assert "Worker 2 was lost, with what it had not told yet. What is known was sent in time: 2,400 arrivals" in text
     assert "of 240 arrivals nobody knows" in text
     assert any(row.startswith("2 ✕ lost 600 360 0 ") for row in rows_of(page("workers")))
     assert "no word from it for 6 s" in text

@@ -339,6 +339,28 @@ def test_document_has_capacity_and_generator() -> None:
     assert [one["state"] for one in workers["workers"]] == ["done", "done", "lost", "done"]
 
 
+@pytest.mark.parametrize(
+    ("lost", "late", "words"),
+    [
+        ((), False, "The generator kept up: 2,400 arrivals"),
+        ((), True, "The generator did not keep up: 2,400 arrivals"),
+        (
+            (1,),
+            False,
+            "Worker 1 was lost, with what it had not told yet. What is known was sent in time: 2,400 arrivals",
+        ),
+        ((1, 2), True, "Workers 1, 2 were lost, with what they had not told yet. The generator did not keep up: 2,400"),
+    ],
+)
+def test_lost_worker_is_not_taken_for_a_late_one(lost: tuple[int, ...], late: bool, words: str) -> None:
+    """Of a worker that is lost nobody knows whether it was late; others that were late are blamed all the same."""
+    log = four_workers(lost=None)
+    workers = [replace(one, state="lost") if one.number in lost else one for one in log.workers]
+    workers[0] = replace(workers[0], behind_from_s=BEGAN_AT + 3.0) if late else workers[0]
+
+    assert flat(replace(log, workers=tuple(workers)), "text").count(words) == 1
+
+
 @pytest.mark.parametrize("form", ["terminal", "document", "page"])
 def test_clients_that_were_still_trying_are_told(form: str) -> None:
     """Terminal, document and page name those that were neither let in nor gave up when the run was stopped."""

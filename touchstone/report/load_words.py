@@ -94,12 +94,22 @@ def generator_words(kept: Punctuality, began_at: float) -> str:
             f"from second {max(0.0, kept.behind_from_s - began_at):.0f} on it could not keep up, "
             f"and was {brief(kept.behind_s)} behind at most: times from there on tell about the generator as well"
         )
-    if kept.lost:
-        parts.append(f"lost: worker {', '.join(map(str, kept.lost))}, with what it had not told yet")
-    verdict = "The generator kept up" if kept.kept_up else "The generator did not keep up"
+    return f"{_generator_verdict(kept)}: {'; '.join(parts)}."
+
+
+def _generator_verdict(kept: Punctuality) -> str:
+    """
+    Whether the generator kept up; of a worker that was lost nobody knows.
+    """
+    verdict = "The generator kept up" if kept.in_time else "The generator did not keep up"
     if kept.is_spent:
-        verdict += f"{' until' if kept.kept_up else ', and'} --max-requests ended it"
-    return f"{verdict}: {'; '.join(parts)}."
+        verdict += f"{' until' if kept.in_time else ', and'} --max-requests ended it"
+    if not kept.lost:
+        return verdict
+    workers = f"{'Worker' if len(kept.lost) == 1 else 'Workers'} {', '.join(map(str, kept.lost))}"
+    gone = "was lost, with what it" if len(kept.lost) == 1 else "were lost, with what they"
+    known = "What is known was sent in time" if kept.in_time else verdict
+    return f"{workers} {gone} had not told yet. {known}"
 
 
 def _spent_words(kept: Punctuality, began_at: float) -> list[str]:
