@@ -226,4 +226,4 @@ def test_finding_is_counted(tmp_path: Path) -> None:
     state = state_of(steady(), tmp_path)
     state.add({"type": "finding"})
 
-    assert "1 findings" in drawn(state, 80)
+    assert "1 finding" in drawn(state, 80)

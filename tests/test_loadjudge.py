@@ -41,7 +41,7 @@ READS = "limit.reads-are-not-charged"
 VANISHED = "status.build-does-not-vanish"
 REFS = [f"default/touchstone-t1-own-{number}@1.0.0" for number in range(3)]
 TOLD = (
-    "of the stories of 3 versions that were started, 1 were not kept whole, since there were too many; they were "
+    "of the stories of 3 versions that were started, 1 was not kept whole, since there were too many; they were "
     "judged answer by answer, and by the rules of the whole run"
 )
 ALSO = ("load.builds-admitted", "load.p99", "load.max", "load.errors")
@@ -341,7 +341,7 @@ def test_threshold_that_the_generator_kept_from_being_judged_is_no_pass(court: C
     assert judged.verdict("load.p99")[0] == "indeterminate"
     assert judged.code == 3
     assert judged.footer.reason.startswith(
-        "not judged: getBuild p99_s at most 0.5, the generator sent getBuild 0.06 s late at p99, from second 0"
+        "not judged: getBuild p99_s at most 0.5, the generator sent getBuild 60 ms late at p99, from second 0"
     )
 
 

@@ -98,7 +98,7 @@ def test_p999_needs_a_thousand_samples() -> None:
     assert reading("p999_s", 1.0, *hundred(2, of=1000)).verdict == "broken"
     few = reading("p999_s", 1.0, *hundred(999, of=999))
     assert few.verdict == "indeterminate"
-    assert few.reason == "999 samples, but p999_s needs at least 1000: run longer or faster"
+    assert few.reason == "999 samples, but p999_s needs at least 1,000: run longer or faster"
 
 
 def test_limit_that_is_just_met_is_kept() -> None:
@@ -248,10 +248,10 @@ def test_value_beyond_its_limit_by_a_hair_is_told_with_more_digits() -> None:
     Nobody reads "0.25 s, at most 0.25" where it is broken.
     """
     limit = Limit("getBuild", "p99_s", 0.25)
-    assert told_value(Reading(limit, 0.25004, 100, "broken")) == "0.25004 s"
-    assert told_value(Reading(limit, 0.25, 100, "kept")) == "0.25 s"
+    assert told_value(Reading(limit, 0.25004, 100, "broken")) == "250.04 ms"
+    assert told_value(Reading(limit, 0.25, 100, "kept")) == "250 ms"
     (line,) = limit_lines([Reading(limit, 0.25004, 100, "broken")])
-    assert (line.measured, line.limit) == ("0.25004 s", "250 ms")
+    assert (line.measured, line.limit) == ("250.04 ms", "250 ms")
     assert limit_lines([Reading(limit, 0.26, 100, "broken")])[0].measured == "260 ms"
 
 
@@ -277,7 +277,7 @@ def test_generator_that_is_late_itself_judges_no_time(slow: int) -> None:
     found = reading("p50_s", 1.0, *late)
     assert found.verdict == "indeterminate"
     assert found.reason == (
-        "the generator sent getBuild 0.2 s late at p99, from second 0 on: more than a tenth of the limit of 1 s; "
+        "the generator sent getBuild 200 ms late at p99, from second 0 on: more than a tenth of the limit of 1 s; "
         "lower the rate or add workers"
     )
     assert reading("p50_s", 2.1, *late).verdict == "kept"
@@ -292,7 +292,7 @@ def test_service_times_alone_break_a_limit_however_late_the_generator(statistic:
     late = fold(samples([1.5] * 100, late_s=0.2))
     found = reading(statistic, 1.0, *late)
     assert found.verdict == "broken"
-    assert found.reason == "1.5 s from sending to the answer, and the generator was no more than 0.2 s late"
+    assert found.reason == "1.5 s from sending to the answer, and the generator was no more than 200 ms late"
     assert reading(statistic, 1.31, *late).verdict == "indeterminate"
     assert reading(statistic, 1.0, *fold(samples([1.5] * 100, late_s=0.6))).verdict == "indeterminate"
 
@@ -312,7 +312,7 @@ def test_requests_that_follow_others_are_judged_by_the_lateness_of_all() -> None
     """
     polls = fold(samples([0.01] * 100), paced=False)
     starts = fold(samples([0.01] * 100, "startBuild", "202", late_s=0.5))
-    assert "sent all operations 0.5 s late" in reading("p99_s", 1.0, *polls, *starts).reason
+    assert "sent all operations 500 ms late" in reading("p99_s", 1.0, *polls, *starts).reason
 
 
 @pytest.mark.parametrize("slow", [0, 50])
@@ -412,7 +412,7 @@ def test_another_mix_is_no_growth() -> None:
     slow = fold(Sample("startBuild", "202", at, at, at + 1) for at in (BEGAN_AT + 31 + n / 10 for n in range(290)))
     assert reading("latency_drift_share", 0.1, *course({}, {}), *slow, operation="*").verdict == "kept"
     found = reading("latency_drift_share", 0.1, *course({}, {"time_s": 0.06}), *slow, operation="*")
-    assert re.fullmatch(r"getBuild most: 0\.02\d* s first, 0\.06\d* s last", found.reason)
+    assert re.fullmatch(r"getBuild most: 2\d(\.\d)? ms first, 6\d(\.\d)? ms last", found.reason)
 
 
 def test_short_run_tells_no_growth() -> None:
@@ -505,8 +505,8 @@ def test_breach_is_a_finding_without_an_exchange() -> None:
     [
         (Limit("*", "throughput_per_s", 30_000.0), 28_181.3, "at least 30,000", "28,181 a second"),
         (Limit("*", "throughput_per_s", 2_000_000.0), 39.97, "at least 2,000,000", "39.97 a second"),
-        (Limit("*", "p99_s", 0.5), 0.71, "at most 0.5", "0.71 s"),
-        (Limit("*", "p99_s", 0.00005), 0.0000612, "at most 0.00005", "0.000061 s"),
+        (Limit("*", "p99_s", 0.5), 0.71, "at most 0.5", "710 ms"),
+        (Limit("*", "p99_s", 0.00005), 0.0000612, "at most 0.00005", "61.2 µs"),
         (Limit("*", "error_share", 0.001), 0.0004, "at most 0.001", "0.04 %"),
         (Limit("*", "bytes_drift_share", 0.1), 123.4, "at most 0.1", "12,340 %"),
         (Limit("*", "max_s", 1.0), None, "at most 1", "unknown"),

@@ -29,3 +29,21 @@ def percentage(share: float, digits: int = 3) -> str:
     A share in per cent, such as ``0.04 %``.
     """
     return f"{figure(100 * share, digits)} %"
+
+
+def brief(duration_s: float, digits: int = 3) -> str:
+    """
+    A duration in the unit that suits it: ``20 µs``, ``4.34 ms``, ``1.01 s``, ``3 min 05 s``; ``never`` without an end.
+
+    Args:
+        digits: How many tell something.
+    """
+    if math.isinf(duration_s):
+        return "never"
+    if round(duration_s, 1) >= 100 and digits <= 3:
+        minutes, seconds = divmod(round(duration_s), 60)
+        return f"{minutes} min {seconds:02d} s"
+    for factor, unit in ((1.0, "s"), (1e-3, "ms")):
+        if duration_s >= factor * 0.9995:
+            return f"{figure(duration_s / factor, digits)} {unit}"
+    return f"{figure(duration_s * 1e6, digits)} µs" if duration_s > 0 else "0 s"

@@ -10,12 +10,13 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from touchstone.figures import figure
+from touchstone.figures import brief, figure
 from touchstone.histogram import Histogram
 from touchstone.loadfacts import Worker, Workload
 from touchstone.outcomes import kind_of
 from touchstone.sample import Window
 from touchstone.totals import ALL, is_timed, totals
+from touchstone.verdict import plural
 
 # The number of the entry in which the memory of the embedded target is told, beside those of the workers.
 TARGET = -1
@@ -52,7 +53,7 @@ def of_latency(windows: Sequence[Window], operation: str, workload: Workload) ->
     """
     timed = [w for w in _of(windows, operation) if is_timed(w) and w.count]
     by_operation = _grouped(timed, lambda w: w.operation)
-    return _most(by_operation, workload, _median_s, _SHORT_S, "s")
+    return _most(by_operation, workload, _median_s, _SHORT_S)
 
 
 def of_bytes(windows: Sequence[Window], operation: str, workload: Workload) -> Growth:
@@ -85,7 +86,7 @@ def of_memory(workers: Iterable[Worker], workload: Workload) -> Growth:
         for begin, end in (_fifth(workload, 0), _fifth(workload, 4))
     )
     if min(len(first), len(last)) < _FEWEST_PIECES:
-        return Growth(None, len(told), _too_few("look at the memory", len(first), len(last)))
+        return Growth(None, len(told), _too_few("memory reading", len(first), len(last)))
     return Growth(median(last) / max(median(first), 1) - 1, len(first) + len(last), "")
 
 
@@ -105,7 +106,7 @@ def _most(
     workload: Workload,
     measure: Callable[[list[Window]], float],
     least: float,
-    unit: str,
+    unit: str = "",
 ) -> Growth:
     found: list[Growth] = []
     counts = (0, 0)
@@ -117,7 +118,7 @@ def _most(
         before, after = (median(measure(piece) for piece in pieces) for pieces in (first, last))
         value = max(after, least) / max(before, least) - 1
         what = " ".join(name) if isinstance(name, tuple) else str(name)
-        told = f"{figure(before, 4)} {unit} first, {figure(after, 4)} {unit} last"
+        told = " first, ".join(f"{figure(one, 4)} {unit}" if unit else brief(one) for one in (before, after)) + " last"
         found.append(Growth(value, _count(first) + _count(last), f"{what} most: {told}"))
     return max(found, key=lambda one: one.value or 0.0, default=Growth(None, sum(counts), _too_few("answer", *counts)))
 
@@ -161,6 +162,4 @@ def _mean_bytes(piece: list[Window]) -> float:
 
 
 def _too_few(what: str, first: int, last: int) -> str:
-    return (
-        f"too few to compare: {what} {first} times in the first fifth of the run, {last} times in the last; run longer"
-    )
+    return f"too few to compare: {plural(first, what)} in the first fifth of the run, {last:,} in the last; run longer"

@@ -21,6 +21,7 @@ from touchstone.progress import is_watched
 from touchstone.report.length import brief
 from touchstone.sample import UNSENT
 from touchstone.totals import LASTING
+from touchstone.verdict import plural
 
 LINE_EVERY_S = 30
 # The set-up and the clean-up are told of from the beginning where so much is to be done, and where they take so long.
@@ -99,10 +100,10 @@ def line(state: LiveState) -> str:
     """
     kinds = _kinds(state)
     parts = [f"{kinds[kind]:,} {word}" for kind, word in _WORDS.items() if kinds[kind]]
-    parts += [f"{state.findings} findings"] if state.findings else []
+    parts += [plural(state.findings, "finding")] if state.findings else []
     whole = Histogram.merged(times for operation, times in state.times.items() if operation not in LASTING)
     times = f", p99 {brief(whole.quantile_s(0.99))}" if whole.cells else ""
-    return ", ".join((f"{_clock(state)}: {state.total:,} requests{times}", *parts))
+    return ", ".join((f"{_clock(state)}: {plural(state.total, 'request')}{times}", *parts))
 
 
 def _kinds(state: LiveState) -> dict[Kind, int]:
@@ -118,9 +119,9 @@ def picture(state: LiveState, width: int) -> RenderableType:
     """
     if not state.scenario:
         return Text(state.course or "getting ready")
-    findings = f", {state.findings} findings" if state.findings else ""
+    findings = f", {plural(state.findings, 'finding')}" if state.findings else ""
     head = Text.assemble(
-        (state.scenario, "bold"), f"  {_clock(state)}  {state.total:,} requests", (findings, "bold red")
+        (state.scenario, "bold"), f"  {_clock(state)}  {plural(state.total, 'request')}", (findings, "bold red")
     )
     course = [Text(state.course, "bold")] if state.course else []
     return Group(head, _table(state, width), _foot(state), *course)

@@ -26,6 +26,7 @@ from touchstone.setting_up import CLEAN_UP, SET_UP
 from touchstone.settings import Settings
 from touchstone.shortfall import shortfall
 from touchstone.thresholds import Reading, judge_thresholds, measured
+from touchstone.verdict import plural, was
 from touchstone.workloads import INVARIANTS, scenario
 
 # They look for what may be in a start's way, whoever sent it. The load rules know every start, kept or not, and judge.
@@ -102,7 +103,8 @@ def _told_partial(log: RunLog, partial: set[str]) -> str:
     reasons = [f"{many:,} of them since there were too many"] if many else []
     reasons += [f"{cut:,} of them since the run was stopped before their start was answered"] if cut else []
     return (
-        f"of the stories of {number:,} versions that were started, {len(partial):,} were not kept whole, "
+        f"of the stories of {plural(number, 'version')} that {was(number)} started, "
+        f"{len(partial):,} {was(len(partial))} not kept whole, "
         f"{' and '.join(reasons).removeprefix(f'{len(partial):,} of them ')}; "
         "they were judged answer by answer, and by the rules of the whole run"
     )

@@ -55,7 +55,8 @@ def _requests(plan: Plan, cost: Cost) -> str:
     if options.model == "open":
         return f"{cost.requests:,} if nothing is refused, {cost.most_requests:,} at worst"
     most = "" if cost.most_requests is None else f", {cost.most_requests:,} at worst"
-    return f"as many as {options.users} clients get answered in {options.duration_s:g} s{most}"
+    who = "1 client gets" if options.users == 1 else f"{options.users:,} clients get"
+    return f"as many as {who} answered in {options.duration_s:g} s{most}"
 
 
 def _turns(plan: Plan) -> str:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from touchstone.proof import GOOD, Trial
+from touchstone.verdict import plural
 
 
 def is_watched(console: Console) -> bool:
@@ -44,8 +45,9 @@ def progress_on(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
 
 
 def _line(case: str, counts: dict[str, int]) -> str:
-    findings = f", [red]{counts['finding']} findings[/red]" if counts["finding"] else ""
-    return f"{counts['case']} cases, {counts['exchange']} exchanges{findings}: {case.replace('[', chr(92) + '[')}"
+    findings = f", [red]{plural(counts['finding'], 'finding')}[/red]" if counts["finding"] else ""
+    done = f"{plural(counts['case'], 'case')}, {plural(counts['exchange'], 'exchange')}{findings}"
+    return f"{done}: {case.replace('[', chr(92) + '[')}"
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from functools import cached_property
 from typing import Literal
 
 from touchstone.claims import Ledger
-from touchstone.figures import figure, percentage
+from touchstone.figures import brief, figure, percentage
 from touchstone.finding import Finding, Judgement, finding_id
 from touchstone.growth import TARGET, Growth, of_bytes, of_errors, of_latency, of_memory
 from touchstone.histogram import Histogram
@@ -183,7 +183,7 @@ class _Run:
             return _Measured(None, 0, f"no answer of {named(limit.operation)} tells a time")
         need = samples_needed(statistic)
         if count < need:
-            doubt = f"{plural(count, 'sample')}, but {statistic.name} needs at least {need}: run longer or faster"
+            doubt = f"{plural(count, 'sample')}, but {statistic.name} needs at least {need:,}: run longer or faster"
             return _Measured(value, count, doubt)
         late = self._lateness(limit)
         if value is None or late:
@@ -215,8 +215,8 @@ class _Run:
         since = _first_late_at(self._log.windows, operation, tolerated_s)
         told = f", from second {since - int(self._workload.began_at)} on" if since is not None else ""
         return (
-            f"the generator sent {named(operation)} {figure(late_s)} s late at p99{told}: "
-            f"more than a tenth of the limit of {figure(limit.value, 6)} s; lower the rate or add workers"
+            f"the generator sent {named(operation)} {brief(late_s)} late at p99{told}: "
+            f"more than a tenth of the limit of {brief(limit.value)}; lower the rate or add workers"
         )
 
     def _rate(self, operation: str) -> _Measured:
@@ -337,14 +337,14 @@ def told_limit(limit: Limit) -> str:
 
 def told_value(reading: Reading) -> str:
     """
-    What was measured in words, such as ``0.71 s``; with more digits where it is beyond its limit by a hair.
+    What was measured in words, such as ``710 ms``; with more digits where it is beyond its limit by a hair.
     """
     if reading.value is None:
         return "no answer" if reading.verdict == "broken" else "unknown"
     sort, limit = STATISTICS[reading.limit.statistic].sort, reading.limit.value
-    digits = 9 if reading.value != limit and figure(reading.value, 4) == figure(limit, 4) else 4
     if sort == "time":
-        return f"{figure(reading.value, digits)} s"
+        return brief(reading.value, 9 if reading.value != limit and brief(reading.value) == brief(limit) else 3)
+    digits = 9 if reading.value != limit and figure(reading.value, 4) == figure(limit, 4) else 4
     return f"{figure(reading.value, digits)} a second" if sort == "rate" else percentage(reading.value, digits)
 
 

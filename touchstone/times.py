@@ -6,6 +6,7 @@ A request that got no answer, or that could not be sent, counts as one that take
 
 import math
 
+from touchstone.figures import brief
 from touchstone.histogram import Histogram
 from touchstone.loadfacts import Limit
 from touchstone.statistic import Statistic
@@ -49,7 +50,7 @@ def breach_of(limit: Limit, statistic: Statistic, own: Totals, late: Histogram) 
     late_s = late.max_s if statistic.name == "max_s" else late.quantile_s(0.99)
     if least_s - late_s <= limit.value:
         return ""
-    return f"{least_s:.3g} s from sending to the answer, and the generator was no more than {late_s:.3g} s late"
+    return f"{brief(least_s)} from sending to the answer, and the generator was no more than {brief(late_s)} late"
 
 
 def _time_of(statistic: Statistic, times: Histogram, never: int) -> float:

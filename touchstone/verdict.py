@@ -228,6 +228,13 @@ def plural(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def was(number: int) -> str:
+    """
+    The verb for so many.
+    """
+    return "was" if number == 1 else "were"
+
+
 def _first(names: list[str], most: int = 3) -> str:
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -21,6 +21,7 @@ from tests.loadlogs import (
     behind,
     fold,
     four_workers,
+    header,
     log_of,
     steady,
     unsent,
@@ -242,6 +243,24 @@ def flat(log: RunLog, render: str) -> str:
     return " ".join((told(log, 80) if render == "text" else html.render(view(log))).split())
 
 
+@pytest.mark.parametrize("render", ["text", "page"])
+@pytest.mark.parametrize("model", ["open", "closed"])
+def test_one_of_anything_is_no_plural(render: str, model: str) -> None:
+    """A run of one request, one arrival that was never sent and one claim tells them in the singular."""
+    at = BEGAN_AT + 0.2
+    windows = (*fold([Sample("getBuild", NO_ANSWER, at, at, at + 0.1)]), unsent(5, "getBuild", 1))
+    windows += fold([Sample("startBuild", "202", at, at, at + 0.1)])
+    planned = workload(model=model, scheduled={"getBuild": 1} if model == "open" else {}, limits=LIMITS)
+    head = header(claims=header().claims[:1], argv=("load", "steady"))
+    note = {"limit": {"round": 1, "phase": "burst"}}
+    asked = (exchange("startBuild", 202, seq=1, note=note),)
+    log = log_of(planned, header=head, windows=windows, workers=(worker(sent=1, assigned=1),), exchanges=asked)
+
+    odd = r"\b1 (\w+ ){0,1}(arrivals|requests|samples|starts|answers|exchanges|claims|findings|times|seconds)\b"
+    assert re.findall(odd, flat(log, render)) == []
+    assert not re.search(r"\b1 (arrival|request|start) were\b", flat(log, render))
+
+
 def test_closed_model_says_so() -> None:
     """The table of a closed model has service times, and says so."""
     log = steady()
@@ -309,17 +328,18 @@ def test_document_has_the_thresholds() -> None:
     ("statistic", "limit", "value", "words"),
     [
         ("p99_s", 0.5, 0.41, "18 % left"),
-        ("p99_s", 0.5, 0.0001, "hardly any of it used"),
-        ("p99_s", 0.5, 0.55, "10 % beyond"),
+        ("p99_s", 0.5, 0.0001, "over 99.9 % left"),
+        ("p99_s", 0.5, 0.55, "1.1 times the limit"),
+        ("p99_s", 0.5, 0.50005, "1.0001 times the limit"),
         ("p99_s", 0.5, 2500.0, "5,000 times the limit"),
         ("p99_s", 0.5, 0.5, "just met"),
         ("p99_s", 0.5, None, "–"),
-        ("error_share", 0.001, 0.0, "none of it used"),
+        ("error_share", 0.001, 0.0, "100 % left"),
         ("error_share", 0.0, 0.1, "–"),
-        ("latency_drift_share", 0.1, -0.4, "none of it used"),
-        ("throughput_per_s", 40.0, 48.48, "21.2 % above"),
+        ("latency_drift_share", 0.1, -0.4, "100 % left"),
+        ("throughput_per_s", 40.0, 48.48, "1.21 times the least"),
         ("throughput_per_s", 40.0, 400.0, "10 times the least"),
-        ("throughput_per_s", 40.0, 20.0, "50 % below"),
+        ("throughput_per_s", 40.0, 20.0, "0.5 times the least"),
     ],
 )
 def test_margin_is_told_in_words(statistic: str, limit: float, value: float | None, words: str) -> None:

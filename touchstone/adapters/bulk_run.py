@@ -21,6 +21,7 @@ from touchstone.errors import TargetError
 from touchstone.sample import NO_ANSWER
 from touchstone.schedule import Schedule
 from touchstone.shots import Shot
+from touchstone.verdict import plural, was
 from touchstone.workloads import OPERATION_OF, SINGLE
 
 # How long the side-car may be busy getting ready, and how long what is under way is waited for when the run is stopped.
@@ -156,11 +157,13 @@ class BulkRun:
             run.collector.warning(note)
         for (place, outcome), count in report.unseen.items():
             if (place, outcome) not in self._judged:
-                run.fail(f"{count} answers {outcome} to {self._shots[place].operation} were judged by nothing")
+                answers = f"{plural(count, 'answer')} {outcome} to {self._shots[place].operation}"
+                run.fail(f"{answers} {was(count)} judged by nothing")
             self._unseen += count
         run.count_elsewhere(report.cpu_s, report.rss_bytes)
         if report.final and self._unseen:
-            run.collector.warning(f"{self._unseen:,} answers of the bulk engine were judged by their status only")
+            many = f"{plural(self._unseen, 'answer')} of the bulk engine {was(self._unseen)}"
+            run.collector.warning(f"{many} judged by their status only")
 
     def _judge(self, look: Look) -> None:
         run, shot = self._run, self._shots[look.shot]

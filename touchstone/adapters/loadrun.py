@@ -38,6 +38,7 @@ from touchstone.sample import CUT_OFF, NO_ANSWER, Sample
 from touchstone.settings import Settings
 from touchstone.shots import Shot, Shots
 from touchstone.silence import Silence
+from touchstone.verdict import plural
 from touchstone.workloads import INVARIANTS
 
 # Requests under way at once; an arrival beyond them cannot be sent, and is counted so.
@@ -253,10 +254,10 @@ class LoadRun:
 
     def _tell_spent(self) -> None:
         self._spent.over_at = round(self.now(), 3)
+        share = plural(self.budget.most or 0, "request")
         self.collector.warning(
-            f"--max-requests {self.go.options.max_requests}: worker {self.go.number} had sent its "
-            f"{self.budget.most:,} requests by second {self.now() - self.go.began_at:.1f} of the schedule, "
-            "and sent nothing more"
+            f"--max-requests {self.go.options.max_requests}: worker {self.go.number} had sent its {share} by second "
+            f"{self.now() - self.go.began_at:.1f} of the schedule, and sent nothing more"
         )
 
     def send(self, call: Call, intended_at: float, *, paced: bool, keep: bool, until: Event | None = None) -> Reply:

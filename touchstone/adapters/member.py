@@ -17,6 +17,7 @@ from touchstone.errors import HarnessError, UsageError
 from touchstone.loadhandover import Go, LoadHandover
 from touchstone.redact import Secrets
 from touchstone.sample import Window
+from touchstone.verdict import plural, was
 
 # How often a worker reports, and how often it says how it fares.
 REPORT_S = 0.5
@@ -159,7 +160,9 @@ class Member:
         assert self.run is not None
         if self.run.go.options.model == "closed":
             return "the run begins"
-        return f"the run begins; {self.assigned:,} of its {len(self.run.plan.schedule):,} arrivals are sent from here"
+        arrivals = plural(len(self.run.plan.schedule), "arrival")
+        verb = "is" if self.assigned == 1 else "are"
+        return f"the run begins; {self.assigned:,} of its {arrivals} {verb} sent from here"
 
     def did(self) -> str:
         """
@@ -169,7 +172,7 @@ class Member:
             return ""
         collector = self.run.collector
         unsent = f"; {collector.unsent:,} came due and could not be sent" if collector.unsent else ""
-        return f"the run is over; {collector.sent:,} arrivals were sent from here{unsent}"
+        return f"the run is over; {plural(collector.sent, 'arrival')} {was(collector.sent)} sent from here{unsent}"
 
     def failed(self, error: Exception) -> None:
         """

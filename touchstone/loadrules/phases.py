@@ -13,6 +13,7 @@ from touchstone.loadrules.idle import Idle
 from touchstone.loadrules.loadrule import broken, held, load_rule, unclear
 from touchstone.loadrules.ratemodel import explains
 from touchstone.loadrules.record import Record, Start, waited_in_vain
+from touchstone.verdict import plural, was
 
 _START = "startBuild"
 _PER_KEY = "limit.is-per-key"
@@ -47,8 +48,9 @@ def limit_is_per_key(record: Record) -> Iterator[Judgement]:
         if said is not None:
             yield said
         elif met is None:
-            why = f"the greedy key met no limit with {len(greedy)} starts; give it a larger share, or raise the rate"
-            yield unclear(_PER_KEY, _START, beside[-1].seq, why=why)
+            why = f"the greedy key met no limit with {plural(len(greedy), 'start')}"
+            advice = "give it a larger share, or raise the rate"
+            yield unclear(_PER_KEY, _START, beside[-1].seq, why=f"{why}; {advice}")
         else:
             yield held(_PER_KEY, _START, met.seq, beside[-1].seq)
 
@@ -73,11 +75,12 @@ def _unequal(alone: list[Start], beside: list[Start], record: Record) -> Judgeme
     refused = [start for start in beside if start.is_refused and record.has_room(start)]
     last = (refused or beside)[-1].seq
     if refused_alone:
-        why = f"{refused_alone} of {len(alone)} starts were refused alone as well; lower the rate of the modest key"
+        many = f"{refused_alone} of {plural(len(alone), 'start')} {was(refused_alone)}"
+        why = f"{many} refused alone as well; lower the rate of the modest key"
         return unclear(_PER_KEY, _START, last, why=why)
     if min(len(alone), len(beside)) < _FEWEST_STARTS:
-        why = f"{len(alone)} starts alone and {len(beside)} beside; at least {_FEWEST_STARTS} of each: run longer"
-        return unclear(_PER_KEY, _START, last, why=why)
+        why = f"{plural(len(alone), 'start')} alone and {len(beside)} beside"
+        return unclear(_PER_KEY, _START, last, why=f"{why}; at least {_FEWEST_STARTS} of each: run longer")
     counts = f"{len(refused)} of {len(beside)} starts refused beside the greedy key, none of {len(alone)} alone"
     if len(refused) >= _FEWEST_REFUSALS:
         if _explained(beside, record):

@@ -153,7 +153,7 @@ def _gave_up(tries: list[Start], record: Record) -> Judgement:
     if not waits:
         why = "was to wait longer than patience_s of the target allows, and did not; raise it"
         return unclear(_ENDS, _START, first.seq, why=why)
-    waited = f"{len(waits)} retries in {last.sent_at - first.done_at:.1f} s"
+    waited = f"{'1 retry' if len(waits) == 1 else f'{len(waits)} retries'} in {last.sent_at - first.done_at:.1f} s"
     if not all(_waited_enough(*wait) for wait in waits):
         return unclear(_ENDS, _START, first.seq, last.seq, why=f"gave up sooner than Retry-After says: {waited}")
     in_vain = [wait for wait in waits[-_IN_VAIN:] if record.is_alone(*wait) and _is_long(*wait)]

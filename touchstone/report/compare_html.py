@@ -13,6 +13,7 @@ from touchstone.report.length import brief
 from touchstone.report.load_latency import curve, curve_shapes, nines_axis, nines_of
 from touchstone.report.load_words import capacity_words, workload_words
 from touchstone.thresholds import named
+from touchstone.verdict import plural
 
 TONES = {"slower": "broken", "faster": "upheld", "more": "indeterminate", "less": "indeterminate"}
 _SHARES = (0.5, 0.9, 0.99, 0.999)
@@ -86,7 +87,7 @@ def _overlay(one: OperationChange, times: tuple[Times, Times], nines: float) -> 
         y=scale.axis("time"),
         shapes=tuple(shapes),
         keys=tuple(
-            Key(css, f"{letter}, {time.count:,} samples", "line")
+            Key(css, f"{letter}, {plural(time.count, 'sample')}", "line")
             for css, letter, time in zip(("run-a", "run-b"), "AB", times, strict=True)
         ),
         height_px=210,

@@ -13,6 +13,7 @@ from touchstone.report.load_time import Columns
 from touchstone.report.load_view import LoadView
 from touchstone.sample import UNSENT, Window
 from touchstone.totals import LASTING, is_timed
+from touchstone.verdict import plural
 
 ROWS = 26
 LEVELS = 7
@@ -62,7 +63,8 @@ def _times(window: Window, load: LoadView) -> Histogram:
 def _words(load: LoadView, count: int, columns: Columns) -> str:
     wide = "a second" if columns.width_s == 1 else f"{columns.width_s} seconds"
     apart = " Followed logs are left out: they last as long as their builds." if _is_mixed(load) else ""
-    return f"{count:,} answers; a column is {wide}, and the stronger its colour, the more answers took so long.{apart}"
+    told = f"a column is {wide}, and the stronger its colour, the more answers took so long"
+    return f"{plural(count, 'answer')}; {told}.{apart}"
 
 
 def _is_mixed(load: LoadView) -> bool:

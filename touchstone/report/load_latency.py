@@ -13,6 +13,7 @@ from touchstone.metrics import FEW, Metrics, Operation, Times, name_of
 from touchstone.report.chart import Axis, Chart, Key, Log, Shape, Tick, line
 from touchstone.report.length import brief
 from touchstone.totals import ALL, LASTING
+from touchstone.verdict import plural
 
 _POINTS = 72
 _SHARES = (0.0, 0.5, 0.9, 0.99, 0.999)
@@ -103,7 +104,7 @@ def _chart(one: Operation, nines: float, scale: Log) -> Chart:
     times = response or service
     assert times is not None
     return Chart(
-        title=f"{'All operations' if one.name == ALL else one.name}: {times.count:,} samples",
+        title=f"{'All operations' if one.name == ALL else one.name}: {plural(times.count, 'sample')}",
         words=_words(response, service),
         x=nines_axis(nines),
         y=scale.axis("time"),

@@ -11,7 +11,6 @@ from touchstone.figures import figure, percentage
 from touchstone.loadfacts import Attempt, Workload
 from touchstone.metrics import Metrics, metrics
 from touchstone.punctuality import Punctuality, punctuality
-from touchstone.report.length import brief
 from touchstone.runfacts import RunLog
 from touchstone.sample import Window
 from touchstone.silence import Fallen, Pause, fallen, pauses
@@ -19,7 +18,6 @@ from touchstone.statistic import STATISTICS
 from touchstone.thresholds import Kept, Reading, measured, named, told_value
 
 _HARDLY = 0.0005  # of a limit: below, what is left would round to all of it
-_MANY = 2.0  # from here on, times the limit say more than per cents
 _ORDER: tuple[Kept, ...] = ("broken", "indeterminate", "kept", "not-applicable")
 
 
@@ -60,10 +58,9 @@ class LimitLine:
         is_floor = self.bound == "at least"
         if share > 0 and not is_floor:
             return _left_words(share)
-        if abs(share) > _MANY:
-            return f"{figure(1 + abs(share))} times the {'least' if is_floor else 'limit'}"
-        beyond = ("above" if share > 0 else "below") if is_floor else "beyond"
-        return f"{percentage(abs(share))} {beyond}"
+        times = 1 + share if is_floor else 1 - share
+        told = figure(times)
+        return f"{figure(times, 6) if told == '1' else told} times the {'least' if is_floor else 'limit'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +103,9 @@ def _left_words(share: float) -> str:
     How much of what is allowed at most is left over.
     """
     used = 1 - share
-    if used <= 0:
-        return "none of it used"
-    return f"{percentage(share)} left" if used >= _HARDLY else "hardly any of it used"
+    if 0 < used < _HARDLY:
+        return "over 99.9 % left"
+    return f"{percentage(min(share, 1.0))} left"
 
 
 def load_view(log: RunLog, readings: tuple[Reading, ...] | None = None) -> LoadView | None:
@@ -153,18 +150,11 @@ def _line(reading: Reading) -> LimitLine:
         operation=named(reading.limit.operation),
         says=statistic.says,
         bound="at least" if statistic.is_floor else "at most",
-        limit=_told(replace(reading, value=reading.limit.value)),
-        measured=_told(reading),
+        limit=told_value(replace(reading, value=reading.limit.value)),
+        measured=told_value(reading),
         margin_share=_margin(reading, is_floor=statistic.is_floor),
         reading=reading,
     )
-
-
-def _told(reading: Reading) -> str:
-    value, limit = reading.value, reading.limit.value
-    if STATISTICS[reading.limit.statistic].sort != "time" or value is None:
-        return told_value(reading)
-    return told_value(reading) if value != limit and brief(value) == brief(limit) else brief(value)
 
 
 def _margin(reading: Reading, *, is_floor: bool) -> float | None:

@@ -13,7 +13,7 @@ from touchstone.report.length import brief
 from touchstone.room import Room
 from touchstone.sample import CUT_OFF
 from touchstone.silence import Fallen, Pause
-from touchstone.verdict import plural
+from touchstone.verdict import plural, was
 
 
 def workload_words(workload: Workload) -> str:
@@ -77,8 +77,9 @@ def generator_words(kept: Punctuality, began_at: float) -> str:
     """
     if kept.late is None and not kept.scheduled:
         ended = f"; {', '.join(_spent_words(kept, began_at))}" if kept.is_spent else ""
-        return f"{kept.sent:,} requests were sent, each when the one before it was answered{ended}."
-    head = f"{kept.scheduled:,} arrivals were scheduled and {kept.sent:,} sent"
+        sent = f"{plural(kept.sent, 'request')} {was(kept.sent)} sent"
+        return f"{sent}, each when the one before it was answered{ended}."
+    head = f"{plural(kept.scheduled, 'arrival')} {was(kept.scheduled)} scheduled and {kept.sent:,} sent"
     late = kept.late
     if late is not None:
         head += f", {brief(late.at(0.99).value_s)} late at p99 and {brief(late.max_s)} at most"
@@ -165,7 +166,7 @@ def _unknown(_found: Capacity) -> str:
 
 def _never_more(found: Capacity) -> str:
     return (
-        f"Never more than {plural(found.at_least, 'build')} of this run {_was(found.at_least)} seen in flight, and "
+        f"Never more than {plural(found.at_least, 'build')} of this run {was(found.at_least)} seen in flight, and "
         f"{_were(found.refused_full)} refused meanwhile"
     )
 
@@ -254,11 +255,7 @@ def _listed(parts: Sequence[str]) -> str:
 
 
 def _were(starts: int) -> str:
-    return f"{plural(starts, 'start')} {_was(starts)}"
-
-
-def _was(number: int) -> str:
-    return "was" if number == 1 else "were"
+    return f"{plural(starts, 'start')} {was(starts)}"
 
 
 def _level(found: Capacity) -> str:
@@ -272,15 +269,15 @@ def beyond_words(found: Capacity) -> str:
     What became of the clients, in words.
     """
     clients = found.clients
-    parts = [f"of {plural(clients.wanted, 'client')} {clients.at_once} {_was(clients.at_once)} let in at the first try"]
+    parts = [f"of {plural(clients.wanted, 'client')} {clients.at_once} {was(clients.at_once)} let in at the first try"]
     if clients.later:
         half, last = brief(clients.wait_p50_s), brief(clients.wait_max_s)
         waits = f", half of them up to {half} and the last {last}" if clients.later > 1 else f" {last}"
         parts.append(f"{clients.later} after waiting{waits}")
     for number, words in (
         (clients.gave_up, "gave up"),
-        (clients.still_trying, f"{_was(clients.still_trying)} still trying when the run ended"),
-        (clients.turned_away, f"{_was(clients.turned_away)} refused and did not come back"),
+        (clients.still_trying, f"{was(clients.still_trying)} still trying when the run ended"),
+        (clients.turned_away, f"{was(clients.turned_away)} refused and did not come back"),
         (clients.failed, "got an error or no answer"),
     ):
         parts += [f"{number} {words}"] if number else []
@@ -298,10 +295,9 @@ def failed_words(attempts: Iterable[Attempt]) -> str:
     if not numbers:
         return ""
     told = (f"{number:,} {f'with {status}' if status else 'not at all'}" for status, number in sorted(numbers.items()))
-    verb = "was" if numbers.total() == 1 else "were"
     return (
-        f"{plural(numbers.total(), 'start')} {verb} answered neither with success nor with 429 ({', '.join(told)}): "
-        "nobody knows whether a limit refused them."
+        f"{plural(numbers.total(), 'start')} {was(numbers.total())} answered neither with success nor with 429 "
+        f"({', '.join(told)}): nobody knows whether a limit refused them."
     )
 
 

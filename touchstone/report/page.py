@@ -17,6 +17,7 @@ from touchstone.report.length import brief
 from touchstone.report.pretty import span
 from touchstone.report.view import check_words
 from touchstone.report.visible import clipped, visible
+from touchstone.verdict import plural
 
 _ASSETS = Path(__file__).parent / "assets"
 
@@ -59,6 +60,7 @@ def _environment() -> Environment:
         clip=clipped,
         checkwords=check_words,
         content=_content,
+        plural=plural,
         words=_words,
         percent=_percent,
         when=_when,

@@ -10,7 +10,7 @@ from rich.text import Text
 from touchstone.report import load_text
 from touchstone.report.view import FindingView, Reason, View
 from touchstone.report.visible import clipped, one_line
-from touchstone.verdict import Verdict
+from touchstone.verdict import Verdict, plural
 
 _TABLE_FROM_COLUMNS = 76  # below, three columns of text would be too narrow to read
 _MAX_CELL_CHARS = 300
@@ -163,7 +163,7 @@ def _numbers(view: View, console: Console) -> None:
         ("indeterminate", counts["indeterminate"]),
         ("not-applicable", counts["not_applicable"]),
     )
-    text = Text(f"{counts['claims']} claims: ")
+    text = Text(f"{plural(counts['claims'], 'claim')}: ")
     text.append_text(
         Text(", ").join(Text(f"{number} {word.replace('-', ' ')}", _STYLES[word]) for word, number in words if number)
     )
@@ -178,8 +178,8 @@ def _asked(view: View) -> str:
     """
     kept = view.counts["exchanges"]
     if view.load is None:
-        return f"{kept:,} exchanges"
-    return f"{view.load.numbers.total.whole.count:,} requests and {kept:,} exchanges kept whole"
+        return plural(kept, "exchange")
+    return f"{plural(view.load.numbers.total.whole.count, 'request')} and {plural(kept, 'exchange')} kept whole"
 
 
 def _heading(console: Console, title: str, style: str) -> None:
