@@ -261,8 +261,10 @@ def _decided(starts: Iterable[_Start]) -> list[Decided]:
 def _told(exchanges: Iterable[Exchange]) -> tuple[str, ...]:
     """
     What kept refusals of starts say, each once, those that say it most often first.
+
+    Those of the client that met a limit on purpose tell nothing about the others.
     """
-    refused = (e for e in exchanges if e.operation == "startBuild" and e.status == _REFUSED)
+    refused = (e for e in exchanges if e.operation == "startBuild" and e.status == _REFUSED and "limit" not in e.note)
     found = Counter(message for message in map(_message, refused) if message)
     return tuple(message for message, _ in found.most_common(_MOST_TOLD))
 
