@@ -138,6 +138,7 @@ def test_what_refusals_say_is_a_hint() -> None:
     """What the target says of its refusals is told, each once, in any of the usual forms, and as what it is."""
     bodies = ({"error": {"message": "Host  full"}}, {"error": "Too fast"}, {"message": "Host full"}, {}, {"error": 7})
     refusals = [exchange("startBuild", 429, json=body) for body in bodies]
+    refusals.append(exchange("startBuild", 429, json={"message": "Asked for"}, note={"limit": {"round": 1}}))
     found = of(replace(Storm().run(), exchanges=tuple(replace(e, seq=900 + n) for n, e in enumerate(refusals))))
 
     assert found.told == ("Host full", "Too fast")

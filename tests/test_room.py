@@ -2,9 +2,13 @@
 Whether a host was full: what cancels show, and what they do not.
 """
 
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from tests.loadlogs import Storm, log_of, workload
+from tests.loadlogs import FixedWindow, Storm, log_of, workload
 from tests.rules.exchanges import exchange
 from touchstone.capacity import capacity
 from touchstone.exchange import Exchange
@@ -42,12 +46,13 @@ def seen(steps: str, **pace: float) -> Room:
     return found
 
 
-def stormed(steps: str) -> RunLog:
+def stormed(steps: str, storm: Storm | None = None, **more: Any) -> RunLog:
     """A storm whose refusals a rate limit could explain, and the client after it."""
-    return log_of(workload("storm"), **_facts(Storm().run()), exchanges=story(steps))
+    facts = _facts((storm or Storm()).run()) | more
+    return log_of(workload("storm"), **facts, exchanges=story(steps))
 
 
-def _facts(log: RunLog) -> dict[str, object]:
+def _facts(log: RunLog) -> dict[str, Any]:
     return {"attempts": log.attempts, "builds": log.builds, "windows": log.windows}
 
 
@@ -57,6 +62,8 @@ def test_cancels_that_let_starts_in_show_a_full_host() -> None:
 
     assert found.is_full_host
     assert (found.inside, found.refused, found.unbidden, len(found.turns), found.let_in) == (2, 9, 0, 4, 4)
+    assert [turn.held_s for turn in found.turns] == pytest.approx([0.0, 1.09, 0.0, 1.09])
+    assert [turn.swap_s for turn in found.turns] == pytest.approx([0.1] * 4)
     assert room_words(found) == (
         "Afterwards one client alone was refused with 2 builds in flight, 9 times while none ended; "
         "of 4 cancels of a build 4 let another one in at once: only a full host does so."
@@ -67,6 +74,10 @@ def test_cancels_that_let_starts_in_show_a_full_host() -> None:
     ("steps", "words"),
     [
         (f"{FILL} {QUICK} {QUICK} {QUICK} {QUICK}", "of 4 cancels of a build 4 let another one in at once: too few"),
+        (
+            f"{FILL} {HELD} {HELD} {HELD} {HELD}",
+            "of 4 cancels of a build 4 let another one in at once: too few",
+        ),
         (f"{FILL} {QUICK} {HELD}", "of 2 cancels of a build 2 let another one in at once: too few to tell."),
         (f"{FILL} {QUICK} {HELD} full:429 cancel:200 again:429", "that is no full host, unless cancelled builds keep"),
         (f"{FILL} full:429 cancel:200 again:429", "refused with 2 builds in flight, and again when one of them"),
@@ -111,3 +122,75 @@ def test_client_decides_what_a_storm_leaves_open(steps: str, finding: str, words
     assert found is not None
     assert found.finding == finding
     assert words in capacity_words(found)
+
+
+def test_client_decides_where_a_storm_has_more_starts_than_a_fit_looks_at() -> None:
+    """What the client saw is a proof of its own, whatever rate limit would explain the beginning of the storm."""
+    log = stormed(FULL_HOST, Storm(retry_s=0.1))
+    found = capacity(log)
+
+    assert len(log.attempts) > 1_000
+    assert found is not None
+    assert found.finding == "capacity"
+
+
+def test_client_may_have_more_builds_in_flight_than_the_storm() -> None:
+    """The capacity is at least what the last client had in flight."""
+    found = capacity(stormed(f"fill:202 fill:202 fill:202 {FULL_HOST}"))
+
+    assert found is not None
+    assert (found.finding, found.at_least) == ("capacity", 5)
+
+
+def test_full_host_that_refuses_at_random_as_well_is_no_riddle() -> None:
+    """Where the client saw a full host, other refusals are those of a limit, whatever its kind."""
+    log = stormed(FULL_HOST)
+    last = log.attempts[-1]
+    quiet = tuple(
+        replace(
+            last,
+            want=900 + n,
+            fresh=False,
+            status=429 if n % 3 else 202,
+            sent_at=90.0 + n,
+            done_at=90.1 + n,
+            seq=900 + n,
+        )
+        for n in range(90)
+    )
+    found = capacity(replace(log, attempts=log.attempts + quiet))
+
+    assert found is not None
+    assert found.finding == "both"
+
+
+def served(number: int) -> Iterable[Exchange]:
+    """So many starts of a version that is ready, none of them refused."""
+    for n in range(number):
+        times = {"sent_at": 600.0 + n / 1000, "done_at": 600.0 + n / 1000 + 0.0005}
+        yield exchange(
+            "startBuild", 202, json={}, seq=9000 + n, note={"limit": {"round": 1, "phase": "burst"}}, **times
+        )
+
+
+def test_rate_limit_may_leave_alone_what_needs_no_room() -> None:
+    """A limit on builds that begin refuses a build though one was cancelled, and serves any number of other starts."""
+    log = stormed(f"{FILL} full:429 cancel:200 again:429", Storm(capacity=None, rate=lambda: FixedWindow(2, 4.0)))
+    found = capacity(replace(log, exchanges=(*log.exchanges, *served(120))))
+
+    assert found is not None
+    assert found.finding == "rate"
+
+
+def test_limit_on_builds_that_begin_does_not_refuse_what_begins_none() -> None:
+    """Where a start is refused that needs no room, in quiet times at that, no such limit explains it."""
+    log = stormed("", Storm(capacity=None, rate=lambda: FixedWindow(8, 4.0)))
+    last = log.attempts[-1]
+    refused = tuple(
+        replace(last, want=900 + n, fresh=False, status=429, sent_at=900.0 + n, done_at=900.1 + n, seq=90_000 + n)
+        for n in range(60)
+    )
+    found = capacity(replace(log, attempts=log.attempts + refused))
+
+    assert found is not None
+    assert found.finding != "rate"

@@ -200,7 +200,7 @@ def _finding(log: RunLog, refusals: Sequence[Refusal], asked: Room | None) -> Fi
         return "both"
     full_at = {refusal.at_s for refusal in refusals if not refusal.below}
     rest = [start for start in starts if start.served or start.done_at not in full_at]
-    return "both" if full_at and _rate_explains(rest) else "unclear"
+    return "both" if _rate_explains(rest) else "unclear"
 
 
 @dataclass(frozen=True, slots=True)
