@@ -194,3 +194,17 @@ def test_limit_on_builds_that_begin_does_not_refuse_what_begins_none() -> None:
 
     assert found is not None
     assert found.finding != "rate"
+
+
+def test_start_that_is_kept_counts_once() -> None:
+    """Starts of clients are known whether their exchanges are kept or not, and are counted by neither twice."""
+    log = stormed("", Storm(starts=25, capacity=None, rate=lambda: FixedWindow(8, 4.0)))
+    kept = tuple(
+        exchange("startBuild", a.status, json={}, ref=a.ref, seq=a.seq, sent_at=a.sent_at, done_at=a.done_at)
+        for a in log.attempts
+        if a.want % 3 == 0
+    )
+    found = capacity(replace(log, exchanges=kept))
+
+    assert found is not None
+    assert found.finding == "either"
