@@ -34,6 +34,7 @@ from touchstone.adapters.member import Member, boot_id  # noqa: E402 - the same
 from touchstone.ending import ending  # noqa: E402 - the same
 from touchstone.errors import UsageError  # noqa: E402 - the same
 from touchstone.loadhandover import Go, LoadHandover  # noqa: E402 - the same
+from touchstone.loadplan import plan  # noqa: E402 - the same
 from touchstone.runlog import RunLogWriter, read  # noqa: E402 - the same
 from touchstone.sample import NO_ANSWER, Sample, Window  # noqa: E402 - the same
 from touchstone.settings import Settings  # noqa: E402 - the same
@@ -390,6 +391,26 @@ def member(folder: Path) -> dict[str, Any]:
     return {"entered": entered, "told": told, "left": left}
 
 
+def closing(folder: Path) -> dict[str, Any]:
+    """
+    A worker is asked what it did, before it is told its part, before the run begins, and when it is over.
+    """
+    drawn_up = handover(folder, 1)
+    go = drawn_up.go()
+    worker = Member(drawn_up, "steady", lambda *_said: None, lambda _window: None, lambda _reason: None)
+    did = [worker.did()]
+    worker.receive("ts-plan", go.public() | {"digest": plan(go.options).schedule.digest})
+    collector = worker.prepare().collector
+    did.append(worker.did())
+    worker.receive("ts-go", {"began_at": 1.0})
+    for _ in range(3):
+        collector.sample(Sample("getBuild", "200", 1.0, 1.0, 1.1), paced=True)
+    did.append(worker.did())
+    for _ in range(2):
+        collector.skip("getBuild", 1.0)
+    return {"did": [*did, worker.did()]}
+
+
 # --- statistics ------------------------------------------------------------------------------------------------------
 
 
@@ -482,7 +503,7 @@ DEEDS = {
             clock,
             member,
         ),
-        *(statistics, failures, assumptions),
+        *(closing, statistics, failures, assumptions),
     )
 }
 

@@ -22,7 +22,8 @@ from touchstone.twin import RateLimit
 
 PER_S = 20
 STORM = ("storm", "--builds", "5", "--build-s", "0.2")
-LONG = ("steady", "--rate", f"{PER_S}", "--duration", "60", "--mix", "read=39,start=1", "--processes", "2")
+LONG = ("steady", "--rate", f"{PER_S}", "--duration", "60", "--mix", "read=9,start=1", "--processes", "2")
+VERSIONS = 60 * PER_S // 10 + 4
 SHORT = ("steady", "--rate", "4", "--duration", "1", "--mix", "start=1")
 
 pytestmark = pytest.mark.timeout(180)
@@ -82,7 +83,7 @@ def stopped(stop: Stop, folder: Path) -> Stopped:
     insists = stop is STOPS["insisting"]
     wrap = (lambda app: stages.wrap(holding(app))) if insists else stages.wrap
     with Watched(wrap=wrap, rate=RateLimit.parse("12/1"), capacity=4) as twin:
-        flags = ("--url", twin.url, "--max-builds", "100", "--report-dir", "reports/run", *stop.flags[1:])
+        flags = ("--url", twin.url, "--max-builds", "200", "--report-dir", "reports/run", *stop.flags[1:])
         command = shell.start("load", stop.flags[0], *flags)
         assert stages.reached[stop.stage].wait(LIMIT_S)
         processes, stopped_at = descendants(command.pid), time.monotonic()
@@ -160,6 +161,15 @@ def test_interrupt_ends_the_sending(runs: Mapping[str, Stopped]) -> None:
     sent, while_clearing = runs["loading"].asked_after
     assert sent < 5 * PER_S
     assert while_clearing == 0
+
+
+def test_long_set_up_and_clean_up_are_told(runs: Mapping[str, Stopped]) -> None:
+    """
+    Where much is to be done, it is said as it begins, and once somebody has interrupted the run, what else he can do.
+    """
+    told = runs["loading"].ended.err.splitlines()
+    assert f"publishing: 0 of {VERSIONS}" in told
+    assert f"deleting templates: 0 of {VERSIONS} (once more, and the rest is left to `touchstone sweep`)" in told
 
 
 def test_interrupt_keeps_what_was_seen(runs: Mapping[str, Stopped]) -> None:

@@ -133,6 +133,14 @@ def test_reason_of_a_worker_holds_no_key(said: dict[str, Any]) -> None:
     assert said["member"]["told"][1][1]["reason"] == "ValueError: something with <key:primary> in it"
 
 
+def test_worker_says_what_it_did_once_it_had_a_part(said: dict[str, Any]) -> None:
+    """
+    How many arrivals it sent, and how many of them it could not; nothing before the run has begun.
+    """
+    over = "the run is over; 3 arrivals were sent from here"
+    assert said["closing"]["did"] == ["", "", over, f"{over}; 2 came due and could not be sent"]
+
+
 def test_part_of_a_worker_is_done_once(said: dict[str, Any]) -> None:
     """
     When Locust deals its users anew, a worker that gets a second one does not send its share again.

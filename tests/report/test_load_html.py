@@ -25,11 +25,15 @@ from tests.loadlogs import (
     workload,
 )
 from tests.report.test_html import MAX_PAGE_BYTES, Page
+from touchstone.figures import figure
+from touchstone.loadfacts import Limit
 from touchstone.report import html
+from touchstone.report.length import brief
 from touchstone.report.view import view
 from touchstone.runfacts import Occurrence, RunLog
 from touchstone.runlog import read
 from touchstone.sample import Sample
+from touchstone.thresholds import measured
 
 
 def limited(log: RunLog) -> RunLog:
@@ -153,6 +157,23 @@ def test_thresholds_tell_limit_measured_margin_and_verdict() -> None:
         ),
     ]
     assert "? indeterminate the generator sent getBuild 392 ms late at p99, from second 20 on" in late[1]
+
+
+def test_value_beyond_its_limit_by_a_hair_is_told_with_more_digits() -> None:
+    """On the page, limit and value never read the same where they are not; how far they are apart is told beside."""
+    log = run("steady")
+    assert log.workload is not None
+    (found,) = measured(replace(log, workload=replace(log.workload, limits=(Limit("getBuild", "p99_s", 1.0),))))
+    assert found.value is not None
+    limits = tuple(Limit("getBuild", "p99_s", found.value * share) for share in (1 - 1e-6, 1.0, 1 + 1e-6))
+    rows = rows_of(source_of(replace(log, workload=replace(log.workload, limits=limits))))[1:4]
+    exact, rounded = figure(found.value, 9), brief(found.value)
+
+    assert [row.partition("at p99 ")[2] for row in rows] == [
+        f"at most {rounded} {exact} s 0.0001 % beyond 2,633 ✕ broken",
+        f"at most {rounded} {rounded} just met 2,633 ✓ kept",
+        f"at most {rounded} {exact} s 0.0001 % left 2,633 ✓ kept",
+    ]
 
 
 def test_capacity_is_seen_at_one_look() -> None:
