@@ -2,6 +2,9 @@
 How a run begins: what it is for, its id, its folder, and the first line of its run log.
 """
 
+import contextlib
+import json
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -37,6 +40,10 @@ class Errand:
 
 CHECK = Errand()
 
+# Where a folder that is used again keeps the run logs that were there before, each by the id of its run.
+EARLIER = "earlier"
+_ID = re.compile(r"[0-9a-z]+(-[0-9a-z]+)+")
+
 
 def new_run_id() -> str:
     """
@@ -49,18 +56,35 @@ def new_log(folder: Path) -> Path:
     """
     The path of a run log that does not exist yet, in a folder that does.
 
+    The log of an earlier run in that folder is kept: its reports can be made again from it.
+
     Raises:
         UsageError: the folder cannot be written.
     """
     run_log = folder / "runlog.jsonl"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        run_log.unlink(missing_ok=True)
+        if run_log.exists():
+            kept = folder / EARLIER / _id_of(run_log)
+            kept.mkdir(parents=True, exist_ok=True)
+            run_log.replace(kept / run_log.name)
     except OSError as error:
         raise UsageError(
             f"{folder}: the report folder cannot be written: {error.strerror}; use --report-dir"
         ) from error
     return run_log
+
+
+def _id_of(run_log: Path) -> str:
+    """
+    The id of the run that a log is of; of one that does not tell it, when it was written last.
+    """
+    with run_log.open("rb") as file, contextlib.suppress(ValueError, RecursionError):
+        header = json.loads(file.readline())
+        run_id = str(header.get("run_id")) if isinstance(header, dict) else ""
+        if _ID.fullmatch(run_id):
+            return run_id
+    return str(run_log.stat().st_mtime_ns)
 
 
 def write_header(
