@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from tests.command import KEYS, PRIMARY, Ended, Shell, called
 from touchstone import __version__
 from touchstone import claims as ledger_of_claims
-from touchstone.cli import MODULES
+from touchstone.cli import MODULES, main
 
 Command = Callable[..., Ended]
 STAGING = '[targets.staging]\nurl = "http://127.0.0.1:9/api"\n'
@@ -271,3 +272,44 @@ def test_check_prints_and_writes_its_report(tmp_path: Path) -> None:
     assert report["counts"]["claims"] == len(report["claims"]) == 2
     assert report["counts"]["upheld"] == 2
     assert report["counts"]["exchanges"] > 0
+
+
+@pytest.mark.parametrize(
+    ("notes", "told"),
+    [((), "exit 130: interrupted"), ((" before anything was sent",), "exit 130: interrupted before anything was sent")],
+)
+def test_interrupt_that_no_command_takes_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], notes: tuple[str, ...], told: str
+) -> None:
+    """
+    Typer would end with 130 and say nothing.
+    """
+    interrupt = KeyboardInterrupt()
+    for note in notes:
+        interrupt.add_note(note)
+
+    def interrupted(*_arguments: Any, **_more: Any) -> None:
+        raise interrupt
+
+    monkeypatch.setattr("touchstone.cli_claims.claims_table", interrupted)
+    monkeypatch.setattr("sys.argv", ["touchstone", "claims"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code, capsys.readouterr().err) == (130, f"{told}\n")
+
+
+def test_interrupt_while_a_command_is_loaded_sent_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    That takes most of a second, and the last line says so.
+    """
+
+    def interrupted(_name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("touchstone.cli.import_module", interrupted)
+    monkeypatch.setattr("sys.argv", ["touchstone", "load", "storm"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code, capsys.readouterr().err) == (130, "exit 130: interrupted before anything was sent\n")

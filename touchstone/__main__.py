@@ -12,7 +12,7 @@ def main() -> None:
     try:
         from touchstone.cli import main as run  # noqa: PLC0415 - loading takes long enough to be interrupted
     except KeyboardInterrupt:
-        sys.stderr.write("exit 130: interrupted\n")
+        sys.stderr.write("exit 130: interrupted before anything was sent\n")
         sys.exit(130)
     run()
 

@@ -5,7 +5,7 @@ The command line: argv in, exit code out. Everything else is somebody else's.
 import sys
 from collections import UserDict
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from touchstone import __version__
-from touchstone.errors import HarnessError
+from touchstone.errors import HarnessError, unsent
 
 # The module of each command, in the order of `--help`, which begins with what the product is for.
 MODULES = {
@@ -40,7 +40,8 @@ class _Commands(UserDict[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         lone = typer.Typer(rich_markup_mode=None)
-        lone.add_typer(import_module(super().__getitem__(name)).app)
+        with unsent():
+            lone.add_typer(import_module(super().__getitem__(name)).app)
         return get_group(lone).commands[name]
 
 
@@ -82,9 +83,19 @@ def main() -> None:
     except HarnessError as error:
         _say(f"exit {error.exit_code}: {error}")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _say("exit 130: interrupted")
-        sys.exit(130)
+    except KeyboardInterrupt as interrupt:
+        _end_interrupted(interrupt)
+    except SystemExit as ended:
+        # Typer makes a silent exit of an interrupt that no command has taken.
+        cause = ended.__context__.__cause__ if ended.__context__ else None
+        if isinstance(cause, KeyboardInterrupt):
+            _end_interrupted(cause)
+        raise
+
+
+def _end_interrupted(interrupt: KeyboardInterrupt) -> NoReturn:
+    _say(f"exit 130: interrupted{''.join(getattr(interrupt, '__notes__', ()))}")
+    sys.exit(130)
 
 
 def _say(text: str) -> None:

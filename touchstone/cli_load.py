@@ -16,7 +16,7 @@ from touchstone import loading, loadworker
 from touchstone import settings_kinds as kinds
 from touchstone.arrivals import HELP as ARRIVALS_HELP
 from touchstone.arrivals import parse
-from touchstone.errors import UsageError
+from touchstone.errors import UsageError, unsent
 from touchstone.liveload import load_progress_on
 from touchstone.loadplan import MAX_BUILDS
 from touchstone.loadplan import plan as drawn_up
@@ -291,7 +291,8 @@ def _load(given: _Given) -> int:
     if given.worker:
         given.check_worker()
         return loadworker.work(settings, chosen, given.worker, given.port, given.allow_load)
-    options, wish = given.options(chosen, settings.seed), given.wish()
+    with unsent():
+        options, wish = given.options(chosen, settings.seed), given.wish()
     out = Console()
     if settings.plan:
         if wish.thresholds is not None:

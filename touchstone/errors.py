@@ -11,6 +11,9 @@ Every exception of the package, split by who must act.
 A disagreement between the target and its contract is a finding, not an exception.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class HarnessError(Exception):
     """
@@ -54,3 +57,15 @@ class RunLogError(HarnessError):
     """
     A run log cannot be read as one.
     """
+
+
+@contextmanager
+def unsent() -> Iterator[None]:
+    """
+    Notes of an interrupt that comes meanwhile that nothing was sent before it.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(" before anything was sent")
+        raise

@@ -23,7 +23,7 @@ from touchstone.bundle import load_dir
 from touchstone.children import Interrupted, Progress, signals, watched
 from touchstone.contract import Contract
 from touchstone.embedded import BUILD_TIMEOUT_S, LOAD_TWIN
-from touchstone.errors import TargetError, UsageError
+from touchstone.errors import TargetError, UsageError, unsent
 from touchstone.growth import TARGET
 from touchstone.loadfacts import Limit, Worker
 from touchstone.loadhandover import Go, LoadHandover
@@ -91,10 +91,10 @@ def load(settings: Settings, options: Options, wish: Wish, argv: Sequence[str], 
         UsageError: the load is not allowed there, costs more than its budget, or the thresholds cannot be read.
     """
     ledger, contract = ledger_of_claims.load().raised(INVARIANTS), Contract.load()
-    limits = _limits(wish, options.scenario.name)
+    with unsent():
+        limits, drawn_up = _limits(wish, options.scenario.name), plan(options)
+        check_terms(settings, drawn_up, wish)
     also = ("load.builds-admitted", *dict.fromkeys(STATISTICS[limit.statistic].claim for limit in limits))
-    drawn_up = plan(options)
-    check_terms(settings, drawn_up, wish)
     # Claims that a settings file picks are picked for checks: here the scenario decides what is judged.
     settings = dataclasses.replace(settings, claims_glob="*")
     run_id = new_run_id()
