@@ -2,13 +2,14 @@
 Rules on what is read twice: equal results pass, and different ones of one finished build are found.
 """
 
+import json
 from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
+from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, history, publish, story_verdicts
 from touchstone.exchange import Exchange
-from touchstone.rules.agreement import STORY_RULES
+from touchstone.rules.agreement import STORY_RULES, concurrent_reads
 
 CONCURRENT, STABLE = "status.concurrent-reads-agree", "status.build-time-is-stable"
 SHARED = "start.concurrent-share-one-build"
@@ -49,6 +50,15 @@ def test_simultaneous_reads_that_differ_are_found(other: dict[str, Any]) -> None
     Another status or another build time in an overlapping read breaks the claim.
     """
     assert broken(found(*together(read(5, at=5.0), read(6, at=5.005, **other)))) == {CONCURRENT}
+
+
+def test_reads_that_differ_are_shown_as_json() -> None:
+    """
+    As the wire has them, and not as Python would write them.
+    """
+    seen = history(*together(read(5, at=5.0), read(6, at=5.005, status="failed")))
+    (told,) = [judgement.actual for judgement in concurrent_reads(REF, seen) if judgement.outcome == "broken"]
+    assert [json.loads(one)["status"] for one in told.split(" and ")] == ["ready", "failed"]
 
 
 def test_reads_one_after_the_other_are_not_simultaneous() -> None:

@@ -38,8 +38,8 @@ def test_problem_of_a_body_says_what_is_wrong() -> None:
     ("headers", "body", "problem"),
     [
         ((), b'{"error": "no"}', ""),
-        ((), b'{"error": " "}', "{'error': ' '}"),
-        ((), b'{"detail": "no"}', "{'detail': 'no'}"),
+        ((), b'{"error": " "}', '{"error": " "}'),
+        ((), b'{"detail": "no"}', '{"detail": "no"}'),
         ((("content-type", "text/html"),), b"<p>", "text/html b'<p>'"),
         ((), b"<p>", "no media type b'<p>'"),
     ],
@@ -56,7 +56,7 @@ def test_problem_of_an_error_shows_the_body_and_how_it_is_announced(
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        ({"status": 404, "json": {"error": "no"}}, "404 {'error': 'no'}"),
+        ({"status": 404, "json": {"error": "no"}}, '404 {"error": "no"}'),
         ({"status": 502, "body": b"bad gateway"}, "502 b'bad gateway'"),
         ({"status": 204}, "204"),
         ({"status": 200, "json": {}}, "200"),

@@ -193,10 +193,10 @@ def test_finding_on_a_golden_of_another_version_shows_where_it_was_seen() -> Non
     silent = exchange("startBuild", 202, seq=9, json={"status": "ready"})
 
     assert story_findings((shared_golden,), publish(1), same(), golden(4), build_again) == [
-        (SHARED, (4, 9), expected, "202 {'status': 'building'}")
+        (SHARED, (4, 9), expected, '202 {"status": "building"}')
     ]
     assert story_findings((shared_golden,), publish(1), same(), golden(4), silent) == [
-        (FLAGGED, (4, 9), "reused true", "202 {'status': 'ready'}")
+        (FLAGGED, (4, 9), "reused true", '202 {"status": "ready"}')
     ]
 
 

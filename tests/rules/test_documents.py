@@ -180,7 +180,7 @@ A, B = document(env={"MODE": "a"}), document(env={"MODE": "b"})
         (A, B, "env.MODE 'b', published as 'a'"),
         (document(Xtra="a"), document(Xtra="b"), "Xtra 'b', published as 'a'"),
         (document(apps=["web"]), document(apps=["api"]), "apps[0] 'api', published as 'web'"),
-        (A, document(), "env None, published as {'MODE': 'a'}"),
+        (A, document(), 'env None, published as {"MODE": "a"}'),
         (
             A,
             A | {"template": {"name": "touchstone-t1-hello", "version": "2.0.0"}},

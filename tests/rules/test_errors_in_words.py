@@ -134,11 +134,11 @@ SENTENCES: list[tuple[Exchange, tuple[str, str, str]]] = [
     ),
     (
         exchange(status=404, json=ERROR, headers={"x-key": "<key:primary>"}),
-        ("error.does-not-repeat-the-key", "no key in an answer", "a key in the header x-key: 404 {'error': 'no'}"),
+        ("error.does-not-repeat-the-key", "no key in an answer", 'a key in the header x-key: 404 {"error": "no"}'),
     ),
     (
         exchange(status=404, json={"error": "<key:primary>"}),
-        ("error.does-not-repeat-the-key", "no key in an answer", "a key in the body: 404 {'error': '<key:primary>'}"),
+        ("error.does-not-repeat-the-key", "no key in an answer", 'a key in the body: 404 {"error": "<key:primary>"}'),
     ),
     (
         exchange(status=404, json={"error": PYTHON}),
@@ -146,9 +146,9 @@ SENTENCES: list[tuple[Exchange, tuple[str, str, str]]] = [
     ),
     (
         publish(400),
-        ("publish.invalid-is-422", "422 with errors, each with field, code and message", "400 {'error': 'no'}"),
+        ("publish.invalid-is-422", "422 with errors, each with field, code and message", '400 {"error": "no"}'),
     ),
-    (publish(500, "empty"), ("publish.empty-is-400", "400", "500 {'error': 'no'}")),
+    (publish(500, "empty"), ("publish.empty-is-400", "400", '500 {"error": "no"}')),
 ]
 
 
@@ -208,11 +208,11 @@ SHAPES: list[tuple[Exchange, tuple[str, str, str]]] = [
     ),
     (
         exchange("cancelBuild", 202, json={"status": "idle"}),
-        ("cancel.says-cancelling", "an object with status cancelling", "202 {'status': 'idle'}"),
+        ("cancel.says-cancelling", "an object with status cancelling", '202 {"status": "idle"}'),
     ),
     (
         exchange("deleteTemplate", 202, json={"deleted": True}),
-        ("template.delete-says-deleted", "200 and an object with deleted true", "202 {'deleted': True}"),
+        ("template.delete-says-deleted", "200 and an object with deleted true", '202 {"deleted": true}'),
     ),
 ]
 

@@ -493,7 +493,7 @@ def test_finding_on_a_start_after_a_log_shows_both() -> None:
 
     assert told.evidence == (5, 20)
     assert told.expected == "status ready after a log that ended so"
-    assert told.actual.startswith("202 {'ref'")
+    assert told.actual.startswith('202 {"ref"')
 
 
 # --- logs of builds whose status nobody reads -------------------------------------------------------------------------

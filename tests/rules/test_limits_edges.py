@@ -73,7 +73,7 @@ class TestOtherwise:
                 SHAPE,
                 (20, 50, 30),
                 "429, where a limit refuses what is served before and after",
-                "403 {'error': 'no'}",
+                '403 {"error": "no"}',
             )
         ]
 
@@ -234,7 +234,7 @@ class TestPerKey:
                 PER_KEY,
                 (1020, 1040, 1030),
                 "another key's start served",
-                "429 {'error': 'no'} after 2 starts by the first key",
+                '429 {"error": "no"} after 2 starts by the first key',
             )
         ]
         assert shown_by((per_key,), self.READY_BEFORE, *self.of_round()) == [(PER_KEY, (1020, 1040, 1030))]

@@ -89,7 +89,7 @@ def test_finding_on_a_missing_version_says_404() -> None:
     answer = exchange(status=400, json=ERROR, ref=UNKNOWN_REF, seq=2)
 
     assert story_findings(lookup.STORY_RULES, publish(), answer, ref=UNKNOWN_REF) == [
-        (NAME, (2,), "404", "400 {'error': 'no'}")
+        (NAME, (2,), "404", '400 {"error": "no"}')
     ]
 
 
@@ -205,5 +205,5 @@ def test_finding_on_an_own_version_that_is_not_found_says_so() -> None:
     answer = exchange(status=404, json=ERROR, seq=2)
 
     assert story_findings(lookup.STORY_RULES, publish(), answer) == [
-        (FOUND, (2,), "anything but 404", "404 {'error': 'no'}")
+        (FOUND, (2,), "anything but 404", '404 {"error": "no"}')
     ]

@@ -62,9 +62,9 @@ def test_findings_on_the_same_content_show_both_publishes() -> None:
     """
     refused = {"json": {"error": "no"}, "status": 409}
 
-    assert said(made(1), made(2, **refused)) == [(IDENTICAL, (10, 20), "201 or 200", "409 {'error': 'no'}")]
+    assert said(made(1), made(2, **refused)) == [(IDENTICAL, (10, 20), "201 or 200", '409 {"error": "no"}')]
     assert said(made(1), made(2), made(3, "yaml", **refused)) == [
-        (SPELLING, (20, 30), "no conflict with the same content", "409 {'error': 'no'}")
+        (SPELLING, (20, 30), "no conflict with the same content", '409 {"error": "no"}')
     ]
     same = "the same digest for the same content"
     assert said(made(1), made(2, digest=NEW_DIGEST)) == [(STABLE, (10, 20), same, f"{NEW_DIGEST}, before {DIGEST}")]
@@ -77,9 +77,9 @@ def test_findings_on_other_content_show_what_was_there() -> None:
     """
     accepted = made(2, content="new", json={"ref": REF})
 
-    assert said(made(1), accepted) == [(OTHER, (10, 20), "409", f"201 {{'ref': {REF!r}}}")]
+    assert said(made(1), accepted) == [(OTHER, (10, 20), "409", f'201 {{"ref": "{REF}"}}')]
     assert said(made(1), forced(2, status=422, json={"error": "no"})) == [
-        (FORCE, (10, 20), "201 or 200", "422 {'error': 'no'}")
+        (FORCE, (10, 20), "201 or 200", '422 {"error": "no"}')
     ]
     stale = [read(3, digest=DIGEST), template(4, "hello", DIGEST)]
     assert said(made(1), forced(2), *stale) == [
@@ -94,7 +94,7 @@ def test_findings_on_auto_build_show_the_read_that_proves_it() -> None:
     auto = {"note": {"auto_build": True}}
 
     assert said(made(1, json={"ref": REF}, **auto)) == [
-        (STARTS, (10,), "auto_build with the status of the build", f"201 {{'ref': {REF!r}}}")
+        (STARTS, (10,), "auto_build with the status of the build", f'201 {{"ref": "{REF}"}}')
     ]
     assert said(made(1, auto_build="building", **auto), read(2)) == [
         (STARTS, (10, 20), "status building, ready or failed", "status 'not_built'")

@@ -99,3 +99,12 @@ def test_rule_is_made_of_its_id_its_claims_and_what_it_does() -> None:
     made = rule("made.here", "a.claim", "b.claim")(judge)
 
     assert (made.id, made.claims, made.judge) == ("made.here", frozenset({"a.claim", "b.claim"}), judge)
+
+
+def test_object_and_list_are_shown_as_json() -> None:
+    """
+    As the wire has them, and cut as well.
+    """
+    assert shown({"deleted": True, "error": "ä"}) == '{"deleted": true, "error": "ä"}'
+    assert shown([None, "a"]) == '[null, "a"]'
+    assert shown({"a": "b" * 200}, 10) == '{"a": "bb…'

@@ -11,7 +11,7 @@ from touchstone.lifecycle import FINISHED
 from touchstone.rules.answers import told
 from touchstone.rules.course import Course, owned
 from touchstone.rules.history import Content, History, shares_builds
-from touchstone.rules.rule import Rule, broken, held, judged, rule
+from touchstone.rules.rule import Rule, broken, held, judged, rule, shown
 
 _STABLE, _SHARED = "status.build-time-is-stable", "start.concurrent-share-one-build"
 _READY = "status.ready-stays-ready"
@@ -36,7 +36,7 @@ def concurrent_reads(ref: str, history: History) -> Iterator[Judgement]:
                 one,
                 other,
                 expected="the same result in simultaneous reads",
-                actual=f"{results[0]} and {results[1]}",
+                actual=f"{shown(results[0])} and {shown(results[1])}",
             )
 
 

@@ -6,6 +6,7 @@ history of the run and change nothing. A rule judges only what it can be sure of
 429 met by chance, is evidence of nothing but itself.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -85,7 +86,7 @@ def judged(claim: str, holds: bool, *evidence: Exchange, expected: str, actual: 
 
 def shown(value: object, limit: int = 120) -> str:
     """
-    The repr of a value for a message, cut to *limit* characters.
+    A value for a message, cut to *limit* characters: an object or a list as JSON, anything else as its repr.
     """
-    text = repr(value)
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
