@@ -11,17 +11,21 @@ from collections.abc import Iterable, Iterator
 
 from touchstone.runfacts import RunLog
 from touchstone.statistic import STATISTICS
-from touchstone.thresholds import Reading, told_limit
+from touchstone.thresholds import Reading, named, told_limit
 from touchstone.times import samples_needed
+from touchstone.totals import ALL
 from touchstone.verdict import judge
 from touchstone.workloads import INVARIANTS, scenario
 
+# Besides the first one, whose reason is told; the report has those of all.
 _NAMED = 3
+
+_Missing = tuple[str, str]  # its name, and what is said of it where nothing else is said
 
 
 def shortfall(log: RunLog, readings: Iterable[Reading], *, own_limits: bool) -> str:
     """
-    What could not be judged and why, in one sentence; empty where nothing is missing.
+    What could not be judged and why, in one line: of the first the reason, of others the name; empty where all was.
 
     Args:
         log: The run with all judgements.
@@ -30,22 +34,25 @@ def shortfall(log: RunLog, readings: Iterable[Reading], *, own_limits: bool) -> 
     missing = [*_claims(log), *_limits(readings, own_limits=own_limits)]
     if not missing:
         return ""
-    more = f"; and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
-    return "not judged: " + "; ".join(missing[:_NAMED]) + more
+    (_, told), *others = missing
+    names = [name for name, _ in others[:_NAMED]]
+    names += [f"{len(others) - _NAMED} more"] if len(others) > _NAMED else []
+    return f"not judged: {told}" + (f"; nor {', '.join(names)}" if names else "")
 
 
-def _claims(log: RunLog) -> Iterator[str]:
+def _claims(log: RunLog) -> Iterator[_Missing]:
     assert log.workload is not None
     shows = scenario(log.workload.scenario).shows
     for claim in judge(log).claims:
         name = claim.claim.id
         is_open = claim.verdict == "indeterminate" and name in (*INVARIANTS, *shows)
         if is_open or (claim.verdict == "not-applicable" and name in shows):
-            yield f"{name}, {claim.reason}"
+            yield name, f"{name}, {claim.reason}"
 
 
-def _limits(readings: Iterable[Reading], *, own_limits: bool) -> Iterator[str]:
+def _limits(readings: Iterable[Reading], *, own_limits: bool) -> Iterator[_Missing]:
     for reading in readings:
         enough = reading.count >= samples_needed(STATISTICS[reading.limit.statistic])
         if reading.verdict == "indeterminate" and (own_limits or enough):
-            yield f"{told_limit(reading.limit)}, {reading.reason}"
+            name = f"{named(reading.limit.operation)} {reading.limit.statistic}".removeprefix(f"{named(ALL)} ")
+            yield name, f"{told_limit(reading.limit)}, {reading.reason}"
