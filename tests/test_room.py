@@ -70,6 +70,17 @@ def test_cancels_that_let_starts_in_show_a_full_host() -> None:
     )
 
 
+def test_start_that_a_rate_limit_refused_takes_nothing_from_the_others() -> None:
+    """Three cancels that let a start in show a full host; the fourth that did not shows a rate limit as well."""
+    found = seen(f"{FILL} {QUICK} {HELD} {QUICK} full:429 wait full:429 cancel:200 again:429")
+
+    assert (found.is_full_host, found.refused_with_room) == (True, 1)
+    assert room_words(found).endswith(
+        "of 4 cancels of a build 3 let another one in at once: only a full host does so; "
+        "after the other one a rate limit refused it as well."
+    )
+
+
 @pytest.mark.parametrize(
     ("steps", "words"),
     [
@@ -112,6 +123,7 @@ def test_client_that_was_not_refused_saw_nothing(steps: str) -> None:
     [
         ("", "either", "A rate limit could have refused them as well"),
         (FULL_HOST, "capacity", "180 starts were refused meanwhile: the capacity is 4. Afterwards one client"),
+        (f"{FILL} {QUICK} {HELD} {QUICK} full:429 cancel:200 again:429", "both", "4. Afterwards one client"),
         (f"{FILL} full:429 cancel:200 again:429", "rate", "A start was refused though a build had ended: a rate limit"),
     ],
 )

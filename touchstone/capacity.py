@@ -199,7 +199,7 @@ def _finding(log: RunLog, refusals: Sequence[Refusal], asked: Room | None) -> Fi
     if is_full:
         return "both"
     full_at = {refusal.at_s for refusal in refusals if not refusal.below}
-    rest = [start for start in starts if start.served or start.done_at not in full_at]
+    rest = [start for start in starts if start.served or not (start.is_full or start.done_at in full_at)]
     return "both" if _rate_explains(rest) else "unclear"
 
 
@@ -207,6 +207,9 @@ def _finding(log: RunLog, refusals: Sequence[Refusal], asked: Room | None) -> Fi
 class _Start:
     """
     One start as a rate limit counts it.
+
+    Attributes:
+        is_full: Whether it was sent to a host that the last client had filled.
     """
 
     credential: str
@@ -214,6 +217,7 @@ class _Start:
     sent_at: float
     done_at: float
     served: bool
+    is_full: bool = False
 
 
 def _starts(log: RunLog) -> list[_Start]:
@@ -223,12 +227,15 @@ def _starts(log: RunLog) -> list[_Start]:
     known = {attempt.seq for attempt in log.attempts}
     others = [e for e in log.exchanges if e.operation == "startBuild" and e.seq not in known]
     found = [_Start(a.credential, a.fresh, a.sent_at, a.done_at, _is_served(a)) for a in log.attempts if _tells(a)]
-    found += [
-        _Start(e.credential, True if "room" in e.note else None, e.sent_at, e.done_at, e.status != _REFUSED)
-        for e in others
-        if _tells(e)
-    ]
+    found += [_of_exchange(e) for e in others if _tells(e)]
     return found
+
+
+def _of_exchange(start: Exchange) -> _Start:
+    step = start.note.get("room", {}).get("step")
+    fresh = True if step else None
+    served = start.status != _REFUSED
+    return _Start(start.credential, fresh, start.sent_at, start.done_at, served, is_full=step in ("fill", "full"))
 
 
 def _tells(start: Attempt | Exchange) -> bool:

@@ -53,12 +53,15 @@ class Room:
     @property
     def is_full_host(self) -> bool:
         """
-        Whether each cancel let a start in, and nothing else did.
+        Whether enough cancels let a start in, and nothing else did.
+
+        One that was refused after its cancel may have met a rate limit as well: that takes nothing from the others.
         """
-        if self.unbidden or len(self.turns) < _LEAST_TURNS or not all(turn.let_in for turn in self.turns):
+        followed = [turn for turn in self.turns if turn.let_in]
+        if self.unbidden or len(followed) < _LEAST_TURNS:
             return False
-        quick_s = min(turn.swap_s + turn.held_s for turn in self.turns)
-        return max(turn.held_s for turn in self.turns) >= _TELLING * quick_s
+        quick_s = min(turn.swap_s + turn.held_s for turn in followed)
+        return max(turn.held_s for turn in followed) >= _TELLING * quick_s
 
     @property
     def let_in(self) -> int:

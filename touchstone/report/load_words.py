@@ -147,7 +147,8 @@ def room_words(asked: Room) -> str:
         return f"{head}, and saw no cancelled build end, so that it learnt no more."
     cancels = f"of {plural(len(asked.turns), 'cancel')} of a build {asked.let_in} let another one in at once"
     if asked.is_full_host:
-        return f"{head}, {asked.refused} times while none ended; {cancels}: only a full host does so."
+        told = f"{head}, {asked.refused} times while none ended; {cancels}: only a full host does so"
+        return f"{told}{'; after the other one a rate limit refused it as well' if asked.refused_with_room else ''}."
     if asked.refused_with_room:
         return (
             f"{head}, and again when one of them had been cancelled and seen to end: that is no full host, "
@@ -195,15 +196,17 @@ def _rate(found: Capacity) -> str:
 
 
 def _both(found: Capacity) -> str:
-    beside = f"{_with_room(found)}: a rate limit explains these. {_unseen(found)}".rstrip()
-    return f"{_never_more(found)}: {_level(found)}. {beside}"
+    told = f"{_never_more(found)}: {_level(found)}."
+    if not found.refused_below and not found.refused_needless:
+        return told  # the last client tells of the rate limit
+    return f"{told} {_with_room(found)}: a rate limit explains these. {_unseen(found)}".rstrip()
 
 
 def _unclear(found: Capacity) -> str:
     full = f", and {plural(found.refused_full, 'other')} with so many" if found.refused_full else ""
     return (
-        f"{_with_room(found)}{full}: neither a full host nor a usual rate limit explains these refusals. "
-        f"{_unseen(found)} The capacity is at least {found.at_least}."
+        f"{_with_room(found)}{full}: neither a full host nor a usual rate limit explains these refusals. Builds that "
+        f"this run does not see may have taken room. The capacity is at least {found.at_least}."
     )
 
 
