@@ -9,7 +9,7 @@ import pytest
 
 from touchstone.finding import Finding, Level
 from touchstone.runfacts import Case, Footer, Header, LedgerClaim, Notice, Occurrence, RunLog, Tally, Target
-from touchstone.verdict import NOT_IN_LEDGER, CheckCount, ClaimVerdict, judge, selected
+from touchstone.verdict import NOT_IN_LEDGER, CheckCount, ClaimVerdict, judge, plural, selected, was
 
 MUST, SHOULD = "start.answers-202", "limit.retry-after-parses"
 END = Footer("2026-01-02T03:05:05Z", 60.0, 0, "")
@@ -235,3 +235,15 @@ class TestCount:
         verdict = judge(run)
 
         assert [verdict.count(name) for name in ("upheld", "broken", "could-not-run")] == [2, 1, 0]
+
+
+def test_numbers_and_their_words_agree() -> None:
+    """
+    One is singular, noughts and all others are plural, and thousands are told apart.
+    """
+    assert [f"{plural(number, 'start')} {was(number)}" for number in (0, 1, 2, 1_234)] == [
+        "0 starts were",
+        "1 start was",
+        "2 starts were",
+        "1,234 starts were",
+    ]
