@@ -2,6 +2,7 @@
 What all tests of the harness share: a network that ends at this machine, and what Hypothesis keeps.
 """
 
+import gc
 import os
 import socket
 from pathlib import Path
@@ -36,6 +37,11 @@ LONG = (
     "test_loadplan.py",
 )
 
+# Matrices of tests are small: a second thread only waits for the first one, and takes a processor from other tests.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Until all tests are collected: there is no garbage worth a search, and each process searched for more than a second.
+gc.disable()
+
 
 def pytest_configure() -> None:
     """
@@ -50,6 +56,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Begins with the files that take long; those that share the work take files in the order of their tests.
     """
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """
+    Lets the search for garbage begin, and leave out what is there by now.
+    """
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture

@@ -185,6 +185,7 @@ def _command(mode: Mode = "run") -> list[str]:
 # Those that the contract tests need. Others that are installed would disturb the order of the cases or only cost time,
 # as the search for leaked resources does, which is no concern of an examination.
 _PLUGINS = (
+    "touchstone.adapters.quiet",
     "_hypothesis_pytestplugin",
     "schemathesis.pytest.plugin",
     "touchstone.adapters.pytest_plugin",

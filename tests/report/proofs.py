@@ -4,6 +4,7 @@ Proofs as a run would sum them up, made without a server: all killed, some not, 
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from touchstone.claims import Claim
@@ -137,6 +138,7 @@ def hostile() -> ProofView:
     return view_of(trials)
 
 
+@cache
 def large(faults: int = 700, wrong_every: int = 9) -> ProofView:
     """A proof of many faults against many claims, some of which did not end well, each with long evidence."""
     subjects = ("start", "status", "reuse", "cancel", "events", "auth", "lookup", "http", "publish", "limit")

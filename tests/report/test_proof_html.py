@@ -47,6 +47,12 @@ def source_of(make: Callable[[], ProofView]) -> str:
     return proof_html.render(make())
 
 
+@cache
+def made(make: Callable[[], ProofView]) -> Page:
+    """The same, taken apart."""
+    return Page(source_of(make))
+
+
 def words_of(source: str) -> str:
     """What a piece of a page says, with a blank for each border of an element."""
     bare = re.sub(r"<(script|style)>.*?</\1>|<[^>]*>", " ", source, flags=re.DOTALL)
@@ -74,7 +80,7 @@ def card_of(view: ProofView, name: str) -> str:
 @each
 def test_page_is_well_formed(make: Callable[[], ProofView]) -> None:
     """Every element is closed, every id is unique, every reference within the page leads somewhere."""
-    page = Page(source_of(make))
+    page = made(make)
 
     assert page.open == []
     ids = page.values("id")
@@ -86,8 +92,7 @@ def test_page_is_well_formed(make: Callable[[], ProofView]) -> None:
 @each
 def test_page_needs_no_network(make: Callable[[], ProofView]) -> None:
     """Nothing is loaded: no source, no style sheet, no link that leaves the page; only our script may run."""
-    source = source_of(make)
-    page = Page(source)
+    source, page = source_of(make), made(make)
 
     assert page.values("src") == []
     assert page.tags["link"] + page.tags["img"] + page.tags["iframe"] + page.tags["object"] == 0
@@ -150,7 +155,7 @@ def test_partial_and_interrupted_proofs_say_so() -> None:
 def test_each_trial_has_its_row_without_a_script(make: Callable[[], ProofView]) -> None:
     """All trials are in the table with their states; filter and copy buttons wait for the script."""
     view = make()
-    page = Page(source_of(make))
+    page = made(make)
 
     assert Counter(page.values("data-state")) == Counter(one.state for one in view.trials)
     waiting = [tag for tag, name, _ in page.attributes if name == "hidden"]
