@@ -35,12 +35,12 @@ class Room:
         """
         Fills the host until a start is refused; then takes turns. At the end it cancels what it began.
         """
-        try:
-            self._ask()
-        finally:
-            for ref in self._inside:
-                self._send("cancelBuild", ref, "leave")
-                self._until_gone(ref, "leave")
+        self._ask()
+        for ref in self._inside:
+            self._send("cancelBuild", ref, "leave")
+        until_at = self._gives_up_at()
+        for ref in self._inside:
+            self._until_gone(ref, "leave", until_at)
 
     def _ask(self) -> None:
         outside = self._fill()
@@ -87,7 +87,7 @@ class Room:
         """
         leaving = self._inside.pop(0)
         cancelled = self._send("cancelBuild", leaving, "cancel", turn)
-        if not 200 <= cancelled.status < 300 or not self._until_gone(leaving, "cancel", turn):
+        if not 200 <= cancelled.status < 300 or not self._until_gone(leaving, "cancel", self._gives_up_at(), turn):
             self._inside.append(leaving)
             return None
         if not 200 <= self._send("startBuild", outside, "again", turn).status < 300:
@@ -95,21 +95,24 @@ class Room:
         self._inside.append(outside)
         return leaving
 
-    def _until_gone(self, ref: str, step: str, turn: int = 0) -> bool:
+    def _gives_up_at(self) -> float:
+        """
+        Until when a build that is cancelled now may go on.
+        """
+        return self._run.now() + self._run.target.cancel_timeout_s
+
+    def _until_gone(self, ref: str, step: str, until_at: float, turn: int = 0) -> bool:
         """
         Reads a cancelled build until it is not building any more; whether that was seen.
         """
-        until_at, pause_s = self._run.now() + self._run.target.cancel_timeout_s, _LOOK_S
-        while self._run.now() < until_at:
+        pause_s = _LOOK_S
+        while True:
             reply = self._send("getBuild", ref, step, turn)
-            if reply.status != 200:
-                return False
-            if reply.body.get("status") != "building":
-                return True
-            if not self._run.rest(pause_s):
+            if reply.status != 200 or reply.body.get("status") != "building":
+                return reply.status == 200
+            if self._run.now() >= until_at or not self._run.rest(pause_s):
                 return False
             pause_s = min(1.5 * pause_s, _MOST_LOOK_S)
-        return False
 
     def _send(self, operation: str, ref: str, step: str, turn: int = 0) -> Reply:
         return self._flow.send(operation, ref, note={"room": {"step": step, "turn": turn}})

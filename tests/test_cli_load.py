@@ -32,8 +32,8 @@ target http://127.0.0.1:9/api, arrivals at once, open model, seed 20
 engine flows: 0 single requests a second and worker, up to 1,000
 from s  start
      0      6
-builds    8 at most (40 are allowed)
-requests  195 if nothing is refused, 18,833 at worst; 45 of them set up and clear up
+builds    15 at most (40 are allowed)
+requests  201 if nothing is refused, 19,370 at worst; 51 of them set up and clear up
 seconds   0.5 at least, 1,335 at worst; without set-up, clean-up and slow answers
 at worst  every start is refused, and comes back each second for 120 s (3 requests a time); every build takes 600 s
 """
@@ -162,8 +162,8 @@ def test_plan_of_the_embedded_twin_knows_its_patience(load: Load) -> None:
     ended = load("storm", "--plan")
 
     assert "target twin, arrivals at once" in ended.out
-    assert "builds    26 at most (10,000 are allowed)" in ended.out
-    assert "seconds   0.5 at least, 745 at worst" in ended.out
+    assert "builds    40 at most (10,000 are allowed)" in ended.out
+    assert "seconds   0.5 at least, 775 at worst" in ended.out
     assert "every build takes 10 s" in ended.out
 
 
@@ -197,7 +197,7 @@ def test_no_figure_of_a_plan_is_said_to_be_likely(load: Load) -> None:
     """
     ended = load("storm", "--builds", "5000", "--plan")
 
-    assert "requests  35,153 if nothing is refused, 2,041,635 at worst; 10,033 of them" in ended.out
+    assert "requests  35,353 if nothing is refused, 2,042,427 at worst; 10,233 of them" in ended.out
     assert "likely" not in ended.out
 
 
@@ -207,7 +207,7 @@ def test_no_figure_of_a_plan_is_said_to_be_likely(load: Load) -> None:
         (("storm", "--url", "http://10.1.2.3/api"), "http://10.1.2.3/api: a load on another machine than this one; if"),
         (
             ("storm", "--url", LOCAL, "--builds", "39"),
-            "storm: plans 41 builds, and 40 are allowed; raise --max-builds,",
+            "storm: plans 62 builds, and 40 are allowed; raise --max-builds,",
         ),
         (
             ("steady", "--max-requests", "623"),

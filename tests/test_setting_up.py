@@ -486,8 +486,8 @@ def test_wrapped_documents_are_the_same_versions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("engine", "code", "reason"),
     [
-        (Stingy, 3, "default/touchstone-{run}-start@1.0.0: still refused with 429 after 0 s of patience"),
-        (Broken, 1, "publishing default/touchstone-{run}-start@1.0.0 failed: 507 {{'error': 'No room.'"),
+        (Stingy, 3, "default/touchstone-{run}-room@1.0.0: still refused with 429 after 0 s of patience"),
+        (Broken, 1, "publishing default/touchstone-{run}-room@1.0.0 failed: 507 {{'error': 'No room.'"),
         (Clumsy, 1, "the build of default/touchstone-{run}-ready@1.0.0 ended 'failed'; it had to be ready"),
     ],
 )

@@ -29,12 +29,12 @@ _AFTERMATH_BURSTS, _AFTERMATH_WAITS = 3, 5
 # Before that, where somebody was refused, one client fills the host, and in each of so many turns cancels a build and
 # starts another one: see load/room.py.
 ROOM_TURNS = 4
-_LEAST_ROOM = 3
+_LEAST_ROOM, _MOST_ROOM = 3, 100
 # Starts of a turn that are refused, the cancel, and the start that follows; and reads until a cancelled build has
 # ended, which come fast at first and then once a second.
 _ROOM_REQUESTS, _ROOM_READS = 8, 9
-# Of the time that a cancel may take: in two of the four turns it waits for two and a half times as long.
-_ROOM_WAITS = 2.25
+# Of the time that a cancel may take: once in each turn, two and a half times in two of them, and once at the end.
+_ROOM_WAITS = 10
 
 # Requests before and after the run: of the smoke test, and about each version, which is published and deleted, and
 # cancelled where it may be building, and once more where it was.
@@ -130,10 +130,10 @@ class Reckoning:
 
     def _room(self, reads: int) -> int:
         """
-        What filling the host costs at worst: each build in it is cancelled, and read until it has ended.
+        What filling the host costs at worst: a cancel is waited for in each turn, and at the end all of them together.
         """
-        inside = rooms(self.schedule)
-        return inside + ROOM_TURNS * _ROOM_REQUESTS + (inside + ROOM_TURNS) * (1 + _ROOM_READS + reads)
+        waits = (ROOM_TURNS + 1) * (_ROOM_READS + reads)
+        return 3 * rooms(self.schedule) + ROOM_TURNS * _ROOM_REQUESTS + waits
 
     def sends(self) -> int:
         """
@@ -179,7 +179,7 @@ class Reckoning:
         if not _FOLLOWS.isdisjoint(self.schedule.counts):
             most_s += cancel_timeout_s
         if self._is_storm:
-            most_s += _AFTERMATH_WAITS * wait_s + _ROOM_WAITS * (rooms(self.schedule) + ROOM_TURNS) * cancel_timeout_s
+            most_s += _AFTERMATH_WAITS * wait_s + _ROOM_WAITS * cancel_timeout_s
         return math.ceil(most_s)
 
     def builds(self) -> int:
@@ -220,4 +220,4 @@ def rooms(storm: Schedule) -> int:
     """
     How many builds may fill the host after a storm; with one more than the host admits their client is refused.
     """
-    return max(_LEAST_ROOM, len(storm) // 2 - 2)
+    return min(max(_LEAST_ROOM, len(storm) // 2 - 2), _MOST_ROOM)

@@ -25,7 +25,6 @@ from tests.loadlogs import (
     workload,
 )
 from tests.report.test_html import MAX_PAGE_BYTES, Page
-from touchstone.figures import figure
 from touchstone.loadfacts import Limit
 from touchstone.report import html
 from touchstone.report.length import brief
@@ -167,12 +166,12 @@ def test_value_beyond_its_limit_by_a_hair_is_told_with_more_digits() -> None:
     assert found.value is not None
     limits = tuple(Limit("getBuild", "p99_s", found.value * share) for share in (1 - 1e-6, 1.0, 1 + 1e-6))
     rows = rows_of(source_of(replace(log, workload=replace(log.workload, limits=limits))))[1:4]
-    exact, rounded = figure(found.value, 9), brief(found.value)
+    exact, rounded = brief(found.value, 9), brief(found.value)
 
     assert [row.partition("at p99 ")[2] for row in rows] == [
-        f"at most {rounded} {exact} s 0.0001 % beyond 2,633 ✕ broken",
+        f"at most {rounded} {exact} 1.000001 times the limit 2,633 ✕ broken",
         f"at most {rounded} {rounded} just met 2,633 ✓ kept",
-        f"at most {rounded} {exact} s 0.0001 % left 2,633 ✓ kept",
+        f"at most {rounded} {exact} 0.0001 % left 2,633 ✓ kept",
     ]
 
 

@@ -60,7 +60,7 @@ class LimitLine:
             return _left_words(share)
         times = 1 + share if is_floor else 1 - share
         told = figure(times)
-        return f"{figure(times, 6) if told == '1' else told} times the {'least' if is_floor else 'limit'}"
+        return f"{figure(times, 7) if told == '1' else told} times the {'least' if is_floor else 'limit'}"
 
 
 @dataclass(frozen=True, slots=True)
