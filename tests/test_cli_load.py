@@ -33,8 +33,8 @@ engine flows: 0 single requests a second and worker, up to 1,000
 from s  start
      0      6
 builds    15 at most (40 are allowed)
-requests  201 if nothing is refused, 19,370 at worst; 51 of them set up and clear up
-seconds   0.5 at least, 1,335 at worst; without set-up, clean-up and slow answers
+requests  201 if nothing is refused, 19,231 at worst; 51 of them set up and clear up
+seconds   0.5 at least, 1,935 at worst; without set-up, clean-up and slow answers
 at worst  every start is refused, and comes back each second for 120 s (3 requests a time); every build takes 600 s
 """
 STEADY_TABLE = """\
