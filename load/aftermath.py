@@ -99,6 +99,9 @@ class Round:
                 self.served += 1
             if self.refused and self.lasted_s >= at_least_s:
                 return
+            if self.refused:
+                # However long it has to last, it is no more than another burst.
+                self._run.rest((at_least_s - self.lasted_s) / AFTERMATH_BURST)
 
     def reads(self, number: int) -> None:
         """

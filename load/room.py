@@ -8,6 +8,7 @@ of its own choice, now at once, now after it was refused for longer than the las
 What it sees is judged by `touchstone.room`; each request says in its note what it is for.
 """
 
+from aftermath import MARGIN_S
 from touchstone.adapters.flows import Flow
 from touchstone.adapters.loadrun import LoadRun, Reply
 from touchstone.loadcost import ROOM_TURNS
@@ -58,14 +59,23 @@ class Room:
 
     def _fill(self) -> str | None:
         """
-        Starts one version after the other until a start is refused; that version, or None where none was.
+        Starts one version after the other until a start is refused; that version, or None where none was in the end.
         """
         for ref in self._refs:
-            status = self._send("startBuild", ref, "fill").status
-            if not 200 <= status < 300:
-                return ref if status == 429 else None
+            reply = self._send("startBuild", ref, "fill" if self._inside else "first")
+            if reply.status == 429 and not self._inside and self._waits(reply):
+                reply = self._send("startBuild", ref, "first")
+            if not 200 <= reply.status < 300:
+                return ref if reply.status == 429 and self._inside else None
             self._inside.append(ref)
         return None
+
+    def _waits(self, refused: Reply) -> bool:
+        """
+        Waits as long as a refusal says, so that what the storm used up of a rate limit is there again.
+        """
+        asked_s = 1.0 if refused.asked_s is None else refused.asked_s
+        return asked_s <= self._run.target.patience_s and self._run.rest(asked_s + MARGIN_S)
 
     def _is_held(self, ref: str, held_s: float, turn: int) -> bool:
         """

@@ -2,6 +2,8 @@
 Where the capacity is: what a run may say of it, and what it may not.
 """
 
+import math
+import random
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,7 +17,7 @@ from touchstone.inflight import InFlight, Life, lives_of
 from touchstone.loadfacts import Attempt, Build
 from touchstone.ratefit import Decided, fits
 from touchstone.report.load_words import beyond_words, capacity_words
-from touchstone.runfacts import Occurrence, RunLog
+from touchstone.runfacts import Occurrence, RunLog, TemplateAction
 
 
 def of(log: RunLog) -> Capacity:
@@ -188,7 +190,7 @@ def test_nothing_is_known_without_a_start() -> None:
 
     assert capacity(steady()) is None
     assert of(log_of(workload("storm"), attempts=dead)).finding == "unknown"
-    assert "nothing about the capacity" in capacity_words(of(log_of(workload("storm"), attempts=dead)))
+    assert "says nothing about the capacity" in capacity_words(of(log_of(workload("storm"), attempts=dead)))
 
 
 def test_sparse_reads_leave_a_range() -> None:
@@ -350,3 +352,39 @@ def test_each_kind_of_limit_is_tried(starts: tuple[float, ...], name: str) -> No
 def test_nothing_served_is_not_explained() -> None:
     """A limit that serves nobody is none."""
     assert not fits([Decided(0.0, 0.1, served=False)])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_usual_limit_explains_what_it_did_however_clients_behave(seed: int) -> None:
+    """Whatever its size and pace, when clients come back and how long answers take, its kind is found among those."""
+    chance = random.Random(seed)
+    per, length_s = chance.randint(2, 12), chance.choice((1.0, 2.0, 2.5, 4.0, 10.0))
+    kinds = (
+        FixedWindow(per, length_s),
+        Bucket(per, per / length_s),
+        ClockWindow(per, math.ceil(length_s), chance.uniform(0.0, 9.0)),
+    )
+    limiter = kinds[seed % 3]
+    starts, at = [], 100.0
+    while len(starts) < 300:
+        at += chance.choice(
+            (0.0004, 0.003, 0.05, chance.expovariate(2.0 * per / length_s), chance.uniform(0.0, length_s))
+        )
+        taken_at = at + chance.uniform(0.0002, 0.004)
+        is_served = limiter.wait_s(taken_at) <= 0.0
+        if is_served:
+            limiter.take(taken_at)
+        starts.append(Decided(at, taken_at + chance.uniform(0.0002, 0.004), is_served))
+        at = taken_at
+
+    assert fits(starts)
+
+
+def test_build_lasts_as_long_as_its_steps() -> None:
+    """Builds that nobody read while they ran were in flight together if they began within the time of their steps."""
+    log = Storm(starts=6, capacity=None, poll_s=3.0).run()
+    published = (TemplateAction("default/a@1", "own", "", "published", 0.1),)
+    known = replace(log, templates=published)
+
+    assert of(log).at_least == 1
+    assert of(known).at_least == 6

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.loadlogs import FixedWindow, Storm, log_of, workload
+from tests.loadlogs import FixedWindow, Storm, log_of, worker, workload
 from tests.rules.exchanges import exchange
 from touchstone.capacity import capacity
 from touchstone.exchange import Exchange
@@ -65,7 +65,7 @@ def test_cancels_that_let_starts_in_show_a_full_host() -> None:
     assert [turn.held_s for turn in found.turns] == pytest.approx([0.0, 1.09, 0.0, 1.09])
     assert [turn.swap_s for turn in found.turns] == pytest.approx([0.1] * 4)
     assert room_words(found) == (
-        "Afterwards one client alone was refused with 2 builds in flight, 9 times while none ended; "
+        "Afterwards one client alone had 2 builds in flight when it was refused, 9 times while none ended; "
         "of 4 cancels of a build 4 let another one in at once: only a full host does so."
     )
 
@@ -91,9 +91,9 @@ def test_start_that_a_rate_limit_refused_takes_nothing_from_the_others() -> None
         ),
         (f"{FILL} {QUICK} {HELD}", "of 2 cancels of a build 2 let another one in at once: too few to tell."),
         (f"{FILL} {QUICK} {HELD} full:429 cancel:200 again:429", "that is no full host, unless cancelled builds keep"),
-        (f"{FILL} full:429 cancel:200 again:429", "refused with 2 builds in flight, and again when one of them"),
-        (f"{FILL} {QUICK} {HELD} {QUICK} full:429 wait full:202", "too few to tell."),
-        (f"{FILL} full:202", "served soon after though it had cancelled none: that tells nothing."),
+        (f"{FILL} full:429 cancel:200 again:429", "2 builds in flight when it was refused, and again when one of them"),
+        (f"{FILL} {QUICK} {HELD} {QUICK} full:429 wait full:202", "and was served soon after though none"),
+        (f"{FILL} full:202", "though none had ended: that is no full host, unless others build there."),
         (f"{FILL} full:429 cancel:500", "saw no cancelled build end, so that it learnt no more."),
         (f"{FILL} full:429 cancel:200 again:500", "saw no cancelled build end"),
     ],
@@ -112,10 +112,27 @@ def test_wait_that_is_no_longer_than_a_cancel_takes_shows_nothing() -> None:
     assert not seen(FULL_HOST, wait_s=0.03).is_full_host
 
 
-@pytest.mark.parametrize("steps", ["", "fill:202 fill:202", "fill:202 fill:500"])
-def test_client_that_was_not_refused_saw_nothing(steps: str) -> None:
-    """Nothing is said of a host that was not filled."""
-    assert room(log_of(workload("storm"), exchanges=story(steps))) is None
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        (
+            "first:202 fill:202",
+            "Afterwards one client alone had 2 builds in flight and was refused no other; with more",
+        ),
+        ("first:202 fill:500", "Afterwards one client alone had 1 build in flight and was refused no other"),
+        ("first:429 first:429", "Afterwards one client alone was refused with nothing in flight: no full host, unless"),
+        (
+            "first:429 first:202 fill:202",
+            "unless others build there. Then it had 2 builds in flight and was refused no",
+        ),
+        (f"first:429 first:202 {FULL_HOST}", "unless others build there. Then it had 3 builds in flight when it was"),
+        ("first:500", ""),
+    ],
+)
+def test_client_that_filled_nothing_says_so(steps: str, words: str) -> None:
+    """Of a host that was not filled only that is said, and what a refusal on an empty host shows."""
+    assert room_words(seen(steps)).startswith(words) or words in room_words(seen(steps))
+    assert room(log_of(workload("storm"))) is None
 
 
 @pytest.mark.parametrize(
@@ -124,6 +141,8 @@ def test_client_that_was_not_refused_saw_nothing(steps: str) -> None:
         ("", "either", "A rate limit could have refused them as well"),
         (FULL_HOST, "capacity", "180 starts were refused meanwhile: the capacity is 4. Afterwards one client"),
         (f"{FILL} {QUICK} {HELD} {QUICK} full:429 cancel:200 again:429", "both", "4. Afterwards one client"),
+        ("first:429 first:429", "rate", "refused with nothing in flight"),
+        (f"{FILL} full:202", "rate", "none had ended"),
         (f"{FILL} full:429 cancel:200 again:429", "rate", "A start was refused though a build had ended: a rate limit"),
     ],
 )
@@ -151,7 +170,7 @@ def test_client_may_have_more_builds_in_flight_than_the_storm() -> None:
     found = capacity(stormed(f"fill:202 fill:202 fill:202 {FULL_HOST}"))
 
     assert found is not None
-    assert (found.finding, found.at_least) == ("capacity", 5)
+    assert (found.finding, found.at_least, found.at_most) == ("both", 5, 5)
 
 
 def test_full_host_that_refuses_at_random_as_well_is_no_riddle() -> None:
@@ -220,3 +239,15 @@ def test_start_that_is_kept_counts_once() -> None:
 
     assert found is not None
     assert found.finding == "either"
+
+
+@pytest.mark.parametrize(("steps", "finding"), [("", "unclear"), (FULL_HOST, "capacity")])
+def test_builds_of_a_lost_worker_are_no_rate_limit(steps: str, finding: str) -> None:
+    """Where a worker was lost nobody knows how many builds were in flight, and only the last client tells anything."""
+    log = stormed(steps, Storm(rate=lambda: FixedWindow(8, 4.0), retry_s=0.3))
+    found = capacity(replace(log, workers=(worker(0), worker(1, state="lost"))))
+
+    assert found is not None
+    assert found.finding == finding
+    assert "worker was lost" in capacity_words(found)
+    assert "rate limit explains" not in capacity_words(found)

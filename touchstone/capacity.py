@@ -89,7 +89,8 @@ class Capacity:
 
     Attributes:
         at_least: The most builds that were surely in flight at once.
-        at_most: The fewest that may have been in flight when a start was refused for want of room; None where none was.
+        at_most: The fewest that may have been in flight when a start was refused for want of room; None where nothing
+            says that one was.
         admitted: Starts that were let in and needed room.
         busiest: By length in seconds, the most that were let in within such a time.
         refusals: In order of time.
@@ -99,6 +100,7 @@ class Capacity:
         room: What a client saw that cancelled builds when the host refused; None where none did.
         told: What refusals said, as far as they were kept: hints of the target, and no proof.
         is_short: Whether refused starts began builds all the same, which are not counted.
+        is_torn: Whether a worker was lost, of whose builds nobody knows.
     """
 
     finding: Finding
@@ -114,6 +116,7 @@ class Capacity:
     room: Room | None = None
     told: tuple[str, ...] = ()
     is_short: bool = False
+    is_torn: bool = False
 
     @property
     def refused_full(self) -> int:
@@ -144,16 +147,18 @@ def capacity(log: RunLog) -> Capacity | None:
     if not log.attempts:
         return None
     fresh = [attempt for attempt in log.attempts if attempt.fresh]
-    flight = InFlight(lives_of(log.attempts, log.builds))
+    flight = InFlight(lives_of(log.attempts, log.builds, _steps_s(log)))
     served_at = sorted(attempt.done_at for attempt in fresh if _is_served(attempt))
-    refusals = _refusals(fresh, flight)
-    full = [refusal for refusal in refusals if not refusal.below]
-    until_s = max(attempt.done_at for attempt in log.attempts)
     asked = room(log)
+    at_least = max(flight.most, asked.at_least if asked else 0)
+    refusals = _refusals(fresh, flight, at_least)
+    finding = _finding(log, refusals, asked)
+    full = [refusal.at_most for refusal in refusals if not refusal.below]
+    until_s = max(attempt.done_at for attempt in log.attempts)
     return Capacity(
-        finding=_finding(log, refusals, asked),
-        at_least=max(flight.most, asked.inside if asked else 0),
-        at_most=min((refusal.at_most for refusal in full), default=None),
+        finding=finding,
+        at_least=at_least,
+        at_most=min(full, default=None) if finding in ("capacity", "either", "both") else None,
         admitted=len(served_at),
         busiest={span_s: _busiest(served_at, span_s) for span_s in SPANS_S},
         refusals=refusals,
@@ -164,16 +169,27 @@ def capacity(log: RunLog) -> Capacity | None:
         room=asked,
         told=_told(log.exchanges),
         is_short=any(one.finding.claim == _STARTS_NOTHING for one in log.occurrences),
+        is_torn=_is_torn(log),
     )
+
+
+def _is_torn(log: RunLog) -> bool:
+    return any(worker.state == "lost" for worker in log.workers)
 
 
 def _is_served(attempt: Attempt) -> bool:
     return 200 <= attempt.status < 300
 
 
-def _refusals(fresh: Iterable[Attempt], flight: InFlight) -> tuple[Refusal, ...]:
+def _steps_s(log: RunLog) -> float:
+    """
+    How long the steps of each build take at least; 0 for versions that were there before the run.
+    """
+    return float(log.workload.options.get("build_s", 0.0)) if log.workload and log.templates else 0.0
+
+
+def _refusals(fresh: Iterable[Attempt], flight: InFlight, most: int) -> tuple[Refusal, ...]:
     refused = sorted((a for a in fresh if a.status == _REFUSED), key=lambda attempt: attempt.done_at)
-    most = flight.most
     counts = [(a.done_at, flight.sure(a.done_at), flight.at_most(a.sent_at, a.done_at)) for a in refused]
     return tuple(Refusal(at_s, sure, at_most, at_most < most) for at_s, sure, at_most in counts)
 
@@ -184,12 +200,13 @@ def _refused(attempts: Iterable[Attempt], *, fresh: bool | None) -> int:
 
 def _finding(log: RunLog, refusals: Sequence[Refusal], asked: Room | None) -> Finding:
     refused = [attempt for attempt in log.attempts if attempt.status == _REFUSED]
-    is_served = any(_is_served(attempt) and attempt.fresh for attempt in log.attempts)
     has_room = sum(refusal.below for refusal in refusals) + _refused(log.attempts, fresh=False)
     has_room += asked.refused_with_room if asked else 0
     if not refused:
-        return "not-reached" if is_served else "unknown"
+        return "not-reached" if any(map(_is_served, log.attempts)) else "unknown"
     is_full = asked is not None and asked.is_full_host
+    if _is_torn(log):
+        return "capacity" if refusals and is_full else "unclear"
     starts = _starts(log)
     if not has_room:
         return "capacity" if refusals and (is_full or not _rate_explains(starts)) else "either"

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from touchstone.loadfacts import Attempt, Build
+from touchstone.rules.walk import CLOCK_SHARE
 
 _NEVER_SEEN_TO_END = ("stuck", "unread", "silent", "unfinished")
 
@@ -23,7 +24,7 @@ class Life:
     Attributes:
         may_from_at: When its start was sent.
         sure_from_at: When its start had been answered.
-        sure_to_at: When a read showed it running last; *sure_from_at* where none did.
+        sure_to_at: When a read showed it running last, or until when its steps lasted; *sure_from_at* at least.
         may_to_at: When a read showed its end; infinite where none did.
     """
 
@@ -102,23 +103,28 @@ class InFlight:
         return tuple(found)
 
 
-def lives_of(attempts: Iterable[Attempt], builds: Iterable[Build]) -> tuple[Life, ...]:
+def lives_of(attempts: Iterable[Attempt], builds: Iterable[Build], steps_s: float = 0.0) -> tuple[Life, ...]:
     """
     The lives of *builds*, each from the attempt that began it.
+
+    Args:
+        steps_s: How long the steps of a build take that becomes ready: so long it runs whether it is read or not.
     """
     sent: dict[int, list[Attempt]] = {}
     for attempt in attempts:
         if 200 <= attempt.status < 300:
             sent.setdefault(attempt.want, []).append(attempt)
-    return tuple(_life(build, sent.get(build.want, [])) for build in builds)
+    return tuple(_life(build, sent.get(build.want, []), steps_s) for build in builds)
 
 
-def _life(build: Build, served: Sequence[Attempt]) -> Life:
+def _life(build: Build, served: Sequence[Attempt], steps_s: float) -> Life:
     nearest = min(served, key=lambda attempt: abs(attempt.done_at - build.accepted_at), default=None)
-    seen_at = build.seen_building_at
+    may_from_at = min(nearest.sent_at, build.accepted_at) if nearest else build.accepted_at
+    seen_at = build.seen_building_at if build.seen_building_at is not None else build.accepted_at
+    lasted_at = min(may_from_at + CLOCK_SHARE * steps_s, build.ended_at) if build.end == "ready" else build.accepted_at
     return Life(
-        may_from_at=min(nearest.sent_at, build.accepted_at) if nearest else build.accepted_at,
+        may_from_at=may_from_at,
         sure_from_at=build.accepted_at,
-        sure_to_at=max(build.accepted_at, seen_at if seen_at is not None else build.accepted_at),
+        sure_to_at=max(build.accepted_at, seen_at, lasted_at),
         may_to_at=float("inf") if build.end in _NEVER_SEEN_TO_END else max(build.ended_at, build.accepted_at),
     )

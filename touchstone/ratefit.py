@@ -18,7 +18,7 @@ _TOLERATED_SHARE = 0.02  # of the refused starts might have been served: nobody 
 _ROUNDS = 40
 # A window by the clock is hardly ever of another length.
 _CLOCK_S = (*range(1, 13), 15, 20, 24, 30, 40, 45, 60, 90, 120, 180, 240, 300, 600, 900, 1800, 3600)
-_MOST_OPENINGS = 12
+_MOST_GAPS, _OPENINGS_EACH = 4, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ def fits(starts: Sequence[Decided]) -> bool:
     sizes = range(1, min(served, _MOST_SIZES) + 1)
     if any(_log_fits(ordered, size) or _window_fits(ordered, size) or _bucket_fits(ordered, size) for size in sizes):
         return True
-    return any(_clock_fits(ordered, opened_at, length_s) for length_s in _CLOCK_S for opened_at in _openings(ordered))
+    openings = _openings(ordered)
+    return any(_clock_fits(ordered, opened_at, length_s) for length_s in _CLOCK_S for opened_at in openings)
 
 
 def _tolerated(starts: Sequence[Decided]) -> float:
@@ -70,16 +71,29 @@ def _log_fits(starts: Sequence[Decided], size: int) -> bool:
 
 def _window_fits(starts: Sequence[Decided], size: int) -> bool:
     """
-    At most *size* starts from the first one on, for one length of time: one after which a start was served again.
+    At most *size* starts from the first one on, for one length of time.
+
+    It is at most as long as it took until a start was served again, and likely a round number below that.
     """
-    lengths_s: set[float] = set()
+    longest_s: set[float] = set()
     taken: list[Decided] = []
     for before, start in zip([None, *starts], starts, strict=False):
         if start.served:
             if before is not None and not before.served and len(taken) >= size:
-                lengths_s.add(start.done_at - taken[-size].sent_at)
+                longest_s.add(start.done_at - taken[-size].sent_at)
             taken.append(start)
-    return any(_windows_decide(starts, size, length_s) for length_s in sorted(lengths_s)[:_MOST_LENGTHS])
+    lengths_s = {round_s for most_s in sorted(longest_s)[:_MOST_LENGTHS] for round_s in _round(most_s)}
+    return any(_windows_decide(starts, size, length_s) for length_s in sorted(lengths_s))
+
+
+def _round(most_s: float) -> Iterator[float]:
+    """
+    The length itself, and what it would be if it were told in whole seconds, halves or tenths.
+    """
+    yield most_s
+    for parts in (1, 2, 10):
+        if length_s := math.floor(most_s * parts) / parts:
+            yield length_s
 
 
 def _windows_decide(starts: Sequence[Decided], size: int, length_s: float) -> bool:
@@ -100,15 +114,15 @@ def _windows_decide(starts: Sequence[Decided], size: int, length_s: float) -> bo
     return generous <= _tolerated(starts)
 
 
-def _openings(starts: Sequence[Decided]) -> Iterator[float]:
+def _openings(starts: Sequence[Decided]) -> tuple[float, ...]:
     """
     Moments at which a window may have opened: between a refused start and the next one that was served.
+
+    Where these are closest to each other, little is left to choose from.
     """
-    found = 0
-    for before, start in pairwise(starts):
-        if start.served and not before.served and found < _MOST_OPENINGS:
-            found += 1
-            yield from (start.done_at, start.sent_at, (before.sent_at + start.done_at) / 2)
+    gaps = sorted((s.done_at - r.sent_at, r.sent_at) for r, s in pairwise(starts) if s.served and not r.served)
+    parts = range(_OPENINGS_EACH + 1)
+    return tuple(at + part * length_s / _OPENINGS_EACH for length_s, at in gaps[:_MOST_GAPS] for part in parts)
 
 
 def _clock_fits(starts: Sequence[Decided], opened_at: float, length_s: float) -> bool:
@@ -152,13 +166,13 @@ def _bucket_fits(starts: Sequence[Decided], size: int) -> bool:
 
 def _is_served(starts: Sequence[Decided], size: int, per_s: float) -> bool:
     """
-    Whether each served start would have found a token.
+    Whether each served start would have found a token, taken up as late as may be after one taken up as soon as may be.
     """
     tokens, at = float(size), float("-inf")
     for start in starts:
         if start.served:
             tokens = min(size, tokens + per_s * max(0.0, start.done_at - at)) - 1
-            at = max(at, start.done_at)
+            at = max(at, start.sent_at)
             if tokens < 0:
                 return False
     return True

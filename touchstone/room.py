@@ -39,12 +39,14 @@ class Room:
     What the client saw.
 
     Attributes:
-        inside: Builds of its own that were in flight when it was refused.
-        refused: Starts that were refused while nothing ended.
+        idle: Starts that were refused before it had a build in flight.
+        inside: Builds of its own that were in flight when it was refused, or when it had no version left.
+        refused: Starts that were refused while nothing ended; 0 where it filled nothing.
         unbidden: Starts that were served though nothing of its own had ended.
         turns: Cancels that were seen to end a build, in order.
     """
 
+    idle: int
     inside: int
     refused: int
     unbidden: int
@@ -71,27 +73,43 @@ class Room:
         return sum(turn.let_in for turn in self.turns)
 
     @property
-    def refused_with_room(self) -> int:
+    def refused_after_cancel(self) -> int:
         """
         Starts that were refused though one build fewer was in flight than when the client was refused first.
         """
         return len(self.turns) - self.let_in
 
+    @property
+    def refused_with_room(self) -> int:
+        """
+        Refusals that want of room does not explain: with nothing in flight, after a cancel, or where one more fitted.
+        """
+        return self.idle + self.refused_after_cancel + self.unbidden
+
+    @property
+    def at_least(self) -> int:
+        """
+        The most builds of its own that were in flight at once.
+        """
+        return self.inside + min(self.unbidden, 1)
+
 
 def room(log: RunLog) -> Room | None:
     """
-    What that client saw; None where there was none, or where it was not refused.
+    What that client saw; None where there was none.
     """
     asked = sorted((e for e in log.exchanges if "room" in e.note), key=lambda exchange: exchange.seq)
     starts = [exchange for exchange in asked if exchange.operation == "startBuild"]
-    fill = [exchange for exchange in starts if _step(exchange) == "fill"]
-    if not fill or fill[-1].status != 429:
+    if not starts:
         return None
+    first = [exchange for exchange in starts if _step(exchange) == "first"]
+    fill = [exchange for exchange in starts if _step(exchange) == "fill"]
     full = [exchange for exchange in starts if _step(exchange) == "full"]
     turns = (_turn([e for e in starts if e.note["room"]["turn"] == number]) for number in range(1, len(full) + 1))
     return Room(
-        inside=len(fill) - 1,
-        refused=1 + sum(exchange.status == 429 for exchange in full),
+        idle=sum(exchange.status == 429 for exchange in first),
+        inside=sum(200 <= exchange.status < 300 for exchange in (*first, *fill)),
+        refused=sum(exchange.status == 429 for exchange in (*fill, *full)),
         unbidden=sum(200 <= exchange.status < 300 for exchange in full),
         turns=tuple(turn for turn in turns if turn),
     )

@@ -4,7 +4,7 @@ What clients of the API do under load, one method each: start, back off, poll, c
 A flow is one client in a greenlet of its own. It asserts nothing; what came back is judged elsewhere.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gevent
@@ -18,6 +18,8 @@ from touchstone.patience import back_off_s
 
 # A build that reads not_built is believed to have vanished after so many reads in a row.
 _VANISHED_READS = 4
+
+_GONE: Mapping[int, str] = {404: "not_built"}
 
 # Refused callers do not come back in step: each waits up to so much longer than it was told.
 _JITTER_S = 0.25
@@ -155,7 +157,8 @@ class Flow:
                 break
             if reply.cut_off:
                 break
-            status = reply.body.get("status") if reply.status == 200 else None
+            # A version that is not there any more is not built either.
+            status = reply.body.get("status") if reply.status == 200 else _GONE.get(reply.status)
             idle = idle + 1 if status == "not_built" else 0
             if status == "building":
                 seen_at = reply.answer.done_at

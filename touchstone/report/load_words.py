@@ -131,6 +131,8 @@ def capacity_words(found: Capacity) -> str:
     parts = [_FINDINGS[found.finding](found), room_words(found.room) if found.room else ""]
     if found.finding not in ("unknown", "not-reached") and found.told:
         parts.append(f"Refusals say {_listed([repr(one) for one in found.told])}: a hint, and no proof.")
+    if found.is_torn and found.finding == "capacity":
+        parts.append("A worker was lost, and builds of it may have been in flight that are not counted.")
     if found.is_short:
         parts.append("Refused starts began builds all the same (see the findings): more were in flight than counted.")
     return " ".join(part for part in parts if part)
@@ -140,29 +142,44 @@ def room_words(asked: Room) -> str:
     """
     What the client saw that cancelled builds while the host refused.
     """
-    head = f"Afterwards one client alone was refused with {plural(asked.inside, 'build')} in flight"
+    idle = ""
+    if asked.idle:
+        idle = (
+            "Afterwards one client alone was refused with nothing in flight: no full host, unless others build there. "
+        )
+    if not asked.inside:
+        return idle.rstrip()
+    head = f"{'Then it' if idle else 'Afterwards one client alone'} had {plural(asked.inside, 'build')} in flight"
+    if not asked.refused:
+        return f"{idle}{head} and was refused no other; with more --builds it would have tried more."
+    return f"{idle}{head} when it was refused{_turns_words(asked)}."
+
+
+def _turns_words(asked: Room) -> str:
+    if asked.unbidden:
+        return ", and was served soon after though none had ended: that is no full host, unless others build there"
     if not asked.turns:
-        if asked.unbidden:
-            return f"{head}, and served soon after though it had cancelled none: that tells nothing."
-        return f"{head}, and saw no cancelled build end, so that it learnt no more."
+        return ", and saw no cancelled build end, so that it learnt no more"
     cancels = f"of {plural(len(asked.turns), 'cancel')} of a build {asked.let_in} let another one in at once"
     if asked.is_full_host:
-        told = f"{head}, {asked.refused} times while none ended; {cancels}: only a full host does so"
-        return f"{told}{'; after the other one a rate limit refused it as well' if asked.refused_with_room else ''}."
-    if asked.refused_with_room:
+        beside = "; after the other one a rate limit refused it as well" if asked.refused_after_cancel else ""
+        return f", {asked.refused} times while none ended; {cancels}: only a full host does so{beside}"
+    if asked.refused_after_cancel:
         return (
-            f"{head}, and again when one of them had been cancelled and seen to end: that is no full host, "
-            "unless cancelled builds keep their place or others build there."
+            ", and again when one of them had been cancelled and seen to end: that is no full host, "
+            "unless cancelled builds keep their place or others build there"
         )
-    return f"{head}; {cancels}: too few to tell."
+    return f"; {cancels}: too few to tell"
 
 
 def _not_reached(found: Capacity) -> str:
+    if not found.at_least:
+        return "No start was refused, so that no capacity was met."
     return f"No start was refused: the capacity is at least {plural(found.at_least, 'build')} in flight."
 
 
 def _unknown(_found: Capacity) -> str:
-    return "No start that needs room was let in or refused, so this run says nothing about the capacity."
+    return "No start was let in or refused, so this run says nothing about the capacity."
 
 
 def _never_more(found: Capacity) -> str:
@@ -203,6 +220,11 @@ def _both(found: Capacity) -> str:
 
 
 def _unclear(found: Capacity) -> str:
+    if found.is_torn:
+        return (
+            f"{_were(len(found.refusals))} refused, and nobody knows with how many builds in flight, as a worker was "
+            f"lost with what it knew of its own. The capacity is at least {found.at_least}."
+        )
     full = f", and {plural(found.refused_full, 'other')} with so many" if found.refused_full else ""
     return (
         f"{_with_room(found)}{full}: neither a full host nor a usual rate limit explains these refusals. Builds that "
