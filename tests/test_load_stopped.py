@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.command import LIMIT_S, Ended, Shell, gone
-from tests.stages import Asgi, Stage, Stages, descendants
+from tests.stages import Asgi, Stage, Stages, descendants, forgetting
 from tests.watched import Watched
 from touchstone.runlog import read
 from touchstone.twin import RateLimit
@@ -299,3 +299,17 @@ def test_requests_that_hang_when_the_run_is_stopped_are_told(tmp_path: Path) -> 
     assert (total["error_share"], total["kinds"]["cut"]) == (0, hung.count("GET") + hung.count("POST"))
     assert f"{total['kinds']['cut']} requests had no complete answer yet when the run was stopped" in told
     assert "too many" not in told
+
+
+def test_version_that_is_gone_is_not_polled_for_as_long_as_a_build_may_take(tmp_path: Path) -> None:
+    """
+    A target that was begun anew knows the versions of the run no more: their builds have vanished, and that is the end.
+    """
+    shell = Shell(tmp_path)
+    with Watched(wrap=forgetting("start")) as twin:
+        ended = shell.run("load", *SHORT, "--url", twin.url, "--report-dir", "run")
+    builds = read(tmp_path / "run" / "runlog.jsonl").builds
+
+    assert ended.code == 1, ended.err
+    assert {build.end for build in builds} == {"vanished"}
+    assert len(builds) == 4

@@ -26,8 +26,8 @@ AFTERMATH_BURST = 120
 _AFTERMATH_MOST = 9 * AFTERMATH_BURST
 _AFTERMATH_BURSTS, _AFTERMATH_WAITS = 3, 5
 
-# Before that, where somebody was refused, one client fills the host, and in each of so many turns cancels a build and
-# starts another one: see load/room.py.
+# Before that, where somebody was refused, one client waits for its turn, fills the host, and in each of so many turns
+# cancels a build and starts another one: see load/room.py.
 ROOM_TURNS = 4
 _LEAST_ROOM, _MOST_ROOM = 3, 100
 # Starts of a turn that are refused, the cancel, and the start that follows; and reads until a cancelled build has
@@ -179,7 +179,7 @@ class Reckoning:
         if not _FOLLOWS.isdisjoint(self.schedule.counts):
             most_s += cancel_timeout_s
         if self._is_storm:
-            most_s += _AFTERMATH_WAITS * wait_s + _ROOM_WAITS * cancel_timeout_s
+            most_s += (1 + _AFTERMATH_WAITS) * wait_s + _ROOM_WAITS * cancel_timeout_s
         return math.ceil(most_s)
 
     def builds(self) -> int:

@@ -166,8 +166,8 @@ def _turns_words(asked: Room) -> str:
         return f", {asked.refused} times while none ended; {cancels}: only a full host does so{beside}"
     if asked.refused_after_cancel:
         return (
-            ", and again when one of them had been cancelled and seen to end: that is no full host, "
-            "unless cancelled builds keep their place or others build there"
+            f", and again when {'that' if asked.inside == 1 else 'one of them'} had been cancelled and seen to end: "
+            "that is no full host, unless cancelled builds keep their place or others build there"
         )
     return f"; {cancels}: too few to tell"
 
