@@ -89,6 +89,7 @@ LAYER_OF = {
     "touchstone.growth": "judgement",
     "touchstone.ruling": "judgement",
     "touchstone.thresholds": "judgement",
+    "touchstone.throughput": "judgement",
     "touchstone.silence": "judgement",
     "touchstone.ending": "judgement",
     "touchstone.times": "judgement",

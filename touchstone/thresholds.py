@@ -10,13 +10,13 @@ What is measured, of the requests of an operation or of all of them:
 - A percentile needs as many samples as have one beyond it, p99 a hundred: with fewer it is the longest time.
 - *error_share*: of the requests sent, those without an answer or with one that nobody expects. 429 is none of them.
 - *late_share*, *unsent_share*: of the arrivals that were due, those sent more than LATE_S late, and those not sent.
-- *throughput_per_s*: requests served, over the length of the schedule. Its limit is the least that is allowed.
+- *throughput_per_s*: requests served a second, see `touchstone.throughput`. Its limit is the least that is allowed.
 - *…_drift_share*: see `touchstone.growth`.
 
 A reading is indeterminate where the generator cannot tell: without samples or with too few; where it was itself later
-at p99 than a tenth of the limit on a time, unless the limit is broken without that; where --max-requests kept it from
-sending; where a worker was lost; and where the run, or its requests, ended before its schedule did and the limit was
-kept until then. A claim holds only where each of its limits is kept.
+at p99 than a tenth of the limit on a time, or so late that a throughput was missed, unless the limit is broken without
+that; where --max-requests kept it from sending; where a worker was lost; and where the run, or its requests, ended
+before its schedule did and the limit was kept until then. A claim holds only where each of its limits is kept.
 """
 
 from collections.abc import Iterable, Iterator
@@ -35,6 +35,7 @@ from touchstone.ruling import Ruling, again
 from touchstone.runfacts import Notice, RunLog
 from touchstone.sample import Window
 from touchstone.statistic import STATISTICS, Statistic
+from touchstone.throughput import of_schedule, throughput
 from touchstone.times import breach_of, samples_needed, time_of
 from touchstone.totals import ALL, LATE_S, Totals, totals
 from touchstone.verdict import plural
@@ -156,7 +157,7 @@ class _Run:
             case "drift":
                 return _as_measured(self._growth(limit, statistic), statistic)
             case "rate":
-                return self._rate(limit.operation)
+                return self._rate(limit, statistic)
         if statistic.name == "error_share":
             return _share(own.error_share, own.sent, "request was sent", limit)
         if statistic.name == "late_share":
@@ -219,16 +220,21 @@ class _Run:
             f"more than a tenth of the limit of {brief(limit.value)}; lower the rate or add workers"
         )
 
-    def _rate(self, operation: str) -> _Measured:
-        begin, length_s = self._workload.began_at, self._workload.duration_s
-        within = [w for w in self._log.windows if int(begin) <= w.at_s < begin + length_s]
-        served = totals(within, operation).kinds["served"]
+    def _rate(self, limit: Limit, statistic: Statistic) -> _Measured:
+        length_s, operation = self._workload.duration_s, limit.operation
+        within = of_schedule(self._log.windows, self._workload)
+        kinds = totals(within, operation).kinds
+        served = kinds["served"]
         if self._kept_up.missing:
             doubt = f"the run ended before {plural(self._kept_up.missing, 'arrival')} of its schedule"
             return _Measured(None, served, doubt)
         if length_s <= 0 or not self.of(operation).sent:
             return _Measured(None, 0, f"no request was sent to {named(operation)}")
-        return _Measured(served / length_s, served)
+        value, late_s = throughput(within, operation, self._workload), self._late(limit).max_s
+        # Had all been sent, and in time, it would have been this.
+        at_best = throughput(within, operation, self._workload, sooner_s=late_s) + kinds["unsent"] / length_s
+        is_open = is_broken(limit, statistic, value) and not is_broken(limit, statistic, at_best)
+        return _Measured(value, served, _slowness(late_s, kinds["unsent"]) if is_open and not self._spent else "")
 
     def _growth(self, limit: Limit, statistic: Statistic) -> Growth:
         match statistic.name:
@@ -253,6 +259,17 @@ def is_broken(limit: Limit, statistic: Statistic, value: float) -> bool:
     Whether a value is beyond its limit; to meet it exactly is to keep it.
     """
     return value < limit.value if statistic.is_floor else value > limit.value
+
+
+def _slowness(late_s: float, unsent: int) -> str:
+    """
+    Why a generator that did not keep up cannot judge a throughput that is missed.
+    """
+    more = f" and {plural(unsent, 'arrival')} not at all" if unsent else ""
+    return (
+        f"the generator sent requests up to {brief(late_s)} late{more}: a faster target might have served more; "
+        "lower the rate or add workers"
+    )
 
 
 def _first_late_at(windows: Iterable[Window], operation: str, tolerated_s: float) -> int | None:
