@@ -321,6 +321,18 @@ def test_budget_of_requests_is_kept(runs: Mapping[str, Made]) -> None:
     assert [case for case in log.cases if case.outcome == "error"] == []
 
 
+def test_clients_that_a_run_leaves_undone_are_counted(runs: Mapping[str, Made]) -> None:
+    """
+    Who was left no request counts, in either model; where the time of a closed model is over, or all was sent, nobody.
+    """
+    undone = {
+        name: sum(worker.undone for worker in read(runs[name].ended.results / "runlog.jsonl").workers)
+        for name in ("closed", "budget", "used-up", "bulk")
+    }
+    assert (undone["closed"], undone["used-up"], undone["bulk"]) == (4, 0, 0)
+    assert undone["budget"] > 0
+
+
 def test_broken_threshold_ends_the_run(runs: Mapping[str, Made]) -> None:
     """
     With --abort-on-fail the rest of the schedule is not sent, by any engine, and the threshold is a finding.

@@ -198,6 +198,18 @@ def test_report_of_a_killed_run_says_that_it_was_cut_short(runs: Mapping[str, St
     assert (report.code, report.last_line) == (3, "exit 3: the run log has no footer: the run was cut short")
 
 
+@pytest.mark.parametrize(("name", "is_open"), [("aftermath", True), ("clean-up", False)])
+def test_thresholds_stay_open_only_where_a_client_was_not_done(
+    runs: Mapping[str, Stopped], name: str, is_open: bool
+) -> None:
+    """
+    A storm whose last client is stopped does not say that its thresholds are kept; when all is over, they are judged.
+    """
+    told = " ".join(runs[name].ended.out.split())
+    assert ("kept so far, but the run was interrupted by" in told) == is_open
+    assert (" kept share of requests that failed" in told) != is_open
+
+
 def test_clean_up_that_is_interrupted_again_ends(runs: Mapping[str, Stopped]) -> None:
     """
     The report is written all the same, and says what was left, which the journal names.

@@ -13,13 +13,14 @@ from rich.console import Console
 
 from tests.loadlogs import BEGAN_AT, fold, header, log_of, unsent, worker, workload
 from touchstone import claims
+from touchstone.ending import ABORTED
 from touchstone.growth import TARGET
 from touchstone.loadfacts import Limit
 from touchstone.report import html, json_report, junit
 from touchstone.report.load_view import limit_lines
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
-from touchstone.runfacts import Case, LedgerClaim, Occurrence, RunLog, Tally
+from touchstone.runfacts import Case, Footer, LedgerClaim, Occurrence, RunLog, Tally
 from touchstone.sample import CUT_OFF, NO_ANSWER, Sample, Window
 from touchstone.statistic import STATISTICS
 from touchstone.thresholds import Reading, judge_thresholds, measured, told_limit, told_value
@@ -346,6 +347,32 @@ def test_requests_that_were_cut_off_keep_nothing_and_break_nothing() -> None:
     assert kept.reason == "kept so far, but 3 requests had no answer yet when the run was stopped"
     assert reading("error_share", 0.0, *hundred(0), *cut).value == 0
     assert reading("p90_s", 1.0, *hundred(50), *cut).verdict == "broken"
+
+
+@pytest.mark.parametrize(
+    ("ended", "words"),
+    [
+        (
+            {"footer": Footer("", 0.0, 130, "interrupted by SIGINT", interrupted=True)},
+            "the run was interrupted by SIGINT",
+        ),
+        ({"cases": (Case("load.storm.seconds", "", "error", 0.0),)}, "--max-seconds ended the run"),
+        ({"warnings": (f"{ABORTED}: * p90_s is beyond 1",)}, "--abort-on-fail ended the run"),
+        ({"workers": (worker(undone=4, spent_at_s=60.0),)}, "--max-requests ended the run"),
+        ({}, "the run ended"),
+    ],
+)
+def test_run_that_ended_before_its_clients_keeps_nothing_and_may_break(ended: dict[str, Any], words: str) -> None:
+    """
+    All of the schedule was sent, but who was to come back did not: whatever ended the run, nobody knows how they fared.
+    """
+    ended = {"workers": (worker(), worker(1, undone=4)), "options": {"max_requests": 200}, **ended}
+    kept = reading("p90_s", 1.0, *hundred(0), **ended)
+    assert kept.verdict == "indeterminate"
+    assert kept.reason == f"kept so far, but {words} before all its clients were done"
+    assert reading("p90_s", 1.0, *hundred(50), **ended).verdict == "broken"
+    done = {**ended, "workers": (worker(), worker(1))}
+    assert reading("p90_s", 1.0, *hundred(0), **done).verdict == "kept"
 
 
 def test_operation_that_nobody_sends_does_not_apply() -> None:

@@ -31,6 +31,7 @@ class Collector:
         unsent: Scheduled arrivals that came due and were not sent.
         unwatched: Watchers among them that had nothing to watch.
         over_budget: Those of them that --max-requests left no room for.
+        undone: Clients that were not done and send nothing more.
         behind_from_s: When an arrival that was sent too late was due first; None where none was.
     """
 
@@ -43,6 +44,7 @@ class Collector:
         self.unsent = 0
         self.unwatched = 0
         self.over_budget = 0
+        self.undone = 0
         self.behind_from_s: float | None = None
 
     def sample(self, sample: Sample, *, paced: bool) -> None:

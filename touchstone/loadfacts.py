@@ -155,6 +155,7 @@ class Worker:
         unwatched: Scheduled watchers that sent nothing, since the start of their build was not accepted.
         over_budget: Those of *unsent* that --max-requests left no room for.
         spent_at_s: When a request was wanted first that --max-requests left no room for; None where none was.
+        undone: Clients that had still to go on when the run was stopped, or when they were left no request.
     """
 
     number: int
@@ -174,3 +175,4 @@ class Worker:
     unwatched: int = 0
     over_budget: int = 0
     spent_at_s: float | None = None
+    undone: int = 0

@@ -55,6 +55,7 @@ class Punctuality:
         workers: In the order of their numbers.
         unwatched: Watchers that sent nothing, since the start of their build was not accepted.
         allowed: Requests that --max-requests allows; None for any number.
+        undone: Clients that had still to go on when the run, or its requests, ended.
     """
 
     scheduled: int
@@ -66,6 +67,7 @@ class Punctuality:
     workers: tuple[WorkerLine, ...]
     unwatched: int = 0
     allowed: int | None = None
+    undone: int = 0
 
     @property
     def over_budget(self) -> int:
@@ -138,6 +140,7 @@ def punctuality(log: RunLog) -> Punctuality:
         workers=lines,
         unwatched=sum(line.last.unwatched for line in lines),
         allowed=workload.options.get("max_requests"),
+        undone=sum(line.last.undone for line in lines),
     )
 
 

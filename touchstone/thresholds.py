@@ -16,7 +16,8 @@ What is measured, of the requests of an operation or of all of them:
 A reading is indeterminate where the generator cannot tell: without samples or with too few; where it was itself later
 at p99 than a tenth of the limit on a time, or so late that a throughput was missed, unless the limit is broken without
 that; where --max-requests kept it from sending; where a worker was lost; and where the run, or its requests, ended
-before its schedule did and the limit was kept until then. A claim holds only where each of its limits is kept.
+before its schedule did, or its clients were done, and the limit was kept until then. A claim holds only where each of
+its limits is kept.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,7 @@ from functools import cached_property
 from typing import Literal
 
 from touchstone.claims import Ledger
+from touchstone.ending import Ending, ending
 from touchstone.figures import brief, figure, percentage
 from touchstone.finding import Finding, Judgement, finding_id
 from touchstone.growth import TARGET, Growth, of_bytes, of_errors, of_latency, of_memory
@@ -130,6 +132,10 @@ class _Run:
             return Reading(limit, found.value, found.count, "indeterminate", reason)
         if cut := self.of(limit.operation).kinds["cut"]:
             reason = f"kept so far, but {plural(cut, 'request')} had no answer yet when the run was stopped"
+            return Reading(limit, found.value, found.count, "indeterminate", reason)
+        if self._kept_up.undone:
+            ended = ending(self._log) or Ending("the run ended")
+            reason = f"kept so far, but {ended.words} before all its clients were done"
             return Reading(limit, found.value, found.count, "indeterminate", reason)
         return Reading(limit, found.value, found.count, "kept", found.remark)
 

@@ -177,7 +177,10 @@ class ArrivalUser(User):
     def _client(self, arrivals: Iterator[Arrival], until_at: float) -> None:
         run = self.run_
         for arrival in arrivals:
-            if run.now() >= until_at or run.stopped.is_set() or not run.admit():
+            if run.now() >= until_at or run.stopped.is_set():
+                return
+            if not run.admit():
+                run.collector.undone += 1
                 return
             # Nothing says when it is due: it is as soon as there is somebody to send it.
             self._one(replace(arrival, due_at=run.now()))

@@ -135,11 +135,10 @@ class LoadRun:
     """
 
     def __init__(self, go: Go, settings: Settings, url: str, tell: Tell) -> None:
-        target = settings.target
         self.go = go
         self.url = url
         self.settings = settings
-        self.target = target
+        self.target = target = settings.target
         self.case = f"load.{go.options.scenario.name}"
         self.plan: Plan = plan(go.options)
         self.random = random.Random(f"{go.options.seed}/{go.number}")
@@ -237,6 +236,7 @@ class LoadRun:
         """
         Has nothing more sent. What is under way is waited for a little and then cut off, and is counted so.
         """
+        self.collector.undone += len(self.flows)
         self.stopped.set()
         self.flows.join(timeout=grace_s)
         self._is_cut = True
@@ -271,6 +271,7 @@ class LoadRun:
             Stopped: nothing more is sent.
         """
         if self.stopped.is_set() or not (paced or self.budget.take()):
+            self.collector.undone += not self.stopped.is_set()
             if paced:
                 self.collector.skip(call.operation, intended_at)
             raise Stopped
@@ -355,6 +356,7 @@ class LoadRun:
             unwatched=collector.unwatched,
             over_budget=collector.over_budget,
             spent_at_s=self._spent.over_at,
+            undone=collector.undone,
         )
 
     def tell_judged(self) -> None:
