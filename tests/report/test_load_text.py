@@ -262,13 +262,16 @@ def test_one_of_anything_is_no_plural(render: str, model: str) -> None:
 
 
 def test_closed_model_says_so() -> None:
-    """The table of a closed model has service times, and says so."""
+    """The table of a closed model has service times, and says so; what follows an arrival is in the table alone."""
     log = steady()
     assert log.workload is not None
+    polls = fold([Sample("getBuild", "200", BEGAN_AT, BEGAN_AT, BEGAN_AT + 0.01)] * 70, paced=False)
+    log = replace(log, windows=(*log.windows, *polls))
     report = told(replace(log, workload=replace(log.workload, model="closed", scheduled={})), 80)
 
     assert "closed model: service times only" in " ".join(report.split())
-    assert "3,000 requests were sent, each when the one before it was answered." in " ".join(report.split())
+    assert "3,000 arrivals were sent, each when its client was done with the one before." in " ".join(report.split())
+    assert "3,070 requests" in report
 
 
 def test_log_cannot_command_the_terminal(hostile_text: str) -> None:

@@ -77,8 +77,8 @@ def generator_words(kept: Punctuality, began_at: float) -> str:
     """
     if kept.late is None and not kept.scheduled:
         ended = f"; {', '.join(_spent_words(kept, began_at))}" if kept.is_spent else ""
-        sent = f"{plural(kept.sent, 'request')} {was(kept.sent)} sent"
-        return f"{sent}, each when the one before it was answered{ended}."
+        sent = f"{plural(kept.sent, 'arrival')} {was(kept.sent)} sent"
+        return f"{sent}, each when its client was done with the one before{ended}."
     head = f"{plural(kept.scheduled, 'arrival')} {was(kept.scheduled)} scheduled and {kept.sent:,} sent"
     late = kept.late
     if late is not None:
