@@ -306,6 +306,20 @@ def test_disturbance_that_proves_nothing_is_told(change: dict[str, Any], why: st
     assert why in reasons(log, "limit.is-per-key")
 
 
+def test_starts_of_the_greedy_key_are_counted_while_the_modest_one_starts() -> None:
+    """
+    What it started before the first or after the last start of the modest key is in no number that says so.
+    """
+    log = fair(Server(functools.partial(LIMITERS["fixed-window"], 8, 2.0)), 1, greedy=1)
+    greedy = [a for a in log.attempts if a.credential == "second"]
+    beside = [a for a in log.attempts if a.credential == "primary" and a.phase == "beside-greedy"]
+    begins, ends = min(a.sent_at for a in beside), max(a.done_at for a in beside)
+    meanwhile = sum(begins <= a.sent_at <= ends for a in greedy)
+    assert 0 < meanwhile < len(greedy)
+    told = f"the greedy key met no limit with {meanwhile} starts while the modest one started beside it; give it"
+    assert told in reasons(log, "limit.is-per-key")
+
+
 @pytest.mark.parametrize("says_when", [True, False])
 @pytest.mark.parametrize(("kind", "limit"), [("fixed-window", 16), ("aligned-window", 16), ("token-bucket", 9)])
 def test_key_that_uses_up_a_long_window_of_its_own_is_indeterminate(kind: str, limit: int, says_when: bool) -> None:

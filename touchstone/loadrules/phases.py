@@ -48,7 +48,8 @@ def limit_is_per_key(record: Record) -> Iterator[Judgement]:
         if said is not None:
             yield said
         elif met is None:
-            why = f"the greedy key met no limit with {plural(len(greedy), 'start')}"
+            many = plural(len(greedy), "start")
+            why = f"the greedy key met no limit with {many} while the modest one started beside it"
             advice = "give it a larger share, or raise the rate"
             yield unclear(_PER_KEY, _START, beside[-1].seq, why=f"{why}; {advice}")
         else:
