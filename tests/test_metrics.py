@@ -26,7 +26,7 @@ from tests.loadlogs import (
 from touchstone.growth import TARGET
 from touchstone.metrics import SHARES, Metrics, Operation, metrics, name_of
 from touchstone.outcomes import kind_of
-from touchstone.punctuality import punctuality
+from touchstone.punctuality import fate_words, punctuality
 from touchstone.runfacts import RunLog
 from touchstone.sample import CUT_OFF, NO_ANSWER, UNSENT, Sample
 from touchstone.totals import ALL, totals
@@ -261,6 +261,20 @@ def test_generator_that_fell_behind_is_told() -> None:
     assert kept.behind_from_s == BEGAN_AT + 21.0
     assert kept.late.at(0.99).value_s == pytest.approx(0.392, rel=0.01)
     assert not kept.kept_up
+
+
+@pytest.mark.parametrize(
+    ("sent", "unsent", "words"),
+    [
+        (2, 0, "of its 6 arrivals at least 2 were sent, and up to 4 were not"),
+        (1, 4, "of its 6 arrivals at least 1 was sent, and up to 1 was not"),
+        (4, 2, "of its 6 arrivals 4 were sent and 2 were not; what followed them, nobody knows"),
+        (6, 0, "of its 6 arrivals all were sent; what followed them, nobody knows"),
+    ],
+)
+def test_fate_of_the_arrivals_of_a_lost_worker_is_told(sent: int, unsent: int, words: str) -> None:
+    """As far as anybody knows: where the fate of each is known, nobody guesses."""
+    assert fate_words(6, sent, unsent) == words
 
 
 def test_arrival_that_was_not_sent_is_no_keeping_up() -> None:

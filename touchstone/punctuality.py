@@ -11,6 +11,7 @@ from touchstone.loadfacts import Worker, Workload
 from touchstone.metrics import Times
 from touchstone.runfacts import RunLog
 from touchstone.sample import UNSENT, Window
+from touchstone.verdict import plural, was
 
 BEHIND_S = 0.1  # a generator that is later than this at p99 says so, whether a threshold minds it or not
 
@@ -110,7 +111,14 @@ class Punctuality:
         """
         Whether all that came due and was allowed was sent, and about when it was due.
         """
-        return self.in_time and not self.lost
+        return self.in_time and not self.lost and not (self.missing and self.is_cut)
+
+    @property
+    def is_cut(self) -> bool:
+        """
+        Whether a worker has not told how it ended, and nobody has missed it: all of the run ended at once.
+        """
+        return any(line.last.state == "running" for line in self.workers)
 
     @property
     def in_time(self) -> bool:
@@ -142,6 +150,19 @@ def punctuality(log: RunLog) -> Punctuality:
         allowed=workload.options.get("max_requests"),
         undone=sum(line.last.undone for line in lines),
     )
+
+
+def fate_words(assigned: int, sent: int, unsent: int) -> str:
+    """
+    What became of the arrivals of a worker that was lost, as far as anybody knows.
+    """
+    of_them = f"of its {plural(assigned, 'arrival')}"
+    left = max(0, assigned - sent - unsent)
+    if left:
+        return f"{of_them} at least {sent:,} {was(sent)} sent, and up to {left:,} {was(left)} not"
+    if unsent:
+        return f"{of_them} {sent:,} {was(sent)} sent and {unsent:,} {was(unsent)} not; what followed them, nobody knows"
+    return f"{of_them} all were sent; what followed them, nobody knows"
 
 
 def last_words(workers: Iterable[Worker]) -> list[Worker]:

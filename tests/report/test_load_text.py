@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from io import StringIO
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from rich.cells import cell_len
@@ -382,6 +382,26 @@ def test_lost_worker_is_not_taken_for_a_late_one(lost: tuple[int, ...], late: bo
     workers[0] = replace(workers[0], behind_from_s=BEGAN_AT + 3.0) if late else workers[0]
 
     assert flat(replace(log, workers=tuple(workers)), "text").count(words) == 1
+
+
+def cut(last: Literal["running", "done"]) -> RunLog:
+    """Four workers of whose 2,400 arrivals nobody knows about 600, though none of them was lost."""
+    log = four_workers(lost=None)
+    known = tuple(window for window in log.windows if window.worker != 1)
+    return replace(log, windows=known, workers=tuple(replace(one, state=last) for one in log.workers))
+
+
+@pytest.mark.parametrize("last", ["running", "done"])
+def test_generator_that_nobody_knows_all_of_is_not_said_to_have_kept_up(last: Literal["running", "done"]) -> None:
+    """Where all of Locust was killed, or the run was stopped, what is known was in time; the page counts the rest."""
+    log = cut(last)
+
+    assert "What is known was sent in time: 2,400 arrivals were scheduled and 1,800 sent" in flat(log, "text")
+    assert "kept up" not in flat(log, "text")
+    assert document(log)["generator"]["kept_up"] == (last == "done")
+    page = html.render(view(log))
+    assert "<dt>Scheduled, sent, not sent, unknown</dt><dd>2,400, 1,800, 0, 600</dd>" in page
+    assert "<dt>Scheduled, sent, not sent</dt><dd>2,400, 2,400, 0</dd>" in html.render(view(four_workers(lost=None)))
 
 
 @pytest.mark.parametrize("form", ["terminal", "document", "page"])

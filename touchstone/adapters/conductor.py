@@ -18,6 +18,7 @@ from touchstone.ending import ABORTED, SECONDS
 from touchstone.loadfacts import Limit, Worker
 from touchstone.loadhandover import LoadHandover
 from touchstone.loadplan import plan
+from touchstone.punctuality import fate_words
 from touchstone.runfacts import Case
 from touchstone.runlog import RunLogWriter
 from touchstone.watchdog import Watchdog
@@ -278,11 +279,8 @@ class Conductor:
                 self._fail(f"worker {seat.number} ended before the run began", f"worker-{seat.number}")
 
     def _lose(self, seat: Seat, why: str) -> None:
-        left = max(0, seat.assigned - seat.sent - seat.unsent)
         seat.state = "lost"
-        seat.note = (
-            f"{why}; of its {seat.assigned:,} arrivals at least {seat.sent:,} were sent, and up to {left:,} were not"
-        )
+        seat.note = f"{why}; {fate_words(seat.assigned, seat.sent, seat.unsent)}"
         self._log.worker(seat.missed(self._now()))
 
     def _finish(self) -> None:

@@ -103,6 +103,8 @@ def _generator_verdict(kept: Punctuality) -> str:
     Whether the generator kept up; of a worker that was lost nobody knows.
     """
     verdict = "The generator kept up" if kept.in_time else "The generator did not keep up"
+    if kept.in_time and kept.missing:
+        verdict = "What is known was sent in time"
     if kept.is_spent:
         verdict += f"{' until' if kept.in_time else ', and'} --max-requests ended it"
     if not kept.lost:
