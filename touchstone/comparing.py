@@ -108,6 +108,7 @@ class LoadComparison:
         mismatches: Empty where the two had the same to do.
         timed: Whether times are response times; in a closed model there are service times only.
         block_s: Seconds in a block of either run; see `touchstone.resampling`.
+        rated_s: Seconds that the throughput of either run is over.
     """
 
     before: Metrics
@@ -117,6 +118,7 @@ class LoadComparison:
     mismatches: tuple[Mismatch, ...]
     timed: bool
     block_s: tuple[int, int]
+    rated_s: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,7 @@ def compare_loads(before: RunLog, after: RunLog) -> LoadComparison:
         mismatches=mismatches(before, after),
         timed=timed,
         block_s=(sides[0].block_s, sides[1].block_s),
+        rated_s=(sides[0].scheduled_s, sides[1].scheduled_s),
     )
 
 

@@ -24,6 +24,7 @@ from touchstone.report.compare_words import apart_words, statistic_words, value_
 from touchstone.report.view import view
 from touchstone.resampling import Interval
 from touchstone.runlog import read
+from touchstone.workloads import AT_ONCE
 
 
 def loads() -> Comparison:
@@ -161,6 +162,23 @@ def test_what_cannot_be_told_says_what_it_lacks() -> None:
     assert f"{both.open} statistics that cannot be told" in both.reason
     assert both.is_open
     assert "Too little to tell" in Page(compare_html.render(both)).text
+
+
+def test_rates_say_what_they_are_over() -> None:
+    """
+    Whole seconds of the schedule; on the terminal and on the page, each run its own where they differ.
+    """
+    same, other = (compare(steady(), steady(duration_s=seconds)) for seconds in (60.0, 30.4))
+    for both, over in ((same, "60 s"), (other, "60 s and 31 s")):
+        words = f"Served a second is over {over}, the whole seconds of the schedule"
+        assert words in " ".join(told(both, 80).split())
+        assert words in " ".join(compare_html.render(both).split())
+    storm = Storm().run()
+    assert storm.workload is not None
+    storm = replace(storm, workload=replace(storm.workload, arrivals=AT_ONCE))
+    seconds = {window.at_s for window in storm.windows}
+    over = f"{max(seconds) - min(seconds) + 1} s"
+    assert f"Served a second is over {over}, the" in " ".join(told(compare(storm, storm), 80).split())
 
 
 def test_large_and_small_numbers_are_told_without_an_exponent() -> None:

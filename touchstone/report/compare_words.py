@@ -75,7 +75,11 @@ def method_words(load: LoadComparison) -> str:
     How it is told what is noise, and what that cannot see.
     """
     blocks = " and ".join(dict.fromkeys(f"{seconds} s" for seconds in load.block_s))
+    rated = " and ".join(dict.fromkeys(f"{seconds:,} s" for seconds in load.rated_s))
     return (
+        f"Served a second is over {rated}, the whole seconds of the schedule, or of the run where all arrive at once: "
+        "what was due in them and was served, whenever that was. The report of a run has other rates: of all that was "
+        "sent, over the time that it names. "
         f"In brackets: the interval that holds the difference with {100 * CONFIDENCE:.0f} % confidence, by a block "
         f"bootstrap ({ROUNDS:,} seeded rounds over blocks of {blocks} of either run, widened for few blocks; times and "
         "rates by the logarithm of their quotient). Where it holds 0, there is no difference beyond noise; of twenty "
