@@ -41,7 +41,7 @@ def run(arguments: list[str], folder: Path) -> str:
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(ROOT), "COLUMNS": "400"}
     environment |= {name: value for name, value in os.environ.items() if name == "HYPOTHESIS_STORAGE_DIRECTORY"}
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=180
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=400
     )
     assert "Traceback" not in done.stdout + done.stderr
     return done.stdout

@@ -3,7 +3,10 @@ Every claim is proven by a fault, every check can speak: the part of `touchstone
 """
 
 from collections.abc import Collection, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -67,26 +70,58 @@ def subset() -> tuple[str, ...]:
     return tuple(chosen)
 
 
-@pytest.fixture(scope="module")
-def trials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trial]:
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """
+    What takes long, one beside the other: the trials of the subset, and a check of the correct twin.
+    """
+
+    trials: "Future[dict[str, Trial]]"
+    correct: "Future[tuple[str, RunLog]]"
+
+
+def tried(folder: Path) -> dict[str, Trial]:
     """
     What became of the faults of the subset.
     """
     chosen = [candidate for candidate in named() if candidate.subject.name in {*subset(), *SPEAKERS}]
-    folder = tmp_path_factory.mktemp("trials")
     outcomes = prove(chosen, folder, jobs=AT_ONCE, seed=1, whole=False, told=lambda _trial: None)
     return {outcome.subject.name: outcome for outcome in outcomes}
 
 
-@pytest.fixture(scope="module")
-def correct(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, RunLog]:
+def checked(folder: Path) -> tuple[str, RunLog]:
     """
     What a check of the correct twin prints, and its run log.
     """
-    folder = tmp_path_factory.mktemp("correct")
     told = run(["check", "--target", "twin"], folder)
     (log,) = folder.glob("reports/*/runlog.jsonl")
     return told, read(log)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """
+    Both, under way.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        trials, correct = tmp_path_factory.mktemp("trials"), tmp_path_factory.mktemp("correct")
+        return Runs(pool.submit(tried, trials), pool.submit(checked, correct))
+
+
+@pytest.fixture(scope="module")
+def trials(runs: Runs) -> dict[str, Trial]:
+    """
+    What became of the faults of the subset.
+    """
+    return runs.trials.result()
+
+
+@pytest.fixture(scope="module")
+def correct(runs: Runs) -> tuple[str, RunLog]:
+    """
+    What a check of the correct twin prints, and its run log.
+    """
+    return runs.correct.result()
 
 
 def test_every_claim_has_a_fault_and_every_fault_a_claim() -> None:
