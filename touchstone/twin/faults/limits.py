@@ -133,8 +133,8 @@ class RetryAfterIsTooShort(SaysWhen):
             raise
 
 
-# Few starts make a short burst, so that most of the window is left for retries that come too soon.
-@breaks("load", "limit.retry-after-is-honest", pace={"rate": RateLimit.parse("12/2")})
+# When starts are refused, most of a long window is left, for retries that come too soon.
+@breaks("load", "limit.retry-after-is-honest", pace={"rate": RateLimit.parse("18/6")})
 class RetryAfterIsOver(SaysWhen):
     """
     Retry-After names a moment that has passed.
