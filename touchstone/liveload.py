@@ -19,6 +19,7 @@ from touchstone.livestate import RECENT_S, LiveState
 from touchstone.outcomes import Kind, kind_of
 from touchstone.progress import is_watched
 from touchstone.report.length import brief
+from touchstone.report.paragraphs import KIND_STYLES
 from touchstone.sample import UNSENT
 from touchstone.totals import LASTING
 from touchstone.verdict import plural
@@ -30,14 +31,6 @@ _DRAW_EVERY_S = 0.25
 _SPARKS = "▁▂▃▄▅▆▇█"
 _SPARK_SECONDS = 40
 _WIDE_FROM_COLUMNS = 76
-_STYLES: dict[Kind, str] = {
-    "served": "",
-    "declined": "",
-    "refused": "yellow",
-    "error": "bold red",
-    "cut": "yellow",
-    "unsent": "yellow",
-}
 _WORDS: dict[Kind, str] = {"refused": "refused", "error": "errors", "cut": "cut off", "unsent": "never sent"}
 
 
@@ -107,7 +100,7 @@ def line(state: LiveState) -> str:
 
 
 def _kinds(state: LiveState) -> dict[Kind, int]:
-    kinds: dict[Kind, int] = dict.fromkeys(_STYLES, 0)
+    kinds: dict[Kind, int] = dict.fromkeys(KIND_STYLES, 0)
     for (_, outcome), count in state.counts.items():
         kinds[kind_of(outcome)] += count
     return kinds
@@ -147,7 +140,7 @@ def _table(state: LiveState, width: int) -> Table:
         times = (_at(near, 0.5), _at(near, 0.99), _at(far, 0.5), _at(far, 0.99)) if is_wide else (_at(near, 0.99),)
         table.add_row(Text(operation, "bold"), *_rates(state, operation, None), *times)
         for outcome in sorted(outcome for name, outcome in state.counts if name == operation):
-            style = _STYLES[kind_of(outcome)]
+            style = KIND_STYLES[kind_of(outcome)]
             name = "never sent" if outcome == UNSENT else outcome
             table.add_row(Text(f"  {name}", style), *_rates(state, operation, outcome))
     return table

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from touchstone.figures import figure, percentage
 from touchstone.metrics import Metrics, Times, Traffic
-from touchstone.outcomes import Kind, kind_of
+from touchstone.outcomes import kind_of
 from touchstone.report.length import brief
 from touchstone.report.load_view import LimitLine, LoadView
 from touchstone.report.load_words import (
@@ -25,20 +25,12 @@ from touchstone.report.load_words import (
     silence_words,
     timed_words,
 )
-from touchstone.report.paragraphs import paragraph, told
+from touchstone.report.paragraphs import KIND_STYLES, paragraph, told
 from touchstone.totals import LASTING
 from touchstone.verdict import plural
 
 _TABLE_FROM_COLUMNS = 76  # below, columns beside each other would be too narrow to read
 _SHARES = (0.5, 0.9, 0.99, 0.999)
-_STYLES: dict[Kind, str] = {
-    "served": "",
-    "declined": "",
-    "refused": "yellow",
-    "error": "bold red",
-    "cut": "yellow",
-    "unsent": "yellow",
-}
 _VERDICTS = {"broken": "bold red", "indeterminate": "yellow", "kept": "green", "not-applicable": "dim"}
 
 
@@ -96,7 +88,7 @@ def _rows(numbers: Metrics) -> Iterator[tuple[str, Traffic, str]]:
     for one in numbers.operations:
         yield told(one.name), one.whole, "bold"
         for row in one.outcomes if len(one.outcomes) > 1 or one.whole.count != one.kinds["served"] else ():
-            yield f"  {told(row.outcome)}", row, _STYLES[kind_of(row.outcome)]
+            yield f"  {told(row.outcome)}", row, KIND_STYLES[kind_of(row.outcome)]
     if len(numbers.operations) > 1:
         yield "all", numbers.total.whole, "bold"
 

@@ -2,12 +2,25 @@
 Words on a terminal: paragraphs that keep to its width, and lines that are never broken.
 """
 
+from collections.abc import Mapping
+
 from rich.console import Console
 from rich.text import Text
 
+from touchstone.outcomes import Kind
 from touchstone.report.visible import clipped, one_line
 
 _MAX_CHARS = 1_200
+
+# How what became of a request is shown, live and in the end.
+KIND_STYLES: Mapping[Kind, str] = {
+    "served": "",
+    "declined": "",
+    "refused": "yellow",
+    "error": "bold red",
+    "cut": "yellow",
+    "unsent": "yellow",
+}
 
 
 def paragraph(console: Console, text: Text | str, indent: int = 0, style: str = "") -> None:
