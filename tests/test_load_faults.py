@@ -51,6 +51,11 @@ OPEN = (
     Load("fairness", flags=("--duration", "6")),
 )
 OPEN_CLAIM = {"storm": "limit.reads-are-not-charged", "fairness": "limit.is-per-key"}
+# What a storm says refused it, where only one thing can have.
+REFUSED = (
+    (Load("storm", rate="60/1", flags=STORM), {"capacity"}, True),
+    (Load("storm", rate="4/2", capacity=0, flags=STORM), {"rate", "either"}, False),
+)
 AT_A_TIME = 6
 
 # An answer that breaks a promise may be an error as well, and then its share is above what thresholds allow.
@@ -88,6 +93,19 @@ def test_run_that_cannot_show_what_it_is_for_is_no_pass(runs: dict[Load, "Future
     assert (broken(ended), ended.code) == (set(), 3), ended.out
     assert ended.last_line.startswith("exit 3: not judged: ")
     assert OPEN_CLAIM[load.scenario] in ended.last_line
+
+
+@pytest.mark.parametrize(("load", "findings", "is_full_host"), REFUSED, ids=["full-host", "rate-limit"])
+def test_storm_tells_a_full_host_from_a_rate_limit(
+    runs: dict[Load, "Future[Ended]"], load: Load, findings: set[str], is_full_host: bool
+) -> None:
+    """
+    Its last client cancels builds, and sees whether that lets the next one in.
+    """
+    found = runs[load].result().report()["load"]["capacity"]
+    assert found["finding"] in findings
+    assert found["room"]["is_full_host"] is is_full_host
+    assert not is_full_host or found["at_least"] == load.capacity == found["at_most"]
 
 
 @pytest.mark.parametrize(
