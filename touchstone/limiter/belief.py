@@ -1,0 +1,56 @@
+"""
+How likely each kind of limiter is after what was seen; pure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from touchstone.limiter.catalogue import ENTRIES, cells_of
+from touchstone.limiter.cells import Cells
+from touchstone.limiter.observed import Moment
+
+
+@dataclass
+class Belief:
+    """
+    All cells of all kinds.
+    """
+
+    accepted: int
+    wide: bool = False
+    cells: list[Cells] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """
+        Begins with everything that may be.
+        """
+        found = (cells_of(entry, self.accepted, self.wide) for entry in ENTRIES)
+        self.cells = [cells for cells in found if cells is not None]
+
+    def see(self, story: Sequence[Moment]) -> None:
+        """
+        Takes in what is new in *story*.
+        """
+        for cells in self.cells:
+            cells.see(story)
+        top = max(cells.masses().max() for cells in self.cells if len(cells))
+        for cells in self.cells:
+            cells.refine(story, top)
+        self.cells = [cells for cells in self.cells if len(cells)]
+
+    def evidence(self) -> float:
+        """
+        Logarithm of how likely all of it was.
+        """
+        masses = np.concatenate([cells.masses() for cells in self.cells])
+        return float(masses.max() + np.log(np.exp(masses - masses.max()).sum()))
+
+    def kinds(self) -> dict[str, float]:
+        """
+        Probability of each kind that is left, the likeliest first.
+        """
+        total = self.evidence()
+        found = {cells.kind.name: float(np.exp(cells.masses() - total).sum()) for cells in self.cells}
+        return dict(sorted(found.items(), key=lambda item: -item[1]))

@@ -1,0 +1,143 @@
+"""
+Limiters that fill or drain with time: buckets of tokens, with or without a queue, and a count that decays.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from touchstone.limiter.kinds import LONG_AGO, Array, Mask, Params, State, where
+
+
+@dataclass(frozen=True)
+class TokenBucket:
+    """
+    A bucket of *limit* tokens that gains one in *token_s*; its state is the time at which it would be full.
+
+    Attributes:
+        empty: Whether it may begin less than full: it misses ``phase`` of its tokens.
+        early: The part of a token that may be missing when a request is let in.
+        tick_s: Tokens come only at whole multiples of this on a clock; 0 for at any time.
+    """
+
+    name: str
+    empty: bool = False
+    early: float = 0.0
+    tick_s: float = 0.0
+    family: str = "token-bucket"
+    scales: tuple[str, ...] = ("token_s",)
+
+    @property
+    def phase(self) -> bool:
+        """
+        Whether something about its beginning is not known.
+        """
+        return self.empty or self.tick_s > 0
+
+    def start(self, params: Params, at: float) -> State:
+        """
+        A full bucket, or one with some tokens missing.
+        """
+        token_s = params["token_s"]
+        full = np.full_like(token_s, LONG_AGO)
+        if self.empty:
+            full = at + params["phase"] * params["limit"] * token_s
+        tick = at - params["phase"] * self.tick_s if self.tick_s else np.zeros_like(token_s)
+        return {"full": full, "since": np.full_like(token_s, at), "tick": tick}
+
+    def _taken_at(self, state: State, at: Array | float) -> Array:
+        if not self.tick_s:
+            return np.asarray(at)
+        return np.asarray(state["tick"] + np.floor((at - state["tick"]) / self.tick_s) * self.tick_s)
+
+    def free_at(self, params: Params, state: State) -> Array:
+        """
+        When it holds one token, or as much of one as it takes.
+        """
+        free = np.asarray(state["full"] - (params["limit"] - 1.0 + self.early) * params["token_s"])
+        if not self.tick_s:
+            return free
+        ticks = np.ceil((free - state["tick"]) / self.tick_s - 1e-9)
+        return np.where(free > LONG_AGO / 2, state["tick"] + ticks * self.tick_s, LONG_AGO)
+
+    def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
+        """
+        Takes a token.
+        """
+        token_s = params["token_s"]
+        now = self._taken_at(state, at)
+        full, since = state["full"], state["since"]
+        fullest = now + (params["limit"] - 1.0 + self.early) * token_s
+        taken = np.minimum(np.maximum(full, now), fullest) + token_s
+        since = where(accepted, np.where(full <= now, now, since), since)
+        return {"full": where(accepted, taken, np.maximum(full, fullest)), "since": since, "tick": state["tick"]}
+
+    def turn_at(self, params: Params, state: State) -> Array:  # noqa: ARG002  # the protocol has it
+        """
+        When it is full again.
+        """
+        return np.asarray(state["full"])
+
+    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
+        """
+        The share of the time since it was last full; a phase moves a start that was not full.
+        """
+        token_s = params["token_s"]
+        moved = share * np.maximum(np.abs(at - state["since"]), token_s)
+        if self.empty:
+            return moved + phase * params["limit"] * token_s
+        return moved + phase * self.tick_s
+
+
+@dataclass(frozen=True)
+class DecayingCounter:
+    """
+    A count that falls by a share of itself in each moment: to 1/e in *window_s*.
+    """
+
+    name: str = "decaying-counter"
+    family: str = "decaying-counter"
+    scales: tuple[str, ...] = ("window_s",)
+    phase: bool = False
+
+    def start(self, params: Params, at: float) -> State:
+        """
+        A count of zero.
+        """
+        length = params["window_s"]
+        return {"count": np.zeros_like(length), "at": np.full_like(length, at), "since": np.full_like(length, at)}
+
+    def free_at(self, params: Params, state: State) -> Array:
+        """
+        When the count has fallen to one below the limit.
+        """
+        most = params["limit"] - 1.0
+        count = np.maximum(state["count"], 1e-12)
+        fallen = state["at"] + params["window_s"] * np.log(count / np.maximum(most, 1e-9))
+        return np.where(count > most, fallen, LONG_AGO)
+
+    def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
+        """
+        Lets the count decay, and counts.
+        """
+        count = state["count"] * np.exp(-np.maximum(at - state["at"], 0.0) / params["window_s"])
+        fullest = params["limit"] - 1.0
+        counted = where(accepted, np.minimum(count, fullest) + 1.0, np.maximum(count, fullest))
+        idle = state["count"] < 1e-9
+        return {
+            "count": np.asarray(counted),
+            "at": np.broadcast_to(np.asarray(at), np.shape(counted)),
+            "since": np.where(idle, at, state["since"]),
+        }
+
+    def turn_at(self, params: Params, state: State) -> Array:
+        """
+        When the count has fallen to 1/e.
+        """
+        return np.asarray(state["at"] + params["window_s"])
+
+    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:  # noqa: ARG002
+        """
+        The share of the time in which it decayed.
+        """
+        return share * np.maximum(np.abs(at - state["since"]), params["window_s"] / params["limit"])

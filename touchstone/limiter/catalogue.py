@@ -1,0 +1,74 @@
+"""
+The kinds of limiter that are known, how likely each is beforehand, and which parameters it may have.
+"""
+
+import math
+from dataclasses import dataclass
+
+from touchstone.limiter.buckets import DecayingCounter, TokenBucket
+from touchstone.limiter.cells import Cells, grid
+from touchstone.limiter.kinds import Kind
+from touchstone.limiter.logs import MinimumGap, SlidingLog
+from touchstone.limiter.windows import BlockingWindow, FixedWindow, SlidingCounter
+
+# From a fraction of a second to more than two hours: what is published for APIs is a second to a day.
+WINDOW_S = (0.02, 10_000.0)
+TOKEN_S = (0.001, 5_000.0)
+_FINE, _COARSE = 160, 64
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """
+    A kind, and how likely it is beforehand.
+    """
+
+    kind: Kind
+    prior: float
+
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(FixedWindow("fixed-window"), 0.15),
+    Entry(FixedWindow("fixed-window/clock", opens="clock"), 0.10),
+    Entry(FixedWindow("fixed-window/restart", refused="restart"), 0.015),
+    Entry(BlockingWindow(), 0.015),
+    Entry(SlidingLog("sliding-log"), 0.16),
+    Entry(SlidingLog("sliding-log/counts", counts_refused=True), 0.04),
+    Entry(SlidingCounter("sliding-counter"), 0.04),
+    Entry(SlidingCounter("sliding-counter/below", below=True), 0.04),
+    Entry(SlidingCounter("sliding-counter/counts", counts_refused=True), 0.02),
+    Entry(SlidingCounter("sliding-counter/first", opens="first"), 0.025),
+    Entry(SlidingCounter("sliding-counter/first-counts", opens="first", counts_refused=True), 0.025),
+    Entry(DecayingCounter(), 0.03),
+    Entry(TokenBucket("token-bucket"), 0.19),
+    Entry(TokenBucket("token-bucket/empty", empty=True), 0.02),
+    Entry(TokenBucket("token-bucket/early", early=0.5), 0.02),
+    Entry(TokenBucket("token-bucket/tick", tick_s=1.0), 0.02),
+    Entry(MinimumGap(), 0.09),
+)
+
+
+def cells_of(entry: Entry, accepted: int, wide: bool) -> Cells | None:
+    """
+    All that a kind may be after a burst of which so many were accepted; None where it cannot be this kind.
+
+    Args:
+        wide: Whether somebody else may have taken a part of what the limiter gives.
+    """
+    kind = entry.kind
+    limits = _limits(kind, accepted, wide)
+    if not limits:
+        return None
+    range_s = TOKEN_S if "token_s" in kind.scales else WINDOW_S
+    axes = len(kind.scales) + int(kind.phase)
+    return grid(kind, limits, [range_s] * len(kind.scales), _FINE if axes == 1 else _COARSE, entry.prior)
+
+
+def _limits(kind: Kind, accepted: int, wide: bool) -> tuple[int, ...]:
+    if isinstance(kind, MinimumGap):
+        return (1,) if accepted == 1 or wide else ()
+    most = accepted + (math.ceil(0.35 * accepted) + 1 if wide else 0)
+    least = 1 if kind.phase and isinstance(kind, FixedWindow) else 2
+    if isinstance(kind, TokenBucket):
+        return tuple(range(least, (2 * most if kind.phase else most) + 1))
+    return tuple(range(max(least, accepted // 2), most + 1))

@@ -1,0 +1,227 @@
+"""
+What one kind of limiter may be: its parameters cut into cells, each as likely as what was seen makes it; pure.
+
+A cell is a stretch of each of its times and of its phase, around one point. What the point would have answered is
+compared with what was answered, and how far the edges of the cell are away blurs that: a large cell is never ruled out
+by what only its middle contradicts. Cells that matter are cut smaller until that no longer tells more.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from touchstone.limiter.kinds import Array, Kind, State
+from touchstone.limiter.observed import Moment
+
+# What share of requests others may take away: none, few, many; and how likely each is beforehand.
+OTHERS = np.array([1e-4, 0.03, 0.2])[:, None]
+_OTHERS_PRIOR = np.log(np.array([0.93, 0.05, 0.02]))[:, None]
+# A request that is let through against all expectation.
+_GENEROUS = 1e-4
+_NEGLIGIBLE = -18.0
+_MOST_CELLS = 2500
+_FINEST = 2e-4
+
+
+@dataclass
+class Cells:
+    """
+    The cells of one kind.
+
+    Attributes:
+        limits: The limit of each cell; a whole number.
+        logs: Natural logarithm of each of its times; one row each.
+        phases: Share of the first time; zeros where the kind has no phase.
+        wide: Half the width of a cell in each logarithm.
+        wide_phase: Half its width in the phase.
+        prior: Logarithm of what it weighs beforehand.
+    """
+
+    kind: Kind
+    limits: Array
+    logs: Array
+    phases: Array
+    wide: Array
+    wide_phase: Array
+    prior: Array
+    likely: Array = field(default_factory=lambda: np.zeros((3, 0)))
+    vague: Array = field(default_factory=lambda: np.zeros(0))
+    state: State = field(default_factory=dict)
+    seen: int = 0
+
+    def __len__(self) -> int:
+        return len(self.limits)
+
+    def params(self) -> dict[str, Array]:
+        """
+        The parameters of each cell's middle.
+        """
+        times = {name: np.exp(row) for name, row in zip(self.kind.scales, self.logs, strict=True)}
+        return {"limit": self.limits, "phase": self.phases, **times}
+
+    def masses(self) -> Array:
+        """
+        Logarithm of the weight of each cell after all that was seen.
+        """
+        rows = self.likely + _OTHERS_PRIOR
+        top = rows.max(axis=0)
+        return np.asarray(self.prior + top + np.log(np.exp(rows - top).sum(axis=0)))
+
+    def see(self, story: Sequence[Moment]) -> None:
+        """
+        Takes in what of *story* was not yet seen.
+        """
+        if not len(self):
+            self.seen = len(story)
+            return
+        params = self.params()
+        if not self.state:
+            self.state = dict(self.kind.start(params, story[0].at))
+            self.likely = np.zeros((3, len(self)))
+            self.vague = np.zeros(len(self))
+        for moment in story[self.seen :]:
+            free = self.kind.free_at(params, self.state)
+            slack = self.kind.slack_s(params, self.state, moment.at, self.wide, self.wide_phase)
+            blur = 1.4 * moment.blur_s + slack
+            share = np.clip(0.5 + (moment.at - free) / (2 * blur), 0.0, 1.0)
+            if moment.accepted:
+                self.likely += np.log(share + (1 - share) * _GENEROUS)
+            else:
+                self.likely += np.log(1 - share + share * OTHERS)
+            near = (share > 0) & (share < 1) & (slack > 0.3 * moment.blur_s)
+            self.vague = np.maximum(self.vague, np.where(near, slack / moment.blur_s, 0.0))
+            self.state = self.kind.update(params, self.state, moment.at, moment.accepted)
+        self.seen = len(story)
+
+    def keep(self, mask: Array) -> None:
+        """
+        Drops all other cells.
+        """
+        self._set(self._part(mask))
+
+    def _part(self, mask: Array) -> "Cells":
+        size = len(self)
+        state = {
+            name: value[mask] if np.shape(value) == (size,) and name != "log" else value
+            for name, value in self.state.items()
+        }
+        return Cells(
+            *(self.kind, self.limits[mask], self.logs[:, mask], self.phases[mask], self.wide[mask]),
+            *(self.wide_phase[mask], self.prior[mask], self.likely[:, mask], self.vague[mask], state, self.seen),
+        )
+
+    def _set(self, other: "Cells") -> None:
+        for name in (
+            *("limits", "logs", "phases", "wide", "wide_phase", "prior", "likely", "vague", "state", "seen"),
+        ):
+            setattr(self, name, getattr(other, name))
+
+    def refine(self, story: Sequence[Moment], top: float) -> None:
+        """
+        Drops what weighs next to nothing beside *top*, and cuts smaller what weighs much or is vague.
+        """
+        for _ in range(6):
+            if not len(self):
+                return
+            masses = self.masses()
+            alive = masses > max(top, masses.max()) + _NEGLIGIBLE
+            if not alive.all():
+                self.keep(alive)
+                masses = masses[alive]
+            if not len(self):
+                return
+            shares = np.exp(masses - masses.max())
+            shares /= shares.sum()
+            fine = self.wide <= _FINEST
+            cut = (((self.vague > 0) & (shares > 1e-4)) | (shares > 1 / 200)) & ~fine
+            if not cut.any() or len(self) > _MOST_CELLS:
+                return
+            most = max(1, (_MOST_CELLS * 2 - len(self)) // self._parts())
+            if cut.sum() > most:
+                order = np.argsort(-np.where(cut, shares, -1.0), kind="stable")
+                cut = np.zeros_like(cut)
+                cut[order[:most]] = True
+            whole, parts = self._part(~cut), self._cut(self._part(cut), story)
+            self._join(whole, parts)
+
+    def _parts(self) -> int:
+        return 2 ** (len(self.logs) + int(self.kind.phase)) if len(self.logs) + int(self.kind.phase) > 1 else 4
+
+    def _cut(self, cells: "Cells", story: Sequence[Moment]) -> "Cells":
+        axes = len(cells.logs) + int(self.kind.phase)
+        pieces = 4 if axes == 1 else 2
+        steps = (np.arange(pieces) * 2 + 1 - pieces) / pieces
+        mesh = [grid.ravel() for grid in np.meshgrid(*[steps] * axes, indexing="ij")]
+        times = len(mesh[0])
+
+        def many(values: Array) -> Array:
+            return np.repeat(values, times)
+
+        offsets = [np.tile(grid, len(cells)) for grid in mesh]
+        logs = np.array([many(row) + many(cells.wide) * offsets[i] for i, row in enumerate(cells.logs)])
+        phases = many(cells.phases)
+        wide_phase = many(cells.wide_phase)
+        if self.kind.phase:
+            phases = phases + wide_phase * offsets[-1]
+            wide_phase = wide_phase / pieces
+        parts = Cells(
+            *(self.kind, many(cells.limits), logs, phases, many(cells.wide) / pieces, wide_phase),
+            many(cells.prior) - math.log(times),
+        )
+        parts.see(story)
+        return parts
+
+    def _join(self, one: "Cells", other: "Cells") -> None:
+        sizes = (len(one), len(other))
+        state: State = {}
+        for name, value in other.state.items():
+            before = one.state.get(name, value)
+            joint = name != "log" and np.shape(value) == (sizes[1],)
+            state[name] = np.concatenate([before, value]) if joint else value
+        joined = Cells(
+            self.kind,
+            np.concatenate([one.limits, other.limits]),
+            np.concatenate([one.logs, other.logs], axis=1),
+            *(np.concatenate([getattr(one, n), getattr(other, n)]) for n in ("phases", "wide", "wide_phase", "prior")),
+            np.concatenate([one.likely, other.likely], axis=1),
+            np.concatenate([one.vague, other.vague]),
+            state,
+            other.seen,
+        )
+        self._set(joined)
+
+
+def grid(
+    kind: Kind, limits: Sequence[int], ranges_s: Sequence[tuple[float, float]], steps: int, prior: float
+) -> Cells:
+    """
+    Cells that cover all that a kind may be.
+
+    Args:
+        limits: Whole numbers, each as likely as one over itself.
+        ranges_s: Least and most of each of its times, in seconds; each factor between them is as likely as any other.
+        steps: Cells for each time; a quarter of that for a phase.
+        prior: What the kind weighs beforehand.
+    """
+    edges = [np.linspace(math.log(low), math.log(high), steps + 1) for low, high in ranges_s]
+    axes = [(line[1:] + line[:-1]) / 2 for line in edges]
+    halves = [(line[1] - line[0]) / 2 for line in edges]
+    turns = max(4, steps // 8) if kind.phase else 1
+    phases = (np.arange(turns) + 0.5) / turns if kind.phase else np.zeros(1)
+    weights = 1.0 / np.asarray(limits, dtype=np.float64)
+    mesh = np.meshgrid(np.arange(len(limits)), *axes, phases, indexing="ij")
+    flat = [part.ravel() for part in mesh]
+    index = flat[0].astype(np.int64)
+    size = len(index)
+    each = math.log(prior) - math.log(size / len(limits))
+    return Cells(
+        kind,
+        np.asarray(limits, dtype=np.float64)[index],
+        np.array(flat[1:-1]),
+        flat[-1],
+        np.full(size, max(halves)),
+        np.full(size, 0.5 / turns if kind.phase else 0.0),
+        each + np.log(weights[index] / weights.sum()),
+    )

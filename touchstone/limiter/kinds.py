@@ -1,0 +1,82 @@
+"""
+What every kind of limiter is to the identification: what it keeps in mind, and from when on it lets the next one in.
+
+A kind is simulated for many parameters at once: parameters and states are arrays of any one shape, times are seconds on
+one clock. Every kind here is monotone: if nothing is sent, what is refused now is accepted from some moment on, and
+stays so. That moment is all that is asked of it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Params = Mapping[str, Array]
+State = dict[str, Any]
+
+# Long before and long after everything: infinities of which differences can be taken.
+LONG_AGO, NEVER = -1e12, 1e12
+
+
+class Kind(Protocol):
+    """
+    One kind of limiter.
+
+    Attributes:
+        name: Its word in the texts that name a limiter, with what sets it apart from others of its family.
+        family: The family that it is told as.
+        scales: Names of its times, the first of which is its window, or the time of one token; in seconds.
+        phase: Whether it has a phase, as a share of its first time.
+    """
+
+    name: str
+    family: str
+    scales: tuple[str, ...]
+    phase: bool
+
+    def start(self, params: Params, at: float) -> State:
+        """
+        What it keeps in mind before the first request, which comes at *at*.
+        """
+
+    def free_at(self, params: Params, state: State) -> Array:
+        """
+        From when on one request is accepted, if none comes before.
+        """
+
+    def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
+        """
+        What it keeps in mind after a request at *at* was accepted or refused.
+
+        An answer that the kind itself would not have given is taken as true: something else was counted too.
+        """
+
+    def turn_at(self, params: Params, state: State) -> Array:
+        """
+        When what was counted is forgotten, or the next window begins, whether it is full or not.
+        """
+
+    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
+        """
+        By how much the moment moves if the times change by *share* of themselves and the phase by *phase*, in seconds.
+        """
+
+
+def where(mask: Mask | bool, one: Any, other: Any) -> Any:
+    """
+    ``numpy.where`` that costs nothing where the answer is the same everywhere.
+    """
+    if isinstance(mask, bool):
+        return one if mask else other
+    return np.where(mask, one, other)
+
+
+def refill_s(kind: Kind, params: Params) -> Array:
+    """
+    In how many seconds a kind gives its limit once more.
+    """
+    time_s = params[kind.scales[-1]]
+    return np.asarray(time_s * params["limit"] if kind.scales[0] == "token_s" else time_s)

@@ -1,0 +1,65 @@
+"""
+What was seen: requests, when they were sent and answered, and how; and when the limiter decided, as far as that tells.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# A limiter's own clock ticks in milliseconds, and so does what happens between a socket and it.
+LEAST_BLUR_S = 0.0006
+# How much of the quickest answer's time may have been spent on either side of the limiter.
+LEG_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    One request and its answer.
+
+    Attributes:
+        sent_at: When it was sent, in seconds on the clock of the run.
+        done_at: When its answer was there.
+        accepted: Whether it was let through.
+        retry_after_s: Seconds after which the answer says that another one may be sent; None where it says nothing.
+    """
+
+    sent_at: float
+    done_at: float
+    accepted: bool
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """
+    When the limiter decided on one request.
+
+    Attributes:
+        at: The middle of what is possible, in seconds.
+        blur_s: How far it may be from there.
+        delay_s: For how long its answer was held back.
+    """
+
+    at: float
+    blur_s: float
+    accepted: bool
+    delay_s: float
+
+
+def moments(answers: Sequence[Answer], quickest_s: float, held_s: float) -> list[Moment]:
+    """
+    When the limiter decided on each of *answers*: some time between the way there and the way back.
+
+    Args:
+        quickest_s: The least time between request and answer on this connection.
+        held_s: An answer that takes longer than the quickest one by this was held back.
+    """
+    leg_s = quickest_s / 2
+    found = []
+    for answer in answers:
+        late_s = max(0.0, answer.done_at - answer.sent_at - quickest_s)
+        delay_s = late_s if late_s > held_s else 0.0
+        spread_s = min(late_s, held_s / 4) if delay_s else late_s
+        blur_s = spread_s / 2 + LEAST_BLUR_S + LEG_SHARE * leg_s
+        found.append(Moment(answer.sent_at + leg_s + spread_s / 2, blur_s, answer.accepted, delay_s))
+    return found

@@ -1,0 +1,226 @@
+"""
+Which stimulus tells most for what it costs; pure.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from touchstone.limiter.belief import Belief
+from touchstone.limiter.foresight import Crowd, Foreseen, Script, crowds, foresee, quantile, refills
+from touchstone.limiter.kinds import Array
+from touchstone.limiter.stimulus import Segment, Stimulus, drain, spread
+
+_CROWD = 220
+_FAMILY_WORTH = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """
+    What a stimulus costs, in parts of what it takes to spend the limit once.
+
+    Attributes:
+        request: Of one request.
+        refused: Of one that is refused, besides.
+        second: Of one second.
+        least: Of any stimulus at all.
+    """
+
+    request: float
+    refused: float
+    second: float
+    least: float = 0.03
+
+
+@dataclass(frozen=True)
+class Choice:
+    """
+    The stimulus that was chosen, and why.
+
+    Attributes:
+        bits: What is to be learned from it, of all that is not known.
+        family_bits: What of that is about the family.
+    """
+
+    stimulus: Stimulus
+    bits: float
+    family_bits: float
+    cost: float
+
+
+def choose(
+    belief: Belief, now: float, pace_s: float, blur_s: float, rng: np.random.Generator, most: int = 10_000
+) -> Choice | None:
+    """
+    The stimulus with the most to learn for its cost; None where nothing more is to be learned.
+
+    Args:
+        now: The earliest that a request can be sent, on the clock of the run.
+        most: Requests that it may consist of.
+    """
+    found = crowds(belief, _CROWD, rng)
+    refill, weights = refills(found)
+    limit = quantile(np.concatenate([c.params["limit"] for c in found]), weights, 0.5)
+    prices = Prices(1.0 / (limit + 5), 0.06, 1.0 / max(quantile(refill, weights, 0.1), 4 * pace_s))
+    stimuli = [s for s in candidates(found, now, pace_s, blur_s, int(limit)) if s.most <= most + 2]
+    if not stimuli:
+        return None
+    script = Script.of(stimuli)
+    seen = [foresee(crowd, script, pace_s, blur_s) for crowd in found]
+    bits, family_bits = _worth(found, seen)
+    cost = _cost(found, seen, now, prices)
+    worth = (np.maximum(bits, 0.0) + _FAMILY_WORTH * np.maximum(family_bits, 0.0)) / cost
+    best = int(np.argmax(worth))
+    if bits[best] < 0.02 and family_bits[best] < 0.01:
+        return None
+    return Choice(stimuli[best], float(bits[best]), float(family_bits[best]), float(cost[best]))
+
+
+def _worth(found: Sequence[Crowd], seen: Sequence[Foreseen]) -> tuple[Array, Array]:
+    """
+    Bits that each stimulus tells: of all there is to know, and of the family.
+    """
+    mark = np.concatenate([one.mark for one in seen], axis=1)
+    coins = np.concatenate([one.coins for one in seen], axis=1)
+    weights = np.concatenate([crowd.weights for crowd in found])
+    names = sorted({crowd.kind.family for crowd in found})
+    family = np.concatenate([np.full(len(crowd), names.index(crowd.kind.family)) for crowd in found])
+    noise = coins @ weights
+    whole = _entropies(mark, weights)
+    inside = np.zeros(len(mark))
+    for number in range(len(names)):
+        mine = family == number
+        share = weights[mine].sum()
+        inside += share * _entropies(mark[:, mine], weights[mine] / share)
+    return whole - noise, whole - inside - 0.5 * noise
+
+
+def _entropies(mark: Array, weights: Array) -> Array:
+    order = np.argsort(mark, axis=1, kind="stable")
+    ranked = np.take_along_axis(mark, order, axis=1)
+    heavy = weights[order]
+    new = np.ones_like(ranked, dtype=bool)
+    new[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
+    groups = np.cumsum(new, axis=1) - 1
+    flat = groups + np.arange(len(mark))[:, None] * mark.shape[1]
+    sums = np.bincount(flat.ravel(), weights=heavy.ravel(), minlength=mark.size).reshape(mark.shape)
+    return np.asarray(-(sums * np.log2(np.maximum(sums, 1e-300))).sum(axis=1))
+
+
+def _cost(found: Sequence[Crowd], seen: Sequence[Foreseen], now: float, prices: Prices) -> Array:
+    total = np.zeros(len(seen[0].mark))
+    for crowd, one in zip(found, seen, strict=True):
+        each = (
+            prices.request * one.sent
+            + prices.refused * one.refused
+            + prices.second * np.maximum(one.end_at - now, 0.0)
+        )
+        total = total + each @ crowd.weights
+    return total + prices.least
+
+
+def candidates(found: Sequence[Crowd], now: float, pace_s: float, blur_s: float, limit: int) -> Iterator[Stimulus]:
+    """
+    Stimuli that may tell something: around the moments at which the possible limiters would change their answers.
+    """
+    most = int(max(crowd.params["limit"].max() for crowd in found)) + 2
+    still = Stimulus("", (Segment((now,)),))
+    free, turn = _moments(found, None, now)
+    moments = sorted({now, *_ahead(free, now), *_ahead(turn, now)})
+    for at in moments:
+        yield Stimulus("one request", (Segment((at,)),))
+        yield Stimulus("two requests", (Segment((at, at)),))
+        yield Stimulus("drain", (drain(at, most),))
+        yield Stimulus("poll", (Segment(tuple(at + (pace_s + 3 * blur_s) * i for i in range(4)), "accepted"),))
+    yield from _spaced(turn, now, (), "", limit, most)
+    yield from _spaced(free, now, (), "", limit, most)
+    del still
+    starts = sorted({now, *(q for q in (_at(free, 0.5), _at(free, 0.95), _at(turn, 0.95)) if q > now)})
+    sizes = sorted({size for size in (1, 2, limit // 4, limit // 2, limit - 1) if size >= 1})
+    prefixes: list[tuple[str, Segment]] = []
+    for start in starts[:3]:
+        prefixes += [(f"{size} at once", Segment((start,) * size)) for size in sizes]
+        prefixes.append(("drain", drain(start, most)))
+    script = Script.of([Stimulus(name, (segment,)) for name, segment in prefixes])
+    seen = [foresee(crowd, script, pace_s, blur_s) for crowd in found]
+    for row, (name, segment) in enumerate(prefixes):
+        yield from _after(found, seen, row, (segment,), name, limit, most)
+
+
+def _after(
+    found: Sequence[Crowd],
+    seen: Sequence[Foreseen],
+    row: int,
+    before: tuple[Segment, ...],
+    name: str,
+    limit: int,
+    most: int,
+) -> Iterator[Stimulus]:
+    end = float(max(one.end_at[row].max() for one in seen))
+    free, turn = _moments(found, [(one, row) for one in seen], end)
+    for at in sorted({*_ahead(free, end, (0.25, 0.5, 0.75)), *_ahead(turn, end, (0.25, 0.5, 0.75))}):
+        yield Stimulus(f"{name}, one later", (*before, Segment((at,))))
+        yield Stimulus(f"{name}, drain later", (*before, drain(at, most)))
+    yield from _spaced(turn, end, before, f"{name}, ", limit, most)
+
+
+def _spaced(
+    moments: tuple[Array, Array], now: float, before: tuple[Segment, ...], name: str, limit: int, most: int
+) -> Iterator[Stimulus]:
+    low, high = max(now, _at(moments, 0.03)), _at(moments, 0.97)
+    if high <= now + 1e-6 or high <= low:
+        return
+    for count in sorted({2, 3, 6, max(2, limit // 2), max(2, limit - 1)}):
+        part = spread(low, high, count)
+        yield Stimulus(f"{name}{count} spread", (*before, part))
+        yield Stimulus(f"{name}{count} spread, drain", (*before, part, drain(high, most)))
+    for count in (4, 8):
+        yield Stimulus(f"{name}poll", (*before, Segment(spread(low, high, count).at, "accepted")))
+
+
+def _moments(
+    found: Sequence[Crowd], seen: Sequence[tuple[Foreseen, int]] | None, now: float
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """
+    When each possible limiter would let one in, and when it would change otherwise; with their weights.
+    """
+    free, turn, weights = [], [], []
+    for number, crowd in enumerate(found):
+        if seen is None:
+            params, state = crowd.params, crowd.state
+        else:
+            one, row = seen[number]
+            params = {name: values[row] for name, values in one.params.items()}
+            state = _row(one, row)
+        free.append(np.maximum(crowd.kind.free_at(params, state), now))
+        turn.append(np.maximum(crowd.kind.turn_at(params, state), now))
+        weights.append(crowd.weights)
+    joint = np.concatenate(weights)
+    return (np.concatenate(free), joint), (np.concatenate(turn), joint)
+
+
+def _row(one: Foreseen, row: int) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in one.state.items():
+        plain = np.ndim(value) == 0 or (name == "log" and np.ndim(value) == 1)
+        found[name] = value if plain else value[row]
+    return found
+
+
+def _at(moments: tuple[Array, Array], share: float) -> float:
+    return quantile(moments[0], moments[1], share)
+
+
+def _ahead(
+    moments: tuple[Array, Array], now: float, shares: Sequence[float] = (0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
+) -> list[float]:
+    """
+    Moments by which these shares of what is still to come has come.
+    """
+    values, weights = moments
+    ahead = values > now + 1e-6
+    if not ahead.any():
+        return []
+    return [quantile(values[ahead], weights[ahead], share) for share in shares]

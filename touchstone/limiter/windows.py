@@ -1,0 +1,215 @@
+"""
+Limiters that count in windows: fixed ones, and the weighted sum of two.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from touchstone.limiter.kinds import LONG_AGO, NEVER, Array, Mask, Params, State, where
+
+
+@dataclass(frozen=True)
+class FixedWindow:
+    """
+    So many in one window.
+
+    Attributes:
+        opens: ``first``: with the first request after the last one has closed; ``clock``: one after the other.
+        refused: ``restart`` where a refused request opens the window anew.
+    """
+
+    name: str
+    opens: str = "first"
+    refused: str = ""
+    family: str = "fixed-window"
+    scales: tuple[str, ...] = ("window_s",)
+
+    @property
+    def phase(self) -> bool:
+        """
+        Whether windows lie on a clock.
+        """
+        return self.opens == "clock"
+
+    def start(self, params: Params, at: float) -> State:
+        """
+        No window is open, or one since some moment before.
+        """
+        length = params["window_s"]
+        opened = at - params["phase"] * length if self.phase else np.full_like(length, LONG_AGO)
+        return {"opened": opened, "count": np.zeros_like(length), "origin": at}
+
+    def free_at(self, params: Params, state: State) -> Array:
+        """
+        At once where there is room in the window, else when it closes.
+        """
+        full = state["count"] >= params["limit"]
+        return np.where(full, state["opened"] + params["window_s"], LONG_AGO)
+
+    def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
+        """
+        Opens a window where it is time, and counts.
+        """
+        length, limit = params["window_s"], params["limit"]
+        closed = at >= state["opened"] + length
+        opened = self._opened(state["opened"], length, at, closed)
+        count = np.where(closed, 0.0, state["count"])
+        over = accepted & (count >= limit)  # it cannot be the same window any more
+        if self.opens == "first":
+            opened = np.where(over, at, opened)
+        count = where(accepted, np.where(over, 1.0, count + 1.0), np.maximum(count, limit))
+        if self.refused == "restart":
+            opened = where(accepted, opened, np.broadcast_to(np.asarray(at), np.shape(opened)))
+        elif self.opens == "first":
+            opened = where(accepted, opened, state["opened"])  # a refused request opens none
+            count = where(accepted, count, np.where(closed, state["count"], count))
+        return {"opened": opened, "count": count, "origin": state["origin"]}
+
+    def _opened(self, opened: Array, length: Array, at: Array | float, closed: Mask) -> Array:
+        if self.opens == "clock":
+            return opened + np.maximum(0.0, np.floor((at - opened) / length)) * length
+        return np.where(closed, at, opened)
+
+    def turn_at(self, params: Params, state: State) -> Array:
+        """
+        When the window closes.
+        """
+        return np.asarray(state["opened"] + params["window_s"])
+
+    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
+        """
+        The share of the window, or on a clock of all the time since the beginning.
+        """
+        length = params["window_s"]
+        if self.opens == "clock":
+            return share * (np.maximum(at - state["origin"], 0.0) + length) + phase * length
+        return share * length
+
+
+@dataclass(frozen=True)
+class BlockingWindow:
+    """
+    A fixed window whose first refusal shuts for a time of its own; a fresh window follows.
+    """
+
+    name: str = "fixed-window/block"
+    family: str = "fixed-window"
+    scales: tuple[str, ...] = ("window_s", "block_s")
+    phase: bool = False
+
+    def start(self, params: Params, at: float) -> State:  # noqa: ARG002  # the protocol has it
+        """
+        No window is open, and nothing is shut.
+        """
+        nothing = np.full_like(params["window_s"], LONG_AGO)
+        return {"opened": nothing, "count": np.zeros_like(nothing), "until": nothing}
+
+    def free_at(self, params: Params, state: State) -> Array:
+        """
+        When it is no longer shut, or else when the full window closes.
+        """
+        full = state["count"] >= params["limit"]
+        return np.maximum(state["until"], np.where(full, state["opened"] + params["window_s"], LONG_AGO))
+
+    def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
+        """
+        Counts, or shuts.
+        """
+        closed = at >= state["opened"] + params["window_s"]
+        fresh = closed | (accepted & (state["count"] >= params["limit"]))
+        opened = where(accepted, np.where(fresh, at, state["opened"]), LONG_AGO)
+        count = where(accepted, np.where(fresh, 1.0, state["count"] + 1.0), 0.0)
+        shuts = np.logical_not(accepted) & (at >= state["until"])
+        until = np.where(shuts, at + params["block_s"], state["until"])
+        shape = np.shape(until)
+        return {"opened": np.broadcast_to(opened, shape), "count": np.broadcast_to(count, shape), "until": until}
+
+    def turn_at(self, params: Params, state: State) -> Array:
+        """
+        When it is no longer shut, or the window closes.
+        """
+        return np.maximum(state["until"], state["opened"] + params["window_s"])
+
+    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:  # noqa: ARG002
+        """
+        The share of the longer one of its two times.
+        """
+        return share * np.where(state["until"] > LONG_AGO, params["block_s"], params["window_s"])
+
+
+@dataclass(frozen=True)
+class SlidingCounter:
+    """
+    The count of this window and that of the last one, as far as it reaches into the time of one window.
+
+    Attributes:
+        opens: ``clock``, or ``first``: with the first request after two idle windows.
+        counts_refused: Whether a refused request counts as well.
+        below: Whether the sum has to be below the limit before a request, instead of within it after.
+    """
+
+    name: str
+    opens: str = "clock"
+    counts_refused: bool = False
+    below: bool = False
+    family: str = "sliding-counter"
+    scales: tuple[str, ...] = ("window_s",)
+
+    @property
+    def phase(self) -> bool:
+        """
+        Whether windows lie on a clock.
+        """
+        return self.opens == "clock"
+
+    def start(self, params: Params, at: float) -> State:
+        """
+        Two empty windows.
+        """
+        length = params["window_s"]
+        opened = at - params["phase"] * length if self.phase else np.full_like(length, at - 1e9)
+        return {"opened": opened, "count": np.zeros_like(length), "last": np.zeros_like(length), "origin": at}
+
+    def free_at(self, params: Params, state: State) -> Array:
+        """
+        When enough of the last window is out of reach, in this window or in the next.
+        """
+        length, limit = params["window_s"], params["limit"]
+        count, last, opened = state["count"], state["last"], state["opened"]
+        most = limit if self.below else limit - 1.0
+        room = most - count
+        share = np.where(last > 0, 1.0 - room / np.maximum(last, 1e-9), LONG_AGO)
+        here = np.where(count < limit, opened + length * np.maximum(share, 0.0), NEVER)
+        here = np.where((count < limit) & (share <= 0), LONG_AGO, here)
+        after = opened + length + length * np.maximum(0.0, 1.0 - most / np.maximum(count, 1e-9))
+        return np.where(here < opened + length, here, after)
+
+    def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
+        """
+        Moves on to the window of *at*, and counts.
+        """
+        length = params["window_s"]
+        steps = np.maximum(0.0, np.floor((at - state["opened"]) / length))
+        opened = state["opened"] + steps * length
+        if self.opens == "first":
+            opened = np.where(steps >= 2, at, opened)
+        last = np.where(steps == 0, state["last"], np.where(steps == 1, state["count"], 0.0))
+        count = np.where(steps == 0, state["count"], 0.0)
+        counted = True if self.counts_refused else accepted
+        return {"opened": opened, "count": where(counted, count + 1.0, count), "last": last, "origin": state["origin"]}
+
+    def turn_at(self, params: Params, state: State) -> Array:
+        """
+        When the next window begins.
+        """
+        return np.asarray(state["opened"] + params["window_s"])
+
+    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
+        """
+        The share of two windows, or on a clock of all the time since the beginning.
+        """
+        length = params["window_s"]
+        if self.opens == "clock":
+            return share * (np.maximum(at - state["origin"], 0.0) + 2 * length) + phase * length
+        return share * 2 * length
