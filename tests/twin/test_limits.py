@@ -102,7 +102,7 @@ def test_asking_how_long_to_wait_changes_nothing(text: str) -> None:
 )
 def test_text_of_a_limit_is_read(text: str, rate: RateLimit) -> None:
     """
-    The algorithm comes first and may be left out; a burst comes last.
+    The family comes first and may be left out; a burst comes last.
     """
     assert RateLimit.parse(text) == rate
 
@@ -110,7 +110,7 @@ def test_text_of_a_limit_is_read(text: str, rate: RateLimit) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "expected [ALGORITHM:]STARTS/SECONDS"),
+        ("", "expected [FAMILY:]LIMIT/SECONDS"),
         ("8", "found '8'"),
         ("8/", "found '8/'"),
         ("8/4/2", "found '8/4/2'"),
@@ -120,12 +120,12 @@ def test_text_of_a_limit_is_read(text: str, rate: RateLimit) -> None:
         ("8/inf", "more than 0 seconds"),
         ("8/nan", "more than 0 seconds"),
         ("-8/4", "at least 1 start"),
-        ("tokenbucket:8/4", "unknown algorithm 'tokenbucket'"),
+        ("tokenbucket:8/4", "unknown family 'tokenbucket'"),
         ("tokenbucket:8/4", "did you mean token-bucket?"),
-        (":8/4", "unknown algorithm ''"),
+        (":8/4", "unknown family ''"),
         ("token-bucket:8/4,burst=0", "burst=N with N at least 1"),
         ("token-bucket:8/4,brust=3", "found 'brust=3'"),
-        ("8/4,burst=3", "only a token-bucket has a burst"),
+        ("8/4,burst=3", "only token-bucket and leaky-bucket may have 'burst'"),
     ],
 )
 def test_text_that_is_no_limit_is_a_usage_error(text: str, says: str) -> None:

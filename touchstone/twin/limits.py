@@ -1,97 +1,32 @@
 """
-How many builds an account may start: three rate limiters, and the text that names one. Pure; times are passed in.
+How many builds an account may start: windows, logs, gaps and buckets, and the limiter that a text names.
 """
 
-import difflib
+import math
 from collections import deque
-from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from collections.abc import Callable, Mapping, Sequence
 
-from touchstone.errors import UsageError
+from touchstone.twin.limit_text import FAMILIES, FORM, RateLimit
+from touchstone.twin.limiter import GRAIN_S, Limiter, decide, window_of
+from touchstone.twin.limiters import BuildCap, Concurrency, DecayingCounter, LeakyBucket, SlidingCounter, Tiers
 
-Algorithm = Literal["fixed-window", "sliding-log", "token-bucket"]
-ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
-FORM = "[ALGORITHM:]STARTS/SECONDS[,burst=N], for example 8/4 or token-bucket:8/4,burst=16"
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """
-    A limit on build starts per account.
-
-    Attributes:
-        limit: Starts per window, at least 1.
-        window_s: Length of the window in seconds, above 0.
-        algorithm: How starts are counted. A fixed window opens with the first start that it counts.
-        burst: Size of the bucket; only for ``token-bucket``, *limit* where it is None.
-    """
-
-    limit: int
-    window_s: float
-    algorithm: Algorithm = "fixed-window"
-    burst: int | None = None
-
-    @classmethod
-    def parse(cls, text: str, where: str = "rate") -> "RateLimit":
-        """
-        Reads the text form of a limit.
-
-        Args:
-            text: ``[ALGORITHM:]STARTS/SECONDS[,burst=N]``.
-            where: What the message calls the place that the text comes from, such as ``--rate``.
-
-        Raises:
-            UsageError: the text has another form, names an unknown algorithm, or a number is out of range.
-        """
-        head, colon, tail = text.strip().rpartition(":")
-        numbers, comma, option = tail.partition(",")
-        starts, _, window = numbers.partition("/")
-        algorithm = _algorithm(head if colon else ALGORITHMS[0], where)
-        burst = _burst(option, algorithm, text, where) if comma else None
-        try:
-            limit, window_s = int(starts), float(window)
-        except ValueError:
-            raise UsageError(f"{where}: found {text!r}; expected {FORM}") from None
-        if limit < 1 or not 0 < window_s < float("inf"):
-            raise UsageError(f"{where}: found {text!r}; expected at least 1 start and more than 0 seconds, e.g. 1/1")
-        return cls(limit, window_s, algorithm, burst)
+__all__ = [
+    "FAMILIES",
+    "FORM",
+    "FixedWindow",
+    "Limiter",
+    "MinimumGap",
+    "RateLimit",
+    "SlidingLog",
+    "TokenBucket",
+    "Unlimited",
+    "decide",
+    "limiter_for",
+    "limiter_of",
+]
 
 
-def _algorithm(name: str, where: str) -> Algorithm:
-    for algorithm in get_args(Algorithm):
-        if name == algorithm:
-            return algorithm  # type: ignore[no-any-return]  # get_args() is untyped; the loop makes it one of them
-    near = difflib.get_close_matches(name, ALGORITHMS, n=1, cutoff=0)[0]
-    known = ", ".join(ALGORITHMS)
-    raise UsageError(f"{where}: unknown algorithm {name!r}; expected one of {known}; did you mean {near}?")
-
-
-def _burst(option: str, algorithm: Algorithm, text: str, where: str) -> int:
-    name, _, value = option.partition("=")
-    if name.strip() != "burst" or not value.strip().isdecimal() or int(value) < 1:
-        raise UsageError(f"{where}: found {option!r} in {text!r}; expected burst=N with N at least 1, e.g. burst=16")
-    if algorithm != "token-bucket":
-        raise UsageError(f"{where}: found {option!r} in {text!r}; only a token-bucket has a burst; leave it out")
-    return int(value)
-
-
-class Limiter(Protocol):
-    """
-    Counts the starts of one account.
-    """
-
-    def wait_s(self, now_at: float) -> float:
-        """
-        Seconds from *now_at* until a start would be let through; 0 where it would be now. Changes nothing.
-        """
-
-    def take(self, now_at: float) -> None:
-        """
-        Counts one start.
-        """
-
-
-class Unlimited:
+class Unlimited(Limiter):
     """
     Lets everything through.
     """
@@ -108,21 +43,40 @@ class Unlimited:
         """
 
 
-class FixedWindow:
+class FixedWindow(Limiter):
     """
     At most *limit* starts in a window; a new window opens with the first start after the last one closed.
+
+    Args:
+        limit: Starts in a window.
+        window_s: Length of a window in seconds.
+        on_clock: Windows begin at multiples of their length instead.
+        block_s: Seconds for which the first start that a full window refuses shuts it; a fresh window follows.
+        restarts: Every start that a full window refuses lets it begin anew, as full as it is.
     """
 
-    def __init__(self, limit: int, window_s: float) -> None:
+    def __init__(
+        self,
+        limit: int,
+        window_s: float,
+        *,
+        on_clock: bool = False,
+        block_s: float | None = None,
+        restarts: bool = False,
+    ) -> None:
         self._limit = limit
         self._window_s = window_s
+        self._on_clock, self._block_s, self._restarts = on_clock, block_s, restarts
         self._closes_at = float("-inf")
+        self._shut_until_at = float("-inf")
         self._taken = 0
 
     def wait_s(self, now_at: float) -> float:
         """
-        Seconds until the full window closes.
+        Seconds until the full window closes, or the block ends.
         """
+        if now_at < self._shut_until_at:
+            return self._shut_until_at - now_at
         if now_at >= self._closes_at or self._taken < self._limit:
             return 0.0
         return self._closes_at - now_at
@@ -132,17 +86,36 @@ class FixedWindow:
         Counts one start, in a new window where the last one has closed.
         """
         if now_at >= self._closes_at:
-            self._closes_at, self._taken = now_at + self._window_s, 0
+            opens = window_of(now_at, self._window_s) if self._on_clock else None
+            self._closes_at = now_at + self._window_s if opens is None else (opens + 1) * self._window_s
+            self._taken = 0
         self._taken += 1
 
+    def refuse(self, now_at: float) -> None:
+        """
+        Shuts the full window, or lets it begin anew, where it is one that does.
+        """
+        if now_at < self._shut_until_at or self.wait_s(now_at) <= 0:
+            return
+        if self._block_s is not None:
+            self._shut_until_at, self._closes_at = now_at + self._block_s, float("-inf")
+        elif self._restarts:
+            self._closes_at = now_at + self._window_s
 
-class SlidingLog:
+
+class SlidingLog(Limiter):
     """
     At most *limit* starts in any stretch of *window_s* seconds.
+
+    Args:
+        limit: Starts in a stretch.
+        window_s: Length of the stretch in seconds.
+        counts_refused: Refused starts are in the log as well.
     """
 
-    def __init__(self, limit: int, window_s: float) -> None:
+    def __init__(self, limit: int, window_s: float, *, counts_refused: bool = False) -> None:
         self._window_s = window_s
+        self._counts_refused = counts_refused
         self._expires_at: deque[float] = deque([float("-inf")] * limit, maxlen=limit)
 
     def wait_s(self, now_at: float) -> float:
@@ -157,40 +130,140 @@ class SlidingLog:
         """
         self._expires_at.append(now_at + self._window_s)
 
+    def refuse(self, now_at: float) -> None:
+        """
+        Counts it as well, where refused starts count.
+        """
+        if self._counts_refused:
+            self.take(now_at)
 
-class TokenBucket:
+
+class MinimumGap(Limiter):
+    """
+    At least *gap_s* seconds between two starts that are let through.
+    """
+
+    def __init__(self, gap_s: float) -> None:
+        self._gap_s = gap_s
+        self._free_at = float("-inf")
+
+    def wait_s(self, now_at: float) -> float:
+        """
+        Seconds until the gap is over.
+        """
+        return max(0.0, self._free_at - now_at)
+
+    def take(self, now_at: float) -> None:
+        """
+        Begins a gap.
+        """
+        self._free_at = now_at + self._gap_s
+
+
+class TokenBucket(Limiter):
     """
     A bucket of *burst* tokens, full at first, that gains *limit* tokens in *window_s* seconds without steps.
 
     The state is the time at which the bucket was, or would have been, full: no rounding adds up.
+
+    Args:
+        limit: Tokens gained in *window_s*.
+        window_s: Seconds.
+        burst: Tokens that the bucket holds.
+        starts_empty: It is empty when it meets its first start, let through or refused.
+        tick_s: Tokens are added only at whole multiples of so many seconds.
+        early: The share of a token that a start may lack; the bucket then owes it.
     """
 
-    def __init__(self, limit: int, window_s: float, burst: int) -> None:
+    def __init__(
+        self,
+        limit: int,
+        window_s: float,
+        burst: int,
+        *,
+        starts_empty: bool = False,
+        tick_s: float | None = None,
+        early: float = 0.0,
+    ) -> None:
         self._token_s = window_s / limit
-        self._depth_s = (burst - 1) * self._token_s
-        self._full_at = float("-inf")
+        self._size_s = burst * self._token_s
+        self._depth_s = (burst - 1 + early) * self._token_s
+        self._tick_s = tick_s
+        self._full_at: float | None = None if starts_empty else float("-inf")
+
+    def _last_tick_at(self, now_at: float) -> float:
+        return now_at if self._tick_s is None else window_of(now_at, self._tick_s) * self._tick_s
+
+    def _due_at(self, now_at: float) -> float:
+        return self._last_tick_at(now_at) + self._size_s if self._full_at is None else self._full_at
 
     def wait_s(self, now_at: float) -> float:
         """
         Seconds until the bucket holds one token.
         """
-        return max(0.0, self._full_at - self._depth_s - now_at)
+        due_at = self._due_at(now_at) - self._depth_s
+        if self._tick_s is None:
+            return max(0.0, due_at - now_at)
+        # Sums of parts of a second are rounded; the grain keeps a token from coming a whole tick late for that.
+        if due_at - self._last_tick_at(now_at) <= GRAIN_S:
+            return 0.0
+        tick = max(window_of(now_at, self._tick_s) + 1, math.ceil((due_at - GRAIN_S) / self._tick_s))
+        return tick * self._tick_s - now_at
 
     def take(self, now_at: float) -> None:
         """
         Takes one token.
         """
-        self._full_at = max(self._full_at, now_at) + self._token_s
+        self._full_at = max(self._due_at(now_at), self._last_tick_at(now_at)) + self._token_s
+
+    def refuse(self, now_at: float) -> None:
+        """
+        A bucket that was empty at first fills from now on.
+        """
+        self._full_at = self._due_at(now_at)
 
 
 def limiter_for(rate: RateLimit | None) -> Limiter:
     """
     A fresh limiter for one account; one that lets everything through where *rate* is None.
     """
-    if rate is None:
+    return limiter_of(rate.tiers if rate is not None else ())
+
+
+def limiter_of(tiers: Sequence[RateLimit]) -> Limiter:
+    """
+    A fresh limiter for one account that has to pass these tiers; with none, it passes.
+    """
+    limiters = [_MAKERS[tier.family](tier) for tier in tiers]
+    if not limiters:
         return Unlimited()
-    if rate.algorithm == "sliding-log":
-        return SlidingLog(rate.limit, rate.window_s)
-    if rate.algorithm == "token-bucket":
-        return TokenBucket(rate.limit, rate.window_s, rate.burst or rate.limit)
-    return FixedWindow(rate.limit, rate.window_s)
+    return limiters[0] if len(limiters) == 1 else Tiers(limiters)
+
+
+def _fixed_window(rate: RateLimit) -> Limiter:
+    on_clock, restarts = rate.opens == "clock", rate.refused == "restart"
+    return FixedWindow(rate.limit, rate.window_s, on_clock=on_clock, block_s=rate.block_s, restarts=restarts)
+
+
+def _sliding_counter(rate: RateLimit) -> Limiter:
+    first, counts, below = rate.opens == "first", rate.refused == "count", rate.rule == "below"
+    return SlidingCounter(rate.limit, rate.window_s, opens_first=first, counts_refused=counts, below=below)
+
+
+def _token_bucket(rate: RateLimit) -> Limiter:
+    burst, empty, early = rate.burst or rate.limit, rate.starts == "empty", rate.early or 0.0
+    return TokenBucket(rate.limit, rate.window_s, burst, starts_empty=empty, tick_s=rate.tick_s, early=early)
+
+
+_MAKERS: Mapping[str, Callable[[RateLimit], Limiter]] = {
+    "none": lambda _: Unlimited(),
+    "fixed-window": _fixed_window,
+    "sliding-log": lambda rate: SlidingLog(rate.limit, rate.window_s, counts_refused=rate.refused == "count"),
+    "sliding-counter": _sliding_counter,
+    "decaying-counter": lambda rate: DecayingCounter(rate.limit, rate.window_s),
+    "token-bucket": _token_bucket,
+    "minimum-gap": lambda rate: MinimumGap(rate.window_s),
+    "leaky-bucket": lambda rate: LeakyBucket(rate.limit, rate.window_s, rate.burst or 0, rate.delay or 0),
+    "concurrency": lambda rate: Concurrency(rate.limit, rate.takes_s or 0.0),
+    "builds": lambda rate: BuildCap(rate.limit),
+}
