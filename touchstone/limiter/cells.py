@@ -8,11 +8,11 @@ by what only its middle contradicts. Cells that matter are cut smaller until tha
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from touchstone.limiter.kinds import Array, Kind, State
+from touchstone.limiter.kinds import Array, Kind, Mask, State
 from touchstone.limiter.observed import Moment
 
 # What share of requests others may take away: none, few, many; and how likely each is beforehand.
@@ -95,13 +95,13 @@ class Cells:
             self.state = self.kind.update(params, self.state, moment.at, moment.accepted)
         self.seen = len(story)
 
-    def keep(self, mask: Array) -> None:
+    def keep(self, mask: Mask) -> None:
         """
         Drops all other cells.
         """
         self._set(self._part(mask))
 
-    def _part(self, mask: Array) -> "Cells":
+    def _part(self, mask: Mask) -> "Cells":
         size = len(self)
         state = {
             name: value[mask] if np.shape(value) == (size,) and name != "log" else value
@@ -113,10 +113,8 @@ class Cells:
         )
 
     def _set(self, other: "Cells") -> None:
-        for name in (
-            *("limits", "logs", "phases", "wide", "wide_phase", "prior", "likely", "vague", "state", "seen"),
-        ):
-            setattr(self, name, getattr(other, name))
+        for part in fields(self):
+            setattr(self, part.name, getattr(other, part.name))
 
     def refine(self, story: Sequence[Moment], top: float) -> None:
         """
@@ -193,9 +191,7 @@ class Cells:
         self._set(joined)
 
 
-def grid(
-    kind: Kind, limits: Sequence[int], ranges_s: Sequence[tuple[float, float]], steps: int, prior: float
-) -> Cells:
+def grid(kind: Kind, limits: Sequence[int], ranges_s: Sequence[tuple[float, float]], steps: int, prior: float) -> Cells:
     """
     Cells that cover all that a kind may be.
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.kinds import LONG_AGO, Array, Kind, State, refill_s
@@ -64,8 +65,8 @@ class Script:
     """
 
     at: Array
-    segment: Array
-    until: Array
+    segment: NDArray[np.int64]
+    until: NDArray[np.int64]
 
     @classmethod
     def of(cls, stimuli: Sequence[Stimulus]) -> "Script":
@@ -102,7 +103,7 @@ class Foreseen:
         state: What each limiter then keeps in mind.
     """
 
-    mark: Array
+    mark: NDArray[np.int64]
     coins: Array
     sent: Array
     refused: Array
@@ -122,7 +123,7 @@ def foresee(crowd: Crowd, script: Script, pace_s: float, blur_s: float, seed: in
     rows, steps = script.at.shape
     shape = (rows, len(crowd))
     params = {name: np.broadcast_to(values, shape) for name, values in crowd.params.items()}
-    state = _spread(crowd.state, len(crowd), shape)
+    state = _spread(crowd.state, shape)
     marks = np.random.default_rng(seed).integers(1, 2**52, size=(steps, 2))
     mark, coins = np.zeros(shape, dtype=np.int64), np.zeros(shape)
     sent, refused, closed = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.int64)
@@ -148,14 +149,11 @@ def foresee(crowd: Crowd, script: Script, pace_s: float, blur_s: float, seed: in
     return Foreseen(mark, coins, sent, refused, now, params, state)
 
 
-def _spread(state: State, size: int, shape: tuple[int, int]) -> State:
-    def wide(name: str, value: object) -> object:
-        if name in ("log", "size") or np.ndim(value) == 0:
-            return value
-        return np.broadcast_to(np.asarray(value), shape)
-
-    del size
-    return {name: wide(name, value) for name, value in state.items()}
+def _spread(state: State, shape: tuple[int, int]) -> State:
+    return {
+        name: value if name == "log" or np.ndim(value) == 0 else np.broadcast_to(np.asarray(value), shape)
+        for name, value in state.items()
+    }
 
 
 def _masked(active: Array, later: State, before: State) -> State:

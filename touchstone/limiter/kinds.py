@@ -25,17 +25,32 @@ class Kind(Protocol):
     """
     One kind of limiter.
 
-    Attributes:
-        name: Its word in the texts that name a limiter, with what sets it apart from others of its family.
-        family: The family that it is told as.
-        scales: Names of its times, the first of which is its window, or the time of one token; in seconds.
-        phase: Whether it has a phase, as a share of its first time.
+    Its state is a mapping: an array of the shape of the parameters is kept for each of them, all else is shared.
     """
 
-    name: str
-    family: str
-    scales: tuple[str, ...]
-    phase: bool
+    @property
+    def name(self) -> str:
+        """
+        Its family, and what sets it apart from others of that.
+        """
+
+    @property
+    def family(self) -> str:
+        """
+        The family that it is told as.
+        """
+
+    @property
+    def scales(self) -> tuple[str, ...]:
+        """
+        Names of its times in seconds; the first is its window, or the time of one token.
+        """
+
+    @property
+    def phase(self) -> bool:
+        """
+        Whether it has a phase, as a share of its first time.
+        """
 
     def start(self, params: Params, at: float) -> State:
         """

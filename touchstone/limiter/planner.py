@@ -12,8 +12,11 @@ from touchstone.limiter.foresight import Crowd, Foreseen, Script, crowds, forese
 from touchstone.limiter.kinds import Array
 from touchstone.limiter.stimulus import Segment, Stimulus, drain, spread
 
-_CROWD = 220
+_CROWD = 140
 _FAMILY_WORTH = 3.0
+# How likely it has to be that requests are accepted before a burst of them is thought of.
+_WORTH_TRYING = 0.1
+REQ, REF, SEC = 1.0, 0.06, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def choose(
     found = crowds(belief, _CROWD, rng)
     refill, weights = refills(found)
     limit = quantile(np.concatenate([c.params["limit"] for c in found]), weights, 0.5)
-    prices = Prices(1.0 / (limit + 5), 0.06, 1.0 / max(quantile(refill, weights, 0.1), 4 * pace_s))
+    prices = Prices(REQ / (limit + 5), REF, SEC / max(quantile(refill, weights, 0.1), 4 * pace_s))
     stimuli = [s for s in candidates(found, now, pace_s, blur_s, int(limit)) if s.most <= most + 2]
     if not stimuli:
         return None
@@ -113,9 +116,7 @@ def _cost(found: Sequence[Crowd], seen: Sequence[Foreseen], now: float, prices: 
     total = np.zeros(len(seen[0].mark))
     for crowd, one in zip(found, seen, strict=True):
         each = (
-            prices.request * one.sent
-            + prices.refused * one.refused
-            + prices.second * np.maximum(one.end_at - now, 0.0)
+            prices.request * one.sent + prices.refused * one.refused + prices.second * np.maximum(one.end_at - now, 0.0)
         )
         total = total + each @ crowd.weights
     return total + prices.least
@@ -126,7 +127,6 @@ def candidates(found: Sequence[Crowd], now: float, pace_s: float, blur_s: float,
     Stimuli that may tell something: around the moments at which the possible limiters would change their answers.
     """
     most = int(max(crowd.params["limit"].max() for crowd in found)) + 2
-    still = Stimulus("", (Segment((now,)),))
     free, turn = _moments(found, None, now)
     moments = sorted({now, *_ahead(free, now), *_ahead(turn, now)})
     for at in moments:
@@ -136,8 +136,9 @@ def candidates(found: Sequence[Crowd], now: float, pace_s: float, blur_s: float,
         yield Stimulus("poll", (Segment(tuple(at + (pace_s + 3 * blur_s) * i for i in range(4)), "accepted"),))
     yield from _spaced(turn, now, (), "", limit, most)
     yield from _spaced(free, now, (), "", limit, most)
-    del still
-    starts = sorted({now, *(q for q in (_at(free, 0.5), _at(free, 0.95), _at(turn, 0.95)) if q > now)})
+    starts = sorted({q for q in (_at(free, 0.5), _at(free, 0.95), _at(turn, 0.95)) if q > now})
+    if _share_by(free, now) > _WORTH_TRYING:
+        starts = [now, *starts]
     sizes = sorted({size for size in (1, 2, limit // 4, limit // 2, limit - 1) if size >= 1})
     prefixes: list[tuple[str, Segment]] = []
     for start in starts[:3]:
@@ -211,6 +212,13 @@ def _row(one: Foreseen, row: int) -> dict[str, object]:
 
 def _at(moments: tuple[Array, Array], share: float) -> float:
     return quantile(moments[0], moments[1], share)
+
+
+def _share_by(moments: tuple[Array, Array], at: float) -> float:
+    """
+    What share of *moments* has come by *at*.
+    """
+    return float((moments[0] <= at + 1e-6) @ moments[1])
 
 
 def _ahead(
