@@ -12,11 +12,16 @@ from touchstone.errors import UsageError
 from touchstone.options import one_of
 from touchstone.twin import DEFAULT_ACCOUNTS, Account, RateLimit, TwinSettings, serve_forever
 from touchstone.twin.behaviour import Behaviour
+from touchstone.twin.limits import FAMILIES
 from touchstone.twin.settings import Plan
 
 app = typer.Typer()
 
-Rate = Annotated[str | None, typer.Option(help="Starts per account: LIMIT/SECONDS, or ALGORITHM:LIMIT/SECONDS.")]
+_RATE = (
+    "Starts per account: LIMIT/SECONDS, or FAMILY:NUMBERS[,OPTION=VALUE]; two are joined with +. "
+    f"Families: {', '.join(FAMILIES)}; docs/limits.md has the form of each."
+)
+Rate = Annotated[str | None, typer.Option(help=_RATE)]
 Accounts = Annotated[
     list[str] | None, typer.Option(help="KEY:PLAN, plan scale or hacker; repeat.  [default: three test accounts]")
 ]

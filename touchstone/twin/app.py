@@ -98,7 +98,19 @@ class App:
             return self.stream_events(request, version)
         if reads:
             return self.get_build(version)
-        return self.start_build(account, version) if request.method == "POST" else self.cancel_build(version)
+        if request.method != "POST":
+            return self.cancel_build(version)
+        response = self.start_build(account, version)
+        await self.hold()
+        return response
+
+    async def hold(self) -> None:
+        """
+        Holds back the answer of the start that was let through just now, where its limiter says so.
+        """
+        delay_s = self.engine.pop_delay_s()
+        if delay_s:
+            await asyncio.sleep(delay_s)
 
     async def publish(self, request: Request, account: Account) -> Response:
         """
@@ -112,6 +124,7 @@ class App:
         answer = self.engine.published_body(version)
         if switches["auto_build"]:
             answer["auto_build"] = self.auto_build(account, version)
+            await self.hold()
         return answer_json(201, answer)
 
     def auto_build(self, account: Account, version: Version) -> str:

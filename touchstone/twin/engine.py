@@ -16,7 +16,7 @@ from touchstone.twin.answers import Refusal
 from touchstone.twin.build import Build, Pace, finished_build
 from touchstone.twin.catalog import CURATED_NAMESPACE, EVERYONE, Catalog, Ref, Version
 from touchstone.twin.documents import Document, digest
-from touchstone.twin.limits import Limiter, limiter_for
+from touchstone.twin.limits import Limiter, limiter_of, parted
 from touchstone.twin.settings import Account, TwinSettings
 from touchstone.twin.steps import read_plan
 from touchstone.twin.stream import timestamp
@@ -53,7 +53,13 @@ class Engine:
         self.slots: dict[tuple[str, str], Slot] = {}
         self.running: set[Build] = set()
         self._accounts = {account.key: account for account in settings.accounts}
-        self._limiters: dict[str, Limiter] = {key: limiter_for(settings.rate) for key in self._accounts}
+        # A start that joins or reuses begins no build, so that caps on builds are looked at by themselves.
+        starts, self._most_builds = parted(settings.rate)
+        self._limiters: dict[str, Limiter] = {key: limiter_of(starts) for key in self._accounts}
+        self._owners: dict[Build, str] = {}
+        self._delay_s = 0.0
+        # Windows and ticks follow the clock of the day, which a limiter must not see jump.
+        self._epoch_s = time.time() - time.monotonic()
         self._seed_versions()
 
     def _seed_versions(self) -> None:
@@ -194,12 +200,25 @@ class Engine:
 
     # Starting.
 
+    def now_at(self) -> float:
+        """
+        The clock of the limiters: epoch seconds that never jump.
+        """
+        return self._epoch_s + time.monotonic()
+
+    def pop_delay_s(self) -> float:
+        """
+        Seconds by which the answer of the start that was let through just now is held back; then forgets them.
+        """
+        delay_s, self._delay_s = self._delay_s, 0.0
+        return delay_s
+
     def start(self, account: Account, version: Version) -> Body:
         """
         Starts a build, joins the one in flight, or reuses the golden, in one go: a refused start changes nothing.
 
         Raises:
-            Refusal: 403 for a curated version; 429 for the rate, or for the capacity where a new build is needed.
+            Refusal: 403 for a curated version; 429 for the rate, or for lack of room where a new build is needed.
         """
         self.require_own(version)
         self.check_rate(account)
@@ -207,8 +226,11 @@ class Engine:
         golden = self.reusable(slot)
         if golden is None and not self.joinable(slot):
             self.check_capacity()
+            self.check_builds(account)
             slot.last = self.launch(version)
-        self._limiters[account.key].take(time.monotonic())
+        limiter, now_at = self._limiters[account.key], self.now_at()
+        self._delay_s = limiter.delay_s(now_at)
+        limiter.take(now_at)
         return self.reused_body(version, golden) if golden else self.building_body(version)
 
     def slot_of(self, version: Version) -> Slot:
@@ -233,9 +255,10 @@ class Engine:
         """
         Refuses a start that is too early, with 429.
         """
-        wait_s = self._limiters[account.key].wait_s(time.monotonic())
-        if wait_s > 0:
-            raise self.too_many("Build rate limit reached. Back off and retry.", wait_s)
+        limiter, now_at = self._limiters[account.key], self.now_at()
+        if limiter.wait_s(now_at) > 0:
+            limiter.refuse(now_at)
+            raise self.too_many("Build rate limit reached. Back off and retry.", limiter.wait_s(now_at))
 
     def check_capacity(self) -> None:
         """
@@ -244,6 +267,16 @@ class Engine:
         left_s = [build.left_s for build in self.running if build.in_flight]
         if self.settings.capacity is not None and len(left_s) >= self.settings.capacity:
             raise self.too_many("Host capacity reached. Back off and retry.", min(left_s))
+
+    def check_builds(self, account: Account) -> None:
+        """
+        Refuses a build more than its account may have, with 429. One that is being cancelled still counts.
+        """
+        own = [build for build, owner in self._owners.items() if owner == account.key and not build.outcome]
+        if self._most_builds is not None and len(own) >= self._most_builds:
+            self._limiters[account.key].refuse(self.now_at())
+            left_s = min(self.settings.settle_s if build.cancelling else build.left_s for build in own)
+            raise self.too_many("Too many builds in flight. Back off and retry.", left_s)
 
     def too_many(self, error: str, wait_s: float) -> Refusal:
         """
@@ -265,6 +298,7 @@ class Engine:
         """
         build = self.make_build(version)
         self.running.add(build)
+        self._owners[build] = version.owner
         build.launch()
         return build
 
@@ -282,6 +316,7 @@ class Engine:
         Keeps the golden of a build that succeeded.
         """
         self.running.discard(build)
+        self._owners.pop(build, None)
         if build.outcome == "ready":
             slot.golden = build
 

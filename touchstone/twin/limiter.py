@@ -27,7 +27,7 @@ class Limiter(Protocol):
         Counts one start, which is let through.
         """
 
-    def refuse(self, now_at: float) -> None:
+    def refuse(self, now_at: float) -> None:  # noqa: ARG002  # some limiters need it
         """
         Is told that a start was refused, by this tier or by another one. Most limiters do not care.
         """
@@ -39,7 +39,7 @@ class Limiter(Protocol):
         """
         return 0.0
 
-    def ended(self, now_at: float) -> None:
+    def ended(self, now_at: float) -> None:  # noqa: ARG002  # some limiters need it
         """
         Is told that a build which one of the starts began has ended. Most limiters do not care.
         """

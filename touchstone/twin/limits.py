@@ -23,6 +23,7 @@ __all__ = [
     "decide",
     "limiter_for",
     "limiter_of",
+    "parted",
 ]
 
 
@@ -238,6 +239,18 @@ def limiter_of(tiers: Sequence[RateLimit]) -> Limiter:
     if not limiters:
         return Unlimited()
     return limiters[0] if len(limiters) == 1 else Tiers(limiters)
+
+
+def parted(rate: RateLimit | None) -> tuple[list[RateLimit], int | None]:
+    """
+    What a limit says of starts, and what it says of builds.
+
+    Returns:
+        The tiers that count starts, and how many builds may be in flight; None for any number.
+    """
+    tiers = rate.tiers if rate is not None else ()
+    caps = [tier.limit for tier in tiers if tier.family == "builds"]
+    return [tier for tier in tiers if tier.family != "builds"], min(caps, default=None)
 
 
 def _fixed_window(rate: RateLimit) -> Limiter:

@@ -239,8 +239,8 @@ class FastPollingIsCharged(Engine):
         if recent is not None:
             recent.tick()
             limiter = self._limiters[version.owner]
-            if len(recent) > READS_PER_S and limiter.wait_s(time.monotonic()) <= 0:
-                limiter.take(time.monotonic())
+            if len(recent) > READS_PER_S and limiter.wait_s(self.now_at()) <= 0:
+                limiter.take(self.now_at())
         return super().status_body(version)
 
 

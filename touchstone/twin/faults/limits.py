@@ -14,7 +14,7 @@ from touchstone.twin.app import App, answer_json
 from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Body, Engine
 from touchstone.twin.faults.fault import breaks
-from touchstone.twin.limits import RateLimit, limiter_for
+from touchstone.twin.limits import RateLimit
 from touchstone.twin.settings import Account
 
 # Room for one build, so that the second of two that are started together is refused.
@@ -277,7 +277,7 @@ class LimitIsShared(Engine):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._limiters = dict.fromkeys(self._limiters, limiter_for(self.settings.rate))
+        self._limiters = dict.fromkeys(self._limiters, next(iter(self._limiters.values())))
 
 
 @breaks("load", "limit.is-per-key")
@@ -287,7 +287,7 @@ class LimitOfOneIsEverybodys(Engine):
     """
 
     def check_rate(self, account: Account) -> None:
-        now_at = time.monotonic()
+        now_at = self.now_at()
         wait_s = max(limiter.wait_s(now_at) for limiter in self._limiters.values())
         if wait_s > 0:
             raise self.too_many("Build rate limit reached. Back off and retry.", wait_s)
@@ -302,8 +302,8 @@ class PollingIsCharged(Engine):
 
     def status_body(self, version: Version) -> Body:
         limiter = self._limiters.get(version.owner)
-        if limiter is not None and limiter.wait_s(time.monotonic()) <= 0:
-            limiter.take(time.monotonic())
+        if limiter is not None and limiter.wait_s(self.now_at()) <= 0:
+            limiter.take(self.now_at())
         return super().status_body(version)
 
 

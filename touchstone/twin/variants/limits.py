@@ -72,7 +72,7 @@ class RefusedStartsCount(Engine):
         """
         The usual check; who comes too early waits longer.
         """
-        limiter, now_at = self._limiters[account.key], time.monotonic()
+        limiter, now_at = self._limiters[account.key], self.now_at()
         if limiter.wait_s(now_at) > 0:
             limiter.take(now_at)
         super().check_rate(account)
