@@ -4,8 +4,17 @@ The rate limiters, at times that the tests choose.
 
 import pytest
 
-from touchstone.errors import UsageError
-from touchstone.twin.limits import FixedWindow, Limiter, RateLimit, SlidingLog, TokenBucket, Unlimited, limiter_for
+from tests.twin.starts import lets, waits_until_free
+from touchstone.twin.limits import (
+    FixedWindow,
+    Limiter,
+    RateLimit,
+    SlidingLog,
+    TokenBucket,
+    Unlimited,
+    limiter_for,
+    parted,
+)
 
 
 def admitted(limiter: Limiter, times: list[float]) -> list[bool]:
@@ -90,49 +99,59 @@ def test_asking_how_long_to_wait_changes_nothing(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "rate"),
+    ("text", "times", "through"),
     [
-        ("8/4", RateLimit(8, 4.0, "fixed-window")),
-        ("8/0.5", RateLimit(8, 0.5, "fixed-window")),
-        ("fixed-window:8/4", RateLimit(8, 4.0, "fixed-window")),
-        ("sliding-log:1/60", RateLimit(1, 60.0, "sliding-log")),
-        (" token-bucket:8/4 ", RateLimit(8, 4.0, "token-bucket")),
-        ("token-bucket:8/4,burst=16", RateLimit(8, 4.0, "token-bucket", 16)),
+        ("none", [0, 0, 0, 0], "yyyy"),
+        ("fixed-window:2/4,opens=clock", [3, 3.9, 3.9, 4, 4, 7.9, 8], "yynyyny"),
+        # Full at 1, refused at 2: shut until 12, then a window of its own.
+        ("fixed-window:2/4,block=10", [1, 1, 2, 6, 11.9, 12, 12, 12], "yynnnyyn"),
+        # Refused at 1 and 5.9: shut until 2 and until 6.9, whatever was left of the window.
+        ("fixed-window:1/4,block=1", [0, 1, 1.9, 2, 5.9, 6, 6.9], "ynnynny"),
+        ("fixed-window:2/4,opens=clock,block=3", [0, 0, 1, 3.9, 4, 4, 4.5], "yynnyyn"),
+        # Refused at 3 and 6: each time 4 s more.
+        ("fixed-window:1/4,refused=restart", [0, 3, 6, 9.9, 13.9], "ynnny"),
+        ("fixed-window:1/4,refused=restart", [0, 3, 7], "yny"),
+        ("sliding-log:2/4,refused=count", [0, 1, 2, 4, 5.9, 9.9, 9.9, 9.9], "yynnnyyn"),
+        ("sliding-log:2/4,refused=count", [0, 1, 2, 6, 6, 6], "yynyyn"),
+        ("minimum-gap:2.5", [1, 3, 3.5, 5.9, 6], "ynyny"),
+        ("token-bucket:1/2,burst=2,starts=empty", [7, 8.9, 9, 10.9, 11, 100, 100, 100], "nnynyyyn"),
+        # Two tokens a second that come at whole seconds.
+        ("token-bucket:2/1,tick=1", [0.5, 0.5, 0.9, 1, 1, 1, 1.99, 2], "yynyynny"),
+        ("token-bucket:1/2,tick=0.75,burst=1", [0, 2.2, 2.25, 4.49, 4.5], "ynyny"),
+        ("token-bucket:1/2,burst=1,tick=1,starts=empty", [0.5, 1.9, 2], "nny"),
+        # Half a token early at 1; the bucket owes it, so that the next is half early at 3.
+        ("token-bucket:1/2,burst=1,early=0.5", [0, 0.9, 1, 2.9, 3, 8, 8], "ynynyyn"),
     ],
 )
-def test_text_of_a_limit_is_read(text: str, rate: RateLimit) -> None:
+def test_starts_are_let_through_as_the_text_says(text: str, times: list[float], through: str) -> None:
     """
-    The family comes first and may be left out; a burst comes last.
+    Every option of the windows, logs, gaps and buckets, by hand.
     """
-    assert RateLimit.parse(text) == rate
+    assert lets(text, times) == through
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    "text",
     [
-        ("", "expected [FAMILY:]LIMIT/SECONDS"),
-        ("8", "found '8'"),
-        ("8/", "found '8/'"),
-        ("8/4/2", "found '8/4/2'"),
-        ("eight/4", "found 'eight/4'"),
-        ("0/4", "at least 1 start"),
-        ("8/0", "more than 0 seconds"),
-        ("8/inf", "more than 0 seconds"),
-        ("8/nan", "more than 0 seconds"),
-        ("-8/4", "at least 1 start"),
-        ("tokenbucket:8/4", "unknown family 'tokenbucket'"),
-        ("tokenbucket:8/4", "did you mean token-bucket?"),
-        (":8/4", "unknown family ''"),
-        ("token-bucket:8/4,burst=0", "burst=N with N at least 1"),
-        ("token-bucket:8/4,brust=3", "found 'brust=3'"),
-        ("8/4,burst=3", "only token-bucket and leaky-bucket may have 'burst'"),
+        *("fixed-window:3/2.73", "fixed-window:3/2.73,opens=clock", "fixed-window:3/2.73,block=1.1"),
+        *("fixed-window:3/2.73,refused=restart", "sliding-log:3/2.73", "sliding-log:3/2.73,refused=count"),
+        *("minimum-gap:0.7", "token-bucket:3/2.73", "token-bucket:3/2.73,starts=empty", "token-bucket:3/2.73,tick=0.1"),
+        "token-bucket:3/2.73,burst=7,early=0.3",
     ],
 )
-def test_text_that_is_no_limit_is_a_usage_error(text: str, says: str) -> None:
+@pytest.mark.parametrize("began_at", [0.0, 0.1, 1_800_000_000.3])
+def test_who_waits_as_long_as_told_is_let_through(text: str, began_at: float) -> None:
     """
-    The message names the place, what was found and what was expected.
+    The wait is neither too short nor longer than needed, on any clock.
     """
-    with pytest.raises(UsageError) as caught:
-        RateLimit.parse(text, where="--rate")
-    assert str(caught.value).startswith("--rate: ")
-    assert says in str(caught.value)
+    waits_until_free(text, began_at)
+
+
+def test_builds_are_apart_from_what_counts_starts() -> None:
+    """
+    The cap on builds is told beside the tiers of starts; the lowest counts.
+    """
+    assert parted(None) == ([], None)
+    assert parted(RateLimit.parse("8/4")) == ([RateLimit(8, 4.0)], None)
+    assert parted(RateLimit.parse("builds:4+8/4")) == ([RateLimit(8, 4.0)], 4)
+    assert parted(RateLimit.parse("builds:4+builds:3")) == ([], 3)

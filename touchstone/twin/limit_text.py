@@ -133,17 +133,19 @@ class Option:
         expected: What a message says of it.
         read: Makes its value from a text; None where the text is none.
         usual: The value that stands for no option; None where there is none.
+        words: All values, where they are words.
     """
 
     field: str
     expected: str
     read: Callable[[str], object]
     usual: object = None
+    words: tuple[str, ...] = ()
 
 
 def _words(name: str, *words: str, usual: str | None = None) -> Option:
     expected = " or ".join(f"{name}={word}" for word in words)
-    return Option(name, expected, lambda text: text if text in words else None, usual)
+    return Option(name, expected, lambda text: text if text in words else None, usual, words)
 
 
 def _count(name: str, least: int, usual: int | None = None) -> Option:
@@ -267,7 +269,9 @@ def _option(family: Family, option: str, text: str, where: str) -> tuple[str, ob
     if name in known:
         read = known[name].read(value)
         if read is None:
-            raise UsageError(f"{where}: found {option!r} in {text!r}; expected {known[name].expected}")
+            near = difflib.get_close_matches(value, known[name].words, n=1, cutoff=0)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise UsageError(f"{where}: found {option!r} in {text!r}; expected {known[name].expected}{meant}")
         return known[name].field, read
     having = [other for other, options in OPTIONS.items() if name in options]
     if having:
