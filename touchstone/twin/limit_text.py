@@ -269,8 +269,8 @@ def _option(family: Family, option: str, text: str, where: str) -> tuple[str, ob
     if name in known:
         read = known[name].read(value)
         if read is None:
-            near = difflib.get_close_matches(value, known[name].words, n=1, cutoff=0)
-            meant = f"; did you mean {near[0]}?" if near else ""
+            words = difflib.get_close_matches(value, known[name].words, n=1, cutoff=0)
+            meant = f"; did you mean {words[0]}?" if words else ""
             raise UsageError(f"{where}: found {option!r} in {text!r}; expected {known[name].expected}{meant}")
         return known[name].field, read
     having = [other for other, options in OPTIONS.items() if name in options]
