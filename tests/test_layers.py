@@ -56,6 +56,7 @@ LAYER_OF = {
     "touchstone.claims": "judgement",
     "touchstone.lifecycle": "judgement",
     "touchstone.settings": "judgement",
+    "touchstone.limiter": "judgement",
     "touchstone.settings_file": "judgement",
     "touchstone.settings_kinds": "judgement",
     "touchstone.rules": "judgement",

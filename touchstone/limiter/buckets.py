@@ -9,7 +9,7 @@ import numpy as np
 from touchstone.limiter.kinds import LONG_AGO, Array, Mask, Params, State, where
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TokenBucket:
     """
     A bucket of *limit* tokens that gains one in *token_s*; its state is the time at which it would be full.
@@ -72,7 +72,7 @@ class TokenBucket:
         since = where(accepted, np.where(full <= now, now, since), since)
         return {"full": where(accepted, taken, np.maximum(full, fullest)), "since": since, "tick": state["tick"]}
 
-    def turn_at(self, params: Params, state: State) -> Array:  # noqa: ARG002  # the protocol has it
+    def turn_at(self, params: Params, state: State) -> Array:
         """
         When it is full again.
         """
@@ -85,11 +85,11 @@ class TokenBucket:
         token_s = params["token_s"]
         moved = share * np.maximum(np.abs(at - state["since"]), token_s)
         if self.empty:
-            return moved + phase * params["limit"] * token_s
-        return moved + phase * self.tick_s
+            return np.asarray(moved + phase * params["limit"] * token_s)
+        return np.asarray(moved + phase * self.tick_s)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DecayingCounter:
     """
     A count that falls by a share of itself in each moment: to 1/e in *window_s*.
@@ -136,8 +136,8 @@ class DecayingCounter:
         """
         return np.asarray(state["at"] + params["window_s"])
 
-    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:  # noqa: ARG002
+    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
         The share of the time in which it decayed.
         """
-        return share * np.maximum(np.abs(at - state["since"]), params["window_s"] / params["limit"])
+        return np.asarray(share * np.maximum(np.abs(at - state["since"]), params["window_s"] / params["limit"]))

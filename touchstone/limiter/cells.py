@@ -108,8 +108,17 @@ class Cells:
             for name, value in self.state.items()
         }
         return Cells(
-            *(self.kind, self.limits[mask], self.logs[:, mask], self.phases[mask], self.wide[mask]),
-            *(self.wide_phase[mask], self.prior[mask], self.likely[:, mask], self.vague[mask], state, self.seen),
+            self.kind,
+            self.limits[mask],
+            self.logs[:, mask],
+            self.phases[mask],
+            self.wide[mask],
+            self.wide_phase[mask],
+            self.prior[mask],
+            self.likely[:, mask],
+            self.vague[mask],
+            state,
+            self.seen,
         )
 
     def _set(self, other: "Cells") -> None:
@@ -165,7 +174,12 @@ class Cells:
             phases = phases + wide_phase * offsets[-1]
             wide_phase = wide_phase / pieces
         parts = Cells(
-            *(self.kind, many(cells.limits), logs, phases, many(cells.wide) / pieces, wide_phase),
+            self.kind,
+            many(cells.limits),
+            logs,
+            phases,
+            many(cells.wide) / pieces,
+            wide_phase,
             many(cells.prior) - math.log(times),
         )
         parts.see(story)
@@ -182,7 +196,10 @@ class Cells:
             self.kind,
             np.concatenate([one.limits, other.limits]),
             np.concatenate([one.logs, other.logs], axis=1),
-            *(np.concatenate([getattr(one, n), getattr(other, n)]) for n in ("phases", "wide", "wide_phase", "prior")),
+            np.concatenate([one.phases, other.phases]),
+            np.concatenate([one.wide, other.wide]),
+            np.concatenate([one.wide_phase, other.wide_phase]),
+            np.concatenate([one.prior, other.prior]),
             np.concatenate([one.likely, other.likely], axis=1),
             np.concatenate([one.vague, other.vague]),
             state,
@@ -205,10 +222,10 @@ def grid(kind: Kind, limits: Sequence[int], ranges_s: Sequence[tuple[float, floa
     axes = [(line[1:] + line[:-1]) / 2 for line in edges]
     halves = [(line[1] - line[0]) / 2 for line in edges]
     turns = max(4, steps // 8) if kind.phase else 1
-    phases = (np.arange(turns) + 0.5) / turns if kind.phase else np.zeros(1)
+    phases = np.asarray((np.arange(turns) + 0.5) / turns if kind.phase else np.zeros(1), dtype=np.float64)
     weights = 1.0 / np.asarray(limits, dtype=np.float64)
     mesh = np.meshgrid(np.arange(len(limits)), *axes, phases, indexing="ij")
-    flat = [part.ravel() for part in mesh]
+    flat = [np.asarray(part.ravel(), dtype=np.float64) for part in mesh]
     index = flat[0].astype(np.int64)
     size = len(index)
     each = math.log(prior) - math.log(size / len(limits))
@@ -219,5 +236,5 @@ def grid(kind: Kind, limits: Sequence[int], ranges_s: Sequence[tuple[float, floa
         flat[-1],
         np.full(size, max(halves)),
         np.full(size, 0.5 / turns if kind.phase else 0.0),
-        each + np.log(weights[index] / weights.sum()),
+        np.asarray(each + np.log(weights[index] / weights.sum()), dtype=np.float64),
     )

@@ -15,7 +15,7 @@ from touchstone.limiter.stimulus import Stimulus
 _UNTIL = {"": 0, "refused": 1, "accepted": 2}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Crowd:
     """
     Some of the possible limiters of one kind, picked as they are likely.
@@ -58,7 +58,7 @@ def crowds(belief: Belief, size: int, rng: np.random.Generator) -> list[Crowd]:
     return [Crowd(c.kind, c.params, c.state, c.weights / whole) for c in found]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Script:
     """
     Several stimuli, step by step beside each other: one row each.
@@ -88,7 +88,7 @@ class Script:
         return cls(at, segment, until)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Foreseen:
     """
     What one crowd answers to several stimuli; one row for each stimulus, one column for each limiter.

@@ -9,7 +9,7 @@ import numpy as np
 from touchstone.limiter.kinds import LONG_AGO, Array, Mask, Params, State, where
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SlidingLog:
     """
     So many in any stretch of one length.
@@ -24,7 +24,7 @@ class SlidingLog:
     scales: tuple[str, ...] = ("window_s",)
     phase: bool = False
 
-    def start(self, params: Params, at: float) -> State:  # noqa: ARG002  # the protocol has it
+    def start(self, params: Params, at: float) -> State:
         """
         An empty log.
         """
@@ -73,14 +73,14 @@ class SlidingLog:
         last = np.maximum(np.asarray(state["size"]) - 1, 0)
         return np.asarray(np.take_along_axis(log, last[..., None], axis=-1)[..., 0] + params["window_s"])
 
-    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:  # noqa: ARG002
+    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
         The share of the window.
         """
         return share * params["window_s"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MinimumGap:
     """
     One request, and the next one not before some time has passed.
@@ -93,7 +93,7 @@ class MinimumGap:
     scales: tuple[str, ...] = ("gap_s",)
     phase: bool = False
 
-    def start(self, params: Params, at: float) -> State:  # noqa: ARG002  # the protocol has it
+    def start(self, params: Params, at: float) -> State:
         """
         Nothing came yet.
         """
@@ -105,7 +105,7 @@ class MinimumGap:
         """
         return np.asarray(state["last"] + params["gap_s"])
 
-    def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:  # noqa: ARG002
+    def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
         """
         Remembers what was accepted.
         """
@@ -118,7 +118,7 @@ class MinimumGap:
         """
         return self.free_at(params, state)
 
-    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:  # noqa: ARG002
+    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
         The share of the gap.
         """

@@ -37,7 +37,7 @@ class Prices:
     least: float = 0.03
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Choice:
     """
     The stimulus that was chosen, and why.

@@ -9,7 +9,7 @@ import numpy as np
 from touchstone.limiter.kinds import LONG_AGO, NEVER, Array, Mask, Params, State, where
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FixedWindow:
     """
     So many in one window.
@@ -68,7 +68,7 @@ class FixedWindow:
 
     def _opened(self, opened: Array, length: Array, at: Array | float, closed: Mask) -> Array:
         if self.opens == "clock":
-            return opened + np.maximum(0.0, np.floor((at - opened) / length)) * length
+            return np.asarray(opened + np.maximum(0.0, np.floor((at - opened) / length)) * length)
         return np.where(closed, at, opened)
 
     def turn_at(self, params: Params, state: State) -> Array:
@@ -83,11 +83,11 @@ class FixedWindow:
         """
         length = params["window_s"]
         if self.opens == "clock":
-            return share * (np.maximum(at - state["origin"], 0.0) + length) + phase * length
-        return share * length
+            return np.asarray(share * (np.maximum(at - state["origin"], 0.0) + length) + phase * length)
+        return np.asarray(share * length)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BlockingWindow:
     """
     A fixed window whose first refusal shuts for a time of its own; a fresh window follows.
@@ -98,7 +98,7 @@ class BlockingWindow:
     scales: tuple[str, ...] = ("window_s", "block_s")
     phase: bool = False
 
-    def start(self, params: Params, at: float) -> State:  # noqa: ARG002  # the protocol has it
+    def start(self, params: Params, at: float) -> State:
         """
         No window is open, and nothing is shut.
         """
@@ -129,16 +129,16 @@ class BlockingWindow:
         """
         When it is no longer shut, or the window closes.
         """
-        return np.maximum(state["until"], state["opened"] + params["window_s"])
+        return np.asarray(np.maximum(state["until"], state["opened"] + params["window_s"]))
 
-    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:  # noqa: ARG002
+    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
         The share of the longer one of its two times.
         """
-        return share * np.where(state["until"] > LONG_AGO, params["block_s"], params["window_s"])
+        return np.asarray(share * np.where(state["until"] > LONG_AGO, params["block_s"], params["window_s"]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SlidingCounter:
     """
     The count of this window and that of the last one, as far as it reaches into the time of one window.
@@ -197,7 +197,11 @@ class SlidingCounter:
         last = np.where(steps == 0, state["last"], np.where(steps == 1, state["count"], 0.0))
         count = np.where(steps == 0, state["count"], 0.0)
         counted = True if self.counts_refused else accepted
-        return {"opened": opened, "count": where(counted, count + 1.0, count), "last": last, "origin": state["origin"]}
+        found = {"opened": opened, "count": where(counted, count + 1.0, count), "last": last}
+        if self.opens == "first":
+            # Only what counts moves the windows on: a pause is one in which nothing counted.
+            found = {name: np.asarray(where(counted, value, state[name])) for name, value in found.items()}
+        return {**found, "origin": state["origin"]}
 
     def turn_at(self, params: Params, state: State) -> Array:
         """
@@ -211,5 +215,5 @@ class SlidingCounter:
         """
         length = params["window_s"]
         if self.opens == "clock":
-            return share * (np.maximum(at - state["origin"], 0.0) + 2 * length) + phase * length
-        return share * 2 * length
+            return np.asarray(share * (np.maximum(at - state["origin"], 0.0) + 2 * length) + phase * length)
+        return np.asarray(share * 2 * length)
