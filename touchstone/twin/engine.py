@@ -56,7 +56,7 @@ class Engine:
         # A start that joins or reuses begins no build, so that caps on builds are looked at by themselves.
         starts, self._most_builds = parted(settings.rate)
         self._limiters: dict[str, Limiter] = {key: limiter_of(starts) for key in self._accounts}
-        self._owners: dict[Build, str] = {}
+        self._started_by: dict[Build, str] = {}
         self._delay_s = 0.0
         # Windows and ticks follow the clock of the day, which a limiter must not see jump.
         self._epoch_s = time.time() - time.monotonic()
@@ -272,7 +272,7 @@ class Engine:
         """
         Refuses a build more than its account may have, with 429. One that is being cancelled still counts.
         """
-        own = [build for build, owner in self._owners.items() if owner == account.key and not build.outcome]
+        own = [build for build, owner in self._started_by.items() if owner == account.key and not build.outcome]
         if self._most_builds is not None and len(own) >= self._most_builds:
             self._limiters[account.key].refuse(self.now_at())
             left_s = min(self.settings.settle_s if build.cancelling else build.left_s for build in own)
@@ -298,7 +298,7 @@ class Engine:
         """
         build = self.make_build(version)
         self.running.add(build)
-        self._owners[build] = version.owner
+        self._started_by[build] = version.owner
         build.launch()
         return build
 
@@ -316,7 +316,7 @@ class Engine:
         Keeps the golden of a build that succeeded.
         """
         self.running.discard(build)
-        self._owners.pop(build, None)
+        self._started_by.pop(build, None)
         if build.outcome == "ready":
             slot.golden = build
 
