@@ -16,7 +16,8 @@ _CROWD = 140
 _FAMILY_WORTH = 3.0
 # How likely it has to be that requests are accepted before a burst of them is thought of.
 _WORTH_TRYING = 0.1
-REQ, REF, SEC = 1.0, 0.06, 1.0
+# A request costs as much as its share of the limit, a second as its share of the time that the limit takes to refill.
+_REFUSED_PRICE = 0.06
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def choose(
     found = crowds(belief, _CROWD, rng)
     refill, weights = refills(found)
     limit = quantile(np.concatenate([c.params["limit"] for c in found]), weights, 0.5)
-    prices = Prices(REQ / (limit + 5), REF, SEC / max(quantile(refill, weights, 0.1), 4 * pace_s))
+    prices = Prices(1.0 / (limit + 5), _REFUSED_PRICE, 1.0 / max(quantile(refill, weights, 0.1), 4 * pace_s))
     stimuli = [s for s in candidates(found, now, pace_s, blur_s, int(limit)) if s.most <= most + 2]
     if not stimuli:
         return None

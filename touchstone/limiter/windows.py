@@ -10,19 +10,17 @@ from touchstone.limiter.kinds import LONG_AGO, NEVER, Array, Mask, Params, State
 
 
 @dataclass(frozen=True, slots=True)
-class FixedWindow:
+class Windowed:
     """
-    So many in one window.
+    What counts in windows of one length, one after the other on a clock or each opened by a request.
 
     Attributes:
-        opens: ``first``: with the first request after the last one has closed; ``clock``: one after the other.
-        refused: ``restart`` where a refused request opens the window anew.
+        opens: ``first``: by a request; ``clock``: one after the other.
     """
 
     name: str
-    opens: str = "first"
-    refused: str = ""
-    family: str = "fixed-window"
+    opens: str
+    family: str = ""
     scales: tuple[str, ...] = ("window_s",)
 
     @property
@@ -31,6 +29,38 @@ class FixedWindow:
         Whether windows lie on a clock.
         """
         return self.opens == "clock"
+
+    def turn_at(self, params: Params, state: State) -> Array:
+        """
+        When the window closes.
+        """
+        return np.asarray(state["opened"] + params["window_s"])
+
+    def _slack_s(
+        self, params: Params, state: State, at: Array | float, moved: tuple[Array, Array], count: int
+    ) -> Array:
+        """
+        The share of so many windows, or on a clock of all the time since the beginning, with the phase.
+        """
+        length, (share, phase) = params["window_s"], moved
+        if self.phase:
+            return np.asarray(share * (np.maximum(at - state["origin"], 0.0) + count * length) + phase * length)
+        return np.asarray(share * count * length)
+
+
+@dataclass(frozen=True, slots=True)
+class FixedWindow(Windowed):
+    """
+    So many in one window.
+
+    Attributes:
+        opens: ``first``: with the first request after the last one has closed; ``clock``: one after the other.
+        refused: ``restart`` where a refused request opens the window anew.
+    """
+
+    opens: str = "first"
+    family: str = "fixed-window"
+    refused: str = ""
 
     def start(self, params: Params, at: float) -> State:
         """
@@ -71,20 +101,11 @@ class FixedWindow:
             return np.asarray(opened + np.maximum(0.0, np.floor((at - opened) / length)) * length)
         return np.where(closed, at, opened)
 
-    def turn_at(self, params: Params, state: State) -> Array:
-        """
-        When the window closes.
-        """
-        return np.asarray(state["opened"] + params["window_s"])
-
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
         The share of the window, or on a clock of all the time since the beginning.
         """
-        length = params["window_s"]
-        if self.opens == "clock":
-            return np.asarray(share * (np.maximum(at - state["origin"], 0.0) + length) + phase * length)
-        return np.asarray(share * length)
+        return self._slack_s(params, state, at, (share, phase), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +160,7 @@ class BlockingWindow:
 
 
 @dataclass(frozen=True, slots=True)
-class SlidingCounter:
+class SlidingCounter(Windowed):
     """
     The count of this window and that of the last one, as far as it reaches into the time of one window.
 
@@ -149,19 +170,10 @@ class SlidingCounter:
         below: Whether the sum has to be below the limit before a request, instead of within it after.
     """
 
-    name: str
     opens: str = "clock"
+    family: str = "sliding-counter"
     counts_refused: bool = False
     below: bool = False
-    family: str = "sliding-counter"
-    scales: tuple[str, ...] = ("window_s",)
-
-    @property
-    def phase(self) -> bool:
-        """
-        Whether windows lie on a clock.
-        """
-        return self.opens == "clock"
 
     def start(self, params: Params, at: float) -> State:
         """
@@ -203,17 +215,8 @@ class SlidingCounter:
             found = {name: np.asarray(where(counted, value, state[name])) for name, value in found.items()}
         return {**found, "origin": state["origin"]}
 
-    def turn_at(self, params: Params, state: State) -> Array:
-        """
-        When the next window begins.
-        """
-        return np.asarray(state["opened"] + params["window_s"])
-
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
         The share of two windows, or on a clock of all the time since the beginning.
         """
-        length = params["window_s"]
-        if self.opens == "clock":
-            return np.asarray(share * (np.maximum(at - state["origin"], 0.0) + 2 * length) + phase * length)
-        return np.asarray(share * 2 * length)
+        return self._slack_s(params, state, at, (share, phase), 2)

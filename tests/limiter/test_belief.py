@@ -1,0 +1,112 @@
+"""
+What is believed of a limiter after it was asked, and what is asked next; in virtual time, of the twin's limiters.
+"""
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from touchstone.limiter.belief import Belief
+from touchstone.limiter.foresight import crowds
+from touchstone.limiter.observed import Answer, moments
+from touchstone.limiter.planner import candidates, choose
+from touchstone.twin import RateLimit, decide, limiter_for
+
+WAY_S, SPREAD_S = 0.0004, 0.0003
+QUICKEST_S, HELD_S = 2 * WAY_S, 0.05
+
+
+def ask(text: str, times: Sequence[float]) -> list[Answer]:
+    """
+    What a limiter answers to requests at *times*, over a network that takes a little longer now and then.
+    """
+    limiter, chance, answers = limiter_for(RateLimit.parse(text)), random.Random(1), []
+    for at in times:
+        met_at = at + WAY_S + SPREAD_S * chance.random()
+        accepted, _ = decide(limiter, met_at)
+        answers.append(Answer(at, met_at + WAY_S + SPREAD_S * chance.random(), accepted))
+    return answers
+
+
+def believed(answers: Sequence[Answer]) -> Belief:
+    """
+    The belief after *answers*, the first refusal of which ends the opening burst.
+    """
+    opening = next(number for number, answer in enumerate(answers) if not answer.accepted)
+    belief = Belief(opening)
+    belief.see(moments(answers, QUICKEST_S, HELD_S))
+    return belief
+
+
+# One, and the rest at once after 0.2 s; then about where a window of 2.37 s ends, where its slots come back one by one.
+OPENING = [10.0, *(10.2 + 0.002 * number for number in range(8))]
+STORY = [*OPENING, 11.0, 12.0, 12.3, 12.4, 12.402, 12.5, 12.6, 12.602, 13.5, 13.9, 14.5, 14.75, 14.8, 14.9]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("fixed-window:8/2.37", "fixed-window"),
+        ("sliding-log:8/2.37", "sliding-log"),
+        ("token-bucket:4/2.37,burst=8", "token-bucket"),
+    ],
+)
+def test_kind_that_answered_is_the_likeliest(text: str, kind: str) -> None:
+    """
+    The family of the limiter that was asked leads, and cells around its true window or token are left.
+    """
+    belief = believed(ask(text, STORY))
+    assert next(iter(belief.kinds())).split("/")[0] == kind
+    cells = next(cells for cells in belief.cells if cells.kind.name == kind)
+    true_s = 2.37 if kind != "token-bucket" else 2.37 / 4
+    near = np.abs(cells.logs[0] - np.log(true_s)) <= cells.wide + 1e-3
+    assert (near & (cells.limits == 8)).any()
+
+
+def test_cells_that_matter_are_cut_until_they_tell_no_more() -> None:
+    """
+    The grid begins with cells of 4 % either way; after the story what is likely lies in far smaller ones.
+    """
+    belief = believed(ask("sliding-log:8/2.37", STORY))
+    cells = next(cells for cells in belief.cells if cells.kind.name == "sliding-log")
+    shares = np.exp(cells.masses() - cells.masses().max())
+    assert np.average(cells.wide, weights=shares) < 0.005
+
+
+def test_kinds_that_answers_contradict_are_given_up() -> None:
+    """
+    After the slots of a log came back one by one, no window that gives all at once is left with any weight.
+    """
+    kinds = believed(ask("sliding-log:8/2.37", STORY)).kinds()
+    assert kinds.get("fixed-window", 0.0) < 0.01
+
+
+def test_first_refusal_alone_decides_nothing() -> None:
+    """
+    After the opening burst windows, logs and buckets are all still possible.
+    """
+    kinds = believed(ask("sliding-log:8/2.37", OPENING)).kinds()
+    assert all(kinds[name] > 0.01 for name in ("fixed-window", "sliding-log", "token-bucket"))
+
+
+def test_same_seed_and_answers_choose_the_same_stimulus() -> None:
+    """
+    What is asked next depends on nothing but the seed and the answers.
+    """
+    answers = ask("sliding-log:8/2.37", OPENING)
+    chosen = [choose(believed(answers), 10.3, 0.002, 0.001, np.random.default_rng(3)) for _ in range(2)]
+    assert chosen[0] is not None
+    assert chosen[0] == chosen[1]
+    assert chosen[0].bits > 0
+
+
+def test_nothing_is_planned_for_the_past() -> None:
+    """
+    Every stimulus that is thought of begins now or later.
+    """
+    found = crowds(believed(ask("sliding-log:8/2.37", OPENING)), 100, np.random.default_rng(3))
+    thought_of = list(candidates(found, 10.3, 0.002, 0.001, 8))
+    assert len({stimulus.name for stimulus in thought_of}) > 10
+    assert min(at for stimulus in thought_of for segment in stimulus.segments for at in segment.at) >= 10.3
