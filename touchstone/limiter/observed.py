@@ -2,8 +2,8 @@
 What was seen: requests, when they were sent and answered, and how; and when the limiter decided, as far as that tells.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 # A limiter's own clock ticks in milliseconds, and so does what happens between a socket and it.
 LEAST_BLUR_S = 0.0006
@@ -21,12 +21,17 @@ class Answer:
         done_at: When its answer was there.
         accepted: Whether it was let through.
         retry_after_s: Seconds after which the answer says that another one may be sent; None where it says nothing.
+        quota: What its RateLimit fields say, in any of their dialects: ``limit``, ``remaining``, ``reset_s``,
+            ``window_s``; those that it has.
+        stream: Which of several requests under way at once it is, from 0.
     """
 
     sent_at: float
     done_at: float
     accepted: bool
     retry_after_s: float | None = None
+    quota: Mapping[str, float] = field(default_factory=dict)
+    stream: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +43,14 @@ class Moment:
         at: The middle of what is possible, in seconds.
         blur_s: How far it may be from there.
         delay_s: For how long its answer was held back.
+        hint_s: Seconds from then on after which the answer says that another one may be sent; None without a word.
     """
 
     at: float
     blur_s: float
     accepted: bool
     delay_s: float
+    hint_s: float | None = None
 
 
 def moments(answers: Sequence[Answer], quickest_s: float, held_s: float) -> list[Moment]:
@@ -61,5 +68,6 @@ def moments(answers: Sequence[Answer], quickest_s: float, held_s: float) -> list
         delay_s = late_s if late_s > held_s else 0.0
         spread_s = min(late_s, held_s / 4) if delay_s else late_s
         blur_s = spread_s / 2 + LEAST_BLUR_S + LEG_SHARE * leg_s
-        found.append(Moment(answer.sent_at + leg_s + spread_s / 2, blur_s, answer.accepted, delay_s))
+        hint_s = None if answer.accepted else answer.retry_after_s
+        found.append(Moment(answer.sent_at + leg_s + spread_s / 2, blur_s, answer.accepted, delay_s, hint_s))
     return found

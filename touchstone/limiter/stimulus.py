@@ -11,15 +11,19 @@ Until = Literal["", "refused", "accepted"]
 @dataclass(frozen=True, slots=True)
 class Segment:
     """
-    Requests one after the other.
+    Requests one after the other, or all at once.
 
     Attributes:
         at: When each is sent at the earliest, in seconds on the clock of the run; never before the last was answered.
         until: The answer after which the rest of the segment is left out.
+        together: Whether all are under way at once, sent as close to each other as can be.
+        holds: Whether builds that are accepted are left in flight, instead of cancelled at once.
     """
 
     at: tuple[float, ...]
     until: Until = ""
+    together: bool = False
+    holds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,14 @@ class Stimulus:
 
     Attributes:
         name: What it is, in words.
+        frees: How many of the builds held by earlier ones are cancelled, and seen to end, before anything is sent.
+        bits: What is to be learned from it, of all that is not known.
     """
 
     name: str
     segments: tuple[Segment, ...]
+    frees: int = 0
+    bits: float = 0.0
 
     @property
     def most(self) -> int:
@@ -47,6 +55,13 @@ def drain(at: float, most: int) -> Segment:
     As fast as answers come, until one is refused.
     """
     return Segment((at,) * most, "refused")
+
+
+def volley(at: float, count: int, *, holds: bool = False) -> Segment:
+    """
+    So many at once.
+    """
+    return Segment((at,) * count, together=True, holds=holds)
 
 
 def spread(from_at: float, to_at: float, count: int) -> Segment:
