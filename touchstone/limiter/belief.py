@@ -54,3 +54,20 @@ class Belief:
         total = self.evidence()
         found = {cells.kind.name: float(np.exp(cells.masses() - total).sum()) for cells in self.cells}
         return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+    def families(self) -> dict[str, float]:
+        """
+        Probability of each family that is left, the likeliest first.
+        """
+        found: dict[str, float] = {}
+        by_name = {cells.kind.name: cells.kind.family for cells in self.cells}
+        for name, share in self.kinds().items():
+            found[by_name[name]] = found.get(by_name[name], 0.0) + share
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+    def likeliest(self, family: str = "") -> Cells:
+        """
+        The cells of the likeliest kind, of one family or of all.
+        """
+        name = family or next(iter(self.families()))
+        return max((c for c in self.cells if c.kind.family == name), key=lambda c: float(np.logaddexp.reduce(c.masses())))

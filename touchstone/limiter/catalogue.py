@@ -3,6 +3,7 @@ The kinds of limiter that are known, how likely each is beforehand, and which pa
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from touchstone.limiter.buckets import DecayingCounter, TokenBucket
@@ -46,6 +47,27 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(TokenBucket("token-bucket/tick", tick_s=1.0), 0.02),
     Entry(MinimumGap(), 0.09),
 )
+
+# What each kind is told by, besides the name of its family.
+OPTIONS_OF: Mapping[str, Mapping[str, str]] = {
+    "fixed-window": {},
+    "fixed-window/clock": {"opens": "clock"},
+    "fixed-window/restart": {"refused": "restart"},
+    "fixed-window/block": {},
+    "sliding-log": {},
+    "sliding-log/counts": {"refused": "count"},
+    "sliding-counter": {},
+    "sliding-counter/below": {"rule": "below"},
+    "sliding-counter/counts": {"refused": "count"},
+    "sliding-counter/first": {"opens": "first"},
+    "sliding-counter/first-counts": {"opens": "first", "refused": "count"},
+    "decaying-counter": {},
+    "token-bucket": {},
+    "token-bucket/empty": {"starts": "empty"},
+    "token-bucket/early": {"early": "0.5"},
+    "token-bucket/tick": {"tick": "1"},
+    "minimum-gap": {},
+}
 
 
 def cells_of(entry: Entry, accepted: int, wide: bool) -> Cells | None:

@@ -20,6 +20,8 @@ OTHERS = np.array([1e-4, 0.03, 0.2])[:, None]
 _OTHERS_PRIOR = np.log(np.array([0.93, 0.05, 0.02]))[:, None]
 # A request that is let through against all expectation.
 _GENEROUS = 1e-4
+# What one hint weighs that a limiter contradicts, and all of them: no more than a word against what is done.
+_MISLED, _MOST_MISLED = 1.2, 3.5
 _NEGLIGIBLE = -18.0
 _MOST_CELLS = 2500
 _FINEST = 2e-4
@@ -48,6 +50,7 @@ class Cells:
     prior: Array
     likely: Array = field(default_factory=lambda: np.zeros((3, 0)))
     vague: Array = field(default_factory=lambda: np.zeros(0))
+    misled: Array = field(default_factory=lambda: np.zeros(0))
     state: State = field(default_factory=dict)
     seen: int = 0
 
@@ -67,7 +70,8 @@ class Cells:
         """
         rows = self.likely + _OTHERS_PRIOR
         top = rows.max(axis=0)
-        return np.asarray(self.prior + top + np.log(np.exp(rows - top).sum(axis=0)))
+        hints = np.minimum(_MISLED * self.misled, _MOST_MISLED)
+        return np.asarray(self.prior + top + np.log(np.exp(rows - top).sum(axis=0)) - hints)
 
     def see(self, story: Sequence[Moment]) -> None:
         """
@@ -81,6 +85,7 @@ class Cells:
             self.state = dict(self.kind.start(params, story[0].at))
             self.likely = np.zeros((3, len(self)))
             self.vague = np.zeros(len(self))
+            self.misled = np.zeros(len(self))
         for moment in story[self.seen :]:
             free = self.kind.free_at(params, self.state)
             slack = self.kind.slack_s(params, self.state, moment.at, self.wide, self.wide_phase)
@@ -93,6 +98,9 @@ class Cells:
             near = (share > 0) & (share < 1) & (slack > 0.3 * moment.blur_s)
             self.vague = np.maximum(self.vague, np.where(near, slack / moment.blur_s, 0.0))
             self.state = self.kind.update(params, self.state, moment.at, moment.accepted)
+            if moment.hint_s is not None:
+                wait_s = self.kind.free_at(params, self.state) - moment.at
+                self.misled += np.clip(np.abs(moment.hint_s - 0.5 - wait_s) - 0.5 - slack - moment.blur_s, 0.0, 1.0)
         self.seen = len(story)
 
     def keep(self, mask: Mask) -> None:
@@ -117,6 +125,7 @@ class Cells:
             self.prior[mask],
             self.likely[:, mask],
             self.vague[mask],
+            self.misled[mask],
             state,
             self.seen,
         )
@@ -202,6 +211,7 @@ class Cells:
             np.concatenate([one.prior, other.prior]),
             np.concatenate([one.likely, other.likely], axis=1),
             np.concatenate([one.vague, other.vague]),
+            np.concatenate([one.misled, other.misled]),
             state,
             other.seen,
         )

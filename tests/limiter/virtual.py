@@ -1,0 +1,125 @@
+"""
+A network and limiters in virtual time, for a probe to ask: nothing waits, and the same seed gives the same answers.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from touchstone.limiter.identify import Probe
+from touchstone.limiter.observed import Answer
+from touchstone.limiter.stimulus import Segment, Stimulus
+from touchstone.twin import RateLimit, decide, limiter_for
+from touchstone.twin.limiter import Limiter
+
+LEG_S, SPREAD_S, GAP_S = 0.0004, 0.0003, 0.0002
+
+
+@dataclass
+class Net:
+    """
+    A limiter behind a network.
+
+    Attributes:
+        text: The limiter, as `touchstone serve --rate` takes it.
+        jitter_s: Spread of the time that a request or an answer takes besides, half a normal distribution.
+        foreign_per_s: Requests of somebody else with the same key, at random moments.
+        changes: When another limiter takes its place, and which.
+        hints: Whether a refusal says when to come back, in whole seconds that are never too short.
+        think_s: How long each decision takes.
+    """
+
+    text: str
+    seed: int = 1
+    jitter_s: float = 0.0
+    foreign_per_s: float = 0.0
+    changes: tuple[tuple[float, str], ...] = ()
+    hints: bool = True
+    think_s: float = 0.05
+    began_at: float = 1000.0
+    now_at: float = 0.0
+    held: list[float] = field(default_factory=list)
+    _limiter: Limiter = field(init=False)
+    _chance: random.Random = field(init=False)
+    _others: Iterator[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """
+        Puts the limiter in its place.
+        """
+        self._chance = random.Random(self.seed)
+        self._limiter = limiter_for(RateLimit.parse(self.text))
+        self._others = self._foreign()
+        self._next_at = next(self._others)
+        self.now_at = 0.0
+
+    def _foreign(self) -> Iterator[float]:
+        at = 0.0
+        while self.foreign_per_s:
+            at += self._chance.expovariate(self.foreign_per_s)
+            yield at
+        yield float("inf")
+
+    def _leg_s(self) -> float:
+        extra = abs(self._chance.gauss(0.0, self.jitter_s)) if self.jitter_s else 0.0
+        return LEG_S + SPREAD_S * self._chance.random() + extra
+
+    def _decide(self, met_at: float) -> tuple[bool, float, float | None]:
+        while self.changes and met_at >= self.changes[0][0]:
+            self._limiter, self.changes = limiter_for(RateLimit.parse(self.changes[0][1])), self.changes[1:]
+        while self._next_at <= met_at:
+            decide(self._limiter, self.began_at + self._next_at)
+            self._next_at = next(self._others)
+        wait_s = self._limiter.wait_s(self.began_at + met_at)
+        accepted, delay_s = decide(self._limiter, self.began_at + met_at)
+        hint_s = float(-(-wait_s // 1)) if self.hints and not accepted and wait_s < 1e9 else None
+        return accepted, delay_s, hint_s
+
+    def send(self, stimulus: Stimulus) -> list[Answer]:
+        """
+        Sends a stimulus to its end.
+        """
+        for _ in range(min(stimulus.frees, len(self.held))):
+            self.held.pop()
+            self._limiter.ended(self.began_at + self.now_at)
+        answers: list[Answer] = []
+        for segment in stimulus.segments:
+            answers += self._volley(segment) if segment.together else self._serial(segment)
+        return answers
+
+    def _serial(self, segment: Segment) -> Iterator[Answer]:
+        for at in segment.at:
+            sent_at = max(at, self.now_at)
+            answer = self._ask(sent_at, segment, 0)
+            self.now_at = answer.done_at + GAP_S
+            yield answer
+            if segment.until == ("accepted" if answer.accepted else "refused"):
+                return
+
+    def _volley(self, segment: Segment) -> list[Answer]:
+        sent_at = max(segment.at[0], self.now_at)
+        legs = sorted(self._leg_s() for _ in segment.at)
+        found = [self._ask(sent_at, segment, number, leg_s) for number, leg_s in enumerate(legs)]
+        self.now_at = max(answer.done_at for answer in found) + GAP_S
+        return found
+
+    def _ask(self, sent_at: float, segment: Segment, stream: int, leg_s: float | None = None) -> Answer:
+        met_at = sent_at + (self._leg_s() if leg_s is None else leg_s)
+        accepted, delay_s, hint_s = self._decide(met_at)
+        if accepted and segment.holds:
+            self.held.append(met_at)
+        elif accepted:
+            self._limiter.ended(self.began_at + met_at)
+        return Answer(sent_at, met_at + delay_s + self._leg_s(), accepted, hint_s, stream=stream)
+
+
+def play(probe: Probe, net: Net, told: Callable[[Stimulus, list[Answer]], None] | None = None) -> None:
+    """
+    Has a probe ask until it asks no more.
+    """
+    while (stimulus := probe.ask(net.now_at)) is not None:
+        answers = net.send(stimulus)
+        probe.hear(stimulus, answers)
+        if told:
+            told(stimulus, answers)
+        net.now_at += net.think_s
