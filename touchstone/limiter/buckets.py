@@ -78,6 +78,13 @@ class TokenBucket:
         """
         return np.asarray(state["full"])
 
+    def room(self, params: Params, state: State, at: Array | float) -> Array:
+        """
+        Its whole tokens.
+        """
+        missing = np.maximum(state["full"] - self._taken_at(state, at), 0.0) / params["token_s"]
+        return np.asarray(np.clip(np.floor(params["limit"] - missing - self.early + 1e-9), 0.0, None))
+
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
         The share of the time since it was last full; a phase moves a start that was not full.
@@ -135,6 +142,13 @@ class DecayingCounter:
         When the count has fallen to 1/e.
         """
         return np.asarray(state["at"] + params["window_s"])
+
+    def room(self, params: Params, state: State, at: Array | float) -> Array:
+        """
+        By how much the count is below the limit.
+        """
+        count = state["count"] * np.exp(-np.maximum(at - state["at"], 0.0) / params["window_s"])
+        return np.asarray(np.clip(np.floor(params["limit"] - count + 1e-9), 0.0, None))
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """

@@ -21,7 +21,7 @@ _OTHERS_PRIOR = np.log(np.array([0.93, 0.05, 0.02]))[:, None]
 # A request that is let through against all expectation.
 _GENEROUS = 1e-4
 # What one hint weighs that a limiter contradicts, and all of them: no more than a word against what is done.
-_MISLED, _MOST_MISLED = 1.2, 3.5
+_MISLED, _MOST_MISLED = 3.0, 4.5
 _NEGLIGIBLE = -18.0
 _MOST_CELLS = 2500
 _FINEST = 2e-4
@@ -50,6 +50,8 @@ class Cells:
     prior: Array
     likely: Array = field(default_factory=lambda: np.zeros((3, 0)))
     vague: Array = field(default_factory=lambda: np.zeros(0))
+    run: Array = field(default_factory=lambda: np.zeros((3, 0)))
+    ran: bool = True
     misled: Array = field(default_factory=lambda: np.zeros(0))
     state: State = field(default_factory=dict)
     seen: int = 0
@@ -68,7 +70,7 @@ class Cells:
         """
         Logarithm of the weight of each cell after all that was seen.
         """
-        rows = self.likely + _OTHERS_PRIOR
+        rows = self.likely + self.run + _OTHERS_PRIOR
         top = rows.max(axis=0)
         hints = np.minimum(_MISLED * self.misled, _MOST_MISLED)
         return np.asarray(self.prior + top + np.log(np.exp(rows - top).sum(axis=0)) - hints)
@@ -85,17 +87,25 @@ class Cells:
             self.state = dict(self.kind.start(params, story[0].at))
             self.likely = np.zeros((3, len(self)))
             self.vague = np.zeros(len(self))
+            self.run = np.zeros((3, len(self)))
             self.misled = np.zeros(len(self))
         for moment in story[self.seen :]:
             free = self.kind.free_at(params, self.state)
             slack = self.kind.slack_s(params, self.state, moment.at, self.wide, self.wide_phase)
-            blur = 1.4 * moment.blur_s + slack
-            share = np.clip(0.5 + (moment.at - free) / (2 * blur), 0.0, 1.0)
-            if moment.accepted:
-                self.likely += np.log(share + (1 - share) * _GENEROUS)
-            else:
-                self.likely += np.log(1 - share + share * OTHERS)
-            near = (share > 0) & (share < 1) & (slack > 0.3 * moment.blur_s)
+            blur_s = 1.4 * moment.blur_s
+            ahead = moment.at - free if moment.accepted else free - moment.at
+            near = (slack > 0.3 * moment.blur_s) & (np.abs(ahead) < slack + blur_s)
+            share = np.clip(0.5 + ahead / (2 * (blur_s + np.where(near, slack, 0.0))), 0.0, 1.0)
+            rest = _GENEROUS if moment.accepted else OTHERS
+            told = np.log(share + (1 - share) * rest)
+            if self.kind.phase:
+                lost = slack > 0.5 * params[self.kind.scales[0]]
+                near, told = near | lost, np.where(lost, np.log(0.5), told)
+            # A run of answers that are the same tells of one moment: what of a cell contradicts it counts once.
+            if moment.accepted != self.ran:
+                self.likely, self.run, self.ran = self.likely + self.run, np.zeros_like(self.run), moment.accepted
+            self.run = np.where(near, np.minimum(self.run, told), self.run)
+            self.likely += np.where(near, 0.0, told)
             self.vague = np.maximum(self.vague, np.where(near, slack / moment.blur_s, 0.0))
             self.state = self.kind.update(params, self.state, moment.at, moment.accepted)
             if moment.hint_s is not None:
@@ -125,6 +135,8 @@ class Cells:
             self.prior[mask],
             self.likely[:, mask],
             self.vague[mask],
+            self.run[:, mask],
+            self.ran,
             self.misled[mask],
             state,
             self.seen,
@@ -211,6 +223,8 @@ class Cells:
             np.concatenate([one.prior, other.prior]),
             np.concatenate([one.likely, other.likely], axis=1),
             np.concatenate([one.vague, other.vague]),
+            np.concatenate([one.run, other.run], axis=1),
+            other.ran,
             np.concatenate([one.misled, other.misled]),
             state,
             other.seen,

@@ -99,6 +99,7 @@ class Foreseen:
         sent: Requests until it leaves off.
         refused: How many of them are refused.
         end_at: When the last of them is answered.
+        room: How many more it would then let through.
         params: Parameters, in the shape of the rest.
         state: What each limiter then keeps in mind.
     """
@@ -108,6 +109,7 @@ class Foreseen:
     sent: Array
     refused: Array
     end_at: Array
+    room: Array
     params: dict[str, Array]
     state: State
 
@@ -146,7 +148,7 @@ def foresee(crowd: Crowd, script: Script, pace_s: float, blur_s: float, seed: in
         stops = ((until == 1) & ~accepted) | ((until == 2) & accepted)
         closed = np.where(active & stops, segment, closed)
         now = np.where(active, at + pace_s, now)
-    return Foreseen(mark, coins, sent, refused, now, params, state)
+    return Foreseen(mark, coins, sent, refused, now, crowd.kind.room(params, state, now), params, state)
 
 
 def _spread(state: State, shape: tuple[int, int]) -> State:

@@ -18,7 +18,7 @@ from touchstone.limiter.summary import likeliest_limit, tier
 # From the first request to the burst: what tells a window that it opened from a log in which it stands alone.
 CANARY_S = 0.2
 # What has to be known of a limiter before it counts as found.
-SURE, SURE_LIMIT, NARROW = 0.997, 0.995, 0.016
+SURE, SURE_LIMIT, NARROW = 0.997, 0.995, 0.019
 _HELD_S = 0.05
 
 

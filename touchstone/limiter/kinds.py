@@ -74,6 +74,11 @@ class Kind(Protocol):
         When what was counted is forgotten, or the next window begins, whether it is full or not.
         """
 
+    def room(self, params: Params, state: State, at: Array | float) -> Array:
+        """
+        How many requests it would let through at *at*, one right after the other.
+        """
+
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
         By how much the moment moves if the times change by *share* of themselves and the phase by *phase*, in seconds.

@@ -73,6 +73,18 @@ class SlidingLog:
         last = np.maximum(np.asarray(state["size"]) - 1, 0)
         return np.asarray(np.take_along_axis(log, last[..., None], axis=-1)[..., 0] + params["window_s"])
 
+    def room(self, params: Params, state: State, at: Array | float) -> Array:
+        """
+        What of the limit the log does not hold.
+        """
+        log, limit, since = state["log"], params["limit"], at - params["window_s"]
+        if log.ndim == 1:
+            inside = len(log) - np.searchsorted(log, since, side="right")
+        else:
+            places = np.arange(log.shape[-1]) < np.asarray(state["size"])[..., None]
+            inside = ((log > since[..., None]) & places).sum(axis=-1)
+        return np.asarray(np.maximum(limit - inside, 0.0))
+
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
         The share of the window.
@@ -117,6 +129,12 @@ class MinimumGap:
         When the gap is over.
         """
         return self.free_at(params, state)
+
+    def room(self, params: Params, state: State, at: Array | float) -> Array:
+        """
+        One, when the gap is over.
+        """
+        return np.where(at >= self.free_at(params, state), 1.0, 0.0)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """

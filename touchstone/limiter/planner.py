@@ -13,11 +13,11 @@ from touchstone.limiter.kinds import Array
 from touchstone.limiter.stimulus import Segment, Stimulus, drain, spread
 
 _CROWD = 140
-_FAMILY_WORTH = 3.0
+_FAMILY_WORTH = 1.0
 # How likely it has to be that requests are accepted before a burst of them is thought of.
 _WORTH_TRYING = 0.1
 # A request costs as much as its share of the limit, a second as its share of the time that the limit takes to refill.
-_REFUSED_PRICE = 0.06
+_REFUSED_PRICE = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def choose(
     found = crowds(belief, _CROWD, rng)
     refill, weights = refills(found)
     limit = quantile(np.concatenate([c.params["limit"] for c in found]), weights, 0.5)
-    prices = Prices(1.0 / (limit + 5), _REFUSED_PRICE, 1.0 / max(quantile(refill, weights, 0.1), 4 * pace_s))
+    prices = Prices(1.0 / (limit + 5), _REFUSED_PRICE, 0.2 / max(quantile(refill, weights, 0.5), 4 * pace_s))
     stimuli = [s for s in candidates(found, now, pace_s, blur_s, int(limit)) if s.most <= most + 2]
     if not stimuli:
         return None
@@ -116,8 +116,11 @@ def _entropies(mark: Array, weights: Array) -> Array:
 def _cost(found: Sequence[Crowd], seen: Sequence[Foreseen], now: float, prices: Prices) -> Array:
     total = np.zeros(len(seen[0].mark))
     for crowd, one in zip(found, seen, strict=True):
+        gained = one.room - crowd.kind.room(crowd.params, crowd.state, np.full(len(crowd), now))
         each = (
-            prices.request * one.sent + prices.refused * one.refused + prices.second * np.maximum(one.end_at - now, 0.0)
+            prices.request * (one.sent + gained)
+            + prices.refused * one.refused
+            + prices.second * np.maximum(one.end_at - now, 0.0)
         )
         total = total + each @ crowd.weights
     return total + prices.least
@@ -137,6 +140,8 @@ def candidates(found: Sequence[Crowd], now: float, pace_s: float, blur_s: float,
         yield Stimulus("poll", (Segment(tuple(at + (pace_s + 3 * blur_s) * i for i in range(4)), "accepted"),))
     yield from _spaced(turn, now, (), "", limit, most)
     yield from _spaced(free, now, (), "", limit, most)
+    yield from _polls(free, now, (), "", most)
+    yield from _polls(turn, now, (), "", most)
     starts = sorted({q for q in (_at(free, 0.5), _at(free, 0.95), _at(turn, 0.95)) if q > now})
     if _share_by(free, now) > _WORTH_TRYING:
         starts = [now, *starts]
@@ -166,6 +171,24 @@ def _after(
         yield Stimulus(f"{name}, one later", (*before, Segment((at,))))
         yield Stimulus(f"{name}, drain later", (*before, drain(at, most)))
     yield from _spaced(turn, end, before, f"{name}, ", limit, most)
+    yield from _polls(free, end, before, f"{name}, ", most)
+
+
+def _polls(
+    moments: tuple[Array, Array], now: float, before: tuple[Segment, ...], name: str, most: int
+) -> Iterator[Stimulus]:
+    """
+    One now and then until one is accepted, so that each step is as likely as any other to bring it.
+    """
+    for count in (3, 5, 8, 12):
+        shares = [(number + 0.5) / count for number in range(count)]
+        at = tuple(sorted(set(_ahead(moments, now, shares))))
+        if len(at) < 2:
+            continue
+        part = Segment(at, "accepted")
+        yield Stimulus(f"{name}poll", (*before, part))
+        yield Stimulus(f"{name}poll, one more", (*before, part, Segment((now,))))
+        yield Stimulus(f"{name}poll, drain", (*before, part, drain(now, most)))
 
 
 def _spaced(
@@ -178,8 +201,6 @@ def _spaced(
         part = spread(low, high, count)
         yield Stimulus(f"{name}{count} spread", (*before, part))
         yield Stimulus(f"{name}{count} spread, drain", (*before, part, drain(high, most)))
-    for count in (4, 8):
-        yield Stimulus(f"{name}poll", (*before, Segment(spread(low, high, count).at, "accepted")))
 
 
 def _moments(

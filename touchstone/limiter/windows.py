@@ -81,25 +81,43 @@ class FixedWindow(Windowed):
         """
         Opens a window where it is time, and counts.
         """
+        if self.phase:
+            return self._on_clock(params, state, at, accepted)
         length, limit = params["window_s"], params["limit"]
         closed = at >= state["opened"] + length
-        opened = self._opened(state["opened"], length, at, closed)
+        opened = np.where(closed, at, state["opened"])
         count = np.where(closed, 0.0, state["count"])
         over = accepted & (count >= limit)  # it cannot be the same window any more
-        if self.opens == "first":
-            opened = np.where(over, at, opened)
+        opened = np.where(over, at, opened)
         count = where(accepted, np.where(over, 1.0, count + 1.0), np.maximum(count, limit))
         if self.refused == "restart":
             opened = where(accepted, opened, np.broadcast_to(np.asarray(at), np.shape(opened)))
-        elif self.opens == "first":
+        else:
             opened = where(accepted, opened, state["opened"])  # a refused request opens none
             count = where(accepted, count, np.where(closed, state["count"], count))
         return {"opened": opened, "count": count, "origin": state["origin"]}
 
-    def _opened(self, opened: Array, length: Array, at: Array | float, closed: Mask) -> Array:
-        if self.opens == "clock":
-            return np.asarray(opened + np.maximum(0.0, np.floor((at - opened) / length)) * length)
-        return np.where(closed, at, opened)
+    def _on_clock(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
+        """
+        Windows that come a little sooner or later than these parameters say are taken for the same windows.
+        """
+        length, limit = params["window_s"], params["limit"]
+        steps = np.maximum(0.0, np.floor((at - state["opened"]) / length))
+        opened = state["opened"] + steps * length
+        count = np.where(steps > 0, 0.0, state["count"])
+        over = accepted & (count >= limit)
+        soon = np.logical_not(accepted) & (count == 0) & (limit > 0)
+        opened = np.where(over, opened + length, np.where(soon, opened - length, opened))
+        count = where(accepted, np.where(over, 1.0, count + 1.0), np.maximum(count, limit))
+        return {"opened": opened, "count": count, "origin": state["origin"]}
+
+    def room(self, params: Params, state: State, at: Array | float) -> Array:
+        """
+        What is left of the limit, or all of it when the window has closed.
+        """
+        limit = params["limit"]
+        left = np.maximum(limit - state["count"], 0.0)
+        return np.where(at >= state["opened"] + params["window_s"], limit, left)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
@@ -151,6 +169,14 @@ class BlockingWindow:
         When it is no longer shut, or the window closes.
         """
         return np.asarray(np.maximum(state["until"], state["opened"] + params["window_s"]))
+
+    def room(self, params: Params, state: State, at: Array | float) -> Array:
+        """
+        Nothing while it is shut, else as of any window.
+        """
+        limit = params["limit"]
+        left = np.where(at >= state["opened"] + params["window_s"], limit, np.maximum(limit - state["count"], 0.0))
+        return np.where(at < state["until"], 0.0, left)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
@@ -214,6 +240,17 @@ class SlidingCounter(Windowed):
             # Only what counts moves the windows on: a pause is one in which nothing counted.
             found = {name: np.asarray(where(counted, value, state[name])) for name, value in found.items()}
         return {**found, "origin": state["origin"]}
+
+    def room(self, params: Params, state: State, at: Array | float) -> Array:
+        """
+        By how much the weighted sum is below the limit.
+        """
+        length = params["window_s"]
+        steps = np.maximum(0.0, np.floor((at - state["opened"]) / length))
+        last = np.where(steps == 0, state["last"], np.where(steps == 1, state["count"], 0.0))
+        count = np.where(steps == 0, state["count"], 0.0)
+        weighted = last * (1.0 - np.clip((at - state["opened"]) / length - steps, 0.0, 1.0))
+        return np.asarray(np.clip(np.floor(params["limit"] - count - weighted), 0.0, None))
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
