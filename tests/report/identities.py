@@ -1,0 +1,54 @@
+"""
+What a probe might have found, made up from the text of a limiter.
+"""
+
+from collections.abc import Mapping
+
+from touchstone.limiter.identity import Cost, Identity, Interval, Runner, Tier
+from touchstone.twin import RateLimit
+
+COST = Cost(requests=43, refused=17, builds=26, seconds=61.2)
+
+
+def around(value: float, share: float) -> Interval:
+    """An interval of a share to either side."""
+    return Interval(value, value * (1 - share), value * (1 + share))
+
+
+def exactly(value: float) -> Interval:
+    """A number that is certain."""
+    return Interval(value, value, value)
+
+
+def tier(rate: RateLimit, share: float = 0.004) -> Tier:
+    """One tier with its numbers, times known to *share* of themselves."""
+    text, family = str(rate), rate.family
+    if family in ("concurrency", "builds"):
+        numbers = {"limit": exactly(rate.limit)}
+    elif family == "minimum-gap":
+        numbers = {"gap_s": around(rate.window_s, share)}
+    elif family in ("token-bucket", "leaky-bucket"):
+        usual = rate.limit if family == "token-bucket" else 0
+        burst = usual if rate.burst is None else rate.burst
+        numbers = {"rate_per_s": around(rate.limit / rate.window_s, share), "burst": exactly(burst)}
+    else:
+        numbers = {"limit": exactly(rate.limit), "window_s": around(rate.window_s, share)}
+    numbers |= {"block_s": around(rate.block_s, share)} if rate.block_s else {}
+    numbers |= {"delay": exactly(rate.delay)} if rate.delay else {}
+    told: Mapping[str, str | None] = {"opens": rate.opens, "refused": rate.refused, "rule": rate.rule}
+    options = {name: value for name, value in told.items() if value} | ({"starts": "empty"} if rate.starts else {})
+    return Tier(family, text, numbers, options)
+
+
+def identity(text: str, **parts: object) -> Identity:
+    """What a probe that is sure of *text* says."""
+    tiers = () if text == "none" else tuple(tier(one) for one in RateLimit.parse(text).tiers)
+    values: dict[str, object] = {"cost": COST, "sure": True, "why": "settled"}
+    if tiers:
+        values["families"] = (
+            Runner(tiers[0].family, 0.9996, text),
+            Runner("sliding-log", 0.0004, "sliding-log:5/28", "refused at 12.3 s, where it would have let one through"),
+        )
+    else:
+        values |= {"families": (), "unlimited_to": 400}
+    return Identity(tiers, **(values | parts))  # type: ignore[arg-type]  # the parts are those of Identity

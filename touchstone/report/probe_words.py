@@ -1,0 +1,257 @@
+"""
+Numbers, limiters and what a probe found, in words; pure.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from touchstone.figures import figure, percentage
+from touchstone.limiter.identity import Cost, Identity, Interval, Runner
+from touchstone.report.length import brief
+from touchstone.report.probe_tier import Reading, readings, readings_of
+from touchstone.verdict import plural
+
+_NOUNS = {"startBuild": "build", "getBuild": "read", "cancelBuild": "cancel"}
+_UNITS = (("a second", 1.0), ("a minute", 60.0), ("an hour", 3600.0), ("a day", 86400.0))
+_HARDLY = 0.0005  # a share below which a number is told without an interval
+_NEAR = 0.0008  # a number is as good as a round one that is nearer than this share
+_SHOWN = 0.01  # families that are less likely are told together
+
+WHY_WORDS = {
+    "": "still going on",
+    "settled": "settled",
+    "nothing left to learn": "no request would tell more",
+    "budget": "budget spent",
+    "interrupted": "interrupted",
+}
+
+
+def noun(operation: str) -> str:
+    """
+    What one request of an operation is called, such as ``build``.
+    """
+    return _NOUNS.get(operation, "request")
+
+
+def family_words(family: str) -> str:
+    """
+    A family in words, such as ``token bucket``.
+    """
+    return {"builds": "cap on builds in flight", "none": "no limit"}.get(family, family.replace("-", " "))
+
+
+def lasting(duration_s: float) -> str:
+    """
+    A length of time in the unit that suits it: ``4 s``, ``1 min``, ``2 h``, ``1 h 30 min``, ``1 day``.
+    """
+    for unit_s, unit in ((86400.0, "day"), (3600.0, "h"), (60.0, "min")):
+        count = duration_s / unit_s
+        if count >= 1 and abs(count - round(count)) < 1e-9:
+            return plural(round(count), unit) if unit == "day" else f"{round(count)} {unit}"
+    if duration_s >= 3600:
+        hours, minutes = divmod(round(duration_s / 60), 60)
+        return f"{hours} h {minutes:02d} min"
+    return brief(duration_s)
+
+
+def rate_words(rate_per_s: float, what: str) -> str:
+    """
+    A rate in the unit in which it reads well: ``10 builds a minute``, ``1 read a second``, ``5,000 reads an hour``.
+    """
+    fitting = [(words, rate_per_s * unit_s) for words, unit_s in _UNITS if rate_per_s * unit_s >= 1 - _NEAR]
+    fitting = fitting or [(_UNITS[-1][0], rate_per_s * _UNITS[-1][1])]
+    words, value = next((pair for pair in fitting if _is_round(pair[1])), fitting[0])
+    shown = figure(value)
+    return f"{shown} {what}{'' if shown == '1' else 's'} {words}"
+
+
+def _is_round(value: float) -> bool:
+    near = float(f"{value:.2g}")
+    return abs(value - near) <= _NEAR * value and (near >= 10 or abs(2 * near - round(2 * near)) < 1e-9)
+
+
+def give_or_take(number: Interval) -> str:
+    """
+    How far a measured number may be off, such as `` (±0.4 %)``; empty where that is next to nothing.
+    """
+    share = max(number.high - number.value, number.value - number.low) / number.value if number.value else 0.0
+    return f" (±{percentage(share, 2)})" if share >= _HARDLY else ""
+
+
+def whole_give_or_take(number: Interval) -> str:
+    """
+    How far a counted number may be off: `` (±0)``, `` (±1)``, or its ends where they are not alike: `` (5 to 8)``.
+    """
+    over, under = round(number.high - number.value), round(number.value - number.low)
+    return f" (±{over})" if over == under else f" ({round(number.low)} to {round(number.high)})"
+
+
+def cost_words(cost: Cost) -> str:
+    """
+    What was spent: ``43 requests, 61 s``.
+    """
+    return f"{plural(cost.requests, 'request')}, {brief(cost.seconds, 2)}"
+
+
+def sentence(identity: Identity, operation: str) -> str:
+    """
+    What a probe found, in one sentence.
+    """
+    what, cost = noun(operation), identity.cost
+    if not identity.tiers and (identity.sure or not identity.families):
+        return f"{_unlimited(identity)}; {cost_words(cost)}"
+    if not identity.sure:
+        why = WHY_WORDS[identity.why]
+        likely = likely_words(identity.families) or limiter_words(readings(identity.tiers), what)
+        return f"not settled: {likely}; {plural(cost.requests, 'request')}: {why}"
+    found = limiter_words(readings(identity.tiers), what)
+    if identity.alike:
+        others = [limiter_words(readings_of(text), what) for text in identity.alike]
+        return f"{'; or '.join([found, *others])}: no request can tell them apart; {cost_words(cost)}"
+    return f"{found}; {cost_words(cost)}"
+
+
+def _unlimited(identity: Identity) -> str:
+    if not identity.unlimited_to:
+        return "nothing is known: no request was answered"
+    first = f"no limit up to {plural(identity.unlimited_to, 'request')} in {brief(identity.cost.seconds, 2)}"
+    return ", ".join([first, *free_words(identity)])
+
+
+def free_words(identity: Identity) -> Iterable[str]:
+    """
+    What was tried without finding a cap.
+    """
+    capped = {tier.family for tier in identity.tiers}
+    if identity.uncapped_to and "concurrency" not in capped:
+        yield f"no cap up to {identity.uncapped_to} at once"
+    if identity.holds_to and "builds" not in capped:
+        yield f"no cap up to {plural(identity.holds_to, 'build')} in flight"
+
+
+def likely_words(families: Sequence[Runner]) -> str:
+    """
+    How likely each family is: ``token bucket 81 %, sliding log 17 %, others 2 %``.
+    """
+    named = [one for one in families if one.probability >= _SHOWN] or list(families[:1])
+    words = [f"{family_words(one.family)} {chance_words(one.probability)}" for one in named]
+    rest = sum(one.probability for one in families if one not in named)
+    return ", ".join([*words, f"others {chance_words(rest)}"] if rest >= 0.001 else words)
+
+
+def chance_words(share: float) -> str:
+    """
+    A probability such as ``81 %``; one that is not quite 0 or 1 never reads so.
+    """
+    if 0 < share < 0.001:
+        return "below 0.1 %"
+    if 0.999 < share < 1:
+        return "above 99.9 %"
+    return percentage(share, 2 if share < 0.99 else 3)
+
+
+def limiter_words(tiers: Sequence[Reading], what: str) -> str:
+    """
+    One limiter or two in words, without the numbers of a run.
+
+    Args:
+        what: What one request is called.
+    """
+    if not tiers:
+        return "no limit"
+    caps = [tier for tier in tiers if tier.family == "builds"]
+    others = [tier for tier in tiers if tier.family != "builds"]
+    words = "; and ".join(f"{family_words(tier.family)}: {_WORDS[tier.family](tier, what)}" for tier in others)
+    cap = " and ".join(_builds(tier, what) for tier in caps)
+    if not words:
+        return f"at most {cap}"
+    return f"{words}, and {cap}" if cap else words
+
+
+def _off(tier: Reading, name: str) -> str:
+    return give_or_take(tier.numbers[name]) if name in tier.measured else ""
+
+
+def _whole_off(tier: Reading, name: str) -> str:
+    return whole_give_or_take(tier.numbers[name]) if name in tier.measured else ""
+
+
+def _counted(tier: Reading, what: str) -> str:
+    return f"{plural(round(tier.value('limit')), what)}{_whole_off(tier, 'limit')}"
+
+
+def _timed(tier: Reading, name: str) -> str:
+    return f"{lasting(tier.value(name))}{_off(tier, name)}"
+
+
+def _builds(tier: Reading, what: str) -> str:  # noqa: ARG001  # whatever is limited, builds are what is in flight
+    limit = tier.numbers["limit"]
+    unsure = whole_give_or_take(limit) if limit.low < limit.high else ""
+    return f"{plural(round(limit.value), 'build')} in flight{unsure}"
+
+
+def _fixed_window(tier: Reading, what: str) -> str:
+    opens = "on the clock" if tier.says("opens", "clock") else f"that a {what} opens"
+    words = f"{_counted(tier, what)} in each window of {_timed(tier, 'window_s')} {opens}"
+    if "block_s" in tier.numbers:
+        return f"{words}; the first one refused shuts it for {_timed(tier, 'block_s')}"
+    return f"{words}; each one refused opens it anew" if tier.says("refused", "restart") else words
+
+
+def _sliding_log(tier: Reading, what: str) -> str:
+    refused = ", refused ones included" if tier.says("refused", "count") else ""
+    return f"{_counted(tier, what)} in any {_timed(tier, 'window_s')}{refused}"
+
+
+def _sliding_counter(tier: Reading, what: str) -> str:
+    opens = f"that a {what} opens" if tier.says("opens", "first") else "on the clock"
+    words = f"{_counted(tier, what)} in this window of {_timed(tier, 'window_s')} {opens}, the last one weighed in"
+    refused = ", refused ones included" if tier.says("refused", "count") else ""
+    return f"{words}{refused}{', the one that comes not counted' if tier.says('rule', 'below') else ''}"
+
+
+def _decaying(tier: Reading, what: str) -> str:
+    return f"a count of up to {_counted(tier, what)} that falls to 1/e in {_timed(tier, 'window_s')}"
+
+
+def _flow(tier: Reading, what: str) -> str:
+    return f"{rate_words(tier.value('rate_per_s'), what)}{_off(tier, 'rate_per_s')}"
+
+
+def _token_bucket(tier: Reading, what: str) -> str:
+    words = f"{_flow(tier, what)}, burst {round(tier.value('burst'))}{_whole_off(tier, 'burst')}"
+    words += ", empty at first" if tier.says("starts", "empty") else ""
+    words += f", filled each {_timed(tier, 'tick_s')} on the clock" if "tick_s" in tier.numbers else ""
+    return words + (f", of which {figure(tier.value('early'))} may be missing" if "early" in tier.numbers else "")
+
+
+def _leaky_bucket(tier: Reading, what: str) -> str:
+    waiting, spared = round(tier.value("burst")), round(tier.value("delay"))
+    if not waiting:
+        return f"{_flow(tier, what)}, none waits{_whole_off(tier, 'burst')}"
+    words = f"{_flow(tier, what)}, {waiting} more wait{'s' if waiting == 1 else ''}"
+    words += _whole_off(tier, "burst")
+    if spared >= waiting:
+        return f"{words}, answered at once"
+    return f"{words}, the first {spared} of them answered at once" if spared else f"{words}, answered in turn"
+
+
+def _gap(tier: Reading, what: str) -> str:
+    return f"{_timed(tier, 'gap_s')} between two {what}s"
+
+
+def _concurrency(tier: Reading, what: str) -> str:
+    takes = f", each of which takes {_timed(tier, 'takes_s')}" if "takes_s" in tier.numbers else ""
+    return f"{_counted(tier, what)} answered at once{takes}"
+
+
+_WORDS: Mapping[str, Callable[[Reading, str], str]] = {
+    "fixed-window": _fixed_window,
+    "sliding-log": _sliding_log,
+    "sliding-counter": _sliding_counter,
+    "decaying-counter": _decaying,
+    "token-bucket": _token_bucket,
+    "leaky-bucket": _leaky_bucket,
+    "minimum-gap": _gap,
+    "concurrency": _concurrency,
+    "builds": _builds,
+}
