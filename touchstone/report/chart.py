@@ -168,15 +168,15 @@ def _round_up(value: float) -> float:
     return min(step * power for step in (1, 2, 5, 10) if step * power >= value * (1 - 1e-9))
 
 
-def clock_axis(length_s: float) -> Axis:
+def clock_axis(length_s: float, since: str = "the schedule began") -> Axis:
     """
-    The axis of the time since the schedule began.
+    The axis of the time since something.
     """
     unit, factor = ("minutes", 60.0) if length_s > 300 else ("seconds", 1.0)
     step = _step(max(length_s / factor, 1e-9), 6)
     count = math.floor(length_s / factor / step + 1e-9)
     ticks = tuple(Tick(step * n * factor / length_s, figure(step * n, 6)) for n in range(count + 1))
-    return Axis(f"{unit} since the schedule began", ticks)
+    return Axis(f"{unit} since {since}", ticks)
 
 
 def _step(most: float, ticks: int) -> float:

@@ -24,14 +24,15 @@ def render(view: View) -> str:
     """
     The report as an HTML page.
     """
-    tone, headline = _HEADLINES.get(view.exit_code, ("could-not-run", "Could not be judged"))
+    tone, headline = _headline(view)
     numbers = _numbers(view)
     return page.render(
         "report.html.j2",
-        ("report.css", "load.css") if view.load else ("report.css",),
+        _styles(view),
         ("report.js",),
         view=view,
         pictures=_pictures(view),
+        drawn=_drawn(view),
         kind_of=kind_of,
         run=view.header,
         tone=tone,
@@ -42,6 +43,31 @@ def render(view: View) -> str:
         named=_named(view, numbers)[:MAX_NAMED],
         symbols=SYMBOLS,
     )
+
+
+def _headline(view: View) -> tuple[str, str]:
+    if view.probe and view.exit_code == 0:
+        identity = view.probe.identity
+        if identity.tiers or not identity.unlimited_to:
+            return ("upheld", "Limiter identified") if identity.sure else ("indeterminate", "Limiter not settled")
+        return "upheld", "No limit met"
+    return _HEADLINES.get(view.exit_code, ("could-not-run", "Could not be judged"))
+
+
+def _styles(view: View) -> tuple[str, ...]:
+    charts = ("load.css",) if view.load or view.probe else ()
+    return ("report.css", *charts, "probe.css") if view.probe else ("report.css", *charts)
+
+
+def _drawn(view: View) -> Any:
+    """
+    The pictures of a probe; None where the run was none.
+    """
+    if view.probe is None:
+        return None
+    from touchstone.report.probe_pictures import pictures  # noqa: PLC0415 - no other report needs it
+
+    return pictures(view.probe)
 
 
 def _pictures(view: View) -> Any:

@@ -5,7 +5,7 @@ The view as report.json: for programs, so nothing is cut and nothing is made pre
 import json
 from typing import Any
 
-from touchstone.report import load_json
+from touchstone.report import load_json, probe_json
 from touchstone.report.view import FindingView, View
 from touchstone.verdict import ClaimVerdict
 
@@ -28,6 +28,8 @@ def render(view: View) -> str:
     }
     if view.load:
         document["load"] = load_json.document(view.load)
+    if view.probe:
+        document["probe"] = probe_json.document(view.probe)
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from touchstone.figures import figure
 from touchstone.report.length import brief
 from touchstone.report.pretty import span
+from touchstone.report.probe_words import chance_words
 from touchstone.report.view import check_words
 from touchstone.report.visible import clipped, visible
 from touchstone.verdict import plural
@@ -63,6 +64,7 @@ def _environment() -> Environment:
         plural=plural,
         words=_words,
         percent=_percent,
+        chance=chance_words,
         when=_when,
     )
     return environment

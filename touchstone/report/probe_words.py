@@ -16,6 +16,8 @@ _HARDLY = 0.0005  # a share below which a number is told without an interval
 _NEAR = 0.0008  # a number is as good as a round one that is nearer than this share
 _SHOWN = 0.01  # families that are less likely are told together
 
+_UNANSWERED = "nothing is known: no request was answered"
+
 WHY_WORDS = {
     "": "still going on",
     "settled": "settled",
@@ -53,15 +55,28 @@ def lasting(duration_s: float) -> str:
     return brief(duration_s)
 
 
+def exact_time(duration_s: float) -> str:
+    """
+    A length of time with as many digits as tell one end of an interval from the other, such as ``3.984 s``.
+    """
+    return lasting(duration_s) if duration_s >= 60 and not duration_s % 60 else f"{figure(duration_s, 5)} s"
+
+
 def rate_words(rate_per_s: float, what: str) -> str:
     """
     A rate in the unit in which it reads well: ``10 builds a minute``, ``1 read a second``, ``5,000 reads an hour``.
     """
-    fitting = [(words, rate_per_s * unit_s) for words, unit_s in _UNITS if rate_per_s * unit_s >= 1 - _NEAR]
-    fitting = fitting or [(_UNITS[-1][0], rate_per_s * _UNITS[-1][1])]
-    words, value = next((pair for pair in fitting if _is_round(pair[1])), fitting[0])
-    shown = figure(value)
-    return f"{shown} {what}{'' if shown == '1' else 's'} {words}"
+    unit, unit_s = rate_unit(rate_per_s)
+    shown = figure(rate_per_s * unit_s)
+    return f"{shown} {what}{'' if shown == '1' else 's'} {unit}"
+
+
+def rate_unit(rate_per_s: float) -> tuple[str, float]:
+    """
+    The unit in which a rate reads well, such as ``a minute``, and its length in seconds.
+    """
+    fitting = [unit for unit in _UNITS if rate_per_s * unit[1] >= 1 - _NEAR] or [_UNITS[-1]]
+    return next((unit for unit in fitting if _is_round(rate_per_s * unit[1])), fitting[0])
 
 
 def _is_round(value: float) -> bool:
@@ -83,6 +98,13 @@ def whole_give_or_take(number: Interval) -> str:
     """
     over, under = round(number.high - number.value), round(number.value - number.low)
     return f" (±{over})" if over == under else f" ({round(number.low)} to {round(number.high)})"
+
+
+def stimuli(count: int) -> str:
+    """
+    So many stimuli.
+    """
+    return f"{count:,} {'stimulus' if count == 1 else 'stimuli'}"
 
 
 def cost_words(cost: Cost) -> str:
@@ -112,7 +134,7 @@ def sentence(identity: Identity, operation: str) -> str:
 
 def _unlimited(identity: Identity) -> str:
     if not identity.unlimited_to:
-        return "nothing is known: no request was answered"
+        return "nothing is known: it ended before it was told" if identity.cost.requests else _UNANSWERED
     first = f"no limit up to {plural(identity.unlimited_to, 'request')} in {brief(identity.cost.seconds, 2)}"
     return ", ".join([first, *free_words(identity)])
 
@@ -126,6 +148,16 @@ def free_words(identity: Identity) -> Iterable[str]:
         yield f"no cap up to {identity.uncapped_to} at once"
     if identity.holds_to and "builds" not in capped:
         yield f"no cap up to {plural(identity.holds_to, 'build')} in flight"
+
+
+def others_words(share: Interval) -> str:
+    """
+    What others take of the limit; empty where they take nothing.
+    """
+    if share.high <= 0:
+        return ""
+    ends = f"{percentage(share.low, 2)} to {percentage(share.high, 2)}"
+    return f"others take about {percentage(share.value, 2)} of what the limiter gives ({ends})"
 
 
 def likely_words(families: Sequence[Runner]) -> str:

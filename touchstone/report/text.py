@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from touchstone.report import load_text
+from touchstone.report import load_text, probe_text
 from touchstone.report.view import FindingView, Reason, View
 from touchstone.report.visible import clipped, one_line
 from touchstone.verdict import Verdict, plural
@@ -26,12 +26,13 @@ _STYLES: dict[Verdict, str] = {
 }
 
 
-def write(view: View, console: Console, *, ends: bool = True) -> None:
+def write(view: View, console: Console, *, ends: bool = True, advises: bool = False) -> None:
     """
     Writes the report to *console*; the last line is the exit code and its reason.
 
     Args:
         ends: Whether that line is written; a command with a reason of its own writes another one.
+        advises: Whether a probe tells what a client should do.
     """
     if view.exit_code == 3 and not view.counts["exchanges"] and not (view.load and view.load.windows):
         _listed(console, "Warnings", list(view.warnings))
@@ -40,6 +41,8 @@ def write(view: View, console: Console, *, ends: bool = True) -> None:
         return
     if view.load and view.load.windows:
         load_text.write(view.load, console)
+    if view.probe:
+        probe_text.write(view.probe, console, advises=advises)
     if view.findings:
         _findings(view, console)
     _grouped(console, "Could not be judged", view.stuck, _STYLES["could-not-run"])

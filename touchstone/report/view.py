@@ -11,6 +11,8 @@ from touchstone.exchange import Exchange
 from touchstone.finding import Finding
 from touchstone.report.load_view import LoadView, load_view
 from touchstone.report.pretty import Shown, show
+from touchstone.report.probe_view import ProbeView
+from touchstone.report.probe_view import told as probe_of
 from touchstone.report.timeline import Timeline, timeline
 from touchstone.runfacts import Case, Header, LedgerClaim, RunLog
 from touchstone.verdict import CheckCount, ClaimVerdict, RunVerdict, Verdict, judge, unexplained
@@ -80,6 +82,7 @@ class View:
         trouble: Cases that ended without a verdict through a fault of ours.
         left_behind: Templates that the run could not delete.
         load: None where the run was no load run.
+        probe: None where the run was no probe.
     """
 
     header: Header
@@ -102,6 +105,7 @@ class View:
     command: str
     again: str = field(default="")
     load: LoadView | None = None
+    probe: ProbeView | None = None
 
     @property
     def exit_code(self) -> int:
@@ -155,6 +159,7 @@ def view(log: RunLog) -> View:
         command=shlex.join(command),
         again=_again(command, log.header, findings),
         load=load_view(log),
+        probe=probe_of(getattr(log, "probe", None)),
     )
 
 

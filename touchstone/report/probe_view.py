@@ -1,0 +1,206 @@
+"""
+All that a report may tell about a probe.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from touchstone.figures import figure
+from touchstone.limiter.identity import Cost, Identity, Step, Stretch
+from touchstone.limiter.observed import Answer
+from touchstone.report.probe_advice import Advice, advice
+from touchstone.report.probe_tier import Reading, readings
+from touchstone.report.probe_words import exact_time, family_words, rate_unit, sentence
+from touchstone.report.probe_words import noun as noun_of
+from touchstone.verdict import plural
+
+
+class _Probing(Protocol):
+    @property
+    def operation(self) -> str: ...
+
+
+class _Answered(Protocol):
+    @property
+    def answer(self) -> Answer: ...
+
+    @property
+    def heeded(self) -> bool: ...
+
+
+class _Identified(Protocol):
+    @property
+    def identity(self) -> Identity: ...
+
+    @property
+    def steps(self) -> tuple[Step, ...]: ...
+
+    @property
+    def stretch(self) -> Stretch | None: ...
+
+
+class Story(Protocol):
+    """
+    What a run log tells of a probe: `touchstone.probefacts.ProbeStory`.
+    """
+
+    @property
+    def probing(self) -> _Probing:
+        """
+        What it was to find out.
+        """
+
+    @property
+    def answers(self) -> Iterable[_Answered]:
+        """
+        Each limited request and its answer.
+        """
+
+    @property
+    def identified(self) -> _Identified | None:
+        """
+        What it came to; None where it was killed before it said anything.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class NumberLine:
+    """
+    One number of a limiter, ready to be told.
+
+    Attributes:
+        name: In words.
+        value: With its unit, as are its ends; those are empty where the probe has none.
+    """
+
+    tier: str
+    name: str
+    value: str
+    low: str = ""
+    high: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeView:
+    """
+    A probe, ready to be told.
+
+    Attributes:
+        operation: operationId of the requests.
+        sentence: What was found.
+        answers: In the order in which they were sent.
+        failed: Answers that tell nothing of a limiter: no answer, or a failing server.
+        steps: One for each stimulus.
+        stretch: None where there is no limiter to draw.
+        numbers: Those of the limiter that was found.
+        advice: What a client should do.
+    """
+
+    operation: str
+    sentence: str
+    answers: tuple[Answer, ...]
+    failed: tuple[Answer, ...]
+    identity: Identity
+    steps: tuple[Step, ...]
+    stretch: Stretch | None
+    numbers: tuple[NumberLine, ...]
+    advice: Advice
+
+    @property
+    def noun(self) -> str:
+        """
+        What one request is called.
+        """
+        return noun_of(self.operation)
+
+
+def probe_view(
+    operation: str,
+    answers: Sequence[Answer],
+    identity: Identity,
+    steps: Sequence[Step],
+    stretch: Stretch | None,
+    failed: Sequence[Answer] = (),
+) -> ProbeView:
+    """
+    The view of a probe.
+    """
+    ordered = tuple(sorted(answers, key=lambda answer: (answer.sent_at, answer.stream)))
+    numbers = tuple(line for tier in readings(identity.tiers) for line in _lines(tier, noun_of(operation)))
+    return ProbeView(
+        operation,
+        sentence(identity, operation),
+        ordered,
+        tuple(failed),
+        identity,
+        tuple(steps),
+        stretch,
+        numbers,
+        advice(identity, operation),
+    )
+
+
+def told(story: Story | None) -> ProbeView | None:
+    """
+    The view of what a run log tells of a probe; None where the run was none.
+    """
+    if story is None:
+        return None
+    answered, found = list(story.answers), story.identified
+    heard = [one.answer for one in answered if one.heeded]
+    failed = [one.answer for one in answered if not one.heeded]
+    if found is None:
+        return probe_view(story.probing.operation, heard, _unsaid(heard), (), None, failed)
+    return probe_view(story.probing.operation, heard, found.identity, found.steps, found.stretch, failed)
+
+
+def _unsaid(heard: Sequence[Answer]) -> Identity:
+    """
+    What is known of a probe that was killed before it said anything: what it cost.
+    """
+    refused = sum(not answer.accepted for answer in heard)
+    took_s = max((a.done_at for a in heard), default=0.0) - min((a.sent_at for a in heard), default=0.0)
+    cost = Cost(len(heard), refused, len(heard) - refused, took_s)
+    return Identity((), (), cost, why="interrupted")
+
+
+_NAMES = {
+    "limit": "limit",
+    "window_s": "window",
+    "rate_per_s": "rate",
+    "burst": "burst",
+    "gap_s": "gap",
+    "block_s": "shut for",
+    "delay": "answered at once",
+    "tick_s": "filled each",
+    "early": "may be missing",
+    "takes_s": "each takes",
+}
+
+
+def _lines(tier: Reading, what: str) -> Iterable[NumberLine]:
+    shown = dict(tier.numbers)
+    if "rate_per_s" in shown:  # which says the same of a bucket
+        shown.pop("limit", None)
+        shown.pop("window_s", None)
+    family = family_words(tier.family)
+    for name, number in shown.items():
+        ends = (number.low, number.high) if name in tier.measured else ()
+        yield NumberLine(family, _NAMES[name], *(_told(tier, name, value, what) for value in (number.value, *ends)))
+    words = {"opens": "opens", "refused": "a refusal", "rule": "rule", "starts": "starts"}
+    meant = {"count": "counts too", "restart": "opens it anew", "first": "with the first one", "clock": "on the clock"}
+    for option, word in tier.options.items():
+        yield NumberLine(family, words.get(option, option), meant.get(word, word))
+
+
+def _told(tier: Reading, name: str, value: float, what: str) -> str:
+    if name == "rate_per_s":
+        unit, unit_s = rate_unit(tier.value(name))  # one for the number and for both ends
+        shown = figure(value * unit_s, 5)
+        return f"{shown} {what}{'' if shown == '1' else 's'} {unit}"
+    if name.endswith("_s"):
+        return exact_time(value)
+    if name == "early":
+        return f"{value:g} of a token"
+    return plural(round(value), "build" if tier.family == "builds" else what)
