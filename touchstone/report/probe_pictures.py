@@ -18,8 +18,8 @@ _SINCE = "the first request"
 _LANES = ("accepted", "refused")
 _LANE_SHARE = 0.34  # how high a mark is, as a share of the height
 _MARKS = 500  # beside each other; requests that lie closer share one
-_SHORT_SHARE = 0.4  # what is drawn once more begins the run and is no more of it than this
-_EARLY = 60  # so many requests of it
+_SHORT_SHARE = 0.3  # what is drawn once more begins the run and is no more of it than this
+_EARLY = 40  # so many requests of it
 _MOST_NAMED = 6  # families that have a colour of their own
 _SEEN = 0.02  # of a family that was never as likely as this, nothing is to be seen
 
@@ -145,7 +145,7 @@ def _lanes(probe: ProbeView, span: _Span, title: str) -> Chart:
     )
 
 
-_SORTS = {"accepted": "let through", "held": "let through, answer held back", "refused": "refused", "failed": "failed"}
+_SORTS = {"accepted": "accepted", "held": "held back, then accepted", "refused": "refused", "failed": "failed"}
 
 
 def _counts_words(counts: Mapping[str, int]) -> str:
@@ -210,7 +210,8 @@ def _families(probe: ProbeView, span: _Span) -> Chart:
         floor = ceiling
     if any(top < 1 - _SEEN for top in floor):
         shapes.append(Shape(_band(probe, span, floor, [1.0] * len(floor)), "q-others", "others"))
-    keys = [Key(f"q{number}", f"{family_words(name)} {chance_words(last[name])}") for number, name in enumerate(names)]
+    told = [f" {chance_words(last[name])}" if last[name] >= _SEEN else "" for name in names]
+    keys = [Key(f"q{number}", f"{family_words(name)}{told[number]}") for number, name in enumerate(names)]
     keys += [Key("q-others", "others")] if len(shapes) > len(names) else []
     shares = Axis("probability after each stimulus", tuple(Tick(n / 4, f"{25 * n} %") for n in range(5)))
     words = f"After {stimuli(len(probe.steps))}."

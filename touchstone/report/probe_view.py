@@ -11,7 +11,7 @@ from touchstone.limiter.identity import Cost, Identity, Step, Stretch
 from touchstone.limiter.observed import Answer
 from touchstone.report.probe_advice import Advice, advice
 from touchstone.report.probe_tier import Reading, readings
-from touchstone.report.probe_words import exact_time, family_words, rate_unit, sentence
+from touchstone.report.probe_words import family_words, lasting, rate_unit, rate_words, sentence
 from touchstone.report.probe_words import noun as noun_of
 from touchstone.verdict import plural
 
@@ -71,14 +71,14 @@ class NumberLine:
 
     Attributes:
         name: In words.
-        value: With its unit, as are its ends; those are empty where the probe has none.
+        value: With its unit.
+        interval: Where it lies with a probability of 95 %, in that unit; empty where the probe does not say.
     """
 
     tier: str
     name: str
     value: str
-    low: str = ""
-    high: str = ""
+    interval: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,22 +185,33 @@ def _lines(tier: Reading, what: str) -> Iterable[NumberLine]:
         shown.pop("limit", None)
         shown.pop("window_s", None)
     family = family_words(tier.family)
-    for name, number in shown.items():
-        ends = (number.low, number.high) if name in tier.measured else ()
-        yield NumberLine(family, _NAMES[name], *(_told(tier, name, value, what) for value in (number.value, *ends)))
+    if "delay" in shown and not tier.value("delay"):  # which is usual
+        shown.pop("delay")
+    for name in shown:
+        interval = _ends(tier, name) if name in tier.measured else ""
+        yield NumberLine(family, _NAMES[name], _told(tier, name, what), interval)
     words = {"opens": "opens", "refused": "a refusal", "rule": "rule", "starts": "starts"}
     meant = {"count": "counts too", "restart": "opens it anew", "first": "with the first one", "clock": "on the clock"}
     for option, word in tier.options.items():
         yield NumberLine(family, words.get(option, option), meant.get(word, word))
 
 
-def _told(tier: Reading, name: str, value: float, what: str) -> str:
+def _told(tier: Reading, name: str, what: str) -> str:
+    value = tier.value(name)
     if name == "rate_per_s":
-        unit, unit_s = rate_unit(tier.value(name))  # one for the number and for both ends
-        shown = figure(value * unit_s, 5)
-        return f"{shown} {what}{'' if shown == '1' else 's'} {unit}"
+        return rate_words(value, what)
     if name.endswith("_s"):
-        return exact_time(value)
+        return lasting(value)
     if name == "early":
         return f"{value:g} of a token"
     return plural(round(value), "build" if tier.family == "builds" else what)
+
+
+def _ends(tier: Reading, name: str) -> str:
+    low, high = tier.low(name), tier.high(name)
+    if low == high:
+        return "certain"
+    if name == "rate_per_s":
+        unit, unit_s = rate_unit(tier.value(name))
+        return f"{figure(low * unit_s, 4)} to {figure(high * unit_s, 4)} {unit}"
+    return f"{figure(low, 4)} to {figure(high, 4)}{' s' if name.endswith('_s') else ''}"

@@ -55,13 +55,6 @@ def lasting(duration_s: float) -> str:
     return brief(duration_s)
 
 
-def exact_time(duration_s: float) -> str:
-    """
-    A length of time with as many digits as tell one end of an interval from the other, such as ``3.984 s``.
-    """
-    return lasting(duration_s) if duration_s >= 60 and not duration_s % 60 else f"{figure(duration_s, 5)} s"
-
-
 def rate_words(rate_per_s: float, what: str) -> str:
     """
     A rate in the unit in which it reads well: ``10 builds a minute``, ``1 read a second``, ``5,000 reads an hour``.

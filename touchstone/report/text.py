@@ -34,7 +34,7 @@ def write(view: View, console: Console, *, ends: bool = True, advises: bool = Fa
         ends: Whether that line is written; a command with a reason of its own writes another one.
         advises: Whether a probe tells what a client should do.
     """
-    if view.exit_code == 3 and not view.counts["exchanges"] and not (view.load and view.load.windows):
+    if view.exit_code == 3 and not _came_to_it(view):
         _listed(console, "Warnings", list(view.warnings))
         if ends:
             _last(view, console)
@@ -54,6 +54,14 @@ def write(view: View, console: Console, *, ends: bool = True, advises: bool = Fa
     _numbers(view, console)
     if ends:
         _last(view, console)
+
+
+def _came_to_it(view: View) -> bool:
+    """
+    Whether the target was asked anything that a report can tell of.
+    """
+    loaded, probed = view.load and view.load.windows, view.probe and view.probe.answers
+    return bool(view.counts["exchanges"] or loaded or probed)
 
 
 def _last(view: View, console: Console) -> None:
@@ -177,12 +185,16 @@ def _numbers(view: View, console: Console) -> None:
 
 def _asked(view: View) -> str:
     """
-    How much was asked of the target; under load, only some exchanges are kept whole.
+    How much was asked of the target; of a load or a probe, only some exchanges are kept whole.
     """
     kept = view.counts["exchanges"]
-    if view.load is None:
+    if view.load:
+        sent = view.load.numbers.total.whole.count
+    elif view.probe:
+        sent = view.probe.identity.cost.requests
+    else:
         return plural(kept, "exchange")
-    return f"{plural(view.load.numbers.total.whole.count, 'request')} and {plural(kept, 'exchange')} kept whole"
+    return f"{plural(sent, 'request')} and {plural(kept, 'exchange')} kept whole"
 
 
 def _heading(console: Console, title: str, style: str) -> None:

@@ -1,0 +1,141 @@
+"""
+Run logs of probes that never happened: a client asks a limiter of the twin in a time of its own.
+"""
+
+import copy
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+from tests.loadlogs import header, log_of, workload
+from tests.report.identities import identity
+from touchstone.limiter.identity import Cost, Identity, Runner, Step, Stretch
+from touchstone.limiter.observed import Answer
+from touchstone.report.probe_view import told
+from touchstone.report.view import View, view
+from touchstone.runfacts import Footer
+from touchstone.twin import RateLimit, decide, limiter_for
+from touchstone.twin.limiter import Limiter
+
+STIMULI = ("canary", "burst until refused", "one later", "3 spread, drain", "poll", "drain later", "6 spread")
+ORIGIN_AT = 0.05
+RUNNERS = (
+    ("sliding-log", "sliding-log:5/28.3", "accepted at 18.4 s, where it would have refused: 5 were in its last 28.3 s"),
+    ("fixed-window", "fixed-window:5/29", "accepted at 6.2 s, in a window that was full until 29 s"),
+    ("sliding-counter", "sliding-counter:6/31.5", "let through 1 at 18.4 s, where it would have let through 3"),
+    ("decaying-counter", "decaying-counter:5/25", "refused at 44.1 s, when its count had fallen to 3.2"),
+    ("minimum-gap", "minimum-gap:6", "5 were accepted within 40 ms"),
+)
+
+
+@dataclass(frozen=True)
+class Identified:
+    """What a run log says that a probe came to."""
+
+    identity: Identity
+    steps: tuple[Step, ...]
+    stretch: Stretch | None
+
+
+@dataclass
+class Asked:
+    """What was asked, and what was answered."""
+
+    limiter: Limiter
+    random: random.Random
+    answers: list[Answer]
+    rooms: list[tuple[float, float]]
+    now_at: float = ORIGIN_AT
+    held: int = 0
+
+    def send(self) -> bool:
+        """Sends one, and the next one a little later, though this one may not be answered by then."""
+        accepted, delay_s = decide(self.limiter, self.now_at + 0.001)
+        took_s = delay_s + 0.0035 + self.random.random() * 0.0012
+        hint_s = None if accepted else float(math.ceil(min(self.limiter.wait_s(self.now_at), 1e6)))
+        self.answers.append(Answer(self.now_at, self.now_at + took_s, accepted, hint_s))
+        self.rooms.append((self.now_at + 0.001, self.room(self.now_at + 0.001)))
+        self.now_at += took_s - delay_s
+        self.held += accepted
+        return accepted
+
+    def cancel(self) -> None:
+        """Ends all builds."""
+        for _ in range(self.held):
+            self.limiter.ended(self.now_at)
+        self.held = 0
+
+    def room(self, at: float) -> float:
+        """How many the limiter would let through at once."""
+        asked, count = copy.deepcopy(self.limiter), 0
+        while count < 40 and decide(asked, at)[0]:
+            at, count = at + 1e-7, count + 1
+        return float(count)
+
+    def wait(self, seconds: float) -> None:
+        """Sends nothing, and looks at the limiter all the same."""
+        for step in range(1, 25):
+            at = self.now_at + seconds * step / 25
+            self.rooms.append((at, self.room(at)))
+        self.now_at += seconds
+
+
+def asked_of(text: str, count: int, pause_s: float) -> tuple[Asked, list[float]]:
+    """So many requests in bursts, and when each stimulus ended."""
+    asked = Asked(limiter_for(RateLimit.parse(text)), random.Random(7), [], [])
+    ends: list[float] = []
+    while len(asked.answers) < count:
+        number = len(ends)
+        for _ in range(40 if number == 1 else 2 + 3 * (number % 4)):
+            if not asked.send() and number % 3 != 2:
+                break
+        ends.append(asked.now_at)
+        asked.cancel()
+        asked.wait(pause_s * (0.4 + asked.random.random() + (number % 3)))
+    return asked, ends
+
+
+def steps_of(ends: list[float], family: str) -> Iterator[Step]:
+    """Ever surer of *family*."""
+    others = [name for name, _, _ in RUNNERS if name != family]
+    for number, at in enumerate(ends):
+        left = 0.85 * math.exp(-number / 3.2)
+        shares = {name: left * 0.55**place / 1.9 for place, name in enumerate(others) if number < 14 - 3 * place}
+        rest = 1 - sum(shares.values())
+        bits = max(2.4 * math.exp(-number / 4), 0.002)
+        yield Step(STIMULI[number % len(STIMULI)], at, bits, {family: rest, **shares})
+
+
+def story(text: str, count: int = 150, pause_s: float = 5.0, operation: str = "startBuild", **parts: object) -> object:
+    """What a run log would tell of a probe of *text*, as `touchstone.probefacts.ProbeStory` does."""
+    asked, ends = asked_of(text, count, pause_s)
+    refused = sum(not answer.accepted for answer in asked.answers)
+    cost = Cost(len(asked.answers), refused, len(asked.answers) - refused, asked.answers[-1].done_at - ORIGIN_AT)
+    family = RateLimit.parse(text).family
+    steps = tuple(steps_of(ends, family))
+    runners = (
+        Runner(family, 0.9994, text),
+        *(Runner(name, 0.0001, *more) for name, *more in RUNNERS if name != family),
+    )
+    more = {"unlimited_to": cost.requests} if text == "none" else {"families": runners}
+    found = identity(text, **({"cost": cost} | more | parts))
+    times, rooms = zip(*asked.rooms, strict=True)
+    stretch = None if text == "none" else Stretch(times, rooms)
+    answers = [SimpleNamespace(answer=answer, heeded=True) for answer in asked.answers]
+    said = Identified(found, steps if text != "none" else (), stretch)
+    return SimpleNamespace(probing=SimpleNamespace(operation=operation), answers=answers, identified=said)
+
+
+def run_of(told_by_log: object) -> View:
+    """The view of a run log that tells this."""
+    log = replace(log_of(workload()), header=replace(header(), command="probe", argv=("touchstone", "probe")))
+    ended = Footer("2026-01-02T03:05:06Z", 63.2, 0, "one family and its numbers stand out", False)
+    plain = replace(log, workload=None, windows=(), attempts=(), builds=(), workers=(), footer=ended)
+    seen = view(plain)
+    return replace(
+        seen,
+        probe=told(told_by_log),  # type: ignore[arg-type]  # made like the story of a run log
+        verdict=replace(seen.verdict, exit_code=0, reason=ended.reason),
+    )
