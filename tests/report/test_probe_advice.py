@@ -299,3 +299,28 @@ def test_finding_about_retry_after_makes_it_not_to_be_trusted() -> None:
     found = advice(identity("sliding-log:8/4", findings=("Retry-After says 1 s, but it takes 4 s",)), "startBuild")
     assert not found.retry_after
     assert found.lines[-1] == "Retry-After: do not rely on it, it disagrees with how the limiter behaves"
+
+
+@pytest.mark.parametrize(
+    "text", ["sliding-log:9/2,refused=count+minimum-gap:1", "minimum-gap:1+sliding-log:9/2,refused=count"]
+)
+def test_advice_on_two_tiers_holds_for_both(text: str) -> None:
+    """
+    In whatever order they are told, the more careful setting of each counts.
+    """
+    pace = advice(identity(text), "startBuild").pace
+    assert pace
+    assert (pace.burst, pace.harmful) == (1, True)
+    assert pace.spacing_s > 1
+    assert pace.free_s
+    assert pace.free_s > 2
+
+
+def test_rate_of_which_nothing_is_known_is_advised_all_the_same() -> None:
+    """
+    An interval that reaches down to 0 makes the advice slow, and nothing fails.
+    """
+    vague = identity("token-bucket:8/4").tiers[0]
+    vague = replace(vague, numbers={**vague.numbers, "rate_per_s": around(2.0, 1.0)})
+    found = advice(replace(identity("token-bucket:8/4"), tiers=(vague,)), "startBuild")
+    assert found.rate_per_s == pytest.approx(0.04 / 1.02)

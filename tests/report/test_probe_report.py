@@ -3,6 +3,7 @@ A probe on a terminal, on its page and for programs.
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -247,6 +248,11 @@ def test_stacked_families_fill_the_whole_height() -> None:
     assert chart
     top = chart.shapes[-1].d
     assert {part.split("H")[0] for part in top.split("V")[1 : len(probe.steps) + 1]} == {"0"}
+    # Each begins where the one below it ends.
+    floors = [re.match(r"M\d+ (\d+)V(\d+)H", shape.d) for shape in chart.shapes]
+    edges = [found.groups() for found in floors if found]
+    assert edges[0][0] == "1000"
+    assert [low for low, _ in edges[1:]] == [high for _, high in edges[:-1]]
 
 
 def test_check_page_has_nothing_of_a_probe() -> None:

@@ -14,6 +14,7 @@ from touchstone.report.probe_tier import Reading
 MARGIN = 1.02
 # Where a limiter forgives nothing, what comes closer together than it was sent is refused: so much more, or a tenth.
 JITTER_S, _JITTER_SHARE = 0.01, 0.1
+_LEAST_SHARE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,13 @@ def _whole(tier: Reading, name: str) -> int:
     return max(math.floor(tier.low(name) + 1e-6), 1)
 
 
+def _rate(tier: Reading) -> float:
+    """
+    The least rate; a probe that knows next to nothing of it may say 0.
+    """
+    return max(tier.low("rate_per_s"), tier.value("rate_per_s") * _LEAST_SHARE)
+
+
 def _spaced(least_s: float, *, forgives: bool = True) -> float:
     """
     A spacing off the edge of the least one.
@@ -106,7 +114,7 @@ def _decaying(tier: Reading) -> Pace:
 
 
 def _token_bucket(tier: Reading) -> Pace:
-    token_s, depth = 1 / tier.low("rate_per_s"), _whole(tier, "burst")
+    token_s, depth = 1 / _rate(tier), _whole(tier, "burst")
     tick_s = tier.high("tick_s") if "tick_s" in tier.numbers else 0.0
     least_s = _token_spacing_s(token_s, depth, tick_s)
     spacing_s = _spaced(least_s, forgives=depth > 1)
@@ -126,7 +134,7 @@ def _token_spacing_s(token_s: float, depth: int, tick_s: float) -> float:
 
 
 def _leaky_bucket(tier: Reading) -> Pace:
-    start_s, places = 1 / tier.low("rate_per_s"), round(tier.low("burst")) + 1
+    start_s, places = 1 / _rate(tier), round(tier.low("burst")) + 1
     spacing_s = _spaced(start_s, forgives=places > 1)
     return Pace(spacing_s, places, _spaced(places * start_s), spacing_s, start_s * MARGIN)
 
