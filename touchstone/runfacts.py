@@ -8,6 +8,7 @@ from typing import Any, Literal
 from touchstone.exchange import Exchange
 from touchstone.finding import Finding, Level
 from touchstone.loadfacts import Attempt, Build, Worker, Workload
+from touchstone.probefacts import ProbeStory
 from touchstone.sample import Window
 
 CaseOutcome = Literal["passed", "failed", "error", "skipped"]
@@ -168,6 +169,7 @@ class RunLog:
         cut_bytes: By ``(seq, "request" or "response")``, the full length of a body that the log holds only in part.
         torn_lines: Lines that a killed writer left unfinished in the middle; whatever they said is lost.
         workload: None where the run was no load run; the four that follow are empty then.
+        probe: None where the run was no probe.
         footer: None where the run log ends without one: the run was cut short.
     """
 
@@ -184,6 +186,7 @@ class RunLog:
     attempts: tuple[Attempt, ...] = ()
     builds: tuple[Build, ...] = ()
     workers: tuple[Worker, ...] = ()
+    probe: ProbeStory | None = None
     footer: Footer | None = None
     cut_bytes: dict[tuple[int, str], int] = field(default_factory=dict)
     torn_lines: int = 0

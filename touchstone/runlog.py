@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from touchstone import sample_json
+from touchstone import probefacts, sample_json
 from touchstone.errors import RunLogError
 from touchstone.exchange import Exchange
 from touchstone.exchange_json import Decoded, decode, encode
@@ -34,6 +34,7 @@ EVENT_TYPES = frozenset(
     {
         *("header", "exchange", "tally", "finding", "case", "notice", "template", "warning", "footer"),
         *("workload", "window", "attempt", "build", "worker"),  # of a load run only
+        *probefacts.READERS,  # of a probe only
     }
 )
 
@@ -258,6 +259,7 @@ def _run_log(facts: dict[str, list[Any]], torn_lines: int) -> RunLog:
         attempts=tuple(facts["attempt"]),
         builds=tuple(facts["build"]),
         workers=tuple(facts["worker"]),
+        probe=probefacts.story(facts),
         footer=facts["footer"][-1] if facts["footer"] else None,
         cut_bytes={(i.exchange.seq, side): full for i in decoded for side, full in i.cut_bytes.items()},
         torn_lines=torn_lines,
@@ -328,6 +330,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "attempt": _reader(Attempt),
     "build": _reader(Build),
     "worker": _reader(Worker),
+    **probefacts.READERS,
     "footer": _reader(Footer),
 }
 

@@ -1,0 +1,233 @@
+"""
+What a probe writes down: what it was to find out, what it sent, each answer, and what it came to.
+
+All points in time are seconds on the clock of the run, which begins at `Probing.origin_utc`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from touchstone.limiter.identity import Identity, Step, Stretch
+from touchstone.limiter.observed import Answer
+from touchstone.limiter.stimulus import Stimulus
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """
+    What a probe was to find out, and for how much.
+
+    Attributes:
+        operation: operationId of the requests whose limiter is looked for.
+        terms: `touchstone.limiter.identify.Terms` as JSON values.
+        origin_utc: Seconds since 1970 at run second 0. A probe that goes on later keeps the clock of its beginning.
+        spent_s: Seconds that it had taken before it was interrupted; 0 where it was not.
+    """
+
+    operation: str
+    seed: int
+    terms: dict[str, Any]
+    origin_utc: float
+    spent_s: float = 0.0
+
+    def event(self) -> dict[str, Any]:
+        """
+        The same as an event of a run log.
+        """
+        return {"type": "probe", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """
+    One stimulus that is about to be sent.
+
+    Attributes:
+        number: Which one of the probe, from 1.
+    """
+
+    number: int
+    stimulus: Stimulus
+
+    def event(self) -> dict[str, Any]:
+        """
+        The same as an event of a run log.
+        """
+        return {"type": "stimulus", "number": self.number, **asdict(self.stimulus)}
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """
+    One limited request and its answer.
+
+    Attributes:
+        stimulus: Number of the stimulus that it belongs to.
+        answer: As the probe hears it, where it does: see *heeded*.
+        status: 0 where no answer came.
+        late_s: How much later it was sent than it was meant to be.
+        seq: ``seq`` of its exchange, whether that is kept or not.
+        ref: The version that it was about.
+    """
+
+    stimulus: int
+    answer: Answer
+    status: int
+    late_s: float
+    seq: int = 0
+    ref: str = ""
+
+    @property
+    def heeded(self) -> bool:
+        """
+        Whether it tells of a limiter: it was let through, or refused with 429. A failing server tells nothing.
+        """
+        return self.answer.accepted or self.status == 429
+
+    def event(self) -> dict[str, Any]:
+        """
+        The same as an event of a run log.
+        """
+        more = {"status": self.status, "late_s": self.late_s, "seq": self.seq, "ref": self.ref}
+        return {"type": "answer", "stimulus": self.stimulus, **_answer(self.answer), **more}
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """
+    One stimulus of which all is sent and answered, or that was cut short.
+
+    Attributes:
+        at: When that was.
+        families: Probability of each family after it; empty where nothing is known.
+        requests: Limited requests of the whole probe so far; *refused* of them were refused.
+        builds: Starts that were accepted so far.
+    """
+
+    stimulus: int
+    at: float
+    families: dict[str, float] = field(default_factory=dict)
+    requests: int = 0
+    refused: int = 0
+    builds: int = 0
+
+    def event(self) -> dict[str, Any]:
+        """
+        The same as an event of a run log.
+        """
+        return {"type": "heard", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """
+    What a probe came to, also where it was cut short.
+
+    Attributes:
+        steps: One for each stimulus.
+        stretch: None where nothing was refused.
+    """
+
+    identity: Identity
+    steps: tuple[Step, ...] = ()
+    stretch: Stretch | None = None
+
+    def event(self) -> dict[str, Any]:
+        """
+        The same as an event of a run log.
+        """
+        stretch = None if self.stretch is None else asdict(self.stretch)
+        return {
+            "type": "identity",
+            **asdict(self.identity),
+            "steps": [asdict(step) for step in self.steps],
+            "stretch": stretch,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeStory:
+    """
+    All that a run log tells of a probe, each kind in the order in which it was written.
+
+    Attributes:
+        identified: What was said last; None where the probe was killed before it said anything.
+    """
+
+    probing: Probing
+    sent: tuple[Sending, ...] = ()
+    answers: tuple[Answered, ...] = ()
+    heard: tuple[Heard, ...] = ()
+    identified: Identified | None = None
+
+    @property
+    def finished(self) -> bool:
+        """
+        Whether the probe came to an end of its own, so that nothing is left to be sent.
+        """
+        return self.identified is not None and self.identified.identity.why not in ("", "interrupted")
+
+    def answers_to(self, number: int) -> tuple[Answered, ...]:
+        """
+        The answers to the stimulus with this number.
+        """
+        return tuple(answered for answered in self.answers if answered.stimulus == number)
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    return {
+        "sent_at": answer.sent_at,
+        "done_at": answer.done_at,
+        "accepted": answer.accepted,
+        "retry_after_s": answer.retry_after_s,
+        "quota": dict(answer.quota),
+        "stream": answer.stream,
+    }
+
+
+_ANSWER, _STIMULUS, _IDENTITY = TypeAdapter(Answer), TypeAdapter(Stimulus), TypeAdapter(Identity)
+_STEPS, _STRETCH = TypeAdapter(tuple[Step, ...]), TypeAdapter(Stretch | None)
+_NUMBERED: TypeAdapter[dict[str, int]] = TypeAdapter(dict[str, int])
+_ANSWERED = TypeAdapter(Answered)
+
+
+def _sending(event: dict[str, Any]) -> Sending:
+    number = _NUMBERED.validate_python({"number": event.get("number")})["number"]
+    return Sending(number, _STIMULUS.validate_python(event))
+
+
+def _answered(event: dict[str, Any]) -> Answered:
+    return _ANSWERED.validate_python(event | {"answer": _ANSWER.validate_python(event)})
+
+
+def _identified(event: dict[str, Any]) -> Identified:
+    steps, stretch = _STEPS.validate_python(event.get("steps", ())), _STRETCH.validate_python(event.get("stretch"))
+    return Identified(_IDENTITY.validate_python(event), steps, stretch)
+
+
+# By the type of the event, what makes a fact of it.
+READERS: Mapping[str, Callable[[dict[str, Any]], Any]] = {
+    "probe": TypeAdapter(Probing).validate_python,
+    "stimulus": _sending,
+    "answer": _answered,
+    "heard": TypeAdapter(Heard).validate_python,
+    "identity": _identified,
+}
+
+
+def story(facts: Mapping[str, list[Any]]) -> ProbeStory | None:
+    """
+    What the facts of a run log, by the type of their events, tell of a probe; None where the run was none.
+    """
+    if not facts["probe"]:
+        return None
+    return ProbeStory(
+        probing=facts["probe"][-1],
+        sent=tuple(facts["stimulus"]),
+        answers=tuple(facts["answer"]),
+        heard=tuple(facts["heard"]),
+        identified=facts["identity"][-1] if facts["identity"] else None,
+    )
