@@ -29,6 +29,7 @@ LAYER_OF = {
     "touchstone.sample_json": "facts",
     "touchstone.loadfacts": "facts",
     "touchstone.probefacts": "facts",
+    "touchstone.probe_json": "facts",
     "touchstone.limiter.identity": "facts",
     "touchstone.limiter.observed": "facts",
     "touchstone.limiter.stimulus": "facts",

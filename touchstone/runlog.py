@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from touchstone import probefacts, sample_json
+from touchstone import probe_json, probefacts, sample_json
 from touchstone.errors import RunLogError
 from touchstone.exchange import Exchange
 from touchstone.exchange_json import Decoded, decode, encode
@@ -34,7 +34,7 @@ EVENT_TYPES = frozenset(
     {
         *("header", "exchange", "tally", "finding", "case", "notice", "template", "warning", "footer"),
         *("workload", "window", "attempt", "build", "worker"),  # of a load run only
-        *probefacts.READERS,  # of a probe only
+        *probe_json.READERS,  # of a probe only
     }
 )
 
@@ -330,7 +330,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "attempt": _reader(Attempt),
     "build": _reader(Build),
     "worker": _reader(Worker),
-    **probefacts.READERS,
+    **probe_json.READERS,
     "footer": _reader(Footer),
 }
 
