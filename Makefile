@@ -11,7 +11,7 @@ READY  := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help check test truth load lint prove prove-generated prove-load mutate record bench serve report clean
+.PHONY: help check test truth load probe lint prove prove-generated prove-load mutate record bench serve report clean
 
 help: ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ truth: $(READY) ## load a server that stalls, for 40 s with nothing beside it: a
 
 load: $(READY) ## put a steady load on the embedded twin and judge it; ARGS="storm --builds 40" puts another one
 	@$(BIN)/touchstone load $(or $(ARGS),steady)
+
+probe: $(READY) ## find out which rate limiter is behind the embedded twin; ARGS="--url …" probes another target
+	@$(BIN)/touchstone probe $(ARGS)
 
 lint: $(READY) ## read the code: style, types, sizes, layers, the contract document, the recordings, the lock file, deploy/
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -69,10 +69,14 @@ class Ended:
 class Shell:
     """
     A folder, and an environment that knows nothing of the one that the tests run in.
+
+    Attributes:
+        module: The program.
     """
 
     folder: Path
     keys: Mapping[str, str] = field(default_factory=lambda: dict(KEYS))
+    module: str = "touchstone"
 
     def environment(self) -> dict[str, str]:
         """
@@ -87,7 +91,7 @@ class Shell:
         The command, running.
         """
         return subprocess.Popen(
-            [sys.executable, "-m", "touchstone", *arguments],
+            [sys.executable, "-m", self.module, *arguments],
             cwd=self.folder,
             env=self.environment(),
             stdin=subprocess.DEVNULL,

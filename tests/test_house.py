@@ -31,6 +31,7 @@ READS_ENVIRONMENT = (
     *("touchstone/progress.py", "touchstone/adapters/"),
     *("touchstone/runner.py", "touchstone/prover.py", "touchstone/trial.py"),
     *("touchstone/cli_load.py", "touchstone/loading.py", "touchstone/loadworker.py"),
+    *("touchstone/cli_probe.py", "touchstone/probing.py"),
 )
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -25,6 +25,7 @@ MODULES = {
     "sweep": "touchstone.cli_sweep",
     "serve": "touchstone.cli_serve",
     "load": "touchstone.cli_load",
+    "probe": "touchstone.cli_probe",
     "compare": "touchstone.cli_compare",
     "record": "touchstone.cli_recordings",
     "replay": "touchstone.cli_recordings",

@@ -49,7 +49,7 @@ LOCUST_PORT = 5557
 SLACK_S = 60.0
 MEMORY_EVERY_S = 5.0
 # What whoever interrupted a run may want to know while it is cleared up.
-_LEAVE = "once more, and the rest is left to `touchstone sweep`"
+LEAVE = "once more, and the rest is left to `touchstone sweep`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +229,7 @@ class _Run:
         """
 
         def told(event: dict[str, Any]) -> None:
-            progress(event | {"hint": _LEAVE} if interrupted.by else event)
+            progress(event | {"hint": LEAVE} if interrupted.by else event)
 
         stage = SettingUp(self.settings, self.run_id, self.run_log, told)
         try:

@@ -4,7 +4,7 @@ What a probe writes down: what it was to find out, what it sent, each answer, an
 All points in time are seconds on the clock of the run, which begins at `Probing.origin_utc`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ class Probing:
         terms: `touchstone.limiter.identify.Terms` as JSON values.
         origin_utc: Seconds since 1970 at run second 0. A probe that goes on later keeps the clock of its beginning.
         spent_s: Seconds that it had taken before it was interrupted; 0 where it was not.
+        began_at: Run second at which it went on after that; 0 where it was not interrupted.
     """
 
     operation: str
@@ -30,6 +31,7 @@ class Probing:
     terms: dict[str, Any]
     origin_utc: float
     spent_s: float = 0.0
+    began_at: float = 0.0
 
     def event(self) -> dict[str, Any]:
         """
@@ -168,11 +170,26 @@ class ProbeStory:
         """
         return self.identified is not None and self.identified.identity.why not in ("", "interrupted")
 
-    def answers_to(self, number: int) -> tuple[Answered, ...]:
+    def answers_to(self, number: int) -> tuple[Answer, ...]:
         """
-        The answers to the stimulus with this number.
+        What the probe heard of the stimulus with this number.
         """
-        return tuple(answered for answered in self.answers if answered.stimulus == number)
+        return in_order(answered for answered in self.answers if answered.stimulus == number)
+
+    @property
+    def last_at(self) -> float:
+        """
+        When something was heard last.
+        """
+        return max((answered.answer.done_at for answered in self.answers), default=self.probing.began_at)
+
+
+def in_order(answers: Iterable[Answered]) -> tuple[Answer, ...]:
+    """
+    What a probe hears of these answers, in the order in which their requests were sent.
+    """
+    heeded = (answered.answer for answered in answers if answered.heeded)
+    return tuple(sorted(heeded, key=lambda answer: (answer.sent_at, answer.stream)))
 
 
 def _answer(answer: Answer) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Puts on the stage what a load run needs, and clears it again: versions of its ow
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from touchstone.clock import WallClock
 from touchstone.contract import Contract
@@ -13,7 +13,7 @@ from touchstone.examination import SILENT_REMOVALS, Examination
 from touchstone.exchange import Credential, Exchange
 from touchstone.growth import TARGET
 from touchstone.journal import Journal
-from touchstone.loadplan import Need, Plan
+from touchstone.loadplan import Need
 from touchstone.looks import NOT_REACHED
 from touchstone.provision import Template, given, publish_call
 from touchstone.rules.history import Content
@@ -41,6 +41,18 @@ Progress = Callable[[dict[str, Any]], None]
 
 # Of what is left so many are named in a warning.
 _NAMED = 3
+
+
+class Needing(Protocol):
+    """
+    A run that needs versions which stand ready.
+    """
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """
+        What is published before it.
+        """
 
 
 class _Stopped(Exception):
@@ -195,7 +207,7 @@ class SettingUp:
         finally:
             self.clock.stopped = _never
 
-    def stage(self, plan: Plan, latency_s: float, stopped: Callable[[], bool]) -> Stage:
+    def stage(self, plan: Needing, latency_s: float, stopped: Callable[[], bool]) -> Stage:
         """
         Publishes what *plan* needs and builds what has to be ready; no more than a part of it once *stopped* is true.
 

@@ -172,18 +172,21 @@ class Settings:
         return values
 
 
-def load(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Settings:
+def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None = None) -> Settings:
     """
     The settings of a run.
 
     Args:
         cwd: The working directory: the settings file is looked for in it, and relative paths start from it.
+        builds: How many the run may start where nobody says it; None for as many as a check may.
 
     Raises:
         UsageError: something that the caller wrote does not exist or does not fit; the message says where.
     """
     file = find(flags.config, cwd)
     target = _target(flags, environ, file)
+    if builds is not None and "max_builds" not in file.targets.get(target.name, {}):
+        target = dataclasses.replace(target, max_builds=builds)
     if flags.max_builds is not None:
         target = dataclasses.replace(target, max_builds=checked("--max-builds", flags.max_builds, kinds.count))
     merged = _Merged(flags, file)

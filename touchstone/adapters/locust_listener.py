@@ -2,7 +2,6 @@
 Makes Locust's numbers true and its workers ours: exact buckets, one name an outcome, and who conducts whom.
 """
 
-import contextlib
 import os
 import signal
 import sys
@@ -13,7 +12,6 @@ from weakref import WeakKeyDictionary
 import gevent
 import locust.log
 import locust.stats
-from gevent.os import tp_read
 from locust import events
 from locust.env import Environment
 from locust.event import EventHook
@@ -21,8 +19,8 @@ from locust.runners import STATE_INIT, STATE_MISSING, MasterRunner, WorkerRunner
 
 from touchstone.adapters.bulk_link import fold
 from touchstone.adapters.conductor import Conductor
+from touchstone.adapters.lifeline import hold_lifeline
 from touchstone.adapters.member import Member, Tell
-from touchstone.handover import LIFELINE_VARIABLE, ORPHANED
 from touchstone.histogram import cell, middle_s
 from touchstone.loadhandover import SAID, TOLD, LoadHandover, received_load
 
@@ -62,7 +60,7 @@ def prepare(environment: Environment, runner: Any, **_: Any) -> None:
     """
     Gives each process of a run its part.
     """
-    _hold_lifeline()
+    hold_lifeline(os.environ)
     handover = received_load(os.environ)
     _on(environment.events.quitting, lambda: _set_exit_code(environment))
     if isinstance(runner, WorkerRunner):
@@ -200,21 +198,3 @@ def _set_exit_code(environment: Environment) -> None:
     if environment.process_exit_code is None:
         is_faulty = environment.runner.exceptions or locust.log.unhandled_greenlet_exception
         environment.process_exit_code = FAULTY if is_faulty else 0
-
-
-def _hold_lifeline() -> None:
-    number = os.environ.get(LIFELINE_VARIABLE)
-    if number:
-        gevent.spawn(_wait_for_end, int(number))
-
-
-def _wait_for_end(descriptor: int) -> None:
-    """
-    Ends this process as soon as whoever started Locust is gone, or waits for it no more.
-
-    So a worker does not outlive its master either. The read is in a thread of gevent's pool: all else goes on.
-    """
-    with contextlib.suppress(OSError):
-        while tp_read(descriptor, 64):
-            pass
-    os._exit(ORPHANED)

@@ -1,0 +1,11 @@
+"""
+Probe: one client that finds out which rate limiter is behind an API.
+"""
+
+from touchstone.adapters.probe_user import ProbeUser
+
+
+class Probe(ProbeUser):
+    """
+    What it sends, `touchstone.limiter` decides.
+    """

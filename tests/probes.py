@@ -1,0 +1,136 @@
+"""
+Probes for tests: a brain that asks the same few things whatever it hears, and the command that has it for its own.
+
+As a program it is `touchstone` with that brain in the place of the real one.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.command import Shell
+from touchstone import cli, probehandover
+from touchstone.limiter.identify import Terms
+from touchstone.limiter.identity import Cost, Identity, Interval, Runner, Step, Stretch, Tier, Why
+from touchstone.limiter.observed import Answer
+from touchstone.limiter.stimulus import Segment, Stimulus, drain, volley
+
+ROOT = Path(__file__).resolve().parent.parent
+BRAIN = "tests.probes:StandIn"
+# For the brain that asks without end.
+ENDLESS = "tests.probes:Endless"
+
+
+class StandIn:
+    """
+    Asks a canary, a burst, two volleys, for builds in flight and for one after those were freed.
+    """
+
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms
+        self.steps: list[Step] = []
+        self.answers: list[Answer] = []
+        self.why: Why = ""
+
+    def stimuli(self, at: float) -> tuple[Stimulus, ...]:
+        """
+        All of them, as they are from *at* on.
+        """
+        rest = at + 0.05
+        return (
+            Stimulus("a canary", (Segment((at,)),)),
+            Stimulus("a burst", (drain(at + 0.1, 8),), bits=1.0),
+            Stimulus("two volleys", (volley(rest, 3), volley(rest + 0.1, 3)), bits=0.5),
+            Stimulus("builds in flight", (Segment((rest, rest + 0.02), holds=True),)),
+            Stimulus("after two were freed", (Segment((at + 0.1, at + 0.15, at + 0.2), "accepted"),), frees=2),
+        )
+
+    def ask(self, now_at: float) -> Stimulus | None:
+        """
+        The next of them.
+        """
+        stimuli = self.stimuli(now_at)
+        if self.why:
+            return None
+        if len(self.steps) == len(stimuli):
+            self.why = "settled"
+            return None
+        return stimuli[len(self.steps)]
+
+    def hear(self, stimulus: Stimulus, answers: Sequence[Answer]) -> None:
+        """
+        Remembers.
+        """
+        self.answers += answers
+        at = max((answer.done_at for answer in answers), default=0.0)
+        self.steps.append(Step(stimulus.name, at, stimulus.bits, {"fixed": 0.75, "gcra": 0.25}))
+
+    def stop(self, why: Why) -> None:
+        """
+        Stops.
+        """
+        self.why = why
+
+    def known(self) -> Identity:
+        """
+        As if it knew.
+        """
+        refused = sum(not answer.accepted for answer in self.answers)
+        accepted = len(self.answers) - refused
+        lasted_s = self.answers[-1].done_at - self.answers[0].sent_at if self.answers else 0.0
+        return Identity(
+            tiers=(Tier("fixed", "4/1", {"limit": Interval(4, 4, 4)}),),
+            families=(Runner("fixed", 0.75, "4/1"), Runner("gcra", 0.25, "4/1 gcra", "it refused too late")),
+            cost=Cost(len(self.answers), refused, accepted, lasted_s),
+            sure=self.why == "settled",
+            why=self.why,
+        )
+
+    def stretch(self) -> Stretch | None:
+        """
+        Something to draw.
+        """
+        return Stretch((0.0, 1.0), (4.0, 0.0)) if self.answers else None
+
+
+class Endless(StandIn):
+    """
+    Asks for bursts without end.
+    """
+
+    def ask(self, now_at: float) -> Stimulus | None:
+        """
+        Another one.
+        """
+        return None if self.why else Stimulus("a burst", (drain(now_at + 0.02, 4),))
+
+
+def shell(folder: Path, brain: str = BRAIN) -> Shell:
+    """
+    A folder in which `python -m touchstone` probes with a brain of this module.
+    """
+    return ProbeShell(folder, brain=brain)
+
+
+class ProbeShell(Shell):
+    """
+    The same shell with another program in it.
+    """
+
+    def __init__(self, folder: Path, brain: str) -> None:
+        super().__init__(folder)
+        self.module = "tests.probes"
+        self._brain = brain
+
+    def environment(self) -> dict[str, str]:
+        """
+        Where the program and its child find this module, and which brain it is.
+        """
+        return super().environment() | {"PYTHONPATH": str(ROOT), "STAND_IN": self._brain}
+
+
+if __name__ == "__main__":
+    probehandover.BRAIN = os.environ["STAND_IN"]
+    sys.argv[0] = "touchstone"
+    cli.main()

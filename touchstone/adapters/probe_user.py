@@ -1,0 +1,54 @@
+"""
+The one Locust user of a probe: it does all of it, once, and ends the process.
+"""
+
+import os
+import signal
+from typing import Any
+
+import gevent
+from locust import User, events, task
+from locust.env import Environment
+from locust.exception import StopUser
+
+from touchstone.adapters.lifeline import hold_lifeline
+from touchstone.adapters.proberun import ProbeRun
+from touchstone.probehandover import received_probe
+
+INTERRUPTED = 130
+
+
+class ProbeUser(User):
+    """
+    Whoever asks.
+    """
+
+    abstract = True
+
+    @task
+    def probe(self) -> None:
+        """
+        The probe from its first request to its last; Locust must not end it half-way, and does not begin it again.
+        """
+        gevent.spawn(_probe, self.environment).join()
+        raise StopUser
+
+
+@events.init.add_listener  # type: ignore[untyped-decorator]  # Locust's events are not typed
+def prepare(**_: Any) -> None:
+    """
+    Has the process end with whoever started it.
+    """
+    hold_lifeline(os.environ)
+
+
+def _probe(environment: Environment) -> None:
+    run = ProbeRun(received_probe(os.environ))
+    # As an event of gevent's loop it cannot get lost, as a KeyboardInterrupt can that meets some greenlet of Locust.
+    gevent.signal_handler(signal.SIGINT, run.interrupt)
+    try:
+        run.run()
+    finally:
+        environment.process_exit_code = INTERRUPTED if run.interrupted else 0
+        assert environment.runner is not None
+        gevent.spawn(environment.runner.quit)

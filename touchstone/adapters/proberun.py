@@ -1,0 +1,246 @@
+"""
+The child's side of a probe: asks what comes next, sends it, tells what was answered, until nothing more is asked.
+"""
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import gevent
+
+from touchstone import claims as ledger_of_claims
+from touchstone.adapters.probebounds import Bounds
+from touchstone.adapters.probelink import ProbeLink
+from touchstone.adapters.probepool import Pool
+from touchstone.adapters.probesend import STARTS, Sender
+from touchstone.answer import Answer as Wired
+from touchstone.appraiser import INLINE_RULES, Appraiser
+from touchstone.contract import Contract
+from touchstone.errors import RunLogError
+from touchstone.limiter.identify import Terms
+from touchstone.limiter.identity import Identity, Step, Stretch, Why
+from touchstone.limiter.observed import Answer
+from touchstone.limiter.stimulus import Stimulus
+from touchstone.probefacts import Answered, Heard, Identified, ProbeStory, Sending
+from touchstone.probehandover import ProbeHandover, terms_of
+from touchstone.rules.history import History
+from touchstone.runfacts import Case
+from touchstone.runlog import RunLogWriter, read
+from touchstone.shots import Shot
+
+CASE = "probe"
+
+# Exchanges that are kept: all refusals and the first of what was let through, as far as there is room.
+MOST_KEPT, FIRST_KEPT = 2_000, 50
+# What ends later is left to whoever clears up.
+LEAVE_S = 3.0
+
+T = TypeVar("T")
+
+
+class Brain(Protocol):
+    """
+    Who decides what is asked; `touchstone.limiter.identify.Probe` is one.
+    """
+
+    steps: list[Step]
+
+    def ask(self, now_at: float) -> Stimulus | None:
+        """
+        What is sent next.
+        """
+
+    def hear(self, stimulus: Stimulus, answers: Sequence[Answer]) -> None:
+        """
+        Takes in the answers.
+        """
+
+    def stop(self, why: Why) -> None:
+        """
+        Has nothing more asked.
+        """
+
+    def known(self) -> Identity:
+        """
+        What is known by now.
+        """
+
+    def stretch(self) -> Stretch | None:
+        """
+        What the limiter kept in mind.
+        """
+
+
+class ProbeRun:
+    """
+    One probe, or what is left of one that was interrupted.
+    """
+
+    def __init__(self, handover: ProbeHandover) -> None:
+        self._handover = handover
+        self._story = _story(Path(handover.run_log))
+        self._log = RunLogWriter(Path(handover.run_log))
+        probing, settings = self._story.probing, handover.parsed_settings()
+        terms = terms_of(probing.terms)
+        self._brain = _brain(handover.brain, terms)
+        self._bounds = Bounds(terms, handover.until_at, self.now)
+        contract = Contract.load()
+        self._link = link = ProbeLink(handover.url, settings, contract, self.now)
+        self._appraiser = Appraiser(History(contract), ledger_of_claims.load(), INLINE_RULES, link.shots)
+        starts, patience_s = probing.operation == STARTS, settings.target.cancel_timeout_s
+        self._pool = Pool(handover.refs, link.beside, self.now, patience_s) if starts else None
+        self._sender = Sender(
+            *(probing.operation, link, self._pool, handover.refs[0], self._bounds, self._tell, self.now, self._utc),
+            first_seq=handover.first_seq - 1,
+        )
+        self._kept = self._accepted = 0
+        self._unjudged: list[tuple[Answered, Shot, Wired]] = []
+
+    def now(self) -> float:
+        """
+        Seconds on the clock of the run.
+        """
+        return time.monotonic() - self._handover.origin
+
+    def interrupt(self) -> None:
+        """
+        Has nothing more sent; what is under way is waited for.
+        """
+        self._bounds.end("interrupted")
+
+    @property
+    def interrupted(self) -> bool:
+        """
+        Whether somebody stopped it, and not the target.
+        """
+        return self._bounds.why == "interrupted" and not self._bounds.failure
+
+    def run(self) -> None:
+        """
+        Sends and hears until nothing more is asked, or may be; whatever happens, tells what is known.
+        """
+        try:
+            self._go()
+        except Exception as error:  # noqa: BLE001 - an error of ours must not look like a pass
+            self._bounds.end("interrupted", f"the probe failed: {type(error).__name__}: {error}")
+        try:
+            self._conclude()
+        finally:
+            if self._pool:
+                self._pool.close(LEAVE_S)
+            self._link.close()
+            self._log.close()
+
+    def _go(self) -> None:
+        number = self._replayed()
+        other = "getBuild" if self._story.probing.operation == STARTS else "getTemplate"
+        self._link.warm(other, self._handover.refs[0])
+        gc.collect()
+        gc.freeze()
+        while not self._bounds.ended.is_set():
+            stimulus = _thought(self._brain.ask, self.now())
+            if stimulus is None:
+                break
+            number += 1
+            self._log.write(Sending(number, stimulus).event())
+            gc.disable()
+            answers = self._sender.send(number, stimulus)
+            gc.enable()
+            self._judge()
+            self._hear(number, stimulus, answers)
+
+    def _replayed(self) -> int:
+        """
+        Tells the brain what an earlier session heard; the number of the last stimulus.
+        """
+        heard = {heard.stimulus for heard in self._story.heard}
+        for answered in self._story.answers:
+            self._bounds.recall(answered)
+        for sending in self._story.sent:
+            answers = self._story.answers_to(sending.number)
+            if sending.number in heard:
+                _thought(self._brain.hear, sending.stimulus, answers)
+            else:
+                self._hear(sending.number, sending.stimulus, answers)
+        return max((sending.number for sending in self._story.sent), default=0)
+
+    def _hear(self, number: int, stimulus: Stimulus, answers: Sequence[Answer]) -> None:
+        at = max((answer.done_at for answer in answers), default=self.now())
+        _thought(self._brain.hear, stimulus, answers)
+        families = self._brain.steps[-1].families if self._brain.steps else {}
+        bounds = self._bounds
+        told = Heard(number, round(at, 6), dict(families), bounds.requests, bounds.refused, bounds.builds)
+        self._log.write(told.event())
+
+    def _conclude(self) -> None:
+        """
+        Tells what is known, what the rules said of the answers, and what went wrong.
+        """
+        bounds = self._bounds
+        if bounds.why:
+            self._brain.stop(bounds.why)
+        known, stretch = _thought(self._brain.known), _thought(self._brain.stretch)
+        self._log.write(Identified(known, tuple(self._brain.steps), stretch).event())
+        for tally in self._appraiser.tallies(CASE):
+            self._log.tally(tally)
+        for name, times in self._appraiser.occurrences().items():
+            if times > 1:
+                finding = self._appraiser.findings[name]
+                self._log.write({"type": "finding", **asdict(finding), "case": CASE, "times": times - 1})
+        failed = [f"the rule {rule} failed: {error}" for rule, error in self._appraiser.failed.items()]
+        for text in [*([bounds.failure] if bounds.failure else []), *failed]:
+            self._log.case(Case(CASE, "", "error", 0.0, (), self._link.shots.secrets.text(text)))
+
+    def _tell(self, answered: Answered, shot: Shot, wired: Wired) -> None:
+        """
+        Writes one answer down. It is judged when there is time.
+        """
+        self._log.write(answered.event())
+        self._unjudged.append((answered, shot, wired))
+
+    def _judge(self) -> None:
+        """
+        Has the answers to a stimulus judged, and keeps what is worth keeping.
+        """
+        for answered, shot, wired in self._unjudged:
+            self._judge_one(answered, shot, wired)
+        self._unjudged.clear()
+
+    def _judge_one(self, answered: Answered, shot: Shot, wired: Wired) -> None:
+        seen = self._appraiser.see(shot, wired, answered.seq, CASE)
+        self._accepted += answered.answer.accepted
+        wanted = not answered.answer.accepted or self._accepted <= FIRST_KEPT
+        if seen.findings or (wanted and self._kept < MOST_KEPT):
+            self._kept += 1
+            shots = self._link.shots
+            self._log.exchange(seen.exchange or shots.exchange(shot, wired, answered.seq, CASE, 0.0))
+        for finding in seen.findings:
+            self._log.finding(finding, CASE)
+
+    def _utc(self, at: float) -> float:
+        return self._story.probing.origin_utc + at
+
+
+def _story(run_log: Path) -> ProbeStory:
+    story = read(run_log).probe
+    if story is None:
+        raise RunLogError(f"{run_log}: says nothing of a probe")
+    return story
+
+
+def _brain(name: str, terms: Terms) -> Brain:
+    module, _, member = name.partition(":")
+    brain: Brain = getattr(import_module(module), member)(terms)
+    return brain
+
+
+def _thought(work: Callable[..., T], *arguments: Any) -> T:
+    """
+    What *work* comes to, in a thread of its own: builds are cancelled meanwhile.
+    """
+    done: T = gevent.get_hub().threadpool.apply(work, arguments)
+    return done

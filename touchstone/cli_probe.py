@@ -1,0 +1,216 @@
+"""
+The command that finds out which rate limiter is behind a target: argv in, exit code out.
+"""
+
+import dataclasses
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from touchstone import probehandover, probing
+from touchstone.errors import UsageError, unsent
+from touchstone.limiter.identify import Terms
+from touchstone.liveprobe import probe_progress_on
+from touchstone.options import Config, MaxBuilds, MaxSeconds, Plan_, ReportDir, Seed, Strict, Target, Url, one_of
+from touchstone.probeplanning import print_probe_plan
+from touchstone.report.text import write as write_text
+from touchstone.report.view import view
+from touchstone.report.write import write_reports
+from touchstone.runfacts import RunLog
+from touchstone.runlog import read
+from touchstone.settings import Flags, Settings
+from touchstone.settings import load as load_settings
+
+app = typer.Typer()
+
+MOST_REQUESTS, MOST_BUILDS, MOST_S = 1_000, 400, 900.0
+
+Operation = Annotated[
+    str | None, typer.Option(help=f"Whose limiter: {' or '.join(probing.OPERATIONS)}.  [default: startBuild]")
+]
+Resume = Annotated[Path | None, typer.Option(metavar="LOG", help="Go on with an interrupted probe.")]
+Advise = Annotated[bool, typer.Option("--advise", help="Say how a client gets the most out of the limiter.")]
+MaxRequests = Annotated[
+    int | None, typer.Option(help=f"Limited requests that may be sent.  [default: {MOST_REQUESTS:,}]", min=1)
+]
+AllowLoad = Annotated[str, typer.Option(metavar="HOST", help="Another machine that may be probed.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """
+    What the command line says; None where it says nothing.
+    """
+
+    operation: str | None
+    resume: Path | None
+    advise: bool
+    max_requests: int | None
+    allow_load: str
+    target: str | None
+    url: str | None
+    config: Path | None
+    report_dir: Path | None
+    seed: int | None
+    strict: bool | None
+    plan: bool | None
+    max_builds: int | None
+    max_seconds: float | None
+
+    def settings(self) -> Settings:
+        """
+        The merged settings.
+        """
+        flags = Flags(
+            *(self.target, self.url, self.config, self.report_dir, self.seed, self.strict, self.plan),
+            *(self.max_builds, self.max_seconds),
+        )
+        return load_settings(flags, os.environ, Path.cwd(), MOST_BUILDS)
+
+    def wish(self, settings: Settings, past: RunLog | None) -> probing.Wish:
+        """
+        What is to be found out.
+
+        Raises:
+            UsageError: the operation is none that can be probed, or an earlier probe asked for something else.
+        """
+        operation = self.operation
+        if operation is not None:
+            one_of("--operation", operation, *probing.OPERATIONS)
+        if past is not None and past.probe is not None:
+            self._check_same(past, settings)
+            wanted = probehandover.terms_of(past.probe.probing.terms)
+            return probing.Wish(past.probe.probing.operation, wanted, self.allow_load, past, probehandover.BRAIN)
+        operation = operation or probing.OPERATIONS[0]
+        terms = Terms(
+            seed=settings.seed,
+            starts=operation == "startBuild",
+            most_requests=MOST_REQUESTS if self.max_requests is None else self.max_requests,
+            most_builds=settings.target.max_builds,
+            most_s=settings.max_seconds or MOST_S,
+        )
+        if settings.target.publish == "never" and terms.starts:
+            named = len(dict.fromkeys(settings.target.templates.buildable))
+            terms = dataclasses.replace(terms, most_held=min(terms.most_held, named))
+        return probing.Wish(operation, terms, self.allow_load, brain=probehandover.BRAIN)
+
+    def _check_same(self, past: RunLog, settings: Settings) -> None:
+        """
+        Makes sure that the flags ask for nothing else than the probe that is to go on.
+        """
+        assert past.probe is not None
+        asked, target = past.probe.probing, past.header.target
+        told = {
+            "--operation": (self.operation, asked.operation),
+            "--seed": (self.seed, asked.seed),
+            "--max-requests": (self.max_requests, asked.terms.get("most_requests")),
+            "--max-builds": (self.max_builds, asked.terms.get("most_builds")),
+            "--max-seconds": (self.max_seconds, asked.terms.get("most_s")),
+        }
+        for flag, (wanted, was) in told.items():
+            if wanted is not None and wanted != was:
+                raise UsageError(
+                    f"--resume {self.resume}: {flag} {wanted}: that probe was begun with {was}; "
+                    "leave the flag out, or begin a new probe"
+                )
+        here = settings.target
+        if (here.name, here.url or "") != (target.name, target.url):
+            raise UsageError(
+                f"--resume {self.resume}: that probe was of {target.name} {target.url}, and this one would be of "
+                f"{here.name} {here.url or ''}; name the same target"
+            )
+
+    def past(self) -> RunLog | None:
+        """
+        The run log of the probe that is to go on.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if self.resume is None:
+            return None
+        path = self.log_path
+        if not path.exists():
+            raise UsageError(f"--resume {self.resume}: no such file; expected a runlog.jsonl of `touchstone probe`")
+        log = read(path)
+        if log.probe is None:
+            raise UsageError(
+                f"--resume {self.resume}: the run log of `touchstone {log.header.command}`; expected one of "
+                "`touchstone probe` that had begun"
+            )
+        if log.header.target.kind == "embedded" and not log.probe.finished:
+            raise UsageError(
+                f"--resume {self.resume}: that probe was of the embedded twin, which ended with it; begin a new probe"
+            )
+        return log
+
+    @property
+    def log_path(self) -> Path:
+        """
+        Where that log is.
+        """
+        assert self.resume is not None
+        return self.resume / "runlog.jsonl" if self.resume.is_dir() else self.resume
+
+
+@app.command()
+def probe(
+    operation: Operation = None,
+    resume: Resume = None,
+    advise: Advise = False,
+    max_requests: MaxRequests = None,
+    allow_load: AllowLoad = "",
+    target: Target = None,
+    url: Url = None,
+    config: Config = None,
+    report_dir: ReportDir = None,
+    seed: Seed = None,
+    strict: Strict = None,
+    plan: Plan_ = None,
+    max_builds: MaxBuilds = None,
+    max_seconds: MaxSeconds = None,
+) -> None:
+    """
+    Find out which rate limiter is behind a target.
+
+    Without --target and --url the embedded twin is started and probed.
+    """
+    raise typer.Exit(_probe(_Given(**locals())))
+
+
+def _probe(given: _Given) -> int:
+    """
+    The exit code of what was asked for.
+    """
+    out = Console()
+    with unsent():
+        past = given.past()
+        if past is not None and past.probe is not None and past.probe.finished:
+            return _told(given.log_path, given.report_dir or given.log_path.parent, out)
+        settings = given.settings()
+        wish = given.wish(settings, past)
+    if settings.plan:
+        print_probe_plan(settings, wish, out)
+        return 0
+    with probe_progress_on(Console(stderr=True)) as progress:
+        outcome = probing.probe(settings, wish, ["touchstone", *sys.argv[1:]], progress)
+    return _shown(outcome.run_log, outcome.folder, outcome.exit_code, out)
+
+
+def _told(run_log: Path, folder: Path, out: Console) -> int:
+    """
+    Makes the reports of a probe again that is over.
+    """
+    return _shown(run_log, folder, write_reports(run_log, folder), out)
+
+
+def _shown(run_log: Path, folder: Path, exit_code: int, out: Console) -> int:
+    out.print(f"report: {folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+    out.print()
+    write_text(view(read(run_log)), out)
+    return exit_code

@@ -1,0 +1,80 @@
+"""
+What `touchstone probe` tells the Locust process that it starts; through the environment, for it holds keys.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+from touchstone.errors import UsageError
+from touchstone.limiter.identify import Terms
+from touchstone.settings import HANDOVER, Settings
+
+# Who decides what is asked, as module:name.
+BRAIN = "touchstone.limiter.identify:Probe"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeHandover:
+    """
+    What the process is to do. What an interrupted probe has heard already stands in the run log.
+
+    Attributes:
+        settings: The merged settings, as JSON with keys.
+        run_log: Path of the run log, which says in its event ``probe`` what is asked for.
+        refs: The versions that may be started, none of which is built; of another operation, the one that is read.
+        origin: The machine's monotonic clock at run second 0.
+        until_at: Run second at which nothing more is sent.
+        first_seq: Exchanges are numbered from here.
+    """
+
+    settings: str
+    url: str
+    run_log: str
+    refs: tuple[str, ...]
+    origin: float
+    until_at: float
+    first_seq: int
+    brain: str = BRAIN
+
+    def environment(self) -> dict[str, str]:
+        """
+        The variable that carries this to the child.
+        """
+        return {HANDOVER: json.dumps(asdict(self))}
+
+    def parsed_settings(self) -> Settings:
+        """
+        The settings as an object.
+        """
+        return Settings.from_json(self.settings)
+
+
+def received_probe(environ: Mapping[str, str]) -> ProbeHandover:
+    """
+    The hand-over that this process was started with.
+
+    Raises:
+        UsageError: there is none, or that of something else: Locust was started by hand.
+    """
+    try:
+        values = json.loads(environ.get(HANDOVER) or "")
+        return ProbeHandover(**values | {"refs": tuple(values["refs"])})
+    except (ValueError, TypeError, KeyError):
+        # It may hold keys, and is not shown.
+        advice = "run `touchstone probe` (`touchstone probe --help`)"
+        raise UsageError(f"probe: not started by touchstone; {advice}") from None
+
+
+def terms_of(values: Mapping[str, object]) -> Terms:
+    """
+    Terms as a run log holds them.
+
+    Raises:
+        UsageError: another version of touchstone wrote them.
+    """
+    names = {field.name for field in fields(Terms)}
+    if set(values) != names:
+        told = ", ".join(sorted(names ^ set(values)))
+        raise UsageError(f"terms of the probe: {told}: this version differs; go on with the version that wrote them")
+    return Terms(**values)  # type: ignore[arg-type]  # they were numbers when they were written

@@ -1,0 +1,103 @@
+"""
+Judges a probe when it is over: set-up and clean-up by the rules that need one answer, and whether it found anything.
+
+The limited requests were judged by the same rules while they were sent.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from touchstone import claims as ledger_of_claims
+from touchstone.appraiser import INLINE_RULES
+from touchstone.contract import Contract
+from touchstone.judge import Judge
+from touchstone.limiter.identity import Identity
+from touchstone.probefacts import ProbeStory
+from touchstone.rules.history import Bounds, History
+from touchstone.run import given_contents
+from touchstone.runfacts import Case, CaseOutcome, Footer, Notice, RunLog
+from touchstone.runlog import RunLogWriter, read
+from touchstone.setting_up import CLEAN_UP, SET_UP
+from touchstone.settings import Settings
+
+CASE, TITLE = "probe", "Finds out which rate limiter is behind an operation."
+UNSHOWN = "a probe does not set out to show it; `touchstone check` does"
+
+
+def judge_probe_run(run_log: Path, settings: Settings, footer: Footer) -> Footer:
+    """
+    Writes what the rules say of a run into its log.
+
+    Returns:
+        The footer, with an exit code of 3 where the limiter is not known.
+    """
+    with RunLogWriter(run_log) as writer:
+        _judge_around(read(run_log), settings, writer)
+        log = read(run_log)
+        _tell_unshown(log, writer)
+        if not footer.exit_code and (reason := unsure(log.probe)):
+            footer = dataclasses.replace(footer, exit_code=3, reason=reason)
+        if footer.exit_code and log.findings:  # they decide how the run ends, and its own reason would be lost
+            writer.warning(footer.reason)
+    return footer
+
+
+def unsure(story: ProbeStory | None) -> str:
+    """
+    Why a probe did not find its limiter, and what would help; empty where it did.
+    """
+    if story is None or story.identified is None:
+        return "the probe ended before it told what it knows"
+    identity = story.identified.identity
+    if identity.sure:
+        return ""
+    most = story.probing.terms
+    match identity.why:
+        case "budget":
+            told = f"{most.get('most_requests')} requests, {most.get('most_builds')} builds, {most.get('most_s'):g} s"
+            why = f"the budget is spent ({told}); raise --max-requests, --max-builds or --max-seconds"
+        case "nothing left to learn":
+            why = "no request that may be sent would tell more"
+        case _:
+            why = "it ended before that"
+    return f"the limiter is not known for sure{_leading(identity)}: {why}"
+
+
+def _leading(identity: Identity) -> str:
+    if not identity.families:
+        return ""
+    first = identity.families[0]
+    return f" ({first.family} with a probability of {first.probability:.0%})"
+
+
+def _judge_around(log: RunLog, settings: Settings, writer: RunLogWriter) -> None:
+    """
+    Judges what set the stage and cleared it.
+    """
+    bounds = Bounds(settings.target.build_timeout_s, settings.target.cancel_timeout_s)
+    history = History(Contract.load(), bounds, given=given_contents(settings))
+    judge = Judge(history, ledger_of_claims.load(), INLINE_RULES, ())
+    around = [exchange for exchange in log.exchanges if exchange.case in (SET_UP, CLEAN_UP)]
+    judgements = [j for each in sorted(around, key=lambda each: each.done_at) for j in judge.see(each)]
+    writer.judgements(CASE, judgements)
+    for judgement in judgements:
+        if judgement.outcome == "broken":
+            writer.finding(judge.finding(judgement), CASE)
+    for rule_id, error in judge.failed.items():
+        writer.case(Case(f"rule.{rule_id}", "", "error", 0.0, (), f"the rule {rule_id} failed: {error}"))
+
+
+def _tell_unshown(log: RunLog, writer: RunLogWriter) -> None:
+    """
+    Says of each claim that nothing judged that a probe was not to show it.
+    """
+    told = {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
+    told |= {notice.claim for notice in log.notices}
+    for claim in log.header.claims:
+        if claim.id not in told:
+            writer.notice(Notice(claim.id, "not-applicable", UNSHOWN))
+    story = log.probe
+    outcome: CaseOutcome = "failed" if any(occurrence.case == CASE for occurrence in log.occurrences) else "passed"
+    lasted_s = story.last_at - story.probing.began_at if story else 0.0
+    if not any(case.id == CASE for case in log.cases):
+        writer.case(Case(CASE, TITLE, outcome, round(lasted_s, 3)))

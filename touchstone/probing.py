@@ -1,0 +1,250 @@
+"""
+Runs a probe from beginning to end: target, set-up, Locust as a child process, clean-up, judgement, reports.
+
+The parent sends only what sets the stage and clears it; the child writes what happened in between.
+"""
+
+import dataclasses
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from touchstone import claims as ledger_of_claims
+from touchstone.bundle import load_dir
+from touchstone.children import Interrupted, Progress, signals, watched
+from touchstone.contract import Contract
+from touchstone.embedded import LOAD_TWIN
+from touchstone.errors import TargetError, UsageError, unsent
+from touchstone.limiter.identify import Terms
+from touchstone.loading import LEAVE, SLACK_S, check_allowed
+from touchstone.loadplan import Need
+from touchstone.opening import Errand, new_log, new_run_id, utc, write_header
+from touchstone.probefacts import ProbeStory, Probing
+from touchstone.probehandover import BRAIN, ProbeHandover
+from touchstone.probejudge import CASE, judge_probe_run
+from touchstone.report.write import finish, write_reports
+from touchstone.runfacts import Footer, RunLog
+from touchstone.runlog import RunLogWriter, read
+from touchstone.runner import Outcome, at_target
+from touchstone.setting_up import SettingUp
+from touchstone.settings import Settings
+
+PROBE = Errand(command="probe")
+OPERATIONS = ("startBuild", "getBuild")
+
+# Versions that may be started besides those whose builds are left in flight: so many builds may be on their way to end.
+SPARE = 32
+# Builds of a probe last until they are cancelled.
+BUILD_S, BUILD_SHARE = 300.0, 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """
+    What is to be found out, and how.
+
+    Attributes:
+        allows: The host that may be probed though it is not this machine.
+        past: The run log of an interrupted probe that is to go on; None for a new one.
+        brain: Who decides what is asked, as module:name.
+    """
+
+    operation: str
+    terms: Terms
+    allows: str = ""
+    past: RunLog | None = None
+    brain: str = BRAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """
+    The versions that stand ready: one to be read, or many to be started.
+    """
+
+    needs: tuple[Need, ...]
+
+
+def needs(settings: Settings, terms: Terms) -> Needs:
+    """
+    What a probe needs of a target: versions whose builds last as long as the target lets them, or those that it has.
+    """
+    target = settings.target
+    if not terms.starts:
+        return Needs((Need("own", "read"),))
+    if target.publish == "never":
+        return Needs((Need("own", "pool"),) * len(dict.fromkeys(target.templates.buildable)))
+    lasts_s = BUILD_S if target.embedded else min(BUILD_S, round(BUILD_SHARE * target.build_timeout_s, 1))
+    return Needs((Need("own", "pool", sleep_s=lasts_s),) * min(terms.most_builds, terms.most_held + SPARE))
+
+
+def check_terms(settings: Settings, wish: Wish) -> None:
+    """
+    Makes sure that the target may be probed.
+
+    Raises:
+        UsageError: it may not, or has nothing to be started.
+    """
+    target = settings.target
+    if target.url:
+        check_allowed(target.url, wish.allows)
+    if wish.terms.starts and target.publish == "never" and not target.templates.buildable:
+        raise UsageError(
+            "probe: starts builds, publishing is switched off, and no version is named; name some in "
+            "templates.buildable, or probe with --operation getBuild"
+        )
+
+
+def probe(settings: Settings, wish: Wish, argv: Sequence[str], progress: Progress) -> Outcome:
+    """
+    Finds out which limiter is behind the target of *settings*, as far as *wish* lets it.
+
+    Raises:
+        UsageError: the target may not be probed.
+    """
+    ledger, contract = ledger_of_claims.load(), Contract.load()
+    with unsent():
+        check_terms(settings, wish)
+    settings = dataclasses.replace(settings, claims_glob="*")
+    run_id = new_run_id()
+    folder = settings.report_dir or Path("reports") / run_id
+    run_log = new_log(folder)
+    began = time.monotonic()
+    with signals() as interrupted:
+        with at_target(settings, LOAD_TWIN) as settings:
+            write_header(run_log, run_id, settings, argv, ledger, contract, PROBE)
+            footer = _Run(settings, wish, run_id, run_log).run(progress, interrupted)
+        judged = judge_probe_run(run_log, settings, footer)
+        footer = _interrupted(interrupted) if interrupted.by else judged
+        footer = dataclasses.replace(footer, ended_at=utc(), duration_s=round(time.monotonic() - began, 3))
+        finish(run_log, footer)
+        return Outcome(write_reports(run_log, folder), folder, run_log)
+
+
+def _interrupted(interrupted: Interrupted) -> Footer:
+    return Footer("", 0.0, 130, f"interrupted by {signal.Signals(interrupted.by).name}", interrupted=True)
+
+
+@dataclass
+class _Run:
+    """
+    A run between header and footer.
+    """
+
+    settings: Settings
+    wish: Wish
+    run_id: str
+    run_log: Path
+
+    def run(self, progress: Progress, interrupted: Interrupted) -> Footer:
+        """
+        Sets up, probes, clears; the footer says what kept it from its end, if anything did.
+        """
+
+        def told(event: dict[str, Any]) -> None:
+            progress(event | {"hint": LEAVE} if interrupted.by else event)
+
+        stage = SettingUp(self.settings, self.run_id, self.run_log, told)
+        try:
+            footer = self._run(stage, progress, interrupted)
+        except TargetError as error:
+            footer = Footer("", 0.0, error.exit_code, str(error))
+        finally:
+            insisted = interrupted.insisted()
+            log = read(self.run_log)
+            stage.last_seq = max([stage.last_seq, *(each.seq for each in log.probe.answers)] if log.probe else [0])
+            stage.clear(log, insisted)
+            stage.close()
+        return _interrupted(interrupted) if interrupted.by else footer
+
+    def _run(self, stage: SettingUp, progress: Progress, interrupted: Interrupted) -> Footer:
+        def stopped() -> bool:
+            return bool(interrupted.by)
+
+        until_at = self._begin(stage)
+        built = stage.stage(needs(self.settings, self.wish.terms), stage.smoke(stopped), stopped)
+        if interrupted.by:
+            return Footer("", 0.0, 0, "")
+        handover = ProbeHandover(
+            settings=self.settings.to_json(),
+            url=self.settings.target.url or "",
+            run_log=str(self.run_log.absolute()),
+            refs=tuple(dict.fromkeys(built.refs("own"))),
+            origin=stage.clock.origin,
+            until_at=until_at,
+            first_seq=stage.last_seq + 1,
+            brain=self.wish.brain,
+        )
+        ended = self._child(handover, until_at - stage.clock.now(), progress, interrupted)
+        failed = [case.message for case in read(self.run_log).cases if case.outcome == "error"]
+        if failed:
+            return Footer("", 0.0, 3, failed[0])
+        if ended != 0:
+            return Footer("", 0.0, 3, f"Locust ended with {ended}; see {self.run_log.parent / 'locust.log'}")
+        return Footer("", 0.0, 0, "")
+
+    def _begin(self, stage: SettingUp) -> float:
+        """
+        Writes what is asked for, and what an earlier session heard; when the seconds are over, in run seconds.
+        """
+        terms = self.wish.terms
+        plain = dataclasses.asdict(terms)
+        probing = Probing(self.wish.operation, terms.seed, plain, round(time.time() - stage.clock.now(), 6))
+        past = self.wish.past
+        if past is not None and past.probe is not None:
+            story = past.probe
+            stage.clock.origin = time.monotonic() - (time.time() - story.probing.origin_utc)
+            stage.transport.number_from(1 + max((answered.seq for answered in story.answers), default=0))
+            spent_s = story.probing.spent_s + max(0.0, story.last_at - story.probing.began_at)
+            began_at = round(stage.clock.now(), 6)
+            probing = dataclasses.replace(story.probing, spent_s=round(spent_s, 6), began_at=began_at)
+        with RunLogWriter(self.run_log) as writer:
+            writer.write(probing.event())
+            if past is not None and past.probe is not None:
+                _recall(past, past.probe, writer)
+        return probing.began_at + max(0.0, terms.most_s - probing.spent_s)
+
+    def _child(self, handover: ProbeHandover, left_s: float, progress: Progress, interrupted: Interrupted) -> int:
+        # Locust's own variables would change what it does.
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+        return watched(
+            probe_command(),
+            plain | handover.environment() | {"PYTHONUNBUFFERED": "1"},
+            self.run_log.parent / "locust.log",
+            self.run_log,
+            progress,
+            interrupted,
+            left_s + SLACK_S,
+        )
+
+
+def _recall(past: RunLog, story: ProbeStory, writer: RunLogWriter) -> None:
+    """
+    Writes down once more what an earlier session sent and heard, and what the rules said of it.
+    """
+    for event in (fact.event() for facts in (story.sent, story.answers, story.heard) for fact in facts):
+        writer.write(event)
+    for exchange in past.exchanges:
+        if exchange.case == CASE:
+            writer.exchange(exchange)
+    for tally in past.tallies:
+        if tally.case == CASE:
+            writer.tally(tally)
+    for occurrence in past.occurrences:
+        if occurrence.case == CASE:
+            writer.finding(occurrence.finding, occurrence.case)
+
+
+def probe_command() -> list[str]:
+    """
+    The command line of Locust.
+    """
+    return [
+        *(sys.executable, "-m", "locust", "--config", os.devnull, "-f", str(load_dir() / "probe.py"), "--headless"),
+        *("--users", "1", "--spawn-rate", "1", "--only-summary", "--host", "-"),
+    ]
