@@ -5,6 +5,7 @@ The limited requests were judged by the same rules while they were sent.
 """
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 
 from touchstone import claims as ledger_of_claims
@@ -19,6 +20,7 @@ from touchstone.runfacts import Case, CaseOutcome, Footer, Notice, RunLog
 from touchstone.runlog import RunLogWriter, read
 from touchstone.setting_up import CLEAN_UP, SET_UP
 from touchstone.settings import Settings
+from touchstone.verdict import plural
 
 CASE, TITLE = "probe", "Finds out which rate limiter is behind an operation."
 UNSHOWN = "a probe does not set out to show it; `touchstone check` does"
@@ -35,6 +37,8 @@ def judge_probe_run(run_log: Path, settings: Settings, footer: Footer) -> Footer
         _judge_around(read(run_log), settings, writer)
         log = read(run_log)
         _tell_unshown(log, writer)
+        if odd := _odd(log.probe):
+            writer.warning(odd)
         if not footer.exit_code and (reason := unsure(log.probe)):
             footer = dataclasses.replace(footer, exit_code=3, reason=reason)
         if footer.exit_code and log.findings:  # they decide how the run ends, and its own reason would be lost
@@ -63,6 +67,18 @@ def unsure(story: ProbeStory | None) -> str:
     return f"the limiter is not known for sure{_leading(identity)}: {why}"
 
 
+def _odd(story: ProbeStory | None) -> str:
+    """
+    What was answered that tells nothing of a limiter, in a sentence; empty where nothing was.
+    """
+    if story is None or all(answered.heeded for answered in story.answers):
+        return ""
+    answers = [answered for answered in story.answers if not answered.heeded]
+    counts = Counter(f"status {answered.status}" if answered.status else "no answer" for answered in answers)
+    told = ", ".join(f"{count:,} times {what}" for what, count in sorted(counts.items()))
+    return f"of {plural(len(story.answers), 'limited request')} these told nothing of a limiter: {told}"
+
+
 def _leading(identity: Identity) -> str:
     if not identity.families:
         return ""
@@ -77,7 +93,8 @@ def _judge_around(log: RunLog, settings: Settings, writer: RunLogWriter) -> None
     bounds = Bounds(settings.target.build_timeout_s, settings.target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
     judge = Judge(history, ledger_of_claims.load(), INLINE_RULES, ())
-    around = [exchange for exchange in log.exchanges if exchange.case in (SET_UP, CLEAN_UP)]
+    # Who is not there any more breaks no promise: a probe that is not answered is no pass, and says so.
+    around = [each for each in log.exchanges if each.case in (SET_UP, CLEAN_UP) and each.response]
     judgements = [j for each in sorted(around, key=lambda each: each.done_at) for j in judge.see(each)]
     writer.judgements(CASE, judgements)
     for judgement in judgements:

@@ -71,6 +71,12 @@ class Pool:
         leaving = [self._leaving.spawn(self._leave, self.held.popleft()) for _ in range(min(count, len(self.held)))]
         gevent.joinall(leaving)
 
+    def settle(self, within_s: float) -> None:
+        """
+        Waits until no build is on its way to end, so that none takes room from what is sent next.
+        """
+        self._leaving.join(timeout=within_s)
+
     def close(self, within_s: float) -> None:
         """
         Cancels all that is in flight; what takes longer is left to whoever clears up.

@@ -21,6 +21,7 @@ from touchstone.answer import Answer as Wired
 from touchstone.appraiser import INLINE_RULES, Appraiser
 from touchstone.contract import Contract
 from touchstone.errors import RunLogError
+from touchstone.exchange import Exchange
 from touchstone.limiter.identify import Terms
 from touchstone.limiter.identity import Identity, Step, Stretch, Why
 from touchstone.limiter.observed import Answer
@@ -38,6 +39,8 @@ CASE = "probe"
 MOST_KEPT, FIRST_KEPT = 2_000, 50
 # What ends later is left to whoever clears up.
 LEAVE_S = 3.0
+# Before anything is asked, builds that were cancelled are waited for so long.
+SETTLE_S = 5.0
 
 T = TypeVar("T")
 
@@ -142,6 +145,8 @@ class ProbeRun:
         gc.collect()
         gc.freeze()
         while not self._bounds.ended.is_set():
+            if self._pool:
+                self._pool.settle(SETTLE_S)
             stimulus = _thought(self._brain.ask, self.now())
             if stimulus is None:
                 break
@@ -207,19 +212,26 @@ class ProbeRun:
         Has the answers to a stimulus judged, and keeps what is worth keeping.
         """
         for answered, shot, wired in self._unjudged:
-            self._judge_one(answered, shot, wired)
+            if answered.heeded:
+                self._judge_one(answered, shot, wired)
+            else:
+                self._keep(answered, shot, wired, None)
         self._unjudged.clear()
 
     def _judge_one(self, answered: Answered, shot: Shot, wired: Wired) -> None:
         seen = self._appraiser.see(shot, wired, answered.seq, CASE)
         self._accepted += answered.answer.accepted
-        wanted = not answered.answer.accepted or self._accepted <= FIRST_KEPT
-        if seen.findings or (wanted and self._kept < MOST_KEPT):
-            self._kept += 1
-            shots = self._link.shots
-            self._log.exchange(seen.exchange or shots.exchange(shot, wired, answered.seq, CASE, 0.0))
+        if seen.findings or not answered.answer.accepted or self._accepted <= FIRST_KEPT:
+            self._keep(answered, shot, wired, seen.exchange, evidence=bool(seen.findings))
         for finding in seen.findings:
             self._log.finding(finding, CASE)
+
+    def _keep(
+        self, answered: Answered, shot: Shot, wired: Wired, exchange: Exchange | None, *, evidence: bool = False
+    ) -> None:
+        if evidence or self._kept < MOST_KEPT:
+            self._kept += 1
+            self._log.exchange(exchange or self._link.shots.exchange(shot, wired, answered.seq, CASE, 0.0))
 
     def _utc(self, at: float) -> float:
         return self._story.probing.origin_utc + at

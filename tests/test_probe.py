@@ -1,0 +1,421 @@
+"""
+The driving of a probe: it sends what is asked and no more, when it is due, writes all of it down, and leaves nothing.
+"""
+
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import probes
+from tests.command import PRIMARY, Ended, Shell, gone
+from tests.stages import Asgi, descendants
+from tests.watched import Watched
+from touchstone.probefacts import ProbeStory
+from touchstone.runfacts import RunLog
+from touchstone.runlog import read
+from touchstone.twin import RateLimit
+from touchstone.verdict import judge
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@dataclass
+class Asked:
+    """
+    What a target was asked, in order: the method and the path of each request.
+
+    Attributes:
+        status: Where it is set, what starts are answered with from then on.
+    """
+
+    requests: list[tuple[str, str]] = field(default_factory=list)
+    status: int = 0
+
+    def wrap(self, app: Asgi) -> Asgi:
+        """
+        The same application, listened to.
+        """
+
+        async def heard(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "http":
+                self.requests.append((scope["method"], scope["path"]))
+                if self.status and scope["method"] == "POST" and scope["path"].endswith("/build"):
+                    headers = [(b"content-type", b"application/json")]
+                    await send({"type": "http.response.start", "status": self.status, "headers": headers})
+                    await send({"type": "http.response.body", "body": b'{"error": "no"}'})
+                    return
+            await app(scope, receive, send)
+
+        return heard
+
+    @property
+    def starts(self) -> int:
+        """
+        How many of them were starts.
+        """
+        return sum(method == "POST" and path.endswith("/build") for method, path in self.requests)
+
+    def named(self, name: str) -> list[str]:
+        """
+        The methods of the requests about a build of this version, in order; reads left out.
+        """
+        return [m for m, path in self.requests if m != "GET" and path.endswith("/build") and f"/{name}/" in path]
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """
+    A probe that is over, and what its target saw.
+    """
+
+    ended: Ended
+    log: RunLog
+    asked: Asked
+    launched: list[str]
+    left: tuple[list[str], int, int]
+
+    @property
+    def story(self) -> ProbeStory:
+        """
+        What the log tells of it.
+        """
+        assert self.log.probe is not None
+        return self.log.probe
+
+
+During = Callable[["subprocess.Popen[str]", Watched, Asked], None]
+
+
+def probed(
+    folder: Path, *flags: str, brain: str = probes.BRAIN, during: During | None = None, rate: str = "6/1"
+) -> Probed:
+    """
+    Probes a twin.
+
+    Args:
+        during: What happens meanwhile.
+    """
+    asked, shell = Asked(), probes.shell(folder, brain)
+    with Watched(wrap=asked.wrap, rate=RateLimit.parse(rate) if rate else None) as twin:
+        return probed_again(shell, twin, asked, *flags, during=during)
+
+
+def probed_again(shell: Shell, twin: Watched, asked: Asked, *flags: str, during: During | None = None) -> Probed:
+    """
+    Probes a twin that is there.
+    """
+    command = shell.start("probe", "--url", twin.url, "--report-dir", "run", *flags)
+    if during:
+        during(command, twin, asked)
+    ended = shell.ended(command)
+    left = (twin.refs(), twin.running(), len(shell.journals()))
+    return Probed(ended, read(shell.folder / "run" / "runlog.jsonl"), asked, list(twin.launched), left)
+
+
+def until(command: "subprocess.Popen[str]", text: str) -> None:
+    """
+    Waits until a command says that.
+    """
+    assert command.stderr is not None
+    for line in command.stderr:
+        if line.startswith(text):
+            return
+    raise AssertionError(f"it ended before it said {text!r}")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Probed:
+    """
+    A probe from its beginning to its end.
+    """
+    return probed(tmp_path_factory.mktemp("whole"), "--max-builds", "30")
+
+
+def test_probe_ends_well_and_says_so(whole: Probed) -> None:
+    """
+    A limiter that is known for sure is exit code 0, and each stimulus has a line with what is known before it.
+    """
+    assert (whole.ended.code, whole.ended.last_line[:7]) == (0, "exit 0:")
+    assert "3: two volleys; known: fixed 75%, gcra 25%; " in whole.ended.err
+    assert "the probe ends (settled); known: fixed 75%" in whole.ended.err
+
+
+def test_all_that_is_sent_is_written_down(whole: Probed) -> None:
+    """
+    The target saw as many starts as the log has answers; each belongs to a stimulus, and each of those was heard.
+    """
+    story = whole.story
+    assert len(story.answers) == whole.asked.starts
+    assert [sending.number for sending in story.sent] == [heard.stimulus for heard in story.heard] == [1, 2, 3, 4, 5]
+    assert {answered.stimulus for answered in story.answers} == {1, 2, 3, 4, 5}
+    assert {answered.status for answered in story.answers} == {202, 429}
+    assert story.identified is not None
+    assert [step.name for step in story.identified.steps] == [sending.stimulus.name for sending in story.sent]
+    assert story.identified.identity.cost.requests == len(story.answers)
+    assert story.heard[-1].builds == len(whole.launched)
+
+
+def test_nothing_is_sent_before_it_is_due(whole: Probed) -> None:
+    """
+    Each request goes out at its moment or later, and after the answer to the one before it unless they go together.
+    """
+    for sending in whole.story.sent:
+        answers = iter(whole.story.answers_to(sending.number))
+        done_at = 0.0
+        for segment in sending.stimulus.segments:
+            for at, answer in zip(segment.at, answers, strict=False):
+                assert answer.sent_at >= round(at, 6)
+                assert segment.together or answer.sent_at >= done_at
+                done_at = answer.done_at
+    assert all(answered.late_s >= 0 for answered in whole.story.answers)
+
+
+def test_volley_is_under_way_at_once(whole: Probed) -> None:
+    """
+    The requests of a volley go out on connections of their own before the first of them is answered.
+    """
+    answers = whole.story.answers_to(3)
+    assert [answer.stream for answer in answers] == [0, 1, 2, 0, 1, 2]
+    for volley in (answers[:3], answers[3:]):
+        assert max(answer.sent_at for answer in volley) < max(answer.done_at for answer in volley)
+
+
+def test_no_start_joins_a_running_build(whole: Probed) -> None:
+    """
+    Each start that is accepted begins a build of its own, and none is started again before it was cancelled.
+    """
+    accepted = [answered for answered in whole.story.answers if answered.answer.accepted]
+    assert len(accepted) == len(whole.launched)
+    for answered in accepted:
+        methods = whole.asked.named(answered.ref.removeprefix("default/").partition("@")[0])
+        assert "DELETE" in methods
+
+
+def test_refusals_are_judged_and_kept(whole: Probed) -> None:
+    """
+    The claims about 429 get their verdicts, and each refusal is kept as an exchange with the number in the log.
+    """
+    judged = {claim.claim.id: claim.verdict for claim in judge(whole.log).claims}
+    assert judged["limit.has-the-error-shape"] == "upheld"
+    refused = {answered.seq for answered in whole.story.answers if answered.status == 429}
+    kept = {exchange.seq: exchange for exchange in whole.log.exchanges}
+    assert refused
+    assert {kept[seq].status for seq in refused} == {429}
+    assert {answered.answer.retry_after_s for answered in whole.story.answers if answered.status == 429} != {None}
+
+
+def test_nothing_is_left(whole: Probed) -> None:
+    """
+    All versions are deleted, all builds cancelled, the journal is gone, and no file holds a key.
+    """
+    assert whole.left == ([], 0, 0)
+    files = [path for path in whole.ended.folder.rglob("*") if path.is_file()]
+    assert {path.name for path in files} >= {"runlog.jsonl", "report.html", "report.json", "junit.xml"}
+    assert [path for path in files if PRIMARY.encode() in path.read_bytes()] == []
+
+
+def test_held_builds_stay_until_they_are_freed(tmp_path: Path) -> None:
+    """
+    Builds that are held are in flight when the next stimulus asks for them to be freed, and cancelled before its first.
+    """
+    run = probed(tmp_path, "--max-builds", "30", rate="")
+    held = [answered.ref.removeprefix("default/").partition("@")[0] for answered in run.story.answers[-3:-1]]
+    last = run.story.answers[-1].ref.removeprefix("default/").partition("@")[0]
+    paths = [(method, path) for method, path in run.asked.requests if path.endswith("/build")]
+    after = next(n for n, (method, path) in enumerate(paths) if method == "POST" and f"/{last}/" in path)
+    for name in held:
+        started = next(n for n, (method, path) in enumerate(paths) if method == "POST" and f"/{name}/" in path)
+        cancelled = next(n for n, (method, path) in enumerate(paths) if method == "DELETE" and f"/{name}/" in path)
+        assert started < cancelled < after
+    assert [len(run.story.answers_to(number)) for number in (1, 2, 3, 4, 5)] == [1, 8, 6, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "starts", "builds"),
+    [
+        (("--max-requests", "7", "--max-builds", "30"), 7, None),
+        (("--max-builds", "5"), None, 5),
+        (("--max-builds", "30", "--max-seconds", "3"), None, None),
+    ],
+    ids=["requests", "builds", "seconds"],
+)
+def test_no_budget_is_overrun(tmp_path: Path, flags: tuple[str, ...], starts: int | None, builds: int | None) -> None:
+    """
+    A probe that would go on without end stops where one of its budgets is spent, and is no pass.
+    """
+    run = probed(tmp_path, *flags, brain=probes.ENDLESS)
+    assert run.ended.code == 3
+    assert "the limiter is not known for sure (fixed with a probability of 75%): the budget is spent" in (
+        run.ended.last_line
+    )
+    assert starts is None or run.asked.starts == starts
+    assert builds is None or len(run.launched) == builds
+    assert run.story.identified is not None
+    assert run.story.identified.identity.why == "budget"
+    assert run.left == ([], 0, 0)
+
+
+def interrupting(number: signal.Signals) -> During:
+    """
+    Sends a signal while the third stimulus is under way.
+    """
+
+    def interrupt(command: "subprocess.Popen[str]", _twin: Watched, _asked: Asked) -> None:
+        until(command, "3: ")
+        command.send_signal(number)
+
+    return interrupt
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
+def test_interrupted_probe_clears_up_and_goes_on_later(tmp_path: Path, number: signal.Signals) -> None:
+    """
+    It tells what it knows and leaves nothing; resumed, it goes on where it was, with what is left of its budget.
+    """
+    asked, shell, flags = Asked(), probes.shell(tmp_path, probes.ENDLESS), ("--max-requests", "40")
+    with Watched(wrap=asked.wrap, rate=RateLimit.parse("6/1")) as twin:
+        first = probed_again(shell, twin, asked, *flags, during=interrupting(number))
+        assert first.ended.code == 130
+        assert first.story.identified is not None
+        assert first.story.identified.identity.why == "interrupted"
+        assert first.left == ([], 0, 0)
+        assert asked.starts == len(first.story.answers) < 40
+
+        second = probed_again(shell, twin, asked, "--resume", "run", "--seed", "20")
+        assert (second.ended.code, second.left) == (3, ([], 0, 0))
+        story, before = second.story, first.story
+        assert asked.starts == len(story.answers) == 40
+        assert story.answers[: len(before.answers)] == before.answers
+        assert story.answers[len(before.answers)].answer.sent_at > before.answers[-1].answer.done_at
+        assert story.probing.origin_utc == before.probing.origin_utc
+        assert [sending.number for sending in story.sent] == list(range(1, len(story.sent) + 1))
+        assert {heard.stimulus for heard in story.heard} == {sending.number for sending in story.sent}
+
+        third = probed_again(shell, twin, asked, "--resume", "run")
+        assert (third.ended.code, third.ended.last_line) == (3, second.ended.last_line)
+        assert asked.starts == 40
+
+
+def test_killed_probe_is_swept_and_goes_on_later(tmp_path: Path) -> None:
+    """
+    After a kill the child is gone, a sweep removes what was left, and what was heard is enough to go on.
+    """
+    asked, shell = Asked(), probes.shell(tmp_path, probes.ENDLESS)
+    with Watched(wrap=asked.wrap, rate=RateLimit.parse("6/1")) as twin:
+        command = shell.start("probe", "--url", twin.url, "--report-dir", "run", "--max-requests", "30")
+        until(command, "3: ")
+        processes = descendants(command.pid)
+        command.kill()
+        shell.ended(command)
+        assert all(gone(process) for process in processes)
+        assert shell.run("sweep", "--url", twin.url).code == 0
+        assert (twin.refs(), twin.running()) == ([], 0)
+        sent = asked.starts
+
+        run = probed_again(shell, twin, asked, "--resume", "run/runlog.jsonl")
+        assert run.ended.code == 3
+        assert len(run.story.answers) == 30
+        assert asked.starts in (30, 30 + 1)  # of the one that was under way there is no answer
+        assert sent > 0
+
+
+def test_server_that_dies_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+    """
+    Five requests in a row without an answer end a probe with 3; what was heard before stays without them.
+    """
+
+    def die(command: "subprocess.Popen[str]", twin: Watched, _asked: Asked) -> None:
+        until(command, "3: ")
+        twin.twin.stop()
+
+    run = probed(tmp_path, brain=probes.ENDLESS, during=die)
+    assert run.ended.code == 3
+    assert "5 requests in a row told nothing of a limiter, the last with no answer" in run.ended.last_line
+    heard = [answered for answered in run.story.answers if answered.heeded]
+    assert [answered.status for answered in run.story.answers[-5:]] == [0] * 5
+    assert run.story.identified is not None
+    assert run.story.identified.identity.cost.requests == len(heard) >= 5
+
+
+@pytest.mark.parametrize(
+    ("status", "starts", "message"),
+    [(403, 1, "answered with status 403: the key may not do this"), (503, 5, "5 requests in a row told nothing")],
+)
+def test_answers_of_another_kind_end_a_probe(tmp_path: Path, status: int, starts: int, message: str) -> None:
+    """
+    A key that may not start builds ends it at once, and a server that fails after five times; the brain hears neither.
+    """
+
+    def spoil(_command: Any, _twin: Watched, asked: Asked) -> None:
+        asked.status = status
+
+    run = probed(tmp_path, "--max-builds", "30", brain=probes.ENDLESS, during=spoil)
+    assert (run.ended.code, run.asked.starts) == (3, starts)
+    assert message in run.ended.last_line
+    assert f"{starts} times status {status}" in run.ended.out
+    assert run.story.identified is not None
+    assert run.story.identified.identity.cost.requests == 0
+
+
+def test_reads_are_probed_without_a_build(tmp_path: Path) -> None:
+    """
+    With --operation getBuild one version is read that nobody has built, and any answer but a refusal lets it through.
+    """
+    run = probed(tmp_path, "--operation", "getBuild")
+    assert run.ended.code == 0
+    assert (run.asked.starts, run.launched) == (0, [])
+    assert {answered.answer.accepted for answered in run.story.answers} == {True}
+    assert len({answered.ref for answered in run.story.answers}) == 1
+    assert run.left == ([], 0, 0)
+
+
+def test_versions_are_used_again(tmp_path: Path) -> None:
+    """
+    With fewer versions than starts each is started again, once its build is seen to have ended.
+    """
+    refs = '["default/one@1.0.0", "default/two@1.0.0", "default/three@1.0.0"]'
+    asked, shell = Asked(), probes.shell(tmp_path)
+    with Watched(wrap=asked.wrap, build_s=60.0) as twin:
+        for name in ("one", "two", "three"):
+            twin.publish(name)
+        settings = f'[targets.url]\nurl = "{twin.url}"\npublish = "never"\ntemplates = {{ buildable = {refs} }}\n'
+        (tmp_path / "touchstone.toml").write_text(settings, "utf-8")
+        ended = shell.run("probe", "--target", "url", "--report-dir", "run")
+        story = read(tmp_path / "run" / "runlog.jsonl").probe
+        assert story is not None
+        accepted = [answered for answered in story.answers if answered.answer.accepted]
+        assert (ended.code, len(accepted), len(twin.launched)) == (0, 18, 18)
+        assert twin.running() == 0
+
+
+@pytest.fixture
+def nothing_sent() -> Iterator[tuple[Watched, Asked]]:
+    """
+    A twin that is not to be asked anything.
+    """
+    asked = Asked()
+    with Watched(wrap=asked.wrap) as twin:
+        yield twin, asked
+    assert asked.requests == []
+
+
+def test_plan_sends_nothing(tmp_path: Path, nothing_sent: tuple[Watched, Asked]) -> None:
+    """
+    --plan says what a probe would cost at worst.
+    """
+    twin, _ = nothing_sent
+    ended = Shell(tmp_path).run("probe", "--url", twin.url, "--plan", "--max-requests", "60", "--max-builds", "9")
+    assert ended.code == 0
+    for words in (
+        "limiter is behind startBuild",
+        "requests  60 at worst",
+        "builds    9 at worst",
+        "publishes 9 versions",
+    ):
+        assert words in ended.out
+    assert not (tmp_path / "reports").exists()
