@@ -42,6 +42,9 @@ LEAVE_S = 3.0
 # Before anything is asked, builds that were cancelled are waited for so long.
 SETTLE_S = 5.0
 
+# A stimulus is to begin when it is thought of, and not before.
+THINKS_TIMES, MOST_THINKS_S = 1.25, 10.0
+
 T = TypeVar("T")
 
 
@@ -101,6 +104,7 @@ class ProbeRun:
             first_seq=handover.first_seq - 1,
         )
         self._kept = self._accepted = 0
+        self._thinks_s = 0.0
         self._unjudged: list[tuple[Answered, Shot, Wired]] = []
 
     def now(self) -> float:
@@ -147,7 +151,7 @@ class ProbeRun:
         while not self._bounds.ended.is_set():
             if self._pool:
                 self._pool.settle(SETTLE_S)
-            stimulus = _thought(self._brain.ask, self.now())
+            stimulus = self._asked()
             if stimulus is None:
                 break
             number += 1
@@ -157,6 +161,15 @@ class ProbeRun:
             gc.enable()
             self._judge()
             self._hear(number, stimulus, answers)
+
+    def _asked(self) -> Stimulus | None:
+        """
+        What is sent next, from a moment on at which that is known: what it takes to think of it is as long as last time.
+        """
+        began_at = self.now()
+        stimulus = _thought(self._brain.ask, began_at + min(self._thinks_s, MOST_THINKS_S))
+        self._thinks_s = THINKS_TIMES * (self.now() - began_at)
+        return stimulus
 
     def _replayed(self) -> int:
         """
