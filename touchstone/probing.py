@@ -210,6 +210,12 @@ class _Run:
         return probing.began_at + max(0.0, terms.most_s - probing.spent_s)
 
     def _child(self, handover: ProbeHandover, left_s: float, progress: Progress, interrupted: Interrupted) -> int:
+        told = len(self.wish.past.probe.sent) if self.wish.past and self.wish.past.probe else 0
+
+        def tell(event: dict[str, Any]) -> None:
+            if event.get("type") != "stimulus" or event["number"] > told:
+                progress(event)
+
         # Locust's own variables would change what it does.
         plain = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
         return watched(
@@ -217,7 +223,7 @@ class _Run:
             plain | handover.environment() | {"PYTHONUNBUFFERED": "1"},
             self.run_log.parent / "locust.log",
             self.run_log,
-            progress,
+            tell,
             interrupted,
             left_s + SLACK_S,
         )

@@ -164,7 +164,7 @@ class ProbeRun:
 
     def _asked(self) -> Stimulus | None:
         """
-        What is sent next, from a moment on at which that is known: what it takes to think of it is as long as last time.
+        What is sent next, from a moment on at which that is known: to think of it takes as long as last time.
         """
         began_at = self.now()
         stimulus = _thought(self._brain.ask, began_at + min(self._thinks_s, MOST_THINKS_S))

@@ -1,0 +1,229 @@
+"""
+The command line of a probe: what it refuses before anything is sent, and what it goes on with.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command import KEYS, Ended, Shell, called
+from tests.test_runlog import HEADER
+from touchstone.limiter.identify import Terms
+from touchstone.limiter.identity import Cost, Identity, Runner
+from touchstone.limiter.observed import Answer
+from touchstone.limiter.stimulus import Stimulus, drain
+from touchstone.probefacts import Answered, Heard, Identified, Probing, Sending
+from touchstone.probejudge import unsure
+from touchstone.runfacts import Footer, Header, Target
+from touchstone.runlog import RunLogWriter, read
+
+Command = Callable[..., Ended]
+URL = "http://127.0.0.1:9/api"
+TERMS = Terms(seed=20, starts=True, most_requests=50, most_builds=40, most_s=60.0)
+NEVER = '[targets.own]\nurl = "http://127.0.0.1:9/api"\npublish = "never"\n'
+COSTLY = '[targets.own]\nurl = "http://127.0.0.1:9/api"\nmax_builds = 40\n'
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """
+    Runs a command in this process; `keys` are the variables with keys.
+    """
+
+    def run(*arguments: str, keys: Mapping[str, str] = KEYS) -> Ended:
+        return called(Shell(tmp_path, keys=keys), monkeypatch, capsys, *arguments)
+
+    return run
+
+
+def log_of(folder: Path, *events: dict[str, Any], target: Target | None = None, command: str = "probe") -> Path:
+    """
+    The run log of a probe with these events after its header.
+    """
+    path = folder / "old" / "runlog.jsonl"
+    path.parent.mkdir()
+    values = {name: getattr(HEADER, name) for name in HEADER.__dataclass_fields__}
+    header = Header(**values | {"command": command, "target": target or Target("url", URL, "url")})
+    with RunLogWriter(path) as writer:
+        writer.header(header)
+        for event in events:
+            writer.write(event)
+    return path
+
+
+def begun(**terms: Any) -> dict[str, Any]:
+    """
+    The event with which a probe begins.
+    """
+    return Probing("startBuild", 20, asdict(TERMS) | terms, 1_700_000_000.0).event()
+
+
+def ended(identity: Identity) -> dict[str, Any]:
+    """
+    The event with which it ends.
+    """
+    return Identified(identity).event()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--operation", "cancelBuild"], "--operation 'cancelBuild': expected one of startBuild, getBuild"),
+        (["--max-requests", "0"], "Invalid value for '--max-requests'"),
+        (["--max-builds", "0"], "--max-builds: found 0; expected a whole number of 1 or more"),
+        (["--url", "http://other.test/api"], "a load on another machine than this one; if that is meant"),
+        (["--url", "http://other.test/api", "--allow-load", "another.test"], "add --allow-load other.test"),
+        (["--resume", "nowhere"], "--resume nowhere: no such file; expected a runlog.jsonl of `touchstone probe`"),
+        (["--target", "own"], "name some in templates.buildable, or probe with --operation getBuild"),
+    ],
+)
+def test_flags_that_do_not_fit_are_refused(
+    command: Command, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    """
+    A wrong flag ends with 2, and the message says what was expected; nothing was sent, and nothing is left.
+    """
+    (tmp_path / "touchstone.toml").write_text(NEVER, "utf-8")
+    told = command("probe", *arguments)
+    assert (told.code, "Traceback" in told.err) == (2, False)
+    assert message in " ".join((told.out + told.err).split())
+    assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--operation", "getBuild"], "--operation getBuild: that probe was begun with startBuild; leave the flag out"),
+        (["--seed", "3"], "--seed 3: that probe was begun with 20"),
+        (["--max-requests", "60"], "--max-requests 60: that probe was begun with 50"),
+        (["--max-builds", "41"], "--max-builds 41: that probe was begun with 40"),
+        (["--max-seconds", "61"], "--max-seconds 61.0: that probe was begun with 60.0"),
+        (["--url", "http://127.0.0.1:8/api"], f"that probe was of url {URL}, and this one would be of url"),
+    ],
+)
+def test_flags_of_another_probe_are_refused(
+    command: Command, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    """
+    An interrupted probe goes on as it was begun, or not at all.
+    """
+    log_of(tmp_path, begun())
+    url = [] if "--url" in arguments else ["--url", URL]
+    told = command("probe", "--resume", "old", *url, *arguments)
+    assert (told.code, "Traceback" in told.err) == (2, False)
+    assert message in " ".join(told.err.split())
+
+
+@pytest.mark.parametrize(
+    ("log", "message"),
+    [
+        ({"command": "load"}, "the run log of `touchstone load`; expected one of `touchstone probe` that had begun"),
+        (
+            {"events": [begun()], "target": Target("twin", "http://127.0.0.1:1/api", "embedded")},
+            "that probe was of the embedded twin, which ended with it; begin a new probe",
+        ),
+        ({"events": [begun(most_fun=1)]}, "terms of the probe: most_fun: this version differs"),
+    ],
+)
+def test_log_that_cannot_go_on_is_refused(command: Command, tmp_path: Path, log: dict[str, Any], message: str) -> None:
+    """
+    A log of another command, of a twin that is gone, or of another version is told as what it is.
+    """
+    log_of(tmp_path, *log.pop("events", ()), **log)
+    told = command("probe", "--resume", "old", "--url", URL)
+    assert (told.code, "Traceback" in told.err) == (2, False)
+    assert message in " ".join(told.err.split())
+
+
+def test_probe_that_is_over_is_told_again(command: Command, tmp_path: Path) -> None:
+    """
+    The log of a finished probe gives its reports once more, and nothing is sent, whatever the target.
+    """
+    path = log_of(tmp_path, begun(), ended(Identity((), (), Cost(9, 3, 6, 2.0), why="budget")))
+    with RunLogWriter(path) as writer:
+        writer.footer(Footer("2026-01-02T03:05:05Z", 60.0, 3, "the budget is spent"))
+    told = command("probe", "--resume", "old", keys={})
+    assert (told.code, told.last_line) == (3, "exit 3: the budget is spent")
+    assert (path.parent / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "flags", "builds"),
+    [
+        ("", (), 400),
+        ("", ("--url", URL), 400),
+        ("", ("--url", URL, "--max-builds", "40"), 40),
+        (COSTLY, ("--target", "own"), 40),
+        (COSTLY, ("--target", "own", "--max-builds", "50"), 50),
+    ],
+)
+def test_builds_are_what_somebody_said_or_the_probes_own_default(
+    command: Command, tmp_path: Path, settings: str, flags: tuple[str, ...], builds: int
+) -> None:
+    """
+    A number of builds that a flag or the file tells is kept, also where it is the default of a check.
+    """
+    (tmp_path / "touchstone.toml").write_text(settings, "utf-8")
+    told = command("probe", "--plan", *flags)
+    assert told.code == 0
+    assert f"builds    {builds} at worst" in told.out
+
+
+@pytest.mark.parametrize(
+    ("identity", "reason"),
+    [
+        (Identity((), (), Cost(1, 0, 1, 1.0), sure=True, why="settled"), ""),
+        (
+            Identity((), (Runner("gcra", 0.61, "x"),), Cost(1, 0, 1, 1.0), why="budget"),
+            (
+                "the limiter is not known for sure (gcra with a probability of 61%): the budget is spent "
+                "(50 requests, 40 builds, 60 s); raise --max-requests, --max-builds or --max-seconds"
+            ),
+        ),
+        (
+            Identity((), (), Cost(1, 0, 1, 1.0), why="nothing left to learn"),
+            "the limiter is not known for sure: no request that may be sent would tell more",
+        ),
+    ],
+)
+def test_unsure_probe_says_why(tmp_path: Path, identity: Identity, reason: str) -> None:
+    """
+    A limiter that is not known for sure is no pass, and the reason says what would help.
+    """
+    assert unsure(read(log_of(tmp_path, begun(), ended(identity))).probe) == reason
+    assert unsure(None)
+
+
+def test_facts_of_a_probe_come_back(tmp_path: Path) -> None:
+    """
+    What was asked, sent, answered and heard is read as it was written; a failure is no part of the story.
+    """
+    stimulus = Stimulus("a burst", (drain(1.0, 3),), frees=1, bits=0.5)
+    answers = (
+        Answered(1, Answer(1.2, 1.3, True, stream=1), 202, 0.2, 8, "a/b@1"),
+        Answered(1, Answer(1.1, 1.4, False, 2.0, {"remaining": 0.0}), 429, 0.1, 7, "a/c@1"),
+        Answered(1, Answer(1.3, 1.4, False), 503, 0.0, 9, "a/d@1"),
+    )
+    heard = Heard(1, 1.4, {"fixed": 1.0}, 3, 1, 1)
+    facts = (Sending(1, stimulus), *answers, heard)
+    story = read(log_of(tmp_path, begun(), *(fact.event() for fact in facts))).probe
+    assert story is not None
+    assert (story.sent, story.answers, story.heard) == ((Sending(1, stimulus),), answers, (heard,))
+    assert story.answers_to(1) == (answers[1].answer, answers[0].answer)
+    assert (story.last_at, story.finished) == (1.4, False)
+
+
+def test_damaged_event_names_its_line(command: Command, tmp_path: Path) -> None:
+    """
+    An event with a value that cannot be is an error with its place.
+    """
+    path = log_of(tmp_path, begun())
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"type": "stimulus", "number": "x", "name": "y", "segments": []}) + "\n")
+    told = command("probe", "--resume", "old", "--url", URL)
+    assert told.code == 3
+    assert "line 3: stimulus.number: Input should be a valid integer" in told.err
