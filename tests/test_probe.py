@@ -16,6 +16,7 @@ from tests.command import PRIMARY, Ended, Shell, gone
 from tests.stages import Asgi, descendants
 from tests.watched import Watched
 from touchstone.probefacts import ProbeStory
+from touchstone.probing import probe_command
 from touchstone.runfacts import RunLog
 from touchstone.runlog import read
 from touchstone.twin import RateLimit
@@ -432,3 +433,15 @@ def test_plan_sends_nothing(tmp_path: Path, nothing_sent: tuple[Watched, Asked])
     ):
         assert words in ended.out
     assert not (tmp_path / "reports").exists()
+
+
+def test_locustfile_started_by_hand_says_what_to_start(tmp_path: Path) -> None:
+    """
+    Whoever starts Locust with the file of a probe is told the command, and the process ends.
+    """
+    environment = {k: v for k, v in Shell(tmp_path).environment().items() if not k.startswith("LOCUST_")}
+    ended = subprocess.run(
+        probe_command(), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 2
+    assert "probe: not started by touchstone; run `touchstone probe`" in ended.stderr

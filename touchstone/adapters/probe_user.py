@@ -4,6 +4,7 @@ The one Locust user of a probe: it does all of it, once, and ends the process.
 
 import os
 import signal
+import sys
 from typing import Any
 
 import gevent
@@ -13,9 +14,11 @@ from locust.exception import StopUser
 
 from touchstone.adapters.lifeline import hold_lifeline
 from touchstone.adapters.proberun import ProbeRun
+from touchstone.errors import HarnessError
 from touchstone.probehandover import received_probe
 
-INTERRUPTED = 130
+# What the process ends with where nobody could ask anything; and where somebody stopped it.
+FAULTY, INTERRUPTED = 2, 130
 
 
 class ProbeUser(User):
@@ -43,12 +46,15 @@ def prepare(**_: Any) -> None:
 
 
 def _probe(environment: Environment) -> None:
-    run = ProbeRun(received_probe(os.environ))
-    # As an event of gevent's loop it cannot get lost, as a KeyboardInterrupt can that meets some greenlet of Locust.
-    gevent.signal_handler(signal.SIGINT, run.interrupt)
+    environment.process_exit_code = FAULTY
     try:
+        run = ProbeRun(received_probe(os.environ))
+        # An event of the loop cannot get lost, as a KeyboardInterrupt can that meets some greenlet of Locust.
+        gevent.signal_handler(signal.SIGINT, run.interrupt)
         run.run()
-    finally:
         environment.process_exit_code = INTERRUPTED if run.interrupted else 0
+    except HarnessError as error:
+        sys.stderr.write(f"{error}\n")
+    finally:
         assert environment.runner is not None
         gevent.spawn(environment.runner.quit)
