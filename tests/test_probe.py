@@ -388,6 +388,21 @@ def test_reads_are_probed_without_a_build(tmp_path: Path) -> None:
     assert run.left == ([], 0, 0)
 
 
+def test_reads_need_no_version(tmp_path: Path) -> None:
+    """
+    Where nothing may be published and nothing is named, a version is read that does not exist.
+    """
+    asked, shell = Asked(), probes.shell(tmp_path)
+    with Watched(wrap=asked.wrap) as twin:
+        settings = f'[targets.own]\nurl = "{twin.url}"\npublish = "never"\n'
+        (tmp_path / "touchstone.toml").write_text(settings, "utf-8")
+        ended = shell.run("probe", "--target", "own", "--operation", "getBuild", "--report-dir", "run")
+        story = read(tmp_path / "run" / "runlog.jsonl").probe
+        assert story is not None
+        assert (ended.code, {answered.status for answered in story.answers}) == (0, {404})
+        assert {method for method, _ in asked.requests} == {"GET"}
+
+
 def test_versions_are_used_again(tmp_path: Path) -> None:
     """
     With fewer versions than starts each is started again, once its build is seen to have ended.

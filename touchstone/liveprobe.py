@@ -28,8 +28,9 @@ def probe_progress_on(console: Console) -> Iterator[Callable[[dict[str, Any]], N
     with console.status("getting ready") as status:
 
         def show(event: dict[str, Any]) -> None:
-            _tell(console, state.take(event))
+            told = state.take(event)
             status.update(state.now)
+            _tell(console, told)
 
         yield show
 

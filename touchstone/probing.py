@@ -33,6 +33,7 @@ from touchstone.runlog import RunLogWriter, read
 from touchstone.runner import Outcome, at_target
 from touchstone.setting_up import SettingUp
 from touchstone.settings import Settings
+from touchstone.smoke import REF
 
 PROBE = Errand(command="probe")
 OPERATIONS = ("startBuild", "getBuild")
@@ -75,6 +76,8 @@ def needs(settings: Settings, terms: Terms) -> Needs:
     What a probe needs of a target: versions whose builds last as long as the target lets them, or those that it has.
     """
     target = settings.target
+    if not terms.starts and target.publish == "never":
+        return Needs((Need("own", "read"),) * bool(target.templates.buildable))
     if not terms.starts:
         return Needs((Need("own", "read"),))
     if target.publish == "never":
@@ -174,7 +177,8 @@ class _Run:
             settings=self.settings.to_json(),
             url=self.settings.target.url or "",
             run_log=str(self.run_log.absolute()),
-            refs=tuple(dict.fromkeys(built.refs("own"))),
+            # Of a version that does not exist a read is answered as well, with 404, unless it is refused.
+            refs=tuple(dict.fromkeys(built.refs("own"))) or (REF,),
             origin=stage.clock.origin,
             until_at=until_at,
             first_seq=stage.last_seq + 1,
