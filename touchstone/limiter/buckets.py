@@ -92,7 +92,8 @@ class TokenBucket:
         token_s = params["token_s"]
         moved = share * np.maximum(np.abs(at - state["since"]), token_s)
         if self.empty:
-            return np.asarray(moved + phase * params["limit"] * token_s)
+            # Whatever it began with, a refusal tells how much it holds to within one token.
+            return np.asarray(moved + np.minimum(phase * params["limit"], 1.0) * token_s)
         return np.asarray(moved + phase * self.tick_s)
 
 

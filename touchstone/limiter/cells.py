@@ -23,7 +23,7 @@ _GENEROUS = 1e-4
 # What one hint weighs that a limiter contradicts, and all of them: no more than a word against what is done.
 _MISLED, _MOST_MISLED = 3.0, 4.5
 _NEGLIGIBLE = -18.0
-_MOST_CELLS = 2500
+_MOST_CELLS, _LEAST_CUT = 5000, 200
 _FINEST = 2e-4
 
 
@@ -89,6 +89,7 @@ class Cells:
             self.vague = np.zeros(len(self))
             self.run = np.zeros((3, len(self)))
             self.misled = np.zeros(len(self))
+        clocked = self.kind.phase and self.kind.family == "fixed-window"
         for moment in story[self.seen :]:
             free = self.kind.free_at(params, self.state)
             slack = self.kind.slack_s(params, self.state, moment.at, self.wide, self.wide_phase)
@@ -98,14 +99,15 @@ class Cells:
             share = np.clip(0.5 + ahead / (2 * (blur_s + np.where(near, slack, 0.0))), 0.0, 1.0)
             rest = _GENEROUS if moment.accepted else OTHERS
             told = np.log(share + (1 - share) * rest)
-            if self.kind.phase:
+            if clocked:
                 lost = slack > 0.5 * params[self.kind.scales[0]]
                 near, told = near | lost, np.where(lost, np.log(0.5), told)
             # A run of answers that are the same tells of one moment: what of a cell contradicts it counts once.
             if moment.accepted != self.ran:
                 self.likely, self.run, self.ran = self.likely + self.run, np.zeros_like(self.run), moment.accepted
-            self.run = np.where(near, np.minimum(self.run, told), self.run)
-            self.likely += np.where(near, 0.0, told)
+            once = near & (clocked and moment.accepted)
+            self.run = np.where(once, np.minimum(self.run, told), self.run)
+            self.likely += np.where(once, 0.0, told)
             self.vague = np.maximum(self.vague, np.where(near, slack / moment.blur_s, 0.0))
             self.state = self.kind.update(params, self.state, moment.at, moment.accepted)
             if moment.hint_s is not None:
@@ -164,9 +166,9 @@ class Cells:
             shares /= shares.sum()
             fine = self.wide <= _FINEST
             cut = (((self.vague > 0) & (shares > 1e-4)) | (shares > 1 / 200)) & ~fine
-            if not cut.any() or len(self) > _MOST_CELLS:
+            if not cut.any() or len(self) > 2 * _MOST_CELLS:
                 return
-            most = max(1, (_MOST_CELLS * 2 - len(self)) // self._parts())
+            most = max(_LEAST_CUT, (_MOST_CELLS - len(self)) // self._parts())
             if cut.sum() > most:
                 order = np.argsort(-np.where(cut, shares, -1.0), kind="stable")
                 cut = np.zeros_like(cut)
