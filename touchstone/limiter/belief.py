@@ -3,7 +3,7 @@ How likely each kind of limiter is after what was seen; pure.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -35,10 +35,12 @@ class Belief:
         """
         for cells in self.cells:
             cells.see(story)
-        top = max(cells.masses().max() for cells in self.cells if len(cells))
+        top = max(cells.masses().max() for cells in self.cells)
+        kept = [replace(cells) for cells in self.cells]
         for cells in self.cells:
             cells.refine(story, top)
-        self.cells = [cells for cells in self.cells if len(cells)]
+        # Cut smaller, nothing may be as likely any more as the best seemed: then all of it is kept as it was.
+        self.cells = [cells for cells in self.cells if len(cells)] or [cells for cells in kept if len(cells)]
 
     def evidence(self) -> float:
         """
@@ -71,3 +73,10 @@ class Belief:
         """
         name = family or next(iter(self.families()))
         return max((c for c in self.cells if c.kind.family == name), key=lambda c: float(np.logaddexp.reduce(c.masses())))
+
+    def others(self) -> float:
+        """
+        Probability that somebody else takes a part of what the limiter gives.
+        """
+        total = self.evidence()
+        return float(sum(np.exp(cells.shared() - total).sum() for cells in self.cells))

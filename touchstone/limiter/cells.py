@@ -75,6 +75,15 @@ class Cells:
         hints = np.minimum(_MISLED * self.misled, _MOST_MISLED)
         return np.asarray(self.prior + top + np.log(np.exp(rows - top).sum(axis=0)) - hints)
 
+    def shared(self) -> Array:
+        """
+        The same of only those stories in which somebody else takes a part.
+        """
+        rows = (self.likely + self.run + _OTHERS_PRIOR)[1:]
+        top = rows.max(axis=0)
+        hints = np.minimum(_MISLED * self.misled, _MOST_MISLED)
+        return np.asarray(self.prior + top + np.log(np.exp(rows - top).sum(axis=0)) - hints)
+
     def see(self, story: Sequence[Moment]) -> None:
         """
         Takes in what of *story* was not yet seen.

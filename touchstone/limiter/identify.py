@@ -6,20 +6,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
+from touchstone.limiter.account import Candidate, stretch
+from touchstone.limiter.caps import Held, InFlight
+from touchstone.limiter.identity import Cost, Identity, Step, Stretch, Tier, Why
+from touchstone.limiter.observed import Answer
+from touchstone.limiter.opening import Opening
+from touchstone.limiter.queues import Queues
+from touchstone.limiter.rates import Rates
+from touchstone.limiter.stimulus import Stimulus
+from touchstone.limiter.story import Story
+from touchstone.limiter.telling import identity
 
-from touchstone.limiter.belief import Belief
-from touchstone.limiter.identity import Cost, Identity, Runner, Step, Stretch, Why
-from touchstone.limiter.observed import Answer, Moment, moments
-from touchstone.limiter.planner import choose
-from touchstone.limiter.stimulus import Segment, Stimulus, drain
-from touchstone.limiter.summary import likeliest_limit, tier
-
-# From the first request to the burst: what tells a window that it opened from a log in which it stands alone.
-CANARY_S = 0.2
-# What has to be known of a limiter before it counts as found.
-SURE, SURE_LIMIT, NARROW = 0.997, 0.995, 0.019
-_HELD_S = 0.05
+_PLENTY = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +31,7 @@ class Terms:
         most_builds: Of these, starts that may be accepted.
         most_s: Seconds that it may take.
         most_held: Builds that it may have in flight at once.
+        caps: Whether it looks for caps on what is under way at once too.
     """
 
     seed: int
@@ -40,7 +39,8 @@ class Terms:
     most_requests: int
     most_builds: int
     most_s: float
-    most_held: int = 64
+    most_held: int = 16
+    caps: bool = True
 
 
 class Probe:
@@ -56,8 +56,13 @@ class Probe:
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
         self.steps: list[Step] = []
-        self.answers: list[Answer] = []
-        self.belief: Belief | None = None
+        self.story = Story()
+        self._opening = Opening(self.story, terms.starts, terms.most_requests)
+        self._rates: Rates | None = None
+        self._queue = Queues(self.story)
+        self._held = Held(self._room, terms.most_held)
+        self._in_flight = InFlight(self._room)
+        self._frees = 0
         self._why: Why = ""
 
     def ask(self, now_at: float) -> Stimulus | None:
@@ -66,57 +71,89 @@ class Probe:
         """
         if self._why:
             return None
-        left = self.terms.most_requests - len(self.answers)
+        left = self.left
         if left <= 0:
             self._why = "budget"
             return None
-        if not self.answers:
-            return Stimulus("one request", (Segment((now_at,)),))
-        if self.belief is None:
-            return Stimulus("burst", (drain(max(now_at, self.answers[0].sent_at + CANARY_S), left),))
-        if self._settled():
-            self._why = "settled"
-            return None
-        rng = np.random.default_rng([self.terms.seed, len(self.steps)])
-        story = self._story()
-        blur_s = float(np.median([moment.blur_s for moment in story]))
-        pace_s = self._pace_s()
-        choice = choose(self.belief, now_at + 0.001, pace_s, blur_s, rng)
-        if choice is None:
-            self._why = "nothing left to learn"
-            return None
-        return replace(choice.stimulus, bits=choice.bits)
+        stimulus = self._ask(now_at, left)
+        if stimulus is None:
+            self._why = (self._rates.why if self._rates else "") or "settled"
+        return stimulus
 
-    def _pace_s(self) -> float:
-        gaps = [b.sent_at - a.sent_at for a, b in zip(self.answers, self.answers[1:], strict=False)]
-        return float(np.min(gaps)) if gaps else 0.001
+    @property
+    def left(self) -> int:
+        """
+        Requests that there is room for, all of which may be accepted.
+        """
+        accepted = len(self.story.answers) - self.story.refused
+        builds = self.terms.most_builds - accepted if self.terms.starts else _PLENTY
+        return min(self.terms.most_requests - len(self.story.answers), builds)
 
-    def _story(self) -> list[Moment]:
-        quickest_s = min(answer.done_at - answer.sent_at for answer in self.answers)
-        return moments(self.answers, quickest_s, _HELD_S)
+    def _ask(self, now_at: float, left: int) -> Stimulus | None:
+        if not self._opening.over:
+            return self._opening.ask(now_at)
+        if self._opening.queued:
+            return self._queue.ask(now_at, left)
+        if self._rates and (stimulus := self._rates.ask(now_at, left)):
+            if self._opening.capped:
+                parts = tuple(replace(part, alone=True) for part in stimulus.segments)
+                stimulus = replace(stimulus, segments=parts)
+            return stimulus
+        if not self.terms.caps or (self._rates and not self._rates.settled):
+            return None
+        if self.terms.starts and (stimulus := self._held.ask(now_at, left)):
+            return stimulus
+        if stimulus := self._in_flight.ask(now_at, min(left, self._held.cap or left)):
+            return replace(stimulus, frees=self._frees)
+        return None
+
+    def _room(self, at: float) -> tuple[int, float]:
+        return self._rates.room(at) if self._rates else (_PLENTY, at)
 
     def hear(self, stimulus: Stimulus, answers: Sequence[Answer]) -> None:
         """
         Takes in the answers to a stimulus, in the order in which they were sent; fewer where it was cut short.
         """
-        self.answers += answers
-        if self.belief is None and any(not answer.accepted for answer in self.answers):
-            self.belief = Belief(next(n for n, answer in enumerate(self.answers) if not answer.accepted))
-        if self.belief is not None:
-            self.belief.see(self._story())
-        families = self.belief.families() if self.belief else {}
-        ended_at = answers[-1].done_at if answers else 0.0
+        self.story.add(answers, leaves_out=False)
+        if stimulus.stage == "opening":
+            self._opening.hear(answers)
+        elif stimulus.stage == "queue":
+            self._queue.hear(answers)
+        elif stimulus.stage == "builds":
+            self._held.hear(answers)
+            self._frees = self._held.holds_to
+            self._leave_out(answers)
+        elif stimulus.stage == "in flight":
+            self._in_flight.hear(answers)
+            self._frees = 0
+            self._leave_out(answers)
+        opened = stimulus.stage == "opening" and self._opening.over and not self._opening.queued
+        if opened and self._opening.limited:
+            self._rates = Rates(self.story, self.terms.seed, self._accepted_first())
+        elif self._rates:
+            self._rates.hear(answers)
+        families = self._rates.belief.families() if self._rates else {}
+        ended_at = max((answer.done_at for answer in answers), default=0.0)
         self.steps.append(Step(stimulus.name, ended_at, stimulus.bits, families))
 
-    def _settled(self) -> bool:
-        assert self.belief is not None
-        if max(self.belief.families().values()) < SURE:
-            return False
-        cells = self.belief.likeliest()
-        _, share = likeliest_limit(cells)
-        found = tier(cells)
-        times = [number for name, number in found.numbers.items() if name.endswith("_s") and name != "rate_per_s"]
-        return share >= SURE_LIMIT and all(number.high / number.low - 1 <= NARROW for number in times)
+    def _leave_out(self, answers: Sequence[Answer]) -> None:
+        """
+        What a cap refuses tells nothing of the rate; what is let through counts there too.
+        """
+        first = len(self.story.answers) - len(answers)
+        self.story.left_out |= {first + number for number, answer in enumerate(answers) if not answer.accepted}
+
+    def _accepted_first(self) -> int:
+        """
+        How many were accepted before the first refusal that is the rate's, save those before which one was refused.
+        """
+        count = most = 0
+        for number, answer in enumerate(self.story.answers):
+            if number in self.story.left_out:
+                continue
+            count = count + 1 if answer.accepted else 0
+            most = max(most, count)
+        return max(most, 1)
 
     def stop(self, why: Why) -> None:
         """
@@ -128,31 +165,42 @@ class Probe:
         """
         What is known by now.
         """
-        refused = sum(not answer.accepted for answer in self.answers)
-        cost = Cost(
-            len(self.answers),
-            refused,
-            len(self.answers) - refused,
-            self.answers[-1].done_at - self.answers[0].sent_at if self.answers else 0.0,
+        tiers, sure = self._tiers()
+        unlimited = len(self.story.answers) if not self._rates and not self._opening.queued else 0
+        return identity(
+            tiers,
+            self._rates,
+            self.story,
+            starts=self.terms.starts,
+            why=self._why,
+            sure=sure,
+            unlimited_to=unlimited,
+            uncapped_to=self._in_flight.uncapped_to,
+            holds_to=self._held.holds_to,
         )
-        if self.belief is None:
-            return Identity((), (), cost, unlimited_to=len(self.answers), why=self._why)
-        runners = []
-        for family, share in self.belief.families().items():
-            runners.append(Runner(family, share, tier(self.belief.likeliest(family)).text))
-        return Identity(
-            (tier(self.belief.likeliest()),), tuple(runners), cost, sure=self._settled(), why=self._why
-        )
+
+    def _tiers(self) -> tuple[list[Tier], bool]:
+        rate = self._queue.tier() if self._opening.queued else None
+        sure = self._queue.settled if self._opening.queued else self._opening.over
+        if self._rates:
+            rate, sure = self._rates.tier(), self._rates.settled
+        caps = [cap for cap in (self._held.tier(), self._in_flight.tier()) if cap]
+        sure = sure and (self._held.sure or not self._held.cap) and self._in_flight.sure
+        return ([rate] if rate else []) + caps, sure
 
     def stretch(self) -> Stretch | None:
         """
         What the likeliest limiter kept in mind from the first answer to the last; None where there is none.
         """
-        return None
+        moments = self.story.moments()
+        if not self._rates or not moments:
+            return None
+        return stretch(Candidate.of(self._rates.belief.likeliest()), moments)
 
 
 def worst(terms: Terms) -> Cost:
     """
     What a probe costs at most.
     """
-    return Cost(terms.most_requests, terms.most_requests, terms.most_builds, terms.most_s)
+    builds = terms.most_builds if terms.starts else 0
+    return Cost(terms.most_requests, terms.most_requests, builds, math.ceil(terms.most_s))

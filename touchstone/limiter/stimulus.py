@@ -18,12 +18,14 @@ class Segment:
         until: The answer after which the rest of the segment is left out.
         together: Whether all are under way at once, sent as close to each other as can be.
         holds: Whether builds that are accepted are left in flight, instead of cancelled at once.
+        alone: Whether each is sent only when the builds that earlier ones began have ended.
     """
 
     at: tuple[float, ...]
     until: Until = ""
     together: bool = False
     holds: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,14 @@ class Stimulus:
         name: What it is, in words.
         frees: How many of the builds held by earlier ones are cancelled, and seen to end, before anything is sent.
         bits: What is to be learned from it, of all that is not known.
+        stage: The part of the probe that asked for it, and hears what comes of it.
     """
 
     name: str
     segments: tuple[Segment, ...]
     frees: int = 0
     bits: float = 0.0
+    stage: str = "rate"
 
     @property
     def most(self) -> int:

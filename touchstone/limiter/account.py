@@ -1,0 +1,140 @@
+"""
+What one limiter would have answered to everything that was sent, beside what was answered; pure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from touchstone.limiter.cells import Cells
+from touchstone.limiter.identity import Stretch
+from touchstone.limiter.kinds import Array, Kind
+from touchstone.limiter.observed import Moment
+
+_POINTS = 400
+# A hint in whole seconds is off by one at most, and a little for the network.
+_HINT_S = 1.1
+# So many of the hints have to be off before that is more than chance.
+_LEAST_OFF, _OFF_SHARE = 2, 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """
+    One limiter: a kind with numbers.
+
+    Attributes:
+        probability: Of its whole kind, when it was last thought possible.
+    """
+
+    kind: Kind
+    params: dict[str, Array]
+    probability: float = 0.0
+
+    @classmethod
+    def of(cls, cells: Cells, probability: float = 0.0) -> "Candidate":
+        """
+        The likeliest cell.
+        """
+        best = int(np.argmax(cells.masses()))
+        return cls(cells.kind, {name: value[best : best + 1] for name, value in cells.params().items()}, probability)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """
+    One moment, and when this limiter would have let the request in.
+    """
+
+    moment: Moment
+    free_at: float
+
+    @property
+    def disagrees_s(self) -> float:
+        """
+        By how much the answer contradicts the limiter, in seconds; 0 or less where it does not.
+        """
+        ahead_s = self.free_at - self.moment.at if self.moment.accepted else self.moment.at - self.free_at
+        return min(ahead_s, 1e6) - 2 * self.moment.blur_s
+
+
+def compare(candidate: Candidate, moments: Sequence[Moment]) -> list[Compared]:
+    """
+    Each moment beside what the limiter would have said.
+    """
+    kind, params = candidate.kind, candidate.params
+    if not moments:
+        return []
+    state, found = kind.start(params, moments[0].at), []
+    for moment in moments:
+        found.append(Compared(moment, float(np.ravel(kind.free_at(params, state))[0])))
+        state = kind.update(params, state, moment.at, moment.accepted)
+    return found
+
+
+def against(candidate: Candidate, moments: Sequence[Moment]) -> str:
+    """
+    The answer that contradicts a limiter most clearly, in words; empty where none does.
+    """
+    clear = max(compare(candidate, moments), key=lambda one: one.disagrees_s, default=None)
+    if clear is None or clear.disagrees_s <= 0:
+        return ""
+    at = f"{clear.moment.at - moments[0].at:.3f}"
+    if clear.moment.accepted:
+        return f"it would have refused the request at second {at}, which was let through"
+    return f"it would have let the request at second {at} through, which was refused"
+
+
+def stretch(candidate: Candidate, moments: Sequence[Moment]) -> Stretch:
+    """
+    How many requests the limiter would have let through at once, over all the time.
+    """
+    kind, params = candidate.kind, candidate.params
+    first, last = moments[0].at, moments[-1].at
+    grid = np.linspace(first, last + 0.02 * (last - first), _POINTS)
+    state, at, room, place = kind.start(params, first), [], [], 0
+
+    def look(when: float) -> None:
+        at.append(round(when, 6))
+        room.append(float(np.ravel(kind.room(params, state, np.full(1, when)))[0]))
+
+    for moment in moments:
+        while place < len(grid) and grid[place] < moment.at:
+            look(float(grid[place]))
+            place += 1
+        look(moment.at)
+        state = kind.update(params, state, moment.at, moment.accepted)
+        look(moment.at)
+    for when in grid[place:]:
+        look(float(when))
+    return Stretch(tuple(at), tuple(room))
+
+
+def hints(candidate: Candidate, moments: Sequence[Moment]) -> tuple[str, ...]:
+    """
+    What Retry-After says that the limiter does not do, in words.
+    """
+    kind, params = candidate.kind, candidate.params
+    short, long, count = [], [], 0
+    state = kind.start(params, moments[0].at) if moments else {}
+    for moment in moments:
+        state = kind.update(params, state, moment.at, moment.accepted)
+        if moment.hint_s is None:
+            continue
+        count += 1
+        wait_s = float(np.ravel(kind.free_at(params, state))[0]) - moment.at
+        if moment.hint_s < wait_s - 2 * moment.blur_s - 0.1:
+            short.append((wait_s - moment.hint_s, moment.hint_s, wait_s))
+        elif moment.hint_s > wait_s + _HINT_S:
+            long.append((moment.hint_s - wait_s, moment.hint_s, wait_s))
+    least = max(_LEAST_OFF, _OFF_SHARE * count)
+    told = []
+    for word, off in (("less", short), ("more", long)):
+        if len(off) >= least:
+            _, said_s, wait_s = max(off)
+            told.append(
+                f"Retry-After says {word} than is left in {len(off)} of {count} refusals: "
+                f"at worst {said_s:g} s where it takes {wait_s:.2f} s"
+            )
+    return tuple(told)

@@ -1,0 +1,173 @@
+"""
+How many requests may be under way at once, and how many builds in flight; pure.
+
+The rate is known by then, or there is none: a refusal that it explains tells nothing here, so nothing is sent that it
+might refuse.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from touchstone.limiter.identity import Interval, Tier
+from touchstone.limiter.observed import Answer
+from touchstone.limiter.stimulus import Segment, Stimulus, volley
+
+# How many the rate lets through at a moment, and when it lets through as many as it can.
+Room = Callable[[float], tuple[int, float]]
+
+_SIZES = (4, 16)
+# So many volleys have to show the same cap, each after a rest.
+_AGREE = 3
+_REST_S = 0.2
+_REST_TIMES = 2.0
+# Waits for the rate to let enough through before less is thought to be enough.
+_MOST_WAITS = 2
+
+
+@dataclass
+class InFlight:
+    """
+    The part of a probe that finds how many requests may be under way at once: volleys, each twice the last one.
+
+    Attributes:
+        uncapped_to: The largest volley of which nothing was refused.
+        seen: How many of each volley were accepted that was refused in part.
+    """
+
+    room: Room
+    uncapped_to: int = 0
+    seen: list[int] = field(default_factory=list)
+    over: bool = False
+    _size: int = 0
+    _waits: int = 0
+    _rest_s: float = _REST_S
+    _last_at: float = 0.0
+
+    def ask(self, now_at: float, left: int) -> Stimulus | None:
+        """
+        What is sent next; None where the cap is known, or none is met.
+        """
+        if self.over:
+            return None
+        count = max(self.seen) + 2 if self.seen else _SIZES[self._size]
+        at = max(now_at, self._last_at + self._rest_s)
+        room, full_at = self.room(at)
+        if room < count and full_at > at:
+            at = full_at + 0.05
+            room, _ = self.room(at)
+        count = min(count, room, left)
+        if count < 2 or (not self.seen and count <= self.uncapped_to) or (self.seen and count <= max(self.seen)):
+            return None
+        return Stimulus(f"{count} at once", (volley(at, count),), stage="in flight")
+
+    def hear(self, answers: Sequence[Answer]) -> None:
+        """
+        Takes in what came of it.
+        """
+        if not answers:
+            return
+        accepted = sum(answer.accepted for answer in answers)
+        self._last_at = max(answer.done_at for answer in answers)
+        longest_s = max(answer.done_at - answer.sent_at for answer in answers)
+        self._rest_s = max(_REST_S, _REST_TIMES * longest_s)
+        if accepted == len(answers):
+            self.uncapped_to = max(self.uncapped_to, accepted)
+            self._size += 1
+            self.over = self._size >= len(_SIZES) or len(self.seen) > 0
+            self.seen = [one for one in self.seen if one >= accepted]
+        else:
+            self.seen.append(accepted)
+            self.over = len(self.seen) >= _AGREE and len(set(self.seen[-_AGREE:])) == 1 or len(self.seen) >= 3 * _AGREE
+
+    def tier(self) -> Tier | None:
+        """
+        The cap; None where none was met.
+        """
+        if len(self.seen) < _AGREE:
+            return None
+        low, high = min(self.seen), max(self.seen)
+        value = sorted(self.seen)[len(self.seen) // 2]
+        return Tier("concurrency", f"concurrency:{value}", {"limit": Interval(value, low, high)})
+
+    @property
+    def sure(self) -> bool:
+        """
+        Whether all volleys agree.
+        """
+        return len(set(self.seen)) <= 1
+
+
+@dataclass
+class Held:
+    """
+    The part of a probe that finds how many builds may be in flight: holds them, frees one, tests the edge.
+
+    Attributes:
+        most: Builds that may be held.
+        cap: Builds in flight when a start was refused that the rate lets through.
+        edges: Whether a start was let through after one build was freed, and the next one refused; once for each test.
+    """
+
+    room: Room
+    most: int
+    cap: int = 0
+    holds_to: int = 0
+    edges: list[bool] = field(default_factory=list)
+    over: bool = False
+    _held: int = 0
+    _stuck: int = 0
+
+    def ask(self, now_at: float, left: int) -> Stimulus | None:
+        """
+        What is sent next; None where the cap is known, or none is met.
+        """
+        if self.over or left < 2:
+            return None
+        want = 2 if self.cap else self.most - self._held
+        at = now_at
+        room, full_at = self.room(at)
+        if room < min(want, 2) and full_at > at:
+            at = full_at + 0.05
+            room, _ = self.room(at)
+        count = min(want, room, left)
+        if count < min(want, 2):
+            return None
+        part = Segment((at,) * count, "refused", holds=True)
+        name = "free one, start two" if self.cap else f"hold {count} more"
+        return Stimulus(name, (part,), frees=1 if self.cap else 0, stage="builds")
+
+    def hear(self, answers: Sequence[Answer]) -> None:
+        """
+        Takes in what came of it.
+        """
+        if not answers:
+            self._stuck += 1
+            self.over = self._stuck > _MOST_WAITS
+            return
+        accepted = sum(answer.accepted for answer in answers)
+        if self.cap:
+            self.edges.append(accepted == 1 and not answers[-1].accepted)
+            self.over = len(self.edges) >= 2
+            return
+        self._held += accepted
+        self.holds_to = max(self.holds_to, self._held)
+        if not answers[-1].accepted:
+            self.cap = self._held
+            self.over = self._held == 0
+        elif self._held >= self.most:
+            self.over = True
+
+    def tier(self) -> Tier | None:
+        """
+        The cap; None where none was met.
+        """
+        if not self.cap or not self.edges:
+            return None
+        return Tier("builds", f"builds:{self.cap}", {"limit": Interval(self.cap, self.cap, self.cap)})
+
+    @property
+    def sure(self) -> bool:
+        """
+        Whether each test of the edge came out as a cap has it.
+        """
+        return all(self.edges)

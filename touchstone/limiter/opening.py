@@ -1,0 +1,122 @@
+"""
+The first requests: one alone, and as many as it takes one after the other until one is refused; pure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from touchstone.limiter.observed import Answer
+from touchstone.limiter.stimulus import Segment, Stimulus, drain
+from touchstone.limiter.story import Story
+
+# From the first request to the burst: what tells a window that it opened from a log in which it stands alone.
+CANARY_S = 0.2
+# Requests one after the other of which none is refused until no rate is looked for any more.
+MOST_UNREFUSED = 200
+# The same where answers take so long that it would last.
+_LONG_S, _FEWER_UNREFUSED = 30.0, 60
+_FIRST = 24
+# Where the first one is refused already: when the next ones are sent.
+_SOON_S, _LATER = 0.1, 1.5
+_WAITS = 24
+# Answers that take longer and longer from the second on are a queue's.
+_LEAST_HELD = 3
+
+
+@dataclass
+class Opening:
+    """
+    How a probe begins.
+
+    Attributes:
+        over: Whether the first refusal after something was accepted is there, or none came.
+        queued: Whether answers are held back.
+        capped: Whether builds in flight are what was refused for, and not starts.
+    """
+
+    story: Story
+    starts: bool
+    most: int
+    over: bool = False
+    queued: bool = False
+    capped: bool = False
+    _checks: str = ""
+    _kept: int = 0
+
+    @property
+    def limited(self) -> bool:
+        """
+        Whether a rate refused something.
+        """
+        return any(not a.accepted for n, a in enumerate(self.story.answers) if n not in self.story.left_out)
+
+    def ask(self, now_at: float) -> Stimulus:
+        """
+        What is sent next.
+        """
+        answers = self.story.answers
+        if not answers:
+            return Stimulus("one request", (Segment((now_at,)),), stage="opening")
+        if not any(answer.accepted for answer in answers):
+            at, gap_s = [], _SOON_S
+            for _ in range(_WAITS):
+                at.append(now_at + gap_s)
+                gap_s *= _LATER
+            return Stimulus("wait until one is accepted", (Segment(tuple(at), "accepted"),), stage="opening")
+        if self._checks == "again":
+            return Stimulus("one more", (Segment((now_at,)),), stage="opening")
+        if self._checks == "alone":
+            part = Segment((now_at,) * (self._kept + 2), "refused", alone=True)
+            return Stimulus("one build at a time", (part,), stage="opening")
+        size = min(max(_FIRST, len(answers)), self.most - len(answers))
+        at_once = drain(max(now_at, answers[0].sent_at + CANARY_S), max(size, 1))
+        if self.capped:
+            at_once = Segment(at_once.at, "refused", alone=True)
+        return Stimulus("burst", (at_once,), stage="opening")
+
+    def hear(self, answers: Sequence[Answer]) -> None:
+        """
+        Takes in what came of it.
+        """
+        everything = self.story.answers
+        if not answers or not any(answer.accepted for answer in everything):
+            return
+        if self._checks:
+            self._check(answers)
+            return
+        if self._is_held():
+            self.queued = self.over = True
+        elif not answers[-1].accepted and len(everything) > 1:
+            self._refused(answers)
+        else:
+            slow = self.story.seconds > _LONG_S and len(everything) >= _FEWER_UNREFUSED
+            self.over = slow or len(everything) >= min(MOST_UNREFUSED, self.most)
+
+    def _refused(self, answers: Sequence[Answer]) -> None:
+        """
+        A rate, or so many builds that have not ended yet: the driver has them end before anything else is sent.
+        """
+        self._kept = sum(answer.accepted for answer in self.story.answers)
+        if self.starts and not self.capped:
+            self._checks = "again"
+        else:
+            self.over = True
+
+    def _check(self, answers: Sequence[Answer]) -> None:
+        if self._checks == "again":
+            self._checks = "alone" if answers[-1].accepted else ""
+            self.over = not self._checks
+        else:
+            accepted = sum(answer.accepted for answer in answers)
+            self._checks = ""
+            self.capped = accepted > self._kept
+            self.over = not (self.capped and answers[-1].accepted)
+            if self.capped:
+                self.story.left_out |= {n for n, answer in enumerate(self.story.answers) if not answer.accepted} - (
+                    {len(self.story.answers) - 1} if not answers[-1].accepted else set()
+                )
+
+    def _is_held(self) -> bool:
+        held_s = self.story.quickest_s + self.story.held_s
+        slow = [answer for answer in self.story.answers if answer.accepted and answer.done_at - answer.sent_at > held_s]
+        return len(slow) >= _LEAST_HELD and len(slow) >= len(self.story.answers) // 2 - 8

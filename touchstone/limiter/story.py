@@ -1,0 +1,96 @@
+"""
+Everything that a probe was answered so far, and what that says about the network; pure.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from touchstone.limiter.observed import Answer, Moment, moments
+
+# Answers that take longer than the quickest one by this, and by several times as long, were held back.
+_HELD_S, _HELD_TIMES = 0.03, 4.0
+_PACE_S = 0.001
+
+
+@dataclass
+class Story:
+    """
+    Answers in the order in which their requests were sent.
+
+    Attributes:
+        left_out: Which of them tell nothing of the rate: something else refused them.
+    """
+
+    answers: list[Answer] = field(default_factory=list)
+    left_out: set[int] = field(default_factory=set)
+
+    def add(self, answers: Sequence[Answer], *, leaves_out: bool = False) -> None:
+        """
+        Adds what was answered to a stimulus.
+        """
+        if leaves_out:
+            self.left_out |= set(range(len(self.answers), len(self.answers) + len(answers)))
+        self.answers += answers
+
+    @property
+    def refused(self) -> int:
+        """
+        How many were refused.
+        """
+        return sum(not answer.accepted for answer in self.answers)
+
+    @property
+    def quickest_s(self) -> float:
+        """
+        The least time between request and answer.
+        """
+        return min(answer.done_at - answer.sent_at for answer in self.answers)
+
+    @property
+    def seconds(self) -> float:
+        """
+        From the first request to the last answer.
+        """
+        return max(a.done_at for a in self.answers) - self.answers[0].sent_at if self.answers else 0.0
+
+    def moments(self) -> list[Moment]:
+        """
+        When the limiter decided, of those that tell of the rate.
+        """
+        told = [answer for number, answer in enumerate(self.answers) if number not in self.left_out]
+        return moments(told, self.quickest_s, self.held_s) if told else []
+
+    @property
+    def held_s(self) -> float:
+        """
+        An answer that takes longer than the quickest one by this was held back.
+        """
+        return max(_HELD_S, _HELD_TIMES * self.quickest_s)
+
+    def blur_s(self) -> float:
+        """
+        How far from where it is thought a moment may be, in the middle of all.
+        """
+        return statistics.median(moment.blur_s for moment in self.moments())
+
+    def pace_s(self) -> float:
+        """
+        From one request to the next where each waits for the last one's answer.
+        """
+        gaps = [b.sent_at - a.sent_at for a, b in zip(self.answers, self.answers[1:], strict=False) if not b.stream]
+        return max(min(gaps, default=_PACE_S), self.quickest_s)
+
+    def duration_s(self, number: int) -> float:
+        """
+        How long the answer with this number took.
+        """
+        return self.answers[number].done_at - self.answers[number].sent_at
+
+
+def unhinted(answers: Sequence[Answer]) -> int:
+    """
+    Refusals that do not say when to come back.
+    """
+    return sum(not answer.accepted and (answer.retry_after_s is None or math.isinf(answer.retry_after_s)) for answer in answers)

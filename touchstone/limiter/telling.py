@@ -1,0 +1,120 @@
+"""
+What is known of the limiters of one operation, put together from the parts of a probe; pure.
+"""
+
+from collections.abc import Sequence
+
+from touchstone.limiter.account import Candidate, against, hints
+from touchstone.limiter.identity import Cost, Identity, Interval, Runner, Tier, Why
+from touchstone.limiter.observed import Moment
+from touchstone.limiter.rates import Rates
+from touchstone.limiter.story import Story
+from touchstone.limiter.summary import plain
+
+_TOLD = 1e-4
+# By so much a field may differ from what is found before it is a finding: windows are sent in whole seconds.
+_WINDOW_S = 1.0
+
+
+def cost(story: Story, *, starts: bool) -> Cost:
+    """
+    What was spent.
+    """
+    accepted = len(story.answers) - story.refused
+    return Cost(len(story.answers), story.refused, accepted if starts else 0, round(story.seconds, 3))
+
+
+def runners(rates: Rates, moments: Sequence[Moment]) -> tuple[Runner, ...]:
+    """
+    The families by how likely they are, each with what speaks against it.
+    """
+    found, families = [], rates.belief.families()
+    for number, (family, share) in enumerate(families.items()):
+        if number and share < _TOLD:
+            break
+        found.append(_runner(rates, family, share, moments if number else ()))
+    for family, candidate in rates.remembered.items():
+        if len(found) < 2 and family not in families:
+            found.append(Runner(family, 0.0, rates.texts[family], against(candidate, moments)))
+    if len(found) < 2 and len(families) > 1:
+        family = list(families)[1]
+        found.append(_runner(rates, family, families[family], moments))
+    return tuple(found)
+
+
+def _runner(rates: Rates, family: str, share: float, moments: Sequence[Moment]) -> Runner:
+    cells = rates.belief.likeliest(family)
+    lost = against(Candidate.of(cells), moments) if moments else ""
+    return Runner(family, round(share, 6), rates.tier(family).text, lost or ("it fits less well" if moments else ""))
+
+
+def alike(tier: Tier) -> tuple[str, ...]:
+    """
+    What no request can tell from a limiter.
+    """
+    if tier.family == "minimum-gap":
+        gap = plain(tier.numbers["gap_s"])
+        return tuple(f"{family}:1/{gap}" for family in ("fixed-window", "sliding-log", "token-bucket", "leaky-bucket"))
+    if tier.family == "token-bucket" and not tier.options and tier.numbers["burst"].value > 1:
+        places = f"{tier.numbers['burst'].value - 1:g}"
+        numbers = tier.text.partition(":")[2]
+        return (f"leaky-bucket:{numbers},burst={places},delay={places}",)
+    return ()
+
+
+def findings(rates: Rates | None, tiers: Sequence[Tier], story: Story) -> tuple[str, ...]:
+    """
+    Where the words of the answers disagree with what the limiter does.
+    """
+    if rates is None or not rates.settled:
+        return ()
+    told = list(hints(Candidate.of(rates.belief.likeliest()), story.moments()))
+    numbers = tiers[0].numbers
+    for name, key in (("limit", "limit"), ("limit", "burst")):
+        said = {answer.quota[name] for answer in story.answers if name in answer.quota}
+        if key in numbers and len(said) == 1 and (value := said.pop()) != numbers[key].value:
+            told.append(f"the RateLimit fields say a limit of {value:g}, and {numbers[key].value:g} are let through")
+    said = {answer.quota["window_s"] for answer in story.answers if "window_s" in answer.quota}
+    window = numbers.get("window_s") or numbers.get("gap_s")
+    if window and len(said) == 1 and abs((value := said.pop()) - window.value) >= _WINDOW_S:
+        told.append(f"the RateLimit fields say a window of {value:g} s, and it is {plain(window)} s")
+    return tuple(told)
+
+
+def others_share(rates: Rates | None) -> Interval:
+    """
+    What share of requests somebody else takes away.
+    """
+    if rates is None:
+        return Interval(0.0, 0.0, 0.0)
+    share = rates.belief.others()
+    return Interval(0.0, 0.0, 0.0) if share < 0.5 else Interval(0.1, 0.01, 0.4)
+
+
+def identity(
+    tiers: Sequence[Tier], rates: Rates | None, story: Story, *, starts: bool, why: Why, sure: bool, **more: int
+) -> Identity:
+    """
+    All of it.
+    """
+    tiers = tuple(tiers)
+    same = alike(tiers[0]) if tiers else ()
+    rest = "".join(f"+{tier.text}" for tier in tiers[1:])
+    return Identity(
+        tiers=tiers,
+        families=runners(rates, story.moments()) if rates else (),
+        cost=cost(story, starts=starts),
+        alike=tuple(text + rest for text in same),
+        others_share=others_share(rates),
+        sure=sure,
+        why=why,
+        findings=findings(rates, tiers, story),
+        notes=_notes(rates),
+        **more,
+    )
+
+
+def _notes(rates: Rates | None) -> tuple[str, ...]:
+    if rates is not None and rates.belief.others() >= 0.5:
+        return ("somebody else seems to use the same key: some refusals fit no limiter alone",)
+    return ()
