@@ -15,7 +15,7 @@ class TokenBucket:
     A bucket of *limit* tokens that gains one in *token_s*; its state is the time at which it would be full.
 
     Attributes:
-        empty: Whether it may begin less than full: it misses ``phase`` of its tokens.
+        empty: Whether it is empty when it meets its first request, and fills from then on.
         early: The part of a token that may be missing when a request is let in.
         tick_s: Tokens come only at whole multiples of this on a clock; 0 for at any time.
     """
@@ -30,18 +30,18 @@ class TokenBucket:
     @property
     def phase(self) -> bool:
         """
-        Whether something about its beginning is not known.
+        Whether it is not known when its tokens come.
         """
-        return self.empty or self.tick_s > 0
+        return self.tick_s > 0
 
     def start(self, params: Params, at: float) -> State:
         """
-        A full bucket, or one with some tokens missing.
+        A full bucket, or an empty one.
         """
         token_s = params["token_s"]
         full = np.full_like(token_s, LONG_AGO)
         if self.empty:
-            full = at + params["phase"] * params["limit"] * token_s
+            full = at + params["limit"] * token_s
         tick = at - params["phase"] * self.tick_s if self.tick_s else np.zeros_like(token_s)
         return {"full": full, "since": np.full_like(token_s, at), "tick": tick}
 
@@ -87,14 +87,16 @@ class TokenBucket:
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
-        The share of the time since it was last full; a phase moves a start that was not full.
+        The share of the time since it was last full, and the phase of its ticks.
         """
         token_s = params["token_s"]
         moved = share * np.maximum(np.abs(at - state["since"]), token_s)
-        if self.empty:
-            # Whatever it began with, a refusal tells how much it holds to within one token.
-            return np.asarray(moved + np.minimum(phase * params["limit"], 1.0) * token_s)
-        return np.asarray(moved + phase * self.tick_s)
+        if not self.tick_s:
+            return np.asarray(moved)
+        # A token that comes a little later may miss its tick, and then comes with the next one.
+        free = state["full"] - (params["limit"] - 1.0 + self.early) * token_s - state["tick"]
+        ticks = np.ceil((free + moved) / self.tick_s) - np.ceil((free - moved) / self.tick_s)
+        return np.asarray((ticks + phase) * self.tick_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ from touchstone.limiter.windows import BlockingWindow, FixedWindow, SlidingCount
 # From a fraction of a second to more than two hours: what is published for APIs is a second to a day.
 WINDOW_S = (0.02, 10_000.0)
 TOKEN_S = (0.001, 5_000.0)
-_FINE, _COARSE = 160, 64
+_FINE, _COARSE = 160, 96
+# How many tokens a bucket may hold that was never seen full.
+_MOST_EMPTY = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,11 @@ def _limits(kind: Kind, accepted: int, wide: bool) -> tuple[int, ...]:
     if isinstance(kind, MinimumGap):
         return (1,) if accepted == 1 or wide else ()
     most = accepted + (math.ceil(0.35 * accepted) + 1 if wide else 0)
-    least = 1 if kind.phase and isinstance(kind, FixedWindow) else 2
     if isinstance(kind, TokenBucket):
-        return tuple(range(least, (2 * most if kind.phase else most) + 1))
-    return tuple(range(max(least, accepted // 2), most + 1))
+        if kind.empty:
+            return tuple(range(2, max(2 * most, _MOST_EMPTY) + 1))
+        return tuple(range(max(2, accepted // 2) if kind.phase else 2, most + 1))
+    least = 1 if kind.phase and isinstance(kind, FixedWindow) else 2
+    # On a clock the first request and the burst may lie in two windows; that a burst itself does is seldom.
+    few = accepted - 1 if kind.phase else accepted
+    return tuple(range(max(least, accepted // 2 if wide else few), most + 1))

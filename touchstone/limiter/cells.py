@@ -256,7 +256,7 @@ def grid(kind: Kind, limits: Sequence[int], ranges_s: Sequence[tuple[float, floa
     edges = [np.linspace(math.log(low), math.log(high), steps + 1) for low, high in ranges_s]
     axes = [(line[1:] + line[:-1]) / 2 for line in edges]
     halves = [(line[1] - line[0]) / 2 for line in edges]
-    turns = max(4, steps // 8) if kind.phase else 1
+    turns = max(4, steps // 6) if kind.phase else 1
     phases = np.asarray((np.arange(turns) + 0.5) / turns if kind.phase else np.zeros(1), dtype=np.float64)
     weights = 1.0 / np.asarray(limits, dtype=np.float64)
     mesh = np.meshgrid(np.arange(len(limits)), *axes, phases, indexing="ij")

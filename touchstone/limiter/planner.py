@@ -89,8 +89,8 @@ def _worth(found: Sequence[Crowd], seen: Sequence[Foreseen]) -> tuple[Array, Arr
     mark = np.concatenate([one.mark for one in seen], axis=1)
     coins = np.concatenate([one.coins for one in seen], axis=1)
     weights = np.concatenate([crowd.weights for crowd in found])
-    names = sorted({crowd.kind.family for crowd in found})
-    family = np.concatenate([np.full(len(crowd), names.index(crowd.kind.family)) for crowd in found])
+    names = sorted({crowd.kind.name for crowd in found})
+    family = np.concatenate([np.full(len(crowd), names.index(crowd.kind.name)) for crowd in found])
     noise = coins @ weights
     whole = _entropies(mark, weights)
     inside = np.zeros(len(mark))

@@ -12,7 +12,7 @@ from touchstone.limiter.stimulus import Stimulus, volley
 from touchstone.limiter.story import Story
 from touchstone.limiter.summary import plain
 
-_SIZES = (6, 16, 40, 100)
+_SIZES = (5, 12, 26, 50, 100)
 # So many volleys have to show the same before it counts.
 _AGREE = 2
 # From the last answer to a volley to the next volley, in times of what one request takes.

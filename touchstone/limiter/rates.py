@@ -9,6 +9,7 @@ import numpy as np
 
 from touchstone.limiter.account import Candidate
 from touchstone.limiter.belief import Belief
+from touchstone.limiter.cells import Cells
 from touchstone.limiter.identity import Tier, Why
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.planner import choose
@@ -17,7 +18,7 @@ from touchstone.limiter.story import Story
 from touchstone.limiter.summary import likeliest_limit, tier
 
 # What has to be known of a limiter before it counts as found.
-SURE, SURE_LIMIT, NARROW = 0.997, 0.995, 0.019
+SURE, SURE_KIND, SURE_LIMIT, NARROW = 0.997, 0.98, 0.995, 0.019
 # From this share on it is likelier that somebody else uses the key, or that it is no limiter that is known.
 _MISFIT = 0.5
 # A family that was never that likely is not worth a word when it is ruled out.
@@ -96,10 +97,19 @@ class Rates:
         if max(self.belief.families().values()) < SURE:
             return False
         cells = self.belief.likeliest()
+        if not self._agreed(cells):
+            return False
         _, share = likeliest_limit(cells)
         numbers = tier(cells).numbers
         times = [number for name, number in numbers.items() if name.endswith("_s") and name != "rate_per_s"]
         return share >= SURE_LIMIT and all(number.high / number.low - 1 <= NARROW for number in times)
+
+    def _agreed(self, cells: Cells) -> bool:
+        """
+        Whether no other kind of the same family is left that might have other numbers.
+        """
+        kinds = self.belief.kinds()
+        return kinds[cells.kind.name] >= SURE_KIND
 
     def tier(self, family: str = "") -> Tier:
         """

@@ -159,7 +159,9 @@ class BlockingWindow:
         fresh = closed | (accepted & (state["count"] >= params["limit"]))
         opened = where(accepted, np.where(fresh, at, state["opened"]), LONG_AGO)
         count = where(accepted, np.where(fresh, 1.0, state["count"] + 1.0), 0.0)
-        shuts = np.logical_not(accepted) & (at >= state["until"])
+        # What is refused with nothing accepted since it was shut is refused since it still is.
+        begun = (state["count"] > 0) | (state["until"] <= LONG_AGO)
+        shuts = np.logical_not(accepted) & (at >= state["until"]) & begun
         until = np.where(shuts, at + params["block_s"], state["until"])
         shape = np.shape(until)
         return {"opened": np.broadcast_to(opened, shape), "count": np.broadcast_to(count, shape), "until": until}
