@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.command import KEYS, Ended, Shell, called
+from tests.report import identities
 from tests.test_runlog import HEADER
 from touchstone.limiter.identify import Terms
 from touchstone.limiter.identity import Cost, Identity, Runner
@@ -149,6 +150,18 @@ def test_probe_that_is_over_is_told_again(command: Command, tmp_path: Path) -> N
     told = command("probe", "--resume", "old", keys={})
     assert (told.code, told.last_line) == (3, "exit 3: the budget is spent")
     assert (path.parent / "report.html").exists()
+
+
+@pytest.mark.parametrize("asked", [(), ("--advise",)])
+def test_advice_is_told_where_it_is_asked_for(command: Command, tmp_path: Path, asked: tuple[str, ...]) -> None:
+    """
+    With --advise a probe says what a client should do, also one that is told again; report.json always has it.
+    """
+    answered = Answered(1, Answer(1.2, 1.3, accepted=True), 202, 0.0, 8, "a/b@1").event()
+    path = log_of(tmp_path, begun(), answered, ended(identities.identity("token-bucket:10/4,burst=5")))
+    told = command("probe", "--resume", "old", *asked, keys={})
+    assert ("What a client should do" in told.out) == bool(asked)
+    assert json.loads((path.parent / "report.json").read_text("utf-8"))["probe"]["advice"]["burst"] == 5
 
 
 @pytest.mark.parametrize(

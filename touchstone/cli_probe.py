@@ -191,7 +191,7 @@ def _probe(given: _Given) -> int:
     with unsent():
         past = given.past()
         if past is not None and past.probe is not None and past.probe.finished:
-            return _told(given.log_path, given.report_dir or given.log_path.parent, out)
+            return _told(given.log_path, given.report_dir or given.log_path.parent, out, advises=given.advise)
         settings = given.settings()
         wish = given.wish(settings, past)
     if settings.plan:
@@ -199,18 +199,18 @@ def _probe(given: _Given) -> int:
         return 0
     with probe_progress_on(Console(stderr=True)) as progress:
         outcome = probing.probe(settings, wish, ["touchstone", *sys.argv[1:]], progress)
-    return _shown(outcome.run_log, outcome.folder, outcome.exit_code, out)
+    return _shown(outcome.run_log, outcome.folder, outcome.exit_code, out, advises=given.advise)
 
 
-def _told(run_log: Path, folder: Path, out: Console) -> int:
+def _told(run_log: Path, folder: Path, out: Console, *, advises: bool) -> int:
     """
     Makes the reports of a probe again that is over.
     """
-    return _shown(run_log, folder, write_reports(run_log, folder), out)
+    return _shown(run_log, folder, write_reports(run_log, folder), out, advises=advises)
 
 
-def _shown(run_log: Path, folder: Path, exit_code: int, out: Console) -> int:
+def _shown(run_log: Path, folder: Path, exit_code: int, out: Console, *, advises: bool) -> int:
     out.print(f"report: {folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
     out.print()
-    write_text(view(read(run_log)), out)
+    write_text(view(read(run_log)), out, advises=advises)
     return exit_code

@@ -159,7 +159,7 @@ def view(log: RunLog) -> View:
         command=shlex.join(command),
         again=_again(command, log.header, findings),
         load=load_view(log),
-        probe=probe_of(getattr(log, "probe", None)),
+        probe=probe_of(log.probe),
     )
 
 
