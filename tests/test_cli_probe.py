@@ -191,11 +191,15 @@ def test_builds_are_what_somebody_said_or_the_probes_own_default(
     [
         (Identity((), (), Cost(1, 0, 1, 1.0), sure=True, why="settled"), ""),
         (
-            Identity((), (Runner("gcra", 0.61, "x"),), Cost(1, 0, 1, 1.0), why="budget"),
+            Identity((), (Runner("token-bucket", 0.612, "x"),), Cost(50, 0, 1, 1.0), why="budget"),
             (
-                "the limiter is not known for sure (gcra with a probability of 61%): the budget is spent "
-                "(50 requests, 40 builds, 60 s); raise --max-requests, --max-builds or --max-seconds"
+                "the limiter is not known for sure (token bucket with a probability of 61 %): "
+                "the budget of 50 requests is spent; raise --max-requests"
             ),
+        ),
+        (
+            Identity((), (), Cost(49, 0, 49, 1.0), unlimited_to=49, why="budget"),
+            "no limit was met by 49 requests: the budget of 60 s is spent; raise --max-seconds",
         ),
         (
             Identity((), (), Cost(1, 0, 1, 1.0), why="nothing left to learn"),
@@ -209,6 +213,17 @@ def test_unsure_probe_says_why(tmp_path: Path, identity: Identity, reason: str) 
     """
     assert unsure(read(log_of(tmp_path, begun(), ended(identity))).probe) == reason
     assert unsure(None)
+
+
+def test_spent_builds_are_told_with_those_that_may_have_begun(tmp_path: Path) -> None:
+    """
+    Of a start that was not answered nobody knows, so it is counted as a build that was spent.
+    """
+    answers = [Answered(1, Answer(1.0, 1.1, number > 0), 202 if number else 0, 0.0) for number in range(40)]
+    found = Identity((), (), Cost(39, 0, 39, 1.0), why="budget")
+    events = (begun(), *(answered.event() for answered in answers), ended(found))
+    reason = unsure(read(log_of(tmp_path, *events)).probe)
+    assert reason == "the limiter is not known for sure: the budget of 40 builds is spent; raise --max-builds"
 
 
 def test_facts_of_a_probe_come_back(tmp_path: Path) -> None:

@@ -148,8 +148,8 @@ def test_probe_ends_well_and_says_so(whole: Probed) -> None:
     A limiter that is known for sure is exit code 0, and each stimulus has a line with what is known before it.
     """
     assert (whole.ended.code, whole.ended.last_line[:7]) == (0, "exit 0:")
-    assert "3: two volleys; known: fixed 75%, gcra 25%; " in whole.ended.err
-    assert "the probe ends (settled); known: fixed 75%" in whole.ended.err
+    assert "3: two volleys; known: fixed 75 %, gcra 25 %; " in whole.ended.err
+    assert "the probe ends (settled); known: fixed 75 %" in whole.ended.err
 
 
 def test_all_that_is_sent_is_written_down(whole: Probed) -> None:
@@ -252,23 +252,24 @@ def test_held_builds_stay_until_they_are_freed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "starts", "builds"),
+    ("flags", "starts", "builds", "spent"),
     [
-        (("--max-requests", "7", "--max-builds", "30"), 7, None),
-        (("--max-builds", "5"), None, 5),
-        (("--max-builds", "30", "--max-seconds", "3"), None, None),
+        (("--max-requests", "7", "--max-builds", "30"), 7, None, "7 requests is spent; raise --max-requests"),
+        (("--max-builds", "5"), None, 5, "5 builds is spent; raise --max-builds"),
+        (("--max-builds", "30", "--max-seconds", "3"), None, None, "3 s is spent; raise --max-seconds"),
     ],
     ids=["requests", "builds", "seconds"],
 )
-def test_no_budget_is_overrun(tmp_path: Path, flags: tuple[str, ...], starts: int | None, builds: int | None) -> None:
+def test_no_budget_is_overrun(
+    tmp_path: Path, flags: tuple[str, ...], starts: int | None, builds: int | None, spent: str
+) -> None:
     """
     A probe that would go on without end stops where one of its budgets is spent, and is no pass.
     """
     run = probed(tmp_path, *flags, brain=probes.ENDLESS)
     assert run.ended.code == 3
-    assert "the limiter is not known for sure (fixed with a probability of 75%): the budget is spent" in (
-        run.ended.last_line
-    )
+    told = "the limiter is not known for sure (fixed with a probability of 75 %): the budget of"
+    assert f"{told} {spent}" in run.ended.last_line
     assert starts is None or run.asked.starts == starts
     assert builds is None or len(run.launched) == builds
     assert run.story.identified is not None
@@ -304,7 +305,7 @@ def test_interrupted_probe_clears_up_and_goes_on_later(tmp_path: Path, number: s
 
         second = probed_again(shell, twin, asked, "--resume", "run", "--seed", "20")
         assert (second.ended.code, second.left) == (3, ([], 0, 0))
-        assert second.ended.err.startswith(f"{len(first.story.sent) + 1}: a burst; known: fixed 75%")
+        assert second.ended.err.startswith(f"{len(first.story.sent) + 1}: a burst; known: fixed 75 %")
         story, before = second.story, first.story
         assert asked.starts == len(story.answers) == 40
         assert story.answers[: len(before.answers)] == before.answers

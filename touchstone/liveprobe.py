@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from touchstone.progress import is_watched
+from touchstone.report.probe_words import chance_words, family_words
 from touchstone.verdict import plural
 
 _FAMILIES = 3
@@ -77,7 +78,7 @@ class _State:
         if not heard:
             return "nothing is known yet"
         ranked = sorted(heard["families"].items(), key=lambda each: -each[1])[:_FAMILIES]
-        likely = ", ".join(f"{family} {share:.0%}" for family, share in ranked if share >= _LEAST)
+        likely = ", ".join(f"{family_words(name)} {chance_words(share)}" for name, share in ranked if share >= _LEAST)
         builds = f", {plural(heard['builds'], 'build')}" if heard["builds"] else ""
         spent = f"{plural(heard['requests'], 'request')} ({heard['refused']:,} refused){builds} so far"
         return f"known: {likely or 'nothing'}; {spent}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from touchstone import claims as ledger_of_claims
 from touchstone.appraiser import INLINE_RULES
 from touchstone.contract import Contract
+from touchstone.figures import percentage
 from touchstone.judge import Judge
 from touchstone.limiter.identity import Identity
 from touchstone.probefacts import ProbeStory
@@ -55,16 +56,43 @@ def unsure(story: ProbeStory | None) -> str:
     identity = story.identified.identity
     if identity.sure:
         return ""
-    most = story.probing.terms
     match identity.why:
         case "budget":
-            told = f"{most.get('most_requests')} requests, {most.get('most_builds')} builds, {most.get('most_s'):g} s"
-            why = f"the budget is spent ({told}); raise --max-requests, --max-builds or --max-seconds"
+            why = _spent(story, identity)
         case "nothing left to learn":
             why = "no request that may be sent would tell more"
         case _:
             why = "it ended before that"
-    return f"the limiter is not known for sure{_leading(identity)}: {why}"
+    return f"{_so_far(identity)}: {why}"
+
+
+def _spent(story: ProbeStory, identity: Identity) -> str:
+    """
+    Which budget is spent, and what raises it.
+    """
+    most = story.probing.terms
+    # Of a start that was not answered nobody knows whether it began a build.
+    builds = sum(each.answer.accepted or not each.status or each.status >= 500 for each in story.answers)
+    if identity.cost.requests >= most["most_requests"]:
+        told, flag = plural(most["most_requests"], "request"), "--max-requests"
+    elif most["starts"] and builds >= most["most_builds"]:
+        told, flag = plural(most["most_builds"], "build"), "--max-builds"
+    else:
+        told, flag = f"{most['most_s']:g} s", "--max-seconds"
+    return f"the budget of {told} is spent; raise {flag}"
+
+
+def _so_far(identity: Identity) -> str:
+    """
+    What is known though it is not sure.
+    """
+    if identity.families:
+        first = identity.families[0]
+        told = f"{first.family.replace('-', ' ')} with a probability of {percentage(first.probability, 2)}"
+        return f"the limiter is not known for sure ({told})"
+    if identity.unlimited_to:
+        return f"no limit was met by {plural(identity.unlimited_to, 'request')}"
+    return "the limiter is not known for sure"
 
 
 def _odd(story: ProbeStory | None) -> str:
@@ -77,13 +105,6 @@ def _odd(story: ProbeStory | None) -> str:
     counts = Counter(f"status {answered.status}" if answered.status else "no answer" for answered in answers)
     told = ", ".join(f"{count:,} times {what}" for what, count in sorted(counts.items()))
     return f"of {plural(len(story.answers), 'limited request')} these told nothing of a limiter: {told}"
-
-
-def _leading(identity: Identity) -> str:
-    if not identity.families:
-        return ""
-    first = identity.families[0]
-    return f" ({first.family} with a probability of {first.probability:.0%})"
 
 
 def _judge_around(log: RunLog, settings: Settings, writer: RunLogWriter) -> None:

@@ -131,11 +131,15 @@ def story(text: str, count: int = 150, pause_s: float = 5.0, operation: str = "s
 def run_of(told_by_log: object) -> View:
     """The view of a run log that tells this."""
     log = replace(log_of(workload()), header=replace(header(), command="probe", argv=("touchstone", "probe")))
-    ended = Footer("2026-01-02T03:05:06Z", 63.2, 0, "one family and its numbers stand out", False)
+    seen_probe = told(told_by_log)  # type: ignore[arg-type]  # made like the story of a run log
+    assert seen_probe
+    sure = seen_probe.identity.sure
+    reason = "one family and its numbers stand out" if sure else "the limiter is not known for sure"
+    ended = Footer("2026-01-02T03:05:06Z", 63.2, 0 if sure else 3, reason, False)
     plain = replace(log, workload=None, windows=(), attempts=(), builds=(), workers=(), footer=ended)
     seen = view(plain)
     return replace(
         seen,
-        probe=told(told_by_log),  # type: ignore[arg-type]  # made like the story of a run log
-        verdict=replace(seen.verdict, exit_code=0, reason=ended.reason),
+        probe=seen_probe,
+        verdict=replace(seen.verdict, exit_code=ended.exit_code, reason=ended.reason),
     )

@@ -26,6 +26,10 @@ from touchstone.report.view import View
 
 BUCKET = "token-bucket:10/60,burst=5+builds:4"
 EVIL = "\x1b[31m<script>alert('x')</script>\u202e"
+HEADLINES = (
+    *("Limiter identified", "Limiter not settled", "No limit met", "Does not conform"),
+    *("Could not be judged", "Interrupted", "No broken promise found"),
+)
 UNSURE = tuple(
     Runner(family, probability, limit, lost)
     for family, probability, limit, lost in (
@@ -59,6 +63,7 @@ RUNS: dict[str, Callable[[], View]] = {
     "queue": lambda: run_of(story("leaky-bucket:5/1,burst=10", count=300, pause_s=0.6, operation="getBuild")),
     "alike": lambda: run_of(story("minimum-gap:2", alike=("sliding-log:1/2", "token-bucket:1/2,burst=1"))),
     "none": lambda: run_of(story("none", count=200, pause_s=0.1, uncapped_to=32, holds_to=10)),
+    "endless": lambda: run_of(story("none", count=200, pause_s=0.1, sure=False, why="budget")),
     "many": lambda: run_of(story("sliding-log:20/2", count=3000, pause_s=0.4)),
     "one": lambda: run_of(story("sliding-log:20/2", count=1)),
     "hostile": lambda: run_of(story("8/4", count=30, findings=(EVIL,), notes=(EVIL,), alike=("sliding-log:8/4",))),
@@ -210,11 +215,36 @@ def test_no_limiter_has_no_room_and_no_command() -> None:
     assert 'class="p-room"' not in source
 
 
-def test_unsettled_probe_does_not_claim_to_have_found_one() -> None:
+@pytest.mark.parametrize(
+    ("name", "exit_code", "headline"),
+    [
+        ("bucket", 0, "Limiter identified"),
+        ("bucket", 1, "Does not conform"),
+        ("bucket", 3, "Could not be judged"),
+        ("bucket", 130, "Interrupted"),
+        ("unsure", 3, "Limiter not settled"),
+        ("unsure", 1, "Does not conform"),
+        ("none", 0, "No limit met"),
+        ("endless", 3, "No limit met"),
+    ],
+)
+def test_headline_and_exit_code_agree(name: str, exit_code: int, headline: str) -> None:
     """
-    The page of it has another headline.
+    Only a probe that is sure and broke nothing is said to have found its limiter, and the reason stands below.
     """
-    assert "Limiter not settled" in words_of(run("unsure"))
+    view = run(name)
+    words = words_of(replace(view, verdict=replace(view.verdict, exit_code=exit_code, reason="as it is")))
+    assert [one for one in HEADLINES if f"{one} http" in words or f"{one} staging" in words] == [headline]
+    assert f"as it is. Exit code {exit_code}." in words
+
+
+def test_column_of_reasons_is_there_where_there_is_one() -> None:
+    """
+    Where nothing is said against the other families, no column of dashes says so.
+    """
+    assert "Why not this one" in words_of(run("bucket"))
+    runners = tuple(replace(runner, lost="") for runner in UNSURE)
+    assert "Why not this one" not in words_of(run_of(story("8/4", count=20, families=runners)))
 
 
 def test_what_answers_say_is_shown_and_never_obeyed() -> None:

@@ -5,7 +5,7 @@ What a probe found, in words.
 import pytest
 
 from tests.report.identities import exactly, identity
-from touchstone.limiter.identity import Cost, Interval, Runner
+from touchstone.limiter.identity import Cost, Interval, Runner, Tier
 from touchstone.report.probe_tier import readings, readings_of
 from touchstone.report.probe_words import (
     chance_words,
@@ -71,6 +71,27 @@ def test_each_limiter_has_its_words(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "low", "high", "words"),
+    [
+        (10.101, 9.99, 10.2, "10 builds a second (±2 %)"),
+        (10.101, 10.02, 10.18, "10.1 builds a second (±0.79 %)"),
+        (0.16667, 0.1664, 0.1669, "10 builds a minute (±0.16 %)"),
+        (1.3889, 1.3876, 1.3904, "5,000 builds an hour (±0.11 %)"),
+        (2.4306, 2.41, 2.45, "2.43 builds a second (±0.82 %)"),
+        (2.4306, 2.3, 2.57, "2.4 builds a second (±7.1 %)"),
+        (14.2, 9.0, 19.0, "14 builds a second (±36 %)"),
+    ],
+)
+def test_rate_is_the_plainest_of_those_that_it_may_be(value: float, low: float, high: float, words: str) -> None:
+    """
+    A measured rate is told by the shortest number in its interval; one that is hardly known, by one near its middle.
+    """
+    numbers = {"rate_per_s": Interval(value, low, high), "burst": exactly(5)}
+    (reading,) = readings((Tier("token-bucket", f"token-bucket:5/{5 / value:.6f}", numbers),))
+    assert limiter_words((reading,), "build") == f"token bucket: {words}, burst 5 (±0)"
+
+
+@pytest.mark.parametrize(
     ("rate_per_s", "words"),
     [
         (2.0, "2 reads a second"),
@@ -129,7 +150,8 @@ def test_interval_of_a_measure_is_told_as_its_wider_side() -> None:
     """
     It is a share of the number, and silent where it is next to nothing.
     """
-    assert [give_or_take(one) for one in (Interval(2, 1.99, 2.05), Interval(2, 1.9999, 2.0001))] == [" (±2.5 %)", ""]
+    told = [give_or_take(Interval(2, *ends)) for ends in ((1.99, 2.05), (1.9999, 2.0001), (0.1, 90.0))]
+    assert told == [" (±2.5 %)", "", " (hardly known)"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 
 from touchstone.outcomes import kind_of
 from touchstone.report import page
+from touchstone.report.probe_view import ProbeView
 from touchstone.report.view import View
 from touchstone.runfacts import LedgerClaim
 
@@ -46,12 +47,21 @@ def render(view: View) -> str:
 
 
 def _headline(view: View) -> tuple[str, str]:
-    if view.probe and view.exit_code == 0:
-        identity = view.probe.identity
-        if identity.tiers or not identity.unlimited_to:
-            return ("upheld", "Limiter identified") if identity.sure else ("indeterminate", "Limiter not settled")
-        return "upheld", "No limit met"
-    return _HEADLINES.get(view.exit_code, ("could-not-run", "Could not be judged"))
+    told = _probe_headline(view.probe, view.exit_code) if view.probe else None
+    return told or _HEADLINES.get(view.exit_code, ("could-not-run", "Could not be judged"))
+
+
+def _probe_headline(probe: ProbeView, exit_code: int) -> tuple[str, str] | None:
+    """
+    That of a probe which came to its end; None where something else decided how the run ends.
+    """
+    identity = probe.identity
+    met = identity.tiers or identity.families or not identity.unlimited_to
+    if identity.sure and not exit_code:
+        return "upheld", "Limiter identified" if met else "No limit met"
+    if not identity.sure and exit_code == 3 and identity.why not in ("", "interrupted"):
+        return "indeterminate", "Limiter not settled" if met else "No limit met"
+    return None
 
 
 def _styles(view: View) -> tuple[str, ...]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from touchstone.figures import figure
-from touchstone.limiter.identity import Cost, Identity, Step, Stretch
+from touchstone.limiter.identity import Cost, Identity, Interval, Step, Stretch
 from touchstone.limiter.observed import Answer
 from touchstone.report.probe_advice import Advice, advice
 from touchstone.report.probe_tier import Reading, readings
-from touchstone.report.probe_words import family_words, lasting, rate_unit, rate_words, sentence
+from touchstone.report.probe_words import family_words, lasting, plain_rate, rate_unit, rate_words, sentence
 from touchstone.report.probe_words import noun as noun_of
 from touchstone.verdict import plural
 
@@ -188,30 +188,33 @@ def _lines(tier: Reading, what: str) -> Iterable[NumberLine]:
     if "delay" in shown and not tier.value("delay"):  # which is usual
         shown.pop("delay")
     for name in shown:
-        interval = _ends(tier, name) if name in tier.measured else ""
-        yield NumberLine(family, _NAMES[name], _told(tier, name, what), interval)
+        number = tier.numbers[name]
+        if name == "rate_per_s" and name in tier.measured:
+            number = plain_rate(number)
+        interval = _ends(number, name) if name in tier.measured else ""
+        unit = "build" if tier.family == "builds" else what
+        yield NumberLine(family, _NAMES[name], _told(number.value, name, unit), interval)
     words = {"opens": "opens", "refused": "a refusal", "rule": "rule", "starts": "starts"}
     meant = {"count": "counts too", "restart": "opens it anew", "first": "with the first one", "clock": "on the clock"}
     for option, word in tier.options.items():
         yield NumberLine(family, words.get(option, option), meant.get(word, word))
 
 
-def _told(tier: Reading, name: str, what: str) -> str:
-    value = tier.value(name)
+def _told(value: float, name: str, what: str) -> str:
     if name == "rate_per_s":
         return rate_words(value, what)
     if name.endswith("_s"):
         return lasting(value)
     if name == "early":
         return f"{value:g} of a token"
-    return plural(round(value), "build" if tier.family == "builds" else what)
+    return plural(round(value), what)
 
 
-def _ends(tier: Reading, name: str) -> str:
-    low, high = tier.low(name), tier.high(name)
+def _ends(number: Interval, name: str) -> str:
+    low, high = number.low, number.high
     if low == high:
         return "certain"
     if name == "rate_per_s":
-        unit, unit_s = rate_unit(tier.value(name))
+        unit, unit_s = rate_unit(number.value)
         return f"{figure(low * unit_s, 4)} to {figure(high * unit_s, 4)} {unit}"
     return f"{figure(low, 4)} to {figure(high, 4)}{' s' if name.endswith('_s') else ''}"

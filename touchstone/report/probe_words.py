@@ -13,6 +13,8 @@ from touchstone.verdict import plural
 _NOUNS = {"startBuild": "build", "getBuild": "read", "cancelBuild": "cancel"}
 _UNITS = (("a second", 1.0), ("a minute", 60.0), ("an hour", 3600.0), ("a day", 86400.0))
 _HARDLY = 0.0005  # a share below which a number is told without an interval
+_NARROW = 0.1  # an interval that is narrower than this share may be told by any number in it
+_LARGE = 10_000  # from here on only a number of one digit and noughts reads as a round one
 _NEAR = 0.0008  # a number is as good as a round one that is nearer than this share
 _SHOWN = 0.01  # families that are less likely are told together
 
@@ -68,12 +70,40 @@ def rate_unit(rate_per_s: float) -> tuple[str, float]:
     """
     The unit in which a rate reads well, such as ``a minute``, and its length in seconds.
     """
-    fitting = [unit for unit in _UNITS if rate_per_s * unit[1] >= 1 - _NEAR] or [_UNITS[-1]]
+    fitting = _fitting(rate_per_s)
     return next((unit for unit in fitting if _is_round(rate_per_s * unit[1])), fitting[0])
 
 
+def plain_rate(rate_per_s: Interval) -> Interval:
+    """
+    The same interval around the number in it that is the shortest to tell.
+
+    It is told in the usual unit, unless another one takes at least two digits less.
+    """
+    low, value, high = rate_per_s.low, rate_per_s.value, rate_per_s.high
+    found = [(*_plain(low * unit_s, value * unit_s, high * unit_s), unit_s) for _, unit_s in _fitting(value)]
+    _, shown, unit_s = min(found, key=lambda one: one[0] + (2 if one is not found[0] else 1))
+    return Interval(shown / unit_s, low, high)
+
+
+def _plain(low: float, value: float, high: float) -> tuple[int, float]:
+    """
+    The shortest number that lies in an interval, near the middle of a wide one, and how many digits it has.
+    """
+    near = (high - low) / (1 if high - low <= _NARROW * value else 4)
+    for digits in range(1, 9):
+        shown = float(f"{value:.{digits}g}")
+        if abs(shown - value) <= near and low <= shown <= high:
+            return digits, shown
+    return 9, value
+
+
+def _fitting(rate_per_s: float) -> Sequence[tuple[str, float]]:
+    return [unit for unit in _UNITS if rate_per_s * unit[1] >= 1 - _NEAR] or [_UNITS[-1]]
+
+
 def _is_round(value: float) -> bool:
-    near = float(f"{value:.2g}")
+    near = float(f"{value:.{2 if value < _LARGE else 1}g}")
     return abs(value - near) <= _NEAR * value and (near >= 10 or abs(2 * near - round(2 * near)) < 1e-9)
 
 
@@ -82,6 +112,8 @@ def give_or_take(number: Interval) -> str:
     How far a measured number may be off, such as `` (±0.4 %)``; empty where that is next to nothing.
     """
     share = max(number.high - number.value, number.value - number.low) / number.value if number.value else 0.0
+    if share >= 1:  # of which nobody could make anything
+        return " (hardly known)"
     return f" (±{percentage(share, 2)})" if share >= _HARDLY else ""
 
 
@@ -113,7 +145,7 @@ def sentence(identity: Identity, operation: str) -> str:
     """
     what, cost = noun(operation), identity.cost
     if not identity.tiers and (identity.sure or not identity.families):
-        return f"{_unlimited(identity)}; {cost_words(cost)}"
+        return _unlimited(identity) + ("" if identity.unlimited_to == cost.requests else f"; {cost_words(cost)}")
     if not identity.sure:
         why = WHY_WORDS[identity.why]
         likely = likely_words(identity.families) or limiter_words(readings(identity.tiers), what)
@@ -239,7 +271,11 @@ def _decaying(tier: Reading, what: str) -> str:
 
 
 def _flow(tier: Reading, what: str) -> str:
-    return f"{rate_words(tier.value('rate_per_s'), what)}{_off(tier, 'rate_per_s')}"
+    rate = tier.numbers["rate_per_s"]
+    if "rate_per_s" not in tier.measured:
+        return rate_words(rate.value, what)
+    rate = plain_rate(rate)
+    return f"{rate_words(rate.value, what)}{give_or_take(rate)}"
 
 
 def _token_bucket(tier: Reading, what: str) -> str:
