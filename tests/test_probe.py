@@ -2,10 +2,11 @@
 The driving of a probe: it sends what is asked and no more, when it is due, writes all of it down, and leaves nothing.
 """
 
+import json
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from tests import probes
 from tests.command import PRIMARY, Ended, Shell, gone
 from tests.stages import Asgi, descendants
 from tests.watched import Watched
+from touchstone.embedded import LOAD_TWIN
 from touchstone.probefacts import ProbeStory
 from touchstone.probing import probe_command
 from touchstone.runfacts import RunLog
 from touchstone.runlog import read
 from touchstone.twin import RateLimit
+from touchstone.twin.faults import FAULTS
 from touchstone.verdict import judge
 
 pytestmark = pytest.mark.timeout(180)
@@ -214,6 +217,31 @@ def test_refusals_are_judged_and_kept(whole: Probed) -> None:
     assert refused
     assert {kept[seq].status for seq in refused} == {429}
     assert {answered.answer.retry_after_s for answered in whole.story.answers if answered.status == 429} != {None}
+
+
+@pytest.mark.parametrize(
+    ("fault", "claim", "actual", "code"),
+    [
+        ("limit-says-detail", "limit.has-the-error-shape", '{"detail": "slow down"}', 1),
+        ("retry-after-has-decimals", "limit.retry-after-is-valid", "'0.", 0),
+    ],
+)
+def test_refusals_that_break_a_claim_are_told(tmp_path: Path, fault: str, claim: str, actual: str, code: int) -> None:
+    """
+    What is wrong with a 429 is a finding with the exchange that shows it; of a must claim it is exit code 1.
+    """
+    shell = probes.shell(tmp_path)
+    with FAULTS[fault].twin(replace(LOAD_TWIN, rate=RateLimit.parse("6/1"))) as twin:
+        ended = shell.run("probe", "--url", twin.url, "--report-dir", "run", "--max-builds", "30")
+    report = json.loads((tmp_path / "run" / "report.json").read_text("utf-8"))
+    (finding,) = report["findings"]
+    assert (finding["claim"], ended.code) == (claim, code)
+    assert actual in finding["actual"]
+    log = read(tmp_path / "run" / "runlog.jsonl")
+    assert log.probe is not None
+    refused = {answered.seq for answered in log.probe.answers if answered.status == 429}
+    assert finding["occurrences"] == len(refused)
+    assert set(finding["evidence"]) <= refused & {exchange.seq for exchange in log.exchanges}
 
 
 def test_nothing_is_left(whole: Probed) -> None:
