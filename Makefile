@@ -11,7 +11,7 @@ READY  := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help check test truth load probe lint prove prove-generated prove-load mutate record bench serve report clean
+.PHONY: help check test truth load probe probe-lab lint prove prove-generated prove-load mutate record bench serve report clean
 
 help: ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ load: $(READY) ## put a steady load on the embedded twin and judge it; ARGS="sto
 
 probe: $(READY) ## find out which rate limiter is behind the embedded twin; ARGS="--url …" probes another target
 	@$(BIN)/touchstone probe $(ARGS)
+
+probe-lab: $(READY) ## probe limiters that others wrote, each three times: are they named rightly?
+	@$(BIN)/python -m pytest tests/test_probe_lab.py $(ARGS)
 
 lint: $(READY) ## read the code: style, types, sizes, layers, the contract document, the recordings, the lock file, deploy/
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

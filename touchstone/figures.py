@@ -31,6 +31,17 @@ def percentage(share: float, digits: int = 3) -> str:
     return f"{figure(100 * share, digits)} %"
 
 
+def chance_words(share: float) -> str:
+    """
+    A probability such as ``81 %``; one that is not quite 0 or 1 never reads so.
+    """
+    if 0 < share < 0.001:
+        return "below 0.1 %"
+    if 0.999 < share < 1:
+        return "above 99.9 %"
+    return percentage(share, 2 if share < 0.99 else 3)
+
+
 def brief(duration_s: float, digits: int = 3) -> str:
     """
     A duration in the unit that suits it: ``20 µs``, ``4.34 ms``, ``1.01 s``, ``3 min 05 s``; ``never`` without an end.

@@ -8,8 +8,9 @@ from typing import Any
 
 from rich.console import Console
 
+from touchstone.figures import chance_words
 from touchstone.progress import is_watched
-from touchstone.report.probe_words import chance_words, family_words
+from touchstone.report.probe_words import family_words
 from touchstone.verdict import plural
 
 _FAMILIES = 3

@@ -11,7 +11,7 @@ from pathlib import Path
 from touchstone import claims as ledger_of_claims
 from touchstone.appraiser import INLINE_RULES
 from touchstone.contract import Contract
-from touchstone.figures import percentage
+from touchstone.figures import chance_words
 from touchstone.judge import Judge
 from touchstone.limiter.identity import Identity
 from touchstone.probefacts import ProbeStory
@@ -88,7 +88,7 @@ def _so_far(identity: Identity) -> str:
     """
     if identity.families:
         first = identity.families[0]
-        told = f"{first.family.replace('-', ' ')} with a probability of {percentage(first.probability, 2)}"
+        told = f"{first.family.replace('-', ' ')} with a probability of {chance_words(first.probability)}"
         return f"the limiter is not known for sure ({told})"
     if identity.unlimited_to:
         return f"no limit was met by {plural(identity.unlimited_to, 'request')}"

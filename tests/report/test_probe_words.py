@@ -5,10 +5,10 @@ What a probe found, in words.
 import pytest
 
 from tests.report.identities import exactly, identity
+from touchstone.figures import chance_words
 from touchstone.limiter.identity import Cost, Interval, Runner, Tier
 from touchstone.report.probe_tier import readings, readings_of
 from touchstone.report.probe_words import (
-    chance_words,
     give_or_take,
     lasting,
     limiter_words,

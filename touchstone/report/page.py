@@ -12,10 +12,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from touchstone.figures import figure
+from touchstone.figures import chance_words, figure
 from touchstone.report.length import brief
 from touchstone.report.pretty import span
-from touchstone.report.probe_words import chance_words
 from touchstone.report.view import check_words
 from touchstone.report.visible import clipped, visible
 from touchstone.verdict import plural

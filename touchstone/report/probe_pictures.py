@@ -6,12 +6,13 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from touchstone.figures import chance_words
 from touchstone.limiter.identity import Step, Stretch
 from touchstone.limiter.observed import Answer
 from touchstone.report.chart import SIDE, Axis, Chart, Key, Linear, Shape, Tick, clock_axis, height, place
 from touchstone.report.length import brief
 from touchstone.report.probe_view import ProbeView
-from touchstone.report.probe_words import WHY_WORDS, chance_words, family_words, free_words, others_words, stimuli
+from touchstone.report.probe_words import WHY_WORDS, family_words, free_words, others_words, stimuli
 from touchstone.verdict import plural
 
 _SINCE = "the first request"

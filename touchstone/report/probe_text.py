@@ -5,10 +5,11 @@ A probe on a terminal: what was found, why it is no other, how to have the same,
 from rich.console import Console
 from rich.text import Text
 
+from touchstone.figures import chance_words
 from touchstone.report.paragraphs import paragraph, told
 from touchstone.report.probe_tier import readings
 from touchstone.report.probe_view import ProbeView
-from touchstone.report.probe_words import chance_words, family_words, free_words, limiter_words, others_words
+from touchstone.report.probe_words import family_words, free_words, limiter_words, others_words
 from touchstone.report.visible import one_line
 
 

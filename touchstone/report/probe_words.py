@@ -4,7 +4,7 @@ Numbers, limiters and what a probe found, in words; pure.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from touchstone.figures import figure, percentage
+from touchstone.figures import chance_words, figure, percentage
 from touchstone.limiter.identity import Cost, Identity, Interval, Runner
 from touchstone.report.length import brief
 from touchstone.report.probe_tier import Reading, readings, readings_of
@@ -193,17 +193,6 @@ def likely_words(families: Sequence[Runner]) -> str:
     words = [f"{family_words(one.family)} {chance_words(one.probability)}" for one in named]
     rest = sum(one.probability for one in families if one not in named)
     return ", ".join([*words, f"others {chance_words(rest)}"] if rest >= 0.001 else words)
-
-
-def chance_words(share: float) -> str:
-    """
-    A probability such as ``81 %``; one that is not quite 0 or 1 never reads so.
-    """
-    if 0 < share < 0.001:
-        return "below 0.1 %"
-    if 0.999 < share < 1:
-        return "above 99.9 %"
-    return percentage(share, 2 if share < 0.99 else 3)
 
 
 def limiter_words(tiers: Sequence[Reading], what: str) -> str:
