@@ -72,11 +72,13 @@ class Shell:
 
     Attributes:
         module: The program.
+        columns: How wide its terminal is.
     """
 
     folder: Path
     keys: Mapping[str, str] = field(default_factory=lambda: dict(KEYS))
     module: str = "touchstone"
+    columns: int = 200
 
     def environment(self) -> dict[str, str]:
         """
@@ -84,7 +86,7 @@ class Shell:
         """
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         home = {"HOME": str(self.folder / "home"), "XDG_STATE_HOME": str(self.folder / "state")}
-        return kept | home | dict(self.keys) | {"COLUMNS": "200"}
+        return kept | home | dict(self.keys) | {"COLUMNS": str(self.columns)}
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """

@@ -2,12 +2,17 @@
 The quick start of the README says what really happens.
 """
 
+import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.command import Shell
 from tests.readme import consoles, normal, run
+from touchstone.embedded import LOAD_TWIN
+from touchstone.twin import RateLimit, Twin
 
 
 @pytest.mark.parametrize("command", [c for c, output in consoles() if " explain " in c])
@@ -39,3 +44,29 @@ def test_plan_of_a_load_in_the_readme_runs(command: str, tmp_path: Path) -> None
     printed = run(shlex.split(command)[1:], tmp_path)
     assert "builds    64 at most (80 are allowed)" in printed
     assert not (tmp_path / "reports").exists()
+
+
+def probed(text: str) -> list[str]:
+    """
+    What a probe printed, without what differs from run to run: how sure it is, the family that comes next, its cost.
+    """
+    text = re.sub(r" {2}not .*\n", "", normal(text))
+    text = re.sub(r"\(±[0-9.]+ %\)", "(±N %)", text)
+    text = re.sub(r"[0-9]+ requests, [0-9.]+ m?s", "N requests, S s", text)
+    text = re.sub(r"[0-9]+ requests and [0-9]+ exchanges kept whole with \S+ in [0-9.]+ s", "COST", text)
+    return text.splitlines()
+
+
+def test_probe_prints_what_the_readme_shows(tmp_path: Path) -> None:
+    """
+    A twin with the limit of the README is found out as the README says, and the same is advised.
+    """
+    (served,) = (command for command, _ in consoles() if "--rate token-bucket" in command)
+    ((command, shown),) = ((command, output) for command, output in consoles() if " probe " in command)
+    rate = shlex.split(served)[-1]
+    shell = Shell(tmp_path, columns=100)
+    with Twin(replace(LOAD_TWIN, rate=RateLimit.parse(rate))) as twin:
+        words = [twin.url if word.startswith("http") else word for word in shlex.split(command)[1:]]
+        ended = shell.run(*words)
+    assert ended.code == 0
+    assert probed(ended.out) == probed(shown)
