@@ -238,6 +238,25 @@ def test_headline_and_exit_code_agree(name: str, exit_code: int, headline: str) 
     assert f"as it is. Exit code {exit_code}." in words
 
 
+def test_nothing_is_drawn_of_families_where_none_was_thought_of() -> None:
+    """
+    As long as nothing is refused there is nothing to be sure of.
+    """
+    probe = run("bucket").probe
+    assert probe
+    assert pictures(probe).families
+    nothing = tuple(replace(step, families={}) for step in probe.steps)
+    assert pictures(replace(probe, steps=nothing)).families is None
+
+
+def test_likely_limits_are_not_called_the_same() -> None:
+    """
+    Only what is known for sure is offered as the limits of the target.
+    """
+    assert "The same limits, to try a client against" in words_of(run("bucket"))
+    assert "The likeliest limits, to try a client against" in words_of(run("unsure"))
+
+
 def test_column_of_reasons_is_there_where_there_is_one() -> None:
     """
     Where nothing is said against the other families, no column of dashes says so.

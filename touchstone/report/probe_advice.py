@@ -81,7 +81,8 @@ def _lines(found: Advice, identity: Identity, what: str, chains: list[tuple[Read
         yield f"not settled: this is safe with each that is still likely: {names}"
     yield from _sending(found.pace, what)
     if any(tier.says("starts", "empty") for chain in chains for tier in chain):
-        yield f"a new account begins with nothing: its first {what} is refused"
+        begins = "begins" if identity.sure else "may begin"
+        yield f"a new account {begins} with nothing: its first {what} is refused{'' if identity.sure else ' then'}"
     yield from _refused(found, what, chains)
     if identity.others_share.high > 0:
         yield "others take a part of what the limiter gives; that is allowed for as far as this run saw it"

@@ -33,7 +33,7 @@ class Pictures:
     Attributes:
         whole: Requests, and room below them, over the whole run.
         early: The same of its beginning; empty where the whole run shows it well.
-        families: How likely each family was after each stimulus; None where there was none.
+        families: How likely each family was after each stimulus; None where none was thought of.
         leaders: For each stimulus the likeliest families after it, in words, with how likely they are.
         began_at: When the first request was sent.
         tried: What was tried without meeting a limit, in words.
@@ -83,7 +83,7 @@ def pictures(probe: ProbeView) -> Pictures:
     return Pictures(
         whole=_over(probe, whole, "All requests") if every else (),
         early=_over(probe, early, f"The first {brief(early.length_s, 2)}") if early else (),
-        families=_families(probe, whole) if probe.steps else None,
+        families=_families(probe, whole) if any(step.families for step in probe.steps) else None,
         leaders=tuple(_leaders(step) for step in probe.steps),
         began_at=begin,
         tried=tuple(free_words(identity)) if identity.tiers else (),
