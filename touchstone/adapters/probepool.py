@@ -16,6 +16,8 @@ from touchstone.patience import FIRST_WAIT_S, back_off_s, poll_s
 
 Beside = Callable[[str, str], Reply]
 
+# Before anything is asked, and before a start that is to be alone, builds that were cancelled are waited for so long.
+SETTLE_S = 5.0
 _TRIES = 5
 # What a version is not started again after: its build is there, and a start would begin none.
 _BUILT = frozenset({"ready"})
@@ -71,7 +73,7 @@ class Pool:
         leaving = [self._leaving.spawn(self._leave, self.held.popleft()) for _ in range(min(count, len(self.held)))]
         gevent.joinall(leaving)
 
-    def settle(self, within_s: float) -> None:
+    def settle(self, within_s: float = SETTLE_S) -> None:
         """
         Waits until no build is on its way to end, so that none takes room from what is sent next.
         """

@@ -39,8 +39,6 @@ CASE = "probe"
 MOST_KEPT, FIRST_KEPT = 2_000, 50
 # What ends later is left to whoever clears up.
 LEAVE_S = 3.0
-# Before anything is asked, builds that were cancelled are waited for so long.
-SETTLE_S = 5.0
 
 # A stimulus is to begin when it is thought of, and not before.
 THINKS_TIMES, MOST_THINKS_S = 1.25, 10.0
@@ -150,7 +148,7 @@ class ProbeRun:
         gc.freeze()
         while not self._bounds.ended.is_set():
             if self._pool:
-                self._pool.settle(SETTLE_S)
+                self._pool.settle()
             stimulus = self._asked()
             if stimulus is None:
                 break

@@ -74,6 +74,8 @@ class Sender:
         """
         done_at = 0.0
         for at in segment.at:
+            if segment.alone and self._pool:
+                self._pool.settle()
             refs = self._ready(at, 1)
             if not refs:
                 return False

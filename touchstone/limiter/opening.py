@@ -4,6 +4,7 @@ The first requests: one alone, and as many as it takes one after the other until
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.stimulus import Segment, Stimulus, drain
@@ -40,7 +41,7 @@ class Opening:
     over: bool = False
     queued: bool = False
     capped: bool = False
-    _checks: str = ""
+    _checks: Literal["", "again", "once more", "alone"] = ""
     _kept: int = 0
 
     @property
@@ -65,6 +66,8 @@ class Opening:
             return Stimulus("wait until one is accepted", (Segment(tuple(at), "accepted"),), stage="opening")
         if self._checks == "again":
             return Stimulus("one more", (Segment((now_at,)),), stage="opening")
+        if self._checks == "once more":
+            return Stimulus("burst again", (drain(now_at, self._kept + 1),), stage="opening")
         if self._checks == "alone":
             part = Segment((now_at,) * (self._kept + 2), "refused", alone=True)
             return Stimulus("one build at a time", (part,), stage="opening")
@@ -103,18 +106,28 @@ class Opening:
             self.over = True
 
     def _check(self, answers: Sequence[Answer]) -> None:
+        accepted = sum(answer.accepted for answer in answers)
         if self._checks == "again":
-            self._checks = "alone" if answers[-1].accepted else ""
+            self._checks = "once more" if answers[-1].accepted else ""
             self.over = not self._checks
+        elif self._checks == "once more":
+            # What a rate gave back since the refusal is little; so many builds as before have room again.
+            self._checks = "alone" if accepted >= max(2, self._kept // 2) else ""
+            self.over = not self._checks and not answers[-1].accepted
         else:
-            accepted = sum(answer.accepted for answer in answers)
             self._checks = ""
             self.capped = accepted > self._kept
             self.over = not (self.capped and answers[-1].accepted)
             if self.capped:
-                self.story.left_out |= {n for n, answer in enumerate(self.story.answers) if not answer.accepted} - (
-                    {len(self.story.answers) - 1} if not answers[-1].accepted else set()
-                )
+                self._forgive(answers[-1].accepted)
+
+    def _forgive(self, last_accepted: bool) -> None:
+        """
+        Builds in flight are what was refused for so far, but for the last answer.
+        """
+        answers = self.story.answers
+        refused = {number for number, answer in enumerate(answers) if not answer.accepted}
+        self.story.left_out |= refused if last_accepted else refused - {len(answers) - 1}
 
     def _is_held(self) -> bool:
         held_s = self.story.quickest_s + self.story.held_s

@@ -30,13 +30,27 @@ def tier(cells: Cells) -> Tier:
         token = times["token_s"]
         window = Interval(token.value * limit, token.low * limit, token.high * limit)
         rate = Interval(1 / token.value, 1 / token.high, 1 / token.low)
-        text = _text(family, f"{limit:g}/{plain(window)}", options)
+        text = _bucket(limit, window, rate, options)
         return Tier(family, text, {"burst": counted, "rate_per_s": rate, "window_s": window}, options)
     if "gap_s" in times:
         return Tier(family, f"{family}:{plain(times['gap_s'])}", {"gap_s": times["gap_s"]}, options)
     if "block_s" in times:
         options["block"] = plain(times["block_s"])
     return Tier(family, _text(family, f"{limit:g}/{plain(times['window_s'])}", options), {"limit": counted, **times}, options)
+
+
+def _bucket(limit: float, window: Interval, rate: Interval, options: dict[str, str]) -> str:
+    """
+    By the time that fills a bucket, or by a whole number in a second, a minute or an hour where that is shorter.
+    """
+    best = f"{limit:g}/{plain(window)}"
+    for unit_s in (1, 60, 3600):
+        number = plain(Interval(rate.value * unit_s, rate.low * unit_s, rate.high * unit_s))
+        text = f"{number}/{unit_s},burst={limit:g}"
+        if "." not in number and len(number) < len(plain(window)):
+            best = text
+            break
+    return _text("token-bucket", best, options)
 
 
 def _text(family: str, numbers: str, options: dict[str, str]) -> str:
