@@ -53,18 +53,20 @@ class Moment:
     hint_s: float | None = None
 
 
-def moments(answers: Sequence[Answer], quickest_s: float, held_s: float) -> list[Moment]:
+def moments(answers: Sequence[Answer], quickest_s: float, held_s: float, served_s: float = 0.0) -> list[Moment]:
     """
     When the limiter decided on each of *answers*: some time between the way there and the way back.
 
     Args:
         quickest_s: The least time between request and answer on this connection.
         held_s: An answer that takes longer than the quickest one by this was held back.
+        served_s: What it takes to serve a request that was let through: the limiter has decided by then.
     """
     leg_s = quickest_s / 2
     found = []
     for answer in answers:
-        late_s = max(0.0, answer.done_at - answer.sent_at - quickest_s)
+        least_s = quickest_s + (served_s if answer.accepted else 0.0)
+        late_s = max(0.0, answer.done_at - answer.sent_at - least_s)
         delay_s = late_s if late_s > held_s else 0.0
         spread_s = min(late_s, held_s / 4) if delay_s else late_s
         blur_s = spread_s / 2 + LEAST_BLUR_S + LEG_SHARE * leg_s

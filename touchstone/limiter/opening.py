@@ -130,6 +130,6 @@ class Opening:
         self.story.left_out |= refused if last_accepted else refused - {len(answers) - 1}
 
     def _is_held(self) -> bool:
-        held_s = self.story.quickest_s + self.story.held_s
+        held_s = self.story.served_s + self.story.held_s
         slow = [answer for answer in self.story.answers if answer.accepted and answer.done_at - answer.sent_at > held_s]
         return len(slow) >= _LEAST_HELD and len(slow) >= len(self.story.answers) // 2 - 8

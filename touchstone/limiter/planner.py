@@ -84,21 +84,26 @@ def choose(
 
 def _worth(found: Sequence[Crowd], seen: Sequence[Foreseen]) -> tuple[Array, Array]:
     """
-    Bits that each stimulus tells: of all there is to know, and of the family.
+    Bits that each stimulus tells: of all there is to know, and of the kind.
+
+    For the latter unlikely kinds count for more than they weigh, as the square root of it: to be sure of one kind means
+    to rule out what is left of the others.
     """
     mark = np.concatenate([one.mark for one in seen], axis=1)
     coins = np.concatenate([one.coins for one in seen], axis=1)
     weights = np.concatenate([crowd.weights for crowd in found])
-    names = sorted({crowd.kind.name for crowd in found})
-    family = np.concatenate([np.full(len(crowd), names.index(crowd.kind.name)) for crowd in found])
-    noise = coins @ weights
-    whole = _entropies(mark, weights)
+    kind = np.concatenate([np.full(len(crowd), number) for number, crowd in enumerate(found)])
+    whole = _entropies(mark, weights) - coins @ weights
+    shares = np.sqrt([crowd.weights.sum() for crowd in found])
+    evened = np.concatenate(
+        [crowd.weights * share / crowd.weights.sum() for crowd, share in zip(found, shares / shares.sum(), strict=True)]
+    )
     inside = np.zeros(len(mark))
-    for number in range(len(names)):
-        mine = family == number
-        share = weights[mine].sum()
-        inside += share * _entropies(mark[:, mine], weights[mine] / share)
-    return whole - noise, whole - inside - 0.5 * noise
+    for number in range(len(found)):
+        mine = kind == number
+        share = evened[mine].sum()
+        inside += share * _entropies(mark[:, mine], evened[mine] / share)
+    return whole, _entropies(mark, evened) - inside - 0.5 * (coins @ evened)
 
 
 def _entropies(mark: Array, weights: Array) -> Array:

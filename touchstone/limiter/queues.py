@@ -92,7 +92,7 @@ class Queues:
 
     @property
     def _held_s(self) -> float:
-        return self.story.quickest_s + self.story.held_s
+        return self.story.served_s + self.story.held_s
 
     @property
     def settled(self) -> bool:

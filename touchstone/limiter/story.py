@@ -49,6 +49,14 @@ class Story:
         return min(answer.done_at - answer.sent_at for answer in self.answers)
 
     @property
+    def served_s(self) -> float:
+        """
+        The same of those that were accepted; what is refused may be answered sooner than what is served.
+        """
+        served = (answer.done_at - answer.sent_at for answer in self.answers if answer.accepted)
+        return min(served, default=self.quickest_s)
+
+    @property
     def seconds(self) -> float:
         """
         From the first request to the last answer.
@@ -60,14 +68,14 @@ class Story:
         When the limiter decided, of those that tell of the rate.
         """
         told = [answer for number, answer in enumerate(self.answers) if number not in self.left_out]
-        return moments(told, self.quickest_s, self.held_s) if told else []
+        return moments(told, self.quickest_s, self.held_s, self.served_s - self.quickest_s) if told else []
 
     @property
     def held_s(self) -> float:
         """
         An answer that takes longer than the quickest one by this was held back.
         """
-        return max(_HELD_S, _HELD_TIMES * self.quickest_s)
+        return max(_HELD_S, _HELD_TIMES * self.served_s)
 
     def blur_s(self) -> float:
         """
