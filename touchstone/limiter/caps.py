@@ -32,12 +32,15 @@ class InFlight:
     Attributes:
         uncapped_to: The largest volley of which nothing was refused.
         seen: How many of each volley were accepted that was refused in part.
+        disproved: Whether one request alone was refused too, so that something else refuses.
     """
 
     room: Room
     uncapped_to: int = 0
     seen: list[int] = field(default_factory=list)
     over: bool = False
+    disproved: bool = False
+    _checks: bool = False
     _size: int = 0
     _waits: int = 0
     _rest_s: float = _REST_S
@@ -49,6 +52,8 @@ class InFlight:
         """
         if self.over:
             return None
+        if self._checks:
+            return Stimulus("one alone", (Segment((max(now_at, self._last_at),)),), stage="in flight")
         count = max(self.seen) + 2 if self.seen else _SIZES[self._size]
         at = max(now_at, self._last_at + self._rest_s)
         room, full_at = self.room(at)
@@ -68,6 +73,10 @@ class InFlight:
             return
         accepted = sum(answer.accepted for answer in answers)
         self._last_at = max(answer.done_at for answer in answers)
+        if self._checks or not accepted:
+            self._checks, self.disproved = False, not accepted
+            self.over = self.over or self.disproved
+            return
         longest_s = max(answer.done_at - answer.sent_at for answer in answers)
         self._rest_s = max(_REST_S, _REST_TIMES * longest_s)
         if accepted == len(answers):
@@ -77,13 +86,14 @@ class InFlight:
             self.seen = [one for one in self.seen if one >= accepted]
         else:
             self.seen.append(accepted)
+            self._checks = len(self.seen) == 1
             self.over = len(self.seen) >= _AGREE and len(set(self.seen[-_AGREE:])) == 1 or len(self.seen) >= 3 * _AGREE
 
     def tier(self) -> Tier | None:
         """
         The cap; None where none was met.
         """
-        if len(self.seen) < _AGREE:
+        if len(self.seen) < _AGREE or self.disproved:
             return None
         low, high = min(self.seen), max(self.seen)
         value = sorted(self.seen)[len(self.seen) // 2]
@@ -94,7 +104,7 @@ class InFlight:
         """
         Whether all volleys agree.
         """
-        return len(set(self.seen)) <= 1
+        return self.disproved or len(set(self.seen)) <= 1
 
 
 @dataclass
@@ -106,6 +116,7 @@ class Held:
         most: Builds that may be held.
         cap: Builds in flight when a start was refused that the rate lets through.
         edges: Whether a start was let through after one build was freed, and the next one refused; once for each test.
+        disproved: Whether no start was let through then, so that something else refuses.
     """
 
     room: Room
@@ -114,6 +125,7 @@ class Held:
     holds_to: int = 0
     edges: list[bool] = field(default_factory=list)
     over: bool = False
+    disproved: bool = False
     _held: int = 0
     _stuck: int = 0
 
@@ -145,10 +157,16 @@ class Held:
             self.over = self._stuck > _MOST_WAITS
             return
         accepted = sum(answer.accepted for answer in answers)
-        if self.cap:
+        if self.cap and not accepted:
+            self.disproved = self.over = True
+            self.cap = 0
+        elif self.cap:
             self.edges.append(accepted == 1 and not answers[-1].accepted)
             self.over = len(self.edges) >= 2
-            return
+        else:
+            self._hold(answers, accepted)
+
+    def _hold(self, answers: Sequence[Answer], accepted: int) -> None:
         self._held += accepted
         self.holds_to = max(self.holds_to, self._held)
         if not answers[-1].accepted:
