@@ -116,8 +116,11 @@ class Cells:
             ahead = moment.at - free if moment.accepted else free - moment.at
             near = (slack > 0.3 * moment.blur_s) & (np.abs(ahead) < slack + blur_s)
             share = np.clip(0.5 + ahead / (2 * (blur_s + np.where(near, slack, 0.0))), 0.0, 1.0)
-            rest = _GENEROUS if moment.accepted else OTHERS
-            told = np.log(share + (1 - share) * rest)
+            if moment.accepted:
+                # Where it is too close to call, somebody else may as well have been first.
+                told = np.log(share * (1 - OTHERS * (share < 1)) + (1 - share) * _GENEROUS)
+            else:
+                told = np.log(share + (1 - share) * OTHERS)
             if clocked:
                 lost = slack > 0.5 * params[self.kind.scales[0]]
                 near, told = near | lost, np.where(lost, np.log(0.5), told)
