@@ -109,6 +109,7 @@ class Cells:
             self.run = np.zeros((3, len(self)))
             self.misled = np.zeros(len(self))
         clocked = self.kind.phase and self.kind.family == "fixed-window"
+        broad = clocked or len(self.logs) > 1
         for moment in story[self.seen :]:
             free = self.kind.free_at(params, self.state)
             slack = self.kind.slack_s(params, self.state, moment.at, self.wide, self.wide_phase)
@@ -127,7 +128,7 @@ class Cells:
             # A run of answers that are the same tells of one moment: what of a cell contradicts it counts once.
             if moment.accepted != self.ran:
                 self.likely, self.run, self.ran = self.likely + self.run, np.zeros_like(self.run), moment.accepted
-            once = near & (clocked and moment.accepted)
+            once = near & (broad and moment.accepted)
             self.run = np.where(once, np.minimum(self.run, told), self.run)
             self.likely += np.where(once, 0.0, told)
             self.vague = np.maximum(self.vague, np.where(near, slack / moment.blur_s, 0.0))
