@@ -87,7 +87,8 @@ class InFlight:
         else:
             self.seen.append(accepted)
             self._checks = len(self.seen) == 1
-            self.over = len(self.seen) >= _AGREE and len(set(self.seen[-_AGREE:])) == 1 or len(self.seen) >= 3 * _AGREE
+            agree = len(self.seen) >= _AGREE and len(set(self.seen[-_AGREE:])) == 1
+            self.over = agree or len(self.seen) >= 3 * _AGREE
 
     def tier(self) -> Tier | None:
         """
