@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from touchstone.limiter.kinds import Array, Kind, Mask, Params, State
-from touchstone.limiter.observed import Moment
+from touchstone.limiter.observed import LEAST_BLUR_S, Moment
 
 # What share of requests others may take away: none, few, many; and how likely each is beforehand.
 OTHERS = np.array([1e-4, 0.03, 0.2])[:, None]
@@ -118,21 +118,22 @@ class Cells:
             self.vague = np.zeros(len(self))
             self.run = np.zeros((3, len(self)))
             self.misled = np.zeros(len(self))
-        for moment in story[self.seen :]:
+        # What a limiter remembers came at a moment that is not known better than this one.
+        before_s = np.cumsum([moment.blur_s for moment in story]) / (np.arange(len(story)) + 1)
+        for moment, typical_s in zip(story[self.seen :], before_s[self.seen :], strict=True):
             free = self.kind.free_at(params, self.state)
             slack = self.kind.slack_s(params, self.state, moment.at, self.wide, self.wide_phase)
-            self._weigh(moment, params, free, slack)
+            self._weigh(moment, params, free, slack, 1.4 * moment.blur_s + max(0.0, typical_s - LEAST_BLUR_S))
             self.state = self.kind.update(params, self.state, moment.at, moment.accepted)
             if moment.hint_s is not None:
                 wait_s = self.kind.free_at(params, self.state) - moment.at
                 self.misled += np.clip(np.abs(moment.hint_s - 0.5 - wait_s) - 0.5 - slack - moment.blur_s, 0.0, 1.0)
         self.seen = len(story)
 
-    def _weigh(self, moment: Moment, params: Params, free: Array, slack: Array) -> None:
+    def _weigh(self, moment: Moment, params: Params, free: Array, slack: Array, blur_s: float) -> None:
         """
         How likely the answer was, where the limiter would let a request in from *free* on, give or take *slack*.
         """
-        blur_s = 1.4 * moment.blur_s
         ahead = moment.at - free if moment.accepted else free - moment.at
         near = (slack > 0.3 * moment.blur_s) & (np.abs(ahead) < slack + blur_s)
         told = _told(np.clip(0.5 + ahead / (2 * (blur_s + np.where(near, slack, 0.0))), 0.0, 1.0), moment.accepted)

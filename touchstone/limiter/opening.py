@@ -20,8 +20,8 @@ _FIRST = 24
 # Where the first one is refused already: when the next ones are sent.
 _SOON_S, _LATER = 0.1, 1.5
 _WAITS = 24
-# Answers that take longer and longer from the second on are a queue's.
-_LEAST_HELD = 3
+# So many of the last answers are held back alike, by this share of what they take, where there is a queue.
+_LAST_HELD, _ALIKE = 6, 0.5
 
 
 @dataclass
@@ -130,6 +130,11 @@ class Opening:
         self.story.left_out |= refused if last_accepted else refused - {len(answers) - 1}
 
     def _is_held(self) -> bool:
-        held_s = self.story.served_s + self.story.held_s
-        slow = [answer for answer in self.story.answers if answer.accepted and answer.done_at - answer.sent_at > held_s]
-        return len(slow) >= _LEAST_HELD and len(slow) >= len(self.story.answers) // 2 - 8
+        """
+        Whether the last answers all took about as long, and longer than one that came when nothing else did.
+        """
+        served = [answer.done_at - answer.sent_at for answer in self.story.answers if answer.accepted]
+        last = served[-_LAST_HELD:]
+        if len(served) <= _LAST_HELD or min(last) <= self.story.served_s + self.story.held_s:
+            return False
+        return max(last) - min(last) <= _ALIKE * min(last)

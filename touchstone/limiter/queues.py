@@ -110,7 +110,7 @@ class Queues:
         """
         The queue, as far as it is known.
         """
-        known = [one for one in self.seen if one.pace_s > 0]
+        known = [one for one in self.seen if one.pace_s > 0 and one.accepted]
         if not known:
             return None
         best = min(known, key=lambda one: one.spread_s)

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from touchstone.limiter.account import Candidate
+from touchstone.limiter.account import Candidate, compare
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.catalogue import behind
 from touchstone.limiter.cells import Cells
 from touchstone.limiter.identity import Tier
+from touchstone.limiter.kinds import refill_s
 from touchstone.limiter.observed import Answer, Moment
 from touchstone.limiter.planner import choose
 from touchstone.limiter.stimulus import Stimulus
@@ -25,6 +26,8 @@ SURE, SURE_KIND, SURE_LIMIT, NARROW = 0.997, 0.99, 0.995, 0.019
 _MISFIT = 0.5
 # Where so many stimuli one after the other changed next to nothing, no more is asked, and a little less is enough.
 _MOST_STUCK, _NEARLY, _STILL, _STILL_WIDE, NARROW_ENOUGH = 5, 0.97, 0.003, 0.98, 0.05
+# More answers than this share of all that the likeliest limiter would not have given mean that it is another one.
+_CONTRADICTED = 0.02
 # So sure one has to be of a limiter, and that nobody else takes a part, before another one may be behind it.
 _FAIRLY, _CLEAR = 0.9, 0.3
 # A family that was never that likely is not worth a word when it is ruled out.
@@ -47,6 +50,7 @@ class Rates:
         self.belief = Belief(accepted)
         self.belief.see(story.moments())
         self._stuck = 0
+        self._contradicted = False
         self._before: tuple[Candidate, float] | None = None
         self.remembered: dict[str, Candidate] = {}
         self.texts: dict[str, str] = {}
@@ -93,6 +97,7 @@ class Rates:
             and after[2] > before[2] * _STILL_WIDE
         )
         self._stuck = self._stuck + 1 if still else 0
+        self._contradicted = after[1] > _NEARLY and self._contradictions() > max(1, _CONTRADICTED * len(moments))
         if not self.wide and self.doubtful:
             self._widen(moments)
         elif not self.wide and self.belief.others() < _CLEAR and self._first_sure():
@@ -107,6 +112,15 @@ class Rates:
         self.belief = Belief(self.accepted, wide=self.wide)
         self.belief.see(self._story.moments())
 
+    def _contradictions(self) -> int:
+        """
+        Answers that the likeliest limiter would not have given, by more than its numbers are uncertain.
+        """
+        cells = self.belief.likeliest()
+        loose = _loose(tier(cells))
+        refill = float(np.ravel(refill_s(cells.kind, Candidate.of(cells).params))[0])
+        return sum(one.disagrees_s > loose * refill for one in compare(Candidate.of(cells), self._story.moments()))
+
     def _stand(self) -> tuple[str, float, float]:
         """
         The likeliest kind, how likely it is, and how wide what is known of its times.
@@ -119,7 +133,7 @@ class Rates:
         """
         Whether no limiter alone explains all that was refused.
         """
-        return self.belief.others() > _MISFIT
+        return self._contradicted or self.belief.others() > _MISFIT
 
     def _first_sure(self) -> bool:
         return next(iter(self.belief.families().values())) >= _FAIRLY

@@ -12,6 +12,8 @@ from touchstone.limiter.story import Story
 from touchstone.limiter.summary import plain
 
 _TOLD = 1e-4
+# What is left to the likeliest family where no limiter explains all that was seen.
+_AT_MOST = 0.9
 # By so much a field may differ from what is found before it is a finding: windows are sent in whole seconds.
 _WINDOW_S = 1.0
 
@@ -29,6 +31,9 @@ def runners(rates: Rates, moments: Sequence[Moment]) -> tuple[Runner, ...]:
     The families by how likely they are, each with what speaks against it.
     """
     found, families = [], rates.belief.families()
+    if rates.doubtful:
+        # Something is at work that no family here knows.
+        families = {family: share * _AT_MOST for family, share in families.items()}
     for number, (family, share) in enumerate(families.items()):
         if number and share < _TOLD:
             break
