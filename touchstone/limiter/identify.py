@@ -78,16 +78,20 @@ class Probe:
         stimulus = self._ask(now_at, left)
         if stimulus is None:
             self._why = (self._rates.why if self._rates else "") or "settled"
-        return stimulus
+            return None
+        return stimulus.within(self.terms.most_requests - len(self.story.answers), self._builds_left)
 
     @property
     def left(self) -> int:
         """
         Requests that there is room for, all of which may be accepted.
         """
+        return min(self.terms.most_requests - len(self.story.answers), self._builds_left)
+
+    @property
+    def _builds_left(self) -> int:
         accepted = len(self.story.answers) - self.story.refused
-        builds = self.terms.most_builds - accepted if self.terms.starts else _PLENTY
-        return min(self.terms.most_requests - len(self.story.answers), builds)
+        return self.terms.most_builds - accepted if self.terms.starts else _PLENTY
 
     def _ask(self, now_at: float, left: int) -> Stimulus | None:
         if not self._opening.over:
