@@ -12,6 +12,8 @@ from touchstone.limiter.story import Story
 from touchstone.limiter.summary import plain
 
 _TOLD = 1e-4
+# Why a family lost that no single answer contradicts.
+_LESS = "it fits less well"
 # By so much a field may differ from what is found before it is a finding: windows are sent in whole seconds.
 _WINDOW_S = 1.0
 
@@ -35,7 +37,7 @@ def runners(rates: Rates, moments: Sequence[Moment]) -> tuple[Runner, ...]:
         found.append(_runner(rates, family, share, moments if number else ()))
     for family, candidate in rates.remembered.items():
         if len(found) < 2 and family not in families:
-            found.append(Runner(family, 0.0, rates.texts[family], against(candidate, moments)))
+            found.append(Runner(family, 0.0, rates.texts[family], against(candidate, moments) or _LESS))
     if len(found) < 2 and len(families) > 1:
         family = list(families)[1]
         found.append(_runner(rates, family, families[family], moments))
@@ -45,7 +47,7 @@ def runners(rates: Rates, moments: Sequence[Moment]) -> tuple[Runner, ...]:
 def _runner(rates: Rates, family: str, share: float, moments: Sequence[Moment]) -> Runner:
     cells = rates.belief.likeliest(family)
     lost = against(Candidate.of(cells), moments) if moments else ""
-    return Runner(family, round(share, 6), rates.tier(family).text, lost or ("it fits less well" if moments else ""))
+    return Runner(family, round(share, 6), rates.tier(family).text, lost or (_LESS if moments else ""))
 
 
 def alike(tier: Tier) -> tuple[str, ...]:
@@ -57,7 +59,7 @@ def alike(tier: Tier) -> tuple[str, ...]:
         return tuple(f"{family}:1/{gap}" for family in ("fixed-window", "sliding-log", "token-bucket", "leaky-bucket"))
     if tier.family == "token-bucket" and not tier.options and tier.numbers["burst"].value > 1:
         places = f"{tier.numbers['burst'].value - 1:g}"
-        numbers = tier.text.partition(":")[2]
+        numbers = tier.text.partition(":")[2].partition(",")[0]
         return (f"leaky-bucket:{numbers},burst={places},delay={places}",)
     return ()
 
