@@ -2,7 +2,7 @@
 What is known of the limiters of one operation, put together from the parts of a probe; pure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from touchstone.limiter.account import Candidate, against, hints
 from touchstone.limiter.identity import Cost, Identity, Interval, Runner, Tier, Why
@@ -16,6 +16,7 @@ _TOLD = 1e-4
 _LESS = "it fits less well"
 # By so much a field may differ from what is found before it is a finding: windows are sent in whole seconds.
 _WINDOW_S = 1.0
+_STEADY, _RATE_OFF = ("token-bucket", "minimum-gap"), 0.02
 
 
 def cost(story: Story, *, starts: bool) -> Cost:
@@ -70,17 +71,30 @@ def findings(rates: Rates | None, tiers: Sequence[Tier], story: Story) -> tuple[
     """
     if rates is None or not rates.settled:
         return ()
-    told = list(hints(Candidate.of(rates.belief.likeliest()), story.moments()))
-    numbers = tiers[0].numbers
-    for name, key in (("limit", "limit"), ("limit", "burst")):
-        said = {answer.quota[name] for answer in story.answers if name in answer.quota}
-        if key in numbers and len(said) == 1 and (value := said.pop()) != numbers[key].value:
-            told.append(f"the RateLimit fields say a limit of {value:g}, and {numbers[key].value:g} are let through")
-    said = {answer.quota["window_s"] for answer in story.answers if "window_s" in answer.quota}
-    window = numbers.get("window_s") or numbers.get("gap_s")
-    if window and len(said) == 1 and abs((value := said.pop()) - window.value) >= _WINDOW_S:
-        told.append(f"the RateLimit fields say a window of {value:g} s, and it is {plain(window)} s")
-    return tuple(told)
+    told = hints(Candidate.of(rates.belief.likeliest()), story.moments())
+    return (*told, *_misquoted(tiers[0], _said(story, "limit"), _said(story, "window_s")))
+
+
+def _said(story: Story, name: str) -> float | None:
+    """
+    What the RateLimit fields of all answers say alike.
+    """
+    said = {answer.quota[name] for answer in story.answers if name in answer.quota}
+    return said.pop() if len(said) == 1 else None
+
+
+def _misquoted(tier: Tier, limit: float | None, window_s: float | None) -> Iterator[str]:
+    numbers = tier.numbers
+    window = numbers.get("window_s") or numbers["gap_s"]
+    most = (numbers.get("limit") or numbers.get("burst") or Interval(1.0, 1.0, 1.0)).value
+    if limit and window_s and tier.family in _STEADY:
+        # The fields may tell a steady rate by any window: a burst and the time that fills it are only one of them.
+        if abs(limit / window_s * window.value / most - 1) <= _RATE_OFF:
+            return
+    if limit is not None and limit != most:
+        yield f"the RateLimit fields say a limit of {limit:g}, and {most:g} are let through"
+    if window_s is not None and abs(window_s - window.value) >= _WINDOW_S:
+        yield f"the RateLimit fields say a window of {window_s:g} s, and it is {plain(window)} s"
 
 
 def others_share(rates: Rates | None) -> Interval:
