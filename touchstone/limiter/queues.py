@@ -53,7 +53,7 @@ class Queues:
         full = next((one for one in self.seen if one.refused), None)
         count = min(left, full.accepted + 2 if full else _SIZES[self._size])
         if not self.seen:
-            self._opened()
+            self._opened(self.story.answers)
         at = max(now_at, self._last_at + self._idle_s)
         return Stimulus(f"{count} at once", (volley(at, count),), stage="queue")
 
@@ -63,6 +63,8 @@ class Queues:
         """
         if not answers:
             return
+        if not self.seen:
+            self._opened(self.story.answers[: -len(answers)])
         held_s = self._held_s
         done = sorted(answer.done_at for answer in answers if answer.accepted)
         slow = sorted(answer.done_at for answer in answers if answer.accepted and answer.done_at - answer.sent_at > held_s)
@@ -74,11 +76,11 @@ class Queues:
         if not self.seen[-1].refused:
             self._size += 1
 
-    def _opened(self) -> None:
+    def _opened(self, opening: Sequence[Answer]) -> None:
         """
         What the burst at the beginning showed: some at once, and each of the others one pace after the last.
         """
-        answers = [answer for answer in self.story.answers if answer.accepted]
+        answers = [answer for answer in opening if answer.accepted]
         slow = [answer for answer in answers if answer.done_at - answer.sent_at > self._held_s]
         paces = [answer.done_at - answer.sent_at for answer in slow]
         self._rest(answers, len(answers) - len(slow), statistics.median(paces))
