@@ -92,9 +92,9 @@ class InFlight:
     @property
     def sure(self) -> bool:
         """
-        Whether all volleys agree.
+        Whether none was met, or enough volleys agree.
         """
-        return len(set(self.seen)) <= 1
+        return not self.seen or (len(self.seen) >= _AGREE and len(set(self.seen)) == 1)
 
 
 @dataclass
@@ -146,7 +146,8 @@ class Held:
             return
         accepted = sum(answer.accepted for answer in answers)
         if self.cap:
-            self.edges.append(accepted == 1 and not answers[-1].accepted)
+            if not answers[-1].accepted or accepted > 1:  # else it was cut short, and is asked once more
+                self.edges.append(accepted == 1)
             self.over = len(self.edges) >= 2
             return
         self._held += accepted
@@ -161,13 +162,13 @@ class Held:
         """
         The cap; None where none was met.
         """
-        if not self.cap or not self.edges:
+        if not self.cap:
             return None
         return Tier("builds", f"builds:{self.cap}", {"limit": Interval(self.cap, self.cap, self.cap)})
 
     @property
     def sure(self) -> bool:
         """
-        Whether each test of the edge came out as a cap has it.
+        Whether none was met, or each test of the edge came out as a cap has it.
         """
-        return all(self.edges)
+        return not self.cap or (bool(self.edges) and all(self.edges))

@@ -189,7 +189,7 @@ class Probe:
         if self._rates:
             rate, sure = self._rates.tier(), self._rates.settled
         caps = [cap for cap in (self._held.tier(), self._in_flight.tier()) if cap]
-        sure = sure and (self._held.sure or not self._held.cap) and self._in_flight.sure
+        sure = sure and self._held.sure and self._in_flight.sure
         return ([rate] if rate else []) + caps, sure
 
     def stretch(self) -> Stretch | None:
