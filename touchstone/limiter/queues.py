@@ -4,7 +4,7 @@ A queue: answers that come one after the other at a steady pace, and refusals wh
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.observed import Answer
@@ -43,6 +43,7 @@ class Queues:
     _size: int = 0
     _last_at: float = 0.0
     _idle_s: float = 0.5
+    _pace_s: float = 0.0
 
     def ask(self, now_at: float, left: int) -> Stimulus | None:
         """
@@ -82,8 +83,9 @@ class Queues:
         """
         answers = [answer for answer in opening if answer.accepted]
         slow = [answer for answer in answers if answer.done_at - answer.sent_at > self._held_s]
-        paces = [answer.done_at - answer.sent_at for answer in slow]
-        self._rest(answers, len(answers) - len(slow), statistics.median(paces))
+        gaps = [b.done_at - a.done_at for a, b in zip(slow, slow[1:], strict=False)]
+        self._pace_s = statistics.median(gaps)
+        self._rest(answers, len(answers) - len(slow), self._pace_s)
 
     def _rest(self, answers: Sequence[Answer], at_once: int, pace_s: float) -> None:
         """
@@ -108,9 +110,10 @@ class Queues:
         """
         The queue, as far as it is known.
         """
-        known = [one for one in self.seen if one.pace_s > 0]
-        if not known:
+        if not self.seen:
             return None
+        # Of a volley in which only one has to wait, and of the burst at the beginning, the pace is known less well.
+        known = [one for one in self.seen if one.pace_s > 0] or [replace(self.seen[-1], pace_s=self._pace_s)]
         best = min(known, key=lambda one: one.spread_s)
         pace_s = statistics.median(one.pace_s for one in known if one.spread_s <= 2 * best.spread_s)
         half_s = best.spread_s
