@@ -43,11 +43,12 @@ def told(hear: Callable[[Sequence[Answer]], None], story: Story, answers: Sequen
 
 def driven(text: str, seed: int, scale_s: float, count: int = 300) -> list[tuple[bool, float]]:
     """
-    What a limiter decides at random times; of two builds that it lets begin, one ends before the next request.
+    What a limiter decides at random times, many of them close together; a build ends now and then.
     """
     chance, limiter, at, found = random.Random(seed), limiter_for(RateLimit.parse(text)), 1000.0, []
     for _ in range(count):
-        at += scale_s * chance.choice([0.0007, 0.011, 0.093, 0.31, 0.57, 2.9]) * (0.5 + chance.random())
+        pause_s = chance.choice([0.11, 0.43, 0.83, 2.9]) if chance.random() < 0.12 else 0.007
+        at += scale_s * pause_s * (0.5 + chance.random())
         accepted, delay_s = decide(limiter, at)
         found.append((accepted, round(delay_s, 6)))
         if chance.random() < 0.5:
