@@ -95,6 +95,8 @@ class InFlight:
             return None
         low, high = min(self.seen), max(self.seen)
         value = sorted(self.seen)[len(self.seen) // 2]
+        if not value:  # whatever refuses all of them, it is no cap
+            return None
         takes = plain(self._takes())
         options = {"takes": takes} if takes != "0" else {}
         text = f"concurrency:{value}" + (f",takes={takes}" if options else "")
@@ -113,7 +115,7 @@ class InFlight:
         """
         Whether none was met, or enough volleys agree.
         """
-        return not self.seen or (len(self.seen) >= _AGREE and len(set(self.seen)) == 1)
+        return not self.seen or (len(self.seen) >= _AGREE and len(set(self.seen)) == 1 and self.seen[0] > 0)
 
 
 @dataclass

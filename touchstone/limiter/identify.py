@@ -129,7 +129,7 @@ class Probe:
             self._leave_out(answers)
         elif stimulus.stage == "in flight":
             self._in_flight.hear(answers)
-            self._frees = 0
+            self._frees = 0 if answers else self._frees
             self._leave_out(answers)
         opened = stimulus.stage == "opening" and self._opening.over and not self._opening.queued
         if opened and self._opening.limited:
