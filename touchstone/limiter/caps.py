@@ -85,7 +85,8 @@ class InFlight:
             self.seen.append(accepted)
             for answer in answers:
                 (self._served_s if answer.accepted else self._refused_s).append(answer.done_at - answer.sent_at)
-            self.over = len(self.seen) >= _AGREE and len(set(self.seen[-_AGREE:])) == 1 or len(self.seen) >= 3 * _AGREE
+            agree = len(self.seen) >= _AGREE and len(set(self.seen[-_AGREE:])) == 1
+            self.over = agree or len(self.seen) >= 3 * _AGREE
 
     def tier(self) -> Tier | None:
         """
@@ -108,7 +109,9 @@ class InFlight:
         """
         middle_s = statistics.median(self._served_s) - statistics.median(self._refused_s)
         half_s = max(_LEAST_S, (max(self._served_s) - min(self._served_s)) / 2)
-        return Interval(middle_s, middle_s - half_s, middle_s + half_s) if middle_s > half_s else Interval(0.0, 0.0, 0.0)
+        return (
+            Interval(middle_s, middle_s - half_s, middle_s + half_s) if middle_s > half_s else Interval(0.0, 0.0, 0.0)
+        )
 
     @property
     def sure(self) -> bool:

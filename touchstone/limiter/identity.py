@@ -1,5 +1,5 @@
 """
-What a probe says in the end, and on the way: which limiter it is, with which numbers, how sure that is and at what cost.
+What a probe says in the end, and on the way: which limiter it is, with which numbers, how sure that is, at what cost.
 """
 
 from dataclasses import dataclass, field
@@ -30,8 +30,8 @@ class Tier:
     Attributes:
         family: As `touchstone serve --rate` names it.
         text: All of it, as `touchstone serve --rate` takes it.
-        numbers: Each of its numbers by name: ``limit`` (also of ``concurrency`` and ``builds``), ``window_s``, ``burst``,
-            ``rate_per_s``, ``gap_s``, ``block_s``, ``delay``; those that it has.
+        numbers: Each of its numbers by name: ``limit`` (also of ``concurrency`` and ``builds``), ``window_s``,
+            ``burst``, ``rate_per_s``, ``gap_s``, ``block_s``, ``delay``; those that it has.
         options: What sets it apart from others of its family, as in *text*: ``{"opens": "clock"}``.
     """
 

@@ -5,6 +5,7 @@ A queue: answers that come one after the other at a steady pace, and refusals wh
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.observed import Answer
@@ -68,8 +69,10 @@ class Queues:
             self._opened(self.story.answers[: -len(answers)])
         held_s = self._held_s
         done = sorted(answer.done_at for answer in answers if answer.accepted)
-        slow = sorted(answer.done_at for answer in answers if answer.accepted and answer.done_at - answer.sent_at > held_s)
-        gaps = [b - a for a, b in zip(slow, slow[1:], strict=False)]
+        slow = sorted(
+            answer.done_at for answer in answers if answer.accepted and answer.done_at - answer.sent_at > held_s
+        )
+        gaps = [b - a for a, b in pairwise(slow)]
         pace_s = (slow[-1] - slow[0]) / len(gaps) if gaps else 0.0
         spread_s = 0.002 / max(len(gaps), 1)
         self.seen.append(_Seen(len(done), len(done) - len(slow), len(answers) - len(done), pace_s, spread_s))
@@ -83,7 +86,7 @@ class Queues:
         """
         answers = [answer for answer in opening if answer.accepted]
         slow = [answer for answer in answers if answer.done_at - answer.sent_at > self._held_s]
-        gaps = [b.done_at - a.done_at for a, b in zip(slow, slow[1:], strict=False)]
+        gaps = [b.done_at - a.done_at for a, b in pairwise(slow)]
         self._pace_s = statistics.median(gaps)
         self._rest(answers, len(answers) - len(slow), self._pace_s)
 

@@ -101,4 +101,6 @@ def unhinted(answers: Sequence[Answer]) -> int:
     """
     Refusals that do not say when to come back.
     """
-    return sum(not answer.accepted and (answer.retry_after_s is None or math.isinf(answer.retry_after_s)) for answer in answers)
+    return sum(
+        not answer.accepted and (answer.retry_after_s is None or math.isinf(answer.retry_after_s)) for answer in answers
+    )

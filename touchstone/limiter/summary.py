@@ -36,7 +36,9 @@ def tier(cells: Cells) -> Tier:
         return Tier(family, f"{family}:{plain(times['gap_s'])}", {"gap_s": times["gap_s"]}, options)
     if "block_s" in times:
         options["block"] = plain(times["block_s"])
-    return Tier(family, _text(family, f"{limit:g}/{plain(times['window_s'])}", options), {"limit": counted, **times}, options)
+    return Tier(
+        family, _text(family, f"{limit:g}/{plain(times['window_s'])}", options), {"limit": counted, **times}, options
+    )
 
 
 def _bucket(limit: float, window: Interval, rate: Interval, options: dict[str, str]) -> str:

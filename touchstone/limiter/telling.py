@@ -87,10 +87,9 @@ def _misquoted(tier: Tier, limit: float | None, window_s: float | None) -> Itera
     numbers = tier.numbers
     window = numbers.get("window_s") or numbers["gap_s"]
     most = (numbers.get("limit") or numbers.get("burst") or Interval(1.0, 1.0, 1.0)).value
-    if limit and window_s and tier.family in _STEADY:
-        # The fields may tell a steady rate by any window: a burst and the time that fills it are only one of them.
-        if abs(limit / window_s * window.value / most - 1) <= _RATE_OFF:
-            return
+    said = limit / window_s if limit and window_s and tier.family in _STEADY else 0.0
+    if abs(said * window.value / most - 1) <= _RATE_OFF:
+        return  # a steady rate may be told by any window: a burst and the time that fills it are only one of them
     if limit is not None and limit != most:
         yield f"the RateLimit fields say a limit of {limit:g}, and {most:g} are let through"
     if window_s is not None and abs(window_s - window.value) >= _WINDOW_S:
