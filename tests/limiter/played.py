@@ -56,13 +56,6 @@ class Played:
         """
         return [answer for turn in self.turns for answer in turn.answers]
 
-    def rates(self) -> Rates:
-        """
-        What is known of the rate from all that was answered.
-        """
-        first = next(number for number, answer in enumerate(self.answers) if not answer.accepted)
-        return Rates(Story(self.answers), 1, max(first, 1))
-
 
 Sends = Callable[[int, Net, Stimulus], list[Answer]]
 
@@ -97,3 +90,13 @@ def played(text: str, terms: Terms = PLENTY) -> Played:
     The identification of a limiter of the twin.
     """
     return through(Net(text), terms)
+
+
+@cache
+def rates_of(text: str) -> Rates:
+    """
+    What is known of a rate after a whole identification, from all that was answered.
+    """
+    answers = played(text, NO_CAPS).answers
+    first = next(number for number, answer in enumerate(answers) if not answer.accepted)
+    return Rates(Story(answers), 1, max(first, 1))

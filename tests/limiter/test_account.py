@@ -62,7 +62,11 @@ def test_limiter_that_answered_contradicts_nothing(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "other"),
-    [("fixed-window:3/2", "sliding-log:3/2"), ("token-bucket:3/2", "fixed-window:3/2"), ("sliding-log:3/2", "minimum-gap:2")],
+    [
+        ("fixed-window:3/2", "sliding-log:3/2"),
+        ("token-bucket:3/2", "fixed-window:3/2"),
+        ("sliding-log:3/2", "minimum-gap:2"),
+    ],
 )
 def test_limiter_that_did_not_answer_is_contradicted(text: str, other: str) -> None:
     """

@@ -130,6 +130,16 @@ def test_few_volleys_prove_no_cap(seen: tuple[str, ...]) -> None:
     assert (part.tier(), part.sure) == (None, False)
 
 
+def test_volleys_that_are_refused_altogether_are_no_cap() -> None:
+    """
+    Nothing may be under way at once: something else refuses, and no limiter of the twin does that.
+    """
+    part = InFlight(Rate().room)
+    for _ in range(3):
+        part.hear(at_once("----"))
+    assert (part.tier(), part.sure) == (None, False)
+
+
 def test_volleys_that_disagree_leave_it_unsure() -> None:
     """
     The interval holds all that was seen.
