@@ -36,7 +36,7 @@ def volleys(cap: int, takes_s: float = 0.2, rate: Rate | None = None, left: int 
     part, now_at = InFlight((rate or Rate()).room), 100.0
     while stimulus := part.ask(now_at, left):
         (segment,) = stimulus.segments
-        assert segment.together
+        assert segment.together or len(segment.at) == 1
         assert segment.at[0] >= now_at
         count = min(len(segment.at), cap)
         answers = [(takes_s + 0.001 * number, "+") for number in range(count)]
@@ -114,9 +114,23 @@ def test_volleys_rest_until_everything_is_answered() -> None:
     """
     part = InFlight(Rate().room)
     part.hear(at_once("+++-", 10.0, [0.4, 0.4, 0.4, 0.001]))
-    stimulus = part.ask(10.0, 100)
-    assert stimulus is not None
-    assert stimulus.segments[0].at[0] >= 10.4
+    for took_s, free_at in ((0.4, 10.4), (0.001, 10.8)):
+        stimulus = part.ask(10.0, 100)
+        assert stimulus is not None
+        assert stimulus.segments[0].at[0] >= free_at
+        part.hear(row("+", free_at, took_s=took_s))
+
+
+def seen_of(*volleys: str) -> InFlight:
+    """
+    A part that has heard these, and after the first one a request alone that was let through.
+    """
+    part = InFlight(Rate().room)
+    for number, outcomes in enumerate(volleys):
+        part.hear(at_once(outcomes))
+        if not number:
+            part.hear(row("+"))
+    return part
 
 
 @pytest.mark.parametrize("seen", [("+++-",), ("+++-", "+++--")])
@@ -124,29 +138,46 @@ def test_few_volleys_prove_no_cap(seen: tuple[str, ...]) -> None:
     """
     Something was refused, so that nothing is sure; what it was is not known.
     """
-    part = InFlight(Rate().room)
-    for outcomes in seen:
-        part.hear(at_once(outcomes))
-    assert (part.tier(), part.sure) == (None, False)
+    assert (seen_of(*seen).tier(), seen_of(*seen).sure) == (None, False)
 
 
 def test_volleys_that_are_refused_altogether_are_no_cap() -> None:
     """
-    Nothing may be under way at once: something else refuses, and no limiter of the twin does that.
+    Something else refuses.
     """
     part = InFlight(Rate().room)
-    for _ in range(3):
-        part.hear(at_once("----"))
-    assert (part.tier(), part.sure) == (None, False)
+    part.hear(at_once("----"))
+    assert (part.tier(), part.disproved, part.over) == (None, True, True)
+
+
+def test_one_request_alone_that_is_refused_disproves_a_cap() -> None:
+    """
+    It is asked for after the first volley of which something was refused, and waits for that.
+    """
+    part = InFlight(Rate().room)
+    part.hear(at_once("+++-"))
+    stimulus = part.ask(0.5, 100)
+    assert stimulus is not None
+    assert stimulus.most == 1
+    part.hear(row("-", 0.5))
+    assert (part.tier(), part.disproved, part.ask(9.0, 100)) == (None, True, None)
+
+
+def test_start_that_is_refused_after_one_was_freed_disproves_a_cap() -> None:
+    """
+    A cap would have had room for it.
+    """
+    part = Held(Rate().room, 16)
+    part.hear(row("+++-"))
+    part.hear(row("-"))
+    assert (part.tier(), part.disproved, part.ask(9.0, 100)) == (None, True, None)
 
 
 def test_volleys_that_disagree_leave_it_unsure() -> None:
     """
     The interval holds all that was seen.
     """
-    part = InFlight(Rate().room)
-    for outcomes in ("+++-", "++---", "++++-"):
-        part.hear(at_once(outcomes))
+    part = seen_of("+++-", "++---", "++++-")
     tier = part.tier()
     assert tier is not None
     assert not part.sure
@@ -157,9 +188,7 @@ def test_one_refusal_by_chance_is_no_cap() -> None:
     """
     A larger volley of which nothing is refused takes it back.
     """
-    part = InFlight(Rate().room)
-    part.hear(at_once("+++-"))
-    part.hear(at_once("+++++"))
+    part = seen_of("+++-", "+++++")
     assert (part.seen, part.tier(), part.sure, part.uncapped_to) == ([], None, True, 5)
 
 

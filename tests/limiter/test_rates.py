@@ -28,7 +28,6 @@ def test_whole_probe_settles_it(text: str) -> None:
     rates = rates_of(text)
     assert rates.settled
     assert rates.ask(1000.0, 100) is None
-    assert rates.why == "settled"
     assert rates.tier().family == text.partition(":")[0]
 
 
@@ -44,7 +43,6 @@ def test_opening_alone_does_not_settle_it() -> None:
     assert stimulus.stage == "rate"
     assert stimulus.bits > 0
     assert min(at for segment in stimulus.segments for at in segment.at) >= 1.0
-    assert rates.why == ""
 
 
 @pytest.mark.parametrize("text", LIMITS)

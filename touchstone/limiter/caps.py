@@ -36,12 +36,15 @@ class InFlight:
     Attributes:
         uncapped_to: The largest volley of which nothing was refused.
         seen: How many of each volley were accepted that was refused in part.
+        disproved: Whether one request alone was refused too, so that something else refuses.
     """
 
     room: Room
     uncapped_to: int = 0
     seen: list[int] = field(default_factory=list)
     over: bool = False
+    disproved: bool = False
+    _checks: bool = False
     _size: int = 0
     _waits: int = 0
     _rest_s: float = _REST_S
@@ -55,6 +58,8 @@ class InFlight:
         """
         if self.over:
             return None
+        if self._checks:
+            return Stimulus("one alone", (Segment((max(now_at, self._last_at),)),), stage="in flight")
         count = max(self.seen) + 2 if self.seen else _SIZES[self._size]
         at = max(now_at, self._last_at + self._rest_s)
         room, full_at = self.room(at)
@@ -74,6 +79,10 @@ class InFlight:
             return
         accepted = sum(answer.accepted for answer in answers)
         self._last_at = max(answer.done_at for answer in answers)
+        if self._checks or not accepted:
+            self._checks, self.disproved = False, not accepted
+            self.over = self.over or self.disproved
+            return
         longest_s = max(answer.done_at - answer.sent_at for answer in answers)
         self._rest_s = max(_REST_S, _REST_TIMES * longest_s)
         if accepted == len(answers):
@@ -85,6 +94,7 @@ class InFlight:
             self.seen.append(accepted)
             for answer in answers:
                 (self._served_s if answer.accepted else self._refused_s).append(answer.done_at - answer.sent_at)
+            self._checks = len(self.seen) == 1
             agree = len(self.seen) >= _AGREE and len(set(self.seen[-_AGREE:])) == 1
             self.over = agree or len(self.seen) >= 3 * _AGREE
 
@@ -92,12 +102,10 @@ class InFlight:
         """
         The cap; None where none was met.
         """
-        if len(self.seen) < _AGREE:
+        if len(self.seen) < _AGREE or self.disproved:
             return None
         low, high = min(self.seen), max(self.seen)
         value = sorted(self.seen)[len(self.seen) // 2]
-        if not value:  # whatever refuses all of them, it is no cap
-            return None
         takes = plain(self._takes())
         options = {"takes": takes} if takes != "0" else {}
         text = f"concurrency:{value}" + (f",takes={takes}" if options else "")
@@ -109,16 +117,17 @@ class InFlight:
         """
         middle_s = statistics.median(self._served_s) - statistics.median(self._refused_s)
         half_s = max(_LEAST_S, (max(self._served_s) - min(self._served_s)) / 2)
-        return (
-            Interval(middle_s, middle_s - half_s, middle_s + half_s) if middle_s > half_s else Interval(0.0, 0.0, 0.0)
-        )
+        if middle_s <= half_s:
+            return Interval(0.0, 0.0, 0.0)
+        return Interval(middle_s, middle_s - half_s, middle_s + half_s)
 
     @property
     def sure(self) -> bool:
         """
         Whether none was met, or enough volleys agree.
         """
-        return not self.seen or (len(self.seen) >= _AGREE and len(set(self.seen)) == 1 and self.seen[0] > 0)
+        agree = len(self.seen) >= _AGREE and len(set(self.seen)) == 1
+        return self.disproved or not self.seen or agree
 
 
 @dataclass
@@ -130,6 +139,7 @@ class Held:
         most: Builds that may be held.
         cap: Builds in flight when a start was refused that the rate lets through.
         edges: Whether a start was let through after one build was freed, and the next one refused; once for each test.
+        disproved: Whether no start was let through then, so that something else refuses.
     """
 
     room: Room
@@ -138,6 +148,7 @@ class Held:
     holds_to: int = 0
     edges: list[bool] = field(default_factory=list)
     over: bool = False
+    disproved: bool = False
     _held: int = 0
     _stuck: int = 0
 
@@ -169,11 +180,17 @@ class Held:
             self.over = self._stuck > _MOST_WAITS
             return
         accepted = sum(answer.accepted for answer in answers)
-        if self.cap:
+        if self.cap and not accepted:
+            self.disproved = self.over = True
+            self.cap = 0
+        elif self.cap:
             if not answers[-1].accepted or accepted > 1:  # else it was cut short, and is asked once more
                 self.edges.append(accepted == 1)
             self.over = len(self.edges) >= 2
-            return
+        else:
+            self._hold(answers, accepted)
+
+    def _hold(self, answers: Sequence[Answer], accepted: int) -> None:
         self._held += accepted
         self.holds_to = max(self.holds_to, self._held)
         if not answers[-1].accepted:

@@ -6,16 +6,23 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from touchstone.limiter.account import Candidate
 from touchstone.limiter.buckets import DecayingCounter, TokenBucket
 from touchstone.limiter.cells import Cells, grid
-from touchstone.limiter.kinds import Kind
+from touchstone.limiter.kinds import Kind, refill_s
 from touchstone.limiter.logs import MinimumGap, SlidingLog
+from touchstone.limiter.tiers import Tiered
 from touchstone.limiter.windows import BlockingWindow, FixedWindow, SlidingCounter
 
 # From a fraction of a second to more than two hours: what is published for APIs is a second to a day.
 WINDOW_S = (0.02, 10_000.0)
 TOKEN_S = (0.001, 5_000.0)
 _FINE, _COARSE = 160, 96
+# What may be behind another limiter, how likely each is beforehand, and how many it may let through.
+_BEHIND: Mapping[str, float] = {"fixed-window": 0.01, "sliding-log": 0.01, "token-bucket": 0.01}
+_MOST_BEHIND, _BEHIND_STEPS = 150, 60
 # How many tokens a bucket may hold that was never seen full.
 _MOST_EMPTY = 64
 
@@ -102,3 +109,27 @@ def _limits(kind: Kind, accepted: int, wide: bool) -> tuple[int, ...]:
     # On a clock the first request and the burst may lie in two windows; that a burst itself does is seldom.
     few = accepted - 1 if kind.phase else accepted
     return tuple(range(max(least, accepted // 2 if wide else few), most + 1))
+
+
+def behind(first: Candidate, loose: float, accepted: int, longest_s: float) -> list[Cells]:
+    """
+    What may be behind a limiter that is known, where it does not explain all that was refused.
+
+    Args:
+        loose: How far the times of the first one may be from what they are thought to be, as a share.
+        accepted: Requests that were accepted in all.
+        longest_s: Seconds since the first one.
+    """
+    known = {name: float(np.ravel(value)[0]) for name, value in first.params.items()}
+    window_s = float(np.ravel(refill_s(first.kind, first.params))[0])
+    found = []
+    for entry in ENTRIES:
+        if entry.kind.name not in _BEHIND:
+            continue
+        limits = tuple(range(2, min(accepted, _MOST_BEHIND) + 1))
+        bucket = "token_s" in entry.kind.scales
+        range_s = (window_s / known["limit"], 100 * longest_s) if bucket else (window_s, 100 * longest_s)
+        kind = Tiered(first.kind, known, entry.kind, loose)
+        if limits:
+            found.append(grid(kind, limits, [range_s], _BEHIND_STEPS, _BEHIND[entry.kind.name]))
+    return found

@@ -7,7 +7,7 @@ by what only its middle contradicts. Cells that matter are cut smaller until tha
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -55,6 +55,16 @@ class Cells:
     misled: Array = field(default_factory=lambda: np.zeros(0))
     state: State = field(default_factory=dict)
     seen: int = 0
+
+    @classmethod
+    def point(cls, kind: Kind, params: Mapping[str, float], wide: float) -> "Cells":
+        """
+        One cell, around what is known.
+        """
+        logs = np.array([[math.log(params[name])] for name in kind.scales])
+        limits, phases = np.array([params["limit"]]), np.array([params.get("phase", 0.0)])
+        return cls(kind, limits, logs, phases, np.array([wide]), np.zeros(1), np.zeros(1), likely=np.zeros((3, 1)),
+                   run=np.zeros((3, 1)), vague=np.zeros(1), misled=np.zeros(1))
 
     def __len__(self) -> int:
         return len(self.limits)
@@ -133,7 +143,7 @@ class Cells:
     def _part(self, mask: Mask) -> "Cells":
         size = len(self)
         state = {
-            name: value[mask] if np.shape(value) == (size,) and name != "log" else value
+            name: value[mask] if np.shape(value) == (size,) and not name.endswith("log") else value
             for name, value in self.state.items()
         }
         return Cells(
@@ -222,7 +232,7 @@ class Cells:
         state: State = {}
         for name, value in other.state.items():
             before = one.state.get(name, value)
-            joint = name != "log" and np.shape(value) == (sizes[1],)
+            joint = not name.endswith("log") and np.shape(value) == (sizes[1],)
             state[name] = np.concatenate([before, value]) if joint else value
         joined = Cells(
             self.kind,

@@ -50,7 +50,7 @@ def crowds(belief: Belief, size: int, rng: np.random.Generator) -> list[Crowd]:
         picks = np.minimum(np.searchsorted(bounds, (np.arange(count) + rng.random()) / count), len(cells) - 1)
         params = {name: values[picks] for name, values in cells.params().items()}
         state = {
-            name: value[picks] if np.shape(value) == (len(cells),) and name != "log" else value
+            name: value[picks] if np.shape(value) == (len(cells),) and not name.endswith("log") else value
             for name, value in cells.state.items()
         }
         found.append(Crowd(cells.kind, params, state, np.full(count, share / count)))
@@ -153,7 +153,7 @@ def foresee(crowd: Crowd, script: Script, pace_s: float, blur_s: float, seed: in
 
 def _spread(state: State, shape: tuple[int, int]) -> State:
     return {
-        name: value if name == "log" or np.ndim(value) == 0 else np.broadcast_to(np.asarray(value), shape)
+        name: value if name.endswith("log") or np.ndim(value) == 0 else np.broadcast_to(np.asarray(value), shape)
         for name, value in state.items()
     }
 
@@ -162,7 +162,7 @@ def _masked(active: Array, later: State, before: State) -> State:
     found: State = {}
     for name, value in later.items():
         old = before[name]
-        if name == "log":
+        if name.endswith("log"):
             # An entry beyond the size of a log is not read, and is written over by the next one.
             found[name] = value
         elif np.ndim(value) == 0 and np.ndim(old) == 0:

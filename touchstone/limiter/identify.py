@@ -13,11 +13,13 @@ from touchstone.limiter.observed import Answer
 from touchstone.limiter.opening import Opening
 from touchstone.limiter.queues import Queues
 from touchstone.limiter.rates import Rates
-from touchstone.limiter.stimulus import Stimulus
+from touchstone.limiter.stimulus import Segment, Stimulus
 from touchstone.limiter.story import Story
 from touchstone.limiter.telling import identity
 
 _PLENTY = 10_000
+# So long after it is thought to be full again a limiter is asked for all that it has.
+_AFTER_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Terms:
         most_s: Seconds that it may take.
         most_held: Builds that it may have in flight at once.
         caps: Whether it looks for caps on what is under way at once too.
+        soak: Requests that are to be accepted in all, so that a second limit shows that is longer than the first.
     """
 
     seed: int
@@ -41,6 +44,7 @@ class Terms:
     most_s: float
     most_held: int = 16
     caps: bool = True
+    soak: int = 0
 
 
 class Probe:
@@ -63,6 +67,7 @@ class Probe:
         self._held = Held(self._room, terms.most_held)
         self._in_flight = InFlight(self._room)
         self._frees = 0
+        self._by_cap: set[int] = set()
         self._why: Why = ""
 
     def ask(self, now_at: float) -> Stimulus | None:
@@ -77,7 +82,7 @@ class Probe:
             return None
         stimulus = self._ask(now_at, left)
         if stimulus is None:
-            self._why = (self._rates.why if self._rates else "") or "settled"
+            self._why = "settled" if self._rates is None or self._rates.settled else "nothing left to learn"
             return None
         return stimulus.within(self.terms.most_requests - len(self.story.answers), self._builds_left)
 
@@ -103,13 +108,30 @@ class Probe:
                 parts = tuple(replace(part, alone=True) for part in stimulus.segments)
                 stimulus = replace(stimulus, segments=parts)
             return stimulus
-        if not self.terms.caps or (self._rates and not self._rates.settled):
+        if self._rates and not self._rates.settled:
+            return None
+        return self._ask_caps(now_at, left) or self._soak(now_at, left)
+
+    def _ask_caps(self, now_at: float, left: int) -> Stimulus | None:
+        if not self.terms.caps:
             return None
         if self.terms.starts and (stimulus := self._held.ask(now_at, left)):
             return stimulus
         if stimulus := self._in_flight.ask(now_at, min(left, self._held.cap or left)):
             return replace(stimulus, frees=self._frees)
         return None
+
+    def _soak(self, now_at: float, left: int) -> Stimulus | None:
+        """
+        As many as the rate lets through, again and again.
+        """
+        accepted = len(self.story.answers) - self.story.refused
+        if self._rates is None or accepted >= self.terms.soak:
+            return None
+        _, full_at = self._rates.room(now_at)
+        at = max(now_at, full_at + _AFTER_S)
+        room, _ = self._rates.room(at)
+        return Stimulus("soak", (Segment((at,) * max(1, min(room, left))),), stage="soak")
 
     def _room(self, at: float) -> tuple[int, float]:
         return self._rates.room(at) if self._rates else (_PLENTY, at)
@@ -126,11 +148,11 @@ class Probe:
         elif stimulus.stage == "builds":
             self._held.hear(answers)
             self._frees = self._held.holds_to
-            self._leave_out(answers)
+            self._leave_out(answers, disproved=self._held.disproved)
         elif stimulus.stage == "in flight":
             self._in_flight.hear(answers)
             self._frees = 0 if answers else self._frees
-            self._leave_out(answers)
+            self._leave_out(answers, disproved=self._in_flight.disproved)
         opened = stimulus.stage == "opening" and self._opening.over and not self._opening.queued
         if opened and self._opening.limited:
             self._rates = Rates(self.story, self.terms.seed, self._accepted_first())
@@ -140,12 +162,21 @@ class Probe:
         ended_at = max((answer.done_at for answer in answers), default=0.0)
         self.steps.append(Step(stimulus.name, ended_at, stimulus.bits, families))
 
-    def _leave_out(self, answers: Sequence[Answer]) -> None:
+    def _leave_out(self, answers: Sequence[Answer], *, disproved: bool) -> None:
         """
         What a cap refuses tells nothing of the rate; what is let through counts there too.
+
+        Where there is no cap after all, each of these refusals is one that the rate has to explain.
         """
         first = len(self.story.answers) - len(answers)
-        self.story.left_out |= {first + number for number, answer in enumerate(answers) if not answer.accepted}
+        self._by_cap |= {first + number for number, answer in enumerate(answers) if not answer.accepted}
+        if disproved:
+            self.story.left_out -= self._by_cap
+            self._by_cap = set()
+            if self._rates:
+                self._rates.rethink()
+        else:
+            self.story.left_out |= self._by_cap
 
     def _accepted_first(self) -> int:
         """
@@ -184,13 +215,14 @@ class Probe:
         )
 
     def _tiers(self) -> tuple[list[Tier], bool]:
-        rate = self._queue.tier() if self._opening.queued else None
+        queue = self._queue.tier() if self._opening.queued else None
+        rates = [queue] if queue else []
         sure = self._queue.settled if self._opening.queued else self._opening.over
         if self._rates:
-            rate, sure = self._rates.tier(), self._rates.settled
+            rates, sure = self._rates.tiers(), self._rates.settled
         caps = [cap for cap in (self._held.tier(), self._in_flight.tier()) if cap]
         sure = sure and self._held.sure and self._in_flight.sure
-        return ([rate] if rate else []) + caps, sure
+        return rates + caps, sure
 
     def stretch(self) -> Stretch | None:
         """

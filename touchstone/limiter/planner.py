@@ -143,6 +143,10 @@ def candidates(found: Sequence[Crowd], now: float, pace_s: float, blur_s: float,
         yield Stimulus("two requests", (Segment((at, at)),))
         yield Stimulus("drain", (drain(at, most),))
         yield Stimulus("poll", (Segment(tuple(at + (pace_s + 3 * blur_s) * i for i in range(4)), "accepted"),))
+    rest_s = quantile(*refills(found), 0.9)
+    for times in (1.05, 2.1):
+        # Long enough to be as it was in the beginning.
+        yield Stimulus("rest, drain", (drain(now + times * rest_s, most),))
     yield from _spaced(turn, now, (), "", limit, most)
     yield from _spaced(free, now, (), "", limit, most)
     yield from _polls(free, now, (), "", most)
@@ -232,7 +236,7 @@ def _moments(
 def _row(one: Foreseen, row: int) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, value in one.state.items():
-        plain = np.ndim(value) == 0 or (name == "log" and np.ndim(value) == 1)
+        plain = np.ndim(value) == 0 or (name.endswith("log") and np.ndim(value) == 1)
         found[name] = value if plain else value[row]
     return found
 

@@ -10,17 +10,23 @@ import numpy as np
 from touchstone.limiter.account import Candidate
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.cells import Cells
-from touchstone.limiter.identity import Tier, Why
-from touchstone.limiter.observed import Answer
+from touchstone.limiter.catalogue import behind
+from touchstone.limiter.identity import Tier
+from touchstone.limiter.observed import Answer, Moment
 from touchstone.limiter.planner import choose
 from touchstone.limiter.stimulus import Stimulus
 from touchstone.limiter.story import Story
 from touchstone.limiter.summary import likeliest_limit, tier
+from touchstone.limiter.tiers import Tiered
 
 # What has to be known of a limiter before it counts as found.
 SURE, SURE_KIND, SURE_LIMIT, NARROW = 0.997, 0.98, 0.995, 0.019
 # From this share on it is likelier that somebody else uses the key, or that it is no limiter that is known.
 _MISFIT = 0.5
+# Where so many stimuli one after the other changed next to nothing, no more is asked, and a little less is enough.
+_MOST_STUCK, _NEARLY, _STILL, _STILL_WIDE, NARROW_ENOUGH = 5, 0.97, 0.003, 0.98, 0.05
+# So sure one has to be of a limiter, and that nobody else takes a part, before another one may be behind it.
+_FAIRLY, _CLEAR = 0.9, 0.3
 # A family that was never that likely is not worth a word when it is ruled out.
 _REMEMBERED = 0.02
 
@@ -40,7 +46,8 @@ class Rates:
         self.wide = False
         self.belief = Belief(accepted)
         self.belief.see(story.moments())
-        self.why: Why = ""
+        self._stuck = 0
+        self._before: tuple[Candidate, float] | None = None
         self.remembered: dict[str, Candidate] = {}
         self.texts: dict[str, str] = {}
         self._remember()
@@ -65,36 +72,71 @@ class Rates:
         Args:
             left: Requests that there is room for.
         """
-        if self.why or self.settled:
-            self.why = self.why or "settled"
+        if self.settled or self._stuck >= _MOST_STUCK:
             return None
         rng = np.random.default_rng([self._seed, len(self._story.answers)])
         story = self._story
         choice = choose(self.belief, now_at + 0.001, story.pace_s(), story.blur_s(), rng, left)
-        if choice is None:
-            self.why = "nothing left to learn"
-            return None
-        return replace(choice.stimulus, bits=choice.bits, stage="rate")
+        return choice and replace(choice.stimulus, bits=choice.bits, stage="rate")
 
     def hear(self, answers: Sequence[Answer]) -> None:
         """
         Takes in what came of it; the story has it already.
         """
-        moments = self._story.moments()
+        moments, before = self._story.moments(), self._stand()
         self.belief.see(moments)
-        if not self.wide and self.belief.others() > _MISFIT:
-            # Somebody else takes a part: the limit may be more than what was ever accepted.
-            self.wide = True
-            self.belief = Belief(self.accepted, wide=True)
-            self.belief.see(moments)
+        after = self._stand()
+        still = before[0] == after[0] and after[1] > _NEARLY and abs(before[1] - after[1]) < _STILL and after[2] > before[2] * _STILL_WIDE
+        self._stuck = self._stuck + 1 if still else 0
+        if not self.wide and self.doubtful:
+            self._widen(moments)
+        elif not self.wide and self.belief.others() < _CLEAR and self._first_sure():
+            cells = self.belief.likeliest()
+            self._before = (Candidate.of(cells), _loose(tier(cells)))
         self._remember()
+
+    def rethink(self) -> None:
+        """
+        Begins anew with the whole story, to which something was added in the middle.
+        """
+        self.belief = Belief(self.accepted, wide=self.wide)
+        self.belief.see(self._story.moments())
+
+    def _stand(self) -> tuple[str, float, float]:
+        """
+        The likeliest kind, how likely it is, and how wide what is known of its times.
+        """
+        name, share = next(iter(self.belief.kinds().items()))
+        return name, share, _loose(tier(self.belief.likeliest()))
+
+    @property
+    def doubtful(self) -> bool:
+        """
+        Whether no limiter alone explains all that was refused.
+        """
+        return self.belief.others() > _MISFIT
+
+    def _first_sure(self) -> bool:
+        return next(iter(self.belief.families().values())) >= _FAIRLY
+
+    def _widen(self, moments: Sequence[Moment]) -> None:
+        """
+        Somebody else takes a part, and the limit is more than what was ever accepted; or there is another limit behind.
+        """
+        self.wide = True
+        self.belief = Belief(self.accepted, wide=True)
+        if self._before:
+            first, loose = self._before
+            accepted = sum(moment.accepted for moment in moments)
+            self.belief.cells += behind(first, loose, accepted, moments[-1].at - moments[0].at)
+        self.belief.see(moments)
 
     @property
     def settled(self) -> bool:
         """
         Whether one family and its numbers stand out.
         """
-        if max(self.belief.families().values()) < SURE:
+        if self.doubtful or max(self.belief.families().values()) < SURE:
             return False
         cells = self.belief.likeliest()
         if not self._agreed(cells):
@@ -102,7 +144,8 @@ class Rates:
         _, share = likeliest_limit(cells)
         numbers = tier(cells).numbers
         times = [number for name, number in numbers.items() if name.endswith("_s") and name != "rate_per_s"]
-        return share >= SURE_LIMIT and all(number.high / number.low - 1 <= NARROW for number in times)
+        narrow = NARROW if self._stuck < _MOST_STUCK else NARROW_ENOUGH
+        return share >= SURE_LIMIT and all(number.high / number.low - 1 <= narrow for number in times)
 
     def _agreed(self, cells: Cells) -> bool:
         """
@@ -110,6 +153,19 @@ class Rates:
         """
         kinds = self.belief.kinds()
         return kinds[cells.kind.name] >= SURE_KIND
+
+    def tiers(self) -> list[Tier]:
+        """
+        The likeliest limiter, and what is behind it.
+        """
+        cells = self.belief.likeliest()
+        if isinstance(cells.kind, Tiered):
+            return [self._first_tier(cells.kind), tier(cells)]
+        return [tier(cells)]
+
+    def _first_tier(self, kind: Tiered) -> Tier:
+        first = Cells.point(kind.first, kind.known, kind.loose)
+        return tier(first)
 
     def tier(self, family: str = "") -> Tier:
         """
@@ -126,3 +182,11 @@ class Rates:
         rooms = cells.kind.room(params, cells.state, np.full(len(cells), at))[keep]
         turns = cells.kind.turn_at(params, cells.state)[keep]
         return int(rooms.min()), float(turns.max())
+
+
+def _loose(found: Tier) -> float:
+    """
+    How far the times of a limiter may be from what they are thought to be, as a share of themselves.
+    """
+    shares = [number.high / number.low - 1 for name, number in found.numbers.items() if name.endswith("_s")]
+    return max(shares, default=0.0) / 2

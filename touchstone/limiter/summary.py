@@ -10,6 +10,7 @@ from touchstone.limiter.catalogue import OPTIONS_OF
 from touchstone.limiter.cells import Cells
 from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.kinds import Array
+from touchstone.limiter.tiers import Tiered
 
 _LOW, _HIGH = 0.025, 0.975
 # A cell is spread over so many points where quantiles are taken: any place in it is as likely as any other.
@@ -22,9 +23,10 @@ def tier(cells: Cells) -> Tier:
     """
     limit, share = likeliest_limit(cells)
     mine = cells.limits == limit
-    options = dict(OPTIONS_OF[cells.kind.name])
+    kind = cells.kind.second if isinstance(cells.kind, Tiered) else cells.kind
+    options = dict(OPTIONS_OF[kind.name])
     times = {name: _interval(cells, row, mine) for row, name in enumerate(cells.kind.scales)}
-    family = cells.kind.family
+    family = kind.family
     counted = _limits(cells, limit, share)
     if "token_s" in times:
         token = times["token_s"]

@@ -130,6 +130,6 @@ def identity(
 
 
 def _notes(rates: Rates | None) -> tuple[str, ...]:
-    if rates is not None and rates.belief.others() >= 0.5:
+    if rates is not None and rates.doubtful:
         return ("somebody else seems to use the same key: some refusals fit no limiter alone",)
     return ()
