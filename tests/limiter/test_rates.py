@@ -86,6 +86,9 @@ def test_likely_families_are_remembered_when_they_are_ruled_out(text: str) -> No
             rates.hear(turn.answers)
         elif story.refused:
             rates = Rates(story, 1, max(sum(answer.accepted for answer in story.answers), 1))
+        for family, share in list(rates.belief.families().items() if rates else ())[1:]:
+            assert rates
+            assert share < 0.05 or rates.texts[family] == rates.tier(family).text
     assert rates is not None
     assert set(rates.remembered) == set(rates.texts)
     for family, read in ((family, RateLimit.parse(said)) for family, said in rates.texts.items()):

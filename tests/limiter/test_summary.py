@@ -90,6 +90,26 @@ def test_intervals_hold_the_numbers(name: str) -> None:
         assert number.low <= true[key] <= number.high, key
 
 
+@pytest.mark.parametrize(
+    ("token_s", "burst", "text"),
+    [
+        (0.5, 8, "token-bucket:8/4"),
+        (1 / 3, 8, "token-bucket:3/1,burst=8"),
+        (2 / 3, 4, "token-bucket:90/60,burst=4"),
+        (360.0, 7, "token-bucket:10/3600,burst=7"),
+    ],
+)
+def test_bucket_is_told_by_whole_numbers(token_s: float, burst: int, text: str) -> None:
+    """
+    The time that fills it, or tokens in a second, a minute or an hour, whichever is shorter.
+    """
+    cells = grid(KINDS["token-bucket"], [burst], [(token_s * 0.9995, token_s * 1.0005)], 5, 0.1)
+    cells.see([Moment(BEGAN_AT, 0.001, True, 0.0)])
+    found = tier(cells).text
+    assert found == text
+    assert RateLimit.parse(found).family == "token-bucket"
+
+
 def test_gap_has_no_limit() -> None:
     """
     It lets one through, always.
@@ -121,7 +141,8 @@ def test_limit_that_weighs_most_is_told_with_all_that_it_may_be() -> None:
         (Interval(0.0500012, 0.04999, 0.05001), "0.05"),
         (Interval(3600.2, 3599.0, 3601.0), "3600"),
         (Interval(0.00012345, 0.00012345, 0.00012345), "0.00012345"),
-        (Interval(123456.0, 123456.0, 123456.0), "123456"),
+        (Interval(1234567.0, 1234567.0, 1234567.0), "1234567"),
+        (Interval(0.0000123, 0.0000123, 0.0000123), "0.0000123"),
         (Interval(0.0, 0.0, 0.0), "0"),
     ],
 )

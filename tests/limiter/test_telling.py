@@ -81,6 +81,7 @@ def test_second_tier_stands_behind_what_is_alike() -> None:
     assert found.text == "minimum-gap:0.7+builds:4"
     assert len(found.alike) == 4
     for other in found.alike:
+        assert other.endswith("+builds:4")
         assert_alike(found.text, other, 0.7)
 
 
