@@ -35,6 +35,9 @@ Operation = Annotated[
 ]
 Resume = Annotated[Path | None, typer.Option(metavar="LOG", help="Go on with an interrupted probe.")]
 Advise = Annotated[bool, typer.Option("--advise", help="Say how a client gets the most out of the limiter.")]
+Soak = Annotated[
+    int | None, typer.Option(help="Go on until so many are accepted: a second limit may be behind.", min=1)
+]
 MaxRequests = Annotated[
     int | None, typer.Option(help=f"Limited requests that may be sent.  [default: {MOST_REQUESTS:,}]", min=1)
 ]
@@ -51,6 +54,7 @@ class _Given:
     resume: Path | None
     advise: bool
     max_requests: int | None
+    soak: int | None
     allow_load: str
     target: str | None
     url: str | None
@@ -93,6 +97,7 @@ class _Given:
             most_requests=MOST_REQUESTS if self.max_requests is None else self.max_requests,
             most_builds=settings.target.max_builds,
             most_s=settings.max_seconds or MOST_S,
+            soak=self.soak or 0,
         )
         if settings.target.publish == "never" and terms.starts:
             named = len(dict.fromkeys(settings.target.templates.buildable))
@@ -109,6 +114,7 @@ class _Given:
             "--operation": (self.operation, asked.operation),
             "--seed": (self.seed, asked.seed),
             "--max-requests": (self.max_requests, asked.terms.get("most_requests")),
+            "--soak": (self.soak, asked.terms.get("soak")),
             "--max-builds": (self.max_builds, asked.terms.get("most_builds")),
             "--max-seconds": (self.max_seconds, asked.terms.get("most_s")),
         }
@@ -164,6 +170,7 @@ def probe(
     resume: Resume = None,
     advise: Advise = False,
     max_requests: MaxRequests = None,
+    soak: Soak = None,
     allow_load: AllowLoad = "",
     target: Target = None,
     url: Url = None,

@@ -5,6 +5,8 @@ Answers made by hand, and limiters driven beside each other.
 import random
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.stimulus import Segment, Stimulus
@@ -50,19 +52,41 @@ def driven(text: str, seed: int, scale_s: float, count: int = 300) -> list[tuple
         pause_s = chance.choice([0.11, 0.43, 0.83, 2.9]) if chance.random() < 0.12 else 0.007
         at += scale_s * pause_s * (0.5 + chance.random())
         accepted, delay_s = decide(limiter, at)
-        found.append((accepted, round(delay_s, 6)))
+        found.append((accepted, delay_s))
         if chance.random() < 0.5:
             limiter.ended(at)
     return found
 
 
-def assert_alike(one: str, other: str, scale_s: float = 1.0) -> None:
+def token_s(text: str) -> float:
+    """
+    The time that a limit takes for each of its starts: all other times of a limiter are in proportion to it.
+    """
+    rate = RateLimit.parse(text).tiers[0]
+    return rate.takes_s or (rate.window_s / rate.limit if rate.window_s else 1.0)
+
+
+def assert_close(found: str, true: str, scale_s: float = 1.0) -> None:
+    """
+    A text is as good as the true one: its times are off by two in a hundred at most, and else it decides alike.
+    """
+    off = token_s(found) / token_s(true)
+    assert abs(off - 1) <= 0.02, f"{found} beside {true}"
+    assert_alike(found, true, scale_s, off)
+
+
+def assert_alike(one: str, other: str, scale_s: float = 1.0, off: float = 1.0) -> None:
     """
     Two texts are limiters that decide alike, and neither always the same.
+
+    Args:
+        off: By how much all times of *one* are longer.
     """
     for seed in range(3):
-        found = driven(one, seed, scale_s)
-        assert found == driven(other, seed, scale_s), f"{one} beside {other}"
+        found = [(accepted, delay_s / off) for accepted, delay_s in driven(one, seed, off * scale_s)]
+        expected = driven(other, seed, scale_s)
+        assert [a for a, _ in found] == [a for a, _ in expected], f"{one} beside {other}"
+        assert np.allclose([s for _, s in found], [s for _, s in expected], atol=1e-4), f"{one} beside {other}"
         assert {accepted for accepted, _ in found} == ({True} if one == "none" else {True, False}), one
 
 

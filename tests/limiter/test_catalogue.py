@@ -39,14 +39,30 @@ def test_each_family_of_the_twin_is_known() -> None:
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=list(BY_NAME))
-def test_cells_weigh_what_their_kind_weighs_beforehand(entry: Entry) -> None:
+def test_each_limit_weighs_its_part_of_the_kind_beforehand(entry: Entry) -> None:
     """
-    However many there are.
+    As much as one over itself, into however many cells it is cut.
     """
-    cells = cells_of(entry, 1 if entry.kind.family == "minimum-gap" else 6, False)
+    cells = cells_of(entry, 1 if entry.kind.family == "minimum-gap" else 6, True)
     assert cells is not None
-    assert np.exp(cells.prior).sum() == pytest.approx(entry.prior)
+    limits = np.unique(cells.limits)
+    weights = [limit * np.exp(cells.prior[cells.limits == limit]).sum() for limit in limits]
+    assert weights == pytest.approx([weights[0]] * len(weights))
     assert 0 < entry.prior < 0.5
+
+
+def test_kinds_weigh_as_is_thought_beforehand() -> None:
+    """
+    Where the limit is the same.
+    """
+    for entry in ENTRIES:
+        cells, other = cells_of(entry, 6, True), cells_of(ENTRIES[0], 6, True)
+        assert cells is not None
+        assert other is not None
+        limit = cells.limits[0]
+        one, first = (np.exp(c.prior[c.limits == max(limit, 5)]).sum() for c in (cells, other))
+        if limit > 1:
+            assert one / first == pytest.approx(entry.prior / ENTRIES[0].prior)
 
 
 @pytest.mark.parametrize("accepted", [2, 3, 8, 100])

@@ -72,7 +72,9 @@ class Belief:
         The cells of the likeliest kind, of one family or of all.
         """
         name = family or next(iter(self.families()))
-        return max((c for c in self.cells if c.kind.family == name), key=lambda c: float(np.logaddexp.reduce(c.masses())))
+        return max(
+            (c for c in self.cells if c.kind.family == name), key=lambda c: float(np.logaddexp.reduce(c.masses()))
+        )
 
     def others(self) -> float:
         """

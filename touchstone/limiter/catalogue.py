@@ -22,7 +22,7 @@ TOKEN_S = (0.001, 5_000.0)
 _FINE, _COARSE = 160, 96
 # What may be behind another limiter, how likely each is beforehand, and how many it may let through.
 _BEHIND: Mapping[str, float] = {"fixed-window": 0.01, "sliding-log": 0.01, "token-bucket": 0.01}
-_MOST_BEHIND, _BEHIND_STEPS = 150, 60
+_MOST_BEHIND, _BEHIND_STEPS, _SLOWER = 150, 60, 1.3
 # How many tokens a bucket may hold that was never seen full.
 _MOST_EMPTY = 64
 
@@ -41,7 +41,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(FixedWindow("fixed-window"), 0.15),
     Entry(FixedWindow("fixed-window/clock", opens="clock"), 0.10),
     Entry(FixedWindow("fixed-window/restart", refused="restart"), 0.015),
-    Entry(BlockingWindow(), 0.015),
+    Entry(BlockingWindow(), 0.03),
     Entry(SlidingLog("sliding-log"), 0.16),
     Entry(SlidingLog("sliding-log/counts", counts_refused=True), 0.04),
     Entry(SlidingCounter("sliding-counter"), 0.04),
@@ -126,9 +126,10 @@ def behind(first: Candidate, loose: float, accepted: int, longest_s: float) -> l
     for entry in ENTRIES:
         if entry.kind.name not in _BEHIND:
             continue
-        limits = tuple(range(2, min(accepted, _MOST_BEHIND) + 1))
-        bucket = "token_s" in entry.kind.scales
-        range_s = (window_s / known["limit"], 100 * longest_s) if bucket else (window_s, 100 * longest_s)
+        # Behind it lies only what is met later, and lets through less in the long run.
+        limits = tuple(range(int(known["limit"]) + 1, min(accepted, _MOST_BEHIND) + 1))
+        least_s = _SLOWER * (window_s / known["limit"] if "token_s" in entry.kind.scales else window_s)
+        range_s = (least_s, 100 * longest_s)
         kind = Tiered(first.kind, known, entry.kind, loose)
         if limits:
             found.append(grid(kind, limits, [range_s], _BEHIND_STEPS, _BEHIND[entry.kind.name]))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from touchstone.limiter.kinds import Array, Kind, Mask, State
+from touchstone.limiter.kinds import Array, Kind, Mask, Params, State
 from touchstone.limiter.observed import Moment
 
 # What share of requests others may take away: none, few, many; and how likely each is beforehand.
@@ -63,8 +63,19 @@ class Cells:
         """
         logs = np.array([[math.log(params[name])] for name in kind.scales])
         limits, phases = np.array([params["limit"]]), np.array([params.get("phase", 0.0)])
-        return cls(kind, limits, logs, phases, np.array([wide]), np.zeros(1), np.zeros(1), likely=np.zeros((3, 1)),
-                   run=np.zeros((3, 1)), vague=np.zeros(1), misled=np.zeros(1))
+        return cls(
+            kind,
+            limits,
+            logs,
+            phases,
+            np.array([wide]),
+            np.zeros(1),
+            np.zeros(1),
+            likely=np.zeros((3, 1)),
+            run=np.zeros((3, 1)),
+            vague=np.zeros(1),
+            misled=np.zeros(1),
+        )
 
     def __len__(self) -> int:
         return len(self.limits)
@@ -80,16 +91,15 @@ class Cells:
         """
         Logarithm of the weight of each cell after all that was seen.
         """
-        rows = self.likely + self.run + _OTHERS_PRIOR
-        top = rows.max(axis=0)
-        hints = np.minimum(_MISLED * self.misled, _MOST_MISLED)
-        return np.asarray(self.prior + top + np.log(np.exp(rows - top).sum(axis=0)) - hints)
+        return self._masses(self.likely + self.run + _OTHERS_PRIOR)
 
     def shared(self) -> Array:
         """
         The same of only those stories in which somebody else takes a part.
         """
-        rows = (self.likely + self.run + _OTHERS_PRIOR)[1:]
+        return self._masses((self.likely + self.run + _OTHERS_PRIOR)[1:])
+
+    def _masses(self, rows: Array) -> Array:
         top = rows.max(axis=0)
         hints = np.minimum(_MISLED * self.misled, _MOST_MISLED)
         return np.asarray(self.prior + top + np.log(np.exp(rows - top).sum(axis=0)) - hints)
@@ -108,31 +118,35 @@ class Cells:
             self.vague = np.zeros(len(self))
             self.run = np.zeros((3, len(self)))
             self.misled = np.zeros(len(self))
-        clocked = self.kind.phase and self.kind.family == "fixed-window"
         for moment in story[self.seen :]:
             free = self.kind.free_at(params, self.state)
             slack = self.kind.slack_s(params, self.state, moment.at, self.wide, self.wide_phase)
-            blur_s = 1.4 * moment.blur_s
-            ahead = moment.at - free if moment.accepted else free - moment.at
-            near = (slack > 0.3 * moment.blur_s) & (np.abs(ahead) < slack + blur_s)
-            share = np.clip(0.5 + ahead / (2 * (blur_s + np.where(near, slack, 0.0))), 0.0, 1.0)
-            rest = _GENEROUS if moment.accepted else OTHERS
-            told = np.log(share + (1 - share) * rest)
-            if clocked:
-                lost = slack > 0.5 * params[self.kind.scales[0]]
-                near, told = near | lost, np.where(lost, np.log(0.5), told)
-            # A run of answers that are the same tells of one moment: what of a cell contradicts it counts once.
-            if moment.accepted != self.ran:
-                self.likely, self.run, self.ran = self.likely + self.run, np.zeros_like(self.run), moment.accepted
-            once = near & (clocked and moment.accepted)
-            self.run = np.where(once, np.minimum(self.run, told), self.run)
-            self.likely += np.where(once, 0.0, told)
-            self.vague = np.maximum(self.vague, np.where(near, slack / moment.blur_s, 0.0))
+            self._weigh(moment, params, free, slack)
             self.state = self.kind.update(params, self.state, moment.at, moment.accepted)
             if moment.hint_s is not None:
                 wait_s = self.kind.free_at(params, self.state) - moment.at
                 self.misled += np.clip(np.abs(moment.hint_s - 0.5 - wait_s) - 0.5 - slack - moment.blur_s, 0.0, 1.0)
         self.seen = len(story)
+
+    def _weigh(self, moment: Moment, params: Params, free: Array, slack: Array) -> None:
+        """
+        How likely the answer was, where the limiter would let a request in from *free* on, give or take *slack*.
+        """
+        blur_s = 1.4 * moment.blur_s
+        ahead = moment.at - free if moment.accepted else free - moment.at
+        near = (slack > 0.3 * moment.blur_s) & (np.abs(ahead) < slack + blur_s)
+        told = _told(np.clip(0.5 + ahead / (2 * (blur_s + np.where(near, slack, 0.0))), 0.0, 1.0), moment.accepted)
+        clocked = self.kind.phase and self.kind.family == "fixed-window"
+        if clocked:
+            lost = slack > 0.5 * params[self.kind.scales[0]]
+            near, told = near | lost, np.where(lost, np.log(0.5), told)
+        # A run of answers that are the same tells of one moment: what of a cell contradicts it counts once.
+        if moment.accepted != self.ran:
+            self.likely, self.run, self.ran = self.likely + self.run, np.zeros_like(self.run), moment.accepted
+        once = near & ((clocked or len(self.logs) > 1) and moment.accepted)
+        self.run = np.where(once, np.minimum(self.run, told), self.run)
+        self.likely += np.where(once, 0.0, told)
+        self.vague = np.maximum(self.vague, np.where(near, slack / moment.blur_s, 0.0))
 
     def keep(self, mask: Mask) -> None:
         """
@@ -253,12 +267,22 @@ class Cells:
         self._set(joined)
 
 
+def _told(share: Array, accepted: bool) -> Array:
+    """
+    Logarithm of how likely an answer is that this share of a cell would have given, by how much others take away.
+    """
+    if accepted:
+        # Where it is too close to call, somebody else may as well have been first.
+        return np.asarray(np.log(share * (1 - OTHERS * (share < 1)) + (1 - share) * _GENEROUS))
+    return np.asarray(np.log(share + (1 - share) * OTHERS))
+
+
 def grid(kind: Kind, limits: Sequence[int], ranges_s: Sequence[tuple[float, float]], steps: int, prior: float) -> Cells:
     """
     Cells that cover all that a kind may be.
 
     Args:
-        limits: Whole numbers, each as likely as one over itself.
+        limits: Whole numbers, each as likely as one over itself; the same for every kind, whichever of them are left.
         ranges_s: Least and most of each of its times, in seconds; each factor between them is as likely as any other.
         steps: Cells for each time; a quarter of that for a phase.
         prior: What the kind weighs beforehand.
@@ -281,5 +305,5 @@ def grid(kind: Kind, limits: Sequence[int], ranges_s: Sequence[tuple[float, floa
         flat[-1],
         np.full(size, max(halves)),
         np.full(size, 0.5 / turns if kind.phase else 0.0),
-        np.asarray(each + np.log(weights[index] / weights.sum()), dtype=np.float64),
+        np.asarray(each + np.log(weights[index]), dtype=np.float64),
     )

@@ -18,6 +18,8 @@ _SIZES = (5, 12, 26, 50, 100)
 _AGREE = 2
 # From the last answer to a volley to the next volley, in times of what one request takes.
 _IDLE_TIMES = 2.0
+# How far from when it was its turn an answer may come.
+_BLUR_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +74,9 @@ class Queues:
         slow = sorted(
             answer.done_at for answer in answers if answer.accepted and answer.done_at - answer.sent_at > held_s
         )
-        gaps = [b - a for a, b in pairwise(slow)]
-        pace_s = (slow[-1] - slow[0]) / len(gaps) if gaps else 0.0
-        spread_s = 0.002 / max(len(gaps), 1)
+        gaps = len(slow) - 1
+        pace_s = (slow[-1] - slow[0]) / gaps if gaps > 0 else 0.0
+        spread_s = _BLUR_S / max(gaps, 1)
         self.seen.append(_Seen(len(done), len(done) - len(slow), len(answers) - len(done), pace_s, spread_s))
         self._rest(answers, self.seen[-1].at_once, pace_s)
         if not self.seen[-1].refused:

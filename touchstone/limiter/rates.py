@@ -9,8 +9,8 @@ import numpy as np
 
 from touchstone.limiter.account import Candidate
 from touchstone.limiter.belief import Belief
-from touchstone.limiter.cells import Cells
 from touchstone.limiter.catalogue import behind
+from touchstone.limiter.cells import Cells
 from touchstone.limiter.identity import Tier
 from touchstone.limiter.observed import Answer, Moment
 from touchstone.limiter.planner import choose
@@ -20,7 +20,7 @@ from touchstone.limiter.summary import likeliest_limit, tier
 from touchstone.limiter.tiers import Tiered
 
 # What has to be known of a limiter before it counts as found.
-SURE, SURE_KIND, SURE_LIMIT, NARROW = 0.997, 0.98, 0.995, 0.019
+SURE, SURE_KIND, SURE_LIMIT, NARROW = 0.997, 0.99, 0.995, 0.019
 # From this share on it is likelier that somebody else uses the key, or that it is no limiter that is known.
 _MISFIT = 0.5
 # Where so many stimuli one after the other changed next to nothing, no more is asked, and a little less is enough.
@@ -77,7 +77,7 @@ class Rates:
         rng = np.random.default_rng([self._seed, len(self._story.answers)])
         story = self._story
         choice = choose(self.belief, now_at + 0.001, story.pace_s(), story.blur_s(), rng, left)
-        return choice and replace(choice.stimulus, bits=choice.bits, stage="rate")
+        return replace(choice.stimulus, bits=choice.bits, stage="rate") if choice else None
 
     def hear(self, answers: Sequence[Answer]) -> None:
         """
@@ -86,7 +86,12 @@ class Rates:
         moments, before = self._story.moments(), self._stand()
         self.belief.see(moments)
         after = self._stand()
-        still = before[0] == after[0] and after[1] > _NEARLY and abs(before[1] - after[1]) < _STILL and after[2] > before[2] * _STILL_WIDE
+        still = (
+            before[0] == after[0]
+            and after[1] > _NEARLY
+            and abs(before[1] - after[1]) < _STILL
+            and after[2] > before[2] * _STILL_WIDE
+        )
         self._stuck = self._stuck + 1 if still else 0
         if not self.wide and self.doubtful:
             self._widen(moments)
