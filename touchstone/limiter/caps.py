@@ -5,12 +5,14 @@ The rate is known by then, or there is none: a refusal that it explains tells no
 might refuse.
 """
 
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.stimulus import Segment, Stimulus, volley
+from touchstone.limiter.summary import plain
 
 # How many the rate lets through at a moment, and when it lets through as many as it can.
 Room = Callable[[float], tuple[int, float]]
@@ -20,6 +22,8 @@ _SIZES = (4, 16)
 _AGREE = 3
 _REST_S = 0.2
 _REST_TIMES = 2.0
+# What takes no longer than this takes no time.
+_LEAST_S = 0.002
 # Waits for the rate to let enough through before less is thought to be enough.
 _MOST_WAITS = 2
 
@@ -45,6 +49,8 @@ class InFlight:
     _waits: int = 0
     _rest_s: float = _REST_S
     _last_at: float = 0.0
+    _served_s: list[float] = field(default_factory=list)
+    _refused_s: list[float] = field(default_factory=list)
 
     def ask(self, now_at: float, left: int) -> Stimulus | None:
         """
@@ -86,6 +92,8 @@ class InFlight:
             self.seen = [one for one in self.seen if one >= accepted]
         else:
             self.seen.append(accepted)
+            for answer in answers:
+                (self._served_s if answer.accepted else self._refused_s).append(answer.done_at - answer.sent_at)
             self._checks = len(self.seen) == 1
             agree = len(self.seen) >= _AGREE and len(set(self.seen[-_AGREE:])) == 1
             self.over = agree or len(self.seen) >= 3 * _AGREE
@@ -98,14 +106,28 @@ class InFlight:
             return None
         low, high = min(self.seen), max(self.seen)
         value = sorted(self.seen)[len(self.seen) // 2]
-        return Tier("concurrency", f"concurrency:{value}", {"limit": Interval(value, low, high)})
+        takes = plain(self._takes())
+        options = {"takes": takes} if takes != "0" else {}
+        text = f"concurrency:{value}" + (f",takes={takes}" if options else "")
+        return Tier("concurrency", text, {"limit": Interval(value, low, high)}, options)
+
+    def _takes(self) -> Interval:
+        """
+        By how much an answer takes longer that counts than one that is refused: for so long it counts.
+        """
+        middle_s = statistics.median(self._served_s) - statistics.median(self._refused_s)
+        half_s = max(_LEAST_S, (max(self._served_s) - min(self._served_s)) / 2)
+        if middle_s <= half_s:
+            return Interval(0.0, 0.0, 0.0)
+        return Interval(middle_s, middle_s - half_s, middle_s + half_s)
 
     @property
     def sure(self) -> bool:
         """
-        Whether all volleys agree.
+        Whether none was met, or enough volleys agree.
         """
-        return self.disproved or len(set(self.seen)) <= 1
+        agree = len(self.seen) >= _AGREE and len(set(self.seen)) == 1
+        return self.disproved or not self.seen or agree
 
 
 @dataclass
@@ -162,7 +184,8 @@ class Held:
             self.disproved = self.over = True
             self.cap = 0
         elif self.cap:
-            self.edges.append(accepted == 1 and not answers[-1].accepted)
+            if not answers[-1].accepted or accepted > 1:  # else it was cut short, and is asked once more
+                self.edges.append(accepted == 1)
             self.over = len(self.edges) >= 2
         else:
             self._hold(answers, accepted)
@@ -180,13 +203,13 @@ class Held:
         """
         The cap; None where none was met.
         """
-        if not self.cap or not self.edges:
+        if not self.cap:
             return None
         return Tier("builds", f"builds:{self.cap}", {"limit": Interval(self.cap, self.cap, self.cap)})
 
     @property
     def sure(self) -> bool:
         """
-        Whether each test of the edge came out as a cap has it.
+        Whether none was met, or each test of the edge came out as a cap has it.
         """
-        return all(self.edges)
+        return not self.cap or (bool(self.edges) and all(self.edges))

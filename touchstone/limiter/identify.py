@@ -83,16 +83,20 @@ class Probe:
         stimulus = self._ask(now_at, left)
         if stimulus is None:
             self._why = "settled" if self._rates is None or self._rates.settled else "nothing left to learn"
-        return stimulus
+            return None
+        return stimulus.within(self.terms.most_requests - len(self.story.answers), self._builds_left)
 
     @property
     def left(self) -> int:
         """
         Requests that there is room for, all of which may be accepted.
         """
+        return min(self.terms.most_requests - len(self.story.answers), self._builds_left)
+
+    @property
+    def _builds_left(self) -> int:
         accepted = len(self.story.answers) - self.story.refused
-        builds = self.terms.most_builds - accepted if self.terms.starts else _PLENTY
-        return min(self.terms.most_requests - len(self.story.answers), builds)
+        return self.terms.most_builds - accepted if self.terms.starts else _PLENTY
 
     def _ask(self, now_at: float, left: int) -> Stimulus | None:
         if not self._opening.over:
@@ -147,7 +151,7 @@ class Probe:
             self._leave_out(answers, disproved=self._held.disproved)
         elif stimulus.stage == "in flight":
             self._in_flight.hear(answers)
-            self._frees = 0
+            self._frees = 0 if answers else self._frees
             self._leave_out(answers, disproved=self._in_flight.disproved)
         opened = stimulus.stage == "opening" and self._opening.over and not self._opening.queued
         if opened and self._opening.limited:
@@ -217,7 +221,7 @@ class Probe:
         if self._rates:
             rates, sure = self._rates.tiers(), self._rates.settled
         caps = [cap for cap in (self._held.tier(), self._in_flight.tier()) if cap]
-        sure = sure and (self._held.sure or not self._held.cap) and self._in_flight.sure
+        sure = sure and self._held.sure and self._in_flight.sure
         return rates + caps, sure
 
     def stretch(self) -> Stretch | None:

@@ -107,6 +107,8 @@ class Opening:
 
     def _check(self, answers: Sequence[Answer]) -> None:
         accepted = sum(answer.accepted for answer in answers)
+        if self._checks != "again" and accepted == len(answers) <= self._kept:
+            return  # it was cut short, and is asked once more
         if self._checks == "again":
             self._checks = "once more" if answers[-1].accepted else ""
             self.over = not self._checks

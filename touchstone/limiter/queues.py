@@ -4,7 +4,8 @@ A queue: answers that come one after the other at a steady pace, and refusals wh
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.observed import Answer
@@ -45,6 +46,7 @@ class Queues:
     _size: int = 0
     _last_at: float = 0.0
     _idle_s: float = 0.5
+    _pace_s: float = 0.0
 
     def ask(self, now_at: float, left: int) -> Stimulus | None:
         """
@@ -55,7 +57,7 @@ class Queues:
         full = next((one for one in self.seen if one.refused), None)
         count = min(left, full.accepted + 2 if full else _SIZES[self._size])
         if not self.seen:
-            self._opened()
+            self._opened(self.story.answers)
         at = max(now_at, self._last_at + self._idle_s)
         return Stimulus(f"{count} at once", (volley(at, count),), stage="queue")
 
@@ -65,6 +67,8 @@ class Queues:
         """
         if not answers:
             return
+        if not self.seen:
+            self._opened(self.story.answers[: -len(answers)])
         held_s = self._held_s
         done = sorted(answer.done_at for answer in answers if answer.accepted)
         slow = sorted(
@@ -78,14 +82,15 @@ class Queues:
         if not self.seen[-1].refused:
             self._size += 1
 
-    def _opened(self) -> None:
+    def _opened(self, opening: Sequence[Answer]) -> None:
         """
         What the burst at the beginning showed: some at once, and each of the others one pace after the last.
         """
-        answers = [answer for answer in self.story.answers if answer.accepted]
+        answers = [answer for answer in opening if answer.accepted]
         slow = [answer for answer in answers if answer.done_at - answer.sent_at > self._held_s]
-        paces = [answer.done_at - answer.sent_at for answer in slow]
-        self._rest(answers, len(answers) - len(slow), statistics.median(paces))
+        gaps = [b.done_at - a.done_at for a, b in pairwise(slow)]
+        self._pace_s = statistics.median(gaps)
+        self._rest(answers, len(answers) - len(slow), self._pace_s)
 
     def _rest(self, answers: Sequence[Answer], at_once: int, pace_s: float) -> None:
         """
@@ -110,9 +115,10 @@ class Queues:
         """
         The queue, as far as it is known.
         """
-        known = [one for one in self.seen if one.pace_s > 0 and one.accepted]
-        if not known:
+        if not any(one.accepted for one in self.seen):
             return None
+        # Of a volley in which only one has to wait, and of the burst at the beginning, the pace is known less well.
+        known = [one for one in self.seen if one.pace_s > 0] or [replace(self.seen[-1], pace_s=self._pace_s)]
         best = min(known, key=lambda one: one.spread_s)
         pace_s = statistics.median(one.pace_s for one in known if one.spread_s <= 2 * best.spread_s)
         half_s = best.spread_s

@@ -2,7 +2,7 @@
 What is sent next: a few requests at chosen times, and when to leave off.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Until = Literal["", "refused", "accepted"]
@@ -52,6 +52,24 @@ class Stimulus:
         How many requests it consists of at most.
         """
         return sum(len(segment.at) for segment in self.segments)
+
+    def within(self, requests: int, builds: int) -> "Stimulus":
+        """
+        As much of it as there is room for, whatever is answered.
+
+        Args:
+            requests: How many may be sent.
+            builds: How many may be accepted.
+        """
+        parts = []
+        for segment in self.segments:
+            # What ends with the first one that is accepted may go on for as long as none is.
+            once = segment.until == "accepted" and not segment.together and builds > 0
+            count = min(len(segment.at), requests, requests if once else builds)
+            if count > 0:
+                parts.append(replace(segment, at=segment.at[:count]))
+            requests, builds = requests - count, builds - (1 if once else count)
+        return replace(self, segments=tuple(parts))
 
 
 def drain(at: float, most: int) -> Segment:

@@ -2,7 +2,7 @@
 What is known of the limiters of one operation, put together from the parts of a probe; pure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from touchstone.limiter.account import Candidate, against, hints
 from touchstone.limiter.identity import Cost, Identity, Interval, Runner, Tier, Why
@@ -14,8 +14,11 @@ from touchstone.limiter.summary import plain
 _TOLD = 1e-4
 # What is left to the likeliest family where no limiter explains all that was seen.
 _AT_MOST = 0.9
+# Why a family lost that no single answer contradicts.
+_LESS = "it fits less well"
 # By so much a field may differ from what is found before it is a finding: windows are sent in whole seconds.
 _WINDOW_S = 1.0
+_STEADY, _RATE_OFF = ("token-bucket", "minimum-gap"), 0.02
 
 
 def cost(story: Story, *, starts: bool) -> Cost:
@@ -40,7 +43,7 @@ def runners(rates: Rates, moments: Sequence[Moment]) -> tuple[Runner, ...]:
         found.append(_runner(rates, family, share, moments if number else ()))
     for family, candidate in rates.remembered.items():
         if len(found) < 2 and family not in families:
-            found.append(Runner(family, 0.0, rates.texts[family], against(candidate, moments)))
+            found.append(Runner(family, 0.0, rates.texts[family], against(candidate, moments) or _LESS))
     if len(found) < 2 and len(families) > 1:
         family = list(families)[1]
         found.append(_runner(rates, family, families[family], moments))
@@ -50,7 +53,7 @@ def runners(rates: Rates, moments: Sequence[Moment]) -> tuple[Runner, ...]:
 def _runner(rates: Rates, family: str, share: float, moments: Sequence[Moment]) -> Runner:
     cells = rates.belief.likeliest(family)
     lost = against(Candidate.of(cells), moments) if moments else ""
-    return Runner(family, round(share, 6), rates.tier(family).text, lost or ("it fits less well" if moments else ""))
+    return Runner(family, round(share, 6), rates.tier(family).text, lost or (_LESS if moments else ""))
 
 
 def alike(tier: Tier) -> tuple[str, ...]:
@@ -62,7 +65,7 @@ def alike(tier: Tier) -> tuple[str, ...]:
         return tuple(f"{family}:1/{gap}" for family in ("fixed-window", "sliding-log", "token-bucket", "leaky-bucket"))
     if tier.family == "token-bucket" and not tier.options and tier.numbers["burst"].value > 1:
         places = f"{tier.numbers['burst'].value - 1:g}"
-        numbers = tier.text.partition(":")[2]
+        numbers = tier.text.partition(":")[2].partition(",")[0]
         return (f"leaky-bucket:{numbers},burst={places},delay={places}",)
     return ()
 
@@ -73,17 +76,29 @@ def findings(rates: Rates | None, tiers: Sequence[Tier], story: Story) -> tuple[
     """
     if rates is None or not rates.settled:
         return ()
-    told = list(hints(Candidate.of(rates.belief.likeliest()), story.moments()))
-    numbers = tiers[0].numbers
-    for name, key in (("limit", "limit"), ("limit", "burst")):
-        said = {answer.quota[name] for answer in story.answers if name in answer.quota}
-        if key in numbers and len(said) == 1 and (value := said.pop()) != numbers[key].value:
-            told.append(f"the RateLimit fields say a limit of {value:g}, and {numbers[key].value:g} are let through")
-    said = {answer.quota["window_s"] for answer in story.answers if "window_s" in answer.quota}
-    window = numbers.get("window_s") or numbers.get("gap_s")
-    if window and len(said) == 1 and abs((value := said.pop()) - window.value) >= _WINDOW_S:
-        told.append(f"the RateLimit fields say a window of {value:g} s, and it is {plain(window)} s")
-    return tuple(told)
+    told = hints(Candidate.of(rates.belief.likeliest()), story.moments())
+    return (*told, *_misquoted(tiers[0], _said(story, "limit"), _said(story, "window_s")))
+
+
+def _said(story: Story, name: str) -> float | None:
+    """
+    What the RateLimit fields of all answers say alike.
+    """
+    said = {answer.quota[name] for answer in story.answers if name in answer.quota}
+    return said.pop() if len(said) == 1 else None
+
+
+def _misquoted(tier: Tier, limit: float | None, window_s: float | None) -> Iterator[str]:
+    numbers = tier.numbers
+    window = numbers.get("window_s") or numbers["gap_s"]
+    most = (numbers.get("limit") or numbers.get("burst") or Interval(1.0, 1.0, 1.0)).value
+    said = limit / window_s if limit and window_s and tier.family in _STEADY else 0.0
+    if abs(said * window.value / most - 1) <= _RATE_OFF:
+        return  # a steady rate may be told by any window: a burst and the time that fills it are only one of them
+    if limit is not None and limit != most:
+        yield f"the RateLimit fields say a limit of {limit:g}, and {most:g} are let through"
+    if window_s is not None and abs(window_s - window.value) >= _WINDOW_S:
+        yield f"the RateLimit fields say a window of {window_s:g} s, and it is {plain(window)} s"
 
 
 def others_share(rates: Rates | None) -> Interval:

@@ -1,0 +1,102 @@
+"""
+Whole identifications in virtual time, with all that was asked and answered; each is made once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+
+from tests.limiter.virtual import Net
+from touchstone.limiter.identify import Probe, Terms
+from touchstone.limiter.identity import Identity
+from touchstone.limiter.observed import Answer
+from touchstone.limiter.rates import Rates
+from touchstone.limiter.stimulus import Stimulus
+from touchstone.limiter.story import Story
+
+PLENTY = Terms(seed=1, starts=True, most_requests=2000, most_builds=600, most_s=600.0)
+READS = Terms(seed=1, starts=False, most_requests=2000, most_builds=0, most_s=600.0)
+NO_CAPS = Terms(seed=1, starts=True, most_requests=2000, most_builds=600, most_s=600.0, caps=False)
+
+
+@dataclass
+class Turn:
+    """
+    One stimulus, from when on it was asked for, how much room there was before it, and what was answered.
+    """
+
+    asked_at: float
+    requests_left: int
+    builds_left: int
+    stimulus: Stimulus
+    answers: list[Answer]
+
+
+@dataclass
+class Played:
+    """
+    A probe that is over.
+    """
+
+    probe: Probe
+    ended_at: float
+    turns: list[Turn] = field(default_factory=list)
+
+    @property
+    def known(self) -> Identity:
+        """
+        What it found.
+        """
+        return self.probe.known()
+
+    @property
+    def answers(self) -> list[Answer]:
+        """
+        All that was answered.
+        """
+        return [answer for turn in self.turns for answer in turn.answers]
+
+
+Sends = Callable[[int, Net, Stimulus], list[Answer]]
+
+
+def _whole(_number: int, net: Net, stimulus: Stimulus) -> list[Answer]:
+    return net.send(stimulus)
+
+
+def through(net: Net, terms: Terms, send: Sends = _whole) -> Played:
+    """
+    Has a probe ask until it asks no more.
+
+    Args:
+        send: What becomes of the stimulus with this number.
+    """
+    probe = Probe(terms)
+    turns: list[Turn] = []
+    while (stimulus := probe.ask(net.now_at)) is not None:
+        answers = probe.story.answers
+        accepted = sum(answer.accepted for answer in answers)
+        turn = Turn(net.now_at, terms.most_requests - len(answers), terms.most_builds - accepted, stimulus, [])
+        turn.answers = send(len(turns), net, stimulus)
+        turns.append(turn)
+        probe.hear(stimulus, turn.answers)
+        net.now_at += net.think_s
+    return Played(probe, net.now_at, turns)
+
+
+@cache
+def played(text: str, terms: Terms = PLENTY) -> Played:
+    """
+    The identification of a limiter of the twin.
+    """
+    return through(Net(text), terms)
+
+
+@cache
+def rates_of(text: str) -> Rates:
+    """
+    What is known of a rate after a whole identification, from all that was answered.
+    """
+    answers = played(text, NO_CAPS).answers
+    first = next(number for number, answer in enumerate(answers) if not answer.accepted)
+    return Rates(Story(answers), 1, max(first, 1))

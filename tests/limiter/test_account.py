@@ -1,0 +1,157 @@
+"""
+What one limiter would have answered, beside what was answered.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from touchstone.limiter.account import Candidate, against, compare, hints, stretch
+from touchstone.limiter.buckets import TokenBucket
+from touchstone.limiter.kinds import Kind
+from touchstone.limiter.logs import MinimumGap, SlidingLog
+from touchstone.limiter.observed import Moment
+from touchstone.limiter.windows import FixedWindow
+from touchstone.twin import RateLimit, decide, limiter_for
+
+TIMES = (10.0, 10.2, 10.201, 10.202, 10.203, 11.5, 12.05, 12.06, 12.3, 14.4, 14.41, 14.42, 14.43)
+
+
+def candidate(kind: Kind, limit: float, **times: float) -> Candidate:
+    """
+    A kind with numbers.
+    """
+    params = {"limit": limit, "phase": 0.0, **times}
+    return Candidate(kind, {name: np.array([value]) for name, value in params.items()})
+
+
+KNOWN: dict[str, tuple[Candidate, int]] = {
+    "fixed-window:3/2": (candidate(FixedWindow("fixed-window"), 3, window_s=2.0), 3),
+    "sliding-log:3/2": (candidate(SlidingLog("sliding-log"), 3, window_s=2.0), 3),
+    "token-bucket:3/2": (candidate(TokenBucket("token-bucket"), 3, token_s=2 / 3), 3),
+    "minimum-gap:2": (candidate(MinimumGap(), 1, gap_s=2.0), 1),
+}
+
+
+def decided(text: str, times: Sequence[float] = TIMES, *, says: float | None = None) -> list[Moment]:
+    """
+    What the twin's limiter decides at these times; each refusal says when it ends, or what *says* says.
+    """
+    limiter, found = limiter_for(RateLimit.parse(text)), []
+    for at in times:
+        wait_s = limiter.wait_s(at)
+        accepted, _ = decide(limiter, at)
+        hint_s = None if accepted else float(-(-wait_s // 1)) if says is None else says
+        found.append(Moment(at, 0.0007, accepted, 0.0, hint_s))
+    return found
+
+
+@pytest.mark.parametrize("text", KNOWN)
+def test_limiter_that_answered_contradicts_nothing(text: str) -> None:
+    """
+    Nothing speaks against it, and each moment stands beside when it would have let the request in.
+    """
+    known, _ = KNOWN[text]
+    moments = decided(text)
+    assert against(known, moments) == ""
+    for one in compare(known, moments):
+        assert (one.moment.at >= one.free_at) == one.moment.accepted
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("fixed-window:3/2", "sliding-log:3/2"),
+        ("token-bucket:3/2", "fixed-window:3/2"),
+        ("sliding-log:3/2", "minimum-gap:2"),
+    ],
+)
+def test_limiter_that_did_not_answer_is_contradicted(text: str, other: str) -> None:
+    """
+    The request that tells most clearly is named, by its second after the first one.
+    """
+    said = against(KNOWN[other][0], decided(text))
+    assert said.startswith("it would have ")
+    second = float(said.split(" at second ")[1].split()[0].rstrip(","))
+    assert min(abs(second - (at - TIMES[0])) for at in TIMES) < 0.001
+
+
+def test_contradiction_says_which_way_it_went() -> None:
+    """
+    What was let through, and what was refused, against the limiter.
+    """
+    gap, _ = KNOWN["minimum-gap:2"]
+    moments = [Moment(10.0, 0.001, True, 0.0), Moment(11.0, 0.001, True, 0.0)]
+    assert against(gap, moments) == "it would have refused the request at second 1.000, which was let through"
+    moments = [Moment(10.0, 0.001, True, 0.0), Moment(12.5, 0.001, False, 0.0)]
+    assert against(gap, moments) == "it would have let the request at second 2.500 through, which was refused"
+
+
+def test_what_is_within_the_blur_contradicts_nothing() -> None:
+    """
+    A moment may lie a little earlier or later.
+    """
+    gap, _ = KNOWN["minimum-gap:2"]
+    assert against(gap, [Moment(10.0, 0.01, True, 0.0), Moment(11.99, 0.01, True, 0.0)]) == ""
+    assert against(gap, []) == ""
+
+
+@pytest.mark.parametrize("text", KNOWN)
+def test_stretch_lies_between_nothing_and_the_limit(text: str) -> None:
+    """
+    Over all the time in order, full at first, and one less after a request that was let through.
+    """
+    known, limit = KNOWN[text]
+    moments = decided(text)
+    found = stretch(known, moments)
+    assert len(found.at) == len(found.room)
+    assert list(found.at) == sorted(found.at)
+    assert found.at[0] == moments[0].at
+    assert found.at[-1] > moments[-1].at
+    assert min(found.room) == 0
+    assert max(found.room) == limit
+    places = [place for place, at in enumerate(found.at) if at == 10.0]
+    assert found.room[places[0]] == limit
+    assert found.room[places[-1]] == limit - 1
+
+
+@pytest.mark.parametrize("text", KNOWN)
+def test_honest_hints_are_no_finding(text: str) -> None:
+    """
+    Whole seconds that are never too short are what Retry-After can say.
+    """
+    assert hints(KNOWN[text][0], decided(text)) == ()
+
+
+@pytest.mark.parametrize("text", KNOWN)
+@pytest.mark.parametrize(("says", "word"), [(0.0, "less"), (9.0, "more")])
+def test_hints_that_are_off_are_a_finding(text: str, says: float, word: str) -> None:
+    """
+    They are counted, and the worst is told with what it takes.
+    """
+    moments = decided(text, says=says)
+    (told,) = hints(KNOWN[text][0], moments)
+    refused = sum(not moment.accepted for moment in moments)
+    assert told.startswith(f"Retry-After says {word} than is left in ")
+    assert f" of {refused} refusals: at worst {says:g} s where it takes " in told
+
+
+def test_one_hint_that_is_off_is_chance() -> None:
+    """
+    More than one has to be.
+    """
+    moments = decided("fixed-window:3/2")
+    number = next(number for number, moment in enumerate(moments) if not moment.accepted)
+    moments[number] = replace(moments[number], hint_s=60.0)
+    assert hints(KNOWN["fixed-window:3/2"][0], moments) == ()
+
+
+def test_refusals_without_a_word_are_no_finding() -> None:
+    """
+    Nothing is said that might be wrong.
+    """
+    silent = [replace(moment, hint_s=None) for moment in decided("fixed-window:3/2")]
+    assert hints(KNOWN["fixed-window:3/2"][0], silent) == ()
+    assert hints(KNOWN["fixed-window:3/2"][0], []) == ()

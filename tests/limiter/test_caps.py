@@ -1,0 +1,298 @@
+"""
+The parts of a probe that find how many requests may be under way, and how many builds in flight.
+"""
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.limiter.made import at_once, row
+from touchstone.limiter.caps import Held, InFlight
+from touchstone.limiter.observed import Answer
+from touchstone.limiter.stimulus import Stimulus
+
+
+@dataclass
+class Rate:
+    """
+    A window that lets so many through, and is full again at whole multiples of *window_s*.
+    """
+
+    limit: int = 10_000
+    window_s: float = 10.0
+
+    def room(self, at: float) -> tuple[int, float]:
+        """
+        All of it at the beginning of a window; later in it, one.
+        """
+        since_s = at % self.window_s
+        return (self.limit, at) if self.limit >= 10_000 or since_s < 0.1 else (1, at - since_s + self.window_s)
+
+
+def volleys(cap: int, takes_s: float = 0.2, rate: Rate | None = None, left: int = 1000) -> InFlight:
+    """
+    A part that was answered by so many at once.
+    """
+    part, now_at = InFlight((rate or Rate()).room), 100.0
+    while stimulus := part.ask(now_at, left):
+        (segment,) = stimulus.segments
+        assert segment.together or len(segment.at) == 1
+        assert segment.at[0] >= now_at
+        count = min(len(segment.at), cap)
+        answers = [(takes_s + 0.001 * number, "+") for number in range(count)]
+        answers += [(0.001, "-")] * (len(segment.at) - count)
+        part.hear(at_once("".join(o for _, o in answers), segment.at[0], [t for t, _ in answers]))
+        now_at, left = segment.at[0] + takes_s, left - len(segment.at)
+    return part
+
+
+@pytest.mark.parametrize("cap", [1, 2, 3, 4, 5, 15])
+def test_cap_on_requests_under_way_is_found(cap: int) -> None:
+    """
+    With the time for which each of them counts; volleys have to agree on it.
+    """
+    part = volleys(cap)
+    tier = part.tier()
+    assert tier is not None
+    assert tier.text == f"concurrency:{cap},takes=0.2"
+    assert tier.options == {"takes": "0.2"}
+    limit = tier.numbers["limit"]
+    assert (limit.low, limit.value, limit.high) == (cap, cap, cap)
+    assert part.sure
+    assert part.uncapped_to <= cap
+
+
+def test_what_takes_no_time_is_not_told_to_take_any() -> None:
+    """
+    Answers that are let through come as quickly as refusals.
+    """
+    tier = volleys(3, takes_s=0.001).tier()
+    assert tier is not None
+    assert (tier.text, tier.options) == ("concurrency:3", {})
+
+
+@pytest.mark.parametrize("cap", [16, 1000])
+def test_no_cap_is_met_where_all_are_let_through(cap: int) -> None:
+    """
+    What is told is how many were under way at once.
+    """
+    part = volleys(cap)
+    assert (part.tier(), part.sure, part.uncapped_to) == (None, True, 16)
+
+
+def test_volleys_stay_within_what_the_rate_lets_through() -> None:
+    """
+    Each waits until the rate has room, and is no larger than that.
+    """
+    part, rate = InFlight(Rate(6).room), Rate(6)
+    now_at = 103.0
+    while stimulus := part.ask(now_at, 1000):
+        (segment,) = stimulus.segments
+        assert len(segment.at) <= rate.room(segment.at[0])[0] == 6
+        part.hear(at_once("+" * len(segment.at), segment.at[0]))
+        now_at = segment.at[0] + 1.0
+    assert part.uncapped_to == 6
+
+
+@pytest.mark.parametrize("left", [1, 3, 10, 12])
+def test_volleys_stay_within_what_is_left(left: int) -> None:
+    """
+    Of the budget.
+    """
+    part, now_at, sent = InFlight(Rate().room), 0.0, 0
+    while stimulus := part.ask(now_at, left - sent):
+        sent += stimulus.most
+        assert sent <= left
+        part.hear(at_once("+" * stimulus.most, now_at))
+        now_at += 5.0
+    assert part.uncapped_to <= left
+
+
+def test_volleys_rest_until_everything_is_answered() -> None:
+    """
+    A request of the last one is never still under way.
+    """
+    part = InFlight(Rate().room)
+    part.hear(at_once("+++-", 10.0, [0.4, 0.4, 0.4, 0.001]))
+    for took_s, free_at in ((0.4, 10.4), (0.001, 10.8)):
+        stimulus = part.ask(10.0, 100)
+        assert stimulus is not None
+        assert stimulus.segments[0].at[0] >= free_at
+        part.hear(row("+", free_at, took_s=took_s))
+
+
+def seen_of(*volleys: str) -> InFlight:
+    """
+    A part that has heard these, and after the first one a request alone that was let through.
+    """
+    part = InFlight(Rate().room)
+    for number, outcomes in enumerate(volleys):
+        part.hear(at_once(outcomes))
+        if not number:
+            part.hear(row("+"))
+    return part
+
+
+@pytest.mark.parametrize("seen", [("+++-",), ("+++-", "+++--")])
+def test_few_volleys_prove_no_cap(seen: tuple[str, ...]) -> None:
+    """
+    Something was refused, so that nothing is sure; what it was is not known.
+    """
+    assert (seen_of(*seen).tier(), seen_of(*seen).sure) == (None, False)
+
+
+def test_volleys_that_are_refused_altogether_are_no_cap() -> None:
+    """
+    Something else refuses.
+    """
+    part = InFlight(Rate().room)
+    part.hear(at_once("----"))
+    assert (part.tier(), part.disproved, part.over) == (None, True, True)
+
+
+def test_one_request_alone_that_is_refused_disproves_a_cap() -> None:
+    """
+    It is asked for after the first volley of which something was refused, and waits for that.
+    """
+    part = InFlight(Rate().room)
+    part.hear(at_once("+++-"))
+    stimulus = part.ask(0.5, 100)
+    assert stimulus is not None
+    assert stimulus.most == 1
+    part.hear(row("-", 0.5))
+    assert (part.tier(), part.disproved, part.ask(9.0, 100)) == (None, True, None)
+
+
+def test_start_that_is_refused_after_one_was_freed_disproves_a_cap() -> None:
+    """
+    A cap would have had room for it.
+    """
+    part = Held(Rate().room, 16)
+    part.hear(row("+++-"))
+    part.hear(row("-"))
+    assert (part.tier(), part.disproved, part.ask(9.0, 100)) == (None, True, None)
+
+
+def test_volleys_that_disagree_leave_it_unsure() -> None:
+    """
+    The interval holds all that was seen.
+    """
+    part = seen_of("+++-", "++---", "++++-")
+    tier = part.tier()
+    assert tier is not None
+    assert not part.sure
+    assert (tier.numbers["limit"].low, tier.numbers["limit"].value, tier.numbers["limit"].high) == (2, 3, 4)
+
+
+def test_one_refusal_by_chance_is_no_cap() -> None:
+    """
+    A larger volley of which nothing is refused takes it back.
+    """
+    part = seen_of("+++-", "+++++")
+    assert (part.seen, part.tier(), part.sure, part.uncapped_to) == ([], None, True, 5)
+
+
+def hold(cap: int, *, most: int = 16, rate: Rate | None = None, left: int = 1000) -> tuple[Held, list[Stimulus]]:
+    """
+    A part whose builds are refused from so many in flight on; what it asked.
+    """
+    part, running, now_at, asked = Held((rate or Rate()).room, most), 0, 100.0, []
+    while stimulus := part.ask(now_at, left):
+        asked.append(stimulus)
+        running -= min(stimulus.frees, running)
+        answers: list[Answer] = []
+        for at in stimulus.segments[0].at:
+            answers += row("+" if running < cap else "-", max(at, now_at))
+            running += answers[-1].accepted
+            if not answers[-1].accepted:
+                break
+        assert running <= most
+        left -= len(answers)
+        now_at = answers[-1].done_at + 0.001
+        part.hear(answers)
+    return part, asked
+
+
+@pytest.mark.parametrize("cap", [1, 2, 4, 15])
+def test_cap_on_builds_is_found_and_its_edge_tested(cap: int) -> None:
+    """
+    One is freed, and one is let through; twice.
+    """
+    part, asked = hold(cap)
+    tier = part.tier()
+    assert tier is not None
+    assert (tier.text, tier.numbers["limit"].value, part.sure) == (f"builds:{cap}", cap, True)
+    assert part.holds_to == cap
+    assert [stimulus.frees for stimulus in asked] == [0, 1, 1]
+    assert all(stimulus.stage == "builds" for stimulus in asked)
+    assert all(segment.holds for stimulus in asked for segment in stimulus.segments)
+
+
+@pytest.mark.parametrize("cap", [16, 100])
+def test_no_cap_is_met_up_to_what_may_be_held(cap: int) -> None:
+    """
+    No more builds are held than are allowed.
+    """
+    part, _ = hold(cap)
+    assert (part.tier(), part.holds_to, part.sure) == (None, 16, True)
+    assert hold(cap, most=3)[0].holds_to == 3
+
+
+def test_builds_are_started_as_the_rate_lets_them() -> None:
+    """
+    A cap above the limit of the rate is met in several steps.
+    """
+    rate = Rate(3)
+    part, asked = hold(7, rate=rate)
+    assert part.cap == 7
+    for stimulus in asked:
+        assert stimulus.most <= rate.room(stimulus.segments[0].at[0])[0]
+
+
+@pytest.mark.parametrize("left", [1, 3, 5, 7, 8])
+def test_builds_stay_within_what_is_left(left: int) -> None:
+    """
+    Of the budget; a cap whose edge was not tested is told, and is not sure.
+    """
+    part, asked = hold(4, left=left)
+    assert asked == [] or asked[0].most <= left
+    assert part.sure == (not part.cap or bool(part.edges))
+    assert (part.tier() is not None) == bool(part.cap)
+
+
+def test_edge_that_does_not_show_leaves_it_unsure() -> None:
+    """
+    Both starts were let through after one build had ended: it is no cap.
+    """
+    part = Held(Rate().room, 16)
+    part.hear(row("+++-"))
+    part.hear(row("++"))
+    part.hear(row("+-"))
+    assert part.over
+    assert not part.sure
+
+
+def test_edge_that_was_cut_short_is_tested_again() -> None:
+    """
+    One start that was let through says nothing of the next one.
+    """
+    part = Held(Rate().room, 16)
+    part.hear(row("+++-"))
+    part.hear(row("+"))
+    assert part.edges == []
+    for _ in range(2):
+        assert part.ask(1.0, 100) is not None
+        part.hear(row("+-"))
+    assert (part.over, part.sure) == (True, True)
+
+
+def test_nothing_answered_is_not_tried_for_ever() -> None:
+    """
+    A target of which nothing is heard has no cap that could be found.
+    """
+    part = Held(Rate().room, 16)
+    for _ in range(10):
+        if part.ask(0.0, 100) is None:
+            break
+        part.hear([])
+    assert part.over

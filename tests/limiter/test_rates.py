@@ -1,0 +1,111 @@
+"""
+The part of a probe that finds the rate: when it is done, what it surely lets through, and what it has ruled out.
+"""
+
+import pytest
+
+from tests.limiter.made import row
+from tests.limiter.played import NO_CAPS, played, rates_of
+from touchstone.limiter.rates import Rates
+from touchstone.limiter.story import Story
+from touchstone.twin import RateLimit, decide, limiter_for
+
+LIMITS = {"fixed-window:3/1": 3, "sliding-log:3/1": 3, "token-bucket:4/2,burst=3": 3, "minimum-gap:0.7": 1}
+
+
+def opened() -> Rates:
+    """
+    What is known after the opening alone.
+    """
+    return Rates(Story([*row("+"), *row("++++-", 0.2)]), 1, 5)
+
+
+@pytest.mark.parametrize("text", LIMITS)
+def test_whole_probe_settles_it(text: str) -> None:
+    """
+    One family and its numbers stand out; nothing more is asked.
+    """
+    rates = rates_of(text)
+    assert rates.settled
+    assert rates.ask(1000.0, 100) is None
+    assert rates.tier().family == text.partition(":")[0]
+
+
+def test_opening_alone_does_not_settle_it() -> None:
+    """
+    Several families are possible; something within the budget is asked.
+    """
+    rates = opened()
+    assert not rates.settled
+    assert len(rates.belief.families()) > 3
+    stimulus = rates.ask(1.0, 100)
+    assert stimulus is not None
+    assert stimulus.stage == "rate"
+    assert stimulus.bits > 0
+    assert min(at for segment in stimulus.segments for at in segment.at) >= 1.0
+
+
+@pytest.mark.parametrize("text", LIMITS)
+def test_room_is_let_through(text: str) -> None:
+    """
+    As many requests as there is said to be room for are accepted, now and when it is said to be full.
+    """
+    whole, rates = played(text, NO_CAPS), rates_of(text)
+    for wait_s in (0.0, 0.3, 0.8):
+        at = whole.ended_at + wait_s
+        for when in (at, max(at, rates.room(at)[1]) + 0.05):
+            limiter = limiter_for(RateLimit.parse(text))
+            for moment in whole.probe.story.moments():
+                decide(limiter, 1000.0 + moment.at)
+            room, _ = rates.room(when)
+            assert all(decide(limiter, 1000.0 + when + 1e-5 * number)[0] for number in range(room))
+
+
+@pytest.mark.parametrize("text", LIMITS)
+def test_all_of_the_limit_is_there_when_it_is_said_to_be(text: str) -> None:
+    """
+    After a rest there is room for the limit.
+    """
+    rates, at = rates_of(text), played(text, NO_CAPS).ended_at
+    _, full_at = rates.room(at)
+    assert full_at < at + 10
+    assert rates.room(max(full_at, at) + 0.05)[0] == LIMITS[text]
+
+
+@pytest.mark.parametrize("text", LIMITS)
+def test_likely_families_are_remembered_when_they_are_ruled_out(text: str) -> None:
+    """
+    Each with a text that makes a limiter of it; the one that is left is not among those without weight.
+    """
+    whole = played(text, NO_CAPS)
+    story = Story()
+    rates = None
+    for turn in whole.turns:
+        story.add(turn.answers)
+        if rates:
+            rates.hear(turn.answers)
+        elif story.refused:
+            rates = Rates(story, 1, max(sum(answer.accepted for answer in story.answers), 1))
+        for family, share in list(rates.belief.families().items() if rates else ())[1:]:
+            assert rates
+            assert share < 0.05 or rates.texts[family] == rates.tier(family).text
+    assert rates is not None
+    assert set(rates.remembered) == set(rates.texts)
+    for family, read in ((family, RateLimit.parse(said)) for family, said in rates.texts.items()):
+        assert read.family == family
+    gone = [family for family in rates.remembered if family not in rates.belief.families()]
+    assert gone or len(rates.belief.families()) > 1
+
+
+def test_somebody_else_widens_what_the_limit_may_be() -> None:
+    """
+    Refusals that fit no limiter alone are another one's doing: the limit may be more than was ever accepted.
+    """
+    story = Story([*row("+"), *row("++++-", 0.2)])
+    rates = Rates(story, 1, 5)
+    for number, outcomes in enumerate(("+++++-", "+++++-", "-", "+++++-", "++-", "+++++-", "+-", "+++++-")):
+        answers = row(outcomes, 3.0 * (number + 1))
+        story.add(answers)
+        rates.hear(answers)
+    assert rates.wide
+    assert rates.belief.others() > 0.5

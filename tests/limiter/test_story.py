@@ -1,0 +1,94 @@
+"""
+What all answers together say of the network, and which of them tell of the rate.
+"""
+
+import math
+
+import pytest
+
+from tests.limiter.made import at_once, row
+from touchstone.limiter.observed import Answer
+from touchstone.limiter.story import Story, unhinted
+
+
+def test_refused_are_counted_wherever_they_are() -> None:
+    """
+    Answers of all stimuli count, those that are left out as well.
+    """
+    story = Story()
+    story.add(row("++-"))
+    story.add(row("-+", 1.0), leaves_out=True)
+    assert (len(story.answers), story.refused, story.left_out) == (5, 2, {3, 4})
+
+
+def test_moments_are_of_what_is_not_left_out() -> None:
+    """
+    What something else refused is not among the moments.
+    """
+    story = Story(row("+--+"), {1})
+    assert [moment.accepted for moment in story.moments()] == [True, False, True]
+    assert Story(row("+-"), {0, 1}).moments() == []
+    assert Story().moments() == []
+
+
+def test_moment_lies_between_request_and_answer() -> None:
+    """
+    The limiter decided after the request was sent and before the answer was there.
+    """
+    answers = [*row("+-"), *row("+", 1.0, took_s=0.009)]
+    for answer, moment in zip(answers, Story(answers).moments(), strict=True):
+        assert answer.sent_at < moment.at < answer.done_at
+        assert moment.at - moment.blur_s < answer.sent_at + (answer.done_at - answer.sent_at) / 2 + 1e-9
+
+
+@pytest.mark.parametrize(("took_s", "held_s"), [(0.02, 0.0), (0.2, 0.199)])
+def test_only_what_takes_far_longer_was_held_back(took_s: float, held_s: float) -> None:
+    """
+    A few milliseconds more are the network's; many times as long is a queue's.
+    """
+    story = Story([*row("++"), *row("+", 1.0, took_s=took_s)])
+    assert [moment.delay_s for moment in story.moments()] == pytest.approx([0.0, 0.0, held_s])
+
+
+def test_held_back_is_measured_in_what_an_answer_takes() -> None:
+    """
+    On a slow network an answer may take longer before it counts as held back.
+    """
+    assert Story(row("++", took_s=0.1)).held_s > Story(row("++")).held_s
+
+
+def test_seconds_are_from_the_first_request_to_the_last_answer() -> None:
+    """
+    The answer that comes last ends it, whichever request was sent last.
+    """
+    assert Story().seconds == 0.0
+    assert Story(at_once("++", 2.0, [0.5, 0.1])).seconds == 0.5
+
+
+def test_pace_is_that_of_requests_that_wait_for_each_other() -> None:
+    """
+    What is sent at once has no pace; nothing is faster than the quickest answer.
+    """
+    serial = row("+++", step_s=0.005)
+    assert Story(serial).pace_s() == pytest.approx(0.005)
+    assert Story([*serial, *at_once("++++", 1.0)]).pace_s() == pytest.approx(0.005)
+    assert Story(row("+", took_s=0.02)).pace_s() == pytest.approx(0.02)
+
+
+def test_blur_grows_with_what_answers_take_beyond_the_quickest() -> None:
+    """
+    The middle of all counts.
+    """
+    steady = Story(row("+++"))
+    loose = Story([*row("+"), *row("++", 1.0, took_s=0.011)])
+    assert 0 < steady.blur_s() < 0.002
+    assert loose.blur_s() - steady.blur_s() == pytest.approx(0.005)
+
+
+def test_refusals_without_a_time_are_counted() -> None:
+    """
+    An infinite wait is as good as none.
+    """
+    said = [None, 1.0, math.inf]
+    refused = [Answer(0, 1, accepted=False, retry_after_s=hint) for hint in said]
+    assert unhinted([*refused, *row("++")]) == 2
