@@ -95,8 +95,14 @@ def played(text: str, terms: Terms = PLENTY) -> Played:
 @cache
 def rates_of(text: str) -> Rates:
     """
-    What is known of a rate after a whole identification, from all that was answered.
+    What is known of a rate after a whole identification, heard in the same turns.
     """
-    answers = played(text, NO_CAPS).answers
-    first = next(number for number, answer in enumerate(answers) if not answer.accepted)
-    return Rates(Story(answers), 1, max(first, 1))
+    turns = played(text, NO_CAPS).turns
+    begun = [turn for turn in turns if turn.stimulus.stage == "opening"]
+    opening = [answer for turn in begun for answer in turn.answers]
+    first = next(number for number, answer in enumerate(opening) if not answer.accepted)
+    rates = Rates(Story(opening), 1, max(first, 1))
+    for turn in turns[len(begun) :]:
+        rates._story.add(turn.answers)
+        rates.hear(turn.answers)
+    return rates

@@ -178,7 +178,7 @@ def test_answers_that_take_long_are_a_queue() -> None:
     """
     opening = begun("+")
     answers, at = [], CANARY_S
-    for took_s in (TOOK_S, 0.1, 0.1, 0.1, 0.1):
+    for took_s in (TOOK_S, *[0.1] * 6):
         answers.append(Answer(at, at + took_s, accepted=True))
         at += took_s
     told(opening.hear, opening.story, answers)

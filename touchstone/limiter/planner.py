@@ -16,6 +16,8 @@ _CROWD = 140
 _FAMILY_WORTH = 1.0
 # How likely it has to be that requests are accepted before a burst of them is thought of.
 _WORTH_TRYING = 0.1
+# What tells less is not worth sending.
+_LEAST_BITS = 0.003
 # A request costs as much as its share of the limit, a second as its share of the time that the limit takes to refill.
 _REFUSED_PRICE = 0.03
 
@@ -77,7 +79,7 @@ def choose(
     cost = _cost(found, seen, now, prices)
     worth = (np.maximum(bits, 0.0) + _FAMILY_WORTH * np.maximum(family_bits, 0.0)) / cost
     best = int(np.argmax(worth))
-    if bits[best] < 0.02 and family_bits[best] < 0.01:
+    if bits[best] < _LEAST_BITS and family_bits[best] < _LEAST_BITS:
         return None
     return Choice(stimuli[best], float(bits[best]), float(family_bits[best]), float(cost[best]))
 
