@@ -11,7 +11,7 @@ READY  := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help check test truth load probe probe-lab lint prove prove-generated prove-load mutate record bench serve report clean
+.PHONY: help check test truth load probe probe-lab lint prove prove-generated prove-load mutate record bench bench-probe serve report clean
 
 help: ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,9 +53,12 @@ mutate: $(READY) ## see which small changes of the judges the unit tests miss; A
 record: $(READY) ## record the scenarios anew; ARGS="--target staging fresh-build" records one of another target
 	@$(BIN)/touchstone record $(if $(findstring --url,$(ARGS))$(findstring --target,$(ARGS)),,--target twin) $(ARGS)
 
-bench: $(READY) ## measure replays, load engines beside others, and plain schemathesis beside a check; ARGS="--faults 40"
+bench: $(READY) ## measure replays, load engines beside others, plain schemathesis beside a check, probes; ARGS="--faults 40"
 	@$(BIN)/python -m tests.bench.bench_replay && $(BIN)/python -m tests.bench.bench_load && $(BIN)/python -m tests.bench.bench_check
-	@$(BIN)/python -m tests.bench.bench_faults $(ARGS)
+	@$(BIN)/python -m tests.bench.bench_probe && $(BIN)/python -m tests.bench.bench_faults $(ARGS)
+
+bench-probe: $(READY) ## measure how well a probe names limiters, a part of bench; ARGS="--seeds 3 --jitter-ms 5" picks which
+	@$(BIN)/python -m tests.bench.bench_probe $(ARGS)
 
 serve: $(READY) ## start the twin on port 8123; ARGS="--rate 8/4 --capacity 2" gives it limits
 	@$(BIN)/touchstone serve $(ARGS)

@@ -1,0 +1,187 @@
+"""
+The tables of the bench of probes: how many limiters were named rightly, at which cost, and beside a step ramp.
+"""
+
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tests.bench.ramp import Ramp
+from tests.limiter.judged import Judged, Spent
+from touchstone.limiter.identity import Cost, Identity
+
+# A time counts as near that is off by no more than this share of itself.
+NEAR = 0.01
+_Z = 1.959964  # of 95 %
+_NONE, _ALL = "-", "all"
+_WRONG, _FREE, _NOTHING = Judged(False, False, False, (), False), Cost(0, 0, 0, 0.0), Spent(0.0, 0.0, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """
+    One probe of one limiter.
+
+    Attributes:
+        name: The form of the limiter.
+        family: What it is counted under.
+        text: What it was made from.
+        cost: Until its rate was known, or until the end where it has a cap.
+        caps: Requests by which the search for caps went on after that.
+        ramp: The step ramp on the same limiter; None where it cannot find anything.
+        said: Why it has no identity, in words.
+    """
+
+    name: str
+    family: str
+    seed: int
+    text: str
+    identity: Identity | None = None
+    judged: Judged = _WRONG
+    cost: Cost = _FREE
+    spent: Spent = _NOTHING
+    caps: int = 0
+    cpu_s: float = 0.0
+    ramp: Ramp | None = None
+    said: str = ""
+
+    @property
+    def near(self) -> bool:
+        """
+        Whether all of its times are near the true ones.
+        """
+        return self.judged.family and self.judged.error <= NEAR
+
+
+def wilson(right: int, count: int) -> tuple[float, float]:
+    """
+    Between which shares the true one lies with a probability of 95 %.
+
+    Source: E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22 (1927).
+    """
+    middle = right + _Z**2 / 2
+    half = _Z * math.sqrt(right * (count - right) / count + _Z**2 / 4)
+    return max(0.0, (middle - half) / (count + _Z**2)), min(1.0, (middle + half) / (count + _Z**2))
+
+
+def accuracy(runs: Sequence[Run]) -> Iterator[str]:
+    """
+    A line for each family and one for all: what was named rightly.
+    """
+    head = f"{'options':>10}{'exact':>9}{'in 1 %':>9}{'covered':>9}{'sure':>9}{'misled':>8}"
+    yield f"{'':<18}{'n':>4}{'family right':>14}{'95 %':>12}{head}"
+    for name, each in _grouped(runs):
+        right = sum(run.judged.family for run in each)
+        low, high = wilson(right, len(each))
+        timed = [run for run in each if run.judged.times]
+        times = [time for run in timed for time in run.judged.times]
+        sure = sum(bool(run.identity and run.identity.sure) for run in each)
+        yield (
+            f"{name:<18}{len(each):>4}{_of(right, len(each)):>14}{f'{low:.0%} to {high:.0%}':>14}"
+            f"{_of(sum(run.judged.variant for run in each), len(each)):>8}"
+            f"{_of(sum(run.judged.exact for run in each), len(each)):>9}"
+            f"{_of(sum(run.near for run in timed), len(timed)):>9}"
+            f"{_of(sum(time.covered for time in times), len(times)):>9}"
+            f"{_of(sure, len(each)):>9}{sum(run.judged.misled for run in each):>8}"
+        )
+
+
+def costs(runs: Sequence[Run]) -> Iterator[str]:
+    """
+    A line for each family and one for all: what that took.
+    """
+    head = (
+        f"{'req/(L+5)':>12}{'p95':>7}{'refused-L/10':>14}{'s/window':>10}{'p95':>9}{'CPU s':>8}{'most':>7}{'caps':>7}"
+    )
+    yield f"{'':<18}{'n':>4}{head}"
+    for name, each in _grouped(runs):
+        # What has no rate is asked for one up to a few hundred requests, whatever its cap: no part of the sum.
+        of_requests = [
+            run.spent.requests for run in each if run.spent.windows is not None or name not in ("none", _ALL)
+        ]
+        of_windows = [run.spent.windows for run in each if run.spent.windows is not None]
+        refused = statistics.median(run.spent.refused for run in each)
+        caps = [run.caps for run in each if run.caps]
+        yield (
+            f"{name:<18}{len(each):>4}{_told(_median(of_requests), '.2f'):>12}{_told(_p95(of_requests), '.2f'):>7}"
+            f"{refused:>14.1f}{_told(_median(of_windows), '.2f'):>10}{_told(_p95(of_windows), '.2f'):>9}"
+            f"{statistics.median(run.cpu_s for run in each):>8.1f}{max(run.cpu_s for run in each):>7.1f}"
+            f"{_told(_median(caps), '.0f'):>7}"
+        )
+
+
+def ramps(runs: Sequence[Run]) -> Iterator[str]:
+    """
+    A line for each family that a step ramp can find something of, and one for all: the ramp beside the probe.
+    """
+    ramped = [run for run in runs if run.ramp is not None and run.cost.requests]
+    if not ramped:
+        return
+    head = f"{'requests':>10}{'seconds':>9}{'error':>8}{'most':>8}"
+    head += f"{'x requests':>12}{'least':>7}{'x seconds':>11}{'least':>7}"
+    yield f"{'':<18}{'n':>4}{head}"
+    for name, each in _grouped(ramped):
+        pairs = [(run.ramp, run.cost) for run in each if run.ramp is not None]
+        requests = [one.requests / cost.requests for one, cost in pairs]
+        seconds = [one.seconds / cost.seconds for one, cost in pairs]
+        errors = [one.error for one, _ in pairs]
+        yield (
+            f"{name:<18}{len(each):>4}{statistics.median(one.requests for one, _ in pairs):>10.0f}"
+            f"{statistics.median(one.seconds for one, _ in pairs):>9.0f}"
+            f"{statistics.median(errors):>8.1%}{max(errors):>8.0%}"
+            f"{statistics.median(requests):>12.1f}{min(requests):>7.1f}"
+            f"{statistics.median(seconds):>11.1f}{min(seconds):>7.1f}"
+        )
+
+
+def faults(runs: Iterable[Run]) -> Iterator[str]:
+    """
+    A line for each limiter that was not named as it is, with what was said of it.
+    """
+    for run in runs:
+        wrong = [
+            *([run.said] if run.said else []),
+            *([] if run.judged.readable else ["a text that no twin takes"]),
+            *([] if run.judged.family else ["family"]),
+            *([] if run.judged.variant or not run.judged.family else ["options"]),
+            *([] if run.judged.exact or not run.judged.family else ["count"]),
+            *([] if run.near or not run.judged.family else [f"{run.judged.error:.1%} off"]),
+            *(f"{time.name} not in its interval" for time in run.judged.times if not time.covered),
+            *(["MISLED"] if run.judged.misled else []),
+        ]
+        if wrong:
+            yield f"  {run.name} seed {run.seed}: {run.text} -> {_said(run)}: {', '.join(wrong)}"
+
+
+def _said(run: Run) -> str:
+    if run.identity is None:
+        return "nothing"
+    likely = ", ".join(f"{one.family} {one.probability:.3f}" for one in run.identity.families[:2])
+    sure = "sure" if run.identity.sure else f"not sure, {run.identity.why}"
+    return f"{run.identity.text} ({sure}{'; ' if likely else ''}{likely}; {run.identity.cost.requests} requests)"
+
+
+def _grouped(runs: Sequence[Run]) -> Iterator[tuple[str, list[Run]]]:
+    families = dict.fromkeys(run.family for run in runs)
+    for family in families:
+        yield family, [run for run in runs if run.family == family]
+    if len(families) > 1:
+        yield _ALL, list(runs)
+
+
+def _of(part: int, whole: int) -> str:
+    return f"{part}/{whole}" if whole else _NONE
+
+
+def _told(number: float | None, spec: str) -> str:
+    return _NONE if number is None else format(number, spec)
+
+
+def _median(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return statistics.median(found) if found else None
+
+
+def _p95(values: Sequence[float]) -> float | None:
+    return sorted(values)[min(len(values) - 1, math.floor(0.95 * len(values)))] if values else None
