@@ -11,20 +11,23 @@ from typing import Any
 import pytest
 
 from tests.command import Shell
-from tests.lab import express, nginx, python_limiters
+from tests.lab import express, haproxy, nginx, python_limiters
 from touchstone.limiter.identity import Identity
 from touchstone.runlog import read
 from touchstone.twin import RateLimit, TwinSettings
 
-pytestmark = pytest.mark.timeout(300)
+# With many other tests beside them probes think longer, and take longer.
+pytestmark = [pytest.mark.timeout(600), pytest.mark.alone]
 
-# Each is met once, and `make probe-lab` meets it three times, with other stimuli.
-REPETITIONS = (0, *(pytest.param(number, marks=pytest.mark.alone) for number in (1, 2)))
+# `make probe-lab` meets each three times, with other stimuli; ``ARGS="-k first"`` once.
+REPETITIONS = (pytest.param(0, id="first"), pytest.param(1, id="second"), pytest.param(2, id="third"))
 # Probes mostly wait: so many at once do not disturb each other.
 AT_ONCE = 3
 
 # Nothing of a build ends by itself while a probe runs.
 TWIN = TwinSettings(build_s=600.0)
+# Answers that take their time, so that requests can be under way at once.
+SLOW = TwinSettings(build_s=600.0, latency_s=0.05)
 # Windows and rates are known to a share of themselves.
 NEAR = 0.02
 
@@ -52,6 +55,13 @@ def of_nginx(rate: str, burst: int) -> Front:
     return lambda settings, folder: nginx.limit_req(settings, folder, rate, burst, "nodelay")
 
 
+def of_queue(rate: str, burst: int, delay: int | None = None) -> Front:
+    """
+    The queue of nginx.
+    """
+    return lambda settings, folder: nginx.limit_req(settings, folder, rate, burst, delay)
+
+
 def of_express(limit: int, window_s: float) -> Front:
     """
     The window of express-rate-limit.
@@ -69,6 +79,15 @@ LIMITERS: dict[str, tuple[str, Front, str]] = {
     "pyrate-gcra": ("", of_pyrate("GCRA", 10, 1, 4), "token-bucket:10/1,burst=4"),
     "pyrate-token-bucket": ("", of_pyrate("TokenBucket", 5, 0.8), "token-bucket:5/0.8"),
     "nginx-limit-req-nodelay": (nginx.missing(), of_nginx("8r/s", 4), "token-bucket:8/1,burst=5"),
+    "nginx-limit-req-burst": (nginx.missing(), of_queue("5r/s", 4), "leaky-bucket:5/1,burst=4"),
+    "nginx-limit-req-delay": (nginx.missing(), of_queue("5r/s", 6, 2), "leaky-bucket:5/1,burst=6,delay=2"),
+    "nginx-limit-conn": (nginx.missing(), lambda _, folder: nginx.limit_conn(SLOW, folder, 3), "concurrency:3"),
+    "haproxy-conn-cur": (haproxy.missing(), lambda _, folder: haproxy.conn_cur(SLOW, folder, 3), "concurrency:3"),
+    "haproxy-http-req-rate": (
+        haproxy.missing(),
+        lambda settings, folder: haproxy.http_req_rate(settings, folder, 6, 0.8),
+        "sliding-counter:6/0.8,opens=first,rule=below,refused=count",
+    ),
     "express-rate-limit": (express.missing(), of_express(5, 0.8), "fixed-window:5/0.8"),
 }
 
@@ -123,8 +142,10 @@ def test_limiter_is_named_with_its_numbers(
     """
     found, expected = probes[name, repetition].result(), RateLimit.parse(LIMITERS[name][2])
     named = RateLimit.parse(found.text)
-    assert (named.family, named.opens) == (expected.family, expected.opens), found.families
-    if expected.family == "token-bucket":
+    assert (named.family, named.opens, named.refused, named.delay, named.also) == (
+        *(expected.family, expected.opens, expected.refused, expected.delay, None),
+    ), found.families
+    if expected.family in ("token-bucket", "leaky-bucket"):
         assert (named.burst or named.limit) == (expected.burst or expected.limit)
         assert named.limit / named.window_s == pytest.approx(expected.limit / expected.window_s, rel=NEAR)
     else:

@@ -14,6 +14,10 @@ from touchstone.limiter.summary import plain
 _TOLD = 1e-4
 # What is left to the likeliest family where no limiter explains all that was seen.
 _AT_MOST = 0.9
+# What is to be said where no limiter explains all that was seen.
+_NO_FIT = (
+    "some answers fit no limiter that is known: somebody else may use the key, or the limiter was changed meanwhile"
+)
 # Why a family lost that no single answer contradicts.
 _LESS = "it fits less well"
 # By so much a field may differ from what is found before it is a finding: windows are sent in whole seconds.
@@ -136,5 +140,5 @@ def identity(
 
 def _notes(rates: Rates | None) -> tuple[str, ...]:
     if rates is not None and rates.doubtful:
-        return ("somebody else seems to use the same key: some refusals fit no limiter alone",)
+        return (_NO_FIT,)
     return ()
