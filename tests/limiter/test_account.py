@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from touchstone.limiter.account import Candidate, against, compare, hints, stretch
+from touchstone.limiter.account import Candidate, against, compare, hints, stretch, taken
 from touchstone.limiter.buckets import TokenBucket
 from touchstone.limiter.kinds import Kind
 from touchstone.limiter.logs import MinimumGap, SlidingLog
@@ -155,3 +155,22 @@ def test_refusals_without_a_word_are_no_finding() -> None:
     silent = [replace(moment, hint_s=None) for moment in decided("fixed-window:3/2")]
     assert hints(KNOWN["fixed-window:3/2"][0], silent) == ()
     assert hints(KNOWN["fixed-window:3/2"][0], []) == ()
+
+
+@pytest.mark.parametrize("text", KNOWN)
+def test_nothing_is_taken_of_a_limiter_that_is_used_alone(text: str) -> None:
+    """
+    What it refuses it has no room for.
+    """
+    assert taken(KNOWN[text][0], decided(text)).value == 0.0
+
+
+def test_room_that_a_limiter_had_when_it_refused_was_taken() -> None:
+    """
+    Three of five were let through, and the fourth request was refused: two of five went to somebody else.
+    """
+    five = candidate(FixedWindow("fixed-window"), 5, window_s=9.0)
+    answers = [Moment(10.0 + 0.1 * number, 0.0007, number < 3, 0.0) for number in range(4)]
+    share = taken(five, answers)
+    assert share.value == pytest.approx(2 / 5)
+    assert 0.0 < share.low < 2 / 5 < share.high < 1.0

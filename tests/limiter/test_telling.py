@@ -209,7 +209,7 @@ def test_one_key_for_one_user_leaves_no_share_to_others() -> None:
     """
     Nor a note about them.
     """
-    assert others_share(None).high == 0.0
+    assert others_share(None, ()).high == 0.0
     whole = played("fixed-window:3/1", NO_CAPS)
     assert whole.known.others_share.high == 0.0
     assert whole.known.notes == ()

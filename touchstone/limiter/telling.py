@@ -4,7 +4,7 @@ What is known of the limiters of one operation, put together from the parts of a
 
 from collections.abc import Iterator, Sequence
 
-from touchstone.limiter.account import Candidate, against, hints
+from touchstone.limiter.account import Candidate, against, hints, taken
 from touchstone.limiter.identity import Cost, Identity, Interval, Runner, Tier, Why
 from touchstone.limiter.observed import Moment
 from touchstone.limiter.rates import Rates
@@ -105,14 +105,13 @@ def _misquoted(tier: Tier, limit: float | None, window_s: float | None) -> Itera
         yield f"the RateLimit fields say a window of {window_s:g} s, and it is {plain(window)} s"
 
 
-def others_share(rates: Rates | None) -> Interval:
+def others_share(rates: Rates | None, moments: Sequence[Moment]) -> Interval:
     """
-    What share of requests somebody else takes away.
+    What share of what the limiter gives somebody else takes, where there is reason to think that somebody does.
     """
-    if rates is None:
+    if rates is None or not rates.doubtful or not moments:
         return Interval(0.0, 0.0, 0.0)
-    share = rates.belief.others()
-    return Interval(0.0, 0.0, 0.0) if share < 0.5 else Interval(0.1, 0.01, 0.4)
+    return taken(Candidate.of(rates.belief.likeliest()), moments)
 
 
 def identity(
@@ -121,15 +120,15 @@ def identity(
     """
     All of it.
     """
-    tiers = tuple(tiers)
+    tiers, moments = tuple(tiers), story.moments()
     same = alike(tiers[0]) if tiers else ()
     rest = "".join(f"+{tier.text}" for tier in tiers[1:])
     return Identity(
         tiers=tiers,
-        families=runners(rates, story.moments()) if rates else (),
+        families=runners(rates, moments) if rates else (),
         cost=cost(story, starts=starts),
         alike=tuple(text + rest for text in same),
-        others_share=others_share(rates),
+        others_share=others_share(rates, moments),
         sure=sure,
         why=why,
         findings=findings(rates, tiers, story),
