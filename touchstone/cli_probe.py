@@ -16,7 +16,7 @@ from touchstone import probehandover, probing
 from touchstone.errors import UsageError, unsent
 from touchstone.limiter.identify import Terms
 from touchstone.liveprobe import probe_progress_on
-from touchstone.options import Config, MaxBuilds, MaxSeconds, Plan_, ReportDir, Seed, Strict, Target, Url, one_of
+from touchstone.options import Config, Plan_, ReportDir, Seed, Strict, Target, Url, one_of
 from touchstone.probeplanning import print_probe_plan
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
@@ -38,6 +38,8 @@ Advise = Annotated[bool, typer.Option("--advise", help="Say how a client gets th
 Soak = Annotated[
     int | None, typer.Option(help="Go on until so many are accepted: a second limit may be behind.", min=1)
 ]
+MaxBuilds = Annotated[int | None, typer.Option(help=f"Builds that the run may begin.  [default: {MOST_BUILDS}]")]
+MaxSeconds = Annotated[float | None, typer.Option(help=f"Seconds that the probe may take.  [default: {MOST_S:g}]")]
 MaxRequests = Annotated[
     int | None, typer.Option(help=f"Limited requests that may be sent.  [default: {MOST_REQUESTS:,}]", min=1)
 ]

@@ -2,6 +2,7 @@
 What `touchstone.limiter` thinks a limiter would do, beside limiters that were written apart from it: the twin's.
 """
 
+import copy
 import random
 
 import numpy as np
@@ -10,10 +11,15 @@ import pytest
 from touchstone.limiter.buckets import DecayingCounter, TokenBucket
 from touchstone.limiter.kinds import Kind
 from touchstone.limiter.logs import MinimumGap, SlidingLog
+from touchstone.limiter.tiers import Tiered
 from touchstone.limiter.windows import BlockingWindow, FixedWindow, SlidingCounter
 from touchstone.twin import RateLimit, decide, limiter_for
+from touchstone.twin.limiter import Limiter
 
 WINDOW_S = 1.7
+PAUSES_S = (0.0011, 0.0173, 0.171, 0.613, 0.00037, 2.9171)
+# No kind here lets through so many at once.
+MANY = 50
 KINDS: dict[str, tuple[Kind, dict[str, float]]] = {
     "fixed-window:5/1.7": (FixedWindow("a"), {"limit": 5}),
     "fixed-window:5/1.7,opens=clock": (FixedWindow("a", opens="clock"), {"limit": 5}),
@@ -25,11 +31,44 @@ KINDS: dict[str, tuple[Kind, dict[str, float]]] = {
     "sliding-counter:5/1.7,rule=below": (SlidingCounter("a", below=True), {"limit": 5}),
     "sliding-counter:5/1.7,refused=count": (SlidingCounter("a", counts_refused=True), {"limit": 5}),
     "sliding-counter:5/1.7,opens=first": (SlidingCounter("a", opens="first"), {"limit": 5}),
+    "sliding-counter:5/1.7,rule=below,refused=count": (
+        SlidingCounter("a", below=True, counts_refused=True),
+        {"limit": 5},
+    ),
+    "sliding-counter:5/1.7,opens=first,rule=below": (SlidingCounter("a", opens="first", below=True), {"limit": 5}),
+    "sliding-counter:5/1.7,opens=first,refused=count": (
+        SlidingCounter("a", opens="first", counts_refused=True),
+        {"limit": 5},
+    ),
+    "sliding-counter:5/1.7,opens=first,rule=below,refused=count": (
+        SlidingCounter("a", opens="first", below=True, counts_refused=True),
+        {"limit": 5},
+    ),
     "decaying-counter:5/1.7": (DecayingCounter(), {"limit": 5}),
     "token-bucket:10/1.7,burst=5": (TokenBucket("a"), {"limit": 5, "token_s": 0.17}),
+    "token-bucket:10/1.7,burst=5,starts=empty": (TokenBucket("a", empty=True), {"limit": 5, "token_s": 0.17}),
+    "token-bucket:10/1.7,burst=5,tick=1": (TokenBucket("a", tick_s=1.0), {"limit": 5, "token_s": 0.17}),
     "token-bucket:10/1.7,burst=5,early=0.5": (TokenBucket("a", early=0.5), {"limit": 5, "token_s": 0.17}),
+    "sliding-log:3/0.6+fixed-window:5/1.7": (
+        Tiered(SlidingLog("b"), {"limit": 3.0, "phase": 0.0, "window_s": 0.6}, FixedWindow("a"), 0.0),
+        {"limit": 5},
+    ),
+    "fixed-window:3/0.6+sliding-log:5/1.7": (
+        Tiered(FixedWindow("b"), {"limit": 3.0, "phase": 0.0, "window_s": 0.6}, SlidingLog("a"), 0.0),
+        {"limit": 5},
+    ),
     "minimum-gap:1.7": (MinimumGap(), {"limit": 1, "gap_s": 1.7}),
 }
+
+
+def begun(text: str, at: float) -> tuple[Kind, dict[str, np.ndarray], Limiter]:
+    """
+    A kind with its parameters, and the twin's limiter of that text, before the first request comes at *at*.
+    """
+    kind, given = KINDS[text]
+    period_s = 1.0 if "tick" in text else WINDOW_S
+    values = {"window_s": WINDOW_S, "phase": (at % period_s) / period_s, **given}
+    return kind, {name: np.array([value]) for name, value in values.items()}, limiter_for(RateLimit.parse(text))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -38,16 +77,33 @@ def test_kind_answers_as_the_twins_limiter_does(text: str, seed: int) -> None:
     """
     Four hundred requests at random times, some close together and some after a pause, are answered alike.
     """
-    kind, given = KINDS[text]
     chance = random.Random(seed)
-    limiter = limiter_for(RateLimit.parse(text))
     at = 1000.0 + chance.random()
-    phase = (at % WINDOW_S) / WINDOW_S
-    params = {name: np.array([value]) for name, value in {"window_s": WINDOW_S, "phase": phase, **given}.items()}
+    kind, params, limiter = begun(text, at)
     state = kind.start(params, at)
     for number in range(400):
         expected, _ = decide(limiter, at)
         actual = bool(at >= kind.free_at(params, state)[0])
         assert actual == expected, f"request {number} at {at}"
         state = kind.update(params, state, at, expected)
-        at += chance.choice([0.0011, 0.0173, 0.171, 0.613, 0.00037, 2.9171])
+        at += chance.choice(PAUSES_S)
+
+
+@pytest.mark.parametrize("text", KINDS)
+def test_room_is_what_the_twins_limiter_lets_through_at_once(text: str) -> None:
+    """
+    After each of a hundred requests at random times, a copy of the limiter is drained at once.
+    """
+    chance = random.Random(7)
+    at = 1000.0 + chance.random()
+    kind, params, limiter = begun(text, at)
+    state = kind.start(params, at)
+    for number in range(100):
+        drained, room = copy.deepcopy(limiter), 0
+        while number and room < MANY and decide(drained, at)[0]:
+            room += 1
+        if number:
+            assert kind.room(params, state, np.array([at]))[0] == room, f"after request {number}, at {at}"
+        accepted, _ = decide(limiter, at)
+        state = kind.update(params, state, at, accepted)
+        at += chance.choice(PAUSES_S)

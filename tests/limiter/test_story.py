@@ -2,13 +2,11 @@
 What all answers together say of the network, and which of them tell of the rate.
 """
 
-import math
 
 import pytest
 
 from tests.limiter.made import at_once, row
-from touchstone.limiter.observed import Answer
-from touchstone.limiter.story import Story, unhinted
+from touchstone.limiter.story import Story
 
 
 def test_refused_are_counted_wherever_they_are() -> None:
@@ -17,8 +15,9 @@ def test_refused_are_counted_wherever_they_are() -> None:
     """
     story = Story()
     story.add(row("++-"))
-    story.add(row("-+", 1.0), leaves_out=True)
-    assert (len(story.answers), story.refused, story.left_out) == (5, 2, {3, 4})
+    story.add(row("-+", 1.0))
+    story.left_out = {3, 4}
+    assert (len(story.answers), story.refused) == (5, 2)
 
 
 def test_moments_are_of_what_is_not_left_out() -> None:
@@ -83,12 +82,3 @@ def test_blur_grows_with_what_answers_take_beyond_the_quickest() -> None:
     loose = Story([*row("+"), *row("++", 1.0, took_s=0.011)])
     assert 0 < steady.blur_s() < 0.002
     assert loose.blur_s() - steady.blur_s() == pytest.approx(0.005)
-
-
-def test_refusals_without_a_time_are_counted() -> None:
-    """
-    An infinite wait is as good as none.
-    """
-    said = [None, 1.0, math.inf]
-    refused = [Answer(0, 1, accepted=False, retry_after_s=hint) for hint in said]
-    assert unhinted([*refused, *row("++")]) == 2

@@ -26,22 +26,18 @@ _LEAST_OFF, _OFF_SHARE = 2, 0.2
 class Candidate:
     """
     One limiter: a kind with numbers.
-
-    Attributes:
-        probability: Of its whole kind, when it was last thought possible.
     """
 
     kind: Kind
     params: dict[str, Array]
-    probability: float = 0.0
 
     @classmethod
-    def of(cls, cells: Cells, probability: float = 0.0) -> "Candidate":
+    def of(cls, cells: Cells) -> "Candidate":
         """
         The likeliest cell.
         """
         best = int(np.argmax(cells.masses()))
-        return cls(cells.kind, {name: value[best : best + 1] for name, value in cells.params().items()}, probability)
+        return cls(cells.kind, {name: value[best : best + 1] for name, value in cells.params().items()})
 
 
 @dataclass(frozen=True, slots=True)

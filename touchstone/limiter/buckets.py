@@ -83,7 +83,7 @@ class TokenBucket:
         Its whole tokens.
         """
         missing = np.maximum(state["full"] - self._taken_at(state, at), 0.0) / params["token_s"]
-        return np.asarray(np.clip(np.floor(params["limit"] - missing - self.early + 1e-9), 0.0, None))
+        return np.asarray(np.clip(np.floor(params["limit"] - missing + self.early + 1e-9), 0.0, None))
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """

@@ -82,7 +82,7 @@ class Probe:
             return None
         stimulus = self._ask(now_at, left)
         if stimulus is None:
-            self._why = "settled" if self._rates is None or self._rates.settled else "nothing left to learn"
+            self._why = "settled" if self._tiers()[1] else "nothing left to learn"
             return None
         return stimulus.within(self.terms.most_requests - len(self.story.answers), self._builds_left)
 
@@ -140,7 +140,7 @@ class Probe:
         """
         Takes in the answers to a stimulus, in the order in which they were sent; fewer where it was cut short.
         """
-        self.story.add(answers, leaves_out=False)
+        self.story.add(answers)
         if stimulus.stage == "opening":
             self._opening.hear(answers)
         elif stimulus.stage == "queue":
@@ -158,7 +158,7 @@ class Probe:
             self._rates = Rates(self.story, self.terms.seed, self._accepted_first())
         elif self._rates:
             self._rates.hear(answers)
-        families = self._rates.belief.families() if self._rates else {}
+        families = self._rates.families() if self._rates else {}
         ended_at = max((answer.done_at for answer in answers), default=0.0)
         self.steps.append(Step(stimulus.name, ended_at, stimulus.bits, families))
 

@@ -30,6 +30,8 @@ _MOST_STUCK, _NEARLY, _STILL, _STILL_WIDE, NARROW_ENOUGH = 5, 0.97, 0.003, 0.98,
 _CONTRADICTED = 0.02
 # So sure one has to be of a limiter, and that nobody else takes a part, before another one may be behind it.
 _FAIRLY, _CLEAR = 0.9, 0.3
+# What is left to all families where no limiter explains all that was seen.
+_AT_MOST = 0.9
 # A family that was never that likely is not worth a word when it is ruled out.
 _REMEMBERED = 0.02
 
@@ -44,7 +46,6 @@ class Rates:
 
     def __init__(self, story: Story, seed: int, accepted: int) -> None:
         self._story, self._seed = story, seed
-        self._asked = 0
         self.accepted = accepted
         self.wide = False
         self.belief = Belief(accepted)
@@ -65,7 +66,7 @@ class Rates:
             if number and share > _REMEMBERED:
                 cells = self.belief.likeliest(family)
                 self.remembered.pop(family, None)  # the last one that was likely comes last
-                self.remembered[family] = Candidate.of(cells, share)
+                self.remembered[family] = Candidate.of(cells)
                 self.texts[family] = tier(cells).text
         self.remembered = dict(sorted(self.remembered.items(), key=lambda item: item[0] in families, reverse=True))
 
@@ -127,6 +128,13 @@ class Rates:
         """
         name, share = next(iter(self.belief.kinds().items()))
         return name, share, _loose(tier(self.belief.likeliest()))
+
+    def families(self) -> dict[str, float]:
+        """
+        Probability of each family as it is told, the likeliest first; something may be at work that no family knows.
+        """
+        most = _AT_MOST if self.doubtful else 1.0
+        return {family: share * most for family, share in self.belief.families().items()}
 
     @property
     def doubtful(self) -> bool:

@@ -2,7 +2,6 @@
 Everything that a probe was answered so far, and what that says about the network; pure.
 """
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,12 +25,10 @@ class Story:
     answers: list[Answer] = field(default_factory=list)
     left_out: set[int] = field(default_factory=set)
 
-    def add(self, answers: Sequence[Answer], *, leaves_out: bool = False) -> None:
+    def add(self, answers: Sequence[Answer]) -> None:
         """
         Adds what was answered to a stimulus.
         """
-        if leaves_out:
-            self.left_out |= set(range(len(self.answers), len(self.answers) + len(answers)))
         self.answers += answers
 
     @property
@@ -95,12 +92,3 @@ class Story:
         How long the answer with this number took.
         """
         return self.answers[number].done_at - self.answers[number].sent_at
-
-
-def unhinted(answers: Sequence[Answer]) -> int:
-    """
-    Refusals that do not say when to come back.
-    """
-    return sum(
-        not answer.accepted and (answer.retry_after_s is None or math.isinf(answer.retry_after_s)) for answer in answers
-    )

@@ -12,8 +12,6 @@ from touchstone.limiter.story import Story
 from touchstone.limiter.summary import plain
 
 _TOLD = 1e-4
-# What is left to the likeliest family where no limiter explains all that was seen.
-_AT_MOST = 0.9
 # What is to be said where no limiter explains all that was seen.
 _NO_FIT = (
     "some answers fit no limiter that is known: somebody else may use the key, or the limiter was changed meanwhile"
@@ -37,10 +35,7 @@ def runners(rates: Rates, moments: Sequence[Moment]) -> tuple[Runner, ...]:
     """
     The families by how likely they are, each with what speaks against it.
     """
-    found, families = [], rates.belief.families()
-    if rates.doubtful:
-        # Something is at work that no family here knows.
-        families = {family: share * _AT_MOST for family, share in families.items()}
+    found, families = [], rates.families()
     for number, (family, share) in enumerate(families.items()):
         if number and share < _TOLD:
             break

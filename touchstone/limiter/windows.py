@@ -252,7 +252,8 @@ class SlidingCounter(Windowed):
         last = np.where(steps == 0, state["last"], np.where(steps == 1, state["count"], 0.0))
         count = np.where(steps == 0, state["count"], 0.0)
         weighted = last * (1.0 - np.clip((at - state["opened"]) / length - steps, 0.0, 1.0))
-        return np.asarray(np.clip(np.floor(params["limit"] - count - weighted), 0.0, None))
+        left = params["limit"] - count - weighted
+        return np.asarray(np.clip(np.ceil(left) if self.below else np.floor(left), 0.0, None))
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """

@@ -137,19 +137,26 @@ class LeakyBucket(Limiter):
         """
         Seconds until the queue has a place.
         """
-        return max(0.0, self._free_at - self._queue_s - now_at)
+        return _left_s(self._free_at - self._queue_s, now_at)
 
     def delay_s(self, now_at: float) -> float:
         """
         Seconds until it is the turn of a start that comes now, less those that it is spared.
         """
-        return max(0.0, self._free_at - self._spared_s - now_at)
+        return _left_s(self._free_at - self._spared_s, now_at)
 
     def take(self, now_at: float) -> None:
         """
         Puts one start into the queue.
         """
         self._free_at = max(self._free_at, now_at) + self._start_s
+
+
+def _left_s(due_at: float, now_at: float) -> float:
+    """
+    Seconds until *due_at*; none where rounding alone makes it later.
+    """
+    return due_at - now_at if due_at - now_at > GRAIN_S else 0.0
 
 
 class Concurrency(Limiter):

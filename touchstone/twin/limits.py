@@ -203,11 +203,11 @@ class TokenBucket(Limiter):
         Seconds until the bucket holds one token.
         """
         due_at = self._due_at(now_at) - self._depth_s
-        if self._tick_s is None:
-            return max(0.0, due_at - now_at)
-        # Sums of parts of a second are rounded; the grain keeps a token from coming a whole tick late for that.
+        # Sums of parts of a second are rounded; the grain keeps a token from being late for that, by a tick at worst.
         if due_at - self._last_tick_at(now_at) <= GRAIN_S:
             return 0.0
+        if self._tick_s is None:
+            return due_at - now_at
         tick = max(window_of(now_at, self._tick_s) + 1, math.ceil((due_at - GRAIN_S) / self._tick_s))
         return tick * self._tick_s - now_at
 

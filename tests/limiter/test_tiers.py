@@ -1,0 +1,50 @@
+"""
+A limit behind another one: met when it is spent, and found then; and what is said where nothing fits.
+"""
+
+import pytest
+
+from tests.limiter.virtual import Net, play
+from touchstone.limiter.identify import Probe, Terms
+from touchstone.limiter.identity import Identity
+
+TWO = "sliding-log:5/1.3+fixed-window:20/10"
+
+
+def probed(net: Net, *, soak: int = 0) -> Identity:
+    """
+    What a probe without a search for caps says.
+    """
+    probe = Probe(Terms(seed=1, starts=True, most_requests=600, most_builds=600, most_s=900.0, caps=False, soak=soak))
+    play(probe, net)
+    return probe.known()
+
+
+def test_second_limit_is_found_where_it_is_spent() -> None:
+    """
+    Both are named with their limits, and nobody else is blamed.
+    """
+    found = probed(Net(TWO), soak=60)
+    assert [tier.family for tier in found.tiers] == ["sliding-log", "fixed-window"]
+    assert [tier.numbers["limit"].value for tier in found.tiers] == [5, 20]
+    assert found.tiers[1].numbers["window_s"].value == pytest.approx(10.0, rel=0.02)
+    assert found.notes == ()
+
+
+def test_second_limit_is_not_made_up() -> None:
+    """
+    Where there is one, as many requests show one.
+    """
+    found = probed(Net("sliding-log:5/1.3"), soak=60)
+    assert [tier.family for tier in found.tiers] == ["sliding-log"]
+    assert found.sure
+
+
+def test_limiter_that_is_changed_is_doubted() -> None:
+    """
+    From second 3 on every window is four times as long: no limiter explains both, and none gets more than 90 %.
+    """
+    found = probed(Net("sliding-log:6/1.5", changes=((3.0, "sliding-log:2/6"),)))
+    assert not found.sure
+    assert max(runner.probability for runner in found.families) <= 0.9
+    assert found.notes
