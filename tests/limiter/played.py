@@ -92,10 +92,9 @@ def played(text: str, terms: Terms = PLENTY) -> Played:
     return through(Net(text), terms)
 
 
-@cache
 def rates_of(text: str) -> Rates:
     """
-    What is known of a rate after a whole identification, heard in the same turns.
+    What is known of a rate after a whole identification, heard in the same turns; one of the caller's own.
     """
     turns = played(text, NO_CAPS).turns
     begun = [turn for turn in turns if turn.stimulus.stage == "opening"]

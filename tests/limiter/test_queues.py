@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.limiter.made import TOOK_S, assert_alike, at_once, told
+from tests.limiter.played import NO_CAPS, played
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.queues import Queues
 from touchstone.limiter.stimulus import Stimulus
@@ -159,3 +160,11 @@ def test_part_that_only_heard_asks_as_the_one_that_asked() -> None:
         rebuilt.hear(answers)
         assert rebuilt.ask(story.seconds, 1000) == asked.ask(story.seconds, 1000)
     assert rebuilt.tier() == asked.tier()
+
+
+def test_queue_of_which_no_end_is_met_is_not_settled() -> None:
+    """
+    It is named with its pace, and the probe does not say that it is sure, nor that it has settled anything.
+    """
+    found = played("leaky-bucket:10/1,burst=300", NO_CAPS).known
+    assert (found.tiers[0].family, found.sure, found.why) == ("leaky-bucket", False, "nothing left to learn")

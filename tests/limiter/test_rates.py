@@ -6,6 +6,7 @@ import pytest
 
 from tests.limiter.made import row
 from tests.limiter.played import NO_CAPS, played, rates_of
+from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.story import Story
 from touchstone.twin import RateLimit, decide, limiter_for
@@ -109,3 +110,28 @@ def test_somebody_else_widens_what_the_limit_may_be() -> None:
         rates.hear(answers)
     assert rates.wide
     assert rates.belief.others() > 0.5
+
+
+def test_nothing_is_asked_any_more_when_stimuli_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Five one after the other are enough, where one kind is likely by far and the numbers stay as wide as they are.
+    """
+    rates = rates_of("fixed-window:3/1")
+    monkeypatch.setattr(Rates, "settled", property(lambda _: False))
+    for _ in range(5):
+        assert rates.ask(1000.0, 100) is not None
+        rates.hear(())
+    assert rates.ask(1000.0, 100) is None
+
+
+def test_a_little_less_is_enough_when_stimuli_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A window that is known to 3 % settles it only then.
+    """
+    rates = rates_of("fixed-window:3/1")
+    numbers = {"limit": Interval(3.0, 3.0, 3.0), "window_s": Interval(1.0, 0.985, 1.015)}
+    monkeypatch.setattr("touchstone.limiter.rates.tier", lambda _: Tier("fixed-window", "fixed-window:3/1", numbers))
+    assert not rates.settled
+    for _ in range(5):
+        rates.hear(())
+    assert rates.settled

@@ -2,7 +2,6 @@
 What all answers together say of the network, and which of them tell of the rate.
 """
 
-
 import pytest
 
 from tests.limiter.made import at_once, row

@@ -28,8 +28,8 @@ _MISFIT = 0.5
 _MOST_STUCK, _NEARLY, _STILL, _STILL_WIDE, NARROW_ENOUGH = 5, 0.97, 0.003, 0.98, 0.05
 # More answers than this share of all that the likeliest limiter would not have given mean that it is another one.
 _CONTRADICTED = 0.02
-# So sure one has to be of a limiter, and that nobody else takes a part, before another one may be behind it.
-_FAIRLY, _CLEAR = 0.9, 0.3
+# So likely a limiter has to have been, and so little that somebody else takes a part, for another one to be behind it.
+_LIKELY, _CLEAR, _MOST_FIRSTS = 0.1, 0.3, 3
 # What is left to all families where no limiter explains all that was seen.
 _AT_MOST = 0.9
 # A family that was never that likely is not worth a word when it is ruled out.
@@ -52,7 +52,7 @@ class Rates:
         self.belief.see(story.moments())
         self._stuck = 0
         self._contradicted = False
-        self._before: tuple[Candidate, float] | None = None
+        self._firsts: dict[str, tuple[Candidate, float]] = {}
         self.remembered: dict[str, Candidate] = {}
         self.texts: dict[str, str] = {}
         self._remember()
@@ -101,9 +101,8 @@ class Rates:
         self._contradicted = after[1] > _NEARLY and self._contradictions() > max(1, _CONTRADICTED * len(moments))
         if not self.wide and self.doubtful:
             self._widen(moments)
-        elif not self.wide and self.belief.others() < _CLEAR and self._first_sure():
-            cells = self.belief.likeliest()
-            self._before = (Candidate.of(cells), _loose(tier(cells)))
+        elif not self.wide and self.belief.others() < _CLEAR:
+            self._keep_firsts()
         self._remember()
 
     def rethink(self) -> None:
@@ -143,8 +142,15 @@ class Rates:
         """
         return self._contradicted or self.belief.others() > _MISFIT
 
-    def _first_sure(self) -> bool:
-        return next(iter(self.belief.families().values())) >= _FAIRLY
+    def _keep_firsts(self) -> None:
+        """
+        Keeps what may turn out to have another limit behind it: what that refuses speaks against the right one, too.
+        """
+        kinds = self.belief.kinds()
+        for cells in self.belief.cells:
+            if kinds[cells.kind.name] > _LIKELY:
+                self._firsts.pop(cells.kind.name, None)  # the last one that was likely comes last
+                self._firsts[cells.kind.name] = (Candidate.of(cells), _loose(tier(cells)))
 
     def _widen(self, moments: Sequence[Moment]) -> None:
         """
@@ -152,9 +158,8 @@ class Rates:
         """
         self.wide = True
         self.belief = Belief(self.accepted, wide=True)
-        if self._before:
-            first, loose = self._before
-            accepted = sum(moment.accepted for moment in moments)
+        accepted = sum(moment.accepted for moment in moments)
+        for first, loose in list(self._firsts.values())[-_MOST_FIRSTS:]:
             self.belief.cells += behind(first, loose, accepted, moments[-1].at - moments[0].at)
         self.belief.see(moments)
 
