@@ -20,6 +20,7 @@ from touchstone.loading import Wish, check_allowed, check_terms, is_loopback, lo
 from touchstone.loadplan import plan
 from touchstone.rss import rss_bytes
 from touchstone.runfacts import Footer
+from touchstone.session import Session
 from touchstone.settings import Settings, TargetSettings
 from touchstone.workloads import SCENARIOS, Options
 
@@ -87,7 +88,7 @@ def test_run_that_is_stopped_while_it_is_judged_has_its_report(load: Load, monke
         judged.append(footer)
         return footer
 
-    monkeypatch.setattr(loading._Run, "run", lambda *_: Footer("", 0.0, 0, ""))
+    monkeypatch.setattr(Session, "run", lambda *_: Footer("", 0.0, 0, ""))
     monkeypatch.setattr(loading, "judge_load_run", judge)
     ended = load("storm")
 

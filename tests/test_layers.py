@@ -195,6 +195,8 @@ LAYER_OF = {
     "load": "load",
     # What a parent process tells its child is read on both sides, and no framework is met in it.
     "touchstone.handover": "edges",
+    "touchstone.carried": "edges",
+    "touchstone.session": "cli",
 }
 
 SIDE_MAY_IMPORT = {

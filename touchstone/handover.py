@@ -9,12 +9,13 @@ import json
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
+from touchstone.carried import Carried
 from touchstone.earlystop import Quarry
 from touchstone.errors import UsageError
-from touchstone.settings import HANDOVER, Settings
+from touchstone.settings import HANDOVER
 
 Mode = Literal[
     "run",  # judge a target by all cases
@@ -30,12 +31,11 @@ ORPHANED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Handover:
+class Handover(Carried):
     """
     What one child is to do.
 
     Attributes:
-        settings: The merged settings, as JSON with keys.
         url: Base URL of the target; for the embedded twin the one that it was given.
         run_log: Path of the run log, header already written.
         latency_s: What a status read takes, as measured by the smoke test.
@@ -44,7 +44,6 @@ class Handover:
         speed: How many times as fast streams and waits are replayed as they were recorded; 0 for at once.
     """
 
-    settings: str
     run_id: str
     url: str
     run_log: str
@@ -53,18 +52,6 @@ class Handover:
     quarry: Quarry | None = None
     plays: tuple[str, ...] = ()
     speed: float = 0.0
-
-    def environment(self) -> dict[str, str]:
-        """
-        The variable that carries this to the child.
-        """
-        return {HANDOVER: json.dumps(asdict(self))}
-
-    def parsed_settings(self) -> Settings:
-        """
-        The settings as an object.
-        """
-        return Settings.from_json(self.settings)
 
 
 def received(environ: Mapping[str, str]) -> Handover:

@@ -7,12 +7,13 @@ network and holds none: a worker on another machine shows its own.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from touchstone.carried import Carried
 from touchstone.errors import UsageError
-from touchstone.settings import HANDOVER, Settings
+from touchstone.settings import HANDOVER
 from touchstone.stage import Stage
 from touchstone.workloads import Options
 
@@ -79,12 +80,11 @@ _PLAIN = (
 
 
 @dataclass(frozen=True, slots=True)
-class LoadHandover:
+class LoadHandover(Carried):
     """
     What one Locust process is to do.
 
     Attributes:
-        settings: The merged settings, as JSON with keys.
         url: Base URL of the target.
         run_log: Path of the run log; empty on a worker, which sends what it sees to the master.
         go_file: File that says what is to be done, for a large run has more refs than an environment holds; empty on
@@ -94,7 +94,6 @@ class LoadHandover:
         workers: How many workers the master waits for; 1 where the process does all by itself.
     """
 
-    settings: str
     url: str
     run_log: str = ""
     go_file: str = ""
@@ -102,23 +101,11 @@ class LoadHandover:
     aborts: bool = False
     workers: int = 1
 
-    def environment(self) -> dict[str, str]:
-        """
-        The variable that carries this to the child.
-        """
-        return {HANDOVER: json.dumps(asdict(self))}
-
     def go(self) -> Go:
         """
         What is to be done.
         """
         return Go.from_public(json.loads(Path(self.go_file).read_text(encoding="utf-8")))
-
-    def parsed_settings(self) -> Settings:
-        """
-        The settings as an object.
-        """
-        return Settings.from_json(self.settings)
 
 
 def received_load(environ: Mapping[str, str]) -> LoadHandover:

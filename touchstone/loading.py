@@ -7,7 +7,6 @@ The parent sends only what sets the stage and clears it; the child writes what h
 import dataclasses
 import json
 import os
-import signal
 import socket
 import sys
 import time
@@ -20,10 +19,11 @@ from urllib.parse import urlsplit
 
 from touchstone import claims as ledger_of_claims
 from touchstone.bundle import load_dir
-from touchstone.children import Interrupted, Progress, signals, watched
+from touchstone.carried import Carried
+from touchstone.children import Progress, signals, watched
 from touchstone.contract import Contract
 from touchstone.embedded import BUILD_TIMEOUT_S, LOAD_TWIN
-from touchstone.errors import TargetError, UsageError, unsent
+from touchstone.errors import UsageError, unsent
 from touchstone.growth import TARGET
 from touchstone.loadfacts import Limit, Worker
 from touchstone.loadhandover import Go, LoadHandover
@@ -33,8 +33,9 @@ from touchstone.opening import Errand, new_log, new_run_id, utc, write_header
 from touchstone.report.write import finish, write_reports
 from touchstone.rss import rss_bytes
 from touchstone.runfacts import Footer
-from touchstone.runlog import RunLogWriter, read
+from touchstone.runlog import RunLogWriter
 from touchstone.runner import Outcome, at_target
+from touchstone.session import Session, stopped_by
 from touchstone.setting_up import SettingUp
 from touchstone.settings import Settings
 from touchstone.statistic import STATISTICS
@@ -48,8 +49,6 @@ LOCUST_PORT = 5557
 # What a load may take beyond what its plan allows at worst.
 SLACK_S = 60.0
 MEMORY_EVERY_S = 5.0
-# What whoever interrupted a run may want to know while it is cleared up.
-LEAVE = "once more, and the rest is left to `touchstone sweep`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +105,10 @@ def load(settings: Settings, options: Options, wish: Wish, argv: Sequence[str], 
             write_header(run_log, run_id, settings, argv, ledger, contract, LOAD, also)
             with RunLogWriter(run_log) as writer:
                 writer.workload(drawn_up.workload(0.0, wish.workers, limits))
-            run = _Run(settings, drawn_up, wish, limits, run_id, run_log)
-            footer = run.run(progress, interrupted)
+            session = Session(settings, run_id, run_log, progress, interrupted)
+            footer = session.run(_Run(session, drawn_up, wish, limits).work)
         judged = judge_load_run(run_log, settings, footer, own_limits=wish.thresholds is not None)
-        footer = _interrupted(interrupted) if interrupted.by else judged
+        footer = stopped_by(interrupted) or judged
         footer = dataclasses.replace(footer, ended_at=utc(), duration_s=round(time.monotonic() - began, 3))
         finish(run_log, footer)
         return Outcome(write_reports(run_log, folder), folder, run_log)
@@ -117,10 +116,6 @@ def load(settings: Settings, options: Options, wish: Wish, argv: Sequence[str], 
 
 def _limits(wish: Wish, scenario: str) -> tuple[Limit, ...]:
     return of_scenario(wish.thresholds, scenario) if wish.thresholds else read_thresholds(bundled())[scenario]
-
-
-def _interrupted(interrupted: Interrupted) -> Footer:
-    return Footer("", 0.0, 130, f"interrupted by {signal.Signals(interrupted.by).name}", interrupted=True)
 
 
 def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
@@ -213,70 +208,42 @@ def is_loopback(host: str) -> bool:
 @dataclass
 class _Run:
     """
-    A run between header and footer.
+    What a load does between set-up and clean-up.
     """
 
-    settings: Settings
+    session: Session
     plan: Plan
     wish: Wish
     limits: tuple[Limit, ...]
-    run_id: str
-    run_log: Path
 
-    def run(self, progress: Progress, interrupted: Interrupted) -> Footer:
+    def work(self, stage: SettingUp) -> Footer:
         """
-        Sets up, loads, clears; the footer says what kept it from its end, if anything did.
+        Stages, and has Locust send.
         """
-
-        def told(event: dict[str, Any]) -> None:
-            progress(event | {"hint": LEAVE} if interrupted.by else event)
-
-        stage = SettingUp(self.settings, self.run_id, self.run_log, told)
-        try:
-            footer = self._run(stage, progress, interrupted)
-        except TargetError as error:
-            footer = Footer("", 0.0, error.exit_code, str(error))
-        finally:
-            insisted = interrupted.insisted()
-            stage.clear(read(self.run_log), insisted)
-            stage.close()
-        # Also where it came while all was being cleared, which goes on to its end unless it comes again.
-        if interrupted.by:
-            return _interrupted(interrupted)
-        return footer
-
-    def _run(self, stage: SettingUp, progress: Progress, interrupted: Interrupted) -> Footer:
-        def stopped() -> bool:
-            return bool(interrupted.by)
-
-        latency_s = stage.smoke(stopped)
-        built = stage.stage(self.plan, latency_s, stopped)
-        if interrupted.by:
+        session = self.session
+        latency_s = stage.smoke(session.stopped)
+        built = stage.stage(self.plan, latency_s, session.stopped)
+        if session.stopped():
             return Footer("", 0.0, 0, "")
         go = Go(
             options=self.plan.options,
             stage=built,
-            run_id=self.run_id,
+            run_id=session.run_id,
             began_at=0.0,
             origin=stage.clock.origin,
             workers=self.wish.workers,
             first_seq=stage.last_seq + 1,
         )
-        ended = self._child(go, progress, interrupted)
-        failed = [case.message for case in read(self.run_log).cases if case.outcome == "error"]
-        if failed:
-            return Footer("", 0.0, 3, failed[0])
-        if ended != 0:
-            return Footer("", 0.0, 3, f"Locust ended with {ended}; see {self.run_log.parent / 'locust.log'}")
-        return Footer("", 0.0, 0, "")
+        return session.ended(self._child(go))
 
-    def _child(self, go: Go, progress: Progress, interrupted: Interrupted) -> int:
-        go_file = self.run_log.with_name("go.json").absolute()
+    def _child(self, go: Go) -> int:
+        session, run_log = self.session, self.session.run_log
+        go_file = run_log.with_name("go.json").absolute()
         go_file.write_text(json.dumps(go.public()), encoding="utf-8")
         handover = LoadHandover(
-            settings=self.settings.to_json(),
-            url=self.settings.target.url or "",
-            run_log=str(self.run_log.absolute()),
+            settings=session.settings.to_json(),
+            url=session.settings.target.url or "",
+            run_log=str(run_log.absolute()),
             go_file=str(go_file),
             limits=[[limit.operation, limit.statistic, limit.value] for limit in self.limits],
             aborts=self.wish.aborts,
@@ -285,33 +252,34 @@ class _Run:
         memory = _TargetsMemory(go.origin)
 
         def told(event: dict[str, Any]) -> None:
-            progress(event)
+            session.progress(event)
             memory.look()
 
         try:
             ended = watched(
                 locust_command(self.plan.options.scenario.name, self.wish),
                 locust_environment(handover, os.environ),
-                self.run_log.parent / "locust.log",
-                self.run_log,
+                run_log.parent / "locust.log",
+                run_log,
                 told,
-                interrupted,
+                session.interrupted,
                 self._most_seconds(),
             )
         finally:
             go_file.unlink(missing_ok=True)
-        if self.settings.target.embedded:
-            memory.write(self.run_log)
+        if session.settings.target.embedded:
+            memory.write(run_log)
         return ended
 
     def _most_seconds(self) -> float:
         """
         After how many seconds the load is ended, whatever keeps it.
         """
-        target = self.settings.target
+        settings = self.session.settings
+        target = settings.target
         cost = self.plan.cost(target.build_timeout_s, target.patience_s, target.cancel_timeout_s)
         most_s = cost.most_seconds + SLACK_S
-        return min(most_s, self.settings.max_seconds or most_s)
+        return min(most_s, settings.max_seconds or most_s)
 
 
 class _TargetsMemory:
@@ -342,7 +310,7 @@ class _TargetsMemory:
                 writer.worker(worker)
 
 
-def locust_environment(handover: LoadHandover, environ: Mapping[str, str]) -> dict[str, str]:
+def locust_environment(handover: Carried, environ: Mapping[str, str]) -> dict[str, str]:
     """
     The environment of a Locust process: Locust's own variables would change what it does.
     """

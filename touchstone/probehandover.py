@@ -4,23 +4,23 @@ What `touchstone probe` tells the Locust process that it starts; through the env
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
+from touchstone.carried import Carried
 from touchstone.errors import UsageError
 from touchstone.limiter.identify import Terms
-from touchstone.settings import HANDOVER, Settings
+from touchstone.settings import HANDOVER
 
 # Who decides what is asked, as module:name.
 BRAIN = "touchstone.limiter.identify:Probe"
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeHandover:
+class ProbeHandover(Carried):
     """
     What the process is to do. What an interrupted probe has heard already stands in the run log.
 
     Attributes:
-        settings: The merged settings, as JSON with keys.
         run_log: Path of the run log, which says in its event ``probe`` what is asked for.
         refs: The versions that may be started, none of which is built; of another operation, the one that is read.
         origin: The machine's monotonic clock at run second 0.
@@ -28,7 +28,6 @@ class ProbeHandover:
         first_seq: Exchanges are numbered from here.
     """
 
-    settings: str
     url: str
     run_log: str
     refs: tuple[str, ...]
@@ -36,18 +35,6 @@ class ProbeHandover:
     until_at: float
     first_seq: int
     brain: str = BRAIN
-
-    def environment(self) -> dict[str, str]:
-        """
-        The variable that carries this to the child.
-        """
-        return {HANDOVER: json.dumps(asdict(self))}
-
-    def parsed_settings(self) -> Settings:
-        """
-        The settings as an object.
-        """
-        return Settings.from_json(self.settings)
 
 
 def received_probe(environ: Mapping[str, str]) -> ProbeHandover:

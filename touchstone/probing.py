@@ -6,7 +6,6 @@ The parent sends only what sets the stage and clears it; the child writes what h
 
 import dataclasses
 import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -16,12 +15,12 @@ from typing import Any
 
 from touchstone import claims as ledger_of_claims
 from touchstone.bundle import load_dir
-from touchstone.children import Interrupted, Progress, signals, watched
+from touchstone.children import Progress, signals, watched
 from touchstone.contract import Contract
 from touchstone.embedded import LOAD_TWIN
-from touchstone.errors import TargetError, UsageError, unsent
+from touchstone.errors import UsageError, unsent
 from touchstone.limiter.identify import Terms
-from touchstone.loading import LEAVE, SLACK_S, check_allowed
+from touchstone.loading import SLACK_S, check_allowed, locust_environment
 from touchstone.loadplan import Need
 from touchstone.opening import Errand, new_log, new_run_id, utc, write_header
 from touchstone.probefacts import ProbeStory, Probing
@@ -29,8 +28,9 @@ from touchstone.probehandover import BRAIN, ProbeHandover
 from touchstone.probejudge import CASE, judge_probe_run
 from touchstone.report.write import finish, write_reports
 from touchstone.runfacts import Footer, RunLog
-from touchstone.runlog import RunLogWriter, read
+from touchstone.runlog import RunLogWriter
 from touchstone.runner import Outcome, at_target
+from touchstone.session import Session, stopped_by
 from touchstone.setting_up import SettingUp
 from touchstone.settings import Settings
 from touchstone.smoke import REF
@@ -121,62 +121,45 @@ def probe(settings: Settings, wish: Wish, argv: Sequence[str], progress: Progres
     with signals() as interrupted:
         with at_target(settings, LOAD_TWIN) as settings:
             write_header(run_log, run_id, settings, argv, ledger, contract, PROBE)
-            footer = _Run(settings, wish, run_id, run_log).run(progress, interrupted)
+            session = Session(settings, run_id, run_log, progress, interrupted)
+            footer = session.run(_Run(session, wish).work, _number_on)
         judged = judge_probe_run(run_log, settings, footer)
-        footer = _interrupted(interrupted) if interrupted.by else judged
+        footer = stopped_by(interrupted) or judged
         footer = dataclasses.replace(footer, ended_at=utc(), duration_s=round(time.monotonic() - began, 3))
         finish(run_log, footer)
         return Outcome(write_reports(run_log, folder), folder, run_log)
 
 
-def _interrupted(interrupted: Interrupted) -> Footer:
-    return Footer("", 0.0, 130, f"interrupted by {signal.Signals(interrupted.by).name}", interrupted=True)
+def _number_on(stage: SettingUp, log: RunLog) -> None:
+    """
+    Has exchanges of the clean-up numbered from where those of the child ended.
+    """
+    stage.last_seq = max([stage.last_seq, *(each.seq for each in log.probe.answers)] if log.probe else [0])
 
 
 @dataclass
 class _Run:
     """
-    A run between header and footer.
+    What a probe does between set-up and clean-up.
     """
 
-    settings: Settings
+    session: Session
     wish: Wish
-    run_id: str
-    run_log: Path
 
-    def run(self, progress: Progress, interrupted: Interrupted) -> Footer:
+    def work(self, stage: SettingUp) -> Footer:
         """
-        Sets up, probes, clears; the footer says what kept it from its end, if anything did.
+        Stages, and has Locust ask.
         """
-
-        def told(event: dict[str, Any]) -> None:
-            progress(event | {"hint": LEAVE} if interrupted.by else event)
-
-        stage = SettingUp(self.settings, self.run_id, self.run_log, told)
-        try:
-            footer = self._run(stage, progress, interrupted)
-        except TargetError as error:
-            footer = Footer("", 0.0, error.exit_code, str(error))
-        finally:
-            insisted = interrupted.insisted()
-            log = read(self.run_log)
-            stage.last_seq = max([stage.last_seq, *(each.seq for each in log.probe.answers)] if log.probe else [0])
-            stage.clear(log, insisted)
-            stage.close()
-        return _interrupted(interrupted) if interrupted.by else footer
-
-    def _run(self, stage: SettingUp, progress: Progress, interrupted: Interrupted) -> Footer:
-        def stopped() -> bool:
-            return bool(interrupted.by)
-
+        session = self.session
         until_at = self._begin(stage)
-        built = stage.stage(needs(self.settings, self.wish.terms), stage.smoke(stopped), stopped)
-        if interrupted.by:
+        smoked_s = stage.smoke(session.stopped)
+        built = stage.stage(needs(session.settings, self.wish.terms), smoked_s, session.stopped)
+        if session.stopped():
             return Footer("", 0.0, 0, "")
         handover = ProbeHandover(
-            settings=self.settings.to_json(),
-            url=self.settings.target.url or "",
-            run_log=str(self.run_log.absolute()),
+            settings=session.settings.to_json(),
+            url=session.settings.target.url or "",
+            run_log=str(session.run_log.absolute()),
             # Of a version that does not exist a read is answered as well, with 404, unless it is refused.
             refs=tuple(dict.fromkeys(built.refs("own"))) or (REF,),
             origin=stage.clock.origin,
@@ -184,13 +167,7 @@ class _Run:
             first_seq=stage.last_seq + 1,
             brain=self.wish.brain,
         )
-        ended = self._child(handover, until_at - stage.clock.now(), progress, interrupted)
-        failed = [case.message for case in read(self.run_log).cases if case.outcome == "error"]
-        if failed:
-            return Footer("", 0.0, 3, failed[0])
-        if ended != 0:
-            return Footer("", 0.0, 3, f"Locust ended with {ended}; see {self.run_log.parent / 'locust.log'}")
-        return Footer("", 0.0, 0, "")
+        return session.ended(self._child(handover, until_at - stage.clock.now()))
 
     def _begin(self, stage: SettingUp) -> float:
         """
@@ -207,28 +184,27 @@ class _Run:
             spent_s = story.probing.spent_s + max(0.0, story.last_at - story.probing.began_at)
             began_at = round(stage.clock.now(), 6)
             probing = dataclasses.replace(story.probing, spent_s=round(spent_s, 6), began_at=began_at)
-        with RunLogWriter(self.run_log) as writer:
+        with RunLogWriter(self.session.run_log) as writer:
             writer.write(probing.event())
             if past is not None and past.probe is not None:
                 _recall(past, past.probe, writer)
         return probing.began_at + max(0.0, terms.most_s - probing.spent_s)
 
-    def _child(self, handover: ProbeHandover, left_s: float, progress: Progress, interrupted: Interrupted) -> int:
+    def _child(self, handover: ProbeHandover, left_s: float) -> int:
+        session = self.session
         told = len(self.wish.past.probe.sent) if self.wish.past and self.wish.past.probe else 0
 
         def tell(event: dict[str, Any]) -> None:
             if event.get("type") != "stimulus" or event["number"] > told:
-                progress(event)
+                session.progress(event)
 
-        # Locust's own variables would change what it does.
-        plain = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
         return watched(
             probe_command(),
-            plain | handover.environment() | {"PYTHONUNBUFFERED": "1"},
-            self.run_log.parent / "locust.log",
-            self.run_log,
+            locust_environment(handover, os.environ),
+            session.run_log.parent / "locust.log",
+            session.run_log,
             tell,
-            interrupted,
+            session.interrupted,
             left_s + SLACK_S,
         )
 

@@ -1,0 +1,89 @@
+"""
+A run in which Locust sends, between its header and its footer: set up, work, clear, whatever happens on the way.
+"""
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from touchstone.children import Interrupted, Progress
+from touchstone.errors import TargetError
+from touchstone.runfacts import Footer, RunLog
+from touchstone.runlog import read
+from touchstone.setting_up import SettingUp
+from touchstone.settings import Settings
+
+# What whoever interrupted a run may want to know while it is cleared up.
+_LEAVE = "once more, and the rest is left to `touchstone sweep`"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """
+    One run, and who follows it.
+
+    Attributes:
+        progress: Is told each event.
+        interrupted: Whether somebody asked the run to stop.
+    """
+
+    settings: Settings
+    run_id: str
+    run_log: Path
+    progress: Progress
+    interrupted: Interrupted
+
+    def run(
+        self, work: Callable[[SettingUp], Footer], before_clearing: Callable[[SettingUp, RunLog], None] | None = None
+    ) -> Footer:
+        """
+        Sets up, has *work* done, and clears; the footer says what kept it from its end, if anything did.
+
+        Args:
+            before_clearing: Is given the run log as it is then.
+        """
+        stage = SettingUp(self.settings, self.run_id, self.run_log, self._told)
+        try:
+            footer = work(stage)
+        except TargetError as error:
+            footer = Footer("", 0.0, error.exit_code, str(error))
+        finally:
+            insisted = self.interrupted.insisted()
+            log = read(self.run_log)
+            if before_clearing:
+                before_clearing(stage, log)
+            stage.clear(log, insisted)
+            stage.close()
+        # Also where it came while all was being cleared, which goes on to its end unless it comes again.
+        return stopped_by(self.interrupted) or footer
+
+    def _told(self, event: dict[str, Any]) -> None:
+        self.progress(event | {"hint": _LEAVE} if self.interrupted.by else event)
+
+    def stopped(self) -> bool:
+        """
+        Whether somebody asked the run to stop.
+        """
+        return bool(self.interrupted.by)
+
+    def ended(self, code: int) -> Footer:
+        """
+        The footer of a run whose Locust ended with *code*.
+        """
+        failed = [case.message for case in read(self.run_log).cases if case.outcome == "error"]
+        if failed:
+            return Footer("", 0.0, 3, failed[0])
+        if code != 0:
+            return Footer("", 0.0, 3, f"Locust ended with {code}; see {self.run_log.parent / 'locust.log'}")
+        return Footer("", 0.0, 0, "")
+
+
+def stopped_by(interrupted: Interrupted) -> Footer | None:
+    """
+    The footer of a run that somebody stopped; None where nobody did.
+    """
+    if not interrupted.by:
+        return None
+    return Footer("", 0.0, 130, f"interrupted by {signal.Signals(interrupted.by).name}", interrupted=True)
