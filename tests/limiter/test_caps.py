@@ -175,13 +175,11 @@ def test_start_that_is_refused_after_one_was_freed_disproves_a_cap() -> None:
 
 def test_volleys_that_disagree_leave_it_unsure() -> None:
     """
-    The interval holds all that was seen.
+    It is no cap; what was seen is told.
     """
     part = seen_of("+++-", "++---", "++++-")
-    tier = part.tier()
-    assert tier is not None
-    assert not part.sure
-    assert (tier.numbers["limit"].low, tier.numbers["limit"].value, tier.numbers["limit"].high) == (2, 3, 4)
+    assert (part.tier(), part.sure) == (None, False)
+    assert "2 to 4 were let through" in part.doubt
 
 
 def test_one_refusal_by_chance_is_no_cap() -> None:
@@ -252,12 +250,13 @@ def test_builds_are_started_as_the_rate_lets_them() -> None:
 @pytest.mark.parametrize("left", [1, 3, 5, 7, 8])
 def test_builds_stay_within_what_is_left(left: int) -> None:
     """
-    Of the budget; a cap whose edge was not tested is told, and is not sure.
+    Of the budget; a cap whose edge was not tested is no tier, and is told as a doubt.
     """
     part, asked = hold(4, left=left)
     assert asked == [] or asked[0].most <= left
     assert part.sure == (not part.cap or bool(part.edges))
-    assert (part.tier() is not None) == bool(part.cap)
+    assert (part.tier() is not None) == bool(part.edges)
+    assert bool(part.doubt) == (bool(part.cap) and not part.edges)
 
 
 def test_edge_that_does_not_show_leaves_it_unsure() -> None:
@@ -270,6 +269,8 @@ def test_edge_that_does_not_show_leaves_it_unsure() -> None:
     part.hear(row("+-"))
     assert part.over
     assert not part.sure
+    assert part.tier() is None
+    assert "3 builds in flight" in part.doubt
 
 
 def test_edge_that_was_cut_short_is_tested_again() -> None:

@@ -98,18 +98,28 @@ class InFlight:
             agree = len(self.seen) >= _AGREE and len(set(self.seen[-_AGREE:])) == 1
             self.over = agree or len(self.seen) >= 3 * _AGREE
 
+    @property
+    def doubt(self) -> str:
+        """
+        Why what was refused is not told as a cap, in words; empty where it is, or nothing was.
+        """
+        if self.sure:
+            return ""
+        least, most = min(self.seen), max(self.seen)
+        few = f"{least}" if least == most else f"{least} to {most}"
+        return f"of requests under way at once {few} were let through and more were not: that is no cap that holds"
+
     def tier(self) -> Tier | None:
         """
-        The cap; None where none was met.
+        The cap; None where none was met, or it is not proven.
         """
-        if len(self.seen) < _AGREE or self.disproved:
+        if len(self.seen) < _AGREE or self.disproved or not self.sure:
             return None
-        low, high = min(self.seen), max(self.seen)
-        value = sorted(self.seen)[len(self.seen) // 2]
+        value = self.seen[0]
         takes = plain(self._takes())
         options = {"takes": takes} if takes != "0" else {}
         text = f"concurrency:{value}" + (f",takes={takes}" if options else "")
-        return Tier("concurrency", text, {"limit": Interval(value, low, high)}, options)
+        return Tier("concurrency", text, {"limit": Interval(value, value, value)}, options)
 
     def _takes(self) -> Interval:
         """
@@ -201,11 +211,20 @@ class Held:
 
     def tier(self) -> Tier | None:
         """
-        The cap; None where none was met.
+        The cap; None where none was met, or it is not proven.
         """
-        if not self.cap:
+        if not self.cap or not self.sure:
             return None
         return Tier("builds", f"builds:{self.cap}", {"limit": Interval(self.cap, self.cap, self.cap)})
+
+    @property
+    def doubt(self) -> str:
+        """
+        Why what was refused is not told as a cap, in words; empty where it is, or nothing was.
+        """
+        if self.sure:
+            return ""
+        return f"a start was refused with {self.cap} builds in flight, and ending one did not show that they were why"
 
     @property
     def sure(self) -> bool:

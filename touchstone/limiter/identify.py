@@ -209,6 +209,7 @@ class Probe:
             starts=self.terms.starts,
             why=self._why,
             sure=sure,
+            doubts=tuple(part.doubt for part in (self._held, self._in_flight) if part.doubt),
             unlimited_to=unlimited,
             uncapped_to=self._in_flight.uncapped_to,
             holds_to=self._held.holds_to,

@@ -110,10 +110,21 @@ def others_share(rates: Rates | None, moments: Sequence[Moment]) -> Interval:
 
 
 def identity(
-    tiers: Sequence[Tier], rates: Rates | None, story: Story, *, starts: bool, why: Why, sure: bool, **more: int
+    tiers: Sequence[Tier],
+    rates: Rates | None,
+    story: Story,
+    *,
+    starts: bool,
+    why: Why,
+    sure: bool,
+    doubts: tuple[str, ...] = (),
+    **more: int,
 ) -> Identity:
     """
     All of it.
+
+    Args:
+        doubts: What was met and is not told as a cap.
     """
     tiers, moments = tuple(tiers), story.moments()
     same = alike(tiers[0]) if tiers else ()
@@ -127,7 +138,7 @@ def identity(
         sure=sure,
         why=why,
         findings=findings(rates, tiers, story),
-        notes=_notes(rates),
+        notes=(*_notes(rates), *doubts),
         **more,
     )
 
