@@ -8,6 +8,9 @@ import numpy as np
 
 from touchstone.limiter.kinds import LONG_AGO, Array, Mask, Params, State, where
 
+# So little of a token's time after a token should have come it may still be on its way.
+_SOON = 0.25
+
 
 @dataclass(frozen=True, slots=True)
 class TokenBucket:
@@ -26,6 +29,7 @@ class TokenBucket:
     tick_s: float = 0.0
     family: str = "token-bucket"
     scales: tuple[str, ...] = ("token_s",)
+    levels: bool = True
 
     @property
     def phase(self) -> bool:
@@ -43,7 +47,7 @@ class TokenBucket:
         if self.empty:
             full = at + params["limit"] * token_s
         tick = at - params["phase"] * self.tick_s if self.tick_s else np.zeros_like(token_s)
-        return {"full": full, "since": np.full_like(token_s, at), "tick": tick}
+        return {"full": full, "since": np.full_like(token_s, at), "tick": tick, "refused": LONG_AGO}
 
     def _taken_at(self, state: State, at: Array | float) -> Array:
         if not self.tick_s:
@@ -70,7 +74,22 @@ class TokenBucket:
         fullest = now + (params["limit"] - 1.0 + self.early) * token_s
         taken = np.minimum(np.maximum(full, now), fullest) + token_s
         since = where(accepted, np.where(full <= now, now, since), since)
-        return {"full": where(accepted, taken, np.maximum(full, fullest)), "since": since, "tick": state["tick"]}
+        if accepted is not False:
+            return {**state, "full": where(accepted, taken, np.maximum(full, fullest)), "since": since}
+        return {**state, "full": self._emptied(params, state, now), "refused": at}
+
+    def _emptied(self, params: Params, state: State, now: Array) -> Array:
+        """
+        When a bucket would be full of which others took whole tokens, until none was left.
+
+        A token that would have come a moment ago may not have been there yet instead; and a bucket that others emptied
+        while it would have been full went on to fill all the same.
+        """
+        token_s, full = params["token_s"], state["full"]
+        held = params["limit"] + self.early - np.maximum(full - now, 0.0) / token_s
+        fullest = now + (params["limit"] - 1.0 + self.early) * token_s
+        whole = np.where((held < 1.0 + _SOON) | (state["since"] > state["refused"]), 0.0, np.floor(held))
+        return np.where(whole > 0, np.maximum(full, now) + whole * token_s, np.maximum(full, fullest))
 
     def turn_at(self, params: Params, state: State) -> Array:
         """
@@ -109,6 +128,7 @@ class DecayingCounter:
     family: str = "decaying-counter"
     scales: tuple[str, ...] = ("window_s",)
     phase: bool = False
+    levels: bool = True
 
     def start(self, params: Params, at: float) -> State:
         """

@@ -8,16 +8,14 @@ by what only its middle contradicts. Cells that matter are cut smaller until tha
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
-from touchstone.limiter.kinds import Array, Kind, Mask, Params, State
+from touchstone.limiter import others
+from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State, refill_s
 from touchstone.limiter.observed import LEAST_BLUR_S, Moment
 
-# What share of requests others may take away: none, few, many; and how likely each is beforehand.
-OTHERS = np.array([1e-4, 0.03, 0.2])[:, None]
-_OTHERS_PRIOR = np.log(np.array([0.93, 0.05, 0.02]))[:, None]
 # A request that is let through against all expectation.
 _GENEROUS = 1e-4
 # What one hint weighs that a limiter contradicts, and all of them: no more than a word against what is done.
@@ -25,6 +23,19 @@ _MISLED, _MOST_MISLED = 3.0, 4.5
 _NEGLIGIBLE = -18.0
 _MOST_CELLS, _LEAST_CUT = 5000, 200
 _FINEST = 2e-4
+# One row for each share that others may take.
+ROWS = len(others.SHARES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """
+    From when on a request is let in, give or take some, and how far from where it is thought the request itself may be.
+    """
+
+    free: Array
+    slack: Array
+    blur_s: float
 
 
 @dataclass
@@ -48,10 +59,11 @@ class Cells:
     wide: Array
     wide_phase: Array
     prior: Array
-    likely: Array = field(default_factory=lambda: np.zeros((3, 0)))
+    likely: Array = field(default_factory=lambda: np.zeros((ROWS, 0)))
     vague: Array = field(default_factory=lambda: np.zeros(0))
-    run: Array = field(default_factory=lambda: np.zeros((3, 0)))
+    run: Array = field(default_factory=lambda: np.zeros((ROWS, 0)))
     ran: bool = True
+    known: others.Known = field(default_factory=lambda: others.Known.nothing(0))
     misled: Array = field(default_factory=lambda: np.zeros(0))
     state: State = field(default_factory=dict)
     seen: int = 0
@@ -71,9 +83,10 @@ class Cells:
             np.array([wide]),
             np.zeros(1),
             np.zeros(1),
-            likely=np.zeros((3, 1)),
-            run=np.zeros((3, 1)),
+            likely=np.zeros((ROWS, 1)),
+            run=np.zeros((ROWS, 1)),
             vague=np.zeros(1),
+            known=others.Known.nothing(1),
             misled=np.zeros(1),
         )
 
@@ -91,13 +104,13 @@ class Cells:
         """
         Logarithm of the weight of each cell after all that was seen.
         """
-        return self._masses(self.likely + self.run + _OTHERS_PRIOR)
+        return self._masses(self.likely + self.run + others.PRIOR)
 
     def shared(self) -> Array:
         """
         The same of only those stories in which somebody else takes a part.
         """
-        return self._masses((self.likely + self.run + _OTHERS_PRIOR)[1:])
+        return self._masses((self.likely + self.run + others.PRIOR)[1:])
 
     def _masses(self, rows: Array) -> Array:
         top = rows.max(axis=0)
@@ -114,33 +127,87 @@ class Cells:
         params = self.params()
         if not self.state:
             self.state = dict(self.kind.start(params, story[0].at))
-            self.likely = np.zeros((3, len(self)))
+            self.likely = np.zeros((ROWS, len(self)))
             self.vague = np.zeros(len(self))
-            self.run = np.zeros((3, len(self)))
+            self.run = np.zeros((ROWS, len(self)))
+            self.known = others.Known.nothing(len(self))
             self.misled = np.zeros(len(self))
         # What a limiter remembers came at a moment that is not known better than this one.
         before_s = np.cumsum([moment.blur_s for moment in story]) / (np.arange(len(story)) + 1)
-        for moment, typical_s in zip(story[self.seen :], before_s[self.seen :], strict=True):
+        let_in = np.array([moment.at for moment in story if moment.accepted])
+        passed = sum(moment.accepted for moment in story[: self.seen])
+        for number in range(self.seen, len(story)):
+            moment, typical_s = story[number], before_s[number]
             free = self.kind.free_at(params, self.state)
             slack = self.kind.slack_s(params, self.state, moment.at, self.wide, self.wide_phase)
-            self._weigh(moment, params, free, slack, 1.4 * moment.blur_s + max(0.0, typical_s - LEAST_BLUR_S))
+            blur_s = 1.4 * moment.blur_s + max(0.0, typical_s - LEAST_BLUR_S)
+            lost = self._lost(let_in[:passed], moment, params, slack)
+            passed += moment.accepted
+            taken = others.took_all(self.kind, params, self.state, moment.at, self.known)
+            self._weigh(moment, params, _Times(free, slack, blur_s), lost, taken)
             self.state = self.kind.update(params, self.state, moment.at, moment.accepted)
             if moment.hint_s is not None:
                 wait_s = self.kind.free_at(params, self.state) - moment.at
                 self.misled += np.clip(np.abs(moment.hint_s - 0.5 - wait_s) - 0.5 - slack - moment.blur_s, 0.0, 1.0)
         self.seen = len(story)
 
-    def _weigh(self, moment: Moment, params: Params, free: Array, slack: Array, blur_s: float) -> None:
+    @property
+    def _at_most(self) -> float:
         """
-        How likely the answer was, where the limiter would let a request in from *free* on, give or take *slack*.
+        What others may have had beyond what it takes for known by a refusal: of a bucket the part of a token.
         """
+        return 1.0 if self.kind.scales[0] == "token_s" else 0.0
+
+    @property
+    def _clocked(self) -> bool:
+        return self.kind.phase and self.kind.family == "fixed-window"
+
+    def _lost(self, let_in: Array, moment: Moment, params: Params, slack: Array) -> Array | None:
+        """
+        What an answer tells of a cell so wide that no place is left on its clock: next to nothing, as long as so many
+        in one stretch are possible at all.
+        """
+        if not self._clocked:
+            return None
+        length, limit = params[self.kind.scales[0]], params["limit"].astype(np.int64)
+        most = 2 * limit if moment.accepted else limit
+        place = len(let_in) - most
+        last = np.where(place >= 0, let_in[np.maximum(place, 0)] if len(let_in) else LONG_AGO, LONG_AGO)
+        edge = last + length * np.exp(-self.wide if moment.accepted else self.wide)
+        never = (edge > moment.at + moment.blur_s) if moment.accepted else (edge < moment.at - moment.blur_s)
+        missing = limit - (len(let_in) - np.searchsorted(let_in, moment.at - length))
+        taken = np.full((1, len(limit)), _GENEROUS) if moment.accepted else others.at_least(missing, others.SHARES * limit)
+        told = np.where(never, np.log(np.maximum(taken, _GENEROUS)), np.log(0.5))
+        return np.where(slack > 0.5 * length, told, np.nan)
+
+    def _weigh(self, moment: Moment, params: Params, times: "_Times", lost: Array | None, taken: Array) -> None:
+        """
+        How likely the answer was.
+
+        Args:
+            lost: What it tells instead of cells that are too wide; NaN for others.
+            taken: How likely it is that others have what is left.
+        """
+        free, slack, blur_s = times.free, times.slack, times.blur_s
         ahead = moment.at - free if moment.accepted else free - moment.at
         near = (slack > 0.3 * moment.blur_s) & (np.abs(ahead) < slack + blur_s)
-        told = _told(np.clip(0.5 + ahead / (2 * (blur_s + np.where(near, slack, 0.0))), 0.0, 1.0), moment.accepted)
-        clocked = self.kind.phase and self.kind.family == "fixed-window"
-        if clocked:
-            lost = slack > 0.5 * params[self.kind.scales[0]]
-            near, told = near | lost, np.where(lost, np.log(0.5), told)
+        right = np.clip(0.5 + ahead / (2 * (blur_s + np.where(near, slack, 0.0))), 0.0, 1.0)
+        early_s = np.maximum(free - moment.at, 0.0)
+        early = others.came_first(early_s, self.kind, params, self.state, accepted=moment.accepted)
+        if moment.accepted:
+            told = np.log(right + (1 - right) * np.maximum(early, _GENEROUS))
+            self.likely += np.where(right > 0.5, np.log1p(-taken), 0.0)
+        else:
+            told = np.log(np.maximum(right * (1 - early) + (1 - right) * taken, _GENEROUS))
+        left = self.kind.room(params, self.state, moment.at)
+        if moment.accepted:
+            self.known = replace(self.known, below=left)
+        else:
+            had = np.minimum(left, self._at_most) if self.kind.levels else left
+            self.known = others.Known(had, np.full(len(self), np.inf), moment.at)
+        clocked = lost is not None
+        if lost is not None:
+            near, told = near | ~np.isnan(lost[0]), np.where(np.isnan(lost), told, lost)
         # A run of answers that are the same tells of one moment: what of a cell contradicts it counts once.
         if moment.accepted != self.ran:
             self.likely, self.run, self.ran = self.likely + self.run, np.zeros_like(self.run), moment.accepted
@@ -173,6 +240,7 @@ class Cells:
             self.vague[mask],
             self.run[:, mask],
             self.ran,
+            self.known.of(mask),
             self.misled[mask],
             state,
             self.seen,
@@ -261,21 +329,12 @@ class Cells:
             np.concatenate([one.vague, other.vague]),
             np.concatenate([one.run, other.run], axis=1),
             other.ran,
+            one.known.joined(other.known),
             np.concatenate([one.misled, other.misled]),
             state,
             other.seen,
         )
         self._set(joined)
-
-
-def _told(share: Array, accepted: bool) -> Array:
-    """
-    Logarithm of how likely an answer is that this share of a cell would have given, by how much others take away.
-    """
-    if accepted:
-        # Where it is too close to call, somebody else may as well have been first.
-        return np.asarray(np.log(share * (1 - OTHERS * (share < 1)) + (1 - share) * _GENEROUS))
-    return np.asarray(np.log(share + (1 - share) * OTHERS))
 
 
 def grid(kind: Kind, limits: Sequence[int], ranges_s: Sequence[tuple[float, float]], steps: int, prior: float) -> Cells:

@@ -52,6 +52,12 @@ class Kind(Protocol):
         Whether it has a phase, as a share of its first time.
         """
 
+    @property
+    def levels(self) -> bool:
+        """
+        Whether a refusal tells it how much others took: it goes on from there as if nothing were left.
+        """
+
     def start(self, params: Params, at: float) -> State:
         """
         What it keeps in mind before the first request, which comes at *at*.

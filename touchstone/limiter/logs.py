@@ -23,6 +23,7 @@ class SlidingLog:
     family: str = "sliding-log"
     scales: tuple[str, ...] = ("window_s",)
     phase: bool = False
+    levels: bool = False
 
     def start(self, params: Params, at: float) -> State:
         """
@@ -104,6 +105,7 @@ class MinimumGap:
     family: str = "minimum-gap"
     scales: tuple[str, ...] = ("gap_s",)
     phase: bool = False
+    levels: bool = False
 
     def start(self, params: Params, at: float) -> State:
         """

@@ -55,6 +55,13 @@ class Tiered:
         """
         return self.second.phase
 
+    @property
+    def levels(self) -> bool:
+        """
+        As the one behind.
+        """
+        return self.second.levels
+
     def _known(self, params: Params) -> Params:
         shape = np.shape(params["limit"])
         return {name: np.full(shape, value) for name, value in self.known.items()}

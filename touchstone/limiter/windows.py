@@ -61,6 +61,7 @@ class FixedWindow(Windowed):
     opens: str = "first"
     family: str = "fixed-window"
     refused: str = ""
+    levels: bool = True
 
     def start(self, params: Params, at: float) -> State:
         """
@@ -68,7 +69,8 @@ class FixedWindow(Windowed):
         """
         length = params["window_s"]
         opened = at - params["phase"] * length if self.phase else np.full_like(length, LONG_AGO)
-        return {"opened": opened, "count": np.zeros_like(length), "origin": at}
+        idle = {} if self.phase else {"idle": np.zeros_like(length)}
+        return {"opened": opened, "count": np.zeros_like(length), "origin": at, **idle}
 
     def free_at(self, params: Params, state: State) -> Array:
         """
@@ -85,6 +87,7 @@ class FixedWindow(Windowed):
             return self._on_clock(params, state, at, accepted)
         length, limit = params["window_s"], params["limit"]
         closed = at >= state["opened"] + length
+        idle = np.where(closed, np.minimum(at - state["opened"] - length, length), state["idle"])
         opened = np.where(closed, at, state["opened"])
         count = np.where(closed, 0.0, state["count"])
         over = accepted & (count >= limit)  # it cannot be the same window any more
@@ -94,8 +97,9 @@ class FixedWindow(Windowed):
             opened = where(accepted, opened, np.broadcast_to(np.asarray(at), np.shape(opened)))
         else:
             opened = where(accepted, opened, state["opened"])  # a refused request opens none
+            idle = where(accepted, np.where(over, length / 4, idle), state["idle"])
             count = where(accepted, count, np.where(closed, state["count"], count))
-        return {"opened": opened, "count": count, "origin": state["origin"]}
+        return {"opened": opened, "count": count, "origin": state["origin"], "idle": idle}
 
     def _on_clock(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
         """
@@ -136,6 +140,7 @@ class BlockingWindow:
     family: str = "fixed-window"
     scales: tuple[str, ...] = ("window_s", "block_s")
     phase: bool = False
+    levels: bool = True
 
     def start(self, params: Params, at: float) -> State:
         """
@@ -202,6 +207,7 @@ class SlidingCounter(Windowed):
     family: str = "sliding-counter"
     counts_refused: bool = False
     below: bool = False
+    levels: bool = False
 
     def start(self, params: Params, at: float) -> State:
         """
