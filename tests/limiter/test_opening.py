@@ -192,3 +192,46 @@ def test_few_slow_answers_are_the_networks() -> None:
     opening = begun("+")
     told(opening.hear, opening.story, [*row("++", 0.2, step_s=0.3, took_s=0.2), *row("+" * 10 + "-", 1.0)])
     assert (opening.over, opening.queued) == (True, False)
+
+
+def queued() -> Opening:
+    """
+    An opening that takes answers for held back.
+    """
+    opening = begun("+")
+    told(opening.hear, opening.story, row("+" * 5, 0.2, step_s=0.1, took_s=0.1))
+    assert (opening.over, opening.queued) == (True, True)
+    return opening
+
+
+def test_burst_ends_once_answers_are_held_back() -> None:
+    """
+    By what the first one took alone.
+    """
+    (segment,) = begun("+").ask(0.0).segments
+    assert segment.quick_s == pytest.approx(TOOK_S)
+    assert segment.ends_with(accepted=True, took_s=[0.1] * 4)
+
+
+def test_opening_goes_on_where_there_is_no_queue() -> None:
+    """
+    What was sent to fill it was not held back; no burst is taken for held back any more, and none ends for it.
+    """
+    opening = queued()
+    filling = row("+" * 10, 2.0)
+    told(lambda _: opening.resume(filling), opening.story, filling)
+    assert (opening.over, opening.queued, opening.ask(3.0).segments[0].quick_s) == (False, False, 0.0)
+    told(opening.hear, opening.story, row("+" * 24, 3.0, step_s=0.1, took_s=0.1))
+    slow = [answer for n in range(4) for answer in row("++", 6.0 + n, step_s=0.4, took_s=0.1 + 0.02 * n)]
+    told(opening.hear, opening.story, slow)
+    assert (opening.over, opening.queued) == (False, False)
+
+
+def test_refusal_where_there_is_no_queue_is_a_rates() -> None:
+    """
+    As any other.
+    """
+    opening = queued()
+    filling = row("++++-", 2.0)
+    told(lambda _: opening.resume(filling), opening.story, filling)
+    assert (opening.over, opening.queued, opening.limited) == (True, False, True)

@@ -88,18 +88,27 @@ class Net:
         return answers
 
     def _serial(self, segment: Segment) -> Iterator[Answer]:
+        took_s: list[float] = []
         for at in segment.at:
             sent_at = max(at, self.now_at)
             answer = self._ask(sent_at, segment, 0)
             self.now_at = answer.done_at + GAP_S
             yield answer
-            if segment.until == ("accepted" if answer.accepted else "refused"):
+            took_s += [answer.done_at - answer.sent_at] if answer.accepted else []
+            if segment.ends_with(accepted=answer.accepted, took_s=took_s):
                 return
 
     def _volley(self, segment: Segment) -> list[Answer]:
-        sent_at = max(segment.at[0], self.now_at)
-        legs = sorted(self._leg_s() for _ in segment.at)
-        found = [self._ask(sent_at, segment, number, leg_s) for number, leg_s in enumerate(legs)]
+        """
+        Those of a volley come in the order of how long they are under way, those of a stream as they are sent.
+        """
+        legs = [self._leg_s() for _ in segment.at]
+        legs, found = legs if segment.until else sorted(legs), []
+        for number, leg_s in enumerate(legs):
+            sent_at = max(segment.at[number], self.now_at)
+            if segment.until == "refused" and any(a.done_at <= sent_at and not a.accepted for a in found):
+                break
+            found.append(self._ask(sent_at, segment, number, leg_s))
         self.now_at = max(answer.done_at for answer in found) + GAP_S
         return found
 

@@ -145,6 +145,8 @@ class Probe:
             self._opening.hear(answers)
         elif stimulus.stage == "queue":
             self._queue.hear(answers)
+            if self._queue.disproved:
+                self._opening.resume(answers)
         elif stimulus.stage == "builds":
             self._held.hear(answers)
             self._frees = self._held.holds_to
@@ -153,7 +155,7 @@ class Probe:
             self._in_flight.hear(answers)
             self._frees = 0 if answers else self._frees
             self._leave_out(answers, disproved=self._in_flight.disproved)
-        opened = stimulus.stage == "opening" and self._opening.over and not self._opening.queued
+        opened = stimulus.stage in ("opening", "queue") and self._opening.over and not self._opening.queued
         if opened and self._opening.limited:
             self._rates = Rates(self.story, self.terms.seed, self._accepted_first())
         elif self._rates:

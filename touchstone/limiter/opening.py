@@ -3,11 +3,11 @@ The first requests: one alone, and as many as it takes one after the other until
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from touchstone.limiter.observed import Answer
-from touchstone.limiter.stimulus import Segment, Stimulus, drain
+from touchstone.limiter.stimulus import Segment, Stimulus, drain, waits
 from touchstone.limiter.story import Story
 
 # From the first request to the burst: what tells a window that it opened from a log in which it stands alone.
@@ -33,6 +33,7 @@ class Opening:
         over: Whether the first refusal after something was accepted is there, or none came.
         queued: Whether answers are held back.
         capped: Whether builds in flight are what was refused for, and not starts.
+        unqueued: Whether what seemed to be held back by a queue was not.
     """
 
     story: Story
@@ -41,6 +42,7 @@ class Opening:
     over: bool = False
     queued: bool = False
     capped: bool = False
+    unqueued: bool = False
     _checks: Literal["", "again", "once more", "alone"] = ""
     _kept: int = 0
 
@@ -73,8 +75,7 @@ class Opening:
             return Stimulus("one build at a time", (part,), stage="opening")
         size = min(max(_FIRST, len(answers)), self.most - len(answers))
         at_once = drain(max(now_at, answers[0].sent_at + CANARY_S), max(size, 1))
-        if self.capped:
-            at_once = Segment(at_once.at, "refused", alone=True)
+        at_once = replace(at_once, alone=self.capped, quick_s=0.0 if self.unqueued else self.story.served_s)
         return Stimulus("burst", (at_once,), stage="opening")
 
     def hear(self, answers: Sequence[Answer]) -> None:
@@ -94,6 +95,14 @@ class Opening:
         else:
             slow = self.story.seconds > _LONG_S and len(everything) >= _FEWER_UNREFUSED
             self.over = slow or len(everything) >= min(MOST_UNREFUSED, self.most)
+
+    def resume(self, answers: Sequence[Answer]) -> None:
+        """
+        Goes on as if there were no queue: what was sent to fill it are requests as all others.
+        """
+        self.queued = self.over = False
+        self.unqueued = True
+        self.hear(answers)
 
     def _refused(self, answers: Sequence[Answer]) -> None:
         """
@@ -137,6 +146,8 @@ class Opening:
         """
         served = [answer.done_at - answer.sent_at for answer in self.story.answers if answer.accepted]
         last = served[-_LAST_HELD:]
+        if self.unqueued or waits(served):
+            return not self.unqueued
         if len(served) <= _LAST_HELD or min(last) <= self.story.served_s + self.story.held_s:
             return False
         return max(last) - min(last) <= _ALIKE * min(last)
