@@ -182,6 +182,21 @@ def test_volleys_that_disagree_leave_it_unsure() -> None:
     assert "2 to 4 were let through" in part.doubt
 
 
+@pytest.mark.parametrize(("pace_s", "doubted"), [(0.02, True), (0.004, False)])
+def test_cap_whose_answers_come_one_after_the_other_may_be_a_queue(pace_s: float, doubted: bool) -> None:
+    """
+    Unless they come as close to each other as a machine answers.
+    """
+    part = InFlight(Rate().room)
+    for _ in range(3):
+        part.hear(at_once("+++++---", took_s=[0.05 * doubted + pace_s * number for number in range(5)] + [0.05] * 3))
+        if len(part.seen) == 1:
+            part.hear(row("+"))
+    assert part.over
+    assert (part.tier() is None, part.sure) == (doubted, not doubted)
+    assert ("5 were let through, and answered one after the other, 0.02 s apart" in part.doubt) == doubted
+
+
 def test_one_refusal_by_chance_is_no_cap() -> None:
     """
     A larger volley of which nothing is refused takes it back.

@@ -56,6 +56,58 @@ def test_limiter_is_named_with_its_numbers(text: str) -> None:
         assert all(number.low <= number.value <= number.high for number in tier.numbers.values())
 
 
+@pytest.mark.parametrize(
+    ("text", "jitter_s"),
+    [
+        ("leaky-bucket:50/1,burst=5", 0.0),
+        ("leaky-bucket:80/1,burst=30", 0.0),
+        ("leaky-bucket:100/1,burst=9,delay=4", 0.0002),
+        ("leaky-bucket:16/1,burst=6", 0.01),
+        ("leaky-bucket:22/4.809,burst=12", 0.02),
+    ],
+)
+def test_fast_queue_is_one_too_and_so_is_one_behind_a_network_that_jitters(text: str, jitter_s: float) -> None:
+    """
+    Answers that take longer than one alone by little, or by as much as the network makes of it.
+    """
+    found = through(Net(text, jitter_s=jitter_s), PLENTY).known
+    rate = RateLimit.parse(text)
+    (tier,) = found.tiers
+    assert (tier.family, found.sure) == ("leaky-bucket", True)
+    assert (tier.numbers["burst"].value, tier.numbers["delay"].value) == (rate.burst, rate.delay or 0)
+    assert abs(tier.numbers["rate_per_s"].value * rate.window_s / rate.limit - 1) < 0.01
+
+
+def test_volley_that_shows_a_queue_is_no_cap_though_some_were_refused() -> None:
+    """
+    It is the first one that shows it, and nothing of a cap is left.
+    """
+    whole = through(Net("leaky-bucket:20/1,burst=9", 2, jitter_s=0.02), PLENTY)
+    stages = [turn.stimulus.stage for turn in whole.turns]
+    shown = whole.turns[stages.index("queue") - 1]
+    assert (shown.stimulus.stage, {answer.accepted for answer in shown.answers}) == ("in flight", {True, False})
+    assert ([tier.family for tier in whole.known.tiers], whole.known.sure) == (["leaky-bucket"], True)
+
+
+@pytest.mark.parametrize("jitter_s", [0.0, 0.02])
+def test_queue_that_is_faster_than_the_network_is_not_told_as_a_cap(jitter_s: float) -> None:
+    """
+    One request after the other never waits there; how many are let through at once does not tell it from a cap.
+    """
+    far = through(Net("leaky-bucket:50/1,burst=5", jitter_s=jitter_s, leg_s=0.03), PLENTY).known
+    assert (far.tiers, far.sure) == ((), False)
+    assert any("that may be a cap, or a queue" in note for note in far.notes) or jitter_s
+
+
+@pytest.mark.parametrize(("leg_s", "jitter_s"), [(0.0004, 0.0), (0.03, 0.0), (0.0004, 0.02), (0.03, 0.02)])
+def test_cap_on_what_is_under_way_is_no_queue(leg_s: float, jitter_s: float) -> None:
+    """
+    Whatever the network does.
+    """
+    found = through(Net("concurrency:6,takes=0.2", jitter_s=jitter_s, leg_s=leg_s), PLENTY).known
+    assert (found.tiers[0].family, found.tiers[0].numbers["limit"].value, found.sure) == ("concurrency", 6, True)
+
+
 def test_no_limit_is_told_with_what_was_tried() -> None:
     """
     Requests one after the other, at once, and builds in flight.

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from touchstone.limiter.observed import Answer
-from touchstone.limiter.queuefit import fit
+from touchstone.limiter.queuefit import fit, in_turn_s
 
 LEG_S = 0.0005
 
@@ -74,6 +74,21 @@ def test_one_answer_that_is_very_late_bends_no_line() -> None:
     assert abs(fit(answers, 0.1, {1}).pace.value / 0.1 - 1) < 0.01
 
 
+def test_answers_that_had_not_to_wait_are_on_no_line() -> None:
+    """
+    However long they were on their way, and though they are more than those that waited.
+    """
+    answers = served([0.0, *(1.0 + 0.001 * number for number in range(12)), *stream(5.0, 13)], 0.1, 9, 6)
+    first = 13
+    for number in range(first + 2, first + 7):
+        answer = answers[number]
+        late_s = 0.03 + 0.01 * (number * 7 % 3)
+        answers[number] = Answer(answer.sent_at, answer.done_at + late_s, answer.accepted)
+    found = fit(answers, 0.1, {1, first})
+    assert abs(found.pace.value / 0.1 - 1) < 0.002
+    assert found.delay == 6
+
+
 def test_place_that_is_just_about_free_leaves_it_open() -> None:
     """
     Whether the last one came a moment before or after that, no clock can say.
@@ -115,3 +130,23 @@ def test_answers_that_wait_for_nobody_are_off(late_s: float, off: bool) -> None:
     moved = [Answer(a.sent_at, max(a.sent_at + 2 * LEG_S, a.done_at + late_s), a.accepted) for a in answers[1:]]
     opening = served([0.0, 1.0, 1.001, 1.102, 1.203, 1.304], 0.1, 10)
     assert (fit([*opening, *moved], 0.1, {len(opening)}).off(len(opening)) > 0.5) == off
+
+
+@pytest.mark.parametrize(
+    ("took_s", "expected_s"),
+    [
+        ([0.001, 0.021, 0.041, 0.061], 0.02),
+        ([0.061, 0.001, 0.041, 0.021], 0.02),
+        ([0.001, 0.021, 0.041], 0.0),
+        ([0.2, 0.201, 0.202, 0.203, 0.204], 0.0),
+        ([0.2, 0.22, 0.24, 0.26, 0.28], 0.0),
+        ([0.001, 0.001, 0.001, 0.001, 0.001, 0.2], 0.0),
+        ([0.001, 0.002, 0.003, 0.1, 0.101, 0.102], 0.0),
+    ],
+)
+def test_answers_that_come_one_after_the_other(took_s: list[float], expected_s: float) -> None:
+    """
+    And not all after the same time, nor but for one, nor in two groups; refusals do not count.
+    """
+    answers = [Answer(1.0, 1.0 + took, accepted=True, stream=n) for n, took in enumerate(took_s)]
+    assert in_turn_s([*answers, Answer(1.0, 1.001, accepted=False)]) == pytest.approx(expected_s, abs=1e-9)

@@ -158,6 +158,21 @@ def test_answers_that_do_not_wait_for_each_other_are_no_queue() -> None:
     assert part.ask(part.story.seconds, 1000) is None
 
 
+def test_turns_that_cannot_be_told_apart_are_not_settled() -> None:
+    """
+    What waits is answered between two turns: whether one more is spared, nobody knows.
+    """
+    queue = Queue(0.1, 8)
+
+    def late(answers: list[Answer]) -> list[Answer]:
+        return [replace(a, done_at=a.done_at + 0.045) if a.done_at - a.sent_at > 0.05 else a for a in answers]
+
+    part = Queues(Story(late([queue.answer(0.0), *queue.burst(6)])))
+    while stimulus := part.ask(part.story.seconds, 1000):
+        told(part.hear, part.story, late(queue.filled(stimulus)))
+    assert not part.settled
+
+
 def test_pace_that_is_not_known_well_is_asked_for_again() -> None:
     """
     Two fillings of a queue with two places agree, but answers are late by up to a third of a pace.

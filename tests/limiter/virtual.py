@@ -22,6 +22,7 @@ class Net:
 
     Attributes:
         text: The limiter, as `touchstone serve --rate` takes it.
+        leg_s: Least time that a request or an answer takes.
         jitter_s: Spread of the time that a request or an answer takes besides, half a normal distribution.
         foreign_per_s: Requests of somebody else with the same key, at random moments.
         changes: When another limiter takes its place, and which.
@@ -36,6 +37,7 @@ class Net:
     changes: tuple[tuple[float, str], ...] = ()
     hints: bool = True
     think_s: float = 0.05
+    leg_s: float = LEG_S
     began_at: float = 1000.0
     now_at: float = 0.0
     held: list[float] = field(default_factory=list)
@@ -62,7 +64,7 @@ class Net:
 
     def _leg_s(self) -> float:
         extra = abs(self._chance.gauss(0.0, self.jitter_s)) if self.jitter_s else 0.0
-        return LEG_S + SPREAD_S * self._chance.random() + extra
+        return self.leg_s + SPREAD_S * self._chance.random() + extra
 
     def _decide(self, met_at: float) -> tuple[bool, float, float | None]:
         while self.changes and met_at >= self.changes[0][0]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.observed import Answer
+from touchstone.limiter.queuefit import in_turn_s
 from touchstone.limiter.stimulus import Segment, Stimulus, volley
 from touchstone.limiter.summary import plain
 
@@ -24,6 +25,8 @@ _REST_S = 0.2
 _REST_TIMES = 2.0
 # What takes no longer than this takes no time.
 _LEAST_S = 0.002
+# Answers that come one after the other and closer than this may have waited for nothing but the machine.
+_LEAST_PACE_S = 0.005
 # Waits for the rate to let enough through before less is thought to be enough.
 _MOST_WAITS = 2
 
@@ -49,6 +52,7 @@ class InFlight:
     _waits: int = 0
     _rest_s: float = _REST_S
     _last_at: float = 0.0
+    _in_turn_s: float = 0.0
     _served_s: list[float] = field(default_factory=list)
     _refused_s: list[float] = field(default_factory=list)
 
@@ -92,6 +96,7 @@ class InFlight:
             self.seen = [one for one in self.seen if one >= accepted]
         else:
             self.seen.append(accepted)
+            self._in_turn_s = in_turn_s(answers)
             for answer in answers:
                 (self._served_s if answer.accepted else self._refused_s).append(answer.done_at - answer.sent_at)
             self._checks = len(self.seen) == 1
@@ -105,6 +110,11 @@ class InFlight:
         """
         if self.sure:
             return ""
+        if self._is_queue and self._agree:
+            return (
+                f"of requests under way at once {self.seen[0]} were let through, and answered one after the other, "
+                f"{self._in_turn_s:.3g} s apart: that may be a cap, or a queue"
+            )
         least, most = min(self.seen), max(self.seen)
         few = f"{least}" if least == most else f"{least} to {most}"
         return f"of requests under way at once {few} were let through and more were not: that is no cap that holds"
@@ -136,8 +146,18 @@ class InFlight:
         """
         Whether none was met, or enough volleys agree.
         """
-        agree = len(self.seen) >= _AGREE and len(set(self.seen)) == 1
-        return self.disproved or not self.seen or agree
+        return self.disproved or not self.seen or (self._agree and not self._is_queue)
+
+    @property
+    def _agree(self) -> bool:
+        return len(self.seen) >= _AGREE and len(set(self.seen)) == 1
+
+    @property
+    def _is_queue(self) -> bool:
+        """
+        Whether those that were let through may have waited for each other.
+        """
+        return self._in_turn_s >= _LEAST_PACE_S
 
 
 @dataclass

@@ -153,6 +153,8 @@ class Probe:
             self._leave_out(answers, disproved=self._held.disproved)
         elif stimulus.stage == "in flight":
             self._in_flight.hear(answers)
+            if not self._rates and self._opening.shows_queue(answers):
+                self._opening.queued, self._in_flight = True, InFlight(self._room)
             self._frees = 0 if answers else self._frees
             self._leave_out(answers, disproved=self._in_flight.disproved)
         opened = stimulus.stage in ("opening", "queue") and self._opening.over and not self._opening.queued

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from touchstone.limiter.observed import Answer
+from touchstone.limiter.queuefit import in_turn_s
 from touchstone.limiter.stimulus import Segment, Stimulus, drain, waits
 from touchstone.limiter.story import Story
 
@@ -22,6 +23,9 @@ _SOON_S, _LATER = 0.1, 1.5
 _WAITS = 24
 # So many of the last answers are held back alike, by this share of what they take, where there is a queue.
 _LAST_HELD, _ALIKE = 6, 0.5
+# Answers to a volley that are so far apart, and further than by so many times what one takes, are held back; where the
+# longest takes so many times as long as the network makes them differ.
+_LEAST_PACE_S, _PACE_TIMES, _SPREAD_TIMES = 0.005, 1.5, 3.0
 
 
 @dataclass
@@ -95,6 +99,20 @@ class Opening:
         else:
             slow = self.story.seconds > _LONG_S and len(everything) >= _FEWER_UNREFUSED
             self.over = slow or len(everything) >= min(MOST_UNREFUSED, self.most)
+
+    def shows_queue(self, answers: Sequence[Answer]) -> bool:
+        """
+        Whether a volley that was sent later shows that answers are held back, as the burst did not.
+
+        They come one after the other, further apart than what one takes that waits for nothing, and the last one takes
+        far longer than one alone ever did but for the network.
+        """
+        pace_s = in_turn_s(answers)
+        if self.unqueued or pace_s < max(_LEAST_PACE_S, _PACE_TIMES * self.story.served_s):
+            return False
+        alone = sorted(answer.done_at - answer.sent_at for answer in self.story.answers[: -len(answers)])
+        usual_s = alone[len(alone) * 9 // 10] - alone[len(alone) // 10]
+        return max(answer.done_at - answer.sent_at for answer in answers) > _SPREAD_TIMES * usual_s
 
     def resume(self, answers: Sequence[Answer]) -> None:
         """

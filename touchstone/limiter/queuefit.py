@@ -28,6 +28,8 @@ _BLURS, _LEAST_GRAIN, _MOST_GRAIN = 4.0, 0.02, 0.25
 # Answers that are so many times as far from their line as most are on none.
 _FAR = 5.0
 _OF_NORMAL = 1.4826
+# So many answers to one volley lie so close to a line, and the last took so much longer than the first.
+_FEWEST, _STEADY, _SPREAD = 4, 0.97, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Fit:
     What is known of a queue.
 
     Attributes:
-        blur: How far answers that had to wait are from their turn, in paces: the middle one.
+        blur: How far answers that had to wait are from their turn, in paces: the middle one, and all of them together.
         delay: How many do not have to wait behind the one that is served.
         empty_at: When all that was let in is served.
     """
@@ -92,6 +94,20 @@ class Fit:
         return least, most
 
 
+def in_turn_s(answers: Sequence[Answer]) -> float:
+    """
+    How far apart the answers to requests that went out at once came, where they came one after the other; else 0.
+
+    Those of a server that works at many at once all take about as long, and a network brings them in no such order.
+    """
+    took_s = np.sort([_took_s(answer) for answer in answers if answer.accepted])
+    if len(took_s) < _FEWEST or took_s[-1] - took_s[0] < _SPREAD * took_s[-1]:
+        return 0.0
+    steps = np.arange(len(took_s))
+    steady = float(np.corrcoef(steps, took_s)[0, 1]) ** 2
+    return float(np.polyfit(steps, took_s, 1)[0]) if steady >= _STEADY else 0.0
+
+
 def fit(answers: Sequence[Answer], rough_s: float, afresh: Collection[int] = ()) -> Fit:
     """
     The pace and the delay that fit all answers best.
@@ -104,12 +120,13 @@ def fit(answers: Sequence[Answer], rough_s: float, afresh: Collection[int] = ())
     leg_s = (statistics.median(refused) if refused else min(map(_took_s, answers))) / 2
     for _ in range(_ROUNDS):
         found, _ = _turns(answers, pace.value, leg_s, afresh)
-        pace = _pace(found, pace.value)
+        held, _ = _held(found)
+        pace = _pace(held, pace.value)
     found, empty_at = _turns(answers, pace.value, leg_s, afresh)
-    spared = [turn.paces - turn.waited for turn in _held(found)]
-    middle = statistics.median(spared) if spared else 0.0
-    blur = statistics.median(abs(one - middle) for one in spared) if spared else 0.0
-    return Fit(pace, blur, max(0, round(middle)), found, empty_at)
+    held, spared = _held(found)
+    off = [abs(turn.paces - turn.waited - spared) for turn in held]
+    blur = abs(spared - round(spared)) + (statistics.median(off) if off else 0.0)
+    return Fit(pace, blur, max(0, round(spared)), found, empty_at)
 
 
 def _took_s(answer: Answer) -> float:
@@ -139,16 +156,22 @@ def _turns(
     return tuple(Turn(turn.answer, turn.paces, turn.busy, turn.place, waited) for turn, waited in told), empty_at
 
 
-def _held(found: Sequence[Turn]) -> list[Turn]:
-    return [turn for turn in found if turn.answer.accepted and turn.place and turn.waited > _HELD_SHARE]
+def _held(found: Sequence[Turn]) -> tuple[list[Turn], float]:
+    """
+    Those that waited, and had to; and how many paces they were spared.
+    """
+    waited = [turn for turn in found if turn.answer.accepted and turn.place and turn.waited > _HELD_SHARE]
+    spared = statistics.median([turn.paces - turn.waited for turn in waited]) if waited else 0.0
+    held = [turn for turn in waited if turn.paces - spared > _HELD_SHARE] or waited
+    return held, statistics.median([turn.paces - turn.waited for turn in held]) if held else 0.0
 
 
-def _pace(found: Sequence[Turn], rough_s: float) -> Interval:
+def _pace(held: Sequence[Turn], rough_s: float) -> Interval:
     """
     Answers that were held come one pace after the other, as long as the queue is never empty: the slope of those lines.
     """
     groups: dict[int, list[Turn]] = {}
-    for turn in _held(found):
+    for turn in held:
         groups.setdefault(turn.busy, []).append(turn)
     lines = [line for group in groups.values() if len(group) > 1 for line in (_line(group),) if len(line) > 1]
     points = np.concatenate([line - line.mean(axis=0) for line in lines]) if lines else np.zeros((0, 2))

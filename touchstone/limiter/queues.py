@@ -20,6 +20,8 @@ _SIZES = (48, 120)
 _AGREE, _MOST_SEEN = 2, 6
 # How far apart the ends of what is known of the pace may be, as a share of it; and where more would not help.
 _NARROW, _NARROW_ENOUGH = 0.019, 0.05
+# Where answers are off by more, in paces, turns cannot be told apart.
+_MOST_BLUR = 0.3
 # From one request of a filling to the next: what two answers take, so that few are sent after the first refusal, and
 # between these shares of a pace, so that few are served meanwhile.
 _LEAST_GAP_S, _GAP_ANSWERS, _LEAST_SHARE, _MOST_SHARE = 0.002, 2.0, 0.0125, 0.125
@@ -101,7 +103,7 @@ class Queues:
         """
         answers = self.story.answers[:until]
         if not self._rough_s:
-            done = [answer.done_at for answer in answers if answer.accepted][-_LAST:]
+            done = sorted(answer.done_at for answer in answers if answer.accepted)[-_LAST:]
             self._rough_s = statistics.median(b - a for a, b in pairwise(done))
         if self._fit is None or until is not None:
             self._fit = fit(answers, self._rough_s, {one.first for one in self.seen[1:]})
@@ -125,11 +127,13 @@ class Queues:
 
     def _is_narrow(self) -> bool:
         """
-        Whether the pace is known well enough; a little less is enough where more fillings would not help.
+        Whether turns can be told apart, and the pace is known well enough.
+
+        A little less is enough where more fillings would not help.
         """
         pace = self._known().pace
         most = _NARROW if len(self.seen) < _MOST_SEEN else _NARROW_ENOUGH
-        return pace.high <= (1 + most) * pace.low
+        return pace.high <= (1 + most) * pace.low and self._known().blur <= _MOST_BLUR
 
     def tier(self) -> Tier | None:
         """
