@@ -18,7 +18,7 @@ from tests.stages import Asgi, descendants
 from tests.watched import Watched
 from touchstone.embedded import LOAD_TWIN
 from touchstone.probefacts import ProbeStory
-from touchstone.probing import probe_command
+from touchstone.probing import BUILD_S, probe_command
 from touchstone.runfacts import RunLog
 from touchstone.runlog import read
 from touchstone.twin import RateLimit
@@ -160,6 +160,7 @@ def test_all_that_is_sent_is_written_down(whole: Probed) -> None:
     The target saw as many starts as the log has answers; each belongs to a stimulus, and each of those was heard.
     """
     story = whole.story
+    assert story.probing.terms["builds_s"] == BUILD_S
     assert len(story.answers) == whole.asked.starts
     assert [sending.number for sending in story.sent] == [heard.stimulus for heard in story.heard] == [1, 2, 3, 4, 5]
     assert {answered.stimulus for answered in story.answers} == {1, 2, 3, 4, 5}

@@ -288,7 +288,7 @@ def test_edge_that_does_not_show_leaves_it_unsure() -> None:
     assert "3 builds in flight" in part.doubt
 
 
-def test_edge_that_was_cut_short_is_tested_again() -> None:
+def test_edge_that_was_cut_short_is_tested_to_its_end() -> None:
     """
     One start that was let through says nothing of the next one.
     """
@@ -296,10 +296,88 @@ def test_edge_that_was_cut_short_is_tested_again() -> None:
     part.hear(row("+++-"))
     part.hear(row("+"))
     assert part.edges == []
-    for _ in range(2):
-        assert part.ask(1.0, 100) is not None
-        part.hear(row("+-"))
-    assert (part.over, part.sure) == (True, True)
+    for outcomes, name, frees in (("-", "one more", 0), ("+-", "free one, start two", 1)):
+        stimulus = part.ask(1.0, 100)
+        assert stimulus is not None
+        assert (stimulus.name, stimulus.frees) == (name, frees)
+        part.hear(row(outcomes))
+    assert (part.edges, part.over, part.sure) == ([True, True], True, True)
+
+
+@dataclass
+class Gap:
+    """
+    A rate that lets one through in each *gap_s*.
+    """
+
+    gap_s: float = 2.0
+    last_at: float = -100.0
+
+    def room(self, at: float) -> tuple[int, float]:
+        """
+        One, or none.
+        """
+        return int(at >= self.last_at + self.gap_s), self.last_at + self.gap_s
+
+
+def slowly(cap: int, lasts_s: float, *, left: int = 1000) -> Held:
+    """
+    A part whose builds may start only one in each gap, and end by themselves.
+    """
+    gap, running, now_at = Gap(), [], 0.0
+    part = Held(gap.room, 16, lasts_s)
+    while stimulus := part.ask(now_at, left):
+        (at,) = stimulus.segments[0].at
+        running = [began for began in running if began + lasts_s > at][stimulus.frees :]
+        accepted = len(running) < cap
+        running += [at] if accepted else []
+        gap.last_at = at if accepted else gap.last_at
+        part.hear(row("+" if accepted else "-", at))
+        now_at, left = at + 0.01, left - 1
+    return part
+
+
+@pytest.mark.parametrize("cap", [1, 3, 7])
+def test_cap_is_found_where_the_rate_lets_one_through_at_a_time(cap: int) -> None:
+    """
+    Its edge is tested with one start after the other.
+    """
+    part = slowly(cap, 100.0)
+    assert (part.cap, part.edges, part.sure, part.hidden(spent=False)) == (cap, [True, True], True, "")
+
+
+def test_edge_that_is_tested_in_halves_does_not_show_where_both_are_let_through() -> None:
+    """
+    It is no cap then either; and where the first one is refused, something else refuses.
+    """
+    part = Held(Rate().room, 16)
+    for outcomes in ("+++-", "+", "+", "+", "-"):
+        part.hear(row(outcomes))
+    assert (part.edges, part.over, part.sure) == ([False, True], True, False)
+    part = Held(Rate().room, 16)
+    for outcomes in ("+++-", "+", "-", "-"):
+        part.hear(row(outcomes))
+    assert (part.edges, part.disproved, part.tier()) == ([True], True, None)
+
+
+def test_rate_hides_a_cap_that_is_above_what_it_lets_start_while_builds_last() -> None:
+    """
+    Builds that may have ended are not counted; what the rate let start is told, with how long a build lasts.
+    """
+    part = slowly(100, 9.0)
+    assert (part.cap, part.holds_to, part.sure) == (0, 5, True)
+    assert part.hidden(spent=False) == (
+        "the rate hides any cap above 5 on builds in flight: it let no more start in the 9 s that a build lasts"
+    )
+    assert part.hidden(spent=True).endswith("it let no more start within the budget")
+
+
+@pytest.mark.parametrize("part", [slowly(100, 100.0), slowly(3, 9.0, left=6), hold(100)[0], hold(100, left=9)[0]])
+def test_rate_hides_no_cap_where_it_is_not_what_held_builds_back(part: Held) -> None:
+    """
+    As many were held as may be; a cap was met; or the budget was spent, and the rate had room.
+    """
+    assert part.hidden(spent=False) == part.hidden(spent=True) == ""
 
 
 def test_nothing_answered_is_not_tried_for_ever() -> None:

@@ -108,6 +108,42 @@ def test_cap_on_what_is_under_way_is_no_queue(leg_s: float, jitter_s: float) -> 
     assert (found.tiers[0].family, found.tiers[0].numbers["limit"].value, found.sure) == ("concurrency", 6, True)
 
 
+@pytest.mark.parametrize(
+    ("text", "lasts_s", "holds_to", "note"),
+    [
+        ("fixed-window:2/6", 20.0, 8, "above 8 on builds in flight: it let no more start in the 20 s"),
+        ("minimum-gap:0.7", 5.0, 7, "above 7 on builds in flight: it let no more start in the 5 s"),
+        ("fixed-window:2/6+builds:5", 20.0, 5, ""),
+        ("minimum-gap:0.7", 300.0, 16, ""),
+        ("none", 5.0, 16, ""),
+    ],
+)
+def test_rate_that_hides_a_cap_is_said_to(text: str, lasts_s: float, holds_to: int, note: str) -> None:
+    """
+    Only where it lets fewer builds start, in the time that one lasts, than may be held; a cap below that is found.
+    """
+    found = through(Net(text, lasts_s=lasts_s), replace(PLENTY, builds_s=lasts_s)).known
+    assert (found.holds_to, found.sure) == (holds_to, True)
+    assert [tier.family for tier in found.tiers if tier.family == "builds"] == ["builds"] * ("builds" in text)
+    assert len(found.notes) == bool(note)
+    assert note in "".join(found.notes)
+
+
+def test_budget_that_is_spent_while_the_rate_holds_builds_back_is_said() -> None:
+    """
+    And nothing is said of a probe that somebody interrupted.
+    """
+    terms = replace(PLENTY, builds_s=300.0)
+    whole = through(Net("fixed-window:2/6"), terms)
+    cut = next(n for n, turn in enumerate(whole.turns) if turn.stimulus.stage == "builds") + 3
+    for why, notes in (("budget", 1), ("interrupted", 0)):
+        probe = rebuilt(replace(whole, probe=Probe(terms)), cut)
+        assert probe.ask(whole.turns[cut].asked_at) is not None
+        probe.stop("budget" if why == "budget" else "interrupted")
+        assert len(probe.known().notes) == notes
+        assert all("let no more start within the budget" in note for note in probe.known().notes)
+
+
 def test_no_limit_is_told_with_what_was_tried() -> None:
     """
     Requests one after the other, at once, and builds in flight.

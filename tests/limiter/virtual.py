@@ -27,6 +27,7 @@ class Net:
         foreign_per_s: Requests of somebody else with the same key, at random moments.
         changes: When another limiter takes its place, and which.
         hints: Whether a refusal says when to come back, in whole seconds that are never too short.
+        lasts_s: After which a build ends by itself.
         think_s: How long each decision takes.
     """
 
@@ -38,6 +39,7 @@ class Net:
     hints: bool = True
     think_s: float = 0.05
     leg_s: float = LEG_S
+    lasts_s: float = float("inf")
     began_at: float = 1000.0
     now_at: float = 0.0
     held: list[float] = field(default_factory=list)
@@ -67,6 +69,8 @@ class Net:
         return self.leg_s + SPREAD_S * self._chance.random() + extra
 
     def _decide(self, met_at: float) -> tuple[bool, float, float | None]:
+        while self.held and self.held[0] + self.lasts_s <= met_at:
+            self._limiter.ended(self.began_at + self.held.pop(0) + self.lasts_s)
         while self.changes and met_at >= self.changes[0][0]:
             self._limiter, self.changes = limiter_for(RateLimit.parse(self.changes[0][1])), self.changes[1:]
         while self._next_at <= met_at:
@@ -82,7 +86,7 @@ class Net:
         Sends a stimulus to its end.
         """
         for _ in range(min(stimulus.frees, len(self.held))):
-            self.held.pop()
+            self.held.pop(0)
             self._limiter.ended(self.began_at + self.now_at)
         answers: list[Answer] = []
         for segment in stimulus.segments:

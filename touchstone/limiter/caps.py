@@ -5,6 +5,7 @@ The rate is known by then, or there is none: a refusal that it explains tells no
 might refuse.
 """
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -167,6 +168,7 @@ class Held:
 
     Attributes:
         most: Builds that may be held.
+        lasts_s: How long one of them lasts at least; 0 where nobody knows.
         cap: Builds in flight when a start was refused that the rate lets through.
         edges: Whether a start was let through after one build was freed, and the next one refused; once for each test.
         disproved: Whether no start was let through then, so that something else refuses.
@@ -174,12 +176,16 @@ class Held:
 
     room: Room
     most: int
+    lasts_s: float = 0.0
     cap: int = 0
     holds_to: int = 0
     edges: list[bool] = field(default_factory=list)
     over: bool = False
     disproved: bool = False
     _held: int = 0
+    _first_at: float = math.inf
+    _half: bool = False
+    _short: bool = False
     _stuck: int = 0
 
     def ask(self, now_at: float, left: int) -> Stimulus | None:
@@ -188,18 +194,22 @@ class Held:
         """
         if self.over or left < 2:
             return None
-        want = 2 if self.cap else self.most - self._held
+        want = (1 if self._half else 2) if self.cap else self.most - self._held
         at = now_at
         room, full_at = self.room(at)
         if room < min(want, 2) and full_at > at:
             at = full_at + 0.05
             room, _ = self.room(at)
+        self._short = room < want
         count = min(want, room, left)
-        if count < min(want, 2):
+        ended = self.lasts_s > 0 and not self.cap and at >= self._first_at + self.lasts_s
+        if count < 1 or ended:
             return None
         part = Segment((at,) * count, "refused", holds=True)
-        name = "free one, start two" if self.cap else f"hold {count} more"
-        return Stimulus(name, (part,), frees=1 if self.cap else 0, stage="builds")
+        if not self.cap:
+            return Stimulus(f"hold {count} more", (part,), stage="builds")
+        name = "one more" if self._half else "free one, start " + ("two" if count > 1 else "one")
+        return Stimulus(name, (part,), frees=0 if self._half else 1, stage="builds")
 
     def hear(self, answers: Sequence[Answer]) -> None:
         """
@@ -210,24 +220,49 @@ class Held:
             self.over = self._stuck > _MOST_WAITS
             return
         accepted = sum(answer.accepted for answer in answers)
-        if self.cap and not accepted:
-            self.disproved = self.over = True
-            self.cap = 0
-        elif self.cap:
-            if not answers[-1].accepted or accepted > 1:  # else it was cut short, and is asked once more
-                self.edges.append(accepted == 1)
-            self.over = len(self.edges) >= 2
+        if self.cap:
+            self._test(answers, accepted)
         else:
             self._hold(answers, accepted)
 
+    def _test(self, answers: Sequence[Answer], accepted: int) -> None:
+        """
+        Of two starts after one was freed the first has to be let through, and the other one refused.
+
+        One alone is half of that, where the rate lets no two through, or the other one was cut off.
+        """
+        if len(answers) == 1 and answers[0].accepted != self._half:
+            self._half = not self._half
+            self.edges += [] if self._half else [True]
+        elif not accepted:
+            self.disproved = True
+            self.cap = 0
+        else:
+            self._half = False
+            self.edges.append(accepted == 1 and not answers[-1].accepted)
+        self.over = self.disproved or len(self.edges) >= 2
+
     def _hold(self, answers: Sequence[Answer], accepted: int) -> None:
         self._held += accepted
+        self._first_at = min(self._first_at, answers[0].sent_at) if accepted else self._first_at
         self.holds_to = max(self.holds_to, self._held)
         if not answers[-1].accepted:
             self.cap = self._held
             self.over = self._held == 0
         elif self._held >= self.most:
             self.over = True
+
+    def hidden(self, *, spent: bool) -> str:
+        """
+        Why no higher cap could be met, in words, where the rate let no more builds start; else empty.
+
+        Args:
+            spent: Whether nothing more is asked because the budget is spent.
+        """
+        if self.cap or self.disproved or not self._short or not self.holds_to:
+            return ""
+        told = f"the rate hides any cap above {self.holds_to} on builds in flight: it let no more start"
+        return f"{told} within the budget" if spent else f"{told} in the {self.lasts_s:g} s that a build lasts"
 
     def tier(self) -> Tier | None:
         """

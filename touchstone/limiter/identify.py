@@ -34,6 +34,7 @@ class Terms:
         most_s: Seconds that it may take.
         most_held: Builds that it may have in flight at once.
         caps: Whether it looks for caps on what is under way at once too.
+        builds_s: How long a build lasts that is left in flight; 0 where nobody knows.
         soak: Requests that are to be accepted in all, so that a second limit shows that is longer than the first.
     """
 
@@ -45,6 +46,7 @@ class Terms:
     most_held: int = 16
     caps: bool = True
     soak: int = 0
+    builds_s: float = 0.0
 
 
 class Probe:
@@ -64,7 +66,7 @@ class Probe:
         self._opening = Opening(self.story, terms.starts, terms.most_requests)
         self._rates: Rates | None = None
         self._queue = Queues(self.story)
-        self._held = Held(self._room, terms.most_held)
+        self._held = Held(self._room, terms.most_held, terms.builds_s)
         self._in_flight = InFlight(self._room)
         self._frees = 0
         self._by_cap: set[int] = set()
@@ -213,11 +215,19 @@ class Probe:
             starts=self.terms.starts,
             why=self._why,
             sure=sure,
-            doubts=tuple(part.doubt for part in (self._held, self._in_flight) if part.doubt),
+            more_notes=self._said_of_caps(),
             unlimited_to=unlimited,
             uncapped_to=self._in_flight.uncapped_to,
             holds_to=self._held.holds_to,
         )
+
+    def _said_of_caps(self) -> tuple[str, ...]:
+        """
+        What was met and is not told as a cap, and why no higher one could be met.
+        """
+        over = self._why not in ("", "interrupted")
+        hidden = self._held.hidden(spent=self._why == "budget") if over and self._rates else ""
+        return tuple(text for text in (self._held.doubt, self._in_flight.doubt, hidden) if text)
 
     def _tiers(self) -> tuple[list[Tier], bool]:
         queue = self._queue.tier() if self._opening.queued else None

@@ -117,14 +117,14 @@ def identity(
     starts: bool,
     why: Why,
     sure: bool,
-    doubts: tuple[str, ...] = (),
+    more_notes: tuple[str, ...] = (),
     **more: int,
 ) -> Identity:
     """
     All of it.
 
     Args:
-        doubts: What was met and is not told as a cap.
+        more_notes: What is to be said of caps.
     """
     tiers, moments = tuple(tiers), story.moments()
     same = alike(tiers[0]) if tiers else ()
@@ -138,7 +138,7 @@ def identity(
         sure=sure,
         why=why,
         findings=findings(rates, tiers, story),
-        notes=(*_notes(rates), *doubts),
+        notes=(*_notes(rates), *more_notes),
         **more,
     )
 
