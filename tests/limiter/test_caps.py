@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.limiter.made import at_once, row
-from touchstone.limiter.caps import Held, InFlight
+from touchstone.limiter.caps import Crowds, Held, InFlight, perhaps_by_builds
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.stimulus import Stimulus
 
@@ -390,3 +390,61 @@ def test_nothing_answered_is_not_tried_for_ever() -> None:
             break
         part.hear([])
     assert part.over
+
+
+@pytest.mark.parametrize(
+    ("answers", "numbers"),
+    [
+        # Two began, and far less time went by than one of two was ever seen to end in.
+        ([*row("++-", step_s=0.001), *row("+++++", 1.0, step_s=0.05)], {2}),
+        # Others were let through as soon after two had begun.
+        ([*row("++-", step_s=0.001), *row("+++++", 1.0, step_s=0.001)], set()),
+        # Not as many had begun as the cap lets in; and not in far less time.
+        ([*row("+-", step_s=0.001), *row("+++++", 1.0, step_s=0.05)], set()),
+        ([*row("++-", step_s=0.04), *row("+++++", 1.0, step_s=0.05)], set()),
+        # Builds were never seen to end in time.
+        ([*row("++-", step_s=0.001)], {2}),
+    ],
+)
+def test_refusals_that_builds_in_flight_explain_as_well(answers: list[Answer], numbers: set[int]) -> None:
+    """
+    Those that came so soon after so many began that none of them may have ended.
+    """
+    assert perhaps_by_builds(answers, 2) == numbers
+
+
+def test_as_many_as_the_cap_lets_in_are_asked_for_until_enough_were() -> None:
+    """
+    At once, or one after the other with none of their builds ended.
+    """
+    for together in (True, False):
+        part, sent = Crowds(), 0
+        while stimulus := part.ask(5.0, 4, 1000, together=together):
+            (segment,) = stimulus.segments
+            assert (len(segment.at), segment.together) == (4, together)
+            part.hear(row("++++"))
+            sent += 4
+        assert (sent, part.refused, part.doubt) == (40, 0, "")
+
+
+def test_refusal_of_what_the_cap_lets_in_is_a_rates() -> None:
+    """
+    One is enough to say so, and no more is asked.
+    """
+    part = Crowds()
+    part.hear(row("++-"))
+    assert (part.refused, part.ask(5.0, 3, 1000, together=True)) == (1, None)
+    assert "there is a rate" in part.doubt
+    assert Crowds().ask(5.0, 1, 1000, together=True) is None
+    assert Crowds().ask(5.0, 4, 3, together=True) is None
+
+
+def test_crowds_of_which_nothing_is_answered_are_not_asked_for_for_ever() -> None:
+    """
+    They count.
+    """
+    part, asked = Crowds(), 0
+    while part.ask(5.0, 4, 1000, together=True):
+        part.hear([])
+        asked += 1
+    assert asked == 40

@@ -305,7 +305,7 @@ def test_cap_that_was_met_and_not_proven_is_not_sure(text: str) -> None:
     """
     whole = played(text, PLENTY).known.cost
     unsure = 0
-    for requests in range(whole.requests - 20, whole.requests):
+    for requests in range(whole.requests - 60, whole.requests):
         found = through(Net(text), replace(PLENTY, most_requests=requests)).known
         if found.cost.refused:
             assert found.text != "none" or not found.sure, requests
@@ -478,6 +478,60 @@ def test_builds_that_end_late_do_not_hide_a_rate() -> None:
     probe = Probe(PLENTY)
     play(probe, Lingers("sliding-log:12/2+builds:2", linger_s=0.05))
     assert_close(probe.known().text, "sliding-log:12/2+builds:2")
+
+
+@pytest.mark.parametrize(
+    ("text", "linger_s"),
+    [("fixed-window:12/2+builds:3", 0.01), ("fixed-window:12/2+builds:3", 0.05), ("sliding-log:12/2+builds:3", 0.05)],
+)
+def test_rate_that_refuses_soon_after_the_cap_did_is_looked_for_once_more(text: str, linger_s: float) -> None:
+    """
+    What builds explain that had not ended tells nothing of it; those that show the cap are freed before.
+    """
+    whole = through(Lingers(text, linger_s=linger_s), PLENTY)
+    assert whole.known.sure
+    assert_close(whole.known.text, text)
+    stages = [turn.stimulus.stage for turn in whole.turns]
+    again = len(stages) - 1 - stages[::-1].index("builds") + 1
+    assert (stages[again], whole.turns[again].stimulus.frees) == ("rate", 3)
+    later = [turn.stimulus for turn in whole.turns[again + 1 :]]
+    assert {stimulus.frees for stimulus in later} == {0}
+    assert all(segment.alone for stimulus in later if stimulus.stage == "rate" for segment in stimulus.segments)
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        Lingers("token-bucket:10/3.64+builds:8", linger_s=1.0),
+        Net("token-bucket:10/1,burst=8+concurrency:3,takes=0.2"),
+    ],
+    ids=["builds", "concurrency"],
+)
+def test_rate_that_one_alone_never_meets_is_not_lost(net: Net) -> None:
+    """
+    As many as the cap lets in meet it; which it is nobody knows, and the probe is not sure.
+    """
+    found = through(net, PLENTY).known
+    assert (len(found.tiers), found.sure, found.why) == (1, False, "nothing left to learn")
+    assert any("there is a rate that one alone never meets" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        Lingers("builds:4", linger_s=0.3),
+        Net("concurrency:3,takes=0.2"),
+        Net("token-bucket:10/1,burst=8+concurrency:3,takes=0.07"),
+    ],
+    ids=["builds", "concurrency", "both are met"],
+)
+def test_cap_alone_and_a_rate_that_is_met_are_sure(net: Net) -> None:
+    """
+    Though builds end late, or answers take long.
+    """
+    found = through(net, PLENTY).known
+    assert (found.sure, found.notes) == (True, ())
+    assert [tier.family for tier in found.tiers] == [tier.family for tier in RateLimit.parse(net.text).tiers]
 
 
 def test_turns_are_told_apart() -> None:

@@ -28,6 +28,10 @@ _REST_TIMES = 2.0
 _LEAST_S = 0.002
 # Answers that come one after the other and closer than this may have waited for nothing but the machine.
 _LEAST_PACE_S = 0.005
+# As many at once as a cap lets in, where that is more than one: so many in all have to be let through.
+_LEAST_CROWD, _MOST_CROWDED = 2, 40
+# What takes less than this share of a time takes far less.
+_FAR_LESS = 0.5
 # Waits for the rate to let enough through before less is thought to be enough.
 _MOST_WAITS = 2
 
@@ -287,3 +291,64 @@ class Held:
         Whether none was met, or each test of the edge came out as a cap has it.
         """
         return not self.cap or (bool(self.edges) and all(self.edges))
+
+
+@dataclass
+class Crowds:
+    """
+    The part of a probe that asks for as many at once as a cap lets in, again and again.
+
+    One alone may be too slow to meet a rate: it waits for the answer to the last one, or for its build to end.
+
+    Attributes:
+        refused: How many were refused of what the cap lets in.
+    """
+
+    refused: int = 0
+    _sent: int = 0
+
+    def ask(self, now_at: float, cap: int, left: int, *, together: bool) -> Stimulus | None:
+        """
+        What is sent next; None where enough were let through, or one was not.
+
+        Args:
+            together: Whether all are under way at once; else builds are in flight at once, that start one by one.
+        """
+        if cap < _LEAST_CROWD or self.refused or self._sent >= _MOST_CROWDED or left < cap:
+            return None
+        part = volley(now_at, cap) if together else Segment((now_at,) * cap)
+        return Stimulus(f"{cap} at a time", (part,), stage="crowd")
+
+    def hear(self, answers: Sequence[Answer]) -> None:
+        """
+        Takes in what came of it.
+        """
+        self._sent += max(1, len(answers))
+        self.refused += sum(not answer.accepted for answer in answers)
+
+    @property
+    def doubt(self) -> str:
+        """
+        What a refusal means, in words; empty without one.
+        """
+        if not self.refused:
+            return ""
+        return "of as many at once as the cap lets in some were refused: there is a rate that one alone never meets"
+
+
+def perhaps_by_builds(answers: Sequence[Answer], cap: int) -> set[int]:
+    """
+    The numbers of refusals that a cap on builds may explain as well as a rate, with builds that take a while to end.
+
+    Before each as many builds began as the cap lets in, in far less time than was ever seen to be enough for one of as
+    many to end.
+    """
+    began, spans, refused = [], [], {}
+    for number, answer in enumerate(answers):
+        span_s = answer.sent_at - began[-cap] if len(began) >= cap else math.inf
+        if answer.accepted:
+            began.append(answer.sent_at)
+            spans.append(span_s)
+        else:
+            refused[number] = span_s
+    return {number for number, span_s in refused.items() if span_s < _FAR_LESS * min(spans, default=math.inf)}

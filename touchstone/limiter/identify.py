@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from touchstone.limiter.account import Candidate, stretch
-from touchstone.limiter.caps import Held, InFlight
+from touchstone.limiter.caps import Crowds, Held, InFlight, perhaps_by_builds
 from touchstone.limiter.identity import Cost, Identity, Step, Stretch, Tier, Why
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.opening import Opening
@@ -20,6 +20,8 @@ from touchstone.limiter.telling import identity
 _PLENTY = 10_000
 # So long after it is thought to be full again a limiter is asked for all that it has.
 _AFTER_S = 0.05
+# Requests one after the other that are further apart may be too slow to meet a rate.
+_SLOW_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Probe:
         self._queue = Queues(self.story)
         self._held = Held(self._room, terms.most_held, terms.builds_s)
         self._in_flight = InFlight(self._room)
+        self._crowds = Crowds()
         self._frees = 0
         self._by_cap: set[int] = set()
         self._why: Why = ""
@@ -86,6 +89,8 @@ class Probe:
         if stimulus is None:
             self._why = "settled" if self._tiers()[1] else "nothing left to learn"
             return None
+        if stimulus.stage != "builds":
+            stimulus = replace(stimulus, frees=self._frees)
         return stimulus.within(self.terms.most_requests - len(self.story.answers), self._builds_left)
 
     @property
@@ -120,8 +125,19 @@ class Probe:
         if self.terms.starts and (stimulus := self._held.ask(now_at, left)):
             return stimulus
         if stimulus := self._in_flight.ask(now_at, min(left, self._held.cap or left)):
-            return replace(stimulus, frees=self._frees)
-        return None
+            return stimulus
+        return self._ask_crowds(now_at, left)
+
+    def _ask_crowds(self, now_at: float, left: int) -> Stimulus | None:
+        """
+        Where there is a cap and no rate, and one after the other took their time.
+        """
+        if self._rates or self._opening.step_s < _SLOW_S:
+            return None
+        if under_way := self._in_flight.tier():
+            return self._crowds.ask(now_at, int(under_way.numbers["limit"].value), left, together=True)
+        cap = self._held.cap if self._held.tier() else 0
+        return self._crowds.ask(now_at, cap, left, together=False)
 
     def _soak(self, now_at: float, left: int) -> Stimulus | None:
         """
@@ -143,6 +159,7 @@ class Probe:
         Takes in the answers to a stimulus, in the order in which they were sent; fewer where it was cut short.
         """
         self.story.add(answers)
+        self._frees = 0 if answers else self._frees
         if stimulus.stage == "opening":
             self._opening.hear(answers)
         elif stimulus.stage == "queue":
@@ -153,12 +170,14 @@ class Probe:
             self._held.hear(answers)
             self._frees = self._held.holds_to
             self._leave_out(answers, disproved=self._held.disproved)
+            self._doubt_refusals()
         elif stimulus.stage == "in flight":
             self._in_flight.hear(answers)
             if not self._rates and self._opening.shows_queue(answers):
                 self._opening.queued, self._in_flight = True, InFlight(self._room)
-            self._frees = 0 if answers else self._frees
             self._leave_out(answers, disproved=self._in_flight.disproved)
+        elif stimulus.stage == "crowd":
+            self._crowds.hear(answers)
         opened = stimulus.stage in ("opening", "queue") and self._opening.over and not self._opening.queued
         if opened and self._opening.limited:
             self._rates = Rates(self.story, self.terms.seed, self._accepted_first())
@@ -183,6 +202,21 @@ class Probe:
                 self._rates.rethink()
         else:
             self.story.left_out |= self._by_cap
+
+    def _doubt_refusals(self) -> None:
+        """
+        Looks for the rate once more, one build at a time, where what it was found by may have been refused by the cap.
+
+        What is left may be no refusal at all.
+        """
+        if not self._rates or self._opening.capped or not self._held.over or not self._held.tier():
+            return
+        doubtful = perhaps_by_builds(self.story.answers, self._held.cap) - self.story.left_out
+        if not doubtful:
+            return
+        self.story.left_out |= doubtful
+        self._opening.go_on_alone()
+        self._rates = Rates(self.story, self.terms.seed, self._accepted_first()) if self._opening.over else None
 
     def _accepted_first(self) -> int:
         """
@@ -227,7 +261,7 @@ class Probe:
         """
         over = self._why not in ("", "interrupted")
         hidden = self._held.hidden(spent=self._why == "budget") if over and self._rates else ""
-        return tuple(text for text in (self._held.doubt, self._in_flight.doubt, hidden) if text)
+        return tuple(text for text in (self._held.doubt, self._in_flight.doubt, self._crowds.doubt, hidden) if text)
 
     def _tiers(self) -> tuple[list[Tier], bool]:
         queue = self._queue.tier() if self._opening.queued else None
@@ -236,7 +270,7 @@ class Probe:
         if self._rates:
             rates, sure = self._rates.tiers(), self._rates.settled
         caps = [cap for cap in (self._held.tier(), self._in_flight.tier()) if cap]
-        sure = sure and self._held.sure and self._in_flight.sure
+        sure = sure and self._held.sure and self._in_flight.sure and not self._crowds.refused
         return rates + caps, sure
 
     def stretch(self) -> Stretch | None:

@@ -2,8 +2,10 @@
 The first requests: one alone, and as many as it takes one after the other until one is refused; pure.
 """
 
+import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal
 
 from touchstone.limiter.observed import Answer
@@ -49,6 +51,7 @@ class Opening:
     unqueued: bool = False
     _checks: Literal["", "again", "once more", "alone"] = ""
     _kept: int = 0
+    _steps_s: list[float] = field(default_factory=list)
 
     @property
     def limited(self) -> bool:
@@ -56,6 +59,13 @@ class Opening:
         Whether a rate refused something.
         """
         return any(not a.accepted for n, a in enumerate(self.story.answers) if n not in self.story.left_out)
+
+    @property
+    def step_s(self) -> float:
+        """
+        From one request to the next of the last that were sent one after the other.
+        """
+        return statistics.median(self._steps_s) if self._steps_s else 0.0
 
     def ask(self, now_at: float) -> Stimulus:
         """
@@ -87,6 +97,7 @@ class Opening:
         Takes in what came of it.
         """
         everything = self.story.answers
+        self._steps_s = [b.sent_at - a.sent_at for a, b in pairwise(answers)] or self._steps_s
         if not answers or not any(answer.accepted for answer in everything):
             return
         if self._checks:
@@ -99,6 +110,12 @@ class Opening:
         else:
             slow = self.story.seconds > _LONG_S and len(everything) >= _FEWER_UNREFUSED
             self.over = slow or len(everything) >= min(MOST_UNREFUSED, self.most)
+
+    def go_on_alone(self) -> None:
+        """
+        Has builds begin one at a time from now on; where no refusal is a rate's any more, the burst goes on.
+        """
+        self.capped, self.over = True, self.limited
 
     def shows_queue(self, answers: Sequence[Answer]) -> bool:
         """
