@@ -35,6 +35,7 @@ class StandIn:
         self.steps: list[Step] = []
         self.answers: list[Answer] = []
         self.why: Why = ""
+        self.resumed = False
 
     def stimuli(self, at: float) -> tuple[Stimulus, ...]:
         """
@@ -68,6 +69,12 @@ class StandIn:
         self.answers += answers
         at = max((answer.done_at for answer in answers), default=0.0)
         self.steps.append(Step(stimulus.name, at, stimulus.bits, {"fixed": 0.75, "gcra": 0.25}))
+
+    def resume(self) -> None:
+        """
+        Remembers that it goes on.
+        """
+        self.resumed = True
 
     def stop(self, why: Why) -> None:
         """
@@ -106,7 +113,7 @@ class Endless(StandIn):
         """
         Another one.
         """
-        return None if self.why else Stimulus("a burst", (drain(now_at + 0.02, 4),))
+        return None if self.why else Stimulus("a burst", (drain(now_at + 0.02, 4),), anew=self.resumed)
 
 
 class Streams(StandIn):

@@ -364,6 +364,8 @@ def test_interrupted_probe_clears_up_and_goes_on_later(tmp_path: Path, number: s
         assert story.answers[len(before.answers)].answer.sent_at > before.answers[-1].answer.done_at
         assert story.probing.origin_utc == before.probing.origin_utc
         assert [sending.number for sending in story.sent] == list(range(1, len(story.sent) + 1))
+        told = [sending.stimulus.anew for sending in story.sent]
+        assert told == [number >= len(before.sent) for number in range(len(story.sent))]
         assert {heard.stimulus for heard in story.heard} == {sending.number for sending in story.sent}
 
         third = probed_again(shell, twin, asked, "--resume", "run")

@@ -380,6 +380,32 @@ def test_rate_hides_no_cap_where_it_is_not_what_held_builds_back(part: Held) -> 
     assert part.hidden(spent=False) == part.hidden(spent=True) == ""
 
 
+@pytest.mark.parametrize("heard", [("+++",), ("+++-",), ("+++-", "+-"), ("+++-", "+")])
+def test_part_that_begins_anew_holds_all_once_more(heard: tuple[str, ...]) -> None:
+    """
+    What was held has ended; the cap is counted from nothing, and its edge is tested twice.
+    """
+    part = Held(Rate().room, 16)
+    for outcomes in heard:
+        part.hear(row(outcomes))
+    part.begin_anew()
+    stimulus = part.ask(1.0, 100)
+    assert stimulus is not None
+    assert (stimulus.most, stimulus.frees) == (16, 0)
+    for outcomes in ("+++++-", "+-", "+-"):
+        part.hear(row(outcomes))
+    assert (part.cap, part.edges, part.over) == (5, [True, True], True)
+
+
+def test_part_that_is_over_stays_so() -> None:
+    """
+    What is known is known.
+    """
+    part, _ = hold(4)
+    part.begin_anew()
+    assert (part.cap, part.sure, part.ask(1.0, 100)) == (4, True, None)
+
+
 def test_nothing_answered_is_not_tried_for_ever() -> None:
     """
     A target of which nothing is heard has no cap that could be found.

@@ -221,6 +221,30 @@ def test_probe_of_a_rate_that_is_rebuilt_goes_on_as_before(text: str) -> None:
     assert_goes_on_alike(whole, range(2, len(whole.turns), 5))
 
 
+@pytest.mark.parametrize("text", ["builds:4", "none"])
+def test_probe_that_goes_on_after_an_interruption_counts_on_no_build_of_before(text: str) -> None:
+    """
+    They were cancelled at its end. Whoever hears all of it once more knows the same.
+    """
+    whole = played(text, PLENTY)
+    builds = [number for number, turn in enumerate(whole.turns) if turn.stimulus.stage == "builds"]
+    for cut in range(builds[0], len(whole.turns)):
+        probe, net = rebuilt(whole, cut), Net(text, now_at=whole.turns[cut].asked_at)
+        probe.resume()
+        heard = [(turn.stimulus, turn.answers) for turn in whole.turns[:cut]]
+        while (stimulus := probe.ask(net.now_at)) is not None:
+            heard.append((stimulus, net.send(stimulus)))
+            probe.hear(*heard[-1])
+        assert [stimulus.anew for stimulus, _ in heard[cut:]] == [True] + [False] * (len(heard) - cut - 1)
+        assert heard[cut][0].frees == 0
+        assert (probe.known().text, probe.known().sure) == (whole.known.text, True)
+        once_more = Probe(PLENTY)
+        for stimulus, answers in heard:
+            once_more.hear(stimulus, answers)
+        assert once_more.ask(net.now_at) is None
+        assert once_more.known() == probe.known()
+
+
 @dataclass(frozen=True)
 class Cut:
     """

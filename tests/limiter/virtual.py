@@ -55,7 +55,6 @@ class Net:
         self._limiter = limiter_for(RateLimit.parse(self.text))
         self._others = self._foreign()
         self._next_at = next(self._others)
-        self.now_at = 0.0
 
     def _foreign(self) -> Iterator[float]:
         at = 0.0

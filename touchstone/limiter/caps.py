@@ -192,6 +192,14 @@ class Held:
     _short: bool = False
     _stuck: int = 0
 
+    def begin_anew(self) -> None:
+        """
+        Forgets what was held, which has ended: what is not known by now is looked for from the beginning.
+        """
+        if not self.over:
+            self._held, self.cap, self._half, self._first_at = 0, 0, False, math.inf
+            self.edges.clear()
+
     def ask(self, now_at: float, left: int) -> Stimulus | None:
         """
         What is sent next; None where the cap is known, or none is met.
@@ -343,7 +351,9 @@ def perhaps_by_builds(answers: Sequence[Answer], cap: int) -> set[int]:
     Before each as many builds began as the cap lets in, in far less time than was ever seen to be enough for one of as
     many to end.
     """
-    began, spans, refused = [], [], {}
+    began: list[float] = []
+    spans: list[float] = []
+    refused: dict[int, float] = {}
     for number, answer in enumerate(answers):
         span_s = answer.sent_at - began[-cap] if len(began) >= cap else math.inf
         if answer.accepted:

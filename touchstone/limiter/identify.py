@@ -72,6 +72,7 @@ class Probe:
         self._in_flight = InFlight(self._room)
         self._crowds = Crowds()
         self._frees = 0
+        self._anew = False
         self._by_cap: set[int] = set()
         self._why: Why = ""
 
@@ -91,6 +92,7 @@ class Probe:
             return None
         if stimulus.stage != "builds":
             stimulus = replace(stimulus, frees=self._frees)
+        stimulus = replace(stimulus, anew=self._anew)
         return stimulus.within(self.terms.most_requests - len(self.story.answers), self._builds_left)
 
     @property
@@ -158,34 +160,51 @@ class Probe:
         """
         Takes in the answers to a stimulus, in the order in which they were sent; fewer where it was cut short.
         """
-        self.story.add(answers)
+        if stimulus.anew:
+            self.resume()
+        self._anew = self._anew and not answers
         self._frees = 0 if answers else self._frees
-        if stimulus.stage == "opening":
-            self._opening.hear(answers)
-        elif stimulus.stage == "queue":
-            self._queue.hear(answers)
-            if self._queue.disproved:
-                self._opening.resume(answers)
-        elif stimulus.stage == "builds":
-            self._held.hear(answers)
-            self._frees = self._held.holds_to
-            self._leave_out(answers, disproved=self._held.disproved)
-            self._doubt_refusals()
-        elif stimulus.stage == "in flight":
-            self._in_flight.hear(answers)
-            if not self._rates and self._opening.shows_queue(answers):
-                self._opening.queued, self._in_flight = True, InFlight(self._room)
-            self._leave_out(answers, disproved=self._in_flight.disproved)
-        elif stimulus.stage == "crowd":
-            self._crowds.hear(answers)
+        self.story.add(answers)
+        self._tell(stimulus.stage, answers)
         opened = stimulus.stage in ("opening", "queue") and self._opening.over and not self._opening.queued
         if opened and self._opening.limited:
             self._rates = Rates(self.story, self.terms.seed, self._accepted_first())
         elif self._rates:
             self._rates.hear(answers)
+        if stimulus.stage == "builds":
+            self._doubt_refusals()
         families = self._rates.families() if self._rates else {}
         ended_at = max((answer.done_at for answer in answers), default=0.0)
         self.steps.append(Step(stimulus.name, ended_at, stimulus.bits, families))
+
+    def _tell(self, stage: str, answers: Sequence[Answer]) -> None:
+        """
+        Has the part hear that asked.
+        """
+        if stage == "opening":
+            self._opening.hear(answers)
+        elif stage == "queue":
+            self._queue.hear(answers)
+            if self._queue.disproved:
+                self._opening.resume(answers)
+        elif stage == "builds":
+            self._held.hear(answers)
+            self._frees = self._held.holds_to
+            self._leave_out(answers, disproved=self._held.disproved)
+        elif stage == "in flight":
+            self._in_flight.hear(answers)
+            if not self._rates and self._opening.shows_queue(answers):
+                self._opening.queued, self._in_flight = True, InFlight(self._room)
+            self._leave_out(answers, disproved=self._in_flight.disproved)
+        elif stage == "crowd":
+            self._crowds.hear(answers)
+
+    def resume(self) -> None:
+        """
+        Goes on after an interruption, at the end of which every build was cancelled.
+        """
+        self._anew, self._frees = True, 0
+        self._held.begin_anew()
 
     def _leave_out(self, answers: Sequence[Answer], *, disproved: bool) -> None:
         """

@@ -60,6 +60,7 @@ class Stimulus:
         frees: How many of the builds held by earlier ones are cancelled, and seen to end, before anything is sent.
         bits: What is to be learned from it, of all that is not known.
         stage: The part of the probe that asked for it, and hears what comes of it.
+        anew: Whether it is the first one after an interruption: no build of earlier ones is in flight any more.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Stimulus:
     frees: int = 0
     bits: float = 0.0
     stage: str = "rate"
+    anew: bool = False
 
     @property
     def most(self) -> int:
