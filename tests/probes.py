@@ -7,6 +7,7 @@ As a program it is `touchstone` with that brain in the place of the real one.
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tests.command import Shell
@@ -14,12 +15,14 @@ from touchstone import cli, probehandover
 from touchstone.limiter.identify import Terms
 from touchstone.limiter.identity import Cost, Identity, Interval, Runner, Step, Stretch, Tier, Why
 from touchstone.limiter.observed import Answer
-from touchstone.limiter.stimulus import Segment, Stimulus, drain, volley
+from touchstone.limiter.stimulus import Segment, Stimulus, drain, stream, volley
 
 ROOT = Path(__file__).resolve().parent.parent
 BRAIN = "tests.probes:StandIn"
 # For the brain that asks without end.
 ENDLESS = "tests.probes:Endless"
+# For the one that waits for no answer.
+STREAMS = "tests.probes:Streams"
 
 
 class StandIn:
@@ -32,6 +35,7 @@ class StandIn:
         self.steps: list[Step] = []
         self.answers: list[Answer] = []
         self.why: Why = ""
+        self.resumed = False
 
     def stimuli(self, at: float) -> tuple[Stimulus, ...]:
         """
@@ -65,6 +69,12 @@ class StandIn:
         self.answers += answers
         at = max((answer.done_at for answer in answers), default=0.0)
         self.steps.append(Step(stimulus.name, at, stimulus.bits, {"fixed": 0.75, "gcra": 0.25}))
+
+    def resume(self) -> None:
+        """
+        Remembers that it goes on.
+        """
+        self.resumed = True
 
     def stop(self, why: Why) -> None:
         """
@@ -103,7 +113,24 @@ class Endless(StandIn):
         """
         Another one.
         """
-        return None if self.why else Stimulus("a burst", (drain(now_at + 0.02, 4),))
+        return None if self.why else Stimulus("a burst", (drain(now_at + 0.02, 4),), anew=self.resumed)
+
+
+class Streams(StandIn):
+    """
+    Asks a canary, a stream, and a burst that ends once answers are held back.
+    """
+
+    def stimuli(self, at: float) -> tuple[Stimulus, ...]:
+        """
+        All of them, as they are from *at* on.
+        """
+        until_held = replace(drain(at + 0.1, 12), quick_s=0.001)
+        return (
+            Stimulus("a canary", (Segment((at,)),)),
+            Stimulus("a stream", (stream(at + 0.1, 25, 0.04),)),
+            Stimulus("a burst", (until_held,)),
+        )
 
 
 def shell(folder: Path, brain: str = BRAIN) -> Shell:

@@ -19,8 +19,10 @@ from touchstone.limiter.observed import Answer
 from touchstone.limiter.stimulus import Stimulus, drain
 from touchstone.probefacts import Answered, Heard, Identified, Probing, Sending
 from touchstone.probejudge import unsure
+from touchstone.probing import builds_s
 from touchstone.runfacts import Footer, Header, Target
 from touchstone.runlog import RunLogWriter, read
+from touchstone.settings import Flags, load
 
 Command = Callable[..., Ended]
 URL = "http://127.0.0.1:9/api"
@@ -184,6 +186,23 @@ def test_builds_are_what_somebody_said_or_the_probes_own_default(
     told = command("probe", "--plan", *flags)
     assert told.code == 0
     assert f"builds    {builds} at worst" in told.out
+
+
+@pytest.mark.parametrize(
+    ("settings", "lasts_s"),
+    [
+        (COSTLY, 300.0),
+        (COSTLY + "build_timeout_s = 60\n", 54.0),
+        (COSTLY + 'publish = "never"\ntemplates = { buildable = ["a/b@1.0.0"] }\n', 0.0),
+    ],
+)
+def test_builds_last_as_long_as_they_were_published_to(tmp_path: Path, settings: str, lasts_s: float) -> None:
+    """
+    Of versions that somebody else published nobody knows.
+    """
+    (tmp_path / "touchstone.toml").write_text(settings, "utf-8")
+    own = load(Flags(target="own"), {"ORGO_API_KEY": "k"}, tmp_path, 400)
+    assert builds_s(own) == lasts_s
 
 
 @pytest.mark.parametrize(

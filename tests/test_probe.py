@@ -18,7 +18,7 @@ from tests.stages import Asgi, descendants
 from tests.watched import Watched
 from touchstone.embedded import LOAD_TWIN
 from touchstone.probefacts import ProbeStory
-from touchstone.probing import probe_command
+from touchstone.probing import BUILD_S, probe_command
 from touchstone.runfacts import RunLog
 from touchstone.runlog import read
 from touchstone.twin import RateLimit
@@ -160,6 +160,7 @@ def test_all_that_is_sent_is_written_down(whole: Probed) -> None:
     The target saw as many starts as the log has answers; each belongs to a stimulus, and each of those was heard.
     """
     story = whole.story
+    assert story.probing.terms["builds_s"] == BUILD_S
     assert len(story.answers) == whole.asked.starts
     assert [sending.number for sending in story.sent] == [heard.stimulus for heard in story.heard] == [1, 2, 3, 4, 5]
     assert {answered.stimulus for answered in story.answers} == {1, 2, 3, 4, 5}
@@ -193,6 +194,29 @@ def test_volley_is_under_way_at_once(whole: Probed) -> None:
     assert [answer.stream for answer in answers] == [0, 1, 2, 0, 1, 2]
     for volley in (answers[:3], answers[3:]):
         assert max(answer.sent_at for answer in volley) < min(answer.done_at for answer in volley)
+
+
+def test_stream_waits_for_no_answer_and_ends_with_a_refusal(tmp_path: Path) -> None:
+    """
+    Of a queue in which each waits a quarter of a second: nothing is sent any more once one is seen to be refused, the
+    versions that were not started are there for the next one, and a burst ends once answers are held back.
+    """
+    run = probed(tmp_path, "--max-builds", "26", brain=probes.STREAMS, rate="leaky-bucket:4/1,burst=6")
+    answers = run.story.answers_to(2)
+    refused_at = min(answer.done_at for answer in answers if not answer.accepted)
+    assert 7 < len(answers) < 25
+    assert sum(answer.accepted for answer in answers) < 12
+    assert all(answer.sent_at <= refused_at for answer in answers)
+    assert max(answer.done_at for answer in answers) > refused_at + 0.5
+    assert [answer.stream for answer in answers] == list(range(len(answers)))
+    for at, answer in zip(run.story.sent[1].stimulus.segments[0].at, answers, strict=False):
+        assert answer.sent_at >= round(at, 6)
+    burst = run.story.answers_to(3)
+    assert 4 < len(burst) < 12
+    assert all(answer.accepted for answer in burst)
+    refs = {number: [each.ref for each in run.story.answers if each.stimulus == number] for number in (1, 2, 3)}
+    assert refs[3][0] not in refs[1] + refs[2]
+    assert run.left == ([], 0, 0)
 
 
 def test_no_start_joins_a_running_build(whole: Probed) -> None:
@@ -340,6 +364,8 @@ def test_interrupted_probe_clears_up_and_goes_on_later(tmp_path: Path, number: s
         assert story.answers[len(before.answers)].answer.sent_at > before.answers[-1].answer.done_at
         assert story.probing.origin_utc == before.probing.origin_utc
         assert [sending.number for sending in story.sent] == list(range(1, len(story.sent) + 1))
+        told = [sending.stimulus.anew for sending in story.sent]
+        assert told == [number >= len(before.sent) for number in range(len(story.sent))]
         assert {heard.stimulus for heard in story.heard} == {sending.number for sending in story.sent}
 
         third = probed_again(shell, twin, asked, "--resume", "run")

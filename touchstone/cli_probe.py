@@ -100,6 +100,7 @@ class _Given:
             most_builds=settings.target.max_builds,
             most_s=settings.max_seconds or MOST_S,
             soak=self.soak or 0,
+            builds_s=probing.builds_s(settings),
         )
         if settings.target.publish == "never" and terms.starts:
             named = len(dict.fromkeys(settings.target.templates.buildable))

@@ -82,8 +82,17 @@ def needs(settings: Settings, terms: Terms) -> Needs:
         return Needs((Need("own", "read"),))
     if target.publish == "never":
         return Needs((Need("own", "pool"),) * len(dict.fromkeys(target.templates.buildable)))
-    lasts_s = BUILD_S if target.embedded else min(BUILD_S, round(BUILD_SHARE * target.build_timeout_s, 1))
-    return Needs((Need("own", "pool", sleep_s=lasts_s),) * min(terms.most_builds, terms.most_held + SPARE))
+    return Needs((Need("own", "pool", sleep_s=builds_s(settings)),) * min(terms.most_builds, terms.most_held + SPARE))
+
+
+def builds_s(settings: Settings) -> float:
+    """
+    How long a build of a version lasts that the probe publishes; 0 where it publishes none.
+    """
+    target = settings.target
+    if target.publish == "never":
+        return 0.0
+    return BUILD_S if target.embedded else min(BUILD_S, round(BUILD_SHARE * target.build_timeout_s, 1))
 
 
 def check_terms(settings: Settings, wish: Wish) -> None:

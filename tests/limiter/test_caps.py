@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.limiter.made import at_once, row
-from touchstone.limiter.caps import Held, InFlight
+from touchstone.limiter.caps import Crowds, Held, InFlight, perhaps_by_builds
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.stimulus import Stimulus
 
@@ -182,6 +182,21 @@ def test_volleys_that_disagree_leave_it_unsure() -> None:
     assert "2 to 4 were let through" in part.doubt
 
 
+@pytest.mark.parametrize(("pace_s", "doubted"), [(0.02, True), (0.004, False)])
+def test_cap_whose_answers_come_one_after_the_other_may_be_a_queue(pace_s: float, doubted: bool) -> None:
+    """
+    Unless they come as close to each other as a machine answers.
+    """
+    part = InFlight(Rate().room)
+    for _ in range(3):
+        part.hear(at_once("+++++---", took_s=[0.05 * doubted + pace_s * number for number in range(5)] + [0.05] * 3))
+        if len(part.seen) == 1:
+            part.hear(row("+"))
+    assert part.over
+    assert (part.tier() is None, part.sure) == (doubted, not doubted)
+    assert ("5 were let through, and answered one after the other, 0.02 s apart" in part.doubt) == doubted
+
+
 def test_one_refusal_by_chance_is_no_cap() -> None:
     """
     A larger volley of which nothing is refused takes it back.
@@ -273,7 +288,7 @@ def test_edge_that_does_not_show_leaves_it_unsure() -> None:
     assert "3 builds in flight" in part.doubt
 
 
-def test_edge_that_was_cut_short_is_tested_again() -> None:
+def test_edge_that_was_cut_short_is_tested_to_its_end() -> None:
     """
     One start that was let through says nothing of the next one.
     """
@@ -281,10 +296,114 @@ def test_edge_that_was_cut_short_is_tested_again() -> None:
     part.hear(row("+++-"))
     part.hear(row("+"))
     assert part.edges == []
-    for _ in range(2):
-        assert part.ask(1.0, 100) is not None
-        part.hear(row("+-"))
-    assert (part.over, part.sure) == (True, True)
+    for outcomes, name, frees in (("-", "one more", 0), ("+-", "free one, start two", 1)):
+        stimulus = part.ask(1.0, 100)
+        assert stimulus is not None
+        assert (stimulus.name, stimulus.frees) == (name, frees)
+        part.hear(row(outcomes))
+    assert (part.edges, part.over, part.sure) == ([True, True], True, True)
+
+
+@dataclass
+class Gap:
+    """
+    A rate that lets one through in each *gap_s*.
+    """
+
+    gap_s: float = 2.0
+    last_at: float = -100.0
+
+    def room(self, at: float) -> tuple[int, float]:
+        """
+        One, or none.
+        """
+        return int(at >= self.last_at + self.gap_s), self.last_at + self.gap_s
+
+
+def slowly(cap: int, lasts_s: float, *, left: int = 1000) -> Held:
+    """
+    A part whose builds may start only one in each gap, and end by themselves.
+    """
+    gap, running, now_at = Gap(), [], 0.0
+    part = Held(gap.room, 16, lasts_s)
+    while stimulus := part.ask(now_at, left):
+        (at,) = stimulus.segments[0].at
+        running = [began for began in running if began + lasts_s > at][stimulus.frees :]
+        accepted = len(running) < cap
+        running += [at] if accepted else []
+        gap.last_at = at if accepted else gap.last_at
+        part.hear(row("+" if accepted else "-", at))
+        now_at, left = at + 0.01, left - 1
+    return part
+
+
+@pytest.mark.parametrize("cap", [1, 3, 7])
+def test_cap_is_found_where_the_rate_lets_one_through_at_a_time(cap: int) -> None:
+    """
+    Its edge is tested with one start after the other.
+    """
+    part = slowly(cap, 100.0)
+    assert (part.cap, part.edges, part.sure, part.hidden(spent=False)) == (cap, [True, True], True, "")
+
+
+def test_edge_that_is_tested_in_halves_does_not_show_where_both_are_let_through() -> None:
+    """
+    It is no cap then either; and where the first one is refused, something else refuses.
+    """
+    part = Held(Rate().room, 16)
+    for outcomes in ("+++-", "+", "+", "+", "-"):
+        part.hear(row(outcomes))
+    assert (part.edges, part.over, part.sure) == ([False, True], True, False)
+    part = Held(Rate().room, 16)
+    for outcomes in ("+++-", "+", "-", "-"):
+        part.hear(row(outcomes))
+    assert (part.edges, part.disproved, part.tier()) == ([True], True, None)
+
+
+def test_rate_hides_a_cap_that_is_above_what_it_lets_start_while_builds_last() -> None:
+    """
+    Builds that may have ended are not counted; what the rate let start is told, with how long a build lasts.
+    """
+    part = slowly(100, 9.0)
+    assert (part.cap, part.holds_to, part.sure) == (0, 5, True)
+    assert part.hidden(spent=False) == (
+        "the rate hides any cap above 5 on builds in flight: it let no more start in the 9 s that a build lasts"
+    )
+    assert part.hidden(spent=True).endswith("it let no more start within the budget")
+
+
+@pytest.mark.parametrize("part", [slowly(100, 100.0), slowly(3, 9.0, left=6), hold(100)[0], hold(100, left=9)[0]])
+def test_rate_hides_no_cap_where_it_is_not_what_held_builds_back(part: Held) -> None:
+    """
+    As many were held as may be; a cap was met; or the budget was spent, and the rate had room.
+    """
+    assert part.hidden(spent=False) == part.hidden(spent=True) == ""
+
+
+@pytest.mark.parametrize("heard", [("+++",), ("+++-",), ("+++-", "+-"), ("+++-", "+")])
+def test_part_that_begins_anew_holds_all_once_more(heard: tuple[str, ...]) -> None:
+    """
+    What was held has ended; the cap is counted from nothing, and its edge is tested twice.
+    """
+    part = Held(Rate().room, 16)
+    for outcomes in heard:
+        part.hear(row(outcomes))
+    part.begin_anew()
+    stimulus = part.ask(1.0, 100)
+    assert stimulus is not None
+    assert (stimulus.most, stimulus.frees) == (16, 0)
+    for outcomes in ("+++++-", "+-", "+-"):
+        part.hear(row(outcomes))
+    assert (part.cap, part.edges, part.over) == (5, [True, True], True)
+
+
+def test_part_that_is_over_stays_so() -> None:
+    """
+    What is known is known.
+    """
+    part, _ = hold(4)
+    part.begin_anew()
+    assert (part.cap, part.sure, part.ask(1.0, 100)) == (4, True, None)
 
 
 def test_nothing_answered_is_not_tried_for_ever() -> None:
@@ -297,3 +416,61 @@ def test_nothing_answered_is_not_tried_for_ever() -> None:
             break
         part.hear([])
     assert part.over
+
+
+@pytest.mark.parametrize(
+    ("answers", "numbers"),
+    [
+        # Two began, and far less time went by than one of two was ever seen to end in.
+        ([*row("++-", step_s=0.001), *row("+++++", 1.0, step_s=0.05)], {2}),
+        # Others were let through as soon after two had begun.
+        ([*row("++-", step_s=0.001), *row("+++++", 1.0, step_s=0.001)], set()),
+        # Not as many had begun as the cap lets in; and not in far less time.
+        ([*row("+-", step_s=0.001), *row("+++++", 1.0, step_s=0.05)], set()),
+        ([*row("++-", step_s=0.04), *row("+++++", 1.0, step_s=0.05)], set()),
+        # Builds were never seen to end in time.
+        ([*row("++-", step_s=0.001)], {2}),
+    ],
+)
+def test_refusals_that_builds_in_flight_explain_as_well(answers: list[Answer], numbers: set[int]) -> None:
+    """
+    Those that came so soon after so many began that none of them may have ended.
+    """
+    assert perhaps_by_builds(answers, 2) == numbers
+
+
+def test_as_many_as_the_cap_lets_in_are_asked_for_until_enough_were() -> None:
+    """
+    At once, or one after the other with none of their builds ended.
+    """
+    for together in (True, False):
+        part, sent = Crowds(), 0
+        while stimulus := part.ask(5.0, 4, 1000, together=together):
+            (segment,) = stimulus.segments
+            assert (len(segment.at), segment.together) == (4, together)
+            part.hear(row("++++"))
+            sent += 4
+        assert (sent, part.refused, part.doubt) == (40, 0, "")
+
+
+def test_refusal_of_what_the_cap_lets_in_is_a_rates() -> None:
+    """
+    One is enough to say so, and no more is asked.
+    """
+    part = Crowds()
+    part.hear(row("++-"))
+    assert (part.refused, part.ask(5.0, 3, 1000, together=True)) == (1, None)
+    assert "there is a rate" in part.doubt
+    assert Crowds().ask(5.0, 1, 1000, together=True) is None
+    assert Crowds().ask(5.0, 4, 3, together=True) is None
+
+
+def test_crowds_of_which_nothing_is_answered_are_not_asked_for_for_ever() -> None:
+    """
+    They count.
+    """
+    part, asked = Crowds(), 0
+    while part.ask(5.0, 4, 1000, together=True):
+        part.hear([])
+        asked += 1
+    assert asked == 40

@@ -56,6 +56,94 @@ def test_limiter_is_named_with_its_numbers(text: str) -> None:
         assert all(number.low <= number.value <= number.high for number in tier.numbers.values())
 
 
+@pytest.mark.parametrize(
+    ("text", "jitter_s"),
+    [
+        ("leaky-bucket:50/1,burst=5", 0.0),
+        ("leaky-bucket:80/1,burst=30", 0.0),
+        ("leaky-bucket:100/1,burst=9,delay=4", 0.0002),
+        ("leaky-bucket:16/1,burst=6", 0.01),
+        ("leaky-bucket:22/4.809,burst=12", 0.02),
+    ],
+)
+def test_fast_queue_is_one_too_and_so_is_one_behind_a_network_that_jitters(text: str, jitter_s: float) -> None:
+    """
+    Answers that take longer than one alone by little, or by as much as the network makes of it.
+    """
+    found = through(Net(text, jitter_s=jitter_s), PLENTY).known
+    rate = RateLimit.parse(text)
+    (tier,) = found.tiers
+    assert (tier.family, found.sure) == ("leaky-bucket", True)
+    assert (tier.numbers["burst"].value, tier.numbers["delay"].value) == (rate.burst, rate.delay or 0)
+    assert abs(tier.numbers["rate_per_s"].value * rate.window_s / rate.limit - 1) < 0.01
+
+
+def test_volley_that_shows_a_queue_is_no_cap_though_some_were_refused() -> None:
+    """
+    It is the first one that shows it, and nothing of a cap is left.
+    """
+    whole = through(Net("leaky-bucket:20/1,burst=9", 2, jitter_s=0.02), PLENTY)
+    stages = [turn.stimulus.stage for turn in whole.turns]
+    shown = whole.turns[stages.index("queue") - 1]
+    assert (shown.stimulus.stage, {answer.accepted for answer in shown.answers}) == ("in flight", {True, False})
+    assert ([tier.family for tier in whole.known.tiers], whole.known.sure) == (["leaky-bucket"], True)
+
+
+@pytest.mark.parametrize("jitter_s", [0.0, 0.02])
+def test_queue_that_is_faster_than_the_network_is_not_told_as_a_cap(jitter_s: float) -> None:
+    """
+    One request after the other never waits there; how many are let through at once does not tell it from a cap.
+    """
+    far = through(Net("leaky-bucket:50/1,burst=5", jitter_s=jitter_s, leg_s=0.03), PLENTY).known
+    assert (far.tiers, far.sure) == ((), False)
+    assert any("that may be a cap, or a queue" in note for note in far.notes) or jitter_s
+
+
+@pytest.mark.parametrize(("leg_s", "jitter_s"), [(0.0004, 0.0), (0.03, 0.0), (0.0004, 0.02), (0.03, 0.02)])
+def test_cap_on_what_is_under_way_is_no_queue(leg_s: float, jitter_s: float) -> None:
+    """
+    Whatever the network does.
+    """
+    found = through(Net("concurrency:6,takes=0.2", jitter_s=jitter_s, leg_s=leg_s), PLENTY).known
+    assert (found.tiers[0].family, found.tiers[0].numbers["limit"].value, found.sure) == ("concurrency", 6, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "lasts_s", "holds_to", "note"),
+    [
+        ("fixed-window:2/6", 20.0, 8, "above 8 on builds in flight: it let no more start in the 20 s"),
+        ("minimum-gap:0.7", 5.0, 7, "above 7 on builds in flight: it let no more start in the 5 s"),
+        ("fixed-window:2/6+builds:5", 20.0, 5, ""),
+        ("minimum-gap:0.7", 300.0, 16, ""),
+        ("none", 5.0, 16, ""),
+    ],
+)
+def test_rate_that_hides_a_cap_is_said_to(text: str, lasts_s: float, holds_to: int, note: str) -> None:
+    """
+    Only where it lets fewer builds start, in the time that one lasts, than may be held; a cap below that is found.
+    """
+    found = through(Net(text, lasts_s=lasts_s), replace(PLENTY, builds_s=lasts_s)).known
+    assert (found.holds_to, found.sure) == (holds_to, True)
+    assert [tier.family for tier in found.tiers if tier.family == "builds"] == ["builds"] * ("builds" in text)
+    assert len(found.notes) == bool(note)
+    assert note in "".join(found.notes)
+
+
+def test_budget_that_is_spent_while_the_rate_holds_builds_back_is_said() -> None:
+    """
+    And nothing is said of a probe that somebody interrupted.
+    """
+    terms = replace(PLENTY, builds_s=300.0)
+    whole = through(Net("fixed-window:2/6"), terms)
+    cut = next(n for n, turn in enumerate(whole.turns) if turn.stimulus.stage == "builds") + 3
+    for why, notes in (("budget", 1), ("interrupted", 0)):
+        probe = rebuilt(replace(whole, probe=Probe(terms)), cut)
+        assert probe.ask(whole.turns[cut].asked_at) is not None
+        probe.stop("budget" if why == "budget" else "interrupted")
+        assert len(probe.known().notes) == notes
+        assert all("let no more start within the budget" in note for note in probe.known().notes)
+
+
 def test_no_limit_is_told_with_what_was_tried() -> None:
     """
     Requests one after the other, at once, and builds in flight.
@@ -131,6 +219,30 @@ def test_probe_of_a_rate_that_is_rebuilt_goes_on_as_before(text: str) -> None:
     """
     whole = played(text, NAMED[text][0])
     assert_goes_on_alike(whole, range(2, len(whole.turns), 5))
+
+
+@pytest.mark.parametrize("text", ["builds:4", "none"])
+def test_probe_that_goes_on_after_an_interruption_counts_on_no_build_of_before(text: str) -> None:
+    """
+    They were cancelled at its end. Whoever hears all of it once more knows the same.
+    """
+    whole = played(text, PLENTY)
+    builds = [number for number, turn in enumerate(whole.turns) if turn.stimulus.stage == "builds"]
+    for cut in range(builds[0], len(whole.turns)):
+        probe, net = rebuilt(whole, cut), Net(text, now_at=whole.turns[cut].asked_at)
+        probe.resume()
+        heard = [(turn.stimulus, turn.answers) for turn in whole.turns[:cut]]
+        while (stimulus := probe.ask(net.now_at)) is not None:
+            heard.append((stimulus, net.send(stimulus)))
+            probe.hear(*heard[-1])
+        assert [stimulus.anew for stimulus, _ in heard[cut:]] == [True] + [False] * (len(heard) - cut - 1)
+        assert heard[cut][0].frees == 0
+        assert (probe.known().text, probe.known().sure) == (whole.known.text, True)
+        once_more = Probe(PLENTY)
+        for stimulus, answers in heard:
+            once_more.hear(stimulus, answers)
+        assert once_more.ask(net.now_at) is None
+        assert once_more.known() == probe.known()
 
 
 @dataclass(frozen=True)
@@ -217,7 +329,7 @@ def test_cap_that_was_met_and_not_proven_is_not_sure(text: str) -> None:
     """
     whole = played(text, PLENTY).known.cost
     unsure = 0
-    for requests in range(whole.requests - 20, whole.requests):
+    for requests in range(whole.requests - 60, whole.requests):
         found = through(Net(text), replace(PLENTY, most_requests=requests)).known
         if found.cost.refused:
             assert found.text != "none" or not found.sure, requests
@@ -390,6 +502,60 @@ def test_builds_that_end_late_do_not_hide_a_rate() -> None:
     probe = Probe(PLENTY)
     play(probe, Lingers("sliding-log:12/2+builds:2", linger_s=0.05))
     assert_close(probe.known().text, "sliding-log:12/2+builds:2")
+
+
+@pytest.mark.parametrize(
+    ("text", "linger_s"),
+    [("fixed-window:12/2+builds:3", 0.01), ("fixed-window:12/2+builds:3", 0.05), ("sliding-log:12/2+builds:3", 0.05)],
+)
+def test_rate_that_refuses_soon_after_the_cap_did_is_looked_for_once_more(text: str, linger_s: float) -> None:
+    """
+    What builds explain that had not ended tells nothing of it; those that show the cap are freed before.
+    """
+    whole = through(Lingers(text, linger_s=linger_s), PLENTY)
+    assert whole.known.sure
+    assert_close(whole.known.text, text)
+    stages = [turn.stimulus.stage for turn in whole.turns]
+    again = len(stages) - 1 - stages[::-1].index("builds") + 1
+    assert (stages[again], whole.turns[again].stimulus.frees) == ("rate", 3)
+    later = [turn.stimulus for turn in whole.turns[again + 1 :]]
+    assert {stimulus.frees for stimulus in later} == {0}
+    assert all(segment.alone for stimulus in later if stimulus.stage == "rate" for segment in stimulus.segments)
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        Lingers("token-bucket:10/3.64+builds:8", linger_s=1.0),
+        Net("token-bucket:10/1,burst=8+concurrency:3,takes=0.2"),
+    ],
+    ids=["builds", "concurrency"],
+)
+def test_rate_that_one_alone_never_meets_is_not_lost(net: Net) -> None:
+    """
+    As many as the cap lets in meet it; which it is nobody knows, and the probe is not sure.
+    """
+    found = through(net, PLENTY).known
+    assert (len(found.tiers), found.sure, found.why) == (1, False, "nothing left to learn")
+    assert any("there is a rate that one alone never meets" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        Lingers("builds:4", linger_s=0.3),
+        Net("concurrency:3,takes=0.2"),
+        Net("token-bucket:10/1,burst=8+concurrency:3,takes=0.07"),
+    ],
+    ids=["builds", "concurrency", "both are met"],
+)
+def test_cap_alone_and_a_rate_that_is_met_are_sure(net: Net) -> None:
+    """
+    Though builds end late, or answers take long.
+    """
+    found = through(net, PLENTY).known
+    assert (found.sure, found.notes) == (True, ())
+    assert [tier.family for tier in found.tiers] == [tier.family for tier in RateLimit.parse(net.text).tiers]
 
 
 def test_turns_are_told_apart() -> None:

@@ -4,7 +4,7 @@ The first requests of a probe, with answers made by hand.
 
 import pytest
 
-from tests.limiter.made import TOOK_S, row, told
+from tests.limiter.made import TOOK_S, at_once, row, told
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.opening import CANARY_S, MOST_UNREFUSED, Opening
 from touchstone.limiter.stimulus import Stimulus
@@ -192,3 +192,69 @@ def test_few_slow_answers_are_the_networks() -> None:
     opening = begun("+")
     told(opening.hear, opening.story, [*row("++", 0.2, step_s=0.3, took_s=0.2), *row("+" * 10 + "-", 1.0)])
     assert (opening.over, opening.queued) == (True, False)
+
+
+def queued() -> Opening:
+    """
+    An opening that takes answers for held back.
+    """
+    opening = begun("+")
+    told(opening.hear, opening.story, row("+" * 5, 0.2, step_s=0.1, took_s=0.1))
+    assert (opening.over, opening.queued) == (True, True)
+    return opening
+
+
+def test_burst_ends_once_answers_are_held_back() -> None:
+    """
+    By what the first one took alone.
+    """
+    (segment,) = begun("+").ask(0.0).segments
+    assert segment.quick_s == pytest.approx(TOOK_S)
+    assert segment.ends_with(accepted=True, took_s=[0.1] * 4)
+
+
+def test_opening_goes_on_where_there_is_no_queue() -> None:
+    """
+    What was sent to fill it was not held back; no burst is taken for held back any more, and none ends for it.
+    """
+    opening = queued()
+    filling = row("+" * 10, 2.0)
+    told(lambda _: opening.resume(filling), opening.story, filling)
+    assert (opening.over, opening.queued, opening.ask(3.0).segments[0].quick_s) == (False, False, 0.0)
+    told(opening.hear, opening.story, row("+" * 24, 3.0, step_s=0.1, took_s=0.1))
+    slow = [answer for n in range(4) for answer in row("++", 6.0 + n, step_s=0.4, took_s=0.1 + 0.02 * n)]
+    told(opening.hear, opening.story, slow)
+    assert (opening.over, opening.queued) == (False, False)
+
+
+def test_refusal_where_there_is_no_queue_is_a_rates() -> None:
+    """
+    As any other.
+    """
+    opening = queued()
+    filling = row("++++-", 2.0)
+    told(lambda _: opening.resume(filling), opening.story, filling)
+    assert (opening.over, opening.queued, opening.limited) == (True, False, True)
+
+
+@pytest.mark.parametrize(
+    ("alone_s", "together_s", "shows"),
+    [
+        ([0.001, *[0.02, 0.03] * 10], [0.001, 0.026, 0.051, 0.076, 0.101], True),
+        ([0.001, *[0.02, 0.03] * 10], [0.03] * 5, False),
+        ([0.021] * 20, [0.021, 0.041, 0.061, 0.081, 0.101], False),
+        ([0.001] * 20, [0.001, 0.004, 0.007, 0.01, 0.013], False),
+        ([0.001, *[0.02, 0.09] * 10], [0.001, 0.026, 0.051, 0.076, 0.101], False),
+    ],
+    ids=["queue", "no order", "one at a time", "machine", "network"],
+)
+def test_volley_shows_a_queue_that_the_burst_hid(alone_s: list[float], together_s: list[float], shows: bool) -> None:
+    """
+    Not where a server works off one after the other, and one alone takes as long; nor where the network did it.
+    """
+    alone = [a for number, took in enumerate(alone_s) for a in row("+", 0.2 * number, took_s=took)]
+    answers = at_once("+" * len(together_s), 9.0, together_s)
+    opening = Opening(Story([*alone, *answers]), starts=True, most=1000)
+    assert opening.shows_queue(answers) == shows
+    opening.unqueued = True
+    assert not opening.shows_queue(answers)

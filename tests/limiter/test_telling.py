@@ -2,13 +2,15 @@
 What is told of limiters in the end: others like them, who else might have been it, and where words and deeds differ.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
 from tests.limiter.made import assert_alike, assert_close, bucket, number, row
-from tests.limiter.played import NO_CAPS, played, rates_of
+from tests.limiter.played import NO_CAPS, played, rates_of, through
+from tests.limiter.virtual import Net
 from touchstone.limiter.account import against
 from touchstone.limiter.identity import Cost, Tier
 from touchstone.limiter.rates import Rates
@@ -213,6 +215,22 @@ def test_one_key_for_one_user_leaves_no_share_to_others() -> None:
     whole = played("fixed-window:3/1", NO_CAPS)
     assert whole.known.others_share.high == 0.0
     assert whole.known.notes == ()
+
+
+def test_answers_that_fit_nothing_are_counted_with_their_time() -> None:
+    """
+    Of a limiter that was changed they lie after that, and all that may have happened is named.
+    """
+    found = through(Net("fixed-window:12/3", changes=((4.0, "token-bucket:5/2"),)), NO_CAPS).known
+    (note,) = found.notes
+    told = re.match(r"(\d+) of (\d+) answers do not fit .*, from second (\S+) to second (\S+): ", note)
+    assert told is not None
+    count, answers, first_s, last_s = map(float, told.groups())
+    assert (1 < count < answers / 2, answers) == (True, found.cost.requests)
+    assert 4.0 < first_s < last_s <= found.cost.seconds
+    for word in ("somebody else", "drifted", "changed meanwhile", "no known family"):
+        assert word in note
+    assert not found.sure
 
 
 def test_no_tier_is_no_limit() -> None:

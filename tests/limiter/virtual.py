@@ -22,10 +22,12 @@ class Net:
 
     Attributes:
         text: The limiter, as `touchstone serve --rate` takes it.
+        leg_s: Least time that a request or an answer takes.
         jitter_s: Spread of the time that a request or an answer takes besides, half a normal distribution.
         foreign_per_s: Requests of somebody else with the same key, at random moments.
         changes: When another limiter takes its place, and which.
         hints: Whether a refusal says when to come back, in whole seconds that are never too short.
+        lasts_s: After which a build ends by itself.
         think_s: How long each decision takes.
     """
 
@@ -36,6 +38,8 @@ class Net:
     changes: tuple[tuple[float, str], ...] = ()
     hints: bool = True
     think_s: float = 0.05
+    leg_s: float = LEG_S
+    lasts_s: float = float("inf")
     began_at: float = 1000.0
     now_at: float = 0.0
     held: list[float] = field(default_factory=list)
@@ -51,7 +55,6 @@ class Net:
         self._limiter = limiter_for(RateLimit.parse(self.text))
         self._others = self._foreign()
         self._next_at = next(self._others)
-        self.now_at = 0.0
 
     def _foreign(self) -> Iterator[float]:
         at = 0.0
@@ -62,9 +65,11 @@ class Net:
 
     def _leg_s(self) -> float:
         extra = abs(self._chance.gauss(0.0, self.jitter_s)) if self.jitter_s else 0.0
-        return LEG_S + SPREAD_S * self._chance.random() + extra
+        return self.leg_s + SPREAD_S * self._chance.random() + extra
 
     def _decide(self, met_at: float) -> tuple[bool, float, float | None]:
+        while self.held and self.held[0] + self.lasts_s <= met_at:
+            self._limiter.ended(self.began_at + self.held.pop(0) + self.lasts_s)
         while self.changes and met_at >= self.changes[0][0]:
             self._limiter, self.changes = limiter_for(RateLimit.parse(self.changes[0][1])), self.changes[1:]
         while self._next_at <= met_at:
@@ -80,7 +85,7 @@ class Net:
         Sends a stimulus to its end.
         """
         for _ in range(min(stimulus.frees, len(self.held))):
-            self.held.pop()
+            self.held.pop(0)
             self._limiter.ended(self.began_at + self.now_at)
         answers: list[Answer] = []
         for segment in stimulus.segments:
@@ -88,18 +93,27 @@ class Net:
         return answers
 
     def _serial(self, segment: Segment) -> Iterator[Answer]:
+        took_s: list[float] = []
         for at in segment.at:
             sent_at = max(at, self.now_at)
             answer = self._ask(sent_at, segment, 0)
             self.now_at = answer.done_at + GAP_S
             yield answer
-            if segment.until == ("accepted" if answer.accepted else "refused"):
+            took_s += [answer.done_at - answer.sent_at] if answer.accepted else []
+            if segment.ends_with(accepted=answer.accepted, took_s=took_s):
                 return
 
     def _volley(self, segment: Segment) -> list[Answer]:
-        sent_at = max(segment.at[0], self.now_at)
-        legs = sorted(self._leg_s() for _ in segment.at)
-        found = [self._ask(sent_at, segment, number, leg_s) for number, leg_s in enumerate(legs)]
+        """
+        Those of a volley come in the order of how long they are under way, those of a stream as they are sent.
+        """
+        legs = [self._leg_s() for _ in segment.at]
+        legs, found = legs if segment.until else sorted(legs), []
+        for number, leg_s in enumerate(legs):
+            sent_at = max(segment.at[number], self.now_at)
+            if segment.until == "refused" and any(a.done_at <= sent_at and not a.accepted for a in found):
+                break
+            found.append(self._ask(sent_at, segment, number, leg_s))
         self.now_at = max(answer.done_at for answer in found) + GAP_S
         return found
 

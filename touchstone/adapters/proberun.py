@@ -63,6 +63,11 @@ class Brain(Protocol):
         Takes in the answers.
         """
 
+    def resume(self) -> None:
+        """
+        Goes on after an interruption.
+        """
+
     def stop(self, why: Why) -> None:
         """
         Has nothing more asked.
@@ -182,6 +187,8 @@ class ProbeRun:
                 _thought(self._brain.hear, sending.stimulus, answers)
             else:
                 self._hear(sending.number, sending.stimulus, answers)
+        if self._story.sent:
+            _thought(self._brain.resume)
         return max((sending.number for sending in self._story.sent), default=0)
 
     def _hear(self, number: int, stimulus: Stimulus, answers: Sequence[Answer]) -> None:

@@ -72,7 +72,7 @@ class Sender:
         """
         Whether the probe goes on after it.
         """
-        done_at = 0.0
+        done_at, took_s = 0.0, []
         for at in segment.at:
             if segment.alone and self._pool:
                 self._pool.settle()
@@ -80,21 +80,50 @@ class Sender:
             if not refs:
                 return False
             answered = self._one(refs[0], max(at, done_at), segment, 0)
-            done_at = answered.answer.done_at
-            is_so = "accepted" if answered.answer.accepted else "refused"
-            if answered.heeded and segment.until == is_so:
+            answer = answered.answer
+            done_at = answer.done_at
+            took_s += [answer.done_at - answer.sent_at] if answer.accepted else []
+            if answered.heeded and segment.ends_with(accepted=answer.accepted, took_s=took_s):
                 break
         return not self._bounds.ended.is_set()
 
     def _together(self, segment: Segment) -> bool:
         """
-        The same with all of them under way at once.
+        The same with none of them waiting for another one.
         """
-        at, count = max(segment.at), len(segment.at)
-        refs = self._ready(at, count)
-        flights = [gevent.spawn(self._one, ref, at, segment, stream) for stream, ref in enumerate(refs)]
+        count, before = len(segment.at), len(self._answers)
+        refs = self._ready(segment.at[0], count)
+        flights: list[gevent.Greenlet] = []
+        for ref, at in zip(refs, segment.at, strict=False):
+            if not self._goes_on(segment, at, before):
+                break
+            flights.append(gevent.spawn(self._one, ref, at, segment, len(flights)))
         gevent.joinall(flights, raise_error=True)
+        if self._pool:
+            self._pool.give_back(*refs[len(flights) :])
         return len(refs) == count and not self._bounds.ended.is_set()
+
+    def _goes_on(self, segment: Segment, at: float, before: int) -> bool:
+        """
+        Whether the next one is sent at all, now that it is due: one of those before it may have been what ends it.
+
+        Args:
+            before: Answers that were there before the first one of the segment.
+        """
+        if at > segment.at[0] and not self._awaits(at):
+            return False
+        new = (answered for answered in self._answers[before:] if answered.heeded)
+        return not any(segment.until == ("accepted" if one.answer.accepted else "refused") for one in new)
+
+    def _awaits(self, at: float) -> bool:
+        """
+        Waits until a moment; whether the probe still goes on then.
+        """
+        if not self._bounds.rest_until(at, AWAKE_S):
+            return False
+        while self._now() < at:
+            gevent.sleep(0)
+        return True
 
     def _ready(self, at: float, count: int) -> list[str]:
         """
@@ -116,11 +145,7 @@ class Sender:
         self._link.prepare(len(refs))
         for ref in refs:
             self._link.shot(self._operation, ref)  # made now, and not when it is due
-        if not self._bounds.rest_until(at, AWAKE_S):
-            return False
-        while self._now() < at:
-            gevent.sleep(0)
-        return self._bounds.room(at) > 0
+        return self._awaits(at) and self._bounds.room(at) > 0
 
     def _one(self, ref: str, due_at: float, segment: Segment, stream: int) -> Answered:
         """

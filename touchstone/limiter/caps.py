@@ -5,12 +5,14 @@ The rate is known by then, or there is none: a refusal that it explains tells no
 might refuse.
 """
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.observed import Answer
+from touchstone.limiter.queuefit import in_turn_s
 from touchstone.limiter.stimulus import Segment, Stimulus, volley
 from touchstone.limiter.summary import plain
 
@@ -24,6 +26,12 @@ _REST_S = 0.2
 _REST_TIMES = 2.0
 # What takes no longer than this takes no time.
 _LEAST_S = 0.002
+# Answers that come one after the other and closer than this may have waited for nothing but the machine.
+_LEAST_PACE_S = 0.005
+# As many at once as a cap lets in, where that is more than one: so many in all have to be let through.
+_LEAST_CROWD, _MOST_CROWDED = 2, 40
+# What takes less than this share of a time takes far less.
+_FAR_LESS = 0.5
 # Waits for the rate to let enough through before less is thought to be enough.
 _MOST_WAITS = 2
 
@@ -49,6 +57,7 @@ class InFlight:
     _waits: int = 0
     _rest_s: float = _REST_S
     _last_at: float = 0.0
+    _in_turn_s: float = 0.0
     _served_s: list[float] = field(default_factory=list)
     _refused_s: list[float] = field(default_factory=list)
 
@@ -92,6 +101,7 @@ class InFlight:
             self.seen = [one for one in self.seen if one >= accepted]
         else:
             self.seen.append(accepted)
+            self._in_turn_s = in_turn_s(answers)
             for answer in answers:
                 (self._served_s if answer.accepted else self._refused_s).append(answer.done_at - answer.sent_at)
             self._checks = len(self.seen) == 1
@@ -105,6 +115,11 @@ class InFlight:
         """
         if self.sure:
             return ""
+        if self._is_queue and self._agree:
+            return (
+                f"of requests under way at once {self.seen[0]} were let through, and answered one after the other, "
+                f"{self._in_turn_s:.3g} s apart: that may be a cap, or a queue"
+            )
         least, most = min(self.seen), max(self.seen)
         few = f"{least}" if least == most else f"{least} to {most}"
         return f"of requests under way at once {few} were let through and more were not: that is no cap that holds"
@@ -136,8 +151,18 @@ class InFlight:
         """
         Whether none was met, or enough volleys agree.
         """
-        agree = len(self.seen) >= _AGREE and len(set(self.seen)) == 1
-        return self.disproved or not self.seen or agree
+        return self.disproved or not self.seen or (self._agree and not self._is_queue)
+
+    @property
+    def _agree(self) -> bool:
+        return len(self.seen) >= _AGREE and len(set(self.seen)) == 1
+
+    @property
+    def _is_queue(self) -> bool:
+        """
+        Whether those that were let through may have waited for each other.
+        """
+        return self._in_turn_s >= _LEAST_PACE_S
 
 
 @dataclass
@@ -147,6 +172,7 @@ class Held:
 
     Attributes:
         most: Builds that may be held.
+        lasts_s: How long one of them lasts at least; 0 where nobody knows.
         cap: Builds in flight when a start was refused that the rate lets through.
         edges: Whether a start was let through after one build was freed, and the next one refused; once for each test.
         disproved: Whether no start was let through then, so that something else refuses.
@@ -154,13 +180,25 @@ class Held:
 
     room: Room
     most: int
+    lasts_s: float = 0.0
     cap: int = 0
     holds_to: int = 0
     edges: list[bool] = field(default_factory=list)
     over: bool = False
     disproved: bool = False
     _held: int = 0
+    _first_at: float = math.inf
+    _half: bool = False
+    _short: bool = False
     _stuck: int = 0
+
+    def begin_anew(self) -> None:
+        """
+        Forgets what was held, which has ended: what is not known by now is looked for from the beginning.
+        """
+        if not self.over:
+            self._held, self.cap, self._half, self._first_at = 0, 0, False, math.inf
+            self.edges.clear()
 
     def ask(self, now_at: float, left: int) -> Stimulus | None:
         """
@@ -168,18 +206,22 @@ class Held:
         """
         if self.over or left < 2:
             return None
-        want = 2 if self.cap else self.most - self._held
+        want = (1 if self._half else 2) if self.cap else self.most - self._held
         at = now_at
         room, full_at = self.room(at)
         if room < min(want, 2) and full_at > at:
             at = full_at + 0.05
             room, _ = self.room(at)
+        self._short = room < want
         count = min(want, room, left)
-        if count < min(want, 2):
+        ended = self.lasts_s > 0 and not self.cap and at >= self._first_at + self.lasts_s
+        if count < 1 or ended:
             return None
         part = Segment((at,) * count, "refused", holds=True)
-        name = "free one, start two" if self.cap else f"hold {count} more"
-        return Stimulus(name, (part,), frees=1 if self.cap else 0, stage="builds")
+        if not self.cap:
+            return Stimulus(f"hold {count} more", (part,), stage="builds")
+        name = "one more" if self._half else "free one, start " + ("two" if count > 1 else "one")
+        return Stimulus(name, (part,), frees=0 if self._half else 1, stage="builds")
 
     def hear(self, answers: Sequence[Answer]) -> None:
         """
@@ -190,24 +232,49 @@ class Held:
             self.over = self._stuck > _MOST_WAITS
             return
         accepted = sum(answer.accepted for answer in answers)
-        if self.cap and not accepted:
-            self.disproved = self.over = True
-            self.cap = 0
-        elif self.cap:
-            if not answers[-1].accepted or accepted > 1:  # else it was cut short, and is asked once more
-                self.edges.append(accepted == 1)
-            self.over = len(self.edges) >= 2
+        if self.cap:
+            self._test(answers, accepted)
         else:
             self._hold(answers, accepted)
 
+    def _test(self, answers: Sequence[Answer], accepted: int) -> None:
+        """
+        Of two starts after one was freed the first has to be let through, and the other one refused.
+
+        One alone is half of that, where the rate lets no two through, or the other one was cut off.
+        """
+        if len(answers) == 1 and answers[0].accepted != self._half:
+            self._half = not self._half
+            self.edges += [] if self._half else [True]
+        elif not accepted:
+            self.disproved = True
+            self.cap = 0
+        else:
+            self._half = False
+            self.edges.append(accepted == 1 and not answers[-1].accepted)
+        self.over = self.disproved or len(self.edges) >= 2
+
     def _hold(self, answers: Sequence[Answer], accepted: int) -> None:
         self._held += accepted
+        self._first_at = min(self._first_at, answers[0].sent_at) if accepted else self._first_at
         self.holds_to = max(self.holds_to, self._held)
         if not answers[-1].accepted:
             self.cap = self._held
             self.over = self._held == 0
         elif self._held >= self.most:
             self.over = True
+
+    def hidden(self, *, spent: bool) -> str:
+        """
+        Why no higher cap could be met, in words, where the rate let no more builds start; else empty.
+
+        Args:
+            spent: Whether nothing more is asked because the budget is spent.
+        """
+        if self.cap or self.disproved or not self._short or not self.holds_to:
+            return ""
+        told = f"the rate hides any cap above {self.holds_to} on builds in flight: it let no more start"
+        return f"{told} within the budget" if spent else f"{told} in the {self.lasts_s:g} s that a build lasts"
 
     def tier(self) -> Tier | None:
         """
@@ -232,3 +299,66 @@ class Held:
         Whether none was met, or each test of the edge came out as a cap has it.
         """
         return not self.cap or (bool(self.edges) and all(self.edges))
+
+
+@dataclass
+class Crowds:
+    """
+    The part of a probe that asks for as many at once as a cap lets in, again and again.
+
+    One alone may be too slow to meet a rate: it waits for the answer to the last one, or for its build to end.
+
+    Attributes:
+        refused: How many were refused of what the cap lets in.
+    """
+
+    refused: int = 0
+    _sent: int = 0
+
+    def ask(self, now_at: float, cap: int, left: int, *, together: bool) -> Stimulus | None:
+        """
+        What is sent next; None where enough were let through, or one was not.
+
+        Args:
+            together: Whether all are under way at once; else builds are in flight at once, that start one by one.
+        """
+        if cap < _LEAST_CROWD or self.refused or self._sent >= _MOST_CROWDED or left < cap:
+            return None
+        part = volley(now_at, cap) if together else Segment((now_at,) * cap)
+        return Stimulus(f"{cap} at a time", (part,), stage="crowd")
+
+    def hear(self, answers: Sequence[Answer]) -> None:
+        """
+        Takes in what came of it.
+        """
+        self._sent += max(1, len(answers))
+        self.refused += sum(not answer.accepted for answer in answers)
+
+    @property
+    def doubt(self) -> str:
+        """
+        What a refusal means, in words; empty without one.
+        """
+        if not self.refused:
+            return ""
+        return "of as many at once as the cap lets in some were refused: there is a rate that one alone never meets"
+
+
+def perhaps_by_builds(answers: Sequence[Answer], cap: int) -> set[int]:
+    """
+    The numbers of refusals that a cap on builds may explain as well as a rate, with builds that take a while to end.
+
+    Before each as many builds began as the cap lets in, in far less time than was ever seen to be enough for one of as
+    many to end.
+    """
+    began: list[float] = []
+    spans: list[float] = []
+    refused: dict[int, float] = {}
+    for number, answer in enumerate(answers):
+        span_s = answer.sent_at - began[-cap] if len(began) >= cap else math.inf
+        if answer.accepted:
+            began.append(answer.sent_at)
+            spans.append(span_s)
+        else:
+            refused[number] = span_s
+    return {number for number, span_s in refused.items() if span_s < _FAR_LESS * min(spans, default=math.inf)}

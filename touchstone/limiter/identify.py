@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from touchstone.limiter.account import Candidate, stretch
-from touchstone.limiter.caps import Held, InFlight
+from touchstone.limiter.caps import Crowds, Held, InFlight, perhaps_by_builds
 from touchstone.limiter.identity import Cost, Identity, Step, Stretch, Tier, Why
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.opening import Opening
@@ -20,6 +20,8 @@ from touchstone.limiter.telling import identity
 _PLENTY = 10_000
 # So long after it is thought to be full again a limiter is asked for all that it has.
 _AFTER_S = 0.05
+# Requests one after the other that are further apart may be too slow to meet a rate.
+_SLOW_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Terms:
         most_s: Seconds that it may take.
         most_held: Builds that it may have in flight at once.
         caps: Whether it looks for caps on what is under way at once too.
+        builds_s: How long a build lasts that is left in flight; 0 where nobody knows.
         soak: Requests that are to be accepted in all, so that a second limit shows that is longer than the first.
     """
 
@@ -45,6 +48,7 @@ class Terms:
     most_held: int = 16
     caps: bool = True
     soak: int = 0
+    builds_s: float = 0.0
 
 
 class Probe:
@@ -64,9 +68,11 @@ class Probe:
         self._opening = Opening(self.story, terms.starts, terms.most_requests)
         self._rates: Rates | None = None
         self._queue = Queues(self.story)
-        self._held = Held(self._room, terms.most_held)
+        self._held = Held(self._room, terms.most_held, terms.builds_s)
         self._in_flight = InFlight(self._room)
+        self._crowds = Crowds()
         self._frees = 0
+        self._anew = False
         self._by_cap: set[int] = set()
         self._why: Why = ""
 
@@ -84,6 +90,9 @@ class Probe:
         if stimulus is None:
             self._why = "settled" if self._tiers()[1] else "nothing left to learn"
             return None
+        if stimulus.stage != "builds":
+            stimulus = replace(stimulus, frees=self._frees)
+        stimulus = replace(stimulus, anew=self._anew)
         return stimulus.within(self.terms.most_requests - len(self.story.answers), self._builds_left)
 
     @property
@@ -118,8 +127,19 @@ class Probe:
         if self.terms.starts and (stimulus := self._held.ask(now_at, left)):
             return stimulus
         if stimulus := self._in_flight.ask(now_at, min(left, self._held.cap or left)):
-            return replace(stimulus, frees=self._frees)
-        return None
+            return stimulus
+        return self._ask_crowds(now_at, left)
+
+    def _ask_crowds(self, now_at: float, left: int) -> Stimulus | None:
+        """
+        Where there is a cap and no rate, and one after the other took their time.
+        """
+        if self._rates or self._opening.step_s < _SLOW_S:
+            return None
+        if under_way := self._in_flight.tier():
+            return self._crowds.ask(now_at, int(under_way.numbers["limit"].value), left, together=True)
+        cap = self._held.cap if self._held.tier() else 0
+        return self._crowds.ask(now_at, cap, left, together=False)
 
     def _soak(self, now_at: float, left: int) -> Stimulus | None:
         """
@@ -140,27 +160,51 @@ class Probe:
         """
         Takes in the answers to a stimulus, in the order in which they were sent; fewer where it was cut short.
         """
+        if stimulus.anew:
+            self.resume()
+        self._anew = self._anew and not answers
+        self._frees = 0 if answers else self._frees
         self.story.add(answers)
-        if stimulus.stage == "opening":
-            self._opening.hear(answers)
-        elif stimulus.stage == "queue":
-            self._queue.hear(answers)
-        elif stimulus.stage == "builds":
-            self._held.hear(answers)
-            self._frees = self._held.holds_to
-            self._leave_out(answers, disproved=self._held.disproved)
-        elif stimulus.stage == "in flight":
-            self._in_flight.hear(answers)
-            self._frees = 0 if answers else self._frees
-            self._leave_out(answers, disproved=self._in_flight.disproved)
-        opened = stimulus.stage == "opening" and self._opening.over and not self._opening.queued
+        self._tell(stimulus.stage, answers)
+        opened = stimulus.stage in ("opening", "queue") and self._opening.over and not self._opening.queued
         if opened and self._opening.limited:
             self._rates = Rates(self.story, self.terms.seed, self._accepted_first())
         elif self._rates:
             self._rates.hear(answers)
+        if stimulus.stage == "builds":
+            self._doubt_refusals()
         families = self._rates.families() if self._rates else {}
         ended_at = max((answer.done_at for answer in answers), default=0.0)
         self.steps.append(Step(stimulus.name, ended_at, stimulus.bits, families))
+
+    def _tell(self, stage: str, answers: Sequence[Answer]) -> None:
+        """
+        Has the part hear that asked.
+        """
+        if stage == "opening":
+            self._opening.hear(answers)
+        elif stage == "queue":
+            self._queue.hear(answers)
+            if self._queue.disproved:
+                self._opening.resume(answers)
+        elif stage == "builds":
+            self._held.hear(answers)
+            self._frees = self._held.holds_to
+            self._leave_out(answers, disproved=self._held.disproved)
+        elif stage == "in flight":
+            self._in_flight.hear(answers)
+            if not self._rates and self._opening.shows_queue(answers):
+                self._opening.queued, self._in_flight = True, InFlight(self._room)
+            self._leave_out(answers, disproved=self._in_flight.disproved)
+        elif stage == "crowd":
+            self._crowds.hear(answers)
+
+    def resume(self) -> None:
+        """
+        Goes on after an interruption, at the end of which every build was cancelled.
+        """
+        self._anew, self._frees = True, 0
+        self._held.begin_anew()
 
     def _leave_out(self, answers: Sequence[Answer], *, disproved: bool) -> None:
         """
@@ -177,6 +221,21 @@ class Probe:
                 self._rates.rethink()
         else:
             self.story.left_out |= self._by_cap
+
+    def _doubt_refusals(self) -> None:
+        """
+        Looks for the rate once more, one build at a time, where what it was found by may have been refused by the cap.
+
+        What is left may be no refusal at all.
+        """
+        if not self._rates or self._opening.capped or not self._held.over or not self._held.tier():
+            return
+        doubtful = perhaps_by_builds(self.story.answers, self._held.cap) - self.story.left_out
+        if not doubtful:
+            return
+        self.story.left_out |= doubtful
+        self._opening.go_on_alone()
+        self._rates = Rates(self.story, self.terms.seed, self._accepted_first()) if self._opening.over else None
 
     def _accepted_first(self) -> int:
         """
@@ -209,11 +268,19 @@ class Probe:
             starts=self.terms.starts,
             why=self._why,
             sure=sure,
-            doubts=tuple(part.doubt for part in (self._held, self._in_flight) if part.doubt),
+            more_notes=self._said_of_caps(),
             unlimited_to=unlimited,
             uncapped_to=self._in_flight.uncapped_to,
             holds_to=self._held.holds_to,
         )
+
+    def _said_of_caps(self) -> tuple[str, ...]:
+        """
+        What was met and is not told as a cap, and why no higher one could be met.
+        """
+        over = self._why not in ("", "interrupted")
+        hidden = self._held.hidden(spent=self._why == "budget") if over and self._rates else ""
+        return tuple(text for text in (self._held.doubt, self._in_flight.doubt, self._crowds.doubt, hidden) if text)
 
     def _tiers(self) -> tuple[list[Tier], bool]:
         queue = self._queue.tier() if self._opening.queued else None
@@ -222,7 +289,7 @@ class Probe:
         if self._rates:
             rates, sure = self._rates.tiers(), self._rates.settled
         caps = [cap for cap in (self._held.tier(), self._in_flight.tier()) if cap]
-        sure = sure and self._held.sure and self._in_flight.sure
+        sure = sure and self._held.sure and self._in_flight.sure and not self._crowds.refused
         return rates + caps, sure
 
     def stretch(self) -> Stretch | None:

@@ -2,12 +2,15 @@
 The first requests: one alone, and as many as it takes one after the other until one is refused; pure.
 """
 
+import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal
 
 from touchstone.limiter.observed import Answer
-from touchstone.limiter.stimulus import Segment, Stimulus, drain
+from touchstone.limiter.queuefit import in_turn_s
+from touchstone.limiter.stimulus import Segment, Stimulus, drain, waits
 from touchstone.limiter.story import Story
 
 # From the first request to the burst: what tells a window that it opened from a log in which it stands alone.
@@ -22,6 +25,9 @@ _SOON_S, _LATER = 0.1, 1.5
 _WAITS = 24
 # So many of the last answers are held back alike, by this share of what they take, where there is a queue.
 _LAST_HELD, _ALIKE = 6, 0.5
+# Answers to a volley that are so far apart, and further than by so many times what one takes, are held back; where the
+# longest takes so many times as long as the network makes them differ.
+_LEAST_PACE_S, _PACE_TIMES, _SPREAD_TIMES = 0.005, 1.5, 3.0
 
 
 @dataclass
@@ -33,6 +39,7 @@ class Opening:
         over: Whether the first refusal after something was accepted is there, or none came.
         queued: Whether answers are held back.
         capped: Whether builds in flight are what was refused for, and not starts.
+        unqueued: Whether what seemed to be held back by a queue was not.
     """
 
     story: Story
@@ -41,8 +48,10 @@ class Opening:
     over: bool = False
     queued: bool = False
     capped: bool = False
+    unqueued: bool = False
     _checks: Literal["", "again", "once more", "alone"] = ""
     _kept: int = 0
+    _steps_s: list[float] = field(default_factory=list)
 
     @property
     def limited(self) -> bool:
@@ -50,6 +59,13 @@ class Opening:
         Whether a rate refused something.
         """
         return any(not a.accepted for n, a in enumerate(self.story.answers) if n not in self.story.left_out)
+
+    @property
+    def step_s(self) -> float:
+        """
+        From one request to the next of the last that were sent one after the other.
+        """
+        return statistics.median(self._steps_s) if self._steps_s else 0.0
 
     def ask(self, now_at: float) -> Stimulus:
         """
@@ -73,8 +89,7 @@ class Opening:
             return Stimulus("one build at a time", (part,), stage="opening")
         size = min(max(_FIRST, len(answers)), self.most - len(answers))
         at_once = drain(max(now_at, answers[0].sent_at + CANARY_S), max(size, 1))
-        if self.capped:
-            at_once = Segment(at_once.at, "refused", alone=True)
+        at_once = replace(at_once, alone=self.capped, quick_s=0.0 if self.unqueued else self.story.served_s)
         return Stimulus("burst", (at_once,), stage="opening")
 
     def hear(self, answers: Sequence[Answer]) -> None:
@@ -82,6 +97,7 @@ class Opening:
         Takes in what came of it.
         """
         everything = self.story.answers
+        self._steps_s = [b.sent_at - a.sent_at for a, b in pairwise(answers)] or self._steps_s
         if not answers or not any(answer.accepted for answer in everything):
             return
         if self._checks:
@@ -94,6 +110,34 @@ class Opening:
         else:
             slow = self.story.seconds > _LONG_S and len(everything) >= _FEWER_UNREFUSED
             self.over = slow or len(everything) >= min(MOST_UNREFUSED, self.most)
+
+    def go_on_alone(self) -> None:
+        """
+        Has builds begin one at a time from now on; where no refusal is a rate's any more, the burst goes on.
+        """
+        self.capped, self.over = True, self.limited
+
+    def shows_queue(self, answers: Sequence[Answer]) -> bool:
+        """
+        Whether a volley that was sent later shows that answers are held back, as the burst did not.
+
+        They come one after the other, further apart than what one takes that waits for nothing, and the last one takes
+        far longer than one alone ever did but for the network.
+        """
+        pace_s = in_turn_s(answers)
+        if self.unqueued or pace_s < max(_LEAST_PACE_S, _PACE_TIMES * self.story.served_s):
+            return False
+        alone = sorted(answer.done_at - answer.sent_at for answer in self.story.answers[: -len(answers)])
+        usual_s = alone[len(alone) * 9 // 10] - alone[len(alone) // 10]
+        return max(answer.done_at - answer.sent_at for answer in answers) > _SPREAD_TIMES * usual_s
+
+    def resume(self, answers: Sequence[Answer]) -> None:
+        """
+        Goes on as if there were no queue: what was sent to fill it are requests as all others.
+        """
+        self.queued = self.over = False
+        self.unqueued = True
+        self.hear(answers)
 
     def _refused(self, answers: Sequence[Answer]) -> None:
         """
@@ -137,6 +181,8 @@ class Opening:
         """
         served = [answer.done_at - answer.sent_at for answer in self.story.answers if answer.accepted]
         last = served[-_LAST_HELD:]
+        if self.unqueued or waits(served):
+            return not self.unqueued
         if len(served) <= _LAST_HELD or min(last) <= self.story.served_s + self.story.held_s:
             return False
         return max(last) - min(last) <= _ALIKE * min(last)

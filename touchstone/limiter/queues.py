@@ -4,62 +4,86 @@ A queue: answers that come one after the other at a steady pace, and refusals wh
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.observed import Answer
-from touchstone.limiter.stimulus import Stimulus, volley
+from touchstone.limiter.queuefit import Fit, fit
+from touchstone.limiter.stimulus import Stimulus, stream
 from touchstone.limiter.story import Story
 from touchstone.limiter.summary import plain
 
-_SIZES = (5, 12, 26, 50, 100)
-# So many volleys have to show the same before it counts.
-_AGREE = 2
-# From the last answer to a volley to the next volley, in times of what one request takes.
-_IDLE_TIMES = 2.0
-# How far from when it was its turn an answer may come.
-_BLUR_S = 0.002
+# It is filled with so many at most until one is refused.
+_SIZES = (48, 120)
+# So many fillings have to show the same before it counts, of so many at most.
+_AGREE, _MOST_SEEN = 2, 6
+# How far apart the ends of what is known of the pace may be, as a share of it; and where more would not help.
+_NARROW, _NARROW_ENOUGH = 0.019, 0.05
+# Where answers are off by more, in paces, turns cannot be told apart.
+_MOST_BLUR = 0.3
+# From one request of a filling to the next: what two answers take, so that few are sent after the first refusal, and
+# between these shares of a pace, so that few are served meanwhile.
+_LEAST_GAP_S, _GAP_ANSWERS, _LEAST_SHARE, _MOST_SHARE = 0.002, 2.0, 0.0125, 0.125
+# By how much more of itself with each filling.
+_OTHER_SHARE = 0.15
+# More than a filling is thought to take.
+_SPARE = 4
+# How long it is empty before the next filling, in paces.
+_IDLE_PACES = 1.0
+# Places of which no end was met.
+_ENDLESS = 10_000.0
+# The last answers of the burst tell a rough pace.
+_LAST = 4
+# Answers that are so far from their turn, in paces, did not wait for it.
+_MOST_OFF = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """
-    What one volley showed: how many were accepted, how many of them at once, and the pace of the others.
+    Which of all answers a filling brought.
     """
 
-    accepted: int
-    at_once: int
+    first: int
+    count: int
     refused: int
-    pace_s: float
-    spread_s: float
 
 
 @dataclass
 class Queues:
     """
-    The part of a probe that looks at a queue: volleys, each larger than the last until some of one are refused.
+    The part of a probe that looks at a queue: fills it until one is refused, twice.
+
+    Attributes:
+        disproved: Whether answers did not wait for each other: what was thought to be a queue is none.
     """
 
     story: Story
     seen: list[_Seen] = field(default_factory=list)
-    _size: int = 0
-    _last_at: float = 0.0
-    _idle_s: float = 0.5
-    _pace_s: float = 0.0
+    disproved: bool = False
+    _rough_s: float = 0.0
+    _fit: Fit | None = None
 
     def ask(self, now_at: float, left: int) -> Stimulus | None:
         """
         What is sent next; None where the queue is known, or cannot be.
         """
-        if self.settled or self._size >= len(_SIZES) or left < 2:
+        full = [one for one in self.seen if one.refused]
+        size = len(self.seen) - len(full)
+        if self.disproved or self.settled or size >= len(_SIZES) or len(self.seen) >= _MOST_SEEN or left < 2:
             return None
-        full = next((one for one in self.seen if one.refused), None)
-        count = min(left, full.accepted + 2 if full else _SIZES[self._size])
-        if not self.seen:
-            self._opened(self.story.answers)
-        at = max(now_at, self._last_at + self._idle_s)
-        return Stimulus(f"{count} at once", (volley(at, count),), stage="queue")
+        known = self._known()
+        pace_s = known.pace.value
+        # The first one goes on from where the burst has left it; all others find it empty.
+        at = max(now_at, known.empty_at + _IDLE_PACES * pace_s) if self.seen else now_at
+        gap_s = max(_GAP_ANSWERS * self.story.quickest_s, _LEAST_GAP_S, _LEAST_SHARE * pace_s)
+        # Each at another one, so that the request that decides does not come each time just as a place is freed.
+        gap_s = min(gap_s, _MOST_SHARE * pace_s) * (1 + _OTHER_SHARE * len(self.seen))
+        count = _SIZES[size]
+        if full:
+            count = round((self._places().high + 2) * (1 + gap_s / pace_s)) + _SPARE
+        return Stimulus("fill the queue", (stream(at, min(count, left), gap_s),), stage="queue")
 
     def hear(self, answers: Sequence[Answer]) -> None:
         """
@@ -67,72 +91,76 @@ class Queues:
         """
         if not answers:
             return
-        if not self.seen:
-            self._opened(self.story.answers[: -len(answers)])
-        held_s = self._held_s
-        done = sorted(answer.done_at for answer in answers if answer.accepted)
-        slow = sorted(
-            answer.done_at for answer in answers if answer.accepted and answer.done_at - answer.sent_at > held_s
-        )
-        gaps = len(slow) - 1
-        pace_s = (slow[-1] - slow[0]) / gaps if gaps > 0 else 0.0
-        spread_s = _BLUR_S / max(gaps, 1)
-        self.seen.append(_Seen(len(done), len(done) - len(slow), len(answers) - len(done), pace_s, spread_s))
-        self._rest(answers, self.seen[-1].at_once, pace_s)
-        if not self.seen[-1].refused:
-            self._size += 1
+        first = len(self.story.answers) - len(answers)
+        self._known(first)
+        self.seen.append(_Seen(first, len(answers), sum(not answer.accepted for answer in answers)))
+        self._fit = None
+        self.disproved = self._known().off(first) > _MOST_OFF
 
-    def _opened(self, opening: Sequence[Answer]) -> None:
+    def _known(self, until: int | None = None) -> Fit:
         """
-        What the burst at the beginning showed: some at once, and each of the others one pace after the last.
+        What all answers say. The burst at the beginning tells a rough pace, from which all else is found.
         """
-        answers = [answer for answer in opening if answer.accepted]
-        slow = [answer for answer in answers if answer.done_at - answer.sent_at > self._held_s]
-        gaps = [b.done_at - a.done_at for a, b in pairwise(slow)]
-        self._pace_s = statistics.median(gaps)
-        self._rest(answers, len(answers) - len(slow), self._pace_s)
+        answers = self.story.answers[:until]
+        if not self._rough_s:
+            done = sorted(answer.done_at for answer in answers if answer.accepted)[-_LAST:]
+            self._rough_s = statistics.median(b - a for a, b in pairwise(done))
+        if self._fit is None or until is not None:
+            self._fit = fit(answers, self._rough_s, {one.first for one in self.seen[1:]})
+        return self._fit
 
-    def _rest(self, answers: Sequence[Answer], at_once: int, pace_s: float) -> None:
+    def _bounds(self, one: _Seen) -> tuple[int, float]:
         """
-        How long it takes until nothing is left in the queue: those that do not wait are in it all the same.
+        How many places it has at least and at most, by one filling.
         """
-        self._last_at = max(answer.done_at for answer in answers)
-        self._idle_s = max((at_once + _IDLE_TIMES) * pace_s, self._idle_s if not pace_s else 0.0)
-
-    @property
-    def _held_s(self) -> float:
-        return self.story.served_s + self.story.held_s
+        return self._known().places(one.first, one.count)
 
     @property
     def settled(self) -> bool:
         """
-        Whether enough volleys agree.
+        Whether enough fillings agree.
         """
-        full = [one for one in self.seen if one.refused]
-        return len(full) >= _AGREE and len({(one.accepted, one.at_once) for one in full[-_AGREE:]}) == 1
+        if self.disproved or sum(one.refused > 0 for one in self.seen) < _AGREE:
+            return False
+        places = self._places()
+        return places.low == places.high and self._is_narrow()
+
+    def _is_narrow(self) -> bool:
+        """
+        Whether turns can be told apart, and the pace is known well enough.
+
+        A little less is enough where more fillings would not help.
+        """
+        pace = self._known().pace
+        most = _NARROW if len(self.seen) < _MOST_SEEN else _NARROW_ENOUGH
+        return pace.high <= (1 + most) * pace.low and self._known().blur <= _MOST_BLUR
 
     def tier(self) -> Tier | None:
         """
         The queue, as far as it is known.
         """
-        if not any(one.accepted for one in self.seen):
+        if not self.seen or self.disproved:
             return None
-        # Of a volley in which only one has to wait, and of the burst at the beginning, the pace is known less well.
-        known = [one for one in self.seen if one.pace_s > 0] or [replace(self.seen[-1], pace_s=self._pace_s)]
-        best = min(known, key=lambda one: one.spread_s)
-        pace_s = statistics.median(one.pace_s for one in known if one.spread_s <= 2 * best.spread_s)
-        half_s = best.spread_s
-        full = [one for one in self.seen if one.refused]
-        places = (full or known)[-1].accepted - 1
-        delay = known[-1].at_once - 1
-        one = Interval(pace_s, pace_s - half_s, pace_s + half_s)
-        window = plain(one)
-        options = {"burst": str(places)} | ({"delay": str(delay)} if delay > 0 else {})
-        text = f"leaky-bucket:1/{window}" + "".join(f",{name}={value}" for name, value in options.items())
-        most = float(places if full else 10_000)
+        known, places = self._known(), self._places()
+        pace, count = known.pace, int(places.value)
+        options = {"burst": str(count)} | ({"delay": str(known.delay)} if known.delay > 0 else {})
+        text = f"leaky-bucket:1/{plain(pace)}" + "".join(f",{name}={value}" for name, value in options.items())
         numbers = {
-            "burst": Interval(places, places, most),
-            "delay": Interval(delay, delay, delay),
-            "rate_per_s": Interval(1 / one.value, 1 / one.high, 1 / one.low),
+            "burst": places,
+            "delay": Interval(known.delay, known.delay, known.delay),
+            "rate_per_s": Interval(1 / pace.value, 1 / pace.high, 1 / pace.low),
         }
         return Tier("leaky-bucket", text, numbers, options)
+
+    def _places(self) -> Interval:
+        """
+        How many may wait, by the last fillings of which one was refused; without any, by all of them.
+        """
+        full = [self._bounds(one) for one in self.seen if one.refused][-_AGREE:]
+        if not full:
+            least = max(self._bounds(one)[0] for one in self.seen)
+            return Interval(least, least, _ENDLESS)
+        lows, highs = [low for low, _ in full], [high for _, high in full]
+        if max(lows) <= min(highs):
+            return Interval(min(highs), max(lows), min(highs))
+        return Interval(highs[-1], min(lows), max(highs))

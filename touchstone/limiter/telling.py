@@ -4,7 +4,7 @@ What is known of the limiters of one operation, put together from the parts of a
 
 from collections.abc import Iterator, Sequence
 
-from touchstone.limiter.account import Candidate, against, hints, taken
+from touchstone.limiter.account import Candidate, against, compare, hints, taken
 from touchstone.limiter.identity import Cost, Identity, Interval, Runner, Tier, Why
 from touchstone.limiter.observed import Moment
 from touchstone.limiter.rates import Rates
@@ -13,9 +13,9 @@ from touchstone.limiter.summary import plain
 
 _TOLD = 1e-4
 # What is to be said where no limiter explains all that was seen.
-_NO_FIT = (
-    "some answers fit no limiter that is known: somebody else may use the key, or the limiter was changed meanwhile"
-)
+_NO_FIT = "somebody else may use the key, the limiter drifted, was changed meanwhile, or is of no known family"
+# From so many on they are counted.
+_SEVERAL = 2
 # Why a family lost that no single answer contradicts.
 _LESS = "it fits less well"
 # By so much a field may differ from what is found before it is a finding: windows are sent in whole seconds.
@@ -117,14 +117,14 @@ def identity(
     starts: bool,
     why: Why,
     sure: bool,
-    doubts: tuple[str, ...] = (),
+    more_notes: tuple[str, ...] = (),
     **more: int,
 ) -> Identity:
     """
     All of it.
 
     Args:
-        doubts: What was met and is not told as a cap.
+        more_notes: What is to be said of caps.
     """
     tiers, moments = tuple(tiers), story.moments()
     same = alike(tiers[0]) if tiers else ()
@@ -138,12 +138,20 @@ def identity(
         sure=sure,
         why=why,
         findings=findings(rates, tiers, story),
-        notes=(*_notes(rates), *doubts),
+        notes=(*_notes(rates, moments), *more_notes),
         **more,
     )
 
 
-def _notes(rates: Rates | None) -> tuple[str, ...]:
-    if rates is not None and rates.doubtful:
-        return (_NO_FIT,)
-    return ()
+def _notes(rates: Rates | None, moments: Sequence[Moment]) -> tuple[str, ...]:
+    """
+    How many answers the likeliest limiter would not have given, and when: from a moment on, or now and then.
+    """
+    if rates is None or not rates.doubtful or not moments:
+        return ()
+    odd = [one.moment.at for one in compare(Candidate.of(rates.belief.likeliest()), moments) if one.disagrees_s > 0]
+    if len(odd) < _SEVERAL:
+        return (f"some answers fit no limiter that is known: {_NO_FIT}",)
+    first_s, last_s = odd[0] - moments[0].at, odd[-1] - moments[0].at
+    when = f"from second {first_s:.1f} to second {last_s:.1f}"
+    return (f"{len(odd)} of {len(moments)} answers do not fit the likeliest limiter, {when}: {_NO_FIT}",)
