@@ -138,7 +138,8 @@ def _number_on(stage: SettingUp, log: RunLog) -> None:
     Has exchanges of the clean-up numbered from where those of the child ended.
     """
     answers = log.probe.answers if log.probe else ()
-    stage.last_seq = max([stage.last_seq, *(each.seq for each in (*answers, *log.exchanges))])
+    numbers = [each.seq for each in answers] + [each.seq for each in log.exchanges]
+    stage.last_seq = max([stage.last_seq, *numbers])
 
 
 @dataclass
@@ -185,8 +186,9 @@ class _Run:
         if past is not None and past.probe is not None:
             story = past.probe
             stage.clock.origin = time.monotonic() - (time.time() - story.probing.origin_utc)
-            kept = (*story.answers, *(each for each in past.exchanges if each.case == CASE))
-            stage.transport.number_from(1 + max((each.seq for each in kept), default=0))
+            numbers = [each.seq for each in story.answers]
+            numbers += [each.seq for each in past.exchanges if each.case == CASE]
+            stage.transport.number_from(1 + max(numbers, default=0))
             spent_s = story.probing.spent_s + max(0.0, story.last_at - story.probing.began_at)
             began_at = round(stage.clock.now(), 6)
             probing = dataclasses.replace(story.probing, spent_s=round(spent_s, 6), began_at=began_at)

@@ -21,7 +21,7 @@ from touchstone.chance import exponentials
 from touchstone.knee.meter import Meter
 from touchstone.knee.search import Search
 from touchstone.knee.trial import Outcome, Trial
-from touchstone.probefacts import tried_event, trial_event
+from touchstone.probefacts import trial_event, tried_event
 from touchstone.runlog import RunLogWriter
 from touchstone.settings import TargetSettings
 from touchstone.shots import Shot

@@ -226,7 +226,7 @@ class Search:
         What is known by now.
         """
         passed = [tried for tried in self.tried if tried.mark == "passed"]
-        kept = [tried for tried in passed if tried.outcome.missed <= MISS_SHARE * tried.outcome.due]
+        kept = [tried for tried in passed if self._is_kept_at(tried)]
         best = max(kept, key=lambda tried: tried.trial.rate_per_s, default=None)
         missed = miss_share(self._confirmed) if self._confirmed else None
         return Knee(
@@ -236,12 +236,24 @@ class Search:
             capacity_per_s=self._capacity,
             kept_per_s=best.trial.rate_per_s if best else 0.0,
             kept_p99_s=best.outcome.p99_s if best else 0.0,
+            last_per_s=self.tried[-1].trial.rate_per_s if self.tried else self._rate,
             ceiling_per_s=None if math.isinf(self._ceiling) else self._ceiling,
             confirmed_by=self._confirmed.due if self._confirmed else 0,
             missed=missed,
             requests=self.requests,
             seconds=_seconds(self.tried),
         )
+
+    def _is_kept_at(self, tried: Tried) -> bool:
+        """
+        Whether a trial shows that its rate is kept, and no other one that it is not.
+        """
+        return tried.outcome.missed <= MISS_SHARE * tried.outcome.due and tried.trial.rate_per_s < self._lowest_failed
+
+    @property
+    def _lowest_failed(self) -> float:
+        failed = (tried.trial.rate_per_s for tried in self.tried if tried.mark == "failed")
+        return min((rate for rate in failed if not self._confirmed or rate > self._rate), default=math.inf)
 
     def _interval(self) -> Interval:
         """

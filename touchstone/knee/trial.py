@@ -148,6 +148,7 @@ class Knee:
         why: Why nothing more is asked; empty while more is.
         capacity_per_s: Answers a second where more was asked than the target can; None where that was not reached.
         kept_per_s: The highest rate at which a trial passed; 0 where none did. *kept_p99_s* is the latency there.
+        last_per_s: The rate of the last trial.
         ceiling_per_s: The highest rate that the limiter that was found lets a trial have; None for any.
         confirmed_by: Reads of the trial that confirmed the knee.
         missed: The share of them that missed the limit.
@@ -161,6 +162,7 @@ class Knee:
     capacity_per_s: float | None = None
     kept_per_s: float = 0.0
     kept_p99_s: float = 0.0
+    last_per_s: float = 0.0
     ceiling_per_s: float | None = None
     confirmed_by: int = 0
     missed: Interval | None = None
