@@ -73,7 +73,10 @@ def ended(identity: Identity) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--operation", "cancelBuild"], "--operation 'cancelBuild': expected one of startBuild, getBuild"),
+        (
+            ["--operation", "cancelBuild"],
+            "--operation 'cancelBuild': expected one of startBuild, getBuild, getTemplate",
+        ),
         (["--max-requests", "0"], "Invalid value for '--max-requests'"),
         (["--max-builds", "0"], "--max-builds: found 0; expected a whole number of 1 or more"),
         (["--url", "http://other.test/api"], "a load on another machine than this one; if that is meant"),

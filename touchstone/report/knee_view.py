@@ -12,6 +12,8 @@ from touchstone.knee.trial import Knee, Tried
 from touchstone.report.chart import SIDE, Chart, Key, Linear, Log, Note, Shape, height, line, place
 from touchstone.report.length import brief
 
+# Of trials that over-drive, which are not about how long answers take.
+_CAPACITY_WORDS = {"passed": "answers kept up", "failed": "answers did not keep up"}
 _MARK_WORDS = {
     "passed": "kept",
     "failed": "missed",
@@ -84,6 +86,9 @@ def _unsaid(tried: Sequence[Tried], slo_s: float) -> Knee:
 def _line(tried: Tried) -> tuple[str, ...]:
     trial, outcome = tried.trial, tried.outcome
     share = outcome.missed / outcome.due if outcome.due else 0.0
+    told = _MARK_WORDS[tried.mark]
+    if trial.stage == "capacity":
+        told = _CAPACITY_WORDS.get(tried.mark, told)
     return (
         _STAGE_WORDS[trial.stage],
         figure(trial.rate_per_s),
@@ -92,7 +97,7 @@ def _line(tried: Tried) -> tuple[str, ...]:
         brief(outcome.p99_s),
         percentage(share, 2),
         brief(outcome.late_p99_s),
-        f"{_MARK_WORDS[tried.mark]}{', stopped early' if outcome.stopped and tried.mark != 'cut' else ''}",
+        f"{told}{', stopped early' if outcome.stopped and tried.mark != 'cut' else ''}",
     )
 
 
@@ -121,15 +126,13 @@ def knee_chart(view: KneeView) -> Chart | None:
     limit = y.share(knee.slo_s)
     shapes = [Shape(f"M0 {height(limit)}H{SIDE}", "cap", limit_words(knee))]
     if knee.rate_per_s:
-        low, middle, high = (
-            x.share(value) for value in (knee.rate_per_s.low, knee.rate_per_s.value, knee.rate_per_s.high)
-        )
+        ends = (knee.rate_per_s.low, knee.rate_per_s.value, knee.rate_per_s.high)
+        low, middle, high = map(x.share, ends)
         shapes.insert(0, Shape(f"M{place(low)} 0H{place(high)}V{SIDE}H{place(low)}z", "p-room", "the knee"))
         shapes.append(Shape(f"M{place(middle)} 0V{SIDE}", "p-one", "the knee"))
-    for css, values in (("service", [e.outcome.p50_s for e in told]), ("response", [e.outcome.p99_s for e in told])):
-        points = [(x.share(_rate(each)), y.share(value)) for each, value in zip(told, values, strict=True)]
-        shapes.append(Shape(line(points), css))
-    shapes += _dots(told, x, y)
+    for css, times in (("service", {_rate(e): e.outcome.p50_s for e in told}), ("response", _worst(told))):
+        shapes.append(Shape(line((x.share(rate), y.share(value)) for rate, value in times.items()), css))
+    shapes += _dots(told, x, y, knee.slo_s)
     return Chart(
         title="Latency by offered rate",
         words=_words(view, told),
@@ -147,19 +150,31 @@ def knee_chart(view: KneeView) -> Chart | None:
     )
 
 
+def _worst(told: Sequence[Tried]) -> dict[float, float]:
+    """
+    By rate, the longest p99 of its trials.
+    """
+    found: dict[float, float] = {}
+    for each in told:
+        found[_rate(each)] = max(found.get(_rate(each), 0.0), each.outcome.p99_s)
+    return found
+
+
 def _rate(tried: Tried) -> float:
     return tried.trial.rate_per_s
 
 
-def _dots(told: Sequence[Tried], x: Linear, y: Log) -> list[Shape]:
+def _dots(told: Sequence[Tried], x: Linear, y: Log, slo_s: float) -> list[Shape]:
     """
     A mark for the p99 of each trial, those that missed in another colour.
     """
-    paths = {"passed": "", "failed": ""}
+    paths = {"k-passed": "", "k-failed": ""}
     for each in told:
         left, top = place(x.share(_rate(each))), height(y.share(each.outcome.p99_s))
-        paths[each.mark] += f"M{left - _DOT} {top - _TALL // 2}h{2 * _DOT}v{_TALL}h-{2 * _DOT}z"
-    return [Shape(d, f"k-{mark}") for mark, d in paths.items() if d]
+        paths["k-passed" if each.outcome.p99_s <= slo_s else "k-failed"] += (
+            f"M{left - _DOT} {top - _TALL // 2}h{2 * _DOT}v{_TALL}h-{2 * _DOT}z"
+        )
+    return [Shape(d, css) for css, d in paths.items() if d]
 
 
 def _words(view: KneeView, told: Sequence[Tried]) -> str:
