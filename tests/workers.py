@@ -56,6 +56,6 @@ class Workers:
 
 async def _refuse(send: Any) -> None:
     headers = [(b"content-type", b"application/json"), (b"retry-after", b"1")]
-    body = b'{"error": {"code": "rate_limited", "message": "too many reads"}}'
+    body = b'{"error": "too many reads"}'
     await send({"type": "http.response.start", "status": 429, "headers": headers})
     await send({"type": "http.response.body", "body": body})

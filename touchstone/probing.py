@@ -200,10 +200,14 @@ class _Run:
 
     def _child(self, handover: ProbeHandover, left_s: float) -> int:
         session = self.session
-        told = len(self.wish.past.probe.sent) if self.wish.past and self.wish.past.probe else 0
+        past = self.wish.past.probe if self.wish.past else None
+        told = {"stimulus": len(past.sent), "tried": len(past.tried)} if past else {}
 
         def tell(event: dict[str, Any]) -> None:
-            if event.get("type") != "stimulus" or event["number"] > told:
+            left = told.get(event.get("type", ""), 0)
+            if left:
+                told[event["type"]] = left - 1
+            else:
                 session.progress(event)
 
         return watched(

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 import gevent
 import numpy as np
-from numpy.typing import NDArray
 
 from touchstone.adapters.bulk_link import SideCar
 from touchstone.adapters.bulk_run import GRACE_S, PREPARE_S, most_connections
@@ -17,8 +16,8 @@ from touchstone.answer import Answer
 from touchstone.appraiser import Appraiser
 from touchstone.bulk_reports import Report
 from touchstone.bulk_wire import BulkShot, Setup
-from touchstone.chance import exponentials
 from touchstone.knee.meter import Meter
+from touchstone.knee.moments import due_times
 from touchstone.knee.search import Search
 from touchstone.knee.trial import Outcome, Trial
 from touchstone.probefacts import trial_event, tried_event
@@ -170,12 +169,3 @@ class KneeRun:
 
 def _moved(answer: Answer, by_s: float) -> Answer:
     return replace(answer, sent_at=answer.sent_at + by_s, head_at=answer.head_at + by_s, done_at=answer.done_at + by_s)
-
-
-def due_times(trial: Trial) -> NDArray[np.float64]:
-    """
-    When the reads of a trial are due, in seconds since it begins: a Poisson process, cut after so many.
-    """
-    gaps = 2.0 * trial.arrivals
-    found: NDArray[np.float64] = exponentials(trial.seed, gaps)[: trial.arrivals] / trial.rate_per_s
-    return found

@@ -50,9 +50,11 @@ def marked(trial: Trial, outcome: Outcome, slo_s: float) -> Mark:
 def _capacity(outcome: Outcome, slo_s: float) -> Mark:
     if outcome.stopped:
         return "cut"
-    if not is_overloaded(outcome):
-        return "late" if outcome.unsent > MISS_SHARE * outcome.due else "passed"
-    return "late" if _is_late(outcome, slo_s) else "failed"
+    # That half of the answers are late, and that answers do not keep up, is something that a trial may be blamed for.
+    slow = outcome.p50_s > slo_s or outcome.unsent > MISS_SHARE * outcome.due
+    if _is_late(outcome, slo_s) and (slow or is_overloaded(outcome)):
+        return "late"
+    return "failed" if is_overloaded(outcome) else "passed"
 
 
 def is_overloaded(outcome: Outcome) -> bool:

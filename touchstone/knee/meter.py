@@ -36,7 +36,7 @@ class Meter:
         self._slow = self._failed = self._refused = self._unsent = self._barred = 0
         self._blocks: dict[int, tuple[int, int]] = {}
         self._marks: list[tuple[float, int]] = []
-        self._sent = 0
+        self._sent = self._good = 0
         self._done_at = 0.0
         self.stopped = False
 
@@ -54,9 +54,9 @@ class Meter:
         Takes in what was told.
         """
         self._sent = report.sent
-        self._marks.append((report.at_s, report.done))
         for window in report.windows:
             self._take(window)
+        self._marks.append((report.at_s, self._good))
 
     def _take(self, window: Window) -> None:
         kind = kind_of(window.outcome)
@@ -74,6 +74,7 @@ class Meter:
             self._failed += missed
             self._barred = int(window.outcome) if window.outcome in _BARRED else self._barred
         else:
+            self._good += window.count
             missed = round(window.response.share_above(self._slo_s) * window.count)
             self._slow += missed
         self._response.merge(window.response)
@@ -110,7 +111,7 @@ class Meter:
 
     def _rates(self) -> tuple[float, float]:
         """
-        Reads that came due and answers, both a second, between two reports while reads came.
+        Reads that came due and answers that are no failures, both a second, between two reports while reads came.
         """
         ends_at = float(self._due_s[-1]) if len(self._due_s) else 0.0
         steady = [mark for mark in self._marks if _STEADY_FROM * ends_at <= mark[0] <= ends_at]

@@ -6,7 +6,6 @@ latter on latencies from the scheduled moment of a Poisson process.
 """
 
 import math
-from collections.abc import Sequence
 
 from touchstone.knee.judging import marked, miss_share, most_missed
 from touchstone.knee.trial import MISS_SHARE, Knee, KneeTerms, Outcome, Stage, Trial, Tried, Why
@@ -128,12 +127,13 @@ class Search:
 
     def _take(self, tried: Tried) -> None:
         passed, outcome = tried.mark == "passed", tried.outcome
-        if tried.trial.stage == "confirm":
+        at_first = self._rate <= self._first and outcome.failed > outcome.due / 2
+        if at_first or outcome.failed >= outcome.due:
+            self._why = "failing"
+        elif tried.trial.stage == "confirm":
             self._take_confirming(outcome, passed=passed)
         elif tried.trial.stage == "bracket":
             self._take_bracketing(tried)
-        elif passed and outcome.failed > outcome.due / 2:
-            self._why = "failing"
         elif passed and outcome.p50_s > self._terms.slo_s and self._rate <= self._first:
             self._why = "never"
         elif not passed:
@@ -241,7 +241,7 @@ class Search:
             confirmed_by=self._confirmed.due if self._confirmed else 0,
             missed=missed,
             requests=self.requests,
-            seconds=_seconds(self.tried),
+            seconds=sum(tried.outcome.lasted_s for tried in self.tried),
         )
 
     def _is_kept_at(self, tried: Tried) -> bool:
@@ -278,10 +278,3 @@ def _is_sure(tried: Tried) -> bool:
     """
     missed = miss_share(tried.outcome)
     return tried.outcome.stopped or not missed.low <= MISS_SHARE <= missed.high
-
-
-def _seconds(tried: Sequence[Tried]) -> float:
-    if not tried:
-        return 0.0
-    first, last = tried[0].outcome, tried[-1].outcome
-    return last.began_at + last.lasted_s - first.began_at

@@ -43,6 +43,8 @@ def why_words(knee: Knee) -> str:
     """
     if knee.why == "rate-limited":
         return _limited(knee)
+    if knee.why == "never" and not knee.requests:
+        return f"{limit_words(knee)} is not kept at rest: half of the answers take longer; raise --slo-ms"
     return _WHYS[knee.why].format(rate=figure(knee.last_per_s), limit=limit_words(knee))
 
 

@@ -90,7 +90,7 @@ class Outcome:
         late: Reads that were sent later than a tenth of what an answer may take.
         late_p99_s: How late reads were sent.
         due_per_s: Reads that came due a second, once the first answers were there.
-        done_per_s: Answers a second over the same time.
+        done_per_s: Answers a second over the same time, without those of a failing server.
         lasted_s: From the first moment to the last answer.
         blocks: For each second of the trial, how many were due in it and how many of these were slow or failed.
         stopped: Whether it was stopped before all reads were due.
@@ -153,7 +153,7 @@ class Knee:
         confirmed_by: Reads of the trial that confirmed the knee.
         missed: The share of them that missed the limit.
         requests: Reads that were sent for it.
-        seconds: From the first of them to the last answer.
+        seconds: How long the trials took.
     """
 
     slo_s: float
