@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BRAIN = "tests.probes:StandIn"
 # For the brain that asks without end.
 ENDLESS = "tests.probes:Endless"
+# For the one that asks little and finds no limit.
+FREE = "tests.probes:Free"
 
 
 class StandIn:
@@ -104,6 +106,27 @@ class Endless(StandIn):
         Another one.
         """
         return None if self.why else Stimulus("a burst", (drain(now_at + 0.02, 4),))
+
+
+class Free(StandIn):
+    """
+    Asks five times in a row, and then knows that nothing is limited.
+    """
+
+    def stimuli(self, at: float) -> tuple[Stimulus, ...]:
+        """
+        One burst.
+        """
+        return (Stimulus("a burst", (drain(at, 5),)),)
+
+    def known(self) -> Identity:
+        """
+        What was let through.
+        """
+        sure = self.why == "settled"
+        return Identity(
+            (), (), Cost(len(self.answers), 0, 0, 0.1), unlimited_to=len(self.answers), sure=sure, why=self.why
+        )
 
 
 def shell(folder: Path, brain: str = BRAIN) -> Shell:

@@ -108,8 +108,7 @@ class _Given:
         if past is not None and past.probe is not None:
             self._check_same(past, settings)
             wanted = probehandover.terms_of(past.probe.probing.terms)
-            sought = past.probe.probing.knee
-            knee = KneeTerms(**sought) if sought else None
+            knee = probehandover.knee_terms_of(past.probe.probing.knee)
             return probing.Wish(past.probe.probing.operation, wanted, self.allow_load, past, probehandover.BRAIN, knee)
         operation = operation or probing.OPERATIONS[0]
         knee = self._knee(operation)

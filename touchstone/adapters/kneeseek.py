@@ -17,7 +17,7 @@ from touchstone.knee.search import Search
 from touchstone.knee.trial import KneeTerms
 from touchstone.limiter.identity import Identity
 from touchstone.probefacts import ProbeStory, knee_event
-from touchstone.probehandover import ProbeHandover
+from touchstone.probehandover import ProbeHandover, knee_terms_of
 from touchstone.runlog import RunLogWriter
 from touchstone.shots import Shot
 
@@ -68,8 +68,8 @@ class KneeSeeker:
         Args:
             identity: What is known of its limiter: where that is nothing sure, nothing is sent.
         """
-        assert story.probing.knee is not None
-        terms = KneeTerms(**story.probing.knee)
+        terms = knee_terms_of(story.probing.knee)
+        assert terms is not None
         limit = ceiling(identity) or _FREE
         highest = None if math.isinf(limit.rate_per_s) else limit.rate_per_s
         left = KneeTerms(terms.slo_s, max(0, terms.most_requests - self._bounds.requests))
