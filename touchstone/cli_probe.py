@@ -164,7 +164,7 @@ class _Given:
             if wanted is not None and wanted != was:
                 given = flag if wanted is True else f"{flag} {wanted}"
                 raise UsageError(
-                    f"--resume {self.resume}: {given}: that probe was begun with {'none' if was is False else was}; "
+                    f"--resume {self.resume}: {given}: that probe was begun with {was or 'none'}; "
                     "leave the flag out, or begin a new probe"
                 )
         here = settings.target

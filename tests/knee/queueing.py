@@ -83,7 +83,7 @@ class Queue:
         ends_at = self._stopped_at(trial, due, done)
         came = due <= ends_at
         found = _outcome(due[came], done[came], late_s[came], self.slo_s, ends_at)
-        found = replace(found, stopped=ends_at < due[-1])
+        found = replace(found, stopped=bool(ends_at < due[-1]))
         if trial.rate_per_s >= self.fails_from_per_s:
             return replace(found, failed=found.due, slow=0, done_per_s=0.0)
         if trial.rate_per_s > self.limit_per_s:

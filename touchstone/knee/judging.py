@@ -3,6 +3,7 @@ What one trial tells, and how far the share of misses may be off; pure.
 """
 
 import math
+from collections.abc import Sequence
 
 from touchstone.knee.trial import MISS_SHARE, Mark, Outcome, Trial
 from touchstone.limiter.identity import Interval
@@ -73,6 +74,29 @@ def _own(outcome: Outcome) -> int:
     Misses that the generator has nothing to do with.
     """
     return outcome.missed - _DRAGS * outcome.late
+
+
+def together(outcomes: Sequence[Outcome]) -> Outcome:
+    """
+    What trials at one rate tell together: how many reads there were, and how many missed the limit.
+    """
+    return Outcome(
+        due=sum(each.due for each in outcomes),
+        sent=sum(each.sent for each in outcomes),
+        slow=sum(each.slow for each in outcomes),
+        failed=sum(each.failed for each in outcomes),
+        unsent=sum(each.unsent for each in outcomes),
+        blocks=tuple(block for each in outcomes for block in each.blocks),
+        stopped=any(each.stopped for each in outcomes),
+    )
+
+
+def is_sure(outcome: Outcome) -> bool:
+    """
+    Whether it is not by chance that a limit is kept or missed.
+    """
+    missed = miss_share(outcome)
+    return outcome.stopped or not missed.low <= MISS_SHARE <= missed.high
 
 
 def miss_share(outcome: Outcome) -> Interval:

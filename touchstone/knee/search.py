@@ -7,7 +7,7 @@ latter on latencies from the scheduled moment of a Poisson process.
 
 import math
 
-from touchstone.knee.judging import marked, miss_share, most_missed
+from touchstone.knee.judging import is_sure, marked, miss_share, most_missed, together
 from touchstone.knee.trial import MISS_SHARE, Knee, KneeTerms, Outcome, Stage, Trial, Tried, Why
 from touchstone.limiter.identity import Interval
 
@@ -172,14 +172,19 @@ class Search:
         """
         A trial that chance may have decided is made once more, and both count.
         """
-        rate = tried.trial.rate_per_s
-        alike = [each for each in self.tried if each.trial.stage == "bracket" and each.trial.rate_per_s == rate]
-        alike = [each for each in alike if each.mark in ("passed", "failed")]
-        if len(alike) == 1 and not _is_sure(tried):
+        alike = self._at(tried.trial.rate_per_s)
+        if len(alike) == 1 and not is_sure(tried.outcome):
             return
+        both = together([each.outcome for each in alike])
         allowed = MISS_SHARE * sum(each.trial.arrivals for each in alike)
-        missed = sum(each.outcome.missed + each.outcome.unsent for each in alike)
-        self._narrow(rate, passed=missed <= allowed and not any(each.outcome.stopped for each in alike))
+        self._narrow(tried.trial.rate_per_s, passed=both.missed + both.unsent <= allowed and not both.stopped)
+
+    def _at(self, rate_per_s: float) -> list[Tried]:
+        """
+        The trials at a rate that tell of latency.
+        """
+        telling = [each for each in self.tried if each.mark in ("passed", "failed") and each.trial.stage != "capacity"]
+        return [each for each in telling if each.trial.rate_per_s == rate_per_s]
 
     def _narrow(self, rate_per_s: float, *, passed: bool) -> None:
         if passed:
@@ -259,8 +264,9 @@ class Search:
         """
         From a step below the confirmed rate to the lowest one above it that did not fail by chance.
         """
-        failed = [tried for tried in self.tried if tried.mark == "failed" and tried.trial.rate_per_s > self._rate]
-        sure = [tried.trial.rate_per_s for tried in failed if tried.trial.stage != "capacity" and _is_sure(tried)]
+        failed = {tried.trial.rate_per_s for tried in self.tried if tried.mark == "failed"}
+        above = [(rate, together([each.outcome for each in self._at(rate)])) for rate in failed if rate > self._rate]
+        sure = [rate for rate, both in above if both.due and is_sure(both) and both.missed > MISS_SHARE * both.due]
         most = max(self._rate, min([*sure, self._bound], default=self._high))
         return Interval(self._rate, self._rate / CLOSE, most)
 
@@ -270,11 +276,3 @@ class Search:
         What no rate that is kept can be above.
         """
         return self._capacity or self._high
-
-
-def _is_sure(tried: Tried) -> bool:
-    """
-    Whether it is not by chance that a trial passed or failed.
-    """
-    missed = miss_share(tried.outcome)
-    return tried.outcome.stopped or not missed.low <= MISS_SHARE <= missed.high
