@@ -275,19 +275,22 @@ def test_target_that_breaks_down_under_load_ends_the_search() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", ["M/D/4", "M/M/4"])
-def test_over_drive_that_was_disturbed_does_not_end_in_a_low_knee(name: str, seed: int) -> None:
+@pytest.mark.parametrize("shares", [(0.08,), (0.08, 0.3)], ids=["once", "twice"])
+def test_over_drive_that_was_disturbed_does_not_end_in_a_low_knee(
+    name: str, seed: int, shares: tuple[float, ...]
+) -> None:
     """
-    Where answers came slowly once, for whatever reason, the target is over-driven again before that counts.
+    Where answers came slowly, for whatever reason, the target is over-driven again until two of these agree.
     """
-    queue = QUEUES[name]
+    queue, left = QUEUES[name], list(shares)
     search = Search(KneeTerms(queue.slo_s, 40_000), queue.service_s, None, seed)
-    disturbed = False
     while (trial := search.ask(900)) is not None:
         outcome = queue.run(trial)
-        if not disturbed and trial.rate_per_s > 0.15 * queue.capacity_per_s:
-            disturbed, outcome = True, replace(outcome, done_per_s=0.08 * queue.capacity_per_s)
+        if trial.stage == "capacity" and left and trial.rate_per_s > 1.3 * left[0] * queue.capacity_per_s:
+            outcome = replace(outcome, done_per_s=left.pop(0) * queue.capacity_per_s)
         search.hear(trial, outcome)
     knee = search.known()
+    assert not left
     assert knee.rate_per_s is not None
     assert knee.rate_per_s.value > 0.88 * knee_of(name)
     assert knee.capacity_per_s == pytest.approx(queue.capacity_per_s, rel=0.2)
@@ -320,3 +323,71 @@ def test_trial_that_was_cut_short_is_made_again() -> None:
     search.stop("interrupted")
     assert search.ask(900) is None
     assert search.known().why == "interrupted"
+
+
+def clean(search: Search, trial: Trial) -> Outcome:
+    """
+    What a queue makes of a trial, though chance fails the first ones that bisect above 100 a second.
+    """
+    outcome = QUEUES["M/D/4"].run(trial)
+    bisected = trial.stage == "bracket" and trial.rate_per_s > 100 and len(search.tried) < 8
+    return replace(outcome, slow=100, stopped=True) if bisected else outcome
+
+
+def until_it_steps_up() -> tuple[Search, Trial]:
+    """
+    A search that has confirmed a rate, and asks for a higher one.
+    """
+    search = Search(KneeTerms(0.06, 40_000), 0.02, None, 1)
+    confirmed = 0.0
+    while (trial := search.ask(900)) is not None:
+        if confirmed and trial.rate_per_s > confirmed:
+            return search, trial
+        confirmed = trial.rate_per_s if trial.stage == "confirm" else 0.0
+        search.hear(trial, clean(search, trial))
+    raise AssertionError("it ended at the first rate that was confirmed")
+
+
+def test_rate_that_is_kept_by_far_is_stepped_over() -> None:
+    """
+    Chance has kept the search too low, and it comes out of that.
+    """
+    search, trial = until_it_steps_up()
+    assert search.tried[-1].outcome.missed < 5
+    first = search.tried[-1].trial.rate_per_s
+    while True:
+        search.hear(trial, QUEUES["M/D/4"].run(trial))
+        again = search.ask(900)
+        if again is None:
+            break
+        trial = again
+    knee = search.known()
+    assert knee.rate_per_s is not None
+    assert knee.rate_per_s.value > 1.04 * first
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        None,
+        Outcome(due=2_500, sent=2_500, slow=100),
+        Outcome(due=2_500, sent=2_500, refused=3),
+        Outcome(due=9, sent=9, stopped=True),
+    ],
+    ids=["no time", "missed", "refused", "cut"],
+)
+def test_rate_that_was_confirmed_stays_so(outcome: Outcome | None) -> None:
+    """
+    Whatever becomes of the step above it.
+    """
+    search, trial = until_it_steps_up()
+    confirmed = search.tried[-1].trial.rate_per_s
+    if outcome is None:
+        assert search.ask(1.0) is None
+    else:
+        search.hear(trial, outcome)
+    search.stop("interrupted")
+    knee = search.known()
+    assert (knee.why, search.ask(900)) == ("confirmed", None)
+    assert knee.rate_per_s is not None
+    assert knee.rate_per_s.value == confirmed

@@ -24,6 +24,8 @@ _WIDER, _SAME = 1.5, 1.03
 # A trial whose failure is the generator's is repeated; so many of these in a row, and there is no verdict.
 MOST_LATE = 4
 _MOST_STEPS_DOWN = 6
+# Where it is sure that less than this of the allowed misses was met, the knee lies higher.
+_SPARE = 0.5
 # The first rate keeps a server that answers one after the other busy half of the time.
 _HALF_BUSY, _FIRST_LEAST, _FIRST_MOST = 0.5, 1.0, 50.0
 _FLOOR = 1 / 16
@@ -53,7 +55,7 @@ class Search:
         self._capacity: float | None = None
         self._low, self._high = 0.0, math.inf
         self._is_kept = self._is_broken = False
-        self._late = self._steps_down = 0
+        self._late = self._steps = 0
         self._confirmed: Outcome | None = None
         self._why: Why = "never" if rest_s > terms.slo_s else ""
         if self._ceiling <= 0:
@@ -70,10 +72,12 @@ class Search:
             return None
         trial = self._next()
         if not self._is_affordable(trial):
-            self._why = "out of reach" if self._stage == "capacity" else "requests"
-        elif trial.lasts_s + self._terms.slo_s > left_s:
-            self._why = "seconds"
-        return None if self._why else trial
+            self.stop("out of reach" if self._stage == "capacity" else "requests")
+            return None
+        if trial.lasts_s + self._terms.slo_s > left_s:
+            self.stop("seconds")
+            return None
+        return trial
 
     def _next(self) -> Trial:
         rate = self._rate
@@ -93,7 +97,7 @@ class Search:
         """
         Whether there are requests for a trial; for one that over-drives, also for what has to follow it.
         """
-        left = self._terms.most_requests - self.requests
+        left = self._left
         if trial.stage != "capacity" or trial.rate_per_s <= self._first:
             return trial.arrivals <= left
         # Of the trials that follow, half are stopped early, and the knee is not above the capacity that is looked for.
@@ -114,12 +118,13 @@ class Search:
         tried = Tried(trial, outcome, marked(trial, outcome, self._terms.slo_s))
         self.tried.append(tried)
         if outcome.barred:
-            self._why = "failing"
+            self.stop("failing")
         elif tried.mark == "refused":
-            self._why = "rate-limited"
+            self.stop("rate-limited")
         elif tried.mark == "late":
             self._late += 1
-            self._why = "generator-limited" if self._late >= MOST_LATE else ""
+            if self._late >= MOST_LATE:
+                self.stop("generator-limited")
         elif tried.mark != "cut":
             self._late = 0
             self._take(tried)
@@ -213,17 +218,39 @@ class Search:
 
     def _take_confirming(self, outcome: Outcome, *, passed: bool) -> None:
         if passed:
-            self._confirmed, self._why = outcome, "confirmed"
-            return
-        self._high = self._rate
-        self._rate /= CLOSE
-        self._steps_down += 1
-        self._why = "unsteady" if self._steps_down >= _MOST_STEPS_DOWN else ""
+            self._confirmed, self._low = outcome, self._rate
+            if not self._steps_up():
+                self.stop("confirmed")
+        elif self._confirmed:
+            self.stop("confirmed")
+        else:
+            self._rate /= CLOSE
+            self._steps += 1
+            self._why = "unsteady" if self._steps >= _MOST_STEPS_DOWN else ""
+
+    def _steps_up(self) -> bool:
+        """
+        Whether so few reads missed the limit that chance has kept the search below the knee: a step higher is tried.
+        """
+        assert self._confirmed is not None
+        above = self._rate * CLOSE
+        if self._steps or above > min(self._capacity or math.inf, self._ceiling):
+            return False
+        if miss_share(self._confirmed).high > _SPARE * MISS_SHARE or self._arrivals("confirm", above) > self._left:
+            return False
+        self._rate = above
+        return True
+
+    @property
+    def _left(self) -> int:
+        return self._terms.most_requests - self.requests
 
     def stop(self, why: Why) -> None:
         """
-        Has nothing more tried; the first reason counts.
+        Has nothing more tried; the first reason counts. A rate that was confirmed stays so, whatever became of others.
         """
+        if self._confirmed:
+            self._rate, why = self._low, "confirmed"
         self._why = self._why or why
 
     def known(self) -> Knee:
