@@ -259,7 +259,7 @@ class Search:
         """
         passed = [tried for tried in self.tried if tried.mark == "passed"]
         kept = [tried for tried in passed if self._is_kept_at(tried)]
-        best = max(kept, key=lambda tried: tried.trial.rate_per_s, default=None)
+        best = max(kept, key=lambda tried: (tried.trial.rate_per_s, tried.outcome.due), default=None)
         missed = miss_share(self._confirmed) if self._confirmed else None
         return Knee(
             slo_s=self._terms.slo_s,
