@@ -23,6 +23,8 @@ BRAIN = "tests.probes:StandIn"
 ENDLESS = "tests.probes:Endless"
 # For the one that waits for no answer.
 STREAMS = "tests.probes:Streams"
+# For the one that asks little and finds no limit.
+FREE = "tests.probes:Free"
 
 
 class StandIn:
@@ -130,6 +132,27 @@ class Streams(StandIn):
             Stimulus("a canary", (Segment((at,)),)),
             Stimulus("a stream", (stream(at + 0.1, 25, 0.04),)),
             Stimulus("a burst", (until_held,)),
+        )
+
+
+class Free(StandIn):
+    """
+    Asks five times in a row, and then knows that nothing is limited.
+    """
+
+    def stimuli(self, at: float) -> tuple[Stimulus, ...]:
+        """
+        One burst.
+        """
+        return (Stimulus("a burst", (drain(at, 5),)),)
+
+    def known(self) -> Identity:
+        """
+        What was let through.
+        """
+        sure = self.why == "settled"
+        return Identity(
+            (), (), Cost(len(self.answers), 0, 0, 0.1), unlimited_to=len(self.answers), sure=sure, why=self.why
         )
 
 

@@ -280,6 +280,26 @@ def test_requests_never_share_a_connection_at_a_time() -> None:
     assert rounds == [{f"GET /{number}" for number in range(at, at + 3)} for at in (0, 3, 6)]
 
 
+def test_connections_are_opened_ahead() -> None:
+    """
+    As many as are asked for, though one would do for what is due.
+    """
+    gate = threading.Barrier(3)
+
+    def script(peer: Peer) -> None:
+        # Nobody gets an answer before three are there.
+        gate.wait(LIMIT_S)
+        while peer.hear():
+            peer.say(OK)
+
+    with serving(script) as server:
+        setup = setup_for(server.url, [shot("/")], ahead=3)
+        with Driven(setup, [0.0]) as side_car:
+            last = side_car.go().finish()
+    assert (last.sent, last.done) == (1, 1)
+    assert side_car.outcomes() == {"/": {"200": 1}}
+
+
 @pytest.mark.parametrize("answer", [OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), OK + b"x"])
 def test_connection_is_left_after_an_answer_that_ends_it(answer: bytes) -> None:
     """

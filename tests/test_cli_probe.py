@@ -4,7 +4,7 @@ The command line of a probe: what it refuses before anything is sent, and what i
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,22 @@ import pytest
 from tests.command import KEYS, Ended, Shell, called
 from tests.report import identities
 from tests.test_runlog import HEADER
+from touchstone.knee.trial import Knee, Outcome, Trial, Tried
 from touchstone.limiter.identify import Terms
-from touchstone.limiter.identity import Cost, Identity, Runner
+from touchstone.limiter.identity import Cost, Identity, Interval, Runner
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.stimulus import Stimulus, drain
-from touchstone.probefacts import Answered, Heard, Identified, Probing, Sending
-from touchstone.probejudge import unsure
+from touchstone.probefacts import (
+    Answered,
+    Heard,
+    Identified,
+    Probing,
+    Sending,
+    knee_event,
+    trial_event,
+    tried_event,
+)
+from touchstone.probejudge import no_knee, unsure
 from touchstone.probing import builds_s
 from touchstone.runfacts import Footer, Header, Target
 from touchstone.runlog import RunLogWriter, read
@@ -75,13 +85,24 @@ def ended(identity: Identity) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--operation", "cancelBuild"], "--operation 'cancelBuild': expected one of startBuild, getBuild"),
+        (
+            ["--operation", "cancelBuild"],
+            "--operation 'cancelBuild': expected one of startBuild, getBuild, getTemplate",
+        ),
         (["--max-requests", "0"], "Invalid value for '--max-requests'"),
         (["--max-builds", "0"], "--max-builds: found 0; expected a whole number of 1 or more"),
         (["--url", "http://other.test/api"], "a load on another machine than this one; if that is meant"),
         (["--url", "http://other.test/api", "--allow-load", "another.test"], "add --allow-load other.test"),
         (["--resume", "nowhere"], "--resume nowhere: no such file; expected a runlog.jsonl of `touchstone probe`"),
         (["--target", "own"], "name some in templates.buildable, or probe with --operation getBuild"),
+        (["--knee"], "--knee: startBuild is no read, and each would begin a build; expected --operation getBuild or"),
+        (["--knee", "--operation", "startBuild"], "expected --operation getBuild or --operation getTemplate"),
+        (["--knee", "--operation", "getBuild", "--slo-ms", "0"], "Invalid value for '--slo-ms'"),
+        (["--operation", "getBuild", "--slo-ms", "50"], "--slo-ms 50: is about the knee of reads; add --knee"),
+        (
+            ["--knee", "--operation", "getBuild", "--url", "http://other.test/api"],
+            "a load on another machine than this",
+        ),
     ],
 )
 def test_flags_that_do_not_fit_are_refused(
@@ -106,6 +127,8 @@ def test_flags_that_do_not_fit_are_refused(
         (["--max-builds", "41"], "--max-builds 41: that probe was begun with 40"),
         (["--max-seconds", "61"], "--max-seconds 61.0: that probe was begun with 60.0"),
         (["--url", "http://127.0.0.1:8/api"], f"that probe was of url {URL}, and this one would be of url"),
+        (["--knee"], "--knee: that probe was begun with none; leave the flag out, or begin a new probe"),
+        (["--slo-ms", "50"], "--slo-ms 50.0: that probe was begun with none"),
     ],
 )
 def test_flags_of_another_probe_are_refused(
@@ -274,3 +297,87 @@ def test_damaged_event_names_its_line(command: Command, tmp_path: Path) -> None:
     told = command("probe", "--resume", "old", "--url", URL)
     assert told.code == 3
     assert "line 3: stimulus.number: Input should be a valid integer" in told.err
+
+
+KNEE = {"slo_s": 0.06, "most_requests": 9_000}
+
+
+def of_knee(**changed: Any) -> dict[str, Any]:
+    """
+    The event with which a probe begins that looks for a knee.
+    """
+    terms = asdict(replace(TERMS, starts=False))
+    return Probing("getBuild", 20, terms, 1_700_000_000.0, knee=KNEE | changed).event()
+
+
+def settled() -> Identity:
+    """
+    No limit was met.
+    """
+    return Identity((), (), Cost(9, 0, 0, 1.0), unlimited_to=9, sure=True, why="settled")
+
+
+def test_plan_of_a_knee_says_that_it_is_a_load(command: Command) -> None:
+    """
+    What is asked of the target, for how many requests and seconds at worst; nothing is sent.
+    """
+    told = command("probe", "--knee", "--operation", "getBuild", "--slo-ms", "80", "--plan")
+    words = " ".join(told.out.split())
+    assert told.code == 0
+    assert "the highest rate at which 99 % are answered within 80 ms. A LOAD" in words
+    assert "requests 25,000 at worst" in words
+    assert "builds 0 at worst" in words
+    assert "seconds 900 at worst" in words
+
+
+def test_knee_that_was_asked_for_otherwise_is_refused(command: Command, tmp_path: Path) -> None:
+    """
+    The limit and the budget are those with which the search was begun.
+    """
+    log_of(tmp_path, of_knee())
+    for flags, message in ((["--slo-ms", "80"], "begun with 60.0"), (["--max-requests", "50"], "begun with 9000")):
+        told = command("probe", "--resume", "old", "--url", URL, *flags)
+        assert (told.code, message in " ".join(told.err.split())) == (2, True)
+
+
+def test_knee_of_another_version_is_refused(command: Command, tmp_path: Path) -> None:
+    """
+    What this version does not know it does not guess.
+    """
+    log_of(tmp_path, of_knee(percentile=0.95))
+    told = command("probe", "--resume", "old", "--url", URL)
+    assert told.code == 2
+    assert "terms of the knee: percentile: this version differs" in " ".join(told.err.split())
+
+
+@pytest.mark.parametrize(
+    ("knee", "reason"),
+    [
+        (None, "the probe ended before it told what it knows of the knee"),
+        (Knee(0.06, "confirmed", Interval(150, 144, 158)), ""),
+        (Knee(0.06, "seconds"), "the knee is not told: the time is over; raise --max-seconds"),
+    ],
+)
+def test_knee_that_is_not_told_is_a_reason(tmp_path: Path, knee: Knee | None, reason: str) -> None:
+    """
+    A probe that was to find one and did not is no success; one that was not to has nothing to say.
+    """
+    told = [] if knee is None else [knee_event(knee)]
+    story = read(log_of(tmp_path, of_knee(), ended(settled()), *told)).probe
+    assert story is not None
+    assert no_knee(story) == reason
+    assert no_knee(replace(story, probing=replace(story.probing, knee=None))) == ""
+    assert story.finished == (knee is not None)
+
+
+def test_trials_stand_in_the_log_as_they_were(tmp_path: Path) -> None:
+    """
+    Whatever is written is read again.
+    """
+    trial = Trial(1, "bracket", 141.25, 800, 20_001, 24)
+    tried = Tried(trial, Outcome(due=800, sent=800, slow=3, blocks=((400, 3), (400, 0)), p99_s=0.05), "passed")
+    found = Knee(0.06, "confirmed", Interval(150, 144, 158), missed=Interval(0.01, 0.0, 0.02))
+    log = log_of(tmp_path, of_knee(), trial_event(trial), tried_event(tried), knee_event(found))
+    story = read(log).probe
+    assert story is not None
+    assert (story.tried, story.knee) == ((tried,), found)

@@ -93,7 +93,8 @@ class Pool:
         """
         Opens as many connections as *rate_per_s* is likely to need, as far as the target lets it.
         """
-        wanted = max(1, min(self._setup.max_connections, math.ceil(rate_per_s * _AHEAD_S)))
+        likely = max(self._setup.ahead, math.ceil(rate_per_s * _AHEAD_S))
+        wanted = max(1, min(self._setup.max_connections, likely))
         # Each turn one is opened, refused, or open only to be closed by the target.
         for _ in range(2 * wanted):
             missing = wanted - len(self.connections)

@@ -76,6 +76,7 @@ class Setup:
         max_connections: As many requests are under way at most; arrivals beyond them wait for their turn.
         gather_s: An arrival may wait so long for others, so that one wake-up sends them all: less CPU, and as much
             lateness. 0 for none of both.
+        ahead: So many connections are opened before it begins, at least.
         looks_per_s: New looks of answers that are sent up within a second at most, besides those with a secret and the
             first one of each shot and status.
         max_looks: The same for the whole run.
@@ -90,6 +91,7 @@ class Setup:
     grace_s: float = 30.0
     max_connections: int = 256
     gather_s: float = 0.0
+    ahead: int = 0
     looks_per_s: int = 200
     max_looks: int = 20_000
 

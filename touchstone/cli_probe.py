@@ -14,6 +14,7 @@ from rich.console import Console
 
 from touchstone import probehandover, probing
 from touchstone.errors import UsageError, unsent
+from touchstone.knee.trial import KneeTerms
 from touchstone.limiter.identify import Terms
 from touchstone.liveprobe import probe_progress_on
 from touchstone.options import Config, Plan_, ReportDir, Seed, Strict, Target, Url, one_of
@@ -29,6 +30,11 @@ from touchstone.settings import load as load_settings
 app = typer.Typer()
 
 MOST_REQUESTS, MOST_BUILDS, MOST_S = 1_000, 400, 900.0
+# A search for a knee needs 5,000 to 12,000 reads; of a target that answers a thousand a second, twice as many.
+KNEE_REQUESTS = 25_000
+# A user takes what comes within a tenth of a second for an answer at once (J. Nielsen, Usability Engineering, 1993).
+SLO_MS = 100.0
+READS = probing.OPERATIONS[1:]
 
 Operation = Annotated[
     str | None, typer.Option(help=f"Whose limiter: {' or '.join(probing.OPERATIONS)}.  [default: startBuild]")
@@ -38,10 +44,19 @@ Advise = Annotated[bool, typer.Option("--advise", help="Say how a client gets th
 Soak = Annotated[
     int | None, typer.Option(help="Go on until so many are accepted: a second limit may be behind.", min=1)
 ]
+Knee = Annotated[
+    bool, typer.Option("--knee", help="Also find the rate up to which reads are answered in time (a load; --plan).")
+]
+SloMs = Annotated[
+    float | None, typer.Option(help=f"In time: 99 % of reads within so many ms.  [default: {SLO_MS:g}]", min=1.0)
+]
 MaxBuilds = Annotated[int | None, typer.Option(help=f"Builds that the run may begin.  [default: {MOST_BUILDS}]")]
 MaxSeconds = Annotated[float | None, typer.Option(help=f"Seconds that the probe may take.  [default: {MOST_S:g}]")]
 MaxRequests = Annotated[
-    int | None, typer.Option(help=f"Limited requests that may be sent.  [default: {MOST_REQUESTS:,}]", min=1)
+    int | None,
+    typer.Option(
+        help=f"Limited requests that may be sent.  [default: {MOST_REQUESTS:,}; with --knee {KNEE_REQUESTS:,}]", min=1
+    ),
 ]
 AllowLoad = Annotated[str, typer.Option(metavar="HOST", help="Another machine that may be probed.")]
 
@@ -57,6 +72,8 @@ class _Given:
     advise: bool
     max_requests: int | None
     soak: int | None
+    knee: bool
+    slo_ms: float | None
     allow_load: str
     target: str | None
     url: str | None
@@ -91,12 +108,15 @@ class _Given:
         if past is not None and past.probe is not None:
             self._check_same(past, settings)
             wanted = probehandover.terms_of(past.probe.probing.terms)
-            return probing.Wish(past.probe.probing.operation, wanted, self.allow_load, past, probehandover.BRAIN)
+            knee = probehandover.knee_terms_of(past.probe.probing.knee)
+            return probing.Wish(past.probe.probing.operation, wanted, self.allow_load, past, probehandover.BRAIN, knee)
         operation = operation or probing.OPERATIONS[0]
+        knee = self._knee(operation)
+        most_requests = MOST_REQUESTS if self.max_requests is None else self.max_requests
         terms = Terms(
             seed=settings.seed,
             starts=operation == "startBuild",
-            most_requests=MOST_REQUESTS if self.max_requests is None else self.max_requests,
+            most_requests=min(most_requests, MOST_REQUESTS) if knee else most_requests,
             most_builds=settings.target.max_builds,
             most_s=settings.max_seconds or MOST_S,
             soak=self.soak or 0,
@@ -105,7 +125,24 @@ class _Given:
         if settings.target.publish == "never" and terms.starts:
             named = len(dict.fromkeys(settings.target.templates.buildable))
             terms = dataclasses.replace(terms, most_held=min(terms.most_held, named))
-        return probing.Wish(operation, terms, self.allow_load, brain=probehandover.BRAIN)
+        return probing.Wish(operation, terms, self.allow_load, brain=probehandover.BRAIN, knee=knee)
+
+    def _knee(self, operation: str) -> KneeTerms | None:
+        """
+        The knee that is looked for; None where none is.
+
+        Raises:
+            UsageError: it is that of an operation that is no read, or an option is about a knee that is not looked for.
+        """
+        if not self.knee:
+            if self.slo_ms is not None:
+                raise UsageError(f"--slo-ms {self.slo_ms:g}: is about the knee of reads; add --knee, or leave it out")
+            return None
+        if operation not in READS:
+            reads = " or ".join(f"--operation {read}" for read in READS)
+            raise UsageError(f"--knee: {operation} is no read, and each would begin a build; expected {reads}")
+        slo_s = (SLO_MS if self.slo_ms is None else self.slo_ms) / 1e3
+        return KneeTerms(slo_s, KNEE_REQUESTS if self.max_requests is None else self.max_requests)
 
     def _check_same(self, past: RunLog, settings: Settings) -> None:
         """
@@ -113,18 +150,22 @@ class _Given:
         """
         assert past.probe is not None
         asked, target = past.probe.probing, past.header.target
+        sought = asked.knee or {}
         told = {
+            "--knee": (self.knee or None, asked.knee is not None),
+            "--slo-ms": (self.slo_ms, round(1e3 * sought["slo_s"], 6) if sought else None),
             "--operation": (self.operation, asked.operation),
             "--seed": (self.seed, asked.seed),
-            "--max-requests": (self.max_requests, asked.terms.get("most_requests")),
+            "--max-requests": (self.max_requests, sought.get("most_requests", asked.terms.get("most_requests"))),
             "--soak": (self.soak, asked.terms.get("soak")),
             "--max-builds": (self.max_builds, asked.terms.get("most_builds")),
             "--max-seconds": (self.max_seconds, asked.terms.get("most_s")),
         }
         for flag, (wanted, was) in told.items():
             if wanted is not None and wanted != was:
+                given = flag if wanted is True else f"{flag} {wanted}"
                 raise UsageError(
-                    f"--resume {self.resume}: {flag} {wanted}: that probe was begun with {was}; "
+                    f"--resume {self.resume}: {given}: that probe was begun with {was or 'none'}; "
                     "leave the flag out, or begin a new probe"
                 )
         here = settings.target
@@ -174,6 +215,8 @@ def probe(
     advise: Advise = False,
     max_requests: MaxRequests = None,
     soak: Soak = None,
+    knee: Knee = False,
+    slo_ms: SloMs = None,
     allow_load: AllowLoad = "",
     target: Target = None,
     url: Url = None,

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from touchstone.figures import chance_words
+from touchstone.figures import brief, chance_words, figure
 from touchstone.progress import is_watched
 from touchstone.report.probe_words import family_words
 from touchstone.verdict import plural
@@ -66,6 +66,14 @@ class _State:
             case "stimulus":
                 self.now = f"stimulus {event['number']}"
                 return f"{event['number']}: {event['name']}; {self._known()}"
+            case "trial":
+                self.now = f"trial {event['number']}"
+                return f"trial {event['number']}: {_trial_words(event)}"
+            case "tried":
+                return f"trial {event['trial']['number']}: {_tried_words(event)}"
+            case "knee":
+                self.now = "clearing up"
+                return ""
             case "identity":
                 self.now = "clearing up"
                 return f"the probe ends ({event['why'] or 'cut short'}); {self._known()}"
@@ -83,3 +91,14 @@ class _State:
         builds = f", {plural(heard['builds'], 'build')}" if heard["builds"] else ""
         spent = f"{plural(heard['requests'], 'request')} ({heard['refused']:,} refused){builds} so far"
         return f"known: {likely or 'nothing'}; {spent}"
+
+
+def _trial_words(trial: dict[str, Any]) -> str:
+    reads = plural(trial["arrivals"], "read")
+    return f"{trial['stage']}, {reads} at {figure(trial['rate_per_s'])} a second"
+
+
+def _tried_words(event: dict[str, Any]) -> str:
+    outcome = event["outcome"]
+    late = f", sent late by {brief(outcome['late_p99_s'])} at p99" if event["mark"] == "late" else ""
+    return f"{event['mark']}: {outcome['due']:,} reads, p99 {brief(outcome['p99_s'])}{late}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from touchstone.knee.trial import Knee, Trial, Tried
 from touchstone.limiter.identity import Identity, Step, Stretch
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.stimulus import Stimulus
@@ -39,4 +40,7 @@ READERS: Mapping[str, Callable[[dict[str, Any]], Any]] = {
     "answer": _answered,
     "heard": TypeAdapter(Heard).validate_python,
     "identity": _identified,
+    "trial": TypeAdapter(Trial).validate_python,
+    "tried": TypeAdapter(Tried).validate_python,
+    "knee": TypeAdapter(Knee).validate_python,
 }

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from touchstone.knee.trial import Knee, Trial, Tried
 from touchstone.limiter.identity import Identity, Step, Stretch
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.stimulus import Stimulus
@@ -24,6 +25,7 @@ class Probing:
         origin_utc: Seconds since 1970 at run second 0. A probe that goes on later keeps the clock of its beginning.
         spent_s: Seconds that it had taken before it was interrupted; 0 where it was not.
         began_at: Run second at which it went on after that; 0 where it was not interrupted.
+        knee: `touchstone.knee.trial.KneeTerms` as JSON values; None where no knee is looked for.
     """
 
     operation: str
@@ -32,6 +34,7 @@ class Probing:
     origin_utc: float
     spent_s: float = 0.0
     began_at: float = 0.0
+    knee: dict[str, Any] | None = None
 
     def event(self) -> dict[str, Any]:
         """
@@ -148,6 +151,27 @@ class Identified:
         }
 
 
+def trial_event(trial: Trial) -> dict[str, Any]:
+    """
+    A trial that is about to begin, as an event of a run log.
+    """
+    return {"type": "trial", **asdict(trial)}
+
+
+def tried_event(tried: Tried) -> dict[str, Any]:
+    """
+    A trial that is over, as an event of a run log.
+    """
+    return {"type": "tried", **asdict(tried)}
+
+
+def knee_event(knee: Knee) -> dict[str, Any]:
+    """
+    What the search for a knee came to, as an event of a run log.
+    """
+    return {"type": "knee", **asdict(knee)}
+
+
 @dataclass(frozen=True, slots=True)
 class ProbeStory:
     """
@@ -155,6 +179,8 @@ class ProbeStory:
 
     Attributes:
         identified: What was said last; None where the probe was killed before it said anything.
+        tried: Trials of the search for a knee.
+        knee: What that came to; None where there was none, or it was killed before it said anything.
     """
 
     probing: Probing
@@ -162,13 +188,17 @@ class ProbeStory:
     answers: tuple[Answered, ...] = ()
     heard: tuple[Heard, ...] = ()
     identified: Identified | None = None
+    tried: tuple[Tried, ...] = ()
+    knee: Knee | None = None
 
     @property
     def finished(self) -> bool:
         """
         Whether the probe came to an end of its own, so that nothing is left to be sent.
         """
-        return self.identified is not None and self.identified.identity.why not in ("", "interrupted")
+        if self.identified is None or self.identified.identity.why in ("", "interrupted"):
+            return False
+        return self.probing.knee is None or (self.knee is not None and self.knee.why not in ("", "interrupted"))
 
     def answers_to(self, number: int) -> tuple[Answer, ...]:
         """
@@ -181,7 +211,9 @@ class ProbeStory:
         """
         When something was heard last.
         """
-        return max((answered.answer.done_at for answered in self.answers), default=self.probing.began_at)
+        heard = [answered.answer.done_at for answered in self.answers]
+        heard += [tried.outcome.began_at + tried.outcome.lasted_s for tried in self.tried]
+        return max(heard, default=self.probing.began_at)
 
 
 def in_order(answers: Iterable[Answered]) -> tuple[Answer, ...]:
@@ -215,4 +247,6 @@ def story(facts: Mapping[str, list[Any]]) -> ProbeStory | None:
         answers=tuple(facts["answer"]),
         heard=tuple(facts["heard"]),
         identified=facts["identity"][-1] if facts["identity"] else None,
+        tried=tuple(facts["tried"]),
+        knee=facts["knee"][-1] if facts["knee"] else None,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 
 from touchstone.carried import Carried
 from touchstone.errors import UsageError
+from touchstone.knee.trial import KneeTerms
 from touchstone.limiter.identify import Terms
 from touchstone.settings import HANDOVER
 
@@ -60,8 +61,24 @@ def terms_of(values: Mapping[str, object]) -> Terms:
     Raises:
         UsageError: another version of touchstone wrote them.
     """
-    names = {field.name for field in fields(Terms)}
+    _check_names("the probe", values, {field.name for field in fields(Terms)})
+    return Terms(**values)  # type: ignore[arg-type]  # they were numbers when they were written
+
+
+def knee_terms_of(values: Mapping[str, object] | None) -> KneeTerms | None:
+    """
+    What a run log says of the knee that was to be found; None where none was.
+
+    Raises:
+        UsageError: another version of touchstone wrote them.
+    """
+    if values is None:
+        return None
+    _check_names("the knee", values, {field.name for field in fields(KneeTerms)})
+    return KneeTerms(**values)  # type: ignore[arg-type]  # they were numbers when they were written
+
+
+def _check_names(whose: str, values: Mapping[str, object], names: set[str]) -> None:
     if set(values) != names:
         told = ", ".join(sorted(names ^ set(values)))
-        raise UsageError(f"terms of the probe: {told}: this version differs; go on with the version that wrote them")
-    return Terms(**values)  # type: ignore[arg-type]  # they were numbers when they were written
+        raise UsageError(f"terms of {whose}: {told}: this version differs; go on with the version that wrote them")

@@ -13,6 +13,7 @@ from touchstone.appraiser import INLINE_RULES
 from touchstone.contract import Contract
 from touchstone.figures import chance_words
 from touchstone.judge import Judge
+from touchstone.knee.telling import why_words
 from touchstone.limiter.identity import Identity
 from touchstone.probefacts import ProbeStory
 from touchstone.rules.history import Bounds, History
@@ -32,7 +33,7 @@ def judge_probe_run(run_log: Path, settings: Settings, footer: Footer) -> Footer
     Writes what the rules say of a run into its log.
 
     Returns:
-        The footer, with an exit code of 3 where the limiter is not known.
+        The footer, with an exit code of 3 where the limiter is not known, or the knee that was looked for.
     """
     with RunLogWriter(run_log) as writer:
         _judge_around(read(run_log), settings, writer)
@@ -40,7 +41,7 @@ def judge_probe_run(run_log: Path, settings: Settings, footer: Footer) -> Footer
         _tell_unshown(log, writer)
         if odd := _odd(log.probe):
             writer.warning(odd)
-        if not footer.exit_code and (reason := unsure(log.probe)):
+        if not footer.exit_code and (reason := unsure(log.probe) or no_knee(log.probe)):
             footer = dataclasses.replace(footer, exit_code=3, reason=reason)
         if footer.exit_code and log.findings:  # they decide how the run ends, and its own reason would be lost
             writer.warning(footer.reason)
@@ -64,6 +65,17 @@ def unsure(story: ProbeStory | None) -> str:
         case _:
             why = "it ended before that"
     return f"{_so_far(identity)}: {why}"
+
+
+def no_knee(story: ProbeStory | None) -> str:
+    """
+    Why a probe does not tell the knee that it was to find, and what would help; empty where it does, or was not to.
+    """
+    if story is None or story.probing.knee is None:
+        return ""
+    if story.knee is None:
+        return "the probe ended before it told what it knows of the knee"
+    return "" if story.knee.told else f"the knee is not told: {why_words(story.knee)}"
 
 
 def _spent(story: ProbeStory, identity: Identity) -> str:

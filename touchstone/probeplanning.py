@@ -26,13 +26,19 @@ def print_probe_plan(settings: Settings, wish: Wish, console: Console) -> None:
 
     say(f"probe: finds out which limiter is behind {wish.operation}, and with which numbers")
     say(f"target {target.url or target.name}, seed {terms.seed}, one client with the first key")
+    if wish.knee:
+        say(
+            f"then finds the knee of {wish.operation}: the highest rate at which 99 % are answered within "
+            f"{1e3 * wish.knee.slo_s:g} ms. A LOAD: it asks for more than the target can answer, for some seconds"
+        )
     say(f"before    {_before(settings, versions)}")
     if terms.starts:
         say(
             "each build is cancelled as soon as its start is answered, but for those that show how many may be in "
             f"flight at once, {terms.most_held:,} at most"
         )
-    say(f"requests  {cost.requests:,} at worst, all of which may be refused; {_beside(terms.starts)}")
+    most = wish.knee.most_requests if wish.knee else cost.requests
+    say(f"requests  {most:,} at worst, all of which may be refused; {_beside(terms.starts)}")
     say(f"builds    {cost.builds:,} at worst")
     say(f"seconds   {cost.seconds:,g} at worst; without set-up and clean-up")
 

@@ -19,11 +19,12 @@ from touchstone.children import Progress, signals, watched
 from touchstone.contract import Contract
 from touchstone.embedded import LOAD_TWIN
 from touchstone.errors import UsageError, unsent
+from touchstone.knee.trial import KneeTerms
 from touchstone.limiter.identify import Terms
 from touchstone.loading import SLACK_S, check_allowed, locust_environment
 from touchstone.loadplan import Need
 from touchstone.opening import Errand, new_log, new_run_id, utc, write_header
-from touchstone.probefacts import ProbeStory, Probing
+from touchstone.probefacts import ProbeStory, Probing, tried_event
 from touchstone.probehandover import BRAIN, ProbeHandover
 from touchstone.probejudge import CASE, judge_probe_run
 from touchstone.report.write import finish, write_reports
@@ -36,7 +37,7 @@ from touchstone.settings import Settings
 from touchstone.smoke import REF
 
 PROBE = Errand(command="probe")
-OPERATIONS = ("startBuild", "getBuild")
+OPERATIONS = ("startBuild", "getBuild", "getTemplate")
 
 # Versions that may be started besides those whose builds are left in flight: so many builds may be on their way to end.
 SPARE = 32
@@ -53,6 +54,7 @@ class Wish:
         allows: The host that may be probed though it is not this machine.
         past: The run log of an interrupted probe that is to go on; None for a new one.
         brain: Who decides what is asked, as module:name.
+        knee: Where the knee of the reads is looked for too.
     """
 
     operation: str
@@ -60,6 +62,7 @@ class Wish:
     allows: str = ""
     past: RunLog | None = None
     brain: str = BRAIN
+    knee: KneeTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,9 @@ def _number_on(stage: SettingUp, log: RunLog) -> None:
     """
     Has exchanges of the clean-up numbered from where those of the child ended.
     """
-    stage.last_seq = max([stage.last_seq, *(each.seq for each in log.probe.answers)] if log.probe else [0])
+    answers = log.probe.answers if log.probe else ()
+    numbers = [each.seq for each in answers] + [each.seq for each in log.exchanges]
+    stage.last_seq = max([stage.last_seq, *numbers])
 
 
 @dataclass
@@ -182,14 +187,17 @@ class _Run:
         """
         Writes what is asked for, and what an earlier session heard; when the seconds are over, in run seconds.
         """
-        terms = self.wish.terms
-        plain = dataclasses.asdict(terms)
-        probing = Probing(self.wish.operation, terms.seed, plain, round(time.time() - stage.clock.now(), 6))
+        terms, knee = self.wish.terms, self.wish.knee
+        plain, sought = dataclasses.asdict(terms), dataclasses.asdict(knee) if knee else None
+        origin_utc = round(time.time() - stage.clock.now(), 6)
+        probing = Probing(self.wish.operation, terms.seed, plain, origin_utc, knee=sought)
         past = self.wish.past
         if past is not None and past.probe is not None:
             story = past.probe
             stage.clock.origin = time.monotonic() - (time.time() - story.probing.origin_utc)
-            stage.transport.number_from(1 + max((answered.seq for answered in story.answers), default=0))
+            numbers = [each.seq for each in story.answers]
+            numbers += [each.seq for each in past.exchanges if each.case == CASE]
+            stage.transport.number_from(1 + max(numbers, default=0))
             spent_s = story.probing.spent_s + max(0.0, story.last_at - story.probing.began_at)
             began_at = round(stage.clock.now(), 6)
             probing = dataclasses.replace(story.probing, spent_s=round(spent_s, 6), began_at=began_at)
@@ -201,10 +209,14 @@ class _Run:
 
     def _child(self, handover: ProbeHandover, left_s: float) -> int:
         session = self.session
-        told = len(self.wish.past.probe.sent) if self.wish.past and self.wish.past.probe else 0
+        past = self.wish.past.probe if self.wish.past else None
+        told = {"stimulus": len(past.sent), "tried": len(past.tried)} if past else {}
 
         def tell(event: dict[str, Any]) -> None:
-            if event.get("type") != "stimulus" or event["number"] > told:
+            left = told.get(event.get("type", ""), 0)
+            if left:
+                told[event["type"]] = left - 1
+            else:
                 session.progress(event)
 
         return watched(
@@ -224,6 +236,8 @@ def _recall(past: RunLog, story: ProbeStory, writer: RunLogWriter) -> None:
     """
     for event in (fact.event() for facts in (story.sent, story.answers, story.heard) for fact in facts):
         writer.write(event)
+    for tried in story.tried:
+        writer.write(tried_event(tried))
     for exchange in past.exchanges:
         if exchange.case == CASE:
             writer.exchange(exchange)

@@ -125,7 +125,8 @@ def story(text: str, count: int = 150, pause_s: float = 5.0, operation: str = "s
     stretch = None if text == "none" else Stretch(times, rooms)
     answers = [SimpleNamespace(answer=answer, heeded=True) for answer in asked.answers]
     said = Identified(found, steps if text != "none" else (), stretch)
-    return SimpleNamespace(probing=SimpleNamespace(operation=operation), answers=answers, identified=said)
+    probing = SimpleNamespace(operation=operation, knee=None)
+    return SimpleNamespace(probing=probing, answers=answers, identified=said, tried=(), knee=None)
 
 
 def run_of(told_by_log: object) -> View:

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 import gevent
 
 from touchstone import claims as ledger_of_claims
+from touchstone.adapters.kneeseek import KneeSeeker
 from touchstone.adapters.probebounds import Bounds
 from touchstone.adapters.probelink import ProbeLink
 from touchstone.adapters.probepool import Pool
@@ -108,6 +109,11 @@ class ProbeRun:
         )
         self._kept = self._accepted = 0
         self._thinks_s = 0.0
+        self._seeker: KneeSeeker | None = None
+        if probing.knee is not None:
+            self._seeker = KneeSeeker(
+                *(handover, link, self._sender, self._bounds, self._appraiser, self._log, self.now), case=CASE
+            )
         self._unjudged: list[tuple[Answered, Shot, Wired]] = []
 
     def now(self) -> float:
@@ -135,6 +141,8 @@ class ProbeRun:
         """
         try:
             self._go()
+            if self._seeker:
+                self._seeker.seek(_story(Path(self._handover.run_log)), _thought(self._brain.known))
         except Exception as error:  # noqa: BLE001 - an error of ours must not look like a pass
             self._bounds.end("interrupted", f"the probe failed: {type(error).__name__}: {error}")
         try:
@@ -147,7 +155,7 @@ class ProbeRun:
 
     def _go(self) -> None:
         number = self._replayed()
-        other = "getBuild" if self._story.probing.operation == STARTS else "getTemplate"
+        other = "getTemplate" if self._story.probing.operation == "getBuild" else "getBuild"
         self._link.warm(other, self._handover.refs[0])
         gc.collect()
         gc.freeze()
@@ -204,7 +212,8 @@ class ProbeRun:
         Tells what is known, what the rules said of the answers, and what went wrong.
         """
         bounds = self._bounds
-        if bounds.why:
+        # What ends the search for a knee does not end what was before.
+        if bounds.why and not (self._seeker and self._seeker.began):
             self._brain.stop(bounds.why)
         known, stretch = _thought(self._brain.known), _thought(self._brain.stretch)
         self._log.write(Identified(known, tuple(self._brain.steps), stretch).event())

@@ -56,6 +56,13 @@ class Sender:
         self._number = 0
         self._answers: list[Answered] = []
 
+    def next_seq(self) -> int:
+        """
+        The number of the next exchange, which is another one then.
+        """
+        self._seq += 1
+        return self._seq
+
     def send(self, number: int, stimulus: Stimulus) -> tuple[Answer, ...]:
         """
         Sends a stimulus, as much of it as there is room for; what was answered, in the order in which it was sent.
@@ -152,8 +159,7 @@ class Sender:
         Sends one request.
         """
         shot = self._link.shot(self._operation, ref)
-        self._seq += 1
-        seq = self._seq
+        seq = self.next_seq()
         wired = self._link.limited(shot)
         status = 0 if wired.error else wired.status
         answered = Answered(

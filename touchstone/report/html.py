@@ -56,6 +56,9 @@ def _probe_headline(probe: ProbeView, exit_code: int) -> tuple[str, str] | None:
     That of a probe which came to its end; None where something else decided how the run ends.
     """
     identity = probe.identity
+    if probe.knee and identity.sure and exit_code == (0 if probe.knee.knee.told else 3):
+        told = probe.knee.knee.told
+        return ("upheld", "Knee of reads found") if told else ("indeterminate", "Knee of reads not told")
     met = identity.tiers or identity.families or not identity.unlimited_to
     if identity.sure and not exit_code:
         return "upheld", "Limiter identified" if met else "No limit met"

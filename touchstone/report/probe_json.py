@@ -5,7 +5,9 @@ A probe for programs: numbers in seconds and shares, nothing cut and nothing rou
 from dataclasses import asdict
 from typing import Any
 
+from touchstone.knee.trial import Tried
 from touchstone.limiter.identity import Interval, Tier
+from touchstone.report.knee_view import KneeView
 from touchstone.report.probe_view import ProbeView
 
 
@@ -34,7 +36,24 @@ def document(probe: ProbeView) -> dict[str, Any]:
         "notes": list(identity.notes),
         "steps": [asdict(step) for step in probe.steps],
         "advice": _advice(probe),
+        "knee": _knee(probe.knee),
     }
+
+
+def _knee(view: KneeView | None) -> dict[str, Any] | None:
+    """
+    The knee and its trials; null where none was looked for.
+    """
+    if view is None:
+        return None
+    known = {"told": view.knee.told, "sentence": view.sentence, **asdict(view.knee)}
+    return known | {"trials": [_trial(tried) for tried in view.tried]}
+
+
+def _trial(tried: Tried) -> dict[str, Any]:
+    outcome = asdict(tried.outcome)
+    outcome.pop("blocks")
+    return {**asdict(tried.trial), "told": tried.mark, **outcome}
 
 
 def _tier(tier: Tier) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from touchstone.figures import chance_words
 from touchstone.limiter.identity import Step, Stretch
 from touchstone.limiter.observed import Answer
 from touchstone.report.chart import SIDE, Axis, Chart, Key, Linear, Shape, Tick, clock_axis, height, place
+from touchstone.report.knee_view import knee_chart
 from touchstone.report.length import brief
 from touchstone.report.probe_view import ProbeView
 from touchstone.report.probe_words import WHY_WORDS, family_words, free_words, others_words, stimuli
@@ -39,6 +40,7 @@ class Pictures:
         tried: What was tried without meeting a limit, in words.
         others: What others take, in words.
         why: Why nothing more was asked, in words.
+        knee: How long answers take by the rate at which reads come; None where no knee was looked for.
     """
 
     whole: tuple[Chart, ...]
@@ -49,6 +51,7 @@ class Pictures:
     tried: tuple[str, ...]
     others: str
     why: str
+    knee: Chart | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ def pictures(probe: ProbeView) -> Pictures:
         tried=tuple(free_words(identity)) if identity.tiers else (),
         others=others_words(identity.others_share),
         why=WHY_WORDS[identity.why],
+        knee=knee_chart(probe.knee) if probe.knee else None,
     )
 
 

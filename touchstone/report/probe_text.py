@@ -31,6 +31,8 @@ def write(probe: ProbeView, console: Console, *, advises: bool = False) -> None:
         console.print(Text(f"  touchstone serve --rate {one_line(identity.text)}"), soft_wrap=True)
     if words := others_words(identity.others_share):
         paragraph(console, words, 2, "yellow")
+    if probe.knee:
+        paragraph(console, probe.knee.sentence, style="bold green" if probe.knee.knee.told else "bold yellow")
     console.print()
     _listed(console, "What answers say of the limit, and it does not do", identity.findings, "bold yellow")
     _listed(console, "Notes", identity.notes, "bold")

@@ -3,12 +3,14 @@ All that a report may tell about a probe.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from touchstone.figures import figure
+from touchstone.knee.trial import Knee, Tried
 from touchstone.limiter.identity import Cost, Identity, Interval, Step, Stretch
 from touchstone.limiter.observed import Answer
+from touchstone.report.knee_view import KneeView, knee_view
 from touchstone.report.probe_advice import Advice, advice
 from touchstone.report.probe_tier import Reading, readings
 from touchstone.report.probe_words import family_words, lasting, plain_rate, rate_unit, rate_words, sentence
@@ -19,6 +21,9 @@ from touchstone.verdict import plural
 class _Probing(Protocol):
     @property
     def operation(self) -> str: ...
+
+    @property
+    def knee(self) -> dict[str, Any] | None: ...
 
 
 class _Answered(Protocol):
@@ -63,6 +68,18 @@ class Story(Protocol):
         What it came to; None where it was killed before it said anything.
         """
 
+    @property
+    def tried(self) -> Sequence[Tried]:
+        """
+        The trials of the search for a knee.
+        """
+
+    @property
+    def knee(self) -> Knee | None:
+        """
+        What that came to; None where it was killed before it said anything, or there was none.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class NumberLine:
@@ -95,6 +112,7 @@ class ProbeView:
         stretch: None where there is no limiter to draw.
         numbers: Those of the limiter that was found.
         advice: What a client should do.
+        knee: None where none was looked for.
     """
 
     operation: str
@@ -106,6 +124,7 @@ class ProbeView:
     stretch: Stretch | None
     numbers: tuple[NumberLine, ...]
     advice: Advice
+    knee: KneeView | None = None
 
     @property
     def noun(self) -> str:
@@ -150,9 +169,12 @@ def told(story: Story | None) -> ProbeView | None:
     answered, found = list(story.answers), story.identified
     heard = [one.answer for one in answered if one.heeded]
     failed = [one.answer for one in answered if not one.heeded]
+    operation, sought = story.probing.operation, story.probing.knee
     if found is None:
-        return probe_view(story.probing.operation, heard, _unsaid(heard), (), None, failed)
-    return probe_view(story.probing.operation, heard, found.identity, found.steps, found.stretch, failed)
+        view = probe_view(operation, heard, _unsaid(heard), (), None, failed)
+    else:
+        view = probe_view(operation, heard, found.identity, found.steps, found.stretch, failed)
+    return replace(view, knee=knee_view(operation, story.knee, story.tried, sought["slo_s"])) if sought else view
 
 
 def _unsaid(heard: Sequence[Answer]) -> Identity:

@@ -10,7 +10,7 @@ from touchstone.report.length import brief
 from touchstone.report.probe_tier import Reading, readings, readings_of
 from touchstone.verdict import plural
 
-_NOUNS = {"startBuild": "build", "getBuild": "read", "cancelBuild": "cancel"}
+_NOUNS = {"startBuild": "build", "getBuild": "read", "getTemplate": "read", "cancelBuild": "cancel"}
 _UNITS = (("a second", 1.0), ("a minute", 60.0), ("an hour", 3600.0), ("a day", 86400.0))
 _HARDLY = 0.0005  # a share below which a number is told without an interval
 _NARROW = 0.1  # an interval that is narrower than this share may be told by any number in it

@@ -191,7 +191,7 @@ def _asked(view: View) -> str:
     if view.load:
         sent = view.load.numbers.total.whole.count
     elif view.probe:
-        sent = view.probe.identity.cost.requests
+        sent = view.probe.identity.cost.requests + (view.probe.knee.knee.requests if view.probe.knee else 0)
     else:
         return plural(kept, "exchange")
     return f"{plural(sent, 'request')} and {plural(kept, 'exchange')} kept whole"
