@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 
 from touchstone.limiter import others
-from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State, refill_s
+from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State
 from touchstone.limiter.observed import LEAST_BLUR_S, Moment
 
 # A request that is let through against all expectation.
@@ -164,8 +164,9 @@ class Cells:
 
     def _lost(self, let_in: Array, moment: Moment, params: Params, slack: Array) -> Array | None:
         """
-        What an answer tells of a cell so wide that no place is left on its clock: next to nothing, as long as so many
-        in one stretch are possible at all.
+        What an answer tells of cells that are too wide for a place on their clock; NaN for others.
+
+        That is next to nothing, as long as so many in one stretch are possible at all.
         """
         if not self._clocked:
             return None
@@ -175,8 +176,8 @@ class Cells:
         last = np.where(place >= 0, let_in[np.maximum(place, 0)] if len(let_in) else LONG_AGO, LONG_AGO)
         edge = last + length * np.exp(-self.wide if moment.accepted else self.wide)
         never = (edge > moment.at + moment.blur_s) if moment.accepted else (edge < moment.at - moment.blur_s)
-        missing = limit - (len(let_in) - np.searchsorted(let_in, moment.at - length))
-        taken = np.full((1, len(limit)), _GENEROUS) if moment.accepted else others.at_least(missing, others.SHARES * limit)
+        missing = params["limit"] - len(let_in) + np.searchsorted(let_in, moment.at - length)
+        taken = 0.0 if moment.accepted else others.at_least(missing, others.SHARES * limit)
         told = np.where(never, np.log(np.maximum(taken, _GENEROUS)), np.log(0.5))
         return np.where(slack > 0.5 * length, told, np.nan)
 

@@ -14,7 +14,7 @@ from touchstone.limiter.stimulus import Segment, Stimulus, drain, waits
 from touchstone.limiter.story import Story
 
 # From the first request to the burst: what tells a window that it opened from a log in which it stands alone.
-CANARY_S = 0.2
+CANARY_S = 0.5
 # Requests one after the other of which none is refused until no rate is looked for any more.
 MOST_UNREFUSED = 200
 # The same where answers take so long that it would last.

@@ -20,6 +20,13 @@ _WORTH_TRYING = 0.1
 _LEAST_BITS = 0.003
 # A request costs as much as its share of the limit, a second as its share of the time that the limit takes to refill.
 _REFUSED_PRICE = 0.03
+# Room that the limiter gains meanwhile costs as much as this share of so many requests: it has to be spent before the
+# next refusal tells something.
+_GAINED = 0.5
+# Of so many requests at least the first poll consists: it tells when a limiter that is full gives again, and the edge
+# that it finds is what all later ones are held against.
+_FIRST_POLL, _POLLS = 7, ("poll", "poll, one more")
+_LATE = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,14 @@ class Choice:
 
 
 def choose(
-    belief: Belief, now: float, pace_s: float, blur_s: float, rng: np.random.Generator, most: int = 10_000
+    belief: Belief,
+    now: float,
+    pace_s: float,
+    blur_s: float,
+    rng: np.random.Generator,
+    most: int = 10_000,
+    *,
+    first: bool = False,
 ) -> Choice | None:
     """
     The stimulus with the most to learn for its cost; None where nothing more is to be learned.
@@ -65,6 +79,7 @@ def choose(
     Args:
         now: The earliest that a request can be sent, on the clock of the run.
         most: Requests that it may consist of.
+        first: Whether nothing was sent yet since the limiter was full for the first time.
     """
     found = crowds(belief, _CROWD, rng)
     refill, weights = refills(found)
@@ -73,10 +88,12 @@ def choose(
     stimuli = [s for s in candidates(found, now, pace_s, blur_s, int(limit)) if s.most <= most + 2]
     if not stimuli:
         return None
+    if first:
+        stimuli = [s for s in stimuli if s.name in _POLLS and s.most >= _FIRST_POLL] or stimuli
     script = Script.of(stimuli)
     seen = [foresee(crowd, script, pace_s, blur_s) for crowd in found]
     bits, family_bits = _worth(found, seen)
-    cost = _cost(found, seen, now, prices)
+    cost = _cost(found, seen, now, prices, 0.0 if first else _GAINED)
     worth = (np.maximum(bits, 0.0) + _FAMILY_WORTH * np.maximum(family_bits, 0.0)) / cost
     best = int(np.argmax(worth))
     if bits[best] < _LEAST_BITS and family_bits[best] < _LEAST_BITS:
@@ -120,12 +137,18 @@ def _entropies(mark: Array, weights: Array) -> Array:
     return np.asarray(-(sums * np.log2(np.maximum(sums, 1e-300))).sum(axis=1))
 
 
-def _cost(found: Sequence[Crowd], seen: Sequence[Foreseen], now: float, prices: Prices) -> Array:
+def _cost(found: Sequence[Crowd], seen: Sequence[Foreseen], now: float, prices: Prices, room: float) -> Array:
+    """
+    What each stimulus costs.
+
+    Args:
+        room: What one more request that the limiter would let through afterwards costs, as a share of one that is sent.
+    """
     total = np.zeros(len(seen[0].mark))
     for crowd, one in zip(found, seen, strict=True):
         gained = one.room - crowd.kind.room(crowd.params, crowd.state, np.full(len(crowd), now))
         each = (
-            prices.request * (one.sent + gained)
+            prices.request * (one.sent + room * gained)
             + prices.refused * one.refused
             + prices.second * np.maximum(one.end_at - now, 0.0)
         )
@@ -157,8 +180,10 @@ def candidates(found: Sequence[Crowd], now: float, pace_s: float, blur_s: float,
     if _share_by(free, now) > _WORTH_TRYING:
         starts = [now, *starts]
     sizes = sorted({size for size in (1, 2, limit // 4, limit // 2, limit - 1) if size >= 1})
+    # What fills it late in its window tells one that closes from one that lets go of each by itself.
+    late = now + _LATE * (_at(turn, 0.03) - now)
     prefixes: list[tuple[str, Segment]] = []
-    for start in starts[:3]:
+    for start in [*starts[:3], *([late] if late > now + 1e-3 else [])]:
         prefixes += [(f"{size} at once", Segment((start,) * size)) for size in sizes]
         prefixes.append(("drain", drain(start, most)))
     script = Script.of([Stimulus(name, (segment,)) for name, segment in prefixes])
@@ -180,6 +205,7 @@ def _after(
     free, turn = _moments(found, [(one, row) for one in seen], end)
     for at in sorted({*_ahead(free, end, (0.25, 0.5, 0.75)), *_ahead(turn, end, (0.25, 0.5, 0.75))}):
         yield Stimulus(f"{name}, one later", (*before, Segment((at,))))
+        yield Stimulus(f"{name}, two later", (*before, drain(at, 2)))
         yield Stimulus(f"{name}, drain later", (*before, drain(at, most)))
     yield from _spaced(turn, end, before, f"{name}, ", limit, most)
     yield from _polls(free, end, before, f"{name}, ", most)

@@ -21,7 +21,7 @@ from touchstone.limiter.summary import likeliest_limit, tier
 from touchstone.limiter.tiers import Tiered
 
 # What has to be known of a limiter before it counts as found.
-SURE, SURE_KIND, SURE_LIMIT, NARROW = 0.997, 0.99, 0.995, 0.019
+SURE, SURE_KIND, SURE_LIMIT, NARROW = 0.997, 0.95, 0.995, 0.019
 # From this share on it is likelier that somebody else uses the key, or that it is no limiter that is known.
 _MISFIT = 0.5
 # Where so many stimuli one after the other changed next to nothing, no more is asked, and a little less is enough.
@@ -50,6 +50,7 @@ class Rates:
         self.wide = False
         self.belief = Belief(accepted)
         self.belief.see(story.moments())
+        self._heard = False
         self._stuck = 0
         self._contradicted = False
         self._firsts: dict[str, tuple[Candidate, float]] = {}
@@ -81,13 +82,14 @@ class Rates:
             return None
         rng = np.random.default_rng([self._seed, len(self._story.answers)])
         story = self._story
-        choice = choose(self.belief, now_at + 0.001, story.pace_s(), story.blur_s(), rng, left)
+        choice = choose(self.belief, now_at + 0.001, story.pace_s(), story.blur_s(), rng, left, first=not self._heard)
         return replace(choice.stimulus, bits=choice.bits, stage="rate") if choice else None
 
     def hear(self, answers: Sequence[Answer]) -> None:
         """
         Takes in what came of it; the story has it already.
         """
+        self._heard = True
         moments, before = self._story.moments(), self._stand()
         self.belief.see(moments)
         after = self._stand()
