@@ -170,7 +170,7 @@ class Probe:
         if opened and self._opening.limited:
             self._rates = Rates(self.story, self.terms.seed, self._accepted_first())
         elif self._rates:
-            self._rates.hear(answers)
+            self._rates.hear(answers, asked=stimulus.stage == "rate")
         if stimulus.stage == "builds":
             self._doubt_refusals()
         families = self._rates.families() if self._rates else {}

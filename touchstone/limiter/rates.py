@@ -21,7 +21,7 @@ from touchstone.limiter.summary import likeliest_limit, tier
 from touchstone.limiter.tiers import Tiered
 
 # What has to be known of a limiter before it counts as found.
-SURE, SURE_KIND, SURE_LIMIT, NARROW = 0.997, 0.95, 0.995, 0.019
+SURE, SURE_KIND, LIKELY_KIND, SURE_LIMIT, NARROW = 0.997, 0.99, 0.93, 0.995, 0.019
 # From this share on it is likelier that somebody else uses the key, or that it is no limiter that is known.
 _MISFIT = 0.5
 # Where so many stimuli one after the other changed next to nothing, no more is asked, and a little less is enough.
@@ -85,11 +85,14 @@ class Rates:
         choice = choose(self.belief, now_at + 0.001, story.pace_s(), story.blur_s(), rng, left, first=not self._heard)
         return replace(choice.stimulus, bits=choice.bits, stage="rate") if choice else None
 
-    def hear(self, answers: Sequence[Answer]) -> None:
+    def hear(self, answers: Sequence[Answer], *, asked: bool = True) -> None:
         """
         Takes in what came of it; the story has it already.
+
+        Args:
+            asked: Whether it was this part that asked for them.
         """
-        self._heard = True
+        self._heard = self._heard or asked
         moments, before = self._story.moments(), self._stand()
         self.belief.see(moments)
         after = self._stand()
@@ -99,7 +102,7 @@ class Rates:
             and abs(before[1] - after[1]) < _STILL
             and after[2] > before[2] * _STILL_WIDE
         )
-        self._stuck = self._stuck + 1 if still else 0
+        self._stuck = self._stuck + asked if still else 0
         self._contradicted = after[1] > _NEARLY and self._contradictions() > max(1, _CONTRADICTED * len(moments))
         if not self.wide and self.doubtful:
             self._widen(moments)
@@ -184,9 +187,15 @@ class Rates:
     def _agreed(self, cells: Cells) -> bool:
         """
         Whether no other kind of the same family is left that might have other numbers.
+
+        Of kinds that have the same numbers it is enough that one is much likelier than the others.
         """
         kinds = self.belief.kinds()
-        return kinds[cells.kind.name] >= SURE_KIND
+        if kinds[cells.kind.name] >= SURE_KIND:
+            return True
+        limit, _ = likeliest_limit(cells)
+        alike = [one for one in self.belief.cells if _same(one, cells, limit)]
+        return kinds[cells.kind.name] >= LIKELY_KIND and sum(kinds[one.kind.name] for one in alike) >= SURE_KIND
 
     def tiers(self) -> list[Tier]:
         """
@@ -216,6 +225,21 @@ class Rates:
         rooms = cells.kind.room(params, cells.state, np.full(len(cells), at))[keep]
         turns = cells.kind.turn_at(params, cells.state)[keep]
         return int(rooms.min()), float(turns.max())
+
+
+def _same(one: Cells, other: Cells, limit: float) -> bool:
+    """
+    Whether two kinds of a family have the same limit, and times that may be the same.
+    """
+    if one.kind.family != other.kind.family or one.kind.scales != other.kind.scales:
+        return False
+    mine, theirs = (tier(cells).numbers for cells in (one, other))
+    apart = (
+        theirs[name].low > number.high or number.low > theirs[name].high
+        for name, number in mine.items()
+        if name.endswith("_s")
+    )
+    return likeliest_limit(one)[0] == limit and not any(apart)
 
 
 def _loose(found: Tier) -> float:

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from touchstone.limiter.kinds import Array, Kind, Mask, Params, State
+from touchstone.limiter.observed import LEAST_BLUR_S
 
 _FIRST = "first."
+# What is refused so soon after the first one should have let it in may be the first one's all the same.
+_BLUR_S = 2 * LEAST_BLUR_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,9 @@ class Tiered:
         """
         first, second = self._split(state)
         known = self._known(params)
-        mine = np.logical_not(accepted) & (at < self.first.free_at(known, first))
+        loose = np.full(np.shape(params["limit"]), self.loose)
+        until = self.first.free_at(known, first) + self.first.slack_s(known, first, at, loose, loose) + _BLUR_S
+        mine = np.logical_not(accepted) & (at < until)
         later = self.second.update(params, second, at, accepted)
         told = {
             name: value if _is_log(name) or np.ndim(value) == 0 else np.where(mine, second[name], value)
