@@ -21,7 +21,7 @@ from touchstone.limiter.summary import likeliest_limit, tier
 from touchstone.limiter.tiers import Tiered
 
 # What has to be known of a limiter before it counts as found.
-SURE, SURE_KIND, LIKELY_KIND, SURE_LIMIT, NARROW = 0.997, 0.99, 0.93, 0.995, 0.019
+SURE, SURE_KIND, LIKELY_KIND, SURE_LIMIT, NARROW = 0.993, 0.99, 0.93, 0.993, 0.019
 # From this share on it is likelier that somebody else uses the key, or that it is no limiter that is known.
 _MISFIT = 0.5
 # Where so many stimuli one after the other changed next to nothing, no more is asked, and a little less is enough.
