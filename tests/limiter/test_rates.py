@@ -104,7 +104,7 @@ def test_somebody_else_widens_what_the_limit_may_be() -> None:
     """
     story = Story([*row("+"), *row("++++-", 0.2)])
     rates = Rates(story, 1, 5)
-    for number, outcomes in enumerate(("+++++-", "+++++-", "-", "+++++-", "++-", "+++++-", "+-", "+++++-")):
+    for number, outcomes in enumerate(("+++++-", "++++-", "+++-", "+++++-", "++++++-", "++++-", "+++++-")):
         answers = row(outcomes, 3.0 * (number + 1))
         story.add(answers)
         rates.hear(answers)

@@ -125,7 +125,7 @@ def test_limit_that_weighs_most_is_told_with_all_that_it_may_be() -> None:
     cells.see([Moment(BEGAN_AT, 0.001, True, 0.0)])
     value, share = likeliest_limit(cells)
     assert value == 4
-    assert share == pytest.approx((1 / 4) / (1 / 4 + 1 / 5 + 1 / 6))
+    assert share == pytest.approx((1 / 4) / (1 / 4 + 1 / 5 + 1 / 6), rel=1e-3)
     limit = tier(cells).numbers["limit"]
     assert (limit.low, limit.value, limit.high) == (4, 4, 6)
 

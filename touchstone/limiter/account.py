@@ -43,11 +43,12 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class Compared:
     """
-    One moment, and when this limiter would have let the request in.
+    One moment, and when this limiter would have let the request in, give or take some.
     """
 
     moment: Moment
     free_at: float
+    slack_s: float = 0.0
 
     @property
     def disagrees_s(self) -> float:
@@ -55,19 +56,23 @@ class Compared:
         By how much the answer contradicts the limiter, in seconds; 0 or less where it does not.
         """
         ahead_s = self.free_at - self.moment.at if self.moment.accepted else self.moment.at - self.free_at
-        return min(ahead_s, 1e6) - 2 * self.moment.blur_s
+        return min(ahead_s, 1e6) - 2 * self.moment.blur_s - self.slack_s
 
 
-def compare(candidate: Candidate, moments: Sequence[Moment]) -> list[Compared]:
+def compare(candidate: Candidate, moments: Sequence[Moment], loose: float = 0.0) -> list[Compared]:
     """
     Each moment beside what the limiter would have said.
+
+    Args:
+        loose: How far its times and its phase may be from where they are thought to be, as a share of themselves.
     """
     kind, params = candidate.kind, candidate.params
     if not moments:
         return []
-    state, found = kind.start(params, moments[0].at), []
+    state, found, wide = kind.start(params, moments[0].at), [], np.array([loose])
     for moment in moments:
-        found.append(Compared(moment, float(np.ravel(kind.free_at(params, state))[0])))
+        free_at, slack_s = kind.free_at(params, state), kind.slack_s(params, state, moment.at, wide, wide)
+        found.append(Compared(moment, float(np.ravel(free_at)[0]), float(np.ravel(slack_s)[0])))
         state = kind.update(params, state, moment.at, moment.accepted)
     return found
 

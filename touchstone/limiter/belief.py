@@ -42,6 +42,17 @@ class Belief:
         # Cut smaller, nothing may be as likely any more as the best seemed: then all of it is kept as it was.
         self.cells = [cells for cells in self.cells if len(cells)] or [cells for cells in kept if len(cells)]
 
+    def take(self, other: "Belief") -> None:
+        """
+        Takes what another belief holds of the limits that it knows, which saw the same story.
+        """
+        for cells in other.cells:
+            mine = next((one for one in self.cells if one.kind.name == cells.kind.name), None)
+            if mine is None:
+                self.cells.append(cells)
+            else:
+                mine.take(cells)
+
     def evidence(self) -> float:
         """
         Logarithm of how likely all of it was.

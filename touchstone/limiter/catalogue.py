@@ -4,7 +4,7 @@ The kinds of limiter that are known, how likely each is beforehand, and which pa
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -115,7 +115,7 @@ def _limits(kind: Kind, accepted: int, wide: bool) -> tuple[int, ...]:
     return tuple(range(max(least, accepted // 2 if wide else few), most + 1))
 
 
-def behind(first: Candidate, loose: float, accepted: int, longest_s: float) -> list[Cells]:
+def behind(first: Candidate, loose: float, accepted: int, longest_s: float, luck: float = 0.0) -> list[Cells]:
     """
     What may be behind a limiter that is known, where it does not explain all that was refused.
 
@@ -123,6 +123,7 @@ def behind(first: Candidate, loose: float, accepted: int, longest_s: float) -> l
         loose: How far the times of the first one may be from what they are thought to be, as a share.
         accepted: Requests that were accepted in all.
         longest_s: Seconds since the first one.
+        luck: Logarithm of how likely it was beforehand that the first one is just what it is.
     """
     known = {name: float(np.ravel(value)[0]) for name, value in first.params.items()}
     window_s = float(np.ravel(refill_s(first.kind, first.params))[0])
@@ -136,5 +137,6 @@ def behind(first: Candidate, loose: float, accepted: int, longest_s: float) -> l
         range_s = (least_s, 100 * longest_s)
         kind = Tiered(first.kind, known, entry.kind, loose)
         if limits:
-            found.append(grid(kind, limits, [range_s], _BEHIND_STEPS, _BEHIND[entry.kind.name]))
+            cells = grid(kind, limits, [range_s], _BEHIND_STEPS, _BEHIND[entry.kind.name])
+            found.append(replace(cells, prior=cells.prior + luck))
     return found

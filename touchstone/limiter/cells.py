@@ -106,6 +106,16 @@ class Cells:
         """
         return self._masses(self.likely + self.run + others.PRIOR)
 
+    def luck(self) -> float:
+        """
+        Logarithm of how likely it was beforehand that the likeliest cell is the right one.
+
+        What is known to a hair weighs no more than its part of all that the kind may have been.
+        """
+        masses = self.masses()
+        best = int(np.argmax(masses))
+        return float(np.logaddexp.reduce(masses) - (self.likely + self.run)[0, best])
+
     def shared(self) -> Array:
         """
         The same of only those stories in which somebody else takes a part.
@@ -177,7 +187,7 @@ class Cells:
         edge = last + length * np.exp(-self.wide if moment.accepted else self.wide)
         never = (edge > moment.at + moment.blur_s) if moment.accepted else (edge < moment.at - moment.blur_s)
         missing = params["limit"] - len(let_in) + np.searchsorted(let_in, moment.at - length)
-        taken = 0.0 if moment.accepted else others.at_least(missing, others.SHARES * limit)
+        taken = 0.0 if moment.accepted else others.at_least(missing, params["limit"])
         told = np.where(never, np.log(np.maximum(taken, _GENEROUS)), np.log(0.5))
         return np.where(slack > 0.5 * length, told, np.nan)
 
@@ -310,6 +320,12 @@ class Cells:
         )
         parts.see(story)
         return parts
+
+    def take(self, other: "Cells") -> None:
+        """
+        Has those of another one, which saw the same story, in the place of its own of the same limits.
+        """
+        self._join(self._part(~np.isin(self.limits, np.unique(other.limits))), other)
 
     def _join(self, one: "Cells", other: "Cells") -> None:
         sizes = (len(one), len(other))

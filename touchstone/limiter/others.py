@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State, refill_s
 
@@ -32,22 +31,26 @@ def _tails() -> Array:
     factorials = np.array([math.lgamma(count + 1) for count in range(_MOST)])
     chances = np.exp(counts * np.log(means) - means - factorials[None, :])
     below = np.concatenate([np.zeros((_STEPS, 1)), np.cumsum(chances, axis=1)[:, :-1]], axis=1)
-    return np.asarray(np.clip(1.0 - below, 0.0, 1.0))
+    tails = np.clip(1.0 - below, 0.0, 1.0)
+    return np.concatenate([tails, np.zeros((_STEPS, 1))], axis=1)
 
 
 _TAILS = _tails()
 _PER_STEP = math.log(_MOST_MEAN / _LEAST_MEAN) / (_STEPS - 1)
+_SHIFTS = np.log(np.maximum(SHARES, 1e-9)) / _PER_STEP
 
 
-def at_least(count: Array, mean: Array) -> Array:
+def at_least(count: Array, most: Array) -> Array:
     """
-    How likely it is that so many or more came where *mean* are to be expected.
+    How likely it is that so many or more came; one row for each of SHARES.
+
+    Args:
+        most: How many would have come if they took all that the limiter gives.
     """
-    steps = np.rint(np.log(np.maximum(mean, _LEAST_MEAN) / _LEAST_MEAN) / _PER_STEP)
-    count = np.asarray(count)
-    rows: NDArray[np.int64] = np.clip(steps, 0, _STEPS - 1).astype(np.int64)
-    columns: NDArray[np.int64] = np.clip(count, 0, _MOST - 1).astype(np.int64)
-    return np.asarray(np.where(count >= _MOST, 0.0, _TAILS[rows, columns]))
+    steps = np.log(np.maximum(most, _LEAST_MEAN) / _LEAST_MEAN) / _PER_STEP + _SHIFTS
+    rows = np.clip(np.rint(steps), 0, _STEPS - 1).astype(np.int64)
+    columns = np.clip(count, 0, _MOST).astype(np.int64)
+    return np.asarray(_TAILS[rows, columns])
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +100,24 @@ def took_all(kind: Kind, params: Params, state: State, at: float, known: Known) 
         gone = np.minimum((at - known.refused_at) / params["token_s"], 1.0)
         # What was taken from a bucket that is full again has come back.
         came = np.where(state["full"] <= at, 1.0 / limit, came)
-    mean = SHARES * limit * came
-    now, below = (_at_least(count, mean, known.had, gone) for count in (left, known.below))
-    found = np.where(left < known.below, (now - below) / np.maximum(1.0 - below, 1e-9), 0.0)
-    found = np.clip(found, _NOISE, 1.0 - _NOISE)
+    now = _at_least(left, limit * came, known.had, gone)
+    if np.isfinite(known.below).any():
+        below = _at_least(known.below, limit * came, known.had, gone)
+        now = np.where(left < known.below, (now - below) / np.maximum(1.0 - below, 1e-9), 0.0)
+    found = np.clip(now, _NOISE, 1.0 - _NOISE)
     found[0] = _NOISE
     return np.asarray(found)
 
 
-def _at_least(count: Array, mean: Array, had: Array, gone: Array) -> Array:
+def _at_least(count: Array, most: Array, had: Array, gone: Array) -> Array:
     """
     The same where some of what they had is gone, each for itself.
     """
+    if not had.any():
+        return at_least(count, most)
     all_left = (1.0 - gone) ** had
     few = np.floor(had * (1.0 - gone))
-    return all_left * at_least(count - had, mean) + (1.0 - all_left) * at_least(count - few, mean)
+    return all_left * at_least(count - had, most) + (1.0 - all_left) * at_least(count - few, most)
 
 
 def came_first(early_s: Array, kind: Kind, params: Params, state: State, *, accepted: bool) -> Array:

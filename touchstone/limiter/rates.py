@@ -12,7 +12,6 @@ from touchstone.limiter.belief import Belief
 from touchstone.limiter.catalogue import behind
 from touchstone.limiter.cells import Cells
 from touchstone.limiter.identity import Tier
-from touchstone.limiter.kinds import refill_s
 from touchstone.limiter.observed import Answer, Moment
 from touchstone.limiter.planner import choose
 from touchstone.limiter.stimulus import Stimulus
@@ -53,7 +52,7 @@ class Rates:
         self._heard = False
         self._stuck = 0
         self._contradicted = False
-        self._firsts: dict[str, tuple[Candidate, float]] = {}
+        self._firsts: dict[str, tuple[Candidate, float, float]] = {}
         self.remembered: dict[str, Candidate] = {}
         self.texts: dict[str, str] = {}
         self._remember()
@@ -82,7 +81,8 @@ class Rates:
             return None
         rng = np.random.default_rng([self._seed, len(self._story.answers)])
         story = self._story
-        choice = choose(self.belief, now_at + 0.001, story.pace_s(), story.blur_s(), rng, left, first=not self._heard)
+        full = not self._heard and not story.moments()[-1].accepted
+        choice = choose(self.belief, now_at + 0.001, story.pace_s(), story.blur_s(), rng, left, first=full)
         return replace(choice.stimulus, bits=choice.bits, stage="rate") if choice else None
 
     def hear(self, answers: Sequence[Answer], *, asked: bool = True) -> None:
@@ -114,6 +114,7 @@ class Rates:
         """
         Begins anew with the whole story, to which something was added in the middle.
         """
+        self._stuck = 0
         self.belief = Belief(self.accepted, wide=self.wide)
         self.belief.see(self._story.moments())
 
@@ -122,9 +123,8 @@ class Rates:
         Answers that the likeliest limiter would not have given, by more than its numbers are uncertain.
         """
         cells = self.belief.likeliest()
-        loose = _loose(tier(cells))
-        refill = float(np.ravel(refill_s(cells.kind, Candidate.of(cells).params))[0])
-        return sum(one.disagrees_s > loose * refill for one in compare(Candidate.of(cells), self._story.moments()))
+        compared = compare(Candidate.of(cells), self._story.moments(), _loose(tier(cells)))
+        return sum(one.disagrees_s > 0 for one in compared)
 
     def _stand(self) -> tuple[str, float, float]:
         """
@@ -155,18 +155,19 @@ class Rates:
         for cells in self.belief.cells:
             if kinds[cells.kind.name] > _LIKELY:
                 self._firsts.pop(cells.kind.name, None)  # the last one that was likely comes last
-                self._firsts[cells.kind.name] = (Candidate.of(cells), _loose(tier(cells)))
+                self._firsts[cells.kind.name] = (Candidate.of(cells), _loose(tier(cells)), cells.luck())
 
     def _widen(self, moments: Sequence[Moment]) -> None:
         """
         Somebody else takes a part, and the limit is more than what was ever accepted; or there is another limit behind.
         """
         self.wide = True
-        self.belief = Belief(self.accepted, wide=True)
+        before, self.belief = self.belief, Belief(self.accepted, wide=True)
         accepted = sum(moment.accepted for moment in moments)
-        for first, loose in list(self._firsts.values())[-_MOST_FIRSTS:]:
-            self.belief.cells += behind(first, loose, accepted, moments[-1].at - moments[0].at)
+        for first, loose, luck in list(self._firsts.values())[-_MOST_FIRSTS:]:
+            self.belief.cells += behind(first, loose, accepted, moments[-1].at - moments[0].at, luck)
         self.belief.see(moments)
+        self.belief.take(before)
 
     @property
     def settled(self) -> bool:
