@@ -68,6 +68,14 @@ class Belief:
         found = {cells.kind.name: float(np.exp(cells.masses() - total).sum()) for cells in self.cells}
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
+    def alone(self, family: str) -> float:
+        """
+        Probability of a family if nobody else takes a part.
+        """
+        found = {name: [c.alone() for c in self.cells if c.kind.family == name] for name in self.families()}
+        masses = {name: float(np.logaddexp.reduce(np.concatenate(parts))) for name, parts in found.items()}
+        return float(np.exp(masses[family] - np.logaddexp.reduce(list(masses.values()))))
+
     def families(self) -> dict[str, float]:
         """
         Probability of each family that is left, the likeliest first.

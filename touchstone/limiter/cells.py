@@ -106,6 +106,12 @@ class Cells:
         """
         return self._masses(self.likely + self.run + others.PRIOR)
 
+    def alone(self) -> Array:
+        """
+        The same of the story in which nobody else takes a part.
+        """
+        return self._masses((self.likely + self.run + others.PRIOR)[:1])
+
     def luck(self) -> float:
         """
         Logarithm of how likely it was beforehand that the likeliest cell is the right one.

@@ -18,7 +18,7 @@ PRIOR = np.log(np.array([0.93, 0.03, 0.03, 0.01]))[:, None]
 # A refusal that nothing explains.
 _NOISE = 1e-4
 # How likely a token is to be there already of a bucket that is not known to a token.
-_TOKEN_AWAY = 0.3
+_TOKEN_AWAY = 0.1
 _MOST, _STEPS, _LEAST_MEAN, _MOST_MEAN = 160, 240, 1e-3, 100.0
 
 

@@ -23,12 +23,16 @@ from touchstone.limiter.tiers import Tiered
 SURE, SURE_KIND, LIKELY_KIND, SURE_LIMIT, NARROW = 0.993, 0.99, 0.93, 0.993, 0.019
 # From this share on it is likelier that somebody else uses the key, or that it is no limiter that is known.
 _MISFIT = 0.5
+# Below this it is taken for granted that nobody else does, where a family is judged.
+_ALONE = 0.1
 # Where so many stimuli one after the other changed next to nothing, no more is asked, and a little less is enough.
 _MOST_STUCK, _NEARLY, _STILL, _STILL_WIDE, NARROW_ENOUGH = 5, 0.97, 0.003, 0.98, 0.05
 # More answers than this share of all that the likeliest limiter would not have given mean that it is another one.
 _CONTRADICTED = 0.02
 # So likely a limiter has to have been, and so little that somebody else takes a part, for another one to be behind it.
 _LIKELY, _CLEAR, _MOST_FIRSTS = 0.1, 0.3, 3
+# How well its times have to be known for that, as a share of themselves.
+_KNOWN = 0.3
 # What is left to all families where no limiter explains all that was seen.
 _AT_MOST = 0.9
 # A family that was never that likely is not worth a word when it is ruled out.
@@ -153,9 +157,9 @@ class Rates:
         """
         kinds = self.belief.kinds()
         for cells in self.belief.cells:
-            if kinds[cells.kind.name] > _LIKELY:
+            if kinds[cells.kind.name] > _LIKELY and (loose := _loose(tier(cells))) < _KNOWN:
                 self._firsts.pop(cells.kind.name, None)  # the last one that was likely comes last
-                self._firsts[cells.kind.name] = (Candidate.of(cells), _loose(tier(cells)), cells.luck())
+                self._firsts[cells.kind.name] = (Candidate.of(cells), loose, cells.luck())
 
     def _widen(self, moments: Sequence[Moment]) -> None:
         """
@@ -174,7 +178,7 @@ class Rates:
         """
         Whether one family and its numbers stand out.
         """
-        if self.doubtful or max(self.belief.families().values()) < SURE:
+        if self.doubtful or not self._family_known():
             return False
         cells = self.belief.likeliest()
         if not self._agreed(cells):
@@ -185,13 +189,21 @@ class Rates:
         narrow = NARROW if self._stuck < _MOST_STUCK else NARROW_ENOUGH
         return share >= SURE_LIMIT and all(number.high / number.low - 1 <= narrow for number in times)
 
+    def _family_known(self) -> bool:
+        """
+        Whether one family is left, be it that somebody else takes a part or, where that is unlikely, that nobody does.
+        """
+        family, share = next(iter(self.belief.families().items()))
+        return share >= SURE or (self.belief.others() < _ALONE and self.belief.alone(family) >= SURE)
+
     def _agreed(self, cells: Cells) -> bool:
         """
         Whether no other kind of the same family is left that might have other numbers.
 
         Of kinds that have the same numbers it is enough that one is much likelier than the others.
         """
-        kinds = self.belief.kinds()
+        family = self.belief.families()[cells.kind.family]
+        kinds = {name: share / family for name, share in self.belief.kinds().items()}
         if kinds[cells.kind.name] >= SURE_KIND:
             return True
         limit, _ = likeliest_limit(cells)
