@@ -20,10 +20,10 @@ check: $(READY) ## judge the embedded twin against the contract; ARGS="--url …
 	@$(BIN)/touchstone check $(if $(findstring --url,$(ARGS))$(findstring --target,$(ARGS)),,--target twin) $(ARGS)
 
 test: $(READY) ## test the harness itself, offline; ARGS="-k …" picks tests
-	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile -m "not alone and not prove" $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not prove" $(ARGS)
 
-truth: $(READY) ## load a server that stalls, for 40 s with nothing beside it: are the times in the reports true?
-	@$(BIN)/python -m pytest -m alone tests/test_load_truth.py
+truth: $(READY) ## load a server that stalls, and find a knee, 70 s with nothing beside it: are the times in the reports true?
+	@$(BIN)/python -m pytest -m alone tests/test_load_truth.py tests/test_probe_knee.py
 
 load: $(READY) ## put a steady load on the embedded twin and judge it; ARGS="storm --builds 40" puts another one
 	@$(BIN)/touchstone load $(or $(ARGS),steady)

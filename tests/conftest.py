@@ -14,27 +14,45 @@ from tests.command import Command, called
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "", None})
 
-# Files that take long, the longest first: begun last, one of them would have the last minute to itself.
+# Files that take long, the longest first: begun last, one of them would have the last minute to itself. It needs
+# --no-loadscope-reorder, as xdist would begin with the files that have most tests.
 LONG = (
-    "test_proven.py",
-    "test_check.py",
-    "test_load_faults.py",
-    "test_earlystop.py",
-    "test_proving.py",
-    "test_variants.py",
-    "test_load_stopped.py",
-    "test_load.py",
-    "test_browser_har.py",
-    "test_replay.py",
-    "test_proof_html.py",
-    "test_mutants_seen.py",
-    "test_cli.py",
-    "test_drift.py",
-    "test_load_workers.py",
-    "test_plan.py",
-    "test_record.py",
-    "test_runner.py",
-    "test_loadplan.py",
+    "limiter/test_identify.py",
+    "tests/test_proven.py",
+    "tests/test_probe.py",
+    "tests/test_check.py",
+    "limiter/test_examination.py",
+    "tests/test_load_faults.py",
+    "limiter/test_telling.py",
+    "tests/test_probe_knee.py",
+    "tests/test_earlystop.py",
+    "tests/test_load_stopped.py",
+    "limiter/test_rates.py",
+    "limiter/test_tiers.py",
+    "tests/test_record.py",
+    "tests/test_loadplan.py",
+    "tests/test_load.py",
+    "tests/test_proving.py",
+    "tests/test_replay.py",
+    "twin/test_variants.py",
+    "tests/test_browser_har.py",
+    "tests/test_runner.py",
+    "tests/test_load_workers.py",
+    "tests/test_lab.py",
+    "tests/test_plan.py",
+    "tests/test_readme.py",
+    "tests/test_drift.py",
+    "tests/test_capacity.py",
+    "report/test_load_text.py",
+    "tests/test_watching.py",
+    "tests/test_fixtures.py",
+    "tests/test_plugin.py",
+    "tests/test_cli.py",
+    "twin/test_mutants_seen.py",
+    "tests/test_appraiser.py",
+    "tests/test_house.py",
+    "knee/test_search.py",
+    "limiter/test_belief.py",
 )
 
 # Matrices of tests are small: a second thread only waits for the first one, and takes a processor from other tests.
@@ -55,7 +73,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     Begins with the files that take long; those that share the work take files in the order of their tests.
     """
-    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+    ranks = {name: rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: ranks.get("/".join(item.path.parts[-2:]), len(LONG)))
 
 
 @pytest.hookimpl(tryfirst=True)

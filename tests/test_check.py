@@ -154,11 +154,11 @@ def test_server_that_names_another_version_does_not_get_it_deleted(
     assert ended.verdicts()["publish.ref-is-the-document"] == "broken"
 
 
-def test_embedded_twin_needs_no_key(tmp_path: Path) -> None:
+def test_embedded_twin_needs_no_key(tmp_path: Path, call: Command) -> None:
     """
     Without a target and without any key the embedded twin is judged.
     """
-    ended = Shell(tmp_path, keys={}).run("check", "--claims", "start.answers-202", "--profile", "quick")
+    ended = call(Shell(tmp_path, keys={}), "check", "--claims", "start.answers-202", "--profile", "quick")
     assert (ended.code, ended.verdicts()) == (0, {"start.answers-202": "upheld"})
     assert ended.report()["run"]["kind"] == "embedded"
 

@@ -25,12 +25,13 @@ def planned(ended: Ended) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def test_plan_sends_nothing_and_writes_nothing(tmp_path: Path) -> None:
+def test_plan_sends_nothing_and_writes_nothing(tmp_path: Path, call: Command) -> None:
     """
     A plan for a target that does not listen is made all the same, leaves no file, and tells where the budget is small.
     """
     shell = Shell(tmp_path)
-    ended = shell.run("check", "--plan", "--url", "http://127.0.0.1:9/api", "--claims", CLAIMS, "--max-builds", "2")
+    flags = ("--url", "http://127.0.0.1:9/api", "--claims", CLAIMS, "--max-builds", "2")
+    ended = call(shell, "check", "--plan", *flags)
     _, builds = planned(ended)
     told = " ".join(ended.out.split())
     assert (ended.code, ended.err) == (0, "")

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from tests import probes
-from tests.command import PRIMARY, Ended, Shell, gone
+from tests.command import PRIMARY, Command, Ended, Shell, gone
 from tests.stages import Asgi, descendants
 from tests.watched import Watched
+from touchstone import probehandover
 from touchstone.embedded import LOAD_TWIN
 from touchstone.probefacts import ProbeStory
 from touchstone.probing import BUILD_S, probe_command
@@ -34,7 +35,7 @@ class Asked:
     What a target was asked, in order: the method and the path of each request.
 
     Attributes:
-        status: Where it is set, what starts are answered with from then on.
+        status: Where it is set, what starts are answered with.
     """
 
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -100,6 +101,8 @@ def probed(
     *flags: str,
     brain: str = probes.BRAIN,
     during: During | None = None,
+    call: Command | None = None,
+    status: int = 0,
     rate: str = "6/1",
     **settings: Any,
 ) -> Probed:
@@ -108,21 +111,29 @@ def probed(
 
     Args:
         during: What happens meanwhile.
+        call: What runs the command in this process; None for a process of its own.
+        status: What starts are answered with, whatever the twin says.
     """
-    asked, shell = Asked(), probes.shell(folder, brain)
+    asked, shell = Asked(status=status), probes.shell(folder, brain)
     limit = RateLimit.parse(rate) if rate else None
     with Watched(wrap=asked.wrap, rate=limit, **settings) as twin:
-        return probed_again(shell, twin, asked, *flags, during=during)
+        return probed_again(shell, twin, asked, *flags, during=during, call=call)
 
 
-def probed_again(shell: Shell, twin: Watched, asked: Asked, *flags: str, during: During | None = None) -> Probed:
+def probed_again(
+    shell: Shell, twin: Watched, asked: Asked, *flags: str, during: During | None = None, call: Command | None = None
+) -> Probed:
     """
     Probes a twin that is there.
     """
-    command = shell.start("probe", "--url", twin.url, "--report-dir", "run", *flags)
-    if during:
-        during(command, twin, asked)
-    ended = shell.ended(command)
+    arguments = ("probe", "--url", twin.url, "--report-dir", "run", *flags)
+    if call:
+        ended = call(shell, *arguments)
+    else:
+        command = shell.start(*arguments)
+        if during:
+            during(command, twin, asked)
+        ended = shell.ended(command)
     left = (twin.refs(), twin.running(), len(shell.journals()))
     return Probed(ended, read(shell.folder / "run" / "runlog.jsonl"), asked, list(twin.launched), left)
 
@@ -136,6 +147,19 @@ def until(command: "subprocess.Popen[str]", text: str) -> None:
         if line.startswith(text):
             return
     raise AssertionError(f"it ended before it said {text!r}")
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, call: Command) -> Command:
+    """
+    Calls the command line in this process with the brain of a shell: a probe that nobody interrupts, for less.
+    """
+
+    def probe(shell: Shell, *arguments: str) -> Ended:
+        monkeypatch.setattr(probehandover, "BRAIN", shell.environment()["STAND_IN"])
+        return call(shell, *arguments)
+
+    return probe
 
 
 @pytest.fixture(scope="module")
@@ -196,12 +220,12 @@ def test_volley_is_under_way_at_once(whole: Probed) -> None:
         assert max(answer.sent_at for answer in volley) < min(answer.done_at for answer in volley)
 
 
-def test_stream_waits_for_no_answer_and_ends_with_a_refusal(tmp_path: Path) -> None:
+def test_stream_waits_for_no_answer_and_ends_with_a_refusal(tmp_path: Path, here: Command) -> None:
     """
     Of a queue in which each waits a quarter of a second: nothing is sent any more once one is seen to be refused, the
     versions that were not started are there for the next one, and a burst ends once answers are held back.
     """
-    run = probed(tmp_path, "--max-builds", "26", brain=probes.STREAMS, rate="leaky-bucket:4/1,burst=6")
+    run = probed(tmp_path, "--max-builds", "26", call=here, brain=probes.STREAMS, rate="leaky-bucket:4/1,burst=6")
     answers = run.story.answers_to(2)
     refused_at = min(answer.done_at for answer in answers if not answer.accepted)
     assert 7 < len(answers) < 25
@@ -250,13 +274,15 @@ def test_refusals_are_judged_and_kept(whole: Probed) -> None:
         ("retry-after-has-decimals", "limit.retry-after-is-valid", "'0.", 0),
     ],
 )
-def test_refusals_that_break_a_claim_are_told(tmp_path: Path, fault: str, claim: str, actual: str, code: int) -> None:
+def test_refusals_that_break_a_claim_are_told(
+    tmp_path: Path, here: Command, fault: str, claim: str, actual: str, code: int
+) -> None:
     """
     What is wrong with a 429 is a finding with the exchange that shows it; of a must claim it is exit code 1.
     """
     shell = probes.shell(tmp_path)
     with FAULTS[fault].twin(replace(LOAD_TWIN, rate=RateLimit.parse("6/1"))) as twin:
-        ended = shell.run("probe", "--url", twin.url, "--report-dir", "run", "--max-builds", "30")
+        ended = here(shell, "probe", "--url", twin.url, "--report-dir", "run", "--max-builds", "30")
     report = json.loads((tmp_path / "run" / "report.json").read_text("utf-8"))
     (finding,) = report["findings"]
     assert (finding["claim"], ended.code) == (claim, code)
@@ -278,11 +304,11 @@ def test_nothing_is_left(whole: Probed) -> None:
     assert [path for path in files if PRIMARY.encode() in path.read_bytes()] == []
 
 
-def test_held_builds_stay_until_they_are_freed(tmp_path: Path) -> None:
+def test_held_builds_stay_until_they_are_freed(tmp_path: Path, here: Command) -> None:
     """
     Builds that are held are in flight until the next stimulus has them freed, and seen to end before its first start.
     """
-    run = probed(tmp_path, "--max-builds", "30", rate="", settle_s=0.4)
+    run = probed(tmp_path, "--max-builds", "30", call=here, rate="", settle_s=0.4)
 
     def about(ref: str, method: str, since: int = 0) -> int:
         name = ref.removeprefix("default/").partition("@")[0]
@@ -313,12 +339,12 @@ def test_held_builds_stay_until_they_are_freed(tmp_path: Path) -> None:
     ids=["requests", "builds", "seconds"],
 )
 def test_no_budget_is_overrun(
-    tmp_path: Path, flags: tuple[str, ...], starts: int | None, builds: int | None, spent: str
+    tmp_path: Path, here: Command, flags: tuple[str, ...], starts: int | None, builds: int | None, spent: str
 ) -> None:
     """
     A probe that would go on without end stops where one of its budgets is spent, and is no pass.
     """
-    run = probed(tmp_path, *flags, brain=probes.ENDLESS)
+    run = probed(tmp_path, *flags, call=here, brain=probes.ENDLESS)
     assert run.ended.code == 3
     told = "the limiter is not known for sure (fixed with a probability of 75 %): the budget of"
     assert f"{told} {spent}" in run.ended.last_line
@@ -329,48 +355,68 @@ def test_no_budget_is_overrun(
     assert run.left == ([], 0, 0)
 
 
-def interrupting(number: signal.Signals) -> During:
+def interrupting(number: signal.Signals, stimulus: int) -> During:
     """
-    Sends a signal while the third stimulus is under way.
+    Sends a signal while the stimulus with this number is under way.
     """
 
     def interrupt(command: "subprocess.Popen[str]", _twin: Watched, _asked: Asked) -> None:
-        until(command, "3: ")
+        until(command, f"{stimulus}: ")
         command.send_signal(number)
 
     return interrupt
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_interrupted_probe_clears_up_and_goes_on_later(tmp_path: Path, number: signal.Signals) -> None:
+def test_interrupted_probe_clears_up_and_goes_on_later(tmp_path: Path) -> None:
     """
     It tells what it knows and leaves nothing; resumed, it goes on where it was, with what is left of its budget.
+
+    That holds for Ctrl-C and for SIGTERM, and for a run that was resumed.
     """
     asked, shell, flags = Asked(), probes.shell(tmp_path, probes.ENDLESS), ("--max-requests", "40")
     with Watched(wrap=asked.wrap, rate=RateLimit.parse("6/1")) as twin:
-        first = probed_again(shell, twin, asked, *flags, during=interrupting(number))
-        assert first.ended.code == 130
-        assert first.story.identified is not None
-        assert first.story.identified.identity.why == "interrupted"
-        assert first.left == ([], 0, 0)
-        assert asked.starts == len(first.story.answers) < 40
+        runs = [probed_again(shell, twin, asked, *flags, during=interrupting(signal.SIGINT, 3))]
+        assert_interrupted(runs[0], asked)
+        later = interrupting(signal.SIGTERM, len(runs[0].story.sent) + 2)
+        runs.append(probed_again(shell, twin, asked, "--resume", "run", during=later))
+        assert_interrupted(runs[1], asked)
+        assert_went_on(runs[0], runs[1])
 
-        second = probed_again(shell, twin, asked, "--resume", "run", "--seed", "20")
-        assert (second.ended.code, second.left) == (3, ([], 0, 0))
-        assert second.ended.err.startswith(f"{len(first.story.sent) + 1}: a burst; known: fixed 75 %")
-        story, before = second.story, first.story
-        assert asked.starts == len(story.answers) == 40
-        assert story.answers[: len(before.answers)] == before.answers
-        assert story.answers[len(before.answers)].answer.sent_at > before.answers[-1].answer.done_at
-        assert story.probing.origin_utc == before.probing.origin_utc
-        assert [sending.number for sending in story.sent] == list(range(1, len(story.sent) + 1))
-        told = [sending.stimulus.anew for sending in story.sent]
-        assert told == [number >= len(before.sent) for number in range(len(story.sent))]
-        assert {heard.stimulus for heard in story.heard} == {sending.number for sending in story.sent}
+        runs.append(probed_again(shell, twin, asked, "--resume", "run", "--seed", "20"))
+        assert (runs[2].ended.code, runs[2].left) == (3, ([], 0, 0))
+        assert runs[2].ended.err.startswith(f"{len(runs[1].story.sent) + 1}: a burst; known: fixed 75 %")
+        assert asked.starts == len(runs[2].story.answers) == 40
+        assert_went_on(runs[1], runs[2])
+        begun = [len(run.story.sent) for run in runs]
+        anew = [sending.stimulus.anew for sending in runs[2].story.sent]
+        assert anew == [number >= begun[0] for number in range(begun[2])]
 
-        third = probed_again(shell, twin, asked, "--resume", "run")
-        assert (third.ended.code, third.ended.last_line) == (3, second.ended.last_line)
+        last = probed_again(shell, twin, asked, "--resume", "run")
+        assert (last.ended.code, last.ended.last_line) == (3, runs[2].ended.last_line)
         assert asked.starts == 40
+
+
+def assert_interrupted(run: Probed, asked: Asked) -> None:
+    """
+    It knows that it was interrupted, wrote down all that it sent, and left nothing.
+    """
+    assert run.ended.code == 130
+    assert run.story.identified is not None
+    assert run.story.identified.identity.why == "interrupted"
+    assert run.left == ([], 0, 0)
+    assert asked.starts == len(run.story.answers) < 40
+
+
+def assert_went_on(first: Probed, second: Probed) -> None:
+    """
+    Nothing of before is lost or sent again, and all that is new is later.
+    """
+    story, before = second.story, first.story
+    assert story.answers[: len(before.answers)] == before.answers
+    assert story.answers[len(before.answers)].answer.sent_at > before.answers[-1].answer.done_at
+    assert story.probing.origin_utc == before.probing.origin_utc
+    assert [sending.number for sending in story.sent] == list(range(1, len(story.sent) + 1))
+    assert {heard.stimulus for heard in story.heard} == {sending.number for sending in story.sent}
 
 
 def test_killed_probe_is_swept_and_goes_on_later(tmp_path: Path) -> None:
@@ -415,15 +461,13 @@ def test_server_that_dies_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
     ("status", "starts", "message"),
     [(403, 1, "answered with status 403: the key may not do this"), (503, 5, "5 requests in a row told nothing")],
 )
-def test_answers_of_another_kind_end_a_probe(tmp_path: Path, status: int, starts: int, message: str) -> None:
+def test_answers_of_another_kind_end_a_probe(
+    tmp_path: Path, here: Command, status: int, starts: int, message: str
+) -> None:
     """
     A key that may not start builds ends it at once, and a server that fails after five times; the brain hears neither.
     """
-
-    def spoil(_command: Any, _twin: Watched, asked: Asked) -> None:
-        asked.status = status
-
-    run = probed(tmp_path, "--max-builds", "30", brain=probes.ENDLESS, during=spoil)
+    run = probed(tmp_path, "--max-builds", "30", call=here, brain=probes.ENDLESS, status=status)
     assert (run.ended.code, run.asked.starts) == (3, starts)
     assert message in run.ended.last_line
     assert f"{starts} times status {status}" in run.ended.out
@@ -431,11 +475,11 @@ def test_answers_of_another_kind_end_a_probe(tmp_path: Path, status: int, starts
     assert run.story.identified.identity.cost.requests == 0
 
 
-def test_reads_are_probed_without_a_build(tmp_path: Path) -> None:
+def test_reads_are_probed_without_a_build(tmp_path: Path, here: Command) -> None:
     """
     With --operation getBuild one version is read that nobody has built, and any answer but a refusal lets it through.
     """
-    run = probed(tmp_path, "--operation", "getBuild")
+    run = probed(tmp_path, "--operation", "getBuild", call=here)
     assert run.ended.code == 0
     assert (run.asked.starts, run.launched) == (0, [])
     assert {answered.answer.accepted for answered in run.story.answers} == {True}
@@ -443,7 +487,7 @@ def test_reads_are_probed_without_a_build(tmp_path: Path) -> None:
     assert run.left == ([], 0, 0)
 
 
-def test_reads_need_no_version(tmp_path: Path) -> None:
+def test_reads_need_no_version(tmp_path: Path, here: Command) -> None:
     """
     Where nothing may be published and nothing is named, a version is read that does not exist.
     """
@@ -451,14 +495,14 @@ def test_reads_need_no_version(tmp_path: Path) -> None:
     with Watched(wrap=asked.wrap) as twin:
         settings = f'[targets.own]\nurl = "{twin.url}"\npublish = "never"\n'
         (tmp_path / "touchstone.toml").write_text(settings, "utf-8")
-        ended = shell.run("probe", "--target", "own", "--operation", "getBuild", "--report-dir", "run")
+        ended = here(shell, "probe", "--target", "own", "--operation", "getBuild", "--report-dir", "run")
         story = read(tmp_path / "run" / "runlog.jsonl").probe
         assert story is not None
         assert (ended.code, {answered.status for answered in story.answers}) == (0, {404})
         assert {method for method, _ in asked.requests} == {"GET"}
 
 
-def test_versions_are_used_again(tmp_path: Path) -> None:
+def test_versions_are_used_again(tmp_path: Path, here: Command) -> None:
     """
     With fewer versions than starts each is started again, once its build is seen to have ended.
     """
@@ -469,7 +513,7 @@ def test_versions_are_used_again(tmp_path: Path) -> None:
             twin.publish(name)
         settings = f'[targets.url]\nurl = "{twin.url}"\npublish = "never"\ntemplates = {{ buildable = {refs} }}\n'
         (tmp_path / "touchstone.toml").write_text(settings, "utf-8")
-        ended = shell.run("probe", "--target", "url", "--report-dir", "run")
+        ended = here(shell, "probe", "--target", "url", "--report-dir", "run")
         story = read(tmp_path / "run" / "runlog.jsonl").probe
         assert story is not None
         accepted = [answered for answered in story.answers if answered.answer.accepted]
@@ -488,12 +532,13 @@ def nothing_sent() -> Iterator[tuple[Watched, Asked]]:
     assert asked.requests == []
 
 
-def test_plan_sends_nothing(tmp_path: Path, nothing_sent: tuple[Watched, Asked]) -> None:
+def test_plan_sends_nothing(tmp_path: Path, call: Command, nothing_sent: tuple[Watched, Asked]) -> None:
     """
     --plan says what a probe would cost at worst.
     """
     twin, _ = nothing_sent
-    ended = Shell(tmp_path).run("probe", "--url", twin.url, "--plan", "--max-requests", "60", "--max-builds", "9")
+    flags = ("--max-requests", "60", "--max-builds", "9")
+    ended = call(Shell(tmp_path), "probe", "--url", twin.url, "--plan", *flags)
     assert ended.code == 0
     for words in (
         "limiter is behind startBuild",

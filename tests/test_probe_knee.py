@@ -53,6 +53,8 @@ def sent_for(story: ProbeStory) -> int:
     return sum(tried.outcome.sent for tried in story.tried)
 
 
+# It judges times, and beside other tests it would find that the machine has too much else to do.
+@pytest.mark.alone
 def test_knee_is_found_and_told_everywhere(tmp_path: Path) -> None:
     """
     Every read is one of the log, the target was over-driven, and what is told lies below its capacity of 400 a second.

@@ -217,13 +217,13 @@ def wait_for(path: Path) -> Path:
     raise AssertionError(f"{path} was not written")
 
 
-def test_what_a_target_does_not_have_is_missed_where_it_was_asked_for(tmp_path: Path) -> None:
+def test_what_a_target_does_not_have_is_missed_where_it_was_asked_for(tmp_path: Path, call: Command) -> None:
     """
     Without a second account a recording of all is complete; one that was asked for is not there.
     """
     with Watched() as watched:
         shell = Shell(tmp_path, {"ORGO_API_KEY": KEYS["ORGO_API_KEY"]})
-        ended = shell.run("record", "--url", watched.url, "other-account", "cancel-when-idle")
+        ended = call(shell, "record", "--url", watched.url, "other-account", "cancel-when-idle")
     assert (ended.code, ended.last_line) == (3, "exit 3: 1 of 2 scenarios recorded; missing: other-account")
     assert [path.name for path in (tmp_path / "recordings" / "url").iterdir()] == ["cancel-when-idle.har"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import Ended, Shell, children, gone
+from tests.command import Command, Ended, Shell, children, gone
 from tests.watched import ENDLESS_S, WAITING, Watched
 from touchstone import runner
 from touchstone.children import Interrupted
@@ -70,26 +70,27 @@ def test_killed_child_is_told_and_cleaned_up_after(tmp_path: Path) -> None:
     assert "Traceback" not in ended.out + ended.err
 
 
-def test_spent_time_is_no_pass(tmp_path: Path) -> None:
+def test_spent_time_is_no_pass(tmp_path: Path, call: Command) -> None:
     """
     A run whose time is spent before it has shown anything cannot judge, and cleans up.
     """
     shell = Shell(tmp_path)
     with Watched(build_s=ENDLESS_S) as watched:
-        ended = shell.run("check", "--url", watched.url, "--claims", "cancel.settles", "--max-seconds", "0.5")
+        ended = call(shell, "check", "--url", watched.url, "--claims", "cancel.settles", "--max-seconds", "0.5")
         assert (watched.refs(), watched.running()) == ([], 0)
     assert ended.code == 3
     assert ended.verdicts() == {"cancel.settles": "could-not-run"}
     assert "--max-seconds" in ended.out
 
 
-def test_spent_budget_of_builds_is_told(tmp_path: Path) -> None:
+def test_spent_budget_of_builds_is_told(tmp_path: Path, call: Command) -> None:
     """
     A run begins no more builds than it may, and names the setting for what it could not show.
     """
     shell = Shell(tmp_path)
     with Watched() as watched:
-        ended = shell.run("check", "--url", watched.url, "--claims", "cancel.next-build-completes", "--max-builds", "1")
+        wanted = ("--claims", "cancel.next-build-completes", "--max-builds", "1")
+        ended = call(shell, "check", "--url", watched.url, *wanted)
         assert len(watched.launched) == 1
         assert watched.refs() == []
     assert ended.code == 3

@@ -3,6 +3,7 @@ Whole identifications in virtual time, with all that was asked and answered; eac
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -96,6 +97,11 @@ def rates_of(text: str) -> Rates:
     """
     What is known of a rate after a whole identification, heard in the same turns; one of the caller's own.
     """
+    return deepcopy(_rates_of(text))
+
+
+@cache
+def _rates_of(text: str) -> Rates:
     turns = played(text, NO_CAPS).turns
     begun = [turn for turn in turns if turn.stimulus.stage == "opening"]
     opening = [answer for turn in begun for answer in turn.answers]

@@ -3,7 +3,8 @@ Whole probes in virtual time, of the twin's limiters.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -136,8 +137,7 @@ def test_budget_that_is_spent_while_the_rate_holds_builds_back_is_said() -> None
     terms = replace(PLENTY, builds_s=300.0)
     whole = through(Net("fixed-window:2/6"), terms)
     cut = next(n for n, turn in enumerate(whole.turns) if turn.stimulus.stage == "builds") + 3
-    for why, notes in (("budget", 1), ("interrupted", 0)):
-        probe = rebuilt(replace(whole, probe=Probe(terms)), cut)
+    for probe, why, notes in zip(each_rebuilt(whole, [cut, cut]), ("budget", "interrupted"), (1, 0), strict=True):
         assert probe.ask(whole.turns[cut].asked_at) is not None
         probe.stop("budget" if why == "budget" else "interrupted")
         assert len(probe.known().notes) == notes
@@ -183,20 +183,30 @@ def rebuilt(whole: Played, cut: int) -> Probe:
     """
     A probe that has heard what another one heard of its first stimuli, and asked nothing.
     """
-    probe = Probe(whole.probe.terms)
-    for turn in whole.turns[:cut]:
-        probe.hear(turn.stimulus, turn.answers)
+    (probe,) = each_rebuilt(whole, [cut])
     return probe
+
+
+def each_rebuilt(whole: Played, cuts: Sequence[int]) -> Iterator[Probe]:
+    """
+    One such probe for each number of stimuli; what the first ones heard is not told to the others anew.
+    """
+    growing, heard = Probe(whole.probe.terms), 0
+    for cut in cuts:
+        for turn in whole.turns[heard:cut]:
+            growing.hear(turn.stimulus, turn.answers)
+        heard = cut
+        yield deepcopy(growing)
 
 
 def assert_goes_on_alike(whole: Played, cuts: range) -> None:
     """
     A rebuilt probe asks next what the uninterrupted one asked, and knows in the end what that one knows.
     """
-    for cut in cuts:
-        if cut < len(whole.turns):
-            assert rebuilt(whole, cut).ask(whole.turns[cut].asked_at) == whole.turns[cut].stimulus, cut
-    probe = rebuilt(whole, len(whole.turns))
+    end = len(whole.turns)
+    *begun, probe = each_rebuilt(whole, [*(cut for cut in cuts if cut < end), end])
+    for cut, asks in zip(cuts, begun, strict=False):
+        assert asks.ask(whole.turns[cut].asked_at) == whole.turns[cut].stimulus, cut
     assert probe.ask(whole.ended_at) is None
     assert probe.known() == whole.known
     assert probe.steps == whole.probe.steps
@@ -228,8 +238,9 @@ def test_probe_that_goes_on_after_an_interruption_counts_on_no_build_of_before(t
     """
     whole = played(text, PLENTY)
     builds = [number for number, turn in enumerate(whole.turns) if turn.stimulus.stage == "builds"]
-    for cut in range(builds[0], len(whole.turns)):
-        probe, net = rebuilt(whole, cut), Net(text, now_at=whole.turns[cut].asked_at)
+    cuts = range(builds[0], len(whole.turns))
+    for cut, probe in zip(cuts, each_rebuilt(whole, cuts), strict=True):
+        net = Net(text, now_at=whole.turns[cut].asked_at)
         probe.resume()
         heard = [(turn.stimulus, turn.answers) for turn in whole.turns[:cut]]
         while (stimulus := probe.ask(net.now_at)) is not None:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from io import StringIO
 from typing import Any, Literal
 
@@ -33,7 +34,7 @@ from touchstone.loadfacts import Limit
 from touchstone.metrics import metrics
 from touchstone.report import html, json_report, text
 from touchstone.report.load_view import limit_lines
-from touchstone.report.view import view
+from touchstone.report.view import View, view
 from touchstone.runfacts import RunLog
 from touchstone.sample import CUT_OFF, NO_ANSWER, Sample
 from touchstone.thresholds import Reading
@@ -47,8 +48,13 @@ def limited(log: RunLog) -> RunLog:
 
 def told(log: RunLog, width: int) -> str:
     """The report of a run on a terminal of this width."""
+    return drawn(view(log), width)
+
+
+def drawn(seen: View, width: int) -> str:
+    """The same of what is to be seen of a run."""
     stream = StringIO()
-    text.write(view(log), Console(file=stream, width=width))
+    text.write(seen, Console(file=stream, width=width))
     return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
 
 
@@ -60,18 +66,24 @@ RUNS: dict[str, Callable[[], RunLog]] = {
 }
 
 
+@cache
+def whole(name: str) -> View:
+    """What is to be seen of one of these runs: it takes long to find out, and many tests draw it."""
+    return view(RUNS[name]())
+
+
 @pytest.mark.parametrize("width", [40, 80])
 @pytest.mark.parametrize("name", ["storm", "steady"])
 def test_report_is_as_agreed(name: str, width: int, golden: Callable[[str, str], None]) -> None:
     """Requests, thresholds, capacity and generator come first, then the claims, then one line with the exit code."""
-    golden(f"load-{name}-{width}.txt", told(RUNS[name](), width))
+    golden(f"load-{name}-{width}.txt", drawn(whole(name), width))
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
 @pytest.mark.parametrize("name", RUNS)
 def test_lines_keep_to_the_width(name: str, width: int) -> None:
     """Only the last line, which must survive copying, may be longer than the terminal."""
-    long = [line for line in told(RUNS[name](), width).splitlines() if cell_len(line) > width]
+    long = [line for line in drawn(whole(name), width).splitlines() if cell_len(line) > width]
 
     assert [line for line in long if not line.startswith("exit ")] == []
 
@@ -122,7 +134,7 @@ def test_starts_that_asked_the_limit_afterwards_are_told_apart(render: str) -> N
     sentence = "asked the limit with 3 starts of a version that was ready, 1 of them refused"
 
     assert sentence in flat(log, render)
-    assert sentence.partition(" with")[0] not in flat(RUNS["storm"](), render)
+    assert sentence.partition(" with")[0] not in flattened(whole("storm"), render)
     assert document(log)["asked"] == {"starts": 3, "refused": 1, "failed": 0}
 
 
@@ -140,7 +152,7 @@ def test_starts_that_failed_are_no_refusals_and_no_silence(render: str) -> None:
         "nobody knows whether a limit refused them."
     ) in told_so
     assert "3 starts of a version that was ready, 0 of them refused and 2 failed" in told_so
-    assert "neither with success" not in flat(log, render)
+    assert "neither with success" not in flattened(whole("storm"), render)
 
 
 @pytest.mark.parametrize("render", ["text", "page"])
@@ -240,7 +252,12 @@ def test_requests_that_were_cut_off_are_told(render: str) -> None:
 
 def flat(log: RunLog, render: str) -> str:
     """The report without its line ends."""
-    return " ".join((told(log, 80) if render == "text" else html.render(view(log))).split())
+    return flattened(view(log), render)
+
+
+def flattened(seen: View, render: str) -> str:
+    """The same of what is to be seen of a run."""
+    return " ".join((drawn(seen, 80) if render == "text" else html.render(seen)).split())
 
 
 @pytest.mark.parametrize("render", ["text", "page"])
