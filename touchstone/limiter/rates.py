@@ -234,7 +234,7 @@ class Rates:
         How many requests it would surely let through at *at*, and when it would be as many as it can be.
         """
         cells = self.belief.likeliest()
-        params, keep = cells.params(), cells.masses() > cells.masses().max() - 6
+        params, keep = cells.params(), cells.masses() > cells.masses().max() - 4.5
         rooms = cells.kind.room(params, cells.state, np.full(len(cells), at))[keep]
         turns = cells.kind.turn_at(params, cells.state)[keep]
         return int(rooms.min()), float(turns.max())
