@@ -1,0 +1,196 @@
+"""
+What others take of a limiter: how likely it is that nothing is left, and what that makes of a probe.
+"""
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.limiter.made import row
+from tests.limiter.virtual import Net, play
+from touchstone.limiter.belief import Belief
+from touchstone.limiter.catalogue import ENTRIES
+from touchstone.limiter.cells import grid
+from touchstone.limiter.identify import Probe, Terms
+from touchstone.limiter.kinds import Kind
+from touchstone.limiter.others import SHARES, Known, at_least, came_first, took_all
+from touchstone.limiter.rates import Rates
+from touchstone.limiter.story import Story
+
+KINDS: dict[str, Kind] = {entry.kind.name: entry.kind for entry in ENTRIES}
+LOG, WINDOW, BUCKET = (KINDS[name] for name in ("sliding-log", "fixed-window", "token-bucket"))
+PARAMS = {"limit": np.array([20.0]), "window_s": np.array([2.0]), "phase": np.zeros(1), "token_s": np.array([0.1])}
+
+
+def full(kind: Kind, accepted: int) -> dict[str, object]:
+    """
+    What a limiter keeps in mind after so many at second 0.
+    """
+    state = kind.start(PARAMS, 0.0)
+    for _ in range(accepted):
+        state = kind.update(PARAMS, state, 0.0, True)
+    return state
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 8])
+def test_so_many_come_as_often_as_chance_has_it(count: int) -> None:
+    """
+    The tail of a Poisson distribution, for each share of 50 that are given; to the step of its table.
+    """
+    found = at_least(np.array([float(count)]), np.array([50.0]))[:, 0]
+    for share, chance in list(zip(SHARES[:, 0], found, strict=True))[1:]:
+        mean = 50.0 * share
+        true = 1 - sum(math.exp(-mean) * mean**n / math.factorial(n) for n in range(count))
+        assert chance == pytest.approx(true, rel=0.2, abs=1e-3)
+
+
+def test_nobody_takes_next_to_nothing() -> None:
+    """
+    Whatever is left: a refusal that nothing explains is as unlikely as ever.
+    """
+    for accepted in (0, 10, 19):
+        taken = took_all(LOG, PARAMS, full(LOG, accepted), 0.0, Known.nothing(1))
+        assert taken[0, 0] == pytest.approx(1e-4)
+
+
+def test_the_more_is_left_the_less_likely_others_have_it() -> None:
+    """
+    And the more they take, the likelier it is.
+    """
+    chances = [took_all(LOG, PARAMS, full(LOG, accepted), 0.0, Known.nothing(1))[1:, 0] for accepted in (19, 17, 10)]
+    assert all((more > less).all() for more, less in zip(chances, chances[1:], strict=False))
+    assert all((np.diff(chance) > 0).all() for chance in chances[:2])
+
+
+def test_what_others_had_a_moment_ago_they_have_still() -> None:
+    """
+    Of a log with room for three that refused, the next one is refused as well; and not when a window has gone by.
+    """
+    state, known = full(LOG, 17), Known(np.array([3.0]), np.array([np.inf]), 0.0)
+    soon, later = (took_all(LOG, PARAMS, state, at, known)[2, 0] for at in (0.001, 1.999))
+    assert soon > 0.99
+    assert later < 0.7
+
+
+def test_what_others_did_not_have_a_moment_ago_they_have_not_now() -> None:
+    """
+    One was let through with room for three: with room for three again, others cannot have it all.
+    """
+    known = Known(np.zeros(1), np.array([3.0]), 0.0)
+    assert took_all(LOG, PARAMS, full(LOG, 17), 0.5, known)[2, 0] == pytest.approx(1e-4)
+    assert took_all(LOG, PARAMS, full(LOG, 18), 0.5, known)[2, 0] > 0.05
+
+
+def test_window_may_have_been_opened_by_somebody_else() -> None:
+    """
+    By no more than it stood closed, and never where nobody else comes; a log has nothing of the kind.
+    """
+    state = WINDOW.update(PARAMS, full(WINDOW, 20), 3.0, True)
+    early = [came_first(np.array([s]), WINDOW, PARAMS, state, accepted=True)[:, 0] for s in (0.1, 0.9, 1.1)]
+    assert early[0][0] == early[2].max() == 0.0
+    assert (early[0][1:] > early[1][1:]).all()
+    assert came_first(np.array([0.1]), LOG, PARAMS, full(LOG, 20), accepted=True).max() == 0.0
+
+
+def test_bucket_that_others_emptied_keeps_the_time_of_its_next_token() -> None:
+    """
+    Whole tokens are gone: what is missing of the next one is not. A refusal just after it was due may be its lateness.
+    """
+    empty = BUCKET.update(PARAMS, full(BUCKET, 20), 0.05, False)
+    taken = BUCKET.update(PARAMS, empty, 0.35, False)
+    assert BUCKET.free_at(PARAMS, taken)[0] == pytest.approx(0.4)
+    late = BUCKET.update(PARAMS, empty, 0.11, False)
+    assert BUCKET.free_at(PARAMS, late)[0] == pytest.approx(0.11)
+
+
+@pytest.mark.parametrize(("text", "per_s"), [("sliding-log:11/2.691", 0.4), ("token-bucket:30/4.139,burst=17", 0.7)])
+def test_limiter_of_which_others_take_a_tenth_is_named_or_doubted(text: str, per_s: float) -> None:
+    """
+    The family is the right one, and a limit that is off is not told as sure.
+    """
+    probe = Probe(Terms(3, True, most_requests=120, most_builds=120, most_s=300.0, caps=False))
+    play(probe, Net(text, seed=3, foreign_per_s=per_s))
+    known = probe.known()
+    assert known.families[0].family == text.partition(":")[0]
+    burst = float(text.partition("burst=")[2] or text.partition(":")[2].partition("/")[0])
+    (limit,) = (known.tiers[0].numbers[name].value for name in ("limit", "burst") if name in known.tiers[0].numbers)
+    assert limit == burst or not known.sure
+
+
+def story_of(*outcomes: str) -> Story:
+    """
+    Bursts, each three seconds after the last.
+    """
+    return Story([answer for number, one in enumerate(outcomes) for answer in row(one, 3.0 * number)])
+
+
+def test_family_is_known_where_it_is_if_nobody_else_comes() -> None:
+    """
+    What only others could have made of another family weighs nothing then.
+    """
+    belief = Belief(4)
+    belief.see(story_of("++++-", "++++-", "++++-").moments())
+    shares = {family: belief.alone(family) for family in belief.families()}
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert max(shares.values()) >= next(iter(belief.families().values()))
+
+
+def test_belief_takes_what_another_one_knows_better() -> None:
+    """
+    The cells of its limits are those of the other one, once; limits that only it has are kept.
+    """
+    moments = story_of("++++-", "++++-").moments()
+    narrow, wide = Belief(4), Belief(4, wide=True)
+    narrow.see(moments)
+    wide.see(moments)
+    theirs = {cells.kind.name: len(cells) for cells in narrow.cells}
+    wide.take(narrow)
+    assert len({cells.kind.name for cells in wide.cells}) == len(wide.cells)
+    log = next(cells for cells in wide.cells if cells.kind.name == "sliding-log")
+    assert (log.limits == 4).sum() == theirs["sliding-log"]
+    assert log.limits.max() > 4
+
+
+def test_what_is_known_to_a_hair_was_unlikely_beforehand() -> None:
+    """
+    The narrower what is left of a kind, the less it weighs as the first one of two.
+    """
+    belief = Belief(4)
+    belief.see(story_of("++++-").moments())
+    before = {cells.kind.name: cells.luck() for cells in belief.cells}
+    belief.see(story_of("++++-", "++++-", "-").moments())
+    after = {cells.kind.name: cells.luck() for cells in belief.cells}
+    assert after["fixed-window"] < before["fixed-window"] < 0
+
+
+def test_first_question_is_when_a_full_limiter_gives_again() -> None:
+    """
+    Asked closely, once, and only while it is full.
+    """
+    story = story_of("+", "++++-")
+    rates = Rates(story, 1, 5)
+    first = rates.ask(10.0, 100)
+    assert first is not None
+    assert first.name.startswith("poll")
+    assert first.most >= 7
+    story.add(row("+", 10.0))
+    rested = Rates(story, 1, 5).ask(60.0, 100)
+    assert rested is not None
+    assert not rested.name.startswith("poll")
+
+
+@pytest.mark.parametrize(("other", "agreed"), [("sliding-log:5/2", True), ("sliding-log:4/2", False)])
+def test_kind_need_not_be_known_where_the_numbers_are(other: str, agreed: bool) -> None:
+    """
+    Of two kinds of one family with the same numbers it is enough that one is likelier by far; a limit has to be known.
+    """
+    rates = Rates(story_of("+", "++++-"), 1, 5)
+    limit = float(other.partition(":")[2].partition("/")[0])
+    first, second = KINDS["sliding-log"], KINDS["sliding-log/counts"]
+    likely = grid(first, [5], [(1.99, 2.01)], 2, 0.95)
+    unlikely = grid(second, [int(limit)], [(1.99, 2.01)], 2, 0.05)
+    rates.belief.cells = [likely, unlikely]
+    for cells in rates.belief.cells:
+        cells.see(story_of("+").moments())
+    assert rates._agreed(likely) == agreed
