@@ -2,6 +2,7 @@
 What others take of a limiter: how likely it is that nothing is left, and what that makes of a probe.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_the_more_is_left_the_less_likely_others_have_it() -> None:
     And the more they take, the likelier it is.
     """
     chances = [took_all(LOG, PARAMS, full(LOG, accepted), 0.0, Known.nothing(1))[1:, 0] for accepted in (19, 17, 10)]
-    assert all((more > less).all() for more, less in zip(chances, chances[1:], strict=False))
+    assert all((more > less).all() for more, less in itertools.pairwise(chances))
     assert all((np.diff(chance) > 0).all() for chance in chances[:2])
 
 
