@@ -133,3 +133,11 @@ def test_text_that_is_longer_than_its_pieces_is_kept() -> None:
     assert stream.response is not None
     assert b"".join(chunk.data for chunk in stream.response.chunks) == stream.response.body
     assert stream.response.chunks[-1].data == b"data: more\n\n"
+
+
+@pytest.mark.parametrize(("status", "phrase"), [(413, "Content Too Large"), (422, "Unprocessable Content"), (599, "")])
+def test_words_of_a_status_are_those_of_the_standard(status: int, phrase: str) -> None:
+    """
+    Whatever this version of Python calls it, so that a recording is the same with any.
+    """
+    assert har._phrase(status) == phrase

@@ -31,6 +31,9 @@ OURS = "_touchstone"
 FORMAT = 1
 NO_RESPONSE = "_error"
 
+# What RFC 9110 calls otherwise than its forerunners, and Python only from 3.13 on: a recording is the same with any.
+_RENAMED = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
+
 
 def render(recording: Recording, steps: Mapping[int, str]) -> str:
     """
@@ -313,7 +316,7 @@ def _headers(pairs: list[Json]) -> tuple[tuple[str, str], ...]:
 
 def _phrase(status: int) -> str:
     try:
-        return HTTPStatus(status).phrase
+        return _RENAMED.get(status) or HTTPStatus(status).phrase
     except ValueError:
         return ""
 
