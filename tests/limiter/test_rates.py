@@ -135,3 +135,16 @@ def test_a_little_less_is_enough_when_stimuli_change_nothing(monkeypatch: pytest
     for _ in range(5):
         rates.hear(())
     assert rates.settled
+
+
+def test_end_of_a_window_is_no_better_known_than_any_one_answer() -> None:
+    """
+    By what an answer's moment may be off on either side; a rate is known from many.
+    """
+    window, bucket = rates_of("fixed-window:3/1"), rates_of("token-bucket:4/2,burst=3")
+    inner, (outer,) = window.tier().numbers["window_s"], window.tiers()
+    blur_s = window._story.blur_s()
+    assert outer.numbers["window_s"].low == pytest.approx(inner.low - blur_s)
+    assert outer.numbers["window_s"].high == pytest.approx(inner.high + blur_s)
+    assert outer.numbers["limit"] == window.tier().numbers["limit"]
+    assert bucket.tiers()[0].numbers == bucket.tier().numbers

@@ -11,7 +11,7 @@ from touchstone.limiter.account import Candidate, compare
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.catalogue import behind
 from touchstone.limiter.cells import Cells
-from touchstone.limiter.identity import Tier
+from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.observed import Answer, Moment
 from touchstone.limiter.planner import choose
 from touchstone.limiter.stimulus import Stimulus
@@ -215,9 +215,8 @@ class Rates:
         The likeliest limiter, and what is behind it.
         """
         cells = self.belief.likeliest()
-        if isinstance(cells.kind, Tiered):
-            return [self._first_tier(cells.kind), tier(cells)]
-        return [tier(cells)]
+        first = [self._first_tier(cells.kind)] if isinstance(cells.kind, Tiered) else []
+        return [_blurred(one, self._story.blur_s()) for one in (*first, tier(cells))]
 
     def _first_tier(self, kind: Tiered) -> Tier:
         first = Cells.point(kind.first, kind.known, kind.loose)
@@ -238,6 +237,19 @@ class Rates:
         rooms = cells.kind.room(params, cells.state, np.full(len(cells), at))[keep]
         turns = cells.kind.turn_at(params, cells.state)[keep]
         return int(rooms.min()), float(turns.max())
+
+
+def _blurred(found: Tier, blur_s: float) -> Tier:
+    """
+    With the ends of a window as uncertain as the moment of any one answer; a rate is the work of many.
+    """
+    if "rate_per_s" in found.numbers:
+        return found
+    numbers = {
+        name: Interval(one.value, max(one.low - blur_s, one.low / 2), one.high + blur_s) if name.endswith("_s") else one
+        for name, one in found.numbers.items()
+    }
+    return replace(found, numbers=numbers)
 
 
 def _same(one: Cells, other: Cells, limit: float) -> bool:
