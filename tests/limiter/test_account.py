@@ -174,3 +174,17 @@ def test_room_that_a_limiter_had_when_it_refused_was_taken() -> None:
     share = taken(five, answers)
     assert share.value == pytest.approx(2 / 5)
     assert 0.0 < share.low < 2 / 5 < share.high < 1.0
+
+
+def test_what_others_have_still_counts_once() -> None:
+    """
+    Of three in two seconds one was let through, and the other two are gone however often that shows; until they are back.
+    """
+    log, _ = KNOWN["sliding-log:3/2"]
+    refused = [Moment(10.0 + 0.01 * number, 0.0, False, 0.0) for number in range(1, 11)]
+    once = [Moment(10.0, 0.0, True, 0.0), *refused]
+    assert taken(log, once).value == pytest.approx(2 / 3, abs=0.02)
+    assert taken(log, once).low < 2 / 3 < taken(log, once).high
+    again = [*once, Moment(20.0, 0.0, True, 0.0), Moment(20.01, 0.0, False, 0.0)]
+    assert taken(log, again).value == pytest.approx(4 / 6, abs=0.02)
+    assert taken(log, [*once[:1]]).value == 0.0

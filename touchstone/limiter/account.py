@@ -12,6 +12,7 @@ from touchstone.limiter.cells import Cells
 from touchstone.limiter.identity import Interval, Stretch
 from touchstone.limiter.kinds import Array, Kind
 from touchstone.limiter.observed import Moment
+from touchstone.limiter.others import Known
 
 _POINTS = 400
 # Of 95 % of a normal distribution.
@@ -148,15 +149,20 @@ def taken(candidate: Candidate, moments: Sequence[Moment]) -> Interval:
     """
     The share of what the limiter gives that somebody else took: the room that it had when it refused all the same.
 
+    What they had at the last refusal and have still counts once.
+
     Source: the interval is that of E. B. Wilson, 1927, for as many requests as the limiter gave in all.
     """
     kind, params = candidate.kind, candidate.params
-    state = kind.start(params, moments[0].at)
+    state, known = kind.start(params, moments[0].at), Known.nothing(1)
     gone = given = 0.0
     for moment in moments:
+        left = kind.room(params, state, np.full(1, moment.at - 2 * moment.blur_s))
         given += moment.accepted
         if not moment.accepted:
-            gone += float(np.ravel(kind.room(params, state, np.full(1, moment.at - 2 * moment.blur_s)))[0])
+            still = known.had * (1 - known.gone(kind, params, moment.at))
+            gone += max(0.0, float((left - still)[0]))
+        known = known.after(kind, left, moment.at, accepted=moment.accepted)
         state = kind.update(params, state, moment.at, moment.accepted)
     count = given + gone
     if not count:

@@ -8,7 +8,7 @@ by what only its middle contradicts. Cells that matter are cut smaller until tha
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -168,13 +168,6 @@ class Cells:
         self.seen = len(story)
 
     @property
-    def _at_most(self) -> float:
-        """
-        What others may have had beyond what it takes for known by a refusal: of a bucket the part of a token.
-        """
-        return 1.0 if self.kind.scales[0] == "token_s" else 0.0
-
-    @property
     def _clocked(self) -> bool:
         return self.kind.phase and self.kind.family == "fixed-window"
 
@@ -217,11 +210,7 @@ class Cells:
         else:
             told = np.log(np.maximum(right * (1 - early) + (1 - right) * taken, _GENEROUS))
         left = self.kind.room(params, self.state, moment.at)
-        if moment.accepted:
-            self.known = replace(self.known, below=left)
-        else:
-            had = np.minimum(left, self._at_most) if self.kind.levels else left
-            self.known = others.Known(had, np.full(len(self), np.inf), moment.at)
+        self.known = self.known.after(self.kind, left, moment.at, accepted=moment.accepted)
         clocked = lost is not None
         if lost is not None:
             near, told = near | ~np.isnan(lost[0]), np.where(np.isnan(lost), told, lost)

@@ -6,7 +6,7 @@ lasts: where they had all of it a moment ago, they have it still.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -75,6 +75,24 @@ class Known:
         """
         return cls(np.zeros(size), np.full(size, np.inf))
 
+    def after(self, kind: Kind, left: Array, at: float, *, accepted: bool) -> "Known":
+        """
+        What is known after an answer at *at*, before which so many would have been left if nobody else came.
+        """
+        if accepted:
+            return replace(self, below=left)
+        # A kind that goes on as if nothing were left has it in mind already; of a bucket but for the part of a token.
+        most = 0.0 if kind.levels else np.inf
+        had = np.minimum(left, 1.0 if _fills(kind) else most)
+        return Known(had, np.full(len(left), np.inf), at)
+
+    def gone(self, kind: Kind, params: Params, at: float) -> Array:
+        """
+        What share of it is gone by now.
+        """
+        lasts_s = params["token_s"] if _fills(kind) else refill_s(kind, params)
+        return np.asarray(np.minimum((at - self.refused_at) / lasts_s, 1.0))
+
     def of(self, mask: Mask) -> "Known":
         """
         Of some of the limiters.
@@ -89,15 +107,19 @@ class Known:
         return Known(had, below, other.refused_at)
 
 
+def _fills(kind: Kind) -> bool:
+    return kind.scales[0] == "token_s"
+
+
 def took_all(kind: Kind, params: Params, state: State, at: float, known: Known) -> Array:
     """
     How likely it is that others have all that would be left at *at*; one row for each of SHARES.
     """
     left = np.maximum(kind.room(params, state, at), 1.0)
     limit = params["limit"]
-    gone = came = np.minimum((at - known.refused_at) / refill_s(kind, params), 1.0)
-    if kind.scales[0] == "token_s":
-        gone = np.minimum((at - known.refused_at) / params["token_s"], 1.0)
+    gone = known.gone(kind, params, at)
+    came = np.minimum((at - known.refused_at) / refill_s(kind, params), 1.0)
+    if _fills(kind):
         # What was taken from a bucket that is full again has come back.
         came = np.where(state["full"] <= at, 1.0 / limit, came)
     now = _at_least(left, limit * came, known.had, gone)
@@ -126,7 +148,7 @@ def came_first(early_s: Array, kind: Kind, params: Params, state: State, *, acce
 
     They may have opened the window; and a bucket from which they took something is not known to a token.
     """
-    if kind.scales[0] == "token_s" and accepted:
+    if _fills(kind) and accepted:
         return np.where((early_s < params["token_s"]) & (SHARES > 0), _TOKEN_AWAY, 0.0)
     if "idle" not in state:
         return np.zeros((len(SHARES), 1))

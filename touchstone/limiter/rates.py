@@ -35,6 +35,8 @@ _LIKELY, _CLEAR, _MOST_FIRSTS = 0.1, 0.3, 3
 _KNOWN = 0.3
 # What is left to all families where no limiter explains all that was seen.
 _AT_MOST = 0.9
+# What is less likely than the likeliest limiter by this, as a logarithm, is not waited for.
+_UNLIKELY = 4.5
 # A family that was never that likely is not worth a word when it is ruled out.
 _REMEMBERED = 0.02
 
@@ -107,7 +109,7 @@ class Rates:
             and after[2] > before[2] * _STILL_WIDE
         )
         self._stuck = self._stuck + asked if still else 0
-        self._contradicted = after[1] > _NEARLY and self._contradictions() > max(1, _CONTRADICTED * len(moments))
+        self._contradicted = after[1] > _NEARLY and len(self.odd()) > max(1, _CONTRADICTED * len(moments))
         if not self.wide and self.doubtful:
             self._widen(moments)
         elif not self.wide and self.belief.others() < _CLEAR:
@@ -122,13 +124,13 @@ class Rates:
         self.belief = Belief(self.accepted, wide=self.wide)
         self.belief.see(self._story.moments())
 
-    def _contradictions(self) -> int:
+    def odd(self) -> list[Moment]:
         """
         Answers that the likeliest limiter would not have given, by more than its numbers are uncertain.
         """
         cells = self.belief.likeliest()
         compared = compare(Candidate.of(cells), self._story.moments(), _loose(tier(cells)))
-        return sum(one.disagrees_s > 0 for one in compared)
+        return [one.moment for one in compared if one.disagrees_s > 0]
 
     def _stand(self) -> tuple[str, float, float]:
         """
@@ -233,7 +235,7 @@ class Rates:
         How many requests it would surely let through at *at*, and when it would be as many as it can be.
         """
         cells = self.belief.likeliest()
-        params, keep = cells.params(), cells.masses() > cells.masses().max() - 4.5
+        params, keep = cells.params(), cells.masses() > cells.masses().max() - _UNLIKELY
         rooms = cells.kind.room(params, cells.state, np.full(len(cells), at))[keep]
         turns = cells.kind.turn_at(params, cells.state)[keep]
         return int(rooms.min()), float(turns.max())

@@ -4,7 +4,7 @@ What is known of the limiters of one operation, put together from the parts of a
 
 from collections.abc import Iterator, Sequence
 
-from touchstone.limiter.account import Candidate, against, compare, hints, taken
+from touchstone.limiter.account import Candidate, against, hints, taken
 from touchstone.limiter.identity import Cost, Identity, Interval, Runner, Tier, Why
 from touchstone.limiter.observed import Moment
 from touchstone.limiter.rates import Rates
@@ -149,7 +149,7 @@ def _notes(rates: Rates | None, moments: Sequence[Moment]) -> tuple[str, ...]:
     """
     if rates is None or not rates.doubtful or not moments:
         return ()
-    odd = [one.moment.at for one in compare(Candidate.of(rates.belief.likeliest()), moments) if one.disagrees_s > 0]
+    odd = [moment.at for moment in rates.odd()]
     if len(odd) < _SEVERAL:
         return (f"some answers fit no limiter that is known: {_NO_FIT}",)
     first_s, last_s = odd[0] - moments[0].at, odd[-1] - moments[0].at
