@@ -178,7 +178,7 @@ def test_room_that_a_limiter_had_when_it_refused_was_taken() -> None:
 
 def test_what_others_have_still_counts_once() -> None:
     """
-    Of three in two seconds one was let through, and the other two are gone however often that shows; until they are back.
+    Of three in two seconds one was let through: the other two are gone, however often that shows, until they are back.
     """
     log, _ = KNOWN["sliding-log:3/2"]
     refused = [Moment(10.0 + 0.01 * number, 0.0, False, 0.0) for number in range(1, 11)]

@@ -5,7 +5,8 @@ The kinds of limiter that are known, and what each may be at the beginning.
 import numpy as np
 import pytest
 
-from touchstone.limiter.catalogue import ENTRIES, OPTIONS_OF, Entry, cells_of
+from touchstone.limiter.account import Candidate
+from touchstone.limiter.catalogue import ENTRIES, OPTIONS_OF, Entry, behind, cells_of
 from touchstone.twin.limits import FAMILIES
 
 BY_NAME = {entry.kind.name: entry for entry in ENTRIES}
@@ -116,3 +117,16 @@ def test_times_that_are_published_are_within_the_cells(entry: Entry, true_s: flo
     assert cells is not None
     for row in cells.logs:
         assert (np.abs(row - np.log(true_s)) <= cells.wide + 1e-9).any()
+
+
+def test_what_is_behind_a_limiter_weighs_no_more_than_that_one_did() -> None:
+    """
+    By as much less as it was unlikely that the first one is just what it is; of each kind, limit and time alike.
+    """
+    log = next(entry.kind for entry in ENTRIES if entry.kind.name == "sliding-log")
+    first = Candidate(log, {"limit": np.array([5.0]), "window_s": np.array([1.3]), "phase": np.zeros(1)})
+    likely, unlikely = (behind(first, 0.01, 20, 10.0, luck) for luck in (0.0, -7.0))
+    assert len(likely) == len(unlikely) == 3
+    for one, other in zip(likely, unlikely, strict=True):
+        assert np.allclose(one.prior - other.prior, 7.0)
+        assert one.limits.min() == 6

@@ -2,11 +2,14 @@
 A limit behind another one: met when it is spent, and found then; and what is said where nothing fits.
 """
 
+import numpy as np
 import pytest
 
 from tests.limiter.virtual import Net, play
+from touchstone.limiter.catalogue import ENTRIES
 from touchstone.limiter.identify import Probe, Terms
 from touchstone.limiter.identity import Identity
+from touchstone.limiter.tiers import Tiered
 
 TWO = "sliding-log:5/1.3+fixed-window:20/10"
 
@@ -48,3 +51,18 @@ def test_limiter_that_is_changed_is_doubted() -> None:
     assert not found.sure
     assert max(runner.probability for runner in found.families) <= 0.9
     assert found.notes
+
+
+@pytest.mark.parametrize(("late_s", "count"), [(0.0005, 3), (0.05, 10)])
+def test_refusal_that_may_be_the_first_ones_tells_nothing_of_the_second(late_s: float, count: int) -> None:
+    """
+    Just after the first one should have let it in; a good while after that it can only be the second one's.
+    """
+    kinds = {entry.kind.name: entry.kind for entry in ENTRIES}
+    both = Tiered(kinds["sliding-log"], {"limit": 3.0, "window_s": 1.0}, kinds["fixed-window"], 1e-5)
+    params = {"limit": np.array([10.0]), "window_s": np.array([60.0]), "phase": np.zeros(1)}
+    state = both.start(params, 0.0)
+    for _ in range(3):
+        state = both.update(params, state, 0.0, True)
+    state = both.update(params, state, 1.0 + late_s, False)
+    assert state["count"] == [count]
