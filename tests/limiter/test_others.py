@@ -184,6 +184,22 @@ def test_first_question_is_when_a_full_limiter_gives_again() -> None:
     assert not rested.name.startswith("poll")
 
 
+def test_it_is_the_first_question_only_until_one_was_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What other parts asked for meanwhile does not count, and what was refused since does not make it the first again.
+    """
+    firsts: list[bool] = []
+    monkeypatch.setattr("touchstone.limiter.rates.choose", lambda *_, first: firsts.append(first))
+    story = story_of("+", "++++-")
+    rates = Rates(story, 1, 5)
+    for asked in (False, True):
+        rates.ask(10.0, 100)
+        story.add(row("-", 10.0 + asked))
+        rates.hear(row("-", 10.0 + asked), asked=asked)
+    rates.ask(12.0, 100)
+    assert firsts == [True, True, False]
+
+
 @pytest.mark.parametrize(("other", "agreed"), [("sliding-log:5/2", True), ("sliding-log:4/2", False)])
 def test_kind_need_not_be_known_where_the_numbers_are(other: str, agreed: bool) -> None:
     """
