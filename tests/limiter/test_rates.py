@@ -148,3 +148,32 @@ def test_end_of_a_window_is_no_better_known_than_any_one_answer() -> None:
     assert outer.numbers["window_s"].high == pytest.approx(inner.high + blur_s)
     assert outer.numbers["limit"] == window.tier().numbers["limit"]
     assert bucket.tiers()[0].numbers == bucket.tier().numbers
+
+
+def test_what_others_asked_for_does_not_end_the_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Nor does what changed nothing before all is thought over again.
+    """
+    rates = rates_of("fixed-window:3/1")
+    monkeypatch.setattr(Rates, "settled", property(lambda _: False))
+    for _ in range(5):
+        rates.hear((), asked=False)
+    assert rates.ask(1000.0, 100) is not None
+    for _ in range(5):
+        rates.hear(())
+    assert rates.ask(1000.0, 100) is None
+    rates.rethink()
+    assert rates.ask(1000.0, 100) is not None
+
+
+def test_nothing_is_behind_what_is_hardly_known() -> None:
+    """
+    A limiter is kept as the first one of two only once its times are known.
+    """
+    story = Story([*row("+"), *row("++++-", 0.2)])
+    rates = Rates(story, 1, 5)
+    story.add(row("-", 0.3))
+    rates.hear(row("-", 0.3))
+    assert max(rates.belief.kinds().values()) > 0.1
+    assert rates._firsts == {}
+    assert rates_of("fixed-window:3/1")._firsts
