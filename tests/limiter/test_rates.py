@@ -2,6 +2,7 @@
 The part of a probe that finds the rate: when it is done, what it surely lets through, and what it has ruled out.
 """
 
+import numpy as np
 import pytest
 
 from tests.limiter.made import row
@@ -177,3 +178,20 @@ def test_nothing_is_behind_what_is_hardly_known() -> None:
     assert max(rates.belief.kinds().values()) > 0.1
     assert rates._firsts == {}
     assert rates_of("fixed-window:3/1")._firsts
+
+
+def test_what_was_known_of_a_limit_is_kept_when_others_are_thought_of() -> None:
+    """
+    Found out step by step it is known better than all at once.
+    """
+    story = Story([*row("+"), *row("++++-", 0.2)])
+    rates = Rates(story, 1, 5)
+    for number in range(1, 4):
+        story.add(row("+++++-", 3.0 * number))
+        rates.hear(row("+++++-", 3.0 * number))
+    before = {cells.kind.name: len(cells) for cells in rates.belief.cells}
+    limits = {cells.kind.name: set(cells.limits) for cells in rates.belief.cells}
+    rates._widen(story.moments())
+    for cells in rates.belief.cells:
+        if cells.kind.name in before:
+            assert np.isin(cells.limits, [*limits[cells.kind.name]]).sum() == before[cells.kind.name], cells.kind.name
