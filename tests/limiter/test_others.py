@@ -140,6 +140,22 @@ def test_family_is_known_where_it_is_if_nobody_else_comes() -> None:
     assert max(shares.values()) >= next(iter(belief.families().values()))
 
 
+@pytest.mark.parametrize(("by_others", "known"), [(0.0, True), (1.5, False)])
+def test_what_only_others_explain_leaves_a_family_known_where_they_are_unlikely(by_others: float, known: bool) -> None:
+    """
+    A log explains all by itself, a bucket only with the help of others.
+    """
+    rates = Rates(story_of("+", "++++-"), 1, 5)
+    log, bucket = (grid(KINDS[name], [5], [(1.99, 2.01)], 2, 0.5) for name in ("sliding-log", "token-bucket"))
+    for cells, alone, helped in ((log, 0.0, -50.0), (bucket, -50.0, by_others)):
+        cells.see(story_of("+").moments())
+        cells.likely = np.array([[alone], *[[helped]] * 3]) + np.zeros((4, len(cells)))
+        cells.run = np.zeros_like(cells.likely)
+    rates.belief.cells = [log, bucket]
+    assert rates.belief.families()["sliding-log"] < 0.95
+    assert rates._family_known() == known
+
+
 def test_belief_takes_what_another_one_knows_better() -> None:
     """
     The cells of its limits are those of the other one, once; limits that only it has are kept.
