@@ -110,3 +110,17 @@ def test_nothing_is_planned_for_the_past() -> None:
     thought_of = list(candidates(found, 10.3, 0.002, 0.001, 8))
     assert len({stimulus.name for stimulus in thought_of}) > 10
     assert min(at for stimulus in thought_of for segment in stimulus.segments for at in segment.at) >= 10.3
+
+
+def test_limiter_may_be_filled_late_in_its_window() -> None:
+    """
+    What is sent shortly before a window closes tells one that closes from one that lets go of each by itself.
+    """
+    belief = believed(ask("fixed-window:8/2.37", STORY))
+    now = 14.95
+    found = crowds(belief, 140, np.random.default_rng(1))
+    closes = min(float(np.min(crowd.kind.turn_at(crowd.params, crowd.state))) for crowd in found)
+    fills = [one for one in candidates(found, now, 0.001, 0.001, 8) if one.name.startswith("7 at once")]
+    late = [one for one in fills if now + 0.5 * (closes - now) < one.segments[0].at[0] < closes]
+    assert late
+    assert all(one.segments[-1].at[0] >= one.segments[0].at[0] for one in late)

@@ -230,3 +230,18 @@ def test_kind_need_not_be_known_where_the_numbers_are(other: str, agreed: bool) 
     for cells in rates.belief.cells:
         cells.see(story_of("+").moments())
     assert rates._agreed(likely) == agreed
+
+
+def test_window_whose_place_on_the_clock_is_lost_is_full_only_of_what_it_let_in() -> None:
+    """
+    Of windows of a fraction of a second no place is known after twenty; that none refuses an idle key is, all the same.
+    """
+    moments = story_of("++++", "", "", "", "", "", "", "-").moments()
+    cells = grid(KINDS["fixed-window/clock"], [4], [(0.05, 0.2)], 4, 0.1)
+    cells.see(moments[:-1])
+    before = (cells.likely + cells.run)[0]
+    cells.see(moments)
+    assert ((cells.likely + cells.run)[0] < before - 5).all()
+    busy = grid(KINDS["fixed-window/clock"], [4], [(0.05, 0.2)], 4, 0.1)
+    busy.see(story_of("+", "", "", "", "", "", "", "++++-").moments())
+    assert (busy.likely + busy.run)[0].max() > -5

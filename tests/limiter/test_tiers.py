@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 
 from tests.limiter.virtual import Net, play
-from touchstone.limiter.catalogue import ENTRIES
+from touchstone.limiter.account import Candidate
+from touchstone.limiter.belief import Belief
+from touchstone.limiter.catalogue import ENTRIES, behind
+from touchstone.limiter.foresight import crowds
 from touchstone.limiter.identify import Probe, Terms
 from touchstone.limiter.identity import Identity
+from touchstone.limiter.observed import Moment
+from touchstone.limiter.planner import candidates
 from touchstone.limiter.tiers import Tiered
 
 TWO = "sliding-log:5/1.3+fixed-window:20/10"
@@ -66,3 +71,20 @@ def test_refusal_that_may_be_the_first_ones_tells_nothing_of_the_second(late_s: 
         state = both.update(params, state, 0.0, True)
     state = both.update(params, state, 1.0 + late_s, False)
     assert state["count"] == [count]
+
+
+def test_second_limit_is_met_by_a_steady_stream() -> None:
+    """
+    As many as the first one lets through one by one, until the second one refuses: a burst meets the first one only.
+    """
+    kinds = {entry.kind.name: entry.kind for entry in ENTRIES}
+    first = Candidate(kinds["sliding-log"], {"limit": np.array([4.0]), "window_s": np.array([2.0])})
+    belief = Belief(4)
+    belief.cells = behind(first, 0.001, 12, 20.0)
+    belief.see([Moment(10.0, 0.001, True, 0.0)])
+    found = crowds(belief, 40, np.random.default_rng(1))
+    streams = [one for one in candidates(found, 30.0, 0.001, 0.001, 8) if one.name.startswith("steady")]
+    assert streams
+    (steps_s,) = {tuple(np.diff(one.segments[0].at).round(6)) for one in streams}
+    assert steps_s == pytest.approx([1.05 * 2.0 / 4.0] * len(steps_s))
+    assert {one.segments[0].until for one in streams} == {"refused"}
