@@ -22,7 +22,7 @@ check: $(READY) ## judge the embedded twin against the contract; ARGS="--url …
 test: $(READY) ## test the harness itself, offline; ARGS="-k …" picks tests
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not prove" $(ARGS)
 
-truth: $(READY) ## load a server that stalls, and find a knee, 70 s with nothing beside it: are the times in the reports true?
+truth: $(READY) ## load a server that stalls, and find a knee, 90 s with nothing beside it: are the times in the reports true?
 	@$(BIN)/python -m pytest -m alone tests/test_load_truth.py tests/test_probe_knee.py
 
 load: $(READY) ## put a steady load on the embedded twin and judge it; ARGS="storm --builds 40" puts another one
