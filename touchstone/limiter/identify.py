@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from touchstone.limiter.account import Candidate, stretch
 from touchstone.limiter.caps import Crowds, Held, InFlight, perhaps_by_builds
+from touchstone.limiter.chapters import MOST_CHAPTERS, REST_TIMES, Chapter, told
 from touchstone.limiter.identity import Cost, Identity, Step, Stretch, Tier, Why
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.opening import Opening
@@ -64,17 +65,26 @@ class Probe:
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
         self.steps: list[Step] = []
-        self.story = Story()
-        self._opening = Opening(self.story, terms.starts, terms.most_requests)
-        self._rates: Rates | None = None
-        self._queue = Queues(self.story)
-        self._held = Held(self._room, terms.most_held, terms.builds_s)
-        self._in_flight = InFlight(self._room)
-        self._crowds = Crowds()
         self._frees = 0
         self._anew = False
-        self._by_cap: set[int] = set()
         self._why: Why = ""
+        self._before: list[Chapter] = []
+        self._answers: list[Answer] = []
+        self._begin(0.0)
+
+    def _begin(self, at: float) -> None:
+        """
+        Knows nothing, and asks for nothing before *at*.
+        """
+        self._begins_at = at
+        self.story = Story()
+        self._opening = Opening(self.story, self.terms.starts, self.terms.most_requests - len(self._answers))
+        self._rates: Rates | None = None
+        self._queue = Queues(self.story)
+        self._held = Held(self._room, self.terms.most_held, self.terms.builds_s)
+        self._in_flight = InFlight(self._room)
+        self._crowds = Crowds()
+        self._by_cap: set[int] = set()
 
     def ask(self, now_at: float) -> Stimulus | None:
         """
@@ -86,26 +96,29 @@ class Probe:
         if left <= 0:
             self._why = "budget"
             return None
-        stimulus = self._ask(now_at, left)
+        stimulus = self._ask(max(now_at, self._begins_at), left)
         if stimulus is None:
             self._why = "settled" if self._tiers()[1] else "nothing left to learn"
             return None
         if stimulus.stage != "builds":
             stimulus = replace(stimulus, frees=self._frees)
         stimulus = replace(stimulus, anew=self._anew)
-        return stimulus.within(self.terms.most_requests - len(self.story.answers), self._builds_left)
+        return stimulus.within(self.terms.most_requests - len(self._answers), self._builds_left)
 
     @property
     def left(self) -> int:
         """
         Requests that there is room for, all of which may be accepted.
         """
-        return min(self.terms.most_requests - len(self.story.answers), self._builds_left)
+        return min(self.terms.most_requests - len(self._answers), self._builds_left)
 
     @property
     def _builds_left(self) -> int:
-        accepted = len(self.story.answers) - self.story.refused
-        return self.terms.most_builds - accepted if self.terms.starts else _PLENTY
+        return self.terms.most_builds - self._accepted if self.terms.starts else _PLENTY
+
+    @property
+    def _accepted(self) -> int:
+        return sum(answer.accepted for answer in self._answers)
 
     def _ask(self, now_at: float, left: int) -> Stimulus | None:
         if not self._opening.over:
@@ -145,8 +158,7 @@ class Probe:
         """
         As many as the rate lets through, again and again.
         """
-        accepted = len(self.story.answers) - self.story.refused
-        if self._rates is None or accepted >= self.terms.soak:
+        if self._rates is None or self._accepted >= self.terms.soak:
             return None
         _, full_at = self._rates.room(now_at)
         at = max(now_at, full_at + _AFTER_S)
@@ -165,17 +177,22 @@ class Probe:
         self._anew = self._anew and not answers
         self._frees = 0 if answers else self._frees
         self.story.add(answers)
+        self._answers += answers
         self._tell(stimulus.stage, answers)
         opened = stimulus.stage in ("opening", "queue") and self._opening.over and not self._opening.queued
         if opened and self._opening.limited:
             self._rates = Rates(self.story, self.terms.seed, self._accepted_first())
         elif self._rates:
-            self._rates.hear(answers, asked=stimulus.stage == "rate")
+            asked = stimulus.stage == "rate"
+            self._rates.hear(answers, asked=asked, bits=stimulus.bits if asked else 0.0)
         if stimulus.stage == "builds":
             self._doubt_refusals()
         families = self._rates.families() if self._rates else {}
         ended_at = max((answer.done_at for answer in answers), default=0.0)
         self.steps.append(Step(stimulus.name, ended_at, stimulus.bits, families))
+        if self._rates and self._rates.surprise and len(self._before) + 1 < MOST_CHAPTERS:
+            self._before.append(self._rates.surprise)
+            self._begin(ended_at + REST_TIMES * self._rates.refill_s)
 
     def _tell(self, stage: str, answers: Sequence[Answer]) -> None:
         """
@@ -265,14 +282,22 @@ class Probe:
             tiers,
             self._rates,
             self.story,
-            starts=self.terms.starts,
+            cost=self._cost(),
             why=self._why,
             sure=sure,
-            more_notes=self._said_of_caps(),
+            more_notes=(*self._said_before(tiers), *self._said_of_caps()),
             unlimited_to=unlimited,
             uncapped_to=self._in_flight.uncapped_to,
             holds_to=self._held.holds_to,
         )
+
+    def _cost(self) -> Cost:
+        answers, accepted = self._answers, self._accepted
+        seconds = max(answer.done_at for answer in answers) - answers[0].sent_at if answers else 0.0
+        return Cost(len(answers), len(answers) - accepted, accepted if self.terms.starts else 0, round(seconds, 3))
+
+    def _said_before(self, tiers: Sequence[Tier]) -> tuple[str, ...]:
+        return told(self._before, tiers, self._answers[0].sent_at) if self._before else ()
 
     def _said_of_caps(self) -> tuple[str, ...]:
         """

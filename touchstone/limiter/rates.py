@@ -2,8 +2,9 @@
 How many requests are let through in a while: the question after the first refusal; pure.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,10 +12,12 @@ from touchstone.limiter.account import Candidate, compare
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.catalogue import behind
 from touchstone.limiter.cells import Cells
+from touchstone.limiter.chapters import Chapter
 from touchstone.limiter.identity import Interval, Tier
+from touchstone.limiter.kinds import refill_s
 from touchstone.limiter.observed import Answer, Moment
 from touchstone.limiter.planner import choose
-from touchstone.limiter.stimulus import Stimulus
+from touchstone.limiter.stimulus import Stimulus, drain
 from touchstone.limiter.story import Story
 from touchstone.limiter.summary import likeliest_limit, tier
 from touchstone.limiter.tiers import Tiered
@@ -33,12 +36,41 @@ _CONTRADICTED = 0.02
 _LIKELY, _CLEAR, _MOST_FIRSTS = 0.1, 0.3, 3
 # How well its times have to be known for that, as a share of themselves.
 _KNOWN = 0.3
+# So long after it is thought to be full again it is asked for all that it has.
+_AFTER_S = 0.05
 # What is left to all families where no limiter explains all that was seen.
 _AT_MOST = 0.9
 # What is less likely than the likeliest limiter by this, as a logarithm, is not waited for.
 _UNLIKELY = 4.5
 # A family that was never that likely is not worth a word when it is ruled out.
 _REMEMBERED = 0.02
+# Answers less likely than those of a stimulus usually are, by this as a logarithm, come from something else.
+_SURPRISE = 6.0
+# The same of answers that are all alike: one after the other may come from something else that always gives them.
+_ONE_SIDED = 2.0
+
+
+@dataclass
+class _Tail:
+    """
+    The last stimuli whose answers were all alike.
+
+    Attributes:
+        unlikely: How unlikely these were, as a logarithm.
+    """
+
+    unlikely: float = 0.0
+    _accepted: bool | None = None
+
+    def add(self, answers: Sequence[Answer], unlikely: float) -> None:
+        """
+        Takes in one more.
+        """
+        kinds = {answer.accepted for answer in answers}
+        alike = kinds.pop() if len(kinds) == 1 else None
+        if kinds or alike is not None:
+            self.unlikely = 0.0 if kinds else unlikely + (self.unlikely if alike == self._accepted else 0.0)
+            self._accepted = alike
 
 
 class Rates:
@@ -47,12 +79,17 @@ class Rates:
 
     Args:
         accepted: Requests that were accepted before the first refusal.
+
+    Attributes:
+        surprise: What was known until answers came that no limiter would have given that was likely by then.
     """
 
     def __init__(self, story: Story, seed: int, accepted: int) -> None:
         self._story, self._seed = story, seed
         self.accepted = accepted
         self.wide = False
+        self.surprise: Chapter | None = None
+        self._tail = _Tail()
         self.belief = Belief(accepted)
         self.belief.see(story.moments())
         self._heard = False
@@ -85,21 +122,33 @@ class Rates:
         """
         if self.settled or self._stuck >= _MOST_STUCK:
             return None
+        if self._known:
+            return self._once_more(now_at)
         rng = np.random.default_rng([self._seed, len(self._story.answers)])
         story = self._story
         full = not self._heard and not story.moments()[-1].accepted
         choice = choose(self.belief, now_at + 0.001, story.pace_s(), story.blur_s(), rng, left, first=full)
         return replace(choice.stimulus, bits=choice.bits, stage="rate") if choice else None
 
-    def hear(self, answers: Sequence[Answer], *, asked: bool = True) -> None:
+    def _once_more(self, now_at: float) -> Stimulus:
         """
-        Takes in what came of it; the story has it already.
+        All that it lets through when it is full, and one that it refuses.
+        """
+        limit, _ = likeliest_limit(self.belief.likeliest())
+        _, full_at = self.room(now_at)
+        return Stimulus("once more", (drain(max(now_at, full_at) + _AFTER_S, int(limit) + 2),))
+
+    def hear(self, answers: Sequence[Answer], *, asked: bool = True, bits: float = 0.0) -> None:
+        """
+        Takes in what came of it.
 
         Args:
             asked: Whether it was this part that asked for them.
+            bits: What was to be learned from them.
         """
         self._heard = self._heard or asked
-        moments, before = self._story.moments(), self._stand()
+        moments, before, evidence = self._story.moments(), self._stand(), self.belief.evidence()
+        known = Chapter.until(answers, self._story.answers, self.tiers(), next(iter(self.families().values())))
         self.belief.see(moments)
         after = self._stand()
         still = (
@@ -115,6 +164,10 @@ class Rates:
         elif not self.wide and self.belief.others() < _CLEAR:
             self._keep_firsts()
         self._remember()
+        unlikely = evidence - self.belief.evidence()
+        if unlikely - math.log(2) * bits > _SURPRISE:
+            self.surprise = self.surprise or known
+        self._tail.add(answers, unlikely)
 
     def rethink(self) -> None:
         """
@@ -151,7 +204,7 @@ class Rates:
         """
         Whether no limiter alone explains all that was refused.
         """
-        return self._contradicted or self.belief.others() > _MISFIT
+        return bool(self.surprise) or self._contradicted or self.belief.others() > _MISFIT
 
     def _keep_firsts(self) -> None:
         """
@@ -178,8 +231,12 @@ class Rates:
     @property
     def settled(self) -> bool:
         """
-        Whether one family and its numbers stand out.
+        Whether one family and its numbers stand out, and it was seen to accept and to refuse since that was learned.
         """
+        return self._known and self._tail.unlikely < _ONE_SIDED
+
+    @property
+    def _known(self) -> bool:
         if self.doubtful or not self._family_known():
             return False
         cells = self.belief.likeliest()
@@ -229,6 +286,14 @@ class Rates:
         The likeliest limiter, of one family or of all.
         """
         return tier(self.belief.likeliest(family))
+
+    @property
+    def refill_s(self) -> float:
+        """
+        How long the likeliest limiter takes to give its limit anew.
+        """
+        candidate = Candidate.of(self.belief.likeliest())
+        return float(refill_s(candidate.kind, candidate.params)[0])
 
     def room(self, at: float) -> tuple[int, float]:
         """

@@ -23,14 +23,6 @@ _WINDOW_S = 1.0
 _STEADY, _RATE_OFF = ("token-bucket", "minimum-gap"), 0.02
 
 
-def cost(story: Story, *, starts: bool) -> Cost:
-    """
-    What was spent.
-    """
-    accepted = len(story.answers) - story.refused
-    return Cost(len(story.answers), story.refused, accepted if starts else 0, round(story.seconds, 3))
-
-
 def runners(rates: Rates, moments: Sequence[Moment]) -> tuple[Runner, ...]:
     """
     The families by how likely they are, each with what speaks against it.
@@ -114,7 +106,7 @@ def identity(
     rates: Rates | None,
     story: Story,
     *,
-    starts: bool,
+    cost: Cost,
     why: Why,
     sure: bool,
     more_notes: tuple[str, ...] = (),
@@ -132,7 +124,7 @@ def identity(
     return Identity(
         tiers=tiers,
         families=runners(rates, moments) if rates else (),
-        cost=cost(story, starts=starts),
+        cost=cost,
         alike=tuple(text + rest for text in same),
         others_share=others_share(rates, moments),
         sure=sure,

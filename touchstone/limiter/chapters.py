@@ -1,0 +1,87 @@
+"""
+What was known of a limiter before answers came that nothing explains, and it was asked anew; pure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from touchstone.limiter.identity import Tier
+from touchstone.limiter.observed import Answer
+
+# How many surprises there may be until it is no limiter that stays as it is.
+MOST_CHAPTERS = 3
+# So many times as long as the last limiter takes to give its limit anew nothing is sent, so that it forgets.
+REST_TIMES = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """
+    All that was asked until answers came that contradict it.
+
+    Attributes:
+        tiers: The likeliest limiter by then.
+        probability: Of its family.
+        last_at: When the last request was sent that it explains, in seconds on the clock of the run.
+        surprised_at: When the first one was that was asked in the stimulus that it does not explain.
+    """
+
+    tiers: tuple[Tier, ...]
+    probability: float
+    last_at: float
+    surprised_at: float
+
+    @classmethod
+    def until(
+        cls, answers: Sequence[Answer], story: Sequence[Answer], tiers: Sequence[Tier], probability: float
+    ) -> "Chapter | None":
+        """
+        What is known before the last *answers* of a story; None where there are none.
+        """
+        if not answers:
+            return None
+        return cls(tuple(tiers), probability, story[-len(answers) - 1].sent_at, answers[0].sent_at)
+
+    @property
+    def text(self) -> str:
+        """
+        The likeliest limiter, as `touchstone serve --rate` takes it.
+        """
+        return "+".join(tier.text for tier in self.tiers)
+
+
+def told(before: Sequence[Chapter], tiers: Sequence[Tier], first_at: float) -> tuple[str, ...]:
+    """
+    What was found in earlier chapters, in words, beside what is found now.
+
+    Args:
+        first_at: When the first request of all was sent.
+    """
+    return tuple(_told(chapter, tiers, first_at) for chapter in before)
+
+
+def _told(chapter: Chapter, tiers: Sequence[Tier], first_at: float) -> str:
+    last_s, surprised_s = chapter.last_at - first_at, chapter.surprised_at - first_at
+    if _same(chapter.tiers, tiers):
+        return (
+            f"the answers from second {surprised_s:.1f} on did not fit; asked anew after a rest, it was found to be "
+            "the same limiter: somebody else may use the key now and then"
+        )
+    return (
+        f"the limiter was changed between second {last_s:.1f} and second {surprised_s:.1f}, or somebody else uses the "
+        f"key: until then the likeliest was {chapter.text} ({chapter.probability:.0%}); what is told is what was found "
+        "since"
+    )
+
+
+def _same(before: Sequence[Tier], after: Sequence[Tier]) -> bool:
+    """
+    Whether what was thought to be known before holds what is known now.
+    """
+    if [tier.family for tier in before] != [tier.family for tier in after]:
+        return False
+    return all(
+        name in mine.numbers and mine.numbers[name].low <= number.high and number.low <= mine.numbers[name].high
+        for mine, other in zip(before, after, strict=True)
+        for name, number in other.numbers.items()
+    )
