@@ -7,9 +7,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from touchstone.limiter.catalogue import ENTRIES, cells_of
+from touchstone.limiter.catalogue import ENTRIES, beyond, cells_of
 from touchstone.limiter.cells import Cells
 from touchstone.limiter.observed import Moment
+
+# Kinds that are likelier than this may have a higher limit than was ever seen; with times that are up to so far, as a
+# logarithm, from those that are likely.
+_LIKELY, _UNLIKELY, _ASIDE = 0.01, -9.0, 0.2
 
 
 @dataclass
@@ -52,6 +56,21 @@ class Belief:
                 self.cells.append(cells)
             else:
                 mine.take(cells)
+
+    def look_beyond(self, story: Sequence[Moment]) -> None:
+        """
+        Thinks of limits of the likeliest kinds beyond what was ever accepted.
+        """
+        for cells in self.cells:
+            if self.kinds()[cells.kind.name] > _LIKELY:
+                logs, heavy = cells.logs, cells.masses() > cells.masses().max() + _UNLIKELY
+                ranges_s = [
+                    (float(np.exp(row[heavy].min() - _ASIDE)), float(np.exp(row[heavy].max() + _ASIDE))) for row in logs
+                ]
+                more = beyond(cells.kind, self.accepted, ranges_s)
+                if more is not None:
+                    more.see(story)
+                    cells.take(more)
 
     def evidence(self) -> float:
         """

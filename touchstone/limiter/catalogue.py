@@ -3,7 +3,7 @@ The kinds of limiter that are known, how likely each is beforehand, and which pa
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,7 @@ _FINE, _COARSE = 160, 96
 # What may be behind another limiter, how likely each is beforehand, and how many it may let through.
 _BEHIND: Mapping[str, float] = {"fixed-window": 0.01, "sliding-log": 0.01, "token-bucket": 0.01}
 _MOST_BEHIND, _BEHIND_STEPS, _SLOWER = 150, 60, 1.3
+_BEYOND_STEPS = 12
 # How many tokens a bucket may hold that was never seen full.
 _MOST_EMPTY = 64
 
@@ -113,6 +114,22 @@ def _limits(kind: Kind, accepted: int, wide: bool) -> tuple[int, ...]:
     # On a clock the first request and the burst may lie in two windows; that a burst itself does is seldom.
     few = accepted - 1 if kind.phase else accepted
     return tuple(range(max(least, accepted // 2 if wide else few), most + 1))
+
+
+def beyond(kind: Kind, accepted: int, ranges_s: Sequence[tuple[float, float]]) -> Cells | None:
+    """
+    What a kind may be beyond what was ever accepted: somebody else may have taken the rest, each time as much.
+
+    Args:
+        ranges_s: Least and most of each of its times, in seconds, of all that it may be beforehand.
+    """
+    entry = next((entry for entry in ENTRIES if entry.kind.name == kind.name), None)
+    limits = [limit for limit in _limits(kind, accepted, wide=True) if limit > accepted]
+    if entry is None or not limits:
+        return None
+    whole = math.log(WINDOW_S[1] / WINDOW_S[0]) if "token_s" not in kind.scales else math.log(TOKEN_S[1] / TOKEN_S[0])
+    part = math.prod(math.log(high / low) / whole for low, high in ranges_s)
+    return grid(kind, limits, ranges_s, _BEYOND_STEPS, entry.prior * part)
 
 
 def behind(first: Candidate, loose: float, accepted: int, longest_s: float, luck: float = 0.0) -> list[Cells]:

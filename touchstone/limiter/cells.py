@@ -164,7 +164,9 @@ class Cells:
             self.state = self.kind.update(params, self.state, moment.at, moment.accepted)
             if moment.hint_s is not None:
                 wait_s = self.kind.free_at(params, self.state) - moment.at
-                self.misled += np.clip(np.abs(moment.hint_s - 0.5 - wait_s) - 0.5 - slack - moment.blur_s, 0.0, 1.0)
+                off = np.clip(np.abs(moment.hint_s - 0.5 - wait_s) - 0.5 - slack - moment.blur_s, 0.0, 1.0)
+                # Where others have what is left nobody knows for how long.
+                self.misled += np.where(wait_s > -moment.blur_s - slack, off, 0.0)
         self.seen = len(story)
 
     @property

@@ -14,7 +14,7 @@ from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State,
 
 # Which share others may take: none, few, some, many; and how likely each is beforehand.
 SHARES = np.array([0.0, 0.04, 0.12, 0.35])[:, None]
-PRIOR = np.log(np.array([0.93, 0.03, 0.03, 0.01]))[:, None]
+PRIOR = np.log(np.array([0.84, 0.06, 0.07, 0.03]))[:, None]
 # A refusal that nothing explains.
 _NOISE = 1e-4
 # How likely a token is to be there already of a bucket that is not known to a token.

@@ -23,7 +23,7 @@ from touchstone.limiter.summary import likeliest_limit, tier
 from touchstone.limiter.tiers import Tiered
 
 # What has to be known of a limiter before it counts as found.
-SURE, SURE_KIND, LIKELY_KIND, SURE_LIMIT, NARROW = 0.993, 0.99, 0.93, 0.993, 0.019
+SURE, SURE_KIND, LIKELY_KIND, SURE_LIMIT, NARROW = 0.993, 0.99, 0.93, 0.99, 0.019
 # From this share on it is likelier that somebody else uses the key, or that it is no limiter that is known.
 _MISFIT = 0.5
 # Below this it is taken for granted that nobody else does, where a family is judged.
@@ -87,7 +87,7 @@ class Rates:
     def __init__(self, story: Story, seed: int, accepted: int) -> None:
         self._story, self._seed = story, seed
         self.accepted = accepted
-        self.wide = False
+        self.wide = self._beyond = False
         self.surprise: Chapter | None = None
         self._tail = _Tail()
         self.belief = Belief(accepted)
@@ -163,6 +163,9 @@ class Rates:
             self._widen(moments)
         elif not self.wide and self.belief.others() < _CLEAR:
             self._keep_firsts()
+        if self._known and not (self.wide or self._beyond):
+            self._beyond = True
+            self.belief.look_beyond(moments)
         self._remember()
         unlikely = evidence - self.belief.evidence()
         if unlikely - math.log(2) * bits > _SURPRISE:
@@ -174,6 +177,7 @@ class Rates:
         Begins anew with the whole story, to which something was added in the middle.
         """
         self._stuck = 0
+        self._beyond = False
         self.belief = Belief(self.accepted, wide=self.wide)
         self.belief.see(self._story.moments())
 
@@ -243,6 +247,8 @@ class Rates:
         if not self._agreed(cells):
             return False
         _, share = likeliest_limit(cells)
+        if isinstance(cells.kind, Tiered) and self.belief.others() > _ALONE:
+            return False
         numbers = tier(cells).numbers
         times = [number for name, number in numbers.items() if name.endswith("_s") and name != "rate_per_s"]
         narrow = NARROW if self._stuck < _MOST_STUCK else NARROW_ENOUGH
