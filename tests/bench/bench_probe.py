@@ -136,9 +136,16 @@ def _play(probe: Probe, net: Net, meter: Meter) -> None:
         probe.hear(stimulus, answers)
         meter.heard(stimulus, answers, net.now_at)
         net.now_at += net.think_s
-        # One that ended before the place where it was cut is as good as whole.
-        if len(answers) == within.most < stimulus.most or net.now_at > most_s:
+        # One that ended before the place where it was cut, or there by an answer that ends it, is as good as whole.
+        if (len(answers) == within.most < stimulus.most and not _ended(within, answers)) or net.now_at > most_s:
             probe.stop("budget")
+
+
+def _ended(stimulus: Stimulus, answers: Sequence[Answer]) -> bool:
+    """
+    Whether an answer came after which the rest of some segment is left out.
+    """
+    return any(part.ends_with(accepted=one.accepted, took_s=()) for part in stimulus.segments for one in answers[-2:])
 
 
 def _has_cap(text: str) -> bool:

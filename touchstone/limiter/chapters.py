@@ -9,7 +9,7 @@ from touchstone.limiter.identity import Tier
 from touchstone.limiter.observed import Answer
 
 # How many surprises there may be until it is no limiter that stays as it is.
-MOST_CHAPTERS = 3
+MOST_CHAPTERS = 2
 # So many times as long as the last limiter takes to give its limit anew nothing is sent, so that it forgets.
 REST_TIMES = 2.0
 

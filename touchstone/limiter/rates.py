@@ -38,6 +38,8 @@ _LIKELY, _CLEAR, _MOST_FIRSTS = 0.1, 0.3, 3
 _KNOWN = 0.3
 # So long after it is thought to be full again it is asked for all that it has.
 _AFTER_S = 0.05
+# What is in the mind of these for longer than a window; and so many windows after it was met first it is met anew.
+_FORGETS, _MEETS = ("sliding-counter", "decaying-counter"), 2.0
 # What is left to all families where no limiter explains all that was seen.
 _AT_MOST = 0.9
 # What is less likely than the likeliest limiter by this, as a logarithm, is not waited for.
@@ -45,7 +47,9 @@ _UNLIKELY = 4.5
 # A family that was never that likely is not worth a word when it is ruled out.
 _REMEMBERED = 0.02
 # Answers less likely than those of a stimulus usually are, by this as a logarithm, come from something else.
-_SURPRISE = 6.0
+_SURPRISE = 5.0
+# The same of what was sure to come.
+_FORESEEN = 2.0
 # The same of answers that are all alike: one after the other may come from something else that always gives them.
 _ONE_SIDED = 2.0
 
@@ -168,7 +172,7 @@ class Rates:
             self.belief.look_beyond(moments)
         self._remember()
         unlikely = evidence - self.belief.evidence()
-        if unlikely - math.log(2) * bits > _SURPRISE:
+        if unlikely > (_SURPRISE + math.log(2) * bits if bits or not asked else _FORESEEN):
             self.surprise = self.surprise or known
         self._tail.add(answers, unlikely)
 
@@ -237,7 +241,16 @@ class Rates:
         """
         Whether one family and its numbers stand out, and it was seen to accept and to refuse since that was learned.
         """
-        return self._known and self._tail.unlikely < _ONE_SIDED
+        return self._known and self._tail.unlikely < _ONE_SIDED and not self._met_once
+
+    @property
+    def _met_once(self) -> bool:
+        """
+        Whether all that is known of a limit comes from meeting it once, where it forgets by and by what others took.
+        """
+        cells = self.belief.likeliest()
+        refused = [moment.at for moment in self._story.moments() if not moment.accepted]
+        return cells.kind.family in _FORGETS and refused[-1] - refused[0] < _MEETS * self.refill_s
 
     @property
     def _known(self) -> bool:
