@@ -110,6 +110,9 @@ def _limits(kind: Kind, accepted: int, wide: bool) -> tuple[int, ...]:
         if kind.empty:
             return tuple(range(2, max(2 * most, _MOST_EMPTY) + 1))
         return tuple(range(max(2, accepted // 2) if kind.phase else 2, most + 1))
+    if isinstance(kind, DecayingCounter):
+        # It forgets some of a burst while that lasts.
+        return tuple(range(max(2, 3 * accepted // 4), most + 1))
     least = 1 if kind.phase and isinstance(kind, FixedWindow) else 2
     # On a clock the first request and the burst may lie in two windows; that a burst itself does is seldom.
     few = accepted - 1 if kind.phase else accepted
@@ -124,7 +127,8 @@ def beyond(kind: Kind, accepted: int, ranges_s: Sequence[tuple[float, float]]) -
         ranges_s: Least and most of each of its times, in seconds, of all that it may be beforehand.
     """
     entry = next((entry for entry in ENTRIES if entry.kind.name == kind.name), None)
-    limits = [limit for limit in _limits(kind, accepted, wide=True) if limit > accepted]
+    thought_of = _limits(kind, accepted, wide=False)
+    limits = [limit for limit in _limits(kind, accepted, wide=True) if limit > max(thought_of, default=0)]
     if entry is None or not limits:
         return None
     whole = math.log(WINDOW_S[1] / WINDOW_S[0]) if "token_s" not in kind.scales else math.log(TOKEN_S[1] / TOKEN_S[0])

@@ -15,6 +15,8 @@ from touchstone.limiter.tiers import Tiered
 
 _CROWD = 140
 _FAMILY_WORTH = 1.0
+# More than any limit.
+_MANY = 1_000_000
 # How likely it has to be that requests are accepted before a burst of them is thought of.
 _WORTH_TRYING = 0.1
 # What tells less is not worth sending.
@@ -75,6 +77,7 @@ def choose(
     most: int = 10_000,
     *,
     first: bool = False,
+    narrow: bool = False,
 ) -> Choice | None:
     """
     The stimulus with the most to learn for its cost; None where nothing more is to be learned.
@@ -83,6 +86,7 @@ def choose(
         now: The earliest that a request can be sent, on the clock of the run.
         most: Requests that it may consist of.
         first: Whether nothing was sent yet since the limiter was full for the first time.
+        narrow: Whether its times are known well enough, so that only its kind and its limit are to be learned.
     """
     found = crowds(belief, _CROWD, rng)
     refill, weights = refills(found)
@@ -97,7 +101,8 @@ def choose(
     seen = [foresee(crowd, script, pace_s, blur_s) for crowd in found]
     bits, family_bits = _worth(found, seen)
     cost = _cost(found, seen, now, prices, 0.0 if first else _GAINED)
-    worth = (np.maximum(bits, 0.0) + _FAMILY_WORTH * np.maximum(family_bits, 0.0)) / cost
+    plain = 0.0 if narrow else np.maximum(bits, 0.0)
+    worth = (plain + _FAMILY_WORTH * np.maximum(family_bits, 0.0)) / cost
     best = int(np.argmax(worth))
     if bits[best] < _LEAST_BITS and family_bits[best] < _LEAST_BITS:
         return None
@@ -106,7 +111,7 @@ def choose(
 
 def _worth(found: Sequence[Crowd], seen: Sequence[Foreseen]) -> tuple[Array, Array]:
     """
-    Bits that each stimulus tells: of all there is to know, and of the kind.
+    Bits that each stimulus tells: of all there is to know, and of the kind and its limit.
 
     For the latter unlikely kinds count for more than they weigh, as the square root of it: to be sure of one kind means
     to rule out what is left of the others.
@@ -114,14 +119,15 @@ def _worth(found: Sequence[Crowd], seen: Sequence[Foreseen]) -> tuple[Array, Arr
     mark = np.concatenate([one.mark for one in seen], axis=1)
     coins = np.concatenate([one.coins for one in seen], axis=1)
     weights = np.concatenate([crowd.weights for crowd in found])
-    kind = np.concatenate([np.full(len(crowd), number) for number, crowd in enumerate(found)])
+    names = np.concatenate([_MANY * number + crowd.params["limit"] for number, crowd in enumerate(found)])
+    _, kind = np.unique(names, return_inverse=True)
     whole = _entropies(mark, weights) - coins @ weights
     shares = np.sqrt([crowd.weights.sum() for crowd in found])
     evened = np.concatenate(
         [crowd.weights * share / crowd.weights.sum() for crowd, share in zip(found, shares / shares.sum(), strict=True)]
     )
     inside = np.zeros(len(mark))
-    for number in range(len(found)):
+    for number in range(int(kind.max()) + 1):
         mine = kind == number
         share = evened[mine].sum()
         inside += share * _entropies(mark[:, mine], evened[mine] / share)

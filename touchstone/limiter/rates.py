@@ -30,6 +30,8 @@ _MISFIT = 0.5
 _ALONE = 0.1
 # Where so many stimuli one after the other changed next to nothing, no more is asked, and a little less is enough.
 _MOST_STUCK, _NEARLY, _STILL, _STILL_WIDE, NARROW_ENOUGH = 5, 0.97, 0.003, 0.98, 0.05
+# Where so many did, and only others may have kept its limit from being seen, it is met once more.
+_DULL = 2
 # More answers than this share of all that the likeliest limiter would not have given mean that it is another one.
 _CONTRADICTED = 0.02
 # So likely a limiter has to have been, and so little that somebody else takes a part, for another one to be behind it.
@@ -126,12 +128,15 @@ class Rates:
         """
         if self.settled or self._stuck >= _MOST_STUCK:
             return None
-        if self._known:
+        if self._known or (self._stuck >= _DULL and self._all_but_limit):
             return self._once_more(now_at)
         rng = np.random.default_rng([self._seed, len(self._story.answers)])
         story = self._story
         full = not self._heard and not story.moments()[-1].accepted
-        choice = choose(self.belief, now_at + 0.001, story.pace_s(), story.blur_s(), rng, left, first=full)
+        narrow = 2 * self._stand()[2] <= NARROW
+        choice = choose(
+            *(self.belief, now_at + 0.001, story.pace_s(), story.blur_s(), rng, left), first=full, narrow=narrow
+        )
         return replace(choice.stimulus, bits=choice.bits, stage="rate") if choice else None
 
     def _once_more(self, now_at: float) -> Stimulus:
@@ -251,6 +256,15 @@ class Rates:
         cells = self.belief.likeliest()
         refused = [moment.at for moment in self._story.moments() if not moment.accepted]
         return cells.kind.family in _FORGETS and refused[-1] - refused[0] < _MEETS * self.refill_s
+
+    @property
+    def _all_but_limit(self) -> bool:
+        """
+        Whether nothing but others may have made the limit seem less than it is.
+        """
+        cells = self.belief.likeliest()
+        narrow = 2 * _loose(tier(cells)) <= NARROW
+        return not self.doubtful and self._family_known() and self._agreed(cells) and narrow
 
     @property
     def _known(self) -> bool:
