@@ -70,6 +70,7 @@ class Belief:
                 more = beyond(cells.kind, self.accepted, ranges_s)
                 if more is not None:
                     more.see(story)
+                    more.refine(story, cells.masses().max())
                     cells.take(more)
 
     def evidence(self) -> float:

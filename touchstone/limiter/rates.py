@@ -172,7 +172,7 @@ class Rates:
             self._widen(moments)
         elif not self.wide and self.belief.others() < _CLEAR:
             self._keep_firsts()
-        if self._known and not (self.wide or self._beyond):
+        if self._nearly_known and not (self.wide or self._beyond):
             self._beyond = True
             self.belief.look_beyond(moments)
         self._remember()
@@ -256,6 +256,13 @@ class Rates:
         cells = self.belief.likeliest()
         refused = [moment.at for moment in self._story.moments() if not moment.accepted]
         return cells.kind.family in _FORGETS and refused[-1] - refused[0] < _MEETS * self.refill_s
+
+    @property
+    def _nearly_known(self) -> bool:
+        """
+        Whether it is time to think of a limit that others may have kept from being seen.
+        """
+        return next(iter(self.belief.families().values())) > _NEARLY and self._stand()[2] < NARROW_ENOUGH
 
     @property
     def _all_but_limit(self) -> bool:
