@@ -16,7 +16,7 @@ from touchstone.limiter.queues import Queues
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.stimulus import Segment, Stimulus
 from touchstone.limiter.story import Story
-from touchstone.limiter.telling import identity
+from touchstone.limiter.telling import cost, identity
 
 _PLENTY = 10_000
 # So long after it is thought to be full again a limiter is asked for all that it has.
@@ -282,7 +282,7 @@ class Probe:
             tiers,
             self._rates,
             self.story,
-            cost=self._cost(),
+            spent=cost(self._answers, starts=self.terms.starts),
             why=self._why,
             sure=sure,
             more_notes=(*self._said_before(tiers), *self._said_of_caps()),
@@ -290,11 +290,6 @@ class Probe:
             uncapped_to=self._in_flight.uncapped_to,
             holds_to=self._held.holds_to,
         )
-
-    def _cost(self) -> Cost:
-        answers, accepted = self._answers, self._accepted
-        seconds = max(answer.done_at for answer in answers) - answers[0].sent_at if answers else 0.0
-        return Cost(len(answers), len(answers) - accepted, accepted if self.terms.starts else 0, round(seconds, 3))
 
     def _said_before(self, tiers: Sequence[Tier]) -> tuple[str, ...]:
         return told(self._before, tiers, self._answers[0].sent_at) if self._before else ()

@@ -4,7 +4,7 @@ How many requests are let through in a while: the question after the first refus
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,8 +12,9 @@ from touchstone.limiter.account import Candidate, compare
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.catalogue import behind
 from touchstone.limiter.cells import Cells
+from touchstone.limiter.certainty import Tail, blurred, loose, same
 from touchstone.limiter.chapters import Chapter
-from touchstone.limiter.identity import Interval, Tier
+from touchstone.limiter.identity import Tier
 from touchstone.limiter.kinds import refill_s
 from touchstone.limiter.observed import Answer, Moment
 from touchstone.limiter.planner import choose
@@ -56,29 +57,6 @@ _FORESEEN = 2.0
 _ONE_SIDED = 2.0
 
 
-@dataclass
-class _Tail:
-    """
-    The last stimuli whose answers were all alike.
-
-    Attributes:
-        unlikely: How unlikely these were, as a logarithm.
-    """
-
-    unlikely: float = 0.0
-    _accepted: bool | None = None
-
-    def add(self, answers: Sequence[Answer], unlikely: float) -> None:
-        """
-        Takes in one more.
-        """
-        kinds = {answer.accepted for answer in answers}
-        alike = kinds.pop() if len(kinds) == 1 else None
-        if kinds or alike is not None:
-            self.unlikely = 0.0 if kinds else unlikely + (self.unlikely if alike == self._accepted else 0.0)
-            self._accepted = alike
-
-
 class Rates:
     """
     The part of a probe that finds the rate.
@@ -95,7 +73,7 @@ class Rates:
         self.accepted = accepted
         self.wide = self._beyond = False
         self.surprise: Chapter | None = None
-        self._tail = _Tail()
+        self._tail = Tail()
         self.belief = Belief(accepted)
         self.belief.see(story.moments())
         self._heard = False
@@ -195,7 +173,7 @@ class Rates:
         Answers that the likeliest limiter would not have given, by more than its numbers are uncertain.
         """
         cells = self.belief.likeliest()
-        compared = compare(Candidate.of(cells), self._story.moments(), _loose(tier(cells)))
+        compared = compare(Candidate.of(cells), self._story.moments(), loose(tier(cells)))
         return [one.moment for one in compared if one.disagrees_s > 0]
 
     def _stand(self) -> tuple[str, float, float]:
@@ -203,7 +181,7 @@ class Rates:
         The likeliest kind, how likely it is, and how wide what is known of its times.
         """
         name, share = next(iter(self.belief.kinds().items()))
-        return name, share, _loose(tier(self.belief.likeliest()))
+        return name, share, loose(tier(self.belief.likeliest()))
 
     def families(self) -> dict[str, float]:
         """
@@ -225,9 +203,9 @@ class Rates:
         """
         kinds = self.belief.kinds()
         for cells in self.belief.cells:
-            if kinds[cells.kind.name] > _LIKELY and (loose := _loose(tier(cells))) < _KNOWN:
+            if kinds[cells.kind.name] > _LIKELY and (share := loose(tier(cells))) < _KNOWN:
                 self._firsts.pop(cells.kind.name, None)  # the last one that was likely comes last
-                self._firsts[cells.kind.name] = (Candidate.of(cells), loose, cells.luck())
+                self._firsts[cells.kind.name] = (Candidate.of(cells), share, cells.luck())
 
     def _widen(self, moments: Sequence[Moment]) -> None:
         """
@@ -236,8 +214,8 @@ class Rates:
         self.wide = True
         before, self.belief = self.belief, Belief(self.accepted, wide=True)
         accepted = sum(moment.accepted for moment in moments)
-        for first, loose, luck in list(self._firsts.values())[-_MOST_FIRSTS:]:
-            self.belief.cells += behind(first, loose, accepted, moments[-1].at - moments[0].at, luck)
+        for first, share, luck in list(self._firsts.values())[-_MOST_FIRSTS:]:
+            self.belief.cells += behind(first, share, accepted, moments[-1].at - moments[0].at, luck)
         self.belief.see(moments)
         self.belief.take(before)
 
@@ -270,7 +248,7 @@ class Rates:
         Whether nothing but others may have made the limit seem less than it is.
         """
         cells = self.belief.likeliest()
-        narrow = 2 * _loose(tier(cells)) <= NARROW
+        narrow = 2 * loose(tier(cells)) <= NARROW
         return not self.doubtful and self._family_known() and self._agreed(cells) and narrow
 
     @property
@@ -306,7 +284,7 @@ class Rates:
         if kinds[cells.kind.name] >= SURE_KIND:
             return True
         limit, _ = likeliest_limit(cells)
-        alike = [one for one in self.belief.cells if _same(one, cells, limit)]
+        alike = [one for one in self.belief.cells if same(one, cells, limit)]
         return kinds[cells.kind.name] >= LIKELY_KIND and sum(kinds[one.kind.name] for one in alike) >= SURE_KIND
 
     def tiers(self) -> list[Tier]:
@@ -315,7 +293,7 @@ class Rates:
         """
         cells = self.belief.likeliest()
         first = [self._first_tier(cells.kind)] if isinstance(cells.kind, Tiered) else []
-        return [_blurred(one, self._story.blur_s()) for one in (*first, tier(cells))]
+        return [blurred(one, self._story.blur_s()) for one in (*first, tier(cells))]
 
     def _first_tier(self, kind: Tiered) -> Tier:
         first = Cells.point(kind.first, kind.known, kind.loose)
@@ -344,39 +322,3 @@ class Rates:
         rooms = cells.kind.room(params, cells.state, np.full(len(cells), at))[keep]
         turns = cells.kind.turn_at(params, cells.state)[keep]
         return int(rooms.min()), float(turns.max())
-
-
-def _blurred(found: Tier, blur_s: float) -> Tier:
-    """
-    With the ends of a window as uncertain as the moment of any one answer; a rate is the work of many.
-    """
-    if "rate_per_s" in found.numbers:
-        return found
-    numbers = {
-        name: Interval(one.value, max(one.low - blur_s, one.low / 2), one.high + blur_s) if name.endswith("_s") else one
-        for name, one in found.numbers.items()
-    }
-    return replace(found, numbers=numbers)
-
-
-def _same(one: Cells, other: Cells, limit: float) -> bool:
-    """
-    Whether two kinds of a family have the same limit, and times that may be the same.
-    """
-    if one.kind.family != other.kind.family or one.kind.scales != other.kind.scales:
-        return False
-    mine, theirs = (tier(cells).numbers for cells in (one, other))
-    apart = (
-        theirs[name].low > number.high or number.low > theirs[name].high
-        for name, number in mine.items()
-        if name.endswith("_s")
-    )
-    return likeliest_limit(one)[0] == limit and not any(apart)
-
-
-def _loose(found: Tier) -> float:
-    """
-    How far the times of a limiter may be from what they are thought to be, as a share of themselves.
-    """
-    shares = [number.high / number.low - 1 for name, number in found.numbers.items() if name.endswith("_s")]
-    return max(shares, default=0.0) / 2

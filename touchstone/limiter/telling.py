@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from touchstone.limiter.account import Candidate, against, hints, taken
 from touchstone.limiter.identity import Cost, Identity, Interval, Runner, Tier, Why
-from touchstone.limiter.observed import Moment
+from touchstone.limiter.observed import Answer, Moment
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.story import Story
 from touchstone.limiter.summary import plain
@@ -21,6 +21,19 @@ _LESS = "it fits less well"
 # By so much a field may differ from what is found before it is a finding: windows are sent in whole seconds.
 _WINDOW_S = 1.0
 _STEADY, _RATE_OFF = ("token-bucket", "minimum-gap"), 0.02
+
+
+def cost(answers: Sequence[Answer], *, starts: bool) -> Cost:
+    """
+    What was spent.
+
+    Args:
+        answers: In the order in which their requests were sent.
+        starts: Whether the requests start builds.
+    """
+    accepted = sum(answer.accepted for answer in answers)
+    seconds = max(answer.done_at for answer in answers) - answers[0].sent_at if answers else 0.0
+    return Cost(len(answers), len(answers) - accepted, accepted if starts else 0, round(seconds, 3))
 
 
 def runners(rates: Rates, moments: Sequence[Moment]) -> tuple[Runner, ...]:
@@ -106,7 +119,7 @@ def identity(
     rates: Rates | None,
     story: Story,
     *,
-    cost: Cost,
+    spent: Cost,
     why: Why,
     sure: bool,
     more_notes: tuple[str, ...] = (),
@@ -124,7 +137,7 @@ def identity(
     return Identity(
         tiers=tiers,
         families=runners(rates, moments) if rates else (),
-        cost=cost,
+        cost=spent,
         alike=tuple(text + rest for text in same),
         others_share=others_share(rates, moments),
         sure=sure,
