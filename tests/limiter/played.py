@@ -109,5 +109,5 @@ def _rates_of(text: str) -> Rates:
     rates = Rates(Story(opening), 1, max(first, 1))
     for turn in turns[len(begun) :]:
         rates._story.add(turn.answers)
-        rates.hear(turn.answers)
+        rates.hear(turn.answers, asked=turn.stimulus.stage == "rate", bits=turn.stimulus.bits)
     return rates

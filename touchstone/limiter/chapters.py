@@ -10,6 +10,8 @@ from touchstone.limiter.observed import Answer
 
 # How many surprises there may be until it is no limiter that stays as it is.
 MOST_CHAPTERS = 2
+# So many stimuli there are to explain a surprise by what was not thought of before.
+_CHANCES = 3
 # So many times as long as the last limiter takes to give its limit anew nothing is sent, so that it forgets.
 REST_TIMES = 2.0
 
@@ -48,6 +50,40 @@ class Chapter:
         The likeliest limiter, as `touchstone serve --rate` takes it.
         """
         return "+".join(tier.text for tier in self.tiers)
+
+
+@dataclass
+class Surprises:
+    """
+    Whether answers came that nothing explains that was likely until then.
+
+    Where they made it think of more limiters, these get a few stimuli to explain them.
+
+    Attributes:
+        met: What was known until then; None without such answers.
+    """
+
+    met: Chapter | None = None
+    _open: Chapter | None = None
+    _left: int = 0
+
+    def hear(self, surprise: Chapter | None, *, widens: bool, explained: bool) -> None:
+        """
+        Takes in how the answers to one more stimulus stand.
+
+        Args:
+            surprise: What was known before them, where they are surprising.
+            widens: Whether they made it think of more limiters.
+            explained: Whether one of all limiters that it thinks of explains everything by now.
+        """
+        if surprise and widens:
+            self._open, self._left = surprise, _CHANCES
+            return
+        self._left -= 1
+        if surprise or (self._open and self._left <= 0 and not explained):
+            self.met = self.met or self._open or surprise
+        if self._left <= 0:
+            self._open = None
 
 
 def told(before: Sequence[Chapter], tiers: Sequence[Tier], first_at: float) -> tuple[str, ...]:

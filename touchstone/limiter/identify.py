@@ -190,8 +190,9 @@ class Probe:
         families = self._rates.families() if self._rates else {}
         ended_at = max((answer.done_at for answer in answers), default=0.0)
         self.steps.append(Step(stimulus.name, ended_at, stimulus.bits, families))
-        if self._rates and self._rates.surprise and len(self._before) + 1 < MOST_CHAPTERS:
-            self._before.append(self._rates.surprise)
+        surprise = self._rates.surprises.met if self._rates else None
+        if self._rates and surprise and len(self._before) + 1 < MOST_CHAPTERS:
+            self._before.append(surprise)
             self._begin(ended_at + REST_TIMES * self._rates.refill_s)
 
     def _tell(self, stage: str, answers: Sequence[Answer]) -> None:

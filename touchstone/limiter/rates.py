@@ -13,7 +13,7 @@ from touchstone.limiter.belief import Belief
 from touchstone.limiter.catalogue import behind
 from touchstone.limiter.cells import Cells
 from touchstone.limiter.certainty import Tail, blurred, loose, same
-from touchstone.limiter.chapters import Chapter
+from touchstone.limiter.chapters import Chapter, Surprises
 from touchstone.limiter.identity import Tier
 from touchstone.limiter.kinds import refill_s
 from touchstone.limiter.observed import Answer, Moment
@@ -65,14 +65,14 @@ class Rates:
         accepted: Requests that were accepted before the first refusal.
 
     Attributes:
-        surprise: What was known until answers came that no limiter would have given that was likely by then.
+        surprises: What was known until answers came that no limiter would have given that was likely by then.
     """
 
     def __init__(self, story: Story, seed: int, accepted: int) -> None:
         self._story, self._seed = story, seed
         self.accepted = accepted
         self.wide = self._beyond = False
-        self.surprise: Chapter | None = None
+        self.surprises = Surprises()
         self._tail = Tail()
         self.belief = Belief(accepted)
         self.belief.see(story.moments())
@@ -146,7 +146,8 @@ class Rates:
         )
         self._stuck = self._stuck + asked if still else 0
         self._contradicted = after[1] > _NEARLY and len(self.odd()) > max(1, _CONTRADICTED * len(moments))
-        if not self.wide and self.doubtful:
+        widens = not self.wide and self.doubtful
+        if widens:
             self._widen(moments)
         elif not self.wide and self.belief.others() < _CLEAR:
             self._keep_firsts()
@@ -155,8 +156,9 @@ class Rates:
             self.belief.look_beyond(moments)
         self._remember()
         unlikely = evidence - self.belief.evidence()
-        if unlikely > (_SURPRISE + math.log(2) * bits if bits or not asked else _FORESEEN):
-            self.surprise = self.surprise or known
+        surprising = unlikely > (_SURPRISE + math.log(2) * bits if bits or not asked else _FORESEEN)
+        explained = not self._contradicted and self.belief.others() <= _MISFIT
+        self.surprises.hear(known if surprising else None, widens=widens, explained=explained)
         self._tail.add(answers, unlikely)
 
     def rethink(self) -> None:
@@ -195,7 +197,7 @@ class Rates:
         """
         Whether no limiter alone explains all that was refused.
         """
-        return bool(self.surprise) or self._contradicted or self.belief.others() > _MISFIT
+        return bool(self.surprises.met) or self._contradicted or self.belief.others() > _MISFIT
 
     def _keep_firsts(self) -> None:
         """
