@@ -21,7 +21,7 @@ WINDOW_S = (0.02, 10_000.0)
 TOKEN_S = (0.001, 5_000.0)
 _FINE, _COARSE = 160, 96
 # What may be behind another limiter, how likely each is beforehand, and how many it may let through.
-_BEHIND: Mapping[str, float] = {"fixed-window": 0.01, "sliding-log": 0.01, "token-bucket": 0.01}
+_BEHIND: Mapping[str, float] = {"fixed-window": 0.03, "sliding-log": 0.03, "token-bucket": 0.03}
 _MOST_BEHIND, _BEHIND_STEPS, _SLOWER = 150, 60, 1.3
 _BEYOND_STEPS = 12
 # How many tokens a bucket may hold that was never seen full.

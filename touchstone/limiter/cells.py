@@ -165,8 +165,9 @@ class Cells:
             if moment.hint_s is not None:
                 wait_s = self.kind.free_at(params, self.state) - moment.at
                 off = np.clip(np.abs(moment.hint_s - 0.5 - wait_s) - 0.5 - slack - moment.blur_s, 0.0, 1.0)
-                # Where others have what is left nobody knows for how long.
-                self.misled += np.where(wait_s > -moment.blur_s - slack, off, 0.0)
+                # Where others have what is left nobody knows for how long, but it is no longer than for all of it.
+                longer = np.clip(moment.hint_s - 1.0 - others.lasts_s(self.kind, params), 0.0, 1.0)
+                self.misled += np.where(wait_s > -moment.blur_s - slack, off, longer)
         self.seen = len(story)
 
     @property

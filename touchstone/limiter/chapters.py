@@ -12,8 +12,9 @@ from touchstone.limiter.observed import Answer
 MOST_CHAPTERS = 2
 # So many stimuli there are to explain a surprise by what was not thought of before.
 _CHANCES = 3
-# So many times as long as the last limiter takes to give its limit anew nothing is sent, so that it forgets.
-REST_TIMES = 2.0
+# So many times as long as the last limiter takes to give its limit anew, and as all lasted, nothing is sent: whatever
+# is there by now forgets.
+REST_TIMES = 1.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,7 @@ class Probe:
         surprise = self._rates.surprises.met if self._rates else None
         if self._rates and surprise and len(self._before) + 1 < MOST_CHAPTERS:
             self._before.append(surprise)
-            self._begin(ended_at + REST_TIMES * self._rates.refill_s)
+            self._begin(ended_at + REST_TIMES * max(self._rates.refill_s, self.story.seconds))
 
     def _tell(self, stage: str, answers: Sequence[Answer]) -> None:
         """

@@ -14,7 +14,7 @@ from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State,
 
 # Which share others may take: none, few, some, many; and how likely each is beforehand.
 SHARES = np.array([0.0, 0.04, 0.12, 0.35])[:, None]
-PRIOR = np.log(np.array([0.84, 0.06, 0.07, 0.03]))[:, None]
+PRIOR = np.log(np.array([0.91, 0.04, 0.04, 0.01]))[:, None]
 # A refusal that nothing explains.
 _NOISE = 1e-4
 # How likely a token is to be there already of a bucket that is not known to a token.
@@ -90,8 +90,7 @@ class Known:
         """
         What share of it is gone by now.
         """
-        lasts_s = params["token_s"] if _fills(kind) else refill_s(kind, params)
-        return np.asarray(np.minimum((at - self.refused_at) / lasts_s, 1.0))
+        return np.asarray(np.minimum((at - self.refused_at) / lasts_s(kind, params), 1.0))
 
     def of(self, mask: Mask) -> "Known":
         """
@@ -109,6 +108,13 @@ class Known:
 
 def _fills(kind: Kind) -> bool:
     return kind.scales[0] == "token_s"
+
+
+def lasts_s(kind: Kind, params: Params) -> Array:
+    """
+    How long what others took of a limiter is missing at most; of a bucket one token.
+    """
+    return params["token_s"] if _fills(kind) else refill_s(kind, params)
 
 
 def took_all(kind: Kind, params: Params, state: State, at: float, known: Known) -> Array:
