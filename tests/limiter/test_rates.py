@@ -85,7 +85,7 @@ def test_likely_families_are_remembered_when_they_are_ruled_out(text: str) -> No
     for turn in whole.turns:
         story.add(turn.answers)
         if rates:
-            rates.hear(turn.answers)
+            rates.hear(turn.answers, asked=turn.stimulus.stage == "rate", bits=turn.stimulus.bits)
         elif story.refused:
             rates = Rates(story, 1, max(sum(answer.accepted for answer in story.answers), 1))
         for family, share in list(rates.belief.families().items() if rates else ())[1:]:

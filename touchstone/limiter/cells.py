@@ -120,7 +120,7 @@ class Cells:
         """
         masses = self.masses()
         best = int(np.argmax(masses))
-        return float(np.logaddexp.reduce(masses) - (self.likely + self.run)[0, best])
+        return float(np.logaddexp.reduce(masses) - masses[best] + self.prior[best])
 
     def shared(self) -> Array:
         """

@@ -65,6 +65,7 @@ class Rates:
         accepted: Requests that were accepted before the first refusal.
 
     Attributes:
+        heeds: Whether a surprise means something: not where a cap that is still to be found may have refused.
         surprises: What was known until answers came that no limiter would have given that was likely by then.
     """
 
@@ -73,6 +74,7 @@ class Rates:
         self.accepted = accepted
         self.wide = self._beyond = False
         self.surprises = Surprises()
+        self.heeds = True
         self._tail = Tail()
         self.belief = Belief(accepted)
         self.belief.see(story.moments())
@@ -133,9 +135,11 @@ class Rates:
             asked: Whether it was this part that asked for them.
             bits: What was to be learned from them.
         """
-        self._heard = self._heard or asked
         moments, before, evidence = self._story.moments(), self._stand(), self.belief.evidence()
-        known = Chapter.until(answers, self._story.answers, self.tiers(), next(iter(self.families().values())))
+        known = None
+        if self._heard and self.heeds:
+            known = Chapter.until(answers, self._story.answers, self.tiers(), next(iter(self.families().values())))
+        self._heard = self._heard or asked
         self.belief.see(moments)
         after = self._stand()
         still = (
