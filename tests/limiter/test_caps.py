@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from tests.limiter.made import at_once, row
+from tests.limiter.played import PLENTY, through
+from tests.limiter.virtual import Net
 from touchstone.limiter.caps import Crowds, Held, InFlight, perhaps_by_builds
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.stimulus import Stimulus
@@ -474,3 +476,23 @@ def test_crowds_of_which_nothing_is_answered_are_not_asked_for_for_ever() -> Non
         part.hear([])
         asked += 1
     assert asked == 40
+
+
+def test_rate_that_one_after_the_other_never_meets_is_doubted() -> None:
+    """
+    Where each answer takes its time, many are sent at once before it is sure that there is no rate.
+    """
+    far = Net("token-bucket:60/1,burst=24", leg_s=0.02)
+    found = through(far, PLENTY).known
+    assert found.tiers == ()
+    assert not found.sure
+    assert "there is a rate that one alone never meets, or a higher cap" in found.notes[-1]
+
+
+def test_no_limit_is_sure_where_many_at_once_are_let_through() -> None:
+    """
+    However long each answer takes.
+    """
+    found = through(Net("none", leg_s=0.02), PLENTY).known
+    assert found.sure
+    assert found.notes == ()

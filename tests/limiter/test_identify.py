@@ -528,8 +528,8 @@ def test_rate_that_refuses_soon_after_the_cap_did_is_looked_for_once_more() -> N
     """
     What builds explain that had not ended tells nothing of it; those that show the cap are freed before.
     """
-    text = "fixed-window:13/2+builds:3"
-    whole = through(Lingers(text, linger_s=0.01), PLENTY)
+    text = "fixed-window:12/2+builds:3"
+    whole = through(Lingers(text, linger_s=0.02), PLENTY)
     assert whole.known.sure
     assert_close(whole.known.text, text)
     stages = [turn.stimulus.stage for turn in whole.turns]

@@ -29,7 +29,7 @@ _LEAST_S = 0.002
 # Answers that come one after the other and closer than this may have waited for nothing but the machine.
 _LEAST_PACE_S = 0.005
 # As many at once as a cap lets in, where that is more than one: so many in all have to be let through.
-_LEAST_CROWD, _MOST_CROWDED = 2, 40
+_LEAST_CROWD, MOST_CROWDED = 2, 40
 # What takes less than this share of a time takes far less.
 _FAR_LESS = 0.5
 # Waits for the rate to let enough through before less is thought to be enough.
@@ -310,9 +310,11 @@ class Crowds:
 
     Attributes:
         refused: How many were refused of what the cap lets in.
+        capless: Whether there is no cap, and so many are sent that a usual rate would refuse some.
     """
 
     refused: int = 0
+    capless: bool = False
     _sent: int = 0
 
     def ask(self, now_at: float, cap: int, left: int, *, together: bool) -> Stimulus | None:
@@ -322,7 +324,7 @@ class Crowds:
         Args:
             together: Whether all are under way at once; else builds are in flight at once, that start one by one.
         """
-        if cap < _LEAST_CROWD or self.refused or self._sent >= _MOST_CROWDED or left < cap:
+        if cap < _LEAST_CROWD or self.refused or self._sent >= MOST_CROWDED or left < cap:
             return None
         part = volley(now_at, cap) if together else Segment((now_at,) * cap)
         return Stimulus(f"{cap} at a time", (part,), stage="crowd")
@@ -341,6 +343,11 @@ class Crowds:
         """
         if not self.refused:
             return ""
+        if self.capless:
+            return (
+                f"of {self._sent} at once some were refused, and none one after the other: there is a rate that one "
+                "alone never meets, or a higher cap than was looked for"
+            )
         return "of as many at once as the cap lets in some were refused: there is a rate that one alone never meets"
 
 

@@ -101,13 +101,13 @@ def _told(chapter: Chapter, tiers: Sequence[Tier], first_at: float) -> str:
     last_s, surprised_s = chapter.last_at - first_at, chapter.surprised_at - first_at
     if _same(chapter.tiers, tiers):
         return (
-            f"the answers from second {surprised_s:.1f} on did not fit; asked anew after a rest, it was found to be "
-            "the same limiter: somebody else may use the key now and then"
+            f"from second {surprised_s:.1f} on answers did not fit; asked anew after a rest, it was found to be the "
+            "same limiter: somebody else may use the key now and then"
         )
     return (
-        f"the limiter was changed between second {last_s:.1f} and second {surprised_s:.1f}, or somebody else uses the "
-        f"key: until then the likeliest was {chapter.text} ({chapter.probability:.0%}); what is told is what was found "
-        "since"
+        f"from second {surprised_s:.1f} on answers contradict what was likeliest until second {last_s:.1f}, "
+        f"{chapter.text} ({chapter.probability:.0%}): the limiter was changed, or somebody else uses the key; what is "
+        "told is what was found since"
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from touchstone.limiter.account import Candidate, stretch
-from touchstone.limiter.caps import Crowds, Held, InFlight, perhaps_by_builds
+from touchstone.limiter.caps import MOST_CROWDED, Crowds, Held, InFlight, perhaps_by_builds
 from touchstone.limiter.chapters import MOST_CHAPTERS, REST_TIMES, Chapter, told
 from touchstone.limiter.identity import Cost, Identity, Step, Stretch, Tier, Why
 from touchstone.limiter.observed import Answer
@@ -145,14 +145,16 @@ class Probe:
 
     def _ask_crowds(self, now_at: float, left: int) -> Stimulus | None:
         """
-        Where there is a cap and no rate, and one after the other took their time.
+        Where there is no rate, and one after the other took their time: as many at once as a cap lets in, or many.
         """
         if self._rates or self._opening.step_s < _SLOW_S:
             return None
         if under_way := self._in_flight.tier():
             return self._crowds.ask(now_at, int(under_way.numbers["limit"].value), left, together=True)
-        cap = self._held.cap if self._held.tier() else 0
-        return self._crowds.ask(now_at, cap, left, together=False)
+        if self._held.tier():
+            return self._crowds.ask(now_at, self._held.cap, left, together=False)
+        self._crowds.capless = True
+        return self._crowds.ask(now_at, MOST_CROWDED, left, together=True)
 
     def _soak(self, now_at: float, left: int) -> Stimulus | None:
         """

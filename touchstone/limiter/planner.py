@@ -15,6 +15,8 @@ from touchstone.limiter.tiers import Tiered
 
 _CROWD = 140
 _FAMILY_WORTH = 1.0
+# What a bit is worth of times that are known well enough.
+_NARROW_WORTH = 0.02
 # More than any limit.
 _MANY = 1_000_000
 # How likely it has to be that requests are accepted before a burst of them is thought of.
@@ -101,7 +103,7 @@ def choose(
     seen = [foresee(crowd, script, pace_s, blur_s) for crowd in found]
     bits, family_bits = _worth(found, seen)
     cost = _cost(found, seen, now, prices, 0.0 if first else _GAINED)
-    plain = 0.0 if narrow else np.maximum(bits, 0.0)
+    plain = np.maximum(bits, 0.0) * (_NARROW_WORTH if narrow else 1.0)
     worth = (plain + _FAMILY_WORTH * np.maximum(family_bits, 0.0)) / cost
     best = int(np.argmax(worth))
     if bits[best] < _LEAST_BITS and family_bits[best] < _LEAST_BITS:

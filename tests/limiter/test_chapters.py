@@ -1,0 +1,189 @@
+"""
+A limiter that is changed while it is probed: it is asked anew, and what was known until then is said.
+"""
+
+import re
+from collections.abc import Sequence
+
+import pytest
+
+from tests.limiter.made import assert_close, number, row
+from tests.limiter.played import NO_CAPS, Played, played, rates_of, through
+from tests.limiter.virtual import Net
+from touchstone.limiter.certainty import Tail
+from touchstone.limiter.chapters import Chapter, Surprises, told
+from touchstone.limiter.identify import Terms
+from touchstone.limiter.identity import Interval, Tier
+
+CHANGED = re.compile(r"from second (\S+) on answers contradict what was likeliest until second (\S+), (\S+) \(\d+%\): ")
+
+
+def window(limit: float, window_s: Interval) -> Tier:
+    """
+    A fixed window.
+    """
+    text = f"fixed-window:{limit:g}/{window_s.value:g}"
+    return Tier("fixed-window", text, {"limit": number(limit), "window_s": window_s})
+
+
+BEFORE = Chapter((window(5.0, Interval(2.0, 1.9, 2.1)),), 0.97, 13.0, 14.5)
+
+
+def changed(before: str, at: float, after: str, terms: Terms = NO_CAPS, seed: int = 1) -> Played:
+    """
+    A probe of a limiter in whose place there is another one from then on.
+    """
+    return through(Net(before, seed=seed, changes=((at, after),)), terms)
+
+
+@pytest.mark.parametrize(
+    ("before", "at", "after"),
+    [
+        ("fixed-window:12/3", 4.0, "token-bucket:5/2"),
+        ("token-bucket:5/2", 1.0, "sliding-log:9/1.3"),
+        ("sliding-counter:6/1", 1.5, "sliding-log:9/1.3"),
+        ("sliding-log:15/2", 1.7, "fixed-window:6/1"),
+    ],
+)
+def test_limiter_that_is_changed_is_asked_anew(before: str, at: float, after: str) -> None:
+    """
+    The one that is there in the end is named, and what was noticed when; all that was sent counts.
+    """
+    whole = changed(before, at, after)
+    found = whole.known
+    assert found.sure
+    assert_close(found.text, after)
+    said = CHANGED.match(found.notes[0])
+    assert said is not None
+    assert at < float(said[1])
+    assert float(said[2]) <= float(said[1])
+    assert "the limiter was changed, or somebody else uses the key" in found.notes[0]
+    assert found.cost.requests == len(whole.answers)
+    assert found.cost.refused == sum(not answer.accepted for answer in whole.answers)
+
+
+def test_what_was_known_before_a_change_is_said() -> None:
+    """
+    With its numbers, as it was told until then.
+    """
+    said = CHANGED.match(changed("fixed-window:12/3", 4.0, "token-bucket:5/2").known.notes[0])
+    assert said is not None
+    assert said[3].startswith("fixed-window:12/")
+
+
+def test_budget_counts_what_was_sent_before_a_change() -> None:
+    """
+    No request more than it may send, and no build.
+    """
+    terms = Terms(seed=1, starts=True, most_requests=45, most_builds=200, most_s=600.0, caps=False)
+    whole = changed("fixed-window:12/3", 4.0, "token-bucket:5/2", terms)
+    assert len(whole.answers) <= terms.most_requests
+    assert whole.known.cost.builds <= terms.most_builds
+    assert whole.known.why == "budget"
+
+
+def test_what_is_only_accepted_in_the_end_is_met_once_more() -> None:
+    """
+    A limiter that lets everything through from some moment on explains the last answers as well as what they told.
+    """
+    rates = rates_of("fixed-window:3/1")
+    assert rates.settled
+    rates._tail.add(row("+"), 5.0)
+    rates._tail.add(row("+"), 5.0)
+    assert not rates.settled
+    at = played("fixed-window:3/1", NO_CAPS).ended_at
+    stimulus = rates.ask(at, 100)
+    assert stimulus is not None
+    assert (stimulus.name, stimulus.most, stimulus.segments[0].until) == ("once more", 5, "refused")
+    assert stimulus.segments[0].at[0] > rates.room(at)[1]
+    rates._story.add(row("+++-", stimulus.segments[0].at[0]))
+    rates.hear(row("+++-", stimulus.segments[0].at[0]))
+    assert rates.settled
+
+
+@pytest.mark.parametrize("outcomes", ["++-", "+++++"])
+def test_what_is_met_once_more_has_to_be_as_it_was(outcomes: str) -> None:
+    """
+    Else it is a surprise, and nothing is sure any more.
+    """
+    rates = rates_of("fixed-window:3/1")
+    at = played("fixed-window:3/1", NO_CAPS).ended_at + 5.0
+    rates._story.add(row(outcomes, at))
+    rates.hear(row(outcomes, at))
+    assert not rates.settled
+    assert rates.doubtful
+
+
+@pytest.mark.parametrize(
+    ("tiers", "words"),
+    [
+        ([window(5.0, Interval(2.05, 2.0, 2.15))], "the same limiter"),
+        ([window(6.0, Interval(2.05, 2.0, 2.15))], "from second 4.5 on answers contradict"),
+        ([window(5.0, Interval(2.5, 2.4, 2.6))], "until second 3.0, fixed-window:5/2 (97%): the limiter was changed"),
+        ([Tier("sliding-log", "sliding-log:5/2", window(5.0, number(2.0)).numbers)], "was changed"),
+        ([window(5.0, number(2.0)), window(50.0, number(60.0))], "was changed"),
+        ([], "was changed"),
+    ],
+    ids=["same", "limit", "window", "family", "second", "none"],
+)
+def test_what_was_found_before_is_said_beside_what_is_found_now(tiers: Sequence[Tier], words: str) -> None:
+    """
+    Seconds count from the first request of all.
+    """
+    (said,) = told([BEFORE], tiers, 10.0)
+    assert words in said
+
+
+def test_chapter_ends_with_what_was_sent_before() -> None:
+    """
+    It knows the moments between which the limiter was changed; without answers there is none.
+    """
+    story = [*row("++-", 1.0), *row("-", 7.0)]
+    chapter = Chapter.until(story[3:], story, [], 0.5)
+    assert chapter is not None
+    assert (chapter.last_at, chapter.surprised_at) == (1.004, 7.0)
+    assert Chapter.until([], story, [], 0.5) is None
+
+
+@pytest.mark.parametrize(
+    ("heard", "met"),
+    [
+        ([(True, False, True)], True),
+        ([(False, False, True), (False, True, False)], False),
+        ([(True, True, False)], False),
+        ([(True, True, False), (False, False, False), (False, False, False)], False),
+        ([(True, True, False), (False, False, False), (False, False, False), (False, False, False)], True),
+        ([(True, True, False), (False, False, False), (False, False, False), (False, False, True)], False),
+        ([(True, True, False), (True, False, False)], True),
+        ([(True, True, True), *[(False, False, True)] * 3, (False, False, False)], False),
+    ],
+)
+def test_surprise_is_met_where_nothing_comes_to_explain_it(heard: Sequence[tuple[bool, bool, bool]], met: bool) -> None:
+    """
+    Each stimulus: whether it surprises, makes it think of more limiters, and is explained; three may explain the first.
+    """
+    surprises = Surprises()
+    for surprise, widens, explained in heard:
+        surprises.hear(BEFORE if surprise else None, widens=widens, explained=explained)
+    assert (surprises.met is not None) == met
+
+
+@pytest.mark.parametrize(
+    ("heard", "unlikely"),
+    [
+        (["++", "+"], 3.0),
+        (["-", "--"], 3.0),
+        (["++", "-"], 2.0),
+        (["++", "+-"], 0.0),
+        (["++", ""], 1.0),
+        (["+-", "+"], 2.0),
+    ],
+)
+def test_tail_is_what_was_answered_alike_in_the_end(heard: Sequence[str], unlikely: float) -> None:
+    """
+    Answers of both kinds end it; none at all change nothing.
+    """
+    tail = Tail()
+    for number_of, outcomes in enumerate(heard):
+        tail.add(row(outcomes), number_of + 1.0)
+    assert tail.unlikely == unlikely
