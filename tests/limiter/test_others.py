@@ -205,7 +205,7 @@ def test_it_is_the_first_question_only_until_one_was_answered(monkeypatch: pytes
     What other parts asked for meanwhile does not count, and what was refused since does not make it the first again.
     """
     firsts: list[bool] = []
-    monkeypatch.setattr("touchstone.limiter.rates.choose", lambda *_, first, narrow: firsts.append(first))
+    monkeypatch.setattr("touchstone.limiter.rates.choose", lambda *_, first=False, narrow=False: firsts.append(first))
     story = story_of("+", "++++-")
     rates = Rates(story, 1, 5)
     for asked in (False, True):
@@ -213,7 +213,7 @@ def test_it_is_the_first_question_only_until_one_was_answered(monkeypatch: pytes
         story.add(row("-", 10.0 + asked))
         rates.hear(row("-", 10.0 + asked), asked=asked)
     rates.ask(12.0, 100)
-    assert firsts == [True, True, False]
+    assert firsts == [True, False, True, False, False]
 
 
 @pytest.mark.parametrize(("other", "agreed"), [("sliding-log:5/2", True), ("sliding-log:4/2", False)])

@@ -24,7 +24,7 @@ from touchstone.limiter.summary import likeliest_limit, tier
 from touchstone.limiter.tiers import Tiered
 
 # What has to be known of a limiter before it counts as found.
-SURE, SURE_KIND, LIKELY_KIND, SURE_LIMIT, NARROW = 0.993, 0.99, 0.93, 0.99, 0.019
+SURE, SURE_KIND, LIKELY_KIND, SURE_LIMIT, NARROW = 0.993, 0.99, 0.93, 0.995, 0.019
 # From this share on it is likelier that somebody else uses the key, or that it is no limiter that is known.
 _MISFIT = 0.5
 # Below this it is taken for granted that nobody else does, where a family is judged.
@@ -114,9 +114,9 @@ class Rates:
         story = self._story
         full = not self._heard and not story.moments()[-1].accepted
         narrow = 2 * self._stand()[2] <= NARROW
-        choice = choose(
-            *(self.belief, now_at + 0.001, story.pace_s(), story.blur_s(), rng, left), first=full, narrow=narrow
-        )
+        terms = (self.belief, now_at + 0.001, story.pace_s(), story.blur_s(), rng, left)
+        choice = choose(*terms, first=True) if full else None
+        choice = choice or choose(*terms, narrow=narrow)
         return replace(choice.stimulus, bits=choice.bits, stage="rate") if choice else None
 
     def _once_more(self, now_at: float) -> Stimulus:
@@ -150,7 +150,9 @@ class Rates:
         )
         self._stuck = self._stuck + asked if still else 0
         self._contradicted = after[1] > _NEARLY and len(self.odd()) > max(1, _CONTRADICTED * len(moments))
-        widens = not self.wide and self.doubtful
+        foreseen = _SURPRISE + math.log(2) * bits if bits or not asked else _FORESEEN
+        surprising = known is not None and evidence - self.belief.evidence() > foreseen
+        widens = not self.wide and (self.doubtful or surprising)
         if widens:
             self._widen(moments)
         elif not self.wide and self.belief.others() < _CLEAR:
@@ -160,7 +162,7 @@ class Rates:
             self.belief.look_beyond(moments)
         self._remember()
         unlikely = evidence - self.belief.evidence()
-        surprising = unlikely > (_SURPRISE + math.log(2) * bits if bits or not asked else _FORESEEN)
+        surprising = surprising and unlikely > foreseen
         explained = not self._contradicted and self.belief.others() <= _MISFIT
         self.surprises.hear(known if surprising else None, widens=widens, explained=explained)
         self._tail.add(answers, unlikely)
