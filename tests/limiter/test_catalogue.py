@@ -2,11 +2,13 @@
 The kinds of limiter that are known, and what each may be at the beginning.
 """
 
+import math
+
 import numpy as np
 import pytest
 
 from touchstone.limiter.account import Candidate
-from touchstone.limiter.catalogue import ENTRIES, OPTIONS_OF, Entry, behind, cells_of
+from touchstone.limiter.catalogue import ENTRIES, OPTIONS_OF, WINDOW_S, Entry, behind, beyond, cells_of
 from touchstone.twin.limits import FAMILIES
 
 BY_NAME = {entry.kind.name: entry for entry in ENTRIES}
@@ -130,3 +132,33 @@ def test_what_is_behind_a_limiter_weighs_no_more_than_that_one_did() -> None:
     for one, other in zip(likely, unlikely, strict=True):
         assert np.allclose(one.prior - other.prior, 7.0)
         assert one.limits.min() == 6
+
+
+def test_count_that_decays_forgets_some_of_a_burst_while_it_lasts() -> None:
+    """
+    Its limit may be less than what was accepted.
+    """
+    assert {60, 59, 50, 45} <= limits(BY_NAME["decaying-counter"], 60)
+
+
+@pytest.mark.parametrize("name", ["sliding-log", "fixed-window", "sliding-counter/first-below"])
+def test_limit_beyond_what_was_accepted_weighs_its_part_of_the_kind_beforehand(name: str) -> None:
+    """
+    As much as where somebody else is thought of from the beginning, in the times that are left of it.
+    """
+    entry = BY_NAME[name]
+    cells, whole = beyond(entry.kind, 20, [(1.0, 2.0)]), cells_of(entry, 20, wide=True)
+    assert cells is not None
+    assert whole is not None
+    assert set(cells.limits) == {limit for limit in whole.limits if limit > 20}
+    part = math.log(2.0) / math.log(WINDOW_S[1] / WINDOW_S[0])
+    one, all_of_it = (np.exp(each.prior[each.limits == 25]).sum() for each in (cells, whole))
+    assert one == pytest.approx(part * all_of_it)
+
+
+def test_nothing_is_beyond_what_was_thought_of() -> None:
+    """
+    A bucket that began empty may hold more than it ever gave; a gap lets one through.
+    """
+    assert beyond(BY_NAME["token-bucket/empty"].kind, 2, [(0.1, 0.2)]) is None
+    assert beyond(BY_NAME["minimum-gap"].kind, 1, [(0.1, 0.2)]) is None

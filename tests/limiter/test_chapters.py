@@ -4,6 +4,7 @@ A limiter that is changed while it is probed: it is asked anew, and what was kno
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
 import pytest
 
@@ -29,6 +30,7 @@ def window(limit: float, window_s: Interval) -> Tier:
 BEFORE = Chapter((window(5.0, Interval(2.0, 1.9, 2.1)),), 0.97, 13.0, 14.5)
 
 
+@cache
 def changed(before: str, at: float, after: str, terms: Terms = NO_CAPS, seed: int = 1) -> Played:
     """
     A probe of a limiter in whose place there is another one from then on.

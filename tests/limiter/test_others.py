@@ -10,15 +10,19 @@ import numpy as np
 import pytest
 
 from tests.limiter.made import row
+from tests.limiter.played import rates_of
 from tests.limiter.virtual import Net, play
+from touchstone.limiter.account import Candidate
 from touchstone.limiter.belief import Belief
-from touchstone.limiter.catalogue import ENTRIES
-from touchstone.limiter.cells import grid
+from touchstone.limiter.catalogue import ENTRIES, behind
+from touchstone.limiter.cells import Cells, grid
 from touchstone.limiter.identify import Probe, Terms
+from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.kinds import Kind
 from touchstone.limiter.others import SHARES, Known, at_least, came_first, took_all
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.story import Story
+from touchstone.limiter.summary import likeliest_limit
 
 KINDS: dict[str, Kind] = {entry.kind.name: entry.kind for entry in ENTRIES}
 LOG, WINDOW, BUCKET = (KINDS[name] for name in ("sliding-log", "fixed-window", "token-bucket"))
@@ -245,3 +249,58 @@ def test_window_whose_place_on_the_clock_is_lost_is_full_only_of_what_it_let_in(
     busy = grid(KINDS["fixed-window/clock"], [4], [(0.05, 0.2)], 4, 0.1)
     busy.see(story_of("+", "", "", "", "", "", "", "++++-").moments())
     assert (busy.likely + busy.run)[0].max() > -5
+
+
+@pytest.mark.parametrize(
+    ("limit", "hint_s", "misled"),
+    [(4, 9.0, False), (4, 3.0, True), (5, 9.0, False), (5, 3.0, False), (5, 60.0, True)],
+)
+def test_hint_speaks_against_others_only_where_it_is_longer_than_all_lasts(
+    limit: int, hint_s: float, misled: bool
+) -> None:
+    """
+    A log of five that was refused the fifth: whoever has that one may have it for up to the whole window.
+    """
+    cells = Cells.point(KINDS["sliding-log"], {"limit": float(limit), "window_s": 9.0}, 1e-4)
+    answers = [*row("++++"), replace(row("-", 0.5)[0], retry_after_s=hint_s)]
+    cells.see(Story(answers).moments())
+    assert (cells.misled[0] > 0.5) == misled
+    assert misled or cells.misled[0] < 0.01
+
+
+def test_higher_limit_is_thought_of_before_one_is_sure() -> None:
+    """
+    With what was known kept as it is: others may have taken as much from each filling.
+    """
+    story = story_of("++++++++-", "++++++++-")
+    belief = Belief(8)
+    belief.see(story.moments())
+    cells = belief.likeliest("sliding-log")
+    before = dict(zip(*np.unique(cells.limits, return_counts=True), strict=True))
+    belief.look_beyond(story.moments())
+    after = dict(zip(*np.unique(cells.limits, return_counts=True), strict=True))
+    assert max(before) == 8
+    assert after[8] == before[8]
+    assert {9, 10} <= set(after)
+    assert likeliest_limit(cells)[0] == 8
+    assert 0.9 < likeliest_limit(cells)[1] < 1.0
+
+
+@pytest.mark.parametrize(("by_others", "known"), [(0.05, True), (0.2, False)])
+def test_second_limit_is_not_sure_where_others_explain_it_as_well(
+    monkeypatch: pytest.MonkeyPatch, by_others: float, known: bool
+) -> None:
+    """
+    Whoever takes some now and then looks like a limit that is seldom met.
+    """
+    rates = rates_of("fixed-window:3/1")
+    first = Candidate.of(rates.belief.likeliest())
+    second = behind(first, 0.001, 40, 100.0)[0]
+    monkeypatch.setattr(Belief, "likeliest", lambda *_: second)
+    monkeypatch.setattr(Belief, "others", lambda _: by_others)
+    monkeypatch.setattr(Rates, "_family_known", lambda _: True)
+    monkeypatch.setattr(Rates, "_agreed", lambda *_: True)
+    monkeypatch.setattr("touchstone.limiter.rates.likeliest_limit", lambda _: (20.0, 1.0))
+    narrow = Tier("fixed-window", "fixed-window:20/10", {"window_s": Interval(10.0, 9.99, 10.01)})
+    monkeypatch.setattr("touchstone.limiter.rates.tier", lambda _: narrow)
+    assert rates._known == known

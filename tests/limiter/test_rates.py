@@ -195,3 +195,28 @@ def test_what_was_known_of_a_limit_is_kept_when_others_are_thought_of() -> None:
     for cells in rates.belief.cells:
         if cells.kind.name in before:
             assert np.isin(cells.limits, [*limits[cells.kind.name]]).sum() == before[cells.kind.name], cells.kind.name
+
+
+def test_times_that_are_narrow_enough_are_asked_for_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Only which kind it is, and with which limit.
+    """
+    asked: list[bool] = []
+    monkeypatch.setattr("touchstone.limiter.rates.choose", lambda *_, first=False, narrow=False: asked.append(narrow))
+    monkeypatch.setattr(Rates, "settled", property(lambda _: False))
+    monkeypatch.setattr(Rates, "_known", property(lambda _: False))
+    wide, narrow = opened(), rates_of("fixed-window:3/1")
+    wide._heard = True
+    wide.ask(10.0, 100)
+    narrow.ask(1000.0, 100)
+    assert asked == [False, True]
+
+
+def test_counter_is_met_twice_before_it_is_sure() -> None:
+    """
+    What others took lasts for two of its windows: within these they take as much from each filling.
+    """
+    whole = played("sliding-counter:6/1.2", NO_CAPS)
+    refused = [answer.sent_at for answer in whole.answers if not answer.accepted]
+    assert whole.known.sure
+    assert refused[-1] - refused[0] > 2 * 1.2
