@@ -105,13 +105,14 @@ def test_what_is_only_accepted_in_the_end_is_met_once_more() -> None:
 @pytest.mark.parametrize("outcomes", ["++-", "+++++"])
 def test_what_is_met_once_more_has_to_be_as_it_was(outcomes: str) -> None:
     """
-    Else nothing is sure any more.
+    Else nothing is sure any more, and it thinks of somebody else, and of a second limit.
     """
     rates = rates_of("fixed-window:3/1")
     at = played("fixed-window:3/1", NO_CAPS).ended_at + 5.0
     rates._story.add(row(outcomes, at))
     rates.hear(row(outcomes, at))
     assert not rates.settled
+    assert rates.wide
 
 
 @pytest.mark.parametrize(

@@ -212,11 +212,14 @@ def test_times_that_are_narrow_enough_are_asked_for_no_more(monkeypatch: pytest.
     assert asked == [False, True]
 
 
-def test_counter_is_met_twice_before_it_is_sure() -> None:
+@pytest.mark.parametrize(("text", "settled"), [("sliding-counter:3/1", False), ("fixed-window:3/1", True)])
+def test_counter_is_met_twice_before_it_is_sure(monkeypatch: pytest.MonkeyPatch, text: str, settled: bool) -> None:
     """
     What others took lasts for two of its windows: within these they take as much from each filling.
     """
-    whole = played("sliding-counter:6/1.2", NO_CAPS)
-    refused = [answer.sent_at for answer in whole.answers if not answer.accepted]
-    assert whole.known.sure
-    assert refused[-1] - refused[0] > 2 * 1.2
+    rates = rates_of(text)
+    assert rates.settled
+    first, *_, last = [moment.at for moment in rates._story.moments() if not moment.accepted]
+    assert last - first > 2 * rates.refill_s or settled
+    monkeypatch.setattr(Rates, "refill_s", last - first)
+    assert rates.settled == settled

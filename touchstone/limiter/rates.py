@@ -43,8 +43,8 @@ _KNOWN = 0.3
 _AFTER_S = 0.05
 # What is in the mind of these for longer than a window; and so many windows after it was met first it is met anew.
 _FORGETS, _MEETS = ("sliding-counter", "decaying-counter"), 2.0
-# What is left to all families where no limiter explains all that was seen.
-_AT_MOST = 0.9
+# What is left to all families where no limiter explains all that was seen, and as long as more is to be found out.
+_AT_MOST, _UNSETTLED = 0.9, 0.99
 # What is less likely than the likeliest limiter by this, as a logarithm, is not waited for.
 _UNLIKELY = 4.5
 # A family that was never that likely is not worth a word when it is ruled out.
@@ -195,7 +195,7 @@ class Rates:
         """
         Probability of each family as it is told, the likeliest first; something may be at work that no family knows.
         """
-        most = _AT_MOST if self.doubtful else 1.0
+        most = _AT_MOST if self.doubtful else 1.0 if self.settled else _UNSETTLED
         return {family: share * most for family, share in self.belief.families().items()}
 
     @property
