@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from touchstone.limiter.belief import Belief
-from touchstone.limiter.foresight import crowds
+from touchstone.limiter.catalogue import ENTRIES
+from touchstone.limiter.foresight import Crowd, Foreseen, crowds
 from touchstone.limiter.observed import Answer, moments
-from touchstone.limiter.planner import candidates, choose
+from touchstone.limiter.planner import _worth, candidates, choose
+from touchstone.limiter.stimulus import Segment, Stimulus
 from touchstone.twin import RateLimit, decide, limiter_for
 
 WAY_S, SPREAD_S = 0.0004, 0.0003
@@ -124,3 +126,31 @@ def test_limiter_may_be_filled_late_in_its_window() -> None:
     late = [one for one in fills if now + 0.5 * (closes - now) < one.segments[0].at[0] < closes]
     assert late
     assert all(one.segments[-1].at[0] >= one.segments[0].at[0] for one in late)
+
+
+def test_bits_about_the_limit_count_as_those_about_the_kind() -> None:
+    """
+    The first stimulus tells two limits apart, the second two windows: only the first counts for more than its bits.
+    """
+    params = {"limit": np.array([5.0, 5.0, 6.0, 6.0]), "window_s": np.array([1.0, 2.0, 1.0, 2.0])}
+    kind = next(entry.kind for entry in ENTRIES if entry.kind.name == "sliding-log")
+    marks, nothing = np.array([[0, 0, 1, 1], [0, 1, 0, 1]]), np.zeros((2, 4))
+    seen = Foreseen(marks, nothing, nothing, nothing, nothing, nothing, params, {})
+    bits, told = _worth([Crowd(kind, params, {}, np.full(4, 0.25))], [seen])
+    assert bits == pytest.approx([1.0, 1.0])
+    assert told == pytest.approx([1.0, 0.0])
+
+
+@pytest.mark.parametrize(("narrow", "chosen"), [(False, 0), (True, 1)])
+def test_times_that_are_known_are_worth_little(monkeypatch: pytest.MonkeyPatch, narrow: bool, chosen: int) -> None:
+    """
+    What tells a bit of them is chosen before what tells a tenth of one of the kind, until they are narrow enough.
+    """
+    stimuli = [Stimulus(name, (Segment((11.0,)),)) for name in ("of times", "of the kind")]
+    monkeypatch.setattr("touchstone.limiter.planner.candidates", lambda *_: iter(stimuli))
+    monkeypatch.setattr("touchstone.limiter.planner._worth", lambda *_: (np.array([1.0, 0.1]), np.array([0.0, 0.1])))
+    monkeypatch.setattr("touchstone.limiter.planner._cost", lambda *_: np.ones(2))
+    belief = believed(ask("sliding-log:8/2.37", OPENING))
+    choice = choose(belief, 10.3, 0.002, 0.001, np.random.default_rng(3), narrow=narrow)
+    assert choice is not None
+    assert choice.stimulus.name == stimuli[chosen].name

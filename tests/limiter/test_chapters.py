@@ -15,6 +15,7 @@ from touchstone.limiter.certainty import Tail
 from touchstone.limiter.chapters import Chapter, Surprises, told
 from touchstone.limiter.identify import Terms
 from touchstone.limiter.identity import Interval, Tier
+from touchstone.limiter.rates import Rates
 
 CHANGED = re.compile(r"from second (\S+) on answers contradict what was likeliest until second (\S+), (\S+) \(\d+%\): ")
 
@@ -113,6 +114,20 @@ def test_what_is_met_once_more_has_to_be_as_it_was(outcomes: str) -> None:
     rates.hear(row(outcomes, at))
     assert not rates.settled
     assert rates.wide
+
+
+def test_surprise_makes_it_think_more_widely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Before it is met: a higher limit, or another one behind, may be why.
+    """
+    monkeypatch.setattr(Rates, "doubtful", property(lambda _: False))
+    rates = rates_of("fixed-window:3/1")
+    assert not rates.wide
+    at = played("fixed-window:3/1", NO_CAPS).ended_at + 5.0
+    rates._story.add(row("+++++", at))
+    rates.hear(row("+++++", at))
+    assert rates.wide
+    assert rates.surprises.met is None
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,6 @@ class Probe:
             self._rates = Rates(self.story, self.terms.seed, self._accepted_first())
         elif self._rates:
             asked = stimulus.stage == "rate"
-            self._rates.heeds = self._held.over or not self._opening.doubted
             self._rates.hear(answers, asked=asked, bits=stimulus.bits if asked else 0.0)
         if stimulus.stage == "builds":
             self._doubt_refusals()

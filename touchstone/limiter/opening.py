@@ -40,7 +40,6 @@ class Opening:
         queued: Whether answers are held back.
         capped: Whether builds in flight are what was refused for, and not starts.
         unqueued: Whether what seemed to be held back by a queue was not.
-        doubted: Whether what was refused may have been builds in flight.
     """
 
     story: Story
@@ -50,7 +49,6 @@ class Opening:
     queued: bool = False
     capped: bool = False
     unqueued: bool = False
-    doubted: bool = False
     _checks: Literal["", "again", "once more", "alone"] = ""
     _kept: int = 0
     _steps_s: list[float] = field(default_factory=list)
@@ -161,7 +159,6 @@ class Opening:
         elif self._checks == "once more":
             # What a rate gave back since the refusal is little; so many builds as before have room again.
             self._checks = "alone" if accepted >= max(2, self._kept // 2) else ""
-            self.doubted = bool(self._checks)
             self.over = not self._checks and not answers[-1].accepted
         else:
             self._checks = ""

@@ -65,7 +65,6 @@ class Rates:
         accepted: Requests that were accepted before the first refusal.
 
     Attributes:
-        heeds: Whether a surprise means something: not where a cap that is still to be found may have refused.
         surprises: What was known until answers came that no limiter would have given that was likely by then.
     """
 
@@ -74,7 +73,6 @@ class Rates:
         self.accepted = accepted
         self.wide = self._beyond = False
         self.surprises = Surprises()
-        self.heeds = True
         self._tail = Tail()
         self.belief = Belief(accepted)
         self.belief.see(story.moments())
@@ -137,7 +135,7 @@ class Rates:
         """
         moments, before, evidence = self._story.moments(), self._stand(), self.belief.evidence()
         known = None
-        if self._heard and self.heeds:
+        if self._heard:
             known = Chapter.until(answers, self._story.answers, self.tiers(), next(iter(self.families().values())))
         self._heard = self._heard or asked
         self.belief.see(moments)
