@@ -223,3 +223,21 @@ def test_counter_is_met_twice_before_it_is_sure(monkeypatch: pytest.MonkeyPatch,
     assert last - first > 2 * rates.refill_s or settled
     monkeypatch.setattr(Rates, "refill_s", last - first)
     assert rates.settled == settled
+
+
+@pytest.mark.parametrize(("all_but_limit", "once_more"), [(True, True), (False, False)])
+def test_limit_that_alone_is_left_is_met_once_more(
+    monkeypatch: pytest.MonkeyPatch, all_but_limit: bool, once_more: bool
+) -> None:
+    """
+    Where two stimuli changed next to nothing: others are seen by a whole filling, and not by one request here and there.
+    """
+    rates = rates_of("fixed-window:3/1")
+    monkeypatch.setattr(Rates, "settled", property(lambda _: False))
+    monkeypatch.setattr(Rates, "_known", property(lambda _: False))
+    monkeypatch.setattr(Rates, "_all_but_limit", property(lambda _: all_but_limit))
+    for stuck in range(3):
+        stimulus = rates.ask(1000.0, 100)
+        assert stimulus is not None
+        assert (stimulus.name == "once more") == (once_more and stuck >= 2)
+        rates.hear(())
