@@ -230,7 +230,7 @@ def test_limit_that_alone_is_left_is_met_once_more(
     monkeypatch: pytest.MonkeyPatch, all_but_limit: bool, once_more: bool
 ) -> None:
     """
-    Where two stimuli changed next to nothing: others are seen by a whole filling, and not by one request here and there.
+    Where two stimuli changed next to nothing: a whole filling shows others, and not one request here and there.
     """
     rates = rates_of("fixed-window:3/1")
     monkeypatch.setattr(Rates, "settled", property(lambda _: False))
