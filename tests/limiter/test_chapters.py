@@ -44,7 +44,6 @@ def changed(before: str, at: float, after: str, terms: Terms = NO_CAPS, seed: in
     [
         ("fixed-window:12/3", 4.0, "token-bucket:5/2"),
         ("sliding-counter:6/1", 1.5, "sliding-log:9/1.3"),
-        ("sliding-log:15/2", 1.7, "fixed-window:6/1"),
     ],
 )
 def test_limiter_that_is_changed_is_asked_anew(before: str, at: float, after: str) -> None:
