@@ -288,16 +288,18 @@ def test_higher_limit_is_thought_of_before_one_is_sure() -> None:
     assert 0.9 < likeliest_limit(cells)[1] < 1.0
 
 
-@pytest.mark.parametrize(("by_others", "known"), [(0.05, True), (0.2, False)])
-def test_second_limit_is_not_sure_where_others_explain_it_as_well(
-    monkeypatch: pytest.MonkeyPatch, by_others: float, known: bool
+@pytest.mark.parametrize(
+    ("by_others", "loose", "known"), [(0.05, 0.001, True), (0.2, 0.001, False), (0.05, 0.1, False)]
+)
+def test_second_limit_is_not_sure_where_others_or_a_loose_first_one_explain_it_as_well(
+    monkeypatch: pytest.MonkeyPatch, by_others: float, loose: float, known: bool
 ) -> None:
     """
     Whoever takes some now and then looks like a limit that is seldom met.
     """
     rates = rates_of("fixed-window:3/1")
     first = Candidate.of(rates.belief.likeliest())
-    second = behind(first, 0.001, 40, 100.0)[0]
+    second = behind(first, loose, 40, 100.0)[0]
     monkeypatch.setattr(Belief, "likeliest", lambda *_: second)
     monkeypatch.setattr(Belief, "others", lambda _: by_others)
     monkeypatch.setattr(Rates, "_family_known", lambda _: True)

@@ -35,6 +35,8 @@ _MOST_STUCK, _NEARLY, _STILL, _STILL_WIDE, NARROW_ENOUGH = 5, 0.97, 0.003, 0.98,
 _DULL = 2
 # More answers than this share of all that the likeliest limiter would not have given mean that it is another one.
 _CONTRADICTED = 0.02
+# How far the times of the first of two limiters may be from what they are thought to be, where both are sure.
+_LOOSE_FIRST = 0.05
 # So likely a limiter has to have been, and so little that somebody else takes a part, for another one to be behind it.
 _LIKELY, _CLEAR, _MOST_FIRSTS = 0.1, 0.3, 3
 # How well its times have to be known for that, as a share of themselves.
@@ -265,7 +267,7 @@ class Rates:
         if not self._agreed(cells):
             return False
         _, share = likeliest_limit(cells)
-        if isinstance(cells.kind, Tiered) and self.belief.others() > _ALONE:
+        if isinstance(cells.kind, Tiered) and (self.belief.others() > _ALONE or cells.kind.loose > _LOOSE_FIRST):
             return False
         numbers = tier(cells).numbers
         times = [number for name, number in numbers.items() if name.endswith("_s") and name != "rate_per_s"]

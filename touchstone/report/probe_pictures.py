@@ -22,6 +22,7 @@ _LANE_SHARE = 0.34  # how high a mark is, as a share of the height
 _MARKS = 500  # beside each other; requests that lie closer share one
 _SHORT_SHARE = 0.3  # what is drawn once more begins the run and is no more of it than this
 _EARLY = 40  # so many requests of it
+_ANEW_S = 0.1  # a limiter whose room is known only so long after the first request was asked anew
 _MOST_NAMED = 6  # families that have a colour of their own
 _SEEN = 0.02  # of a family that was never as likely as this, nothing is to be seen
 
@@ -116,8 +117,9 @@ def _leaders(step: Step) -> tuple[tuple[str, str], ...]:
 
 
 def _over(probe: ProbeView, span: _Span, title: str) -> tuple[Chart, ...]:
-    lanes = _lanes(probe, span, title)
-    return (lanes, _room(probe.stretch, span)) if probe.stretch and probe.stretch.at else (lanes,)
+    lanes, stretch = _lanes(probe, span, title), probe.stretch
+    drawn = stretch is not None and stretch.at and stretch.at[0] <= span.to_at
+    return (lanes, _room(stretch, span)) if stretch and drawn else (lanes,)
 
 
 def _lanes(probe: ProbeView, span: _Span, title: str) -> Chart:
@@ -181,9 +183,11 @@ def _room(stretch: Stretch, span: _Span) -> Chart:
     inside = [(at, room) for at, room in points[first:] if at <= span.to_at]
     most = max((room for _, room in points), default=1.0)
     scale = Linear(max(most, 1.0), 3)
+    later_s = stretch.at[0] - span.from_at
+    since = f" It was asked anew from second {later_s:.1f} on." if later_s > _ANEW_S else ""
     return Chart(
         title="Room in the limiter that was found",
-        words=f"At most {plural(round(most), 'request')} at once; where it is below 1, one is refused.",
+        words=f"At most {plural(round(most), 'request')} at once; where it is below 1, one is refused.{since}",
         x=span.axis(),
         y=scale.axis("requests that it would let through at once"),
         shapes=(Shape(_filled(inside, span, scale), "p-room"), Shape(f"M0 {height(scale.share(1))}H{SIDE}", "p-one")),
