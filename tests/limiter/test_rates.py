@@ -241,3 +241,19 @@ def test_limit_that_alone_is_left_is_met_once_more(
         assert stimulus is not None
         assert (stimulus.name == "once more") == (once_more and stuck >= 2)
         rates.hear(())
+
+
+def test_numbers_are_as_uncertain_as_what_others_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where no limiter explains all: a limit may be more than what was accepted, and never less.
+    """
+    rates = rates_of("fixed-window:3/1")
+    (before,) = rates.tiers()
+    monkeypatch.setattr(Rates, "doubtful", property(lambda _: True))
+    monkeypatch.setattr("touchstone.limiter.rates.taken", lambda *_: Interval(0.1, 0.05, 0.25))
+    (found,) = rates.tiers()
+    assert (found.text, found.numbers["limit"]) == (before.text, Interval(3.0, 3.0, 4.0))
+    window, known = found.numbers["window_s"], before.numbers["window_s"]
+    assert (window.low, window.high) == pytest.approx((known.low / 1.25, known.high * 1.25))
+    monkeypatch.setattr("touchstone.limiter.rates.taken", lambda *_: Interval(0.0, 0.0, 0.0))
+    assert rates.tiers()[0].numbers["window_s"].high == pytest.approx(known.high * 1.05)

@@ -2,6 +2,7 @@
 How well the numbers of a limiter are known, and whether what told them was seen from both sides; pure.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -9,6 +10,9 @@ from touchstone.limiter.cells import Cells
 from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.summary import likeliest_limit, tier
+
+# Where no limiter explains all that was seen, its numbers may be off by at least this share of themselves.
+_LEAST_VAGUE = 0.05
 
 
 @dataclass
@@ -45,6 +49,23 @@ def blurred(found: Tier, blur_s: float) -> Tier:
         return found
     numbers = {
         name: Interval(one.value, max(one.low - blur_s, one.low / 2), one.high + blur_s) if name.endswith("_s") else one
+        for name, one in found.numbers.items()
+    }
+    return replace(found, numbers=numbers)
+
+
+def vague(found: Tier, share: float) -> Tier:
+    """
+    With all numbers as uncertain as what somebody else takes makes them, who only ever takes.
+
+    Args:
+        share: Of what the limiter gives.
+    """
+    more = 1.0 + max(share, _LEAST_VAGUE)
+    numbers = {
+        name: Interval(one.value, one.low / more, one.high * more)
+        if name.endswith("_s")
+        else Interval(one.value, one.low, float(math.ceil(one.high * more)))
         for name, one in found.numbers.items()
     }
     return replace(found, numbers=numbers)

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from touchstone.limiter.account import Candidate, compare
+from touchstone.limiter.account import Candidate, compare, taken
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.catalogue import behind
 from touchstone.limiter.cells import Cells
-from touchstone.limiter.certainty import Tail, blurred, loose, same
+from touchstone.limiter.certainty import Tail, blurred, loose, same, vague
 from touchstone.limiter.chapters import Chapter, Surprises
 from touchstone.limiter.identity import Tier
 from touchstone.limiter.kinds import refill_s
@@ -301,7 +301,11 @@ class Rates:
         """
         cells = self.belief.likeliest()
         first = [self._first_tier(cells.kind)] if isinstance(cells.kind, Tiered) else []
-        return [blurred(one, self._story.blur_s()) for one in (*first, tier(cells))]
+        found = [blurred(one, self._story.blur_s()) for one in (*first, tier(cells))]
+        if not self.doubtful:
+            return found
+        share = taken(Candidate.of(cells), self._story.moments()).high
+        return [vague(one, share) for one in found]
 
     def _first_tier(self, kind: Tiered) -> Tier:
         first = Cells.point(kind.first, kind.known, kind.loose)
