@@ -4,6 +4,7 @@ A limiter that is changed while it is probed: it is asked anew, and what was kno
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -13,7 +14,7 @@ from tests.limiter.played import NO_CAPS, Played, played, rates_of, through
 from tests.limiter.virtual import Net
 from touchstone.limiter.certainty import Tail
 from touchstone.limiter.chapters import Chapter, Surprises, told
-from touchstone.limiter.identify import Terms
+from touchstone.limiter.identify import Probe, Terms
 from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.rates import Rates
 
@@ -70,6 +71,18 @@ def test_what_was_known_before_a_change_is_said() -> None:
     said = CHANGED.match(changed("fixed-window:12/3", 4.0, "token-bucket:5/2").known.notes[0])
     assert said is not None
     assert said[3].startswith("fixed-window:12/")
+
+
+def test_probe_that_is_rebuilt_after_a_change_knows_the_same() -> None:
+    """
+    It begins anew at the same answer, and ends with the same notes.
+    """
+    whole = changed("fixed-window:12/3", 4.0, "token-bucket:5/2")
+    again = Probe(NO_CAPS)
+    for turn in whole.turns:
+        again.hear(turn.stimulus, turn.answers)
+    assert again.known() == replace(whole.known, why="")
+    assert again.steps == whole.probe.steps
 
 
 def test_budget_counts_what_was_sent_before_a_change() -> None:
