@@ -482,11 +482,13 @@ def test_rate_that_one_after_the_other_never_meets_is_doubted() -> None:
     """
     Where each answer takes its time, many are sent at once before it is sure that there is no rate.
     """
-    far = Net("token-bucket:60/1,burst=24", leg_s=0.02)
-    found = through(far, PLENTY).known
+    whole = through(Net("token-bucket:60/1,burst=24", leg_s=0.02), PLENTY)
+    found = whole.known
     assert found.tiers == ()
     assert not found.sure
     assert "there is a rate that one alone never meets, or a higher cap" in found.notes[-1]
+    at_once = [len(part.at) for turn in whole.turns for part in turn.stimulus.segments if part.together]
+    assert max(at_once) <= PLENTY.most_held
 
 
 def test_no_limit_is_sure_where_many_at_once_are_let_through() -> None:

@@ -29,7 +29,7 @@ _LEAST_S = 0.002
 # Answers that come one after the other and closer than this may have waited for nothing but the machine.
 _LEAST_PACE_S = 0.005
 # As many at once as a cap lets in, where that is more than one: so many in all have to be let through.
-_LEAST_CROWD, MOST_CROWDED = 2, 40
+_LEAST_CROWD, _MOST_CROWDED = 2, 40
 # What takes less than this share of a time takes far less.
 _FAR_LESS = 0.5
 # Waits for the rate to let enough through before less is thought to be enough.
@@ -310,21 +310,23 @@ class Crowds:
 
     Attributes:
         refused: How many were refused of what the cap lets in.
-        capless: Whether there is no cap, and so many are sent that a usual rate would refuse some.
+        capless: Whether no cap was met, and as many at once are sent as may be.
     """
 
     refused: int = 0
     capless: bool = False
     _sent: int = 0
 
-    def ask(self, now_at: float, cap: int, left: int, *, together: bool) -> Stimulus | None:
+    def ask(self, now_at: float, cap: int, left: int, *, together: bool, capless: bool = False) -> Stimulus | None:
         """
         What is sent next; None where enough were let through, or one was not.
 
         Args:
             together: Whether all are under way at once; else builds are in flight at once, that start one by one.
+            capless: Whether it is no cap, but as many at once as may be.
         """
-        if cap < _LEAST_CROWD or self.refused or self._sent >= MOST_CROWDED or left < cap:
+        self.capless = capless
+        if cap < _LEAST_CROWD or self.refused or self._sent >= _MOST_CROWDED or left < cap:
             return None
         part = volley(now_at, cap) if together else Segment((now_at,) * cap)
         return Stimulus(f"{cap} at a time", (part,), stage="crowd")
@@ -345,8 +347,8 @@ class Crowds:
             return ""
         if self.capless:
             return (
-                f"of {self._sent} at once some were refused, and none one after the other: there is a rate that one "
-                "alone never meets, or a higher cap than was looked for"
+                "of many at once some were refused, and none one after the other: there is a rate that one alone never "
+                "meets, or a higher cap than was looked for"
             )
         return "of as many at once as the cap lets in some were refused: there is a rate that one alone never meets"
 

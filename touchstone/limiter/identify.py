@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from touchstone.limiter.account import Candidate, stretch
-from touchstone.limiter.caps import MOST_CROWDED, Crowds, Held, InFlight, perhaps_by_builds
+from touchstone.limiter.caps import Crowds, Held, InFlight, perhaps_by_builds
 from touchstone.limiter.chapters import MOST_CHAPTERS, REST_TIMES, Chapter, told
 from touchstone.limiter.identity import Cost, Identity, Step, Stretch, Tier, Why
 from touchstone.limiter.observed import Answer
@@ -145,7 +145,7 @@ class Probe:
 
     def _ask_crowds(self, now_at: float, left: int) -> Stimulus | None:
         """
-        Where there is no rate, and one after the other took their time: as many at once as a cap lets in, or many.
+        Where there is no rate, and one after the other took their time: as many at once as a cap lets in, or as may be.
         """
         if self._rates or self._opening.step_s < _SLOW_S:
             return None
@@ -153,8 +153,7 @@ class Probe:
             return self._crowds.ask(now_at, int(under_way.numbers["limit"].value), left, together=True)
         if self._held.tier():
             return self._crowds.ask(now_at, self._held.cap, left, together=False)
-        self._crowds.capless = True
-        return self._crowds.ask(now_at, MOST_CROWDED, left, together=True)
+        return self._crowds.ask(now_at, self.terms.most_held, left, together=True, capless=True)
 
     def _soak(self, now_at: float, left: int) -> Stimulus | None:
         """
