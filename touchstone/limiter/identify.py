@@ -13,14 +13,12 @@ from touchstone.limiter.identity import Cost, Identity, Step, Stretch, Tier, Why
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.opening import Opening
 from touchstone.limiter.queues import Queues
-from touchstone.limiter.rates import Rates
+from touchstone.limiter.rates import AFTER_S, Rates
 from touchstone.limiter.stimulus import Segment, Stimulus
 from touchstone.limiter.story import Story
 from touchstone.limiter.telling import cost, identity
 
 _PLENTY = 10_000
-# So long after it is thought to be full again a limiter is asked for all that it has.
-_AFTER_S = 0.05
 # Requests one after the other that are further apart may be too slow to meet a rate.
 _SLOW_S = 0.01
 
@@ -162,7 +160,7 @@ class Probe:
         if self._rates is None or self._accepted >= self.terms.soak:
             return None
         _, full_at = self._rates.room(now_at)
-        at = max(now_at, full_at + _AFTER_S)
+        at = max(now_at, full_at + AFTER_S)
         room, _ = self._rates.room(at)
         return Stimulus("soak", (Segment((at,) * max(1, min(room, left))),), stage="soak")
 

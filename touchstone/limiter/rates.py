@@ -42,7 +42,7 @@ _LIKELY, _CLEAR, _MOST_FIRSTS = 0.1, 0.3, 3
 # How well its times have to be known for that, as a share of themselves.
 _KNOWN = 0.3
 # So long after it is thought to be full again it is asked for all that it has.
-_AFTER_S = 0.05
+AFTER_S = 0.05
 # What is in the mind of these for longer than a window; and so many windows after it was met first it is met anew.
 _FORGETS, _MEETS = ("sliding-counter", "decaying-counter"), 2.0
 # What is left to all families where no limiter explains all that was seen, and as long as more is to be found out.
@@ -113,10 +113,9 @@ class Rates:
         rng = np.random.default_rng([self._seed, len(self._story.answers)])
         story = self._story
         full = not self._heard and not story.moments()[-1].accepted
-        narrow = 2 * self._stand()[2] <= NARROW
         terms = (self.belief, now_at + 0.001, story.pace_s(), story.blur_s(), rng, left)
         choice = choose(*terms, first=True) if full else None
-        choice = choice or choose(*terms, narrow=narrow)
+        choice = choice or choose(*terms, narrow=self._narrow)
         return replace(choice.stimulus, bits=choice.bits, stage="rate") if choice else None
 
     def _once_more(self, now_at: float) -> Stimulus:
@@ -125,7 +124,7 @@ class Rates:
         """
         limit, _ = likeliest_limit(self.belief.likeliest())
         _, full_at = self.room(now_at)
-        return Stimulus("once more", (drain(max(now_at, full_at) + _AFTER_S, int(limit) + 2),))
+        return Stimulus("once more", (drain(max(now_at, full_at) + AFTER_S, int(limit) + 2),))
 
     def hear(self, answers: Sequence[Answer], *, asked: bool = True, bits: float = 0.0) -> None:
         """
@@ -251,28 +250,27 @@ class Rates:
         return next(iter(self.belief.families().values())) > _NEARLY and self._stand()[2] < NARROW_ENOUGH
 
     @property
+    def _narrow(self) -> bool:
+        """
+        Whether its times are known well enough.
+        """
+        most = NARROW if self._stuck < _MOST_STUCK else NARROW_ENOUGH
+        return 2 * loose(tier(self.belief.likeliest())) <= most
+
+    @property
     def _all_but_limit(self) -> bool:
         """
         Whether nothing but others may have made the limit seem less than it is.
         """
         cells = self.belief.likeliest()
-        narrow = 2 * loose(tier(cells)) <= NARROW
-        return not self.doubtful and self._family_known() and self._agreed(cells) and narrow
+        return not self.doubtful and self._family_known() and self._agreed(cells) and self._narrow
 
     @property
     def _known(self) -> bool:
-        if self.doubtful or not self._family_known():
-            return False
         cells = self.belief.likeliest()
-        if not self._agreed(cells):
-            return False
-        _, share = likeliest_limit(cells)
         if isinstance(cells.kind, Tiered) and (self.belief.others() > _ALONE or cells.kind.loose > _LOOSE_FIRST):
             return False
-        numbers = tier(cells).numbers
-        times = [number for name, number in numbers.items() if name.endswith("_s") and name != "rate_per_s"]
-        narrow = NARROW if self._stuck < _MOST_STUCK else NARROW_ENOUGH
-        return share >= SURE_LIMIT and all(number.high / number.low - 1 <= narrow for number in times)
+        return likeliest_limit(cells)[1] >= SURE_LIMIT and self._all_but_limit
 
     def _family_known(self) -> bool:
         """
