@@ -135,7 +135,7 @@ def test_bits_about_the_limit_count_as_those_about_the_kind() -> None:
     params = {"limit": np.array([5.0, 5.0, 6.0, 6.0]), "window_s": np.array([1.0, 2.0, 1.0, 2.0])}
     kind = next(entry.kind for entry in ENTRIES if entry.kind.name == "sliding-log")
     marks, nothing = np.array([[0, 0, 1, 1], [0, 1, 0, 1]]), np.zeros((2, 4))
-    seen = Foreseen(marks, nothing, nothing, nothing, nothing, nothing, params, {})
+    seen = Foreseen(marks, nothing, nothing, nothing, nothing, nothing, [])
     bits, told = _worth([Crowd(kind, params, {}, np.full(4, 0.25))], [seen])
     assert bits == pytest.approx([1.0, 1.0])
     assert told == pytest.approx([1.0, 0.0])

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.limiter.made import row
 from tests.limiter.played import rates_of
@@ -39,6 +40,14 @@ def full(kind: Kind, accepted: int) -> dict[str, object]:
     return state
 
 
+def taken(accepted: int, at: float, known: Known) -> NDArray[np.float64]:
+    """
+    How likely it is that others have all that a log has left at *at* which let so many through at second 0.
+    """
+    left = LOG.room(PARAMS, full(LOG, accepted), at)
+    return took_all(LOG, PARAMS, {}, left, at, known)
+
+
 @pytest.mark.parametrize("count", [0, 1, 3, 8])
 def test_so_many_come_as_often_as_chance_has_it(count: int) -> None:
     """
@@ -56,15 +65,14 @@ def test_nobody_takes_next_to_nothing() -> None:
     Whatever is left: a refusal that nothing explains is as unlikely as ever.
     """
     for accepted in (0, 10, 19):
-        taken = took_all(LOG, PARAMS, full(LOG, accepted), 0.0, Known.nothing(1))
-        assert taken[0, 0] == pytest.approx(1e-4)
+        assert taken(accepted, 0.0, Known.nothing(1))[0, 0] == pytest.approx(1e-4)
 
 
 def test_the_more_is_left_the_less_likely_others_have_it() -> None:
     """
     And the more they take, the likelier it is.
     """
-    chances = [took_all(LOG, PARAMS, full(LOG, accepted), 0.0, Known.nothing(1))[1:, 0] for accepted in (19, 17, 10)]
+    chances = [taken(accepted, 0.0, Known.nothing(1))[1:, 0] for accepted in (19, 17, 10)]
     assert all((more > less).all() for more, less in itertools.pairwise(chances))
     assert all((np.diff(chance) > 0).all() for chance in chances[:2])
 
@@ -73,8 +81,8 @@ def test_what_others_had_a_moment_ago_they_have_still() -> None:
     """
     Of a log with room for three that refused, the next one is refused as well; and not when a window has gone by.
     """
-    state, known = full(LOG, 17), Known(np.array([3.0]), np.array([np.inf]), 0.0)
-    soon, later = (took_all(LOG, PARAMS, state, at, known)[2, 0] for at in (0.001, 1.999))
+    known = Known(np.array([3.0]), np.array([np.inf]), 0.0)
+    soon, later = (taken(17, at, known)[2, 0] for at in (0.001, 1.999))
     assert soon > 0.99
     assert later < 0.7
 
@@ -84,9 +92,9 @@ def test_what_others_did_not_have_a_moment_ago_they_have_not_now() -> None:
     One was let through with room for three: with room for three again, others cannot have it all.
     """
     known = Known(np.zeros(1), np.array([3.0]), 0.0)
-    assert took_all(LOG, PARAMS, full(LOG, 17), 0.5, known)[2, 0] == pytest.approx(1e-4)
+    assert taken(17, 0.5, known)[2, 0] == pytest.approx(1e-4)
     unknown = replace(known, below=np.array([np.inf]))
-    fewer, any_ = (took_all(LOG, PARAMS, full(LOG, 18), 0.5, one)[2, 0] for one in (known, unknown))
+    fewer, any_ = (taken(18, 0.5, one)[2, 0] for one in (known, unknown))
     assert 0.05 < fewer < 0.9 * any_
 
 

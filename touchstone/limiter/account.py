@@ -162,8 +162,9 @@ def taken(candidate: Candidate, moments: Sequence[Moment]) -> Interval:
         if not moment.accepted:
             still = known.had * (1 - known.gone(kind, params, moment.at))
             gone += max(0.0, float((left - still)[0]))
-        known = known.after(kind, left, moment.at, accepted=moment.accepted)
         state = kind.update(params, state, moment.at, moment.accepted)
+        shut_until = kind.shut_until(params, state, moment.at)
+        known = known.accepted(left) if moment.accepted else known.refused(kind, left, moment.at, shut_until)
     count = given + gone
     if not count:
         return Interval(0.0, 0.0, 0.0)

@@ -61,8 +61,14 @@ class TokenBucket:
         free = np.asarray(state["full"] - (params["limit"] - 1.0 + self.early) * params["token_s"])
         if not self.tick_s:
             return free
-        ticks = np.ceil((free - state["tick"]) / self.tick_s - 1e-9)
-        return np.where(free > LONG_AGO / 2, state["tick"] + ticks * self.tick_s, LONG_AGO)
+        return self._ticked(state, free)
+
+    def _ticked(self, state: State, at: Array) -> Array:
+        """
+        The first tick that is not before *at*.
+        """
+        ticks = np.ceil((at - state["tick"]) / self.tick_s - 1e-9)
+        return np.where(at > LONG_AGO / 2, state["tick"] + ticks * self.tick_s, LONG_AGO)
 
     def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
         """
@@ -95,7 +101,8 @@ class TokenBucket:
         """
         When it is full again.
         """
-        return np.asarray(state["full"])
+        full = np.asarray(state["full"])
+        return self._ticked(state, full) if self.tick_s else full
 
     def room(self, params: Params, state: State, at: Array | float) -> Array:
         """
@@ -103,6 +110,12 @@ class TokenBucket:
         """
         missing = np.maximum(state["full"] - self._taken_at(state, at), 0.0) / params["token_s"]
         return np.asarray(np.clip(np.floor(params["limit"] - missing + self.early + 1e-9), 0.0, None))
+
+    def shut_until(self, params: Params, state: State, at: float) -> Array:
+        """
+        No longer: it fills all the time.
+        """
+        return np.full_like(params[self.scales[0]], at)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
@@ -172,6 +185,12 @@ class DecayingCounter:
         """
         count = state["count"] * np.exp(-np.maximum(at - state["at"], 0.0) / params["window_s"])
         return np.asarray(np.clip(np.floor(params["limit"] - count + 1e-9), 0.0, None))
+
+    def shut_until(self, params: Params, state: State, at: float) -> Array:
+        """
+        No longer: what it counts fades all the time.
+        """
+        return np.full_like(params[self.scales[0]], at)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """

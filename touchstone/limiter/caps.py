@@ -32,6 +32,9 @@ _LEAST_PACE_S = 0.005
 _LEAST_CROWD, _MOST_CROWDED = 2, 40
 # What takes less than this share of a time takes far less.
 _FAR_LESS = 0.5
+# So many tests of the edge a cap has to pass; more where the rate lets so few through that somebody else may have taken
+# all of them.
+_TESTS, _MORE_TESTS, _FEW = 2, 3, 8
 # Waits for the rate to let enough through before less is thought to be enough.
 _MOST_WAITS = 2
 
@@ -191,6 +194,7 @@ class Held:
     _half: bool = False
     _short: bool = False
     _stuck: int = 0
+    _least_room: float = math.inf
 
     def begin_anew(self) -> None:
         """
@@ -213,6 +217,7 @@ class Held:
             at = full_at + 0.05
             room, _ = self.room(at)
         self._short = room < want
+        self._least_room = room if self.cap else math.inf
         count = min(want, room, left)
         ended = self.lasts_s > 0 and not self.cap and at >= self._first_at + self.lasts_s
         if count < 1 or ended:
@@ -252,7 +257,8 @@ class Held:
         else:
             self._half = False
             self.edges.append(accepted == 1 and not answers[-1].accepted)
-        self.over = self.disproved or len(self.edges) >= 2
+        tests = _MORE_TESTS if self._least_room < _FEW else _TESTS
+        self.over = self.disproved or len(self.edges) >= tests
 
     def _hold(self, answers: Sequence[Answer], accepted: int) -> None:
         self._held += accepted

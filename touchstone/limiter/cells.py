@@ -14,28 +14,18 @@ import numpy as np
 
 from touchstone.limiter import others
 from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State
-from touchstone.limiter.observed import LEAST_BLUR_S, Moment
+from touchstone.limiter.observed import Moment
+from touchstone.limiter.weighing import GENEROUS, Met, Weighed, weigh
 
-# A request that is let through against all expectation.
-_GENEROUS = 1e-4
 # What one hint weighs that a limiter contradicts, and all of them: no more than a word against what is done.
 _MISLED, _MOST_MISLED = 3.0, 4.5
 _NEGLIGIBLE = -18.0
 _MOST_CELLS, _LEAST_CUT = 5000, 200
 _FINEST = 2e-4
+# Answers are weighed together for so many cells; of fewer cells, more of them at once.
+_AT_ONCE = 8000
 # One row for each share that others may take.
 ROWS = len(others.SHARES)
-
-
-@dataclass(frozen=True, slots=True)
-class _Times:
-    """
-    From when on a request is let in, give or take some, and how far from where it is thought the request itself may be.
-    """
-
-    free: Array
-    slack: Array
-    blur_s: float
 
 
 @dataclass
@@ -67,6 +57,7 @@ class Cells:
     misled: Array = field(default_factory=lambda: np.zeros(0))
     state: State = field(default_factory=dict)
     seen: int = 0
+    _weight: Array | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def point(cls, kind: Kind, params: Mapping[str, float], wide: float) -> "Cells":
@@ -104,7 +95,9 @@ class Cells:
         """
         Logarithm of the weight of each cell after all that was seen.
         """
-        return self._masses(self.likely + self.run + others.PRIOR)
+        if self._weight is None:
+            self._weight = self._masses(self.likely + self.run + others.PRIOR)
+        return self._weight
 
     def alone(self) -> Array:
         """
@@ -137,10 +130,10 @@ class Cells:
         """
         Takes in what of *story* was not yet seen.
         """
-        if not len(self):
+        if not len(self) or len(story) == self.seen:
             self.seen = len(story)
             return
-        params = self.params()
+        self._weight, params = None, self.params()
         if not self.state:
             self.state = dict(self.kind.start(params, story[0].at))
             self.likely = np.zeros((ROWS, len(self)))
@@ -151,37 +144,67 @@ class Cells:
         # What a limiter remembers came at a moment that is not known better than this one.
         before_s = np.cumsum([moment.blur_s for moment in story]) / (np.arange(len(story)) + 1)
         let_in = np.array([moment.at for moment in story if moment.accepted])
-        passed = sum(moment.accepted for moment in story[: self.seen])
-        for number in range(self.seen, len(story)):
-            moment, typical_s = story[number], before_s[number]
-            free = self.kind.free_at(params, self.state)
-            slack = self.kind.slack_s(params, self.state, moment.at, self.wide, self.wide_phase)
-            blur_s = 1.4 * moment.blur_s + max(0.0, typical_s - LEAST_BLUR_S)
-            lost = self._lost(let_in[:passed], moment, params, slack)
-            passed += moment.accepted
-            taken = others.took_all(self.kind, params, self.state, moment.at, self.known)
-            self._weigh(moment, params, _Times(free, slack, blur_s), lost, taken)
-            self.state = self.kind.update(params, self.state, moment.at, moment.accepted)
-            if moment.hint_s is not None:
-                wait_s = self.kind.free_at(params, self.state) - moment.at
-                off = np.clip(np.abs(moment.hint_s - 0.5 - wait_s) - 0.5 - slack - moment.blur_s, 0.0, 1.0)
-                # Where others have what is left nobody knows for how long, but it is no longer than for all of it.
-                longer = np.clip(moment.hint_s - 1.0 - others.lasts_s(self.kind, params), 0.0, 1.0)
-                self.misled += np.where(wait_s > -moment.blur_s - slack, off, longer)
+        passed = np.cumsum([moment.accepted for moment in story])
+        many = max(1, _AT_ONCE // len(self))
+        for first in range(self.seen, len(story), many):
+            met = Met()
+            for number in range(first, min(first + many, len(story))):
+                moment = story[number]
+                slack = self.kind.slack_s(params, self.state, moment.at, self.wide, self.wide_phase)
+                met.add(self.kind, params, self.state, moment, float(before_s[number]), slack)
+                if self._clocked:
+                    met.lost.append(self._lost(let_in[: passed[number] - moment.accepted], moment, params, slack))
+                met.known.append(self.known)
+                self._go_on(params, moment, met.left[-1], slack)
+            weighed = weigh(self.kind, params, met, hold=self._clocked or len(self.logs) > 1)
+            self._add(weighed, np.array([moment.accepted for moment in met.moments]))
         self.seen = len(story)
+
+    def _go_on(self, params: Params, moment: Moment, left: Array, slack: Array) -> None:
+        """
+        What each limiter keeps in mind after an answer, and whether what that says of its limit is true.
+        """
+        self.state = self.kind.update(params, self.state, moment.at, moment.accepted)
+        if moment.accepted:
+            self.known = self.known.accepted(left)
+        else:
+            shut_until = self.kind.shut_until(params, self.state, moment.at)
+            self.known = self.known.refused(self.kind, left, moment.at, shut_until)
+        if moment.hint_s is not None:
+            wait_s = self.kind.free_at(params, self.state) - moment.at
+            off = np.clip(np.abs(moment.hint_s - 0.5 - wait_s) - 0.5 - slack - moment.blur_s, 0.0, 1.0)
+            # Where others have what is left nobody knows for how long, but it is no longer than for all of it.
+            longer = np.clip(moment.hint_s - 1.0 - others.lasts_s(self.kind, params), 0.0, 1.0)
+            self.misled += np.where(wait_s > -moment.blur_s - slack, off, longer)
+
+    def _add(self, weighed: Weighed, accepted: Mask) -> None:
+        """
+        Adds what answers tell.
+
+        A run of answers that are the same tells of one moment: what of a cell contradicts it counts once.
+        """
+        self.likely += weighed.sums
+        self.vague = np.maximum(self.vague, weighed.vague.max(axis=0))
+        if weighed.held is None:
+            return
+        starts = np.flatnonzero(np.diff(accepted, prepend=self.ran))
+        for first, end in zip([0, *starts], [*starts, len(accepted)], strict=True):
+            if end > first:
+                self.run = np.minimum(self.run, weighed.held[:, first:end].min(axis=1))
+            if end < len(accepted):
+                self.likely, self.run = self.likely + self.run, np.zeros_like(self.run)
+        self.ran = bool(accepted[-1])
 
     @property
     def _clocked(self) -> bool:
         return self.kind.phase and self.kind.family == "fixed-window"
 
-    def _lost(self, let_in: Array, moment: Moment, params: Params, slack: Array) -> Array | None:
+    def _lost(self, let_in: Array, moment: Moment, params: Params, slack: Array) -> Array:
         """
         What an answer tells of cells that are too wide for a place on their clock; NaN for others.
 
         That is next to nothing, as long as so many in one stretch are possible at all.
         """
-        if not self._clocked:
-            return None
         length, limit = params[self.kind.scales[0]], params["limit"].astype(np.int64)
         most = 2 * limit if moment.accepted else limit
         place = len(let_in) - most
@@ -190,40 +213,8 @@ class Cells:
         never = (edge > moment.at + moment.blur_s) if moment.accepted else (edge < moment.at - moment.blur_s)
         missing = params["limit"] - len(let_in) + np.searchsorted(let_in, moment.at - length)
         taken = 0.0 if moment.accepted else others.at_least(missing, params["limit"])
-        told = np.where(never, np.log(np.maximum(taken, _GENEROUS)), np.log(0.5))
-        return np.where(slack > 0.5 * length, told, np.nan)
-
-    def _weigh(self, moment: Moment, params: Params, times: "_Times", lost: Array | None, taken: Array) -> None:
-        """
-        How likely the answer was.
-
-        Args:
-            lost: What it tells instead of cells that are too wide; NaN for others.
-            taken: How likely it is that others have what is left.
-        """
-        free, slack, blur_s = times.free, times.slack, times.blur_s
-        ahead = moment.at - free if moment.accepted else free - moment.at
-        near = (slack > 0.3 * moment.blur_s) & (np.abs(ahead) < slack + blur_s)
-        right = np.clip(0.5 + ahead / (2 * (blur_s + np.where(near, slack, 0.0))), 0.0, 1.0)
-        early_s = np.maximum(free - moment.at, 0.0)
-        early = others.came_first(early_s, self.kind, params, self.state, accepted=moment.accepted)
-        if moment.accepted:
-            told = np.log(right + (1 - right) * np.maximum(early, _GENEROUS))
-            self.likely += np.where(right > 0.5, np.log1p(-taken), 0.0)
-        else:
-            told = np.log(np.maximum(right * (1 - early) + (1 - right) * taken, _GENEROUS))
-        left = self.kind.room(params, self.state, moment.at)
-        self.known = self.known.after(self.kind, left, moment.at, accepted=moment.accepted)
-        clocked = lost is not None
-        if lost is not None:
-            near, told = near | ~np.isnan(lost[0]), np.where(np.isnan(lost), told, lost)
-        # A run of answers that are the same tells of one moment: what of a cell contradicts it counts once.
-        if moment.accepted != self.ran:
-            self.likely, self.run, self.ran = self.likely + self.run, np.zeros_like(self.run), moment.accepted
-        once = near & ((clocked or len(self.logs) > 1) and moment.accepted)
-        self.run = np.where(once, np.minimum(self.run, told), self.run)
-        self.likely += np.where(once, 0.0, told)
-        self.vague = np.maximum(self.vague, np.where(near, slack / moment.blur_s, 0.0))
+        told = np.where(never, np.log(np.maximum(taken, GENEROUS)), np.log(0.5))
+        return np.broadcast_to(np.where(slack > 0.5 * length, told, np.nan), (ROWS, len(self)))
 
     def keep(self, mask: Mask) -> None:
         """

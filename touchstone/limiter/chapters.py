@@ -15,6 +15,8 @@ _CHANCES = 3
 # So many times as long as the last limiter takes to give its limit anew, and as all lasted, nothing is sent: whatever
 # is there by now forgets.
 REST_TIMES = 1.5
+# Numbers that are closer than this factor are rather those of one limiter, of which somebody else takes a part.
+_CLOSE = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,21 @@ def _told(chapter: Chapter, tiers: Sequence[Tier], first_at: float) -> str:
         f"from second {surprised_s:.1f} on answers contradict what was likeliest until second {last_s:.1f}, "
         f"{chapter.text} ({chapter.probability:.0%}): the limiter was changed, or somebody else uses the key; what is "
         "told is what was found since"
+    )
+
+
+def doubtful(before: Sequence[Chapter], tiers: Sequence[Tier]) -> bool:
+    """
+    Whether what is found now is close to what was found before, and still another one.
+    """
+    return any(_close(chapter.tiers, tiers) and not _same(chapter.tiers, tiers) for chapter in before)
+
+
+def _close(before: Sequence[Tier], after: Sequence[Tier]) -> bool:
+    return [tier.family for tier in before] == [tier.family for tier in after] and all(
+        name in mine.numbers and 1 / _CLOSE < mine.numbers[name].value / number.value < _CLOSE
+        for mine, other in zip(before, after, strict=True)
+        for name, number in other.numbers.items()
     )
 
 

@@ -4,15 +4,18 @@ What each possible limiter would answer to each possible stimulus; pure.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from touchstone.limiter.belief import Belief
-from touchstone.limiter.kinds import LONG_AGO, Array, Kind, State, refill_s
+from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, State, refill_s
 from touchstone.limiter.stimulus import Stimulus
 
 _UNTIL = {"": 0, "refused": 1, "accepted": 2}
+# Stimuli that are over are put aside when they are so many of those that were left.
+_MANY_OVER = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +103,7 @@ class Foreseen:
         refused: How many of them are refused.
         end_at: When the last of them is answered.
         room: How many more it would then let through.
-        params: Parameters, in the shape of the rest.
-        state: What each limiter then keeps in mind.
+        states: What each limiter then keeps in mind, for some of the rows each.
     """
 
     mark: NDArray[np.int64]
@@ -110,8 +112,66 @@ class Foreseen:
     refused: Array
     end_at: Array
     room: Array
-    params: dict[str, Array]
+    states: Sequence[tuple[NDArray[np.int64], State]]
+
+    def state(self, row: int) -> State:
+        """
+        What each limiter keeps in mind after one stimulus.
+        """
+        for rows, state in self.states:
+            found = np.flatnonzero(rows == row)
+            if len(found):
+                return {name: value[found[0]] if _in_rows(name, value) else value for name, value in state.items()}
+        raise LookupError(f"stimulus {row} was not foreseen")
+
+
+@dataclass
+class _Running:
+    """
+    Stimuli that are not over yet, side by side.
+    """
+
+    rows: NDArray[np.int64]
     state: State
+    mark: NDArray[np.int64]
+    coins: Array
+    sent: Array
+    refused: Array
+    closed: NDArray[np.int64]
+    now: Array
+
+    @classmethod
+    def of(cls, crowd: Crowd, rows: int) -> "_Running":
+        """
+        As many stimuli, of which nothing is sent yet.
+        """
+        shape = (rows, len(crowd))
+        return cls(
+            np.arange(rows),
+            _spread(crowd.state, shape),
+            mark=np.zeros(shape, dtype=np.int64),
+            coins=np.zeros(shape),
+            sent=np.zeros(shape),
+            refused=np.zeros(shape),
+            closed=np.zeros(shape, dtype=np.int64),
+            now=np.full(shape, LONG_AGO),
+        )
+
+    def part(self, mask: Mask) -> "_Running":
+        """
+        Some of them.
+        """
+        state = {name: value[mask] if _in_rows(name, value) else value for name, value in self.state.items()}
+        return _Running(
+            self.rows[mask],
+            state,
+            self.mark[mask],
+            self.coins[mask],
+            self.sent[mask],
+            self.refused[mask],
+            self.closed[mask],
+            self.now[mask],
+        )
 
 
 def foresee(crowd: Crowd, script: Script, pace_s: float, blur_s: float, seed: int = 1) -> Foreseen:
@@ -123,32 +183,76 @@ def foresee(crowd: Crowd, script: Script, pace_s: float, blur_s: float, seed: in
         blur_s: How far from where it is thought a moment may be.
     """
     rows, steps = script.at.shape
-    shape = (rows, len(crowd))
-    params = {name: np.broadcast_to(values, shape) for name, values in crowd.params.items()}
-    state = _spread(crowd.state, shape)
     marks = np.random.default_rng(seed).integers(1, 2**52, size=(steps, 2))
-    mark, coins = np.zeros(shape, dtype=np.int64), np.zeros(shape)
-    sent, refused, closed = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.int64)
-    now = np.full(shape, LONG_AGO)
+    last = script.segment.max(axis=1)
+    ends = np.where(script.segment > 0, np.arange(steps)[None, :], 0).max(axis=1)
+    running = _Running.of(crowd, rows)
+    done: list[_Running] = []
     for step in range(steps):
-        segment, until = script.segment[:, step, None], script.until[:, step, None]
-        active = (segment > 0) & (closed != segment)
-        if not active.any():
-            continue
-        at = np.where(active, np.fmax(script.at[:, step, None], now), now)
-        free = crowd.kind.free_at(params, state)
-        accepted = at >= free
-        share = np.clip(0.5 + np.abs(at - free) / (2.8 * blur_s), 0.5, 1.0)
-        coins += np.where(active & (share < 1), _bits(share), 0.0)
-        later = crowd.kind.update(params, state, at, accepted)
-        state = later if active.all() else _masked(active, later, state)
-        mark = np.where(active, mark ^ np.where(accepted, marks[step, 0], marks[step, 1]), mark)
-        sent += active
-        refused += active & ~accepted
-        stops = ((until == 1) & ~accepted) | ((until == 2) & accepted)
-        closed = np.where(active & stops, segment, closed)
-        now = np.where(active, at + pace_s, now)
-    return Foreseen(mark, coins, sent, refused, now, crowd.kind.room(params, state, now), params, state)
+        _step(running, crowd, script, step, (pace_s, blur_s), marks[step])
+        over = (ends[running.rows] <= step) | (running.closed == last[running.rows, None]).all(axis=1)
+        if over.sum() >= _MANY_OVER * len(over):
+            done.append(running.part(over))
+            running = running.part(~over)
+        if not len(running.rows):
+            break
+    return _foreseen(crowd, done)
+
+
+def _step(
+    running: _Running, crowd: Crowd, script: Script, step: int, times_s: tuple[float, float], marks: NDArray[np.int64]
+) -> None:
+    """
+    Sends what is next of each stimulus, but for those that are over.
+    """
+    pace_s, blur_s = times_s
+    rows, state = running.rows, running.state
+    params = {name: np.broadcast_to(values, running.mark.shape) for name, values in crowd.params.items()}
+    segment, until = script.segment[rows, step, None], script.until[rows, step, None]
+    active = (segment > 0) & (running.closed != segment)
+    if not active.any():
+        return
+    at = np.where(active, np.fmax(script.at[rows, step, None], running.now), running.now)
+    free = crowd.kind.free_at(params, state)
+    accepted = at >= free
+    close = active & (np.abs(at - free) < 1.4 * blur_s)
+    if close.any():
+        running.coins[close] += _bits(0.5 + np.abs(at - free)[close] / (2.8 * blur_s))
+    later = crowd.kind.update(params, state, at, accepted)
+    running.state = later if active.all() else _masked(active, later, state)
+    running.mark ^= np.where(active, np.where(accepted, marks[0], marks[1]), 0)
+    running.sent += active
+    running.refused += active & ~accepted
+    stops = ((until == 1) & ~accepted) | ((until == 2) & accepted)
+    running.closed = np.where(active & stops, segment, running.closed)
+    running.now = np.where(active, at + pace_s, running.now)
+
+
+def _foreseen(crowd: Crowd, done: Sequence[_Running]) -> Foreseen:
+    """
+    All stimuli in their own order.
+    """
+    order = np.argsort(np.concatenate([part.rows for part in done]), kind="stable")
+    rooms = []
+    for part in done:
+        params = {name: np.broadcast_to(values, part.mark.shape) for name, values in crowd.params.items()}
+        rooms.append(crowd.kind.room(params, part.state, part.now))
+    return Foreseen(
+        np.concatenate([part.mark for part in done])[order],
+        np.concatenate([part.coins for part in done])[order],
+        np.concatenate([part.sent for part in done])[order],
+        np.concatenate([part.refused for part in done])[order],
+        np.concatenate([part.now for part in done])[order],
+        np.concatenate(rooms)[order],
+        [(part.rows, part.state) for part in done],
+    )
+
+
+def _in_rows(name: str, value: Any) -> bool:
+    """
+    Whether a part of a state is one for each stimulus, and not one for all.
+    """
+    return np.ndim(value) > 1 or (np.ndim(value) == 1 and not name.endswith("log"))
 
 
 def _spread(state: State, shape: tuple[int, int]) -> State:

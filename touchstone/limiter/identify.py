@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from touchstone.limiter.account import Candidate, stretch
 from touchstone.limiter.caps import Crowds, Held, InFlight, perhaps_by_builds
-from touchstone.limiter.chapters import MOST_CHAPTERS, REST_TIMES, Chapter, told
+from touchstone.limiter.chapters import MOST_CHAPTERS, REST_TIMES, Chapter, doubtful, told
 from touchstone.limiter.identity import Cost, Identity, Step, Stretch, Tier, Why
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.opening import Opening
@@ -307,7 +307,8 @@ class Probe:
         rates = [queue] if queue else []
         sure = self._queue.settled if self._opening.queued else self._opening.over
         if self._rates:
-            rates, sure = self._rates.tiers(), self._rates.settled
+            rates = self._rates.tiers()
+            sure = self._rates.settled and not doubtful(self._before, rates)
         caps = [cap for cap in (self._held.tier(), self._in_flight.tier()) if cap]
         sure = sure and self._held.sure and self._in_flight.sure and not self._crowds.refused
         return rates + caps, sure

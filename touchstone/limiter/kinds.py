@@ -85,6 +85,11 @@ class Kind(Protocol):
         How many requests it would let through at *at*, one right after the other.
         """
 
+    def shut_until(self, params: Params, state: State, at: float) -> Array:
+        """
+        Until when nobody is let in after a refusal at *at*, as long as only what is known of was counted.
+        """
+
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
         By how much the moment moves if the times change by *share* of themselves and the phase by *phase*, in seconds.

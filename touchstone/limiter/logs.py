@@ -5,6 +5,7 @@ Limiters that remember when requests came: a log of the last ones, and the time 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from touchstone.limiter.kinds import LONG_AGO, Array, Mask, Params, State, where
 
@@ -40,7 +41,7 @@ class SlidingLog:
         if log.shape[-1] == 0:
             return np.full(np.shape(limit), LONG_AGO)
         inside = np.clip(index, 0, log.shape[-1] - 1)
-        oldest = log[inside] if log.ndim == 1 else np.take_along_axis(log, inside[..., None], axis=-1)[..., 0]
+        oldest = log[inside] if log.ndim == 1 else log.reshape(-1)[_places(log, inside)]
         return np.where(index >= 0, oldest + params["window_s"], LONG_AGO)
 
     def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
@@ -59,9 +60,8 @@ class SlidingLog:
             log = np.concatenate([log, np.full((*shape, max(16, log.shape[-1] // 2)), LONG_AGO)], axis=-1)
         elif not log.flags.writeable:
             log = log.copy()
-        places = np.asarray(size)[..., None]
-        kept = np.take_along_axis(log, places, axis=-1)[..., 0]
-        np.put_along_axis(log, places, np.asarray(where(counted, at, kept))[..., None], axis=-1)
+        # Where nothing is counted the entry is beyond the size of the log, and not read.
+        log.reshape(-1)[_places(log, np.asarray(size))] = at
         return {"log": log, "size": size + np.asarray(counted, dtype=np.int64)}
 
     def turn_at(self, params: Params, state: State) -> Array:
@@ -72,7 +72,7 @@ class SlidingLog:
         if log.ndim == 1:
             return (log[-1] if len(log) else LONG_AGO) + params["window_s"]
         last = np.maximum(np.asarray(state["size"]) - 1, 0)
-        return np.asarray(np.take_along_axis(log, last[..., None], axis=-1)[..., 0] + params["window_s"])
+        return np.asarray(log.reshape(-1)[_places(log, last)] + params["window_s"])
 
     def room(self, params: Params, state: State, at: Array | float) -> Array:
         """
@@ -86,11 +86,26 @@ class SlidingLog:
             inside = ((log > since[..., None]) & places).sum(axis=-1)
         return np.asarray(np.maximum(limit - inside, 0.0))
 
+    def shut_until(self, params: Params, state: State, at: float) -> Array:
+        """
+        When the oldest of all in the stretch leaves it.
+        """
+        log, length = state["log"], params["window_s"]
+        oldest = np.searchsorted(log, at - length, side="right")
+        return np.append(log, at)[oldest] + np.where(oldest < len(log), length, 0.0)
+
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
         The share of the window.
         """
         return share * params["window_s"]
+
+
+def _places(log: Array, index: NDArray[np.int64]) -> NDArray[np.int64]:
+    """
+    Where one entry of each of many logs lies if they are laid one after the other.
+    """
+    return np.asarray(np.arange(index.size).reshape(index.shape) * log.shape[-1] + index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +152,12 @@ class MinimumGap:
         One, when the gap is over.
         """
         return np.where(at >= self.free_at(params, state), 1.0, 0.0)
+
+    def shut_until(self, params: Params, state: State, at: float) -> Array:
+        """
+        No longer: what others take is not told from what the gap is.
+        """
+        return np.full_like(params[self.scales[0]], at)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State, refill_s
 
@@ -35,22 +36,52 @@ def _tails() -> Array:
     return np.concatenate([tails, np.zeros((_STEPS, 1))], axis=1)
 
 
-_TAILS = _tails()
 _PER_STEP = math.log(_MOST_MEAN / _LEAST_MEAN) / (_STEPS - 1)
-_SHIFTS = np.log(np.maximum(SHARES, 1e-9)) / _PER_STEP
+
+
+def _by_share() -> Array:
+    """
+    The same for each of SHARES, by the mean of all that a limiter gives; each flat.
+    """
+    tails, steps = _tails(), np.arange(2 * _STEPS)
+    shifts = np.rint(np.log(np.maximum(SHARES[:, 0], 1e-9)) / _PER_STEP).astype(np.int64)
+    return np.array([tails[np.clip(steps + shift, 0, _STEPS - 1)].ravel() for shift in shifts])
+
+
+_BY_SHARE = _by_share()
+# What limiters keep in mind that others may have changed.
+MINDED = ("full", "idle")
+
+
+def _layers(values: Array, like: Array) -> Array:
+    """
+    One layer for each of SHARES before all that *like* has.
+    """
+    return values.reshape(-1, *[1] * np.ndim(like))
 
 
 def at_least(count: Array, most: Array) -> Array:
     """
-    How likely it is that so many or more came; one row for each of SHARES.
+    How likely it is that so many or more came; one layer for each of SHARES.
 
     Args:
         most: How many would have come if they took all that the limiter gives.
     """
-    steps = np.log(np.maximum(most, _LEAST_MEAN) / _LEAST_MEAN) / _PER_STEP + _SHIFTS
-    rows = np.clip(np.rint(steps), 0, _STEPS - 1).astype(np.int64)
-    columns = np.clip(count, 0, _MOST).astype(np.int64)
-    return np.asarray(_TAILS[rows, columns])
+    return _look_up(count, _rows(most), _BY_SHARE)
+
+
+def _rows(most: Array) -> NDArray[np.int64]:
+    """
+    Where the tail for each mean begins in a flat table.
+    """
+    steps = np.rint(np.log(np.maximum(most, _LEAST_MEAN) / _LEAST_MEAN) / _PER_STEP)
+    return np.minimum(steps, 2 * _STEPS - 1).astype(np.int64) * (_MOST + 1)
+
+
+def _look_up(count: Array, rows: NDArray[np.int64], tables: Array) -> Array:
+    places = rows + np.minimum(np.maximum(count, 0), _MOST).astype(np.int64)
+    each = places if places.ndim > np.ndim(rows) else [places] * len(tables)
+    return np.array([table.take(mine) for table, mine in zip(tables, each, strict=True)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,32 +92,42 @@ class Known:
     Attributes:
         had: What they had in mind of the limiter when it last refused: all that it would have had left else.
         below: They had less than this when it last accepted.
+        shut_until: Until when they got nothing else after that refusal.
+        held_at: Since when they had as much at each refusal, with nothing accepted in between.
         refused_at: When it last refused.
     """
 
     had: Array
     below: Array
-    refused_at: float = LONG_AGO
+    shut_until: Array
+    held_at: Array
+    refused_at: float | Array = LONG_AGO
 
     @classmethod
     def nothing(cls, size: int) -> "Known":
         """
         Before the first request.
         """
-        return cls(np.zeros(size), np.full(size, np.inf))
+        before = np.full(size, LONG_AGO)
+        return cls(np.zeros(size), np.full(size, np.inf), before, before)
 
-    def after(self, kind: Kind, left: Array, at: float, *, accepted: bool) -> "Known":
+    def accepted(self, left: Array) -> "Known":
         """
-        What is known after an answer at *at*, before which so many would have been left if nobody else came.
+        What is known after one was let through, before which so many would have been left if nobody else came.
         """
-        if accepted:
-            return replace(self, below=left)
+        return replace(self, below=left)
+
+    def refused(self, kind: Kind, left: Array, at: float, shut_until: Array) -> "Known":
+        """
+        What is known after one was refused at *at* all the same.
+        """
         # A kind that goes on as if nothing were left has it in mind already; of a bucket but for the part of a token.
         most = 0.0 if kind.levels else np.inf
         had = np.minimum(left, 1.0 if _fills(kind) else most)
-        return Known(had, np.full(len(left), np.inf), at)
+        held_at = np.where((had == self.had) & np.isinf(self.below), self.held_at, at)
+        return Known(had, np.full(len(left), np.inf), shut_until, held_at, at)
 
-    def gone(self, kind: Kind, params: Params, at: float) -> Array:
+    def gone(self, kind: Kind, params: Params, at: float | Array) -> Array:
         """
         What share of it is gone by now.
         """
@@ -96,14 +137,19 @@ class Known:
         """
         Of some of the limiters.
         """
-        return Known(self.had[mask], self.below[mask], self.refused_at)
+        return Known(self.had[mask], self.below[mask], self.shut_until[mask], self.held_at[mask], self.refused_at)
 
     def joined(self, other: "Known") -> "Known":
         """
         Of these and others, of the same story.
         """
-        had, below = np.concatenate([self.had, other.had]), np.concatenate([self.below, other.below])
-        return Known(had, below, other.refused_at)
+        return Known(
+            np.concatenate([self.had, other.had]),
+            np.concatenate([self.below, other.below]),
+            np.concatenate([self.shut_until, other.shut_until]),
+            np.concatenate([self.held_at, other.held_at]),
+            other.refused_at,
+        )
 
 
 def _fills(kind: Kind) -> bool:
@@ -117,46 +163,71 @@ def lasts_s(kind: Kind, params: Params) -> Array:
     return params["token_s"] if _fills(kind) else refill_s(kind, params)
 
 
-def took_all(kind: Kind, params: Params, state: State, at: float, known: Known) -> Array:
+def took_all(kind: Kind, params: Params, mind: State, left: Array, at: float | Array, known: Known) -> Array:
     """
-    How likely it is that others have all that would be left at *at*; one row for each of SHARES.
+    How likely it is that others have all that would be *left* at *at*; one layer for each of SHARES.
+
+    Args:
+        mind: What each limiter keeps in mind of MINDED.
     """
-    left = np.maximum(kind.room(params, state, at), 1.0)
+    left = np.maximum(left, 1.0)
     limit = params["limit"]
-    gone = known.gone(kind, params, at)
-    came = np.minimum((at - known.refused_at) / refill_s(kind, params), 1.0)
+    came = np.minimum(np.maximum(at - known.shut_until, 0.0) / refill_s(kind, params), 1.0)
     if _fills(kind):
         # What was taken from a bucket that is full again has come back.
-        came = np.where(state["full"] <= at, 1.0 / limit, came)
-    now = _at_least(left, limit * came, known.had, gone)
+        came = np.where(mind["full"] <= at, 1.0 / limit, came)
+    rows = _rows(limit * came)
+    kept = _kept(kind, params, at, known)
+    now = _still(left, rows, known.had, kept)
     if np.isfinite(known.below).any():
-        below = _at_least(known.below, limit * came, known.had, gone)
+        below = _still(known.below, rows, known.had, kept)
         now = np.where(left < known.below, (now - below) / np.maximum(1.0 - below, 1e-9), 0.0)
-    found = np.clip(now, _NOISE, 1.0 - _NOISE)
-    found[0] = _NOISE
-    return np.asarray(found)
+    nobody = np.full((1, *now.shape[1:]), _NOISE)
+    return np.concatenate([nobody, np.minimum(np.maximum(now, _NOISE), 1.0 - _NOISE)])
 
 
-def _at_least(count: Array, most: Array, had: Array, gone: Array) -> Array:
+def _kept(kind: Kind, params: Params, at: float | Array, known: Known) -> Array:
     """
-    The same where some of what they had is gone, each for itself.
+    How likely it is that others have again or still one that they had at the last refusal; without the layer of nobody.
+
+    Each came at any moment of as long as it lasts, and goes in as long again. Where nothing else is let in meanwhile,
+    they may have come once more before the next request shows that it is gone, half of that time later on average.
     """
+    lasts = lasts_s(kind, params)
+    since = np.minimum((at - known.refused_at) / lasts, 1.0)
+    shut = known.shut_until > known.refused_at
+    first = np.where(shut, (known.refused_at - known.held_at) / lasts, 0.0)
+    first = np.where(first < 1.0, first, 0.0)
+    per_s = _layers(SHARES[1:], since) * params["limit"] / refill_s(kind, params)
+    found_empty = np.exp(-0.5 * per_s * np.where(shut, lasts * since, 0.0))
+    return np.asarray((1.0 - found_empty * np.minimum(first + since, 1.0)) / (1.0 - found_empty * first))
+
+
+def _still(count: Array, rows: NDArray[np.int64], had: Array, kept: Array) -> Array:
+    """
+    How likely it is that others have so many, with those that they had already; without the layer of nobody.
+    """
+    tables = _BY_SHARE[1:]
     if not had.any():
-        return at_least(count, most)
-    all_left = (1.0 - gone) ** had
-    few = np.floor(had * (1.0 - gone))
-    return all_left * at_least(count - had, most) + (1.0 - all_left) * at_least(count - few, most)
+        return _look_up(count, rows, tables)
+    all_left = kept**had
+    few = np.floor(had * kept)
+    return all_left * _look_up(count - had, rows, tables) + (1.0 - all_left) * _look_up(count - few, rows, tables)
 
 
-def came_first(early_s: Array, kind: Kind, params: Params, state: State, *, accepted: bool) -> Array:
+def came_first(early_s: Array, kind: Kind, params: Params, mind: State, *, accepted: bool) -> Array:
     """
-    How likely it is that a limiter moves on so much sooner, since others came before; one row for each of SHARES.
+    How likely it is that a limiter moves on so much sooner, since others came before; one layer for each of SHARES.
 
     They may have opened the window; and a bucket from which they took something is not known to a token.
+
+    Args:
+        mind: What each limiter keeps in mind of MINDED.
     """
+    shares = _layers(SHARES, early_s)
     if _fills(kind) and accepted:
-        return np.where((early_s < params["token_s"]) & (SHARES > 0), _TOKEN_AWAY, 0.0)
-    if "idle" not in state:
-        return np.zeros((len(SHARES), 1))
-    per_s = SHARES * params["limit"] / params[kind.scales[0]]
-    return np.asarray(-np.expm1(-per_s * np.maximum(state["idle"] - early_s, 0.0)))
+        return np.where((early_s < params["token_s"]) & (shares > 0), _TOKEN_AWAY, 0.0)
+    if "idle" not in mind:
+        return np.zeros_like(shares)
+    per_s = shares * params["limit"] / params[kind.scales[0]]
+    return np.asarray(-np.expm1(-per_s * np.maximum(mind["idle"] - early_s, 0.0)))

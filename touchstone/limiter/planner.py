@@ -273,21 +273,12 @@ def _moments(
             params, state = crowd.params, crowd.state
         else:
             one, row = seen[number]
-            params = {name: values[row] for name, values in one.params.items()}
-            state = _row(one, row)
+            params, state = crowd.params, one.state(row)
         free.append(np.maximum(crowd.kind.free_at(params, state), now))
         turn.append(np.maximum(crowd.kind.turn_at(params, state), now))
         weights.append(crowd.weights)
     joint = np.concatenate(weights)
     return (np.concatenate(free), joint), (np.concatenate(turn), joint)
-
-
-def _row(one: Foreseen, row: int) -> dict[str, object]:
-    found: dict[str, object] = {}
-    for name, value in one.state.items():
-        plain = np.ndim(value) == 0 or (name.endswith("log") and np.ndim(value) == 1)
-        found[name] = value if plain else value[row]
-    return found
 
 
 def _at(moments: tuple[Array, Array], share: float) -> float:

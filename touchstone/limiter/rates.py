@@ -18,7 +18,7 @@ from touchstone.limiter.identity import Tier
 from touchstone.limiter.kinds import refill_s
 from touchstone.limiter.observed import Answer, Moment
 from touchstone.limiter.planner import choose
-from touchstone.limiter.stimulus import Stimulus, drain
+from touchstone.limiter.stimulus import Segment, Stimulus, drain
 from touchstone.limiter.story import Story
 from touchstone.limiter.summary import likeliest_limit, tier
 from touchstone.limiter.tiers import Tiered
@@ -41,10 +41,16 @@ _LOOSE_FIRST = 0.05
 _LIKELY, _CLEAR, _MOST_FIRSTS = 0.1, 0.3, 3
 # How well its times have to be known for that, as a share of themselves.
 _KNOWN = 0.3
-# So long after it is thought to be full again it is asked for all that it has.
-AFTER_S = 0.05
+# So long after it is thought to be full again it is asked for all that it has; or, where nobody else is to come
+# before, as often as long as a moment is uncertain.
+AFTER_S, _SOON_TIMES, _AT_A_TIME = 0.05, 4.0, ("fixed-window", "sliding-log")
+# So many requests watch a log that is full, where it is for this share of its window.
+_WATCHES, _WATCH_LEAST = 5, 0.5
 # What is in the mind of these for longer than a window; and so many windows after it was met first it is met anew.
 _FORGETS, _MEETS = ("sliding-counter", "decaying-counter"), 2.0
+# So often a limit has to be met, and each time with this share of it let through one after the other; and so many
+# stimuli it is tried with where all else is known.
+_LEAST_FILLINGS, _MOST_OF_IT, _MOST_AGAIN = 2, 0.8, 4
 # What is left to all families where no limiter explains all that was seen, and as long as more is to be found out.
 _AT_MOST, _UNSETTLED = 0.9, 0.99
 # What is less likely than the likeliest limiter by this, as a logarithm, is not waited for.
@@ -79,7 +85,7 @@ class Rates:
         self.belief = Belief(accepted)
         self.belief.see(story.moments())
         self._heard = False
-        self._stuck = 0
+        self._stuck = self._again = 0
         self._contradicted = False
         self._firsts: dict[str, tuple[Candidate, float, float]] = {}
         self.remembered: dict[str, Candidate] = {}
@@ -106,7 +112,7 @@ class Rates:
         Args:
             left: Requests that there is room for.
         """
-        if self.settled or self._stuck >= _MOST_STUCK:
+        if self.settled or self._stuck >= _MOST_STUCK or self._again >= _MOST_AGAIN:
             return None
         if self._known or (self._stuck >= _DULL and self._all_but_limit):
             return self._once_more(now_at)
@@ -124,7 +130,19 @@ class Rates:
         """
         limit, _ = likeliest_limit(self.belief.likeliest())
         _, full_at = self.room(now_at)
-        return Stimulus("once more", (drain(max(now_at, full_at) + AFTER_S, int(limit) + 2),))
+        soon = self.belief.likeliest().kind.family in _AT_A_TIME
+        at = max(now_at, full_at) + (_SOON_TIMES * self._story.blur_s() if soon else AFTER_S)
+        return Stimulus("once more", (*self._watch(now_at, full_at), drain(at, int(limit) + 2)))
+
+    def _watch(self, now_at: float, full_at: float) -> tuple[Segment, ...]:
+        """
+        A few requests while a log lets nobody in: what somebody else had in it is free for a while, and nothing else.
+        """
+        cells = self.belief.likeliest()
+        if cells.kind.family != "sliding-log" or full_at - now_at < _WATCH_LEAST * self.refill_s:
+            return ()
+        step_s = (full_at - now_at) / _WATCHES
+        return (Segment(tuple(now_at + step_s * (number + 0.9) for number in range(_WATCHES)), "accepted"),)
 
     def hear(self, answers: Sequence[Answer], *, asked: bool = True, bits: float = 0.0) -> None:
         """
@@ -139,6 +157,7 @@ class Rates:
         if self._heard:
             known = Chapter.until(answers, self._story.answers, self.tiers(), next(iter(self.families().values())))
         self._heard = self._heard or asked
+        self._again += asked and self._known
         self.belief.see(moments)
         after = self._stand()
         still = (
@@ -236,11 +255,15 @@ class Rates:
     @property
     def _met_once(self) -> bool:
         """
-        Whether all that is known of a limit comes from meeting it once, where it forgets by and by what others took.
+        Whether all that is known of a limit comes from meeting it once, and somebody else may have had a part of it.
         """
-        cells = self.belief.likeliest()
-        refused = [moment.at for moment in self._story.moments() if not moment.accepted]
-        return cells.kind.family in _FORGETS and refused[-1] - refused[0] < _MEETS * self.refill_s
+        cells, moments = self.belief.likeliest(), self._story.moments()
+        if isinstance(cells.kind, Tiered):
+            return False
+        if cells.kind.family in _FORGETS:
+            refused = [moment.at for moment in moments if not moment.accepted]
+            return refused[-1] - refused[0] < _MEETS * self.refill_s
+        return _fillings(moments, _MOST_OF_IT * likeliest_limit(cells)[0]) < _LEAST_FILLINGS
 
     @property
     def _nearly_known(self) -> bool:
@@ -332,3 +355,14 @@ class Rates:
         rooms = cells.kind.room(params, cells.state, np.full(len(cells), at))[keep]
         turns = cells.kind.turn_at(params, cells.state)[keep]
         return int(rooms.min()), float(turns.max())
+
+
+def _fillings(moments: Sequence[Moment], least: float) -> int:
+    """
+    How often at least so many were let through before one was refused.
+    """
+    count = found = 0
+    for moment in moments:
+        found += not moment.accepted and count >= least
+        count = count + 1 if moment.accepted else 0
+    return found

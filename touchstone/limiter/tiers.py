@@ -125,6 +125,12 @@ class Tiered:
         known = self._known(params)
         return np.minimum(self.first.room(known, first, at), self.second.room(params, second, at))
 
+    def shut_until(self, params: Params, state: State, at: float) -> Array:
+        """
+        No longer: either of both may have refused.
+        """
+        return np.full_like(params[self.scales[0]], at)
+
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
         Of the one that decides.

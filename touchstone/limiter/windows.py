@@ -123,6 +123,12 @@ class FixedWindow(Windowed):
         left = np.maximum(limit - state["count"], 0.0)
         return np.where(at >= state["opened"] + params["window_s"], limit, left)
 
+    def shut_until(self, params: Params, state: State, at: float) -> Array:
+        """
+        When the window closes.
+        """
+        return self.turn_at(params, state)
+
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
         The share of the window, or on a clock of all the time since the beginning.
@@ -184,6 +190,12 @@ class BlockingWindow:
         limit = params["limit"]
         left = np.where(at >= state["opened"] + params["window_s"], limit, np.maximum(limit - state["count"], 0.0))
         return np.where(at < state["until"], 0.0, left)
+
+    def shut_until(self, params: Params, state: State, at: float) -> Array:
+        """
+        When it is no longer shut.
+        """
+        return self.turn_at(params, state)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
@@ -260,6 +272,12 @@ class SlidingCounter(Windowed):
         weighted = last * (1.0 - np.clip((at - state["opened"]) / length - steps, 0.0, 1.0))
         left = params["limit"] - count - weighted
         return np.asarray(np.clip(np.ceil(left) if self.below else np.floor(left), 0.0, None))
+
+    def shut_until(self, params: Params, state: State, at: float) -> Array:
+        """
+        No longer: what it counts fades all the time.
+        """
+        return np.full_like(params[self.scales[0]], at)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
