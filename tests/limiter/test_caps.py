@@ -324,13 +324,13 @@ class Gap:
 
 def slowly(cap: int, lasts_s: float, *, left: int = 1000) -> Held:
     """
-    A part whose builds may start only one in each gap, and end by themselves.
+    A part whose builds may start only one in each gap, and end by themselves, or never where that is not known.
     """
     gap, running, now_at = Gap(), [], 0.0
     part = Held(gap.room, 16, lasts_s)
     while stimulus := part.ask(now_at, left):
         (at,) = stimulus.segments[0].at
-        running = [began for began in running if began + lasts_s > at][stimulus.frees :]
+        running = [began for began in running if not lasts_s or began + lasts_s > at][stimulus.frees :]
         accepted = len(running) < cap
         running += [at] if accepted else []
         gap.last_at = at if accepted else gap.last_at
@@ -339,13 +339,13 @@ def slowly(cap: int, lasts_s: float, *, left: int = 1000) -> Held:
     return part
 
 
-@pytest.mark.parametrize("cap", [1, 3, 7])
-def test_cap_is_found_where_the_rate_lets_one_through_at_a_time(cap: int) -> None:
+@pytest.mark.parametrize(("cap", "lasts_s", "tests"), [(1, 100.0, 2), (3, 100.0, 2), (7, 100.0, 2), (3, 0.0, 3)])
+def test_cap_is_found_where_the_rate_lets_one_through_at_a_time(cap: int, lasts_s: float, tests: int) -> None:
     """
-    Its edge is tested with one start after the other.
+    Its edge is tested with one start after the other; once more where no build ends meanwhile.
     """
-    part = slowly(cap, 100.0)
-    assert (part.cap, part.edges, part.sure, part.hidden(spent=False)) == (cap, [True, True], True, "")
+    part = slowly(cap, lasts_s)
+    assert (part.cap, part.edges, part.sure, part.hidden(spent=False)) == (cap, [True] * tests, True, "")
 
 
 def test_edge_that_is_tested_in_halves_does_not_show_where_both_are_let_through() -> None:

@@ -8,6 +8,7 @@ import pytest
 from tests.limiter.made import row
 from tests.limiter.played import NO_CAPS, played, rates_of
 from touchstone.limiter.identity import Interval, Tier
+from touchstone.limiter.observed import Moment
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.story import Story
 from touchstone.twin import RateLimit, decide, limiter_for
@@ -119,6 +120,7 @@ def test_nothing_is_asked_any_more_when_stimuli_change_nothing(monkeypatch: pyte
     """
     rates = rates_of("fixed-window:3/1")
     monkeypatch.setattr(Rates, "settled", property(lambda _: False))
+    monkeypatch.setattr(Rates, "_known", property(lambda _: False))
     for _ in range(5):
         assert rates.ask(1000.0, 100) is not None
         rates.hear(())
@@ -157,6 +159,7 @@ def test_what_others_asked_for_does_not_end_the_questions(monkeypatch: pytest.Mo
     """
     rates = rates_of("fixed-window:3/1")
     monkeypatch.setattr(Rates, "settled", property(lambda _: False))
+    monkeypatch.setattr(Rates, "_known", property(lambda _: False))
     for _ in range(5):
         rates.hear((), asked=False)
     assert rates.ask(1000.0, 100) is not None
@@ -204,7 +207,7 @@ def test_times_that_are_narrow_enough_are_asked_for_no_more(monkeypatch: pytest.
     asked: list[bool] = []
     monkeypatch.setattr("touchstone.limiter.rates.choose", lambda *_, first=False, narrow=False: asked.append(narrow))
     monkeypatch.setattr(Rates, "settled", property(lambda _: False))
-    monkeypatch.setattr(Rates, "_known", property(lambda _: False))
+    monkeypatch.setattr(Rates, "_all_but_limit", property(lambda _: False))
     wide, narrow = opened(), rates_of("fixed-window:3/1")
     wide._heard = True
     wide.ask(10.0, 100)
@@ -212,7 +215,7 @@ def test_times_that_are_narrow_enough_are_asked_for_no_more(monkeypatch: pytest.
     assert asked == [False, True]
 
 
-@pytest.mark.parametrize(("text", "settled"), [("sliding-counter:3/1", False), ("fixed-window:3/1", True)])
+@pytest.mark.parametrize(("text", "settled"), [("sliding-counter:14/1", False), ("fixed-window:3/1", True)])
 def test_counter_is_met_twice_before_it_is_sure(monkeypatch: pytest.MonkeyPatch, text: str, settled: bool) -> None:
     """
     What others took lasts for two of its windows: within these they take as much from each filling.
@@ -230,17 +233,69 @@ def test_limit_that_alone_is_left_is_met_once_more(
     monkeypatch: pytest.MonkeyPatch, all_but_limit: bool, once_more: bool
 ) -> None:
     """
-    Where two stimuli changed next to nothing: a whole filling shows others, and not one request here and there.
+    A whole filling shows others, and not one request here and there.
     """
     rates = rates_of("fixed-window:3/1")
     monkeypatch.setattr(Rates, "settled", property(lambda _: False))
     monkeypatch.setattr(Rates, "_known", property(lambda _: False))
     monkeypatch.setattr(Rates, "_all_but_limit", property(lambda _: all_but_limit))
-    for stuck in range(3):
+    stimulus = rates.ask(1000.0, 100)
+    assert stimulus is not None
+    assert (stimulus.name == "once more") == once_more
+
+
+def test_limit_is_met_once_more_only_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Four times at most where all is known: what does not let it be sure by then is not found out this way.
+    """
+    rates = rates_of("fixed-window:3/1")
+    monkeypatch.setattr(Rates, "_met_once", property(lambda _: True))
+    for _ in range(4):
         stimulus = rates.ask(1000.0, 100)
         assert stimulus is not None
-        assert (stimulus.name == "once more") == (once_more and stuck >= 2)
+        assert stimulus.name == "once more"
         rates.hear(())
+    assert rates.ask(1000.0, 100) is None
+
+
+@pytest.mark.parametrize(("outcomes", "filled"), [("+++-+++-", True), ("+++----+-++-", False), ("+++-++-++-", False)])
+def test_limit_that_was_filled_once_is_met_once_more(
+    monkeypatch: pytest.MonkeyPatch, outcomes: str, filled: bool
+) -> None:
+    """
+    A filling is all of it, or nearly, one after the other until one is refused.
+    """
+    rates = rates_of("fixed-window:3/1")
+    moments = [Moment(float(number), 0.0, outcome == "+", 0.0) for number, outcome in enumerate(outcomes)]
+    monkeypatch.setattr(rates._story, "moments", lambda: moments)
+    assert rates._met_once is not filled
+
+
+def test_limit_is_not_sure_where_others_may_have_had_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Even if the limit is known in each of these stories.
+    """
+    rates = rates_of("fixed-window:3/1")
+    assert rates.settled
+    monkeypatch.setattr(type(rates.belief), "others", lambda _: 0.095)
+    assert not rates.settled
+    monkeypatch.setattr(type(rates.belief), "others", lambda _: 0.085)
+    assert rates.settled
+
+
+def test_log_that_is_full_is_watched_until_it_lets_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What somebody else had in it is free before; one that counts refused requests too would only be filled.
+    """
+    for text, watched in (("sliding-log:3/1", True), ("sliding-log:3/1,refused=count", False)):
+        rates = rates_of(text)
+        monkeypatch.setattr(Rates, "room", lambda _, at: (0, at + 1.0))
+        segments = rates._once_more(1000.0).segments
+        assert len(segments) == 1 + watched
+        if watched:
+            assert segments[0].until == "accepted"
+            assert [1000.0 < at < 1001.0 for at in segments[0].at] == [True] * 5
+        assert segments[-1].at[0] > 1001.0
 
 
 def test_numbers_are_as_uncertain_as_what_others_take(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,12 @@ class TokenBucket:
         """
         return np.full_like(params[self.scales[0]], at)
 
+    def open_since(self, params: Params, state: State, at: float) -> Array:
+        """
+        All the time.
+        """
+        return np.full_like(params[self.scales[0]], LONG_AGO)
+
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
         The share of the time since it was last full, and the phase of its ticks.
@@ -191,6 +197,12 @@ class DecayingCounter:
         No longer: what it counts fades all the time.
         """
         return np.full_like(params[self.scales[0]], at)
+
+    def open_since(self, params: Params, state: State, at: float) -> Array:
+        """
+        All the time.
+        """
+        return np.full_like(params[self.scales[0]], LONG_AGO)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """

@@ -33,7 +33,7 @@ _LEAST_CROWD, _MOST_CROWDED = 2, 40
 # What takes less than this share of a time takes far less.
 _FAR_LESS = 0.5
 # So many tests of the edge a cap has to pass; more where the rate lets so few through that somebody else may have taken
-# all of them.
+# all of them, and no build ends meanwhile.
 _TESTS, _MORE_TESTS, _FEW = 2, 3, 8
 # Waits for the rate to let enough through before less is thought to be enough.
 _MOST_WAITS = 2
@@ -194,7 +194,6 @@ class Held:
     _half: bool = False
     _short: bool = False
     _stuck: int = 0
-    _least_room: float = math.inf
 
     def begin_anew(self) -> None:
         """
@@ -217,7 +216,6 @@ class Held:
             at = full_at + 0.05
             room, _ = self.room(at)
         self._short = room < want
-        self._least_room = room if self.cap else math.inf
         count = min(want, room, left)
         ended = self.lasts_s > 0 and not self.cap and at >= self._first_at + self.lasts_s
         if count < 1 or ended:
@@ -257,7 +255,8 @@ class Held:
         else:
             self._half = False
             self.edges.append(accepted == 1 and not answers[-1].accepted)
-        tests = _MORE_TESTS if self._least_room < _FEW else _TESTS
+        few = self.room(answers[0].sent_at)[0] < _FEW and not self.lasts_s
+        tests = _MORE_TESTS if few else _TESTS
         self.over = self.disproved or len(self.edges) >= tests
 
     def _hold(self, answers: Sequence[Answer], accepted: int) -> None:

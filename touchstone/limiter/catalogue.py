@@ -23,7 +23,7 @@ _FINE, _COARSE = 160, 96
 # What may be behind another limiter, how likely each is beforehand, and how many it may let through.
 _BEHIND: Mapping[str, float] = {"fixed-window": 0.03, "sliding-log": 0.03, "token-bucket": 0.03}
 _MOST_BEHIND, _BEHIND_STEPS, _SLOWER = 150, 60, 1.3
-_BEYOND_STEPS = 12
+_BEYOND_FINE, _BEYOND_COARSE = 240, 60
 # How many tokens a bucket may hold that was never seen full.
 _MOST_EMPTY = 64
 
@@ -133,7 +133,8 @@ def beyond(kind: Kind, accepted: int, ranges_s: Sequence[tuple[float, float]]) -
         return None
     whole = math.log(WINDOW_S[1] / WINDOW_S[0]) if "token_s" not in kind.scales else math.log(TOKEN_S[1] / TOKEN_S[0])
     part = math.prod(math.log(high / low) / whole for low, high in ranges_s)
-    return grid(kind, limits, ranges_s, _BEYOND_STEPS, entry.prior * part)
+    steps = _BEYOND_FINE if len(kind.scales) + int(kind.phase) == 1 else _BEYOND_COARSE
+    return grid(kind, limits, ranges_s, steps, entry.prior * part)
 
 
 def behind(first: Candidate, loose: float, accepted: int, longest_s: float, luck: float = 0.0) -> list[Cells]:

@@ -21,6 +21,9 @@ from touchstone.limiter.telling import cost, identity
 _PLENTY = 10_000
 # Requests one after the other that are further apart may be too slow to meet a rate.
 _SLOW_S = 0.01
+# Rates of no longer than this often have a longer one behind them: they are spent so many times in a row, up to so many
+# requests.
+_MOMENT_S, _MOMENTS, _MOST_MOMENTS = 2.0, 4.0, 52
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ class Probe:
         self._in_flight = InFlight(self._room)
         self._crowds = Crowds()
         self._by_cap: set[int] = set()
+        self._soaked = 0
 
     def ask(self, now_at: float) -> Stimulus | None:
         """
@@ -130,7 +134,7 @@ class Probe:
             return stimulus
         if self._rates and not self._rates.settled:
             return None
-        return self._ask_caps(now_at, left) or self._soak(now_at, left)
+        return self._ask_caps(now_at, left) or self._soak(now_at, left, short=True) or self._soak(now_at, left)
 
     def _ask_caps(self, now_at: float, left: int) -> Stimulus | None:
         if not self.terms.caps:
@@ -153,16 +157,32 @@ class Probe:
             return self._crowds.ask(now_at, self._held.cap, left, together=False)
         return self._crowds.ask(now_at, self.terms.most_held, left, together=True, capless=True)
 
-    def _soak(self, now_at: float, left: int) -> Stimulus | None:
+    def _soak(self, now_at: float, left: int, *, short: bool = False) -> Stimulus | None:
         """
         As many as the rate lets through, again and again.
+
+        Args:
+            short: Whether only as often as shows whether the rate of a moment is the first of two.
         """
-        if self._rates is None or self._accepted >= self.terms.soak:
+        enough = self._soaked >= self._of_a_moment() if short else self._accepted >= self.terms.soak
+        if self._rates is None or enough:
             return None
         _, full_at = self._rates.room(now_at)
         at = max(now_at, full_at + AFTER_S)
         room, _ = self._rates.room(at)
-        return Stimulus("soak", (Segment((at,) * max(1, min(room, left))),), stage="soak")
+        alone = self._opening.capped or self._held.tier() is not None
+        return Stimulus("soak", (Segment((at,) * max(1, min(room, left)), alone=alone),), stage="soak")
+
+    def _of_a_moment(self) -> int:
+        """
+        How many are let through in a row before a rate of a moment counts as the only one; 0 of any other.
+        """
+        tiers = self._rates.tiers() if self._rates else []
+        if not self._rates or len(tiers) != 1 or self._rates.refill_s > _MOMENT_S:
+            return 0
+        numbers = tiers[0].numbers
+        most = max((numbers[name].value for name in ("limit", "burst") if name in numbers), default=1.0)
+        return min(math.ceil(_MOMENTS * most), _MOST_MOMENTS)
 
     def _room(self, at: float) -> tuple[int, float]:
         return self._rates.room(at) if self._rates else (_PLENTY, at)
@@ -178,6 +198,7 @@ class Probe:
         self.story.add(answers)
         self._answers += answers
         self._tell(stimulus.stage, answers)
+        self._soaked += sum(answer.accepted for answer in answers) if stimulus.stage == "soak" else 0
         opened = stimulus.stage in ("opening", "queue") and self._opening.over and not self._opening.queued
         if opened and self._opening.limited:
             self._rates = Rates(self.story, self.terms.seed, self._accepted_first())

@@ -90,6 +90,11 @@ class Kind(Protocol):
         Until when nobody is let in after a refusal at *at*, as long as only what is known of was counted.
         """
 
+    def open_since(self, params: Params, state: State, at: float) -> Array:
+        """
+        Since when somebody else may have taken of what is left at *at*.
+        """
+
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
         By how much the moment moves if the times change by *share* of themselves and the phase by *phase*, in seconds.

@@ -94,6 +94,12 @@ class SlidingLog:
         oldest = np.searchsorted(log, at - length, side="right")
         return np.append(log, at)[oldest] + np.where(oldest < len(log), length, 0.0)
 
+    def open_since(self, params: Params, state: State, at: float) -> Array:
+        """
+        All the time.
+        """
+        return np.full_like(params[self.scales[0]], LONG_AGO)
+
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
         The share of the window.
@@ -158,6 +164,12 @@ class MinimumGap:
         No longer: what others take is not told from what the gap is.
         """
         return np.full_like(params[self.scales[0]], at)
+
+    def open_since(self, params: Params, state: State, at: float) -> Array:
+        """
+        All the time.
+        """
+        return np.full_like(params[self.scales[0]], LONG_AGO)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """

@@ -215,7 +215,9 @@ def _still(count: Array, rows: NDArray[np.int64], had: Array, kept: Array) -> Ar
     return all_left * _look_up(count - had, rows, tables) + (1.0 - all_left) * _look_up(count - few, rows, tables)
 
 
-def came_first(early_s: Array, kind: Kind, params: Params, mind: State, *, accepted: bool) -> Array:
+def came_first(
+    early_s: Array, kind: Kind, params: Params, mind: State, since_s: float | Array, *, accepted: bool
+) -> Array:
     """
     How likely it is that a limiter moves on so much sooner, since others came before; one layer for each of SHARES.
 
@@ -223,6 +225,7 @@ def came_first(early_s: Array, kind: Kind, params: Params, mind: State, *, accep
 
     Args:
         mind: What each limiter keeps in mind of MINDED.
+        since_s: How long ago it was seen not to have moved on yet.
     """
     shares = _layers(SHARES, early_s)
     if _fills(kind) and accepted:
@@ -230,4 +233,5 @@ def came_first(early_s: Array, kind: Kind, params: Params, mind: State, *, accep
     if "idle" not in mind:
         return np.zeros_like(shares)
     per_s = shares * params["limit"] / params[kind.scales[0]]
-    return np.asarray(-np.expm1(-per_s * np.maximum(mind["idle"] - early_s, 0.0)))
+    by_now, before = (np.maximum(mind["idle"] - early_s - ago_s, 0.0) for ago_s in (0.0, since_s))
+    return np.asarray(-np.expm1(-per_s * (by_now - before)))

@@ -17,6 +17,8 @@ _CROWD = 140
 _FAMILY_WORTH = 1.0
 # What a bit is worth of times that are known well enough.
 _NARROW_WORTH = 0.02
+# Up to which shares of all moments requests are spread, where the last of them is so many times as far as the first.
+_FAR, _UNKNOWN = (0.25, 0.6), 4.0
 # More than any limit.
 _MANY = 1_000_000
 # How likely it has to be that requests are accepted before a burst of them is thought of.
@@ -259,6 +261,12 @@ def _spaced(
         part = spread(low, high, count)
         yield Stimulus(f"{name}{count} spread", (*before, part))
         yield Stimulus(f"{name}{count} spread, drain", (*before, part, drain(high, most)))
+    # Nobody knows how long: each step is as likely as any other to be the one, as far as there is an end to it.
+    for share in _FAR if high > _UNKNOWN * (low - now + 1e-3) else ():
+        count = max(2, limit - 1)
+        at = tuple(sorted(set(_ahead(moments, now, [share * (number + 1) / count for number in range(count)]))))
+        if len(at) > 1:
+            yield Stimulus(f"{name}{count} ahead, drain", (*before, Segment(at), drain(at[-1], most)))
 
 
 def _moments(

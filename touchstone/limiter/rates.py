@@ -27,12 +27,10 @@ from touchstone.limiter.tiers import Tiered
 SURE, SURE_KIND, LIKELY_KIND, SURE_LIMIT, NARROW = 0.993, 0.99, 0.93, 0.995, 0.019
 # From this share on it is likelier that somebody else uses the key, or that it is no limiter that is known.
 _MISFIT = 0.5
-# Below this it is taken for granted that nobody else does, where a family is judged.
-_ALONE = 0.1
+# Below this it is taken for granted that nobody else does, where a family is judged; and where all of it is.
+_ALONE, _UNSHARED = 0.1, 0.09
 # Where so many stimuli one after the other changed next to nothing, no more is asked, and a little less is enough.
 _MOST_STUCK, _NEARLY, _STILL, _STILL_WIDE, NARROW_ENOUGH = 5, 0.97, 0.003, 0.98, 0.05
-# Where so many did, and only others may have kept its limit from being seen, it is met once more.
-_DULL = 2
 # More answers than this share of all that the likeliest limiter would not have given mean that it is another one.
 _CONTRADICTED = 0.02
 # How far the times of the first of two limiters may be from what they are thought to be, where both are sure.
@@ -42,15 +40,18 @@ _LIKELY, _CLEAR, _MOST_FIRSTS = 0.1, 0.3, 3
 # How well its times have to be known for that, as a share of themselves.
 _KNOWN = 0.3
 # So long after it is thought to be full again it is asked for all that it has; or, where nobody else is to come
-# before, as often as long as a moment is uncertain.
-AFTER_S, _SOON_TIMES, _AT_A_TIME = 0.05, 4.0, ("fixed-window", "sliding-log")
+# before, so many times as long as a moment is uncertain and this share of what it takes to be full again.
+AFTER_S, _SOON_TIMES, _SOON_SHARE, _AT_A_TIME = 0.05, 4.0, 0.005, ("fixed-window", "sliding-log")
 # So many requests watch a log that is full, where it is for this share of its window.
-_WATCHES, _WATCH_LEAST = 5, 0.5
-# What is in the mind of these for longer than a window; and so many windows after it was met first it is met anew.
-_FORGETS, _MEETS = ("sliding-counter", "decaying-counter"), 2.0
+_WATCHES, _WATCH_LEAST, _WATCHED = 5, 0.5, "sliding-log"
+# What is in the mind of these for longer than a window; and so many windows after it was met first it is met anew;
+# or, where the limit is as small as this, when all is forgotten.
+_FORGETS, _MEETS, _CHEAP = ("sliding-counter", "decaying-counter"), 2.0, 12
 # So often a limit has to be met, and each time with this share of it let through one after the other; and so many
 # stimuli it is tried with where all else is known.
 _LEAST_FILLINGS, _MOST_OF_IT, _MOST_AGAIN = 2, 0.8, 4
+# What it gains between two requests is this share of one at most, or it is never empty.
+_MOST_GAINED = 0.9
 # What is left to all families where no limiter explains all that was seen, and as long as more is to be found out.
 _AT_MOST, _UNSETTLED = 0.9, 0.99
 # What is less likely than the likeliest limiter by this, as a logarithm, is not waited for.
@@ -114,7 +115,7 @@ class Rates:
         """
         if self.settled or self._stuck >= _MOST_STUCK or self._again >= _MOST_AGAIN:
             return None
-        if self._known or (self._stuck >= _DULL and self._all_but_limit):
+        if self._known or self._all_but_limit:
             return self._once_more(now_at)
         rng = np.random.default_rng([self._seed, len(self._story.answers)])
         story = self._story
@@ -131,15 +132,20 @@ class Rates:
         limit, _ = likeliest_limit(self.belief.likeliest())
         _, full_at = self.room(now_at)
         soon = self.belief.likeliest().kind.family in _AT_A_TIME
-        at = max(now_at, full_at) + (_SOON_TIMES * self._story.blur_s() if soon else AFTER_S)
-        return Stimulus("once more", (*self._watch(now_at, full_at), drain(at, int(limit) + 2)))
+        soon_s = _SOON_TIMES * self._story.blur_s() + _SOON_SHARE * self.refill_s
+        forgotten_s = self.refill_s if self.belief.likeliest().kind.family in _FORGETS else 0.0
+        at = max(now_at, full_at) + (soon_s if soon else AFTER_S + forgotten_s)
+        # A bucket goes on to fill while it is emptied.
+        each_s = max(self._story.pace_s(), self._story.served_s)
+        gained = min(each_s * limit / self.refill_s, _MOST_GAINED) if limit > 1 else 0.0
+        return Stimulus("once more", (*self._watch(now_at, full_at), drain(at, round(limit / (1.0 - gained)) + 2)))
 
     def _watch(self, now_at: float, full_at: float) -> tuple[Segment, ...]:
         """
         A few requests while a log lets nobody in: what somebody else had in it is free for a while, and nothing else.
         """
         cells = self.belief.likeliest()
-        if cells.kind.family != "sliding-log" or full_at - now_at < _WATCH_LEAST * self.refill_s:
+        if cells.kind.name != _WATCHED or full_at - now_at < _WATCH_LEAST * self.refill_s:
             return ()
         step_s = (full_at - now_at) / _WATCHES
         return (Segment(tuple(now_at + step_s * (number + 0.9) for number in range(_WATCHES)), "accepted"),)
@@ -250,7 +256,8 @@ class Rates:
         """
         Whether one family and its numbers stand out, and it was seen to accept and to refuse since that was learned.
         """
-        return self._known and self._tail.unlikely < _ONE_SIDED and not self._met_once
+        told = self._tail.unlikely < _ONE_SIDED and not self._met_once
+        return self._known and told and self.belief.others() < _UNSHARED
 
     @property
     def _met_once(self) -> bool:
@@ -260,10 +267,11 @@ class Rates:
         cells, moments = self.belief.likeliest(), self._story.moments()
         if isinstance(cells.kind, Tiered):
             return False
-        if cells.kind.family in _FORGETS:
+        limit, _ = likeliest_limit(cells)
+        if cells.kind.family in _FORGETS and limit > _CHEAP:
             refused = [moment.at for moment in moments if not moment.accepted]
             return refused[-1] - refused[0] < _MEETS * self.refill_s
-        return _fillings(moments, _MOST_OF_IT * likeliest_limit(cells)[0]) < _LEAST_FILLINGS
+        return _fillings(moments, _MOST_OF_IT * limit) < _LEAST_FILLINGS
 
     @property
     def _nearly_known(self) -> bool:

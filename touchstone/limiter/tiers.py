@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from touchstone.limiter.kinds import Array, Kind, Mask, Params, State
+from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State
 from touchstone.limiter.observed import LEAST_BLUR_S
 
 _FIRST = "first."
@@ -130,6 +130,12 @@ class Tiered:
         No longer: either of both may have refused.
         """
         return np.full_like(params[self.scales[0]], at)
+
+    def open_since(self, params: Params, state: State, at: float) -> Array:
+        """
+        All the time.
+        """
+        return np.full_like(params[self.scales[0]], LONG_AGO)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """

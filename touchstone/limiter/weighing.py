@@ -27,6 +27,7 @@ class Met:
     free: list[Array] = field(default_factory=list)
     slack: list[Array] = field(default_factory=list)
     left: list[Array] = field(default_factory=list)
+    since: list[Array] = field(default_factory=list)
     wide_s: list[float] = field(default_factory=list)
     lost: list[Array] = field(default_factory=list)
     known: list[others.Known] = field(default_factory=list)
@@ -43,6 +44,7 @@ class Met:
         self.moments.append(moment)
         self.free.append(kind.free_at(params, state))
         self.left.append(kind.room(params, state, moment.at))
+        self.since.append(kind.open_since(params, state, moment.at))
         self.slack.append(slack)
         # What a limiter remembers came at a moment that is not known better than this one.
         self.wide_s.append(1.4 * moment.blur_s + max(0.0, typical_s - LEAST_BLUR_S))
@@ -132,7 +134,7 @@ class _Rows:
         known = others.Known(
             rows([one.had for one in met.known]),
             rows([one.below for one in met.known]),
-            rows([one.shut_until for one in met.known]),
+            np.maximum(rows([one.shut_until for one in met.known]), rows(met.since)),
             rows([one.held_at for one in met.known]),
             column([float(one.refused_at) for one in met.known]),
         )
@@ -154,7 +156,7 @@ class _Rows:
         Adds to *sums* that others left something, where that was needed.
         """
         right, near = self._right(self.at - self.free)
-        early = others.came_first(np.maximum(self.free - self.at, 0.0), kind, params, self.mind, accepted=True)
+        early = self._early(kind, params, accepted=True)
         told = np.log(right + (1 - right) * np.maximum(early, GENEROUS))
         taken = others.took_all(kind, params, self.mind, self.left, self.at, self.known)
         sums += np.where(right > 0.5, np.log1p(-taken), 0.0).sum(axis=1)
@@ -165,11 +167,15 @@ class _Rows:
         How likely it is that each was refused, and where a smaller cell tells more.
         """
         right, near = self._right(self.free - self.at)
-        early = others.came_first(np.maximum(self.free - self.at, 0.0), kind, params, self.mind, accepted=False)
+        early = self._early(kind, params, accepted=False)
         likely = right * (1 - early)
         if (right < 1).any():
             likely = likely + (1 - right) * others.took_all(kind, params, self.mind, self.left, self.at, self.known)
         return np.log(np.maximum(likely, GENEROUS)), near
+
+    def _early(self, kind: Kind, params: Params, *, accepted: bool) -> Array:
+        early_s, since_s = np.maximum(self.free - self.at, 0.0), self.at - self.known.refused_at
+        return others.came_first(early_s, kind, params, self.mind, since_s, accepted=accepted)
 
     def _right(self, ahead: Array) -> tuple[Array, Mask]:
         """

@@ -129,6 +129,15 @@ class FixedWindow(Windowed):
         """
         return self.turn_at(params, state)
 
+    def open_since(self, params: Params, state: State, at: float) -> Array:
+        """
+        Since the last window closed.
+        """
+        length, opened = params["window_s"], state["opened"]
+        if self.phase:
+            return np.asarray(opened + np.maximum(0.0, np.floor((at - opened) / length)) * length)
+        return np.asarray(np.where(at >= opened + length, opened + length, opened - state["idle"]))
+
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
         The share of the window, or on a clock of all the time since the beginning.
@@ -196,6 +205,12 @@ class BlockingWindow:
         When it is no longer shut.
         """
         return self.turn_at(params, state)
+
+    def open_since(self, params: Params, state: State, at: float) -> Array:
+        """
+        All the time.
+        """
+        return np.full_like(params[self.scales[0]], LONG_AGO)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
@@ -278,6 +293,12 @@ class SlidingCounter(Windowed):
         No longer: what it counts fades all the time.
         """
         return np.full_like(params[self.scales[0]], at)
+
+    def open_since(self, params: Params, state: State, at: float) -> Array:
+        """
+        All the time.
+        """
+        return np.full_like(params[self.scales[0]], LONG_AGO)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
