@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from tests.limiter.made import row
 from touchstone.limiter.belief import Belief
-from touchstone.limiter.catalogue import ENTRIES
+from touchstone.limiter.catalogue import ENTRIES, cells_of
+from touchstone.limiter.cells import Cells
 from touchstone.limiter.foresight import Crowd, Foreseen, crowds
 from touchstone.limiter.observed import Answer, moments
 from touchstone.limiter.planner import _worth, candidates, choose
@@ -154,3 +156,37 @@ def test_times_that_are_known_are_worth_little(monkeypatch: pytest.MonkeyPatch, 
     choice = choose(belief, 10.3, 0.002, 0.001, np.random.default_rng(3), narrow=narrow)
     assert choice is not None
     assert choice.stimulus.name == stimuli[chosen].name
+
+
+@pytest.mark.parametrize("name", ["fixed-window/clock", "fixed-window/block", "sliding-counter/first", "token-bucket"])
+def test_answers_weigh_the_same_all_at_once_and_one_by_one(name: str) -> None:
+    """
+    Runs of answers that are alike included, wherever the story is cut.
+    """
+    entry = next(entry for entry in ENTRIES if entry.kind.name == name)
+    answers = row("+++--+-+++--++-", step_s=0.3)
+    story = moments(answers, 0.001, 1.0)
+    whole, parts = (cells_of(entry, 4, wide=False) for _ in range(2))
+    assert whole is not None
+    assert parts is not None
+    whole.see(story)
+    for end in range(1, len(story) + 1):
+        parts.see(story[:end])
+    assert np.allclose(whole.likely + whole.run, parts.likely + parts.run)
+    assert np.allclose(whole.run, parts.run)
+    assert np.array_equal(whole.vague, parts.vague)
+
+
+def test_cell_that_is_too_wide_for_a_place_on_its_clock_is_not_ruled_out_by_its_middle() -> None:
+    """
+    Six in the middle's window of five: another place of the clock would have let them through.
+    """
+    entry = next(entry for entry in ENTRIES if entry.kind.name == "fixed-window/clock")
+    story = moments(row("++++++", step_s=0.5), 0.001, 1.0)
+    narrow = Cells.point(entry.kind, {"limit": 5.0, "window_s": 10.0, "phase": 0.1}, 1e-4)
+    wide = Cells.point(entry.kind, {"limit": 5.0, "window_s": 10.0, "phase": 0.1}, 0.5)
+    wide.wide_phase = np.array([0.6])
+    for cells in (narrow, wide):
+        cells.see(story)
+    assert (narrow.likely + narrow.run)[0, 0] < -9.0
+    assert (wide.likely + wide.run)[0, 0] > -2.0

@@ -162,3 +162,15 @@ def test_nothing_is_beyond_what_was_thought_of() -> None:
     """
     assert beyond(BY_NAME["token-bucket/empty"].kind, 2, [(0.1, 0.2)]) is None
     assert beyond(BY_NAME["minimum-gap"].kind, 1, [(0.1, 0.2)]) is None
+
+
+def test_limit_beyond_is_looked_for_closely() -> None:
+    """
+    All that was seen is weighed at once: a window that is off by more than this would not have given it.
+    """
+    kind = next(entry.kind for entry in ENTRIES if entry.kind.name == "fixed-window")
+    cells = beyond(kind, 20, [(4.0, 6.0)])
+    assert cells is not None
+    assert cells.wide.max() < 0.001
+    assert np.exp(cells.logs.min()) == pytest.approx(4.0, rel=0.001)
+    assert np.exp(cells.logs.max()) == pytest.approx(6.0, rel=0.001)

@@ -13,7 +13,7 @@ from tests.limiter.made import assert_close, number, row
 from tests.limiter.played import NO_CAPS, Played, played, rates_of, through
 from tests.limiter.virtual import Net
 from touchstone.limiter.certainty import Tail
-from touchstone.limiter.chapters import Chapter, Surprises, told
+from touchstone.limiter.chapters import Chapter, Surprises, doubtful, told
 from touchstone.limiter.identify import Probe, Terms
 from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.rates import Rates
@@ -215,3 +215,34 @@ def test_tail_is_what_was_answered_alike_in_the_end(heard: Sequence[str], unlike
     for number_of, outcomes in enumerate(heard):
         tail.add(row(outcomes), number_of + 1.0)
     assert tail.unlikely == unlikely
+
+
+@pytest.mark.parametrize(
+    ("now", "doubted"),
+    [
+        (window(5.0, Interval(2.0, 1.95, 2.05)), False),
+        (window(4.0, Interval(2.0, 1.95, 2.05)), True),
+        (window(5.0, Interval(2.4, 2.3, 2.5)), True),
+        (window(9.0, Interval(2.0, 1.95, 2.05)), False),
+        (Tier("sliding-log", "sliding-log:4/2", {"limit": number(4.0), "window_s": Interval(2.0, 1.9, 2.1)}), False),
+    ],
+    ids=["same", "smaller limit", "longer window", "far off", "another family"],
+)
+def test_what_is_close_to_what_was_known_before_and_still_another_one_is_doubted(now: Tier, doubted: bool) -> None:
+    """
+    That is what somebody else makes of one limiter.
+    """
+    assert doubtful([BEFORE], [now]) == doubted
+    assert not doubtful([], [now])
+
+
+def test_probe_is_not_sure_of_what_is_close_to_what_it_knew_before() -> None:
+    """
+    A window of 4 in a second that was contradicted, and then one of 3: somebody else may take one of each.
+    """
+    probe = Probe(NO_CAPS)
+    for turn in played("fixed-window:3/1", NO_CAPS).turns:
+        probe.hear(turn.stimulus, turn.answers)
+    assert probe.known().sure
+    probe._before.append(Chapter((window(4.0, Interval(1.0, 0.99, 1.01)),), 0.97, 1.0, 1.5))
+    assert not probe.known().sure

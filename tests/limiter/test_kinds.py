@@ -107,3 +107,29 @@ def test_room_is_what_the_twins_limiter_lets_through_at_once(text: str) -> None:
         accepted, _ = decide(limiter, at)
         state = kind.update(params, state, at, accepted)
         at += chance.choice(PAUSES_S)
+
+
+def test_bucket_that_fills_by_ticks_is_full_with_one() -> None:
+    """
+    Not when the tokens that it is given then are thought to have come.
+    """
+    kind = TokenBucket("token-bucket/tick", tick_s=1.0)
+    params = {"limit": np.array([4.0]), "phase": np.zeros(1), "token_s": np.array([0.3])}
+    state = kind.start(params, 0.0)
+    for _ in range(4):
+        state = kind.update(params, state, 0.1, True)
+    assert kind.turn_at(params, state)[0] == 2.0
+    assert kind.room(params, state, np.full(1, 1.99))[0] == 3.0
+    assert kind.room(params, state, np.full(1, 2.0))[0] == 4.0
+
+
+def test_log_lets_nobody_in_until_its_oldest_leaves() -> None:
+    """
+    Those that have left it already do not count, and an empty one is not shut.
+    """
+    kind, params = SlidingLog("sliding-log"), {"limit": np.array([3.0]), "window_s": np.array([2.0])}
+    state = kind.start(params, 0.0)
+    assert kind.shut_until(params, state, 0.5)[0] == 0.5
+    for at in (0.0, 1.0, 1.5):
+        state = kind.update(params, state, at, True)
+    assert [kind.shut_until(params, state, at)[0] for at in (1.6, 2.5, 3.2)] == [2.0, 3.0, 3.5]

@@ -88,3 +88,16 @@ def test_second_limit_is_met_by_a_steady_stream() -> None:
     (steps_s,) = {tuple(np.diff(one.segments[0].at).round(6)) for one in streams}
     assert steps_s == pytest.approx([1.05 * 2.0 / 4.0] * len(steps_s))
     assert {one.segments[0].until for one in streams} == {"refused"}
+
+
+def test_rate_of_a_moment_is_spent_until_the_one_behind_it_shows() -> None:
+    """
+    Nobody has to ask for it; and no more than so many are let through where there is none.
+    """
+    probe = Probe(Terms(1, True, most_requests=400, most_builds=400, most_s=300.0, caps=False))
+    play(probe, Net("fixed-window:4/0.5+fixed-window:14/9", seed=1))
+    assert [tier.numbers["limit"].value for tier in probe.known().tiers] == [4.0, 14.0]
+    alone = Probe(Terms(1, True, most_requests=400, most_builds=400, most_s=300.0, caps=False))
+    play(alone, Net("fixed-window:4/0.5", seed=1))
+    soaked = [step.name for step in alone.steps].count("soak")
+    assert (len(alone.known().tiers), alone.known().sure, soaked) == (1, True, 4)
