@@ -190,3 +190,6 @@ def test_cell_that_is_too_wide_for_a_place_on_its_clock_is_not_ruled_out_by_its_
         cells.see(story)
     assert (narrow.likely + narrow.run)[0, 0] < -9.0
     assert (wide.likely + wide.run)[0, 0] > -2.0
+    # More than two windows hold are too many at any place.
+    wide.see(moments(row("+" * 12, step_s=0.5), 0.001, 1.0))
+    assert (wide.likely + wide.run)[0, 0] < -9.0
