@@ -244,6 +244,20 @@ def test_limit_that_alone_is_left_is_met_once_more(
     assert (stimulus.name == "once more") == once_more
 
 
+def test_limit_that_was_never_met_is_looked_for_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    One of which all that is known is that it is not lower is not filled as if it were known.
+    """
+    rates = rates_of("fixed-window:3/1")
+    monkeypatch.setattr(Rates, "settled", property(lambda _: False))
+    monkeypatch.setattr(Rates, "_known", property(lambda _: False))
+    monkeypatch.setattr(Rates, "_all_but_limit", property(lambda _: True))
+    monkeypatch.setattr("touchstone.limiter.rates.likeliest_limit", lambda _: (3.0, 0.2))
+    stimulus = rates.ask(1000.0, 100)
+    assert stimulus is not None
+    assert stimulus.name != "once more"
+
+
 def test_limit_is_met_once_more_only_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Four times at most where all is known: what does not let it be sure by then is not found out this way.

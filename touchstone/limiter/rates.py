@@ -52,6 +52,8 @@ _FORGETS, _MEETS, _CHEAP = ("sliding-counter", "decaying-counter"), 2.0, 12
 _LEAST_FILLINGS, _MOST_OF_IT, _MOST_AGAIN = 2, 0.8, 4
 # What it gains between two requests is this share of one at most, or it is never empty.
 _MOST_GAINED = 0.9
+# A limit that is likelier than this was met: only others may have kept a higher one from being seen.
+_HIDDEN = 0.9
 # What is left to all families where no limiter explains all that was seen, and as long as more is to be found out.
 _AT_MOST, _UNSETTLED = 0.9, 0.99
 # What is less likely than the likeliest limiter by this, as a logarithm, is not waited for.
@@ -115,7 +117,7 @@ class Rates:
         """
         if self.settled or self._stuck >= _MOST_STUCK or self._again >= _MOST_AGAIN:
             return None
-        if self._known or self._all_but_limit:
+        if self._known or (self._all_but_limit and likeliest_limit(self.belief.likeliest())[1] > _HIDDEN):
             return self._once_more(now_at)
         rng = np.random.default_rng([self._seed, len(self._story.answers)])
         story = self._story
