@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from touchstone.limiter.kinds import LONG_AGO, Array, Mask, Params, State, where
+from touchstone.limiter.kinds import LONG_AGO, Array, AtAnyTime, Mask, Params, State, where
 
 # So little of a token's time after a token should have come it may still be on its way.
 _SOON = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class TokenBucket:
+class TokenBucket(AtAnyTime):
     """
     A bucket of *limit* tokens that gains one in *token_s*; its state is the time at which it would be full.
 
@@ -111,18 +111,6 @@ class TokenBucket:
         missing = np.maximum(state["full"] - self._taken_at(state, at), 0.0) / params["token_s"]
         return np.asarray(np.clip(np.floor(params["limit"] - missing + self.early + 1e-9), 0.0, None))
 
-    def shut_until(self, params: Params, state: State, at: float) -> Array:
-        """
-        No longer: it fills all the time.
-        """
-        return np.full_like(params[self.scales[0]], at)
-
-    def open_since(self, params: Params, state: State, at: float) -> Array:
-        """
-        All the time.
-        """
-        return np.full_like(params[self.scales[0]], LONG_AGO)
-
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
         The share of the time since it was last full, and the phase of its ticks.
@@ -138,7 +126,7 @@ class TokenBucket:
 
 
 @dataclass(frozen=True, slots=True)
-class DecayingCounter:
+class DecayingCounter(AtAnyTime):
     """
     A count that falls by a share of itself in each moment: to 1/e in *window_s*.
     """
@@ -191,18 +179,6 @@ class DecayingCounter:
         """
         count = state["count"] * np.exp(-np.maximum(at - state["at"], 0.0) / params["window_s"])
         return np.asarray(np.clip(np.floor(params["limit"] - count + 1e-9), 0.0, None))
-
-    def shut_until(self, params: Params, state: State, at: float) -> Array:
-        """
-        No longer: what it counts fades all the time.
-        """
-        return np.full_like(params[self.scales[0]], at)
-
-    def open_since(self, params: Params, state: State, at: float) -> Array:
-        """
-        All the time.
-        """
-        return np.full_like(params[self.scales[0]], LONG_AGO)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """

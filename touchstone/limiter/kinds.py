@@ -101,6 +101,26 @@ class Kind(Protocol):
         """
 
 
+class AtAnyTime:
+    """
+    What is never shut and never known to be untouched: somebody else may have taken a part of it at any time.
+    """
+
+    __slots__ = ()
+
+    def shut_until(self, params: Params, state: State, at: float) -> Array:
+        """
+        No longer than until the refusal itself.
+        """
+        return np.full_like(params["limit"], at)
+
+    def open_since(self, params: Params, state: State, at: float) -> Array:
+        """
+        All the time.
+        """
+        return np.full_like(params["limit"], LONG_AGO)
+
+
 def where(mask: Mask | bool, one: Any, other: Any) -> Any:
     """
     ``numpy.where`` that costs nothing where the answer is the same everywhere.

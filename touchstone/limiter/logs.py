@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from touchstone.limiter.kinds import LONG_AGO, Array, Mask, Params, State, where
+from touchstone.limiter.kinds import LONG_AGO, Array, AtAnyTime, Mask, Params, State, where
 
 
 @dataclass(frozen=True, slots=True)
-class SlidingLog:
+class SlidingLog(AtAnyTime):
     """
     So many in any stretch of one length.
 
@@ -94,12 +94,6 @@ class SlidingLog:
         oldest = np.searchsorted(log, at - length, side="right")
         return np.append(log, at)[oldest] + np.where(oldest < len(log), length, 0.0)
 
-    def open_since(self, params: Params, state: State, at: float) -> Array:
-        """
-        All the time.
-        """
-        return np.full_like(params[self.scales[0]], LONG_AGO)
-
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
         The share of the window.
@@ -115,7 +109,7 @@ def _places(log: Array, index: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True, slots=True)
-class MinimumGap:
+class MinimumGap(AtAnyTime):
     """
     One request, and the next one not before some time has passed.
 
@@ -158,18 +152,6 @@ class MinimumGap:
         One, when the gap is over.
         """
         return np.where(at >= self.free_at(params, state), 1.0, 0.0)
-
-    def shut_until(self, params: Params, state: State, at: float) -> Array:
-        """
-        No longer: what others take is not told from what the gap is.
-        """
-        return np.full_like(params[self.scales[0]], at)
-
-    def open_since(self, params: Params, state: State, at: float) -> Array:
-        """
-        All the time.
-        """
-        return np.full_like(params[self.scales[0]], LONG_AGO)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State
+from touchstone.limiter.kinds import Array, AtAnyTime, Kind, Mask, Params, State
 from touchstone.limiter.observed import LEAST_BLUR_S
 
 _FIRST = "first."
@@ -16,7 +16,7 @@ _BLUR_S = 2 * LEAST_BLUR_S
 
 
 @dataclass(frozen=True, slots=True)
-class Tiered:
+class Tiered(AtAnyTime):
     """
     A limiter that is known already, and one behind it whose parameters are looked for.
 
@@ -124,18 +124,6 @@ class Tiered:
         first, second = self._split(state)
         known = self._known(params)
         return np.minimum(self.first.room(known, first, at), self.second.room(params, second, at))
-
-    def shut_until(self, params: Params, state: State, at: float) -> Array:
-        """
-        No longer: either of both may have refused.
-        """
-        return np.full_like(params[self.scales[0]], at)
-
-    def open_since(self, params: Params, state: State, at: float) -> Array:
-        """
-        All the time.
-        """
-        return np.full_like(params[self.scales[0]], LONG_AGO)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """

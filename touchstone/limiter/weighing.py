@@ -64,13 +64,12 @@ class Weighed:
     Attributes:
         sums: Logarithm of how likely all of them are, but for what is held back; a layer for each share of others.
         held: What is held back of each answer; a row for each of them. None where nothing is.
-        near: Whether an answer came so near to where it would change that a smaller cell tells more.
-        vague: By how much that moment may move, beside what is known of the answer's.
+        vague: By how much the moment may move at which an answer near to it would change, beside what is known of the
+            answer's own; 0 where it was not near.
     """
 
     sums: Array
     held: Array | None
-    near: Mask
     vague: Array
 
 
@@ -101,7 +100,7 @@ def weigh(kind: Kind, params: Params, met: Met, *, hold: bool) -> Weighed:
         near[mask] = close
         sums += told.sum(axis=1)
     blur_s = np.array([moment.blur_s for moment in met.moments])[:, None]
-    return Weighed(sums, held, near, np.where(near, slack / blur_s, 0.0))
+    return Weighed(sums, held, np.where(near, slack / blur_s, 0.0))
 
 
 @dataclass(frozen=True, slots=True)

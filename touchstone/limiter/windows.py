@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from touchstone.limiter.kinds import LONG_AGO, NEVER, Array, Mask, Params, State, where
+from touchstone.limiter.kinds import LONG_AGO, NEVER, Array, AtAnyTime, Mask, Params, State, where
 
 
 @dataclass(frozen=True, slots=True)
-class Windowed:
+class Windowed(AtAnyTime):
     """
     What counts in windows of one length, one after the other on a clock or each opened by a request.
 
@@ -146,7 +146,7 @@ class FixedWindow(Windowed):
 
 
 @dataclass(frozen=True, slots=True)
-class BlockingWindow:
+class BlockingWindow(AtAnyTime):
     """
     A fixed window whose first refusal shuts for a time of its own; a fresh window follows.
     """
@@ -205,12 +205,6 @@ class BlockingWindow:
         When it is no longer shut.
         """
         return self.turn_at(params, state)
-
-    def open_since(self, params: Params, state: State, at: float) -> Array:
-        """
-        All the time.
-        """
-        return np.full_like(params[self.scales[0]], LONG_AGO)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
@@ -287,18 +281,6 @@ class SlidingCounter(Windowed):
         weighted = last * (1.0 - np.clip((at - state["opened"]) / length - steps, 0.0, 1.0))
         left = params["limit"] - count - weighted
         return np.asarray(np.clip(np.ceil(left) if self.below else np.floor(left), 0.0, None))
-
-    def shut_until(self, params: Params, state: State, at: float) -> Array:
-        """
-        No longer: what it counts fades all the time.
-        """
-        return np.full_like(params[self.scales[0]], at)
-
-    def open_since(self, params: Params, state: State, at: float) -> Array:
-        """
-        All the time.
-        """
-        return np.full_like(params[self.scales[0]], LONG_AGO)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """
