@@ -39,6 +39,7 @@ CHANGED_AFTER = (0.5, 2.0)
 REAL = ("fixed-window:6/0.8", "sliding-log:5/0.7", "token-bucket:8/1,burst=5")
 # Nothing of a build ends by itself while a probe runs.
 REAL_TWIN = TwinSettings(build_s=600.0)
+_CLOCK_S = 60.0
 _CAPS = ("builds", "in flight")
 _CAPPED = ("none", "concurrency", "builds")
 
@@ -109,6 +110,8 @@ def probed(name: str, seed: int, condition: Condition) -> Run:
     text = drawn(name, seed)
     other = _other(name, seed) if condition.changed else ""
     net = Net(text, seed, condition.jitter_s, _foreign_per_s(text, condition), _changes(text, other, seed))
+    # Nobody knows at which place of its clock a limiter is met.
+    net.began_at += random.Random(f"{text}/{seed}/began").uniform(0.0, _CLOCK_S)
     probe = Probe(Terms(seed, True, MOST_REQUESTS, MOST_BUILDS, MOST_S))
     meter, began_s = Meter(), time.process_time()
     told = f"{text} then {other}" if other else text

@@ -4,6 +4,7 @@ A limiter that is changed while it is probed: it is asked anew, and what was kno
 
 import re
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 
@@ -105,7 +106,7 @@ def test_what_is_only_accepted_in_the_end_is_met_once_more() -> None:
     rates._tail.add(row("+"), 5.0)
     rates._tail.add(row("+"), 5.0)
     assert not rates.settled
-    at = played("fixed-window:3/1", NO_CAPS).ended_at
+    at = played("fixed-window:3/1", NO_CAPS).ended_at + 5.0
     stimulus = rates.ask(at, 100)
     assert stimulus is not None
     assert (stimulus.name, stimulus.most, stimulus.segments[0].until) == ("once more", 5, "refused")
@@ -196,6 +197,20 @@ def test_surprise_is_met_where_nothing_comes_to_explain_it(heard: Sequence[tuple
     assert (surprises.met is not None) == met
 
 
+@pytest.mark.parametrize(("hopeful", "met_after"), [(False, 3), (True, 8)])
+def test_surprise_waits_for_what_may_yet_come_to_explain_it(hopeful: bool, met_after: int) -> None:
+    """
+    But not for ever.
+    """
+    surprises = Surprises()
+    surprises.hear(BEFORE, widens=True, explained=False, hopeful=hopeful)
+    found = []
+    for _ in range(9):
+        surprises.hear(None, widens=False, explained=False, hopeful=hopeful)
+        found.append(surprises.met is not None)
+    assert found.index(True) + 1 == met_after
+
+
 @pytest.mark.parametrize(
     ("heard", "unlikely"),
     [
@@ -246,3 +261,28 @@ def test_probe_is_not_sure_of_what_is_close_to_what_it_knew_before() -> None:
     assert probe.known().sure
     probe._before.append(Chapter((window(4.0, Interval(1.0, 0.99, 1.01)),), 0.97, 1.0, 1.5))
     assert not probe.known().sure
+
+
+def test_probe_is_not_sure_of_what_is_close_to_what_it_knew_last() -> None:
+    """
+    The limiter by which it thought of somebody else, before answers came that nobody explains.
+    """
+    probe = deepcopy(changed("fixed-window:12/3", 4.0, "token-bucket:5/2").probe)
+    assert probe.known().sure
+    tiers = probe.known().tiers
+    near = [replace(one, numbers={name: _twice(number) for name, number in one.numbers.items()}) for one in tiers]
+    probe._stood.append(replace(probe._before[0], tiers=tuple(near)))
+    assert not probe.known().sure
+
+
+def _twice(number: Interval) -> Interval:
+    return Interval(number.value * 1.3, number.value * 1.29, number.value * 1.31)
+
+
+def test_nothing_is_sure_where_the_budget_ends_before_a_limit_is_met() -> None:
+    """
+    What is let through unrefused by then may be less than the limit.
+    """
+    terms = replace(NO_CAPS, most_requests=30)
+    assert not through(Net("none"), terms).known.sure
+    assert through(Net("none"), NO_CAPS).known.sure

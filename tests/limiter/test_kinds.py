@@ -123,6 +123,27 @@ def test_bucket_that_fills_by_ticks_is_full_with_one() -> None:
     assert kind.room(params, state, np.full(1, 2.0))[0] == 4.0
 
 
+@pytest.mark.parametrize(("refused_at", "let_in_at", "left"), [(1.05, 0.1, 3), (1.05, 1.01, 1), (1.1, 0.1, 1)])
+def test_tick_may_come_a_little_later_than_thought(refused_at: float, let_in_at: float, left: int) -> None:
+    """
+    What is refused just after it says nothing of its tokens, unless one of them was had already; later others had them.
+    """
+    kind = TokenBucket("token-bucket/tick", tick_s=1.0)
+    params = {
+        "limit": np.full(1, 4.0),
+        "phase": np.zeros(1),
+        "token_s": np.full(1, 0.3),
+        "wide_phase": np.full(1, 0.08),
+    }
+    state = kind.start(params, 0.0)
+    for _ in range(4):
+        state = kind.update(params, state, 0.1, True)
+    if let_in_at > 1.0:
+        state = kind.update(params, state, let_in_at, True)
+    state = kind.update(params, state, refused_at, False)
+    assert kind.room(params, state, np.full(1, 1.5))[0] == left
+
+
 def test_log_lets_nobody_in_until_its_oldest_leaves() -> None:
     """
     Those that have left it already do not count, and an empty one is not shut.

@@ -106,7 +106,7 @@ def test_somebody_else_widens_what_the_limit_may_be() -> None:
     """
     story = Story([*row("+"), *row("++++-", 0.2)])
     rates = Rates(story, 1, 5)
-    for number, outcomes in enumerate(("+++++-", "++++-", "+++-", "+++++-", "++++++-", "++++-", "+++++-")):
+    for number, outcomes in enumerate(("+++++-", "++++-", "+++-", "+++++-", "++++++-", "++++-", "++-", "+++++-")):
         answers = row(outcomes, 3.0 * (number + 1))
         story.add(answers)
         rates.hear(answers)
@@ -179,8 +179,8 @@ def test_nothing_is_behind_what_is_hardly_known() -> None:
     story.add(row("-", 0.3))
     rates.hear(row("-", 0.3))
     assert max(rates.belief.kinds().values()) > 0.1
-    assert rates._firsts == {}
-    assert rates_of("fixed-window:3/1")._firsts
+    assert rates._firsts.kept == {}
+    assert rates_of("fixed-window:3/1")._firsts.kept
 
 
 def test_what_was_known_of_a_limit_is_kept_when_others_are_thought_of() -> None:
@@ -218,14 +218,18 @@ def test_times_that_are_narrow_enough_are_asked_for_no_more(monkeypatch: pytest.
 @pytest.mark.parametrize(("text", "settled"), [("sliding-counter:14/1", False), ("fixed-window:3/1", True)])
 def test_counter_is_met_twice_before_it_is_sure(monkeypatch: pytest.MonkeyPatch, text: str, settled: bool) -> None:
     """
-    What others took lasts for two of its windows: within these they take as much from each filling.
+    What others took lasts for two of its windows: within these they take as much from each filling, if there are any.
     """
     rates = rates_of(text)
-    assert rates.settled
+    others: list[float] = [0.05]
+    monkeypatch.setattr(type(rates.belief), "others", lambda _: others[0])
     first, *_, last = [moment.at for moment in rates._story.moments() if not moment.accepted]
-    assert last - first > 2 * rates.refill_s or settled
-    monkeypatch.setattr(Rates, "refill_s", last - first)
+    monkeypatch.setattr(Rates, "refill_s", (last - first) / 2.1)
+    assert rates.settled
+    monkeypatch.setattr(Rates, "refill_s", (last - first) / 1.9)
     assert rates.settled == settled
+    others[0] = 0.001
+    assert rates.settled
 
 
 @pytest.mark.parametrize(("all_but_limit", "once_more"), [(True, True), (False, False)])
@@ -303,6 +307,7 @@ def test_log_that_is_full_is_watched_until_it_lets_go(monkeypatch: pytest.Monkey
     """
     for text, watched in (("sliding-log:3/1", True), ("sliding-log:3/1,refused=count", False)):
         rates = rates_of(text)
+        rates._story.add(row("-", 990.0))
         monkeypatch.setattr(Rates, "room", lambda _, at: (0, at + 1.0))
         segments = rates._once_more(1000.0).segments
         assert len(segments) == 1 + watched
@@ -310,6 +315,42 @@ def test_log_that_is_full_is_watched_until_it_lets_go(monkeypatch: pytest.Monkey
             assert segments[0].until == "accepted"
             assert [1000.0 < at < 1001.0 for at in segments[0].at] == [True] * 5
         assert segments[-1].at[0] > 1001.0
+
+
+@pytest.mark.parametrize(
+    ("text", "outcomes", "at_once"),
+    [("fixed-window:3/1", "++", True), ("fixed-window:3/1", "++-", False), ("sliding-counter:6/1", "++", False)],
+)
+def test_what_was_let_through_just_now_is_not_sent_again(text: str, outcomes: str, at_once: bool) -> None:
+    """
+    The rest of the limit is as good as all of it, until one is refused; but for what a counter still has in mind.
+    """
+    rates = rates_of(text)
+    at = played(text, NO_CAPS).ended_at + 5.0
+    rates._story.add(row(outcomes, at))
+    rates.hear(row(outcomes, at), asked=False)
+    stimulus = rates._once_more(at + 0.1)
+    assert (stimulus.segments[-1].at[0] == at + 0.1) is at_once
+    assert stimulus.segments[-1].until == "refused"
+
+
+def test_nothing_is_asked_for_a_while_where_refusals_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Longer with each of them, and at once again when one is accepted.
+    """
+    begins: list[float] = []
+    monkeypatch.setattr("touchstone.limiter.rates.choose", lambda _, at, *__, **___: begins.append(at - 10.0))
+    monkeypatch.setattr(Rates, "settled", property(lambda _: False))
+    monkeypatch.setattr(Rates, "_known", property(lambda _: False))
+    monkeypatch.setattr(Rates, "_all_but_limit", property(lambda _: False))
+    rates = rates_of("fixed-window:3/1")
+    for outcomes in ("-", "-", "+"):
+        rates.ask(10.0, 100)
+        rates._story.add(row(outcomes, 5.0))
+        monkeypatch.setattr(rates.belief, "see", lambda _: None)
+        rates.hear(row(outcomes, 5.0))
+    rates.ask(10.0, 100)
+    assert begins == pytest.approx([0.001, 0.001 + 0.05 * rates.refill_s, 0.001 + 0.1 * rates.refill_s, 0.001])
 
 
 def test_numbers_are_as_uncertain_as_what_others_take(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,8 @@ from touchstone.limiter.kinds import LONG_AGO, Array, AtAnyTime, Mask, Params, S
 
 # So little of a token's time after a token should have come it may still be on its way.
 _SOON = 0.25
+# The same of a tick, in seconds, besides how far its place may be from where it is thought to be.
+_SOON_TICK_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class TokenBucket(AtAnyTime):
         if self.empty:
             full = at + params["limit"] * token_s
         tick = at - params["phase"] * self.tick_s if self.tick_s else np.zeros_like(token_s)
-        return {"full": full, "since": np.full_like(token_s, at), "tick": tick, "refused": LONG_AGO}
+        since = np.full_like(token_s, at)
+        return {"full": full, "since": since, "tick": tick, "refused": LONG_AGO, "let_in": LONG_AGO}
 
     def _taken_at(self, state: State, at: Array | float) -> Array:
         if not self.tick_s:
@@ -81,21 +84,33 @@ class TokenBucket(AtAnyTime):
         taken = np.minimum(np.maximum(full, now), fullest) + token_s
         since = where(accepted, np.where(full <= now, now, since), since)
         if accepted is not False:
-            return {**state, "full": where(accepted, taken, np.maximum(full, fullest)), "since": since}
-        return {**state, "full": self._emptied(params, state, now), "refused": at}
+            let_in = where(accepted, at, state["let_in"])
+            return {
+                **state,
+                "full": where(accepted, taken, np.maximum(full, fullest)),
+                "since": since,
+                "let_in": let_in,
+            }
+        return {**state, "full": self._emptied(params, state, now, at), "refused": at}
 
-    def _emptied(self, params: Params, state: State, now: Array) -> Array:
+    def _emptied(self, params: Params, state: State, now: Array, at: Array | float) -> Array:
         """
         When a bucket would be full of which others took whole tokens, until none was left.
 
-        A token that would have come a moment ago may not have been there yet instead; and a bucket that others emptied
-        while it would have been full went on to fill all the same.
+        A token that would have come a moment ago may not have been there yet instead, nor a tick with all its tokens;
+        and a bucket that others emptied while it would have been full went on to fill all the same.
+
+        Args:
+            now: The last tick, or *at* where there are none.
         """
         token_s, full = params["token_s"], state["full"]
+        late_s = _SOON_TICK_S + params.get("wide_phase", np.zeros(1)) * self.tick_s
+        soon = (at - now < late_s) & (state["let_in"] < now) if self.tick_s else False
         held = params["limit"] + self.early - np.maximum(full - now, 0.0) / token_s
         fullest = now + (params["limit"] - 1.0 + self.early) * token_s
         whole = np.where((held < 1.0 + _SOON) | (state["since"] > state["refused"]), 0.0, np.floor(held))
-        return np.where(whole > 0, np.maximum(full, now) + whole * token_s, np.maximum(full, fullest))
+        emptied = np.where(whole > 0, np.maximum(full, now) + whole * token_s, np.maximum(full, fullest))
+        return np.where(soon, full, emptied)
 
     def turn_at(self, params: Params, state: State) -> Array:
         """
@@ -116,11 +131,12 @@ class TokenBucket(AtAnyTime):
         The share of the time since it was last full, and the phase of its ticks.
         """
         token_s = params["token_s"]
-        moved = share * np.maximum(np.abs(at - state["since"]), token_s)
         if not self.tick_s:
-            return np.asarray(moved)
-        # A token that comes a little later may miss its tick, and then comes with the next one.
-        free = state["full"] - (params["limit"] - 1.0 + self.early) * token_s - state["tick"]
+            return np.asarray(share * np.maximum(np.abs(at - state["since"]), token_s))
+        # A token that comes a little later may miss its tick, and then comes with the next one; what was there when it
+        # was full does not.
+        free = state["full"] - (params["limit"] - 1.0 + self.early) * token_s
+        moved, free = share * np.abs(free - state["since"]), free - state["tick"]
         ticks = np.ceil((free + moved) / self.tick_s) - np.ceil((free - moved) / self.tick_s)
         return np.asarray((ticks + phase) * self.tick_s)
 

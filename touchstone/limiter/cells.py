@@ -86,10 +86,10 @@ class Cells:
 
     def params(self) -> dict[str, Array]:
         """
-        The parameters of each cell's middle.
+        The parameters of each cell's middle, and half its width in the phase.
         """
         times = {name: np.exp(row) for name, row in zip(self.kind.scales, self.logs, strict=True)}
-        return {"limit": self.limits, "phase": self.phases, **times}
+        return {"limit": self.limits, "phase": self.phases, "wide_phase": self.wide_phase, **times}
 
     def masses(self) -> Array:
         """
@@ -156,7 +156,7 @@ class Cells:
                     met.lost.append(self._lost(let_in[: passed[number] - moment.accepted], moment, params, slack))
                 met.known.append(self.known)
                 self._go_on(params, moment, met.left[-1], slack)
-            weighed = weigh(self.kind, params, met, hold=self._clocked or len(self.logs) > 1)
+            weighed = weigh(self.kind, params, met, hold=self.kind.phase or len(self.logs) > 1)
             self._add(weighed, np.array([moment.accepted for moment in met.moments]))
         self.seen = len(story)
 

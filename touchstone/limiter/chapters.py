@@ -10,8 +10,9 @@ from touchstone.limiter.observed import Answer
 
 # How many surprises there may be until it is no limiter that stays as it is.
 MOST_CHAPTERS = 2
-# So many stimuli there are to explain a surprise by what was not thought of before.
-_CHANCES = 3
+# So many stimuli there are to explain a surprise by what was not thought of before; and so many in all, where some of
+# that may still come to explain it.
+_CHANCES, _MOST_CHANCES = 3, 8
 # So many times as long as the last limiter takes to give its limit anew, and as all lasted, nothing is sent: whatever
 # is there by now forgets.
 REST_TIMES = 1.5
@@ -69,8 +70,9 @@ class Surprises:
     met: Chapter | None = None
     _open: Chapter | None = None
     _left: int = 0
+    _heard: int = 0
 
-    def hear(self, surprise: Chapter | None, *, widens: bool, explained: bool) -> None:
+    def hear(self, surprise: Chapter | None, *, widens: bool, explained: bool, hopeful: bool = False) -> None:
         """
         Takes in how the answers to one more stimulus stand.
 
@@ -78,11 +80,13 @@ class Surprises:
             surprise: What was known before them, where they are surprising.
             widens: Whether they made it think of more limiters.
             explained: Whether one of all limiters that it thinks of explains everything by now.
+            hopeful: Whether one may yet come to explain it.
         """
         if surprise and widens:
-            self._open, self._left = surprise, _CHANCES
+            self._open, self._left, self._heard = surprise, _CHANCES, 0
             return
-        self._left -= 1
+        self._heard += 1
+        self._left -= not hopeful or self._heard > _MOST_CHANCES - _CHANCES
         if surprise or (self._open and self._left <= 0 and not explained):
             self.met = self.met or self._open or surprise
         if self._left <= 0:

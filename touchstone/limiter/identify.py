@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from touchstone.limiter.account import Candidate, stretch
 from touchstone.limiter.caps import Crowds, Held, InFlight, perhaps_by_builds
 from touchstone.limiter.chapters import MOST_CHAPTERS, REST_TIMES, Chapter, doubtful, told
+from touchstone.limiter.filling import AFTER_S
 from touchstone.limiter.identity import Cost, Identity, Step, Stretch, Tier, Why
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.opening import Opening
 from touchstone.limiter.queues import Queues
-from touchstone.limiter.rates import AFTER_S, Rates
+from touchstone.limiter.rates import Rates
 from touchstone.limiter.stimulus import Segment, Stimulus
 from touchstone.limiter.story import Story
 from touchstone.limiter.telling import cost, identity
@@ -70,6 +71,7 @@ class Probe:
         self._anew = False
         self._why: Why = ""
         self._before: list[Chapter] = []
+        self._stood: list[Chapter] = []
         self._answers: list[Answer] = []
         self._begin(0.0)
 
@@ -127,6 +129,8 @@ class Probe:
             return self._opening.ask(now_at)
         if self._opening.queued:
             return self._queue.ask(now_at, left)
+        if self._rates and self._rates.nearly and (stimulus := self._besides(now_at, left)):
+            return stimulus
         if self._rates and (stimulus := self._rates.ask(now_at, left)):
             if self._opening.capped:
                 parts = tuple(replace(part, alone=True) for part in stimulus.segments)
@@ -134,7 +138,13 @@ class Probe:
             return stimulus
         if self._rates and not self._rates.settled:
             return None
-        return self._ask_caps(now_at, left) or self._soak(now_at, left, short=True) or self._soak(now_at, left)
+        return self._besides(now_at, left) or self._soak(now_at, left)
+
+    def _besides(self, now_at: float, left: int) -> Stimulus | None:
+        """
+        What else there may be: caps, and a second limit. What these let through tells of the limit, too.
+        """
+        return self._ask_caps(now_at, left) or self._soak(now_at, left, short=True)
 
     def _ask_caps(self, now_at: float, left: int) -> Stimulus | None:
         if not self.terms.caps:
@@ -213,6 +223,7 @@ class Probe:
         surprise = self._rates.surprises.met if self._rates else None
         if self._rates and surprise and len(self._before) + 1 < MOST_CHAPTERS:
             self._before.append(surprise)
+            self._stood += [self._rates.stood] if self._rates.stood else []
             self._begin(ended_at + REST_TIMES * max(self._rates.refill_s, self.story.seconds))
 
     def _tell(self, stage: str, answers: Sequence[Answer]) -> None:
@@ -279,13 +290,14 @@ class Probe:
         """
         How many were accepted before the first refusal that is the rate's, save those before which one was refused.
         """
-        count = most = 0
+        count = 0
         for number, answer in enumerate(self.story.answers):
             if number in self.story.left_out:
                 continue
-            count = count + 1 if answer.accepted else 0
-            most = max(most, count)
-        return max(most, 1)
+            if not answer.accepted and count:
+                return count
+            count += answer.accepted
+        return max(count, 1)
 
     def stop(self, why: Why) -> None:
         """
@@ -326,10 +338,10 @@ class Probe:
     def _tiers(self) -> tuple[list[Tier], bool]:
         queue = self._queue.tier() if self._opening.queued else None
         rates = [queue] if queue else []
-        sure = self._queue.settled if self._opening.queued else self._opening.over
+        sure = self._queue.settled if self._opening.queued else self._opening.unrefused
         if self._rates:
             rates = self._rates.tiers()
-            sure = self._rates.settled and not doubtful(self._before, rates)
+            sure = self._rates.settled and not doubtful([*self._before, *self._stood], rates)
         caps = [cap for cap in (self._held.tier(), self._in_flight.tier()) if cap]
         sure = sure and self._held.sure and self._in_flight.sure and not self._crowds.refused
         return rates + caps, sure

@@ -61,6 +61,14 @@ class Opening:
         return any(not a.accepted for n, a in enumerate(self.story.answers) if n not in self.story.left_out)
 
     @property
+    def unrefused(self) -> bool:
+        """
+        Whether so many were let through that no rate is looked for any more.
+        """
+        count = len(self.story.answers)
+        return count >= MOST_UNREFUSED or (self.story.seconds > _LONG_S and count >= _FEWER_UNREFUSED)
+
+    @property
     def step_s(self) -> float:
         """
         From one request to the next of the last that were sent one after the other.
@@ -108,8 +116,7 @@ class Opening:
         elif not answers[-1].accepted and len(everything) > 1:
             self._refused(answers)
         else:
-            slow = self.story.seconds > _LONG_S and len(everything) >= _FEWER_UNREFUSED
-            self.over = slow or len(everything) >= min(MOST_UNREFUSED, self.most)
+            self.over = self.unrefused or len(everything) >= self.most
 
     def go_on_alone(self) -> None:
         """

@@ -10,15 +10,16 @@ import numpy as np
 
 from touchstone.limiter.account import Candidate, compare, taken
 from touchstone.limiter.belief import Belief
-from touchstone.limiter.catalogue import behind
 from touchstone.limiter.cells import Cells
 from touchstone.limiter.certainty import Tail, blurred, loose, same, vague
 from touchstone.limiter.chapters import Chapter, Surprises
+from touchstone.limiter.filling import FORGETS, Filling, fillings
+from touchstone.limiter.firsts import Firsts
 from touchstone.limiter.identity import Tier
 from touchstone.limiter.kinds import refill_s
 from touchstone.limiter.observed import Answer, Moment
 from touchstone.limiter.planner import choose
-from touchstone.limiter.stimulus import Segment, Stimulus, drain
+from touchstone.limiter.stimulus import Stimulus
 from touchstone.limiter.story import Story
 from touchstone.limiter.summary import likeliest_limit, tier
 from touchstone.limiter.tiers import Tiered
@@ -35,23 +36,21 @@ _MOST_STUCK, _NEARLY, _STILL, _STILL_WIDE, NARROW_ENOUGH = 5, 0.97, 0.003, 0.98,
 _CONTRADICTED = 0.02
 # How far the times of the first of two limiters may be from what they are thought to be, where both are sure.
 _LOOSE_FIRST = 0.05
-# So likely a limiter has to have been, and so little that somebody else takes a part, for another one to be behind it.
-_LIKELY, _CLEAR, _MOST_FIRSTS = 0.1, 0.3, 3
-# How well its times have to be known for that, as a share of themselves.
-_KNOWN = 0.3
-# So long after it is thought to be full again it is asked for all that it has; or, where nobody else is to come
-# before, so many times as long as a moment is uncertain and this share of what it takes to be full again.
-AFTER_S, _SOON_TIMES, _SOON_SHARE, _AT_A_TIME = 0.05, 4.0, 0.005, ("fixed-window", "sliding-log")
-# So many requests watch a log that is full, where it is for this share of its window.
-_WATCHES, _WATCH_LEAST, _WATCHED = 5, 0.5, "sliding-log"
-# What is in the mind of these for longer than a window; and so many windows after it was met first it is met anew;
-# or, where the limit is as small as this, when all is forgotten.
-_FORGETS, _MEETS, _CHEAP = ("sliding-counter", "decaying-counter"), 2.0, 12
+# So little it has to be likely that somebody else takes a part for another limiter to be behind one.
+_CLEAR = 0.3
+# From this share on a second limit may yet come to explain what the first one does not.
+_HOPE = 0.02
+# What was refused and told less than this is refused a moment later, too: for this share of what it takes to be full
+# again nothing is asked, and longer each time.
+_TOLD, _PATIENCE = 0.1, 0.05
+# So many windows after it was met first what forgets slowly is met anew; or, where the limit is as small as this, when
+# all is forgotten.
+_MEETS, _CHEAP = 2.0, 12
+# So little likely it is that somebody else takes a part where nobody is looked for any more.
+_NOBODY = 0.002
 # So often a limit has to be met, and each time with this share of it let through one after the other; and so many
 # stimuli it is tried with where all else is known.
 _LEAST_FILLINGS, _MOST_OF_IT, _MOST_AGAIN = 2, 0.8, 4
-# What it gains between two requests is this share of one at most, or it is never empty.
-_MOST_GAINED = 0.9
 # A limit that is likelier than this was met: only others may have kept a higher one from being seen.
 _HIDDEN = 0.9
 # What is left to all families where no limiter explains all that was seen, and as long as more is to be found out.
@@ -77,6 +76,7 @@ class Rates:
 
     Attributes:
         surprises: What was known until answers came that no limiter would have given that was likely by then.
+        stood: What was known before the last answers, no more vaguely than if nobody else took a part.
     """
 
     def __init__(self, story: Story, seed: int, accepted: int) -> None:
@@ -84,13 +84,14 @@ class Rates:
         self.accepted = accepted
         self.wide = self._beyond = False
         self.surprises = Surprises()
+        self.stood: Chapter | None = None
         self._tail = Tail()
         self.belief = Belief(accepted)
         self.belief.see(story.moments())
         self._heard = False
-        self._stuck = self._again = 0
+        self._stuck = self._again = self._idle = 0
         self._contradicted = False
-        self._firsts: dict[str, tuple[Candidate, float, float]] = {}
+        self._firsts = Firsts()
         self.remembered: dict[str, Candidate] = {}
         self.texts: dict[str, str] = {}
         self._remember()
@@ -122,35 +123,16 @@ class Rates:
         rng = np.random.default_rng([self._seed, len(self._story.answers)])
         story = self._story
         full = not self._heard and not story.moments()[-1].accepted
-        terms = (self.belief, now_at + 0.001, story.pace_s(), story.blur_s(), rng, left)
+        begins_at = now_at + 0.001 + _PATIENCE * self._idle * self.refill_s
+        terms = (self.belief, begins_at, story.pace_s(), story.blur_s(), rng, left)
         choice = choose(*terms, first=True) if full else None
         choice = choice or choose(*terms, narrow=self._narrow)
         return replace(choice.stimulus, bits=choice.bits, stage="rate") if choice else None
 
     def _once_more(self, now_at: float) -> Stimulus:
-        """
-        All that it lets through when it is full, and one that it refuses.
-        """
-        limit, _ = likeliest_limit(self.belief.likeliest())
         _, full_at = self.room(now_at)
-        soon = self.belief.likeliest().kind.family in _AT_A_TIME
-        soon_s = _SOON_TIMES * self._story.blur_s() + _SOON_SHARE * self.refill_s
-        forgotten_s = self.refill_s if self.belief.likeliest().kind.family in _FORGETS else 0.0
-        at = max(now_at, full_at) + (soon_s if soon else AFTER_S + forgotten_s)
-        # A bucket goes on to fill while it is emptied.
-        each_s = max(self._story.pace_s(), self._story.served_s)
-        gained = min(each_s * limit / self.refill_s, _MOST_GAINED) if limit > 1 else 0.0
-        return Stimulus("once more", (*self._watch(now_at, full_at), drain(at, round(limit / (1.0 - gained)) + 2)))
-
-    def _watch(self, now_at: float, full_at: float) -> tuple[Segment, ...]:
-        """
-        A few requests while a log lets nobody in: what somebody else had in it is free for a while, and nothing else.
-        """
-        cells = self.belief.likeliest()
-        if cells.kind.name != _WATCHED or full_at - now_at < _WATCH_LEAST * self.refill_s:
-            return ()
-        step_s = (full_at - now_at) / _WATCHES
-        return (Segment(tuple(now_at + step_s * (number + 0.9) for number in range(_WATCHES)), "accepted"),)
+        filling = Filling(self.belief.likeliest().kind, self.limit, self.refill_s, full_at)
+        return filling.once_more(self._story, now_at)
 
     def hear(self, answers: Sequence[Answer], *, asked: bool = True, bits: float = 0.0) -> None:
         """
@@ -161,20 +143,12 @@ class Rates:
             bits: What was to be learned from them.
         """
         moments, before, evidence = self._story.moments(), self._stand(), self.belief.evidence()
-        known = None
-        if self._heard:
-            known = Chapter.until(answers, self._story.answers, self.tiers(), next(iter(self.families().values())))
+        known, self.stood = self._before(answers)
         self._heard = self._heard or asked
         self._again += asked and self._known
         self.belief.see(moments)
         after = self._stand()
-        still = (
-            before[0] == after[0]
-            and after[1] > _NEARLY
-            and abs(before[1] - after[1]) < _STILL
-            and after[2] > before[2] * _STILL_WIDE
-        )
-        self._stuck = self._stuck + asked if still else 0
+        self._count(before, after, asked=asked, accepted=any(answer.accepted for answer in answers))
         self._contradicted = after[1] > _NEARLY and len(self.odd()) > max(1, _CONTRADICTED * len(moments))
         foreseen = _SURPRISE + math.log(2) * bits if bits or not asked else _FORESEEN
         surprising = known is not None and evidence - self.belief.evidence() > foreseen
@@ -182,7 +156,9 @@ class Rates:
         if widens:
             self._widen(moments)
         elif not self.wide and self.belief.others() < _CLEAR:
-            self._keep_firsts()
+            self._firsts.keep(self.belief)
+        elif self.wide:
+            self._firsts.renew(self.belief, moments)
         if self._nearly_known and not (self.wide or self._beyond):
             self._beyond = True
             self.belief.look_beyond(moments)
@@ -190,8 +166,30 @@ class Rates:
         unlikely = evidence - self.belief.evidence()
         surprising = surprising and unlikely > foreseen
         explained = not self._contradicted and self.belief.others() <= _MISFIT
-        self.surprises.hear(known if surprising else None, widens=widens, explained=explained)
+        hopeful = self._firsts.share(self.belief) > _HOPE
+        self.surprises.hear(known if surprising else None, widens=widens, explained=explained, hopeful=hopeful)
         self._tail.add(answers, unlikely)
+
+    def _before(self, answers: Sequence[Answer]) -> tuple[Chapter | None, Chapter | None]:
+        """
+        What was known before the last answers, and the same no more vaguely than if nobody else took a part.
+        """
+        if not self._heard:
+            return None, None
+        share = next(iter(self.families().values()))
+        known = Chapter.until(answers, self._story.answers, self.tiers(), share)
+        return known, known and replace(known, tiers=tuple(self._found()))
+
+    def _count(
+        self, before: tuple[str, float, float], after: tuple[str, float, float], *, asked: bool, accepted: bool
+    ) -> None:
+        """
+        Counts stimuli that told next to nothing, one after the other.
+        """
+        alike, told = before[0] == after[0], abs(before[1] - after[1])
+        still = alike and after[1] > _NEARLY and told < _STILL and after[2] > before[2] * _STILL_WIDE
+        self._stuck = self._stuck + asked if still else 0
+        self._idle = self._idle + 1 if asked and alike and told < _TOLD and not accepted else 0
 
     def rethink(self) -> None:
         """
@@ -231,25 +229,13 @@ class Rates:
         """
         return bool(self.surprises.met) or self._contradicted or self.belief.others() > _MISFIT
 
-    def _keep_firsts(self) -> None:
-        """
-        Keeps what may turn out to have another limit behind it: what that refuses speaks against the right one, too.
-        """
-        kinds = self.belief.kinds()
-        for cells in self.belief.cells:
-            if kinds[cells.kind.name] > _LIKELY and (share := loose(tier(cells))) < _KNOWN:
-                self._firsts.pop(cells.kind.name, None)  # the last one that was likely comes last
-                self._firsts[cells.kind.name] = (Candidate.of(cells), share, cells.luck())
-
     def _widen(self, moments: Sequence[Moment]) -> None:
         """
         Somebody else takes a part, and the limit is more than what was ever accepted; or there is another limit behind.
         """
         self.wide = True
         before, self.belief = self.belief, Belief(self.accepted, wide=True)
-        accepted = sum(moment.accepted for moment in moments)
-        for first, share, luck in list(self._firsts.values())[-_MOST_FIRSTS:]:
-            self.belief.cells += behind(first, share, accepted, moments[-1].at - moments[0].at, luck)
+        self.belief.cells += self._firsts.behind(moments)
         self.belief.see(moments)
         self.belief.take(before)
 
@@ -270,10 +256,12 @@ class Rates:
         if isinstance(cells.kind, Tiered):
             return False
         limit, _ = likeliest_limit(cells)
-        if cells.kind.family in _FORGETS and limit > _CHEAP:
+        if cells.kind.family in FORGETS and self.belief.others() < _NOBODY:
+            return False
+        if cells.kind.family in FORGETS and limit > _CHEAP:
             refused = [moment.at for moment in moments if not moment.accepted]
             return refused[-1] - refused[0] < _MEETS * self.refill_s
-        return _fillings(moments, _MOST_OF_IT * limit) < _LEAST_FILLINGS
+        return fillings(moments, _MOST_OF_IT * limit) < _LEAST_FILLINGS
 
     @property
     def _nearly_known(self) -> bool:
@@ -330,13 +318,16 @@ class Rates:
         """
         The likeliest limiter, and what is behind it.
         """
-        cells = self.belief.likeliest()
-        first = [self._first_tier(cells.kind)] if isinstance(cells.kind, Tiered) else []
-        found = [blurred(one, self._story.blur_s()) for one in (*first, tier(cells))]
+        found = self._found()
         if not self.doubtful:
             return found
-        share = taken(Candidate.of(cells), self._story.moments()).high
+        share = taken(Candidate.of(self.belief.likeliest()), self._story.moments()).high
         return [vague(one, share) for one in found]
+
+    def _found(self) -> list[Tier]:
+        cells = self.belief.likeliest()
+        first = [self._first_tier(cells.kind)] if isinstance(cells.kind, Tiered) else []
+        return [blurred(one, self._story.blur_s()) for one in (*first, tier(cells))]
 
     def _first_tier(self, kind: Tiered) -> Tier:
         first = Cells.point(kind.first, kind.known, kind.loose)
@@ -347,6 +338,23 @@ class Rates:
         The likeliest limiter, of one family or of all.
         """
         return tier(self.belief.likeliest(family))
+
+    @property
+    def limit(self) -> float:
+        """
+        The likeliest limit.
+        """
+        return likeliest_limit(self.belief.likeliest())[0]
+
+    @property
+    def nearly(self) -> bool:
+        """
+        Whether all but its limit is known for sure, and that nearly so.
+        """
+        cells = self.belief.likeliest()
+        if isinstance(cells.kind, Tiered) or self.belief.others() > _UNSHARED:
+            return False
+        return likeliest_limit(cells)[1] > _HIDDEN and self._all_but_limit
 
     @property
     def refill_s(self) -> float:
@@ -365,14 +373,3 @@ class Rates:
         rooms = cells.kind.room(params, cells.state, np.full(len(cells), at))[keep]
         turns = cells.kind.turn_at(params, cells.state)[keep]
         return int(rooms.min()), float(turns.max())
-
-
-def _fillings(moments: Sequence[Moment], least: float) -> int:
-    """
-    How often at least so many were let through before one was refused.
-    """
-    count = found = 0
-    for moment in moments:
-        found += not moment.accepted and count >= least
-        count = count + 1 if moment.accepted else 0
-    return found

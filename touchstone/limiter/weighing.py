@@ -78,7 +78,7 @@ def weigh(kind: Kind, params: Params, met: Met, *, hold: bool) -> Weighed:
     What several answers tell.
 
     Args:
-        hold: Whether to hold back what near moments tell of requests that were let through.
+        hold: Whether to hold back what near moments tell: one after the other they tell of one edge.
     """
     accepted = np.array([moment.accepted for moment in met.moments])
     shape = (len(others.SHARES), len(met), len(params["limit"]))
@@ -94,7 +94,7 @@ def weigh(kind: Kind, params: Params, met: Met, *, hold: bool) -> Weighed:
             lost = np.stack([one for one, mine in zip(met.lost, mask, strict=True) if mine], axis=1)
             is_lost = ~np.isnan(lost[0])
             told, close = np.where(is_lost, lost, told), close | is_lost
-        if held is not None and answer:
+        if held is not None:
             held[:, mask] = np.where(close, told, 0.0)
             told = np.where(close, 0.0, told)
         near[mask] = close

@@ -1,0 +1,94 @@
+"""
+What may be behind a limiter, and what becomes of it when the first one turns out to be another one.
+"""
+
+import numpy as np
+import pytest
+
+from touchstone.limiter.account import Candidate
+from touchstone.limiter.belief import Belief
+from touchstone.limiter.catalogue import ENTRIES, behind
+from touchstone.limiter.cells import Cells
+from touchstone.limiter.firsts import Firsts
+from touchstone.limiter.observed import Moment
+from touchstone.limiter.tiers import Tiered
+
+LOG = next(entry.kind for entry in ENTRIES if entry.kind.name == "sliding-log")
+BURSTS_S = (0.0, 1.005, 2.01, 3.015)
+
+
+def belief_of(thought_s: float, known_s: float, limit: float = 3.0, loose: float = 0.02, luck: float = 0.0) -> Belief:
+    """
+    A log of three in a second that a fixed window is behind, after four bursts, of which the last one is refused.
+
+    Args:
+        thought_s: Its window as it was thought to be when something behind it was thought of.
+        known_s: Its window as it is known now.
+        luck: Logarithm of how much likelier all that is behind it was beforehand.
+    """
+    first = Candidate(LOG, {"limit": np.array([limit]), "window_s": np.array([thought_s])})
+    belief = Belief(3)
+    belief.cells = [Cells.point(LOG, {"limit": 3.0, "window_s": known_s}, 0.001), *behind(first, loose, 9, 20.0, luck)]
+    belief.see(MOMENTS)
+    return belief
+
+
+MOMENTS = [Moment(at, 0.001, at < BURSTS_S[-1], 0.0) for at in BURSTS_S for _ in range(3)]
+
+
+def thought_s(belief: Belief) -> set[float]:
+    """
+    The windows that the first limiters are thought to have.
+    """
+    return {round(cells.kind.known["window_s"], 3) for cells in belief.cells if isinstance(cells.kind, Tiered)}
+
+
+def test_first_limiter_that_is_known_better_by_now_is_reckoned_with_anew() -> None:
+    """
+    What is behind it may be as likely as before: nothing contradicts it any more.
+    """
+    belief = belief_of(1.04, 1.0)
+    before = belief.evidence()
+    Firsts().renew(belief, MOMENTS)
+    (window_s,) = thought_s(belief)
+    assert window_s == pytest.approx(1.0, abs=0.005)
+    assert belief.evidence() > before
+    assert all(cells.seen == len(MOMENTS) for cells in belief.cells)
+
+
+@pytest.mark.parametrize(
+    ("thought", "limit", "loose"),
+    [
+        pytest.param(1.001, 3.0, 0.02, id="hardly-another-one"),
+        pytest.param(1.04, 2.0, 0.02, id="another-limit"),
+        pytest.param(1.02, 3.0, 0.0005, id="known-better-before"),
+    ],
+)
+def test_first_limiter_that_is_as_it_was_is_left_alone(thought: float, limit: float, loose: float) -> None:
+    """
+    As is one whose limit is another one, which is thought of by itself.
+    """
+    belief = belief_of(thought, 1.0, limit, loose)
+    kept = list(belief.cells)
+    Firsts().renew(belief, MOMENTS)
+    assert belief.cells == kept
+
+
+def test_first_limiter_that_explains_less_is_left_alone() -> None:
+    """
+    What is known of the plain one may be wrong because of what the second one refused.
+    """
+    belief = belief_of(1.02, 1.0, luck=10.0)
+    Firsts().renew(belief, MOMENTS)
+    assert thought_s(belief) == {1.02}
+
+
+def test_share_is_that_of_what_is_behind_another_one() -> None:
+    """
+    Of all first limiters together.
+    """
+    belief = belief_of(1.0, 1.0)
+    plain = belief.kinds()["sliding-log"]
+    assert Firsts().share(belief) == pytest.approx(1.0 - plain)
+    belief.cells = belief.cells[:1]
+    assert Firsts().share(belief) == 0.0

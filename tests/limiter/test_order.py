@@ -1,0 +1,73 @@
+"""
+In which order a probe asks: what is found out besides tells of the limit too, so it comes before the last filling.
+"""
+
+import pytest
+
+from tests.limiter.made import row
+from tests.limiter.played import PLENTY, rates_of
+from touchstone.limiter.identify import Probe
+from touchstone.limiter.rates import Rates
+
+
+def probe_of(text: str) -> Probe:
+    """
+    A probe that knows a rate, and nothing of caps.
+    """
+    probe = Probe(PLENTY)
+    probe._rates = rates_of(text)
+    probe.story = probe._rates._story
+    probe._answers = list(probe.story.answers)
+    probe._opening.over = True
+    return probe
+
+
+@pytest.mark.parametrize(("nearly", "stage"), [(True, "builds"), (False, "rate")])
+def test_caps_are_looked_for_when_a_limit_is_nearly_known(
+    monkeypatch: pytest.MonkeyPatch, nearly: bool, stage: str
+) -> None:
+    """
+    Before it is filled once more; where more than that is not known, that comes first.
+    """
+    probe = probe_of("fixed-window:3/1")
+    monkeypatch.setattr(Rates, "settled", property(lambda _: False))
+    monkeypatch.setattr(Rates, "nearly", property(lambda _: nearly))
+    stimulus = probe.ask(100.0)
+    assert stimulus is not None
+    assert stimulus.stage == stage
+
+
+@pytest.mark.parametrize(
+    ("others", "certain", "all_but_limit", "nearly"),
+    [(0.05, 0.95, True, True), (0.2, 0.95, True, False), (0.05, 0.8, True, False), (0.05, 0.95, False, False)],
+)
+def test_limit_is_nearly_known_where_only_one_more_filling_is_missing(
+    monkeypatch: pytest.MonkeyPatch, others: float, certain: float, all_but_limit: bool, nearly: bool
+) -> None:
+    """
+    Nobody else takes a part, it is likely, and all else is known.
+    """
+    rates = rates_of("fixed-window:3/1")
+    monkeypatch.setattr(type(rates.belief), "others", lambda _: others)
+    monkeypatch.setattr(Rates, "_all_but_limit", property(lambda _: all_but_limit))
+    monkeypatch.setattr("touchstone.limiter.rates.likeliest_limit", lambda _: (3.0, certain))
+    assert rates.nearly is nearly
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "left_out", "count"),
+    [
+        pytest.param("++++-+++++++-", set(), 4, id="two-windows-in-a-row-are-no-burst"),
+        pytest.param("-+++-", set(), 3, id="empty-at-first"),
+        pytest.param("++-++-", {2}, 4, id="refused-by-a-cap"),
+        pytest.param("--", set(), 1, id="none"),
+    ],
+)
+def test_first_burst_ends_with_the_first_refusal_of_the_rate(outcomes: str, left_out: set[int], count: int) -> None:
+    """
+    What may be its limit is counted by it.
+    """
+    probe = Probe(PLENTY)
+    probe.story.add(row(outcomes))
+    probe.story.left_out |= left_out
+    assert probe._accepted_first() == count

@@ -1,0 +1,77 @@
+"""
+How a limiter is filled once more, when all of it is known but whether somebody else had a part of its limit; pure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from touchstone.limiter.buckets import TokenBucket
+from touchstone.limiter.kinds import Kind
+from touchstone.limiter.observed import Moment
+from touchstone.limiter.stimulus import Segment, Stimulus, drain
+from touchstone.limiter.story import Story
+
+# So long after it is thought to be full again it is asked for all that it has; or, where nobody else is to come
+# before, so many times as long as a moment is uncertain and this share of what it takes to be full again.
+AFTER_S, _SOON_TIMES, _SOON_SHARE, _AT_A_TIME = 0.05, 4.0, 0.005, ("fixed-window", "sliding-log")
+# So many requests watch a log that is full, where it is for this share of its window.
+_WATCHES, _WATCH_LEAST, _WATCHED = 5, 0.5, "sliding-log"
+# What is in the mind of these for longer than a window.
+FORGETS = ("sliding-counter", "decaying-counter")
+# What it gains between two requests is this share of one at most, or it is never empty.
+_MOST_GAINED = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """
+    A limiter that is to be filled.
+
+    Attributes:
+        limit: How many it lets through at once.
+        refill_s: How long it takes to give its limit anew, in seconds.
+        full_at: When it is full again, on the clock of the run.
+    """
+
+    kind: Kind
+    limit: float
+    refill_s: float
+    full_at: float
+
+    def once_more(self, story: Story, now_at: float) -> Stimulus:
+        """
+        All that it lets through when it is full, and one that it refuses; what of it was let through just now counts.
+        """
+        # A bucket goes on to fill while it is emptied.
+        each_s = max(story.pace_s(), story.served_s)
+        gained = min(each_s * self.limit / self.refill_s, _MOST_GAINED) if self.limit > 1 else 0.0
+        most = round(self.limit / (1.0 - gained)) + 2
+        forgets = self.kind.family in FORGETS
+        if self.full_at > now_at and story.moments()[-1].accepted and not forgets:
+            return Stimulus("once more", (drain(now_at, most),))
+        soon_s = _SOON_TIMES * story.blur_s() + _SOON_SHARE * self.refill_s
+        # The last token of all may miss its tick, and then comes with the next one.
+        tick_s = self.kind.tick_s if isinstance(self.kind, TokenBucket) else 0.0
+        later_s = AFTER_S + tick_s + (self.refill_s if forgets else 0.0)
+        at = max(now_at, self.full_at) + (soon_s if self.kind.family in _AT_A_TIME else later_s)
+        return Stimulus("once more", (*self._watch(now_at), drain(at, most)))
+
+    def _watch(self, now_at: float) -> tuple[Segment, ...]:
+        """
+        A few requests while a log lets nobody in: what somebody else had in it is free for a while, and nothing else.
+        """
+        if self.kind.name != _WATCHED or self.full_at - now_at < _WATCH_LEAST * self.refill_s:
+            return ()
+        step_s = (self.full_at - now_at) / _WATCHES
+        return (Segment(tuple(now_at + step_s * (number + 0.9) for number in range(_WATCHES)), "accepted"),)
+
+
+def fillings(moments: Sequence[Moment], least: float) -> int:
+    """
+    How often at least so many were let through before one was refused.
+    """
+    count = found = 0
+    for moment in moments:
+        found += not moment.accepted and count >= least
+        count = count + 1 if moment.accepted else 0
+    return found

@@ -1,0 +1,100 @@
+"""
+Limiters that explain all but the last refusals, and what may be behind each of them; pure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from touchstone.limiter.account import Candidate
+from touchstone.limiter.belief import Belief
+from touchstone.limiter.catalogue import behind
+from touchstone.limiter.cells import Cells
+from touchstone.limiter.certainty import loose
+from touchstone.limiter.observed import Moment
+from touchstone.limiter.summary import tier
+from touchstone.limiter.tiers import Tiered
+
+# So likely a limiter has to have been for another one to be behind it, and of so many of them at most.
+_LIKELY, _MOST_FIRSTS = 0.1, 3
+# How well its times have to be known for that, as a share of themselves.
+_KNOWN = 0.3
+# By so much of what they were thought to be uncertain its times have to turn out to be others, to be reckoned anew.
+_MOVED = 0.5
+
+
+@dataclass
+class Firsts:
+    """
+    What may turn out to have another limit behind it: what that refuses speaks against the right one, too.
+    """
+
+    kept: dict[str, tuple[Candidate, float, float]] = field(default_factory=dict)
+
+    def keep(self, belief: Belief) -> None:
+        """
+        Keeps what is likely by now and well known.
+        """
+        kinds = belief.kinds()
+        for cells in belief.cells:
+            if kinds[cells.kind.name] > _LIKELY and (share := loose(tier(cells))) < _KNOWN:
+                self.kept.pop(cells.kind.name, None)  # the last one that was likely comes last
+                self.kept[cells.kind.name] = (Candidate.of(cells), share, cells.luck())
+
+    def behind(self, moments: Sequence[Moment]) -> list[Cells]:
+        """
+        What may be behind the last that were kept.
+        """
+        firsts = list(self.kept.values())[-_MOST_FIRSTS:]
+        return [cells for first in firsts for cells in _behind(first, moments)]
+
+    def share(self, belief: Belief) -> float:
+        """
+        How likely it is that there is another limit behind one.
+        """
+        kinds = belief.kinds()
+        return sum(kinds[cells.kind.name] for cells in belief.cells if isinstance(cells.kind, Tiered))
+
+    def renew(self, belief: Belief, moments: Sequence[Moment]) -> None:
+        """
+        Reckons anew with the times of a first limiter that became known better than by when it was kept.
+        """
+        for plain in [cells for cells in belief.cells if not isinstance(cells.kind, Tiered)]:
+            before = [cells for cells in belief.cells if _is_behind(cells, plain)]
+            if not before or not _has_moved(before[0], plain):
+                continue
+            after = _behind((Candidate.of(plain), loose(tier(plain)), plain.luck()), moments)
+            for cells in after:
+                cells.see(moments)
+                cells.refine(moments, max(one.masses().max() for one in belief.cells))
+            after = [cells for cells in after if len(cells)]
+            if after and _evidence(after) > _evidence(before):
+                kept = [cells for cells in belief.cells if not any(cells is one for one in before)]
+                belief.cells = kept + after
+
+
+def _behind(first: tuple[Candidate, float, float], moments: Sequence[Moment]) -> list[Cells]:
+    candidate, share, luck = first
+    accepted = sum(moment.accepted for moment in moments)
+    return behind(candidate, share, accepted, moments[-1].at - moments[0].at, luck)
+
+
+def _is_behind(cells: Cells, plain: Cells) -> bool:
+    return isinstance(cells.kind, Tiered) and cells.kind.first.name == plain.kind.name
+
+
+def _has_moved(cells: Cells, plain: Cells) -> bool:
+    """
+    Whether the times of a limiter are others than what is behind it was reckoned with.
+    """
+    assert isinstance(cells.kind, Tiered)
+    known, now = cells.kind.known, Candidate.of(plain).params
+    if float(now["limit"][0]) != known["limit"]:
+        return False
+    moved = [abs(np.log(float(now[name][0]) / known[name])) for name in plain.kind.scales]
+    return max(moved) > _MOVED * cells.kind.loose and loose(tier(plain)) < cells.kind.loose
+
+
+def _evidence(many: Sequence[Cells]) -> float:
+    return float(np.logaddexp.reduce(np.concatenate([cells.masses() for cells in many])))
