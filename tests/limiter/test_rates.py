@@ -334,6 +334,21 @@ def test_what_was_let_through_just_now_is_not_sent_again(text: str, outcomes: st
     assert stimulus.segments[-1].until == "refused"
 
 
+def test_log_that_is_filled_is_watched_until_its_first_one_leaves() -> None:
+    """
+    A request is let in before only where somebody else was in it; what is over by then is not waited for.
+    """
+    rates = rates_of("sliding-log:3/1")
+    at = played("sliding-log:3/1", NO_CAPS).ended_at + 5.0
+    rates._story.add(row("++", at, step_s=0.1))
+    rates.hear(row("++", at, step_s=0.1), asked=False)
+    fills, watches = rates._once_more(at + 0.2).segments
+    assert (fills.at[0], fills.until, watches.until) == (at + 0.2, "refused", "accepted")
+    assert len(watches.at) == 5
+    assert at + 0.2 < watches.at[0] < watches.at[-1] < at + 1.0
+    assert len(rates._once_more(at + 0.7).segments) == 1
+
+
 def test_nothing_is_asked_for_a_while_where_refusals_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Longer with each of them, and at once again when one is accepted.

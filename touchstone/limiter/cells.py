@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from touchstone.limiter import others
+from touchstone.limiter.buckets import TokenBucket
 from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State
 from touchstone.limiter.observed import Moment
 from touchstone.limiter.weighing import GENEROUS, Met, Weighed, weigh
@@ -24,6 +25,9 @@ _MOST_CELLS, _LEAST_CUT = 5000, 200
 _FINEST = 2e-4
 # Answers are weighed together for so many cells; of fewer cells, more of them at once.
 _AT_ONCE = 8000
+# What may lie further from the tick at which it is thought to be than this share of the time between two may be another
+# one's.
+_ONE_TICK = 0.5
 # One row for each share that others may take.
 ROWS = len(others.SHARES)
 
@@ -156,7 +160,7 @@ class Cells:
                     met.lost.append(self._lost(let_in[: passed[number] - moment.accepted], moment, params, slack))
                 met.known.append(self.known)
                 self._go_on(params, moment, met.left[-1], slack)
-            weighed = weigh(self.kind, params, met, hold=self.kind.phase or len(self.logs) > 1)
+            weighed = weigh(self.kind, params, met, hold_s=self._hold_s)
             self._add(weighed, np.array([moment.accepted for moment in met.moments]))
         self.seen = len(story)
 
@@ -194,6 +198,15 @@ class Cells:
             if end < len(accepted):
                 self.likely, self.run = self.likely + self.run, np.zeros_like(self.run)
         self.ran = bool(accepted[-1])
+
+    @property
+    def _hold_s(self) -> float:
+        """
+        Answers in a row within so many seconds tell of one edge; 0 where each is to be known for itself.
+        """
+        if isinstance(self.kind, TokenBucket):
+            return _ONE_TICK * self.kind.tick_s
+        return math.inf if self._clocked or len(self.logs) > 1 else 0.0
 
     @property
     def _clocked(self) -> bool:

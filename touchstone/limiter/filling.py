@@ -48,21 +48,28 @@ class Filling:
         most = round(self.limit / (1.0 - gained)) + 2
         forgets = self.kind.family in FORGETS
         if self.full_at > now_at and story.moments()[-1].accepted and not forgets:
-            return Stimulus("once more", (drain(now_at, most),))
+            return Stimulus("once more", (drain(now_at, most), *self._watch(now_at, self._leaves_at(story, now_at))))
         soon_s = _SOON_TIMES * story.blur_s() + _SOON_SHARE * self.refill_s
         # The last token of all may miss its tick, and then comes with the next one.
         tick_s = self.kind.tick_s if isinstance(self.kind, TokenBucket) else 0.0
         later_s = AFTER_S + tick_s + (self.refill_s if forgets else 0.0)
         at = max(now_at, self.full_at) + (soon_s if self.kind.family in _AT_A_TIME else later_s)
-        return Stimulus("once more", (*self._watch(now_at), drain(at, most)))
+        return Stimulus("once more", (*self._watch(now_at, self.full_at), drain(at, most)))
 
-    def _watch(self, now_at: float) -> tuple[Segment, ...]:
+    def _leaves_at(self, story: Story, now_at: float) -> float:
+        """
+        When the first leaves a log of those that were let through last.
+        """
+        left_at = now_at - self.refill_s
+        return self.refill_s + min(moment.at for moment in story.moments() if moment.accepted and moment.at > left_at)
+
+    def _watch(self, now_at: float, until_at: float) -> tuple[Segment, ...]:
         """
         A few requests while a log lets nobody in: what somebody else had in it is free for a while, and nothing else.
         """
-        if self.kind.name != _WATCHED or self.full_at - now_at < _WATCH_LEAST * self.refill_s:
+        if self.kind.name != _WATCHED or until_at - now_at < _WATCH_LEAST * self.refill_s:
             return ()
-        step_s = (self.full_at - now_at) / _WATCHES
+        step_s = (until_at - now_at) / _WATCHES
         return (Segment(tuple(now_at + step_s * (number + 0.9) for number in range(_WATCHES)), "accepted"),)
 
 

@@ -20,6 +20,8 @@ from touchstone.limiter.tiers import Tiered
 _LIKELY, _MOST_FIRSTS = 0.1, 3
 # How well its times have to be known for that, as a share of themselves.
 _KNOWN = 0.3
+# So likely it has to have been for what is behind it to be sure.
+_SURE = 0.9
 # By so much of what they were thought to be uncertain its times have to turn out to be others, to be reckoned anew.
 _MOVED = 0.5
 
@@ -31,6 +33,7 @@ class Firsts:
     """
 
     kept: dict[str, tuple[Candidate, float, float]] = field(default_factory=dict)
+    _likeliest: dict[str, float] = field(default_factory=dict)
 
     def keep(self, belief: Belief) -> None:
         """
@@ -38,9 +41,17 @@ class Firsts:
         """
         kinds = belief.kinds()
         for cells in belief.cells:
-            if kinds[cells.kind.name] > _LIKELY and (share := loose(tier(cells))) < _KNOWN:
-                self.kept.pop(cells.kind.name, None)  # the last one that was likely comes last
-                self.kept[cells.kind.name] = (Candidate.of(cells), share, cells.luck())
+            name = cells.kind.name
+            if kinds[name] > _LIKELY and (share := loose(tier(cells))) < _KNOWN:
+                self._likeliest[name] = max(self._likeliest.get(name, 0.0), kinds[name])
+                self.kept.pop(name, None)  # the last one that was likely comes last
+                self.kept[name] = (Candidate.of(cells), share, cells.luck())
+
+    def was_sure(self, kind: Tiered) -> bool:
+        """
+        Whether the first of two limiters was all but certain before the second one was met.
+        """
+        return self._likeliest.get(kind.first.name, 0.0) > _SURE
 
     def behind(self, moments: Sequence[Moment]) -> list[Cells]:
         """

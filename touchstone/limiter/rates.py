@@ -25,7 +25,7 @@ from touchstone.limiter.summary import likeliest_limit, tier
 from touchstone.limiter.tiers import Tiered
 
 # What has to be known of a limiter before it counts as found.
-SURE, SURE_KIND, LIKELY_KIND, SURE_LIMIT, NARROW = 0.993, 0.99, 0.93, 0.995, 0.019
+SURE, SURE_KIND, LIKELY_KIND, SURE_LIMIT, NARROW = 0.993, 0.99, 0.93, 0.998, 0.019
 # From this share on it is likelier that somebody else uses the key, or that it is no limiter that is known.
 _MISFIT = 0.5
 # Below this it is taken for granted that nobody else does, where a family is judged; and where all of it is.
@@ -289,8 +289,10 @@ class Rates:
     @property
     def _known(self) -> bool:
         cells = self.belief.likeliest()
-        if isinstance(cells.kind, Tiered) and (self.belief.others() > _ALONE or cells.kind.loose > _LOOSE_FIRST):
-            return False
+        if isinstance(cells.kind, Tiered):
+            first_known = self._firsts.was_sure(cells.kind) and cells.kind.loose <= _LOOSE_FIRST
+            if not first_known or self.belief.others() > _ALONE:
+                return False
         return likeliest_limit(cells)[1] >= SURE_LIMIT and self._all_but_limit
 
     def _family_known(self) -> bool:

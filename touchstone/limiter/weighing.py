@@ -73,16 +73,16 @@ class Weighed:
     vague: Array
 
 
-def weigh(kind: Kind, params: Params, met: Met, *, hold: bool) -> Weighed:
+def weigh(kind: Kind, params: Params, met: Met, *, hold_s: float) -> Weighed:
     """
     What several answers tell.
 
     Args:
-        hold: Whether to hold back what near moments tell: one after the other they tell of one edge.
+        hold_s: What moments tell that are near an edge by less than this is held back: in a row they tell of one edge.
     """
     accepted = np.array([moment.accepted for moment in met.moments])
     shape = (len(others.SHARES), len(met), len(params["limit"]))
-    sums, held = np.zeros((shape[0], shape[2])), np.zeros(shape) if hold else None
+    sums, held = np.zeros((shape[0], shape[2])), np.zeros(shape) if hold_s else None
     near, slack = np.zeros(shape[1:], dtype=np.bool_), np.array(met.slack)
     for answer in (True, False):
         mask = accepted == answer
@@ -95,8 +95,9 @@ def weigh(kind: Kind, params: Params, met: Met, *, hold: bool) -> Weighed:
             is_lost = ~np.isnan(lost[0])
             told, close = np.where(is_lost, lost, told), close | is_lost
         if held is not None:
-            held[:, mask] = np.where(close, told, 0.0)
-            told = np.where(close, 0.0, told)
+            one_edge = close & (slack[mask] < hold_s)
+            held[:, mask] = np.where(one_edge, told, 0.0)
+            told = np.where(one_edge, 0.0, told)
         near[mask] = close
         sums += told.sum(axis=1)
     blur_s = np.array([moment.blur_s for moment in met.moments])[:, None]
