@@ -41,6 +41,7 @@ def changed(before: str, at: float, after: str, terms: Terms = NO_CAPS, seed: in
     return through(Net(before, seed=seed, changes=((at, after),)), terms)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("before", "at", "after"),
     [
@@ -65,6 +66,7 @@ def test_limiter_that_is_changed_is_asked_anew(before: str, at: float, after: st
     assert found.cost.refused == sum(not answer.accepted for answer in whole.answers)
 
 
+@pytest.mark.alone
 def test_what_was_known_before_a_change_is_said() -> None:
     """
     With its numbers, as it was told until then.
@@ -74,6 +76,7 @@ def test_what_was_known_before_a_change_is_said() -> None:
     assert said[3].startswith("fixed-window:12/")
 
 
+@pytest.mark.alone
 def test_probe_that_is_rebuilt_after_a_change_knows_the_same() -> None:
     """
     It begins anew at the same answer, and ends with the same notes.
@@ -86,6 +89,7 @@ def test_probe_that_is_rebuilt_after_a_change_knows_the_same() -> None:
     assert again.steps == whole.probe.steps
 
 
+@pytest.mark.alone
 def test_budget_counts_what_was_sent_before_a_change() -> None:
     """
     No request more than it may send, and no build.
@@ -251,6 +255,7 @@ def test_what_is_close_to_what_was_known_before_and_still_another_one_is_doubted
     assert not doubtful([], [now])
 
 
+@pytest.mark.alone
 def test_probe_is_not_sure_of_what_is_close_to_what_it_knew_before() -> None:
     """
     A window of 4 in a second that was contradicted, and then one of 3: somebody else may take one of each.
@@ -263,6 +268,7 @@ def test_probe_is_not_sure_of_what_is_close_to_what_it_knew_before() -> None:
     assert not probe.known().sure
 
 
+@pytest.mark.alone
 def test_probe_is_not_sure_of_what_is_close_to_what_it_knew_last() -> None:
     """
     The limiter by which it thought of somebody else, before answers came that nobody explains.

@@ -130,6 +130,7 @@ def test_rate_that_hides_a_cap_is_said_to(text: str, lasts_s: float, holds_to: i
     assert note in "".join(found.notes)
 
 
+@pytest.mark.alone
 def test_budget_that_is_spent_while_the_rate_holds_builds_back_is_said() -> None:
     """
     And nothing is said of a probe that somebody interrupted.
@@ -288,6 +289,7 @@ def test_probe_whose_last_stimulus_was_cut_short_comes_to_the_same(text: str, nu
     assert_goes_on_alike(whole, range(number, number + 2))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("number", "count"), [(2, 0), (4, 2), (9, 1)])
 def test_probe_of_a_rate_that_was_cut_short_comes_to_the_same(number: int, count: int) -> None:
     """
@@ -434,6 +436,7 @@ class Talks(Net):
         return replace(super()._ask(sent_at, segment, stream, leg_s), quota=self.quota)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("says_s", "word"), [(0.0, "less"), (30.0, "more")])
 def test_answers_that_lie_are_findings_and_do_not_mislead(says_s: float, word: str) -> None:
     """
@@ -508,6 +511,7 @@ def test_builds_that_end_late_make_no_rate_of_a_cap(cap: int, linger_s: float) -
     assert found.families == ()
 
 
+@pytest.mark.alone
 def test_builds_that_end_late_do_not_hide_a_rate() -> None:
     """
     Behind a cap there may be a log.
@@ -517,6 +521,7 @@ def test_builds_that_end_late_do_not_hide_a_rate() -> None:
     assert_close(probe.known().text, "sliding-log:12/2+builds:2")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("text", ["fixed-window:12/2+builds:3", "sliding-log:12/2+builds:3"])
 def test_nothing_is_sure_where_builds_that_end_late_hide_the_rate(text: str) -> None:
     """
@@ -526,6 +531,7 @@ def test_nothing_is_sure_where_builds_that_end_late_hide_the_rate(text: str) -> 
     assert not found.sure
 
 
+@pytest.mark.alone
 def test_rate_that_refuses_soon_after_the_cap_did_is_looked_for_once_more() -> None:
     """
     What builds explain that had not ended tells nothing of it; those that show the cap are freed before.
@@ -559,6 +565,7 @@ def test_rate_that_one_alone_never_meets_is_not_lost(net: Net) -> None:
     assert any("there is a rate that one alone never meets" in note for note in found.notes)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "net",
     [

@@ -170,6 +170,7 @@ def test_bucket_that_others_emptied_keeps_the_time_of_its_next_token() -> None:
     assert BUCKET.free_at(PARAMS, late)[0] == pytest.approx(0.11)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("text", "per_s", "seed"), [("sliding-log:11/2.691", 0.4, 3), ("sliding-log:19/5.693", 0.33374, 102)]
 )

@@ -100,6 +100,7 @@ def test_likely_families_are_remembered_when_they_are_ruled_out(text: str) -> No
     assert gone or len(rates.belief.families()) > 1
 
 
+@pytest.mark.alone
 def test_somebody_else_widens_what_the_limit_may_be() -> None:
     """
     Refusals that fit no limiter alone are another one's doing: the limit may be more than was ever accepted.
@@ -215,6 +216,7 @@ def test_times_that_are_narrow_enough_are_asked_for_no_more(monkeypatch: pytest.
     assert asked == [False, True]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("text", "settled"), [("sliding-counter:14/1", False), ("fixed-window:3/1", True)])
 def test_counter_is_met_twice_before_it_is_sure(monkeypatch: pytest.MonkeyPatch, text: str, settled: bool) -> None:
     """

@@ -156,6 +156,7 @@ def said(quota: Mapping[str, float], text: str = "fixed-window:3/1") -> tuple[st
     return findings(rates, [rates.tier()], Story(answers))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("text", "quota"),
     [
@@ -227,6 +228,7 @@ def test_one_key_for_one_user_leaves_no_share_to_others() -> None:
     assert whole.known.notes == ()
 
 
+@pytest.mark.alone
 def test_answers_that_fit_nothing_are_counted_with_their_time() -> None:
     """
     Where somebody else takes as much as all is for, all that may have happened is named.

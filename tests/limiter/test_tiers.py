@@ -28,6 +28,7 @@ def probed(net: Net, *, soak: int = 0, most: int = 600) -> Identity:
     return probe.known()
 
 
+@pytest.mark.alone
 def test_second_limit_is_found_where_it_is_spent() -> None:
     """
     Both are named with their limits, and nobody else is blamed.
@@ -39,6 +40,7 @@ def test_second_limit_is_found_where_it_is_spent() -> None:
     assert found.notes == ()
 
 
+@pytest.mark.alone
 def test_second_limit_is_not_made_up() -> None:
     """
     Where there is one, as many requests show one.
@@ -48,6 +50,7 @@ def test_second_limit_is_not_made_up() -> None:
     assert found.sure
 
 
+@pytest.mark.alone
 def test_limiter_that_is_changed_is_doubted() -> None:
     """
     From second 2 on every window is four times as long: no limiter explains both, and none gets more than 90 %.
@@ -90,6 +93,7 @@ def test_second_limit_is_met_by_a_steady_stream() -> None:
     assert {one.segments[0].until for one in streams} == {"refused"}
 
 
+@pytest.mark.alone
 def test_rate_of_a_moment_is_spent_until_the_one_behind_it_shows() -> None:
     """
     Nobody has to ask for it; and no more than so many are let through where there is none.
