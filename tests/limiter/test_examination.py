@@ -18,6 +18,7 @@ NAMES = (
 )
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", NAMES)
 def test_small_limiter_is_named_with_its_numbers(name: str) -> None:
     """

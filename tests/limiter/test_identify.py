@@ -223,6 +223,7 @@ def test_probe_that_is_rebuilt_goes_on_as_before(text: str) -> None:
     assert_goes_on_alike(whole, range(len(whole.turns)))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("text", RATED)
 def test_probe_of_a_rate_that_is_rebuilt_goes_on_as_before(text: str) -> None:
     """
@@ -584,6 +585,7 @@ def test_cap_alone_and_a_rate_that_is_met_are_sure(net: Net) -> None:
     assert [tier.family for tier in found.tiers] == [tier.family for tier in RateLimit.parse(net.text).tiers]
 
 
+@pytest.mark.alone
 def test_turns_are_told_apart() -> None:
     """
     Every stimulus is heard by the part that asked for it, and the rate is looked for before the caps, and spent after.

@@ -75,6 +75,7 @@ def test_all_of_the_limit_is_there_when_it_is_said_to_be(text: str) -> None:
     assert rates.room(max(full_at, at) + 0.05)[0] == LIMITS[text]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("text", LIMITS)
 def test_likely_families_are_remembered_when_they_are_ruled_out(text: str) -> None:
     """
@@ -303,6 +304,7 @@ def test_limit_is_not_sure_where_others_may_have_had_a_part(monkeypatch: pytest.
     assert rates.settled
 
 
+@pytest.mark.alone
 def test_log_that_is_full_is_watched_until_it_lets_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     What somebody else had in it is free before; one that counts refused requests too would only be filled.
@@ -319,6 +321,7 @@ def test_log_that_is_full_is_watched_until_it_lets_go(monkeypatch: pytest.Monkey
         assert segments[-1].at[0] > 1001.0
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("text", "outcomes", "at_once"),
     [("fixed-window:3/1", "++", True), ("fixed-window:3/1", "++-", False), ("sliding-counter:6/1", "++", False)],

@@ -99,6 +99,7 @@ def test_cost_is_what_was_sent() -> None:
     assert cost([], starts=True) == NOTHING
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("text", ["fixed-window:3/1", "sliding-log:3/1", "minimum-gap:0.7"])
 def test_runner_up_has_a_reason(text: str) -> None:
     """
