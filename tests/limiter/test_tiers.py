@@ -99,8 +99,9 @@ def test_rate_of_a_moment_is_spent_until_the_one_behind_it_shows() -> None:
     Nobody has to ask for it; and no more than so many are let through where there is none.
     """
     probe = Probe(Terms(1, True, most_requests=400, most_builds=400, most_s=300.0, caps=False))
-    play(probe, Net("fixed-window:4/0.5+fixed-window:14/9", seed=1))
+    play(probe, Net("sliding-log:4/0.7+fixed-window:14/9", seed=1))
     assert [tier.numbers["limit"].value for tier in probe.known().tiers] == [4.0, 14.0]
+    assert "soak" in [step.name for step in probe.steps]
     alone = Probe(Terms(1, True, most_requests=400, most_builds=400, most_s=300.0, caps=False))
     play(alone, Net("fixed-window:4/0.5", seed=1))
     soaked = [step.name for step in alone.steps].count("soak")

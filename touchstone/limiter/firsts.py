@@ -2,6 +2,7 @@
 Limiters that explain all but the last refusals, and what may be behind each of them; pure.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -45,7 +46,7 @@ class Firsts:
             if kinds[name] > _LIKELY and (share := loose(tier(cells))) < _KNOWN:
                 self._likeliest[name] = max(self._likeliest.get(name, 0.0), kinds[name])
                 self.kept.pop(name, None)  # the last one that was likely comes last
-                self.kept[name] = (Candidate.of(cells), share, cells.luck())
+                self.kept[name] = (_middle(cells), share, cells.luck())
 
     def was_sure(self, kind: Tiered) -> bool:
         """
@@ -75,7 +76,7 @@ class Firsts:
             before = [cells for cells in belief.cells if _is_behind(cells, plain)]
             if not before or not _has_moved(before[0], plain):
                 continue
-            after = _behind((Candidate.of(plain), loose(tier(plain)), plain.luck()), moments)
+            after = _behind((_middle(plain), loose(tier(plain)), plain.luck()), moments)
             for cells in after:
                 cells.see(moments)
                 cells.refine(moments, max(one.masses().max() for one in belief.cells))
@@ -83,6 +84,18 @@ class Firsts:
             if after and _evidence(after) > _evidence(before):
                 kept = [cells for cells in belief.cells if not any(cells is one for one in before)]
                 belief.cells = kept + after
+
+
+def _middle(cells: Cells) -> Candidate:
+    """
+    The likeliest limit, with times in the middle of what they may be: as far from one end as from the other.
+    """
+    candidate, numbers = Candidate.of(cells), tier(cells).numbers
+    middles = {name: math.sqrt(number.low * number.high) for name, number in numbers.items() if number.low > 0}
+    if "token_s" in cells.kind.scales:
+        middles["token_s"] = 1.0 / middles["rate_per_s"]
+    times = {name: np.array([middles[name]]) for name in cells.kind.scales}
+    return Candidate(candidate.kind, {**candidate.params, **times})
 
 
 def _behind(first: tuple[Candidate, float, float], moments: Sequence[Moment]) -> list[Cells]:
@@ -100,7 +113,7 @@ def _has_moved(cells: Cells, plain: Cells) -> bool:
     Whether the times of a limiter are others than what is behind it was reckoned with.
     """
     assert isinstance(cells.kind, Tiered)
-    known, now = cells.kind.known, Candidate.of(plain).params
+    known, now = cells.kind.known, _middle(plain).params
     if float(now["limit"][0]) != known["limit"]:
         return False
     moved = [abs(np.log(float(now[name][0]) / known[name])) for name in plain.kind.scales]
