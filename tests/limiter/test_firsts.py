@@ -2,15 +2,18 @@
 What may be behind a limiter, and what becomes of it when the first one turns out to be another one.
 """
 
+import math
+
 import numpy as np
 import pytest
 
 from touchstone.limiter.account import Candidate
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.catalogue import ENTRIES, behind
-from touchstone.limiter.cells import Cells
+from touchstone.limiter.cells import Cells, grid
 from touchstone.limiter.firsts import Firsts
 from touchstone.limiter.observed import Moment
+from touchstone.limiter.summary import tier
 from touchstone.limiter.tiers import Tiered
 
 LOG = next(entry.kind for entry in ENTRIES if entry.kind.name == "sliding-log")
@@ -81,6 +84,52 @@ def test_first_limiter_that_explains_less_is_left_alone() -> None:
     belief = belief_of(1.02, 1.0, luck=10.0)
     Firsts().renew(belief, MOMENTS)
     assert thought_s(belief) == {1.02}
+
+
+def test_first_limiter_is_taken_at_the_middle_of_what_it_may_be() -> None:
+    """
+    The likeliest of its windows may be near one end: the other end has to be within reach, too.
+    """
+    belief = Belief(3)
+    belief.cells = [grid(LOG, [3], [(1.0, 1.2)], 10, 1.0)]
+    belief.see(MOMENTS[:3])
+    firsts = Firsts()
+    firsts.keep(belief)
+    candidate, share, _ = firsts.kept["sliding-log"]
+    found = tier(belief.cells[0]).numbers["window_s"]
+    window_s = float(candidate.params["window_s"][0])
+    assert window_s * (1.0 + share) == pytest.approx(found.high, rel=0.005)
+    assert window_s / (1.0 + share) == pytest.approx(found.low, rel=0.005)
+
+
+def test_bucket_is_taken_at_the_middle_of_its_rates() -> None:
+    """
+    The time of a token is what is looked for, and a rate what is told.
+    """
+    belief = Belief(3)
+    bucket = next(entry.kind for entry in ENTRIES if entry.kind.name == "token-bucket")
+    belief.cells = [grid(bucket, [3], [(0.5, 0.6)], 10, 1.0)]
+    firsts = Firsts()
+    belief.see(MOMENTS[:3])
+    firsts.keep(belief)
+    assert float(firsts.kept["token-bucket"][0].params["token_s"][0]) == pytest.approx(math.sqrt(0.3), rel=0.01)
+
+
+@pytest.mark.parametrize(("shares", "sure"), [((0.95, 0.2), True), ((0.5, 0.8), False)])
+def test_second_limiter_is_sure_only_behind_a_first_one_that_was(
+    monkeypatch: pytest.MonkeyPatch, shares: tuple[float, ...], sure: bool
+) -> None:
+    """
+    Once is enough: what the second one refuses speaks against the first one, too.
+    """
+    belief, firsts = belief_of(1.0, 1.0), Firsts()
+    behind_it = next(cells.kind for cells in belief.cells if isinstance(cells.kind, Tiered))
+    belief.cells = belief.cells[:1]
+    assert not firsts.was_sure(behind_it)
+    for share in shares:
+        monkeypatch.setattr(belief, "kinds", lambda share=share: {"sliding-log": share})
+        firsts.keep(belief)
+    assert firsts.was_sure(behind_it) is sure
 
 
 def test_share_is_that_of_what_is_behind_another_one() -> None:

@@ -144,6 +144,20 @@ def test_tick_may_come_a_little_later_than_thought(refused_at: float, let_in_at:
     assert kind.room(params, state, np.full(1, 1.5))[0] == left
 
 
+def test_last_token_of_a_full_bucket_waits_for_no_tick() -> None:
+    """
+    What was there when it was full does not depend on how long a token takes; the one after that may miss its tick.
+    """
+    kind = TokenBucket("token-bucket/tick", tick_s=1.0)
+    params = {"limit": np.full(1, 4.0), "phase": np.zeros(1), "token_s": np.full(1, 0.7), "wide_phase": np.zeros(1)}
+    state, slacks_s = kind.start(params, 0.0), []
+    for _ in range(4):
+        state = kind.update(params, state, 5.0, True)
+        slacks_s.append(float(kind.slack_s(params, state, 5.0, np.full(1, 0.01), np.zeros(1))[0]))
+    assert slacks_s[:3] == [0.0, 0.0, 0.0]
+    assert kind.slack_s(params, state, 5.0, np.full(1, 0.5), np.zeros(1))[0] == 1.0
+
+
 def test_log_lets_nobody_in_until_its_oldest_leaves() -> None:
     """
     Those that have left it already do not count, and an empty one is not shut.

@@ -6,6 +6,9 @@ import pytest
 
 from tests.limiter.made import row
 from tests.limiter.played import PLENTY, rates_of
+from touchstone.limiter.account import Candidate
+from touchstone.limiter.catalogue import behind
+from touchstone.limiter.firsts import Firsts
 from touchstone.limiter.identify import Probe
 from touchstone.limiter.rates import Rates
 
@@ -71,3 +74,22 @@ def test_first_burst_ends_with_the_first_refusal_of_the_rate(outcomes: str, left
     probe.story.add(row(outcomes))
     probe.story.left_out |= left_out
     assert probe._accepted_first() == count
+
+
+@pytest.mark.parametrize(
+    ("was_sure", "others", "known"), [(True, 0.05, True), (False, 0.05, False), (True, 0.2, False)]
+)
+def test_pair_is_known_behind_a_first_limiter_that_was(
+    monkeypatch: pytest.MonkeyPatch, was_sure: bool, others: float, known: bool
+) -> None:
+    """
+    However likely the second one is: of wrong first ones the best one is always left.
+    """
+    rates = rates_of("fixed-window:3/1")
+    rates.belief.cells = behind(Candidate.of(rates.belief.likeliest()), 0.01, 20, 20.0)[:1]
+    rates.belief.cells[0].see(rates._story.moments())
+    monkeypatch.setattr(type(rates.belief), "others", lambda _: others)
+    monkeypatch.setattr(Rates, "_all_but_limit", property(lambda _: True))
+    monkeypatch.setattr("touchstone.limiter.rates.likeliest_limit", lambda _: (9.0, 1.0))
+    monkeypatch.setattr(Firsts, "was_sure", lambda *_: was_sure)
+    assert rates._known is known
