@@ -118,7 +118,7 @@ class Rates:
         """
         if self.settled or self._stuck >= _MOST_STUCK or self._again >= _MOST_AGAIN:
             return None
-        if self._known or (self._all_but_limit and likeliest_limit(self.belief.likeliest())[1] > _HIDDEN):
+        if self._known or self._was_met:
             return self._once_more(now_at)
         rng = np.random.default_rng([self._seed, len(self._story.answers)])
         story = self._story
@@ -353,10 +353,12 @@ class Rates:
         """
         Whether all but its limit is known for sure, and that nearly so.
         """
-        cells = self.belief.likeliest()
-        if isinstance(cells.kind, Tiered) or self.belief.others() > _UNSHARED:
-            return False
-        return likeliest_limit(cells)[1] > _HIDDEN and self._all_but_limit
+        alone = not isinstance(self.belief.likeliest().kind, Tiered) and self.belief.others() <= _UNSHARED
+        return alone and self._was_met
+
+    @property
+    def _was_met(self) -> bool:
+        return likeliest_limit(self.belief.likeliest())[1] > _HIDDEN and self._all_but_limit
 
     @property
     def refill_s(self) -> float:
