@@ -12,6 +12,7 @@ from touchstone.report.probe_words import (
     give_or_take,
     lasting,
     limiter_words,
+    measured_rate,
     rate_words,
     sentence,
     whole_give_or_take,
@@ -113,6 +114,23 @@ def test_rate_takes_the_unit_in_which_it_reads_well(rate_per_s: float, words: st
     The smallest unit in which the rate is a round number, else the smallest in which it is at least one.
     """
     assert rate_words(rate_per_s, "read") == words
+
+
+@pytest.mark.parametrize(
+    ("rate_per_s", "words"),
+    [
+        (9.6667, "9.67 builds a second"),
+        (0.98, "58.8 builds a minute"),
+        (9.8 / 60, "9.8 builds a minute"),
+        (0.98 / 60, "58.8 builds an hour"),
+        (1 / 864000, "0.1 builds a day"),
+    ],
+)
+def test_measured_rate_is_told_in_the_shortest_unit(rate_per_s: float, words: str) -> None:
+    """
+    580 a minute is no rounder than 9.67 a second where neither is a number that somebody set.
+    """
+    assert measured_rate(rate_per_s, "build") == words
 
 
 @pytest.mark.parametrize(

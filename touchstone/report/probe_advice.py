@@ -11,7 +11,7 @@ from touchstone.limiter.identity import Identity
 from touchstone.report.length import brief
 from touchstone.report.probe_pace import Pace, pace
 from touchstone.report.probe_tier import Reading, readings, readings_of
-from touchstone.report.probe_words import cost_words, family_words, noun, rate_words
+from touchstone.report.probe_words import cost_words, family_words, measured_rate, noun
 from touchstone.verdict import plural
 
 _LIKELY = 0.01  # a family that is less likely than this is not minded
@@ -97,7 +97,7 @@ def _nothing(identity: Identity, what: str) -> str:
 
 def _sending(found: Pace, what: str) -> Iterator[str]:
     if found.spacing_s:
-        yield f"send one {what} each {brief(found.spacing_s)}: {rate_words(1 / found.spacing_s, what)}"
+        yield f"send one {what} each {brief(found.spacing_s)}: {measured_rate(1 / found.spacing_s, what)}"
         if found.burst and found.burst > 1:
             after = f"then go on after {brief(found.after_s)}"
             yield f"or up to {plural(found.burst, what)} at once after {brief(found.rest_s)} without any; {after}"

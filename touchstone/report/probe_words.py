@@ -61,7 +61,19 @@ def rate_words(rate_per_s: float, what: str) -> str:
     """
     A rate in the unit in which it reads well: ``10 builds a minute``, ``1 read a second``, ``5,000 reads an hour``.
     """
-    unit, unit_s = rate_unit(rate_per_s)
+    return _rate(rate_per_s, *rate_unit(rate_per_s), what)
+
+
+def measured_rate(rate_per_s: float, what: str) -> str:
+    """
+    A rate that nobody set, in the shortest unit in which it is at least 1: ``9.67 builds a second``.
+
+    Whether it happens to be round in another one says nothing.
+    """
+    return _rate(rate_per_s, *_fitting(rate_per_s)[0], what)
+
+
+def _rate(rate_per_s: float, unit: str, unit_s: float, what: str) -> str:
     shown = figure(rate_per_s * unit_s)
     return f"{shown} {what}{'' if shown == '1' else 's'} {unit}"
 
