@@ -4,6 +4,7 @@ Answers made by hand, and limiters driven beside each other.
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -115,3 +116,20 @@ def bucket(text: str, burst: float, rate_per_s: float, options: dict[str, str] |
     """
     numbers = {"burst": number(burst), "rate_per_s": number(rate_per_s), "window_s": number(burst / rate_per_s)}
     return Tier("token-bucket", text, numbers, options or {})
+
+
+@dataclass
+class Rate:
+    """
+    A window that lets so many through, and is full again at whole multiples of *window_s*.
+    """
+
+    limit: int = 10_000
+    window_s: float = 10.0
+
+    def room(self, at: float) -> tuple[int, float]:
+        """
+        All of it at the beginning of a window; later in it, one.
+        """
+        since_s = at % self.window_s
+        return (self.limit, at) if self.limit >= 10_000 or since_s < 0.1 else (1, at - since_s + self.window_s)

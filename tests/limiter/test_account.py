@@ -44,7 +44,7 @@ def decided(text: str, times: Sequence[float] = TIMES, *, says: float | None = N
         wait_s = limiter.wait_s(at)
         accepted, _ = decide(limiter, at)
         hint_s = None if accepted else float(-(-wait_s // 1)) if says is None else says
-        found.append(Moment(at, 0.0007, accepted, 0.0, hint_s))
+        found.append(Moment(at, 0.0007, accepted, hint_s))
     return found
 
 
@@ -83,9 +83,9 @@ def test_contradiction_says_which_way_it_went() -> None:
     What was let through, and what was refused, against the limiter.
     """
     gap, _ = KNOWN["minimum-gap:2"]
-    moments = [Moment(10.0, 0.001, True, 0.0), Moment(11.0, 0.001, True, 0.0)]
+    moments = [Moment(10.0, 0.001, True), Moment(11.0, 0.001, True)]
     assert against(gap, moments) == "it would have refused the request at second 1.000, which was let through"
-    moments = [Moment(10.0, 0.001, True, 0.0), Moment(12.5, 0.001, False, 0.0)]
+    moments = [Moment(10.0, 0.001, True), Moment(12.5, 0.001, False)]
     assert against(gap, moments) == "it would have let the request at second 2.500 through, which was refused"
 
 
@@ -94,7 +94,7 @@ def test_what_is_within_the_blur_contradicts_nothing() -> None:
     A moment may lie a little earlier or later.
     """
     gap, _ = KNOWN["minimum-gap:2"]
-    assert against(gap, [Moment(10.0, 0.01, True, 0.0), Moment(11.99, 0.01, True, 0.0)]) == ""
+    assert against(gap, [Moment(10.0, 0.01, True), Moment(11.99, 0.01, True)]) == ""
     assert against(gap, []) == ""
 
 
@@ -170,7 +170,7 @@ def test_room_that_a_limiter_had_when_it_refused_was_taken() -> None:
     Three of five were let through, and the fourth request was refused: two of five went to somebody else.
     """
     five = candidate(FixedWindow("fixed-window"), 5, window_s=9.0)
-    answers = [Moment(10.0 + 0.1 * number, 0.0007, number < 3, 0.0) for number in range(4)]
+    answers = [Moment(10.0 + 0.1 * number, 0.0007, number < 3) for number in range(4)]
     share = taken(five, answers)
     assert share.value == pytest.approx(2 / 5)
     assert 0.0 < share.low < 2 / 5 < share.high < 1.0
@@ -181,10 +181,10 @@ def test_what_others_have_still_counts_once() -> None:
     Of three in two seconds one was let through: the other two are gone, however often that shows, until they are back.
     """
     log, _ = KNOWN["sliding-log:3/2"]
-    refused = [Moment(10.0 + 0.01 * number, 0.0, False, 0.0) for number in range(1, 11)]
-    once = [Moment(10.0, 0.0, True, 0.0), *refused]
+    refused = [Moment(10.0 + 0.01 * number, 0.0, False) for number in range(1, 11)]
+    once = [Moment(10.0, 0.0, True), *refused]
     assert taken(log, once).value == pytest.approx(2 / 3, abs=0.02)
     assert taken(log, once).low < 2 / 3 < taken(log, once).high
-    again = [*once, Moment(20.0, 0.0, True, 0.0), Moment(20.01, 0.0, False, 0.0)]
+    again = [*once, Moment(20.0, 0.0, True), Moment(20.01, 0.0, False)]
     assert taken(log, again).value == pytest.approx(4 / 6, abs=0.02)
     assert taken(log, [*once[:1]]).value == 0.0

@@ -19,7 +19,7 @@ from touchstone.limiter.stimulus import Segment, Stimulus
 from touchstone.twin import RateLimit, decide, limiter_for
 
 WAY_S, SPREAD_S = 0.0004, 0.0003
-QUICKEST_S, HELD_S = 2 * WAY_S, 0.05
+QUICKEST_S = 2 * WAY_S
 
 
 def ask(text: str, times: Sequence[float]) -> list[Answer]:
@@ -40,7 +40,7 @@ def believed(answers: Sequence[Answer]) -> Belief:
     """
     opening = next(number for number, answer in enumerate(answers) if not answer.accepted)
     belief = Belief(opening)
-    belief.see(moments(answers, QUICKEST_S, HELD_S))
+    belief.see(moments(answers, QUICKEST_S))
     return belief
 
 
@@ -165,7 +165,7 @@ def test_answers_weigh_the_same_all_at_once_and_one_by_one(name: str) -> None:
     """
     entry = next(entry for entry in ENTRIES if entry.kind.name == name)
     answers = row("+++--+-+++--++-", step_s=0.3)
-    story = moments(answers, 0.001, 1.0)
+    story = moments(answers, 0.001)
     whole, parts = (cells_of(entry, 4, wide=False) for _ in range(2))
     assert whole is not None
     assert parts is not None
@@ -182,7 +182,7 @@ def test_cell_that_is_too_wide_for_a_place_on_its_clock_is_not_ruled_out_by_its_
     Six in the middle's window of five: another place of the clock would have let them through.
     """
     entry = next(entry for entry in ENTRIES if entry.kind.name == "fixed-window/clock")
-    story = moments(row("++++++", step_s=0.5), 0.001, 1.0)
+    story = moments(row("++++++", step_s=0.5), 0.001)
     narrow = Cells.point(entry.kind, {"limit": 5.0, "window_s": 10.0, "phase": 0.1}, 1e-4)
     wide = Cells.point(entry.kind, {"limit": 5.0, "window_s": 10.0, "phase": 0.1}, 0.5)
     wide.wide_phase = np.array([0.6])
@@ -191,5 +191,5 @@ def test_cell_that_is_too_wide_for_a_place_on_its_clock_is_not_ruled_out_by_its_
     assert (narrow.likely + narrow.run)[0, 0] < -9.0
     assert (wide.likely + wide.run)[0, 0] > -2.0
     # More than two windows hold are too many at any place.
-    wide.see(moments(row("+" * 12, step_s=0.5), 0.001, 1.0))
+    wide.see(moments(row("+" * 12, step_s=0.5), 0.001))
     assert (wide.likely + wide.run)[0, 0] < -9.0

@@ -1,34 +1,13 @@
 """
-The parts of a probe that find how many requests may be under way, and how many builds in flight.
+The part of a probe that finds how many requests may be under way.
 """
-
-from dataclasses import dataclass
 
 import pytest
 
-from tests.limiter.made import at_once, row
+from tests.limiter.made import Rate, at_once, row
 from tests.limiter.played import PLENTY, through
 from tests.limiter.virtual import Net
-from touchstone.limiter.caps import Crowds, Held, InFlight, perhaps_by_builds
-from touchstone.limiter.observed import Answer
-from touchstone.limiter.stimulus import Stimulus
-
-
-@dataclass
-class Rate:
-    """
-    A window that lets so many through, and is full again at whole multiples of *window_s*.
-    """
-
-    limit: int = 10_000
-    window_s: float = 10.0
-
-    def room(self, at: float) -> tuple[int, float]:
-        """
-        All of it at the beginning of a window; later in it, one.
-        """
-        since_s = at % self.window_s
-        return (self.limit, at) if self.limit >= 10_000 or since_s < 0.1 else (1, at - since_s + self.window_s)
+from touchstone.limiter.caps import Crowds, InFlight
 
 
 def volleys(cap: int, takes_s: float = 0.2, rate: Rate | None = None, left: int = 1000) -> InFlight:
@@ -38,9 +17,8 @@ def volleys(cap: int, takes_s: float = 0.2, rate: Rate | None = None, left: int 
     part, now_at = InFlight((rate or Rate()).room), 100.0
     while stimulus := part.ask(now_at, left):
         (segment,) = stimulus.segments
-        assert segment.together or len(segment.at) == 1
         assert segment.at[0] >= now_at
-        count = min(len(segment.at), cap)
+        count = min(len(segment.at), cap) if segment.together else len(segment.at)
         answers = [(takes_s + 0.001 * number, "+") for number in range(count)]
         answers += [(0.001, "-")] * (len(segment.at) - count)
         part.hear(at_once("".join(o for _, o in answers), segment.at[0], [t for t, _ in answers]))
@@ -125,7 +103,7 @@ def test_volleys_rest_until_everything_is_answered() -> None:
 
 def seen_of(*volleys: str) -> InFlight:
     """
-    A part that has heard these, and after the first one a request alone that was let through.
+    A part that has heard these, and after the first one as many one by one that were let through.
     """
     part = InFlight(Rate().room)
     for number, outcomes in enumerate(volleys):
@@ -152,27 +130,31 @@ def test_volleys_that_are_refused_altogether_are_no_cap() -> None:
     assert (part.tier(), part.disproved, part.over) == (None, True, True)
 
 
-def test_one_request_alone_that_is_refused_disproves_a_cap() -> None:
+@pytest.mark.parametrize("outcomes", ["-", "+-", "+++-"])
+def test_cap_lets_as_many_through_one_by_one(outcomes: str) -> None:
     """
-    It is asked for after the first volley of which something was refused, and waits for that.
+    And one more than it lets through at once; where one of these is refused, it is something else that refuses.
     """
     part = InFlight(Rate().room)
     part.hear(at_once("+++-"))
     stimulus = part.ask(0.5, 100)
     assert stimulus is not None
-    assert stimulus.most == 1
-    part.hear(row("-", 0.5))
+    assert (stimulus.name, stimulus.most, stimulus.segments[0].together) == ("4 one by one", 4, False)
+    part.hear(row(outcomes, 0.5))
     assert (part.tier(), part.disproved, part.ask(9.0, 100)) == (None, True, None)
 
 
-def test_start_that_is_refused_after_one_was_freed_disproves_a_cap() -> None:
+def test_one_by_one_are_no_more_than_the_rate_lets_through() -> None:
     """
-    A cap would have had room for it.
+    Where that is less than the volley, so many are enough.
     """
-    part = Held(Rate().room, 16)
-    part.hear(row("+++-"))
-    part.hear(row("-"))
-    assert (part.tier(), part.disproved, part.ask(9.0, 100)) == (None, True, None)
+    part = InFlight(Rate(2).room)
+    part.hear(at_once("+++-"))
+    stimulus = part.ask(10.0, 100)
+    assert stimulus is not None
+    assert stimulus.most == 2
+    part.hear(row("++", 10.0))
+    assert (part.disproved, part.over) == (False, False)
 
 
 def test_volleys_that_disagree_leave_it_unsure() -> None:
@@ -205,240 +187,6 @@ def test_one_refusal_by_chance_is_no_cap() -> None:
     """
     part = seen_of("+++-", "+++++")
     assert (part.seen, part.tier(), part.sure, part.uncapped_to) == ([], None, True, 5)
-
-
-def hold(cap: int, *, most: int = 16, rate: Rate | None = None, left: int = 1000) -> tuple[Held, list[Stimulus]]:
-    """
-    A part whose builds are refused from so many in flight on; what it asked.
-    """
-    part, running, now_at, asked = Held((rate or Rate()).room, most), 0, 100.0, []
-    while stimulus := part.ask(now_at, left):
-        asked.append(stimulus)
-        running -= min(stimulus.frees, running)
-        answers: list[Answer] = []
-        for at in stimulus.segments[0].at:
-            answers += row("+" if running < cap else "-", max(at, now_at))
-            running += answers[-1].accepted
-            if not answers[-1].accepted:
-                break
-        assert running <= most
-        left -= len(answers)
-        now_at = answers[-1].done_at + 0.001
-        part.hear(answers)
-    return part, asked
-
-
-@pytest.mark.parametrize("cap", [1, 2, 4, 15])
-def test_cap_on_builds_is_found_and_its_edge_tested(cap: int) -> None:
-    """
-    One is freed, and one is let through; twice.
-    """
-    part, asked = hold(cap)
-    tier = part.tier()
-    assert tier is not None
-    assert (tier.text, tier.numbers["limit"].value, part.sure) == (f"builds:{cap}", cap, True)
-    assert part.holds_to == cap
-    assert [stimulus.frees for stimulus in asked] == [0, 1, 1]
-    assert all(stimulus.stage == "builds" for stimulus in asked)
-    assert all(segment.holds for stimulus in asked for segment in stimulus.segments)
-
-
-@pytest.mark.parametrize("cap", [16, 100])
-def test_no_cap_is_met_up_to_what_may_be_held(cap: int) -> None:
-    """
-    No more builds are held than are allowed.
-    """
-    part, _ = hold(cap)
-    assert (part.tier(), part.holds_to, part.sure) == (None, 16, True)
-    assert hold(cap, most=3)[0].holds_to == 3
-
-
-def test_builds_are_started_as_the_rate_lets_them() -> None:
-    """
-    A cap above the limit of the rate is met in several steps.
-    """
-    rate = Rate(3)
-    part, asked = hold(7, rate=rate)
-    assert part.cap == 7
-    for stimulus in asked:
-        assert stimulus.most <= rate.room(stimulus.segments[0].at[0])[0]
-
-
-@pytest.mark.parametrize("left", [1, 3, 5, 7, 8])
-def test_builds_stay_within_what_is_left(left: int) -> None:
-    """
-    Of the budget; a cap whose edge was not tested is no tier, and is told as a doubt.
-    """
-    part, asked = hold(4, left=left)
-    assert asked == [] or asked[0].most <= left
-    assert part.sure == (not part.cap or bool(part.edges))
-    assert (part.tier() is not None) == bool(part.edges)
-    assert bool(part.doubt) == (bool(part.cap) and not part.edges)
-
-
-def test_edge_that_does_not_show_leaves_it_unsure() -> None:
-    """
-    Both starts were let through after one build had ended: it is no cap.
-    """
-    part = Held(Rate().room, 16)
-    part.hear(row("+++-"))
-    part.hear(row("++"))
-    part.hear(row("+-"))
-    assert part.over
-    assert not part.sure
-    assert part.tier() is None
-    assert "3 builds in flight" in part.doubt
-
-
-def test_edge_that_was_cut_short_is_tested_to_its_end() -> None:
-    """
-    One start that was let through says nothing of the next one.
-    """
-    part = Held(Rate().room, 16)
-    part.hear(row("+++-"))
-    part.hear(row("+"))
-    assert part.edges == []
-    for outcomes, name, frees in (("-", "one more", 0), ("+-", "free one, start two", 1)):
-        stimulus = part.ask(1.0, 100)
-        assert stimulus is not None
-        assert (stimulus.name, stimulus.frees) == (name, frees)
-        part.hear(row(outcomes))
-    assert (part.edges, part.over, part.sure) == ([True, True], True, True)
-
-
-@dataclass
-class Gap:
-    """
-    A rate that lets one through in each *gap_s*.
-    """
-
-    gap_s: float = 2.0
-    last_at: float = -100.0
-
-    def room(self, at: float) -> tuple[int, float]:
-        """
-        One, or none.
-        """
-        return int(at >= self.last_at + self.gap_s), self.last_at + self.gap_s
-
-
-def slowly(cap: int, lasts_s: float, *, left: int = 1000) -> Held:
-    """
-    A part whose builds may start only one in each gap, and end by themselves, or never where that is not known.
-    """
-    gap, running, now_at = Gap(), [], 0.0
-    part = Held(gap.room, 16, lasts_s)
-    while stimulus := part.ask(now_at, left):
-        (at,) = stimulus.segments[0].at
-        running = [began for began in running if not lasts_s or began + lasts_s > at][stimulus.frees :]
-        accepted = len(running) < cap
-        running += [at] if accepted else []
-        gap.last_at = at if accepted else gap.last_at
-        part.hear(row("+" if accepted else "-", at))
-        now_at, left = at + 0.01, left - 1
-    return part
-
-
-@pytest.mark.parametrize(("cap", "lasts_s", "tests"), [(1, 100.0, 2), (3, 100.0, 2), (7, 100.0, 2), (3, 0.0, 3)])
-def test_cap_is_found_where_the_rate_lets_one_through_at_a_time(cap: int, lasts_s: float, tests: int) -> None:
-    """
-    Its edge is tested with one start after the other; once more where no build ends meanwhile.
-    """
-    part = slowly(cap, lasts_s)
-    assert (part.cap, part.edges, part.sure, part.hidden(spent=False)) == (cap, [True] * tests, True, "")
-
-
-def test_edge_that_is_tested_in_halves_does_not_show_where_both_are_let_through() -> None:
-    """
-    It is no cap then either; and where the first one is refused, something else refuses.
-    """
-    part = Held(Rate().room, 16)
-    for outcomes in ("+++-", "+", "+", "+", "-"):
-        part.hear(row(outcomes))
-    assert (part.edges, part.over, part.sure) == ([False, True], True, False)
-    part = Held(Rate().room, 16)
-    for outcomes in ("+++-", "+", "-", "-"):
-        part.hear(row(outcomes))
-    assert (part.edges, part.disproved, part.tier()) == ([True], True, None)
-
-
-def test_rate_hides_a_cap_that_is_above_what_it_lets_start_while_builds_last() -> None:
-    """
-    Builds that may have ended are not counted; what the rate let start is told, with how long a build lasts.
-    """
-    part = slowly(100, 9.0)
-    assert (part.cap, part.holds_to, part.sure) == (0, 5, True)
-    assert part.hidden(spent=False) == (
-        "the rate hides any cap above 5 on builds in flight: it let no more start in the 9 s that a build lasts"
-    )
-    assert part.hidden(spent=True).endswith("it let no more start within the budget")
-
-
-@pytest.mark.parametrize("part", [slowly(100, 100.0), slowly(3, 9.0, left=6), hold(100)[0], hold(100, left=9)[0]])
-def test_rate_hides_no_cap_where_it_is_not_what_held_builds_back(part: Held) -> None:
-    """
-    As many were held as may be; a cap was met; or the budget was spent, and the rate had room.
-    """
-    assert part.hidden(spent=False) == part.hidden(spent=True) == ""
-
-
-@pytest.mark.parametrize("heard", [("+++",), ("+++-",), ("+++-", "+-"), ("+++-", "+")])
-def test_part_that_begins_anew_holds_all_once_more(heard: tuple[str, ...]) -> None:
-    """
-    What was held has ended; the cap is counted from nothing, and its edge is tested twice.
-    """
-    part = Held(Rate().room, 16)
-    for outcomes in heard:
-        part.hear(row(outcomes))
-    part.begin_anew()
-    stimulus = part.ask(1.0, 100)
-    assert stimulus is not None
-    assert (stimulus.most, stimulus.frees) == (16, 0)
-    for outcomes in ("+++++-", "+-", "+-"):
-        part.hear(row(outcomes))
-    assert (part.cap, part.edges, part.over) == (5, [True, True], True)
-
-
-def test_part_that_is_over_stays_so() -> None:
-    """
-    What is known is known.
-    """
-    part, _ = hold(4)
-    part.begin_anew()
-    assert (part.cap, part.sure, part.ask(1.0, 100)) == (4, True, None)
-
-
-def test_nothing_answered_is_not_tried_for_ever() -> None:
-    """
-    A target of which nothing is heard has no cap that could be found.
-    """
-    part = Held(Rate().room, 16)
-    for _ in range(10):
-        if part.ask(0.0, 100) is None:
-            break
-        part.hear([])
-    assert part.over
-
-
-@pytest.mark.parametrize(
-    ("answers", "numbers"),
-    [
-        # Two began, and far less time went by than one of two was ever seen to end in.
-        ([*row("++-", step_s=0.001), *row("+++++", 1.0, step_s=0.05)], {2}),
-        # Others were let through as soon after two had begun.
-        ([*row("++-", step_s=0.001), *row("+++++", 1.0, step_s=0.001)], set()),
-        # Not as many had begun as the cap lets in; and not in far less time.
-        ([*row("+-", step_s=0.001), *row("+++++", 1.0, step_s=0.05)], set()),
-        ([*row("++-", step_s=0.04), *row("+++++", 1.0, step_s=0.05)], set()),
-        # Builds were never seen to end in time.
-        ([*row("++-", step_s=0.001)], {2}),
-    ],
-)
-def test_refusals_that_builds_in_flight_explain_as_well(answers: list[Answer], numbers: set[int]) -> None:
-    """
-    Those that came so soon after so many began that none of them may have ended.
-    """
-    assert perhaps_by_builds(answers, 2) == numbers
 
 
 def test_as_many_as_the_cap_lets_in_are_asked_for_until_enough_were() -> None:

@@ -18,8 +18,8 @@ def told(count: int, wide: float, wide_phase: float, at: float) -> float:
     """
     cells = Cells.point(TokenBucket("token-bucket/tick", tick_s=1.0), PARAMS, wide)
     cells.wide_phase = np.array([wide_phase])
-    story = [Moment(0.1, 0.001, True, 0.0)] * 2
-    story += [Moment(at + 0.002 * number, 0.001, False, 0.0) for number in range(count)]
+    story = [Moment(0.1, 0.001, True)] * 2
+    story += [Moment(at + 0.002 * number, 0.001, False) for number in range(count)]
     cells.see(story)
     return float((cells.likely + cells.run)[0, 0])
 

@@ -40,5 +40,5 @@ def test_filling_ends_with_a_refusal(outcomes: str, count: int) -> None:
     """
     What was let through and not refused after it is none.
     """
-    moments = [Moment(float(number), 0.001, outcome == "+", 0.0) for number, outcome in enumerate(outcomes)]
+    moments = [Moment(float(number), 0.001, outcome == "+") for number, outcome in enumerate(outcomes)]
     assert fillings(moments, 3.0) == count

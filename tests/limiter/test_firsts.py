@@ -36,7 +36,7 @@ def belief_of(thought_s: float, known_s: float, limit: float = 3.0, loose: float
     return belief
 
 
-MOMENTS = [Moment(at, 0.001, at < BURSTS_S[-1], 0.0) for at in BURSTS_S for _ in range(3)]
+MOMENTS = [Moment(at, 0.001, at < BURSTS_S[-1]) for at in BURSTS_S for _ in range(3)]
 
 
 def thought_s(belief: Belief) -> set[float]:

@@ -287,7 +287,7 @@ def test_limit_that_was_filled_once_is_met_once_more(
     A filling is all of it, or nearly, one after the other until one is refused.
     """
     rates = rates_of("fixed-window:3/1")
-    moments = [Moment(float(number), 0.0, outcome == "+", 0.0) for number, outcome in enumerate(outcomes)]
+    moments = [Moment(float(number), 0.0, outcome == "+") for number, outcome in enumerate(outcomes)]
     monkeypatch.setattr(rates._story, "moments", lambda: moments)
     assert rates._met_once is not filled
 

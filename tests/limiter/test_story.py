@@ -39,13 +39,14 @@ def test_moment_lies_between_request_and_answer() -> None:
         assert moment.at - moment.blur_s < answer.sent_at + (answer.done_at - answer.sent_at) / 2 + 1e-9
 
 
-@pytest.mark.parametrize(("took_s", "held_s"), [(0.02, 0.0), (0.2, 0.199)])
-def test_only_what_takes_far_longer_was_held_back(took_s: float, held_s: float) -> None:
+@pytest.mark.parametrize("took_s", [0.02, 0.2, 3.0])
+def test_late_answer_may_have_been_decided_at_any_time(took_s: float) -> None:
     """
-    A few milliseconds more are the network's; many times as long is a queue's.
+    However late an answer is, the network may have held it back on the way there or on the way back.
     """
-    story = Story([*row("++"), *row("+", 1.0, took_s=took_s)])
-    assert [moment.delay_s for moment in story.moments()] == pytest.approx([0.0, 0.0, held_s])
+    *_, late = Story([*row("++"), *row("+", 1.0, took_s=took_s)]).moments()
+    assert late.at - late.blur_s <= 1.0 + 0.003
+    assert late.at + late.blur_s >= 1.0 + took_s - 0.003
 
 
 def test_held_back_is_measured_in_what_an_answer_takes() -> None:

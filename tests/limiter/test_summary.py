@@ -27,7 +27,7 @@ def narrow(kind: Kind, limit: int, share: float = 0.004) -> Cells:
     """
     ranges = [(TRUE_S[name] * (1 - share), TRUE_S[name] * (1 + share)) for name in kind.scales]
     cells = grid(kind, [limit], ranges, 5, 0.1)
-    cells.see([Moment(BEGAN_AT, 0.001, not kind.name.endswith("empty"), 0.0)])
+    cells.see([Moment(BEGAN_AT, 0.001, not kind.name.endswith("empty"))])
     return cells
 
 
@@ -104,7 +104,7 @@ def test_bucket_is_told_by_whole_numbers(token_s: float, burst: int, text: str) 
     The time that fills it, or tokens in a second, a minute or an hour, whichever is shorter.
     """
     cells = grid(KINDS["token-bucket"], [burst], [(token_s * 0.9995, token_s * 1.0005)], 5, 0.1)
-    cells.see([Moment(BEGAN_AT, 0.001, True, 0.0)])
+    cells.see([Moment(BEGAN_AT, 0.001, True)])
     found = tier(cells).text
     assert found == text
     assert RateLimit.parse(found).family == "token-bucket"
@@ -122,7 +122,7 @@ def test_limit_that_weighs_most_is_told_with_all_that_it_may_be() -> None:
     Smaller limits weigh more beforehand; the interval holds those that are left.
     """
     cells = grid(KINDS["sliding-log"], [4, 5, 6], [(1.9, 2.1)], 5, 0.1)
-    cells.see([Moment(BEGAN_AT, 0.001, True, 0.0)])
+    cells.see([Moment(BEGAN_AT, 0.001, True)])
     value, share = likeliest_limit(cells)
     assert value == 4
     assert share == pytest.approx((1 / 4) / (1 / 4 + 1 / 5 + 1 / 6), rel=1e-3)

@@ -84,7 +84,7 @@ def test_second_limit_is_met_by_a_steady_stream() -> None:
     first = Candidate(kinds["sliding-log"], {"limit": np.array([4.0]), "window_s": np.array([2.0])})
     belief = Belief(4)
     belief.cells = behind(first, 0.001, 12, 20.0)
-    belief.see([Moment(10.0, 0.001, True, 0.0)])
+    belief.see([Moment(10.0, 0.001, True)])
     found = crowds(belief, 40, np.random.default_rng(1))
     streams = [one for one in candidates(found, 30.0, 0.001, 0.001, 8) if one.name.startswith("steady")]
     assert streams

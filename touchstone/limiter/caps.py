@@ -1,23 +1,20 @@
 """
-How many requests may be under way at once, and how many builds in flight; pure.
+How many requests may be under way at once; pure.
 
 The rate is known by then, or there is none: a refusal that it explains tells nothing here, so nothing is sent that it
 might refuse.
 """
 
-import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from touchstone.limiter.held import Room
 from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.queuefit import in_turn_s
 from touchstone.limiter.stimulus import Segment, Stimulus, volley
 from touchstone.limiter.summary import plain
-
-# How many the rate lets through at a moment, and when it lets through as many as it can.
-Room = Callable[[float], tuple[int, float]]
 
 _SIZES = (4, 16)
 # So many volleys have to show the same cap, each after a rest.
@@ -30,13 +27,6 @@ _LEAST_S = 0.002
 _LEAST_PACE_S = 0.005
 # As many at once as a cap lets in, where that is more than one: so many in all have to be let through.
 _LEAST_CROWD, _MOST_CROWDED = 2, 40
-# What takes less than this share of a time takes far less.
-_FAR_LESS = 0.5
-# So many tests of the edge a cap has to pass; more where the rate lets so few through that somebody else may have taken
-# all of them, and no build ends meanwhile.
-_TESTS, _MORE_TESTS, _FEW = 2, 3, 8
-# Waits for the rate to let enough through before less is thought to be enough.
-_MOST_WAITS = 2
 
 
 @dataclass
@@ -47,7 +37,7 @@ class InFlight:
     Attributes:
         uncapped_to: The largest volley of which nothing was refused.
         seen: How many of each volley were accepted that was refused in part.
-        disproved: Whether one request alone was refused too, so that something else refuses.
+        disproved: Whether one of as many one after the other was refused too, so that something else refuses.
     """
 
     room: Room
@@ -70,15 +60,16 @@ class InFlight:
         """
         if self.over:
             return None
-        if self._checks:
-            return Stimulus("one alone", (Segment((max(now_at, self._last_at),)),), stage="in flight")
-        count = max(self.seen) + 2 if self.seen else _SIZES[self._size]
-        at = max(now_at, self._last_at + self._rest_s)
+        at = max(now_at, self._last_at if self._checks else self._last_at + self._rest_s)
+        count = max(self.seen) + (1 if self._checks else 2) if self.seen else _SIZES[self._size]
         room, full_at = self.room(at)
         if room < count and full_at > at:
             at = full_at + 0.05
             room, _ = self.room(at)
         count = min(count, room, left)
+        if self._checks:
+            part = Segment((at,) * max(1, count), "refused")
+            return Stimulus(f"{len(part.at)} one by one", (part,), stage="in flight")
         if count < 2 or (not self.seen and count <= self.uncapped_to) or (self.seen and count <= max(self.seen)):
             return None
         return Stimulus(f"{count} at once", (volley(at, count),), stage="in flight")
@@ -92,7 +83,7 @@ class InFlight:
         accepted = sum(answer.accepted for answer in answers)
         self._last_at = max(answer.done_at for answer in answers)
         if self._checks or not accepted:
-            self._checks, self.disproved = False, not accepted
+            self._checks, self.disproved = False, not accepted or (self._checks and accepted < len(answers))
             self.over = self.over or self.disproved
             return
         longest_s = max(answer.done_at - answer.sent_at for answer in answers)
@@ -169,144 +160,6 @@ class InFlight:
 
 
 @dataclass
-class Held:
-    """
-    The part of a probe that finds how many builds may be in flight: holds them, frees one, tests the edge.
-
-    Attributes:
-        most: Builds that may be held.
-        lasts_s: How long one of them lasts at least; 0 where nobody knows.
-        cap: Builds in flight when a start was refused that the rate lets through.
-        edges: Whether a start was let through after one build was freed, and the next one refused; once for each test.
-        disproved: Whether no start was let through then, so that something else refuses.
-    """
-
-    room: Room
-    most: int
-    lasts_s: float = 0.0
-    cap: int = 0
-    holds_to: int = 0
-    edges: list[bool] = field(default_factory=list)
-    over: bool = False
-    disproved: bool = False
-    _held: int = 0
-    _first_at: float = math.inf
-    _half: bool = False
-    _short: bool = False
-    _stuck: int = 0
-
-    def begin_anew(self) -> None:
-        """
-        Forgets what was held, which has ended: what is not known by now is looked for from the beginning.
-        """
-        if not self.over:
-            self._held, self.cap, self._half, self._first_at = 0, 0, False, math.inf
-            self.edges.clear()
-
-    def ask(self, now_at: float, left: int) -> Stimulus | None:
-        """
-        What is sent next; None where the cap is known, or none is met.
-        """
-        if self.over or left < 2:
-            return None
-        want = (1 if self._half else 2) if self.cap else self.most - self._held
-        at = now_at
-        room, full_at = self.room(at)
-        if room < min(want, 2) and full_at > at:
-            at = full_at + 0.05
-            room, _ = self.room(at)
-        self._short = room < want
-        count = min(want, room, left)
-        ended = self.lasts_s > 0 and not self.cap and at >= self._first_at + self.lasts_s
-        if count < 1 or ended:
-            return None
-        part = Segment((at,) * count, "refused", holds=True)
-        if not self.cap:
-            return Stimulus(f"hold {count} more", (part,), stage="builds")
-        name = "one more" if self._half else "free one, start " + ("two" if count > 1 else "one")
-        return Stimulus(name, (part,), frees=0 if self._half else 1, stage="builds")
-
-    def hear(self, answers: Sequence[Answer]) -> None:
-        """
-        Takes in what came of it.
-        """
-        if not answers:
-            self._stuck += 1
-            self.over = self._stuck > _MOST_WAITS
-            return
-        accepted = sum(answer.accepted for answer in answers)
-        if self.cap:
-            self._test(answers, accepted)
-        else:
-            self._hold(answers, accepted)
-
-    def _test(self, answers: Sequence[Answer], accepted: int) -> None:
-        """
-        Of two starts after one was freed the first has to be let through, and the other one refused.
-
-        One alone is half of that, where the rate lets no two through, or the other one was cut off.
-        """
-        if len(answers) == 1 and answers[0].accepted != self._half:
-            self._half = not self._half
-            self.edges += [] if self._half else [True]
-        elif not accepted:
-            self.disproved = True
-            self.cap = 0
-        else:
-            self._half = False
-            self.edges.append(accepted == 1 and not answers[-1].accepted)
-        few = self.room(answers[0].sent_at)[0] < _FEW and not self.lasts_s
-        tests = _MORE_TESTS if few else _TESTS
-        self.over = self.disproved or len(self.edges) >= tests
-
-    def _hold(self, answers: Sequence[Answer], accepted: int) -> None:
-        self._held += accepted
-        self._first_at = min(self._first_at, answers[0].sent_at) if accepted else self._first_at
-        self.holds_to = max(self.holds_to, self._held)
-        if not answers[-1].accepted:
-            self.cap = self._held
-            self.over = self._held == 0
-        elif self._held >= self.most:
-            self.over = True
-
-    def hidden(self, *, spent: bool) -> str:
-        """
-        Why no higher cap could be met, in words, where the rate let no more builds start; else empty.
-
-        Args:
-            spent: Whether nothing more is asked because the budget is spent.
-        """
-        if self.cap or self.disproved or not self._short or not self.holds_to:
-            return ""
-        told = f"the rate hides any cap above {self.holds_to} on builds in flight: it let no more start"
-        return f"{told} within the budget" if spent else f"{told} in the {self.lasts_s:g} s that a build lasts"
-
-    def tier(self) -> Tier | None:
-        """
-        The cap; None where none was met, or it is not proven.
-        """
-        if not self.cap or not self.sure:
-            return None
-        return Tier("builds", f"builds:{self.cap}", {"limit": Interval(self.cap, self.cap, self.cap)})
-
-    @property
-    def doubt(self) -> str:
-        """
-        Why what was refused is not told as a cap, in words; empty where it is, or nothing was.
-        """
-        if self.sure:
-            return ""
-        return f"a start was refused with {self.cap} builds in flight, and ending one did not show that they were why"
-
-    @property
-    def sure(self) -> bool:
-        """
-        Whether none was met, or each test of the edge came out as a cap has it.
-        """
-        return not self.cap or (bool(self.edges) and all(self.edges))
-
-
-@dataclass
 class Crowds:
     """
     The part of a probe that asks for as many at once as a cap lets in, again and again.
@@ -356,23 +209,3 @@ class Crowds:
                 "meets, or a higher cap than was looked for"
             )
         return "of as many at once as the cap lets in some were refused: there is a rate that one alone never meets"
-
-
-def perhaps_by_builds(answers: Sequence[Answer], cap: int) -> set[int]:
-    """
-    The numbers of refusals that a cap on builds may explain as well as a rate, with builds that take a while to end.
-
-    Before each as many builds began as the cap lets in, in far less time than was ever seen to be enough for one of as
-    many to end.
-    """
-    began: list[float] = []
-    spans: list[float] = []
-    refused: dict[int, float] = {}
-    for number, answer in enumerate(answers):
-        span_s = answer.sent_at - began[-cap] if len(began) >= cap else math.inf
-        if answer.accepted:
-            began.append(answer.sent_at)
-            spans.append(span_s)
-        else:
-            refused[number] = span_s
-    return {number for number, span_s in refused.items() if span_s < _FAR_LESS * min(spans, default=math.inf)}

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from touchstone.limiter.account import Candidate, stretch
-from touchstone.limiter.caps import Crowds, Held, InFlight, perhaps_by_builds
+from touchstone.limiter.caps import Crowds, InFlight
 from touchstone.limiter.chapters import MOST_CHAPTERS, REST_TIMES, Chapter, doubtful, told
 from touchstone.limiter.filling import AFTER_S
+from touchstone.limiter.held import Held, perhaps_by_builds
 from touchstone.limiter.identity import Cost, Identity, Step, Stretch, Tier, Why
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.opening import Opening

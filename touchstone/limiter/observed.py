@@ -42,24 +42,23 @@ class Moment:
     Attributes:
         at: The middle of what is possible, in seconds.
         blur_s: How far it may be from there.
-        delay_s: For how long its answer was held back.
         hint_s: Seconds from then on after which the answer says that another one may be sent; None without a word.
     """
 
     at: float
     blur_s: float
     accepted: bool
-    delay_s: float
     hint_s: float | None = None
 
 
-def moments(answers: Sequence[Answer], quickest_s: float, held_s: float, served_s: float = 0.0) -> list[Moment]:
+def moments(answers: Sequence[Answer], quickest_s: float, served_s: float = 0.0) -> list[Moment]:
     """
     When the limiter decided on each of *answers*: some time between the way there and the way back.
 
+    An answer that takes longer than the quickest one may have been late on either of them.
+
     Args:
         quickest_s: The least time between request and answer on this connection.
-        held_s: An answer that takes longer than the quickest one by this was held back.
         served_s: What it takes to serve a request that was let through: the limiter has decided by then.
     """
     leg_s = quickest_s / 2
@@ -67,9 +66,7 @@ def moments(answers: Sequence[Answer], quickest_s: float, held_s: float, served_
     for answer in answers:
         least_s = quickest_s + (served_s if answer.accepted else 0.0)
         late_s = max(0.0, answer.done_at - answer.sent_at - least_s)
-        delay_s = late_s if late_s > held_s else 0.0
-        spread_s = min(late_s, held_s / 4) if delay_s else late_s
-        blur_s = spread_s / 2 + LEAST_BLUR_S + LEG_SHARE * leg_s
+        blur_s = late_s / 2 + LEAST_BLUR_S + LEG_SHARE * leg_s
         hint_s = None if answer.accepted else answer.retry_after_s
-        found.append(Moment(answer.sent_at + leg_s + spread_s / 2, blur_s, answer.accepted, delay_s, hint_s))
+        found.append(Moment(answer.sent_at + leg_s + late_s / 2, blur_s, answer.accepted, hint_s))
     return found

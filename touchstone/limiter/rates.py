@@ -91,6 +91,7 @@ class Rates:
         self._heard = False
         self._stuck = self._again = self._idle = 0
         self._contradicted = False
+        self._rethought: float | None = None
         self._firsts = Firsts()
         self.remembered: dict[str, Candidate] = {}
         self.texts: dict[str, str] = {}
@@ -142,7 +143,8 @@ class Rates:
             asked: Whether it was this part that asked for them.
             bits: What was to be learned from them.
         """
-        moments, before, evidence = self._story.moments(), self._stand(), self.belief.evidence()
+        moments, before = self._story.moments(), self._stand()
+        evidence, self._rethought = self._rethought or self.belief.evidence(), None
         known, self.stood = self._before(answers)
         self._heard = self._heard or asked
         self._again += asked and self._known
@@ -197,6 +199,7 @@ class Rates:
         """
         self._stuck = 0
         self._beyond = False
+        self._rethought = self.belief.evidence()
         self.belief = Belief(self.accepted, wide=self.wide)
         self.belief.see(self._story.moments())
 

@@ -65,7 +65,7 @@ class Story:
         When the limiter decided, of those that tell of the rate.
         """
         told = [answer for number, answer in enumerate(self.answers) if number not in self.left_out]
-        return moments(told, self.quickest_s, self.held_s, self.served_s - self.quickest_s) if told else []
+        return moments(told, self.quickest_s, self.served_s - self.quickest_s) if told else []
 
     @property
     def held_s(self) -> float:
