@@ -4,13 +4,16 @@ In which order a probe asks: what is found out besides tells of the limit too, s
 
 import pytest
 
-from tests.limiter.made import row
-from tests.limiter.played import PLENTY, rates_of
+from tests.limiter.made import at_once, row
+from tests.limiter.played import PLENTY, rates_of, through
+from tests.limiter.virtual import Net
 from touchstone.limiter.account import Candidate
 from touchstone.limiter.catalogue import behind
 from touchstone.limiter.firsts import Firsts
 from touchstone.limiter.identify import Probe
+from touchstone.limiter.observed import Answer
 from touchstone.limiter.rates import Rates
+from touchstone.limiter.stimulus import Stimulus
 
 
 def probe_of(text: str) -> Probe:
@@ -93,3 +96,50 @@ def test_pair_is_known_behind_a_first_limiter_that_was(
     monkeypatch.setattr("touchstone.limiter.rates.likeliest_limit", lambda _: (9.0, 1.0))
     monkeypatch.setattr(Firsts, "was_sure", lambda *_: was_sure)
     assert rates._known is known
+
+
+def told(probe: Probe, stage: str, answers: list[Answer]) -> set[int]:
+    """
+    Which refusals are not the rate's, after a stage was answered this.
+    """
+    probe.hear(Stimulus(stage, (), stage=stage), answers)
+    return probe.story.left_out
+
+
+@pytest.mark.parametrize("shown", [[row("-", 120.0)], [row("++++", 120.0), at_once("+++++", 130.0)]])
+def test_refusals_of_a_cap_that_is_none_are_the_rates(shown: list[list[Answer]]) -> None:
+    """
+    Those of requests under way go back to the rate; those of a cap on builds stay where they are.
+    """
+    probe = probe_of("fixed-window:8/2")
+    first = len(probe.story.answers)
+    of_builds = {first + 3}
+    assert told(probe, "builds", row("+++-", 100.0)) == of_builds
+    assert told(probe, "in flight", at_once("+++-", 110.0)) == {*of_builds, first + 7}
+    for answers in shown:
+        left_out = told(probe, "in flight", answers)
+    assert left_out == of_builds
+
+
+def test_what_a_cap_that_is_none_refused_may_be_a_surprise() -> None:
+    """
+    What was thought to be known of the rate until then is doubted.
+    """
+    probe = probe_of("fixed-window:8/2")
+    assert probe._rates is not None
+    assert not probe._rates.doubtful
+    told(probe, "in flight", at_once("+++-", 110.0))
+    assert not probe._rates.doubtful
+    told(probe, "in flight", row("-", 120.0))
+    assert probe._before or probe._rates.wide
+
+
+@pytest.mark.alone
+def test_second_limit_that_is_met_by_a_volley_is_found() -> None:
+    """
+    A larger volley that is let through later shows that it was no cap that refused a part of the one before.
+    """
+    text = "sliding-log:13/1.129+fixed-window:55/6.418"
+    found = through(Net(text, seed=905, began_at=1044.0), PLENTY).known
+    assert [tier.numbers["limit"].value for tier in found.tiers] == [13, 55]
+    assert [tier.family for tier in found.tiers] == ["sliding-log", "fixed-window"]

@@ -38,6 +38,7 @@ class InFlight:
         uncapped_to: The largest volley of which nothing was refused.
         seen: How many of each volley were accepted that was refused in part.
         disproved: Whether one of as many one after the other was refused too, so that something else refuses.
+        taken_back: Whether the last volley showed that an earlier one was refused for something else.
     """
 
     room: Room
@@ -45,6 +46,7 @@ class InFlight:
     seen: list[int] = field(default_factory=list)
     over: bool = False
     disproved: bool = False
+    taken_back: bool = False
     _checks: bool = False
     _size: int = 0
     _waits: int = 0
@@ -78,6 +80,7 @@ class InFlight:
         """
         Takes in what came of it.
         """
+        self.taken_back = False
         if not answers:
             return
         accepted = sum(answer.accepted for answer in answers)
@@ -92,6 +95,7 @@ class InFlight:
             self.uncapped_to = max(self.uncapped_to, accepted)
             self._size += 1
             self.over = self._size >= len(_SIZES) or len(self.seen) > 0
+            self.taken_back = any(one < accepted for one in self.seen)
             self.seen = [one for one in self.seen if one >= accepted]
         else:
             self.seen.append(accepted)

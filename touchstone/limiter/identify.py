@@ -24,8 +24,8 @@ _PLENTY = 10_000
 # Requests one after the other that are further apart may be too slow to meet a rate.
 _SLOW_S = 0.01
 # Rates of no longer than this often have a longer one behind them: they are spent so many times in a row, up to so many
-# requests.
-_MOMENT_S, _MOMENTS, _MOST_MOMENTS = 2.0, 4.0, 52
+# requests; what is let through while caps are looked for counts.
+_MOMENT_S, _MOMENTS, _MOST_MOMENTS, _SOAKS = 2.0, 5.0, 61, ("soak", "builds", "in flight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Probe:
         self._held = Held(self._room, self.terms.most_held, self.terms.builds_s)
         self._in_flight = InFlight(self._room)
         self._crowds = Crowds()
-        self._by_cap: set[int] = set()
+        self._by_cap: dict[str, set[int]] = {}
         self._soaked = 0
 
     def ask(self, now_at: float) -> Stimulus | None:
@@ -209,7 +209,7 @@ class Probe:
         self.story.add(answers)
         self._answers += answers
         self._tell(stimulus.stage, answers)
-        self._soaked += sum(answer.accepted for answer in answers) if stimulus.stage == "soak" else 0
+        self._soaked += sum(answer.accepted for answer in answers) if stimulus.stage in _SOAKS else 0
         opened = stimulus.stage in ("opening", "queue") and self._opening.over and not self._opening.queued
         if opened and self._opening.limited:
             self._rates = Rates(self.story, self.terms.seed, self._accepted_first())
@@ -240,12 +240,12 @@ class Probe:
         elif stage == "builds":
             self._held.hear(answers)
             self._frees = self._held.holds_to
-            self._leave_out(answers, disproved=self._held.disproved)
+            self._leave_out(answers, stage, disproved=self._held.disproved)
         elif stage == "in flight":
             self._in_flight.hear(answers)
             if not self._rates and self._opening.shows_queue(answers):
                 self._opening.queued, self._in_flight = True, InFlight(self._room)
-            self._leave_out(answers, disproved=self._in_flight.disproved)
+            self._leave_out(answers, stage, disproved=self._in_flight.disproved or self._in_flight.taken_back)
         elif stage == "crowd":
             self._crowds.hear(answers)
 
@@ -256,21 +256,22 @@ class Probe:
         self._anew, self._frees = True, 0
         self._held.begin_anew()
 
-    def _leave_out(self, answers: Sequence[Answer], *, disproved: bool) -> None:
+    def _leave_out(self, answers: Sequence[Answer], stage: str, *, disproved: bool) -> None:
         """
         What a cap refuses tells nothing of the rate; what is let through counts there too.
 
         Where there is no cap after all, each of these refusals is one that the rate has to explain.
         """
         first = len(self.story.answers) - len(answers)
-        self._by_cap |= {first + number for number, answer in enumerate(answers) if not answer.accepted}
+        refused = {first + number for number, answer in enumerate(answers) if not answer.accepted}
+        refused |= self._by_cap.pop(stage, set())
         if disproved:
-            self.story.left_out -= self._by_cap
-            self._by_cap = set()
-            if self._rates:
+            self.story.left_out -= refused
+            if self._rates and refused:
                 self._rates.rethink()
         else:
-            self.story.left_out |= self._by_cap
+            self.story.left_out |= refused
+            self._by_cap[stage] = refused
 
     def _doubt_refusals(self) -> None:
         """
