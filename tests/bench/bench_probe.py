@@ -3,18 +3,22 @@ Measures how well `touchstone probe` names limiters, beside what a naive step ra
 
 First limiters of every form, drawn by seeds, in virtual time: nothing waits, and only CPU time is spent. Then four
 usual ones over networks that jitter, with requests of somebody else, and changed in the middle. At last three limiters
-over real loopback, by the command itself. Nothing here is asserted.
+over real loopback, by the command itself, and usual ones so while every processor is busy. Nothing here is asserted.
 """
 
 import argparse
 import dataclasses
 import json
 import math
+import os
 import random
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,6 +44,7 @@ REAL = ("fixed-window:6/0.8", "sliding-log:5/0.7", "token-bucket:8/1,burst=5")
 # Nothing of a build ends by itself while a probe runs.
 REAL_TWIN = TwinSettings(build_s=600.0)
 _CLOCK_S = 60.0
+_MOST_REAL_S, _MOST_BUSY_S = 120.0, 7200.0
 _CAPS = ("builds", "in flight")
 _CAPPED = ("none", "concurrency", "builds")
 
@@ -182,22 +187,38 @@ def _judged(text: str, other: str, identity: Identity) -> Judged:
     return min(both, key=lambda one: (one.misled, not one.family, not one.exact, one.error))
 
 
-def real(text: str, folder: Path) -> Run:
+@contextmanager
+def every_processor_busy() -> Iterator[None]:
+    """
+    Has one process for each processor compute all the while.
+    """
+    # A process that outlives this one by accident ends by itself.
+    turns = f"import time\nend = time.monotonic() + {_MOST_BUSY_S}\nwhile time.monotonic() < end: sum(range(10000))"
+    burning = [subprocess.Popen([sys.executable, "-c", turns]) for _ in range(os.cpu_count() or 1)]
+    try:
+        yield
+    finally:
+        for process in burning:
+            process.kill()
+            process.wait()
+
+
+def real(text: str, folder: Path, seed: int = 20) -> Run:
     """
     Has the command probe a twin over loopback, in real time.
     """
     began_s = _children_s()
     with Twin(replace(REAL_TWIN, rate=RateLimit.parse(text))) as twin:
         ended = Shell(folder).run(
-            "probe", "--url", twin.url, "--report-dir", "run", "--max-seconds", "60", "--seed", "20"
+            "probe", "--url", twin.url, "--report-dir", "run", "--max-seconds", f"{_MOST_REAL_S:g}", "--seed", f"{seed}"
         )
     story = read(folder / "run" / "runlog.jsonl").probe if ended.code in (0, 1, 3) else None
     family = RateLimit.parse(text).family
     if story is None or story.identified is None:
-        return Run(family, family, 20, text, said=f"exit {ended.code}: {ended.last_line}")
+        return Run(family, family, seed, text, said=f"exit {ended.code}: {ended.last_line}")
     identity = story.identified.identity
     judged, cpu_s = judge(text, identity), _children_s() - began_s
-    return Run(family, family, 20, text, identity, judged, identity.cost, spent(text, identity.cost), cpu_s=cpu_s)
+    return Run(family, family, seed, text, identity, judged, identity.cost, spent(text, identity.cost), cpu_s=cpu_s)
 
 
 def _children_s() -> float:
@@ -218,12 +239,23 @@ def main() -> None:
         _print(f"{condition}; virtual time, {options.seeds} of each form", _runs(USUAL, condition, options))
     if options.real or (own == CLEAN and not options.forms):
         with tempfile.TemporaryDirectory() as folder:
-            runs = [real(text, _below(Path(folder), number)) for number, text in enumerate(REAL)]
+            runs = [real(text, _below(Path(folder), text)) for text in REAL]
         _print("the command itself over real loopback, in real time; costs with the search for caps", runs)
+    if options.busy:
+        with tempfile.TemporaryDirectory() as folder, every_processor_busy():
+            _print("the same of usual ones with every processor busy", _busy(Path(folder), options))
 
 
-def _below(folder: Path, number: int) -> Path:
-    own = folder / str(number)
+def _busy(folder: Path, options: argparse.Namespace) -> Iterator[Run]:
+    for name in USUAL:
+        for seed in range(options.first, options.first + options.busy):
+            run = real(drawn(name, seed), _below(folder, f"{name}-{seed}"), seed)
+            _keep(run, "busy", options.keep)
+            yield run
+
+
+def _below(folder: Path, name: str) -> Path:
+    own = folder / name.replace("/", "-")
     own.mkdir()
     return own
 
@@ -232,10 +264,14 @@ def _runs(names: Iterable[str], condition: Condition, options: argparse.Namespac
     for name in names:
         for seed in range(options.first, options.first + options.seeds):
             run = probed(name, seed, condition)
-            if options.keep:
-                with options.keep.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({"condition": str(condition)} | dataclasses.asdict(run)) + "\n")
+            _keep(run, str(condition), options.keep)
             yield run
+
+
+def _keep(run: Run, condition: str, path: Path | None) -> None:
+    if path:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"condition": condition} | dataclasses.asdict(run)) + "\n")
 
 
 def _print(title: str, runs: Iterable[Run]) -> None:
@@ -258,6 +294,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--foreign", type=float, default=0.0, help="requests of others, as a share of the true rate")
     parser.add_argument("--changed", action="store_true", help="another limiter takes the place of each in the middle")
     parser.add_argument("--real", action="store_true", help="the three over loopback also where something is chosen")
+    parser.add_argument("--busy", type=int, default=0, help="how many of each usual form over busy loopback as well")
     parser.add_argument("--keep", type=Path, help="a file to which each probe is added as a line of JSON")
     return parser.parse_args()
 

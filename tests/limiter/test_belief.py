@@ -13,6 +13,7 @@ from touchstone.limiter.belief import Belief
 from touchstone.limiter.catalogue import ENTRIES, cells_of
 from touchstone.limiter.cells import Cells
 from touchstone.limiter.foresight import Crowd, Foreseen, crowds
+from touchstone.limiter.kinds import Array
 from touchstone.limiter.observed import Answer, moments
 from touchstone.limiter.planner import _worth, candidates, choose
 from touchstone.limiter.stimulus import Segment, Stimulus
@@ -134,13 +135,44 @@ def test_bits_about_the_limit_count_as_those_about_the_kind() -> None:
     """
     The first stimulus tells two limits apart, the second two windows: only the first counts for more than its bits.
     """
-    params = {"limit": np.array([5.0, 5.0, 6.0, 6.0]), "window_s": np.array([1.0, 2.0, 1.0, 2.0])}
-    kind = next(entry.kind for entry in ENTRIES if entry.kind.name == "sliding-log")
-    marks, nothing = np.array([[0, 0, 1, 1], [0, 1, 0, 1]]), np.zeros((2, 4))
-    seen = Foreseen(marks, nothing, nothing, nothing, nothing, nothing, [])
-    bits, told = _worth([Crowd(kind, params, {}, np.full(4, 0.25))], [seen])
+    bits, told = worth("sliding-log", [[0, 0, 1, 1], [0, 1, 0, 1]], limit=[5, 5, 6, 6], window_s=[1.0, 2.0, 1.0, 2.0])
     assert bits == pytest.approx([1.0, 1.0])
     assert told == pytest.approx([1.0, 0.0])
+
+
+def worth(name: str, marks: list[list[int]], **numbers: list[float]) -> tuple[Array, Array]:
+    """
+    What stimuli are worth that tell limiters with these numbers apart as *marks* say, all of them as likely.
+    """
+    kind = next(entry.kind for entry in ENTRIES if entry.kind.name == name)
+    size = len(marks[0])
+    params = {"phase": np.zeros(size)} | {name: np.array(values, dtype=np.float64) for name, values in numbers.items()}
+    nothing = np.zeros((len(marks), size))
+    seen = Foreseen(np.array(marks), nothing, nothing, nothing, nothing, nothing, [])
+    return _worth([Crowd(kind, params, {}, np.full(size, 1 / size))], [seen])
+
+
+@pytest.mark.parametrize(("apart", "bits"), [(0.001, 0.0), (0.02, 1.0)])
+def test_times_that_are_as_good_as_the_same_are_not_worth_telling_apart(apart: float, bits: float) -> None:
+    """
+    Half a percent is as good as the same; two are not.
+    """
+    told, _ = worth("sliding-log", [[0, 1]], limit=[5, 5], window_s=[1.0, 1.0 + apart])
+    assert told == pytest.approx([bits])
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_of_two_times_the_one_that_is_known_matters_no_more(known: bool) -> None:
+    """
+    What tells only of how long it is shut is worth nothing where that is known, however many windows there may be.
+    """
+    count = 240
+    shut_s = [1.0 + (0.0001 if known else 1.0) * (number % 2) for number in range(count)]
+    marks = [[number % 2 for number in range(count)], [int(number >= count / 2) for number in range(count)]]
+    windows_s = [float(number + 1) for number in range(count)]
+    of_shut, of_window = worth("fixed-window/block", marks, limit=[5] * count, window_s=windows_s, block_s=shut_s)[0]
+    assert of_window == pytest.approx(1.0)
+    assert of_shut == pytest.approx(0.0 if known else 1.0, abs=0.01)
 
 
 @pytest.mark.parametrize(("narrow", "chosen"), [(False, 0), (True, 1)])

@@ -2,6 +2,8 @@
 In which order a probe asks: what is found out besides tells of the limit too, so it comes before the last filling.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from tests.limiter.made import at_once, row
@@ -132,6 +134,43 @@ def test_what_a_cap_that_is_none_refused_may_be_a_surprise() -> None:
     assert not probe._rates.doubtful
     told(probe, "in flight", row("-", 120.0))
     assert probe._before or probe._rates.wide
+
+
+@pytest.mark.parametrize(("left", "why"), [(4, "budget"), (400, "nothing left to learn")])
+def test_probe_that_cannot_fill_the_limiter_once_more_says_why(
+    monkeypatch: pytest.MonkeyPatch, left: int, why: str
+) -> None:
+    """
+    Its budget does not last, or there is nothing left to ask.
+    """
+    probe = probe_of("fixed-window:3/1")
+    probe.terms = replace(probe.terms, most_requests=len(probe._answers) + left)
+    monkeypatch.setattr(Rates, "settled", property(lambda _: False))
+    monkeypatch.setattr(Rates, "nearly", property(lambda _: False))
+    monkeypatch.setattr(Rates, "ask", lambda *_: None)
+    assert probe.ask(100.0) is None
+    assert probe.known().why == why
+
+
+@pytest.mark.parametrize(("text", "most"), [("fixed-window:3/1", 15), ("fixed-window:3/4,block=1", 0)])
+def test_rate_of_a_moment_is_spent_several_times(text: str, most: int) -> None:
+    """
+    What is shut only for a moment, and counts for longer, is none of a moment.
+    """
+    probe = probe_of(text)
+    assert probe._of_a_moment() == most
+
+
+@pytest.mark.parametrize("stage", ["soak", "builds", "in flight"])
+def test_what_is_let_through_while_caps_are_looked_for_counts_as_spent(stage: str) -> None:
+    """
+    A second limit would have shown then as well.
+    """
+    probe = probe_of("fixed-window:3/1")
+    probe.hear(Stimulus(stage, (), stage=stage), row("++", 100.0))
+    assert probe._soaked == 2
+    probe.hear(Stimulus("drain", ()), row("+", 101.0))
+    assert probe._soaked == 2
 
 
 @pytest.mark.alone

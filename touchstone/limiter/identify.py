@@ -103,7 +103,8 @@ class Probe:
             return None
         stimulus = self._ask(max(now_at, self._begins_at), left)
         if stimulus is None:
-            self._why = "settled" if self._tiers()[1] else "nothing left to learn"
+            short = self._rates is not None and left < self._rates.limit + 2
+            self._why = "settled" if self._tiers()[1] else "budget" if short else "nothing left to learn"
             return None
         if stimulus.stage != "builds":
             stimulus = replace(stimulus, frees=self._frees)
@@ -189,9 +190,12 @@ class Probe:
         How many are let through in a row before a rate of a moment counts as the only one; 0 of any other.
         """
         tiers = self._rates.tiers() if self._rates else []
-        if not self._rates or len(tiers) != 1 or self._rates.refill_s > _MOMENT_S:
+        if not self._rates or len(tiers) != 1:
             return 0
         numbers = tiers[0].numbers
+        window_s = numbers["window_s"].value if "window_s" in numbers else 0.0
+        if max(self._rates.refill_s, window_s) > _MOMENT_S:
+            return 0
         most = max((numbers[name].value for name in ("limit", "burst") if name in numbers), default=1.0)
         return min(math.ceil(_MOMENTS * most), _MOST_MOMENTS)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.foresight import Crowd, Foreseen, Script, crowds, foresee, quantile, refills
@@ -21,6 +22,9 @@ _NARROW_WORTH = 0.02
 _FAR, _UNKNOWN = (0.25, 0.6), 4.0
 # More than any limit.
 _MANY = 1_000_000
+# Times that are closer than this, as a share of themselves, are as good as the same; of two times one is known that
+# lies within so much, and the other one matters in so many steps.
+_SAME, _KNOWN, _FEW_STEPS = 0.005, 0.02, 12
 # How likely it has to be that requests are accepted before a burst of them is thought of.
 _WORTH_TRYING = 0.1
 # What tells less is not worth sending.
@@ -115,8 +119,9 @@ def choose(
 
 def _worth(found: Sequence[Crowd], seen: Sequence[Foreseen]) -> tuple[Array, Array]:
     """
-    Bits that each stimulus tells: of all there is to know, and of the kind and its limit.
+    Bits that each stimulus tells: of all that is worth knowing, and of the kind and its limit.
 
+    Of times it is not worth knowing more than a small share of themselves.
     For the latter unlikely kinds count for more than they weigh, as the square root of it: to be sure of one kind means
     to rule out what is left of the others.
     """
@@ -125,7 +130,9 @@ def _worth(found: Sequence[Crowd], seen: Sequence[Foreseen]) -> tuple[Array, Arr
     weights = np.concatenate([crowd.weights for crowd in found])
     names = np.concatenate([_MANY * number + crowd.params["limit"] for number, crowd in enumerate(found)])
     _, kind = np.unique(names, return_inverse=True)
-    whole = _entropies(mark, weights) - coins @ weights
+    place = _places(found)
+    both = _entropies(mark * _MANY + place, weights) - _entropies(place[None, :], weights)
+    whole = _entropies(mark, weights) - both - coins @ weights
     shares = np.sqrt([crowd.weights.sum() for crowd in found])
     evened = np.concatenate(
         [crowd.weights * share / crowd.weights.sum() for crowd, share in zip(found, shares / shares.sum(), strict=True)]
@@ -138,7 +145,43 @@ def _worth(found: Sequence[Crowd], seen: Sequence[Foreseen]) -> tuple[Array, Arr
     return whole, _entropies(mark, evened) - inside - 0.5 * (coins @ evened)
 
 
-def _entropies(mark: Array, weights: Array) -> Array:
+def _places(found: Sequence[Crowd]) -> NDArray[np.int64]:
+    """
+    A number for each possible limiter, the same for those of a kind whose numbers are as good as the same.
+    """
+    rows = [
+        np.stack(
+            [
+                np.full(len(crowd), float(number)),
+                crowd.params["limit"],
+                np.rint(crowd.params["phase"] / _SAME),
+                *_times(crowd),
+            ]
+        )
+        for number, crowd in enumerate(found)
+    ]
+    longest = max(len(part) for part in rows)
+    padded = [np.pad(part, ((0, longest - len(part)), (0, 0))) for part in rows]
+    _, place = np.unique(np.concatenate(padded, axis=1), axis=1, return_inverse=True)
+    return place.ravel()
+
+
+def _times(crowd: Crowd) -> list[Array]:
+    """
+    The times of each limiter, in steps that matter.
+
+    Of two times one that is known well enough matters no more, and the other one no more closely than in a few steps:
+    else whatever tells of the first one would seem to tell of the other.
+    """
+    logs = [np.log(crowd.params[name]) for name in crowd.kind.scales]
+    wide = [log for log in logs if np.ptp(log) > _KNOWN]
+    if len(logs) == 1 or len(wide) != 1:
+        return [np.rint(log / _SAME) for log in logs]
+    ranks = np.argsort(np.argsort(wide[0]))
+    return [np.floor(ranks * (_FEW_STEPS / len(crowd))), np.zeros(len(crowd))]
+
+
+def _entropies(mark: NDArray[np.int64], weights: Array) -> Array:
     order = np.argsort(mark, axis=1, kind="stable")
     ranked = np.take_along_axis(mark, order, axis=1)
     heavy = weights[order]
