@@ -16,6 +16,7 @@ from touchstone.limiter.identify import Probe
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.stimulus import Stimulus
+from touchstone.twin import RateLimit
 
 
 def probe_of(text: str) -> Probe:
@@ -174,11 +175,25 @@ def test_what_is_let_through_while_caps_are_looked_for_counts_as_spent(stage: st
 
 
 @pytest.mark.alone
-def test_second_limit_that_is_met_by_a_volley_is_found() -> None:
+@pytest.mark.parametrize(
+    ("text", "seed"),
+    [
+        pytest.param("sliding-log:13/1.129+fixed-window:55/6.418", 905, id="met-by-a-volley"),
+        pytest.param("sliding-log:9/0.651+fixed-window:37/11.443", 904, id="met-by-builds-that-are-held"),
+        pytest.param("sliding-log:10/0.503+fixed-window:43/8.431", 925, id="met-after-others-were-thought-of"),
+    ],
+)
+def test_second_limit_that_is_met_while_caps_are_looked_for_is_found(text: str, seed: int) -> None:
     """
-    A larger volley that is let through later shows that it was no cap that refused a part of the one before.
+    What it refused is no cap's, and another limit behind the one that is known explains it.
     """
-    text = "sliding-log:13/1.129+fixed-window:55/6.418"
-    found = through(Net(text, seed=905, began_at=1044.0), PLENTY).known
-    assert [tier.numbers["limit"].value for tier in found.tiers] == [13, 55]
-    assert [tier.family for tier in found.tiers] == ["sliding-log", "fixed-window"]
+    found = through(Net(text, seed=seed), replace(PLENTY, seed=seed)).known
+    limits = [tier.numbers["limit"].value for tier in found.tiers]
+    assert ([tier.family for tier in found.tiers], limits) == (["sliding-log", "fixed-window"], numbers(text))
+
+
+def numbers(text: str) -> list[int]:
+    """
+    The limits of a text.
+    """
+    return [tier.limit for tier in RateLimit.parse(text).tiers]

@@ -11,6 +11,7 @@ from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.observed import Moment
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.story import Story
+from touchstone.limiter.tiers import Tiered
 from touchstone.twin import RateLimit, decide, limiter_for
 
 LIMITS = {"fixed-window:3/1": 3, "sliding-log:3/1": 3, "token-bucket:4/2,burst=3": 3, "minimum-gap:0.7": 1}
@@ -200,6 +201,48 @@ def test_what_was_known_of_a_limit_is_kept_when_others_are_thought_of() -> None:
     for cells in rates.belief.cells:
         if cells.kind.name in before:
             assert np.isin(cells.limits, [*limits[cells.kind.name]]).sum() == before[cells.kind.name], cells.kind.name
+
+
+def pairs(rates: Rates) -> bool:
+    """
+    Whether it thinks of two limiters in a row.
+    """
+    return any(isinstance(cells.kind, Tiered) for cells in rates.belief.cells)
+
+
+@pytest.mark.parametrize("clear", [True, False])
+def test_another_limiter_may_be_behind_one_that_became_clear_late(monkeypatch: pytest.MonkeyPatch, clear: bool) -> None:
+    """
+    After others were thought of, too; whether something was added in the middle of the story, or came last.
+    """
+    monkeypatch.setattr(Rates, "nearly", property(lambda _: clear))
+    for added in (False, True):
+        rates = rates_of("fixed-window:3/1")
+        rates.wide = True
+        assert not pairs(rates)
+        refused = row("-", 1000.0)
+        rates._story.add(refused)
+        if added:
+            rates.rethink()
+            assert pairs(rates) is clear
+        rates.hear(refused, asked=False)
+        assert pairs(rates) is clear
+        assert (rates.surprises.met is None) is clear
+
+
+def test_another_limiter_is_not_thought_of_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Three times: after that, something else is at work.
+    """
+    monkeypatch.setattr(Rates, "nearly", property(lambda _: True))
+    rates = rates_of("fixed-window:3/1")
+    rates.wide = True
+    found = []
+    for number in range(5):
+        rates._story.add(row("-", 1000.0 + number))
+        rates.rethink()
+        found.append(pairs(rates))
+    assert found == [True, True, True, False, False]
 
 
 def test_times_that_are_narrow_enough_are_asked_for_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,8 @@ class Firsts:
         kinds = belief.kinds()
         for cells in belief.cells:
             name = cells.kind.name
+            if isinstance(cells.kind, Tiered):
+                continue
             if kinds[name] > _LIKELY and (share := loose(tier(cells))) < _KNOWN:
                 self._likeliest[name] = max(self._likeliest.get(name, 0.0), kinds[name])
                 self.kept.pop(name, None)  # the last one that was likely comes last

@@ -19,6 +19,7 @@ from touchstone.limiter.identity import Tier
 from touchstone.limiter.kinds import refill_s
 from touchstone.limiter.observed import Answer, Moment
 from touchstone.limiter.planner import choose
+from touchstone.limiter.standstill import NEARLY, Stand, Standstill
 from touchstone.limiter.stimulus import Stimulus
 from touchstone.limiter.story import Story
 from touchstone.limiter.summary import likeliest_limit, tier
@@ -30,19 +31,21 @@ SURE, SURE_KIND, LIKELY_KIND, SURE_LIMIT, NARROW = 0.993, 0.99, 0.93, 0.998, 0.0
 _MISFIT = 0.5
 # Below this it is taken for granted that nobody else does, where a family is judged; and where all of it is.
 _ALONE, _UNSHARED = 0.1, 0.09
-# Where so many stimuli one after the other changed next to nothing, no more is asked, and a little less is enough.
-_MOST_STUCK, _NEARLY, _STILL, _STILL_WIDE, NARROW_ENOUGH = 5, 0.97, 0.003, 0.98, 0.05
+# Where no stimulus changes anything any more, a little less is enough.
+NARROW_ENOUGH = 0.05
 # More answers than this share of all that the likeliest limiter would not have given mean that it is another one.
 _CONTRADICTED = 0.02
+# So often it may turn out that others, or another limiter behind the one that is known, have to be thought of.
+_MOST_WIDENED = 3
 # How far the times of the first of two limiters may be from what they are thought to be, where both are sure.
 _LOOSE_FIRST = 0.05
 # So little it has to be likely that somebody else takes a part for another limiter to be behind one.
 _CLEAR = 0.3
 # From this share on a second limit may yet come to explain what the first one does not.
 _HOPE = 0.02
-# What was refused and told less than this is refused a moment later, too: for this share of what it takes to be full
-# again nothing is asked, and longer each time.
-_TOLD, _PATIENCE = 0.1, 0.05
+# Where all was refused and told next to nothing, nothing is asked for this share of what it takes to be full again, and
+# longer each time.
+_PATIENCE = 0.05
 # So many windows after it was met first what forgets slowly is met anew; or, where the limit is as small as this, when
 # all is forgotten.
 _MEETS, _CHEAP = 2.0, 12
@@ -89,9 +92,12 @@ class Rates:
         self.belief = Belief(accepted)
         self.belief.see(story.moments())
         self._heard = False
-        self._stuck = self._again = self._idle = 0
+        self._again = 0
+        self._still = Standstill()
         self._contradicted = False
         self._rethought: float | None = None
+        self._widened = 0
+        self._thought_anew = False
         self._firsts = Firsts()
         self.remembered: dict[str, Candidate] = {}
         self.texts: dict[str, str] = {}
@@ -117,14 +123,14 @@ class Rates:
         Args:
             left: Requests that there is room for.
         """
-        if self.settled or self._stuck >= _MOST_STUCK or self._again >= _MOST_AGAIN:
+        if self.settled or self._still.over or self._again >= _MOST_AGAIN:
             return None
         if self._known or self._was_met:
             return self._once_more(now_at)
         rng = np.random.default_rng([self._seed, len(self._story.answers)])
         story = self._story
         full = not self._heard and not story.moments()[-1].accepted
-        begins_at = now_at + 0.001 + _PATIENCE * self._idle * self.refill_s
+        begins_at = now_at + 0.001 + _PATIENCE * self._still.idle * self.refill_s
         terms = (self.belief, begins_at, story.pace_s(), story.blur_s(), rng, left)
         choice = choose(*terms, first=True) if full else None
         choice = choice or choose(*terms, narrow=self._narrow)
@@ -146,21 +152,16 @@ class Rates:
         moments, before = self._story.moments(), self._stand()
         evidence, self._rethought = self._rethought or self.belief.evidence(), None
         known, self.stood = self._before(answers)
+        again = self._keep_again() and not self._thought_anew
         self._heard = self._heard or asked
         self._again += asked and self._known
         self.belief.see(moments)
         after = self._stand()
-        self._count(before, after, asked=asked, accepted=any(answer.accepted for answer in answers))
-        self._contradicted = after[1] > _NEARLY and len(self.odd()) > max(1, _CONTRADICTED * len(moments))
+        self._still.count(before, after, asked=asked, accepted=any(answer.accepted for answer in answers))
+        self._contradicted = after.share > NEARLY and len(self.odd()) > max(1, _CONTRADICTED * len(moments))
         foreseen = _SURPRISE + math.log(2) * bits if bits or not asked else _FORESEEN
         surprising = known is not None and evidence - self.belief.evidence() > foreseen
-        widens = not self.wide and (self.doubtful or surprising)
-        if widens:
-            self._widen(moments)
-        elif not self.wide and self.belief.others() < _CLEAR:
-            self._firsts.keep(self.belief)
-        elif self.wide:
-            self._firsts.renew(self.belief, moments)
+        widens = self._think_wider(moments, surprising=surprising, again=again)
         if self._nearly_known and not (self.wide or self._beyond):
             self._beyond = True
             self.belief.look_beyond(moments)
@@ -172,6 +173,30 @@ class Rates:
         self.surprises.hear(known if surprising else None, widens=widens, explained=explained, hopeful=hopeful)
         self._tail.add(answers, unlikely)
 
+    def _think_wider(self, moments: Sequence[Moment], *, surprising: bool, again: bool) -> bool:
+        """
+        Whether it came to think of more limiters than before.
+        """
+        anew, self._thought_anew = self._thought_anew, False
+        widens = surprising if self.wide else self.doubtful or surprising
+        if widens and (again or not self.wide):
+            self._widen(moments)
+            return True
+        if self.wide:
+            self._firsts.renew(self.belief, moments)
+        elif self.belief.others() < _CLEAR:
+            self._firsts.keep(self.belief)
+        return widens and anew
+
+    def _keep_again(self) -> bool:
+        """
+        Keeps a limiter that became clear after others were thought of, since there may be another one behind it.
+        """
+        clear = self.wide and self._widened < _MOST_WIDENED and self.nearly
+        if clear:
+            self._firsts.keep(self.belief)
+        return clear
+
     def _before(self, answers: Sequence[Answer]) -> tuple[Chapter | None, Chapter | None]:
         """
         What was known before the last answers, and the same no more vaguely than if nobody else took a part.
@@ -182,26 +207,20 @@ class Rates:
         known = Chapter.until(answers, self._story.answers, self.tiers(), share)
         return known, known and replace(known, tiers=tuple(self._found()))
 
-    def _count(
-        self, before: tuple[str, float, float], after: tuple[str, float, float], *, asked: bool, accepted: bool
-    ) -> None:
-        """
-        Counts stimuli that told next to nothing, one after the other.
-        """
-        alike, told = before[0] == after[0], abs(before[1] - after[1])
-        still = alike and after[1] > _NEARLY and told < _STILL and after[2] > before[2] * _STILL_WIDE
-        self._stuck = self._stuck + asked if still else 0
-        self._idle = self._idle + 1 if asked and alike and told < _TOLD and not accepted else 0
-
     def rethink(self) -> None:
         """
         Begins anew with the whole story, to which something was added in the middle.
         """
-        self._stuck = 0
+        self._still.stuck = 0
         self._beyond = False
         self._rethought = self.belief.evidence()
+        again, moments = self._keep_again(), self._story.moments()
         self.belief = Belief(self.accepted, wide=self.wide)
-        self.belief.see(self._story.moments())
+        if again:
+            self._widened += 1
+            self.belief.cells += self._firsts.behind(moments)
+        self._thought_anew = again
+        self.belief.see(moments)
 
     def odd(self) -> list[Moment]:
         """
@@ -211,12 +230,12 @@ class Rates:
         compared = compare(Candidate.of(cells), self._story.moments(), loose(tier(cells)))
         return [one.moment for one in compared if one.disagrees_s > 0]
 
-    def _stand(self) -> tuple[str, float, float]:
+    def _stand(self) -> Stand:
         """
-        The likeliest kind, how likely it is, and how wide what is known of its times.
+        What is known by now.
         """
         name, share = next(iter(self.belief.kinds().items()))
-        return name, share, loose(tier(self.belief.likeliest()))
+        return Stand(name, share, loose(tier(self.belief.likeliest())))
 
     def families(self) -> dict[str, float]:
         """
@@ -237,6 +256,7 @@ class Rates:
         Somebody else takes a part, and the limit is more than what was ever accepted; or there is another limit behind.
         """
         self.wide = True
+        self._widened += 1
         before, self.belief = self.belief, Belief(self.accepted, wide=True)
         self.belief.cells += self._firsts.behind(moments)
         self.belief.see(moments)
@@ -271,14 +291,14 @@ class Rates:
         """
         Whether it is time to think of a limit that others may have kept from being seen.
         """
-        return next(iter(self.belief.families().values())) > _NEARLY and self._stand()[2] < NARROW_ENOUGH
+        return next(iter(self.belief.families().values())) > NEARLY and self._stand().loose < NARROW_ENOUGH
 
     @property
     def _narrow(self) -> bool:
         """
         Whether its times are known well enough.
         """
-        most = NARROW if self._stuck < _MOST_STUCK else NARROW_ENOUGH
+        most = NARROW_ENOUGH if self._still.over else NARROW
         return 2 * loose(tier(self.belief.likeliest())) <= most
 
     @property
@@ -331,12 +351,9 @@ class Rates:
 
     def _found(self) -> list[Tier]:
         cells = self.belief.likeliest()
-        first = [self._first_tier(cells.kind)] if isinstance(cells.kind, Tiered) else []
+        kind = cells.kind
+        first = [tier(Cells.point(kind.first, kind.known, kind.loose))] if isinstance(kind, Tiered) else []
         return [blurred(one, self._story.blur_s()) for one in (*first, tier(cells))]
-
-    def _first_tier(self, kind: Tiered) -> Tier:
-        first = Cells.point(kind.first, kind.known, kind.loose)
-        return tier(first)
 
     def tier(self, family: str = "") -> Tier:
         """
