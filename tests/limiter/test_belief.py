@@ -161,6 +161,15 @@ def test_times_that_are_as_good_as_the_same_are_not_worth_telling_apart(apart: f
     assert told == pytest.approx([bits])
 
 
+@pytest.mark.parametrize(("apart", "bits"), [(0.001, 0.0), (0.1, 1.0)])
+def test_place_on_the_clock_is_worth_knowing(apart: float, bits: float) -> None:
+    """
+    It says when the next window begins.
+    """
+    told, _ = worth("fixed-window/clock", [[0, 1]], limit=[5, 5], window_s=[1.0, 1.0], phase=[0.5, 0.5 + apart])
+    assert told == pytest.approx([bits])
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_of_two_times_the_one_that_is_known_matters_no_more(known: bool) -> None:
     """

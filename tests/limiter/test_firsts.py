@@ -141,3 +141,19 @@ def test_share_is_that_of_what_is_behind_another_one() -> None:
     assert Firsts().share(belief) == pytest.approx(1.0 - plain)
     belief.cells = belief.cells[:1]
     assert Firsts().share(belief) == 0.0
+
+
+def test_pair_is_no_first_limiter() -> None:
+    """
+    However likely it is: nothing is thought of behind two.
+    """
+    known = {"limit": 3.0, "phase": 0.0, "wide_phase": 0.0, "window_s": 1.0}
+    plain, pair = (
+        Cells.point(kind, {"limit": 9.0, "window_s": 20.0}, 0.001) for kind in (LOG, Tiered(LOG, known, LOG, 0.01))
+    )
+    for cells, kept in ((plain, 1), (pair, 0)):
+        belief, firsts = Belief(3), Firsts()
+        belief.cells = [cells]
+        belief.see(MOMENTS[:9])
+        firsts.keep(belief)
+        assert len(firsts.kept) == kept

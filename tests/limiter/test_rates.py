@@ -2,6 +2,8 @@
 The part of a probe that finds the rate: when it is done, what it surely lets through, and what it has ruled out.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -149,7 +151,7 @@ def test_end_of_a_window_is_no_better_known_than_any_one_answer() -> None:
     """
     window, bucket = rates_of("fixed-window:3/1"), rates_of("token-bucket:4/2,burst=3")
     inner, (outer,) = window.tier().numbers["window_s"], window.tiers()
-    blur_s = window._story.blur_s()
+    blur_s = window._story.most_blur_s()
     assert outer.numbers["window_s"].low == pytest.approx(inner.low - blur_s)
     assert outer.numbers["window_s"].high == pytest.approx(inner.high + blur_s)
     assert outer.numbers["limit"] == window.tier().numbers["limit"]
@@ -215,10 +217,11 @@ def test_another_limiter_may_be_behind_one_that_became_clear_late(monkeypatch: p
     """
     After others were thought of, too; whether something was added in the middle of the story, or came last.
     """
+    known = [rates_of("fixed-window:3/1") for _ in range(2)]
     monkeypatch.setattr(Rates, "nearly", property(lambda _: clear))
-    for added in (False, True):
-        rates = rates_of("fixed-window:3/1")
+    for added, rates in enumerate(known):
         rates.wide = True
+        rates._firsts.kept.clear()
         assert not pairs(rates)
         refused = row("-", 1000.0)
         rates._story.add(refused)
@@ -234,8 +237,8 @@ def test_another_limiter_is_not_thought_of_for_ever(monkeypatch: pytest.MonkeyPa
     """
     Three times: after that, something else is at work.
     """
-    monkeypatch.setattr(Rates, "nearly", property(lambda _: True))
     rates = rates_of("fixed-window:3/1")
+    monkeypatch.setattr(Rates, "nearly", property(lambda _: True))
     rates.wide = True
     found = []
     for number in range(5):
@@ -243,6 +246,25 @@ def test_another_limiter_is_not_thought_of_for_ever(monkeypatch: pytest.MonkeyPa
         rates.rethink()
         found.append(pairs(rates))
     assert found == [True, True, True, False, False]
+
+
+def test_surprises_make_it_think_of_another_limiter_no_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    It counts, whichever way it came to think of them.
+    """
+    thought: list[int] = []
+
+    def widen(rates: Rates, moments: Sequence[Moment]) -> None:
+        rates.wide = True
+        thought.append(len(moments))
+
+    rates = rates_of("fixed-window:3/1")
+    monkeypatch.setattr(Rates, "nearly", property(lambda _: True))
+    monkeypatch.setattr(Rates, "_widen", widen)
+    moments = rates._story.moments()
+    widens = [rates._think_wider(moments, surprising=True, again=rates._keep_again()) for _ in range(5)]
+    assert widens == [True, True, True, False, False]
+    assert len(thought) == 3
 
 
 def test_times_that_are_narrow_enough_are_asked_for_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

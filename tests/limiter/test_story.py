@@ -82,3 +82,13 @@ def test_blur_grows_with_what_answers_take_beyond_the_quickest() -> None:
     loose = Story([*row("+"), *row("++", 1.0, took_s=0.011)])
     assert 0 < steady.blur_s() < 0.002
     assert loose.blur_s() - steady.blur_s() == pytest.approx(0.005)
+
+
+def test_few_late_answers_blur_the_ends_of_a_window() -> None:
+    """
+    One of them may be all that tells when it ended, however quick most are; of very many, a single one is not.
+    """
+    few = Story([*row("+" * 8), *row("++", 1.0, took_s=0.011)])
+    one = Story([*row("+" * 40), *row("+", 1.0, took_s=0.011)])
+    assert few.most_blur_s() > 2 * few.blur_s()
+    assert one.most_blur_s() == pytest.approx(one.blur_s())

@@ -80,7 +80,6 @@ class InFlight:
         """
         Takes in what came of it.
         """
-        self.taken_back = False
         if not answers:
             return
         accepted = sum(answer.accepted for answer in answers)

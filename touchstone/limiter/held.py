@@ -119,7 +119,7 @@ class Held:
 
     def _disprove(self) -> None:
         self.disproved = self.over = True
-        self.cap, self._still = 0, False
+        self.cap = 0
 
     def _test(self, answers: Sequence[Answer], accepted: int) -> None:
         """

@@ -228,6 +228,8 @@ def candidates(found: Sequence[Crowd], now: float, pace_s: float, blur_s: float,
     for times in (1.05, 2.1):
         # Long enough to be as it was in the beginning.
         yield Stimulus("rest, drain", (drain(now + times * rest_s, most),))
+        if isinstance(found[0].kind, Tiered):
+            yield Stimulus("rest, steady", (_steady(found[0].kind, now + times * rest_s, most),))
     yield from _spaced(turn, now, (), "", limit, most)
     yield from _spaced(free, now, (), "", limit, most)
     yield from _polls(free, now, (), "", most)
@@ -255,7 +257,7 @@ def _steady(kind: Tiered, now: float, most: int) -> Segment:
     """
     known = {name: np.asarray(value) for name, value in kind.known.items()}
     step_s = _GENTLY * float(refill_s(kind.first, known)) / kind.known["limit"]
-    return Segment(tuple(now + number * step_s for number in range(most)), "refused")
+    return Segment(tuple(now + number * step_s for number in range(2 * most)), "refused")
 
 
 def _after(

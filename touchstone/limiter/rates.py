@@ -180,6 +180,7 @@ class Rates:
         anew, self._thought_anew = self._thought_anew, False
         widens = surprising if self.wide else self.doubtful or surprising
         if widens and (again or not self.wide):
+            self._widened += 1
             self._widen(moments)
             return True
         if self.wide:
@@ -256,7 +257,6 @@ class Rates:
         Somebody else takes a part, and the limit is more than what was ever accepted; or there is another limit behind.
         """
         self.wide = True
-        self._widened += 1
         before, self.belief = self.belief, Belief(self.accepted, wide=True)
         self.belief.cells += self._firsts.behind(moments)
         self.belief.see(moments)
@@ -353,7 +353,7 @@ class Rates:
         cells = self.belief.likeliest()
         kind = cells.kind
         first = [tier(Cells.point(kind.first, kind.known, kind.loose))] if isinstance(kind, Tiered) else []
-        return [blurred(one, self._story.blur_s()) for one in (*first, tier(cells))]
+        return [blurred(one, self._story.most_blur_s()) for one in (*first, tier(cells))]
 
     def tier(self, family: str = "") -> Tier:
         """

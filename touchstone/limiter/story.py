@@ -2,15 +2,18 @@
 Everything that a probe was answered so far, and what that says about the network; pure.
 """
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from touchstone.limiter.observed import Answer, Moment, moments
 
 # Answers that take longer than the quickest one by this, and by several times as long, were held back.
 _HELD_S, _HELD_TIMES = 0.03, 4.0
 _PACE_S = 0.001
+# The end of a window may hang on one late answer: all but a few are no later than this share of them.
+_MOST = 0.9
 
 
 @dataclass
@@ -78,7 +81,16 @@ class Story:
         """
         How far from where it is thought a moment may be, in the middle of all.
         """
-        return statistics.median(moment.blur_s for moment in self.moments())
+        return self._blur_s(0.5)
+
+    def most_blur_s(self) -> float:
+        """
+        The same of all but a few.
+        """
+        return self._blur_s(_MOST)
+
+    def _blur_s(self, share: float) -> float:
+        return float(np.quantile([moment.blur_s for moment in self.moments()], share))
 
     def pace_s(self) -> float:
         """
