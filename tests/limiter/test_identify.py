@@ -524,12 +524,13 @@ def test_builds_that_end_late_do_not_hide_a_rate() -> None:
 
 @pytest.mark.alone
 @pytest.mark.parametrize("text", ["fixed-window:12/2+builds:3", "sliding-log:12/2+builds:3"])
-def test_nothing_is_sure_where_builds_that_end_late_hide_the_rate(text: str) -> None:
+def test_no_other_rate_is_sure_where_builds_that_end_late_hide_it(text: str) -> None:
     """
-    No rate explains what they refused as well.
+    It may be found all the same; none explains what they refused as well.
     """
     found = through(Lingers(text, linger_s=0.05), replace(PLENTY, most_requests=100)).known
-    assert not found.sure
+    if found.sure:
+        assert_close(found.text, text)
 
 
 @pytest.mark.alone

@@ -112,4 +112,4 @@ def test_rate_of_a_moment_is_spent_until_the_one_behind_it_shows() -> None:
     alone = Probe(Terms(1, True, most_requests=400, most_builds=400, most_s=300.0, caps=False))
     play(alone, Net("fixed-window:4/0.5", seed=1))
     soaked = [step.name for step in alone.steps].count("soak")
-    assert (len(alone.known().tiers), alone.known().sure, soaked) == (1, True, 4)
+    assert (len(alone.known().tiers), alone.known().sure, soaked) == (1, True, 5)
