@@ -146,6 +146,29 @@ def test_window_that_opens_anew_is_no_cap() -> None:
     assert (opening.over, opening.limited, opening.capped) == (True, True, False)
 
 
+@pytest.mark.parametrize(("outcomes", "capped"), [("++++++", True), ("++++-", False)])
+def test_builds_one_at_a_time_are_tried_again_after_a_rest(outcomes: str, capped: bool) -> None:
+    """
+    Where more were let through than had room at once, and no more than before: it may be a rate that refused the last.
+    """
+    opening = begun("+", "+++-", "+", "+++-", "++++-", starts=True)
+    assert not opening.over
+    stimulus = opening.ask(1.0)
+    (alone,) = stimulus.segments
+    assert (stimulus.name, alone.alone, len(alone.at)) == ("one build at a time", True, 6)
+    assert alone.at[0] >= 2.0
+    hear(opening, outcomes)
+    assert (opening.capped, opening.limited, opening.over) == (capped, not capped, not capped)
+
+
+@pytest.mark.parametrize(("again", "refilled"), [("+", True), ("-", False)])
+def test_start_that_is_let_through_right_after_a_refusal_is_remembered(again: str, refilled: bool) -> None:
+    """
+    A build may have ended by then.
+    """
+    assert begun("+", "++++-", again, starts=True).refilled is refilled
+
+
 def test_rate_behind_a_cap_is_what_refuses_a_build_that_is_alone() -> None:
     """
     The refusals before it were the cap's, and tell nothing of the rate.

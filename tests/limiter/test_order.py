@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from tests.limiter.made import at_once, row
-from tests.limiter.played import PLENTY, rates_of, through
+from tests.limiter.played import NO_CAPS, PLENTY, rates_of, through
 from tests.limiter.virtual import Net
 from touchstone.limiter.account import Candidate
 from touchstone.limiter.catalogue import behind
 from touchstone.limiter.firsts import Firsts
-from touchstone.limiter.identify import Probe
+from touchstone.limiter.identify import Probe, Terms
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.stimulus import Stimulus
@@ -151,6 +151,60 @@ def test_probe_that_cannot_fill_the_limiter_once_more_says_why(
     monkeypatch.setattr(Rates, "ask", lambda *_: None)
     assert probe.ask(100.0) is None
     assert probe.known().why == why
+
+
+def stuck_probe(monkeypatch: pytest.MonkeyPatch, terms: Terms = PLENTY) -> Probe:
+    """
+    A probe that has nothing left to ask of a rate that it does not know, and of which a start was let through at once.
+    """
+    probe = probe_of("fixed-window:3/1")
+    probe.terms = replace(terms, most_requests=1000)
+    probe._refilled = True
+    monkeypatch.setattr(Rates, "settled", property(lambda _: False))
+    monkeypatch.setattr(Rates, "nearly", property(lambda _: False))
+    monkeypatch.setattr(Rates, "ask", lambda *_: None)
+    return probe
+
+
+def test_builds_in_flight_may_have_been_what_no_rate_explains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    All begins once more after a rest, with one build at a time; also where a probe is rebuilt, and asks nothing itself.
+    """
+    probe, rebuilt = stuck_probe(monkeypatch), stuck_probe(monkeypatch)
+    stimulus = probe.ask(100.0)
+    assert stimulus is not None
+    (alone,) = stimulus.segments
+    assert (len(alone.at), alone.alone) == (1, True)
+    assert alone.at[0] >= 101.5
+    for one in (probe, rebuilt):
+        one.hear(stimulus, [])
+        assert not one._opening.capped
+        one.hear(stimulus, row("+", 102.0))
+        assert one._opening.capped
+        assert (one._rates, len(one.story.answers)) == (None, 1)
+        burst = one.ask(103.0)
+        assert burst is not None
+        assert (burst.name, burst.segments[0].alone) == ("burst", True)
+
+
+@pytest.mark.parametrize(
+    ("refilled", "alone", "terms"),
+    [
+        pytest.param(False, False, PLENTY, id="nothing-came-back-at-once"),
+        pytest.param(True, True, PLENTY, id="it-began-once-more-already"),
+        pytest.param(True, False, replace(PLENTY, starts=False), id="reads"),
+        pytest.param(True, False, NO_CAPS, id="no-caps"),
+    ],
+)
+def test_it_begins_once_more_only_where_builds_may_be_why(
+    monkeypatch: pytest.MonkeyPatch, refilled: bool, alone: bool, terms: Terms
+) -> None:
+    """
+    Else there is nothing left to learn.
+    """
+    probe = stuck_probe(monkeypatch, terms)
+    probe._refilled, probe._alone = refilled, alone
+    assert probe.ask(100.0) is None
 
 
 @pytest.mark.parametrize(("text", "most"), [("fixed-window:3/1", 15), ("fixed-window:3/4,block=1", 0)])

@@ -21,6 +21,8 @@ from touchstone.limiter.story import Story
 from touchstone.limiter.telling import cost, identity
 
 _PLENTY = 10_000
+# Before it begins once more with one build at a time, nothing is sent for so many seconds at most.
+_ALONE, _MOST_REST_S = "alone", 60.0
 # Requests one after the other that are further apart may be too slow to meet a rate.
 _SLOW_S = 0.01
 # Rates of no longer than this often have a longer one behind them: they are spent so many times in a row, up to so many
@@ -73,6 +75,7 @@ class Probe:
         self._why: Why = ""
         self._before: list[Chapter] = []
         self._stood: list[Chapter] = []
+        self._alone = self._refilled = False
         self._answers: list[Answer] = []
         self._begin(0.0)
 
@@ -83,6 +86,7 @@ class Probe:
         self._begins_at = at
         self.story = Story()
         self._opening = Opening(self.story, self.terms.starts, self.terms.most_requests - len(self._answers))
+        self._opening.capped = self._alone
         self._rates: Rates | None = None
         self._queue = Queues(self.story)
         self._held = Held(self._room, self.terms.most_held, self.terms.builds_s)
@@ -139,8 +143,18 @@ class Probe:
                 stimulus = replace(stimulus, segments=parts)
             return stimulus
         if self._rates and not self._rates.settled:
-            return None
+            return self._one_at_a_time(now_at)
         return self._besides(now_at, left) or self._soak(now_at, left)
+
+    def _one_at_a_time(self, now_at: float) -> Stimulus | None:
+        """
+        Begins once more with one build at a time, where no rate explains what builds in flight may have caused.
+        """
+        builds = self.terms.starts and self.terms.caps and self._refilled
+        if not builds or self._alone or not self._rates:
+            return None
+        at = now_at + min(REST_TIMES * self._rates.refill_s, _MOST_REST_S)
+        return Stimulus("one build alone", (Segment((at,), alone=True),), stage=_ALONE)
 
     def _besides(self, now_at: float, left: int) -> Stimulus | None:
         """
@@ -208,13 +222,17 @@ class Probe:
         """
         if stimulus.anew:
             self.resume()
+        if stimulus.stage == _ALONE and answers:
+            self._alone = True
+            self._begin(0.0)
         self._anew = self._anew and not answers
         self._frees = 0 if answers else self._frees
         self.story.add(answers)
         self._answers += answers
         self._tell(stimulus.stage, answers)
+        self._refilled = self._refilled or self._opening.refilled
         self._soaked += sum(answer.accepted for answer in answers) if stimulus.stage in _SOAKS else 0
-        opened = stimulus.stage in ("opening", "queue") and self._opening.over and not self._opening.queued
+        opened = stimulus.stage in ("opening", "queue", _ALONE) and self._opening.over and not self._opening.queued
         if opened and self._opening.limited:
             self._rates = Rates(self.story, self.terms.seed, self._accepted_first())
         elif self._rates:
@@ -235,7 +253,7 @@ class Probe:
         """
         Has the part hear that asked.
         """
-        if stage == "opening":
+        if stage in ("opening", _ALONE):
             self._opening.hear(answers)
         elif stage == "queue":
             self._queue.hear(answers)

@@ -22,6 +22,8 @@ _LONG_S, _FEWER_UNREFUSED = 30.0, 60
 _FIRST = 24
 # Where the first one is refused already: when the next ones are sent.
 _SOON_S, _LATER = 0.1, 1.5
+# Before one build at a time is tried for a second time nothing is sent for so many seconds.
+_REST_S = 1.0
 _WAITS = 24
 # So many of the last answers are held back alike, by this share of what they take, where there is a queue.
 _LAST_HELD, _ALIKE = 6, 0.5
@@ -40,6 +42,7 @@ class Opening:
         queued: Whether answers are held back.
         capped: Whether builds in flight are what was refused for, and not starts.
         unqueued: Whether what seemed to be held back by a queue was not.
+        refilled: Whether a start was let through right after one was refused: it may be that a build had ended by then.
     """
 
     story: Story
@@ -49,8 +52,11 @@ class Opening:
     queued: bool = False
     capped: bool = False
     unqueued: bool = False
+    refilled: bool = False
     _checks: Literal["", "again", "once more", "alone"] = ""
     _kept: int = 0
+    _fitted: int = 0
+    _rested: bool = False
     _steps_s: list[float] = field(default_factory=list)
 
     @property
@@ -93,7 +99,8 @@ class Opening:
         if self._checks == "once more":
             return Stimulus("burst again", (drain(now_at, self._kept + 1),), stage="opening")
         if self._checks == "alone":
-            part = Segment((now_at,) * (self._kept + 2), "refused", alone=True)
+            begins_at = now_at + (_REST_S if self._rested else 0.0)
+            part = Segment((begins_at,) * (self._kept + 2), "refused", alone=True)
             return Stimulus("one build at a time", (part,), stage="opening")
         size = min(max(_FIRST, len(answers)), self.most - len(answers))
         at_once = drain(max(now_at, answers[0].sent_at + CANARY_S), max(size, 1))
@@ -161,13 +168,18 @@ class Opening:
         if self._checks != "again" and accepted == len(answers) <= self._kept:
             return  # it was cut short, and is asked once more
         if self._checks == "again":
-            self._checks = "once more" if answers[-1].accepted else ""
+            self.refilled = answers[-1].accepted
+            self._checks = "once more" if self.refilled else ""
             self.over = not self._checks
         elif self._checks == "once more":
             # What a rate gave back since the refusal is little; so many builds as before have room again.
+            self._fitted = accepted
             self._checks = "alone" if accepted >= max(2, self._kept // 2) else ""
             self.over = not self._checks and not answers[-1].accepted
         else:
+            if self._fitted < accepted <= self._kept and not self._rested:
+                self._rested = True  # a rate may have refused the last one; it lets more in after a while
+                return
             self._checks = ""
             self.capped = accepted > self._kept
             self.over = not (self.capped and answers[-1].accepted)
