@@ -93,10 +93,19 @@ def test_limit_may_be_more_where_somebody_else_takes_a_part(name: str, accepted:
         assert max(more) > accepted
 
 
-@pytest.mark.parametrize(("accepted", "limit"), [(1, {1}), (2, set()), (8, set())])
+@pytest.mark.parametrize("accepted", [3, 8, 100])
+@pytest.mark.parametrize("name", [name for name in BY_NAME if name != "minimum-gap"])
+def test_first_request_may_be_forgotten_by_the_burst(name: str, accepted: int) -> None:
+    """
+    It comes half a second before, and a window may be shorter.
+    """
+    assert accepted - 1 in limits(BY_NAME[name], accepted)
+
+
+@pytest.mark.parametrize(("accepted", "limit"), [(1, {1}), (2, {1}), (3, set()), (8, set())])
 def test_gap_lets_one_through(accepted: int, limit: set[int]) -> None:
     """
-    Where more were accepted at once it is none.
+    Where more were accepted at once it is none; the first request may be forgotten by the burst.
     """
     assert limits(BY_NAME["minimum-gap"], accepted) == limit
 

@@ -161,6 +161,16 @@ def test_builds_one_at_a_time_are_tried_again_after_a_rest(outcomes: str, capped
     assert (opening.capped, opening.limited, opening.over) == (capped, not capped, not capped)
 
 
+def test_one_build_after_the_other_may_be_a_cap_of_one() -> None:
+    """
+    One has room again and again: that is tried one at a time, as with any other cap.
+    """
+    opening = begun("+", "+-", "+", "+-", starts=True)
+    assert opening.ask(1.0).name == "one build at a time"
+    hear(opening, "++++")
+    assert (opening.capped, opening.over) == (True, False)
+
+
 @pytest.mark.parametrize(("again", "refilled"), [("+", True), ("-", False)])
 def test_start_that_is_let_through_right_after_a_refusal_is_remembered(again: str, refilled: bool) -> None:
     """

@@ -207,6 +207,22 @@ def test_it_begins_once_more_only_where_builds_may_be_why(
     assert probe.ask(100.0) is None
 
 
+@pytest.mark.parametrize("disproved", [True, False])
+def test_rate_is_looked_for_where_a_cap_of_builds_one_at_a_time_is_none(disproved: bool) -> None:
+    """
+    All that was refused is the rate's then.
+    """
+    probe = Probe(PLENTY)
+    probe.story.add(row("++-", 1.0))
+    probe.story.left_out = {2}
+    probe._opening.over = probe._opening.capped = True
+    probe._held.disproved = disproved
+    probe.hear(Stimulus("hold", (), stage="builds"), row("+-", 5.0))
+    assert (probe._rates is not None) is disproved
+    assert probe._opening.capped is not disproved
+    assert probe.story.left_out == (set() if disproved else {2, 4})
+
+
 @pytest.mark.parametrize(("text", "most"), [("fixed-window:3/1", 15), ("fixed-window:3/4,block=1", 0)])
 def test_rate_of_a_moment_is_spent_several_times(text: str, most: int) -> None:
     """

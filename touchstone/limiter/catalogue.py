@@ -104,7 +104,7 @@ def cells_of(entry: Entry, accepted: int, wide: bool) -> Cells | None:
 
 def _limits(kind: Kind, accepted: int, wide: bool) -> tuple[int, ...]:
     if isinstance(kind, MinimumGap):
-        return (1,) if accepted == 1 or wide else ()
+        return (1,) if accepted <= 2 or wide else ()
     most = accepted + (math.ceil(0.35 * accepted) + 1 if wide else 0)
     if isinstance(kind, TokenBucket):
         if kind.empty:
@@ -112,11 +112,11 @@ def _limits(kind: Kind, accepted: int, wide: bool) -> tuple[int, ...]:
         return tuple(range(max(2, accepted // 2) if kind.phase else 2, most + 1))
     if isinstance(kind, DecayingCounter):
         # It forgets some of a burst while that lasts.
-        return tuple(range(max(2, 3 * accepted // 4), most + 1))
+        return tuple(range(max(2, min(accepted - 1, 3 * accepted // 4)), most + 1))
     least = 1 if kind.phase and isinstance(kind, FixedWindow) else 2
-    # On a clock the first request and the burst may lie in two windows; that a burst itself does is seldom.
-    few = accepted - 1 if kind.phase else accepted
-    return tuple(range(max(least, accepted // 2 if wide else few), most + 1))
+    # The first request may have been forgotten by the burst, or lie in another window; that a burst itself lies in two
+    # windows is seldom.
+    return tuple(range(max(least, accepted // 2 if wide else accepted - 1), most + 1))
 
 
 def beyond(kind: Kind, accepted: int, ranges_s: Sequence[tuple[float, float]]) -> Cells | None:

@@ -240,6 +240,7 @@ class Probe:
             self._rates.hear(answers, asked=asked, bits=stimulus.bits if asked else 0.0)
         if stimulus.stage == "builds":
             self._doubt_refusals()
+            self._doubt_builds()
         families = self._rates.families() if self._rates else {}
         ended_at = max((answer.done_at for answer in answers), default=0.0)
         self.steps.append(Step(stimulus.name, ended_at, stimulus.bits, families))
@@ -309,6 +310,15 @@ class Probe:
         self.story.left_out |= doubtful
         self._opening.go_on_alone()
         self._rates = Rates(self.story, self.terms.seed, self._accepted_first()) if self._opening.over else None
+
+    def _doubt_builds(self) -> None:
+        """
+        Looks for a rate after all, where builds were begun one at a time because of a cap that is none.
+        """
+        if self._held.disproved and self._opening.capped and not self._rates:
+            self._opening.capped = self._alone = False
+            self.story.left_out.clear()
+            self._rates = Rates(self.story, self.terms.seed, self._accepted_first())
 
     def _accepted_first(self) -> int:
         """

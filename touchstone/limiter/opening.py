@@ -174,7 +174,7 @@ class Opening:
         elif self._checks == "once more":
             # What a rate gave back since the refusal is little; so many builds as before have room again.
             self._fitted = accepted
-            self._checks = "alone" if accepted >= max(2, self._kept // 2) else ""
+            self._checks = "alone" if accepted >= max(min(2, self._kept - 1), self._kept // 2) else ""
             self.over = not self._checks and not answers[-1].accepted
         else:
             if self._fitted < accepted <= self._kept and not self._rested:
