@@ -2,6 +2,8 @@
 How a limiter is filled once more.
 """
 
+from itertools import pairwise
+
 import pytest
 
 from tests.limiter.made import row
@@ -11,6 +13,7 @@ from touchstone.limiter.kinds import Kind
 from touchstone.limiter.logs import SlidingLog
 from touchstone.limiter.observed import Moment
 from touchstone.limiter.story import Story
+from touchstone.limiter.tiers import Tiered
 from touchstone.limiter.windows import SlidingCounter
 
 
@@ -33,6 +36,18 @@ def test_limiter_that_was_refused_last_is_filled_when_it_is_full(kind: Kind, aft
     assert fills.at[0] == pytest.approx(50.0 + after_s, abs=0.02)
     assert fills.until == "refused"
     assert len(fills.at) >= 5
+
+
+def test_second_of_two_limiters_is_filled_by_a_steady_stream() -> None:
+    """
+    A burst would meet the first one only.
+    """
+    log = SlidingLog("sliding-log")
+    pair = Tiered(log, {"limit": 4.0, "phase": 0.0, "wide_phase": 0.0, "window_s": 2.0}, log, 0.01)
+    (stream,) = Filling(pair, 9.0, 20.0, 50.0).once_more(Story(row("+++-")), 49.9).segments
+    assert stream.at[0] == pytest.approx(50.05)
+    assert {round(b - a, 6) for a, b in pairwise(stream.at)} == {0.525}
+    assert (len(stream.at), stream.until) == (20, "refused")
 
 
 @pytest.mark.parametrize(("outcomes", "count"), [("+++-+++-", 2), ("++-+++-", 1), ("+++", 0)])

@@ -11,7 +11,7 @@ from touchstone.limiter.account import Candidate
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.catalogue import ENTRIES, behind
 from touchstone.limiter.cells import Cells, grid
-from touchstone.limiter.firsts import Firsts
+from touchstone.limiter.firsts import Firsts, meets
 from touchstone.limiter.observed import Moment
 from touchstone.limiter.summary import tier
 from touchstone.limiter.tiers import Tiered
@@ -157,3 +157,21 @@ def test_pair_is_no_first_limiter() -> None:
         belief.see(MOMENTS[:9])
         firsts.keep(belief)
         assert len(firsts.kept) == kept
+
+
+@pytest.mark.parametrize(
+    ("refused_s", "count"),
+    [
+        pytest.param([], 0, id="never"),
+        pytest.param([5.0, 5.1, 9.9], 1, id="in-one-filling"),
+        pytest.param([5.0, 5.1, 15.2, 15.3], 2, id="in-two"),
+        pytest.param([0.5], 0, id="by-the-first-one"),
+    ],
+)
+def test_second_limit_is_met_where_the_first_one_would_have_let_through(refused_s: list[float], count: int) -> None:
+    """
+    Refusals that are less than half a window apart come from one filling.
+    """
+    known = {"limit": 3.0, "phase": 0.0, "wide_phase": 0.0, "window_s": 1.0}
+    moments = [Moment(0.0, 0.001, True)] * 3 + [Moment(at, 0.001, False) for at in refused_s]
+    assert meets(Tiered(LOG, known, LOG, 0.01), moments, 10.0) == count

@@ -109,6 +109,7 @@ def told(probe: Probe, stage: str, answers: list[Answer]) -> set[int]:
     return probe.story.left_out
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("shown", [[row("-", 120.0)], [row("++++", 120.0), at_once("+++++", 130.0)]])
 def test_refusals_of_a_cap_that_is_none_are_the_rates(shown: list[list[Answer]]) -> None:
     """
@@ -124,6 +125,7 @@ def test_refusals_of_a_cap_that_is_none_are_the_rates(shown: list[list[Answer]])
     assert left_out == of_builds
 
 
+@pytest.mark.alone
 def test_what_a_cap_that_is_none_refused_may_be_a_surprise() -> None:
     """
     What was thought to be known of the rate until then is doubted.
@@ -248,7 +250,6 @@ def test_what_is_let_through_while_caps_are_looked_for_counts_as_spent(stage: st
 @pytest.mark.parametrize(
     ("text", "seed"),
     [
-        pytest.param("sliding-log:13/1.129+fixed-window:55/6.418", 905, id="met-by-a-volley"),
         pytest.param("sliding-log:9/0.651+fixed-window:37/11.443", 904, id="met-by-builds-that-are-held"),
         pytest.param("sliding-log:10/0.503+fixed-window:43/8.431", 925, id="met-after-others-were-thought-of"),
     ],

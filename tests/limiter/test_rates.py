@@ -212,6 +212,7 @@ def pairs(rates: Rates) -> bool:
     return any(isinstance(cells.kind, Tiered) for cells in rates.belief.cells)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("clear", [True, False])
 def test_another_limiter_may_be_behind_one_that_became_clear_late(monkeypatch: pytest.MonkeyPatch, clear: bool) -> None:
     """
@@ -233,6 +234,7 @@ def test_another_limiter_may_be_behind_one_that_became_clear_late(monkeypatch: p
         assert (rates.surprises.met is None) is clear
 
 
+@pytest.mark.alone
 def test_another_limiter_is_not_thought_of_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Three times: after that, something else is at work.

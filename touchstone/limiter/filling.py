@@ -5,11 +5,14 @@ How a limiter is filled once more, when all of it is known but whether somebody 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from touchstone.limiter.buckets import TokenBucket
-from touchstone.limiter.kinds import Kind
+from touchstone.limiter.kinds import Kind, refill_s
 from touchstone.limiter.observed import Moment
 from touchstone.limiter.stimulus import Segment, Stimulus, drain
 from touchstone.limiter.story import Story
+from touchstone.limiter.tiers import Tiered
 
 # So long after it is thought to be full again it is asked for all that it has; or, where nobody else is to come
 # before, so many times as long as a moment is uncertain and this share of what it takes to be full again.
@@ -20,6 +23,8 @@ _WATCHES, _WATCH_LEAST, _WATCHED = 5, 0.5, "sliding-log"
 FORGETS = ("sliding-counter", "decaying-counter")
 # What it gains between two requests is this share of one at most, or it is never empty.
 _MOST_GAINED = 0.9
+# So many times as long as it would have to be is the time between two requests that a first limiter is to let through.
+_GENTLY = 1.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,9 @@ class Filling:
         """
         All that it lets through when it is full, and one that it refuses; what of it was let through just now counts.
         """
+        if isinstance(self.kind, Tiered):
+            begins_at = max(now_at, self.full_at) + AFTER_S
+            return Stimulus("once more", (steady(self.kind, begins_at, 2 * round(self.limit) + 2),))
         # A bucket goes on to fill while it is emptied.
         each_s = max(story.pace_s(), story.served_s)
         gained = min(each_s * self.limit / self.refill_s, _MOST_GAINED) if self.limit > 1 else 0.0
@@ -82,3 +90,12 @@ def fillings(moments: Sequence[Moment], least: float) -> int:
         found += not moment.accepted and count >= least
         count = count + 1 if moment.accepted else 0
     return found
+
+
+def steady(kind: Tiered, now_at: float, count: int) -> Segment:
+    """
+    As many as the first of two limiters lets through one by one, until the one behind it refuses.
+    """
+    known = {name: np.asarray(value) for name, value in kind.known.items()}
+    step_s = _GENTLY * float(refill_s(kind.first, known)) / kind.known["limit"]
+    return Segment(tuple(now_at + number * step_s for number in range(count)), "refused")

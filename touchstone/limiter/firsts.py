@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from touchstone.limiter.account import Candidate
+from touchstone.limiter.account import Candidate, compare
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.catalogue import behind
 from touchstone.limiter.cells import Cells
@@ -25,6 +25,8 @@ _KNOWN = 0.3
 _SURE = 0.9
 # By so much of what they were thought to be uncertain its times have to turn out to be others, to be reckoned anew.
 _MOVED = 0.5
+# Refusals of a second limiter that are further apart than this share of its window come from two fillings.
+_APART = 0.5
 
 
 @dataclass
@@ -86,6 +88,18 @@ class Firsts:
             if after and _evidence(after) > _evidence(before):
                 kept = [cells for cells in belief.cells if not any(cells is one for one in before)]
                 belief.cells = kept + after
+
+
+def meets(kind: Tiered, moments: Sequence[Moment], window_s: float) -> int:
+    """
+    How often the second of two limiters refused what the first one would have let through, half a window apart.
+    """
+    first = Candidate(kind.first, {name: np.array([value]) for name, value in kind.known.items()})
+    count, last_at = 0, -math.inf
+    for one in compare(first, moments, kind.loose):
+        if not one.moment.accepted and one.disagrees_s > 0 and one.moment.at > last_at + _APART * window_s:
+            count, last_at = count + 1, one.moment.at
+    return count
 
 
 def _middle(cells: Cells) -> Candidate:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from touchstone.limiter.belief import Belief
+from touchstone.limiter.filling import steady
 from touchstone.limiter.foresight import Crowd, Foreseen, Script, crowds, foresee, quantile, refills
-from touchstone.limiter.kinds import Array, refill_s
+from touchstone.limiter.kinds import Array
 from touchstone.limiter.stimulus import Segment, Stimulus, drain, spread
 from touchstone.limiter.tiers import Tiered
 
@@ -38,8 +39,6 @@ _GAINED = 0.5
 # that it finds is what all later ones are held against.
 _FIRST_POLL, _POLLS = 7, ("poll", "poll, one more")
 _LATE = 0.85
-# So many times as long as it would have to be is the time between two requests that a first limiter is to let through.
-_GENTLY = 1.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +228,7 @@ def candidates(found: Sequence[Crowd], now: float, pace_s: float, blur_s: float,
         # Long enough to be as it was in the beginning.
         yield Stimulus("rest, drain", (drain(now + times * rest_s, most),))
         if isinstance(found[0].kind, Tiered):
-            yield Stimulus("rest, steady", (_steady(found[0].kind, now + times * rest_s, most),))
+            yield Stimulus("rest, steady", (steady(found[0].kind, now + times * rest_s, 2 * most),))
     yield from _spaced(turn, now, (), "", limit, most)
     yield from _spaced(free, now, (), "", limit, most)
     yield from _polls(free, now, (), "", most)
@@ -244,20 +243,11 @@ def candidates(found: Sequence[Crowd], now: float, pace_s: float, blur_s: float,
     for start in [*starts[:3], *([late] if late > now + 1e-3 else [])]:
         prefixes += [(f"{size} at once", Segment((start,) * size)) for size in sizes]
         prefixes.append(("drain", drain(start, most)))
-    prefixes += [("steady", _steady(crowd.kind, now, most)) for crowd in found[:1] if isinstance(crowd.kind, Tiered)]
+    prefixes += [("steady", steady(crowd.kind, now, 2 * most)) for crowd in found[:1] if isinstance(crowd.kind, Tiered)]
     script = Script.of([Stimulus(name, (segment,)) for name, segment in prefixes])
     seen = [foresee(crowd, script, pace_s, blur_s) for crowd in found]
     for row, (name, segment) in enumerate(prefixes):
         yield from _after(found, seen, row, (segment,), name, limit, most)
-
-
-def _steady(kind: Tiered, now: float, most: int) -> Segment:
-    """
-    As many as the first of two limiters lets through one by one, until the one behind it refuses.
-    """
-    known = {name: np.asarray(value) for name, value in kind.known.items()}
-    step_s = _GENTLY * float(refill_s(kind.first, known)) / kind.known["limit"]
-    return Segment(tuple(now + number * step_s for number in range(2 * most)), "refused")
 
 
 def _after(

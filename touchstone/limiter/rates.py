@@ -14,7 +14,7 @@ from touchstone.limiter.cells import Cells
 from touchstone.limiter.certainty import Tail, blurred, loose, same, vague
 from touchstone.limiter.chapters import Chapter, Surprises
 from touchstone.limiter.filling import FORGETS, Filling, fillings
-from touchstone.limiter.firsts import Firsts
+from touchstone.limiter.firsts import Firsts, meets
 from touchstone.limiter.identity import Tier
 from touchstone.limiter.kinds import refill_s
 from touchstone.limiter.observed import Answer, Moment
@@ -277,7 +277,7 @@ class Rates:
         """
         cells, moments = self.belief.likeliest(), self._story.moments()
         if isinstance(cells.kind, Tiered):
-            return False
+            return meets(cells.kind, moments, self.refill_s) < _LEAST_FILLINGS
         limit, _ = likeliest_limit(cells)
         if cells.kind.family in FORGETS and self.belief.others() < _NOBODY:
             return False
