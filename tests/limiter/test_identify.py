@@ -546,7 +546,7 @@ def test_rate_that_refuses_soon_after_the_cap_did_is_found() -> None:
     again = len(stages) - 1 - stages[::-1].index("builds") + 1
     assert whole.turns[again].stimulus.frees == 3
     later = [turn.stimulus for turn in whole.turns[again + 1 :]]
-    assert {stimulus.frees for stimulus in later} == {0}
+    assert {stimulus.frees for stimulus in later} <= {0}
     assert all(segment.alone for stimulus in later if stimulus.stage == "rate" for segment in stimulus.segments)
 
 
