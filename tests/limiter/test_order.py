@@ -217,11 +217,12 @@ def test_rate_is_looked_for_where_a_cap_of_builds_one_at_a_time_is_none(disprove
     probe = Probe(PLENTY)
     probe.story.add(row("++-", 1.0))
     probe.story.left_out = {2}
-    probe._opening.over = probe._opening.capped = True
+    probe._opening.over = probe._opening.capped = probe._opening.refilled = True
     probe._held.disproved = disproved
     probe.hear(Stimulus("hold", (), stage="builds"), row("+-", 5.0))
     assert (probe._rates is not None) is disproved
     assert probe._opening.capped is not disproved
+    assert probe._refilled is not disproved  # nor does it begin once more with one at a time
     assert probe.story.left_out == (set() if disproved else {2, 4})
 
 

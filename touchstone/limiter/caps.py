@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from touchstone.limiter.held import Room
+from touchstone.limiter.held import Room, room_for
 from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.queuefit import in_turn_s
@@ -64,10 +64,7 @@ class InFlight:
             return None
         at = max(now_at, self._last_at if self._checks else self._last_at + self._rest_s)
         count = max(self.seen) + (1 if self._checks else 2) if self.seen else _SIZES[self._size]
-        room, full_at = self.room(at)
-        if room < count and full_at > at:
-            at = full_at + 0.05
-            room, _ = self.room(at)
+        room, at = room_for(count, self.room, at)
         count = min(count, room, left)
         if self._checks:
             part = Segment((at,) * max(1, count), "refused")

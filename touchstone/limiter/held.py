@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from touchstone.limiter.filling import AFTER_S
 from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.stimulus import Segment, Stimulus
@@ -74,10 +75,7 @@ class Held:
             return None
         want = (1 if self._half or self._still else 2) if self.cap else self.most - self._held
         at = max(now_at, self._last_at + _STILL_S) if self._still else now_at
-        room, full_at = self.room(at)
-        if room < min(want, 2) and full_at > at:
-            at = full_at + 0.05
-            room, _ = self.room(at)
+        room, at = room_for(min(want, 2), self.room, at)
         self._short = room < want
         count = min(want, room, left)
         ended = self.lasts_s > 0 and not self.cap and at >= self._first_at + self.lasts_s
@@ -186,6 +184,16 @@ class Held:
         Whether none was met, or each test of the edge came out as a cap has it.
         """
         return not self.cap or (bool(self.edges) and all(self.edges))
+
+
+def room_for(count: int, room: Room, at: float) -> tuple[int, float]:
+    """
+    How many the rate lets through, and when: at once where that is enough, else as soon as it lets as many as it can.
+    """
+    now, full_at = room(at)
+    if now >= count or full_at <= at:
+        return now, at
+    return room(full_at + AFTER_S)[0], full_at + AFTER_S
 
 
 def perhaps_by_builds(answers: Sequence[Answer], cap: int) -> set[int]:

@@ -316,7 +316,7 @@ class Probe:
         Looks for a rate after all, where builds were begun one at a time because of a cap that is none.
         """
         if self._held.disproved and self._opening.capped and not self._rates:
-            self._opening.capped = self._alone = False
+            self._opening.capped = self._opening.refilled = self._alone = self._refilled = False
             self.story.left_out.clear()
             self._rates = Rates(self.story, self.terms.seed, self._accepted_first())
 

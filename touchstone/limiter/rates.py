@@ -150,7 +150,8 @@ class Rates:
             bits: What was to be learned from them.
         """
         moments, before = self._story.moments(), self._stand()
-        evidence, self._rethought = self._rethought or self.belief.evidence(), None
+        evidence = self.belief.evidence() if self._rethought is None else self._rethought
+        self._rethought = None
         known, self.stood = self._before(answers)
         again = self._keep_again() and not self._thought_anew
         self._heard = self._heard or asked
