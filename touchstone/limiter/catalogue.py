@@ -112,7 +112,7 @@ def _limits(kind: Kind, accepted: int, wide: bool) -> tuple[int, ...]:
         return tuple(range(max(2, accepted // 2) if kind.phase else 2, most + 1))
     if isinstance(kind, DecayingCounter):
         # It forgets some of a burst while that lasts.
-        return tuple(range(max(2, min(accepted - 1, 3 * accepted // 4)), most + 1))
+        return tuple(range(max(2, 3 * accepted // 4), most + 1))
     least = 1 if kind.phase and isinstance(kind, FixedWindow) else 2
     # The first request may have been forgotten by the burst, or lie in another window; that a burst itself lies in two
     # windows is seldom.
