@@ -269,3 +269,19 @@ def numbers(text: str) -> list[int]:
     The limits of a text.
     """
     return [tier.limit for tier in RateLimit.parse(text).tiers]
+
+
+@pytest.mark.parametrize(("met", "settled"), [(1, False), (2, True)])
+def test_pair_is_settled_once_its_second_limit_was_met_twice(
+    monkeypatch: pytest.MonkeyPatch, met: int, settled: bool
+) -> None:
+    """
+    Somebody else may have been what refused once.
+    """
+    rates = rates_of("fixed-window:3/1")
+    rates.belief.cells = behind(Candidate.of(rates.belief.likeliest()), 0.01, 20, 20.0)[:1]
+    rates.belief.cells[0].see(rates._story.moments())
+    monkeypatch.setattr(Rates, "_known", property(lambda _: True))
+    monkeypatch.setattr(type(rates.belief), "others", lambda _: 0.0)
+    monkeypatch.setattr("touchstone.limiter.rates.meets", lambda *_: met)
+    assert rates.settled is settled
