@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,8 @@ from touchstone.twin.faults import FAULTS as ALL_FAULTS
 FAULTS = {name: fault for name, fault in ALL_FAULTS.items() if fault.under == "check"}
 CLAIMS = [claim.id for claim in ledger_of_claims.load().judged()]
 CHECKS = sorted((rule.id, claim) for rule in (*rules.EXCHANGE_RULES, *rules.STORY_RULES) for claim in rule.claims)
-AT_ONCE = 8
+AT_ONCE, FEW_ODD = 8, 3
+AS_ONE: dict[str, Any] = {"seed": 1, "whole": False, "told": lambda _trial: None}
 # Beside those that break every claim: no other fault makes these checks speak about these claims.
 SPEAKERS = (
     "each-start-builds",
@@ -83,10 +85,15 @@ class Runs:
 def tried(folder: Path) -> dict[str, Trial]:
     """
     What became of the faults of the subset.
+
+    Which claim is blamed hangs on the order in which builds end, which a machine that is starved upsets: what does not
+    come out right among many trials is tried once more by itself, and has to come out right then.
     """
     chosen = [candidate for candidate in named() if candidate.subject.name in {*subset(), *SPEAKERS}]
-    outcomes = prove(chosen, folder, jobs=AT_ONCE, seed=1, whole=False, told=lambda _trial: None)
-    return {outcome.subject.name: outcome for outcome in outcomes}
+    found = {trial.subject.name: trial for trial in prove(chosen, folder / "all", jobs=AT_ONCE, **AS_ONE)}
+    odd = [one for one in chosen if (trial := found[one.subject.name]).trouble or trial.lacking or trial.noise]
+    again = prove(odd, folder / "again", jobs=1, **AS_ONE) if 0 < len(odd) <= FEW_ODD else []
+    return found | {trial.subject.name: trial for trial in again}
 
 
 def checked(folder: Path) -> tuple[str, RunLog]:
