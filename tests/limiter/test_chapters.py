@@ -163,8 +163,18 @@ def test_what_was_found_before_is_said_beside_what_is_found_now(tiers: Sequence[
     """
     Seconds count from the first request of all.
     """
-    (said,) = told([BEFORE], tiers, 10.0)
+    (said,) = told([BEFORE], tiers, 10.0, builds=False)
     assert words in said
+    assert "builds" not in said
+
+
+@pytest.mark.parametrize(("limit", "words"), [(5.0, "the same limiter: "), (6.0, "fixed-window:5/2 (97%): ")])
+def test_builds_that_were_in_flight_may_have_been_why(limit: float, words: str) -> None:
+    """
+    Where only one at a time led to a limiter that explains what was refused.
+    """
+    (said,) = told([BEFORE], [window(limit, number(2.0))], 10.0, builds=True)
+    assert f"{words}builds in flight may have been why, or " in said
 
 
 def test_chapter_ends_with_what_was_sent_before() -> None:

@@ -11,6 +11,7 @@ from tests.limiter.played import NO_CAPS, PLENTY, rates_of, through
 from tests.limiter.virtual import Net
 from touchstone.limiter.account import Candidate
 from touchstone.limiter.catalogue import behind
+from touchstone.limiter.chapters import Chapter
 from touchstone.limiter.firsts import Firsts
 from touchstone.limiter.identify import Probe, Terms
 from touchstone.limiter.observed import Answer
@@ -187,6 +188,18 @@ def test_builds_in_flight_may_have_been_what_no_rate_explains(monkeypatch: pytes
         burst = one.ask(103.0)
         assert burst is not None
         assert (burst.name, burst.segments[0].alone) == ("burst", True)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_what_did_not_fit_may_have_been_builds_where_one_alone_is_what_fits(alone: bool) -> None:
+    """
+    The first attempt is told with all that may have been in its way.
+    """
+    probe = probe_of("fixed-window:3/1")
+    probe._before, probe._alone = [Chapter((), 0.97, 13.0, 14.5)], alone
+    (said,) = probe.known().notes
+    assert "the limiter was changed, or somebody else uses the key" in said
+    assert ("builds in flight may have been why" in said) == alone
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ _CHANCES, _MOST_CHANCES = 3, 8
 # So many times as long as the last limiter takes to give its limit anew, and as all lasted, nothing is sent: whatever
 # is there by now forgets.
 REST_TIMES = 1.5
+_IN_FLIGHT = "builds in flight may have been why, or "
 # Numbers that are closer than this factor are rather those of one limiter, of which somebody else takes a part.
 _CLOSE = 1.5
 
@@ -93,27 +94,29 @@ class Surprises:
             self._open = None
 
 
-def told(before: Sequence[Chapter], tiers: Sequence[Tier], first_at: float) -> tuple[str, ...]:
+def told(before: Sequence[Chapter], tiers: Sequence[Tier], first_at: float, *, builds: bool) -> tuple[str, ...]:
     """
     What was found in earlier chapters, in words, beside what is found now.
 
     Args:
         first_at: When the first request of all was sent.
+        builds: Whether builds in flight may have been in the way, since one at a time is all that could be explained.
     """
-    return tuple(_told(chapter, tiers, first_at) for chapter in before)
+    return tuple(_told(chapter, tiers, first_at, builds=builds) for chapter in before)
 
 
-def _told(chapter: Chapter, tiers: Sequence[Tier], first_at: float) -> str:
+def _told(chapter: Chapter, tiers: Sequence[Tier], first_at: float, *, builds: bool) -> str:
     last_s, surprised_s = chapter.last_at - first_at, chapter.surprised_at - first_at
+    why = _IN_FLIGHT if builds else ""
     if _same(chapter.tiers, tiers):
         return (
             f"from second {surprised_s:.1f} on answers did not fit; asked anew after a rest, it was found to be the "
-            "same limiter: somebody else may use the key now and then"
+            f"same limiter: {why}somebody else may use the key now and then"
         )
     return (
         f"from second {surprised_s:.1f} on answers contradict what was likeliest until second {last_s:.1f}, "
-        f"{chapter.text} ({chapter.probability:.0%}): the limiter was changed, or somebody else uses the key; what is "
-        "told is what was found since"
+        f"{chapter.text} ({chapter.probability:.0%}): {why}the limiter was changed, or somebody else uses the "
+        "key; what is told is what was found since"
     )
 
 

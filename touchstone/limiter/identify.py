@@ -359,7 +359,7 @@ class Probe:
         )
 
     def _said_before(self, tiers: Sequence[Tier]) -> tuple[str, ...]:
-        return told(self._before, tiers, self._answers[0].sent_at) if self._before else ()
+        return told(self._before, tiers, self._answers[0].sent_at, builds=self._alone) if self._before else ()
 
     def _said_of_caps(self) -> tuple[str, ...]:
         """
