@@ -12,10 +12,10 @@ from pathlib import Path
 
 from tests.command import Shell
 from touchstone import cli, probehandover
-from touchstone.limiter.identify import Terms
 from touchstone.limiter.identity import Cost, Identity, Interval, Runner, Step, Stretch, Tier, Why
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.stimulus import Segment, Stimulus, drain, stream, volley
+from touchstone.limiter.terms import Terms
 
 ROOT = Path(__file__).resolve().parent.parent
 BRAIN = "tests.probes:StandIn"

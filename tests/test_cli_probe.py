@@ -14,10 +14,10 @@ from tests.command import KEYS, Ended, Shell, called
 from tests.report import identities
 from tests.test_runlog import HEADER
 from touchstone.knee.trial import Knee, Outcome, Trial, Tried
-from touchstone.limiter.identify import Terms
 from touchstone.limiter.identity import Cost, Identity, Interval, Runner
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.stimulus import Stimulus, drain
+from touchstone.limiter.terms import Terms
 from touchstone.probefacts import (
     Answered,
     Heard,

@@ -15,7 +15,7 @@ from rich.console import Console
 from touchstone import probehandover, probing
 from touchstone.errors import UsageError, unsent
 from touchstone.knee.trial import KneeTerms
-from touchstone.limiter.identify import Terms
+from touchstone.limiter.terms import Terms
 from touchstone.liveprobe import probe_progress_on
 from touchstone.options import Config, Plan_, ReportDir, Seed, Strict, Target, Url, one_of
 from touchstone.probeplanning import print_probe_plan

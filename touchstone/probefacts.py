@@ -21,7 +21,7 @@ class Probing:
 
     Attributes:
         operation: operationId of the requests whose limiter is looked for.
-        terms: `touchstone.limiter.identify.Terms` as JSON values.
+        terms: `touchstone.limiter.terms.Terms` as JSON values.
         origin_utc: Seconds since 1970 at run second 0. A probe that goes on later keeps the clock of its beginning.
         spent_s: Seconds that it had taken before it was interrupted; 0 where it was not.
         began_at: Run second at which it went on after that; 0 where it was not interrupted.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from touchstone.carried import Carried
 from touchstone.errors import UsageError
 from touchstone.knee.trial import KneeTerms
-from touchstone.limiter.identify import Terms
+from touchstone.limiter.terms import Terms
 from touchstone.settings import HANDOVER
 
 # Who decides what is asked, as module:name.

@@ -4,7 +4,7 @@ What a probe would do and cost, on a terminal; nothing is sent.
 
 from rich.console import Console
 
-from touchstone.limiter.identify import worst
+from touchstone.limiter.terms import worst
 from touchstone.probing import Wish, check_terms, needs
 from touchstone.settings import Settings
 from touchstone.verdict import plural

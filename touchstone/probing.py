@@ -20,7 +20,7 @@ from touchstone.contract import Contract
 from touchstone.embedded import LOAD_TWIN
 from touchstone.errors import UsageError, unsent
 from touchstone.knee.trial import KneeTerms
-from touchstone.limiter.identify import Terms
+from touchstone.limiter.terms import Terms
 from touchstone.loading import SLACK_S, check_allowed, locust_environment
 from touchstone.loadplan import Need
 from touchstone.opening import Errand, new_log, new_run_id, utc, write_header

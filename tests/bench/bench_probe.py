@@ -29,10 +29,11 @@ from tests.command import Shell
 from tests.limiter.forms import FORMS, USUAL, drawn
 from tests.limiter.judged import Judged, judge, spent
 from tests.limiter.virtual import Net
-from touchstone.limiter.identify import Probe, Terms
+from touchstone.limiter.identify import Probe
 from touchstone.limiter.identity import Cost, Identity
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.stimulus import Stimulus
+from touchstone.limiter.terms import Terms
 from touchstone.runlog import read
 from touchstone.twin import RateLimit, Twin, TwinSettings
 

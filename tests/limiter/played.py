@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from tests.limiter.virtual import Net
-from touchstone.limiter.identify import Probe, Terms
+from touchstone.limiter.identify import Probe
 from touchstone.limiter.identity import Identity
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.stimulus import Stimulus
 from touchstone.limiter.story import Story
+from touchstone.limiter.terms import Terms
 
 PLENTY = Terms(seed=1, starts=True, most_requests=2000, most_builds=600, most_s=600.0)
 READS = Terms(seed=1, starts=False, most_requests=2000, most_builds=0, most_s=600.0)

@@ -13,11 +13,16 @@ import pytest
 from tests.limiter.made import assert_close, number, row
 from tests.limiter.played import NO_CAPS, Played, played, rates_of, through
 from tests.limiter.virtual import Net
+from touchstone.limiter.account import Candidate
+from touchstone.limiter.cells import Cells
 from touchstone.limiter.certainty import Tail
-from touchstone.limiter.chapters import Chapter, Surprises, doubtful, told
-from touchstone.limiter.identify import Probe, Terms
+from touchstone.limiter.chapters import Chapter, Surprises, doubted, told
+from touchstone.limiter.identify import Probe
 from touchstone.limiter.identity import Interval, Tier
+from touchstone.limiter.observed import moments
 from touchstone.limiter.rates import Rates
+from touchstone.limiter.terms import Terms
+from touchstone.limiter.windows import FixedWindow
 
 CHANGED = re.compile(r"from second (\S+) on answers contradict what was likeliest until second (\S+), (\S+) \(\d+%\): ")
 
@@ -163,7 +168,7 @@ def test_what_was_found_before_is_said_beside_what_is_found_now(tiers: Sequence[
     """
     Seconds count from the first request of all.
     """
-    (said,) = told([BEFORE], tiers, 10.0, builds=False)
+    (said,) = told([BEFORE], tiers, 10.0)
     assert words in said
     assert "builds" not in said
 
@@ -182,10 +187,11 @@ def test_chapter_ends_with_what_was_sent_before() -> None:
     It knows the moments between which the limiter was changed; without answers there is none.
     """
     story = [*row("++-", 1.0), *row("-", 7.0)]
-    chapter = Chapter.until(story[3:], story, [], 0.5)
+    cells = rates_of("fixed-window:3/1").belief.likeliest()
+    chapter = Chapter.until(story[3:], story, [], 0.5, cells)
     assert chapter is not None
     assert (chapter.last_at, chapter.surprised_at) == (1.004, 7.0)
-    assert Chapter.until([], story, [], 0.5) is None
+    assert Chapter.until([], story, [], 0.5, cells) is None
 
 
 @pytest.mark.parametrize(
@@ -247,7 +253,7 @@ def test_tail_is_what_was_answered_alike_in_the_end(heard: Sequence[str], unlike
 
 
 @pytest.mark.parametrize(
-    ("now", "doubted"),
+    ("now", "is_doubted"),
     [
         (window(5.0, Interval(2.0, 1.95, 2.05)), False),
         (window(4.0, Interval(2.0, 1.95, 2.05)), True),
@@ -257,12 +263,54 @@ def test_tail_is_what_was_answered_alike_in_the_end(heard: Sequence[str], unlike
     ],
     ids=["same", "smaller limit", "longer window", "far off", "another family"],
 )
-def test_what_is_close_to_what_was_known_before_and_still_another_one_is_doubted(now: Tier, doubted: bool) -> None:
+def test_what_is_close_to_what_was_known_before_and_still_another_one_is_doubted(now: Tier, is_doubted: bool) -> None:
     """
     That is what somebody else makes of one limiter.
     """
-    assert doubtful([BEFORE], [now]) == doubted
-    assert not doubtful([], [now])
+    assert doubted([BEFORE], [now], [], 0.0) == ([BEFORE] if is_doubted else [])
+    assert doubted([], [now], [], 0.0) == []
+
+
+WINDOW_OF_6 = {"limit": 6.0, "window_s": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "explained"),
+    [("++++++-", True), ("+++++-", True), ("+++++++-", False), ("+-----", False)],
+    ids=["as before", "somebody had one", "more than ever", "somebody had nearly all"],
+)
+def test_what_was_known_explains_what_somebody_else_takes_a_part_of(outcomes: str, explained: bool) -> None:
+    """
+    A window of 6 in two seconds that is filled ten times; what is thought of now makes the story a matter of course.
+    """
+    cells = Cells.point(FixedWindow("fixed-window"), WINDOW_OF_6, 0.01)
+    chapter = replace(BEFORE, candidate=Candidate.of(cells), loose=0.01)
+    story = moments([one for number in range(10) for one in row(outcomes, 10.0 + 5.0 * number, step_s=0.1)], 0.001)
+    assert chapter.explains(story, 0.0) == explained
+    assert not BEFORE.explains(story, 0.0)
+    assert not chapter.explains(story, 1000.0)
+    assert doubted([chapter], [window(50.0, number(9.0))], story, 0.0) == ([chapter] if explained else [])
+
+
+@pytest.mark.parametrize(("wide", "is_known"), [(0.01, True), (0.2, False)])
+def test_what_is_known_to_a_few_percent_is_held_against_what_comes_later(wide: float, is_known: bool) -> None:
+    """
+    What is known less well explains too much.
+    """
+    cells = Cells.point(FixedWindow("fixed-window"), WINDOW_OF_6, wide)
+    chapter = Chapter.until(row("-"), row("+-"), [], 0.97, cells)
+    assert chapter is not None
+    assert (chapter.candidate is not None) == is_known
+
+
+def test_what_may_still_be_all_that_there_is_is_said_so() -> None:
+    """
+    Only of the chapter that it is true of.
+    """
+    other = replace(BEFORE, surprised_at=20.0)
+    first, second = told([BEFORE, other], [window(6.0, number(2.0))], 10.0, doubted=[other])
+    assert "may be the same limiter all the same" in second
+    assert "all the same" not in first
 
 
 @pytest.mark.alone

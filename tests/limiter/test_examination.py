@@ -7,7 +7,8 @@ import pytest
 from tests.limiter.forms import drawn
 from tests.limiter.judged import judge
 from tests.limiter.virtual import Net, play
-from touchstone.limiter.identify import Probe, Terms
+from touchstone.limiter.identify import Probe
+from touchstone.limiter.terms import Terms
 
 # Few requests fill a small limiter, so that it costs little to think about it.
 MOST = 8

@@ -12,10 +12,11 @@ import pytest
 from tests.limiter.made import assert_alike, assert_close, most_accepted
 from tests.limiter.played import NO_CAPS, PLENTY, READS, Played, Turn, played, through
 from tests.limiter.virtual import Net, play
-from touchstone.limiter.identify import Probe, Terms, worst
+from touchstone.limiter.identify import Probe
 from touchstone.limiter.identity import Cost
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.stimulus import Segment, Stimulus
+from touchstone.limiter.terms import Terms, worst
 from touchstone.twin import RateLimit
 
 # What is told of each limiter, and on which terms it is looked for.

@@ -13,10 +13,11 @@ from touchstone.limiter.account import Candidate
 from touchstone.limiter.catalogue import behind
 from touchstone.limiter.chapters import Chapter
 from touchstone.limiter.firsts import Firsts
-from touchstone.limiter.identify import Probe, Terms
+from touchstone.limiter.identify import Probe
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.stimulus import Stimulus
+from touchstone.limiter.terms import Terms
 from touchstone.twin import RateLimit
 
 

@@ -17,13 +17,14 @@ from touchstone.limiter.account import Candidate
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.catalogue import ENTRIES, behind
 from touchstone.limiter.cells import Cells, grid
-from touchstone.limiter.identify import Probe, Terms
+from touchstone.limiter.identify import Probe
 from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.kinds import Kind
 from touchstone.limiter.others import SHARES, Known, at_least, came_first, took_all
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.story import Story
 from touchstone.limiter.summary import likeliest_limit
+from touchstone.limiter.terms import Terms
 
 KINDS: dict[str, Kind] = {entry.kind.name: entry.kind for entry in ENTRIES}
 LOG, WINDOW, BUCKET = (KINDS[name] for name in ("sliding-log", "fixed-window", "token-bucket"))

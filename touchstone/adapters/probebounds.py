@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from gevent.event import Event
 
-from touchstone.limiter.identify import Terms
 from touchstone.limiter.identity import Why
+from touchstone.limiter.terms import Terms
 from touchstone.probefacts import Answered
 
 # So many answers in a row that tell nothing of a limiter are no accident.

@@ -23,10 +23,10 @@ from touchstone.appraiser import INLINE_RULES, Appraiser
 from touchstone.contract import Contract
 from touchstone.errors import RunLogError
 from touchstone.exchange import Exchange
-from touchstone.limiter.identify import Terms
 from touchstone.limiter.identity import Identity, Step, Stretch, Why
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.stimulus import Stimulus
+from touchstone.limiter.terms import Terms
 from touchstone.probefacts import Answered, Heard, Identified, ProbeStory, Sending
 from touchstone.probehandover import ProbeHandover, terms_of
 from touchstone.rules.history import History

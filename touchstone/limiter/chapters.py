@@ -3,10 +3,14 @@ What was known of a limiter before answers came that nothing explains, and it wa
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from touchstone.limiter.account import Candidate
+from touchstone.limiter.cells import Cells
+from touchstone.limiter.certainty import loose
 from touchstone.limiter.identity import Tier
-from touchstone.limiter.observed import Answer
+from touchstone.limiter.observed import Answer, Moment
+from touchstone.limiter.summary import tier
 
 # How many surprises there may be until it is no limiter that stays as it is.
 MOST_CHAPTERS = 2
@@ -16,9 +20,12 @@ _CHANCES, _MOST_CHANCES = 3, 8
 # So many times as long as the last limiter takes to give its limit anew, and as all lasted, nothing is sent: whatever
 # is there by now forgets.
 REST_TIMES = 1.5
-_IN_FLIGHT = "builds in flight may have been why, or "
+_IN_FLIGHT, _AS_WELL = "builds in flight may have been why, or ", ", and may be the same limiter all the same"
 # Numbers that are closer than this factor are rather those of one limiter, of which somebody else takes a part.
 _CLOSE = 1.5
+# What was known with times to this share explains what came later, with somebody else taking a part, where that is no
+# less likely than this, as a logarithm, than by what is known now.
+_KNOWN, _UNLIKELY = 0.05, 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +38,47 @@ class Chapter:
         probability: Of its family.
         last_at: When the last request was sent that it explains, in seconds on the clock of the run.
         surprised_at: When the first one was that was asked in the stimulus that it does not explain.
+        candidate: The likeliest limiter, and how far its times may be from what they are thought to be; None where
+            that was not known well.
+        loose: That distance, as a share of themselves.
     """
 
     tiers: tuple[Tier, ...]
     probability: float
     last_at: float
     surprised_at: float
+    candidate: Candidate | None = field(default=None, compare=False)
+    loose: float = 0.0
 
     @classmethod
     def until(
-        cls, answers: Sequence[Answer], story: Sequence[Answer], tiers: Sequence[Tier], probability: float
+        cls, answers: Sequence[Answer], story: Sequence[Answer], tiers: Sequence[Tier], probability: float, cells: Cells
     ) -> "Chapter | None":
         """
         What is known before the last *answers* of a story; None where there are none.
+
+        Args:
+            cells: The likeliest kind.
         """
         if not answers:
             return None
-        return cls(tuple(tiers), probability, story[-len(answers) - 1].sent_at, answers[0].sent_at)
+        share = loose(tier(cells))
+        candidate = Candidate.of(cells) if share <= _KNOWN else None
+        return cls(tuple(tiers), probability, story[-len(answers) - 1].sent_at, answers[0].sent_at, candidate, share)
+
+    def explains(self, moments: Sequence[Moment], evidence: float) -> bool:
+        """
+        Whether what was known may be all that is behind a later story, if somebody else takes a part.
+
+        Args:
+            evidence: Logarithm of how likely that story is by all that is thought of now.
+        """
+        if self.candidate is None:
+            return False
+        numbers = {name: float(value[0]) for name, value in self.candidate.params.items()}
+        cells = Cells.point(self.candidate.kind, numbers, self.loose)
+        cells.see(moments)
+        return float((cells.likely + cells.run).max()) > evidence - _UNLIKELY
 
     @property
     def text(self) -> str:
@@ -94,20 +125,28 @@ class Surprises:
             self._open = None
 
 
-def told(before: Sequence[Chapter], tiers: Sequence[Tier], first_at: float, *, builds: bool) -> tuple[str, ...]:
+def told(
+    before: Sequence[Chapter],
+    tiers: Sequence[Tier],
+    first_at: float,
+    *,
+    builds: bool = False,
+    doubted: Sequence[Chapter] = (),
+) -> tuple[str, ...]:
     """
     What was found in earlier chapters, in words, beside what is found now.
 
     Args:
         first_at: When the first request of all was sent.
         builds: Whether builds in flight may have been in the way, since one at a time is all that could be explained.
+        doubted: Those of which it may be that nothing else is there.
     """
-    return tuple(_told(chapter, tiers, first_at, builds=builds) for chapter in before)
-
-
-def _told(chapter: Chapter, tiers: Sequence[Tier], first_at: float, *, builds: bool) -> str:
-    last_s, surprised_s = chapter.last_at - first_at, chapter.surprised_at - first_at
     why = _IN_FLIGHT if builds else ""
+    return tuple(_told(one, tiers, first_at, why, doubted=any(one is other for other in doubted)) for one in before)
+
+
+def _told(chapter: Chapter, tiers: Sequence[Tier], first_at: float, why: str, *, doubted: bool) -> str:
+    last_s, surprised_s = chapter.last_at - first_at, chapter.surprised_at - first_at
     if _same(chapter.tiers, tiers):
         return (
             f"from second {surprised_s:.1f} on answers did not fit; asked anew after a rest, it was found to be the "
@@ -116,15 +155,22 @@ def _told(chapter: Chapter, tiers: Sequence[Tier], first_at: float, *, builds: b
     return (
         f"from second {surprised_s:.1f} on answers contradict what was likeliest until second {last_s:.1f}, "
         f"{chapter.text} ({chapter.probability:.0%}): {why}the limiter was changed, or somebody else uses the "
-        "key; what is told is what was found since"
+        f"key; what is told is what was found since{_AS_WELL if doubted else ''}"
     )
 
 
-def doubtful(before: Sequence[Chapter], tiers: Sequence[Tier]) -> bool:
+def doubted(
+    before: Sequence[Chapter], tiers: Sequence[Tier], moments: Sequence[Moment], evidence: float
+) -> list[Chapter]:
     """
-    Whether what is found now is close to what was found before, and still another one.
+    What was found before and may be what is found now: they are close to each other, or it explains all of it as well.
+
+    Args:
+        moments: What was seen since.
+        evidence: Logarithm of how likely that is by all that is thought of now.
     """
-    return any(_close(chapter.tiers, tiers) and not _same(chapter.tiers, tiers) for chapter in before)
+    others = [chapter for chapter in before if not _same(chapter.tiers, tiers)]
+    return [one for one in others if _close(one.tiers, tiers) or one.explains(moments, evidence)]
 
 
 def _close(before: Sequence[Tier], after: Sequence[Tier]) -> bool:

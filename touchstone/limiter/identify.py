@@ -4,14 +4,14 @@ The identification from the first request to the last: what is asked next, what 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from touchstone.limiter.account import Candidate, stretch
 from touchstone.limiter.caps import Crowds, InFlight
-from touchstone.limiter.chapters import MOST_CHAPTERS, REST_TIMES, Chapter, doubtful, told
+from touchstone.limiter.chapters import MOST_CHAPTERS, REST_TIMES, Chapter, doubted, told
 from touchstone.limiter.filling import AFTER_S
 from touchstone.limiter.held import Held, perhaps_by_builds
-from touchstone.limiter.identity import Cost, Identity, Step, Stretch, Tier, Why
+from touchstone.limiter.identity import Identity, Step, Stretch, Tier, Why
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.opening import Opening
 from touchstone.limiter.queues import Queues
@@ -19,6 +19,7 @@ from touchstone.limiter.rates import Rates
 from touchstone.limiter.stimulus import Segment, Stimulus
 from touchstone.limiter.story import Story
 from touchstone.limiter.telling import cost, identity
+from touchstone.limiter.terms import Terms
 
 _PLENTY = 10_000
 # Before it begins once more with one build at a time, nothing is sent for so many seconds at most.
@@ -28,33 +29,6 @@ _SLOW_S = 0.01
 # Rates of no longer than this often have a longer one behind them: they are spent so many times in a row, up to so many
 # requests; what is let through while caps are looked for counts.
 _MOMENT_S, _MOMENTS, _MOST_MOMENTS, _SOAKS = 2.0, 5.0, 61, ("soak", "builds", "in flight")
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """
-    What a probe may cost, and what it is about.
-
-    Attributes:
-        starts: Whether the requests start builds, of which there may be a most in flight.
-        most_requests: Requests to be limited that it may send.
-        most_builds: Of these, starts that may be accepted.
-        most_s: Seconds that it may take.
-        most_held: Builds that it may have in flight at once.
-        caps: Whether it looks for caps on what is under way at once too.
-        builds_s: How long a build lasts that is left in flight; 0 where nobody knows.
-        soak: Requests that are to be accepted in all, so that a second limit shows that is longer than the first.
-    """
-
-    seed: int
-    starts: bool
-    most_requests: int
-    most_builds: int
-    most_s: float
-    most_held: int = 16
-    caps: bool = True
-    soak: int = 0
-    builds_s: float = 0.0
 
 
 class Probe:
@@ -359,7 +333,22 @@ class Probe:
         )
 
     def _said_before(self, tiers: Sequence[Tier]) -> tuple[str, ...]:
-        return told(self._before, tiers, self._answers[0].sent_at, builds=self._alone) if self._before else ()
+        """
+        What was found before answers came that contradict it.
+        """
+        if not self._before:
+            return ()
+        return told(
+            self._before, tiers, self._answers[0].sent_at, builds=self._alone, doubted=self._doubted(self._before)
+        )
+
+    def _doubted(self, before: Sequence[Chapter]) -> list[Chapter]:
+        """
+        What may still be all that there is, though it was contradicted.
+        """
+        if not self._rates or not self._rates.settled:
+            return []
+        return doubted(before, self._rates.tiers(), self.story.moments(), self._rates.belief.evidence())
 
     def _said_of_caps(self) -> tuple[str, ...]:
         """
@@ -375,7 +364,7 @@ class Probe:
         sure = self._queue.settled if self._opening.queued else self._opening.unrefused
         if self._rates:
             rates = self._rates.tiers()
-            sure = self._rates.settled and not doubtful([*self._before, *self._stood], rates)
+            sure = self._rates.settled and not self._doubted([*self._before, *self._stood])
         caps = [cap for cap in (self._held.tier(), self._in_flight.tier()) if cap]
         sure = sure and self._held.sure and self._in_flight.sure and not self._crowds.refused
         return rates + caps, sure
@@ -388,11 +377,3 @@ class Probe:
         if not self._rates or not moments:
             return None
         return stretch(Candidate.of(self._rates.belief.likeliest()), moments)
-
-
-def worst(terms: Terms) -> Cost:
-    """
-    What a probe costs at most.
-    """
-    builds = terms.most_builds if terms.starts else 0
-    return Cost(terms.most_requests, terms.most_requests, builds, math.ceil(terms.most_s))

@@ -206,7 +206,7 @@ class Rates:
         if not self._heard:
             return None, None
         share = next(iter(self.families().values()))
-        known = Chapter.until(answers, self._story.answers, self.tiers(), share)
+        known = Chapter.until(answers, self._story.answers, self.tiers(), share, self.belief.likeliest())
         return known, known and replace(known, tiers=tuple(self._found()))
 
     def rethink(self) -> None:
