@@ -322,8 +322,10 @@ def test_probe_is_not_sure_of_what_is_close_to_what_it_knew_before() -> None:
     for turn in played("fixed-window:3/1", NO_CAPS).turns:
         probe.hear(turn.stimulus, turn.answers)
     assert probe.known().sure
+    assert next(iter(probe.known().families)).probability > 0.99
     probe._before.append(Chapter((window(4.0, Interval(1.0, 0.99, 1.01)),), 0.97, 1.0, 1.5))
     assert not probe.known().sure
+    assert next(iter(probe.known().families)).probability <= 0.9
 
 
 @pytest.mark.alone

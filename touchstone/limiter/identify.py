@@ -213,8 +213,8 @@ class Probe:
             asked = stimulus.stage == "rate"
             self._rates.hear(answers, asked=asked, bits=stimulus.bits if asked else 0.0)
         if stimulus.stage == "builds":
-            self._doubt_refusals()
-            self._doubt_builds()
+            self._doubt_caps()
+        self._doubted()
         families = self._rates.families() if self._rates else {}
         ended_at = max((answer.done_at for answer in answers), default=0.0)
         self.steps.append(Step(stimulus.name, ended_at, stimulus.bits, families))
@@ -269,6 +269,13 @@ class Probe:
         else:
             self.story.left_out |= refused
             self._by_cap[stage] = refused
+
+    def _doubt_caps(self) -> None:
+        """
+        Looks for the rate once more where what is known of builds in flight by now puts it in another light.
+        """
+        self._doubt_refusals()
+        self._doubt_builds()
 
     def _doubt_refusals(self) -> None:
         """
@@ -338,17 +345,18 @@ class Probe:
         """
         if not self._before:
             return ()
-        return told(
-            self._before, tiers, self._answers[0].sent_at, builds=self._alone, doubted=self._doubted(self._before)
-        )
+        return told(self._before, tiers, self._answers[0].sent_at, builds=self._alone, doubted=self._doubted())
 
-    def _doubted(self, before: Sequence[Chapter]) -> list[Chapter]:
+    def _doubted(self) -> list[Chapter]:
         """
         What may still be all that there is, though it was contradicted.
         """
-        if not self._rates or not self._rates.settled:
+        before = [*self._before, *self._stood]
+        if not before or not self._rates or not self._rates.settled:
             return []
-        return doubted(before, self._rates.tiers(), self.story.moments(), self._rates.belief.evidence())
+        found = doubted(before, self._rates.tiers(), self.story.moments(), self._rates.belief.evidence())
+        self._rates.doubted = bool(found)
+        return found
 
     def _said_of_caps(self) -> tuple[str, ...]:
         """
@@ -364,7 +372,7 @@ class Probe:
         sure = self._queue.settled if self._opening.queued else self._opening.unrefused
         if self._rates:
             rates = self._rates.tiers()
-            sure = self._rates.settled and not self._doubted([*self._before, *self._stood])
+            sure = self._rates.settled and not self._doubted()
         caps = [cap for cap in (self._held.tier(), self._in_flight.tier()) if cap]
         sure = sure and self._held.sure and self._in_flight.sure and not self._crowds.refused
         return rates + caps, sure

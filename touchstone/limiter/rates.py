@@ -80,19 +80,19 @@ class Rates:
     Attributes:
         surprises: What was known until answers came that no limiter would have given that was likely by then.
         stood: What was known before the last answers, no more vaguely than if nobody else took a part.
+        doubted: Whether what was known before this story began may be behind it as well.
     """
 
     def __init__(self, story: Story, seed: int, accepted: int) -> None:
         self._story, self._seed = story, seed
         self.accepted = accepted
-        self.wide = self._beyond = False
+        self.wide = self._beyond = self.doubted = False
         self.surprises = Surprises()
         self.stood: Chapter | None = None
         self._tail = Tail()
         self.belief = Belief(accepted)
         self.belief.see(story.moments())
-        self._heard = False
-        self._again = 0
+        self._heard, self._again = False, 0
         self._still = Standstill()
         self._contradicted = False
         self._rethought: float | None = None
@@ -243,7 +243,7 @@ class Rates:
         """
         Probability of each family as it is told, the likeliest first; something may be at work that no family knows.
         """
-        most = _AT_MOST if self.doubtful else 1.0 if self.settled else _UNSETTLED
+        most = _AT_MOST if self.doubtful or self.doubted else 1.0 if self.settled else _UNSETTLED
         return {family: share * most for family, share in self.belief.families().items()}
 
     @property
