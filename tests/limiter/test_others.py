@@ -348,6 +348,26 @@ def test_higher_limit_is_thought_of_before_one_is_sure() -> None:
     assert 0.9 < likeliest_limit(cells)[1] < 1.0
 
 
+def test_higher_limits_are_thought_of_for_each_kind_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Also of one that becomes the likeliest only after they were thought of for another one.
+    """
+    story = story_of("++++++++-", "++++++++-")
+    belief = Belief(8)
+    belief.see(story.moments())
+    shares = dict.fromkeys(belief.kinds(), 0.0)
+    monkeypatch.setattr(Belief, "kinds", lambda _: shares)
+    for name, both in [("sliding-log", False), ("fixed-window", True), ("fixed-window", True)]:
+        shares |= dict.fromkeys(shares, 0.0) | {name: 1.0}
+        belief.look_beyond(story.moments())
+        most = {cells.kind.name: cells.limits.max() for cells in belief.cells}
+        assert most["sliding-log"] > 8
+        assert (most["fixed-window"] > 8) == both
+    counts = [len(cells) for cells in belief.cells]
+    belief.look_beyond(story.moments())
+    assert [len(cells) for cells in belief.cells] == counts
+
+
 @pytest.mark.parametrize(
     ("by_others", "loose", "known"), [(0.05, 0.001, True), (0.2, 0.001, False), (0.05, 0.1, False)]
 )

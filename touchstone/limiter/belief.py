@@ -25,6 +25,7 @@ class Belief:
     accepted: int
     wide: bool = False
     cells: list[Cells] = field(default_factory=list)
+    _beyond: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """
@@ -59,10 +60,11 @@ class Belief:
 
     def look_beyond(self, story: Sequence[Moment]) -> None:
         """
-        Thinks of limits of the likeliest kinds beyond what was ever accepted.
+        Thinks of limits of the likeliest kinds beyond what was ever accepted, of each of them once.
         """
         for cells in self.cells:
-            if self.kinds()[cells.kind.name] > _LIKELY:
+            if self.kinds()[cells.kind.name] > _LIKELY and cells.kind.name not in self._beyond:
+                self._beyond.add(cells.kind.name)
                 logs, heavy = cells.logs, cells.masses() > cells.masses().max() + _UNLIKELY
                 ranges_s = [
                     (float(np.exp(row[heavy].min() - _ASIDE)), float(np.exp(row[heavy].max() + _ASIDE))) for row in logs

@@ -86,7 +86,7 @@ class Rates:
     def __init__(self, story: Story, seed: int, accepted: int) -> None:
         self._story, self._seed = story, seed
         self.accepted = accepted
-        self.wide = self._beyond = self.doubted = False
+        self.wide = self.doubted = False
         self.surprises = Surprises()
         self.stood: Chapter | None = None
         self._tail = Tail()
@@ -163,8 +163,7 @@ class Rates:
         foreseen = _SURPRISE + math.log(2) * bits if bits or not asked else _FORESEEN
         surprising = known is not None and evidence - self.belief.evidence() > foreseen
         widens = self._think_wider(moments, surprising=surprising, again=again)
-        if self._nearly_known and not (self.wide or self._beyond):
-            self._beyond = True
+        if self._nearly_known and not self.wide:
             self.belief.look_beyond(moments)
         self._remember()
         unlikely = evidence - self.belief.evidence()
@@ -214,7 +213,6 @@ class Rates:
         Begins anew with the whole story, to which something was added in the middle.
         """
         self._still.stuck = 0
-        self._beyond = False
         self._rethought = self.belief.evidence()
         again, moments = self._keep_again(), self._story.moments()
         self.belief = Belief(self.accepted, wide=self.wide)
