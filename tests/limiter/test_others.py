@@ -368,6 +368,24 @@ def test_higher_limits_are_thought_of_for_each_kind_once(monkeypatch: pytest.Mon
     assert [len(cells) for cells in belief.cells] == counts
 
 
+@pytest.mark.parametrize(("wide", "times"), [(False, 2), (True, 0)])
+def test_higher_limits_are_thought_of_whenever_one_is_nearly_known(
+    monkeypatch: pytest.MonkeyPatch, wide: bool, times: int
+) -> None:
+    """
+    It may be another one than before; where others are thought of already, there is nothing to add.
+    """
+    rates, looked = rates_of("fixed-window:3/1"), []
+    rates.wide = wide
+    monkeypatch.setattr(Rates, "_nearly_known", property(lambda _: True))
+    monkeypatch.setattr(Belief, "look_beyond", lambda _, story: looked.append(story))
+    for at in (1000.0, 1005.0):
+        answers = row("+++-", at)
+        rates._story.add(answers)
+        rates.hear(answers)
+    assert len(looked) == times
+
+
 @pytest.mark.parametrize(
     ("by_others", "loose", "known"), [(0.05, 0.001, True), (0.2, 0.001, False), (0.05, 0.1, False)]
 )
