@@ -326,6 +326,10 @@ def test_probe_is_not_sure_of_what_is_close_to_what_it_knew_before() -> None:
     probe._before.append(Chapter((window(4.0, Interval(1.0, 0.99, 1.01)),), 0.97, 1.0, 1.5))
     assert not probe.known().sure
     assert next(iter(probe.known().families)).probability <= 0.9
+    assert "may be the same limiter all the same" in probe.known().notes[0]
+    probe._before.clear()
+    probe._before.append(replace(BEFORE, tiers=probe.known().tiers))
+    assert next(iter(probe.known().families)).probability > 0.99
 
 
 @pytest.mark.alone

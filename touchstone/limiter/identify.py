@@ -351,11 +351,12 @@ class Probe:
         """
         What may still be all that there is, though it was contradicted.
         """
-        before = [*self._before, *self._stood]
-        if not before or not self._rates or not self._rates.settled:
+        before, rates = [*self._before, *self._stood], self._rates
+        if not before or not rates:
             return []
-        found = doubted(before, self._rates.tiers(), self.story.moments(), self._rates.belief.evidence())
-        self._rates.doubted = bool(found)
+        settled = rates.settled
+        found = doubted(before, rates.tiers(), self.story.moments(), rates.belief.evidence()) if settled else []
+        rates.doubted = bool(found)
         return found
 
     def _said_of_caps(self) -> tuple[str, ...]:
