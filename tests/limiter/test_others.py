@@ -85,6 +85,33 @@ def test_the_more_is_left_the_less_likely_others_have_it() -> None:
     assert all((np.diff(chance) > 0).all() for chance in chances[:2])
 
 
+def test_others_may_have_begun_with_the_first_request_or_long_before() -> None:
+    """
+    With nothing refused so far: half as likely at once, and as likely after a window. A first refusal settles it.
+    """
+    long_ago, newly = Known.nothing(1), Known.nothing(1, began_at=0.0)
+    at_once, always = (taken(17, 0.001, known)[2, 0] for known in (newly, long_ago))
+    assert at_once == pytest.approx(0.5 * always, rel=0.01)
+    assert at_once < taken(17, 1.0, newly)[2, 0] < taken(17, 1.999, newly)[2, 0]
+    assert taken(17, 1.999, newly)[2, 0] == pytest.approx(taken(17, 1.999, long_ago)[2, 0], rel=0.05)
+    refused = newly.refused(LOG, np.array([3.0]), 0.0, np.zeros(1))
+    assert taken(17, 0.5, refused)[2, 0] == pytest.approx(taken(17, 0.5, after_refusal(3.0))[2, 0])
+
+
+def test_when_others_may_have_begun_stays_known() -> None:
+    """
+    Whatever is answered, of some of the limiters or of more.
+    """
+    known = Known.nothing(2, began_at=7.0)
+    later = [
+        known.accepted(np.ones(2)),
+        known.refused(LOG, np.ones(2), 8.0, np.zeros(2)),
+        known.of(np.array([True, False])),
+        known.joined(known),
+    ]
+    assert [one.began_at for one in later] == [7.0] * 4
+
+
 def test_what_others_had_a_moment_ago_they_have_still() -> None:
     """
     Of a log with room for three that refused, the next one is refused as well; and not when a window has gone by.

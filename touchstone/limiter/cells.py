@@ -143,7 +143,7 @@ class Cells:
             self.likely = np.zeros((ROWS, len(self)))
             self.vague = np.zeros(len(self))
             self.run = np.zeros((ROWS, len(self)))
-            self.known = others.Known.nothing(len(self))
+            self.known = others.Known.nothing(len(self), story[0].at)
             self.misled = np.zeros(len(self))
         # What a limiter remembers came at a moment that is not known better than this one.
         before_s = np.cumsum([moment.blur_s for moment in story]) / (np.arange(len(story)) + 1)

@@ -16,6 +16,8 @@ from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State,
 # Which share others may take: none, few, some, many; and how likely each is beforehand.
 SHARES = np.array([0.0, 0.04, 0.12, 0.35])[:, None]
 PRIOR = np.log(np.array([0.91, 0.04, 0.04, 0.01]))[:, None]
+# How likely it is that others begin with the first request, instead of long before it.
+_NEWLY = 0.5
 # A refusal that nothing explains.
 _NOISE = 1e-4
 # How likely a token is to be there already of a bucket that is not known to a token.
@@ -95,6 +97,7 @@ class Known:
         shut_until: Until when they got nothing else after that refusal.
         held_at: Since when they had as much at each refusal, with nothing accepted in between.
         refused_at: When it last refused.
+        began_at: When the first request was sent.
     """
 
     had: Array
@@ -102,14 +105,15 @@ class Known:
     shut_until: Array
     held_at: Array
     refused_at: float | Array = LONG_AGO
+    began_at: float = LONG_AGO
 
     @classmethod
-    def nothing(cls, size: int) -> "Known":
+    def nothing(cls, size: int, began_at: float = LONG_AGO) -> "Known":
         """
         Before the first request.
         """
         before = np.full(size, LONG_AGO)
-        return cls(np.zeros(size), np.full(size, np.inf), before, before)
+        return cls(np.zeros(size), np.full(size, np.inf), before, before, LONG_AGO, began_at)
 
     def accepted(self, left: Array) -> "Known":
         """
@@ -125,7 +129,7 @@ class Known:
         most = 0.0 if kind.levels else np.inf
         had = np.minimum(left, 1.0 if _fills(kind) else most)
         held_at = np.where((had == self.had) & np.isinf(self.below), self.held_at, at)
-        return Known(had, np.full(len(left), np.inf), shut_until, held_at, at)
+        return Known(had, np.full(len(left), np.inf), shut_until, held_at, at, self.began_at)
 
     def gone(self, kind: Kind, params: Params, at: float | Array) -> Array:
         """
@@ -137,7 +141,13 @@ class Known:
         """
         Of some of the limiters.
         """
-        return Known(self.had[mask], self.below[mask], self.shut_until[mask], self.held_at[mask], self.refused_at)
+        return replace(
+            self,
+            had=self.had[mask],
+            below=self.below[mask],
+            shut_until=self.shut_until[mask],
+            held_at=self.held_at[mask],
+        )
 
     def joined(self, other: "Known") -> "Known":
         """
@@ -149,6 +159,7 @@ class Known:
             np.concatenate([self.shut_until, other.shut_until]),
             np.concatenate([self.held_at, other.held_at]),
             other.refused_at,
+            other.began_at,
         )
 
 
@@ -176,14 +187,43 @@ def took_all(kind: Kind, params: Params, mind: State, left: Array, at: float | A
     if _fills(kind):
         # What was taken from a bucket that is full again has come back.
         came = np.where(mind["full"] <= at, 1.0 / limit, came)
-    rows = _rows(limit * came)
-    kept = _kept(kind, params, at, known)
-    now = _still(left, rows, known.had, kept)
+    tail = _Tail(kind, params, at, known, _rows(limit * came))
+    now = tail.of(left)
     if np.isfinite(known.below).any():
-        below = _still(known.below, rows, known.had, kept)
+        below = tail.of(known.below)
         now = np.where(left < known.below, (now - below) / np.maximum(1.0 - below, 1e-9), 0.0)
     nobody = np.full((1, *now.shape[1:]), _NOISE)
     return np.concatenate([nobody, np.minimum(np.maximum(now, _NOISE), 1.0 - _NOISE)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Tail:
+    """
+    How likely it is that others have so many at a moment; without the layer of nobody.
+
+    Attributes:
+        rows: Where the tail for those that came begins in a flat table, if they came all the time.
+    """
+
+    kind: Kind
+    params: Params
+    at: float | Array
+    known: Known
+    rows: NDArray[np.int64]
+
+    def of(self, count: Array) -> Array:
+        """
+        For a *count*.
+
+        Nobody knows whether they were there before the first request, as long as nothing was refused.
+        """
+        kept = _kept(self.kind, self.params, self.at, self.known)
+        found, ever = _still(count, self.rows, self.known.had, kept), self.known.shut_until <= LONG_AGO
+        if not ever.any() or _fills(self.kind):
+            return found
+        came = np.minimum((self.at - self.known.began_at) / refill_s(self.kind, self.params), 1.0)
+        newly = _look_up(count, _rows(self.params["limit"] * came), _BY_SHARE[1:])
+        return np.where(ever, (1.0 - _NEWLY) * found + _NEWLY * newly, found)
 
 
 def _kept(kind: Kind, params: Params, at: float | Array, known: Known) -> Array:

@@ -137,6 +137,7 @@ class _Rows:
             np.maximum(rows([one.shut_until for one in met.known]), rows(met.since)),
             rows([one.held_at for one in met.known]),
             column([float(one.refused_at) for one in met.known]),
+            met.known[0].began_at,
         )
         return cls(
             column([moment.at for moment in met.moments]),
