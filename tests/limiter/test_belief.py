@@ -117,6 +117,23 @@ def test_nothing_is_planned_for_the_past() -> None:
     assert min(at for stimulus in thought_of for segment in stimulus.segments for at in segment.at) >= 10.3
 
 
+def test_unlikely_kind_is_tried_where_the_likely_one_is_in_no_doubt() -> None:
+    """
+    One request after the likely one lets go for sure, and before the other one does; and one before either does.
+    """
+    found = []
+    for name, window_s, weight in (("fixed-window", 0.5, 0.995), ("sliding-log", 0.53, 0.005)):
+        kind = next(entry.kind for entry in ENTRIES if entry.kind.name == name)
+        params = {"limit": np.full(2, 4.0), "phase": np.zeros(2), "window_s": window_s + np.array([0.0, 1e-4])}
+        state = kind.start(params, 10.0)
+        for _ in range(4):
+            state = kind.update(params, state, 10.0, True)
+        found.append(Crowd(kind, params, state, np.full(2, weight / 2)))
+    alone = [one.segments[0].at[0] for one in candidates(found, 10.1, 0.001, 0.001, 4) if one.name == "one request"]
+    assert any(10.5001 + 0.002 < at < 10.53 - 0.002 for at in alone)
+    assert any(10.49 < at < 10.5 - 0.002 for at in alone)
+
+
 def test_limiter_may_be_filled_late_in_its_window() -> None:
     """
     What is sent shortly before a window closes tells one that closes from one that lets go of each by itself.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.filling import steady
 from touchstone.limiter.foresight import Crowd, Foreseen, Script, crowds, foresee, quantile, refills
-from touchstone.limiter.kinds import Array
+from touchstone.limiter.kinds import NEVER, Array
 from touchstone.limiter.stimulus import Segment, Stimulus, drain, spread
 from touchstone.limiter.tiers import Tiered
 
@@ -35,6 +35,8 @@ _REFUSED_PRICE = 0.03
 # Room that the limiter gains meanwhile costs as much as this share of so many requests: it has to be spent before the
 # next refusal tells something.
 _GAINED = 0.5
+# So many times as far as a moment is uncertain from an edge, and of so many kinds, an answer is foreseen for sure.
+_BESIDE, _KINDS = 3.0, 4
 # Of so many requests at least the first poll consists: it tells when a limiter that is full gives again, and the edge
 # that it finds is what all later ones are held against.
 _FIRST_POLL, _POLLS = 7, ("poll", "poll, one more")
@@ -223,6 +225,9 @@ def candidates(found: Sequence[Crowd], now: float, pace_s: float, blur_s: float,
         yield Stimulus("two requests", (Segment((at, at)),))
         yield Stimulus("drain", (drain(at, most),))
         yield Stimulus("poll", (Segment(tuple(at + (pace_s + 3 * blur_s) * i for i in range(4)), "accepted"),))
+    for at in _beside(found, now, blur_s):
+        yield Stimulus("one request", (Segment((at,)),))
+        yield Stimulus("drain", (drain(at, most),))
     rest_s = quantile(*refills(found), 0.9)
     for times in (1.05, 2.1):
         # Long enough to be as it was in the beginning.
@@ -322,6 +327,19 @@ def _moments(
         weights.append(crowd.weights)
     joint = np.concatenate(weights)
     return (np.concatenate(free), joint), (np.concatenate(turn), joint)
+
+
+def _beside(found: Sequence[Crowd], now: float, blur_s: float) -> list[float]:
+    """
+    Just before and just after the moment at which each of the likeliest kinds changes: it is in no doubt there.
+    """
+    moments = []
+    for crowd in sorted(found, key=lambda one: -one.weights.sum())[:_KINDS]:
+        kind, known = crowd.kind, (crowd.params, crowd.state)
+        for changes_at in (kind.free_at(*known), kind.turn_at(*known)):
+            low, high = np.quantile(changes_at, (0.02, 0.98))
+            moments += [low - _BESIDE * blur_s, high + _BESIDE * blur_s]
+    return sorted({float(at) for at in moments if now < at < NEVER / 2})
 
 
 def _at(moments: tuple[Array, Array], share: float) -> float:
