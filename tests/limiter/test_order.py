@@ -17,6 +17,7 @@ from touchstone.limiter.identify import Probe
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.stimulus import Stimulus
+from touchstone.limiter.story import Story
 from touchstone.limiter.terms import Terms
 from touchstone.twin import RateLimit
 
@@ -240,13 +241,58 @@ def test_rate_is_looked_for_where_a_cap_of_builds_one_at_a_time_is_none(disprove
     assert probe.story.left_out == (set() if disproved else {2, 4})
 
 
-@pytest.mark.parametrize(("text", "most"), [("fixed-window:3/1", 15), ("fixed-window:3/4,block=1", 0)])
-def test_rate_of_a_moment_is_spent_several_times(text: str, most: int) -> None:
+@pytest.mark.parametrize("settled", [False, True])
+def test_caps_are_looked_for_when_what_they_let_through_counts(monkeypatch: pytest.MonkeyPatch, settled: bool) -> None:
     """
-    What is shut only for a moment, and counts for longer, is none of a moment.
+    From where a limit that has to be met once more is to be filled; at once where it has not.
     """
-    probe = probe_of(text)
-    assert probe._of_a_moment() == most
+    probe = probe_of("sliding-counter:16/1")
+    assert probe._rates is not None
+    first_at = next(moment.at for moment in probe.story.moments() if not moment.accepted)
+    monkeypatch.setattr(Rates, "settled", property(lambda _: settled))
+    monkeypatch.setattr(Rates, "nearly", property(lambda _: True))
+    monkeypatch.setattr(Rates, "room", lambda *_: (16, 0.0))
+    stimulus = probe.ask(first_at)
+    assert stimulus is not None
+    assert stimulus.stage == "builds"
+    assert stimulus.segments[0].at[0] - first_at == pytest.approx(0.0 if settled else 2.05, rel=0.02)
+
+
+@pytest.mark.parametrize(("spent", "missing"), [((), 15), (("+++", "++"), 10), (("+++-",) * 5, 0)])
+def test_what_was_let_through_in_a_while_is_not_soaked_once_more(spent: tuple[str, ...], missing: int) -> None:
+    """
+    No more is sent than is missing of what shows that a rate of a moment is the only one.
+    """
+    probe = probe_of("fixed-window:3/1")
+    rates = probe._rates
+    assert rates is not None
+    probe.story = Story([answer for number, outcomes in enumerate(spent) for answer in row(outcomes, float(number))])
+    assert probe._missing_of_a_moment(rates) == missing
+    soak = probe._soak(100.0, 50, short=True)
+    assert (soak.most if soak else 0) == min(missing, 3)
+
+
+def test_soak_that_takes_too_long_ends_all_the_same() -> None:
+    """
+    By what was let through in all while it lasted.
+    """
+    probe = probe_of("fixed-window:3/1")
+    probe.story = Story()
+    for number in range(5):
+        assert probe._soak(100.0, 50, short=True) is not None
+        probe.hear(Stimulus("soak", (), stage="soak"), row("+++", 100.0 + 60 * number))
+    assert probe._soak(500.0, 50, short=True) is None
+
+
+def test_soak_sends_no_more_than_are_missing() -> None:
+    """
+    Of five that are to be let through one is missing.
+    """
+    probe = probe_of("fixed-window:3/1")
+    probe.terms = replace(PLENTY, soak=probe._accepted + 1)
+    soak = probe._soak(100.0, 50)
+    assert soak is not None
+    assert soak.most == 1
 
 
 @pytest.mark.parametrize("stage", ["soak", "builds", "in flight"])

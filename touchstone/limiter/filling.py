@@ -21,6 +21,13 @@ AFTER_S, _SOON_TIMES, _SOON_SHARE, _AT_A_TIME = 0.05, 4.0, 0.005, ("fixed-window
 _WATCHES, _WATCH_LEAST, _WATCHED = 5, 0.5, "sliding-log"
 # What is in the mind of these for longer than a window.
 FORGETS = ("sliding-counter", "decaying-counter")
+# So many windows after it was met first what forgets slowly is met anew; or, where the limit is as small as this, when
+# all is forgotten.
+_MEETS, _CHEAP = 2.0, 12
+# So often a limit has to be met, and each time with this share of it let through one after the other.
+LEAST_FILLINGS, _MOST_OF_IT = 2, 0.8
+# With room for this share of its limit there is no need to wait until it is full again.
+_ROOMY = 0.5
 # What it gains between two requests is this share of one at most, or it is never empty.
 _MOST_GAINED = 0.9
 # So many times as long as it would have to be is the time between two requests that a first limiter is to let through.
@@ -64,6 +71,18 @@ class Filling:
         at = max(now_at, self.full_at) + (soon_s if self.kind.family in _AT_A_TIME else later_s)
         return Stimulus("once more", (*self._watch(now_at, self.full_at), drain(at, most)))
 
+    def begins_at(self, story: Story, now_at: float, room: int) -> float:
+        """
+        When what is to fill it besides begins, so that it counts when its limit is met once more.
+
+        Args:
+            room: How many it would let through now.
+        """
+        if self.kind.family in FORGETS:
+            first_at = next((moment.at for moment in story.moments() if not moment.accepted), now_at)
+            return max(now_at, first_at + _MEETS * self.refill_s + AFTER_S)
+        return now_at if room >= _ROOMY * self.limit else max(now_at, self.full_at + AFTER_S)
+
     def _leaves_at(self, story: Story, now_at: float) -> float:
         """
         When the first leaves a log of those that were let through last.
@@ -79,6 +98,16 @@ class Filling:
             return ()
         step_s = (until_at - now_at) / _WATCHES
         return (Segment(tuple(now_at + step_s * (number + 0.9) for number in range(_WATCHES)), "accepted"),)
+
+
+def met_once(family: str, limit: float, refill_s: float, moments: Sequence[Moment]) -> bool:
+    """
+    Whether a limit was met only once, or again only while what was there before was still in its mind.
+    """
+    if family in FORGETS and limit > _CHEAP:
+        refused_at = [moment.at for moment in moments if not moment.accepted]
+        return refused_at[-1] - refused_at[0] < _MEETS * refill_s
+    return fillings(moments, _MOST_OF_IT * limit) < LEAST_FILLINGS
 
 
 def fillings(moments: Sequence[Moment], least: float) -> int:

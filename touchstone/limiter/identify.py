@@ -2,7 +2,6 @@
 The identification from the first request to the last: what is asked next, what was heard, what is known; pure.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,6 +15,7 @@ from touchstone.limiter.observed import Answer
 from touchstone.limiter.opening import Opening
 from touchstone.limiter.queues import Queues
 from touchstone.limiter.rates import Rates
+from touchstone.limiter.soak import most_within, of_a_moment
 from touchstone.limiter.stimulus import Segment, Stimulus
 from touchstone.limiter.story import Story
 from touchstone.limiter.telling import cost, identity
@@ -26,9 +26,8 @@ _PLENTY = 10_000
 _ALONE, _MOST_REST_S = "alone", 60.0
 # Requests one after the other that are further apart may be too slow to meet a rate.
 _SLOW_S = 0.01
-# Rates of no longer than this often have a longer one behind them: they are spent so many times in a row, up to so many
-# requests; what is let through while caps are looked for counts.
-_MOMENT_S, _MOMENTS, _MOST_MOMENTS, _SOAKS = 2.0, 5.0, 61, ("soak", "builds", "in flight")
+# What is let through by these counts as spent, however long it took.
+_SOAKS = ("soak", "builds", "in flight")
 
 
 class Probe:
@@ -109,8 +108,10 @@ class Probe:
             return self._opening.ask(now_at)
         if self._opening.queued:
             return self._queue.ask(now_at, left)
-        if self._rates and self._rates.nearly and (stimulus := self._besides(now_at, left)):
-            return stimulus
+        if self._rates and self._rates.nearly:
+            begins_at = self._rates.begins_at(now_at)
+            if stimulus := self._besides(begins_at, left):
+                return stimulus
         if self._rates and (stimulus := self._rates.ask(now_at, left)):
             if self._opening.capped:
                 parts = tuple(replace(part, alone=True) for part in stimulus.segments)
@@ -164,28 +165,23 @@ class Probe:
         Args:
             short: Whether only as often as shows whether the rate of a moment is the first of two.
         """
-        enough = self._soaked >= self._of_a_moment() if short else self._accepted >= self.terms.soak
-        if self._rates is None or enough:
+        if self._rates is None:
+            return None
+        missing = self._missing_of_a_moment(self._rates) if short else self.terms.soak - self._accepted
+        if missing <= 0:
             return None
         _, full_at = self._rates.room(now_at)
         at = max(now_at, full_at + AFTER_S)
         room, _ = self._rates.room(at)
         alone = self._opening.capped or self._held.tier() is not None
-        return Stimulus("soak", (Segment((at,) * max(1, min(room, left)), alone=alone),), stage="soak")
+        return Stimulus("soak", (Segment((at,) * max(1, min(room, left, missing)), alone=alone),), stage="soak")
 
-    def _of_a_moment(self) -> int:
+    def _missing_of_a_moment(self, rates: Rates) -> int:
         """
-        How many are let through in a row before a rate of a moment counts as the only one; 0 of any other.
+        How many have yet to be let through in a row before a rate of a moment counts as the only one.
         """
-        tiers = self._rates.tiers() if self._rates else []
-        if not self._rates or len(tiers) != 1:
-            return 0
-        numbers = tiers[0].numbers
-        window_s = numbers["window_s"].value if "window_s" in numbers else 0.0
-        if max(self._rates.refill_s, window_s) > _MOMENT_S:
-            return 0
-        most = max((numbers[name].value for name in ("limit", "burst") if name in numbers), default=1.0)
-        return min(math.ceil(_MOMENTS * most), _MOST_MOMENTS)
+        needed, within_s = of_a_moment(rates.tiers(), rates.refill_s)
+        return needed - max(self._soaked, most_within(self.story.answers, within_s) if needed else 0)
 
     def _room(self, at: float) -> tuple[int, float]:
         return self._rates.room(at) if self._rates else (_PLENTY, at)

@@ -13,7 +13,7 @@ from touchstone.limiter.belief import Belief
 from touchstone.limiter.cells import Cells
 from touchstone.limiter.certainty import Tail, blurred, loose, same, vague
 from touchstone.limiter.chapters import Chapter, Surprises
-from touchstone.limiter.filling import FORGETS, Filling, fillings
+from touchstone.limiter.filling import FORGETS, LEAST_FILLINGS, Filling, met_once
 from touchstone.limiter.firsts import Firsts, meets
 from touchstone.limiter.identity import Tier
 from touchstone.limiter.kinds import refill_s
@@ -26,7 +26,7 @@ from touchstone.limiter.summary import likeliest_limit, tier
 from touchstone.limiter.tiers import Tiered
 
 # What has to be known of a limiter before it counts as found.
-SURE, SURE_KIND, LIKELY_KIND, SURE_LIMIT, NARROW = 0.993, 0.99, 0.93, 0.998, 0.019
+SURE, SURE_KIND, LIKELY_KIND, SURE_LIMIT, NARROW = 0.993, 0.998, 0.93, 0.998, 0.019
 # From this share on it is likelier that somebody else uses the key, or that it is no limiter that is known.
 _MISFIT = 0.5
 # Below this it is taken for granted that nobody else does, where a family is judged; and where all of it is.
@@ -46,14 +46,10 @@ _HOPE = 0.02
 # Where all was refused and told next to nothing, nothing is asked for this share of what it takes to be full again, and
 # longer each time.
 _PATIENCE = 0.05
-# So many windows after it was met first what forgets slowly is met anew; or, where the limit is as small as this, when
-# all is forgotten.
-_MEETS, _CHEAP = 2.0, 12
 # So little likely it is that somebody else takes a part where nobody is looked for any more.
 _NOBODY = 0.002
-# So often a limit has to be met, and each time with this share of it let through one after the other; and so many
-# stimuli it is tried with where all else is known.
-_LEAST_FILLINGS, _MOST_OF_IT, _MOST_AGAIN = 2, 0.8, 4
+# So many stimuli are tried to meet a limit once more, where all else is known.
+_MOST_AGAIN = 4
 # A limit that is likelier than this was met: only others may have kept a higher one from being seen.
 _HIDDEN = 0.9
 # What is left to all families where no limiter explains all that was seen, and as long as more is to be found out.
@@ -137,9 +133,18 @@ class Rates:
         return replace(choice.stimulus, bits=choice.bits, stage="rate") if choice else None
 
     def _once_more(self, now_at: float) -> Stimulus:
+        return self._filling(now_at).once_more(self._story, now_at)
+
+    def _filling(self, now_at: float) -> Filling:
         _, full_at = self.room(now_at)
-        filling = Filling(self.belief.likeliest().kind, self.limit, self.refill_s, full_at)
-        return filling.once_more(self._story, now_at)
+        return Filling(self.belief.likeliest().kind, self.limit, self.refill_s, full_at)
+
+    def begins_at(self, now_at: float) -> float:
+        """
+        When what else is let through begins, so that it counts where the limiter is to be filled once more.
+        """
+        again = not self.settled and not isinstance(self.belief.likeliest().kind, Tiered)
+        return self._filling(now_at).begins_at(self._story, now_at, self.room(now_at)[0]) if again else now_at
 
     def hear(self, answers: Sequence[Answer], *, asked: bool = True, bits: float = 0.0) -> None:
         """
@@ -276,14 +281,10 @@ class Rates:
         """
         cells, moments = self.belief.likeliest(), self._story.moments()
         if isinstance(cells.kind, Tiered):
-            return meets(cells.kind, moments, self.refill_s) < _LEAST_FILLINGS
-        limit, _ = likeliest_limit(cells)
+            return meets(cells.kind, moments, self.refill_s) < LEAST_FILLINGS
         if cells.kind.family in FORGETS and self.belief.others() < _NOBODY:
             return False
-        if cells.kind.family in FORGETS and limit > _CHEAP:
-            refused = [moment.at for moment in moments if not moment.accepted]
-            return refused[-1] - refused[0] < _MEETS * self.refill_s
-        return fillings(moments, _MOST_OF_IT * limit) < _LEAST_FILLINGS
+        return met_once(cells.kind.family, self.limit, self.refill_s, moments)
 
     @property
     def _nearly_known(self) -> bool:
