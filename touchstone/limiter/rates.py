@@ -335,6 +335,8 @@ class Rates:
         kinds = {name: share / family for name, share in self.belief.kinds().items()}
         if kinds[cells.kind.name] >= SURE_KIND:
             return True
+        if self.belief.others() < _ALONE and self.belief.alone_kind(cells) >= SURE_KIND:
+            return True
         limit, _ = likeliest_limit(cells)
         alike = [one for one in self.belief.cells if same(one, cells, limit)]
         return kinds[cells.kind.name] >= LIKELY_KIND and sum(kinds[one.kind.name] for one in alike) >= SURE_KIND
