@@ -144,7 +144,7 @@ def test_limiter_is_named_with_its_numbers(
     named = RateLimit.parse(found.text)
     assert (named.family, named.opens, named.refused, named.delay, named.also) == (
         *(expected.family, expected.opens, expected.refused, expected.delay, None),
-    ), found.families
+    ), found
     if expected.family in ("token-bucket", "leaky-bucket"):
         assert (named.burst or named.limit) == (expected.burst or expected.limit)
         assert named.limit / named.window_s == pytest.approx(expected.limit / expected.window_s, rel=NEAR)

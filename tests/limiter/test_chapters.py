@@ -39,7 +39,7 @@ BEFORE = Chapter((window(5.0, Interval(2.0, 1.9, 2.1)),), 0.97, 13.0, 14.5)
 
 
 @cache
-def changed(before: str, at: float, after: str, terms: Terms = NO_CAPS, seed: int = 1) -> Played:
+def changed(before: str, at: float, after: str, terms: Terms = NO_CAPS, seed: int = 2) -> Played:
     """
     A probe of a limiter in whose place there is another one from then on.
     """

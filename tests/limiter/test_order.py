@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.limiter.made import at_once, row
-from tests.limiter.played import NO_CAPS, PLENTY, rates_of, through
+from tests.limiter.played import NO_CAPS, PLENTY, played, rates_of, through
 from tests.limiter.virtual import Net
 from touchstone.limiter.account import Candidate
 from touchstone.limiter.catalogue import behind
@@ -345,3 +345,15 @@ def test_pair_is_settled_once_its_second_limit_was_met_twice(
     monkeypatch.setattr(type(rates.belief), "others", lambda _: 0.0)
     monkeypatch.setattr("touchstone.limiter.rates.meets", lambda *_: met)
     assert rates.settled is settled
+
+
+@pytest.mark.alone
+def test_turns_are_told_apart() -> None:
+    """
+    Every stimulus is heard by the part that asked for it, and the rate is looked for before the caps, and spent after.
+    """
+    turns = played("fixed-window:5/1+builds:3", replace(PLENTY, soak=90)).turns
+    stages = [turn.stimulus.stage for turn in turns]
+    order = ["opening", "rate", "builds", "in flight", "soak"]
+    assert stages == sorted(stages, key=order.index)
+    assert set(stages) == set(order)

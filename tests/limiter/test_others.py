@@ -200,7 +200,7 @@ def test_bucket_that_others_emptied_keeps_the_time_of_its_next_token() -> None:
 
 @pytest.mark.alone
 @pytest.mark.parametrize(
-    ("text", "per_s", "seed"), [("sliding-log:11/2.691", 0.4, 3), ("sliding-log:19/5.693", 0.33374, 102)]
+    ("text", "per_s", "seed"), [("sliding-log:11/2.691", 0.4, 3), ("sliding-log:19/5.693", 0.33374, 105)]
 )
 def test_limiter_of_which_others_take_a_tenth_is_named_or_doubted(text: str, per_s: float, seed: int) -> None:
     """

@@ -10,7 +10,7 @@ import numpy as np
 
 from touchstone.limiter.cells import Cells
 from touchstone.limiter.identity import Interval, Stretch
-from touchstone.limiter.kinds import Array, Kind
+from touchstone.limiter.kinds import Array, Kind, begins
 from touchstone.limiter.observed import Moment
 from touchstone.limiter.others import Known
 
@@ -68,6 +68,7 @@ def compare(candidate: Candidate, moments: Sequence[Moment], loose: float = 0.0)
         loose: How far its times and its phase may be from where they are thought to be, as a share of themselves.
     """
     kind, params = candidate.kind, candidate.params
+    moments = moments[begins(kind, moments) :]
     if not moments:
         return []
     state, found, wide = kind.start(params, moments[0].at), [], np.array([loose])
@@ -98,13 +99,14 @@ def stretch(candidate: Candidate, moments: Sequence[Moment]) -> Stretch:
     kind, params = candidate.kind, candidate.params
     first, last = moments[0].at, moments[-1].at
     grid = np.linspace(first, last + 0.02 * (last - first), _POINTS)
-    state, at, room, place = kind.start(params, first), [], [], 0
+    told = moments[begins(kind, moments) :]
+    state, at, room, place = kind.start(params, told[0].at if told else first), [], [], 0
 
     def look(when: float) -> None:
         at.append(round(when, 6))
         room.append(float(np.ravel(kind.room(params, state, np.full(1, when)))[0]))
 
-    for moment in moments:
+    for moment in told:
         while place < len(grid) and grid[place] < moment.at:
             look(float(grid[place]))
             place += 1
@@ -122,6 +124,7 @@ def hints(candidate: Candidate, moments: Sequence[Moment]) -> tuple[str, ...]:
     """
     kind, params = candidate.kind, candidate.params
     short, long, count = [], [], 0
+    moments = moments[begins(kind, moments) :]
     state = kind.start(params, moments[0].at) if moments else {}
     for moment in moments:
         state = kind.update(params, state, moment.at, moment.accepted)
@@ -154,7 +157,8 @@ def taken(candidate: Candidate, moments: Sequence[Moment]) -> Interval:
     Source: the interval is that of E. B. Wilson, 1927, for as many requests as the limiter gave in all.
     """
     kind, params = candidate.kind, candidate.params
-    state, known = kind.start(params, moments[0].at), Known.nothing(1)
+    moments = moments[begins(kind, moments) :]
+    state, known = kind.start(params, moments[0].at) if moments else {}, Known.nothing(1)
     gone = given = 0.0
     for moment in moments:
         left = kind.room(params, state, np.full(1, moment.at - 2 * moment.blur_s))

@@ -14,7 +14,7 @@ import numpy as np
 
 from touchstone.limiter import others
 from touchstone.limiter.buckets import TokenBucket
-from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State
+from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State, begins
 from touchstone.limiter.observed import Moment
 from touchstone.limiter.weighing import GENEROUS, Met, Weighed, weigh
 
@@ -134,16 +134,18 @@ class Cells:
         """
         Takes in what of *story* was not yet seen.
         """
+        self.seen = max(self.seen, begins(self.kind, story))
         if not len(self) or len(story) == self.seen:
             self.seen = len(story)
             return
         self._weight, params = None, self.params()
         if not self.state:
-            self.state = dict(self.kind.start(params, story[0].at))
+            began_at = story[self.seen].at
+            self.state = dict(self.kind.start(params, began_at))
             self.likely = np.zeros((ROWS, len(self)))
             self.vague = np.zeros(len(self))
             self.run = np.zeros((ROWS, len(self)))
-            self.known = others.Known.nothing(len(self), story[0].at)
+            self.known = others.Known.nothing(len(self), began_at)
             self.misled = np.zeros(len(self))
         # What a limiter remembers came at a moment that is not known better than this one.
         before_s = np.cumsum([moment.blur_s for moment in story]) / (np.arange(len(story)) + 1)

@@ -125,6 +125,15 @@ class Surprises:
             self._open = None
 
 
+def met(answers: Sequence[Answer]) -> tuple[str, ...]:
+    """
+    That a limiter was met when it let nothing through, in words.
+    """
+    if not answers or answers[0].accepted or not any(answer.accepted for answer in answers):
+        return ()
+    return ("the first request was refused: the key was used shortly before, or the limiter begins with nothing left",)
+
+
 def told(
     before: Sequence[Chapter],
     tiers: Sequence[Tier],

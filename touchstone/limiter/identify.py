@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from touchstone.limiter.account import Candidate, stretch
 from touchstone.limiter.caps import Crowds, InFlight
-from touchstone.limiter.chapters import MOST_CHAPTERS, REST_TIMES, Chapter, doubted, told
+from touchstone.limiter.chapters import MOST_CHAPTERS, REST_TIMES, Chapter, doubted, met, told
 from touchstone.limiter.filling import AFTER_S
 from touchstone.limiter.held import Held, perhaps_by_builds
 from touchstone.limiter.identity import Identity, Step, Stretch, Tier, Why
@@ -16,14 +16,15 @@ from touchstone.limiter.opening import Opening
 from touchstone.limiter.queues import Queues
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.soak import most_within, of_a_moment
-from touchstone.limiter.stimulus import Segment, Stimulus
+from touchstone.limiter.stimulus import Segment, Stimulus, drain
 from touchstone.limiter.story import Story
 from touchstone.limiter.telling import cost, identity
 from touchstone.limiter.terms import Terms
 
 _PLENTY = 10_000
-# Before it begins once more with one build at a time, nothing is sent for so many seconds at most.
-_ALONE, _MOST_REST_S = "alone", 60.0
+# Before it begins once more with one build at a time, or fills what it never met full, nothing is sent for so many
+# seconds at most.
+_ALONE, _RESTED, _MOST_REST_S = "alone", "rest, once more", 60.0
 # Requests one after the other that are further apart may be too slow to meet a rate.
 _SLOW_S = 0.01
 # What is let through by these counts as spent, however long it took.
@@ -67,6 +68,7 @@ class Probe:
         self._crowds = Crowds()
         self._by_cap: dict[str, set[int]] = {}
         self._soaked = 0
+        self._rested = False
 
     def ask(self, now_at: float) -> Stimulus | None:
         """
@@ -109,8 +111,9 @@ class Probe:
         if self._opening.queued:
             return self._queue.ask(now_at, left)
         if self._rates and self._rates.nearly:
-            begins_at = self._rates.begins_at(now_at)
-            if stimulus := self._besides(begins_at, left):
+            if not self._rested and not self.story.answers[0].accepted:
+                return self._after_rest(self._rates, now_at)
+            if stimulus := self._besides(self._rates.begins_at(now_at), left):
                 return stimulus
         if self._rates and (stimulus := self._rates.ask(now_at, left)):
             if self._opening.capped:
@@ -128,8 +131,17 @@ class Probe:
         builds = self.terms.starts and self.terms.caps and self._refilled
         if not builds or self._alone or not self._rates:
             return None
-        at = now_at + min(REST_TIMES * self._rates.refill_s, _MOST_REST_S)
+        at = self._rested_at(self._rates, now_at)
         return Stimulus("one build alone", (Segment((at,), alone=True),), stage=_ALONE)
+
+    def _after_rest(self, rates: Rates, now_at: float) -> Stimulus:
+        """
+        All that a limiter lets through after a rest, which was not full when it was met: it may never have been since.
+        """
+        return Stimulus(_RESTED, (drain(self._rested_at(rates, now_at), round(rates.limit) + 2),), stage=_RESTED)
+
+    def _rested_at(self, rates: Rates, now_at: float) -> float:
+        return now_at + min(REST_TIMES * max(rates.refill_s, self.story.seconds), _MOST_REST_S)
 
     def _besides(self, now_at: float, left: int) -> Stimulus | None:
         """
@@ -241,6 +253,8 @@ class Probe:
             self._leave_out(answers, stage, disproved=self._in_flight.disproved or self._in_flight.taken_back)
         elif stage == "crowd":
             self._crowds.hear(answers)
+        elif stage == _RESTED:
+            self._rested = self._rested or bool(answers)
 
     def resume(self) -> None:
         """
@@ -329,7 +343,7 @@ class Probe:
             spent=cost(self._answers, starts=self.terms.starts),
             why=self._why,
             sure=sure,
-            more_notes=(*self._said_before(tiers), *self._said_of_caps()),
+            more_notes=(*met(self._answers), *self._said_before(tiers), *self._said_of_caps()),
             unlimited_to=unlimited,
             uncapped_to=self._in_flight.uncapped_to,
             holds_to=self._held.holds_to,

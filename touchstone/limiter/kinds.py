@@ -6,11 +6,13 @@ one clock. Every kind here is monotone: if nothing is sent, what is refused now 
 stays so. That moment is all that is asked of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from touchstone.limiter.observed import Moment
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -56,6 +58,12 @@ class Kind(Protocol):
     def levels(self) -> bool:
         """
         Whether a refusal tells it how much others took: it goes on from there as if nothing were left.
+        """
+
+    @property
+    def empty(self) -> bool:
+        """
+        Whether it has nothing to give when it meets its first request.
         """
 
     def start(self, params: Params, at: float) -> State:
@@ -108,6 +116,13 @@ class AtAnyTime:
 
     __slots__ = ()
 
+    @property
+    def empty(self) -> bool:
+        """
+        It is full.
+        """
+        return False
+
     def shut_until(self, params: Params, state: State, at: float) -> Array:
         """
         No longer than until the refusal itself.
@@ -119,6 +134,17 @@ class AtAnyTime:
         All the time.
         """
         return np.full_like(params["limit"], LONG_AGO)
+
+
+def begins(kind: Kind, moments: Sequence[Moment]) -> int:
+    """
+    The number of the first moment that tells of a kind.
+
+    What was refused before anything was let through was filled by somebody else before, unless it starts empty.
+    """
+    if kind.empty:
+        return 0
+    return next((number for number, moment in enumerate(moments) if moment.accepted), len(moments))
 
 
 def where(mask: Mask | bool, one: Any, other: Any) -> Any:

@@ -65,6 +65,13 @@ class Tiered(AtAnyTime):
         """
         return self.second.levels
 
+    @property
+    def empty(self) -> bool:
+        """
+        Where one of both is.
+        """
+        return self.first.empty or self.second.empty
+
     def _known(self, params: Params) -> Params:
         shape = np.shape(params["limit"])
         return {name: np.full(shape, value) for name, value in self.known.items()}
