@@ -134,6 +134,43 @@ def test_unlikely_kind_is_tried_where_the_likely_one_is_in_no_doubt() -> None:
     assert any(10.49 < at < 10.5 - 0.002 for at in alone)
 
 
+@pytest.mark.parametrize(("others", "aside"), [(0.09, True), (0.11, False)])
+def test_what_only_others_explain_is_not_asked_about(
+    monkeypatch: pytest.MonkeyPatch, others: float, aside: bool
+) -> None:
+    """
+    Each kind weighs what it would if nobody else came, until it is likely that somebody does.
+    """
+    belief = believed(ask("sliding-log:8/2.37", STORY[:11]))
+    monkeypatch.setattr(Belief, "others", lambda _: others)
+    for cells in belief.cells:
+        if cells.kind.name == "fixed-window":
+            cells.likely[0] -= 50.0
+            cells._weight = None
+    weights = [cells.alone() if aside else cells.masses() for cells in belief.cells]
+    whole = np.logaddexp.reduce(np.concatenate(weights))
+    shares = {
+        cells.kind.name: float(np.exp(np.logaddexp.reduce(weight) - whole))
+        for cells, weight in zip(belief.cells, weights, strict=True)
+    }
+    found = {crowd.kind.name: crowd.weights.sum() for crowd in crowds(belief, 140, np.random.default_rng(1))}
+    assert found == pytest.approx({name: share for name, share in shares.items() if share > 1e-3}, abs=0.005)
+    assert ("fixed-window" not in found) is aside
+
+
+def test_kind_is_as_likely_in_its_family_as_if_nobody_else_came() -> None:
+    """
+    Those of other families count for nothing; all of a family together make one.
+    """
+    belief = believed(ask("fixed-window:8/2.37", OPENING))
+    family = [cells for cells in belief.cells if cells.kind.family == "fixed-window"]
+    assert len(family) > 1
+    shares = [belief.alone_kind(cells) for cells in family]
+    assert sum(shares) == pytest.approx(1.0)
+    masses = [float(np.logaddexp.reduce(cells.alone())) for cells in family]
+    assert shares[0] / shares[1] == pytest.approx(np.exp(masses[0] - masses[1]))
+
+
 def test_limiter_may_be_filled_late_in_its_window() -> None:
     """
     What is sent shortly before a window closes tells one that closes from one that lets go of each by itself.

@@ -15,7 +15,7 @@ from touchstone.limiter.stimulus import Stimulus
 
 _UNTIL = {"": 0, "refused": 1, "accepted": 2}
 # Below this it is taken for granted that nobody else takes a part.
-UNSHARED = 0.1
+ALONE = 0.1
 # Stimuli that are over are put aside when they are so many of those that were left.
 _MANY_OVER = 0.1
 
@@ -43,7 +43,7 @@ def crowds(belief: Belief, size: int, rng: np.random.Generator) -> list[Crowd]:
     A sample of all that is possible, of about *size* limiters.
     """
     # What only others could explain is not worth a request, as long as nothing says that there are any.
-    weights = [cells.alone() if belief.others() < UNSHARED else cells.masses() for cells in belief.cells]
+    weights = [cells.alone() if belief.others() < ALONE else cells.masses() for cells in belief.cells]
     total = np.logaddexp.reduce(np.concatenate(weights))
     masses = [weight - total for weight in weights]
     shares = np.array([np.exp(mass).sum() for mass in masses])

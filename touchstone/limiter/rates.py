@@ -15,6 +15,7 @@ from touchstone.limiter.certainty import Tail, blurred, loose, same, vague
 from touchstone.limiter.chapters import Chapter, Surprises
 from touchstone.limiter.filling import FORGETS, LEAST_FILLINGS, Filling, met_once
 from touchstone.limiter.firsts import Firsts, meets
+from touchstone.limiter.foresight import ALONE
 from touchstone.limiter.identity import Tier
 from touchstone.limiter.kinds import refill_s
 from touchstone.limiter.observed import Answer, Moment
@@ -29,8 +30,8 @@ from touchstone.limiter.tiers import Tiered
 SURE, SURE_KIND, LIKELY_KIND, SURE_LIMIT, NARROW = 0.993, 0.998, 0.93, 0.998, 0.019
 # From this share on it is likelier that somebody else uses the key, or that it is no limiter that is known.
 _MISFIT = 0.5
-# Below this it is taken for granted that nobody else does, where a family is judged; and where all of it is.
-_ALONE, _UNSHARED = 0.1, 0.09
+# Below this it is taken for granted that nobody else does.
+_UNSHARED = 0.09
 # Where no stimulus changes anything any more, a little less is enough.
 NARROW_ENOUGH = 0.05
 # More answers than this share of all that the likeliest limiter would not have given mean that it is another one.
@@ -136,8 +137,7 @@ class Rates:
         return self._filling(now_at).once_more(self._story, now_at)
 
     def _filling(self, now_at: float) -> Filling:
-        _, full_at = self.room(now_at)
-        return Filling(self.belief.likeliest().kind, self.limit, self.refill_s, full_at)
+        return Filling(self.belief.likeliest().kind, self.limit, self.refill_s, self.room(now_at)[1])
 
     def begins_at(self, now_at: float) -> float:
         """
@@ -314,7 +314,7 @@ class Rates:
         cells = self.belief.likeliest()
         if isinstance(cells.kind, Tiered):
             first_known = self._firsts.was_sure(cells.kind) and cells.kind.loose <= _LOOSE_FIRST
-            if not first_known or self.belief.others() > _ALONE:
+            if not first_known or self.belief.others() > ALONE:
                 return False
         return likeliest_limit(cells)[1] >= SURE_LIMIT and self._all_but_limit
 
@@ -323,7 +323,7 @@ class Rates:
         Whether one family is left, be it that somebody else takes a part or, where that is unlikely, that nobody does.
         """
         family, share = next(iter(self.belief.families().items()))
-        return share >= SURE or (self.belief.others() < _ALONE and self.belief.alone(family) >= SURE)
+        return share >= SURE or (self.belief.others() < ALONE and self.belief.alone(family) >= SURE)
 
     def _agreed(self, cells: Cells) -> bool:
         """
@@ -333,9 +333,8 @@ class Rates:
         """
         family = self.belief.families()[cells.kind.family]
         kinds = {name: share / family for name, share in self.belief.kinds().items()}
-        if kinds[cells.kind.name] >= SURE_KIND:
-            return True
-        if self.belief.others() < _ALONE and self.belief.alone_kind(cells) >= SURE_KIND:
+        alone = self.belief.alone_kind(cells) if self.belief.others() < ALONE else 0.0
+        if max(kinds[cells.kind.name], alone) >= SURE_KIND:
             return True
         limit, _ = likeliest_limit(cells)
         alike = [one for one in self.belief.cells if same(one, cells, limit)]
