@@ -158,19 +158,6 @@ def test_what_only_others_explain_is_not_asked_about(
     assert ("fixed-window" not in found) is aside
 
 
-def test_kind_is_as_likely_in_its_family_as_if_nobody_else_came() -> None:
-    """
-    Those of other families count for nothing; all of a family together make one.
-    """
-    belief = believed(ask("fixed-window:8/2.37", OPENING))
-    family = [cells for cells in belief.cells if cells.kind.family == "fixed-window"]
-    assert len(family) > 1
-    shares = [belief.alone_kind(cells) for cells in family]
-    assert sum(shares) == pytest.approx(1.0)
-    masses = [float(np.logaddexp.reduce(cells.alone())) for cells in family]
-    assert shares[0] / shares[1] == pytest.approx(np.exp(masses[0] - masses[1]))
-
-
 def test_limiter_may_be_filled_late_in_its_window() -> None:
     """
     What is sent shortly before a window closes tells one that closes from one that lets go of each by itself.

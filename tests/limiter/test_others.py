@@ -325,26 +325,6 @@ def test_kind_need_not_be_known_where_the_numbers_are(other: str, agreed: bool) 
     assert rates._agreed(likely) == agreed
 
 
-@pytest.mark.parametrize(
-    ("others", "alone", "agreed"), [(0.09, 0.999, True), (0.11, 0.999, False), (0.09, 0.99, False)]
-)
-def test_kind_is_known_where_it_is_if_nobody_else_comes(
-    monkeypatch: pytest.MonkeyPatch, others: float, alone: float, agreed: bool
-) -> None:
-    """
-    Another one with another limit, which only others could have made of it, weighs nothing then.
-    """
-    rates = Rates(story_of("+", "++++-"), 1, 5)
-    kinds = [grid(KINDS["sliding-log"], [5], [(1.99, 2.01)], 2, 0.9)]
-    kinds += [grid(KINDS["sliding-log/counts"], [4], [(1.99, 2.01)], 2, 0.1)]
-    rates.belief.cells = kinds
-    for cells in kinds:
-        cells.see(story_of("+").moments())
-    monkeypatch.setattr(Belief, "others", lambda _: others)
-    monkeypatch.setattr(Belief, "alone_kind", lambda *_: alone)
-    assert rates._agreed(kinds[0]) == agreed
-
-
 def test_window_whose_place_on_the_clock_is_lost_is_full_only_of_what_it_let_in() -> None:
     """
     Of windows of a fraction of a second no place is known after twenty; that none refuses an idle key is, all the same.

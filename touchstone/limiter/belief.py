@@ -98,13 +98,6 @@ class Belief:
         masses = {name: float(np.logaddexp.reduce(np.concatenate(parts))) for name, parts in found.items()}
         return float(np.exp(masses[family] - np.logaddexp.reduce(list(masses.values()))))
 
-    def alone_kind(self, cells: Cells) -> float:
-        """
-        Probability of a kind in its family if nobody else takes a part.
-        """
-        family = [np.logaddexp.reduce(c.alone()) for c in self.cells if c.kind.family == cells.kind.family]
-        return float(np.exp(np.logaddexp.reduce(cells.alone()) - np.logaddexp.reduce(family)))
-
     def families(self) -> dict[str, float]:
         """
         Probability of each family that is left, the likeliest first.

@@ -333,8 +333,7 @@ class Rates:
         """
         family = self.belief.families()[cells.kind.family]
         kinds = {name: share / family for name, share in self.belief.kinds().items()}
-        alone = self.belief.alone_kind(cells) if self.belief.others() < ALONE else 0.0
-        if max(kinds[cells.kind.name], alone) >= SURE_KIND:
+        if kinds[cells.kind.name] >= SURE_KIND:
             return True
         limit, _ = likeliest_limit(cells)
         alike = [one for one in self.belief.cells if same(one, cells, limit)]
