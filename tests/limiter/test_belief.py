@@ -156,6 +156,8 @@ def test_what_only_others_explain_is_not_asked_about(
     found = {crowd.kind.name: crowd.weights.sum() for crowd in crowds(belief, 140, np.random.default_rng(1))}
     assert found == pytest.approx({name: share for name, share in shares.items() if share > 1e-3}, abs=0.005)
     assert ("fixed-window" not in found) is aside
+    whole = {crowd.kind.name for crowd in crowds(belief, 140, np.random.default_rng(1), aside=False)}
+    assert "fixed-window" in whole
 
 
 def test_limiter_may_be_filled_late_in_its_window() -> None:

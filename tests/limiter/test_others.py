@@ -298,7 +298,10 @@ def test_it_is_the_first_question_only_until_one_was_answered(monkeypatch: pytes
     What other parts asked for meanwhile does not count, and what was refused since does not make it the first again.
     """
     firsts: list[bool] = []
-    monkeypatch.setattr("touchstone.limiter.rates.choose", lambda *_, first=False, narrow=False: firsts.append(first))
+    monkeypatch.setattr(
+        "touchstone.limiter.rates.choose",
+        lambda *_, first=False, narrow=False, aside=True: firsts.append(first) if aside else None,
+    )
     story = story_of("+", "++++-")
     rates = Rates(story, 1, 5)
     for asked in (False, True):

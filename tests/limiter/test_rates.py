@@ -271,17 +271,20 @@ def test_surprises_make_it_think_of_another_limiter_no_more_often(monkeypatch: p
 
 def test_times_that_are_narrow_enough_are_asked_for_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Only which kind it is, and with which limit.
+    Only which kind it is, and with which limit; and where that leads nowhere, what only others could explain.
     """
-    asked: list[bool] = []
-    monkeypatch.setattr("touchstone.limiter.rates.choose", lambda *_, first=False, narrow=False: asked.append(narrow))
+    asked: list[tuple[bool, bool]] = []
+    monkeypatch.setattr(
+        "touchstone.limiter.rates.choose",
+        lambda *_, first=False, narrow=False, aside=True: asked.append((narrow, aside)),
+    )
     monkeypatch.setattr(Rates, "settled", property(lambda _: False))
     monkeypatch.setattr(Rates, "_all_but_limit", property(lambda _: False))
     wide, narrow = opened(), rates_of("fixed-window:3/1")
     wide._heard = True
     wide.ask(10.0, 100)
     narrow.ask(1000.0, 100)
-    assert asked == [False, True]
+    assert asked == [(False, True), (False, False), (True, True), (True, False)]
 
 
 @pytest.mark.alone
@@ -426,7 +429,10 @@ def test_nothing_is_asked_for_a_while_where_refusals_tell_nothing(monkeypatch: p
     Longer with each of them, and at once again when one is accepted.
     """
     begins: list[float] = []
-    monkeypatch.setattr("touchstone.limiter.rates.choose", lambda _, at, *__, **___: begins.append(at - 10.0))
+    monkeypatch.setattr(
+        "touchstone.limiter.rates.choose",
+        lambda _, at, *__, aside=True, **___: begins.append(at - 10.0) if aside else None,
+    )
     monkeypatch.setattr(Rates, "settled", property(lambda _: False))
     monkeypatch.setattr(Rates, "_known", property(lambda _: False))
     monkeypatch.setattr(Rates, "_all_but_limit", property(lambda _: False))

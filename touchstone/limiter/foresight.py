@@ -38,12 +38,15 @@ class Crowd:
         return len(self.weights)
 
 
-def crowds(belief: Belief, size: int, rng: np.random.Generator) -> list[Crowd]:
+def crowds(belief: Belief, size: int, rng: np.random.Generator, *, aside: bool = True) -> list[Crowd]:
     """
     A sample of all that is possible, of about *size* limiters.
+
+    Args:
+        aside: Whether what only others could explain is left out, as long as nothing says that there are any.
     """
-    # What only others could explain is not worth a request, as long as nothing says that there are any.
-    weights = [cells.alone() if belief.others() < ALONE else cells.masses() for cells in belief.cells]
+    aside = aside and belief.others() < ALONE
+    weights = [cells.alone() if aside else cells.masses() for cells in belief.cells]
     total = np.logaddexp.reduce(np.concatenate(weights))
     masses = [weight - total for weight in weights]
     shares = np.array([np.exp(mass).sum() for mass in masses])

@@ -87,6 +87,7 @@ def choose(
     *,
     first: bool = False,
     narrow: bool = False,
+    aside: bool = True,
 ) -> Choice | None:
     """
     The stimulus with the most to learn for its cost; None where nothing more is to be learned.
@@ -96,8 +97,9 @@ def choose(
         most: Requests that it may consist of.
         first: Whether nothing was sent yet since the limiter was full for the first time.
         narrow: Whether its times are known well enough, so that only its kind and its limit are to be learned.
+        aside: Whether what only others could explain is left out, as long as nothing says that there are any.
     """
-    found = crowds(belief, _CROWD, rng)
+    found = crowds(belief, _CROWD, rng, aside=aside)
     refill, weights = refills(found)
     limit = quantile(np.concatenate([c.params["limit"] for c in found]), weights, 0.5)
     prices = Prices(1.0 / (limit + 5), _REFUSED_PRICE, 0.2 / max(quantile(refill, weights, 0.5), 4 * pace_s))

@@ -130,7 +130,7 @@ class Rates:
         begins_at = now_at + 0.001 + _PATIENCE * self._still.idle * self.refill_s
         terms = (self.belief, begins_at, story.pace_s(), story.blur_s(), rng, left)
         choice = choose(*terms, first=True) if full else None
-        choice = choice or choose(*terms, narrow=self._narrow)
+        choice = choice or choose(*terms, narrow=self._narrow) or choose(*terms, narrow=self._narrow, aside=False)
         return replace(choice.stimulus, bits=choice.bits, stage="rate") if choice else None
 
     def _once_more(self, now_at: float) -> Stimulus:
