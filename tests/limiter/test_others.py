@@ -328,6 +328,20 @@ def test_kind_need_not_be_known_where_the_numbers_are(other: str, agreed: bool) 
     assert rates._agreed(likely) == agreed
 
 
+@pytest.mark.parametrize(("share", "agreed"), [(0.999, True), (0.995, False)])
+def test_kind_with_numbers_of_its_own_has_to_be_known_better(share: float, agreed: bool) -> None:
+    """
+    Where another one of its family would have another limit.
+    """
+    rates = Rates(story_of("+", "++++-"), 1, 5)
+    kinds = [grid(KINDS["sliding-log"], [5], [(1.99, 2.01)], 2, share)]
+    kinds += [grid(KINDS["sliding-log/counts"], [4], [(1.99, 2.01)], 2, 1 - share)]
+    rates.belief.cells = kinds
+    for cells in kinds:
+        cells.see(story_of("+").moments())
+    assert rates._agreed(kinds[0]) == agreed
+
+
 def test_window_whose_place_on_the_clock_is_lost_is_full_only_of_what_it_let_in() -> None:
     """
     Of windows of a fraction of a second no place is known after twenty; that none refuses an idle key is, all the same.

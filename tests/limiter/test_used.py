@@ -55,8 +55,9 @@ def test_limiter_that_was_just_used_is_named_as_any_other(text: str, count: int)
     """
     With its counts, and without an option that it has not. Where a part was used, it may not be sure of its counts.
     """
-    net = used(text, count)
-    found = through(net, NO_CAPS).known
+    whole = through(used(text, count), NO_CAPS)
+    found = whole.known
+    assert [turn.stimulus.stage for turn in whole.turns].count("rest, once more") <= 1
     judged = judge(text, found)
     assert (judged.family, judged.misled) == (True, False), found.text
     assert judged.exact or (count < 70 and not found.sure), found.text
