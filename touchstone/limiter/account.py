@@ -94,13 +94,13 @@ def against(candidate: Candidate, moments: Sequence[Moment]) -> str:
 
 def stretch(candidate: Candidate, moments: Sequence[Moment]) -> Stretch:
     """
-    How many requests the limiter would have let through at once, over all the time.
+    How many requests the limiter would have let through at once, from the first one that tells of it on.
     """
     kind, params = candidate.kind, candidate.params
-    first, last = moments[0].at, moments[-1].at
+    told = moments[begins(kind, moments) :] or moments
+    first, last = told[0].at, moments[-1].at
     grid = np.linspace(first, last + 0.02 * (last - first), _POINTS)
-    told = moments[begins(kind, moments) :]
-    state, at, room, place = kind.start(params, told[0].at if told else first), [], [], 0
+    state, at, room, place = kind.start(params, first), [], [], 0
 
     def look(when: float) -> None:
         at.append(round(when, 6))
