@@ -78,14 +78,19 @@ def test_limiter_that_was_met_shut_is_filled_after_a_rest() -> None:
     assert whole.known.notes[0].startswith(REFUSED)
 
 
+@pytest.mark.parametrize("capped", [False, True])
 @pytest.mark.parametrize(("first", "stage"), [("-+", "rest, once more"), ("+", "builds")])
-def test_only_what_was_met_shut_is_rested(monkeypatch: pytest.MonkeyPatch, first: str, stage: str) -> None:
+def test_only_what_was_met_shut_is_rested(
+    monkeypatch: pytest.MonkeyPatch, first: str, stage: str, capped: bool
+) -> None:
     """
     Once: as long again as all lasted by then, and half as long more, and for as many as it is known to let through.
+
+    One build at a time where more in flight are refused for that.
     """
     rates = rates_of("fixed-window:3/1")
     probe = Probe(replace(NO_CAPS, caps=True))
-    probe._opening.over = True
+    probe._opening.over, probe._opening.capped = True, capped
     probe._rates, probe.story = rates, rates._story
     probe.story.answers[:0] = row(first[:-1], -5.0)
     monkeypatch.setattr(Rates, "settled", property(lambda _: False))
@@ -97,6 +102,7 @@ def test_only_what_was_met_shut_is_rested(monkeypatch: pytest.MonkeyPatch, first
     if first == "-+":
         assert stimulus.segments[0].at == pytest.approx((100.0 + 1.5 * seconds,) * 5)
         assert stimulus.segments[0].until == "refused"
+        assert stimulus.segments[0].alone is capped
         probe._rested = True
         after = probe.ask(200.0)
         assert after is not None

@@ -138,7 +138,8 @@ class Probe:
         """
         All that a limiter lets through after a rest, which was not full when it was met: it may never have been since.
         """
-        return Stimulus(_RESTED, (drain(self._rested_at(rates, now_at), round(rates.limit) + 2),), stage=_RESTED)
+        fills = drain(self._rested_at(rates, now_at), round(rates.limit) + 2)
+        return Stimulus(_RESTED, (replace(fills, alone=self._opening.capped),), stage=_RESTED)
 
     def _rested_at(self, rates: Rates, now_at: float) -> float:
         return now_at + min(REST_TIMES * max(rates.refill_s, self.story.seconds), _MOST_REST_S)
