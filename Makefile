@@ -23,7 +23,7 @@ test: $(READY) ## test the harness itself, offline; ARGS="-k …" picks tests
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not prove" $(ARGS)
 
 truth: $(READY) ## load a server that stalls, find a knee, name limiters in virtual time, 3 minutes with nothing beside it
-	@$(BIN)/python -m pytest -m alone tests/test_load_truth.py tests/test_probe_knee.py
+	@$(BIN)/python -m pytest -m alone tests/test_load_truth.py tests/test_probe_knee.py tests/test_readme.py
 	@$(BIN)/python -m pytest -q -m alone --numprocesses 2 --dist loadfile tests/limiter
 
 load: $(READY) ## put a steady load on the embedded twin and judge it; ARGS="storm --builds 40" puts another one
