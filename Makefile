@@ -11,7 +11,7 @@ READY  := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help check test truth load probe probe-lab lint prove prove-generated prove-load mutate record bench bench-probe serve report clean
+.PHONY: help check test steady truth load probe probe-lab lint prove prove-generated prove-load mutate record bench bench-probe serve report clean
 
 help: ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ check: $(READY) ## judge the embedded twin against the contract; ARGS="--url …
 
 test: $(READY) ## test the harness itself, offline; ARGS="-k …" picks tests
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not prove" $(ARGS)
+
+steady: $(READY) ## run the tests 20 times in random order on busy cores, hours; ARGS="--runs 3 --first 7" picks orders
+	@$(BIN)/python -m tests.steadiness $(ARGS) --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not prove"
 
 truth: $(READY) ## load a server that stalls, find a knee, name limiters in virtual time, 3 minutes with nothing beside it
 	@$(BIN)/python -m pytest -m alone tests/test_load_truth.py tests/test_probe_knee.py tests/test_readme.py
