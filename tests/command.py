@@ -23,7 +23,7 @@ KEYS = {"ORGO_API_KEY": PRIMARY, "ORGO_SECOND_API_KEY": SECOND, "ORGO_RESTRICTED
 # Nothing waits this long unless it hangs.
 LIMIT_S = 110.0
 
-_OURS = ("ORGO_", "TOUCHSTONE_", "XDG_", "COLUMNS", "CI", "FORCE_COLOR", "PYTEST_")
+_OURS = ("ORGO_", "TOUCHSTONE_", "XDG_", "COLUMNS", "CI", "GITHUB_", "FORCE_COLOR", "PYTEST_")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typer.main import get_group
 
 from touchstone import __version__
 from touchstone.errors import HarnessError, unsent
+from touchstone.workflow import guarded
 
 # The module of each command, in the order of `--help`, which begins with what the product is for.
 MODULES = {
@@ -79,6 +80,11 @@ def main() -> None:
     """
     The entry point; ends the process with an exit code of DESIGN.md, part 4.
     """
+    with guarded():
+        _run()
+
+
+def _run() -> None:
     try:
         app(standalone_mode=True)
     except HarnessError as error:

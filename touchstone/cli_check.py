@@ -19,6 +19,7 @@ from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.runlog import read
 from touchstone.settings import Flags, Settings, load
+from touchstone.workflow import tell
 
 app = typer.Typer()
 
@@ -55,7 +56,9 @@ def check(
     out = Console()
     out.print(f"report: {outcome.folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
     out.print()
-    write_text(view(read(outcome.run_log)), out)
+    seen = view(read(outcome.run_log))
+    tell(seen, outcome.folder)
+    write_text(seen, out)
     raise typer.Exit(outcome.exit_code)
 
 

@@ -30,6 +30,7 @@ from touchstone.settings import load as load_settings
 from touchstone.settings_kinds import checked
 from touchstone.thresholds_file import of_scenario
 from touchstone.trace import Trace
+from touchstone.workflow import tell
 from touchstone.workloads import AT_ONCE, SCENARIOS, SINGLE, USERS, Options, Scenario, mix_of, scenario
 
 app = typer.Typer()
@@ -303,7 +304,9 @@ def _load(given: _Given) -> int:
         outcome = loading.load(settings, options, wish, ["touchstone", *sys.argv[1:]], progress)
     out.print(f"report: {outcome.folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
     out.print()
-    write_text(view(read(outcome.run_log)), out)
+    seen = view(read(outcome.run_log))
+    tell(seen, outcome.folder)
+    write_text(seen, out)
     return outcome.exit_code
 
 

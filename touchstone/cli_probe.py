@@ -26,6 +26,7 @@ from touchstone.runfacts import RunLog
 from touchstone.runlog import read
 from touchstone.settings import Flags, Settings
 from touchstone.settings import load as load_settings
+from touchstone.workflow import tell
 
 app = typer.Typer()
 
@@ -265,5 +266,7 @@ def _told(run_log: Path, folder: Path, out: Console, *, advises: bool) -> int:
 def _shown(run_log: Path, folder: Path, exit_code: int, out: Console, *, advises: bool) -> int:
     out.print(f"report: {folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
     out.print()
-    write_text(view(read(run_log)), out, advises=advises)
+    seen = view(read(run_log))
+    tell(seen, folder)
+    write_text(seen, out, advises=advises)
     return exit_code

@@ -24,6 +24,7 @@ from touchstone.report.visible import one_line
 from touchstone.runlog import read
 from touchstone.settings import Flags, Settings, TargetSettings, keys_in, load
 from touchstone.verdict import plural
+from touchstone.workflow import tell
 
 app = typer.Typer()
 
@@ -152,7 +153,9 @@ def _report(console: Console, outcome: runner.Outcome, *, ends: bool = False) ->
     """
     _say(console, f"report: {outcome.folder / 'report.html'}")
     console.print()
-    write_text(view(read(outcome.run_log)), console, ends=ends)
+    seen = view(read(outcome.run_log))
+    tell(seen, outcome.folder)
+    write_text(seen, console, ends=ends)
     if not ends:
         console.print()
 

@@ -172,6 +172,36 @@ class Settings:
         return values
 
 
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """
+    The job of GitHub Actions that a command is a step of.
+
+    Attributes:
+        summary: File that a step appends its summary to; None where the runner names none.
+        checkout: Folder of the repository; None where the runner names none.
+        file: File of the workflow, as a path in the repository; empty where the runner names none.
+    """
+
+    summary: Path | None
+    checkout: Path | None
+    file: str
+
+
+def workflow_in(environ: Mapping[str, str]) -> Workflow | None:
+    """
+    The job of GitHub Actions that the environment is one of; None elsewhere.
+
+    Source: docs.github.com, Variables reference, "Default environment variables".
+    """
+    if environ.get("GITHUB_ACTIONS") != "true":
+        return None
+    summary, checkout = (environ.get(f"GITHUB_{name}") for name in ("STEP_SUMMARY", "WORKSPACE"))
+    # OWNER/REPOSITORY/PATH@REF
+    file = environ.get("GITHUB_WORKFLOW_REF", "").partition("@")[0].removeprefix(environ.get("GITHUB_REPOSITORY", "/"))
+    return Workflow(Path(summary) if summary else None, Path(checkout) if checkout else None, file.removeprefix("/"))
+
+
 def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None = None) -> Settings:
     """
     The settings of a run.

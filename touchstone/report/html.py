@@ -25,7 +25,7 @@ def render(view: View) -> str:
     """
     The report as an HTML page.
     """
-    tone, headline = _headline(view)
+    tone, headline = headline_of(view)
     numbers = _numbers(view)
     return page.render(
         "report.html.j2",
@@ -46,7 +46,10 @@ def render(view: View) -> str:
     )
 
 
-def _headline(view: View) -> tuple[str, str]:
+def headline_of(view: View) -> tuple[str, str]:
+    """
+    The verdict on a run, or what it has in the place of one, and its headline.
+    """
     told = _probe_headline(view.probe, view.exit_code) if view.probe else None
     return told or _HEADLINES.get(view.exit_code, ("could-not-run", "Could not be judged"))
 
