@@ -188,7 +188,7 @@ LAYER_OF = {
     "touchstone.cli_serve": "cli",
     "touchstone.cli_sweep": "cli",
     "touchstone.options": "cli",
-    "touchstone.workflow": "cli",
+    "touchstone.cli_workflow": "cli",
     "touchstone.cli": "cli",
     "touchstone.__main__": "cli",
     # Beside the layers: see SIDE_MAY_IMPORT.

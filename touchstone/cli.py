@@ -13,8 +13,8 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from touchstone import __version__
+from touchstone.cli_workflow import guarded
 from touchstone.errors import HarnessError, unsent
-from touchstone.workflow import guarded
 
 # The module of each command, in the order of `--help`, which begins with what the product is for.
 MODULES = {

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from touchstone import runner
+from touchstone.cli_workflow import tell
 from touchstone.options import Config, MaxBuilds, MaxSeconds, Plan_, ReportDir, Seed, Strict, Target, Url
 from touchstone.planning import print_plan
 from touchstone.progress import progress_on
@@ -19,7 +20,6 @@ from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.runlog import read
 from touchstone.settings import Flags, Settings, load
-from touchstone.workflow import tell
 
 app = typer.Typer()
 

@@ -16,6 +16,7 @@ from touchstone import loading, loadworker
 from touchstone import settings_kinds as kinds
 from touchstone.arrivals import HELP as ARRIVALS_HELP
 from touchstone.arrivals import parse
+from touchstone.cli_workflow import tell
 from touchstone.errors import UsageError, unsent
 from touchstone.liveload import load_progress_on
 from touchstone.loadplan import MAX_BUILDS
@@ -30,7 +31,6 @@ from touchstone.settings import load as load_settings
 from touchstone.settings_kinds import checked
 from touchstone.thresholds_file import of_scenario
 from touchstone.trace import Trace
-from touchstone.workflow import tell
 from touchstone.workloads import AT_ONCE, SCENARIOS, SINGLE, USERS, Options, Scenario, mix_of, scenario
 
 app = typer.Typer()

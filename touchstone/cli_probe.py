@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from touchstone import probehandover, probing
+from touchstone.cli_workflow import tell
 from touchstone.errors import UsageError, unsent
 from touchstone.knee.trial import KneeTerms
 from touchstone.limiter.terms import Terms
@@ -26,7 +27,6 @@ from touchstone.runfacts import RunLog
 from touchstone.runlog import read
 from touchstone.settings import Flags, Settings
 from touchstone.settings import load as load_settings
-from touchstone.workflow import tell
 
 app = typer.Typer()
 

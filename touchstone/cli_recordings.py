@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from touchstone import drifting, linting, recorder, recordings, runner
+from touchstone.cli_workflow import tell
 from touchstone.opening import Errand
 from touchstone.options import Config, MaxBuilds, MaxSeconds, Plan_, ReportDir, Strict, Target, Url
 from touchstone.planning import print_plan
@@ -24,7 +25,6 @@ from touchstone.report.visible import one_line
 from touchstone.runlog import read
 from touchstone.settings import Flags, Settings, TargetSettings, keys_in, load
 from touchstone.verdict import plural
-from touchstone.workflow import tell
 
 app = typer.Typer()
 
