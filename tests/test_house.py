@@ -30,7 +30,7 @@ READS_ENVIRONMENT = (
     *("touchstone/cli_check.py", "touchstone/cli_recordings.py", "touchstone/cli_sweep.py"),
     *("touchstone/progress.py", "touchstone/adapters/"),
     *("touchstone/runner.py", "touchstone/prover.py", "touchstone/trial.py"),
-    *("touchstone/cli_load.py", "touchstone/loading.py", "touchstone/loadworker.py"),
+    *("touchstone/cli_load.py", "touchstone/cli_workflow.py", "touchstone/loading.py", "touchstone/loadworker.py"),
     *("touchstone/cli_probe.py", "touchstone/probing.py"),
 )
 

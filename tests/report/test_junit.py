@@ -3,14 +3,19 @@ The report for CI viewers.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+import xmlschema
 
 from touchstone.report import junit
+from touchstone.report.places import LEDGER, THRESHOLDS
 from touchstone.report.view import view
 from touchstone.runlog import read
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def parsed(path: Path) -> ET.Element:
@@ -59,6 +64,8 @@ def test_totals_are_those_of_the_cases(any_run: Path) -> None:
             "skipped": sum(1 for case in below if case.find("skipped") is not None),
         }
         assert {key: int(element.get(key, "-1")) for key in expected} == expected
+        times = [float(case.get("time", "-1")) for case in below]
+        assert float(element.get("time", "-1")) == pytest.approx(sum(times))
 
 
 def test_every_case_has_a_class_and_a_name_of_its_own(any_run: Path) -> None:
@@ -80,6 +87,67 @@ def test_names_do_not_depend_on_the_run(failing_run: Path) -> None:
 
     assert "ab12" not in text
     assert "2026" not in text
+
+
+def test_report_fits_the_schema(any_run: Path, schema: xmlschema.XMLSchema) -> None:
+    """Elements, attributes and their forms are those that readers of JUnit XML know; no name comes twice."""
+    schema.validate(junit.render(view(read(any_run))))
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [
+        (' tests="', ' test="'),
+        (' failures="1"', ' failures="one"'),
+        (' time="54.900"', ' time="54.9 s"'),
+        (' classname="touchstone.cancel"', ""),
+        ('name="cancel.settles"', 'name="cancel.idle-is-404"'),
+        ('name="touchstone.cancel" tests', 'name="touchstone.start" tests'),
+        ("<failure ", "<failed "),
+        (' type="broken-must"', ""),
+        ("<system-out>", '<skipped message="x"/><system-out>'),
+        ("<testcase ", "<case "),
+    ],
+)
+def test_schema_refuses_what_readers_would_not_show(
+    was: str, becomes: str, failing_run: Path, schema: xmlschema.XMLSchema
+) -> None:
+    """The schema tells a report from one that has a fault."""
+    report = junit.render(view(read(failing_run)))
+    assert was in report
+    spoilt = report.replace(was, becomes)
+    if was.startswith("<") and "/" not in becomes:
+        spoilt = spoilt.replace(f"</{was[1:-1]}>", f"</{becomes[1:-1]}>")
+    assert not schema.is_valid(spoilt)
+
+
+def test_case_names_the_file_that_states_its_claim(failing_run: Path) -> None:
+    """A threshold is stated elsewhere than a promise; the run itself is in no file."""
+    log = read(failing_run)
+    limit = replace(log.header.claims[0], id="load.p99", subject="load", source=THRESHOLDS)
+    claims = (*log.header.claims, limit)
+    root = ET.fromstring(junit.render(view(replace(log, header=replace(log.header, claims=claims)))))
+    files = {case.get("name"): case.get("file") for case in root.iter("testcase")}
+
+    assert files["cancel.settles"] == LEDGER
+    assert files["load.p99"] == THRESHOLDS
+    assert files["run.judged"] is None
+    assert all((ROOT / file).is_file() for file in files.values() if file)
+
+
+def test_target_attaches_no_file(failing_run: Path) -> None:
+    """GitLab takes a file in double brackets for an attachment, wherever in the output of a case it stands."""
+    trick = "[[ATTACHMENT|/etc/passwd]]"
+    log = read(failing_run)
+    report = junit.render(view(replace(log, warnings=(trick,))))
+
+    assert "[[ATTACHMENT" not in report
+    assert "[ [ATTACHMENT|/etc/passwd]]" in report
+
+
+@pytest.fixture(scope="module")
+def schema() -> xmlschema.XMLSchema:
+    return xmlschema.XMLSchema(ROOT / "tests" / "data" / "junit.xsd")
 
 
 def test_hostile_text_is_valid_xml(hostile_run: Path) -> None:

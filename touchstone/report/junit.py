@@ -6,6 +6,7 @@ from collections import Counter
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element, SubElement
 
+from touchstone.report.places import LEDGER, THRESHOLDS
 from touchstone.report.view import FindingView, View, check_words
 from touchstone.report.visible import clipped, one_line, visible
 from touchstone.verdict import ClaimVerdict
@@ -31,13 +32,14 @@ def render(view: View) -> str:
     for suite in root:
         _count(suite, list(suite))
     _count(root, [case for suite in root for case in suite])
-    root.set("time", f"{view.duration_s:.3f}")
     ET.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
 def _claim(suite: Element, item: ClaimVerdict, findings: list[FindingView]) -> None:
     case = _case(suite, item.claim.id)
+    if item.claim.source:  # one that only a finding names is in no file
+        case.set("file", THRESHOLDS if item.claim.source == THRESHOLDS else LEDGER)
     if item.verdict == "broken":
         # One element per case: readers take only the first, so a claim's findings share it.
         first = findings[0].finding
@@ -53,7 +55,8 @@ def _claim(suite: Element, item: ClaimVerdict, findings: list[FindingView]) -> N
 
 
 def _run(suite: Element, view: View) -> None:
-    case = _case(suite, "run.judged")
+    # The rules judge what the run as a whole has seen, so that its time is the only one there is.
+    case = _case(suite, "run.judged", view.duration_s)
     if view.exit_code not in (0, 1):
         _outcome(case, "error", view.reason, f"exit-{view.exit_code}")
     lines = [f"exit {view.exit_code}: {view.reason}", view.command, *view.warnings]
@@ -61,8 +64,8 @@ def _run(suite: Element, view: View) -> None:
     SubElement(case, "system-out").text = _text("\n".join(lines))
 
 
-def _case(suite: Element, name: str) -> Element:
-    return SubElement(suite, "testcase", classname=suite.get("name", ""), name=_clean(name), time="0")
+def _case(suite: Element, name: str, time_s: float = 0.0) -> Element:
+    return SubElement(suite, "testcase", classname=suite.get("name", ""), name=_clean(name), time=f"{time_s:.3f}")
 
 
 def _outcome(case: Element, kind: str, message: str, type_: str = "", text: str = "") -> None:
@@ -84,6 +87,7 @@ def _count(element: Element, cases: list[Element]) -> None:
     element.set("failures", str(kinds["failure"]))
     element.set("errors", str(kinds["error"]))
     element.set("skipped", str(kinds["skipped"]))
+    element.set("time", f"{sum(float(case.get('time', 0)) for case in cases):.3f}")
 
 
 def _clean(text: str) -> str:
@@ -91,4 +95,5 @@ def _clean(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    return clipped(visible(text), _MAX_TEXT_CHARS)
+    # GitLab and Jenkins attach the file that stands in such brackets, and a target may have written them.
+    return clipped(visible(text), _MAX_TEXT_CHARS).replace("[[ATTACHMENT|", "[ [ATTACHMENT|")

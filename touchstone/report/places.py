@@ -8,7 +8,9 @@ from pathlib import Path
 
 from touchstone.bundle import openapi_dir
 
-LEDGER = "openapi/claims.yaml"  # what it is called in a checkout of ours
+# What they are called in a checkout of ours.
+LEDGER = "openapi/claims.yaml"
+THRESHOLDS = "load/thresholds.toml"
 
 
 class Places:
