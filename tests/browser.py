@@ -125,7 +125,7 @@ class Browser:
         Raises:
             RuntimeError: page or DevTools failed, or took too long.
         """
-        with self._tab() as page, self._tab() as devtools:
+        with self.tab() as page, self.tab() as devtools:
             looks_at = f"ws={self.address}/devtools/page/{page.id}&panel=network"
             devtools.open(f"http://{self.address}/devtools/inspector.html?{looks_at}")
             devtools.value(_LISTENS)
@@ -140,7 +140,7 @@ class Browser:
         Raises:
             RuntimeError: it takes one for none.
         """
-        with self._tab() as page, self._tab() as devtools:
+        with self.tab() as page, self.tab() as devtools:
             looks_at = f"ws={self.address}/devtools/page/{page.id}&panel=network"
             devtools.open(f"http://{self.address}/devtools/inspector.html?{looks_at}")
             devtools.value(_LISTENS)
@@ -148,7 +148,10 @@ class Browser:
         return [[(method, url, status, kind) for method, url, status, kind in requests] for requests in found]
 
     @contextlib.contextmanager
-    def _tab(self) -> Iterator["_Tab"]:
+    def tab(self) -> Iterator["Tab"]:
+        """
+        A new tab, which is closed when the block ends.
+        """
         made = httpx.put(
             f"http://{self.address}/json/new?{quote('about:blank', safe='')}", timeout=LIMIT_S, trust_env=False
         ).json()
@@ -156,44 +159,54 @@ class Browser:
             f"ws://{self.address}/devtools/page/{made['id']}", timeout=LIMIT_S, http_no_proxy=["*"]
         )
         with contextlib.closing(socket):
-            yield _Tab(str(made["id"]), socket)
+            yield Tab(str(made["id"]), socket)
+            httpx.get(f"http://{self.address}/json/close/{made['id']}", timeout=LIMIT_S, trust_env=False)
 
 
 @dataclass(slots=True)
-class _Tab:
+class Tab:
     """
     A tab, spoken to by https://chromedevtools.github.io/devtools-protocol/.
+
+    Attributes:
+        events: What it told by itself, in order, of the domains that were enabled.
     """
 
     id: str
     socket: websocket.WebSocket
+    events: list[dict[str, Any]] = field(default_factory=list)
     _sent: int = 0
-    _events: list[dict[str, Any]] = field(default_factory=list)
 
     def open(self, url: str) -> None:
         """
         Goes to *url* and waits until all that its HTML names is loaded.
         """
-        self._call("Page.enable")
-        self._call("Page.setLifecycleEventsEnabled", enabled=True)
-        went = self._call("Page.navigate", url=url)
+        self.call("Page.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
+        went = self.call("Page.navigate", url=url)
         if "errorText" in went:
             raise RuntimeError(f"{url}: {went['errorText']}")
         loaded = {"name": "load", "loaderId": went["loaderId"]}
         until = time.monotonic() + LIMIT_S
-        while not any(loaded.items() <= event["params"].items() for event in self._events):
-            self._events = [self._received(until, f"load {url}")]
+        while not any(loaded.items() <= event["params"].items() for event in self.events):
+            self.events.append(self._received(until, f"load {url}"))
 
     def value(self, code: str) -> Any:
         """
         What *code* comes to in the page; of a promise, what it is kept with.
         """
-        ended = self._call("Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True)
+        ended = self.call("Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in ended:
             raise RuntimeError(f"the page failed: {json.dumps(ended['exceptionDetails'])}")
         return ended["result"].get("value")
 
-    def _call(self, method: str, **params: Any) -> dict[str, Any]:
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """
+        What a method of the protocol answers.
+
+        Raises:
+            RuntimeError: it failed, or took too long.
+        """
         self._sent += 1
         self.socket.send(json.dumps({"id": self._sent, "method": method, "params": params}))
         until = time.monotonic() + LIMIT_S
@@ -201,7 +214,7 @@ class _Tab:
             message = self._received(until, method)
             if message.get("id") == self._sent:
                 break
-            self._events.append(message)
+            self.events.append(message)
         if "error" in message:
             raise RuntimeError(f"{method}: {message['error']}")
         return dict(message["result"])

@@ -8,10 +8,12 @@
   function apply() {
     const words = form.q.value.toLowerCase().split(/\s+/).filter(Boolean);
     const verdict = form.verdict.value;
+    const level = form.level.value;
     let shown = 0;
     for (const row of rows) {
       const text = row.textContent.toLowerCase();
-      row.hidden = (verdict && row.dataset.verdict !== verdict) || !words.every((word) => text.includes(word));
+      row.hidden = (verdict && row.dataset.verdict !== verdict) || (level && row.dataset.level !== level)
+        || !words.every((word) => text.includes(word));
       shown += row.hidden ? 0 : 1;
     }
     for (const group of groups) {
@@ -40,6 +42,7 @@
     for (const link of document.querySelectorAll("[data-filter]")) {
       link.addEventListener("click", () => {
         form.q.value = "";
+        form.level.value = "";
         form.verdict.value = link.dataset.filter;
         apply();
       });
