@@ -74,7 +74,7 @@ _CUT = """
   .map(one => one.tagName + '.' + one.className + ' ' + one.scrollWidth + ' > ' + one.clientWidth).slice(0, 8)
 """
 
-_FOCUSABLE = "a[href], button, input, select, summary, [tabindex='0']"
+_FOCUSABLE = "a[href]:not([tabindex='-1']), button, input, select, summary, [tabindex='0']"
 
 _FOCUSED = """
 (() => {
@@ -101,24 +101,27 @@ class Screen:
     url: str
     _since: int = field(default=0)
 
-    def show(
-        self, width: int = 1080, *, dark: bool = False, paper: bool = False, script: bool = True, height: int = 900
-    ) -> "Screen":
+    def show(self, width: int = 1080, *, dark: bool = False, paper: bool = False, script: bool = True) -> "Screen":
         """
         Opens the page anew, on such a screen.
         """
         for domain in ("Page", "Network", "Log", "Runtime"):
             self.tab.call(f"{domain}.enable")
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.tab.call("Emulation.setEmulatedMedia", media="print" if paper else "", features=[scheme])
-        self.tab.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
-        )
         self.tab.call("Emulation.setScrollbarsHidden", hidden=True)
         self.tab.call("Emulation.setScriptExecutionDisabled", value=not script)
+        self.put_on(width, dark=dark, paper=paper)
         self._since = len(self.tab.events)
         self.tab.open(self.url)
         return self
+
+    def put_on(self, width: int = 1080, *, dark: bool = False, paper: bool = False) -> None:
+        """
+        Changes the screen under the page that is open.
+        """
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.tab.call("Emulation.setEmulatedMedia", media="print" if paper else "", features=[scheme])
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1}
+        self.tab.call("Emulation.setDeviceMetricsOverride", mobile=False, **size)
 
     def value(self, code: str) -> Any:
         """
@@ -187,7 +190,7 @@ class Screen:
         for _ in range(count + 3):
             self.press("Tab", 9)
             told = self.value(_FOCUSED)
-            if told is None:
+            if told is None or (found and told[0] == "0"):  # the address bar, or where there is none, the page again
                 break
             place, seen, ring, name = told
             found.append((int(-1 if place is None else place), seen, ring, name))

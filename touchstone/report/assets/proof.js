@@ -61,7 +61,13 @@
   }
   addEventListener("hashchange", reveal);
   reveal();
+  let folded = [];
   addEventListener("beforeprint", () => {
-    for (const fold of document.querySelectorAll("details")) { fold.open = true; }
+    folded = [...document.querySelectorAll("details:not([open])")];
+    for (const fold of folded) { fold.open = true; }
+  });
+  addEventListener("afterprint", () => {
+    for (const fold of folded) { fold.open = false; }
+    folded = [];
   });
 })();

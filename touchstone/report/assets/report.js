@@ -53,7 +53,13 @@
     button.hidden = false;
     button.addEventListener("click", () => copy(button));
   }
+  let folded = [];
   addEventListener("beforeprint", () => {
-    for (const fold of document.querySelectorAll("details")) { fold.open = true; }
+    folded = [...document.querySelectorAll("details:not([open])")];
+    for (const fold of folded) { fold.open = true; }
+  });
+  addEventListener("afterprint", () => {
+    for (const fold of folded) { fold.open = false; }
+    folded = [];
   });
 })();
