@@ -11,7 +11,7 @@ READY  := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help check test steady truth load probe probe-lab lint prove prove-generated prove-load mutate record bench bench-probe serve report clean
+.PHONY: help check test steady truth load probe probe-lab lint image prove prove-generated prove-load mutate record bench bench-probe serve report clean
 
 help: ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ probe-lab: $(READY) ## probe limiters that others wrote, each three times: are t
 lint: $(READY) ## read the code: style, types, sizes, layers, the contract document, the recordings, the lock file, deploy/
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@$(BIN)/openapi-spec-validator --validation-errors all openapi/builds.yaml && $(BIN)/touchstone recordings lint && sh .ci/deploy $(BIN) && $(BIN)/python -m pytest -q tests/test_house.py tests/test_layers.py
+
+image: $(READY) ## build the container image and run it, with docker, podman or buildah; BASE=… names another base
+	@TOUCHSTONE_IMAGE_FLAGS="$(if $(BASE),--build-arg BASE=$(BASE)) $(FLAGS)" $(BIN)/python -m pytest -m alone tests/test_image.py $(ARGS)
 
 prove: $(READY) ## show of every claim that a server that breaks it is found; ARGS="--fault 'cancel-*'" picks faults
 	@$(BIN)/touchstone prove --jobs $(TRIALS) $(ARGS)

@@ -189,6 +189,19 @@ class Engine:
         """
         return subprocess.run([self.name, *arguments], capture_output=True, text=True, check=False, timeout=LIMIT_S)
 
+    def base(self) -> str:
+        """
+        The image that is built upon: the one that the flags name, or that of the file.
+        """
+        named = [flag.removeprefix("BASE=") for flag in self.flags if flag.startswith("BASE=")]
+        return named[-1] if named else re.findall(r"^ARG BASE=(\S+)", FILE.read_text("utf-8"), flags=re.MULTILINE)[0]
+
+    def has(self, image: str) -> bool:
+        """
+        Whether an image is here, or can be fetched.
+        """
+        return any(self.told(*how, image).returncode == 0 for how in (("inspect", "--type", "image"), ("pull", "-q")))
+
     def build(self, tag: str) -> None:
         """
         Builds the image of the checkout.
@@ -230,6 +243,8 @@ def image(engine: Engine) -> Iterator[str]:
     """
     The image, built anew.
     """
+    if not engine.has(engine.base()):
+        pytest.skip(f"{engine.name} works, but cannot fetch {engine.base()}; name another base: make image BASE=…")
     tag = "touchstone:tested"
     engine.build(tag)
     yield tag

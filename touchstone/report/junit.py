@@ -72,8 +72,7 @@ def _outcome(case: Element, kind: str, message: str, type_: str = "", text: str 
     element = SubElement(case, kind, message=clipped(_clean(message), _MAX_MESSAGE_CHARS))
     if type_:
         element.set("type", type_)
-    if text:
-        element.text = _text(text)
+    element.text = _text(text or message)  # GitLab shows what is inside, Jenkins the message
 
 
 def _finding(item: FindingView) -> str:
