@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from touchstone import proving
+from touchstone.cli_workflow import tell_proof
 from touchstone.options import Seed, one_of
 from touchstone.progress import trials_on
 from touchstone.report.proof_text import write as write_proof
@@ -44,5 +45,6 @@ def prove(
         return
     with trials_on(Console(stderr=True)) as told:
         view_of_proof, folder = proving.run(chosen, report_dir, jobs=jobs, whole=whole, told=told)
+    tell_proof(view_of_proof, folder)
     write_proof(view_of_proof, Console(), folder / proving.HTML_NAME)
     raise typer.Exit(view_of_proof.exit_code)

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from touchstone.settings import workflow_in
+from touchstone.settings import Workflow, workflow_in
 
 if TYPE_CHECKING:
+    from touchstone.report.proof_view import ProofView
     from touchstone.report.view import View
 
 
@@ -100,10 +101,31 @@ def tell(view: "View", folder: Path) -> None:
     from touchstone.report import github  # noqa: PLC0415 - most commands run elsewhere
     from touchstone.report.places import Places  # noqa: PLC0415 - as above
 
-    for line in github.annotations(view, Places(job.checkout, job.file).of_claim):
+    lines = github.annotations(view, Places(job.checkout, job.file).of_claim)
+    _tell(job, lines, lambda room_bytes: github.summary(view, folder, room_bytes))
+
+
+def tell_proof(view: "ProofView", folder: Path) -> None:
+    """
+    Tells the job what a proof came to; does nothing outside of one.
+
+    Args:
+        folder: Where the reports are.
+    """
+    job = workflow_in(os.environ)
+    if job is None:
+        return
+    from touchstone.report import github_proof  # noqa: PLC0415 - most commands run elsewhere
+
+    lines = github_proof.annotations(view)
+    _tell(job, lines, lambda room_bytes: github_proof.summary(view, folder, room_bytes))
+
+
+def _tell(job: Workflow, lines: tuple[str, ...], summary: Callable[[int], str]) -> None:
+    for line in lines:
         _command(line)
     if job.summary is not None:
-        _append(job.summary, lambda room_bytes: github.summary(view, folder, room_bytes))
+        _append(job.summary, summary)
 
 
 def _command(line: str) -> None:

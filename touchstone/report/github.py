@@ -27,7 +27,7 @@ MAX_FINDINGS = 200  # rows; whoever wants more opens the report
 MAX_COMMANDS = 20
 MAX_LISTED = 30
 
-_END_BYTES = 4_000  # kept for what stands below every table
+END_BYTES = 4_000  # kept for what stands below every table
 
 Place = tuple[str, int]
 
@@ -46,7 +46,7 @@ class Paper:
         self._pieces: list[str] = []
         self._room_bytes = room_bytes
 
-    def add(self, text: str, keep_bytes: int = _END_BYTES) -> bool:
+    def add(self, text: str, keep_bytes: int = END_BYTES) -> bool:
         """
         Whether the text was written: it is not where less than *keep_bytes* of room would be left.
         """
@@ -163,7 +163,7 @@ def _load(load: LoadView, paper: Paper) -> None:
         f"{', ' if times else ''}{times}, {figure(100 * total.error_share)} % errors</p>\n"
     )
     rows = (
-        _row(
+        table_row(
             code(line.reading.verdict),
             f"{code(line.says)}, {code(line.operation)}",
             code(line.measured),
@@ -171,13 +171,13 @@ def _load(load: LoadView, paper: Paper) -> None:
         )
         for line in load.limits[:MAX_LISTED]
     )
-    paper.block(_head("Thresholds", "verdict", "of what", "measured", "limit"), rows, "</table>\n")
+    paper.block(table_head("Thresholds", "verdict", "of what", "measured", "limit"), rows, "</table>\n")
 
 
 def _findings(view: View, paper: Paper) -> None:
     findings = view.findings
     rows = (
-        _row(
+        table_row(
             f"{code(item.claim.id)}<br>{item.claim.level}{f', {item.occurrences:,} times' * (item.occurrences > 1)}",
             code(item.finding.where),
             code(item.finding.expected),
@@ -185,10 +185,10 @@ def _findings(view: View, paper: Paper) -> None:
         )
         for item in findings[:MAX_FINDINGS]
     )
-    written = paper.block(_head("Broken claims", "claim", "request", "expected", "actual"), rows, "</table>\n")
+    written = paper.block(table_head("Broken claims", "claim", "request", "expected", "actual"), rows, "</table>\n")
     if written < len(findings):
         left = plural(len(findings) - written, "more finding")
-        paper.add(f"\n<p>… and {left} without room here: see report.html and report.json.</p>\n", _END_BYTES // 2)
+        paper.add(f"\n<p>… and {left} without room here: see report.html and report.json.</p>\n", END_BYTES // 2)
     if view.header.target.kind == "recording":
         return  # nobody answers at the address of a recording
     commands = tuple(dict.fromkeys(item.finding.curl for item in findings))[:MAX_COMMANDS]
@@ -216,11 +216,17 @@ def _list(title: str, texts: Iterable[str], ready: Iterable[str] = (), more: int
     return head + "\n<ul>\n" + "".join(f"<li>{item}</li>\n" for item in items) + "</ul>\n"
 
 
-def _head(title: str, *columns: str) -> str:
+def table_head(title: str, *columns: str) -> str:
+    """
+    What a table begins with, titles of ours.
+    """
     return f"\n<h3>{title}</h3>\n\n<table>\n<tr>{''.join(f'<th>{name}</th>' for name in columns)}</tr>\n"
 
 
-def _row(*cells: str) -> str:
+def table_row(*cells: str) -> str:
+    """
+    A row of cells that are ready.
+    """
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
 
 

@@ -34,7 +34,7 @@ def render(view: ProofView) -> str:
     """
     The proof as an HTML page.
     """
-    tone, symbol, headline = _headline(view)
+    tone, symbol, headline = headline_of(view)
     wrong = view.wrong
     return page.render(
         "proof.html.j2",
@@ -72,7 +72,7 @@ def again(trial: Trial, run: ProofRun) -> str:
     return shlex.join(words)
 
 
-def _headline(view: ProofView) -> tuple[str, str, str]:
+def headline_of(view: ProofView) -> tuple[str, str, str]:
     """
     Tone, symbol and words.
     """
