@@ -295,6 +295,16 @@ def test_claim_has_its_place_in_a_checkout(tmp_path: Path) -> None:
     assert elsewhere.of_claim("cancel.in-flight-is-202") == (".github/workflows/ci.yml", 1)
     assert elsewhere.of_claim("unheard.of") == (".github/workflows/ci.yml", 1)
     assert Places(None, "").of_claim("cancel.in-flight-is-202") is None
+    above = Places(root.parent, "")
+    assert above.of_claim("cancel.in-flight-is-202") is None
+
+
+def test_request_is_told_without_the_address(failing_run: Path) -> None:
+    """
+    The address of the target stands above all requests once.
+    """
+    seen = with_findings(read(failing_run), 1, where="GET http://127.0.0.1:8123/api/templates/x")
+    assert "GET /templates/x" in Shown(summary(seen, FOLDER)).codes
 
 
 def test_code_has_no_line_of_its_own() -> None:

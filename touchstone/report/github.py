@@ -179,7 +179,7 @@ def _findings(view: View, paper: Paper) -> None:
     rows = (
         table_row(
             f"{code(item.claim.id)}<br>{item.claim.level}{f', {item.occurrences:,} times' * (item.occurrences > 1)}",
-            code(item.finding.where),
+            code(item.finding.where.replace(view.header.target.url, "", 1)),
             code(item.finding.expected),
             code(item.finding.actual),
         )

@@ -36,8 +36,9 @@ class Places:
             return None
         ledger = openapi_dir() / "claims.yaml"
         line = _lines(ledger).get(claim)
-        if line and ledger.is_relative_to(self._checkout.resolve()):
-            return ledger.relative_to(self._checkout.resolve()).as_posix(), line
+        # An installed package may lie in the checkout, too, in a place that the repository knows nothing of.
+        if line and ledger == self._checkout.resolve() / LEDGER:
+            return LEDGER, line
         if self._workflow and (self._checkout / self._workflow).is_file():
             return self._workflow, 1
         return None
