@@ -36,6 +36,7 @@ LONG = (
     "tests/test_replay.py",
     "twin/test_variants.py",
     "tests/test_browser_har.py",
+    "report/test_in_browser.py",
     "tests/test_runner.py",
     "tests/test_load_workers.py",
     "tests/test_lab.py",

@@ -108,6 +108,8 @@ class Screen:
         for domain in ("Page", "Network", "Log", "Runtime"):
             self.tab.call(f"{domain}.enable")
         self.tab.call("Emulation.setScrollbarsHidden", hidden=True)
+        # No window is in front where there is no screen.
+        self.tab.call("Emulation.setFocusEmulationEnabled", enabled=True)
         self.tab.call("Emulation.setScriptExecutionDisabled", value=not script)
         self.put_on(width, dark=dark, paper=paper)
         self._since = len(self.tab.events)
