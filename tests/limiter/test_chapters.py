@@ -106,6 +106,7 @@ def test_budget_counts_what_was_sent_before_a_change() -> None:
     assert whole.known.why == "budget"
 
 
+@pytest.mark.alone
 def test_what_is_only_accepted_in_the_end_is_met_once_more() -> None:
     """
     A limiter that lets everything through from some moment on explains the last answers as well as what they told.

@@ -36,10 +36,14 @@ NAMED: dict[str, tuple[Terms, str]] = {
 SCALES_S = {"leaky-bucket:20/1,burst=4": 0.3, "leaky-bucket:20/1,burst=8,delay=7": 0.3}
 # Without a rate a probe thinks for no time.
 QUICK = tuple(text for text in NAMED if text.startswith(("none", "leaky", "concurrency", "builds")))
+# Each push names one with a rate; `make truth` names the others, which takes seconds for each.
+NAMED_EACH_TIME = (*QUICK, "minimum-gap:0.7")
 RATED = ("fixed-window:5/1+builds:3", "minimum-gap:0.7", "token-bucket:4/2,burst=3")
 
 
-@pytest.mark.parametrize("text", NAMED)
+@pytest.mark.parametrize(
+    "text", [pytest.param(text, marks=() if text in NAMED_EACH_TIME else pytest.mark.alone) for text in NAMED]
+)
 def test_limiter_is_named_with_its_numbers(text: str) -> None:
     """
     Its text makes a limiter that decides as the one that was asked, and so does every text that is told to be alike.
@@ -110,6 +114,7 @@ def test_cap_on_what_is_under_way_is_no_queue(leg_s: float, jitter_s: float) -> 
     assert (found.tiers[0].family, found.tiers[0].numbers["limit"].value, found.sure) == ("concurrency", 6, True)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("text", "lasts_s", "holds_to", "note"),
     [

@@ -241,6 +241,7 @@ def test_rate_is_looked_for_where_a_cap_of_builds_one_at_a_time_is_none(disprove
     assert probe.story.left_out == (set() if disproved else {2, 4})
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("settled", [False, True])
 def test_caps_are_looked_for_when_what_they_let_through_counts(monkeypatch: pytest.MonkeyPatch, settled: bool) -> None:
     """

@@ -177,6 +177,7 @@ def test_fields_that_agree_are_no_finding(text: str, quota: dict[str, float]) ->
     assert said(quota, text) == ()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("text", "quota", "words"),
     [
