@@ -1,0 +1,10 @@
+"""
+All misbehaviours by name.
+"""
+
+from tests.hostile import bodies, connections, detours, heads, logs
+from tests.hostile.server import Misbehaviour
+
+MISBEHAVIOURS: dict[str, Misbehaviour] = {
+    one.name: one for part in (connections, heads, bodies, logs, detours) for one in part.ALL
+}

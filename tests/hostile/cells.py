@@ -1,0 +1,247 @@
+"""
+Runs one command against one hostile server, measures it, and says what no run may ever do, whatever it met.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.command import Shell
+from tests.hostile.catalogue import MISBEHAVIOURS
+from tests.hostile.choices import GARBAGE
+from tests.hostile.detours import authority
+from tests.hostile.server import Server
+from touchstone.embedded import EMBEDDED_TWIN
+from touchstone.errors import HarnessError
+from touchstone.runlog import read
+from touchstone.twin import Twin
+
+MOST_S = 20.0
+MOST_BYTES = 300 * 1024 * 1024
+
+_LOOK_S = 0.02
+_PAGE_BYTES = resource.getpagesize()
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "check": ("check", "--profile", "quick", "--max-seconds", "5"),
+    "load": ("load", "steady", "--duration", "1", "--rate", "12"),
+    "bulk": ("load", "steady", "--duration", "1", "--rate", "12", "--mix", "read=1", "--engine", "bulk"),
+    "storm": ("load", "storm", "--builds", "3"),
+    "record": ("record", "fresh-build"),
+}
+
+_SETTINGS = """
+[targets.hostile]
+url = "{url}"
+request_timeout_s = 1.0
+build_timeout_s = 4.0
+cancel_timeout_s = 1.0
+patience_s = 1.0
+max_builds = 60
+"""
+
+# Of what a terminal is sent where there is none: text and line feeds.
+_CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
+_LAST = re.compile(r"exit (\d+): ")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """
+    How one command ended.
+
+    Attributes:
+        wrong: What it did that no run may do.
+    """
+
+    misbehaviour: str
+    command: str
+    code: int
+    out: str
+    err: str
+    seconds: float
+    peak_bytes: int
+    wrong: tuple[str, ...] = ()
+    broken: tuple[str, ...] = field(default=())
+
+    @property
+    def last_line(self) -> str:
+        """
+        What the user sees last.
+        """
+        lines = (self.out.strip() or self.err.strip()).splitlines()
+        return lines[-1] if lines else ""
+
+
+def run(misbehaviour: str, command: str, claims: str = "", healthy_url: str = "", keep: Path | None = None) -> Seen:
+    """
+    Runs a command against a server that misbehaves.
+
+    Args:
+        claims: Globs of the claims that a check is to look at.
+        keep: Where the folder of the run is left; it is removed otherwise.
+    """
+    with _folder(keep) as folder, _healthy(healthy_url) as url, Server(MISBEHAVIOURS[misbehaviour], url) as server:
+        shell = Shell(folder, columns=120)
+        (folder / "touchstone.toml").write_text(_SETTINGS.format(url=server.url), "utf-8")
+        authority().cert_pem.write_to_path(str(folder / "authority.pem"))
+        words = [*COMMANDS[command], "--target", "hostile"]
+        if command == "check" and claims:
+            words += ["--claims", claims]
+        code, seconds, peak_bytes = _measured(shell, words)
+        out, err = ((folder / name).read_bytes().decode("utf-8", "replace") for name in ("stdout", "stderr"))
+        broken, wrong = _wrong(shell, code, out, err, server)
+    too_much = [f"took {seconds:.1f} s"] if seconds > MOST_S else []
+    too_much += [f"took {peak_bytes >> 20} MB"] if peak_bytes > MOST_BYTES else []
+    return Seen(misbehaviour, command, code, out, err, seconds, peak_bytes, (*too_much, *wrong), broken)
+
+
+@contextlib.contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        yield keep
+        return
+    with tempfile.TemporaryDirectory(prefix="hostile-") as name:
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def _healthy(url: str) -> Iterator[str]:
+    if url:
+        yield url
+        return
+    with Twin(EMBEDDED_TWIN) as twin:
+        yield twin.url
+
+
+def _measured(shell: Shell, words: list[str]) -> tuple[int, float, int]:
+    """
+    The exit code, seconds and bytes of a command and all that it starts.
+    """
+    environment = shell.environment() | {"SSL_CERT_FILE": str(shell.folder / "authority.pem")}
+    began_at = time.monotonic()
+    with (shell.folder / "stdout").open("wb") as out, (shell.folder / "stderr").open("wb") as err:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "touchstone", *words],
+            cwd=shell.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+        )
+        peak_bytes = 0
+        while child.poll() is None:
+            peak_bytes = max(peak_bytes, sum(map(_rss_bytes, _tree(child.pid))))
+            if time.monotonic() - began_at > 2 * MOST_S:
+                for pid in _tree(child.pid):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(_LOOK_S)
+    return child.returncode, time.monotonic() - began_at, peak_bytes
+
+
+def _tree(pid: int) -> Iterator[int]:
+    """
+    A process and all that it started, directly or not.
+    """
+    yield pid
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for word in (task / "children").read_text().split():
+                yield from _tree(int(word))
+
+
+def _rss_bytes(pid: int) -> int:
+    with contextlib.suppress(OSError, IndexError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+    return 0
+
+
+# --- what no run may do ----------------------------------------------------------------------------------------------
+
+
+def _wrong(shell: Shell, code: int, out: str, err: str, server: Server) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """
+    The claims that were found broken, and what no run may do.
+    """
+    wrong = [*_told_badly(code, out, err), *_leaked(shell, out + err, server)]
+    folders = [path for path in (shell.folder / "reports").glob("*") if path.is_dir()]
+    broken: tuple[str, ...] = ()
+    if not folders:
+        wrong.append("left no folder of results")
+    for folder in folders:
+        broken, problems = _results(folder, code)
+        wrong += problems
+    return broken, tuple(wrong)
+
+
+def _told_badly(code: int, out: str, err: str) -> Iterator[str]:
+    if code not in (0, 1, 2, 3):
+        yield f"ended with {code}"
+    if "Traceback" in out + err:
+        yield "showed a traceback"
+    found = _CONTROL.search(out + err)
+    if found:
+        yield f"sent {found.group()!r} to the terminal"
+    lines = out.strip().splitlines()
+    last = _LAST.match(lines[-1]) if lines else None
+    if last is None or int(last[1]) != code:
+        yield f"its last line is {lines[-1] if lines else ''!r}, and it ended with {code}"
+
+
+def _leaked(shell: Shell, shown: str, server: Server) -> Iterator[str]:
+    for key in shell.keys.values():
+        spellings = (key.encode(), base64.b64encode(key.encode()).rstrip(b"="))
+        for path in shell.files():
+            data = path.read_bytes()
+            if any(spelling in data for spelling in spellings):
+                yield f"wrote a key into {path.relative_to(shell.folder)}"
+        if key in shown:
+            yield "showed a key"
+        if any(key.encode() in heard for heard in server.elsewhere.heard):
+            yield "sent a key to another host"
+    if server.elsewhere.heard:
+        yield "asked another host"
+
+
+def _results(folder: Path, code: int) -> tuple[tuple[str, ...], list[str]]:
+    wrong: list[str] = []
+    broken: tuple[str, ...] = ()
+    try:
+        if not read(folder / "runlog.jsonl").footer:
+            wrong.append("its run log has no footer")
+        report = json.loads((folder / "report.json").read_text("utf-8"))
+        broken = tuple(claim["id"] for claim in report["claims"] if claim["verdict"] == "broken")
+        if report["run"]["exit_code"] != code:
+            wrong.append(f"report.json says exit {report['run']['exit_code']}")
+        ET.parse(folder / "junit.xml")
+        page = (folder / "report.html").read_text("utf-8")
+        wrong += _shown_raw(page)
+    except (OSError, ValueError, KeyError, ET.ParseError, HarnessError) as error:
+        wrong.append(f"its results cannot be read: {type(error).__name__}: {error}")
+    return broken, wrong
+
+
+def _shown_raw(page: str) -> Iterator[str]:
+    if 'alert("touchstone")' in page or "<img src=x" in page:
+        yield "its page holds markup of the target"
+    found = _CONTROL.search(page.replace("\t", " "))
+    if found:
+        yield f"its page holds {found.group()!r}"
+
+
+assert "alert" in GARBAGE

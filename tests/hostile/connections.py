@@ -1,0 +1,122 @@
+"""
+Misbehaviours of connections: nobody there, resets, half-closed ways, silence, and servers that come and go.
+"""
+
+import time
+
+from tests.hostile.choices import JSON, every, head, later, reads, third, whole
+from tests.hostile.line import Gone, Line, Request
+from tests.hostile.server import Misbehaviour, Scene
+from tests.hostile.serving import raw, then
+from tests.hostile.upstream import Reply
+
+_AWAY_S = 1.5
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: applica"
+
+
+def _nothing(scene: Scene, request: Request) -> bytes:
+    return b""
+
+
+def _headed(scene: Scene, request: Request) -> bytes:
+    return head("200 OK", "Content-Type: application/json", "Content-Length: 40") + b'{"status"'
+
+
+def _linger_reset(line: Line) -> None:
+    line.pause(0.05)  # what was sent before has to be there first
+    line.reset()
+
+
+def _half_closed(line: Line) -> None:
+    line.half_close()
+    line.hold()
+
+
+def _dripped(scene: Scene, line: Line, request: Request) -> bool:
+    line.drip(whole(b'{"error": "slow"}', ": ".join(JSON), status="404 Not Found"), 1.0)
+    return False
+
+
+def _dripped_body(scene: Scene, line: Line, request: Request) -> bool:
+    reply = scene.upstream.ask(request)
+    line.send(reply.head(f"Content-Length: {len(reply.body)}"))
+    line.drip(reply.body, 1.0)
+    return False
+
+
+def _closed_after(scene: Scene, line: Line, request: Request) -> bool:
+    return scene.upstream.pass_on(request, line) and False
+
+
+def _closed_before_second(scene: Scene, line: Line, request: Request) -> bool:
+    """
+    Takes the second request of a connection, and closes without a word.
+    """
+    if request.nth == 1 or request.method != "GET":
+        return scene.upstream.pass_on(request, line)
+    return False
+
+
+def _reset_at_second(scene: Scene, line: Line, request: Request) -> bool:
+    if request.nth == 1:
+        return scene.upstream.pass_on(request, line)
+    line.reset()
+    return False
+
+
+def _away(scene: Scene, line: Line, request: Request, *, for_s: float) -> bool:
+    """
+    Answers some requests, then is away for a while.
+    """
+    with scene.lock:
+        seen = scene.facts["seen"] = scene.facts.get("seen", 0) + 1
+        if seen == 8:
+            scene.facts["back_at"] = time.monotonic() + for_s
+            scene.server.away(for_s) if for_s < 60 else scene.server.vanish()
+    if seen == 8:
+        raise Gone
+    return scene.upstream.pass_on(request, line)
+
+
+def _dies(scene: Scene, line: Line, request: Request) -> bool:
+    return _away(scene, line, request, for_s=_AWAY_S)
+
+
+def _dies_for_good(scene: Scene, line: Line, request: Request) -> bool:
+    return _away(scene, line, request, for_s=3600.0)
+
+
+def _swapped(scene: Scene, line: Line, request: Request) -> bool:
+    """
+    Gives each read the answer of the read before it, on whichever connection that was.
+    """
+    mine = scene.upstream.ask(request)
+    with scene.lock:
+        other: Reply = scene.facts.get("kept", mine)
+        scene.facts["kept"] = mine
+    line.send(other.wire())
+    return True
+
+
+ALL = (
+    Misbehaviour("refused", "nobody listens", raw(), listens=False),
+    Misbehaviour("reset-before-head", "resets instead of an answer", then(_nothing, _linger_reset)),
+    Misbehaviour("reset-within-head", "resets within the head", then(lambda *_: _HEAD, _linger_reset)),
+    Misbehaviour("reset-after-head", "resets within the body", then(_headed, _linger_reset)),
+    Misbehaviour("reset-reads", "resets each status read instead of an answer", then(_nothing, _linger_reset), reads),
+    Misbehaviour("reset-within-reads", "resets within the body of each status read", then(_headed, _linger_reset), reads),
+    Misbehaviour("closed-before-head", "closes without an answer", raw(), every),
+    Misbehaviour("half-closed", "closes its way out at once and listens on", then(_nothing, _half_closed)),
+    Misbehaviour("half-closed-reads", "half-closes within the body of status reads", then(_headed, _half_closed), reads),
+    Misbehaviour("silent", "accepts, reads and never says anything", then(_nothing, Line.hold)),
+    Misbehaviour("silent-reads", "never answers a status read", then(_nothing, Line.hold), reads),
+    Misbehaviour("byte-a-second", "sends one byte a second", _dripped),
+    Misbehaviour("body-byte-a-second", "sends bodies of status reads at one byte a second", _dripped_body, reads),
+    Misbehaviour("keep-alive-closed", "closes after each answer without announcing it", _closed_after),
+    Misbehaviour("closed-at-second", "closes when a second read comes on a connection", _closed_before_second),
+    Misbehaviour("reset-at-second", "resets when a second request comes on a connection", _reset_at_second, later),
+    Misbehaviour("dies-and-returns", "dies after 7 requests and is back 1.5 s later", _dies, later),
+    Misbehaviour("dies-for-good", "dies after 7 requests", _dies_for_good, later),
+    Misbehaviour("third-is-500", "answers 500 to one request in three", raw(whole(b'{"error": "no"}', ": ".join(JSON), status="500 No"), closes=False), third),
+    Misbehaviour("swapped-answers", "gives each status read the answer of the one before", _swapped, reads),
+)

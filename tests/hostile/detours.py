@@ -1,0 +1,105 @@
+"""
+Misbehaviours that lead elsewhere or lie about who they are: redirects, certificates, clocks, keys repeated.
+"""
+
+import functools
+import ssl
+from datetime import UTC, datetime, timedelta
+
+import trustme
+
+from tests.hostile.choices import JSON, every, later, reads, spelled, starts, streams, whole
+from tests.hostile.line import Line, Request
+from tests.hostile.server import Misbehaviour, Scene, Serve
+from tests.hostile.serving import raw, spoilt
+
+_TYPE = ": ".join(JSON)
+_FAR = "Fri, 01 Jan 2038 00:00:00 GMT"
+_PAST = "Mon, 01 Jan 1990 00:00:00 GMT"
+
+
+@functools.cache
+def authority() -> trustme.CA:
+    """
+    Who signs the certificates of these servers, anew in each process.
+    """
+    return trustme.CA()
+
+
+def _context(cert: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    cert.configure_cert(context)
+    return context
+
+
+def _good() -> ssl.SSLContext:
+    return _context(authority().issue_cert("127.0.0.1"))
+
+
+def _expired() -> ssl.SSLContext:
+    now = datetime.now(UTC)
+    return _context(
+        authority().issue_cert("127.0.0.1", not_before=now - timedelta(days=30), not_after=now - timedelta(days=1))
+    )
+
+
+def _wrong_host() -> ssl.SSLContext:
+    return _context(authority().issue_cert("elsewhere.example.test"))
+
+
+def _unknown() -> ssl.SSLContext:
+    return _context(trustme.CA().issue_cert("127.0.0.1"))
+
+
+def _healthy(scene: Scene, line: Line, request: Request) -> bool:
+    return scene.upstream.pass_on(request, line)
+
+
+def _redirect(status: str, *, elsewhere: bool) -> Serve:
+    def serve(scene: Scene, line: Line, request: Request) -> bool:
+        place = scene.elsewhere if elsewhere else scene.server
+        line.send(whole(b"", f"Location: http://{place.host}:{place.port}{request.target}", status=status))
+        return True
+
+    return serve
+
+
+def _refusing(retry_after: str, date: str) -> Serve:
+    body = spelled({"error": "slow down"})
+    answer = whole(body, _TYPE, f"Date: {date}", f"Retry-After: {retry_after}", status="429 Too Many Requests")
+    return raw(answer, closes=False)
+
+
+def _dated(date: str) -> Serve:
+    return spoilt(lambda reply: reply.but(("Date", date)).wire())
+
+
+def _echo(scene: Scene, line: Line, request: Request) -> bool:
+    """
+    Repeats all that it was told, key and all, in a header, a cookie and the body.
+    """
+    told = next((value for name, value in request.headers if name.lower() == "authorization"), "nobody")
+    body = spelled({"error": f"not for {told} ({told[7:]})", "headers": dict(request.headers)})
+    line.send(whole(body, _TYPE, f"X-Echo: {told}", f"Set-Cookie: key={told[7:]}", status="404 Not Found"))
+    return True
+
+
+ALL = (
+    Misbehaviour("redirect-loop", "redirects each request to itself", _redirect("302 Found", elsewhere=False), every),
+    Misbehaviour("redirect-loop-reads", "the same to status reads", _redirect("307 Again", elsewhere=False), reads),
+    Misbehaviour("redirect-elsewhere", "redirects each request to another host", _redirect("307 Go", elsewhere=True), every),
+    Misbehaviour("redirect-elsewhere-reads", "the same to status reads", _redirect("308 Go", elsewhere=True), reads),
+    Misbehaviour("redirect-elsewhere-streams", "the same to build logs", _redirect("302 Go", elsewhere=True), streams),
+    Misbehaviour("tls-expired", "shows a certificate that has expired", _healthy, tls=_expired),
+    Misbehaviour("tls-self-signed", "shows a certificate that nobody trusts", _healthy, tls=_unknown),
+    Misbehaviour("tls-wrong-host", "shows the certificate of another host", _healthy, tls=_wrong_host),
+    Misbehaviour("tls-good", "speaks TLS as it should", _healthy, tls=_good),
+    Misbehaviour("tls-not-spoken", "speaks plain HTTP where TLS is expected", _healthy, scheme="https"),
+    Misbehaviour("tls-only", "speaks TLS where plain HTTP is expected", _healthy, tls=_good, scheme="http"),
+    Misbehaviour("clock-years-ahead", "refuses starts until a date in 2038", _refusing(_FAR, _FAR), starts),
+    Misbehaviour("retry-after-passed", "refuses starts until a date in 1990", _refusing(_PAST, _PAST), starts),
+    Misbehaviour("retry-after-astronomic", "refuses starts for 10^30 seconds", _refusing("1" + "0" * 30, _PAST), starts),
+    Misbehaviour("date-years-ahead", "sends a Date of 2038", _dated(_FAR), later),
+    Misbehaviour("key-repeated", "repeats the key in each answer to a status read", _echo, reads),
+    Misbehaviour("key-repeated-first", "the same to everything", _echo, every),
+)

@@ -1,0 +1,123 @@
+"""
+Misbehaviours of heads: too long, too many, malformed, contradictory, and statuses that do not exist.
+"""
+
+import itertools
+from collections.abc import Iterator
+
+from tests.hostile.choices import JSON, every, head, later, reads, streams, whole
+from tests.hostile.line import Line, Request
+from tests.hostile.server import Misbehaviour, Scene, Serve
+from tests.hostile.serving import flooding, raw, spoilt
+from tests.hostile.upstream import Reply
+
+_TYPE = ": ".join(JSON)
+_BODY = b'{"error": "no"}'
+
+
+def _bare(reply: Reply) -> bytes:
+    return reply.head(f"Content-Length: {len(reply.body)}").replace(b"\r\n", b"\n") + reply.body
+
+
+def _folded(reply: Reply) -> bytes:
+    return reply.head("X-Folded: one", "  two", f"Content-Length: {len(reply.body)}") + reply.body
+
+
+def _twice(reply: Reply) -> bytes:
+    length = f"Content-Length: {len(reply.body)}"
+    return reply.head(length, length) + reply.body
+
+
+def _conflicting(reply: Reply) -> bytes:
+    return reply.head(f"Content-Length: {len(reply.body)}", f"Content-Length: {len(reply.body) + 3}") + reply.body
+
+
+def _both(reply: Reply) -> bytes:
+    return reply.head("Content-Length: 3", "Transfer-Encoding: chunked") + chunked(reply.body)
+
+
+def _length(value: str) -> Serve:
+    return spoilt(lambda reply: reply.head(f"Content-Length: {value}") + reply.body, closes=True)
+
+
+def chunked(body: bytes) -> bytes:
+    """
+    A body in two chunks.
+    """
+    half = len(body) // 2
+    parts = (body[:half], body[half:])
+    return b"".join(f"{len(part):x}\r\n".encode() + part + b"\r\n" for part in parts if part) + b"0\r\n\r\n"
+
+
+def _in_chunks(*after: bytes) -> Serve:
+    return spoilt(lambda reply: reply.head("Transfer-Encoding: chunked") + b"".join(after), closes=True)
+
+
+def _older(reply: Reply) -> bytes:
+    return reply.head("Connection: close").replace(b"HTTP/1.1", b"HTTP/1.0", 1) + reply.body
+
+
+def _early_hints(reply: Reply) -> bytes:
+    return b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + reply.wire()
+
+
+def _with_body(scene: Scene, line: Line, request: Request) -> bool:
+    """
+    204 with a body: whoever reads it as the next answer reads the wrong one.
+    """
+    if request.method != "DELETE":
+        return scene.upstream.pass_on(request, line)
+    scene.upstream.ask(request)
+    line.send(head("204 No Content", _TYPE, "Content-Length: 60") + whole(b'{"status": "ready"}', _TYPE)[:60])
+    return True
+
+
+def _lines() -> Iterator[bytes]:
+    return (b"x-%d: y\r\n" % number for number in itertools.count())
+
+
+def _letters() -> Iterator[bytes]:
+    return itertools.repeat(b"a" * 65_536)
+
+
+def _controlled(reply: Reply) -> bytes:
+    return reply.head("X-Odd: a\x01\x1b[31mb\x7f", f"Content-Length: {len(reply.body)}") + reply.body
+
+
+_MANY = [f"X-{number}: y" for number in range(10_000)]
+_FEW_BYTES = [f"x{number:04x}:" for number in range(5_000)]
+
+ALL = (
+    Misbehaviour("endless-head", "sends a header that never ends", flooding(b"HTTP/1.1 200 OK\r\nX-Long: ", _letters)),
+    Misbehaviour("endless-fields", "sends headers and never a last one", flooding(b"HTTP/1.1 200 OK\r\n", _lines)),
+    Misbehaviour("header-of-1mb", "sends one header of 1 MB", raw(whole(_BODY, _TYPE, "X-Long: " + "a" * 1_000_000))),
+    Misbehaviour("header-of-1mb-reads", "the same to status reads", spoilt(lambda r: r.but(("X-Long", "a" * 1_000_000)).wire()), reads),
+    Misbehaviour("10000-headers", "sends 10,000 headers", raw(whole(_BODY, _TYPE, *_MANY))),
+    Misbehaviour("5000-headers-reads", "sends 5,000 short headers to status reads", raw(whole(_BODY, _TYPE, *_FEW_BYTES)), reads),
+    Misbehaviour("header-of-1mb-streams", "sends one header of 1 MB to build logs", raw(whole(b"", "X-Long: " + "a" * 1_000_000)), streams),
+    Misbehaviour("bare-lf", "ends lines with a line feed alone", spoilt(_bare), later),
+    Misbehaviour("obs-fold", "folds a header over two lines", spoilt(_folded), later),
+    Misbehaviour("same-length-twice", "sends Content-Length twice", spoilt(_twice), later),
+    Misbehaviour("conflicting-lengths", "sends two different Content-Lengths", spoilt(_conflicting), reads),
+    Misbehaviour("length-and-chunked", "sends Content-Length and chunks", spoilt(_both), reads),
+    Misbehaviour("length-negative", "sends Content-Length: -5", _length("-5"), reads),
+    Misbehaviour("length-no-number", "sends Content-Length: many", _length("many"), reads),
+    Misbehaviour("length-astronomic", "sends Content-Length: 10^30", _length("1" + "0" * 30), reads),
+    Misbehaviour("chunk-size-no-number", "sends a chunk size that is no number", _in_chunks(b"zz\r\nabc\r\n"), reads),
+    Misbehaviour("chunk-size-huge", "sends a chunk size of 2^80", _in_chunks(b"1" + b"0" * 20 + b"\r\nabc\r\n"), reads),
+    Misbehaviour("chunk-too-short", "sends more in a chunk than its size", _in_chunks(b"3\r\nabcdef\r\n0\r\n\r\n"), reads),
+    Misbehaviour("chunk-without-last", "closes before the last chunk", _in_chunks(b"3\r\nabc\r\n"), reads),
+    Misbehaviour("status-000", "answers with status 000", raw(whole(_BODY, _TYPE, status="000 None")), every),
+    Misbehaviour("status-999", "answers with status 999", raw(whole(_BODY, _TYPE, status="999 Odd")), every),
+    Misbehaviour("status-000-reads", "answers status reads with status 000", raw(whole(_BODY, _TYPE, status="000 None")), reads),
+    Misbehaviour("status-999-reads", "answers status reads with status 999", raw(whole(_BODY, _TYPE, status="999 Odd")), reads),
+    Misbehaviour("http-1.0", "speaks HTTP/1.0 and closes after each answer", spoilt(_older, closes=True)),
+    Misbehaviour("http-0.9", "answers without any head", raw(b'{"status": "ready"}\n'), every),
+    Misbehaviour("garbage-bytes", "answers with bytes of no protocol", raw(bytes(range(256)) * 8), every),
+    Misbehaviour("interim-answers", "sends 102 and 103 before each answer", spoilt(_early_hints), later),
+    Misbehaviour("interim-flood", "sends 100 for ever", flooding(b"", lambda: itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 400))),
+    Misbehaviour("interim-flood-reads", "the same to status reads", flooding(b"", lambda: itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 400)), reads),
+    Misbehaviour("switches-protocols", "answers status reads with 101", raw(head("101 Switching", "Upgrade: h2c", "Connection: upgrade")), reads),
+    Misbehaviour("204-with-body", "sends a body behind 204", _with_body, later),
+    Misbehaviour("controls-in-header", "sends control characters in a header", spoilt(_controlled), reads),
+)

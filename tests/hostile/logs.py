@@ -1,0 +1,95 @@
+"""
+Misbehaviours of build logs, which are event streams.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+
+from tests.hostile.choices import GARBAGE, head, streams
+from tests.hostile.line import Line, Request
+from tests.hostile.server import Misbehaviour, Scene, Serve
+from tests.hostile.serving import flooding, raw, then
+from tests.hostile.upstream import unchunked
+
+_HEAD = head("200 OK", "Content-Type: text/event-stream", "Cache-Control: no-store", "Connection: close")
+_MIB = b"x" * (1 << 20)
+
+
+def _endless() -> Iterator[bytes]:
+    return itertools.repeat(_MIB)
+
+
+def _long_line() -> Iterator[bytes]:
+    yield b'event: log\ndata: {"line": "'
+    yield from itertools.repeat(_MIB, 100)
+    yield b'"}\n\n'
+
+
+def _comments() -> Iterator[bytes]:
+    return itertools.repeat(b": still here\n" * 4_000)
+
+
+def _empty_events() -> Iterator[bytes]:
+    return itertools.repeat(b"data:\n\n" * 8_000)
+
+
+def _silent(line: Line) -> None:
+    line.hold()
+
+
+def _rewritten(change: Callable[[Iterator[bytes]], Iterable[bytes]]) -> Serve:
+    """
+    Passes a good log on, changed.
+    """
+
+    def serve(scene: Scene, line: Line, request: Request) -> bool:
+        pieces = unchunked(scene.upstream.pieces(request, line))
+        first = next(pieces, b"")
+        if b" 200 " not in first[:20]:
+            return scene.upstream.pass_on(request, line)
+        line.send(_HEAD)
+        line.flood(change(pieces))
+        return False
+
+    return serve
+
+
+def _bytewise(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """
+    Splits every character that has more than one byte, and has such a character in each event.
+    """
+    yield b": \xe2"
+    for piece in pieces:
+        yield b"\x82\xac\n: \xe2"
+        yield b"\x82"
+        yield b"\xac\n"
+        yield from (piece[at : at + 1] for at in range(len(piece)))
+        yield b": \xe2"
+    yield b"\x82\xac\n"
+
+
+def _unended(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    return (piece.replace(b"\n", b" ").replace(b"\r", b" ") for piece in pieces)
+
+
+def _spoilt_utf8(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    return (piece.replace(b"data:", b"data: \xff\xfe", 1) for piece in pieces)
+
+
+ALL = (
+    Misbehaviour("log-without-line-ends", "sends build logs without ends of lines", _rewritten(_unended), streams),
+    Misbehaviour("log-line-endless", "sends one line for ever as a build log", flooding(_HEAD, _endless), streams),
+    Misbehaviour("log-line-of-100mb", "sends a line of 100 MB in build logs", flooding(_HEAD, _long_line), streams),
+    Misbehaviour("log-of-comments", "sends comments for ever as a build log", flooding(_HEAD, _comments), streams),
+    Misbehaviour("log-of-empty-events", "sends empty events for ever", flooding(_HEAD, _empty_events), streams),
+    Misbehaviour("log-silent", "sends the head of a build log and nothing else", then(lambda *_: _HEAD, _silent), streams),
+    Misbehaviour("log-unanswered", "does not answer who asks for a build log", then(lambda *_: b"", _silent), streams),
+    Misbehaviour("log-bytewise", "cuts build logs within characters of UTF-8", _rewritten(_bytewise), streams),
+    Misbehaviour("log-invalid-utf8", "sends bytes in build logs that are no UTF-8", _rewritten(_spoilt_utf8), streams),
+    Misbehaviour(
+        "log-of-garbage",
+        "sends markup and terminal escapes as a build log",
+        raw(_HEAD, *(f"event: {GARBAGE}\ndata: {GARBAGE}\n{GARBAGE}\n\n".encode() for _ in range(200))),
+        streams,
+    ),
+)
