@@ -23,18 +23,31 @@ class Deadline(threading.local):
 
     Args:
         stopped: Whether the run was stopped; None where nobody can stop it.
+
+    Attributes:
+        heard_bytes: How much of the answer has come.
     """
 
     _at = float("inf")
+    _head_bytes: float = float("inf")
+    heard_bytes = 0
 
     def __init__(self, stopped: Callable[[], bool] | None = None) -> None:
         self._stopped = stopped
 
-    def set(self, seconds: float) -> None:
+    def set(self, seconds: float, max_head_bytes: float = float("inf")) -> None:
         """
-        Gives the request that comes next *seconds* from now.
+        Gives the request that comes next *seconds* from now, and its answer a head of so many bytes.
         """
         self._at = time.monotonic() + seconds
+        self._head_bytes = max_head_bytes
+        self.heard_bytes = 0
+
+    def headed(self) -> None:
+        """
+        Takes note that the head is there: what is read from now on is no part of it.
+        """
+        self._head_bytes = float("inf")
 
     def bounded(self, timeout_s: float | None) -> float | None:
         """
@@ -57,8 +70,15 @@ class Deadline(threading.local):
         Raises:
             httpcore.ReadTimeout: nothing came in time.
             httpcore.PoolTimeout: the run was stopped meanwhile, which is no fault of the target.
+            httpcore.RemoteProtocolError: so much came that the head is too long, with all that precedes it.
         """
-        timeout_s = self.bounded(timeout_s)
+        if self.heard_bytes >= self._head_bytes:
+            raise httpcore.RemoteProtocolError(f"the head is longer than max_head_bytes = {self._head_bytes}")
+        data = self._read(read, self.bounded(timeout_s))
+        self.heard_bytes += len(data)
+        return data
+
+    def _read(self, read: Callable[[float | None], bytes], timeout_s: float | None) -> bytes:
         if self._stopped is None:
             return read(timeout_s)
         ends_at = float("inf") if timeout_s is None else time.monotonic() + timeout_s

@@ -114,9 +114,8 @@ class Run:
         target = self.settings.target
         keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
         wire, clock = (self.replay.wire, self.replay.clock) if self.replay else (None, None)
-        return Transport(
-            self.handover.url, keys, self.contract, self._record, target.request_timeout_s, wire=wire, clock=clock
-        )
+        asked = (self.handover.url, keys, self.contract, self._record, target.request_timeout_s)
+        return Transport(*asked, wire=wire, clock=clock, bounds=target.bounds)
 
     def _examination(self, target: TargetSettings, latency_s: float) -> Examination:
         run_id = RUN_ID if self.replay else self.handover.run_id

@@ -185,7 +185,7 @@ class SettingUp:
         self.clock = _Waiting()
         keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
         asked = (target.url or "", keys, Contract.load(), self._record, target.request_timeout_s)
-        self.transport = Transport(*asked, clock=self.clock, stopped=self.clock.is_stopped)
+        self.transport = Transport(*asked, clock=self.clock, stopped=self.clock.is_stopped, bounds=target.bounds)
         url = EMBEDDED_URL if target.embedded else target.url or ""
         self._journal = Journal.open(run_id, url, settings.state_dir, run_log.parent)
         self._course = _Course(progress)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from touchstone import settings_kinds as kinds
+from touchstone.bounds import BOUND_NAMES, Bounds
 from touchstone.errors import UsageError
 from touchstone.settings_file import EMBEDDED, PROFILES, SettingsFile, find
 from touchstone.settings_kinds import Kind, T, checked, nearest
@@ -75,6 +76,7 @@ class TargetSettings:
         patience_s: Longest total wait for one 429 to end.
         request_timeout_s: Longest wait for one answer.
         max_builds: How many builds the run may start.
+        bounds: How much of an answer is read.
     """
 
     name: str = EMBEDDED
@@ -89,6 +91,7 @@ class TargetSettings:
     max_builds: int = DEFAULT_MAX_BUILDS
     publish: Publish = "raw"
     templates: Templates = Templates()
+    bounds: Bounds = Bounds()
 
     @property
     def embedded(self) -> bool:
@@ -158,7 +161,8 @@ class Settings:
             target = raw["target"]
             templates = Templates(**{name: tuple(refs) for name, refs in target["templates"].items()})
             folders = {name: Path(raw[name]) if raw[name] else None for name in ("report_dir", "state_dir")}
-            return cls(**{**raw, **folders, "target": TargetSettings(**{**target, "templates": templates})})
+            parts = {"templates": templates, "bounds": Bounds(**target["bounds"])}
+            return cls(**{**raw, **folders, "target": TargetSettings(**{**target, **parts})})
         except (ValueError, TypeError, KeyError, AttributeError):
             raise UsageError(f"{HANDOVER}: not the settings of a run; leave this variable to touchstone") from None
 
@@ -293,8 +297,9 @@ def _named(name: str, place: str, environ: Mapping[str, str], file: SettingsFile
                 f"{file.place(name)} templates: {ref!r} is both buildable and failing; keep it in one list"
             )
     keys = _keys(values, file.place(name), environ)
+    bounds = Bounds(**{bound: values.pop(bound) for bound in BOUND_NAMES if bound in values})
     rest = {field: value for field, value in values.items() if not field.removesuffix("_env").endswith("api_key")}
-    return TargetSettings(name=name, templates=templates, **keys, **rest)
+    return TargetSettings(name=name, templates=templates, bounds=bounds, **keys, **rest)
 
 
 def _keys(values: Mapping[str, Any], place: str, environ: Mapping[str, str]) -> dict[str, Any]:

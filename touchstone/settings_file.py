@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from touchstone.bounds import BOUND_NAMES
 from touchstone.errors import UsageError
 from touchstone.settings_kinds import (
     Kind,
@@ -54,6 +55,7 @@ TARGET_KEYS: dict[str, Kind[Any]] = {
     "request_timeout_s": seconds,
     "max_builds": count,
     "publish": one_of(*PUBLISH),
+    **dict.fromkeys(BOUND_NAMES, count),
 }
 TEMPLATE_KEYS: dict[str, Kind[Any]] = {"buildable": refs, "failing": refs, "restricted": refs}
 

@@ -106,7 +106,8 @@ def _sweep(settings: Settings, leftover: Leftover) -> Swept:
 def _sweep_target(settings: Settings, leftover: Leftover) -> Swept:
     target = settings.target
     keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
-    transport = Transport(leftover.target_url, keys, Contract.load(), lambda _exchange: None, target.request_timeout_s)
+    asked = (leftover.target_url, keys, Contract.load(), lambda _exchange: None, target.request_timeout_s)
+    transport = Transport(*asked, bounds=target.bounds)
     exam = Examination(transport, target, leftover.run_id, _Silent(), Budget(0), case="sweep")
     broom = _Broom(exam)
     found: dict[str, list[str]] = {"removed": [], "gone": []}

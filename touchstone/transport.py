@@ -8,26 +8,32 @@ import contextlib
 import itertools
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 import httpx
 
+from touchstone.bounds import Bounds
 from touchstone.calls import UNKNOWN_KEY, Asked, Call, Keys, Wording, fill
 from touchstone.clock import Clock, WallClock
 from touchstone.contract import Contract
 from touchstone.deadline import BoundedBackend, Deadline
 from touchstone.exchange import Chunk, Closed, Exchange, Response
+from touchstone.intake import ACCEPTED, Intake, Refused
 from touchstone.wire import Wire, keep_no_cookies
 
-__all__ = ["MAX_BODY_BYTES", "SERVED", "UNKNOWN_KEY", "Call", "Keys", "Transport", "fill"]
+__all__ = ["SERVED", "UNKNOWN_KEY", "Call", "Keys", "Transport", "fill"]
 
 # Where a wire says which recorded exchange it served: a list that each request carries.
 SERVED = "touchstone.served"
 
-# Bodies are read up to here; what a build API answers fits a thousand times over.
-MAX_BODY_BYTES = 4 * 1024 * 1024
+# A stream in more pieces than these is kept in coarser ones.
+_MANY_PIECES, _SAME_TIME_S = 1_000, 0.001
+# RFC 9110 9.2.1: what changes nothing may be sent again where a kept-up connection turns out to be closed.
+_SAFE = frozenset({"GET", "HEAD"})
+# How a connection ends that the server closed.
+_CLOSED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
 class Transport:
@@ -41,6 +47,10 @@ class Transport:
         wire: What carries requests in the place of the network. Where it says in `SERVED` which recorded exchange it
             answered with, what is known of that one besides its bytes is taken over.
         stopped: Whether the run was stopped: soon after, nothing is waited for any more. None where nobody can stop it.
+        bounds: How much of an answer is read.
+
+    Attributes:
+        resent: How many requests were sent a second time, as the server had closed their connection just before.
     """
 
     def __init__(
@@ -53,6 +63,7 @@ class Transport:
         wire: httpx.BaseTransport | None = None,
         clock: Clock | None = None,
         stopped: Callable[[], bool] | None = None,
+        bounds: Bounds | None = None,
     ) -> None:
         self.url = url
         self.keys = keys
@@ -63,14 +74,22 @@ class Transport:
         self._timeout_s = request_timeout_s
         self._seq = itertools.count(1)
         self._deadline = Deadline(stopped)
-        self._client = httpx.Client(
-            transport=wire or Wire(BoundedBackend(self._deadline)),
-            timeout=request_timeout_s,
+        self._bounds = bounds or Bounds()
+        self._wire = wire
+        # A kept-up connection may be closed just when a request comes; one that acts must not have to be sent twice.
+        self._keeping, self._single = self._client(kept=32), self._client(kept=0)
+        self.resent = 0
+
+    def _client(self, kept: int) -> httpx.Client:
+        client = httpx.Client(
+            transport=self._wire or Wire(BoundedBackend(self._deadline), kept),
+            timeout=self._timeout_s,
             follow_redirects=False,
             trust_env=False,
-            headers={"User-Agent": "touchstone"},
+            headers={"User-Agent": "touchstone", "Accept-Encoding": ACCEPTED},
         )
-        keep_no_cookies(self._client)
+        keep_no_cookies(client)
+        return client
 
     def number_from(self, seq: int) -> None:
         """
@@ -82,7 +101,8 @@ class Transport:
         """
         Closes all connections.
         """
-        self._client.close()
+        self._keeping.close()
+        self._single.close()
 
     def now(self) -> float:
         """
@@ -113,7 +133,7 @@ class Transport:
             response=outcome.response,
             error=outcome.error,
             closed=outcome.closed,
-            note=dict(call.note),
+            note=dict(call.note) | ({"resent": outcome.resent} if outcome.resent else {}),
         )
         if outcome.served:
             exchange = _as_recorded(exchange, outcome.served[0])
@@ -122,31 +142,79 @@ class Transport:
 
     def _exchange(self, asked: Asked, call: Call) -> "_Outcome":
         outcome = _Outcome()
-        base = urlsplit(self.url)
-        raw_target = (base.path + asked.target).encode("utf-8")
-        origin = f"{base.scheme}://{base.netloc}"
-        # The target goes out byte for byte: a client that tidies paths hides what a server makes of untidy ones.
-        request = self._client.build_request(
-            asked.method,
-            origin,
-            headers=dict(asked.headers),
-            content=asked.body or None,
-            extensions={"target": raw_target, "timeout": self._timeouts(call), SERVED: outcome.served},
-        )
         began = self.now()
-        self._deadline.set(max(call.stream_s, self._timeout_s))
         try:
-            response = self._client.send(request, stream=True)
+            response = self._headed(asked, call, outcome)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            outcome.error = self.secrets.text(f"{type(error).__name__}: {error}")
+            outcome.error = self._told(error, call)
             return outcome
         finally:
             if call.opened:
                 call.opened.set()
         outcome.head_at = self.now()
         with _Watch(response, call.stream_s, call.until) as watch:
-            self._read(response, outcome, watch, began, streamed=call.stream_s > 0)
+            if len(response.headers.raw) > self._bounds.max_headers:
+                many = f"{len(response.headers.raw)} lines, and {self._bounds.told('max_headers')}"
+                outcome.error = f"RemoteProtocolError: the head has {many}"
+            else:
+                self._read(response, outcome, watch, began, streamed=call.stream_s > 0)
         return outcome
+
+    def _headed(self, asked: Asked, call: Call, outcome: "_Outcome") -> httpx.Response:
+        """
+        The answer, of which only the head has been read.
+
+        A server may close a kept-up connection whenever it likes; where it did so just before a request that changes
+        nothing, and has not said a word, the request is sent once more on a connection of its own.
+
+        Source: RFC 9110 9.2.2; RFC 9112 9.3.1.
+        """
+        client = self._keeping if asked.method in _SAFE else self._single
+        connected: list[str] = []
+        try:
+            return self._sent(client, asked, call, outcome, connected)
+        except _CLOSED as error:
+            if self._deadline.heard_bytes or connected or asked.method not in _SAFE or self._wire:
+                raise
+            outcome.resent = self.secrets.text(f"{type(error).__name__}: {error}")
+            self.resent += 1
+            return self._sent(self._single, asked, call, outcome, connected)
+
+    def _sent(
+        self, client: httpx.Client, asked: Asked, call: Call, outcome: "_Outcome", connected: list[str]
+    ) -> httpx.Response:
+        def trace(event: str, _info: object) -> None:
+            if event.startswith("connection.connect_"):
+                connected.append(event)
+
+        base = urlsplit(self.url)
+        # The target goes out byte for byte: a client that tidies paths hides what a server makes of untidy ones.
+        request = client.build_request(
+            asked.method,
+            f"{base.scheme}://{base.netloc}",
+            headers=dict(asked.headers),
+            content=asked.body or None,
+            extensions={
+                "target": (base.path + asked.target).encode("utf-8"),
+                "timeout": self._timeouts(call),
+                "trace": trace,
+                SERVED: outcome.served,
+            },
+        )
+        self._deadline.set(max(call.stream_s, self._timeout_s), self._bounds.max_head_bytes)
+        try:
+            return client.send(request, stream=True)
+        finally:
+            self._deadline.headed()
+
+    def _told(self, error: Exception, call: Call) -> str:
+        """
+        An error in words, without secrets; a bound that was hit is named.
+        """
+        words = self.secrets.text(f"{type(error).__name__}: {error}")
+        if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.PoolTimeout) and not call.stream_s:
+            words += f" (request_timeout_s = {self._timeout_s:g})"
+        return words
 
     def _timeouts(self, call: Call) -> dict[str, float | None]:
         """
@@ -157,29 +225,36 @@ class Transport:
     def _read(
         self, response: httpx.Response, outcome: "_Outcome", watch: "_Watch", began: float, *, streamed: bool
     ) -> None:
+        intake = Intake(response.headers.multi_items(), self._bounds, streamed=streamed)
         chunks: list[Chunk] = []
-        size = 0
         problem = ""
         try:
-            for data in response.iter_bytes():
-                size += len(data)
-                chunks.append(Chunk(self.now() - began, data))
-                if size > MAX_BODY_BYTES:
-                    problem = f"the body is longer than {MAX_BODY_BYTES} bytes"
-                    break
+            for data in self._pieces(response):
+                content = intake.take(data)
+                _add(chunks, Chunk(self.now() - began, content))
+            intake.end()
+        except Refused:
+            pass
         except httpx.HTTPError as error:
             problem = self.secrets.text(f"{type(error).__name__}: {error}")
-        outcome.response = self._response(response, chunks, streamed)
+        outcome.response = self._response(response, intake, chunks, streamed)
         if watch.gave_up or problem.startswith("ReadTimeout"):
             outcome.closed = "client" if streamed else ""
-            problem = "" if streamed else f"body not complete after {self.now() - began:.1f} s and {size} bytes"
+            took = f"{self.now() - began:.1f} s and {intake.size} bytes (request_timeout_s = {self._timeout_s:g})"
+            problem = "" if streamed else f"body not complete after {took}"
         elif streamed:
             outcome.closed = "server"
-        outcome.error = problem
+        outcome.error = intake.problem or problem
 
-    def _response(self, response: httpx.Response, chunks: list[Chunk], streamed: bool) -> Response:
-        body = b"".join(chunk.data for chunk in chunks)
-        pieces = chunks if streamed else ()
+    def _pieces(self, response: httpx.Response) -> Iterator[bytes]:
+        """
+        The body as it comes. What a wire of ours serves is unpacked already.
+        """
+        return response.iter_bytes() if self._wire else response.iter_raw()
+
+    def _response(self, response: httpx.Response, intake: Intake, chunks: list[Chunk], streamed: bool) -> Response:
+        body = intake.kept(b"".join(chunk.data for chunk in chunks))
+        pieces = _within(chunks, len(body)) if streamed else ()
         return self._wording.response(response.status_code, response.headers.multi_items(), body, pieces)
 
 
@@ -230,7 +305,29 @@ class _Outcome:
     response: Response | None = None
     error: str = ""
     closed: Closed = ""
+    resent: str = ""
     served: list[Exchange] = field(default_factory=list)
+
+
+def _add(chunks: list[Chunk], chunk: Chunk) -> None:
+    """
+    Adds a piece; of very many, those that come at the same time are one: each has a weight of its own in memory.
+    """
+    if len(chunks) < _MANY_PIECES or chunk.at_s - chunks[-1].at_s > _SAME_TIME_S:
+        chunks.append(chunk)
+    else:
+        chunks[-1] = Chunk(chunks[-1].at_s, chunks[-1].data + chunk.data)
+
+
+def _within(chunks: list[Chunk], size: int) -> Iterator[Chunk]:
+    """
+    The pieces that the first *size* bytes came in.
+    """
+    for chunk in chunks:
+        if size <= 0:
+            return
+        yield Chunk(chunk.at_s, chunk.data[:size])
+        size -= len(chunk.data)
 
 
 def _as_recorded(exchange: Exchange, served: Exchange) -> Exchange:

@@ -14,10 +14,13 @@ LONGEST_IDLE_S = 3.0
 class Wire(httpx.HTTPTransport):
     """
     Connections that keep to a deadline.
+
+    Args:
+        kept: How many are kept for another request; with none, each request has a connection of its own.
     """
 
-    def __init__(self, backend: BoundedBackend) -> None:
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=LONGEST_IDLE_S)
+    def __init__(self, backend: BoundedBackend, kept: int = 32) -> None:
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=kept, keepalive_expiry=LONGEST_IDLE_S)
         super().__init__(trust_env=False, limits=limits)
         self._pool._network_backend = backend  # noqa: SLF001  # httpx passes none on; a test sees if it gets lost
 

@@ -63,7 +63,6 @@ def _said(text: bytes, kind: str = "application/json") -> Serve:
     return spoilt(lambda reply: reply.but(("Content-Type", kind), body=text).wire())
 
 
-
 def _with_bom(reply: Reply) -> bytes:
     return reply.but(body=b"\xef\xbb\xbf" + reply.body).wire()
 
@@ -73,36 +72,75 @@ def _utf16(reply: Reply) -> bytes:
     return reply.but(("Content-Type", "application/json; charset=utf-8"), body=text).wire()
 
 
-
 _EVIL = spelled({"error": GARBAGE, "status": GARBAGE, "ref": GARBAGE, "digest": GARBAGE})
 _NUMBER = b'{"ref": "a/b@1.0.0", "status": "ready", "build_time_ms": %s}'
 
 ALL = (
     Misbehaviour("body-shorter", "closes before the length that it announced", spoilt(_shorter, closes=True), reads),
     Misbehaviour("body-longer", "sends more than it announced", spoilt(_longer), reads),
-    Misbehaviour("body-of-1gb", "answers status reads with 1 GB", flooding(head("200 OK", _TYPE, f"Content-Length: {1 << 30}"), gigabyte), reads),
-    Misbehaviour("body-of-1gb-first", "answers everything with 1 GB", flooding(head("200 OK", _TYPE, "Connection: close"), gigabyte), every),
+    Misbehaviour(
+        "body-of-1gb",
+        "answers status reads with 1 GB",
+        flooding(head("200 OK", _TYPE, f"Content-Length: {1 << 30}"), gigabyte),
+        reads,
+    ),
+    Misbehaviour(
+        "body-of-1gb-first",
+        "answers everything with 1 GB",
+        flooding(head("200 OK", _TYPE, "Connection: close"), gigabyte),
+        every,
+    ),
     Misbehaviour("gzip-bomb", "sends 1 MB that is 1 GB once unpacked from gzip", _bombs("gzip", _GZIP_BEGIN), reads),
     Misbehaviour("gzip-bomb-first", "the same to everything", _bombs("gzip", _GZIP_BEGIN), every),
     Misbehaviour("deflate-bomb", "the same in deflate", _bombs("deflate", _ZLIB_BEGIN), reads),
     Misbehaviour("gzip-unasked", "packs answers with gzip, which nobody asked for", spoilt(_zipped), later),
     Misbehaviour("gzip-twice", "packs answers with gzip twice", spoilt(_zipped_twice), reads),
     Misbehaviour("gzip-torn", "sends gzip that is torn", spoilt(_torn), reads),
-    Misbehaviour("unknown-encoding", "says that a body is packed in a way that does not exist", _called("snappiest"), reads),
+    Misbehaviour(
+        "unknown-encoding", "says that a body is packed in a way that does not exist", _called("snappiest"), reads
+    ),
     Misbehaviour("brotli-unasked", "says that a body is packed with br", _called("br"), reads),
     Misbehaviour("zstd-unasked", "says that a body is packed with zstd", _called("zstd"), reads),
-    Misbehaviour("invalid-utf8", "sends JSON with bytes that are no UTF-8", _said(b'{"status": "re\xff\xfeady"}'), reads),
+    Misbehaviour(
+        "invalid-utf8", "sends JSON with bytes that are no UTF-8", _said(b'{"status": "re\xff\xfeady"}'), reads
+    ),
     Misbehaviour("bom", "begins bodies with a byte order mark", spoilt(_with_bom), reads),
     Misbehaviour("nan", "sends NaN in JSON", _said(_NUMBER % b"NaN"), reads),
     Misbehaviour("number-10-to-400", "sends 1e400 in JSON", _said(_NUMBER % b"1e400"), reads),
-    Misbehaviour("number-of-100000-digits", "sends a number of 100,000 digits in JSON", _said(_NUMBER % (b"9" * 100_000)), reads),
+    Misbehaviour(
+        "number-of-100000-digits", "sends a number of 100,000 digits in JSON", _said(_NUMBER % (b"9" * 100_000)), reads
+    ),
     Misbehaviour("nested-100000", "nests JSON 100,000 deep", _said(b"[" * 100_000 + b"]" * 100_000), reads),
-    Misbehaviour("nested-100000-objects", "nests objects 100,000 deep", _said(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), reads),
-    Misbehaviour("nested-100000-first", "the same to everything", raw(whole(b"[" * 100_000 + b"]" * 100_000, _TYPE)), every),
-    Misbehaviour("duplicate-keys", "sends an object that has a name twice", _said(b'{"status": "ready", "status": "failed", "ref": "a/b@1.0.0"}'), reads),
+    Misbehaviour(
+        "nested-100000-objects", "nests objects 100,000 deep", _said(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), reads
+    ),
+    Misbehaviour(
+        "nested-100000-first", "the same to everything", raw(whole(b"[" * 100_000 + b"]" * 100_000, _TYPE)), every
+    ),
+    Misbehaviour(
+        "duplicate-keys",
+        "sends an object that has a name twice",
+        _said(b'{"status": "ready", "status": "failed", "ref": "a/b@1.0.0"}'),
+        reads,
+    ),
     Misbehaviour("wrong-charset", "says UTF-8 and sends UTF-16", spoilt(_utf16), reads),
     Misbehaviour("html-as-json", "sends a page of HTML as JSON", _said(b"<!DOCTYPE html><title>502</title>"), reads),
-    Misbehaviour("garbage-in-bodies", "sends markup, terminal escapes and control characters in values", raw(whole(_EVIL, _TYPE, status="404 Not Found"), closes=False), reads),
-    Misbehaviour("garbage-in-errors", "the same to everything", raw(whole(_EVIL, _TYPE, "X-Request-Id: <b>\x1b[31m", status="403 Forbidden"), closes=False), every),
-    Misbehaviour("lone-surrogates", "sends half of a surrogate pair in JSON", _said(b'{"status": "\\ud800", "error": "\\udfff"}'), reads),
+    Misbehaviour(
+        "garbage-in-bodies",
+        "sends markup, terminal escapes and control characters in values",
+        raw(whole(_EVIL, _TYPE, status="404 Not Found"), closes=False),
+        reads,
+    ),
+    Misbehaviour(
+        "garbage-in-errors",
+        "the same to everything",
+        raw(whole(_EVIL, _TYPE, "X-Request-Id: <b>\x1b[31m", status="403 Forbidden"), closes=False),
+        every,
+    ),
+    Misbehaviour(
+        "lone-surrogates",
+        "sends half of a surrogate pair in JSON",
+        _said(b'{"status": "\\ud800", "error": "\\udfff"}'),
+        reads,
+    ),
 )

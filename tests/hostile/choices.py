@@ -12,7 +12,9 @@ SMOKE = "touchstone-smoke-test"
 MIB = b" " * (1 << 20)
 
 # What no report may show as it is: it would run, colour, hide or reorder.
-GARBAGE = '<script>alert("touchstone")</script>\x1b[2J\x1b]0;owned\x07\u202egnp\x00\x9b31m&amp;<img src=x onerror=alert(1)>'
+GARBAGE = (
+    '<script>alert("touchstone")</script>\x1b[2J\x1b]0;owned\x07\u202egnp\x00\x9b31m&amp;<img src=x onerror=alert(1)>'
+)
 
 
 def every(request: Request) -> bool:

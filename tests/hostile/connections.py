@@ -104,10 +104,14 @@ ALL = (
     Misbehaviour("reset-within-head", "resets within the head", then(lambda *_: _HEAD, _linger_reset)),
     Misbehaviour("reset-after-head", "resets within the body", then(_headed, _linger_reset)),
     Misbehaviour("reset-reads", "resets each status read instead of an answer", then(_nothing, _linger_reset), reads),
-    Misbehaviour("reset-within-reads", "resets within the body of each status read", then(_headed, _linger_reset), reads),
+    Misbehaviour(
+        "reset-within-reads", "resets within the body of each status read", then(_headed, _linger_reset), reads
+    ),
     Misbehaviour("closed-before-head", "closes without an answer", raw(), every),
     Misbehaviour("half-closed", "closes its way out at once and listens on", then(_nothing, _half_closed)),
-    Misbehaviour("half-closed-reads", "half-closes within the body of status reads", then(_headed, _half_closed), reads),
+    Misbehaviour(
+        "half-closed-reads", "half-closes within the body of status reads", then(_headed, _half_closed), reads
+    ),
     Misbehaviour("silent", "accepts, reads and never says anything", then(_nothing, Line.hold)),
     Misbehaviour("silent-reads", "never answers a status read", then(_nothing, Line.hold), reads),
     Misbehaviour("byte-a-second", "sends one byte a second", _dripped),
@@ -117,6 +121,11 @@ ALL = (
     Misbehaviour("reset-at-second", "resets when a second request comes on a connection", _reset_at_second, later),
     Misbehaviour("dies-and-returns", "dies after 7 requests and is back 1.5 s later", _dies, later),
     Misbehaviour("dies-for-good", "dies after 7 requests", _dies_for_good, later),
-    Misbehaviour("third-is-500", "answers 500 to one request in three", raw(whole(b'{"error": "no"}', ": ".join(JSON), status="500 No"), closes=False), third),
+    Misbehaviour(
+        "third-is-500",
+        "answers 500 to one request in three",
+        raw(whole(b'{"error": "no"}', ": ".join(JSON), status="500 No"), closes=False),
+        third,
+    ),
     Misbehaviour("swapped-answers", "gives each status read the answer of the one before", _swapped, reads),
 )

@@ -87,7 +87,9 @@ def _echo(scene: Scene, line: Line, request: Request) -> bool:
 ALL = (
     Misbehaviour("redirect-loop", "redirects each request to itself", _redirect("302 Found", elsewhere=False), every),
     Misbehaviour("redirect-loop-reads", "the same to status reads", _redirect("307 Again", elsewhere=False), reads),
-    Misbehaviour("redirect-elsewhere", "redirects each request to another host", _redirect("307 Go", elsewhere=True), every),
+    Misbehaviour(
+        "redirect-elsewhere", "redirects each request to another host", _redirect("307 Go", elsewhere=True), every
+    ),
     Misbehaviour("redirect-elsewhere-reads", "the same to status reads", _redirect("308 Go", elsewhere=True), reads),
     Misbehaviour("redirect-elsewhere-streams", "the same to build logs", _redirect("302 Go", elsewhere=True), streams),
     Misbehaviour("tls-expired", "shows a certificate that has expired", _healthy, tls=_expired),
@@ -98,7 +100,9 @@ ALL = (
     Misbehaviour("tls-only", "speaks TLS where plain HTTP is expected", _healthy, tls=_good, scheme="http"),
     Misbehaviour("clock-years-ahead", "refuses starts until a date in 2038", _refusing(_FAR, _FAR), starts),
     Misbehaviour("retry-after-passed", "refuses starts until a date in 1990", _refusing(_PAST, _PAST), starts),
-    Misbehaviour("retry-after-astronomic", "refuses starts for 10^30 seconds", _refusing("1" + "0" * 30, _PAST), starts),
+    Misbehaviour(
+        "retry-after-astronomic", "refuses starts for 10^30 seconds", _refusing("1" + "0" * 30, _PAST), starts
+    ),
     Misbehaviour("date-years-ahead", "sends a Date of 2038", _dated(_FAR), later),
     Misbehaviour("key-repeated", "repeats the key in each answer to a status read", _echo, reads),
     Misbehaviour("key-repeated-first", "the same to everything", _echo, every),

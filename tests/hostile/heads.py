@@ -91,10 +91,22 @@ ALL = (
     Misbehaviour("endless-head", "sends a header that never ends", flooding(b"HTTP/1.1 200 OK\r\nX-Long: ", _letters)),
     Misbehaviour("endless-fields", "sends headers and never a last one", flooding(b"HTTP/1.1 200 OK\r\n", _lines)),
     Misbehaviour("header-of-1mb", "sends one header of 1 MB", raw(whole(_BODY, _TYPE, "X-Long: " + "a" * 1_000_000))),
-    Misbehaviour("header-of-1mb-reads", "the same to status reads", spoilt(lambda r: r.but(("X-Long", "a" * 1_000_000)).wire()), reads),
+    Misbehaviour(
+        "header-of-1mb-reads",
+        "the same to status reads",
+        spoilt(lambda r: r.but(("X-Long", "a" * 1_000_000)).wire()),
+        reads,
+    ),
     Misbehaviour("10000-headers", "sends 10,000 headers", raw(whole(_BODY, _TYPE, *_MANY))),
-    Misbehaviour("5000-headers-reads", "sends 5,000 short headers to status reads", raw(whole(_BODY, _TYPE, *_FEW_BYTES)), reads),
-    Misbehaviour("header-of-1mb-streams", "sends one header of 1 MB to build logs", raw(whole(b"", "X-Long: " + "a" * 1_000_000)), streams),
+    Misbehaviour(
+        "5000-headers-reads", "sends 5,000 short headers to status reads", raw(whole(_BODY, _TYPE, *_FEW_BYTES)), reads
+    ),
+    Misbehaviour(
+        "header-of-1mb-streams",
+        "sends one header of 1 MB to build logs",
+        raw(whole(b"", "X-Long: " + "a" * 1_000_000)),
+        streams,
+    ),
     Misbehaviour("bare-lf", "ends lines with a line feed alone", spoilt(_bare), later),
     Misbehaviour("obs-fold", "folds a header over two lines", spoilt(_folded), later),
     Misbehaviour("same-length-twice", "sends Content-Length twice", spoilt(_twice), later),
@@ -105,19 +117,39 @@ ALL = (
     Misbehaviour("length-astronomic", "sends Content-Length: 10^30", _length("1" + "0" * 30), reads),
     Misbehaviour("chunk-size-no-number", "sends a chunk size that is no number", _in_chunks(b"zz\r\nabc\r\n"), reads),
     Misbehaviour("chunk-size-huge", "sends a chunk size of 2^80", _in_chunks(b"1" + b"0" * 20 + b"\r\nabc\r\n"), reads),
-    Misbehaviour("chunk-too-short", "sends more in a chunk than its size", _in_chunks(b"3\r\nabcdef\r\n0\r\n\r\n"), reads),
+    Misbehaviour(
+        "chunk-too-short", "sends more in a chunk than its size", _in_chunks(b"3\r\nabcdef\r\n0\r\n\r\n"), reads
+    ),
     Misbehaviour("chunk-without-last", "closes before the last chunk", _in_chunks(b"3\r\nabc\r\n"), reads),
     Misbehaviour("status-000", "answers with status 000", raw(whole(_BODY, _TYPE, status="000 None")), every),
     Misbehaviour("status-999", "answers with status 999", raw(whole(_BODY, _TYPE, status="999 Odd")), every),
-    Misbehaviour("status-000-reads", "answers status reads with status 000", raw(whole(_BODY, _TYPE, status="000 None")), reads),
-    Misbehaviour("status-999-reads", "answers status reads with status 999", raw(whole(_BODY, _TYPE, status="999 Odd")), reads),
+    Misbehaviour(
+        "status-000-reads", "answers status reads with status 000", raw(whole(_BODY, _TYPE, status="000 None")), reads
+    ),
+    Misbehaviour(
+        "status-999-reads", "answers status reads with status 999", raw(whole(_BODY, _TYPE, status="999 Odd")), reads
+    ),
     Misbehaviour("http-1.0", "speaks HTTP/1.0 and closes after each answer", spoilt(_older, closes=True)),
     Misbehaviour("http-0.9", "answers without any head", raw(b'{"status": "ready"}\n'), every),
     Misbehaviour("garbage-bytes", "answers with bytes of no protocol", raw(bytes(range(256)) * 8), every),
     Misbehaviour("interim-answers", "sends 102 and 103 before each answer", spoilt(_early_hints), later),
-    Misbehaviour("interim-flood", "sends 100 for ever", flooding(b"", lambda: itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 400))),
-    Misbehaviour("interim-flood-reads", "the same to status reads", flooding(b"", lambda: itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 400)), reads),
-    Misbehaviour("switches-protocols", "answers status reads with 101", raw(head("101 Switching", "Upgrade: h2c", "Connection: upgrade")), reads),
+    Misbehaviour(
+        "interim-flood",
+        "sends 100 for ever",
+        flooding(b"", lambda: itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 400)),
+    ),
+    Misbehaviour(
+        "interim-flood-reads",
+        "the same to status reads",
+        flooding(b"", lambda: itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 400)),
+        reads,
+    ),
+    Misbehaviour(
+        "switches-protocols",
+        "answers status reads with 101",
+        raw(head("101 Switching", "Upgrade: h2c", "Connection: upgrade")),
+        reads,
+    ),
     Misbehaviour("204-with-body", "sends a body behind 204", _with_body, later),
     Misbehaviour("controls-in-header", "sends control characters in a header", spoilt(_controlled), reads),
 )

@@ -82,7 +82,9 @@ ALL = (
     Misbehaviour("log-line-of-100mb", "sends a line of 100 MB in build logs", flooding(_HEAD, _long_line), streams),
     Misbehaviour("log-of-comments", "sends comments for ever as a build log", flooding(_HEAD, _comments), streams),
     Misbehaviour("log-of-empty-events", "sends empty events for ever", flooding(_HEAD, _empty_events), streams),
-    Misbehaviour("log-silent", "sends the head of a build log and nothing else", then(lambda *_: _HEAD, _silent), streams),
+    Misbehaviour(
+        "log-silent", "sends the head of a build log and nothing else", then(lambda *_: _HEAD, _silent), streams
+    ),
     Misbehaviour("log-unanswered", "does not answer who asks for a build log", then(lambda *_: b"", _silent), streams),
     Misbehaviour("log-bytewise", "cuts build logs within characters of UTF-8", _rewritten(_bytewise), streams),
     Misbehaviour("log-invalid-utf8", "sends bytes in build logs that are no UTF-8", _rewritten(_spoilt_utf8), streams),

@@ -154,7 +154,7 @@ class Elsewhere(Listener):
         while True:
             request = line.request(Counter())
             self.heard.append(request.raw)
-            line.send(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}')
+            line.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
 
 
 class Server(Listener):

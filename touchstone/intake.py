@@ -1,0 +1,179 @@
+"""
+Takes in the body of one answer, piece by piece: unpacks it, and stops where it is beyond its bounds.
+"""
+
+import zlib
+from collections.abc import Iterable
+from typing import Protocol
+
+from touchstone.bounds import KEPT_BYTES, Bounds, too_deep
+
+# What is asked for, and all that is unpacked.
+ACCEPTED = "gzip, deflate"
+_MAX_CODINGS = 3
+_GZIP_BITS, _ZLIB_BITS, _RAW_BITS = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.MAX_WBITS
+
+
+class Refused(Exception):
+    """
+    No more of a body is taken; the text says why.
+    """
+
+
+class Packing(Protocol):
+    """
+    One coding of a body, undone.
+    """
+
+    def unpack(self, data: bytes, most: int) -> bytes:
+        """
+        What *data* is unpacked; a little more than *most* bytes where it is more than that.
+
+        Raises:
+            Refused: it is not packed so.
+        """
+
+    def end(self) -> None:
+        """
+        Takes note that no more comes.
+
+        Raises:
+            Refused: something is missing.
+        """
+
+
+class Intake:
+    """
+    One body.
+
+    Args:
+        headers: Those of the answer.
+        streamed: Whether it is read as a stream of events.
+
+    Attributes:
+        problem: What is wrong with it; empty where it is whole and within its bounds.
+        size: Bytes so far, unpacked.
+    """
+
+    def __init__(self, headers: Iterable[tuple[str, str]], bounds: Bounds, *, streamed: bool = False) -> None:
+        self.problem = ""
+        self.size = 0
+        self._bounds = bounds
+        self._streamed = streamed
+        self._bound = "max_stream_bytes" if streamed else "max_body_bytes"
+        self._most: int = getattr(bounds, self._bound)
+        self._line_bytes = 0
+        self._codings = [
+            name.strip().lower()
+            for key, value in headers
+            if key.lower() == "content-encoding"
+            for name in value.split(",")
+        ]
+        self._packings: list[Packing] | None = None
+
+    def take(self, data: bytes) -> bytes:
+        """
+        What of the body *data* is.
+
+        Raises:
+            Refused: the body cannot be unpacked, or is beyond a bound; *problem* says the same.
+        """
+        try:
+            return self._taken(data)
+        except Refused as refused:
+            self.problem = str(refused)
+            raise
+
+    def end(self) -> None:
+        """
+        Takes note that the body is over; *problem* says whether something is missing.
+        """
+        try:
+            for packing in self._packings or ():
+                packing.end()
+        except Refused as refused:
+            self.problem = str(refused)
+
+    def kept(self, body: bytes) -> bytes:
+        """
+        What is kept of *body*, all that was taken: a part of one that is not taken in, all of any other.
+        """
+        if self._streamed:
+            return body[:KEPT_BYTES] if self.problem else body
+        cut = too_deep(body, self._bounds.max_json_depth)
+        if cut is not None:
+            self.problem = self.problem or f"the body is nested deeper than {self._bounds.told('max_json_depth')}"
+            body = body[:cut]
+        return body[:KEPT_BYTES] if self.problem else body
+
+    def _taken(self, data: bytes) -> bytes:
+        if self._packings is None:
+            self._packings = self._begun()
+        for packing in self._packings:
+            data = packing.unpack(data, self._most - self.size)
+        self.size += len(data)
+        if self.size > self._most:
+            packed = " once it is unpacked" if self._packings else ""
+            what = "stream" if self._streamed else "body"
+            raise Refused(f"the {what} is longer than {self._bounds.told(self._bound)}{packed}")
+        if self._streamed:
+            self._measure_lines(data)
+        return data
+
+    def _begun(self) -> list[Packing]:
+        codings = [name for name in self._codings if name not in ("", "identity")]
+        if len(codings) > _MAX_CODINGS:
+            raise Refused(f"DecodingError: the body is packed {len(codings)} times, expected {_MAX_CODINGS} times at most")
+        found: list[Packing] = []
+        for name in reversed(codings):
+            if name not in ("gzip", "x-gzip", "deflate"):
+                raise Refused(f"DecodingError: the body has the content coding {name[:40]!r}, expected one of {ACCEPTED}")
+            found.append(_Deflated(name))
+        return found
+
+    def _measure_lines(self, data: bytes) -> None:
+        most = self._bounds.max_line_bytes
+        lines = data.replace(b"\r", b"\n").split(b"\n")
+        longest = max(self._line_bytes + len(lines[0]), *map(len, lines))
+        if longest > most:
+            raise Refused(f"a line of the stream is longer than {self._bounds.told('max_line_bytes')}")
+        self._line_bytes = len(lines[-1]) + (self._line_bytes if len(lines) == 1 else 0)
+
+
+class _Deflated:
+    """
+    See `Packing`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._begun = False
+        self._unpacker = zlib.decompressobj(_ZLIB_BITS if name == "deflate" else _GZIP_BITS)
+
+    def unpack(self, data: bytes, most: int) -> bytes:
+        """
+        What *data* is unpacked; what follows the end of it is passed over.
+        """
+        try:
+            return self._unpacked(data, max(most, 0) + 1)
+        except zlib.error as error:
+            raise Refused(f"DecodingError: the body is no {self._name}: {error}") from None
+
+    def end(self) -> None:
+        """
+        Takes note that no more comes.
+        """
+        if self._begun and not self._unpacker.eof:
+            raise Refused(f"DecodingError: the {self._name} of the body ends too early")
+
+    def _unpacked(self, data: bytes, most: int) -> bytes:
+        try:
+            unpacked = self._unpacker.decompress(data, most)
+        except zlib.error:
+            # Much of what is called deflate has none of the frame that RFC 9110 8.4.1.2 asks for.
+            if self._begun or self._name != "deflate":
+                raise
+            self._unpacker = zlib.decompressobj(_RAW_BITS)
+            unpacked = self._unpacker.decompress(data, most)
+        self._begun = self._begun or bool(data)
+        return unpacked
