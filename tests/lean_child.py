@@ -69,7 +69,7 @@ class Child:
         self.until = Event()
 
     def constants(self) -> dict[str, float]:
-        return {"MAX_BODY_BYTES": lean.MAX_BODY_BYTES, "LONGEST_IDLE_S": lean.LONGEST_IDLE_S}
+        return {"LONGEST_IDLE_S": lean.LONGEST_IDLE_S}
 
     def connect(self, url: str, timeout_s: float, trust: str | None, most: int | None, idle_s: float) -> str:
         lean.LONGEST_IDLE_S = idle_s

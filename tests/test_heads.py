@@ -7,6 +7,7 @@ import pytest
 
 from touchstone import heads
 from touchstone.answer import Framing
+from touchstone.bounds import DEFAULT_BOUNDS
 from touchstone.heads import Body, ChunkedBody, HeadReader, MalformedBody, MalformedHead, body_of
 
 OK = "HTTP/1.1 200 OK"
@@ -154,7 +155,7 @@ def test_answer_to_head_leaves_the_connection_open(reader: HeadReader) -> None:
         (lines(OK, "Content-Length: 99999999999999999999"), "Content-Length overflow"),
         (lines("HTTP/1.1 101 Switching Protocols", "Upgrade: x", "Connection: upgrade"), "another protocol"),
         (lines("HTTP/1.1 101 Switching Protocols"), "another protocol"),
-        (lines(OK, "A: " + "a" * heads.MAX_HEAD_BYTES), "longer than 65536 bytes"),
+        (lines(OK, "A: " + "a" * DEFAULT_BOUNDS.max_head_bytes), "longer than max_head_bytes = 65536"),
     ],
 )
 def test_malformed_head_is_refused_with_a_reason(reader: HeadReader, data: bytes, reason: str) -> None:
@@ -177,8 +178,7 @@ def test_beginning_of_a_head_is_let_pass(reader: HeadReader, data: bytes) -> Non
     ("data", "reason"),
     [
         (b"SSH-2.0", "Expected HTTP/"),
-        (b"HTTP/1.1 200 OK\nA: b\n\n", "Missing expected CR"),
-        (b"HTTP/1.1 200 OK\r\nA: " + b"a" * heads.MAX_HEAD_BYTES, "longer than 65536 bytes"),
+        (b"HTTP/1.1 200 OK\r\nA: " + b"a" * DEFAULT_BOUNDS.max_head_bytes, "longer than max_head_bytes = 65536"),
     ],
 )
 def test_beginning_of_no_head_is_refused(reader: HeadReader, data: bytes, reason: str) -> None:
@@ -324,8 +324,8 @@ def test_content_of_a_chunk_is_given_before_its_end() -> None:
         (b"0\r\nno field\r\n\r\n", "the trailer has the line b'no field'"),
         (b"0\r\nA b: c\r\n\r\n", "the trailer has the line"),
         (b"0\r\nA: b\0\r\n\r\n", "the trailer has the line"),
-        (b"0\r\nA: " + b"a" * heads.MAX_HEAD_BYTES, "the trailer is longer"),
-        (b"0\r\n" + b"A: b\r\n" * heads.MAX_HEAD_BYTES, "the trailer is longer"),
+        (b"0\r\nA: " + b"a" * heads.MAX_TRAILER_BYTES, "the trailer is longer"),
+        (b"0\r\n" + b"A: b\r\n" * heads.MAX_TRAILER_BYTES, "the trailer is longer"),
     ],
 )
 def test_broken_chunks_are_refused(data: bytes, reason: str) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from tests.lean_client import Client, client, looks, process
 from tests.lean_server import LIMIT_S, Peer, Script, always, once, serving
-from touchstone import transport, wire
+from touchstone import wire
+from touchstone.bounds import DEFAULT_BOUNDS
 
 __all__ = ["client", "process"]  # fixtures
 
@@ -58,10 +59,10 @@ def saying(answer: bytes, said: threading.Event | None = None) -> Script:
 
 def test_limits_are_those_of_the_transport(client: Client) -> None:
     """
-    Load runs read as much of a body as checks do, and trust an idle connection for as long.
+    Load runs trust an idle connection for as long as checks do.
     """
     found = client.do("constants")
-    assert found == {"MAX_BODY_BYTES": transport.MAX_BODY_BYTES, "LONGEST_IDLE_S": wire.LONGEST_IDLE_S}
+    assert found == {"LONGEST_IDLE_S": wire.LONGEST_IDLE_S}
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "127.0.0.1:80", "http:///path"])
@@ -83,7 +84,7 @@ def test_silence_is_given_up(client: Client) -> None:
         client.connect(server.url)
         client.send(GET)
         client.do("hurry", SHORT_S)
-        assert looks(client.send(POST)[0]) == (0, "", "ReadTimeout: no answer within 0.05 s")
+        assert looks(client.send(POST)[0]) == (0, "", "ReadTimeout: no answer within 0.05 s (request_timeout_s = 0.05)")
         assert server.gone.wait(LIMIT_S)
         assert server.heard == [(1, "GET /"), (1, "POST /")]
 
@@ -119,9 +120,9 @@ def test_every_request_has_its_time(client: Client) -> None:
 @pytest.mark.parametrize(
     ("answer", "status", "body", "problem"),
     [
-        (OK[:20], 0, "", "no answer within 20 s"),
-        (OK[:-2], 200, "hel", "body not complete after 20 s and 3 bytes"),
-        (EVENTS + b"\r\nhel", 200, "hel", "body not complete after 20 s and 3 bytes"),
+        (OK[:20], 0, "", "no answer within 20 s (request_timeout_s = 20)"),
+        (OK[:-2], 200, "hel", "body not complete after 20 s and 3 bytes (request_timeout_s = 20)"),
+        (EVENTS + b"\r\nhel", 200, "hel", "body not complete after 20 s and 3 bytes (request_timeout_s = 20)"),
     ],
 )
 def test_answer_that_is_not_complete_in_time_is_given_up(
@@ -170,7 +171,11 @@ def test_request_that_nobody_reads_is_given_up(client: Client) -> None:
         client.connect(server.url)
         client.send(GET)
         client.do("hurry", SHORT_S)
-        assert looks(client.send(["POST", "/", 12_000_000])[0]) == (0, "", "ReadTimeout: no answer within 0.05 s")
+        assert looks(client.send(["POST", "/", 12_000_000])[0]) == (
+            0,
+            "",
+            "ReadTimeout: no answer within 0.05 s (request_timeout_s = 0.05)",
+        )
         over.set()
 
 
@@ -235,7 +240,7 @@ def test_body_that_is_too_long_is_an_error(client: Client, framing: str) -> None
     """
     A body is read up to its limit and not beyond.
     """
-    most = transport.MAX_BODY_BYTES
+    most = DEFAULT_BOUNDS.max_body_bytes
 
     def script(peer: Peer) -> None:
         while said := peer.hear():
@@ -249,7 +254,7 @@ def test_body_that_is_too_long_is_an_error(client: Client, framing: str) -> None
         client.connect(server.url)
         whole, beyond = client.send(["GET", "/0"], ["GET", "/1"])
         assert (whole["error"], len(whole["body"])) == ("", most)
-        assert beyond["error"] == f"ReadError: the body is longer than {most} bytes"
+        assert beyond["error"] == f"the body is longer than max_body_bytes = {most}"
 
 
 def test_connections_are_bounded_where_that_is_asked_for(client: Client) -> None:
@@ -427,7 +432,7 @@ def test_stream_without_a_head_is_given_up(client: Client) -> None:
         client.send(GET)
         client.do("hurry", SHORT_S)
         found = client.stream(limit_s=SHORT_S / 2)
-        assert looks(found) == (0, "", "ReadTimeout: no answer within 0.05 s")
+        assert looks(found) == (0, "", "ReadTimeout: no answer within 0.05 s (request_timeout_s = 0.05)")
         assert found["closed"] == ""
 
 
@@ -496,7 +501,7 @@ def test_silence_is_given_up_with_tls(client: Client, context: ssl.SSLContext, c
         client.connect(server.url, trust=certificate)
         client.send(GET)
         client.do("hurry", SHORT_S)
-        assert looks(client.send(POST)[0]) == (0, "", "ReadTimeout: no answer within 0.05 s")
+        assert looks(client.send(POST)[0]) == (0, "", "ReadTimeout: no answer within 0.05 s (request_timeout_s = 0.05)")
 
 
 def test_idle_connection_with_tls_that_the_server_closes_is_closed(

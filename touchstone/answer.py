@@ -27,6 +27,7 @@ class Head:
         framing: How the end of the body is told.
         length: Bytes of the body where *framing* is ``length``, else 0.
         keep_alive: Whether another request may follow on the connection.
+        packed: Whether a content coding is announced.
     """
 
     status: int
@@ -35,6 +36,7 @@ class Head:
     framing: Framing
     length: int
     keep_alive: bool
+    packed: bool = False
 
 
 @dataclass(slots=True)

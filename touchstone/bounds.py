@@ -41,7 +41,14 @@ class Bounds:
         """
         return f"{name} = {getattr(self, name)}"
 
+    def fit(self, body: bytes) -> bool:
+        """
+        Whether a body that is no stream is within them.
+        """
+        return len(body) <= self.max_body_bytes and too_deep(body, self.max_json_depth) is None
 
+
+DEFAULT_BOUNDS = Bounds()
 BOUND_NAMES = tuple(field.name for field in fields(Bounds))
 
 

@@ -3,7 +3,8 @@ Reads one answer from the bytes of a connection, in whatever pieces they come.
 """
 
 from touchstone.answer import Head
-from touchstone.heads import BLANK_LINE, Body, HeadReader, body_of
+from touchstone.bounds import DEFAULT_BOUNDS, Bounds
+from touchstone.heads import Body, HeadReader, MalformedBody, body_of, head_bytes
 
 # A body is compared and searched for secrets up to here; of one that is longer the rest is counted only.
 MAX_BODY_BYTES = 1024 * 1024
@@ -13,6 +14,9 @@ class Incoming:
     """
     An answer that is on its way.
 
+    Args:
+        bounds: How long its body may be.
+
     Attributes:
         begun: Whether any byte of it has come.
         head: None until it is complete.
@@ -21,7 +25,9 @@ class Incoming:
         rest: What came behind the end of the answer.
     """
 
-    def __init__(self, heads: HeadReader, method: str) -> None:
+    def __init__(self, heads: HeadReader, method: str, bounds: Bounds = DEFAULT_BOUNDS) -> None:
+        self._bounds = bounds
+        self._interim_bytes = 0
         self.begun = False
         self.head: Head | None = None
         self.head_at = 0.0
@@ -78,19 +84,23 @@ class Incoming:
         """
         What comes behind the head of the answer; all of *data* where that is not complete.
         """
-        while (end := data.find(BLANK_LINE) + len(BLANK_LINE)) >= len(BLANK_LINE):
+        while end := head_bytes(data):
             head = self._heads.read(data[:end], self._method)
             data = data[end:]
             # RFC 9110 15.2: any number of interim answers may come before the answer.
             if head.status >= 200:
                 self.head, self.head_at, self._body = head, at, body_of(head)
                 return data
+            self._interim_bytes += end
+            self._heads.measure(self._interim_bytes)
         if data:
-            self._heads.begin(data)
+            self._heads.begin(data, self._interim_bytes)
         return data
 
     def _keep(self, content: bytes) -> None:
         room = MAX_BODY_BYTES - self.body_bytes
         self.body_bytes += len(content)
+        if self.body_bytes > self._bounds.max_body_bytes:
+            raise MalformedBody(f"the body is longer than {self._bounds.told('max_body_bytes')}")
         if content and room > 0:
             self._parts.append(content[:room])

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Protocol, cast
 
 from touchstone.answer import Answer
+from touchstone.bounds import DEFAULT_BOUNDS, Bounds
 from touchstone.bulk_answer import Incoming
 from touchstone.bulk_ledger import Known, Ledger
 from touchstone.bulk_wire import BulkShot
@@ -74,10 +75,23 @@ class Connection(asyncio.Protocol):
         since_at: When that was sent, or when the last answer had arrived.
     """
 
-    __slots__ = ("_due", "_fd", "_heads", "_incoming", "_ledger", "_owner", "_transport", "_used", "shot", "since_at")
+    __slots__ = (
+        "_bounds",
+        "_due",
+        "_fd",
+        "_heads",
+        "_incoming",
+        "_ledger",
+        "_owner",
+        "_transport",
+        "_used",
+        "shot",
+        "since_at",
+    )
 
-    def __init__(self, owner: Owner, ledger: Ledger, heads: HeadReader) -> None:
+    def __init__(self, owner: Owner, ledger: Ledger, heads: HeadReader, bounds: Bounds = DEFAULT_BOUNDS) -> None:
         self._owner = owner
+        self._bounds = bounds
         self._ledger = ledger
         self._heads = heads
         self._transport: asyncio.Transport | None = None
@@ -121,7 +135,7 @@ class Connection(asyncio.Protocol):
         if written < len(shot.wire):
             self._transport.write(shot.wire[written:])
             # An answer that comes before all of this is written must not be taken for the end of it.
-            self._incoming = Incoming(self._heads, shot.method)
+            self._incoming = self._expecting(shot)
 
     def data_received(self, data: bytes) -> None:
         """
@@ -185,7 +199,7 @@ class Connection(asyncio.Protocol):
 
     def _read(self, shot: Loaded, data: bytes, at: float) -> None:
         first = self._incoming is None
-        incoming = self._incoming = self._incoming or Incoming(self._heads, shot.method)
+        incoming = self._incoming = self._incoming or self._expecting(shot)
         try:
             complete = incoming.feed(data, at)
         except ValueError as error:
@@ -202,6 +216,9 @@ class Connection(asyncio.Protocol):
             self._owner.release(self)
         else:
             self.close()
+
+    def _expecting(self, shot: Loaded) -> Incoming:
+        return Incoming(self._heads, shot.method, self._bounds)
 
     def _is_written(self) -> bool:
         return self._transport is None or not self._transport.get_write_buffer_size()
@@ -235,7 +252,7 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, error: str, at: float | None = None) -> None:
         if self.shot is not None:
-            self._count(self._incoming or Incoming(self._heads, self.shot.method), at or monotonic(), error)
+            self._count(self._incoming or self._expecting(self.shot), at or monotonic(), error)
 
     def _count(self, incoming: Incoming, at: float, error: str = "") -> Known:
         shot = self.shot

@@ -16,6 +16,7 @@ from touchstone.bulk_connection import Connection, Loaded
 from touchstone.bulk_ledger import Ledger
 from touchstone.bulk_wire import Setup
 from touchstone.heads import HeadReader
+from touchstone.trust import trusting
 
 # Connections that are being opened at once: each takes some of the time in which arrivals are to be sent.
 _OPENING = 8
@@ -48,11 +49,11 @@ class Pool:
         self.connections: set[Connection] = set()
         self._setup = setup
         self._ledger = ledger
-        self._heads = HeadReader()
+        self._heads = HeadReader(setup.bounds)
         self._free: list[Connection] = []
         self._waiting: deque[tuple[float, Loaded]] = deque()
         self._opening: set[asyncio.Task[None]] = set()
-        self._tls = ssl.create_default_context() if setup.tls else None
+        self._tls = trusting() if setup.tls else None
         self._addresses: list[Any] = []
         self._refused_at = -math.inf
         self._refused_since = math.inf
@@ -226,7 +227,7 @@ class Pool:
         for number, (*_, address) in enumerate(self._addresses):
             try:
                 await loop.create_connection(
-                    lambda: Connection(self, self._ledger, self._heads),
+                    lambda: Connection(self, self._ledger, self._heads, setup.bounds),
                     *address[:2],
                     ssl=self._tls,
                     server_hostname=setup.host if self._tls else None,

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from touchstone.answer import Answer, Head
+from touchstone.bounds import DEFAULT_BOUNDS, Bounds
 
 # To the side-car, in this order, where the first two may come more than once in between.
 SETUP = b"s"
@@ -80,6 +81,7 @@ class Setup:
         looks_per_s: New looks of answers that are sent up within a second at most, besides those with a secret and the
             first one of each shot and status.
         max_looks: The same for the whole run.
+        bounds: How much of an answer is read.
     """
 
     host: str
@@ -94,6 +96,7 @@ class Setup:
     ahead: int = 0
     looks_per_s: int = 200
     max_looks: int = 20_000
+    bounds: Bounds = DEFAULT_BOUNDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +180,7 @@ def decode_setup(payload: bytes) -> Setup:
     values = json.loads(payload)
     values["shots"] = tuple(BulkShot(name, method, b64decode(wire)) for name, method, wire in values["shots"])
     values["secrets"] = tuple(b64decode(value) for value in values["secrets"])
-    return Setup(**values)
+    return Setup(**values | {"bounds": Bounds(**values["bounds"])})
 
 
 def schedule_frames(dues: Sequence[float], shots: Sequence[int]) -> Iterator[bytes]:
@@ -245,7 +248,7 @@ def decode_look(payload: bytes) -> Look:
     return Look(values["number"], values["shot"], values["intended_at"], answer, values["body_bytes"])
 
 
-_HEAD = ("status", "headers", "kind", "framing", "length", "keep_alive")
+_HEAD = ("status", "headers", "kind", "framing", "length", "keep_alive", "packed")
 _ANSWER = ("sent_at", "head_at", "done_at", "error")
 
 

@@ -10,13 +10,17 @@ from typing import Protocol
 import httptools
 
 from touchstone.answer import Framing, Head
+from touchstone.bounds import DEFAULT_BOUNDS, Bounds
 from touchstone.patience import http_date
 
 # What ends a head.
 BLANK_LINE = b"\r\n\r\n"
 
-# A head or a trailer that is longer never ends; httpx stops at 100 KiB.
-MAX_HEAD_BYTES = 64 * 1024
+# RFC 9112 2.2: a line feed alone may be taken for the end of a line.
+_BARE_BLANK_LINE = re.compile(rb"\n\r?\n")
+
+# A trailer that is longer never ends.
+MAX_TRAILER_BYTES = 64 * 1024
 # The line before a chunk: at most 16 digits, and extensions that nobody has been seen to send.
 MAX_CHUNK_LINE_BYTES = 4096
 
@@ -45,12 +49,16 @@ class MalformedBody(ValueError):
 class HeadReader:
     """
     Reads heads. One that came before is looked up, which takes a fraction of a microsecond.
+
+    Args:
+        bounds: How long a head may be, with all interim ones before it, and how many lines it may have.
     """
 
     # Two readers of a process number their kinds together, so that a number means one thing.
     _numbers = itertools.count()
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds = DEFAULT_BOUNDS) -> None:
+        self._bounds = bounds
         self._known: dict[bytes, Head] = {}
         self._known_bodiless: dict[bytes, Head] = {}
         self._kinds: dict[object, int] = {}
@@ -75,20 +83,31 @@ class HeadReader:
             known[data] = head
         return head
 
-    def begin(self, data: bytes) -> None:
+    def begin(self, data: bytes, before_bytes: int = 0) -> None:
         """
         Refuses bytes that no head begins with, so that nobody waits for the end of one.
+
+        Args:
+            before_bytes: Length of the interim heads that came before.
 
         Raises:
             MalformedHead: they are too many, or wrong already.
         """
-        if len(data) > MAX_HEAD_BYTES:
-            raise MalformedHead(f"the head is longer than {MAX_HEAD_BYTES} bytes")
+        self.measure(before_bytes + len(data))
         _parse(data)
 
+    def measure(self, size: int) -> None:
+        """
+        Refuses a head of so many bytes, interim ones included.
+
+        Raises:
+            MalformedHead: they are too many.
+        """
+        if size > self._bounds.max_head_bytes:
+            raise MalformedHead(f"the head is longer than {self._bounds.told('max_head_bytes')}")
+
     def _parsed(self, data: bytes, *, bodiless: bool) -> Head:
-        if len(data) > MAX_HEAD_BYTES:
-            raise MalformedHead(f"the head is longer than {MAX_HEAD_BYTES} bytes")
+        self.measure(len(data))
         seen = _parse(data)
         if not seen.complete:
             raise MalformedHead(f"the head ends within its fields: {_first_line(data)}")
@@ -97,10 +116,12 @@ class HeadReader:
         if seen.status == 101:
             raise MalformedHead("the server switched to another protocol, and nobody had asked it to")
         headers = tuple(seen.headers)
+        if len(headers) > self._bounds.max_headers:
+            raise MalformedHead(f"the head has {len(headers)} lines, and {self._bounds.told('max_headers')}")
         framing, length = _framing(seen, bodiless=bodiless)
         keep_alive = _keeps_alive(seen, framing)
         kind = self._kind((seen.status, _undated(headers), framing, keep_alive))
-        return Head(seen.status, headers, kind, framing, length, keep_alive)
+        return Head(seen.status, headers, kind, framing, length, keep_alive, bool(seen.items("content-encoding")))
 
     def _kind(self, looks: object) -> int:
         number = self._kinds.get(looks)
@@ -108,6 +129,17 @@ class HeadReader:
             _make_room(self._kinds)
             number = self._kinds[looks] = next(self._numbers)
         return number
+
+
+def head_bytes(data: bytes) -> int:
+    """
+    The length of the head that *data* begins with, blank line included; 0 where that has not come.
+    """
+    end = data.find(BLANK_LINE)
+    if end >= 0:
+        return end + len(BLANK_LINE)
+    bare = _BARE_BLANK_LINE.search(data)
+    return bare.end() if bare else 0
 
 
 class _Seen:
@@ -139,7 +171,7 @@ def _parse(data: bytes) -> _Seen:
     seen = _Seen()
     parser = httptools.HttpResponseParser(seen)
     # RFC 9112 6.3: chunked overrides a Content-Length beside it. The parser would refuse the pair.
-    parser.set_dangerous_leniencies(lenient_chunked_length=True)
+    parser.set_dangerous_leniencies(lenient_chunked_length=True, lenient_optional_cr_before_lf=True)
     try:
         parser.feed_data(data)
     except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -351,8 +383,8 @@ class ChunkedBody:
 
     def _trailer(self, line: bytes) -> None:
         self._trailer_bytes += len(line)
-        if self._trailer_bytes > MAX_HEAD_BYTES:
-            raise MalformedBody(f"the trailer is longer than {MAX_HEAD_BYTES} bytes")
+        if self._trailer_bytes > MAX_TRAILER_BYTES:
+            raise MalformedBody(f"the trailer is longer than {MAX_TRAILER_BYTES} bytes")
         if line and not _FIELD.fullmatch(line):
             raise MalformedBody(f"the trailer has the line {line[:40]!r}, expected a header field")
         self.done = not line
@@ -366,8 +398,8 @@ class ChunkedBody:
             self._left, self._take = 0, self._size
         elif begun and self._take == self._data_end and not self._left:
             self._data_end(begun)
-        elif len(begun) > MAX_HEAD_BYTES:
-            raise MalformedBody(f"the trailer is longer than {MAX_HEAD_BYTES} bytes")
+        elif len(begun) > MAX_TRAILER_BYTES:
+            raise MalformedBody(f"the trailer is longer than {MAX_TRAILER_BYTES} bytes")
 
 
 def body_of(head: Head) -> Body:

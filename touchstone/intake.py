@@ -2,10 +2,13 @@
 Takes in the body of one answer, piece by piece: unpacks it, and stops where it is beyond its bounds.
 """
 
+import contextlib
 import zlib
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Protocol
 
+from touchstone.answer import Answer
 from touchstone.bounds import KEPT_BYTES, Bounds, too_deep
 
 # What is asked for, and all that is unpacked.
@@ -123,11 +126,15 @@ class Intake:
     def _begun(self) -> list[Packing]:
         codings = [name for name in self._codings if name not in ("", "identity")]
         if len(codings) > _MAX_CODINGS:
-            raise Refused(f"DecodingError: the body is packed {len(codings)} times, expected {_MAX_CODINGS} times at most")
+            raise Refused(
+                f"DecodingError: the body is packed {len(codings)} times, expected {_MAX_CODINGS} times at most"
+            )
         found: list[Packing] = []
         for name in reversed(codings):
             if name not in ("gzip", "x-gzip", "deflate"):
-                raise Refused(f"DecodingError: the body has the content coding {name[:40]!r}, expected one of {ACCEPTED}")
+                raise Refused(
+                    f"DecodingError: the body has the content coding {name[:40]!r}, expected one of {ACCEPTED}"
+                )
             found.append(_Deflated(name))
         return found
 
@@ -138,6 +145,25 @@ class Intake:
         if longest > most:
             raise Refused(f"a line of the stream is longer than {self._bounds.told('max_line_bytes')}")
         self._line_bytes = len(lines[-1]) + (self._line_bytes if len(lines) == 1 else 0)
+
+
+def taken_in(answer: Answer, bounds: Bounds, *, whole: bool) -> Answer:
+    """
+    An answer whose body somebody else has read as it was on the wire, unpacked and within its bounds.
+
+    Args:
+        whole: Whether all of the body is there.
+    """
+    if answer.head is None or answer.error or not answer.body:
+        return answer
+    intake = Intake(answer.head.headers, bounds)
+    body = b""
+    with contextlib.suppress(Refused):
+        body = intake.take(answer.body)
+        if whole:
+            intake.end()
+    body = intake.kept(body)
+    return replace(answer, body=body, error=intake.problem)
 
 
 class _Deflated:

@@ -152,7 +152,9 @@ def _latency_s(settings: Settings, contract: Contract) -> float:
     """
     target = settings.target
     keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
-    transport = Transport(target.url or "", keys, contract, lambda _exchange: None, target.request_timeout_s, bounds=target.bounds)
+    transport = Transport(
+        target.url or "", keys, contract, lambda _exchange: None, target.request_timeout_s, bounds=target.bounds
+    )
     try:
         return smoke(transport)
     finally:

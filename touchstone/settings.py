@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from touchstone import settings_kinds as kinds
-from touchstone.bounds import BOUND_NAMES, Bounds
+from touchstone.bounds import BOUND_NAMES, DEFAULT_BOUNDS, Bounds
 from touchstone.errors import UsageError
 from touchstone.settings_file import EMBEDDED, PROFILES, SettingsFile, find
 from touchstone.settings_kinds import Kind, T, checked, nearest
@@ -91,7 +91,7 @@ class TargetSettings:
     max_builds: int = DEFAULT_MAX_BUILDS
     publish: Publish = "raw"
     templates: Templates = Templates()
-    bounds: Bounds = Bounds()
+    bounds: Bounds = DEFAULT_BOUNDS
 
     @property
     def embedded(self) -> bool:

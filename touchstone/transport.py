@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from touchstone.bounds import Bounds
+from touchstone.bounds import DEFAULT_BOUNDS, Bounds
 from touchstone.calls import UNKNOWN_KEY, Asked, Call, Keys, Wording, fill
 from touchstone.clock import Clock, WallClock
 from touchstone.contract import Contract
@@ -63,7 +63,7 @@ class Transport:
         wire: httpx.BaseTransport | None = None,
         clock: Clock | None = None,
         stopped: Callable[[], bool] | None = None,
-        bounds: Bounds | None = None,
+        bounds: Bounds = DEFAULT_BOUNDS,
     ) -> None:
         self.url = url
         self.keys = keys
@@ -74,7 +74,7 @@ class Transport:
         self._timeout_s = request_timeout_s
         self._seq = itertools.count(1)
         self._deadline = Deadline(stopped)
-        self._bounds = bounds or Bounds()
+        self._bounds = bounds
         self._wire = wire
         # A kept-up connection may be closed just when a request comes; one that acts must not have to be sent twice.
         self._keeping, self._single = self._client(kept=32), self._client(kept=0)

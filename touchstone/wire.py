@@ -5,6 +5,7 @@ What requests travel on: connections that keep to a deadline, and a client that 
 import httpx
 
 from touchstone.deadline import BoundedBackend
+from touchstone.trust import trusting
 
 # An idle connection is not used again after this: servers close theirs after 5 s (Node, uvicorn) or later, and a
 # request that meets the closing would look like one that was not answered.
@@ -21,7 +22,7 @@ class Wire(httpx.HTTPTransport):
 
     def __init__(self, backend: BoundedBackend, kept: int = 32) -> None:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=kept, keepalive_expiry=LONGEST_IDLE_S)
-        super().__init__(trust_env=False, limits=limits)
+        super().__init__(verify=trusting(), trust_env=False, limits=limits)
         self._pool._network_backend = backend  # noqa: SLF001  # httpx passes none on; a test sees if it gets lost
 
 

@@ -18,6 +18,7 @@ from touchstone.answer import Answer
 from touchstone.bulk_reports import Report
 from touchstone.bulk_wire import BulkShot, Look, Setup
 from touchstone.errors import TargetError
+from touchstone.intake import taken_in
 from touchstone.sample import NO_ANSWER
 from touchstone.schedule import Schedule
 from touchstone.shots import Shot
@@ -130,6 +131,7 @@ class BulkRun:
             shots=tuple(shots),
             secrets=tuple(key.encode() for key in target.keys().values()),
             timeout_s=target.request_timeout_s,
+            bounds=target.bounds,
             grace_s=target.request_timeout_s,
             max_connections=most_connections(),
             gather_s=GATHER_S if self._run.plan.single_per_s / self._run.go.workers >= GATHER_FROM_PER_S else 0.0,
@@ -167,7 +169,8 @@ class BulkRun:
 
     def _judge(self, look: Look) -> None:
         run, shot = self._run, self._shots[look.shot]
-        answer = _moved(look.answer, run.go.began_at)
+        whole = len(look.answer.body) == look.body_bytes
+        answer = _moved(taken_in(look.answer, run.target.bounds, whole=whole), run.go.began_at)
         seq = run.next_seq()
         seen = run.appraiser.appraise_look(shot, answer, 1, seq, run.case)
         self._looks[look.number] = seen.look

@@ -147,6 +147,7 @@ class KneeRun:
             shots=(BulkShot(link.shot.operation, link.shot.method, link.shot.wire),),
             secrets=tuple(key.encode() for key in link.target.keys().values()),
             timeout_s=link.target.request_timeout_s,
+            bounds=link.target.bounds,
             grace_s=min(link.target.request_timeout_s, self._drain_s),
             max_connections=most,
             ahead=min(busy, most, _MOST_AHEAD),

@@ -20,11 +20,11 @@ from gevent.socket import getaddrinfo
 
 from touchstone.adapters.leansocket import Address, Broken, LeanSocket, Overdue, TlsSocket, dial
 from touchstone.answer import Answer, Head
+from touchstone.bounds import DEFAULT_BOUNDS, Bounds
 from touchstone.errors import UsageError
-from touchstone.heads import BLANK_LINE, HeadReader, MalformedBody, MalformedHead, body_of
-
-# As much as the transport reads; a test holds the two together.
-MAX_BODY_BYTES = 4 * 1024 * 1024
+from touchstone.heads import HeadReader, MalformedBody, MalformedHead, body_of, head_bytes
+from touchstone.intake import Intake, Refused
+from touchstone.trust import trusting
 
 # An idle connection is not used again after this, as in touchstone/wire.py, which says why.
 LONGEST_IDLE_S = 3.0
@@ -53,6 +53,7 @@ class Connections:
         clock: Gives the times of the answers in seconds.
         ssl_context: What to trust in the place of the certificates that the system trusts.
         max_connections: How many may be open at a time; who comes later waits for one. None for any number.
+        bounds: How much of an answer is read.
 
     Raises:
         UsageError: the URL is none of HTTP.
@@ -65,17 +66,21 @@ class Connections:
         clock: Callable[[], float] = time.perf_counter,
         ssl_context: ssl.SSLContext | None = None,
         max_connections: int | None = None,
+        bounds: Bounds = DEFAULT_BOUNDS,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise UsageError(f"{url!r}: expected a URL with http:// or https:// and a host")
         tls = parts.scheme == "https"
         self._host, self._port = parts.hostname, parts.port or (443 if tls else 80)
-        self._context = (ssl_context or ssl.create_default_context()) if tls else None
+        self._context = (ssl_context or trusting()) if tls else None
         self._timeout_s = timeout_s
         self._clock = clock
         self._hub = gevent.get_hub()
-        self._heads = HeadReader()
+        self._bounds = bounds
+        self._heads = HeadReader(self._bounds)
+        # Whether the server was seen to close a connection that was kept up for the next request.
+        self._closes_early = False
         self._most = max_connections
         self._slots = BoundedSemaphore(max_connections) if max_connections else None
         self._addresses: list[Address] = []
@@ -165,6 +170,8 @@ class Connections:
             answer.error = broken.problem
         except (MalformedHead, MalformedBody) as malformed:
             answer.error = f"RemoteProtocolError: {malformed}"
+        except Refused as refused:
+            answer.error = str(refused)
         except Overdue:
             answer.error = self._overdue(answer, wait_s)
         answer.done_at = self._clock()
@@ -177,16 +184,18 @@ class Connections:
     def _overdue(self, answer: Answer, wait_s: float) -> str:
         if self._closed:
             return "PoolTimeout: the client was closed before the answer was complete"
+        bound = f" (request_timeout_s = {wait_s:g})" if wait_s == self._timeout_s else ""
         if answer.head is None:
-            return f"ReadTimeout: no answer within {wait_s:g} s"
-        return f"ReadTimeout: body not complete after {wait_s:g} s and {len(answer.body)} bytes"
+            return f"ReadTimeout: no answer within {wait_s:g} s{bound}"
+        return f"ReadTimeout: body not complete after {wait_s:g} s and {len(answer.body)} bytes{bound}"
 
     def _asked(self, answer: Answer, method: str, wire: bytes, wait_s: float) -> tuple[LeanSocket, bytes]:
         """
         Sends the request; the connection that it went out on, and the first bytes of the answer.
         """
         answer.sent_at = self._clock()
-        line = self._reusable()
+        # Where connections are closed at any moment, one that must not be asked twice has to be a new one.
+        line = None if self._closes_early and method not in _REPEATABLE else self._reusable()
         if line is not None:
             line.deadline = answer.sent_at + wait_s
             try:
@@ -202,22 +211,24 @@ class Connections:
         """
         The head of the answer, interim ones left out, and what came of the body with it.
         """
+        interim_bytes = 0
         while True:
-            end = data.find(BLANK_LINE) + len(BLANK_LINE)
-            if end >= len(BLANK_LINE):
+            if end := head_bytes(data):
                 head = self._heads.read(data[:end], method)
                 data = data[end:]
                 if head.status >= 200:
                     return head, data
+                interim_bytes += end
+                self._heads.measure(interim_bytes)
             else:
-                self._heads.begin(data)
+                self._heads.begin(data, interim_bytes)
                 more = line.more()
                 if not more:
                     raise Broken(f"RemoteProtocolError: the server closed after {len(data)} bytes of the head")
                 data += more
 
     def _whole(self, line: LeanSocket, data: bytes, answer: Answer, head: Head) -> None:
-        if len(data) == head.length and head.framing in _FORETOLD:
+        if len(data) == head.length and head.framing in _FORETOLD and not head.packed and self._bounds.fit(data):
             answer.body, answer.done_at = data, answer.head_at
             self._give_back(line, head, answer.done_at)
         else:
@@ -248,25 +259,28 @@ class Connections:
         """
         Reads the body to its end, however that is told.
         """
-        body, pieces, size = body_of(head), [], 0
+        body, pieces = body_of(head), []
+        intake = Intake(head.headers, self._bounds, streamed=chunks is not None)
         try:
             while True:
                 content = body.feed(data)
-                if content:
+                if content and (content := intake.take(content)):
                     pieces.append(content)
-                    size += len(content)
                     if chunks is not None:
                         chunks.append((self._clock() - answer.sent_at, content))
-                if size > MAX_BODY_BYTES:
-                    raise Broken(f"ReadError: the body is longer than {MAX_BODY_BYTES} bytes")
                 if body.done:
                     break
                 data = line.more()
                 if not data:
                     body.end()
                     break
+            intake.end()
         finally:
-            answer.body = b"".join(pieces)
+            answer.body = intake.kept(b"".join(pieces))
+            if chunks is not None and intake.problem:
+                chunks[:] = [(chunks[-1][0], answer.body)] if chunks else []
+        if intake.problem:
+            raise Refused(intake.problem)
         answer.done_at = self._clock()
         self._give_back(line, head, answer.done_at, body.rest)
 
@@ -275,6 +289,7 @@ class Connections:
             line, _ = self._idle.popitem()
             if line.is_fresh():
                 return line
+            self._closes_early = True
             line.close()
         return None
 
@@ -300,7 +315,10 @@ class Connections:
 
     def _forget(self, line: LeanSocket) -> None:
         self._open.discard(line)
-        self._idle.pop(line, None)
+        if line in self._idle:
+            del self._idle[line]
+            # Not by the sweep, nor by us: the server did.
+            self._closes_early |= not self._closed and self._clock() < line.deadline
 
     def _sweep(self) -> None:
         now = self._clock()

@@ -149,7 +149,7 @@ class LoadRun:
         ledger = ledger_of_claims.load().raised(INVARIANTS)
         self.appraiser = Appraiser(history, ledger, INLINE_RULES, self.shots)
         self._warm_up(contract, history)
-        self.connections = Connections(url, target.request_timeout_s, clock=self.now)
+        self.connections = Connections(url, target.request_timeout_s, clock=self.now, bounds=target.bounds)
         self.collector = Collector(go.number)
         self.flows = Group()
         self.silence = Silence()

@@ -31,13 +31,13 @@ class ProbeLink:
         target = settings.target
         keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
         self.shots = Shots(url, keys, contract)
-        self._url, self._timeout_s, self._now = url, target.request_timeout_s, now
+        self._url, self._timeout_s, self._now, self._bounds = url, target.request_timeout_s, now, target.bounds
         self._limited = self._connections()
         self._beside = self._connections()
         self._used_at = now()
 
     def _connections(self) -> Connections:
-        return Connections(self._url, self._timeout_s, clock=self._now)
+        return Connections(self._url, self._timeout_s, clock=self._now, bounds=self._bounds)
 
     def prepare(self, count: int) -> None:
         """
