@@ -5,10 +5,11 @@ Heads mean what RFC 9112 says that they mean, equal ones are read once, and bodi
 import httptools
 import pytest
 
-from touchstone import heads
+from touchstone import framing, heads
 from touchstone.answer import Framing
 from touchstone.bounds import DEFAULT_BOUNDS
-from touchstone.heads import Body, ChunkedBody, HeadReader, MalformedBody, MalformedHead, body_of
+from touchstone.framing import Body, ChunkedBody, MalformedBody, body_of
+from touchstone.heads import HeadReader, MalformedHead
 
 OK = "HTTP/1.1 200 OK"
 
@@ -317,15 +318,15 @@ def test_content_of_a_chunk_is_given_before_its_end() -> None:
         (b"1;a\0b\r\n", "size of a chunk"),
         (b"1;a\nb\r\n", "size of a chunk"),
         (b"1" * 17, "size of a chunk"),
-        (b"1;" + b"a" * heads.MAX_CHUNK_LINE_BYTES, "size of a chunk"),
+        (b"1;" + b"a" * framing.MAX_CHUNK_LINE_BYTES, "size of a chunk"),
         (b"1\r\nab", "goes on with b'b'"),
         (b"1\r\nab\r\n", "goes on with b'b'"),
         (b"1\r\na\n", "goes on with"),
         (b"0\r\nno field\r\n\r\n", "the trailer has the line b'no field'"),
         (b"0\r\nA b: c\r\n\r\n", "the trailer has the line"),
         (b"0\r\nA: b\0\r\n\r\n", "the trailer has the line"),
-        (b"0\r\nA: " + b"a" * heads.MAX_TRAILER_BYTES, "the trailer is longer"),
-        (b"0\r\n" + b"A: b\r\n" * heads.MAX_TRAILER_BYTES, "the trailer is longer"),
+        (b"0\r\nA: " + b"a" * framing.MAX_TRAILER_BYTES, "the trailer is longer"),
+        (b"0\r\n" + b"A: b\r\n" * framing.MAX_TRAILER_BYTES, "the trailer is longer"),
     ],
 )
 def test_broken_chunks_are_refused(data: bytes, reason: str) -> None:

@@ -132,6 +132,7 @@ LAYER_OF = {
     "touchstone.intake": "edges",
     "touchstone.trust": "edges",
     "touchstone.heads": "edges",
+    "touchstone.framing": "edges",
     "touchstone.pacing": "edges",
     "touchstone.bulk": "edges",
     "touchstone.bulk_answer": "edges",

@@ -243,7 +243,7 @@ def test_ending_says_what_is_missing(code: int, named: tuple[str, ...], expected
     What the target does not have is missing only where it was asked for by name.
     """
     written = (Written("a", Path("a.har")), Written("b", None, "no limit", is_absent=True))
-    assert ending(code, written, named) == expected
+    assert ending(code, "why", written, named) == expected
 
 
 def test_unreachable_target_writes_nothing(tmp_path: Path, call: Command) -> None:

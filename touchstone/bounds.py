@@ -26,6 +26,8 @@ class Bounds:
         max_stream_bytes: The same for a stream.
         max_line_bytes: Of a line of a stream.
         max_json_depth: Arrays and objects within each other.
+        max_total_bytes: Of all bodies of a check together, not counting the first KEPT_BYTES of each: rules look back
+            at them, and a run log does not hold more of a body than that.
     """
 
     max_head_bytes: int = 64 * 1024
@@ -34,6 +36,7 @@ class Bounds:
     max_stream_bytes: int = 4 * 1024 * 1024
     max_line_bytes: int = 1024 * 1024
     max_json_depth: int = 100
+    max_total_bytes: int = 64 * 1024 * 1024
 
     def told(self, name: str) -> str:
         """
@@ -66,4 +69,18 @@ def too_deep(body: bytes, most: int) -> int | None:
             depth -= 1
         if depth > most:
             return mark.start()
+    return None
+
+
+def line_too_deep(stream: bytes, most: int) -> int | None:
+    """
+    The same for the JSON in the data of a stream of events.
+    """
+    if stream.count(b"[") + stream.count(b"{") <= most:
+        return None
+    at = 0
+    for line in stream.splitlines(keepends=True):
+        if line.startswith(b"data:") and (cut := too_deep(line[5:], most)) is not None:
+            return at + 5 + cut
+        at += len(line)
     return None

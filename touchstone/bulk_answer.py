@@ -4,7 +4,8 @@ Reads one answer from the bytes of a connection, in whatever pieces they come.
 
 from touchstone.answer import Head
 from touchstone.bounds import DEFAULT_BOUNDS, Bounds
-from touchstone.heads import Body, HeadReader, MalformedBody, body_of, head_bytes
+from touchstone.framing import Body, MalformedBody, body_of
+from touchstone.heads import HeadReader, head_bytes
 
 # A body is compared and searched for secrets up to here; of one that is longer the rest is counted only.
 MAX_BODY_BYTES = 1024 * 1024

@@ -73,7 +73,9 @@ def record(
         outcome, written = recorder.record(settings, names, folder, ["touchstone", *sys.argv[1:]], progress)
     for one in written:
         _say(console, str(one))
-    code, reason = recorder.ending(outcome.exit_code, written, scenarios or ())
+    footer = read(outcome.run_log).footer
+    reason = footer.reason if footer else ""
+    code, reason = recorder.ending(outcome.exit_code, reason, written, scenarios or ())
     _report(console, outcome)
     _say(console, f"exit {code}: {reason}")
     raise typer.Exit(code)

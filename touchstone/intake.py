@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from touchstone.answer import Answer
-from touchstone.bounds import KEPT_BYTES, Bounds, too_deep
+from touchstone.bounds import KEPT_BYTES, Bounds, line_too_deep, too_deep
 
 # What is asked for, and all that is unpacked.
 ACCEPTED = "gzip, deflate"
@@ -101,11 +101,10 @@ class Intake:
         """
         What is kept of *body*, all that was taken: a part of one that is not taken in, all of any other.
         """
-        if self._streamed:
-            return body[:KEPT_BYTES] if self.problem else body
-        cut = too_deep(body, self._bounds.max_json_depth)
+        most = self._bounds.max_json_depth
+        cut = line_too_deep(body, most) if self._streamed else too_deep(body, most)
         if cut is not None:
-            self.problem = self.problem or f"the body is nested deeper than {self._bounds.told('max_json_depth')}"
+            self.problem = self.problem or f"JSON is nested deeper than {self._bounds.told('max_json_depth')}"
             body = body[:cut]
         return body[:KEPT_BYTES] if self.problem else body
 

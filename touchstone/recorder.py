@@ -233,18 +233,21 @@ def shows_nothing(log: RunLog, name: str) -> bool:
     return any(notice.verdict == "not-applicable" and scenario_of(notice.case) == name for notice in log.notices)
 
 
-def ending(code: int, written: Sequence[Written], named: Sequence[str]) -> tuple[int, str]:
+def ending(code: int, reason: str, written: Sequence[Written], named: Sequence[str]) -> tuple[int, str]:
     """
     The exit code of a recording and its reason.
 
     Args:
         code: The exit code of the run.
+        reason: Its reason; where the run did not come to any scenario, it says all that there is to say.
         named: The scenarios that were asked for by name; what they are about has to be there.
     """
     missing = [one.name for one in written if one.path is None and (not one.is_absent or one.name in named)]
     done = f"{sum(one.path is not None for one in written)} of {len(written)} scenarios recorded"
     if code in (1, 2, 130):
         return code, f"{done}; {'interrupted' if code == 130 else 'a claim is broken'}"
+    if code == 3 and not any(one.path for one in written):
+        return code, f"{done}; {reason}"
     return (3, f"{done}; missing: {', '.join(missing)}") if missing else (0, done)
 
 

@@ -284,6 +284,8 @@ class Run:
                 self.journal.close(all_clean=clean)
         finally:
             self.transport.close()
+            if self.transport.remark:
+                self.log.warning(self.transport.remark)
             if self.handover.mode == "run":
                 self._tell_needs()
             else:

@@ -33,11 +33,9 @@ SET_UP, CLEAN_UP = "set-up", "clean-up"
 # While something is waited for it is looked so often whether the run was stopped.
 _LOOK_S = 0.1
 
-
 PUBLISHING, CANCELLING, DELETING = "publishing", "cancelling what the run left", "deleting templates"
 
 Progress = Callable[[dict[str, Any]], None]
-
 
 # Of what is left so many are named in a warning.
 _NAMED = 3
@@ -182,6 +180,8 @@ class SettingUp:
         self._owners: dict[str, Credential] = {}
         self._silent = 0
         self.last_seq = 0
+        # Of a server that is not known to be the API yet: nothing that another one says is to be judged.
+        self._unsure: list[Exchange] | None = None
         self.clock = _Waiting()
         keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
         asked = (target.url or "", keys, Contract.load(), self._record, target.request_timeout_s)
@@ -195,17 +195,24 @@ class SettingUp:
 
     def _record(self, exchange: Exchange) -> None:
         self.last_seq = max(self.last_seq, exchange.seq)
-        self._log.exchange(exchange)
+        if self._unsure is None:
+            self._log.exchange(exchange)
+        else:
+            self._unsure.append(exchange)
 
     def smoke(self, stopped: Callable[[], bool]) -> float:
         """
         Makes sure that the target can be judged, unless *stopped* is true meanwhile; see `touchstone.smoke.smoke`.
         """
         self.clock.stopped = stopped
+        self._unsure = []
         try:
-            return round(smoke(self.transport), 6)
+            latency_s = round(smoke(self.transport), 6)
+            for exchange in self._unsure:
+                self._log.exchange(exchange)
+            return latency_s
         finally:
-            self.clock.stopped = _never
+            self.clock.stopped, self._unsure = _never, None
 
     def stage(self, plan: Needing, latency_s: float, stopped: Callable[[], bool]) -> Stage:
         """
@@ -356,6 +363,8 @@ class SettingUp:
         """
         self._journal.close(all_clean=False)
         self.transport.close()
+        if remark := self.transport.remark:
+            self._log.warning(remark)
         self._log.close()
 
 

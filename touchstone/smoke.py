@@ -51,6 +51,8 @@ def _answered(transport: Transport, call: Call) -> Exchange:
             exchange = transport.send(call, "smoke")
     if exchange.response is None:
         raise TargetError(f"{transport.url}: no answer: {exchange.error}; check the URL and that the server runs")
+    if exchange.error:
+        raise TargetError(f"{transport.url}: no whole answer: {exchange.error}; check the URL and the server behind it")
     return exchange
 
 

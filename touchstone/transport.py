@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from touchstone.bounds import DEFAULT_BOUNDS, Bounds
+from touchstone.bounds import DEFAULT_BOUNDS, KEPT_BYTES, Bounds
 from touchstone.calls import UNKNOWN_KEY, Asked, Call, Keys, Wording, fill
 from touchstone.clock import Clock, WallClock
 from touchstone.contract import Contract
@@ -78,6 +78,8 @@ class Transport:
         self._wire = wire
         # A kept-up connection may be closed just when a request comes; one that acts must not have to be sent twice.
         self._keeping, self._single = self._client(kept=32), self._client(kept=0)
+        self._lock = threading.Lock()
+        self._long_bytes = 0
         self.resent = 0
 
     def _client(self, kept: int) -> httpx.Client:
@@ -90,6 +92,16 @@ class Transport:
         )
         keep_no_cookies(client)
         return client
+
+    @property
+    def remark(self) -> str:
+        """
+        What the reader of the reports should know of how requests were sent; empty where there is nothing to say.
+        """
+        if not self.resent:
+            return ""
+        many = "1 read was" if self.resent == 1 else f"{self.resent} reads were"
+        return f"{many} sent again, as the server had closed a kept-up connection just before"
 
     def number_from(self, seq: int) -> None:
         """
@@ -254,8 +266,22 @@ class Transport:
 
     def _response(self, response: httpx.Response, intake: Intake, chunks: list[Chunk], streamed: bool) -> Response:
         body = intake.kept(b"".join(chunk.data for chunk in chunks))
+        if not self._have_room(len(body) - KEPT_BYTES):
+            intake.problem = intake.problem or f"bodies are longer than {self._bounds.told('max_total_bytes')} together"
+            body = body[:KEPT_BYTES]
         pieces = _within(chunks, len(body)) if streamed else ()
         return self._wording.response(response.status_code, response.headers.multi_items(), body, pieces)
+
+    def _have_room(self, more_bytes: int) -> bool:
+        """
+        Whether a body may be kept of which *more_bytes* are more than is kept of any.
+        """
+        if more_bytes <= 0:
+            return True
+        with self._lock:
+            fits = self._long_bytes + more_bytes <= self._bounds.max_total_bytes
+            self._long_bytes += more_bytes if fits else 0
+        return fits
 
 
 class _Watch:

@@ -67,6 +67,10 @@ def _with_bom(reply: Reply) -> bytes:
     return reply.but(body=b"\xef\xbb\xbf" + reply.body).wire()
 
 
+def _padded(reply: Reply) -> bytes:
+    return reply.but(body=reply.body + b" " * 3_000_000).wire()
+
+
 def _utf16(reply: Reply) -> bytes:
     text = reply.body.decode().encode("utf-16")
     return reply.but(("Content-Type", "application/json; charset=utf-8"), body=text).wire()
@@ -137,6 +141,7 @@ ALL = (
         raw(whole(_EVIL, _TYPE, "X-Request-Id: <b>\x1b[31m", status="403 Forbidden"), closes=False),
         every,
     ),
+    Misbehaviour("bodies-of-3mb", "pads each body with 3 MB of blanks", spoilt(_padded), reads),
     Misbehaviour(
         "lone-surrogates",
         "sends half of a surrogate pair in JSON",

@@ -22,7 +22,8 @@ from touchstone.adapters.leansocket import Address, Broken, LeanSocket, Overdue,
 from touchstone.answer import Answer, Head
 from touchstone.bounds import DEFAULT_BOUNDS, Bounds
 from touchstone.errors import UsageError
-from touchstone.heads import HeadReader, MalformedBody, MalformedHead, body_of, head_bytes
+from touchstone.framing import MalformedBody, body_of
+from touchstone.heads import HeadReader, MalformedHead, head_bytes
 from touchstone.intake import Intake, Refused
 from touchstone.trust import trusting
 
