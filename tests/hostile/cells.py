@@ -93,7 +93,11 @@ def run(misbehaviour: str, command: str, claims: str = "", healthy_url: str = ""
         claims: Globs of the claims that a check is to look at.
         keep: Where the folder of the run is left; it is removed otherwise.
     """
-    with _folder(keep) as folder, _healthy(healthy_url) as url, Server(MISBEHAVIOURS[misbehaviour], url) as server:
+    with (
+        _folder(keep) as folder,
+        _healthy(healthy_url) as url,
+        Server(MISBEHAVIOURS[misbehaviour], url, under_load=COMMANDS[command][0] == "load") as server,
+    ):
         shell = Shell(folder, columns=120)
         (folder / "touchstone.toml").write_text(_SETTINGS.format(url=server.url), "utf-8")
         authority().cert_pem.write_to_path(str(folder / "authority.pem"))

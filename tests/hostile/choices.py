@@ -52,6 +52,13 @@ def streams(request: Request) -> bool:
     return later(request) and request.method == "GET" and request.path.endswith("/events")
 
 
+def loaded(request: Request) -> bool:
+    """
+    Requests of a load engine: they ask for bodies as they are, where checks ask for packed ones as well.
+    """
+    return ("accept-encoding", "identity") in {(name.lower(), value) for name, value in request.headers}
+
+
 def third(request: Request) -> bool:
     """
     One request in three of the run.

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from tests.hostile.choices import every, loaded
 from tests.hostile.line import Counter, Gone, Line, Request
 from tests.hostile.upstream import Upstream
 
@@ -56,7 +57,7 @@ class Misbehaviour:
     name: str
     says: str
     serve: Serve
-    when: Callable[[Request], bool] = lambda request: True
+    when: Callable[[Request], bool] = every
     greets: Callable[["Scene", Line], None] | None = None
     tls: Callable[[], ssl.SSLContext] | None = None
     scheme: str = ""
@@ -163,12 +164,14 @@ class Server(Listener):
 
     Args:
         healthy_url: Base URL of the server behind it.
+        under_load: Whether only requests of load engines are spoilt, and none of those that set the stage for them.
     """
 
-    def __init__(self, misbehaviour: Misbehaviour, healthy_url: str) -> None:
+    def __init__(self, misbehaviour: Misbehaviour, healthy_url: str, *, under_load: bool = False) -> None:
         super().__init__()
         self.elsewhere = Elsewhere()
         self._misbehaviour = misbehaviour
+        self._under_load = under_load and misbehaviour.when is not every
         self._requests = Counter()
         self._context = misbehaviour.tls() if misbehaviour.tls else None
         self._base_path = healthy_url.partition("//")[2].partition("/")[2]
@@ -208,7 +211,8 @@ class Server(Listener):
         goes_on = True
         while goes_on:
             request = line.request(self._requests)
-            serve = mine.serve if mine.when(request) else _healthy
+            spoilt = mine.when(request) and (not self._under_load or loaded(request))
+            serve = mine.serve if spoilt else _healthy
             goes_on = serve(scene, line, request)
 
 

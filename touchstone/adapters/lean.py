@@ -33,7 +33,7 @@ LONGEST_IDLE_S = 3.0
 # How often deadlines are looked at: an answer may take so much longer than its time before it is given up.
 SWEEP_S = 0.05
 
-# RFC 9112 9.3.1: what may be sent again where a connection ended without a word, among what an API is asked.
+# RFC 9112 9.3.1: what may be sent again where a connection ended without a word.
 _REPEATABLE = frozenset({"GET", "HEAD"})
 # Framings with which the head says where the body ends.
 _FORETOLD = frozenset({"length", "none"})
@@ -250,12 +250,7 @@ class Connections:
             answer.closed, answer.done_at = "client", self._clock()
 
     def _read_on(
-        self,
-        line: LeanSocket,
-        data: bytes,
-        answer: Answer,
-        head: Head,
-        chunks: list[tuple[float, bytes]] | None = None,
+        self, line: LeanSocket, data: bytes, answer: Answer, head: Head, chunks: list[tuple[float, bytes]] | None = None
     ) -> None:
         """
         Reads the body to its end, however that is told.
