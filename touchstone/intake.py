@@ -14,6 +14,7 @@ from touchstone.bounds import KEPT_BYTES, Bounds, line_too_deep, too_deep
 # What is asked for, and all that is unpacked.
 ACCEPTED = "gzip, deflate"
 _MAX_CODINGS = 3
+_FRAME_BYTES = 2
 _GZIP_BITS, _ZLIB_BITS, _RAW_BITS = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 
@@ -172,15 +173,21 @@ class _Deflated:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._begun = False
-        self._unpacker = zlib.decompressobj(_ZLIB_BITS if name == "deflate" else _GZIP_BITS)
+        self._begun = b""
+        self._unpacker = None if name == "deflate" else zlib.decompressobj(_GZIP_BITS)
 
     def unpack(self, data: bytes, most: int) -> bytes:
         """
         What *data* is unpacked; what follows the end of it is passed over.
         """
+        if self._unpacker is None or not self._begun:
+            data = self._begun = self._begun + data
+        if self._unpacker is None:
+            if len(data) < _FRAME_BYTES:
+                return b""
+            self._unpacker = zlib.decompressobj(_ZLIB_BITS if _is_framed(data) else _RAW_BITS)
         try:
-            return self._unpacked(data, max(most, 0) + 1)
+            return self._unpacker.decompress(data, max(most, 0) + 1)
         except zlib.error as error:
             raise Refused(f"DecodingError: the body is no {self._name}: {error}") from None
 
@@ -188,17 +195,14 @@ class _Deflated:
         """
         Takes note that no more comes.
         """
-        if self._begun and not self._unpacker.eof:
+        if self._begun and not (self._unpacker and self._unpacker.eof):
             raise Refused(f"DecodingError: the {self._name} of the body ends too early")
 
-    def _unpacked(self, data: bytes, most: int) -> bytes:
-        try:
-            unpacked = self._unpacker.decompress(data, most)
-        except zlib.error:
-            # Much of what is called deflate has none of the frame that RFC 9110 8.4.1.2 asks for.
-            if self._begun or self._name != "deflate":
-                raise
-            self._unpacker = zlib.decompressobj(_RAW_BITS)
-            unpacked = self._unpacker.decompress(data, most)
-        self._begun = self._begun or bool(data)
-        return unpacked
+
+def _is_framed(data: bytes) -> bool:
+    """
+    Whether what is called deflate has the frame that RFC 9110 8.4.1.2 asks for: much of it has none.
+
+    Source: RFC 1950, 2.2.
+    """
+    return data[0] & 0x0F == zlib.DEFLATED and int.from_bytes(data[:_FRAME_BYTES], "big") % 31 == 0

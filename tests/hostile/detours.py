@@ -55,6 +55,14 @@ def _healthy(scene: Scene, line: Line, request: Request) -> bool:
     return scene.upstream.pass_on(request, line)
 
 
+def _plainly(scene: Scene, line: Line) -> None:
+    """
+    Answers whatever comes as a server of plain HTTP does that is greeted with TLS.
+    """
+    line.any()
+    line.send(whole(b"no", status="400 Bad Request"))
+
+
 def _redirect(status: str, *, elsewhere: bool) -> Serve:
     def serve(scene: Scene, line: Line, request: Request) -> bool:
         place = scene.elsewhere if elsewhere else scene.server
@@ -96,7 +104,9 @@ ALL = (
     Misbehaviour("tls-self-signed", "shows a certificate that nobody trusts", _healthy, tls=_unknown),
     Misbehaviour("tls-wrong-host", "shows the certificate of another host", _healthy, tls=_wrong_host),
     Misbehaviour("tls-good", "speaks TLS as it should", _healthy, tls=_good),
-    Misbehaviour("tls-not-spoken", "speaks plain HTTP where TLS is expected", _healthy, scheme="https"),
+    Misbehaviour(
+        "tls-not-spoken", "speaks plain HTTP where TLS is expected", _healthy, greets=_plainly, scheme="https"
+    ),
     Misbehaviour("tls-only", "speaks TLS where plain HTTP is expected", _healthy, tls=_good, scheme="http"),
     Misbehaviour("clock-years-ahead", "refuses starts until a date in 2038", _refusing(_FAR, _FAR), starts),
     Misbehaviour("retry-after-passed", "refuses starts until a date in 1990", _refusing(_PAST, _PAST), starts),

@@ -77,6 +77,12 @@ class Line:
         method, target, _ = first.split(" ", 2)
         return Request(number.take(), self._count, method, target, pairs, body, head + b"\r\n\r\n" + body)
 
+    def any(self) -> bytes:
+        """
+        Whatever comes.
+        """
+        return self._more()
+
     def send(self, *pieces: bytes) -> None:
         """
         Sends bytes as they are.

@@ -1,0 +1,74 @@
+"""
+Prints what the commands say to each hostile server: ``python -m tests.hostile [--jobs N] [NAME…]``.
+
+The exit code is 1 where a cell is not as expected, took more than its seconds or more than its memory.
+"""
+
+import argparse
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.hostile.cells import MOST_BYTES, MOST_S, Seen, run
+from tests.hostile.table import Row, cells
+from touchstone.embedded import EMBEDDED_TWIN
+from touchstone.twin import Twin
+
+_MIB = 1 << 20
+
+
+def main() -> int:
+    """
+    Runs the table, or the rows whose names hold one of the words on the command line.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tests.hostile")
+    parser.add_argument("names", nargs="*", help="parts of names of misbehaviours; all where none is given")
+    parser.add_argument("--jobs", type=int, default=3, help="how many cells at a time")
+    parser.add_argument("--commands", default="", help="commands, separated by commas; all where none is given")
+    asked = parser.parse_args()
+    # As tests do: what Hypothesis computes once would cost each run a second and a lot of memory.
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(".hypothesis").absolute()))
+    chosen = [
+        (row, command)
+        for row, command in cells()
+        if (not asked.names or any(word in row.name for word in asked.names))
+        and (not asked.commands or command in asked.commands.split(","))
+    ]
+    began_at = time.monotonic()
+    with Twin(EMBEDDED_TWIN) as twin, ThreadPoolExecutor(asked.jobs) as pool:
+        _say(f"{'misbehaviour':28}{'command':8}{'verdict':44}{'seconds':>8}{'MB':>6}")
+        seen = list(pool.map(lambda cell: _cell(*cell, twin.url), chosen))
+    bad = sum(not good for good, _ in seen)
+    worst = [one for _, one in seen]
+    if worst:
+        slowest, largest = max(one.seconds for one in worst), max(one.peak_bytes for one in worst)
+        _say(
+            f"{len(seen)} cells in {time.monotonic() - began_at:.0f} s, {bad} not as expected; "
+            f"at most {slowest:.1f} of {MOST_S:g} s and {largest / _MIB:.0f} of {MOST_BYTES / _MIB:.0f} MB"
+        )
+    return 1 if bad or not seen else 0
+
+
+def _cell(row: Row, command: str, url: str) -> tuple[bool, Seen]:
+    seen = run(row.name, command, row.claims, url)
+    expected = row.cells[command]
+    different = expected.differs(seen.code, seen.last_line, seen.broken)
+    problems = [*([different] if different else []), *seen.wrong]
+    verdict = f"{expected}"[:42]
+    _say(f"{row.name:28}{command:8}{verdict:44}{seen.seconds:8.1f}{seen.peak_bytes / _MIB:6.0f}")
+    for problem in problems:
+        _say(f"    NOT AS EXPECTED: {problem}")
+    if different:
+        _say(f"    its last line: {seen.last_line}")
+    return not problems, seen
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
