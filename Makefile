@@ -11,7 +11,7 @@ READY  := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help check test steady truth load probe probe-lab lint image prove prove-generated prove-load mutate record bench bench-probe serve report clean
+.PHONY: help check test steady truth load probe probe-lab hostile lint image prove prove-generated prove-load mutate record bench bench-probe serve report clean
 
 help: ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ check: $(READY) ## judge the embedded twin against the contract; ARGS="--url …
 	@$(BIN)/touchstone check $(if $(findstring --url,$(ARGS))$(findstring --target,$(ARGS)),,--target twin) $(ARGS)
 
 test: $(READY) ## test the harness itself, offline; ARGS="-k …" picks tests
-	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not prove" $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not prove and not hostile" $(ARGS)
 
 steady: $(READY) ## run the tests 20 times in random order on busy cores, hours; ARGS="--runs 3 --first 7" picks orders
 	@$(BIN)/python -m tests.steadiness $(ARGS) --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not prove"
@@ -37,6 +37,9 @@ probe: $(READY) ## find out which rate limiter is behind the embedded twin; ARGS
 
 probe-lab: $(READY) ## probe limiters that others wrote, each three times: are they named rightly?
 	@$(BIN)/python -m pytest tests/test_probe_lab.py $(ARGS)
+
+hostile: $(READY) ## run the commands against servers that are broken in every way, 4 minutes; ARGS="gzip" picks servers
+	@$(BIN)/python -m tests.hostile --jobs $(JOBS) $(ARGS)
 
 lint: $(READY) ## read the code: style, types, sizes, layers, the contract document, the recordings, the lock file, deploy/
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -17,6 +17,7 @@ from touchstone.embedded import EMBEDDED_TWIN
 from touchstone.twin import Twin
 
 _MIB = 1 << 20
+_WIDTH = 62
 
 
 def main() -> int:
@@ -38,7 +39,7 @@ def main() -> int:
     ]
     began_at = time.monotonic()
     with Twin(EMBEDDED_TWIN) as twin, ThreadPoolExecutor(asked.jobs) as pool:
-        _say(f"{'misbehaviour':28}{'command':8}{'verdict':44}{'seconds':>8}{'MB':>6}")
+        _say(f"{'misbehaviour':28}{'command':8}{'verdict':{_WIDTH + 2}}{'seconds':>8}{'MB':>6}")
         seen = list(pool.map(lambda cell: _cell(*cell, twin.url), chosen))
     bad = sum(not good for good, _ in seen)
     worst = [one for _, one in seen]
@@ -56,13 +57,28 @@ def _cell(row: Row, command: str, url: str) -> tuple[bool, Seen]:
     expected = row.cells[command]
     different = expected.differs(seen.code, seen.last_line, seen.broken)
     problems = [*([different] if different else []), *seen.wrong]
-    verdict = f"{expected}"[:42]
-    _say(f"{row.name:28}{command:8}{verdict:44}{seen.seconds:8.1f}{seen.peak_bytes / _MIB:6.0f}")
+    verdict = _told(seen)
+    _say(f"{row.name:28}{command:8}{verdict:{_WIDTH + 2}}{seen.seconds:8.1f}{seen.peak_bytes / _MIB:6.0f}")
     for problem in problems:
         _say(f"    NOT AS EXPECTED: {problem}")
     if different:
         _say(f"    its last line: {seen.last_line}")
     return not problems, seen
+
+
+def _told(seen: Seen) -> str:
+    """
+    The exit code, and of the rest as much as a column holds.
+    """
+    named = (
+        f"{seen.broken[0]}" + (f" and {len(seen.broken) - 1} more" if len(seen.broken) > 1 else "")
+        if seen.broken
+        else ""
+    )
+    words = seen.last_line.partition(": ")[2]
+    words = words.partition("/api: ")[2] or words
+    text = f"{seen.code} {named or words}"
+    return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
 
 
 def _say(text: str) -> None:

@@ -36,7 +36,10 @@ _PAGE_BYTES = resource.getpagesize()
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "check": ("check", "--profile", "quick", "--max-seconds", "5"),
-    "load": ("load", "steady", "--duration", "1", "--rate", "12", "--max-seconds", "12"),
+    "load": (
+        *("load", "steady", "--duration", "1", "--rate", "12", "--mix", "read=50,start=15,cancel=15,stream=20"),
+        *("--max-seconds", "12"),
+    ),
     "bulk": ("load", "steady", "--duration", "1", "--rate", "12", "--mix", "read=1", "--engine", "bulk"),
     "storm": ("load", "storm", "--builds", "3", "--max-seconds", "12"),
     "record": ("record", "fresh-build"),

@@ -82,7 +82,143 @@ def broken(*claims: str) -> Expected:
 _CUT = broken("http.answers")
 _JSON = broken("http.body-is-json")
 
-ROWS: tuple[Row, ...] = ()
+_500 = broken("http.no-server-error")
+_LATE = "request_timeout_s = 1"
+_HEAD = "max_head_bytes = 65536"
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+_NOBODY = "Connection refused"
+
+_CONNECTIONS = (
+    unjudged("refused", _NOBODY),
+    unjudged("reset-before-head", "Connection reset by peer"),
+    unjudged("reset-within-head", "Connection reset by peer"),
+    unjudged("reset-after-head", "no whole answer"),
+    row("reset-reads", _CUT, bulk=_CUT),
+    row("reset-within-reads", _CUT),
+    unjudged("closed-before-head", "without sending a response"),
+    unjudged("half-closed", "without sending a response"),
+    row("half-closed-reads", _CUT),
+    unjudged("silent", _LATE),
+    row("silent-reads", _CUT, bulk=_CUT),
+    unjudged("byte-a-second", _LATE),
+    row("body-byte-a-second", _CUT),
+    row("keep-alive-closed", FINE, bulk=FINE, storm=FINE),
+    row("closed-at-second", FINE, bulk=FINE),
+    # A start on a kept-up connection is not sent twice, and so it stays unanswered.
+    row("reset-at-second", FINE, load=_CUT),
+    row("dies-and-returns", _CUT, storm=_CUT),
+    row("dies-for-good", _CUT),
+    row("third-is-500", _500, bulk=_500, storm=_500),
+    row(
+        "swapped-answers",
+        broken("status.ref-is-the-path"),
+        claims="start.visible-to-next-read,status.ref-is-the-path",
+        check=broken("start.visible-to-next-read"),
+        record=broken("start.visible-to-next-read"),
+        bulk=broken("status.ref-is-the-path"),
+    ),
+)
+
+_HEADS = (
+    unjudged("endless-head", _HEAD),
+    unjudged("endless-fields", _HEAD),
+    unjudged("header-of-1mb", _HEAD),
+    row("header-of-1mb-reads", _CUT, bulk=_CUT),
+    unjudged("10000-headers", _HEAD),
+    row("5000-headers-reads", _CUT),
+    row("header-of-1mb-streams", _CUT, claims=LOGS),
+    row("bare-lf", FINE),
+    row("obs-fold", FINE, bulk=FINE),
+    row("same-length-twice", FINE),
+    row("conflicting-lengths", _CUT, bulk=_CUT),
+    row("length-and-chunked", FINE),
+    row("length-negative", _CUT),
+    row("length-no-number", _CUT),
+    row("length-astronomic", _CUT),
+    row("chunk-size-no-number", _CUT),
+    row("chunk-size-huge", _CUT, bulk=_CUT),
+    row("chunk-too-short", _CUT),
+    row("chunk-without-last", _CUT),
+    unjudged("status-000", "RemoteProtocolError"),
+    unjudged("status-999", "not a template build API"),
+    row("status-000-reads", _CUT),
+    row("status-999-reads", _500),
+    row("http-1.0", FINE),
+    unjudged("http-0.9", "RemoteProtocolError"),
+    unjudged("garbage-bytes", "RemoteProtocolError"),
+    row("interim-answers", FINE),
+    unjudged("interim-flood", _HEAD),
+    row("interim-flood-reads", _CUT, bulk=_CUT),
+    row("switches-protocols", _CUT),
+    row("204-with-body", broken("http.status-is-documented")),
+    row("controls-in-header", FINE),
+)
+
+_BODIES = (
+    row("body-shorter", _CUT),
+    row("body-longer", _CUT),
+    row("body-of-1gb", _CUT, bulk=_CUT),
+    unjudged("body-of-1gb-first", "max_body_bytes = 4194304"),
+    row("gzip-bomb", _CUT, bulk=_CUT),
+    unjudged("gzip-bomb-first", "max_body_bytes = 4194304 once it is unpacked"),
+    row("deflate-bomb", _CUT),
+    row("gzip-unasked", FINE, bulk=FINE),
+    row("gzip-twice", FINE),
+    row("gzip-torn", _CUT),
+    row("unknown-encoding", _CUT, bulk=_CUT),
+    row("brotli-unasked", _CUT),
+    row("zstd-unasked", _CUT),
+    row("invalid-utf8", _JSON),
+    row("bom", _JSON),
+    row("nan", _JSON),
+    row("number-10-to-400", broken("status.body-is-documented")),
+    row("number-of-100000-digits", broken("status.body-is-documented")),
+    row("nested-100000", _CUT, bulk=_CUT),
+    row("nested-100000-objects", _CUT),
+    unjudged("nested-100000-first", "max_json_depth = 100"),
+    row("duplicate-keys", _JSON),
+    row("wrong-charset", _JSON),
+    row("html-as-json", _JSON),
+    row("garbage-in-bodies", broken("error.has-the-documented-shape")),
+    unjudged("garbage-in-errors", "not a template build API"),
+    row("bodies-of-3mb", FINE, bulk=FINE),
+    row("lone-surrogates", broken("status.body-is-documented")),
+)
+
+_LOGS = (
+    row("log-without-line-ends", broken("events.framing"), claims=LOGS),
+    row("log-line-endless", _CUT, claims=LOGS),
+    row("log-line-of-100mb", _CUT, claims=LOGS),
+    row("log-of-comments", _CUT, claims=LOGS),
+    row("log-of-empty-events", _CUT, claims=LOGS),
+    row("log-silent", FINE, claims=LOGS),
+    row("log-unanswered", _CUT, claims=LOGS),
+    row("log-bytewise", FINE, claims=LOGS),
+    row("log-invalid-utf8", broken("events.framing"), claims=LOGS),
+    row("log-of-garbage", broken("events.framing"), claims=LOGS),
+)
+
+_DETOURS = (
+    unjudged("redirect-loop", "not a template build API"),
+    row("redirect-loop-reads", broken("http.status-is-documented")),
+    unjudged("redirect-elsewhere", "not a template build API"),
+    row("redirect-elsewhere-reads", broken("http.status-is-documented"), bulk=broken("http.status-is-documented")),
+    row("redirect-elsewhere-streams", broken("http.status-is-documented"), claims=ANSWERS + ",events.answers-200"),
+    unjudged("tls-expired", "certificate has expired"),
+    unjudged("tls-self-signed", _UNTRUSTED),
+    unjudged("tls-wrong-host", "mismatch"),
+    row("tls-good", FINE, bulk=FINE),
+    unjudged("tls-not-spoken", "SSL"),
+    unjudged("tls-only", "no answer"),
+    row("clock-years-ahead", Expected(3), storm=Expected(3)),
+    row("retry-after-passed", Expected(3)),
+    row("retry-after-astronomic", Expected(3)),
+    row("date-years-ahead", FINE),
+    row("key-repeated", broken("error.does-not-repeat-the-key"), claims=ANSWERS + ",error.does-not-repeat-the-key"),
+    unjudged("key-repeated-first", "not a template build API"),
+)
+
+ROWS: tuple[Row, ...] = (*_CONNECTIONS, *_HEADS, *_BODIES, *_LOGS, *_DETOURS)
 
 
 def cells() -> Iterator[tuple[Row, str]]:
