@@ -246,6 +246,14 @@ def test_ending_says_what_is_missing(code: int, named: tuple[str, ...], expected
     assert ending(code, "why", written, named) == expected
 
 
+def test_ending_says_why_nothing_was_recorded() -> None:
+    """
+    Where no scenario came to its end because the target could not be judged, the last line says what was in the way.
+    """
+    written = (Written("a", None, "it was not played"), Written("b", None, "it was not played"))
+    assert ending(3, "no answer", written, ()) == (3, "0 of 2 scenarios recorded; no answer")
+
+
 def test_unreachable_target_writes_nothing(tmp_path: Path, call: Command) -> None:
     """
     Where nobody answers there is nothing to record.

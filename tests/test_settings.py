@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from touchstone.bounds import Bounds
 from touchstone.errors import UsageError
 from touchstone.settings import (
     DEFAULT_MAX_BUILDS,
@@ -288,3 +289,27 @@ def test_pyproject_whose_tool_is_no_table_is_refused(refused: Callable[..., str]
     A pyproject.toml with a value where a table belongs gives a message, not a traceback.
     """
     assert "expected a table" in refused(table, name="pyproject.toml")
+
+
+def test_bounds_are_settings_of_a_target(tmp_path: Path) -> None:
+    """
+    What a target says of a bound replaces the default of that one, and reaches the child of a run.
+    """
+    table = '[targets.a]\nurl = "http://h/api"\napi_key = "sk_live_0123456789"\nmax_headers = 9\n'
+    (tmp_path / "touchstone.toml").write_text(table)
+    settings = load(Flags(target="a"), {}, tmp_path)
+    assert settings.target.bounds == Bounds(max_headers=9)
+    assert Settings.from_json(settings.to_json()) == settings
+    assert settings.public()["target"]["bounds"]["max_headers"] == 9
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "true", '"many"'])
+def test_bound_is_a_whole_number(tmp_path: Path, value: str) -> None:
+    """
+    A bound that nothing could be within, or that is no number, is refused with its place.
+    """
+    (tmp_path / "touchstone.toml").write_text(f'[targets.a]\nurl = "http://h/api"\nmax_body_bytes = {value}\n')
+    with pytest.raises(
+        UsageError, match=r"\[targets.a\] max_body_bytes: found .*; expected a whole number of 1 or more"
+    ):
+        load(Flags(target="a"), {}, tmp_path)

@@ -41,7 +41,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         *("--max-seconds", "12"),
     ),
     "bulk": ("load", "steady", "--duration", "1", "--rate", "12", "--mix", "read=1", "--engine", "bulk"),
-    "storm": ("load", "storm", "--builds", "3", "--max-seconds", "12"),
+    "storm": ("load", "storm", "--builds", "3", "--max-seconds", "18"),
     "record": ("record", "fresh-build"),
 }
 
@@ -49,7 +49,7 @@ _SETTINGS = """
 [targets.hostile]
 url = "{url}"
 request_timeout_s = 1.0
-build_timeout_s = 4.0
+build_timeout_s = 3.0
 cancel_timeout_s = 1.0
 patience_s = 1.0
 max_builds = 60

@@ -1,5 +1,5 @@
 """
-The parts of docs/hostile.md that are made from the table and the bounds: ``python -m tests.hostile.document`` renews them.
+What docs/hostile.md has of the table and the bounds: ``python -m tests.hostile.document`` renews it.
 """
 
 import re

@@ -2,17 +2,24 @@
 What the engines of load runs make of servers that misbehave: the same as checks do, as far as they are told.
 """
 
+import contextlib
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.command import PRIMARY
 from tests.hostile.catalogue import MISBEHAVIOURS
 from tests.hostile.server import Server
 from tests.lean_client import Client
 from touchstone.bounds import Bounds
 from touchstone.bulk_answer import Incoming
+from touchstone.errors import TargetError
 from touchstone.framing import MalformedBody
 from touchstone.heads import HeadReader, MalformedHead
+from touchstone.setting_up import SettingUp
+from touchstone.settings import Settings, TargetSettings
 from touchstone.twin import Twin
 
 PATH = "/api/templates/default/demo/1.0.0/build"
@@ -84,6 +91,22 @@ def test_flows_do_not_send_on_connections_that_are_closed_early(client: Client, 
         client.connect(server.url)
         answers = client.send(*(["GET", PATH] for _ in range(4)), *(["POST", PATH] for _ in range(4)))
     assert [answer["error"] for answer in answers] == [""] * 8
+
+
+@pytest.mark.parametrize(("name", "kept"), [("status-999", 0), ("keep-alive-closed", 2)])
+def test_server_that_is_not_the_api_is_not_judged(name: str, kept: int, healthy: str, tmp_path: Path) -> None:
+    """
+    What the first requests of a load show is judged only once it is sure that the API answered them.
+    """
+    run_log = tmp_path / "runlog.jsonl"
+    with Server(MISBEHAVIOURS[name], healthy) as server:
+        target = TargetSettings("url", server.url, api_key=PRIMARY)
+        stage = SettingUp(Settings(target=target, state_dir=tmp_path / "state"), "260101-000000-aaaaaa", run_log)
+        with contextlib.suppress(TargetError):
+            stage.smoke(lambda: False)
+        stage.close()
+    events = [json.loads(line) for line in run_log.read_text("utf-8").splitlines()]
+    assert sum(event["type"] == "exchange" for event in events) == kept
 
 
 def fed(data: bytes, bounds: Bounds) -> Incoming:

@@ -2,6 +2,8 @@
 What the transport of checks makes of servers that misbehave: bounded, told, and never sent twice where it must not be.
 """
 
+import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,11 +11,15 @@ import pytest
 
 from tests.command import PRIMARY
 from tests.hostile.catalogue import MISBEHAVIOURS
+from tests.hostile.detours import authority
 from tests.hostile.server import Server
 from touchstone.bounds import KEPT_BYTES, Bounds
 from touchstone.contract import Contract
+from touchstone.errors import TargetError
 from touchstone.exchange import Exchange
+from touchstone.smoke import smoke
 from touchstone.transport import Call, Keys, Transport
+from touchstone.trust import trusting
 from touchstone.twin import Twin
 
 REF = "default/demo@1.0.0"
@@ -206,3 +212,37 @@ def test_certificate_is_checked(name: str, told: str, healthy: str) -> None:
     exchange = asked(name, healthy)
     assert exchange.response is None
     assert told in exchange.error
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("gzip-bomb-first", "no whole answer: the body is longer than max_body_bytes = 4194304 once it is unpacked"),
+        ("nested-100000-first", "no whole answer: JSON is nested deeper than max_json_depth = 100"),
+        ("reset-after-head", "no whole answer: ReadError"),
+        ("endless-head", "no answer: RemoteProtocolError: the head is longer than max_head_bytes = 65536"),
+        ("redirect-elsewhere", "not a template build API"),
+    ],
+)
+def test_target_that_cannot_be_judged_is_told_with_the_reason(name: str, told: str, healthy: str) -> None:
+    """
+    Where the first requests are answered by nothing that can be read, the run says what was in the way.
+    """
+    with asking(name, healthy) as transport, pytest.raises(TargetError, match=re.escape(told)):
+        smoke(transport)
+
+
+def test_certificate_of_the_host_is_taken(healthy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What the machine trusts, or SSL_CERT_FILE names, is trusted by checks.
+    """
+    with tempfile.NamedTemporaryFile(suffix=".pem") as file:
+        authority().cert_pem.write_to_path(file.name)
+        monkeypatch.setenv("SSL_CERT_FILE", file.name)
+        trusting.cache_clear()
+        try:
+            assert asked("tls-good", healthy).status == 404
+            assert "Hostname mismatch" in asked("tls-wrong-host", healthy).error.replace("IP address", "Hostname")
+            assert "expired" in asked("tls-expired", healthy).error
+        finally:
+            trusting.cache_clear()
