@@ -16,6 +16,7 @@ from touchstone.exchange import Exchange
 from touchstone.followers import Following
 from touchstone.provision import Template
 from touchstone.settings import TargetSettings, Templates
+from touchstone.silence import UNHEARD_REQUESTS
 from touchstone.terms import Budget, Unsuited
 from touchstone.transport import Call
 
@@ -239,6 +240,35 @@ def test_wait_gives_up_where_nobody_answers_any_more() -> None:
     assert exam.wait(REF).error == "ConnectError: refused"
     assert len(exam.transport.calls) > SILENT_POLLS + 3
     assert SILENT_S < exam.transport.at < 3 * SILENT_S
+
+
+def test_run_gives_up_where_nobody_answers_any_more() -> None:
+    """
+    Of a server that is gone no further case asks anything, and the clean-up tries anew; a moment is not enough.
+    """
+    exam = examination(lambda _: told("building"))
+    exam.transport = Silent(lambda _: told("building"), heard=1)  # type: ignore[assignment]  # as much as is used
+    exam.send(Call("getBuild", REF))
+    for _ in range(2 * UNHEARD_REQUESTS):
+        assert exam.send(Call("getBuild", REF)).response is None
+    exam.rest(11.0)
+    ended_by(exam, lambda: exam.send(Call("getBuild", REF)), "could-not-run", "nobody answered the last 10 requests")
+    asked = len(exam.transport.calls)
+    exam.templates = [exam.template("left")]
+    assert not exam.clean_up()
+    assert len(exam.transport.calls) == asked + 1
+
+
+def test_few_slow_failures_are_no_silence() -> None:
+    """
+    Fewer requests than ten that nobody answers, however long each takes, do not end a run; one answer ends the count.
+    """
+    exam = examination(lambda _: told("building"))
+    exam.transport = Silent(lambda _: told("building"), heard=0)  # type: ignore[assignment]  # as much as is used
+    for number in range(3 * UNHEARD_REQUESTS):
+        exam.transport.heard = 10**9 if number % UNHEARD_REQUESTS == UNHEARD_REQUESTS - 1 else 0
+        exam.send(Call("getBuild", REF))
+        exam.rest(30.0)
 
 
 def test_wait_gives_a_build_that_shows_late_its_time() -> None:

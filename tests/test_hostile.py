@@ -39,7 +39,7 @@ def ended(row: Row, command: str, healthy: str, *, timed: bool) -> None:
     """
     Runs a cell, and makes sure that it ends as expected and does nothing that no run may do.
     """
-    seen = cells.run(row.name, command, row.claims, healthy)
+    seen = cells.run(row.name, command, row.arguments(command), healthy)
     wrong = [text for text in seen.wrong if timed or not text.endswith(" s")]
     assert (row.cells[command].differs(seen.code, seen.last_line, seen.broken), wrong) == ("", []), seen.out + seen.err
 

@@ -14,6 +14,7 @@ from touchstone.followers import Following
 from touchstone.patience import back_off_s, poll_s, retry_after_s
 from touchstone.provision import VERSION, Form, Template, given, publish_call
 from touchstone.settings import TargetSettings
+from touchstone.silence import SILENT_REMOVALS, UNHEARD_REQUESTS, Silence
 from touchstone.terms import PUBLISH_ADVICE, Budget, Ledger, Unsuited
 from touchstone.transport import Call, Transport
 
@@ -33,9 +34,6 @@ IDLE_POLLS, IDLE_S = 10, 1.0
 
 # After so many reads in a row, over so many seconds, that nobody answers there is no server any more.
 SILENT_POLLS, SILENT_S = 10, 5.0
-
-# Once nobody has answered so many removals in a row the rest is left to a sweep: each would take its whole timeout.
-SILENT_REMOVALS = 3
 
 # A version to share that does not become ready is built anew as often as this, and then not again in every case.
 READY_TRIES = 3
@@ -71,6 +69,7 @@ class Examination:
     _unmade: list[str] = field(default_factory=list)
     _serial: dict[str, int] = field(default_factory=dict)
     _followings: list[Following] = field(default_factory=list)
+    _silence: Silence = field(default_factory=lambda: Silence(UNHEARD_REQUESTS))
     _silent: int = 0
 
     # --- single requests ---------------------------------------------------------------------------------------------
@@ -83,7 +82,10 @@ class Examination:
             raise Unsuited("could-not-run", "the time of the run is spent; raise --max-seconds")
         if call.operation == "startBuild" and call.ref not in self._running | self._finished:
             self.budget.need_build()
+        if self._silence.lasts(self.transport.now()):
+            raise Unsuited("could-not-run", f"nobody answered the last {UNHEARD_REQUESTS} requests; the run gave up")
         exchange = self.transport.send(call, self.case)
+        self._silence.hear(exchange.sent_at, answered=exchange.response is not None)
         self._count(exchange)
         return exchange
 
@@ -376,6 +378,7 @@ class Examination:
         """
         self.budget.until_at = float("inf")
         self.case = "clean-up"
+        self._silence = Silence(UNHEARD_REQUESTS)  # somebody may be there again
         self.quieten()
         removed = [self._remove(template) for template in reversed(self.templates)]
         return all(removed)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from touchstone.clock import WallClock
 from touchstone.contract import Contract
 from touchstone.errors import TargetError
-from touchstone.examination import SILENT_REMOVALS, Examination
+from touchstone.examination import Examination
 from touchstone.exchange import Credential, Exchange
 from touchstone.growth import TARGET
 from touchstone.journal import Journal
@@ -21,6 +21,7 @@ from touchstone.run import Journalled
 from touchstone.runfacts import RunLog, TemplateAction
 from touchstone.runlog import RunLogWriter
 from touchstone.settings import Settings
+from touchstone.silence import SILENT_REMOVALS
 from touchstone.smoke import smoke
 from touchstone.stage import Stage
 from touchstone.sweep import EMBEDDED_URL

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from touchstone.contract import Contract
-from touchstone.examination import SILENT_REMOVALS, Examination
+from touchstone.examination import Examination
 from touchstone.exchange import Credential, Exchange
 from touchstone.journal import Journal, Leftover, leftovers
 from touchstone.provision import Template
 from touchstone.settings import Settings
+from touchstone.silence import SILENT_REMOVALS
 from touchstone.terms import Budget, Unsuited
 from touchstone.transport import Call, Keys, Transport
 

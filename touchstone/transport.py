@@ -237,7 +237,8 @@ class Transport:
     def _read(
         self, response: httpx.Response, outcome: "_Outcome", watch: "_Watch", began: float, *, streamed: bool
     ) -> None:
-        intake = Intake(response.headers.multi_items(), self._bounds, streamed=streamed)
+        packed = () if self._wire else response.headers.multi_items()
+        intake = Intake(packed, self._bounds, streamed=streamed)
         chunks: list[Chunk] = []
         problem = ""
         try:

@@ -6,6 +6,7 @@ The exit code is 1 where a cell is not as expected, took more than its seconds o
 
 import argparse
 import os
+import resource
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -46,14 +47,15 @@ def main() -> int:
     if worst:
         slowest, largest = max(one.seconds for one in worst), max(one.peak_bytes for one in worst)
         _say(
-            f"{len(seen)} cells in {time.monotonic() - began_at:.0f} s, {bad} not as expected; "
+            f"{len(seen)} cells in {time.monotonic() - began_at:.0f} s ({_processor_s():.0f} s of processors), "
+            f"{bad} not as expected; "
             f"at most {slowest:.1f} of {MOST_S:g} s and {largest / _MIB:.0f} of {MOST_BYTES / _MIB:.0f} MB"
         )
     return 1 if bad or not seen else 0
 
 
 def _cell(row: Row, command: str, url: str) -> tuple[bool, Seen]:
-    seen = run(row.name, command, row.claims, url)
+    seen = run(row.name, command, row.arguments(command), url)
     expected = row.cells[command]
     different = expected.differs(seen.code, seen.last_line, seen.broken)
     problems = [*([different] if different else []), *seen.wrong]
@@ -79,6 +81,14 @@ def _told(seen: Seen) -> str:
     words = words.partition("/api: ")[2] or words
     text = f"{seen.code} {named or words}"
     return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
+
+
+def _processor_s() -> float:
+    """
+    What this process and all that it started have taken of processors.
+    """
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _say(text: str) -> None:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +35,7 @@ _LOOK_S = 0.02
 _PAGE_BYTES = resource.getpagesize()
 
 COMMANDS: dict[str, tuple[str, ...]] = {
-    "check": ("check", "--profile", "quick", "--max-seconds", "5"),
+    "check": ("check", "--profile", "quick"),
     "load": (
         *("load", "steady", "--duration", "1", "--rate", "12", "--mix", "read=50,start=15,cancel=15,stream=20"),
         *("--max-seconds", "12"),
@@ -88,12 +88,14 @@ class Seen:
         return lines[-1] if lines else ""
 
 
-def run(misbehaviour: str, command: str, claims: str = "", healthy_url: str = "", keep: Path | None = None) -> Seen:
+def run(
+    misbehaviour: str, command: str, more: Sequence[str] = (), healthy_url: str = "", keep: Path | None = None
+) -> Seen:
     """
     Runs a command against a server that misbehaves.
 
     Args:
-        claims: Globs of the claims that a check is to look at.
+        more: Further arguments.
         keep: Where the folder of the run is left; it is removed otherwise.
     """
     with (
@@ -104,9 +106,7 @@ def run(misbehaviour: str, command: str, claims: str = "", healthy_url: str = ""
         shell = Shell(folder, columns=120)
         (folder / "touchstone.toml").write_text(_SETTINGS.format(url=server.url), "utf-8")
         authority().cert_pem.write_to_path(str(folder / "authority.pem"))
-        words = [*COMMANDS[command], "--target", "hostile"]
-        if command == "check" and claims:
-            words += ["--claims", claims]
+        words = [*COMMANDS[command], "--target", "hostile", *more]
         code, seconds, peak_bytes = _measured(shell, words)
         out, err = ((folder / name).read_bytes().decode("utf-8", "replace") for name in ("stdout", "stderr"))
         broken, wrong = _wrong(shell, code, out, err, server)

@@ -57,6 +57,15 @@ class Row:
     cells: Mapping[str, Expected]
     claims: str = ANSWERS
 
+    def arguments(self, command: str) -> tuple[str, ...]:
+        """
+        What a command is told besides its target: a check that has found what there is to find need not go on.
+        """
+        if command != "check":
+            return ()
+        hasty = ("--max-seconds", "4") if self.cells["check"].code == 1 else ()
+        return ("--claims", self.claims, *hasty)
+
 
 def unjudged(name: str, says: str) -> Row:
     """
