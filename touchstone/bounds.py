@@ -26,7 +26,7 @@ class Bounds:
         max_stream_bytes: The same for a stream.
         max_line_bytes: Of a line of a stream.
         max_json_depth: Arrays and objects within each other.
-        max_total_bytes: Of all bodies of a check together, not counting the first KEPT_BYTES of each: rules look back
+        max_total_bytes: Of all bodies of a check together, not counting the first 64 KiB of each: rules look back
             at them, and a run log does not hold more of a body than that.
     """
 
@@ -36,7 +36,7 @@ class Bounds:
     max_stream_bytes: int = 4 * 1024 * 1024
     max_line_bytes: int = 1024 * 1024
     max_json_depth: int = 100
-    max_total_bytes: int = 64 * 1024 * 1024
+    max_total_bytes: int = 32 * 1024 * 1024
 
     def told(self, name: str) -> str:
         """

@@ -51,6 +51,7 @@ class Transport:
 
     Attributes:
         resent: How many requests were sent a second time, as the server had closed their connection just before.
+        cut: How many bodies were cut because all together are too long.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Transport:
         self._keeping, self._single = self._client(kept=32), self._client(kept=0)
         self._lock = threading.Lock()
         self._long_bytes = 0
-        self.resent = 0
+        self.resent = self.cut = 0
 
     def _client(self, kept: int) -> httpx.Client:
         client = httpx.Client(
@@ -98,10 +99,14 @@ class Transport:
         """
         What the reader of the reports should know of how requests were sent; empty where there is nothing to say.
         """
-        if not self.resent:
-            return ""
-        many = "1 read was" if self.resent == 1 else f"{self.resent} reads were"
-        return f"{many} sent again, as the server had closed a kept-up connection just before"
+        told = []
+        if self.resent:
+            many = "1 read was" if self.resent == 1 else f"{self.resent} reads were"
+            told.append(f"{many} sent again, as the server had closed a kept-up connection just before")
+        if self.cut:
+            many = "1 long body was" if self.cut == 1 else f"{self.cut} long bodies were"
+            told.append(f"{many} cut and not judged, as all are longer than {self._bounds.told('max_total_bytes')}")
+        return "; ".join(told)
 
     def number_from(self, seq: int) -> None:
         """
@@ -186,7 +191,9 @@ class Transport:
         try:
             return self._sent(client, asked, call, outcome, connected)
         except _CLOSED as error:
-            if self._deadline.heard_bytes or connected or asked.method not in _SAFE or self._wire:
+            # What the server said too much with its last answer is no answer to this request, and no end of it either.
+            spoke = isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error)
+            if spoke or self._deadline.heard_bytes or connected or asked.method not in _SAFE or self._wire:
                 raise
             outcome.resent = self.secrets.text(f"{type(error).__name__}: {error}")
             self.resent += 1
@@ -268,7 +275,9 @@ class Transport:
     def _response(self, response: httpx.Response, intake: Intake, chunks: list[Chunk], streamed: bool) -> Response:
         body = intake.kept(b"".join(chunk.data for chunk in chunks))
         if not self._have_room(len(body) - KEPT_BYTES):
-            intake.problem = intake.problem or f"bodies are longer than {self._bounds.told('max_total_bytes')} together"
+            if not intake.problem:
+                self.cut += 1
+                intake.problem = f"OutOfRoom: bodies are longer than {self._bounds.told('max_total_bytes')} together"
             body = body[:KEPT_BYTES]
         pieces = _within(chunks, len(body)) if streamed else ()
         return self._wording.response(response.status_code, response.headers.multi_items(), body, pieces)

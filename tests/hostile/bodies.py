@@ -68,7 +68,7 @@ def _with_bom(reply: Reply) -> bytes:
 
 
 def _padded(reply: Reply) -> bytes:
-    return reply.but(body=reply.body + b" " * 3_000_000).wire()
+    return reply.but(body=reply.body + b" " * 1_000_000).wire()
 
 
 def _utf16(reply: Reply) -> bytes:
@@ -141,7 +141,7 @@ ALL = (
         raw(whole(_EVIL, _TYPE, "X-Request-Id: <b>\x1b[31m", status="403 Forbidden"), closes=False),
         every,
     ),
-    Misbehaviour("bodies-of-3mb", "pads each body with 3 MB of blanks", spoilt(_padded), reads),
+    Misbehaviour("bodies-of-1mb", "pads each body with 1 MB of blanks", spoilt(_padded), reads),
     Misbehaviour(
         "lone-surrogates",
         "sends half of a surrogate pair in JSON",

@@ -96,6 +96,9 @@ _LATE = "request_timeout_s = 1"
 _HEAD = "max_head_bytes = 65536"
 _UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _NOBODY = "Connection refused"
+_UNRECORDED = Expected(3, ("missing: fresh-build",))
+# Starts that are refused whenever they are asked: a check cannot tell why, a load knows that it was not the load.
+_SHUT, _UNCLEAR = broken("limit.ends-after-back-off"), Expected(3, ("indeterminate",))
 
 _CONNECTIONS = (
     unjudged("refused", _NOBODY),
@@ -165,7 +168,8 @@ _HEADS = (
 
 _BODIES = (
     row("body-shorter", _CUT),
-    row("body-longer", _CUT),
+    # Engines leave the connection with what is too much on it; a check meets that where it uses the connection again.
+    row("body-longer", _CUT, load=FINE, bulk=FINE),
     row("body-of-1gb", _CUT, bulk=_CUT),
     unjudged("body-of-1gb-first", "max_body_bytes = 4194304"),
     row("gzip-bomb", _CUT, bulk=_CUT),
@@ -190,7 +194,7 @@ _BODIES = (
     row("html-as-json", _JSON),
     row("garbage-in-bodies", broken("status.answers-200"), claims="http.answers,status.answers-200"),
     unjudged("garbage-in-errors", "not a template build API"),
-    row("bodies-of-3mb", FINE, bulk=FINE),
+    row("bodies-of-1mb", FINE, bulk=FINE, record=_UNRECORDED),
     row("lone-surrogates", broken("status.body-is-documented")),
 )
 
@@ -200,7 +204,13 @@ _LOGS = (
     row("log-line-of-100mb", _CUT, claims=LOGS),
     row("log-of-comments", _CUT, claims=LOGS),
     row("log-of-empty-events", _CUT, claims=LOGS),
-    row("log-silent", FINE, claims=LOGS),
+    row(
+        "log-silent",
+        FINE,
+        claims="events.framing",
+        check=Expected(3, ("events.framing",)),
+        load=broken("events.close-at-the-end"),
+    ),
     row("log-unanswered", _CUT, claims=LOGS),
     row("log-bytewise", FINE, claims=LOGS),
     row("log-invalid-utf8", broken("events.framing"), claims=LOGS),
@@ -219,11 +229,21 @@ _DETOURS = (
     row("tls-good", FINE, bulk=FINE),
     unjudged("tls-not-spoken", "SSL"),
     unjudged("tls-only", "no answer"),
-    row("clock-years-ahead", Expected(3), storm=Expected(3)),
-    row("retry-after-passed", Expected(3)),
-    row("retry-after-astronomic", Expected(3)),
+    row("clock-years-ahead", _SHUT, "start.answers-202", check=_UNCLEAR, record=_UNRECORDED, storm=_SHUT),
+    row("retry-after-passed", _SHUT, "start.answers-202", check=_UNCLEAR, record=_UNRECORDED),
+    row(
+        "retry-after-astronomic",
+        Expected(3, ("limit.ends-after-back-off",)),
+        "start.answers-202",
+        check=_UNCLEAR,
+        record=_UNRECORDED,
+    ),
     row("date-years-ahead", FINE),
-    row("key-repeated", broken("error.does-not-repeat-the-key"), claims=ANSWERS + ",error.does-not-repeat-the-key"),
+    row(
+        "key-repeated",
+        broken("status.answers-200", "error.does-not-repeat-the-key"),
+        claims="status.answers-200,error.does-not-repeat-the-key",
+    ),
     unjudged("key-repeated-first", "not a template build API"),
 )
 

@@ -156,12 +156,13 @@ def test_bodies_are_bounded_together(healthy: str) -> None:
     """
     Bodies that are each within their bound do not fill the memory in the long run.
     """
-    with asking("bodies-of-3mb", healthy, bounds=Bounds(max_total_bytes=7_000_000)) as transport:
+    with asking("bodies-of-1mb", healthy, bounds=Bounds(max_total_bytes=2_500_000)) as transport:
         found = [transport.send(READ) for _ in range(3)]
+        assert transport.remark.startswith("1 long body was cut and not judged")
     assert [exchange.error for exchange in found] == [
         "",
         "",
-        "bodies are longer than max_total_bytes = 7000000 together",
+        "OutOfRoom: bodies are longer than max_total_bytes = 2500000 together",
     ]
     assert [len(e.response.body) > KEPT_BYTES for e in found if e.response] == [True, True, False]
 

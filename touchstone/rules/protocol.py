@@ -13,8 +13,9 @@ from touchstone.rules.requests import asks_for_another_method, excused, methods_
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
 from touchstone.rules.standing import standing
 
-# Failures that say nothing about the server: the request could not be formed, or no connection was free on our side.
-_OUR_OWN = ("InvalidURL", "LocalProtocolError", "UnsupportedProtocol", "PoolTimeout")
+# Failures that say nothing about the server: the request could not be formed, or there was no connection or no room for
+# the answer on our side.
+_OUR_OWN = ("InvalidURL", "LocalProtocolError", "UnsupportedProtocol", "PoolTimeout", "OutOfRoom")
 _NOT_REACHED = ("ConnectError", "ConnectTimeout")
 # RFC 9112 9.6: a server may refuse a large body by answering early and closing; the answer is then easily lost.
 _LARGE_BODY_BYTES = 65_536
