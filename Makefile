@@ -38,7 +38,7 @@ probe: $(READY) ## find out which rate limiter is behind the embedded twin; ARGS
 probe-lab: $(READY) ## probe limiters that others wrote, each three times: are they named rightly?
 	@$(BIN)/python -m pytest tests/test_probe_lab.py $(ARGS)
 
-hostile: $(READY) ## run the commands against servers that are broken in every way, 4 minutes; ARGS="gzip" picks servers
+hostile: $(READY) ## run the commands against servers that are broken in every way, minutes; ARGS="gzip" picks some
 	@$(BIN)/python -m tests.hostile --jobs $(JOBS) $(ARGS)
 
 lint: $(READY) ## read the code: style, types, sizes, layers, the contract document, the recordings, the lock file, deploy/

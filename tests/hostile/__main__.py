@@ -1,5 +1,5 @@
 """
-Prints what the commands say to each hostile server: ``python -m tests.hostile [--jobs N] [NAME…]``.
+Prints what the commands say to each hostile server: ``python -m tests.hostile [--brief] [--jobs N] [NAME…]``.
 
 The exit code is 1 where a cell is not as expected, took more than its seconds or more than its memory.
 """
@@ -29,12 +29,15 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="parts of names of misbehaviours; all where none is given")
     parser.add_argument("--jobs", type=int, default=3, help="how many cells at a time")
     parser.add_argument("--commands", default="", help="commands, separated by commas; all where none is given")
+    parser.add_argument(
+        "--brief", action="store_true", help="of each server's commands leave out record or load, in turn"
+    )
     asked = parser.parse_args()
     # As tests do: what Hypothesis computes once would cost each run a second and a lot of memory.
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(".hypothesis").absolute()))
     chosen = [
         (row, command)
-        for row, command in cells()
+        for row, command in cells(brief=asked.brief)
         if (not asked.names or any(word in row.name for word in asked.names))
         and (not asked.commands or command in asked.commands.split(","))
     ]
