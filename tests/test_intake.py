@@ -66,6 +66,7 @@ def taken(coding: str, body: bytes, piece_bytes: int, bounds: Bounds = SMALL) ->
         ("gzip", gzip.compress(TEXT) + b"what follows is passed over"),
         ("gzip", b""),
     ],
+    ids=["plain", "identity", "gzip", "x-gzip", "deflate", "bare", "both", "followed", "empty"],
 )
 def test_body_is_what_was_packed(coding: str, body: bytes, piece_bytes: int) -> None:
     """
@@ -85,6 +86,7 @@ def test_body_is_what_was_packed(coding: str, body: bytes, piece_bytes: int) -> 
         ("", b"x" * 1001, "the body is longer than max_body_bytes = 1000"),
         ("gzip", gzip.compress(b"x" * 1001), "the body is longer than max_body_bytes = 1000 once it is unpacked"),
     ],
+    ids=["no-gzip", "no-deflate", "torn", "unasked", "often", "long", "long-unpacked"],
 )
 def test_what_is_wrong_with_a_body_is_told(coding: str, body: bytes, problem: str) -> None:
     """

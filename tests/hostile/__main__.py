@@ -29,9 +29,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="parts of names of misbehaviours; all where none is given")
     parser.add_argument("--jobs", type=int, default=3, help="how many cells at a time")
     parser.add_argument("--commands", default="", help="commands, separated by commas; all where none is given")
-    parser.add_argument(
-        "--brief", action="store_true", help="of each server's commands leave out record or load, in turn"
-    )
+    parser.add_argument("--brief", action="store_true", help="leave out record and load in turn")
     asked = parser.parse_args()
     # As tests do: what Hypothesis computes once would cost each run a second and a lot of memory.
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(".hypothesis").absolute()))
