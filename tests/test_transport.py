@@ -8,6 +8,7 @@ import gzip
 import json
 import socket
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -414,6 +415,25 @@ def test_compressed_body_is_read(send: Sender) -> None:
     with server(saying(HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed)) as url:
         exchange = send(Call("getBuild", REF), url)
     assert exchange.body == {"status": "ready"}
+
+
+def test_compressed_stream_that_is_left_is_no_torn_one(send: Sender) -> None:
+    """
+    A stream that nobody wants any more has no end; what came of it is read, and nothing is wrong with it.
+    """
+    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    packed = packer.compress(b"data: 1\n\n") + packer.flush(zlib.Z_SYNC_FLUSH)
+    left = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        left.wait(20 if connection.send(HEAD + b"Content-Encoding: gzip\r\n\r\n" + packed) else 0)
+
+    with server(answer) as url:
+        exchange = send(Call("streamBuildEvents", REF, stream_s=0.3), url)
+        left.set()
+    assert (exchange.error, exchange.closed) == ("", "client")
+    assert exchange.response
+    assert exchange.response.body == b"data: 1\n\n"
 
 
 def test_broken_compression_is_part_of_the_exchange(send: Sender) -> None:

@@ -252,7 +252,8 @@ class Transport:
             for data in self._pieces(response):
                 content = intake.take(data)
                 _add(chunks, Chunk(self.now() - began, content))
-            intake.end()
+            if not watch.gave_up:  # what is left in the middle has no end
+                intake.end()
         except Refused:
             pass
         except httpx.HTTPError as error:
