@@ -6,6 +6,7 @@ JOBS   ?= 4
 TRIALS ?= 12
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+SUITE  := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not prove and not hostile"
 
 # Where it is set, each of the hundreds of processes that tests start would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -20,10 +21,10 @@ check: $(READY) ## judge the embedded twin against the contract; ARGS="--url …
 	@$(BIN)/touchstone check $(if $(findstring --url,$(ARGS))$(findstring --target,$(ARGS)),,--target twin) $(ARGS)
 
 test: $(READY) ## test the harness itself, offline; ARGS="-k …" picks tests
-	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not prove and not hostile" $(ARGS)
+	@$(BIN)/python -m pytest $(SUITE) $(ARGS)
 
 steady: $(READY) ## run the tests 20 times in random order on busy cores, hours; ARGS="--runs 3 --first 7" picks orders
-	@$(BIN)/python -m tests.steadiness $(ARGS) --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not prove"
+	@$(BIN)/python -m tests.steadiness $(ARGS) $(SUITE)
 
 truth: $(READY) ## load a server that stalls, find a knee, name limiters in virtual time, 3 minutes with nothing beside it
 	@$(BIN)/python -m pytest -m alone tests/test_load_truth.py tests/test_probe_knee.py tests/test_readme.py

@@ -373,3 +373,20 @@ def _answering(exchange: Exchange, code: int) -> Exchange:
 def _beside(one: Exchange, other: Exchange) -> bool:
     same = (one.operation, one.ref) == (other.operation, other.ref)
     return same and one.sent_at < other.done_at and other.sent_at < one.done_at
+
+
+def test_key_of_the_environment_reaches_no_report(tmp_path: Path, call: Command) -> None:
+    """
+    A key that somebody's recording holds in a body, and that this run does not use, is kept out of all that it writes.
+    """
+    key = "sk_live_test_of_whoever_recorded"
+    har = document("fresh-build")
+    told = entry(har, "building", "startBuild")["response"]["content"]
+    told["text"] = json.dumps(json.loads(told["text"]) | {"status": f"paid by {key}"})
+    ended = call(Shell(tmp_path, {"ORGO_API_KEY": key}), "replay", str(saved(har, tmp_path / "of-others")))
+    assert ended.code == 1
+    assert key not in ended.out + ended.err
+    left = [path for path in ended.results.rglob("*") if path.is_file()]
+    assert len(left) >= 4
+    assert not [path for path in left if key in path.read_text("utf-8")]
+    assert "paid by" in (ended.results / "runlog.jsonl").read_text("utf-8")

@@ -19,12 +19,13 @@ UNKNOWN_KEY = "sk_live_" + "0" * 24
 @dataclass(frozen=True, slots=True)
 class Keys:
     """
-    The keys of the accounts that a run may use; None where there is none.
+    The keys of the accounts that a run may use; None where there is none. Those that it does not use are secrets, too.
     """
 
     primary: str = field(repr=False)
     second: str | None = field(default=None, repr=False)
     restricted: str | None = field(default=None, repr=False)
+    unused: tuple[str, ...] = field(default=(), repr=False)
 
     def headers(self, credential: Credential) -> dict[str, str]:
         """
@@ -73,6 +74,7 @@ class Keys:
             "second": self.second,
             "restricted": self.restricted,
             "unknown": UNKNOWN_KEY,
+            **{f"unused-{number}": value for number, value in enumerate(self.unused, start=1)},
         }
         return Secrets({name: value for name, value in named.items() if value})
 

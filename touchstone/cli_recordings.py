@@ -106,7 +106,9 @@ def replay(
     origins = {recordings.read(path).origin for path in paths}
     if strict is None:
         strict = origins == {"touchstone"}
-    target = TargetSettings("recordings", BASE_URL, KEYS["primary"], KEYS["second"], KEYS["restricted"])
+    # Who recorded with keys of the environment may have left one of them in a body.
+    unused = tuple(keys_in(os.environ).values())
+    target = TargetSettings("recordings", BASE_URL, KEYS["primary"], KEYS["second"], KEYS["restricted"], unused)
     settings = Settings(target=target, report_dir=report_dir, strict=strict)
     errand = Errand("replay", "replay", tuple(str(path.absolute()) for path in paths), speed)
     console = Console()

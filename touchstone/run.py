@@ -112,7 +112,7 @@ class Run:
 
     def _transport(self) -> Transport:
         target = self.settings.target
-        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
+        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key, target.unused_keys)
         wire, clock = (self.replay.wire, self.replay.clock) if self.replay else (None, None)
         asked = (self.handover.url, keys, self.contract, self._record, target.request_timeout_s)
         return Transport(*asked, wire=wire, clock=clock, bounds=target.bounds)

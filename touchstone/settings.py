@@ -71,6 +71,7 @@ class TargetSettings:
         api_key: Key of an account on the Scale plan; None only for the embedded twin.
         second_api_key: Key of another account on the Scale plan.
         restricted_api_key: Key of an account below the Scale plan.
+        unused_keys: Keys that the run knows and does not use; they are kept out of what it writes.
         build_timeout_s: A build that takes longer counts as stuck.
         cancel_timeout_s: A cancelled build that takes longer to settle counts as stuck.
         patience_s: Longest total wait for one 429 to end.
@@ -84,6 +85,7 @@ class TargetSettings:
     api_key: str | None = field(default=None, repr=False)
     second_api_key: str | None = field(default=None, repr=False)
     restricted_api_key: str | None = field(default=None, repr=False)
+    unused_keys: tuple[str, ...] = field(default=(), repr=False)
     build_timeout_s: float = 600.0
     cancel_timeout_s: float = 60.0
     patience_s: float = 120.0
@@ -161,7 +163,8 @@ class Settings:
             target = raw["target"]
             templates = Templates(**{name: tuple(refs) for name, refs in target["templates"].items()})
             folders = {name: Path(raw[name]) if raw[name] else None for name in ("report_dir", "state_dir")}
-            parts = {"templates": templates, "bounds": Bounds(**target["bounds"])}
+            unused = tuple(target["unused_keys"])
+            parts = {"templates": templates, "bounds": Bounds(**target["bounds"]), "unused_keys": unused}
             return cls(**{**raw, **folders, "target": TargetSettings(**{**target, **parts})})
         except (ValueError, TypeError, KeyError, AttributeError):
             raise UsageError(f"{HANDOVER}: not the settings of a run; leave this variable to touchstone") from None
@@ -173,6 +176,7 @@ class Settings:
         values: dict[str, Any] = json.loads(self.to_json())
         for name in _KEY_NAMES:
             values["target"][name] = "set" if values["target"][name] else None
+        values["target"]["unused_keys"] = len(self.target.unused_keys)
         return values
 
 
