@@ -195,6 +195,7 @@ LAYER_OF = {
     "touchstone.cli_workflow": "cli",
     "touchstone.cli": "cli",
     "touchstone.__main__": "cli",
+    "touchstone.outlets": "cli",
     # Beside the layers: see SIDE_MAY_IMPORT.
     "touchstone.twin": "twin",
     "touchstone.adapters": "adapters",

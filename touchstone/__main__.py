@@ -4,17 +4,24 @@
 
 import sys
 
+from touchstone import outlets
+
 
 def main() -> None:
     """
     Runs the command line; Ctrl-C while it is still being loaded ends like any other.
     """
+    out = outlets.opened()
     try:
-        from touchstone.cli import main as run  # noqa: PLC0415 - loading takes long enough to be interrupted
-    except KeyboardInterrupt:
-        sys.stderr.write("exit 130: interrupted before anything was sent\n")
-        sys.exit(130)
-    run()
+        try:
+            from touchstone.cli import main as run  # noqa: PLC0415 - loading takes long enough to be interrupted
+        except KeyboardInterrupt:
+            sys.stderr.write("exit 130: interrupted before anything was sent\n")
+            sys.exit(130)
+        run()
+    except SystemExit as ended:
+        ended.code = outlets.ended(out, ended.code)  # type: ignore[assignment]  # a code, as it was
+        raise
 
 
 if __name__ == "__main__":

@@ -18,6 +18,11 @@ from touchstone.runlog import follow
 
 Progress = Callable[[dict[str, Any]], None]
 
+# What a child prints goes into a file, and files are UTF-8 whatever the locale is.
+UTF8_OUTPUT = {"PYTHONIOENCODING": "utf-8:backslashreplace"}
+# What asks a run to stop. The last one comes when its terminal is closed, unless `nohup` keeps it away.
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 POLL_S = 0.05
 CHILD_GRACE_S = 20.0
 
@@ -78,7 +83,7 @@ def watched(
         child = subprocess.Popen(
             command,
             cwd=cwd,
-            env=dict(environment) | {LIFELINE_VARIABLE: str(lifeline)},
+            env=dict(environment) | UTF8_OUTPUT | {LIFELINE_VARIABLE: str(lifeline)},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -136,10 +141,11 @@ def elsewhere() -> "tempfile.TemporaryDirectory[str]":
 @contextmanager
 def signals() -> Iterator[Interrupted]:
     """
-    Turns SIGINT and SIGTERM into a mark that the waiting loop looks at.
+    Turns SIGINT, SIGTERM and SIGHUP into a mark that the waiting loop looks at.
     """
     interrupted = Interrupted()
-    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
+    heeded = [n for n in STOPS if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupted) for number in heeded}
     try:
         yield interrupted
     finally:
