@@ -8,11 +8,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, BinaryIO
 
+from touchstone.errors import OutputError
 from touchstone.handover import LIFELINE_VARIABLE
 from touchstone.runlog import follow
 
@@ -77,9 +78,12 @@ def watched(
         max_seconds: The same happens when the child should have ended by itself after so many seconds, and has not
             CHILD_GRACE_S later; None for never.
         look: Called again and again while the child lives, and once when it has ended.
+
+    Raises:
+        OutputError: it has nowhere to run or to print.
     """
-    lifeline, held = os.pipe()
-    with elsewhere() as cwd, output.open("wb") as file:
+    with _place_of_work(output) as (cwd, file):
+        lifeline, held = os.pipe()
         child = subprocess.Popen(
             command,
             cwd=cwd,
@@ -129,6 +133,22 @@ def _watch(
         progress(event)
     look()
     return child.returncode
+
+
+@contextmanager
+def _place_of_work(output: Path) -> Iterator[tuple[str, BinaryIO]]:
+    """
+    A folder for a child to run in, and the open file that it prints into.
+
+    Raises:
+        OutputError: there is none.
+    """
+    with ExitStack() as stack:
+        try:
+            place = stack.enter_context(elsewhere()), stack.enter_context(output.open("wb"))
+        except OSError as error:
+            raise OutputError(f"{error.filename}: cannot be written: {error.strerror}") from error
+        yield place
 
 
 def elsewhere() -> "tempfile.TemporaryDirectory[str]":

@@ -90,6 +90,9 @@ def _run() -> None:
     except HarnessError as error:
         _say(f"exit {error.exit_code}: {error}")
         sys.exit(error.exit_code)
+    except OSError as error:
+        _say(f"exit 3: {error.filename or 'the system'}: {error.strerror or error}; see that it can be used")
+        sys.exit(3)
     except KeyboardInterrupt as interrupt:
         _end_interrupted(interrupt)
     except SystemExit as ended:

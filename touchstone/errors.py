@@ -6,11 +6,13 @@ Every exception of the package, split by who must act.
     ├── ContractError            whoever owns openapi/: a document or a ledger that does not hold together
     ├── TargetError              the target could not be judged: unreachable, key refused, another API
     ├── RecordingError           whoever keeps the recording: it is no HAR file, or lacks what is asked of it
-    └── RunLogError              the run log is incomplete, foreign or unreadable
+    ├── RunLogError              the run log is incomplete, foreign or unreadable
+    └── OutputError              whoever looks after the disk: what a run has to say could not be written
 
 A disagreement between the target and its contract is a finding, not an exception.
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -57,6 +59,27 @@ class RunLogError(HarnessError):
     """
     A run log cannot be read as one.
     """
+
+
+class OutputError(HarnessError):
+    """
+    What is to be told could not be written where it was to go.
+    """
+
+
+def unwritten(message: str, error: OSError) -> HarnessError:
+    """
+    What a refusal of the disk is: the caller's mistake where the place is no folder, and otherwise nobody's.
+    """
+    kind = UsageError if is_misplaced(error) else OutputError
+    return kind(message)
+
+
+def is_misplaced(error: OSError) -> bool:
+    """
+    Whether a folder was named that is none.
+    """
+    return error.errno in (errno.ENOTDIR, errno.EEXIST)
 
 
 @contextmanager

@@ -26,6 +26,11 @@ Mode = Literal[
 
 LIFELINE_VARIABLE = "TOUCHSTONE_LIFELINE_FD"
 
+# What a child ends with whose run log takes no more: what it did after that is not in it.
+UNWRITTEN = 74
+# What is said of such a run.
+UNFINISHED = "the run log could not be written any more, and the run was ended"
+
 # What a process ends with when its parent died: nobody reads it, it only must not look like a pass.
 ORPHANED = 3
 

@@ -15,10 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from touchstone.errors import UsageError
+from touchstone.errors import HarnessError, OutputError, UsageError, is_misplaced
 from touchstone.journal_state import JournalState, Step, header, whole_lines
 
 SUFFIX = ".journal.jsonl"
+
+# What has to be on the disk before a request is sent. What became of it may be missing there: a sweep finds it out.
+_BEFORE: tuple[Step, ...] = ("intend", "started")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +67,11 @@ class Journal:
             fallback: Where this one goes if *state_dir* is None or cannot be written.
 
         Raises:
-            UsageError: no folder can be written, or the run has a journal already.
+            UsageError: no folder is one, or the run has a journal already.
+            OutputError: no folder can be written.
         """
-        reasons = []
+        reasons: list[str] = []
+        kind: type[HarnessError] = UsageError
         for folder in (state_dir, fallback):
             if folder is None:
                 continue
@@ -78,8 +83,9 @@ class Journal:
                 ) from None
             except OSError as error:
                 reasons.append(f"{folder}: {error.strerror}")
+                kind = kind if is_misplaced(error) else OutputError
         found = "; ".join(reasons) or "no folder is known"
-        raise UsageError(f"the journal of the run cannot be written: {found}; set XDG_STATE_HOME to a writable folder")
+        raise kind(f"the journal of the run cannot be written: {found}; set XDG_STATE_HOME to a writable folder")
 
     @classmethod
     def _create(cls, folder: Path, run_id: str, target_url: str) -> "Journal":
@@ -198,9 +204,10 @@ class Journal:
                 try:
                     _append(self._descriptor, line, sync=number == len(refs))
                 except OSError as error:
-                    raise UsageError(
-                        f"{self.path}: {line!r} cannot be written: {error.strerror}; make room there"
-                    ) from None
+                    if step in _BEFORE:
+                        raise OutputError(
+                            f"{self.path}: {line!r} cannot be written: {error.strerror}; make room there"
+                        ) from None
                 self._state.take(step, ref)
 
 

@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -23,14 +24,14 @@ from touchstone.carried import Carried
 from touchstone.children import Progress, signals, watched
 from touchstone.contract import Contract
 from touchstone.embedded import BUILD_TIMEOUT_S, LOAD_TWIN
-from touchstone.errors import UsageError, unsent
+from touchstone.errors import RunLogError, UsageError, unsent
 from touchstone.growth import TARGET
 from touchstone.loadfacts import Limit, Worker
 from touchstone.loadhandover import Go, LoadHandover
 from touchstone.loadjudge import judge_load_run
 from touchstone.loadplan import Plan, plan
 from touchstone.opening import Errand, new_log, new_run_id, utc, write_header
-from touchstone.report.write import finish, write_reports
+from touchstone.report.write import conclude, write_whole
 from touchstone.rss import rss_bytes
 from touchstone.runfacts import Footer
 from touchstone.runlog import RunLogWriter
@@ -107,11 +108,11 @@ def load(settings: Settings, options: Options, wish: Wish, argv: Sequence[str], 
                 writer.workload(drawn_up.workload(0.0, wish.workers, limits))
             session = Session(settings, run_id, run_log, progress, interrupted)
             footer = session.run(_Run(session, drawn_up, wish, limits).work)
-        judged = judge_load_run(run_log, settings, footer, own_limits=wish.thresholds is not None)
-        footer = stopped_by(interrupted) or judged
+        with suppress(RunLogError):  # told where the run is concluded
+            footer = judge_load_run(run_log, settings, footer, own_limits=wish.thresholds is not None)
+        footer = stopped_by(interrupted) or footer
         footer = dataclasses.replace(footer, ended_at=utc(), duration_s=round(time.monotonic() - began, 3))
-        finish(run_log, footer)
-        return Outcome(write_reports(run_log, folder), folder, run_log)
+        return Outcome(conclude(run_log, footer, folder), folder, run_log)
 
 
 def _limits(wish: Wish, scenario: str) -> tuple[Limit, ...]:
@@ -239,7 +240,7 @@ class _Run:
     def _child(self, go: Go) -> int:
         session, run_log = self.session, self.session.run_log
         go_file = run_log.with_name("go.json").absolute()
-        go_file.write_text(json.dumps(go.public()), encoding="utf-8")
+        write_whole(go_file, json.dumps(go.public()))
         handover = LoadHandover(
             settings=session.settings.to_json(),
             url=session.settings.target.url or "",
@@ -266,8 +267,9 @@ class _Run:
                 self._most_seconds(),
             )
         finally:
-            go_file.unlink(missing_ok=True)
-        if session.settings.target.embedded:
+            with suppress(OSError):  # its folder may be gone
+                go_file.unlink(missing_ok=True)
+        if session.settings.target.embedded and run_log.exists():
             memory.write(run_log)
         return ended
 
@@ -305,7 +307,7 @@ class _TargetsMemory:
         """
         Writes it all down, now that nobody else writes there.
         """
-        with RunLogWriter(run_log) as writer:
+        with suppress(RunLogError), RunLogWriter(run_log, drops=True) as writer:
             for worker in self._told:
                 writer.worker(worker)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from touchstone import __version__
 from touchstone.claims import Ledger
 from touchstone.contract import Contract
-from touchstone.errors import UsageError
+from touchstone.errors import unwritten
 from touchstone.handover import Mode
 from touchstone.runfacts import Header, LedgerClaim, Target, TargetKind
 from touchstone.runlog import RunLogWriter
@@ -59,7 +59,8 @@ def new_log(folder: Path) -> Path:
     The log of an earlier run in that folder is kept: its reports can be made again from it.
 
     Raises:
-        UsageError: the folder cannot be written.
+        UsageError: the folder is none.
+        OutputError: the folder cannot be written.
     """
     run_log = folder / "runlog.jsonl"
     try:
@@ -69,8 +70,8 @@ def new_log(folder: Path) -> Path:
             kept.mkdir(parents=True, exist_ok=True)
             run_log.replace(kept / run_log.name)
     except OSError as error:
-        raise UsageError(
-            f"{folder}: the report folder cannot be written: {error.strerror}; use --report-dir"
+        raise unwritten(
+            f"{folder}: the report folder cannot be written: {error.strerror}; use --report-dir", error
         ) from error
     return run_log
 

@@ -16,8 +16,8 @@ from typing import Any, TextIO
 
 # What we print that plain encodings lack. Braille is the spinner's.
 _PLAIN = {
-    **{"→": "->", "←": "<-", "–": "-", "—": "-", "…": "...", "×": "x", "±": "+/-", "µ": "u", "≤": "<=", "≥": ">="},
-    **{"✓": "v", "✕": "x", "·": ".", "•": "*", "█": "#", "└": "`", "├": "|", "│": "|", "─": "-"},
+    **dict(zip("→←–—…×±µ≤≥", ("->", "<-", "-", "-", "...", "x", "+/-", "u", "<=", ">="), strict=True)),
+    **dict(zip("✓✕·•█└├│─", "vx.*#`||-", strict=True)),
     **{chr(code): "#" for code in range(0x2581, 0x2588)},
     **{chr(code): "*" for code in range(0x2800, 0x2900)},
 }

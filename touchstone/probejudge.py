@@ -35,8 +35,9 @@ def judge_probe_run(run_log: Path, settings: Settings, footer: Footer) -> Footer
     Returns:
         The footer, with an exit code of 3 where the limiter is not known, or the knee that was looked for.
     """
+    log = read(run_log)
     with RunLogWriter(run_log) as writer:
-        _judge_around(read(run_log), settings, writer)
+        _judge_around(log, settings, writer)
         log = read(run_log)
         _tell_unshown(log, writer)
         if odd := _odd(log.probe):

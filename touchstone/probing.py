@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from touchstone.bundle import load_dir
 from touchstone.children import Progress, signals, watched
 from touchstone.contract import Contract
 from touchstone.embedded import LOAD_TWIN
-from touchstone.errors import UsageError, unsent
+from touchstone.errors import RunLogError, UsageError, unsent
 from touchstone.knee.trial import KneeTerms
 from touchstone.limiter.terms import Terms
 from touchstone.loading import SLACK_S, check_allowed, locust_environment
@@ -27,7 +28,7 @@ from touchstone.opening import Errand, new_log, new_run_id, utc, write_header
 from touchstone.probefacts import ProbeStory, Probing, tried_event
 from touchstone.probehandover import BRAIN, ProbeHandover
 from touchstone.probejudge import CASE, judge_probe_run
-from touchstone.report.write import finish, write_reports
+from touchstone.report.write import conclude
 from touchstone.runfacts import Footer, RunLog
 from touchstone.runlog import RunLogWriter
 from touchstone.runner import Outcome, at_target
@@ -135,11 +136,11 @@ def probe(settings: Settings, wish: Wish, argv: Sequence[str], progress: Progres
             write_header(run_log, run_id, settings, argv, ledger, contract, PROBE)
             session = Session(settings, run_id, run_log, progress, interrupted)
             footer = session.run(_Run(session, wish).work, _number_on)
-        judged = judge_probe_run(run_log, settings, footer)
-        footer = stopped_by(interrupted) or judged
+        with suppress(RunLogError):  # told where the run is concluded
+            footer = judge_probe_run(run_log, settings, footer)
+        footer = stopped_by(interrupted) or footer
         footer = dataclasses.replace(footer, ended_at=utc(), duration_s=round(time.monotonic() - began, 3))
-        finish(run_log, footer)
-        return Outcome(write_reports(run_log, folder), folder, run_log)
+        return Outcome(conclude(run_log, footer, folder), folder, run_log)
 
 
 def _number_on(stage: SettingUp, log: RunLog) -> None:

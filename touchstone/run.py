@@ -92,7 +92,7 @@ class Run:
         self.selected = {claim.id: claim for claim in self.ledger.select(settings.claims_glob)}
         self.contract = Contract.load()
         target = settings.target
-        self.log = RunLogWriter(Path(handover.run_log))
+        self.log = RunLogWriter(Path(handover.run_log), drops=True)
         self.replay = Replay(handover.plays, handover.speed) if handover.mode == "replay" else None
         self.judge = by_all_rules(Bounds(target.build_timeout_s, target.cancel_timeout_s), given_contents(settings))
         self.transport = self._transport()
@@ -160,6 +160,13 @@ class Run:
             if unused and is_story:
                 self._warn(f"{recording.place}: {unused_words(unused)}")
 
+    @property
+    def is_lost(self) -> bool:
+        """
+        Whether the run log takes no more: there is no use in going on, and the target has to be cleaned up.
+        """
+        return self.log.lost is not None
+
     def _warn(self, text: str) -> None:
         self.log.warning(text)
 
@@ -171,7 +178,10 @@ class Run:
                 self._see(exchange)
 
     def _see(self, exchange: Exchange) -> None:
+        was_lost = self.is_lost
         self.log.exchange(exchange)
+        if self.is_lost and not was_lost:
+            self.exam.budget.until_at = float("-inf")  # until the clean-up nothing more is sent
         self._judgements += self.judge.see(exchange)
         if exchange.ref:
             self._refs[exchange.ref] = None

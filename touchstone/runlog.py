@@ -44,10 +44,19 @@ _TORN = {"type": "warning", "text": "a line of the run log was cut short: its wr
 class RunLogWriter:
     """
     Appends events to a run log; any number of threads, and of processes one after the other, may write.
+
+    Args:
+        drops: Whether events are dropped, once the disk has refused one, instead of ending what writes them: there may
+            be a target to clean up.
+
+    Attributes:
+        lost: Why events were dropped; None where none were.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, drops: bool = False) -> None:
         self._path = path
+        self._drops = drops
+        self.lost: RunLogError | None = None
         self._lock = threading.Lock()
         self._end_bytes = 0
         try:
@@ -83,8 +92,15 @@ class RunLogWriter:
             raise RunLogError(f"{self._path}: event type {event.get('type')!r}; expected one of {sorted(EVENT_TYPES)}")
         line = _line(event)
         with self._lock:
-            self._mend()
-            self._append(line)
+            if self.lost:
+                return
+            try:
+                self._mend()
+                self._append(line)
+            except RunLogError as error:
+                if not self._drops or self._fd is None:
+                    raise
+                self.lost = error
 
     def header(self, header: Header) -> None:
         """
@@ -185,7 +201,10 @@ class RunLogWriter:
         """
         if self._fd is None:
             raise RunLogError(f"{self._path}: the run log is closed")
-        size_bytes = os.fstat(self._fd).st_size
+        found = os.fstat(self._fd)
+        if not found.st_nlink:
+            raise RunLogError(f"{self._path}: the run log cannot be written: somebody has removed it")
+        size_bytes = found.st_size
         if size_bytes not in (0, self._end_bytes) and os.pread(self._fd, 1, size_bytes - 1) != b"\n":
             self._append(b"\n" + _line(_TORN))
 

@@ -5,6 +5,7 @@ The parent writes header and footer and never sends a case itself; the child wri
 ends the child, the parent judges what the log holds and writes the reports.
 """
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +23,10 @@ from touchstone.bundle import contract_tests_dir
 from touchstone.children import Interrupted, Progress, elsewhere, signals, watched
 from touchstone.contract import Contract
 from touchstone.embedded import EMBEDDED_TWIN, at_twin
-from touchstone.errors import HarnessError, TargetError, UsageError
-from touchstone.handover import Handover, Mode
+from touchstone.errors import HarnessError, OutputError, RunLogError, TargetError, UsageError
+from touchstone.handover import UNFINISHED, UNWRITTEN, Handover, Mode
 from touchstone.opening import CHECK, Errand, new_log, new_run_id, utc, write_header
-from touchstone.report.write import finish, write_reports
+from touchstone.report.write import conclude
 from touchstone.runfacts import Footer
 from touchstone.runlog import RunLogWriter
 from touchstone.settings import Settings
@@ -35,6 +36,8 @@ from touchstone.transport import Keys, Transport
 from touchstone.twin import Twin, TwinSettings
 
 COARSE_S = 0.02
+# What pytest ends with where it does not even begin, and how it says why.
+_REFUSED, _ERROR = 4, "ERROR: "
 # An event that is told and in no run log: what a status read of the target takes, and where the run log is.
 MEASURED = "measured"
 
@@ -66,7 +69,8 @@ def check(
         twin: How the embedded twin behaves, where the target is embedded.
 
     Raises:
-        UsageError: the report folder cannot be written, or no claim matches.
+        UsageError: the report folder is none, or no claim matches.
+        OutputError: what the run came to could not be written down.
     """
     ledger, contract = ledger_of_claims.load(), Contract.load()
     ledger.select(settings.claims_glob)
@@ -74,14 +78,12 @@ def check(
     folder = settings.report_dir or Path("reports") / run_id
     run_log = new_log(folder)
     began = time.monotonic()
-    with ExitStack() as stack:
-        interrupted = stack.enter_context(signals())
-        settings = stack.enter_context(at_target(settings, twin))
-        write_header(run_log, run_id, settings, argv, ledger, contract, errand)
-        footer = _run(settings, run_id, run_log, contract, progress, interrupted, errand)
-    footer = dataclasses.replace(footer, ended_at=utc(), duration_s=round(time.monotonic() - began, 3))
-    finish(run_log, footer)
-    return Outcome(write_reports(run_log, folder), folder, run_log)
+    with signals() as interrupted:  # to the end: what was seen is told, whenever somebody stops the run
+        with at_target(settings, twin) as there:
+            write_header(run_log, run_id, there, argv, ledger, contract, errand)
+            footer = _run(there, run_id, run_log, contract, progress, interrupted, errand)
+        footer = dataclasses.replace(footer, ended_at=utc(), duration_s=round(time.monotonic() - began, 3))
+        return Outcome(conclude(run_log, footer, folder), folder, run_log)
 
 
 def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
@@ -133,14 +135,42 @@ def _handover(settings: Settings, run_id: str, run_log: Path, url: str, latency_
 
 def _footer(handover: Handover, run_log: Path, progress: Progress, interrupted: Interrupted) -> Footer:
     settings = handover.parsed_settings()
-    ended = _child(handover, run_log, progress, interrupted, settings.max_seconds)
+    try:
+        ended = _child(handover, run_log, progress, interrupted, settings.max_seconds)
+    except OutputError as error:
+        return Footer("", 0.0, error.exit_code, str(error))
+    left: tuple[str, ...] = ()
     if (ended != 0 or interrupted.by) and handover.mode != "replay":
-        _clean_up_after(settings, handover.run_id, run_log)
+        left = _clean_up_after(settings, handover.run_id, run_log)
     if interrupted.by:
         return Footer("", 0.0, 130, f"interrupted by {signal.Signals(interrupted.by).name}", interrupted=True)
+    if ended == UNWRITTEN:
+        return Footer("", 0.0, 3, f"{UNFINISHED}; {told_left(left)}")
     if ended not in (0, 1, 5):
-        return Footer("", 0.0, 3, f"the contract tests ended with {ended}; see {run_log.parent / 'pytest.log'}")
+        return Footer("", 0.0, 3, _why(ended, run_log.parent / "pytest.log"))
     return Footer("", 0.0, 0, "")
+
+
+def told_left(left: Sequence[str]) -> str:
+    """
+    What an unfinished run left on its target.
+    """
+    if not left:
+        return "nothing is left on the target"
+    more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+    return f"left on the target: {left[0]}{more}; `touchstone sweep` tries again"
+
+
+def _why(ended: int, output: Path) -> str:
+    """
+    Why the cases did not come to their end: what pytest says last of an error, where it says so.
+    """
+    try:
+        said = [line for line in output.read_text("utf-8", "replace").splitlines() if line.startswith(_ERROR)]
+    except OSError:
+        said = []
+    told = said[-1].removeprefix(_ERROR) if said and ended == _REFUSED else f"the contract tests ended with {ended}"
+    return f"{told}; see {output}"
 
 
 def _latency_s(settings: Settings, contract: Contract) -> float:
@@ -220,18 +250,22 @@ def pytest_arguments(mode: Mode = "run") -> list[str]:
     ]
 
 
-def _clean_up_after(settings: Settings, run_id: str, run_log: Path) -> None:
+def _clean_up_after(settings: Settings, run_id: str, run_log: Path) -> tuple[str, ...]:
     """
     Removes what a child that did not come to its end left; what cannot be removed stays in the journal.
+
+    Returns:
+        What that is.
     """
     try:
         left = sweep_run(settings, (settings.state_dir, run_log.parent), run_id)
     except HarnessError as error:
         left = (str(error),)
-    if left:
-        with RunLogWriter(run_log) as writer:
+    if left and run_log.exists():
+        with contextlib.suppress(RunLogError), RunLogWriter(run_log, drops=True) as writer:
             for ref in left:
                 writer.warning(f"left on the target: {ref}; `touchstone sweep` tries again")
+    return left
 
 
 @contextmanager

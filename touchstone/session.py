@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.children import Interrupted, Progress
-from touchstone.errors import TargetError
+from touchstone.errors import OutputError, RunLogError, TargetError
+from touchstone.handover import UNFINISHED, UNWRITTEN
 from touchstone.runfacts import Footer, RunLog
 from touchstone.runlog import read
 from touchstone.setting_up import SettingUp
@@ -17,6 +18,9 @@ from touchstone.settings import Settings
 
 # What whoever interrupted a run may want to know while it is cleared up.
 _LEAVE = "once more, and the rest is left to `touchstone sweep`"
+
+# What an unfinished run left.
+LEFT = {True: "nothing is left on the target", False: "what is left on the target, `touchstone sweep` removes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +51,30 @@ class Session:
         stage = SettingUp(self.settings, self.run_id, self.run_log, self._told)
         try:
             footer = work(stage)
-        except TargetError as error:
+        except (TargetError, OutputError, RunLogError) as error:
             footer = Footer("", 0.0, error.exit_code, str(error))
         finally:
-            insisted = self.interrupted.insisted()
-            log = read(self.run_log)
-            if before_clearing:
-                before_clearing(stage, log)
-            stage.clear(log, insisted)
-            stage.close()
+            clean = self._clear(stage, before_clearing)
+        if stage.is_lost or footer.reason == UNFINISHED:
+            footer = Footer("", 0.0, 3, f"{UNFINISHED}; {LEFT[clean]}")
         # Also where it came while all was being cleared, which goes on to its end unless it comes again.
         return stopped_by(self.interrupted) or footer
+
+    def _clear(self, stage: SettingUp, before: Callable[[SettingUp, RunLog], None] | None) -> bool:
+        """
+        Clears, also where the run log is gone; whether nothing is left on the target.
+        """
+        insisted = self.interrupted.insisted()
+        try:
+            log = read(self.run_log)
+        except RunLogError:
+            log = None
+        if log and before:
+            before(stage, log)
+        try:
+            return stage.clear(log, insisted)
+        finally:
+            stage.close()
 
     def _told(self, event: dict[str, Any]) -> None:
         self.progress(event | {"hint": _LEAVE} if self.interrupted.by else event)
@@ -72,7 +89,12 @@ class Session:
         """
         The footer of a run whose Locust ended with *code*.
         """
-        failed = [case.message for case in read(self.run_log).cases if case.outcome == "error"]
+        if code == UNWRITTEN:
+            return Footer("", 0.0, 3, UNFINISHED)
+        try:
+            failed = [case.message for case in read(self.run_log).cases if case.outcome == "error"]
+        except RunLogError as error:
+            return Footer("", 0.0, 3, str(error))
         if failed:
             return Footer("", 0.0, 3, failed[0])
         if code != 0:

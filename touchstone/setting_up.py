@@ -177,7 +177,7 @@ class SettingUp:
     def __init__(self, settings: Settings, run_id: str, run_log: Path, progress: Progress = _untold) -> None:
         target = settings.target
         self._settings = settings
-        self._log = RunLogWriter(run_log)
+        self._log = RunLogWriter(run_log, drops=True)
         self._owners: dict[str, Credential] = {}
         self._silent = 0
         self.last_seq = 0
@@ -290,25 +290,38 @@ class SettingUp:
             raise Unsuited("could-not-run", f"the build of {template.ref} ended {told!r}; it had to be ready")
         self._journal.settled(template.ref)
 
-    def clear(self, log: RunLog, stopped: Callable[[], bool] = _never) -> None:
+    @property
+    def is_lost(self) -> bool:
+        """
+        Whether the run log takes no more.
+        """
+        return self._log.lost is not None
+
+    def clear(self, log: RunLog | None, stopped: Callable[[], bool] = _never) -> bool:
         """
         Cancels what may be building and deletes what was published; what cannot be removed stays in the journal.
 
         Args:
-            log: What the run saw: builds that it saw end need no cancel, nor does what no worker has started.
+            log: What the run saw: builds that it saw end need no cancel, nor does what no worker has started. None
+                where nobody can tell.
             stopped: Once it is true, all else is left to a sweep.
+
+        Returns:
+            Whether nothing is left.
         """
-        numbers = [*(e.seq for e in log.exchanges), *(a.seq for a in log.attempts), self.last_seq]
-        self.transport.number_from(max(numbers) + 1)
+        seen = [*(e.seq for e in log.exchanges), *(a.seq for a in log.attempts)] if log else []
+        self.transport.number_from(max([*seen, self.last_seq]) + 1)
         self._exam.case = CLEAN_UP
         self.clock.stopped = stopped
         try:
-            clean = self._cleared(_idle(log, self._journal.builds))
+            clean = self._cleared(_idle(log, self._journal.builds) if log else set())
         except _Stopped:
             clean = self._told_left()
         finally:
             self.clock.stopped = _never
+        clean = clean and not self._journal.builds
         self._journal.close(all_clean=clean)
+        return clean
 
     def _cleared(self, idle: set[str]) -> bool:
         """

@@ -142,7 +142,10 @@ def main(order: Order, result: Path) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     order.folder.mkdir(parents=True, exist_ok=True)
     os.chdir(order.folder)
-    with (order.folder / "pytest.log").open("w", encoding="utf-8", errors="backslashreplace") as output, _redirected(output):
+    with (
+        (order.folder / "pytest.log").open("w", encoding="utf-8", errors="backslashreplace") as output,
+        _redirected(output),
+    ):
         try:
             trial = run(order, behaviour)
         except HarnessError as error:

@@ -66,7 +66,7 @@ class Conductor:
         self._present = present
         self._end = end
         self._waits = waits
-        self._log = RunLogWriter(Path(handover.run_log))
+        self._log = RunLogWriter(Path(handover.run_log), drops=True)
         self._seats: dict[str, Seat] = {}
         self._begun = False
         self._stopping = False
@@ -119,6 +119,13 @@ class Conductor:
         gevent.spawn_later(STOP_S, self._finish)
         for seat in under_way:
             self._send(seat.client, "ts-stop", {})
+
+    @property
+    def is_lost(self) -> bool:
+        """
+        Whether the run log takes no more.
+        """
+        return self._log.lost is not None
 
     def close(self) -> None:
         """
@@ -259,6 +266,8 @@ class Conductor:
             self._stop_if_due()
 
     def _stop_if_due(self) -> None:
+        if self.is_lost:
+            self.stop()
         broken = self._watchdog.broken()
         if broken:
             limit = broken[0].limit

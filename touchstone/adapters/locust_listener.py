@@ -21,6 +21,7 @@ from touchstone.adapters.bulk_link import fold
 from touchstone.adapters.conductor import Conductor
 from touchstone.adapters.lifeline import hold_lifeline
 from touchstone.adapters.member import Member, Tell
+from touchstone.handover import UNWRITTEN
 from touchstone.histogram import cell, middle_s
 from touchstone.loadhandover import SAID, TOLD, LoadHandover, received_load
 
@@ -119,6 +120,7 @@ def _conduct(environment: Environment, conductor: Conductor) -> None:
     # As an event of gevent's loop it cannot get lost, as a KeyboardInterrupt can that meets some greenlet of Locust.
     gevent.signal_handler(signal.SIGINT, _interrupt, environment, conductor.stop)
     _on(environment.events.quit, conductor.close)
+    _on(environment.events.quitting, lambda: _tell_lost(environment, conductor))
 
 
 def _member(environment: Environment, handover: LoadHandover, tell: Tell, leave: Callable[[str], None]) -> Member:
@@ -188,6 +190,14 @@ def _say(text: str) -> None:
     if text:
         sys.stderr.write(f"{SAID}{text}\n")
         sys.stderr.flush()
+
+
+def _tell_lost(environment: Environment, conductor: Conductor) -> None:
+    """
+    What was not written down any more is missing in the run log, whatever else happened.
+    """
+    if conductor.is_lost:
+        environment.process_exit_code = UNWRITTEN
 
 
 def _set_exit_code(environment: Environment) -> None:

@@ -15,6 +15,7 @@ from locust.exception import StopUser
 from touchstone.adapters.lifeline import hold_lifeline
 from touchstone.adapters.proberun import ProbeRun
 from touchstone.errors import HarnessError
+from touchstone.handover import UNWRITTEN
 from touchstone.probehandover import received_probe
 
 # What the process ends with where nobody could ask anything; and where somebody stopped it.
@@ -52,7 +53,8 @@ def _probe(environment: Environment) -> None:
         # An event of the loop cannot get lost, as a KeyboardInterrupt can that meets some greenlet of Locust.
         gevent.signal_handler(signal.SIGINT, run.interrupt)
         run.run()
-        environment.process_exit_code = INTERRUPTED if run.interrupted else 0
+        ended = INTERRUPTED if run.interrupted else 0
+        environment.process_exit_code = UNWRITTEN if run.is_lost else ended
     except HarnessError as error:
         sys.stderr.write(f"{error}\n")
     finally:

@@ -93,7 +93,7 @@ class ProbeRun:
     def __init__(self, handover: ProbeHandover) -> None:
         self._handover = handover
         self._story = _story(Path(handover.run_log))
-        self._log = RunLogWriter(Path(handover.run_log))
+        self._log = RunLogWriter(Path(handover.run_log), drops=True)
         probing, settings = self._story.probing, handover.parsed_settings()
         terms = terms_of(probing.terms)
         self._brain = _brain(handover.brain, terms)
@@ -141,7 +141,7 @@ class ProbeRun:
         """
         try:
             self._go()
-            if self._seeker:
+            if self._seeker and not self.is_lost:
                 self._seeker.seek(_story(Path(self._handover.run_log)), _thought(self._brain.known))
         except Exception as error:  # noqa: BLE001 - an error of ours must not look like a pass
             self._bounds.end("interrupted", f"the probe failed: {type(error).__name__}: {error}")
@@ -153,13 +153,20 @@ class ProbeRun:
             self._link.close()
             self._log.close()
 
+    @property
+    def is_lost(self) -> bool:
+        """
+        Whether the run log takes no more.
+        """
+        return self._log.lost is not None
+
     def _go(self) -> None:
         number = self._replayed()
         other = "getTemplate" if self._story.probing.operation == "getBuild" else "getBuild"
         self._link.warm(other, self._handover.refs[0])
         gc.collect()
         gc.freeze()
-        while not self._bounds.ended.is_set():
+        while not (self._bounds.ended.is_set() or self.is_lost):
             if self._pool:
                 self._pool.settle()
             stimulus = self._asked()

@@ -20,7 +20,7 @@ from touchstone.adapters.plan import Cost, cost_of, write_plan
 from touchstone.errors import HarnessError, RecordingError
 from touchstone.examination import Examination
 from touchstone.finding import Finding
-from touchstone.handover import hold_lifeline, received
+from touchstone.handover import UNWRITTEN, hold_lifeline, received
 from touchstone.run import Run
 from touchstone.runfacts import Case, CaseOutcome, Notice, NoticeVerdict
 from touchstone.settings import Settings
@@ -107,8 +107,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
     """
     Once a proof has found what it is after, what it may still accuse is looked for in the cheapest order.
+
+    Where nothing can be written down any more, the rest is left out.
     """
     result = yield
+    if item.config.stash[_RUN].is_lost:
+        item.session.shouldstop = str(item.config.stash[_RUN].log.lost)
     run, items = item.config.stash[_RUN], item.session.items
     if nextitem and run.has_found() and not item.session.stash.get(_REORDERED, False):
         item.session.stash[_REORDERED] = True
@@ -221,6 +225,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     run = session.config.stash.get(_RUN, None)
     if run:
         run.finish()
+        if run.is_lost:
+            session.exitstatus = UNWRITTEN
 
 
 # --- what a case is --------------------------------------------------------------------------------------------------

@@ -2,12 +2,13 @@
 Puts the reports of a run beside its run log, each whole or not at all.
 """
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
 
 from touchstone import verdict
-from touchstone.errors import UsageError
+from touchstone.errors import HarnessError, OutputError, RunLogError, UsageError, unwritten
 from touchstone.report import html, json_report, junit
 from touchstone.report.view import View, view
 from touchstone.runfacts import Footer
@@ -16,6 +17,8 @@ from touchstone.runlog import RunLogWriter, read
 JSON_NAME = "report.json"
 HTML_NAME = "report.html"
 JUNIT_NAME = "junit.xml"
+
+_ADVICE = "make room there, or write elsewhere with --report-dir"
 
 
 def finish(runlog_path: Path, footer: Footer) -> Footer:
@@ -36,6 +39,41 @@ def finish(runlog_path: Path, footer: Footer) -> Footer:
     return judged
 
 
+def conclude(runlog_path: Path, footer: Footer, folder: Path) -> int:
+    """
+    Ends the run log and writes the reports; see `finish` and `write_reports`.
+
+    Returns:
+        The exit code of the run.
+
+    Raises:
+        OutputError: not all of it could be written; the message says what the run came to, and what is kept.
+    """
+    try:
+        finish(runlog_path, footer)
+        return write_reports(runlog_path, folder)
+    except (RunLogError, OutputError, UsageError) as error:
+        raise OutputError(f"{error}; {_kept(runlog_path, folder, footer)}") from error
+
+
+def _kept(runlog_path: Path, folder: Path, footer: Footer) -> str:
+    """
+    What is left of a run that could not be written down whole.
+    """
+    told = f"{footer.reason}; " if footer.reason else ""
+    try:
+        log = read(runlog_path)
+    except RunLogError:
+        return f"{told}nothing of the run is kept"
+    outcome = verdict.judge(log)
+    if log.footer is None:
+        # What there is room for now shows how far the run came.
+        with contextlib.suppress(RunLogError, OutputError, UsageError):
+            write_reports(runlog_path, folder)
+        return f"{told}kept as far as it was written: {runlog_path}"
+    return f"the run itself came to its end with exit {outcome.exit_code}: {outcome.reason}; kept: {runlog_path}"
+
+
 def write_reports(runlog_path: Path, folder: Path) -> int:
     """
     Writes report.json, report.html and junit.xml into *folder*.
@@ -45,7 +83,8 @@ def write_reports(runlog_path: Path, folder: Path) -> int:
 
     Raises:
         RunLogError: the run log cannot be read as one.
-        UsageError: the folder cannot be written.
+        UsageError: the folder is none.
+        OutputError: the folder cannot be written; the message names each report that is missing.
     """
     return write_view(view(read(runlog_path)), folder)
 
@@ -54,8 +93,14 @@ def write_view(run: View, folder: Path) -> int:
     """
     Writes the reports of a view that is already there; see `write_reports`.
     """
+    refused: list[HarnessError] = []
     for name, render in ((JSON_NAME, json_report.render), (HTML_NAME, html.render), (JUNIT_NAME, junit.render)):
-        write_whole(folder / name, render(run))
+        try:
+            write_whole(folder / name, render(run))
+        except (OutputError, UsageError) as error:
+            refused.append(error)  # what there is room for is written all the same
+    if refused:
+        raise type(refused[0])("; ".join(dict.fromkeys(map(str, refused))))
     return run.exit_code
 
 
@@ -64,13 +109,14 @@ def write_whole(path: Path, text: str) -> None:
     Puts *text* at *path* in one step, so that a reader sees the old file or the new one.
 
     Raises:
-        UsageError: the folder cannot be written.
+        UsageError: the folder is none.
+        OutputError: the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
-        raise UsageError(f"{path}: the report cannot be written: {error.strerror}") from error
+        raise _refused(path, error) from error
     temporary = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
@@ -78,6 +124,11 @@ def write_whole(path: Path, text: str) -> None:
         temporary.chmod(0o644)  # mkstemp makes files that only their owner reads; a report is for others too
         temporary.replace(path)
     except OSError as error:
-        raise UsageError(f"{path}: the report cannot be written: {error.strerror}") from error
+        raise _refused(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # its folder may be gone
+            temporary.unlink(missing_ok=True)
+
+
+def _refused(path: Path, error: OSError) -> HarnessError:
+    return unwritten(f"{path}: the report cannot be written: {error.strerror}; {_ADVICE}", error)
