@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from touchstone.errors import UsageError
+from touchstone.errors import OutputError, UsageError
 from touchstone.journal import SUFFIX, Journal, Leftover, leftovers
 
 URL = "http://127.0.0.1:1/api"
@@ -276,7 +276,7 @@ def test_full_disk_stops_the_run_and_keeps_the_journal_whole(tmp_path: Path, mon
 
     with Journal.open("r1", URL, tmp_path) as journal:
         monkeypatch.setattr(os, "write", write_then_full)
-        with pytest.raises(UsageError, match="cannot be written: No space left on device"):
+        with pytest.raises(OutputError, match="cannot be written: No space left on device"):
             journal.intend(ONE)
         monkeypatch.setattr(os, "write", real_write)
         assert (len(lines_of(journal.path)), journal.refs) == (1, ())

@@ -9,6 +9,7 @@ line is one write to a file opened for appending, so a killed writer can spoil n
 - any other line that is not an event makes the file foreign.
 """
 
+import contextlib
 import json
 import os
 import threading
@@ -38,6 +39,8 @@ EVENT_TYPES = frozenset(
     }
 )
 
+_ADVICE = "make room there, or write elsewhere with --report-dir"
+
 _TORN = {"type": "warning", "text": "a line of the run log was cut short: its writer was killed", "torn": True}
 
 
@@ -46,8 +49,7 @@ class RunLogWriter:
     Appends events to a run log; any number of threads, and of processes one after the other, may write.
 
     Args:
-        drops: Whether events are dropped, once the disk has refused one, instead of ending what writes them: there may
-            be a target to clean up.
+        drops: Whether a disk that refuses one event has all others dropped: there may be a target to clean up.
 
     Attributes:
         lost: Why events were dropped; None where none were.
@@ -62,7 +64,7 @@ class RunLogWriter:
         try:
             self._fd: int | None = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise RunLogError(f"{path}: the run log cannot be written: {error.strerror}") from error
+            raise RunLogError(f"{path}: the run log cannot be written: {error.strerror}; {_ADVICE}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -92,11 +94,10 @@ class RunLogWriter:
             raise RunLogError(f"{self._path}: event type {event.get('type')!r}; expected one of {sorted(EVENT_TYPES)}")
         line = _line(event)
         with self._lock:
-            if self.lost:
-                return
             try:
-                self._mend()
-                self._append(line)
+                if not self.lost:
+                    self._mend()
+                    self._append(line)
             except RunLogError as error:
                 if not self._drops or self._fd is None:
                     raise
@@ -203,7 +204,7 @@ class RunLogWriter:
             raise RunLogError(f"{self._path}: the run log is closed")
         found = os.fstat(self._fd)
         if not found.st_nlink:
-            raise RunLogError(f"{self._path}: the run log cannot be written: somebody has removed it")
+            raise RunLogError(f"{self._path}: the run log cannot be written: somebody removed it; {_ADVICE}")
         size_bytes = found.st_size
         if size_bytes not in (0, self._end_bytes) and os.pread(self._fd, 1, size_bytes - 1) != b"\n":
             self._append(b"\n" + _line(_TORN))
@@ -215,7 +216,7 @@ class RunLogWriter:
             while rest:
                 rest = rest[os.write(self._fd, rest) :]
         except OSError as error:
-            raise RunLogError(f"{self._path}: the run log cannot be written: {error.strerror}") from error
+            raise RunLogError(f"{self._path}: the run log cannot be written: {error.strerror}; {_ADVICE}") from error
         self._end_bytes = os.lseek(self._fd, 0, os.SEEK_CUR)
 
 
@@ -363,19 +364,13 @@ def follow(path: Path) -> Iterator[tuple[dict[str, Any], ...]]:
     """
     start_bytes, rest = 0, b""
     while True:
-        data = _read_from(path, start_bytes)
+        data = b""
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            file.seek(start_bytes)
+            data = file.read()
         start_bytes += len(data)
         *lines, rest = (rest + data).split(b"\n")
         yield tuple(event for event in map(_event_or_none, lines) if event is not None)
-
-
-def _read_from(path: Path, start_bytes: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(start_bytes)
-            return file.read()
-    except OSError:
-        return b""
 
 
 def _event_or_none(line: bytes) -> dict[str, Any] | None:

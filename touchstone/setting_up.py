@@ -302,8 +302,7 @@ class SettingUp:
         Cancels what may be building and deletes what was published; what cannot be removed stays in the journal.
 
         Args:
-            log: What the run saw: builds that it saw end need no cancel, nor does what no worker has started. None
-                where nobody can tell.
+            log: What the run saw: what it saw end needs no cancel, nor what no worker started. None where it is lost.
             stopped: Once it is true, all else is left to a sweep.
 
         Returns:
@@ -319,9 +318,8 @@ class SettingUp:
             clean = self._told_left()
         finally:
             self.clock.stopped = _never
-        clean = clean and not self._journal.builds
         self._journal.close(all_clean=clean)
-        return clean
+        return clean and not self._journal.builds
 
     def _cleared(self, idle: set[str]) -> bool:
         """
@@ -339,10 +337,8 @@ class SettingUp:
         running = sorted(self._journal.builds)
         if running:
             more = f" and {len(running) - _NAMED} more" if len(running) > _NAMED else ""
-            self._log.warning(
-                f"{plural(len(running), 'build')} may still be running, as cancels were not answered: "
-                f"{', '.join(running[:_NAMED])}{more}; `touchstone sweep` tries again"
-            )
+            told = f"{plural(len(running), 'build')} may still be running, as cancels were not answered: "
+            self._log.warning(f"{told}{', '.join(running[:_NAMED])}{more}; `touchstone sweep` tries again")
         return clean
 
     def _told_left(self) -> bool:

@@ -61,6 +61,8 @@ def _kept(runlog_path: Path, folder: Path, footer: Footer) -> str:
     What is left of a run that could not be written down whole.
     """
     told = f"{footer.reason}; " if footer.reason else ""
+    if not runlog_path.exists():
+        return f"{told}the folder was removed, moved or replaced while the run was under way, and nothing is kept there"
     try:
         log = read(runlog_path)
     except RunLogError:
