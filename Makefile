@@ -6,13 +6,13 @@ JOBS   ?= 4
 TRIALS ?= 12
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-SUITE  := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not prove and not hostile"
+SUITE  := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not prove and not hostile and not kill"
 
 # Where it is set, each of the hundreds of processes that tests start would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help check test steady truth load probe probe-lab hostile lint image prove prove-generated prove-load mutate record bench bench-probe serve report clean
+.PHONY: help check test steady truth load probe probe-lab hostile lint image prove prove-generated prove-load kill mutate record bench bench-probe serve report clean
 
 help: ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ prove-generated: $(READY) ## the same with faults that are derived from the cont
 
 prove-load: $(READY) ## show of the faults that only load shows that a load run finds each
 	@$(BIN)/python -m pytest tests/test_load_faults.py
+
+kill: $(READY) ## kill runs at 30 random points: is the log readable, and does a sweep leave nothing behind?
+	@$(BIN)/python -m pytest -q -m kill tests/test_kills.py $(ARGS)
 
 mutate: $(READY) ## see which small changes of the judges the unit tests miss; ARGS="cancels walk" picks modules
 	@$(BIN)/python -m tests.mutation $(ARGS)
