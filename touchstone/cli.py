@@ -2,6 +2,7 @@
 The command line: argv in, exit code out. Everything else is somebody else's.
 """
 
+import shutil
 import sys
 from collections import UserDict
 from importlib import import_module
@@ -35,6 +36,10 @@ MODULES = {
 }
 
 
+# Below, Click makes its help wider than the terminal.
+NARROW_COLUMNS = 52
+
+
 class _Commands(UserDict[str, Any]):
     """
     Commands by name: modules until one is looked up, since the import of them all takes most of a second.
@@ -55,6 +60,15 @@ class _Menu(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = _Commands(MODULES)
+
+    def make_context(self, *arguments: Any, **extra: Any) -> Any:
+        """
+        The context of one call; help fits terminals that are narrower than Click expects of any.
+        """
+        columns = shutil.get_terminal_size().columns
+        if columns < NARROW_COLUMNS:
+            extra.setdefault("terminal_width", columns - 2)
+        return super().make_context(*arguments, **extra)
 
 
 app = typer.Typer(
@@ -109,4 +123,6 @@ def _end_interrupted(interrupt: KeyboardInterrupt) -> NoReturn:
 
 
 def _say(text: str) -> None:
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+    from touchstone.report.narrow import say  # noqa: PLC0415 - only what goes wrong needs it
+
+    say(Console(stderr=True), text)

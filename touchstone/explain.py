@@ -3,6 +3,7 @@ Tells about claims offline: the list with the latest verdicts, and one claim wit
 """
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,12 +12,15 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from touchstone import candidates, loadrules, rules
 from touchstone.claims import Claim, Ledger
 from touchstone.contract import Contract
 from touchstone.curl import command
 from touchstone.exchange import Request
+from touchstone.report.narrow import TABLE_FROM_COLUMNS, listed
+from touchstone.report.narrow import say as _say
 from touchstone.report.visible import one_line
 from touchstone.statistic import STATISTICS
 from touchstone.thresholds import CHECK
@@ -83,15 +87,13 @@ def claims_table(ledger: Ledger, glob: str, *, excluded: bool, reports: Path, co
         _print_excluded(ledger, console)
         return
     run = latest(reports)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("claim", overflow="fold")
-    table.add_column("level")
-    table.add_column("verdict" if run else "says", overflow="fold")
     chosen = ledger.select(glob, by=None)
-    for claim in chosen:
-        told = str(run.claims.get(claim.id, {}).get("verdict", "not judged")) if run else claim.says
-        table.add_row(claim.id, claim.level, one_line(told))
-    console.print(table)
+    told = {c.id: str(run.claims.get(c.id, {}).get("verdict", "not judged")) if run else c.says for c in chosen}
+    if console.width < TABLE_FROM_COLUMNS:
+        listed(console, ("",), ((f"{c.id} ({c.level})", one_line(told[c.id])) for c in chosen))
+    else:
+        rows = ((c.id, c.level, one_line(told[c.id])) for c in chosen)
+        _table(console, ("claim", "level", "verdict" if run else "says"), rows)
     must = sum(claim.level == "must" for claim in chosen)
     of_load = sum(claim.by == "load" for claim in chosen)
     judges = f"{of_load} judged by `touchstone load` alone; " if of_load else ""
@@ -157,13 +159,17 @@ def example_curl(claim: Claim) -> str:
 
 
 def _print_excluded(ledger: Ledger, console: Console) -> None:
+    rows = ((claim.id, claim.says, claim.excluded) for claim in ledger.excluded())
+    if console.width < TABLE_FROM_COLUMNS:
+        listed(console, ("", "not judged because"), rows)
+    else:
+        _table(console, ("claim", "says", "not judged because"), rows)
+
+
+def _table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("claim", "says", "not judged because"):
-        table.add_column(title, overflow="fold")
-    for claim in ledger.excluded():
-        table.add_row(claim.id, claim.says, claim.excluded)
+    for title in titles:
+        table.add_column(title, overflow="fold", no_wrap=title == "level")
+    for row in rows:
+        table.add_row(*map(Text, row))
     console.print(table)
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -11,6 +11,7 @@ from touchstone.figures import figure
 from touchstone.loadcost import Cost
 from touchstone.loading import Wish, check_terms
 from touchstone.loadplan import Plan
+from touchstone.report.narrow import fitted
 from touchstone.settings import Settings, TargetSettings
 from touchstone.workloads import MAY_BUILD
 
@@ -33,7 +34,7 @@ def print_load_plan(plan: Plan, settings: Settings, wish: Wish, console: Console
     engine, reason = plan.engine(wish.workers)
 
     def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print(fitted(text, console), markup=False, highlight=False, soft_wrap=True)
 
     say(f"{options.scenario.name}: {options.scenario.says}")
     where, how = target.url or target.name, f"{options.model} model, seed {options.seed}"

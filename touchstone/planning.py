@@ -3,16 +3,19 @@ Prints what a run would do and cost.
 """
 
 import json
+from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from touchstone.report.narrow import TABLE_FROM_COLUMNS, say
 from touchstone.settings import Settings
 
 # A ready version of each of two accounts, built on first use and kept to the end.
 SHARED_BUILDS, SHARED_REQUESTS = 2, 20
+_TITLES = ("claims", "builds", "requests")
 
 
 def print_plan(text: str, settings: Settings, console: Console, *, shared: bool = True) -> None:
@@ -24,31 +27,38 @@ def print_plan(text: str, settings: Settings, console: Console, *, shared: bool 
     """
     shared_builds, shared_requests = (SHARED_BUILDS, SHARED_REQUESTS) if shared else (0, 0)
     cases = json.loads(text)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("case", overflow="fold")
-    for title in ("claims", "builds", "requests"):
-        table.add_column(title, justify="right")
-    if shared:
-        table.add_row(
-            f"shared by the cases: {shared_builds} ready versions", "", str(shared_builds), str(shared_requests)
-        )
-    for case in cases:
-        table.add_row(Text(case["case"]), str(len(case["claims"])), str(case["builds"]), str(case["requests"]))
-    console.print(table)
+    rows = [(f"shared by the cases: {shared_builds} ready versions", "", f"{shared_builds}", f"{shared_requests}")]
+    rows = rows if shared else []
+    rows += [(c["case"], f"{len(c['claims'])}", f"{c['builds']}", f"{c['requests']}") for c in cases]
+    if console.width < TABLE_FROM_COLUMNS:
+        for name, *numbers in rows:
+            told = zip(numbers, _TITLES, strict=True)
+            say(console, name, "bold")
+            say(console, "  " + ", ".join(f"{number} {title}" for number, title in told if number))
+    else:
+        _table(console, rows)
     claims = {claim for case in cases for claim in case["claims"]}
     builds = shared_builds + sum(case["builds"] for case in cases)
     requests = shared_requests + sum(case["requests"] for case in cases)
     target = settings.target
-    console.print(
+    say(
+        console,
         f"{len(cases)} cases, {len(claims)} claims; at most {builds} builds (budget {target.max_builds}) "
         f"and about {requests} requests besides polling and cleaning up; "
         f"nothing was sent to {target.url or 'the embedded twin'}",
-        markup=False,
-        highlight=False,
     )
     if builds > target.max_builds:
-        console.print(
+        say(
+            console,
             f"the budget is smaller than the plan: a walk may be cut short; --max-builds {builds} lets all cases run",
-            markup=False,
-            highlight=False,
         )
+
+
+def _table(console: Console, rows: Iterable[Sequence[str]]) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("case", overflow="fold")
+    for title in _TITLES:
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)

@@ -8,11 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from touchstone.report import load_text, probe_text
+from touchstone.report.narrow import TABLE_FROM_COLUMNS, say
 from touchstone.report.view import FindingView, Reason, View
 from touchstone.report.visible import clipped, one_line
 from touchstone.verdict import Verdict, plural
 
-_TABLE_FROM_COLUMNS = 76  # below, three columns of text would be too narrow to read
 _MAX_CELL_CHARS = 300
 _MAX_FINDINGS = 40
 _MAX_LISTED = 12
@@ -69,13 +69,13 @@ def _last(view: View, console: Console) -> None:
     The last line. It is all there is to say of a target that never came to be judged.
     """
     style = {0: "bold green", 1: "bold red"}.get(view.exit_code, "bold yellow")
-    _line(console, Text(f"exit {view.exit_code}: {one_line(view.reason)}", style))
+    say(console, f"exit {view.exit_code}: {one_line(view.reason)}", style)
 
 
 def _findings(view: View, console: Console) -> None:
     listed = view.findings[:_MAX_FINDINGS]
     _heading(console, "Broken claims", _STYLES["broken"])
-    if console.width >= _TABLE_FROM_COLUMNS:
+    if console.width >= TABLE_FROM_COLUMNS:
         console.print(_table(listed))
         # Nobody answers at the address of a recording.
         again = () if view.header.target.kind == "recording" else listed
