@@ -5,6 +5,7 @@ The command line: argv in, exit code out. Everything else is somebody else's.
 import shutil
 import sys
 from collections import UserDict
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
@@ -40,6 +41,31 @@ MODULES = {
 NARROW_COLUMNS = 52
 
 
+# Typer keeps its Click to itself, and has no types for it.
+_CONTEXT: Any = TyperGroup.context_class
+_FORMATTER: Any = _CONTEXT.formatter_class
+
+
+class _Formatter(_FORMATTER):  # type: ignore[misc]  # see above
+    """
+    Help with narrow names, so that what is said of them need not break its words.
+    """
+
+    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """
+        Writes names and what is said of them.
+        """
+        super().write_dl(rows, col_max if self.width >= NARROW_COLUMNS else self.width // 3, col_spacing)
+
+
+class _Context(_CONTEXT):  # type: ignore[misc]  # see above
+    """
+    The context of a command.
+    """
+
+    formatter_class = _Formatter
+
+
 class _Commands(UserDict[str, Any]):
     """
     Commands by name: modules until one is looked up, since the import of them all takes most of a second.
@@ -49,13 +75,17 @@ class _Commands(UserDict[str, Any]):
         lone = typer.Typer(rich_markup_mode=None)
         with unsent():
             lone.add_typer(import_module(super().__getitem__(name)).app)
-        return get_group(lone).commands[name]
+        command: Any = get_group(lone).commands[name]
+        command.context_class = _Context
+        return command
 
 
 class _Menu(TyperGroup):
     """
     The group of all commands, of which it knows no more than the names.
     """
+
+    context_class = _Context
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)

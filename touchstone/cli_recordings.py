@@ -19,6 +19,7 @@ from touchstone.planning import print_plan
 from touchstone.progress import progress_on
 from touchstone.recording import BASE_URL
 from touchstone.replaying import KEYS
+from touchstone.report.narrow import fitted
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.report.visible import one_line
@@ -166,7 +167,7 @@ def _report(console: Console, outcome: runner.Outcome, *, ends: bool = False) ->
 
 def _say(console: Console, text: str) -> None:
     # A target or a file may have put anything into it.
-    console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
+    console.print(fitted(one_line(text), console), markup=False, highlight=False, soft_wrap=True)
 
 
 recordings_app = typer.Typer(no_args_is_help=True, help="Look after recordings.")

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from touchstone.options import Config, Reports, Target, Url
+from touchstone.report.narrow import say
 from touchstone.settings import Flags, load
 from touchstone.sweep import Swept
 from touchstone.sweep import sweep as sweep_journals
@@ -36,9 +37,9 @@ def sweep(
     swept = sweep_journals(settings, folders, lambda text: out.print(text, markup=False, highlight=False))
     for one in swept:
         for ref, why in one.left.items():
-            out.print(f"could not be removed: {ref}: {why}", markup=False, highlight=False, soft_wrap=True)
+            say(out, f"could not be removed: {ref}: {why}")
     code = 3 if any(one.left for one in swept) else 0
-    out.print(f"exit {code}: {_told(swept)}", markup=False, highlight=False, soft_wrap=True)
+    say(out, f"exit {code}: {_told(swept)}")
     raise typer.Exit(code)
 
 

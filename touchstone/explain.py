@@ -131,7 +131,9 @@ def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:
             f"finding   expected {one_line(str(finding['expected']))}; actual {one_line(str(finding['actual']))}",
         )
     if findings or claim.by == "check":
-        _say(console, f"curl      {one_line(str(findings[0]['curl'])) if findings else example_curl(claim)}")
+        # Never broken: it is to be copied.
+        curl = one_line(str(findings[0]["curl"])) if findings else example_curl(claim)
+        console.print(Text(f"curl      {curl}"), soft_wrap=True)
     else:
         _say(console, f"run       touchstone load {SCENARIO_OF.get(claim.id, 'steady')}")
 

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from touchstone.limiter.terms import worst
 from touchstone.probing import Wish, check_terms, needs
+from touchstone.report.narrow import fitted
 from touchstone.settings import Settings
 from touchstone.verdict import plural
 
@@ -22,7 +23,7 @@ def print_probe_plan(settings: Settings, wish: Wish, console: Console) -> None:
     cost, versions = worst(terms), len(needs(settings, terms).needs)
 
     def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print(fitted(text, console), markup=False, highlight=False, soft_wrap=True)
 
     say(f"probe: finds out which limiter is behind {wish.operation}, and with which numbers")
     say(f"target {target.url or target.name}, seed {terms.seed}, one client with the first key")

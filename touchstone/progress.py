@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from touchstone.proof import GOOD, Trial
 from touchstone.verdict import plural
@@ -29,8 +29,7 @@ def progress_on(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
     if not is_watched(console):
         yield lambda _event: None
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*_columns(console), console=console, transient=True) as progress:
         task = progress.add_task("starting", total=None)
         counts = {"case": 0, "exchange": 0, "finding": 0}
 
@@ -42,6 +41,12 @@ def progress_on(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
                 progress.update(task, description=_line(str(event.get("case")), counts))
 
         yield show
+
+
+def _columns(console: Console) -> tuple[ProgressColumn, ...]:
+    # The usual one turns dots of Braille.
+    spinner = SpinnerColumn("dots" if console.encoding.startswith("utf") else "line")
+    return spinner, TextColumn("{task.description}"), TimeElapsedColumn()
 
 
 def _line(case: str, counts: dict[str, int]) -> str:
@@ -60,8 +65,7 @@ def trials_on(console: Console) -> Iterator[Callable[[Trial, int], None]]:
     if not is_watched(console):
         yield lambda trial, to_come: _tell(console, trial, to_come)
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*_columns(console), console=console, transient=True) as progress:
         task = progress.add_task("starting", total=None)
 
         def show(trial: Trial, to_come: int) -> None:

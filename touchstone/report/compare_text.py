@@ -16,6 +16,7 @@ from touchstone.comparison import Comparison
 from touchstone.finding import Finding
 from touchstone.report.compare_words import apart_words, method_words, run_words, statistic_words, value_words
 from touchstone.report.load_words import capacity_words
+from touchstone.report.narrow import say
 from touchstone.report.paragraphs import paragraph, told
 from touchstone.thresholds import named
 
@@ -40,7 +41,7 @@ def write(comparison: Comparison, console: Console, page: Path | None = None) ->
     _claims(comparison.claims, console)
     if page is not None:
         console.print(Text(f"report: {page}"), soft_wrap=True)
-    console.print(Text(f"exit 0: {comparison.reason}", "bold"), soft_wrap=True)
+    say(console, f"exit 0: {comparison.reason}", "bold")
 
 
 def _load(load: LoadComparison, console: Console) -> None:

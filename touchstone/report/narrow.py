@@ -12,7 +12,7 @@ from rich.text import Text
 # Below, columns of text would be too narrow to read.
 TABLE_FROM_COLUMNS = 76
 
-_LABEL = re.compile(r"\S[^:]*?  +|\s+|\d+: |exit \d+: ")
+_LABEL = re.compile(r"\S[^:]*?  +|\s+")
 # What is beside a label is at least this wide, or begins below it.
 _LEAST = 24
 

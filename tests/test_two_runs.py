@@ -1,0 +1,112 @@
+"""
+Runs beside each other against one target with one key end as each does alone, and clean up what is theirs only.
+"""
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.command import LIMIT_S, Ended, Shell
+from tests.watched import WAITING, Watched
+
+LOAD = ("load", "steady", "--rate", "5", "--duration", "3")
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """
+    Two checks and a load at once, a sweep in their middle, and a check alone.
+
+    Attributes:
+        swept: What the sweep said, and how many journals were there before and after it.
+        left: What is left on the target, besides what is not of a run.
+        journals: How many journals are left.
+    """
+
+    alone: Ended
+    both: tuple[Ended, Ended]
+    load: Ended
+    swept: tuple[Ended, int, int]
+    left: tuple[list[str], int]
+    journals: int
+
+
+def beside(claims: str, folder: Path) -> Beside:
+    """
+    Makes the runs; they share their user's journals and the folder that they are in.
+    """
+    shell = Shell(folder)
+    check = ("check", "--profile", "quick", "--claims", claims)
+    with Watched(builds=6) as twin:
+        theirs = twin.publish("somebody-else")
+        url = ("--url", twin.url)
+        with ThreadPoolExecutor(3) as pool:
+            running = [
+                pool.submit(shell.run, *arguments, *url, "--report-dir", f"reports/{nth}")
+                for nth, arguments in enumerate((check, (*check, "--seed", "7"), LOAD))
+            ]
+            assert twin.reached.wait(LIMIT_S)
+            before = len(shell.journals())
+            swept = shell.run("sweep", *url)
+            after = len(shell.journals())
+            first, second, load = (run.result() for run in running)
+        left = [ref for ref in twin.refs() if ref != theirs], twin.running()
+        journals = len(shell.journals())
+        alone = shell.run(*check, *url, "--report-dir", "reports/alone")
+    return Beside(alone, (first, second), load, (swept, before, after), left, journals)
+
+
+@pytest.fixture(scope="module", params=[WAITING, pytest.param("status.*,cancel.*", marks=pytest.mark.kill)])
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Beside:
+    """
+    The runs, for claims of one case and, in `make kill`, of many.
+    """
+    return beside(request.param, tmp_path_factory.mktemp("beside"))
+
+
+def verdicts(folder: Path, name: str) -> Mapping[str, str]:
+    """
+    The verdicts of a run.
+    """
+    report = json.loads((folder / "reports" / name / "report.json").read_text("utf-8"))
+    return {claim["id"]: claim["verdict"] for claim in report["claims"]}
+
+
+@pytest.mark.timeout(300)
+def test_each_run_says_what_it_says_alone(runs: Beside) -> None:
+    """
+    Exit codes and verdicts are those of a run that has the target to itself; to a load, no claim is broken.
+    """
+    folder = runs.alone.folder
+    alone = verdicts(folder, "alone")
+    assert alone
+    for ended, name in zip(runs.both, ("0", "1"), strict=True):
+        assert (ended.code, ended.last_line) == (runs.alone.code, runs.alone.last_line), ended
+        assert verdicts(folder, name) == alone
+    assert "broken" not in verdicts(folder, "2").values(), runs.load.out
+
+
+@pytest.mark.timeout(300)
+def test_sweep_beside_live_runs_touches_nothing_of_them(runs: Beside) -> None:
+    """
+    The journal of a live run is locked: a sweep that comes meanwhile removes nothing, and says so.
+    """
+    ended, before, after = runs.swept
+    assert before >= 1
+    assert after >= 1
+    assert (ended.code, ended.last_line) == (0, "exit 0: 0 templates removed, 0 left")
+
+
+@pytest.mark.timeout(300)
+def test_runs_beside_each_other_clean_up_what_is_theirs(runs: Beside) -> None:
+    """
+    Nothing is left of any of them, and what is somebody else's stays.
+    """
+    assert runs.left == ([], 0)
+    assert runs.journals == 0
+    warned = [e for e in (*runs.both, runs.load) if "touchstone sweep" in e.out]
+    assert warned == []
