@@ -4,6 +4,7 @@ Kills a run, or the processes that it started, while its target is being asked t
 Nothing is timed: the request is held back until the signal was sent. So a point of a run is the same one each time.
 """
 
+import io
 import os
 import signal
 import threading
@@ -16,13 +17,19 @@ from typing import Any, Literal
 
 import anyio.to_thread
 import httpx
+from rich.console import Console
 
 from tests.command import LIMIT_S, PRIMARY, Ended, Shell, gone
 from tests.stages import Asgi, descendants
 from tests.watched import Watched
 from touchstone.errors import RunLogError
+from touchstone.report.text import write as write_text
+from touchstone.report.view import view
+from touchstone.report.write import write_reports
 from touchstone.runfacts import RunLog
 from touchstone.runlog import read
+from touchstone.settings import Flags, load
+from touchstone.sweep import Swept, sweep
 from touchstone.twin import RateLimit
 
 Victim = Literal["run", "child"]
@@ -119,6 +126,23 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """
+    What a report of a run says, and the exit code that the command ends with.
+    """
+
+    code: int
+    text: str
+
+    @property
+    def last_line(self) -> str:
+        """
+        The verdict.
+        """
+        return self.text.strip().splitlines()[-1]
+
+
+@dataclass(frozen=True, slots=True)
 class Killed:
     """
     What a kill left.
@@ -148,13 +172,15 @@ class Killed:
     journals: int
     foreign: tuple[list[str], list[str], int]
     survivors: list[int]
-    report: Ended
-    sweep: Ended
+    report: Said
+    swept: tuple[Swept, ...]
 
 
 def killed(kill: Kill, folder: Path) -> Killed:
     """
     Makes a run, kills it, asks for its report, and sweeps.
+
+    The last two are not asked of processes of their own: tests/test_sweep.py does that.
     """
     gate, shell = Gate(kill.at), Shell(folder)
     with Watched(wrap=gate.wrap, rate=RateLimit.parse("60/1"), capacity=8) as twin:
@@ -176,15 +202,26 @@ def killed(kill: Kill, folder: Path) -> Killed:
         survivors = [process for process in processes if not gone(process)]
         gate.is_on = False
         before = _left(twin, theirs)
-        report = shell.run("report", "run", "--report-dir", "again")
-        sweep = shell.run("sweep", "--url", twin.url, "--report-dir", "run")
+        report = _report(folder / "run" / "runlog.jsonl", folder / "again")
+        settings = load(Flags(url=twin.url), shell.environment(), folder)
+        swept = sweep(settings, (settings.state_dir, folder / "run"), lambda _text: None)
         left, refs = _left(twin, theirs), twin.refs()
     log, unreadable = _log(folder / "run" / "runlog.jsonl")
     foreign = (gate.foreign, [ref for ref in theirs if ref not in refs], left[1])
     return Killed(
         *(kill, happened, whom, ended, log, unreadable, gate.answered, gate.most),
-        *(before, (left[0], left[1] - 1), len(shell.journals()), foreign, survivors, report, sweep),
+        *(before, (left[0], left[1] - 1), len(shell.journals()), foreign, survivors, report, swept),
     )
+
+
+def _report(run_log: Path, folder: Path) -> Said:
+    text = io.StringIO()
+    try:
+        code = write_reports(run_log, folder)
+        write_text(view(read(run_log)), Console(file=text, width=200))
+    except RunLogError as error:
+        return Said(error.exit_code, str(error))
+    return Said(code, text.getvalue())
 
 
 def _reached(gate: Gate, command: Any) -> bool:

@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.command import LIMIT_S, Ended, Shell
+from tests.kills import Gate
 from tests.watched import WAITING, Watched
+from touchstone.settings import Flags, load
+from touchstone.sweep import Swept, sweep
 
+# Meanwhile a sweep looks at what is there; by then each run has asked whether the target can be judged, and goes on.
+HELD = 32
 LOAD = ("load", "steady", "--rate", "5", "--duration", "3")
 
 
@@ -30,7 +35,7 @@ class Beside:
     alone: Ended
     both: tuple[Ended, Ended]
     load: Ended
-    swept: tuple[Ended, int, int]
+    swept: tuple[tuple[Swept, ...], int, int]
     left: tuple[list[str], int]
     journals: int
 
@@ -39,25 +44,29 @@ def beside(claims: str, folder: Path) -> Beside:
     """
     Makes the runs; they share their user's journals and the folder that they are in.
     """
-    shell = Shell(folder)
+    shell, gate = Shell(folder), Gate(HELD, is_on=True)
     check = ("check", "--profile", "quick", "--claims", claims)
-    with Watched(builds=6) as twin:
-        theirs = twin.publish("somebody-else")
-        url = ("--url", twin.url)
+    with Watched(wrap=gate.wrap) as twin:
+        theirs, url = twin.publish("somebody-else"), ("--url", twin.url)
         with ThreadPoolExecutor(3) as pool:
             running = [
                 pool.submit(shell.run, *arguments, *url, "--report-dir", f"reports/{nth}")
                 for nth, arguments in enumerate((check, (*check, "--seed", "7"), LOAD))
             ]
-            assert twin.reached.wait(LIMIT_S)
-            before = len(shell.journals())
-            swept = shell.run("sweep", *url)
-            after = len(shell.journals())
-            first, second, load = (run.result() for run in running)
+            try:
+                assert gate.reached.wait(LIMIT_S)
+                before = len(shell.journals())
+                settings = load(Flags(url=twin.url), shell.environment(), folder)
+                swept = sweep(settings, (settings.state_dir, *(folder / "reports").iterdir()), lambda _text: None)
+                after = len(shell.journals())
+            finally:
+                gate.opened.set()
+            first, second, loaded = (run.result() for run in running)
         left = [ref for ref in twin.refs() if ref != theirs], twin.running()
+        assert theirs in twin.refs()
         journals = len(shell.journals())
         alone = shell.run(*check, *url, "--report-dir", "reports/alone")
-    return Beside(alone, (first, second), load, (swept, before, after), left, journals)
+    return Beside(alone, (first, second), loaded, (swept, before, after), left, journals)
 
 
 @pytest.fixture(scope="module", params=[WAITING, pytest.param("status.*,cancel.*", marks=pytest.mark.kill)])
@@ -93,12 +102,11 @@ def test_each_run_says_what_it_says_alone(runs: Beside) -> None:
 @pytest.mark.timeout(300)
 def test_sweep_beside_live_runs_touches_nothing_of_them(runs: Beside) -> None:
     """
-    The journal of a live run is locked: a sweep that comes meanwhile removes nothing, and says so.
+    The journal of a live run is locked: a sweep that comes meanwhile takes up none, whoever of them is waiting.
     """
-    ended, before, after = runs.swept
-    assert before >= 1
-    assert after >= 1
-    assert (ended.code, ended.last_line) == (0, "exit 0: 0 templates removed, 0 left")
+    swept, before, after = runs.swept
+    assert swept == ()
+    assert before == after >= 1
 
 
 @pytest.mark.timeout(300)
