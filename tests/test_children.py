@@ -223,3 +223,28 @@ def test_insisting_is_to_ask_again(before: int, enough: int) -> None:
         interrupted(signal.SIGINT, None)
 
     assert (told, insisted(), interrupted.times) == ([False] * enough, True, before + enough)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_that_asks_to_stop_is_a_mark(number: signal.Signals) -> None:
+    """
+    So it is while a run is under way, and afterwards as it was before.
+    """
+    before = signal.getsignal(number)
+    with children.signals() as interrupted:
+        os.kill(os.getpid(), number)
+        assert (interrupted.by, interrupted.times) == (number, 1)
+    assert signal.getsignal(number) == before
+
+
+def test_closed_terminal_ends_no_run_that_was_told_not_to_care() -> None:
+    """
+    What `nohup` started goes on.
+    """
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with children.signals() as interrupted:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert interrupted.by == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -14,7 +14,8 @@ import pytest
 
 from tests.command import LIMIT_S, Command, Ended, Shell
 from tests.watched import ENDLESS_S, WAITING, Watched
-from touchstone.runlog import read
+from touchstone.runfacts import Header, LedgerClaim, Target
+from touchstone.runlog import RunLogWriter, read
 
 # A header has room in it, and the exchanges of a run have not.
 ROOM_BYTES = 60_000
@@ -140,3 +141,52 @@ def test_folder_that_vanishes_ends_a_run_with_3_and_a_clean_target(
     assert "the run was ended; nothing is left on the target; the folder was removed, moved or replaced" in said
     assert "Traceback" not in ended.out + ended.err
     assert shell.journals() == []
+
+
+# No folder can be made there, not even by root.
+NOWHERE = "/proc/nowhere"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "check --url http://127.0.0.1:9/api",
+        "load steady --rate 5 --url http://127.0.0.1:9/api",
+        "probe --url http://127.0.0.1:9/api",
+        "record --out made fresh-build --url http://127.0.0.1:9/api",
+        "replay",
+        "report run",
+        "compare run run",
+        "prove --fault cancel-answers-200",
+    ],
+)
+def test_folder_that_cannot_be_made_is_told_before_anything_is_sent(tmp_path: Path, call: Command, line: str) -> None:
+    """
+    Whichever command is to write there, it ends with 3, and says where it failed and what helps.
+    """
+    (tmp_path / "run").mkdir()
+    header = LedgerClaim("status.x", "must", "It is so.", "x", "status")
+    with RunLogWriter(tmp_path / "run" / "runlog.jsonl") as log:
+        log.header(
+            Header(
+                "1",
+                "0",
+                "check",
+                (),
+                "2026-01-01T00:00:00Z",
+                Target("t", "", "url"),
+                "quick",
+                1,
+                False,
+                "*",
+                "",
+                (header,),
+                {},
+            )
+        )
+    ended = call(Shell(tmp_path), *line.split(), "--report-dir", NOWHERE)
+    assert (ended.code, "Traceback" in ended.err) == (3, False), ended
+    said = ended.err.strip().splitlines()[-1]
+    assert said.startswith(f"exit 3: {NOWHERE}")
+    assert "cannot be written: No such file or directory; " in said
+    assert "--report-dir" in said

@@ -14,7 +14,7 @@ from pathlib import Path
 from touchstone import __version__
 from touchstone.claims import Ledger
 from touchstone.contract import Contract
-from touchstone.errors import unwritten
+from touchstone.errors import HarnessError, unwritten
 from touchstone.handover import Mode
 from touchstone.runfacts import Header, LedgerClaim, Target, TargetKind
 from touchstone.runlog import RunLogWriter
@@ -63,17 +63,34 @@ def new_log(folder: Path) -> Path:
         OutputError: the folder cannot be written.
     """
     run_log = folder / "runlog.jsonl"
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         if run_log.exists():
             kept = folder / EARLIER / _id_of(run_log)
             kept.mkdir(parents=True, exist_ok=True)
             run_log.replace(kept / run_log.name)
     except OSError as error:
-        raise unwritten(
-            f"{folder}: the report folder cannot be written: {error.strerror}; use --report-dir", error
-        ) from error
+        raise _refused(folder, error) from error
     return run_log
+
+
+def make_folder(folder: Path) -> None:
+    """
+    Makes a report folder, where there is none.
+
+    Raises:
+        UsageError: there is something else.
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused(folder, error) from error
+
+
+def _refused(folder: Path, error: OSError) -> HarnessError:
+    told = f"{folder}: the report folder cannot be written: {error.strerror}"
+    return unwritten(f"{told}; name another one with --report-dir", error)
 
 
 def _id_of(run_log: Path) -> str:

@@ -17,7 +17,7 @@ from touchstone import candidates
 from touchstone import claims as ledger_of_claims
 from touchstone.candidates import Candidate
 from touchstone.errors import UsageError
-from touchstone.opening import new_run_id, utc
+from touchstone.opening import make_folder, new_run_id, utc
 from touchstone.proof import Trial
 from touchstone.prover import prove
 from touchstone.report import proof_html, proof_json
@@ -86,6 +86,7 @@ def run(choice: Choice, folder: Path | None, *, jobs: int, whole: bool, told: To
     wanted = choice.candidates()
     run_id = new_run_id()
     folder = folder or Path("reports") / f"prove-{run_id}"
+    make_folder(folder)
     started_at, began = utc(), time.monotonic()
     trials: list[Trial] = []
     lock = threading.Lock()

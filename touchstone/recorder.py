@@ -19,7 +19,7 @@ from touchstone import har, lifesteps, runner
 from touchstone.children import Progress
 from touchstone.cleaning import cleaned
 from touchstone.embedded import RECORDED_TWIN
-from touchstone.errors import RunLogError, UsageError
+from touchstone.errors import OutputError, RunLogError, UsageError
 from touchstone.exchange import Exchange
 from touchstone.leaks import leaks
 from touchstone.opening import Errand
@@ -290,7 +290,7 @@ def written(name: str, made: Recording | str, folder: Path, keys: Mapping[str, s
     path = folder / f"{name}.har"
     try:
         write_whole(path, text)
-    except UsageError as error:
+    except (UsageError, OutputError) as error:
         return Written(name, None, str(error))
     return Written(name, path, exchanges=len(made.exchanges))
 

@@ -95,14 +95,16 @@ def write_view(run: View, folder: Path) -> int:
     """
     Writes the reports of a view that is already there; see `write_reports`.
     """
-    refused: list[HarnessError] = []
+    refused: dict[str, HarnessError] = {}
     for name, render in ((JSON_NAME, json_report.render), (HTML_NAME, html.render), (JUNIT_NAME, junit.render)):
         try:
             write_whole(folder / name, render(run))
         except (OutputError, UsageError) as error:
-            refused.append(error)  # what there is room for is written all the same
+            refused[name] = error  # what there is room for is written all the same
     if refused:
-        raise type(refused[0])("; ".join(dict.fromkeys(map(str, refused))))
+        (_, first), *others = refused.items()
+        also = f"; nor can {', '.join(name for name, _ in others)}" if others else ""
+        raise type(first)(f"{first}{also}")
     return run.exit_code
 
 
