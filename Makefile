@@ -59,7 +59,7 @@ prove-load: $(READY) ## show of the faults that only load shows that a load run 
 	@$(BIN)/python -m pytest tests/test_load_faults.py
 
 kill: $(READY) ## kill runs at 30 random points, and have runs beside each other: is anything left behind?
-	@$(BIN)/python -m pytest -q -m kill tests/test_kills.py tests/test_two_runs.py $(ARGS)
+	@$(BIN)/python -m pytest -q -m kill tests/test_kills.py tests/test_two_runs.py tests/test_disk.py $(ARGS)
 
 mutate: $(READY) ## see which small changes of the judges the unit tests miss; ARGS="cancels walk" picks modules
 	@$(BIN)/python -m tests.mutation $(ARGS)

@@ -26,6 +26,10 @@ FULL = {
     "probe": ("probe", "--max-requests", "2000"),
     "record": ("record", "--out", "made"),
 }
+# Of these `make test` has two, and `make kill` the others.
+MORE = ("probe", "record")
+NAMES = [pytest.param(name, marks=pytest.mark.kill) if name in MORE else name for name in FULL]
+
 # Starts a command that may write files of ROOM_BYTES at most, whoever runs it; reports of a run are longer.
 LIMITED = (
     "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2); "
@@ -66,17 +70,19 @@ def full(name: str, folder: Path) -> Told:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Told]:
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Told]:
     """
-    All runs, beside each other.
+    All runs that are looked at, beside each other.
     """
+    asked = {item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec")}
+    names = [name for name in FULL if name == "check" or name in asked]
     with ThreadPoolExecutor(len(FULL)) as pool:
-        running = {name: pool.submit(full, name, tmp_path_factory.mktemp(name)) for name in FULL}
+        running = {name: pool.submit(full, name, tmp_path_factory.mktemp(name)) for name in names}
         return {name: run.result() for name, run in running.items()}
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("name", FULL)
+@pytest.mark.parametrize("name", NAMES)
 def test_full_disk_ends_a_run_with_3_and_a_clean_target(runs: Mapping[str, Told], name: str) -> None:
     """
     The last line names the file and what to do; nothing is left on the target, and the log is kept as far as it goes.
@@ -118,7 +124,7 @@ def replaced(folder: Path) -> None:
     folder.write_text("in the way")
 
 
-@pytest.mark.parametrize("vanish", [removed, replaced])
+@pytest.mark.parametrize("vanish", [removed, pytest.param(replaced, marks=pytest.mark.kill)])
 def test_folder_that_vanishes_ends_a_run_with_3_and_a_clean_target(
     tmp_path: Path, vanish: Callable[[Path], None]
 ) -> None:

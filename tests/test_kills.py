@@ -10,7 +10,7 @@ import pytest
 from tests.kills import ASKS_TO_STOP, Kill, Killed, beside_each_other, kills
 
 # A few are in `make test`, all of them in `make kill`.
-FEW = kills(4, seed=7)
+FEW = kills(3, seed=7)
 MANY = kills(30, seed=20)
 AT_ONCE = 4
 # Requests that are not in a run log: the parent asks whether the target can be judged.

@@ -17,14 +17,14 @@ from touchstone.settings import Flags, load
 from touchstone.sweep import Swept, sweep
 
 # Meanwhile a sweep looks at what is there; by then each run has asked whether the target can be judged, and goes on.
-HELD = 32
+HELD = 28
 LOAD = ("load", "steady", "--rate", "5", "--duration", "3")
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
     """
-    Two checks and a load at once, a sweep in their middle, and a check alone.
+    Two checks and perhaps a load at once, a sweep in their middle, and a check alone.
 
     Attributes:
         swept: What the sweep said, and how many journals were there before and after it.
@@ -34,15 +34,18 @@ class Beside:
 
     alone: Ended
     both: tuple[Ended, Ended]
-    load: Ended
+    load: Ended | None
     swept: tuple[tuple[Swept, ...], int, int]
     left: tuple[list[str], int]
     journals: int
 
 
-def beside(claims: str, folder: Path) -> Beside:
+def beside(claims: str, folder: Path, *, loads: bool) -> Beside:
     """
     Makes the runs; they share their user's journals and the folder that they are in.
+
+    Args:
+        loads: Whether a load is among them.
     """
     shell, gate = Shell(folder), Gate(HELD, is_on=True)
     check = ("check", "--profile", "quick", "--claims", claims)
@@ -51,7 +54,7 @@ def beside(claims: str, folder: Path) -> Beside:
         with ThreadPoolExecutor(3) as pool:
             running = [
                 pool.submit(shell.run, *arguments, *url, "--report-dir", f"reports/{nth}")
-                for nth, arguments in enumerate((check, (*check, "--seed", "7"), LOAD))
+                for nth, arguments in enumerate((check, (*check, "--seed", "7"), *((LOAD,) if loads else ())))
             ]
             try:
                 assert gate.reached.wait(LIMIT_S)
@@ -61,20 +64,20 @@ def beside(claims: str, folder: Path) -> Beside:
                 after = len(shell.journals())
             finally:
                 gate.opened.set()
-            first, second, loaded = (run.result() for run in running)
+            first, second, *more = (run.result() for run in running)
         left = [ref for ref in twin.refs() if ref != theirs], twin.running()
         assert theirs in twin.refs()
         journals = len(shell.journals())
         alone = shell.run(*check, *url, "--report-dir", "reports/alone")
-    return Beside(alone, (first, second), loaded, (swept, before, after), left, journals)
+    return Beside(alone, (first, second), more[0] if more else None, (swept, before, after), left, journals)
 
 
 @pytest.fixture(scope="module", params=[WAITING, pytest.param("status.*,cancel.*", marks=pytest.mark.kill)])
 def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Beside:
     """
-    The runs, for claims of one case and, in `make kill`, of many.
+    Two checks of the claims of one case and, in `make kill`, of many, beside a load.
     """
-    return beside(request.param, tmp_path_factory.mktemp("beside"))
+    return beside(request.param, tmp_path_factory.mktemp("beside"), loads=request.param != WAITING)
 
 
 def verdicts(folder: Path, name: str) -> Mapping[str, str]:
@@ -96,7 +99,8 @@ def test_each_run_says_what_it_says_alone(runs: Beside) -> None:
     for ended, name in zip(runs.both, ("0", "1"), strict=True):
         assert (ended.code, ended.last_line) == (runs.alone.code, runs.alone.last_line), ended
         assert verdicts(folder, name) == alone
-    assert "broken" not in verdicts(folder, "2").values(), runs.load.out
+    if runs.load:
+        assert "broken" not in verdicts(folder, "2").values(), runs.load.out
 
 
 @pytest.mark.timeout(300)
@@ -116,5 +120,5 @@ def test_runs_beside_each_other_clean_up_what_is_theirs(runs: Beside) -> None:
     """
     assert runs.left == ([], 0)
     assert runs.journals == 0
-    warned = [e for e in (*runs.both, runs.load) if "touchstone sweep" in e.out]
+    warned = [e for e in (*runs.both, runs.load) if e and "touchstone sweep" in e.out]
     assert warned == []
