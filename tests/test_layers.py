@@ -171,6 +171,7 @@ LAYER_OF = {
     "touchstone.cli_probe": "cli",
     "touchstone.collector": "edges",
     "touchstone.loadjudge": "edges",
+    "touchstone.course": "edges",
     "touchstone.setting_up": "edges",
     "touchstone.loading": "cli",
     "touchstone.loadworker": "cli",

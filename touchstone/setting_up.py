@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
-from touchstone.clock import WallClock
 from touchstone.contract import Contract
+from touchstone.course import Course, Progress, Stopped, Waiting, never, untold
 from touchstone.errors import TargetError
 from touchstone.examination import Examination
 from touchstone.exchange import Credential, Exchange
@@ -31,12 +31,7 @@ from touchstone.verdict import plural
 
 SET_UP, CLEAN_UP = "set-up", "clean-up"
 
-# While something is waited for it is looked so often whether the run was stopped.
-_LOOK_S = 0.1
-
 PUBLISHING, CANCELLING, DELETING = "publishing", "cancelling what the run left", "deleting templates"
-
-Progress = Callable[[dict[str, Any]], None]
 
 # Of what is left so many are named in a warning.
 _NAMED = 3
@@ -54,54 +49,12 @@ class Needing(Protocol):
         """
 
 
-class _Stopped(Exception):
-    """
-    Somebody stopped the run while it was set up, or once more while it was cleared.
-    """
-
-
-class _Course:
-    """
-    Tells how far the set-up or the clean-up has come.
-
-    It is no run log that it tells of, but whoever shows how a run comes along gets it as one more event of it.
-    """
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._doing, self._done, self._of = "", 0, 0
-
-    def begin(self, doing: str, of: int) -> None:
-        """
-        So many of something are to be done.
-        """
-        self._doing, self._done, self._of = doing, 0, of
-        if of:
-            self._tell()
-
-    def step(self) -> None:
-        """
-        One of them is done.
-        """
-        self._done += 1
-        self._tell()
-
-    def _tell(self) -> None:
-        self._progress({"type": "course", "doing": self._doing, "done": self._done, "of": self._of})
-
-
-def _untold(_event: dict[str, Any]) -> None:
-    """
-    Tells nobody.
-    """
-
-
 class _Ledger(Journalled):
     """
     The same, and each removal is told of.
     """
 
-    def __init__(self, *arguments: Any, course: _Course, look: Callable[[], None]) -> None:
+    def __init__(self, *arguments: Any, course: Course, look: Callable[[], None]) -> None:
         super().__init__(*arguments)
         self._course = course
         self._look = look
@@ -111,7 +64,7 @@ class _Ledger(Journalled):
         *template* was deleted, or could not be.
 
         Raises:
-            _Stopped: no more is to be deleted.
+            Stopped: no more is to be deleted.
         """
         super().removed(template, gone=gone)
         self._course.step()
@@ -124,48 +77,6 @@ class _Ledger(Journalled):
         self._log.template(TemplateAction(template.ref, self._purpose(template), "", "left", self._now()))
 
 
-class _Waiting(WallClock):
-    """
-    Time as it passes, and waits that end when the run is stopped.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stopped: Callable[[], bool] = _never
-
-    def is_stopped(self) -> bool:
-        """
-        Whether the run was stopped.
-        """
-        return self.stopped()
-
-    def look(self) -> None:
-        """
-        Looks once.
-
-        Raises:
-            _Stopped: the run was stopped.
-        """
-        if self.stopped():
-            raise _Stopped
-
-    def rest(self, seconds: float) -> None:
-        """
-        Waits.
-
-        Raises:
-            _Stopped: the run was stopped meanwhile.
-        """
-        until_at = self.now() + seconds
-        while (left_s := until_at - self.now()) > 0:
-            self.look()
-            super().rest(min(left_s, _LOOK_S))
-
-
-def _never() -> bool:
-    return False
-
-
 class SettingUp:
     """
     What the parent of a load run sends itself: before the load, and after it.
@@ -174,7 +85,7 @@ class SettingUp:
         progress: Is told how far each of the two has come.
     """
 
-    def __init__(self, settings: Settings, run_id: str, run_log: Path, progress: Progress = _untold) -> None:
+    def __init__(self, settings: Settings, run_id: str, run_log: Path, progress: Progress = untold) -> None:
         target = settings.target
         self._settings = settings
         self._log = RunLogWriter(run_log, drops=True)
@@ -183,13 +94,13 @@ class SettingUp:
         self.last_seq = 0
         # Of a server that is not known to be the API yet: nothing that another one says is to be judged.
         self._unsure: list[Exchange] | None = None
-        self.clock = _Waiting()
+        self.clock = Waiting()
         keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
         asked = (target.url or "", keys, Contract.load(), self._record, target.request_timeout_s)
         self.transport = Transport(*asked, clock=self.clock, stopped=self.clock.is_stopped, bounds=target.bounds)
         url = EMBEDDED_URL if target.embedded else target.url or ""
         self._journal = Journal.open(run_id, url, settings.state_dir, run_log.parent)
-        self._course = _Course(progress)
+        self._course = Course(progress)
         written = (run_id, self._journal, self._log, self.transport)
         self._ledger = _Ledger(*written, course=self._course, look=self.clock.look)
         self._exam = Examination(self.transport, target, run_id, self._ledger, Budget(target.max_builds), case=SET_UP)
@@ -213,7 +124,7 @@ class SettingUp:
                 self._log.exchange(exchange)
             return latency_s
         finally:
-            self.clock.stopped, self._unsure = _never, None
+            self.clock.stopped, self._unsure = never, None
 
     def stage(self, plan: Needing, latency_s: float, stopped: Callable[[], bool]) -> Stage:
         """
@@ -239,14 +150,14 @@ class SettingUp:
                 if need.role == "ready":
                     self._build(template)
                 self._course.step()
-        except _Stopped:
+        except Stopped:
             pass
         except Unsuited as error:
             if not stopped():
                 where = f"{ref}: " if ref and ref not in error.reason else ""
                 raise TargetError(f"the load could not be set up: {where}{error.reason}") from error
         finally:
-            self.clock.stopped = _never
+            self.clock.stopped = never
         self._journal.started(*(ref for role, refs in roles.items() if not role.startswith("ready") for ref in refs))
         return Stage({role: tuple(refs) for role, refs in roles.items()}, contents, latency_s)
 
@@ -297,7 +208,7 @@ class SettingUp:
         """
         return self._log.lost is not None
 
-    def clear(self, log: RunLog | None, stopped: Callable[[], bool] = _never) -> bool:
+    def clear(self, log: RunLog | None, stopped: Callable[[], bool] = never) -> bool:
         """
         Cancels what may be building and deletes what was published; what cannot be removed stays in the journal.
 
@@ -314,10 +225,10 @@ class SettingUp:
         self.clock.stopped = stopped
         try:
             clean = self._cleared(_idle(log, self._journal.builds) if log else set())
-        except _Stopped:
+        except Stopped:
             clean = self._told_left()
         finally:
-            self.clock.stopped = _never
+            self.clock.stopped = never
         self._journal.close(all_clean=clean)
         return clean and not self._journal.builds
 
