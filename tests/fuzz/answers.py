@@ -1,0 +1,133 @@
+"""
+Answers over HTTP: heads and framed bodies, Retry-After, what is said of quotas.
+"""
+
+import math
+import random
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+from tests.fuzz.steps import cuts
+from tests.fuzz.target import Target, well_said
+from touchstone import quotafields
+from touchstone.bulk_answer import Incoming
+from touchstone.exchange import Response
+from touchstone.heads import HeadReader, MalformedBody, MalformedHead
+from touchstone.patience import http_date, retry_after_s
+
+# --- heads and bodies ------------------------------------------------------------------------------------------------
+
+
+def check_answer(data: bytes) -> None:
+    """
+    An answer is the same in whatever pieces it comes, and so is whether it is one.
+    """
+    for method in ("GET", "HEAD"):
+        assert taken(cuts(data), method) == taken([data], method)
+
+
+def taken(pieces: Iterable[bytes], method: str) -> object:
+    """
+    What becomes of an answer that comes in these pieces and after which the server closes.
+    """
+    incoming, waiting = Incoming(HeadReader(), method), [piece for piece in pieces if piece]
+    done = False
+    try:
+        while waiting and not done:
+            done = incoming.feed(waiting.pop(0), 0.0)
+    except (MalformedHead, MalformedBody) as error:
+        well_said(error)
+        return type(error)
+    head = incoming.head
+    if head is None:
+        return "" if done else incoming.end() and "no head"
+    assert all(isinstance(text, str) for pair in head.headers for text in pair)
+    assert 200 <= head.status <= 999
+    assert incoming.body_bytes >= len(incoming.body)
+    rest = incoming.rest + b"".join(waiting) if done else b""
+    looks = (head.status, head.headers, head.framing, head.length, head.keep_alive)
+    return looks, incoming.body, rest, "" if done else incoming.end()
+
+
+def answers() -> Sequence[bytes]:
+    """
+    An answer of each framing.
+    """
+    return (
+        b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{"a": "bcde"}',
+        b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nabcde\r\na \r\n0123456789\r\n0\r\nT: x\r\n\r\nrest",
+        b"HTTP/1.0 500 Oops\r\nConnection: keep-alive\r\nDate: Sat, 14 Mar 2026 09:00:00 GMT\r\n\r\nuntil the end",
+        b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\nX-A: \xc3\xa9\xff\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n folded: x\r\nConnection: close\r\n\r\n",
+    )
+
+
+# --- Retry-After -----------------------------------------------------------------------------------------------------
+
+
+def check_retry_after(data: bytes) -> None:
+    """
+    A wait is a number of seconds or none, and what has the documented form is read as what it says.
+    """
+    value, _, date = data.decode("latin-1").partition("\n")
+    wait_s = retry_after_s(Response(429, (("retry-after", value), ("Date", date))))
+    assert wait_s is None or 0 <= wait_s < math.inf
+    if re.fullmatch("[0-9]{1,9}", value):
+        assert wait_s == int(value)
+    until = http_date(value)
+    if until is not None:
+        assert http_date(format_datetime(until, usegmt=True)) == until
+        assert wait_s is None or wait_s == max(0.0, (until - (http_date(date) or until)).total_seconds())
+
+
+def waits() -> Sequence[bytes]:
+    """
+    Values of Retry-After, each with a Date.
+    """
+    now = format_datetime(datetime(2026, 3, 14, 9, tzinfo=UTC), usegmt=True).encode()
+    dates = (b"Sat, 14 Mar 2026 09:00:30 GMT", b"Saturday, 14-Mar-26 09:00:30 GMT", b"Sat Mar  4 09:00:30 2026")
+    return tuple(value + b"\n" + now for value in (b"30", b"0", b"-1", b"1.5", *dates))
+
+
+# --- quotas ----------------------------------------------------------------------------------------------------------
+
+
+def check_quota(data: bytes) -> None:
+    """
+    A quota is told in finite numbers, whatever the fields hold, and the order of different fields does not matter.
+    """
+    fields = [(name, value.strip()) for name, _, value in (line.partition(":") for line in data.decode("latin-1").split("\n"))]
+    found = quotafields.quota(fields, 1773478800.0)
+    wait_s = quotafields.retry_in_s(fields)
+    assert found.keys() <= {"limit", "remaining", "reset_s", "window_s"}
+    assert all(0 <= number < math.inf for number in found.values()), found
+    assert wait_s is None or 0 <= wait_s < math.inf, wait_s
+    by_name: dict[str, list[tuple[str, str]]] = {}
+    for name, value in fields:
+        by_name.setdefault(name.lower(), []).append((name, value))
+    groups = list(by_name.values())
+    random.Random(data).shuffle(groups)
+    assert quotafields.quota([field for group in groups for field in group], 1773478800.0) == found
+
+
+def quotas() -> Sequence[bytes]:
+    """
+    The dialects.
+    """
+    return (
+        b'RateLimit: "default";r=5;t=3, "day";r=1;t=900\nRateLimit-Policy: "default";q=10;w=60, "day";q=100;w=86400',
+        b"RateLimit: limit=10, remaining=5, reset=3\nRateLimit-Policy: 10;w=60;comment=\"a, b; c\"",
+        b"RateLimit-Limit: 10, 10;w=60\nratelimit-remaining: 5\nRateLimit-Reset: 3",
+        b"X-RateLimit-Limit: 10\nX-RateLimit-Remaining: 5\nX-RateLimit-Reset: 1773478830\nDate: Sat, 14 Mar 2026 09:00:00 GMT",
+        b"X-Rate-Limit-Limit: 10\nX-Rate-Limit-Reset: 1773478830000\nX-Rate-Limit-Reset-After: 1.25\nX-Retry-In: 1m2.5s",
+    )
+
+
+TARGETS = (
+    Target("http", check_answer, answers, most_bytes=2048),
+    Target("retry-after", check_retry_after, waits, most_bytes=256),
+    Target("ratelimit", check_quota, quotas, most_bytes=1024),
+)

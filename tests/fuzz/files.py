@@ -1,0 +1,258 @@
+"""
+Recordings of ours and of others, the ledger of claims, the contract.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter
+
+from tests import foreign_files
+from tests.fuzz.steps import JSON, YAML, SECRET
+from tests.fuzz.target import Target, file, well_said
+from touchstone import claims, har, recordings
+from touchstone.bundle import openapi_dir, recordings_dir
+from touchstone.contract import Contract
+from touchstone.errors import ContractError, RecordingError, UsageError
+from touchstone.exchange import Exchange
+from touchstone.recording import Recording
+
+_EXCHANGES: TypeAdapter[tuple[Exchange, ...]] = TypeAdapter(tuple[Exchange, ...])
+_BEARER = re.compile(r"Bearer ([\w.~+/-]{12,})")
+_COOKIE = re.compile(r"session=(\w{16,})")
+
+# --- recordings ------------------------------------------------------------------------------------------------------
+
+
+def check_har(data: bytes) -> None:
+    """
+    A HAR file is read or refused; what is read has the types of facts and no key, and what is ours is written as read.
+    """
+    recording = _read("page.har", data)
+    if recording is not None and recording.origin == "touchstone":
+        once = _again(recording)
+        assert _again(once) == once
+        assert [_bare(one) for one in once.exchanges] == [_bare(one) for one in recording.exchanges]
+
+
+def check_vcr(data: bytes) -> None:
+    """
+    A cassette is read or refused; what is read has the types of facts and no key.
+    """
+    _read("tape.yaml", data)
+
+
+def _read(name: str, data: bytes) -> Recording | None:
+    path = file(name, data)
+    try:
+        recording = recordings.read(path)
+    except RecordingError as error:
+        well_said(error, f"{path}: ", {SECRET})
+        return None
+    assert _EXCHANGES.validate_python(recording.exchanges, strict=True) == recording.exchanges or "nan" in repr(recording)
+    assert [one.seq for one in recording.exchanges] == sorted({one.seq for one in recording.exchanges})
+    if recording.origin != "touchstone":
+        left = [secret for secret in _shown(data) if secret in repr(recording)]
+        assert not left, left
+    return recording
+
+
+@cache
+def _seed_secrets() -> frozenset[str]:
+    text = "\n".join(seed.decode() for seed in (*foreign_hars(), *cassettes()))
+    return frozenset({*_BEARER.findall(text), *_COOKIE.findall(text)})
+
+
+def _shown(data: bytes) -> set[str]:
+    """
+    The keys and cookies that requests to the API show in the way in which they are shown, or what is left of a seed's.
+    """
+    try:
+        document: Any = yaml.load(data, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        log = document.get("log", {}).get("entries") or document.get("http_interactions") or document.get("interactions")
+        requests = [entry["request"] for entry in log if str(entry["request"].get("url", entry["request"].get("uri"))).startswith(foreign_files.API)]
+    except Exception:  # noqa: BLE001 - it was read otherwise, or in another way
+        return set()
+    texts = [json.dumps(request.get("headers"), default=str) for request in requests]
+    return {secret for text in texts for secret in _seed_secrets() if f"Bearer {secret}" in text or f"session={secret}" in text}
+
+
+def _bare(exchange: Exchange) -> Exchange:
+    """
+    Without what a recording rounds, and with headers in the order in which it writes them.
+    """
+    request, response = exchange.request, exchange.response
+    request = replace(request, headers=tuple(sorted(request.headers, key=lambda pair: pair[0].lower())))
+    if response is not None:
+        headers = tuple(sorted(response.headers, key=lambda pair: pair[0].lower()))
+        response = replace(response, headers=headers, chunks=())
+    return replace(exchange, request=request, response=response, sent_at=0.0, head_at=0.0, done_at=0.0)
+
+
+def _again(recording: Recording) -> Recording:
+    """
+    What is read of a recording after it was written once more.
+    """
+    path = file("again.har", har.render(recording, {}).encode("utf-8", "surrogatepass"))
+    return replace(har.decode(json.loads(path.read_text("utf-8", "surrogatepass"))), path=recording.path)
+
+
+@cache
+def own_recordings() -> Sequence[bytes]:
+    """
+    Two entries of each of three recordings.
+    """
+    found = []
+    for name in ("events-ready", "cancel-in-flight", "missing-key"):
+        document = json.loads((recordings_dir() / f"{name}.har").read_text("utf-8"))
+        entries = document["log"]["entries"]
+        log = next((one for one in entries if "_chunks" in one["response"]), entries[-1])
+        document["log"]["entries"] = [entries[0], log]
+        found.append(json.dumps(document).encode())
+    return found
+
+
+@cache
+def foreign_hars() -> Sequence[bytes]:
+    """
+    Pages of a browser, a proxy and a tester.
+    """
+    made = []
+    for writer in ("WebInspector", "mitmproxy", "harfile"):
+        page = [
+            *foreign_files.page()[:4],
+            foreign_files.Seen(at=9.0, key=foreign_files.OTHER_KEY, headers={"Cookie": "session=abcdefghijklmnop1234"}),
+            foreign_files.status_read("ready", 9.5, key=foreign_files.WRONG_KEY),
+            foreign_files.Seen(url="https://elsewhere.test/x", at=10.0, text="x", kind="text/plain"),
+        ]
+        made.append(json.dumps(foreign_files.document(*page, writer=writer)).encode())
+    return made
+
+
+def hars() -> Sequence[bytes]:
+    """
+    Recordings of ours and of others.
+    """
+    return (*own_recordings(), *foreign_hars())
+
+
+@cache
+def cassettes() -> Sequence[bytes]:
+    """
+    Tapes of schemathesis, of vcrpy, and one in JSON.
+    """
+    bearer = {"Authorization": [f"Bearer {foreign_files.KEY}"], "Cookie": ["session=abcdefghijklmnop1234"]}
+    answer = {"status": "ready", "ref": foreign_files.REF, "digest": "ab" * 32}
+    timed = {
+        "recorded_at": "2026-03-14T09:00:00+00:00",
+        "request": {"uri": foreign_files.API + foreign_files.BUILD, "method": "GET", "headers": bearer, "body": None},
+        "response": {
+            "status": {"code": "200", "message": "OK"},
+            "headers": {"content-type": ["application/json"], "set-cookie": ["session=abcdefghijklmnop1234; Path=/"]},
+            "elapsed": "0.25",
+            "body": {"encoding": "utf-8", "string": json.dumps(answer)},
+        },
+    }
+    untimed = {
+        "request": {"uri": foreign_files.API + "/templates", "method": "POST", "headers": bearer, "body": foreign_files.DOCUMENT},
+        "response": {"status_code": 201, "headers": {"Date": "x"}, "body": {"base64_string": "eyJhIjogMX0="}},
+    }
+    zipped = {**untimed, "response": {"status": {"code": 201}, "body": {"string": b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff\x03\x00" + b"\0" * 8}}}
+    tapes: tuple[Any, ...] = (
+        {"http_interactions": [timed, timed | {"response": None}]},
+        {"interactions": [untimed, zipped], "version": 1},
+        {"recorded_with": "x", "http_interactions": [untimed | {"recorded_at": "Sat, 14 Mar 2026 09:00:00 GMT"}]},
+    )
+    return (*(yaml.safe_dump(tape).encode() for tape in tapes), json.dumps(tapes[0]).encode())
+
+
+# --- claims and contract ---------------------------------------------------------------------------------------------
+
+
+def check_claims(data: bytes) -> None:
+    """
+    A ledger is read or refused with its place; of what is read, each claim can be asked for.
+    """
+    path = file("claims.yaml", data)
+    try:
+        ledger = claims.load(path)
+    except ContractError as error:
+        well_said(error, f"{path}: ")
+        return
+    rows = (*ledger.judged(), *ledger.of_load(), *ledger.excluded())
+    assert {row.id for row in rows} == set(ledger)
+    for row in rows:
+        assert ledger.explain(row.id) == row
+        assert row.subject
+    try:
+        assert set(ledger.select("*")) == set(ledger.judged())
+    except UsageError:
+        assert not ledger.judged()
+
+
+def ledgers() -> Sequence[bytes]:
+    """
+    A ledger with a row of each kind, in both styles of YAML.
+    """
+    rows: list[dict[str, Any]] = [
+        {"id": "start.answers-202", "level": "must", "says": "A start is answered with 202.", "source": "build#intro"},
+        {"id": "key.second", "level": "should", "says": "x", "source": "y", "needs": ["second", "publish"], "by": "load"},
+        {"id": "page.words", "says": "x", "source": "y", "excluded": "Nobody can tell."},
+    ]
+    return (yaml.safe_dump({"claims": rows}, sort_keys=False).encode(), json.dumps({"claims": rows}).encode())
+
+
+def check_contract(data: bytes) -> None:
+    """
+    A contract is read or refused with its place; what is read can judge answers.
+    """
+    try:
+        contract = Contract(data, "builds.yaml")
+    except ContractError as error:
+        well_said(error, "builds.yaml")
+        return
+    for name, operation in contract.operations.items():
+        contract.match(operation.method, operation.path.replace("{", "").replace("}", ""))
+        for status in contract.allowed_statuses(name):
+            for media_type in contract.media_types(name, status):
+                for body in (b'{"status": "ready", "a": [1, "x"]}', b'data: {"ts": 1, "level": "x"}\n\n', b"\xff"):
+                    for problem in contract.problems(name, status, media_type, body):
+                        assert isinstance(str(problem), str)
+
+
+@cache
+def contracts() -> Sequence[bytes]:
+    """
+    The contract with two of its operations, and a small one.
+    """
+    document = yaml.safe_load((openapi_dir() / "builds.yaml").read_text("utf-8"))
+    log = {"type": "object", "required": ["ts"], "properties": {"ts": {"type": "string", "format": "date-time"}}}
+    frame = {"type": "object", "properties": {"data": {"type": "string", "contentSchema": {"$ref": "#/components/schemas/L"}}}}
+    status = {"type": "object", "properties": {"status": {"enum": ["ready", "failed"]}, "n": {"pattern": "^[a-z]+$"}}}
+    small = {
+        "openapi": "3.1.0",
+        "paths": {
+            "/b/{name}": {"get": {"operationId": "getB", "tags": ["b"], "responses": {"200": _answer("application/json", status)}}},
+            "/b/{name}/events": {"get": {"operationId": "logB", "responses": {"200": _answer("text/event-stream", frame)}}},
+        },
+        "components": {"schemas": {"L": log}},
+    }
+    kept = {path: item for path, item in document["paths"].items() if path.endswith(("build", "events"))}
+    return (yaml.safe_dump(small).encode(), json.dumps({**document, "paths": kept}, default=str).encode())
+
+
+def _answer(kind: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": "x", "content": {kind: {"schema": schema}}}
+
+
+TARGETS = (
+    Target("har", check_har, hars, JSON),
+    Target("vcr", check_vcr, cassettes, YAML, most_bytes=4096),
+    Target("claims", check_claims, ledgers, YAML, most_bytes=4096),
+    Target("contract", check_contract, contracts, YAML),
+)

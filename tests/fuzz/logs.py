@@ -1,0 +1,167 @@
+"""
+What runs write and later ones read: run logs and journals.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate, islice
+from pathlib import Path
+from typing import Any
+
+from tests import loadlogs
+from tests.fuzz.steps import JSON_LINES, cuts
+from tests.fuzz.target import Target, file, folder, well_said
+from touchstone.errors import RunLogError
+from touchstone.exchange import Chunk, Exchange, Request, Response
+from touchstone.finding import Finding
+from touchstone.journal import SUFFIX, leftovers
+from touchstone.journal_state import JournalState, header, whole_lines
+from touchstone.runfacts import Case, Footer, Notice, RunLog, Tally, TemplateAction
+from touchstone.runlog import RunLogWriter, follow, read
+
+# --- run logs --------------------------------------------------------------------------------------------------------
+
+
+def check_run_log(data: bytes) -> None:
+    """
+    A log is read or refused with its line; one that is read is the same when written again, and readable up to any cut.
+    """
+    path = file("runlog.jsonl", data)
+    followed(path, data)
+    try:
+        log = read(path)
+    except RunLogError as error:
+        well_said(error, f"{path}: ")
+        return
+    assert again(log) == replace(log, torn_lines=0, cut_bytes={}, workload=log.workload, probe=None)
+    for end in {sum(map(len, islice(cuts(data), number))) for number in range(3)}:
+        if end > data.find(b"\n") > 0:
+            read(file("runlog.jsonl", data[:end]))
+
+
+def again(log: RunLog) -> RunLog:
+    """
+    What is read of a log after it was written once more. What of it is about a probe is left out.
+    """
+    path = folder() / "again.jsonl"
+    path.unlink(missing_ok=True)
+    with RunLogWriter(path) as writer:
+        writer.header(log.header)
+        for exchange in log.exchanges:
+            writer.exchange(exchange)
+        for occurrence in log.occurrences:
+            event = {"type": "finding", **json.loads(json.dumps(_plain(occurrence.finding)))}
+            writer.write({**event, "case": occurrence.case, "times": occurrence.times})
+        for write, facts in (
+            (writer.tally, log.tallies),
+            (writer.case, log.cases),
+            (writer.notice, log.notices),
+            (writer.template, log.templates),
+            (writer.warning, log.warnings),
+            (writer.workload, (log.workload,) if log.workload else ()),
+            (writer.window, log.windows),
+            (writer.attempt, log.attempts),
+            (writer.build, log.builds),
+            (writer.worker, log.workers),
+            (writer.footer, (log.footer,) if log.footer else ()),
+        ):
+            for fact in facts:
+                write(fact)  # type: ignore[operator]  # each writer gets its own facts
+    return read(path)
+
+
+def followed(path: Path, data: bytes) -> None:
+    """
+    Whoever follows a log sees the same events however it grows.
+    """
+    path.write_bytes(data)
+    whole = list(next(follow(path)))
+    path.write_bytes(b"")
+    steps = follow(path)
+    seen: list[dict[str, Any]] = []
+    for so_far in accumulate(cuts(data)):
+        path.write_bytes(so_far)
+        seen += next(steps)
+    assert repr(seen) == repr(whole)
+    path.write_bytes(data)
+
+
+def _plain(finding: Finding) -> dict[str, Any]:
+    return {name: getattr(finding, name) for name in Finding.__slots__}
+
+
+def run_logs() -> Sequence[bytes]:
+    """
+    Logs of a check and of a load run.
+    """
+    return (_check_log(), _load_log(), _check_log()[:-40] + b"\n" + json.dumps(_TORN).encode() + b"\n")
+
+
+_TORN = {"type": "warning", "text": "a line of the run log was cut short: its writer was killed", "torn": True}
+
+
+def _check_log() -> bytes:
+    path = folder() / "seed.jsonl"
+    path.unlink(missing_ok=True)
+    sent = Request("POST", "http://127.0.0.1:1/api/x", (("authorization", "Bearer <key:primary>"),), b'{"x": 1}')
+    response = Response(200, (("content-type", "text/event-stream"),), b"data: \xff\n\n", (Chunk(0.1, b"data: \xff\n\n"),))
+    exchange = Exchange(1, "getBuild", "default/a@1.0.0", "primary", "c", 0.1, 0.2, 0.3, sent, response, "", "server")
+    with RunLogWriter(path) as writer:
+        writer.header(loadlogs.header())
+        writer.exchange(exchange)
+        writer.exchange(replace(exchange, seq=2, response=None, error="ReadTimeout: no byte"))
+        finding = Finding("0" * 12, "a.b", "must", "getBuild", "rules.a", "202", "200", "POST /", "curl", (1,))
+        writer.finding(finding, "c")
+        writer.tally(Tally("c", "rules.a", "a.b", 3, 1, "why"))
+        writer.case(Case("c", "title", "failed", 1.5, ("a.b",), "message"))
+        writer.notice(Notice("a.b", "could-not-run", "reason", "c"))
+        writer.template(TemplateAction("default/a@1.0.0", "purpose", "ab" * 32, "published", 0.5))
+        writer.warning("careful")
+        writer.footer(Footer("2026-01-02T03:05:05Z", 60.0, 0, ""))
+    return path.read_bytes()
+
+
+def _load_log() -> bytes:
+    path = folder() / "load.jsonl"
+    path.unlink(missing_ok=True)
+    kept: dict[bytes, list[bytes]] = {}
+    for line in loadlogs.write(loadlogs.behind(duration_s=4.0, from_s=2.0, per_s=10.0), path).read_bytes().splitlines():
+        kept.setdefault(json.loads(line)["type"], []).append(line)
+    return b"".join(line + b"\n" for lines in kept.values() for line in lines[:2])
+
+
+# --- journals --------------------------------------------------------------------------------------------------------
+
+
+def check_journal(data: bytes) -> None:
+    """
+    A journal is never refused, and a damaged line in it hides no other one.
+    """
+    whole = whole_lines(data)
+    state = JournalState.after(whole)
+    assert all(isinstance(text, str) for text in (*state.refs, *state.builds, state.run_id, state.target_url))
+    first, _, rest = whole.partition(b"\n")
+    if state.run_id and b"\r" not in whole:
+        damaged = JournalState.after(first + b"\n" + b'{"step": "int\n' + b"[" * 9000 + b"\n" + rest)
+        assert (damaged.refs, damaged.builds, damaged.run_id) == (state.refs, state.builds, state.run_id)
+    path = file(f"run{SUFFIX}", data)
+    found = leftovers(folder())
+    assert [(each.run_id, each.refs, each.builds) for each in found] == (
+        [(state.run_id, tuple(state.refs), tuple(state.builds))] if state.run_id else []
+    ), path
+
+
+def journals() -> Sequence[bytes]:
+    """
+    A journal of a run that was killed.
+    """
+    steps = ("intend a", "created a", "started a", "intend b", "created b", "started b", "settled a", "removed b")
+    lines = [{"step": step, "ref": f"default/{name}@1.0.0"} for step, _, name in (each.partition(" ") for each in steps)]
+    return (b"".join(json.dumps(line).encode() + b"\n" for line in (header("r1", "http://h/api"), *lines)),)
+
+
+TARGETS = (
+    Target("runlog", check_run_log, run_logs, JSON_LINES),
+    Target("journal", check_journal, journals, JSON_LINES, most_bytes=2048),
+)

@@ -1,0 +1,143 @@
+"""
+What people write by hand: settings files and thresholds.
+"""
+
+import math
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tests.fuzz.steps import SECRET, TOML
+from tests.fuzz.target import Target, file, folder, well_said
+from touchstone import settings, thresholds_file
+from touchstone.bundle import load_dir
+from touchstone.errors import UsageError
+from touchstone.settings_file import SettingsFile, find
+
+_KEYS = ("api_key", "second_api_key", "restricted_api_key")
+ENVIRONMENT = {"ORGO_API_KEY": "sk_live_" + "e" * 24, "HOME": "/nowhere"}
+
+
+def check_settings(data: bytes) -> None:
+    """
+    A settings file is read or refused, under either name, and no key of it is told: not in messages, reprs or reports.
+    """
+    for name in ("touchstone.toml", "pyproject.toml"):
+        for other in ("touchstone.toml", "pyproject.toml"):
+            (folder() / other).unlink(missing_ok=True)
+        path = file(name, data)
+        secrets = set(_secrets(data))
+        try:
+            found = find(None, folder())
+            for target in (None, *found.targets):
+                _loaded(target, found, secrets)
+        except UsageError as error:
+            well_said(error, name, secrets)
+        path.unlink()
+
+
+def _loaded(target: str | None, found: SettingsFile, secrets: set[str]) -> None:
+    try:
+        merged = settings.load(settings.Flags(target=target), ENVIRONMENT, folder())
+    except UsageError as error:
+        well_said(error, secrets=secrets)
+        return
+    told = repr(merged) + repr(found) + repr(merged.public())
+    assert not [secret for secret in secrets if secret in told]
+    assert settings.Settings.from_json(merged.to_json()) == merged
+    numbers = (merged.target.build_timeout_s, merged.target.patience_s, merged.max_seconds or 1.0)
+    assert all(0 < number < math.inf for number in numbers)
+
+
+def _secrets(data: bytes) -> Iterator[str]:
+    """
+    What a file holds where keys and passwords stand; of a file that is no TOML, what of the seeds' key is left.
+    """
+    try:
+        document = tomllib.loads(data.decode("utf-8"))
+    except Exception:  # noqa: BLE001 - it says nothing then
+        yield SECRET
+        return
+    tables = (document, _at(document, "tool", "touchstone"))
+    for targets in (_at(table, "targets") for table in tables):
+        for target in targets.values():
+            if isinstance(target, dict):
+                yield from (text for name in _KEYS for text in _texts(target.get(name)) if len(text) >= 12)
+                # Between the slashes and the last @ of a URL: who signs in.
+                users = (re.search(r"//(.*)@", text) for text in _texts(target.get("url")))
+                yield from (user[1].rpartition(":")[2] for user in users if user and len(user[1].rpartition(":")[2]) >= 12)
+
+
+def _at(table: Any, *names: str) -> dict[str, Any]:
+    for name in names:
+        table = table.get(name) if isinstance(table, dict) else None
+    return table if isinstance(table, dict) else {}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def settings_files() -> Sequence[bytes]:
+    """
+    A file with all that one may hold, as it stands alone and within a pyproject.toml.
+    """
+    text = f"""\
+target = "staging"
+report_dir = "reports/here"
+seed = 7
+strict = true
+profile = "quick"
+claims = "start.*"
+max_seconds = 60
+
+[targets.staging]
+url = "https://staging.example.test/api"
+api_key_env = "ORGO_API_KEY"
+build_timeout_s = 600
+cancel_timeout_s = 1.5
+patience_s = 1e2
+request_timeout_s = 30
+max_builds = 40
+publish = "never"
+templates = {{ buildable = ["default/hello@1.0.0"], failing = [], restricted = [] }}
+
+[targets."throw away"]
+url = "http://127.0.0.1:8123"
+api_key = "{SECRET}"
+second_api_key = "{SECRET[::-1]}"
+"""
+    inner = re.sub(r"(?m)^\[targets", "[tool.touchstone.targets", text)
+    with_user = text.replace("https://staging", f"https://user:{SECRET}@staging")
+    return (text.encode(), f'[project]\nname = "x"\n[tool.touchstone]\n{inner}'.encode(), with_user.encode())
+
+
+def check_thresholds(data: bytes) -> None:
+    """
+    Thresholds are read or refused with their place, and a limit is a number that something can be held against.
+    """
+    path = file("thresholds.toml", data)
+    try:
+        limits = thresholds_file.read(path)
+    except UsageError as error:
+        well_said(error, f"{path}: ")
+        return
+    assert all(0 <= limit.value < math.inf for each in limits.values() for limit in each)
+
+
+def thresholds() -> Sequence[bytes]:
+    """
+    The bundled ones.
+    """
+    return ((load_dir() / "thresholds.toml").read_bytes(), b'[steady."*"]\nerror_share = 0.001\n[steady.getBuild]\np99_s = 0.5\n')
+
+
+TARGETS = (
+    Target("settings", check_settings, settings_files, TOML, most_bytes=4096),
+    Target("thresholds", check_thresholds, thresholds, TOML, most_bytes=4096),
+)

@@ -1,0 +1,77 @@
+"""
+The event-stream parser: against the standard read literally, against httpx-sse, and in any pieces.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+import httpx
+from httpx_sse import EventSource
+
+from tests.fuzz import whatwg
+from tests.fuzz.steps import cuts
+from tests.fuzz.target import Target
+from touchstone.eventstream import MAX_PROBLEMS, Event, EventStreamParser, FramingProblem, parse
+
+BOM = b"\xef\xbb\xbf"
+
+
+def told(events: Iterable[Event]) -> list[whatwg.Told]:
+    """
+    The events as the reference reader tells them.
+    """
+    return [(event.event, event.data, event.id, event.retry) for event in events]
+
+
+def by_httpx_sse(stream: bytes) -> list[tuple[str, str, str]]:
+    """
+    What httpx-sse reads, as far as it follows the standard: types, data and ids of events with something in their data.
+
+    It breaks 9.2.5 where it takes a byte order mark for text, and 9.2.6 where it dispatches what has no data, and takes
+    signs, blanks and the digits of other scripts for a retry.
+    """
+    response = httpx.Response(200, headers={"Content-Type": "text/event-stream; charset=utf-8"}, content=stream)
+    return [(event.event, event.data, event.id) for event in EventSource(response).iter_sse() if event.data]
+
+
+def in_pieces(pieces: Iterable[bytes], limit: int) -> tuple[list[Event], tuple[FramingProblem, ...]]:
+    """
+    What comes out of pieces.
+    """
+    parser = EventStreamParser(limit)
+    events = [event for piece in pieces for event in parser.feed(piece)]
+    parser.close()
+    return events, parser.problems
+
+
+def check(stream: bytes) -> None:
+    """
+    Reads a stream whole, in pieces and with other readers.
+    """
+    read = parse(stream)
+    assert told(read.events) == whatwg.read(stream)
+    if not stream.startswith(BOM):
+        assert [(each.event, each.data, each.id) for each in read.events if each.data] == by_httpx_sse(stream)
+    for limit in (1 << 20, 12):
+        assert in_pieces(cuts(stream), limit) == in_pieces([stream], limit)
+    assert len(read.problems) <= MAX_PROBLEMS + 1
+    lines = len(re.split(rb"\r\n?|\n", stream))
+    for problem in read.problems:
+        assert str(problem).isprintable(), problem
+        assert 1 <= problem.line <= lines
+
+
+def seeds() -> Sequence[bytes]:
+    """
+    Streams with all that the standard names.
+    """
+    return (
+        b"data: a\n\n",
+        BOM + b": hi\r\nevent: add\rid: 1\nretry: 1500\ndata: a\r\ndata:b\r\r",
+        b'data: {"ts":"2026-03-14T09:00:02Z","level":"info","phase":"boot","line":"x"}\n\n' * 3,
+        "id: 7\0\nevent\ndata\n\nretry: ١\nfoo: bar\n{}\ndata: €\x85\u2028\n\ndata: \n".encode(),
+        b"data: \xff\xe2\x82\n\n" + b"x" * 90 + b"\n:" + b"y" * 20 + b"\n\nid: 3\n\n",
+    )
+
+
+TARGETS = (Target("eventstream", check, seeds, most_bytes=4096),)
