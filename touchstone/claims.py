@@ -12,10 +12,10 @@ from typing import Any, Literal, cast, get_args
 
 import yaml
 
+from touchstone import yamltext
 from touchstone.bundle import openapi_dir
-from touchstone.errors import ContractError, UsageError
+from touchstone.errors import ContractError, UsageError, one_line
 from touchstone.finding import Level
-from touchstone.yamltext import read_yaml
 
 NEEDS = frozenset({"publish", "second", "restricted"})
 _KEYS = frozenset({"id", "level", "says", "source", "needs", "by", "excluded"})
@@ -152,11 +152,13 @@ def _bundled() -> Ledger:
 
 def _read(path: Path) -> Ledger:
     try:
-        document = read_yaml(path.read_text(encoding="utf-8"))
+        document = yamltext.read_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ContractError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ContractError(f"{path}: not YAML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ContractError(f"{path}: byte {error.start}: not UTF-8; YAML files are UTF-8") from error
+    except yaml.YAMLError as error:
+        raise ContractError(f"{path}: not YAML: {yamltext.fault(error)}") from error
     if not isinstance(document, dict) or not isinstance(document.get("claims"), list):
         raise ContractError(f"{path}: expected a mapping with a list under 'claims'")
     rows = [_row(raw, f"{path}: claims[{number}]") for number, raw in enumerate(document["claims"])]
@@ -171,7 +173,7 @@ def _read(path: Path) -> Ledger:
 def _row(raw: Any, place: str) -> Claim:
     if not isinstance(raw, dict):
         raise ContractError(f"{place}: expected a mapping, got {raw!r}")
-    place = f"{place} ({raw.get('id', 'no id')})"
+    place = f"{place} ({one_line(raw.get('id', 'no id'))})"
     for key in raw:
         if key not in _KEYS:
             near = difflib.get_close_matches(str(key), _KEYS, n=1)

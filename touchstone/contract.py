@@ -18,11 +18,11 @@ from urllib.parse import unquote
 import jsonschema
 
 from touchstone.bundle import openapi_dir
-from touchstone.errors import ContractError
+from touchstone.errors import ContractError, one_line
 from touchstone.eventstream import parse
 from touchstone.jsontext import read_json
 from touchstone.openapi import read_document, resolved
-from touchstone.schema import Problem, Schema
+from touchstone.schema import Problem, Schema, shown
 
 __all__ = ["Contract", "Operation", "Problem"]
 
@@ -204,49 +204,67 @@ def _json_problems(schema: Schema, body: bytes, at: str) -> tuple[Problem, ...]:
 
 def _operations(root: dict[str, Any]) -> Iterator[Operation]:
     seen: dict[str, str] = {}
-    for path, item in root.get("paths", {}).items():
-        for method in (name for name in item if name in _METHODS):
+    for path, item in _object(root.get("paths", {}), "paths").items():
+        for method in (name for name in _object(item, f"paths: {path}") if name in _METHODS):
             place = f"{method.upper()} {path}"
-            name = item[method].get("operationId")
+            definition = _object(item[method], place)
+            name, tags = definition.get("operationId"), definition.get("tags", [])
             if not isinstance(name, str) or name in seen:
-                found = f"{name!r} of {seen[name]}" if name in seen else repr(name)
+                found = f"{name!r} of {seen[name]}" if isinstance(name, str) else shown(name)
                 raise ContractError(f"{place}: operationId: found {found}; expected a name of its own")
+            if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+                raise ContractError(f"{place}: tags: found {shown(tags)}; expected a list of names")
             seen[name] = place
-            yield Operation(name, method.upper(), path, tuple(item[method].get("tags", ())), tuple(path.split("/")))
+            yield Operation(name, method.upper(), path, tuple(tags), tuple(path.split("/")))
 
 
 def _answers(
     root: dict[str, Any], operations: Mapping[str, Operation]
 ) -> Iterator[tuple[tuple[str, int], dict[str, Schema]]]:
     for operation in operations.values():
-        for status, answer in _definition(root, operation).get("responses", {}).items():
-            place = f"{operation.method} {operation.path}: responses: {status}"
+        for status, answer, place in _responses(root, operation):
             # A range or a default would let everything pass that nobody thought of.
             if not (status.isdecimal() and len(status) == 3):
                 raise ContractError(f"{place}: expected a status code of three digits; list each one")
-            content = answer.get("content", {})
-            schemas = {kind.lower(): _schema(media.get("schema"), place) for kind, media in content.items()}
+            schemas = {kind.lower(): _schema(media.get("schema"), place) for kind, media in _content(answer, place)}
             yield (operation.id, int(status)), schemas
 
 
 def _event_schema(root: dict[str, Any], operations: Mapping[str, Operation]) -> Schema:
     for operation in operations.values():
-        for status, answer in _definition(root, operation).get("responses", {}).items():
-            frame = answer.get("content", {}).get(EVENT_STREAM, {}).get("schema", {})
-            content = frame.get("properties", {}).get("data", {}).get("contentSchema")
-            if content is not None:
-                return _schema(content, f"{operation.method} {operation.path}: responses: {status}: contentSchema")
+        for _, answer, place in _responses(root, operation):
+            node: Any = dict(_content(answer, place)).get(EVENT_STREAM, {})
+            for name in ("schema", "properties", "data", "contentSchema"):
+                node = node.get(name) if isinstance(node, dict) else None
+            if node is not None:
+                return _schema(node, f"{place}: contentSchema")
     raise ContractError(f"no answer of type {EVENT_STREAM} has a schema with a contentSchema for its data; add one")
 
 
-def _definition(root: dict[str, Any], operation: Operation) -> dict[str, Any]:
-    definition: dict[str, Any] = root["paths"][operation.path][operation.method.lower()]
-    return definition
+def _responses(root: dict[str, Any], operation: Operation) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """
+    Status and definition of each answer of an operation, and where it stands.
+    """
+    place = f"{operation.method} {operation.path}: responses"
+    definition = root["paths"][operation.path][operation.method.lower()]
+    for status, answer in _object(definition.get("responses", {}), place).items():
+        yield status, _object(answer, f"{place}: {status}"), f"{place}: {status}"
+
+
+def _content(answer: dict[str, Any], place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for kind, media in _object(answer.get("content", {}), f"{place}: content").items():
+        yield kind, _object(media, f"{place}: content: {kind}")
+
+
+def _object(node: Any, place: str) -> dict[str, Any]:
+    if not isinstance(node, dict):
+        raise ContractError(f"{one_line(place)}: found {shown(node)}; expected an object")
+    return node
 
 
 def _schema(definition: Any, place: str) -> Schema:
     if not isinstance(definition, dict):
-        raise ContractError(f"{place}: schema: found {definition!r}; expected a JSON Schema object")
+        raise ContractError(f"{place}: schema: found {shown(definition)}; expected a JSON Schema object")
     try:
         return _compiled(json.dumps(definition))
     except jsonschema.SchemaError as error:

@@ -16,13 +16,23 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# What a message quotes comes from files and targets: it may be as long as they like, and hold what a terminal obeys.
+MAX_MESSAGE_CHARS = 4000
+_END_CHARS = 500
+
 
 class HarnessError(Exception):
     """
-    The root of the tree.
+    The root of the tree. Its text is bounded, and what is not printable in it is escaped.
     """
 
     exit_code = 3
+
+    def __str__(self) -> str:
+        text = "".join(map(_printable, super().__str__()))
+        if len(text) > MAX_MESSAGE_CHARS:
+            text = f"{text[: MAX_MESSAGE_CHARS - _END_CHARS]} … {text[-_END_CHARS + 3 :]}"
+        return text
 
 
 class UsageError(HarnessError):
@@ -80,6 +90,18 @@ def is_misplaced(error: OSError) -> bool:
     Whether a folder was named that is none.
     """
     return error.errno in (errno.ENOTDIR, errno.EEXIST)
+
+
+def one_line(name: object) -> str:
+    """
+    A name from a file as a message shows it: as it is, unless it has line breaks.
+    """
+    text = str(name)
+    return text.replace("\r", "\\r").replace("\n", "\\n")
+
+
+def _printable(char: str) -> str:
+    return char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode("ascii")
 
 
 @contextmanager

@@ -156,7 +156,7 @@ def _document(body: bytes) -> dict[str, Any]:
 def _from_yaml(body: bytes) -> Any:
     try:
         return read_yaml(body)
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except yaml.YAMLError:
         return None
 
 

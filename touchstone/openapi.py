@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from touchstone.errors import ContractError
-from touchstone.yamltext import Loader
+from touchstone.errors import ContractError, one_line
+from touchstone.yamltext import Loader, fault, read_yaml
 
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
@@ -26,12 +26,12 @@ def read_document(text: bytes, name: str) -> dict[str, Any]:
         ContractError: it is not YAML, has a key twice, or is not OpenAPI 3.1.
     """
     try:
-        document = yaml.load(text, _Loader)
+        document = read_yaml(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        problem = getattr(error, "problem", None) or str(error)
-        raise ContractError(f"{where}: not YAML: {problem}; correct this line") from error
+        problem = getattr(error, "problem", None) or fault(error)
+        raise ContractError(f"{where}: not YAML: {one_line(problem)}; correct this line") from error
     version = document.get("openapi") if isinstance(document, dict) else None
     if not isinstance(version, str) or not version.startswith("3.1."):
         raise ContractError(f"{name}: openapi: found {version!r}; expected an OpenAPI document of version 3.1.x")
@@ -60,6 +60,8 @@ class _Loader(Loader):
         """
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key is no plain text", problem_mark=key.start_mark)
             if key.value in seen:
                 raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark)
             seen.add(key.value)

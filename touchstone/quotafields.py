@@ -18,7 +18,9 @@ _KEYED = {"limit": "limit", "remaining": "remaining", "reset": "reset_s"}
 _POLICY = {"q": "limit", "w": "window_s"}
 
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
-_SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|μs|ms|h|m|s)")
+_SPAN = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(ns|us|µs|μs|ms|h|m|s)")
+# Go writes at most hours, minutes and seconds. To search a long value for spans takes time that grows as its square.
+_SPANS = re.compile(rf"(?:{_SPAN.pattern}){{1,3}}")
 _SPAN_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -131,10 +133,9 @@ def _retry_in(fields: Mapping[str, str]) -> Quota:
     A span of time as Go writes it: ``97.4ms``, ``1m2.5s``.
     """
     value = fields.get("x-retry-in", "").strip()
-    spans = _SPAN.findall(value)
-    if not spans or "".join(number + unit for number, unit in spans) != value:
+    if not _SPANS.fullmatch(value):
         return {}
-    return {"reset_s": round(sum(float(number) * _SPAN_S[unit] for number, unit in spans), 9)}
+    return {"reset_s": round(sum(float(number) * _SPAN_S[unit] for number, unit in _SPAN.findall(value)), 9)}
 
 
 def _items(value: str) -> Iterator[tuple[str, list[str]]]:

@@ -254,8 +254,10 @@ def read(path: Path) -> RunLog:
         raise RunLogError(f"{path}: the run log is empty; its run ended before it wrote a header")
     facts: dict[str, list[Any]] = {kind: [] for kind in EVENT_TYPES}
     torn_lines = 0
+    # What ends a torn line may have been cut short itself.
+    following = [*lines, _line(_TORN)] if last and _line(_TORN).startswith(last) else lines
     for number, line in enumerate(lines, start=1):
-        if number > 1 and _is_torn(line, lines[number : number + 1]):
+        if number > 1 and _is_torn(line, following[number : number + 1]):
             torn_lines += 1
             continue
         kind, fact = _fact(line, number, path)
@@ -378,7 +380,8 @@ def _event_or_none(line: bytes) -> dict[str, Any] | None:
         event = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return event if isinstance(event, dict) and event.get("type") in EVENT_TYPES else None
+    kind = event.get("type") if isinstance(event, dict) else None
+    return event if isinstance(kind, str) and kind in EVENT_TYPES else None
 
 
 def _line(event: dict[str, Any]) -> bytes:

@@ -99,7 +99,7 @@ def _document(body: bytes) -> dict[str, Any] | None:
     """
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = _from_yaml(body)
     if not isinstance(document, dict):
         return None
@@ -111,7 +111,7 @@ def _document(body: bytes) -> dict[str, Any] | None:
 def _from_yaml(body: bytes) -> Any:
     try:
         return read_yaml(body)
-    except (yaml.YAMLError, ValueError):  # a date that no calendar has is the latter
+    except yaml.YAMLError:
         return None
 
 
