@@ -2,6 +2,7 @@
 One request and its answer as a file of somebody else tells them, before anybody asks whether they concern us.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,8 @@ from touchstone.exchange import Response
 Headers = tuple[tuple[str, str], ...]
 Ended = Literal["server", "client", "untold"]
 Times = tuple[float, float, float]  # when it was sent, when the head of the answer was there, and when all of it was
+
+_YEAR_10000_AT = 253_402_300_800
 
 # Why a file does not tell what was answered.
 NO_TEXT = "without a captured body"
@@ -63,6 +66,17 @@ def pairs(name: str, values: str) -> Headers:
     A header that a browser wrote: of several with one name it makes one, a line each.
     """
     return tuple((name, value) for value in values.split("\n"))
+
+
+def check_times(place: str, times: Times) -> None:
+    """
+    Refuses times of which nobody can make dates.
+
+    Raises:
+        ValueError: one is no number, or lies before 1970 or after 9999.
+    """
+    if not all(math.isfinite(at) and 0 <= at < _YEAR_10000_AT for at in times):
+        raise ValueError(f"{place}: its times lie outside of the years 1970 to 9999")
 
 
 def times_by_answer(done_at: float, elapsed_s: float, before_at: float | None) -> Times:

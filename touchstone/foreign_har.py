@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from touchstone import har
 from touchstone.exchange import Response
-from touchstone.foreign_entry import CUT_TEXT, GIVEN_UP, NO_TEXT, Entry, Headers, Times, pairs, times_by_answer
+from touchstone.foreign_entry import CUT_TEXT, GIVEN_UP, NO_TEXT, Entry, Headers, Times, check_times, pairs, times_by_answer
 
 NOT_SENT = "that did not reach the server"
 
@@ -51,6 +51,7 @@ def entries(document: Mapping[str, Any]) -> list[Entry]:
             times = _times_by_answer(entry, before_at) if writer == _SCHEMATHESIS else _times(entry)
         except ValueError as error:
             raise ValueError(f"{place}/startedDateTime: {error}; expected a date-time of ISO 8601") from error
+        check_times(place, times)
         found.append(_entry(entry, place, writer, times))
     return found
 
@@ -165,7 +166,8 @@ def _posted(request: Mapping[str, Any], place: str) -> bytes:
     posted = request.get("postData") or {}
     if not posted.get("text"):
         fields = posted.get("params") or ()
-        return urlencode([(str(field["name"]), str(field.get("value") or "")) for field in fields]).encode()
+        form = [(str(field["name"]), str(field.get("value") or "")) for field in fields]
+        return urlencode(form, errors="surrogatepass").encode()
     try:
         body = har.read_request({"method": "", "url": "", "headers": [], "postData": posted}).body
     except ValueError as error:
@@ -191,11 +193,11 @@ def _times(entry: Mapping[str, Any]) -> Times:
     The times of an entry; -1 stands for what was not measured.
     """
     began_at = har.moment(str(entry["startedDateTime"])).timestamp()
-    taken_s = {name: max(0.0, float(entry["timings"].get(name) or 0)) / 1000 for name in _PHASES}
+    taken_s = {name: _seconds(entry["timings"].get(name)) for name in _PHASES}
     # Waiting for a connection is no matter of the server. The time for TLS is a part of connect.
     sent_at = began_at + taken_s["blocked"] + taken_s["dns"] + taken_s["connect"]
     head_at = sent_at + taken_s["send"] + taken_s["wait"]
-    return sent_at, head_at, max(head_at + taken_s["receive"], began_at + float(entry["time"]) / 1000)
+    return sent_at, head_at, max(head_at + taken_s["receive"], began_at + _seconds(entry["time"]))
 
 
 def _times_by_answer(entry: Mapping[str, Any], before_at: float | None) -> Times:
@@ -203,4 +205,9 @@ def _times_by_answer(entry: Mapping[str, Any], before_at: float | None) -> Times
     The same of an entry whose moment is the one at which the answer was there.
     """
     done_at = har.moment(str(entry["startedDateTime"])).timestamp()
-    return times_by_answer(done_at, float(entry["time"]) / 1000, before_at if _is_stream(entry["response"]) else None)
+    return times_by_answer(done_at, _seconds(entry["time"]), before_at if _is_stream(entry["response"]) else None)
+
+
+def _seconds(taken_ms: float | None) -> float:
+    # Compared first: a number of JSON may be larger than any float.
+    return min(max(0, taken_ms or 0), har.MAX_MS) / 1000

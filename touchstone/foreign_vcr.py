@@ -7,10 +7,11 @@ Only schemathesis tells times that are good for more than an order.
 import base64
 import binascii
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -18,13 +19,18 @@ import yaml
 
 from touchstone import har
 from touchstone.exchange import Response
-from touchstone.foreign_entry import CUT_TEXT, GIVEN_UP, NO_TEXT, Entry, Headers, Times, times_by_answer
-from touchstone.yamltext import read_yaml
+from touchstone.foreign_entry import CUT_TEXT, GIVEN_UP, NO_TEXT, Entry, Headers, Times, check_times, times_by_answer
+from touchstone.schema import described
+from touchstone.yamltext import fault, read_yaml
 
 _LISTS = ("http_interactions", "interactions")
 # Exchanges without times are this far apart, so that their order is certain.
 _APART_S = 0.001
 _GZIPPED = b"\x1f\x8b"
+# A file of 1 MB can say that it holds 1 GB.
+MAX_BODY_BYTES = 64 << 20
+# Encodings of host names, which no body has and which take time that grows as the square of the length.
+_OF_NAMES = frozenset({"idna", "punycode"})
 
 
 def entries(text: str) -> tuple[list[Entry], str | None]:
@@ -41,6 +47,7 @@ def entries(text: str) -> tuple[list[Entry], str | None]:
         where = f"{place}[{number}]"
         before_at = found[-1].done_at if found else None
         times = _timed(each, before_at) if timed else _apart(number)
+        check_times(where, times)
         found.append(_entry(each, where, times, timed=timed))
     return found, None if timed or not written else _recorded_at(written[0])
 
@@ -62,7 +69,23 @@ def _interactions(text: str) -> tuple[list[Mapping[str, Any]], str]:
     for number, each in enumerate(written):
         if not isinstance(each, dict):
             raise _unlike(f"{place}[{number}]", each, "an object with request and response")
+        _check_form(each, f"{place}[{number}]")
     return written, place
+
+
+def _check_form(each: Mapping[str, Any], place: str) -> None:
+    """
+    Refuses what is no interaction, before any of them is asked for its times.
+    """
+    request, answer = _object(each, "request", place), each.get("response")
+    for name, value in (("method", request.get("method")), ("uri", request.get("uri", request.get("url")))):
+        if not isinstance(value, str):
+            raise _unlike(f"{place}.request.{name}", value, "a text")
+    if answer is not None and not isinstance(answer, dict):
+        raise _unlike(f"{place}.response", answer, "an object, or null without an answer")
+    for half, where in ((request, f"{place}.request"), (answer or {}, f"{place}.response")):
+        if not isinstance(half.get("headers") or {}, dict):
+            raise _unlike(f"{where}.headers", half["headers"], "an object")
 
 
 def _document(text: str) -> Any:
@@ -72,28 +95,24 @@ def _document(text: str) -> Any:
     except json.JSONDecodeError as error:
         raise ValueError(f"line {error.lineno}: is no JSON: {error.msg}; expected a VCR cassette") from error
     except yaml.YAMLError as error:
-        raise ValueError(f"{_line(error)}: is no YAML: {_problem(error)}; expected a VCR cassette") from error
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"the document: {error}; expected a VCR cassette") from error
+        where, _, problem = fault(error).rpartition(": ")
+        raise ValueError(f"{where or 'the document'}: is no YAML: {problem}; expected a VCR cassette") from error
+    except ValueError as error:
+        raise ValueError("the document: a number in it has too many digits; expected a VCR cassette") from error
+    except RecursionError as error:
+        raise ValueError("the document: is nested too deeply; expected a VCR cassette") from error
 
 
 def _entry(each: Mapping[str, Any], place: str, times: Times, *, timed: bool) -> Entry:
-    request = _object(each, "request", place)
-    method, url = request.get("method"), request.get("uri", request.get("url"))
-    for name, value in (("method", method), ("uri", url)):
-        if not isinstance(value, str):
-            raise _unlike(f"{place}.request.{name}", value, "a text")
-    answer = each.get("response")
-    if answer is not None and not isinstance(answer, dict):
-        raise _unlike(f"{place}.response", answer, "an object, or null without an answer")
+    request, answer = each["request"], each.get("response")
     status = _status(answer, f"{place}.response") if answer else 0
     unknown = _unknown(answer) if answer else GIVEN_UP
     sent_at, head_at, done_at = times
     return Entry(
         place=place,
-        method=str(method).upper(),
-        url=str(url),
-        headers=_headers(request.get("headers"), f"{place}.request.headers"),
+        method=request["method"].upper(),
+        url=request.get("uri", request.get("url")),
+        headers=_headers(request.get("headers")),
         body=_body(request.get("body"), f"{place}.request.body"),
         response=_response(answer, status, f"{place}.response", timed=timed) if answer and not unknown else None,
         status=status,
@@ -106,7 +125,7 @@ def _entry(each: Mapping[str, Any], place: str, times: Times, *, timed: bool) ->
 
 
 def _response(answer: Mapping[str, Any], status: int, place: str, *, timed: bool) -> Response:
-    headers = _headers(answer.get("headers"), f"{place}.headers")
+    headers = _headers(answer.get("headers"))
     if not timed:
         # What the clock of the server shows goes together with times that are known.
         headers = tuple((name, value) for name, value in headers if name.lower() != "date")
@@ -127,15 +146,11 @@ def _status(answer: Mapping[str, Any], place: str) -> int:
     try:
         return int(str(code))
     except ValueError:
-        raise ValueError(f"{place}.status.code: is {code!r}; expected a status code of HTTP") from None
+        raise ValueError(f"{place}.status.code: is {described(code)}; expected a status code of HTTP") from None
 
 
-def _headers(written: object, place: str) -> Headers:
-    if written is None:
-        return ()
-    if not isinstance(written, dict):
-        raise _unlike(place, written, "an object")
-    return tuple(_each_header(written))
+def _headers(written: Mapping[str, Any] | None) -> Headers:
+    return tuple(_each_header(written or {}))
 
 
 def _each_header(written: Mapping[object, object]) -> Iterator[tuple[str, str]]:
@@ -163,13 +178,15 @@ def _body(written: object, place: str) -> bytes:
         except (binascii.Error, ValueError) as error:
             raise ValueError(f"{place}.base64_string: {error}; expected base64") from error
     text = written.get("string")
+    if isinstance(text, dict):
+        raise _unlike(f"{place}.string", text, "a text")
     return _encoded(text, str(written.get("encoding") or "utf-8")) if isinstance(text, str) else _body(text, place)
 
 
 def _encoded(text: str, encoding: str) -> bytes:
     try:
-        return text.encode(encoding)
-    except (LookupError, UnicodeEncodeError):
+        return text.encode("utf-8" if encoding.lower() in _OF_NAMES else encoding)
+    except (LookupError, ValueError):
         return text.encode("utf-8", "surrogatepass")
 
 
@@ -177,9 +194,13 @@ def _unzipped(body: bytes, place: str) -> bytes:
     if not body.startswith(_GZIPPED):
         return body
     try:
-        return gzip.decompress(body)
+        with gzip.GzipFile(fileobj=io.BytesIO(body)) as zipped:
+            plain = zipped.read(MAX_BODY_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{place}: {error}; expected what gzip wrote, as it begins so") from error
+    if len(plain) > MAX_BODY_BYTES:
+        raise ValueError(f"{place}: unpacks to more than {MAX_BODY_BYTES} bytes; expected a body that was sent")
+    return plain
 
 
 def _is_timed(each: Mapping[str, Any]) -> bool:
@@ -188,11 +209,7 @@ def _is_timed(each: Mapping[str, Any]) -> bool:
     """
     answer = each.get("response")
     elapsed = answer.get("elapsed") if isinstance(answer, dict) else 0
-    try:
-        float(str(elapsed))
-    except ValueError:
-        return False
-    return _moment(each) is not None
+    return _number(elapsed) is not None and _moment(each) is not None
 
 
 def _timed(each: Mapping[str, Any], before_at: float | None) -> Times:
@@ -200,7 +217,14 @@ def _timed(each: Mapping[str, Any], before_at: float | None) -> Times:
     assert at is not None  # _is_timed has seen one
     types = (value for name, value in _each_header(answer.get("headers") or {}) if name.lower() == "content-type")
     streamed = next(types, "").startswith("text/event-stream")
-    return times_by_answer(at.timestamp(), float(answer.get("elapsed") or 0), before_at if streamed else None)
+    return times_by_answer(at.timestamp(), _number(answer.get("elapsed")) or 0.0, before_at if streamed else None)
+
+
+def _number(text: object) -> float | None:
+    try:
+        return float(str(text))
+    except ValueError:
+        return None
 
 
 def _apart(number: int) -> Times:
@@ -220,9 +244,11 @@ def _moment(each: Mapping[str, Any]) -> datetime | None:
     text = str(each.get("recorded_at") or "")
     for read in (har.moment, parsedate_to_datetime):
         try:
-            return read(text)
-        except ValueError:
+            at = read(text)
+        except (ValueError, TypeError, IndexError, OverflowError):  # all of which the second one has for bad dates
             continue
+        # Of -0000 it makes a moment of this machine's time zone.
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
     return None
 
 
@@ -240,12 +266,3 @@ def _unlike(place: str, value: object, expected: str) -> ValueError:
 def _kind(value: object) -> str:
     kinds = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "missing"}
     return kinds.get(type(value), f"a {type(value).__name__}")
-
-
-def _line(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    return f"line {mark.line + 1}" if mark else "the document"
-
-
-def _problem(error: yaml.YAMLError) -> str:
-    return str(getattr(error, "problem", None) or getattr(error, "reason", None) or error).partition("\n")[0]

@@ -14,14 +14,15 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any, get_args
+from urllib.parse import parse_qsl
 
 from pydantic import TypeAdapter, ValidationError
 
-from touchstone.exchange import Chunk, Exchange, Request, Response
+from touchstone.exchange import Chunk, Closed, Credential, Exchange, Request, Response
 from touchstone.lifesteps import told_once
 from touchstone.recording import Recording, Terms
+from touchstone.schema import described
 
 Json = dict[str, Any]
 
@@ -30,6 +31,8 @@ _TERMS: TypeAdapter[Terms] = TypeAdapter(Terms)
 OURS = "_touchstone"
 FORMAT = 1
 NO_RESPONSE = "_error"
+# What takes longer than a year is no exchange.
+MAX_MS = 366 * 86_400_000
 
 # What RFC 9110 calls otherwise than its forerunners, and Python only from 3.13 on: a recording is the same with any.
 _RENAMED = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
@@ -78,17 +81,19 @@ def decode(document: Json, path: str = "") -> Recording:
         ValueError: a field is missing or has a value that it cannot have; the text names it by its JSON pointer.
     """
     log = document["log"]
-    about = _read("/log/_touchstone", lambda: _About(log[OURS], log["pages"][0]))
+    about: _About = _read("/log/_touchstone", lambda: _About(log[OURS], log["pages"][0]))
+    entries: list[Json] = _read("/log", lambda: [*log["entries"]])
     if about.format > FORMAT:
         raise ValueError(f"/log/_touchstone/format: is {about.format}, expected {FORMAT}: use a newer touchstone")
     exchanges: list[Exchange] = []
     shown: dict[int, tuple[str, ...]] = {}
-    for number, entry in enumerate(log["entries"]):
-        exchange = _read(f"/log/entries/{number}", lambda e=entry: read_entry(e, about.recorded_at))
+    for number, entry in enumerate(entries):
+        place = f"/log/entries/{number}"
+        exchange: Exchange = _read(place, lambda e=entry: read_entry(e, about.recorded_at))
         if exchange.seq in shown:
             raise ValueError(f"/log/entries/{number}/_exchange/seq: is {exchange.seq}, which is an earlier entry's")
         exchanges.append(exchange)
-        shown[exchange.seq] = tuple(entry.get("_claims", ()))
+        shown[exchange.seq] = _read(f"{place}/_claims", lambda e=entry: _texts(e.get("_claims", [])))
     return Recording(
         name=about.name,
         exchanges=tuple(sorted(exchanges, key=lambda exchange: exchange.seq)),
@@ -101,7 +106,7 @@ def decode(document: Json, path: str = "") -> Recording:
         claims=about.claims,
         terms=about.terms,
         shown=shown,
-        is_changed=about.entries_sha256 != fingerprint(log["entries"]),
+        is_changed=about.entries_sha256 != fingerprint(entries),
     )
 
 
@@ -121,9 +126,9 @@ class _About:
         self.name = str(page["id"])
         self.recorded_at = str(page["startedDateTime"])
         moment(self.recorded_at)
-        self.format = int(values["format"])
+        self.format = _whole(values["format"])
         self.case = str(values["case"])
-        self.claims = tuple(map(str, values["claims"]))
+        self.claims = _texts(values["claims"])
         self.contract_sha256 = str(values["contract_sha256"])
         self.entries_sha256 = str(values["entries_sha256"])
         self.target = str(values["target"])
@@ -132,7 +137,7 @@ class _About:
         except ValidationError as error:
             first = error.errors()[0]
             field = "/".join(str(part) for part in ("terms", *first["loc"]))
-            raise ValueError(f"{field}: {first['msg']}, got {first['input']!r:.80}") from error
+            raise ValueError(f"{field}: {first['msg']}, got {described(first['input'])}") from error
 
 
 def _terms(terms: Terms) -> Json:
@@ -146,7 +151,10 @@ def moment(text: str) -> datetime:
     Raises:
         ValueError: it names none.
     """
-    found = datetime.fromisoformat(text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"is {described(text)}, no moment in ISO 8601") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
@@ -198,27 +206,28 @@ def read_entry(entry: Json, began_at: str) -> Exchange:
     """
     ours = entry["_exchange"]
     sent_at = round((moment(entry["startedDateTime"]) - moment(began_at)).total_seconds(), 6)
-    head_at = round(sent_at + entry["timings"]["wait"] / 1000, 6)
+    head_at = round(sent_at + _seconds(entry["timings"]["wait"]), 6)
     return Exchange(
-        seq=int(ours["seq"]),
+        seq=_whole(ours["seq"]),
         operation=str(ours["operation"]),
-        ref=ours["ref"],
-        credential=ours["credential"],
+        ref=None if ours["ref"] is None else str(ours["ref"]),
+        credential=_one_of(get_args(Credential), ours["credential"]),
         case=str(entry.get("_case", "")),
         sent_at=sent_at,
         head_at=head_at,
-        done_at=round(head_at + entry["timings"]["receive"] / 1000, 6),
+        done_at=round(head_at + _seconds(entry["timings"]["receive"]), 6),
         request=read_request(entry["request"]),
         response=read_response(entry["response"]),
         error=str(entry["response"].get(NO_RESPONSE, "")),
-        closed=ours["closed"],
-        note=dict(ours["note"]),
+        closed=_one_of(get_args(Closed), ours["closed"]),
+        note={str(name): value for name, value in ours["note"].items()},
     )
 
 
 def _request(request: Request) -> Json:
     headers = _pairs(request.headers)
-    query = [{"name": n, "value": v} for n, v in parse_qsl(urlsplit(request.url).query, keep_blank_values=True)]
+    asked = request.url.partition("#")[0].partition("?")[2]
+    query = [{"name": name, "value": value} for name, value in parse_qsl(asked, keep_blank_values=True)]
     half = {
         "method": request.method,
         "url": request.url.replace("<", "%3C").replace(">", "%3E"),
@@ -276,12 +285,13 @@ def read_response(half: Json) -> Response | None:
     body = read_content(half["content"])
     chunks, start = [], 0
     for chunk in half.get("_chunks", ()):
-        chunks.append(Chunk(chunk["at_ms"] / 1000, body[start : start + chunk["bytes"]]))
-        start += chunk["bytes"]
+        end = start + _whole(chunk["bytes"])
+        chunks.append(Chunk(_seconds(chunk["at_ms"]), body[start:end]))
+        start = end
     if chunks and start < len(body):
         # Somebody made the text longer than its pieces: nothing of it is lost.
         chunks.append(Chunk(chunks[-1].at_s, body[start:]))
-    return Response(int(half["status"]), _headers(half["headers"]), body, tuple(chunks))
+    return Response(_whole(half["status"]), _headers(half["headers"]), body, tuple(chunks))
 
 
 def read_content(content: Json) -> bytes:
@@ -325,10 +335,37 @@ def _ms(seconds: float) -> float:
     return round(seconds * 1000, 3)
 
 
+def _whole(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53:
+        return value
+    raise ValueError(f"is {described(value)}, expected a whole number of 0 or more")
+
+
+def _seconds(value: object) -> float:
+    """
+    Milliseconds of a file in seconds.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MAX_MS:
+        return value / 1000
+    raise ValueError(f"is {described(value)}, expected milliseconds, 0 or more")
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    raise ValueError(f"is {described(value)}, expected a list of texts")
+
+
+def _one_of(known: tuple[Any, ...], value: object) -> Any:
+    if isinstance(value, str) and value in known:
+        return value
+    raise ValueError(f"is {described(value)}, expected one of {', '.join(map(repr, known))}")
+
+
 def _read(pointer: str, read: Any) -> Any:
     try:
         return read()
     except KeyError as error:
         raise ValueError(f"{pointer}: has no {error}") from error
-    except (TypeError, AttributeError, ValueError, IndexError) as error:
+    except (TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:
         raise ValueError(f"{pointer}: {error}") from error

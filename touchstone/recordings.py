@@ -71,17 +71,17 @@ def _ours(path: Path, document: dict[str, Any]) -> Recording:
     A recording of ours. Whether it is HAR in every field is for `recordings lint` to say, unless it cannot be read.
     """
     try:
-        return har.decode(document, str(path))
-    except ValueError as error:
+        return _made(path, lambda: har.decode(document, str(path)))
+    except RecordingError:
         _check(path, document)
-        raise RecordingError(f"{path}: {error}") from error
+        raise
 
 
 def _check(path: Path, document: dict[str, Any]) -> None:
     problems = har_schema.problems(document)
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise RecordingError(f"{path}: {problems[0]}{more}; expected HAR 1.2")
+        raise RecordingError(f"{path}: {problems[0].untold}{more}; expected HAR 1.2")
 
 
 def _made(path: Path, make: Any) -> Recording:
@@ -89,6 +89,8 @@ def _made(path: Path, make: Any) -> Recording:
         recording: Recording = make()
     except ValueError as error:
         raise RecordingError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise RecordingError(f"{path}: is nested too deeply; expected a HAR or VCR file") from error
     return recording
 
 
@@ -112,6 +114,8 @@ def _json(path: Path, text: str) -> dict[str, Any]:
         document = json.loads(text)
     except json.JSONDecodeError as error:
         raise RecordingError(f"{path}: line {error.lineno}: {error.msg}; expected a HAR file") from error
+    except ValueError as error:
+        raise RecordingError(f"{path}: a number in it has too many digits; expected a HAR file") from error
     except RecursionError as error:
         raise RecordingError(f"{path}: is nested too deeply; expected a HAR file") from error
     assert isinstance(document, dict)  # it begins with a brace

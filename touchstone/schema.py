@@ -16,6 +16,8 @@ import jsonschema
 from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
 
+from touchstone.redact import MIN_SECRET_LENGTH
+
 # RFC 3339 5.6; T and Z may be written in lower case.
 _DATE_TIME = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
@@ -42,6 +44,16 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.pointer or 'body'}: {self.message}"
+
+    @property
+    def untold(self) -> str:
+        """
+        The same without what stands there, for a file that may hold a key in any place.
+        """
+        told = f"is {shown(self.value)}, "
+        if self.message.startswith(told):
+            return f"{self.pointer or 'body'}: is {described(self.value)}, {self.message.removeprefix(told)}"
+        return f"{self.pointer or 'body'}: {self.message.partition(': ')[0]}"
 
 
 class Schema:
@@ -75,6 +87,16 @@ def shown(value: Any) -> str:
     The repr of a value, shortened where it is long or deep.
     """
     return _SHORT.repr(value)
+
+
+def described(value: Any) -> str:
+    """
+    What a value is, without the value itself where that may hold a secret: a text that is no short one, or a container.
+    """
+    kinds = {dict: "an object", list: "a list", bytes: "bytes"}
+    if isinstance(value, str) and len(value) >= MIN_SECRET_LENGTH:
+        return f"a text of {len(value)} characters"
+    return kinds.get(type(value)) or shown(value)
 
 
 def _is_date_time(value: object) -> bool:

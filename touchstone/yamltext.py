@@ -50,7 +50,7 @@ def fault(error: yaml.YAMLError) -> str:
     """
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-    said = _QUOTED.sub("…", str(problem).partition("\n")[0])
+    said = _QUOTED.sub("…", str(problem).partition("\n")[0]).replace(": ", " ")
     return f"line {mark.line + 1}: {said}" if mark else said
 
 

@@ -3,14 +3,14 @@ Recordings of ours and of others, the ledger of claims, the contract.
 """
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from pydantic import TypeAdapter
 
 from tests import foreign_files
 from tests.fuzz.steps import JSON, YAML, SECRET
@@ -19,10 +19,9 @@ from touchstone import claims, har, recordings
 from touchstone.bundle import openapi_dir, recordings_dir
 from touchstone.contract import Contract
 from touchstone.errors import ContractError, RecordingError, UsageError
-from touchstone.exchange import Exchange
+from touchstone.exchange import Closed, Credential, Exchange, Response
 from touchstone.recording import Recording
 
-_EXCHANGES: TypeAdapter[tuple[Exchange, ...]] = TypeAdapter(tuple[Exchange, ...])
 _BEARER = re.compile(r"Bearer ([\w.~+/-]{12,})")
 _COOKIE = re.compile(r"session=(\w{16,})")
 
@@ -54,7 +53,7 @@ def _read(name: str, data: bytes) -> Recording | None:
     except RecordingError as error:
         well_said(error, f"{path}: ", {SECRET})
         return None
-    assert _EXCHANGES.validate_python(recording.exchanges, strict=True) == recording.exchanges or "nan" in repr(recording)
+    assert all(map(_is_fact, recording.exchanges))
     assert [one.seq for one in recording.exchanges] == sorted({one.seq for one in recording.exchanges})
     if recording.origin != "touchstone":
         left = [secret for secret in _shown(data) if secret in repr(recording)]
@@ -80,6 +79,22 @@ def _shown(data: bytes) -> set[str]:
         return set()
     texts = [json.dumps(request.get("headers"), default=str) for request in requests]
     return {secret for text in texts for secret in _seed_secrets() if f"Bearer {secret}" in text or f"session={secret}" in text}
+
+
+def _is_fact(exchange: Exchange) -> bool:
+    sent, got = exchange.request, exchange.response or Response(0)
+    texts = (exchange.operation, exchange.case, exchange.error, exchange.ref or "", sent.method, sent.url)
+    pairs = (*sent.headers, *got.headers)
+    times = (exchange.sent_at, exchange.head_at, exchange.done_at, *(chunk.at_s for chunk in got.chunks))
+    return (
+        all(isinstance(text, str) for text in (*texts, *(text for pair in pairs for text in pair)))
+        and all(type(number) is int for number in (exchange.seq, got.status))
+        and all(isinstance(at, float) and math.isfinite(at) for at in times)
+        and isinstance(sent.body, bytes)
+        and isinstance(got.body, bytes)
+        and exchange.credential in get_args(Credential)
+        and exchange.closed in get_args(Closed)
+    )
 
 
 def _bare(exchange: Exchange) -> Exchange:
