@@ -84,7 +84,7 @@ def _check_form(each: Mapping[str, Any], place: str) -> None:
     if answer is not None and not isinstance(answer, dict):
         raise _unlike(f"{place}.response", answer, "an object, or null without an answer")
     for half, where in ((request, f"{place}.request"), (answer or {}, f"{place}.response")):
-        if not isinstance(half.get("headers") or {}, dict):
+        if not isinstance(half.get("headers"), dict | None):
             raise _unlike(f"{where}.headers", half["headers"], "an object")
 
 

@@ -4,22 +4,23 @@ The settings file: finds it, reads it, and refuses what it does not know.
 It is ``touchstone.toml``, or the table ``[tool.touchstone]`` of ``pyproject.toml``, in the working directory.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from touchstone.bounds import BOUND_NAMES
-from touchstone.errors import UsageError
+from touchstone.errors import UsageError, one_line
 from touchstone.settings_kinds import (
     Kind,
     checked,
     count,
     flag,
+    folder,
     key,
     nearest,
     one_of,
+    read_toml,
     refs,
     seconds,
     seed,
@@ -34,7 +35,7 @@ PUBLISH = ("raw", "wrapped", "never")
 
 RUN_KEYS: dict[str, Kind[Any]] = {
     "target": text,
-    "report_dir": text,
+    "report_dir": folder,
     "seed": seed,
     "strict": flag,
     "profile": one_of(*PROFILES),
@@ -83,7 +84,7 @@ class SettingsFile:
         """
         Where the table of *target* stands, for messages.
         """
-        return f"{self.name}: [{self.prefix}targets.{target}]"
+        return f"{self.name}: [{self.prefix}targets.{one_line(target)}]"
 
 
 def find(config: Path | None, cwd: Path) -> SettingsFile:
@@ -113,13 +114,10 @@ def _read(path: Path, name: str, *, required: bool) -> SettingsFile:
 
 def _toml(path: Path, name: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
+        data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{name}: cannot be read: {error.strerror}; check the path behind --config") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{name}: byte {error.start}: not UTF-8; TOML files are UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{name}: not TOML: {error}") from None
+    return read_toml(data, name)
 
 
 def _file(table: object, empty: SettingsFile) -> SettingsFile:
@@ -162,5 +160,5 @@ def _values(
 ) -> dict[str, Any]:
     for name in raw:
         if name not in kinds:
-            raise UsageError(f"{place} {name}: unknown key; {nearest(name, (*kinds, *extra))}")
+            raise UsageError(f"{place} {one_line(name)}: unknown key; {nearest(name, (*kinds, *extra))}")
     return {name: checked(f"{place} {name}", value, kinds[name]) for name, value in raw.items()}

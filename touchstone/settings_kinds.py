@@ -5,11 +5,17 @@ What a single setting may hold: turns a raw value into a typed one, or says what
 import difflib
 import math
 import re
+import tomllib
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from reprlib import Repr
+from typing import Any, TypeGuard, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from touchstone.errors import UsageError
+from touchstone.errors import UsageError, one_line
+
+# What a file holds may be a list of thousands, or a number that repr refuses to write.
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
 
 T = TypeVar("T")
 Kind = Callable[[Any], T]
@@ -43,14 +49,43 @@ def checked(place: str, value: object, kind: Kind[T]) -> T:
     try:
         return kind(value)
     except Unfit as error:
-        raise UsageError(f"{place}: found {error.found or repr(value)}; expected {error.expected}") from None
+        raise UsageError(f"{place}: found {error.found or shown(value)}; expected {error.expected}") from None
+
+
+def read_toml(data: bytes, place: str) -> dict[str, Any]:
+    """
+    The document that the bytes of a file spell.
+
+    Raises:
+        UsageError: they spell none.
+    """
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{place}: byte {error.start}: not UTF-8; TOML files are UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{place}: not TOML: {error}") from None
+    except ValueError:
+        raise UsageError(f"{place}: not TOML: a number has too many digits, or a date is none; correct it") from None
+    except RecursionError:
+        raise UsageError(f"{place}: not TOML: is nested too deeply; expected tables as the documentation has") from None
+
+
+def shown(value: object) -> str:
+    """
+    The repr of a value, shortened where it is long.
+    """
+    try:
+        return _SHORT.repr(value)
+    except ValueError:
+        return "a number with thousands of digits"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """
     The end of a message about an unknown word: the nearest known one, or all of them where none is near.
     """
-    names = sorted(known)
+    names = sorted(map(one_line, known))
     near = difflib.get_close_matches(word, names, n=1)
     if near:
         return f"did you mean {near[0]}?"
@@ -64,6 +99,15 @@ def text(value: object) -> str:
     if isinstance(value, str) and value.strip():
         return value
     raise Unfit("a text")
+
+
+def folder(value: object) -> str:
+    """
+    The path of a folder, as a text.
+    """
+    if isinstance(value, str) and value.strip() and "\0" not in value:
+        return value
+    raise Unfit("the path of a folder")
 
 
 def flag(value: object) -> bool:
@@ -97,9 +141,21 @@ def seconds(value: object) -> float:
     """
     A positive, finite number of seconds.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 and math.isfinite(value):
+    if is_number(value) and value > 0:
         return float(value)
     raise Unfit("a number of seconds above 0")
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """
+    Whether it is a finite number that a float can hold.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def one_of(*choices: str) -> Kind[str]:
@@ -174,14 +230,23 @@ def url(value: object) -> str:
 
 
 def _split(value: str, like: str) -> SplitResult:
-    if any(char <= " " or char == "\x7f" for char in value):
-        raise Unfit(like)
     try:
+        if any(char <= " " or char == "\x7f" for char in value):
+            raise ValueError
         parts = urlsplit(value)
         fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, or a broken IPv6 address
+    except ValueError:  # a blank, a port that is no number, or a broken IPv6 address
         fits = False
     if not fits:
-        # The user's part is cut out, since a broken URL may still hold a password.
-        raise Unfit(like, found=repr(re.sub(r"//[^/]*@", "//…@", value)))
+        raise Unfit(like, found=_SHORT.repr(_without_secrets(value)))
     return parts
+
+
+def _without_secrets(value: str) -> str:
+    """
+    A broken URL without what may be a password or a key: what stands before its last @, and its query.
+    """
+    before, at, rest = value.rpartition("@")
+    scheme = before.partition("//")[0] + "//" if "//" in before else ""
+    told = f"{scheme}…@{rest}" if at else rest
+    return re.split(r"[?#]", told)[0]

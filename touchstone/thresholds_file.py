@@ -8,17 +8,15 @@ Reads load/thresholds.toml: for each scenario a table for each operation, and in
     throughput_per_s = 10     # at least
 """
 
-import math
-import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from touchstone.bundle import load_dir
 from touchstone.contract import Contract
-from touchstone.errors import UsageError
+from touchstone.errors import UsageError, one_line
 from touchstone.loadfacts import Limit
-from touchstone.settings_kinds import Kind, Unfit, checked, nearest
+from touchstone.settings_kinds import Kind, Unfit, checked, is_number, nearest, read_toml, shown
 from touchstone.statistic import STATISTICS, Statistic
 from touchstone.totals import ALL
 from touchstone.workloads import SCENARIOS
@@ -48,7 +46,7 @@ def read(path: Path) -> Thresholds:
     operations = (ALL, *Contract.load().operations)
     found: Thresholds = dict.fromkeys(SCENARIOS, ())
     for scenario, tables in document.items():
-        place = f"{path}: [{scenario}]"
+        place = f"{path}: [{one_line(scenario)}]"
         _known(place, "scenario", scenario, SCENARIOS)
         for operation, limits in _table(place, tables).items():
             inner = f"{path}: [{scenario}.{_key(operation)}]"
@@ -77,13 +75,10 @@ def of_scenario(path: Path, scenario: str) -> tuple[Limit, ...]:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
+        data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}; give a file like load/thresholds.toml") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: byte {error.start}: not UTF-8; TOML files are UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: not TOML: {error}") from None
+    return read_toml(data, str(path))
 
 
 def _limits(place: str, operation: str, table: dict[str, Any]) -> Iterator[Limit]:
@@ -102,9 +97,8 @@ def _kind(statistic: Statistic) -> Kind[float]:
     like = {"time": "seconds above 0", "rate": "requests a second above 0"}.get(statistic.sort, "a share from 0 to 1")
 
     def read_limit(value: object) -> float:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if is_number and (0 <= value <= 1 if is_share else value > 0):  # type: ignore[operator]  # it is a number
-            return float(value)  # type: ignore[arg-type]  # it is a number
+        if is_number(value) and (0 <= value <= 1 if is_share else value > 0):
+            return float(value)
         raise Unfit(like)
 
     return read_limit
@@ -112,14 +106,14 @@ def _kind(statistic: Statistic) -> Kind[float]:
 
 def _known(place: str, what: str, name: str, known: Iterable[str]) -> None:
     if name not in known:
-        raise UsageError(f"{place}{f' {name}' if what == 'statistic' else ''}: unknown {what}; {nearest(name, known)}")
+        raise UsageError(f"{place}{f' {one_line(name)}' if what == 'statistic' else ''}: unknown {what}; {nearest(name, known)}")
 
 
 def _table(place: str, value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise UsageError(f"{place}: found {value!r}; expected a table of operations, and in each a table of limits")
+        raise UsageError(f"{place}: found {shown(value)}; expected a table of operations, and in each a table of limits")
     return value
 
 
 def _key(operation: str) -> str:
-    return operation if operation.isidentifier() else f'"{operation}"'
+    return operation if operation.isidentifier() else f'"{one_line(operation)}"'

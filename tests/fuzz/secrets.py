@@ -23,9 +23,11 @@ def check(data: bytes) -> None:
 
     The first four bytes say which key stands where and how it is spelled; the rest is what stands around.
     """
-    plan, around = data[:4].ljust(4, b"\0"), data[4:].decode("utf-8", "surrogatepass" if b"\xed" in data else "replace")
+    plan, around = data[:4].ljust(4, b"\0"), data[4:].decode("utf-8", "replace")
     chance = random.Random(plan)
     key = KEYS[plan[0] % len(KEYS)]
+    if left(around, [key]):
+        return  # a key that another one splits in two is none, and its halves are not looked for
     within, out = sorted(ENCODINGS)[plan[1] % len(ENCODINGS)], _OUTER[plan[2] % len(_OUTER)]
     written = ENCODINGS[out](word(chance) + ENCODINGS[within](key, chance), chance)
     at = plan[3] % (len(around) + 1)
