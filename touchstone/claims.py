@@ -156,7 +156,7 @@ def _read(path: Path) -> Ledger:
     except OSError as error:
         raise ContractError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise ContractError(f"{path}: byte {error.start}: not UTF-8; YAML files are UTF-8") from error
+        raise ContractError(f"{path}: not YAML: byte {error.start} is no UTF-8") from error
     except yaml.YAMLError as error:
         raise ContractError(f"{path}: not YAML: {yamltext.fault(error)}") from error
     if not isinstance(document, dict) or not isinstance(document.get("claims"), list):

@@ -13,7 +13,17 @@ from urllib.parse import urlencode
 
 from touchstone import har
 from touchstone.exchange import Response
-from touchstone.foreign_entry import CUT_TEXT, GIVEN_UP, NO_TEXT, Entry, Headers, Times, check_times, pairs, times_by_answer
+from touchstone.foreign_entry import (
+    CUT_TEXT,
+    GIVEN_UP,
+    NO_TEXT,
+    Entry,
+    Headers,
+    Times,
+    check_times,
+    pairs,
+    times_by_answer,
+)
 
 NOT_SENT = "that did not reach the server"
 

@@ -20,7 +20,7 @@ import yaml
 from touchstone import har
 from touchstone.exchange import Response
 from touchstone.foreign_entry import CUT_TEXT, GIVEN_UP, NO_TEXT, Entry, Headers, Times, check_times, times_by_answer
-from touchstone.schema import described
+from touchstone.redact import described
 from touchstone.yamltext import fault, read_yaml
 
 _LISTS = ("http_interactions", "interactions")

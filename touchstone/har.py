@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from touchstone.exchange import Chunk, Closed, Credential, Exchange, Request, Response
 from touchstone.lifesteps import told_once
 from touchstone.recording import Recording, Terms
-from touchstone.schema import described
+from touchstone.redact import described
 
 Json = dict[str, Any]
 

@@ -79,7 +79,9 @@ def whole_lines(data: bytes) -> bytes:
 
 def _objects(whole: bytes) -> Iterator[dict[str, Any]]:
     for line in whole.splitlines():
-        with contextlib.suppress(ValueError, RecursionError):  # a damaged line must not keep the others from being swept
+        with contextlib.suppress(
+            ValueError, RecursionError
+        ):  # a damaged line must not keep the others from being swept
             value = json.loads(line)
             if isinstance(value, dict):
                 yield value

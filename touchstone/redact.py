@@ -91,6 +91,17 @@ class Secrets:
         return marked
 
 
+def described(value: object) -> str:
+    """
+    What a value is, without the value itself where that may hold a secret: a text that is no short one, or a container.
+    """
+    if isinstance(value, str) and len(value) >= MIN_SECRET_LENGTH:
+        return f"a text of {len(value)} characters"
+    if value is None or isinstance(value, str | bool | int | float):
+        return repr(value)
+    return {dict: "an object", list: "a list"}.get(type(value), f"a {type(value).__name__}")
+
+
 def marker(name: str) -> str:
     """
     What stands in the place of the secret *name*.

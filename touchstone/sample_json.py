@@ -71,7 +71,11 @@ def _decode(value: Any, name: str) -> Histogram:
         return Histogram()
     try:
         cells = {_whole(edge): _whole(count) for edge, count in value["cells"]}
-        return Histogram() if not cells else Histogram(cells, _seconds(value["sum_s"]), _seconds(value["min_s"]), _seconds(value["max_s"]))
+        return (
+            Histogram()
+            if not cells
+            else Histogram(cells, _seconds(value["sum_s"]), _seconds(value["min_s"]), _seconds(value["max_s"]))
+        )
     except (TypeError, ValueError, KeyError, OverflowError):
         raise ValueError(f"{name}: expected the cells of a histogram, got {value!r:.80}") from None
 

@@ -16,7 +16,7 @@ import jsonschema
 from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
 
-from touchstone.redact import MIN_SECRET_LENGTH
+from touchstone.redact import described
 
 # RFC 3339 5.6; T and Z may be written in lower case.
 _DATE_TIME = re.compile(
@@ -87,16 +87,6 @@ def shown(value: Any) -> str:
     The repr of a value, shortened where it is long or deep.
     """
     return _SHORT.repr(value)
-
-
-def described(value: Any) -> str:
-    """
-    What a value is, without the value itself where that may hold a secret: a text that is no short one, or a container.
-    """
-    kinds = {dict: "an object", list: "a list", bytes: "bytes"}
-    if isinstance(value, str) and len(value) >= MIN_SECRET_LENGTH:
-        return f"a text of {len(value)} characters"
-    return kinds.get(type(value)) or shown(value)
 
 
 def _is_date_time(value: object) -> bool:

@@ -106,12 +106,16 @@ def _kind(statistic: Statistic) -> Kind[float]:
 
 def _known(place: str, what: str, name: str, known: Iterable[str]) -> None:
     if name not in known:
-        raise UsageError(f"{place}{f' {one_line(name)}' if what == 'statistic' else ''}: unknown {what}; {nearest(name, known)}")
+        raise UsageError(
+            f"{place}{f' {one_line(name)}' if what == 'statistic' else ''}: unknown {what}; {nearest(name, known)}"
+        )
 
 
 def _table(place: str, value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise UsageError(f"{place}: found {shown(value)}; expected a table of operations, and in each a table of limits")
+        raise UsageError(
+            f"{place}: found {shown(value)}; expected a table of operations, and in each a table of limits"
+        )
     return value
 
 

@@ -99,7 +99,9 @@ def check_quota(data: bytes) -> None:
     """
     A quota is told in finite numbers, whatever the fields hold, and the order of different fields does not matter.
     """
-    fields = [(name, value.strip()) for name, _, value in (line.partition(":") for line in data.decode("latin-1").split("\n"))]
+    fields = [
+        (name, value.strip()) for name, _, value in (line.partition(":") for line in data.decode("latin-1").split("\n"))
+    ]
     found = quotafields.quota(fields, 1773478800.0)
     wait_s = quotafields.retry_in_s(fields)
     assert found.keys() <= {"limit", "remaining", "reset_s", "window_s"}
@@ -119,7 +121,7 @@ def quotas() -> Sequence[bytes]:
     """
     return (
         b'RateLimit: "default";r=5;t=3, "day";r=1;t=900\nRateLimit-Policy: "default";q=10;w=60, "day";q=100;w=86400',
-        b"RateLimit: limit=10, remaining=5, reset=3\nRateLimit-Policy: 10;w=60;comment=\"a, b; c\"",
+        b'RateLimit: limit=10, remaining=5, reset=3\nRateLimit-Policy: 10;w=60;comment="a, b; c"',
         b"RateLimit-Limit: 10, 10;w=60\nratelimit-remaining: 5\nRateLimit-Reset: 3",
         b"X-RateLimit-Limit: 10\nX-RateLimit-Remaining: 5\nX-RateLimit-Reset: 1773478830\nDate: Sat, 14 Mar 2026 09:00:00 GMT",
         b"X-Rate-Limit-Limit: 10\nX-Rate-Limit-Reset: 1773478830000\nX-Rate-Limit-Reset-After: 1.25\nX-Retry-In: 1m2.5s",

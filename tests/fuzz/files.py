@@ -13,7 +13,7 @@ from typing import Any, get_args
 import yaml
 
 from tests import foreign_files
-from tests.fuzz.steps import JSON, YAML, SECRET
+from tests.fuzz.steps import JSON, SECRET, YAML
 from tests.fuzz.target import Target, file, well_said
 from touchstone import claims, har, recordings
 from touchstone.bundle import openapi_dir, recordings_dir
@@ -73,12 +73,23 @@ def _shown(data: bytes) -> set[str]:
     """
     try:
         document: Any = yaml.load(data, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        log = document.get("log", {}).get("entries") or document.get("http_interactions") or document.get("interactions")
-        requests = [entry["request"] for entry in log if str(entry["request"].get("url", entry["request"].get("uri"))).startswith(foreign_files.API)]
+        log = (
+            document.get("log", {}).get("entries") or document.get("http_interactions") or document.get("interactions")
+        )
+        requests = [
+            entry["request"]
+            for entry in log
+            if str(entry["request"].get("url", entry["request"].get("uri"))).startswith(foreign_files.API)
+        ]
     except Exception:  # noqa: BLE001 - it was read otherwise, or in another way
         return set()
     texts = [json.dumps(request.get("headers"), default=str) for request in requests]
-    return {secret for text in texts for secret in _seed_secrets() if f"Bearer {secret}" in text or f"session={secret}" in text}
+    return {
+        secret
+        for text in texts
+        for secret in _seed_secrets()
+        if f"Bearer {secret}" in text or f"session={secret}" in text
+    }
 
 
 def _is_fact(exchange: Exchange) -> bool:
@@ -174,10 +185,21 @@ def cassettes() -> Sequence[bytes]:
         },
     }
     untimed = {
-        "request": {"uri": foreign_files.API + "/templates", "method": "POST", "headers": bearer, "body": foreign_files.DOCUMENT},
+        "request": {
+            "uri": foreign_files.API + "/templates",
+            "method": "POST",
+            "headers": bearer,
+            "body": foreign_files.DOCUMENT,
+        },
         "response": {"status_code": 201, "headers": {"Date": "x"}, "body": {"base64_string": "eyJhIjogMX0="}},
     }
-    zipped = {**untimed, "response": {"status": {"code": 201}, "body": {"string": b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff\x03\x00" + b"\0" * 8}}}
+    zipped = {
+        **untimed,
+        "response": {
+            "status": {"code": 201},
+            "body": {"string": b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff\x03\x00" + b"\0" * 8},
+        },
+    }
     tapes: tuple[Any, ...] = (
         {"http_interactions": [timed, timed | {"response": None}]},
         {"interactions": [untimed, zipped], "version": 1},
@@ -216,7 +238,14 @@ def ledgers() -> Sequence[bytes]:
     """
     rows: list[dict[str, Any]] = [
         {"id": "start.answers-202", "level": "must", "says": "A start is answered with 202.", "source": "build#intro"},
-        {"id": "key.second", "level": "should", "says": "x", "source": "y", "needs": ["second", "publish"], "by": "load"},
+        {
+            "id": "key.second",
+            "level": "should",
+            "says": "x",
+            "source": "y",
+            "needs": ["second", "publish"],
+            "by": "load",
+        },
         {"id": "page.words", "says": "x", "source": "y", "excluded": "Nobody can tell."},
     ]
     return (yaml.safe_dump({"claims": rows}, sort_keys=False).encode(), json.dumps({"claims": rows}).encode())
@@ -247,13 +276,20 @@ def contracts() -> Sequence[bytes]:
     """
     document = yaml.safe_load((openapi_dir() / "builds.yaml").read_text("utf-8"))
     log = {"type": "object", "required": ["ts"], "properties": {"ts": {"type": "string", "format": "date-time"}}}
-    frame = {"type": "object", "properties": {"data": {"type": "string", "contentSchema": {"$ref": "#/components/schemas/L"}}}}
+    frame = {
+        "type": "object",
+        "properties": {"data": {"type": "string", "contentSchema": {"$ref": "#/components/schemas/L"}}},
+    }
     status = {"type": "object", "properties": {"status": {"enum": ["ready", "failed"]}, "n": {"pattern": "^[a-z]+$"}}}
     small = {
         "openapi": "3.1.0",
         "paths": {
-            "/b/{name}": {"get": {"operationId": "getB", "tags": ["b"], "responses": {"200": _answer("application/json", status)}}},
-            "/b/{name}/events": {"get": {"operationId": "logB", "responses": {"200": _answer("text/event-stream", frame)}}},
+            "/b/{name}": {
+                "get": {"operationId": "getB", "tags": ["b"], "responses": {"200": _answer("application/json", status)}}
+            },
+            "/b/{name}/events": {
+                "get": {"operationId": "logB", "responses": {"200": _answer("text/event-stream", frame)}}
+            },
         },
         "components": {"schemas": {"L": log}},
     }

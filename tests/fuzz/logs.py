@@ -107,7 +107,9 @@ def _check_log() -> bytes:
     path = folder() / "seed.jsonl"
     path.unlink(missing_ok=True)
     sent = Request("POST", "http://127.0.0.1:1/api/x", (("authorization", "Bearer <key:primary>"),), b'{"x": 1}')
-    response = Response(200, (("content-type", "text/event-stream"),), b"data: \xff\n\n", (Chunk(0.1, b"data: \xff\n\n"),))
+    response = Response(
+        200, (("content-type", "text/event-stream"),), b"data: \xff\n\n", (Chunk(0.1, b"data: \xff\n\n"),)
+    )
     exchange = Exchange(1, "getBuild", "default/a@1.0.0", "primary", "c", 0.1, 0.2, 0.3, sent, response, "", "server")
     with RunLogWriter(path) as writer:
         writer.header(loadlogs.header())
@@ -159,7 +161,9 @@ def journals() -> Sequence[bytes]:
     A journal of a run that was killed.
     """
     steps = ("intend a", "created a", "started a", "intend b", "created b", "started b", "settled a", "removed b")
-    lines = [{"step": step, "ref": f"default/{name}@1.0.0"} for step, _, name in (each.partition(" ") for each in steps)]
+    lines = [
+        {"step": step, "ref": f"default/{name}@1.0.0"} for step, _, name in (each.partition(" ") for each in steps)
+    ]
     return (b"".join(json.dumps(line).encode() + b"\n" for line in (header("r1", "http://h/api"), *lines)),)
 
 

@@ -83,7 +83,11 @@ def texts() -> Sequence[bytes]:
         "data: aGVsbG8gd29ybGQsIGhlbGxv\n\nid: 68656c6c6f20776f726c6468656c6c6f\n\n",
         "".join(chance.choices(string.printable, k=60)),
     )
-    plans = [bytes([key, spelling, chance.randrange(256), chance.randrange(60)]) for key in range(3) for spelling in range(len(ENCODINGS))]
+    plans = [
+        bytes([key, spelling, chance.randrange(256), chance.randrange(60)])
+        for key in range(3)
+        for spelling in range(len(ENCODINGS))
+    ]
     return [plan + chance.choice(around).encode() for plan in plans]
 
 

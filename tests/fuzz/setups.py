@@ -67,7 +67,9 @@ def _secrets(data: bytes) -> Iterator[str]:
                 yield from (text for name in _KEYS for text in _texts(target.get(name)) if len(text) >= 12)
                 # Between the slashes and the last @ of a URL: who signs in.
                 users = (re.search(r"//(.*)@", text) for text in _texts(target.get("url")))
-                yield from (user[1].rpartition(":")[2] for user in users if user and len(user[1].rpartition(":")[2]) >= 12)
+                yield from (
+                    user[1].rpartition(":")[2] for user in users if user and len(user[1].rpartition(":")[2]) >= 12
+                )
 
 
 def _at(table: Any, *names: str) -> dict[str, Any]:
@@ -135,7 +137,10 @@ def thresholds() -> Sequence[bytes]:
     """
     The bundled ones.
     """
-    return ((load_dir() / "thresholds.toml").read_bytes(), b'[steady."*"]\nerror_share = 0.001\n[steady.getBuild]\np99_s = 0.5\n')
+    return (
+        (load_dir() / "thresholds.toml").read_bytes(),
+        b'[steady."*"]\nerror_share = 0.001\n[steady.getBuild]\np99_s = 0.5\n',
+    )
 
 
 TARGETS = (

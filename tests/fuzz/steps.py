@@ -23,7 +23,14 @@ VALUES: tuple[Any, ...] = (
     *("", "a", " ", "0", "200", "true", "null", "ready", "GET", "base64", "x" * 300, "9" * 5000, "1e999"),
     *("\ud800", "\0", "\x1b]0;x\x07\x1b[31m", "a\r\nb", "\u202e\u2066", "\ufeff", "é€😀", "<b>&amp;</b>", "%", "%ff"),
     *("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-03-14", "Sat, 14 Mar 2026 09:00:00 -0000"),
-    *("https://u:" + SECRET + "@h/", "https://u:" + SECRET + "@h /", SECRET, "Bearer " + SECRET, "../../x", "a/b@1.0.0"),
+    *(
+        "https://u:" + SECRET + "@h/",
+        "https://u:" + SECRET + "@h /",
+        SECRET,
+        "Bearer " + SECRET,
+        "../../x",
+        "a/b@1.0.0",
+    ),
     *([], {}, [[]], [None], {"": None}, ["a", "b"], {"a": {"b": []}}, [1, 2], [[1, 2]], {"type": []}),
 )
 DEPTHS = (50, 400, 3000)
@@ -32,7 +39,17 @@ DEPTHS = (50, 400, 3000)
 PIECES: tuple[bytes, ...] = (
     *(b"\n", b"\r", b"\r\n", b"\n\n", b"\0", b"\xff", b"\xef\xbb\xbf", b"\xe2\x82", b"\xed\xa0\x80", b"\x1b[2J", b" "),
     *(b"{", b"}", b"[", b"]", b'"', b"'", b"\\", b":", b",", b";", b"=", b"&", b"*", b"#", b"%", b"- ", b"? ", b"<<: "),
-    *(b"NaN", b"Infinity", b"-1", b"1e999", b"0x" + b"f" * 4400, b"9" * 4500, b"[" * 3000, b"{" * 3000, b'{"a":' * 3000),
+    *(
+        b"NaN",
+        b"Infinity",
+        b"-1",
+        b"1e999",
+        b"0x" + b"f" * 4400,
+        b"9" * 4500,
+        b"[" * 3000,
+        b"{" * 3000,
+        b'{"a":' * 3000,
+    ),
     *(b"&a [*a]", b"&a ", b"*a", b"!!set {a}", b"!!binary x", b"!!python/object:os.system x", b"2026-99-99", b"1:2:3"),
     *(b"\\ud800", b"\\u0000", b"data: ", b"id: ", b"event: ", b"retry: ", b": ", b"0\r\n\r\n", b"5\r\nabcde\r\n"),
     *(SECRET.encode(), b"https://u:" + SECRET.encode() + b"@h/ ", b"Bearer " + SECRET.encode()),
