@@ -153,7 +153,7 @@ def _headers(written: Mapping[str, Any] | None) -> Headers:
     return tuple(_each_header(written or {}))
 
 
-def _each_header(written: Mapping[object, object]) -> Iterator[tuple[str, str]]:
+def _each_header(written: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
     for name, values in written.items():
         for value in values if isinstance(values, list) else [values]:
             yield str(name), value.decode("latin-1") if isinstance(value, bytes) else str(value)

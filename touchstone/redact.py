@@ -99,7 +99,7 @@ def described(value: object) -> str:
         return f"a text of {len(value)} characters"
     if value is None or isinstance(value, str | bool | int | float):
         return repr(value)
-    return {dict: "an object", list: "a list"}.get(type(value), f"a {type(value).__name__}")
+    return "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else type(value).__name__
 
 
 def marker(name: str) -> str:

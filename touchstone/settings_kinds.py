@@ -230,12 +230,11 @@ def url(value: object) -> str:
 
 
 def _split(value: str, like: str) -> SplitResult:
+    has_blanks = any(char <= " " or char == "\x7f" for char in value)
     try:
-        if any(char <= " " or char == "\x7f" for char in value):
-            raise ValueError
         parts = urlsplit(value)
-        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a blank, a port that is no number, or a broken IPv6 address
+        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and not has_blanks
+    except ValueError:  # a port that is no number, or a broken IPv6 address
         fits = False
     if not fits:
         raise Unfit(like, found=_SHORT.repr(_without_secrets(value)))

@@ -34,9 +34,9 @@ def read_yaml(text: str | bytes, loader: type[Loader] = Loader) -> Any:
             if node is None:
                 return None
             _check_size(node)
-            return reader.construct_document(node)  # type: ignore[no-untyped-call]  # the stubs leave it out
+            return reader.construct_document(node)
         finally:
-            reader.dispose()  # type: ignore[no-untyped-call]  # the stubs leave it out
+            reader.dispose()
     except RecursionError:
         raise yaml.YAMLError("is nested too deeply") from None
     except (ValueError, TypeError, OverflowError, AttributeError) as error:

@@ -82,8 +82,9 @@ class Fuzzing:
 
     def __str__(self) -> str:
         covered = _COVERED.findall((self.folder / "log.txt").read_bytes()) if self.folder.exists() else []
-        line = f"{self.name:12} {self.inputs:>11,} inputs {self.seconds:>6.0f} s {int(covered[-1]) if covered else 0:>7,} branches"
-        return f"{line}  {self.problem or f'{len(self.findings)} findings'}"
+        branches = int(covered[-1]) if covered else 0
+        counts = f"{self.inputs:>11,} inputs {self.seconds:>6.0f} s {branches:>6,} branches"
+        return f"{self.name:12} {counts}  {self.problem or f'{len(self.findings)} findings'}"
 
 
 # Set by Ctrl-C; the threads that wait for children look at it.

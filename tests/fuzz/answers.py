@@ -57,9 +57,15 @@ def answers() -> Sequence[bytes]:
     """
     return (
         b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{"a": "bcde"}',
-        b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nabcde\r\na \r\n0123456789\r\n0\r\nT: x\r\n\r\nrest",
+        (
+            b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"5;x=y\r\nabcde\r\na \r\n0123456789\r\n0\r\nT: x\r\n\r\nrest"
+        ),
         b"HTTP/1.0 500 Oops\r\nConnection: keep-alive\r\nDate: Sat, 14 Mar 2026 09:00:00 GMT\r\n\r\nuntil the end",
-        b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\nX-A: \xc3\xa9\xff\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        (
+            b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\nX-A: \xc3\xa9\xff\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\n\r\n"
+        ),
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
         b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n folded: x\r\nConnection: close\r\n\r\n",
     )
@@ -123,8 +129,14 @@ def quotas() -> Sequence[bytes]:
         b'RateLimit: "default";r=5;t=3, "day";r=1;t=900\nRateLimit-Policy: "default";q=10;w=60, "day";q=100;w=86400',
         b'RateLimit: limit=10, remaining=5, reset=3\nRateLimit-Policy: 10;w=60;comment="a, b; c"',
         b"RateLimit-Limit: 10, 10;w=60\nratelimit-remaining: 5\nRateLimit-Reset: 3",
-        b"X-RateLimit-Limit: 10\nX-RateLimit-Remaining: 5\nX-RateLimit-Reset: 1773478830\nDate: Sat, 14 Mar 2026 09:00:00 GMT",
-        b"X-Rate-Limit-Limit: 10\nX-Rate-Limit-Reset: 1773478830000\nX-Rate-Limit-Reset-After: 1.25\nX-Retry-In: 1m2.5s",
+        (
+            b"X-RateLimit-Limit: 10\nX-RateLimit-Remaining: 5\nX-RateLimit-Reset: 1773478830\n"
+            b"Date: Sat, 14 Mar 2026 09:00:00 GMT"
+        ),
+        (
+            b"X-Rate-Limit-Limit: 10\nX-Rate-Limit-Reset: 1773478830000\nX-Rate-Limit-Reset-After: 1.25\n"
+            b"X-Retry-In: 1m2.5s"
+        ),
     )
 
 

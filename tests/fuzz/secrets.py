@@ -85,7 +85,7 @@ def texts() -> Sequence[bytes]:
     )
     plans = [
         bytes([key, spelling, chance.randrange(256), chance.randrange(60)])
-        for key in range(3)
+        for key in range(len(KEYS))
         for spelling in range(len(ENCODINGS))
     ]
     return [plan + chance.choice(around).encode() for plan in plans]

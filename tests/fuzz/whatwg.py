@@ -54,9 +54,8 @@ class Reader:
         elif name == "id":
             if "\0" not in value:
                 self.last_event_id = value
-        elif name == "retry" and value != "" and all(char in "0123456789" for char in value):
-            if len(value) <= MOST_DIGITS:
-                self.retry = int(value)
+        elif name == "retry" and 0 < len(value) <= MOST_DIGITS and all(char in "0123456789" for char in value):
+            self.retry = int(value)
 
     def dispatch(self) -> None:
         """
