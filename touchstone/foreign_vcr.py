@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from touchstone import har
+from touchstone.errors import one_line
 from touchstone.exchange import Response
 from touchstone.foreign_entry import CUT_TEXT, GIVEN_UP, NO_TEXT, Entry, Headers, Times, check_times, times_by_answer
 from touchstone.redact import described
@@ -27,6 +28,7 @@ _LISTS = ("http_interactions", "interactions")
 # Exchanges without times are this far apart, so that their order is certain.
 _APART_S = 0.001
 _GZIPPED = b"\x1f\x8b"
+_NAME_CHARS = 20
 # A file of 1 MB can say that it holds 1 GB.
 MAX_BODY_BYTES = 64 << 20
 # Encodings of host names, which no body has and which take time that grows as the square of the length.
@@ -58,7 +60,9 @@ def _interactions(text: str) -> tuple[list[Mapping[str, Any]], str]:
         raise _unlike("the document", document, "an object with http_interactions")
     place = next((name for name in _LISTS if name in document), "")
     if not place:
-        names = ", ".join(sorted(map(str, document))[:5]) or "nothing"
+        # Whatever file it is, what stands where its names are expected may be a key.
+        names = ", ".join(sorted(name for name in map(str, document) if len(name) <= _NAME_CHARS)[:5])
+        names = one_line(names or ("other names" if document else "nothing"))
         raise ValueError(f"the document: has {names}; expected http_interactions, or interactions of vcrpy")
     written = document[place]
     # What schemathesis writes where it sent nothing.

@@ -74,4 +74,4 @@ def seeds() -> Sequence[bytes]:
     )
 
 
-TARGETS = (Target("eventstream", check, seeds, most_bytes=4096),)
+TARGETS = (Target("eventstream", check, seeds, most_bytes=1024),)

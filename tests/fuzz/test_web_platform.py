@@ -7,7 +7,7 @@ Left out is what is about connecting again, and about the object that a page hol
 import pytest
 
 from tests.fuzz import streams, whatwg
-from touchstone.contract import EVENT_STREAM, Contract
+from touchstone.contract import Contract
 from touchstone.eventstream import EventStreamParser, parse
 
 LONG = b"x" * 2048
@@ -58,7 +58,8 @@ CASES: dict[str, tuple[bytes, list[whatwg.Told]]] = {
         [("message", "a", "1", None), ("message", "b", "1", None), ("message", "c", "1", None)],
     ),
     "format-field-parsing": (
-        b"data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\ndata:3\rdata:\r\n data:32\ndata:4\n\n",
+        b"data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\ndata:3\rdata:\r\n data:32\n"
+        b"data:4\n\n",
         [("message", "\0\n 2\n1\n3\n\n4", "", None)],
     ),
     "format-field-retry": (b"retry:03000\ndata:x\n\n", [("message", "x", "", 3000)]),
@@ -82,7 +83,7 @@ CASES: dict[str, tuple[bytes, list[whatwg.Told]]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_stream_is_read_as_browsers_are_asked_to(name: str) -> None:
     """
-    Our parser, and the reference that it is compared with, pass what browsers are tested with; in one piece and in many.
+    Our parser, and the reference that it is compared with, pass what browsers are tested with, however it is cut.
     """
     stream, expected = CASES[name]
     assert whatwg.read(stream) == expected
@@ -108,6 +109,5 @@ def test_media_type_decides_whether_it_is_a_stream(kind: str, is_stream: bool) -
     """
     As in format-mime-*: parameters and case make no difference, and a stream is UTF-8 whatever its charset says.
     """
-    wrong = b"data: {}\n\n"
-    assert EVENT_STREAM == "text/event-stream"
+    wrong = b"data: no JSON\n\n"
     assert bool(Contract.load().problems("streamBuildEvents", 200, kind, wrong)) == is_stream
