@@ -11,7 +11,7 @@ import io
 import json
 import zlib
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -238,7 +238,8 @@ def _apart(number: int) -> Times:
 
 def _recorded_at(each: Mapping[str, Any]) -> str:
     at = _moment(each)
-    return har.utc(at) if at else ""
+    # What the first and the last year are in another time zone is no moment that UTC has.
+    return har.utc(at) if at and MINYEAR < at.year < MAXYEAR else ""
 
 
 def _moment(each: Mapping[str, Any]) -> datetime | None:

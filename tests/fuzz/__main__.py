@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -22,8 +23,6 @@ from tests.fuzz.registry import TARGETS
 ROOT = Path(__file__).resolve().parent.parent.parent
 FINDINGS = ("*.bin", "timeout-*", "oom-*", "crash-*", "leak-*")
 _COVERED = re.compile(rb"cov: (\d+)")
-# Python itself is started, and all that a target imports.
-_STARTING_S = 60
 
 
 @dataclass(slots=True)
@@ -103,19 +102,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in asked.targets:
         if name not in TARGETS:
             parser.error(f"{name!r}: no such target; expected some of {', '.join(TARGETS)}")
+    # Whoever is started in the background gets no Ctrl-C, and should end its children as well.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     runs = [Fuzzing(name, ROOT / "reports" / "fuzz" / name) for name in asked.targets or TARGETS]
     with ThreadPoolExecutor(asked.jobs) as pool:
+        told: list[Fuzzing] = []
         waiting = [(run, pool.submit(run.run, asked.seconds)) for run in runs]
         try:
             for run, future in waiting:
                 future.result()
                 print(run, flush=True)
+                told.append(run)
         except KeyboardInterrupt:
             stopping.append(True)
             for _, future in waiting:
                 future.cancel()
     if stopping:
-        print("\n".join(f"{run}  (interrupted)" for run, future in waiting if not future.cancelled()))
+        print("".join(f"{run}  interrupted\n" for run, future in waiting if not future.cancelled() and run not in told))
         return 130
     for path in (path for run in runs for path in run.findings):
         print(f"  {path.relative_to(ROOT)}")

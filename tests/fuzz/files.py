@@ -6,7 +6,7 @@ import gzip
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, get_args
@@ -70,27 +70,35 @@ def _seed_secrets() -> frozenset[str]:
 
 def _shown(data: bytes) -> set[str]:
     """
-    The keys and cookies that requests to the API show in the way in which they are shown, or what is left of a seed's.
+    What of the seeds' keys and cookies stands in the headers for such things of requests to the API.
     """
     try:
         document: Any = yaml.load(data, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        log = (
-            document.get("log", {}).get("entries") or document.get("http_interactions") or document.get("interactions")
-        )
-        requests = [
-            entry["request"]
-            for entry in log
-            if str(entry["request"].get("url", entry["request"].get("uri"))).startswith(foreign_files.API)
-        ]
+        log = document.get("log", document)
+        listed = next(log[name] for name in ("entries", "http_interactions", "interactions") if log.get(name))
+        requests = [entry["request"] for entry in listed]
+        headers = [each for one in requests if _is_ours(one) for each in _each_header(one["headers"])]
     except Exception:  # noqa: BLE001 - it was read otherwise, or in another way
         return set()
-    texts = [json.dumps(request.get("headers"), default=str) for request in requests]
+    shown = {"authorization": "Bearer {}", "cookie": "session={}"}
     return {
         secret
-        for text in texts
+        for name, value in headers
         for secret in _seed_secrets()
-        if f"Bearer {secret}" in text or f"session={secret}" in text
+        if shown.get(name.lower(), "\n{}").format(secret) == value
     }
+
+
+def _is_ours(request: dict[str, Any]) -> bool:
+    url = str(request.get("url", request.get("uri")))
+    return url.startswith((f"{foreign_files.API}{foreign_files.PATH}/build", f"{foreign_files.API}/templates?"))
+
+
+def _each_header(headers: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(headers, dict):
+        yield from ((name, str(value)) for name, values in headers.items() for value in values)
+    else:
+        yield from ((header["name"], str(header["value"])) for header in headers)
 
 
 def _is_fact(exchange: Exchange) -> bool:

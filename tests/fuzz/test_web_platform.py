@@ -58,8 +58,10 @@ CASES: dict[str, tuple[bytes, list[whatwg.Told]]] = {
         [("message", "a", "1", None), ("message", "b", "1", None), ("message", "c", "1", None)],
     ),
     "format-field-parsing": (
-        b"data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\ndata:3\rdata:\r\n data:32\n"
-        b"data:4\n\n",
+        (
+            b"data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\ndata:3\rdata:\r\n data:32\n"
+            b"data:4\n\n"
+        ),
         [("message", "\0\n 2\n1\n3\n\n4", "", None)],
     ),
     "format-field-retry": (b"retry:03000\ndata:x\n\n", [("message", "x", "", 3000)]),
