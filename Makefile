@@ -7,12 +7,13 @@ TRIALS ?= 12
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SUITE  := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not prove and not hostile and not kill"
+FUZZER := .venv-fuzz
 
 # Where it is set, each of the hundreds of processes that tests start would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help check test steady truth load probe probe-lab hostile lint image prove prove-generated prove-load kill mutate record bench bench-probe serve report clean
+.PHONY: help check test steady truth load probe probe-lab hostile lint image prove prove-generated prove-load kill mutate fuzz record bench bench-probe serve report clean
 
 help: ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +65,9 @@ kill: $(READY) ## kill runs at 30 random points, and have runs beside each other
 mutate: $(READY) ## see which small changes of the judges the unit tests miss; ARGS="cancels walk" picks modules
 	@$(BIN)/python -m tests.mutation $(ARGS)
 
+fuzz: $(READY) $(FUZZER)/.ready ## feed our readers garbage, 10 minutes each; ARGS="--seconds 60 eventstream har" picks
+	@PYTHONPATH=$(FUZZER) $(BIN)/python -m tests.fuzz $(ARGS)
+
 record: $(READY) ## record the scenarios anew; ARGS="--target staging fresh-build" records one of another target
 	@$(BIN)/touchstone record $(if $(findstring --url,$(ARGS))$(findstring --target,$(ARGS)),,--target twin) $(ARGS)
 
@@ -81,8 +85,13 @@ report: $(READY) ## write the reports of the newest run again; LOG=… names ano
 	@$(BIN)/touchstone report $(or $(LOG),$(shell ls -t reports/*/runlog.jsonl 2>/dev/null | head -n 1))
 
 clean: ## remove the virtual environment, reports and caches
-	@rm -rf $(VENV) $(VENV).lock reports dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis
+	@rm -rf $(VENV) $(VENV).lock $(FUZZER) reports dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis
 	@find touchstone contract_tests tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Beside the environment and not in it: there are machines that it has no wheel for, and nothing else needs it.
+$(FUZZER)/.ready: tests/fuzz/requirements.lock $(READY)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --only-binary :all: --require-hashes --upgrade --target $(FUZZER) -r $<
+	@touch $@
 
 # Two makes at a time wait for each other where flock is there; the second one finds the work done.
 $(READY): requirements.lock pyproject.toml

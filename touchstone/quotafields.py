@@ -143,8 +143,9 @@ def _items(value: str) -> Iterator[tuple[str, list[str]]]:
     The members of a list, each with its parameters; a comma or semicolon within quotes is none.
     """
     for member in _split(value, ","):
-        item, *rest = (part.strip() for part in _split(member, ";"))
-        yield item, rest
+        parts = [part.strip() for part in _split(member, ";")]
+        if parts:  # a semicolon alone has none
+            yield parts[0], parts[1:]
 
 
 def _split(value: str, at: str) -> list[str]:
