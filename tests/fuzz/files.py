@@ -22,6 +22,7 @@ from touchstone.contract import Contract
 from touchstone.errors import ContractError, RecordingError, UsageError
 from touchstone.exchange import Closed, Credential, Exchange, Response
 from touchstone.recording import Recording
+from touchstone.yamltext import read_yaml
 
 _BEARER = re.compile(r"Bearer ([\w.~+/-]{12,})")
 _COOKIE = re.compile(r"session=(\w{16,})")
@@ -73,7 +74,7 @@ def _shown(data: bytes) -> set[str]:
     What of the seeds' keys and cookies stands in the headers for such things of requests to the API.
     """
     try:
-        document: Any = yaml.load(data, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        document = read_yaml(data)
         log = document.get("log", document)
         listed = next(log[name] for name in ("entries", "http_interactions", "interactions") if log.get(name))
         requests = [entry["request"] for entry in listed]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
+from touchstone.yamltext import read_yaml
 
 SECRET = "sk_live_PlAnTeD0123456789abcdef"
 
@@ -197,7 +197,7 @@ def _key(name: str) -> str:
 
 JSON = Form(json.loads, _json)
 JSON_LINES = Form(_lines, lambda tree: b"".join(_json(each) + b"\n" for each in tree))
-YAML = Form(lambda data: yaml.load(data, getattr(yaml, "CSafeLoader", yaml.SafeLoader)), _json)
+YAML = Form(read_yaml, _json)  # which refuses a tree that has no end
 TOML = Form(lambda data: tomllib.loads(data.decode()), _toml)
 
 
