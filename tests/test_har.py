@@ -102,9 +102,9 @@ def test_nothing_is_written_twice() -> None:
         (
             ("log", "entries", 1, "startedDateTime"),
             "yesterday",
-            "/log/entries/1: Invalid isoformat string",
+            "/log/entries/1: is a text of 9 characters, no moment in ISO 8601",
         ),
-        (("log", "entries", 0, "timings", "wait"), "long", "/log/entries/0: unsupported operand"),
+        (("log", "entries", 0, "timings", "wait"), "long", "/log/entries/0: is 'long', expected milliseconds"),
     ],
 )
 def test_field_that_cannot_be_read_is_named(pointer: tuple[str | int, ...], value: object, told: str) -> None:

@@ -18,7 +18,7 @@ from touchstone.contract import EVENT_STREAM, Contract
 from touchstone.exchange import Chunk, Credential, Exchange, Request
 from touchstone.foreign_api import Asked, asked, base_of, is_http
 from touchstone.foreign_entry import Entry
-from touchstone.foreign_keys import Unknown, Whose
+from touchstone.foreign_keys import Unknown, Whose, shown_elsewhere
 from touchstone.foreign_secrets import Marks
 from touchstone.foreign_story import ACCOUNTS, given, noted, published_ref
 from touchstone.recording import BASE_URL, Origin, Owner, Recording, Terms
@@ -61,7 +61,9 @@ def _recording(
     left_out: Counter[str] = Counter()
     ours = _ours(entries, contract, left_out)
     whose = Whose(ours)
-    marks = Marks(whose.keys(), [one.entry for one in ours])
+    # What is left out may show a key or a cookie that an answer repeats which is kept.
+    named = whose.keys()
+    marks = Marks((*named, *shown_elsewhere(entries, {key for _, key in named})), entries)
     kept: list[tuple[Asked, Credential]] = []
     for one in sorted(ours, key=lambda one: (one.entry.sent_at, one.entry.done_at)):
         credential = whose.credential(one)

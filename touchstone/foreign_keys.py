@@ -8,7 +8,7 @@ save, and other tools write something else in its place; what is refused then, a
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -80,6 +80,14 @@ def shown(entry: Entry) -> Shown:
     if _is_masked(key or scheme) and scheme.lower() != "bearer":
         return Shown("masked")
     return Shown("unclear") if elsewhere else Shown("other", key or scheme)
+
+
+def shown_elsewhere(entries: Iterable[Entry], known: Set[str]) -> Iterator[tuple[str, str]]:
+    """
+    The keys that requests show and that are not among the *known* ones, each with the name to mark it by.
+    """
+    keys = {each.key for each in map(shown, entries) if each.kind in {"bearer", "other", "query"}}
+    yield from (("elsewhere", key) for key in sorted(keys - known))
 
 
 def _other_keys(entry: Entry) -> Iterator[tuple[str, str]]:

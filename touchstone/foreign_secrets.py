@@ -48,17 +48,19 @@ class Marks:
         """
         sent, response = exchange.request, exchange.response
         gone = _ANY if exchange.operation in _QUOTING else _COOKIE
-        request = Request(sent.method, self._text(sent.url), self._headers(sent.headers), self._data(sent.body, gone))
+        method, url = self._text(sent.method), self._text(sent.url)
+        request = Request(method, url, self._headers(sent.headers), self._data(sent.body, gone))
         if response:
             body = self._data(response.body, gone if response.status < 400 else _COOKIE)
             # A stream has come in one piece; it is cut into frames when it is cleaned.
             chunks = tuple(replace(chunk, data=body) for chunk in response.chunks)
             response = replace(response, headers=self._headers(response.headers), body=body, chunks=chunks)
-        return replace(exchange, request=request, response=response, error=self._text(exchange.error))
+        ref, error = exchange.ref and self._text(exchange.ref), self._text(exchange.error)
+        return replace(exchange, ref=ref, request=request, response=response, error=error)
 
     def _headers(self, pairs: Headers) -> Headers:
         # Any one of them takes out what is known to be a credential by its header.
-        return self._rounds[0].headers((name, self._text(value)) for name, value in pairs)
+        return self._rounds[0].headers((self._text(name), self._text(value)) for name, value in pairs)
 
     def _text(self, text: str) -> str:
         for secrets in self._rounds:

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 from touchstone.errors import UsageError, one_line
 
 # What a file holds may be a list of thousands, or a number that repr refuses to write.
+_NAME_CHARS = 100
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = 200
 
@@ -86,7 +87,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     The end of a message about an unknown word: the nearest known one, or all of them where none is near.
     """
     names = sorted(map(one_line, known))
-    near = difflib.get_close_matches(word, names, n=1)
+    near = difflib.get_close_matches(word[:_NAME_CHARS], names, n=1)
     if near:
         return f"did you mean {near[0]}?"
     return f"known: {', '.join(names)}" if names else "none is known"
@@ -166,7 +167,7 @@ def one_of(*choices: str) -> Kind[str]:
     def choose(value: object) -> str:
         if isinstance(value, str) and value in choices:
             return value
-        near = difflib.get_close_matches(str(value), choices, n=1)
+        near = difflib.get_close_matches(shown(value), choices, n=1, cutoff=0.5)
         raise Unfit(", ".join(choices[:-1]) + f" or {choices[-1]}" + (f"; did you mean {near[0]}?" if near else ""))
 
     return choose

@@ -1,0 +1,341 @@
+"""
+What fuzzing has found, each smallest input that shows it again.
+"""
+
+import base64
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests import foreign_files, loadlogs
+from tests.fuzz.steps import SECRET
+from touchstone import claims, foreign, quotafields, recordings, settings, yamltext
+from touchstone.contract import Contract
+from touchstone.errors import MAX_MESSAGE_CHARS, ContractError, HarnessError, RecordingError, RunLogError, UsageError
+from touchstone.journal_state import JournalState, header
+from touchstone.runlog import RunLogWriter, follow, read
+from touchstone.settings_file import find
+from touchstone.thresholds_file import read as read_thresholds
+
+LONG_NUMBER = "9" * 5000
+DEEP = "[" * 3000
+ENDLESS = "&a [*a]"
+# Ten lines that spell ten billion values.
+BOMB = "\n".join(["l0: &l0 [x]", *(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, 11))])
+
+
+NO_VALUES = {
+    "endless": ENDLESS,
+    "bomb": BOMB,
+    "long number": f"a: {LONG_NUMBER}",
+    "no date": "a: 2026-02-30",
+    "deep": f"a: {DEEP}",
+    "no bytes": "!!binary ä",
+    "no number": "a: !!int x",
+}
+BAD_SETTINGS = {
+    "long number": f"seed = {LONG_NUMBER}",
+    "longer number": f"max_seconds = 0x{'f' * 5000}",
+    "number beyond floats": f"max_seconds = 1{'0' * 400}",
+    "number for a word": f"profile = 0x{'f' * 5000}",
+    "deep": f"target = {DEEP}",
+    "key of two lines": '"a\\nb" = 1',
+    "target with an escape": '[targets."a\\u001b[31m\\nb"]\nurl = 1',
+    "folder with NUL": 'report_dir = "a\\u0000b"',
+    "long words": f'claims = "{"x" * 9000}"\nprofile = "{"x" * 9000}"',
+}
+BAD_THRESHOLDS = {
+    "long number": f"x = {LONG_NUMBER}",
+    "deep": f"x = {DEEP}",
+    "number beyond floats": f'[steady."*"]\np99_s = 1{"0" * 400}',
+    "scenario of two lines": '["a\\nb"]',
+}
+
+
+def saved(folder: Path, name: str, text: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
+    return path
+
+
+# --- answers ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [";", ", ;", '"day";q=1,;', ";;;"])
+def test_quota_field_of_separators_tells_nothing(value: str) -> None:
+    """
+    A list member that is only a semicolon has no item; any server could stop a run with one.
+    """
+    fields = [("RateLimit", value), ("RateLimit-Policy", value), ("X-RateLimit-Limit", value)]
+    assert quotafields.quota(fields, 0.0).keys() <= {"limit"}
+
+
+@pytest.mark.timeout(20)
+def test_long_retry_in_is_read_in_a_moment() -> None:
+    """
+    The time to read a span does not grow as the square of its length: 64 KiB of digits took minutes.
+    """
+    assert quotafields.retry_in_s([("X-Retry-In", "9" * 65_536)]) is None
+    assert quotafields.retry_in_s([("X-Retry-In", "1m" + "9" * 400 + "s")]) is None
+    assert quotafields.retry_in_s([("X-Retry-In", "1h2m3.5s")]) == 3723.5
+
+
+# --- YAML ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", NO_VALUES)
+def test_yaml_that_spells_no_plain_value_is_an_error(kind: str) -> None:
+    """
+    What holds itself, fills the memory or has no value is refused as other text that is no YAML, whoever reads it.
+    """
+    with pytest.raises(yaml.YAMLError):
+        yamltext.read_yaml(NO_VALUES[kind])
+
+
+def test_aliases_within_bounds_are_read() -> None:
+    """
+    What other writers of YAML abbreviate is read as it was meant.
+    """
+    assert yamltext.read_yaml("a: &x [1, 2]\nb: *x\nc: [*x, *x]") == {"a": [1, 2], "b": [1, 2], "c": [[1, 2], [1, 2]]}
+
+
+@pytest.mark.parametrize("kind", NO_VALUES)
+def test_ledger_that_is_no_yaml_is_refused_in_one_line(kind: str, tmp_path: Path) -> None:
+    """
+    The message has the file and the line, and no line break.
+    """
+    path = saved(tmp_path, "claims.yaml", NO_VALUES[kind])
+    with pytest.raises(ContractError) as refused:
+        claims.load(path)
+    assert str(refused.value).startswith(f"{path}: ")
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "openapi: 3.1.0\npaths: []",
+        "openapi: 3.1.0\npaths: {/a: x}",
+        "openapi: 3.1.0\npaths: {/a: {get: 1}}",
+        "openapi: 3.1.0\npaths: {/a: {get: {operationId: []}}}",
+        "openapi: 3.1.0\npaths: {/a: {get: {operationId: a, tags: 1}}}",
+        "openapi: 3.1.0\npaths: {/a: {get: {operationId: a, responses: []}}}",
+        "openapi: 3.1.0\npaths: {/a: {get: {operationId: a, responses: {'200': x}}}}",
+        "openapi: 3.1.0\npaths: {/a: {get: {operationId: a, responses: {'200': {content: [1]}}}}}",
+        "openapi: 3.1.0\npaths: {/a: {get: {operationId: a, responses: {'200': {content: {x: 1}}}}}}",
+        "openapi: 3.1.0\n? [a]\n: 1",
+        f"openapi: 3.1.0\nx: {ENDLESS}",
+    ],
+)
+def test_contract_of_another_form_is_refused(text: str) -> None:
+    """
+    What is no object where one belongs is told with its place.
+    """
+    with pytest.raises(ContractError, match=r"^builds\.yaml:?"):
+        Contract(text.encode())
+
+
+# --- run logs and journals -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", [b'{"type": []}', b'{"type": {}}', b'{"type": null}', b"[" * 9000])
+def test_line_with_an_odd_type_is_damage(line: bytes, tmp_path: Path) -> None:
+    """
+    A reader refuses it by its number, and a follower passes it over.
+    """
+    path = tmp_path / "runlog.jsonl"
+    with RunLogWriter(path) as writer:
+        writer.header(loadlogs.header())
+    with path.open("ab") as file:
+        file.write(line + b"\n")
+    with pytest.raises(RunLogError, match="line 2"):
+        read(path)
+    assert [event["type"] for event in next(follow(path))] == ["header"]
+
+
+def test_log_is_readable_where_the_end_of_a_torn_line_was_cut(tmp_path: Path) -> None:
+    """
+    A disk that is full while a torn line is being marked leaves the lines before it readable.
+    """
+    path = tmp_path / "runlog.jsonl"
+    with RunLogWriter(path) as writer:
+        writer.header(loadlogs.header())
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"type":"warn')
+    with RunLogWriter(path) as writer:
+        writer.warning("after")
+    marked = path.read_bytes()
+    mark = marked.index(b"\n", len(whole)) + 1
+    for end in range(mark + 1, len(marked) + 1):
+        path.write_bytes(marked[:end])
+        assert read(path).header == loadlogs.header()
+
+
+def test_line_that_is_nested_too_deeply_hides_no_other_of_a_journal() -> None:
+    """
+    The templates that the other lines name are swept.
+    """
+    lines = [json.dumps(header("r", "u")), "[" * 9000, json.dumps({"step": "intend", "ref": "a/b@1.0.0"})]
+    assert list(JournalState.after("\n".join([*lines, ""]).encode()).refs) == ["a/b@1.0.0"]
+
+
+# --- recordings ------------------------------------------------------------------------------------------------------
+
+
+def cassette(**changes: Any) -> str:
+    response = {"status": {"code": 200}, "headers": {}, "body": {"string": "{}"}}
+    request = {"method": "GET", "uri": foreign_files.API + foreign_files.BUILD, "headers": {}}
+    one = {"recorded_at": "2026-03-14T09:00:00+00:00", "request": request, "response": response}
+    return json.dumps({"http_interactions": [one | changes]})
+
+
+def answered(**changes: Any) -> str:
+    return cassette(response={"status": {"code": 200}, "headers": {}, "body": {"string": "{}"}} | changes)
+
+
+BAD_RECORDINGS: dict[str, tuple[str, str]] = {
+    "HAR with a long number": ("a.har", f'{{"log": {LONG_NUMBER}}}'),
+    "HAR that is deep": ("a.har", '{"log": ' + DEEP),
+    "HAR with a key where a list belongs": ("a.har", json.dumps({"log": {"version": SECRET, "entries": SECRET}})),
+    "ours without entries": ("a.har", '{"log": {"_touchstone": {}, "pages": [{}]}}'),
+    "cassette with another answer": ("a.yaml", cassette(response="x", recorded_at="2026-03-14")),
+    "cassette with a list of headers": ("a.yaml", answered(headers=[1], elapsed="0.1")),
+    "cassette with endless time": ("a.yaml", answered(elapsed="inf")),
+    "cassette with a key for a status": ("a.yaml", answered(status=SECRET)),
+    "cassette with bodies in bodies": ("a.yaml", answered(body={"string": {"string": {"string": "x"}}})),
+    "cassette that is endless": ("a.yaml", f"http_interactions: {ENDLESS}"),
+    "cassette that fills the memory": ("a.yaml", BOMB),
+    "cassette with a long number": ("a.yaml", cassette(x=0).replace('"x": 0', f'"x": {LONG_NUMBER}')),
+    "a file with a key for a name": ("a.yaml", f"{SECRET}: x"),
+    "a file with a key behind a sign": ("a.yaml", f"x: *{SECRET}"),
+}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("kind", BAD_RECORDINGS)
+def test_file_that_is_garbage_is_refused_and_not_repeated(kind: str, tmp_path: Path) -> None:
+    """
+    It is refused with its name, without a traceback, and without whatever stands in it.
+    """
+    name, text = BAD_RECORDINGS[kind]
+    path = saved(tmp_path, name, text)
+    with pytest.raises(RecordingError) as refused:
+        recordings.read(path)
+    assert str(refused.value).startswith(f"{path}: ")
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("seq", 1e999), ("seq", "1"), ("credential", []), ("closed", 5), ("note", 1)]
+)
+def test_field_of_ours_with_another_type_is_refused(field: str, value: object, tmp_path: Path) -> None:
+    """
+    What the rules would stumble over is refused where it is read.
+    """
+    document = json.loads((recordings.recordings_dir() / "missing-key.har").read_text("utf-8"))
+    document["log"]["entries"][0]["_exchange"][field] = value
+    with pytest.raises(RecordingError, match="/log/entries/0: "):
+        recordings.read(saved(tmp_path, "a.har", json.dumps(document)))
+
+
+def test_body_that_unpacks_to_a_multiple_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What a cassette says that gzip wrote is unpacked up to a bound.
+    """
+    monkeypatch.setattr("touchstone.foreign_vcr.MAX_BODY_BYTES", 1000)
+    whole, longer = (
+        answered(body={"base64_string": base64.b64encode(gzip.compress(b"0" * size)).decode()}) for size in (1000, 1001)
+    )
+    response = foreign.vcr(whole, "a", "a", Contract.load()).exchanges[0].response
+    assert response is not None
+    assert response.body == b"0" * 1000
+    with pytest.raises(ValueError, match="unpacks to more than 1000 bytes"):
+        foreign.vcr(longer, "a", "a", Contract.load())
+
+
+def test_what_a_request_shows_that_is_left_out_is_marked_as_well() -> None:
+    """
+    Of a request without a known answer nothing is kept, and where an answer repeats its key or its cookie, not that.
+    """
+    secrets = {"key": "sk_live_elsewhere_0123456789", "session": "0123456789abcdefghij"}
+    unanswered = foreign_files.Seen(
+        at=1.0, key=secrets["key"], text=None, content={"size": 9}, headers={"Cookie": f"session={secrets['session']}"}
+    )
+    kept = foreign_files.Seen(answer={"status": "ready", **secrets})
+    recording = foreign_files.read_har(kept, unanswered)
+    assert len(recording.exchanges) == 1
+    assert not [secret for secret in secrets.values() if secret in repr(recording)]
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "x", ""])
+def test_cassette_of_an_odd_moment_is_read(moment: str) -> None:
+    """
+    A moment that UTC does not have is none that is told.
+    """
+    assert foreign.vcr(cassette(recorded_at=moment), "a", "a", Contract.load()).recorded_at == ""
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", BAD_SETTINGS)
+def test_settings_that_are_garbage_are_refused_in_one_line(kind: str, tmp_path: Path) -> None:
+    """
+    The message is printable, bounded, and begins with the file.
+    """
+    saved(tmp_path, "touchstone.toml", BAD_SETTINGS[kind])
+    with pytest.raises(UsageError) as refused:
+        find(None, tmp_path)
+    assert str(refused.value).startswith("touchstone.toml: ")
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) <= MAX_MESSAGE_CHARS
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://u:{SECRET}@host/a b",
+        f"https://u:{SECRET[:9]}/{SECRET[9:]}@host/",
+        f"https:/u:{SECRET}@host/",
+        f"u:{SECRET}@host",
+        f"ftp://host/?key={SECRET}",
+        f"https://u:?{SECRET}@host:99999999/",
+    ],
+)
+def test_broken_url_is_refused_without_its_password(url: str, tmp_path: Path) -> None:
+    """
+    However a URL is broken, nothing is repeated that may be a password or a key.
+    """
+    with pytest.raises(UsageError, match="expected") as refused:
+        settings.load(settings.Flags(url=url), {"ORGO_API_KEY": "k" * 20}, tmp_path)
+    assert SECRET[9:] not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", BAD_THRESHOLDS)
+def test_thresholds_that_are_garbage_are_refused_in_one_line(kind: str, tmp_path: Path) -> None:
+    """
+    The same for the file of thresholds.
+    """
+    path = saved(tmp_path, "thresholds.toml", BAD_THRESHOLDS[kind])
+    with pytest.raises(UsageError) as refused:
+        read_thresholds(path)
+    assert str(refused.value).startswith(f"{path}: ")
+    assert str(refused.value).isprintable()
+
+
+# --- messages --------------------------------------------------------------------------------------------------------
+
+
+def test_message_is_bounded_and_printable_whatever_it_quotes() -> None:
+    """
+    Escapes of a terminal and half characters are shown escaped; of what is long, the beginning and the end are left.
+    """
+    assert str(HarnessError("a\x1b]0;x\x07\u202e\ud800\u2028é€\nb")) == "a\\x1b]0;x\\x07\\u202e\\ud800\\u2028é€\nb"
+    long = str(HarnessError("begin" + "\x00" * 10_000 + "end"))
+    assert len(long) == MAX_MESSAGE_CHARS
+    assert (long[:5], long[-3:]) == ("begin", "end")
