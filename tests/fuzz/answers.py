@@ -7,7 +7,7 @@ import random
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from email.utils import format_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 
 from tests.fuzz.steps import cuts
 from tests.fuzz.target import Target, well_said
@@ -84,9 +84,26 @@ def check_retry_after(data: bytes) -> None:
     if re.fullmatch("[0-9]{1,9}", value):
         assert wait_s == int(value)
     until = http_date(value)
+    for told in filter(None, (form.fullmatch(value) for form in _FORMS)):
+        year = told["year"] if len(told["year"]) == 4 else f"20{told['year']}"
+        written = f"{told['day']} {told['month']} {year} {told['time']} +0000"
+        assert until == parsedate_to_datetime(written), value
     if until is not None:
         assert http_date(format_datetime(until, usegmt=True)) == until
         assert wait_s is None or wait_s == max(0.0, (until - (http_date(date) or until)).total_seconds())
+
+
+# RFC 9110 5.6.7: the form of today and the two obsolete ones; with years and hours that are none in doubt.
+_MONTH = r"(?P<month>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_TIME = r"(?P<time>[01][0-9]:[0-5][0-9]:[0-5][0-9])"
+_FORMS = tuple(
+    re.compile(form.replace("MONTH", _MONTH).replace("TIME", _TIME))
+    for form in (
+        r"Sat, (?P<day>[012][1-8]) MONTH (?P<year>20[0-9]{2}) TIME GMT",
+        r"Saturday, (?P<day>[012][1-8])-MONTH-(?P<year>[0-5][0-9]) TIME GMT",
+        r"Sat MONTH (?P<day>[12 ][1-8]) TIME (?P<year>20[0-9]{2})",
+    )
+)
 
 
 def waits() -> Sequence[bytes]:

@@ -39,6 +39,8 @@ def check_har(data: bytes) -> None:
         once = _again(recording)
         assert _again(once) == once
         assert [_bare(one) for one in once.exchanges] == [_bare(one) for one in recording.exchanges]
+        times = [[at for one in each.exchanges for at in _times(one)] for each in (once, recording)]
+        assert all(math.isclose(*pair, rel_tol=1e-9, abs_tol=1e-5) for pair in zip(*times, strict=True))
 
 
 def check_vcr(data: bytes) -> None:
@@ -118,6 +120,11 @@ def _is_fact(exchange: Exchange) -> bool:
     )
 
 
+def _times(exchange: Exchange) -> tuple[float, ...]:
+    chunks = exchange.response.chunks if exchange.response else ()
+    return (exchange.sent_at, exchange.head_at, exchange.done_at, *(chunk.at_s for chunk in chunks))
+
+
 def _bare(exchange: Exchange) -> Exchange:
     """
     Without what a recording rounds, and with headers in the order in which it writes them.
@@ -164,6 +171,13 @@ def foreign_hars() -> Sequence[bytes]:
             *foreign_files.page()[:4],
             foreign_files.Seen(at=9.0, key=foreign_files.OTHER_KEY, headers={"Cookie": "session=abcdefghijklmnop1234"}),
             foreign_files.status_read("ready", 9.5, key=foreign_files.WRONG_KEY),
+            foreign_files.Seen(
+                at=9.7,
+                status=401,
+                path=f"{foreign_files.BUILD}?who={foreign_files.KEY}",
+                answer={"error": f"{foreign_files.KEY} is not %73k_live_other_0123456789"},
+                response={"headers": [{"name": "Location", "value": f"https://h/?a={foreign_files.KEY}"}]},
+            ),
             foreign_files.Seen(url="https://elsewhere.test/x", at=10.0, text="x", kind="text/plain"),
         ]
         made.append(json.dumps(foreign_files.document(*page, writer=writer)).encode())
@@ -194,6 +208,8 @@ def cassettes() -> Sequence[bytes]:
             "body": {"encoding": "utf-8", "string": json.dumps(answer)},
         },
     }
+    headers = {"Location": [f"https://h/?a={foreign_files.KEY}"], "Content-Type": ["text/plain"]}
+    echo = {"status": {"code": 401}, "headers": headers, "body": {"string": f"not {foreign_files.KEY}"}}
     untimed = {
         "request": {
             "uri": foreign_files.API + "/templates",
@@ -206,8 +222,8 @@ def cassettes() -> Sequence[bytes]:
     body = {"string": gzip.compress(b'{"a": 1}', mtime=0)}
     zipped = {**untimed, "response": {"status": {"code": 201}, "body": body}}
     tapes: tuple[Any, ...] = (
-        {"http_interactions": [timed, timed | {"response": None}]},
-        {"interactions": [untimed, zipped], "version": 1},
+        {"http_interactions": [timed, timed | {"response": echo | {"elapsed": "0"}}, timed | {"response": None}]},
+        {"interactions": [untimed, zipped, timed | {"response": echo}], "version": 1},
         {"recorded_with": "x", "http_interactions": [untimed | {"recorded_at": "Sat, 14 Mar 2026 09:00:00 GMT"}]},
     )
     return (*(yaml.safe_dump(tape).encode() for tape in tapes), json.dumps(tapes[0]).encode())

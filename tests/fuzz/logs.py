@@ -34,11 +34,19 @@ def check_run_log(data: bytes) -> None:
     except RunLogError as error:
         well_said(error, f"{path}: ")
         return
+    assert log.torn_lines <= sum(not _is_object(line) for line in data.split(b"\n"))
     assert again(log) == replace(log, torn_lines=0, cut_bytes={}, workload=log.workload, probe=None)
     for end in {sum(map(len, islice(cuts(data), number))) for number in range(3)}:
         # Cut after a torn line, but before the line that says it is one, a log looks damaged.
         if end > data.find(b"\n") > 0 and not log.torn_lines:
             read(file("runlog.jsonl", data[:end]))
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def again(log: RunLog) -> RunLog:

@@ -2,6 +2,7 @@
 Redaction: what is written down of a text that holds keys, in whatever spelling, tells none of them.
 """
 
+import base64
 import json
 import random
 import string
@@ -12,6 +13,8 @@ from tests.fuzz.target import Target
 from touchstone.leaks import leaks
 from touchstone.redact import Secrets
 
+# What is said of a leak shows ten characters at most.
+LONGEST = 80
 # As an API gives them out, with what needs escaping in one spelling or another, and with letters beyond ASCII.
 KEYS = ("sk_live_PlAnTeD0123456789abcdef", 'kW/+9~"q\\&%-Zt4=', "zweiter Schlüssel 42")
 _OUTER = sorted(ENCODINGS.keys() - {"all at once"})
@@ -69,6 +72,9 @@ def check_leaks(data: bytes) -> None:
         assert 1 <= leak.line <= text.count("\n") + 1
         assert leak.what.isprintable()
         assert not left(leak.what, list(known.values()))
+        assert len(leak.what) <= LONGEST
+    coded = base64.b64encode(b"ab" + KEYS[0].encode()).decode()
+    assert [leak for leak in leaks(f"{text}\n {coded}", known) if leak.what == "the primary key"]
     line = text[:at].count("\n") + 1
     assert (line, "the primary key") in [(leak.line, leak.what) for leak in found]
 

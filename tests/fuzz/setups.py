@@ -90,7 +90,7 @@ def settings_files() -> Sequence[bytes]:
     """
     A file with all that one may hold, as it stands alone and within a pyproject.toml.
     """
-    text = f"""\
+    text = """\
 target = "staging"
 report_dir = "reports/here"
 seed = 7
@@ -108,15 +108,15 @@ patience_s = 1e2
 request_timeout_s = 30
 max_builds = 40
 publish = "never"
-templates = {{ buildable = ["default/hello@1.0.0"], failing = [], restricted = [] }}
+templates = { buildable = ["default/hello@1.0.0"], failing = [], restricted = [] }
 
 [targets."throw away"]
 url = "http://127.0.0.1:8123"
-api_key = "{SECRET}"
-second_api_key = "{SECRET[::-1]}"
+api_key = "sk_live_first_0123456789"
+second_api_key = "sk_live_other_0123456789"
 """
     inner = re.sub(r"(?m)^\[targets", "[tool.touchstone.targets", text)
-    with_user = text.replace("https://staging", f"https://user:{SECRET}@staging")
+    with_user = text.replace("https://staging", "https://user:password-0123456789@staging")
     return (text.encode(), f'[project]\nname = "x"\n[tool.touchstone]\n{inner}'.encode(), with_user.encode())
 
 
