@@ -181,7 +181,7 @@ def _row(raw: Any, place: str) -> Claim:
     for key in ("id", "says", "source", *({"excluded"} & raw.keys())):
         if not isinstance(raw.get(key), str) or not raw[key].strip():
             raise ContractError(f"{place}: {key} is {raw.get(key)!r}; expected a text")
-    if "." not in raw["id"]:
+    if not all(raw["id"].partition(".")):
         raise ContractError(f"{place}: expected an id of the form subject.name")
     level, by, excluded = _judgement(raw, place)
     needs = raw.get("needs", [])

@@ -92,7 +92,9 @@ class Contract:
             self._answers: Answers = dict(_answers(root, self.operations))
             self._event = _event_schema(root, self.operations)
         except ContractError as error:
-            raise ContractError(f"{name}: {error}") from None
+            raise ContractError(f"{name}: {one_line(error)}") from None
+        except RecursionError:
+            raise ContractError(f"{name}: is nested too deeply; expected an OpenAPI document") from None
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
@@ -258,7 +260,7 @@ def _content(answer: dict[str, Any], place: str) -> Iterator[tuple[str, dict[str
 
 def _object(node: Any, place: str) -> dict[str, Any]:
     if not isinstance(node, dict):
-        raise ContractError(f"{one_line(place)}: found {shown(node)}; expected an object")
+        raise ContractError(f"{place}: found {shown(node)}; expected an object")
     return node
 
 

@@ -143,6 +143,7 @@ def quotas() -> Sequence[bytes]:
     The dialects.
     """
     return (
+        b"RateLimit-Limit: %b\nX-Rate-Limit-Reset-After: %b\nX-Retry-In: %bh" % ((b"9" * 320,) * 3),
         b'RateLimit: "default";r=5;t=3, "day";r=1;t=900\nRateLimit-Policy: "default";q=10;w=60, "day";q=100;w=86400',
         b'RateLimit: limit=10, remaining=5, reset=3\nRateLimit-Policy: 10;w=60;comment="a, b; c"',
         b"RateLimit-Limit: 10, 10;w=60\nratelimit-remaining: 5\nRateLimit-Reset: 3",

@@ -173,7 +173,7 @@ def foreign_hars() -> Sequence[bytes]:
             foreign_files.status_read("ready", 9.5, key=foreign_files.WRONG_KEY),
             foreign_files.Seen(
                 at=9.7,
-                status=401,
+                status=404,
                 path=f"{foreign_files.BUILD}?who={foreign_files.KEY}",
                 answer={"error": f"{foreign_files.KEY} is not %73k_live_other_0123456789"},
                 response={"headers": [{"name": "Location", "value": f"https://h/?a={foreign_files.KEY}"}]},
@@ -209,7 +209,7 @@ def cassettes() -> Sequence[bytes]:
         },
     }
     headers = {"Location": [f"https://h/?a={foreign_files.KEY}"], "Content-Type": ["text/plain"]}
-    echo = {"status": {"code": 401}, "headers": headers, "body": {"string": f"not {foreign_files.KEY}"}}
+    echo = {"status": {"code": 404}, "headers": headers, "body": {"string": f"not {foreign_files.KEY}"}}
     untimed = {
         "request": {
             "uri": foreign_files.API + "/templates",

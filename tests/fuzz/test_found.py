@@ -130,6 +130,7 @@ def test_ledger_that_is_no_yaml_is_refused_in_one_line(kind: str, tmp_path: Path
         "openapi: 3.1.0\npaths: {/a: {get: {operationId: a, responses: {'200': {content: {x: 1}}}}}}",
         "openapi: 3.1.0\n? [a]\n: 1",
         f"openapi: 3.1.0\nx: {ENDLESS}",
+        f"openapi: 3.1.0\nx: {'[' * 900}{']' * 900}",
     ],
 )
 def test_contract_of_another_form_is_refused(text: str) -> None:
@@ -138,6 +139,26 @@ def test_contract_of_another_form_is_refused(text: str) -> None:
     """
     with pytest.raises(ContractError, match=r"^builds\.yaml:?"):
         Contract(text.encode())
+
+
+def test_contract_is_refused_in_one_line() -> None:
+    """
+    A path or a status of two lines does not break the message.
+    """
+    document = {"openapi": "3.1.0", "paths": {"/a": {"get": {"operationId": "a", "responses": {"x\ny": {}}}}}}
+    with pytest.raises(ContractError) as refused:
+        Contract(json.dumps(document).encode())
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize("name", [".answers-202", "start.", "."])
+def test_claim_without_a_subject_or_a_name_is_refused(name: str, tmp_path: Path) -> None:
+    """
+    Both halves of an id say something.
+    """
+    row = {"id": name, "level": "must", "says": "x", "source": "y"}
+    with pytest.raises(ContractError, match=r"subject\.name"):
+        claims.load(saved(tmp_path, "claims.yaml", json.dumps({"claims": [row]})))
 
 
 # --- run logs and journals -------------------------------------------------------------------------------------------

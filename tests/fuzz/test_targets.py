@@ -22,7 +22,7 @@ from touchstone.recording import Recording
 from touchstone.runlog import RunLogWriter, read
 
 # The same cases in every run; they are few, since `make fuzz` tries millions.
-EXAMPLES = {"contract": 50, "har": 100}
+EXAMPLES = {"contract": 25, "redaction": 60, "runlog": 60}
 same_cases = settings(derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 
 NUMBERS = st.integers(0, 1 << 16)
