@@ -150,6 +150,7 @@ LAYER_OF = {
     "touchstone.runlog": "edges",
     "touchstone.report": "report",
     "touchstone.explain": "cli",
+    "touchstone.baseline": "cli",
     "touchstone.planning": "cli",
     "touchstone.embedded": "cli",
     "touchstone.trial": "cli",

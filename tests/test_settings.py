@@ -187,7 +187,7 @@ def test_unknown_key_names_the_nearest(refused: Callable[..., str]) -> None:
     ("text", "expected"),
     [
         ("sead = 1", "touchstone.toml: sead: unknown key; did you mean seed?"),
-        ("target = 'staging'\nplan = true", "touchstone.toml: plan: unknown key; known: claims, "),
+        ("target = 'staging'\nplan = true", "touchstone.toml: plan: unknown key; known: baseline, claims, "),
         ("[targets.a]\nurl = 'x'", "touchstone.toml: [targets.a] url: found 'x'; expected a URL such as"),
         ("[targets.a]\nmax_builds = 4", "touchstone.toml: [targets.a] url: is missing; add url ="),
         ("[targets]\na = 5", "touchstone.toml: [targets.a]: found int; expected a table"),

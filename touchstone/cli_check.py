@@ -11,9 +11,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from touchstone import baseline as baselines
 from touchstone import runner
 from touchstone.cli_workflow import tell
-from touchstone.options import Config, MaxBuilds, MaxSeconds, Plan_, ReportDir, Seed, Strict, Target, Url
+from touchstone.options import Config, MaxBuilds, MaxSeconds, Plan_, ReportDir, Seed, Strict, Target, Url, WriteBaseline
 from touchstone.planning import print_plan
 from touchstone.progress import progress_on
 from touchstone.report.text import write as write_text
@@ -24,6 +25,9 @@ from touchstone.settings import Flags, Settings, load
 app = typer.Typer()
 
 Profile = Annotated[str | None, typer.Option(help="quick, standard or thorough.")]
+Baseline = Annotated[
+    Path | None, typer.Option(help="File of known broken claims: they may be broken, and fail the run once they hold.")
+]
 Claims = Annotated[str | None, typer.Option(help="Only claims that match this glob, such as 'cancel.*'.")]
 
 
@@ -40,25 +44,34 @@ def check(
     max_seconds: MaxSeconds = None,
     profile: Profile = None,
     claims: Claims = None,
+    baseline: Baseline = None,
+    write_baseline: WriteBaseline = None,
 ) -> None:
     """
     Judge a target against the contract, claim by claim.
 
     Without --target and --url the embedded twin is started and judged.
     """
-    flags = Flags(target, url, config, report_dir, seed, strict, plan, max_builds, max_seconds, profile, claims)
+    flags = Flags(
+        target, url, config, report_dir, seed, strict, plan, max_builds, max_seconds, profile, claims, baseline
+    )
     settings = load(flags, os.environ, Path.cwd())
     if settings.plan:
         _print_plan(settings)
         return
+    if write_baseline:
+        baselines.lines_to_keep(write_baseline)  # what is wrong with the file is said before anything runs
     with progress_on(Console(stderr=True)) as progress:
         outcome = runner.check(settings, ["touchstone", *sys.argv[1:]], progress)
     out = Console()
     out.print(f"report: {outcome.folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
     out.print()
-    seen = view(read(outcome.run_log))
-    tell(seen, outcome.folder)
-    write_text(seen, out)
+    run = view(read(outcome.run_log))
+    tell(run, outcome.folder)
+    if write_baseline:
+        out.print(baselines.write_baseline(write_baseline, run), markup=False, highlight=False, soft_wrap=True)
+        out.print()
+    write_text(run, out)
     raise typer.Exit(outcome.exit_code)
 
 

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from touchstone import baseline
 from touchstone.errors import UsageError
+from touchstone.options import WriteBaseline
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.report.write import write_reports
@@ -21,6 +23,7 @@ app = typer.Typer()
 def report(
     log: Annotated[Path, typer.Argument(help="A run log, or the folder that holds runlog.jsonl.")],
     report_dir: Annotated[Path | None, typer.Option(help="Where to write.  [default: beside the log]")] = None,
+    write_baseline: WriteBaseline = None,
 ) -> None:
     """
     Make the reports of a run log again.
@@ -29,5 +32,8 @@ def report(
     if not path.exists():
         raise UsageError(f"{path}: no such file; expected a runlog.jsonl, as `touchstone check` leaves in reports/")
     exit_code = write_reports(path, report_dir or path.parent)
-    write_text(view(read(path)), Console())
+    run, out = view(read(path)), Console()
+    if write_baseline:
+        out.print(baseline.write_baseline(write_baseline, run), markup=False, highlight=False, soft_wrap=True)
+    write_text(run, out)
     raise typer.Exit(exit_code)

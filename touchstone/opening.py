@@ -114,12 +114,14 @@ def write_header(
     contract: Contract,
     errand: Errand = CHECK,
     also: Iterable[str] = (),
+    known: tuple[str, ...] = (),
 ) -> None:
     """
     Begins a run log with what was asked for.
 
     Args:
         also: Claims that the run judges besides those of a check.
+        known: Claims that the caller knows to be broken.
     """
     target = settings.target
     kind: TargetKind = "embedded" if target.embedded else "recording" if errand.mode == "replay" else "url"
@@ -140,6 +142,7 @@ def write_header(
             for c in (*ledger.select(settings.claims_glob), *(ledger[claim] for claim in also))
         ),
         settings=settings.public(),
+        known=known,
     )
     with RunLogWriter(run_log) as log:
         log.header(header)

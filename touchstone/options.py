@@ -24,6 +24,9 @@ MaxBuilds = Annotated[
         help=f"Builds that the run may begin.  [default: {DEFAULT_MAX_BUILDS}; embedded twin: {UNBOUNDED_BUILDS:,}]"
     ),
 ]
+WriteBaseline = Annotated[
+    Path | None, typer.Option(help="Put the broken claims into this baseline, and take out those that hold.")
+]
 MaxSeconds = Annotated[float | None, typer.Option(help="Seconds that the run may take.")]
 
 

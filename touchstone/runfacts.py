@@ -50,6 +50,7 @@ class Header:
         started_at: ISO 8601 in UTC.
         claims: The claims that the run is to give verdicts on, in the order of the ledger.
         settings: The merged settings without secrets.
+        known: The claims that the caller knows to be broken.
     """
 
     run_id: str
@@ -65,6 +66,7 @@ class Header:
     contract_sha256: str
     claims: tuple[LedgerClaim, ...]
     settings: dict[str, Any] = field(default_factory=dict)
+    known: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from touchstone import claims as ledger_of_claims
+from touchstone.baseline import read_baseline
 from touchstone.bundle import contract_tests_dir
 from touchstone.children import Interrupted, Progress, elsewhere, signals, watched
+from touchstone.claims import Ledger
 from touchstone.contract import Contract
 from touchstone.embedded import EMBEDDED_TWIN, at_twin
 from touchstone.errors import HarnessError, OutputError, RunLogError, TargetError, UsageError
@@ -69,18 +71,19 @@ def check(
         twin: How the embedded twin behaves, where the target is embedded.
 
     Raises:
-        UsageError: the report folder is none, or no claim matches.
+        UsageError: the report folder is none, no claim matches, or the baseline cannot be read as one.
         OutputError: what the run came to could not be written down.
     """
     ledger, contract = ledger_of_claims.load(), Contract.load()
     ledger.select(settings.claims_glob)
+    known = _known(settings, errand, ledger)
     run_id = new_run_id()
     folder = settings.report_dir or Path("reports") / run_id
     run_log = new_log(folder)
     began = time.monotonic()
     with signals() as interrupted:  # to the end: what was seen is told, whenever somebody stops the run
         with at_target(settings, twin) as there:
-            write_header(run_log, run_id, there, argv, ledger, contract, errand)
+            write_header(run_log, run_id, there, argv, ledger, contract, errand, known=known)
             footer = _run(there, run_id, run_log, contract, progress, interrupted, errand)
         footer = dataclasses.replace(footer, ended_at=utc(), duration_s=round(time.monotonic() - began, 3))
         return Outcome(conclude(run_log, footer, folder), folder, run_log)
@@ -89,7 +92,11 @@ def check(
 def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
     """
     What a run would do, as the JSON text that the child writes; nothing is sent.
+
+    Raises:
+        UsageError: the cases could not be listed, or the baseline cannot be read as one.
     """
+    _known(settings, errand, ledger_of_claims.load())
     path = folder / "plan.json"
     handover = Handover(settings.to_json(), "plan", "", str(path.absolute()), 0.0, "plan", plays=errand.plays)
     environment = os.environ | handover.environment()
@@ -100,6 +107,13 @@ def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
     if not path.exists():
         raise UsageError(f"the contract tests could not be listed:\n{child.stdout}{child.stderr}")
     return path.read_text(encoding="utf-8")
+
+
+def _known(settings: Settings, errand: Errand, ledger: Ledger) -> tuple[str, ...]:
+    """
+    The claims that a check may find broken.
+    """
+    return read_baseline(settings.baseline, ledger) if settings.baseline and errand.mode == "run" else ()
 
 
 def _run(

@@ -27,6 +27,7 @@ DEFAULT_SEED = 20
 DEFAULT_MAX_BUILDS = 40
 UNBOUNDED_BUILDS = 10_000  # builds of the embedded twin cost nothing
 
+_PATHS = ("report_dir", "state_dir", "baseline")
 _KEY_NAMES = ("api_key", "second_api_key", "restricted_api_key")
 
 
@@ -47,6 +48,7 @@ class Flags:
     max_seconds: float | None = None
     profile: str | None = None
     claims: str | None = None
+    baseline: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ class Settings:
         report_dir: Where results go; None for a new folder under ``reports/``.
         state_dir: Where journals go; None where the environment names no home.
         max_seconds: How long the run may take; None for as long as it needs.
+        baseline: The file of claims that a check may find broken; None where there is none.
     """
 
     target: TargetSettings = TargetSettings()
@@ -130,6 +133,7 @@ class Settings:
     profile: Profile = "standard"
     claims_glob: str = "*"
     max_seconds: float | None = None
+    baseline: Path | None = None
 
     def at(self, url: str, keys: Mapping[str, str]) -> "Settings":
         """
@@ -162,7 +166,7 @@ class Settings:
             raw = json.loads(text)
             target = raw["target"]
             templates = Templates(**{name: tuple(refs) for name, refs in target["templates"].items()})
-            folders = {name: Path(raw[name]) if raw[name] else None for name in ("report_dir", "state_dir")}
+            folders = {name: Path(raw[name]) if raw[name] else None for name in _PATHS}
             unused = tuple(target["unused_keys"])
             parts = {"templates": templates, "bounds": Bounds(**target["bounds"]), "unused_keys": unused}
             return cls(**{**raw, **folders, "target": TargetSettings(**{**target, **parts})})
@@ -228,7 +232,7 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None
     if flags.max_builds is not None:
         target = dataclasses.replace(target, max_builds=checked("--max-builds", flags.max_builds, kinds.count))
     merged = _Merged(flags, file)
-    folder = flags.report_dir or merged.file_path("report_dir")
+    folder, baseline = (getattr(flags, name) or merged.file_path(name) for name in ("report_dir", "baseline"))
     return Settings(
         target=target,
         report_dir=None if folder is None else cwd / folder,
@@ -239,6 +243,7 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None
         profile=cast(Profile, merged.pick("profile", kinds.one_of(*PROFILES), "standard")),
         claims_glob=merged.pick("claims", kinds.text, "*"),
         max_seconds=merged.pick("max_seconds", kinds.seconds, None),
+        baseline=None if baseline is None else cwd / baseline,
     )
 
 

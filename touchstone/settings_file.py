@@ -41,6 +41,7 @@ RUN_KEYS: dict[str, Kind[Any]] = {
     "profile": one_of(*PROFILES),
     "claims": text,
     "max_seconds": seconds,
+    "baseline": text,
 }
 TARGET_KEYS: dict[str, Kind[Any]] = {
     "url": url,

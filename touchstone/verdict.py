@@ -3,7 +3,8 @@ From the facts of a run to a verdict on each claim and on the run; pure.
 
 Of a claim, what weighs most wins: a finding breaks it, one held judgement and no finding upholds it, and only where
 there is neither does the reason matter why nobody could judge. Of a run, an exit code of 0 needs a run that reached its
-end, upheld something, lost nothing and broke no ``must`` claim; whatever is less is 1, 3 or 130, and never a pass.
+end, upheld something, lost nothing and broke no ``must`` claim; whatever is less is 1, 3 or 130, and never a pass. What
+the caller knows to be broken may be so; once it holds the run is no pass either, or the list would never grow shorter.
 """
 
 from collections import Counter, defaultdict
@@ -44,6 +45,7 @@ class ClaimVerdict:
         reason: Why there is no clear verdict; empty for ``broken`` and ``upheld``.
         checks: The checks that judged the claim, by name.
         findings: Ids of the findings against it, in the order in which they were met.
+        known: Whether the caller knows it to be broken.
     """
 
     claim: LedgerClaim
@@ -51,6 +53,14 @@ class ClaimVerdict:
     reason: str
     checks: tuple[CheckCount, ...]
     findings: tuple[str, ...]
+    known: bool = False
+
+    @property
+    def holds_again(self) -> bool:
+        """
+        Whether it is upheld although the caller knows it to be broken.
+        """
+        return self.known and self.verdict == "upheld"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +142,8 @@ def _gather(log: RunLog) -> dict[str, _Evidence]:
 
 def _judge_claim(claim: LedgerClaim, evidence: _Evidence, log: RunLog) -> ClaimVerdict:
     verdict, reason = _weigh(claim, evidence, log)
-    return ClaimVerdict(claim, verdict, reason, evidence.checks(), tuple(evidence.findings))
+    known = claim.id in log.header.known
+    return ClaimVerdict(claim, verdict, reason, evidence.checks(), tuple(evidence.findings), known)
 
 
 def _weigh(claim: LedgerClaim, evidence: _Evidence, log: RunLog) -> tuple[Verdict, str]:
@@ -174,11 +185,16 @@ def _judge_run(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[int, str]
         return 3, "the run log has no footer: the run was cut short"
     if footer.interrupted:
         return 130, footer.reason or "interrupted"
-    broken = _named(claims, "broken", strict=log.header.strict)
+    broken = _named([claim for claim in claims if not claim.known], "broken", strict=log.header.strict)
+    again = _again(log, claims)
     if broken:
-        return 1, f"{_amount(broken, strict=log.header.strict)} broken"
+        return 1, "; ".join(
+            filter(None, (f"{_amount(broken, strict=log.header.strict)} broken{_besides(claims)}", again))
+        )
     if footer.exit_code > 1:
         return footer.exit_code, footer.reason or "the run did not reach its end"
+    if again:
+        return 1, again
     return _judge_completeness(log, claims)
 
 
@@ -196,7 +212,27 @@ def _judge_completeness(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[
         return 3, f"the run log lost {plural(log.torn_lines, 'line')}: a writer was killed"
     if not any(claim.verdict in ("upheld", "broken") for claim in claims):
         return 3, f"no claim was upheld ({_tail(claims)})"
-    return 0, f"no {'' if log.header.strict else 'must '}claim broken ({_tail(claims)})"
+    return 0, f"no {'' if log.header.strict else 'must '}claim broken{_besides(claims)} ({_tail(claims)})"
+
+
+def _again(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> str:
+    """
+    Which claims hold although they are known to be broken, and what to do about it; empty where none does for sure.
+    """
+    names = [claim.claim.id for claim in claims if claim.holds_again]
+    # What was lost may have been a finding.
+    if not names or log.torn_lines or unexplained(log):
+        return ""
+    verb, whose = ("holds", "its line") if len(names) == 1 else ("hold", "their lines")
+    return f"{_first(names, 10)} {verb} again: take {whose} out of the baseline"
+
+
+def _besides(claims: tuple[ClaimVerdict, ...]) -> str:
+    """
+    How many claims are broken that the caller knows to be.
+    """
+    known = sum(claim.known and claim.verdict == "broken" for claim in claims)
+    return f" besides {known} in the baseline" if known else ""
 
 
 def unexplained(log: RunLog) -> tuple[Case, ...]:
@@ -213,7 +249,7 @@ def unexplained(log: RunLog) -> tuple[Case, ...]:
     )
 
 
-def _named(claims: tuple[ClaimVerdict, ...], verdict: Verdict, *, strict: bool) -> list[str]:
+def _named(claims: Iterable[ClaimVerdict], verdict: Verdict, *, strict: bool) -> list[str]:
     return [c.claim.id for c in claims if c.verdict == verdict and (strict or c.claim.level == "must")]
 
 

@@ -42,6 +42,7 @@ def render(view: View) -> str:
         further=view.findings[MAX_FINDINGS:],
         numbers=numbers,
         named=_named(view, numbers)[:MAX_NAMED],
+        unknown=sum(item.verdict == "broken" and not item.known for item in view.verdict.claims),
         symbols=SYMBOLS,
     )
 
@@ -50,6 +51,8 @@ def headline_of(view: View) -> tuple[str, str]:
     """
     The verdict on a run, or what it has in the place of one, and its headline.
     """
+    if view.exit_code == 1 and view.healed and all(item.known for item in view.findings):
+        return "broken", "Holds again"
     told = _probe_headline(view.probe, view.exit_code) if view.probe else None
     return told or _HEADLINES.get(view.exit_code, ("could-not-run", "Could not be judged"))
 
@@ -111,5 +114,5 @@ def _named(view: View, numbers: dict[str, int]) -> list[LedgerClaim]:
     """
     The broken claims that have a finding told in full, in the order of those.
     """
-    broken = {item.claim.id: item.claim for item in view.verdict.claims if item.verdict == "broken"}
+    broken = {item.claim.id: item.claim for item in view.verdict.claims if item.verdict == "broken" and not item.known}
     return [broken[claim] for claim in numbers if claim in broken]

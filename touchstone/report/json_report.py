@@ -50,6 +50,7 @@ def _run(view: View) -> dict[str, Any]:
         "seed": header.seed,
         "strict": header.strict,
         "claims_glob": header.claims_glob,
+        "known": list(header.known),
         "contract_sha256": header.contract_sha256,
         "tool_version": header.tool_version,
     }
@@ -63,6 +64,7 @@ def _claim(item: ClaimVerdict) -> dict[str, Any]:
         "checks": [check.check for check in item.checks],
         "findings": list(item.findings),
         "reason": item.reason,
+        "known": item.known,
         "sentence": item.claim.sentence,
         "source": item.claim.source,
         "judgements": {

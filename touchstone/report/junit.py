@@ -40,7 +40,12 @@ def _claim(suite: Element, item: ClaimVerdict, findings: list[FindingView]) -> N
     case = _case(suite, item.claim.id)
     if item.claim.source:  # one that only a finding names is in no file
         case.set("file", THRESHOLDS if item.claim.source == THRESHOLDS else LEDGER)
-    if item.verdict == "broken":
+    if item.verdict == "broken" and item.known:
+        first = findings[0].finding
+        _outcome(case, "skipped", f"known to be broken: expected {first.expected}; actual {first.actual}")
+    elif item.holds_again:
+        _outcome(case, "failure", "holds again: take its line out of the baseline", "holds-again")
+    elif item.verdict == "broken":
         # One element per case: readers take only the first, so a claim's findings share it.
         first = findings[0].finding
         message = f"expected {first.expected}; actual {first.actual}"

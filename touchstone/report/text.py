@@ -45,6 +45,7 @@ def write(view: View, console: Console, *, ends: bool = True, advises: bool = Fa
         probe_text.write(view.probe, console, advises=advises)
     if view.findings:
         _findings(view, console)
+    _listed(console, "Hold again (take their lines out of the baseline)", [claim.claim.id for claim in view.healed])
     _grouped(console, "Could not be judged", view.stuck, _STYLES["could-not-run"])
     _grouped(console, "No clear answer", view.unclear, _STYLES["indeterminate"])
     _grouped(console, "Not applicable", view.idle, _STYLES["not-applicable"], folds=True)
@@ -104,7 +105,9 @@ def _table(findings: tuple[FindingView, ...]) -> Table:
 
 def _claim(item: FindingView, between: str) -> Text:
     times = f", {item.occurrences} times" if item.occurrences > 1 else ""
-    about = f"{item.claim.level}, {one_line(item.finding.operation) or 'request'}{times}"
+    about = (
+        f"{'known, ' if item.known else ''}{item.claim.level}, {one_line(item.finding.operation) or 'request'}{times}"
+    )
     return Text.assemble((one_line(item.claim.id), "bold"), between, (about, "dim"))
 
 

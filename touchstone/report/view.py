@@ -31,6 +31,7 @@ class FindingView:
         cases: Ids of the cases that met it, each once.
         shown: The exchanges that it rests on, the deciding one first, as far as there is room for them.
         left_out: ``seq`` of the exchanges that are not shown.
+        known: Whether the caller knows its claim to be broken.
     """
 
     finding: Finding
@@ -39,6 +40,7 @@ class FindingView:
     cases: tuple[str, ...]
     shown: tuple[Shown, ...]
     left_out: tuple[int, ...]
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class View:
     All that a report may tell about a run.
 
     Attributes:
-        findings: ``must`` first, else in the order in which they were met.
+        findings: ``must`` first and known ones last, else in the order in which they were met.
         stuck: Why claims could not be judged, ``must`` claims only.
         idle: Why claims did not apply.
         unclear: Why claims stayed indeterminate.
@@ -121,6 +123,13 @@ class View:
         """
         target = self.header.target
         return target.url if target.name in ("", "url") else target.name
+
+    @property
+    def healed(self) -> tuple[ClaimVerdict, ...]:
+        """
+        The claims that hold although the caller knows them to be broken.
+        """
+        return tuple(claim for claim in self.verdict.claims if claim.holds_again)
 
     @property
     def reason(self) -> str:
@@ -181,7 +190,8 @@ def _counts(verdict: RunVerdict, log: RunLog) -> dict[str, int]:
 
 def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
     claims = {claim.claim.id: claim.claim for claim in verdict.claims}
-    findings = sorted(log.findings, key=lambda f: claims[f.claim].level != "must")
+    known = {claim.claim.id for claim in verdict.claims if claim.known}
+    findings = sorted(log.findings, key=lambda f: (f.claim in known, claims[f.claim].level != "must"))
     met: Counter[str] = Counter()
     for occurrence in log.occurrences:
         met[occurrence.finding.id] += occurrence.times
@@ -198,6 +208,7 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
             tuple(cases.get(finding.id, ())),
             shown[finding.id],
             tuple(sorted(set(finding.evidence) - {item.seq for item in shown[finding.id]})),
+            finding.claim in known,
         )
         for finding in findings
     )

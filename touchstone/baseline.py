@@ -1,0 +1,119 @@
+"""
+The claims that somebody knows to be broken: a text file with one id a line; what follows a # is for its readers.
+"""
+
+import re
+from pathlib import Path
+
+from touchstone.claims import Ledger
+from touchstone.errors import UsageError
+from touchstone.report.view import View
+from touchstone.report.visible import clipped, one_line
+from touchstone.report.write import write_whole
+from touchstone.settings_kinds import nearest
+from touchstone.verdict import plural
+
+# More is no list of claims: it keeps a wrong path, such as that of a recording, from being read whole.
+MAX_BYTES = 1_000_000
+_MAX_WORDS_CHARS = 90
+_ID = re.compile(r"([a-z0-9-]+(\.[a-z0-9-]+)+)?")
+_ABOUT = (
+    "# Claims that are known to be broken, one a line, for `touchstone check --baseline`.",
+    "# A run may find them broken. One that holds again fails the run: take its line out.",
+)
+
+
+def read_baseline(path: Path, ledger: Ledger) -> tuple[str, ...]:
+    """
+    The claims that the file at *path* lists, each once, in its order.
+
+    Raises:
+        UsageError: the file cannot be read, or names something else than a claim that is judged.
+    """
+    known: dict[str, None] = {}
+    for number, line in enumerate(_lines(path), start=1):
+        name = _named(line)
+        if not name:
+            continue
+        row = ledger.get(name)
+        if row is None or row.excluded:
+            why = "no such claim" if row is None else "a claim that nobody judges"
+            near = nearest(name, (claim.id for claim in ledger.values() if not claim.excluded))
+            advice = near if near.startswith("did") else "`touchstone claims` lists them"
+            raise UsageError(f"--baseline {path}: line {number}: {clipped(repr(name), 80)}: {why}; {advice}")
+        known[name] = None
+    return tuple(known)
+
+
+def write_baseline(path: Path, run: View) -> str:
+    """
+    Writes the claims that a run found broken into the file at *path*; says in a sentence what became of it.
+
+    Of a file that is there already, only the lines of claims that the run upheld are taken out, and what is missing
+    is added: what its readers wrote stays, and so does what the run could not judge.
+
+    Raises:
+        UsageError: the file cannot be read or written, or is no baseline.
+    """
+    before = lines_to_keep(path)
+    verdicts = {item.claim.id: item.verdict for item in run.verdict.claims}
+    kept = [line for line in before if verdicts.get(_named(line)) != "upheld"]
+    listed = {_named(line) for line in kept}
+    new = sorted(name for name, verdict in verdicts.items() if verdict == "broken" and name not in listed)
+    words = _words(run)
+    write_whole(path, "\n".join([*kept, *(f"{name}  # {words[name]}" for name in new)]) + "\n")
+    total = sum(bool(_named(line)) for line in kept) + len(new)
+    return f"baseline: {path}: {plural(total, 'claim')}, {len(new)} new, {len(before) - len(kept)} taken out"
+
+
+def lines_to_keep(path: Path) -> list[str]:
+    """
+    The lines of a baseline that is to be written again; where there is no file, those that one begins with.
+
+    Raises:
+        UsageError: the file is something else, which must not be written over.
+    """
+    if not path.exists():
+        return list(_ABOUT)
+    lines = _lines(path)
+    for number, line in enumerate(lines, start=1):
+        if not _ID.fullmatch(_named(line)):
+            raise UsageError(
+                f"--write-baseline {path}: line {number}: {clipped(repr(line), 80)}: not the id of a claim; the "
+                "file is no baseline and stays as it is: name another one"
+            )
+    return lines
+
+
+def _words(run: View) -> dict[str, str]:
+    """
+    By claim, what was found first.
+    """
+    words: dict[str, str] = {}
+    for item in run.findings:
+        told = f"expected {item.finding.expected}; actual {item.finding.actual}"
+        words.setdefault(item.claim.id, clipped(one_line(told), _MAX_WORDS_CHARS))
+    return words
+
+
+def _named(line: str) -> str:
+    return line.partition("#")[0].strip()
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(
+            f"--baseline {path}: cannot be read: {error.strerror}; "
+            f"`touchstone check --write-baseline {path}` writes one"
+        ) from None
+    if len(data) > MAX_BYTES:
+        raise UsageError(f"--baseline {path}: longer than {MAX_BYTES:,} bytes; expected one id of a claim a line")
+    try:
+        return data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"--baseline {path}: byte {error.start}: not UTF-8; expected one id of a claim a line"
+        ) from None
