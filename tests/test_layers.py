@@ -151,6 +151,7 @@ LAYER_OF = {
     "touchstone.report": "report",
     "touchstone.explain": "cli",
     "touchstone.baseline": "cli",
+    "touchstone.lastfailed": "cli",
     "touchstone.planning": "cli",
     "touchstone.embedded": "cli",
     "touchstone.trial": "cli",

@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 
 from touchstone import baseline as baselines
-from touchstone import runner
+from touchstone import claims as ledger_of_claims
+from touchstone import lastfailed, runner
 from touchstone.cli_workflow import tell
 from touchstone.options import Config, MaxBuilds, MaxSeconds, Plan_, ReportDir, Seed, Strict, Target, Url, WriteBaseline
 from touchstone.planning import print_plan
@@ -27,6 +28,9 @@ app = typer.Typer()
 Profile = Annotated[str | None, typer.Option(help="quick, standard or thorough.")]
 Baseline = Annotated[
     Path | None, typer.Option(help="File of known broken claims: they may be broken, and fail the run once they hold.")
+]
+LastFailed = Annotated[
+    bool, typer.Option("--last-failed", help="Only what failed in the newest check of this target; all if nothing did.")
 ]
 Claims = Annotated[str | None, typer.Option(help="Only claims that match this glob, such as 'cancel.*'.")]
 
@@ -44,6 +48,7 @@ def check(
     max_seconds: MaxSeconds = None,
     profile: Profile = None,
     claims: Claims = None,
+    last_failed: LastFailed = False,
     baseline: Baseline = None,
     write_baseline: WriteBaseline = None,
 ) -> None:
@@ -55,7 +60,10 @@ def check(
     flags = Flags(
         target, url, config, report_dir, seed, strict, plan, max_builds, max_seconds, profile, claims, baseline
     )
-    settings = load(flags, os.environ, Path.cwd())
+    settings, out = load(flags, os.environ, Path.cwd()), Console()
+    if last_failed:
+        settings, told = lastfailed.narrowed(settings, ledger_of_claims.load(), Path("reports"))
+        _say(out, told)
     if settings.plan:
         _print_plan(settings)
         return
@@ -63,16 +71,19 @@ def check(
         baselines.lines_to_keep(write_baseline)  # what is wrong with the file is said before anything runs
     with progress_on(Console(stderr=True)) as progress:
         outcome = runner.check(settings, ["touchstone", *sys.argv[1:]], progress)
-    out = Console()
-    out.print(f"report: {outcome.folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+    _say(out, f"report: {outcome.folder / 'report.html'}")
     out.print()
     run = view(read(outcome.run_log))
     tell(run, outcome.folder)
     if write_baseline:
-        out.print(baselines.write_baseline(write_baseline, run), markup=False, highlight=False, soft_wrap=True)
+        _say(out, baselines.write_baseline(write_baseline, run))
         out.print()
     write_text(run, out)
     raise typer.Exit(outcome.exit_code)
+
+
+def _say(out: Console, text: str) -> None:
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_plan(settings: Settings) -> None:

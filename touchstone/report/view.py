@@ -273,6 +273,9 @@ def _again(command: list[str], header: Header, findings: tuple[FindingView, ...]
     if not _given(words, "--seed"):
         words += ["--seed", str(header.seed)]
     claims = ",".join(dict.fromkeys(item.claim.id for item in findings))
+    if "--last-failed" in words:  # what that means is another thing the next time
+        words = _without([word for word in words if word != "--last-failed"], "--claims")
+        claims = claims or header.claims_glob
     if claims and header.command != "load" and not _given(words, "--claims"):
         words += ["--claims", claims]
     return shlex.join(words)
