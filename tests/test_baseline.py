@@ -1,252 +1,309 @@
 """
-A baseline lets known claims be broken, and nothing else: no other claim, no run cut short, none that holds again.
+Known broken claims: they do not fail a run, one that holds again does, and the run log says the same later.
 """
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 from rich.console import Console
 
-from tests.command import Command, Shell
+from tests.command import Command, Ended, Shell
+from tests.report.conftest import ledger as claims_of_story
+from tests.report.conftest import write_failing, write_passing
 from touchstone import claims as ledger_of_claims
-from touchstone.baseline import MAX_BYTES, baseline_of, read_baseline
+from touchstone.baseline import lines_to_keep, read_baseline, write_baseline
 from touchstone.errors import UsageError
-from touchstone.finding import Finding
-from touchstone.report import html, json_report, junit, text
-from touchstone.report.view import view
-from touchstone.runfacts import Footer, Header, LedgerClaim, Notice, Occurrence, RunLog, Tally, Target
+from touchstone.report import html, json_report, junit
+from touchstone.report.text import write as write_text
+from touchstone.report.view import View, view
+from touchstone.runfacts import RunLog
+from touchstone.runlog import read
+from touchstone.twin import Engine, Twin, TwinSettings
+from touchstone.twin.faults.refused_keys import SchemeIsCaseSensitive
 from touchstone.verdict import judge
 
-MUST, OTHER, SHOULD = "start.answers-202", "cancel.settles", "limit.retry-after-parses"
-CLAIMS = (LedgerClaim(MUST, "must", "A", "", "start"), LedgerClaim(OTHER, "must", "B", "", "cancel"))
-CLAIMS = (*CLAIMS, LedgerClaim(SHOULD, "should", "C", "", "limit"))
-END = Footer("2026-01-02T03:05:05Z", 60.0, 0, "")
+BROKEN, ODD, MINOR = "cancel.in-flight-is-202", "status.build-time-is-ms", "status.golden-dir-is-text"
+HELD, STUCK, IDLE = "start.answers-202", "cancel.settles", "access.below-scale-is-403"
+SCHEME = "auth.scheme-ignores-case"
 
 
-def found(*names: str) -> tuple[Occurrence, ...]:
+@pytest.fixture
+def failing(tmp_path: Path) -> RunLog:
     """
-    A finding about each claim.
+    A run that broke BROKEN, ODD and MINOR, and could not judge STUCK.
     """
-    return tuple(
-        Occurrence(
-            Finding(f"id-{name}", name, "must", "startBuild", "r1", "202", "\x1b[31m200", "POST /", "curl", (1,))
-        )
-        for name in names
-    )
+    return read(write_failing(tmp_path / "failing.jsonl"))
 
 
-def held(*names: str) -> tuple[Tally, ...]:
+@pytest.fixture
+def complete(failing: RunLog) -> RunLog:
     """
-    One good word for each claim.
+    The same where nothing kept it from judging what it broke.
     """
-    return tuple(Tally("c", "r1", name, held=1) for name in names)
+    claims = tuple(claim for claim in claims_of_story() if claim.id != STUCK)
+    cases = tuple(case for case in failing.cases if case.outcome != "error")
+    return replace(failing, header=replace(failing.header, claims=claims), cases=cases)
 
 
-def log(*known: str, strict: bool = False, **facts: Any) -> RunLog:
+def knowing(log: RunLog, *known: str, strict: bool = False) -> RunLog:
     """
-    A run that knew these claims to be broken.
+    The run of somebody who knew that these were broken.
     """
-    target = Target("t", "http://127.0.0.1/api", "url")
-    header = Header(
-        "r", "0", "check", (), "2026-01-02T03:04:05Z", target, "quick", 1, strict, "*", "ab", CLAIMS, known=known
-    )
-    return RunLog(header, **({"footer": END} | facts))
+    return replace(log, header=replace(log.header, known=known, strict=strict))
 
 
-def ended(run: RunLog) -> tuple[int, str]:
+def ending(log: RunLog) -> tuple[int, str]:
     """
-    How a run ends.
+    The exit code of a run and its reason.
     """
-    verdict = judge(run)
+    verdict = judge(log)
     return verdict.exit_code, verdict.reason
 
 
-def test_known_claim_may_be_broken() -> None:
+def told(run: View) -> str:
     """
-    It is still told as broken, and the run passes.
+    The run on a terminal, as one line.
     """
-    run = log(MUST, occurrences=found(MUST), tallies=held(OTHER, SHOULD))
+    stream = StringIO()
+    write_text(run, Console(file=stream, width=100))
+    return " ".join(stream.getvalue().split())
 
-    assert ended(run) == (0, "no must claim broken besides 1 in the baseline (2 upheld, 1 broken)")
-    assert [(c.verdict, c.known) for c in judge(run).claims][0] == ("broken", True)
 
-
-def test_other_claim_may_not_be_broken() -> None:
+def test_known_claims_do_not_fail_a_run(complete: RunLog) -> None:
     """
-    A claim that is not listed fails the run, and only those are counted.
+    A run whose broken must claims are all known ends with 0, and its reason counts them.
     """
-    run = log(MUST, occurrences=found(MUST, OTHER), tallies=held(SHOULD))
-    assert ended(run) == (1, "1 must claim broken besides 1 in the baseline")
+    assert ending(complete) == (1, "2 must claims broken")
+    code, reason = ending(knowing(complete, BROKEN, ODD))
+    assert (code, reason.partition(" (")[0]) == (0, "no must claim broken besides 2 in the baseline")
 
 
-def test_strict_run_lets_known_should_claims_be_broken() -> None:
+def test_claim_that_is_not_known_fails_a_run(complete: RunLog) -> None:
     """
-    With --strict each should claim counts but those that are listed.
+    One must claim that is not listed is enough.
     """
-    run = {"strict": True, "occurrences": found(SHOULD), "tallies": held(MUST, OTHER)}
-    assert ended(log(**run)) == (1, "1 claim broken")
-    assert ended(log(SHOULD, **run))[0] == 0
+    assert ending(knowing(complete, BROKEN)) == (1, "1 must claim broken besides 1 in the baseline")
 
 
-@pytest.mark.parametrize("name", [MUST, SHOULD])
-def test_claim_that_holds_again_fails_the_run_by_name(name: str) -> None:
+def test_strict_counts_should_claims_that_are_not_known(complete: RunLog) -> None:
     """
-    Whatever its level is: a list that only grows hides what breaks next.
+    With --strict a should claim has to be listed as well.
     """
-    run = log(name, tallies=held(MUST, OTHER, SHOULD))
-    assert ended(run) == (1, f"{name} holds again: take it out of the baseline")
+    assert ending(knowing(complete, BROKEN, ODD, strict=True)) == (1, "1 claim broken besides 2 in the baseline")
+    code, reason = ending(knowing(complete, BROKEN, ODD, MINOR, strict=True))
+    assert (code, reason.partition(" (")[0]) == (0, "no claim broken besides 3 in the baseline")
 
 
-def test_claims_that_hold_again_are_all_named() -> None:
+def test_claim_that_holds_again_fails_a_run_by_name(complete: RunLog) -> None:
     """
-    Up to ten of them stand in the last line.
+    A listed claim that is upheld ends the run with 1, and the reason says which and what to do.
     """
-    run = log(MUST, OTHER, tallies=held(MUST, OTHER, SHOULD))
-    assert ended(run) == (1, f"{MUST}, {OTHER} hold again: take them out of the baseline")
+    expected = f"{HELD} holds again: take its line out of the baseline"
+    assert ending(knowing(complete, BROKEN, ODD, HELD)) == (1, expected)
+    assert ending(knowing(complete, BROKEN, HELD)) == (1, f"1 must claim broken besides 1 in the baseline; {expected}")
 
 
-@pytest.mark.parametrize("verdict", ["could-not-run", "not-applicable", "indeterminate"])
-def test_claim_without_a_clear_verdict_does_not_hold_again(verdict: Any) -> None:
+def test_claim_that_was_not_judged_proves_nothing(complete: RunLog, failing: RunLog) -> None:
     """
-    What could not be seen proves neither that it is broken nor that it holds; a must claim is still missed.
+    A listed claim that did not apply does not hold again, and one that could not be judged leaves the run without one.
     """
-    run = log(MUST, tallies=held(OTHER, SHOULD), notices=(Notice(MUST, verdict, "no occasion"),))
-    assert ended(run)[0] == (3 if verdict == "could-not-run" else 0)
-    assert "again" not in ended(run)[1]
+    assert ending(knowing(complete, BROKEN, ODD, IDLE))[0] == 0
+    assert ending(knowing(failing, BROKEN, ODD, STUCK)) == (3, f"1 must claim could not be judged: {STUCK}")
 
 
-def test_claim_that_was_left_out_does_not_hold_again() -> None:
+def test_claim_that_was_not_selected_does_not_hold_again(complete: RunLog) -> None:
     """
-    A run that judges a few claims says nothing of the others that the file lists.
+    What --claims leaves out is no proof of anything.
     """
-    run = log(MUST, tallies=held(OTHER))
-    run = replace(run, header=replace(run.header, claims=CLAIMS[1:2], claims_glob="cancel.*"))
-    assert ended(run)[0] == 0
+    claims = tuple(claim for claim in complete.header.claims if claim.id != HELD)
+    log = replace(complete, header=replace(complete.header, claims=claims))
+    assert ending(knowing(log, BROKEN, ODD, HELD))[0] == 0
 
 
-def test_run_that_was_cut_short_proves_nothing() -> None:
+def test_nothing_holds_again_in_a_run_that_lost_lines(complete: RunLog) -> None:
     """
-    A claim that held so far might have been broken later.
+    What was lost may have been the finding.
     """
-    run = log(MUST, tallies=held(MUST, OTHER, SHOULD))
-    assert ended(replace(run, footer=None))[0] == 3
-    assert ended(replace(run, footer=replace(END, exit_code=3, reason="the child died"))) == (3, "the child died")
-    assert ended(replace(run, footer=replace(END, interrupted=True)))[0] == 130
+    log = replace(knowing(complete, BROKEN, ODD, HELD), torn_lines=1)
+    assert ending(log) == (3, "the run log lost 1 line: a writer was killed")
 
 
-def test_reports_tell_known_claims_from_others() -> None:
+def test_each_report_says_what_is_known(complete: RunLog) -> None:
     """
-    JSON, JUnit, page and terminal say which broken claims were known and which hold again.
+    JSON, JUnit, the page and the terminal tell a known finding from others, and name what holds again.
     """
-    run = view(log(MUST, SHOULD, occurrences=found(OTHER, MUST), tallies=held(SHOULD)))
+    run = view(knowing(complete, BROKEN, ODD, HELD))
+    document = json.loads(json_report.render(run))
+    assert {row["id"] for row in document["claims"] if row["known"]} == {BROKEN, ODD, HELD}
+    assert document["run"]["known"] == [BROKEN, ODD, HELD]
+    cases = {case.get("name"): case for case in ET.fromstring(junit.render(run)).iter("testcase")}
+    skipped, failure = cases[BROKEN].find("skipped"), cases[HELD].find("failure")
+    assert skipped is not None
+    assert failure is not None
+    assert skipped.get("message") == "known to be broken: expected 202; actual 200"
+    assert failure.get("message") == "holds again: take its line out of the baseline"
+    page = html.render(run)
+    assert "Holds again</h1>" in page
+    assert page.count("known, in the baseline") == 4  # beside each finding, and in the list of all claims
+    words = told(run)
+    assert f"Hold again (take their lines out of the baseline) {HELD}" in words
+    assert words.count("known, must") == 2
+    assert words.endswith(f"exit 1: {HELD} holds again: take its line out of the baseline")
 
-    assert [item.claim.id for item in run.findings] == [OTHER, MUST]
-    assert '"known": true' in json_report.render(run)
-    outcomes = {case.get("name"): case for case in ET.fromstring(junit.render(run)).iter("testcase")}
-    assert outcomes[MUST].find("skipped").get("message").startswith("known to be broken")  # type: ignore[union-attr]  # it is there
-    assert outcomes[OTHER].find("failure").get("type") == "broken-must"  # type: ignore[union-attr]  # it is there
-    assert outcomes[SHOULD].find("failure").get("type") == "holds-again"  # type: ignore[union-attr]  # it is there
-    assert ">in the baseline<" in html.render(run)
-    console = Console(record=True, width=100)
-    text.write(run, console)
-    told = console.export_text()
-    assert "known, must, startBuild" in told
-    assert f"Hold again (take them out of the baseline)\n  {SHOULD}" in told
 
-
-def test_page_says_first_that_a_claim_holds_again() -> None:
+def test_known_findings_come_last(complete: RunLog) -> None:
     """
-    Where nothing else is wrong, the run is not called one that does not conform.
+    What is new is told first, whatever its level.
     """
-    assert "<h1>✕ Holds again</h1>" in html.render(view(log(MUST, tallies=held(MUST, OTHER, SHOULD))))
-    broken = html.render(view(log(MUST, occurrences=found(OTHER), tallies=held(MUST, SHOULD))))
-    assert "<h1>✕ Does not conform</h1>" in broken
+    assert [item.claim.id for item in view(knowing(complete, BROKEN)).findings] == [ODD, MINOR, BROKEN]
 
 
-def test_written_baseline_lists_what_is_broken(tmp_path: Path) -> None:
+def test_file_is_read_without_its_comments(tmp_path: Path) -> None:
     """
-    Each broken claim once, in order, with what was found; read back it lists the same.
+    Comments, blank lines, blanks and a byte order mark do not count, and neither does a second line of a claim.
     """
-    file = tmp_path / "known.txt"
-    file.write_text(baseline_of(view(log(occurrences=found(MUST, OTHER), tallies=held(SHOULD)))), encoding="utf-8")
-
-    assert file.read_text("utf-8").splitlines()[2:] == [
-        f"{OTHER}  # expected 202; actual \\x1b[31m200",
-        f"{MUST}  # expected 202; actual \\x1b[31m200",
-    ]
-    assert read_baseline(file, ledger_of_claims.load()) == (OTHER, MUST)
-
-
-def test_comments_blank_lines_and_repetitions_do_not_count(tmp_path: Path) -> None:
-    """
-    A byte order mark and line ends of Windows are read as well.
-    """
-    file = tmp_path / "known.txt"
-    file.write_bytes(f"\ufeff# known\r\n\r\n  {MUST}  # issue 12\r\n{MUST}\r\n{OTHER}".encode())
-    assert read_baseline(file, ledger_of_claims.load()) == (MUST, OTHER)
+    path = tmp_path / "known.txt"
+    path.write_bytes(
+        b"\xef\xbb\xbf# ours\n\n  start.answers-202  # ticket 7\r\ncancel.in-flight-is-202\nstart.answers-202\n"
+    )
+    assert read_baseline(path, ledger_of_claims.load()) == ("start.answers-202", "cancel.in-flight-is-202")
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("data", "message"),
     [
+        (b"\nstart.answer-202\n", "line 2: 'start.answer-202': no such claim; did you mean start.answers-202?"),
+        (b"cancel.*\n", "line 1: 'cancel.*': no such claim; "),
         (
-            b"start.answers-202\nstart.answers-203\n",
-            "line 2: 'start.answers-203': no such claim; did you mean start.an",
+            b'{"schema_version": 1}\n',
+            "line 1: '{\"schema_version\": 1}': no such claim; `touchstone claims` lists them",
         ),
-        (b"\x1b[2J\n", r"line 1: '\\x1b\[2J': no such claim; `touchstone claims` lists them"),
-        (b"{" * 5000, r"line 1: '\{+…: no such claim"),
-        (b"\xff\n", "byte 0: not UTF-8"),
-        (b"#" * (MAX_BYTES + 1), "longer than 1,000,000 bytes"),
-        (None, "cannot be read: No such file or directory; `touchstone report LOG --write-baseline"),
+        (b"\xff\xfe", "byte 0: not UTF-8; expected one id of a claim a line"),
+        (b"#" * 1_000_001, "longer than 1,000,000 bytes"),
+    ],
+    ids=["misspelt", "glob", "report", "not UTF-8", "long"],
+)
+def test_file_that_is_no_baseline_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
+    """
+    The message says where, what and what was expected.
+    """
+    path = tmp_path / "known.txt"
+    path.write_bytes(data)
+    with pytest.raises(UsageError) as error:
+        read_baseline(path, ledger_of_claims.load())
+    assert str(error.value).startswith(f"--baseline {path}: {message}")
+
+
+def test_excluded_claim_is_refused(tmp_path: Path) -> None:
+    """
+    Nobody judges it, so that its line would stay for ever.
+    """
+    path = tmp_path / "known.txt"
+    path.write_text(ledger_of_claims.load().excluded()[0].id)
+    with pytest.raises(UsageError, match="a claim that nobody judges"):
+        read_baseline(path, ledger_of_claims.load())
+
+
+def test_written_baseline_has_a_line_a_claim(tmp_path: Path, failing: RunLog) -> None:
+    """
+    The broken claims are written in the order of their names, each with what was found.
+    """
+    path = tmp_path / "known.txt"
+    assert write_baseline(path, view(failing)) == f"baseline: {path}: 3 claims, 3 new, 0 taken out"
+    assert path.read_text().splitlines()[2:] == [
+        f"{BROKEN}  # expected 202; actual 200",
+        f"{ODD}  # expected an integer of at least 0; actual 4.2",
+        f"{MINOR}  # expected a text, or no golden_dir; actual [1, 2]",
+    ]
+
+
+def test_baseline_is_written_again_in_place(tmp_path: Path, failing: RunLog) -> None:
+    """
+    Comments and what was not judged stay, what holds goes, and what is missing is added.
+    """
+    path = tmp_path / "known.txt"
+    path.write_text(f"# ours\n{BROKEN}  # ticket 7\n{HELD}\n{STUCK}\n")
+    assert write_baseline(path, view(failing)).endswith(": 4 claims, 2 new, 1 taken out")
+    lines = path.read_text().splitlines()
+    assert lines[:3] == ["# ours", f"{BROKEN}  # ticket 7", STUCK]
+    assert [line.partition(" ")[0] for line in lines[3:]] == [ODD, MINOR]
+
+
+def test_other_file_is_not_written_over(tmp_path: Path) -> None:
+    """
+    A report.json or a text of somebody's is no baseline and stays as it is.
+    """
+    path = tmp_path / "report.json"
+    path.write_text('{\n  "claims": []\n}\n')
+    with pytest.raises(UsageError, match=r"line 1: '\{': not the id of a claim; the file is no baseline"):
+        lines_to_keep(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--baseline", "nowhere.txt"), "nowhere.txt: cannot be read: No such file or directory; `touchstone check"),
+        (("--baseline", "wrong.txt"), "line 1: 'start.answer-202': no such claim; did you mean start.answers-202?"),
+        (("--baseline", "wrong.txt", "--plan"), "did you mean start.answers-202?"),
+        (("--write-baseline", "text.txt"), "text.txt: line 1: 'some text': not the id of a claim"),
     ],
 )
-def test_file_that_is_no_baseline_is_refused(content: bytes | None, told: str, tmp_path: Path) -> None:
+def test_command_refuses_what_is_no_baseline(
+    tmp_path: Path, call: Command, arguments: tuple[str, ...], message: str
+) -> None:
     """
-    The message says where and what to do, and repeats no terminal command of the file.
+    It ends with 2 before anything runs.
     """
-    file = tmp_path / "known.txt"
-    if content is not None:
-        file.write_bytes(content)
-    with pytest.raises(UsageError, match=told) as caught:
-        read_baseline(file, ledger_of_claims.load())
-    assert "\x1b" not in str(caught.value)
-
-
-def test_excluded_row_is_no_claim_to_know(tmp_path: Path) -> None:
-    """
-    What nobody judges can neither be broken nor hold again.
-    """
-    ledger = ledger_of_claims.load()
-    file = tmp_path / "known.txt"
-    file.write_text(ledger.excluded()[0].id, encoding="utf-8")
-    with pytest.raises(UsageError, match="line 1: .*: a claim that nobody judges"):
-        read_baseline(file, ledger)
-
-
-def test_check_takes_a_baseline_and_a_report_remembers_it(tmp_path: Path, call: Command) -> None:
-    """
-    A check of a correct twin fails by the name of the claim that is listed, and its log says so again.
-    """
-    (tmp_path / "known.txt").write_text("cancel.idle-is-404  # a proxy\n", encoding="utf-8")
-    (tmp_path / "touchstone.toml").write_text('baseline = "known.txt"\n', encoding="utf-8")
-    shell = Shell(tmp_path, {})
-    first = call(shell, "check", "--profile", "quick", "--claims", "cancel.idle-is-404")
-    assert (first.code, first.last_line) == (
-        1,
-        "exit 1: cancel.idle-is-404 holds again: take it out of the baseline",
-    )
-    (tmp_path / "known.txt").unlink()
-    again = call(shell, "report", str(first.results))
-    assert (again.code, again.last_line) == (1, first.last_line)
-
-
-def test_missing_baseline_leaves_nothing_behind(tmp_path: Path, call: Command) -> None:
-    """
-    It is bad usage: no run begins.
-    """
-    ended = call(Shell(tmp_path, {}), "check", "--baseline", "none.txt")
+    (tmp_path / "wrong.txt").write_text("start.answer-202\n")
+    (tmp_path / "text.txt").write_text("some text\n")
+    ended = call(Shell(tmp_path), "check", *arguments)
     assert (ended.code, (tmp_path / "reports").exists()) == (2, False)
-    assert "none.txt: cannot be read" in ended.last_line
+    assert message in ended.err
+
+
+@pytest.fixture
+def judged(tmp_path: Path, call: Command) -> Callable[..., Ended]:
+    """
+    Checks two claims of a server, in a folder of its own.
+    """
+
+    def check(engine: type[Engine], name: str, *arguments: str) -> Ended:
+        (tmp_path / name).mkdir()
+        with Twin(TwinSettings(build_s=0.02), engine=engine) as twin:
+            words = ("--url", twin.url, "--profile", "quick", "--strict", "--claims", f"{SCHEME},cancel.idle-is-404")
+            return call(Shell(tmp_path / name), "check", *words, *arguments)
+
+    return check
+
+
+def test_baseline_of_a_run_serves_the_next(tmp_path: Path, call: Command, judged: Callable[..., Ended]) -> None:
+    """
+    A fault fails the first run, which writes the baseline; with it the second passes, and so does its run log later;
+    mended, the server fails the third by the name of the claim.
+    """
+    known = str(tmp_path / "known.txt")
+    first = judged(SchemeIsCaseSensitive, "first", "--write-baseline", known)
+    assert (first.code, first.last_line) == (1, "exit 1: 1 claim broken")
+    assert f"baseline: {known}: 1 claim, 1 new, 0 taken out" in first.out
+    second = judged(SchemeIsCaseSensitive, "second", "--baseline", known)
+    passed = "exit 0: no claim broken besides 1 in the baseline (1 upheld, 1 broken)"
+    assert (second.code, second.last_line) == (0, passed)
+    Path(known).unlink()
+    again = call(Shell(second.folder, keys={}), "report", str(second.results), "--write-baseline", known)
+    assert (again.code, again.last_line) == (0, passed)
+    third = judged(Engine, "third", "--baseline", known)
+    assert (third.code, third.last_line) == (1, f"exit 1: {SCHEME} holds again: take its line out of the baseline")
+
+
+def test_passing_run_writes_a_baseline_without_claims(tmp_path: Path) -> None:
+    """
+    It has its comments and is read as an empty list.
+    """
+    path = tmp_path / "known.txt"
+    write_baseline(path, view(read(write_passing(tmp_path / "passing.jsonl"))))
+    assert read_baseline(path, ledger_of_claims.load()) == ()

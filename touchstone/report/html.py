@@ -9,6 +9,7 @@ from touchstone.report import page
 from touchstone.report.probe_view import ProbeView
 from touchstone.report.view import View
 from touchstone.runfacts import LedgerClaim
+from touchstone.verdict import ClaimVerdict
 
 MAX_FINDINGS = 60  # told in full; the others in short
 MAX_NAMED = 3  # broken claims that are told before anything else
@@ -51,10 +52,17 @@ def headline_of(view: View) -> tuple[str, str]:
     """
     The verdict on a run, or what it has in the place of one, and its headline.
     """
-    if view.exit_code == 1 and view.healed and all(item.known for item in view.findings):
+    if view.exit_code == 1 and not any(_counts(item, view) for item in view.verdict.claims):
         return "broken", "Holds again"
     told = _probe_headline(view.probe, view.exit_code) if view.probe else None
     return told or _HEADLINES.get(view.exit_code, ("could-not-run", "Could not be judged"))
+
+
+def _counts(item: ClaimVerdict, view: View) -> bool:
+    """
+    Whether a claim is broken in a way that fails the run.
+    """
+    return item.verdict == "broken" and not item.known and (view.header.strict or item.claim.level == "must")
 
 
 def _probe_headline(probe: ProbeView, exit_code: int) -> tuple[str, str] | None:
