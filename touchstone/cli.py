@@ -34,6 +34,7 @@ MODULES = {
     "replay": "touchstone.cli_recordings",
     "drift": "touchstone.cli_recordings",
     "recordings": "touchstone.cli_recordings",
+    "init": "touchstone.cli_init",
 }
 
 

@@ -55,6 +55,11 @@ class Flags:
 class Templates:
     """
     Refs to use where the run must not publish, by what their builds do, and those that only the restricted key reads.
+
+    Attributes:
+        buildable: Refs whose builds become ready, for a run that must not publish.
+        failing: Refs whose builds fail, for a run that must not publish.
+        restricted: Refs that the restricted key may read, for a run that must not publish.
     """
 
     buildable: tuple[str, ...] = ()
@@ -79,6 +84,9 @@ class TargetSettings:
         patience_s: Longest total wait for one 429 to end.
         request_timeout_s: Longest wait for one answer.
         max_builds: How many builds the run may start.
+        publish: How the run publishes templates: the document as it is (raw), inside an object that names it (wrapped),
+            or not at all (never), where it needs refs that are there.
+        templates: See `Templates`.
         bounds: How much of an answer is read.
     """
 
@@ -118,8 +126,13 @@ class Settings:
     Everything that a run is told, merged.
 
     Attributes:
+        target: What is judged; twin is the embedded server.
         report_dir: Where results go; None for a new folder under ``reports/``.
         state_dir: Where journals go; None where the environment names no home.
+        seed: Seed of everything that is generated.
+        strict: Whether broken should claims fail the run, too.
+        profile: How much is generated: quick, standard or thorough.
+        claims_glob: The claims to judge: globs, separated by commas.
         max_seconds: How long the run may take; None for as long as it needs.
         baseline: The file of claims that a check may find broken; None where there is none.
     """
