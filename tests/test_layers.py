@@ -190,6 +190,7 @@ LAYER_OF = {
     "touchstone.cli_check": "cli",
     "touchstone.cli_claims": "cli",
     "touchstone.cli_compare": "cli",
+    "touchstone.cli_init": "cli",
     "touchstone.cli_load": "cli",
     "touchstone.cli_prove": "cli",
     "touchstone.cli_recordings": "cli",
