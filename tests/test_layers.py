@@ -199,6 +199,7 @@ LAYER_OF = {
     "touchstone.cli_sweep": "cli",
     "touchstone.options": "cli",
     "touchstone.cli_workflow": "cli",
+    "touchstone.completing": "cli",
     "touchstone.cli": "cli",
     "touchstone.__main__": "cli",
     "touchstone.outlets": "cli",
@@ -238,7 +239,7 @@ PLACES_OF = {
     "uvicorn": ("touchstone.twin",),
     "jinja2": ("touchstone.report",),
     "jsonschema": ("touchstone.schema", "touchstone.contract"),
-    "typer": ("touchstone.cli", *COMMANDS, "touchstone.options"),
+    "typer": ("touchstone.cli", *COMMANDS, "touchstone.options", "touchstone.completing"),
 }
 
 Sources = Mapping[str, str]  # source text by module name; a package is called by its own name

@@ -2,6 +2,7 @@
 The command line: argv in, exit code out. Everything else is somebody else's.
 """
 
+import os
 import shutil
 import sys
 from collections import UserDict
@@ -81,6 +82,15 @@ class _Commands(UserDict[str, Any]):
         return command
 
 
+class _Sketches(UserDict[str, Any]):
+    """
+    Commands by name as completion sees them: without the modules, a shell has its words at once.
+    """
+
+    def __getitem__(self, name: str) -> Any:
+        return import_module("touchstone.completing").command(name)
+
+
 class _Menu(TyperGroup):
     """
     The group of all commands, of which it knows no more than the names.
@@ -90,7 +100,8 @@ class _Menu(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = _Commands(MODULES)
+        asked = os.environ.get("_TOUCHSTONE_COMPLETE", "").startswith("complete_")
+        self.commands = _Sketches(MODULES) if asked else _Commands(MODULES)
 
     def make_context(self, *arguments: Any, **extra: Any) -> Any:
         """
@@ -131,7 +142,7 @@ def main() -> None:
 
 def _run() -> None:
     try:
-        app(standalone_mode=True)
+        app(standalone_mode=True, prog_name="touchstone")
     except HarnessError as error:
         _say(f"exit {error.exit_code}: {error}")
         sys.exit(error.exit_code)

@@ -1,0 +1,56 @@
+"""
+The table of commands that completion reads, made from the commands: ``python -m tests.commandtable`` writes it anew.
+"""
+
+import json
+from typing import Any
+
+from typer.main import get_group
+
+from touchstone import recorder
+from touchstone.cli import MODULES, app
+from touchstone.completing import TABLE
+from touchstone.twin.faults import FAULTS
+from touchstone.twin.variants import VARIANTS
+from touchstone.workloads import SCENARIOS
+
+
+def table() -> str:
+    """
+    The table as it should be.
+    """
+    commands = get_group(app).commands
+    document = {
+        "commands": {name: _entry(commands[name]) for name in MODULES},
+        "faults": list(FAULTS),
+        "recorded": list(recorder.scenarios()),
+        "scenarios": list(SCENARIOS),
+        "variants": list(VARIANTS),
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def _entry(command: Any) -> dict[str, Any]:
+    parts = getattr(command, "commands", {})
+    params = [] if parts else command.params
+    return {
+        "help": command.get_short_help_str(limit=200),
+        "commands": {name: _entry(part) for name, part in parts.items()},
+        "options": [_option(param) for param in params if param.param_type_name == "option"],
+        "arguments": [
+            {"name": param.name, "nargs": param.nargs} for param in params if param.param_type_name == "argument"
+        ],
+    }
+
+
+def _option(param: Any) -> dict[str, Any]:
+    return {
+        "names": [*param.opts, *param.secondary_opts],
+        "takes": not param.is_flag,
+        "multiple": param.multiple,
+        "help": param.help or "",
+    }
+
+
+if __name__ == "__main__":
+    TABLE.write_text(table(), encoding="utf-8")
