@@ -20,8 +20,8 @@ from touchstone.twin.faults import FAULTS
 from touchstone.workloads import SCENARIOS
 
 Complete = Callable[[str], list[str]]
-# Typer itself asks for pydantic, which loads its parts when they are needed.
-HEAVY = {"numpy", "pydantic.main", "jinja2", "jsonschema", "httpx", "starlette", "pytest", *MODULES.values()}
+# Typer itself loads pydantic.
+HEAVY = {"numpy", "jinja2", "jsonschema", "httpx", "starlette", "pytest", *MODULES.values()}
 
 
 @pytest.fixture
