@@ -6,14 +6,14 @@ JOBS   ?= 4
 TRIALS ?= 12
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-SUITE  := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not prove and not hostile and not kill"
+SUITE  := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not prove and not hostile and not kill and not wheel"
 FUZZER := .venv-fuzz
 
 # Where it is set, each of the hundreds of processes that tests start would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help check test steady truth load probe probe-lab hostile lint image prove prove-generated prove-load kill mutate fuzz record bench bench-probe serve report clean
+.PHONY: help check test steady truth load probe probe-lab hostile lint image prove prove-generated prove-load kill wheel mutate fuzz record bench bench-probe serve report clean
 
 help: ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ prove-load: $(READY) ## show of the faults that only load shows that a load run 
 
 kill: $(READY) ## kill runs at 30 random points, and have runs beside each other: is anything left behind?
 	@$(BIN)/python -m pytest -q -m kill tests/test_kills.py tests/test_two_runs.py tests/test_disk.py $(ARGS)
+
+wheel: $(READY) ## build the wheel into dist/ and run each command of it where nothing of the checkout is
+	@$(BIN)/python -m pytest -m wheel tests/test_wheel.py $(ARGS)
 
 mutate: $(READY) ## see which small changes of the judges the unit tests miss; ARGS="cancels walk" picks modules
 	@$(BIN)/python -m tests.mutation $(ARGS)
