@@ -432,7 +432,8 @@ def test_claims_that_turned_are_told() -> None:
     assert [finding.claim for finding in claims.gone] == ["cancel.settles"]
     assert [item.claim.id for item in claims.only_after] == ["extra.promise-number-000", "extra.promise-number-001"]
     assert claims.only_before == ()
-    assert both.reason == "3 claims with another verdict, 1 new finding, 1 gone"
+    told = "3 claims with another verdict (1 newly broken, 1 fixed, 1 now judged), 1 new finding, 1 gone"
+    assert both.reason == told
 
 
 def test_equal_check_runs_are_alike() -> None:

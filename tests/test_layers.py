@@ -91,6 +91,7 @@ LAYER_OF = {
     "touchstone.capacity": "judgement",
     "touchstone.resampling": "judgement",
     "touchstone.comparing": "judgement",
+    "touchstone.comparing_answers": "judgement",
     "touchstone.comparing_claims": "judgement",
     "touchstone.comparing_workloads": "judgement",
     "touchstone.comparison": "judgement",

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from touchstone.comparison import compare as compared
 from touchstone.errors import RunLogError, UsageError
+from touchstone.report import compare_json
 from touchstone.report.compare_html import render
 from touchstone.report.compare_text import write
 from touchstone.report.write import write_whole
@@ -18,7 +19,7 @@ from touchstone.runlog import read
 
 app = typer.Typer()
 
-HTML_NAME = "compare.html"
+HTML_NAME, JSON_NAME = "compare.html", "compare.json"
 
 
 @app.command()
@@ -26,20 +27,27 @@ def compare(
     a: Annotated[Path, typer.Argument(metavar="A", help="A run log, or the folder that holds runlog.jsonl.")],
     b: Annotated[Path, typer.Argument(metavar="B", help="Another one, of the same kind.")],
     report_dir: Annotated[
-        Path | None, typer.Option(help="Where to write compare.html.  [default: reports/compare-<A>-<B>]")
+        Path | None,
+        typer.Option(help="Where to write compare.html and compare.json.  [default: reports/compare-<A>-<B>]"),
     ] = None,
+    fail_on_new: Annotated[
+        bool, typer.Option("--fail-on-new", help="Exit code 1 where B broke a must claim that A did not.")
+    ] = False,
 ) -> None:
     """
     Say what differs between two runs beyond noise.
 
-    Exit code 0, whatever the difference is.
+    Exit code 0, whatever the difference is, unless --fail-on-new is given. Runs of different kinds, and of different
+    versions of the contract, are not compared: exit code 2.
     """
     before, after = _read("A", a), _read("B", b)
     both = compared(before, after)
     folder = report_dir or Path("reports") / f"compare-{before.header.run_id}-{after.header.run_id}"
-    page = folder / HTML_NAME
+    page, code = folder / HTML_NAME, int(fail_on_new and both.has_new_failure)
     write_whole(page, render(both))
-    write(both, Console(), page)
+    write_whole(folder / JSON_NAME, compare_json.render(both, code))
+    write(both, Console(), page, code)
+    raise typer.Exit(code)
 
 
 def _read(letter: str, path: Path) -> RunLog:

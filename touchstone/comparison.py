@@ -5,7 +5,9 @@ Two runs beside each other: what may be compared, and all that a comparison come
 from dataclasses import dataclass
 
 from touchstone.comparing import NOISE, TOO_FEW, UNCERTAIN, Change, LoadComparison, compare_loads
-from touchstone.comparing_claims import ClaimChanges, compare_claims
+from touchstone.comparing_answers import AnswerTimes, compare_answers
+from touchstone.comparing_claims import GROUPS, ClaimChanges, compare_claims
+from touchstone.comparing_workloads import Mismatch
 from touchstone.errors import UsageError
 from touchstone.runfacts import RunLog
 from touchstone.verdict import plural
@@ -18,12 +20,32 @@ class Comparison:
 
     Attributes:
         load: None where they are no load runs.
+        answers: How long answers took; empty for load runs, which tell it otherwise.
     """
 
     before: RunLog
     after: RunLog
     claims: ClaimChanges
     load: LoadComparison | None
+    answers: tuple[AnswerTimes, ...] = ()
+
+    @property
+    def unlike(self) -> tuple[Mismatch, ...]:
+        """
+        What the two had not in common to do.
+        """
+        if self.load:
+            return self.load.mismatches
+        first, second = (_asked(log) for log in (self.before, self.after))
+        return tuple(Mismatch(what, first[what], second[what]) for what in first if first[what] != second[what])
+
+    @property
+    def has_new_failure(self) -> bool:
+        """
+        Whether the second run broke a claim that the first did not, in a way that fails a run of its kind.
+        """
+        strict = self.after.header.strict
+        return any(strict or item.claim.level == "must" for item in self.claims.newly_broken)
 
     @property
     def differing(self) -> tuple[tuple[str, Change], ...]:
@@ -78,8 +100,12 @@ class Comparison:
         parts = [f"{plural(len(self.differing), 'statistic')} beyond noise"] if self.load else []
         parts += [f"{plural(self.open, 'statistic')} that cannot be told"] if self.open else []
         parts += [f"capacity {self.capacities[0]} before, {self.capacities[1]} now"] if self.capacities else []
-        parts.append(f"{plural(len(claims.turned), 'claim')} with another verdict")
+        groups = ((group, len(claims.turned_by(group))) for group in GROUPS)
+        told = ", ".join(f"{number} {group}" for group, number in groups if number)
+        parts.append(f"{plural(len(claims.turned), 'claim')} with another verdict{f' ({told})' if told else ''}")
         parts.append(f"{plural(len(claims.new), 'new finding')}, {len(claims.gone)} gone")
+        apart = sum(one.differ for one in self.answers)
+        parts += [f"answer times of {plural(apart, 'operation')} beyond noise"] if apart else []
         return ", ".join(parts)
 
 
@@ -88,11 +114,13 @@ def compare(before: RunLog, after: RunLog) -> Comparison:
     Compares two runs.
 
     Raises:
-        UsageError: one of them is a load run and the other is none, or a load run sent nothing.
+        UsageError: they are runs of different kinds or were judged by different contracts, or a load run sent nothing.
     """
     _check_kinds(before, after)
-    load = compare_loads(before, after) if before.workload else None
-    return Comparison(before, after, compare_claims(before, after), load)
+    if before.workload:
+        return Comparison(before, after, compare_claims(before, after), compare_loads(before, after))
+    _check_contracts(before, after)
+    return Comparison(before, after, compare_claims(before, after), None, compare_answers(before, after))
 
 
 def kind_of_run(log: RunLog) -> str:
@@ -103,11 +131,36 @@ def kind_of_run(log: RunLog) -> str:
 
 
 def _check_kinds(before: RunLog, after: RunLog) -> None:
-    if (before.workload is None) != (after.workload is None):
+    kinds = [(log.workload is None, log.header.command if log.workload is None else "") for log in (before, after)]
+    if kinds[0] != kinds[1]:
         raise UsageError(
             f"compare: A ({before.header.run_id}) is a {kind_of_run(before)}, B ({after.header.run_id}) is a "
-            f"{kind_of_run(after)}; expected two load runs, or two runs that are none"
+            f"{kind_of_run(after)}; expected two runs of one kind"
         )
     for name, log in (("A", before), ("B", after)):
         if log.workload is not None and not log.windows:
             raise UsageError(f"compare: {name} ({log.header.run_id}) is a load run that sent no request")
+
+
+def _check_contracts(before: RunLog, after: RunLog) -> None:
+    first, second = before.header, after.header
+    if first.contract_sha256 != second.contract_sha256:
+        raise UsageError(
+            f"compare: A ({first.run_id}) was judged by the contract {first.contract_sha256[:12]} of touchstone "
+            f"{first.tool_version}, B ({second.run_id}) by {second.contract_sha256[:12]} of {second.tool_version}; "
+            "verdicts of different contracts do not compare: judge both targets with one version"
+        )
+
+
+def _asked(log: RunLog) -> dict[str, str]:
+    """
+    What a run that is no load was asked for, as far as its verdicts may come from that.
+    """
+    header = log.header
+    return {
+        "profile": header.profile,
+        "claims": header.claims_glob,
+        "seed": str(header.seed),
+        "strict": "yes" if header.strict else "no",
+        "version": header.tool_version,
+    }

@@ -243,7 +243,7 @@ def test_mixed_kinds_are_bad_usage(command: Run, tmp_path: Path, passing_run: Pa
     ended = command(write(steady(duration_s=2), tmp_path / "a.jsonl"), passing_run)
 
     assert isinstance(ended.exception, UsageError)
-    assert "expected two load runs" in str(ended.exception)
+    assert "expected two runs of one kind" in str(ended.exception)
 
 
 def test_written_log_tells_the_same(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ A comparison of two runs as one self-contained page.
 """
 
 from touchstone.comparing import LoadComparison, OperationChange
+from touchstone.comparing_claims import GROUPS
 from touchstone.comparison import Comparison, kind_of_run
 from touchstone.metrics import Times
 from touchstone.report import page
@@ -34,6 +35,7 @@ def render(comparison: Comparison) -> str:
         kind=kind_of_run(comparison.after).partition(" (")[0],
         charts=overlays(comparison.load) if comparison.load else (),
         method=method_words(comparison.load) if comparison.load else "",
+        groups=GROUPS,
         symbols=SYMBOLS,
         tones=TONES,
         named=named,

@@ -11,14 +11,17 @@ from rich.table import Table
 from rich.text import Text
 
 from touchstone.comparing import NOISE, TOO_FEW, UNCERTAIN, Change, LoadComparison, OperationChange
-from touchstone.comparing_claims import ClaimChanges
+from touchstone.comparing_answers import AnswerTimes
+from touchstone.comparing_claims import GROUPS, ClaimChanges, Turn
 from touchstone.comparison import Comparison
 from touchstone.finding import Finding
 from touchstone.report.compare_words import apart_words, method_words, run_words, statistic_words, value_words
 from touchstone.report.load_words import capacity_words
 from touchstone.report.narrow import say
 from touchstone.report.paragraphs import paragraph, told
+from touchstone.report.visible import clipped
 from touchstone.thresholds import named
+from touchstone.verdict import plural
 
 _TABLE_FROM_COLUMNS = 76  # below, columns beside each other would be too narrow to read
 _MAX_LISTED = 20
@@ -26,7 +29,7 @@ _STYLES = {"slower": "bold red", "faster": "bold green", "more": "bold", "less":
 _STYLES |= dict.fromkeys((NOISE, UNCERTAIN, TOO_FEW), "dim")
 
 
-def write(comparison: Comparison, console: Console, page: Path | None = None) -> None:
+def write(comparison: Comparison, console: Console, page: Path | None = None, exit_code: int = 0) -> None:
     """
     Writes the comparison to *console*.
 
@@ -36,20 +39,49 @@ def write(comparison: Comparison, console: Console, page: Path | None = None) ->
     for letter, log in (("A", comparison.before), ("B", comparison.after)):
         paragraph(console, Text.assemble((letter, "bold"), f"  {told(run_words(log))}"))
     console.print()
+    if comparison.unlike:
+        paragraph(console, "The two had not the same to do; a difference may come from that:", style="bold yellow")
+        for unlike in comparison.unlike:
+            paragraph(console, told(f"{unlike.what}: A {unlike.before}, B {unlike.after}"), 2)
+        console.print()
     if comparison.load:
         _load(comparison.load, console)
     _claims(comparison.claims, console)
+    _answers(comparison, console)
     if page is not None:
         console.print(Text(f"report: {page}"), soft_wrap=True)
-    say(console, f"exit 0: {comparison.reason}", "bold")
+    say(console, f"exit {exit_code}: {comparison.reason}", "bold")
+
+
+def _answers(comparison: Comparison, console: Console) -> None:
+    """
+    How long a target took that was not loaded; what is noise or too little to tell is told in a line.
+    """
+    if comparison.load:
+        return
+    differing = [one for one in comparison.answers if one.differ]
+    _listed(console, "Answer times beyond noise", (_times(one) for one in differing))
+    took = (log.footer.duration_s if log.footer else 0.0 for log in (comparison.before, comparison.after))
+    whole = " and ".join(f"{seconds:.1f} s" for seconds in took)
+    others = len(comparison.answers) - len(differing)
+    rest = (
+        f"; answer times of {plural(others, 'operation')} do not differ beyond noise, or are too few" if others else ""
+    )
+    paragraph(console, f"The runs took {whole}{rest}.", style="dim")
+    console.print()
+
+
+def _times(one: AnswerTimes) -> str:
+    told_of = (
+        f"{statistic_words(change)} {value_words(change, change.before)}, {value_words(change, change.after)}: "
+        f"{apart_words(change)}, {change.verdict}"
+        for change in one.changes
+        if change.apart
+    )
+    return f"{one.operation} ({one.counts[0]:,} and {one.counts[1]:,} answers): {'; '.join(told_of)}"
 
 
 def _load(load: LoadComparison, console: Console) -> None:
-    if load.mismatches:
-        paragraph(console, "The two had not the same to do; a difference may come from that:", style="bold yellow")
-        for unlike in load.mismatches:
-            paragraph(console, f"{unlike.what}: A {unlike.before}, B {unlike.after}", 2)
-        console.print()
     if console.width < _TABLE_FROM_COLUMNS:
         for one in load.operations:
             _stacked(one, console)
@@ -105,16 +137,24 @@ def _stacked(one: OperationChange, console: Console) -> None:
 
 
 def _claims(claims: ClaimChanges, console: Console) -> None:
+    if claims.unasked:
+        paragraph(console, f"{plural(claims.unasked, 'claim')} only one of the two was asked for, by --claims.")
+        console.print()
     if claims.are_alike:
         paragraph(console, "Claims: the same verdicts and the same findings.")
         console.print()
         return
-    turned = (f"{told(t.after.claim.id)}: {t.before.verdict} → {t.after.verdict}" for t in claims.turned)
-    _listed(console, "Claims with another verdict", turned)
+    for group in GROUPS:
+        _listed(console, f"Claims {group}", map(_turn, claims.turned_by(group)))
     _listed(console, "New findings, in B only", map(_finding, claims.new))
     _listed(console, "Gone findings, in A only", map(_finding, claims.gone))
-    _listed(console, "Claims judged in A only", (item.claim.id for item in claims.only_before))
-    _listed(console, "Claims judged in B only", (item.claim.id for item in claims.only_after))
+    _listed(console, "Claims that B does not know", (f"{i.claim.id}: {i.verdict}" for i in claims.only_before))
+    _listed(console, "Claims that A does not know", (f"{i.claim.id}: {i.verdict}" for i in claims.only_after))
+
+
+def _turn(turn: Turn) -> str:
+    reason = f" ({clipped(turn.after.reason, 120)})" if turn.after.reason else ""
+    return f"{told(turn.after.claim.id)}: {turn.before.verdict} → {turn.after.verdict}{told(reason)}"
 
 
 def _finding(finding: Finding) -> str:
