@@ -24,7 +24,8 @@ from touchstone import __version__
 from touchstone.cli import MODULES
 from touchstone.starting import WORKFLOWS
 
-pytestmark = pytest.mark.wheel
+# A busy machine takes a minute for what it does in ten seconds else.
+pytestmark = [pytest.mark.wheel, pytest.mark.timeout(3 * LIMIT_S)]
 ROOT = Path(__file__).resolve().parent.parent
 OURS = Path(sysconfig.get_paths()["purelib"])
 # What the interpreters of the new environment do before anything else.
@@ -229,10 +230,16 @@ def test_probe_is_planned_and_run(shell: Installed) -> None:
 
 def test_recordings_are_made_and_judged(shell: Installed) -> None:
     """
-    Those of this folder, and those that travel with the package.
+    In a folder of the caller's.
     """
     ends(shell.run("record", "missing-key", "--out", "mine"), "exit 0: 1 of 1 scenarios recorded")
     ends(shell.run("replay", "mine"), "exit 0: no claim broken")
+
+
+def test_recordings_that_are_carried_are_judged(shell: Installed) -> None:
+    """
+    Those of the twin, where no file is named.
+    """
     ends(shell.run("replay"), "exit 0: no claim broken")
     ends(shell.run("recordings", "lint"), "exit 0: 22 recordings, 0 faults, 0 warnings")
 

@@ -18,6 +18,7 @@ from typer.main import get_group
 from touchstone import __version__
 from touchstone.cli_workflow import guarded
 from touchstone.errors import HarnessError, unsent
+from touchstone.options import examples
 
 # The module of each command, in the order of `--help`, which begins with what the product is for.
 MODULES = {
@@ -121,7 +122,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Judges a template build API against its documented contract.",
-    epilog="Exit codes: 0 no must claim broken, 1 one is broken, 2 bad usage, 3 could not be judged, 130 interrupted.",
+    epilog="Exit codes: 0 no must claim broken, 1 one is broken, 2 bad usage, 3 could not be judged, 130 interrupted."
+    "\n\n"
+    + examples("init", "check", "check --target staging --plan", "explain cancel.in-flight-is-202", "load --help"),
 )
 
 

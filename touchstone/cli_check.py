@@ -15,7 +15,19 @@ from touchstone import baseline as baselines
 from touchstone import claims as ledger_of_claims
 from touchstone import lastfailed, runner
 from touchstone.cli_workflow import tell
-from touchstone.options import Config, MaxBuilds, MaxSeconds, Plan_, ReportDir, Seed, Strict, Target, Url, WriteBaseline
+from touchstone.options import (
+    Config,
+    MaxBuilds,
+    MaxSeconds,
+    Plan_,
+    ReportDir,
+    Seed,
+    Strict,
+    Target,
+    Url,
+    WriteBaseline,
+    examples,
+)
 from touchstone.planning import print_plan
 from touchstone.progress import progress_on
 from touchstone.report.text import write as write_text
@@ -35,7 +47,16 @@ LastFailed = Annotated[
 Claims = Annotated[str | None, typer.Option(help="Only claims that match this glob, such as 'cancel.*'.")]
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "check",
+        "check --target staging --plan",
+        "check --url https://staging.example.test/api --profile thorough",
+        "check --target staging --claims 'cancel.*,events.*'",
+        "check --target staging --last-failed",
+        "check --target staging --baseline known-broken.txt",
+    )
+)
 def check(
     target: Target = None,
     url: Url = None,

@@ -10,12 +10,12 @@ from rich.console import Console
 
 from touchstone import claims as ledger_of_claims
 from touchstone.explain import claims_table, explain_claim
-from touchstone.options import Reports
+from touchstone.options import Reports, examples
 
 app = typer.Typer()
 
 
-@app.command(name="claims")
+@app.command(name="claims", epilog=examples("claims 'cancel.*'", "claims --excluded"))
 def list_claims(
     glob: Annotated[str, typer.Argument(help="Only claims that match this glob.")] = "*",
     excluded: Annotated[
@@ -30,7 +30,7 @@ def list_claims(
     claims_table(ledger, glob, excluded=excluded, reports=report_dir or Path("reports"), console=Console())
 
 
-@app.command()
+@app.command(epilog=examples("explain cancel.in-flight-is-202"))
 def explain(
     claim: Annotated[str, typer.Argument(metavar="ID", help="A claim, such as cancel.in-flight-is-202.")],
 ) -> None:

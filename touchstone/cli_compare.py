@@ -10,6 +10,7 @@ from rich.console import Console
 
 from touchstone.comparison import compare as compared
 from touchstone.errors import RunLogError, UsageError
+from touchstone.options import examples
 from touchstone.report import compare_json
 from touchstone.report.compare_html import render
 from touchstone.report.compare_text import write
@@ -22,7 +23,9 @@ app = typer.Typer()
 HTML_NAME, JSON_NAME = "compare.html", "compare.json"
 
 
-@app.command()
+@app.command(
+    epilog=examples("compare reports/monday reports/tuesday", "compare before.jsonl after.jsonl --fail-on-new")
+)
 def compare(
     a: Annotated[Path, typer.Argument(metavar="A", help="A run log, or the folder that holds runlog.jsonl.")],
     b: Annotated[Path, typer.Argument(metavar="B", help="Another one, of the same kind.")],

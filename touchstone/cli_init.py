@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from touchstone import starting
-from touchstone.options import one_of
+from touchstone.options import examples, one_of
 
 app = typer.Typer()
 
@@ -19,7 +19,11 @@ _SECRETS = {
 }
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "init", "init --target canary --url https://canary.example.test/api --ci gitlab", "init --ci none --force"
+    )
+)
 def init(
     target: Annotated[str, typer.Option(help="What the target is called.")] = "staging",
     url: Annotated[str | None, typer.Option(help="Base URL of the target.  [default: one to be replaced]")] = None,

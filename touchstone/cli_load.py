@@ -22,7 +22,19 @@ from touchstone.liveload import load_progress_on
 from touchstone.loadplan import MAX_BUILDS
 from touchstone.loadplan import plan as drawn_up
 from touchstone.loadplanning import print_load_plan
-from touchstone.options import Config, MaxBuilds, MaxSeconds, Plan_, ReportDir, Seed, Strict, Target, Url, one_of
+from touchstone.options import (
+    Config,
+    MaxBuilds,
+    MaxSeconds,
+    Plan_,
+    ReportDir,
+    Seed,
+    Strict,
+    Target,
+    Url,
+    examples,
+    one_of,
+)
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.runlog import read
@@ -241,7 +253,13 @@ class _Given:
         )
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "load steady --rate 20 --duration 30",
+        "load storm --builds 40 --plan",
+        "load steady --target staging --allow-load staging.example.test",
+    )
+)
 def load(
     name: Name,
     target: Target = None,

@@ -18,7 +18,7 @@ from touchstone.errors import UsageError, unsent
 from touchstone.knee.trial import KneeTerms
 from touchstone.limiter.terms import Terms
 from touchstone.liveprobe import probe_progress_on
-from touchstone.options import Config, Plan_, ReportDir, Seed, Strict, Target, Url, one_of
+from touchstone.options import Config, Plan_, ReportDir, Seed, Strict, Target, Url, examples, one_of
 from touchstone.probeplanning import print_probe_plan
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
@@ -209,7 +209,9 @@ class _Given:
         return self.resume / "runlog.jsonl" if self.resume.is_dir() else self.resume
 
 
-@app.command()
+@app.command(
+    epilog=examples("probe --url http://127.0.0.1:8123/api --advise", "probe --operation getBuild --knee --plan")
+)
 def probe(
     operation: Operation = None,
     resume: Resume = None,

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from touchstone import proving
 from touchstone.cli_workflow import tell_proof
-from touchstone.options import Seed, one_of
+from touchstone.options import Seed, examples, one_of
 from touchstone.progress import trials_on
 from touchstone.report.proof_text import write as write_proof
 from touchstone.settings_file import PROFILES
@@ -18,7 +18,7 @@ from touchstone.settings_file import PROFILES
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog=examples("prove --list", "prove --fault 'cancel-*'", "prove --generated --jobs 8"))
 def prove(
     fault: Annotated[str | None, typer.Option(help="Only faults that match this glob, such as 'cancel-*'.")] = None,
     variant: Annotated[str | None, typer.Option(help="Only variants that match this glob.")] = None,

@@ -14,7 +14,7 @@ from rich.console import Console
 from touchstone import drifting, linting, recorder, recordings, runner
 from touchstone.cli_workflow import tell
 from touchstone.opening import Errand
-from touchstone.options import Config, MaxBuilds, MaxSeconds, Plan_, ReportDir, Strict, Target, Url
+from touchstone.options import Config, MaxBuilds, MaxSeconds, Plan_, ReportDir, Strict, Target, Url, examples
 from touchstone.planning import print_plan
 from touchstone.progress import progress_on
 from touchstone.recording import BASE_URL
@@ -35,7 +35,11 @@ Files = Annotated[
 ]
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "record --list", "record fresh-build reuse --plan", "record --target staging --out recordings/staging"
+    )
+)
 def record(
     scenarios: Annotated[list[str] | None, typer.Argument(help="Scenarios.  [default: all]")] = None,
     target: Target = None,
@@ -82,7 +86,7 @@ def record(
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(epilog=examples("replay", "replay recordings/staging session.har --strict"))
 def replay(
     files: Files = None,
     speed: Annotated[
@@ -119,7 +123,7 @@ def replay(
     raise typer.Exit(outcome.exit_code)
 
 
-@app.command()
+@app.command(epilog=examples("drift --target staging --plan", "drift --target staging recordings/staging"))
 def drift(
     files: Files = None,
     target: Target = None,
@@ -174,7 +178,7 @@ recordings_app = typer.Typer(no_args_is_help=True, help="Look after recordings."
 app.add_typer(recordings_app, name="recordings")
 
 
-@recordings_app.command()
+@recordings_app.command(epilog=examples("recordings lint", "recordings lint recordings/staging --max-age 90"))
 def lint(
     files: Files = None,
     max_age: Annotated[

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from touchstone import baseline
 from touchstone.errors import UsageError
-from touchstone.options import WriteBaseline
+from touchstone.options import WriteBaseline, examples
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.report.write import write_reports
@@ -19,7 +19,13 @@ from touchstone.runlog import read
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "report reports/261128-162233-f28f15",
+        "report runlog.jsonl --report-dir again",
+        "report runlog.jsonl --write-baseline known-broken.txt",
+    )
+)
 def report(
     log: Annotated[Path, typer.Argument(help="A run log, or the folder that holds runlog.jsonl.")],
     report_dir: Annotated[Path | None, typer.Option(help="Where to write.  [default: beside the log]")] = None,

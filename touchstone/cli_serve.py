@@ -9,7 +9,7 @@ from rich.console import Console
 
 from touchstone import candidates
 from touchstone.errors import UsageError
-from touchstone.options import one_of
+from touchstone.options import examples, one_of
 from touchstone.twin import DEFAULT_ACCOUNTS, Account, RateLimit, TwinSettings, serve_forever
 from touchstone.twin.behaviour import Behaviour
 from touchstone.twin.limits import FAMILIES
@@ -27,7 +27,11 @@ Accounts = Annotated[
 ]
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "serve --port 8123 --capacity 2", "serve --rate token-bucket:10/1,burst=5", "serve --fault cancel-answers-200"
+    )
+)
 def serve(
     port: Annotated[int, typer.Option(help="Port; 0 for any free one.")] = 8123,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",

@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from touchstone.options import Config, Reports, Target, Url
+from touchstone.options import Config, Reports, Target, Url, examples
 from touchstone.report.narrow import say
 from touchstone.settings import Flags, load
 from touchstone.sweep import Swept
@@ -18,7 +18,7 @@ from touchstone.sweep import sweep as sweep_journals
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog=examples("sweep --target staging"))
 def sweep(
     target: Target = None,
     url: Url = None,

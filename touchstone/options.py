@@ -40,3 +40,10 @@ def one_of(flag: str, value: str, *allowed: str) -> Any:
     if value not in allowed:
         raise UsageError(f"{flag} {value!r}: expected one of {', '.join(allowed)}")
     return value
+
+
+def examples(*lines: str) -> str:
+    """
+    What stands at the end of a command's help: lines to copy, of which none is broken.
+    """
+    return "\b\nExamples:\n" + "\n".join(f"  touchstone {line}" for line in lines)
