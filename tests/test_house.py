@@ -27,7 +27,7 @@ NAMELESS = frozenset({"utils", "util", "helpers", "helper", "common", "base", "m
 
 # Whether to draw progress depends on the machine, not on how the run is set up; everything else comes from settings.
 READS_ENVIRONMENT = (
-    *("touchstone/cli_check.py", "touchstone/cli_recordings.py", "touchstone/cli_sweep.py"),
+    *("touchstone/cli.py", "touchstone/cli_check.py", "touchstone/cli_recordings.py", "touchstone/cli_sweep.py"),
     *("touchstone/progress.py", "touchstone/adapters/"),
     *("touchstone/runner.py", "touchstone/prover.py", "touchstone/trial.py"),
     *("touchstone/cli_load.py", "touchstone/cli_workflow.py", "touchstone/loading.py", "touchstone/loadworker.py"),
