@@ -178,7 +178,7 @@ def test_file_is_read_without_its_comments(tmp_path: Path) -> None:
     ("data", "message"),
     [
         (b"\nstart.answer-202\n", "line 2: 'start.answer-202': no such claim; did you mean start.answers-202?"),
-        (b"cancel.*\n", "line 1: 'cancel.*': no such claim; "),
+        (b"cancel.*\n", "line 1: 'cancel.*': a glob, which would let in what nobody knows"),
         (
             b'{"schema_version": 1}\n',
             "line 1: '{\"schema_version\": 1}': no such claim; `touchstone claims` lists them",
@@ -199,14 +199,23 @@ def test_file_that_is_no_baseline_is_refused(tmp_path: Path, data: bytes, messag
     assert str(error.value).startswith(f"--baseline {path}: {message}")
 
 
-def test_excluded_claim_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        (ledger_of_claims.load().excluded()[0].id, "a claim that nobody judges; take the line out"),
+        (ledger_of_claims.load().of_load()[0].id, "`touchstone load` judges it, and no check; take the line out"),
+    ],
+    ids=["excluded", "of a load"],
+)
+def test_claim_that_no_check_judges_is_refused(tmp_path: Path, name: str, why: str) -> None:
     """
-    Nobody judges it, so that its line would stay for ever.
+    Its line would stay for ever.
     """
     path = tmp_path / "known.txt"
-    path.write_text(ledger_of_claims.load().excluded()[0].id)
-    with pytest.raises(UsageError, match="a claim that nobody judges"):
+    path.write_text(name)
+    with pytest.raises(UsageError) as error:
         read_baseline(path, ledger_of_claims.load())
+    assert str(error.value) == f"--baseline {path}: line 1: {name!r}: {why}"
 
 
 def test_written_baseline_has_a_line_a_claim(tmp_path: Path, failing: RunLog) -> None:

@@ -35,14 +35,26 @@ def read_baseline(path: Path, ledger: Ledger) -> tuple[str, ...]:
         name = _named(line)
         if not name:
             continue
-        row = ledger.get(name)
-        if row is None or row.excluded:
-            why = "no such claim" if row is None else "a claim that nobody judges"
-            near = nearest(name, (claim.id for claim in ledger.values() if not claim.excluded))
-            advice = near if near.startswith("did") else "`touchstone claims` lists them"
-            raise UsageError(f"--baseline {path}: line {number}: {clipped(repr(name), 80)}: {why}; {advice}")
+        why = _objection(name, ledger)
+        if why:
+            raise UsageError(f"--baseline {path}: line {number}: {clipped(repr(name), 80)}: {why}")
         known[name] = None
     return tuple(known)
+
+
+def _objection(name: str, ledger: Ledger) -> str:
+    """
+    Why *name* has no place in a baseline, and what to do; empty where it has.
+    """
+    row = ledger.get(name)
+    if any(char in name for char in "*?["):
+        return "a glob, which would let in what nobody knows; list the claims one by one"
+    if row is None:
+        near = nearest(name, (claim.id for claim in ledger.judged()))
+        return f"no such claim; {near if near.startswith('did') else '`touchstone claims` lists them'}"
+    if row.excluded:
+        return "a claim that nobody judges; take the line out"
+    return f"`touchstone {row.by}` judges it, and no check; take the line out" if row.by != "check" else ""
 
 
 def write_baseline(path: Path, run: View) -> str:
