@@ -265,22 +265,6 @@ def read(path: Path) -> RunLog:
     return _run_log(facts, torn_lines)
 
 
-def read_header(path: Path) -> Header:
-    """
-    What the run that wrote *path* was asked for; the rest of the file is not read.
-
-    Raises:
-        RunLogError: the file cannot be read, or does not begin like a run log.
-    """
-    try:
-        with path.open("rb") as file:
-            line = file.readline()
-    except OSError as error:
-        raise RunLogError(f"{path}: the run log cannot be read: {error.strerror}") from error
-    header: Header = _fact(line, 1, path)[1]
-    return header
-
-
 def _run_log(facts: dict[str, list[Any]], torn_lines: int) -> RunLog:
     decoded: list[Decoded] = facts["exchange"]
     return RunLog(
