@@ -73,7 +73,7 @@ def test_every_key_is_offered_with_its_meaning() -> None:
     assert {key.name for key in (*run_keys(), *target_keys())} == known
     assert set(re.findall(r"^#?(?: *for example: )?(?:#  )?([a-z_.]+) = ", text, flags=re.MULTILINE)) == known
     for key in (*run_keys(), *target_keys()):
-        assert re.fullmatch(r"[A-Z].*[a-z0-9/)]\.", key.meaning), key
+        assert re.fullmatch(r"[A-Z].*[A-Za-z0-9/)]\.", key.meaning), key
         assert "None" not in key.meaning
         assert " ".join(text.replace("\n# ", " ").split()).count(key.meaning) == 1
 

@@ -81,7 +81,11 @@ def _fields(kind: type[Any]) -> Iterator[tuple[str, Described]]:
     for field in dataclasses.fields(kind):
         yield field.name, Described(field.name, says.get(field.name, ""), field.default)
         if dataclasses.is_dataclass(field.default) and kind is not Settings:
-            yield from _fields(type(field.default))
+            # What the fields of a group have in common is said by the group.
+            whole = says.get(field.name, "").rstrip(".")
+            for name, inner in _fields(type(field.default)):
+                meaning = f"{whole}: {inner.meaning[:1].lower()}{inner.meaning[1:]}"
+                yield name, dataclasses.replace(inner, meaning=meaning)
 
 
 def _attributes(text: str) -> dict[str, str]:
