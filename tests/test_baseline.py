@@ -18,7 +18,7 @@ from tests.report.conftest import write_failing, write_passing
 from touchstone import claims as ledger_of_claims
 from touchstone.baseline import lines_to_keep, read_baseline, write_baseline
 from touchstone.errors import UsageError
-from touchstone.report import html, json_report, junit
+from touchstone.report import github, html, json_report, junit
 from touchstone.report.text import write as write_text
 from touchstone.report.view import View, view
 from touchstone.runfacts import RunLog
@@ -316,3 +316,19 @@ def test_passing_run_writes_a_baseline_without_claims(tmp_path: Path) -> None:
     path = tmp_path / "known.txt"
     write_baseline(path, view(read(write_passing(tmp_path / "passing.jsonl"))))
     assert read_baseline(path, ledger_of_claims.load()) == ()
+
+
+def test_pipeline_is_told_what_fails_it(complete: RunLog) -> None:
+    """
+    On GitHub Actions a known claim is no annotation, one that holds again is, and the summary tells both.
+    """
+    run = view(knowing(complete, BROKEN, HELD))
+    told = github.annotations(run, lambda _claim: None)
+    assert [line for line in told if HELD in line] == [
+        f"::error title={HELD} holds again::Take its line out of the baseline."
+    ]
+    assert not [line for line in told if BROKEN in line]
+    assert [line for line in told if ODD in line]
+    page = github.summary(run, Path("reports"))
+    assert ", known, in the baseline" in page
+    assert f"<li><code>{HELD}</code></li>" in page.partition("Hold again")[2]

@@ -40,7 +40,6 @@ EVENT_TYPES = frozenset(
 )
 
 _ADVICE = "make room there, or write elsewhere with --report-dir"
-
 _TORN = {"type": "warning", "text": "a line of the run log was cut short: its writer was killed", "torn": True}
 
 

@@ -22,6 +22,7 @@ from touchstone.verdict import VERDICTS, plural
 # GitHub drops a summary of more than 1 MiB.
 MAX_SUMMARY_BYTES = 900_000
 MAX_ANNOTATIONS = 10  # GitHub shows so many of a step
+MAX_HEALED = 5  # of them; the reason of the run names ten
 MAX_CELL_CHARS = 300
 MAX_FINDINGS = 200  # rows; whoever wants more opens the report
 MAX_COMMANDS = 20
@@ -101,6 +102,7 @@ def summary(view: View, folder: Path, room_bytes: int = MAX_SUMMARY_BYTES) -> st
     if view.probe:
         paper.add(_list("", [view.probe.sentence, *([view.probe.knee.sentence] if view.probe.knee else [])]))
     _findings(view, paper)
+    _lines("Hold again (take them out of the baseline)", [item.claim.id for item in view.healed], paper)
     _reasons("Could not be judged", view.stuck, paper)
     _reasons("No clear answer", view.unclear, paper)
     _lines("Ended without a verdict", [f"{case.id}: {case.message or case.outcome}" for case in view.trouble], paper)
@@ -112,7 +114,9 @@ def summary(view: View, folder: Path, room_bytes: int = MAX_SUMMARY_BYTES) -> st
 
 def annotations(view: View, place_of: Callable[[str], Place | None]) -> tuple[str, ...]:
     """
-    At most ten commands for the runner: what ended the run, then findings, ``must`` first, then how many more.
+    At most ten commands for the runner: what ended the run, claims that hold again, findings, then how many more.
+
+    Of the findings ``must`` comes first, and what is in the baseline is left out.
 
     Args:
         place_of: By id of a claim, the file of the repository that has to do with it, and the line.
@@ -120,10 +124,12 @@ def annotations(view: View, place_of: Callable[[str], Place | None]) -> tuple[st
     told: list[str] = []
     if view.exit_code not in (0, 1):
         told.append(annotation("error", f"touchstone {view.header.command}: {headline_of(view)[1]}", view.reason))
+    told += [_healed(item.claim.id, place_of(item.claim.id)) for item in view.healed[:MAX_HEALED]]
     room = MAX_ANNOTATIONS - len(told)
-    shown = view.findings if len(view.findings) <= room else view.findings[: room - 1]
+    findings = tuple(item for item in view.findings if not item.known)
+    shown = findings if len(findings) <= room else findings[: room - 1]
     told += [_annotation(item, place_of(item.claim.id)) for item in shown]
-    if rest := view.findings[len(shown) :]:
+    if rest := findings[len(shown) :]:
         more = f"{plural(len(rest), 'more finding')}: see the summary of this step, report.html or report.json"
         told.append(annotation(_kind(rest[0]), f"touchstone {view.header.command}", more))
     return tuple(told)
@@ -131,6 +137,10 @@ def annotations(view: View, place_of: Callable[[str], Place | None]) -> tuple[st
 
 def _kind(item: FindingView) -> Literal["error", "warning"]:
     return "error" if item.claim.level == "must" else "warning"
+
+
+def _healed(claim: str, place: Place | None) -> str:
+    return annotation("error", f"{claim} holds again", "Take its line out of the baseline.", *(place or ()))
 
 
 def _annotation(item: FindingView, place: Place | None) -> str:
@@ -178,7 +188,7 @@ def _findings(view: View, paper: Paper) -> None:
     findings = view.findings
     rows = (
         table_row(
-            f"{code(item.claim.id)}<br>{item.claim.level}{f', {item.occurrences:,} times' * (item.occurrences > 1)}",
+            f"{code(item.claim.id)}<br>{_about(item)}",
             code(item.finding.where.replace(view.header.target.url, "", 1)),
             code(item.finding.expected),
             code(item.finding.actual),
@@ -194,6 +204,11 @@ def _findings(view: View, paper: Paper) -> None:
     commands = tuple(dict.fromkeys(item.finding.curl for item in findings))[:MAX_COMMANDS]
     begin = "\n<details><summary>To see them again</summary>\n<ul>\n"
     paper.block(begin, (f"<li>{code(one, 1_000)}</li>\n" for one in commands), "</ul>\n</details>\n")
+
+
+def _about(item: FindingView) -> str:
+    times = f", {item.occurrences:,} times" if item.occurrences > 1 else ""
+    return f"{item.claim.level}{times}{', known, in the baseline' if item.known else ''}"
 
 
 def _reasons(title: str, reasons: tuple[Reason, ...], paper: Paper) -> None:
