@@ -13,7 +13,7 @@ FUZZER := .venv-fuzz
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help check test steady truth load probe probe-lab hostile lint image prove prove-generated prove-load kill wheel mutate fuzz record bench bench-probe serve report clean
+.PHONY: help check test steady truth load probe probe-lab hostile lint image prove prove-generated prove-load kill wheel mutate fuzz record bench bench-probe serve report docs clean
 
 help: ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ serve: $(READY) ## start the twin on port 8123; ARGS="--rate 8/4 --capacity 2" g
 
 report: $(READY) ## write the reports of the newest run again; LOG=… names another run log
 	@$(BIN)/touchstone report $(or $(LOG),$(shell ls -t reports/*/runlog.jsonl 2>/dev/null | head -n 1))
+
+docs: $(READY) ## make docs/reference/ anew from the code
+	@$(BIN)/python -m tests.reference
 
 clean: ## remove the virtual environment, reports and caches
 	@rm -rf $(VENV) $(VENV).lock $(FUZZER) reports dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis

@@ -37,7 +37,7 @@ from touchstone.settings import Flags, Settings, load
 
 app = typer.Typer()
 
-Profile = Annotated[str | None, typer.Option(help="quick, standard or thorough.")]
+Profile = Annotated[str | None, typer.Option(help="quick, standard or thorough.  [default: standard]")]
 Baseline = Annotated[
     Path | None, typer.Option(help="File of known broken claims: they may be broken, and fail the run once they hold.")
 ]

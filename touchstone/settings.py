@@ -30,6 +30,18 @@ UNBOUNDED_BUILDS = 10_000  # builds of the embedded twin cost nothing
 _PATHS = ("report_dir", "state_dir", "baseline")
 _KEY_NAMES = ("api_key", "second_api_key", "restricted_api_key")
 
+# What each variable of the environment that the package looks up is for; docs/reference/settings.md shows it.
+VARIABLES: Mapping[str, str] = {
+    "TOUCHSTONE_TARGET": "The target of the settings file to take; `--target` and `--url` outweigh it.",
+    "ORGO_BASE_URL": "The base URL to take, as `--url`, where no target is named.",
+    "ORGO_API_KEY": "Key of an account on the Scale plan, unless the target names another variable or spells it out.",
+    "ORGO_SECOND_API_KEY": "Key of another account on the Scale plan, likewise.",
+    "ORGO_RESTRICTED_API_KEY": "Key of an account below the Scale plan, likewise.",
+    "HOME": "Journals go to `.local/state/touchstone/journals` below it.",
+    "XDG_STATE_HOME": "Journals go to `touchstone/journals` below it instead, where it is an absolute path.",
+    "CI": "Where it is set, no progress is drawn.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Flags:

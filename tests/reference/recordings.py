@@ -1,0 +1,55 @@
+"""
+The page about recorded scenarios: what each is about, what it costs to record, and what the twin's recording holds.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.reference.claims import link
+from tests.reference.marks import anchor, code, table
+from tests.reference.told import sentence
+from touchstone import bundle, recordings
+
+BEGINNING = """
+# Recorded scenarios
+
+`touchstone record` plays these with a target, `touchstone replay` judges what was recorded, `touchstone drift` compares
+a live target with it, and the fixture `build_recordings` answers a client with it. The requests counted are those of
+the recording of the twin, with which the package travels.
+"""
+
+
+def page() -> str:
+    """
+    The page.
+    """
+    rows = [_row(name, scenario) for name, scenario in _scenarios().items()]
+    return (
+        f"{BEGINNING.strip()}\n\n{table(('scenario', 'what happens', 'builds', 'requests', 'sets out to show'), rows)}"
+    )
+
+
+def _scenarios() -> dict[str, Any]:
+    """
+    The scenarios, from the folder in which the contract tests import each other by their bare names.
+    """
+    folder = str(bundle.contract_tests_dir())
+    sys.path.insert(0, folder)
+    try:
+        import scenarios
+        import scenarios_access
+        import scenarios_builds
+
+        assert scenarios_access
+        assert scenarios_builds
+    finally:
+        sys.path.remove(folder)
+    return dict(scenarios.SCENARIOS)
+
+
+def _row(name: str, scenario: Any) -> tuple[str, ...]:
+    path = Path(bundle.recordings_dir()) / f"{name}.har"
+    requests = str(len(recordings.read(path).exchanges)) if path.exists() else ""
+    claims = ", ".join(map(link, scenario.claims))
+    return anchor(name) + code(name), sentence(scenario.story), str(scenario.builds), requests, claims

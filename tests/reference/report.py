@@ -1,0 +1,173 @@
+"""
+The page about report.json: each field of the reports of runs that tests make, with its types and what it is.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tests import loadlogs
+from tests.knee.queueing import Queue, searched
+from tests.reference.marks import code, table
+from tests.reference.told import attributes
+from tests.reference.words import SAYS
+from tests.report import conftest as logs
+from tests.report.probelogs import run_of, story
+from tests.report.test_load_text import limited
+from touchstone import capacity, loadfacts, metrics, punctuality, room, runfacts, silence
+from touchstone.finding import Finding
+from touchstone.knee.trial import Knee, Outcome, Trial
+from touchstone.limiter.identity import Cost, Identity, Interval, Runner, Step, Tier
+from touchstone.report import json_report, view
+from touchstone.report.load_view import LimitLine
+from touchstone.runlog import read
+from touchstone.thresholds import Reading
+
+BEGINNING = """
+# report.json
+
+What a run says to programs, schema version {version}. Nothing in it is cut or rounded to please. Fields may be added
+within a version, none is removed. `[]` is each member of a list, `*` each name of an object. Shares are from 0 to 1;
+names that end in `_s` are seconds. The exit code of the run is in `run.exit_code`. Keys never stand in it.
+"""
+
+# What the values of a field are made from, so that its sentence is said once: there.
+FROM: Mapping[str, tuple[type, ...]] = {
+    "run": (runfacts.Header,),
+    "claims[]": (runfacts.LedgerClaim,),
+    "findings[]": (Finding,),
+    "load.workload": (loadfacts.Workload,),
+    "load.thresholds[]": (loadfacts.Limit, Reading, LimitLine),
+    "load.capacity": (capacity.Capacity,),
+    "load.capacity.clients": (capacity.Clients,),
+    "load.capacity.room": (room.Room,),
+    "load.silent": (silence.Fallen,),
+    "load.pauses[]": (silence.Pause,),
+    "load.generator": (punctuality.Punctuality,),
+    "load.generator.workers[]": (loadfacts.Worker,),
+    "load.total": (metrics.Operation, metrics.Traffic),
+    "load.operations.*": (metrics.Operation, metrics.Traffic),
+    "probe": (Identity,),
+    "probe.tiers[]": (Tier,),
+    "probe.families[]": (Runner,),
+    "probe.cost": (Cost,),
+    "probe.steps[]": (Step,),
+    "probe.knee": (Knee,),
+    "probe.knee.trials[]": (Trial, Outcome),
+    "probe.others_share": (Interval,),
+}
+# Objects whose names are data: an operation, a status, a family.
+BY_NAME = ("claims[].judgements", "load.operations", "probe.tiers[].parameters", "probe.tiers[].options")
+BY_NAME_ENDINGS = (".families", ".mix", ".kinds", ".outcomes", ".options", ".scheduled", ".busiest", ".shares", "cases")
+# One place tells of what stands in many.
+REPEATED = ("response", "service", "late")
+
+
+@dataclass(slots=True)
+class Met:
+    """
+    What was met at one path in the reports.
+    """
+
+    types: dict[str, None] = field(default_factory=dict)
+
+
+def page() -> str:
+    """
+    The page.
+    """
+    met: dict[str, Met] = {}
+    for document in documents():
+        _walk("", document, met)
+    parts = [BEGINNING.strip().format(version=json_report.SCHEMA_VERSION)]
+    for title, top in (("Every run", ""), ("Load runs", "load"), ("Probes", "probe")):
+        rows = [
+            (code(path), " or ".join(one.types), said(path))
+            for path, one in sorted(met.items(), key=lambda item: _place(item[0], list(met)))
+            if _top(path) == top and not path.endswith("[]")
+        ]
+        parts += [f"## {title}", table(("field", "type", "is"), rows)]
+    return "\n\n".join(parts)
+
+
+def documents() -> Iterator[dict[str, Any]]:
+    """
+    The reports of a check that passes, one that fails, one cut short, loads and probes.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for write in (logs.write_passing, logs.write_failing, logs.write_interrupted):
+            yield _rendered(view.view(read(write(Path(folder) / f"{write.__name__}.jsonl"))))
+    for log in (loadlogs.Storm().run(), loadlogs.steady(), loadlogs.behind(), loadlogs.four_workers()):
+        yield _rendered(_with_all(view.view(limited(log))))
+    for text in ("token-bucket:10/1,burst=5", "none"):
+        made: Any = story(text)
+        if text == "none":
+            made = story(text, operation="getBuild")
+            search, made.knee = searched(Queue(), 1)
+            made.probing.knee, made.tried = {"slo_s": Queue().slo_s, "most_requests": 25_000}, tuple(search.tried)
+        yield _rendered(run_of(made))
+
+
+def _with_all(seen: view.View) -> view.View:
+    """
+    The report of a load with what few runs meet: a target that fell silent, pauses, and a client that made room.
+    """
+    load = seen.load
+    assert load is not None
+    found = replace(load.capacity, room=room.Room(0, 1, 2, 0, ())) if load.capacity else None
+    met = replace(load, silence=silence.Fallen(1, 2, 0, 2), pauses=(silence.Pause(1, 2, 3),), capacity=found)
+    return replace(seen, load=met)
+
+
+def said(path: str) -> str:
+    """
+    What a field is; empty where the code does not say it.
+    """
+    parent, _, name = path.rpartition(".")
+    known = {key: text for kind in FROM.get(parent, ()) for key, text in attributes(kind).items()}
+    return SAYS.get(path) or known.get(name) or SAYS.get(f"*.{name}", "")
+
+
+def _place(path: str, met: list[str]) -> tuple[int, ...]:
+    """
+    Where a field stands: within what holds it, in the order in which its neighbours were met.
+    """
+    pieces = path.split(".")
+    return tuple(met.index(".".join(pieces[: length + 1])) for length in range(len(pieces)))
+
+
+def _rendered(seen: view.View) -> dict[str, Any]:
+    return dict(json.loads(json_report.render(seen)))
+
+
+def _top(path: str) -> str:
+    first = path.split(".", maxsplit=1)[0]
+    return first if first in ("load", "probe") else ""
+
+
+def _walk(path: str, value: Any, met: dict[str, Met]) -> None:
+    if path:
+        met.setdefault(path, Met()).types[_type(value)] = None
+    if isinstance(value, dict):
+        if path.rpartition(".")[2] in REPEATED and not path.startswith("load.total."):
+            return
+        named = path in BY_NAME or path.endswith(BY_NAME_ENDINGS)
+        for name, one in value.items():
+            _walk(f"{path}.{'*' if named else name}".lstrip("."), one, met)
+    elif isinstance(value, list):
+        for one in value:
+            if isinstance(one, dict | list):
+                _walk(f"{path}[]", one, met)
+
+
+def _type(value: Any) -> str:
+    if isinstance(value, list):
+        inner = dict.fromkeys(_type(one) for one in value)
+        return f"list of {'s or '.join(inner)}s" if inner else "list"
+    for kind, name in ((bool, "true or false"), (str, "text"), (int | float, "number"), (dict, "object")):
+        if isinstance(value, kind):
+            return name
+    return "null"
