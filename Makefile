@@ -13,10 +13,13 @@ FUZZER := .venv-fuzz
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help check test steady truth load probe probe-lab hostile lint image prove prove-generated prove-load kill wheel mutate fuzz record bench bench-probe serve report docs clean
+.PHONY: help install check test steady truth load probe probe-lab hostile lint image prove prove-generated prove-load kill wheel mutate fuzz record bench bench-probe serve report docs clean
 
 help: ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(READY) ## create the virtual environment with touchstone in it
+	@echo "touchstone is in $(BIN)"
 
 check: $(READY) ## judge the embedded twin against the contract; ARGS="--url …" judges another target
 	@$(BIN)/touchstone check $(if $(findstring --url,$(ARGS))$(findstring --target,$(ARGS)),,--target twin) $(ARGS)
@@ -28,7 +31,7 @@ steady: $(READY) ## run the tests 20 times in random order on busy cores, hours;
 	@$(BIN)/python -m tests.steadiness $(ARGS) $(SUITE)
 
 truth: $(READY) ## load a server that stalls, find a knee, name limiters in virtual time, 3 minutes with nothing beside it
-	@$(BIN)/python -m pytest -m alone tests/test_load_truth.py tests/test_probe_knee.py tests/test_readme.py
+	@$(BIN)/python -m pytest -m alone tests/test_load_truth.py tests/test_probe_knee.py tests/test_readme.py tests/test_tutorial.py
 	@$(BIN)/python -m pytest -q -m alone --numprocesses 2 --dist loadfile tests/limiter
 
 load: $(READY) ## put a steady load on the embedded twin and judge it; ARGS="storm --builds 40" puts another one

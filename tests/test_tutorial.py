@@ -1,0 +1,61 @@
+"""
+The tutorial works word for word for somebody who has nothing but it.
+"""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.followed import ROOT, Reader
+
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
+
+
+def free_port() -> str:
+    """
+    A port that nobody listens on.
+    """
+    with socket.socket() as lent:
+        lent.bind(("127.0.0.1", 0))
+        return str(lent.getsockname()[1])
+
+
+LOAD = "## A small load"
+AFTER_LOAD = "## A probe"
+
+
+def followed(document: str, folder: Path) -> None:
+    """
+    Follows it, in a folder of its own.
+    """
+    # The environment that runs the tests is the one that would be installed.
+    instead = {
+        "make install": f"make -C {ROOT} --no-print-directory -o .venv/.ready install",
+        "/tmp/tour": str(folder / "tour"),
+        "8123": free_port(),
+    }
+    with Reader(folder, instead) as reader:
+        wrong = reader.follow(document)
+    if wrong:
+        pytest.fail("\n\n".join(wrong), pytrace=False)
+    assert reader.folder == folder / "tour"
+
+
+@pytest.mark.timeout(300)
+def test_tutorial_works_without_its_load(tmp_path: Path) -> None:
+    """
+    Each command of the tutorial but the load, in order, prints what is shown below it.
+    """
+    before, load, rest = TUTORIAL.partition(LOAD)
+    assert load
+    followed(before + rest[rest.index(AFTER_LOAD) :], tmp_path)
+
+
+@pytest.mark.alone
+@pytest.mark.timeout(300)
+def test_tutorial_works_word_for_word(tmp_path: Path) -> None:
+    """
+    Each command of the tutorial, in order, prints what is shown below it.
+    """
+    followed(TUTORIAL, tmp_path)
