@@ -3,9 +3,9 @@ Follows a document word for word: writes the files that it shows, runs its comma
 print with what it shows.
 
 A block of ```console holds commands after ``$ `` with their output; a line ``…`` stands for any lines. A comment before
-a block says more: ``<!-- file: PATH -->`` that it is a file, ``<!-- add to: PATH -->`` the end of one, and
-``<!-- numbers differ -->`` that numbers in the output are others each time. A server that a command starts runs until
-the next one is started.
+a block says more: ``<!-- file: PATH -->`` that it is a file, ``<!-- add to: PATH -->`` the end of one,
+``<!-- change: PATH -->`` a difference, its parts apart by ``@@``, and ``<!-- numbers differ -->`` that numbers in the
+output are others each time. A server that a command starts runs until the next one is started.
 """
 
 import os
@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LIMIT_S = 110.0
 
 _BLOCK = re.compile(
-    r"(?:<!-- (?P<mark>file|add to|numbers differ)(?:: (?P<path>\S+))? -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$",
+    r"(?:<!-- (?P<mark>file|add to|change|numbers differ)(?:: (?P<path>\S+))? -->\n)?"
+    r"^```(?P<kind>\w*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 _OURS = ("ORGO_", "TOUCHSTONE_", "XDG_", "CI", "FORCE_COLOR", "PYTEST_", "PYTHONPATH", "GITHUB_", "MAKE", "COVERAGE")
@@ -108,8 +109,9 @@ class Reader:
         if step.path:
             path = self.folder / step.path
             path.parent.mkdir(parents=True, exist_ok=True)
-            before = path.read_text("utf-8") if step.mark == "add to" else ""
-            path.write_text(before + self._taken(step.text), encoding="utf-8")
+            before = "" if step.mark == "file" else path.read_text("utf-8")
+            text = changed(before, step.text) if step.mark == "change" else before + self._taken(step.text)
+            path.write_text(text, encoding="utf-8")
             return []
         printed = self._shown(self._run(self._taken(step.command)))
         if agrees(step.text, printed, numbers=step.mark != "numbers differ"):
@@ -182,6 +184,19 @@ class Reader:
         for shown, taken in self.instead.items():
             text = text.replace(taken, shown)
         return text.strip("\n")
+
+
+def changed(text: str, difference: str) -> str:
+    """
+    A text with each part of a difference made, which must fit exactly one place.
+    """
+    for part in re.split(r"^@@$\n", difference, flags=re.MULTILINE):
+        lines = part.splitlines(keepends=True)
+        old = "".join(line[1:] for line in lines if not line.startswith("+"))
+        new = "".join(line[1:] for line in lines if not line.startswith("-"))
+        assert text.count(old) == 1, f"fits {text.count(old)} places:\n{old}"
+        text = text.replace(old, new)
+    return text
 
 
 def agrees(shown: str, printed: str, *, numbers: bool = True) -> bool:

@@ -79,9 +79,9 @@ def _claim(glob: str) -> str:
     A link to a claim, or a glob with links to what it matches.
     """
     ledger = claims.load()
-    if glob in ledger:
+    if glob in ledger and not ledger[glob].excluded:
         return link(glob)
-    matched = ", ".join(link(claim) for claim in ledger if fnmatchcase(claim, glob))
+    matched = ", ".join(link(claim) for claim, row in ledger.items() if fnmatchcase(claim, glob) and not row.excluded)
     return f"`{glob}` ({matched})" if matched else code(glob)
 
 

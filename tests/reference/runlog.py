@@ -37,7 +37,7 @@ def page() -> str:
     rows = [(f"[`{kind}`](#{kind})", _is(kind, fact)) for kind, fact in facts.items()]
     parts = [BEGINNING.strip().format(version=runlog.SCHEMA_VERSION), table(("event", "is"), rows)]
     parts += [_section(kind, fact) for kind, fact in facts.items()]
-    inner = [one for one in _inner(facts.values()) if one not in facts.values()]
+    inner = _inner(facts.values())
     parts += ["## Values within events", *(f"### value: {one.__name__}\n\n{_told(one)}" for one in inner)]
     return "\n\n".join(parts)
 

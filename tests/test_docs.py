@@ -1,0 +1,162 @@
+"""
+All documents together: each is in the index, each link leads somewhere, each command line can be given.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.main import get_group
+
+from tests.reference.marks import slug
+from touchstone import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")])
+# What stands for words of the reader's own is in capitals; where a number is wanted, this is one.
+NUMBER = "1"
+
+
+def name_of(path: Path) -> str:
+    """
+    How a test is called that is about a document.
+    """
+    return path.relative_to(ROOT).as_posix()
+
+
+def without_code(text: str) -> str:
+    """
+    A document without what is code, in which nothing is a link or a heading.
+    """
+    return re.sub(r"`[^`\n]*`", "`code`", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))
+
+
+def anchors(path: Path) -> set[str]:
+    """
+    The places in a document that a link may name: its headings as GitHub calls them, and anchors of its own.
+    """
+    text = re.sub(r"^```.*?^```$", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE):
+        name, number = slug(heading), 1
+        while name in found:
+            name, number = f"{slug(heading)}-{number}", number + 1
+        found.add(name)
+    return found | set(re.findall(r'<a id="([^"]+)">', text))
+
+
+def broken_links(path: Path) -> list[str]:
+    """
+    The links of a document to what is not there. Addresses of other machines are not looked at.
+    """
+    wrong = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", without_code(path.read_text("utf-8"))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        file, _, place = link.partition("#")
+        there = (path.parent / file).resolve() if file else path
+        if not there.exists() or (place and place not in anchors(there)):
+            wrong.append(link)
+    return wrong
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    """
+    A relative link names a file that is there, and a place that is in it.
+    """
+    assert broken_links(path) == []
+
+
+def test_every_document_is_in_the_index() -> None:
+    """
+    docs/README.md leads to each document and example of docs/, and to those beside it.
+    """
+    index = ROOT / "docs" / "README.md"
+    linked = {
+        (index.parent / link.partition("#")[0]).resolve() for link in re.findall(r"\]\(([^)]+)\)", index.read_text())
+    }
+    examples = [path for path in (ROOT / "docs" / "example").glob("*.py") if path.name != "conftest.py"]
+    assert {name_of(path) for path in {*DOCUMENTS, *examples} - linked} == {"docs/README.md"}
+
+
+def commands(text: str) -> Iterator[str]:
+    """
+    The command lines of touchstone in a document: in blocks that are not files, and between backticks.
+    """
+    blocks = re.findall(r"^```(?:console|sh)?\n(.*?)^```$|((?:^ {4}.*\n)+)", text, flags=re.MULTILINE | re.DOTALL)
+    for block in ("".join(pair) for pair in blocks):
+        for line in block.replace("\\\n", " ").splitlines():
+            found = re.match(
+                r"(?:    )?(?:\$ )?(?:\S*=\S* )*(?:\.venv/bin/)?touchstone ((?!listening|is in|\d|[a-z]+: |is ).*)",
+                line,
+            )
+            # A line of usage is no command line.
+            if found and "[OPTIONS]" not in found[1]:
+                yield found[1]
+    for mention in re.findall(r"(?<!`)`touchstone ([^`\n]+)`(?!`)", text):
+        # Running text may speak of an option without its value.
+        yield f"{mention} {NUMBER}" if re.search(r" --(rate|claims|fault|url|target)$", mention) else mention
+
+
+def unparsed(line: str) -> str:
+    """
+    Why a command line cannot be given; empty where it can.
+    """
+    words = [NUMBER if word == "N" else word for word in shlex.split(line, comments=True)]
+    command, names = get_group(cli.app), []
+    while words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words[0]]
+        names.append(words.pop(0))
+    if not names and words[0] not in ("--version", "--help", "COMMAND"):
+        return f"no command {words[0]}"
+    try:
+        # Nothing that asks for help has to be complete, and a mention by name alone is no command line.
+        if names and words and "--help" not in words:
+            command.make_context(" ".join(names), words, parent=typer.Context(get_group(cli.app)))
+    except Exception as error:  # noqa: BLE001 - whatever the parser calls it, it is told
+        return f"{error!r}: {getattr(error, 'message', '')}"
+    return ""
+
+
+def test_every_command_line_can_be_given() -> None:
+    """
+    What a document tells its reader to type has a command and options that there are, each with a value that fits.
+    """
+    lines = {(name_of(path), line) for path in DOCUMENTS for line in commands(path.read_text("utf-8"))}
+    assert len(lines) > 100
+    wrong = {f"{name}: touchstone {line}: {unparsed(line)}" for name, line in lines if unparsed(line)}
+    assert wrong == set()
+
+
+@pytest.mark.parametrize(
+    ("line", "fits"),
+    [
+        ("check --url http://127.0.0.1/api --strict", True),
+        ("check --ulr http://127.0.0.1/api", False),
+        ("chekc", False),
+        ("load steady --duration long", False),
+        ("explain", True),
+        ("prove --jobs 4  # some", True),
+        ("recordings lint a.har", True),
+    ],
+)
+def test_wrong_command_line_is_found(line: str, fits: bool) -> None:
+    """
+    An unknown command or option, or a value that does not fit, is told.
+    """
+    assert (unparsed(line) == "") is fits
+
+
+def test_wrong_link_is_found(tmp_path: Path) -> None:
+    """
+    A file that is not there and a place that is not in it are told; code and other machines are let pass.
+    """
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# One two\n[a](#one-two) [b](#three) [c](no.md) `[d](no.md)` [e](https://x.test) [f](page.md#one-two)\n"
+    )
+    assert broken_links(page) == ["#three", "no.md"]
