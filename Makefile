@@ -31,7 +31,7 @@ steady: $(READY) ## run the tests 20 times in random order on busy cores, hours;
 	@$(BIN)/python -m tests.steadiness $(ARGS) $(SUITE)
 
 truth: $(READY) ## load a server that stalls, find a knee, name limiters in virtual time, 3 minutes with nothing beside it
-	@$(BIN)/python -m pytest -m alone tests/test_load_truth.py tests/test_probe_knee.py tests/test_readme.py tests/test_tutorial.py
+	@$(BIN)/python -m pytest -m alone tests/test_load_truth.py tests/test_probe_knee.py tests/test_readme.py tests/test_tutorial.py tests/test_howto.py
 	@$(BIN)/python -m pytest -q -m alone --numprocesses 2 --dist loadfile tests/limiter
 
 load: $(READY) ## put a steady load on the embedded twin and judge it; ARGS="storm --builds 40" puts another one

@@ -45,10 +45,28 @@ def followed(reader: Reader, name: str) -> None:
         pytest.fail("\n\n".join(wrong), pytrace=False)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", ["add-a-claim.md", "add-a-fault.md", "add-a-scenario.md"])
-def test_what_is_added_works(name: str, checkout: Reader) -> None:
+@pytest.mark.parametrize("name", ["add-a-claim.md", "add-a-fault.md"])
+def test_what_is_added_is_proven(name: str, checkout: Reader) -> None:
     """
-    A claim that is added as the page says is judged and proven, a fault is found, a scenario runs.
+    A claim that is added as the page says is judged and proven, and a fault is found.
     """
     followed(checkout, name)
+
+
+@pytest.mark.timeout(300)
+def test_scenario_that_is_added_runs(checkout: Reader) -> None:
+    """
+    A scenario that is added as the page says can be planned, runs, and is judged by its thresholds.
+    """
+    followed(checkout, "add-a-scenario.md")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ["read-a-report.md", "run-against-staging.md"])
+def test_commands_print_what_is_shown(name: str, tmp_path: Path) -> None:
+    """
+    The commands of a page that changes nothing print what it shows, in an empty folder.
+    """
+    followed(Reader(tmp_path, {"8123": free_port()}), name)
