@@ -110,6 +110,8 @@ class Reader:
             path = self.folder / step.path
             path.parent.mkdir(parents=True, exist_ok=True)
             before = "" if step.mark == "file" else path.read_text("utf-8")
+            # What is added to a module begins after two blank lines, which no block of code can show.
+            before += "\n\n" if step.mark == "add to" and path.suffix == ".py" else ""
             text = changed(before, step.text) if step.mark == "change" else before + self._taken(step.text)
             path.write_text(text, encoding="utf-8")
             return []
