@@ -85,7 +85,7 @@ def page() -> str:
     parts = [BEGINNING.strip().format(version=json_report.SCHEMA_VERSION)]
     for title, top in (("Every run", ""), ("Load runs", "load"), ("Probes", "probe")):
         rows = [
-            (code(path), " or ".join(one.types), said(path))
+            (code(path), _types(one), said(path))
             for path, one in sorted(met.items(), key=lambda item: _place(item[0], list(met)))
             if _top(path) == top and not path.endswith("[]")
         ]
@@ -129,6 +129,14 @@ def said(path: str) -> str:
     parent, _, name = path.rpartition(".")
     known = {key: text for kind in FROM.get(parent, ()) for key, text in attributes(kind).items()}
     return SAYS.get(path) or known.get(name) or SAYS.get(f"*.{name}", "")
+
+
+def _types(one: Met) -> str:
+    """
+    What a field may be; of a list that was empty once nothing is said where it held something at another time.
+    """
+    is_told = any(name.startswith("list of") for name in one.types)
+    return " or ".join(name for name in one.types if not (is_told and name == "list"))
 
 
 def _place(path: str, met: list[str]) -> tuple[int, ...]:

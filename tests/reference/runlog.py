@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.reference.marks import code, table
 from tests.reference.told import attributes, fields, named, sentence, within
+from tests.reference.words import SAYS
 from touchstone import probe_json, runlog
 from touchstone.runlog import RunLogWriter
 
@@ -26,7 +27,15 @@ bodies are `{{"text": …}}` or `{{"base64": …}}` and are cut at 64 KiB, which
 chunks of a stream are pairs of time and length; a histogram is its cells and its sum, least and most.
 """
 
-ADDED = {"header": (("schema_version", "whole number", "Version of the format."),)}
+ADDED = {
+    "header": (("schema_version", "whole number", "Version of the format."),),
+    "finding": (
+        ("case", "text", "The case that met it; empty for none."),
+        ("times", "whole number", "How often, where occasions that look alike were counted; else it is left out."),
+    ),
+}
+# What report.json says of fields by the same names.
+AS_REPORTED = {"header": "run", "finding": "findings[]", "tally": "claims[].judgements.*"}
 
 
 def page() -> str:
@@ -74,15 +83,18 @@ def _section(kind: str, fact: Any) -> str:
     if fact is str:
         rows = [("`text`", "text", _is(kind, fact))]
         return f"## {kind}\n\n{table(('field', 'type', 'is'), rows)}"
-    return f"## {kind}\n\n{_told(fact, ADDED.get(kind, ()))}"
+    return f"## {kind}\n\n{_told(fact, ADDED.get(kind, ()), AS_REPORTED.get(kind, kind))}"
 
 
-def _told(fact: Any, before: tuple[tuple[str, str, str], ...] = ()) -> str:
+def _told(fact: Any, before: tuple[tuple[str, str, str], ...] = (), place: str = "") -> str:
     if not dataclasses.is_dataclass(fact):
         return sentence(fact)
     said = attributes(fact) if inspect.isclass(fact) else {}
     rows = [(code(name), kind, text) for name, kind, text in before]
-    rows += [(code(name), named(kind), said.get(name, "")) for name, kind in fields(fact).items()]
+    rows += [
+        (code(name), named(kind), said.get(name) or SAYS.get(f"{place}.{name}", ""))
+        for name, kind in fields(fact).items()
+    ]
     return f"{sentence(fact)}\n\n{table(('field', 'type', 'is'), rows)}"
 
 
