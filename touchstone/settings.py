@@ -39,6 +39,10 @@ VARIABLES: Mapping[str, str] = {
     "ORGO_RESTRICTED_API_KEY": "Key of an account below the Scale plan, likewise.",
     "HOME": "Journals go to `.local/state/touchstone/journals` below it.",
     "XDG_STATE_HOME": "Journals go to `touchstone/journals` below it instead, where it is an absolute path.",
+    "GITHUB_ACTIONS": "Where it is `true`, a run is a step of a job of GitHub Actions, and says so there as well.",
+    "GITHUB_REPOSITORY": "Set by GitHub Actions: the repository of the job.",
+    "GITHUB_WORKFLOW_REF": "Set by GitHub Actions: the file of the workflow.",
+    "_TOUCHSTONE_COMPLETE": "Set by the completion of a shell.",
     "CI": "Where it is set, no progress is drawn.",
 }
 

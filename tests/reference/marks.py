@@ -69,11 +69,16 @@ def paragraphs(text: str) -> str:
     """
     A docstring or a help text: each paragraph on one line, what is indented in it kept as code.
     """
-    parts = re.split(r"\n\s*\n", text.strip("\n"))
+    parts = re.split(r"\n\s*\n", text.replace("\b\n", "").strip("\n"))
     told = []
     for part in parts:
-        if all(line.startswith(("    ", "\b")) for line in part.splitlines()):
+        lines = part.splitlines()
+        if lines[1:] and all(line.strip().startswith("touchstone ") for line in lines[1:]):
+            # A help text has examples so, each on a line.
+            examples = "\n".join(line.strip() for line in lines[1:])
+            told.append(f"{lines[0].strip()}\n\n```sh\n{examples}\n```")
+        elif all(line.startswith("    ") for line in part.splitlines()):
             told.append("```\n" + "\n".join(line[4:] for line in part.splitlines()) + "\n```")
         else:
-            told.append(" ".join(part.replace("\b", "").split()).replace("``", "`"))
+            told.append(" ".join(part.split()).replace("``", "`"))
     return "\n\n".join(told)

@@ -29,6 +29,8 @@ SAYS: Mapping[str, str] = {
     "claims[].checks": "Rules that judged it.",
     "claims[].findings": "Ids of its findings.",
     "claims[].reason": "Why there is no other verdict; empty for most that are upheld or broken.",
+    "claims[].known": "Whether the baseline names it as known to be broken.",
+    "run.known": "The claims that the baseline names as known to be broken.",
     "claims[].sentence": "What is promised.",
     "claims[].source": "Where: page and section, or a standard.",
     "claims[].judgements": "How often each rule judged it, by rule.",
