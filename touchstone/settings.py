@@ -42,6 +42,8 @@ VARIABLES: Mapping[str, str] = {
     "GITHUB_ACTIONS": "Where it is `true`, a run is a step of a job of GitHub Actions, and says so there as well.",
     "GITHUB_REPOSITORY": "Set by GitHub Actions: the repository of the job.",
     "GITHUB_WORKFLOW_REF": "Set by GitHub Actions: the file of the workflow.",
+    "GITHUB_STEP_SUMMARY": "Set by GitHub Actions: the file that a summary of the run is added to.",
+    "GITHUB_WORKSPACE": "Set by GitHub Actions: the folder of the checkout.",
     "_TOUCHSTONE_COMPLETE": "Set by the completion of a shell.",
     "CI": "Where it is set, no progress is drawn.",
 }
@@ -237,7 +239,7 @@ def workflow_in(environ: Mapping[str, str]) -> Workflow | None:
     """
     if environ.get("GITHUB_ACTIONS") != "true":
         return None
-    summary, checkout = (environ.get(f"GITHUB_{name}") for name in ("STEP_SUMMARY", "WORKSPACE"))
+    summary, checkout = environ.get("GITHUB_STEP_SUMMARY"), environ.get("GITHUB_WORKSPACE")
     # OWNER/REPOSITORY/PATH@REF
     file = environ.get("GITHUB_WORKFLOW_REF", "").partition("@")[0].removeprefix(environ.get("GITHUB_REPOSITORY", "/"))
     return Workflow(Path(summary) if summary else None, Path(checkout) if checkout else None, file.removeprefix("/"))
