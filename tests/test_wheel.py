@@ -52,8 +52,9 @@ class Installed(Shell):
     program: Path = Path()
 
     def environment(self) -> dict[str, str]:
-        # The tests keep the tables of Hypothesis in the checkout.
-        return {name: value for name, value in super().environment().items() if not name.startswith("HYPOTHESIS_")}
+        # The tests keep the tables of Hypothesis in the checkout, and a search path may lead there.
+        ours = ("HYPOTHESIS_", "PYTHON")
+        return {name: value for name, value in super().environment().items() if not name.startswith(ours)}
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
@@ -167,7 +168,8 @@ def test_package_is_that_of_the_environment(shell: Installed) -> None:
     """
     script = "import touchstone; print(touchstone.__file__)"
     python = str(shell.program.with_name("python"))
-    where = subprocess.run([python, "-c", script], capture_output=True, text=True, check=True, cwd=shell.folder)
+    options = {"capture_output": True, "text": True, "check": True, "timeout": LIMIT_S}
+    where = subprocess.run([python, "-c", script], cwd=shell.folder, env=shell.environment(), **options)
     assert Path(where.stdout.strip()).is_relative_to(shell.program.parent.parent)
     ends(shell.run("--version"), f"touchstone {__version__}")
 
