@@ -168,8 +168,15 @@ def test_package_is_that_of_the_environment(shell: Installed) -> None:
     """
     script = "import touchstone; print(touchstone.__file__)"
     python = str(shell.program.with_name("python"))
-    options = {"capture_output": True, "text": True, "check": True, "timeout": LIMIT_S}
-    where = subprocess.run([python, "-c", script], cwd=shell.folder, env=shell.environment(), **options)
+    where = subprocess.run(
+        [python, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=shell.folder,
+        env=shell.environment(),
+        timeout=LIMIT_S,
+    )
     assert Path(where.stdout.strip()).is_relative_to(shell.program.parent.parent)
     ends(shell.run("--version"), f"touchstone {__version__}")
 
