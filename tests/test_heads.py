@@ -9,7 +9,7 @@ from touchstone import framing, heads
 from touchstone.answer import Framing
 from touchstone.bounds import DEFAULT_BOUNDS
 from touchstone.framing import Body, ChunkedBody, MalformedBody, body_of
-from touchstone.heads import HeadReader, MalformedHead
+from touchstone.heads import HeadReader, MalformedHead, head_bytes
 
 OK = "HTTP/1.1 200 OK"
 
@@ -390,3 +390,14 @@ def test_body_that_is_cut_short_is_no_body(field: str, came: bytes, reason: str)
     body.feed(came)
     with pytest.raises(MalformedBody, match=reason):
         body.end()
+
+
+@pytest.mark.parametrize("end", [b"\r\n\r\n", b"\n\n", b"\n\r\n", b"\r\n\n"])
+def test_head_ends_with_its_first_blank_line(end: bytes) -> None:
+    """
+    Whatever line ends it has, and whatever blank lines of the body follow it.
+    """
+    head = b"HTTP/1.1 200 OK\r\nA: b" + end
+    assert head_bytes(head[:-1]) == 0
+    for body in (b"", b"x\r\n\r\n", b"x\n\n", b"\r\n\r\n"):
+        assert head_bytes(head + body) == len(head)

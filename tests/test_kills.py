@@ -3,7 +3,7 @@ A run that is killed at any point leaves a run log that can be read, and nothing
 """
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -39,6 +39,16 @@ class Runs:
         if len(group) not in self._made:
             self._made[len(group)] = beside_each_other(group, self._factory.mktemp, AT_ONCE)
         return self._made[len(group)][str(kill)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hearing_of_a_closed_terminal() -> Iterator[None]:
+    """
+    Runs stop when their terminal is closed, also where `nohup` started the tests.
+    """
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,6 @@ from touchstone.answer import Framing, Head
 from touchstone.bounds import DEFAULT_BOUNDS, Bounds
 from touchstone.patience import http_date
 
-# What ends a head.
-BLANK_LINE = b"\r\n\r\n"
-
-# RFC 9112 2.2: a line feed alone may be taken for the end of a line.
-_BARE_BLANK_LINE = re.compile(rb"\n\r?\n")
-
-
 # A server under load sends the same few heads again and again, and other ones as soon as Date moves on.
 _MAX_KNOWN = 4096
 _NO_BODY = frozenset({204, 304})
@@ -129,13 +122,12 @@ def _once(match: re.Match[bytes]) -> bytes:
 
 def head_bytes(data: bytes) -> int:
     """
-    The length of the head that *data* begins with, blank line included; 0 where that has not come.
+    The length of the head that *data* begins with, its blank line included; 0 where it is not complete.
     """
-    end = data.find(BLANK_LINE)
-    if end >= 0:
-        return end + len(BLANK_LINE)
-    bare = _BARE_BLANK_LINE.search(data)
-    return bare.end() if bare else 0
+    # Whatever comes first: a blank line may end in a line feed alone, and so may the line before it.
+    end = data.find(b"\n\r\n")
+    bare = data.find(b"\n\n", 0, None if end < 0 else end + 1)
+    return bare + 2 if bare >= 0 else end + 3 if end >= 0 else 0
 
 
 class _Seen:

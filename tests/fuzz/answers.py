@@ -14,7 +14,8 @@ from tests.fuzz.target import Target, well_said
 from touchstone import quotafields
 from touchstone.bulk_answer import Incoming
 from touchstone.exchange import Response
-from touchstone.heads import HeadReader, MalformedBody, MalformedHead
+from touchstone.framing import MalformedBody
+from touchstone.heads import HeadReader, MalformedHead
 from touchstone.patience import http_date, retry_after_s
 
 # --- heads and bodies ------------------------------------------------------------------------------------------------
@@ -67,6 +68,7 @@ def answers() -> Sequence[bytes]:
             b"HTTP/1.1 200 OK\r\n\r\n"
         ),
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA: b\n\nends where it ends\r\n\r\n",
         b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n folded: x\r\nConnection: close\r\n\r\n",
     )
 

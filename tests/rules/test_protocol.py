@@ -73,6 +73,7 @@ FITS: list[tuple[str, dict[str, Any]]] = [
     ("an odd version", {"path": PATH.replace("1.0.0", "latest"), "status": 422, "json": ERROR}),
     ("a body where none belongs", {"operation": "startBuild", "request_body": b"{", "status": 415, "json": ERROR}),
     ("an odd Accept", {"request_headers": {"Accept": "image/png"}, "status": 406, "body": b"no"}),
+    ("no room on our side", {"status": 0, "error": "OutOfRoom: max_total_bytes = 1"}),
     ("our own mistake", {"status": 0, "error": "LocalProtocolError: Illegal header value"}),
     ("no connection free", {"status": 0, "error": "PoolTimeout: "}),
     (

@@ -52,7 +52,7 @@ def headline_of(view: View) -> tuple[str, str]:
     """
     The verdict on a run, or what it has in the place of one, and its headline.
     """
-    if view.exit_code == 1 and not any(_counts(item, view) for item in view.verdict.claims):
+    if view.exit_code == 1 and view.healed and not any(_counts(item, view) for item in view.verdict.claims):
         return "broken", "Holds again"
     told = _probe_headline(view.probe, view.exit_code) if view.probe else None
     return told or _HEADLINES.get(view.exit_code, ("could-not-run", "Could not be judged"))
