@@ -6,14 +6,14 @@ JOBS   ?= 4
 TRIALS ?= 12
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-SUITE  := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not prove and not hostile and not kill and not wheel"
+SUITE  := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not whole and not prove and not hostile and not kill and not wheel"
 FUZZER := .venv-fuzz
 
 # Where it is set, each of the hundreds of processes that tests start would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test steady truth load probe probe-lab hostile lint image prove prove-generated prove-load kill wheel mutate fuzz record bench bench-probe serve report docs clean
+.PHONY: help install check test whole steady truth load probe probe-lab hostile lint image prove prove-generated prove-load kill wheel mutate fuzz record bench bench-probe serve report docs clean
 
 help: ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ check: $(READY) ## judge the embedded twin against the contract; ARGS="--url …
 
 test: $(READY) ## test the harness itself, offline; ARGS="-k …" picks tests
 	@$(BIN)/python -m pytest $(SUITE) $(ARGS)
+
+whole: $(READY) ## test loads and probes as wholes: what they print, how they end, what ends them, on several processes
+	@$(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m whole $(ARGS)
 
 steady: $(READY) ## run the tests 20 times in random order on busy cores, hours; ARGS="--runs 3 --first 7" picks orders
 	@$(BIN)/python -m tests.steadiness $(ARGS) $(SUITE)

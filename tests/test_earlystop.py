@@ -127,6 +127,7 @@ def cases(folder: Path) -> list[str]:
     return [event["id"] for event in events if event["type"] == "case"]
 
 
+@pytest.mark.whole
 def test_proven_examination_leaves_out_what_is_left_and_takes_its_last_look(tmp_path: Path) -> None:
     """
     With the same fault, a proof runs fewer cases than a whole examination, but the general ones and the last look.

@@ -55,6 +55,7 @@ def test_what_is_added_is_proven(name: str, checkout: Reader) -> None:
     followed(checkout, name)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_scenario_that_is_added_runs(checkout: Reader) -> None:
     """
@@ -63,6 +64,7 @@ def test_scenario_that_is_added_runs(checkout: Reader) -> None:
     followed(checkout, "add-a-scenario.md")
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["read-a-report.md", "run-against-staging.md"])
 def test_commands_print_what_is_shown(name: str, tmp_path: Path) -> None:

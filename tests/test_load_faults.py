@@ -34,9 +34,6 @@ FAULTY = (
     Load("steady", "crowded-read-fails", flags=("--duration", "5", "--rate", "40"), **WIDE),
     Load("watchers", "crowded-log-drops-lines", flags=WATCH),
     Load("fairness", "limit-is-shared", flags=FAIR),
-)
-# Of the same sorts; `make prove-load` runs them as well.
-FURTHER = (
     Load("storm", "full-host-builds", flags=STORM),
     Load("storm", "crowded-refusal-builds", "12/2", 4, ("--builds", "16", "--build-s", "0.2")),
     Load("storm", "retry-after-is-over", rate="12/2", flags=STORM),
@@ -61,7 +58,7 @@ AT_A_TIME = 6
 # An answer that breaks a promise may be an error as well, and then its share is above what thresholds allow.
 CONSEQUENCES = ("load.errors",)
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.prove]
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +105,7 @@ def test_storm_tells_a_full_host_from_a_rate_limit(
     assert not is_full_host or found["at_least"] == load.capacity == found["at_most"]
 
 
-@pytest.mark.parametrize(
-    "load", [*FAULTY, *(pytest.param(load, marks=pytest.mark.prove) for load in FURTHER)], ids=lambda load: load.name
-)
+@pytest.mark.parametrize("load", FAULTY, ids=lambda load: load.name)
 def test_fault_is_found_and_blamed_rightly(runs: dict[Load, "Future[Ended]"], load: Load) -> None:
     """
     The run ends with 1, every claim that the fault breaks is broken, and no other but those that it cannot help.

@@ -503,6 +503,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         }
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", UNREFUSED)
 def test_unrefused_run_sends_no_more_than_told(runs: Runs, name: str) -> None:
     """

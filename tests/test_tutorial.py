@@ -21,10 +21,6 @@ def free_port() -> str:
         return str(lent.getsockname()[1])
 
 
-LOAD = "## A small load"
-AFTER_LOAD = "## A probe"
-
-
 def followed(document: str, folder: Path) -> None:
     """
     Follows it, in a folder of its own.
@@ -40,16 +36,6 @@ def followed(document: str, folder: Path) -> None:
     if wrong:
         pytest.fail("\n\n".join(wrong), pytrace=False)
     assert reader.folder == folder / "tour"
-
-
-@pytest.mark.timeout(300)
-def test_tutorial_works_without_its_load(tmp_path: Path) -> None:
-    """
-    Each command of the tutorial but the load, in order, prints what is shown below it.
-    """
-    before, load, rest = TUTORIAL.partition(LOAD)
-    assert load
-    followed(before + rest[rest.index(AFTER_LOAD) :], tmp_path)
 
 
 @pytest.mark.alone

@@ -34,6 +34,7 @@ def probe_of(text: str) -> Probe:
     return probe
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("nearly", "stage"), [(True, "builds"), (False, "rate")])
 def test_caps_are_looked_for_when_a_limit_is_nearly_known(
     monkeypatch: pytest.MonkeyPatch, nearly: bool, stage: str

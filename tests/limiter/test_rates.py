@@ -26,6 +26,7 @@ def opened() -> Rates:
     return Rates(Story([*row("+"), *row("++++-", 0.2)]), 1, 5)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("text", LIMITS)
 def test_whole_probe_settles_it(text: str) -> None:
     """
