@@ -201,6 +201,22 @@ def test_name_that_two_accounts_have_is_swept_for_both(sweep: Sweep, tmp_path: P
     assert (ended.code, shell.journals()) == (0, [])
 
 
+def test_build_of_a_given_version_is_cancelled_and_the_version_stays(sweep: Sweep, tmp_path: Path) -> None:
+    """
+    A run that must not publish builds versions that are not its own: what it started ends, and nothing is deleted.
+    """
+    shell = Shell(tmp_path)
+    with Watched(build_s=ENDLESS_S) as watched:
+        given, other = (watched.publish(name, build=True) for name in ("given", "of-nobody"))
+        journal = Journal.open("r1", watched.url, tmp_path / "state" / "touchstone" / "journals")
+        journal.started(given)
+        journal.close(all_clean=False)
+        assert watched.running() == 2
+        ended = sweep(watched.url)
+        assert (watched.refs(), watched.running()) == (sorted([given, other]), 1)
+    assert (ended.code, shell.journals()) == (0, [])
+
+
 def test_live_run_is_not_swept(sweep: Sweep, tmp_path: Path) -> None:
     """
     The journal of a run that is still alive is locked: a sweep beside it touches nothing.
