@@ -3,24 +3,15 @@ The how-tos work for somebody who follows them.
 """
 
 import shutil
-import socket
 from pathlib import Path
 
 import pytest
 
 from tests.followed import ROOT, Reader
+from tests.stages import free_port
 
 HOWTO = ROOT / "docs" / "howto"
 PARTS = ("touchstone", "openapi", "contract_tests", "load", "tests/recordings")
-
-
-def free_port() -> str:
-    """
-    A port that nobody listens on.
-    """
-    with socket.socket() as lent:
-        lent.bind(("127.0.0.1", 0))
-        return str(lent.getsockname()[1])
 
 
 @pytest.fixture
@@ -30,7 +21,7 @@ def checkout(tmp_path: Path) -> Reader:
     """
     for part in PARTS:
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    reader = Reader(tmp_path, {"8123": free_port()})
+    reader = Reader(tmp_path, {"8123": str(free_port())})
     reader.environment |= {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     return reader
 
@@ -71,4 +62,4 @@ def test_commands_print_what_is_shown(name: str, tmp_path: Path) -> None:
     """
     The commands of a page that changes nothing print what it shows, in an empty folder.
     """
-    followed(Reader(tmp_path, {"8123": free_port()}), name)
+    followed(Reader(tmp_path, {"8123": str(free_port())}), name)

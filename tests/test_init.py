@@ -16,8 +16,8 @@ from tests.command import KEYS, PRIMARY, Command, Ended, Shell
 from touchstone.cli_init import app
 from touchstone.settings import Flags, Settings, TargetSettings, load
 from touchstone.settings_file import RUN_KEYS, TARGET_KEYS, TEMPLATE_KEYS
-from touchstone.settings_words import run_keys, target_keys
-from touchstone.starting import EXAMPLE_URL, WORKFLOWS, settings_text
+from touchstone.settings_words import run_keys
+from touchstone.starting import EXAMPLE_URL, WORKFLOWS, offered, settings_text
 
 URL = "https://staging.example.test/v2"
 OFFERED = re.compile(r"^#(?=[a-z_.]+ = )", flags=re.MULTILINE)
@@ -70,9 +70,9 @@ def test_every_key_is_offered_with_its_meaning() -> None:
     text = settings_text("staging", URL)
     spelled_out = {"api_key", "second_api_key", "restricted_api_key"}
     known = {*RUN_KEYS, *TARGET_KEYS, *(f"templates.{name}" for name in TEMPLATE_KEYS)} - spelled_out
-    assert {key.name for key in (*run_keys(), *target_keys())} == known
+    assert {key.name for key in (*run_keys(), *offered())} == known
     assert set(re.findall(r"^#?(?: *for example: )?(?:#  )?([a-z_.]+) = ", text, flags=re.MULTILINE)) == known
-    for key in (*run_keys(), *target_keys()):
+    for key in (*run_keys(), *offered()):
         assert re.fullmatch(r"[A-Z].*[A-Za-z0-9/)]\.", key.meaning), key
         assert "None" not in key.meaning
         assert " ".join(text.replace("\n# ", " ").split()).count(key.meaning) == 1

@@ -2,23 +2,14 @@
 The tutorial works word for word for somebody who has nothing but it.
 """
 
-import socket
 from pathlib import Path
 
 import pytest
 
 from tests.followed import ROOT, Reader
+from tests.stages import free_port
 
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
-
-
-def free_port() -> str:
-    """
-    A port that nobody listens on.
-    """
-    with socket.socket() as lent:
-        lent.bind(("127.0.0.1", 0))
-        return str(lent.getsockname()[1])
 
 
 def followed(document: str, folder: Path) -> None:
@@ -29,7 +20,7 @@ def followed(document: str, folder: Path) -> None:
     instead = {
         "make install": f"make -C {ROOT} --no-print-directory -o .venv/.ready install",
         "/tmp/tour": str(folder / "tour"),
-        "8123": free_port(),
+        "8123": str(free_port()),
     }
     with Reader(folder, instead) as reader:
         wrong = reader.follow(document)

@@ -47,12 +47,18 @@ def run_keys() -> tuple[Described, ...]:
 
 def target_keys() -> tuple[Described, ...]:
     """
-    The keys of a target but those that spell a key of the API out, which a file that others see must not do.
+    The keys of a target, in the order in which they are read.
     """
     known = dict(_fields(TargetSettings))
-    named = tuple(_variable(name, known) or known[name] for name in TARGET_KEYS if f"{name}_env" not in TARGET_KEYS)
-    lists = dict(_fields(Templates))
-    return (*named, *(dataclasses.replace(lists[name], name=f"templates.{name}") for name in TEMPLATE_KEYS))
+    return tuple(_variable(name, known) or known[name] for name in TARGET_KEYS)
+
+
+def template_keys() -> tuple[Described, ...]:
+    """
+    The keys of the templates of a target, likewise.
+    """
+    known = dict(_fields(Templates))
+    return tuple(known[name] for name in TEMPLATE_KEYS)
 
 
 def _variable(name: str, known: dict[str, Described]) -> Described | None:

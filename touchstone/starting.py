@@ -2,6 +2,7 @@
 The files that a project begins with: its settings, each with what holds without it, and a workflow for its pipeline.
 """
 
+import dataclasses
 import json
 import re
 import textwrap
@@ -14,7 +15,7 @@ from touchstone.errors import UsageError
 from touchstone.report.write import write_whole
 from touchstone.settings_file import EMBEDDED, find
 from touchstone.settings_kinds import checked, url
-from touchstone.settings_words import Described, run_keys, target_keys
+from touchstone.settings_words import Described, run_keys, target_keys, template_keys
 
 SETTINGS = "touchstone.toml"
 EXAMPLE_URL = "https://staging.example.test/api"
@@ -64,10 +65,20 @@ def settings_text(target: str, address: str) -> str:
     for key in run_keys():
         lines += [*_key(key), ""]
     lines += ["", *_comment(f"A target: `touchstone check --target {target}` judges it."), f"[targets.{target}]"]
-    for key in target_keys():
+    for key in offered():
         written = {"url": address}.get(key.name)
         lines += [*([*_comment(key.meaning), f"url = {_toml(written)}"] if written else _key(key)), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def offered() -> tuple[Described, ...]:
+    """
+    The keys of a target but those that spell a key of the API out, which a file that others see must not do.
+    """
+    every = target_keys()
+    variables = {key.name for key in every}
+    lists = (dataclasses.replace(key, name=f"templates.{key.name}") for key in template_keys())
+    return (*(key for key in every if f"{key.name}_env" not in variables), *lists)
 
 
 def write(folder: Path, texts: Mapping[str, str], *, force: bool) -> None:

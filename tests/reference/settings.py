@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.reference.marks import anchor, code, table
-from tests.reference.told import attributes
-from touchstone import settings_file
-from touchstone.settings import VARIABLES, Flags, Settings, TargetSettings, Templates
+from touchstone import settings_file, settings_words
+from touchstone.settings import VARIABLES, Flags
 from touchstone.settings_kinds import Kind, Unfit
+from touchstone.settings_words import Described
 
 SOURCES = Path(settings_file.__file__).resolve().parent
 
@@ -34,19 +34,24 @@ class Part:
 
     Attributes:
         keys: What each key may hold.
-        holder: The class whose fields the keys become.
+        described: What each of them means, and what holds without it.
     """
 
     title: str
     table: str
     keys: Mapping[str, Kind[Any]]
-    holder: type
+    described: tuple[Described, ...]
 
 
 PARTS = (
-    Part("The run", "", settings_file.RUN_KEYS, Settings),
-    Part("A target", "[targets.NAME]", settings_file.TARGET_KEYS, TargetSettings),
-    Part("Templates of a target", "[targets.NAME.templates]", settings_file.TEMPLATE_KEYS, Templates),
+    Part("The run", "", settings_file.RUN_KEYS, settings_words.run_keys()),
+    Part("A target", "[targets.NAME]", settings_file.TARGET_KEYS, settings_words.target_keys()),
+    Part(
+        "Templates of a target",
+        "[targets.NAME.templates]",
+        settings_file.TEMPLATE_KEYS,
+        settings_words.template_keys(),
+    ),
 )
 
 
@@ -76,9 +81,7 @@ def said(part: Part, name: str) -> str:
     """
     What a key is; empty where the code does not say it.
     """
-    if name.endswith("_env"):
-        return f"The environment variable that holds `{name.removesuffix('_env')}`."
-    return _attributes(part.holder).get(_field(part, name), "")
+    return _described(part, name).meaning
 
 
 def _row(part: Part, name: str, kind: Kind[Any]) -> tuple[str, str, str, str, str]:
@@ -98,36 +101,14 @@ def expected(kind: Kind[Any]) -> str:
 
 
 def _default(part: Part, name: str) -> str:
-    if name.endswith("_env"):
-        return code(f"ORGO_{name.removesuffix('_env').upper()}")
-    value = _fields(part.holder).get(_field(part, name))
-    if value in (None, dataclasses.MISSING, ()) or dataclasses.is_dataclass(value):
+    value = _described(part, name).default
+    if value in (None, ()):
         return ""
     return code(str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else value)
 
 
-def _field(part: Part, name: str) -> str:
-    """
-    The field that a key becomes: of the same name, but for the globs of claims.
-    """
-    known = _fields(part.holder)
-    return next((field for field in (name, f"{name}_glob") if field in known), name)
-
-
-def _fields(holder: type) -> dict[str, Any]:
-    """
-    The defaults of a class, those of the values in it among them: a key may be a field of one of these.
-    """
-    found: dict[str, Any] = {}
-    for field in dataclasses.fields(holder):
-        if dataclasses.is_dataclass(field.default):
-            found |= {one.name: getattr(field.default, one.name) for one in dataclasses.fields(field.default)}
-    return found | {field.name: field.default for field in dataclasses.fields(holder)}
-
-
-def _attributes(holder: type) -> dict[str, str]:
-    parts = [type(f.default) for f in dataclasses.fields(holder) if dataclasses.is_dataclass(f.default)]
-    return {name: text for one in (*parts, holder) for name, text in attributes(one).items()}
+def _described(part: Part, name: str) -> Described:
+    return next(one for one in part.described if one.name == name)
 
 
 def _keys() -> list[str]:
