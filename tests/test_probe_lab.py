@@ -94,11 +94,21 @@ LIMITERS: dict[str, tuple[str, Front, str]] = {
 
 def probed(name: str, repetition: int, folder: Path) -> Identity:
     """
-    What a probe says of one of them.
+    What a probe says of one of them; one that is not sure says to probe again, and that is done once.
+
+    A machine that stands still for a moment looks like a limiter that was changed. One that is sure is not asked twice.
+    """
+    first = asked(name, repetition, folder / "first")
+    return first if first.sure else asked(name, repetition, folder / "again")
+
+
+def asked(name: str, repetition: int, folder: Path) -> Identity:
+    """
+    What one probe says.
     """
     _, front, _ = LIMITERS[name]
     behind, shell = folder / "limiter", Shell(folder)
-    behind.mkdir()
+    behind.mkdir(parents=True)
     with front(TWIN, behind) as url:
         seed = ("--seed", str(20 + repetition))
         ended = shell.run("probe", "--url", url, "--report-dir", "run", "--max-seconds", "60", *seed)
