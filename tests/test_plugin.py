@@ -140,6 +140,22 @@ from touchstone.examination import Examination
 def test_plain(exam: Examination) -> None:
     exam.read(exam.ready().ref)
 """
+GENERATED = """
+import pytest
+
+from touchstone.adapters.schemathesis_hooks import load_schema
+
+schema = load_schema(1, "quick")
+
+def no_data(_schema: object) -> None:
+    raise OSError("data were made")
+
+type(schema).get_all_operations = no_data
+
+@pytest.mark.claims("CLAIM")
+@schema.parametrize()
+def test_generated(case: object) -> None: ...
+"""
 FOREIGN = "def pytest_collection_modifyitems(items: list[object]) -> None:\n    items.clear()\n"
 CLAIMS = "status.answers-200,start.answers-202,cancel.*,reuse.is-flagged,auth.missing-key-text,events.framing"
 
@@ -232,6 +248,18 @@ def test_case_that_cannot_be_imported_stops_the_run(run_cases: Callable[[str], t
     ended, _ = run_cases("import nowhere_to_be_found\n")
     assert ended.code == 3
     assert "nowhere_to_be_found" in (ended.results / "pytest.log").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("claim", "made"), [("publish.answers-201", False), ("reuse.is-flagged", True)])
+def test_data_are_made_for_selected_claims_only(
+    run_cases: Callable[[str], tuple[Ended, Events]], claim: str, *, made: bool
+) -> None:
+    """
+    A case whose data come from the contract is not even made where no selected claim is concerned.
+    """
+    ended, _ = run_cases(ONE + GENERATED.replace("CLAIM", claim))
+    assert ("data were made" in (ended.results / "pytest.log").read_text("utf-8")) == made
+    assert (ended.verdicts()["status.answers-200"] == "upheld") != made
 
 
 def test_foreign_plugin_changes_nothing(

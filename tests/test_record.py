@@ -41,7 +41,8 @@ _OTHER_EACH_TIME = (
     (r'"content": "[0-9a-f]{16}"', "CONTENT"),
     (r'\\"build_time_ms\\":\d+', "BUILD TIME"),
     (r"golden snapshot ready in [\d.]+ s", "BUILD TIME"),
-    (r'"(at_ms|time|wait|receive|size|bytes|latency_s|marker_after_s)": [\d.]+', "NUMBER"),
+    (r"\bsleep [\d.]+", "SLEEP"),
+    (r'"(at_ms|time|wait|receive|size|bytes|latency_s|marker_after_s|sleep_s)": [\d.]+', "NUMBER"),
 )
 
 

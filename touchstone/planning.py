@@ -12,6 +12,7 @@ from rich.text import Text
 
 from touchstone.report.narrow import TABLE_FROM_COLUMNS, say
 from touchstone.settings import Settings
+from touchstone.verdict import plural
 
 # A ready version of each of two accounts, built on first use and kept to the end.
 SHARED_BUILDS, SHARED_REQUESTS = 2, 20
@@ -43,8 +44,8 @@ def print_plan(text: str, settings: Settings, console: Console, *, shared: bool 
     target = settings.target
     say(
         console,
-        f"{len(cases)} cases, {len(claims)} claims; at most {builds} builds (budget {target.max_builds}) "
-        f"and about {requests} requests besides polling and cleaning up; "
+        f"{plural(len(cases), 'case')}, {plural(len(claims), 'claim')}; at most {plural(builds, 'build')} "
+        f"(budget {target.max_builds:,}) and about {plural(requests, 'request')} besides polling and cleaning up; "
         f"nothing was sent to {target.url or 'the embedded twin'}",
     )
     if builds > target.max_builds:

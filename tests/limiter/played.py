@@ -13,7 +13,6 @@ from touchstone.limiter.identity import Identity
 from touchstone.limiter.observed import Answer
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.stimulus import Stimulus
-from touchstone.limiter.story import Story
 from touchstone.limiter.terms import Terms
 
 PLENTY = Terms(seed=1, starts=True, most_requests=2000, most_builds=600, most_s=600.0)
@@ -96,19 +95,8 @@ def played(text: str, terms: Terms = PLENTY) -> Played:
 
 def rates_of(text: str) -> Rates:
     """
-    What is known of a rate after a whole identification, heard in the same turns; one of the caller's own.
+    What is known of a rate after a whole identification; one of the caller's own.
     """
-    return deepcopy(_rates_of(text))
-
-
-@cache
-def _rates_of(text: str) -> Rates:
-    turns = played(text, NO_CAPS).turns
-    begun = [turn for turn in turns if turn.stimulus.stage == "opening"]
-    opening = [answer for turn in begun for answer in turn.answers]
-    first = next(number for number, answer in enumerate(opening) if not answer.accepted)
-    rates = Rates(Story(opening), 1, max(first, 1))
-    for turn in turns[len(begun) :]:
-        rates._story.add(turn.answers)
-        rates.hear(turn.answers, asked=turn.stimulus.stage == "rate", bits=turn.stimulus.bits)
-    return rates
+    rates = played(text, NO_CAPS).probe._rates
+    assert rates is not None
+    return deepcopy(rates)
