@@ -18,7 +18,10 @@ import typer
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "reports" / "steadiness"
 # What turns for its own sake ends with its parent, whatever ends that.
-BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(100_000))\n"
+BUSY = (
+    "import os, sys\nos.nice(int(sys.argv[1]))\nparent = os.getppid()\n"
+    "while os.getppid() == parent:\n    sum(range(100_000))\n"
+)
 _COUNTED = re.compile(r"(\d+) (passed|failed|errors?|skipped)")
 
 
@@ -47,11 +50,14 @@ class Round:
 
 
 @contextmanager
-def busy(processes: int) -> Iterator[None]:
+def busy(processes: int, niceness: int = 0) -> Iterator[None]:
     """
     Keeps as many processors busy as long as it lasts.
+
+    Args:
+        niceness: How readily it makes room for the tests, up to 19.
     """
-    turning = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(processes)]
+    turning = [subprocess.Popen([sys.executable, "-c", BUSY, str(niceness)]) for _ in range(processes)]
     try:
         yield
     finally:
@@ -100,11 +106,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=20, help="how often (default: %(default)s)")
     parser.add_argument("--first", type=int, default=1, help="seed of the first run (default: %(default)s)")
     parser.add_argument("--busy", type=int, default=os.cpu_count() or 1, help="processes beside (default: %(default)s)")
+    parser.add_argument("--nice", type=int, default=0, help="how readily those make room (default: %(default)s)")
     options, rest = parser.parse_known_args(arguments)
     LOGS.mkdir(parents=True, exist_ok=True)
     rounds: list[Round] = []
     try:
-        with busy(options.busy):
+        with busy(options.busy, options.nice):
             for seed in range(options.first, options.first + options.runs):
                 rounds.append(run(seed, rest))
                 typer.echo(told(rounds[-1]))

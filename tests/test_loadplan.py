@@ -521,6 +521,7 @@ def test_unrefused_run_sends_no_more_than_told(runs: Runs, name: str) -> None:
     assert sent >= len(made.schedule)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", SMALL)
 def test_run_costs_no_more_than_planned(runs: Runs, name: str) -> None:
     """

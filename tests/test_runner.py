@@ -76,10 +76,12 @@ def test_spent_time_is_no_pass(tmp_path: Path, call: Command) -> None:
     """
     shell = Shell(tmp_path)
     with Watched(build_s=ENDLESS_S) as watched:
-        ended = call(shell, "check", "--url", watched.url, "--claims", "cancel.settles", "--max-seconds", "0.5")
+        ended = call(
+            shell, "check", "--url", watched.url, "--claims", "status.ready-after-its-steps", "--max-seconds", "0.5"
+        )
         assert (watched.refs(), watched.running()) == ([], 0)
     assert ended.code == 3
-    assert ended.verdicts() == {"cancel.settles": "could-not-run"}
+    assert ended.verdicts() == {"status.ready-after-its-steps": "could-not-run"}
     assert "--max-seconds" in ended.out
 
 
