@@ -26,6 +26,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from touchstone.adapters import tables
 from touchstone.contract import Contract
 from touchstone.examination import Examination
 from touchstone.exchange import Exchange
@@ -68,6 +69,7 @@ def load_schema(seed: int, profile: str) -> BaseSchema:
     """
     The contract as a source of cases: examples, coverage and fuzzing, positive and negative, the same for one seed.
     """
+    tables.provide()
     config = SchemathesisConfig.from_dict(
         {
             "seed": seed,
