@@ -71,7 +71,7 @@ def test_mutants_have_names_of_their_own(tmp_path: Path) -> None:
 
 def imported(source: str, name: str = "judge") -> ModuleType:
     """
-    A module made of a source.
+    A module made of a source, with a name that no other test uses where functions are looked for by it.
     """
     module = ModuleType(name)
     exec(compile(source, f"{name}.py", "exec"), module.__dict__)
@@ -83,9 +83,9 @@ def test_change_inside_a_function_reaches_those_who_hold_the_function() -> None:
     A function changes where it is, so that nothing is imported again.
     """
     before, after = ("def f():\n    return 1\n", "def f():\n    return 2\n")
-    held = imported(before).f
-    functions = functions_of("judge")
-    assert exchange(functions, compile(before, "judge.py", "exec"), compile(after, "judge.py", "exec"))
+    held = imported(before, "inside").f
+    functions = functions_of("inside")
+    assert exchange(functions, compile(before, "inside.py", "exec"), compile(after, "inside.py", "exec"))
     assert held() == 2
 
 
@@ -94,10 +94,12 @@ def test_change_outside_of_functions_asks_for_an_import() -> None:
     A default belongs to the module's code, which has run.
     """
     before, after = ("def g(a=1):\n    return a\n", "def g(a=2):\n    return a\n")
-    held = imported(before).g
-    assert not exchange(functions_of("judge"), compile(before, "judge.py", "exec"), compile(after, "judge.py", "exec"))
+    held = imported(before, "outside").g
+    assert not exchange(
+        functions_of("outside"), compile(before, "outside.py", "exec"), compile(after, "outside.py", "exec")
+    )
     assert held() == 1
-    assert "judge" not in sys.modules
+    assert "outside" not in sys.modules
 
 
 def test_changed_data_and_defaults_reach_those_who_look_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
