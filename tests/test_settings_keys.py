@@ -109,6 +109,13 @@ def test_key_that_no_header_carries_is_refused_unseen(tmp_path: Path, bad: str) 
         f'api_key = "{KEY}"\napi_key_env = "X"',
         f'api_kye = "{KEY}"',
         f'api_key = "{KEY}',
+        f'url = "{KEY}"',
+        f'publish = "{KEY}"',
+        f'max_builds = "{KEY}"',
+        f'templates.buildable = ["{KEY}"]',
+        f'templates.buildable = "{KEY}"',
+        f'build_timeout_s = {{api_key = "{KEY}"}}',
+        f'api_key_env = ["{KEY}"]',
     ],
 )
 def test_message_about_a_wrong_key_does_not_show_it(tmp_path: Path, table: str) -> None:
@@ -118,6 +125,56 @@ def test_message_about_a_wrong_key_does_not_show_it(tmp_path: Path, table: str) 
     with pytest.raises(UsageError) as error:
         target_of(tmp_path, table, {})
     assert KEY not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f'[target.a]\napi_key = "{KEY}"', "[target.a]: no such table; did you mean [targets.a]?"),
+        (f'[target]\napi_key = "{KEY}"', "[target]: no such table; did you mean [targets.NAME]?"),
+        (f'target = ["{KEY}"]', "target: found a list; expected a text"),
+        (
+            f'target = "{KEY}"',
+            "target a text of 24 characters (not shown): no such target in touchstone.toml; known: twin",
+        ),
+        (f'[profile.a]\napi_key = "{KEY}"', "profile: found a table; expected quick, standard or thorough"),
+        (f'seed = "{KEY[8:]}"', "seed: found a text of 16 characters (not shown); expected a whole number"),
+    ],
+)
+def test_value_in_the_wrong_place_is_not_repeated(tmp_path: Path, text: str, said: str) -> None:
+    """
+    A table or a list is called that, and a text that may be a key is told by its length.
+    """
+    (tmp_path / "touchstone.toml").write_text(f"{text}\n")
+    with pytest.raises(UsageError) as error:
+        load(Flags(), {}, tmp_path)
+    assert str(error.value).startswith(f"touchstone.toml: {said}")
+    assert KEY[8:] not in str(error.value)
+
+
+def test_table_of_a_pyproject_is_named_in_full(tmp_path: Path) -> None:
+    """
+    The table that is meant is named as it has to stand in that file.
+    """
+    (tmp_path / "pyproject.toml").write_text(f'[tool.touchstone.target.a]\napi_key = "{KEY}"\n')
+    with pytest.raises(UsageError) as error:
+        load(Flags(), {}, tmp_path)
+    assert str(error.value) == (
+        "pyproject.toml: [tool.touchstone.target.a]: no such table; did you mean [tool.touchstone.targets.a]?"
+    )
+
+
+@pytest.mark.parametrize("named", ["sk_live_test_primary", "SK_LIVE_X", "0123456789abcdef", "my-key"])
+def test_key_instead_of_its_variable_is_not_repeated(tmp_path: Path, named: str) -> None:
+    """
+    What begins like a key, or is no name of a variable, may be the key itself.
+    """
+    with pytest.raises(UsageError) as error:
+        target_of(tmp_path, f'api_key_env = "{named}"', {})
+    assert str(error.value) == (
+        "touchstone.toml: [targets.a] api_key_env: found what looks like a key (not shown); "
+        "expected the name of a variable such as ORGO_API_KEY"
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 from touchstone import settings_kinds as kinds
 from touchstone.bounds import BOUND_NAMES, DEFAULT_BOUNDS, Bounds
 from touchstone.errors import UsageError
+from touchstone.quoting import quoted
 from touchstone.settings_file import EMBEDDED, PROFILES, SettingsFile, find
 from touchstone.settings_kinds import Kind, T, checked, nearest
 
@@ -328,13 +329,13 @@ def _named(name: str, place: str, environ: Mapping[str, str], file: SettingsFile
     if name not in file.targets:
         where = file.name or "the working directory, which has no touchstone.toml"
         advice = nearest(name, (*file.targets, EMBEDDED))
-        raise UsageError(f"{place} {name!r}: no such target in {where}; {advice}")
+        raise UsageError(f"{place} {quoted(name)}: no such target in {where}; {advice}")
     values = dict(file.targets[name])
     templates = Templates(**values.pop("templates"))
     for ref in templates.buildable:
         if ref in templates.failing:
             raise UsageError(
-                f"{file.place(name)} templates: {ref!r} is both buildable and failing; keep it in one list"
+                f"{file.place(name)} templates: {quoted(ref)} is both buildable and failing; keep it in one list"
             )
     keys = _keys(values, file.place(name), environ)
     bounds = Bounds(**{bound: values.pop(bound) for bound in BOUND_NAMES if bound in values})
