@@ -39,6 +39,7 @@ LAYER_OF = {
     "touchstone.bulk_wire": "facts",
     "touchstone.bulk_reports": "facts",
     "touchstone.recent": "facts",
+    "touchstone.keysources": "facts",
     "touchstone.quoting": "facts",
     "touchstone.redact": "facts",
     "touchstone.bounds": "facts",

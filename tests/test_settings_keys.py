@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from touchstone.errors import UsageError
+from touchstone.keysources import KeySources
 from touchstone.settings import Flags, Settings, Templates, load
+from touchstone.terms import restricted_key_advice, second_key_advice
 
 KEY = "sk_live_0123456789abcdef"
 OTHER = "sk_live_fedcba9876543210"
@@ -76,6 +78,65 @@ def test_key_spelled_out_keeps_the_environment_out(tmp_path: Path) -> None:
     """
     settings = target_of(tmp_path, 'api_key = "local-key"', {"ORGO_API_KEY": KEY, "ORGO_SECOND_API_KEY": OTHER})
     assert settings.target.keys() == {"primary": "local-key"}
+
+
+@pytest.mark.parametrize(
+    ("table", "sources"),
+    [
+        ("", KeySources()),
+        ('api_key_env = "MINE"', KeySources("MINE")),
+        ('second_api_key_env = "THEIRS"', KeySources(second="THEIRS")),
+        (
+            'api_key = "local-key"\nrestricted_api_key_env = "LOW"',
+            KeySources("api_key of [targets.a]", "second_api_key of [targets.a]", "LOW"),
+        ),
+    ],
+)
+def test_settings_know_where_each_key_comes_from(tmp_path: Path, table: str, sources: KeySources) -> None:
+    """
+    Messages and reports name the variable of the target, or the place in the file, and the run log carries it.
+    """
+    settings = target_of(tmp_path, table, {"ORGO_API_KEY": KEY, "MINE": KEY, "THEIRS": OTHER})
+    assert settings.target.key_sources == sources
+    assert KeySources.of(json.loads(json.dumps(settings.public()))) == sources
+
+
+@pytest.mark.parametrize("settings", [{}, {"target": "twin"}, {"target": {"key_sources": [KEY]}}, {"target": {}}])
+def test_log_that_tells_no_source_had_the_usual_ones(settings: dict[str, object]) -> None:
+    """
+    A run log of an earlier version is read as before.
+    """
+    assert KeySources.of(settings) == KeySources()
+
+
+@pytest.mark.parametrize(
+    ("table", "second", "restricted"),
+    [
+        (
+            "",
+            "set second_api_key_env, or ORGO_SECOND_API_KEY, to another account's key",
+            "set restricted_api_key_env, or ORGO_RESTRICTED_API_KEY, to a key below the Scale plan",
+        ),
+        (
+            'second_api_key_env = "STAGNG_SECOND_KEY"\nrestricted_api_key_env = "STAGNG_LOW"',
+            "second_api_key_env names STAGNG_SECOND_KEY, which is not set",
+            "restricted_api_key_env names STAGNG_LOW, which is not set",
+        ),
+        (
+            'api_key = "local-key"',
+            "set second_api_key of [targets.a] to another account's key",
+            "set restricted_api_key of [targets.a] to a key below the Scale plan",
+        ),
+    ],
+)
+def test_missing_key_is_told_by_the_name_that_is_looked_for(
+    tmp_path: Path, table: str, second: str, restricted: str
+) -> None:
+    """
+    Who named a variable learns that it is not set, and who named none what to set.
+    """
+    target = target_of(tmp_path, table, {"ORGO_API_KEY": KEY}).target
+    assert (second_key_advice(target), restricted_key_advice(target)) == (second, restricted)
 
 
 @pytest.mark.parametrize("role", ["second", "restricted"])

@@ -24,7 +24,7 @@ from touchstone.runfacts import Case, Notice, TemplateAction, TemplateDeed
 from touchstone.runlog import RunLogWriter
 from touchstone.settings import Settings, TargetSettings
 from touchstone.sweep import EMBEDDED_URL
-from touchstone.terms import PUBLISH_ADVICE, RESTRICTED_KEY_ADVICE, SECOND_KEY_ADVICE, Budget
+from touchstone.terms import PUBLISH_ADVICE, Budget, restricted_key_advice, second_key_advice
 from touchstone.transport import Keys, Transport
 
 UNSHOWN = (
@@ -94,7 +94,8 @@ class Run:
         target = settings.target
         self.log = RunLogWriter(Path(handover.run_log), drops=True)
         self.replay = Replay(handover.plays, handover.speed) if handover.mode == "replay" else None
-        self.judge = by_all_rules(Bounds(target.build_timeout_s, target.cancel_timeout_s), given_contents(settings))
+        bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
+        self.judge = by_all_rules(bounds, given_contents(settings), target.key_sources)
         self.transport = self._transport()
         self.journal = None if self.replay else self._open_journal()
         self.exam = self._examination(target, handover.latency_s)
@@ -279,8 +280,8 @@ class Run:
         target = self.settings.target
         return {
             "publish": PUBLISH_ADVICE if target.publish == "never" else "",
-            "second": "" if target.second_api_key else SECOND_KEY_ADVICE,
-            "restricted": "" if target.restricted_api_key else RESTRICTED_KEY_ADVICE,
+            "second": "" if target.second_api_key else second_key_advice(target),
+            "restricted": "" if target.restricted_api_key else restricted_key_advice(target),
         }
 
     def finish(self) -> None:

@@ -200,7 +200,7 @@ def _latency_s(settings: Settings, contract: Contract) -> float:
         target.url or "", keys, contract, lambda _exchange: None, target.request_timeout_s, bounds=target.bounds
     )
     try:
-        return smoke(transport)
+        return smoke(transport, target.key_sources.primary)
     finally:
         transport.close()
 

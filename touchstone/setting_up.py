@@ -119,7 +119,7 @@ class SettingUp:
         self.clock.stopped = stopped
         self._unsure = []
         try:
-            latency_s = round(smoke(self.transport), 6)
+            latency_s = round(smoke(self.transport, self._settings.target.key_sources.primary), 6)
             for exchange in self._unsure:
                 self._log.exchange(exchange)
             return latency_s
