@@ -16,6 +16,7 @@ from touchstone.finding import Finding, Judgement
 from touchstone.handover import Handover
 from touchstone.journal import Journal
 from touchstone.judge import by_all_rules
+from touchstone.planwatch import PlanWatch
 from touchstone.provision import Template
 from touchstone.recording import RUN_ID
 from touchstone.replaying import Replay, Unwritten, bounds_of, call_of, conclusion_of, given_of, target_of, unused_words
@@ -99,6 +100,7 @@ class Run:
         self.transport = self._transport()
         self.journal = None if self.replay else self._open_journal()
         self.exam = self._examination(target, handover.latency_s)
+        self.plan = PlanWatch()
         self._unjudged: list[Exchange] = []
         self._conclusion: Callable[[Judgement], Judgement] = lambda judgement: judgement
         self._lock = threading.Lock()
@@ -176,6 +178,7 @@ class Run:
             if self.replay:
                 self._unjudged.append(exchange)
             else:
+                self.plan.hear(exchange)
                 self._see(exchange)
 
     def _see(self, exchange: Exchange) -> None:
@@ -291,7 +294,8 @@ class Run:
         try:
             if self.journal:
                 clean = self.exam.clean_up()
-                self.conclude("clean-up")
+                if not self.plan.is_barred:
+                    self.conclude("clean-up")
                 self.journal.close(all_clean=clean)
         finally:
             self.transport.close()

@@ -26,8 +26,9 @@ from touchstone.claims import Ledger
 from touchstone.contract import Contract
 from touchstone.embedded import EMBEDDED_TWIN, at_twin
 from touchstone.errors import HarnessError, OutputError, RunLogError, TargetError, UsageError
-from touchstone.handover import UNFINISHED, UNWRITTEN, Handover, Mode
+from touchstone.handover import BARRED, UNFINISHED, UNWRITTEN, Handover, Mode
 from touchstone.opening import CHECK, Errand, new_log, new_run_id, utc, write_header
+from touchstone.planwatch import barred
 from touchstone.report.write import conclude
 from touchstone.runfacts import Footer
 from touchstone.runlog import RunLogWriter
@@ -160,6 +161,8 @@ def _footer(handover: Handover, run_log: Path, progress: Progress, interrupted: 
         return Footer("", 0.0, 130, f"interrupted by {signal.Signals(interrupted.by).name}", interrupted=True)
     if ended == UNWRITTEN:
         return Footer("", 0.0, 3, f"{UNFINISHED}; {told_left(left)}")
+    if ended == BARRED:
+        return Footer("", 0.0, 3, barred(settings.target))
     if ended not in (0, 1, 5):
         return Footer("", 0.0, 3, _why(ended, run_log.parent / "pytest.log"))
     return Footer("", 0.0, 0, "")
