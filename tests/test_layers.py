@@ -144,6 +144,7 @@ LAYER_OF = {
     "touchstone.bulk_ledger": "edges",
     "touchstone.bulk_pool": "edges",
     "touchstone.provision": "edges",
+    "touchstone.givenrefs": "edges",
     "touchstone.planwatch": "edges",
     "touchstone.terms": "edges",
     "touchstone.examination": "edges",

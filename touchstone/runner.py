@@ -26,6 +26,7 @@ from touchstone.claims import Ledger
 from touchstone.contract import Contract
 from touchstone.embedded import EMBEDDED_TWIN, at_twin
 from touchstone.errors import HarnessError, OutputError, RunLogError, TargetError, UsageError
+from touchstone.givenrefs import check_given
 from touchstone.handover import BARRED, UNFINISHED, UNWRITTEN, Handover, Mode
 from touchstone.opening import CHECK, Errand, new_log, new_run_id, utc, write_header
 from touchstone.planwatch import barred
@@ -203,7 +204,9 @@ def _latency_s(settings: Settings, contract: Contract) -> float:
         target.url or "", keys, contract, lambda _exchange: None, target.request_timeout_s, bounds=target.bounds
     )
     try:
-        return smoke(transport, target.key_sources.primary)
+        latency_s = smoke(transport, target.key_sources.primary)
+        check_given(transport, target)
+        return latency_s
     finally:
         transport.close()
 
