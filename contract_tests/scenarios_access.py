@@ -91,7 +91,7 @@ def below_plan(exam: Examination) -> None:
     An account below the Scale plan may neither publish nor build.
     """
     if not exam.target.restricted_api_key or not exam.target.templates.restricted:
-        raise Unsuited("not-applicable", f"{restricted_key_advice(exam.target)}, and {_VERSION_ADVICE}")
+        raise Unsuited("not-applicable", f"{restricted_key_advice(exam.target)}; set also {_VERSION_ADVICE}")
     ref = exam.target.templates.restricted[0]
     refused = publish_refused(exam, "below-plan", "restricted")
     exam.forget(refused)
