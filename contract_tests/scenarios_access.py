@@ -10,7 +10,7 @@ from situations import ask, path_of, publish_bytes, publish_invalid, publish_ref
 from touchstone.examination import Examination
 from touchstone.exchange import Credential
 from touchstone.provision import Template, publish_call
-from touchstone.terms import RESTRICTED_KEY_ADVICE, SECOND_KEY_ADVICE, Unsuited
+from touchstone.terms import Unsuited, restricted_key_advice, second_key_advice
 
 _VERSION_ADVICE = 'templates = { restricted = ["namespace/name@version"] } to a version of that account'
 OPERATIONS = ("startBuild", "getBuild", "cancelBuild", "streamBuildEvents", "getTemplate", "deleteTemplate")
@@ -91,7 +91,7 @@ def below_plan(exam: Examination) -> None:
     An account below the Scale plan may neither publish nor build.
     """
     if not exam.target.restricted_api_key or not exam.target.templates.restricted:
-        raise Unsuited("not-applicable", f"{RESTRICTED_KEY_ADVICE}, and {_VERSION_ADVICE}")
+        raise Unsuited("not-applicable", f"{restricted_key_advice(exam.target)}; set also {_VERSION_ADVICE}")
     ref = exam.target.templates.restricted[0]
     refused = publish_refused(exam, "below-plan", "restricted")
     exam.forget(refused)
@@ -105,7 +105,7 @@ def other_account(exam: Examination) -> None:
     Another account finds nothing under the name of a version that is not its own, and changes nothing.
     """
     if not exam.target.second_api_key:
-        raise Unsuited("not-applicable", SECOND_KEY_ADVICE)
+        raise Unsuited("not-applicable", second_key_advice(exam.target))
     template = exam.short("other-account", times=2)
     begun(exam, template)
     for operation in OPERATIONS:

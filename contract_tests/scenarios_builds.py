@@ -11,7 +11,7 @@ from touchstone.examination import Examination
 from touchstone.exchange import Exchange
 from touchstone.patience import retry_after_s
 from touchstone.provision import Template
-from touchstone.terms import SECOND_KEY_ADVICE, Unsuited
+from touchstone.terms import Unsuited, second_key_advice
 
 # So many starts in a burst, and so many builds at once, are tried before a limit is taken for absent.
 LONGEST_BURST, MOST_BUILDS = 120, 6
@@ -38,7 +38,7 @@ def rate_limit(exam: Examination) -> None:
     A burst of starts of a ready version is refused at last; then so is a first start, which is served after the wait.
     """
     if not exam.target.second_api_key:
-        raise Unsuited("not-applicable", SECOND_KEY_ADVICE)
+        raise Unsuited("not-applicable", second_key_advice(exam.target))
     exam.rest(QUIET_S)
     busy = exam.short("rate-limit-busy")
     theirs = exam.published("rate-limit-theirs", sleep_s=exam.seen_running_s(), owner="second")

@@ -12,7 +12,7 @@ import yaml
 from touchstone.examination import Examination
 from touchstone.exchange import Credential, Exchange
 from touchstone.provision import Template, publish_call
-from touchstone.terms import PUBLISH_ADVICE, RESTRICTED_KEY_ADVICE, SECOND_KEY_ADVICE, Unsuited
+from touchstone.terms import PUBLISH_ADVICE, Unsuited, restricted_key_advice, second_key_advice
 from touchstone.transport import Call
 
 JSON, YAML = "application/json", "application/yaml"
@@ -232,7 +232,7 @@ def needs_second(exam: Examination) -> None:
     Ends the case where there is no second account.
     """
     if not exam.target.second_api_key:
-        raise Unsuited("not-applicable", SECOND_KEY_ADVICE)
+        raise Unsuited("not-applicable", second_key_advice(exam.target))
 
 
 def needs_restricted(exam: Examination) -> None:
@@ -240,4 +240,4 @@ def needs_restricted(exam: Examination) -> None:
     Ends the case where there is no account below the Scale plan.
     """
     if not exam.target.restricted_api_key:
-        raise Unsuited("not-applicable", RESTRICTED_KEY_ADVICE)
+        raise Unsuited("not-applicable", restricted_key_advice(exam.target))

@@ -253,7 +253,7 @@ KINDS = "constant, poisson, ramp, spike, staircase, trace"
         ("20/s", "found '20/s'; expected constant:20"),
         ("0", "found '0'; expected constant:20 with a rate above 0"),
         ("1e9", "found '1e9'; expected constant:20"),
-        (400 * "9", "999'; expected constant:20"),
+        (400 * "9", "found a text of 400 characters (not shown); expected constant:20"),
         ("ramp", "found 'ramp'; expected ramp:5..50 or ramp:5..50/10s"),
         ("ramp:5-50", "found 'ramp:5-50'; expected ramp:5..50 or ramp:5..50/10s"),
         ("ramp:5..50/10", "found 'ramp:5..50/10'; expected ramp:5..50 or ramp:5..50/10s"),

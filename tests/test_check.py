@@ -131,6 +131,30 @@ def test_broken_should_claim_counts_only_when_strict(
     assert "bearer $ORGO_API_KEY" in finding["curl"]
 
 
+def test_keys_are_named_as_the_settings_name_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    The curl line, the page and the reason of what did not apply name the variables of the target.
+    """
+    with Twin(TwinSettings(build_s=0.02), engine=SchemeIsCaseSensitive) as twin:
+        (tmp_path / "touchstone.toml").write_text(
+            f'[targets.a]\nurl = "{twin.url}"\napi_key_env = "STAGING_KEY"\nsecond_api_key_env = "STAGNG_SECOND"\n'
+        )
+        claims = "auth.scheme-*,access.others-version-is-404"
+        arguments = ("check", "--target", "a", "--profile", "quick", "--claims", claims)
+        shell = Shell(tmp_path, {"STAGING_KEY": PRIMARY})
+        ended = called(shell, monkeypatch, capsys, *arguments)
+        again = called(shell, monkeypatch, capsys, "report", str(ended.results / "runlog.jsonl"))
+    (finding,) = ended.report()["findings"]
+    assert "bearer $STAGING_KEY" in finding["curl"]
+    (idle,) = (row for row in ended.report()["claims"] if row["verdict"] == "not-applicable")
+    assert idle["reason"] == "second_api_key_env names STAGNG_SECOND, which is not set"
+    page = (ended.results / "report.html").read_text("utf-8")
+    assert "from the environment: <code>STAGING_KEY</code>, and where the target has them" in page
+    assert "ORGO_API_KEY" not in page + ended.out + again.out
+
+
 class NamesAnother(Engine):
     """
     Answers each publish with the ref of a version that somebody else has published.
@@ -275,6 +299,21 @@ def test_refused_key_is_told(check: Check) -> None:
         assert (watched.refs(), watched.launched) == ([], [])
     assert "the key was refused with 401 'Invalid API key." in ended.last_line
     assert "ORGO_API_KEY" in ended.last_line
+
+
+@pytest.mark.parametrize(
+    ("table", "source"),
+    [('api_key_env = "STAGING_KEY"', "STAGING_KEY"), ('api_key = "sk_live_of_nobody"', "api_key of [targets.a]")],
+)
+def test_refused_key_is_told_by_where_it_comes_from(tmp_path: Path, call: Command, table: str, source: str) -> None:
+    """
+    The variable of the target, or its table in the file, is what to correct.
+    """
+    with Watched() as watched:
+        (tmp_path / "touchstone.toml").write_text(f'[targets.a]\nurl = "{watched.url}"\n{table}\n')
+        ended = call(Shell(tmp_path, {"STAGING_KEY": "sk_live_of_nobody"}), "check", "--target", "a")
+    assert ended.code == 3
+    assert f"; set {source} to a valid key" in ended.last_line
 
 
 def test_listener_that_never_answers_is_told(tmp_path: Path, call: Command) -> None:

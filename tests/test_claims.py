@@ -81,11 +81,11 @@ def test_row_tells_its_subject(tmp_path: Path) -> None:
         ("{id: a.one, levl: must, says: x, source: y}", "unknown key 'levl'; did you mean level?"),
         ("{id: a.one, level: must, says: x, source: y, needs: publish}", "needs is 'publish'; expected a list"),
         ("{id: a.one, level: must, says: x, source: y, needs: null}", "needs is None; expected a list"),
-        ("{id: a.one, level: must, says: x, source: y, needs: [gold]}", "needs is ['gold']; expected a list"),
+        ("{id: a.one, level: must, says: x, source: y, needs: [gold]}", "needs is a list; expected a list"),
         ("{id: a.one, level: must, says: x, source: y, needs: [[publish]]}", "expected a list"),
         ("{id: a.one, says: x, source: y, excluded: null}", "excluded is None; expected a text"),
         ("{id: a.one, level: must, says: x, source: y, by: laod}", "by is 'laod'; expected check or load"),
-        ("{id: a.one, level: must, says: x, source: y, by: [load]}", "by is ['load']; expected check or load"),
+        ("{id: a.one, level: must, says: x, source: y, by: [load]}", "by is a list; expected check or load"),
         ("{id: a.one, says: x, source: y, excluded: z, by: load}", "by is 'load'; expected check or load, and none"),
     ],
 )

@@ -14,6 +14,7 @@ import pytest
 from tests.rules.exchanges import exchange
 from touchstone.curl import command, curl
 from touchstone.exchange import Request
+from touchstone.keysources import KeySources
 
 KEYS = {"ORGO_API_KEY": "sk_live_primary", "ORGO_SECOND_API_KEY": "sk_second", "ORGO_RESTRICTED_API_KEY": "sk_small"}
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -43,6 +44,44 @@ def test_key_becomes_a_variable(credential: str, shown: str) -> None:
     line = command(request(Authorization=f"Bearer <key:{credential}>"))
 
     assert f'--header "Authorization: {shown}"' in line
+
+
+@pytest.mark.parametrize(
+    ("credential", "shown"),
+    [
+        ("primary", "Bearer $STAGING_KEY"),
+        ("longer", "Bearer ${STAGING_KEY}x"),
+        ("recased", """Bearer $(printf %s "$STAGING_KEY" | tr 'a-zA-Z' 'A-Za-z')"""),
+        ("restricted", "Bearer $LOW"),
+        ("second", r"Bearer <second_api_key of [targets.\$(date)]>"),
+    ],
+)
+def test_key_is_named_as_the_settings_name_it(credential: str, shown: str) -> None:
+    """
+    The variable is the one of the target, and what stands in the file is said to; nothing in its name is run.
+    """
+    sources = KeySources("STAGING_KEY", "second_api_key of [targets.$(date)]", "LOW")
+    line = command(request(Authorization=f"Bearer <key:{credential}>"), sources)
+
+    assert f'--header "Authorization: {shown}"' in line
+
+
+@pytest.mark.parametrize(
+    ("credential", "shown"),
+    [
+        ("longer", "<api_key of [targets.a]>x"),
+        ("shorter", "<api_key of [targets.a], without its last character>"),
+        ("headless", "<api_key of [targets.a], without its first character>"),
+        ("recased", "<api_key of [targets.a], with upper and lower case exchanged>"),
+    ],
+)
+def test_altered_key_of_a_file_is_described(credential: str, shown: str) -> None:
+    """
+    No shell can alter what is in a file: the line says in words what to put there.
+    """
+    line = command(request(Authorization=f"Bearer <key:{credential}>"), KeySources("api_key of [targets.a]"))
+
+    assert f'--header "Authorization: Bearer {shown}"' in line
 
 
 def test_stream_is_shown_as_it_arrives() -> None:

@@ -382,6 +382,17 @@ def test_given_template_serves_as_the_ready_one() -> None:
     assert "deleteTemplate" not in {call.operation for call in exam.transport.calls}
 
 
+def test_given_template_that_is_gone_is_told_by_its_answer() -> None:
+    """
+    Where no read shows a status, the reason says what the read was answered with.
+    """
+    exam = examination(
+        lambda _: (404, {"error": "no"}, {}), publish="never", templates=Templates(buildable=("team/mine@2.0.0",))
+    )
+    reason = "the end of the build of team/mine@2.0.0 was not seen: its status is answered with 404"
+    ended_by(exam, exam.ready, "could-not-run", reason)
+
+
 def test_ready_version_is_built_once() -> None:
     """
     Cases share one ready version of each account.

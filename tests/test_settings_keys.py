@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from touchstone.errors import UsageError
+from touchstone.keysources import KeySources
 from touchstone.settings import Flags, Settings, Templates, load
+from touchstone.terms import restricted_key_advice, second_key_advice
 
 KEY = "sk_live_0123456789abcdef"
 OTHER = "sk_live_fedcba9876543210"
@@ -78,6 +80,65 @@ def test_key_spelled_out_keeps_the_environment_out(tmp_path: Path) -> None:
     assert settings.target.keys() == {"primary": "local-key"}
 
 
+@pytest.mark.parametrize(
+    ("table", "sources"),
+    [
+        ("", KeySources()),
+        ('api_key_env = "MINE"', KeySources("MINE")),
+        ('second_api_key_env = "THEIRS"', KeySources(second="THEIRS")),
+        (
+            'api_key = "local-key"\nrestricted_api_key_env = "LOW"',
+            KeySources("api_key of [targets.a]", "second_api_key of [targets.a]", "LOW"),
+        ),
+    ],
+)
+def test_settings_know_where_each_key_comes_from(tmp_path: Path, table: str, sources: KeySources) -> None:
+    """
+    Messages and reports name the variable of the target, or the place in the file, and the run log carries it.
+    """
+    settings = target_of(tmp_path, table, {"ORGO_API_KEY": KEY, "MINE": KEY, "THEIRS": OTHER})
+    assert settings.target.key_sources == sources
+    assert KeySources.of(json.loads(json.dumps(settings.public()))) == sources
+
+
+@pytest.mark.parametrize("settings", [{}, {"target": "twin"}, {"target": {"key_sources": [KEY]}}, {"target": {}}])
+def test_log_that_tells_no_source_had_the_usual_ones(settings: dict[str, object]) -> None:
+    """
+    A run log of an earlier version is read as before.
+    """
+    assert KeySources.of(settings) == KeySources()
+
+
+@pytest.mark.parametrize(
+    ("table", "second", "restricted"),
+    [
+        (
+            "",
+            "set second_api_key_env, or ORGO_SECOND_API_KEY, to another account's key",
+            "set restricted_api_key_env, or ORGO_RESTRICTED_API_KEY, to a key below the Scale plan",
+        ),
+        (
+            'second_api_key_env = "STAGNG_SECOND_KEY"\nrestricted_api_key_env = "STAGNG_LOW"',
+            "second_api_key_env names STAGNG_SECOND_KEY, which is not set",
+            "restricted_api_key_env names STAGNG_LOW, which is not set",
+        ),
+        (
+            'api_key = "local-key"',
+            "set second_api_key of [targets.a] to another account's key",
+            "set restricted_api_key of [targets.a] to a key below the Scale plan",
+        ),
+    ],
+)
+def test_missing_key_is_told_by_the_name_that_is_looked_for(
+    tmp_path: Path, table: str, second: str, restricted: str
+) -> None:
+    """
+    Who named a variable learns that it is not set, and who named none what to set.
+    """
+    target = target_of(tmp_path, table, {"ORGO_API_KEY": KEY}).target
+    assert (second_key_advice(target), restricted_key_advice(target)) == (second, restricted)
+
+
 @pytest.mark.parametrize("role", ["second", "restricted"])
 def test_same_key_for_two_accounts_is_refused(tmp_path: Path, role: str) -> None:
     """
@@ -109,6 +170,13 @@ def test_key_that_no_header_carries_is_refused_unseen(tmp_path: Path, bad: str) 
         f'api_key = "{KEY}"\napi_key_env = "X"',
         f'api_kye = "{KEY}"',
         f'api_key = "{KEY}',
+        f'url = "{KEY}"',
+        f'publish = "{KEY}"',
+        f'max_builds = "{KEY}"',
+        f'templates.buildable = ["{KEY}"]',
+        f'templates.buildable = "{KEY}"',
+        f'build_timeout_s = {{api_key = "{KEY}"}}',
+        f'api_key_env = ["{KEY}"]',
     ],
 )
 def test_message_about_a_wrong_key_does_not_show_it(tmp_path: Path, table: str) -> None:
@@ -118,6 +186,56 @@ def test_message_about_a_wrong_key_does_not_show_it(tmp_path: Path, table: str) 
     with pytest.raises(UsageError) as error:
         target_of(tmp_path, table, {})
     assert KEY not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f'[target.a]\napi_key = "{KEY}"', "[target.a]: no such table; did you mean [targets.a]?"),
+        (f'[target]\napi_key = "{KEY}"', "[target]: no such table; did you mean [targets.NAME]?"),
+        (f'target = ["{KEY}"]', "target: found a list; expected a text"),
+        (
+            f'target = "{KEY}"',
+            "target a text of 24 characters (not shown): no such target in touchstone.toml; known: twin",
+        ),
+        (f'[profile.a]\napi_key = "{KEY}"', "profile: found a table; expected quick, standard or thorough"),
+        (f'seed = "{KEY[8:]}"', "seed: found a text of 16 characters (not shown); expected a whole number"),
+    ],
+)
+def test_value_in_the_wrong_place_is_not_repeated(tmp_path: Path, text: str, said: str) -> None:
+    """
+    A table or a list is called that, and a text that may be a key is told by its length.
+    """
+    (tmp_path / "touchstone.toml").write_text(f"{text}\n")
+    with pytest.raises(UsageError) as error:
+        load(Flags(), {}, tmp_path)
+    assert str(error.value).startswith(f"touchstone.toml: {said}")
+    assert KEY[8:] not in str(error.value)
+
+
+def test_table_of_a_pyproject_is_named_in_full(tmp_path: Path) -> None:
+    """
+    The table that is meant is named as it has to stand in that file.
+    """
+    (tmp_path / "pyproject.toml").write_text(f'[tool.touchstone.target.a]\napi_key = "{KEY}"\n')
+    with pytest.raises(UsageError) as error:
+        load(Flags(), {}, tmp_path)
+    assert str(error.value) == (
+        "pyproject.toml: [tool.touchstone.target.a]: no such table; did you mean [tool.touchstone.targets.a]?"
+    )
+
+
+@pytest.mark.parametrize("named", ["sk_live_test_primary", "SK_LIVE_X", "0123456789abcdef", "my-key"])
+def test_key_instead_of_its_variable_is_not_repeated(tmp_path: Path, named: str) -> None:
+    """
+    What begins like a key, or is no name of a variable, may be the key itself.
+    """
+    with pytest.raises(UsageError) as error:
+        target_of(tmp_path, f'api_key_env = "{named}"', {})
+    assert str(error.value) == (
+        "touchstone.toml: [targets.a] api_key_env: found what looks like a key (not shown); "
+        "expected the name of a variable such as ORGO_API_KEY"
+    )
 
 
 @pytest.mark.parametrize(

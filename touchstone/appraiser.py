@@ -14,6 +14,7 @@ from touchstone.claims import Ledger
 from touchstone.exchange import Exchange
 from touchstone.finding import Finding, Judgement, finding_id
 from touchstone.judge import finding_of, said
+from touchstone.keysources import USUAL, KeySources
 from touchstone.looks import Look, Looks, outline
 from touchstone.recent import Recent
 from touchstone.rules import EXCHANGE_RULES
@@ -160,12 +161,14 @@ class Appraiser:
         *,
         max_misses_per_s: float = MOST_MISSES_PER_S,
         most_looks: int = MOST_LOOKS,
+        sources: KeySources = USUAL,
     ) -> None:
         self.offset_s = 0.0
         self.findings: dict[str, Finding] = {}
         self.failed: dict[str, str] = {}
         self._history = history
         self._ledger = ledger
+        self._sources = sources
         self._rules = tuple(rules)
         self._cheap_rules = tuple(rule for rule in rules if rule.id in _CHEAP)
         self._marked_rules = tuple(rule for rule in rules if rule.id in _CHEAP or rule.id == _KEY_RULE)
@@ -286,7 +289,7 @@ class Appraiser:
         new: list[Finding] = []
         for judgement in judgements:
             if judgement.outcome == "broken" and _id(judgement) not in self.findings:
-                finding = finding_of(judgement, exchange, self._ledger)
+                finding = finding_of(judgement, exchange, self._ledger, self._sources)
                 self.findings[finding.id] = finding
                 new.append(finding)
         verdict = self._verdict(judgements, is_cheap=rules is not self._rules)

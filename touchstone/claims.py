@@ -16,6 +16,7 @@ from touchstone import yamltext
 from touchstone.bundle import openapi_dir
 from touchstone.errors import ContractError, UsageError, one_line
 from touchstone.finding import Level
+from touchstone.quoting import quoted
 
 NEEDS = frozenset({"publish", "second", "restricted"})
 _KEYS = frozenset({"id", "level", "says", "source", "needs", "by", "excluded"})
@@ -106,7 +107,7 @@ class Ledger(Mapping[str, Claim]):
         judged = tuple(row for row in self._rows.values() if not row.excluded and by in (None, row.by))
         for part in globs or [glob]:
             if not any(fnmatchcase(claim.id, part) for claim in judged):
-                raise UsageError(f"--claims {part!r}: {self._unmatched(part, judged)}")
+                raise UsageError(f"--claims {quoted(part)}: {self._unmatched(part, judged)}")
         return tuple(claim for claim in judged if any(fnmatchcase(claim.id, part) for part in globs))
 
     def _unmatched(self, glob: str, judged: Iterable[Claim]) -> str:
@@ -172,7 +173,7 @@ def _read(path: Path) -> Ledger:
 
 def _row(raw: Any, place: str) -> Claim:
     if not isinstance(raw, dict):
-        raise ContractError(f"{place}: expected a mapping, got {raw!r}")
+        raise ContractError(f"{place}: expected a mapping, got {quoted(raw)}")
     place = f"{place} ({one_line(raw.get('id', 'no id'))})"
     for key in raw:
         if key not in _KEYS:
@@ -180,13 +181,13 @@ def _row(raw: Any, place: str) -> Claim:
             raise ContractError(f"{place}: unknown key {key!r}" + (f"; did you mean {near[0]}?" if near else ""))
     for key in ("id", "says", "source", *({"excluded"} & raw.keys())):
         if not isinstance(raw.get(key), str) or not raw[key].strip():
-            raise ContractError(f"{place}: {key} is {raw.get(key)!r}; expected a text")
+            raise ContractError(f"{place}: {key} is {quoted(raw.get(key))}; expected a text")
     if not all(raw["id"].partition(".")):
         raise ContractError(f"{place}: expected an id of the form subject.name")
     level, by, excluded = _judgement(raw, place)
     needs = raw.get("needs", [])
     if not isinstance(needs, list) or not all(need in sorted(NEEDS) for need in needs):
-        raise ContractError(f"{place}: needs is {needs!r}; expected a list of any of {sorted(NEEDS)}")
+        raise ContractError(f"{place}: needs is {quoted(needs)}; expected a list of any of {sorted(NEEDS)}")
     return Claim(raw["id"], level, raw["says"], raw["source"], frozenset(needs), excluded, by)
 
 
@@ -198,9 +199,9 @@ def _judgement(raw: dict[str, Any], place: str) -> tuple[Level, By, str]:
     if bool(excluded) == (level is not None):
         raise ContractError(f"{place}: expected either a level or the reason why it is excluded")
     if level is not None and level not in get_args(Level):
-        raise ContractError(f"{place}: level is {level!r}; expected must or should")
+        raise ContractError(f"{place}: level is {quoted(level)}; expected must or should")
     if by not in get_args(By) or (excluded and "by" in raw):
-        raise ContractError(f"{place}: by is {by!r}; expected check or load, and none in an excluded row")
+        raise ContractError(f"{place}: by is {quoted(by)}; expected check or load, and none in an excluded row")
     return cast(Level, level or "should"), by, excluded
 
 

@@ -113,7 +113,8 @@ def replay(
         strict = origins == {"touchstone"}
     # Who recorded with keys of the environment may have left one of them in a body.
     unused = tuple(keys_in(os.environ).values())
-    target = TargetSettings("recordings", BASE_URL, KEYS["primary"], KEYS["second"], KEYS["restricted"], unused)
+    keys = (KEYS["primary"], KEYS["second"], KEYS["restricted"])
+    target = TargetSettings("recordings", BASE_URL, *keys, unused_keys=unused)
     settings = Settings(target=target, report_dir=report_dir, strict=strict)
     errand = Errand("replay", "replay", tuple(str(path.absolute()) for path in paths), speed)
     console = Console()

@@ -5,28 +5,33 @@ The command line that sends a request again, with environment variables where th
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from touchstone.exchange import Exchange, Request
+from touchstone.keysources import USUAL, KeySources, is_variable
 
-VARIABLES = {
-    "primary": "ORGO_API_KEY",
-    "second": "ORGO_SECOND_API_KEY",
-    "restricted": "ORGO_RESTRICTED_API_KEY",
+# How a key altered on purpose is made from the variable of the right one, or told where it comes from elsewhere.
+_ALTERED = {
+    "longer": ("${%s}x", "<%s>x"),
+    "shorter": ("${%s%%?}", "<%s, without its last character>"),
+    "headless": ("${%s#?}", "<%s, without its first character>"),
+    "recased": ("""$(printf %%s "$%s" | tr 'a-zA-Z' 'A-Za-z')""", "<%s, with upper and lower case exchanged>"),
 }
 _MARKER = re.compile(r"<key:([a-z0-9-]+)>")
 _SHOWN_BODY_BYTES = 4096
 
 
-def curl(exchange: Exchange) -> str:
+def curl(exchange: Exchange, sources: KeySources = USUAL) -> str:
     """
     A shell command that sends the request of *exchange* again.
 
-    Keys appear as environment variables; a key that no account has appears as a made-up one of the same kind.
+    Keys appear as environment variables, or as the place in the settings file that holds them; a key that no account
+    has appears as a made-up one of the same kind.
     """
-    return command(exchange.request, stream=exchange.operation == "streamBuildEvents")
+    return command(exchange.request, sources, stream=exchange.operation == "streamBuildEvents")
 
 
-def command(request: Request, *, stream: bool = False) -> str:
+def command(request: Request, sources: KeySources = USUAL, *, stream: bool = False) -> str:
     """
     A shell command that sends *request*; with *stream* curl prints each line as it arrives.
     """
@@ -40,12 +45,12 @@ def command(request: Request, *, stream: bool = False) -> str:
         words.append("--head")
     elif request.method != "GET" or body:
         words += ["--request", shlex.quote(request.method)]
-    words.append(_quoted(request.url))
+    words.append(_quoted(request.url, sources))
     for line in _header_lines(request, with_body=bool(body)):
-        words += ["--header", _quoted(line)]
+        words += ["--header", _quoted(line, sources)]
     if not body:
         return " ".join(words)
-    text = _text(body)
+    text = _text(body, sources)
     if text is None:
         return " ".join(["printf", _octal(body), "|", *words, "--data-binary", "@-"])
     return " ".join([*words, "--data-raw", text])
@@ -60,31 +65,29 @@ def _header_lines(request: Request, *, with_body: bool) -> Iterator[str]:
         yield "Content-Type:"  # or curl would call it a form
 
 
-def _quoted(text: str) -> str:
+def _quoted(text: str, sources: KeySources) -> str:
     """
     *text* as one shell word in which a key's marker became a variable.
     """
     if not _MARKER.search(text):
         return shlex.quote(text)
-    escaped = re.sub(r'([\\"`$])', r"\\\1", text)
-    return '"' + _MARKER.sub(lambda match: _variable(match[1]), escaped) + '"'
+    return '"' + _MARKER.sub(lambda match: _key(match[1], sources), _escaped(text)) + '"'
 
 
-def _variable(name: str) -> str:
-    if name in VARIABLES:
-        return f"${VARIABLES[name]}"
-    if name == "longer":
-        return "${ORGO_API_KEY}x"
-    if name == "shorter":
-        return "${ORGO_API_KEY%?}"
-    if name == "headless":
-        return "${ORGO_API_KEY#?}"
-    if name == "recased":
-        return """$(printf %s "$ORGO_API_KEY" | tr 'a-zA-Z' 'A-Za-z')"""
-    return "sk_live_" + "0" * 24
+def _escaped(text: str) -> str:
+    return re.sub(r'([\\"`$])', r"\\\1", text)
 
 
-def _text(body: bytes) -> str | None:
+def _key(name: str, sources: KeySources) -> str:
+    by_role = asdict(sources)
+    if name not in by_role and name not in _ALTERED:
+        return "sk_live_" + "0" * 24
+    source = by_role.get(name, sources.primary)
+    variable, told = _ALTERED.get(name, ("$%s", "<%s>"))
+    return variable % source if is_variable(source) else _escaped(told % source)
+
+
+def _text(body: bytes, sources: KeySources) -> str | None:
     """
     The body as a shell word, or None where no word can hold it.
     """
@@ -94,7 +97,7 @@ def _text(body: bytes) -> str | None:
         return None
     if len(body) > _SHOWN_BODY_BYTES:
         return shlex.quote(text[:_SHOWN_BODY_BYTES] + f"… ({len(body)} bytes)")
-    return None if "\0" in text else _quoted(text)
+    return None if "\0" in text else _quoted(text, sources)
 
 
 def _octal(body: bytes) -> str:

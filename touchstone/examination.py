@@ -15,7 +15,7 @@ from touchstone.patience import back_off_s, poll_s, retry_after_s
 from touchstone.provision import VERSION, Form, Template, given, publish_call
 from touchstone.settings import TargetSettings
 from touchstone.silence import SILENT_REMOVALS, UNHEARD_REQUESTS, Silence
-from touchstone.terms import PUBLISH_ADVICE, Budget, Ledger, Unsuited
+from touchstone.terms import PUBLISH_ADVICE, Budget, Ledger, Unsuited, how_ended
 from touchstone.transport import Call, Transport
 
 ENDED = frozenset({"ready", "failed"})
@@ -331,7 +331,7 @@ class Examination:
             ended = self.wait(template.ref)
             if ended.body.get("status") != "ready":
                 self._unmade.append(made)
-                raise Unsuited("could-not-run", f"the build of {template.ref} ended {ended.body.get('status')!r}")
+                raise Unsuited("could-not-run", how_ended(template.ref, ended))
             self._made[made] = template
         return self._made[made]
 

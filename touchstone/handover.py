@@ -31,6 +31,9 @@ UNWRITTEN = 74
 # What is said of such a run.
 UNFINISHED = "the run log could not be written any more, and the run was ended"
 
+# What a child ends with whose main key may neither publish nor build.
+BARRED = 75
+
 # What a process ends with when its parent died: nobody reads it, it only must not look like a pass.
 ORPHANED = 3
 

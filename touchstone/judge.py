@@ -11,6 +11,7 @@ from touchstone.contract import Contract
 from touchstone.curl import curl
 from touchstone.exchange import Exchange
 from touchstone.finding import Finding, Judgement, finding_id
+from touchstone.keysources import USUAL, KeySources
 from touchstone.rules.history import Bounds, Content, History
 from touchstone.rules.rule import Rule, Subject
 
@@ -31,8 +32,10 @@ class Judge:
         ledger: Ledger,
         exchange_rules: Sequence[Rule[Exchange]],
         story_rules: Sequence[Rule[str]],
+        sources: KeySources = USUAL,
     ) -> None:
         self.history = history
+        self._sources = sources
         self._ledger = ledger
         self._exchange_rules = exchange_rules
         self._story_rules = story_rules
@@ -63,7 +66,7 @@ class Judge:
         """
         The finding that a broken judgement becomes.
         """
-        return finding_of(judgement, self._by_seq[judgement.evidence[-1]], self._ledger)
+        return finding_of(judgement, self._by_seq[judgement.evidence[-1]], self._ledger, self._sources)
 
     def accused(self, judgements: Iterable[Judgement]) -> set[str]:
         """
@@ -94,7 +97,7 @@ def said(rule: Rule[Subject], subject: Subject, history: History, failed: dict[s
         return []
 
 
-def finding_of(judgement: Judgement, exchange: Exchange, ledger: Ledger) -> Finding:
+def finding_of(judgement: Judgement, exchange: Exchange, ledger: Ledger, sources: KeySources = USUAL) -> Finding:
     """
     The finding that a broken judgement becomes.
 
@@ -110,14 +113,14 @@ def finding_of(judgement: Judgement, exchange: Exchange, ledger: Ledger) -> Find
         expected=judgement.expected,
         actual=judgement.actual,
         where=f"{exchange.request.method} {exchange.request.url}",
-        curl=curl(exchange),
+        curl=curl(exchange, sources),
         evidence=judgement.evidence,
     )
 
 
-def by_all_rules(bounds: Bounds, given: Mapping[str, Content]) -> Judge:
+def by_all_rules(bounds: Bounds, given: Mapping[str, Content], sources: KeySources = USUAL) -> Judge:
     """
     A judge who knows the contract and every rule, and has seen nothing yet.
     """
     history = History(Contract.load(), bounds, given=given)
-    return Judge(history, ledger_of_claims.load(), rules.EXCHANGE_RULES, rules.STORY_RULES)
+    return Judge(history, ledger_of_claims.load(), rules.EXCHANGE_RULES, rules.STORY_RULES, sources)

@@ -40,7 +40,7 @@ from touchstone.session import Session, stopped_by
 from touchstone.setting_up import SettingUp
 from touchstone.settings import Settings
 from touchstone.statistic import STATISTICS
-from touchstone.terms import PUBLISH_ADVICE, SECOND_KEY_ADVICE
+from touchstone.terms import PUBLISH_ADVICE, second_key_advice
 from touchstone.thresholds_file import bundled, of_scenario
 from touchstone.thresholds_file import read as read_thresholds
 from touchstone.workloads import AT_ONCE, INVARIANTS, Options
@@ -174,7 +174,7 @@ def _check_keys(settings: Settings, options: Options) -> None:
     if not options.scenario.needs_second:
         return
     if not target.embedded and not target.second_api_key:
-        raise UsageError(f"{options.scenario.name}: needs two keys; {SECOND_KEY_ADVICE}")
+        raise UsageError(f"{options.scenario.name}: needs two keys; {second_key_advice(target)}")
     if target.publish == "never":
         raise UsageError(f"{options.scenario.name}: needs a version of each key; {PUBLISH_ADVICE}")
 

@@ -73,7 +73,7 @@ def _judge_stories(log: RunLog, settings: Settings, writer: RunLogWriter, case: 
     bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
     partial = _partial(log)
-    judge = Judge(history, ledger, _fitting(STORY_TIME_RULES, partial), rules.STORY_RULES)
+    judge = Judge(history, ledger, _fitting(STORY_TIME_RULES, partial), rules.STORY_RULES, target.key_sources)
     judgements: list[Judgement] = []
     for exchange in sorted(log.exchanges, key=lambda each: each.done_at):
         judgements += judge.see(exchange)

@@ -126,7 +126,7 @@ def _judge_around(log: RunLog, settings: Settings, writer: RunLogWriter) -> None
     """
     bounds = Bounds(settings.target.build_timeout_s, settings.target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
-    judge = Judge(history, ledger_of_claims.load(), INLINE_RULES, ())
+    judge = Judge(history, ledger_of_claims.load(), INLINE_RULES, (), settings.target.key_sources)
     # Who is not there any more breaks no promise: a probe that is not answered is no pass, and says so.
     around = [each for each in log.exchanges if each.case in (SET_UP, CLEAN_UP) and each.response]
     judgements = [j for each in sorted(around, key=lambda each: each.done_at) for j in judge.see(each)]

@@ -16,6 +16,7 @@ from touchstone.finding import Finding, Judgement
 from touchstone.handover import Handover
 from touchstone.journal import Journal
 from touchstone.judge import by_all_rules
+from touchstone.planwatch import PlanWatch
 from touchstone.provision import Template
 from touchstone.recording import RUN_ID
 from touchstone.replaying import Replay, Unwritten, bounds_of, call_of, conclusion_of, given_of, target_of, unused_words
@@ -24,7 +25,7 @@ from touchstone.runfacts import Case, Notice, TemplateAction, TemplateDeed
 from touchstone.runlog import RunLogWriter
 from touchstone.settings import Settings, TargetSettings
 from touchstone.sweep import EMBEDDED_URL
-from touchstone.terms import PUBLISH_ADVICE, RESTRICTED_KEY_ADVICE, SECOND_KEY_ADVICE, Budget
+from touchstone.terms import PUBLISH_ADVICE, Budget, restricted_key_advice, second_key_advice
 from touchstone.transport import Keys, Transport
 
 UNSHOWN = (
@@ -94,10 +95,12 @@ class Run:
         target = settings.target
         self.log = RunLogWriter(Path(handover.run_log), drops=True)
         self.replay = Replay(handover.plays, handover.speed) if handover.mode == "replay" else None
-        self.judge = by_all_rules(Bounds(target.build_timeout_s, target.cancel_timeout_s), given_contents(settings))
+        bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
+        self.judge = by_all_rules(bounds, given_contents(settings), target.key_sources)
         self.transport = self._transport()
         self.journal = None if self.replay else self._open_journal()
         self.exam = self._examination(target, handover.latency_s)
+        self.plan = PlanWatch()
         self._unjudged: list[Exchange] = []
         self._conclusion: Callable[[Judgement], Judgement] = lambda judgement: judgement
         self._lock = threading.Lock()
@@ -175,6 +178,7 @@ class Run:
             if self.replay:
                 self._unjudged.append(exchange)
             else:
+                self.plan.hear(exchange)
                 self._see(exchange)
 
     def _see(self, exchange: Exchange) -> None:
@@ -279,8 +283,8 @@ class Run:
         target = self.settings.target
         return {
             "publish": PUBLISH_ADVICE if target.publish == "never" else "",
-            "second": "" if target.second_api_key else SECOND_KEY_ADVICE,
-            "restricted": "" if target.restricted_api_key else RESTRICTED_KEY_ADVICE,
+            "second": "" if target.second_api_key else second_key_advice(target),
+            "restricted": "" if target.restricted_api_key else restricted_key_advice(target),
         }
 
     def finish(self) -> None:
@@ -290,7 +294,8 @@ class Run:
         try:
             if self.journal:
                 clean = self.exam.clean_up()
-                self.conclude("clean-up")
+                if not self.plan.is_barred:
+                    self.conclude("clean-up")
                 self.journal.close(all_clean=clean)
         finally:
             self.transport.close()

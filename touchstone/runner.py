@@ -26,8 +26,10 @@ from touchstone.claims import Ledger
 from touchstone.contract import Contract
 from touchstone.embedded import EMBEDDED_TWIN, at_twin
 from touchstone.errors import HarnessError, OutputError, RunLogError, TargetError, UsageError
-from touchstone.handover import UNFINISHED, UNWRITTEN, Handover, Mode
+from touchstone.givenrefs import check_given
+from touchstone.handover import BARRED, UNFINISHED, UNWRITTEN, Handover, Mode
 from touchstone.opening import CHECK, Errand, new_log, new_run_id, utc, write_header
+from touchstone.planwatch import barred
 from touchstone.report.write import conclude
 from touchstone.runfacts import Footer
 from touchstone.runlog import RunLogWriter
@@ -160,6 +162,8 @@ def _footer(handover: Handover, run_log: Path, progress: Progress, interrupted: 
         return Footer("", 0.0, 130, f"interrupted by {signal.Signals(interrupted.by).name}", interrupted=True)
     if ended == UNWRITTEN:
         return Footer("", 0.0, 3, f"{UNFINISHED}; {told_left(left)}")
+    if ended == BARRED:
+        return Footer("", 0.0, 3, barred(settings.target))
     if ended not in (0, 1, 5):
         return Footer("", 0.0, 3, _why(ended, run_log.parent / "pytest.log"))
     return Footer("", 0.0, 0, "")
@@ -200,7 +204,9 @@ def _latency_s(settings: Settings, contract: Contract) -> float:
         target.url or "", keys, contract, lambda _exchange: None, target.request_timeout_s, bounds=target.bounds
     )
     try:
-        return smoke(transport)
+        latency_s = smoke(transport, target.key_sources.primary)
+        check_given(transport, target)
+        return latency_s
     finally:
         transport.close()
 

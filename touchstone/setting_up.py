@@ -11,6 +11,7 @@ from touchstone.course import Course, Progress, Stopped, Waiting, never, untold
 from touchstone.errors import TargetError
 from touchstone.examination import Examination
 from touchstone.exchange import Credential, Exchange
+from touchstone.givenrefs import check_given
 from touchstone.growth import TARGET
 from touchstone.journal import Journal
 from touchstone.loadplan import Need
@@ -25,7 +26,7 @@ from touchstone.silence import SILENT_REMOVALS
 from touchstone.smoke import smoke
 from touchstone.stage import Stage
 from touchstone.sweep import EMBEDDED_URL
-from touchstone.terms import Budget, Unsuited
+from touchstone.terms import Budget, Unsuited, how_ended
 from touchstone.transport import Keys, Transport
 from touchstone.verdict import plural
 
@@ -119,7 +120,8 @@ class SettingUp:
         self.clock.stopped = stopped
         self._unsure = []
         try:
-            latency_s = round(smoke(self.transport), 6)
+            latency_s = round(smoke(self.transport, self._settings.target.key_sources.primary), 6)
+            check_given(self.transport, self._settings.target)
             for exchange in self._unsure:
                 self._log.exchange(exchange)
             return latency_s
@@ -197,8 +199,7 @@ class SettingUp:
         self._exam.start(template.ref, template.owner)
         ended = self._exam.wait(template.ref)
         if ended.body.get("status") != "ready":
-            told = ended.error or ended.body.get("status")
-            raise Unsuited("could-not-run", f"the build of {template.ref} ended {told!r}; it had to be ready")
+            raise Unsuited("could-not-run", f"{how_ended(template.ref, ended)}; it had to be ready")
         self._journal.settled(template.ref)
 
     @property

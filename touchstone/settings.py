@@ -13,7 +13,9 @@ from typing import Any, Literal, cast
 
 from touchstone import settings_kinds as kinds
 from touchstone.bounds import BOUND_NAMES, DEFAULT_BOUNDS, Bounds
-from touchstone.errors import UsageError
+from touchstone.errors import UsageError, one_line
+from touchstone.keysources import USUAL, KeySources
+from touchstone.quoting import quoted
 from touchstone.settings_file import EMBEDDED, PROFILES, SettingsFile, find
 from touchstone.settings_kinds import Kind, T, checked, nearest
 
@@ -96,6 +98,7 @@ class TargetSettings:
         api_key: Key of an account on the Scale plan; None only for the embedded twin.
         second_api_key: Key of another account on the Scale plan.
         restricted_api_key: Key of an account below the Scale plan.
+        key_sources: Where each of the three comes from.
         unused_keys: Keys that the run knows and does not use; they are kept out of what it writes.
         build_timeout_s: A build that takes longer counts as stuck.
         cancel_timeout_s: A cancelled build that takes longer to settle counts as stuck.
@@ -113,6 +116,7 @@ class TargetSettings:
     api_key: str | None = field(default=None, repr=False)
     second_api_key: str | None = field(default=None, repr=False)
     restricted_api_key: str | None = field(default=None, repr=False)
+    key_sources: KeySources = USUAL
     unused_keys: tuple[str, ...] = field(default=(), repr=False)
     build_timeout_s: float = 600.0
     cancel_timeout_s: float = 60.0
@@ -199,7 +203,8 @@ class Settings:
             templates = Templates(**{name: tuple(refs) for name, refs in target["templates"].items()})
             folders = {name: Path(raw[name]) if raw[name] else None for name in _PATHS}
             unused = tuple(target["unused_keys"])
-            parts = {"templates": templates, "bounds": Bounds(**target["bounds"]), "unused_keys": unused}
+            sources, bounds = KeySources(**target["key_sources"]), Bounds(**target["bounds"])
+            parts = {"templates": templates, "bounds": bounds, "unused_keys": unused, "key_sources": sources}
             return cls(**{**raw, **folders, "target": TargetSettings(**{**target, **parts})})
         except (ValueError, TypeError, KeyError, AttributeError):
             raise UsageError(f"{HANDOVER}: not the settings of a run; leave this variable to touchstone") from None
@@ -328,18 +333,31 @@ def _named(name: str, place: str, environ: Mapping[str, str], file: SettingsFile
     if name not in file.targets:
         where = file.name or "the working directory, which has no touchstone.toml"
         advice = nearest(name, (*file.targets, EMBEDDED))
-        raise UsageError(f"{place} {name!r}: no such target in {where}; {advice}")
+        raise UsageError(f"{place} {quoted(name)}: no such target in {where}; {advice}")
     values = dict(file.targets[name])
     templates = Templates(**values.pop("templates"))
     for ref in templates.buildable:
         if ref in templates.failing:
             raise UsageError(
-                f"{file.place(name)} templates: {ref!r} is both buildable and failing; keep it in one list"
+                f"{file.place(name)} templates: {quoted(ref)} is both buildable and failing; keep it in one list"
             )
     keys = _keys(values, file.place(name), environ)
     bounds = Bounds(**{bound: values.pop(bound) for bound in BOUND_NAMES if bound in values})
     rest = {field: value for field, value in values.items() if not field.removesuffix("_env").endswith("api_key")}
-    return TargetSettings(name=name, templates=templates, bounds=bounds, **keys, **rest)
+    sources = _sources(values, f"[{file.prefix}targets.{one_line(name)}]")
+    return TargetSettings(name=name, templates=templates, bounds=bounds, key_sources=sources, **keys, **rest)
+
+
+def _sources(values: Mapping[str, Any], table: str) -> KeySources:
+    """
+    Where the keys of a target come from, or would, by the same order as in `_keys`.
+    """
+    spelled_out = any(name in values for name in _KEY_NAMES)
+    found = [
+        values.get(f"{name}_env") or (f"{name} of {table}" if spelled_out else f"ORGO_{name.upper()}")
+        for name in _KEY_NAMES
+    ]
+    return KeySources(*found)
 
 
 def _keys(values: Mapping[str, Any], place: str, environ: Mapping[str, str]) -> dict[str, Any]:

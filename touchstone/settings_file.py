@@ -124,6 +124,7 @@ def _toml(path: Path, name: str) -> dict[str, Any]:
 def _file(table: object, empty: SettingsFile) -> SettingsFile:
     place = f"{empty.name}: [{empty.prefix.rstrip('.')}]" if empty.prefix else f"{empty.name}:"
     content = _table(place, table)
+    _no_target_table(empty, content.get("target"))
     targets = _table(empty.place("").replace(".]", "]"), content.pop("targets", {}))
     if EMBEDDED in targets:
         raise UsageError(f"{empty.place(EMBEDDED)}: {EMBEDDED} names the embedded server; choose another name")
@@ -134,6 +135,17 @@ def _file(table: object, empty: SettingsFile) -> SettingsFile:
         _values(place, content, RUN_KEYS, extra=("targets",)),
         {name: _target(empty.place(name), raw) for name, raw in targets.items()},
     )
+
+
+def _no_target_table(file: SettingsFile, raw: object) -> None:
+    """
+    Refuses ``[target.NAME]``, where ``[targets.NAME]`` was meant.
+    """
+    if not isinstance(raw, dict):
+        return
+    name = next((one_line(inner) for inner, value in raw.items() if isinstance(value, dict)), "")
+    found = f"{file.prefix}target{f'.{name}' if name else ''}"
+    raise UsageError(f"{file.name}: [{found}]: no such table; did you mean [{file.prefix}targets.{name or 'NAME'}]?")
 
 
 def _target(place: str, raw: object) -> dict[str, Any]:

@@ -7,16 +7,13 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Iterable
-from reprlib import Repr
 from typing import Any, TypeGuard, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from touchstone.errors import UsageError, one_line
+from touchstone.quoting import quoted
 
-# What a file holds may be a list of thousands, or a number that repr refuses to write.
 _NAME_CHARS = 100
-_SHORT = Repr()
-_SHORT.maxstring = _SHORT.maxother = 200
 
 T = TypeVar("T")
 Kind = Callable[[Any], T]
@@ -50,7 +47,7 @@ def checked(place: str, value: object, kind: Kind[T]) -> T:
     try:
         return kind(value)
     except Unfit as error:
-        raise UsageError(f"{place}: found {error.found or shown(value)}; expected {error.expected}") from None
+        raise UsageError(f"{place}: found {error.found or quoted(value)}; expected {error.expected}") from None
 
 
 def read_toml(data: bytes, place: str) -> dict[str, Any]:
@@ -70,16 +67,6 @@ def read_toml(data: bytes, place: str) -> dict[str, Any]:
         raise UsageError(f"{place}: not TOML: a number has too many digits, or a date is none; correct it") from None
     except RecursionError:
         raise UsageError(f"{place}: not TOML: is nested too deeply; expected tables as the documentation has") from None
-
-
-def shown(value: object) -> str:
-    """
-    The repr of a value, shortened where it is long.
-    """
-    try:
-        return _SHORT.repr(value)
-    except ValueError:
-        return "a number with thousands of digits"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -167,7 +154,8 @@ def one_of(*choices: str) -> Kind[str]:
     def choose(value: object) -> str:
         if isinstance(value, str) and value in choices:
             return value
-        near = difflib.get_close_matches(shown(value), choices, n=1, cutoff=0.5)
+        word = value[:_NAME_CHARS] if isinstance(value, str) else ""
+        near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
         raise Unfit(", ".join(choices[:-1]) + f" or {choices[-1]}" + (f"; did you mean {near[0]}?" if near else ""))
 
     return choose
@@ -181,7 +169,7 @@ def refs(value: object) -> tuple[str, ...]:
         raise Unfit("a list of refs such as default/claude-code@1.0.0")
     for item in value:
         if not _REF.fullmatch(item):
-            raise Unfit("refs of the form namespace/name@1.0.0, the name in kebab-case", found=repr(item))
+            raise Unfit("refs of the form namespace/name@1.0.0, the name in kebab-case", found=quoted(item))
     return tuple(dict.fromkeys(value))
 
 
@@ -189,10 +177,10 @@ def variable(value: object) -> str:
     """
     The name of an environment variable.
     """
-    if isinstance(value, str) and _VARIABLE.fullmatch(value):
+    if isinstance(value, str) and _VARIABLE.fullmatch(value) and not value.lower().startswith("sk_"):
         return value
-    # Somebody may have put the key itself where its variable belongs.
-    raise Unfit("the name of an environment variable such as ORGO_API_KEY", found="something else (not shown)")
+    like = "the name of a variable such as ORGO_API_KEY"
+    raise Unfit(like, found="what looks like a key (not shown)" if isinstance(value, str) and value else None)
 
 
 def key(value: object) -> str:
@@ -225,8 +213,8 @@ def url(value: object) -> str:
             "no user or password in it; keys come from the environment", found="a URL with a user in it (not shown)"
         )
     if parts.query or parts.fragment or value.endswith(("?", "#")):
-        shown = value.split("?")[0].split("#")[0]
-        raise Unfit("nothing after the path", found=f"{shown!r} and a query or fragment (not shown)")
+        before = value.split("?")[0].split("#")[0]
+        raise Unfit("nothing after the path", found=f"{quoted(before)} and a query or fragment (not shown)")
     return value.rstrip("/")
 
 
@@ -238,7 +226,7 @@ def _split(value: str, like: str) -> SplitResult:
     except ValueError:  # a port that is no number, or a broken IPv6 address
         fits = False
     if not fits:
-        raise Unfit(like, found=_SHORT.repr(_without_secrets(value)))
+        raise Unfit(like, found=quoted(_without_secrets(value)))
     return parts
 
 

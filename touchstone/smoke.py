@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from touchstone.errors import TargetError
 from touchstone.exchange import Exchange
+from touchstone.keysources import USUAL
 from touchstone.lifecycle import STATUSES
 from touchstone.transport import Call, Transport
 
@@ -16,13 +17,16 @@ NOWHERE = "/touchstone-smoke-test/nowhere"
 TRIES = 2
 
 
-def smoke(transport: Transport) -> float:
+def smoke(transport: Transport, source: str = USUAL.primary) -> float:
     """
     Makes sure that the target is reachable, takes the key and is a template build API.
 
     Both requests ask for a version that does not exist, one with the key and one without. One of them may be answered
     wrongly: a target with a fault is to be judged. If neither looks like an answer of this API, it is another server.
     Where the key seems not to matter, a third request shows whether the server knows the paths of this API at all.
+
+    Args:
+        source: Where the key comes from, see `KeySources`.
 
     Returns:
         Seconds that the faster of the two requests took.
@@ -34,7 +38,7 @@ def smoke(transport: Transport) -> float:
     without_key = _answered(transport, Call("getTemplate", REF, "none"))
     if with_key.status == 401 and without_key.status == 401:
         told = str(with_key.body.get("error", ""))[:120]
-        raise TargetError(f"{transport.url}: the key was refused with 401 {told!r}; set ORGO_API_KEY to a valid key")
+        raise TargetError(f"{transport.url}: the key was refused with 401 {told!r}; set {source} to a valid key")
     if without_key.status != 401 and not (_speaks_of_builds(with_key) and _knows_the_path(transport, with_key)):
         raise TargetError(
             f"{transport.url}: not a template build API: {with_key.request.method} {with_key.request.url} answered "

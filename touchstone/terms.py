@@ -5,13 +5,37 @@ The terms on which an examination runs: what it may spend, what it tells about t
 from dataclasses import dataclass
 from typing import Protocol
 
+from touchstone.exchange import Exchange
 from touchstone.provision import Template
 from touchstone.runfacts import NoticeVerdict
+from touchstone.settings import TargetSettings
 
 # What would let a claim be judged that a target does not offer the means for.
 PUBLISH_ADVICE = 'publishing is switched off; set publish = "raw" for this target'
-SECOND_KEY_ADVICE = "set second_api_key_env, or ORGO_SECOND_API_KEY, to another account's key"
-RESTRICTED_KEY_ADVICE = "set restricted_api_key_env, or ORGO_RESTRICTED_API_KEY, to a key below the Scale plan"
+
+
+def how_ended(ref: str, ended: Exchange) -> str:
+    """
+    What became of a build, by the last read of its status.
+    """
+    status = ended.body.get("status")
+    if status is not None:
+        return f"the build of {ref} ended {status!r}"
+    return f"the end of the build of {ref} was not seen: {ended.error or f'its status is answered with {ended.status}'}"
+
+
+def second_key_advice(target: TargetSettings) -> str:
+    """
+    What lets claims be judged that take another account.
+    """
+    return target.key_sources.advice("second", "another account's key")
+
+
+def restricted_key_advice(target: TargetSettings) -> str:
+    """
+    What lets claims be judged that take an account below the Scale plan.
+    """
+    return target.key_sources.advice("restricted", "a key below the Scale plan")
 
 
 class Unsuited(Exception):

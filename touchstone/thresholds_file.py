@@ -16,7 +16,8 @@ from touchstone.bundle import load_dir
 from touchstone.contract import Contract
 from touchstone.errors import UsageError, one_line
 from touchstone.loadfacts import Limit
-from touchstone.settings_kinds import Kind, Unfit, checked, is_number, nearest, read_toml, shown
+from touchstone.quoting import quoted
+from touchstone.settings_kinds import Kind, Unfit, checked, is_number, nearest, read_toml
 from touchstone.statistic import STATISTICS, Statistic
 from touchstone.totals import ALL
 from touchstone.workloads import SCENARIOS
@@ -114,7 +115,7 @@ def _known(place: str, what: str, name: str, known: Iterable[str]) -> None:
 def _table(place: str, value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UsageError(
-            f"{place}: found {shown(value)}; expected a table of operations, and in each a table of limits"
+            f"{place}: found {quoted(value)}; expected a table of operations, and in each a table of limits"
         )
     return value
 

@@ -233,6 +233,17 @@ def test_banner_says_how_many_more_are_broken(failing_run: Path) -> None:
     assert "should" not in banner.text
 
 
+def test_keys_of_a_settings_file_are_said_to_be_there(failing_run: Path) -> None:
+    """Where the settings spell the keys out, no variable is named; a log that does not tell has the usual ones."""
+    log = read(failing_run)
+    sources = {"primary": "api_key of [targets.<a>]", "second": "THEIRS"}
+    told = replace(log, header=replace(log.header, settings={"target": {"key_sources": sources}}))
+
+    page = Page(html.render(view(told))).text
+    assert "from the settings file: api_key of [targets.<a>], and where the target has them THEIRS and" in page
+    assert "from the environment: ORGO_API_KEY, and" in Page(html.render(view(log))).text
+
+
 def test_reason_that_very_many_share_is_folded(failing_run: Path) -> None:
     """All claims are there, and out of the way."""
     log = read(failing_run)

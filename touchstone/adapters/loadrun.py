@@ -147,7 +147,7 @@ class LoadRun:
         self.shots = Shots(url, keys, contract)
         history = History.knowing(contract, go.stage.contents.values())
         ledger = ledger_of_claims.load().raised(INVARIANTS)
-        self.appraiser = Appraiser(history, ledger, INLINE_RULES, self.shots)
+        self.appraiser = Appraiser(history, ledger, INLINE_RULES, self.shots, sources=target.key_sources)
         self._warm_up(contract, history)
         self.connections = Connections(url, target.request_timeout_s, clock=self.now, bounds=target.bounds)
         self.collector = Collector(go.number)

@@ -100,7 +100,8 @@ class ProbeRun:
         self._bounds = Bounds(terms, handover.until_at, self.now)
         contract = Contract.load()
         self._link = link = ProbeLink(handover.url, settings, contract, self.now)
-        self._appraiser = Appraiser(History(contract), ledger_of_claims.load(), INLINE_RULES, link.shots)
+        ledger, sources = ledger_of_claims.load(), settings.target.key_sources
+        self._appraiser = Appraiser(History(contract), ledger, INLINE_RULES, link.shots, sources=sources)
         starts, patience_s = probing.operation == STARTS, settings.target.cancel_timeout_s
         self._pool = Pool(handover.refs, link.beside, self.now, patience_s) if starts else None
         self._sender = Sender(

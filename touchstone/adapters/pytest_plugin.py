@@ -21,7 +21,8 @@ from touchstone.adapters.plan import Cost, cost_of, write_plan
 from touchstone.errors import HarnessError, RecordingError
 from touchstone.examination import Examination
 from touchstone.finding import Finding
-from touchstone.handover import UNWRITTEN, hold_lifeline, received
+from touchstone.handover import BARRED, UNWRITTEN, hold_lifeline, received
+from touchstone.planwatch import barred
 from touchstone.run import Run
 from touchstone.runfacts import Case, CaseOutcome, Notice, NoticeVerdict
 from touchstone.settings import Settings
@@ -125,6 +126,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     result = yield
     if item.config.stash[_RUN].is_lost:
         item.session.shouldstop = str(item.config.stash[_RUN].log.lost)
+    if item.config.stash[_RUN].plan.is_barred:
+        item.session.shouldstop = barred(item.config.stash[_RUN].settings.target)
     run, items = item.config.stash[_RUN], item.session.items
     if nextitem and run.has_found() and not item.session.stash.get(_REORDERED, False):
         item.session.stash[_REORDERED] = True
@@ -214,8 +217,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     Runs the body of a case, once more with longer builds where a claim that it declares met no occasion.
     """
     run = pyfuncitem.config.stash[_RUN]
-    result = yield
-    if not _repeatable(pyfuncitem):
+    try:
+        result = yield
+    finally:
+        is_barred = run.plan.settle(run.exam)
+    if is_barred or not _repeatable(pyfuncitem):
         return result
     run.conclude(case_id(pyfuncitem), final=False)
     unclear = run.unclear(declared_claims(pyfuncitem))
@@ -237,6 +243,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     run = session.config.stash.get(_RUN, None)
     if run:
         run.finish()
+        if run.plan.is_barred:
+            session.exitstatus = BARRED
         if run.is_lost:
             session.exitstatus = UNWRITTEN
 
@@ -303,7 +311,8 @@ def _concluded(run: Run, item: pytest.Item, *, interrupted: bool) -> list[Findin
             run.exam.case = "clean-up"  # what is recorded is what the scenario sent
         with contextlib.suppress(Unsuited):
             run.exam.quieten()
-    return run.conclude(case_id(item))
+    # What a key is refused for its plan breaks no claim.
+    return [] if run.plan.is_barred else run.conclude(case_id(item))
 
 
 def _told(error: BaseException, item: pytest.Item) -> tuple[str, str]:

@@ -5,6 +5,7 @@ The load rules: what can be said of a load run only as a whole. See `loadrule` f
 from touchstone.claims import Ledger
 from touchstone.curl import curl
 from touchstone.finding import Finding, Judgement, finding_id
+from touchstone.keysources import KeySources
 from touchstone.loadrules import builds, phases, refusals
 from touchstone.loadrules.loadrule import LoadRule
 from touchstone.loadrules.record import Record
@@ -46,6 +47,7 @@ class _Places:
         self._told = {build.seq: f"{build.ref}, {build.ended_at:.1f} s into the run" for build in record.log.builds}
         self._told |= {start.seq: f"{start.ref}, {start.sent_at:.1f} s into the run" for start in record.starts}
         self._again = again(record.log.header)
+        self._sources = KeySources.of(record.log.header.settings)
 
     def finding(self, judgement: Judgement, ledger: Ledger) -> Finding:
         """
@@ -62,6 +64,6 @@ class _Places:
             expected=judgement.expected,
             actual=judgement.actual,
             where=f"{exchange.request.method} {exchange.request.url}" if exchange else self._told[seq],
-            curl=curl(exchange) if exchange else self._again,
+            curl=curl(exchange, self._sources) if exchange else self._again,
             evidence=judgement.evidence,
         )

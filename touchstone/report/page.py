@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from touchstone.figures import chance_words, figure
+from touchstone.keysources import is_variable
 from touchstone.report.length import brief
 from touchstone.report.pretty import span
 from touchstone.report.view import check_words
@@ -65,6 +66,7 @@ def _environment() -> Environment:
         percent=_percent,
         chance=chance_words,
         when=_when,
+        is_variable=is_variable,
     )
     return environment
 

@@ -9,6 +9,7 @@ from pathlib import PurePath
 
 from touchstone.exchange import Exchange
 from touchstone.finding import Finding
+from touchstone.keysources import KeySources
 from touchstone.report.load_view import LoadView, load_view
 from touchstone.report.pretty import Shown, show
 from touchstone.report.probe_view import ProbeView
@@ -108,6 +109,13 @@ class View:
     again: str = field(default="")
     load: LoadView | None = None
     probe: ProbeView | None = None
+
+    @property
+    def key_sources(self) -> KeySources:
+        """
+        Where the keys of the run came from.
+        """
+        return KeySources.of(self.header.settings)
 
     @property
     def exit_code(self) -> int:
