@@ -49,6 +49,7 @@ ODD_VERSIONS = (
 )
 
 
+@pytest.mark.given
 @pytest.mark.cost(builds=0, requests=24)
 @pytest.mark.claims("lookup.unknown-version-is-404", "lookup.unknown-name-is-404", "lookup.unknown-namespace-is-404")
 def test_unknown_versions_are_not_found(exam: Examination) -> None:
@@ -60,6 +61,7 @@ def test_unknown_versions_are_not_found(exam: Examination) -> None:
             ask(exam, operation, exam.unknown(part))
 
 
+@pytest.mark.given
 @pytest.mark.cost(builds=0, requests=110)
 @pytest.mark.claims("lookup.odd-spelling-is-404", "http.no-server-error", "error.shows-no-internals")
 def test_odd_spellings_are_not_found(exam: Examination) -> None:
@@ -92,6 +94,7 @@ def encoded_twice(name: str) -> str:
     return f"%25{ord(name[0]):02X}{name[1:]}"
 
 
+@pytest.mark.given
 @pytest.mark.cost(builds=0, requests=56)
 @pytest.mark.claims(
     "lookup.odd-spelling-is-404",
@@ -125,6 +128,7 @@ def test_ref_is_compared_whole(exam: Examination) -> None:
         raw(exam, "POST", f"/templates/default/{ready.name}/{near}/build")
 
 
+@pytest.mark.given
 @pytest.mark.cost(builds=0, requests=36)
 @pytest.mark.claims("http.wrong-method-is-405", "http.head-matches-get", "status.changes-only-by-a-start")
 def test_methods_that_a_path_does_not_have(exam: Examination) -> None:

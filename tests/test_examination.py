@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from tests.rules.exchanges import build, exchange
-from touchstone.examination import IDLE_POLLS, IDLE_S, READY_TRIES, SILENT_POLLS, SILENT_S, Examination
+from touchstone.examination import READY_TRIES, Examination
 from touchstone.exchange import Exchange
 from touchstone.followers import Following
+from touchstone.patience import IDLE_POLLS, IDLE_S, SILENT_POLLS, SILENT_S
 from touchstone.provision import Template
 from touchstone.settings import TargetSettings, Templates
 from touchstone.silence import UNHEARD_REQUESTS

@@ -20,7 +20,7 @@ def planned(ended: Ended) -> tuple[int, int]:
     """
     The number of cases and the most builds that a plan promises.
     """
-    found = re.search(r"(\d+) cases, \d+ claims; at most (\d+) builds", " ".join(ended.out.split()))
+    found = re.search(r"(\d+) cases, \d+ claims; at most (\d+) builds?", " ".join(ended.out.split()))
     assert found, ended.out + ended.err
     return int(found[1]), int(found[2])
 

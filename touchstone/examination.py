@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 from touchstone.exchange import Credential, Exchange
 from touchstone.followers import Following
-from touchstone.patience import back_off_s, poll_s, retry_after_s
+from touchstone.patience import IDLE_POLLS, IDLE_S, SILENT_POLLS, SILENT_S, back_off_s, poll_s, retry_after_s
 from touchstone.provision import VERSION, Form, Template, given, publish_call
 from touchstone.settings import TargetSettings
 from touchstone.silence import SILENT_REMOVALS, UNHEARD_REQUESTS, Silence
 from touchstone.terms import PUBLISH_ADVICE, Budget, Ledger, Unsuited
-from touchstone.transport import Call, Transport
+from touchstone.transport import Call, Transport, may_publish
 
 ENDED = frozenset({"ready", "failed"})
 IDLE = frozenset({"ready", "failed", "not_built"})
@@ -28,12 +28,6 @@ SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 12, 60
 # Once a wait was in vain, the next ones are shorter by this share, until one is not: a target that never has room would
 # otherwise cost its whole patience in every case.
 TIRED_SHARE = 0.1
-
-# After so many reads in a row, over so many seconds, that say not_built nothing is on its way that could be waited for.
-IDLE_POLLS, IDLE_S = 10, 1.0
-
-# After so many reads in a row, over so many seconds, that nobody answers there is no server any more.
-SILENT_POLLS, SILENT_S = 10, 5.0
 
 # A version to share that does not become ready is built anew as often as this, and then not again in every case.
 READY_TRIES = 3
@@ -76,8 +70,10 @@ class Examination:
 
     def send(self, call: Call) -> Exchange:
         """
-        Sends one request as it is.
+        Sends one request as it is, if the run may.
         """
+        if self.target.publish == "never" and may_publish(call):
+            raise Unsuited("not-applicable", PUBLISH_ADVICE)
         if self.transport.now() > self.budget.until_at:
             raise Unsuited("could-not-run", "the time of the run is spent; raise --max-seconds")
         if call.operation == "startBuild" and call.ref not in self._running | self._finished:
@@ -326,7 +322,7 @@ class Examination:
         if self._unmade.count(made) == READY_TRIES:
             raise Unsuited("could-not-run", f"of {READY_TRIES} builds to share none ended ready")
         if made not in self._made:
-            template = self._given() if self.target.publish == "never" else self.published(made, owner=owner)
+            template = self._given(owner) if self.target.publish == "never" else self.published(made, owner=owner)
             self.start(template.ref, owner)
             ended = self.wait(template.ref)
             if ended.body.get("status") != "ready":
@@ -335,7 +331,9 @@ class Examination:
             self._made[made] = template
         return self._made[made]
 
-    def _given(self) -> Template:
+    def _given(self, owner: Credential) -> Template:
+        if owner != "primary":
+            raise Unsuited("not-applicable", PUBLISH_ADVICE)
         if not self.target.templates.buildable:
             raise Unsuited("not-applicable", "publishing is switched off; name a template in templates = {buildable}")
         return given(self.target.templates.buildable[0])

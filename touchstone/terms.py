@@ -9,7 +9,7 @@ from touchstone.provision import Template
 from touchstone.runfacts import NoticeVerdict
 
 # What would let a claim be judged that a target does not offer the means for.
-PUBLISH_ADVICE = 'publishing is switched off; set publish = "raw" for this target'
+PUBLISH_ADVICE = 'publishing is switched off (publish = "never"); set publish = "raw" for this target'
 SECOND_KEY_ADVICE = "set second_api_key_env, or ORGO_SECOND_API_KEY, to another account's key"
 RESTRICTED_KEY_ADVICE = "set restricted_api_key_env, or ORGO_RESTRICTED_API_KEY, to a key below the Scale plan"
 
