@@ -51,7 +51,8 @@ def print_plan(text: str, settings: Settings, console: Console, *, shared: bool 
     if builds > target.max_builds:
         say(
             console,
-            f"the budget is smaller than the plan: a walk may be cut short; --max-builds {builds} lets all cases run",
+            "the budget is smaller than the plan: claims may be left unjudged and the run end with 3; "
+            f"--max-builds {builds} lets all cases run",
         )
 
 
