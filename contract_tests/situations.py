@@ -99,6 +99,7 @@ def publish_invalid(
     taken = replace(template, name=str(about.get("name", "")), version=str(about.get("version", "")))
     if taken.ref != template.ref:
         exam.register(taken)
+        exam.made.taken_for(taken, template)
     return publish_spoilt(exam, template, document, as_yaml=as_yaml)
 
 

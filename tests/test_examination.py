@@ -65,7 +65,7 @@ class Kept:
     def published(self, template: Template, digest: str) -> None:
         self.told.append((f"published {digest}", template.ref, len(self.calls)))
 
-    def removed(self, template: Template, *, gone: bool) -> None:
+    def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
         self.told.append(("gone" if gone else "left", template.ref, len(self.calls)))
 
 

@@ -144,6 +144,7 @@ LAYER_OF = {
     "touchstone.provision": "edges",
     "touchstone.terms": "edges",
     "touchstone.examination": "edges",
+    "touchstone.made": "edges",
     "touchstone.followers": "edges",
     "touchstone.run": "edges",
     "touchstone.smoke": "edges",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from touchstone.exchange import Credential, Exchange
 from touchstone.followers import Following
+from touchstone.made import Made
 from touchstone.patience import IDLE_POLLS, IDLE_S, SILENT_POLLS, SILENT_S, back_off_s, poll_s, retry_after_s
 from touchstone.provision import VERSION, Form, Template, given, publish_call
 from touchstone.settings import TargetSettings
@@ -53,6 +54,7 @@ class Examination:
     stretch: float = 1.0
     case: str = ""
     templates: list[Template] = field(default_factory=list)
+    made: Made = field(default_factory=Made)
     _running: set[str] = field(default_factory=set)
     _dying: set[str] = field(default_factory=set)
     _finished: set[str] = field(default_factory=set)
@@ -72,6 +74,9 @@ class Examination:
         """
         Sends one request as it is, if the run may.
         """
+        return self.made.hear(call, self._send)
+
+    def _send(self, call: Call) -> Exchange:
         if self.target.publish == "never" and may_publish(call):
             raise Unsuited("not-applicable", PUBLISH_ADVICE)
         if self.transport.now() > self.budget.until_at:
@@ -249,9 +254,8 @@ class Examination:
         if auto_build:
             self.budget.need_build()
         self.register(template)
-        call = publish_call(
-            template, wrapped=self.target.publish == "wrapped", form=form, force=force, auto_build=auto_build
-        )
+        wrapped = self.target.publish == "wrapped"
+        call = publish_call(template, wrapped=wrapped, form=form, force=force, auto_build=auto_build)
         exchange = self.patiently(call)
         if 200 <= exchange.status < 300:
             self.ledger.published(template, str(exchange.body.get("digest", "")))
@@ -346,13 +350,10 @@ class Examination:
             like: What is varied in the place of the shared ready one.
         """
         name = f"touchstone-{self.run_id}-absent"
-        match part:
-            case "version":
-                known = like or self.ready()
-                return f"{known.namespace}/{known.name}@9.9.9"
-            case "name":
-                return f"default/{name}@{VERSION}"
-        return f"{name}/{(like or self.ready()).name}@{VERSION}"
+        if part == "name":
+            return f"default/{name}@{VERSION}"
+        known = like or self.ready()
+        return f"{known.namespace}/{known.name}@9.9.9" if part == "version" else f"{name}/{known.name}@{VERSION}"
 
     # --- leaving nothing behind --------------------------------------------------------------------------------------
 
@@ -387,7 +388,9 @@ class Examination:
             exchange = self._try(Call("deleteTemplate", template.ref, template.owner))
             self._silent = self._silent + 1 if exchange and exchange.response is None else 0
             gone = exchange is not None and exchange.status in (200, 204, 404)
-        self.ledger.removed(template, gone=gone)
+        standing = self.made.standing(template)
+        gone = gone or standing == "absent"
+        self.ledger.removed(template, gone=gone, sure=standing == "there")
         return gone
 
     def _try(self, call: Call) -> Exchange | None:

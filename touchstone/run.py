@@ -55,13 +55,13 @@ class Journalled:
         self._journal.created(template.ref, template.owner)
         self._log.template(TemplateAction(template.ref, self._purpose(template), digest, "published", self._now()))
 
-    def removed(self, template: Template, *, gone: bool) -> None:
+    def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
         """
         *template* was deleted, or could not be. The journal keeps a ref until nobody has a version of that name.
         """
         if gone:
             self._journal.removed(template.ref, template.owner)
-        action: TemplateDeed = "deleted" if gone else "left"
+        action: TemplateDeed = "deleted" if gone else "left" if sure else "may-be-left"
         self._log.template(TemplateAction(template.ref, self._purpose(template), "", action, self._now()))
 
     def _purpose(self, template: Template) -> str:

@@ -57,7 +57,7 @@ class _Silent:
         Never called: a sweep publishes nothing.
         """
 
-    def removed(self, template: Template, *, gone: bool) -> None:
+    def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
         """
         Never called: a sweep keeps count by itself.
         """

@@ -40,9 +40,9 @@ class Ledger(Protocol):
         *template* was published.
         """
 
-    def removed(self, template: Template, *, gone: bool) -> None:
+    def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
         """
-        *template* was deleted, or could not be.
+        *template* was deleted, or could not be; *sure* is whether it ever was on the target.
         """
 
 

@@ -106,7 +106,12 @@ def send_case(exam: Examination, case: "Case[Any]", number: int) -> Exchange | N
     call = Call(method=prepared.method or "GET", path=prepared.path_url, headers=headers, body=body, stream_s=stream_s)
     if exam.target.publish == "never" and may_publish(call):
         return None
-    exchange = exam.send(call)
+    try:
+        exchange = exam.send(call)
+    except Unsuited:
+        if template is not None:
+            exam.forget(template)
+        raise
     _keep_track(exam, exchange, template)
     return exchange
 
