@@ -46,8 +46,6 @@ def attempt(exam: Examination, operation: str, template: Template, credential: C
     """
     Sends with a wrong key what the right key could do.
     """
-    if operation == "publishTemplate" and exam.target.publish == "never":
-        template = exam.template("refused")
     if operation == "publishTemplate":
         exam.register(template)
         wrapped = exam.target.publish == "wrapped"
@@ -101,6 +99,7 @@ def publish_invalid(
     taken = replace(template, name=str(about.get("name", "")), version=str(about.get("version", "")))
     if taken.ref != template.ref:
         exam.register(taken)
+        exam.made.taken_for(taken, template)
     return publish_spoilt(exam, template, document, as_yaml=as_yaml)
 
 

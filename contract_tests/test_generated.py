@@ -16,12 +16,13 @@ from touchstone.handover import received
 from touchstone.run import Run
 
 _settings = received(os.environ).parsed_settings()
-schema = load_schema(_settings.seed, _settings.profile)
+schema = load_schema(_settings.seed, _settings.profile, publishes=_settings.target.publish != "never")
 
 _numbers: defaultdict[str, "itertools.count[int]"] = defaultdict(itertools.count)
 
 
 @pytest.mark.once
+@pytest.mark.given
 @pytest.mark.cost(builds=0, requests={"quick": 12, "standard": 60, "thorough": 300})
 @pytest.mark.claims(
     "http.answers",

@@ -98,6 +98,7 @@ def test_builds_that_print_nothing(exam: Examination) -> None:
         exam.read(silent.ref)
 
 
+@pytest.mark.given
 @pytest.mark.cost(builds=0, requests=12)
 @pytest.mark.claims(
     "reuse.ready-at-once",
@@ -160,6 +161,7 @@ def test_idle_version_has_nothing_to_cancel(exam: Examination) -> None:
         exam.read(template.ref)
 
 
+@pytest.mark.given
 @pytest.mark.cost(builds=4, requests=20)
 @pytest.mark.claims(
     "status.good-template-ends-ready",

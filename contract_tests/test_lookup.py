@@ -49,6 +49,7 @@ ODD_VERSIONS = (
 )
 
 
+@pytest.mark.given
 @pytest.mark.cost(builds=0, requests=24)
 @pytest.mark.claims("lookup.unknown-version-is-404", "lookup.unknown-name-is-404", "lookup.unknown-namespace-is-404")
 def test_unknown_versions_are_not_found(exam: Examination) -> None:
@@ -60,6 +61,7 @@ def test_unknown_versions_are_not_found(exam: Examination) -> None:
             ask(exam, operation, exam.unknown(part))
 
 
+@pytest.mark.given
 @pytest.mark.cost(builds=0, requests=110)
 @pytest.mark.claims("lookup.odd-spelling-is-404", "http.no-server-error", "error.shows-no-internals")
 def test_odd_spellings_are_not_found(exam: Examination) -> None:

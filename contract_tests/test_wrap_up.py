@@ -8,6 +8,7 @@ from touchstone.examination import Examination
 from touchstone.run import Run
 
 
+@pytest.mark.given
 @pytest.mark.cost(builds=0, requests=80)
 @pytest.mark.claims(
     "status.ready-stays-ready",

@@ -22,6 +22,7 @@ from touchstone.rss import rss_bytes
 from touchstone.runfacts import Footer
 from touchstone.session import Session
 from touchstone.settings import Settings, TargetSettings
+from touchstone.terms import PUBLISH_ADVICE
 from touchstone.workloads import SCENARIOS, Options
 
 Load = Callable[..., Ended]
@@ -375,7 +376,7 @@ def test_user_in_a_url_is_refused_and_not_shown(load: Load) -> None:
         ({}, "fairness: needs two keys; set second_api_key_env, or ORGO_SECOND_API_KEY, to another account's key"),
         (
             {"second_api_key": "two", "publish": "never"},
-            'fairness: needs a version of each key; publishing is switched off; set publish = "raw" for this target',
+            f"fairness: needs a version of each key; {PUBLISH_ADVICE}",
         ),
     ],
 )

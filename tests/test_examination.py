@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from tests.rules.exchanges import build, exchange
-from touchstone.examination import IDLE_POLLS, IDLE_S, READY_TRIES, SILENT_POLLS, SILENT_S, Examination
+from touchstone.examination import READY_TRIES, Examination
 from touchstone.exchange import Exchange
 from touchstone.followers import Following
+from touchstone.patience import IDLE_POLLS, IDLE_S, SILENT_POLLS, SILENT_S
 from touchstone.provision import Template
 from touchstone.settings import TargetSettings, Templates
 from touchstone.silence import UNHEARD_REQUESTS
@@ -64,7 +65,7 @@ class Kept:
     def published(self, template: Template, digest: str) -> None:
         self.told.append((f"published {digest}", template.ref, len(self.calls)))
 
-    def removed(self, template: Template, *, gone: bool) -> None:
+    def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
         self.told.append(("gone" if gone else "left", template.ref, len(self.calls)))
 
 

@@ -130,6 +130,29 @@ def test_leftover_lists_what_was_not_seen_gone(tmp_path: Path) -> None:
     assert leftovers(tmp_path) == [Leftover(journal.path, "r1", URL, (ONE, TWO), (TWO, "others/theirs@1.0.0"))]
 
 
+def test_journal_knows_which_key_made_what(tmp_path: Path) -> None:
+    """
+    A name stays until the version of each account is gone; the role of its key is noted, and of older lines nothing.
+    """
+    journal = Journal.open("r1", URL, tmp_path)
+    for by in ("primary", "second"):
+        journal.intend(ONE, by)
+        journal.created(ONE, by)
+    journal.intend(TWO)
+    journal.started(ONE)
+    journal.removed(ONE, "primary")
+    assert lines_of(journal.path)[1] == {"step": "intend", "ref": ONE, "by": "primary"}
+    assert (journal.refs, journal.builds) == ((ONE, TWO), (ONE,))
+    journal.close(all_clean=False)
+    (leftover,) = leftovers(tmp_path)
+    assert (leftover.refs, leftover.owners) == ((ONE, TWO), {ONE: ("second",)})
+    again = Journal.resume(leftover)
+    assert again is not None
+    again.removed(ONE, "second")
+    assert (again.refs, again.builds) == ((TWO,), ())
+    again.close(all_clean=False)
+
+
 def test_live_run_is_no_leftover(tmp_path: Path) -> None:
     """
     The journal of a run at work is passed over, and not resumed.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import KEYS, Ended, Shell, called, children, gone
+from tests.command import KEYS, PRIMARY, SECOND, Ended, Shell, called, children, gone
 from tests.watched import ENDLESS_S, WAITING, Watched
 from touchstone.examination import SILENT_REMOVALS
 from touchstone.journal import Journal
@@ -45,13 +45,13 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     return run
 
 
-def left_by(shell: Shell, url: str, *refs: str) -> Path:
+def left_by(shell: Shell, url: str, *refs: str, by: str = "") -> Path:
     """
-    The journal of a run that ended in the middle of creating *refs*.
+    The journal of a run that ended in the middle of creating *refs*; without *by* of an older one, that names no key.
     """
     journal = Journal.open("r1", url, shell.folder / "state" / "touchstone" / "journals")
     for ref in refs:
-        journal.intend(ref)
+        journal.intend(ref, by)
     journal.close(all_clean=False)
     return journal.path
 
@@ -70,6 +70,8 @@ def test_killed_run_is_swept_and_others_are_not(
         killed(shell, watched)
         assert len(watched.refs()) > len(others)
         assert watched.running() == 1
+        (journal,) = shell.journals()
+        assert '"by": "primary"' in journal.read_text("utf-8")
         ended = called(shell, monkeypatch, capsys, "sweep", "--url", watched.url)
         assert (watched.refs(), watched.running()) == (sorted(others), 0)
     assert (ended.code, ended.err) == (0, "")
@@ -136,7 +138,7 @@ def test_target_that_is_down_keeps_its_journal(sweep: Sweep, tmp_path: Path) -> 
 
 def test_sweep_asks_no_more_of_a_target_that_is_down(sweep: Sweep, tmp_path: Path) -> None:
     """
-    After a few requests without an answer the rest is left as well, for the same reason, and not asked for.
+    After a few requests without an answer the rest is left as well, and not asked for; the reason is told once.
     """
     asked: list[bytes] = []
 
@@ -153,7 +155,9 @@ def test_sweep_asks_no_more_of_a_target_that_is_down(sweep: Sweep, tmp_path: Pat
         ended = sweep(url)
         server.shutdown()
     assert (ended.code, shell.journals()) == (3, [path])
-    assert ended.out.count("could not be removed: default/touchstone-r1-") == 40
+    told = [line for line in ended.out.splitlines() if line.startswith("could not be removed: ")]
+    named = ", ".join(refs[:3])
+    assert [line.partition(": no answer: ")[0] for line in told] == [f"could not be removed: {named} and 37 more"]
     assert len(asked) == SILENT_REMOVALS
 
 
@@ -183,8 +187,51 @@ def test_sweep_without_a_good_key_removes_nothing(sweep: Sweep, tmp_path: Path, 
     assert ended.code == (3 if key else 2)
     assert shell.journals() == [path]
     if key:
-        assert f"could not be removed: {ref}: status 401 " in ended.out
+        assert f"could not be removed: {ref}: may be made with api_key, which is refused with status 401 " in ended.out
         assert ended.last_line == "exit 3: 0 templates removed, 1 left; set right what is told above, and sweep again"
+
+
+@pytest.mark.parametrize(
+    ("second", "why"),
+    [
+        ({}, "is not set; set"),
+        ({"ORGO_SECOND_API_KEY": "sk_live_nobody_has_this"}, r"is refused with status 401 '.*'; set right"),
+    ],
+)
+def test_version_is_gone_only_where_its_own_key_says_so(
+    sweep: Sweep, tmp_path: Path, second: dict[str, str], why: str
+) -> None:
+    """
+    What the second key made is left, and in the journal, until that key was asked: others do not see it at all.
+    """
+    shell = Shell(tmp_path)
+    with Watched() as watched:
+        ref = watched.publish("touchstone-r1-ready-second", key=SECOND)
+        path = left_by(shell, watched.url, ref, by="second")
+        ended = sweep(watched.url, {"ORGO_API_KEY": PRIMARY} | second)
+        assert (watched.refs(), shell.journals()) == ([ref], [path])
+        told = f"could not be removed: {re.escape(ref)}: made with second_api_key, which {why} the variable that "
+        assert re.search(f"^{told}second_api_key_env names, or ORGO_SECOND_API_KEY$", ended.out, re.MULTILINE)
+        assert ended.last_line == "exit 3: 0 templates removed, 1 left; set right what is told above, and sweep again"
+        again = sweep(watched.url)
+        assert (watched.refs(), shell.journals()) == ([], [])
+    assert (ended.code, again.code, again.last_line) == (3, 0, "exit 0: 1 templates removed, 0 left")
+
+
+def test_older_journal_forgets_nothing_that_another_key_may_have_made(sweep: Sweep, tmp_path: Path) -> None:
+    """
+    Where the journal names no key, what no key that is set finds stays in it, and the way out is told.
+    """
+    shell = Shell(tmp_path)
+    with Watched() as watched:
+        ours, theirs = watched.publish("touchstone-r1-ours"), watched.publish("touchstone-r1-theirs", key=SECOND)
+        path = left_by(shell, watched.url, ours, theirs)
+        ended = sweep(watched.url, {"ORGO_API_KEY": PRIMARY})
+        assert (ended.code, watched.refs(), shell.journals()) == (3, [theirs], [path])
+        assert f"could not be removed: {theirs}: may be made with second_api_key, which is not set; " in ended.out
+        assert f"; if the run had no such key, delete {path}\n" in ended.out
+        assert sweep(watched.url).last_line == "exit 0: 1 templates removed, 0 left"
+        assert (watched.refs(), shell.journals()) == ([], [])
 
 
 def test_name_that_two_accounts_have_is_swept_for_both(sweep: Sweep, tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ class Watched:
         engine: What the twin does otherwise than the usual one.
         wrap: Puts another application around it.
         settings: How the twin behaves.
+
+    Attributes:
+        asked: Method and path of each request that it received.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Watched:
     ) -> None:
         self.reached = threading.Event()
         self.launched: list[str] = []
+        self.asked: list[tuple[str, str]] = []
         self.engine: Any = None
         watcher = self
 
@@ -53,7 +57,17 @@ class Watched:
                     watcher.reached.set()
                 return build
 
-        self.twin = Twin(TwinSettings(**{"build_s": 0.05, "settle_s": 0.02, **settings}), engine=Seen, wrap=wrap)
+        def heard(app: Any) -> Any:
+            inner = wrap(app)
+
+            async def hear(scope: Any, receive: Any, send: Any) -> None:
+                if scope["type"] == "http":
+                    watcher.asked.append((scope["method"], scope["path"]))
+                await inner(scope, receive, send)
+
+            return hear
+
+        self.twin = Twin(TwinSettings(**{"build_s": 0.05, "settle_s": 0.02, **settings}), engine=Seen, wrap=heard)
 
     @property
     def url(self) -> str:

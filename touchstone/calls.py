@@ -2,11 +2,12 @@
 What a call to a target says, with its key as it is sent and without it as it is kept.
 """
 
+import posixpath
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from touchstone.contract import Contract
 from touchstone.exchange import Chunk, Credential, Request, Response
@@ -200,6 +201,15 @@ class Wording:
         if not {"namespace", "name", "version"} <= values.keys():
             return None
         return f"{values['namespace']}/{values['name']}@{values['version']}"
+
+
+def may_publish(call: Call) -> bool:
+    """
+    Whether a server may take *call* for one that publishes, however it is written down.
+    """
+    path = "/" + unquote(call.path.partition("?")[0]).strip("/")
+    asks = call.method.upper() in {"POST", "PUT", "PATCH"} and posixpath.normpath(path).casefold() == "/templates"
+    return call.operation == "publishTemplate" or asks
 
 
 def fill(template: str, ref: str | None) -> str:

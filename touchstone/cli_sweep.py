@@ -17,6 +17,9 @@ from touchstone.sweep import sweep as sweep_journals
 
 app = typer.Typer()
 
+# Of what is left for one reason so many are named; the journal has them all.
+NAMED = 3
+
 
 @app.command(epilog=examples("sweep --target staging"))
 def sweep(
@@ -35,12 +38,23 @@ def sweep(
     reports = report_dir or Path("reports")
     folders = (settings.state_dir, reports, *(path for path in reports.glob("*") if path.is_dir()))
     swept = sweep_journals(settings, folders, lambda text: out.print(text, markup=False, highlight=False))
-    for one in swept:
-        for ref, why in one.left.items():
-            say(out, f"could not be removed: {ref}: {why}")
+    for why, refs in _reasons(swept).items():
+        more = f" and {len(refs) - NAMED} more" if len(refs) > NAMED else ""
+        say(out, f"could not be removed: {', '.join(refs[:NAMED])}{more}: {why}")
     code = 3 if any(one.left for one in swept) else 0
     say(out, f"exit {code}: {_told(swept)}")
     raise typer.Exit(code)
+
+
+def _reasons(swept: Sequence[Swept]) -> dict[str, list[str]]:
+    """
+    What is left, by the reason.
+    """
+    reasons: dict[str, list[str]] = {}
+    for one in swept:
+        for ref, why in one.left.items():
+            reasons.setdefault(why, []).append(ref)
+    return reasons
 
 
 def _told(swept: Sequence[Swept]) -> str:

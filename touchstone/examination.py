@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 
 from touchstone.exchange import Credential, Exchange
 from touchstone.followers import Following
-from touchstone.patience import back_off_s, poll_s, retry_after_s
+from touchstone.made import Made
+from touchstone.patience import IDLE_POLLS, IDLE_S, SILENT_POLLS, SILENT_S, back_off_s, poll_s, retry_after_s
 from touchstone.provision import VERSION, Form, Template, given, publish_call
 from touchstone.settings import TargetSettings
 from touchstone.silence import SILENT_REMOVALS, UNHEARD_REQUESTS, Silence
 from touchstone.terms import PUBLISH_ADVICE, Budget, Ledger, Unsuited, how_ended
-from touchstone.transport import Call, Transport
+from touchstone.transport import Call, Transport, may_publish
 
 ENDED = frozenset({"ready", "failed"})
 IDLE = frozenset({"ready", "failed", "not_built"})
@@ -28,12 +29,6 @@ SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 12, 60
 # Once a wait was in vain, the next ones are shorter by this share, until one is not: a target that never has room would
 # otherwise cost its whole patience in every case.
 TIRED_SHARE = 0.1
-
-# After so many reads in a row, over so many seconds, that say not_built nothing is on its way that could be waited for.
-IDLE_POLLS, IDLE_S = 10, 1.0
-
-# After so many reads in a row, over so many seconds, that nobody answers there is no server any more.
-SILENT_POLLS, SILENT_S = 10, 5.0
 
 # A version to share that does not become ready is built anew as often as this, and then not again in every case.
 READY_TRIES = 3
@@ -59,6 +54,7 @@ class Examination:
     stretch: float = 1.0
     case: str = ""
     templates: list[Template] = field(default_factory=list)
+    made: Made = field(default_factory=Made)
     _running: set[str] = field(default_factory=set)
     _dying: set[str] = field(default_factory=set)
     _finished: set[str] = field(default_factory=set)
@@ -76,8 +72,13 @@ class Examination:
 
     def send(self, call: Call) -> Exchange:
         """
-        Sends one request as it is.
+        Sends one request as it is, if the run may.
         """
+        return self.made.hear(call, self._send)
+
+    def _send(self, call: Call) -> Exchange:
+        if self.target.publish == "never" and may_publish(call):
+            raise Unsuited("not-applicable", PUBLISH_ADVICE)
         if self.transport.now() > self.budget.until_at:
             raise Unsuited("could-not-run", "the time of the run is spent; raise --max-seconds")
         if call.operation == "startBuild" and call.ref not in self._running | self._finished:
@@ -253,9 +254,8 @@ class Examination:
         if auto_build:
             self.budget.need_build()
         self.register(template)
-        call = publish_call(
-            template, wrapped=self.target.publish == "wrapped", form=form, force=force, auto_build=auto_build
-        )
+        wrapped = self.target.publish == "wrapped"
+        call = publish_call(template, wrapped=wrapped, form=form, force=force, auto_build=auto_build)
         exchange = self.patiently(call)
         if 200 <= exchange.status < 300:
             self.ledger.published(template, str(exchange.body.get("digest", "")))
@@ -326,7 +326,7 @@ class Examination:
         if self._unmade.count(made) == READY_TRIES:
             raise Unsuited("could-not-run", f"of {READY_TRIES} builds to share none ended ready")
         if made not in self._made:
-            template = self._given() if self.target.publish == "never" else self.published(made, owner=owner)
+            template = self._given(owner) if self.target.publish == "never" else self.published(made, owner=owner)
             self.start(template.ref, owner)
             ended = self.wait(template.ref)
             if ended.body.get("status") != "ready":
@@ -335,7 +335,9 @@ class Examination:
             self._made[made] = template
         return self._made[made]
 
-    def _given(self) -> Template:
+    def _given(self, owner: Credential) -> Template:
+        if owner != "primary":
+            raise Unsuited("not-applicable", PUBLISH_ADVICE)
         if not self.target.templates.buildable:
             raise Unsuited("not-applicable", "publishing is switched off; name a template in templates = {buildable}")
         return given(self.target.templates.buildable[0])
@@ -348,13 +350,10 @@ class Examination:
             like: What is varied in the place of the shared ready one.
         """
         name = f"touchstone-{self.run_id}-absent"
-        match part:
-            case "version":
-                known = like or self.ready()
-                return f"{known.namespace}/{known.name}@9.9.9"
-            case "name":
-                return f"default/{name}@{VERSION}"
-        return f"{name}/{(like or self.ready()).name}@{VERSION}"
+        if part == "name":
+            return f"default/{name}@{VERSION}"
+        known = like or self.ready()
+        return f"{known.namespace}/{known.name}@9.9.9" if part == "version" else f"{name}/{known.name}@{VERSION}"
 
     # --- leaving nothing behind --------------------------------------------------------------------------------------
 
@@ -389,7 +388,9 @@ class Examination:
             exchange = self._try(Call("deleteTemplate", template.ref, template.owner))
             self._silent = self._silent + 1 if exchange and exchange.response is None else 0
             gone = exchange is not None and exchange.status in (200, 204, 404)
-        self.ledger.removed(template, gone=gone)
+        standing = self.made.standing(template)
+        gone = gone or standing == "absent"
+        self.ledger.removed(template, gone=gone, sure=standing == "there")
         return gone
 
     def _try(self, call: Call) -> Exchange | None:

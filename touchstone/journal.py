@@ -10,7 +10,8 @@ import fcntl
 import json
 import os
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -33,6 +34,7 @@ class Leftover:
         path: Its journal.
         refs: Templates that the run created, or was about to create, and did not remove, in the order of creation.
         builds: Versions whose build the run started and did not see end; also of templates that it did not create.
+        owners: By ref, the roles of the keys that created it; nothing of a ref whose journal does not say.
     """
 
     path: Path
@@ -40,6 +42,7 @@ class Leftover:
     target_url: str
     refs: tuple[str, ...]
     builds: tuple[str, ...] = ()
+    owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Journal:
@@ -125,17 +128,20 @@ class Journal:
         os.ftruncate(descriptor, len(whole))  # cuts a torn last line: its request was never sent
         return cls(descriptor, leftover.path, leftover.target_url, JournalState.after(whole))
 
-    def intend(self, ref: str) -> None:
+    def intend(self, ref: str, by: str = "") -> None:
         """
         Says that the run is about to create the template *ref*.
-        """
-        self._write("intend", ref)
 
-    def created(self, ref: str) -> None:
+        Args:
+            by: The role of the key that it is created with, never the key; empty where nobody knows.
+        """
+        self._write("intend", ref, by=by)
+
+    def created(self, ref: str, by: str = "") -> None:
         """
         Says that the target confirmed the template *ref*.
         """
-        self._write("created", ref)
+        self._write("created", ref, by=by)
 
     def started(self, *refs: str) -> None:
         """
@@ -149,11 +155,14 @@ class Journal:
         """
         self._write("settled", *refs)
 
-    def removed(self, ref: str) -> None:
+    def removed(self, ref: str, by: str = "") -> None:
         """
         Says that the template *ref* and its build are gone.
+
+        Args:
+            by: The role of the key whose version it is; empty for all versions of that name.
         """
-        self._write("removed", ref)
+        self._write("removed", ref, by=by)
 
     @property
     def refs(self) -> tuple[str, ...]:
@@ -195,12 +204,12 @@ class Journal:
     ) -> None:
         self.close(all_clean=True)
 
-    def _write(self, step: Step, *refs: str) -> None:
+    def _write(self, step: Step, *refs: str, by: str = "") -> None:
         with self._guard:
             for number, ref in enumerate(refs, start=1):
                 if self._descriptor is None:
                     raise RuntimeError(f"{self.path}: the journal is closed; {step} {ref!r} comes too late")
-                line = {"step": step, "ref": ref}
+                line = {"step": step, "ref": ref} | ({"by": by} if by else {})
                 try:
                     _append(self._descriptor, line, sync=number == len(refs))
                 except OSError as error:
@@ -208,7 +217,7 @@ class Journal:
                         raise OutputError(
                             f"{self.path}: {line!r} cannot be written: {error.strerror}; make room there"
                         ) from None
-                self._state.take(step, ref)
+                self._state.take(step, ref, by)
 
 
 def leftovers(*folders: Path | None) -> list[Leftover]:
@@ -236,7 +245,8 @@ def _leftover(path: Path) -> Leftover | None:
             return None
     if not state.run_id:
         return None
-    return Leftover(path, state.run_id, state.target_url, tuple(state.refs), tuple(state.builds))
+    owners = {ref: tuple(roles) for ref, roles in state.owners.items()}
+    return Leftover(path, state.run_id, state.target_url, tuple(state.refs), tuple(state.builds), owners)
 
 
 def _locked(descriptor: int, path: Path) -> bool:

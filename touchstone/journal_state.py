@@ -19,15 +19,17 @@ class JournalState:
     Attributes:
         run_id: From the header; empty where there is none that this version understands.
         refs: Templates that may be there, in the order of creation.
+        owners: By ref, the keys that made it, by their role; nothing of a ref whose lines do not say.
         builds: Versions whose build may be under way.
     """
 
-    __slots__ = ("builds", "refs", "run_id", "target_url")
+    __slots__ = ("builds", "owners", "refs", "run_id", "target_url")
 
     def __init__(self) -> None:
         self.run_id = ""
         self.target_url = ""
         self.refs: dict[str, None] = {}  # a dict as an ordered set
+        self.owners: dict[str, dict[str, None]] = {}
         self.builds: dict[str, None] = {}
 
     @classmethod
@@ -40,6 +42,8 @@ class JournalState:
         state._begin(next(lines, {}))
         for line in lines:
             match line:
+                case {"step": str(step), "ref": str(ref), "by": str(by)}:
+                    state.take(step, ref, by)
                 case {"step": str(step), "ref": str(ref)}:
                     state.take(step, ref)
         return state
@@ -49,18 +53,31 @@ class JournalState:
             case {"journal": version, "run_id": str(run_id), "target_url": str(target_url)} if version == _VERSION:
                 self.run_id, self.target_url = run_id, target_url
 
-    def take(self, step: str, ref: str) -> None:
+    def take(self, step: str, ref: str, by: str = "") -> None:
         """
         Adds one line.
+
+        Args:
+            by: The role of the key; empty where the line does not say, and for all keys where something is removed.
         """
         if step in {"intend", "created"}:
             self.refs[ref] = None
+            if by:
+                self.owners.setdefault(ref, {})[by] = None
         elif step == "started":
             self.builds[ref] = None
-        elif step in {"settled", "removed"}:
+        elif step == "settled":
             self.builds.pop(ref, None)
-            if step == "removed":
-                self.refs.pop(ref, None)
+        elif step == "removed":
+            self._remove(ref, by)
+
+    def _remove(self, ref: str, by: str) -> None:
+        owners = self.owners.get(ref, {})
+        owners.pop(by, None)
+        if by and owners:  # another account has a version of that name
+            return
+        for noted in (self.refs, self.owners, self.builds):
+            noted.pop(ref, None)
 
 
 def header(run_id: str, target_url: str) -> dict[str, Any]:

@@ -15,6 +15,12 @@ LONGEST_WAIT_S = 60.0
 # A poll comes after a share of the time waited so far, so that an end is noticed late by that share at most.
 SHORTEST_POLL_S, LONGEST_POLL_S, POLL_SHARE = 0.01, 1.0, 0.12
 
+# After so many reads in a row, over so many seconds, that say not_built nothing is on its way that could be waited for.
+IDLE_POLLS, IDLE_S = 10, 1.0
+
+# After so many reads in a row, over so many seconds, that nobody answers there is no server any more.
+SILENT_POLLS, SILENT_S = 10, 5.0
+
 # RFC 9110 5.6.7: a date is in the first form; recipients must also accept the two obsolete ones.
 _DATE_FORMS = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
 

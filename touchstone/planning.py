@@ -26,10 +26,10 @@ def print_plan(text: str, settings: Settings, console: Console, *, shared: bool 
     Args:
         shared: Whether the cases share ready versions.
     """
-    shared_builds, shared_requests = (SHARED_BUILDS, SHARED_REQUESTS) if shared else (0, 0)
+    shared_builds, shared_requests = _shared(settings) if shared else (0, 0)
     cases = json.loads(text)
-    rows = [(f"shared by the cases: {shared_builds} ready versions", "", f"{shared_builds}", f"{shared_requests}")]
-    rows = rows if shared else []
+    shares = f"shared by the cases: {plural(shared_builds, 'ready version')}"
+    rows = [(shares, "", f"{shared_builds}", f"{shared_requests}")] if shared_builds else []
     rows += [(c["case"], f"{len(c['claims'])}", f"{c['builds']}", f"{c['requests']}") for c in cases]
     if console.width < TABLE_FROM_COLUMNS:
         for name, *numbers in rows:
@@ -51,8 +51,18 @@ def print_plan(text: str, settings: Settings, console: Console, *, shared: bool 
     if builds > target.max_builds:
         say(
             console,
-            f"the budget is smaller than the plan: a walk may be cut short; --max-builds {builds} lets all cases run",
+            "the budget is smaller than the plan: claims may be left unjudged and the run end with 3; "
+            f"--max-builds {builds} lets all cases run",
         )
+
+
+def _shared(settings: Settings) -> tuple[int, int]:
+    """
+    Builds and requests of the ready versions: where nothing may be published, of the first one that the user named.
+    """
+    if settings.target.publish == "never":
+        return (1, SHARED_REQUESTS // SHARED_BUILDS) if settings.target.templates.buildable else (0, 0)
+    return SHARED_BUILDS, SHARED_REQUESTS
 
 
 def _table(console: Console, rows: Iterable[Sequence[str]]) -> None:

@@ -47,7 +47,7 @@ class Unwritten:
         Nothing was published.
         """
 
-    def removed(self, template: Template, *, gone: bool) -> None:
+    def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
         """
         Nothing was removed.
         """

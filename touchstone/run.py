@@ -3,7 +3,6 @@ One run of the contract tests in this process: what they drive, who judges it, a
 """
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,31 +42,27 @@ class Journalled:
         self._journal = journal
         self._log = log
         self._transport = transport
-        self._left: Counter[str] = Counter()
 
     def intend(self, template: Template) -> None:
         """
         *template* is about to be published.
         """
-        self._left[template.ref] += 1
-        self._journal.intend(template.ref)
+        self._journal.intend(template.ref, template.owner)
 
     def published(self, template: Template, digest: str) -> None:
         """
         *template* was published.
         """
-        self._journal.created(template.ref)
+        self._journal.created(template.ref, template.owner)
         self._log.template(TemplateAction(template.ref, self._purpose(template), digest, "published", self._now()))
 
-    def removed(self, template: Template, *, gone: bool) -> None:
+    def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
         """
         *template* was deleted, or could not be. The journal keeps a ref until nobody has a version of that name.
         """
         if gone:
-            self._left[template.ref] -= 1
-            if self._left[template.ref] <= 0:
-                self._journal.removed(template.ref)
-        action: TemplateDeed = "deleted" if gone else "left"
+            self._journal.removed(template.ref, template.owner)
+        action: TemplateDeed = "deleted" if gone else "left" if sure else "may-be-left"
         self._log.template(TemplateAction(template.ref, self._purpose(template), "", action, self._now()))
 
     def _purpose(self, template: Template) -> str:

@@ -14,7 +14,7 @@ from touchstone.sample import Window
 CaseOutcome = Literal["passed", "failed", "error", "skipped"]
 NoticeVerdict = Literal["not-applicable", "could-not-run", "indeterminate"]
 TargetKind = Literal["embedded", "url", "recording"]
-TemplateDeed = Literal["published", "deleted", "left"]
+TemplateDeed = Literal["published", "deleted", "left", "may-be-left"]
 
 
 @dataclass(frozen=True, slots=True)

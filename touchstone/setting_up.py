@@ -19,7 +19,7 @@ from touchstone.looks import NOT_REACHED
 from touchstone.provision import Template, given, publish_call
 from touchstone.rules.history import Content
 from touchstone.run import Journalled
-from touchstone.runfacts import RunLog, TemplateAction
+from touchstone.runfacts import RunLog, TemplateAction, TemplateDeed
 from touchstone.runlog import RunLogWriter
 from touchstone.settings import Settings
 from touchstone.silence import SILENT_REMOVALS
@@ -60,22 +60,23 @@ class _Ledger(Journalled):
         self._course = course
         self._look = look
 
-    def removed(self, template: Template, *, gone: bool) -> None:
+    def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
         """
         *template* was deleted, or could not be.
 
         Raises:
             Stopped: no more is to be deleted.
         """
-        super().removed(template, gone=gone)
+        super().removed(template, gone=gone, sure=sure)
         self._course.step()
         self._look()
 
-    def left(self, template: Template) -> None:
+    def left(self, template: Template, *, sure: bool) -> None:
         """
-        *template* is left as it is, since the clean-up was stopped.
+        *template* is left as it is, since the clean-up was stopped; *sure* is whether it ever was on the target.
         """
-        self._log.template(TemplateAction(template.ref, self._purpose(template), "", "left", self._now()))
+        action: TemplateDeed = "left" if sure else "may-be-left"
+        self._log.template(TemplateAction(template.ref, self._purpose(template), "", action, self._now()))
 
 
 class SettingUp:
@@ -260,7 +261,7 @@ class SettingUp:
         refs = {*self._journal.refs}
         for template in self._exam.templates:
             if template.ref in refs:
-                self._ledger.left(template)
+                self._ledger.left(template, sure=self._exam.made.standing(template) == "there")
         number = len(refs.union(self._journal.builds))
         if number:
             self._log.warning(

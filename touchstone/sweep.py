@@ -2,7 +2,7 @@
 Removes what a killed run left on its target, and touches nothing that no journal names.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,7 +57,7 @@ class _Silent:
         Never called: a sweep publishes nothing.
         """
 
-    def removed(self, template: Template, *, gone: bool) -> None:
+    def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
         """
         Never called: a sweep keeps count by itself.
         """
@@ -110,7 +110,7 @@ def _sweep_target(settings: Settings, leftover: Leftover) -> Swept:
     asked = (leftover.target_url, keys, Contract.load(), lambda _exchange: None, target.request_timeout_s)
     transport = Transport(*asked, bounds=target.bounds)
     exam = Examination(transport, target, leftover.run_id, _Silent(), Budget(0), case="sweep")
-    broom = _Broom(exam)
+    broom = _Broom(exam, leftover.path)
     found: dict[str, list[str]] = {"removed": [], "gone": []}
     left: dict[str, str] = {}
     try:
@@ -119,7 +119,7 @@ def _sweep_target(settings: Settings, leftover: Leftover) -> Swept:
                 left[ref] = why
         for ref in leftover.refs:
             try:
-                found["removed" if broom.remove(ref) else "gone"].append(ref)
+                found["removed" if broom.remove(ref, leftover.owners.get(ref, ())) else "gone"].append(ref)
             except _Left as error:
                 left[ref] = str(error)
     finally:
@@ -135,13 +135,20 @@ class _Left(Exception):
     """
 
 
+class _Unasked(_Left):
+    """
+    The account that may have a version was not asked; the text names the key, and says what to do.
+    """
+
+
 class _Broom:
     """
     Cancels and deletes. Once nobody has answered a few times in a row, no more is sent: each would take its timeout.
     """
 
-    def __init__(self, exam: Examination) -> None:
+    def __init__(self, exam: Examination, journal: Path) -> None:
         self._exam = exam
+        self._journal = journal
         self._silent = 0
         self._error = ""
 
@@ -162,25 +169,55 @@ class _Broom:
             return str(error)
         return "" if exchange.status in (404, 409) or 200 <= exchange.status < 300 else _told(exchange)
 
-    def remove(self, ref: str) -> bool:
+    def remove(self, ref: str, owners: Sequence[str]) -> bool:
         """
         Cancels what may be building and deletes the version, as each account that may have it; whether it was there.
+
+        Where nobody knows whose it is each key is tried, and one that deletes a version is taken for the one.
+
+        Args:
+            owners: The roles of the keys that created it; empty where nobody knows.
 
         Raises:
             _Left: it is still there, or may be.
         """
-        found, why = False, ""
-        for role in tuple(self._exam.target.keys()):
-            owner = OWNERS[role]
-            self._send("cancelBuild", ref, owner)
-            deleted = self._send("deleteTemplate", ref, owner)
-            if deleted.status in (200, 204):
-                found = True
-            elif deleted.status != 404 and (deleted.status not in (401, 403) or (owner == "primary" and not found)):
-                why = why or _told(deleted)
-        if why:
-            raise _Left(why)
+        found, why, unasked = False, "", ""
+        for role in owners or tuple(OWNERS):
+            try:
+                found |= self._removed_as(ref, role)
+            except _Unasked as error:
+                unasked = unasked or f"{'made' if owners else 'may be made'} with {error}"
+            except _Left as error:
+                why = why or str(error)
+        if unasked and not owners:
+            unasked = "" if found else f"{unasked}; if the run had no such key, delete {self._journal}"
+        if why or unasked:
+            raise _Left(why or unasked)
         return found
+
+    def _removed_as(self, ref: str, role: str) -> bool:
+        """
+        Whether the account of one key had the version, which is gone now.
+
+        Raises:
+            _Unasked: the target lets nobody in with that key, or there is none.
+            _Left: the version is still there, or may be.
+        """
+        key = f"{role}_api_key".removeprefix("primary_")
+        variable = f"the variable that {key}_env names, or ORGO_{key.upper()}"
+        if not self._exam.target.keys().get(role):
+            raise _Unasked(f"{key}, which is not set; set {variable}")
+        self._send("cancelBuild", ref, OWNERS[role])
+        deleted = self._send("deleteTemplate", ref, OWNERS[role])
+        if deleted.status == 401:
+            raise _Unasked(f"{key}, which is refused with {_told(deleted)}; set right {variable}")
+        # An account that may not delete anything can say what it has all the same.
+        refused = deleted.status == 403
+        if deleted.status == 404 or (refused and self._send("getTemplate", ref, OWNERS[role]).status == 404):
+            return False
+        if deleted.status not in (200, 204):
+            raise _Left(_told(deleted))
+        return True
 
     def _send(self, operation: str, ref: str, owner: Credential) -> Exchange:
         """

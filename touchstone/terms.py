@@ -11,7 +11,7 @@ from touchstone.runfacts import NoticeVerdict
 from touchstone.settings import TargetSettings
 
 # What would let a claim be judged that a target does not offer the means for.
-PUBLISH_ADVICE = 'publishing is switched off; set publish = "raw" for this target'
+PUBLISH_ADVICE = 'publishing is switched off (publish = "never"); set publish = "raw" for this target'
 
 
 def how_ended(ref: str, ended: Exchange) -> str:
@@ -64,9 +64,9 @@ class Ledger(Protocol):
         *template* was published.
         """
 
-    def removed(self, template: Template, *, gone: bool) -> None:
+    def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
         """
-        *template* was deleted, or could not be.
+        *template* was deleted, or could not be; *sure* is whether it ever was on the target.
         """
 
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from touchstone.bounds import DEFAULT_BOUNDS, KEPT_BYTES, Bounds
-from touchstone.calls import UNKNOWN_KEY, Asked, Call, Keys, Wording, fill
+from touchstone.calls import UNKNOWN_KEY, Asked, Call, Keys, Wording, fill, may_publish
 from touchstone.clock import Clock, WallClock
 from touchstone.contract import Contract
 from touchstone.deadline import BoundedBackend, Deadline
@@ -23,7 +23,7 @@ from touchstone.exchange import Chunk, Closed, Exchange, Response
 from touchstone.intake import ACCEPTED, Intake, Refused
 from touchstone.wire import Wire, keep_no_cookies
 
-__all__ = ["SERVED", "UNKNOWN_KEY", "Call", "Keys", "Transport", "fill"]
+__all__ = ["SERVED", "UNKNOWN_KEY", "Call", "Keys", "Transport", "fill", "may_publish"]
 
 # Where a wire says which recorded exchange it served: a list that each request carries.
 SERVED = "touchstone.served"

@@ -60,6 +60,7 @@ SAYS: Mapping[str, str] = {
     "cases.*": "How many ended so.",
     "warnings": "What a reader should know besides.",
     "left_behind": "Refs of templates that the run could not remove; `touchstone sweep` tries again.",
+    "may_be_left": "Refs of templates of which nobody said whether they were published; `touchstone sweep` looks.",
     "load": "Only of a load run: what was sent, how long it took, and what it is judged by.",
     "load.workload": "What was to be sent.",
     "load.workload.engine_reason": "Why this engine was chosen.",

@@ -41,6 +41,18 @@ def test_report_of_a_passing_run(passing_run: Path, golden: Callable[[str, str],
     golden("passing-80.txt", trimmed(told(passing_run, 80)))
 
 
+def test_long_list_of_what_may_be_left_is_cut(failing_run: Path) -> None:
+    """The first dozen is named, and where all the others are."""
+    log, stream = read(failing_run), StringIO()
+    one = replace(log.templates[-1], action="may-be-left")
+    many = tuple(replace(one, ref=f"default/touchstone-ab12-{number}@1.0.0") for number in range(162))
+    text.write(view(replace(log, templates=many)), Console(file=stream, width=120))
+    named = "".join(f"  default/touchstone-ab12-{number}@1.0.0\n" for number in range(12))
+    heading = "May be left on the target (touchstone sweep looks, and removes them)\n"
+
+    assert f"{heading}{named}  … and 150 more: see report.html or report.json\n" in stream.getvalue()
+
+
 def test_last_line_repeats_exit_code_and_reason(any_run: Path) -> None:
     """Make and shells hide exit codes; the last line does not, and stays one line on a narrow terminal."""
     seen = view(read(any_run))

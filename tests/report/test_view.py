@@ -105,6 +105,14 @@ def test_template_that_was_left_is_told_until_it_is_deleted(failing: RunLog) -> 
     assert view(replace(failing, templates=(*failing.templates, gone))).left_behind == ()
 
 
+def test_template_that_may_be_left_is_told_apart(failing: RunLog) -> None:
+    """What nobody knows to be on the target is not said to be there."""
+    unsure = replace(failing.templates[-1], action="may-be-left")
+    seen = view(replace(failing, templates=(*failing.templates, unsure)))
+
+    assert (seen.left_behind, seen.may_be_left) == ((), ("default/touchstone-ab12-sleep@1.0.0",))
+
+
 def test_duration_of_a_run_without_footer_is_that_of_its_exchanges(failing: RunLog) -> None:
     """A log that was cut short still says how far the run came."""
     seen = view(replace(failing, footer=None))

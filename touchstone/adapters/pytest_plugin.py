@@ -26,7 +26,7 @@ from touchstone.planwatch import barred
 from touchstone.run import Run
 from touchstone.runfacts import Case, CaseOutcome, Notice, NoticeVerdict
 from touchstone.settings import Settings
-from touchstone.terms import Unsuited
+from touchstone.terms import PUBLISH_ADVICE, Unsuited
 
 PROFILES = ("quick", "standard", "thorough")
 
@@ -48,6 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     config.addinivalue_line("markers", "claims(*ids): the claims that the case sets out to show")
     config.addinivalue_line("markers", "cost(builds, requests): at most how much the case spends")
+    config.addinivalue_line("markers", "given: the case shows something where nothing may be published, too")
     config.addinivalue_line("markers", "once: the case is not tried again where a claim met no occasion")
     config.addinivalue_line("markers", "profile(name): the smallest profile that runs the case")
     try:
@@ -90,6 +91,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             left_out |= set(declared)
         elif selected & set(declared):
             kept.append(item)
+    if handover.mode == "plan":
+        kept = [item for item in kept if not _lacks_publishing(item, settings)]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     quarry = handover.quarry
     items[:] = (
@@ -178,6 +181,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     run.exam.case = case_id(item)
     began, began_at, outcome, message = time.monotonic(), datetime.now(UTC), "passed", ""
     try:
+        _need_publishing(run, item)
         yield
     except Unsuited as unsuited:
         # A recording holds what its scenario expects: where it does not, it is no longer what was recorded.
@@ -288,6 +292,18 @@ def _arguments(item: pytest.Function) -> tuple[str, ...]:
 def _profile(item: pytest.Item) -> str:
     mark = item.get_closest_marker("profile")
     return str(mark.args[0]) if mark else "quick"
+
+
+def _lacks_publishing(item: pytest.Item, settings: Settings) -> bool:
+    """
+    Whether the case can show nothing, as it publishes what it needs and the target is not to be published to.
+    """
+    return settings.target.publish == "never" and item.get_closest_marker("given") is None
+
+
+def _need_publishing(run: Run, item: pytest.Item) -> None:
+    if run.replay is None and _lacks_publishing(item, run.settings):
+        raise Unsuited("not-applicable", PUBLISH_ADVICE)
 
 
 def _cost(item: pytest.Item, settings: Settings) -> Cost:

@@ -33,7 +33,7 @@ from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
 from touchstone.provision import VERSION, Template
 from touchstone.terms import Unsuited
-from touchstone.transport import Call
+from touchstone.transport import Call, may_publish
 
 MAX_EXAMPLES = {"quick": 3, "standard": 12, "thorough": 100}
 
@@ -65,9 +65,12 @@ CHECKS = {
 }
 
 
-def load_schema(seed: int, profile: str) -> BaseSchema:
+def load_schema(seed: int, profile: str, *, publishes: bool = True) -> BaseSchema:
     """
     The contract as a source of cases: examples, coverage and fuzzing, positive and negative, the same for one seed.
+
+    Args:
+        publishes: Whether there are cases of the operation that publishes.
     """
     tables.provide()
     config = SchemathesisConfig.from_dict(
@@ -78,7 +81,8 @@ def load_schema(seed: int, profile: str) -> BaseSchema:
             "phases": {"coverage": {"enabled": profile != "quick"}},
         }
     )
-    return schemathesis.openapi.from_dict(dict(Contract.load().document), config=config)
+    schema = schemathesis.openapi.from_dict(dict(Contract.load().document), config=config)
+    return schema if publishes else schema.exclude(path="/templates", method="POST")
 
 
 def send_case(exam: Examination, case: "Case[Any]", number: int) -> Exchange | None:
@@ -102,7 +106,14 @@ def send_case(exam: Examination, case: "Case[Any]", number: int) -> Exchange | N
             return None
     stream_s = exam.target.cancel_timeout_s if case.operation.path.endswith("/events") else 0.0
     call = Call(method=prepared.method or "GET", path=prepared.path_url, headers=headers, body=body, stream_s=stream_s)
-    exchange = exam.send(call)
+    if exam.target.publish == "never" and may_publish(call):
+        return None
+    try:
+        exchange = exam.send(call)
+    except Unsuited:
+        if template is not None:
+            exam.forget(template)
+        raise
     _keep_track(exam, exchange, template)
     return exchange
 

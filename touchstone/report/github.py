@@ -107,6 +107,7 @@ def summary(view: View, folder: Path, room_bytes: int = MAX_SUMMARY_BYTES) -> st
     _reasons("No clear answer", view.unclear, paper)
     _lines("Ended without a verdict", [f"{case.id}: {case.message or case.outcome}" for case in view.trouble], paper)
     _lines("Left on the target (<code>touchstone sweep</code> removes them)", list(view.left_behind), paper)
+    _lines("May be left on the target (<code>touchstone sweep</code> looks)", list(view.may_be_left), paper)
     _lines("Warnings", list(view.warnings), paper)
     paper.add(_end(view, folder), 0)
     return paper.text()

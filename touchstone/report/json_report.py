@@ -25,6 +25,7 @@ def render(view: View) -> str:
         "cases": view.cases,
         "warnings": list(view.warnings),
         "left_behind": list(view.left_behind),
+        "may_be_left": list(view.may_be_left),
     }
     if view.load:
         document["load"] = load_json.document(view.load)

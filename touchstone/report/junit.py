@@ -66,6 +66,7 @@ def _run(suite: Element, view: View) -> None:
         _outcome(case, "error", view.reason, f"exit-{view.exit_code}")
     lines = [f"exit {view.exit_code}: {view.reason}", view.command, *view.warnings]
     lines += [f"left on the target: {ref}; `touchstone sweep` removes it" for ref in view.left_behind]
+    lines += [f"may be left on the target: {ref}; `touchstone sweep` looks, and removes it" for ref in view.may_be_left]
     SubElement(case, "system-out").text = _text("\n".join(lines))
 
 

@@ -51,6 +51,7 @@ def write(view: View, console: Console, *, ends: bool = True, advises: bool = Fa
     _grouped(console, "Not applicable", view.idle, _STYLES["not-applicable"], folds=True)
     _listed(console, "Ended without a verdict", [f"{c.id}: {c.message or c.outcome}" for c in view.trouble])
     _listed(console, "Left on the target (touchstone sweep removes them)", list(view.left_behind))
+    _listed(console, "May be left on the target (touchstone sweep looks, and removes them)", list(view.may_be_left))
     _listed(console, "Warnings", list(view.warnings))
     _numbers(view, console)
     if ends:
@@ -164,7 +165,7 @@ def _listed(console: Console, title: str, lines: list[str]) -> None:
     for text in lines[:_MAX_LISTED]:
         _paragraph(console, Text(_clip(text)), 2)
     if len(lines) > _MAX_LISTED:
-        _line(console, Text(f"  … and {len(lines) - _MAX_LISTED} more"))
+        _line(console, Text(f"  … and {len(lines) - _MAX_LISTED} more: see report.html or report.json"))
     console.print()
 
 

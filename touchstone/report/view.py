@@ -15,7 +15,7 @@ from touchstone.report.pretty import Shown, show
 from touchstone.report.probe_view import ProbeView
 from touchstone.report.probe_view import told as probe_of
 from touchstone.report.timeline import Timeline, timeline
-from touchstone.runfacts import Case, Header, LedgerClaim, RunLog
+from touchstone.runfacts import Case, Header, LedgerClaim, RunLog, TemplateDeed
 from touchstone.verdict import CheckCount, ClaimVerdict, RunVerdict, Verdict, judge, unexplained
 
 COMMON = 12  # claims that share a reason
@@ -84,6 +84,7 @@ class View:
         unclear: Why claims stayed indeterminate.
         trouble: Cases that ended without a verdict through a fault of ours.
         left_behind: Templates that the run could not delete.
+        may_be_left: Templates of which nobody knows whether the target has them.
         load: None where the run was no load run.
         probe: None where the run was no probe.
     """
@@ -104,6 +105,7 @@ class View:
     trouble: tuple[Case, ...]
     warnings: tuple[str, ...]
     left_behind: tuple[str, ...]
+    may_be_left: tuple[str, ...]
     timeline: Timeline
     command: str
     again: str = field(default="")
@@ -171,7 +173,8 @@ def view(log: RunLog) -> View:
         troubled_cases=tuple(case for case in log.cases if case.outcome in ("failed", "error")),
         trouble=unexplained(log),
         warnings=tuple(dict.fromkeys(log.warnings)),
-        left_behind=_left_behind(log),
+        left_behind=_last_seen(log, "left"),
+        may_be_left=_last_seen(log, "may-be-left"),
         timeline=timeline(log, (seq for f in log.findings for seq in f.evidence)),
         command=shlex.join(command),
         again=_again(command, log.header, findings),
@@ -259,9 +262,9 @@ def _reasons(claims: tuple[ClaimVerdict, ...], verdict: Verdict, *, must_only: b
     return tuple(Reason(reason, tuple(ids)) for reason, ids in groups.items())
 
 
-def _left_behind(log: RunLog) -> tuple[str, ...]:
+def _last_seen(log: RunLog, deed: TemplateDeed) -> tuple[str, ...]:
     last = {action.ref: action.action for action in log.templates}
-    return tuple(ref for ref, action in last.items() if action == "left")
+    return tuple(ref for ref, action in last.items() if action == deed)
 
 
 def _command(header: Header) -> list[str]:
