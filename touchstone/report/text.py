@@ -35,6 +35,8 @@ def write(view: View, console: Console, *, ends: bool = True, advises: bool = Fa
         advises: Whether a probe tells what a client should do.
     """
     if view.exit_code == 3 and not _came_to_it(view):
+        if not view.stuck:  # whose reason the last line has
+            _grouped(console, "Not applicable", view.idle, _STYLES["not-applicable"])
         _listed(console, "Warnings", list(view.warnings))
         if ends:
             _last(view, console)
