@@ -48,7 +48,7 @@ def write(view: View, console: Console, *, ends: bool = True, advises: bool = Fa
     if view.findings:
         _findings(view, console)
     _listed(console, "Hold again (take their lines out of the baseline)", [claim.claim.id for claim in view.healed])
-    _grouped(console, "Could not be judged", view.stuck, _STYLES["could-not-run"])
+    _grouped(console, "Must claims without a verdict", view.stuck, _STYLES["could-not-run"])
     _grouped(console, "No clear answer", view.unclear, _STYLES["indeterminate"])
     _grouped(console, "Not applicable", view.idle, _STYLES["not-applicable"], folds=True)
     _listed(console, "Ended without a verdict", [f"{c.id}: {c.message or c.outcome}" for c in view.trouble])
