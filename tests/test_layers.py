@@ -156,6 +156,7 @@ LAYER_OF = {
     "touchstone.lastfailed": "cli",
     "touchstone.starting": "cli",
     "touchstone.planning": "cli",
+    "touchstone.refusing": "cli",
     "touchstone.embedded": "cli",
     "touchstone.trial": "cli",
     "touchstone.proving": "cli",
