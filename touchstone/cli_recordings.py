@@ -29,6 +29,8 @@ from touchstone.verdict import plural
 
 app = typer.Typer()
 
+_BUNDLED = "the recordings of the twin that come with Touchstone"
+
 Files = Annotated[
     list[Path] | None,
     typer.Argument(help="HAR or VCR files, or folders of HAR files.  [default: the recordings of the twin]"),
@@ -113,7 +115,9 @@ def replay(
         strict = origins == {"touchstone"}
     # Who recorded with keys of the environment may have left one of them in a body.
     unused = tuple(keys_in(os.environ).values())
-    target = TargetSettings("recordings", BASE_URL, KEYS["primary"], KEYS["second"], KEYS["restricted"], unused)
+    target = TargetSettings(
+        "recordings" if files else _BUNDLED, BASE_URL, KEYS["primary"], KEYS["second"], KEYS["restricted"], unused
+    )
     settings = Settings(target=target, report_dir=report_dir, strict=strict)
     errand = Errand("replay", "replay", tuple(str(path.absolute()) for path in paths), speed)
     console = Console()
