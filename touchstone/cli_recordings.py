@@ -65,8 +65,11 @@ def record(
     """
     console = Console()
     if list_names:
-        for name in recorder.scenarios():
-            _say(console, name)
+        told = recorder.stories()
+        names = recorder.scenarios()
+        width = max(map(len, names)) + 2
+        for name in names:
+            _say(console, f"{name:<{width}}{told.get(name, '')}")
         return
     flags = Flags(target, url, config, report_dir, None, strict, plan, max_builds, max_seconds)
     settings = load(flags, os.environ, Path.cwd())
