@@ -157,6 +157,7 @@ LAYER_OF = {
     "touchstone.starting": "cli",
     "touchstone.planning": "cli",
     "touchstone.refusing": "cli",
+    "touchstone.overlooked": "cli",
     "touchstone.embedded": "cli",
     "touchstone.trial": "cli",
     "touchstone.proving": "cli",

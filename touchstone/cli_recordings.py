@@ -15,6 +15,7 @@ from touchstone import drifting, linting, recorder, recordings, runner
 from touchstone.cli_workflow import tell
 from touchstone.opening import Errand
 from touchstone.options import Config, MaxBuilds, MaxSeconds, Plan_, ReportDir, Strict, Target, Url, examples
+from touchstone.overlooked import tell_overlooked
 from touchstone.planning import print_plan
 from touchstone.progress import progress_on
 from touchstone.recording import BASE_URL
@@ -65,14 +66,11 @@ def record(
     """
     console = Console()
     if list_names:
-        told = recorder.stories()
-        names = recorder.scenarios()
-        width = max(map(len, names)) + 2
-        for name in names:
-            _say(console, f"{name:<{width}}{told.get(name, '')}")
+        _list(console)
         return
     flags = Flags(target, url, config, report_dir, None, strict, plan, max_builds, max_seconds)
     settings = load(flags, os.environ, Path.cwd())
+    tell_overlooked(flags, os.environ, "recording")
     names = recorder.chosen(scenarios or ())
     if plan:
         print_plan(recorder.planned(settings, names), settings, console, shared=False)
@@ -89,6 +87,13 @@ def record(
     _report(console, outcome)
     _say(console, f"exit {code}: {reason}")
     raise typer.Exit(code)
+
+
+def _list(console: Console) -> None:
+    names, told = recorder.scenarios(), recorder.stories()
+    width = max(map(len, names)) + 2
+    for name in names:
+        _say(console, f"{name:<{width}}{told.get(name, '')}")
 
 
 @app.command(epilog=examples("replay", "replay recordings/staging session.har --strict"))
@@ -150,6 +155,7 @@ def drift(
     console = Console()
     flags = Flags(target, url, config, report_dir, None, strict, plan, max_builds, max_seconds)
     settings = load(flags, os.environ, Path.cwd())
+    tell_overlooked(flags, os.environ, "comparing with")
     before = drifting.chosen(files or ())
     if plan:
         print_plan(recorder.planned(settings, tuple(before)), settings, console, shared=False)
