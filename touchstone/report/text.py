@@ -91,7 +91,8 @@ def _findings(view: View, console: Console) -> None:
         for number, item in enumerate(listed, start=1):
             _stacked(console, number, item, told)
     if len(view.findings) > len(listed):
-        _line(console, Text(f"… and {len(view.findings) - len(listed)} more findings: see report.html or report.json"))
+        more = plural(len(view.findings) - len(listed), "more finding")
+        _line(console, Text(f"… and {more}: see report.html or report.json"))
     console.print()
 
 
@@ -151,7 +152,7 @@ def _grouped(console: Console, title: str, reasons: tuple[Reason, ...], style: s
         _paragraph(console, Text(_clip(reason.reason)), 2)
         _paragraph(console, Text(f"{names}{more}", "dim"), 4)
     if len(named) > _MAX_LISTED:
-        _line(console, Text(f"  … and {len(named) - _MAX_LISTED} more reasons"))
+        _line(console, Text(f"  … and {plural(len(named) - _MAX_LISTED, 'more reason')}"))
     for reason in reasons:
         if reason not in named:
             where = f"{len(reason.claims)} claims, listed in report.html and report.json"
