@@ -330,6 +330,34 @@ def test_listener_that_never_answers_is_told(tmp_path: Path, call: Command) -> N
     assert f"{url}: no answer: ReadTimeout" in ended.last_line
 
 
+def test_digest_that_nobody_shares_is_told_with_a_server_that_has_one(tmp_path: Path, call: Command) -> None:
+    """
+    What a target with another digest cannot show names how the twin is started that shows it.
+    """
+    claim = "reuse.same-digest-elsewhere"
+    with Watched(digest_scope="document") as watched:
+        ended = call(Shell(tmp_path), "check", "--url", watched.url, "--profile", "quick", "--claims", claim)
+    assert ended.code == 3
+    (told,) = ended.report()["claims"]
+    assert "touchstone serve --digest-scope content" in told["reason"]
+    assert "touchstone serve --digest-scope content" in ended.out
+
+
+def test_reasons_are_told_where_nothing_applied(tmp_path: Path, call: Command) -> None:
+    """
+    A check that asked nothing, since keys were missing, says which, and not only that nothing was upheld.
+    """
+    with Watched() as watched:
+        claims = "access.start-needs-scale,access.others-version-is-404"
+        shell = Shell(tmp_path, {"ORGO_API_KEY": PRIMARY})
+        ended = call(shell, "check", "--url", watched.url, "--profile", "quick", "--claims", claims)
+    assert ended.code == 3
+    assert ended.last_line == "exit 3: no claim was upheld (2 not applicable)"
+    assert "Not applicable (2)" in ended.out
+    assert "ORGO_RESTRICTED_API_KEY" in ended.out
+    assert "ORGO_SECOND_API_KEY" in ended.out
+
+
 # --- what the checks of correct servers have left --------------------------------------------------------------------
 
 

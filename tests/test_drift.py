@@ -10,7 +10,9 @@ import pytest
 from tests.command import Command, Ended, Shell, called
 from tests.recorded import document, saved
 from touchstone.bundle import recordings_dir
+from touchstone.drifting import Drift
 from touchstone.embedded import RECORDED_TWIN
+from touchstone.runner import Outcome
 from touchstone.twin import TwinSettings
 from touchstone.twin.behaviour import Behaviour
 from touchstone.twin.faults import FAULTS
@@ -112,7 +114,25 @@ def test_target_that_does_not_answer_cannot_be_compared(tmp_path: Path, call: Co
     ended = call(Shell(tmp_path), "drift", "--url", "http://127.0.0.1:9", path)
     assert ended.code == 3
     assert "fresh-build: not compared: it was not played" in ended.out
-    assert ended.last_line == "exit 3: url: 0 changes; 1 scenario could not be compared"
+    told = "exit 3: url: 1 scenario could not be compared: http://127.0.0.1:9: no answer: ConnectError"
+    assert ended.last_line.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("compared", "why", "told"),
+    [
+        (2, "", "api: 1 change; 1 scenario could not be compared"),
+        (2, "no answer", "api: 1 change; 1 scenario could not be compared: no answer"),
+        (0, "", "api: 1 scenario could not be compared"),
+    ],
+)
+def test_last_line_counts_changes_only_where_something_was_compared(compared: int, why: str, told: str) -> None:
+    """
+    What kept the run from its end comes last; of nothing compared no changes are counted.
+    """
+    outcome = Outcome(3, Path("reports"), Path("reports/runlog.jsonl"))
+    changes = ("a: gone",) if compared else ()
+    assert Drift(outcome, "api", changes, {"b": "it was not played"}, compared, why).reason == told
 
 
 def test_recording_of_no_scenario_cannot_be_compared(

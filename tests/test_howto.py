@@ -11,6 +11,7 @@ from tests.followed import ROOT, Reader
 from tests.stages import free_port
 
 HOWTO = ROOT / "docs" / "howto"
+NEEDS_CURL = pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 PARTS = ("touchstone", "openapi", "contract_tests", "load", "tests/recordings")
 
 
@@ -38,7 +39,7 @@ def followed(reader: Reader, name: str) -> None:
 
 @pytest.mark.alone
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", ["add-a-claim.md", "add-a-fault.md"])
+@pytest.mark.parametrize("name", ["add-a-claim.md", pytest.param("add-a-fault.md", marks=NEEDS_CURL)])
 def test_what_is_added_is_proven(name: str, checkout: Reader) -> None:
     """
     A claim that is added as the page says is judged and proven, and a fault is found.

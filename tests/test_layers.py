@@ -161,6 +161,8 @@ LAYER_OF = {
     "touchstone.lastfailed": "cli",
     "touchstone.starting": "cli",
     "touchstone.planning": "cli",
+    "touchstone.refusing": "cli",
+    "touchstone.overlooked": "cli",
     "touchstone.embedded": "cli",
     "touchstone.trial": "cli",
     "touchstone.proving": "cli",

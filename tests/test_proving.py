@@ -52,6 +52,16 @@ def test_everything_named_is_chosen_by_default() -> None:
     assert sorts(Choice(generated=True)) == {"generated", "permitted"}
 
 
+def test_code_in_what_a_server_does_stands_between_single_backticks() -> None:
+    """
+    A docstring has two, which are for no reader of `prove --list` and `serve`.
+    """
+    derived = (one.subject.says for one in candidates.derived())
+    said = [*(behaviour.says for behaviour in (*FAULTS.values(), *VARIANTS.values())), *derived]
+    assert [sentence for sentence in said if "``" in sentence] == []
+    assert any("`" in sentence for sentence in said)
+
+
 def test_a_choice_of_one_sort_leaves_the_other_out() -> None:
     """
     `--fault` alone tries no variant, `--variant` alone no fault, both together try both.

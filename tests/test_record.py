@@ -110,10 +110,13 @@ def test_list_names_each_scenario(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """
-    Each scenario has a recording in the repository, and each recording a scenario.
+    Each scenario has a recording in the repository, and each recording a scenario; what happens in it is said.
     """
     ended = called(Shell(tmp_path, {}), monkeypatch, capsys, "record", "--list")
-    assert (ended.code, sorted(ended.out.split())) == (0, every())
+    told = dict(line.split(maxsplit=1) for line in ended.out.splitlines())
+    assert (ended.code, sorted(told)) == (0, every())
+    assert told["fresh-build"] == "A new version is published, built and ready."
+    assert all(story.endswith(".") for story in told.values())
 
 
 def test_unknown_scenario_names_the_nearest(

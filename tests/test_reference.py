@@ -2,8 +2,11 @@
 The reference in docs/ is the one that the code makes, and leaves nothing unsaid.
 """
 
+from pathlib import Path
+
 import pytest
 
+from tests.reference import __main__ as maker
 from tests.reference import settings
 from tests.reference.claims import link
 from tests.reference.pages import FOLDER, pages
@@ -24,6 +27,25 @@ def test_page_is_the_one_that_the_code_makes(name: str) -> None:
     # Not compared by ==, whose report would be the difference of two long texts in place of the advice.
     is_same = path.read_text("utf-8") == PAGES[name]
     assert is_same, f"{name}: {ADVICE}"
+
+
+def test_what_is_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Whoever makes the reference anew sees which pages it changed, and that it was made where it changed none.
+    """
+    folder = tmp_path / "docs" / "reference"
+    folder.mkdir(parents=True)
+    (folder / "old.md").write_text("old", "utf-8")
+    for name, value in {"ROOT": tmp_path, "FOLDER": folder, "pages": lambda: {"a.md": "a", "b.md": "b"}}.items():
+        monkeypatch.setattr(maker, name, value)
+    maker.main()
+    written = ["docs/reference/a.md: written", "docs/reference/b.md: written"]
+    whole = "docs/reference/: 2 pages, 2 of them changed"
+    assert capsys.readouterr().out.splitlines() == ["docs/reference/old.md: removed", *written, whole]
+    maker.main()
+    assert capsys.readouterr().out == "docs/reference/: 2 pages, 0 of them changed\n"
 
 
 def test_every_page_is_made() -> None:

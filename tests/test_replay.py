@@ -53,7 +53,9 @@ def test_every_recorded_exchange_is_judged(whole: Ended) -> None:
     """
     report = whole.report()
     assert report["counts"]["exchanges"] == sum(len(recorded(name).exchanges) for name in every())
-    assert (report["run"]["target"], report["run"]["kind"]) == ("recordings", "recording")
+    bundled = "the recordings of the twin that come with Touchstone"
+    assert (report["run"]["target"], report["run"]["kind"]) == (bundled, "recording")
+    assert f" exchanges with {bundled} in " in whole.out
 
 
 def test_each_scenario_is_asked_for_all_that_it_recorded(whole: Ended) -> None:
@@ -320,6 +322,12 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
         "/log/entries/0/cache: is missing (and 5 more); expected HAR 1.2",
     ),
     "no text": (b"\xff\xfe\x00", "byte 0 is no UTF-8"),
+    "a settings file": (
+        '[targets.a]\nurl = "http://127.0.0.1:9"\n',
+        "is neither HAR nor VCR: line 2: is no YAML: did not find expected <document start>; expected a HAR or VCR",
+    ),
+    "words": ("hello", "is neither HAR nor VCR: the document: is a text; expected a HAR or VCR file"),
+    "a broken cassette": ("interactions: 7", "wrong.har: interactions: is a int; expected a list"),
 }
 
 

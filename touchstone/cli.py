@@ -113,6 +113,20 @@ class _Menu(TyperGroup):
             extra.setdefault("terminal_width", columns - 2)
         return super().make_context(*arguments, **extra)
 
+    def invoke(self, ctx: Any) -> Any:
+        """
+        Runs the command; what Typer refuses is told as every other wrong value.
+        """
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            from touchstone.refusing import refusal  # noqa: PLC0415 - only what goes wrong needs it
+
+            told = refusal(error)
+            if told is None:
+                raise
+            raise told from error
+
 
 app = typer.Typer(
     name="touchstone",

@@ -28,6 +28,7 @@ from touchstone.options import (
     WriteBaseline,
     examples,
 )
+from touchstone.overlooked import tell_overlooked
 from touchstone.planning import print_plan
 from touchstone.progress import progress_on
 from touchstone.report.text import write as write_text
@@ -82,6 +83,7 @@ def check(
         target, url, config, report_dir, seed, strict, plan, max_builds, max_seconds, profile, claims, baseline
     )
     settings, out = load(flags, os.environ, Path.cwd()), Console()
+    tell_overlooked(flags, os.environ, "judging")
     if last_failed:
         settings, told = lastfailed.narrowed(settings, ledger_of_claims.load(), Path("reports"))
         _say(out, told)

@@ -43,7 +43,7 @@ def compare(
     Exit code 0, whatever the difference is, unless --fail-on-new is given. Runs of different kinds, and of different
     versions of the contract, are not compared: exit code 2.
     """
-    before, after = _read("A", a), _read("B", b)
+    before, after = _read(a), _read(b)
     both = compared(before, after)
     folder = report_dir or Path("reports") / f"compare-{before.header.run_id}-{after.header.run_id}"
     page, code = folder / HTML_NAME, int(fail_on_new and both.has_new_failure)
@@ -53,7 +53,7 @@ def compare(
     raise typer.Exit(code)
 
 
-def _read(letter: str, path: Path) -> RunLog:
+def _read(path: Path) -> RunLog:
     """
     The run log at *path*.
 
@@ -62,8 +62,8 @@ def _read(letter: str, path: Path) -> RunLog:
     """
     file = path / "runlog.jsonl" if path.is_dir() else path
     if not file.exists():
-        raise UsageError(f"{letter}: {file}: no such file; expected a runlog.jsonl, as a run leaves in reports/")
+        raise UsageError(f"{file}: no such file; expected a runlog.jsonl, as a run leaves in reports/")
     try:
         return read(file)
     except RunLogError as error:
-        raise UsageError(f"{letter}: {error}") from error
+        raise UsageError(str(error)) from error

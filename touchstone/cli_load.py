@@ -35,6 +35,7 @@ from touchstone.options import (
     examples,
     one_of,
 )
+from touchstone.overlooked import tell_overlooked
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.runlog import read
@@ -126,7 +127,9 @@ class _Given:
             *(self.target, self.url, self.config, self.report_dir, self.seed, self.strict, self.plan),
             *(self.max_builds, self.max_seconds),
         )
-        return load_settings(flags, os.environ, Path.cwd())
+        settings = load_settings(flags, os.environ, Path.cwd())
+        tell_overlooked(flags, os.environ, "loading")
+        return settings
 
     def options(self, chosen: Scenario, seed: int) -> Options:
         """

@@ -19,6 +19,7 @@ from touchstone.knee.trial import KneeTerms
 from touchstone.limiter.terms import Terms
 from touchstone.liveprobe import probe_progress_on
 from touchstone.options import Config, Plan_, ReportDir, Seed, Strict, Target, Url, examples, one_of
+from touchstone.overlooked import tell_overlooked
 from touchstone.probeplanning import print_probe_plan
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
@@ -94,7 +95,9 @@ class _Given:
             *(self.target, self.url, self.config, self.report_dir, self.seed, self.strict, self.plan),
             *(self.max_builds, self.max_seconds),
         )
-        return load_settings(flags, os.environ, Path.cwd(), MOST_BUILDS)
+        settings = load_settings(flags, os.environ, Path.cwd(), MOST_BUILDS)
+        tell_overlooked(flags, os.environ, "probing")
+        return settings
 
     def wish(self, settings: Settings, past: RunLog | None) -> probing.Wish:
         """

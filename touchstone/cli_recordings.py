@@ -15,6 +15,7 @@ from touchstone import drifting, linting, recorder, recordings, runner
 from touchstone.cli_workflow import tell
 from touchstone.opening import Errand
 from touchstone.options import Config, MaxBuilds, MaxSeconds, Plan_, ReportDir, Strict, Target, Url, examples
+from touchstone.overlooked import tell_overlooked
 from touchstone.planning import print_plan
 from touchstone.progress import progress_on
 from touchstone.recording import BASE_URL
@@ -28,6 +29,8 @@ from touchstone.settings import Flags, Settings, TargetSettings, keys_in, load
 from touchstone.verdict import plural
 
 app = typer.Typer()
+
+_BUNDLED = "the recordings of the twin that come with Touchstone"
 
 Files = Annotated[
     list[Path] | None,
@@ -63,11 +66,11 @@ def record(
     """
     console = Console()
     if list_names:
-        for name in recorder.scenarios():
-            _say(console, name)
+        _list(console)
         return
     flags = Flags(target, url, config, report_dir, None, strict, plan, max_builds, max_seconds)
     settings = load(flags, os.environ, Path.cwd())
+    tell_overlooked(flags, os.environ, "recording")
     names = recorder.chosen(scenarios or ())
     if plan:
         print_plan(recorder.planned(settings, names), settings, console, shared=False)
@@ -84,6 +87,13 @@ def record(
     _report(console, outcome)
     _say(console, f"exit {code}: {reason}")
     raise typer.Exit(code)
+
+
+def _list(console: Console) -> None:
+    names, told = recorder.scenarios(), recorder.stories()
+    width = max(map(len, names)) + 2
+    for name in names:
+        _say(console, f"{name:<{width}}{told.get(name, '')}")
 
 
 @app.command(epilog=examples("replay", "replay recordings/staging session.har --strict"))
@@ -114,7 +124,7 @@ def replay(
     # Who recorded with keys of the environment may have left one of them in a body.
     unused = tuple(keys_in(os.environ).values())
     keys = (KEYS["primary"], KEYS["second"], KEYS["restricted"])
-    target = TargetSettings("recordings", BASE_URL, *keys, unused_keys=unused)
+    target = TargetSettings("recordings" if files else _BUNDLED, BASE_URL, *keys, unused_keys=unused)
     settings = Settings(target=target, report_dir=report_dir, strict=strict)
     errand = Errand("replay", "replay", tuple(str(path.absolute()) for path in paths), speed)
     console = Console()
@@ -144,6 +154,7 @@ def drift(
     console = Console()
     flags = Flags(target, url, config, report_dir, None, strict, plan, max_builds, max_seconds)
     settings = load(flags, os.environ, Path.cwd())
+    tell_overlooked(flags, os.environ, "comparing with")
     before = drifting.chosen(files or ())
     if plan:
         print_plan(recorder.planned(settings, tuple(before)), settings, console, shared=False)

@@ -33,12 +33,16 @@ class Drift:
         target: What was compared with its recordings.
         changes: What its answers look like now that they did not look like then, in words.
         uncompared: By scenario, why nothing can be said of it.
+        compared: How many scenarios were compared.
+        why: What kept the run from its end; empty where nothing did.
     """
 
     outcome: runner.Outcome
     target: str
     changes: tuple[str, ...]
     uncompared: dict[str, str]
+    compared: int
+    why: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -59,7 +63,9 @@ class Drift:
             case 1:
                 return f"{changes}, and a claim is broken"
             case 3:
-                return f"{changes}; {plural(len(self.uncompared), 'scenario')} could not be compared"
+                told = f"{changes};" if self.compared else f"{self.target}:"
+                why = f": {self.why}" if self.why else ""
+                return f"{told} {plural(len(self.uncompared), 'scenario')} could not be compared{why}"
             case 130:
                 return "interrupted"
         return f"{changes}, none breaks a claim" if self.changes else f"{self.target}: no drift"
@@ -109,4 +115,5 @@ def compare(
     uncompared = {name: why for name, why in missing.items() if name not in absent}
     told = {"schema_version": 1, "changes": list(changes), "not_compared": uncompared}
     write_whole(outcome.folder / JSON_NAME, json.dumps(told, indent=2) + "\n")
-    return Drift(outcome, log.header.target.name, changes, uncompared)
+    why = log.footer.reason if log.footer else ""
+    return Drift(outcome, log.header.target.name, changes, uncompared, len(before) - len(uncompared), why)

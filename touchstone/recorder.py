@@ -6,6 +6,7 @@ all: a scenario that was answered otherwise than it expects, that met a finding,
 the file of an earlier time as it was.
 """
 
+import ast
 import contextlib
 import json
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from touchstone import har, lifesteps, runner
+from touchstone.bundle import contract_tests_dir
 from touchstone.children import Progress
 from touchstone.cleaning import cleaned
 from touchstone.embedded import RECORDED_TWIN
@@ -66,6 +68,19 @@ def scenarios() -> tuple[str, ...]:
     with tempfile.TemporaryDirectory() as folder:
         cases = json.loads(runner.plan(Settings(profile="thorough"), Path(folder), Errand(mode="record")))
     return tuple(scenario_of(case["case"]) for case in cases)
+
+
+def stories() -> dict[str, str]:
+    """
+    What happens in each scenario, by its name, as the contract tests say it; they are read and not imported.
+    """
+    found = {}
+    for path in sorted(contract_tests_dir().glob("scenarios_*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            match node:
+                case ast.FunctionDef(decorator_list=[ast.Call(ast.Name("scenario"), [ast.Constant(str(name)), *_])]):
+                    found[name] = " ".join((ast.get_docstring(node) or "").partition("\n\n")[0].split())
+    return found
 
 
 def planned(settings: Settings, names: Sequence[str]) -> str:

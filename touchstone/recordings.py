@@ -14,6 +14,8 @@ from touchstone.errors import RecordingError
 from touchstone.recording import Recording
 
 SUFFIXES = (".har", ".json", ".yaml", ".yml")
+# What each cassette has, whoever wrote it.
+_INTERACTIONS = "interactions"
 
 
 def found(paths: Sequence[Path]) -> list[Path]:
@@ -48,7 +50,12 @@ def read(path: Path) -> Recording:
     if not text.strip():
         raise RecordingError(f"{path}: is empty; expected a HAR or VCR file")
     if not text.lstrip().startswith("{"):
-        return _made(path, lambda: foreign.vcr(text, path.stem, str(path), Contract.load()))
+        try:
+            return _made(path, lambda: foreign.vcr(text, path.stem, str(path), Contract.load()))
+        except RecordingError as error:
+            if _INTERACTIONS in text:
+                raise
+            raise _neither(path, error) from error
     document = _json(path, text)
     if "http_interactions" in document or "interactions" in document:
         return _made(path, lambda: foreign.vcr(text, path.stem, str(path), Contract.load()))
@@ -56,6 +63,14 @@ def read(path: Path) -> Recording:
         return _ours(path, document)
     _check(path, document)
     return _made(path, lambda: foreign.har(document, path.stem, str(path), Contract.load()))
+
+
+def _neither(path: Path, error: RecordingError) -> RecordingError:
+    """
+    That a file of another kind is no recording at all, and what speaks against its being a cassette.
+    """
+    why = str(error).removeprefix(f"{path}: ").rpartition("; expected ")[0]
+    return RecordingError(f"{path}: is neither HAR nor VCR: {why}; expected a HAR or VCR file")
 
 
 def is_ours(document: dict[str, Any]) -> bool:

@@ -222,9 +222,9 @@ def test_command_has_a_folder_of_its_own(command: Run, tmp_path: Path, passing_r
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda path: path.unlink(), r"B: .*b.jsonl: no such file; expected a runlog.jsonl"),
-        (lambda path: path.write_text("{}\n"), r"B: .*b.jsonl: line 1: expected the header of a run log"),
-        (lambda path: path.write_text(""), r"B: .*b.jsonl: the run log is empty"),
+        (lambda path: path.unlink(), r"^\S*b.jsonl: no such file; expected a runlog.jsonl"),
+        (lambda path: path.write_text("{}\n"), r"^\S*b.jsonl: line 1: expected the header of a run log"),
+        (lambda path: path.write_text(""), r"^\S*b.jsonl: the run log is empty"),
     ],
 )
 def test_bad_input_is_bad_usage(command: Run, tmp_path: Path, spoil: Callable[[Path], object], message: str) -> None:

@@ -255,3 +255,25 @@ def test_reason_that_very_many_share_is_folded(failing_run: Path) -> None:
 
     assert folded.partition("</details>")[0].count("other.claim-") == 60
     assert "<li>set restricted_api_key_env<br>" in source.partition("<details><summary>60 claims")[0]
+
+
+def test_code_in_a_reason_is_code(failing_run: Path) -> None:
+    """What stands between backticks is a command; what stands in it is never taken for markup."""
+    log = read(failing_run)
+    notice = Notice("access.below-scale-is-403", "not-applicable", "left out; `touchstone check <all>` does")
+    source = html.render(view(replace(log, notices=(notice,), warnings=("`touchstone sweep` tries again",))))
+
+    assert source.count("left out; <code>touchstone check &lt;all&gt;</code> does") == 2  # the reason, and the claim
+    assert "<code>touchstone sweep</code> tries again" in source
+    assert "`" not in Page(source).text
+
+
+@pytest.mark.parametrize(("cases", "words"), [(4, "and 1 more case."), (5, "and 2 more cases.")])
+def test_cases_beyond_three_are_counted(failing_run: Path, cases: int, words: str) -> None:
+    """One more is one case."""
+    log = read(failing_run)
+    first = log.occurrences[0]
+    met = tuple(replace(first, case=f"cases/{number}") for number in range(cases))
+    page = Page(html.render(view(replace(log, occurrences=met))))
+
+    assert words in page.text

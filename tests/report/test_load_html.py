@@ -230,6 +230,15 @@ def test_heat_map_tells_its_colours() -> None:
     assert re.search(r"answers: 1 to 2 3 to 6 .* 3\d\d to \d\d\d ", text)
 
 
+def test_shares_are_written_as_elsewhere() -> None:
+    """With a blank before the sign, as in the text and in the thresholds of the same page."""
+    words = words_of(page("steady"))
+
+    assert re.search(r"Errors: [0-9.]+ % of all requests", words)
+    assert re.search(r"all operations[0-9,]+100 %", words)
+    assert re.search(r"[0-9]%", words) is None
+
+
 def test_workers_are_told_one_by_one() -> None:
     """Each worker has its state, share, lateness and clock; a lost one is named, and so is what went with it."""
     text = words_of(page("workers"))

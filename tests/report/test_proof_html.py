@@ -21,6 +21,7 @@ from tests.report.proofs import (
     interrupted,
     large,
     legitimate,
+    missed,
     partial,
     proven,
     trial,
@@ -161,6 +162,15 @@ def test_each_trial_has_its_row_without_a_script(make: Callable[[], ProofView]) 
     waiting = [tag for tag, name, _ in page.attributes if name == "hidden"]
     assert waiting.count("form") == bool(view.trials)
     assert waiting.count("button") == len(page.values("data-copies"))
+
+
+def test_one_trial_has_no_order() -> None:
+    """The list says how many there are, and of several in which order."""
+    one = words_of(proof_html.render(view_of([missed()])))
+
+    assert "1 trial" in one
+    assert "1 trial, in the order" not in one
+    assert "trials, in the order of their lists" in words_of(source_of(flawed))
 
 
 def test_row_of_a_trial_tells_all() -> None:

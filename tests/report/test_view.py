@@ -70,6 +70,25 @@ def test_command_that_repeats_the_run_names_seed_and_broken_claims(failing: RunL
     )
 
 
+def test_command_that_repeats_the_run_leaves_out_what_was_not_broken(failing: RunLog) -> None:
+    """Of the claims that were asked for, those that held or did not apply are none of the broken ones."""
+    argv = ("touchstone", "check", "--claims", "cancel.*,access.below-scale-is-403")
+    seen = view(replace(failing, header=replace(failing.header, argv=argv)))
+
+    assert seen.again == (
+        "touchstone check --seed 20 --claims cancel.in-flight-is-202,status.build-time-is-ms,status.golden-dir-is-text"
+    )
+
+
+@pytest.mark.parametrize(("command", "seeded"), [("probe", True), ("replay", False), ("record", False)])
+def test_command_that_repeats_a_run_has_options_that_there_are(failing: RunLog, command: str, seeded: bool) -> None:
+    """Only a check has --claims, and what draws nothing has no --seed."""
+    argv = ("touchstone", command)
+    seen = view(replace(failing, header=replace(failing.header, command=command, argv=argv)))
+
+    assert seen.again == f"touchstone {command}{' --seed 20' if seeded else ''}"
+
+
 @pytest.mark.parametrize(
     ("argv", "expected"),
     [

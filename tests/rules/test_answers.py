@@ -59,12 +59,12 @@ def test_problem_of_an_error_shows_the_body_and_how_it_is_announced(
         ({"status": 404, "json": {"error": "no"}}, '404 {"error": "no"}'),
         ({"status": 502, "body": b"bad gateway"}, "502 b'bad gateway'"),
         ({"status": 204}, "204"),
-        ({"status": 200, "json": {}}, "200"),
+        ({"status": 200, "json": {}}, "200 {}"),
         ({"status": 0, "error": "ConnectError: refused"}, "ConnectError: refused"),
     ],
 )
 def test_answer_is_told_by_its_status_and_its_body(facts: dict[str, object], words: str) -> None:
     """
-    A finding says what came, a JSON object as one; an empty body has nothing to show.
+    A finding says what came, a JSON object as one; no body has nothing to show.
     """
     assert told(exchange(**facts)) == words  # type: ignore[arg-type]

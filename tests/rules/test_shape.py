@@ -186,6 +186,25 @@ def test_good_read_upholds_what_its_state_is_about(answer: Exchange, claims: set
     assert verdicts(shape.RULES, answer) == {(claim, "held") for claim in claims | always}
 
 
+@pytest.mark.parametrize(
+    ("answer", "actual"),
+    [
+        (exchange("cancelBuild", 202, json={}), "202 {}"),
+        (exchange("cancelBuild", 202), "202 without a body"),
+        (exchange("deleteTemplate", json={}), "200 {}"),
+        (exchange("deleteTemplate", 204), "204 without a body"),
+        (exchange("cancelBuild", 202, json={"status": "x" * 300}), '202 {"status": "' + "x" * 107 + "…"),
+    ],
+)
+def test_what_came_in_the_place_of_an_object_is_told(answer: Exchange, actual: str) -> None:
+    """
+    An empty object, no body and the beginning of a long one are told apart from the object that was wanted.
+    """
+    (wrong,) = [j for r in shape.RULES for j in r(answer, history(answer)) if j.outcome == "broken"]
+
+    assert wrong.actual == actual
+
+
 def test_messages_name_the_field_and_what_it_should_be() -> None:
     """
     A finding tells a person which field is wrong, what it should be and what it is; only the latter depends on the run.

@@ -157,7 +157,7 @@ def test_finding_shows_the_start_that_waited_and_the_one_that_it_waited_for() ->
     """
     first, second, *others = taking_turns()
     brief = replace(second, response=Response(202, (), b"{}"))
-    actual = f"202 after 0.80 s, when the build of {REF} was over"
+    actual = f"202 {{}} after 0.80 s, when the build of {REF} was over"
     findings = story_findings(STORY_RULES, *published_all(), first, brief, *others, ref=OTHER_REF)
 
     assert findings == [(CLAIM, (11, 12), "an answer while builds run", actual)]

@@ -103,7 +103,7 @@ def summary(view: View, folder: Path, room_bytes: int = MAX_SUMMARY_BYTES) -> st
         paper.add(_list("", [view.probe.sentence, *([view.probe.knee.sentence] if view.probe.knee else [])]))
     _findings(view, paper)
     _lines("Hold again (take them out of the baseline)", [item.claim.id for item in view.healed], paper)
-    _reasons("Could not be judged", view.stuck, paper)
+    _reasons("Must claims without a verdict", view.stuck, paper)
     _reasons("No clear answer", view.unclear, paper)
     _lines("Ended without a verdict", [f"{case.id}: {case.message or case.outcome}" for case in view.trouble], paper)
     _lines("Left on the target (<code>touchstone sweep</code> removes them)", list(view.left_behind), paper)

@@ -4,6 +4,7 @@ What every page has in common: self-contained, no network, no script needed to r
 
 import base64
 import hashlib
+import re
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from touchstone.figures import chance_words, figure
+from touchstone.figures import chance_words, figure, percentage
 from touchstone.keysources import is_variable
 from touchstone.report.length import brief
 from touchstone.report.pretty import span
@@ -59,11 +60,13 @@ def _environment() -> Environment:
         brief=brief,
         figure=figure,
         clip=clipped,
+        coded=_coded,
         checkwords=check_words,
         content=_content,
         plural=plural,
         words=_words,
-        percent=_percent,
+        percent=_percent,  # of CSS and SVG
+        share=percentage,
         chance=chance_words,
         when=_when,
         is_variable=is_variable,
@@ -76,6 +79,13 @@ def _finalize(value: Any) -> Any:
     Makes hidden characters visible in every text that the page shows; the escaping of markup comes after it.
     """
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _coded(text: str) -> Markup:
+    """
+    A text with code in place of what stands between backticks.
+    """
+    return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(Markup.escape(visible(text)))))
 
 
 def _content(text: str) -> Markup:

@@ -12,6 +12,7 @@ from rich.text import Text
 from touchstone.proof import State, Trial
 from touchstone.report.proof_view import WRONG, ProofView, noise, says
 from touchstone.report.visible import clipped, one_line
+from touchstone.verdict import plural
 
 _TABLE_FROM_COLUMNS = 76  # below, columns beside each other would be too narrow to read
 _MAX_CELL_CHARS = 300
@@ -171,7 +172,7 @@ def _findings(trial: Trial, console: Console) -> None:
         _paragraph(console, Text(f"{word} {claim}: expected {_clip(blame.expected)}; actual {_clip(blame.actual)}"), 2)
         _paragraph(console, Text(f"{blame.check} in {_clip(blame.case)}, after {blame.exchanges} exchanges", "dim"), 4)
     if len(ordered) > _MAX_FINDINGS:
-        _paragraph(console, Text(f"… and {len(ordered) - _MAX_FINDINGS} more findings", "dim"), 2)
+        _paragraph(console, Text(f"… and {plural(len(ordered) - _MAX_FINDINGS, 'more finding')}", "dim"), 2)
 
 
 def _gaps(view: ProofView, console: Console) -> None:

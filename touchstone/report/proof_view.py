@@ -158,7 +158,7 @@ def says(trial: Trial) -> str:
     """
     What the server does, for people: its docstring without the marks around code.
     """
-    return trial.subject.says.replace("``", "")
+    return trial.subject.says.replace("`", "")
 
 
 def proof_view(run: ProofRun, trials: Sequence[Trial], claims: Sequence[Claim]) -> ProofView:

@@ -35,6 +35,8 @@ def write(view: View, console: Console, *, ends: bool = True, advises: bool = Fa
         advises: Whether a probe tells what a client should do.
     """
     if view.exit_code == 3 and not _came_to_it(view):
+        if not view.stuck:  # whose reason the last line has
+            _grouped(console, "Not applicable", view.idle, _STYLES["not-applicable"])
         _listed(console, "Warnings", list(view.warnings))
         if ends:
             _last(view, console)
@@ -46,7 +48,7 @@ def write(view: View, console: Console, *, ends: bool = True, advises: bool = Fa
     if view.findings:
         _findings(view, console)
     _listed(console, "Hold again (take their lines out of the baseline)", [claim.claim.id for claim in view.healed])
-    _grouped(console, "Could not be judged", view.stuck, _STYLES["could-not-run"])
+    _grouped(console, "Must claims without a verdict", view.stuck, _STYLES["could-not-run"])
     _grouped(console, "No clear answer", view.unclear, _STYLES["indeterminate"])
     _grouped(console, "Not applicable", view.idle, _STYLES["not-applicable"], folds=True)
     _listed(console, "Ended without a verdict", [f"{c.id}: {c.message or c.outcome}" for c in view.trouble])
@@ -90,7 +92,8 @@ def _findings(view: View, console: Console) -> None:
         for number, item in enumerate(listed, start=1):
             _stacked(console, number, item, told)
     if len(view.findings) > len(listed):
-        _line(console, Text(f"… and {len(view.findings) - len(listed)} more findings: see report.html or report.json"))
+        more = plural(len(view.findings) - len(listed), "more finding")
+        _line(console, Text(f"… and {more}: see report.html or report.json"))
     console.print()
 
 
@@ -150,7 +153,7 @@ def _grouped(console: Console, title: str, reasons: tuple[Reason, ...], style: s
         _paragraph(console, Text(_clip(reason.reason)), 2)
         _paragraph(console, Text(f"{names}{more}", "dim"), 4)
     if len(named) > _MAX_LISTED:
-        _line(console, Text(f"  … and {len(named) - _MAX_LISTED} more reasons"))
+        _line(console, Text(f"  … and {plural(len(named) - _MAX_LISTED, 'more reason')}"))
     for reason in reasons:
         if reason not in named:
             where = f"{len(reason.claims)} claims, listed in report.html and report.json"

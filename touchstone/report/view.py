@@ -21,6 +21,7 @@ from touchstone.verdict import CheckCount, ClaimVerdict, RunVerdict, Verdict, ju
 COMMON = 12  # claims that share a reason
 MAX_EVIDENCE = 6  # exchanges shown in full for one finding
 MAX_EVIDENCE_CHARS = 70_000  # of all findings together; keeps the page under its 300 KB
+_SEEDED = ("check", "load", "probe")  # the commands with --seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,14 +282,16 @@ def _again(command: list[str], header: Header, findings: tuple[FindingView, ...]
     The command that runs the same again with the same seed, of a check for the broken claims only where there are any.
     """
     words = _without(command, "--report-dir")  # the folder of this run is taken
-    if not _given(words, "--seed"):
+    if header.command in _SEEDED and not _given(words, "--seed"):
         words += ["--seed", str(header.seed)]
+    if header.command != "check":
+        return shlex.join(words)
     claims = ",".join(dict.fromkeys(item.claim.id for item in findings))
     if "--last-failed" in words:  # what that means is another thing the next time
-        words = _without([word for word in words if word != "--last-failed"], "--claims")
+        words = [word for word in words if word != "--last-failed"]
         claims = claims or header.claims_glob
-    if claims and header.command != "load" and not _given(words, "--claims"):
-        words += ["--claims", claims]
+    if claims:
+        words = [*_without(words, "--claims"), "--claims", claims]
     return shlex.join(words)
 
 

@@ -67,7 +67,15 @@ def told(exchange: Exchange) -> str:
         return exchange.error or "no answer"
     body = exchange.response.json_object()
     value = body if body is not None else exchange.response.body
-    return f"{exchange.status} {shown(value)}" if value else str(exchange.status)
+    return str(exchange.status) if value == b"" else f"{exchange.status} {shown(value)}"
+
+
+def told_of_body(exchange: Exchange) -> str:
+    """
+    The same where a body is wanted: that there is none is told as well.
+    """
+    empty = exchange.response is not None and not exchange.response.body
+    return f"{exchange.status} without a body" if empty else told(exchange)
 
 
 def judgeable(exchange: Exchange) -> bool:

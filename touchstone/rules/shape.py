@@ -8,7 +8,7 @@ from touchstone.contract import Problem
 from touchstone.exchange import Exchange, Response
 from touchstone.finding import Judgement
 from touchstone.lifecycle import STATUSES
-from touchstone.rules.answers import SUCCESS, garbled, told
+from touchstone.rules.answers import SUCCESS, garbled, told_of_body
 from touchstone.rules.history import History
 from touchstone.rules.requests import operation_of, spelling
 from touchstone.rules.rule import Rule, broken, held, judged, rule, shown
@@ -135,7 +135,7 @@ def says_cancelling(exchange: Exchange, history: History) -> Iterator[Judgement]
     if exchange.operation == "cancelBuild" and _success(exchange, history) and not garbled(exchange):
         fits = exchange.body.get("status") == "cancelling"
         expected = "an object with status cancelling"
-        yield judged("cancel.says-cancelling", fits, exchange, expected=expected, actual=told(exchange))
+        yield judged("cancel.says-cancelling", fits, exchange, expected=expected, actual=told_of_body(exchange))
 
 
 @rule("shape.deleted", "template.delete-says-deleted")
@@ -146,7 +146,7 @@ def says_deleted(exchange: Exchange, history: History) -> Iterator[Judgement]:
     if exchange.operation == "deleteTemplate" and _success(exchange, history) and not garbled(exchange):
         fits = exchange.status == 200 and exchange.body.get("deleted") is True
         expected = "200 and an object with deleted true"
-        yield judged("template.delete-says-deleted", fits, exchange, expected=expected, actual=told(exchange))
+        yield judged("template.delete-says-deleted", fits, exchange, expected=expected, actual=told_of_body(exchange))
 
 
 def _success(exchange: Exchange, history: History) -> Response | None:

@@ -19,6 +19,13 @@ def unwrapped(asgi_app: Asgi) -> Asgi:
     return asgi_app
 
 
+def says_of(part: Any) -> str:
+    """
+    The docstring of a part of the twin on one line, for people: code in it between single backticks.
+    """
+    return " ".join((part.__doc__ or "").split()).replace("``", "`")
+
+
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """

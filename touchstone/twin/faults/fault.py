@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from touchstone.twin.app import App
-from touchstone.twin.behaviour import Behaviour
+from touchstone.twin.behaviour import Behaviour, says_of
 from touchstone.twin.engine import Engine
 
 Kind = Literal["schema", "semantic", "stateful", "timing", "concurrency", "security", "load", "stream"]
@@ -65,7 +65,7 @@ def breaks(
         assert name not in FAULTS, f"{name}: entered twice"
         FAULTS[name] = Fault(
             name=name,
-            says=" ".join((part.__doc__ or "").split()),
+            says=says_of(part),
             kind=kind,
             breaks=claims,
             also=also,

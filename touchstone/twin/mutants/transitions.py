@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from touchstone.twin.app import App
+from touchstone.twin.behaviour import says_of
 from touchstone.twin.catalog import Version
 from touchstone.twin.documents import Document
 from touchstone.twin.engine import Engine
@@ -56,8 +57,7 @@ def enter(
     def entered(part: Any) -> Any:
         place = "engine" if issubclass(part, Engine) else "app"
         assert issubclass(part, Engine | App), name
-        says = " ".join((part.__doc__ or "").split())
-        _ENTERED[name] = derived(name, says, kind, target=target, pace=pace or {}, **{place: part})
+        _ENTERED[name] = derived(name, says_of(part), kind, target=target, pace=pace or {}, **{place: part})
         return part
 
     return entered

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from touchstone.twin.app import App
-from touchstone.twin.behaviour import Behaviour, unwrapped
+from touchstone.twin.behaviour import Behaviour, says_of, unwrapped
 from touchstone.twin.build import Build
 from touchstone.twin.engine import Engine
 from touchstone.twin.serve import Asgi
@@ -65,7 +65,7 @@ def permitted(
         enter(
             Variant(
                 name=_WORDS.sub("-", part.__name__).lower(),
-                says=" ".join((part.__doc__ or "").split()),
+                says=says_of(part),
                 answers=answers,
                 source=source or "facts " + ", ".join(f"7.{number}" for number in answers),
                 pace=pace or {},
