@@ -81,6 +81,7 @@ def test_knee_is_found_and_told_everywhere(tmp_path: Path) -> None:
     assert 'id="knee"' in (tmp_path / "run" / "report.html").read_text("utf-8")
 
 
+@pytest.mark.alone
 def test_refused_reads_end_the_search(tmp_path: Path) -> None:
     """
     A 429 is no latency: the trial is stopped, nothing follows, and the run ends with 3.
@@ -93,6 +94,7 @@ def test_refused_reads_end_the_search(tmp_path: Path) -> None:
     assert ended.last_line.startswith("exit 3: the knee is not told: a rate limit hides it: reads were refused at ")
 
 
+@pytest.mark.alone
 def test_interrupted_search_tells_what_is_known_and_goes_on_later(tmp_path: Path) -> None:
     """
     No trial is lost, nothing is asked twice but the one that was cut short, and the budget is that of both.

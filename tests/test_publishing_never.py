@@ -55,7 +55,7 @@ def sending(ended: Ended) -> set[str]:
     return {event["case"] for event in events if event["type"] == "exchange"} - {"clean-up"}
 
 
-@pytest.mark.parametrize("profile", ["quick", "standard"])
+@pytest.mark.parametrize("profile", ["quick", pytest.param("standard", marks=pytest.mark.whole)])
 def test_check_publishes_nothing_and_says_why(tmp_path: Path, call: Command, profile: str) -> None:
     """
     No case of any profile publishes; what needs it is not applicable for that reason, and the rest is judged.
@@ -67,7 +67,9 @@ def test_check_publishes_nothing_and_says_why(tmp_path: Path, call: Command, pro
         assert published(watched) == []
         assert watched.refs() == ["default/given@1.0.0"]
         assert len(watched.asked) > 100
-        changing = {(method, path.rpartition("/given/1.0.0")[2]) for method, path in watched.asked if "/given/1" in path}
+        changing = {
+            (method, path.rpartition("/given/1.0.0")[2]) for method, path in watched.asked if "/given/1" in path
+        }
         assert {end for method, end in changing if method not in ("GET", "HEAD", "OPTIONS")} <= {"/build"}
     verdicts = ended.verdicts()
     assert {verdict for claim, verdict in verdicts.items() if claim.startswith("publish.")} == {"not-applicable"}

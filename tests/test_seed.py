@@ -6,6 +6,8 @@ import re
 from itertools import groupby
 from pathlib import Path
 
+import pytest
+
 from tests.command import Shell
 from touchstone import runlog
 from touchstone.exchange import Exchange
@@ -31,6 +33,7 @@ def _sent(exchange: Exchange, run_id: str) -> tuple[str, str, bytes]:
     return exchange.request.method, path.replace(run_id, "RUN"), exchange.request.body.replace(run_id.encode(), b"RUN")
 
 
+@pytest.mark.whole
 def test_one_seed_sends_the_same_requests(tmp_path: Path) -> None:
     """
     Two runs with one seed send the same requests in the same order; another seed sends others.
