@@ -5,12 +5,10 @@ The exit code is 1 where a cell is not as expected, took more than its seconds o
 """
 
 import argparse
-import os
 import resource
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from tests.hostile.cells import MOST_BYTES, MOST_S, Seen, run
 from tests.hostile.table import Row, cells
@@ -31,8 +29,6 @@ def main() -> int:
     parser.add_argument("--commands", default="", help="commands, separated by commas; all where none is given")
     parser.add_argument("--brief", action="store_true", help="leave out record and load in turn")
     asked = parser.parse_args()
-    # As tests do: what Hypothesis computes once would cost each run a second and a lot of memory.
-    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(".hypothesis").absolute()))
     chosen = [
         (row, command)
         for row, command in cells(brief=asked.brief)
