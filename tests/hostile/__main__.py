@@ -36,9 +36,9 @@ def main() -> int:
         and (not asked.commands or command in asked.commands.split(","))
     ]
     began_at = time.monotonic()
-    with Twin(EMBEDDED_TWIN) as twin, ThreadPoolExecutor(asked.jobs) as pool:
+    with ThreadPoolExecutor(asked.jobs) as pool:
         _say(f"{'misbehaviour':28}{'command':8}{'verdict':{_WIDTH + 2}}{'seconds':>8}{'MB':>6}")
-        seen = list(pool.map(lambda cell: _cell(*cell, twin.url), chosen))
+        seen = list(pool.map(lambda cell: _cell(*cell), chosen))
     bad = sum(not good for good, _ in seen)
     worst = [one for _, one in seen]
     if worst:
@@ -51,8 +51,9 @@ def main() -> int:
     return 1 if bad or not seen else 0
 
 
-def _cell(row: Row, command: str, url: str) -> tuple[bool, Seen]:
-    seen = run(row.name, command, row.arguments(command), url)
+def _cell(row: Row, command: str) -> tuple[bool, Seen]:
+    with Twin(EMBEDDED_TWIN) as twin:  # of its own: what others have in flight would be in its way
+        seen = run(row.name, command, row.arguments(command), twin.url)
     expected = row.cells[command]
     different = expected.differs(seen.code, seen.last_line, seen.broken)
     problems = [*([different] if different else []), *seen.wrong]
