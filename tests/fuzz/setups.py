@@ -19,6 +19,9 @@ _KEYS = ("api_key", "second_api_key", "restricted_api_key")
 ENVIRONMENT = {"ORGO_API_KEY": "sk_live_" + "e" * 24, "HOME": "/nowhere"}
 
 
+_EXAMPLE = "https://staging.example.test/api"
+
+
 def check_settings(data: bytes) -> None:
     """
     A settings file is read or refused, under either name, and no key of it is told: not in messages, reprs or reports.
@@ -27,8 +30,9 @@ def check_settings(data: bytes) -> None:
         for other in ("touchstone.toml", "pyproject.toml"):
             (folder() / other).unlink(missing_ok=True)
         path = file(name, data)
-        # What stands elsewhere as well is no secret.
-        secrets = {secret for secret in _secrets(data) if data.count(secret.encode()) == 1}
+        # What stands elsewhere as well is no secret, nor is what messages give as an example.
+        alone = {secret for secret in _secrets(data) if data.count(secret.encode()) == 1}
+        secrets = {secret for secret in alone if secret not in _EXAMPLE}
         try:
             found = find(None, folder())
             for target in (None, *found.targets):
@@ -65,11 +69,18 @@ def _secrets(data: bytes) -> Iterator[str]:
         for target in targets.values():
             if isinstance(target, dict):
                 yield from (text for name in _KEYS for text in _texts(target.get(name)) if len(text) >= 12)
-                # Between the slashes and the last @ of a URL: who signs in.
-                users = (re.search(r"//(.*)@", text) for text in _texts(target.get("url")))
-                yield from (
-                    user[1].rpartition(":")[2] for user in users if user and len(user[1].rpartition(":")[2]) >= 12
-                )
+                passwords = (_password(text) for text in _texts(target.get("url")))
+                yield from (password for password in passwords if len(password) >= 12)
+
+
+def _password(url: str) -> str:
+    """
+    Between the slashes and the last @ of a URL stands who signs in; unless a path begins before it.
+    """
+    user = re.search(r"//(.*)@", url)
+    _, colon, password = user[1].rpartition(":") if user else ("", "", "")
+    of_path = re.match(r"\d*/" if colon else r".*/", password)
+    return "" if of_path else password
 
 
 def _at(table: Any, *names: str) -> dict[str, Any]:
