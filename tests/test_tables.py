@@ -73,3 +73,12 @@ def test_folder_that_takes_nothing_is_left_alone(tmp_path: Path) -> None:
     finally:
         set_hypothesis_home_dir(None)
     assert (tmp_path / "file").read_text() == "no folder"
+
+
+def test_place_that_has_moved_is_left_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Another release of Hypothesis may keep its tables elsewhere: it finds them out by itself.
+    """
+    monkeypatch.delattr("hypothesis.internal.charmap.charmap_file")
+    tables.provide()
+    assert not home.exists()

@@ -11,6 +11,7 @@ from typing import Any, TypeGuard, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from touchstone.errors import UsageError, one_line
+from touchstone.keysources import is_variable
 from touchstone.quoting import quoted
 
 _NAME_CHARS = 100
@@ -20,7 +21,6 @@ Kind = Callable[[Any], T]
 
 # facts.md, 1.4: kebab-case name of 1 to 64 characters, semantic version; the namespace has no documented form.
 _REF = re.compile(r"[^/@\s]+/(?=[^@]{1,64}@)[a-z0-9]+(-[a-z0-9]+)*@\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Unfit(ValueError):
@@ -177,7 +177,7 @@ def variable(value: object) -> str:
     """
     The name of an environment variable.
     """
-    if isinstance(value, str) and _VARIABLE.fullmatch(value) and not value.lower().startswith("sk_"):
+    if isinstance(value, str) and is_variable(value) and not value.lower().startswith("sk_"):
         return value
     like = "the name of a variable such as ORGO_API_KEY"
     raise Unfit(like, found="what looks like a key (not shown)" if isinstance(value, str) and value else None)

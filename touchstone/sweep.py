@@ -203,14 +203,13 @@ class _Broom:
             _Unasked: the target lets nobody in with that key, or there is none.
             _Left: the version is still there, or may be.
         """
-        key = f"{role}_api_key".removeprefix("primary_")
-        variable = f"the variable that {key}_env names, or ORGO_{key.upper()}"
+        key, source = f"{role}_api_key".removeprefix("primary_"), getattr(self._exam.target.key_sources, role)
         if not self._exam.target.keys().get(role):
-            raise _Unasked(f"{key}, which is not set; set {variable}")
+            raise _Unasked(f"{key}, which is not set; set {source}")
         self._send("cancelBuild", ref, OWNERS[role])
         deleted = self._send("deleteTemplate", ref, OWNERS[role])
         if deleted.status == 401:
-            raise _Unasked(f"{key}, which is refused with {_told(deleted)}; set right {variable}")
+            raise _Unasked(f"{key}, which is refused with {_told(deleted)}; set {source} to the right one")
         # An account that may not delete anything can say what it has all the same.
         refused = deleted.status == 403
         if deleted.status == 404 or (refused and self._send("getTemplate", ref, OWNERS[role]).status == 404):

@@ -20,8 +20,8 @@ def provide() -> None:
     """
     Writes the table, unless there is one; a folder that takes none is left alone.
     """
-    path = charmap.charmap_file("codec-v2-utf-8")
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, AttributeError):
+        path = charmap.charmap_file("codec-v2-utf-8")
         if path.exists():
             return
         path.parent.mkdir(parents=True, exist_ok=True)
