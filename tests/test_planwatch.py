@@ -2,13 +2,17 @@
 A run whose main key is below the Scale plan judges nothing; a server that refuses a right key now and then is judged.
 """
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.command import PRIMARY, RESTRICTED, Command, Ended, Shell
+from tests.rules.exchanges import exchange
+from tests.test_examination import examination
 from tests.watched import Watched
 from touchstone.embedded import RESTRICTED_REF
+from touchstone.planwatch import UPGRADE_REQUIRED, PlanWatch
 from touchstone.twin import Account, Engine
 from touchstone.twin.answers import plan_too_small
 from touchstone.twin.catalog import Version
@@ -88,3 +92,16 @@ def test_key_that_may_publish_is_not_below_the_plan(tmp_path: Path, call: Comman
     assert ended.code == 3
     assert "below the Scale plan" not in ended.last_line
     assert ended.verdicts()["publish.answers-201"] == "upheld"
+
+
+def test_refusals_of_another_kind_settle_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where the tries that follow fail, nobody knows, and the run goes on; where they are refused alike, it is known.
+    """
+    refused = exchange("publishTemplate", 403, body=json.dumps({"code": UPGRADE_REQUIRED}).encode())
+    watch, exam = PlanWatch(), examination(lambda _: (500, {}, {}))
+    watch.hear(refused)
+    monkeypatch.setattr(exam, "publish", lambda _: watch.hear(exchange("publishTemplate", 500)))
+    assert not watch.settle(exam)
+    monkeypatch.setattr(exam, "publish", lambda _: watch.hear(refused))
+    assert watch.settle(exam)
