@@ -315,6 +315,7 @@ def test_inline_rule_reads_no_request_id() -> None:
     [
         Answer(head(401, [*JSON, ("X-Echo", KEY)]), b"{}"),
         Answer(head(401, [*JSON, ("X-Echo", "<key:primary>")]), b"{}"),
+        Answer(head(401, [*JSON, (f"X-{KEY}", "7")]), b"{}"),
         Answer(head(401, [*JSON, ("Location", f"/?api_key={KEY[:-1]}")]), b"{}"),
         Answer(head(401), error(f'"{KEY}"')),
         Answer(head(401), error(f'"at {KEY}"'.replace(" ", "-"))),

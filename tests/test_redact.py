@@ -136,6 +136,14 @@ def test_header_keeps_no_credential(name: str, value: str, expected: str) -> Non
     assert Secrets({"primary": KEY}).headers([(name, value)]) == ((name, expected),)
 
 
+def test_name_of_a_header_keeps_no_secret() -> None:
+    """
+    A server may call a header after a key; names come in small letters then.
+    """
+    named = Secrets({"primary": KEY}).headers([(KEY, "a"), (f"x-{KEY.lower()}-left", "7")])
+    assert named == (("<key:primary>", "a"), ("x-<key:primary>-left", "7"))
+
+
 def test_headers_keep_their_order_and_repetitions() -> None:
     """
     Redaction neither sorts nor merges headers.

@@ -80,8 +80,8 @@ class Looks:
         return number
 
     def _number(self, head: Head) -> int:
-        values = "\n".join(value for _, value in head.headers)
-        if _MARKER in values or self._secrets.text(values) != values:
+        told = "\n".join(f"{name}: {value}" for name, value in head.headers)
+        if _MARKER in told or self._secrets.text(told) != told:
             return _MARKED
         read = head.status, tuple((n.lower(), v) for n, v in head.headers if n.lower() in READ_HEADERS)
         number = self._numbers_read.get(read)

@@ -71,9 +71,10 @@ class Secrets:
         """
         The headers in their order, without secrets.
 
-        Credentials in headers known for carrying them are ``<redacted>`` where they are none of the run's own.
+        Credentials in headers known for carrying them are ``<redacted>`` where they are none of the run's own. A server
+        may repeat a key in the name of a header as well.
         """
-        return tuple((name, self._header(name.lower(), value)) for name, value in pairs)
+        return tuple((self._value(name), self._header(name.lower(), value)) for name, value in pairs)
 
     def _marked(self, data: bytes) -> bytes:
         pieces, at = [], 0

@@ -148,7 +148,7 @@ class Transport:
             done_at=done_at,
             request=self._wording.request(asked),
             response=outcome.response,
-            error=outcome.error,
+            error=self.secrets.text(outcome.error),
             closed=outcome.closed,
             note=dict(call.note) | ({"resent": outcome.resent} if outcome.resent else {}),
         )

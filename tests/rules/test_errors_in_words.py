@@ -137,6 +137,14 @@ SENTENCES: list[tuple[Exchange, tuple[str, str, str]]] = [
         ("error.does-not-repeat-the-key", "no key in an answer", 'a key in the header x-key: 404 {"error": "no"}'),
     ),
     (
+        exchange(status=404, json=ERROR, headers={"x-<key:primary>": "7"}),
+        (
+            "error.does-not-repeat-the-key",
+            "no key in an answer",
+            'a key in the header x-<key:primary>: 404 {"error": "no"}',
+        ),
+    ),
+    (
         exchange(status=404, json={"error": "<key:primary>"}),
         ("error.does-not-repeat-the-key", "no key in an answer", 'a key in the body: 404 {"error": "<key:primary>"}'),
     ),

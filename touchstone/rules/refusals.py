@@ -80,7 +80,7 @@ def key_not_repeated(exchange: Exchange, _: History) -> Iterator[Judgement]:
     if response is None or exchange.credential == "none":
         return
     claim = "error.does-not-repeat-the-key"
-    name = next((key for key, value in response.headers if "<key:" in value), "")
+    name = next((key for key, value in response.headers if "<key:" in key or "<key:" in value), "")
     if name or b"<key:" in response.body:
         where = f"the header {name}" if name else "the body"
         yield broken(claim, exchange, expected="no key in an answer", actual=f"a key in {where}: {told(exchange)}")
