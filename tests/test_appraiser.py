@@ -463,6 +463,27 @@ def test_look_of_another_process_beyond_the_bound_is_judged_cheaply() -> None:
     assert (seen.findings, judging.cheaply_judged) == ((), 10)
 
 
+def test_beginning_of_a_long_body_is_not_taken_for_the_body() -> None:
+    """
+    What is not here cannot be judged, which is told; a status that must not be is seen all the same.
+    """
+    its = shots()
+    judging = appraiser(its)
+    ((shot, good),) = starts(its, [b'{"ref":"'])
+    seen = judging.appraise_look(shot, replace(good, is_partial=True), 2, seq=1)
+    assert seen.findings == ()
+    assert judging.told() == (
+        "2 answers were judged by the cheap rules only (status, media type, whether all of it came): "
+        "of a long body only the beginning is kept"
+    )
+    assert judging.appraise_look(shot, good, 1, seq=3).findings
+    failed = replace(good, head=head(500), is_partial=True)
+    claims = {finding.claim for finding in judging.appraise_look(shot, failed, 1, seq=4).findings}
+    assert "http.no-server-error" in claims
+    judging.add(seen.look, 1)
+    assert judging.told().startswith("4 answers")
+
+
 def test_id_of_a_finding_is_the_one_of_a_judge() -> None:
     """
     Findings of a load run and of a check have the same ids, so that two runs can be compared.

@@ -260,6 +260,8 @@ def test_other_file_is_not_written_over(tmp_path: Path) -> None:
         (("--baseline", "wrong.txt"), "line 1: 'start.answer-202': no such claim; did you mean start.answers-202?"),
         (("--baseline", "wrong.txt", "--plan"), "did you mean start.answers-202?"),
         (("--write-baseline", "text.txt"), "text.txt: line 1: 'some text': not the id of a claim"),
+        (("--write-baseline", "keys.env"), "keys.env: line 1: a text of 36 characters (not shown): not the id"),
+        (("--baseline", "keys.env"), "keys.env: line 1: a text of 36 characters (not shown): no such claim"),
     ],
 )
 def test_command_refuses_what_is_no_baseline(
@@ -270,6 +272,7 @@ def test_command_refuses_what_is_no_baseline(
     """
     (tmp_path / "wrong.txt").write_text("start.answer-202\n")
     (tmp_path / "text.txt").write_text("some text\n")
+    (tmp_path / "keys.env").write_text("ORGO_API_KEY=sk_live_test_0123456789\n")
     ended = call(Shell(tmp_path), "check", *arguments)
     assert (ended.code, (tmp_path / "reports").exists()) == (2, False)
     assert message in ended.err

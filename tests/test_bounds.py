@@ -1,5 +1,5 @@
 """
-How deep JSON goes is told without reading it, and what a bound is called is told with it.
+How deep JSON goes, and how much it holds, is told without reading it, and what a bound is called is told with it.
 """
 
 import json
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from touchstone.bounds import BOUND_NAMES, DEFAULT_BOUNDS, Bounds, line_too_deep, too_deep
+from touchstone.bounds import BOUND_NAMES, DEFAULT_BOUNDS, Bounds
 from touchstone.settings_file import TARGET_KEYS
 
 VALUES = st.recursive(
@@ -28,17 +28,43 @@ def depth(value: object) -> int:
     return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
 
 
+def marks(value: object) -> int:
+    """
+    How many commas and opening brackets JSON has outside of texts.
+    """
+    inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else None
+    if inner is None:
+        return 0
+    return 1 + max(0, len(inner) - 1) + sum(map(marks, inner))
+
+
 @given(value=VALUES, most=st.integers(0, 6), spaced=st.booleans())
 def test_depth_is_that_of_the_value(value: object, most: int, spaced: bool) -> None:
     """
     JSON is too deep where its value is, whatever its texts hold, and what is kept of it is deep enough to show it.
     """
     body = json.dumps(value, indent=1 if spaced else None).encode()
-    cut = too_deep(body, most)
+    bounds = Bounds(max_json_depth=most)
+    cut = bounds.cut(body)
     assert (cut is not None) == (depth(value) > most)
     if cut is not None:
-        assert too_deep(body[:cut], most) is None
-        assert body[cut : cut + 1] in (b"[", b"{")
+        assert cut.problem == f"JSON is nested deeper than max_json_depth = {most}"
+        assert bounds.cut(body[: cut.at]) is None
+        assert body[cut.at : cut.at + 1] in (b"[", b"{")
+
+
+@given(value=VALUES, most=st.integers(0, 9), spaced=st.booleans())
+def test_number_of_values_is_that_of_the_value(value: object, most: int, spaced: bool) -> None:
+    """
+    Commas and openings are counted that separate and begin something, and none within texts.
+    """
+    body = json.dumps(value, indent=1 if spaced else None).encode()
+    bounds = Bounds(max_json_values=most)
+    cut = bounds.cut(body)
+    assert (cut is not None) == (marks(value) > most)
+    if cut is not None:
+        assert cut.problem == f"JSON has more values than max_json_values = {most}"
+        assert bounds.cut(body[: cut.at]) is None
 
 
 @pytest.mark.parametrize("body", [b"<" + b"[" * 500, b"", b"\xff" + b"{" * 500, b'"' + b"[" * 500])
@@ -46,7 +72,7 @@ def test_what_is_no_json_has_no_depth(body: bytes) -> None:
     """
     Brackets of a page or of garbage are no nesting.
     """
-    assert too_deep(body, 100) is None
+    assert DEFAULT_BOUNDS.cut(body) is None
 
 
 def test_string_without_an_end_is_read_once() -> None:
@@ -55,7 +81,7 @@ def test_string_without_an_end_is_read_once() -> None:
     """
     body = b"[" * 101 + b'"' + b'\\"' * 200_000
     began = time.process_time()
-    assert too_deep(body, 101) is None
+    assert Bounds(max_json_depth=101).cut(body) is None
     # Reading it anew from each quote would take hours.
     assert time.process_time() - began < 20
 
@@ -65,10 +91,23 @@ def test_depth_of_a_stream_is_that_of_its_data() -> None:
     In a stream each data line is a text of its own; other lines are none.
     """
     deep = b"[" * 5 + b"]" * 5
-    assert line_too_deep(b"data: " + deep + b"\n\ndata: " + deep + b"\n", 5) is None
-    assert line_too_deep(b": " + deep + b"\n" + deep + b"\n", 4) is None
-    cut = line_too_deep(b"data: 1\n\ndata:" + deep + b"\n", 4)
-    assert cut == len(b"data: 1\n\ndata:") + 4
+    five, four = Bounds(max_json_depth=5), Bounds(max_json_depth=4)
+    assert five.cut_stream(b"data: " + deep + b"\n\ndata: " + deep + b"\n") is None
+    assert four.cut_stream(b": " + deep + b"\n" + deep + b"\n") is None
+    cut = four.cut_stream(b"data: 1\n\ndata:" + deep + b"\n")
+    assert cut
+    assert cut.at == len(b"data: 1\n\ndata:") + 4
+
+
+def test_values_of_a_stream_are_those_of_a_line() -> None:
+    """
+    A long log of many small events is as long as it is; one event that is large is too large.
+    """
+    bounds = Bounds(max_json_values=3)
+    assert bounds.cut_stream(b"data: [1,2,3]\n\n" * 100) is None
+    cut = bounds.cut_stream(b"data: [1,2,3]\n\ndata: [1,2,3,4]\n\n")
+    assert cut
+    assert cut.problem == "JSON has more values than max_json_values = 3"
 
 
 def test_bound_is_told_by_the_name_of_its_setting() -> None:

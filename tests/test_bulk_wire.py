@@ -88,7 +88,7 @@ def test_look_crosses_the_pipe(answer: Answer) -> None:
     """
     Evidence is read as it was written, with and without an answer.
     """
-    look = Look(7, 1, 0.5, answer, 70_000)
+    look = Look(7, 1, 0.5, answer, len(answer.body))
     [(_, content)] = messages(bulk_wire.encode_look(look))
     found = bulk_wire.decode_look(content)
     head, wanted = found.answer.head, answer.head
@@ -97,6 +97,16 @@ def test_look_crosses_the_pipe(answer: Answer) -> None:
         assert [getattr(head, name) for name in Head.__slots__] == [getattr(wanted, name) for name in Head.__slots__]
     found.answer.head = answer.head
     assert found == look
+
+
+def test_look_tells_whether_its_body_is_whole() -> None:
+    """
+    Of a long body only the beginning crosses the pipe, and nobody may take that for the body.
+    """
+    head = Head(200, (), 3, "length", 70_000, True)
+    looks = [Look(7, 1, 0.5, Answer(head, b"{}"), body_bytes) for body_bytes in (2, 70_000)]
+    frames = [messages(bulk_wire.encode_look(look))[0][1] for look in looks]
+    assert [bulk_wire.decode_look(content).answer.is_partial for content in frames] == [False, True]
 
 
 # --- samples ---------------------------------------------------------------------------------------------------------

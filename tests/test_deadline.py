@@ -83,3 +83,29 @@ def test_read_ends_with_its_time_or_with_the_run() -> None:
         Deadline(lambda: False).read(late(1, []), 0.05)
     with pytest.raises(httpcore.PoolTimeout, match="the run was stopped"):
         Deadline(lambda: True).read(late(10**9, []), 60.0)
+
+
+def read_all(deadline: Deadline, *pieces: bytes) -> None:
+    """
+    Reads pieces as they come.
+    """
+    for piece in pieces:
+        assert deadline.read(lambda _, piece=piece: piece, None) == piece  # type: ignore[misc]
+
+
+def test_status_line_is_bounded_wherever_it_is_cut() -> None:
+    """
+    The parser never sees a long one; lines that follow it, and bodies, may be long.
+    """
+    deadline = Deadline()
+    line, long = b"HTTP/1.1 200 ".ljust(8_000, b"y"), b"x" * 9_000
+    for pieces in ((line + b"yy\r\n",), (line, b"y"), (line[:5], line[5:], b"yy\r\n")):
+        deadline.set(60.0, 65_536)
+        with pytest.raises(httpcore.RemoteProtocolError, match="the status line is longer than 8000 bytes"):
+            read_all(deadline, *pieces)
+    deadline.set(60.0, 65_536)
+    read_all(deadline, line[:-2] + b"\r\n" + long, long)
+    deadline.set(60.0, 65_536)
+    read_all(deadline, b"HTTP/1.1 200 OK")
+    deadline.headed()
+    read_all(deadline, long)

@@ -166,6 +166,19 @@ def test_malformed_head_is_refused_with_a_reason(reader: HeadReader, data: bytes
         reader.read(data, "GET")
 
 
+def test_status_line_is_bounded(reader: HeadReader) -> None:
+    """
+    Where its end has not come as well; a check would take hundreds of bytes of memory for each of it.
+    """
+    longest = b"HTTP/1.1 200 ".ljust(7_999, b"y")
+    assert reader.read(longest + b"\r\n\r\n", "GET").status == 200
+    reader.begin(longest + b"y")
+    with pytest.raises(MalformedHead, match="the status line is longer than 8000 bytes"):
+        reader.read(longest + b"y\r\n\r\n", "GET")
+    with pytest.raises(MalformedHead, match="the status line is longer than 8000 bytes"):
+        reader.begin(longest + b"yy")
+
+
 @pytest.mark.parametrize("data", [b"", b"H", b"HTTP/1.1 2", b"HTTP/1.1 200 OK\r\nA: b\r\n", lines("HTTP/1.1 100 C")])
 def test_beginning_of_a_head_is_let_pass(reader: HeadReader, data: bytes) -> None:
     """

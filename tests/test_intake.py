@@ -165,14 +165,59 @@ def test_body_that_is_nested_too_deep_is_cut_where_it_is() -> None:
     assert intake.problem == "JSON is nested deeper than max_json_depth = 3"
 
 
+def test_body_with_too_many_values_is_cut_where_they_are() -> None:
+    """
+    What is left is no JSON, so that nothing that reads it can take more memory than the bound lets it.
+    """
+    intake = Intake([], Bounds(max_json_values=3))
+    assert intake.kept(b"[1,2,3,4]") == b"[1,2,3"
+    assert intake.problem == "JSON has more values than max_json_values = 3"
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 7, 10_000])
+def test_gzip_of_several_members_is_one_body(piece_bytes: int) -> None:
+    """
+    RFC 1952 2.2: members follow each other, and what they hold does.
+    """
+    packed = b"".join(gzip.compress(part) for part in (b"a", b"", b"bc"))
+    assert taken("gzip", packed, piece_bytes) == (b"abc", "")
+    assert taken("gzip", packed[:-1], piece_bytes)[1] == "DecodingError: the gzip of the body ends too early"
+
+
+def test_members_of_gzip_are_bounded() -> None:
+    """
+    Empty members unpack to nothing, and each takes time.
+    """
+    assert taken("gzip", gzip.compress(b"") * 100, 10_000, Bounds()) == (b"", "")
+    assert (
+        taken("gzip", gzip.compress(b"") * 101, 10_000, Bounds())[1]
+        == "DecodingError: the gzip has more than 100 members"
+    )
+
+
+def test_what_follows_the_end_of_gzip_is_bounded() -> None:
+    """
+    It unpacks to nothing and is held by the unpacker.
+    """
+    assert taken("gzip", gzip.compress(b"a") + b"x" * 1000, 100)[1] == "the body is longer than max_body_bytes = 1000"
+
+
+def test_long_name_of_a_coding_is_not_repeated_in_part() -> None:
+    """
+    Part of a key is not recognised as one.
+    """
+    assert taken("x" * 40, TEXT, 100)[1].startswith(f"DecodingError: the body has the content coding '{'x' * 40}'")
+    assert taken("x" * 41, TEXT, 100)[1].startswith("DecodingError: the body has the content coding a name of 41")
+
+
 def test_answer_of_another_process_is_unpacked() -> None:
     """
     What a side-car read as it was on the wire means the same as what is read here; a part of a body is no torn one.
     """
     head = Head(200, (("Content-Encoding", "gzip"),), 0, "length", 9, keep_alive=True, packed=True)
     packed = gzip.compress(TEXT)
-    assert taken_in(Answer(head, packed), Bounds(), whole=True).body == TEXT
-    assert taken_in(Answer(head, packed[:-4]), Bounds(), whole=True).error.startswith("DecodingError")
-    assert taken_in(Answer(head, packed[:-4]), Bounds(), whole=False).error == ""
+    assert taken_in(Answer(head, packed), Bounds()).body == TEXT
+    assert taken_in(Answer(head, packed[:-4]), Bounds()).error.startswith("DecodingError")
+    assert taken_in(Answer(head, packed[:-4], is_partial=True), Bounds()).error == ""
     failed = Answer(None, error="ReadTimeout")
-    assert taken_in(failed, Bounds(), whole=True) is failed
+    assert taken_in(failed, Bounds()) is failed

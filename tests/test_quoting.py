@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from touchstone.quoting import quoted
+from touchstone.quoting import quoted, quoted_line
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,22 @@ def test_what_may_be_a_key_is_told_by_its_length(value: Any) -> None:
     A text that begins like a key, or holds a run of random characters, is not repeated.
     """
     assert quoted(value) == f"a text of {len(value)} characters (not shown)"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"HTTP/1.1 200 OK", "b'HTTP/1.1 200 OK'"),
+        (b"ORGO_API_KEY=sk_live_short", "a text of 26 characters (not shown)"),
+        (b"hello " * 10, repr(b"hello " * 10)),
+        (b"hello " * 11, "a line of 66 bytes"),
+    ],
+)
+def test_line_of_somebody_else_is_repeated_whole_or_not_at_all(line: bytes, told: str) -> None:
+    """
+    Where it would have to be cut, a key in it may be cut as well, and not be known for one any more.
+    """
+    assert quoted_line(line) == told
 
 
 @pytest.mark.parametrize(

@@ -296,6 +296,13 @@ class TestDamage:
         with pytest.raises(RunLogError, match="line 1: expected the header of a run log"):
             read(path)
 
+    def test_foreign_file_is_not_repeated_where_it_may_hold_a_key(self, path: Path) -> None:
+        """Somebody who gives the wrong file, such as one with variables, does not see a key in the message."""
+        path.write_text("ORGO_API_KEY=sk_live_test_0123456789\n")
+
+        with pytest.raises(RunLogError, match=r"got a text of 36 characters \(not shown\)"):
+            read(path)
+
     def test_newer_schema_is_an_error(self, path: Path) -> None:
         """A log of a later version is refused, not half understood."""
         path.write_bytes(b'{"type":"header","schema_version":2}\n')

@@ -2,7 +2,7 @@
 What comes back on a connection of a load engine, before anybody makes an exchange of it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from touchstone.exchange import Closed
@@ -53,6 +53,7 @@ class Answer:
         done_at: When the last byte had arrived or the request was given up.
         error: Why the answer is not complete, such as ``ReadTimeout: no byte within 5.0 s``; empty where it is.
         closed: Of a stream: who ended it; ``client`` where it was still open when its time was up.
+        is_partial: Whether *body* is only the beginning of what came, so that nothing may be read out of it.
     """
 
     head: Head | None = None
@@ -63,6 +64,7 @@ class Answer:
     done_at: float = 0.0
     error: str = ""
     closed: Closed = ""
+    is_partial: bool = False
 
     @property
     def status(self) -> int:
@@ -70,3 +72,9 @@ class Answer:
         The status code, or 0 where no head came.
         """
         return self.head.status if self.head else 0
+
+    def moved(self, by_s: float) -> "Answer":
+        """
+        The same on a clock that is so many seconds ahead.
+        """
+        return replace(self, sent_at=self.sent_at + by_s, head_at=self.head_at + by_s, done_at=self.done_at + by_s)

@@ -8,6 +8,7 @@ is all that an inline rule can read; tests hold the two together.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from touchstone.answer import Answer
 from touchstone.claims import Ledger
@@ -75,6 +76,11 @@ MOST_MISSES_PER_S = 200.0
 _MOST_MISSES_AT_ONCE = 1_000.0
 
 _Word = tuple[str, str, str, str]
+_Asked = Literal[
+    "all",
+    "cheap",  # there was no time for more
+    "outer",  # most of the body is not here
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +107,13 @@ class _Verdict:
     Attributes:
         words: Check, claim and outcome, and of an indeterminate one the reason.
         findings: Their ids.
-        is_cheap: Only the cheap rules were asked.
+        asked: Which rules were asked.
         again: What another answer with this verdict brings.
     """
 
     words: tuple[_Word, ...]
     findings: tuple[str, ...]
-    is_cheap: bool
+    asked: _Asked
     again: Seen
     count: int = 0
 
@@ -186,7 +192,10 @@ class Appraiser:
         """
         How many answers were judged by the cheap rules only.
         """
-        return sum(verdict.count for verdict in self._verdicts if verdict.is_cheap)
+        return self._count("cheap")
+
+    def _count(self, asked: _Asked) -> int:
+        return sum(verdict.count for verdict in self._verdicts if verdict.asked == asked)
 
     def see(self, shot: Shot, answer: Answer, seq: int, case: str = "") -> Seen:
         """
@@ -251,21 +260,25 @@ class Appraiser:
 
     def told(self) -> str:
         """
-        What the reader of the reports should know, in a sentence; empty where every answer was judged by all rules.
+        What the reader of the reports should know, in a few words; empty where every answer was judged by all rules.
         """
-        number = self.cheaply_judged
-        if not number:
-            return ""
-        subject = f"{number:,} answers were" if number > 1 else "1 answer was"
-        return (
-            f"{subject} judged by the cheap rules only (status, media type, whether all of it came): "
-            f"more than {self._allowance.per_s:g} a second looked like none before"
+        why: dict[_Asked, str] = {
+            "cheap": f"more than {self._allowance.per_s:g} a second looked like none before",
+            "outer": "of a long body only the beginning is kept",
+        }
+        return "; ".join(
+            f"{f'{number:,} answers were' if number > 1 else '1 answer was'} judged by the cheap rules only (status, "
+            f"media type, whether all of it came): {reason}"
+            for asked, reason in why.items()
+            if (number := self._count(asked))
         )
 
     def _appraised(self, look: Look | None, shot: Shot, answer: Answer, seq: int, case: str) -> tuple[Seen, _Verdict]:
         """
         What comes of an answer whose look is not known.
         """
+        if answer.is_partial:
+            return self._judged(self._marked_rules, shot, answer, seq, case, asked="outer")
         if look is None or self._secrets.data(answer.body) != answer.body:
             rules = self._rules if self._allowance.take(answer.done_at) else self._marked_rules
             return self._judged(rules, shot, answer, seq, case)
@@ -282,7 +295,13 @@ class Appraiser:
         return seen, verdict
 
     def _judged(
-        self, rules: tuple[Rule[Exchange], ...], shot: Shot, answer: Answer, seq: int, case: str
+        self,
+        rules: tuple[Rule[Exchange], ...],
+        shot: Shot,
+        answer: Answer,
+        seq: int,
+        case: str,
+        asked: _Asked = "cheap",
     ) -> tuple[Seen, _Verdict]:
         exchange = self._shots.exchange(shot, answer, seq, case, self.offset_s)
         judgements = [j for rule in rules for j in said(rule, exchange, self._history, self.failed)]
@@ -292,19 +311,19 @@ class Appraiser:
                 finding = finding_of(judgement, exchange, self._ledger, self._sources)
                 self.findings[finding.id] = finding
                 new.append(finding)
-        verdict = self._verdict(judgements, is_cheap=rules is not self._rules)
+        verdict = self._verdict(judgements, "all" if rules is self._rules else asked)
         return Seen(tuple(new), exchange, verdict.again.look), verdict
 
-    def _verdict(self, judgements: list[Judgement], *, is_cheap: bool) -> _Verdict:
+    def _verdict(self, judgements: list[Judgement], asked: _Asked) -> _Verdict:
         """
         The one verdict of all looks of which the rules say the same: there are a few, of however many looks.
         """
         words = tuple(dict.fromkeys(_word(judgement) for judgement in judgements))
         findings = tuple(dict.fromkeys(_id(judgement) for judgement in judgements if judgement.outcome == "broken"))
-        verdict = self._alike.get((words, findings, is_cheap))
+        verdict = self._alike.get((words, findings, asked))
         if verdict is None:
-            verdict = _Verdict(words, findings, is_cheap, Seen((), None, len(self._verdicts)))
-            self._alike[words, findings, is_cheap] = verdict
+            verdict = _Verdict(words, findings, asked, Seen((), None, len(self._verdicts)))
+            self._alike[words, findings, asked] = verdict
             self._verdicts.append(verdict)
         return verdict
 

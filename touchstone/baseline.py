@@ -7,6 +7,7 @@ from pathlib import Path
 
 from touchstone.claims import Ledger
 from touchstone.errors import UsageError
+from touchstone.quoting import quoted
 from touchstone.report.view import View
 from touchstone.report.visible import clipped, one_line
 from touchstone.report.write import write_whole
@@ -37,7 +38,7 @@ def read_baseline(path: Path, ledger: Ledger) -> tuple[str, ...]:
             continue
         why = _objection(name, ledger)
         if why:
-            raise UsageError(f"--baseline {path}: line {number}: {clipped(repr(name), 80)}: {why}")
+            raise UsageError(f"--baseline {path}: line {number}: {quoted(name)}: {why}")
         known[name] = None
     return tuple(known)
 
@@ -91,7 +92,7 @@ def lines_to_keep(path: Path) -> list[str]:
     for number, line in enumerate(lines, start=1):
         if not _ID.fullmatch(_named(line)):
             raise UsageError(
-                f"--write-baseline {path}: line {number}: {clipped(repr(line), 80)}: not the id of a claim; the "
+                f"--write-baseline {path}: line {number}: {quoted(line)}: not the id of a claim; the "
                 "file is no baseline and stays as it is: name another one"
             )
     return lines

@@ -3,15 +3,20 @@ How much of an answer is read: what a target may not make us hold, whatever it s
 """
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 # Of a body that is beyond its bound so much is kept: as much as a run log holds, and enough to see what it was.
 KEPT_BYTES = 64 * 1024
 
-# A string is passed over as a whole, also one that never ends; what it holds is no nesting.
-_MARK = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{\]}]', re.DOTALL)
+# As much as RFC 9112 3 asks of a request line.
+MAX_STATUS_LINE_BYTES = 8_000
+STATUS_LINE_TOO_LONG = f"the status line is longer than {MAX_STATUS_LINE_BYTES} bytes"
+
+# A string is passed over as a whole, also one that never ends; what it holds is no nesting, and no comma of an array.
+_MARK = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{\]},]', re.DOTALL)
 _OPENING = frozenset({b"[", b"{"})
 _CLOSING = frozenset({b"]", b"}"})
+_COUNTED = _OPENING | {b","}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,8 @@ class Bounds:
         max_stream_bytes: The same for a stream.
         max_line_bytes: Of a line of a stream.
         max_json_depth: Arrays and objects within each other.
+        max_json_values: Values of one text of JSON, counted by its commas and opening brackets: read, they take many
+            times their bytes.
         max_total_bytes: Of all bodies of a check together, not counting the first 64 KiB of each: rules look back
             at them, and a run log does not hold more of a body than that.
     """
@@ -36,6 +43,7 @@ class Bounds:
     max_stream_bytes: int = 4 * 1024 * 1024
     max_line_bytes: int = 1024 * 1024
     max_json_depth: int = 100
+    max_json_values: int = 50_000
     max_total_bytes: int = 32 * 1024 * 1024
 
     def told(self, name: str) -> str:
@@ -48,39 +56,60 @@ class Bounds:
         """
         Whether a body that is no stream is within them.
         """
-        return len(body) <= self.max_body_bytes and too_deep(body, self.max_json_depth) is None
+        return len(body) <= self.max_body_bytes and self.cut(body) is None
+
+    def cut(self, body: bytes) -> "Cut | None":
+        """
+        Where JSON goes beyond them; None where it does not, or is none.
+        """
+        opened = body.count(b"[") + body.count(b"{")
+        if opened <= self.max_json_depth and opened + body.count(b",") <= self.max_json_values:
+            return None
+        return self._cut(body) if body.lstrip()[:1] in _OPENING else None
+
+    def cut_stream(self, stream: bytes) -> "Cut | None":
+        """
+        The same for the JSON in each data line of a stream of events.
+        """
+        opened = stream.count(b"[") + stream.count(b"{")
+        if opened <= self.max_json_depth and opened + stream.count(b",") <= self.max_json_values:
+            return None
+        at = 0
+        for line in stream.splitlines(keepends=True):
+            cut = self.cut(line[5:]) if line.startswith(b"data:") else None
+            if cut is not None:
+                return replace(cut, at=at + 5 + cut.at)
+            at += len(line)
+        return None
+
+    def _cut(self, body: bytes) -> "Cut | None":
+        depth = values = 0
+        for mark in _MARK.finditer(body):
+            if mark[0] in _CLOSING:
+                depth -= 1
+                continue
+            depth += mark[0] in _OPENING
+            values += mark[0] in _COUNTED
+            if depth > self.max_json_depth:
+                return Cut(mark.start(), f"JSON is nested deeper than {self.told('max_json_depth')}")
+            if values > self.max_json_values:
+                return Cut(mark.start(), f"JSON has more values than {self.told('max_json_values')}")
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """
+    Where JSON goes beyond a bound.
+
+    Attributes:
+        at: The length of what comes before that.
+        problem: What is wrong, with the bound.
+    """
+
+    at: int
+    problem: str
 
 
 DEFAULT_BOUNDS = Bounds()
 BOUND_NAMES = tuple(field.name for field in fields(Bounds))
-
-
-def too_deep(body: bytes, most: int) -> int | None:
-    """
-    Where JSON goes deeper than *most*: the length of what comes before that; None where it does not.
-    """
-    if body.count(b"[") + body.count(b"{") <= most or body.lstrip()[:1] not in _OPENING:
-        return None
-    depth = 0
-    for mark in _MARK.finditer(body):
-        if mark[0] in _OPENING:
-            depth += 1
-        elif mark[0] in _CLOSING:
-            depth -= 1
-        if depth > most:
-            return mark.start()
-    return None
-
-
-def line_too_deep(stream: bytes, most: int) -> int | None:
-    """
-    The same for the JSON in the data of a stream of events.
-    """
-    if stream.count(b"[") + stream.count(b"{") <= most:
-        return None
-    at = 0
-    for line in stream.splitlines(keepends=True):
-        if line.startswith(b"data:") and (cut := too_deep(line[5:], most)) is not None:
-            return at + 5 + cut
-        at += len(line)
-    return None

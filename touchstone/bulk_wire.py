@@ -244,7 +244,8 @@ def decode_look(payload: bytes) -> Look:
     if values["head"] is not None:
         status, headers, *rest = values["head"]
         head = Head(status, tuple((name, value) for name, value in headers), *rest)
-    answer = Answer(head, b64decode(values["body"]), **{name: values[name] for name in _ANSWER})
+    body, told = b64decode(values["body"]), {name: values[name] for name in _ANSWER}
+    answer = Answer(head, body, **told, is_partial=len(body) < values["body_bytes"])
     return Look(values["number"], values["shot"], values["intended_at"], answer, values["body_bytes"])
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from touchstone import candidates
 from touchstone.errors import UsageError
 from touchstone.options import examples, one_of
+from touchstone.quoting import quoted
 from touchstone.twin import DEFAULT_ACCOUNTS, Account, RateLimit, TwinSettings, serve_forever
 from touchstone.twin.behaviour import Behaviour
 from touchstone.twin.limits import FAMILIES
@@ -80,7 +81,7 @@ def serve(
 def _account(text: str) -> Account:
     key, _, plan = text.partition(":")
     if not key:
-        raise UsageError(f"--account {text!r}: expected KEY:PLAN with a key, such as sk_live_test_mine:scale")
+        raise UsageError(f"--account {quoted(text)}: expected KEY:PLAN with a key, such as sk_live_test_mine:scale")
     chosen: Plan = one_of("--account", plan or "scale", "scale", "hacker")
     return Account(key, chosen, key[:16] + "…" if len(key) > 16 else key)
 

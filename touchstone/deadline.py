@@ -12,6 +12,8 @@ from typing import Any
 
 import httpcore
 
+from touchstone.bounds import MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG
+
 # While something is waited for it is looked so often whether the run was stopped, and then waited so long at most.
 _LOOK_S = 0.1
 _GRACE_S = 0.5
@@ -31,6 +33,8 @@ class Deadline(threading.local):
     _at = float("inf")
     _head_bytes: float = float("inf")
     heard_bytes = 0
+    # Of the status line, as long as it has no end.
+    _line_bytes: int | None = None
 
     def __init__(self, stopped: Callable[[], bool] | None = None) -> None:
         self._stopped = stopped
@@ -41,7 +45,7 @@ class Deadline(threading.local):
         """
         self._at = time.monotonic() + seconds
         self._head_bytes = max_head_bytes
-        self.heard_bytes = 0
+        self.heard_bytes = self._line_bytes = 0
 
     def headed(self) -> None:
         """
@@ -70,13 +74,27 @@ class Deadline(threading.local):
         Raises:
             httpcore.ReadTimeout: nothing came in time.
             httpcore.PoolTimeout: the run was stopped meanwhile, which is no fault of the target.
-            httpcore.RemoteProtocolError: so much came that the head is too long, with all that precedes it.
+            httpcore.RemoteProtocolError: so much came that the head is too long, with all that precedes it, or its
+                first line.
         """
         if self.heard_bytes >= self._head_bytes:
             raise httpcore.RemoteProtocolError(f"the head is longer than max_head_bytes = {self._head_bytes}")
         data = self._read(read, self.bounded(timeout_s))
         self.heard_bytes += len(data)
+        if self._line_bytes is not None and self._head_bytes < float("inf"):
+            self._measure_line(data)
         return data
+
+    def _measure_line(self, data: bytes) -> None:
+        """
+        Refuses a status line that is too long before the parser sees it, which takes hundreds of bytes for each of it.
+        """
+        before, line_feed, _ = data.partition(b"\n")
+        self._line_bytes = (self._line_bytes or 0) + len(before)
+        if self._line_bytes > MAX_STATUS_LINE_BYTES:
+            raise httpcore.RemoteProtocolError(STATUS_LINE_TOO_LONG)
+        if line_feed:
+            self._line_bytes = None
 
     def _read(self, read: Callable[[float | None], bytes], timeout_s: float | None) -> bytes:
         if self._stopped is None:

@@ -30,6 +30,8 @@ REFUSED_CREDENTIALS: frozenset[Credential] = frozenset(
 
 Closed = Literal["server", "client", ""]
 
+_SHORT_BYTES = 2048
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -84,19 +86,21 @@ class Response:
         """
         The body as a JSON object, or None where it is anything else.
         """
-        return _parsed_object(self.body)
+        return (_short_object if len(self.body) <= _SHORT_BYTES else _long_object)(self.body)
 
 
-@lru_cache(maxsize=8192)
-def _parsed_object(body: bytes) -> dict[str, Any] | None:
-    """
-    Rules ask for the same body again and again; nobody changes what they get.
-    """
+def _object(body: bytes) -> dict[str, Any] | None:
     try:
         value = json.loads(body.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+# Rules ask for the same body again and again; nobody changes what they get. JSON takes many times its length once it is
+# read: of long bodies only a few are held.
+_short_object = lru_cache(maxsize=8192)(_object)
+_long_object = lru_cache(maxsize=8)(_object)
 
 
 @dataclass(frozen=True, slots=True)

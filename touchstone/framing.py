@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from touchstone.answer import Head
+from touchstone.quoting import quoted_line
 
 # A trailer that is longer never ends.
 MAX_TRAILER_BYTES = 64 * 1024
@@ -163,13 +164,13 @@ class ChunkedBody:
     def _size(self, line: bytes) -> None:
         match = _CHUNK.fullmatch(line)
         if match is None or len(line) > MAX_CHUNK_LINE_BYTES:
-            raise MalformedBody(f"the size of a chunk is {line[:40]!r}, expected hexadecimal digits")
+            raise MalformedBody(f"the size of a chunk is {quoted_line(line)}, expected hexadecimal digits")
         self._left = int(match[1], 16)
         self._take = self._data_end if self._left else self._trailer
 
     def _data_end(self, line: bytes) -> None:
         if line:
-            raise MalformedBody(f"a chunk goes on with {line[:40]!r} where its size says that it ends")
+            raise MalformedBody(f"a chunk goes on with {quoted_line(line)} where its size says that it ends")
         self._take = self._size
 
     def _trailer(self, line: bytes) -> None:
@@ -177,7 +178,7 @@ class ChunkedBody:
         if self._trailer_bytes > MAX_TRAILER_BYTES:
             raise MalformedBody(f"the trailer is longer than {MAX_TRAILER_BYTES} bytes")
         if line and not _FIELD.fullmatch(line):
-            raise MalformedBody(f"the trailer has the line {line[:40]!r}, expected a header field")
+            raise MalformedBody(f"the trailer has the line {quoted_line(line)}, expected a header field")
         self.done = not line
 
     def _foresee(self, begun: bytes) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 import httptools
 
 from touchstone.answer import Framing, Head
-from touchstone.bounds import DEFAULT_BOUNDS, Bounds
+from touchstone.bounds import DEFAULT_BOUNDS, MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG, Bounds
 from touchstone.patience import http_date
+from touchstone.quoting import quoted_line
 
 # A server under load sends the same few heads again and again, and other ones as soon as Date moves on.
 _MAX_KNOWN = 4096
@@ -79,6 +80,7 @@ class HeadReader:
             MalformedHead: they are too many, or wrong already.
         """
         self.measure(before_bytes + len(data))
+        _measure_line(data)
         _parse(data)
 
     def measure(self, size: int) -> None:
@@ -93,6 +95,7 @@ class HeadReader:
 
     def _parsed(self, data: bytes, *, bodiless: bool) -> Head:
         self.measure(len(data))
+        _measure_line(data)
         seen = _parse(data)
         if not seen.complete:
             raise MalformedHead(f"the head ends within its fields: {_first_line(data)}")
@@ -114,6 +117,11 @@ class HeadReader:
             _make_room(self._kinds)
             number = self._kinds[looks] = next(self._numbers)
         return number
+
+
+def _measure_line(data: bytes) -> None:
+    if len(data.partition(b"\n")[0]) > MAX_STATUS_LINE_BYTES:
+        raise MalformedHead(STATUS_LINE_TOO_LONG)
 
 
 def _once(match: re.Match[bytes]) -> bytes:
@@ -182,7 +190,7 @@ def _parse(data: bytes) -> _Seen:
 
 
 def _first_line(data: bytes) -> str:
-    return repr(data.partition(b"\r\n")[0][:60])
+    return quoted_line(data.partition(b"\r\n")[0])
 
 
 def _decoded(value: bytes) -> str:

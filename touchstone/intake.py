@@ -9,12 +9,15 @@ from dataclasses import replace
 from typing import Protocol
 
 from touchstone.answer import Answer
-from touchstone.bounds import KEPT_BYTES, Bounds, line_too_deep, too_deep
+from touchstone.bounds import KEPT_BYTES, Bounds
 
 # What is asked for, and all that is unpacked.
 ACCEPTED = "gzip, deflate"
 _MAX_CODINGS = 3
+_MAX_MEMBERS = 100
+_LONGEST_NAME = 40
 _FRAME_BYTES = 2
+_GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_BITS, _ZLIB_BITS, _RAW_BITS = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 
@@ -66,7 +69,7 @@ class Intake:
         self._streamed = streamed
         self._bound = "max_stream_bytes" if streamed else "max_body_bytes"
         self._most: int = getattr(bounds, self._bound)
-        self._line_bytes = 0
+        self._line_bytes = self._wire_bytes = 0
         self._codings = [
             name.strip().lower()
             for key, value in headers
@@ -102,21 +105,21 @@ class Intake:
         """
         What is kept of *body*, all that was taken: a part of one that is not taken in, all of any other.
         """
-        most = self._bounds.max_json_depth
-        cut = line_too_deep(body, most) if self._streamed else too_deep(body, most)
+        cut = self._bounds.cut_stream(body) if self._streamed else self._bounds.cut(body)
         if cut is not None:
-            self.problem = self.problem or f"JSON is nested deeper than {self._bounds.told('max_json_depth')}"
-            body = body[:cut]
+            self.problem = self.problem or cut.problem
+            body = body[: cut.at]
         return body[:KEPT_BYTES] if self.problem else body
 
     def _taken(self, data: bytes) -> bytes:
         if self._packings is None:
             self._packings = self._begun()
+        self._wire_bytes += len(data)
         for packing in self._packings:
             data = packing.unpack(data, self._most - self.size)
         self.size += len(data)
-        if self.size > self._most:
-            packed = " once it is unpacked" if self._packings else ""
+        if max(self.size, self._wire_bytes) > self._most:
+            packed = " once it is unpacked" if self._packings and self.size > self._most else ""
             what = "stream" if self._streamed else "body"
             raise Refused(f"the {what} is longer than {self._bounds.told(self._bound)}{packed}")
         if self._streamed:
@@ -132,9 +135,9 @@ class Intake:
         found: list[Packing] = []
         for name in reversed(codings):
             if name not in ("gzip", "x-gzip", "deflate"):
-                raise Refused(
-                    f"DecodingError: the body has the content coding {name[:40]!r}, expected one of {ACCEPTED}"
-                )
+                # Never a part of it: part of a key is not recognised as one.
+                named = repr(name) if len(name) <= _LONGEST_NAME else f"a name of {len(name)} characters"
+                raise Refused(f"DecodingError: the body has the content coding {named}, expected one of {ACCEPTED}")
             found.append(_Deflated(name))
         return found
 
@@ -147,12 +150,9 @@ class Intake:
         self._line_bytes = len(lines[-1]) + (self._line_bytes if len(lines) == 1 else 0)
 
 
-def taken_in(answer: Answer, bounds: Bounds, *, whole: bool) -> Answer:
+def taken_in(answer: Answer, bounds: Bounds) -> Answer:
     """
     An answer whose body somebody else has read as it was on the wire, unpacked and within its bounds.
-
-    Args:
-        whole: Whether all of the body is there.
     """
     if answer.head is None or answer.error or not answer.body:
         return answer
@@ -160,7 +160,7 @@ def taken_in(answer: Answer, bounds: Bounds, *, whole: bool) -> Answer:
     body = b""
     with contextlib.suppress(Refused):
         body = intake.take(answer.body)
-        if whole:
+        if not answer.is_partial:
             intake.end()
     body = intake.kept(body)
     return replace(answer, body=body, error=intake.problem)
@@ -174,11 +174,14 @@ class _Deflated:
     def __init__(self, name: str) -> None:
         self._name = name
         self._begun = b""
+        self._members = 1
         self._unpacker = None if name == "deflate" else zlib.decompressobj(_GZIP_BITS)
 
     def unpack(self, data: bytes, most: int) -> bytes:
         """
-        What *data* is unpacked; what follows the end of it is passed over.
+        What *data* is unpacked; what follows the end of it is passed over, but for further members of gzip.
+
+        Source: RFC 1952 2.2.
         """
         if self._unpacker is None or not self._begun:
             data = self._begun = self._begun + data
@@ -187,9 +190,16 @@ class _Deflated:
                 return b""
             self._unpacker = zlib.decompressobj(_ZLIB_BITS if _is_framed(data) else _RAW_BITS)
         try:
-            return self._unpacker.decompress(data, max(most, 0) + 1)
+            unpacked = self._unpacker.decompress(data, max(most, 0) + 1)
+            while self._name != "deflate" and self._unpacker.unused_data.startswith(_GZIP_MAGIC):
+                self._members += 1
+                if self._members > _MAX_MEMBERS:
+                    raise Refused(f"DecodingError: the gzip has more than {_MAX_MEMBERS} members")
+                rest, self._unpacker = self._unpacker.unused_data, zlib.decompressobj(_GZIP_BITS)
+                unpacked += self._unpacker.decompress(rest, max(most - len(unpacked), 0) + 1)
         except zlib.error as error:
             raise Refused(f"DecodingError: the body is no {self._name}: {error}") from None
+        return unpacked
 
     def end(self) -> None:
         """

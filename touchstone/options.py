@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from touchstone.errors import UsageError
+from touchstone.quoting import quoted
 from touchstone.settings import DEFAULT_MAX_BUILDS, UNBOUNDED_BUILDS
 
 Target = Annotated[str | None, typer.Option(help="A target of touchstone.toml.")]
@@ -38,7 +39,7 @@ def one_of(flag: str, value: str, *allowed: str) -> Any:
         UsageError: it is none of them.
     """
     if value not in allowed:
-        raise UsageError(f"{flag} {value!r}: expected one of {', '.join(allowed)}")
+        raise UsageError(f"{flag} {quoted(value)}: expected one of {', '.join(allowed)}")
     return value
 
 

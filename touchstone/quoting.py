@@ -8,6 +8,7 @@ from reprlib import Repr
 # What a file holds may be a number that repr refuses to write, or a text of thousands of characters.
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = 200
+_LINE_CHARS = 60
 
 # A key says so itself, or is a run of random characters: long, with digits among its letters, or a UUID.
 _LIKE_KEY = re.compile(
@@ -32,6 +33,13 @@ def quoted(value: object) -> str:
         return _SHORT.repr(value)
     except ValueError:
         return "a number with thousands of digits"
+
+
+def quoted_line(line: bytes) -> str:
+    """
+    The same of a line that somebody else wrote; of a long one only its length: part of a key is not known for one.
+    """
+    return quoted(line) if len(line) <= _LINE_CHARS else f"a line of {len(line)} bytes"
 
 
 def may_be_key(text: str) -> bool:

@@ -27,6 +27,7 @@ from touchstone.exchange import Exchange
 from touchstone.exchange_json import Decoded, decode, encode
 from touchstone.finding import Finding, Judgement
 from touchstone.loadfacts import Attempt, Build, Worker, Workload
+from touchstone.quoting import quoted_line
 from touchstone.runfacts import Case, Footer, Header, Notice, Occurrence, RunLog, Tally, TemplateAction
 from touchstone.sample import Window
 
@@ -288,9 +289,7 @@ def _run_log(facts: dict[str, list[Any]], torn_lines: int) -> RunLog:
 
 
 def _is_torn(line: bytes, following: list[bytes]) -> bool:
-    if _event_or_none(line) is not None or not following:
-        return False
-    mark = _event_or_none(following[0])
+    mark = _event_or_none(following[0]) if following and _event_or_none(line) is None else None
     return mark is not None and mark.get("torn") is True
 
 
@@ -302,7 +301,7 @@ def _fact(line: bytes, number: int, path: Path) -> tuple[str, Any]:
     event = _event_or_none(line)
     if event is None or (event["type"] == "header") != (number == 1):
         expected = "the header of a run log" if number == 1 else "an event of a run log"
-        raise RunLogError(f"{place}: expected {expected}, got {line[:60]!r}; give a runlog.jsonl that touchstone wrote")
+        raise RunLogError(f"{place}: expected {expected}, got {quoted_line(line)}; give a runlog.jsonl of touchstone")
     if number == 1:
         _check_version(event.get("schema_version"), place)
     try:

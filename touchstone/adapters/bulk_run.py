@@ -4,7 +4,6 @@ Has the side-car send a worker's single requests, and takes what it hands back: 
 
 import contextlib
 import resource
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 
 from touchstone.adapters.bulk_link import SideCar
 from touchstone.adapters.loadrun import LoadRun, call
-from touchstone.answer import Answer
 from touchstone.bulk_reports import Report
 from touchstone.bulk_wire import BulkShot, Look, Setup
 from touchstone.errors import TargetError
@@ -169,8 +167,7 @@ class BulkRun:
 
     def _judge(self, look: Look) -> None:
         run, shot = self._run, self._shots[look.shot]
-        whole = len(look.answer.body) == look.body_bytes
-        answer = _moved(taken_in(look.answer, run.target.bounds, whole=whole), run.go.began_at)
+        answer = taken_in(look.answer, run.target.bounds).moved(run.go.began_at)
         seq = run.next_seq()
         seen = run.appraiser.appraise_look(shot, answer, 1, seq, run.case)
         self._looks[look.number] = seen.look
@@ -179,7 +176,3 @@ class BulkRun:
         self._judged.add((look.shot, outcome))
         if seen.findings or run.keeps_read():
             run.keep(shot, answer, seq, seen)
-
-
-def _moved(answer: Answer, by_s: float) -> Answer:
-    return replace(answer, sent_at=answer.sent_at + by_s, head_at=answer.head_at + by_s, done_at=answer.done_at + by_s)

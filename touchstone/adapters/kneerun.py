@@ -3,7 +3,7 @@ Sends the trials of a search for a knee, each by a side-car of its own, and tell
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import gevent
@@ -16,6 +16,7 @@ from touchstone.answer import Answer
 from touchstone.appraiser import Appraiser
 from touchstone.bulk_reports import Report
 from touchstone.bulk_wire import BulkShot, Setup
+from touchstone.intake import taken_in
 from touchstone.knee.meter import Meter
 from touchstone.knee.moments import due_times
 from touchstone.knee.search import Search
@@ -162,11 +163,9 @@ class KneeRun:
         """
         fresh = {look.number for look in report.looks}
         for look in report.looks:
-            looks[look.number] = self._judge(self._link.shot, _moved(look.answer, began_at))
+            looks[look.number] = self._judge(
+                self._link.shot, taken_in(look.answer, self._link.target.bounds).moved(began_at)
+            )
         for number, count in report.seen.items():
             # The first one of a look was counted when it was judged.
             self._appraiser.add(looks[number], count - 1 if number in fresh else count)
-
-
-def _moved(answer: Answer, by_s: float) -> Answer:
-    return replace(answer, sent_at=answer.sent_at + by_s, head_at=answer.head_at + by_s, done_at=answer.done_at + by_s)
