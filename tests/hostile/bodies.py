@@ -3,6 +3,7 @@ Misbehaviours of bodies: their length, what they are packed in, and what they sa
 """
 
 import gzip
+import time
 import zlib
 from collections.abc import Iterator
 
@@ -42,6 +43,11 @@ def _bombs(coding: str, begin: bytes) -> Serve:
     return flooding(announced, lambda: _bomb(begin))
 
 
+_more_behind = flooding(
+    head("200 OK", _TYPE, "Content-Encoding: gzip", "Connection: close") + gzip.compress(b"{}"), gigabyte
+)
+
+
 def _zipped(reply: Reply) -> bytes:
     return reply.but(("Content-Encoding", "gzip"), body=gzip.compress(reply.body)).wire()
 
@@ -49,6 +55,12 @@ def _zipped(reply: Reply) -> bytes:
 def _zipped_twice(reply: Reply) -> bytes:
     packed = gzip.compress(gzip.compress(reply.body))
     return reply.but(("Content-Encoding", "gzip, gzip"), body=packed).wire()
+
+
+def _in_members(reply: Reply) -> bytes:
+    half = len(reply.body) // 2
+    packed = gzip.compress(reply.body[:half]) + gzip.compress(reply.body[half:])
+    return reply.but(("Content-Encoding", "gzip"), body=packed).wire()
 
 
 def _torn(reply: Reply) -> bytes:
@@ -76,6 +88,23 @@ def _utf16(reply: Reply) -> bytes:
     return reply.but(("Content-Type", "application/json; charset=utf-8"), body=text).wire()
 
 
+def _fat(reply: Reply) -> bytes:
+    """
+    A body with thousands of values, like no other body.
+    """
+    if not reply.body.startswith(b"{"):
+        return reply.wire()
+    more = b'"more": [%s], "at": %d, ' % (b",".join([b"{}"] * 9_000), time.monotonic_ns())
+    return reply.but(body=b"{" + more + reply.body[1:]).wire()
+
+
+def _long(reply: Reply) -> bytes:
+    if not reply.body.startswith(b"{"):
+        return reply.wire()
+    return reply.but(body=b'{"more": "' + b"w" * 100_000 + b'", ' + reply.body[1:]).wire()
+
+
+_MANY_VALUES = b'{"ref": "a/b@1.0.0", "status": "ready", "more": [' + b"{}," * 1_300_000 + b"{}]}"
 _EVIL = spelled({"error": GARBAGE, "status": GARBAGE, "ref": GARBAGE, "digest": GARBAGE})
 _NUMBER = b'{"ref": "a/b@1.0.0", "status": "ready", "build_time_ms": %s}'
 
@@ -99,6 +128,8 @@ ALL = (
     Misbehaviour("deflate-bomb", "the same in deflate", _bombs("deflate", _ZLIB_BEGIN), reads),
     Misbehaviour("gzip-unasked", "packs answers with gzip, which nobody asked for", spoilt(_zipped), later),
     Misbehaviour("gzip-twice", "packs answers with gzip twice", spoilt(_zipped_twice), reads),
+    Misbehaviour("gzip-in-members", "packs answers in two members of gzip", spoilt(_in_members), reads),
+    Misbehaviour("gzip-and-more", "sends more behind the end of gzip, for ever", _more_behind, reads),
     Misbehaviour("gzip-torn", "sends gzip that is torn", spoilt(_torn), reads),
     Misbehaviour(
         "unknown-encoding", "says that a body is packed in a way that does not exist", _called("snappiest"), reads
@@ -121,6 +152,10 @@ ALL = (
     Misbehaviour(
         "nested-100000-first", "the same to everything", raw(whole(b"[" * 100_000 + b"]" * 100_000, _TYPE)), every
     ),
+    Misbehaviour("many-values", "sends more than a million objects in a body", raw(whole(_MANY_VALUES, _TYPE)), reads),
+    Misbehaviour("many-values-first", "the same to everything", raw(whole(_MANY_VALUES, _TYPE)), every),
+    Misbehaviour("long-bodies", "adds a text of 100,000 letters to each body", spoilt(_long), later),
+    Misbehaviour("fat-bodies", "adds 9,000 objects to each body", spoilt(_fat), later),
     Misbehaviour(
         "duplicate-keys",
         "sends an object that has a name twice",

@@ -92,6 +92,24 @@ def _echo(scene: Scene, line: Line, request: Request) -> bool:
     return True
 
 
+def _key(request: Request) -> str:
+    return next((value[7:] for name, value in request.headers if name.lower() == "authorization"), "nobody")
+
+
+def _named(scene: Scene, line: Line, request: Request) -> bool:
+    """
+    Names headers after the key.
+    """
+    key = _key(request)
+    line.send(whole(b"{}", _TYPE, f"{key}: a", f"X-{key}-Left: 7", status="404 Not Found"))
+    return True
+
+
+def _coded(scene: Scene, line: Line, request: Request) -> bool:
+    line.send(whole(b"{}", _TYPE, f"Content-Encoding: {_key(request)}"))
+    return True
+
+
 ALL = (
     Misbehaviour("redirect-loop", "redirects each request to itself", _redirect("302 Found", elsewhere=False), every),
     Misbehaviour("redirect-loop-reads", "the same to status reads", _redirect("307 Again", elsewhere=False), reads),
@@ -116,4 +134,6 @@ ALL = (
     Misbehaviour("date-years-ahead", "sends a Date of 2038", _dated(_FAR), later),
     Misbehaviour("key-repeated", "repeats the key in each answer to a status read", _echo, reads),
     Misbehaviour("key-repeated-first", "the same to everything", _echo, every),
+    Misbehaviour("key-in-header-names", "names headers of status reads after the key", _named, reads),
+    Misbehaviour("key-as-coding", "says that status reads are packed in a way called like the key", _coded, reads),
 )

@@ -84,6 +84,11 @@ def _controlled(reply: Reply) -> bytes:
     return reply.head("X-Odd: a\x01\x1b[31mb\x7f", f"Content-Length: {len(reply.body)}") + reply.body
 
 
+def _wordy(reply: Reply) -> bytes:
+    status, rest = reply.wire().split(b"\r\n", 1)
+    return status + b"y" * 60_000 + b"\r\n" + rest
+
+
 _MANY = [f"X-{number}: y" for number in range(10_000)]
 _FEW_BYTES = [f"x{number:04x}:" for number in range(5_000)]
 
@@ -107,6 +112,7 @@ ALL = (
         raw(whole(b"", "X-Long: " + "a" * 1_000_000)),
         streams,
     ),
+    Misbehaviour("long-reason", "sends a reason of 60,000 letters behind its status", spoilt(_wordy), reads),
     Misbehaviour("bare-lf", "ends lines with a line feed alone", spoilt(_bare), later),
     Misbehaviour("obs-fold", "folds a header over two lines", spoilt(_folded), later),
     Misbehaviour("same-length-twice", "sends Content-Length twice", spoilt(_twice), later),

@@ -140,6 +140,7 @@ _HEADS = (
     unjudged("10000-headers", _HEAD),
     row("5000-headers-reads", _CUT),
     row("header-of-1mb-streams", _CUT, claims=LOGS),
+    row("long-reason", _CUT, bulk=_CUT),
     row("bare-lf", FINE),
     row("obs-fold", FINE, bulk=FINE),
     row("same-length-twice", FINE),
@@ -178,6 +179,8 @@ _BODIES = (
     row("deflate-bomb", _CUT),
     row("gzip-unasked", FINE, bulk=FINE),
     row("gzip-twice", FINE),
+    row("gzip-in-members", FINE, bulk=FINE),
+    row("gzip-and-more", _CUT),
     row("gzip-torn", _CUT),
     row("unknown-encoding", _CUT, bulk=_CUT),
     row("brotli-unasked", _CUT),
@@ -190,6 +193,11 @@ _BODIES = (
     row("nested-100000", _CUT, bulk=_CUT),
     row("nested-100000-objects", _CUT),
     unjudged("nested-100000-first", "max_json_depth = 100"),
+    # The bulk engine keeps the beginning of long bodies, and judges nothing of it.
+    row("many-values", _CUT, bulk=FINE),
+    row("long-bodies", FINE, bulk=FINE, record=_UNRECORDED),
+    unjudged("many-values-first", "max_json_values = 50000"),
+    row("fat-bodies", FINE, bulk=FINE),
     row("duplicate-keys", _JSON),
     row("wrong-charset", _JSON),
     row("html-as-json", _JSON),
@@ -246,6 +254,12 @@ _DETOURS = (
         claims="status.answers-200,error.does-not-repeat-the-key",
     ),
     unjudged("key-repeated-first", "not a template build API"),
+    row(
+        "key-in-header-names",
+        broken("status.answers-200", "error.does-not-repeat-the-key"),
+        claims="status.answers-200,error.does-not-repeat-the-key",
+    ),
+    row("key-as-coding", _CUT, claims="http.answers,error.does-not-repeat-the-key", bulk=_CUT),
 )
 
 ROWS: tuple[Row, ...] = (*_CONNECTIONS, *_HEADS, *_BODIES, *_LOGS, *_DETOURS)

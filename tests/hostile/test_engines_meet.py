@@ -59,6 +59,8 @@ def told(client: Client, name: str, healthy: str) -> dict[str, object]:
         ("body-of-1gb", "the body is longer than max_body_bytes = 4194304"),
         ("gzip-bomb", "the body is longer than max_body_bytes = 4194304 once it is unpacked"),
         ("nested-100000", "JSON is nested deeper than max_json_depth = 100"),
+        ("many-values", "JSON has more values than max_json_values = 50000"),
+        ("long-reason", "RemoteProtocolError: the status line is longer than 8000 bytes"),
         ("brotli-unasked", "DecodingError: the body has the content coding 'br', expected one of gzip, deflate"),
         ("conflicting-lengths", "RemoteProtocolError: Duplicate Content-Length: b'HTTP/1.1 401 Unauthorized'"),
     ],

@@ -98,6 +98,7 @@ def test_what_acts_is_never_sent_twice(healthy: str) -> None:
         ("10000-headers", "max_head"),
         ("5000-headers-reads", "the head has 5002 lines, and max_headers = 256"),
         ("interim-flood", "max_head_bytes = 65536"),
+        ("long-reason", "the status line is longer than 8000 bytes"),
     ],
 )
 def test_head_is_bounded(name: str, told: str, healthy: str) -> None:
@@ -117,7 +118,10 @@ def test_head_is_bounded(name: str, told: str, healthy: str) -> None:
         ("deflate-bomb", "the body is longer than max_body_bytes = 4194304 once it is unpacked"),
         ("nested-100000", "JSON is nested deeper than max_json_depth = 100"),
         ("nested-100000-objects", "JSON is nested deeper than max_json_depth = 100"),
+        ("many-values", "JSON has more values than max_json_values = 50000"),
+        ("gzip-and-more", "the body is longer than max_body_bytes = 4194304"),
         ("unknown-encoding", "DecodingError: the body has the content coding 'snappiest'"),
+        ("key-as-coding", "DecodingError: the body has the content coding '<key:primary>'"),
     ],
 )
 def test_body_is_bounded(name: str, told: str, healthy: str) -> None:
