@@ -124,6 +124,12 @@ def test_report_folder_that_cannot_be_written_is_refused(command: Command, tmp_p
         (["serve", "--rate", "8"], 2, "--rate: found '8'; expected"),
         (["serve", "--retry-after", "never"], 2, "--retry-after 'never': expected one of seconds, date, none"),
         (["serve", "--account", ":scale"], 2, "--account ':scale': expected KEY:PLAN"),
+        (["serve", "--account", ":sk_live_mine"], 2, "--account a text of 13 characters (not shown): expected KEY"),
+        (
+            ["serve", "--account", "scale:sk_live_mine"],
+            2,
+            "--account a text of 12 characters (not shown): expected one",
+        ),
         (["serve", "--account", "k:gold"], 2, "--account 'gold': expected one of scale, hacker"),
         (["serve", "--base-path", "api"], 2, "base_path: found 'api'; expected a path such as /api"),
         (["unknown"], 2, "No such command 'unknown'"),

@@ -51,6 +51,8 @@ def test_values_are_read_as_utf8_or_else_as_latin1(reader: HeadReader) -> None:
     [
         ("GET", (OK, "Content-Length: 12"), "length", 12),
         ("GET", (OK, "content-length:0"), "length", 0),
+        ("GET", (OK, "Content-Length: 12, 12"), "length", 12),
+        ("GET", (OK, "Content-Length: 12 ,12,\t12 ", "A: b"), "length", 12),
         ("GET", (OK,), "close", 0),
         ("GET", (OK, "Transfer-Encoding: chunked"), "chunked", 0),
         ("GET", (OK, "Transfer-Encoding: gzip, Chunked"), "chunked", 0),
@@ -149,6 +151,8 @@ def test_answer_to_head_leaves_the_connection_open(reader: HeadReader) -> None:
         (lines(OK, ": value"), "Invalid header token"),
         (lines(OK, "A: b\0"), "holds NUL"),
         (lines(OK, "Content-Length: 5", "Content-Length: 6"), "Duplicate Content-Length"),
+        (lines(OK, "Content-Length: 5, 55"), "Invalid character in Content-Length"),
+        (lines(OK, "Content-Length: 5, 5, 6"), "Invalid character in Content-Length"),
         (lines(OK, "Content-Length: 5, 6"), "Invalid character in Content-Length"),
         (lines(OK, "Content-Length: -5"), "Invalid character in Content-Length"),
         (lines(OK, "Content-Length:"), "Empty Content-Length"),
@@ -347,6 +351,19 @@ def test_broken_chunks_are_refused(data: bytes, reason: str) -> None:
     """
     with pytest.raises(MalformedBody, match=reason):
         ChunkedBody().feed(data)
+
+
+@pytest.mark.parametrize(
+    "data", [b"sk_live_mine\r\n", b"1\r\nask_live_mine\r\n", b"0\r\nsk_live_mine \r\n\r\n", b"z" * 50 + b"\r\n"]
+)
+def test_what_may_hold_a_key_is_not_repeated(data: bytes) -> None:
+    """
+    A key that stands where a chunk should be is not shown, nor part of a longer line.
+    """
+    with pytest.raises(MalformedBody) as caught:
+        ChunkedBody().feed(data)
+    assert "sk_" not in str(caught.value)
+    assert "zz" not in str(caught.value)
 
 
 def test_broken_chunks_are_refused_in_single_bytes() -> None:

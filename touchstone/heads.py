@@ -24,6 +24,9 @@ _LENGTHS = re.compile(
     rb"\r?\ncontent-length:[ \t]*([0-9]+)[ \t]*(?=\r?\n)",
     re.IGNORECASE | re.DOTALL,
 )
+_LENGTH_LIST = re.compile(
+    rb"(\ncontent-length:[ \t]*([0-9]+))(?:[ \t]*,[ \t]*\2(?![0-9]))+(?=[ \t]*\r?\n)", re.IGNORECASE
+)
 
 
 class MalformedHead(ValueError):
@@ -172,7 +175,7 @@ def _parse(data: bytes) -> _Seen:
     """
     if b"\0" in data:
         raise MalformedHead(f"the head holds NUL: {_first_line(data)}")
-    data = _LENGTHS.sub(_once, _FOLD.sub(b" ", data))
+    data = _LENGTHS.sub(_once, _LENGTH_LIST.sub(rb"\1", _FOLD.sub(b" ", data)))
     seen = _Seen()
     parser = httptools.HttpResponseParser(seen)
     # RFC 9112 6.3: chunked overrides a Content-Length beside it. The parser would refuse the pair.

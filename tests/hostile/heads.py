@@ -28,6 +28,10 @@ def _twice(reply: Reply) -> bytes:
     return reply.head(length, length) + reply.body
 
 
+def _listed(reply: Reply) -> bytes:
+    return reply.head(f"Content-Length: {len(reply.body)}, {len(reply.body)}") + reply.body
+
+
 def _conflicting(reply: Reply) -> bytes:
     return reply.head(f"Content-Length: {len(reply.body)}", f"Content-Length: {len(reply.body) + 3}") + reply.body
 
@@ -116,6 +120,7 @@ ALL = (
     Misbehaviour("bare-lf", "ends lines with a line feed alone", spoilt(_bare), later),
     Misbehaviour("obs-fold", "folds a header over two lines", spoilt(_folded), later),
     Misbehaviour("same-length-twice", "sends Content-Length twice", spoilt(_twice), later),
+    Misbehaviour("same-length-in-a-list", "sends the same length twice in one Content-Length", spoilt(_listed), later),
     Misbehaviour("conflicting-lengths", "sends two different Content-Lengths", spoilt(_conflicting), reads),
     Misbehaviour("length-and-chunked", "sends Content-Length and chunks", spoilt(_both), reads),
     Misbehaviour("length-negative", "sends Content-Length: -5", _length("-5"), reads),

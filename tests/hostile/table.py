@@ -144,6 +144,7 @@ _HEADS = (
     row("bare-lf", FINE),
     row("obs-fold", FINE, bulk=FINE),
     row("same-length-twice", FINE),
+    row("same-length-in-a-list", FINE, bulk=FINE),
     row("conflicting-lengths", _CUT, bulk=_CUT),
     row("length-and-chunked", FINE),
     row("length-negative", _CUT),

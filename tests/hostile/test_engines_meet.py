@@ -74,7 +74,15 @@ def test_flows_are_bounded(client: Client, name: str, error: str, healthy: str) 
 
 @pytest.mark.parametrize(
     "name",
-    ["bare-lf", "obs-fold", "same-length-twice", "controls-in-header", "gzip-unasked", "http-1.0"],
+    [
+        "bare-lf",
+        "obs-fold",
+        "same-length-twice",
+        "same-length-in-a-list",
+        "controls-in-header",
+        "gzip-unasked",
+        "http-1.0",
+    ],
 )
 def test_flows_read_over_oddities(client: Client, name: str, healthy: str) -> None:
     """
