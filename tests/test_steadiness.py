@@ -2,6 +2,8 @@
 What tells how often the tests fail counts what pytest printed, and never takes a run without tests for a steady one.
 """
 
+from unittest.mock import Mock
+
 import pytest
 
 from tests import steadiness
@@ -64,3 +66,20 @@ def test_each_run_has_its_own_order_and_one_failure_is_enough(
     assert asked == [(seed, ["-k", "load"]) for seed in (3, 4, 5)]
     assert capsys.readouterr().out.endswith("3 of 3 runs, 31,834 passed, 1 with failures\n")
     assert main(["--runs", "1", "--busy", "0"]) == 0
+
+
+def test_what_keeps_processors_busy_makes_room_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    So many processes as are asked for turn at that niceness, and each is ended with the runs.
+    """
+    processes: list[Mock] = []
+
+    def started(command: list[str]) -> Mock:
+        processes.append(Mock(command=command))
+        return processes[-1]
+
+    monkeypatch.setattr("subprocess.Popen", started)
+    monkeypatch.setattr(steadiness, "run", lambda seed, _: summed_up(seed, 0, PASSED, 1.0))
+    assert main(["--runs", "1", "--busy", "2", "--nice", "19"]) == 0
+    assert [process.command[2:] for process in processes] == [[steadiness.BUSY, "19"]] * 2
+    assert all(process.kill.called and process.wait.called for process in processes)
