@@ -96,13 +96,20 @@ def tried(folder: Path) -> dict[str, Trial]:
     return found | {trial.subject.name: trial for trial in again}
 
 
-def checked(folder: Path) -> tuple[str, RunLog]:
+def checked(folder: Path, *more: str) -> tuple[str, RunLog]:
     """
     What a check of the correct twin prints, and its run log.
     """
-    told = run(["check", "--target", "twin"], folder)
+    told = run(["check", "--target", "twin", *more], folder)
     (log,) = folder.glob("reports/*/runlog.jsonl")
     return told, read(log)
+
+
+def held(log: RunLog) -> set[tuple[str, str]]:
+    """
+    The checks that found the twin right, each with the claim.
+    """
+    return {(tally.check, tally.claim) for tally in log.tallies if tally.held}
 
 
 @pytest.fixture(scope="module")
@@ -162,14 +169,21 @@ def test_fault_is_killed(name: str, trials: Mapping[str, Trial]) -> None:
 
 
 @pytest.mark.timeout("600")
-def test_every_check_has_spoken(trials: Mapping[str, Trial], correct: tuple[str, RunLog]) -> None:
+def test_every_check_has_spoken(
+    trials: Mapping[str, Trial], correct: tuple[str, RunLog], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """
     No check is there that never gives a verdict: each finds the correct twin right or one of the faults wrong.
+
+    A check that needs a log which was opened in time is silent where a machine was starved. Like a trial that does not
+    come out right, its claim is checked once more by itself.
     """
-    held = {(tally.check, tally.claim) for tally in correct[1].tallies if tally.held}
     blames = [(claim, blame) for trial in trials.values() for claim, blame in trial.broken.items()]
-    spoke = held | {(check, claim) for claim, blame in blames for check in blame.checks}
+    spoke = held(correct[1]) | {(check, claim) for claim, blame in blames for check in blame.checks}
     silent = [pair for pair in CHECKS if pair not in spoke]
+    if 0 < len(silent) <= FEW_ODD:
+        _, log = checked(tmp_path_factory.mktemp("again"), "--claims", ",".join({claim for _, claim in silent}))
+        silent = [pair for pair in silent if pair not in held(log)]
     assert [f"{check}: never spoke about {claim}" for check, claim in silent] == []
 
 
