@@ -52,6 +52,19 @@ def test_run_tells_the_truth_of_a_hostile_target(name: str, command: str, health
     ended(next(row for row in ROWS if row.name == name), command, healthy, timed=False)
 
 
+def test_load_whose_generator_was_late_is_put_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A machine that is busy for a moment says nothing of a server; one that is late twice is told.
+    """
+    late = cells.Seen("bare-lf", "load", 3, "exit 3: not judged: the generator sent getBuild 145 ms late", "", 1.0, 1)
+    fine = cells.Seen("bare-lf", "load", 0, "exit 0: no must claim broken", "", 1.0, 1)
+    for came, counts in (([fine], fine), ([late, fine], fine), ([late, late], late)):
+        ends = iter(came)
+        monkeypatch.setattr(cells, "_run", lambda *_, ends=ends: next(ends))
+        assert cells.run("bare-lf", "load") is counts
+        assert next(ends, None) is None
+
+
 @pytest.mark.hostile
 @pytest.mark.parametrize(
     ("row", "command"), [pytest.param(row, command, id=f"{row.name}-{command}") for row, command in all_cells()]
