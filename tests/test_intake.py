@@ -204,8 +204,10 @@ def test_what_follows_the_end_of_gzip_is_bounded() -> None:
 
 def test_long_name_of_a_coding_is_not_repeated_in_part() -> None:
     """
-    Part of a key is not recognised as one.
+    Part of a key is not recognised as one, nor is one in other letters.
     """
+    assert "'AbC'" in taken("AbC", TEXT, 100)[1]
+    assert taken("GZip", gzip.compress(b"abc"), 100) == (b"abc", "")
     assert taken("x" * 40, TEXT, 100)[1].startswith(f"DecodingError: the body has the content coding '{'x' * 40}'")
     assert taken("x" * 41, TEXT, 100)[1].startswith("DecodingError: the body has the content coding a name of 41")
 

@@ -11,6 +11,7 @@ import pytest
 from touchstone.redact import MIN_SECRET_LENGTH, Secrets, marker
 
 KEY = "sk_live_0123456789abcdef"
+MIXED = "sk_live_AbCdEf0123456789"
 ODD = "p+w/ü \"&'\\=~"
 
 
@@ -140,8 +141,9 @@ def test_name_of_a_header_keeps_no_secret() -> None:
     """
     A server may call a header after a key; names come in small letters then.
     """
-    named = Secrets({"primary": KEY}).headers([(KEY, "a"), (f"x-{KEY.lower()}-left", "7")])
-    assert named == (("<key:primary>", "a"), ("x-<key:primary>-left", "7"))
+    secrets = Secrets({"primary": MIXED, "second": f"{MIXED}zz"})
+    named = secrets.headers([(MIXED, "a"), (f"x-{MIXED.lower()}-left", "7"), (f"{MIXED}zz".upper(), "b"), ("Date", "")])
+    assert named == (("<key:primary>", "a"), ("x-<key:primary>-left", "7"), ("<key:second>", "b"), ("Date", ""))
 
 
 def test_headers_keep_their_order_and_repetitions() -> None:

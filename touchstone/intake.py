@@ -71,10 +71,7 @@ class Intake:
         self._most: int = getattr(bounds, self._bound)
         self._line_bytes = self._wire_bytes = 0
         self._codings = [
-            name.strip().lower()
-            for key, value in headers
-            if key.lower() == "content-encoding"
-            for name in value.split(",")
+            name.strip() for key, value in headers if key.lower() == "content-encoding" for name in value.split(",")
         ]
         self._packings: list[Packing] | None = None
 
@@ -127,18 +124,18 @@ class Intake:
         return data
 
     def _begun(self) -> list[Packing]:
-        codings = [name for name in self._codings if name not in ("", "identity")]
+        codings = [name for name in self._codings if name.lower() not in ("", "identity")]
         if len(codings) > _MAX_CODINGS:
             raise Refused(
                 f"DecodingError: the body is packed {len(codings)} times, expected {_MAX_CODINGS} times at most"
             )
         found: list[Packing] = []
         for name in reversed(codings):
-            if name not in ("gzip", "x-gzip", "deflate"):
+            if name.lower() not in ("gzip", "x-gzip", "deflate"):
                 # Never a part of it: part of a key is not recognised as one.
                 named = repr(name) if len(name) <= _LONGEST_NAME else f"a name of {len(name)} characters"
                 raise Refused(f"DecodingError: the body has the content coding {named}, expected one of {ACCEPTED}")
-            found.append(_Deflated(name))
+            found.append(_Deflated(name.lower()))
         return found
 
     def _measure_lines(self, data: bytes) -> None:

@@ -34,7 +34,7 @@ class Secrets:
             ``NAME-shorter``: a server may repeat a key cut short.
     """
 
-    __slots__ = ("_finder", "_markers", "_marks", "_names", "_value")
+    __slots__ = ("_any_case", "_finder", "_folded", "_markers", "_marks", "_name", "_names", "_value")
 
     def __init__(self, values: Mapping[str, str | None]) -> None:
         kept = {name: value for name, value in values.items() if value and len(value) >= MIN_SECRET_LENGTH}
@@ -48,6 +48,11 @@ class Secrets:
         self._finder = Finder(markers)
         # The same few headers come with each answer.
         self._value = functools.lru_cache(maxsize=1024)(self.text)
+        self._name = functools.lru_cache(maxsize=1024)(self._spelt)
+        # The longest first: one may begin with another.
+        folded = {value.decode("utf-8", "surrogatepass").lower(): mark.decode() for value, mark in markers.items()}
+        words = [_MARKER.pattern, *map(re.escape, sorted(folded, key=len, reverse=True))]
+        self._folded, self._any_case = folded, re.compile("|".join(words), re.IGNORECASE)
 
     def __repr__(self) -> str:
         return f"Secrets({', '.join(self._names)})"
@@ -74,7 +79,7 @@ class Secrets:
         Credentials in headers known for carrying them are ``<redacted>`` where they are none of the run's own. A server
         may repeat a key in the name of a header as well.
         """
-        return tuple((self._value(name), self._header(name.lower(), value)) for name, value in pairs)
+        return tuple((self._name(name), self._header(name.lower(), value)) for name, value in pairs)
 
     def _marked(self, data: bytes) -> bytes:
         pieces, at = [], 0
@@ -82,6 +87,12 @@ class Secrets:
             pieces += [data[at : span.start], self._markers[span.value]]
             at = span.end
         return b"".join((*pieces, data[at:]))
+
+    def _spelt(self, name: str) -> str:
+        """
+        The name of a header without secrets: clients write it in small letters (RFC 9110, 5.1), a key in it as well.
+        """
+        return self._any_case.sub(lambda found: self._folded.get(found[0].lower(), found[0]), self.text(name))
 
     def _header(self, name: str, value: str) -> str:
         marked = self._value(value)
