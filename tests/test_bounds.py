@@ -4,6 +4,8 @@ How deep JSON goes, and how much it holds, is told without reading it, and what 
 
 import json
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -38,33 +40,34 @@ def marks(value: object) -> int:
     return 1 + max(0, len(inner) - 1) + sum(map(marks, inner))
 
 
-@given(value=VALUES, most=st.integers(0, 6), spaced=st.booleans())
-def test_depth_is_that_of_the_value(value: object, most: int, spaced: bool) -> None:
-    """
-    JSON is too deep where its value is, whatever its texts hold, and what is kept of it is deep enough to show it.
-    """
-    body = json.dumps(value, indent=1 if spaced else None).encode()
-    bounds = Bounds(max_json_depth=most)
-    cut = bounds.cut(body)
-    assert (cut is not None) == (depth(value) > most)
-    if cut is not None:
-        assert cut.problem == f"JSON is nested deeper than max_json_depth = {most}"
-        assert bounds.cut(body[: cut.at]) is None
-        assert body[cut.at : cut.at + 1] in (b"[", b"{")
-
-
+@pytest.mark.parametrize(
+    ("bound", "counted", "problem", "marks_of_it"),
+    [
+        ("max_json_depth", depth, "JSON is nested deeper than", b"[{"),
+        ("max_json_values", marks, "JSON has more values than", b"[{,"),
+    ],
+)
 @given(value=VALUES, most=st.integers(0, 9), spaced=st.booleans())
-def test_number_of_values_is_that_of_the_value(value: object, most: int, spaced: bool) -> None:
+def test_json_is_cut_where_its_value_goes_beyond_a_bound(
+    bound: str,
+    counted: Callable[[object], int],
+    problem: str,
+    marks_of_it: bytes,
+    value: object,
+    most: int,
+    spaced: bool,
+) -> None:
     """
-    Commas and openings are counted that separate and begin something, and none within texts.
+    It does where the value does, whatever its texts hold, and what is kept of it is enough to show it.
     """
     body = json.dumps(value, indent=1 if spaced else None).encode()
-    bounds = Bounds(max_json_values=most)
+    bounds = replace(DEFAULT_BOUNDS, **{bound: most})
     cut = bounds.cut(body)
-    assert (cut is not None) == (marks(value) > most)
+    assert (cut is not None) == (counted(value) > most)
     if cut is not None:
-        assert cut.problem == f"JSON has more values than max_json_values = {most}"
+        assert cut.problem == f"{problem} {bound} = {most}"
         assert bounds.cut(body[: cut.at]) is None
+        assert body[cut.at] in marks_of_it
 
 
 @pytest.mark.parametrize("body", [b"<" + b"[" * 500, b"", b"\xff" + b"{" * 500, b'"' + b"[" * 500])
