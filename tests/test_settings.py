@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from touchstone.bounds import Bounds
+from touchstone.bounds import LONGEST_HEAD_BYTES, Bounds
 from touchstone.errors import UsageError
 from touchstone.settings import (
     DEFAULT_MAX_BUILDS,
@@ -301,6 +301,19 @@ def test_bounds_are_settings_of_a_target(tmp_path: Path) -> None:
     assert settings.target.bounds == Bounds(max_headers=9)
     assert Settings.from_json(settings.to_json()) == settings
     assert settings.public()["target"]["bounds"]["max_headers"] == 9
+
+
+@pytest.mark.parametrize("value", ["0", "102401", "1.5", "true"])
+def test_bound_of_heads_is_one_that_can_be_kept(tmp_path: Path, value: str) -> None:
+    """
+    The parser beneath httpx takes no longer head, so that a higher bound would promise too much.
+    """
+    told = (tmp_path / "touchstone.toml").write_text
+    told(f'[targets.a]\nurl = "http://h/api"\nmax_head_bytes = {value}\n')
+    with pytest.raises(UsageError, match=r"\[targets.a\] max_head_bytes: found .*; expected a whole number from 1 to "):
+        load(Flags(target="a"), {}, tmp_path)
+    told(f'[targets.a]\nurl = "http://h/api"\nmax_head_bytes = {LONGEST_HEAD_BYTES}\n')
+    assert load(Flags(target="a"), {"ORGO_API_KEY": KEY}, tmp_path).target.bounds.max_head_bytes == LONGEST_HEAD_BYTES
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "true", '"many"'])

@@ -8,6 +8,9 @@ from dataclasses import dataclass, fields, replace
 # Of a body that is beyond its bound so much is kept: as much as a run log holds, and enough to see what it was.
 KEPT_BYTES = 64 * 1024
 
+# The parser beneath httpx holds no longer head, whatever it is told: a bound above it would not be the one that is hit.
+LONGEST_HEAD_BYTES = 100 * 1024
+
 # As much as RFC 9112 3 asks of a request line.
 MAX_STATUS_LINE_BYTES = 8_000
 STATUS_LINE_TOO_LONG = f"the status line is longer than {MAX_STATUS_LINE_BYTES} bytes"
@@ -25,7 +28,7 @@ class Bounds:
     The bounds, by the names of their settings.
 
     Attributes:
-        max_head_bytes: Of a head, with all interim answers before it; Node and Go let one have 16 KiB and 1 MiB.
+        max_head_bytes: Of a head, with all interim answers before it; Node lets one have 16 KiB.
         max_headers: Lines of a head; 100 are what Apache and Python's own client let through.
         max_body_bytes: Of a body that is no stream, and of what it is once it is unpacked.
         max_stream_bytes: The same for a stream.

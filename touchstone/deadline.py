@@ -14,6 +14,9 @@ import httpcore
 
 from touchstone.bounds import MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG
 
+# How much to read and a time-out, to what came.
+_Read = Callable[[int, float | None], bytes]
+
 # While something is waited for it is looked so often whether the run was stopped, and then waited so long at most.
 _LOOK_S = 0.1
 _GRACE_S = 0.5
@@ -67,9 +70,12 @@ class Deadline(threading.local):
             return timeout_s
         return left_s if timeout_s is None else min(timeout_s, left_s)
 
-    def read(self, read: Callable[[float | None], bytes], timeout_s: float | None) -> bytes:
+    def read(self, read: _Read, max_bytes: int, timeout_s: float | None) -> bytes:
         """
-        What *read*, which takes a time-out, reads until the deadline.
+        What *read*, which takes how much to read and a time-out, reads until the deadline.
+
+        As long as the head has no end, no more is read than it may have: else a parser with a bound of its own might
+        meet that first.
 
         Raises:
             httpcore.ReadTimeout: nothing came in time.
@@ -79,7 +85,8 @@ class Deadline(threading.local):
         """
         if self.heard_bytes >= self._head_bytes:
             raise httpcore.RemoteProtocolError(f"the head is longer than max_head_bytes = {self._head_bytes}")
-        data = self._read(read, self.bounded(timeout_s))
+        most = int(min(max_bytes, self._head_bytes - self.heard_bytes))
+        data = self._read(lambda left_s: read(most, left_s), self.bounded(timeout_s))
         self.heard_bytes += len(data)
         if self._line_bytes is not None and self._head_bytes < float("inf"):
             self._measure_line(data)
@@ -186,7 +193,7 @@ class _BoundedStream(httpcore.NetworkStream):
         self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._deadline.read(lambda timeout_s: self._plain.read(max_bytes, timeout_s), timeout)
+        return self._deadline.read(self._plain.read, max_bytes, timeout)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._plain.write(buffer, timeout)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from touchstone.bounds import BOUND_NAMES
+from touchstone.bounds import BOUND_NAMES, LONGEST_HEAD_BYTES
 from touchstone.errors import UsageError, one_line
 from touchstone.settings_kinds import (
     Kind,
@@ -25,6 +25,7 @@ from touchstone.settings_kinds import (
     seconds,
     seed,
     text,
+    up_to,
     url,
     variable,
 )
@@ -58,6 +59,7 @@ TARGET_KEYS: dict[str, Kind[Any]] = {
     "max_builds": count,
     "publish": one_of(*PUBLISH),
     **dict.fromkeys(BOUND_NAMES, count),
+    "max_head_bytes": up_to(LONGEST_HEAD_BYTES),
 }
 TEMPLATE_KEYS: dict[str, Kind[Any]] = {"buildable": refs, "failing": refs, "restricted": refs}
 

@@ -111,7 +111,7 @@ def seed(value: object) -> int:
     """
     A whole number from 0 up.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if _is_whole(value) and value >= 0:
         return value
     raise Unfit("a whole number of 0 or more")
 
@@ -120,9 +120,26 @@ def count(value: object) -> int:
     """
     A whole number from 1 up.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+    if _is_whole(value) and value >= 1:
         return value
     raise Unfit("a whole number of 1 or more")
+
+
+def up_to(most: int) -> Kind[int]:
+    """
+    A whole number from 1 up to *most*.
+    """
+
+    def read(value: object) -> int:
+        if _is_whole(value) and 1 <= value <= most:
+            return value
+        raise Unfit(f"a whole number from 1 to {most}")
+
+    return read
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def seconds(value: object) -> float:
