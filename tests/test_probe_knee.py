@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.middleware.gzip import GZipMiddleware
 
 from tests import probes
 from tests.command import Ended
+from tests.stages import Asgi
 from tests.test_probe import until
 from tests.watched import Watched
 from tests.workers import Workers
@@ -121,3 +123,28 @@ def test_interrupted_search_tells_what_is_known_and_goes_on_later(tmp_path: Path
 
         third, _, _ = _probed(shell, twin, "--resume", "run")
         assert (third.code, third.last_line) == (3, second.last_line)
+
+
+def packed(app: Asgi) -> Asgi:
+    """
+    The same application, each body of which is gzip, whether it was asked for or not.
+    """
+    packing = GZipMiddleware(app, minimum_size=0)
+
+    async def served(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"accept-encoding", b"gzip"), *scope.get("headers", ())]
+        await packing({**scope, "headers": headers}, receive, send)
+
+    return served
+
+
+def test_packed_answers_are_unpacked_before_they_are_judged(tmp_path: Path) -> None:
+    """
+    Nothing is wrong with an answer in gzip: a trial that judged it as it was sent would be one of faults.
+    """
+    shell = probes.shell(tmp_path, probes.FREE)
+    with Watched(wrap=packed) as twin:
+        ended, story, _ = _probed(shell, twin, "--knee", "--operation", "getBuild", "--max-requests", "200")
+    assert sent_for(story) > 0
+    assert ended.last_line.startswith("exit 3: the knee is not told: ")
+    assert "broken" not in ended.out
