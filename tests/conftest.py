@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.command import Command, called
 
@@ -60,6 +61,8 @@ LONG = (
     "limiter/test_belief.py",
 )
 
+# The same cases in each run, and no bound on how long one takes: a busy machine breaks nothing.
+settings.load_profile("ci")
 # Matrices of tests are small: a second thread only waits for the first one, and takes a processor from other tests.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Until all tests are collected: there is no garbage worth a search, and each process searched for more than a second.

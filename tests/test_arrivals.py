@@ -98,7 +98,7 @@ def test_count_before_the_beginning_is_nothing() -> None:
     assert parse("ramp:5..50", DURATION_S).count(0) == 0
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(text=curve_texts())
 def test_arrival_is_due_where_the_integral_passes_its_middle(text: str) -> None:
     """
@@ -113,7 +113,7 @@ def test_arrival_is_due_where_the_integral_passes_its_middle(text: str) -> None:
     assert abs(len(due_s) - curve.count(DURATION_S)) <= 0.5
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(text=curve_texts(), at_s=st.floats(0.1, 39.9))
 def test_no_moment_is_more_than_half_an_arrival_off(text: str, at_s: float) -> None:
     """

@@ -122,7 +122,7 @@ def counted(run: list[tuple[int, int]]) -> tuple[Floats, Floats]:
     return np.array([min(pair) for pair in run], dtype=float), np.array([max(pair) for pair in run], dtype=float)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(COUNTS, COUNTS, st.integers(0, 99))
 def test_interval_lies_within_the_possible_and_holds_the_difference(
     before: list[tuple[int, int]], after: list[tuple[int, int]], seed: int
@@ -142,7 +142,7 @@ def test_interval_lies_within_the_possible_and_holds_the_difference(
 TIMES = st.lists(st.lists(st.integers(0, 9), min_size=3, max_size=3), min_size=1, max_size=12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(TIMES, TIMES, st.integers(0, 99))
 def test_no_stray_of_a_time_is_within_its_interval(before: list[list[int]], after: list[list[int]], seed: int) -> None:
     """Whatever the durations are, the interval of a percentile holds the one that was measured."""

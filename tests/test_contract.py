@@ -273,7 +273,7 @@ class TestProblems:
         body = json.dumps(build(status=["x" * 1000] * 1000)).encode()
         assert max(len(problem.message) for problem in CONTRACT.problems("getBuild", 200, JSON, body)) < 1000
 
-    @settings(derandomize=True, max_examples=300)
+    @settings(max_examples=300)
     @given(body=st.binary(max_size=40), operation_id=st.sampled_from(sorted(CONTRACT.operations)))
     def test_no_bytes_crash_it(self, body: bytes, operation_id: str) -> None:
         """

@@ -272,7 +272,7 @@ class TestSchemathesis:
         bounds = {found["name"]: jsonschema.Draft202012Validator(found["schema"]) for found in parameters}
         unfit: list[tuple[str, object]] = []
 
-        @settings(derandomize=True, max_examples=60, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=60, suppress_health_check=list(HealthCheck))
         @given(case=self.schema[BUILD]["POST"].as_strategy())
         def collect(case: schemathesis.Case[Any]) -> None:
             unfit.extend(part for part in case.path_parameters.items() if not bounds[part[0]].is_valid(part[1]))

@@ -77,7 +77,7 @@ def test_known_key_is_found_in_every_encoding_of_an_encoding(encoding: str) -> N
         assert Leak(3, "a part of the second key") in leaks(text, KEYS), name
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(
     st.integers(0, 2**32),
     st.sampled_from([string.ascii_letters + string.digits, string.hexdigits, string.printable[:95]]),
@@ -310,7 +310,7 @@ def test_report_says_nothing_of_a_known_key_but_its_name(text: str) -> None:
         assert "%73" not in what
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(st.text(st.sampled_from(string.printable), min_size=1, max_size=40), st.sampled_from(["token", "password"]))
 def test_report_shows_the_start_of_a_value_at_most(value: str, name: str) -> None:
     """

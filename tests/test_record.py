@@ -60,7 +60,12 @@ def again(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     """
     Some scenarios, recorded anew from the embedded twin.
     """
-    return Shell(tmp_path_factory.mktemp("again"), {}).run("record", "--target", "twin", *SCENARIOS)
+    for _ in range(3):
+        ended = Shell(tmp_path_factory.mktemp("again"), {}).run("record", "--target", "twin", *SCENARIOS)
+        # A machine with too much else to do may miss a build of half a second, which the command says.
+        if "expected 200 building, got 200 ready" not in ended.out:
+            break
+    return ended
 
 
 def test_recording_again_changes_dates_and_ids_only(again: Ended) -> None:

@@ -291,7 +291,7 @@ def test_no_key_survives_in_an_encoding_of_an_encoding(out: str) -> None:
             assert left(Secrets({"primary": key, "second": other}).text(text), [key]) == set(), text
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(KEYS, st.tuples(NAMES, NAMES, NAMES), st.tuples(OUTER, OUTER, OUTER), st.tuples(AROUND, AROUND), GAPS, SEEDS)
 def test_no_key_survives_in_any_encoding(
     keys: list[str],
@@ -316,7 +316,7 @@ def test_no_key_survives_in_any_encoding(
     assert secrets.text(redacted) == redacted
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(KEYS, st.lists(st.tuples(NAMES, NAMES, AROUND), max_size=4), AROUND, SEEDS)
 def test_text_without_a_secret_stays_as_it_is(
     keys: list[str], written: list[tuple[str, str, str]], around: str, seed: int
@@ -333,7 +333,7 @@ def test_text_without_a_secret_stays_as_it_is(
     assert secrets.data(random.Random(seed).randbytes(2000)) == random.Random(seed).randbytes(2000)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(SEEDS.map(key_of), NAMES, OUTER, AROUND, GAPS, SEEDS)
 def test_json_stays_json(key: str, within: str, out: str, around: str, gap: str, seed: int) -> None:
     """

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from touchstone.errors import RunLogError
@@ -136,7 +136,6 @@ class TestRoundTrip:
 
         assert read(path).exchanges == (odd,)
 
-    @settings(deadline=None, derandomize=True)
     @given(body=st.binary(max_size=200), cuts=st.lists(st.integers(0, 200), max_size=4))
     def test_any_body_in_any_pieces_comes_back(self, body: bytes, cuts: list[int]) -> None:
         """Whatever the bytes and however they were split, decoding gives back what was encoded."""

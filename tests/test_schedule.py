@@ -30,7 +30,7 @@ def steady(text: str = "20", seed: int = 1) -> Schedule:
     return draw_up(parse(text, 40.0), 40.0, MIX, seed)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(weights=WEIGHTS, count=st.integers(0, 400))
 def test_any_prefix_has_the_right_shares(weights: dict[str, float], count: int) -> None:
     """
@@ -149,7 +149,7 @@ def test_poisson_schedule_draws_its_actions() -> None:
     assert len(set(np.diff(places).tolist())) > 5
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(weights=WEIGHTS, rate=st.integers(1, 12), workers=st.integers(1, 9), chance=st.booleans())
 def test_shares_are_the_schedule(weights: dict[str, float], rate: int, workers: int, chance: bool) -> None:
     """

@@ -23,7 +23,7 @@ from touchstone.runlog import RunLogWriter, read
 
 # The same cases in every run; they are few, since `make fuzz` tries millions.
 EXAMPLES = {"contract": 25, "redaction": 60, "runlog": 60}
-same_cases = settings(derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+same_cases = settings(suppress_health_check=list(HealthCheck))
 
 NUMBERS = st.integers(0, 1 << 16)
 STEPS = st.lists(st.builds(Step, NUMBERS, NUMBERS, NUMBERS), max_size=4)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.hostile.catalogue import MISBEHAVIOURS
 from tests.hostile.table import ROWS, Expected, Row
+from tests.reference.told import attributes
 from touchstone.bounds import DEFAULT_BOUNDS, Bounds
 from touchstone.settings import TargetSettings
 
@@ -51,13 +52,13 @@ def _words(expected: Expected) -> str:
 
 
 def _bounds() -> str:
-    said = dict(re.findall(r"^\s{8}(\w+): (.*?)(?=^\s{8}\w+: |\Z)", Bounds.__doc__ or "", re.DOTALL | re.MULTILINE))
+    said = attributes(Bounds)
     lines = ["| setting | default | bounds |", "| --- | --- | --- |"]
-    for field in fields(Bounds):
-        words = " ".join(said[field.name].split())
-        lines.append(f"| `{field.name}` | {getattr(DEFAULT_BOUNDS, field.name):,} | {words} |")
+    lines += [
+        f"| `{each.name}` | {getattr(DEFAULT_BOUNDS, each.name):,} | {said[each.name]} |" for each in fields(Bounds)
+    ]
     target = TargetSettings()
-    told = dict(re.findall(r"^\s{8}(\w+): (.*)$", TargetSettings.__doc__ or "", re.MULTILINE))
+    told = attributes(TargetSettings)
     lines += [f"| `{name}` | {getattr(target, name):g} | {told[name]} |" for name in _TIMES]
     return "\n".join(lines) + "\n"
 

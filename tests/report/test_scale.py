@@ -3,7 +3,7 @@ The scale of a time line.
 """
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from touchstone.report.scale import Pause, Scale
@@ -36,7 +36,6 @@ def test_single_moment_has_a_scale() -> None:
     assert Scale([(5.0, 5.0)]).share(5.0) == 0.0
 
 
-@settings(deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 1e3)), min_size=1, max_size=12))
 def test_scale_keeps_the_order_of_time(moments: list[tuple[float, float]]) -> None:
     """Whatever happened when, later is never drawn before earlier, and nothing leaves the line."""

@@ -38,7 +38,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 KINDS: dict[Kind, int] = {"start": 6, "read": 9, "cancel": 4, "publish": 3, "delete": 1}
 LOSSES: tuple[simulated.Fate, ...] = ("answered",) * 12 + ("lost", "late", "dropped", "gateway")
 SEEDS = st.integers(0, 2**64)
-SETTINGS = settings(derandomize=True, deadline=None, database=None, max_examples=600)
+SETTINGS = settings(max_examples=600)
 
 
 def any_manners(chance: Random) -> Manners:

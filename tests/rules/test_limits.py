@@ -38,7 +38,7 @@ def test_correct_limiter_upholds_each_claim(name: str) -> None:
     assert found == {(HONEST, "held"), (ENDS, "held"), (PER_KEY, "held"), (READS, "held")}
 
 
-@settings(max_examples=150, deadline=None, database=None, derandomize=True)
+@settings(max_examples=150)
 @given(
     name=st.sampled_from(sorted(LIMITERS)),
     limit=st.integers(1, 20),
