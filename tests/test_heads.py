@@ -431,3 +431,24 @@ def test_head_ends_with_its_first_blank_line(end: bytes) -> None:
     assert head_bytes(head[:-1]) == 0
     for body in (b"", b"x\r\n\r\n", b"x\n\n", b"\r\n\r\n"):
         assert head_bytes(head + body) == len(head)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Content-Length: 5\r\nContent-Length: 5\r\nTransfer-Encoding: gzip, chunked",
+        b"Content-Length: 5\r\nA: b\r\ncontent-length: 5\r\nContent-Length:5 ",
+        b"Content-Length: 5, 5\r\nContent-Length: 5",
+        b"Content-Length:\r\n 5\r\nA: b\r\n  c",
+        b"Content-Length: 5\nContent-Length: 5",
+    ],
+)
+def test_head_is_begun_wherever_it_is_cut(fields: bytes) -> None:
+    """
+    What is fine as a whole is refused nowhere on the way to it.
+    """
+    head = b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n\r\n"
+    reader = HeadReader()
+    assert reader.read(head, "GET").status == 200
+    for cut in range(1, len(head)):
+        reader.begin(head[:cut])

@@ -18,12 +18,9 @@ _MAX_KNOWN = 4096
 _NO_BODY = frozenset({204, 304})
 
 _FOLD = re.compile(rb"\r?\n[ \t]+")
-# Two that say the same, with whatever stands between them.
-_LENGTHS = re.compile(
-    rb"(\r?\ncontent-length:[ \t]*([0-9]+)[ \t]*(?=\r?\n)(?:(?!\r?\n\r?\n).)*?)"
-    rb"\r?\ncontent-length:[ \t]*([0-9]+)[ \t]*(?=\r?\n)",
-    re.IGNORECASE | re.DOTALL,
-)
+# The beginning of a line that folds nothing: what stands before it stays as it is, whatever comes.
+_SETTLED = re.compile(rb"\n(?=[^ \t])")
+_LENGTH = re.compile(rb"(?<=\n)content-length:[ \t]*([0-9]+)[ \t]*\r?\n", re.IGNORECASE)
 _LENGTH_LIST = re.compile(
     rb"(\ncontent-length:[ \t]*([0-9]+))(?:[ \t]*,[ \t]*\2(?![0-9]))+(?=[ \t]*\r?\n)", re.IGNORECASE
 )
@@ -84,7 +81,7 @@ class HeadReader:
         """
         self.measure(before_bytes + len(data))
         _measure_line(data)
-        _parse(data)
+        _parse(_settled(data))
 
     def measure(self, size: int) -> None:
         """
@@ -127,8 +124,27 @@ def _measure_line(data: bytes) -> None:
         raise MalformedHead(STATUS_LINE_TOO_LONG)
 
 
-def _once(match: re.Match[bytes]) -> bytes:
-    return match[1] if match[2] == match[3] else match[0]
+def _settled(data: bytes) -> bytes:
+    """
+    What of the beginning of a head is the same in the whole of it: its last line may go on, or be folded.
+    """
+    ends = [found.end() for found in _SETTLED.finditer(data)]
+    return data[: ends[-1]] if ends else data.partition(b"\n")[0].rstrip(b"\r")
+
+
+def _counted_once(data: bytes) -> bytes:
+    """
+    A head without the lines that say its Content-Length again.
+    """
+    said: set[bytes] = set()
+
+    def once(found: re.Match[bytes]) -> bytes:
+        if found[1] in said:
+            return b""
+        said.add(found[1])
+        return found[0]
+
+    return _LENGTH.sub(once, data)
 
 
 def head_bytes(data: bytes) -> int:
@@ -175,7 +191,7 @@ def _parse(data: bytes) -> _Seen:
     """
     if b"\0" in data:
         raise MalformedHead(f"the head holds NUL: {_first_line(data)}")
-    data = _LENGTHS.sub(_once, _LENGTH_LIST.sub(rb"\1", _FOLD.sub(b" ", data)))
+    data = _counted_once(_LENGTH_LIST.sub(rb"\1", _FOLD.sub(b" ", data)))
     seen = _Seen()
     parser = httptools.HttpResponseParser(seen)
     # RFC 9112 6.3: chunked overrides a Content-Length beside it. The parser would refuse the pair.

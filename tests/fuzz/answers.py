@@ -68,6 +68,7 @@ def answers() -> Sequence[bytes]:
             b"HTTP/1.1 200 OK\r\n\r\n"
         ),
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3, 3\r\nContent-Length:\r\n 3\r\n\r\nabcde",
         b"HTTP/1.1 200 OK\r\nA: b\n\nends where it ends\r\n\r\n",
         b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n folded: x\r\nConnection: close\r\n\r\n",
     )
