@@ -61,7 +61,7 @@ LONG = (
     "limiter/test_belief.py",
 )
 
-# The same cases in each run, and no bound on how long one takes: a busy machine breaks nothing.
+# The same cases in each run, and no bound on how long one takes: a gate must not turn red by chance.
 settings.load_profile("ci")
 # Matrices of tests are small: a second thread only waits for the first one, and takes a processor from other tests.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from touchstone.eventstream import MAX_PROBLEMS, Event, EventStreamParser, FramingProblem, parse
 
-# The same cases in every run: a gate must not turn red by chance.
-same_cases = settings(max_examples=300)
+many_cases = settings(max_examples=300)
 
 
 def message(data: str, **fields: object) -> Event:
@@ -102,7 +101,7 @@ PIECES = st.sampled_from(
 BODIES = st.one_of(st.binary(max_size=60), st.lists(PIECES, max_size=40).map(b"".join))
 
 
-@same_cases
+@many_cases
 @given(body=BODIES, cuts=st.lists(st.integers(0, 80), max_size=8), limit=st.sampled_from([4, 12, 1 << 20]))
 def test_cuts_never_change_the_stream(body: bytes, cuts: list[int], limit: int) -> None:
     """
@@ -116,7 +115,7 @@ def test_cuts_never_change_the_stream(body: bytes, cuts: list[int], limit: int) 
 LINES = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0\ufeff"), max_size=12)
 
 
-@same_cases
+@many_cases
 @given(
     events=st.lists(st.tuples(st.lists(LINES, min_size=1, max_size=3), LINES, LINES), max_size=4),
     end=st.sampled_from(["\n", "\r\n", "\r"]),
@@ -136,7 +135,7 @@ def test_written_events_are_read_back(events: list[tuple[list[str], str, str]], 
     assert (list(actual.events), actual.problems) == (expected, ())
 
 
-@same_cases
+@many_cases
 @given(st.lists(st.sampled_from(["data: a", "data: b", "event: x", "id: 7", "retry: 5", ": c", "", ""]), max_size=20))
 def test_ordinary_streams_read_like_with_another_client(lines: list[str]) -> None:
     """

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 
@@ -329,3 +330,10 @@ def test_silent_ignore_is_found() -> None:
         "d": "x # no" + "qa: E501\n",
     }
     assert silent_ignores(texts) == {"a:1", "b:1", "d:1"}
+
+
+def test_properties_depend_on_no_chance_and_no_clock() -> None:
+    """
+    What no property says for itself holds for all: the same cases in each run, however long one takes.
+    """
+    assert (settings().derandomize, settings().deadline, settings().database) == (True, None, None)

@@ -21,9 +21,9 @@ from touchstone.journal_state import JournalState, header
 from touchstone.recording import Recording
 from touchstone.runlog import RunLogWriter, read
 
-# The same cases in every run; they are few, since `make fuzz` tries millions.
+# They are few, since `make fuzz` tries millions.
 EXAMPLES = {"contract": 25, "redaction": 60, "runlog": 60}
-same_cases = settings(suppress_health_check=list(HealthCheck))
+any_cases = settings(suppress_health_check=list(HealthCheck))
 
 NUMBERS = st.integers(0, 1 << 16)
 STEPS = st.lists(st.builds(Step, NUMBERS, NUMBERS, NUMBERS), max_size=4)
@@ -36,7 +36,7 @@ def test_documents_that_are_nearly_sound_are_read_or_refused(name: str) -> None:
     """
     target, seeds = TARGETS[name], TARGETS[name].seeds()
 
-    @settings(same_cases, max_examples=EXAMPLES.get(name, 100))
+    @settings(any_cases, max_examples=EXAMPLES.get(name, 100))
     @given(st.sampled_from(seeds), STEPS)
     def holds(seed: bytes, steps: list[Step]) -> None:
         target.check(mutated(seed, steps, target.form))
@@ -92,7 +92,7 @@ def exchanges(draw: st.DrawFn) -> Exchange:
     )
 
 
-@settings(same_cases, max_examples=50)
+@settings(any_cases, max_examples=50)
 @given(st.lists(exchanges(), min_size=1, max_size=2))
 def test_run_log_is_read_as_it_was_written(written: list[Exchange]) -> None:
     """
@@ -107,7 +107,7 @@ def test_run_log_is_read_as_it_was_written(written: list[Exchange]) -> None:
     assert read(path).exchanges == tuple(written)
 
 
-@settings(same_cases, max_examples=80)
+@settings(any_cases, max_examples=80)
 @given(exchanges())
 def test_recording_is_read_as_it_was_written(written: Exchange) -> None:
     """
@@ -133,7 +133,7 @@ def _sorted(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]
     return tuple(sorted(headers, key=lambda pair: pair[0].lower()))
 
 
-@settings(same_cases, max_examples=200)
+@settings(any_cases, max_examples=200)
 @given(st.lists(st.tuples(st.sampled_from(["intend", "created", "started", "settled", "removed", "later"]), TEXTS)))
 def test_journal_is_read_as_it_was_written(steps: list[tuple[str, str]]) -> None:
     """
