@@ -17,10 +17,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.command import LIMIT_S
 from tests.readme import normal
 
 ROOT = Path(__file__).resolve().parent.parent
-LIMIT_S = 110.0
 
 _BLOCK = re.compile(
     r"(?:<!-- (?P<mark>file|add to|change|numbers differ)(?:: (?P<path>\S+))? -->\n)?"

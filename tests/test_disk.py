@@ -81,7 +81,6 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         return {name: run.result() for name, run in running.items()}
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", NAMES)
 def test_full_disk_ends_a_run_with_3_and_a_clean_target(runs: Mapping[str, Told], name: str) -> None:
     """

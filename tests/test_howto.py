@@ -38,7 +38,6 @@ def followed(reader: Reader, name: str) -> None:
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["add-a-claim.md", pytest.param("add-a-fault.md", marks=NEEDS_CURL)])
 def test_what_is_added_is_proven(name: str, checkout: Reader) -> None:
     """
@@ -48,7 +47,6 @@ def test_what_is_added_is_proven(name: str, checkout: Reader) -> None:
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(300)
 def test_scenario_that_is_added_runs(checkout: Reader) -> None:
     """
     A scenario that is added as the page says can be planned, runs, and is judged by its thresholds.
@@ -57,7 +55,6 @@ def test_scenario_that_is_added_runs(checkout: Reader) -> None:
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["read-a-report.md", "run-against-staging.md"])
 def test_commands_print_what_is_shown(name: str, tmp_path: Path) -> None:
     """

@@ -16,7 +16,6 @@ AT_ONCE = 4
 # Requests that are not in a run log: the parent asks whether the target can be judged.
 SMOKE = 6
 
-pytestmark = pytest.mark.timeout(600)
 EACH = [*(pytest.param(kill, id=f"few-{kill}") for kill in FEW)] + [
     pytest.param(kill, id=f"many-{kill}", marks=pytest.mark.kill) for kill in MANY
 ]

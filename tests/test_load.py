@@ -48,7 +48,7 @@ loading.load_dir = lambda: Path("scenarios").absolute()
 cli.main()
 """
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.whole]
+pytestmark = pytest.mark.whole
 
 
 @dataclass(frozen=True, slots=True)

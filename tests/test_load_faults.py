@@ -58,7 +58,7 @@ AT_A_TIME = 6
 # An answer that breaks a promise may be an error as well, and then its share is above what thresholds allow.
 CONSEQUENCES = ("load.errors",)
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.prove]
+pytestmark = pytest.mark.prove
 
 
 @pytest.fixture(scope="module")

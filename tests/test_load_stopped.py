@@ -26,7 +26,7 @@ LONG = ("steady", "--rate", f"{PER_S}", "--duration", "60", "--mix", "read=9,sta
 VERSIONS = 60 * PER_S // 10 + 4
 SHORT = ("steady", "--rate", "4", "--duration", "1", "--mix", "start=1")
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.whole]
+pytestmark = pytest.mark.whole
 
 
 @dataclass(frozen=True, slots=True)

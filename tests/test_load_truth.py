@@ -19,7 +19,7 @@ SHARES = {"p50_s": 0.5, "p90_s": 0.9, "p99_s": 0.99, "p999_s": 0.999}
 READS = ("--rate", str(PER_S), "--duration", str(DURATION_S), "--mix", "read=1")
 
 # What it compares are times: other tests beside it would be in them.
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(scope="module")

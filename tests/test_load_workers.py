@@ -28,7 +28,7 @@ MIXED = (
     *("--thresholds", "thresholds.toml"),
 )
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.whole]
+pytestmark = pytest.mark.whole
 
 Place = Callable[[str], Shell]
 

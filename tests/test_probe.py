@@ -26,7 +26,7 @@ from touchstone.twin import RateLimit
 from touchstone.twin.faults import FAULTS
 from touchstone.verdict import judge
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.whole]
+pytestmark = pytest.mark.whole
 
 
 @dataclass

@@ -19,8 +19,6 @@ from tests.workers import Workers
 from touchstone.probefacts import ProbeStory
 from touchstone.runlog import read
 
-pytestmark = pytest.mark.timeout(180)
-
 # What may be told where the machine has too much else to do.
 DISTURBED = ("generator-limited", "unsteady", "never")
 

@@ -17,7 +17,7 @@ from touchstone.runlog import read
 from touchstone.twin import RateLimit, TwinSettings
 
 # With many other tests beside them probes think longer, and take longer.
-pytestmark = [pytest.mark.timeout(600), pytest.mark.alone]
+pytestmark = pytest.mark.alone
 
 # `make probe-lab` meets each three times, with other stimuli; ``ARGS="-k first"`` once.
 REPETITIONS = (pytest.param(0, id="first"), pytest.param(1, id="second"), pytest.param(2, id="third"))

@@ -157,7 +157,6 @@ def test_what_is_lacking_is_named() -> None:
     }
 
 
-@pytest.mark.timeout("600")
 @pytest.mark.parametrize("name", subset())
 def test_fault_is_killed(name: str, trials: Mapping[str, Trial]) -> None:
     """
@@ -168,7 +167,6 @@ def test_fault_is_killed(name: str, trials: Mapping[str, Trial]) -> None:
     assert trial.state == "killed"
 
 
-@pytest.mark.timeout("600")
 def test_every_check_has_spoken(
     trials: Mapping[str, Trial], correct: tuple[str, RunLog], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -30,7 +30,6 @@ def followed(document: str, folder: Path) -> None:
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(300)
 def test_tutorial_works_word_for_word(tmp_path: Path) -> None:
     """
     Each command of the tutorial, in order, prints what is shown below it.

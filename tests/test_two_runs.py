@@ -88,7 +88,6 @@ def verdicts(folder: Path, name: str) -> Mapping[str, str]:
     return {claim["id"]: claim["verdict"] for claim in report["claims"]}
 
 
-@pytest.mark.timeout(300)
 def test_each_run_says_what_it_says_alone(runs: Beside) -> None:
     """
     Exit codes and verdicts are those of a run that has the target to itself; to a load, no claim is broken.
@@ -103,7 +102,6 @@ def test_each_run_says_what_it_says_alone(runs: Beside) -> None:
         assert "broken" not in verdicts(folder, "2").values(), runs.load.out
 
 
-@pytest.mark.timeout(300)
 def test_sweep_beside_live_runs_touches_nothing_of_them(runs: Beside) -> None:
     """
     The journal of a live run is locked: a sweep that comes meanwhile takes up none, whoever of them is waiting.
@@ -113,7 +111,6 @@ def test_sweep_beside_live_runs_touches_nothing_of_them(runs: Beside) -> None:
     assert before == after >= 1
 
 
-@pytest.mark.timeout(300)
 def test_runs_beside_each_other_clean_up_what_is_theirs(runs: Beside) -> None:
     """
     Nothing is left of any of them, and what is somebody else's stays.

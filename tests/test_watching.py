@@ -23,8 +23,6 @@ from touchstone.watching import told_unwatched, unseen
 OF_LOGS = {"events.answers-200", "events.watchers-agree", "events.carry-the-output"}
 WHY = "watchers did not watch, since the start of their build was not accepted"
 
-pytestmark = pytest.mark.timeout(120)
-
 
 def ran(unwatched: tuple[int, ...], judged: tuple[str, ...] = ()) -> RunLog:
     """
