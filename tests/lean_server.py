@@ -85,6 +85,7 @@ class Server:
         scheme, name = "https" if context else "http", f"[{host}]" if ":" in host else host
         self.url = f"{scheme}://{name}:{self._listener.getsockname()[1]}/base"
         self._opened: list[socket.socket] = []
+        self._stopped = False
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
@@ -94,7 +95,10 @@ class Server:
         """
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for sock in self._opened:
+        self._threads[0].join(LIMIT_S)
+        # Set before the connections are looked at: one that comes in between finds it set.
+        self._stopped = True
+        for sock in list(self._opened):
             with contextlib.suppress(OSError):  # it is closed already
                 sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
@@ -113,6 +117,8 @@ class Server:
         with contextlib.suppress(OSError):  # the client went away, which is its right
             sock = self._context.wrap_socket(sock, server_side=True) if self._context else sock
             self._opened.append(sock)
+            if self._stopped:
+                sock.shutdown(socket.SHUT_RDWR)
             self._script(Peer(number, sock, self))
         sock.close()
         self.gone.set()
