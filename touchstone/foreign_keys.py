@@ -73,6 +73,10 @@ def shown(entry: Entry) -> Shown:
             return Shown("unclear")
         key = next((value for name, value in _parameters(entry.url) if _QUERY_KEY.fullmatch(name)), "")
         return Shown("query", key) if key else Shown("none")
+    return _in_header(header, elsewhere)
+
+
+def _in_header(header: str, elsewhere: bool) -> Shown:
     scheme, _, key = header.strip().partition(" ")
     key = key.strip()
     if scheme.lower() == "bearer" and key:
@@ -86,8 +90,17 @@ def shown_elsewhere(entries: Iterable[Entry], known: Set[str]) -> Iterator[tuple
     """
     The keys that requests show and that are not among the *known* ones, each with the name to mark it by.
     """
-    keys = {each.key for each in map(shown, entries) if each.kind in {"bearer", "other", "query"}}
+    keys = {each.key for entry in entries for each in _all_shown(entry) if each.kind in {"bearer", "other", "query"}}
     yield from (("elsewhere", key) for key in sorted(keys - known))
+
+
+def _all_shown(entry: Entry) -> Iterator[Shown]:
+    """
+    What *entry* shows of a key, and what further headers for keys do, of which a server reads one or none.
+    """
+    yield shown(entry)
+    headers = [value for name, value in entry.headers if name.lower() == "authorization"]
+    yield from (_in_header(value, elsewhere=False) for value in headers[1:])
 
 
 def _other_keys(entry: Entry) -> Iterator[tuple[str, str]]:

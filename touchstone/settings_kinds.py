@@ -15,6 +15,7 @@ from touchstone.keysources import is_variable
 from touchstone.quoting import quoted
 
 _NAME_CHARS = 100
+_BITS = 64
 
 T = TypeVar("T")
 Kind = Callable[[Any], T]
@@ -58,7 +59,8 @@ def read_toml(data: bytes, place: str) -> dict[str, Any]:
         UsageError: they spell none.
     """
     try:
-        return tomllib.loads(data.decode("utf-8"))
+        document = tomllib.loads(data.decode("utf-8"))
+        _check_numbers(document)
     except UnicodeDecodeError as error:
         raise UsageError(f"{place}: byte {error.start}: not UTF-8; TOML files are UTF-8") from None
     except tomllib.TOMLDecodeError as error:
@@ -67,6 +69,22 @@ def read_toml(data: bytes, place: str) -> dict[str, Any]:
         raise UsageError(f"{place}: not TOML: a number has too many digits, or a date is none; correct it") from None
     except RecursionError:
         raise UsageError(f"{place}: not TOML: is nested too deeply; expected tables as the documentation has") from None
+    return document
+
+
+def _check_numbers(document: dict[str, Any]) -> None:
+    """
+    Refuses a whole number that no 64 bits hold, as TOML has it: one in hexadecimal is read whatever its length.
+    """
+    waiting: list[Any] = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, int) and value.bit_length() > _BITS:
+            raise ValueError
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

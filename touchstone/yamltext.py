@@ -13,6 +13,10 @@ _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 # With aliases of aliases a few lines spell more values than any memory holds, or one that holds itself.
 MAX_VALUES = 1_000_000
 
+# Python turns no longer number into text: one in hexadecimal, which may be longer, it reads all the same.
+_MAX_DIGITS = 3_500
+_WHOLE = "tag:yaml.org,2002:int"
+
 if TYPE_CHECKING:
     Loader = yaml.SafeLoader
 else:
@@ -72,8 +76,14 @@ def _check_size(root: yaml.Node) -> None:
         elif key in within:
             raise yaml.MarkedYAMLError(problem="an alias holds itself", problem_mark=node.start_mark)
         elif key not in sizes:
+            _check_number(node)
             within.add(key)
             waiting += [(node, True), *((inner, False) for inner in _inner(node))]
+
+
+def _check_number(node: yaml.Node) -> None:
+    if node.tag == _WHOLE and len(node.value) > _MAX_DIGITS:
+        raise yaml.MarkedYAMLError(problem="spells a number with thousands of digits", problem_mark=node.start_mark)
 
 
 def _inner(node: yaml.Node) -> Iterator[yaml.Node]:

@@ -32,6 +32,8 @@ NO_VALUES = {
     "endless": ENDLESS,
     "bomb": BOMB,
     "long number": f"a: {LONG_NUMBER}",
+    "longer number": f"a: 0x{'f' * 5000}",
+    "long number for a key": f"0x{'f' * 5000}: a",
     "no date": "a: 2026-02-30",
     "deep": f"a: {DEEP}",
     "no bytes": "!!binary ä",
@@ -40,6 +42,8 @@ NO_VALUES = {
 BAD_SETTINGS = {
     "long number": f"seed = {LONG_NUMBER}",
     "longer number": f"max_seconds = 0x{'f' * 5000}",
+    "longer seed": f"seed = 0x{'f' * 5000}",
+    "longer numbers in a list": f"x = [{{y = 0x{'f' * 5000}}}]",
     "number beyond floats": f"max_seconds = 1{'0' * 400}",
     "number for a word": f"profile = 0x{'f' * 5000}",
     "deep": f"target = {DEEP}",
@@ -299,6 +303,22 @@ def test_cassette_of_an_odd_moment_is_read(moment: str) -> None:
     A moment that UTC does not have is none that is told.
     """
     assert foreign.vcr(cassette(recorded_at=moment), "a", "a", Contract.load()).recorded_at == ""
+
+
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "Digest "])
+def test_key_in_a_further_header_is_masked_wherever_it_stands(scheme: str) -> None:
+    """
+    A server reads one header for keys of several; what the others hold is no less a key.
+    """
+    first, key = json.loads(cassette()), "sk_live_first_0123456789"
+    first["http_interactions"][0]["request"]["headers"] = {"Authorization": ["Bearer abcdefghijkl", scheme + key]}
+    second = json.loads(answered(body={"string": f"not {key}"}, headers={"Location": [f"https://h/?a={key}"]}))
+    document = {"http_interactions": [*first["http_interactions"], *second["http_interactions"]]}
+
+    recording = foreign.vcr(json.dumps(document), "a", "a", Contract.load())
+
+    assert len(recording.exchanges) == 2
+    assert key not in repr(recording)
 
 
 # --- settings --------------------------------------------------------------------------------------------------------
