@@ -25,6 +25,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _MASK = re.compile(r"(?i)redact|filter|mask|hidden|remov|sanit|censor|scrub|dummy|placeholder|^(.)\1*$")
 # A session of a page, which ends by itself: the API documents a text of its own for that.
 _SESSION = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*")
+_KEY_HEADERS = frozenset({"authorization", "proxy-authorization"})
 # Who is let in by one of these needs no key.
 _OTHER_HEADERS = frozenset({"cookie", "x-api-key", "api-key", "x-auth-token"})
 _QUERY_KEY = re.compile(r"(?i)(?:x[_-]?)?api[_-]?key")
@@ -90,17 +91,17 @@ def shown_elsewhere(entries: Iterable[Entry], known: Set[str]) -> Iterator[tuple
     """
     The keys that requests show and that are not among the *known* ones, each with the name to mark it by.
     """
-    keys = {each.key for entry in entries for each in _all_shown(entry) if each.kind in {"bearer", "other", "query"}}
+    all_shown = (each for entry in entries for each in (shown(entry), *_in_headers(entry)))
+    keys = {each.key for each in all_shown if each.kind in {"bearer", "other", "query"}}
     yield from (("elsewhere", key) for key in sorted(keys - known))
 
 
-def _all_shown(entry: Entry) -> Iterator[Shown]:
+def _in_headers(entry: Entry) -> Iterator[Shown]:
     """
-    What *entry* shows of a key, and what further headers for keys do, of which a server reads one or none.
+    What each header for keys shows by itself, whichever the server reads and whatever else may let the request in.
     """
-    yield shown(entry)
-    headers = [value for name, value in entry.headers if name.lower() == "authorization"]
-    yield from (_in_header(value, elsewhere=False) for value in headers[1:])
+    headers = (value for name, value in entry.headers if name.lower() in _KEY_HEADERS)
+    yield from (_in_header(value, elsewhere=False) for value in headers)
 
 
 def _other_keys(entry: Entry) -> Iterator[tuple[str, str]]:

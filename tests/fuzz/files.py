@@ -26,6 +26,8 @@ from touchstone.yamltext import read_yaml
 
 _BEARER = re.compile(r"Bearer ([\w.~+/-]{12,})")
 _COOKIE = re.compile(r"session=(\w{16,})")
+# What stands before a key or a cookie in the headers for such.
+_BEFORE = {"authorization": r"(?:\S+ )?", "proxy-authorization": r"(?:\S+ )?", "cookie": "session="}
 
 # --- recordings ------------------------------------------------------------------------------------------------------
 
@@ -83,12 +85,11 @@ def _shown(data: bytes) -> set[str]:
         headers = [each for one in requests if _is_ours(one) for each in _each_header(one["headers"])]
     except Exception:  # noqa: BLE001 - it was read otherwise, or in another way
         return set()
-    shown = {"authorization": "Bearer {}", "cookie": "session={}"}
     return {
         secret
         for name, value in headers
         for secret in _seed_secrets()
-        if shown.get(name.lower(), "\n{}").format(secret) == value
+        if (before := _BEFORE.get(name.lower())) and re.fullmatch(before + re.escape(secret), value)
     }
 
 

@@ -21,6 +21,7 @@ from touchstone.runlog import RunLogWriter, follow, read
 from touchstone.settings_file import find
 from touchstone.thresholds_file import read as read_thresholds
 
+SHOWN = "sk_live_first_0123456789"
 LONG_NUMBER = "9" * 5000
 DEEP = "[" * 3000
 ENDLESS = "&a [*a]"
@@ -305,20 +306,29 @@ def test_cassette_of_an_odd_moment_is_read(moment: str) -> None:
     assert foreign.vcr(cassette(recorded_at=moment), "a", "a", Contract.load()).recorded_at == ""
 
 
-@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "Digest "])
-def test_key_in_a_further_header_is_masked_wherever_it_stands(scheme: str) -> None:
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": ["Bearer abcdefghijkl", f"Bearer {SHOWN}"]},
+        {"Authorization": ["Bearer abcdefghijkl", f"Digest {SHOWN}"]},
+        {"Authorization": [f"Token {SHOWN}"], "Cookie": ["session=abcdefghijklmnop1234"]},
+        {"Authorization": [SHOWN], "X-Auth-Token": ["abcdefghijklmnop1234"]},
+        {"Proxy-Authorization": [f"Bearer {SHOWN}"]},
+    ],
+)
+def test_key_in_any_header_for_keys_is_masked_wherever_it_stands(headers: dict[str, list[str]]) -> None:
     """
-    A server reads one header for keys of several; what the others hold is no less a key.
+    A server reads one header for keys of several, or lets in by another; what they hold is no less a key.
     """
-    first, key = json.loads(cassette()), "sk_live_first_0123456789"
-    first["http_interactions"][0]["request"]["headers"] = {"Authorization": ["Bearer abcdefghijkl", scheme + key]}
-    second = json.loads(answered(body={"string": f"not {key}"}, headers={"Location": [f"https://h/?a={key}"]}))
+    first = json.loads(cassette())
+    first["http_interactions"][0]["request"]["headers"] = headers
+    second = json.loads(answered(body={"string": f"not {SHOWN}"}, headers={"Location": [f"https://h/?a={SHOWN}"]}))
     document = {"http_interactions": [*first["http_interactions"], *second["http_interactions"]]}
 
     recording = foreign.vcr(json.dumps(document), "a", "a", Contract.load())
 
     assert len(recording.exchanges) == 2
-    assert key not in repr(recording)
+    assert SHOWN not in repr(recording)
 
 
 # --- settings --------------------------------------------------------------------------------------------------------
