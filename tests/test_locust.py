@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.command import LIMIT_S
 
-# Nothing waits this long unless it hangs.
-LIMIT_S = 300.0
+ROOT = Path(__file__).resolve().parent.parent
 
 PLANNED = [["w0", "ts-plan"], ["w1", "ts-plan"]]
 BEGUN = [*PLANNED, ["w0", "ts-go"], ["w1", "ts-go"]]
