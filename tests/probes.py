@@ -127,10 +127,10 @@ class Streams(StandIn):
         """
         All of them, as they are from *at* on.
         """
-        until_held = replace(drain(at + 0.1, 12), quick_s=0.001)
+        until_held = replace(drain(at + 0.1, 40), quick_s=0.001)
         return (
             Stimulus("a canary", (Segment((at,)),)),
-            Stimulus("a stream", (stream(at + 0.1, 25, 0.04),)),
+            Stimulus("a stream", (stream(at + 0.1, 50, 0.04),)),
             Stimulus("a burst", (until_held,)),
         )
 
