@@ -41,11 +41,13 @@ def started_together(exam: Examination, times: int) -> Template:
     """
     A version that several simultaneous starts of were answered otherwise than by a limit.
 
+    It sleeps for long, so that its log can be opened before it prints, however long those answers took.
+
     Raises:
         Unsuited: a limit let no two of them through, however long it was waited for.
     """
     for _ in range(TRIES):
-        template = exam.short("together")
+        template = exam.short("together", times=3)
         exam.read(template.ref)
         answers = starts_together(exam, template.ref, times)
         refused = [answer for answer in answers if answer.status == 429]
