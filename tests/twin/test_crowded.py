@@ -22,6 +22,8 @@ from touchstone.twin.faults.wearing import FAILS_EVERY, FAILS_FROM, KEPT_BYTES
 Serve = Callable[..., Api]
 UNDER_LOAD = {name: fault for name, fault in FAULTS.items() if fault.under == "load"}
 HOUR = RateLimit.parse("3/3600")
+# Builds of a crowd that is to be over: the first one still runs when the last one is started.
+CROWDED_S = 1.5
 
 
 @pytest.fixture
@@ -72,7 +74,7 @@ def test_build_is_lost_in_a_crowd_only(faulty: Serve) -> None:
     """
     The fourth build at a time falls back to not_built; the third, and one that has room, end ready.
     """
-    api = faulty("crowded-build-vanishes", build_s=0.3)
+    api = faulty("crowded-build-vanishes", build_s=CROWDED_S)
     crowd(api)
     api.publish()
     assert (api.start().status_code, state(api)) == (202, "building")
@@ -86,7 +88,7 @@ def test_build_is_without_an_end_in_a_crowd_only(faulty: Serve) -> None:
     """
     The fourth build at a time is still building when the three before it are over.
     """
-    api = faulty("crowded-build-never-ends", build_s=0.1)
+    api = faulty("crowded-build-never-ends", build_s=CROWDED_S)
     crowd(api)
     api.publish()
     api.start()
@@ -98,7 +100,7 @@ def test_ready_version_reads_building_in_a_crowd_only(faulty: Serve) -> None:
     """
     It is nobody's build, and it is gone when the crowd is.
     """
-    api = faulty("crowded-ready-is-building", build_s=0.2)
+    api = faulty("crowded-ready-is-building", build_s=CROWDED_S)
     assert api.built()["status"] == "ready"
     crowd(api)
     assert state(api) == "building"
@@ -147,7 +149,7 @@ def test_answers_are_slow_in_a_crowd_only(faulty: Serve) -> None:
     """
     api = faulty("crowded-answers-are-slow")
     crowd(api, 2)
-    hasty = {"timeout": httpx.Timeout(0.5)}
+    hasty = {"timeout": httpx.Timeout(1.5)}
     assert api.http.get("/templates/default/crowd-0/1.0.0/build", **hasty).status_code == 200
     crowd(api, 3)
     with pytest.raises(httpx.ReadTimeout):
