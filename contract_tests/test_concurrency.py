@@ -41,7 +41,7 @@ def started_together(exam: Examination, times: int) -> Template:
     """
     A version that several simultaneous starts of were answered otherwise than by a limit.
 
-    It sleeps for long, so that its log can be opened before it prints, however long those answers took.
+    Its build prints late enough for its log to be open by then, although it is asked for after those answers.
 
     Raises:
         Unsuited: a limit let no two of them through, however long it was waited for.
