@@ -409,6 +409,7 @@ class TestLoading:
             ),
             ("{type: object}", "{$ref: 'other.yaml'}", r"'other.yaml': expected a place in this document"),
             ("{type: object}", "{$ref: '#/components/schemas/A', type: string}", r"found 'type' beside it"),
+            ("{type: object}", "{$ref: '#/components/schemas/A', b: 1, 2: 3}", r"found '2' beside it"),
             ("{type: string}", "{items: {$ref: '#/components/schemas/A'}}", r"schemas/A': refers to itself"),
             ("contentSchema", "contentSchemas", r"text/event-stream.*add one"),
         ],
@@ -421,6 +422,26 @@ class TestLoading:
         with pytest.raises(ContractError, match=message) as caught:
             Contract(SMALLEST.replace(old, new).encode(), "mine.yaml")
         assert str(caught.value).startswith("mine.yaml:")
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ("'200'", "200"),
+            ("{type: object}", "{$ref: '#/components/schemas/200'}"),
+            ("'200': {", "<<: {204: {}}\n        200: {"),
+        ],
+        ids=["status", "named-by-a-reference", "merged"],
+    )
+    def test_number_as_a_key_is_the_text_of_it(self, old: str, new: str) -> None:
+        """
+        Whether a status or a name of digits stands in quotation marks makes no difference, also to a reference.
+        """
+        assert old in SMALLEST
+        text = SMALLEST.replace(old, new).replace("schemas: {A:", "schemas: {200: {type: object}, A:")
+        contract = Contract(text.encode())
+        assert list(contract.document["components"]["schemas"]) == ["200", "A"]
+        assert contract.media_types("follow", 200) == ("text/event-stream",)
+        assert contract.allowed_statuses("follow") == ({200, 204} if "204" in new else {200})
 
     def test_missing_file_is_refused_with_its_path(self, tmp_path: Path) -> None:
         """

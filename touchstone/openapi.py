@@ -11,6 +11,7 @@ import yaml
 from touchstone.errors import ContractError, one_line
 from touchstone.yamltext import Loader, fault, read_yaml
 
+_TEXT = "tag:yaml.org,2002:str"
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
@@ -40,7 +41,7 @@ def read_document(text: bytes, name: str) -> dict[str, Any]:
 
 def resolved(document: dict[str, Any]) -> dict[str, Any]:
     """
-    A copy of the document in which what a reference names stands in its place, and all keys are text.
+    A copy of the document in which what a reference names stands in its place.
 
     Raises:
         ContractError: a reference leads nowhere, in a circle or out of the document.
@@ -51,12 +52,12 @@ def resolved(document: dict[str, Any]) -> dict[str, Any]:
 
 class _Loader(Loader):
     """
-    YAML as JSON can hold it: no dates, no key twice.
+    YAML as JSON can hold it: no dates, no key twice, and every key is the text that is written there.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """
-        Build a mapping, refusing a key that is there twice.
+        Build a mapping with text for keys, such as '200' for a status, refusing a key that is there twice.
         """
         seen: set[str] = set()
         for key, _ in node.value:
@@ -65,6 +66,9 @@ class _Loader(Loader):
             if key.value in seen:
                 raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark)
             seen.add(key.value)
+        self.flatten_mapping(node)
+        for key, _ in node.value:
+            key.tag = _TEXT
         return super().construct_mapping(node, deep)
 
 
@@ -81,7 +85,7 @@ def _resolved(node: Any, root: dict[str, Any], through: tuple[str, ...]) -> Any:
         return node
     reference = node.get("$ref")
     if not isinstance(reference, str):
-        return {str(key): _resolved(value, root, through) for key, value in node.items()}
+        return {key: _resolved(value, root, through) for key, value in node.items()}
     if reference in through:
         raise ContractError(f"$ref {reference!r}: refers to itself; write it without the circle")
     beside = sorted(node.keys() - {"$ref", "summary", "description"})

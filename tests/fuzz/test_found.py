@@ -134,6 +134,7 @@ def test_ledger_that_is_no_yaml_is_refused_in_one_line(kind: str, tmp_path: Path
         "openapi: 3.1.0\npaths: {/a: {get: {operationId: a, responses: {'200': {content: [1]}}}}}",
         "openapi: 3.1.0\npaths: {/a: {get: {operationId: a, responses: {'200': {content: {x: 1}}}}}}",
         "openapi: 3.1.0\n? [a]\n: 1",
+        "openapi: 3.1.0\nx: {$ref: '#/y', y: 1, 2: 3}",
         f"openapi: 3.1.0\nx: {ENDLESS}",
         f"openapi: 3.1.0\nx: {'[' * 900}{']' * 900}",
     ],
