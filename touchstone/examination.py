@@ -306,11 +306,12 @@ class Examination:
         """
         return min(times * self._sleep_s(SHORT_SLEEP_S, SHORT_SLEEP_LATENCIES), self.target.build_timeout_s / 2)
 
-    def long(self, purpose: str, *, fails: bool = False) -> Template:
+    def long(self, purpose: str, *, fails: bool = False, owner: Credential = "primary") -> Template:
         """
         A published template whose build is surely still running while a handful of requests are sent.
         """
-        return self.published(purpose, sleep_s=self._sleep_s(LONG_SLEEP_S, LONG_SLEEP_LATENCIES), fails=fails)
+        sleep_s = self._sleep_s(LONG_SLEEP_S, LONG_SLEEP_LATENCIES)
+        return self.published(purpose, sleep_s=sleep_s, fails=fails, owner=owner)
 
     def _sleep_s(self, least_s: float, latencies: int) -> float:
         return round(self.stretch * (least_s + latencies * self.latency_s), 2)

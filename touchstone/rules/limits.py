@@ -6,6 +6,7 @@ The shape of a 429 is judged wherever one is met; for the rest a driver provokes
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
@@ -59,9 +60,10 @@ def refused_otherwise(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges a start that is refused otherwise than by 429, where the same one was served before and is served after it.
 
-    The version was ready all the time, so that nothing but a limit is left to explain such a refusal.
+    The version was ready all the time, or it is one of a round of builds, which nothing stands in the way of: nothing
+    but a limit is left to explain such a refusal.
     """
-    for served, refused, after in _refused_between(ref, history):
+    for served, refused, after in (*_refused_between(ref, history), *_builds_refused(ref, history)):
         expected, actual = "429, where a limit refuses what is served before and after", told(refused)
         yield broken("limit.has-the-error-shape", served, after, refused, expected=expected, actual=actual)
 
@@ -70,8 +72,24 @@ def is_limited_otherwise(start: Exchange, history: History) -> bool:
     """
     Whether a start was refused like others for which only a limit is left to explain that.
     """
+    return start.status in history.overall(_statuses_of_limits)
+
+
+def _statuses_of_limits(history: History) -> frozenset[int]:
     refs = {content.ref for content in history.all_contents()}
-    return any(start.status == refused.status for ref in refs for _, refused, _ in _refused_between(ref, history))
+    found = (triple for ref in refs for triple in (*_refused_between(ref, history), *_builds_refused(ref, history)))
+    return frozenset(refused.status for _, refused, _ in found)
+
+
+def _builds_refused(ref: str, history: History) -> Iterator[tuple[Exchange, Exchange, Exchange]]:
+    """
+    The first start of each round of builds that was refused, though builds were begun before it and after a wait.
+    """
+    for each in rounds(ref, history):
+        refused = next((e for e in each.burst if _refuses_a_start(e, history)), None)
+        after = next((e for e in (each.confirm, *each.retries) if e and e.status in SUCCESS), None)
+        if each.builds and each.served and refused and after:
+            yield each.served[0], refused, after
 
 
 def _refused_between(ref: str, history: History) -> Iterator[tuple[Exchange, Exchange, Exchange]]:
@@ -104,6 +122,22 @@ def retry_after_valid(exchange: Exchange, _: History) -> Iterator[Judgement]:
         yield judged("limit.retry-after-is-valid", fits, exchange, expected=expected, actual=repr(value))
 
 
+@rule("limits.chance", "limit.ends-after-back-off", "limit.retry-after-is-honest")
+def served_after_a_wait(ref: str, history: History) -> Iterator[Judgement]:
+    """
+    Judges a start that a limit refused by chance, and the next one of the same version, which was served.
+
+    A second refusal proves nothing here: builds of the run may still be in flight.
+    """
+    starts = [e for e in history.story(ref) if e.operation == "startBuild" and "limit" not in e.note]
+    for refused, after in pairwise(sorted(starts, key=lambda e: e.sent_at)):
+        waited = refused.status == 429 and after.sent_at >= refused.done_at and waited_enough(refused, after)
+        if waited and after.status in SUCCESS and after.credential == refused.credential:
+            yield held("limit.ends-after-back-off", refused, after)
+            if retry_after_s(refused.response) is not None:
+                yield held("limit.retry-after-is-honest", refused, after)
+
+
 @rule("limits.honest", "limit.retry-after-is-honest")
 def retry_after_honest(ref: str, history: History) -> Iterator[Judgement]:
     """
@@ -133,7 +167,7 @@ def ends_after_back_off(ref: str, history: History) -> Iterator[Judgement]:
     """
     claim = "limit.ends-after-back-off"
     for each in rounds(ref, history):
-        last = each.retries[-1] if each.retries else None
+        last = each.retries[-1] if each.retries else each.confirm if each.builds else None
         refused = each.first_refusal
         if last is None or refused is None:
             continue
@@ -153,8 +187,11 @@ def ends_after_back_off(ref: str, history: History) -> Iterator[Judgement]:
 def per_key(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges a start by another key between two refused ones of the first.
+
+    A host that is full refuses builds to every key. Only two rounds of builds in a row tell that from a shared limit.
     """
     claim = "limit.is-per-key"
+    others_refused = 0
     for each in rounds(ref, history):
         other = each.other_key
         if other is None or each.confirm is None or each.first_refusal is None or each.confirm.status != 429:
@@ -164,8 +201,12 @@ def per_key(ref: str, history: History) -> Iterator[Judgement]:
             yield held(claim, *evidence)
         elif other.status != 429:
             continue
+        elif each.builds == "kept":
+            yield unclear(claim, *evidence, why="the builds in flight may have filled the host for every key")
         elif _may_be_used_up(other, each, history):
             yield unclear(claim, *evidence, why="the other key may have used up a rate of its own")
+        elif each.builds and (others_refused := others_refused + 1) < _REFUSED_WAITS:
+            yield unclear(claim, *evidence, why="refused once beside the other key; the host may have been full")
         else:
             actual = f"{told(other)} after {len(each.served)} starts by the first key"
             yield broken(claim, *evidence, expected="another key's start served", actual=actual)
@@ -227,7 +268,7 @@ def _may_be_used_up(other: Exchange, each: Round, history: History) -> bool:
     recovery_s = each.retries[-1].done_at - refused.done_at if each.retries and refused else 0.0
     horizon_s = max(_LONGEST_WINDOW_S, (len(each.served) + 1) * recovery_s)
     gaps_s = [gap_s(e, other) for e in starts_of(other.credential, history) if e.seq < other.seq]
-    if not ready:
+    if not ready and not each.builds:
         return True
     # A key that rests regains at least what the first one, which did not rest, regained in the same time.
     gains = [(horizon_s, len(each.served)), *_gains(each, history)]
@@ -247,6 +288,7 @@ def _gains(each: Round, history: History) -> Iterator[tuple[float, int]]:
 RULES: tuple[Rule[Exchange], ...] = (limit_shape, retry_after_valid)
 STORY_RULES: tuple[Rule[str], ...] = (
     refused_otherwise,
+    served_after_a_wait,
     retry_after_honest,
     ends_after_back_off,
     per_key,

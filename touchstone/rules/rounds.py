@@ -14,8 +14,12 @@ The driver says with each of its requests what it is for, in the note ``limit``:
         confirm    a start by the first key right after that, which shows that it still was refused
         retry      a start after waiting as long as Retry-After says, else 1 s, 2 s, 4 s, ... (api-intro#rate-limits)
     gave_up  true with a retry that was refused when the driver's patience was over
+    builds   in a round of builds, what becomes of them; every start of such a round is of a version without a build:
+        cancelled  each build but the first is cancelled at once; all are over before other-key and confirm are sent
+        kept       each build runs on until other-key and confirm are answered; all are over before the first retry
 
-A round ends with a retry that is served, or gave up. Rounds from the second on begin alike: one start was just served,
+A round ends with a retry that is served, or gave up; one of builds also with a confirm that is served. The rounds of a
+case begin with the same version. Rounds from the second on begin alike: one start was just served,
 or two, then the key rests without a start, for the same time in each round, then come the reads, if any, then the
 burst. No other start under the same key runs beside the driver. Three rounds tell everything: one to see the limit and
 the other key, a plain one and one with three times as many reads as the plain one had starts served.
@@ -39,6 +43,7 @@ class Round:
 
     case: str
     number: int
+    builds: str
     reads: tuple[Exchange, ...]
     burst: tuple[Exchange, ...]
     retries: tuple[Exchange, ...]
@@ -55,9 +60,10 @@ class Round:
     @property
     def served(self) -> tuple[Exchange, ...]:
         """
-        The starts of the burst that were let through, and so found the golden.
+        The starts of the burst that were let through: they found the golden, or began a build.
         """
-        return tuple(e for e in self.burst if e.status in SUCCESS and e.body.get("status") == "ready")
+        status = "building" if self.builds else "ready"
+        return tuple(e for e in self.burst if e.status in SUCCESS and e.body.get("status") == status)
 
     @property
     def burst_s(self) -> float:
@@ -77,26 +83,30 @@ class Round:
 
 def rounds(ref: str, history: History) -> Iterator[Round]:
     """
-    The rounds that a driver ran on *ref*; those without a burst are left out.
+    The rounds whose burst began with *ref*; those without a burst are left out.
     """
-    ours = [e for e in history.story(ref) if "limit" in e.note]
-    if not ours:
-        return
-    others = [e for e in history.exchanges if e.ref != ref and "limit" in e.note]
-    ours += [e for e in others if _phase(e) == "reads"]
-    for (case, number), group in groupby(sorted(ours, key=_round_of), key=_round_of):
-        phases: dict[str, list[Exchange]] = {"reads": [], "burst": [], "retry": [], "confirm": []}
+    return (each for each in history.overall(_all_rounds) if each.burst[0].ref == ref)
+
+
+def _all_rounds(history: History) -> tuple[Round, ...]:
+    return tuple(_grouped([e for e in history.exchanges if "limit" in e.note]))
+
+
+def _grouped(exchanges: list[Exchange]) -> Iterator[Round]:
+    for (case, number), group in groupby(sorted(exchanges, key=_round_of), key=_round_of):
+        phases: dict[str, list[Exchange]] = {"reads": [], "burst": [], "retry": [], "confirm": [], "other-key": []}
         for exchange in sorted(group, key=lambda e: e.seq):
             phases.setdefault(_phase(exchange), []).append(exchange)
         if phases["burst"]:
             yield Round(
                 case,
                 number,
+                str(phases["burst"][0].note["limit"].get("builds", "")),
                 tuple(e for e in phases["reads"] if e.status in SUCCESS),
                 tuple(phases["burst"]),
                 tuple(phases["retry"]),
                 next(iter(phases["confirm"]), None),
-                next((e for e in others if _phase(e) == "other-key" and _round_of(e) == (case, number)), None),
+                next((e for e in phases["other-key"] if e.ref != phases["burst"][0].ref), None),
             )
 
 

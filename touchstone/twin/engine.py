@@ -221,16 +221,20 @@ class Engine:
             Refusal: 403 for a curated version; 429 for the rate, or for lack of room where a new build is needed.
         """
         self.require_own(version)
-        self.check_rate(account)
         slot = self.slot_of(version)
         golden = self.reusable(slot)
-        if golden is None and not self.joinable(slot):
+        begins = golden is None and not self.joinable(slot)
+        charged = begins or self.settings.charges == "starts"
+        if charged:
+            self.check_rate(account)
+        if begins:
             self.check_capacity()
             self.check_builds(account)
             slot.last = self.launch(version)
-        limiter, now_at = self._limiters[account.key], self.now_at()
-        self._delay_s = limiter.delay_s(now_at)
-        limiter.take(now_at)
+        if charged:
+            limiter, now_at = self._limiters[account.key], self.now_at()
+            self._delay_s = limiter.delay_s(now_at)
+            limiter.take(now_at)
         return self.reused_body(version, golden) if golden else self.building_body(version)
 
     def slot_of(self, version: Version) -> Slot:

@@ -48,6 +48,7 @@ class TwinSettings:
         build_s: How long a build takes besides its own ``sleep`` steps.
         settle_s: How long a cancelled build still reads ``building``.
         rate: Limit on starts per account; None for no limit.
+        charges: What the rate counts: all starts, or only those that begin a build.
         capacity: Builds in flight at once, all accounts together; None for no limit.
         latency_s: Added to every answer.
         retry_after: How a 429 says when to come back.
@@ -63,6 +64,7 @@ class TwinSettings:
     build_s: float = 0.2
     settle_s: float = 0.05
     rate: RateLimit | None = None
+    charges: Literal["starts", "builds"] = "starts"
     capacity: int | None = None
     latency_s: float = 0.0
     retry_after: Literal["seconds", "date", "none"] = "seconds"
