@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from situations import ask
+from situations import ask, lasting
 from touchstone.examination import IDLE, Examination
 from touchstone.exchange import Credential, Exchange
 from touchstone.patience import back_off_s, retry_after_s
@@ -32,8 +32,8 @@ RUNNING_S = 4.0
 # Waited beyond Retry-After, so that a server that comes back on the second is not asked a moment too early.
 MARGIN_S = 0.05
 
-# After so many waits as long as Retry-After says, all in vain, the pauses double whatever it says.
-HONEST_WAITS = 2
+# After so many waits in vain, a Retry-After below this is not followed any more: the pauses double.
+HONEST_WAITS, LEAST_WAIT_S = 2, 1.0
 
 # More builds than this at once are not started to find where the host is full.
 MOST_BUILDS_AT_ONCE = 8
@@ -202,9 +202,11 @@ class Round:
         # Not the refused version: a start that was refused must not come along with the next one that is served.
         ref = next((version.ref for version in self.versions if version.ref != self.refused_ref), self.refused_ref)
         for wait_s in back_off_s():
-            asked_s = retry_after_s(answer.response) if answer and self.retries < HONEST_WAITS else None
-            # The patience bounds the wait, too: a server may ask for days.
-            pause_s = min((wait_s if asked_s is None else asked_s) + MARGIN_S, patience_s - self.waited_s)
+            asked_s = retry_after_s(answer.response) if answer else None
+            if asked_s is not None and asked_s < LEAST_WAIT_S and self.retries >= HONEST_WAITS:
+                asked_s = None
+            # The patience bounds each wait, too: a server may ask for days.
+            pause_s = min((wait_s if asked_s is None else asked_s) + MARGIN_S, patience_s)
             # It counts from the refusal: what was sent since then is part of the wait.
             if self.polls:
                 self.exam.read(ref)
@@ -283,23 +285,25 @@ def refused_for_a_rate(exam: Examination, run: Run, theirs: Template | None = No
     Raises:
         Unsuited: there was none.
     """
-    most, began_at, begun, room = MOST_BUILDS[run.settings.profile], exam.transport.now(), 0, ""
+    most, began_at, begun = MOST_BUILDS[run.settings.profile], exam.transport.now(), 0
     met = Round(exam, [exam.long("limited") for _ in range(most)], most, "cancelled", polls=True)
-    while begun < most:
+    # The first refusal may be the end of what earlier cases have left of a rate, the second one may be for lack of
+    # room: in the last burst no more builds are in flight than there was room for.
+    room = 1
+    for is_last in (False, False, True):
+        met = replace(met.again(polls=True), at_once=room if is_last else most)
         met.burst()
         begun += met.served
         tried = f"{begun} builds started within {exam.transport.now() - began_at:.1f} s"
-        in_flight = len(met.in_flight)
         if met.refused is None:
-            break
+            met.make_room()
+            fewer = f" with {met.at_once} of them in flight at most" if met.at_once < most else ""
+            raise Unsuited("not-applicable", f"{tried}, none refused{fewer}")
+        room = max(room, len(met.in_flight))
         without_retry_after(run, met)
         if is_for_a_rate(met, theirs):
             return met
-        # It was for lack of room. The rest of the builds are begun with no more of them at once than there is room for.
-        room = f" with fewer than {in_flight} of them in flight"
-        met = replace(met.again(polls=True), most=max(1, most - begun), at_once=max(1, in_flight))
-    met.make_room()
-    raise Unsuited("not-applicable", f"{tried}, none refused{room}: there is no limit on their rate to judge")
+    raise Unsuited("indeterminate", f"{tried}; whatever was refused was served once the builds in flight were over")
 
 
 def is_for_a_rate(met: Round, theirs: Template | None = None) -> bool:
@@ -307,14 +311,29 @@ def is_for_a_rate(met: Round, theirs: Template | None = None) -> bool:
     Whether a start is still refused once none of the run's builds is in flight; what the refusal did is looked at.
     """
     exam, refused_ref = met.exam, met.refused_ref
-    met.look(refused_ref, *([met.witness] if met.witness else []))
+    for ref in (refused_ref, met.witness):
+        if ref:
+            exam.read(ref)
     met.make_room()
     still = met.confirm(refused_ref, theirs)
+    if still:
+        met.look(refused_ref)
     met.make_room()
     if theirs:
-        exam.cancel(theirs.ref, theirs.owner)
-        exam.settle(theirs.ref)
+        end_theirs(met, theirs)
     return still
+
+
+def end_theirs(met: Round, *theirs: Template) -> None:
+    """
+    Ends the builds of the other account; one that was refused has none, which is looked at.
+    """
+    for template in theirs:
+        if met.is_other_refused and template == theirs[-1]:
+            met.exam.read(template.ref, template.owner)
+        else:
+            met.exam.cancel(template.ref, template.owner)
+            met.exam.settle(template.ref)
 
 
 def recover_with_builds(met: Round) -> None:
@@ -353,7 +372,7 @@ def test_polling_is_not_charged(exam: Examination, run: Run) -> None:
     plain.recover()
     plain.make_room()
     polled = first.again()
-    running = exam.published("polled", sleep_s=round(first.waited_s + RUNNING_S, 2))
+    running = exam.published("polled", sleep_s=round(lasting(exam, first.waited_s + RUNNING_S), 2))
     polled.send("startBuild", "beside", running.ref)
     # No shorter than before, or the two could not be compared: a longer rest gains a key no less.
     rested_s = plain.began_at - refused_at(first)
@@ -415,9 +434,7 @@ def test_start_refused_for_capacity_starts_nothing(exam: Examination) -> None:
     met.confirm(template.ref, theirs[1] if theirs else None)
     exam.read(template.ref)
     met.make_room()
-    for each in theirs:
-        exam.cancel(each.ref, each.owner)
-        exam.settle(each.ref)
+    end_theirs(met, *theirs)
     met.recover()
     exam.read(template.ref)
     met.make_room()

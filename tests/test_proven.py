@@ -35,6 +35,7 @@ SPEAKERS = (
     "failures-are-tidied-up-later",
     "refused-publish-publishes",
     "only-the-started-ref-cancels",
+    "limit-is-409-of-builds",
 )
 
 

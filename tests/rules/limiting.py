@@ -89,12 +89,16 @@ class Server:
 class Driver:
     """
     Sends what the rules on limits ask for and keeps the exchanges.
+
+    Attributes:
+        builds: What becomes of builds that starts begin; empty where a ready version is started.
     """
 
     server: Server
     latency_s: float
     now_at: float
     rest_s: float
+    builds: str = ""
     exchanges: list[Exchange] = field(default_factory=list)
 
     def send(self, phase: str, number: int, **note: Any) -> Exchange:
@@ -102,13 +106,16 @@ class Driver:
         other = phase == "other-key"
         credential: Credential = "second" if other else "primary"
         status, headers = self.server.answer(operation, credential, self.now_at + self.latency_s / 2)
-        json = {"error": "later"} if status == 429 else build("ready", THEIRS if other else REF, reused=True)
+        ref = THEIRS if other else REF
+        if self.builds and phase not in ("reads", "other-key"):
+            ref, note = self.fresh(phase), note | {"builds": self.builds}
+        served = build("building", ref) if self.builds else build("ready", ref, reused=True)
         sent = exchange(
             operation,
             status,
-            json=json,
+            json={"error": "later"} if status == 429 else served,
             headers=headers,
-            ref=THEIRS if other else REF,
+            ref=ref,
             credential=credential,
             seq=len(self.exchanges) + 1,
             sent_at=self.now_at,
@@ -118,6 +125,13 @@ class Driver:
         self.now_at += self.latency_s
         self.exchanges.append(sent)
         return sent
+
+    def fresh(self, phase: str) -> str:
+        """
+        The version whose turn it is: each round begins with the same one.
+        """
+        burst = list(itertools.takewhile(lambda e: _phase(e) == "burst", reversed(self.exchanges)))
+        return REF if phase == "burst" and not burst else f"default/touchstone-t1-fresh-{len(burst)}@1.0.0"
 
     def run(self) -> list[Exchange]:
         self.setting()
@@ -167,3 +181,7 @@ class Driver:
             if refused.status != 429 or gave_up:
                 return refused.status != 429
         return False
+
+
+def _phase(sent: Exchange) -> str:
+    return str(sent.note.get("limit", {}).get("phase"))

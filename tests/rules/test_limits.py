@@ -23,17 +23,20 @@ PER_KEY, READS = "limit.is-per-key", "limit.reads-are-not-charged"
 SHAPE, VALID = "limit.has-the-error-shape", "limit.retry-after-is-valid"
 
 
-def driven(latency_s: float = 0.01, rest_s: float = 8.0, began_at: float = 101.3, **server: Any) -> list[Exchange]:
+def driven(
+    latency_s: float = 0.01, rest_s: float = 8.0, began_at: float = 101.3, builds: str = "", **server: Any
+) -> list[Exchange]:
     made = {"make": lambda: LIMITERS["fixed-window"](8, 4.0)} | server
-    return Driver(Server(**made), latency_s, began_at, rest_s).run()
+    return Driver(Server(**made), latency_s, began_at, rest_s, builds).run()
 
 
+@pytest.mark.parametrize("builds", ["", "cancelled"])
 @pytest.mark.parametrize("name", LIMITERS)
-def test_correct_limiter_upholds_each_claim(name: str) -> None:
+def test_correct_limiter_upholds_each_claim(name: str, builds: str) -> None:
     """
     Each usual kind of limiter upholds all four claims when it is driven as the rules ask.
     """
-    found = story_verdicts(limits.STORY_RULES, *driven(make=lambda: LIMITERS[name](8, 4.0)))
+    found = story_verdicts(limits.STORY_RULES, *driven(make=lambda: LIMITERS[name](8, 4.0), builds=builds))
 
     assert found == {(HONEST, "held"), (ENDS, "held"), (PER_KEY, "held"), (READS, "held")}
 
@@ -48,9 +51,18 @@ def test_correct_limiter_upholds_each_claim(name: str) -> None:
     began_at=st.floats(100.0, 140.0),
     told=st.booleans(),
     burst=st.integers(1, 20),
+    builds=st.sampled_from(["", "cancelled", "kept"]),
 )
 def test_correct_limiter_is_never_blamed(
-    name: str, limit: int, window_s: float, latency_s: float, rest_s: float, began_at: float, told: bool, burst: int
+    name: str,
+    limit: int,
+    window_s: float,
+    latency_s: float,
+    rest_s: float,
+    began_at: float,
+    told: bool,
+    burst: int,
+    builds: str,
 ) -> None:
     """
     Whatever its size, its phase and the speed of the network, a correct limiter breaks no claim.
@@ -58,11 +70,12 @@ def test_correct_limiter_is_never_blamed(
     make = {"make": lambda: LIMITERS[name](limit, window_s)}
     if name == "token-bucket":
         make = {"make": lambda: TokenBucket(limit, window_s, burst)}
-    exchanges = driven(latency_s, rest_s, began_at, **make, **({} if told else {"retry_after": None}))
+    exchanges = driven(latency_s, rest_s, began_at, builds, **make, **({} if told else {"retry_after": None}))
 
     assert broken(story_verdicts(limits.STORY_RULES, *exchanges)) == set()
 
 
+@pytest.mark.parametrize("builds", ["", "cancelled"])
 @pytest.mark.parametrize(
     ("claim", "server"),
     [
@@ -74,11 +87,61 @@ def test_correct_limiter_is_never_blamed(
         (ENDS, {"make": lambda: Never(8, 4.0), "retry_after": None}),
     ],
 )
-def test_broken_limiter_is_blamed_on_its_claim_alone(claim: str, server: dict[str, Any]) -> None:
+def test_broken_limiter_is_blamed_on_its_claim_alone(claim: str, server: dict[str, Any], builds: str) -> None:
     """
     A limiter that breaks one promise is blamed on that promise and on no other.
     """
-    assert broken(story_verdicts(limits.STORY_RULES, *driven(**server))) == {claim}
+    assert broken(story_verdicts(limits.STORY_RULES, *driven(builds=builds, **server))) == {claim}
+
+
+def test_other_key_is_not_judged_by_builds_that_fill_the_host() -> None:
+    """
+    While builds are in flight a full host refuses every key; one round of cancelled builds may meet somebody else's.
+    """
+    for exchanges in (driven(shared=True, builds="kept"), _first_round(driven(shared=True, builds="cancelled"))):
+        found = story_verdicts(limits.STORY_RULES, *exchanges)
+        assert (PER_KEY, "indeterminate") in found
+        assert PER_KEY not in broken(found)
+
+
+def _first_round(exchanges: list[Exchange]) -> list[Exchange]:
+    return [e for e in exchanges if e.note.get("limit", {}).get("round", 1) == 1]
+
+
+@pytest.mark.parametrize(("status", "found"), [(409, {(SHAPE, "broken")}), (404, set()), (503, set()), (429, set())])
+def test_build_that_is_refused_otherwise_than_by_429_is_found(status: int, found: set[tuple[str, str]]) -> None:
+    """
+    Builds were begun before it and after a wait, so that a limit refused it; 404 and 503 have claims of their own.
+    """
+    exchanges = [publish(0, REF, sent_at=90.0)]
+    for e in driven(builds="cancelled"):
+        other = publish(1000 + e.seq, e.ref or REF, sent_at=90.0 + e.seq / 100)
+        exchanges += [other] if e.ref and not any(x.ref == e.ref for x in exchanges) else []
+        refused = exchange("startBuild", status, json=ERROR, ref=e.ref, seq=e.seq, sent_at=e.sent_at, note=e.note)
+        exchanges.append(refused if e.status == 429 else e)
+
+    assert {v for v in story_verdicts(limits.STORY_RULES, *exchanges) if v[0] == SHAPE} == found
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "status", "headers", "found"),
+    [
+        (2.1, 202, {"retry-after": "2"}, {(ENDS, "held"), (HONEST, "held")}),
+        (1.9, 202, {"retry-after": "2"}, set()),
+        (1.0, 202, {}, {(ENDS, "held")}),
+        (2.1, 429, {"retry-after": "2"}, set()),
+    ],
+)
+def test_refusal_met_by_chance_that_ends_is_evidence(
+    waited_s: float, status: int, headers: dict[str, str], found: set[tuple[str, str]]
+) -> None:
+    """
+    The next start of the version that waited as asked and was served; a second refusal proves nothing.
+    """
+    refused = exchange("startBuild", 429, json=ERROR, headers=headers, seq=2, sent_at=10.0, done_at=10.1)
+    after = exchange("startBuild", status, json=build("building"), seq=3, sent_at=10.1 + waited_s)
+
+    assert story_verdicts(limits.STORY_RULES, publish(1, REF, sent_at=1.0), refused, after) == found
 
 
 def test_refusal_for_good_that_promises_an_end_breaks_two_claims() -> None:

@@ -62,6 +62,19 @@ def test_joining_and_reusing_starts_are_counted(connect: Callable[..., Api]) -> 
     assert [api.start().status_code for _ in range(3)] == [202, 202, 429]
 
 
+def test_joining_and_reusing_starts_are_free_where_builds_are_charged(connect: Callable[..., Api]) -> None:
+    """
+    Only a start that begins a build takes one, and only such a start is refused.
+    """
+    api = connect(rate=limited(1), charges="builds", build_s=0.05)
+    for name in ("demo", "other"):
+        api.publish(name)
+    assert [api.start().status_code for _ in range(3)] == [202] * 3
+    assert api.events()[-1]["phase"] == "ready"
+    assert api.start().json()["reused"] is True
+    assert api.start("other").status_code == 429
+
+
 def test_starts_that_fail_for_another_reason_are_not_counted(connect: Callable[..., Api]) -> None:
     """
     Unknown and curated versions, wrong keys and small plans cost nothing.

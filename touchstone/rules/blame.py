@@ -52,18 +52,18 @@ def _blamed(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -
         return "cancel.does-not-end-ready", (walk.cancel,)
     if walk.settled and status == "building" and (publish := _published_since(walk, read)):
         return "status.changes-only-by-a-start", (publish,)
-    if walk.settled:
-        return ("cancel.does-not-end-ready" if status == "ready" else "cancel.settles"), last
     return _began(walk, status, last)
 
 
 def _began(walk: Walk, status: str, last: tuple[Exchange, ...]) -> _Blamed:
     """
-    A version that nobody started and that is not idle any more.
+    A version that nobody started, or not since its cancel has settled, and that is not idle any more.
     """
     suspect = None if begins_anyway(walk.history) else _refusal(walk, STARTS) or _late(walk)
-    if suspect and status in ("building", "ready"):
+    if suspect and status in (("building",) if walk.settled else ("building", "ready")):
         return suspect
+    if walk.settled:
+        return ("cancel.does-not-end-ready" if status == "ready" else "cancel.settles"), last
     if walk.replaced and status == "ready":
         return "reuse.only-identical-digest", last
     if not last:

@@ -4,6 +4,8 @@ Faults of limits: how a refusal looks, what it does all the same, whom it hits, 
 
 import asyncio
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from email.utils import formatdate
 from typing import Any
 
@@ -13,7 +15,7 @@ from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App, answer_json
 from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Body, Engine
-from touchstone.twin.faults.fault import breaks
+from touchstone.twin.faults.fault import FAULTS, breaks
 from touchstone.twin.limits import RateLimit
 from touchstone.twin.settings import Account
 
@@ -144,6 +146,16 @@ class RetryAfterIsOver(SaysWhen):
         return formatdate(time.time() - 60.0, usegmt=True)
 
 
+@breaks("load", "limit.retry-after-is-honest")
+class RetryAfterIsZero(SaysWhen):
+    """
+    Retry-After says that there is nothing to wait for.
+    """
+
+    def when(self, wait_s: float) -> str:
+        return "0"
+
+
 @breaks("schema", "limit.retry-after-is-valid")
 class RetryAfterHasDecimals(SaysWhen):
     """
@@ -266,6 +278,41 @@ class FullHostBuilds(Engine):
         return build
 
 
+@breaks("load", "status.build-does-not-vanish", also=(_CANCELLED, "events.*", "cancel.*"))
+class RefusalEndsRunningBuilds(Engine):
+    """
+    A start that is refused with 429 ends the builds of its account that run.
+    """
+
+    def start(self, account: Account, version: Version) -> Body:
+        try:
+            return super().start(account, version)
+        except Refusal:
+            for build in [build for build, owner in self._started_by.items() if owner == account.key]:
+                build.end_cancelled("build ended: too many requests")
+            raise
+
+
+@breaks("load", "start.answers-202")
+class RefusalSpoilsTheVersion(Engine):
+    """
+    A version whose start was refused with 429 cannot be built any more: each later start is answered with 409.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.spoilt: set[object] = set()
+
+    def start(self, account: Account, version: Version) -> Body:
+        if (version.owner, version.ref) in self.spoilt:
+            raise Refusal(409, "This version cannot be built.")
+        try:
+            return super().start(account, version)
+        except Refusal:
+            self.spoilt.add((version.owner, version.ref))
+            raise
+
+
 # --- whom it hits ------------------------------------------------------------------------------------------------
 
 
@@ -294,7 +341,13 @@ class LimitOfOneIsEverybodys(Engine):
 
 
 # Few starts in a wide window: three times as many reads have to fit into it on a slow machine, too.
-@breaks("load", "limit.reads-are-not-charged", profile="standard", pace={"rate": RateLimit.parse("12/2")})
+@breaks(
+    "load",
+    "limit.reads-are-not-charged",
+    profile="standard",
+    pace={"rate": RateLimit.parse("12/2")},
+    target={"build_timeout_s": 30.0},  # one build runs while the key rests
+)
 class PollingIsCharged(Engine):
     """
     Each read of a status counts as a start.
@@ -307,7 +360,13 @@ class PollingIsCharged(Engine):
         return super().status_body(version)
 
 
-@breaks("load", "limit.reads-are-not-charged", profile="standard", pace={"rate": RateLimit.parse("12/2")})
+@breaks(
+    "load",
+    "limit.reads-are-not-charged",
+    profile="standard",
+    pace={"rate": RateLimit.parse("12/2")},
+    target={"build_timeout_s": 30.0},  # one build runs while the key rests
+)
 class PollingOfABuildIsCharged(PollingIsCharged):
     """
     Each read of a status counts as a start as long as the version is being built.
@@ -317,3 +376,14 @@ class PollingOfABuildIsCharged(PollingIsCharged):
         if self.joinable(self.slot_of(version)):
             return super().status_body(version)
         return Engine.status_body(self, version)
+
+
+# --- the same where only builds count ----------------------------------------------------------------------------
+
+# A check begins more builds than these, and what it builds besides does not meet the limit all the time.
+BUILDS: Mapping[str, Any] = {"rate": RateLimit.parse("10/4"), "charges": "builds"}
+
+for _fault in list(FAULTS.values()):
+    if (_fault.engine if _fault.engine is not Engine else _fault.app).__module__ == __name__:
+        _name, _says = f"{_fault.name}-of-builds", f"{_fault.says} Only starts that begin a build count."
+        FAULTS[_name] = replace(_fault, name=_name, says=_says, pace={**_fault.pace, **BUILDS}, profile="standard")

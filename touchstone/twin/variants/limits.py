@@ -22,6 +22,11 @@ REQUESTS, WINDOW_S = 400, 1.0
 for _name, _says, _pace in (
     ("few-starts", "Five starts a second, in windows.", {"rate": RateLimit.parse("5/1")}),
     ("few-starts-by-tokens", "Three at once, ten a second.", {"rate": RateLimit.parse("token-bucket:10/1,burst=3")}),
+    (
+        "only-builds-count",
+        "Twelve builds in four seconds; a start that begins no build is free.",
+        {"rate": RateLimit.parse("12/4"), "charges": "builds"},
+    ),
     ("room-for-two", "The host has room for two builds.", {"capacity": 2}),
     ("no-limits", "Any number of starts, and always room on the host.", {"rate": None, "capacity": None}),
 ):  # fmt: skip
