@@ -32,9 +32,12 @@ Check = Callable[..., Ended]
 REPORTS = {"report.json", "report.html", "junit.xml"}
 
 # Correct servers that differ from the usual one, and claims whose cases such a difference could upset.
+BUILDS_COUNT, NO_LIMITS = "a limit on builds only", "no limits"
 LIMITED = "8 starts in 4 s, room for two builds"
 CORRECT: dict[str, tuple[dict[str, Any], str]] = {
     LIMITED: ({"rate": RateLimit(8, 4.0), "capacity": 2}, "*"),
+    BUILDS_COUNT: ({"rate": RateLimit(6, 3.0), "charges": "builds"}, "limit.*"),
+    NO_LIMITS: ({"build_s": 0.02}, "limit.*,start.answers-202"),
     "latency": ({"latency_s": 0.15}, "start.fresh-is-building,cancel.settled-is-idle"),
     "slow builds": ({"build_s": 3.0}, "status.failed-has-error,events.cancelled-ends-on-cancel"),
     "fast builds": (
@@ -48,7 +51,8 @@ CORRECT: dict[str, tuple[dict[str, Any], str]] = {
     "digests of the content": ({"digest_scope": "content"}, "digest.*,reuse.*"),
 }
 # `make whole` has these; every push runs both.
-OTHERS = [kind for kind in CORRECT if kind != LIMITED]
+PUSHED = (LIMITED, BUILDS_COUNT, NO_LIMITS)
+OTHERS = [kind for kind in CORRECT if kind not in PUSHED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ def checks(
         yield {
             kind: checking.submit(checked, tmp_path_factory.mktemp("correct"), settings, claims)
             for kind, (settings, claims) in CORRECT.items()
-            if kind == LIMITED or kind in asked
+            if kind in PUSHED or kind in asked
         }
 
 
@@ -419,7 +423,7 @@ def test_rules_take_any_answer(limited: Checked, share: float) -> None:
     assert all(finding.sentence() and finding.curl for finding in findings)
 
 
-@pytest.mark.parametrize("kind", [LIMITED, *(pytest.param(kind, marks=pytest.mark.whole) for kind in OTHERS)])
+@pytest.mark.parametrize("kind", [*PUSHED, *(pytest.param(kind, marks=pytest.mark.whole) for kind in OTHERS)])
 def test_correct_server_passes(checks: dict[str, "Future[Checked]"], kind: str) -> None:
     """
     A server that keeps its promises in its own way is found conforming, should claims included, and left as it was.
@@ -431,3 +435,21 @@ def test_correct_server_passes(checks: dict[str, "Future[Checked]"], kind: str) 
     assert (done.refs, done.running) == ([], 0)
     assert {claim for claim, verdict in verdicts.items() if verdict in {"broken", "could-not-run"}} == set()
     assert "upheld" in verdicts.values()
+
+
+def test_limit_that_only_builds_meet_is_judged(checks: dict[str, "Future[Checked]"]) -> None:
+    """
+    A quick check judges each claim on limits of a server that counts builds only.
+    """
+    verdicts = checks[BUILDS_COUNT].result().ended.verdicts()
+    assert {claim for claim, verdict in verdicts.items() if verdict != "upheld"} == {"limit.reads-are-not-charged"}
+
+
+def test_check_that_meets_no_limit_says_what_it_tried(checks: dict[str, "Future[Checked]"]) -> None:
+    """
+    The reason gives the number of builds that a quick check has begun.
+    """
+    rows = checks[NO_LIMITS].result().ended.report()["claims"]
+    assert {row["verdict"] for row in rows if row["id"].startswith("limit.")} == {"not-applicable"}
+    (row,) = (row for row in rows if row["id"] == "limit.refused-start-starts-nothing")
+    assert "12 builds started" in row["reason"]
