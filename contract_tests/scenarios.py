@@ -106,7 +106,7 @@ def watched(exam: Examination, template: Template) -> None:
     Follows a running build until its log is closed, and reads how it ended.
     """
     for following in followed(exam, template):
-        said(following.result(exam.target.build_timeout_s), 200)
+        said(exam.ended(following, template.ref), 200)
     said(exam.wait(template.ref), 200, told=template.outcome)
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from situations import ask, needs_publishing, needs_restricted, needs_second, publish_refused, raw
-from touchstone.examination import IDLE, Examination
+from touchstone.examination import Examination
+from touchstone.waits import IDLE
 
 OPERATIONS = ("getBuild", "getTemplate", "startBuild", "cancelBuild", "streamBuildEvents", "deleteTemplate")
 

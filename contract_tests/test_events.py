@@ -72,7 +72,7 @@ def test_log_that_ended_on_ready_is_true(exam: Examination) -> None:
     template = exam.short("followed-only")
     exam.start(template.ref)
     # Where nobody reads the status nothing may wait for it.
-    exam.follow(template.ref).result(exam.target.build_timeout_s + exam.target.cancel_timeout_s)
+    exam.ended(exam.follow(template.ref), template.ref)
     exam.rest(BEHIND_S)
     exam.start(template.ref)
     exam.read(template.ref)

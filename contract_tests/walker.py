@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from situations import ask, call
-from touchstone.examination import IDLE, Examination
+from touchstone.examination import Examination
 from touchstone.provision import Template
+from touchstone.waits import IDLE
 
 # Every so many contents one fails.
 FAILS_EVERY = 4

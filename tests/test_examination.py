@@ -14,10 +14,8 @@ from tests.rules.exchanges import build, exchange
 from touchstone.examination import READY_TRIES, Examination
 from touchstone.exchange import Exchange
 from touchstone.followers import Following
-from touchstone.patience import IDLE_POLLS, IDLE_S, SILENT_POLLS, SILENT_S
 from touchstone.provision import Template
 from touchstone.settings import TargetSettings, Templates
-from touchstone.silence import UNHEARD_REQUESTS
 from touchstone.terms import Budget, Unsuited
 from touchstone.transport import Call
 
@@ -154,6 +152,10 @@ def test_patience_that_was_in_vain_is_shorter_next_time() -> None:
     ended_by(exam, lambda: exam.start(REF), "indeterminate", "still refused with 429 after 15 s of patience")
     ended_by(exam, lambda: exam.start(REF), "indeterminate", "still refused with 429 after 1 s of patience")
     ended_by(exam, lambda: exam.read(REF), "indeterminate", "still refused with 429 after 15 s of patience")
+    for seconds in (1, 0, 0):
+        ended_by(exam, lambda: exam.start(REF), "indeterminate", f"429 after {seconds} s of patience")
+    exam.transport.answer = answering((202, {}, {}), BUSY, (202, {}, {}), BUSY, BUSY, BUSY, (202, {}, {}))
+    assert [exam.start(REF).status for _ in range(3)] == [202, 202, 202]
 
 
 def test_wait_beyond_patience_is_not_begun() -> None:
@@ -163,140 +165,6 @@ def test_wait_beyond_patience_is_not_begun() -> None:
     exam = examination(lambda _: (429, {}, {"Retry-After": "86400"}))
     ended_by(exam, lambda: exam.start(REF), "indeterminate", "still refused with 429 after 0 s")
     assert exam.rests == []
-
-
-# --- waiting -----------------------------------------------------------------------------------------------------
-
-
-def test_wait_ends_with_the_build() -> None:
-    """
-    Polling stops at the first read that says ready or failed.
-    """
-    exam = examination(answering(told("building"), told("building"), told("failed"), told("ready")))
-    assert exam.wait(REF).body["status"] == "failed"
-    assert len(exam.transport.calls) == 3
-
-
-def test_wait_is_bounded_and_returns_what_it_saw() -> None:
-    """
-    A build that never ends is read until its time is up; the last read is returned for the rules to judge.
-    """
-    exam = examination(lambda _: told("building"))
-    assert exam.wait(REF).body["status"] == "building"
-    assert 60.0 <= exam.transport.now() < 63.0
-    assert max(exam.rests) <= 1.0
-    assert len(exam.transport.calls) < 200
-
-
-def test_cancelled_build_gets_less_time() -> None:
-    """
-    A cancelled build is waited for as long as the target allows for settling.
-    """
-    exam = examination(lambda _: told("building"))
-    exam.settle(REF)
-    assert 10.0 <= exam.transport.now() < 12.0
-
-
-@pytest.mark.parametrize("status", [401, 403, 404])
-def test_wait_for_what_cannot_be_read_ends(status: int) -> None:
-    """
-    A version that cannot be read is not polled.
-    """
-    exam = examination(lambda _: (status, {"error": "no"}, {}))
-    assert exam.wait(REF).status == status
-    assert len(exam.transport.calls) == 1
-
-
-def test_wait_for_a_build_that_is_gone_ends() -> None:
-    """
-    A version that keeps saying not_built has nothing on its way.
-    """
-    exam = examination(lambda _: told("not_built"))
-    assert exam.wait(REF).body["status"] == "not_built"
-    assert len(exam.transport.calls) > IDLE_POLLS
-    assert IDLE_S < exam.transport.at < 2 * IDLE_S
-
-
-class Silent(Scripted):
-    """
-    Stands in for a server that is gone from some request on.
-    """
-
-    def __init__(self, answer: Callable[[Call], Answer], heard: int) -> None:
-        super().__init__(answer)
-        self.heard = heard
-
-    def send(self, call: Call, case: str) -> Exchange:
-        answered = super().send(call, case)
-        gone = len(self.calls) > self.heard
-        return replace(answered, response=None, error="ConnectError: refused") if gone else answered
-
-
-def test_wait_gives_up_where_nobody_answers_any_more() -> None:
-    """
-    A server that is gone is not waited for as long as a build may take; a moment without an answer is waited out.
-    """
-    exam = examination(lambda _: told("building"))
-    exam.transport = Silent(lambda _: told("building"), heard=3)  # type: ignore[assignment]  # as much as is used
-    assert exam.wait(REF).error == "ConnectError: refused"
-    assert len(exam.transport.calls) > SILENT_POLLS + 3
-    assert SILENT_S < exam.transport.at < 3 * SILENT_S
-
-
-def test_run_gives_up_where_nobody_answers_any_more() -> None:
-    """
-    Of a server that is gone no further case asks anything, and the clean-up tries anew; a moment is not enough.
-    """
-    exam = examination(lambda _: told("building"))
-    exam.transport = Silent(lambda _: told("building"), heard=1)  # type: ignore[assignment]  # as much as is used
-    exam.send(Call("getBuild", REF))
-    for _ in range(2 * UNHEARD_REQUESTS):
-        assert exam.send(Call("getBuild", REF)).response is None
-    exam.rest(11.0)
-    ended_by(exam, lambda: exam.send(Call("getBuild", REF)), "could-not-run", "nobody answered the last 10 requests")
-    asked = len(exam.transport.calls)
-    exam.templates = [exam.template("left")]
-    assert not exam.clean_up()
-    assert len(exam.transport.calls) == asked + 1
-
-
-def test_few_slow_failures_are_no_silence() -> None:
-    """
-    Fewer requests than ten that nobody answers, however long each takes, do not end a run; one answer ends the count.
-    """
-    exam = examination(lambda _: told("building"))
-    exam.transport = Silent(lambda _: told("building"), heard=0)  # type: ignore[assignment]  # as much as is used
-    for number in range(3 * UNHEARD_REQUESTS):
-        exam.transport.heard = 10**9 if number % UNHEARD_REQUESTS == UNHEARD_REQUESTS - 1 else 0
-        exam.send(Call("getBuild", REF))
-        exam.rest(30.0)
-
-
-def test_wait_gives_a_build_that_shows_late_its_time() -> None:
-    """
-    Reads that say not_built for less than a second are followed by the build that was on its way.
-    """
-    late = [told("not_built")] * IDLE_POLLS + [told("building")] * 3 + [told("ready")]
-    assert examination(answering(*late)).wait(REF).body["status"] == "ready"
-
-
-@pytest.mark.parametrize("status", [{"state": "ready"}, ["ready"], None, 3, "queued"])
-def test_odd_status_is_waited_out(status: Any) -> None:
-    """
-    Whatever kind of value a server shows as status, waiting for another one does not break.
-    """
-    exam = examination(answering((200, {"status": status}, {}), told("ready")))
-    assert exam.wait(REF).body["status"] == "ready"
-
-
-def test_spent_time_ends_the_case() -> None:
-    """
-    Once the time of the run is over nothing more is sent.
-    """
-    exam = examination(lambda _: told("building"))
-    exam.budget.until_at = 5.0
-    ended_by(exam, lambda: exam.wait(REF), "could-not-run", "--max-seconds")
-    assert exam.transport.now() < 8.0
 
 
 # --- budget ------------------------------------------------------------------------------------------------------

@@ -148,6 +148,7 @@ LAYER_OF = {
     "touchstone.planwatch": "edges",
     "touchstone.terms": "edges",
     "touchstone.examination": "edges",
+    "touchstone.waits": "edges",
     "touchstone.made": "edges",
     "touchstone.followers": "edges",
     "touchstone.run": "edges",

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.command import PRIMARY, SECOND, Command, Shell
-from tests.test_examination import Silent, examination, told
+from tests.test_examination import examination, told
+from tests.test_waits import Silent
 from tests.watched import Watched
 from touchstone.exchange import Credential
 from touchstone.made import Made

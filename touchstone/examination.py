@@ -5,37 +5,30 @@ It asserts nothing. What cannot be brought about ends the case with `Unsuited`, 
 """
 
 import threading
-from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from touchstone.exchange import Credential, Exchange
 from touchstone.followers import Following
 from touchstone.made import Made
-from touchstone.patience import IDLE_POLLS, IDLE_S, SILENT_POLLS, SILENT_S, back_off_s, poll_s, retry_after_s
+from touchstone.patience import GIVEN_UP_AFTER, Vain, back_off_s, retry_after_s
 from touchstone.provision import VERSION, Form, Template, given, publish_call
 from touchstone.settings import TargetSettings
 from touchstone.silence import SILENT_REMOVALS, UNHEARD_REQUESTS, Silence
 from touchstone.terms import PUBLISH_ADVICE, Budget, Ledger, Unsuited, how_ended
 from touchstone.transport import Call, Transport, may_publish
-
-ENDED = frozenset({"ready", "failed"})
-IDLE = frozenset({"ready", "failed", "not_built"})
+from touchstone.waits import IDLE, Waits
 
 # An in-flight build has to outlive the requests that are sent while it runs; each takes about one latency.
 SHORT_SLEEP_S, LONG_SLEEP_S = 0.15, 2.0
 SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 12, 60
-
-# Once a wait was in vain, the next ones are shorter by this share, until one is not: a target that never has room would
-# otherwise cost its whole patience in every case.
-TIRED_SHARE = 0.1
 
 # A version to share that does not become ready is built anew as often as this, and then not again in every case.
 READY_TRIES = 3
 
 
 @dataclass(repr=False)
-class Examination:
+class Examination(Waits):
     """
     One run against one target.
 
@@ -58,7 +51,7 @@ class Examination:
     _running: set[str] = field(default_factory=set)
     _dying: set[str] = field(default_factory=set)
     _finished: set[str] = field(default_factory=set)
-    _tired: set[str] = field(default_factory=set)
+    _vain: Vain = field(default_factory=Vain)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _owners: dict[str, Credential] = field(default_factory=dict)
     _made: dict[str, Template] = field(default_factory=dict)
@@ -117,20 +110,19 @@ class Examination:
         Raises:
             Unsuited: it is still refused after the target's patience_s.
         """
-        waited_s = 0.0
-        patience_s = self.target.patience_s * (TIRED_SHARE if call.operation in self._tired else 1.0)
+        key, waited_s = (call.operation, "429"), 0.0
+        patience_s = self._vain.limit_s(key, self.target.patience_s)
         for wait_s in back_off_s():
             exchange = self.send(call)
             if exchange.status != 429:
-                if waited_s:
-                    self._tired.discard(call.operation)
+                self._vain.lift(key, 0 if waited_s else GIVEN_UP_AFTER - 1, waited_s)
                 return exchange
             asked_s = retry_after_s(exchange.response) or wait_s
             if waited_s + asked_s > patience_s:
                 break
             self.rest(asked_s)
             waited_s += asked_s
-        self._tired.add(call.operation)
+        self._vain.add(key)
         raise Unsuited("indeterminate", f"still refused with 429 after {waited_s:.0f} s of patience")
 
     def start(self, ref: str, credential: Credential = "primary") -> Exchange:
@@ -162,58 +154,6 @@ class Examination:
         Waits as long as the build steps of *template* take: a build that should not be running would be over by then.
         """
         self.rest(template.sleep_s)
-
-    # --- waiting and following ---------------------------------------------------------------------------------------
-
-    def wait(
-        self, ref: str, until: Collection[str] = ENDED, within_s: float | None = None, by: Credential | None = None
-    ) -> Exchange:
-        """
-        Polls the status until it is one of *until*, at most *within_s* seconds, by default as long as a build may take.
-
-        The last read is returned whatever it says: a build that never ends is a finding, not an error here.
-        """
-        limit_s = self.target.build_timeout_s if within_s is None else within_s
-        began = seen_at = heard_at = self.transport.now()
-        idle = silent = 0
-        while True:
-            exchange = self.read(ref, by or self._owners.get(ref, "primary"))
-            status = str(exchange.body.get("status"))  # whatever kind of value it is
-            idle, seen_at = (idle + 1, seen_at) if status == "not_built" else (0, self.transport.now())
-            silent, heard_at = (0, self.transport.now()) if exchange.response else (silent + 1, heard_at)
-            given_up = idle > IDLE_POLLS and self.transport.now() > seen_at + IDLE_S
-            given_up |= silent > SILENT_POLLS and self.transport.now() > heard_at + SILENT_S
-            if status in until or given_up or exchange.status in (401, 403, 404):
-                return exchange
-            waited_s = self.transport.now() - began
-            if waited_s > limit_s + 0.1:
-                return exchange
-            self.rest(poll_s(waited_s))
-
-    def settle(self, ref: str) -> Exchange:
-        """
-        Waits until a cancelled build has left the state building.
-        """
-        return self.wait(ref, IDLE, self.target.cancel_timeout_s)
-
-    def follow(self, ref: str, credential: Credential = "primary") -> Following:
-        """
-        Follows the build log in another thread; returns once the answer's head is there.
-        """
-        following, opened = Following(), threading.Event()
-        # Known before anything is waited for: an interrupt would leave it for good.
-        self._followings.append(following)
-        limit_s = self.target.build_timeout_s + self.target.cancel_timeout_s
-        call = Call("streamBuildEvents", ref, credential, stream_s=limit_s, until=following.until, opened=opened)
-        following.begin(lambda: self.send(call))
-        opened.wait(self.target.request_timeout_s)
-        return following
-
-    def closed(self, following: Following) -> Exchange:
-        """
-        The whole stream, once the server has closed it; left alone if it does not within cancel_timeout_s.
-        """
-        return following.result(self.target.cancel_timeout_s)
 
     def together(self, *calls: Call) -> list[Exchange]:
         """

@@ -16,9 +16,11 @@ class Following:
     One follower of a build log.
 
     Attributes:
+        live: Whether its build ran when it was opened.
         until: Set where nobody wants the rest of the log.
     """
 
+    live: bool = True
     future: "Future[Exchange]" = field(default_factory=Future)
     until: threading.Event = field(default_factory=threading.Event)
 

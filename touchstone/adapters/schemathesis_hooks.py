@@ -104,12 +104,11 @@ def send_case(exam: Examination, case: "Case[Any]", number: int) -> Exchange | N
             exam.register(template)
         elif number % WILD_EVERY:
             return None
-    stream_s = exam.target.cancel_timeout_s if case.operation.path.endswith("/events") else 0.0
-    call = Call(method=prepared.method or "GET", path=prepared.path_url, headers=headers, body=body, stream_s=stream_s)
+    call = Call(method=prepared.method or "GET", path=prepared.path_url, headers=headers, body=body)
     if exam.target.publish == "never" and may_publish(call):
         return None
     try:
-        exchange = exam.send(call)
+        exchange = exam.followed(call) if case.operation.path.endswith("/events") else exam.send(call)
     except Unsuited:
         if template is not None:
             exam.forget(template)
