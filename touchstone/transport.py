@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -21,7 +22,7 @@ from touchstone.contract import Contract
 from touchstone.deadline import BoundedBackend, Deadline
 from touchstone.exchange import Chunk, Closed, Exchange, Response
 from touchstone.intake import ACCEPTED, Intake, Refused
-from touchstone.wire import Wire, keep_no_cookies
+from touchstone.wire import SURPLUS_BYTES, Wire, keep_no_cookies
 
 __all__ = ["SERVED", "UNKNOWN_KEY", "Call", "Keys", "Transport", "fill", "may_publish"]
 
@@ -79,6 +80,7 @@ class Transport:
         self._wire = wire
         # A kept-up connection may be closed just when a request comes; one that acts must not have to be sent twice.
         self._keeping, self._single = self._client(kept=32), self._client(kept=0)
+        self._kept = self._keeping
         self._lock = threading.Lock()
         self._long_bytes = 0
         self.resent = self.cut = 0
@@ -150,7 +152,7 @@ class Transport:
             response=outcome.response,
             error=self.secrets.text(outcome.error),
             closed=outcome.closed,
-            note=dict(call.note) | ({"resent": outcome.resent} if outcome.resent else {}),
+            note=dict(call.note) | outcome.note,
         )
         if outcome.served:
             exchange = _as_recorded(exchange, outcome.served[0])
@@ -175,6 +177,10 @@ class Transport:
                 outcome.error = f"RemoteProtocolError: the head has {many}"
             else:
                 self._read(response, outcome, watch, began, streamed=call.stream_s > 0)
+        if surplus_bytes := response.extensions.get(SURPLUS_BYTES):
+            outcome.note["surplus_bytes"] = surplus_bytes
+            # What comes a moment later would still be taken for the next answer.
+            self._kept = self._single
         return outcome
 
     def _headed(self, asked: Asked, call: Call, outcome: "_Outcome") -> httpx.Response:
@@ -186,7 +192,7 @@ class Transport:
 
         Source: RFC 9110 9.2.2; RFC 9112 9.3.1.
         """
-        client = self._keeping if asked.method in _SAFE else self._single
+        client = self._kept if asked.method in _SAFE else self._single
         connected: list[str] = []
         try:
             return self._sent(client, asked, call, outcome, connected)
@@ -195,7 +201,7 @@ class Transport:
             spoke = isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error)
             if spoke or self._deadline.heard_bytes or connected or asked.method not in _SAFE or self._wire:
                 raise
-            outcome.resent = self.secrets.text(f"{type(error).__name__}: {error}")
+            outcome.note["resent"] = self.secrets.text(f"{type(error).__name__}: {error}")
             self.resent += 1
             return self._sent(self._single, asked, call, outcome, connected)
 
@@ -342,7 +348,7 @@ class _Outcome:
     response: Response | None = None
     error: str = ""
     closed: Closed = ""
-    resent: str = ""
+    note: dict[str, Any] = field(default_factory=dict)
     served: list[Exchange] = field(default_factory=list)
 
 

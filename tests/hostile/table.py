@@ -171,7 +171,7 @@ _HEADS = (
 
 _BODIES = (
     row("body-shorter", _CUT),
-    # Engines leave the connection with what is too much on it; a check meets that where it uses the connection again.
+    # Engines leave the connection with what is too much on it; a check tells it.
     row("body-longer", _CUT, load=FINE, bulk=FINE),
     row("body-of-1gb", _CUT, bulk=_CUT),
     unjudged("body-of-1gb-first", "max_body_bytes = 4194304"),

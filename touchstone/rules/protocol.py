@@ -26,8 +26,12 @@ _NO_BODY = frozenset({204, 205, 304})
 @rule("protocol.answered", "http.answers")
 def answered(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """
-    Judges whether a whole answer came. A server that is gone is told once, not with every request after.
+    Judges whether a whole answer came, and no more. A server that is gone is told once, not with every request after.
     """
+    if surplus_bytes := exchange.note.get("surplus_bytes"):
+        actual = f"{surplus_bytes} bytes behind the end of the answer"
+        yield broken("http.answers", exchange, expected="one complete response, and nothing behind it", actual=actual)
+        return
     if exchange.error.startswith(_OUR_OWN) or exchange.closed == "client":
         return
     if not exchange.error and exchange.response is not None:
