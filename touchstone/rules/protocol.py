@@ -21,6 +21,8 @@ _NOT_REACHED = ("ConnectError", "ConnectTimeout")
 _LARGE_BODY_BYTES = 65_536
 
 _NO_BODY = frozenset({204, 205, 304})
+# So many answers that are the same show that the next one is, too.
+_SEVERAL = 3
 
 
 @rule("protocol.answered", "http.answers")
@@ -163,12 +165,15 @@ def _tells_nothing(get: Exchange, history: History) -> bool:
 def _wrong_length(head: Exchange, get: Exchange, story: tuple[Exchange, ...]) -> str:
     """
     The Content-Length of *head* that no GET of the address has. RFC 9110 8.6: it is the one of GET, or left out.
+
+    Where a body changes, by the id of its request or the way it is packed, the one that was not seen may be of another
+    length. So several GETs have to agree on all of it.
     """
     said = head.response.header("content-length") if head.response else None
-    gets = (e for e in story if e.request.method == "GET" and e.status == head.status and _same_target(e, head))
-    lengths = {_length(e) for e in gets}
-    # Where answers to GET differ in length, the one that was not seen may have had yet another.
-    return said if said is not None and _length(get) and lengths == {_length(get)} != {said} else ""
+    gets = [e for e in story if e.request.method == "GET" and e.status == head.status and _same_target(e, head)]
+    answers = {(e.response.body, _length(e)) for e in gets if e.response}
+    agreed = len(gets) >= _SEVERAL and answers == {(get.response and get.response.body, _length(get))}
+    return said if said is not None and agreed and _length(get) not in ("", said) else ""
 
 
 def _length(get: Exchange) -> str:
