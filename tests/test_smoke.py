@@ -13,7 +13,7 @@ import respx
 from touchstone.contract import Contract
 from touchstone.errors import TargetError
 from touchstone.exchange import Exchange
-from touchstone.smoke import NOWHERE, smoke
+from touchstone.smoke import CURATED, NOWHERE, smoke
 from touchstone.transport import Keys, Transport
 
 URL = "http://127.0.0.1:8123/api"
@@ -22,6 +22,8 @@ MISSING = {"error": "Template version not found."}
 NO_PATH = {"error": "No such path."}
 
 Answer = tuple[int, Any]
+# Status, 0 for none, body and headers.
+Raw = tuple[int, bytes, dict[str, str]]
 
 
 @pytest.fixture
@@ -138,3 +140,65 @@ def test_one_lost_answer_is_asked_for_again() -> None:
         with pytest.raises(TargetError, match="no answer: ConnectError: refused"):
             smoke(transport)
     transport.close()
+
+
+MISPACKED = (404, b'{"error": "Template version not found."}', {"Content-Encoding": "gzip"})
+NOT_FOUND = (404, MISPACKED[1], {})
+REFUSED = (401, b'{"error": "Missing API key."}', {})
+READY = (200, b'{"status": "ready"}', {})
+HELLO = (200, b"hello", {})
+LOST = (0, b"", {})
+
+
+def judged(curated: Raw, *unknown: Raw) -> bool:
+    """
+    Whether a server is judged that answers for a curated version so, and for one that nobody has *unknown* in turn.
+    """
+    left = iter(unknown)
+    name = CURATED.partition("/")[2].partition("@")[0]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        knows = request.headers.get("Authorization") == f"Bearer {KEY}"
+        told = next(left, unknown[-1]) if name not in request.url.path else curated if knows else REFUSED
+        status, body, headers = told
+        if not status:
+            raise httpx.ReadTimeout("nothing came")
+        return httpx.Response(status, headers=headers, content=iter([body]))
+
+    transport = Transport(URL, Keys(KEY), Contract.load(), lambda _: None)
+    with respx.mock() as router:
+        router.route().mock(side_effect=answer)
+        try:
+            smoke(transport)
+        except TargetError:
+            return False
+        finally:
+            transport.close()
+    return True
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        pytest.param((MISPACKED, REFUSED), id="broken-404"),
+        pytest.param((NOT_FOUND, MISPACKED), id="broken-401"),
+        pytest.param((LOST, LOST, REFUSED), id="no-answer"),
+        pytest.param((REFUSED,), id="401-for-404"),
+        pytest.param((HELLO,), id="200-for-all"),
+    ],
+)
+def test_api_that_serves_what_is_there_is_judged(unknown: tuple[Raw, ...]) -> None:
+    """
+    Whatever is answered for a version that nobody has, a documented success that takes the key shows this API.
+    """
+    assert judged(READY, *unknown)
+    assert not judged(REFUSED, *unknown)
+    assert not judged(HELLO, *unknown)
+
+
+def test_server_that_says_nothing_is_not_asked_for_more() -> None:
+    """
+    Where neither request is answered as a whole, the server is given up whatever else it might say.
+    """
+    assert not judged(READY, MISPACKED)
+    assert not judged(READY, LOST)
