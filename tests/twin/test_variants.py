@@ -54,6 +54,7 @@ SEEN: dict[Look, dict[str, dict[str, Any]]] = {
         name: {}
         for name in (
             *("errors-hold-error-alone", "every-error-has-a-code", "request-id-in-a-header-only"),
+            "request-ids-of-any-length",
             *("invalid-document-lists-errors-only", "refusals-of-keys-are-short", "malformed-header-is-no-key"),
             *("refusals-tell-where-keys-come-from", "plan-refusal-has-no-code", "version-is-looked-for-first"),
             *("plan-gates-every-operation", "curated-is-hidden", "curated-is-not-allowed", "curated-needs-a-plan"),
@@ -67,6 +68,7 @@ SEEN: dict[Look, dict[str, dict[str, Any]]] = {
         for name in (
             *("media-types-with-charset", "header-names-in-capitals", "more-headers", "json-in-chunks"),
             *("json-spelled-otherwise", "connections-are-closed", "answers-are-compressed"),
+            "answers-are-packed-anew",
         )
     },
     looks.chunks: {"log-comes-in-lumps": {"build_s": 0.3}, "log-in-small-pieces": {"build_s": 0.3}},

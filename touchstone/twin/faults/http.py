@@ -6,12 +6,14 @@ import asyncio
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App, answer_json
 from touchstone.twin.catalog import Version
 from touchstone.twin.faults.fault import breaks
 from touchstone.twin.paths import Resource
+from touchstone.twin.serve import Asgi
 from touchstone.twin.settings import Account
 
 # --- answers that do not come ------------------------------------------------------------------------------------
@@ -77,6 +79,42 @@ class ReadersWaitForTheLock(App):
                 self.held = True
                 await asyncio.sleep(0.02)
                 self.held = False
+        return response
+
+
+@breaks("schema", "http.answers")
+def answers_come_twice(asgi_app: Asgi) -> Asgi:
+    """
+    Behind the answer to a status read comes another one that nobody asked for, on the same connection.
+    """
+
+    async def twice(scope: Scope, receive: Receive, send: Send) -> None:
+        status = 0
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            is_last = message["type"] == "http.response.body" and not message.get("more_body")
+            transport = send.__self__.transport  # type: ignore[attr-defined]  # what uvicorn writes to
+            await send(message)
+            if is_last and status == 200 and scope["method"] == "GET" and scope["path"].endswith("/build"):
+                transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
+
+        await asgi_app(scope, receive, sent)
+
+    return twice
+
+
+@breaks("schema", "http.answers")
+class UnknownIsCalledGzip(App):
+    """
+    The answer for a version that does not exist is said to be gzip and is none.
+    """
+
+    def refused(self, refusal: Refusal) -> Response:
+        response = super().refused(refusal)
+        if refusal.status == 404:
+            response.headers["content-encoding"] = "gzip"
         return response
 
 
@@ -240,6 +278,17 @@ class HeadFindsEverything(HeadDiffers):
     async def head(self, request: Request) -> Response:
         self.engine.account_of([value for key, value in request.headers.items() if key == "authorization"])
         return Response(b"", 200)
+
+
+@breaks("semantic", "http.head-matches-get")
+class HeadHasNoLength(HeadDiffers):
+    """
+    HEAD announces a length of nothing where GET has a body.
+    """
+
+    async def head(self, request: Request) -> Response:
+        response = await super().answer(Request({**request.scope, "method": "GET"}, request.receive))
+        return Response(b"", response.status_code, media_type=response.media_type)
 
 
 @breaks("stateful", "status.changes-only-by-a-start")

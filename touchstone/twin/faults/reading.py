@@ -83,6 +83,34 @@ class StatusIsAnObject(Engine):
         return body | {"status": {"state": "building"}} if body["status"] == "building" else body
 
 
+@breaks(
+    "schema",
+    "status.is-one-of-four",
+    also=("start.*", "reuse.*", "publish.auto-build-starts"),
+    target={"build_timeout_s": 2.0, "cancel_timeout_s": 1.0},
+)
+class StatusInCapitals(Engine):
+    """
+    Every status is written in capitals.
+    """
+
+    def status_body(self, version: Version) -> Body:
+        return in_capitals(super().status_body(version))
+
+    def building_body(self, version: Version) -> Body:
+        return in_capitals(super().building_body(version))
+
+    def reused_body(self, version: Version, golden: Build) -> Body:
+        return in_capitals(super().reused_body(version, golden))
+
+
+def in_capitals(body: Body) -> Body:
+    """
+    The same with another spelling of its status.
+    """
+    return body | {"status": body["status"].upper()}
+
+
 # --- not built -------------------------------------------------------------------------------------------------------
 
 
@@ -283,6 +311,18 @@ class FirstLongBuildNeverEnds(Engine):
         if build.plan.pause_s and not self.hanging:
             self.hanging = True
             build.__class__ = Endless
+        return build
+
+
+@breaks("timing", "status.build-ends", target={"build_timeout_s": 2.0, "cancel_timeout_s": 1.0})
+class NoBuildEnds(Engine):
+    """
+    Builds run until somebody cancels them.
+    """
+
+    def make_build(self, version: Version) -> Build:
+        build = super().make_build(version)
+        build.__class__ = Endless
         return build
 
 

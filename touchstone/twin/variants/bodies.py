@@ -181,6 +181,22 @@ class EveryErrorHasACode(App):
 
 
 @permitted(17)
+class RequestIdsOfAnyLength(App):
+    """
+    The id of a request is a number, which is longer with some requests than with others.
+    """
+
+    def refused(self, refusal: Refusal) -> Response:
+        """
+        The usual error with another id.
+        """
+        number = int(self._request_ids.next().replace("-", ""), 16)
+        return answer_json(
+            refusal.status, {**refusal.body, "request_id": f"{number % 10 ** (1 + number % 7)}"}, refusal.headers
+        )
+
+
+@permitted(17)
 class RequestIdInAHeaderOnly(App):
     """
     The id of a request is in a header and in no body.

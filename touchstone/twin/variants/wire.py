@@ -2,6 +2,8 @@
 Readings of HTTP itself: what is left to any server, and to whatever stands before it.
 """
 
+import gzip
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -197,6 +199,48 @@ def answers_are_compressed(asgi_app: Asgi) -> Asgi:
     """
     compressed: Asgi = GZipMiddleware(asgi_app, minimum_size=1)
     return compressed
+
+
+@permitted(source="RFC 9110 8.6 (the length of a body that is packed anew each time changes)")
+def answers_are_packed_anew(asgi_app: Asgi) -> Asgi:
+    """
+    JSON is sent as gzip of another length each time, so that its length tells nothing of what it holds.
+    """
+    sent = itertools.count()
+
+    async def packed(scope: Scope, receive: Receive, send: Send) -> None:
+        start: Message = {}
+
+        async def pack(message: Message) -> None:
+            nonlocal start
+            if (
+                message["type"] == "http.response.start"
+                and (b"content-type", b"application/json") in message["headers"]
+            ):
+                start = message
+            elif start and message["type"] == "http.response.body":
+                body = _gzip(message.get("body", b""), b"x" * (1 + next(sent) % 7))
+                length = (b"content-length", str(len(body)).encode())
+                headers = [header for header in start["headers"] if header[0] != b"content-length"]
+                await send({**start, "headers": [*headers, (b"content-encoding", b"gzip"), length]})
+                await send({**message, "body": body})
+            else:
+                await send(message)
+
+        takes_it = any(name == b"accept-encoding" and b"gzip" in value for name, value in scope["headers"])
+        await asgi_app(scope, receive, pack if takes_it else send)
+
+    return packed
+
+
+def _gzip(body: bytes, name: bytes) -> bytes:
+    """
+    One member of gzip with the name of a file.
+
+    Source: RFC 1952 2.3.1.
+    """
+    packed = gzip.compress(body, mtime=0)
+    return packed[:3] + b"\x08" + packed[4:10] + name + b"\0" + packed[10:]
 
 
 @permitted(
