@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from situations import ask, lasting
-from touchstone.examination import IDLE, Examination
+from touchstone.examination import Examination
 from touchstone.exchange import Credential, Exchange
 from touchstone.patience import back_off_s, retry_after_s
 from touchstone.provision import Template
 from touchstone.run import Run
 from touchstone.terms import Unsuited
 from touchstone.transport import Call
+from touchstone.waits import IDLE
 
 # A limit that lets more starts than this through in one burst is not looked for: it would not bother a client.
 LONGEST_BURST = 120
@@ -37,6 +38,9 @@ HONEST_WAITS, LEAST_WAIT_S = 2, 1.0
 
 # More builds than this at once are not started to find where the host is full.
 MOST_BUILDS_AT_ONCE = 8
+
+# What is waited for in vain where a limit does not end though nothing is in flight.
+REFUSED = ("startBuild", "429", "nothing in flight")
 
 # A case that is tried again has rounds of its own.
 ROUNDS = itertools.count(1)
@@ -196,9 +200,12 @@ class Round:
     def recover(self) -> None:
         """
         Waits as the server says, or doubling, until a start is served.
+
+        Raises:
+            Unsuited: none was, and the wait was cut short since earlier ones were in vain.
         """
-        answer = self.last_refused
-        patience_s = self.exam.target.patience_s
+        answer, waits = self.last_refused, self.exam.vain
+        patience_s = waits.limit_s(REFUSED, self.exam.target.patience_s)
         # Not the refused version: a start that was refused must not come along with the next one that is served.
         ref = next((version.ref for version in self.versions if version.ref != self.refused_ref), self.refused_ref)
         for wait_s in back_off_s():
@@ -214,10 +221,15 @@ class Round:
             self.exam.rest(max(0.0, pause_s - gone_s))
             self.waited_s += pause_s
             last = self.waited_s >= patience_s
-            answer = self.send("startBuild", "retry", ref, gave_up=last)
+            is_whole = patience_s >= self.exam.target.patience_s
+            answer = self.send("startBuild", "retry", ref, gave_up=last and is_whole)
             self.retries += 1
-            if answer.status < 400 or last:
+            if answer.status < 400:
+                waits.lift(REFUSED, 0, self.waited_s)
                 return
+            if last:
+                waits.add(REFUSED)
+                raise Unsuited("indeterminate", f"still refused after {self.waited_s:.0f} s of patience")
 
 
 @pytest.mark.cost(builds={"quick": 30, "standard": 54, "thorough": 54}, requests=300)

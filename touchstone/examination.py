@@ -51,7 +51,7 @@ class Examination(Waits):
     _running: set[str] = field(default_factory=set)
     _dying: set[str] = field(default_factory=set)
     _finished: set[str] = field(default_factory=set)
-    _vain: Vain = field(default_factory=Vain)
+    vain: Vain = field(default_factory=Vain)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _owners: dict[str, Credential] = field(default_factory=dict)
     _made: dict[str, Template] = field(default_factory=dict)
@@ -111,18 +111,18 @@ class Examination(Waits):
             Unsuited: it is still refused after the target's patience_s.
         """
         key, waited_s = (call.operation, "429"), 0.0
-        patience_s = self._vain.limit_s(key, self.target.patience_s)
+        patience_s = self.vain.limit_s(key, self.target.patience_s)
         for wait_s in back_off_s():
             exchange = self.send(call)
             if exchange.status != 429:
-                self._vain.lift(key, 0 if waited_s else GIVEN_UP_AFTER - 1, waited_s)
+                self.vain.lift(key, 0 if waited_s else GIVEN_UP_AFTER - 1, waited_s)
                 return exchange
             asked_s = retry_after_s(exchange.response) or wait_s
             if waited_s + asked_s > patience_s:
                 break
             self.rest(asked_s)
             waited_s += asked_s
-        self._vain.add(key)
+        self.vain.add(key)
         raise Unsuited("indeterminate", f"still refused with 429 after {waited_s:.0f} s of patience")
 
     def start(self, ref: str, credential: Credential = "primary") -> Exchange:

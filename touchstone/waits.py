@@ -41,7 +41,7 @@ class Waits:
     _dying: set[str]
     _owners: dict[str, Credential]
     _followings: list[Following]
-    _vain: Vain
+    vain: Vain
 
     def send(self, call: Call) -> Exchange:
         """
@@ -85,13 +85,13 @@ class Waits:
             given_up |= silent > SILENT_POLLS and self.transport.now() > heard_at + SILENT_S
             waited_s = self.transport.now() - began
             if status in until and stuck:
-                self._vain.lift(("getBuild", stuck), 1, waited_s)
+                self.vain.lift(("getBuild", stuck), 1, waited_s)
             if status in until or given_up or exchange.status in (401, 403, 404):
                 return exchange
             stuck = self._stuck(ref, status)
             limit_s = self._limit_s(ref, stuck, most_s)
             if waited_s > limit_s + 0.1:
-                self._vain.add(("getBuild", stuck))
+                self.vain.add(("getBuild", stuck))
                 return exchange
             self.rest(poll_s(waited_s))
 
@@ -110,7 +110,7 @@ class Waits:
         if stuck == "cancelling":
             most_s = min(most_s, self.target.cancel_timeout_s)
         steps_s = max((template.sleep_s for template in self.templates if template.ref == ref), default=0.0)
-        limit_s = self._vain.limit_s(("getBuild", stuck), most_s, steps_s, is_fault=stuck == _ODD)
+        limit_s = self.vain.limit_s(("getBuild", stuck), most_s, steps_s, is_fault=stuck == _ODD)
         if not limit_s:
             raise Unsuited("could-not-run", f"{GIVEN_UP_AFTER} waits for the end of the state {stuck} were in vain")
         return limit_s
@@ -154,9 +154,9 @@ class Waits:
         over, left, began = following.future.done(), following.until.is_set(), self.transport.now()
         exchange = following.result(limit_s)
         if exchange.closed == "client" and not left:
-            self._vain.add(_LOGS[following.live])
+            self.vain.add(_LOGS[following.live])
         elif exchange.status == 200 and not over:
-            self._vain.lift(_LOGS[following.live], 1, self.transport.now() - began)
+            self.vain.lift(_LOGS[following.live], 1, self.transport.now() - began)
         return exchange
 
     def followed(self, call: Call) -> Exchange:
@@ -165,11 +165,11 @@ class Waits:
         """
         exchange = self.send(replace(call, stream_s=self._log_s(self.target.cancel_timeout_s, live=False)))
         if exchange.closed == "client":
-            self._vain.add(_LOGS[False])
+            self.vain.add(_LOGS[False])
         return exchange
 
     def _log_s(self, most_s: float, *, live: bool) -> float:
         """
         How long the end of a log is waited for, which was opened while its build ran or not.
         """
-        return self._vain.limit_s(_LOGS[live], most_s) or _GLANCE_S
+        return self.vain.limit_s(_LOGS[live], most_s) or _GLANCE_S
