@@ -16,6 +16,7 @@ from touchstone.errors import OutputError, UsageError
 from touchstone.journal import SUFFIX, Journal, Leftover, leftovers
 
 URL = "http://127.0.0.1:1/api"
+RUN, OTHER = "260102-030405-0000a1", "260102-030405-0000a2"
 ONE, TWO = "default/touchstone-1@1.0.0", "default/touchstone-2@1.0.0"
 
 
@@ -30,7 +31,7 @@ def abandoned(folder: Path, *refs: str) -> Leftover:
     """
     What a run leaves that intends *refs* and then lets go of its lock.
     """
-    journal = Journal.open("r1", URL, folder)
+    journal = Journal.open(RUN, URL, folder)
     for ref in refs:
         journal.intend(ref)
     journal.close(all_clean=False)
@@ -42,11 +43,11 @@ def test_line_is_on_disk_before_the_call_returns(tmp_path: Path) -> None:
     """
     What a run intends is readable by others at once, so that no kill can lose it.
     """
-    journal = Journal.open("r1", URL, tmp_path / "deep" / "down")
+    journal = Journal.open(RUN, URL, tmp_path / "deep" / "down")
     journal.intend(ONE)
-    assert journal.path == tmp_path / "deep" / "down" / f"r1{SUFFIX}"
+    assert journal.path == tmp_path / "deep" / "down" / f"{RUN}{SUFFIX}"
     assert lines_of(journal.path) == [
-        {"journal": 1, "run_id": "r1", "target_url": URL},
+        {"journal": 1, "run_id": RUN, "target_url": URL},
         {"step": "intend", "ref": ONE},
     ]
     journal.close(all_clean=True)
@@ -58,7 +59,7 @@ def test_every_line_is_synced_to_the_disk(tmp_path: Path, monkeypatch: pytest.Mo
     """
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
-    with Journal.open("r1", URL, tmp_path) as journal:
+    with Journal.open(RUN, URL, tmp_path) as journal:
         before = len(synced)
         journal.intend(ONE)
         journal.removed(ONE)
@@ -73,7 +74,7 @@ def test_steps_that_are_told_together_are_synced_once(tmp_path: Path, monkeypatc
     """
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
-    with Journal.open("r1", URL, tmp_path) as journal:
+    with Journal.open(RUN, URL, tmp_path) as journal:
         before = len(synced)
         journal.started(ONE, TWO)
         assert (synced[before:], journal.builds) == ([journal.path.stat().st_size], (ONE, TWO))
@@ -86,7 +87,7 @@ def test_clean_run_leaves_no_file(tmp_path: Path) -> None:
     """
     A journal whose templates are all removed is deleted, its draft included.
     """
-    with Journal.open("r1", URL, tmp_path) as journal:
+    with Journal.open(RUN, URL, tmp_path) as journal:
         journal.intend(ONE)
         journal.created(ONE)
         journal.started(ONE)
@@ -98,25 +99,25 @@ def test_file_stays_where_the_journal_knows_better(tmp_path: Path) -> None:
     """
     A caller who believes that all is clean is not believed while a template or a build is open.
     """
-    for run_id, step in (("r1", "intend"), ("r2", "started")):
+    for run_id, step in ((RUN, "intend"), (OTHER, "started")):
         journal = Journal.open(run_id, URL, tmp_path)
         getattr(journal, step)(ONE)
         journal.close(all_clean=True)
-    assert [leftover.run_id for leftover in leftovers(tmp_path)] == ["r1", "r2"]
+    assert [leftover.run_id for leftover in leftovers(tmp_path)] == [RUN, OTHER]
 
 
 def test_file_stays_where_the_caller_knows_better(tmp_path: Path) -> None:
     """
     A caller who is not sure keeps the file, whatever its lines add up to.
     """
-    assert abandoned(tmp_path) == Leftover(tmp_path / f"r1{SUFFIX}", "r1", URL, ())
+    assert abandoned(tmp_path) == Leftover(tmp_path / f"{RUN}{SUFFIX}", RUN, URL, ())
 
 
 def test_leftover_lists_what_was_not_seen_gone(tmp_path: Path) -> None:
     """
     Templates intended or created and not removed are left, and builds started and not settled, each in order.
     """
-    journal = Journal.open("r1", URL, tmp_path)
+    journal = Journal.open(RUN, URL, tmp_path)
     for ref in (ONE, TWO, "default/gone@1.0.0"):
         journal.intend(ref)
     journal.created(TWO)
@@ -127,14 +128,14 @@ def test_leftover_lists_what_was_not_seen_gone(tmp_path: Path) -> None:
     journal.removed("default/gone@1.0.0")
     assert (journal.refs, journal.builds) == ((ONE, TWO), (TWO, "others/theirs@1.0.0"))
     journal.close(all_clean=False)
-    assert leftovers(tmp_path) == [Leftover(journal.path, "r1", URL, (ONE, TWO), (TWO, "others/theirs@1.0.0"))]
+    assert leftovers(tmp_path) == [Leftover(journal.path, RUN, URL, (ONE, TWO), (TWO, "others/theirs@1.0.0"))]
 
 
 def test_journal_knows_which_key_made_what(tmp_path: Path) -> None:
     """
     A name stays until the version of each account is gone; the role of its key is noted, and of older lines nothing.
     """
-    journal = Journal.open("r1", URL, tmp_path)
+    journal = Journal.open(RUN, URL, tmp_path)
     for by in ("primary", "second"):
         journal.intend(ONE, by)
         journal.created(ONE, by)
@@ -158,10 +159,10 @@ def test_live_run_is_no_leftover(tmp_path: Path) -> None:
     The journal of a run at work is passed over, and not resumed.
     """
     leftover = abandoned(tmp_path, ONE)
-    with Journal.open("r2", URL, tmp_path) as live:
+    with Journal.open(OTHER, URL, tmp_path) as live:
         live.intend(TWO)
         assert leftovers(tmp_path) == [leftover]
-        assert Journal.resume(Leftover(live.path, "r2", URL, (TWO,))) is None
+        assert Journal.resume(Leftover(live.path, OTHER, URL, (TWO,))) is None
         live.removed(TWO)
 
 
@@ -171,7 +172,7 @@ def test_killed_run_is_a_leftover(tmp_path: Path) -> None:
     """
     program = (
         "import sys, signal; from pathlib import Path; from touchstone.journal import Journal\n"
-        f"journal = Journal.open('r1', {URL!r}, Path(sys.argv[1])); journal.intend({ONE!r})\n"
+        f"journal = Journal.open({RUN!r}, {URL!r}, Path(sys.argv[1])); journal.intend({ONE!r})\n"
         "print('ready', flush=True); signal.pause()"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE) as child:
@@ -180,7 +181,7 @@ def test_killed_run_is_a_leftover(tmp_path: Path) -> None:
         alive = leftovers(tmp_path)
         child.send_signal(signal.SIGKILL)
         child.wait()
-    assert (alive, leftovers(tmp_path)) == ([], [Leftover(tmp_path / f"r1{SUFFIX}", "r1", URL, (ONE,))])
+    assert (alive, leftovers(tmp_path)) == ([], [Leftover(tmp_path / f"{RUN}{SUFFIX}", RUN, URL, (ONE,))])
 
 
 def test_torn_last_line_is_cut(tmp_path: Path) -> None:
@@ -258,7 +259,7 @@ def test_folder_that_cannot_be_made_falls_back(tmp_path: Path) -> None:
     Where the state folder cannot be written, the journal goes to the folder of the reports.
     """
     (tmp_path / "file").write_text("")
-    journal = Journal.open("r1", URL, tmp_path / "file" / "state", fallback=tmp_path / "reports")
+    journal = Journal.open(RUN, URL, tmp_path / "file" / "state", fallback=tmp_path / "reports")
     assert journal.path.parent == tmp_path / "reports"
     journal.close(all_clean=True)
 
@@ -270,7 +271,7 @@ def test_no_folder_at_all_is_a_usage_error(tmp_path: Path, state: str | None) ->
     """
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"cannot be written: .*; set XDG_STATE_HOME to a writable folder"):
-        Journal.open("r1", URL, tmp_path / state if state else None)
+        Journal.open(RUN, URL, tmp_path / state if state else None)
 
 
 def test_second_run_with_one_id_is_refused(tmp_path: Path) -> None:
@@ -278,10 +279,10 @@ def test_second_run_with_one_id_is_refused(tmp_path: Path) -> None:
     A journal is never overwritten.
     """
     leftover = abandoned(tmp_path, ONE)
-    with pytest.raises(UsageError, match="run 'r1' has a journal already"):
-        Journal.open("r1", URL, tmp_path)
+    with pytest.raises(UsageError, match=f"run {RUN!r} has a journal already"):
+        Journal.open(RUN, URL, tmp_path)
     assert leftovers(tmp_path) == [leftover]
-    assert [path.name for path in tmp_path.iterdir()] == [f"r1{SUFFIX}"]
+    assert [path.name for path in tmp_path.iterdir()] == [f"{RUN}{SUFFIX}"]
 
 
 def test_full_disk_stops_the_run_and_keeps_the_journal_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,7 +298,7 @@ def test_full_disk_stops_the_run_and_keeps_the_journal_whole(tmp_path: Path, mon
     def full(descriptor: int, data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
-    with Journal.open("r1", URL, tmp_path) as journal:
+    with Journal.open(RUN, URL, tmp_path) as journal:
         monkeypatch.setattr(os, "write", write_then_full)
         with pytest.raises(OutputError, match="cannot be written: No space left on device"):
             journal.intend(ONE)
@@ -309,7 +310,7 @@ def test_line_after_close_is_a_mistake(tmp_path: Path) -> None:
     """
     A closed journal protects nothing, so writing to it is refused; closing it again is harmless.
     """
-    journal = Journal.open("r1", URL, tmp_path)
+    journal = Journal.open(RUN, URL, tmp_path)
     journal.close(all_clean=True)
     journal.close(all_clean=True)
     with pytest.raises(RuntimeError, match="journal is closed"):
@@ -321,7 +322,7 @@ def test_lines_of_many_threads_stay_whole(tmp_path: Path) -> None:
     Threads that write at the same time do not tear each other's lines.
     """
     refs = {f"default/t-{number}@1.0.0" for number in range(40)}
-    with Journal.open("r1", URL, tmp_path) as journal:
+    with Journal.open(RUN, URL, tmp_path) as journal:
         threads = [threading.Thread(target=journal.intend, args=(ref,)) for ref in refs]
         for thread in threads:
             thread.start()

@@ -2,6 +2,8 @@
 What a killed run leaves is removed by a later sweep, and nothing else is touched.
 """
 
+import json
+import os
 import re
 import socketserver
 import threading
@@ -13,10 +15,11 @@ import pytest
 from tests.command import KEYS, PRIMARY, SECOND, Command, Ended, Shell, called, children, gone
 from tests.watched import ENDLESS_S, WAITING, Watched
 from touchstone.examination import SILENT_REMOVALS
-from touchstone.journal import Journal
+from touchstone.journal import SUFFIX, Journal
 from touchstone.sweep import EMBEDDED_URL
 
 Sweep = Callable[..., Ended]
+RUN = "260102-030405-0000a1"
 
 
 def killed(shell: Shell, watched: Watched) -> None:
@@ -49,7 +52,7 @@ def left_by(shell: Shell, url: str, *refs: str, by: str = "") -> Path:
     """
     The journal of a run that ended in the middle of creating *refs*; without *by* of an older one, that names no key.
     """
-    journal = Journal.open("r1", url, shell.folder / "state" / "touchstone" / "journals")
+    journal = Journal.open(RUN, url, shell.folder / "state" / "touchstone" / "journals")
     for ref in refs:
         journal.intend(ref, by)
     journal.close(all_clean=False)
@@ -98,7 +101,7 @@ def test_template_that_never_came_to_be_was_gone_already(sweep: Sweep, tmp_path:
     """
     shell = Shell(tmp_path)
     with Watched() as watched:
-        left_by(shell, watched.url, "default/touchstone-r1-never@1.0.0", watched.publish("touchstone-r1-there"))
+        left_by(shell, watched.url, f"default/touchstone-{RUN}-never@1.0.0", watched.publish(f"touchstone-{RUN}-there"))
         ended = sweep(watched.url)
         assert watched.refs() == []
     assert (ended.code, shell.journals()) == (0, [])
@@ -110,7 +113,7 @@ def test_templates_of_an_embedded_twin_are_gone_with_it(sweep: Sweep, tmp_path: 
     Nobody has to be asked for them.
     """
     shell = Shell(tmp_path)
-    left_by(shell, EMBEDDED_URL, "default/touchstone-r1-a@1.0.0", "default/touchstone-r1-b@1.0.0")
+    left_by(shell, EMBEDDED_URL, f"default/touchstone-{RUN}-a@1.0.0", f"default/touchstone-{RUN}-b@1.0.0")
     ended = sweep("http://127.0.0.1:9/api")
     assert (ended.code, shell.journals()) == (0, [])
     assert ended.last_line == "exit 0: 0 templates removed, 0 left; 2 were gone already"
@@ -123,11 +126,11 @@ def test_target_that_is_down_keeps_its_journal(sweep: Sweep, tmp_path: Path) -> 
     shell = Shell(tmp_path)
     with Watched() as watched:
         url = watched.url
-    path = left_by(shell, url, "default/touchstone-r1-stuck@1.0.0")
+    path = left_by(shell, url, f"default/touchstone-{RUN}-stuck@1.0.0")
     ended = sweep(url)
     assert ended.code == 3
     why = r"no answer: ConnectError: .*refused.*"
-    assert re.search(rf"^could not be removed: default/touchstone-r1-stuck@1\.0\.0: {why}$", ended.out, re.MULTILINE)
+    assert re.search(rf"^could not be removed: default/touchstone-{RUN}-stuck@1\.0\.0: {why}$", ended.out, re.MULTILINE)
     assert ended.last_line == (
         f"exit 3: 0 templates removed, 1 left; {url} did not answer: check the URL and that the server runs, "
         "and sweep again"
@@ -147,7 +150,7 @@ def test_sweep_asks_no_more_of_a_target_that_is_down(sweep: Sweep, tmp_path: Pat
             asked.append(self.request.recv(65_536))
 
     shell = Shell(tmp_path)
-    refs = [f"default/touchstone-r1-{number}@1.0.0" for number in range(40)]
+    refs = [f"default/touchstone-{RUN}-{number}@1.0.0" for number in range(40)]
     with socketserver.TCPServer(("127.0.0.1", 0), HangsUp) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}/api"
@@ -166,11 +169,11 @@ def test_journal_of_another_target_is_left_alone(sweep: Sweep, tmp_path: Path) -
     A sweep of one target does not touch what a run left on another one, and says where that is.
     """
     shell = Shell(tmp_path)
-    path = left_by(shell, "http://127.0.0.1:9/elsewhere", "default/touchstone-r1-there@1.0.0")
+    path = left_by(shell, "http://127.0.0.1:9/elsewhere", f"default/touchstone-{RUN}-there@1.0.0")
     with Watched() as watched:
         ended = sweep(watched.url)
     assert (ended.code, shell.journals()) == (0, [path])
-    assert "run r1 left 1 templates on http://127.0.0.1:9/elsewhere" in ended.out
+    assert f"run {RUN} left 1 templates on http://127.0.0.1:9/elsewhere" in ended.out
 
 
 @pytest.mark.parametrize("key", ["sk_live_nobody_has_this", ""])
@@ -180,7 +183,7 @@ def test_sweep_without_a_good_key_removes_nothing(sweep: Sweep, tmp_path: Path, 
     """
     shell = Shell(tmp_path)
     with Watched() as watched:
-        ref = watched.publish("touchstone-r1-mine")
+        ref = watched.publish(f"touchstone-{RUN}-mine")
         path = left_by(shell, watched.url, ref)
         ended = sweep(watched.url, {"ORGO_API_KEY": key} if key else {})
         assert watched.refs() == [ref]
@@ -209,7 +212,7 @@ def test_version_is_gone_only_where_its_own_key_says_so(
     """
     shell = Shell(tmp_path)
     with Watched() as watched:
-        ref = watched.publish("touchstone-r1-ready-second", key=SECOND)
+        ref = watched.publish(f"touchstone-{RUN}-ready-second", key=SECOND)
         path = left_by(shell, watched.url, ref, by="second")
         ended = sweep(watched.url, {"ORGO_API_KEY": PRIMARY} | second)
         assert (watched.refs(), shell.journals()) == ([ref], [path])
@@ -229,7 +232,7 @@ def test_variable_that_the_settings_name_is_told(tmp_path: Path, call: Command) 
         shell = Shell(tmp_path, {"STAGING_KEY": PRIMARY})
         table = f'[targets.staging]\nurl = "{watched.url}"\napi_key_env = "STAGING_KEY"\n'
         (tmp_path / "touchstone.toml").write_text(f'{table}second_api_key_env = "STAGING_SECOND_KEY"\n', "utf-8")
-        left_by(shell, watched.url, watched.publish("touchstone-r1-ready-second", key=SECOND), by="second")
+        left_by(shell, watched.url, watched.publish(f"touchstone-{RUN}-ready-second", key=SECOND), by="second")
         ended = call(shell, "sweep", "--target", "staging")
     assert ended.code == 3
     assert "made with second_api_key, which is not set; set STAGING_SECOND_KEY" in " ".join(ended.out.split())
@@ -241,7 +244,10 @@ def test_older_journal_forgets_nothing_that_another_key_may_have_made(sweep: Swe
     """
     shell = Shell(tmp_path)
     with Watched() as watched:
-        ours, theirs = watched.publish("touchstone-r1-ours"), watched.publish("touchstone-r1-theirs", key=SECOND)
+        ours, theirs = (
+            watched.publish(f"touchstone-{RUN}-ours"),
+            watched.publish(f"touchstone-{RUN}-theirs", key=SECOND),
+        )
         path = left_by(shell, watched.url, ours, theirs)
         ended = sweep(watched.url, {"ORGO_API_KEY": PRIMARY})
         assert (ended.code, watched.refs(), shell.journals()) == (3, [theirs], [path])
@@ -257,28 +263,112 @@ def test_name_that_two_accounts_have_is_swept_for_both(sweep: Sweep, tmp_path: P
     """
     shell = Shell(tmp_path)
     with Watched() as watched:
-        ref = watched.publish("touchstone-r1-common")
-        assert watched.publish("touchstone-r1-common", key=KEYS["ORGO_SECOND_API_KEY"]) == ref
+        ref = watched.publish(f"touchstone-{RUN}-common")
+        assert watched.publish(f"touchstone-{RUN}-common", key=KEYS["ORGO_SECOND_API_KEY"]) == ref
         left_by(shell, watched.url, ref)
         ended = sweep(watched.url)
         assert watched.refs() == []
     assert (ended.code, shell.journals()) == (0, [])
 
 
-def test_build_of_a_given_version_is_cancelled_and_the_version_stays(sweep: Sweep, tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [True, False])
+def test_build_is_cancelled_only_of_a_version_that_the_settings_name(
+    tmp_path: Path, call: Command, named: bool
+) -> None:
     """
-    A run that must not publish builds versions that are not its own: what it started ends, and nothing is deleted.
+    A run that must not publish builds versions that are not its own. What it started ends, and nothing is deleted.
     """
     shell = Shell(tmp_path)
     with Watched(build_s=ENDLESS_S) as watched:
         given, other = (watched.publish(name, build=True) for name in ("given", "of-nobody"))
-        journal = Journal.open("r1", watched.url, tmp_path / "state" / "touchstone" / "journals")
+        templates = f'templates = {{ buildable = ["{given}"] }}\n' if named else ""
+        (tmp_path / "touchstone.toml").write_text(f'[targets.staging]\nurl = "{watched.url}"\n{templates}', "utf-8")
+        journal = Journal.open(RUN, watched.url, tmp_path / "state" / "touchstone" / "journals")
         journal.started(given)
         journal.close(all_clean=False)
-        assert watched.running() == 2
+        ended = call(shell, "sweep", "--target", "staging")
+        assert (watched.refs(), watched.running()) == (sorted([given, other]), 1 if named else 2)
+    assert (ended.code, shell.journals()) == ((0, []) if named else (3, [journal.path]))
+
+
+@pytest.mark.parametrize(
+    ("name", "run_id"),
+    [
+        ("golden", RUN),
+        (f"touchstone-{RUN}", RUN),
+        ("touchstone-260102-030405-0000a2-of-another-run", RUN),
+        (f"x-touchstone-{RUN}-later", RUN),
+        ("touchstone-golden", "golden"),
+        ("touchstone-golden-image", "golden"),
+        ("touchstone-image", ""),
+    ],
+)
+def test_planted_journal_removes_nothing(sweep: Sweep, tmp_path: Path, name: str, run_id: str) -> None:
+    """
+    What has no name of the journal's own run is named and left, with whichever key the journal asks for.
+    """
+    shell = Shell(tmp_path)
+    with Watched() as watched:
+        ref = watched.publish(name)
+        assert watched.publish(name, key=SECOND) == ref
+        path = planted(tmp_path, watched.url, run_id, ref)
+        watched.asked.clear()
         ended = sweep(watched.url)
-        assert (watched.refs(), watched.running()) == (sorted([given, other]), 1)
-    assert (ended.code, shell.journals()) == (0, [])
+        assert (watched.refs(), watched.asked, shell.journals()) == ([ref, ref], [], [path])
+    assert (ended.code, "1 left" in ended.last_line) == (3, True)
+    assert (ref if run_id == RUN else str(path)) in "".join(ended.out.split("\n"))
+
+
+def planted(folder: Path, url: str, run_id: str, *refs: str, by: tuple[str, ...] = ("primary", "second")) -> Path:
+    """
+    A journal that no run wrote, where a sweep looks for journals.
+    """
+    path = folder / "state" / "touchstone" / "journals" / f"{run_id}{SUFFIX}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    steps = ({"step": "intend", "ref": ref, "by": role} for ref in refs for role in by)
+    lines = ({"journal": 1, "run_id": run_id, "target_url": url}, *steps)
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.mark.parametrize("how", ["group", "others", "link", "pipe"])
+def test_file_that_others_can_write_is_no_journal(sweep: Sweep, tmp_path: Path, how: str) -> None:
+    """
+    Nor is a symbolic link or a pipe: it is named, and what it lists is left.
+    """
+    shell = Shell(tmp_path)
+    with Watched() as watched:
+        ref = watched.publish(f"touchstone-{RUN}-there")
+        path = planted(tmp_path, watched.url, RUN, ref)
+        if how in ("link", "pipe"):
+            path.rename(tmp_path / "elsewhere")
+            path.symlink_to(tmp_path / "elsewhere") if how == "link" else os.mkfifo(path, 0o600)
+        else:
+            path.chmod(0o620 if how == "group" else 0o602)
+        ended = sweep(watched.url)
+        assert (watched.refs(), shell.journals()) == ([ref], [path])
+    assert (ended.code, "1 left" in ended.last_line, str(path) in ended.out.replace("\n", "")) == (3, True, True)
+
+
+def test_key_that_nobody_has_is_passed_over(sweep: Sweep, tmp_path: Path) -> None:
+    """
+    A journal that names no key of a run is swept like one that names none.
+    """
+    with Watched() as watched:
+        planted(tmp_path, watched.url, RUN, watched.publish(f"touchstone-{RUN}-there"), by=("nobody",))
+        assert (sweep(watched.url).code, watched.refs()) == (0, [])
+
+
+def test_own_ref_cannot_lead_elsewhere(sweep: Sweep, tmp_path: Path) -> None:
+    """
+    A version of dots would make a server delete what lies above it.
+    """
+    with Watched() as watched:
+        planted(tmp_path, watched.url, RUN, f"default/touchstone-{RUN}-x@..", f"default/touchstone-{RUN}-x/y@1.0.0")
+        ended = sweep(watched.url)
+        assert watched.asked == []
+    assert (ended.code, "2 left" in ended.last_line) == (3, True)
 
 
 def test_live_run_is_not_swept(sweep: Sweep, tmp_path: Path) -> None:
@@ -286,8 +376,8 @@ def test_live_run_is_not_swept(sweep: Sweep, tmp_path: Path) -> None:
     The journal of a run that is still alive is locked: a sweep beside it touches nothing.
     """
     with Watched() as watched:
-        ref = watched.publish("touchstone-r1-busy")
-        journal = Journal.open("r1", watched.url, tmp_path / "state" / "touchstone" / "journals")
+        ref = watched.publish(f"touchstone-{RUN}-busy")
+        journal = Journal.open(RUN, watched.url, tmp_path / "state" / "touchstone" / "journals")
         journal.intend(ref)
         ended = sweep(watched.url)
         assert (ended.code, watched.refs()) == (0, [ref])

@@ -31,7 +31,7 @@ def sweep(
     """
     Remove what killed runs left on a target.
 
-    Only what their journals name is touched.
+    Only versions with names of those runs are touched.
     """
     settings = load(Flags(target=target, url=url, config=config), os.environ, Path.cwd())
     out = Console()

@@ -9,20 +9,23 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from touchstone.errors import HarnessError, OutputError, UsageError, is_misplaced
-from touchstone.journal_state import JournalState, Step, header, whole_lines
+from touchstone.journal_state import JournalState, Step, header, is_run_id, whole_lines
 
 SUFFIX = ".journal.jsonl"
 
 # What has to be on the disk before a request is sent. What became of it may be missing there: a sweep finds it out.
 _BEFORE: tuple[Step, ...] = ("intend", "started")
+# A journal is opened as it lies there: through no symbolic link, and without waiting for whoever writes into a pipe.
+_NO_LINK = os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +121,13 @@ class Journal:
         The journal of a run that is no longer alive, locked; None where somebody else took or finished it meanwhile.
         """
         try:
-            descriptor = os.open(leftover.path, os.O_RDWR | os.O_APPEND)
-        except FileNotFoundError:
+            descriptor = os.open(leftover.path, os.O_RDWR | os.O_APPEND | _NO_LINK)
+        except OSError:  # gone or replaced meanwhile
             return None
-        if not _locked(descriptor, leftover.path):
+        if _why_not(os.fstat(descriptor)) or not _locked(descriptor, leftover.path):
             os.close(descriptor)
             return None
-        whole = whole_lines(leftover.path.read_bytes())
+        whole = whole_lines(_content(descriptor))
         os.ftruncate(descriptor, len(whole))  # cuts a torn last line: its request was never sent
         return cls(descriptor, leftover.path, leftover.target_url, JournalState.after(whole))
 
@@ -220,33 +223,56 @@ class Journal:
                 self._state.take(step, ref, by)
 
 
-def leftovers(*folders: Path | None) -> list[Leftover]:
+def leftovers(*folders: Path | None, refused: Callable[[Path, str], None] = lambda _path, _why: None) -> list[Leftover]:
     """
-    The journals of runs that are no longer alive, oldest first; files that are no journals are passed over.
+    The journals of runs that are no longer alive, oldest first.
 
     Args:
         folders: The state folder, and those that `Journal.open` may have fallen back on; None and missing ones count
             as empty.
+        refused: Called with each file that is not taken for a journal of this user, and why.
     """
     paths = {path for folder in folders if folder is not None for path in folder.glob(f"*{SUFFIX}")}
-    found = (_leftover(path) for path in sorted(paths, key=lambda path: (_changed_at(path), path)))
+    found = (_leftover(path, refused) for path in sorted(paths, key=lambda path: (_changed_at(path), path)))
     return [leftover for leftover in found if leftover is not None]
 
 
-def _leftover(path: Path) -> Leftover | None:
+def _leftover(path: Path, refused: Callable[[Path, str], None]) -> Leftover | None:
     with contextlib.ExitStack() as stack:
         try:
-            descriptor = os.open(path, os.O_RDONLY)
-            stack.callback(os.close, descriptor)
-            if not _locked(descriptor, path):
+            found = path.lstat()
+            if why := _why_not(found):
+                refused(path, why)
                 return None
-            state = JournalState.after(whole_lines(path.read_bytes()))
-        except OSError:  # another user's, or gone meanwhile
+            descriptor = os.open(path, os.O_RDONLY | _NO_LINK)
+            stack.callback(os.close, descriptor)
+            if not os.path.samestat(os.fstat(descriptor), found) or not _locked(descriptor, path):
+                return None
+            state = JournalState.after(whole_lines(_content(descriptor)))
+        except OSError:  # gone meanwhile
             return None
-    if not state.run_id:
+    if not is_run_id(state.run_id):
+        refused(path, "begins with no id of a run")
         return None
     owners = {ref: tuple(roles) for ref, roles in state.owners.items()}
     return Leftover(path, state.run_id, state.target_url, tuple(state.refs), tuple(state.builds), owners)
+
+
+def _why_not(found: os.stat_result) -> str:
+    """
+    Why a file is not taken for a journal that this user wrote; empty where it is.
+    """
+    if not stat.S_ISREG(found.st_mode):
+        return "is no regular file"
+    if found.st_uid != os.geteuid():
+        return "belongs to another user"
+    return "can be written by others" if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else ""
+
+
+def _content(descriptor: int) -> bytes:
+    with os.fdopen(os.dup(descriptor), "rb") as file:
+        file.seek(0)
+        return file.read()
 
 
 def _locked(descriptor: int, path: Path) -> bool:

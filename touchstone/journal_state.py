@@ -4,12 +4,14 @@ What the lines of a journal add up to: the templates and builds that a run has n
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
 Step = Literal["intend", "created", "started", "settled", "removed"]
 
 _VERSION = 1
+_RUN_ID = re.compile(r"[0-9]{6}-[0-9]{6}-[0-9a-f]{6}")
 
 
 class JournalState:
@@ -78,6 +80,13 @@ class JournalState:
             return
         for noted in (self.refs, self.owners, self.builds):
             noted.pop(ref, None)
+
+
+def is_run_id(text: str) -> bool:
+    """
+    Whether *text* has the form of a run id: when the run began, and six hexadecimal digits.
+    """
+    return _RUN_ID.fullmatch(text) is not None
 
 
 def header(run_id: str, target_url: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Each version is named `touchstone-<run id>-<purpose>` and written to the journal
 
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -161,6 +162,13 @@ class Template:
             "lines": self.lines(),
             "marker_after_s": self.sleep_s - self._rest_s(),
         }
+
+
+def is_own(ref: str, run_id: str) -> bool:
+    """
+    Whether *ref* is one that only this run can have made: `default/touchstone-<run id>-<purpose>@<version>`.
+    """
+    return re.fullmatch(rf"default/touchstone-{re.escape(run_id)}-[^/@]+@(?!\.+$)[^/@]*", ref) is not None
 
 
 def given(ref: str) -> Template:

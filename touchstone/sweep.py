@@ -1,5 +1,8 @@
 """
-Removes what a killed run left on its target, and touches nothing that no journal names.
+Removes what a killed run left on its target: versions with names of that run, which its journal lists.
+
+A journal may be planted. What else it lists is left, and so is a file that others can write. A build of a version that
+the settings name is cancelled, since a run may start it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,8 +13,8 @@ from touchstone.contract import Contract
 from touchstone.examination import Examination
 from touchstone.exchange import Credential, Exchange
 from touchstone.journal import Journal, Leftover, leftovers
-from touchstone.provision import Template
-from touchstone.settings import Settings
+from touchstone.provision import Template, is_own
+from touchstone.settings import Settings, TargetSettings
 from touchstone.silence import SILENT_REMOVALS
 from touchstone.terms import Budget, Unsuited
 from touchstone.transport import Call, Keys, Transport
@@ -69,8 +72,12 @@ def sweep(settings: Settings, folders: Iterable[Path | None], tell: Callable[[st
 
     Journals of another target than that of *settings* are told of and left alone.
     """
-    swept = []
-    for leftover in leftovers(*folders):
+    swept: list[Swept] = []
+
+    def refuse(path: Path, why: str) -> None:
+        swept.append(Swept("", "", left={str(path): f"{why}; if it is yours, delete it"}))
+
+    for leftover in leftovers(*folders, refused=refuse):
         if leftover.target_url in (settings.target.url, EMBEDDED_URL):
             swept.append(_sweep(settings, leftover))
         else:
@@ -112,12 +119,14 @@ def _sweep_target(settings: Settings, leftover: Leftover) -> Swept:
     exam = Examination(transport, target, leftover.run_id, _Silent(), Budget(0), case="sweep")
     broom = _Broom(exam, leftover.path)
     found: dict[str, list[str]] = {"removed": [], "gone": []}
-    left: dict[str, str] = {}
+    left = _foreign(leftover, target)
     try:
         for ref in leftover.builds:
-            if ref not in leftover.refs and (why := broom.cancel(ref)):
+            if ref not in left and ref not in leftover.refs and (why := broom.cancel(ref)):
                 left[ref] = why
         for ref in leftover.refs:
+            if ref in left:
+                continue
             try:
                 found["removed" if broom.remove(ref, leftover.owners.get(ref, ())) else "gone"].append(ref)
             except _Left as error:
@@ -127,6 +136,16 @@ def _sweep_target(settings: Settings, leftover: Leftover) -> Swept:
     return Swept(
         leftover.run_id, leftover.target_url, tuple(found["removed"]), tuple(found["gone"]), left, broom.is_silent
     )
+
+
+def _foreign(leftover: Leftover, target: TargetSettings) -> dict[str, str]:
+    """
+    The refs of a journal that its run cannot have made, each with the reason why it is left.
+    """
+    why = f"is no name of run {leftover.run_id}; if it is to go, remove it yourself, and delete {leftover.path}"
+    named = {*target.templates.buildable, *target.templates.failing}
+    builds = [ref for ref in leftover.builds if ref not in named]
+    return {ref: why for ref in (*leftover.refs, *builds) if not is_own(ref, leftover.run_id)}
 
 
 class _Left(Exception):
@@ -182,6 +201,7 @@ class _Broom:
             _Left: it is still there, or may be.
         """
         found, why, unasked = False, "", ""
+        owners = [role for role in owners if role in OWNERS]
         for role in owners or tuple(OWNERS):
             try:
                 found |= self._removed_as(ref, role)
