@@ -23,7 +23,7 @@ from touchstone.finding import Judgement, finding_id
 from touchstone.judge import Judge
 from touchstone.rules.history import History
 from touchstone.rules.rule import Rule, held, rule
-from touchstone.runlog import tallies
+from touchstone.runfacts import tallies
 from touchstone.shots import Shot, Shots
 from touchstone.transport import Call
 

@@ -140,6 +140,14 @@ from touchstone.examination import Examination
 def test_plain(exam: Examination) -> None:
     exam.read(exam.ready().ref)
 """
+FINDS = """
+import pytest
+
+
+@pytest.mark.claims("status.answers-200")
+def test_finds_it() -> None:
+    raise ValueError("a fault")
+"""
 GENERATED = """
 import pytest
 
@@ -172,10 +180,10 @@ def run_cases(
     (folder / "pytest.ini").write_text((contract_tests_dir() / "pytest.ini").read_text("utf-8"), "utf-8")
     monkeypatch.setattr(runner, "contract_tests_dir", lambda: folder)
 
-    def run(source: str) -> tuple[Ended, Events]:
+    def run(source: str, **variables: str) -> tuple[Ended, Events]:
         (folder / "test_cases.py").write_text(source, "utf-8")
         arguments = ("check", "--url", watched.url, "--profile", "quick", "--claims", CLAIMS)
-        ended = called(Shell(tmp_path), monkeypatch, capsys, *arguments)
+        ended = called(Shell(tmp_path, KEYS | variables), monkeypatch, capsys, *arguments)
         log = (ended.results / "runlog.jsonl").read_text("utf-8")
         return ended, [json.loads(line) for line in log.splitlines()]
 
@@ -276,6 +284,49 @@ def test_foreign_plugin_changes_nothing(
     monkeypatch.setenv("PYTHONPATH", str(told.parent), prepend=os.pathsep)
     _, events = run_cases(ONE)
     assert [(e["id"], e["outcome"]) for e in events if e["type"] == "case"] == [("cases.plain", "passed")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PYTEST_ADDOPTS", "-k plain"),
+        ("PYTEST_ADDOPTS", "--deselect test_cases.py::test_finds_it"),
+        ("PYTEST_ADDOPTS", "--collect-only"),
+        ("PYTEST_PLUGINS", "foreign"),
+    ],
+)
+def test_variable_of_pytest_changes_nothing(
+    run_cases: Callable[..., tuple[Ended, Events]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+) -> None:
+    """
+    What somebody left over in the environment leaves no case out that would find something.
+    """
+    (tmp_path / "foreign.py").write_text(FOREIGN, "utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    _, events = run_cases(ONE + FINDS, **{name: value})
+    assert [event["id"] for event in events if event["type"] == "case"] == ["cases.plain", "cases.finds_it"]
+
+
+@pytest.mark.parametrize("option", ["-k plain", "--collect-only", "--setup-only", "--maxfail 1"])
+def test_run_without_a_case_of_its_profile_is_no_pass(
+    run_cases: Callable[[str], tuple[Ended, Events]], monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    """
+    Whatever keeps a case from being carried out, the verdict names it, though each claim was judged by another one.
+    """
+    asked = runner.pytest_arguments
+    monkeypatch.setattr(runner, "pytest_arguments", lambda mode: [*asked(mode), *option.split()])
+    ended, events = run_cases(FINDS + ONE)
+    (selected,) = (event["cases"] for event in events if event["type"] == "selected")
+    assert selected == ["cases.finds_it", "cases.plain"]
+    missing = set(selected) - {event["id"] for event in events if event["type"] == "case"}
+    assert missing
+    assert ended.code == 3
+    assert [name for name in missing if name not in ended.last_line] == []
 
 
 def test_cases_are_not_run_by_hand(tmp_path: Path) -> None:

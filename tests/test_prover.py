@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from tests import trials
-from touchstone import prover
+from touchstone import prover, trial
 from touchstone.candidates import Candidate
+from touchstone.handover import HANDOVER, Handover
 from touchstone.proof import Subject, Trial
 from touchstone.twin.behaviour import Behaviour
 
@@ -110,3 +111,14 @@ def test_where_hypothesis_keeps_its_tables_is_left_as_it_was(prove: Prove, monke
     monkeypatch.setenv(name, "mine")
     prove(trials.kills, "b")
     assert os.environ[name] == "mine"
+
+
+def test_trial_takes_no_variable_of_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A trial is given the variables that a check gives to its child, and the process has its own again afterwards.
+    """
+    inside: dict[str, str] = {}
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-k nothing")
+    monkeypatch.setattr(trial.runpy, "run_module", lambda *_, **__: inside.update(os.environ))
+    trial._cases(Handover("{}", "r", "", "", 0.0))
+    assert (HANDOVER in inside, "PYTEST_ADDOPTS" in inside, os.environ["PYTEST_ADDOPTS"]) == (True, False, "-k nothing")

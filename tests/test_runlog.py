@@ -28,8 +28,9 @@ from touchstone.runfacts import (
     Tally,
     Target,
     TemplateAction,
+    tallies,
 )
-from touchstone.runlog import RunLogWriter, follow, read, tallies
+from touchstone.runlog import RunLogWriter, follow, read
 
 HEADER = Header(
     run_id="r1",

@@ -247,3 +247,21 @@ def test_numbers_and_their_words_agree() -> None:
         "2 starts were",
         "1,234 starts were",
     ]
+
+
+@pytest.mark.parametrize(
+    ("facts", "code"),
+    [
+        ({"tallies": held(MUST)}, 3),
+        ({"tallies": held(MUST), "cases": (Case("b", "", "passed", 0.1), Case("c", "", "skipped", 0.1))}, 0),
+        ({"tallies": held(MUST), "occurrences": found()}, 1),
+        ({"tallies": held(MUST), "footer": replace(END, exit_code=130, interrupted=True)}, 130),
+    ],
+)
+def test_case_that_nobody_carried_out_keeps_a_run_from_passing(facts: dict[str, Any], code: int) -> None:
+    """
+    Each selected case has an end in the run log; what is broken or interrupted stays what it is.
+    """
+    cases = facts.pop("cases", (Case("c", "", "passed", 0.1),))
+    verdict = judge(log(selected=("b", "c"), cases=cases, **facts))
+    assert (verdict.exit_code, "b" in verdict.reason.split()) == (code, code == 3)

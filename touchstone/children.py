@@ -21,11 +21,27 @@ Progress = Callable[[dict[str, Any]], None]
 
 # What a child prints goes into a file, and files are UTF-8 whatever the locale is.
 UTF8_OUTPUT = {"PYTHONIOENCODING": "utf-8:backslashreplace"}
+# Where things are, whom to trust, and which Python this is: a child runs the same package as its parent. Any other
+# variable may change which cases run, or how, such as PYTEST_ADDOPTS or one of Locust's own.
+PASSED_ON = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+        *("LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONNOUSERSITE"),
+        *("PYTHONDONTWRITEBYTECODE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "HYPOTHESIS_STORAGE_DIRECTORY"),
+    }
+)
 # What asks a run to stop. The last one comes when its terminal is closed, unless `nohup` keeps it away.
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 POLL_S = 0.05
 CHILD_GRACE_S = 20.0
+
+
+def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
+    """
+    The variables that a child is given of those of its parent.
+    """
+    return {name: value for name, value in environ.items() if name in PASSED_ON or name.startswith("LC_")}
 
 
 class Interrupted:

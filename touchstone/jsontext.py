@@ -1,5 +1,5 @@
 """
-Reads a body as JSON exactly as RFC 8259 and I-JSON (RFC 7493) define it, where Python's reader is more generous.
+Reads JSON exactly as RFC 8259 and I-JSON (RFC 7493) define it, where Python is more generous; writes lines of JSON.
 """
 
 import json
@@ -44,3 +44,23 @@ def _integer(digits: str) -> int | float:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer)
+
+
+def json_line(event: dict[str, Any]) -> bytes:
+    """
+    One line of a file of JSON lines.
+    """
+    # ASCII only: no byte of the target reaches the file raw, and a lone surrogate in a URL survives the way back.
+    try:
+        text = json.dumps(event, separators=(",", ":"), default=repr, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(event), separators=(",", ":"), default=repr)
+    return text.encode("ascii") + b"\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not -float("inf") < value < float("inf"):
+        return repr(value)
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from touchstone import claims as ledger_of_claims
 from touchstone.bundle import load_dir
 from touchstone.carried import Carried
-from touchstone.children import Progress, signals, watched
+from touchstone.children import Progress, passed_on, signals, watched
 from touchstone.contract import Contract
 from touchstone.embedded import BUILD_TIMEOUT_S, LOAD_TWIN
 from touchstone.errors import RunLogError, UsageError, unsent
@@ -314,10 +314,9 @@ class _TargetsMemory:
 
 def locust_environment(handover: Carried, environ: Mapping[str, str]) -> dict[str, str]:
     """
-    The environment of a Locust process: Locust's own variables would change what it does.
+    The environment of a Locust process.
     """
-    plain = {name: value for name, value in environ.items() if not name.startswith("LOCUST_")}
-    return plain | handover.environment() | {"PYTHONUNBUFFERED": "1"}
+    return passed_on(environ) | handover.environment() | {"PYTHONUNBUFFERED": "1"}
 
 
 def locust_command(scenario: str, wish: Wish) -> list[str]:

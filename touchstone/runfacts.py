@@ -2,11 +2,12 @@
 What a run writes down besides its exchanges and findings: facts, as the run log holds them.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from touchstone.exchange import Exchange
-from touchstone.finding import Finding, Level
+from touchstone.finding import Finding, Judgement, Level
 from touchstone.loadfacts import Attempt, Build, Worker, Workload
 from touchstone.probefacts import ProbeStory
 from touchstone.sample import Window
@@ -70,6 +71,15 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
+class Selected:
+    """
+    The cases that a run is to carry out: those of its profile that concern a selected claim.
+    """
+
+    cases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Tally:
     """
     How often one check judged one claim within one case without breaking it.
@@ -84,6 +94,21 @@ class Tally:
     held: int = 0
     indeterminate: int = 0
     reason: str = ""
+
+
+def tallies(case: str, judgements: Iterable[Judgement]) -> tuple[Tally, ...]:
+    """
+    The held and indeterminate judgements, one tally per check and claim; the first reason stands for all of them.
+    """
+    counts: dict[tuple[str, str], list[Any]] = {}
+    for judgement in judgements:
+        if judgement.outcome == "broken":
+            continue
+        count = counts.setdefault((judgement.check, judgement.claim), [0, 0, ""])
+        count[judgement.outcome == "indeterminate"] += 1
+        if judgement.outcome == "indeterminate":
+            count[2] = count[2] or judgement.actual
+    return tuple(Tally(case, check, claim, *count) for (check, claim), count in counts.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +193,7 @@ class RunLog:
     All facts of one run, each kind in the order in which it was written.
 
     Attributes:
+        selected: Ids of the cases that were to be carried out; empty where nobody wrote them down.
         cut_bytes: By ``(seq, "request" or "response")``, the full length of a body that the log holds only in part.
         torn_lines: Lines that a killed writer left unfinished in the middle; whatever they said is lost.
         workload: None where the run was no load run; the four that follow are empty then.
@@ -192,6 +218,7 @@ class RunLog:
     footer: Footer | None = None
     cut_bytes: dict[tuple[int, str], int] = field(default_factory=dict)
     torn_lines: int = 0
+    selected: tuple[str, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:

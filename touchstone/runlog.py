@@ -26,15 +26,27 @@ from touchstone.errors import RunLogError
 from touchstone.exchange import Exchange
 from touchstone.exchange_json import Decoded, decode, encode
 from touchstone.finding import Finding, Judgement
+from touchstone.jsontext import json_line
 from touchstone.loadfacts import Attempt, Build, Worker, Workload
 from touchstone.quoting import quoted_line
-from touchstone.runfacts import Case, Footer, Header, Notice, Occurrence, RunLog, Tally, TemplateAction
+from touchstone.runfacts import (
+    Case,
+    Footer,
+    Header,
+    Notice,
+    Occurrence,
+    RunLog,
+    Selected,
+    Tally,
+    TemplateAction,
+    tallies,
+)
 from touchstone.sample import Window
 
 SCHEMA_VERSION = 1
 EVENT_TYPES = frozenset(
     {
-        *("header", "exchange", "tally", "finding", "case", "notice", "template", "warning", "footer"),
+        *("header", "selected", "exchange", "tally", "finding", "case", "notice", "template", "warning", "footer"),
         *("workload", "window", "attempt", "build", "worker"),  # of a load run only
         *probe_json.READERS,  # of a probe only
     }
@@ -92,7 +104,7 @@ class RunLogWriter:
         """
         if event.get("type") not in EVENT_TYPES:
             raise RunLogError(f"{self._path}: event type {event.get('type')!r}; expected one of {sorted(EVENT_TYPES)}")
-        line = _line(event)
+        line = json_line(event)
         with self._lock:
             try:
                 if not self.lost:
@@ -108,6 +120,12 @@ class RunLogWriter:
         Writes what the run was asked for; the first line of the file.
         """
         self.write({"type": "header", "schema_version": SCHEMA_VERSION, **asdict(header)})
+
+    def selected(self, selected: Selected) -> None:
+        """
+        Writes which cases are to be carried out.
+        """
+        self.write({"type": "selected", **asdict(selected)})
 
     def exchange(self, exchange: Exchange) -> None:
         """
@@ -207,7 +225,7 @@ class RunLogWriter:
             raise RunLogError(f"{self._path}: the run log cannot be written: somebody removed it; {_ADVICE}")
         size_bytes = found.st_size
         if size_bytes not in (0, self._end_bytes) and os.pread(self._fd, 1, size_bytes - 1) != b"\n":
-            self._append(b"\n" + _line(_TORN))
+            self._append(b"\n" + json_line(_TORN))
 
     def _append(self, data: bytes) -> None:
         assert self._fd is not None
@@ -218,21 +236,6 @@ class RunLogWriter:
         except OSError as error:
             raise RunLogError(f"{self._path}: the run log cannot be written: {error.strerror}; {_ADVICE}") from error
         self._end_bytes = os.lseek(self._fd, 0, os.SEEK_CUR)
-
-
-def tallies(case: str, judgements: Iterable[Judgement]) -> tuple[Tally, ...]:
-    """
-    The held and indeterminate judgements, one tally per check and claim; the first reason stands for all of them.
-    """
-    counts: dict[tuple[str, str], list[Any]] = {}
-    for judgement in judgements:
-        if judgement.outcome == "broken":
-            continue
-        count = counts.setdefault((judgement.check, judgement.claim), [0, 0, ""])
-        count[judgement.outcome == "indeterminate"] += 1
-        if judgement.outcome == "indeterminate":
-            count[2] = count[2] or judgement.actual
-    return tuple(Tally(case, check, claim, *count) for (check, claim), count in counts.items())
 
 
 def read(path: Path) -> RunLog:
@@ -255,7 +258,7 @@ def read(path: Path) -> RunLog:
     facts: dict[str, list[Any]] = {kind: [] for kind in EVENT_TYPES}
     torn_lines = 0
     # What ends a torn line may have been cut short itself.
-    following = [*lines, _line(_TORN)] if last and _line(_TORN).startswith(last) else lines
+    following = [*lines, json_line(_TORN)] if last and json_line(_TORN).startswith(last) else lines
     for number, line in enumerate(lines, start=1):
         if number > 1 and _is_torn(line, following[number : number + 1]):
             torn_lines += 1
@@ -269,6 +272,7 @@ def _run_log(facts: dict[str, list[Any]], torn_lines: int) -> RunLog:
     decoded: list[Decoded] = facts["exchange"]
     return RunLog(
         header=facts["header"][0],
+        selected=tuple(case for selected in facts["selected"] for case in selected.cases),
         exchanges=tuple(item.exchange for item in decoded),
         occurrences=tuple(facts["finding"]),
         tallies=tuple(facts["tally"]),
@@ -338,6 +342,7 @@ def _reader(kind: type) -> Callable[[dict[str, Any]], Any]:
 _FINDING: TypeAdapter[Finding] = TypeAdapter(Finding)
 _READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "header": _reader(Header),
+    "selected": _reader(Selected),
     "exchange": decode,
     "tally": _reader(Tally),
     "finding": _occurrence,
@@ -380,20 +385,3 @@ def _event_or_none(line: bytes) -> dict[str, Any] | None:
         return None
     kind = event.get("type") if isinstance(event, dict) else None
     return event if isinstance(kind, str) and kind in EVENT_TYPES else None
-
-
-def _line(event: dict[str, Any]) -> bytes:
-    # ASCII only: no byte of the target reaches the file raw, and a lone surrogate in a URL survives the way back.
-    try:
-        text = json.dumps(event, separators=(",", ":"), default=repr, allow_nan=False)
-    except ValueError:
-        text = json.dumps(_finite(event), separators=(",", ":"), default=repr)
-    return text.encode("ascii") + b"\n"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not -float("inf") < value < float("inf"):
-        return repr(value)
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value

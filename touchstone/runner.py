@@ -21,7 +21,7 @@ from pathlib import Path
 from touchstone import claims as ledger_of_claims
 from touchstone.baseline import read_baseline
 from touchstone.bundle import contract_tests_dir
-from touchstone.children import Interrupted, Progress, elsewhere, signals, watched
+from touchstone.children import Interrupted, Progress, elsewhere, passed_on, signals, watched
 from touchstone.claims import Ledger
 from touchstone.contract import Contract
 from touchstone.embedded import EMBEDDED_TWIN, at_twin
@@ -101,7 +101,7 @@ def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
     _known(settings, errand, ledger_of_claims.load())
     path = folder / "plan.json"
     handover = Handover(settings.to_json(), "plan", "", str(path.absolute()), 0.0, "plan", plays=errand.plays)
-    environment = os.environ | handover.environment()
+    environment = passed_on(os.environ) | handover.environment()
     with elsewhere() as cwd:
         child = subprocess.run(
             _command(errand.mode), cwd=cwd, env=environment, capture_output=True, text=True, check=False
@@ -218,7 +218,7 @@ def _child(
     Runs the cases in a child process; returns its exit code, negative for a signal.
     """
     cache = {"HYPOTHESIS_STORAGE_DIRECTORY": str(_cache_folder(handover.parsed_settings(), run_log))}
-    environment = cache | os.environ | handover.environment()
+    environment = cache | passed_on(os.environ) | handover.environment()
     output = run_log.parent / "pytest.log"
     return watched(_command(handover.mode), environment, output, run_log, progress, interrupted, max_seconds)
 

@@ -22,6 +22,7 @@ from typing import Any
 from touchstone import claims as ledger_of_claims
 from touchstone import verdict
 from touchstone.candidates import candidate
+from touchstone.children import passed_on
 from touchstone.contract import Contract
 from touchstone.embedded import EMBEDDED_TWIN, at_twin
 from touchstone.errors import HarnessError, TargetError
@@ -119,7 +120,8 @@ def _cases(handover: Handover) -> int:
     Runs ``python -m pytest`` as a check does, but in this process; returns its exit code.
     """
     environment, arguments = dict(os.environ), sys.argv
-    os.environ.update(handover.environment())
+    os.environ.clear()
+    os.environ.update(passed_on(environment) | handover.environment())
     sys.argv = ["pytest", *pytest_arguments()]
     try:
         runpy.run_module("pytest", run_name="__main__", alter_sys=True)

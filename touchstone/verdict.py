@@ -202,6 +202,9 @@ def _judge_completeness(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[
     """
     3 with the reason where something kept the run from judging all that it was to judge, else 0.
     """
+    missing = _not_carried_out(log)
+    if missing:
+        return 3, f"{plural(len(missing), 'case')} {was(len(missing))} not carried out: {_first(missing)}"
     stuck = _named(claims, "could-not-run", strict=False)
     if stuck:
         return 3, f"{_amount(stuck, strict=False)} could not be judged: {_first(stuck)}"
@@ -213,6 +216,14 @@ def _judge_completeness(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[
     if not any(claim.verdict in ("upheld", "broken") for claim in claims):
         return 3, f"no claim was upheld ({_tail(claims)})"
     return 0, f"no {'' if log.header.strict else 'must '}claim broken{_besides(claims)} ({_tail(claims)})"
+
+
+def _not_carried_out(log: RunLog) -> list[str]:
+    """
+    The cases that the run was to carry out, and of which the run log does not say how they ended.
+    """
+    ended = {case.id for case in log.cases}
+    return [case for case in log.selected if case not in ended]
 
 
 def _again(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> str:

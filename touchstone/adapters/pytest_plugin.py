@@ -24,7 +24,7 @@ from touchstone.finding import Finding
 from touchstone.handover import BARRED, UNWRITTEN, hold_lifeline, received
 from touchstone.planwatch import barred
 from touchstone.run import Run
-from touchstone.runfacts import Case, CaseOutcome, Notice, NoticeVerdict
+from touchstone.runfacts import Case, CaseOutcome, Notice, NoticeVerdict, Selected
 from touchstone.settings import Settings
 from touchstone.terms import PUBLISH_ADVICE, Unsuited
 
@@ -72,8 +72,22 @@ def pytest_pycollect_makeitem(obj: object) -> Generator[None, object, object]:
     return [] if isinstance(made, pytest.Collector) and declared and not declared & selected else made
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, object, object]:
+    """
+    Keeps the cases of the profile that concern a selected claim, and writes down which ones these are.
+
+    They are chosen before anybody else may leave some out.
+    """
+    _choose(config, items)
+    handover, chosen = received(os.environ), [case_id(item) for item in items]
+    # A proof leaves cases out once it has found what it is after.
+    if handover.mode != "plan" and not handover.quarry:
+        config.stash[_RUN].log.selected(Selected(tuple(chosen)))
+    return (yield)
+
+
+def _choose(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
     Keeps the cases of the profile that concern a selected claim.
     """
