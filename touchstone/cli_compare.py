@@ -10,6 +10,7 @@ from rich.console import Console
 
 from touchstone.comparison import compare as compared
 from touchstone.errors import RunLogError, UsageError
+from touchstone.opening import folder_name
 from touchstone.options import examples
 from touchstone.report import compare_json
 from touchstone.report.compare_html import render
@@ -45,12 +46,16 @@ def compare(
     """
     before, after = _read(a), _read(b)
     both = compared(before, after)
-    folder = report_dir or Path("reports") / f"compare-{before.header.run_id}-{after.header.run_id}"
+    folder = report_dir or Path("reports") / f"compare-{_id_of(a, before)}-{_id_of(b, after)}"
     page, code = folder / HTML_NAME, int(fail_on_new and both.has_new_failure)
     write_whole(page, render(both))
     write_whole(folder / JSON_NAME, compare_json.render(both, code))
     write(both, Console(), page, code)
     raise typer.Exit(code)
+
+
+def _id_of(path: Path, log: RunLog) -> str:
+    return folder_name(log.header.run_id, f"{path}: run_id", "--report-dir")
 
 
 def _read(path: Path) -> RunLog:

@@ -14,8 +14,9 @@ from pathlib import Path
 from touchstone import __version__
 from touchstone.claims import Ledger
 from touchstone.contract import Contract
-from touchstone.errors import HarnessError, unwritten
+from touchstone.errors import HarnessError, UsageError, unwritten
 from touchstone.handover import Mode
+from touchstone.quoting import quoted
 from touchstone.runfacts import Header, LedgerClaim, Target, TargetKind
 from touchstone.runlog import RunLogWriter
 from touchstone.settings import Settings
@@ -43,6 +44,7 @@ CHECK = Errand()
 # Where a folder that is used again keeps the run logs that were there before, each by the id of its run.
 EARLIER = "earlier"
 _ID = re.compile(r"[0-9a-z]+(-[0-9a-z]+)+")
+_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 def new_run_id() -> str:
@@ -86,6 +88,24 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _refused(folder, error) from error
+
+
+def folder_name(text: str, place: str, option: str) -> str:
+    """
+    A text of a file, fit to name a folder: it leads nowhere else.
+
+    Args:
+        place: Where it stands, for the message.
+        option: What names a folder in its place.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not _FOLDER.fullmatch(text):
+        raise UsageError(
+            f"{place}: {quoted(text)} would name a folder; expected letters, digits, ., - and _; give {option}"
+        )
+    return text
 
 
 def _refused(folder: Path, error: OSError) -> HarnessError:

@@ -24,7 +24,7 @@ from touchstone.embedded import RECORDED_TWIN
 from touchstone.errors import OutputError, RunLogError, UsageError
 from touchstone.exchange import Exchange
 from touchstone.leaks import leaks
-from touchstone.opening import Errand
+from touchstone.opening import Errand, folder_name
 from touchstone.recording import BASE_URL, RUN_ID, Given, Owner, Recording, Terms
 from touchstone.replaying import alone, shown
 from touchstone.report.write import write_whole
@@ -110,8 +110,11 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
 def folder_of(target: TargetSettings) -> Path:
     """
     Where recordings of a target go by default: those of the twin are not to be replaced by another one's.
+
+    Raises:
+        UsageError: its name is none of a folder.
     """
-    return TWINS_FOLDER if target.embedded else FOLDER / target.name
+    return TWINS_FOLDER if target.embedded else FOLDER / folder_name(target.name, "the name of the target", "--out")
 
 
 def check_folder(folder: Path) -> None:

@@ -219,6 +219,20 @@ def test_command_has_a_folder_of_its_own(command: Run, tmp_path: Path, passing_r
     ]
 
 
+@pytest.mark.parametrize("run_id", ["/../../up", "../up", "a/b", "..", "", "x" * 300, "a\0b", "-x"])
+def test_run_id_leads_nowhere(command: Run, tmp_path: Path, run_id: str) -> None:
+    """An id of a run log is refused where it would name a folder, and is none of our concern where it would not."""
+    log = steady(duration_s=2)
+    a = write(log, tmp_path / "a.jsonl")
+    b = write(replace(log, header=replace(log.header, run_id=run_id)), tmp_path / "b.jsonl")
+    for first, second in ((a, b), (b, a)):
+        ended = command(first, second)
+        assert isinstance(ended.exception, UsageError)
+        assert "b.jsonl: run_id" in str(ended.exception)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.jsonl", "b.jsonl"]
+    assert command(a, b, "--report-dir", "out").exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
