@@ -130,3 +130,37 @@ def test_tables_of_hypothesis_are_beside_the_state_unless_a_place_is_named(
     handover = Handover(Settings(state_dir=tmp_path / "touchstone").to_json(), "r", "", "", 0.0, "run")
     runner._child(handover, tmp_path / "runlog.jsonl", lambda _event: None, Interrupted(), None)
     assert environment[TABLES] == (named or str(tmp_path / "hypothesis"))
+
+
+@pytest.mark.parametrize("dangles", [True, False])
+@pytest.mark.parametrize(
+    ("arguments", "output"),
+    [
+        (("check", "--claims", "cancel.idle-is-404", "--profile", "quick"), "pytest.log"),
+        (("load", "steady", "--rate", "5", "--duration", "1"), "locust.log"),
+    ],
+)
+def test_results_go_through_no_link_and_are_for_the_user_alone(
+    tmp_path: Path, call: Command, arguments: tuple[str, ...], output: str, dangles: bool
+) -> None:
+    """
+    Where a symbolic link has the name of a result, what it leads to stays as it is; the umask says who may read.
+    """
+    results, outside = tmp_path / "results", tmp_path / "outside"
+    for folder in (results, outside):
+        folder.mkdir(mode=0o700)
+    names = {"runlog.jsonl", "report.json", "report.html", "junit.xml", output}
+    for name in names:
+        (results / name).symlink_to(outside / name)
+        if not dangles:
+            (outside / name).write_text("mine", "utf-8")
+    before = os.umask(0o077)
+    try:
+        ended = call(Shell(tmp_path), *arguments, "--report-dir", "results")
+    finally:
+        os.umask(before)
+    assert ended.last_line.startswith(("exit 0", "exit 3"))
+    assert {path.read_text("utf-8") for path in outside.iterdir()} == (set() if dangles else {"mine"})
+    written = list(results.iterdir())
+    assert {path.name for path in written} == names
+    assert [path for path in written if path.is_symlink() or path.stat().st_mode & 0o077] == []

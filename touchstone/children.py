@@ -161,10 +161,18 @@ def _place_of_work(output: Path) -> Iterator[tuple[str, BinaryIO]]:
     """
     with ExitStack() as stack:
         try:
-            place = stack.enter_context(elsewhere()), stack.enter_context(output.open("wb"))
+            place = stack.enter_context(elsewhere()), stack.enter_context(anew(output))
         except OSError as error:
             raise OutputError(f"{error.filename}: cannot be written: {error.strerror}") from error
         yield place
+
+
+def anew(path: Path) -> BinaryIO:
+    """
+    A new file in the place of whatever is there: nothing is written through a link.
+    """
+    path.unlink(missing_ok=True)
+    return path.open("xb")
 
 
 def elsewhere() -> "tempfile.TemporaryDirectory[str]":

@@ -99,7 +99,7 @@ class Journal:
         path = folder / f"{run_id}{SUFFIX}"
         # Under its own name the file appears locked and with its header: a sweep never sees it half made.
         draft = folder / f".{run_id}.{os.getpid()}"
-        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _append(descriptor, header(run_id, target_url))

@@ -67,7 +67,9 @@ def new_log(folder: Path) -> Path:
     run_log = folder / "runlog.jsonl"
     make_folder(folder)
     try:
-        if run_log.exists():
+        if run_log.is_symlink():
+            run_log.unlink()
+        elif run_log.exists():
             kept = folder / EARLIER / _id_of(run_log)
             kept.mkdir(parents=True, exist_ok=True)
             run_log.replace(kept / run_log.name)

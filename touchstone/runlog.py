@@ -74,7 +74,9 @@ class RunLogWriter:
         self._lock = threading.Lock()
         self._end_bytes = 0
         try:
-            self._fd: int | None = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._fd: int | None = os.open(
+                path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
+            )
         except OSError as error:
             raise RunLogError(f"{path}: the run log cannot be written: {error.strerror}; {_ADVICE}") from error
 

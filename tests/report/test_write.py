@@ -3,6 +3,7 @@ Reports on disk: whole or not at all.
 """
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -32,14 +33,19 @@ def test_same_log_gives_the_same_reports(any_run: Path, tmp_path: Path) -> None:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_old_report_is_replaced_in_one_step(tmp_path: Path) -> None:
-    """The new file takes the place of the old one, others may read it, and nothing else is left."""
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_old_report_is_replaced_in_one_step(tmp_path: Path, umask: int, mode: int) -> None:
+    """The new file takes the place of the old one, others may read it as the umask says, and nothing else is left."""
     path = tmp_path / "report.json"
     path.write_text("old")
-    write_whole(path, "new")
+    before = os.umask(umask)
+    try:
+        write_whole(path, "new")
+    finally:
+        os.umask(before)
 
     assert path.read_text() == "new"
-    assert path.stat().st_mode & 0o777 == 0o644
+    assert path.stat().st_mode & 0o777 == mode
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.json"]
 
 

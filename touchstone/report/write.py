@@ -4,7 +4,7 @@ Puts the reports of a run beside its run log, each whole or not at all.
 
 import contextlib
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 from touchstone import verdict
@@ -116,16 +116,15 @@ def write_whole(path: Path, text: str) -> None:
         UsageError: the folder is none.
         OutputError: the folder cannot be written.
     """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     except OSError as error:
         raise _refused(path, error) from error
-    temporary = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-        temporary.chmod(0o644)  # mkstemp makes files that only their owner reads; a report is for others too
         temporary.replace(path)
     except OSError as error:
         raise _refused(path, error) from error
