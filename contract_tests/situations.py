@@ -11,7 +11,7 @@ import yaml
 
 from touchstone.examination import Examination
 from touchstone.exchange import Credential, Exchange
-from touchstone.provision import Template, publish_call
+from touchstone.provision import Template, is_own, publish_call
 from touchstone.terms import PUBLISH_ADVICE, Unsuited, restricted_key_advice, second_key_advice
 from touchstone.transport import Call
 
@@ -97,7 +97,7 @@ def publish_invalid(
     about = document["template"]
     # A server that takes it has it under the name that it has now.
     taken = replace(template, name=str(about.get("name", "")), version=str(about.get("version", "")))
-    if taken.ref != template.ref:
+    if taken.ref != template.ref and is_own(taken.ref, exam.run_id):
         exam.register(taken)
         exam.made.taken_for(taken, template)
     return publish_spoilt(exam, template, document, as_yaml=as_yaml)

@@ -102,7 +102,7 @@ SPOILT: dict[str, Callable[[Document], object]] = {
 
 
 UNPARSABLE_JSON = (b'{"api_version": "orgo.ai/v1", "template": ', b'{"api_version": "orgo.ai/v1",, }')
-UNPARSABLE_YAML = (b"template: [open", b"template: 'open", b"template: {name: x}}", b"template: *nowhere")
+UNPARSABLE_YAML = (b"template: [open", b"template: 'open", b"template: {version: x}}", b"template: *nowhere")
 
 
 @pytest.mark.cost(builds=0, requests=43)

@@ -453,3 +453,17 @@ def test_check_that_meets_no_limit_says_what_it_tried(checks: dict[str, "Future[
     assert {row["verdict"] for row in rows if row["id"].startswith("limit.")} == {"not-applicable"}
     (row,) = (row for row in rows if row["id"] == "limit.refused-start-starts-nothing")
     assert "12 builds started" in row["reason"]
+
+
+def test_nothing_is_changed_but_names_of_the_run(tmp_path: Path, call: Command) -> None:
+    """
+    A start, a cancel and a delete name a version that begins like those of the run, however odd its spelling is.
+    """
+    claims = "lookup.odd-spelling-is-404,publish.unparsable-is-400"
+    with Watched() as watched:
+        ended = call(Shell(tmp_path), "check", "--url", watched.url, "--profile", "quick", "--claims", claims)
+        changes = [path for method, path in watched.asked if method not in ("GET", "HEAD", "OPTIONS", "TRACE")]
+    run_id = ended.results.name
+    named = [path.partition("/templates/")[2].partition("/")[2] for path in changes if "/templates/" in path]
+    assert sum(name.startswith(f"touchstone-{run_id}-UPPER/") for name in named) == 2
+    assert [name for name in named if run_id not in name.lower()] == []

@@ -2,13 +2,14 @@
 Requests that Schemathesis generates are aimed at what the run has made.
 """
 
+import json
 from typing import Any
 
 import pytest
 from schemathesis.core.result import Ok
 
 from tests.test_examination import examination, told
-from touchstone.adapters.schemathesis_hooks import load_schema, send_case
+from touchstone.adapters.schemathesis_hooks import _renamed, load_schema, send_case
 from touchstone.transport import Call
 
 PATH = {"namespace": "any", "name": "thing", "version": "1.0.0"}
@@ -37,7 +38,7 @@ def test_request_is_aimed_at_the_ready_version_where_there_is_one(status: str) -
 
 def test_requests_that_change_something_are_never_aimed_at_what_others_may_have() -> None:
     """
-    Without a ready version a start, a cancel and a delete go to a namespace that is the run's own.
+    Without a ready version a start, a cancel and a delete go to a namespace and a name that are the run's own.
     """
     exam = examination(lambda call: (201, {}, {}) if call.operation == "publishTemplate" else told("failed"))
     for label in (
@@ -45,7 +46,22 @@ def test_requests_that_change_something_are_never_aimed_at_what_others_may_have(
         "DELETE /templates/{namespace}/{name}/{version}",
     ):
         send_case(exam, drawn(label), 1)
-        assert sent(exam).path.startswith("/templates/touchstone-r1-nobody/")
+        assert sent(exam).path.startswith("/templates/touchstone-r1-nobody/touchstone-r1-thing/")
+
+
+@pytest.mark.parametrize("name", ["thing", "", 5, None, True, ["thing"], {"a": "thing"}])
+@pytest.mark.parametrize("place", ["name", "template"])
+def test_document_is_published_under_no_name_but_the_runs_own(name: Any, place: str) -> None:
+    """
+    A name that is no text stays none, and holds the run's own name, for a server that makes a text of it.
+    """
+    document = {"name": name} if place == "name" else {"template": {"name": name}}
+    body, template = _renamed(examination(lambda _: told("ready")), json.dumps(document).encode(), 3)
+    sent_name = json.loads(body)["name"] if place == "name" else json.loads(body)["template"]["name"]
+    assert template
+    assert isinstance(sent_name, str) == isinstance(name, str)
+    assert template.name in str(sent_name)
+    assert "thing" not in str(sent_name)
 
 
 def test_examination_is_named_in_few_words() -> None:

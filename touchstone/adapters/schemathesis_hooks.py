@@ -31,7 +31,7 @@ from touchstone.contract import Contract
 from touchstone.examination import Examination
 from touchstone.exchange import Exchange
 from touchstone.finding import Judgement
-from touchstone.provision import VERSION, Template
+from touchstone.provision import VERSION, Template, is_own
 from touchstone.terms import Unsuited
 from touchstone.transport import Call, may_publish
 
@@ -132,7 +132,7 @@ def _keep_track(exam: Examination, exchange: Exchange, template: Template | None
     made = exchange.body.get("ref")
     if exchange.operation == "publishTemplate" and 200 <= exchange.status < 300 and isinstance(made, str):
         name, _, version = made.removeprefix("default/").rpartition("@")
-        if name.startswith(f"touchstone-{exam.run_id}-"):
+        if is_own(made, exam.run_id):
             exam.register(Template(name, version, 0.0, False, ""))
 
 
@@ -200,7 +200,9 @@ def _aim(exam: Examination, case: "Case[Any]", number: int) -> None:
     if ready is not None:
         parameters.update(namespace="default", name=ready.name, version=ready.version)
     elif case.method.upper() != "GET":
-        parameters["namespace"] = f"touchstone-{exam.run_id}-nobody"
+        # A server may pass over the namespace, or take an odd name for a usual one.
+        own = f"touchstone-{exam.run_id}"
+        parameters.update(namespace=f"{own}-nobody", name=f"{own}-{parameters.get('name', '')}")
 
 
 def _ready(exam: Examination) -> Template | None:
@@ -241,11 +243,12 @@ def _renamed(exam: Examination, body: bytes, number: int) -> tuple[bytes, Templa
     if not isinstance(document, dict) or not ("name" in document or (isinstance(about, dict) and "name" in about)):
         return body, None
     name, version = f"touchstone-{exam.run_id}-generated-{number}", VERSION
-    if isinstance(document.get("name"), str):
-        document["name"] = f"{name}@{version}"
+    # What is no text stays none: a server may make a text of it.
+    if "name" in document:
+        document["name"] = f"{name}@{version}" if isinstance(document["name"], str) else [name]
     if isinstance(about, dict):
-        if isinstance(about.get("name"), str):
-            about["name"] = name
+        if "name" in about:
+            about["name"] = name if isinstance(about["name"], str) else [name]
         if isinstance(about.get("version"), str) and _VERSION.match(about["version"]):
             about["version"] = version
     return json.dumps(document, default=str).encode(), Template(name, version, 0.0, False, "")
