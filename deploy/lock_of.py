@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterable
 
-PROJECT = "touchstone (pyproject.toml)"
+PROJECT = "touchstone-build-api (pyproject.toml)"
 
 _BEGIN = re.compile(r"^(?=[A-Za-z0-9])", flags=re.MULTILINE)
 

@@ -209,7 +209,8 @@ def test_image_has_all_that_the_wheel_needs(tmp_path: Path) -> None:
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     shutil.unpack_archive(next((tmp_path / "dist").glob("*.whl")), tmp_path / "wheel", "zip")
     bundle = tmp_path / "wheel" / "touchstone" / "_bundle"
-    assert {path.name for path in bundle.iterdir()} == {"contract_tests", "load", "openapi", "recordings"}
+    files = {"lock_of.py", "requirements.lock"}
+    assert {path.name for path in bundle.iterdir()} == {"contract_tests", "load", "openapi", "recordings", *files}
 
 
 @pytest.mark.parametrize(

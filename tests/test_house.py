@@ -266,6 +266,7 @@ def test_wheel_carries_what_the_package_reads(tmp_path: Path) -> None:
         for path in (ROOT / top).rglob("*")
         if path.is_file()
     }
+    files |= {f"touchstone/_bundle/{name}" for name in ("lock_of.py", "requirements.lock")}
     assert packed == {name for name in files if not any(p.startswith((".", "__pycache__")) for p in name.split("/"))}
 
 

@@ -2,9 +2,11 @@
 `touchstone init`: what it writes is valid, says what holds anyway, and takes nothing from anybody.
 """
 
+import hashlib
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,14 @@ from touchstone.cli_init import app
 from touchstone.settings import Flags, Settings, TargetSettings, load
 from touchstone.settings_file import RUN_KEYS, TARGET_KEYS, TEMPLATE_KEYS
 from touchstone.settings_words import run_keys
-from touchstone.starting import EXAMPLE_URL, WORKFLOWS, offered, settings_text
+from touchstone.starting import EXAMPLE_URL, WORKFLOWS, budget, offered, settings_text
 
+ROOT = Path(__file__).resolve().parent.parent
 URL = "https://staging.example.test/v2"
+STUB = """#!/bin/sh
+case "$*" in *"pip install"*) echo "$*" >> {calls}; exit 0 ;; esac
+exec {python} "$@"
+"""
 OFFERED = re.compile(r"^#(?=[a-z_.]+ = )", flags=re.MULTILINE)
 
 
@@ -48,7 +55,7 @@ def test_every_default_may_be_spelled_out(begun: Path) -> None:
     """
     text = (begun / "touchstone.toml").read_text()
     keys = dict(zip(("api_key", "second_api_key", "restricted_api_key"), KEYS.values(), strict=True))
-    expected = Settings(TargetSettings("staging", URL, **keys))
+    expected = Settings(TargetSettings("staging", URL, max_builds=budget(), **keys))
     assert settings_of(begun) == expected
     assert settings_of(begun, OFFERED.sub("", text)) == expected
 
@@ -86,6 +93,107 @@ def test_plan_of_the_written_settings_is_made(begun: Path, call: Command) -> Non
     ended = call(shell, "check", "--plan", "--config", "touchstone.toml", "--target", "staging", "--claims", "auth.*")
     assert (ended.code, ended.err) == (0, "")
     assert f"nothing was sent to {URL}" in ended.out
+
+
+def test_budget_that_is_written_is_enough_for_the_check_that_is_told(begun: Path, call: Command) -> None:
+    """
+    The steps that `init` tells end with a verdict: no case of the plan is left out for want of builds.
+    """
+    told = call(Shell(begun), "check", "--target", "staging", "--plan").out
+    planned, written = re.search(r"at most (\d+) builds \(budget (\d+)\)", " ".join(told.split())).groups()
+    assert int(written) > int(planned)
+    assert "--max-builds" not in told
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    The wheel of this checkout.
+    """
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (built,) = folder.iterdir()
+    return built
+
+
+@dataclass
+class Step:
+    """
+    The step of a workflow that installs, run in a folder with the wheel in it, by a `python` that installs nothing.
+    """
+
+    folder: Path
+    wheel: Path
+    pipeline: str
+
+    def run(self, **variables: str) -> tuple[int, str, list[str]]:
+        """
+        Its exit code, what it said, and the arguments of each installation.
+        """
+        document = yaml.safe_load((self.folder / WORKFLOWS[self.pipeline]).read_text())
+        (job,) = document["jobs"].values() if self.pipeline == "github" else (document["touchstone"],)
+        lines = [each.get("run", "") for each in job["steps"]] if self.pipeline == "github" else job["script"]
+        (script,) = [line for line in lines if "pip install" in line]
+        calls, stub = self.folder / "calls", self.folder / "bin" / "python"
+        stub.parent.mkdir(exist_ok=True)
+        stub.write_text(STUB.format(calls=calls, python=sys.executable))
+        stub.chmod(0o700)
+        calls.write_text("")
+        (self.folder / self.wheel.name).write_bytes(self.wheel.read_bytes())
+        environment = {"PATH": f"{stub.parent}:/usr/bin:/bin", "HOME": str(self.folder), "TMPDIR": str(self.folder)}
+        ended = subprocess.run(
+            ["bash", "-c", script],
+            cwd=self.folder,
+            env=environment | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return ended.returncode, ended.stdout + ended.stderr, calls.read_text().splitlines()
+
+
+@pytest.fixture(params=["github", "gitlab"])
+def step(request: pytest.FixtureRequest, tmp_path: Path, wheel: Path, call: Command) -> Step:
+    """
+    The step that each workflow has.
+    """
+    assert call(Shell(tmp_path), "init", "--ci", request.param).code == 0
+    return Step(tmp_path, wheel, request.param)
+
+
+@pytest.mark.parametrize("given", [(), ("TOUCHSTONE_WHEEL",), ("TOUCHSTONE_SHA256",)])
+def test_workflow_without_a_wheel_says_what_to_set(step: Step, given: tuple[str, ...]) -> None:
+    """
+    It installs nothing then, from nowhere.
+    """
+    code, told, installed = step.run(**dict.fromkeys(given, "x"))
+    assert (code, installed) == (2, [])
+    assert [name for name in ("TOUCHSTONE_WHEEL", "TOUCHSTONE_SHA256") if name not in told] == []
+
+
+@pytest.mark.parametrize("sha256", ["0" * 64, "x", "latest"])
+def test_workflow_installs_no_other_wheel(step: Step, sha256: str) -> None:
+    """
+    One with another hash, or with none that is a hash, is not installed.
+    """
+    code, _, installed = step.run(TOUCHSTONE_WHEEL=step.wheel.name, TOUCHSTONE_SHA256=sha256)
+    assert (code != 0, installed) == (True, [])
+
+
+def test_workflow_installs_by_hash_alone(step: Step) -> None:
+    """
+    The wheel that was given, and what it needs with the hashes that it carries; nothing is looked for by our own name.
+    """
+    digest = hashlib.sha256(step.wheel.read_bytes()).hexdigest()
+    code, told, installed = step.run(TOUCHSTONE_WHEEL=step.wheel.name, TOUCHSTONE_SHA256=digest)
+    assert code == 0, told
+    needed, ours = installed
+    assert "--require-hashes -r " in needed
+    locked = Path(needed.split()[-1]).read_text()
+    assert [name in locked for name in ("httpx==", "ruff==", "touchstone-build-api==")] == [True, False, False]
+    assert " --no-deps --no-index " in ours
+    assert ours.endswith(step.wheel.name)
 
 
 @pytest.mark.parametrize(("pipeline", "schema"), [("github", "github-workflows"), ("gitlab", "gitlab-ci")])

@@ -76,7 +76,7 @@ def wheel() -> Path:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(ROOT / "dist")]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=LIMIT_S)
     assert built.returncode == 0, built.stdout + built.stderr
-    return ROOT / "dist" / f"touchstone-{__version__}-py3-none-any.whl"
+    return ROOT / "dist" / f"touchstone_build_api-{__version__}-py3-none-any.whl"
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,10 @@ _SECRETS = {
     "github": "store ORGO_API_KEY as a secret of the repository: Settings > Secrets and variables > Actions",
     "gitlab": "store ORGO_API_KEY as a masked variable of the project (Settings > CI/CD), and plan a schedule",
 }
+_WHEEL = (
+    "store two variables there: TOUCHSTONE_WHEEL, the wheel to install, as a path in the repository or an https "
+    "address, and TOUCHSTONE_SHA256, its SHA-256"
+)
 
 
 @app.command(
@@ -48,7 +52,7 @@ def init(
         "export ORGO_API_KEY=<your key>",
         f"touchstone check --target {target} --plan: says what it would do and cost, and sends nothing",
         f"touchstone check --target {target}: judges it",
-        *([_SECRETS[pipeline]] if pipeline in _SECRETS else []),
+        *([_SECRETS[pipeline], _WHEEL] if pipeline in _SECRETS else []),
     ]
     for number, step in enumerate(steps, start=1):
         _say(f"{number}. {step}")

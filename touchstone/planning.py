@@ -3,7 +3,8 @@ Prints what a run would do and cost.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -39,7 +40,7 @@ def print_plan(text: str, settings: Settings, console: Console, *, shared: bool 
     else:
         _table(console, rows)
     claims = {claim for case in cases for claim in case["claims"]}
-    builds = shared_builds + sum(case["builds"] for case in cases)
+    builds = builds_of(cases, settings, shared=shared)
     requests = shared_requests + sum(case["requests"] for case in cases)
     target = settings.target
     say(
@@ -54,6 +55,13 @@ def print_plan(text: str, settings: Settings, console: Console, *, shared: bool 
             "the budget is smaller than the plan: claims may be left unjudged and the run end with 3; "
             f"--max-builds {builds} lets all cases run",
         )
+
+
+def builds_of(cases: Iterable[Mapping[str, Any]], settings: Settings, *, shared: bool = True) -> int:
+    """
+    How many builds a run starts at most, by the plan that the contract tests made of themselves.
+    """
+    return (_shared(settings)[0] if shared else 0) + sum(int(case["builds"]) for case in cases)
 
 
 def _shared(settings: Settings) -> tuple[int, int]:

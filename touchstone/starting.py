@@ -3,16 +3,20 @@ The files that a project begins with: its settings, each with what holds without
 """
 
 import dataclasses
+import functools
 import json
 import re
+import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from touchstone import __version__
+from touchstone import runner
 from touchstone.errors import UsageError
+from touchstone.planning import builds_of
 from touchstone.report.write import write_whole
+from touchstone.settings import Settings
 from touchstone.settings_file import EMBEDDED, find
 from touchstone.settings_kinds import checked, url
 from touchstone.settings_words import Described, run_keys, target_keys, template_keys
@@ -24,6 +28,7 @@ WORKFLOWS = {"github": ".github/workflows/touchstone.yml", "gitlab": ".gitlab-ci
 _STARTERS = Path(__file__).resolve().parent / "starters"
 
 _WIDTH = 100
+_ROUND = 50
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _TITLE = "Settings of touchstone: what is judged, with whose keys, and how patiently."
 _ABOUT = (
@@ -53,22 +58,37 @@ def files(target: str, address: str | None, pipeline: str) -> dict[str, str]:
     found = {SETTINGS: settings_text(target, place)}
     if pipeline in WORKFLOWS:
         text = (_STARTERS / f"{pipeline}.yml").read_text(encoding="utf-8")
-        found[WORKFLOWS[pipeline]] = text.replace("%TARGET%", target).replace("%VERSION%", __version__)
+        found[WORKFLOWS[pipeline]] = text.replace("%TARGET%", target)
     return found
 
 
 def settings_text(target: str, address: str) -> str:
     """
     A settings file with one target and every key; each that has a default stands there with it, behind a #.
+
+    The budget is that of a standard check: with the default one it would end without a verdict.
     """
     lines = [*_comment(_TITLE), "#", *_comment(_ABOUT), ""]
     for key in run_keys():
         lines += [*_key(key), ""]
     lines += ["", *_comment(f"A target: `touchstone check --target {target}` judges it."), f"[targets.{target}]"]
     for key in offered():
-        written = {"url": address}.get(key.name)
-        lines += [*([*_comment(key.meaning), f"url = {_toml(written)}"] if written else _key(key)), ""]
+        written = {"url": address, "max_builds": budget()}.get(key.name)
+        lines += [*([*_comment(key.meaning), f"{key.name} = {_toml(written)}"] if written else _key(key)), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+@functools.cache
+def budget() -> int:
+    """
+    How many builds a standard check may start: half as many again as its plan has.
+
+    A start whose answer does not say that no build began counts as one.
+    """
+    settings = Settings(profile="standard")
+    with tempfile.TemporaryDirectory() as folder:
+        planned = builds_of(json.loads(runner.plan(settings, Path(folder))), settings)
+    return -(-planned * 3 // 2 // _ROUND) * _ROUND
 
 
 def offered() -> tuple[Described, ...]:
