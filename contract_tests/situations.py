@@ -31,12 +31,16 @@ def ask(
     """
     Sends a plain request once and takes any answer.
 
-    Where the run must not publish, the versions are somebody's: no request that a broken server could delete one by.
+    Where the run must not publish, the versions are somebody's. None is deleted, and builds are started and cancelled
+    only of those that the settings name.
 
     Args:
         authorization: What the header says in the place of what *credential* stands for.
     """
-    if operation == "deleteTemplate" and exam.target.publish == "never":
+    named = (*exam.target.templates.buildable, *exam.target.templates.failing, *exam.target.templates.restricted)
+    if exam.target.publish == "never" and (
+        operation == "deleteTemplate" or (operation in ("startBuild", "cancelBuild") and ref not in named)
+    ):
         ref = exam.unknown("name")
     plain = call(operation, ref, credential)
     return exam.send(replace(plain, headers={"Authorization": authorization}) if authorization else plain)

@@ -71,6 +71,8 @@ def test_check_publishes_nothing_and_says_why(tmp_path: Path, call: Command, pro
             (method, path.rpartition("/given/1.0.0")[2]) for method, path in watched.asked if "/given/1" in path
         }
         assert {end for method, end in changing if method not in ("GET", "HEAD", "OPTIONS")} <= {"/build"}
+        others = {(method, path) for method, path in watched.asked if "/given/" in path and "/given/1.0.0" not in path}
+        assert {path for method, path in others if method not in ("GET", "HEAD", "OPTIONS")} == set()
     verdicts = ended.verdicts()
     assert {verdict for claim, verdict in verdicts.items() if claim.startswith("publish.")} == {"not-applicable"}
     assert verdicts["access.publish-needs-scale"] == "not-applicable"

@@ -16,6 +16,7 @@ from touchstone.claims import Ledger
 from touchstone.contract import Contract
 from touchstone.errors import HarnessError, UsageError, unwritten
 from touchstone.handover import Mode
+from touchstone.journal_state import is_run_id
 from touchstone.quoting import quoted
 from touchstone.runfacts import Header, LedgerClaim, Target, TargetKind
 from touchstone.runlog import RunLogWriter
@@ -43,7 +44,6 @@ CHECK = Errand()
 
 # Where a folder that is used again keeps the run logs that were there before, each by the id of its run.
 EARLIER = "earlier"
-_ID = re.compile(r"[0-9a-z]+(-[0-9a-z]+)+")
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -122,7 +122,7 @@ def _id_of(run_log: Path) -> str:
     with run_log.open("rb") as file, contextlib.suppress(ValueError, RecursionError):
         header = json.loads(file.readline())
         run_id = str(header.get("run_id")) if isinstance(header, dict) else ""
-        if _ID.fullmatch(run_id):
+        if is_run_id(run_id):
             return run_id
     return str(run_log.stat().st_mtime_ns)
 
