@@ -16,7 +16,8 @@ from touchstone.twin.answers import Refusal
 from touchstone.twin.build import Build, Pace, finished_build
 from touchstone.twin.catalog import CURATED_NAMESPACE, EVERYONE, Catalog, Ref, Version
 from touchstone.twin.documents import Document, digest
-from touchstone.twin.limits import Limiter, limiter_of, parted
+from touchstone.twin.limiter import Limiter, let_through
+from touchstone.twin.limits import limiter_of, parted
 from touchstone.twin.settings import Account, TwinSettings
 from touchstone.twin.steps import read_plan
 from touchstone.twin.stream import timestamp
@@ -67,8 +68,7 @@ class Engine:
             version = self._store(EVERYONE, _small_document(CURATED_NAMESPACE, name))
             build = finished_build(read_plan(version.template), CURATED_BUILD_TIME_MS)
             self.slots[EVERYONE, version.digest] = Slot(build, build)
-        # An account below the plan can only own what it published before: without one its 403 could not be told
-        # from a 404.
+        # An account below the plan has a version of its own: without one its 403 could not be told from a 404.
         for account in self.settings.accounts:
             if not self.may_build(account):
                 self._store(account.key, _small_document("default", "legacy-demo"))
@@ -224,17 +224,14 @@ class Engine:
         slot = self.slot_of(version)
         golden = self.reusable(slot)
         begins = golden is None and not self.joinable(slot)
-        charged = begins or self.settings.charges == "starts"
-        if charged:
+        if charged := begins or self.settings.charges == "starts":
             self.check_rate(account)
         if begins:
             self.check_capacity()
             self.check_builds(account)
             slot.last = self.launch(version)
         if charged:
-            limiter, now_at = self._limiters[account.key], self.now_at()
-            self._delay_s = limiter.delay_s(now_at)
-            limiter.take(now_at)
+            self._delay_s = let_through(self._limiters[account.key], self.now_at())
         return self.reused_body(version, golden) if golden else self.building_body(version)
 
     def slot_of(self, version: Version) -> Slot:
@@ -341,8 +338,6 @@ class Engine:
             "build_time_ms": golden.build_time_ms,
             "reused": True,
         }
-
-    # Looking, cancelling.
 
     def state_of(self, slot: Slot | None) -> Status:
         """

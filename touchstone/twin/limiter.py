@@ -56,9 +56,16 @@ def decide(limiter: Limiter, now_at: float) -> tuple[bool, float]:
     if limiter.wait_s(now_at) > 0:
         limiter.refuse(now_at)
         return False, 0.0
+    return True, let_through(limiter, now_at)
+
+
+def let_through(limiter: Limiter, now_at: float) -> float:
+    """
+    Counts one start, and returns the seconds by which its answer is held back.
+    """
     delay_s = limiter.delay_s(now_at)
     limiter.take(now_at)
-    return True, delay_s
+    return delay_s
 
 
 def window_of(now_at: float, window_s: float) -> int:
