@@ -11,10 +11,7 @@ from urllib.parse import quote, unquote
 
 from touchstone.contract import Contract
 from touchstone.exchange import Chunk, Credential, Request, Response
-from touchstone.redact import Secrets
-
-# A key of the documented form that no account can have: it is not random, so two runs send the same bytes.
-UNKNOWN_KEY = "sk_live_" + "0" * 24
+from touchstone.redact import UNKNOWN_KEY, Secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +64,8 @@ class Keys:
         Every value that must not reach an exchange.
         """
         named = {
-            "longer": self.primary + "x",
             "primary": self.primary,
+            "longer": self.primary + "x",
             "shorter": self.primary[:-1],
             "headless": self.primary[1:],
             "recased": self.primary.swapcase(),

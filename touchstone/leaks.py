@@ -16,15 +16,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from touchstone.redact import MIN_SECRET_LENGTH
+from touchstone.redact import MIN_SECRET_LENGTH, UNKNOWN_KEY
 
 MAX_DEPTH = 3
 # A part of a key this long is no coincidence, and leaves less of it to guess.
 PART_LENGTH = 12
 SHOWN_LENGTH = 10
-
-# The documentation's example of a key that no account has.
-_NOBODYS_KEY = "sk_live_" + "0" * 24
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}")
 _HEX = re.compile(rb"[0-9A-Fa-f]{16,}")
@@ -90,7 +87,7 @@ _MARKER = re.compile(rb"(?i)(?:<|&lt;|%3c|\\u003c|\\x3c)[^<>]*?(?:>|&gt;|%3e|\\u
 # No value, that there is one, asterisks, nobody's key, or a variable of a shell that holds it elsewhere.
 _NOTHING = re.compile(
     rb"(?:(?i:bearer|basic|digest|token|apikey)\b\s*)?"
-    rb"(?:(?i:null|none|true|false|undefined|set)|\**|%b|\$[A-Z_][A-Z0-9_]*|\$[{(].*)" % _NOBODYS_KEY.encode(),
+    rb"(?:(?i:null|none|true|false|undefined|set)|\**|%b|\$[A-Z_][A-Z0-9_]*|\$[{(].*)" % UNKNOWN_KEY.encode(),
     re.DOTALL,
 )
 
@@ -170,7 +167,7 @@ def leaks(text: str, known: Mapping[str, str]) -> tuple[Leak, ...]:
 
 
 def _search(known: Mapping[str, str]) -> _Search:
-    values = {name: value for name, value in known.items() if len(value) >= MIN_SECRET_LENGTH and value != _NOBODYS_KEY}
+    values = {name: value for name, value in known.items() if len(value) >= MIN_SECRET_LENGTH and value != UNKNOWN_KEY}
     shared = _shared_prefix(set(values.values()))
     keys = tuple(_Key(name, _encoded(value), tuple(_parts(value, shared))) for name, value in values.items())
     readable = rb"[\t\r\n -~]" if all(map(str.isascii, values.values())) else rb"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
@@ -195,7 +192,7 @@ def _shared_prefix(values: set[str]) -> str:
 def _parts(value: str, shared: str) -> Iterator[bytes]:
     for start in range(len(value) - PART_LENGTH + 1):
         part = value[start : start + PART_LENGTH]
-        if part not in shared and part not in _NOBODYS_KEY:
+        if part not in shared and part not in UNKNOWN_KEY:
             yield _encoded(part)
 
 
@@ -336,7 +333,7 @@ def _by_shape(text: bytes) -> Iterator[tuple[str, int, int]]:
     for what, needed, form in _SHAPES:
         if any(word in text for word in needed):
             for match in form.finditer(text):
-                if match[0] != _NOBODYS_KEY.encode():
+                if match[0] != UNKNOWN_KEY.encode():
                     yield what, *match.span()
 
 

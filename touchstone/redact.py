@@ -1,8 +1,8 @@
 """
 What never reaches disk or a report: finds the secrets of a run in whatever crossed the wire and marks them.
 
-A secret is recognised by its value, also where a server repeats it in an error, a log line or a redirect, and in
-whatever spelling such a repetition comes: see spellings.py. Headers that carry credentials are recognised by name as
+A secret is recognised by its value, also where a server repeats it in an error, a log line or a redirect, and in each
+encoding in which such a repetition comes: see spellings.py. Headers that carry credentials are recognised by name as
 well.
 """
 
@@ -15,6 +15,8 @@ from touchstone.spellings import Finder, Span
 # A shorter value is likely to be part of ordinary words, and marking those would spoil the evidence.
 MIN_SECRET_LENGTH = 6
 REDACTED = "<redacted>"
+# A key of the documented form that no account can have: it is not random, so two runs send the same bytes.
+UNKNOWN_KEY = "sk_live_" + "0" * 24
 
 _KEY_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "x-auth-token"})
 _COOKIE_HEADERS = frozenset({"cookie", "set-cookie"})
@@ -34,7 +36,7 @@ class Secrets:
             ``NAME-shorter``: a server may repeat a key cut short.
     """
 
-    __slots__ = ("_any_case", "_finder", "_folded", "_markers", "_marks", "_name", "_names", "_value")
+    __slots__ = ("_finder", "_markers", "_marks", "_names", "_value")
 
     def __init__(self, values: Mapping[str, str | None]) -> None:
         kept = {name: value for name, value in values.items() if value and len(value) >= MIN_SECRET_LENGTH}
@@ -45,14 +47,9 @@ class Secrets:
         self._names = tuple(kept)
         self._markers = markers
         self._marks = frozenset(markers.values())
-        self._finder = Finder(markers)
+        self._finder = Finder(markers, whole=(UNKNOWN_KEY.encode(),))
         # The same few headers come with each answer.
         self._value = functools.lru_cache(maxsize=1024)(self.text)
-        self._name = functools.lru_cache(maxsize=1024)(self._spelt)
-        # The longest first: one may begin with another.
-        folded = {value.decode("utf-8", "surrogatepass").lower(): mark.decode() for value, mark in markers.items()}
-        words = [_MARKER.pattern, *map(re.escape, sorted(folded, key=len, reverse=True))]
-        self._folded, self._any_case = folded, re.compile("|".join(words), re.IGNORECASE)
 
     def __repr__(self) -> str:
         return f"Secrets({', '.join(self._names)})"
@@ -64,10 +61,16 @@ class Secrets:
         # surrogatepass: a lone surrogate is legal in JSON and must survive.
         return self.data(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
-    def data(self, data: bytes) -> bytes:
+    def data(self, data: bytes, *, is_cut: bool = False) -> bytes:
         """
         The bytes with a marker in the place of each secret; all other bytes stay as they are, whatever their encoding.
+
+        Args:
+            is_cut: Whether more followed; what a secret may begin with at the end is marked then, too.
         """
+        edge = self._finder.edge(data) if is_cut else None
+        if edge is not None:
+            return self.data(data[: edge.start]) + self._markers[edge.value]
         if not self._finder.find(data):
             return data
         return b"".join(part if part in self._marks else self._marked(part) for part in _split(data, self._marks))
@@ -79,7 +82,7 @@ class Secrets:
         Credentials in headers known for carrying them are ``<redacted>`` where they are none of the run's own. A server
         may repeat a key in the name of a header as well.
         """
-        return tuple((self._name(name), self._header(name.lower(), value)) for name, value in pairs)
+        return tuple((self._value(name), self._header(name.lower(), value)) for name, value in pairs)
 
     def _marked(self, data: bytes) -> bytes:
         pieces, at = [], 0
@@ -87,12 +90,6 @@ class Secrets:
             pieces += [data[at : span.start], self._markers[span.value]]
             at = span.end
         return b"".join((*pieces, data[at:]))
-
-    def _spelt(self, name: str) -> str:
-        """
-        The name of a header without secrets: clients write it in small letters (RFC 9110, 5.1), a key in it as well.
-        """
-        return self._any_case.sub(lambda found: self._folded.get(found[0].lower(), found[0]), self.text(name))
 
     def _header(self, name: str, value: str) -> str:
         marked = self._value(value)
@@ -130,34 +127,23 @@ def _split(data: bytes, marks: frozenset[bytes]) -> list[bytes]:
 
 def _apart(spans: Iterable[Span]) -> Iterator[Span]:
     """
-    The places to mark, in order: where several overlap, the one with the longest value.
-
-    The longest first, so that a secret that begins with another one is not left with its tail in the open. A run of
-    base64 takes in whatever it overlaps: each of its characters may tell a part of a secret.
+    The places to mark, in order: several that overlap are one, with the longest value that is there.
     """
-    for group in _overlapping(spans):
-        longest_first = sorted(group, key=lambda span: (-len(span.value), span.start))
-        if any(span.is_run for span in group):
-            yield Span(group[0].start, max(span.end for span in group), longest_first[0].value)
-            continue
-        kept: list[Span] = []
-        for span in longest_first:
-            if all(span.end <= other.start or other.end <= span.start for other in kept):
-                kept.append(span)
-        yield from sorted(kept, key=lambda span: span.start)
-
-
-def _overlapping(spans: Iterable[Span]) -> Iterator[list[Span]]:
     group: list[Span] = []
     end = 0
     for span in sorted(spans, key=lambda span: span.start):
         if group and span.start >= end:
-            yield group
+            yield _joined(group, end)
             group = []
         group.append(span)
         end = max(end, span.end)
     if group:
-        yield group
+        yield _joined(group, end)
+
+
+def _joined(group: list[Span], end: int) -> Span:
+    longest = max(group, key=lambda span: span.end - span.start)
+    return Span(group[0].start, end, longest.value)
 
 
 def _is_marked_only(value: str) -> bool:

@@ -1,307 +1,302 @@
 """
-Where a value stands in what crossed the wire, however it is spelled: with escapes, in base64, in hexadecimal.
+The places of a value in what crossed the wire, in each encoding in which a server repeats one.
 
-A text is read the way a receiver reads it. Each kind of escape is undone in the whole of it, and each run of base64 or
-hexadecimal is decoded; what comes out is read again, since a JSON text may hold a URL that holds base64. Each reading
-knows where its bytes come from, so that a value found deep inside is traced back to the bytes that spell it.
-
-Nearly all bodies hold neither a value nor an escape nor a long word. They are let go after a few substring searches.
+The encodings of a value are made beforehand, and the bytes are searched for them; nothing is decoded. The search takes
+time in proportion to the bytes. It finds the value in upper and lower case, as percent, JSON and HTML escapes, in
+hexadecimal, in base64 at each of its three offsets and with line breaks in it, and parts of PART_LENGTH characters.
 """
 
-import binascii
+import base64
 import functools
-import html
-import json
 import re
-import string
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from html.entities import html5
 
-# Readings of readings: base64 in a JSON text in a form is three, and each of those may add an escape of its own.
-MAX_READINGS = 6
+# The shortest part of a value that counts, and the length of which each such part holds an aligned block.
+PART_LENGTH = 18
+_BLOCK_LENGTH = PART_LENGTH // 2
+# The shortest beginning of a value that counts at the end of bytes that were cut there.
+EDGE_LENGTH = 8
 
-
-def _table(members: bytes) -> bytes:
-    """
-    A translation that writes A for each member and a space for each other byte, so that a run of members is a word.
-    """
-    return bytes(b"A"[0] if byte in members else b" "[0] for byte in range(256))
-
-
-def _cleared(bit: int) -> bytes:
-    """
-    The class of the characters of base64 that stand for a number without this bit.
-    """
-    return b"[%b]" % bytes(char for number, char in enumerate(_ALPHABET) if not number & bit)
-
-
-_ALPHABET = (string.ascii_uppercase + string.ascii_lowercase + string.digits).encode()
+# A line of base64 has 64 characters in PEM, and 76 in MIME.
+_LINE_LENGTH = 64
 _STANDARD = bytes.maketrans(b"-_", b"+/")
-_IN_BASE64 = _table(_ALPHABET + b"+/-_")
-_IN_HEX = _table(string.hexdigits.encode())
-_IN_PLAIN_TEXT = _table(bytes(range(0x20, 0x7F)))
-# Three characters below 0x80 in base64: the bits that would be their eighth are clear.
-_PLAIN_IN_BASE64 = _cleared(32) + _cleared(8) + _cleared(2) + rb"[A-Za-z0-9+/_-]"
+_IN_BASE64 = {ord("+"): rb"[+-]", ord("/"): rb"[/_]"}
+_LINE_BREAK = rb"(?:(?:[\r\n]|\\{1,3}[rn]|%0[aAdD]|&#1[03];){1,4}[ \t]{0,8})?"
+_BEHIND_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{0,3}(?:=|%3[dD]){0,2}")
 
-_PLAIN = re.compile(rb"[ !#-\[\]-~]+")  # printable, and as it is in JSON
-_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
-_PERCENT_OR_PLUS = re.compile(rb"%([0-9A-Fa-f]{2})|\+")
-_MARKUP = re.compile(rb"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-# Browsers read a number without its semicolon as well.
-_ANY_MARKUP = re.compile(rb"&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)")
-_OPEN_MARKUP = re.compile(rb"&#(?:[0-9]{1,7}(?![0-9;])|[xX][0-9A-Fa-f]{1,6}(?![0-9A-Fa-f;]))")
-_BACKSLASH = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{1,6}\}"
-    rb"|x[0-9A-Fa-f]{2}|[bfnrt]|[ -/:-@\[-`{-~])"
-)
-# A line break, a tab or a quote in JSON: all that most bodies escape.
-_MORE_THAN_LAYOUT = re.compile(rb"\\[^bfnrt\"]")
-_ESCAPE_BEFORE = re.compile(rb"\\(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[bfnrt])|%[0-9A-Fa-f]{2}")
+# What a text has to hold before one of its characters is an escape of more than layout.
+_ESCAPE = re.compile(rb"%[0-9A-Fa-f]{2}|&[#A-Za-z]|\\[^bfnrt]|\+")
+_ESCAPE_BUT_OF_QUOTES = re.compile(rb"%[0-9A-Fa-f]{2}|&[#A-Za-z]|\\[^bfnrt\"]")
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
     """
-    Where a value stands.
-
-    Attributes:
-        is_run: Whether the span is a run of base64 that holds the value, and with it whatever else is in the run.
+    The place of a value, or of a part of it.
     """
 
     start: int
     end: int
     value: bytes
-    is_run: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """
-    What a text says once it is decoded, and where the bytes between two places of that come from.
-    """
-
-    text: bytes
-    origin: Callable[[int, int], tuple[int, int]]
-    is_run: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Escapes:
-    """
-    One kind of escape.
-
-    Attributes:
-        sign: The byte that none goes without.
-        form: What one looks like.
-        meaning: The bytes that one stands for.
-        telling: Where a text has no match for this, undoing its escapes brings nothing to light.
-    """
-
-    sign: bytes
-    form: re.Pattern[bytes]
-    meaning: Callable[[re.Match[bytes]], bytes]
-    telling: re.Pattern[bytes]
 
 
 class Finder:
     """
-    Finds values in bytes, in any spelling.
+    A search for values in bytes, whatever their encoding.
+
+    Args:
+        values: In the order in which they lend their name to a part that several have.
+        whole: Those of them of which a part counts for nothing.
     """
 
-    __slots__ = ("_base64", "_escapes", "_first_signs", "_hex", "_is_plain", "_needles", "_run", "_shown", "_values")
-
-    def __init__(self, values: Iterable[bytes]) -> None:
-        self._values = sorted(set(values), key=lambda value: (-len(value), value))
-        # Where one value is part of another, a text without the part is a text without the whole.
-        self._needles = tuple(
-            value for value in self._values if not any(part in value for part in self._values if part != value)
-        )
-        self._is_plain = all(_PLAIN.fullmatch(value) for value in self._values)
-        self._escapes = tuple(_escapes(has_space=any(b" " in value for value in self._values), is_plain=self._is_plain))
-        self._first_signs = (*self._needles, *dict.fromkeys(escapes.sign for escapes in self._escapes))
-        least = min(map(len, self._values), default=1)
-        self._run = b"A" * -(-least * 8 // 6)
-        self._shown = b"A" * least
-        # A spelling of plain values is plain text as well, and so base64 or hexadecimal of it has a pattern.
-        groups, pairs = (max(1, (least - 2) // 3), least) if self._is_plain else (0, 0)
-        self._base64 = re.compile(b"(?:%b){%d}" % (_PLAIN_IN_BASE64, groups))
-        self._hex = re.compile(b"(?:[2-7][0-9A-Fa-f]){%d}" % pairs)
+    def __init__(self, values: Iterable[bytes], whole: Iterable[bytes] = ()) -> None:
+        self._values = tuple(dict.fromkeys(values))
+        self._exact = frozenset(self._values)
+        self._whole = frozenset(value.lower() for value in whole)
+        self._folded: dict[bytes, bytes] = {}
+        self._parts: dict[bytes, bytes | None] = {}
+        for value in self._values:
+            self._folded.setdefault(value.lower(), value)
+        # A value within another one is found as a part of that.
+        self._longest = tuple(value for value in self._folded if not _is_within(value, self._folded))
+        self._blocks = tuple(self._cut_in_blocks())
+        coded = [value for value in self._values if not any(value.lower() in one for one in self._whole)]
+        shortest = [value for value in coded if not any(_is_within(other, (value,)) for other in coded)]
+        self._beginnings = tuple(dict.fromkeys(block for block, _, _ in self._blocks))
+        self._digits = tuple(value.hex().encode() for value in shortest)
+        self._shortest = tuple(shortest)
+        self._base64 = tuple(piece for value in shortest for coded in _in_base64(value) for piece in _pieces(coded))
+        is_plain = all(re.fullmatch(rb"[!#-~]*", value) for value in self._values)
+        self._escape = _ESCAPE_BUT_OF_QUOTES if is_plain else _ESCAPE
+        self._with_endings = _with_endings(value.lower() for value in coded)
+        self._least = min((PART_LENGTH, *map(len, self._values)))
+        self._least_coded = min((len(coded) for value in shortest for coded in _in_base64(value)), default=0)
 
     def find(self, data: bytes) -> list[Span]:
         """
-        All places of all values; they may overlap.
+        All places of all values and of their parts; they may overlap.
         """
-        # Written out, since it runs on every body of a load test.
-        for sign in self._first_signs:
-            if sign in data:
-                break
-        else:
-            if self._run not in data.translate(_IN_BASE64) or not self._runs(data):
-                return []
-        return list(self._found(data, MAX_READINGS, set())) if self._values else []
+        spans: list[Span] = []
+        if len(data) < self._least or not self._values:
+            return spans
+        folded = data.lower()
+        if _holds_any(folded, self._beginnings):
+            spans += self._plain(data, folded)
+        if len(data) >= self._least_coded:
+            if _holds_any(folded, self._digits):
+                spans += self._hexadecimal(folded)
+            if _holds_any(data.translate(_STANDARD), self._base64):
+                spans += self._coded(data)
+        if self._escape.search(data):
+            spans += self._escaped(data)
+        return spans
 
-    def _found(self, data: bytes, readings: int, seen: set[bytes]) -> Iterator[Span]:
-        yield from self._as_it_stands(data)
-        if not readings:
-            return
-        # Two kinds of escapes, undone in either order, mostly leave the same text.
-        seen.add(data)
-        for reading in self._unescaped(data):
-            if reading.text not in seen:
-                yield from _traced(reading, self._found(reading.text, readings - 1, seen))
-        for start, end in self._runs(data):
-            for reading in (*self._out_of_base64(data, start, end), *self._out_of_hex(data, start, end)):
-                # Another run may say the same elsewhere, so what was seen counts within one run only.
-                yield from _traced(reading, self._found(reading.text, readings - 1, set()))
+    def edge(self, data: bytes) -> Span | None:
+        """
+        The beginning of a value at the end of *data*, which goes on elsewhere.
+        """
+        forms = [(form, value) for value in self._values for form in _forms(value)]
+        longest = max((len(form) for form, _ in forms), default=0)
+        for start in range(max(0, len(data) - longest), len(data) - EDGE_LENGTH + 1):
+            tails = (data[start:], data[start:].lower())
+            begun = [value for form, value in forms if form.startswith(tails)]
+            # What several values begin with gives none of them away.
+            if len({whole for value in begun for whole in self._longest if value.lower() in whole}) == 1:
+                return Span(start, len(data), begun[0])
+        return None
 
-    def _as_it_stands(self, data: bytes) -> Iterator[Span]:
-        if not any(needle in data for needle in self._needles):
-            return
+    def _cut_in_blocks(self) -> Iterator[tuple[bytes, bytes, int]]:
+        """
+        What is looked for, the value that it is from, and its place there.
+        """
+        for value in self._longest:
+            if len(value) >= PART_LENGTH:
+                for at in range(0, len(value) - _BLOCK_LENGTH + 1, _BLOCK_LENGTH):
+                    yield value[at : at + _BLOCK_LENGTH], value, at
+        yield from ((value, value, 0) for value in self._folded if len(value) < PART_LENGTH)
+
+    def _plain(self, data: bytes, folded: bytes) -> Iterator[Span]:
+        for block, value, at in self._blocks:
+            found = folded.find(block)
+            while found >= 0:
+                start, end = _grown(folded, found, value, at, len(block))
+                known = self._named(data[start:end], folded[start:end])
+                if known is not None:
+                    yield Span(start, end, known)
+                found = folded.find(block, end if end - start >= PART_LENGTH else found + 1)
+
+    def _named(self, data: bytes, folded: bytes) -> bytes | None:
+        """
+        The value that bytes are, or are a part of; None where that gives none away.
+        """
+        if data in self._exact:
+            return data
+        known = self._folded.get(folded)
+        if known is not None or len(data) < PART_LENGTH:
+            return known
+        if folded not in self._parts:
+            self._parts[folded] = self._owner(folded)
+        return self._parts[folded]
+
+    def _owner(self, part: bytes) -> bytes | None:
+        """
+        The value that a part gives away: none where several have it.
+        """
+        if sum(part in value for value in self._longest) != 1 or any(part in value for value in self._whole):
+            return None
+        return next(value for value in self._values if part in value.lower())
+
+    def _hexadecimal(self, folded: bytes) -> Iterator[Span]:
         for value in self._values:
-            start = data.find(value)
-            while start >= 0:
-                yield Span(start, start + len(value), value)
-                start = data.find(value, start + len(value))
+            yield from (Span(*place, value) for place in _places(folded, value.hex().encode()))
 
-    def _unescaped(self, data: bytes) -> Iterator[_Reading]:
-        for escapes in self._escapes:
-            if escapes.sign in data and escapes.telling.search(data):
-                yield _undone(escapes, data)
+    def _coded(self, data: bytes) -> Iterator[Span]:
+        pattern = _base64_pattern(self._shortest)
+        for found in pattern.finditer(data):
+            core = self._shortest[(found.lastindex or 1) - 1]
+            behind = _BEHIND_BASE64.match(data, found.end())
+            end = behind.end() if behind else found.end()
+            yield Span(found.start(), end, next(value for value in self._values if core in value))
 
-    def _runs(self, data: bytes) -> list[tuple[int, int]]:
-        """
-        The runs of letters and digits that are long enough for a value, and may be text in base64 or hexadecimal.
-        """
-        return [
-            (start, end)
-            for start, end in _words(data, _IN_BASE64, self._run)
-            if self._base64.search(data, start, end) or self._hex.search(data, start, end)
-        ]
-
-    def _out_of_base64(self, data: bytes, start: int, end: int) -> Iterator[_Reading]:
-        run = data[start:end].translate(_STANDARD)
-        padding = data[end : end + 2]
-        padded = end + len(padding) - len(padding.lstrip(b"="))
-        # The letters of an escape before the run look like base64.
-        escape = _ESCAPE_BEFORE.match(data, start - 1) if start else None
-        for offset in range(4):  # and so does a word before it
-            text = _from_base64(run[offset:])
-            if self._may_hold(text):
-                origin = functools.partial(_whole, start, padded, escape.end() if escape else start, offset)
-                yield _Reading(text, origin, is_run=True)
-
-    def _out_of_hex(self, data: bytes, first: int, last: int) -> Iterator[_Reading]:
-        for start, end in _words(data[first:last], _IN_HEX, 2 * self._shown):
-            for begin in (first + start, first + start + 1):
-                digits = data[begin : first + end]
-                text = binascii.unhexlify(digits[: len(digits) // 2 * 2])
-                if self._may_hold(text):
-                    yield _Reading(text, functools.partial(_digits, begin))
-
-    def _may_hold(self, text: bytes) -> bool:
-        """
-        Whether there is text enough for a value in any spelling; decoding what is no base64 makes noise.
-        """
-        return not self._is_plain or self._shown in text.translate(_IN_PLAIN_TEXT)
+    def _escaped(self, data: bytes) -> Iterator[Span]:
+        for value in self._with_endings:
+            for found in _escape_pattern(value).finditer(data):
+                missing = found.group(1, 2).count(None)
+                known = self._folded.get(value[: len(value) - missing])
+                if known is not None:
+                    yield Span(*found.span(), known)
 
 
-def _traced(reading: _Reading, spans: Iterable[Span]) -> Iterator[Span]:
-    for span in spans:
-        start, end = reading.origin(span.start, span.end)
-        yield Span(start, end, span.value, span.is_run or reading.is_run)
+def _holds_any(data: bytes, words: Iterable[bytes]) -> bool:
+    # Written out, since it runs on every body of a load test.
+    for word in words:
+        if word in data:
+            return True
+    return False
 
 
-def _words(data: bytes, table: bytes, least: bytes) -> Iterator[tuple[int, int]]:
+def _forms(value: bytes) -> tuple[bytes, ...]:
+    return (value.lower(), value.hex().encode(), *_in_base64(value))
+
+
+def _is_within(value: bytes, others: Iterable[bytes]) -> bool:
+    return any(value in other and value != other for other in others)
+
+
+def _grown(folded: bytes, found: int, value: bytes, at: int, length: int) -> tuple[int, int]:
     """
-    The first and the last place of each run of the table's members that is no shorter than *least*.
+    How far the text around a block is the text around it in the value.
     """
-    words = data.translate(table)
-    start = words.find(least)
+    start, end = found, found + length
+    first, last = at, at + length
+    while first and start and folded[start - 1] == value[first - 1]:
+        start, first = start - 1, first - 1
+    while last < len(value) and end < len(folded) and folded[end] == value[last]:
+        end, last = end + 1, last + 1
+    return start, end
+
+
+def _places(data: bytes, word: bytes) -> Iterator[tuple[int, int]]:
+    start = data.find(word)
     while start >= 0:
-        end = words.find(b" ", start)
-        end = len(words) if end < 0 else end
-        yield start, end
-        start = words.find(least, end)
+        yield start, start + len(word)
+        start = data.find(word, start + len(word))
 
 
-def _from_base64(run: bytes) -> bytes:
-    whole = run[: len(run) - (len(run) % 4 == 1)]  # one character left over is less than a byte
-    return binascii.a2b_base64(whole + b"==")
+# --- base64 ----------------------------------------------------------------------------------------------------------
 
 
-def _whole(first: int, last: int, after_escape: int, offset: int, start: int, _end: int) -> tuple[int, int]:
-    # Three bytes are four characters.
-    is_escape_apart = first + offset + start * 4 // 3 >= after_escape
-    return (after_escape if is_escape_apart else first), last
-
-
-def _digits(first: int, start: int, end: int) -> tuple[int, int]:
-    return first + 2 * start, first + 2 * end
-
-
-def _undone(escapes: _Escapes, data: bytes) -> _Reading:
+def _in_base64(value: bytes) -> tuple[bytes, ...]:
     """
-    The text with its escapes undone.
-
-    It consists of pieces, of which each second one was an escape.
+    The characters that only *value* decides, with no byte, one and two before it.
     """
-    pieces: list[bytes] = []
-    starts: list[int] = []
-    origins: list[int] = []
-    at = size = 0
-    for match in escapes.form.finditer(data):
-        for piece, origin in ((data[at : match.start()], at), (escapes.meaning(match), match.start())):
-            pieces.append(piece)
-            starts.append(size)
-            origins.append(origin)
-            size += len(piece)
-        at = match.end()
-    pieces.append(data[at:])
-    starts.append(size)
-    origins.append(at)
-    return _Reading(b"".join(pieces), functools.partial(_before_undoing, starts, origins))
+    coded = []
+    for before in range(3):
+        bits = 8 * (before + len(value))
+        coded.append(base64.b64encode(b"\0" * before + value)[-(-8 * before // 6) : bits // 6])
+    return tuple(coded)
 
 
-def _before_undoing(starts: list[int], origins: list[int], start: int, end: int) -> tuple[int, int]:
-    first = bisect_right(starts, start) - 1
-    last = bisect_right(starts, end - 1) - 1
-    # Of an escape all belongs to the value, even where it stands for several bytes.
-    begin = origins[first] + (0 if first % 2 else start - starts[first])
-    return begin, origins[last + 1] if last % 2 else origins[last] + end - starts[last]
+def _pieces(coded: bytes) -> Iterator[bytes]:
+    """
+    Pieces, of which one is whole however the lines are broken.
+    """
+    length = len(coded) // (len(coded) // _LINE_LENGTH + 2)
+    yield from (coded[at : at + length] for at in range(0, len(coded) - length + 1, length))
 
 
-def _escapes(*, has_space: bool, is_plain: bool) -> Iterator[_Escapes]:
-    yield _Escapes(b"%", _PERCENT, _from_percent, _PERCENT)
-    yield _Escapes(b"&", _MARKUP, _from_markup, _MARKUP)
-    yield _Escapes(b"&", _ANY_MARKUP, _from_markup, _OPEN_MARKUP)
-    yield _Escapes(b"\\", _BACKSLASH, _from_backslash, _MORE_THAN_LAYOUT if is_plain else _BACKSLASH)
-    if has_space:
-        yield _Escapes(b"+", _PERCENT_OR_PLUS, _from_percent, _PERCENT_OR_PLUS)
-    if not is_plain:
-        # Whether \xfc is a byte or a character differs between languages; below 0x80 it is the same.
-        yield _Escapes(b"\\", _BACKSLASH, functools.partial(_from_backslash, is_byte=False), _BACKSLASH)
+@functools.lru_cache(maxsize=64)
+def _base64_pattern(values: Sequence[bytes]) -> re.Pattern[bytes]:
+    def broken(coded: bytes) -> bytes:
+        return _LINE_BREAK.join(_IN_BASE64.get(char, bytes([char])) for char in coded)
+
+    return re.compile(b"|".join(b"(%b)" % b"|".join(map(broken, _in_base64(value))) for value in values))
 
 
-def _from_percent(match: re.Match[bytes]) -> bytes:
-    return binascii.unhexlify(match[1]) if match[1] else b" "
+# --- escapes ---------------------------------------------------------------------------------------------------------
 
 
-def _from_markup(match: re.Match[bytes]) -> bytes:
-    return _encoded(html.unescape(match[0].decode("ascii")))
+def _with_endings(folded: Iterable[bytes]) -> tuple[bytes, ...]:
+    """
+    The values, the longest first, without those that are another one but for its last character or its last two.
+    """
+    kept: list[bytes] = []
+    for value in sorted(folded, key=lambda value: (-len(value), value)):
+        if not any(value in (other[:-1], other[:-2]) for other in kept):
+            kept.append(value)
+    return tuple(kept)
 
 
-def _from_backslash(match: re.Match[bytes], *, is_byte: bool = True) -> bytes:
-    written = match[0].decode("utf-8")
-    kind, digits = written[1], written[2:].strip("{}")
-    if kind == "x" and is_byte:
-        return binascii.unhexlify(digits)
-    if kind == "x" or (kind == "u" and "{" in written):
-        return _encoded(chr(min(int(digits, 16), 0x10FFFF)))
-    if kind in "ubfnrt":
-        return _encoded(str(json.loads(f'"{written}"')))
-    return match[0][1:]
+@functools.lru_cache(maxsize=256)
+def _escape_pattern(value: bytes) -> re.Pattern[bytes]:
+    """
+    A pattern for a value whose last two characters, each a group, may be missing.
+    """
+    *letters, last_but_one, last = map(_letter, value.decode("utf-8", "surrogatepass"))
+    return re.compile(b"%b(?:(%b)(%b)?)?" % (b"".join(letters), last_but_one, last))
 
 
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+@functools.lru_cache(maxsize=1024)
+def _letter(char: str) -> bytes:
+    """
+    A pattern for one character, in either case: as it is, as each escape of it, and as the escape of an escape.
+    """
+    cases = list(dict.fromkeys((char, char.lower(), char.upper()))) if char.isascii() else [char]
+    numbers = [ord(each) for each in cases]
+    raw = [each.encode("utf-8", "surrogatepass") for each in cases]
+    pairs = [each.encode("utf-16-be", "surrogatepass") for each in cases]
+    one_byte = [bytes([number]) for number in numbers if 0x7F < number < 0x100]
+    backslash = [
+        *(_each(rb"u", [pair[at : at + 2] for at in range(0, len(pair), 2)]) for pair in pairs),
+        *(_each(rb"x", [data[at : at + 1] for at in range(len(data))]) for data in (*raw, *one_byte)),
+        *(rb"u\{0{0,5}%b\}" % _digits(b"%x" % number) for number in numbers),
+        *(re.escape(data) for data in raw if not data.isalnum() and char.isascii()),
+    ]
+    reference = [
+        *(b"#0{0,5}%d;?" % number for number in numbers),
+        *(b"#[xX]0{0,5}%b;?" % _digits(b"%x" % number) for number in numbers),
+        *(re.escape(name.encode()) for name, text in html5.items() if text in cases and name.endswith(";")),
+    ]
+    percent = [b"%(?:25){0,3}".join([b"", *(_digits(b"%02x" % byte) for byte in data)]) for data in raw]
+    # Each begins with a character that is certain, so that the search passes over what begins with none of them. Raw
+    # comes last, or a percent sign would be taken for itself where it begins an escape.
+    ways = [
+        *percent,
+        rb"\\{0,3}(?:%b)" % b"|".join(backslash),
+        rb"&(?:amp;){0,3}(?:%b)" % b"|".join(reference),
+        *map(re.escape, [b"+"] * (char == " ") + raw),
+    ]
+    return b"(?:%b)" % b"|".join(ways)
+
+
+def _each(kind: bytes, parts: Iterable[bytes]) -> bytes:
+    return rb"\\{1,4}".join(kind + _digits(part.hex().encode()) for part in parts)
+
+
+def _digits(number: bytes) -> bytes:
+    """
+    A pattern for hexadecimal digits in either case.
+    """
+    return b"".join(b"[%c%c]" % (d, d - 32) if d >= ord("a") else b"%c" % d for d in number)

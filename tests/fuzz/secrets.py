@@ -17,22 +17,20 @@ from touchstone.redact import Secrets
 LONGEST = 80
 # As an API gives them out, with what needs escaping in one spelling or another, and with letters beyond ASCII.
 KEYS = ("sk_live_PlAnTeD0123456789abcdef", 'kW/+9~"q\\&%-Zt4=', "zweiter Schlüssel 42")
-_OUTER = sorted(ENCODINGS.keys() - {"all at once"})
 
 
 def check(data: bytes) -> None:
     """
     Marks the keys in a text that is made of *data*, and asks two readers that share no code with the marking.
 
-    The first four bytes say which key stands where and how it is spelled; the rest is what stands around.
+    The first four bytes say which key stands where and how it is written; the rest is what stands around.
     """
     plan, around = data[:4].ljust(4, b"\0"), data[4:].decode("utf-8", "replace")
     chance = random.Random(plan)
     key = KEYS[plan[0] % len(KEYS)]
     if left(around, [key]):
         return  # a key that another one splits in two is none, and its halves are not looked for
-    within, out = sorted(ENCODINGS)[plan[1] % len(ENCODINGS)], _OUTER[plan[2] % len(_OUTER)]
-    written = ENCODINGS[out](word(chance) + ENCODINGS[within](key, chance), chance)
+    written = ENCODINGS[sorted(ENCODINGS)[plan[1] % len(ENCODINGS)]](word(chance) + key, chance)
     at = plan[3] % (len(around) + 1)
     text = around[:at] + written + around[at:]
     secrets = Secrets({"primary": key, "second": KEYS[0][::-1]})
