@@ -164,15 +164,24 @@ class Wording:
         )
 
     def response(
-        self, status: int, headers: Iterable[tuple[str, str]], body: bytes, chunks: Iterable[Chunk] = ()
+        self,
+        status: int,
+        headers: Iterable[tuple[str, str]],
+        body: bytes,
+        chunks: Iterable[Chunk] = (),
+        *,
+        is_cut: bool = False,
+        most_bytes: int | None = None,
     ) -> Response:
         """
         What was answered, without secrets.
 
         Args:
             chunks: Of a stream: the pieces in which *body* came.
+            is_cut: Whether *body* is the beginning of more.
+            most_bytes: How much of *body* is kept, once its secrets are marked; None for all.
         """
-        body = self.secrets.data(body)
+        body = self.secrets.data(body, is_cut=is_cut)[:most_bytes]
         kept = tuple(Chunk(c.at_s, self.secrets.data(c.data)) for c in chunks)
         if kept and b"".join(chunk.data for chunk in kept) != body:
             # The network cut a secret in two, and no piece of it may be kept.

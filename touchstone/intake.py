@@ -13,6 +13,8 @@ from touchstone.bounds import KEPT_BYTES, Bounds
 
 # What is asked for, and all that is unpacked.
 ACCEPTED = "gzip, deflate"
+# So much beyond what is kept of a body goes along until its secrets are marked: one may begin before the cut.
+BEYOND_BYTES = 4096
 _MAX_CODINGS = 3
 _MAX_MEMBERS = 100
 _LONGEST_NAME = 40
@@ -100,13 +102,14 @@ class Intake:
 
     def kept(self, body: bytes) -> bytes:
         """
-        What is kept of *body*, all that was taken: a part of one that is not taken in, all of any other.
+        What goes on of *body*, all that was taken: of one that is not taken in KEPT_BYTES and what secrets are looked for
+        in beyond them, all of any other.
         """
         cut = self._bounds.cut_stream(body) if self._streamed else self._bounds.cut(body)
         if cut is not None:
             self.problem = self.problem or cut.problem
             body = body[: cut.at]
-        return body[:KEPT_BYTES] if self.problem else body
+        return body[: KEPT_BYTES + BEYOND_BYTES] if self.problem else body
 
     def _taken(self, data: bytes) -> bytes:
         if self._packings is None:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from touchstone.answer import Answer
+from touchstone.bounds import KEPT_BYTES
 from touchstone.calls import Asked, Call, Keys, Wording
 from touchstone.contract import Contract
 from touchstone.errors import UsageError
@@ -129,7 +130,14 @@ class Shots:
         # Field names have no case (RFC 9110 5.1); those of all other exchanges are in small letters.
         headers = ((name.lower(), value) for name, value in answer.head.headers)
         chunks = (Chunk(at_s, data) for at_s, data in answer.chunks)
-        return self._wording.response(answer.head.status, headers, answer.body, chunks)
+        return self._wording.response(
+            answer.head.status,
+            headers,
+            answer.body,
+            chunks,
+            is_cut=bool(answer.error) or answer.is_partial or answer.closed == "client",
+            most_bytes=KEPT_BYTES if answer.error else None,
+        )
 
 
 def _host(netloc: str, scheme: str) -> str:

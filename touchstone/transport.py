@@ -21,7 +21,7 @@ from touchstone.clock import Clock, WallClock
 from touchstone.contract import Contract
 from touchstone.deadline import BoundedBackend, Deadline
 from touchstone.exchange import Chunk, Closed, Exchange, Response
-from touchstone.intake import ACCEPTED, Intake, Refused
+from touchstone.intake import ACCEPTED, BEYOND_BYTES, Intake, Refused
 from touchstone.wire import SURPLUS_BYTES, Wire, keep_no_cookies
 
 __all__ = ["SERVED", "UNKNOWN_KEY", "Call", "Keys", "Transport", "fill", "may_publish"]
@@ -264,7 +264,7 @@ class Transport:
             pass
         except httpx.HTTPError as error:
             problem = self.secrets.text(f"{type(error).__name__}: {error}")
-        outcome.response = self._response(response, intake, chunks, streamed)
+        outcome.response = self._response(response, intake, chunks, streamed, is_cut=watch.gave_up or bool(problem))
         if watch.gave_up or problem.startswith("ReadTimeout"):
             outcome.closed = "client" if streamed else ""
             took = f"{self.now() - began:.1f} s and {intake.size} bytes (request_timeout_s = {self._timeout_s:g})"
@@ -279,15 +279,21 @@ class Transport:
         """
         return response.iter_bytes() if self._wire else response.iter_raw()
 
-    def _response(self, response: httpx.Response, intake: Intake, chunks: list[Chunk], streamed: bool) -> Response:
+    def _response(
+        self, response: httpx.Response, intake: Intake, chunks: list[Chunk], streamed: bool, *, is_cut: bool
+    ) -> Response:
         body = intake.kept(b"".join(chunk.data for chunk in chunks))
         if not self._have_room(len(body) - KEPT_BYTES):
             if not intake.problem:
                 self.cut += 1
                 intake.problem = f"OutOfRoom: bodies are longer than {self._bounds.told('max_total_bytes')} together"
-            body = body[:KEPT_BYTES]
-        pieces = _within(chunks, len(body)) if streamed else ()
-        return self._wording.response(response.status_code, response.headers.multi_items(), body, pieces)
+            body = body[: KEPT_BYTES + BEYOND_BYTES]
+        most_bytes = KEPT_BYTES if intake.problem else None
+        pieces = _within(chunks, most_bytes or len(body)) if streamed else ()
+        headers, is_cut = response.headers.multi_items(), is_cut or bool(intake.problem)
+        return self._wording.response(
+            response.status_code, headers, body, pieces, is_cut=is_cut, most_bytes=most_bytes
+        )
 
     def _have_room(self, more_bytes: int) -> bool:
         """
