@@ -14,11 +14,10 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
-import httpx
 import pytest
 import respx
 
-from touchstone.bounds import KEPT_BYTES, Bounds
+from touchstone.bounds import KEPT_BYTES
 from touchstone.contract import Contract
 from touchstone.exchange import Credential, Exchange
 from touchstone.transport import UNKNOWN_KEY, Call, Keys, Transport, fill
@@ -313,39 +312,6 @@ def test_key_across_pieces_of_a_stream_is_marked(send: Sender) -> None:
     assert exchange.response
     assert exchange.response.body == b"data: <key:primary>\n\n"
     assert b"".join(chunk.data for chunk in exchange.response.chunks) == exchange.response.body
-
-
-@pytest.mark.parametrize("left_bytes", [1, 9, 17, len(KEYS.primary) - 1])
-@pytest.mark.parametrize("bound", ["max_body_bytes", "max_total_bytes", "max_json_depth"])
-def test_key_across_the_end_of_what_is_kept_is_marked(left_bytes: int, bound: str) -> None:
-    """
-    Secrets are marked before a body is cut: what is left of a key there would be most of it.
-    """
-    bounds = Bounds(**{bound: 40 if bound == "max_json_depth" else KEPT_BYTES + 20_000})
-    opening = b"[" * 9 + b'"'
-    body = opening + b"x" * (KEPT_BYTES - len(opening) - left_bytes) + KEYS.primary.encode() + b'"' + b"[" * 300_000
-    seen: list[Exchange] = []
-    transport = Transport(URL, KEYS, Contract.load(), seen.append, bounds=bounds)
-    pieces = (body[at : at + 10_000] for at in range(0, len(body), 10_000))
-    with respx.mock() as router:
-        router.get(url__startswith=URL).mock(return_value=httpx.Response(200, content=pieces))
-        transport.send(Call("getBuild", REF))
-    transport.close()
-    (response,) = (exchange.response for exchange in seen)
-    assert response
-    assert len(response.body) == KEPT_BYTES
-    assert KEYS.primary[: min(left_bytes, 4)].encode() not in response.body[10:]
-
-
-@pytest.mark.parametrize("sent", [10, 17, 25])
-def test_key_that_a_server_breaks_off_in_is_marked(send: Sender, sent: int) -> None:
-    """
-    Where an answer ends in the middle of a key, the beginning of it is not kept.
-    """
-    with server(saying(HEAD + b"Content-Length: 200\r\n\r\nkey " + KEYS.primary[:sent].encode())) as url:
-        exchange = send(Call("getBuild", REF), url)
-    assert exchange.response
-    assert exchange.response.body == b"key <key:primary>"
 
 
 # --- what does not come, or does not end -------------------------------------------------------------------------

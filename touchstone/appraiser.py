@@ -70,6 +70,8 @@ _CHEAP = frozenset(
     {"protocol.answered", "protocol.no-server-error", "protocol.documented-status", "protocol.media-type"}
 )
 _KEY_RULE = "refusals.key"
+# So much of each body is searched for secrets; the rest of one that is judged is searched then.
+_SEARCHED_BYTES = 256 * 1024
 
 MOST_LOOKS = 50_000
 MOST_MISSES_PER_S = 200.0
@@ -279,7 +281,8 @@ class Appraiser:
         """
         if answer.is_partial:
             return self._judged(self._marked_rules, shot, answer, seq, case, asked="outer")
-        if look is None or self._secrets.data(answer.body) != answer.body:
+        beginning = answer.body[:_SEARCHED_BYTES]
+        if look is None or self._secrets.data(beginning) != beginning:
             rules = self._rules if self._allowance.take(answer.done_at) else self._marked_rules
             return self._judged(rules, shot, answer, seq, case)
         if self._allowance.take(answer.done_at):

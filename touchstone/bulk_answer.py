@@ -8,7 +8,7 @@ from touchstone.framing import Body, MalformedBody, body_of
 from touchstone.heads import HeadReader, head_bytes
 
 # A body is compared and searched for secrets up to here; of one that is longer the rest is counted only.
-MAX_BODY_BYTES = 1024 * 1024
+MAX_BODY_BYTES = 256 * 1024
 
 
 class Incoming:

@@ -15,7 +15,7 @@ from touchstone import settings_kinds as kinds
 from touchstone.bounds import BOUND_NAMES, DEFAULT_BOUNDS, Bounds
 from touchstone.errors import UsageError, one_line
 from touchstone.keysources import USUAL, KeySources
-from touchstone.quoting import quoted
+from touchstone.quoting import may_be_key, quoted
 from touchstone.settings_file import EMBEDDED, PROFILES, SettingsFile, find
 from touchstone.settings_kinds import Kind, T, checked, nearest
 
@@ -286,9 +286,12 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None
 def keys_in(environ: Mapping[str, str]) -> dict[str, str]:
     """
     The keys of the usual variables, by role; whichever target they belong to, they are secrets.
+
+    Raises:
+        UsageError: one is none; the message does not show it.
     """
     names = (("primary", "ORGO_API_KEY"), ("second", "ORGO_SECOND_API_KEY"), ("restricted", "ORGO_RESTRICTED_API_KEY"))
-    return {role: environ[name] for role, name in names if environ.get(name)}
+    return {role: checked(name, environ[name], kinds.key) for role, name in names if environ.get(name)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,20 +314,24 @@ def _target(flags: Flags, environ: Mapping[str, str], file: SettingsFile) -> Tar
     if flags.target is not None and flags.url is not None:
         raise UsageError("--target and --url: both are given; keep one of the two")
     if flags.url is not None:
-        return _plain(checked("--url", flags.url, kinds.url), environ)
+        return _plain("--url", flags.url, environ)
     if flags.target is not None:
         return _named(flags.target, "--target", environ, file)
     if environ.get("TOUCHSTONE_TARGET"):
         return _named(environ["TOUCHSTONE_TARGET"], "TOUCHSTONE_TARGET", environ, file)
     if environ.get("ORGO_BASE_URL"):
-        return _plain(checked("ORGO_BASE_URL", environ["ORGO_BASE_URL"], kinds.url), environ)
+        return _plain("ORGO_BASE_URL", environ["ORGO_BASE_URL"], environ)
     if "target" in file.run:
         return _named(file.run["target"], f"{file.name}: target", environ, file)
     return TargetSettings(max_builds=UNBOUNDED_BUILDS)
 
 
-def _plain(url: str, environ: Mapping[str, str]) -> TargetSettings:
-    return TargetSettings("url", url, **_keys({}, f"the target {url}", environ))
+def _plain(place: str, value: str, environ: Mapping[str, str]) -> TargetSettings:
+    url = checked(place, value, kinds.url)
+    told = "at a URL that is not shown" if may_be_key(url) else url
+    keys = _keys({}, f"the target {told}", environ)
+    kinds.check_no_key_in(url, keys, place)
+    return TargetSettings("url", url, **keys)
 
 
 def _named(name: str, place: str, environ: Mapping[str, str], file: SettingsFile) -> TargetSettings:
@@ -342,6 +349,7 @@ def _named(name: str, place: str, environ: Mapping[str, str], file: SettingsFile
                 f"{file.place(name)} templates: {quoted(ref)} is both buildable and failing; keep it in one list"
             )
     keys = _keys(values, file.place(name), environ)
+    kinds.check_no_key_in(values["url"], keys, f"{file.place(name)} url")
     bounds = Bounds(**{bound: values.pop(bound) for bound in BOUND_NAMES if bound in values})
     rest = {field: value for field, value in values.items() if not field.removesuffix("_env").endswith("api_key")}
     sources = _sources(values, f"[{file.prefix}targets.{one_line(name)}]")

@@ -6,15 +6,30 @@ import difflib
 import math
 import re
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeGuard, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from touchstone.errors import UsageError, one_line
 from touchstone.keysources import is_variable
 from touchstone.quoting import quoted
+from touchstone.redact import Secrets
 
 _NAME_CHARS = 100
+# Of a shorter key, and of one with fewer different characters, too much else would be taken for it.
+MIN_KEY_CHARS, _MIN_DIFFERENT = 8, 4
+# Words of the contract, of HTTP and of documents, and what stands where no key is yet: marking them spoils the evidence.
+_WORDS = frozenset(
+    """
+    api_key api-version api_version application authorization auto_build build_time_ms building cancelling changeme
+    completed connection content-length content-type database database_url default description event-stream example
+    forbidden golden_dir hardware hostname json localhost my_api_key myapikey namespace no-cache not_built not-found
+    orgo.ai/v1 password passw0rd placeholder primary production published request_id resolution restricted retry-after
+    secondary sequence sk_live_ sk_test_ sk_live_test snapshot staging standard template templates test-key thorough
+    timestamp touchstone transfer-encoding unauthorized undefined upstream_status user-agent validation version
+    www-authenticate your_api_key your-api-key yourapikey
+    """.split()
+)
 _BITS = 64
 
 T = TypeVar("T")
@@ -220,7 +235,9 @@ def variable(value: object) -> str:
 
 def key(value: object) -> str:
     """
-    An API key: printable ASCII without blanks, as a header can carry it. No message shows it.
+    An API key: printable ASCII without blanks, as a header can carry it, and nothing that other texts hold.
+
+    No message shows it.
     """
     if not isinstance(value, str):
         raise Unfit("a key as a text", found=f"a value of type {type(value).__name__}")
@@ -232,7 +249,23 @@ def key(value: object) -> str:
             )
     if not value:
         raise Unfit("a key", found="an empty text")
+    if len(value) < MIN_KEY_CHARS:
+        raise Unfit(f"a key of {MIN_KEY_CHARS} characters or more", found=f"one of {len(value)} (not shown)")
+    if value.lower() in _WORDS or len(set(value)) < _MIN_DIFFERENT:
+        raise Unfit("a key that is no common word and no placeholder", found="one that is (not shown)")
     return value
+
+
+def check_no_key_in(url: str, keys: Mapping[str, str | None], place: str) -> None:
+    """
+    Makes sure that no key is in a URL, in whatever encoding: each request line and each report would hold it.
+
+    Raises:
+        UsageError: one is; the message does not show it.
+    """
+    for name, value in keys.items():
+        if Secrets({name: value}).text(url) != url:
+            raise UsageError(f"{place}: found a URL with {name} in it (not shown); expected one without any key")
 
 
 def url(value: object) -> str:
