@@ -45,6 +45,7 @@ LAYER_OF = {
     "touchstone.bounds": "facts",
     "touchstone.spellings": "facts",
     "touchstone.leaks": "facts",
+    "touchstone.outgoing": "facts",
     "touchstone.curl": "facts",
     "touchstone.patience": "facts",
     "touchstone.quotafields": "facts",

@@ -408,7 +408,9 @@ def test_work_grows_no_faster_than_the_text(kind: str) -> None:
     """
     chance = random.Random(kind)
     texts: dict[str, Callable[[], str]] = {
-        "escapes": lambda: chance.choice(["%%%02X", "\\u%04x", "&#%d;", "\\x%02x", "%%25%02X"]) % ord(chance.choice(KEY)),
+        "escapes": lambda: (
+            chance.choice(["%%%02X", "\\u%04x", "&#%d;", "\\x%02x", "%%25%02X"]) % ord(chance.choice(KEY))
+        ),
         "beginnings": lambda: KEY[: chance.randrange(1, 20)],
         "runs": lambda: base64.b64encode(KEY[: chance.randrange(20)].encode()).decode(),
         "wrapped": lambda: base64.b64encode(KEY.encode()).decode()[: chance.randrange(30)] + "\n",

@@ -90,7 +90,9 @@ def contract_words() -> set[str]:
     return {word for word in within(Contract.load().document) if len(word) >= 8 and "/" not in word}
 
 
-@pytest.mark.parametrize("bad", ["abcdefg", "password", "BUILDING", "xxxxxxxx", "Authorization", *sorted(contract_words())])
+@pytest.mark.parametrize(
+    "bad", ["abcdefg", "password", "BUILDING", "xxxxxxxx", "Authorization", *sorted(contract_words())]
+)
 @pytest.mark.parametrize("role", ROLES)
 def test_key_that_other_texts_hold_is_refused(tmp_path: Path, bad: str, role: str) -> None:
     """

@@ -220,7 +220,10 @@ def test_unknown_key_names_the_nearest(refused: Callable[..., str]) -> None:
         ),
         (STAGING + "templates.failing = ['a/B@1.0.0']", "failing: found 'a/B@1.0.0'; expected refs"),
         (STAGING + "templates.failing = 'a/b@1.0.0'", "failing: found 'a/b@1.0.0'; expected a list of refs"),
-        (STAGING + "api_key = 'abcdefgh'\napi_key_env = 'X'", "api_key: stands beside api_key_env; keep one of the two"),
+        (
+            STAGING + "api_key = 'abcd1234'\napi_key_env = 'X'",
+            "api_key: stands beside api_key_env; keep one of the two",
+        ),
         ("seed = ", "touchstone.toml: not TOML: "),
     ],
 )

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 from touchstone.errors import OutputError
 from touchstone.handover import LIFELINE_VARIABLE
+from touchstone.outgoing import looked_over
 from touchstone.runlog import follow
 
 Progress = Callable[[dict[str, Any]], None]
@@ -118,6 +119,17 @@ def watched(
                 child.kill()
                 child.wait()
             os.close(held)
+            _look_over(file, output)
+
+
+def _look_over(file: BinaryIO, output: Path) -> None:
+    file.seek(0)
+    text = file.read().decode("latin-1")
+    clean = looked_over(text, output)
+    if clean != text:
+        file.seek(0)
+        file.write(clean.encode("latin-1"))
+        file.truncate()
 
 
 def _watch(
@@ -172,7 +184,7 @@ def anew(path: Path) -> BinaryIO:
     A new file in the place of whatever is there: nothing is written through a link.
     """
     path.unlink(missing_ok=True)
-    return path.open("xb")
+    return path.open("x+b")
 
 
 def elsewhere() -> "tempfile.TemporaryDirectory[str]":

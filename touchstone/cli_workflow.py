@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from touchstone.outgoing import looked_over
 from touchstone.settings import Workflow, workflow_in
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _append(path: Path, summary: Callable[[int], str]) -> None:
 
     try:
         with path.open("a", encoding="utf-8", newline="\n") as file:
-            text = summary(MAX_SUMMARY_BYTES - file.tell())
+            text = looked_over(summary(MAX_SUMMARY_BYTES - file.tell()), path)
             file.write(text)
     except OSError as error:
         sys.stderr.write(f"{path}: the summary of the step cannot be written: {error.strerror}; the verdict stands\n")

@@ -102,8 +102,7 @@ class Intake:
 
     def kept(self, body: bytes) -> bytes:
         """
-        What goes on of *body*, all that was taken: of one that is not taken in KEPT_BYTES and what secrets are looked for
-        in beyond them, all of any other.
+        What goes on of *body*, all that was taken: the beginning of one that is not taken in, all of any other.
         """
         cut = self._bounds.cut_stream(body) if self._streamed else self._bounds.cut(body)
         if cut is not None:

@@ -166,6 +166,19 @@ def leaks(text: str, known: Mapping[str, str]) -> tuple[Leak, ...]:
     return tuple(sorted((leak for leak in found if leak.what), key=lambda leak: (leak.line, leak.what)))
 
 
+def decoded(word: bytes) -> Iterator[bytes]:
+    """
+    What one word may say: without its escapes, and out of base64 and hexadecimal.
+    """
+    plain = word
+    for escape, undone in _ESCAPES:
+        plain = undone(plain) if escape.search(plain) else plain
+    yield plain
+    for form, out_of in ((_BASE64, _from_base64), (_HEX, _from_hex)):
+        for run in form.findall(plain):
+            yield from out_of(run)
+
+
 def _search(known: Mapping[str, str]) -> _Search:
     values = {name: value for name, value in known.items() if len(value) >= MIN_SECRET_LENGTH and value != UNKNOWN_KEY}
     shared = _shared_prefix(set(values.values()))

@@ -14,6 +14,8 @@ import select
 import sys
 from typing import Any, TextIO
 
+from touchstone import outgoing
+
 # What we print that plain encodings lack. Braille is the spinner's.
 _PLAIN = {
     **dict(zip("→←–—…×±µ≤≥", ("->", "<-", "-", "-", "...", "x", "+/-", "u", "<=", ">="), strict=True)),
@@ -60,11 +62,13 @@ class Outlet(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         """
-        Writes what the descriptor takes; the number of bytes that are done with.
+        Writes what the descriptor takes, without known keys; the number of bytes that are done with.
         """
-        while self.error is None:
+        text, _ = outgoing.cut(bytes(data).decode("latin-1"))
+        rest = memoryview(text.encode("latin-1"))
+        while self.error is None and rest:
             try:
-                return os.write(self._descriptor, data)
+                rest = rest[os.write(self._descriptor, rest) :]
             except BlockingIOError:  # whoever shares the pipe has set it so
                 select.select([], [self._descriptor], [])
             except OSError as error:

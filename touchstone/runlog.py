@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from touchstone import probe_json, probefacts, sample_json
+from touchstone import outgoing, probe_json, probefacts, sample_json
 from touchstone.errors import RunLogError
 from touchstone.exchange import Exchange
 from touchstone.exchange_json import Decoded, decode, encode
@@ -106,12 +106,13 @@ class RunLogWriter:
         """
         if event.get("type") not in EVENT_TYPES:
             raise RunLogError(f"{self._path}: event type {event.get('type')!r}; expected one of {sorted(EVENT_TYPES)}")
-        line = json_line(event)
+        line, found = outgoing.cut(json_line(event).decode("ascii"))
+        told = (json_line({"type": "warning", "text": f"{self._path.name}: {outgoing.held(name)}"}) for name in found)
         with self._lock:
             try:
                 if not self.lost:
                     self._mend()
-                    self._append(line)
+                    self._append(b"".join((line.encode("ascii"), *told)))
             except RunLogError as error:
                 if not self._drops or self._fd is None:
                     raise

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from touchstone import outgoing
 from touchstone import settings_kinds as kinds
 from touchstone.bounds import BOUND_NAMES, DEFAULT_BOUNDS, Bounds
 from touchstone.errors import UsageError, one_line
@@ -126,6 +127,9 @@ class TargetSettings:
     publish: Publish = "raw"
     templates: Templates = Templates()
     bounds: Bounds = DEFAULT_BOUNDS
+
+    def __post_init__(self) -> None:
+        outgoing.know(self.keys() | {f"unused-{n}": value for n, value in enumerate(self.unused_keys, start=1)})
 
     @property
     def embedded(self) -> bool:
@@ -328,8 +332,7 @@ def _target(flags: Flags, environ: Mapping[str, str], file: SettingsFile) -> Tar
 
 def _plain(place: str, value: str, environ: Mapping[str, str]) -> TargetSettings:
     url = checked(place, value, kinds.url)
-    told = "at a URL that is not shown" if may_be_key(url) else url
-    keys = _keys({}, f"the target {told}", environ)
+    keys = _keys({}, "the target" if may_be_key(url) else f"the target {url}", environ)
     kinds.check_no_key_in(url, keys, place)
     return TargetSettings("url", url, **keys)
 
@@ -380,14 +383,10 @@ def _keys(values: Mapping[str, Any], place: str, environ: Mapping[str, str]) -> 
     if not found["api_key"]:
         variable = values.get("api_key_env", "ORGO_API_KEY")
         raise UsageError(f"{place}: has no key: the variable {variable} is not set; export {variable}=<your key>")
-    _check_apart(found, place)
-    return found
-
-
-def _check_apart(keys: Mapping[str, str | None], place: str) -> None:
     for name in _KEY_NAMES[1:]:
-        if keys[name] and keys[name] == keys["api_key"]:
+        if found[name] and found[name] == found["api_key"]:
             raise UsageError(f"{place}: {name} is the same as api_key; expected the key of another account, or none")
+    return found
 
 
 def _state_dir(environ: Mapping[str, str]) -> Path | None:

@@ -16,12 +16,13 @@ from urllib.parse import urlsplit
 import httpx
 
 from touchstone.bounds import DEFAULT_BOUNDS, KEPT_BYTES, Bounds
-from touchstone.calls import UNKNOWN_KEY, Asked, Call, Keys, Wording, fill, may_publish
+from touchstone.calls import Asked, Call, Keys, Wording, fill, may_publish
 from touchstone.clock import Clock, WallClock
 from touchstone.contract import Contract
 from touchstone.deadline import BoundedBackend, Deadline
 from touchstone.exchange import Chunk, Closed, Exchange, Response
 from touchstone.intake import ACCEPTED, BEYOND_BYTES, Intake, Refused
+from touchstone.redact import UNKNOWN_KEY
 from touchstone.wire import SURPLUS_BYTES, Wire, keep_no_cookies
 
 __all__ = ["SERVED", "UNKNOWN_KEY", "Call", "Keys", "Transport", "fill", "may_publish"]
@@ -291,9 +292,7 @@ class Transport:
         most_bytes = KEPT_BYTES if intake.problem else None
         pieces = _within(chunks, most_bytes or len(body)) if streamed else ()
         headers, is_cut = response.headers.multi_items(), is_cut or bool(intake.problem)
-        return self._wording.response(
-            response.status_code, headers, body, pieces, is_cut=is_cut, most_bytes=most_bytes
-        )
+        return self._wording.response(response.status_code, headers, body, pieces, is_cut=is_cut, most_bytes=most_bytes)
 
     def _have_room(self, more_bytes: int) -> bool:
         """

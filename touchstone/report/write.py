@@ -9,6 +9,7 @@ from pathlib import Path
 
 from touchstone import verdict
 from touchstone.errors import HarnessError, OutputError, RunLogError, UsageError, unwritten
+from touchstone.outgoing import looked_over
 from touchstone.report import html, json_report, junit
 from touchstone.report.view import View, view
 from touchstone.runfacts import Footer
@@ -110,7 +111,7 @@ def write_view(run: View, folder: Path) -> int:
 
 def write_whole(path: Path, text: str) -> None:
     """
-    Puts *text* at *path* in one step, so that a reader sees the old file or the new one.
+    Puts *text* without known keys at *path* in one step, so that a reader sees the old file or the new one.
 
     Raises:
         UsageError: the folder is none.
@@ -124,7 +125,7 @@ def write_whole(path: Path, text: str) -> None:
         raise _refused(path, error) from error
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+            file.write(looked_over(text, path))
         temporary.replace(path)
     except OSError as error:
         raise _refused(path, error) from error
