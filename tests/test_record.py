@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -371,8 +372,8 @@ def spoken(url: str, encoding: str) -> str:
         transport.send(
             Call(
                 method="POST",
-                path=f"{path}?said={sayable.replace('#', '%23')}",
-                query={"name": hidden, "password": SECRETS["second"]},
+                path=f"{path}?said={quote(SECRETS['restricted'], safe='')}",
+                query={"name": " ".join(SECRETS.values()), "password": SECRETS["second"]},
                 headers={"Idempotency-Key": sayable, "Last-Event-ID": sayable},
                 body=hidden.encode(),
                 credential=credential,

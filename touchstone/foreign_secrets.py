@@ -38,7 +38,8 @@ class Marks:
             if free is None:
                 rounds.append(free := {})
             free[name] = value
-        self._rounds = tuple(Secrets(each) for each in rounds)
+        # Sessions of one account are alike in most of their characters, and each is marked whole.
+        self._rounds = tuple(Secrets(each, parts=False) for each in rounds)
 
     def mark(self, exchange: Exchange) -> Exchange:
         """

@@ -34,11 +34,12 @@ class Secrets:
         values: Value by name. A value that is None, or shorter than MIN_SECRET_LENGTH, is left out. Where two names
             have one value, the first name counts. A value without its last character is registered, too, as
             ``NAME-shorter``: a server may repeat a key cut short.
+        parts: Whether long parts of a value are marked as well.
     """
 
     __slots__ = ("_finder", "_markers", "_marks", "_names", "_value")
 
-    def __init__(self, values: Mapping[str, str | None]) -> None:
+    def __init__(self, values: Mapping[str, str | None], *, parts: bool = True) -> None:
         kept = {name: value for name, value in values.items() if value and len(value) >= MIN_SECRET_LENGTH}
         shorter = {f"{name}-shorter": value[:-1] for name, value in kept.items() if len(value) > MIN_SECRET_LENGTH}
         markers: dict[bytes, bytes] = {}
@@ -47,7 +48,7 @@ class Secrets:
         self._names = tuple(kept)
         self._markers = markers
         self._marks = frozenset(markers.values())
-        self._finder = Finder(markers, whole=(UNKNOWN_KEY.encode(),))
+        self._finder = Finder(markers, whole=(UNKNOWN_KEY.encode(), *(() if parts else markers)))
         # The same few headers come with each answer.
         self._value = functools.lru_cache(maxsize=1024)(self.text)
 

@@ -62,15 +62,14 @@ class Finder:
         # A value within another one is found as a part of that.
         self._longest = tuple(value for value in self._folded if not _is_within(value, self._folded))
         self._blocks = tuple(self._cut_in_blocks())
-        coded = [value for value in self._values if not any(value.lower() in one for one in self._whole)]
-        shortest = [value for value in coded if not any(_is_within(other, (value,)) for other in coded)]
+        shortest = [value for value in self._values if not any(_is_within(other, (value,)) for other in self._values)]
         self._beginnings = tuple(dict.fromkeys(block for block, _, _ in self._blocks))
         self._digits = tuple(value.hex().encode() for value in shortest)
         self._shortest = tuple(shortest)
         self._base64 = tuple(piece for value in shortest for coded in _in_base64(value) for piece in _pieces(coded))
         is_plain = all(re.fullmatch(rb"[!#-~]*", value) for value in self._values)
         self._escape = _ESCAPE_BUT_OF_QUOTES if is_plain else _ESCAPE
-        self._with_endings = _with_endings(value.lower() for value in coded)
+        self._with_endings = _with_endings(self._folded)
         self._least = min((PART_LENGTH, *map(len, self._values)))
         self._least_coded = min((len(coded) for value in shortest for coded in _in_base64(value)), default=0)
 
