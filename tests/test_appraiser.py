@@ -24,7 +24,7 @@ from touchstone.judge import Judge
 from touchstone.rules.history import History
 from touchstone.rules.rule import Rule, held, rule
 from touchstone.runfacts import tallies
-from touchstone.shots import Shot, Shots
+from touchstone.shots import LONG_BODY_BYTES, Shot, Shots
 from touchstone.transport import Call
 
 REF = "default/touchstone-t1-hello@1.0.0"
@@ -477,6 +477,9 @@ def test_beginning_of_a_long_body_is_not_taken_for_the_body() -> None:
         "of a long body only the beginning is kept"
     )
     assert judging.appraise_look(shot, good, 1, seq=3).findings
+    long = replace(good, body=good.body + b"x" * LONG_BODY_BYTES)
+    assert see(judging, [(shot, long)])[0].findings == ()
+    judging.add(seen.look, -1)
     failed = replace(good, head=head(500), is_partial=True)
     claims = {finding.claim for finding in judging.appraise_look(shot, failed, 1, seq=4).findings}
     assert "http.no-server-error" in claims

@@ -18,10 +18,11 @@ from tests.answered import shots as recorded_shots
 from tests.encodings import left
 from tests.recorded import every, recorded
 from touchstone.answer import Answer
+from touchstone.bounds import KEPT_BYTES
 from touchstone.contract import Contract
 from touchstone.errors import UsageError
 from touchstone.exchange import Credential, Exchange
-from touchstone.shots import Shot, Shots
+from touchstone.shots import LONG_BODY_BYTES, Shot, Shots
 from touchstone.transport import Call, Keys, Transport
 
 URL = "http://127.0.0.1:8123/base/api"
@@ -305,6 +306,37 @@ def test_answer_that_broke_off_keeps_what_came() -> None:
         b'{"sta',
         "RemoteProtocolError: broke off",
     )
+
+
+@pytest.mark.parametrize("left_bytes", [1, 17, 25])
+@pytest.mark.parametrize(
+    ("more_bytes", "told"),
+    [(LONG_BODY_BYTES, {}), (4_000, {"is_partial": True}), (4_000, {"error": "RemoteProtocolError"})],
+)
+def test_key_across_the_end_of_what_is_kept_is_marked(left_bytes: int, more_bytes: int, told: dict[str, Any]) -> None:
+    """
+    Of a long body a load keeps the beginning, and in that no beginning of a key.
+    """
+    its = shots()
+    body = b"x" * (KEPT_BYTES - left_bytes) + KEYS.primary.encode() + b"y" * more_bytes
+    answer = Answer(head(200), body, sent_at=1.0, head_at=1.5, done_at=2.0, **told)
+    exchange = its.exchange(its.shot(Call("getBuild", REF)), answer, 1, "", 0.0)
+    assert exchange.response
+    assert len(exchange.response.body) == KEPT_BYTES
+    assert exchange.response.body.lstrip(b"x") == (b"<key:primary>" + b"y" * 99)[:left_bytes]
+
+
+@pytest.mark.parametrize("sent", [10, 17, 25])
+def test_key_that_a_body_breaks_off_in_is_marked(sent: int) -> None:
+    """
+    Where an answer ends in the middle of a key, the beginning of it is not kept.
+    """
+    its = shots()
+    body = b"key " + KEYS.primary[:sent].encode()
+    answer = Answer(head(200), body, sent_at=1.0, head_at=1.5, done_at=2.0, error="RemoteProtocolError: broke off")
+    exchange = its.exchange(its.shot(Call("getBuild", REF)), answer, 1, "", 0.0)
+    assert exchange.response
+    assert exchange.response.body == b"key <key:primary>"
 
 
 def test_key_across_pieces_of_a_stream_leaves_no_piece() -> None:

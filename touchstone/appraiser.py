@@ -22,7 +22,7 @@ from touchstone.rules import EXCHANGE_RULES
 from touchstone.rules.history import History
 from touchstone.rules.rule import Rule
 from touchstone.runfacts import Tally
-from touchstone.shots import Shot, Shots
+from touchstone.shots import LONG_BODY_BYTES, Shot, Shots
 
 # A rule is inline whose word on an exchange depends on nothing but the contract, the templates that were given, the
 # request, status, body, error and who closed, and of the response's headers on those in looks.READ_HEADERS.
@@ -70,8 +70,6 @@ _CHEAP = frozenset(
     {"protocol.answered", "protocol.no-server-error", "protocol.documented-status", "protocol.media-type"}
 )
 _KEY_RULE = "refusals.key"
-# So much of each body is searched for secrets; the rest of one that is judged is searched then.
-_SEARCHED_BYTES = 256 * 1024
 
 MOST_LOOKS = 50_000
 MOST_MISSES_PER_S = 200.0
@@ -279,10 +277,9 @@ class Appraiser:
         """
         What comes of an answer whose look is not known.
         """
-        if answer.is_partial:
+        if answer.is_partial or len(answer.body) > LONG_BODY_BYTES:
             return self._judged(self._marked_rules, shot, answer, seq, case, asked="outer")
-        beginning = answer.body[:_SEARCHED_BYTES]
-        if look is None or self._secrets.data(beginning) != beginning:
+        if look is None or self._secrets.data(answer.body) != answer.body:
             rules = self._rules if self._allowance.take(answer.done_at) else self._marked_rules
             return self._judged(rules, shot, answer, seq, case)
         if self._allowance.take(answer.done_at):

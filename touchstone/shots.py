@@ -4,7 +4,7 @@ Requests as bytes, ready to be written to a socket again and again, and the exch
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,10 +14,13 @@ from touchstone.calls import Asked, Call, Keys, Wording
 from touchstone.contract import Contract
 from touchstone.errors import UsageError
 from touchstone.exchange import Chunk, Credential, Exchange, Request, Response
+from touchstone.intake import BEYOND_BYTES
 from touchstone.recent import Recent
 
 # About a kilobyte each.
 MOST_SHOTS = 50_000
+# Of a longer body a load keeps the beginning: to mark the secrets of each in full would take longer than to get it.
+LONG_BODY_BYTES = 256 * 1024
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 # RFC 9110 8.6: a request whose method is meant to have content says so also where it has none.
@@ -93,6 +96,8 @@ class Shots:
         Args:
             offset_s: What the times of *answer* lack to be seconds since the run started.
         """
+        if len(answer.body) > LONG_BODY_BYTES and not answer.chunks:
+            answer = replace(answer, body=answer.body[: KEPT_BYTES + BEYOND_BYTES], is_partial=True)
         head_at = answer.head_at if answer.head else answer.done_at
         return Exchange(
             seq=seq,
@@ -136,7 +141,7 @@ class Shots:
             answer.body,
             chunks,
             is_cut=bool(answer.error) or answer.is_partial or answer.closed == "client",
-            most_bytes=KEPT_BYTES if answer.error else None,
+            most_bytes=KEPT_BYTES if answer.error or answer.is_partial else None,
         )
 
 
