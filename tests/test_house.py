@@ -32,7 +32,7 @@ READS_ENVIRONMENT = (
     *("touchstone/progress.py", "touchstone/adapters/"),
     *("touchstone/runner.py", "touchstone/prover.py", "touchstone/trial.py"),
     *("touchstone/cli_load.py", "touchstone/cli_workflow.py", "touchstone/loading.py", "touchstone/loadworker.py"),
-    *("touchstone/cli_probe.py", "touchstone/probing.py"),
+    *("touchstone/cli_probe.py", "touchstone/probing.py", "touchstone/cli_report.py", "touchstone/cli_compare.py"),
 )
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

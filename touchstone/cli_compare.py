@@ -2,12 +2,14 @@
 The command that says what is different between two runs: argv in, exit code out.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from touchstone import outgoing
 from touchstone.comparison import compare as compared
 from touchstone.errors import RunLogError, UsageError
 from touchstone.opening import folder_name
@@ -18,6 +20,7 @@ from touchstone.report.compare_text import write
 from touchstone.report.write import write_whole
 from touchstone.runfacts import RunLog
 from touchstone.runlog import read
+from touchstone.settings import keys_in
 
 app = typer.Typer()
 
@@ -44,6 +47,7 @@ def compare(
     Exit code 0, whatever the difference is, unless --fail-on-new is given. Runs of different kinds, and of different
     versions of the contract, are not compared: exit code 2.
     """
+    outgoing.know(keys_in(os.environ))
     before, after = _read(a), _read(b)
     both = compared(before, after)
     folder = report_dir or Path("reports") / f"compare-{_id_of(a, before)}-{_id_of(b, after)}"

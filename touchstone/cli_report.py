@@ -2,19 +2,21 @@
 The command that renders a run log: argv in, exit code out.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from touchstone import baseline
+from touchstone import baseline, outgoing
 from touchstone.errors import UsageError
 from touchstone.options import WriteBaseline, examples
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.report.write import write_reports
 from touchstone.runlog import read
+from touchstone.settings import keys_in
 
 app = typer.Typer()
 
@@ -37,6 +39,7 @@ def report(
     path = log / "runlog.jsonl" if log.is_dir() else log
     if not path.exists():
         raise UsageError(f"{path}: no such file; expected a runlog.jsonl, as `touchstone check` leaves in reports/")
+    outgoing.know(keys_in(os.environ))
     exit_code = write_reports(path, report_dir or path.parent)
     run, out = view(read(path)), Console()
     if write_baseline:
