@@ -224,7 +224,7 @@ def test_builds_last_as_long_as_they_were_published_to(tmp_path: Path, settings:
     Of versions that somebody else published nobody knows.
     """
     (tmp_path / "touchstone.toml").write_text(settings, "utf-8")
-    own = load(Flags(target="own"), {"ORGO_API_KEY": "k"}, tmp_path, 400)
+    own = load(Flags(target="own"), {"ORGO_API_KEY": "sk_live_own_account"}, tmp_path, 400)
     assert builds_s(own) == lasts_s
 
 

@@ -26,7 +26,7 @@ _WORDS = frozenset({
     "database_url", "description", "event-stream", "forbidden", "golden_dir", "hardware", "hostname", "localhost",
     "my_api_key", "myapikey", "namespace", "no-cache", "not_built", "not-found", "password", "passw0rd",
     "placeholder", "production", "published", "request_id", "resolution", "restricted", "retry-after", "secondary",
-    "sequence", "sk_live_", "sk_test_", "sk_live_test", "snapshot", "standard", "template", "templates", "test-key",
+    "sequence", "sk_live_", "sk_test_", "snapshot", "standard", "template", "templates", "test-key",
     "thorough", "timestamp", "touchstone", "transfer-encoding", "unauthorized", "undefined", "upstream_status",
     "user-agent", "validation", "www-authenticate", "your_api_key", "your-api-key", "yourapikey",
 })
