@@ -15,8 +15,12 @@ from touchstone.redact import UNKNOWN_KEY
 
 # The shortest part of a key that counts, and the shortest key.
 _PART_CHARS, _KEY_CHARS = 18, 8
+# Longer words come once, and many of them would fill the memory.
+_REMEMBERED_CHARS = 200
 # A word in any encoding; a quote, and a backslash before one, end a string of JSON and are none of it.
-_WORD = re.compile(r"(?:[A-Za-z0-9+/_=%&#;.~-]|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\/){8,}")
+_PLAIN_WORD = r"[A-Za-z0-9+/_=%%&#;.~-]{%d,}"
+_ESCAPED_WORD = r"(?:[A-Za-z0-9+/_=%%&#;.~-]|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\/){%d,}"
+_ESCAPE = re.compile(r"\\[ux/]")
 
 _names: dict[str, str] = {}
 _parts: dict[str, str] = {}
@@ -65,14 +69,17 @@ def cut(text: str) -> tuple[str, tuple[str, ...]]:
     found: dict[str, None] = {}
 
     def without(word: re.Match[str]) -> str:
-        name, is_plain = _held_in(word[0])
+        look = _held_in if len(word[0]) <= _REMEMBERED_CHARS else _held_in.__wrapped__
+        name, is_plain = look(word[0])
         if not name:
             return word[0]
         found[name] = None
         # Base64 stays base64, or what reads the text later would stumble.
         return f"[cut out: {name} key]" if is_plain else re.sub("[^=]", "A", word[0])
 
-    return _WORD.sub(without, text), tuple(found)
+    # No shorter word holds a part. The module re keeps what it has compiled.
+    form = (_ESCAPED_WORD if _ESCAPE.search(text) else _PLAIN_WORD) % min(map(len, _parts))
+    return re.sub(form, without, text), tuple(found)
 
 
 def looked_over(text: str, place: object) -> str:

@@ -57,6 +57,8 @@ class Finder:
         self._whole = frozenset(value.lower() for value in whole)
         self._folded: dict[bytes, bytes] = {}
         self._parts: dict[bytes, bytes | None] = {}
+        self._forms: tuple[tuple[bytes, bytes], ...] | None = None
+        self._heads: frozenset[bytes] = frozenset()
         for value in self._values:
             self._folded.setdefault(value.lower(), value)
         # A value within another one is found as a part of that.
@@ -96,11 +98,15 @@ class Finder:
         """
         The beginning of a value at the end of *data*, which goes on elsewhere.
         """
-        forms = [(form, value) for value in self._values for form in _forms(value)]
-        longest = max((len(form) for form, _ in forms), default=0)
+        if self._forms is None:
+            self._forms = tuple((form, value) for value in self._values for form in _forms(value))
+            self._heads = frozenset(form[:EDGE_LENGTH] for form, _ in self._forms)
+        longest = max((len(form) for form, _ in self._forms), default=0)
         for start in range(max(0, len(data) - longest), len(data) - EDGE_LENGTH + 1):
             tails = (data[start:], data[start:].lower())
-            begun = [value for form, value in forms if form.startswith(tails)]
+            if self._heads.isdisjoint(tail[:EDGE_LENGTH] for tail in tails):
+                continue
+            begun = [value for form, value in self._forms if form.startswith(tails)]
             # What several values begin with gives none of them away.
             if len({whole for value in begun for whole in self._longest if value.lower() in whole}) == 1:
                 return Span(start, len(data), begun[0])
