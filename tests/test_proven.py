@@ -36,6 +36,7 @@ SPEAKERS = (
     "refused-publish-publishes",
     "only-the-started-ref-cancels",
     "limit-is-409-of-builds",
+    "unread-log-stays-open",
 )
 
 
