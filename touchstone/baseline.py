@@ -7,6 +7,7 @@ from pathlib import Path
 
 from touchstone.claims import Ledger
 from touchstone.errors import UsageError
+from touchstone.files import read_regular
 from touchstone.quoting import quoted
 from touchstone.report.view import View
 from touchstone.report.visible import clipped, one_line
@@ -15,7 +16,6 @@ from touchstone.settings_kinds import nearest
 from touchstone.verdict import plural
 
 # More is no list of claims: it keeps a wrong path, such as that of a recording, from being read whole.
-MAX_BYTES = 1_000_000
 _MAX_WORDS_CHARS = 90
 _ID = re.compile(r"([a-z0-9-]+(\.[a-z0-9-]+)+)?")
 _ABOUT = (
@@ -115,15 +115,12 @@ def _named(line: str) -> str:
 
 def _lines(path: Path) -> list[str]:
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = read_regular(path)
     except OSError as error:
         raise UsageError(
             f"--baseline {path}: cannot be read: {error.strerror}; "
             f"`touchstone check --write-baseline {path}` writes one"
         ) from None
-    if len(data) > MAX_BYTES:
-        raise UsageError(f"--baseline {path}: longer than {MAX_BYTES:,} bytes; expected one id of a claim a line")
     try:
         return data.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:

@@ -213,9 +213,29 @@ def may_publish(call: Call) -> bool:
     """
     Whether a server may take *call* for one that publishes, however it is written down.
     """
-    path = "/" + unquote(call.path.partition("?")[0]).strip("/")
-    asks = call.method.upper() in {"POST", "PUT", "PATCH"} and posixpath.normpath(path).casefold() == "/templates"
-    return call.operation == "publishTemplate" or asks
+    return call.operation == "publishTemplate" or (_acts(call) and _path(call) == "/templates")
+
+
+def asks_auto_build(call: Call) -> bool:
+    """
+    Whether a call that publishes may also ask for a build.
+    """
+    return call.query.get("auto_build", "false") != "false" or "auto_build" in unquote(call.path.partition("?")[2])
+
+
+def may_start(call: Call) -> bool:
+    """
+    Whether a server may take *call* for one that starts a build, however it is written down.
+    """
+    return call.operation == "startBuild" or (_acts(call) and _path(call).endswith("/build"))
+
+
+def _acts(call: Call) -> bool:
+    return call.method.upper() in {"POST", "PUT", "PATCH"}
+
+
+def _path(call: Call) -> str:
+    return posixpath.normpath("/" + unquote(call.path.partition("?")[0]).strip("/")).casefold()
 
 
 def fill(template: str, ref: str | None) -> str:

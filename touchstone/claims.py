@@ -15,6 +15,7 @@ import yaml
 from touchstone import yamltext
 from touchstone.bundle import openapi_dir
 from touchstone.errors import ContractError, UsageError, one_line
+from touchstone.files import read_regular
 from touchstone.finding import Level
 from touchstone.quoting import quoted
 
@@ -153,7 +154,7 @@ def _bundled() -> Ledger:
 
 def _read(path: Path) -> Ledger:
     try:
-        document = yamltext.read_yaml(path.read_text(encoding="utf-8"))
+        document = yamltext.read_yaml(read_regular(path).decode("utf-8"))
     except OSError as error:
         raise ContractError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from touchstone.files import open_regular
 from touchstone.outgoing import looked_over
 from touchstone.settings import Workflow, workflow_in
 
@@ -144,7 +145,8 @@ def _append(path: Path, summary: Callable[[int], str]) -> None:
     from touchstone.report.github import MAX_SUMMARY_BYTES  # noqa: PLC0415 - most commands run elsewhere
 
     try:
-        with path.open("a", encoding="utf-8", newline="\n") as file:
+        descriptor = open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        with os.fdopen(descriptor, "a", encoding="utf-8", newline="\n") as file:
             text = looked_over(summary(MAX_SUMMARY_BYTES - file.tell()), path)
             file.write(text)
     except OSError as error:

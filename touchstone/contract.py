@@ -20,6 +20,7 @@ import jsonschema
 from touchstone.bundle import openapi_dir
 from touchstone.errors import ContractError, one_line
 from touchstone.eventstream import parse
+from touchstone.files import read_regular
 from touchstone.jsontext import read_json
 from touchstone.openapi import read_document, resolved
 from touchstone.schema import Problem, Schema, shown
@@ -115,7 +116,7 @@ class Contract:
     @classmethod
     def _read(cls, path: Path) -> Self:
         try:
-            text = path.read_bytes()
+            text = read_regular(path)
         except OSError as error:
             reason = error.strerror or "cannot be read"
             raise ContractError(f"{path}: {reason}; expected an OpenAPI 3.1 document; check the path") from error

@@ -8,6 +8,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from touchstone.budget import Received
 from touchstone.exchange import Credential, Exchange
 from touchstone.followers import Following
 from touchstone.made import Made
@@ -15,7 +16,7 @@ from touchstone.patience import GIVEN_UP_AFTER, Vain, back_off_s, retry_after_s
 from touchstone.provision import VERSION, Form, Template, given, publish_call
 from touchstone.settings import TargetSettings
 from touchstone.silence import SILENT_REMOVALS, UNHEARD_REQUESTS, Silence
-from touchstone.terms import PUBLISH_ADVICE, Budget, Ledger, Unsuited, how_ended
+from touchstone.terms import PUBLISH_ADVICE, SPENT, Budget, Ledger, Unsuited, how_ended
 from touchstone.transport import Call, Transport, may_publish
 from touchstone.waits import IDLE, Waits
 
@@ -50,9 +51,7 @@ class Examination(Waits):
     made: Made = field(default_factory=Made)
     _running: set[str] = field(default_factory=set)
     _dying: set[str] = field(default_factory=set)
-    _finished: set[str] = field(default_factory=set)
     vain: Vain = field(default_factory=Vain)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
     _owners: dict[str, Credential] = field(default_factory=dict)
     _made: dict[str, Template] = field(default_factory=dict)
     _unmade: list[str] = field(default_factory=list)
@@ -74,31 +73,33 @@ class Examination(Waits):
             raise Unsuited("not-applicable", PUBLISH_ADVICE)
         if self.transport.now() > self.budget.until_at:
             raise Unsuited("could-not-run", "the time of the run is spent; raise --max-seconds")
-        if call.operation == "startBuild" and call.ref not in self._running | self._finished:
-            self.budget.need_build()
         if self._silence.lasts(self.transport.now()):
             raise Unsuited("could-not-run", f"nobody answered the last {UNHEARD_REQUESTS} requests; the run gave up")
+        reserved = self.budget.may_begin(call)
+        if reserved and not self.budget.reserve(call.ref or "", self.look):
+            raise Unsuited("could-not-run", SPENT)
+        self.budget.sends(call)
         exchange = self.transport.send(call, self.case)
         self._silence.hear(exchange.sent_at, answered=exchange.response is not None)
-        self._count(exchange)
+        lasts_s = next((one.sleep_s for one in self.templates if one.ref == exchange.ref), 0.0)
+        self.budget.receive(Received.of(call, exchange), reserved=reserved, lasts_s=lasts_s)
+        self._note(exchange)
         return exchange
 
-    def _count(self, exchange: Exchange) -> None:
+    def look(self, ref: str) -> None:
         """
-        Counts a build when its start is acknowledged; joining one that runs or reusing a golden begins none.
+        Reads whether a start that was refused began a build.
         """
+        call = Call("getBuild", ref, self._owners.get(ref, "primary"))
+        self.budget.receive(Received.of(call, self.transport.send(call, self.case)), reserved=False)
+
+    def _note(self, exchange: Exchange) -> None:
         status, ref = str(exchange.body.get("status")), exchange.ref or ""
         starts = exchange.operation in ("startBuild", "publishTemplate")
         if starts and "building" in (status, exchange.body.get("auto_build")):
-            with self._lock:
-                if ref not in self._running:
-                    self.budget.take_build()
-                self._running.add(ref)
-                self._finished.discard(ref)
+            self._running.add(ref)
         elif exchange.operation == "getBuild" and status in IDLE and exchange.credential == self._owners.get(ref):
             self._running.discard(ref)
-            if status == "ready":
-                self._finished.add(ref)
         elif exchange.operation == "cancelBuild" and exchange.status == 202:
             self._running.discard(ref)
             self._dying.add(ref)
@@ -191,8 +192,6 @@ class Examination(Waits):
         """
         if self.target.publish == "never":
             raise Unsuited("not-applicable", PUBLISH_ADVICE)
-        if auto_build:
-            self.budget.need_build()
         self.register(template)
         wrapped = self.target.publish == "wrapped"
         call = publish_call(template, wrapped=wrapped, form=form, force=force, auto_build=auto_build)

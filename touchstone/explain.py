@@ -19,6 +19,7 @@ from touchstone.claims import Claim, Ledger
 from touchstone.contract import Contract
 from touchstone.curl import command
 from touchstone.exchange import Request
+from touchstone.files import RECORDED_BYTES, read_regular
 from touchstone.report.narrow import TABLE_FROM_COLUMNS, listed
 from touchstone.report.narrow import say as _say
 from touchstone.report.visible import one_line
@@ -67,7 +68,7 @@ def latest(reports: Path) -> Latest | None:
 
 def _read(path: Path) -> Latest | None:
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = json.loads(read_regular(path, RECORDED_BYTES))
         claims = {row["id"]: row for row in report["claims"]}
         findings: dict[str, list[dict[str, Any]]] = {}
         for row in report["findings"]:

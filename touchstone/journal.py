@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from touchstone.errors import HarnessError, OutputError, UsageError, is_misplaced
+from touchstone.files import open_regular
 from touchstone.journal_state import JournalState, Step, header, is_run_id, whole_lines
 
 SUFFIX = ".journal.jsonl"
@@ -121,7 +122,7 @@ class Journal:
         The journal of a run that is no longer alive, locked; None where somebody else took or finished it meanwhile.
         """
         try:
-            descriptor = os.open(leftover.path, os.O_RDWR | os.O_APPEND | _NO_LINK)
+            descriptor = open_regular(leftover.path, os.O_RDWR | os.O_APPEND | _NO_LINK)
         except OSError:  # gone or replaced meanwhile
             return None
         if _why_not(os.fstat(descriptor)) or not _locked(descriptor, leftover.path):
@@ -244,7 +245,7 @@ def _leftover(path: Path, refused: Callable[[Path, str], None]) -> Leftover | No
             if why := _why_not(found):
                 refused(path, why)
                 return None
-            descriptor = os.open(path, os.O_RDONLY | _NO_LINK)
+            descriptor = open_regular(path, os.O_RDONLY | _NO_LINK)
             stack.callback(os.close, descriptor)
             if not os.path.samestat(os.fstat(descriptor), found) or not _locked(descriptor, path):
                 return None

@@ -4,6 +4,7 @@ What failed in the newest check of a target, so that the next one asks for that 
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from touchstone.claims import Ledger
+from touchstone.files import open_regular
 from touchstone.opening import EARLIER
 from touchstone.report.visible import one_line
 from touchstone.runfacts import Header
@@ -91,7 +93,7 @@ def _header(path: Path) -> Header:
     """
     The first line of a run log; the rest, which may be long, is read of the newest one alone.
     """
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         return _HEADER.validate_python(json.loads(file.readline()))
 
 

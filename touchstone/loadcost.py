@@ -186,8 +186,14 @@ class Reckoning:
         """
         How many builds the run may begin.
         """
-        after = 1 + rooms(self.schedule) + ROOM_TURNS if self._is_storm else 0
-        return self.ready + after + self._own_builds + self._races
+        return self.ready + self.after + self._own_builds + self._races
+
+    @property
+    def after(self) -> int:
+        """
+        How many of them may begin when all arrivals are over.
+        """
+        return 1 + rooms(self.schedule) + ROOM_TURNS if self._is_storm else 0
 
     @property
     def _own_builds(self) -> int:

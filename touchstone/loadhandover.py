@@ -13,7 +13,7 @@ from typing import Any
 
 from touchstone.carried import Carried
 from touchstone.errors import UsageError
-from touchstone.settings import HANDOVER
+from touchstone.settings import HANDOVER, UNBOUNDED_BUILDS
 from touchstone.stage import Stage
 from touchstone.workloads import Options
 
@@ -36,6 +36,7 @@ class Go:
         began_at: Run second at which the schedule begins.
         origin: Value of this worker's monotonic clock at run second 0.
         clock_offset_s: See `touchstone.loadfacts.Worker`.
+        builds: How many the workers may begin, all together.
         digest: What the schedule comes to; the same options give the same schedule everywhere.
         first_seq: Exchanges are numbered from here, in steps of *workers*.
     """
@@ -48,6 +49,7 @@ class Go:
     number: int = 0
     workers: int = 1
     first_seq: int = 1
+    builds: int = UNBOUNDED_BUILDS
     digest: str = ""
     clock_offset_s: float = 0.0
     clock_error_s: float = 0.0
@@ -75,7 +77,18 @@ class Go:
 
 
 _PLAIN = (
-    *("run_id", "began_at", "origin", "number", "workers", "first_seq", "digest", "clock_offset_s", "clock_error_s"),
+    *(
+        "run_id",
+        "began_at",
+        "origin",
+        "number",
+        "workers",
+        "first_seq",
+        "builds",
+        "digest",
+        "clock_offset_s",
+        "clock_error_s",
+    ),
 )
 
 

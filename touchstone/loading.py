@@ -234,6 +234,7 @@ class _Run:
             origin=stage.clock.origin,
             workers=self.wish.workers,
             first_seq=stage.last_seq + 1,
+            builds=stage.builds_left(self.plan.builds()),
         )
         return session.ended(self._child(go))
 

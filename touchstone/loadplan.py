@@ -16,7 +16,7 @@ from touchstone.loadcost import Cost, Reckoning, rooms
 from touchstone.loadfacts import Engine, Limit, Workload
 from touchstone.schedule import MAX_ARRIVALS, Schedule, draw_up, due_times
 from touchstone.trace import Trace
-from touchstone.workloads import AT_ONCE, BUILDS, OPERATION_OF, SINGLE, Options
+from touchstone.workloads import AT_ONCE, BUILDS, MAY_BUILD, OPERATION_OF, SINGLE, Options
 
 # From so many single requests a second on, each worker hands them to the bulk engine: a greenlet each would be late.
 BULK_FROM_PER_S = 1_000.0
@@ -153,6 +153,22 @@ class Plan:
         """
         return self._reckoning.builds()
 
+    def builds_after(self, most: int) -> int:
+        """
+        How many of *most* builds are kept for what one worker does when all arrivals are over.
+        """
+        return min(self._reckoning.after, most)
+
+    def share_of_builds(self, most: int, number: int, workers: int) -> int:
+        """
+        How many of *most* builds one of the workers may begin: those of its arrivals, and its share of the rest.
+        """
+        most -= self.builds_after(most)
+        own = [_may_build(self.schedule.share(each, workers)) for each in range(workers)]
+        spare = most - sum(own)
+        dealt, kept = (spare, own[number]) if spare >= 0 else (most, 0)
+        return kept + dealt // workers + (number < dealt % workers)
+
     @property
     def _reckoning(self) -> Reckoning:
         ready = sum(need.role == "ready" for need in self.needs)
@@ -174,6 +190,10 @@ def plan(options: Options) -> Plan:
             f"version that is published beforehand; {options.lowering('builds')}"
         )
     return Plan(options, schedule, tuple(_needs(options, schedule)))
+
+
+def _may_build(schedule: Schedule) -> int:
+    return sum(number for name, number in schedule.counts.items() if name in MAY_BUILD)
 
 
 def phase_of(options: Options, due_s: float) -> str:

@@ -4,6 +4,7 @@ How a run begins: what it is for, its id, its folder, and the first line of its 
 
 import contextlib
 import json
+import os
 import re
 import secrets
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ from touchstone import __version__
 from touchstone.claims import Ledger
 from touchstone.contract import Contract
 from touchstone.errors import HarnessError, UsageError, unwritten
+from touchstone.files import open_regular
 from touchstone.handover import Mode
 from touchstone.journal_state import is_run_id
 from touchstone.quoting import quoted
@@ -119,7 +121,7 @@ def _id_of(run_log: Path) -> str:
     """
     The id of the run that a log is of; of one that does not tell it, when it was written last.
     """
-    with run_log.open("rb") as file, contextlib.suppress(ValueError, RecursionError):
+    with os.fdopen(open_regular(run_log), "rb") as file, contextlib.suppress(ValueError, RecursionError):
         header = json.loads(file.readline())
         run_id = str(header.get("run_id")) if isinstance(header, dict) else ""
         if is_run_id(run_id):

@@ -107,7 +107,7 @@ class Heard:
         at: When that was.
         families: Probability of each family after it; empty where nothing is known.
         requests: Limited requests of the whole probe so far; *refused* of them were refused.
-        builds: Starts that were accepted so far.
+        builds: Builds that began so far, or may have.
     """
 
     stimulus: int

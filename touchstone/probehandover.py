@@ -27,6 +27,7 @@ class ProbeHandover(Carried):
         origin: The machine's monotonic clock at run second 0.
         until_at: Run second at which nothing more is sent.
         first_seq: Exchanges are numbered from here.
+        spent_builds: Builds that began before it, or may have.
     """
 
     url: str
@@ -36,6 +37,7 @@ class ProbeHandover(Carried):
     until_at: float
     first_seq: int
     brain: str = BRAIN
+    spent_builds: int = 0
 
 
 def received_probe(environ: Mapping[str, str]) -> ProbeHandover:

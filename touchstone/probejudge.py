@@ -86,6 +86,7 @@ def _spent(story: ProbeStory, identity: Identity) -> str:
     most = story.probing.terms
     # Of a start that was not answered nobody knows whether it began a build.
     builds = sum(each.answer.accepted or not each.status or each.status >= 500 for each in story.answers)
+    builds = max([builds, *(heard.builds for heard in story.heard)])
     if identity.cost.requests >= most["most_requests"]:
         told, flag = plural(most["most_requests"], "request"), "--max-requests"
     elif most["starts"] and builds >= most["most_builds"]:

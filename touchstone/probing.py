@@ -171,6 +171,7 @@ class _Run:
         built = stage.stage(needs(session.settings, self.wish.terms), smoked_s, session.stopped)
         if session.stopped():
             return Footer("", 0.0, 0, "")
+        most = session.settings.target.max_builds
         handover = ProbeHandover(
             settings=session.settings.to_json(),
             url=session.settings.target.url or "",
@@ -181,6 +182,7 @@ class _Run:
             until_at=until_at,
             first_seq=stage.last_seq + 1,
             brain=self.wish.brain,
+            spent_builds=most - stage.builds_left(most) if self.wish.terms.starts else 0,
         )
         return session.ended(self._child(handover, until_at - stage.clock.now()))
 

@@ -11,6 +11,7 @@ from touchstone import foreign, har, har_schema
 from touchstone.bundle import recordings_dir
 from touchstone.contract import Contract
 from touchstone.errors import RecordingError
+from touchstone.files import RECORDED_BYTES, read_regular
 from touchstone.recording import Recording
 
 SUFFIXES = (".har", ".json", ".yaml", ".yml")
@@ -117,7 +118,7 @@ def text_of(path: Path) -> str:
         RecordingError: it cannot be read, or is no text in UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_regular(path, RECORDED_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise RecordingError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -22,7 +22,7 @@ from touchstone.replaying import Replay, Unwritten, bounds_of, call_of, conclusi
 from touchstone.rules.history import Bounds, Content
 from touchstone.runfacts import Case, Notice, TemplateAction, TemplateDeed
 from touchstone.runlog import RunLogWriter
-from touchstone.settings import Settings, TargetSettings
+from touchstone.settings import UNBOUNDED_BUILDS, Settings, TargetSettings
 from touchstone.sweep import EMBEDDED_URL
 from touchstone.terms import PUBLISH_ADVICE, Budget, restricted_key_advice, second_key_advice
 from touchstone.transport import Keys, Transport
@@ -118,7 +118,8 @@ class Run:
     def _examination(self, target: TargetSettings, latency_s: float) -> Examination:
         run_id = RUN_ID if self.replay else self.handover.run_id
         tells = Journalled(run_id, self.journal, self.log, self.transport) if self.journal else Unwritten()
-        budget = Budget(target.max_builds, self.settings.max_seconds or float("inf"))
+        builds = UNBOUNDED_BUILDS if self.replay else target.max_builds
+        budget = Budget(builds, self.settings.max_seconds or float("inf"))
         return Examination(self.transport, target, run_id, tells, budget, latency_s)
 
     def _open_journal(self) -> Journal:

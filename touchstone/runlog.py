@@ -22,9 +22,10 @@ from typing import Any, Self
 from pydantic import TypeAdapter, ValidationError
 
 from touchstone import outgoing, probe_json, probefacts, sample_json
-from touchstone.errors import RunLogError
+from touchstone.errors import RunLogError, UsageError
 from touchstone.exchange import Exchange
 from touchstone.exchange_json import Decoded, decode, encode
+from touchstone.files import RECORDED_BYTES, UnfitFileError, read_regular
 from touchstone.finding import Finding, Judgement
 from touchstone.jsontext import json_line
 from touchstone.loadfacts import Attempt, Build, Worker, Workload
@@ -226,8 +227,7 @@ class RunLogWriter:
         found = os.fstat(self._fd)
         if not found.st_nlink:
             raise RunLogError(f"{self._path}: the run log cannot be written: somebody removed it; {_ADVICE}")
-        size_bytes = found.st_size
-        if size_bytes not in (0, self._end_bytes) and os.pread(self._fd, 1, size_bytes - 1) != b"\n":
+        if found.st_size not in (0, self._end_bytes) and os.pread(self._fd, 1, found.st_size - 1) != b"\n":
             self._append(b"\n" + json_line(_TORN))
 
     def _append(self, data: bytes) -> None:
@@ -250,9 +250,10 @@ def read(path: Path) -> RunLog:
             message names the line.
     """
     try:
-        data = path.read_bytes()
+        data = read_regular(path, RECORDED_BYTES)
     except OSError as error:
-        raise RunLogError(f"{path}: the run log cannot be read: {error.strerror}") from error
+        unfit = UsageError if isinstance(error, UnfitFileError) else RunLogError
+        raise unfit(f"{path}: the run log cannot be read: {error.strerror}") from error
     *lines, last = data.split(b"\n")
     if last and _event_or_none(last) is not None:
         lines.append(last)

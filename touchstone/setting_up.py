@@ -203,6 +203,15 @@ class SettingUp:
             raise Unsuited("could-not-run", f"{how_ended(template.ref, ended)}; it had to be ready")
         self._journal.settled(template.ref)
 
+    def builds_left(self, planned: int) -> int:
+        """
+        How many builds may still begin. What is in doubt is looked at where fewer than *planned* are left without it.
+        """
+        budget = self._exam.budget
+        if budget.builds < planned:
+            budget.look_through(self._exam.look)
+        return max(0, budget.builds)
+
     @property
     def is_lost(self) -> bool:
         """

@@ -11,6 +11,7 @@ from typing import Any
 
 from touchstone.bounds import BOUND_NAMES, LONGEST_HEAD_BYTES
 from touchstone.errors import UsageError, one_line
+from touchstone.files import read_regular
 from touchstone.settings_kinds import (
     Kind,
     checked,
@@ -117,7 +118,7 @@ def _read(path: Path, name: str, *, required: bool) -> SettingsFile:
 
 def _toml(path: Path, name: str) -> dict[str, Any]:
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise UsageError(f"{name}: cannot be read: {error.strerror}; check the path behind --config") from None
     return read_toml(data, name)

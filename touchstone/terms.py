@@ -2,13 +2,24 @@
 The terms on which an examination runs: what it may spend, what it tells about templates, and how it gives up.
 """
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from touchstone.budget import SPENT, Budget
 from touchstone.exchange import Exchange
 from touchstone.provision import Template
 from touchstone.runfacts import NoticeVerdict
 from touchstone.settings import TargetSettings
+
+__all__ = [
+    "PUBLISH_ADVICE",
+    "SPENT",
+    "Budget",
+    "Ledger",
+    "Unsuited",
+    "how_ended",
+    "restricted_key_advice",
+    "second_key_advice",
+]
 
 # What would let a claim be judged that a target does not offer the means for.
 PUBLISH_ADVICE = 'publishing is switched off (publish = "never"); set publish = "raw" for this target'
@@ -68,33 +79,3 @@ class Ledger(Protocol):
         """
         *template* was deleted, or could not be; *sure* is whether it ever was on the target.
         """
-
-
-@dataclass
-class Budget:
-    """
-    What a run may still spend.
-
-    Attributes:
-        builds: Builds that it may begin.
-        until_at: Moment of the run's clock at which it stops sending, or infinity.
-    """
-
-    builds: int
-    until_at: float = float("inf")
-
-    def need_build(self) -> None:
-        """
-        Makes sure that one more build may begin.
-
-        Raises:
-            Unsuited: none is left.
-        """
-        if self.builds <= 0:
-            raise Unsuited("could-not-run", "the budget of builds is spent; raise --max-builds or max_builds")
-
-    def take_build(self) -> None:
-        """
-        Counts a build that has begun.
-        """
-        self.builds -= 1

@@ -15,6 +15,7 @@ from typing import Any
 from touchstone.bundle import load_dir
 from touchstone.contract import Contract
 from touchstone.errors import UsageError, one_line
+from touchstone.files import read_regular
 from touchstone.loadfacts import Limit
 from touchstone.quoting import quoted
 from touchstone.settings_kinds import Kind, Unfit, checked, is_number, nearest, read_toml
@@ -76,7 +77,7 @@ def of_scenario(path: Path, scenario: str) -> tuple[Limit, ...]:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}; give a file like load/thresholds.toml") from None
     return read_toml(data, str(path))

@@ -17,6 +17,7 @@ import numpy as np
 
 from touchstone.curves import Times
 from touchstone.errors import UsageError
+from touchstone.files import read_regular
 
 _FORM = "one time in seconds a line, or a table with a column at_s and, if you like, one called operation with actions"
 
@@ -72,7 +73,7 @@ def read(path: Path, place: str) -> Trace:
         UsageError: there is no such file, it has another form, or its times are not in order.
     """
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_regular(path).decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"{place}: {path} cannot be read: {error.strerror}; expected a file with {_FORM}") from None
     except UnicodeDecodeError:

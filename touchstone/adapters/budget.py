@@ -1,8 +1,34 @@
 """
-How many requests one worker of a load run may send, and how many it has sent.
+What one worker of a load run may spend: requests that it sends, and builds that it begins.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from touchstone.budget import ENDS, Received
+from touchstone.budget import Budget as BuildBudget
+from touchstone.calls import Call
+from touchstone.exchange import Credential
+from touchstone.loadhandover import Go
+from touchstone.loadplan import Plan
+
+
+@dataclass
+class Spent:
+    """
+    What the worker has spent, and when it had no requests left to spend.
+    """
+
+    in_flight: int = 0
+    kept: int = 0
+    kept_reads: int = 0
+    cpu_beside_s: float = 0.0
+    rss_beside_bytes: int = 0
+    cpu_s: float = field(default_factory=time.process_time)
+    at_s: float = 0.0
+    over_at: float | None = None
 
 
 class Budget:
@@ -40,6 +66,55 @@ class Budget:
             return False
         self._requests += 1
         return True
+
+
+class Builds:
+    """
+    A worker's builds.
+
+    Args:
+        read: Reads the status of a version, with the key that it belongs to, and has the answer settled.
+    """
+
+    def __init__(self, go: Go, plan: Plan, read: Callable[[str, Credential], None]) -> None:
+        stage = go.stage
+        share = plan.share_of_builds(go.builds, go.number, go.workers)
+        self._budget = BuildBudget(share, ready=stage.refs("ready") + stage.refs("ready-second"))
+        self._contents = stage.contents
+        self._read = read
+
+    def add(self, builds: int) -> None:
+        """
+        Adds to what may begin.
+        """
+        self._budget.builds += builds
+
+    def admit(self, call: Call) -> bool:
+        """
+        Whether a request may be sent; one that may begin a build has one reserved.
+        """
+        admitted = not self._budget.may_begin(call) or self._budget.reserve(call.ref or "", self._look)
+        if admitted:
+            self._budget.sends(call)
+        return admitted
+
+    def heeds(self, call: Call) -> bool:
+        """
+        Whether the answer to a request may settle anything.
+        """
+        return self._budget.may_begin(call) or call.operation in ENDS or self._budget.is_doubtful(call.ref or "")
+
+    def settle(self, call: Call, status: int, body: Mapping[str, Any], sent_at: float, done_at: float) -> None:
+        """
+        Settles what an answer says of builds.
+        """
+        ref = call.ref or ""
+        lasts_s = self._contents[ref].sleep_s if ref in self._contents else 0.0
+        received = Received(call, call.operation, ref, status, body, sent_at, done_at)
+        self._budget.receive(received, reserved=self._budget.may_begin(call), lasts_s=lasts_s)
+
+    def _look(self, ref: str) -> None:
+        self._read(ref, self._contents[ref].owner if ref in self._contents else "primary")
 
 
 def share_of(whole: int | None, number: int, workers: int) -> int | None:

@@ -8,7 +8,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import gevent
@@ -16,11 +16,12 @@ from gevent.event import Event
 from gevent.pool import Group
 
 from touchstone import claims as ledger_of_claims
-from touchstone.adapters.budget import Budget, share_of
+from touchstone.adapters.budget import Budget, Builds, Spent, share_of
 from touchstone.adapters.lean import Connections
 from touchstone.adapters.starts import Starts, Tell
 from touchstone.answer import Answer, Head
 from touchstone.appraiser import INLINE_RULES, Appraiser, Seen
+from touchstone.budget import SPENT
 from touchstone.calls import Call, Keys
 from touchstone.collector import Collector
 from touchstone.contract import Contract
@@ -104,22 +105,6 @@ class Reply:
         return retry_after_s(Response(head.status, head.headers)) if head else None
 
 
-@dataclass
-class Spent:
-    """
-    What the worker has spent, and when it had no requests left to spend.
-    """
-
-    in_flight: int = 0
-    kept: int = 0
-    kept_reads: int = 0
-    cpu_beside_s: float = 0.0
-    rss_beside_bytes: int = 0
-    cpu_s: float = field(default_factory=time.process_time)
-    at_s: float = 0.0
-    over_at: float | None = None
-
-
 class LoadRun:
     """
     What the flows of one worker share.
@@ -132,6 +117,7 @@ class LoadRun:
         budget: Requests that this worker may send.
         silence: Whether the target still answers anybody.
         starts: Which of the builds that many watch were accepted.
+        builds: Builds that this worker may begin.
     """
 
     def __init__(self, go: Go, settings: Settings, url: str, tell: Tell) -> None:
@@ -157,6 +143,7 @@ class LoadRun:
         self.starts = Starts(tell, self.now, self.stopped)
         self._spent = Spent()
         self.budget = Budget(share_of(go.options.max_requests, go.number, go.workers), self._tell_spent)
+        self.builds = Builds(go, self.plan, self._read)
         self._errors: Counter[str] = Counter()
         self._is_cut = False
         self._number = 0
@@ -275,6 +262,10 @@ class LoadRun:
             if paced:
                 self.collector.skip(call.operation, intended_at)
             raise Stopped
+        if not self.builds.admit(call):
+            self.collector.undone += 1
+            self._fail_once(f"a start was not sent: {SPENT}")
+            raise Stopped
         shot = self.shots.shot(call)
         seq = self.next_seq()
         self._spent.in_flight += 1
@@ -289,7 +280,13 @@ class LoadRun:
         self._time(shot, answer, intended_at, paced=paced, cut_off=cut_off)
         if not cut_off:
             self._judge(shot, answer, seq, keep=keep)
-        return Reply(answer, seq, cut_off)
+        reply = Reply(answer, seq, cut_off)
+        if self.builds.heeds(call):
+            self.builds.settle(call, reply.status, reply.body, answer.sent_at, answer.done_at)
+        return reply
+
+    def _read(self, ref: str, credential: Credential) -> None:
+        self.send(Call("getBuild", ref, credential), self.now(), paced=False, keep=True)
 
     def next_seq(self) -> int:
         """
@@ -380,7 +377,9 @@ class LoadRun:
         """
         Tells of an error of ours in a flow, each once however many clients meet it.
         """
-        text = f"a flow failed: {type(error).__name__}: {error}"
+        self._fail_once(f"a flow failed: {type(error).__name__}: {error}")
+
+    def _fail_once(self, text: str) -> None:
         self._errors[text] += 1
         if self._errors[text] == 1:
             self.fail(text)

@@ -138,7 +138,10 @@ class Member:
         """
         if not self._finished:
             self._report("drained")
-        return bool(self._after.get())
+        after = bool(self._after.get())
+        if after and self.run is not None:
+            self.run.builds.add(self.run.plan.builds_after(self.run.go.builds))
+        return after
 
     def finish(self) -> None:
         """

@@ -21,6 +21,7 @@ class Bounds:
 
     Args:
         until_at: When the seconds are over, in run seconds.
+        spent_builds: Builds that began before, or may have.
 
     Attributes:
         ended: Set when nothing more is to be sent.
@@ -31,7 +32,7 @@ class Bounds:
         builds: Starts that were accepted.
     """
 
-    def __init__(self, terms: Terms, until_at: float, now: Callable[[], float]) -> None:
+    def __init__(self, terms: Terms, until_at: float, now: Callable[[], float], spent_builds: int = 0) -> None:
         self.ended = Event()
         self.why: Why = ""
         self.failure = ""
@@ -39,7 +40,7 @@ class Bounds:
         self._terms = terms
         self._until_at = until_at
         self._now = now
-        self._perhaps = 0
+        self._perhaps = spent_builds
         self._others = 0
 
     def end(self, why: Why, failure: str = "") -> None:
@@ -59,7 +60,7 @@ class Bounds:
         terms = self._terms
         left = terms.most_requests - self.requests
         if terms.starts:
-            left = min(left, terms.most_builds - self.builds - self._perhaps)
+            left = min(left, terms.most_builds - self.spent_builds)
         if left <= 0 or max(at, self._now()) >= self._until_at:
             self.end("budget")
             return 0
@@ -82,11 +83,26 @@ class Bounds:
             self.builds += answered.answer.accepted
             self._perhaps += not answered.status or answered.status >= 500
 
+    @property
+    def spent_builds(self) -> int:
+        """
+        Builds that began, or may have.
+        """
+        return self.builds + self._perhaps
+
+    def began_nothing(self) -> None:
+        """
+        Gives a build back: a read has shown that a start which was refused began none.
+        """
+        self._perhaps -= 1
+
     def take(self, answered: Answered) -> None:
         """
         Counts one request, whatever was answered; too many answers that tell nothing end the probe.
         """
         self.recall(answered)
+        # A refusal does not show that nothing began; a read of the version does.
+        self._perhaps += self._terms.starts and answered.status == 429
         self._others = 0 if answered.heeded else self._others + 1
         if answered.heeded:
             return

@@ -21,6 +21,8 @@ SETTLE_S = 5.0
 _TRIES = 5
 # What a version is not started again after: its build is there, and a start would begin none.
 _BUILT = frozenset({"ready"})
+# Of a version whose start was refused: nothing builds it.
+_IDLE = frozenset({"not_built", "ready"})
 
 
 class Pool:
@@ -30,16 +32,25 @@ class Pool:
     Args:
         beside: Sends a request that is not limited.
         settle_s: A build that reads as running for so much longer after its cancel is given up.
+        began_nothing: Called where a read shows that a start which was refused began no build.
 
     Attributes:
         held: Those whose builds are left in flight, the first one first.
     """
 
-    def __init__(self, refs: Iterable[str], beside: Beside, now: Callable[[], float], settle_s: float) -> None:
+    def __init__(
+        self,
+        refs: Iterable[str],
+        beside: Beside,
+        now: Callable[[], float],
+        settle_s: float,
+        began_nothing: Callable[[], None],
+    ) -> None:
         self._free = deque(refs)
         self.held: deque[str] = deque()
         self._leaving = Group()
         self._beside, self._now, self._settle_s = beside, now, settle_s
+        self._began_nothing = began_nothing
         self._news = Event()
 
     def take(self, count: int, stopped: Event) -> list[str]:
@@ -66,6 +77,12 @@ class Pool:
         else:
             self._leaving.spawn(self._leave, ref)
 
+    def refused(self, ref: str) -> None:
+        """
+        A start of *ref* was refused; it may be started again once a read has shown that it began no build.
+        """
+        self._leaving.spawn(self._look, ref)
+
     def release(self, count: int) -> None:
         """
         Cancels so many of the builds in flight, and waits until they have ended.
@@ -87,6 +104,15 @@ class Pool:
             self._leaving.spawn(self._leave, self.held.popleft())
         self._leaving.join(timeout=within_s)
         self._leaving.kill(block=False)
+
+    def _look(self, ref: str) -> None:
+        reply = self._beside("getBuild", ref)
+        if reply.status == 404 or (reply.status == 200 and reply.body.get("status") in _IDLE):
+            self._began_nothing()
+            self._free.appendleft(ref)
+            self._news.set()
+        else:
+            self._leave(ref)
 
     def _leave(self, ref: str) -> None:
         if self._cancelled(ref) and self._ended(ref):

@@ -97,13 +97,14 @@ class ProbeRun:
         probing, settings = self._story.probing, handover.parsed_settings()
         terms = terms_of(probing.terms)
         self._brain = _brain(handover.brain, terms)
-        self._bounds = Bounds(terms, handover.until_at, self.now)
+        self._bounds = Bounds(terms, handover.until_at, self.now, handover.spent_builds)
         contract = Contract.load()
         self._link = link = ProbeLink(handover.url, settings, contract, self.now)
         ledger, sources = ledger_of_claims.load(), settings.target.key_sources
         self._appraiser = Appraiser(History(contract), ledger, INLINE_RULES, link.shots, sources=sources)
         starts, patience_s = probing.operation == STARTS, settings.target.cancel_timeout_s
-        self._pool = Pool(handover.refs, link.beside, self.now, patience_s) if starts else None
+        pooled = (handover.refs, link.beside, self.now, patience_s, self._bounds.began_nothing)
+        self._pool = Pool(*pooled) if starts else None
         self._sender = Sender(
             *(probing.operation, link, self._pool, handover.refs[0], self._bounds, self._tell, self.now, self._utc),
             first_seq=handover.first_seq - 1,
@@ -212,7 +213,7 @@ class ProbeRun:
         _thought(self._brain.hear, stimulus, answers)
         families = self._brain.steps[-1].families if self._brain.steps else {}
         bounds = self._bounds
-        told = Heard(number, round(at, 6), dict(families), bounds.requests, bounds.refused, bounds.builds)
+        told = Heard(number, round(at, 6), dict(families), bounds.requests, bounds.refused, bounds.spent_builds)
         self._log.write(told.event())
 
     def _conclude(self) -> None:

@@ -190,7 +190,7 @@ class Sender:
 
     def _settle(self, ref: str, answered: Answered, *, holds: bool) -> None:
         """
-        What was refused is there to be started again; of what was not answered nobody knows whether it began.
+        What was refused is looked at; of what was not answered nobody knows whether it began.
         """
         if self._pool is None:
             return
@@ -198,6 +198,8 @@ class Sender:
             self._pool.started(ref, holds=holds)
         elif not answered.status or answered.status >= 500:
             self._pool.started(ref, holds=False)
+        elif answered.status == 429:
+            self._pool.refused(ref)
         else:
             self._pool.give_back(ref)
 

@@ -66,7 +66,7 @@ def _kept(runlog_path: Path, folder: Path, footer: Footer) -> str:
         return f"{told}the folder was removed, moved or replaced while the run was under way, and nothing is kept there"
     try:
         log = read(runlog_path)
-    except RunLogError:
+    except (RunLogError, UsageError):
         return f"{told}nothing of the run is kept"
     outcome = verdict.judge(log)
     if log.footer is None:
