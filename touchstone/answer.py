@@ -5,6 +5,7 @@ What comes back on a connection of a load engine, before anybody makes an exchan
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from touchstone.bounds import head_bytes
 from touchstone.exchange import Closed
 
 Framing = Literal[
@@ -18,7 +19,7 @@ Framing = Literal[
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
     """
-    The status line and the header fields of an answer; equal heads of one process are one object.
+    The status line and the header fields of an answer; equal heads of one process are one object, unless they are long.
 
     Attributes:
         status: The status code.
@@ -78,3 +79,10 @@ class Answer:
         The same on a clock that is so many seconds ahead.
         """
         return replace(self, sent_at=self.sent_at + by_s, head_at=self.head_at + by_s, done_at=self.done_at + by_s)
+
+
+def kept_bytes(answer: Answer) -> int:
+    """
+    About how many bytes an answer takes that is kept.
+    """
+    return len(answer.body) + (head_bytes(answer.head.headers) if answer.head else 0)

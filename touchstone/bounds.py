@@ -3,10 +3,20 @@ How much of an answer is read: what a target may not make us hold, whatever it s
 """
 
 import re
+import threading
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 # Of a body that is beyond its bound so much is kept: as much as a run log holds, and enough to see what it was.
 KEPT_BYTES = 64 * 1024
+
+# So much is kept of each head and each body when all that a run may keep is used up.
+LEAST_KEPT_BYTES = 4 * 1024
+
+# Of a head that is cut: fields that rules look at are kept, and of a value no more than this.
+_NEEDED = frozenset({"content-type", "retry-after", "date", "allow", "location", "cache-control", "age"})
+_NEEDED |= {"content-length", "content-encoding"}
+_MOST_VALUE_CHARS = 200
 
 # The parser beneath httpx holds no longer head, whatever it is told: a bound above it would not be the one that is hit.
 LONGEST_HEAD_BYTES = 100 * 1024
@@ -36,8 +46,8 @@ class Bounds:
         max_json_depth: Arrays and objects within each other.
         max_json_values: Values of one text of JSON, counted by its commas and opening brackets: read, they take many
             times their bytes.
-        max_total_bytes: Of all bodies of a check together, not counting the first 64 KiB of each: rules look back
-            at them, and a run log does not hold more of a body than that.
+        max_total_bytes: Of all heads and bodies that a run keeps together, not counting the first 4 KiB of each: rules
+            look back at them, and a run log holds them.
     """
 
     max_head_bytes: int = 64 * 1024
@@ -98,6 +108,50 @@ class Bounds:
             if values > self.max_json_values:
                 return Cut(mark.start(), f"JSON has more values than {self.told('max_json_values')}")
         return None
+
+
+class Room:
+    """
+    What a run may still keep of answers; usable from several threads.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._left_bytes = most_bytes
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> bool:
+        """
+        Whether a head or a body of so many bytes may be kept; then they are taken.
+        """
+        more_bytes = size - LEAST_KEPT_BYTES
+        with self._lock:
+            fits = more_bytes <= max(0, self._left_bytes)
+            self._left_bytes -= max(0, more_bytes) if fits else 0
+        return fits
+
+
+def head_bytes(headers: Iterable[tuple[str, str]]) -> int:
+    """
+    About how long the fields of a head are.
+    """
+    return sum(len(name) + len(value) + 4 for name, value in headers)
+
+
+def cut_head(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """
+    The fields of a head that are kept where there is no room for all: the last one says what was cut.
+    """
+    short = [
+        (name, value if len(value) <= _MOST_VALUE_CHARS else f"{value[:_MOST_VALUE_CHARS]}… (cut)")
+        for name, value in headers
+        if len(name) <= _MOST_VALUE_CHARS
+    ]
+    kept, size = [], 0
+    for name, value in short:
+        size += len(name) + len(value)
+        if size <= LEAST_KEPT_BYTES or name.lower() in _NEEDED:
+            kept.append((name, value))
+    return (*kept, ("touchstone-cut", f"the head had {len(headers)} fields of {head_bytes(headers)} bytes"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import httptools
 
 from touchstone.answer import Framing, Head
-from touchstone.bounds import DEFAULT_BOUNDS, MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG, Bounds
+from touchstone.bounds import DEFAULT_BOUNDS, LEAST_KEPT_BYTES, MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG, Bounds
 from touchstone.patience import http_date
 from touchstone.quoting import quoted_line
 
@@ -65,8 +65,10 @@ class HeadReader:
         head = known.get(data)
         if head is None:
             head = self._parsed(data, bodiless=method == "HEAD")
-            _make_room(known)
-            known[data] = head
+            # One that is long would not come twice, or would be held 4,096 times over.
+            if len(data) <= LEAST_KEPT_BYTES:
+                _make_room(known)
+                known[data] = head
         return head
 
     def begin(self, data: bytes, before_bytes: int = 0) -> None:
@@ -108,7 +110,8 @@ class HeadReader:
             raise MalformedHead(f"the head has {len(headers)} lines, and {self._bounds.told('max_headers')}")
         framing, length = _framing(seen, bodiless=bodiless)
         keep_alive = _keeps_alive(seen, framing)
-        kind = self._kind((seen.status, _undated(headers), framing, keep_alive))
+        looks = (seen.status, _undated(headers), framing, keep_alive)
+        kind = self._kind(looks if len(data) <= LEAST_KEPT_BYTES else hash(looks))
         return Head(seen.status, headers, kind, framing, length, keep_alive, bool(seen.items("content-encoding")))
 
     def _kind(self, looks: object) -> int:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from touchstone.bounds import DEFAULT_BOUNDS, KEPT_BYTES, Bounds
+from touchstone.bounds import DEFAULT_BOUNDS, KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, Room, cut_head, head_bytes
 from touchstone.calls import Asked, Call, Keys, Wording, fill, may_publish
 from touchstone.clock import Clock, WallClock
 from touchstone.contract import Contract
@@ -53,7 +53,8 @@ class Transport:
 
     Attributes:
         resent: How many requests were sent a second time, as the server had closed their connection just before.
-        cut: How many bodies were cut because all together are too long.
+        cut: How many bodies were cut because all answers together are too long.
+        cut_heads: The same of heads.
     """
 
     def __init__(
@@ -82,9 +83,8 @@ class Transport:
         # A kept-up connection may be closed just when a request comes; one that acts must not have to be sent twice.
         self._keeping, self._single = self._client(kept=32), self._client(kept=0)
         self._kept = self._keeping
-        self._lock = threading.Lock()
-        self._long_bytes = 0
-        self.resent = self.cut = 0
+        self._room = Room(bounds.max_total_bytes)
+        self.resent = self.cut = self.cut_heads = 0
 
     def _client(self, kept: int) -> httpx.Client:
         client = httpx.Client(
@@ -109,6 +109,9 @@ class Transport:
         if self.cut:
             many = "1 long body was" if self.cut == 1 else f"{self.cut} long bodies were"
             told.append(f"{many} cut and not judged, as all are longer than {self._bounds.told('max_total_bytes')}")
+        if self.cut_heads:
+            many = "1 long head was" if self.cut_heads == 1 else f"{self.cut_heads} long heads were"
+            told.append(f"{many} cut in the run log, as all are longer than {self._bounds.told('max_total_bytes')}")
         return "; ".join(told)
 
     def number_from(self, seq: int) -> None:
@@ -284,26 +287,20 @@ class Transport:
         self, response: httpx.Response, intake: Intake, chunks: list[Chunk], streamed: bool, *, is_cut: bool
     ) -> Response:
         body = intake.kept(b"".join(chunk.data for chunk in chunks))
-        if not self._have_room(len(body) - KEPT_BYTES):
+        most_bytes = KEPT_BYTES if intake.problem else None
+        if not self._room.take(len(body)):
             if not intake.problem:
                 self.cut += 1
                 intake.problem = f"OutOfRoom: bodies are longer than {self._bounds.told('max_total_bytes')} together"
-            body = body[: KEPT_BYTES + BEYOND_BYTES]
-        most_bytes = KEPT_BYTES if intake.problem else None
+            most_bytes = LEAST_KEPT_BYTES
+        body = body if most_bytes is None else body[: most_bytes + BEYOND_BYTES]
         pieces = _within(chunks, most_bytes or len(body)) if streamed else ()
         headers, is_cut = response.headers.multi_items(), is_cut or bool(intake.problem)
-        return self._wording.response(response.status_code, headers, body, pieces, is_cut=is_cut, most_bytes=most_bytes)
-
-    def _have_room(self, more_bytes: int) -> bool:
-        """
-        Whether a body may be kept of which *more_bytes* are more than is kept of any.
-        """
-        if more_bytes <= 0:
-            return True
-        with self._lock:
-            fits = self._long_bytes + more_bytes <= self._bounds.max_total_bytes
-            self._long_bytes += more_bytes if fits else 0
-        return fits
+        made = self._wording.response(response.status_code, headers, body, pieces, is_cut=is_cut, most_bytes=most_bytes)
+        if not self._room.take(head_bytes(made.headers)):
+            self.cut_heads += 1
+            made = replace(made, headers=cut_head(made.headers))
+        return made
 
 
 class _Watch:

@@ -94,6 +94,7 @@ def _wordy(reply: Reply) -> bytes:
 
 
 _MANY = [f"X-{number}: y" for number in range(10_000)]
+_LONG = ("X-Long", "a" * 60_000)
 _FEW_BYTES = [f"x{number:04x}:" for number in range(5_000)]
 
 ALL = (
@@ -105,6 +106,9 @@ ALL = (
         "the same to status reads",
         spoilt(lambda r: r.but(("X-Long", "a" * 1_000_000)).wire()),
         reads,
+    ),
+    Misbehaviour(
+        "header-of-60kb", "adds one header of 60 KB to each answer", spoilt(lambda r: r.but(_LONG).wire()), later
     ),
     Misbehaviour("10000-headers", "sends 10,000 headers", raw(whole(_BODY, _TYPE, *_MANY))),
     Misbehaviour(

@@ -142,6 +142,7 @@ _HEADS = (
     row("header-of-1mb-streams", _CUT, claims=LOGS),
     row("long-reason", _CUT, bulk=_CUT),
     row("bare-lf", FINE),
+    row("header-of-60kb", FINE, bulk=FINE),
     row("obs-fold", FINE, bulk=FINE),
     row("same-length-twice", FINE),
     row("same-length-in-a-list", FINE, bulk=FINE),

@@ -13,7 +13,7 @@ from tests.command import PRIMARY
 from tests.hostile.catalogue import MISBEHAVIOURS
 from tests.hostile.detours import authority
 from tests.hostile.server import Server
-from touchstone.bounds import KEPT_BYTES, Bounds
+from touchstone.bounds import KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, head_bytes
 from touchstone.contract import Contract
 from touchstone.errors import TargetError
 from touchstone.exchange import Exchange
@@ -169,6 +169,30 @@ def test_bodies_are_bounded_together(healthy: str) -> None:
         "OutOfRoom: bodies are longer than max_total_bytes = 2500000 together",
     ]
     assert [len(e.response.body) > KEPT_BYTES for e in found if e.response] == [True, True, False]
+
+
+def test_heads_are_bounded_together_with_bodies(healthy: str) -> None:
+    """
+    Heads that are each within their bound do not fill memory and disk in the long run; what is cut says so.
+    """
+    with asking("header-of-60kb", healthy, bounds=Bounds(max_total_bytes=130_000)) as transport:
+        found = [transport.send(READ) for _ in range(6)]
+        assert "4 long heads were cut" in transport.remark
+    heads = [exchange.response.headers for exchange in found if exchange.response]
+    assert [head_bytes(head) > 60_000 for head in heads] == [True, True, False, False, False, False]
+    assert sum(map(head_bytes, heads)) <= 130_000 + 6 * LEAST_KEPT_BYTES
+    assert [dict(head).get("touchstone-cut", "")[:12] for head in heads[2:]] == ["the head had"] * 4
+    assert {exchange.error for exchange in found} == {""}
+    assert {dict(head)["content-type"] for head in heads} == {"application/json"}
+
+
+def test_many_bodies_of_some_length_are_bounded_together(healthy: str) -> None:
+    """
+    A budget holds all that is kept of bodies, not only what each has beyond what a run log holds of one.
+    """
+    with asking("long-bodies", healthy, bounds=Bounds(max_total_bytes=150_000)) as transport:
+        found = [transport.send(READ).response for _ in range(4)]
+    assert sum(len(one.body) for one in found if one) <= 150_000 + 4 * LEAST_KEPT_BYTES
 
 
 @pytest.mark.parametrize("name", ["silent", "silent-reads", "body-byte-a-second"])

@@ -19,8 +19,9 @@ from touchstone import claims as ledger_of_claims
 from touchstone.adapters.budget import Budget, Builds, Spent, share_of
 from touchstone.adapters.lean import Connections
 from touchstone.adapters.starts import Starts, Tell
-from touchstone.answer import Answer, Head
+from touchstone.answer import Answer, Head, kept_bytes
 from touchstone.appraiser import INLINE_RULES, Appraiser, Seen
+from touchstone.bounds import Room
 from touchstone.budget import SPENT
 from touchstone.calls import Call, Keys
 from touchstone.collector import Collector
@@ -141,12 +142,11 @@ class LoadRun:
         self.silence = Silence()
         self.stopped = Event()
         self.starts = Starts(tell, self.now, self.stopped)
-        self._spent = Spent()
+        self._spent, self._room = Spent(), Room(target.bounds.max_total_bytes // go.workers)
         self.budget = Budget(share_of(go.options.max_requests, go.number, go.workers), self._tell_spent)
         self.builds = Builds(go, self.plan, self._read)
         self._errors: Counter[str] = Counter()
-        self._is_cut = False
-        self._number = 0
+        self._is_cut, self._number = False, 0
         self._whole = self._stories_kept()
         # All that is there by now stays to the end. Looking through it for garbage again and again would stop every
         # client for some 50 ms each time, and the first time as soon as the schedule begins.
@@ -307,7 +307,8 @@ class LoadRun:
     def _judge(self, shot: Shot, answer: Answer, seq: int, *, keep: bool) -> None:
         seen = self.appraiser.see(shot, answer, seq, self.case)
         # Few requests have a note, and what it tells nothing else does.
-        if seen.findings or shot.note or (keep and self._spent.kept < MAX_KEPT // self.go.workers):
+        has_room = keep and self._spent.kept < MAX_KEPT // self.go.workers and self._room.take(kept_bytes(answer))
+        if seen.findings or shot.note or has_room:
             self.keep(shot, answer, seq, seen)
 
     def keep(self, shot: Shot, answer: Answer, seq: int, seen: Seen) -> None:

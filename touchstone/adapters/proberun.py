@@ -19,7 +19,9 @@ from touchstone.adapters.probelink import ProbeLink
 from touchstone.adapters.probepool import Pool
 from touchstone.adapters.probesend import STARTS, Sender
 from touchstone.answer import Answer as Wired
+from touchstone.answer import kept_bytes
 from touchstone.appraiser import INLINE_RULES, Appraiser
+from touchstone.bounds import Room
 from touchstone.contract import Contract
 from touchstone.errors import RunLogError
 from touchstone.exchange import Exchange
@@ -110,6 +112,7 @@ class ProbeRun:
             first_seq=handover.first_seq - 1,
         )
         self._kept = self._accepted = 0
+        self._room = Room(settings.target.bounds.max_total_bytes)
         self._thinks_s = 0.0
         self._seeker: KneeSeeker | None = None
         if probing.knee is not None:
@@ -265,7 +268,7 @@ class ProbeRun:
     def _keep(
         self, answered: Answered, shot: Shot, wired: Wired, exchange: Exchange | None, *, evidence: bool = False
     ) -> None:
-        if evidence or self._kept < MOST_KEPT:
+        if evidence or (self._kept < MOST_KEPT and self._room.take(kept_bytes(wired))):
             self._kept += 1
             self._log.exchange(exchange or self._link.shots.exchange(shot, wired, answered.seq, CASE, 0.0))
 
