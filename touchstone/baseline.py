@@ -7,7 +7,7 @@ from pathlib import Path
 
 from touchstone.claims import Ledger
 from touchstone.errors import UsageError
-from touchstone.files import read_regular
+from touchstone.files import UnfitFileError, read_regular
 from touchstone.quoting import quoted
 from touchstone.report.view import View
 from touchstone.report.visible import clipped, one_line
@@ -16,6 +16,7 @@ from touchstone.settings_kinds import nearest
 from touchstone.verdict import plural
 
 # More is no list of claims: it keeps a wrong path, such as that of a recording, from being read whole.
+MAX_BYTES = 1_000_000
 _MAX_WORDS_CHARS = 90
 _ID = re.compile(r"([a-z0-9-]+(\.[a-z0-9-]+)+)?")
 _ABOUT = (
@@ -115,7 +116,9 @@ def _named(line: str) -> str:
 
 def _lines(path: Path) -> list[str]:
     try:
-        data = read_regular(path)
+        data = read_regular(path, MAX_BYTES)
+    except UnfitFileError as error:
+        raise UsageError(f"--baseline {path}: {error.strerror}; expected one id of a claim a line") from None
     except OSError as error:
         raise UsageError(
             f"--baseline {path}: cannot be read: {error.strerror}; "

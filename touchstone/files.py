@@ -35,7 +35,7 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     kind = "a pipe" if stat.S_ISFIFO(mode) else "a device"
-    raise UnfitFileError(errno.EINVAL, f"it is {kind}, expected a regular file", str(path))
+    raise UnfitFileError(errno.EINVAL, f"{kind}, expected a regular file", str(path))
 
 
 def read_regular(path: Path, most_bytes: int = WRITTEN_BYTES) -> bytes:
@@ -49,5 +49,5 @@ def read_regular(path: Path, most_bytes: int = WRITTEN_BYTES) -> bytes:
         is_long = os.fstat(file.fileno()).st_size > most_bytes
         data = b"" if is_long else file.read(most_bytes + 1)
     if is_long or len(data) > most_bytes:
-        raise UnfitFileError(errno.EFBIG, f"it is longer than {most_bytes:,} bytes", str(path))
+        raise UnfitFileError(errno.EFBIG, f"longer than {most_bytes:,} bytes", str(path))
     return data

@@ -6,7 +6,7 @@ ready versions stop being ready without one. These scans are made only once some
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from touchstone.exchange import Exchange
 from touchstone.lifecycle import FINISHED
@@ -26,7 +26,7 @@ def begins_anyway(history: History) -> bool:
         one.body["status"] == "not_built"
         and other.body["status"] in ("building", "ready")
         and not any(e.operation == "startBuild" and 400 <= e.status < 500 for e in _before(other, history))
-        for one, other in _left_alone(history)
+        for one, other in history.overall(_left_alone)
     )
 
 
@@ -36,7 +36,7 @@ def changes_anyway(history: History, besides: str) -> bool:
     """
     return any(
         one.body["status"] in FINISHED and other.body["status"] != one.body["status"] and one.ref != besides
-        for one, other in _left_alone(history)
+        for one, other in history.overall(_left_alone)
     )
 
 
@@ -48,7 +48,7 @@ def vanishes_anyway(history: History) -> bool:
         (one.body["status"], other.body["status"]) == ("building", "not_built")
         and not any(e.operation == "cancelBuild" for e in _before(other, history))
         and not _cancel_was_asked(history, one.ref or "", one.sent_at, other.done_at)
-        for one, other in _left_alone(history)
+        for one, other in history.overall(_left_alone)
     )
 
 
@@ -116,18 +116,23 @@ def hurries_anyway(history: History) -> bool:
     return False
 
 
-def _left_alone(history: History) -> Iterator[tuple[Exchange, Exchange]]:
+def _left_alone(history: History) -> tuple[tuple[Exchange, Exchange], ...]:
     """
     Reads of one version that followed each other while nothing else was asked of it, nor a build cancelled elsewhere.
     """
+    found = []
     for ref in {content.ref for content in history.all_contents()}:
         story = [e for e in history.story(ref) if e.operation not in _HARMLESS or _is_read(e, history)]
-        for one, other in pairwise(sorted(story, key=lambda e: e.sent_at)):
+        story.sort(key=lambda e: e.sent_at)
+        # Each but the two came before them, and may still have lasted, or after them.
+        lasted = accumulate((e.done_at for e in story), max, initial=float("-inf"))
+        following = [e.sent_at for e in story[2:]] + [float("inf")]
+        for (one, other), lasted_to_at, next_at in zip(pairwise(story), lasted, following, strict=False):
             if _is_read(one, history) and _is_read(other, history) and one.done_at <= other.sent_at:
-                others = (e for e in story if e.seq not in (one.seq, other.seq))
-                disturbed = any(e.done_at > one.sent_at and e.sent_at < other.done_at for e in others)
+                disturbed = lasted_to_at > one.sent_at or next_at < other.done_at
                 if not disturbed and not _cancelled(history, ref, one.sent_at, other.done_at):
-                    yield one, other
+                    found.append((one, other))
+    return tuple(found)
 
 
 def _before(exchange: Exchange, history: History) -> Iterator[Exchange]:

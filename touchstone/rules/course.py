@@ -7,7 +7,10 @@ requests overlapped, failed or were never answered, nothing follows. `walk.py` a
 asks what was the case while something else, such as a stream, was watched.
 """
 
+from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 
 from touchstone.exchange import Exchange
 from touchstone.lifecycle import STATUSES
@@ -93,10 +96,13 @@ class Course:
         self._history = history
         self.reads = tuple(e for e in story if _is_read(e) and owned(e, history))
         self.beginnings = tuple(e for e in story if begins(e))
+        self._begun_sent_at = [e.sent_at for e in self.beginnings]
+        self._begun_acted_by = list(accumulate(map(acted_by, self.beginnings), max))
         self.cancels = tuple(e for e in story if e.operation == "cancelBuild" and may_have_acted(e))
         reuses = (e for e in story if e.operation == "startBuild" and e.status in SUCCESS and not begins(e))
         self.reuses = tuple(e for e in reuses if owned(e, history))
         self._rests = tuple(e for e in self.reads if e.body["status"] in IDLE) + self.reuses
+        self._rest_ends = _first_ends(self._rests)
         changes = [e for e in story if e.operation in _CHANGING and may_have_acted(e)]
         self._doubtful_at = min((e.sent_at for e in changes if _is_doubtful(e, changes)), default=float("inf"))
         self._alone = _is_alone(ref, history)
@@ -115,7 +121,9 @@ class Course:
         Whether a build that *exchange* can have begun or cancelled was seen to be over by *by_at*.
         """
         acted_at = acted_by(exchange)
-        return any(rest.sent_at >= acted_at and rest.done_at <= by_at for rest in self._rests)
+        sent_at, ended_at = self._rest_ends
+        first = bisect_left(sent_at, acted_at)
+        return first < len(sent_at) and ended_at[first] <= by_at
 
     def over(self, exchange: Exchange) -> bool:
         """
@@ -171,7 +179,8 @@ class Course:
         """
         Whether a build can have begun between two moments.
         """
-        return any(e.sent_at < until_at and acted_by(e) > since_at for e in self.beginnings)
+        before = bisect_left(self._begun_sent_at, until_at)
+        return before > 0 and self._begun_acted_by[before - 1] > since_at
 
     def end(self, since_at: float, after_at: float) -> Exchange | None:
         """
@@ -181,6 +190,15 @@ class Course:
         if rest is None or self.begun_between(since_at, rest.done_at):
             return None
         return rest if self.content(since_at, rest.done_at) else None
+
+
+def _first_ends(rests: Iterable[Exchange]) -> tuple[list[float], list[float]]:
+    """
+    When each was sent, in order, and when the first was answered of those that were sent no sooner.
+    """
+    ordered = sorted(rests, key=lambda e: e.sent_at, reverse=True)
+    ended_at = list(accumulate((e.done_at for e in ordered), min))
+    return [e.sent_at for e in reversed(ordered)], ended_at[::-1]
 
 
 def _is_read(exchange: Exchange) -> bool:

@@ -129,14 +129,12 @@ def watchers(ref: str, history: History) -> Iterator[Judgement]:
     Judges that followers of one build see the same frames: one that came later may miss the first ones, and no others.
     """
     course = history.once(Course, ref)
-    for one, other in combinations(followings(course, history), 2):
-        first, second = one.whole, other.whole
-        if first is None or second is None or not first.lines or not second.lines:
-            continue
+    wholes = [(one, log.lines) for one in followings(course, history) if (log := one.whole) is not None and log.lines]
+    for (one, first), (other, second) in combinations(wholes, 2):
         since_at = min(one.stream.sent_at, other.stream.sent_at)
         if course.begun_between(since_at, max(one.stream.done_at, other.stream.done_at)):
             continue
-        difference = frames_apart(first.lines, second.lines)
+        difference = frames_apart(first, second)
         yield judged(
             "events.watchers-agree",
             not difference,
