@@ -36,9 +36,9 @@ class Go:
         began_at: Run second at which the schedule begins.
         origin: Value of this worker's monotonic clock at run second 0.
         clock_offset_s: See `touchstone.loadfacts.Worker`.
-        builds: How many the workers may begin, all together.
         digest: What the schedule comes to; the same options give the same schedule everywhere.
         first_seq: Exchanges are numbered from here, in steps of *workers*.
+        builds: How many the workers may begin, all together.
     """
 
     options: Options
@@ -49,10 +49,10 @@ class Go:
     number: int = 0
     workers: int = 1
     first_seq: int = 1
-    builds: int = UNBOUNDED_BUILDS
     digest: str = ""
     clock_offset_s: float = 0.0
     clock_error_s: float = 0.0
+    builds: int = UNBOUNDED_BUILDS
 
     def public(self) -> dict[str, Any]:
         """
