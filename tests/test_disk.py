@@ -74,7 +74,8 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """
     All runs that are looked at, beside each other.
     """
-    asked = {item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec")}
+    own = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    asked = {item.callspec.params.get("name") for item in own}
     names = [name for name in FULL if name == "check" or name in asked]
     with ThreadPoolExecutor(len(FULL)) as pool:
         running = {name: pool.submit(full, name, tmp_path_factory.mktemp(name)) for name in names}

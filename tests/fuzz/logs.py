@@ -16,7 +16,7 @@ from touchstone.errors import RunLogError
 from touchstone.exchange import Chunk, Exchange, Request, Response
 from touchstone.finding import Finding
 from touchstone.journal import SUFFIX, leftovers
-from touchstone.journal_state import JournalState, header, whole_lines
+from touchstone.journal_state import JournalState, header, is_run_id, whole_lines
 from touchstone.runfacts import Case, Footer, Notice, RunLog, Tally, TemplateAction
 from touchstone.runlog import RunLogWriter, follow, read
 
@@ -159,7 +159,7 @@ def check_journal(data: bytes) -> None:
     path = file(f"run{SUFFIX}", data)
     found = leftovers(folder())
     assert [(each.run_id, each.refs, each.builds) for each in found] == (
-        [(state.run_id, tuple(state.refs), tuple(state.builds))] if state.run_id else []
+        [(state.run_id, tuple(state.refs), tuple(state.builds))] if is_run_id(state.run_id) else []
     ), path
 
 
@@ -171,7 +171,11 @@ def journals() -> Sequence[bytes]:
     lines = [
         {"step": step, "ref": f"default/{name}@1.0.0"} for step, _, name in (each.partition(" ") for each in steps)
     ]
-    return (b"".join(json.dumps(line).encode() + b"\n" for line in (header("r1", "http://h/api"), *lines)),)
+    return (
+        b"".join(
+            json.dumps(line).encode() + b"\n" for line in (header("260314-092653-a1b2c3", "http://h/api"), *lines)
+        ),
+    )
 
 
 TARGETS = (
