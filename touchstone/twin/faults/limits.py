@@ -293,10 +293,10 @@ class RefusalEndsRunningBuilds(Engine):
             raise
 
 
-@breaks("load", "start.answers-202")
+@breaks("load", "start.answers-202", also=("start.after-cancel-builds-again",))
 class RefusalSpoilsTheVersion(Engine):
     """
-    A version whose start was refused with 429 cannot be built any more: each later start is answered with 409.
+    A version that is not built cannot be built any more once its start was refused with 429: later ones are 409.
     """
 
     def __init__(self, *args: Any) -> None:
@@ -309,7 +309,8 @@ class RefusalSpoilsTheVersion(Engine):
         try:
             return super().start(account, version)
         except Refusal:
-            self.spoilt.add((version.owner, version.ref))
+            if not self.reusable(self.slot_of(version)):
+                self.spoilt.add((version.owner, version.ref))
             raise
 
 
