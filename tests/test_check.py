@@ -72,7 +72,7 @@ def checked(folder: Path, settings: dict[str, Any], claims: str) -> Checked:
     """
     with Watched(**settings) as watched:
         arguments = ("--url", watched.url, "--profile", "quick", "--claims", claims, "--strict")
-        ended = Shell(folder).run("check", "--max-builds", "60", *arguments)
+        ended = Shell(folder).run("check", "--max-builds", "150", *arguments)
         return Checked(ended, watched.refs(), watched.running())
 
 
