@@ -193,6 +193,9 @@ class SettingUp:
         if not 200 <= exchange.status < 300:
             told = exchange.error or f"{exchange.status} {exchange.body}"
             raise Unsuited("could-not-run", f"publishing {template.ref} failed: {told}")
+        if self._exam.budget.is_doubtful(template.ref):
+            # Before its build is started only this shows that publishing begins none, and so costs none.
+            self._exam.look(template.ref)
         return _content(template, exchange)
 
     def _build(self, template: Template) -> None:
