@@ -63,8 +63,8 @@ def test_knee_is_found_and_told_everywhere(tmp_path: Path) -> None:
     ended, story, report = probed(tmp_path, workers, "--knee", "--operation", "getBuild", "--slo-ms", "100")
     knee = story.knee
     assert knee is not None
-    # And one that looks whether the target is there.
-    assert len(workers.reads) == len(story.answers) + sent_for(story) + 1
+    # And one that looks whether the target is there, one whether publishing begins a build.
+    assert len(workers.reads) == len(story.answers) + sent_for(story) + 2
     assert report["knee"]["requests"] == knee.requests == sent_for(story)
     assert report["knee"]["trials"][0]["stage"] == "capacity"
     assert workers.busiest > workers.workers
