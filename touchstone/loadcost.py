@@ -36,9 +36,9 @@ _ROOM_REQUESTS, _ROOM_READS = 8, 9
 # Of the time that a cancel may take: once in each turn, two and a half times in two of them, and once at the end.
 _ROOM_WAITS = 10
 
-# Requests before and after the run: of the smoke test, and about each version, which is published and deleted, and
-# cancelled where it may be building, and once more where it was.
-_SMOKE, _MOST_SMOKE, _AROUND, _CANCELS = 2, 6, 2, 2
+# Requests before and after the run: of the smoke test and one look at a version that was published, and about each
+# version, which is published and deleted, and cancelled where it may be building, and once more where it was.
+_SMOKE, _MOST_SMOKE, _AROUND, _CANCELS = 3, 7, 2, 2
 # Reads while a version is built beforehand come fast at first and then once a second: see `touchstone.patience`.
 _EARLY_READS = 50
 # Before a build that runs is known to, and where it ends, besides the polls in between.
