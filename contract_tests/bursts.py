@@ -77,8 +77,7 @@ class Round:
         Sends one request of the round.
         """
         note = {"round": self.number, "phase": phase}
-        note |= {"gave_up": True} if gave_up else {}
-        note |= {"builds": self.builds} if self.builds else {}
+        note |= ({"gave_up": True} if gave_up else {}) | ({"builds": self.builds} if self.builds else {})
         answer = self.exam.send(Call(operation, ref, credential, note={"limit": note}))
         if credential != "primary":
             self.is_other_refused |= answer.status == 429
@@ -98,7 +97,10 @@ class Round:
                 self._end(next(iter(self.in_flight)))
             answer = self.start(template.ref)
             if self.builds == "cancelled" and answer.status < 400:
-                self._cancel_or_keep(template.ref)
+                if self.at_once > 1 and not self.witness:
+                    self.witness = template.ref
+                else:
+                    self._cancel(template.ref)
             if (self.refused and self.lasted_s >= at_least_s) or self.served >= self.most:
                 return
 
@@ -115,12 +117,6 @@ class Round:
             self.served += 1
         return answer
 
-    def _cancel_or_keep(self, ref: str) -> None:
-        if self.at_once > 1 and not self.witness:
-            self.witness = ref
-        else:
-            self._cancel(ref)
-
     def _cancel(self, ref: str) -> None:
         self.in_flight[ref] = True
         self.exam.cancel(ref)
@@ -133,9 +129,7 @@ class Round:
             self._cancel(ref)
         del self.in_flight[ref]
         if self.exam.settle(ref).body.get("status") not in IDLE:
-            raise Unsuited(
-                "indeterminate", f"the cancelled build of {ref} did not end, and may take the room of others"
-            )
+            raise Unsuited("indeterminate", f"the cancelled build of {ref} did not end and may take up room")
 
     def make_room(self) -> None:
         """
@@ -205,8 +199,8 @@ class Round:
             self.exam.rest(max(0.0, pause_s - gone_s))
             self.waited_s += pause_s
             last = self.waited_s >= patience_s
-            is_whole = patience_s >= self.exam.target.patience_s
-            answer = self.send("startBuild", "retry", ref, gave_up=last and is_whole)
+            gave_up = last and patience_s >= self.exam.target.patience_s
+            answer = self.send("startBuild", "retry", ref, gave_up=gave_up)
             self.retries += 1
             if answer.status < 400:
                 waits.lift(REFUSED, 0, self.waited_s)
