@@ -175,9 +175,7 @@ def test_polling_is_not_charged(exam: Examination, run: Run) -> None:
     plain.burst()
     plain.make_room()
     if plain.refused is None:
-        raise Unsuited(
-            "indeterminate", f"a burst of {first.served} starts met a limit, the next one of {plain.served} none"
-        )
+        raise Unsuited("indeterminate", f"a burst of {first.served} met a limit, the next one of {plain.served} none")
     plain.recover()
     plain.make_room()
     polled = first.again()
