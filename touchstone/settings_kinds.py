@@ -251,9 +251,9 @@ def key(value: object) -> str:
     if not value:
         raise Unfit("a key", found="an empty text")
     if len(value) < MIN_KEY_CHARS:
-        raise Unfit(f"a key of {MIN_KEY_CHARS} characters or more", found=f"one of {len(value)} (not shown)")
+        raise Unfit(f"a key of {MIN_KEY_CHARS} characters or more", found=f"one of {len(value)} characters (not shown)")
     if value.lower() in _WORDS or len(set(value)) < _MIN_DIFFERENT:
-        raise Unfit("a key that is no common word and no placeholder", found="one that is (not shown)")
+        raise Unfit("a key that is no common word and no placeholder", found="one of these (not shown)")
     return value
 
 
