@@ -2,14 +2,13 @@
 Bytes behind the end of an answer are told as such, and never taken for the answer to the next request.
 """
 
-import contextlib
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
+from tests.raw_server import listening
 from touchstone.contract import Contract
 from touchstone.exchange import Exchange
 from touchstone.rules import protocol
@@ -35,38 +34,19 @@ def server(*answers: bytes, connections: list[int] | None = None) -> Iterator[st
     Gives one answer to each request, in order, on connections that it keeps; counts the requests of each connection.
     """
     left, used = iter(answers), connections if connections is not None else []
-    listener = socket.create_server(("127.0.0.1", 0))
-    threads: list[threading.Thread] = []
 
-    def serve(connection: socket.socket, number: int) -> None:
-        with connection, contextlib.suppress(OSError):  # the client may close whenever it likes
-            data = b""
-            while more := connection.recv(65536):
-                data += more
-                if data.endswith(b"\r\n\r\n"):
-                    used[number] += 1
-                    data = b""
-                    connection.sendall(next(left))
+    def serve(connection: socket.socket) -> None:
+        number, data = len(used), b""
+        used.append(0)
+        while more := connection.recv(65536):
+            data += more
+            if data.endswith(b"\r\n\r\n"):
+                used[number] += 1
+                data = b""
+                connection.sendall(next(left))
 
-    def accept() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            used.append(0)
-            threads.append(threading.Thread(target=serve, args=(connection, len(used) - 1), daemon=True))
-            threads[-1].start()
-
-    acceptor = threading.Thread(target=accept, daemon=True)
-    acceptor.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/api"
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        for thread in (acceptor, *threads):
-            thread.join(10)
+    with listening(serve) as url:
+        yield url
 
 
 def sent(url: str, *calls: Call) -> list[Exchange]:

@@ -3,7 +3,6 @@ What goes over the wire is what was asked for, what comes back is a bounded fact
 """
 
 import base64
-import contextlib
 import gzip
 import json
 import socket
@@ -17,6 +16,7 @@ from urllib.parse import quote
 import pytest
 import respx
 
+from tests.raw_server import listening
 from touchstone.bounds import KEPT_BYTES
 from touchstone.contract import Contract
 from touchstone.exchange import Credential, Exchange
@@ -57,37 +57,17 @@ def server(answer: Answer, requests: list[bytes] | None = None) -> Iterator[str]
     """
     Answers each connection's first request byte by byte as *answer* likes; the base URL.
     """
-    listener = socket.create_server(("127.0.0.1", 0))
-    threads: list[threading.Thread] = []
 
     def serve(connection: socket.socket) -> None:
-        with connection:
-            data = b""
-            while b"\r\n\r\n" not in data and (more := connection.recv(65536)):
-                data += more
-            if requests is not None:
-                requests.append(data)
-            with contextlib.suppress(OSError):  # the client went away, which is its right
-                answer(connection)
+        data = b""
+        while b"\r\n\r\n" not in data and (more := connection.recv(65536)):
+            data += more
+        if requests is not None:
+            requests.append(data)
+        answer(connection)
 
-    def accept() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threads.append(threading.Thread(target=serve, args=(connection,), daemon=True))
-            threads[-1].start()
-
-    acceptor = threading.Thread(target=accept, daemon=True)
-    acceptor.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/api"
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        for thread in (acceptor, *threads):
-            thread.join(10)
+    with listening(serve) as url:
+        yield url
 
 
 def saying(data: bytes) -> Answer:
