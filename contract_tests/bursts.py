@@ -166,7 +166,7 @@ class Round:
         """
         if other:
             self.send("startBuild", "other-key", other.ref, other.owner)
-        # Where no wait was asked for, this is a retry already.
+        # After Retry-After: 0 this start is a retry already.
         self.retries += bool(self.refused and retry_after_s(self.refused.response) == 0)
         return self.send("startBuild", "confirm", ref).status >= 400
 

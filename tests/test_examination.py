@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from tests.rules.exchanges import build, exchange
+from touchstone.budget import Budget
 from touchstone.examination import READY_TRIES, Examination
 from touchstone.exchange import Exchange
 from touchstone.followers import Following
 from touchstone.provision import Template
 from touchstone.settings import TargetSettings, Templates
-from touchstone.terms import Budget, Unsuited
+from touchstone.terms import Unsuited
 from touchstone.transport import Call
 
 TARGET = TargetSettings("t", "http://127.0.0.1:9/api", "sk_live_x", build_timeout_s=60.0, cancel_timeout_s=10.0)

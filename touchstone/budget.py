@@ -1,5 +1,5 @@
 """
-What a run may still spend: builds, each reserved before the request that may begin it, and time.
+Budget of a run: builds, each reserved before the request that may begin it, and time.
 """
 
 import threading
@@ -135,7 +135,7 @@ class Budget:
 
     def look_through(self, look: Callable[[str], None]) -> None:
         """
-        Has the status of every version read whose builds are in doubt.
+        Reads the status of each version whose builds are in doubt.
         """
         for ref in tuple(self._doubts):
             if ref in self._doubts:
@@ -157,7 +157,7 @@ class Budget:
 
     def sends(self, call: Call) -> None:
         """
-        Takes note of a request that is sent now, which may end a build.
+        Notes that a request is sent now, which may end a build.
         """
         if call.operation in ENDS:
             with self._lock:
@@ -166,7 +166,7 @@ class Budget:
 
     def receive(self, answer: Received, *, reserved: bool, lasts_s: float = 0.0) -> None:
         """
-        Settles what one answer settles.
+        Updates the budget by one answer.
 
         Args:
             reserved: Whether a build was reserved for the request.
@@ -194,7 +194,7 @@ class Budget:
 
     def _settle(self, answer: Received, lasts_s: float) -> None:
         """
-        Keeps what was reserved, gives it back, or leaves that to the next read.
+        Keeps the reserved build, gives it back, or leaves that to the next read.
         """
         ref, accepted, publishing = answer.ref, answer.accepted, self._publishing_builds
         plain = answer.operation == "publishTemplate" and not asks_auto_build(answer.call)
@@ -220,7 +220,7 @@ class Budget:
 
     def _read(self, answer: Received) -> None:
         """
-        Settles by a status what was sent before it was asked for.
+        Settles the doubts of a version by a status read that was sent after them.
         """
         ref, state = answer.ref, "not_built" if answer.status == 404 else answer.state
         if state not in STATES:
@@ -238,7 +238,7 @@ class Budget:
             if answer.state == "not_built" and self._publishing_builds is None:
                 self._trust_publishing()
             elif not nothing_began and answer.digest not in self._digests:
-                # Nobody was told of this build: no refusal is believed any more, and publishing costs a build.
+                # An unannounced build: from now on no refusal is believed, and publishing costs a build.
                 self._deceived = self._publishing_builds = True
                 self._starts[ref] += 1
                 self.builds -= not settled
@@ -248,7 +248,7 @@ class Budget:
 
     def _write_off(self, doubts: Iterable[tuple[float, bool]]) -> None:
         """
-        Keeps what is in doubt; what it was kept for by publishing alone comes back once publishing is free.
+        Counts doubtful builds as begun. Those reserved for publishing alone come back once it is known to begin none.
         """
         self._for_publishing += sum(published for _, published in doubts)
 

@@ -8,7 +8,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from touchstone.budget import Received
+from touchstone.budget import SPENT, Budget, Received
 from touchstone.exchange import Credential, Exchange
 from touchstone.followers import Following
 from touchstone.made import Made
@@ -16,7 +16,7 @@ from touchstone.patience import GIVEN_UP_AFTER, Vain, back_off_s, retry_after_s
 from touchstone.provision import VERSION, Form, Template, given, publish_call
 from touchstone.settings import TargetSettings
 from touchstone.silence import SILENT_REMOVALS, UNHEARD_REQUESTS, Silence
-from touchstone.terms import PUBLISH_ADVICE, SPENT, Budget, Ledger, Unsuited, how_ended
+from touchstone.terms import PUBLISH_ADVICE, Ledger, Unsuited, how_ended
 from touchstone.transport import Call, Transport, may_publish
 from touchstone.waits import IDLE, Waits
 

@@ -7,7 +7,7 @@ network and holds none: a worker on another machine shows its own.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,20 +76,7 @@ class Go:
         return replace(self, number=number, workers=workers)
 
 
-_PLAIN = (
-    *(
-        "run_id",
-        "began_at",
-        "origin",
-        "number",
-        "workers",
-        "first_seq",
-        "builds",
-        "digest",
-        "clock_offset_s",
-        "clock_error_s",
-    ),
-)
+_PLAIN = tuple(each.name for each in fields(Go) if each.name not in {"options", "stage"})
 
 
 @dataclass(frozen=True, slots=True)

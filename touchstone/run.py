@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from touchstone import claims as ledger_of_claims
+from touchstone.budget import Budget
 from touchstone.contract import Contract
 from touchstone.examination import Examination
 from touchstone.exchange import Exchange
@@ -24,7 +25,7 @@ from touchstone.runfacts import Case, Notice, TemplateAction, TemplateDeed
 from touchstone.runlog import RunLogWriter
 from touchstone.settings import UNBOUNDED_BUILDS, Settings, TargetSettings
 from touchstone.sweep import EMBEDDED_URL
-from touchstone.terms import PUBLISH_ADVICE, Budget, restricted_key_advice, second_key_advice
+from touchstone.terms import PUBLISH_ADVICE, restricted_key_advice, second_key_advice
 from touchstone.transport import Keys, Transport
 
 UNSHOWN = (

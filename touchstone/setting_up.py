@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
+from touchstone.budget import Budget
 from touchstone.contract import Contract
 from touchstone.course import Course, Progress, Stopped, Waiting, never, untold
 from touchstone.errors import TargetError
@@ -26,7 +27,7 @@ from touchstone.silence import SILENT_REMOVALS
 from touchstone.smoke import smoke
 from touchstone.stage import Stage
 from touchstone.sweep import EMBEDDED_URL
-from touchstone.terms import Budget, Unsuited, how_ended
+from touchstone.terms import Unsuited, how_ended
 from touchstone.transport import Keys, Transport
 from touchstone.verdict import plural
 
@@ -208,7 +209,7 @@ class SettingUp:
 
     def builds_left(self, planned: int) -> int:
         """
-        How many builds may still begin. What is in doubt is looked at where fewer than *planned* are left without it.
+        How many builds may still begin. Where fewer than *planned* are left, unclear starts are read first.
         """
         budget = self._exam.budget
         if budget.builds < planned:

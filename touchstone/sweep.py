@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from touchstone.budget import Budget
 from touchstone.contract import Contract
 from touchstone.examination import Examination
 from touchstone.exchange import Credential, Exchange
@@ -16,7 +17,7 @@ from touchstone.journal import Journal, Leftover, leftovers
 from touchstone.provision import Template, is_own
 from touchstone.settings import Settings, TargetSettings
 from touchstone.silence import SILENT_REMOVALS
-from touchstone.terms import Budget, Unsuited
+from touchstone.terms import Unsuited
 from touchstone.transport import Call, Keys, Transport
 
 # Where a journal says this, the target was the twin inside the run itself and ended with it.

@@ -4,22 +4,10 @@ The terms on which an examination runs: what it may spend, what it tells about t
 
 from typing import Protocol
 
-from touchstone.budget import SPENT, Budget
 from touchstone.exchange import Exchange
 from touchstone.provision import Template
 from touchstone.runfacts import NoticeVerdict
 from touchstone.settings import TargetSettings
-
-__all__ = [
-    "PUBLISH_ADVICE",
-    "SPENT",
-    "Budget",
-    "Ledger",
-    "Unsuited",
-    "how_ended",
-    "restricted_key_advice",
-    "second_key_advice",
-]
 
 # What would let a claim be judged that a target does not offer the means for.
 PUBLISH_ADVICE = 'publishing is switched off (publish = "never"); set publish = "raw" for this target'

@@ -91,7 +91,7 @@ class Builds:
 
     def admit(self, call: Call) -> bool:
         """
-        Whether a request may be sent; one that may begin a build has one reserved.
+        Whether a request may be sent; reserves a build for one that may begin it.
         """
         admitted = not self._budget.may_begin(call) or self._budget.reserve(call.ref or "", self._look)
         if admitted:
@@ -100,13 +100,13 @@ class Builds:
 
     def heeds(self, call: Call) -> bool:
         """
-        Whether the answer to a request may settle anything.
+        Whether the answer to a request may change the budget.
         """
         return self._budget.may_begin(call) or call.operation in ENDS or self._budget.is_doubtful(call.ref or "")
 
     def settle(self, call: Call, status: int, body: Mapping[str, Any], sent_at: float, done_at: float) -> None:
         """
-        Settles what an answer says of builds.
+        Updates the budget by an answer.
         """
         ref = call.ref or ""
         lasts_s = self._contents[ref].sleep_s if ref in self._contents else 0.0

@@ -124,7 +124,7 @@ def _left_alone(history: History) -> tuple[tuple[Exchange, Exchange], ...]:
     for ref in {content.ref for content in history.all_contents()}:
         story = [e for e in history.story(ref) if e.operation not in _HARMLESS or _is_read(e, history)]
         story.sort(key=lambda e: e.sent_at)
-        # Each but the two came before them, and may still have lasted, or after them.
+        # Every other request was sent before the two, and may have lasted into them, or after them.
         lasted = accumulate((e.done_at for e in story), max, initial=float("-inf"))
         following = [e.sent_at for e in story[2:]] + [float("inf")]
         for (one, other), lasted_to_at, next_at in zip(pairwise(story), lasted, following, strict=False):

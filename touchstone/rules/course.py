@@ -194,7 +194,7 @@ class Course:
 
 def _first_ends(rests: Iterable[Exchange]) -> tuple[list[float], list[float]]:
     """
-    When each was sent, in order, and when the first was answered of those that were sent no sooner.
+    When each was sent, in order; and for each the earliest answer among it and those sent later.
     """
     ordered = sorted(rests, key=lambda e: e.sent_at, reverse=True)
     ended_at = list(accumulate((e.done_at for e in ordered), min))
