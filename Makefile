@@ -13,7 +13,7 @@ FUZZER := .venv-fuzz
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test whole steady truth load probe probe-lab hostile lint image prove prove-generated prove-load kill wheel mutate fuzz record bench bench-probe serve report docs clean
+.PHONY: help install check test whole steady truth load probe probe-lab hostile lint image prove prove-generated prove-load kill wheel fuzz record bench bench-probe serve report docs clean
 
 help: ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,7 +51,8 @@ hostile: $(READY) ## run the commands against servers that are broken in every w
 
 lint: $(READY) ## read the code: style, types, sizes, layers, the contract document, the recordings, the lock file, deploy/
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	@$(BIN)/openapi-spec-validator --validation-errors all openapi/builds.yaml && $(BIN)/touchstone recordings lint && sh .ci/deploy $(BIN) && $(BIN)/python -m pytest -q tests/test_house.py tests/test_layers.py
+	@$(BIN)/openapi-spec-validator --validation-errors all openapi/builds.yaml && $(BIN)/touchstone recordings lint && sh .ci/deploy $(BIN)
+	@$(BIN)/lint-imports --no-logo && $(BIN)/python .ci/sizes.py
 
 image: $(READY) ## build the container image and run it, with docker, podman or buildah; BASE=… names another base
 	@TOUCHSTONE_IMAGE_FLAGS="$(if $(BASE),--build-arg BASE=$(BASE)) $(FLAGS)" $(BIN)/python -m pytest -m alone tests/test_image.py $(ARGS)
@@ -70,9 +71,6 @@ kill: $(READY) ## kill runs at 30 random points, and have runs beside each other
 
 wheel: $(READY) ## build the wheel into dist/ and run each command of it where nothing of the checkout is
 	@$(BIN)/python -m pytest -m wheel tests/test_wheel.py $(ARGS)
-
-mutate: $(READY) ## see which small changes of the judges the unit tests miss; ARGS="cancels walk" picks modules
-	@$(BIN)/python -m tests.mutation $(ARGS)
 
 fuzz: $(READY) $(FUZZER)/.ready ## feed our readers garbage, 10 minutes each; ARGS="--seconds 60 eventstream har" picks
 	@PYTHONPATH=$(FUZZER) $(BIN)/python -m tests.fuzz $(ARGS)

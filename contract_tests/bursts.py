@@ -1,18 +1,16 @@
-"""
-Bursts of starts until one is refused, and the way back: how a case meets a limit. Note facts: rules/rounds.py.
-"""
+"""Bursts of starts until one is refused, and the way back: how a case meets a limit. Note facts: rules/rounds.py."""
 
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from touchstone.examination import Examination
-from touchstone.exchange import Credential, Exchange
-from touchstone.patience import back_off_s, retry_after_s
-from touchstone.provision import Template
-from touchstone.terms import Unsuited
-from touchstone.transport import Call
-from touchstone.waits import IDLE
+from touchstone.check.examination import Examination
+from touchstone.check.templates import Template
+from touchstone.check.terms import Unsuited
+from touchstone.check.waits import IDLE
+from touchstone.facts.exchange import Credential, Exchange
+from touchstone.facts.patience import back_off_s, retry_after_s
+from touchstone.target.transport import Call
 
 # A limit that lets more starts than this through in one burst is not looked for: it would not bother a client.
 LONGEST_BURST = 120
@@ -32,8 +30,7 @@ ROUNDS = itertools.count(1)
 
 @dataclass
 class Round:
-    """
-    One burst of starts until one is refused, and the way back.
+    """One burst of starts until one is refused, and the way back.
 
     Attributes:
         versions: What is started in turn: one ready version, or versions that were never built.
@@ -64,18 +61,14 @@ class Round:
     witness: str = ""
 
     def again(self, *, polls: bool = False) -> "Round":
-        """
-        Another round with the same versions.
-        """
+        """Another round with the same versions."""
         most = len(self.versions) if self.builds else LONGEST_BURST
         return Round(self.exam, self.versions, most, self.builds, self.at_once, polls)
 
     def send(
         self, operation: str, phase: str, ref: str, credential: Credential = "primary", *, gave_up: bool = False
     ) -> Exchange:
-        """
-        Sends one request of the round.
-        """
+        """Sends one request of the round."""
         note = {"round": self.number, "phase": phase}
         note |= ({"gave_up": True} if gave_up else {}) | ({"builds": self.builds} if self.builds else {})
         answer = self.exam.send(Call(operation, ref, credential, note={"limit": note}))
@@ -88,9 +81,7 @@ class Round:
         return answer
 
     def burst(self, at_least_s: float = 0.0) -> None:
-        """
-        Starts one version after the other until a start is refused, and no shorter than *at_least_s*.
-        """
+        """Starts one version after the other until a start is refused, and no shorter than *at_least_s*."""
         self.began_at = self.exam.transport.now()
         for template in itertools.cycle(self.versions):
             while template.ref in self.in_flight or len(self.in_flight) >= self.at_once:
@@ -105,9 +96,7 @@ class Round:
                 return
 
     def start(self, ref: str) -> Exchange:
-        """
-        Sends one start of the burst.
-        """
+        """Sends one start of the burst."""
         answer = self.send("startBuild", "burst", ref)
         self.lasted_s = self.exam.transport.now() - self.began_at
         # A limit that is told otherwise than by 429 is one all the same, and only this shows it.
@@ -122,9 +111,7 @@ class Round:
         self.exam.cancel(ref)
 
     def _end(self, ref: str) -> None:
-        """
-        Waits until a build is over; cancels it where that was not done yet.
-        """
+        """Waits until a build is over; cancels it where that was not done yet."""
         if not self.in_flight[ref]:
             self._cancel(ref)
         del self.in_flight[ref]
@@ -132,8 +119,7 @@ class Round:
             raise Unsuited("indeterminate", f"the cancelled build of {ref} did not end and may take up room")
 
     def make_room(self) -> None:
-        """
-        Ends each build that the round has in flight.
+        """Ends each build that the round has in flight.
 
         Raises:
             Unsuited: one does not end.
@@ -152,18 +138,14 @@ class Round:
             self.send(operation, "reads", ref)
 
     def look(self, *refs: str) -> None:
-        """
-        Reads versions right after a refusal, and twice a little later.
-        """
+        """Reads versions right after a refusal, and twice a little later."""
         for pause_s in (0.0, 0.1, 0.2):
             self.exam.rest(pause_s)
             for ref in refs:
                 self.exam.read(ref)
 
     def confirm(self, ref: str, other: Template | None) -> bool:
-        """
-        Starts the version of another account, then *ref*; whether that one is still refused.
-        """
+        """Starts the version of another account, then *ref*; whether that one is still refused."""
         if other:
             self.send("startBuild", "other-key", other.ref, other.owner)
         # After Retry-After: 0 this start is a retry already.
@@ -172,14 +154,11 @@ class Round:
 
     @property
     def refused_ref(self) -> str:
-        """
-        The version whose start was refused first.
-        """
+        """The version whose start was refused first."""
         return (self.refused.ref if self.refused else None) or self.versions[0].ref
 
     def recover(self) -> None:
-        """
-        Waits as the server says, or doubling, until a start is served.
+        """Waits as the server says, or doubling, until a start is served.
 
         Raises:
             Unsuited: none was, and the wait was cut short since earlier ones were in vain.

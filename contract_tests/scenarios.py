@@ -1,5 +1,4 @@
-"""
-The scenarios that `touchstone record` records: small stories that a client may live through, each whole by itself.
+"""The scenarios that `touchstone record` records: small stories that a client may live through, each whole by itself.
 
 A scenario shows the same requests each time: it follows a build by its log, which ends when the build does, rather than
 by polling. It says what it expects; what a target answers otherwise ends it, and is not recorded.
@@ -8,12 +7,12 @@ by polling. It says what it expects; what a target answers otherwise ends it, an
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from touchstone.examination import Examination
-from touchstone.exchange import Credential, Exchange
-from touchstone.followers import Following
-from touchstone.provision import Template
-from touchstone.terms import Unsuited
-from touchstone.transport import Call
+from touchstone.check.examination import Examination
+from touchstone.check.followers import Following
+from touchstone.check.templates import Template
+from touchstone.check.terms import Unsuited
+from touchstone.facts.exchange import Credential, Exchange
+from touchstone.target.transport import Call
 
 # Ambiguity 12: where a cancelled build settles.
 SETTLED = ("not_built", "failed")
@@ -24,8 +23,7 @@ _SURPRISES: list[str] = []
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """
-    One story with a target.
+    """One story with a target.
 
     Attributes:
         name: What a recording of it is called.
@@ -40,8 +38,7 @@ class Scenario:
     claims: tuple[str, ...]
 
     def play(self, exam: Examination) -> None:
-        """
-        Lives through the story.
+        """Lives through the story.
 
         Raises:
             Unsuited: something in it was answered otherwise than expected.
@@ -57,9 +54,7 @@ SCENARIOS: dict[str, Scenario] = {}
 
 
 def scenario(name: str, builds: int, *claims: str) -> Callable[[Callable[[Examination], None]], Scenario]:
-    """
-    Makes a scenario of a function and puts it on the list.
-    """
+    """Makes a scenario of a function and puts it on the list."""
 
     def make(story: Callable[[Examination], None]) -> Scenario:
         return SCENARIOS.setdefault(name, Scenario(name, story, builds, claims))
@@ -68,8 +63,7 @@ def scenario(name: str, builds: int, *claims: str) -> Callable[[Callable[[Examin
 
 
 def said(exchange: Exchange, *statuses: int, told: str | tuple[str, ...] = "") -> Exchange:
-    """
-    Takes note if an exchange was answered otherwise than the scenario expects.
+    """Takes note if an exchange was answered otherwise than the scenario expects.
 
     It goes on then, so that the rules see what becomes of it, and is not recorded.
 
@@ -86,42 +80,32 @@ def said(exchange: Exchange, *statuses: int, told: str | tuple[str, ...] = "") -
 
 
 def begun(exam: Examination, template: Template) -> None:
-    """
-    Starts a build that has to be a new one.
-    """
+    """Starts a build that has to be a new one."""
     said(exam.start(template.ref, template.owner), 202, told="building")
 
 
 def followed(exam: Examination, template: Template) -> tuple[Following, Following]:
-    """
-    Two who follow a running build: what one of them is told shows whether the other is told the truth.
-    """
+    """Two who follow a running build: what one of them is told shows whether the other is told the truth."""
     both = exam.follow(template.ref, template.owner), exam.follow(template.ref, template.owner)
     said(exam.read(template.ref, template.owner), 200, told="building")
     return both
 
 
 def watched(exam: Examination, template: Template) -> None:
-    """
-    Follows a running build until its log is closed, and reads how it ended.
-    """
+    """Follows a running build until its log is closed, and reads how it ended."""
     for following in followed(exam, template):
         said(exam.ended(following, template.ref), 200)
     said(exam.wait(template.ref), 200, told=template.outcome)
 
 
 def built(exam: Examination, template: Template) -> None:
-    """
-    Starts a build and watches it.
-    """
+    """Starts a build and watches it."""
     begun(exam, template)
     watched(exam, template)
 
 
 def cancelled(exam: Examination, template: Template) -> None:
-    """
-    Cancels a running build and waits for its log to close.
-    """
+    """Cancels a running build and waits for its log to close."""
     both = followed(exam, template)
     said(exam.cancel(template.ref), 202, told="cancelling")
     for following in both:
@@ -138,8 +122,7 @@ def limited(
     operation: str = "startBuild",
     number: int = 1,
 ) -> Exchange:
-    """
-    Sends what may be refused for a limit, which is then what the scenario is about.
+    """Sends what may be refused for a limit, which is then what the scenario is about.
 
     Args:
         phase: What it is for, and in round *number*: see rules/rounds.py.

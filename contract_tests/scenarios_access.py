@@ -1,16 +1,14 @@
-"""
-Scenarios of what is refused or not found, and of publishing.
-"""
+"""Scenarios of what is refused or not found, and of publishing."""
 
 from dataclasses import replace
 
 from scenarios import begun, built, said, scenario, watched
 
 from situations import ask, path_of, publish_bytes, publish_invalid, publish_refused, raw
-from touchstone.examination import Examination
-from touchstone.exchange import Credential
-from touchstone.provision import Template, publish_call
-from touchstone.terms import Unsuited, restricted_key_advice, second_key_advice
+from touchstone.check.examination import Examination
+from touchstone.check.templates import Template, publish_call
+from touchstone.check.terms import Unsuited, restricted_key_advice, second_key_advice
+from touchstone.facts.exchange import Credential
 
 _VERSION_ADVICE = 'templates = { restricted = ["namespace/name@version"] } to a version of that account'
 OPERATIONS = ("startBuild", "getBuild", "cancelBuild", "streamBuildEvents", "getTemplate", "deleteTemplate")
@@ -19,9 +17,7 @@ OPERATIONS = ("startBuild", "getBuild", "cancelBuild", "streamBuildEvents", "get
 
 
 def not_found(operation: str) -> tuple[int, ...]:
-    """
-    How an operation may say that a version is not there. Ambiguity 26: the log of nothing may be an empty one.
-    """
+    """How an operation may say that a version is not there. Ambiguity 26: the log of nothing may be an empty one."""
     return (200, 404) if operation == "streamBuildEvents" else (404,)
 
 
@@ -35,9 +31,7 @@ def not_found(operation: str) -> tuple[int, ...]:
     "http.wrong-method-is-405",
 )
 def unknown_version(exam: Examination) -> None:
-    """
-    What does not exist is not found, whatever is asked of it, and a method that a path does not have is refused.
-    """
+    """What does not exist is not found, whatever is asked of it, and a method that a path does not have is refused."""
     template = exam.published("unknown-version")
     for part in ("version", "name", "namespace"):
         for operation in OPERATIONS:
@@ -50,9 +44,7 @@ def unknown_version(exam: Examination) -> None:
 
 @scenario("missing-key", 1, "auth.missing-key-is-401", "auth.missing-key-text", "auth.refused-changes-nothing")
 def missing_key(exam: Examination) -> None:
-    """
-    Without a key nothing is told and nothing happens.
-    """
+    """Without a key nothing is told and nothing happens."""
     _refused_everywhere(exam, exam.short("missing-key", times=4), ("none",))
 
 
@@ -66,9 +58,7 @@ def missing_key(exam: Examination) -> None:
     "auth.query-key-is-401",
 )
 def invalid_key(exam: Examination) -> None:
-    """
-    With a key that no account has, nearly the right one, or the right one in the wrong place, nothing happens.
-    """
+    """With a key that no account has, nearly the right one, or the right one in the wrong place, nothing happens."""
     template = exam.short("invalid-key", times=4)
     _refused_everywhere(exam, template, ("unknown", "longer", "shorter", "malformed", "query"))
     said(ask(exam, "getBuild", template.ref, "lowercase-scheme"), 200)
@@ -87,9 +77,7 @@ def _refused_everywhere(exam: Examination, template: Template, credentials: tupl
 
 @scenario("below-plan", 0, "access.start-needs-scale", "access.publish-needs-scale", "access.plan-is-no-key-matter")
 def below_plan(exam: Examination) -> None:
-    """
-    An account below the Scale plan may neither publish nor build.
-    """
+    """An account below the Scale plan may neither publish nor build."""
     if not exam.target.restricted_api_key or not exam.target.templates.restricted:
         raise Unsuited("not-applicable", f"{restricted_key_advice(exam.target)}; set also {_VERSION_ADVICE}")
     ref = exam.target.templates.restricted[0]
@@ -101,9 +89,7 @@ def below_plan(exam: Examination) -> None:
 
 @scenario("other-account", 1, "access.others-version-is-404", "access.others-change-nothing")
 def other_account(exam: Examination) -> None:
-    """
-    Another account finds nothing under the name of a version that is not its own, and changes nothing.
-    """
+    """Another account finds nothing under the name of a version that is not its own, and changes nothing."""
     if not exam.target.second_api_key:
         raise Unsuited("not-applicable", second_key_advice(exam.target))
     template = exam.short("other-account", times=2)
@@ -128,9 +114,7 @@ def other_account(exam: Examination) -> None:
     "reuse.only-identical-digest",
 )
 def republish(exam: Examination) -> None:
-    """
-    The same content is accepted again, other content needs force, and is then built afresh.
-    """
+    """The same content is accepted again, other content needs force, and is then built afresh."""
     template = exam.short("republish")
     built(exam, template)
     said(exam.publish(template, form="yaml"), 200, 201)
@@ -145,9 +129,7 @@ def republish(exam: Examination) -> None:
 
 @scenario("auto-build", 1, "publish.auto-build-starts", "publish.body-is-documented")
 def auto_build(exam: Examination) -> None:
-    """
-    A version is published and built by one request.
-    """
+    """A version is published and built by one request."""
     template = exam.template("auto-build", sleep_s=exam.seen_running_s())
     said(exam.publish(template, auto_build=True), 200, 201)
     watched(exam, template)
@@ -155,9 +137,7 @@ def auto_build(exam: Examination) -> None:
 
 @scenario("invalid-document", 0, "publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422")
 def invalid_document(exam: Examination) -> None:
-    """
-    What is no document, or breaks the schema, is refused.
-    """
+    """What is no document, or breaks the schema, is refused."""
     said(publish_bytes(exam, "invalid-document-empty", b"", "empty"), 400)
     said(publish_bytes(exam, "invalid-document-cut", b'{"api_version": ', "unparsable"), 400)
     said(publish_invalid(exam, "invalid-document", lambda document: document.pop("api_version")), 422)
@@ -171,9 +151,7 @@ def invalid_document(exam: Examination) -> None:
     "start.refuses-deleted-version",
 )
 def deleted_version(exam: Examination) -> None:
-    """
-    A version that was deleted is gone, with its build; published again it is there and not built.
-    """
+    """A version that was deleted is gone, with its build; published again it is there and not built."""
     template = exam.short("deleted-version")
     built(exam, template)
     said(ask(exam, "deleteTemplate", template.ref), 200)

@@ -1,17 +1,15 @@
-"""
-Scenarios of builds: limits, what becomes of a build, and its log.
-"""
+"""Scenarios of builds: limits, what becomes of a build, and its log."""
 
 from dataclasses import replace
 
 from scenarios import SETTLED, begun, built, cancelled, followed, limited, said, scenario, watched
 
 from situations import another_version, ask, call
-from touchstone.examination import Examination
-from touchstone.exchange import Exchange
-from touchstone.patience import retry_after_s
-from touchstone.provision import Template
-from touchstone.terms import Unsuited, second_key_advice
+from touchstone.check.examination import Examination
+from touchstone.check.templates import Template
+from touchstone.check.terms import Unsuited, second_key_advice
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.patience import retry_after_s
 
 # So many starts in a burst, and so many builds at once, are tried before a limit is taken for absent.
 LONGEST_BURST, MOST_BUILDS = 120, 6
@@ -91,9 +89,7 @@ def _burst(exam: Examination, template: Template, number: int, beyond: int) -> t
 
 @scenario("capacity", MOST_BUILDS + 1, "limit.has-the-error-shape", "limit.refused-start-starts-nothing")
 def capacity(exam: Examination) -> None:
-    """
-    On a full host a start is refused and starts nothing; once a build is cancelled there is room for it.
-    """
+    """On a full host a start is refused and starts nothing; once a build is cancelled there is room for it."""
     running: list[Template] = []
     for _ in range(MOST_BUILDS):
         template = exam.long("capacity")
@@ -129,9 +125,7 @@ def capacity(exam: Examination) -> None:
     "template.read-shows-the-published",
 )
 def fresh_build(exam: Examination) -> None:
-    """
-    A new version is published, built and ready.
-    """
+    """A new version is published, built and ready."""
     template = exam.short("fresh-build")
     said(ask(exam, "getTemplate", template.ref), 200)
     said(exam.read(template.ref), 200, told="not_built")
@@ -149,9 +143,7 @@ def fresh_build(exam: Examination) -> None:
     "cancel.keeps-finished-golden",
 )
 def reuse(exam: Examination) -> None:
-    """
-    A start of what is ready finds its golden, which a cancel leaves as it is.
-    """
+    """A start of what is ready finds its golden, which a cancel leaves as it is."""
     template = exam.short("reuse")
     built(exam, template)
     said(exam.start(template.ref), 200, 202, told="ready")
@@ -161,9 +153,7 @@ def reuse(exam: Examination) -> None:
 
 @scenario("shared-digest", 2, "reuse.same-digest-elsewhere")
 def shared_digest(exam: Examination) -> None:
-    """
-    Another version with the same content finds the golden of the first one, if digests agree.
-    """
+    """Another version with the same content finds the golden of the first one, if digests agree."""
     template = exam.short("shared-digest")
     built(exam, template)
     other = another_version(exam, template)
@@ -174,9 +164,7 @@ def shared_digest(exam: Examination) -> None:
 
 @scenario("joined-build", 1, "start.while-building-is-harmless", "start.concurrent-share-one-build")
 def joined_build(exam: Examination) -> None:
-    """
-    Two start a version at the same moment, and a third one later; there is one build.
-    """
+    """Two start a version at the same moment, and a third one later; there is one build."""
     exam.rest(QUIET_S)
     template = exam.short("joined-build", times=2)
     for answer in exam.together(*[call("startBuild", template.ref)] * 2):
@@ -194,9 +182,7 @@ def joined_build(exam: Examination) -> None:
     "start.after-failure-builds-again",
 )
 def failed_build(exam: Examination) -> None:
-    """
-    A build fails, tells why, and fails again when it is repeated.
-    """
+    """A build fails, tells why, and fails again when it is repeated."""
     template = exam.short("failed-build", fails=True)
     built(exam, template)
     said(exam.cancel(template.ref), 404, told="idle")
@@ -216,9 +202,7 @@ def failed_build(exam: Examination) -> None:
     "start.after-cancel-builds-again",
 )
 def cancel_in_flight(exam: Examination) -> None:
-    """
-    A build is cancelled while it runs; the one beside it is not, and the next one completes.
-    """
+    """A build is cancelled while it runs; the one beside it is not, and the next one completes."""
     exam.rest(QUIET_S)
     template = exam.short("cancel-in-flight", times=3)
     neighbour = exam.short("cancel-in-flight-beside", times=3)
@@ -240,9 +224,7 @@ def cancel_in_flight(exam: Examination) -> None:
 
 @scenario("cancel-when-idle", 0, "cancel.idle-is-404", "cancel.says-idle", "status.changes-only-by-a-start")
 def cancel_when_idle(exam: Examination) -> None:
-    """
-    A version that nobody has built has nothing to cancel.
-    """
+    """A version that nobody has built has nothing to cancel."""
     template = exam.published("cancel-when-idle")
     said(exam.read(template.ref), 200, told="not_built")
     said(exam.cancel(template.ref), 404, told="idle")
@@ -254,9 +236,7 @@ def cancel_when_idle(exam: Examination) -> None:
 
 @scenario("events-ready", 1, "events.ready-ends-on-ready", "events.watchers-agree", "events.carry-the-output")
 def events_ready(exam: Examination) -> None:
-    """
-    Two follow a build that prints some lines, and one asks for the log when it is over.
-    """
+    """Two follow a build that prints some lines, and one asks for the log when it is over."""
     template = replace(exam.template("events-ready", sleep_s=exam.seen_running_s(2)), halved=True, more_lines=4)
     said(exam.publish(template), 200, 201)
     built(exam, template)
@@ -265,9 +245,7 @@ def events_ready(exam: Examination) -> None:
 
 @scenario("events-failed", 1, "events.failed-ends-on-error", "events.close-at-the-end")
 def events_failed(exam: Examination) -> None:
-    """
-    The log of a build that fails, while it runs and afterwards.
-    """
+    """The log of a build that fails, while it runs and afterwards."""
     template = exam.short("events-failed", fails=True)
     built(exam, template)
     said(exam.closed(exam.follow(template.ref)), 200, 404)
@@ -275,9 +253,7 @@ def events_failed(exam: Examination) -> None:
 
 @scenario("events-cancelled", 1, "events.cancelled-ends-on-cancel", "events.close-at-the-end")
 def events_cancelled(exam: Examination) -> None:
-    """
-    The log of a build that is cancelled.
-    """
+    """The log of a build that is cancelled."""
     template = exam.short("events-cancelled", times=3)
     begun(exam, template)
     cancelled(exam, template)

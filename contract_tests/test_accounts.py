@@ -1,14 +1,12 @@
-"""
-Other accounts and smaller plans.
-"""
+"""Other accounts and smaller plans."""
 
 from dataclasses import replace
 
 import pytest
 
 from situations import ask, needs_publishing, needs_restricted, needs_second, publish_refused, raw
-from touchstone.examination import Examination
-from touchstone.waits import IDLE
+from touchstone.check.examination import Examination
+from touchstone.check.waits import IDLE
 
 OPERATIONS = ("getBuild", "getTemplate", "startBuild", "cancelBuild", "streamBuildEvents", "deleteTemplate")
 
@@ -16,9 +14,7 @@ OPERATIONS = ("getBuild", "getTemplate", "startBuild", "cancelBuild", "streamBui
 @pytest.mark.cost(builds=1, requests=44)
 @pytest.mark.claims("access.others-version-is-404", "access.others-change-nothing", "auth.valid-key-is-accepted")
 def test_another_account_neither_sees_nor_touches(exam: Examination) -> None:
-    """
-    Another account finds neither an idle, nor a running, nor a ready version, and changes none of them.
-    """
+    """Another account finds neither an idle, nor a running, nor a ready version, and changes none of them."""
     needs_second(exam)
     template = exam.short("private")
     exam.read(template.ref)
@@ -44,9 +40,7 @@ def test_another_account_neither_sees_nor_touches(exam: Examination) -> None:
 @pytest.mark.cost(builds=0, requests=14)
 @pytest.mark.claims("access.others-version-is-404", "http.head-matches-get")
 def test_isolation_holds_in_both_directions(exam: Examination) -> None:
-    """
-    The second account owns versions like the first, and the first does not see them.
-    """
+    """The second account owns versions like the first, and the first does not see them."""
     needs_second(exam)
     theirs = exam.ready("second")
     for operation in OPERATIONS:
@@ -66,9 +60,7 @@ def test_isolation_holds_in_both_directions(exam: Examination) -> None:
     "access.others-change-nothing",
 )
 def test_building_needs_the_scale_plan(exam: Examination) -> None:
-    """
-    An account below the Scale plan is told so when it publishes or starts a build.
-    """
+    """An account below the Scale plan is told so when it publishes or starts a build."""
     needs_restricted(exam)
     ready = exam.ready()
     if exam.target.publish != "never":
@@ -95,9 +87,7 @@ def test_building_needs_the_scale_plan(exam: Examination) -> None:
     "status.ready-stays-ready",
 )
 def test_accounts_may_use_one_name(exam: Examination) -> None:
-    """
-    Two accounts have versions of one name: each reads, builds, cancels, replaces and deletes its own one.
-    """
+    """Two accounts have versions of one name: each reads, builds, cancels, replaces and deletes its own one."""
     needs_second(exam)
     needs_publishing(exam)
     # So long that both are followed before they print.
@@ -132,9 +122,7 @@ def test_accounts_may_use_one_name(exam: Examination) -> None:
 
 
 def look_at_both(exam: Examination, ref: str) -> None:
-    """
-    Each account reads its version of the name.
-    """
+    """Each account reads its version of the name."""
     for credential in ("primary", "second"):
         exam.read(ref, credential)
         ask(exam, "getTemplate", ref, credential)

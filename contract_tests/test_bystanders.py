@@ -1,6 +1,4 @@
-"""
-Whatever is asked about one version, the others stay as they are.
-"""
+"""Whatever is asked about one version, the others stay as they are."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,9 +6,9 @@ from dataclasses import dataclass, replace
 import pytest
 
 from situations import ask, lasting, needs_publishing, publish_invalid
-from touchstone.examination import Examination
-from touchstone.exchange import Credential
-from touchstone.provision import Template
+from touchstone.check.examination import Examination
+from touchstone.check.templates import Template
+from touchstone.facts.exchange import Credential
 
 # Of what the build steps take: the second half of the sleep has begun by then, and is not over.
 LATE_SHARE = 0.7
@@ -22,8 +20,7 @@ OPERATIONS = ("startBuild", "cancelBuild", "deleteTemplate")
 
 @dataclass
 class Subject:
-    """
-    The version that everything is done to.
+    """The version that everything is done to.
 
     Attributes:
         long_s: How long the build steps take of a build that is to be cancelled, in seconds.
@@ -35,15 +32,11 @@ class Subject:
 
     @property
     def ref(self) -> str:
-        """
-        What it is called.
-        """
+        """What it is called."""
         return self.now.ref
 
     def replaced(self, *, fails: bool = False, sleep_s: float = 0.0) -> None:
-        """
-        Gives it other content, by force.
-        """
+        """Gives it other content, by force."""
         self.now = replace(self.now.revised(), fails=fails, sleep_s=sleep_s, halved=True)
         self.exam.publish(self.now, force=True)
 
@@ -52,42 +45,32 @@ Action = Callable[[Subject], object]
 
 
 def conflict(subject: Subject) -> None:
-    """
-    Other content is refused without force, and what is no document always.
-    """
+    """Other content is refused without force, and what is no document always."""
     subject.exam.publish(subject.now.revised())
     publish_invalid(subject.exam, "spoilt", lambda document: document.pop("api_version"))
 
 
 def idle_cancel(subject: Subject) -> None:
-    """
-    There is nothing to cancel.
-    """
+    """There is nothing to cancel."""
     subject.exam.cancel(subject.ref)
 
 
 def build(subject: Subject) -> None:
-    """
-    It is built, and its golden used.
-    """
+    """It is built, and its golden used."""
     subject.exam.start(subject.ref)
     subject.exam.wait(subject.ref)
     subject.exam.start(subject.ref)
 
 
 def fail(subject: Subject) -> None:
-    """
-    Its build fails.
-    """
+    """Its build fails."""
     subject.replaced(fails=True)
     subject.exam.start(subject.ref)
     subject.exam.wait(subject.ref)
 
 
 def start(subject: Subject) -> None:
-    """
-    Its build is started, and comes to its last step.
-    """
+    """Its build is started, and comes to its last step."""
     subject.replaced(sleep_s=subject.long_s)
     subject.exam.start(subject.ref)
     subject.exam.rest(LATE_SHARE * subject.now.sleep_s)
@@ -95,33 +78,25 @@ def start(subject: Subject) -> None:
 
 
 def cancel(subject: Subject) -> None:
-    """
-    Its build is cancelled.
-    """
+    """Its build is cancelled."""
     subject.exam.cancel(subject.ref)
     subject.exam.settle(subject.ref)
 
 
 def follow(subject: Subject) -> None:
-    """
-    Somebody looks at its log.
-    """
+    """Somebody looks at its log."""
     subject.exam.closed(subject.exam.follow(subject.ref))
 
 
 def delete(subject: Subject) -> None:
-    """
-    It is deleted, and published with other content.
-    """
+    """It is deleted, and published with other content."""
     ask(subject.exam, "deleteTemplate", subject.ref)
     subject.now = subject.now.revised()
     subject.exam.publish(subject.now)
 
 
 def intrude(subject: Subject) -> None:
-    """
-    Somebody without a key, and another account, do what they may not.
-    """
+    """Somebody without a key, and another account, do what they may not."""
     intruders: tuple[Credential, ...] = ("none", "second") if subject.exam.target.second_api_key else ("none",)
     for operation in OPERATIONS:
         for credential in intruders:

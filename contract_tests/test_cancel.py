@@ -1,14 +1,12 @@
-"""
-Cancelling a build: what is answered, where it settles, and whom it leaves alone.
-"""
+"""Cancelling a build: what is answered, where it settles, and whom it leaves alone."""
 
 from dataclasses import replace
 
 import pytest
 
 from situations import ask, call, lasting
-from touchstone.examination import Examination
-from touchstone.provision import Template
+from touchstone.check.examination import Examination
+from touchstone.check.templates import Template
 
 
 @pytest.mark.cost(builds=3, requests=22)
@@ -76,9 +74,7 @@ def test_start_right_after_a_cancel_builds_again(exam: Examination) -> None:
     "lookup.unknown-namespace-is-404",
 )
 def test_cancel_leaves_the_neighbour_building(exam: Examination) -> None:
-    """
-    Cancelling one build, or what does not exist, leaves other ones of the account running to their end.
-    """
+    """Cancelling one build, or what does not exist, leaves other ones of the account running to their end."""
     ready = exam.ready()
     victim = exam.long("victim")
     neighbour = exam.published("neighbour", sleep_s=lasting(exam, victim.sleep_s / 3))
@@ -112,9 +108,7 @@ def test_cancel_leaves_the_neighbour_building(exam: Examination) -> None:
 
 
 def stranger(exam: Examination, like: Template) -> Template | None:
-    """
-    A build of the second account, started where the host has room for it without waiting.
-    """
+    """A build of the second account, started where the host has room for it without waiting."""
     theirs = exam.published("stranger", sleep_s=like.sleep_s, owner="second")
     started = ask(exam, "startBuild", theirs.ref, "second").body.get("status") == "building"
     return theirs if started else None
@@ -124,9 +118,7 @@ def stranger(exam: Examination, like: Template) -> Template | None:
 @pytest.mark.cost(builds=1, requests=8)
 @pytest.mark.claims("cancel.in-flight-is-202", "cancel.settles", "cancel.does-not-end-ready")
 def test_build_is_cancelled_late(exam: Examination) -> None:
-    """
-    A build can be cancelled as long as it runs.
-    """
+    """A build can be cancelled as long as it runs."""
     template = exam.long("late")
     exam.start(template.ref)
     exam.rest(template.sleep_s * 3 / 4)
@@ -139,9 +131,7 @@ def test_build_is_cancelled_late(exam: Examination) -> None:
 @pytest.mark.cost(builds=2, requests=12)
 @pytest.mark.claims("cancel.in-flight-is-202", "cancel.settles", "cancel.does-not-end-ready")
 def test_two_cancels_at_once_are_one(exam: Examination) -> None:
-    """
-    Simultaneous cancels of one build are answered as documented, and the build ends cancelled.
-    """
+    """Simultaneous cancels of one build are answered as documented, and the build ends cancelled."""
     template = exam.long("twice")
     exam.start(template.ref)
     exam.read(template.ref)

@@ -1,16 +1,14 @@
-"""
-Several requests for one version at the same moment.
-"""
+"""Several requests for one version at the same moment."""
 
 from dataclasses import replace
 
 import pytest
 
 from situations import ask, call, publish_together, start_both, starts_together
-from touchstone.examination import Examination
-from touchstone.patience import FIRST_WAIT_S, retry_after_s
-from touchstone.provision import Template
-from touchstone.terms import Unsuited
+from touchstone.check.examination import Examination
+from touchstone.check.templates import Template
+from touchstone.check.terms import Unsuited
+from touchstone.facts.patience import FIRST_WAIT_S, retry_after_s
 
 # Bursts of other cases may have used up the rate; this often it is waited for to recover.
 TRIES = 3
@@ -24,9 +22,7 @@ TRIES = 3
     "http.no-server-error",
 )
 def test_simultaneous_starts_share_one_build(exam: Examination) -> None:
-    """
-    Simultaneous starts of one version get documented answers and lead to one build.
-    """
+    """Simultaneous starts of one version get documented answers and lead to one build."""
     template = started_together(exam, 4)
     following = exam.follow(template.ref)
     exam.read(template.ref)
@@ -38,8 +34,7 @@ def test_simultaneous_starts_share_one_build(exam: Examination) -> None:
 
 
 def started_together(exam: Examination, times: int) -> Template:
-    """
-    A version that several simultaneous starts of were answered otherwise than by a limit.
+    """A version that several simultaneous starts of were answered otherwise than by a limit.
 
     Its build prints late enough for its log to be open by then, although it is asked for after those answers.
 
@@ -63,9 +58,7 @@ def started_together(exam: Examination, times: int) -> Template:
 @pytest.mark.cost(builds=1, requests=20)
 @pytest.mark.claims("status.concurrent-reads-agree", "http.answers")
 def test_reads_beside_a_build_are_answered(exam: Examination) -> None:
-    """
-    Simultaneous reads while a build runs, and once it is ready, are all answered.
-    """
+    """Simultaneous reads while a build runs, and once it is ready, are all answered."""
     template = exam.short("read-often")
     exam.start(template.ref)
     exam.together(*[call("getBuild", template.ref)] * 6)
@@ -77,9 +70,7 @@ def test_reads_beside_a_build_are_answered(exam: Examination) -> None:
 @pytest.mark.cost(builds=3, requests=10)
 @pytest.mark.claims("start.concurrent-answers-are-documented", "status.build-ends")
 def test_start_and_cancel_at_once_leave_a_sane_version(exam: Examination) -> None:
-    """
-    A start and a cancel that race leave a version that ends or settles and can be built.
-    """
+    """A start and a cancel that race leave a version that ends or settles and can be built."""
     template = exam.short("racing")
     exam.start(template.ref)
     exam.together(call("cancelBuild", template.ref), call("startBuild", template.ref))
@@ -93,9 +84,7 @@ def test_start_and_cancel_at_once_leave_a_sane_version(exam: Examination) -> Non
     "status.ref-is-the-path", "status.concurrent-reads-agree", "template.read-shows-the-published", "http.answers"
 )
 def test_answers_to_simultaneous_requests_are_not_mixed_up(exam: Examination) -> None:
-    """
-    Reads of several versions at once, in all their states and by two accounts, are each about their own version.
-    """
+    """Reads of several versions at once, in all their states and by two accounts, are each about their own version."""
     ready, unbuilt, running = exam.ready(), exam.published("beside"), exam.short("running")
     templates = [ready, unbuilt, running, *([exam.ready("second")] if exam.target.second_api_key else [])]
     exam.start(running.ref)
@@ -175,9 +164,7 @@ def test_simultaneous_publishes_leave_one_content(exam: Examination) -> None:
     "status.good-template-ends-ready", "status.failing-template-ends-failed", "events.own-lines-only", "http.answers"
 )
 def test_builds_side_by_side_end_each_in_its_own_way(exam: Examination) -> None:
-    """
-    Of builds that run at once one fails and others do not, none ends with another, and each has a log of its own.
-    """
+    """Of builds that run at once one fails and others do not, none ends with another, and each has a log of its own."""
     bad, good = exam.short("bad", fails=True), exam.short("good")
     slow = exam.short("slow", times=3)
     exam.start(slow.ref)

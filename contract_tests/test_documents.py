@@ -10,8 +10,8 @@ from typing import Any, get_args
 import pytest
 
 from situations import YAML, ask, publish_bytes, publish_invalid, publish_spoilt, publish_wrong
-from touchstone.examination import Examination
-from touchstone.provision import Form, Template
+from touchstone.check.examination import Examination
+from touchstone.check.templates import Form, Template
 
 Document = dict[str, Any]
 
@@ -20,30 +20,22 @@ APP: Document = {"name": "web", "run": "serve"}
 
 
 def without(key: str) -> Callable[[Document], object]:
-    """
-    Spoils a document by leaving out a key that is required of its template.
-    """
+    """Spoils a document by leaving out a key that is required of its template."""
     return lambda document: document["template"].pop(key)
 
 
 def with_(section: str, **values: Any) -> Callable[[Document], object]:
-    """
-    Spoils a section of a document.
-    """
+    """Spoils a section of a document."""
     return lambda document: document.setdefault(section, {}).update(values)
 
 
 def renamed(change: Callable[[str], str]) -> Callable[[Document], object]:
-    """
-    Spoils the name of a template, so that it still is one of this run's.
-    """
+    """Spoils the name of a template, so that it still is one of this run's."""
     return lambda document: document["template"].update(name=change(document["template"]["name"]))
 
 
 def with_app(**values: Any) -> Callable[[Document], object]:
-    """
-    Spoils an app.
-    """
+    """Spoils an app."""
     return lambda document: document.update(apps=[APP | values])
 
 
@@ -108,9 +100,7 @@ UNPARSABLE_YAML = (b"template: [open", b"template: 'open", b"template: {version:
 @pytest.mark.cost(builds=0, requests=43)
 @pytest.mark.claims("publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422")
 def test_documents_that_cannot_be_published(exam: Examination) -> None:
-    """
-    Empty, unparsable and invalid documents are refused, each in its own way.
-    """
+    """Empty, unparsable and invalid documents are refused, each in its own way."""
     publish_bytes(exam, "empty", b"", "empty")
     for body in UNPARSABLE_JSON:
         publish_bytes(exam, "broken", body, "unparsable")
@@ -129,9 +119,7 @@ def test_documents_that_cannot_be_published(exam: Examination) -> None:
     "template.read-shows-the-published", "digest.ignores-spelling", "publish.republish-identical-is-accepted"
 )
 def test_document_is_shown_with_all_its_sections(exam: Examination) -> None:
-    """
-    However a document with everything is written down, it is one document; the next one has nothing of it.
-    """
+    """However a document with everything is written down, it is one document; the next one has nothing of it."""
     for form in get_args(Form):
         first = replace(exam.template(f"full-{form}"), extras=SECTIONS)
         exam.publish(first, form=form)
@@ -152,9 +140,7 @@ def test_document_is_shown_with_all_its_sections(exam: Examination) -> None:
 
 
 def spoilt(template: Template, what: str) -> Document:
-    """
-    The document of a template with something wrong in it.
-    """
+    """The document of a template with something wrong in it."""
     document = template.document()
     SPOILT[what](document)
     return document
@@ -168,9 +154,7 @@ def spoilt(template: Template, what: str) -> Document:
     "status.ready-stays-ready",
 )
 def test_refused_document_leaves_what_is_there(exam: Examination) -> None:
-    """
-    A document that is wrong takes nothing away from the version that it was to replace, with force or without.
-    """
+    """A document that is wrong takes nothing away from the version that it was to replace, with force or without."""
     kept = exam.published("kept")
     exam.start(kept.ref)
     exam.wait(kept.ref)

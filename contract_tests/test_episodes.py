@@ -1,6 +1,4 @@
-"""
-Whatever happened to a version before, the next thing that happens to it happens as documented.
-"""
+"""Whatever happened to a version before, the next thing that happens to it happens as documented."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -9,9 +7,9 @@ from typing import Any
 import pytest
 
 from situations import ask, needs_publishing
-from touchstone.examination import Examination
-from touchstone.provision import Template
-from touchstone.run import Run
+from touchstone.check.examination import Examination
+from touchstone.check.run import Run
+from touchstone.check.templates import Template
 
 # Of what the build steps take: where they sleep twice, the second sleep has begun by then.
 LATE_SHARE = 0.6
@@ -19,8 +17,7 @@ LATE_SHARE = 0.6
 
 @dataclass
 class Version:
-    """
-    A version and what it holds now.
+    """A version and what it holds now.
 
     Attributes:
         newest: Its last content, whether it was accepted or not.
@@ -32,9 +29,7 @@ class Version:
 
     @property
     def ref(self) -> str:
-        """
-        What it is called.
-        """
+        """What it is called."""
         return self.now.ref
 
     def other(self, *, fails: bool = False) -> Template:
@@ -46,25 +41,19 @@ class Version:
         return self.newest
 
     def replaced(self, *, fails: bool = False, auto_build: bool = False) -> None:
-        """
-        Gives it other content, by force.
-        """
+        """Gives it other content, by force."""
         self.now = self.other(fails=fails)
         self.exam.publish(self.now, force=True, auto_build=auto_build)
         self.exam.read(self.ref)
 
     def look(self) -> None:
-        """
-        Reads what there is to read.
-        """
+        """Reads what there is to read."""
         self.exam.read(self.ref)
         ask(self.exam, "getTemplate", self.ref)
 
 
 def build(version: Version) -> None:
-    """
-    It is built to its end, and started once more.
-    """
+    """It is built to its end, and started once more."""
     exam, ref = version.exam, version.ref
     exam.start(ref)
     following = exam.follow(ref)
@@ -77,9 +66,7 @@ def build(version: Version) -> None:
 
 
 def cancel(version: Version) -> None:
-    """
-    A build of it is cancelled.
-    """
+    """A build of it is cancelled."""
     exam, ref = version.exam, version.ref
     if exam.read(ref).body.get("status") == "ready":
         version.replaced()
@@ -94,9 +81,7 @@ def cancel(version: Version) -> None:
 
 
 def fail(version: Version) -> None:
-    """
-    It gets content whose build fails, and is built.
-    """
+    """It gets content whose build fails, and is built."""
     version.replaced(fails=True)
     version.exam.start(version.ref)
     version.exam.wait(version.ref)
@@ -104,9 +89,7 @@ def fail(version: Version) -> None:
 
 
 def conflict(version: Version) -> None:
-    """
-    The same content is published again, with force too, and then, twice, other content without it.
-    """
+    """The same content is published again, with force too, and then, twice, other content without it."""
     version.exam.publish(version.now)
     version.exam.publish(version.now, force=True)
     version.exam.read(version.ref)
@@ -118,17 +101,13 @@ def conflict(version: Version) -> None:
 
 
 def change(version: Version) -> None:
-    """
-    Other content is published by force.
-    """
+    """Other content is published by force."""
     version.replaced()
     ask(version.exam, "getTemplate", version.ref)
 
 
 def automatic(version: Version) -> None:
-    """
-    Other content is published by force, and built by that; what is published next is not.
-    """
+    """Other content is published by force, and built by that; what is published next is not."""
     exam, ref = version.exam, version.ref
     version.replaced(auto_build=True)
     exam.wait(ref)
@@ -139,9 +118,7 @@ def automatic(version: Version) -> None:
 
 
 def delete(version: Version) -> None:
-    """
-    It is deleted, published again, and then once more to be built.
-    """
+    """It is deleted, published again, and then once more to be built."""
     ask(version.exam, "deleteTemplate", version.ref)
     version.exam.read(version.ref)
     version.now = version.other()
@@ -160,9 +137,7 @@ STRIDES = {1: "standard", 2: "thorough", 3: "standard", 4: "quick", 5: "standard
 
 
 def chapter(stride: int) -> Iterator[Episode]:
-    """
-    All episodes, each followed by the one that many places further; with a stride of 1 each follows itself, too.
-    """
+    """All episodes, each followed by the one that many places further; with a stride of 1 each follows itself, too."""
     for step in range(len(EPISODES) + 1):
         episode = EPISODES[step * stride % len(EPISODES)]
         yield from [episode] * (2 if stride == 1 else 1)
@@ -185,9 +160,7 @@ def _chapters() -> Iterator[Any]:
     "reuse.only-identical-digest",
 )
 def test_what_happened_before_does_not_matter(exam: Examination, run: Run, stride: int) -> None:
-    """
-    Builds, cancels, failures, conflicts, replacements and deletions follow each other in any order.
-    """
+    """Builds, cancels, failures, conflicts, replacements and deletions follow each other in any order."""
     needs_publishing(exam)
     first = exam.short("episodes")
     version = Version(exam, first, first)

@@ -1,13 +1,11 @@
-"""
-Following the build log.
-"""
+"""Following the build log."""
 
 from dataclasses import replace
 
 import pytest
 
 from situations import start_both
-from touchstone.examination import Examination
+from touchstone.check.examination import Examination
 
 # So many that a log of the first or the last few frames is not the whole one.
 MORE_LINES = 20
@@ -40,9 +38,7 @@ SILENCE_S = 0.3
     "events.finished-version-closes",
 )
 def test_log_of_a_successful_build(exam: Examination) -> None:
-    """
-    Two who follow a build see the same lines until it is ready, and none of another build.
-    """
+    """Two who follow a build see the same lines until it is ready, and none of another build."""
     other = exam.short("loud")
     # It prints half way through, so that there is a silence after that, too.
     template = replace(exam.template("followed", sleep_s=other.sleep_s + SILENCE_S), halved=True, more_lines=MORE_LINES)
@@ -66,9 +62,7 @@ def test_log_of_a_successful_build(exam: Examination) -> None:
 @pytest.mark.cost(builds=1, requests=5)
 @pytest.mark.claims("reuse.ready-at-once", "events.ready-ends-on-ready", "events.close-at-the-end")
 def test_log_that_ended_on_ready_is_true(exam: Examination) -> None:
-    """
-    Who follows a build to its end needs no status: a start then finds the golden.
-    """
+    """Who follows a build to its end needs no status: a start then finds the golden."""
     template = exam.short("followed-only")
     exam.start(template.ref)
     # Where nobody reads the status nothing may wait for it.
@@ -82,9 +76,7 @@ def test_log_that_ended_on_ready_is_true(exam: Examination) -> None:
 @pytest.mark.cost(builds=1, requests=5)
 @pytest.mark.claims("events.carry-the-output", "events.open-while-building", "events.ready-ends-on-ready")
 def test_log_of_a_long_build(exam: Examination) -> None:
-    """
-    Nothing is told or done a second time because a build takes its time.
-    """
+    """Nothing is told or done a second time because a build takes its time."""
     like_it = exam.long("long")
     template = replace(exam.template("followed-long", sleep_s=like_it.sleep_s), halved=True)
     exam.publish(template)
@@ -98,9 +90,7 @@ def test_log_of_a_long_build(exam: Examination) -> None:
 @pytest.mark.cost(builds=1, requests=8)
 @pytest.mark.claims("events.failed-ends-on-error", "events.close-at-the-end")
 def test_log_of_a_failing_build(exam: Examination) -> None:
-    """
-    The log of a failing build closes on an error.
-    """
+    """The log of a failing build closes on an error."""
     template = exam.short("failing-log", fails=True)
     exam.start(template.ref)
     following = exam.follow(template.ref)
@@ -113,9 +103,7 @@ def test_log_of_a_failing_build(exam: Examination) -> None:
 @pytest.mark.cost(builds=1, requests=8)
 @pytest.mark.claims("events.cancelled-ends-on-cancel", "events.close-at-the-end")
 def test_log_of_a_cancelled_build(exam: Examination) -> None:
-    """
-    The log of a cancelled build closes on the cancel.
-    """
+    """The log of a cancelled build closes on the cancel."""
     template = exam.long("cancelled-log")
     exam.start(template.ref)
     following = exam.follow(template.ref)
@@ -129,9 +117,7 @@ def test_log_of_a_cancelled_build(exam: Examination) -> None:
 @pytest.mark.cost(builds=0, requests=4)
 @pytest.mark.claims("events.finished-version-closes")
 def test_log_of_an_idle_version_is_bounded(exam: Examination) -> None:
-    """
-    Following a version that never built is answered and closed.
-    """
+    """Following a version that never built is answered and closed."""
     template = exam.published("silent")
     exam.read(template.ref)
     exam.closed(exam.follow(template.ref))
@@ -141,9 +127,7 @@ def test_log_of_an_idle_version_is_bounded(exam: Examination) -> None:
 @pytest.mark.cost(builds=1, requests=9)
 @pytest.mark.claims("status.good-template-ends-ready", "status.build-does-not-vanish", "events.watchers-agree")
 def test_build_does_not_mind_who_follows_it(exam: Examination) -> None:
-    """
-    A build goes on when one of its followers leaves; the other one sees all of it, whoever starts it meanwhile.
-    """
+    """A build goes on when one of its followers leaves; the other one sees all of it, whoever starts it meanwhile."""
     template = exam.short("left")
     exam.start(template.ref)
     leaving, staying = exam.follow(template.ref), exam.follow(template.ref)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from schemathesis import Case
 
-from touchstone.adapters.schemathesis_hooks import judgements, load_schema, send_case
-from touchstone.examination import Examination
-from touchstone.handover import received
-from touchstone.run import Run
+from touchstone.check.examination import Examination
+from touchstone.check.handover import received
+from touchstone.check.run import Run
+from touchstone.check.schemathesis_hooks import judgements, load_schema, send_case
 
 _settings = received(os.environ).parsed_settings()
 schema = load_schema(_settings.seed, _settings.profile, publishes=_settings.target.publish != "never")
@@ -42,9 +42,7 @@ _numbers: defaultdict[str, "itertools.count[int]"] = defaultdict(itertools.count
 )
 @schema.parametrize()
 def test_operation(case: "Case[Any]", exam: Examination, run: Run) -> None:
-    """
-    Whatever the contract's data look like, each operation answers as documented.
-    """
+    """Whatever the contract's data look like, each operation answers as documented."""
     number = next(_numbers[case.operation.label])
     exchange = send_case(exam, case, number)
     if exchange:

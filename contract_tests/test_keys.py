@@ -1,13 +1,11 @@
-"""
-Keys: missing, unknown, nearly right, in the wrong place; on every operation, and without any effect.
-"""
+"""Keys: missing, unknown, nearly right, in the wrong place; on every operation, and without any effect."""
 
 import pytest
 
 from situations import ask, attempt, publish_refused
-from touchstone.examination import Examination
-from touchstone.exchange import Credential
-from touchstone.terms import Unsuited
+from touchstone.check.examination import Examination
+from touchstone.check.terms import Unsuited
+from touchstone.facts.exchange import Credential
 
 OPERATIONS = (
     "startBuild",
@@ -39,9 +37,7 @@ REFUSED: tuple[Credential, ...] = ("none", "unknown", "longer", "shorter", "malf
     "error.shows-no-internals",
 )
 def test_refused_keys_get_401_everywhere(exam: Examination) -> None:
-    """
-    Each kind of wrong key is refused on every operation, and nothing changes.
-    """
+    """Each kind of wrong key is refused on every operation, and nothing changes."""
     ready, publishes = exam.ready(), exam.target.publish != "never"
     for credential in REFUSED:
         for operation in OPERATIONS if publishes else OPERATIONS[:6]:
@@ -57,9 +53,7 @@ def test_refused_keys_get_401_everywhere(exam: Examination) -> None:
 @pytest.mark.cost(builds=1, requests=14)
 @pytest.mark.claims("auth.refused-changes-nothing", "auth.missing-key-is-401")
 def test_refused_keys_neither_start_nor_cancel(exam: Examination) -> None:
-    """
-    A start with a wrong key leaves a version unbuilt, a cancel with one leaves its build running.
-    """
+    """A start with a wrong key leaves a version unbuilt, a cancel with one leaves its build running."""
     template = exam.short("guarded")
     exam.read(template.ref)
     starters: tuple[Credential, ...] = ("none", "longer")
@@ -80,9 +74,7 @@ def test_refused_keys_neither_start_nor_cancel(exam: Examination) -> None:
 @pytest.mark.cost(builds=0, requests=14)
 @pytest.mark.claims("auth.missing-key-is-401", "auth.unknown-key-is-401")
 def test_refused_keys_on_unknown_versions(exam: Examination) -> None:
-    """
-    A wrong key is refused on versions that do not exist, too.
-    """
+    """A wrong key is refused on versions that do not exist, too."""
     for operation in OPERATIONS[:6]:
         for credential in ("none", "unknown"):
             ask(exam, operation, exam.unknown("name"), credential)
@@ -92,9 +84,7 @@ def test_refused_keys_on_unknown_versions(exam: Examination) -> None:
 @pytest.mark.cost(builds=0, requests=4)
 @pytest.mark.claims("auth.unknown-key-is-401")
 def test_key_is_compared_letter_by_letter(exam: Examination) -> None:
-    """
-    A key with small and large letters exchanged is another key.
-    """
+    """A key with small and large letters exchanged is another key."""
     key = str(exam.target.api_key)
     if key == key.swapcase():
         raise Unsuited("not-applicable", "the key has no letters")
@@ -107,9 +97,7 @@ def test_key_is_compared_letter_by_letter(exam: Examination) -> None:
 @pytest.mark.cost(builds=0, requests=4)
 @pytest.mark.claims("auth.near-key-is-401")
 def test_key_is_compared_from_its_first_letter_on(exam: Examination) -> None:
-    """
-    A key with one character more in front, or without its first one, is another key.
-    """
+    """A key with one character more in front, or without its first one, is another key."""
     ref, key = exam.ready().ref, str(exam.target.api_key)
     near: tuple[tuple[Credential, str], ...] = (("longer", f"x{key}"), ("shorter", key[1:]))
     for operation in ("getBuild", "startBuild"):
@@ -135,9 +123,7 @@ def test_key_needs_the_bearer_scheme(exam: Examination) -> None:
 @pytest.mark.cost(builds=0, requests=3)
 @pytest.mark.claims("auth.scheme-ignores-case")
 def test_scheme_is_recognised_in_any_case(exam: Examination) -> None:
-    """
-    A right key behind ``bearer``, ``BEARER`` and ``bEARER`` is accepted.
-    """
+    """A right key behind ``bearer``, ``BEARER`` and ``bEARER`` is accepted."""
     ref = exam.ready().ref
     ask(exam, "getBuild", ref, "lowercase-scheme")
     for scheme in ("BEARER", "bEARER"):

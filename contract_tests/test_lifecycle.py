@@ -1,15 +1,13 @@
-"""
-A version from not built to ready or failed, and again.
-"""
+"""A version from not built to ready or failed, and again."""
 
 from dataclasses import replace
 
 import pytest
 
 from situations import published_without
-from touchstone.examination import Examination
-from touchstone.terms import Unsuited
-from touchstone.transport import Call
+from touchstone.check.examination import Examination
+from touchstone.check.terms import Unsuited
+from touchstone.target.transport import Call
 
 
 @pytest.mark.cost(builds=1, requests=8)
@@ -51,9 +49,7 @@ from touchstone.transport import Call
     "publish.ref-is-the-document",
 )
 def test_fresh_build_runs_to_ready(exam: Examination) -> None:
-    """
-    A new version is not built, builds once it is started, and ends ready.
-    """
+    """A new version is not built, builds once it is started, and ends ready."""
     template = exam.short("fresh")
     exam.read(template.ref)
     exam.read(template.ref)
@@ -67,9 +63,7 @@ def test_fresh_build_runs_to_ready(exam: Examination) -> None:
 @pytest.mark.cost(builds=1, requests=8)
 @pytest.mark.claims("start.while-building-is-harmless", "reuse.only-when-reused")
 def test_start_of_a_running_build_changes_nothing(exam: Examination) -> None:
-    """
-    A start while the version builds is answered as documented, and that build runs to its end.
-    """
+    """A start while the version builds is answered as documented, and that build runs to its end."""
     template = exam.short("joined")
     exam.start(template.ref)
     exam.read(template.ref)
@@ -86,9 +80,7 @@ def test_start_of_a_running_build_changes_nothing(exam: Examination) -> None:
     "lookup.existing-version-is-found",
 )
 def test_builds_that_print_nothing(exam: Examination) -> None:
-    """
-    A version without build steps becomes ready like any other, and one that fails without a word has a reason.
-    """
+    """A version without build steps becomes ready like any other, and one that fails without a word has a reason."""
     for template in (exam.template("bare"), exam.template("mute", fails=True)):
         silent = replace(template, silent=True)
         exam.publish(silent)
@@ -112,9 +104,7 @@ def test_builds_that_print_nothing(exam: Examination) -> None:
     "cancel.keeps-finished-golden",
 )
 def test_finished_build_is_reused_and_kept(exam: Examination) -> None:
-    """
-    A ready version stays ready, answers a start with its golden, and does not mind a cancel.
-    """
+    """A ready version stays ready, answers a start with its golden, and does not mind a cancel."""
     ref = exam.ready().ref
     exam.read(ref)
     exam.start(ref)
@@ -134,9 +124,7 @@ def test_finished_build_is_reused_and_kept(exam: Examination) -> None:
     "cancel.finished-is-idle",
 )
 def test_failing_build_ends_failed_and_can_be_repeated(exam: Examination) -> None:
-    """
-    A template whose last step fails ends failed with a reason, stays so, and can be started again.
-    """
+    """A template whose last step fails ends failed with a reason, stays so, and can be started again."""
     template = exam.short("failing", fails=True)
     exam.start(template.ref)
     exam.wait(template.ref)
@@ -152,9 +140,7 @@ def test_failing_build_ends_failed_and_can_be_repeated(exam: Examination) -> Non
     "status.unbuilt-is-not-built", "status.changes-only-by-a-start", "cancel.idle-is-404", "cancel.says-idle"
 )
 def test_idle_version_has_nothing_to_cancel(exam: Examination) -> None:
-    """
-    A version that nobody started stays not built, and a cancel of it finds nothing.
-    """
+    """A version that nobody started stays not built, and a cancel of it finds nothing."""
     for template in (exam.published("idle"), published_without(exam, "idle")):
         exam.read(template.ref)
         exam.cancel(template.ref)

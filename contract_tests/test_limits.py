@@ -1,5 +1,4 @@
-"""
-Refusals for a limit: what they look like, what they leave alone, and how they end. Note facts: rules/rounds.py.
+"""Refusals for a limit: what they look like, what they leave alone, and how they end. Note facts: rules/rounds.py.
 
 Some services count every start, others only what begins a build. So a ready version is started first, and where that
 meets no limit, versions that were never built are, each of which is cancelled at once.
@@ -11,10 +10,10 @@ import pytest
 
 from bursts import MARGIN_S, Round
 from situations import ask, lasting
-from touchstone.examination import Examination
-from touchstone.provision import Template
-from touchstone.run import Run
-from touchstone.terms import Unsuited
+from touchstone.check.examination import Examination
+from touchstone.check.run import Run
+from touchstone.check.templates import Template
+from touchstone.check.terms import Unsuited
 
 # So many builds are begun, and cancelled at once, before a limit on builds is taken for absent.
 MOST_BUILDS = {"quick": 12, "standard": 24, "thorough": 24}
@@ -71,9 +70,7 @@ def test_rate_of_starts(exam: Examination, run: Run) -> None:
 
 
 def rate_of_builds(exam: Examination, run: Run) -> None:
-    """
-    The same where starts of a ready version met no limit: builds are begun until one is refused.
-    """
+    """The same where starts of a ready version met no limit: builds are begun until one is refused."""
     theirs = exam.long("theirs", owner="second") if exam.target.second_api_key else None
     first = refused_for_a_rate(exam, run, theirs)
     recover_with_builds(first)
@@ -132,9 +129,7 @@ def is_for_a_rate(met: Round, theirs: Template | None = None) -> bool:
 
 
 def end_theirs(met: Round, *theirs: Template) -> None:
-    """
-    Ends the builds of the other account; one that was refused has none, which is looked at.
-    """
+    """Ends the builds of the other account; one that was refused has none, which is looked at."""
     for template in theirs:
         if met.is_other_refused and template == theirs[-1]:
             met.exam.read(template.ref, template.owner)
@@ -144,9 +139,7 @@ def end_theirs(met: Round, *theirs: Template) -> None:
 
 
 def recover_with_builds(met: Round) -> None:
-    """
-    Waits until a build is begun again, and then begins the one that was refused.
-    """
+    """Waits until a build is begun again, and then begins the one that was refused."""
     exam, refused_ref = met.exam, met.refused_ref
     met.recover()
     # A start that was refused does not come along with the next one that is served. Nor is it lost.
@@ -161,9 +154,7 @@ def recover_with_builds(met: Round) -> None:
 @pytest.mark.cost(builds=80, requests=800)
 @pytest.mark.claims("limit.reads-are-not-charged", "limit.ends-after-back-off", "limit.retry-after-is-honest")
 def test_polling_is_not_charged(exam: Examination, run: Run) -> None:
-    """
-    After the same rest, as many starts are served with polling before them as without.
-    """
+    """After the same rest, as many starts are served with polling before them as without."""
     first = Round(exam, [exam.ready()])
     first.burst()
     if first.refused is None:
@@ -194,16 +185,12 @@ def test_polling_is_not_charged(exam: Examination, run: Run) -> None:
 
 
 def refused_at(met: Round) -> float:
-    """
-    When the last refusal of a round that met the limit had arrived.
-    """
+    """When the last refusal of a round that met the limit had arrived."""
     return met.last_refused.done_at if met.last_refused else met.began_at
 
 
 def without_retry_after(run: Run, met: Round) -> None:
-    """
-    Says that Retry-After cannot be judged where a refusal has none.
-    """
+    """Says that Retry-After cannot be judged where a refusal has none."""
     if met.refused and met.refused.response and met.refused.response.header("Retry-After") is None:
         claims = ("limit.retry-after-is-valid", "limit.retry-after-is-honest")
         run.not_applicable(claims, "the target sends no Retry-After with its 429")
@@ -218,9 +205,7 @@ def without_retry_after(run: Run, met: Round) -> None:
     "status.build-does-not-vanish",
 )
 def test_start_refused_for_capacity_starts_nothing(exam: Examination) -> None:
-    """
-    On a full host a start is refused and starts nothing; once builds are cancelled there is room again.
-    """
+    """On a full host a start is refused and starts nothing; once builds are cancelled there is room again."""
     exam.ready()
     theirs = [exam.long("theirs", owner="second") for _ in range(2)] if exam.target.second_api_key else []
     if theirs:

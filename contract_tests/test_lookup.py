@@ -1,11 +1,9 @@
-"""
-Versions that do not exist, and paths that cannot name one.
-"""
+"""Versions that do not exist, and paths that cannot name one."""
 
 import pytest
 
 from situations import ask, raw
-from touchstone.examination import Examination
+from touchstone.check.examination import Examination
 
 READS = ("getBuild", "cancelBuild", "startBuild", "streamBuildEvents", "getTemplate", "deleteTemplate")
 
@@ -55,9 +53,7 @@ ODD_VERSIONS = (
 @pytest.mark.cost(builds=0, requests=24)
 @pytest.mark.claims("lookup.unknown-version-is-404", "lookup.unknown-name-is-404", "lookup.unknown-namespace-is-404")
 def test_unknown_versions_are_not_found(exam: Examination) -> None:
-    """
-    A version, a name and a namespace that do not exist are not found by any operation.
-    """
+    """A version, a name and a namespace that do not exist are not found by any operation."""
     for part in ("version", "name", "namespace"):
         for operation in READS:
             ask(exam, operation, exam.unknown(part))
@@ -67,8 +63,7 @@ def test_unknown_versions_are_not_found(exam: Examination) -> None:
 @pytest.mark.cost(builds=0, requests=110)
 @pytest.mark.claims("lookup.odd-spelling-is-404", "http.no-server-error", "error.shows-no-internals")
 def test_odd_spellings_are_not_found(exam: Examination) -> None:
-    """
-    Segments that cannot name anything are refused calmly, in each place of the path.
+    """Segments that cannot name anything are refused calmly, in each place of the path.
 
     A server may take an odd name for a usual one, so each begins like those of the run.
     """
@@ -84,16 +79,12 @@ def test_odd_spellings_are_not_found(exam: Examination) -> None:
 
 
 def controlled(name: str) -> list[str]:
-    """
-    A name with a character in it that no name has and that some servers take away.
-    """
+    """A name with a character in it that no name has and that some servers take away."""
     return [f"{name}%00", f"%09{name}", f"{name[:-1]}%0A{name[-1]}"]
 
 
 def encoded_twice(name: str) -> str:
-    """
-    A name the first letter of which is only there for who decodes what is decoded.
-    """
+    """A name the first letter of which is only there for who decodes what is decoded."""
     return f"%25{ord(name[0]):02X}{name[1:]}"
 
 
@@ -133,9 +124,7 @@ def test_ref_is_compared_whole(exam: Examination) -> None:
 @pytest.mark.cost(builds=0, requests=36)
 @pytest.mark.claims("http.wrong-method-is-405", "http.head-matches-get", "status.changes-only-by-a-start")
 def test_methods_that_a_path_does_not_have(exam: Examination) -> None:
-    """
-    Methods that a path does not have are refused as such, and HEAD is answered like GET.
-    """
+    """Methods that a path does not have are refused as such, and HEAD is answered like GET."""
     ready = exam.ready()
     for path in (f"/templates/default/{ready.name}/1.0.0/build", f"/templates/default/{ready.name}/1.0.0"):
         for method in ("PUT", "PATCH"):

@@ -1,6 +1,4 @@
-"""
-Publishing, replacing and deleting versions, as far as builds depend on them.
-"""
+"""Publishing, replacing and deleting versions, as far as builds depend on them."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,8 +6,8 @@ from typing import Any
 import pytest
 
 from situations import another_version, ask, digest, find_nothing
-from touchstone.examination import Examination
-from touchstone.terms import Unsuited
+from touchstone.check.examination import Examination
+from touchstone.check.terms import Unsuited
 
 LONGER_SLEEP_S = 0.3
 
@@ -45,9 +43,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     "start.refuses-deleted-version",
 )
 def test_replaced_content_is_built_afresh(exam: Examination) -> None:
-    """
-    Other content needs force and a build of its own, and once it is deleted its golden helps nobody to find it.
-    """
+    """Other content needs force and a build of its own, and once it is deleted its golden helps nobody to find it."""
     template = exam.published("replaced")
     exam.read(template.ref)
     exam.start(template.ref)
@@ -113,9 +109,7 @@ def test_every_change_of_content_counts(exam: Examination) -> None:
 @pytest.mark.cost(builds=1, requests=6)
 @pytest.mark.claims("publish.auto-build-starts", "status.good-template-ends-ready")
 def test_auto_build_starts_a_build(exam: Examination) -> None:
-    """
-    Publishing with auto_build leads to a build.
-    """
+    """Publishing with auto_build leads to a build."""
     # Right after a start that was served, the rate has room for one more; whether it has is not what is asked here.
     exam.start(exam.ready().ref)
     template = exam.template("automatic")
@@ -127,9 +121,7 @@ def test_auto_build_starts_a_build(exam: Examination) -> None:
 @pytest.mark.cost(builds=3, requests=16)
 @pytest.mark.claims("reuse.same-digest-elsewhere", "digest.follows-content", "reuse.only-identical-digest")
 def test_versions_with_one_digest_share_one_golden(exam: Examination) -> None:
-    """
-    Where two versions have one digest, the golden of one is the golden of the other.
-    """
+    """Where two versions have one digest, the golden of one is the golden of the other."""
     first = exam.published("shared")
     second = another_version(exam, first)
     exam.start(first.ref)
@@ -154,9 +146,7 @@ def test_versions_with_one_digest_share_one_golden(exam: Examination) -> None:
     "status.ref-is-the-path", "start.ref-is-the-path", "template.read-shows-the-published", "status.ready-stays-ready"
 )
 def test_versions_of_one_content_are_told_apart(exam: Examination) -> None:
-    """
-    Two versions with the same content keep their names, and one stays what it is when the other is deleted.
-    """
+    """Two versions with the same content keep their names, and one stays what it is when the other is deleted."""
     first = exam.short("twins")
     second = another_version(exam, first)
     refs = (first.ref, second.ref)
@@ -194,9 +184,7 @@ def test_versions_of_one_content_are_told_apart(exam: Examination) -> None:
     "start.refuses-deleted-version",
 )
 def test_deleted_version_is_gone(exam: Examination) -> None:
-    """
-    A version can be read until it is deleted; then it is not found and cannot be built.
-    """
+    """A version can be read until it is deleted; then it is not found and cannot be built."""
     template = exam.published("deleted")
     ask(exam, "getTemplate", template.ref)
     ask(exam, "deleteTemplate", template.ref)

@@ -1,6 +1,4 @@
-"""
-The scenarios of scenarios.py: with a target of their own accord, to be recorded, or on recordings.
-"""
+"""The scenarios of scenarios.py: with a target of their own accord, to be recorded, or on recordings."""
 
 import os
 from collections.abc import Iterator
@@ -12,9 +10,9 @@ import scenarios_access
 import scenarios_builds
 from scenarios import SCENARIOS, Scenario
 
-from touchstone.handover import Handover, received
-from touchstone.replaying import plays
-from touchstone.run import Run
+from touchstone.check.handover import Handover, received
+from touchstone.check.run import Run
+from touchstone.recordings.replay import plays
 
 # Imported for the scenarios that they put on the list, in this order.
 __all__ = ["scenarios_builds", "scenarios_access"]
@@ -25,17 +23,13 @@ REQUESTS = 12
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """
-    One case: a scenario, a recording, or a recording of a scenario.
-    """
+    """One case: a scenario, a recording, or a recording of a scenario."""
 
     id: str
     scenario: Scenario | None
 
     def param(self) -> Any:
-        """
-        The case as pytest takes it.
-        """
+        """The case as pytest takes it."""
         if self.scenario is None:
             return pytest.param(self, id=self.id)
         marks = [
@@ -46,9 +40,7 @@ class Part:
 
 
 def parts(handover: Handover) -> Iterator[Part]:
-    """
-    What there is to play.
-    """
+    """What there is to play."""
     if handover.mode == "replay":
         yield from (Part(p.id, SCENARIOS.get(p.recording.name)) for p in plays(handover.plays))
     else:
@@ -59,9 +51,7 @@ def parts(handover: Handover) -> Iterator[Part]:
 @pytest.mark.profile("thorough")
 @pytest.mark.parametrize("part", [part.param() for part in parts(received(os.environ))])
 def test_plays(part: Part, run: Run) -> None:
-    """
-    A target lives through the story, and a recording of it can be lived through again.
-    """
+    """A target lives through the story, and a recording of it can be lived through again."""
     with run.playing(part.id, is_story=part.scenario is not None) as exam:
         if part.scenario:
             part.scenario.play(exam)

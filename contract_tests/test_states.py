@@ -1,6 +1,4 @@
-"""
-In whatever state a version is: what may not change it does not, and what ends it does.
-"""
+"""In whatever state a version is: what may not change it does not, and what ends it does."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,9 +6,9 @@ from dataclasses import dataclass, replace
 import pytest
 
 from situations import ask, find_nothing, lasting, needs_publishing, publish_invalid, raw
-from touchstone.examination import Examination
-from touchstone.exchange import Credential
-from touchstone.provision import Template
+from touchstone.check.examination import Examination
+from touchstone.check.templates import Template
+from touchstone.facts.exchange import Credential
 
 # Of a short build: what is asked while one runs takes as long as this many of them.
 OUTLASTING = 4
@@ -20,9 +18,7 @@ LATER = pytest.mark.profile("standard")
 
 @dataclass
 class Scene:
-    """
-    A version, and another one of its name that nobody builds.
-    """
+    """A version, and another one of its name that nobody builds."""
 
     exam: Examination
     subject: Template
@@ -30,45 +26,33 @@ class Scene:
 
     @property
     def ref(self) -> str:
-        """
-        What the version is called.
-        """
+        """What the version is called."""
         return self.subject.ref
 
     def status(self) -> object:
-        """
-        Reads the status.
-        """
+        """Reads the status."""
         return self.exam.read(self.ref).body.get("status")
 
     def look(self) -> None:
-        """
-        Reads what there is to read of both.
-        """
+        """Reads what there is to read of both."""
         self.status()
         ask(self.exam, "getTemplate", self.ref)
         self.exam.read(self.sibling.ref)
 
 
 def publish_again(scene: Scene) -> None:
-    """
-    The same content is published again, and content that is no document.
-    """
+    """The same content is published again, and content that is no document."""
     scene.exam.publish(scene.subject)
     publish_invalid(scene.exam, "spoilt", lambda document: document.pop("api_version"))
 
 
 def conflict(scene: Scene) -> None:
-    """
-    Other content is published without force.
-    """
+    """Other content is published without force."""
     scene.exam.publish(replace(scene.subject.revised(), fails=not scene.subject.fails))
 
 
 def others(scene: Scene) -> None:
-    """
-    Somebody without a key, and another account, do what they may not.
-    """
+    """Somebody without a key, and another account, do what they may not."""
     intruders: tuple[Credential, ...] = ("none", "second") if scene.exam.target.second_api_key else ("none",)
     for credential in intruders:
         for operation in ("streamBuildEvents", "startBuild", "cancelBuild", "deleteTemplate"):
@@ -77,17 +61,13 @@ def others(scene: Scene) -> None:
 
 
 def heads(scene: Scene) -> None:
-    """
-    The heads of both addresses are asked for.
-    """
+    """The heads of both addresses are asked for."""
     for end in ("/build", ""):
         raw(scene.exam, "HEAD", f"/templates/default/{scene.subject.name}/{scene.subject.version}{end}")
 
 
 def leave_the_log(scene: Scene) -> None:
-    """
-    Somebody follows the log; of a build that runs, no longer than until the log is open.
-    """
+    """Somebody follows the log; of a build that runs, no longer than until the log is open."""
     following = scene.exam.follow(scene.ref)
     if scene.status() == "building":
         following.until.set()
@@ -95,9 +75,7 @@ def leave_the_log(scene: Scene) -> None:
 
 
 def do_again(scene: Scene) -> None:
-    """
-    What runs or is ready is started, and what is at rest cancelled.
-    """
+    """What runs or is ready is started, and what is at rest cancelled."""
     status = scene.status()
     if status in ("building", "ready"):
         scene.exam.start(scene.ref)
@@ -113,15 +91,11 @@ HARMLESS: tuple[Callable[[Scene], None], ...] = (publish_again, conflict, others
 
 
 def nobody_built(scene: Scene) -> None:
-    """
-    Nobody has built it.
-    """
+    """Nobody has built it."""
 
 
 def runs_and_is_ready(scene: Scene) -> None:
-    """
-    Its build runs; all that is harmless is done meanwhile, too, while somebody follows.
-    """
+    """Its build runs; all that is harmless is done meanwhile, too, while somebody follows."""
     scene.exam.start(scene.ref)
     following = scene.exam.follow(scene.ref)
     do_no_harm(scene)
@@ -130,9 +104,7 @@ def runs_and_is_ready(scene: Scene) -> None:
 
 
 def failed(scene: Scene) -> None:
-    """
-    Its build has failed; all that is harmless is done while it runs, too.
-    """
+    """Its build has failed; all that is harmless is done while it runs, too."""
     scene.exam.start(scene.ref)
     following = scene.exam.follow(scene.ref)
     do_no_harm(scene)
@@ -141,9 +113,7 @@ def failed(scene: Scene) -> None:
 
 
 def was_cancelled(scene: Scene) -> None:
-    """
-    Its build, which a publish began, was cancelled, after all that is harmless was done while it ran.
-    """
+    """Its build, which a publish began, was cancelled, after all that is harmless was done while it ran."""
     scene.exam.publish(scene.subject, auto_build=True)
     following = scene.exam.follow(scene.ref)
     do_no_harm(scene)
@@ -153,9 +123,7 @@ def was_cancelled(scene: Scene) -> None:
 
 
 def do_no_harm(scene: Scene) -> None:
-    """
-    Asks for all that is harmless, and looks what it did.
-    """
+    """Asks for all that is harmless, and looks what it did."""
     scene.look()
     for ask_for in HARMLESS:
         ask_for(scene)
@@ -181,9 +149,7 @@ def do_no_harm(scene: Scene) -> None:
 def test_harmless_requests_change_nothing_and_a_delete_everything(
     exam: Examination, state: Callable[[Scene], None]
 ) -> None:
-    """
-    A version keeps its state until it is deleted; then it is gone, and what comes after it begins anew.
-    """
+    """A version keeps its state until it is deleted; then it is gone, and what comes after it begins anew."""
     needs_publishing(exam)
     first = exam.short("sibling")
     subject = replace(first.revised(), version="1.0.1", fails=state is failed, halved=True)

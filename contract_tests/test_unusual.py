@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from situations import ask, needs_publishing
-from touchstone.examination import Examination
-from touchstone.provision import Template
+from touchstone.check.examination import Examination
+from touchstone.check.templates import Template
 
 # Source: templates/schema; facts, section 6.
 LONGEST_NAME = 64
@@ -16,9 +16,7 @@ VERSIONS = ("1.0.0", "1.0.0-rc.1", "1.0.0-rc.10", "10.20.30")
 
 
 def alike(exam: Examination) -> list[Template]:
-    """
-    Templates whose names and versions begin alike; each has content of its own.
-    """
+    """Templates whose names and versions begin alike; each has content of its own."""
     first = exam.short("alike")
     longest = f"{first.name}-{'n' * (LONGEST_NAME - len(first.name) - 2)}"
     named = [replace(first, name=longest + letter, marker=f"{first.marker}-{letter}") for letter in "ab"]
@@ -37,9 +35,7 @@ def alike(exam: Examination) -> list[Template]:
     "lookup.deleted-version-is-404",
 )
 def test_versions_whose_names_begin_alike_are_told_apart(exam: Examination) -> None:
-    """
-    Each is published, read, built and deleted by itself.
-    """
+    """Each is published, read, built and deleted by itself."""
     needs_publishing(exam)
     templates = alike(exam)
     for template in templates[1:]:

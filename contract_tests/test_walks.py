@@ -1,6 +1,4 @@
-"""
-Any order of all that can happen to a version, judged by the model of the life cycle.
-"""
+"""Any order of all that can happen to a version, judged by the model of the life cycle."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,10 +8,10 @@ import pytest
 from walker import STEPS, Walker
 
 from situations import call, needs_publishing
-from touchstone.contract import Contract
-from touchstone.examination import Examination
-from touchstone.links import Link, links
-from touchstone.run import Run
+from touchstone.check.examination import Examination
+from touchstone.check.links import Link, links
+from touchstone.check.run import Run
+from touchstone.contract.document import Contract
 
 WALKS = {"quick": 1, "standard": 4, "thorough": 30}
 LENGTH = 40
@@ -21,9 +19,7 @@ LINKS = 8
 
 
 def walks(run: Run) -> Iterator[Random]:
-    """
-    A source of choices for each walk that the profile allows, the same ones for one seed.
-    """
+    """A source of choices for each walk that the profile allows, the same ones for one seed."""
     for number in range(WALKS[run.settings.profile]):
         yield Random(f"{run.settings.seed}.{number}")
 
@@ -72,9 +68,7 @@ def test_any_order_keeps_the_life_cycle(exam: Examination, run: Run) -> None:
 )
 @pytest.mark.claims("http.status-is-documented", "lookup.existing-version-is-found", "status.answers-200")
 def test_links_lead_where_they_say(exam: Examination, run: Run) -> None:
-    """
-    From each answer the links of the contract lead to operations that know the version.
-    """
+    """From each answer the links of the contract lead to operations that know the version."""
     needs_publishing(exam)
     document = Contract.load().document
     for choices in walks(run):
@@ -90,7 +84,5 @@ def test_links_lead_where_they_say(exam: Examination, run: Run) -> None:
 
 
 def safe(link: Link) -> bool:
-    """
-    Whether the walk can go on after following *link*.
-    """
+    """Whether the walk can go on after following *link*."""
     return link.operation != "deleteTemplate"

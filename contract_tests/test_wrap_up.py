@@ -1,11 +1,9 @@
-"""
-What was so when a case left it is still so at the end of the run.
-"""
+"""What was so when a case left it is still so at the end of the run."""
 
 import pytest
 
-from touchstone.examination import Examination
-from touchstone.run import Run
+from touchstone.check.examination import Examination
+from touchstone.check.run import Run
 
 
 @pytest.mark.given
@@ -18,9 +16,7 @@ from touchstone.run import Run
     "digest.is-stable",
 )
 def test_what_was_left_alone_has_not_changed(exam: Examination, run: Run) -> None:
-    """
-    Every version of the run reads as it did when it was left alone, but for those that are known to be wrong.
-    """
+    """Every version of the run reads as it did when it was left alone, but for those that are known to be wrong."""
     for template in list(exam.templates):
         if template.owner != "restricted" and template.ref not in run.suspects:
             exam.read(template.ref, template.owner)

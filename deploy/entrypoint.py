@@ -1,5 +1,4 @@
-"""
-The entry point of the image: `touchstone`, which also understands what the Locust operator adds to a command.
+"""The entry point of the image: `touchstone`, which also understands what the Locust operator adds to a command.
 
 The operator starts each pod with the words of its manifest and, after them, flags of Locust's own command line. Those
 that `touchstone load` has under another name are renamed, and those that ask for what it does anyway are left out. All
@@ -17,8 +16,7 @@ WITH_VALUE = frozenset({"--autoquit", "--master-host", "--master-port"})
 
 
 def translated(arguments: Sequence[str]) -> list[str]:
-    """
-    The arguments for `touchstone`.
+    """The arguments for `touchstone`.
 
     Raises:
         ValueError: they ask for what a load run cannot do.
@@ -50,9 +48,7 @@ def translated(arguments: Sequence[str]) -> list[str]:
 
 
 def main() -> None:
-    """
-    Becomes `touchstone`, so that signals and the exit code are its own.
-    """
+    """Becomes `touchstone`, so that signals and the exit code are its own."""
     try:
         arguments = translated(sys.argv[1:])
     except ValueError as error:

@@ -1,5 +1,4 @@
-"""
-Prints the part of a lock file that some packages need: `python lock_of.py NAME… < requirements.lock`.
+"""Prints the part of a lock file that some packages need: `python lock_of.py NAME… < requirements.lock`.
 
 Without a name it is what the project itself needs, and none of what only its development does. Who needs a package is
 read from the comments that uv writes below it.
@@ -15,8 +14,7 @@ _BEGIN = re.compile(r"^(?=[A-Za-z0-9])", flags=re.MULTILINE)
 
 
 def part(lock: str, names: Iterable[str]) -> str:
-    """
-    The blocks of *lock* that are about these packages, or about what any of them needs.
+    """The blocks of *lock* that are about these packages, or about what any of them needs.
 
     Raises:
         ValueError: a name is in no block.
@@ -31,17 +29,13 @@ def part(lock: str, names: Iterable[str]) -> str:
 
 
 def _needed_by(block: str) -> set[str]:
-    """
-    Those that a block says its package is there for.
-    """
+    """Those that a block says its package is there for."""
     comment = block.partition("# via")[2]
     return {line.lstrip("# ").strip() for line in comment.splitlines() if line.strip("# ")}
 
 
 def main() -> None:
-    """
-    From standard input to standard output.
-    """
+    """From standard input to standard output."""
     try:
         told = part(sys.stdin.read(), sys.argv[1:] or [PROJECT])
     except ValueError as error:

@@ -1,5 +1,4 @@
-"""
-What one client asks of a limit when all others have gone: whether it is honest, ends, and lets polling be free.
+"""What one client asks of a limit when all others have gone: whether it is honest, ends, and lets polling be free.
 
 It is done in rounds, and each request says in its note what it is for: see touchstone/rules/rounds.py.
 """
@@ -7,10 +6,10 @@ It is done in rounds, and each request says in its note what it is for: see touc
 import itertools
 from collections.abc import Iterable
 
-from touchstone.adapters.flows import Flow
-from touchstone.adapters.loadrun import LoadRun, Reply
-from touchstone.loadcost import AFTERMATH_BURST
-from touchstone.patience import back_off_s
+from touchstone.facts.patience import back_off_s
+from touchstone.loadgen.cost import AFTERMATH_BURST
+from touchstone.loadgen.flows import Flow
+from touchstone.loadgen.load_run import LoadRun, Reply
 
 READS_PER_START = 3
 
@@ -19,9 +18,7 @@ MARGIN_S = 0.05
 
 
 class Aftermath:
-    """
-    One client with the first key, and nobody beside it.
-    """
+    """One client with the first key, and nobody beside it."""
 
     def __init__(self, run: LoadRun) -> None:
         self.run = run
@@ -31,9 +28,7 @@ class Aftermath:
         self.flow.unpaced()
 
     def ask(self) -> None:
-        """
-        Meets the limit twice to see that it ends as it says, then once plainly and once after many reads.
-        """
+        """Meets the limit twice to see that it ends as it says, then once plainly and once after many reads."""
         first = Round(self, 1)
         first.burst()
         if first.refused is None or not first.recover():
@@ -55,9 +50,7 @@ class Aftermath:
 
 
 class Round:
-    """
-    One burst of starts until one is refused, and the way back.
-    """
+    """One burst of starts until one is refused, and the way back."""
 
     def __init__(self, aftermath: Aftermath, number: int) -> None:
         self._flow = aftermath.flow
@@ -73,22 +66,16 @@ class Round:
 
     @property
     def refused_at(self) -> float:
-        """
-        When its last refusal had arrived.
-        """
+        """When its last refusal had arrived."""
         return self.refused.answer.done_at if self.refused else 0.0
 
     def send(self, operation: str, phase: str, ref: str = "", *, gave_up: bool = False) -> Reply:
-        """
-        Sends one request of the round.
-        """
+        """Sends one request of the round."""
         note = {"limit": {"round": self._number, "phase": phase} | ({"gave_up": True} if gave_up else {})}
         return self._flow.send(operation, ref or self._ref, note=note)
 
     def burst(self, at_least_s: float = 0.0) -> None:
-        """
-        Starts the ready version until a start is refused, and no shorter than *at_least_s*.
-        """
+        """Starts the ready version until a start is refused, and no shorter than *at_least_s*."""
         self.began_at = self._run.now()
         while self.served < AFTERMATH_BURST and not self._run.stopped.is_set():
             answer = self.send("startBuild", "burst")
@@ -104,16 +91,13 @@ class Round:
                 self._run.rest((at_least_s - self.lasted_s) / AFTERMATH_BURST)
 
     def reads(self, number: int) -> None:
-        """
-        Reads so many times, in turns what clients poll.
-        """
+        """Reads so many times, in turns what clients poll."""
         asked: Iterable[tuple[str, str]] = itertools.cycle([("getBuild", self._ref), ("getBuild", self._beside)])
         for operation, ref in itertools.islice(asked, number):
             self.send(operation, "reads", ref)
 
     def recover(self) -> bool:
-        """
-        Waits as the server says, or doubling, until a start is served; whether one was.
+        """Waits as the server says, or doubling, until a start is served; whether one was.
 
         A wait that is longer than anybody has patience for is not begun.
         """

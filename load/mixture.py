@@ -1,29 +1,21 @@
-"""
-What clients do in a mix of everything, for the scenarios that are one.
-"""
+"""What clients do in a mix of everything, for the scenarios that are one."""
 
-from touchstone.adapters.arrival_user import Arrival, ArrivalUser
-from touchstone.loadcost import POLL_S
+from touchstone.loadgen.arrival_user import Arrival, ArrivalUser
+from touchstone.loadgen.cost import POLL_S
 
 
 class Mixture(ArrivalUser):
-    """
-    Reads, starts, cancels and followed builds, each by a client of its own.
-    """
+    """Reads, starts, cancels and followed builds, each by a client of its own."""
 
     abstract = True
 
     def do_read(self, arrival: Arrival) -> None:
-        """
-        Reads the status of a version that is ready.
-        """
+        """Reads the status of a version that is ready."""
         refs = self.run_.go.stage.refs("ready")
         self.flow(arrival, keep=self.run_.keeps_read()).send("getBuild", refs[arrival.number % len(refs)])
 
     def do_start(self, arrival: Arrival) -> None:
-        """
-        Starts a build and polls it to its end.
-        """
+        """Starts a build and polls it to its end."""
         ref = self.own(arrival)
         flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
         started = flow.start(ref, fresh=True)
@@ -31,9 +23,7 @@ class Mixture(ArrivalUser):
             flow.await_end(ref, started)
 
     def do_cancel(self, arrival: Arrival) -> None:
-        """
-        Starts a build, cancels it while it runs, and polls until it has settled.
-        """
+        """Starts a build, cancels it while it runs, and polls until it has settled."""
         ref = self.own(arrival)
         flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
         started = flow.start(ref, fresh=True)
@@ -45,9 +35,7 @@ class Mixture(ArrivalUser):
         flow.await_end(ref, started, cancelled=lambda: True)
 
     def do_stream(self, arrival: Arrival) -> None:
-        """
-        Starts a build and follows its log, while it is polled beside.
-        """
+        """Starts a build and follows its log, while it is polled beside."""
         ref = self.own(arrival)
         flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
         started = flow.start(ref, fresh=True)

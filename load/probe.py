@@ -1,11 +1,7 @@
-"""
-Probe: one client that finds out which rate limiter is behind an API.
-"""
+"""Probe: one client that finds out which rate limiter is behind an API."""
 
-from touchstone.adapters.probe_user import ProbeUser
+from touchstone.limiter.probe.user import ProbeUser
 
 
 class Probe(ProbeUser):
-    """
-    What it sends, `touchstone.limiter` decides.
-    """
+    """What it sends, `touchstone.limiter` decides."""

@@ -1,5 +1,4 @@
-"""
-What one client asks of a full host when all others have gone: whether a build that ends lets the next one in.
+"""What one client asks of a full host when all others have gone: whether a build that ends lets the next one in.
 
 A refusal does not say whether the host is full or a rate limit holds starts back, and builds that all take as long make
 one look like the other. So the client makes the difference itself: it fills the host and then cancels builds at moments
@@ -9,9 +8,9 @@ What it sees is judged by `touchstone.room`; each request says in its note what 
 """
 
 from aftermath import MARGIN_S
-from touchstone.adapters.flows import Flow
-from touchstone.adapters.loadrun import LoadRun, Reply
-from touchstone.loadcost import ROOM_TURNS
+from touchstone.loadgen.cost import ROOM_TURNS
+from touchstone.loadgen.flows import Flow
+from touchstone.loadgen.load_run import LoadRun, Reply
 
 # Of the turns every other one begins with waiting.
 _LEAST_HELD_S = 0.5
@@ -21,9 +20,7 @@ _LOOK_S, _MOST_LOOK_S = 0.05, 1.0
 
 
 class Room:
-    """
-    One client with the first key, and nobody beside it.
-    """
+    """One client with the first key, and nobody beside it."""
 
     def __init__(self, run: LoadRun) -> None:
         self._run = run
@@ -33,9 +30,7 @@ class Room:
         self._inside: list[str] = []
 
     def ask(self) -> None:
-        """
-        Fills the host until a start is refused; then takes turns. At the end it cancels what it began.
-        """
+        """Fills the host until a start is refused; then takes turns. At the end it cancels what it began."""
         self._ask()
         for ref in self._inside:
             self._send("cancelBuild", ref, "leave")
@@ -71,16 +66,12 @@ class Room:
         return None
 
     def _waits(self, refused: Reply) -> bool:
-        """
-        Waits as long as a refusal says, so that what the storm used up of a rate limit is there again.
-        """
+        """Waits as long as a refusal says, so that what the storm used up of a rate limit is there again."""
         asked_s = 1.0 if refused.asked_s is None else refused.asked_s
         return asked_s <= self._run.target.patience_s and self._run.rest(asked_s + MARGIN_S)
 
     def _is_held(self, ref: str, held_s: float, turn: int) -> bool:
-        """
-        Tries to start while nothing has ended, for so long; whether each try was refused.
-        """
+        """Tries to start while nothing has ended, for so long; whether each try was refused."""
         until_at = self._run.now() + held_s
         while self._send("startBuild", ref, "full", turn).status == 429:
             left_s = until_at - self._run.now()
@@ -106,15 +97,11 @@ class Room:
         return leaving
 
     def _gives_up_at(self) -> float:
-        """
-        Until when a build that is cancelled now may go on.
-        """
+        """Until when a build that is cancelled now may go on."""
         return self._run.now() + self._run.target.cancel_timeout_s
 
     def _until_gone(self, ref: str, step: str, until_at: float, turn: int = 0) -> bool:
-        """
-        Reads a cancelled build until it is not building any more; whether that was seen.
-        """
+        """Reads a cancelled build until it is not building any more; whether that was seen."""
         pause_s = _LOOK_S
         while True:
             reply = self._send("getBuild", ref, step, turn)

@@ -1,13 +1,9 @@
-"""
-Steady: a mix of reads, starts, cancels and followed builds at a given rate.
-"""
+"""Steady: a mix of reads, starts, cancels and followed builds at a given rate."""
 
 from mixture import Mixture
 
 
 class Steady(Mixture):
-    """
-    The mix, for as long as the schedule lasts.
-    """
+    """The mix, for as long as the schedule lasts."""
 
     scenario = "steady"

@@ -1,24 +1,18 @@
-"""
-Storm: many builds are started at the same moment, more than the target admits at once.
-"""
+"""Storm: many builds are started at the same moment, more than the target admits at once."""
 
 from aftermath import Aftermath
 from room import Room
-from touchstone.adapters.arrival_user import Arrival, ArrivalUser
+from touchstone.loadgen.arrival_user import Arrival, ArrivalUser
 
 
 class Storm(ArrivalUser):
-    """
-    Each client wants one build, backs off as it is told while it is refused, and polls its build to the end.
-    """
+    """Each client wants one build, backs off as it is told while it is refused, and polls its build to the end."""
 
     scenario = "storm"
     met_refusals = False
 
     def do_start(self, arrival: Arrival) -> None:
-        """
-        One client.
-        """
+        """One client."""
         ref = self.own(arrival)
         flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
         started = flow.start(ref, fresh=True)

@@ -1,23 +1,17 @@
-"""
-Watchers: many clients follow the logs of a few builds, each from before its output to its end.
-"""
+"""Watchers: many clients follow the logs of a few builds, each from before its output to its end."""
 
 from dataclasses import replace
 
-from touchstone.adapters.arrival_user import Arrival, ArrivalUser
+from touchstone.loadgen.arrival_user import Arrival, ArrivalUser
 
 
 class Watchers(ArrivalUser):
-    """
-    Hosts start the builds and poll them; watchers follow one of them each.
-    """
+    """Hosts start the builds and poll them; watchers follow one of them each."""
 
     scenario = "watchers"
 
     def do_host(self, arrival: Arrival) -> None:
-        """
-        Starts one of the builds and polls it to its end.
-        """
+        """Starts one of the builds and polls it to its end."""
         ref, accepted = self.own(arrival), False
         flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
         try:

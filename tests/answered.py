@@ -1,6 +1,4 @@
-"""
-Answers as an engine gets them, made by hand or of recorded exchanges.
-"""
+"""Answers as an engine gets them, made by hand or of recorded exchanges."""
 
 import functools
 import itertools
@@ -9,14 +7,14 @@ from dataclasses import replace
 
 from tests.distorted import distorted
 from tests.recorded import every, recorded
-from touchstone.answer import Answer, Head
-from touchstone.calls import Keys
-from touchstone.contract import Contract
-from touchstone.exchange import Exchange
-from touchstone.recording import BASE_URL, Recording
-from touchstone.replaying import KEYS, bounds_of, call_of, given_of
+from touchstone.contract.document import Contract
+from touchstone.facts.exchange import Exchange
+from touchstone.loadgen.prepared_request import Shot, Shots
+from touchstone.recordings.recording import BASE_URL, Recording
+from touchstone.recordings.replay import KEYS, bounds_of, call_of, given_of
 from touchstone.rules.history import History
-from touchstone.shots import Shot, Shots
+from touchstone.target.answer import Answer, Head
+from touchstone.target.call import Keys
 
 JSON = (("Content-Type", "application/json"),)
 
@@ -29,17 +27,13 @@ def _kind(status: int, headers: tuple[tuple[str, str], ...]) -> int:
 
 
 def head(status: int = 200, headers: Sequence[tuple[str, str]] = JSON) -> Head:
-    """
-    A head whose kind is shared by those that differ only in Date.
-    """
+    """A head whose kind is shared by those that differ only in Date."""
     kind = _kind(status, tuple(pair for pair in headers if pair[0].lower() != "date"))
     return Head(status, tuple(headers), kind, "close", 0, keep_alive=False)
 
 
 def answer_of(exchange: Exchange) -> Answer:
-    """
-    What an engine gets where *exchange* was had.
-    """
+    """What an engine gets where *exchange* was had."""
     response = exchange.response
     return Answer(
         head=head(response.status, response.headers) if response else None,
@@ -54,23 +48,17 @@ def answer_of(exchange: Exchange) -> Answer:
 
 
 def keys() -> Keys:
-    """
-    The keys that a replay shows.
-    """
+    """The keys that a replay shows."""
     return Keys(**KEYS)
 
 
 def shots() -> Shots:
-    """
-    Shots at what was recorded.
-    """
+    """Shots at what was recorded."""
     return Shots(BASE_URL, keys(), Contract.load())
 
 
 def shot_of(exchange: Exchange, its: Shots) -> Shot:
-    """
-    The shot that asks again what *exchange* asked.
-    """
+    """The shot that asks again what *exchange* asked."""
     call = call_of(exchange)
     # The recording has a marker where its key was; the shot shows one.
     headers = {name: value for name, value in call.headers.items() if "<key:" not in value}
@@ -78,9 +66,7 @@ def shot_of(exchange: Exchange, its: Shots) -> Shot:
 
 
 def set_up(recording: Recording) -> History:
-    """
-    What was known before a load run that asked the same: the contract, what was given, and what was published.
-    """
+    """What was known before a load run that asked the same: the contract, what was given, and what was published."""
     known = History(Contract.load(), bounds_of(recording), given=given_of(recording))
     for exchange in recording.exchanges:
         if exchange.operation == "publishTemplate":
@@ -89,9 +75,7 @@ def set_up(recording: Recording) -> History:
 
 
 def known_after(recording: Recording, exchanges: Sequence[Exchange]) -> History:
-    """
-    What is known when all *exchanges* are over.
-    """
+    """What is known when all *exchanges* are over."""
     known = History(Contract.load(), bounds_of(recording), given=given_of(recording))
     for exchange in exchanges:
         known.add(exchange)

@@ -1,5 +1,4 @@
-"""
-A headless Chromium that opens a page, and saves what the page sent as the network panel of its DevTools saves it.
+"""A headless Chromium that opens a page, and saves what the page sent as the network panel of its DevTools saves it.
 
 DevTools is a page itself, which Chromium serves at the port for debuggers: it is opened beside the page that it looks
 at, and its own writer of HAR is called in it. Nothing but this machine can be reached from either of them.
@@ -88,15 +87,12 @@ _READ = """
 
 
 class Unsuitable(Exception):
-    """
-    There is no Chromium here, or none whose DevTools writes HAR where it is looked for.
-    """
+    """There is no Chromium here, or none whose DevTools writes HAR where it is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """
-    The text of a HAR as DevTools writes it.
+    """The text of a HAR as DevTools writes it.
 
     Attributes:
         full: "Save all as HAR with content (with sensitive data)".
@@ -109,8 +105,7 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """
-    A Chromium that is running.
+    """A Chromium that is running.
 
     Attributes:
         address: Host and port that it listens to debuggers at.
@@ -119,8 +114,7 @@ class Browser:
     address: str
 
     def saved(self, url: str, code: str) -> Saved:
-        """
-        What the network panel saves of the page at *url*, after the promise that *code* makes in it is kept.
+        """What the network panel saves of the page at *url*, after the promise that *code* makes in it is kept.
 
         Raises:
             RuntimeError: page or DevTools failed, or took too long.
@@ -134,8 +128,7 @@ class Browser:
             return Saved(**devtools.value(_WRITE))
 
     def opened(self, *texts: str) -> list[list[tuple[str, str, int, str]]]:
-        """
-        What the network panel makes of HAR files: of each request its method, URL, status and kind.
+        """What the network panel makes of HAR files: of each request its method, URL, status and kind.
 
         Raises:
             RuntimeError: it takes one for none.
@@ -149,9 +142,7 @@ class Browser:
 
     @contextlib.contextmanager
     def tab(self) -> Iterator["Tab"]:
-        """
-        A new tab, which is closed when the block ends.
-        """
+        """A new tab, which is closed when the block ends."""
         made = httpx.put(
             f"http://{self.address}/json/new?{quote('about:blank', safe='')}", timeout=LIMIT_S, trust_env=False
         ).json()
@@ -165,8 +156,7 @@ class Browser:
 
 @dataclass(slots=True)
 class Tab:
-    """
-    A tab, spoken to by https://chromedevtools.github.io/devtools-protocol/.
+    """A tab, spoken to by https://chromedevtools.github.io/devtools-protocol/.
 
     Attributes:
         events: What it told by itself, in order, of the domains that were enabled.
@@ -178,9 +168,7 @@ class Tab:
     _sent: int = 0
 
     def open(self, url: str) -> None:
-        """
-        Goes to *url* and waits until all that its HTML names is loaded.
-        """
+        """Goes to *url* and waits until all that its HTML names is loaded."""
         self.call("Page.enable")
         self.call("Page.setLifecycleEventsEnabled", enabled=True)
         went = self.call("Page.navigate", url=url)
@@ -192,17 +180,14 @@ class Tab:
             self.events.append(self._received(until, f"load {url}"))
 
     def value(self, code: str) -> Any:
-        """
-        What *code* comes to in the page; of a promise, what it is kept with.
-        """
+        """What *code* comes to in the page; of a promise, what it is kept with."""
         ended = self.call("Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in ended:
             raise RuntimeError(f"the page failed: {json.dumps(ended['exceptionDetails'])}")
         return ended["result"].get("value")
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """
-        What a method of the protocol answers.
+        """What a method of the protocol answers.
 
         Raises:
             RuntimeError: it failed, or took too long.
@@ -229,8 +214,7 @@ class Tab:
 
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
-    """
-    A Chromium with a profile of its own; it is gone when the block ends.
+    """A Chromium with a profile of its own; it is gone when the block ends.
 
     Raises:
         Unsuitable: there is none, or none that can save.
@@ -269,9 +253,7 @@ def _running(executable: str, home: Path) -> Iterator["subprocess.Popen[bytes]"]
 
 
 def _port(process: "subprocess.Popen[bytes]", home: Path) -> int:
-    """
-    The port that Chromium has chosen. It writes port and path, a line each, into a file and tells nobody.
-    """
+    """The port that Chromium has chosen. It writes port and path, a line each, into a file and tells nobody."""
     file = home / "DevToolsActivePort"
     for _ in range(round(LIMIT_S / STEP_S)):
         lines = file.read_text("utf-8").splitlines() if file.exists() else []

@@ -17,11 +17,11 @@ from gevent import monkey
 monkey.patch_all()
 
 from tests.bulk_driver import setup_for, shot  # noqa: E402 - after the patch, as in a Locust process
-from touchstone.adapters.bulk_link import SideCar, fold  # noqa: E402 - the same
-from touchstone.bulk_wire import Setup  # noqa: E402 - the same
 from touchstone.errors import TargetError  # noqa: E402 - the same
-from touchstone.histogram import cell, middle_s  # noqa: E402 - the same
-from touchstone.sample import NO_ANSWER, UNSENT, Sample, Window  # noqa: E402 - the same
+from touchstone.facts.histogram import cell, middle_s  # noqa: E402 - the same
+from touchstone.facts.sample import NO_ANSWER, UNSENT, Sample, Window  # noqa: E402 - the same
+from touchstone.loadgen.bulk_link import SideCar, fold  # noqa: E402 - the same
+from touchstone.loadgen.bulk_wire import Setup  # noqa: E402 - the same
 
 KEY = "sk_live_0123456789abcdef"
 
@@ -34,9 +34,7 @@ def setup(url: str) -> Setup:
 
 
 def told(side_car: SideCar) -> str:
-    """
-    The error that ends the reports.
-    """
+    """The error that ends the reports."""
     try:
         for _ in side_car.reports():
             pass
@@ -46,9 +44,7 @@ def told(side_car: SideCar) -> str:
 
 
 def run(url: str) -> dict[str, Any]:
-    """
-    A whole run, beside a greenlet that wants to do something else.
-    """
+    """A whole run, beside a greenlet that wants to do something else."""
     ticks = 0
 
     def tick() -> None:
@@ -80,9 +76,7 @@ def run(url: str) -> dict[str, Any]:
 
 
 def stop(url: str) -> dict[str, Any]:
-    """
-    A run that another greenlet stops.
-    """
+    """A run that another greenlet stops."""
     side_car = SideCar()
     side_car.start(setup(url))
     side_car.send_schedule([60.0], [0])
@@ -116,9 +110,7 @@ def die(url: str) -> dict[str, Any]:
 
 
 def hang(url: str) -> dict[str, Any]:
-    """
-    A side-car that is not ready in time.
-    """
+    """A side-car that is not ready in time."""
     side_car = SideCar()
     side_car.start(setup(url))
     os.kill(side_car._process.pid, signal.SIGSTOP)
@@ -132,9 +124,7 @@ def hang(url: str) -> dict[str, Any]:
 
 
 def stats(_url: str) -> dict[str, Any]:
-    """
-    Windows in Locust's statistics, and the same samples one by one.
-    """
+    """Windows in Locust's statistics, and the same samples one by one."""
     import locust.stats
     from locust.stats import RequestStats
 

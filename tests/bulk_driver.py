@@ -1,6 +1,4 @@
-"""
-A side-car and a test that is its parent, without gevent.
-"""
+"""A side-car and a test that is its parent, without gevent."""
 
 import os
 import subprocess
@@ -13,10 +11,10 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from touchstone import bulk_wire
-from touchstone.bulk_reports import Report, ReportReader
-from touchstone.bulk_wire import BulkShot, Look, Setup
-from touchstone.sample import Window
+from touchstone.facts.sample import Window
+from touchstone.loadgen import bulk_wire
+from touchstone.loadgen.bulk_reports import Report, ReportReader
+from touchstone.loadgen.bulk_wire import BulkShot, Look, Setup
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,25 +23,20 @@ LIMIT_S = 20.0
 
 
 def shot(path: str, method: str = "GET") -> BulkShot:
-    """
-    A request whose operation is its path.
-    """
+    """A request whose operation is its path."""
     wire = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
     return BulkShot(path, method, wire.encode())
 
 
 def setup_for(url: str, shots: Sequence[BulkShot], **values: Any) -> Setup:
-    """
-    A set-up for a server on this machine, with short times.
-    """
+    """A set-up for a server on this machine, with short times."""
     parts = urlsplit(url)
     short = {"timeout_s": 5.0, "grace_s": 5.0, "max_connections": 4}
     return Setup(parts.hostname or "", parts.port or 0, parts.scheme == "https", tuple(shots), **short | values)
 
 
 class Driven:
-    """
-    A side-car that has its set-up and its schedule.
+    """A side-car that has its set-up and its schedule.
 
     Attributes:
         origin: Value of the monotonic clock at its run second 0.
@@ -61,7 +54,7 @@ class Driven:
         self.reports: list[Report] = []
         self._reader = ReportReader(setup.shots, worker=0)
         self.child = subprocess.Popen(
-            [sys.executable, "-m", "touchstone.bulk"],
+            [sys.executable, "-m", "touchstone.loadgen.bulk"],
             cwd=ROOT,
             env={**os.environ, **(environment or {})},
             stdin=subprocess.PIPE,
@@ -90,9 +83,7 @@ class Driven:
         self.child.stdin.flush()
 
     def go(self, begun_s: float = 0.0) -> Self:
-        """
-        Begins at run second *begun_s*, as soon as all is ready.
-        """
+        """Begins at run second *begun_s*, as soon as all is ready."""
         self.tell(bulk_wire.frame(bulk_wire.PREPARE))
         while not self._reader.ready:
             self._read()
@@ -104,18 +95,14 @@ class Driven:
         self.tell(bulk_wire.json_frame(bulk_wire.STOP, {"grace_s": grace_s}))
 
     def wait_for_report(self) -> Report:
-        """
-        The next report.
-        """
+        """The next report."""
         before = len(self.reports)
         while len(self.reports) == before:
             self._read()
         return self.reports[-1]
 
     def finish(self) -> Report:
-        """
-        The final report, when the process has ended as it should.
-        """
+        """The final report, when the process has ended as it should."""
         while not self.reports or not self.reports[-1].final:
             self._read()
         assert self.child.wait(LIMIT_S) == 0
@@ -128,9 +115,7 @@ class Driven:
         return [look for report in self.reports for look in report.looks]
 
     def outcomes(self) -> dict[str, dict[str, int]]:
-        """
-        How often each operation had which outcome.
-        """
+        """How often each operation had which outcome."""
         found: dict[str, Counter[str]] = {}
         for window in self.windows():
             found.setdefault(window.operation, Counter())[window.outcome] += window.count

@@ -1,6 +1,4 @@
-"""
-Runs the command line as a user does: in a child process, in a folder of its own, with a home of its own.
-"""
+"""Runs the command line as a user does: in a child process, in a folder of its own, with a home of its own."""
 
 import json
 import os
@@ -14,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from touchstone.cli import main
+from touchstone.cli.app import main
 from touchstone.twin import DEFAULT_ACCOUNTS
 
 PRIMARY, SECOND, RESTRICTED = (account.key for account in DEFAULT_ACCOUNTS)
@@ -28,9 +26,7 @@ _OURS = ("ORGO_", "TOUCHSTONE_", "XDG_", "COLUMNS", "CI", "GITHUB_", "FORCE_COLO
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """
-    A command that is over, and the folder that it ran in.
-    """
+    """A command that is over, and the folder that it ran in."""
 
     code: int
     out: str
@@ -39,36 +35,27 @@ class Ended:
 
     @property
     def last_line(self) -> str:
-        """
-        The last line that the user saw, on either stream.
-        """
+        """The last line that the user saw, on either stream."""
         return (self.out.strip() or self.err.strip()).splitlines()[-1]
 
     @property
     def results(self) -> Path:
-        """
-        The one folder below reports/.
-        """
+        """The one folder below reports/."""
         (found,) = (self.folder / "reports").iterdir()
         return found
 
     def report(self) -> dict[str, Any]:
-        """
-        report.json of the run.
-        """
+        """report.json of the run."""
         return dict(json.loads((self.results / "report.json").read_text("utf-8")))
 
     def verdicts(self) -> dict[str, str]:
-        """
-        The verdict of each claim in the report.
-        """
+        """The verdict of each claim in the report."""
         return {claim["id"]: claim["verdict"] for claim in self.report()["claims"]}
 
 
 @dataclass
 class Shell:
-    """
-    A folder, and an environment that knows nothing of the one that the tests run in.
+    """A folder, and an environment that knows nothing of the one that the tests run in.
 
     Attributes:
         module: The program.
@@ -81,17 +68,13 @@ class Shell:
     columns: int = 200
 
     def environment(self) -> dict[str, str]:
-        """
-        The variables of a child: no settings but the keys, and a home below the folder.
-        """
+        """The variables of a child: no settings but the keys, and a home below the folder."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         home = {"HOME": str(self.folder / "home"), "XDG_STATE_HOME": str(self.folder / "state")}
         return kept | home | dict(self.keys) | {"COLUMNS": str(self.columns)}
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """
-        The command, running.
-        """
+        """The command, running."""
         return subprocess.Popen(
             [sys.executable, "-m", self.module, *arguments],
             cwd=self.folder,
@@ -103,15 +86,11 @@ class Shell:
         )
 
     def run(self, *arguments: str) -> Ended:
-        """
-        The command, over.
-        """
+        """The command, over."""
         return self.ended(self.start(*arguments))
 
     def ended(self, command: "subprocess.Popen[str]") -> Ended:
-        """
-        Waits for the end of a command.
-        """
+        """Waits for the end of a command."""
         try:
             out, err = command.communicate(timeout=LIMIT_S)
         finally:
@@ -121,15 +100,11 @@ class Shell:
         return Ended(command.returncode, out, err, self.folder)
 
     def journals(self) -> list[Path]:
-        """
-        The journals that are left.
-        """
+        """The journals that are left."""
         return sorted((self.folder / "state").rglob("*.journal*"))
 
     def files(self) -> Sequence[Path]:
-        """
-        Every file that commands left in the folder.
-        """
+        """Every file that commands left in the folder."""
         return [path for path in self.folder.rglob("*") if path.is_file()]
 
 
@@ -137,9 +112,7 @@ Command = Callable[..., Ended]
 
 
 def called(shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> Ended:
-    """
-    The command in this process, for what needs neither a signal nor a child: much faster, and the same code.
-    """
+    """The command in this process, for what needs neither a signal nor a child: much faster, and the same code."""
     for name in [name for name in os.environ if name.startswith(_OURS)]:
         monkeypatch.delenv(name)
     for name, value in shell.environment().items():
@@ -153,16 +126,12 @@ def called(shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 def children(pid: int) -> list[int]:
-    """
-    The processes that *pid* started.
-    """
+    """The processes that *pid* started."""
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def gone(pid: int, within_s: float = LIMIT_S) -> bool:
-    """
-    Whether a process that is no child of ours ends within a time; waits for its end and not for a clock.
-    """
+    """Whether a process that is no child of ours ends within a time; waits for its end and not for a clock."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -7,18 +7,16 @@ from typing import Any
 
 from typer.main import get_group
 
-from touchstone import recorder
-from touchstone.cli import MODULES, app
-from touchstone.completing import TABLE
-from touchstone.twin.faults import FAULTS
-from touchstone.twin.variants import VARIANTS
-from touchstone.workloads import SCENARIOS
+from touchstone.cli.app import MODULES, app
+from touchstone.cli.completion import TABLE
+from touchstone.loadgen.workloads import SCENARIOS
+from touchstone.proof.faults import FAULTS
+from touchstone.proof.variants import VARIANTS
+from touchstone.recordings import recorder
 
 
 def table() -> str:
-    """
-    The table as it should be.
-    """
+    """The table as it should be."""
     commands = get_group(app).commands
     document = {
         "commands": {name: _entry(commands[name]) for name in MODULES},

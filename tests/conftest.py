@@ -1,6 +1,4 @@
-"""
-What all tests of the harness share: a network that ends at this machine, and what Hypothesis keeps.
-"""
+"""What all tests of the harness share: a network that ends at this machine, and what Hypothesis keeps."""
 
 import gc
 import os
@@ -78,9 +76,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """
-    Begins with the files that take long; those that share the work take files in the order of their tests.
-    """
+    """Begins with the files that take long; those that share the work take files in the order of their tests."""
     if config.pluginmanager.hasplugin("randomly"):
         return
     ranks = {name: rank for rank, name in enumerate(LONG)}
@@ -89,26 +85,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop() -> None:
-    """
-    Lets the search for garbage begin, and leave out what is there by now.
-    """
+    """Lets the search for garbage begin, and leave out what is there by now."""
     gc.freeze()
     gc.enable()
 
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """
-    Calls the command line in this process; given a `Shell` and arguments.
-    """
+    """Calls the command line in this process; given a `Shell` and arguments."""
     return lambda shell, *arguments: called(shell, monkeypatch, capsys, *arguments)
 
 
 @pytest.fixture(autouse=True)
 def no_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Refuses to resolve any name but loopback ones: pytest-socket stops connections, which come after the lookup.
-    """
+    """Refuses to resolve any name but loopback ones: pytest-socket stops connections, which come after the lookup."""
     resolve = socket.getaddrinfo
 
     def guarded(host: Any, *args: Any, **kwargs: Any) -> Any:

@@ -1,13 +1,11 @@
-"""
-Twins that count the builds that they begin, correct ones and such as say nothing of them.
-"""
+"""Twins that count the builds that they begin, correct ones and such as say nothing of them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from starlette.responses import Response
 
-from touchstone.embedded import EMBEDDED_TWIN
+from touchstone.check.embedded import EMBEDDED_TWIN
 from touchstone.twin import Twin
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App
@@ -19,41 +17,29 @@ from touchstone.twin.settings import Account
 
 
 class Counting(Engine):
-    """
-    Counts each build that begins.
-    """
+    """Counts each build that begins."""
 
     begun: list[str]
 
     def launch(self, version: Version) -> Build:
-        """
-        Starts a new build.
-        """
+        """Starts a new build."""
         self.begun.append(str(version.ref))
         return super().launch(version)
 
 
 class Unshared(Counting):
-    """
-    Begins another build for each start.
-    """
+    """Begins another build for each start."""
 
     def joinable(self, slot: Slot) -> bool:
-        """
-        Whether a start joins.
-        """
+        """Whether a start joins."""
         return False
 
 
 class Eager(Counting):
-    """
-    Builds whatever is published.
-    """
+    """Builds whatever is published."""
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        """
-        Publishes a document, and builds it.
-        """
+        """Publishes a document, and builds it."""
         version = super().publish(account, document, force)
         slot = self.slot_of(version)
         if not self.reusable(slot) and not self.joinable(slot):
@@ -62,16 +48,12 @@ class Eager(Counting):
 
 
 class Hiding(App):
-    """
-    Tells of its first builds, and answers later starts that begin one with 429.
-    """
+    """Tells of its first builds, and answers later starts that begin one with 429."""
 
     told = 3
 
     def start_build(self, account: Account, version: Version) -> Response:
-        """
-        Starts a build.
-        """
+        """Starts a build."""
         response = super().start_build(account, version)
         self.told -= 1
         if self.told < 0 and b'"building"' in bytes(response.body):
@@ -107,9 +89,7 @@ SERVERS: Mapping[str, tuple[type[Counting], type[App]]] = {
 
 
 def counted(server: str) -> tuple[Twin, list[str]]:
-    """
-    A twin, and the builds that it has begun. A broken one has room for any number.
-    """
+    """A twin, and the builds that it has begun. A broken one has room for any number."""
     engine, app = SERVERS[server]
     begun: list[str] = []
     made = type("Engine", (engine,), {"begun": begun})

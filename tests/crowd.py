@@ -2,7 +2,7 @@
 A simulated server with a limit and little room, and a crowd of clients, in virtual time: what a load run writes down.
 
 `Server` is correct, whatever its numbers and its way of counting; a faulty one is a subclass that overrides a method.
-Requests take time on their way, so they overlap. Clients do what `touchstone/adapters/flows.py` does.
+Requests take time on their way, so they overlap. Clients do what `touchstone/loadgen/flows.py` does.
 """
 
 import heapq
@@ -15,10 +15,10 @@ from typing import Any
 
 from tests.loadlogs import header, workload
 from tests.rules.exchanges import build, exchange
-from touchstone.exchange import Credential, Exchange
-from touchstone.loadfacts import Attempt, Build, BuildEnd, Worker
-from touchstone.runfacts import RunLog, TemplateAction
-from touchstone.sample import Window
+from touchstone.facts.events import RunLog, TemplateAction
+from touchstone.facts.exchange import Credential, Exchange
+from touchstone.facts.load_events import Attempt, Build, BuildEnd, Worker
+from touchstone.facts.sample import Window
 from touchstone.twin.limits import FixedWindow, Limiter
 
 Answer = tuple[int, str, float | None]  # status, state of the build, Retry-After
@@ -30,17 +30,13 @@ ENDED = ("ready", "failed")
 
 
 def no_limit() -> Limiter:
-    """
-    Lets everything through, for all that a test can do.
-    """
+    """Lets everything through, for all that a test can do."""
     return FixedWindow(10**9, 1.0)
 
 
 @dataclass
 class Version:
-    """
-    One version: what it reads, and when that changes.
-    """
+    """One version: what it reads, and when that changes."""
 
     state: str = "not_built"
     ends_at: float = math.inf
@@ -49,8 +45,7 @@ class Version:
 
 @dataclass
 class Server:
-    """
-    Answers starts, reads and cancels.
+    """Answers starts, reads and cancels.
 
     Attributes:
         counts_refused: Whether a start that is refused for the rate counts like one that is served.
@@ -67,24 +62,18 @@ class Server:
     limiters: dict[str, Limiter] = field(default_factory=dict)
 
     def version(self, ref: str, account: str, at: float) -> Version:
-        """
-        The version as it is now.
-        """
+        """The version as it is now."""
         version = self.versions.setdefault((account, ref), Version())
         if at >= version.ends_at:
             version.state, version.ends_at = version.ends_as, math.inf
         return version
 
     def key_of(self, account: str) -> str:
-        """
-        Whose rate a start counts for.
-        """
+        """Whose rate a start counts for."""
         return account
 
     def start(self, ref: str, account: str, at: float) -> Answer:
-        """
-        Starts, joins, reuses or refuses.
-        """
+        """Starts, joins, reuses or refuses."""
         limiter = self.limiters.setdefault(self.key_of(account), self.limiter())
         wait_s = limiter.wait_s(at)
         if wait_s > 0:
@@ -101,35 +90,25 @@ class Server:
         return 202, version.state, None
 
     def begin(self, version: Version, ref: str, at: float) -> None:
-        """
-        Begins a build.
-        """
+        """Begins a build."""
         version.state, version.ends_at = "building", at + self.build_s
         version.ends_as = "failed" if "fails" in ref else "ready"
 
     def full_s(self, at: float) -> float | None:
-        """
-        How long the host has no room; None where it has.
-        """
+        """How long the host has no room; None where it has."""
         left_s = sorted(v.ends_at - at for v in self.versions.values() if v.state == "building" and v.ends_at > at)
         return left_s[0] if self.capacity is not None and len(left_s) >= self.capacity else None
 
     def refuse(self, wait_s: float) -> Answer:
-        """
-        A refusal that says when to come back, in whole seconds that are never too few.
-        """
+        """A refusal that says when to come back, in whole seconds that are never too few."""
         return 429, "", float(max(1, math.ceil(wait_s))) if self.says_when else None
 
     def read(self, ref: str, account: str, at: float) -> Answer:
-        """
-        The state of a version.
-        """
+        """The state of a version."""
         return 200, self.version(ref, account, at).state, None
 
     def cancel(self, ref: str, account: str, at: float) -> Answer:
-        """
-        Ends a build a little later.
-        """
+        """Ends a build a little later."""
         version = self.version(ref, account, at)
         if version.state != "building":
             return 404, "", None
@@ -138,17 +117,14 @@ class Server:
         return 202, "", None
 
     def answer(self, ask: Ask, at: float) -> Answer:
-        """
-        Answers a request.
-        """
+        """Answers a request."""
         act = {"startBuild": self.start, "getBuild": self.read, "cancelBuild": self.cancel}[ask[0]]
         return act(ask[1], ask[2], at)
 
 
 @dataclass
 class Crowd:
-    """
-    Clients of one server, and what they wrote down.
+    """Clients of one server, and what they wrote down.
 
     Attributes:
         latency_s: What a request takes at most, on its way there and on its way back.
@@ -170,23 +146,17 @@ class Crowd:
     now: float = 0.0
 
     def enter(self, at: float, client: Client) -> None:
-        """
-        Lets a client come.
-        """
+        """Lets a client come."""
         self._at(at, lambda: self._go_on(client, None))
 
     def find_ready(self, ref: str, key: Credential) -> None:
-        """
-        Has a version built beforehand, as the set-up of a run does.
-        """
+        """Has a version built beforehand, as the set-up of a run does."""
         self.server.versions[key, ref] = Version("ready")
         times = {"sent_at": -1.0, "done_at": -0.9, "seq": next(self._seqs)}
         self.exchanges.append(exchange("getBuild", json=build("ready", ref), ref=ref, credential=key, **times))
 
     def run(self, until: float = math.inf) -> RunLog:
-        """
-        Lets all clients do what they do, and returns the log.
-        """
+        """Lets all clients do what they do, and returns the log."""
         while self._due and self._due[0][0] <= until:
             self.now, _, act = heapq.heappop(self._due)
             act()
@@ -245,9 +215,7 @@ class Crowd:
     def started(
         self, want: int, ref: str, key: Credential, *, fresh: bool = True, patient: bool = True, phase: str = ""
     ) -> Generator[float | Ask, Any, Reply]:
-        """
-        Starts, and backs off while it is refused.
-        """
+        """Starts, and backs off while it is refused."""
         waited_s, wait_s = 0.0, 1.0
         for number in itertools.count(1):
             reply = yield "startBuild", ref, key
@@ -270,9 +238,7 @@ class Crowd:
     def ended(
         self, want: int, ref: str, key: Credential, reply: Reply, *, cancelled: bool = False, timeout_s: float = 30.0
     ) -> Generator[float | Ask, Any, None]:
-        """
-        Polls a build to its end.
-        """
+        """Polls a build to its end."""
         accepted_at, seq, seen_at, idle = reply[4], reply[5], None, 0
         end: BuildEnd = "stuck"
         while self.now < accepted_at + timeout_s:
@@ -287,9 +253,7 @@ class Crowd:
         self.builds.append(Build(want, ref, key, accepted_at, self.now, end, seen_at, seq))
 
     def wants(self, want: int, ref: str, key: Credential = "primary", *, cancels: bool = False) -> Client:
-        """
-        A client that wants one build, or starts one to cancel it.
-        """
+        """A client that wants one build, or starts one to cancel it."""
         reply = yield from self.started(want, ref, key)
         if reply[0] == 202:
             if cancels:
@@ -298,16 +262,12 @@ class Crowd:
             yield from self.ended(want, ref, key, reply, cancelled=cancels)
 
     def races(self, want: int, ref: str) -> Client:
-        """
-        A client that starts and cancels a version that others start and cancel as well.
-        """
+        """A client that starts and cancels a version that others start and cancel as well."""
         yield from self.started(want, ref, "primary", fresh=False)
         yield self.random.uniform(0.0, self.server.build_s)
         yield "cancelBuild", ref, "primary"
         yield "getBuild", ref, "primary"
 
     def starts_once(self, want: int, ref: str, key: Credential, phase: str) -> Client:
-        """
-        A client that starts a ready version, and does not mind a refusal.
-        """
+        """A client that starts a ready version, and does not mind a refusal."""
         yield from self.started(want, ref, key, fresh=False, patient=False, phase=phase)

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from touchstone.exchange import Chunk, Exchange, Response
+from touchstone.facts.exchange import Chunk, Exchange, Response
 
 VALUES = (None, 1, -1, 1.5, [], {}, {"a": 1}, ["x"], "", "\ud800", True, 10**30, "ready", float("nan"))
 BODIES = (b"", b"[]", b"null", b'"x"', b"\xff", b"[" * 5000, b'{"a":' * 3000)
@@ -17,9 +17,7 @@ PIECES = (b"\x00", b"\n\n", b"data: [1]\n\n", b'data: {"ts":1,"level":[],"phase"
 
 
 def distorted(exchanges: Iterable[Exchange], seed: int, share: float) -> Iterator[Exchange]:
-    """
-    The exchanges, *share* of them with another answer, the same ones for one seed.
-    """
+    """The exchanges, *share* of them with another answer, the same ones for one seed."""
     chance = random.Random(seed)
     for exchange in exchanges:
         if exchange.response is None or chance.random() >= share:

@@ -1,5 +1,4 @@
-"""
-Follows a document word for word: writes the files that it shows, runs its commands in order, and compares what they
+"""Follows a document word for word: writes the files that it shows, runs its commands in order, and compares what they
 print with what it shows.
 
 A block of ```console holds commands after ``$ `` with their output; a line ``…`` stands for any lines. A comment before
@@ -32,8 +31,7 @@ _OURS = ("ORGO_", "TOUCHSTONE_", "XDG_", "CI", "FORCE_COLOR", "PYTEST_", "PYTHON
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """
-    One thing to do.
+    """One thing to do.
 
     Attributes:
         command: What to run; empty where a file is to be written.
@@ -49,9 +47,7 @@ class Step:
 
 
 def steps(document: str) -> Iterator[Step]:
-    """
-    What a document asks its reader to do, in order.
-    """
+    """What a document asks its reader to do, in order."""
     for block in _BLOCK.finditer(document):
         mark = block["mark"] or ""
         if block["path"]:
@@ -67,8 +63,7 @@ def steps(document: str) -> Iterator[Step]:
 
 @dataclass
 class Reader:
-    """
-    Somebody who does what a document says, with a home and an environment of his own.
+    """Somebody who does what a document says, with a home and an environment of his own.
 
     Attributes:
         folder: Where he is.
@@ -97,15 +92,11 @@ class Reader:
         self.stop()
 
     def follow(self, document: str) -> list[str]:
-        """
-        Does everything in it; returns what was shown otherwise than it came, none where all is true.
-        """
+        """Does everything in it; returns what was shown otherwise than it came, none where all is true."""
         return [wrong for step in steps(document) for wrong in self.do(step)]
 
     def do(self, step: Step) -> list[str]:
-        """
-        Does one thing.
-        """
+        """Does one thing."""
         if step.path:
             path = self.folder / step.path
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,9 +135,7 @@ class Reader:
         return done.stdout
 
     def _serve(self, command: str) -> str:
-        """
-        Starts a server in a terminal of its own; returns what it says until it listens and has told its accounts.
-        """
+        """Starts a server in a terminal of its own; returns what it says until it listens and has told its accounts."""
         self.stop()
         self.served = subprocess.Popen(
             ["bash", "-c", f"exec {command}"],
@@ -165,9 +154,7 @@ class Reader:
         return "".join(said)
 
     def stop(self) -> None:
-        """
-        Presses Ctrl-C where a server runs.
-        """
+        """Presses Ctrl-C where a server runs."""
         if self.served is not None:
             self.served.send_signal(signal.SIGINT)
             try:
@@ -189,9 +176,7 @@ class Reader:
 
 
 def changed(text: str, difference: str) -> str:
-    """
-    A text with each part of a difference made, which must fit exactly one place.
-    """
+    """A text with each part of a difference made, which must fit exactly one place."""
     for part in re.split(r"^@@$\n", difference, flags=re.MULTILINE):
         lines = part.splitlines(keepends=True)
         old = "".join(line[1:] for line in lines if not line.startswith("+"))
@@ -202,9 +187,7 @@ def changed(text: str, difference: str) -> str:
 
 
 def agrees(shown: str, printed: str, *, numbers: bool = True) -> bool:
-    """
-    Whether what a document shows is what came, but for what differs from run to run.
-    """
+    """Whether what a document shows is what came, but for what differs from run to run."""
     parts = re.split(r"^…$", shown, flags=re.MULTILINE)
     pieces = [re.escape(" ".join(_plain(part, numbers).split())) for part in parts]
     pattern = ".*".join(pieces)

@@ -10,11 +10,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from tests.rules.exchanges import DIGEST, contract, frame
-from touchstone import claims, foreign, har_schema, rules, unseen
-from touchstone.finding import Judgement
-from touchstone.judge import Judge
-from touchstone.recording import Recording
+from touchstone.contract import claims
+from touchstone.facts.finding import Judgement
+from touchstone.recordings import foreign, har_schema, partial
+from touchstone.recordings.recording import Recording
+from touchstone.rules import catalogue
 from touchstone.rules.history import Content, History
+from touchstone.rules.judge import Judge
 
 API = "https://www.orgo.test/api"
 KEY, OTHER_KEY, SMALL_KEY, WRONG_KEY = (f"sk_live_{word}_0123456789" for word in ("first", "other", "small", "wrong"))
@@ -29,8 +31,7 @@ UNSET: Any = object()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """
-    One entry of a HAR file; everything has a default that fits the rest.
+    """One entry of a HAR file; everything has a default that fits the rest.
 
     Attributes:
         at: Seconds from the beginning of the file.
@@ -60,9 +61,7 @@ class Seen:
     timings: Mapping[str, Any] = field(default_factory=dict)
 
     def entry(self) -> dict[str, Any]:
-        """
-        The entry as it stands in a file.
-        """
+        """The entry as it stands in a file."""
         timings = {
             "blocked": -1,
             "dns": -1,
@@ -118,79 +117,61 @@ class Seen:
 
 
 def document(*entries: Seen | dict[str, Any], writer: str = "WebInspector") -> dict[str, Any]:
-    """
-    A HAR file.
-    """
+    """A HAR file."""
     written = [entry.entry() if isinstance(entry, Seen) else entry for entry in entries]
     return {"log": {"version": "1.2", "creator": {"name": writer, "version": "1"}, "pages": [], "entries": written}}
 
 
 def read_har(*entries: Seen | dict[str, Any], writer: str = "WebInspector") -> Recording:
-    """
-    What is read of a HAR file, which has to be one.
-    """
+    """What is read of a HAR file, which has to be one."""
     made = document(*entries, writer=writer)
     assert har_schema.problems(made) == ()
     return foreign.har(made, "page", "page.har", contract())
 
 
 def status_read(status: str, at: float, **more: Any) -> Seen:
-    """
-    A read of a status.
-    """
+    """A read of a status."""
     results: dict[str, dict[str, Any]] = {"ready": {"build_time_ms": 1200}, "failed": {"error": "step 1"}}
     answer = {"ref": REF, "digest": DIGEST, "status": status} | results.get(status, {}) | more.pop("fields", {})
     return Seen(answer=answer, at=at, **more)
 
 
 def publish(at: float = 0.0, status: int = 201, query: str = "", **more: Any) -> Seen:
-    """
-    A publish; *auto_build* of the answer, where there is one, goes into `fields`.
-    """
+    """A publish; *auto_build* of the answer, where there is one, goes into `fields`."""
     answer = {"ref": REF, "digest": DIGEST, "published": "2026-03-14T09:00:00Z"} | more.pop("fields", {})
     facts: dict[str, Any] = {"method": "POST", "path": f"/templates{query}", "posted": DOCUMENT, "answer": answer}
     return Seen(at=at, status=status, **(facts | more))
 
 
 def start(at: float, **more: Any) -> Seen:
-    """
-    An accepted start.
-    """
+    """An accepted start."""
     answer = {"ref": REF, "digest": DIGEST, "status": "building"}
     facts: dict[str, Any] = {"method": "POST", "status": 202, "at": at, "answer": answer}
     return Seen(**(facts | more))
 
 
 def cancel(at: float, status: int = 202, **more: Any) -> Seen:
-    """
-    A cancel that finds a build, or with 404 none.
-    """
+    """A cancel that finds a build, or with 404 none."""
     answer = {"status": "cancelling" if status == 202 else "idle"}
     facts: dict[str, Any] = {"method": "DELETE", "status": status, "at": at, "answer": answer}
     return Seen(**(facts | more))
 
 
 def log_text(*phases: str) -> str:
-    """
-    The text of a build log, one frame for each phase.
-    """
+    """The text of a build log, one frame for each phase."""
     lines = ({"ts": "2026-03-14T09:00:02Z", "level": "info", "phase": phase, "line": phase} for phase in phases)
     return b"".join(map(frame, lines)).decode()
 
 
 def log(at: float, *phases: str, **more: Any) -> Seen:
-    """
-    A log that was followed.
-    """
+    """A log that was followed."""
     text = log_text(*(phases or ("boot", "ready")))
     facts: dict[str, Any] = {"at": at, "path": EVENTS, "kind": "text/event-stream", "text": text}
     return Seen(**(facts | more))
 
 
 def page() -> list[Seen]:
-    """
-    A page that publishes, starts, follows and polls to the end, starts again and cancels, all as documented.
-    """
+    """A page that publishes, starts, follows and polls to the end, starts again and cancels, all as documented."""
     return [
         publish(0.0),
         status_read("not_built", 0.5),
@@ -208,15 +189,13 @@ def page() -> list[Seen]:
 
 
 def judged(recording: Recording) -> tuple[Judgement, ...]:
-    """
-    What the rules say of a recording.
-    """
+    """What the rules say of a recording."""
     before = float("-inf")
     given = {
         one.ref: Content(one.ref, one.owner, f"given:{one.ref}", one.outcome, 0.0, "", 0, before, before)
         for one in recording.terms.given
     }
-    judge = Judge(History(contract(), given=given), claims.load(), rules.EXCHANGE_RULES, rules.STORY_RULES)
+    judge = Judge(History(contract(), given=given), claims.load(), catalogue.EXCHANGE_RULES, catalogue.STORY_RULES)
     said = [judgement for exchange in recording.exchanges for judgement in judge.see(exchange)]
     said += judge.tell(dict.fromkeys(exchange.ref for exchange in recording.exchanges if exchange.ref))
     assert judge.failed == {}
@@ -224,30 +203,22 @@ def judged(recording: Recording) -> tuple[Judgement, ...]:
 
 
 def broken(judgements: Iterable[Judgement]) -> set[str]:
-    """
-    The claims that are found broken.
-    """
+    """The claims that are found broken."""
     return {judgement.claim for judgement in judgements if judgement.outcome == "broken"}
 
 
 def found(recording: Recording) -> set[str]:
-    """
-    The claims that a recording shows to be broken, whatever it does not show.
-    """
-    return broken(unseen.doubted(judgement) for judgement in judged(recording))
+    """The claims that a recording shows to be broken, whatever it does not show."""
+    return broken(partial.doubted(judgement) for judgement in judged(recording))
 
 
 def credentials(recording: Recording) -> Sequence[str]:
-    """
-    Whose key each exchange shows.
-    """
+    """Whose key each exchange shows."""
     return [exchange.credential for exchange in recording.exchanges]
 
 
 def schemathesis_scenario() -> Any:
-    """
-    What schemathesis keeps of a publish, a publish that is refused, a log, and a request that is not answered.
-    """
+    """What schemathesis keeps of a publish, a publish that is refused, a log, and a request that is not answered."""
     from schemathesis.engine.recorder import Interaction, Request, ScenarioRecorder
 
     recorder = ScenarioRecorder(label="x")

@@ -22,14 +22,14 @@ from rich.console import Console
 from tests.command import LIMIT_S, PRIMARY, Ended, Shell, gone
 from tests.stages import Asgi, descendants
 from tests.watched import Watched
+from touchstone.check.sweep import Swept, sweep
+from touchstone.config import Flags, load
 from touchstone.errors import RunLogError
+from touchstone.facts.events import RunLog
+from touchstone.facts.runlog import read
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.report.write import write_reports
-from touchstone.runfacts import RunLog
-from touchstone.runlog import read
-from touchstone.settings import Flags, load
-from touchstone.sweep import Swept, sweep
 from touchstone.twin import RateLimit
 
 Victim = Literal["run", "child"]
@@ -48,8 +48,7 @@ ASKS_TO_STOP = frozenset(SIGNALS) - {signal.SIGKILL}
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """
-    A run, and what is to happen to it.
+    """A run, and what is to happen to it.
 
     Attributes:
         at: The number of the request at which; 0 for as soon as the run is there.
@@ -66,9 +65,7 @@ class Kill:
 
 
 def kills(number: int, seed: int) -> list[Kill]:
-    """
-    So many kills, at random points of runs; each signal and each victim gets its share, and so does each command.
-    """
+    """So many kills, at random points of runs; each signal and each victim gets its share, and so does each command."""
     random = Random(seed)
     names = ["check", "load", "check", "record", "check", "probe"]
     made = []
@@ -84,8 +81,7 @@ def kills(number: int, seed: int) -> list[Kill]:
 
 @dataclass
 class Gate:
-    """
-    Counts what a target is asked, and holds the N-th request back until it is opened.
+    """Counts what a target is asked, and holds the N-th request back until it is opened.
 
     Attributes:
         answered: How many answers were sent in full.
@@ -103,9 +99,7 @@ class Gate:
     is_on: bool = False
 
     def wrap(self, app: Asgi) -> Asgi:
-        """
-        The same application, behind the gate.
-        """
+        """The same application, behind the gate."""
 
         async def gated(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] != "http" or not self.is_on:
@@ -127,25 +121,20 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """
-    What a report of a run says, and the exit code that the command ends with.
-    """
+    """What a report of a run says, and the exit code that the command ends with."""
 
     code: int
     text: str
 
     @property
     def last_line(self) -> str:
-        """
-        The verdict.
-        """
+        """The verdict."""
         return self.text.strip().splitlines()[-1]
 
 
 @dataclass(frozen=True, slots=True)
 class Killed:
-    """
-    What a kill left.
+    """What a kill left.
 
     Attributes:
         happened: Whether the point was reached: a run may have fewer requests than it had another time.
@@ -177,8 +166,7 @@ class Killed:
 
 
 def killed(kill: Kill, folder: Path) -> Killed:
-    """
-    Makes a run, kills it, asks for its report, and sweeps.
+    """Makes a run, kills it, asks for its report, and sweeps.
 
     The last two are not asked of processes of their own: tests/test_sweep.py does that.
     """
@@ -225,9 +213,7 @@ def _report(run_log: Path, folder: Path) -> Said:
 
 
 def _reached(gate: Gate, command: Any) -> bool:
-    """
-    Whether the point is reached before the run is over.
-    """
+    """Whether the point is reached before the run is over."""
     while not gate.reached.wait(0.05):
         if command.poll() is not None:
             return gate.reached.is_set()
@@ -246,9 +232,7 @@ def _log(path: Path) -> tuple[RunLog | None, str]:
 
 
 def endless(twin: Watched, name: str) -> str:
-    """
-    Publishes a version as somebody else whose build goes on for longer than any run here.
-    """
+    """Publishes a version as somebody else whose build goes on for longer than any run here."""
     document = {
         "api_version": "orgo.ai/v1",
         "template": {"name": name, "version": "1.0.0"},
@@ -261,9 +245,7 @@ def endless(twin: Watched, name: str) -> str:
 
 
 def beside_each_other(made: Sequence[Kill], folder: Callable[[str], Path], at_once: int) -> dict[str, Killed]:
-    """
-    All kills, a few at a time.
-    """
+    """All kills, a few at a time."""
     with ThreadPoolExecutor(at_once) as pool:
         running = {str(kill): pool.submit(killed, kill, folder(str(kill))) for kill in made}
         return {name: run.result() for name, run in running.items()}

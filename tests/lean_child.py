@@ -1,5 +1,4 @@
-"""
-The lean client in a process that gevent has patched, as Locust's is; it does what standard input says, line by line.
+"""The lean client in a process that gevent has patched, as Locust's is; it does what standard input says, line by line.
 
 Each line is a list of JSON: the name of a function of `Child` and its arguments. Each is answered by one line.
 """
@@ -20,8 +19,8 @@ from touchstone.errors import UsageError
 
 monkey.patch_all()
 
-from touchstone.adapters import lean  # noqa: E402 - after the patch, as in a Locust process
-from touchstone.answer import Answer  # noqa: E402
+from touchstone.loadgen import lean  # noqa: E402 - after the patch, as in a Locust process
+from touchstone.target.answer import Answer  # noqa: E402
 
 # Nothing waits this long unless it hangs.
 LIMIT_S = 20.0
@@ -30,9 +29,7 @@ CONSTANTS = {"LONGEST_IDLE_S": lean.LONGEST_IDLE_S}
 
 
 def told(answer: Answer) -> dict[str, Any]:
-    """
-    An answer as JSON values, its bytes as the characters with the same numbers.
-    """
+    """An answer as JSON values, its bytes as the characters with the same numbers."""
     return {
         "status": answer.status,
         "headers": answer.head.headers if answer.head else None,
@@ -46,24 +43,18 @@ def told(answer: Answer) -> dict[str, Any]:
 
 
 def wire(method: str, target: str, size: int = 0) -> bytes:
-    """
-    A request with *size* bytes of body.
-    """
+    """A request with *size* bytes of body."""
     return f"{method} {target} HTTP/1.1\r\nHost: test\r\nContent-Length: {size}\r\n\r\n".encode() + b"x" * size
 
 
 def say(what: Any) -> None:
-    """
-    Answers.
-    """
+    """Answers."""
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 
 
 class Child:
-    """
-    What can be asked for.
-    """
+    """What can be asked for."""
 
     def __init__(self) -> None:
         self.connections = lean.Connections("http://127.0.0.1:1", LIMIT_S)
@@ -86,9 +77,7 @@ class Child:
         return ""
 
     def begin(self, requests: list[list[Any]]) -> None:
-        """
-        Starts requests, each in a greenlet of its own.
-        """
+        """Starts requests, each in a greenlet of its own."""
         send = self.connections.send
         self.greenlets = [gevent.spawn(send, request[0], wire(*request)) for request in requests]
 
@@ -100,22 +89,16 @@ class Child:
         self.until.set()
 
     def ended(self) -> list[dict[str, Any]]:
-        """
-        The answers to what was begun.
-        """
+        """The answers to what was begun."""
         gevent.joinall(self.greenlets, timeout=LIMIT_S, raise_error=True)
         return [told(greenlet.value) for greenlet in self.greenlets]
 
     def in_turn(self, requests: list[list[Any]]) -> list[dict[str, Any]]:
-        """
-        Sends requests one after the other; nothing else runs between the end of one and the start of the next.
-        """
+        """Sends requests one after the other; nothing else runs between the end of one and the start of the next."""
         return [told(self.connections.send(request[0], wire(*request))) for request in requests]
 
     def sent_before_dialling(self) -> bool:
-        """
-        Whether a request on a new connection counts as sent before that is opened.
-        """
+        """Whether a request on a new connection counts as sent before that is opened."""
         dial, dialled_at = lean.dial, []
 
         def noted(*arguments: Any) -> Any:
@@ -130,9 +113,7 @@ class Child:
         return answer.sent_at <= dialled_at[0]
 
     def open_ahead(self, count: int) -> int:
-        """
-        Opens connections ahead; how many are free afterwards.
-        """
+        """Opens connections ahead; how many are free afterwards."""
         self.connections.open_ahead(count)
         return len(self.connections._idle)
 
@@ -143,25 +124,19 @@ class Child:
         self.connections.close()
 
     def deafen(self) -> None:
-        """
-        Makes every idle connection one that takes no more bytes.
-        """
+        """Makes every idle connection one that takes no more bytes."""
         for line in self.connections._idle:
             line._sock.shutdown(1)
 
     def is_emptied(self) -> bool:
-        """
-        Whether every connection gets closed.
-        """
+        """Whether every connection gets closed."""
         with gevent.Timeout(LIMIT_S, False):
             while self.connections._open:
                 gevent.sleep(0.001)
         return not self.connections._open
 
     def exhausted(self) -> list[dict[str, Any]]:
-        """
-        The answer to a request while the process may open no more files.
-        """
+        """The answer to a request while the process may open no more files."""
         free = os.dup(0)
         os.close(free)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -172,44 +147,32 @@ class Child:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     def hurry(self, timeout_s: float) -> None:
-        """
-        Gives requests less time from now on.
-        """
+        """Gives requests less time from now on."""
         self.connections._timeout_s = timeout_s
 
     def expire(self) -> None:
-        """
-        Lets the time of all that is under way be over.
-        """
+        """Lets the time of all that is under way be over."""
         for line in self.connections._open:
             line.deadline = 0.0
 
     def left_s(self) -> list[float]:
-        """
-        How much time what is under way has left.
-        """
+        """How much time what is under way has left."""
         return [line.deadline - time.perf_counter() for line in self.connections._open]
 
     def resolve(self, ports: list[int]) -> None:
-        """
-        Gives the host these addresses.
-        """
+        """Gives the host these addresses."""
         self.connections._addresses = [(2, 1, 6, "", ("127.0.0.1", port)) for port in ports]
 
     def resolved(self) -> list[int]:
         return [address[4][1] for address in self.connections._addresses]
 
     def turn(self) -> None:
-        """
-        Lets gevent's loop see all that has arrived.
-        """
+        """Lets gevent's loop see all that has arrived."""
         for _ in range(3):
             gevent.sleep(0.001)
 
     def busy(self) -> str:
-        """
-        Says that it is busy, and then is until an answer is there and its time is over and would be noticed.
-        """
+        """Says that it is busy, and then is until an answer is there and its time is over and would be noticed."""
         say("busy")
         self.expire()
         (line,) = self.connections._open
@@ -220,9 +183,7 @@ class Child:
 
 
 def main() -> None:
-    """
-    Does what it is told until its input ends.
-    """
+    """Does what it is told until its input ends."""
     child = Child()
     # In a real thread, so that gevent's loop runs on.
     read = gevent.get_hub().threadpool.apply

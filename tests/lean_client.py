@@ -1,6 +1,4 @@
-"""
-The lean client in its child process, as the tests speak to it.
-"""
+"""The lean client in its child process, as the tests speak to it."""
 
 import json
 import subprocess
@@ -17,9 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Client:
-    """
-    The lean client in its child process.
-    """
+    """The lean client in its child process."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-m", "tests.lean_child"]
@@ -50,15 +46,11 @@ class Client:
         assert problem == ""
 
     def send(self, *requests: list[Any]) -> list[dict[str, Any]]:
-        """
-        The answers to requests that are sent one after the other.
-        """
+        """The answers to requests that are sent one after the other."""
         return list(self.do("in_turn", requests))
 
     def send_at_once(self, *requests: list[Any]) -> list[dict[str, Any]]:
-        """
-        The answers to requests that are sent at the same time.
-        """
+        """The answers to requests that are sent at the same time."""
         self.do("begin", requests)
         return list(self.do("ended"))
 
@@ -83,17 +75,13 @@ def process() -> Iterator[Client]:
 
 @pytest.fixture
 def client(process: Client) -> Iterator[Client]:
-    """
-    The client, without connections before and after.
-    """
+    """The client, without connections before and after."""
     yield process
     process.do("close")
     assert process.do("is_emptied")
 
 
 def looks(answer: dict[str, Any]) -> tuple[int, str, str]:
-    """
-    What most tests ask of an answer: status, body and error.
-    """
+    """What most tests ask of an answer: status, body and error."""
     assert answer["in_order"]
     return answer["status"], answer["body"], answer["error"]

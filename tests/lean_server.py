@@ -1,6 +1,4 @@
-"""
-A server of few words for the lean client: what it says on each connection is a function of the test.
-"""
+"""A server of few words for the lean client: what it says on each connection is a function of the test."""
 
 import contextlib
 import itertools
@@ -17,8 +15,7 @@ LIMIT_S = 20.0
 
 @dataclass
 class Peer:
-    """
-    The server's end of one connection.
+    """The server's end of one connection.
 
     Attributes:
         number: From 1, in the order in which connections came.
@@ -29,9 +26,7 @@ class Peer:
     server: "Server"
 
     def hear(self) -> str:
-        """
-        The method and target of the next request, whose body is read over; empty where the client has closed.
-        """
+        """The method and target of the next request, whose body is read over; empty where the client has closed."""
         data = b""
         while b"\r\n\r\n" not in data:
             more = self.sock.recv(1)
@@ -49,16 +44,12 @@ class Peer:
         self.sock.sendall(data)
 
     def say_and_close(self, data: bytes) -> None:
-        """
-        Says the last word so that it arrives together with the end of the connection.
-        """
+        """Says the last word so that it arrives together with the end of the connection."""
         self.sock.send(data, socket.MSG_MORE)
         self.sock.close()
 
     def wait_for_end(self) -> None:
-        """
-        Says no more until the client has closed.
-        """
+        """Says no more until the client has closed."""
         while self.sock.recv(65536):
             pass
 
@@ -67,8 +58,7 @@ Script = Callable[[Peer], None]
 
 
 class Server:
-    """
-    A server that runs a script on each connection, in a thread of its own, and closes it when that returns.
+    """A server that runs a script on each connection, in a thread of its own, and closes it when that returns.
 
     Attributes:
         heard: Number of the connection, method and target of each request.
@@ -90,9 +80,7 @@ class Server:
         self._threads[0].start()
 
     def stop(self) -> None:
-        """
-        Ends all connections and waits for their scripts.
-        """
+        """Ends all connections and waits for their scripts."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._threads[0].join(LIMIT_S)
@@ -126,9 +114,7 @@ class Server:
 
 @contextmanager
 def serving(script: Script, context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[Server]:
-    """
-    A server for as long as a test wants one.
-    """
+    """A server for as long as a test wants one."""
     server = Server(script, context, host)
     try:
         yield server
@@ -137,9 +123,7 @@ def serving(script: Script, context: ssl.SSLContext | None = None, host: str = "
 
 
 def always(answer: bytes) -> Script:
-    """
-    Gives each request the same answer, for as long as the client likes.
-    """
+    """Gives each request the same answer, for as long as the client likes."""
 
     def script(peer: Peer) -> None:
         while peer.hear():
@@ -149,9 +133,7 @@ def always(answer: bytes) -> Script:
 
 
 def once(answer: bytes) -> Script:
-    """
-    Gives the first request on each connection an answer and closes.
-    """
+    """Gives the first request on each connection an answer and closes."""
 
     def script(peer: Peer) -> None:
         peer.hear()

@@ -1,6 +1,4 @@
-"""
-Run logs of load runs that never took place: target, generator and clocks are worked out instead of waited for.
-"""
+"""Run logs of load runs that never took place: target, generator and clocks are worked out instead of waited for."""
 
 import math
 import random
@@ -9,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from touchstone.histogram import Histogram
-from touchstone.loadfacts import Attempt, Build, BuildEnd, Limit, Worker, Workload
-from touchstone.runfacts import Footer, Header, LedgerClaim, RunLog, Tally, Target
-from touchstone.runlog import RunLogWriter
-from touchstone.sample import UNSENT, Sample, Window
+from touchstone.facts.events import Footer, Header, LedgerClaim, RunLog, Tally, Target
+from touchstone.facts.histogram import Histogram
+from touchstone.facts.load_events import Attempt, Build, BuildEnd, Limit, Worker, Workload
+from touchstone.facts.runlog import RunLogWriter
+from touchstone.facts.sample import UNSENT, Sample, Window
 
 BEGAN_AT = 3.0  # a schedule begins on a whole second of the run
 RTT_S = 0.004
@@ -204,8 +202,7 @@ class Bucket(NoLimit):
 
 @dataclass(frozen=True)
 class Storm:
-    """
-    Clients that want a build each, all at the same moment, and a target that lets in so many.
+    """Clients that want a build each, all at the same moment, and a target that lets in so many.
 
     Attributes:
         retry_s: When a refused client tries again; 0 for when it is told to, in whole seconds.

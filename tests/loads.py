@@ -1,15 +1,13 @@
-"""
-Load runs for tests: the command against a twin in this process, with limits that a busy machine keeps.
-"""
+"""Load runs for tests: the command against a twin in this process, with limits that a busy machine keeps."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.command import Ended, Shell
-from touchstone import candidates
-from touchstone.runlog import read
+from touchstone.facts.runlog import read
+from touchstone.proof import catalogue
+from touchstone.rules.verdict import judge
 from touchstone.twin import RateLimit, Twin, TwinSettings
-from touchstone.verdict import judge
 
 # Nothing about times: what is tested is what the target does, on a machine that does much else besides.
 THRESHOLDS = """
@@ -30,8 +28,7 @@ error_share = 0.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """
-    One load run to be made.
+    """One load run to be made.
 
     Attributes:
         fault: Of the twin; empty for none.
@@ -47,18 +44,14 @@ class Load:
 
     @property
     def name(self) -> str:
-        """
-        What tests call it.
-        """
+        """What tests call it."""
         return f"{self.scenario}-{self.fault or 'correct'}"
 
 
 def run_load(load: Load, folder: Path) -> Ended:
-    """
-    Runs the command in *folder*.
-    """
+    """Runs the command in *folder*."""
     settings = TwinSettings(rate=RateLimit.parse(load.rate) if load.rate else None, capacity=load.capacity or None)
-    twin = candidates.fault(load.fault).twin(settings) if load.fault else Twin(settings)
+    twin = catalogue.fault(load.fault).twin(settings) if load.fault else Twin(settings)
     with twin:
         (folder / "thresholds.toml").write_text(THRESHOLDS, encoding="utf-8")
         (folder / "touchstone.toml").write_text(
@@ -77,8 +70,6 @@ max_builds = 500
 
 
 def broken(ended: Ended) -> set[str]:
-    """
-    The claims that a run found broken.
-    """
+    """The claims that a run found broken."""
     verdict = judge(read(ended.results / "runlog.jsonl"))
     return {claim.claim.id for claim in verdict.claims if claim.verdict == "broken"}

@@ -25,21 +25,22 @@ from locust.rpc.protocol import Message  # noqa: E402 - the same
 from locust.stats import RequestStats  # noqa: E402 - the same
 
 from tests.loadlogs import header  # noqa: E402 - the same
-from touchstone import __version__, sample_json  # noqa: E402 - the same
-from touchstone.adapters import conductor as conducting  # noqa: E402 - the same
-from touchstone.adapters import locust_listener  # noqa: E402 - the same
-from touchstone.adapters.bulk_link import fold  # noqa: E402 - the same
-from touchstone.adapters.conductor import Conductor  # noqa: E402 - the same
-from touchstone.adapters.member import Member, boot_id  # noqa: E402 - the same
-from touchstone.ending import ending  # noqa: E402 - the same
+from touchstone import __version__  # noqa: E402 - the same
+from touchstone.config import Settings  # noqa: E402 - the same
 from touchstone.errors import UsageError  # noqa: E402 - the same
-from touchstone.loadhandover import Go, LoadHandover  # noqa: E402 - the same
-from touchstone.loadplan import plan  # noqa: E402 - the same
-from touchstone.runlog import RunLogWriter, read  # noqa: E402 - the same
-from touchstone.sample import NO_ANSWER, Sample, Window  # noqa: E402 - the same
-from touchstone.settings import Settings  # noqa: E402 - the same
-from touchstone.stage import Stage  # noqa: E402 - the same
-from touchstone.workloads import Options, scenario  # noqa: E402 - the same
+from touchstone.facts import sample_json  # noqa: E402 - the same
+from touchstone.facts.runlog import RunLogWriter, read  # noqa: E402 - the same
+from touchstone.facts.sample import NO_ANSWER, Sample, Window  # noqa: E402 - the same
+from touchstone.loadgen import locust_listener  # noqa: E402 - the same
+from touchstone.loadgen import master as conducting  # noqa: E402 - the same
+from touchstone.loadgen.bulk_link import fold  # noqa: E402 - the same
+from touchstone.loadgen.ending import ending  # noqa: E402 - the same
+from touchstone.loadgen.handover import Go, LoadHandover  # noqa: E402 - the same
+from touchstone.loadgen.master import Conductor  # noqa: E402 - the same
+from touchstone.loadgen.plan import plan  # noqa: E402 - the same
+from touchstone.loadgen.stage import Stage  # noqa: E402 - the same
+from touchstone.loadgen.worker import Member, boot_id  # noqa: E402 - the same
+from touchstone.loadgen.workloads import Options, scenario  # noqa: E402 - the same
 
 KEY = "sk_live_0123456789abcdef"
 NAME = "startBuild 202"
@@ -49,18 +50,14 @@ LIMIT_S = 20.0
 
 
 def options(**more: Any) -> Options:
-    """
-    A few reads a second.
-    """
+    """A few reads a second."""
     chosen = scenario("steady")
     plain = Options(chosen, "constant:4", 3.0, {"read": 1}, seed=1, ready=1)
     return replace(plain, **more)
 
 
 def handover(folder: Path, workers: int, *, aborts: bool = False, **more: Any) -> LoadHandover:
-    """
-    What a conductor is started with.
-    """
+    """What a conductor is started with."""
     log = folder / "runlog.jsonl"
     with RunLogWriter(log) as writer:
         writer.header(header())
@@ -81,9 +78,7 @@ def handover(folder: Path, workers: int, *, aborts: bool = False, **more: Any) -
 
 
 class Troupe:
-    """
-    A conductor, and workers that do nothing but note what they are told.
-    """
+    """A conductor, and workers that do nothing but note what they are told."""
 
     def __init__(self, folder: Path, workers: int, *, waits: bool = False, **more: Any) -> None:
         self.told: list[tuple[str, str]] = []
@@ -113,17 +108,13 @@ class Troupe:
         self.conductor.receive(client, "ts-report", {"events": list(events), "state": state})
 
     def wait_for(self, kind: str, client: str) -> None:
-        """
-        Waits until a worker is told something.
-        """
+        """Waits until a worker is told something."""
         with gevent.Timeout(LIMIT_S):
             while (client, kind) not in self.told:
                 gevent.sleep(0.01)
 
     def outcome(self) -> dict[str, Any]:
-        """
-        What came of it, once the conductor has ended the run.
-        """
+        """What came of it, once the conductor has ended the run."""
         ended = self.ended.wait(LIMIT_S)
         self.conductor.close()
         log = read(self.folder / "runlog.jsonl")
@@ -139,9 +130,7 @@ class Troupe:
 
 
 def window(worker: int, count: int, took_s: float = 0.001, at_s: int = 1) -> dict[str, Any]:
-    """
-    So many reads that took as long.
-    """
+    """So many reads that took as long."""
     counted = Window(worker, at_s, "getBuild", "200")
     for _ in range(count):
         counted.add(Sample("getBuild", "200", at_s, at_s, at_s + took_s, 10))
@@ -152,9 +141,7 @@ def window(worker: int, count: int, took_s: float = 0.001, at_s: int = 1) -> dic
 
 
 def ordinary(folder: Path) -> dict[str, Any]:
-    """
-    Two workers, from their joining to their end.
-    """
+    """Two workers, from their joining to their end."""
     troupe = Troupe(folder, 2)
     troupe.begin()
     troupe.report("w1", "drained")
@@ -165,9 +152,7 @@ def ordinary(folder: Path) -> dict[str, Any]:
 
 
 def shared(folder: Path) -> dict[str, Any]:
-    """
-    One of three workers says that a build was accepted, which one of the others has sent all of its own by then.
-    """
+    """One of three workers says that a build was accepted, which one of the others has sent all of its own by then."""
     troupe = Troupe(folder, 3)
     troupe.begin()
     troupe.report("w2", "drained")
@@ -180,9 +165,7 @@ def shared(folder: Path) -> dict[str, Any]:
 
 
 def lost(folder: Path) -> dict[str, Any]:
-    """
-    One of two workers is gone after it has sent a part of its share, and the other one goes on.
-    """
+    """One of two workers is gone after it has sent a part of its share, and the other one goes on."""
     troupe = Troupe(folder, 2)
     troupe.begin()
     troupe.report("w0", "running", window(0, 2))
@@ -194,9 +177,7 @@ def lost(folder: Path) -> dict[str, Any]:
 
 
 def all_lost(folder: Path) -> dict[str, Any]:
-    """
-    All workers are gone.
-    """
+    """All workers are gone."""
     troupe = Troupe(folder, 2)
     troupe.begin()
     troupe.there = set()
@@ -204,9 +185,7 @@ def all_lost(folder: Path) -> dict[str, Any]:
 
 
 def slow(folder: Path) -> dict[str, Any]:
-    """
-    A worker that was believed lost speaks again.
-    """
+    """A worker that was believed lost speaks again."""
     troupe = Troupe(folder, 2)
     troupe.begin()
     troupe.report("w1", "drained")
@@ -222,9 +201,7 @@ def slow(folder: Path) -> dict[str, Any]:
 
 
 def early(folder: Path) -> dict[str, Any]:
-    """
-    A worker is ended by somebody else before its share is sent.
-    """
+    """A worker is ended by somebody else before its share is sent."""
     troupe = Troupe(folder, 2)
     troupe.begin()
     troupe.report("w0", "final")
@@ -234,9 +211,7 @@ def early(folder: Path) -> dict[str, Any]:
 
 
 def late(folder: Path) -> dict[str, Any]:
-    """
-    A third worker comes when two have begun.
-    """
+    """A third worker comes when two have begun."""
     troupe = Troupe(folder, 2)
     troupe.begin()
     troupe.join("w2")
@@ -248,9 +223,7 @@ def late(folder: Path) -> dict[str, Any]:
 
 
 def unfit(folder: Path) -> dict[str, Any]:
-    """
-    Workers that were started for something else, or by other software, or whose schedule is another one.
-    """
+    """Workers that were started for something else, or by other software, or whose schedule is another one."""
     found = {}
     for name, said in (("scenario", {"scenario": "storm"}), ("version", {"version": "0"}), ("schedule", None)):
         (folder / name).mkdir()
@@ -265,9 +238,7 @@ def unfit(folder: Path) -> dict[str, Any]:
 
 
 def replaced(folder: Path) -> dict[str, Any]:
-    """
-    A worker is gone before the run begins: another one takes its place where one may come.
-    """
+    """A worker is gone before the run begins: another one takes its place where one may come."""
     (folder / "may").mkdir()
     troupe = Troupe(folder / "may", 1, waits=True)
     troupe.join("w0")
@@ -288,9 +259,7 @@ def replaced(folder: Path) -> dict[str, Any]:
 
 
 def stopped(folder: Path) -> dict[str, Any]:
-    """
-    A run that is told to stop: one worker tells what it knows, the other one never does.
-    """
+    """A run that is told to stop: one worker tells what it knows, the other one never does."""
     conducting.STOP_S = 0.1
     troupe = Troupe(folder, 2)
     troupe.begin()
@@ -301,9 +270,7 @@ def stopped(folder: Path) -> dict[str, Any]:
 
 
 def overdue(folder: Path) -> dict[str, Any]:
-    """
-    The time of the run is over while it goes on.
-    """
+    """The time of the run is over while it goes on."""
     troupe = Troupe(folder, 1, max_seconds=0.1)
     troupe.begin()
     troupe.wait_for("ts-stop", "w0")
@@ -312,9 +279,7 @@ def overdue(folder: Path) -> dict[str, Any]:
 
 
 def broken(folder: Path) -> dict[str, Any]:
-    """
-    A threshold is broken while the run goes on.
-    """
+    """A threshold is broken while the run goes on."""
     troupe = Troupe(folder, 1, aborts=True)
     troupe.begin()
     troupe.report("w0", "running", window(0, 50, 0.5, at_s=1), window(0, 50, 0.5, at_s=9))
@@ -324,9 +289,7 @@ def broken(folder: Path) -> dict[str, Any]:
 
 
 class Elsewhere:
-    """
-    The clock of this machine, which stands still between messages, and that of another one beyond a slow network.
-    """
+    """The clock of this machine, which stands still between messages, and that of another one beyond a slow network."""
 
     AHEAD_S = 1000.0
 
@@ -342,9 +305,7 @@ class Elsewhere:
 
 
 def clock(folder: Path) -> dict[str, Any]:
-    """
-    How a worker's clock that is 1,000 s ahead is found over a network that takes from 5 to 15 ms each way.
-    """
+    """How a worker's clock that is 1,000 s ahead is found over a network that takes from 5 to 15 ms each way."""
     elsewhere = Elsewhere()
     found: list[Go] = []
     started = time.monotonic()
@@ -373,9 +334,7 @@ def clock(folder: Path) -> dict[str, Any]:
 
 
 def member(folder: Path) -> dict[str, Any]:
-    """
-    A worker whose plan is not that of its master.
-    """
+    """A worker whose plan is not that of its master."""
     told: list[tuple[str, dict[str, Any]]] = []
     left: list[str] = []
     drawn_up = handover(folder, 1)
@@ -392,9 +351,7 @@ def member(folder: Path) -> dict[str, Any]:
 
 
 def closing(folder: Path) -> dict[str, Any]:
-    """
-    A worker is asked what it did, before it is told its part, before the run begins, and when it is over.
-    """
+    """A worker is asked what it did, before it is told its part, before the run begins, and when it is over."""
     drawn_up = handover(folder, 1)
     go = drawn_up.go()
     worker = Member(drawn_up, "steady", lambda *_said: None, lambda _window: None, lambda _reason: None)
@@ -440,9 +397,7 @@ def statistics(_folder: Path) -> dict[str, Any]:
 
 
 def at_master(workers: list[RequestStats]) -> RequestStats:
-    """
-    What a master makes of the statistics of its workers, by Locust's own messages.
-    """
+    """What a master makes of the statistics of its workers, by Locust's own messages."""
     gathered, receiving = RequestStats(), Events()
     locust.stats.setup_distributed_stats_event_listeners(receiving, gathered)
     for worker in workers:
@@ -456,9 +411,7 @@ def at_master(workers: list[RequestStats]) -> RequestStats:
 
 
 def failures(_folder: Path) -> dict[str, Any]:
-    """
-    How often each outcome counts as a failure.
-    """
+    """How often each outcome counts as a failure."""
     stats = RequestStats()
     for outcome in ("200", "202", "404", "409", "429", "500", "503", NO_ANSWER):
         counted = Window(0, 0, "startBuild", outcome)
@@ -468,9 +421,7 @@ def failures(_folder: Path) -> dict[str, Any]:
 
 
 def assumptions(_folder: Path) -> dict[str, Any]:
-    """
-    What of Locust is used here though no page of its documentation promises it.
-    """
+    """What of Locust is used here though no page of its documentation promises it."""
     from locust import log, runners
     from locust.env import Environment
 
@@ -509,9 +460,7 @@ DEEDS = {
 
 
 def main(folder: Path) -> None:
-    """
-    Does everything, each in a folder of its own.
-    """
+    """Does everything, each in a folder of its own."""
     said = {}
     for name, deed in DEEDS.items():
         (folder / name).mkdir()

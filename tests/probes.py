@@ -1,5 +1,4 @@
-"""
-Probes for tests: a brain that asks the same few things whatever it hears, and the command that has it for its own.
+"""Probes for tests: a brain that asks the same few things whatever it hears, and the command that has it for its own.
 
 As a program it is `touchstone` with that brain in the place of the real one.
 """
@@ -11,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.command import Shell
-from touchstone import cli, probehandover
-from touchstone.limiter.identity import Cost, Identity, Interval, Runner, Step, Stretch, Tier, Why
-from touchstone.limiter.observed import Answer
-from touchstone.limiter.stimulus import Segment, Stimulus, drain, stream, volley
+from touchstone.cli import app
+from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Stretch, Tier, Why
+from touchstone.facts.observed import Answer
+from touchstone.facts.stimulus import Segment, Stimulus, drain, stream, volley
+from touchstone.limiter.probe import handover
 from touchstone.limiter.terms import Terms
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,9 +28,7 @@ FREE = "tests.probes:Free"
 
 
 class StandIn:
-    """
-    Asks a canary, a burst, two volleys, for builds in flight and for one after those were freed.
-    """
+    """Asks a canary, a burst, two volleys, for builds in flight and for one after those were freed."""
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
@@ -40,9 +38,7 @@ class StandIn:
         self.resumed = False
 
     def stimuli(self, at: float) -> tuple[Stimulus, ...]:
-        """
-        All of them, as they are from *at* on.
-        """
+        """All of them, as they are from *at* on."""
         rest = at + 0.05
         return (
             Stimulus("a canary", (Segment((at,)),)),
@@ -53,9 +49,7 @@ class StandIn:
         )
 
     def ask(self, now_at: float) -> Stimulus | None:
-        """
-        The next of them.
-        """
+        """The next of them."""
         stimuli = self.stimuli(now_at)
         if self.why:
             return None
@@ -65,29 +59,21 @@ class StandIn:
         return stimuli[len(self.steps)]
 
     def hear(self, stimulus: Stimulus, answers: Sequence[Answer]) -> None:
-        """
-        Remembers.
-        """
+        """Remembers."""
         self.answers += answers
         at = max((answer.done_at for answer in answers), default=0.0)
         self.steps.append(Step(stimulus.name, at, stimulus.bits, {"fixed": 0.75, "gcra": 0.25}))
 
     def resume(self) -> None:
-        """
-        Remembers that it goes on.
-        """
+        """Remembers that it goes on."""
         self.resumed = True
 
     def stop(self, why: Why) -> None:
-        """
-        Stops.
-        """
+        """Stops."""
         self.why = why
 
     def known(self) -> Identity:
-        """
-        As if it knew.
-        """
+        """As if it knew."""
         refused = sum(not answer.accepted for answer in self.answers)
         accepted = len(self.answers) - refused
         lasted_s = self.answers[-1].done_at - self.answers[0].sent_at if self.answers else 0.0
@@ -100,33 +86,23 @@ class StandIn:
         )
 
     def stretch(self) -> Stretch | None:
-        """
-        Something to draw.
-        """
+        """Something to draw."""
         return Stretch((0.0, 1.0), (4.0, 0.0)) if self.answers else None
 
 
 class Endless(StandIn):
-    """
-    Asks for bursts without end.
-    """
+    """Asks for bursts without end."""
 
     def ask(self, now_at: float) -> Stimulus | None:
-        """
-        Another one.
-        """
+        """Another one."""
         return None if self.why else Stimulus("a burst", (drain(now_at + 0.02, 4),), anew=self.resumed)
 
 
 class Streams(StandIn):
-    """
-    Asks a canary, a stream, and a burst that ends once answers are held back.
-    """
+    """Asks a canary, a stream, and a burst that ends once answers are held back."""
 
     def stimuli(self, at: float) -> tuple[Stimulus, ...]:
-        """
-        All of them, as they are from *at* on.
-        """
+        """All of them, as they are from *at* on."""
         until_held = replace(drain(at + 0.1, 40), quick_s=0.001)
         return (
             Stimulus("a canary", (Segment((at,)),)),
@@ -136,20 +112,14 @@ class Streams(StandIn):
 
 
 class Free(StandIn):
-    """
-    Asks five times in a row, and then knows that nothing is limited.
-    """
+    """Asks five times in a row, and then knows that nothing is limited."""
 
     def stimuli(self, at: float) -> tuple[Stimulus, ...]:
-        """
-        One burst.
-        """
+        """One burst."""
         return (Stimulus("a burst", (drain(at, 5),)),)
 
     def known(self) -> Identity:
-        """
-        What was let through.
-        """
+        """What was let through."""
         sure = self.why == "settled"
         return Identity(
             (), (), Cost(len(self.answers), 0, 0, 0.1), unlimited_to=len(self.answers), sure=sure, why=self.why
@@ -157,16 +127,12 @@ class Free(StandIn):
 
 
 def shell(folder: Path, brain: str = BRAIN) -> Shell:
-    """
-    A folder in which `python -m touchstone` probes with a brain of this module.
-    """
+    """A folder in which `python -m touchstone` probes with a brain of this module."""
     return ProbeShell(folder, brain=brain)
 
 
 class ProbeShell(Shell):
-    """
-    The same shell with another program in it.
-    """
+    """The same shell with another program in it."""
 
     def __init__(self, folder: Path, brain: str) -> None:
         super().__init__(folder)
@@ -174,13 +140,11 @@ class ProbeShell(Shell):
         self._brain = brain
 
     def environment(self) -> dict[str, str]:
-        """
-        Where the program and its child find this module, and which brain it is.
-        """
+        """Where the program and its child find this module, and which brain it is."""
         return super().environment() | {"PYTHONPATH": str(ROOT), "STAND_IN": self._brain}
 
 
 if __name__ == "__main__":
-    probehandover.BRAIN = os.environ["STAND_IN"]
+    handover.BRAIN = os.environ["STAND_IN"]
     sys.argv[0] = "touchstone"
-    cli.main()
+    app.main()

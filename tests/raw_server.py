@@ -1,6 +1,4 @@
-"""
-A server that answers on bare sockets, for what no server of HTTP would send.
-"""
+"""A server that answers on bare sockets, for what no server of HTTP would send."""
 
 import contextlib
 import socket
@@ -11,9 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def listening(serve: Callable[[socket.socket], None]) -> Iterator[str]:
-    """
-    Serves each connection in a thread of its own; the base URL. A client may close whenever it likes.
-    """
+    """Serves each connection in a thread of its own; the base URL. A client may close whenever it likes."""
     listener = socket.create_server(("127.0.0.1", 0))
     threads: list[threading.Thread] = []
 

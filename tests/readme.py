@@ -1,6 +1,4 @@
-"""
-The commands that the README shows, and what they really print.
-"""
+"""The commands that the README shows, and what they really print."""
 
 import os
 import re
@@ -13,9 +11,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def consoles() -> list[tuple[str, str]]:
-    """
-    Each command of the README with the output shown below it.
-    """
+    """Each command of the README with the output shown below it."""
     found = []
     for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
@@ -25,18 +21,14 @@ def consoles() -> list[tuple[str, str]]:
 
 
 def normal(text: str) -> str:
-    """
-    *text* without what differs from run to run: run ids, counts of exchanges, seconds.
-    """
+    """*text* without what differs from run to run: run ids, counts of exchanges, seconds."""
     text = re.sub(r"reports/[0-9a-f-]+/", "reports/RUN/", text)
     text = re.sub(r"[0-9,]+ exchanges with twin in [0-9.]+ s", "N exchanges with twin in S s", text)
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
 def run(arguments: list[str], folder: Path) -> str:
-    """
-    What the command prints, run in an empty folder.
-    """
+    """What the command prints, run in an empty folder."""
     command = [sys.executable, "-m", "touchstone", *arguments]
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(ROOT), "COLUMNS": "400"}
     environment |= {name: value for name, value in os.environ.items() if name == "HYPOTHESIS_STORAGE_DIRECTORY"}

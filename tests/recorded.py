@@ -1,6 +1,4 @@
-"""
-The recordings of the twin, and copies of them in which something was changed.
-"""
+"""The recordings of the twin, and copies of them in which something was changed."""
 
 import functools
 import json
@@ -9,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from touchstone import recordings
-from touchstone.bundle import recordings_dir
-from touchstone.exchange import Chunk, Exchange
-from touchstone.recording import Recording
+from touchstone.contract.bundle import recordings_dir
+from touchstone.facts.exchange import Chunk, Exchange
+from touchstone.recordings import reader
+from touchstone.recordings.recording import Recording
 
 Document = dict[str, Any]
 Entry = dict[str, Any]
@@ -20,38 +18,28 @@ Entry = dict[str, Any]
 
 @functools.cache
 def recorded(name: str) -> Recording:
-    """
-    The recording of one scenario.
-    """
-    return recordings.read(recordings_dir() / f"{name}.har")
+    """The recording of one scenario."""
+    return reader.read(recordings_dir() / f"{name}.har")
 
 
 def every() -> list[str]:
-    """
-    The names of all recordings.
-    """
+    """The names of all recordings."""
     return sorted(path.stem for path in recordings_dir().glob("*.har"))
 
 
 def document(name: str) -> Document:
-    """
-    A fresh copy of the HAR document of one scenario.
-    """
+    """A fresh copy of the HAR document of one scenario."""
     return dict(json.loads((recordings_dir() / f"{name}.har").read_text("utf-8")))
 
 
 def entry(har: Document, step: str, operation: str = "", number: int = 0) -> Entry:
-    """
-    One of the entries that show *step*.
-    """
+    """One of the entries that show *step*."""
     found = [e for e in har["log"]["entries"] if e["_step"] == step and operation in ("", e["_exchange"]["operation"])]
     return dict(found[number]) and found[number]
 
 
 def saved(har: Document, folder: Path) -> Path:
-    """
-    The file of a document, called as its scenario is.
-    """
+    """The file of a document, called as its scenario is."""
     folder.mkdir(exist_ok=True)
     path = folder / f"{har['log']['pages'][0]['id']}.har"
     path.write_text(json.dumps(har), "utf-8")
@@ -59,9 +47,7 @@ def saved(har: Document, folder: Path) -> Path:
 
 
 def with_body(exchange: Exchange, body: bytes) -> Exchange:
-    """
-    The exchange with another body of the same length, in pieces of the same lengths.
-    """
+    """The exchange with another body of the same length, in pieces of the same lengths."""
     assert exchange.response is not None
     chunks, start = [], 0
     for chunk in exchange.response.chunks:
@@ -71,9 +57,7 @@ def with_body(exchange: Exchange, body: bytes) -> Exchange:
 
 
 def changed(recording: Recording, number: int, change: Callable[[Exchange], Exchange]) -> Recording:
-    """
-    The recording with one exchange changed.
-    """
+    """The recording with one exchange changed."""
     exchanges = list(recording.exchanges)
     exchanges[number] = change(exchanges[number])
     return replace(recording, exchanges=tuple(exchanges))

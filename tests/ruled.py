@@ -1,6 +1,4 @@
-"""
-What the load rules say of a run, and run logs with as little in them as a question needs.
-"""
+"""What the load rules say of a run, and run logs with as little in them as a question needs."""
 
 import dataclasses
 import random
@@ -8,37 +6,31 @@ from typing import Any
 
 from tests.crowd import Crowd, Server
 from tests.rules.exchanges import build, exchange
-from touchstone import claims
-from touchstone.exchange import Exchange
-from touchstone.loadfacts import Attempt, Build, BuildEnd
-from touchstone.loadrules import judge_load
-from touchstone.ruling import Ruling
-from touchstone.runfacts import RunLog, TemplateAction
+from touchstone.contract import claims
+from touchstone.facts.events import RunLog, TemplateAction
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.load_events import Attempt, Build, BuildEnd
+from touchstone.loadgen.judgement import Ruling
+from touchstone.loadgen.rules import judge_load
 
 REF = "default/own-1@1.0.0"
 LEDGER = claims.load()
 
 
 def ruled(log: RunLog) -> Ruling:
-    """
-    What the load rules say, none of which may fail.
-    """
+    """What the load rules say, none of which may fail."""
     ruling = judge_load(log, LEDGER)
     assert [notice.reason for notice in ruling.notices if notice.verdict == "could-not-run"] == []
     return ruling
 
 
 def accused(log: RunLog) -> set[str]:
-    """
-    The claims that are found broken.
-    """
+    """The claims that are found broken."""
     return {finding.claim for finding in ruled(log).findings}
 
 
 def outcomes(log: RunLog, claim: str) -> set[str]:
-    """
-    What is said of one claim.
-    """
+    """What is said of one claim."""
     ruling = ruled(log)
     said = {judgement.outcome for judgement in ruling.judgements if judgement.claim == claim}
     said |= {notice.verdict for notice in ruling.notices if notice.claim == claim}
@@ -46,16 +38,12 @@ def outcomes(log: RunLog, claim: str) -> set[str]:
 
 
 def reasons(log: RunLog, claim: str) -> str:
-    """
-    Why a claim is open.
-    """
+    """Why a claim is open."""
     return "; ".join(j.actual for j in ruled(log).judgements if j.claim == claim and j.outcome == "indeterminate")
 
 
 def attempt(number: int = 1, status: int = 429, sent_at: float = 1.0, **facts: Any) -> Attempt:
-    """
-    One try of a client that wants one build.
-    """
+    """One try of a client that wants one build."""
     values: dict[str, Any] = {
         "want": 1, "number": number, "ref": REF, "credential": "primary", "phase": "", "fresh": True,
         "intended_at": sent_at, "sent_at": sent_at, "done_at": sent_at + 0.1, "status": status,
@@ -65,9 +53,7 @@ def attempt(number: int = 1, status: int = 429, sent_at: float = 1.0, **facts: A
 
 
 def ended(end: BuildEnd, **facts: Any) -> Build:
-    """
-    What became of the build of that client.
-    """
+    """What became of the build of that client."""
     values: dict[str, Any] = {
         "want": 1, "ref": REF, "credential": "primary", "accepted_at": 1.1, "ended_at": 3.0, "end": end,
         "seen_building_at": None, "seq": 50,
@@ -76,16 +62,12 @@ def ended(end: BuildEnd, **facts: Any) -> Build:
 
 
 def read(state: str, sent_at: float, **facts: Any) -> Exchange:
-    """
-    One status read that was kept.
-    """
+    """One status read that was kept."""
     times = {"sent_at": sent_at, "done_at": sent_at + 0.05, "seq": int(1000 * sent_at)}
     return exchange(json=build(state, REF), ref=REF, **(times | facts))
 
 
 def log_of(**facts: Any) -> RunLog:
-    """
-    A log with these facts and nothing else.
-    """
+    """A log with these facts and nothing else."""
     empty = Crowd(Server(), random.Random(1)).run()
     return dataclasses.replace(empty, **({"templates": (TemplateAction(REF, "own", "", "published", 0.0),)} | facts))

@@ -1,6 +1,4 @@
-"""
-How far a load run has come, as its target sees it by what it is asked; and the run's processes.
-"""
+"""How far a load run has come, as its target sees it by what it is asked; and the run's processes."""
 
 import socket
 import threading
@@ -23,9 +21,7 @@ Asgi = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """
-    One request, and when it came.
-    """
+    """One request, and when it came."""
 
     at: float
     method: str
@@ -33,16 +29,13 @@ class Asked:
 
     @property
     def is_of_the_load(self) -> bool:
-        """
-        Whether no clean-up sends it.
-        """
+        """Whether no clean-up sends it."""
         return self.method in ("GET", "POST")
 
 
 @dataclass
 class Stages:
-    """
-    What a target was asked, and an event for the first request of each stage.
+    """What a target was asked, and an event for the first request of each stage.
 
     Scenarios that cancel builds reach the clean-up too soon.
 
@@ -58,9 +51,7 @@ class Stages:
     _of_ready: int = 0
 
     def wrap(self, app: Asgi) -> Asgi:
-        """
-        The same application, watched.
-        """
+        """The same application, watched."""
 
         async def watched(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "http":
@@ -90,16 +81,12 @@ class Stages:
         return "loading"
 
     def after(self, at: float) -> list[Asked]:
-        """
-        The requests of the load that came after a moment.
-        """
+        """The requests of the load that came after a moment."""
         return [asked for asked in self.asked if asked.is_of_the_load and asked.at > at]
 
 
 def hanging(method: str, asked: list[str]) -> Callable[[Asgi], Asgi]:
-    """
-    Wraps an application so that requests with *method*, whose paths go into *asked*, are never answered.
-    """
+    """Wraps an application so that requests with *method*, whose paths go into *asked*, are never answered."""
 
     def wrap(app: Asgi) -> Asgi:
         async def hung(scope: Any, receive: Any, send: Any) -> None:
@@ -116,9 +103,7 @@ def hanging(method: str, asked: list[str]) -> Callable[[Asgi], Asgi]:
 
 
 def forgetting(role: str) -> Callable[[Asgi], Asgi]:
-    """
-    Wraps an application so that it knows no version for *role* any more, as one that was begun anew.
-    """
+    """Wraps an application so that it knows no version for *role* any more, as one that was begun anew."""
 
     def wrap(app: Asgi) -> Asgi:
         async def forgot(scope: Any, receive: Any, send: Any) -> None:
@@ -135,23 +120,17 @@ def forgetting(role: str) -> Callable[[Asgi], Asgi]:
 
 
 def descendants(pid: int) -> list[int]:
-    """
-    The processes that a process started, and theirs; each before its own.
-    """
+    """The processes that a process started, and theirs; each before its own."""
     return [one for child in children(pid) for one in (child, *descendants(child))]
 
 
 def words(pid: int) -> str:
-    """
-    The command line of a process.
-    """
+    """The command line of a process."""
     return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
 
 
 def free_port() -> int:
-    """
-    A port that nobody listens on.
-    """
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

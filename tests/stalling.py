@@ -1,6 +1,4 @@
-"""
-A server that stalls for one second in every five: what its answers take follows from the schedule of its stalls.
-"""
+"""A server that stalls for one second in every five: what its answers take follows from the schedule of its stalls."""
 
 import asyncio
 import time
@@ -14,9 +12,7 @@ Asgi = Callable[..., Any]
 
 
 def stalling(app: Asgi) -> Asgi:
-    """
-    The same application, whose answers take SERVICE_S, and in a stall as long as until its end besides.
-    """
+    """The same application, whose answers take SERVICE_S, and in a stall as long as until its end besides."""
 
     async def stalled(scope: Any, receive: Any, send: Any) -> None:
         # The stall is the time that a run is to measure.
@@ -28,8 +24,7 @@ def stalling(app: Asgi) -> Asgi:
 
 
 def quantile_s(share: float) -> float:
-    """
-    What *share* of the answers to evenly spaced arrivals take at most.
+    """What *share* of the answers to evenly spaced arrivals take at most.
 
     An arrival meets a stall with the probability STALL_S / PERIOD_S, and is then equally likely to be anywhere in it.
     """

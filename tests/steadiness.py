@@ -27,8 +27,7 @@ _COUNTED = re.compile(r"(\d+) (passed|failed|errors?|skipped)")
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """
-    One run of the tests.
+    """One run of the tests.
 
     Attributes:
         failed: The lines of pytest's summary that name what failed.
@@ -43,16 +42,13 @@ class Round:
 
     @property
     def steady(self) -> bool:
-        """
-        Whether every test that ran passed, and any ran.
-        """
+        """Whether every test that ran passed, and any ran."""
         return self.code == 0 and self.passed > 0 and not self.failed
 
 
 @contextmanager
 def busy(processes: int, niceness: int = 0) -> Iterator[None]:
-    """
-    Keeps as many processors busy as long as it lasts.
+    """Keeps as many processors busy as long as it lasts.
 
     Args:
         niceness: How readily it makes room for the tests, up to 19.
@@ -67,9 +63,7 @@ def busy(processes: int, niceness: int = 0) -> Iterator[None]:
 
 
 def summed_up(seed: int, code: int, printed: str, seconds: float) -> Round:
-    """
-    What pytest printed in one run.
-    """
+    """What pytest printed in one run."""
     last = printed.rstrip().rpartition("\n")[2]
     counts = {word: int(number) for number, word in _COUNTED.findall(last)}
     failed = tuple(line for line in printed.splitlines() if line.startswith(("FAILED ", "ERROR ")))
@@ -77,9 +71,7 @@ def summed_up(seed: int, code: int, printed: str, seconds: float) -> Round:
 
 
 def run(seed: int, arguments: Sequence[str]) -> Round:
-    """
-    Runs the tests in the order that *seed* makes; all that they print is kept beside the reports.
-    """
+    """Runs the tests in the order that *seed* makes; all that they print is kept beside the reports."""
     log = LOGS / f"seed-{seed}.log"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "randomly", f"--randomly-seed={seed}", *arguments]
     began = time.monotonic()
@@ -89,9 +81,7 @@ def run(seed: int, arguments: Sequence[str]) -> Round:
 
 
 def told(one: Round) -> str:
-    """
-    A line about one run, and one for each failure.
-    """
+    """A line about one run, and one for each failure."""
     skipped = f", {one.skipped} skipped" if one.skipped else ""
     ended = "" if one.steady else f", exit {one.code}"
     line = f"seed {one.seed}: {one.passed:,} passed, {len(one.failed)} failed{skipped}{ended}, {one.seconds:.0f} s"
@@ -99,9 +89,7 @@ def told(one: Round) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """
-    Runs the tests as often as is asked; 0 where none failed in any run.
-    """
+    """Runs the tests as often as is asked; 0 where none failed in any run."""
     parser = argparse.ArgumentParser(prog="python -m tests.steadiness", description=__doc__)
     parser.add_argument("--runs", type=int, default=20, help="how often (default: %(default)s)")
     parser.add_argument("--first", type=int, default=1, help="seed of the first run (default: %(default)s)")

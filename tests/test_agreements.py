@@ -1,6 +1,4 @@
-"""
-Lists kept in two places say the same: claims and rules, claims and cases, flags and settings, words and commands.
-"""
+"""Lists kept in two places say the same: claims and rules, claims and cases, flags and settings, words and commands."""
 
 import ast
 import dataclasses
@@ -11,34 +9,29 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from touchstone import claims, cli
-from touchstone.claims import Ledger
-from touchstone.rules import EXCHANGE_RULES, STORY_RULES
-from touchstone.settings import Flags
+from touchstone.cli import app
+from touchstone.config import Flags
+from touchstone.contract import claims
+from touchstone.contract.claims import Ledger
+from touchstone.rules.catalogue import EXCHANGE_RULES, STORY_RULES
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
 def ledger() -> Ledger:
-    """
-    The ledger of claims that travels with the package.
-    """
+    """The ledger of claims that travels with the package."""
     return claims.load()
 
 
 @pytest.fixture(scope="module")
 def ruled() -> set[str]:
-    """
-    The claims that some rule names.
-    """
+    """The claims that some rule names."""
     return {claim for rule in (*EXCHANGE_RULES, *STORY_RULES) for claim in rule.claims}
 
 
 def marked() -> Iterator[tuple[str, str]]:
-    """
-    The claims that the contract tests declare to drive, with the file, read from the source.
-    """
+    """The claims that the contract tests declare to drive, with the file, read from the source."""
     for path in sorted((ROOT / "contract_tests").glob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.claims":
@@ -48,33 +41,25 @@ def marked() -> Iterator[tuple[str, str]]:
 
 
 def test_every_claim_is_judged_by_a_rule_and_every_rule_judges_claims(ledger: Ledger, ruled: set[str]) -> None:
-    """
-    Each claim of the ledger that is not excluded is named by a rule, and rules name no others.
-    """
+    """Each claim of the ledger that is not excluded is named by a rule, and rules name no others."""
     judged = {claim.id for claim in ledger.judged()}
     assert (judged - ruled, ruled - judged) == (set(), set())
 
 
 def test_rules_have_names_of_their_own() -> None:
-    """
-    A finding names one check, so no two rules share a name.
-    """
+    """A finding names one check, so no two rules share a name."""
     names = [rule.id for rule in (*EXCHANGE_RULES, *STORY_RULES)]
     assert sorted(names) == sorted(set(names))
 
 
 def test_cases_declare_claims_of_the_ledger_only(ledger: Ledger) -> None:
-    """
-    A contract test cannot declare a claim that is misspelt or excluded.
-    """
+    """A contract test cannot declare a claim that is misspelt or excluded."""
     judged = {claim.id for claim in ledger.judged()}
     assert {(file, claim) for file, claim in marked() if claim not in judged} == set()
 
 
 def test_every_claim_is_driven_by_a_case(ledger: Ledger) -> None:
-    """
-    For each claim there is a contract test that sets out to bring about an occasion to judge it.
-    """
+    """For each claim there is a contract test that sets out to bring about an occasion to judge it."""
     assert {claim.id for claim in ledger.judged()} - {claim for _, claim in marked()} == set()
 
 
@@ -83,18 +68,16 @@ def test_every_flag_of_the_settings_is_an_option_of_check() -> None:
     What the settings take from the command line is what `touchstone check` offers, but for what needs earlier runs.
     """
     of_runs = {"write_baseline", "last_failed"}
-    check = typer.main.get_command(cli.app).commands["check"]  # type: ignore[attr-defined]
+    check = typer.main.get_command(app.app).commands["check"]  # type: ignore[attr-defined]
     offered = {option.name for option in check.params} - {"help"}
     assert offered - of_runs == {field.name for field in dataclasses.fields(Flags)}
 
 
 @pytest.mark.parametrize("name", ["Makefile", "CHANGELOG.md"])
 def test_every_command_that_is_written_about_exists(name: str) -> None:
-    """
-    A command that the documents or the Makefile name is one that the command line has.
-    """
+    """A command that the documents or the Makefile name is one that the command line has."""
     text = (ROOT / name).read_text("utf-8")
     written = set(re.findall(r"(?:`|/|^\$ |^)touchstone ([a-z]+)", text, flags=re.MULTILINE))
-    known = set(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
+    known = set(typer.main.get_command(app.app).commands)  # type: ignore[attr-defined]
     assert written - known == set()
     assert written

@@ -1,19 +1,15 @@
-"""
-Each ambiguity of the documentation is answered by a variant of the twin, or excluded with the reason.
-"""
+"""Each ambiguity of the documentation is answered by a variant of the twin, or excluded with the reason."""
 
 from collections.abc import Mapping
 
 from tests.ambiguities import AMBIGUITIES, EXCLUDED
-from touchstone.twin.variants import VARIANTS
+from touchstone.proof.variants import VARIANTS
 
 
 def complaints(
     known: Mapping[int, str], excluded: Mapping[int, str], answers: Mapping[str, tuple[int, ...]]
 ) -> set[str]:
-    """
-    What does not go together, each by its name; *answers* are the numbers that each variant answers.
-    """
+    """What does not go together, each by its name; *answers* are the numbers that each variant answers."""
     answered = {number for numbers in answers.values() for number in numbers}
     return (
         {f"{n}, {known[n]}: neither a variant nor an exclusion" for n in known.keys() - answered - excluded.keys()}
@@ -26,25 +22,19 @@ def complaints(
 
 
 def test_every_ambiguity_is_answered_or_excluded() -> None:
-    """
-    No ambiguity is forgotten, none is both answered and excluded, and no variant answers what nobody asked.
-    """
+    """No ambiguity is forgotten, none is both answered and excluded, and no variant answers what nobody asked."""
     answers = {name: variant.answers for name, variant in VARIANTS.items()}
     assert complaints(AMBIGUITIES, EXCLUDED, answers) == set()
 
 
 def test_ambiguities_are_numbered_without_a_gap() -> None:
-    """
-    The list has fifty entries, each in other words.
-    """
+    """The list has fifty entries, each in other words."""
     assert list(AMBIGUITIES) == list(range(1, 51))
     assert len(set(AMBIGUITIES.values())) == 50
 
 
 def test_forgotten_ambiguity_is_named() -> None:
-    """
-    Each kind of disagreement is told by the name of what disagrees.
-    """
+    """Each kind of disagreement is told by the name of what disagrees."""
     known = {1: "form", 2: "order", 3: "length"}
     assert complaints(known, {3: "never seen"}, {"a": (1,), "b": (1, 2)}) == set()
     assert complaints(known, {3: "never seen"}, {"a": (1,)}) == {"2, order: neither a variant nor an exclusion"}

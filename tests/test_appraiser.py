@@ -1,6 +1,4 @@
-"""
-An appraiser says of thousands of answers what a judge says who looks at each, and looks at few.
-"""
+"""An appraiser says of thousands of answers what a judge says who looks at each, and looks at few."""
 
 import functools
 import json
@@ -13,19 +11,19 @@ import pytest
 
 from tests.answered import JSON, answer_of, corpus, head, keys, shot_of, shots
 from tests.encodings import ENCODINGS, left
-from touchstone import claims as ledger_of_claims
-from touchstone.answer import Answer
-from touchstone.appraiser import INLINE_RULES, Appraiser, Seen
-from touchstone.claims import Ledger
-from touchstone.contract import Contract
-from touchstone.exchange import Exchange
-from touchstone.finding import Judgement, finding_id
-from touchstone.judge import Judge
+from touchstone.contract import claims as ledger_of_claims
+from touchstone.contract.claims import Ledger
+from touchstone.contract.document import Contract
+from touchstone.facts.events import tallies
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement, finding_id
+from touchstone.loadgen.inline_judge import INLINE_RULES, Appraiser, Seen
+from touchstone.loadgen.prepared_request import LONG_BODY_BYTES, Shot, Shots
 from touchstone.rules.history import History
+from touchstone.rules.judge import Judge
 from touchstone.rules.rule import Rule, held, rule
-from touchstone.runfacts import tallies
-from touchstone.shots import LONG_BODY_BYTES, Shot, Shots
-from touchstone.transport import Call
+from touchstone.target.answer import Answer
+from touchstone.target.transport import Call
 
 REF = "default/touchstone-t1-hello@1.0.0"
 SECRETS = [key for key in (keys().primary, keys().second, keys().restricted) if key]
@@ -41,9 +39,7 @@ def ledger() -> Ledger:
 
 
 def appraiser(its: Shots, **bounds: float) -> Appraiser:
-    """
-    An appraiser that has seen nothing; without bounds it judges whatever it has to.
-    """
+    """An appraiser that has seen nothing; without bounds it judges whatever it has to."""
     most_looks = int(bounds.pop("most_looks", 50_000))
     per_s = bounds.pop("max_misses_per_s", 1e9)
     known = History(Contract.load())
@@ -51,9 +47,7 @@ def appraiser(its: Shots, **bounds: float) -> Appraiser:
 
 
 def load(its: Shots, number: int) -> Iterator[Shown]:
-    """
-    Answers of the corpus in an order of no sense, most of them several times, with times and bytes of their own.
-    """
+    """Answers of the corpus in an order of no sense, most of them several times, with times and bytes of their own."""
     chance = random.Random(7)
     asked = [exchange for _, exchanges in corpus() for exchange in exchanges]
     for at_s in range(number):
@@ -64,9 +58,7 @@ def load(its: Shots, number: int) -> Iterator[Shown]:
 
 
 def anew(its: Shots, shown: Iterable[Shown]) -> tuple[list[Judgement], dict[str, int], Judge]:
-    """
-    What a judge says who looks at each answer: all judgements, and how many answers show each finding.
-    """
+    """What a judge says who looks at each answer: all judgements, and how many answers show each finding."""
     judge = Judge(History(Contract.load()), ledger(), INLINE_RULES, ())
     said = []
     times: Counter[str] = Counter()
@@ -78,9 +70,7 @@ def anew(its: Shots, shown: Iterable[Shown]) -> tuple[list[Judgement], dict[str,
 
 
 def starts(its: Shots, bodies: Iterable[bytes], at_s: float = 0.0, status: int = 202) -> list[Shown]:
-    """
-    Answers to a start, all at one moment.
-    """
+    """Answers to a start, all at one moment."""
     shot = its.shot(Call("startBuild", REF))
     return [(shot, Answer(head(status), body, sent_at=at_s, head_at=at_s, done_at=at_s)) for body in bodies]
 
@@ -93,9 +83,7 @@ def see(judging: Appraiser, shown: Iterable[Shown]) -> list[Seen]:
 
 
 def test_load_is_judged_as_by_a_judge_of_each_answer() -> None:
-    """
-    Tallies, findings and how often each was seen are those of a judge who looks at every answer anew.
-    """
+    """Tallies, findings and how often each was seen are those of a judge who looks at every answer anew."""
     its = shots()
     shown = list(load(its, 4000))
     judging = appraiser(its)
@@ -117,9 +105,7 @@ def of_broken(judgements: Iterable[Judgement]) -> list[Judgement]:
 
 
 def test_finding_comes_once_with_its_evidence() -> None:
-    """
-    What is wrong is told with the exchange that showed it first, as a judge tells it; later answers are counted.
-    """
+    """What is wrong is told with the exchange that showed it first, as a judge tells it; later answers are counted."""
     its = shots()
     judging = appraiser(its)
     judging.offset_s = -50.0
@@ -139,9 +125,7 @@ def test_finding_comes_once_with_its_evidence() -> None:
 
 
 def test_wrong_byte_among_thousands_is_found() -> None:
-    """
-    One answer of five thousand that differs in a byte is judged by itself.
-    """
+    """One answer of five thousand that differs in a byte is judged by itself."""
     its = shots()
     judging = appraiser(its)
     wrong = BUILDING.replace(b"building", b"buildinG")
@@ -162,9 +146,7 @@ def test_wrong_byte_among_thousands_is_found() -> None:
 
 @pytest.mark.parametrize("body", [BUILDING, LIMITED % 7], ids=["start", "limited"])
 def test_every_byte_of_an_answer_counts(body: bytes) -> None:
-    """
-    Whichever byte of a known answer changes, what is said of it is what a judge says who has seen no other one.
-    """
+    """Whichever byte of a known answer changes, what is said of it is what a judge says who has seen no other one."""
     its = shots()
     judging = appraiser(its)
     status = 202 if body == BUILDING else 429
@@ -180,9 +162,7 @@ def test_every_byte_of_an_answer_counts(body: bytes) -> None:
 
 
 def test_unclear_answers_are_counted_with_the_first_reason() -> None:
-    """
-    Answers that allow no verdict are tallied beside those that do, and the reason is the one that came first.
-    """
+    """Answers that allow no verdict are tallied beside those that do, and the reason is the one that came first."""
     its = shots()
     judging = appraiser(its)
     shot = its.shot(Call("publishTemplate", REF, "restricted", note={"content": "hello"}))
@@ -204,9 +184,7 @@ def failing(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 
 def test_rule_that_fails_is_told_and_the_others_speak() -> None:
-    """
-    An error of ours in a rule costs no other rule its say and is kept for the run to tell.
-    """
+    """An error of ours in a rule costs no other rule its say and is kept for the run to tell."""
     its = shots()
     rules: list[Rule[Exchange]] = [failing, *INLINE_RULES]
     judging = Appraiser(History(Contract.load()), ledger(), rules, its)
@@ -219,9 +197,7 @@ def test_rule_that_fails_is_told_and_the_others_speak() -> None:
 
 
 def test_date_and_request_id_that_change_are_hits() -> None:
-    """
-    A refusal with another date, another request id and other ids in its head is one look, told to the last one.
-    """
+    """A refusal with another date, another request id and other ids in its head is one look, told to the last one."""
     its = shots()
     judging = appraiser(its)
     shot = its.shot(Call("startBuild", REF))
@@ -235,9 +211,7 @@ def test_date_and_request_id_that_change_are_hits() -> None:
 
 
 def test_request_id_that_is_a_number_is_found() -> None:
-    """
-    A request id of another type is another look, and wrong, after a thousand of the right one.
-    """
+    """A request id of another type is another look, and wrong, after a thousand of the right one."""
     its = shots()
     judging = appraiser(its)
     see(judging, starts(its, [LIMITED % n for n in range(1000)], status=429))
@@ -247,9 +221,7 @@ def test_request_id_that_is_a_number_is_found() -> None:
 
 
 def test_server_that_is_gone_is_told_once_for_each_operation() -> None:
-    """
-    Connections that fail are one finding, as to a judge, and of each operation it is counted how many did.
-    """
+    """Connections that fail are one finding, as to a judge, and of each operation it is counted how many did."""
     its = shots()
     judging = appraiser(its)
     calls = [Call("startBuild", REF), Call("getBuild", REF), Call("cancelBuild", REF)]
@@ -275,8 +247,7 @@ def test_server_that_is_gone_is_told_once_for_each_operation() -> None:
 @pytest.mark.parametrize("encoding", sorted(ENCODINGS))
 @pytest.mark.parametrize("per_s", [1e9, 0.0], ids=["all rules", "cheap rules"])
 def test_key_in_an_answer_is_found_each_time(encoding: str, per_s: float) -> None:
-    """
-    An answer that repeats a key is never taken for a known one, and no exchange shows a part of the key.
+    """An answer that repeats a key is never taken for a known one, and no exchange shows a part of the key.
 
     Also where no more looks may be judged: head, body and request id of thousands of good answers look the same.
     """
@@ -302,9 +273,7 @@ def test_key_in_an_answer_is_found_each_time(encoding: str, per_s: float) -> Non
 
 
 def numbered(its: Shots, first: int, number: int, at_s: float) -> list[Shown]:
-    """
-    Answers to a start that look different, all at one moment.
-    """
+    """Answers to a start that look different, all at one moment."""
     bodies = (BUILDING.replace(b"ab" * 32, b"%064x" % n) for n in range(first, first + number))
     return starts(its, bodies, at_s)
 
@@ -334,9 +303,7 @@ def test_looks_beyond_the_bound_are_judged_cheaply() -> None:
 
 
 def test_known_looks_cost_nothing_of_the_bound() -> None:
-    """
-    Where no look may be judged any more, answers that look like judged ones still count for all rules.
-    """
+    """Where no look may be judged any more, answers that look like judged ones still count for all rules."""
     its = shots()
     judging = appraiser(its, max_misses_per_s=0.0)
     see(judging, numbered(its, 0, 1000, at_s=1.0))
@@ -358,9 +325,7 @@ def test_known_looks_cost_nothing_of_the_bound() -> None:
     ],
 )
 def test_cheap_rules_see_status_type_and_completeness(answer: Answer, claims: list[str]) -> None:
-    """
-    Where only the cheap rules are asked, a wrong status, media type or end is found; what a body says is not.
-    """
+    """Where only the cheap rules are asked, a wrong status, media type or end is found; what a body says is not."""
     its = shots()
     judging = appraiser(its, max_misses_per_s=0.0)
     see(judging, numbered(its, 0, 1001, at_s=0.0))
@@ -375,9 +340,7 @@ def test_cheap_rules_see_status_type_and_completeness(answer: Answer, claims: li
 
 
 def test_look_that_was_judged_cheaply_is_judged_when_there_is_room() -> None:
-    """
-    What only the cheap rules saw is no known look: the next one of it is judged by all rules.
-    """
+    """What only the cheap rules saw is no known look: the next one of it is judged by all rules."""
     its = shots()
     judging = appraiser(its, max_misses_per_s=1.0)
     see(judging, numbered(its, 0, 1000, at_s=0.0))
@@ -386,9 +349,7 @@ def test_look_that_was_judged_cheaply_is_judged_when_there_is_room() -> None:
 
 
 def test_forgotten_looks_stay_counted() -> None:
-    """
-    However many looks come, few are kept, those that come again and again among them, and all are in the tallies.
-    """
+    """However many looks come, few are kept, those that come again and again among them, and all are in the tallies."""
     its = shots()
     judging = appraiser(its, most_looks=100)
     often = numbered(its, 9999, 1, 0.0)
@@ -401,9 +362,7 @@ def test_forgotten_looks_stay_counted() -> None:
 
 
 def test_looks_of_which_the_same_is_said_share_their_counts() -> None:
-    """
-    What is counted does not grow with the number of wrong answers, only with what is wrong with them.
-    """
+    """What is counted does not grow with the number of wrong answers, only with what is wrong with them."""
     its = shots()
     judging = appraiser(its)
     see(judging, starts(its, (b'{"ref":%d}' % n for n in range(300))))
@@ -415,9 +374,7 @@ def test_looks_of_which_the_same_is_said_share_their_counts() -> None:
 
 
 def test_look_of_another_process_is_counted_as_often_as_it_came() -> None:
-    """
-    A look that is told once counts as many answers as are told with it and after it, right or wrong.
-    """
+    """A look that is told once counts as many answers as are told with it and after it, right or wrong."""
     its = shots()
     judging = appraiser(its)
     ((shot, right), (_, wrong)) = starts(its, [BUILDING, b'{"ref":1}'])
@@ -436,9 +393,7 @@ def test_look_of_another_process_is_counted_as_often_as_it_came() -> None:
 
 
 def test_look_of_another_process_that_is_known_is_not_judged_again() -> None:
-    """
-    What this process has seen, or another one has told, is known from both; the number of its head says nothing.
-    """
+    """What this process has seen, or another one has told, is known from both; the number of its head says nothing."""
     its = shots()
     judging = appraiser(its)
     ((shot, answer), (_, limited)) = starts(its, [BUILDING, LIMITED % 1])
@@ -451,9 +406,7 @@ def test_look_of_another_process_that_is_known_is_not_judged_again() -> None:
 
 
 def test_look_of_another_process_beyond_the_bound_is_judged_cheaply() -> None:
-    """
-    The bound holds for them as well, and whatever is added to such a look later was judged cheaply, too.
-    """
+    """The bound holds for them as well, and whatever is added to such a look later was judged cheaply, too."""
     its = shots()
     judging = appraiser(its, max_misses_per_s=0.0)
     see(judging, numbered(its, 0, 1000, at_s=0.0))
@@ -464,9 +417,7 @@ def test_look_of_another_process_beyond_the_bound_is_judged_cheaply() -> None:
 
 
 def test_beginning_of_a_long_body_is_not_taken_for_the_body() -> None:
-    """
-    What is not here cannot be judged, which is told; a status that must not be is seen all the same.
-    """
+    """What is not here cannot be judged, which is told; a status that must not be is seen all the same."""
     its = shots()
     judging = appraiser(its)
     ((shot, good),) = starts(its, [b'{"ref":"'])
@@ -488,9 +439,7 @@ def test_beginning_of_a_long_body_is_not_taken_for_the_body() -> None:
 
 
 def test_id_of_a_finding_is_the_one_of_a_judge() -> None:
-    """
-    Findings of a load run and of a check have the same ids, so that two runs can be compared.
-    """
+    """Findings of a load run and of a check have the same ids, so that two runs can be compared."""
     its = shots()
     judging = appraiser(its)
     see(judging, starts(its, [b"{}"], status=500))

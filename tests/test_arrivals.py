@@ -1,6 +1,4 @@
-"""
-Arrival curves: what their text means, what they expect, and when that comes due.
-"""
+"""Arrival curves: what their text means, what they expect, and when that comes due."""
 
 import math
 from pathlib import Path
@@ -10,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from touchstone.arrivals import HELP, parse
-from touchstone.curves import Curve, Poisson
 from touchstone.errors import UsageError
-from touchstone.schedule import due_times
-from touchstone.trace import Trace
+from touchstone.loadgen.arrivals import HELP, parse
+from touchstone.loadgen.curves import Curve, Poisson
+from touchstone.loadgen.schedule import due_times
+from touchstone.loadgen.trace import Trace
 
 DURATION_S = 40.0
 
@@ -34,9 +32,7 @@ CURVES = (
 
 @st.composite
 def curve_texts(draw: st.DrawFn) -> str:
-    """
-    The text of some curve.
-    """
+    """The text of some curve."""
     rates = st.integers(0, 4000).map(lambda number: f"{number / 100:g}")
     low, high = draw(rates), draw(st.integers(1, 4000).map(lambda number: f"{number / 100:g}"))
     times = st.integers(1, 400).map(lambda number: f"{number / 10:g}s")
@@ -51,9 +47,7 @@ def curve_texts(draw: st.DrawFn) -> str:
 
 
 def expected_rate(text: str, at_s: float) -> float:
-    """
-    The rate of some of CURVES, worked out anew.
-    """
+    """The rate of some of CURVES, worked out anew."""
     match text:
         case "constant:100":
             return 100
@@ -70,9 +64,7 @@ def expected_rate(text: str, at_s: float) -> float:
 
 @pytest.mark.parametrize("text", ["constant:100", "ramp:5..50", "ramp:0..50/10s", CURVES[5], CURVES[7]])
 def test_rate_is_what_the_text_says(text: str) -> None:
-    """
-    At each moment the rate is the one that the kind and its numbers describe; at a step it is the new one.
-    """
+    """At each moment the rate is the one that the kind and its numbers describe; at a step it is the new one."""
     curve = parse(text, DURATION_S)
     for at_s in (0.0, 3.5, 8.0, 9.999, 10.0, 24.0, 39.75):
         assert curve.rate(at_s) == pytest.approx(expected_rate(text, at_s), abs=1e-12)
@@ -80,9 +72,7 @@ def test_rate_is_what_the_text_says(text: str) -> None:
 
 @pytest.mark.parametrize("text", CURVES)
 def test_count_is_the_integral_of_the_rate(text: str) -> None:
-    """
-    The expected number agrees with a sum over ten thousand slices of the run, and with one over a part of it.
-    """
+    """The expected number agrees with a sum over ten thousand slices of the run, and with one over a part of it."""
     curve = parse(text, DURATION_S)
     for until_s in (7.3, 20.0, DURATION_S):
         middles = (np.arange(10_000) + 0.5) * until_s / 10_000
@@ -92,18 +82,14 @@ def test_count_is_the_integral_of_the_rate(text: str) -> None:
 
 
 def test_count_before_the_beginning_is_nothing() -> None:
-    """
-    Nothing is expected before the run begins.
-    """
+    """Nothing is expected before the run begins."""
     assert parse("ramp:5..50", DURATION_S).count(0) == 0
 
 
 @settings(max_examples=60)
 @given(text=curve_texts())
 def test_arrival_is_due_where_the_integral_passes_its_middle(text: str) -> None:
-    """
-    For any curve, the n-th arrival is due where n and a half are expected, in order, and within the run.
-    """
+    """For any curve, the n-th arrival is due where n and a half are expected, in order, and within the run."""
     curve = parse(text, DURATION_S)
     due_s = due_times(curve, DURATION_S, seed=1)
     counts = [curve.count(float(at_s)) for at_s in due_s[:: max(1, len(due_s) // 50)]]
@@ -116,9 +102,7 @@ def test_arrival_is_due_where_the_integral_passes_its_middle(text: str) -> None:
 @settings(max_examples=40)
 @given(text=curve_texts(), at_s=st.floats(0.1, 39.9))
 def test_no_moment_is_more_than_half_an_arrival_off(text: str, at_s: float) -> None:
-    """
-    At any moment, as many arrivals have come due as the integral says, give or take a half.
-    """
+    """At any moment, as many arrivals have come due as the integral says, give or take a half."""
     curve = parse(text, DURATION_S)
     due_s = due_times(curve, DURATION_S, seed=1)
     assert abs(np.searchsorted(due_s, at_s) - curve.count(at_s)) <= 0.5 + 1e-6
@@ -136,24 +120,18 @@ def test_no_moment_is_more_than_half_an_arrival_off(text: str, at_s: float) -> N
     ],
 )
 def test_number_of_arrivals_is_exact(text: str, number: int) -> None:
-    """
-    A whole number of expected arrivals is the number of arrivals.
-    """
+    """A whole number of expected arrivals is the number of arrivals."""
     assert len(due_times(parse(text, DURATION_S), DURATION_S, seed=1)) == number
 
 
 def test_constant_arrivals_have_equal_gaps() -> None:
-    """
-    At a constant rate each arrival has a slot of its own and comes in the middle of it.
-    """
+    """At a constant rate each arrival has a slot of its own and comes in the middle of it."""
     due_s = due_times(parse("4", 2.0), 2.0, seed=1)
     assert due_s.tolist() == [0.125, 0.375, 0.625, 0.875, 1.125, 1.375, 1.625, 1.875]
 
 
 def test_pause_has_no_arrival() -> None:
-    """
-    While the rate is 0 nothing is due, and what comes after it is not early.
-    """
+    """While the rate is 0 nothing is due, and what comes after it is not early."""
     due_s = due_times(parse("spike:2..0@4s+6s", 14.0), 14.0, seed=1)
     assert due_s.tolist() == pytest.approx([0.25 + n / 2 for n in range(8)] + [10.25 + n / 2 for n in range(8)])
     # Half of the arrival at 4.25 s falls before the pause and half after it: it is due as the pause begins.
@@ -162,27 +140,21 @@ def test_pause_has_no_arrival() -> None:
 
 
 def test_last_arrival_is_within_the_run() -> None:
-    """
-    Rounding in the last place pushes no arrival to the end of the run or past it.
-    """
+    """Rounding in the last place pushes no arrival to the end of the run or past it."""
     for rate in range(1, 60):
         due_s = due_times(parse(f"ramp:0..{rate}", rate / 7), rate / 7, seed=1)
         assert len(due_s) == 0 or due_s[-1] < rate / 7
 
 
 def test_seed_changes_nothing_without_chance() -> None:
-    """
-    Only a Poisson process depends on the seed.
-    """
+    """Only a Poisson process depends on the seed."""
     curve = parse("ramp:5..50", DURATION_S)
     assert due_times(curve, DURATION_S, seed=1).tolist() == due_times(curve, DURATION_S, seed=2).tolist()
 
 
 @pytest.mark.parametrize("text", [*CURVES, "poisson:20", "poisson:ramp:5..50/10s"])
 def test_text_of_a_curve_reads_back(text: str) -> None:
-    """
-    A curve is written as it was read, and a bare number is a constant rate.
-    """
+    """A curve is written as it was read, and a bare number is a constant rate."""
     curve = parse(text, DURATION_S)
     assert str(curve) == text
     assert parse(str(curve), DURATION_S) == curve
@@ -193,9 +165,7 @@ def test_text_of_a_curve_reads_back(text: str) -> None:
 @pytest.mark.parametrize("text", ["poisson:50", "poisson:ramp:0..100", "poisson:spike:20..0@10s+20s"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_poisson_process_has_the_mean_and_dispersion_of_one(text: str, seed: int) -> None:
-    """
-    The number is within four deviations of its mean, and counts of equal expectation vary as much as their mean.
-    """
+    """The number is within four deviations of its mean, and counts of equal expectation vary as much as their mean."""
     curve = parse(text, DURATION_S)
     assert isinstance(curve, Poisson)
     due_s = due_times(curve, DURATION_S, seed)
@@ -212,9 +182,7 @@ def test_poisson_process_has_the_mean_and_dispersion_of_one(text: str, seed: int
 
 
 def test_poisson_arrivals_fall_within_the_run() -> None:
-    """
-    They are in order, none is at its end, and a rate of 0 lets none through.
-    """
+    """They are in order, none is at its end, and a rate of 0 lets none through."""
     due_s = due_times(parse("poisson:spike:20..0@10s+20s", DURATION_S), DURATION_S, seed=5)
     assert np.all(np.diff(due_s) > 0)
     assert 0 < due_s[0] < due_s[-1] < DURATION_S
@@ -222,9 +190,7 @@ def test_poisson_arrivals_fall_within_the_run() -> None:
 
 
 def test_same_seed_gives_the_same_times_anywhere() -> None:
-    """
-    Times of a Poisson process are written down here to the last bit; another seed gives others.
-    """
+    """Times of a Poisson process are written down here to the last bit; another seed gives others."""
     curve = parse("poisson:ramp:5..50", DURATION_S)
     found = due_times(curve, DURATION_S, seed=20)
     assert [at_s.hex() for at_s in found[:3].tolist()] == FIRST_THREE
@@ -274,9 +240,7 @@ KINDS = "constant, poisson, ramp, spike, staircase, trace"
     ],
 )
 def test_text_that_describes_nothing_is_an_error(text: str, told: str) -> None:
-    """
-    The message says where the text stands, what it was, what is expected, and the nearest kind.
-    """
+    """The message says where the text stands, what it was, what is expected, and the nearest kind."""
     with pytest.raises(UsageError) as error:
         parse(text, DURATION_S)
     assert str(error.value).startswith("--arrivals: found ")
@@ -284,9 +248,7 @@ def test_text_that_describes_nothing_is_an_error(text: str, told: str) -> None:
 
 
 def test_every_form_of_the_help_line_can_be_read() -> None:
-    """
-    What the help of the flag shows is what the flag takes.
-    """
+    """What the help of the flag shows is what the flag takes."""
     shown = HELP.removeprefix("Arrivals a second: ").removesuffix(".")
     forms = [form.split()[-1] for part in shown.split(", ") for form in part.split(" or ")]
     read = [str(parse(form, DURATION_S)) for form in forms if ":" in form and form != "trace:FILE"]
@@ -294,9 +256,7 @@ def test_every_form_of_the_help_line_can_be_read() -> None:
 
 
 def test_too_many_arrivals_are_an_error() -> None:
-    """
-    A schedule that would fill the memory is refused, with its size and the largest that is taken.
-    """
+    """A schedule that would fill the memory is refused, with its size and the largest that is taken."""
     curve = parse("100000", 3600.0)
     with pytest.raises(
         UsageError, match=r"^--arrivals: constant:100000 makes 360,000,000 arrivals in 3600 s; expected "
@@ -316,9 +276,7 @@ TRACES = {
 
 @pytest.mark.parametrize("kind", TRACES)
 def test_trace_is_read_from_a_file(kind: str, tmp_path: Path) -> None:
-    """
-    A list of times or a table is sent again as it is, up to the end of the run.
-    """
+    """A list of times or a table is sent again as it is, up to the end of the run."""
     text, operations = TRACES[kind]
     (tmp_path / "seen.csv").write_text(text, "utf-8")
     found = parse("trace:seen.csv", DURATION_S, folder=tmp_path)
@@ -346,9 +304,7 @@ def test_trace_is_read_from_a_file(kind: str, tmp_path: Path) -> None:
     ],
 )
 def test_trace_that_cannot_be_read_is_an_error(content: str, told: str, tmp_path: Path) -> None:
-    """
-    The message names the file, the line, what is there and what is expected.
-    """
+    """The message names the file, the line, what is there and what is expected."""
     (tmp_path / "seen.csv").write_text(content, "utf-8")
     with pytest.raises(UsageError) as error:
         parse("trace:seen.csv", DURATION_S, folder=tmp_path)
@@ -356,9 +312,7 @@ def test_trace_that_cannot_be_read_is_an_error(content: str, told: str, tmp_path
 
 
 def test_trace_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    """
-    A missing file and one that is no text are told with the flag that named them.
-    """
+    """A missing file and one that is no text are told with the flag that named them."""
     with pytest.raises(UsageError, match=r"^--arrivals: .*seen.csv cannot be read: No such file"):
         parse("trace:seen.csv", DURATION_S, folder=tmp_path)
     (tmp_path / "seen.csv").write_bytes(b"\xff\xfe\x00")
@@ -367,8 +321,6 @@ def test_trace_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 
 def test_curve_is_a_value() -> None:
-    """
-    Two curves of the same text are the same, so that a plan can be compared and hashed.
-    """
+    """Two curves of the same text are the same, so that a plan can be compared and hashed."""
     assert len({parse("ramp:5..50", DURATION_S), parse("ramp:5..50", DURATION_S), parse("ramp:5..50", 20.0)}) == 2
     assert isinstance(parse("20", DURATION_S), Curve)

@@ -1,6 +1,4 @@
-"""
-Known broken claims: they do not fail a run, one that holds again does, and the run log says the same later.
-"""
+"""Known broken claims: they do not fail a run, one that holds again does, and the run log says the same later."""
 
 import json
 from collections.abc import Callable
@@ -15,17 +13,17 @@ from rich.console import Console
 from tests.command import Command, Ended, Shell
 from tests.report.conftest import ledger as claims_of_story
 from tests.report.conftest import write_failing, write_passing
-from touchstone import claims as ledger_of_claims
-from touchstone.baseline import lines_to_keep, read_baseline, write_baseline
+from touchstone.check.baseline import lines_to_keep, read_baseline, write_baseline
+from touchstone.contract import claims as ledger_of_claims
 from touchstone.errors import UsageError
+from touchstone.facts.events import RunLog
+from touchstone.facts.runlog import read
+from touchstone.proof.faults.refused_keys import SchemeIsCaseSensitive
 from touchstone.report import github, html, json_report, junit
 from touchstone.report.text import write as write_text
 from touchstone.report.view import View, view
-from touchstone.runfacts import RunLog
-from touchstone.runlog import read
+from touchstone.rules.verdict import judge
 from touchstone.twin import Engine, Twin, TwinSettings
-from touchstone.twin.faults.refused_keys import SchemeIsCaseSensitive
-from touchstone.verdict import judge
 
 BROKEN, ODD, MINOR = "cancel.in-flight-is-202", "status.build-time-is-ms", "status.golden-dir-is-text"
 HELD, STUCK, IDLE = "start.answers-202", "cancel.settles", "access.below-scale-is-403"
@@ -34,75 +32,62 @@ SCHEME = "auth.scheme-ignores-case"
 
 @pytest.fixture
 def failing(tmp_path: Path) -> RunLog:
-    """
-    A run that broke BROKEN, ODD and MINOR, and could not judge STUCK.
-    """
+    """A run that broke BROKEN, ODD and MINOR, and could not judge STUCK."""
     return read(write_failing(tmp_path / "failing.jsonl"))
 
 
 @pytest.fixture
 def complete(failing: RunLog) -> RunLog:
-    """
-    The same where nothing kept it from judging what it broke.
-    """
+    """The same where nothing kept it from judging what it broke."""
     claims = tuple(claim for claim in claims_of_story() if claim.id != STUCK)
     cases = tuple(case for case in failing.cases if case.outcome != "error")
     return replace(failing, header=replace(failing.header, claims=claims), cases=cases)
 
 
 def knowing(log: RunLog, *known: str, strict: bool = False) -> RunLog:
-    """
-    The run of somebody who knew that these were broken.
-    """
+    """The run of somebody who knew that these were broken."""
     return replace(log, header=replace(log.header, known=known, strict=strict))
 
 
+def written(path: Path, run: View) -> str:
+    """What is said of the baseline of a run."""
+    return write_baseline(path, run.verdicts, run.remarks)
+
+
 def ending(log: RunLog) -> tuple[int, str]:
-    """
-    The exit code of a run and its reason.
-    """
+    """The exit code of a run and its reason."""
     verdict = judge(log)
     return verdict.exit_code, verdict.reason
 
 
 def told(run: View) -> str:
-    """
-    The run on a terminal, as one line.
-    """
+    """The run on a terminal, as one line."""
     stream = StringIO()
     write_text(run, Console(file=stream, width=100))
     return " ".join(stream.getvalue().split())
 
 
 def test_known_claims_do_not_fail_a_run(complete: RunLog) -> None:
-    """
-    A run whose broken must claims are all known ends with 0, and its reason counts them.
-    """
+    """A run whose broken must claims are all known ends with 0, and its reason counts them."""
     assert ending(complete) == (1, "2 must claims broken")
     code, reason = ending(knowing(complete, BROKEN, ODD))
     assert (code, reason.partition(" (")[0]) == (0, "no must claim broken besides 2 in the baseline")
 
 
 def test_claim_that_is_not_known_fails_a_run(complete: RunLog) -> None:
-    """
-    One must claim that is not listed is enough.
-    """
+    """One must claim that is not listed is enough."""
     assert ending(knowing(complete, BROKEN)) == (1, "1 must claim broken besides 1 in the baseline")
 
 
 def test_strict_counts_should_claims_that_are_not_known(complete: RunLog) -> None:
-    """
-    With --strict a should claim has to be listed as well.
-    """
+    """With --strict a should claim has to be listed as well."""
     assert ending(knowing(complete, BROKEN, ODD, strict=True)) == (1, "1 claim broken besides 2 in the baseline")
     code, reason = ending(knowing(complete, BROKEN, ODD, MINOR, strict=True))
     assert (code, reason.partition(" (")[0]) == (0, "no claim broken besides 3 in the baseline")
 
 
 def test_claim_that_holds_again_fails_a_run_by_name(complete: RunLog) -> None:
-    """
-    A listed claim that is upheld ends the run with 1, and the reason says which and what to do.
-    """
+    """A listed claim that is upheld ends the run with 1, and the reason says which and what to do."""
     expected = f"{HELD} holds again: take its line out of the baseline"
     assert ending(knowing(complete, BROKEN, ODD, HELD)) == (1, expected)
     assert ending(knowing(complete, BROKEN, HELD)) == (1, f"1 must claim broken besides 1 in the baseline; {expected}")
@@ -117,26 +102,20 @@ def test_claim_that_was_not_judged_proves_nothing(complete: RunLog, failing: Run
 
 
 def test_claim_that_was_not_selected_does_not_hold_again(complete: RunLog) -> None:
-    """
-    What --claims leaves out is no proof of anything.
-    """
+    """What --claims leaves out is no proof of anything."""
     claims = tuple(claim for claim in complete.header.claims if claim.id != HELD)
     log = replace(complete, header=replace(complete.header, claims=claims))
     assert ending(knowing(log, BROKEN, ODD, HELD))[0] == 0
 
 
 def test_nothing_holds_again_in_a_run_that_lost_lines(complete: RunLog) -> None:
-    """
-    What was lost may have been the finding.
-    """
+    """What was lost may have been the finding."""
     log = replace(knowing(complete, BROKEN, ODD, HELD), torn_lines=1)
     assert ending(log) == (3, "the run log lost 1 line: a writer was killed")
 
 
 def test_each_report_says_what_is_known(complete: RunLog) -> None:
-    """
-    JSON, JUnit, the page and the terminal tell a known finding from others, and name what holds again.
-    """
+    """JSON, JUnit, the page and the terminal tell a known finding from others, and name what holds again."""
     run = view(knowing(complete, BROKEN, ODD, HELD))
     document = json.loads(json_report.render(run))
     assert {row["id"] for row in document["claims"] if row["known"]} == {BROKEN, ODD, HELD}
@@ -157,16 +136,12 @@ def test_each_report_says_what_is_known(complete: RunLog) -> None:
 
 
 def test_known_findings_come_last(complete: RunLog) -> None:
-    """
-    What is new is told first, whatever its level.
-    """
+    """What is new is told first, whatever its level."""
     assert [item.claim.id for item in view(knowing(complete, BROKEN)).findings] == [ODD, MINOR, BROKEN]
 
 
 def test_file_is_read_without_its_comments(tmp_path: Path) -> None:
-    """
-    Comments, blank lines, blanks and a byte order mark do not count, and neither does a second line of a claim.
-    """
+    """Comments, blank lines, blanks and a byte order mark do not count, and neither does a second line of a claim."""
     path = tmp_path / "known.txt"
     path.write_bytes(
         b"\xef\xbb\xbf# ours\n\n  start.answers-202  # ticket 7\r\ncancel.in-flight-is-202\nstart.answers-202\n"
@@ -189,9 +164,7 @@ def test_file_is_read_without_its_comments(tmp_path: Path) -> None:
     ids=["misspelt", "glob", "report", "not UTF-8", "long"],
 )
 def test_file_that_is_no_baseline_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
-    """
-    The message says where, what and what was expected.
-    """
+    """The message says where, what and what was expected."""
     path = tmp_path / "known.txt"
     path.write_bytes(data)
     with pytest.raises(UsageError) as error:
@@ -208,9 +181,7 @@ def test_file_that_is_no_baseline_is_refused(tmp_path: Path, data: bytes, messag
     ids=["excluded", "of a load"],
 )
 def test_claim_that_no_check_judges_is_refused(tmp_path: Path, name: str, why: str) -> None:
-    """
-    Its line would stay for ever.
-    """
+    """Its line would stay for ever."""
     path = tmp_path / "known.txt"
     path.write_text(name)
     with pytest.raises(UsageError) as error:
@@ -219,11 +190,9 @@ def test_claim_that_no_check_judges_is_refused(tmp_path: Path, name: str, why: s
 
 
 def test_written_baseline_has_a_line_a_claim(tmp_path: Path, failing: RunLog) -> None:
-    """
-    The broken claims are written in the order of their names, each with what was found.
-    """
+    """The broken claims are written in the order of their names, each with what was found."""
     path = tmp_path / "known.txt"
-    assert write_baseline(path, view(failing)) == f"baseline: {path}: 3 claims, 3 new, 0 taken out"
+    assert written(path, view(failing)) == f"baseline: {path}: 3 claims, 3 new, 0 taken out"
     assert path.read_text().splitlines()[2:] == [
         f"{BROKEN}  # expected 202; actual 200",
         f"{ODD}  # expected an integer of at least 0; actual 4.2",
@@ -232,21 +201,17 @@ def test_written_baseline_has_a_line_a_claim(tmp_path: Path, failing: RunLog) ->
 
 
 def test_baseline_is_written_again_in_place(tmp_path: Path, failing: RunLog) -> None:
-    """
-    Comments and what was not judged stay, what holds goes, and what is missing is added.
-    """
+    """Comments and what was not judged stay, what holds goes, and what is missing is added."""
     path = tmp_path / "known.txt"
     path.write_text(f"# ours\n{BROKEN}  # ticket 7\n{HELD}\n{STUCK}\n")
-    assert write_baseline(path, view(failing)).endswith(": 4 claims, 2 new, 1 taken out")
+    assert written(path, view(failing)).endswith(": 4 claims, 2 new, 1 taken out")
     lines = path.read_text().splitlines()
     assert lines[:3] == ["# ours", f"{BROKEN}  # ticket 7", STUCK]
     assert [line.partition(" ")[0] for line in lines[3:]] == [ODD, MINOR]
 
 
 def test_other_file_is_not_written_over(tmp_path: Path) -> None:
-    """
-    A report.json or a text of somebody's is no baseline and stays as it is.
-    """
+    """A report.json or a text of somebody's is no baseline and stays as it is."""
     path = tmp_path / "report.json"
     path.write_text('{\n  "claims": []\n}\n')
     with pytest.raises(UsageError, match=r"line 1: '\{': not the id of a claim; the file is no baseline"):
@@ -267,9 +232,7 @@ def test_other_file_is_not_written_over(tmp_path: Path) -> None:
 def test_command_refuses_what_is_no_baseline(
     tmp_path: Path, call: Command, arguments: tuple[str, ...], message: str
 ) -> None:
-    """
-    It ends with 2 before anything runs.
-    """
+    """It ends with 2 before anything runs."""
     (tmp_path / "wrong.txt").write_text("start.answer-202\n")
     (tmp_path / "text.txt").write_text("some text\n")
     (tmp_path / "keys.env").write_text("ORGO_API_KEY=sk_live_test_0123456789\n")
@@ -280,9 +243,7 @@ def test_command_refuses_what_is_no_baseline(
 
 @pytest.fixture
 def judged(tmp_path: Path, call: Command) -> Callable[..., Ended]:
-    """
-    Checks two claims of a server, in a folder of its own.
-    """
+    """Checks two claims of a server, in a folder of its own."""
 
     def check(engine: type[Engine], name: str, *arguments: str) -> Ended:
         (tmp_path / name).mkdir()
@@ -294,8 +255,7 @@ def judged(tmp_path: Path, call: Command) -> Callable[..., Ended]:
 
 
 def test_baseline_of_a_run_serves_the_next(tmp_path: Path, call: Command, judged: Callable[..., Ended]) -> None:
-    """
-    A fault fails the first run, which writes the baseline; with it the second passes, and so does its run log later;
+    """A fault fails the first run, which writes the baseline; with it the second passes, and so does its run log later;
     mended, the server fails the third by the name of the claim.
     """
     known = str(tmp_path / "known.txt")
@@ -313,18 +273,14 @@ def test_baseline_of_a_run_serves_the_next(tmp_path: Path, call: Command, judged
 
 
 def test_passing_run_writes_a_baseline_without_claims(tmp_path: Path) -> None:
-    """
-    It has its comments and is read as an empty list.
-    """
+    """It has its comments and is read as an empty list."""
     path = tmp_path / "known.txt"
-    write_baseline(path, view(read(write_passing(tmp_path / "passing.jsonl"))))
+    written(path, view(read(write_passing(tmp_path / "passing.jsonl"))))
     assert read_baseline(path, ledger_of_claims.load()) == ()
 
 
 def test_pipeline_is_told_what_fails_it(complete: RunLog) -> None:
-    """
-    On GitHub Actions a known claim is no annotation, one that holds again is, and the summary tells both.
-    """
+    """On GitHub Actions a known claim is no annotation, one that holds again is, and the summary tells both."""
     run = view(knowing(complete, BROKEN, HELD))
     told = github.annotations(run, lambda _claim: None)
     assert [line for line in told if HELD in line] == [

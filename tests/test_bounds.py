@@ -1,6 +1,4 @@
-"""
-How deep JSON goes, and how much it holds, is told without reading it, and what a bound is called is told with it.
-"""
+"""How deep JSON goes, and how much it holds, is told without reading it, and what a bound is called is told with it."""
 
 import json
 import time
@@ -11,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from touchstone.bounds import BOUND_NAMES, DEFAULT_BOUNDS, Bounds
-from touchstone.settings_file import TARGET_KEYS
+from touchstone.config_file import TARGET_KEYS
+from touchstone.target.bounds import BOUND_NAMES, DEFAULT_BOUNDS, Bounds
 
 VALUES = st.recursive(
     st.none() | st.integers() | st.text(alphabet='[]{}"\\ab\n'),
@@ -22,18 +20,14 @@ VALUES = st.recursive(
 
 
 def depth(value: object) -> int:
-    """
-    How many arrays and objects are within each other.
-    """
+    """How many arrays and objects are within each other."""
     if isinstance(value, dict):
         return 1 + max(map(depth, value.values()), default=0)
     return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
 
 
 def marks(value: object) -> int:
-    """
-    How many commas and opening brackets JSON has outside of texts.
-    """
+    """How many commas and opening brackets JSON has outside of texts."""
     inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else None
     if inner is None:
         return 0
@@ -57,9 +51,7 @@ def test_json_is_cut_where_its_value_goes_beyond_a_bound(
     most: int,
     spaced: bool,
 ) -> None:
-    """
-    It does where the value does, whatever its texts hold, and what is kept of it is enough to show it.
-    """
+    """It does where the value does, whatever its texts hold, and what is kept of it is enough to show it."""
     body = json.dumps(value, indent=1 if spaced else None).encode()
     bounds = replace(DEFAULT_BOUNDS, **{bound: most})
     cut = bounds.cut(body)
@@ -72,16 +64,12 @@ def test_json_is_cut_where_its_value_goes_beyond_a_bound(
 
 @pytest.mark.parametrize("body", [b"<" + b"[" * 500, b"", b"\xff" + b"{" * 500, b'"' + b"[" * 500])
 def test_what_is_no_json_has_no_depth(body: bytes) -> None:
-    """
-    Brackets of a page or of garbage are no nesting.
-    """
+    """Brackets of a page or of garbage are no nesting."""
     assert DEFAULT_BOUNDS.cut(body) is None
 
 
 def test_string_without_an_end_is_read_once() -> None:
-    """
-    A text that never ends costs no more than its length, however many quotes it escapes.
-    """
+    """A text that never ends costs no more than its length, however many quotes it escapes."""
     body = b"[" * 101 + b'"' + b'\\"' * 200_000
     began = time.process_time()
     assert Bounds(max_json_depth=101).cut(body) is None
@@ -90,9 +78,7 @@ def test_string_without_an_end_is_read_once() -> None:
 
 
 def test_depth_of_a_stream_is_that_of_its_data() -> None:
-    """
-    In a stream each data line is a text of its own; other lines are none.
-    """
+    """In a stream each data line is a text of its own; other lines are none."""
     deep = b"[" * 5 + b"]" * 5
     five, four = Bounds(max_json_depth=5), Bounds(max_json_depth=4)
     assert five.cut_stream(b"data: " + deep + b"\n\ndata: " + deep + b"\n") is None
@@ -103,9 +89,7 @@ def test_depth_of_a_stream_is_that_of_its_data() -> None:
 
 
 def test_values_of_a_stream_are_those_of_a_line() -> None:
-    """
-    A long log of many small events is as long as it is; one event that is large is too large.
-    """
+    """A long log of many small events is as long as it is; one event that is large is too large."""
     bounds = Bounds(max_json_values=3)
     assert bounds.cut_stream(b"data: [1,2,3]\n\n" * 100) is None
     cut = bounds.cut_stream(b"data: [1,2,3]\n\ndata: [1,2,3,4]\n\n")
@@ -114,17 +98,13 @@ def test_values_of_a_stream_are_those_of_a_line() -> None:
 
 
 def test_bound_is_told_by_the_name_of_its_setting() -> None:
-    """
-    Whoever is told of a bound knows what to set, and each bound is a setting of a target.
-    """
+    """Whoever is told of a bound knows what to set, and each bound is a setting of a target."""
     assert Bounds(max_headers=7).told("max_headers") == "max_headers = 7"
     assert set(BOUND_NAMES) <= TARGET_KEYS.keys()
 
 
 def test_body_fits_up_to_its_bounds() -> None:
-    """
-    A body fits that has exactly as many bytes, or goes exactly as deep, as is allowed.
-    """
+    """A body fits that has exactly as many bytes, or goes exactly as deep, as is allowed."""
     bounds = Bounds(max_body_bytes=10, max_json_depth=2)
     assert bounds.fit(b"[[1,2,34]]")
     assert not bounds.fit(b"[[1,2,345]]")

@@ -1,5 +1,4 @@
-"""
-A HAR saved by headless Chromium from a page that calls the API is judged as it is.
+"""A HAR saved by headless Chromium from a page that calls the API is judged as it is.
 
 `python -m tests.test_browser_har` saves tests/data/chromium.har anew.
 """
@@ -16,11 +15,11 @@ from starlette.responses import Response
 from tests.browser import Browser, Saved, Unsuitable, browser
 from tests.command import PRIMARY, Ended, Shell
 from tests.recorded import every, recorded
-from touchstone.bundle import recordings_dir
-from touchstone.leaks import leaks
+from touchstone.contract.bundle import recordings_dir
+from touchstone.facts.leaks import leaks
+from touchstone.proof.faults import FAULTS
 from touchstone.twin import TwinSettings
 from touchstone.twin.behaviour import Behaviour
-from touchstone.twin.faults import FAULTS
 from touchstone.twin.serve import Asgi
 
 KEPT = Path(__file__).parent / "data" / "chromium.har"
@@ -84,9 +83,7 @@ OF_A_RUNNING_BUILD = {"events.ready-ends-on-ready", "events.open-while-building"
 
 
 def beside_the_api(api: Asgi) -> Asgi:
-    """
-    The API, and the page on the same origin.
-    """
+    """The API, and the page on the same origin."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await FILES.get(scope["path"], api)(scope, receive, send)
@@ -95,9 +92,7 @@ def beside_the_api(api: Asgi) -> Asgi:
 
 
 def saved_from(behaviour: Behaviour, chromium: Browser) -> Saved:
-    """
-    What Chromium saves of the page at a twin that behaves so.
-    """
+    """What Chromium saves of the page at a twin that behaves so."""
     with_page = replace(behaviour, wrap=lambda api: beside_the_api(behaviour.wrap(api)))
     with with_page.twin(TwinSettings(build_s=0.3)) as twin:
         return chromium.saved(f"{twin.url.removesuffix('/api')}/page", f"play('{PRIMARY}')")
@@ -108,9 +103,7 @@ CORRECT = Behaviour("correct", "Keeps every promise.")
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """
-    One Chromium for all tests here.
-    """
+    """One Chromium for all tests here."""
     try:
         with browser() as running:
             yield running
@@ -120,47 +113,35 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def saved(chromium: Browser) -> Saved:
-    """
-    What it saves of the page at a correct twin.
-    """
+    """What it saves of the page at a correct twin."""
     return saved_from(CORRECT, chromium)
 
 
 @pytest.fixture(scope="module")
 def full(saved: Saved, tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """
-    A replay of all that DevTools has written.
-    """
+    """A replay of all that DevTools has written."""
     return replayed(saved.full, tmp_path_factory.mktemp("full"))
 
 
 @pytest.fixture(scope="module")
 def sanitized(saved: Saved, tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """
-    A replay of what DevTools has written without what it takes for secret.
-    """
+    """A replay of what DevTools has written without what it takes for secret."""
     return replayed(saved.sanitized, tmp_path_factory.mktemp("sanitized"))
 
 
 def replayed(text: str, folder: Path) -> Ended:
-    """
-    A replay of a file called page.har, without a key.
-    """
+    """A replay of a file called page.har, without a key."""
     (folder / "page.har").write_text(text, "utf-8")
     return Shell(folder, {}).run("replay", "page.har")
 
 
 def upheld(ended: Ended) -> set[str]:
-    """
-    The claims that a report calls upheld.
-    """
+    """The claims that a report calls upheld."""
     return {claim for claim, verdict in ended.verdicts().items() if verdict == "upheld"}
 
 
 def test_saved_har_is_judged_in_full(full: Ended) -> None:
-    """
-    What a page does with the API is judged claim by claim, keys included, and what else it loads is counted.
-    """
+    """What a page does with the API is judged claim by claim, keys included, and what else it loads is counted."""
     assert (full.code, full.err, full.report()["findings"]) == (0, "", [])
     assert (SHOWN | OF_KEYS) - upheld(full) == set()
     assert full.report()["warnings"] == [f"page.har: {OTHERS}"]
@@ -181,9 +162,7 @@ def assert_judged_without_keys(ended: Ended, shown: set[str]) -> None:
 
 
 def test_changed_byte_in_a_saved_har_is_found(saved: Saved, tmp_path: Path) -> None:
-    """
-    One letter of a status word in the body of one read makes the replay fail, on the claim that it is about.
-    """
+    """One letter of a status word in the body of one read makes the replay fail, on the claim that it is about."""
     har = json.loads(saved.full)
     reads = [entry for entry in har["log"]["entries"] if is_read_of_ready(entry)]
     content = reads[0]["response"]["content"]
@@ -202,9 +181,7 @@ def is_read_of_ready(entry: dict[str, Any]) -> bool:
 
 
 def test_no_report_holds_the_key_of_a_page(saved: Saved, full: Ended, sanitized: Ended) -> None:
-    """
-    Nothing that a replay writes or prints holds the key that the page has sent, also where the file holds it.
-    """
+    """Nothing that a replay writes or prints holds the key that the page has sent, also where the file holds it."""
     assert (PRIMARY in saved.full, PRIMARY in saved.sanitized) == (True, False)
     for ended in (full, sanitized):
         written = [path for path in Shell(ended.folder).files() if path.name != "page.har"]
@@ -220,9 +197,7 @@ def test_no_report_holds_the_key_of_a_page(saved: Saved, full: Ended, sanitized:
     ],
 )
 def test_page_at_a_broken_twin_is_judged_broken(fault: str, claim: str, chromium: Browser, tmp_path: Path) -> None:
-    """
-    A promise that a server breaks is found in what a browser saves of a page that runs into it.
-    """
+    """A promise that a server breaks is found in what a browser saves of a page that runs into it."""
     ended = replayed(saved_from(FAULTS[fault], chromium).full, tmp_path)
 
     assert ended.code == 1
@@ -230,9 +205,7 @@ def test_page_at_a_broken_twin_is_judged_broken(fault: str, claim: str, chromium
 
 
 def test_kept_har_of_chromium_is_judged(tmp_path: Path) -> None:
-    """
-    A file that Chromium saved some time ago is judged on any machine, and holds nothing that looks like a secret.
-    """
+    """A file that Chromium saved some time ago is judged on any machine, and holds nothing that looks like a secret."""
     text = KEPT.read_text("utf-8")
     assert (leaks(text, {"primary": PRIMARY}), len(text) < 60_000) == ((), True)
 
@@ -240,9 +213,7 @@ def test_kept_har_of_chromium_is_judged(tmp_path: Path) -> None:
 
 
 def keep() -> None:
-    """
-    Saves KEPT anew: as DevTools writes it, without the JavaScript stacks, which are a third of it.
-    """
+    """Saves KEPT anew: as DevTools writes it, without the JavaScript stacks, which are a third of it."""
     with browser() as running:
         har = json.loads(saved_from(CORRECT, running).sanitized)
     for entry in har["log"]["entries"]:
@@ -256,9 +227,7 @@ if __name__ == "__main__":
 
 
 def test_recordings_are_opened_by_developer_tools(chromium: Browser) -> None:
-    """
-    The network panel imports each recording of the twin, and shows each exchange as a fetch with its status.
-    """
+    """The network panel imports each recording of the twin, and shows each exchange as a fetch with its status."""
     texts = [(recordings_dir() / f"{name}.har").read_text("utf-8") for name in every()]
     shown = [sorted(requests) for requests in chromium.opened(*texts)]
     assert shown == [
@@ -268,7 +237,5 @@ def test_recordings_are_opened_by_developer_tools(chromium: Browser) -> None:
 
 
 def shown_url(url: str) -> str:
-    """
-    The URL as a file has it: the marker of a key is percent-encoded there.
-    """
+    """The URL as a file has it: the marker of a key is percent-encoded there."""
     return url.replace("<", "%3C").replace(">", "%3E")

@@ -1,6 +1,4 @@
-"""
-No run begins more builds than it may, whatever the target says of them; they are counted where they begin.
-"""
+"""No run begins more builds than it may, whatever the target says of them; they are counted where they begin."""
 
 import contextlib
 import threading
@@ -12,10 +10,10 @@ import pytest
 
 from tests.rules.exchanges import build
 from tests.test_examination import BUSY, REF, Answer, answering, examination, told
-from touchstone.examination import Examination
-from touchstone.provision import Template
-from touchstone.terms import Unsuited
-from touchstone.transport import Call
+from touchstone.check.examination import Examination
+from touchstone.check.templates import Template
+from touchstone.check.terms import Unsuited
+from touchstone.target.transport import Call
 
 
 class Builds:
@@ -56,18 +54,14 @@ class Builds:
 
 
 def joins(server: Builds, ref: str) -> Answer:
-    """
-    A start as it should be.
-    """
+    """A start as it should be."""
     if server.states.get(ref) != "building":
         server.begin(ref)
     return 202, {"ref": ref, "digest": ref, "status": "building"}, {}
 
 
 def begins_and(*answer: Any) -> Callable[[Builds, str], Answer]:
-    """
-    A start that begins a build each time, and answers otherwise.
-    """
+    """A start that begins a build each time, and answers otherwise."""
 
     def start(server: Builds, ref: str) -> Answer:
         server.begin(ref)
@@ -87,9 +81,7 @@ SERVERS: dict[str, Callable[[], Builds]] = {
 
 
 def doing(exam: Examination) -> Iterator[Callable[[], object]]:
-    """
-    What may begin a build, in every way that there is.
-    """
+    """What may begin a build, in every way that there is."""
     for number in range(12):
         template = exam.template(f"t{number}", sleep_s=0.0)
         start = Call("startBuild", template.ref)
@@ -104,9 +96,7 @@ def doing(exam: Examination) -> Iterator[Callable[[], object]]:
 @pytest.mark.parametrize("builds", [1, 3, 10])
 @pytest.mark.parametrize("server", SERVERS)
 def test_no_more_builds_begin_than_may(server: str, builds: int) -> None:
-    """
-    Counted where they begin: a build is reserved before it can, and what a server says of it is not enough.
-    """
+    """Counted where they begin: a build is reserved before it can, and what a server says of it is not enough."""
     served = SERVERS[server]()
     exam = examination(served, builds)
     for act in doing(exam):
@@ -119,9 +109,7 @@ LASTING = Template("demo", "1.0.0", 60.0, False, "")
 
 
 def test_certain_joins_and_goldens_cost_nothing() -> None:
-    """
-    A start joins for certain while the steps of an acknowledged build run; a golden that is reused is no build.
-    """
+    """A start joins for certain while the steps of an acknowledged build run; a golden that is reused is no build."""
     exam = examination(answering(told("building"), told("building"), told("ready"), told("ready", reused=True)))
     exam.register(LASTING)
     exam.start(REF)
@@ -134,9 +122,7 @@ def test_certain_joins_and_goldens_cost_nothing() -> None:
 
 @pytest.mark.parametrize("between", ["nothing", "cancelBuild", "deleteTemplate"])
 def test_join_is_certain_while_nothing_may_have_ended_the_build(between: str) -> None:
-    """
-    A build may have ended that was cancelled, whose version was deleted, or whose steps may be over.
-    """
+    """A build may have ended that was cancelled, whose version was deleted, or whose steps may be over."""
     template = LASTING if between != "nothing" else replace(LASTING, sleep_s=0.0)
     exam = examination(lambda call: (202, build("building", REF), {}))
     exam.register(template)
@@ -149,9 +135,7 @@ def test_join_is_certain_while_nothing_may_have_ended_the_build(between: str) ->
 
 @pytest.mark.parametrize(("then", "left"), [("not_built", 40), ("building", 39), ("failed", 39), ("cancelled", 39)])
 def test_refused_start_is_given_back_once_a_read_shows_that_it_began_nothing(then: str, left: int) -> None:
-    """
-    A 429 alone shows nothing, nor does a version that reads not_built after a cancel.
-    """
+    """A 429 alone shows nothing, nor does a version that reads not_built after a cancel."""
     answers = {"startBuild": BUSY, "cancelBuild": (202, {"status": "cancelling"}, {})}
     status = "not_built" if then == "cancelled" else then
     exam = examination(lambda call: answers.get(call.operation, told(status)))
@@ -164,9 +148,7 @@ def test_refused_start_is_given_back_once_a_read_shows_that_it_began_nothing(the
 
 
 def test_refusals_of_a_correct_server_do_not_use_the_budget_up() -> None:
-    """
-    Starts that a limit refuses are given back when builds are needed, by reads that nobody had asked for.
-    """
+    """Starts that a limit refuses are given back when builds are needed, by reads that nobody had asked for."""
     served = Builds(lambda server, ref: BUSY if ref == REF else joins(server, ref))
     exam = examination(served, builds=3)
     for _ in range(10):

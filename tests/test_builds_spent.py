@@ -20,9 +20,7 @@ patience_s = 1.0
 
 
 def begun(folder: Path, server: str, *words: str) -> int:
-    """
-    How many builds a command began.
-    """
+    """How many builds a command began."""
     twin, builds = counted(server)
     with twin:
         (folder / "touchstone.toml").write_text(SETTINGS.format(url=twin.url), "utf-8")
@@ -33,9 +31,7 @@ def begun(folder: Path, server: str, *words: str) -> int:
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_check_begins_no_more_than_it_may(tmp_path: Path, server: str) -> None:
-    """
-    Whatever cases start, publish and send side by side.
-    """
+    """Whatever cases start, publish and send side by side."""
     claims = "start.concurrent*,publish.*,limit.refused-start-starts-nothing"
     words = ("check", "--profile", "quick", "--claims", claims, "--max-builds", "5")
     assert 0 < begun(tmp_path, server, *words) <= 5
@@ -43,9 +39,7 @@ def test_check_begins_no_more_than_it_may(tmp_path: Path, server: str) -> None:
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_record_begins_no_more_than_it_may(tmp_path: Path, server: str) -> None:
-    """
-    The same where scenarios are played.
-    """
+    """The same where scenarios are played."""
     scenarios = ("fresh-build", "joined-build", "auto-build", "failed-build")
     assert 0 < begun(tmp_path, server, "record", *scenarios, "--max-builds", "3") <= 3
 
@@ -63,7 +57,5 @@ def test_record_begins_no_more_than_it_may(tmp_path: Path, server: str) -> None:
 def test_load_and_probe_begin_no_more_than_they_may(
     tmp_path: Path, server: str, most: int, words: tuple[str, ...]
 ) -> None:
-    """
-    Nor do many clients at once, whose builds are planned before any is begun.
-    """
+    """Nor do many clients at once, whose builds are planned before any is begun."""
     assert 0 < begun(tmp_path, server, *words, "--max-builds", str(most)) <= most

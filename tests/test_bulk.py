@@ -17,26 +17,23 @@ import pytest
 
 from tests.bulk_driver import LIMIT_S, Driven, setup_for, shot
 from tests.lean_server import Peer, always, serving
-from touchstone import bulk_wire
-from touchstone.bulk import ORPHANED
-from touchstone.bulk_wire import BulkShot
-from touchstone.sample import CUT_OFF, NO_ANSWER, UNSENT
+from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT
+from touchstone.loadgen import bulk_wire
+from touchstone.loadgen.bulk import ORPHANED
+from touchstone.loadgen.bulk_wire import BulkShot
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 STALL_S = 0.3
 
 
 def silent(peer: Peer) -> None:
-    """
-    Hears and never answers.
-    """
+    """Hears and never answers."""
     peer.hear()
     peer.wait_for_end()
 
 
 def test_each_arrival_is_sent_once_and_counted_in_its_second() -> None:
-    """
-    The server hears each shot as often as the schedule has it, the windows have the seconds of the schedule, and the
+    """The server hears each shot as often as the schedule has it, the windows have the seconds of the schedule, and the
     reports add up to the last one.
     """
     shots = [shot(f"/{number}") for number in range(10)]
@@ -59,8 +56,7 @@ def test_each_arrival_is_sent_once_and_counted_in_its_second() -> None:
 
 
 def test_response_times_count_from_the_moment_an_arrival_was_due() -> None:
-    """
-    What a stalled server keeps waiting is told as response time, as the server's own clock has it; its service time
+    """What a stalled server keeps waiting is told as response time, as the server's own clock has it; its service time
     is that of one request, and the wait for a connection is lateness.
     """
     log: list[tuple[float, float]] = []
@@ -89,8 +85,7 @@ def test_response_times_count_from_the_moment_an_arrival_was_due() -> None:
 
 
 def test_stop_sends_no_more_and_tells_what_is_left() -> None:
-    """
-    After a stop what is under way is waited for, what waits is not sent, and what was not due yet is told apart.
+    """After a stop what is under way is waited for, what waits is not sent, and what was not due yet is told apart.
     Ctrl-C, which reaches the side-car as well, is none.
     """
     answer = threading.Event()
@@ -123,9 +118,7 @@ def test_stop_sends_no_more_and_tells_what_is_left() -> None:
 
 
 def test_stop_blames_nobody_for_what_it_cuts_off() -> None:
-    """
-    A request that is under way when the grace of a stop is over is counted as cut off, and looks like no fault.
-    """
+    """A request that is under way when the grace of a stop is over is counted as cut off, and looks like no fault."""
     with serving(silent) as server, Driven(setup_for(server.url, [shot("/")]), [0.0]) as side_car:
         side_car.go()
         while not side_car.wait_for_report().in_flight:
@@ -138,9 +131,7 @@ def test_stop_blames_nobody_for_what_it_cuts_off() -> None:
 
 
 def test_stop_before_the_start_sends_nothing() -> None:
-    """
-    A side-car that was stopped before it was to begin ends when it is to begin.
-    """
+    """A side-car that was stopped before it was to begin ends when it is to begin."""
     with serving(always(OK)) as server, Driven(setup_for(server.url, [shot("/")]), [0.0]) as side_car:
         side_car.stop(grace_s=LIMIT_S)
         last = side_car.go().finish()
@@ -162,9 +153,7 @@ def test_end_of_patience_ends_the_run() -> None:
 
 
 def test_answers_of_all_kinds_are_told() -> None:
-    """
-    However an answer is framed, and whatever is wrong with it, its outcome, its length and its bytes are told.
-    """
+    """However an answer is framed, and whatever is wrong with it, its outcome, its length and its bytes are told."""
     whole = {
         "/length": OK,
         "/chunked": b"HTTP/1.1 429 X\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
@@ -201,9 +190,7 @@ def test_answers_of_all_kinds_are_told() -> None:
 
 
 def test_silence_is_given_up_and_its_connection_with_it() -> None:
-    """
-    A request that is not answered in time is counted so, and the next one goes out on another connection.
-    """
+    """A request that is not answered in time is counted so, and the next one goes out on another connection."""
     with serving(silent) as server:
         setup = setup_for(server.url, [shot("/")], max_connections=1, timeout_s=0.05)
         with Driven(setup, [0.0, 0.0]) as side_car:
@@ -281,9 +268,7 @@ def test_requests_never_share_a_connection_at_a_time() -> None:
 
 
 def test_connections_are_opened_ahead() -> None:
-    """
-    As many as are asked for, though one would do for what is due.
-    """
+    """As many as are asked for, though one would do for what is due."""
     gate = threading.Barrier(3)
 
     def script(peer: Peer) -> None:
@@ -316,9 +301,7 @@ def test_connection_is_left_after_an_answer_that_ends_it(answer: bytes) -> None:
 
 
 def test_target_that_hangs_up_at_once_is_told_as_no_answer() -> None:
-    """
-    A target that closes each connection as soon as it is open keeps nobody from getting ready, nor from the end.
-    """
+    """A target that closes each connection as soon as it is open keeps nobody from getting ready, nor from the end."""
     with (
         serving(lambda peer: None) as server,
         Driven(setup_for(server.url, [shot("/", "POST")]), [0.0] * 40) as side_car,
@@ -357,9 +340,7 @@ def test_request_of_any_size_is_sent_whole(early: bool) -> None:
 
 
 def test_target_that_is_gone_is_told_as_no_answer() -> None:
-    """
-    Where nobody listens, each arrival is counted as unanswered, with the reason, and none of them as late.
-    """
+    """Where nobody listens, each arrival is counted as unanswered, with the reason, and none of them as late."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with Driven(setup_for(url, [shot("/")]), [number / 100 for number in range(20)]) as side_car:
@@ -372,9 +353,7 @@ def test_target_that_is_gone_is_told_as_no_answer() -> None:
 
 
 def test_side_car_ends_with_its_parent() -> None:
-    """
-    Once nobody holds the other end of its pipe, a side-car ends at once, whatever it was about to send.
-    """
+    """Once nobody holds the other end of its pipe, a side-car ends at once, whatever it was about to send."""
     with Driven(setup_for("http://127.0.0.1:1", [shot("/")]), [60.0]) as side_car:
         side_car.go()
         assert side_car.child.stdin is not None
@@ -383,9 +362,7 @@ def test_side_car_ends_with_its_parent() -> None:
 
 
 def test_schedule_without_arrivals_is_over_at_once() -> None:
-    """
-    Where there is nothing to send, the final report says so.
-    """
+    """Where there is nothing to send, the final report says so."""
     with Driven(setup_for("http://127.0.0.1:1", [shot("/")]), []) as side_car:
         last = side_car.go().finish()
     assert (last.scheduled, last.sent, last.done, last.windows) == (0, 0, 0, ())
@@ -393,9 +370,7 @@ def test_schedule_without_arrivals_is_over_at_once() -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """
-    A certificate for 127.0.0.1 that nobody signed, and its key, in one file.
-    """
+    """A certificate for 127.0.0.1 that nobody signed, and its key, in one file."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("no openssl here to make a certificate with")
@@ -409,9 +384,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("trusted", "outcome", "error"), [(True, "200", ""), (False, NO_ANSWER, "ConnectError: self")])
 def test_only_a_trusted_certificate_is_spoken_to(certificate: Path, trusted: bool, outcome: str, error: str) -> None:
-    """
-    With TLS answers come as without, unless nobody vouches for the server: then nothing is sent.
-    """
+    """With TLS answers come as without, unless nobody vouches for the server: then nothing is sent."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     environment = {"SSL_CERT_FILE": str(certificate)} if trusted else {}
@@ -426,9 +399,7 @@ def test_only_a_trusted_certificate_is_spoken_to(certificate: Path, trusted: boo
 
 
 def test_message_that_makes_no_sense_ends_the_side_car() -> None:
-    """
-    A side-car that is told what it does not understand ends with an error, and does not go on with the rest.
-    """
+    """A side-car that is told what it does not understand ends with an error, and does not go on with the rest."""
     with Driven(setup_for("http://127.0.0.1:1", [shot("/")]), []) as side_car:
         side_car.tell(bulk_wire.frame(b"?"))
         assert side_car.child.wait(LIMIT_S) not in (0, ORPHANED)

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from touchstone import bulk_wire
-from touchstone.answer import Answer
-from touchstone.bulk_answer import Incoming
-from touchstone.bulk_connection import Connection, Loaded
-from touchstone.bulk_ledger import Ledger
-from touchstone.bulk_wire import SAMPLE, BulkShot, Frames, Look, Setup
-from touchstone.heads import HeadReader
-from touchstone.masks import masked
+from touchstone.loadgen import bulk_wire
+from touchstone.loadgen.bulk_answer import Incoming
+from touchstone.loadgen.bulk_connection import Connection, Loaded
+from touchstone.loadgen.bulk_ledger import Ledger
+from touchstone.loadgen.bulk_wire import SAMPLE, BulkShot, Frames, Look, Setup
+from touchstone.loadgen.heads import HeadReader
+from touchstone.loadgen.masks import masked
+from touchstone.target.answer import Answer
 
 KEY = "sk_live_0123456789abcdef"
 SHOTS = (BulkShot("getBuild", "GET", b""), BulkShot("startBuild", "POST", b""))
@@ -34,9 +34,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 )
 @pytest.mark.parametrize("step", [1, 7, 1000])
 def test_answer_is_read_from_any_pieces(data: bytes, status: int, body: bytes, step: int) -> None:
-    """
-    However its bytes arrive, an answer is complete with its last byte and not before.
-    """
+    """However its bytes arrive, an answer is complete with its last byte and not before."""
     incoming = Incoming(HeadReader(), "GET")
     pieces = [data[at : at + step] for at in range(0, len(data), step)]
     assert [incoming.feed(piece, float(at)) for at, piece in enumerate(pieces)] == [False] * (len(pieces) - 1) + [True]
@@ -45,9 +43,7 @@ def test_answer_is_read_from_any_pieces(data: bytes, status: int, body: bytes, s
 
 
 def test_head_is_there_before_the_body() -> None:
-    """
-    The moment of the head is that at which its last byte came.
-    """
+    """The moment of the head is that at which its last byte came."""
     incoming = Incoming(HeadReader(), "GET")
     for at, piece in enumerate((OK[:10], OK[10:40], OK[40:])):
         incoming.feed(piece, float(at))
@@ -55,9 +51,7 @@ def test_head_is_there_before_the_body() -> None:
 
 
 def test_what_comes_behind_an_answer_is_no_part_of_it() -> None:
-    """
-    More bytes than an answer has are kept apart, and the answer to HEAD has no body at all.
-    """
+    """More bytes than an answer has are kept apart, and the answer to HEAD has no body at all."""
     incoming = Incoming(HeadReader(), "GET")
     assert incoming.feed(OK + b"xyz", 0.0)
     assert (incoming.body, incoming.rest) == (b"hello", b"xyz")
@@ -67,9 +61,7 @@ def test_what_comes_behind_an_answer_is_no_part_of_it() -> None:
 
 
 def test_end_completes_a_body_without_length() -> None:
-    """
-    A body that lasts until the server closes is complete when it does.
-    """
+    """A body that lasts until the server closes is complete when it does."""
     incoming = Incoming(HeadReader(), "GET")
     assert not incoming.feed(b"HTTP/1.1 200 OK\r\n\r\nhel", 0.0)
     assert not incoming.feed(b"lo", 0.0)
@@ -85,9 +77,7 @@ def test_end_completes_a_body_without_length() -> None:
     ],
 )
 def test_early_end_is_told(data: bytes, problem: str) -> None:
-    """
-    Where the server closes too early, it is told how far it had come.
-    """
+    """Where the server closes too early, it is told how far it had come."""
     incoming = Incoming(HeadReader(), "GET")
     if data:
         assert not incoming.feed(data, 0.0)
@@ -95,18 +85,14 @@ def test_early_end_is_told(data: bytes, problem: str) -> None:
 
 
 def test_garbage_is_refused_before_its_end() -> None:
-    """
-    Nobody waits for the end of what can be no head.
-    """
+    """Nobody waits for the end of what can be no head."""
     with pytest.raises(ValueError, match="garbage"):
         Incoming(HeadReader(), "GET").feed(b"garbage", 0.0)
 
 
 def test_long_body_is_counted_but_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Of a body beyond all measure the length is known, and the beginning.
-    """
-    monkeypatch.setattr("touchstone.bulk_answer.MAX_BODY_BYTES", 4)
+    """Of a body beyond all measure the length is known, and the beginning."""
+    monkeypatch.setattr("touchstone.loadgen.bulk_answer.MAX_BODY_BYTES", 4)
     incoming = Incoming(HeadReader(), "GET")
     for at in range(len(OK)):
         incoming.feed(OK[at : at + 1], 0.0)
@@ -117,9 +103,7 @@ def test_long_body_is_counted_but_not_kept(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 class Book:
-    """
-    A ledger, and what it hands over.
-    """
+    """A ledger, and what it hands over."""
 
     def __init__(self, **limits: Any) -> None:
         self.ledger = Ledger(Setup("h", 1, False, SHOTS, (KEY.encode(),), **limits))
@@ -127,9 +111,7 @@ class Book:
         self.heads = HeadReader()
 
     def enter(self, body: bytes, status: int = 200, shot: int = 0, at: float = 1.0, head: str = "") -> int:
-        """
-        Counts an answer that came *at* run seconds; the number of its look.
-        """
+        """Counts an answer that came *at* run seconds; the number of its look."""
         data = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{head}\r\n".encode()
         answer = Answer(self.heads.read(data, "GET"), body, [], 100 + at - 0.2, 100 + at - 0.1, 100 + at)
         return self.ledger.answered(shot, at - 0.5, answer, len(body)).number
@@ -159,9 +141,7 @@ def refusal(number: int, rest: str = "") -> bytes:
 
 
 def test_look_is_shown_once_and_counted_always() -> None:
-    """
-    The first answer of a look is handed over whole, with its times; of all others there is a count.
-    """
+    """The first answer of a look is handed over whole, with its times; of all others there is a count."""
     book = Book()
     assert [book.enter(b"one"), book.enter(b"two"), book.enter(b"one", at=2.0)] == [0, 1, 0]
     first, second = book.looks()
@@ -176,9 +156,7 @@ def test_look_is_shown_once_and_counted_always() -> None:
 
 
 def test_look_is_of_one_shot_and_one_head() -> None:
-    """
-    The same body is another look for another shot, another status or another header; another Date is none.
-    """
+    """The same body is another look for another shot, another status or another header; another Date is none."""
     book = Book()
     numbers = [book.enter(b"x"), book.enter(b"x", shot=1), book.enter(b"x", status=429)]
     dates = [f"Date: Thu, 26 Nov 2026 23:03:{second} GMT" for second in (46, 47)]
@@ -187,9 +165,7 @@ def test_look_is_of_one_shot_and_one_head() -> None:
 
 
 def test_request_id_is_no_part_of_a_look() -> None:
-    """
-    Answers that differ in nothing but their request ids look alike, and the one that is shown has its own.
-    """
+    """Answers that differ in nothing but their request ids look alike, and the one that is shown has its own."""
     book = Book()
     assert [book.enter(refusal(n)) for n in range(3)] == [0, 0, 0]
     assert book.enter(refusal(3, ',"upstream_status":500')) == 1
@@ -228,9 +204,7 @@ def test_looks_beyond_the_limits_are_counted_by_outcome(limits: dict[str, int]) 
 
 
 def test_first_answer_with_a_status_is_shown_beyond_all_limits() -> None:
-    """
-    However many looks there were, no status of a shot goes without evidence.
-    """
+    """However many looks there were, no status of a shot goes without evidence."""
     book = Book(max_looks=0)
     for status, shot in ((200, 0), (200, 1), (500, 0), (500, 0)):
         book.enter(b"%d" % len(book.ledger._names), status, shot)
@@ -240,9 +214,7 @@ def test_first_answer_with_a_status_is_shown_beyond_all_limits() -> None:
 
 
 def test_limit_of_a_second_is_over_with_it() -> None:
-    """
-    A second later there is room for as many looks again, also for one that there was no room for before.
-    """
+    """A second later there is room for as many looks again, also for one that there was no room for before."""
     book = Book(looks_per_s=1)
     numbers = [
         book.enter(body, at=at) for body, at in ((b"0", 0.5), (b"a", 1.0), (b"b", 1.9), (b"b", 2.1), (b"c", 2.2))
@@ -262,9 +234,7 @@ def test_limit_of_a_second_is_over_with_it() -> None:
     ],
 )
 def test_answer_with_a_key_is_shown_beyond_all_limits(body: bytes, head: str) -> None:
-    """
-    Whatever holds a key, in its head or anywhere in its body, is handed over whole even where nothing else is.
-    """
+    """Whatever holds a key, in its head or anywhere in its body, is handed over whole even where nothing else is."""
     book = Book(looks_per_s=0)
     book.enter(b"")
     book.enter(body, head=head)
@@ -284,9 +254,7 @@ def test_evidence_is_cut_where_it_is_long() -> None:
 
 
 def test_no_answer_is_a_look_by_its_error() -> None:
-    """
-    A request without an answer is counted as such, and the reason is shown and counted.
-    """
+    """A request without an answer is counted as such, and the reason is shown and counted."""
     book = Book()
     assert [book.fail("ReadTimeout: x"), book.fail("ReadTimeout: x"), book.fail("ConnectError: y")] == [0, 0, 1]
     frames = book.frames()
@@ -300,9 +268,7 @@ def test_no_answer_is_a_look_by_its_error() -> None:
 
 
 def test_errors_are_told_without_keys_and_in_so_many_words_at_most() -> None:
-    """
-    The words of an error hold no key; where each error has new ones, the first hundred stand for all.
-    """
+    """The words of an error hold no key; where each error has new ones, the first hundred stand for all."""
     book = Book()
     for number in range(150):
         book.fail(f"{number} {KEY}")
@@ -325,9 +291,7 @@ def test_samples_have_the_times_of_the_run() -> None:
 
 
 def test_arrivals_that_are_not_sent_are_counted_by_second() -> None:
-    """
-    What could not be sent is told by shot and by the second in which it was due.
-    """
+    """What could not be sent is told by shot and by the second in which it was due."""
     book = Book()
     for shot, due in ((0, 1.0), (0, 1.9), (1, 1.0), (0, 2.0)):
         book.ledger.skip(shot, due)
@@ -337,9 +301,7 @@ def test_arrivals_that_are_not_sent_are_counted_by_second() -> None:
 
 
 class Owner:
-    """
-    Has one connection, and nothing else to send.
-    """
+    """Has one connection, and nothing else to send."""
 
     def __init__(self) -> None:
         self.released = 0
@@ -358,9 +320,7 @@ class Owner:
 
 
 def test_same_bytes_are_looked_for_until_they_are_shown() -> None:
-    """
-    An answer beyond the limit is looked at again when it comes the next time, and no more once it was shown.
-    """
+    """An answer beyond the limit is looked at again when it comes the next time, and no more once it was shown."""
     book, owner = Book(looks_per_s=0), Owner()
     connection, loaded = Connection(owner, book.ledger, book.heads), Loaded(0, SHOTS[0])
     for data in (OK.replace(b"hello", b"world"), OK, OK, OK):
@@ -391,9 +351,7 @@ def test_same_bytes_are_looked_for_until_they_are_shown() -> None:
     ],
 )
 def test_only_a_request_id_is_masked(body: bytes, hidden: bytes) -> None:
-    """
-    A mask covers the plain text of a request id in JSON of a common size, and nothing that a rule could read.
-    """
+    """A mask covers the plain text of a request id in JSON of a common size, and nothing that a rule could read."""
     rest, found = masked(body)
     assert found == hidden
     assert (rest == body) == (not hidden)

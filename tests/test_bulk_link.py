@@ -1,6 +1,4 @@
-"""
-A load worker starts, steers and reads a side-car without keeping its greenlets waiting, and is told when it dies.
-"""
+"""A load worker starts, steers and reads a side-car without keeping its greenlets waiting, and is told when it dies."""
 
 import json
 import subprocess
@@ -15,9 +13,7 @@ NOWHERE = "http://127.0.0.1:1"
 
 
 def child(deed: str, url: str = NOWHERE) -> Any:
-    """
-    What a function of tests/bulk_child.py says.
-    """
+    """What a function of tests/bulk_child.py says."""
     command = [sys.executable, "-m", "tests.bulk_child", deed, url]
     ended = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, timeout=LIMIT_S * 3)
     assert ended.returncode == 0, ended.stderr.decode()
@@ -25,9 +21,7 @@ def child(deed: str, url: str = NOWHERE) -> Any:
 
 
 def test_reports_are_read_while_other_greenlets_run() -> None:
-    """
-    All that a schedule in two parts holds comes back as windows of the worker, and others go on meanwhile.
-    """
+    """All that a schedule in two parts holds comes back as windows of the worker, and others go on meanwhile."""
     with serving(always(OK)) as server:
         said = child("run", server.url)
     assert said["counts"] == [["/a", "200", 20], ["/b", "200", 10]]
@@ -36,9 +30,7 @@ def test_reports_are_read_while_other_greenlets_run() -> None:
 
 
 def test_stop_from_another_greenlet_ends_the_reports() -> None:
-    """
-    A stop is followed by the final report, and one that comes too late does nothing.
-    """
+    """A stop is followed by the final report, and one that comes too late does nothing."""
     assert child("stop") == {"undue": 1, "is_final": True}
 
 
@@ -56,9 +48,7 @@ def test_side_car_that_dies_is_told_with_its_last_words() -> None:
 
 
 def test_side_car_that_hangs_is_told() -> None:
-    """
-    A side-car that is not ready in time is an error, and is gone.
-    """
+    """A side-car that is not ready in time is an error, and is gone."""
     assert child("hang") == {"error": "load: the bulk engine is not ready within 0.05 s"}
 
 

@@ -8,11 +8,11 @@ from array import array
 import numpy as np
 import pytest
 
-from touchstone import bulk_wire
-from touchstone.answer import Answer, Head
-from touchstone.bulk_reports import ReportReader, folded
-from touchstone.bulk_wire import SAMPLE, BrokenFrame, BulkShot, Frames, Look, Setup
-from touchstone.sample import UNSENT, Sample, Window
+from touchstone.facts.sample import UNSENT, Sample, Window
+from touchstone.loadgen import bulk_wire
+from touchstone.loadgen.bulk_reports import ReportReader, folded
+from touchstone.loadgen.bulk_wire import SAMPLE, BrokenFrame, BulkShot, Frames, Look, Setup
+from touchstone.target.answer import Answer, Head
 
 KEY = b"sk_live_0123456789abcdef"
 SHOTS = (BulkShot("getBuild", "GET", b"GET / \xff"), BulkShot("startBuild", "POST", b""))
@@ -23,9 +23,7 @@ def messages(data: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def test_frames_are_found_in_pieces_of_any_size() -> None:
-    """
-    Messages come out whole and in order, whether their bytes arrive one by one or all at once.
-    """
+    """Messages come out whole and in order, whether their bytes arrive one by one or all at once."""
     data = bulk_wire.frame(b"a", b"xyz") + bulk_wire.frame(b"b") + bulk_wire.frame(b"c", bytes(300))
     wanted = [(b"a", b"xyz"), (b"b", b""), (b"c", bytes(300))]
     assert messages(data) == wanted
@@ -34,27 +32,21 @@ def test_frames_are_found_in_pieces_of_any_size() -> None:
 
 
 def test_setup_crosses_the_pipe() -> None:
-    """
-    A set-up is read as it was written, bytes that are no text included.
-    """
+    """A set-up is read as it was written, bytes that are no text included."""
     setup = Setup("host", 80, True, SHOTS, (KEY,), 1.5, 2.5, 7, 0.001, 3, 4)
     [(kind, content)] = messages(bulk_wire.encode_setup(setup))
     assert (kind, bulk_wire.decode_setup(content)) == (bulk_wire.SETUP, setup)
 
 
 def test_setup_shows_no_key() -> None:
-    """
-    What a set-up looks like in a log or a traceback holds neither the keys nor the requests, which hold them.
-    """
+    """What a set-up looks like in a log or a traceback holds neither the keys nor the requests, which hold them."""
     setup = Setup("host", 80, True, (BulkShot("getBuild", "GET", b"Bearer " + KEY),), (KEY,))
     assert KEY.decode() not in repr(setup)
 
 
 @pytest.mark.parametrize("kind", [list, np.array])
 def test_schedule_crosses_the_pipe_in_parts(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A schedule of any length comes to the last bit as it was, in frames of which none is large.
-    """
+    """A schedule of any length comes to the last bit as it was, in frames of which none is large."""
     monkeypatch.setattr(bulk_wire, "_ARRIVALS_A_FRAME", 100)
     draw = random.Random(1)
     dues = [draw.random() + n for n in range(201)]
@@ -67,9 +59,7 @@ def test_schedule_crosses_the_pipe_in_parts(kind: type, monkeypatch: pytest.Monk
 
 
 def test_schedule_that_contradicts_itself_is_refused() -> None:
-    """
-    There is a shot for each due time, and a message is as long as it says.
-    """
+    """There is a shot for each due time, and a message is as long as it says."""
     with pytest.raises(ValueError, match="2 due times and 1 shots"):
         list(bulk_wire.schedule_frames([0.0, 1.0], [0]))
     [frame] = bulk_wire.schedule_frames([0.0, 1.0], [0, 0])
@@ -85,9 +75,7 @@ def test_schedule_that_contradicts_itself_is_refused() -> None:
     ],
 )
 def test_look_crosses_the_pipe(answer: Answer) -> None:
-    """
-    Evidence is read as it was written, with and without an answer.
-    """
+    """Evidence is read as it was written, with and without an answer."""
     look = Look(7, 1, 0.5, answer, len(answer.body))
     [(_, content)] = messages(bulk_wire.encode_look(look))
     found = bulk_wire.decode_look(content)
@@ -100,9 +88,7 @@ def test_look_crosses_the_pipe(answer: Answer) -> None:
 
 
 def test_look_tells_whether_its_body_is_whole() -> None:
-    """
-    Of a long body only the beginning crosses the pipe, and nobody may take that for the body.
-    """
+    """Of a long body only the beginning crosses the pipe, and nobody may take that for the body."""
     head = Head(200, (), 3, "length", 70_000, True)
     looks = [Look(7, 1, 0.5, Answer(head, b"{}"), body_bytes) for body_bytes in (2, 70_000)]
     frames = [messages(bulk_wire.encode_look(look))[0][1] for look in looks]
@@ -115,9 +101,7 @@ OUTCOMES = {0: ("getBuild", "200"), 1: ("getBuild", "429"), 2: ("startBuild", "2
 
 
 def some_samples(number: int) -> list[tuple[float, float, float, int, int]]:
-    """
-    Samples of a few seconds, of all magnitudes; some are early by a rounding error, as clocks have it.
-    """
+    """Samples of a few seconds, of all magnitudes; some are early by a rounding error, as clocks have it."""
     draw = random.Random(2)
     found = []
     for _ in range(number):
@@ -155,9 +139,7 @@ def test_samples_fold_into_the_windows_that_they_make_one_by_one() -> None:
 
 
 def test_no_samples_make_no_window() -> None:
-    """
-    A report without samples has no windows.
-    """
+    """A report without samples has no windows."""
     assert folded(b"", {}, 0) == []
 
 
@@ -170,9 +152,7 @@ def report_frame(**values: object) -> bytes:
 
 
 def test_report_holds_what_came_since_the_one_before() -> None:
-    """
-    Samples, looks and counts belong to the report that follows them; lateness is that of all samples so far.
-    """
+    """Samples, looks and counts belong to the report that follows them; lateness is that of all samples so far."""
     reader = ReportReader(SHOTS, worker=1)
     look = Look(0, 1, 0.5, Answer(error="x"), 0)
     first = bulk_wire.encode_outcomes([(0, 1, "429")]) + bulk_wire.frame(
@@ -194,9 +174,7 @@ def test_report_holds_what_came_since_the_one_before() -> None:
 
 
 def test_reader_learns_that_the_side_car_is_ready() -> None:
-    """
-    Readiness is told before the first report.
-    """
+    """Readiness is told before the first report."""
     reader = ReportReader(SHOTS, worker=0)
     assert not reader.ready
     assert list(reader.feed(bulk_wire.frame(bulk_wire.READY))) == []
@@ -204,15 +182,11 @@ def test_reader_learns_that_the_side_car_is_ready() -> None:
 
 
 def test_strange_message_is_refused() -> None:
-    """
-    A message that no side-car writes is an error, and is not passed over.
-    """
+    """A message that no side-car writes is an error, and is not passed over."""
     with pytest.raises(BrokenFrame, match="kind b'\\?' and 3 bytes"):
         list(ReportReader(SHOTS, 0).feed(bulk_wire.frame(b"?", b"abc")))
 
 
 def test_arrays_of_the_machine_are_what_samples_are_packed_as() -> None:
-    """
-    The sizes that the wire relies on are those of this machine.
-    """
+    """The sizes that the wire relies on are those of this machine."""
     assert (array("d").itemsize, array("I").itemsize, SAMPLE.size) == (8, 4, 32)

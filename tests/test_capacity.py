@@ -1,6 +1,4 @@
-"""
-Where the capacity is: what a run may say of it, and what it may not.
-"""
+"""Where the capacity is: what a run may say of it, and what it may not."""
 
 import math
 import random
@@ -12,12 +10,12 @@ import pytest
 from tests.loadlogs import BEGAN_AT, Bucket, ClockWindow, FixedWindow, NoLimit, Storm, log_of, steady, workload
 from tests.rules.exchanges import exchange
 from tests.test_comparing import finding_about
-from touchstone.capacity import Capacity, capacity
-from touchstone.inflight import InFlight, Life, lives_of
-from touchstone.loadfacts import Attempt, Build
-from touchstone.ratefit import Decided, fits
+from touchstone.facts.events import Occurrence, RunLog, TemplateAction
+from touchstone.facts.load_events import Attempt, Build
+from touchstone.loadgen.capacity import Capacity, capacity
+from touchstone.loadgen.in_flight import InFlight, Life, lives_of
+from touchstone.loadgen.rate_fit import Decided, fits
 from touchstone.report.load_words import beyond_words, capacity_words
-from touchstone.runfacts import Occurrence, RunLog, TemplateAction
 
 
 def of(log: RunLog) -> Capacity:
@@ -86,9 +84,7 @@ def test_run_says_what_it_saw(storm: Storm, finding: str, words: str) -> None:
 
 
 def test_refusals_with_room_are_a_rate_limit() -> None:
-    """
-    Who is refused though fewer builds are in flight than at another time has met a rate limit, not the capacity.
-    """
+    """Who is refused though fewer builds are in flight than at another time has met a rate limit, not the capacity."""
     log = Storm(starts=4, capacity=None).run()
     later = BEGAN_AT + 5.0
     refused = tuple(

@@ -17,16 +17,16 @@ import pytest
 from tests.command import KEYS, PRIMARY, Command, Ended, Shell, called
 from tests.distorted import distorted
 from tests.watched import Watched
-from touchstone import claims as ledger_of_claims
-from touchstone import rules
-from touchstone.contract import Contract
-from touchstone.judge import Judge
+from touchstone.contract import claims as ledger_of_claims
+from touchstone.contract.document import Contract
+from touchstone.facts.runlog import read
+from touchstone.proof.faults.refused_keys import SchemeIsCaseSensitive
+from touchstone.rules import catalogue
 from touchstone.rules.history import History
-from touchstone.runlog import read
+from touchstone.rules.judge import Judge
+from touchstone.rules.verdict import VERDICTS
 from touchstone.twin import Engine, RateLimit, Twin, TwinSettings
 from touchstone.twin.catalog import Version
-from touchstone.twin.faults.refused_keys import SchemeIsCaseSensitive
-from touchstone.verdict import VERDICTS
 
 Check = Callable[..., Ended]
 REPORTS = {"report.json", "report.html", "junit.xml"}
@@ -57,9 +57,7 @@ OTHERS = [kind for kind in CORRECT if kind not in PUSHED]
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """
-    How a check ended, and what it left on its target.
-    """
+    """How a check ended, and what it left on its target."""
 
     ended: Ended
     refs: list[str]
@@ -67,9 +65,7 @@ class Checked:
 
 
 def checked(folder: Path, settings: dict[str, Any], claims: str) -> Checked:
-    """
-    A quick check of a server that keeps its promises.
-    """
+    """A quick check of a server that keeps its promises."""
     with Watched(**settings) as watched:
         arguments = ("--url", watched.url, "--profile", "quick", "--claims", claims, "--strict")
         ended = Shell(folder).run("check", "--max-builds", "150", *arguments)
@@ -80,9 +76,7 @@ def checked(folder: Path, settings: dict[str, Any], claims: str) -> Checked:
 def checks(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, "Future[Checked]"]]:
-    """
-    The checks of the correct servers that are asked for, three at a time: they wait more than they work.
-    """
+    """The checks of the correct servers that are asked for, three at a time: they wait more than they work."""
     asked = {item.callspec.params.get("kind") for item in request.session.items if hasattr(item, "callspec")}
     with pool(3) as checking:
         yield {
@@ -94,9 +88,7 @@ def checks(
 
 @contextmanager
 def pool(size: int) -> Iterator[ThreadPoolExecutor]:
-    """
-    Threads that wait for checks; what has not begun at the end is not begun.
-    """
+    """Threads that wait for checks; what has not begun at the end is not begun."""
     threads = ThreadPoolExecutor(size)
     try:
         yield threads
@@ -106,17 +98,13 @@ def pool(size: int) -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture(scope="module")
 def limited(checks: dict[str, "Future[Checked]"]) -> Checked:
-    """
-    The check of every claim against a server with limits.
-    """
+    """The check of every claim against a server with limits."""
     return checks[LIMITED].result()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def begun(checks: dict[str, "Future[Checked]"]) -> None:
-    """
-    Begins with all of them, so that they run while the other tests do.
-    """
+    """Begins with all of them, so that they run while the other tests do."""
 
 
 @pytest.mark.parametrize(("flags", "code"), [((), 0), (("--strict",), 1)])
@@ -127,9 +115,7 @@ def test_broken_should_claim_counts_only_when_strict(
     flags: tuple[str, ...],
     code: int,
 ) -> None:
-    """
-    A server that breaks nothing but a should claim passes, and fails with --strict; the report has it either way.
-    """
+    """A server that breaks nothing but a should claim passes, and fails with --strict; the report has it either way."""
     with Twin(TwinSettings(build_s=0.02), engine=SchemeIsCaseSensitive) as twin:
         claims = "auth.scheme-*,start.answers-202"
         arguments = ("check", "--url", twin.url, "--profile", "quick", "--claims", claims, *flags)
@@ -145,9 +131,7 @@ def test_broken_should_claim_counts_only_when_strict(
 def test_keys_are_named_as_the_settings_name_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    The curl line, the page and the reason of what did not apply name the variables of the target.
-    """
+    """The curl line, the page and the reason of what did not apply name the variables of the target."""
     with Twin(TwinSettings(build_s=0.02), engine=SchemeIsCaseSensitive) as twin:
         (tmp_path / "touchstone.toml").write_text(
             f'[targets.a]\nurl = "{twin.url}"\napi_key_env = "STAGING_KEY"\nsecond_api_key_env = "STAGNG_SECOND"\n'
@@ -167,9 +151,7 @@ def test_keys_are_named_as_the_settings_name_them(
 
 
 class NamesAnother(Engine):
-    """
-    Answers each publish with the ref of a version that somebody else has published.
-    """
+    """Answers each publish with the ref of a version that somebody else has published."""
 
     def published_body(self, version: Version) -> Any:
         return {**super().published_body(version), "ref": "default/somebody-else@1.0.0"}
@@ -178,9 +160,7 @@ class NamesAnother(Engine):
 def test_server_that_names_another_version_does_not_get_it_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    What a run deletes is what it meant to publish, not what a server says that it has published.
-    """
+    """What a run deletes is what it meant to publish, not what a server says that it has published."""
     with Watched(engine=NamesAnother) as watched:
         other = watched.publish("somebody-else")
         arguments = ("check", "--url", watched.url, "--profile", "quick", "--claims", "publish.*")
@@ -190,9 +170,7 @@ def test_server_that_names_another_version_does_not_get_it_deleted(
 
 
 def test_embedded_twin_needs_no_key(tmp_path: Path, call: Command) -> None:
-    """
-    Without a target and without any key the embedded twin is judged.
-    """
+    """Without a target and without any key the embedded twin is judged."""
     ended = call(Shell(tmp_path, keys={}), "check", "--claims", "start.answers-202", "--profile", "quick")
     assert (ended.code, ended.verdicts()) == (0, {"start.answers-202": "upheld"})
     assert ended.report()["run"]["kind"] == "embedded"
@@ -202,9 +180,7 @@ def test_embedded_twin_needs_no_key(tmp_path: Path, call: Command) -> None:
 
 
 class Other(http.server.BaseHTTPRequestHandler):
-    """
-    Some other server: what it answers is set on the class.
-    """
+    """Some other server: what it answers is set on the class."""
 
     kind, body, status = "text/html", b"<h1>It works</h1>", 404
 
@@ -221,9 +197,7 @@ class Other(http.server.BaseHTTPRequestHandler):
 
 @contextmanager
 def listening(**answer: Any) -> Iterator[str]:
-    """
-    Serves one answer to whatever is asked; the URL.
-    """
+    """Serves one answer to whatever is asked; the URL."""
     handler = type("Answering", (Other,), answer)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -237,9 +211,7 @@ def listening(**answer: Any) -> Iterator[str]:
 
 @pytest.fixture
 def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Check:
-    """
-    Runs a check in this process, with the given keys.
-    """
+    """Runs a check in this process, with the given keys."""
 
     def run(url: str, keys: Mapping[str, str] = KEYS) -> Ended:
         return called(Shell(tmp_path, keys), monkeypatch, capsys, "check", "--url", url, "--profile", "quick")
@@ -248,9 +220,7 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 
 def not_judged(ended: Ended) -> Ended:
-    """
-    A check that ended with 3 and one line that says why, and left its reports.
-    """
+    """A check that ended with 3 and one line that says why, and left its reports."""
     assert ended.code == 3, ended.out
     assert "Traceback" not in ended.out + ended.err
     assert {path.name for path in ended.results.iterdir()} >= REPORTS
@@ -260,9 +230,7 @@ def not_judged(ended: Ended) -> Ended:
 
 
 def test_nothing_listening_is_told(check: Check) -> None:
-    """
-    A port without a listener gives 3 and says that nothing answered.
-    """
+    """A port without a listener gives 3 and says that nothing answered."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     ended = not_judged(check(f"http://127.0.0.1:{port}/api"))
@@ -283,18 +251,14 @@ def test_nothing_listening_is_told(check: Check) -> None:
     ],
 )
 def test_another_server_is_told(check: Check, answer: dict[str, Any]) -> None:
-    """
-    A web page, another JSON API and a proxy that fails are no template build API: 3, and what was seen.
-    """
+    """A web page, another JSON API and a proxy that fails are no template build API: 3, and what was seen."""
     with listening(**answer) as url:
         ended = not_judged(check(url))
     assert f"exit 3: {url}: not a template build API" in ended.last_line
 
 
 def test_wrong_base_path_is_told(check: Check) -> None:
-    """
-    The right server behind the wrong base path is another API, or refuses the key; either is no verdict.
-    """
+    """The right server behind the wrong base path is another API, or refuses the key; either is no verdict."""
     with Watched() as watched:
         ended = not_judged(check(watched.url.removesuffix("/api") + "/v2"))
         assert watched.launched == []
@@ -302,9 +266,7 @@ def test_wrong_base_path_is_told(check: Check) -> None:
 
 
 def test_refused_key_is_told(check: Check) -> None:
-    """
-    A key that the target does not know gives 3 and names the variable to set.
-    """
+    """A key that the target does not know gives 3 and names the variable to set."""
     with Watched() as watched:
         ended = not_judged(check(watched.url, {"ORGO_API_KEY": "sk_live_of_nobody"}))
         assert (watched.refs(), watched.launched) == ([], [])
@@ -317,9 +279,7 @@ def test_refused_key_is_told(check: Check) -> None:
     [('api_key_env = "STAGING_KEY"', "STAGING_KEY"), ('api_key = "sk_live_of_nobody"', "api_key of [targets.a]")],
 )
 def test_refused_key_is_told_by_where_it_comes_from(tmp_path: Path, call: Command, table: str, source: str) -> None:
-    """
-    The variable of the target, or its table in the file, is what to correct.
-    """
+    """The variable of the target, or its table in the file, is what to correct."""
     with Watched() as watched:
         (tmp_path / "touchstone.toml").write_text(f'[targets.a]\nurl = "{watched.url}"\n{table}\n')
         ended = call(Shell(tmp_path, {"STAGING_KEY": "sk_live_of_nobody"}), "check", "--target", "a")
@@ -328,9 +288,7 @@ def test_refused_key_is_told_by_where_it_comes_from(tmp_path: Path, call: Comman
 
 
 def test_listener_that_never_answers_is_told(tmp_path: Path, call: Command) -> None:
-    """
-    A server that takes connections and says nothing is given up after the time that a request may take.
-    """
+    """A server that takes connections and says nothing is given up after the time that a request may take."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/api"
         (tmp_path / "touchstone.toml").write_text(
@@ -342,9 +300,7 @@ def test_listener_that_never_answers_is_told(tmp_path: Path, call: Command) -> N
 
 
 def test_digest_that_nobody_shares_is_told_with_a_server_that_has_one(tmp_path: Path, call: Command) -> None:
-    """
-    What a target with another digest cannot show names how the twin is started that shows it.
-    """
+    """What a target with another digest cannot show names how the twin is started that shows it."""
     claim = "reuse.same-digest-elsewhere"
     with Watched(digest_scope="document") as watched:
         ended = call(Shell(tmp_path), "check", "--url", watched.url, "--profile", "quick", "--claims", claim)
@@ -355,9 +311,7 @@ def test_digest_that_nobody_shares_is_told_with_a_server_that_has_one(tmp_path: 
 
 
 def test_reasons_are_told_where_nothing_applied(tmp_path: Path, call: Command) -> None:
-    """
-    A check that asked nothing, since keys were missing, says which, and not only that nothing was upheld.
-    """
+    """A check that asked nothing, since keys were missing, says which, and not only that nothing was upheld."""
     with Watched() as watched:
         claims = "access.start-needs-scale,access.others-version-is-404"
         shell = Shell(tmp_path, {"ORGO_API_KEY": PRIMARY})
@@ -373,9 +327,7 @@ def test_reasons_are_told_where_nothing_applied(tmp_path: Path, call: Command) -
 
 
 def test_report_lists_every_claim_with_verdict_and_checks(limited: Checked) -> None:
-    """
-    Each claim of the ledger is in the report with a verdict, and each verdict but two kinds names what gave it.
-    """
+    """Each claim of the ledger is in the report with a verdict, and each verdict but two kinds names what gave it."""
     report = limited.ended.report()
     assert [claim["id"] for claim in report["claims"]] == [claim.id for claim in ledger_of_claims.load().judged()]
     assert {claim["verdict"] for claim in report["claims"]} <= set(VERDICTS)
@@ -385,9 +337,7 @@ def test_report_lists_every_claim_with_verdict_and_checks(limited: Checked) -> N
 
 
 def test_no_key_reaches_a_file_or_the_terminal(limited: Checked) -> None:
-    """
-    Neither a key nor a key without its last character is in any file of the run or in what it printed.
-    """
+    """Neither a key nor a key without its last character is in any file of the run or in what it printed."""
     ended = limited.ended
     shown = {path.name: path.read_bytes() for path in Shell(ended.folder).files()}
     shown |= {"stdout": ended.out.encode(), "stderr": ended.err.encode()}
@@ -396,9 +346,7 @@ def test_no_key_reaches_a_file_or_the_terminal(limited: Checked) -> None:
 
 
 def test_report_can_be_made_again(limited: Checked) -> None:
-    """
-    `touchstone report` of a run log writes the same files and the same text as the run did.
-    """
+    """`touchstone report` of a run log writes the same files and the same text as the run did."""
     ended = limited.ended
     shell = Shell(ended.folder, keys={})
     again = shell.run("report", str(ended.results / "runlog.jsonl"), "--report-dir", str(ended.folder / "again"))
@@ -410,11 +358,9 @@ def test_report_can_be_made_again(limited: Checked) -> None:
 
 @pytest.mark.parametrize("share", [0.05, 0.3])
 def test_rules_take_any_answer(limited: Checked, share: float) -> None:
-    """
-    Whatever a server answers, no rule breaks on it, and each disagreement can be told.
-    """
+    """Whatever a server answers, no rule breaks on it, and each disagreement can be told."""
     log = read(limited.ended.results / "runlog.jsonl")
-    judge = Judge(History(Contract.load()), ledger_of_claims.load(), rules.EXCHANGE_RULES, rules.STORY_RULES)
+    judge = Judge(History(Contract.load()), ledger_of_claims.load(), catalogue.EXCHANGE_RULES, catalogue.STORY_RULES)
     exchanges = list(distorted(log.exchanges, 20, share))
     told = [judgement for exchange in exchanges for judgement in judge.see(exchange)]
     told += judge.tell({exchange.ref: None for exchange in exchanges if exchange.ref})
@@ -438,17 +384,13 @@ def test_correct_server_passes(checks: dict[str, "Future[Checked]"], kind: str) 
 
 
 def test_limit_that_only_builds_meet_is_judged(checks: dict[str, "Future[Checked]"]) -> None:
-    """
-    A quick check judges each claim on limits of a server that counts builds only.
-    """
+    """A quick check judges each claim on limits of a server that counts builds only."""
     verdicts = checks[BUILDS_COUNT].result().ended.verdicts()
     assert {claim for claim, verdict in verdicts.items() if verdict != "upheld"} == {"limit.reads-are-not-charged"}
 
 
 def test_check_that_meets_no_limit_says_what_it_tried(checks: dict[str, "Future[Checked]"]) -> None:
-    """
-    The reason gives the number of builds that a quick check has begun.
-    """
+    """The reason gives the number of builds that a quick check has begun."""
     rows = checks[NO_LIMITS].result().ended.report()["claims"]
     assert {row["verdict"] for row in rows if row["id"].startswith("limit.")} == {"not-applicable"}
     (row,) = (row for row in rows if row["id"] == "limit.refused-start-starts-nothing")
@@ -456,9 +398,7 @@ def test_check_that_meets_no_limit_says_what_it_tried(checks: dict[str, "Future[
 
 
 def test_nothing_is_changed_but_names_of_the_run(tmp_path: Path, call: Command) -> None:
-    """
-    A start, a cancel and a delete name a version that begins like those of the run, however odd its spelling is.
-    """
+    """A start, a cancel and a delete name a version that begins like those of the run, however odd its spelling is."""
     claims = "lookup.odd-spelling-is-404,publish.unparsable-is-400"
     with Watched() as watched:
         ended = call(Shell(tmp_path), "check", "--url", watched.url, "--profile", "quick", "--claims", claims)

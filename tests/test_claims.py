@@ -1,14 +1,12 @@
-"""
-The ledger of claims.
-"""
+"""The ledger of claims."""
 
 from pathlib import Path
 
 import pytest
 
-from touchstone import claims
+from touchstone.contract import claims
 from touchstone.errors import ContractError, UsageError
-from touchstone.statistic import STATISTICS
+from touchstone.loadgen.statistic import STATISTICS
 
 ROW = "{id: a.one, level: must, says: x, source: y}"
 
@@ -20,9 +18,7 @@ def ledger(tmp_path: Path, *rows: str) -> Path:
 
 
 def test_bundled_ledger_is_whole() -> None:
-    """
-    The ledger that the package carries loads, has claims of both levels, and says why a row is excluded.
-    """
+    """The ledger that the package carries loads, has claims of both levels, and says why a row is excluded."""
     rows = claims.load()
 
     assert {claim.level for claim in rows.judged()} == {"must", "should"}
@@ -59,9 +55,7 @@ def test_load_has_a_claim_for_each_statistic_of_a_threshold() -> None:
 
 
 def test_row_tells_its_subject(tmp_path: Path) -> None:
-    """
-    The subject of a claim is what stands before the dot.
-    """
+    """The subject of a claim is what stands before the dot."""
     row = claims.load(ledger(tmp_path, "{id: a.one, level: should, says: x, source: y, needs: [publish]}"))["a.one"]
 
     assert (row.subject, row.level, row.needs) == ("a", "should", {"publish"})
@@ -90,9 +84,7 @@ def test_row_tells_its_subject(tmp_path: Path) -> None:
     ],
 )
 def test_malformed_row_is_an_error(tmp_path: Path, row: str, message: str) -> None:
-    """
-    A row that cannot be right is told with its place, what was found and what was expected.
-    """
+    """A row that cannot be right is told with its place, what was found and what was expected."""
     with pytest.raises(ContractError) as raised:
         claims.load(ledger(tmp_path, row))
 
@@ -100,9 +92,7 @@ def test_malformed_row_is_an_error(tmp_path: Path, row: str, message: str) -> No
 
 
 def test_id_that_occurs_twice_is_an_error(tmp_path: Path) -> None:
-    """
-    Two claims cannot have one id.
-    """
+    """Two claims cannot have one id."""
     with pytest.raises(ContractError, match=r"a\.one: the id occurs twice"):
         claims.load(ledger(tmp_path, ROW, ROW))
 
@@ -112,9 +102,7 @@ def test_id_that_occurs_twice_is_an_error(tmp_path: Path) -> None:
     [(None, "cannot be read"), ("claims: [", "not YAML"), ("claims: 3", "expected a mapping"), ("\xff", "not YAML")],
 )
 def test_file_that_is_no_ledger_is_an_error(tmp_path: Path, text: str | None, message: str) -> None:
-    """
-    A file that is missing or is no ledger is told by its path.
-    """
+    """A file that is missing or is no ledger is told by its path."""
     path = tmp_path / "claims.yaml"
     if text is not None:
         path.write_text(text, encoding="latin-1")
@@ -126,9 +114,7 @@ def test_file_that_is_no_ledger_is_an_error(tmp_path: Path, text: str | None, me
 
 
 def test_select_keeps_the_order_of_the_file(tmp_path: Path) -> None:
-    """
-    Globs choose claims in the order in which the ledger has them, each once.
-    """
+    """Globs choose claims in the order in which the ledger has them, each once."""
     rows = claims.load(ledger(tmp_path, ROW, ROW.replace("one", "two"), ROW.replace("a.one", "b.one")))
 
     assert [claim.id for claim in rows.select("b.*, a.*,*.one")] == ["a.one", "a.two", "b.one"]
@@ -145,9 +131,7 @@ def test_select_keeps_the_order_of_the_file(tmp_path: Path) -> None:
     ],
 )
 def test_glob_that_matches_nothing_is_an_error(tmp_path: Path, glob: str, message: str) -> None:
-    """
-    Each glob has to match a judged claim, or the one that does not is told with the nearest id.
-    """
+    """Each glob has to match a judged claim, or the one that does not is told with the nearest id."""
     rows = claims.load(ledger(tmp_path, ROW, "{id: a.two, says: x, source: y, excluded: z}"))
 
     with pytest.raises(UsageError) as raised:
@@ -156,9 +140,7 @@ def test_glob_that_matches_nothing_is_an_error(tmp_path: Path, glob: str, messag
 
 
 def test_excluded_row_can_be_explained(tmp_path: Path) -> None:
-    """
-    An id of either kind is found, and an unknown one is told with the nearest.
-    """
+    """An id of either kind is found, and an unknown one is told with the nearest."""
     rows = claims.load(ledger(tmp_path, "{id: a.two, says: x, source: y, excluded: z}"))
 
     assert rows.explain("a.two").excluded == "z"

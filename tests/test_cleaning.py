@@ -1,14 +1,12 @@
-"""
-A recording holds what an exchange means, and neither credentials nor what only one run has.
-"""
+"""A recording holds what an exchange means, and neither credentials nor what only one run has."""
 
 from dataclasses import replace
 
 import pytest
 
-from touchstone.cleaning import cleaned, framed, without_credentials
-from touchstone.exchange import Chunk, Exchange, Request, Response
-from touchstone.recording import BASE_URL, RUN_ID
+from touchstone.facts.exchange import Chunk, Exchange, Request, Response
+from touchstone.recordings.cleaning import cleaned, framed, without_credentials
+from touchstone.recordings.recording import BASE_URL, RUN_ID
 
 RUN = "260102-030405-ab12cd"
 NAMES = {RUN: RUN_ID, "http://127.0.0.1:8123/api": BASE_URL}
@@ -21,9 +19,7 @@ def made(request: Request, response: Response | None = None, **fields: object) -
 
 
 def test_run_id_and_base_url_are_replaced_everywhere() -> None:
-    """
-    In the URL, headers, bodies, the ref, the note and the error; whatever is the same in the next run stays.
-    """
+    """In the URL, headers, bodies, the ref, the note and the error; whatever is the same in the next run stays."""
     url = f"http://127.0.0.1:8123/api/templates/default/touchstone-{RUN}-x/1.0.0"
     request = Request("POST", url, (("Accept", "*/*"),), f'{{"name": "touchstone-{RUN}-x"}}'.encode())
     response = Response(201, (("location", url),), f'{{"ref": "{REF}", "at": "{url}"}}'.encode())
@@ -38,9 +34,7 @@ def test_run_id_and_base_url_are_replaced_everywhere() -> None:
 
 
 def test_headers_that_nobody_named_are_left_out() -> None:
-    """
-    Cookies, server names, lengths and identifiers of requests are no part of a recording.
-    """
+    """Cookies, server names, lengths and identifiers of requests are no part of a recording."""
     sent = (("Accept", "*/*"), ("Cookie", "a=b"), ("User-Agent", "x"), ("Authorization", "Bearer <key:primary>"))
     came = (
         ("Content-Type", "a/b"),
@@ -72,16 +66,12 @@ def test_headers_that_nobody_named_are_left_out() -> None:
     ],
 )
 def test_credentials_are_known_by_their_names(text: str, expected: str) -> None:
-    """
-    Values of members, parameters and schemes that carry credentials are removed, markers of known keys stay.
-    """
+    """Values of members, parameters and schemes that carry credentials are removed, markers of known keys stay."""
     assert without_credentials(text) == expected
 
 
 def test_stream_is_cut_after_each_frame() -> None:
-    """
-    However the network cut it, a piece is a frame, and comes when its last byte came.
-    """
+    """However the network cut it, a piece is a frame, and comes when its last byte came."""
     body = b"data: 1\n\ndata: 2\r\n\r\ndata: 3"
     pieces = (Chunk(1.0, body[:4]), Chunk(2.0, body[4:21]), Chunk(3.0, body[21:]))
     assert framed(body, pieces) == (
@@ -92,9 +82,7 @@ def test_stream_is_cut_after_each_frame() -> None:
 
 
 def test_pieces_fit_a_body_that_became_shorter() -> None:
-    """
-    Where a name in a log is called otherwise, its pieces have other lengths and the same times.
-    """
+    """Where a name in a log is called otherwise, its pieces have other lengths and the same times."""
     body = f"data: {RUN}\n\ndata: {RUN} {RUN}\n\n".encode()
     first = body.index(b"\n\n") + 2
     response = Response(200, (), body, (Chunk(1.0, body[:first]), Chunk(2.0, body[first:])))

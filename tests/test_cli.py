@@ -1,6 +1,4 @@
-"""
-The command line: what it refuses, what it tells without a network, and with which exit code.
-"""
+"""The command line: what it refuses, what it tells without a network, and with which exit code."""
 
 import json
 import re
@@ -16,8 +14,8 @@ import pytest
 
 from tests.command import KEYS, PRIMARY, Ended, Shell, called
 from touchstone import __version__
-from touchstone import claims as ledger_of_claims
-from touchstone.cli import MODULES, main
+from touchstone.cli.app import MODULES, main
+from touchstone.contract import claims as ledger_of_claims
 
 Command = Callable[..., Ended]
 STAGING = '[targets.staging]\nurl = "http://127.0.0.1:9/api"\n'
@@ -25,9 +23,7 @@ STAGING = '[targets.staging]\nurl = "http://127.0.0.1:9/api"\n'
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """
-    Runs a command in this process; `keys` are the variables with keys, none by default.
-    """
+    """Runs a command in this process; `keys` are the variables with keys, none by default."""
 
     def run(*arguments: str, keys: Mapping[str, str] = {}) -> Ended:
         return called(Shell(tmp_path, keys=keys), monkeypatch, capsys, *arguments)
@@ -36,9 +32,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 def refused(ended: Ended) -> str:
-    """
-    What a command said that ended with 2 and left nothing behind.
-    """
+    """What a command said that ended with 2 and left nothing behind."""
     assert ended.code == 2
     assert "Traceback" not in ended.out + ended.err
     assert not (ended.folder / "reports").exists()
@@ -60,9 +54,7 @@ def refused(ended: Ended) -> str:
     ],
 )
 def test_settings_that_do_not_fit_are_refused(command: Command, tmp_path: Path, text: str, message: str) -> None:
-    """
-    A wrong settings file ends with 2, and the message says where, what, and what was expected.
-    """
+    """A wrong settings file ends with 2, and the message says where, what, and what was expected."""
     (tmp_path / "touchstone.toml").write_text(text, "utf-8")
     said = refused(command("check", "--target", "staging"))
     assert said.startswith("exit 2: touchstone.toml")
@@ -89,25 +81,19 @@ def test_settings_that_do_not_fit_are_refused(command: Command, tmp_path: Path, 
     ],
 )
 def test_flags_that_do_not_fit_are_refused(command: Command, arguments: Sequence[str], message: str) -> None:
-    """
-    A wrong flag or value ends with 2 and names it.
-    """
+    """A wrong flag or value ends with 2 and names it."""
     assert message in refused(command("check", *arguments))
 
 
 def test_key_is_not_shown_when_it_does_not_fit(command: Command) -> None:
-    """
-    A key that cannot be sent is refused without being repeated.
-    """
+    """A key that cannot be sent is refused without being repeated."""
     said = refused(command("check", "--url", "http://127.0.0.1:9", keys={"ORGO_API_KEY": "sk_live_ä_secret"}))
     assert "ORGO_API_KEY" in said
     assert "secret" not in said
 
 
 def test_report_folder_that_cannot_be_written_is_refused(command: Command, tmp_path: Path) -> None:
-    """
-    A file where the report folder should be ends with 2 before anything is sent.
-    """
+    """A file where the report folder should be ends with 2 before anything is sent."""
     (tmp_path / "taken").write_text("x")
     said = refused(command("check", "--url", "http://127.0.0.1:9/api", "--report-dir", "taken", keys=KEYS))
     assert "the report folder cannot be written" in said
@@ -138,18 +124,14 @@ def test_report_folder_that_cannot_be_written_is_refused(command: Command, tmp_p
 def test_other_commands_refuse_what_does_not_fit(
     command: Command, arguments: Sequence[str], code: int, message: str
 ) -> None:
-    """
-    Every command answers a wrong argument with 2 and one message.
-    """
+    """Every command answers a wrong argument with 2 and one message."""
     ended = command(*arguments)
     assert "Traceback" not in ended.err
     assert (ended.code, message in " ".join((ended.out + ended.err).split())) == (code, True), ended.err
 
 
 def test_foreign_file_is_no_run_log(command: Command, tmp_path: Path) -> None:
-    """
-    A file that touchstone did not write gives 3 and says which line is not one of a run log.
-    """
+    """A file that touchstone did not write gives 3 and says which line is not one of a run log."""
     (tmp_path / "other.jsonl").write_text('{"type": "other"}\n')
     ended = command("report", "other.jsonl")
     assert ended.code == 3
@@ -158,17 +140,13 @@ def test_foreign_file_is_no_run_log(command: Command, tmp_path: Path) -> None:
 
 
 def test_version_is_printed(command: Command) -> None:
-    """
-    `--version` prints it.
-    """
+    """`--version` prints it."""
     ended = command("--version")
     assert (ended.code, ended.out) == (0, f"touchstone {__version__}\n")
 
 
 def test_help_lists_each_command(command: Command) -> None:
-    """
-    `--help` has a line for each command, with what its own help begins with.
-    """
+    """`--help` has a line for each command, with what its own help begins with."""
     listed = re.findall(r"^  ([a-z]+) +([A-Z].*)$", command("--help").out.partition("Commands:")[2], flags=re.MULTILINE)
     assert [name for name, _ in listed] == list(MODULES)
     assert [name for name, says in listed if says not in command(name, "--help").out] == []
@@ -177,24 +155,23 @@ def test_help_lists_each_command(command: Command) -> None:
 @pytest.mark.parametrize(
     ("module", "others"),
     [
-        ("touchstone.cli", {"numpy", "pydantic", "jinja2", "jsonschema", "httpx", "starlette", *MODULES.values()}),
-        ("touchstone.cli_check", {"numpy", "pytest", "hypothesis", "schemathesis", "locust", "touchstone.twin.faults"}),
-        ("touchstone.cli_serve", {"numpy", "pydantic", "jinja2", "jsonschema", "httpx"}),
+        ("touchstone.cli.app", {"numpy", "pydantic", "jinja2", "jsonschema", "httpx", "starlette", *MODULES.values()}),
+        (
+            "touchstone.cli.check",
+            {"numpy", "pytest", "hypothesis", "schemathesis", "locust", "touchstone.proof.faults"},
+        ),
+        ("touchstone.cli.serve", {"numpy", "pydantic", "jinja2", "jsonschema", "httpx"}),
     ],
 )
 def test_command_imports_no_more_than_it_needs(module: str, others: set[str]) -> None:
-    """
-    A command does not wait for what another one needs.
-    """
+    """A command does not wait for what another one needs."""
     script = f"import sys, {module}; print(*sys.modules)"
     imported = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert others & set(imported.split()) == set()
 
 
 def test_port_in_use_is_told(command: Command) -> None:
-    """
-    `serve` on a taken port ends with 2 and says so.
-    """
+    """`serve` on a taken port ends with 2 and says so."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         ended = command("serve", "--port", str(server.getsockname()[1]))
     assert ended.code == 2
@@ -203,9 +180,7 @@ def test_port_in_use_is_told(command: Command) -> None:
 
 
 def test_serve_announces_itself_and_stops_on_a_signal(tmp_path: Path) -> None:
-    """
-    `serve` prints where it listens once it answers, and ends cleanly when it is told to.
-    """
+    """`serve` prints where it listens once it answers, and ends cleanly when it is told to."""
     command = Shell(tmp_path).start("serve", "--port", "0", "--account", "sk_live_mine:scale", "--latency-s", "0.01")
     assert command.stdout
     try:
@@ -226,9 +201,7 @@ def test_serve_announces_itself_and_stops_on_a_signal(tmp_path: Path) -> None:
 
 
 def test_output_on_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
-    """
-    A reader that goes away early, such as head, is no reason for a traceback.
-    """
+    """A reader that goes away early, such as head, is no reason for a traceback."""
     shell = Shell(tmp_path)
     command = shell.start("claims")
     assert command.stdout
@@ -246,9 +219,7 @@ def test_output_on_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
 
 
 def test_claims_lists_the_ledger(command: Command) -> None:
-    """
-    `claims` shows each claim of the ledger that a check or a load run judges, and with a glob those that match.
-    """
+    """`claims` shows each claim of the ledger that a check or a load run judges, and with a glob those that match."""
     ledger = ledger_of_claims.load()
     ended = command("claims")
     shown = set(re.findall(r"^ *([a-z]+\.[a-z0-9-]+) ", ended.out, flags=re.MULTILINE))
@@ -260,9 +231,7 @@ def test_claims_lists_the_ledger(command: Command) -> None:
 
 
 def test_excluded_claims_are_listed_with_their_reasons(command: Command) -> None:
-    """
-    `claims --excluded` shows what is deliberately not judged.
-    """
+    """`claims --excluded` shows what is deliberately not judged."""
     ended = command("claims", "--excluded")
     assert ended.code == 0
     assert [claim.id for claim in ledger_of_claims.load().excluded() if claim.id not in ended.out] == []
@@ -290,9 +259,7 @@ def test_check_prints_and_writes_its_report(tmp_path: Path) -> None:
 def test_interrupt_that_no_command_takes_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], notes: tuple[str, ...], told: str
 ) -> None:
-    """
-    Typer would end with 130 and say nothing.
-    """
+    """Typer would end with 130 and say nothing."""
     interrupt = KeyboardInterrupt()
     for note in notes:
         interrupt.add_note(note)
@@ -300,7 +267,7 @@ def test_interrupt_that_no_command_takes_is_told(
     def interrupted(*_arguments: Any, **_more: Any) -> None:
         raise interrupt
 
-    monkeypatch.setattr("touchstone.cli_claims.claims_table", interrupted)
+    monkeypatch.setattr("touchstone.cli.claims.claims_table", interrupted)
     monkeypatch.setattr("sys.argv", ["touchstone", "claims"])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -310,14 +277,12 @@ def test_interrupt_that_no_command_takes_is_told(
 def test_interrupt_while_a_command_is_loaded_sent_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    That takes most of a second, and the last line says so.
-    """
+    """That takes most of a second, and the last line says so."""
 
     def interrupted(_name: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("touchstone.cli.import_module", interrupted)
+    monkeypatch.setattr("touchstone.cli.app.import_module", interrupted)
     monkeypatch.setattr("sys.argv", ["touchstone", "load", "storm"])
     with pytest.raises(SystemExit) as ended:
         main()

@@ -13,17 +13,24 @@ from typing import Any
 import pytest
 
 from tests.command import Ended, Shell, called
-from touchstone import loading
+from touchstone.check.terms import PUBLISH_ADVICE
+from touchstone.config import Settings, TargetSettings
 from touchstone.errors import UsageError
-from touchstone.loadhandover import LoadHandover
-from touchstone.loading import Wish, check_allowed, check_terms, is_loopback, locust_command, locust_environment
-from touchstone.loadplan import plan
-from touchstone.rss import rss_bytes
-from touchstone.runfacts import Footer
-from touchstone.session import Session
-from touchstone.settings import Settings, TargetSettings
-from touchstone.terms import PUBLISH_ADVICE
-from touchstone.workloads import SCENARIOS, Options
+from touchstone.facts.events import Footer
+from touchstone.loadgen import loading
+from touchstone.loadgen.handover import LoadHandover
+from touchstone.loadgen.loading import (
+    Wish,
+    check_allowed,
+    check_terms,
+    is_loopback,
+    locust_command,
+    locust_environment,
+)
+from touchstone.loadgen.plan import plan
+from touchstone.loadgen.rss import rss_bytes
+from touchstone.loadgen.session import Session
+from touchstone.loadgen.workloads import SCENARIOS, Options
 
 Load = Callable[..., Ended]
 LOCAL = "http://127.0.0.1:9/api"
@@ -50,9 +57,7 @@ from s  read  start  cancel  stream
 
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Load:
-    """
-    The command in this process.
-    """
+    """The command in this process."""
 
     def run(*arguments: str) -> Ended:
         return called(Shell(tmp_path), monkeypatch, capsys, "load", *arguments)
@@ -62,9 +67,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 @pytest.fixture
 def deaf(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """
-    Every connection that is tried; none comes about.
-    """
+    """Every connection that is tried; none comes about."""
     tried: list[Any] = []
 
     def refuse(_socket: socket.socket, address: Any) -> None:
@@ -79,9 +82,7 @@ def deaf(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_run_that_is_stopped_while_it_is_judged_has_its_report(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    All that was seen is there by then: it is judged and told, and the run ends with 130.
-    """
+    """All that was seen is there by then: it is judged and told, and the run ends with 130."""
     judged: list[Footer] = []
 
     def judge(_log: Path, _settings: Settings, footer: Footer, **_more: bool) -> Footer:
@@ -102,9 +103,7 @@ def test_run_that_is_stopped_while_it_is_judged_has_its_report(load: Load, monke
 
 
 def test_plan_is_printed_and_nothing_is_sent(load: Load, deaf: list[Any], tmp_path: Path) -> None:
-    """
-    A plan says what arrives, who sends it and what it costs; it connects to nothing and leaves no file.
-    """
+    """A plan says what arrives, who sends it and what it costs; it connects to nothing and leaves no file."""
     ended = load("storm", "--url", LOCAL, "--builds", "6", "--plan")
 
     assert (ended.code, ended.out, ended.err) == (0, STORM, "")
@@ -113,18 +112,14 @@ def test_plan_is_printed_and_nothing_is_sent(load: Load, deaf: list[Any], tmp_pa
 
 
 def test_plan_shows_the_schedule_by_second_and_action(load: Load) -> None:
-    """
-    Each arrival is in one row, by when it is due, and in one column, by what it is.
-    """
+    """Each arrival is in one row, by when it is due, and in one column, by what it is."""
     ended = load("steady", "--rate", "11", "--duration", "4", "--plan")
 
     assert STEADY_TABLE in ended.out
 
 
 def test_plan_of_a_closed_model_shows_no_schedule(load: Load) -> None:
-    """
-    Nothing is due at any second: it is told what clients take in turn, and what of it they do not do twice.
-    """
+    """Nothing is due at any second: it is told what clients take in turn, and what of it they do not do twice."""
     ended = load("steady", "--model", "closed", "--users", "3", "--plan")
 
     assert "arrivals as answered, by 3 clients, closed model" in ended.out
@@ -136,9 +131,7 @@ def test_plan_of_a_closed_model_shows_no_schedule(load: Load) -> None:
 
 
 def test_long_plan_is_shown_in_a_dozen_spans(load: Load) -> None:
-    """
-    An hour has no 3,600 rows, and its rows hold all of it.
-    """
+    """An hour has no 3,600 rows, and its rows hold all of it."""
     ended = load("soak", "--plan")
     rows = [line.split() for line in ended.out.splitlines() if line.strip()[:1].isdigit()]
 
@@ -148,9 +141,7 @@ def test_long_plan_is_shown_in_a_dozen_spans(load: Load) -> None:
 
 @pytest.mark.parametrize(("flags", "spans"), [((), 5), (("--duration", "8"), 8), (("--duration", "2"), 2)])
 def test_trace_lasts_as_long_as_its_arrivals(load: Load, tmp_path: Path, flags: tuple[str, ...], spans: int) -> None:
-    """
-    A rate is that of the trace, and not of the twenty seconds that the scenario takes otherwise.
-    """
+    """A rate is that of the trace, and not of the twenty seconds that the scenario takes otherwise."""
     (tmp_path / "seen.txt").write_text("0.5\n1.25\n4.0\n", encoding="utf-8")
     ended = load("steady", "--arrivals", "trace:seen.txt", *flags, "--plan")
 
@@ -158,9 +149,7 @@ def test_trace_lasts_as_long_as_its_arrivals(load: Load, tmp_path: Path, flags: 
 
 
 def test_plan_of_the_embedded_twin_knows_its_patience(load: Load) -> None:
-    """
-    Nobody waits ten minutes for a build of the embedded twin, and its builds are free.
-    """
+    """Nobody waits ten minutes for a build of the embedded twin, and its builds are free."""
     ended = load("storm", "--plan")
 
     assert "target twin, arrivals at once" in ended.out
@@ -250,9 +239,7 @@ def test_no_figure_of_a_plan_is_said_to_be_likely(load: Load) -> None:
     ],
 )
 def test_plan_that_may_not_be_carried_out_ends_with_2(load: Load, flags: tuple[str, ...], message: str) -> None:
-    """
-    No figure is shown of what is not going to be: what keeps it from being carried out is all there is to say.
-    """
+    """No figure is shown of what is not going to be: what keeps it from being carried out is all there is to say."""
     ended = load(*flags, "--plan")
 
     assert (ended.code, ended.out) == (2, "")
@@ -260,9 +247,7 @@ def test_plan_that_may_not_be_carried_out_ends_with_2(load: Load, flags: tuple[s
 
 
 def test_same_terms_hold_without_a_plan(load: Load, deaf: list[Any], tmp_path: Path) -> None:
-    """
-    A load that is not allowed is refused before anything is sent or written.
-    """
+    """A load that is not allowed is refused before anything is sent or written."""
     ended = load("storm", "--url", "http://10.1.2.3/api")
 
     assert (ended.code, ended.out, deaf) == (2, "", [])
@@ -275,9 +260,7 @@ def test_same_terms_hold_without_a_plan(load: Load, deaf: list[Any], tmp_path: P
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.2", "127.255.255.254", "::1", "0:0:0:0:0:0:0:1"])
 def test_this_machine_may_be_loaded(host: str) -> None:
-    """
-    Every address below 127 is this machine, as is the one of IPv6 in any spelling.
-    """
+    """Every address below 127 is this machine, as is the one of IPv6 in any spelling."""
     assert is_loopback(host)
 
 
@@ -286,9 +269,7 @@ def test_this_machine_may_be_loaded(host: str) -> None:
     ["", "localhost.example.test", "localhost.", "127.0.0.1.example.test", "127.1", "128.0.0.1", "0.0.0.0", "::"],
 )
 def test_other_machines_are_not_this_one(host: str) -> None:
-    """
-    A name that merely begins like this machine may be anywhere, and what is no address is a name.
-    """
+    """A name that merely begins like this machine may be anywhere, and what is no address is a name."""
     assert not is_loopback(host)
 
 
@@ -303,18 +284,14 @@ def test_other_machines_are_not_this_one(host: str) -> None:
     ],
 )
 def test_load_on_this_machine_needs_no_word(url: str) -> None:
-    """
-    Port, path and letters of the host do not matter.
-    """
+    """Port, path and letters of the host do not matter."""
     check_allowed(url, "")
 
 
 @pytest.mark.parametrize("allows", ["api.example.test", "API.Example.Test", ""])
 @pytest.mark.parametrize("url", ["https://api.example.test/v1", "https://API.example.test:8443"])
 def test_another_machine_needs_its_own_name(url: str, allows: str) -> None:
-    """
-    The host that the caller names may be loaded, whatever the case of its letters, and no host is none.
-    """
+    """The host that the caller names may be loaded, whatever the case of its letters, and no host is none."""
     if allows:
         check_allowed(url, allows)
         return
@@ -335,25 +312,19 @@ def test_another_machine_needs_its_own_name(url: str, allows: str) -> None:
     ],
 )
 def test_another_name_does_not_allow_it(url: str, allows: str) -> None:
-    """
-    Neither a part of the name nor a pattern, nor what stands before the host, allows a load.
-    """
+    """Neither a part of the name nor a pattern, nor what stands before the host, allows a load."""
     with pytest.raises(UsageError, match="a load on another machine than this one"):
         check_allowed(url, allows)
 
 
 @pytest.mark.parametrize("allows", ["2001:db8::1", "[2001:db8::1]", "2001:DB8::1"])
 def test_address_may_be_named_with_or_without_brackets(allows: str) -> None:
-    """
-    An IPv6 address is named as in the URL or without its brackets.
-    """
+    """An IPv6 address is named as in the URL or without its brackets."""
     check_allowed("http://[2001:db8::1]:80/api", allows)
 
 
 def test_allowed_host_is_planned(load: Load, deaf: list[Any]) -> None:
-    """
-    With the right name the plan ends with 0, with a wrong one with 2; nothing is sent either way.
-    """
+    """With the right name the plan ends with 0, with a wrong one with 2; nothing is sent either way."""
     url = ("storm", "--url", "http://10.1.2.3/api", "--plan")
 
     assert load(*url, "--allow-load", "10.1.2.3").code == 0
@@ -362,9 +333,7 @@ def test_allowed_host_is_planned(load: Load, deaf: list[Any]) -> None:
 
 
 def test_user_in_a_url_is_refused_and_not_shown(load: Load) -> None:
-    """
-    A name and a password before the host are refused like anywhere else.
-    """
+    """A name and a password before the host are refused like anywhere else."""
     ended = load("storm", "--url", "http://me:hush@127.0.0.1/api", "--plan")
 
     assert (ended.code, "hush" in ended.err) == (2, False)
@@ -381,9 +350,7 @@ def test_user_in_a_url_is_refused_and_not_shown(load: Load) -> None:
     ],
 )
 def test_fairness_needs_two_keys_and_a_version_of_each(changes: dict[str, Any], message: str) -> None:
-    """
-    Without a second account, or without versions of both, nothing could be compared.
-    """
+    """Without a second account, or without versions of both, nothing could be compared."""
     target = replace(TargetSettings("served", LOCAL, "one"), **changes)
 
     with pytest.raises(UsageError) as raised:
@@ -474,9 +441,7 @@ def _fairness() -> Options:
 def test_wrong_flag_names_itself_its_value_and_what_was_expected(
     load: Load, deaf: list[Any], tmp_path: Path, arguments: str, message: str
 ) -> None:
-    """
-    Whatever does not fit ends with 2 and one line that says what was found and expected, before anything is sent.
-    """
+    """Whatever does not fit ends with 2 and one line that says what was found and expected, before anything is sent."""
     (tmp_path / "odd.toml").write_text("[steady.getBuild]\np98_s = 1\n", encoding="utf-8")
     (tmp_path / "other.toml").write_text("[steady.getBuild]\np99_s = 1\n", encoding="utf-8")
     ended = load(*arguments.split())
@@ -509,9 +474,7 @@ def test_wrong_flag_names_itself_its_value_and_what_was_expected(
     ],
 )
 def test_number_out_of_range_names_its_flag(load: Load, arguments: str, expected: str) -> None:
-    """
-    What cannot be a value of a flag is refused by its name, with what was found and what may be given.
-    """
+    """What cannot be a value of a flag is refused by its name, with what was found and what may be given."""
     flag, found = arguments.split()
     ended = load("storm", flag, found.strip("'"))
 
@@ -520,9 +483,7 @@ def test_number_out_of_range_names_its_flag(load: Load, arguments: str, expected
 
 
 def test_missing_scenario_is_asked_for(load: Load) -> None:
-    """
-    Without a scenario nothing is loaded, and those that there are are named.
-    """
+    """Without a scenario nothing is loaded, and those that there are are named."""
     ended = load()
 
     assert ended.code == 2
@@ -530,9 +491,7 @@ def test_missing_scenario_is_asked_for(load: Load) -> None:
 
 
 def test_small_rate_is_written_as_arrivals_are_read(load: Load) -> None:
-    """
-    A rate far below one has no exponent in the plan, and is the rate that was given.
-    """
+    """A rate far below one has no exponent in the plan, and is the rate that was given."""
     ended = load("soak", "--rate", "0.00005", "--duration", "60000", "--plan")
 
     assert ended.code == 0
@@ -540,9 +499,7 @@ def test_small_rate_is_written_as_arrivals_are_read(load: Load) -> None:
 
 
 def test_help_fits_80_columns(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    On a narrow terminal no line of the help is cut or wrapped by the terminal.
-    """
+    """On a narrow terminal no line of the help is cut or wrapped by the terminal."""
     environment = Shell.environment
     monkeypatch.setattr(Shell, "environment", lambda shell: environment(shell) | {"COLUMNS": "80"})
     ended = load("--help")
@@ -572,11 +529,9 @@ def test_locust_is_told_no_key_and_its_own_variables_are_left_out() -> None:
 
 
 def test_memory_of_this_process_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """
-    A process has some memory in use; where the system does not tell how much, the most that it had is told.
-    """
+    """A process has some memory in use; where the system does not tell how much, the most that it had is told."""
     now = rss_bytes()
-    monkeypatch.setattr("touchstone.rss._STATM", tmp_path / "nothing")
+    monkeypatch.setattr("touchstone.loadgen.rss._STATM", tmp_path / "nothing")
     most = rss_bytes()
 
     assert 5_000_000 < now <= most * 1.1

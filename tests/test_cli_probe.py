@@ -1,6 +1,4 @@
-"""
-The command line of a probe: what it refuses before anything is sent, and what it goes on with.
-"""
+"""The command line of a probe: what it refuses before anything is sent, and what it goes on with."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,12 +11,12 @@ import pytest
 from tests.command import KEYS, Ended, Shell, called
 from tests.report import identities
 from tests.test_runlog import HEADER
-from touchstone.knee.trial import Knee, Outcome, Trial, Tried
-from touchstone.limiter.identity import Cost, Identity, Interval, Runner
-from touchstone.limiter.observed import Answer
-from touchstone.limiter.stimulus import Stimulus, drain
-from touchstone.limiter.terms import Terms
-from touchstone.probefacts import (
+from touchstone.config import Flags, load
+from touchstone.facts.events import Footer, Header, Target
+from touchstone.facts.identity import Cost, Identity, Interval, Runner
+from touchstone.facts.knee_trials import Knee, Outcome, Trial, Tried
+from touchstone.facts.observed import Answer
+from touchstone.facts.probe_events import (
     Answered,
     Heard,
     Identified,
@@ -28,11 +26,11 @@ from touchstone.probefacts import (
     trial_event,
     tried_event,
 )
-from touchstone.probejudge import no_knee, unsure
-from touchstone.probing import builds_s
-from touchstone.runfacts import Footer, Header, Target
-from touchstone.runlog import RunLogWriter, read
-from touchstone.settings import Flags, load
+from touchstone.facts.runlog import RunLogWriter, read
+from touchstone.facts.stimulus import Stimulus, drain
+from touchstone.limiter.probe.command import builds_s
+from touchstone.limiter.probe.judge import no_knee, unsure
+from touchstone.limiter.terms import Terms
 
 Command = Callable[..., Ended]
 URL = "http://127.0.0.1:9/api"
@@ -43,9 +41,7 @@ COSTLY = '[targets.own]\nurl = "http://127.0.0.1:9/api"\nmax_builds = 40\n'
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """
-    Runs a command in this process; `keys` are the variables with keys.
-    """
+    """Runs a command in this process; `keys` are the variables with keys."""
 
     def run(*arguments: str, keys: Mapping[str, str] = KEYS) -> Ended:
         return called(Shell(tmp_path, keys=keys), monkeypatch, capsys, *arguments)
@@ -54,9 +50,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 def log_of(folder: Path, *events: dict[str, Any], target: Target | None = None, command: str = "probe") -> Path:
-    """
-    The run log of a probe with these events after its header.
-    """
+    """The run log of a probe with these events after its header."""
     path = folder / "old" / "runlog.jsonl"
     path.parent.mkdir()
     values = {name: getattr(HEADER, name) for name in HEADER.__dataclass_fields__}
@@ -69,16 +63,12 @@ def log_of(folder: Path, *events: dict[str, Any], target: Target | None = None, 
 
 
 def begun(**terms: Any) -> dict[str, Any]:
-    """
-    The event with which a probe begins.
-    """
+    """The event with which a probe begins."""
     return Probing("startBuild", 20, asdict(TERMS) | terms, 1_700_000_000.0).event()
 
 
 def ended(identity: Identity) -> dict[str, Any]:
-    """
-    The event with which it ends.
-    """
+    """The event with which it ends."""
     return Identified(identity).event()
 
 
@@ -108,9 +98,7 @@ def ended(identity: Identity) -> dict[str, Any]:
 def test_flags_that_do_not_fit_are_refused(
     command: Command, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
-    """
-    A wrong flag ends with 2, and the message says what was expected; nothing was sent, and nothing is left.
-    """
+    """A wrong flag ends with 2, and the message says what was expected; nothing was sent, and nothing is left."""
     (tmp_path / "touchstone.toml").write_text(NEVER, "utf-8")
     told = command("probe", *arguments)
     assert (told.code, "Traceback" in told.err) == (2, False)
@@ -134,9 +122,7 @@ def test_flags_that_do_not_fit_are_refused(
 def test_flags_of_another_probe_are_refused(
     command: Command, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
-    """
-    An interrupted probe goes on as it was begun, or not at all.
-    """
+    """An interrupted probe goes on as it was begun, or not at all."""
     log_of(tmp_path, begun())
     url = [] if "--url" in arguments else ["--url", URL]
     told = command("probe", "--resume", "old", *url, *arguments)
@@ -156,9 +142,7 @@ def test_flags_of_another_probe_are_refused(
     ],
 )
 def test_log_that_cannot_go_on_is_refused(command: Command, tmp_path: Path, log: dict[str, Any], message: str) -> None:
-    """
-    A log of another command, of a twin that is gone, or of another version is told as what it is.
-    """
+    """A log of another command, of a twin that is gone, or of another version is told as what it is."""
     log_of(tmp_path, *log.pop("events", ()), **log)
     told = command("probe", "--resume", "old", "--url", URL)
     assert (told.code, "Traceback" in told.err) == (2, False)
@@ -166,9 +150,7 @@ def test_log_that_cannot_go_on_is_refused(command: Command, tmp_path: Path, log:
 
 
 def test_probe_that_is_over_is_told_again(command: Command, tmp_path: Path) -> None:
-    """
-    The log of a finished probe gives its reports once more, and nothing is sent, whatever the target.
-    """
+    """The log of a finished probe gives its reports once more, and nothing is sent, whatever the target."""
     path = log_of(tmp_path, begun(), ended(Identity((), (), Cost(9, 3, 6, 2.0), why="budget")))
     with RunLogWriter(path) as writer:
         writer.footer(Footer("2026-01-02T03:05:05Z", 60.0, 3, "the budget is spent"))
@@ -179,9 +161,7 @@ def test_probe_that_is_over_is_told_again(command: Command, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("asked", [(), ("--advise",)])
 def test_advice_is_told_where_it_is_asked_for(command: Command, tmp_path: Path, asked: tuple[str, ...]) -> None:
-    """
-    With --advise a probe says what a client should do, also one that is told again; report.json always has it.
-    """
+    """With --advise a probe says what a client should do, also one that is told again; report.json always has it."""
     answered = Answered(1, Answer(1.2, 1.3, accepted=True), 202, 0.0, 8, "a/b@1").event()
     path = log_of(tmp_path, begun(), answered, ended(identities.identity("token-bucket:10/4,burst=5")))
     told = command("probe", "--resume", "old", *asked, keys={})
@@ -202,9 +182,7 @@ def test_advice_is_told_where_it_is_asked_for(command: Command, tmp_path: Path, 
 def test_builds_are_what_somebody_said_or_the_probes_own_default(
     command: Command, tmp_path: Path, settings: str, flags: tuple[str, ...], builds: int
 ) -> None:
-    """
-    A number of builds that a flag or the file tells is kept, also where it is the default of a check.
-    """
+    """A number of builds that a flag or the file tells is kept, also where it is the default of a check."""
     (tmp_path / "touchstone.toml").write_text(settings, "utf-8")
     told = command("probe", "--plan", *flags)
     assert told.code == 0
@@ -220,9 +198,7 @@ def test_builds_are_what_somebody_said_or_the_probes_own_default(
     ],
 )
 def test_builds_last_as_long_as_they_were_published_to(tmp_path: Path, settings: str, lasts_s: float) -> None:
-    """
-    Of versions that somebody else published nobody knows.
-    """
+    """Of versions that somebody else published nobody knows."""
     (tmp_path / "touchstone.toml").write_text(settings, "utf-8")
     own = load(Flags(target="own"), {"ORGO_API_KEY": "sk_live_own_account"}, tmp_path, 400)
     assert builds_s(own) == lasts_s
@@ -250,17 +226,13 @@ def test_builds_last_as_long_as_they_were_published_to(tmp_path: Path, settings:
     ],
 )
 def test_unsure_probe_says_why(tmp_path: Path, identity: Identity, reason: str) -> None:
-    """
-    A limiter that is not known for sure is no pass, and the reason says what would help.
-    """
+    """A limiter that is not known for sure is no pass, and the reason says what would help."""
     assert unsure(read(log_of(tmp_path, begun(), ended(identity))).probe) == reason
     assert unsure(None)
 
 
 def test_spent_builds_are_told_with_those_that_may_have_begun(tmp_path: Path) -> None:
-    """
-    Of a start that was not answered nobody knows, so it is counted as a build that was spent.
-    """
+    """Of a start that was not answered nobody knows, so it is counted as a build that was spent."""
     answers = [Answered(1, Answer(1.0, 1.1, number > 0), 202 if number else 0, 0.0) for number in range(40)]
     found = Identity((), (), Cost(39, 0, 39, 1.0), why="budget")
     events = (begun(), *(answered.event() for answered in answers), ended(found))
@@ -269,9 +241,7 @@ def test_spent_builds_are_told_with_those_that_may_have_begun(tmp_path: Path) ->
 
 
 def test_facts_of_a_probe_come_back(tmp_path: Path) -> None:
-    """
-    What was asked, sent, answered and heard is read as it was written; a failure is no part of the story.
-    """
+    """What was asked, sent, answered and heard is read as it was written; a failure is no part of the story."""
     stimulus = Stimulus("a burst", (drain(1.0, 3),), frees=1, bits=0.5)
     answers = (
         Answered(1, Answer(1.2, 1.3, True, stream=1), 202, 0.2, 8, "a/b@1"),
@@ -288,9 +258,7 @@ def test_facts_of_a_probe_come_back(tmp_path: Path) -> None:
 
 
 def test_damaged_event_names_its_line(command: Command, tmp_path: Path) -> None:
-    """
-    An event with a value that cannot be is an error with its place.
-    """
+    """An event with a value that cannot be is an error with its place."""
     path = log_of(tmp_path, begun())
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps({"type": "stimulus", "number": "x", "name": "y", "segments": []}) + "\n")
@@ -303,24 +271,18 @@ KNEE = {"slo_s": 0.06, "most_requests": 9_000}
 
 
 def of_knee(**changed: Any) -> dict[str, Any]:
-    """
-    The event with which a probe begins that looks for a knee.
-    """
+    """The event with which a probe begins that looks for a knee."""
     terms = asdict(replace(TERMS, starts=False))
     return Probing("getBuild", 20, terms, 1_700_000_000.0, knee=KNEE | changed).event()
 
 
 def settled() -> Identity:
-    """
-    No limit was met.
-    """
+    """No limit was met."""
     return Identity((), (), Cost(9, 0, 0, 1.0), unlimited_to=9, sure=True, why="settled")
 
 
 def test_plan_of_a_knee_says_that_it_is_a_load(command: Command) -> None:
-    """
-    What is asked of the target, for how many requests and seconds at worst; nothing is sent.
-    """
+    """What is asked of the target, for how many requests and seconds at worst; nothing is sent."""
     told = command("probe", "--knee", "--operation", "getBuild", "--slo-ms", "80", "--plan")
     words = " ".join(told.out.split())
     assert told.code == 0
@@ -331,9 +293,7 @@ def test_plan_of_a_knee_says_that_it_is_a_load(command: Command) -> None:
 
 
 def test_knee_that_was_asked_for_otherwise_is_refused(command: Command, tmp_path: Path) -> None:
-    """
-    The limit and the budget are those with which the search was begun.
-    """
+    """The limit and the budget are those with which the search was begun."""
     log_of(tmp_path, of_knee())
     for flags, message in ((["--slo-ms", "80"], "begun with 60.0"), (["--max-requests", "50"], "begun with 9000")):
         told = command("probe", "--resume", "old", "--url", URL, *flags)
@@ -341,9 +301,7 @@ def test_knee_that_was_asked_for_otherwise_is_refused(command: Command, tmp_path
 
 
 def test_knee_of_another_version_is_refused(command: Command, tmp_path: Path) -> None:
-    """
-    What this version does not know it does not guess.
-    """
+    """What this version does not know it does not guess."""
     log_of(tmp_path, of_knee(percentile=0.95))
     told = command("probe", "--resume", "old", "--url", URL)
     assert told.code == 2
@@ -359,9 +317,7 @@ def test_knee_of_another_version_is_refused(command: Command, tmp_path: Path) ->
     ],
 )
 def test_knee_that_is_not_told_is_a_reason(tmp_path: Path, knee: Knee | None, reason: str) -> None:
-    """
-    A probe that was to find one and did not is no success; one that was not to has nothing to say.
-    """
+    """A probe that was to find one and did not is no success; one that was not to has nothing to say."""
     told = [] if knee is None else [knee_event(knee)]
     story = read(log_of(tmp_path, of_knee(), ended(settled()), *told)).probe
     assert story is not None
@@ -371,9 +327,7 @@ def test_knee_that_is_not_told_is_a_reason(tmp_path: Path, knee: Knee | None, re
 
 
 def test_trials_stand_in_the_log_as_they_were(tmp_path: Path) -> None:
-    """
-    Whatever is written is read again.
-    """
+    """Whatever is written is read again."""
     trial = Trial(1, "bracket", 141.25, 800, 20_001, 24)
     tried = Tried(trial, Outcome(due=800, sent=800, slow=3, blocks=((400, 3), (400, 0)), p99_s=0.05), "passed")
     found = Knee(0.06, "confirmed", Interval(150, 144, 158), missed=Interval(0.01, 0.0, 0.02))

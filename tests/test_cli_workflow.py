@@ -1,6 +1,4 @@
-"""
-A command as a step of a job of GitHub Actions: what it hands to the runner, and what nobody else does through it.
-"""
+"""A command as a step of a job of GitHub Actions: what it hands to the runner, and what nobody else does through it."""
 
 import io
 import re
@@ -16,45 +14,39 @@ from tests import loadlogs
 from tests.command import KEYS, Command, Ended, Shell
 from tests.recorded import document, entry, saved
 from tests.report.conftest import write_failing, write_interrupted
-from touchstone.cli_workflow import Inert, guarded, tell
-from touchstone.loadfacts import Limit
+from touchstone.check.runner import Outcome
+from touchstone.cli.github_job import Inert, guarded, tell
+from touchstone.config import Workflow, workflow_in
+from touchstone.facts.load_events import Limit
 from touchstone.report.github import MAX_SUMMARY_BYTES
-from touchstone.runner import Outcome
-from touchstone.settings import Workflow, workflow_in
 
 EVIL = "::set-output name=a::b\n ::error::x\r::add-mask::y ##[error]z @octocat `|` <script>"
 
 # Where each command that judges a target gets its outcome from, and the least that it is called with.
 COMMANDS = {
-    "check": ("touchstone.runner.check", ["check"]),
-    "load": ("touchstone.loading.load", ["load", "steady"]),
-    "replay": ("touchstone.runner.check", ["replay"]),
-    "record": ("touchstone.recorder.record", ["record"]),
-    "drift": ("touchstone.drifting.compare", ["drift"]),
-    "probe": ("touchstone.probing.probe", ["probe"]),
+    "check": ("touchstone.check.runner.check", ["check"]),
+    "load": ("touchstone.loadgen.loading.load", ["load", "steady"]),
+    "replay": ("touchstone.check.runner.check", ["replay"]),
+    "record": ("touchstone.recordings.recorder.record", ["record"]),
+    "drift": ("touchstone.recordings.drifting.compare", ["drift"]),
+    "probe": ("touchstone.limiter.probe.command.probe", ["probe"]),
 }
 
 
 def job(folder: Path, **more: str) -> Shell:
-    """
-    A shell that is a step of a job, with its summary in the folder.
-    """
+    """A shell that is a step of a job, with its summary in the folder."""
     variables = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
     return Shell(folder, KEYS | variables | {"GITHUB_WORKSPACE": str(folder)} | more)
 
 
 def commands_in(text: str) -> list[str]:
-    """
-    The lines that a runner would take for commands, as actions/runner does.
-    """
+    """The lines that a runner would take for commands, as actions/runner does."""
     lines = re.split(r"[\r\n]", text)
     return [line.strip() for line in lines if line.strip().startswith("::") or "##[" in line]
 
 
 def ended_with(run_log: Path, name: str, monkeypatch: pytest.MonkeyPatch, call: Command, shell: Shell) -> Ended:
-    """
-    A command whose run is over already and left this log.
-    """
+    """A command whose run is over already and left this log."""
     outcome = Outcome(1, shell.folder / "reports" / "x", run_log)
     place, arguments = COMMANDS[name]
     found = SimpleNamespace(outcome=outcome, changes=[], uncompared={}, exit_code=1, reason="x")
@@ -65,9 +57,7 @@ def ended_with(run_log: Path, name: str, monkeypatch: pytest.MonkeyPatch, call: 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_command_tells_the_job(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Command) -> None:
-    """
-    Each command that judges a target has its annotations on stdout and its summary in the file of the step.
-    """
+    """Each command that judges a target has its annotations on stdout and its summary in the file of the step."""
     ended = ended_with(write_failing(tmp_path / "log"), name, monkeypatch, call, job(tmp_path))
 
     told = [line.split(" ")[0] for line in commands_in(ended.out)]
@@ -81,9 +71,7 @@ def test_command_tells_the_job(name: str, tmp_path: Path, monkeypatch: pytest.Mo
 def test_command_elsewhere_says_nothing_to_a_runner(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Command
 ) -> None:
-    """
-    Without GITHUB_ACTIONS=true there is neither an annotation nor a summary, whatever else is set.
-    """
+    """Without GITHUB_ACTIONS=true there is neither an annotation nor a summary, whatever else is set."""
     shell = job(tmp_path, GITHUB_ACTIONS="false")
     ended = ended_with(write_failing(tmp_path / "log"), name, monkeypatch, call, shell)
 
@@ -92,9 +80,7 @@ def test_command_elsewhere_says_nothing_to_a_runner(
 
 
 def test_load_has_its_thresholds_in_the_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Command) -> None:
-    """
-    Requests, times and thresholds of a load run are told.
-    """
+    """Requests, times and thresholds of a load run are told."""
     log = loadlogs.steady(duration_s=5)
     assert log.workload
     limited = replace(log, workload=replace(log.workload, limits=(Limit("*", "error_share", 0.5),)))
@@ -108,9 +94,7 @@ def test_load_has_its_thresholds_in_the_summary(tmp_path: Path, monkeypatch: pyt
 
 
 def test_recording_full_of_commands_gives_the_runner_none(tmp_path: Path, call: Command) -> None:
-    """
-    What a recorded server answered reaches neither the runner nor the markup of the summary.
-    """
+    """What a recorded server answered reaches neither the runner nor the markup of the summary."""
     har = document("fresh-build")
     answer = entry(har, "building", "getBuild")["response"]
     answer.update(status=200, statusText="::error::status")
@@ -130,9 +114,7 @@ def test_recording_full_of_commands_gives_the_runner_none(tmp_path: Path, call: 
 
 
 def test_interrupted_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Command) -> None:
-    """
-    A run that somebody stopped is one annotation, an error.
-    """
+    """A run that somebody stopped is one annotation, an error."""
     ended = ended_with(write_interrupted(tmp_path / "log"), "check", monkeypatch, call, job(tmp_path))
 
     (line,) = commands_in(ended.out)
@@ -142,9 +124,7 @@ def test_interrupted_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_summaries_of_one_step_share_its_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    A second command appends to what is there; where nothing has room any more, it says so and writes nothing.
-    """
+    """A second command appends to what is there; where nothing has room any more, it says so and writes nothing."""
     run_log, summary = write_failing(tmp_path / "log"), tmp_path / "summary.md"
     ended_with(run_log, "check", monkeypatch, call, job(tmp_path))
     once = summary.read_text("utf-8")
@@ -160,9 +140,7 @@ def test_summaries_of_one_step_share_its_room(
 def test_summary_that_cannot_be_written_changes_no_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Command
 ) -> None:
-    """
-    The file's fault is told on stderr; code and last line are those of the run.
-    """
+    """The file's fault is told on stderr; code and last line are those of the run."""
     shell = job(tmp_path, GITHUB_STEP_SUMMARY=str(tmp_path / "gone" / "summary.md"))
     ended = ended_with(write_failing(tmp_path / "log"), "check", monkeypatch, call, shell)
 
@@ -171,9 +149,7 @@ def test_summary_that_cannot_be_written_changes_no_verdict(
 
 
 def test_message_of_an_error_is_no_command(tmp_path: Path, call: Command) -> None:
-    """
-    What a user's own files say is kept from the runner as well.
-    """
+    """What a user's own files say is kept from the runner as well."""
     (tmp_path / "touchstone.toml").write_text('"\\n::error::x" = 1\n', "utf-8")
     ended = call(job(tmp_path), "check")
 
@@ -183,9 +159,7 @@ def test_message_of_an_error_is_no_command(tmp_path: Path, call: Command) -> Non
 
 
 def test_stream_holds_a_line_until_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A command in two pieces is none either, and what has no end is passed on at last.
-    """
+    """A command in two pieces is none either, and what has no end is passed on at last."""
     behind = io.StringIO()
     stream = Inert(behind)
     for piece in ("a", "b\n:", ":error", "::x\nlast :", ":y"):
@@ -217,9 +191,7 @@ def test_streams_are_ours_again_afterwards(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_tell_outside_of_a_job_needs_no_view(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Nothing is looked at where nobody is told.
-    """
+    """Nothing is looked at where nobody is told."""
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     tell(None, Path())  # type: ignore[arg-type] - that it is not looked at is the point
 
@@ -243,7 +215,5 @@ def test_tell_outside_of_a_job_needs_no_view(monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_job_is_read_from_the_environment(variables: dict[str, str], expected: Workflow | None) -> None:
-    """
-    A job is one where the runner says so; what it does not say stays unknown.
-    """
+    """A job is one where the runner says so; what it does not say stays unknown."""
     assert workflow_in(variables) == expected

@@ -1,6 +1,4 @@
-"""
-Why a storm does not tell whether reads are charged.
-"""
+"""Why a storm does not tell whether reads are charged."""
 
 from dataclasses import replace
 
@@ -8,8 +6,8 @@ import pytest
 
 from tests.loadlogs import Storm, worker
 from tests.rules.exchanges import exchange
-from touchstone.closing import CLAIM, unasked
-from touchstone.runfacts import Footer, RunLog
+from touchstone.facts.events import Footer, RunLog
+from touchstone.loadgen.closing import CLAIM, unasked
 
 UNFINISHED = (
     "one client alone met a limit, but did not get through three rounds of it, so that there is nothing to compare"
@@ -17,9 +15,7 @@ UNFINISHED = (
 
 
 def storm(statuses: tuple[int, ...], number: int = 1) -> RunLog:
-    """
-    A storm whose client that asks the limit was answered so in one round.
-    """
+    """A storm whose client that asks the limit was answered so in one round."""
     note = {"limit": {"round": number, "phase": "burst"}}
     starts = (exchange("startBuild", status, seq=n, note=note) for n, status in enumerate(statuses))
     return replace(Storm(starts=12, capacity=3).run(), exchanges=tuple(starts))
@@ -37,9 +33,7 @@ def storm(statuses: tuple[int, ...], number: int = 1) -> RunLog:
     ],
 )
 def test_storm_says_why_nothing_is_known_of_reads(statuses: tuple[int, ...], verdict: str, reason: str) -> None:
-    """
-    Where no limit was met there is nothing to charge; where it was not asked through, nobody knows.
-    """
+    """Where no limit was met there is nothing to charge; where it was not asked through, nobody knows."""
     notice = unasked(storm(statuses, 2))
 
     assert (notice.claim, notice.verdict, notice.reason) == (CLAIM, verdict, reason)
@@ -60,9 +54,7 @@ def test_storm_says_why_nothing_is_known_of_reads(statuses: tuple[int, ...], ver
     ],
 )
 def test_advice_fits_what_ended_the_storm(statuses: tuple[int, ...], reason: str) -> None:
-    """
-    Who is to raise a bound is told which one, and who set none is told nothing of it.
-    """
+    """Who is to raise a bound is told which one, and who set none is told nothing of it."""
     log = replace(storm(statuses), workers=(worker(spent_at_s=9.0),))
     stopped = replace(log, footer=Footer("", 0.0, 130, "interrupted by SIGTERM", interrupted=True))
 

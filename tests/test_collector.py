@@ -1,37 +1,29 @@
-"""
-What a worker gathers until it tells it: nothing is lost, nothing is told twice, and lateness is noticed.
-"""
+"""What a worker gathers until it tells it: nothing is lost, nothing is told twice, and lateness is noticed."""
 
 from dataclasses import asdict
 
 from tests.test_runlog import FINDING, exchange
-from touchstone import sample_json
-from touchstone.collector import BEHIND_S, Collector
-from touchstone.exchange_json import encode
-from touchstone.histogram import Histogram
-from touchstone.loadfacts import Attempt, Build, Worker
-from touchstone.runfacts import Tally
-from touchstone.sample import NO_ANSWER, UNSENT, Sample, Window
+from touchstone.facts import sample_json
+from touchstone.facts.events import Tally
+from touchstone.facts.exchange_json import encode
+from touchstone.facts.histogram import Histogram
+from touchstone.facts.load_events import Attempt, Build, Worker
+from touchstone.facts.sample import NO_ANSWER, UNSENT, Sample, Window
+from touchstone.loadgen.collector import BEHIND_S, Collector
 
 
 def sample(intended_at: float, late_s: float = 0.0, outcome: str = "200", operation: str = "getBuild") -> Sample:
-    """
-    A sample that takes 10 ms once it is sent.
-    """
+    """A sample that takes 10 ms once it is sent."""
     return Sample(operation, outcome, intended_at, intended_at + late_s, intended_at + late_s + 0.01, 8)
 
 
 def windows(collector: Collector) -> list[Window]:
-    """
-    The windows among what is to be told.
-    """
+    """The windows among what is to be told."""
     return [sample_json.decode(event) for event in collector.drain() if event["type"] == "window"]
 
 
 def test_samples_are_told_by_second_outcome_and_pace() -> None:
-    """
-    Samples of one operation, outcome and second are one window; the due moment says which second.
-    """
+    """Samples of one operation, outcome and second are one window; the due moment says which second."""
     collector = Collector(3)
     for at in (5.0, 5.999, 6.0):
         collector.sample(sample(at, late_s=0.5), paced=True)
@@ -48,9 +40,7 @@ def test_samples_are_told_by_second_outcome_and_pace() -> None:
 
 
 def test_what_was_told_is_not_told_again() -> None:
-    """
-    Each sample and event is drained once; what belongs to a second that was told already adds to it later.
-    """
+    """Each sample and event is drained once; what belongs to a second that was told already adds to it later."""
     collector = Collector(0)
     collector.sample(sample(5.0), paced=True)
     collector.warning("careful")
@@ -64,9 +54,7 @@ def test_what_was_told_is_not_told_again() -> None:
 
 
 def test_paced_samples_tell_about_the_generator() -> None:
-    """
-    Only what the schedule set the moment for counts as sent and as late.
-    """
+    """Only what the schedule set the moment for counts as sent and as late."""
     collector = Collector(0)
     collector.sample(sample(5.0, late_s=0.02), paced=True)
     collector.sample(sample(5.0, late_s=7.0), paced=False)
@@ -76,9 +64,7 @@ def test_paced_samples_tell_about_the_generator() -> None:
 
 
 def test_generator_is_behind_from_the_first_late_arrival_on() -> None:
-    """
-    The earliest due moment that was missed counts, in whatever order arrivals are done.
-    """
+    """The earliest due moment that was missed counts, in whatever order arrivals are done."""
     collector = Collector(0)
     for at, late_s in ((3.0, BEHIND_S - 0.001), (9.0, 0.11), (7.5, 2.0), (8.0, 0.5)):
         collector.sample(sample(at, late_s=late_s), paced=True)
@@ -87,9 +73,7 @@ def test_generator_is_behind_from_the_first_late_arrival_on() -> None:
 
 
 def test_unsent_arrival_is_counted_and_takes_no_time() -> None:
-    """
-    What came due and was not sent has a window of its own, and no lateness.
-    """
+    """What came due and was not sent has a window of its own, and no lateness."""
     collector = Collector(1)
     collector.skip("startBuild", 4.5)
     collector.skip("startBuild", 4.6, over_budget=True)
@@ -100,9 +84,7 @@ def test_unsent_arrival_is_counted_and_takes_no_time() -> None:
 
 
 def test_windows_of_another_engine_are_added() -> None:
-    """
-    What a side-car counted merges with the worker's own, and tells about the generator as its own samples do.
-    """
+    """What a side-car counted merges with the worker's own, and tells about the generator as its own samples do."""
     collector, other = Collector(4), Collector(0)
     for late_s in (0.0, 0.3):
         other.sample(sample(5.2, late_s=late_s), paced=True)
@@ -119,9 +101,7 @@ def test_windows_of_another_engine_are_added() -> None:
 
 
 def test_each_window_is_folded_once() -> None:
-    """
-    Whoever keeps statistics beside is given each window as it is told.
-    """
+    """Whoever keeps statistics beside is given each window as it is told."""
     collector, folded = Collector(0), Histogram()
     for at in (5.0, 5.5, 6.0):
         collector.sample(sample(at), paced=True)
@@ -133,9 +113,7 @@ def test_each_window_is_folded_once() -> None:
 
 
 def test_events_are_told_in_order_as_a_run_log_takes_them() -> None:
-    """
-    Everything else follows the windows, in the order in which it happened and in the form of the run log.
-    """
+    """Everything else follows the windows, in the order in which it happened and in the form of the run log."""
     attempt = Attempt(1, 1, "default/a@1.0.0", "primary", "", True, 1.0, 1.1, 1.2, 202, None, False, 7)
     build = Build(1, "default/a@1.0.0", "primary", 1.2, 3.0, "ready", 2.5, 9)
     worker = Worker(0, "running", 2.0, 5, 0, 9)

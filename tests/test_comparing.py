@@ -1,6 +1,4 @@
-"""
-Two runs beside each other: an interval that is honest, verdicts that follow from it, and what cannot be compared.
-"""
+"""Two runs beside each other: an interval that is honest, verdicts that follow from it, and what cannot be compared."""
 
 import math
 from dataclasses import replace
@@ -14,12 +12,14 @@ from hypothesis import strategies as st
 from tests.loadlogs import BEGAN_AT, Storm, fold, log_of, long, steady, workload
 from tests.loadlogs import header as load_header
 from tests.report.conftest import Story, found, header, ledger
-from touchstone.comparing import NOISE, TOO_FEW, UNCERTAIN, Change, Lack, LoadComparison, compare_loads
-from touchstone.comparison import compare
 from touchstone.errors import UsageError
-from touchstone.finding import Finding
-from touchstone.histogram import Histogram
-from touchstone.resampling import (
+from touchstone.facts.events import Footer, Notice, Occurrence, RunLog, Tally, Target
+from touchstone.facts.finding import Finding
+from touchstone.facts.histogram import Histogram
+from touchstone.facts.sample import NO_ANSWER, Sample
+from touchstone.report.compare_loads import NOISE, TOO_FEW, UNCERTAIN, Change, Lack, LoadComparison, compare_loads
+from touchstone.report.comparison import compare
+from touchstone.report.resampling import (
     Durations,
     Floats,
     Interval,
@@ -31,8 +31,6 @@ from touchstone.resampling import (
     shares_apart,
     telling,
 )
-from touchstone.runfacts import Footer, Notice, Occurrence, RunLog, Tally, Target
-from touchstone.sample import NO_ANSWER, Sample
 
 SHARES = (0.5, 0.9, 0.99)
 
@@ -40,9 +38,7 @@ SHARES = (0.5, 0.9, 0.99)
 def drawn(
     chance: np.random.Generator, seconds: int, per_s: int, *, slower: float = 1.0, sway: float = 0.0
 ) -> Durations:
-    """
-    Durations of one distribution; seconds that *sway* share their fate, as those of a real target do.
-    """
+    """Durations of one distribution; seconds that *sway* share their fate, as those of a real target do."""
     values = 0.004 * slower * chance.lognormal(0, 0.5, (seconds, per_s)) * chance.lognormal(0, sway, (seconds, 1))
     grains = np.floor(np.log(values * 1e9) * 60)
     columns, places = np.unique(grains, return_inverse=True)
@@ -63,9 +59,7 @@ def apart(before: Durations, after: Durations, seed: int) -> list[Interval]:
 
 @pytest.mark.parametrize(("seconds", "per_s", "sway"), [(20, 60, 0.0), (60, 40, 0.15)])
 def test_interval_of_equal_runs_holds_zero(seconds: int, per_s: int, sway: float) -> None:
-    """
-    Of pairs of runs from one distribution, about 95 % have an interval that holds 0, also of few blocks.
-    """
+    """Of pairs of runs from one distribution, about 95 % have an interval that holds 0, also of few blocks."""
     chance, pairs = np.random.default_rng(11), 80
     runs = [[drawn(chance, seconds, per_s, sway=sway) for _ in range(2)] for _ in range(pairs)]
     hits = np.array([[one.has_zero for one in apart(*pair, seed)] for seed, pair in enumerate(runs)]).mean(axis=0)

@@ -1,6 +1,4 @@
-"""
-Completion in a shell: commands, options, and what they take, without the modules that would do the work.
-"""
+"""Completion in a shell: commands, options, and what they take, without the modules that would do the work."""
 
 import os
 import subprocess
@@ -12,12 +10,12 @@ import pytest
 
 from tests.command import Command, Shell
 from tests.commandtable import table
-from touchstone import claims as ledger_of_claims
-from touchstone import recorder
-from touchstone.cli import MODULES
-from touchstone.completing import TABLE, WORDS, command
-from touchstone.twin.faults import FAULTS
-from touchstone.workloads import SCENARIOS
+from touchstone.cli.app import MODULES
+from touchstone.cli.completion import TABLE, WORDS, command
+from touchstone.contract import claims as ledger_of_claims
+from touchstone.loadgen.workloads import SCENARIOS
+from touchstone.proof.faults import FAULTS
+from touchstone.recordings import recorder
 
 Complete = Callable[[str], list[str]]
 # Typer itself loads pydantic.
@@ -26,9 +24,7 @@ HEAVY = {"numpy", "jinja2", "jsonschema", "httpx", "starlette", "pytest", *MODUL
 
 @pytest.fixture
 def complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Command) -> Complete:
-    """
-    What bash is told at the end of a line, as its completion script asks; there is one target.
-    """
+    """What bash is told at the end of a line, as its completion script asks; there is one target."""
     (tmp_path / "touchstone.toml").write_text('[targets.staging]\nurl = "http://127.0.0.1:9/api"\n')
 
     def ask(line: str) -> list[str]:
@@ -50,9 +46,7 @@ def test_table_is_that_of_the_commands() -> None:
 
 
 def test_commands_are_completed(complete: Complete) -> None:
-    """
-    All of them, those that begin alike, and those within one.
-    """
+    """All of them, those that begin alike, and those within one."""
     assert complete("touchstone ") == list(MODULES)
     assert complete("touchstone re") == ["report", "record", "replay", "recordings"]
     assert complete("touchstone recordings ") == ["lint"]
@@ -70,9 +64,7 @@ def test_commands_are_completed(complete: Complete) -> None:
     ],
 )
 def test_options_are_completed(complete: Complete, line: str, expected: list[str]) -> None:
-    """
-    Those of the command that is being written.
-    """
+    """Those of the command that is being written."""
     assert complete(line) == expected
 
 
@@ -97,23 +89,17 @@ def test_options_are_completed(complete: Complete, line: str, expected: list[str
     ],
 )
 def test_values_are_completed(complete: Complete, line: str, expected: list[str]) -> None:
-    """
-    Targets of the settings file, claims and globs of them, scenarios, faults, and what is one of a few words.
-    """
+    """Targets of the settings file, claims and globs of them, scenarios, faults, and what is one of a few words."""
     assert complete(line) == expected
 
 
 def test_every_claim_is_completed(complete: Complete) -> None:
-    """
-    Those that nobody judges can be explained as well.
-    """
+    """Those that nobody judges can be explained as well."""
     assert set(complete("touchstone explain ")) == set(ledger_of_claims.load())
 
 
 def test_targets_are_those_of_the_file_that_is_named(complete: Complete, tmp_path: Path) -> None:
-    """
-    With --config another file has them, and a file that cannot be read has none.
-    """
+    """With --config another file has them, and a file that cannot be read has none."""
     (tmp_path / "other.toml").write_text('[targets.canary]\nurl = "http://127.0.0.1:9/api"\n')
     assert complete("touchstone check --config other.toml --target ") == ["twin", "canary"]
     (tmp_path / "other.toml").write_text("[targets")
@@ -121,9 +107,7 @@ def test_targets_are_those_of_the_file_that_is_named(complete: Complete, tmp_pat
 
 
 def test_words_are_those_of_the_help() -> None:
-    """
-    What an option is said to take is what is completed.
-    """
+    """What an option is said to take is what is completed."""
     for name, words in WORDS.items():
         options = [param for one in MODULES for param in command(one).params if name in param.opts]
         assert options
@@ -131,9 +115,7 @@ def test_words_are_those_of_the_help() -> None:
 
 
 def test_shell_has_not_to_wait(tmp_path: Path) -> None:
-    """
-    No module of a command is loaded, and nothing that takes long.
-    """
+    """No module of a command is loaded, and nothing that takes long."""
     asked = {"_TOUCHSTONE_COMPLETE": "complete_bash", "COMP_WORDS": "touchstone check --claims ca", "COMP_CWORD": "3"}
     script = (
         "import sys, touchstone.__main__ as m\nsys.argv = ['touchstone']\n"
@@ -155,9 +137,7 @@ def test_shell_has_not_to_wait(tmp_path: Path) -> None:
 def test_script_of_a_shell_asks_touchstone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Command, shell: str
 ) -> None:
-    """
-    What a shell has to load names the variable that asks.
-    """
+    """What a shell has to load names the variable that asks."""
     monkeypatch.setenv("_TOUCHSTONE_COMPLETE", f"source_{shell}")
     ended = call(Shell(tmp_path))
     assert ended.code == 0

@@ -1,6 +1,4 @@
-"""
-The contract finds the operation of a request and everything that is wrong with a body, at its place.
-"""
+"""The contract finds the operation of a request and everything that is wrong with a body, at its place."""
 
 import json
 from pathlib import Path
@@ -10,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from touchstone import bundle
-from touchstone.bundle import contract_tests_dir, openapi_dir
-from touchstone.contract import Contract, Problem
+from touchstone.contract import bundle
+from touchstone.contract.bundle import contract_tests_dir, openapi_dir
+from touchstone.contract.document import Contract, Problem
+from touchstone.contract.json_text import read_json
+from touchstone.contract.schema import Schema
 from touchstone.errors import ContractError
-from touchstone.jsontext import read_json
-from touchstone.schema import Schema
 
 CONTRACT = Contract.load()
 JSON = "application/json"
@@ -37,9 +35,7 @@ def places(operation_id: str, status: int, body: Any, media_type: str = JSON) ->
 
 
 class TestMatch:
-    """
-    A request is found by method and path as they were sent.
-    """
+    """A request is found by method and path as they were sent."""
 
     @pytest.mark.parametrize(
         ("method", "path", "operation_id"),
@@ -55,9 +51,7 @@ class TestMatch:
         ],
     )
     def test_operation_is_found(self, method: str, path: str, operation_id: str) -> None:
-        """
-        Each operation is found by its method and path; a query does not matter.
-        """
+        """Each operation is found by its method and path; a query does not matter."""
         found = CONTRACT.match(method, path)
         assert found is not None
         assert found[0].id == operation_id
@@ -81,15 +75,11 @@ class TestMatch:
         ],
     )
     def test_other_request_is_no_operation(self, method: str, path: str) -> None:
-        """
-        What the document does not have is no operation, however near it comes.
-        """
+        """What the document does not have is no operation, however near it comes."""
         assert CONTRACT.match(method, path) is None
 
     def test_values_are_decoded_after_the_path_is_cut(self) -> None:
-        """
-        An encoded slash stays within its segment, and bytes that are not UTF-8 are shown as such.
-        """
+        """An encoded slash stays within its segment, and bytes that are not UTF-8 are shown as such."""
         found = CONTRACT.match("GET", "/templates/a%20b/c%2Fd/%FF%2E/build")
         assert found is not None
         assert found[1] == {"namespace": "a b", "name": "c/d", "version": "\ufffd."}
@@ -174,24 +164,18 @@ WRONG = {
 
 
 class TestProblems:
-    """
-    A body that keeps the contract has no problem; one that does not is found at the place that is wrong.
-    """
+    """A body that keeps the contract has no problem; one that does not is found at the place that is wrong."""
 
     @pytest.mark.parametrize(("operation_id", "status", "body"), GOOD.values(), ids=GOOD)
     def test_documented_body_has_none(self, operation_id: str, status: int, body: Any) -> None:
-        """
-        Whatever the documentation allows, or does not speak about, is not found wrong.
-        """
+        """Whatever the documentation allows, or does not speak about, is not found wrong."""
         assert places(operation_id, status, body) == set()
 
     @pytest.mark.parametrize(("operation_id", "status", "body", "expected"), WRONG.values(), ids=WRONG)
     def test_wrong_body_is_found_at_its_place(
         self, operation_id: str, status: int, body: Any, expected: set[tuple[str, str]]
     ) -> None:
-        """
-        Each mistake gives the place and the keyword that it breaks, and no other ones.
-        """
+        """Each mistake gives the place and the keyword that it breaks, and no other ones."""
         assert places(operation_id, status, body) == expected
 
     @pytest.mark.parametrize(
@@ -215,30 +199,22 @@ class TestProblems:
         ids=lambda body: repr(body[:24]),
     )
     def test_body_that_is_not_json_has_one_problem(self, body: bytes) -> None:
-        """
-        Anything but one JSON value in UTF-8, read strictly, is one problem of the whole body.
-        """
+        """Anything but one JSON value in UTF-8, read strictly, is one problem of the whole body."""
         assert places("getBuild", 200, body) == {("", "json")}
 
     def test_deep_value_that_can_be_read_is_judged(self) -> None:
-        """
-        Nesting below the limit of the reader changes nothing about the verdict.
-        """
+        """Nesting below the limit of the reader changes nothing about the verdict."""
         deep = b'{"error": ' + b"[" * 400 + b"]" * 400 + b"}"
         assert places("getBuild", 404, deep) == {("/error", "type")}
 
     def test_huge_number_is_json(self) -> None:
-        """
-        A number longer than Python converts is still a number.
-        """
+        """A number longer than Python converts is still a number."""
         body = json.dumps(build(extra=0)).replace("0}", "9" * 5000 + "}").encode()
         assert places("getBuild", 200, body) == set()
 
     @pytest.mark.parametrize("media_type", [JSON, "application/json; charset=utf-8", "Application/JSON ;x=y", ""])
     def test_media_type_is_read_without_parameters(self, media_type: str) -> None:
-        """
-        Case and parameters of a media type do not matter, and without one the documented one is assumed.
-        """
+        """Case and parameters of a media type do not matter, and without one the documented one is assumed."""
         assert places("cancelBuild", 202, {}, media_type) == {("/status", "required")}
 
     def test_undocumented_media_type_is_not_judged(self) -> None:
@@ -249,9 +225,7 @@ class TestProblems:
         assert CONTRACT.media_types("cancelBuild", 202) == (JSON,)
 
     def test_message_tells_found_and_expected(self) -> None:
-        """
-        The message of a problem reads as one sentence after its place.
-        """
+        """The message of a problem reads as one sentence after its place."""
         body = json.dumps(build(status="done", build_time_ms="5")).encode()
         assert [str(problem) for problem in CONTRACT.problems("getBuild", 200, JSON, body)] == [
             "/status: is 'done', expected one of 'ready', 'building', 'failed', 'not_built'",
@@ -259,34 +233,26 @@ class TestProblems:
         ]
 
     def test_message_about_alternatives_tells_why_each_fails(self) -> None:
-        """
-        Where two bodies are allowed, the message says what keeps it from being either.
-        """
+        """Where two bodies are allowed, the message says what keeps it from being either."""
         (problem,) = CONTRACT.problems("cancelBuild", 404, JSON, b'{"status": "none"}')
         expected = "fits none of the documented forms: /status is 'none', expected 'idle'; or /error is missing"
         assert problem == Problem("", "anyOf", expected, {"status": "none"})
 
     def test_message_stays_short_for_a_long_value(self) -> None:
-        """
-        A megabyte in the wrong place does not become a megabyte of report.
-        """
+        """A megabyte in the wrong place does not become a megabyte of report."""
         body = json.dumps(build(status=["x" * 1000] * 1000)).encode()
         assert max(len(problem.message) for problem in CONTRACT.problems("getBuild", 200, JSON, body)) < 1000
 
     @settings(max_examples=300)
     @given(body=st.binary(max_size=40), operation_id=st.sampled_from(sorted(CONTRACT.operations)))
     def test_no_bytes_crash_it(self, body: bytes, operation_id: str) -> None:
-        """
-        Whatever a server sends, there is a verdict for every status that is documented.
-        """
+        """Whatever a server sends, there is a verdict for every status that is documented."""
         for status in CONTRACT.allowed_statuses(operation_id):
             assert isinstance(CONTRACT.problems(operation_id, status, "", body), tuple)
 
 
 class TestEvents:
-    """
-    Each event of a build log is judged by itself.
-    """
+    """Each event of a build log is judged by itself."""
 
     @pytest.mark.parametrize(
         ("value", "expected"),
@@ -312,15 +278,11 @@ class TestEvents:
         ],
     )
     def test_event_is_judged(self, value: object, expected: set[tuple[str, str]]) -> None:
-        """
-        No field is required; each that is there has its documented type and value.
-        """
+        """No field is required; each that is there has its documented type and value."""
         assert {(found.pointer, found.keyword) for found in CONTRACT.event_problems(value)} == expected
 
     def test_stream_is_judged_event_by_event(self) -> None:
-        """
-        Pointers into a stream begin with the number of the event.
-        """
+        """Pointers into a stream begin with the number of the event."""
         body = b'data: {"phase":"boot"}\n\n: ping\n\ndata: {"phase":"x"}\n\ndata: nothing\n\ndata: {"level":1}\n\n'
         found = CONTRACT.problems("streamBuildEvents", 200, "text/event-stream; charset=utf-8", body)
         assert [(problem.pointer, problem.keyword) for problem in found] == [
@@ -332,23 +294,17 @@ class TestEvents:
 
 
 class TestQuestions:
-    """
-    What the document lists can be asked for.
-    """
+    """What the document lists can be asked for."""
 
     def test_statuses_and_media_types_are_listed(self) -> None:
-        """
-        Statuses come as numbers, media types in the order of the document, and none for an unknown status.
-        """
+        """Statuses come as numbers, media types in the order of the document, and none for an unknown status."""
         assert {200, 202, 429} <= CONTRACT.allowed_statuses("startBuild")
         assert CONTRACT.media_types("streamBuildEvents", 200) == ("text/event-stream",)
         assert CONTRACT.media_types("streamBuildEvents", 500) == ()
 
     @pytest.mark.parametrize("ask", ["problems", "allowed_statuses", "media_types"])
     def test_unknown_operation_names_the_nearest(self, ask: str) -> None:
-        """
-        A question about an operation that does not exist is an error of the caller, who meant another.
-        """
+        """A question about an operation that does not exist is an error of the caller, who meant another."""
         rest = {"problems": (200, JSON, b"{}"), "allowed_statuses": (), "media_types": (200,)}[ask]
         with pytest.raises(ContractError, match=r"'startBuilds'.*'startBuild'"):
             getattr(CONTRACT, ask)("startBuilds", *rest)
@@ -368,22 +324,16 @@ components: {schemas: {A: {type: string}}}
 
 
 class TestLoading:
-    """
-    A document that does not hold together is refused with its place.
-    """
+    """A document that does not hold together is refused with its place."""
 
     def test_bundled_document_is_found(self) -> None:
-        """
-        Without a path the document of the package is read, and its digest is that of the file.
-        """
+        """Without a path the document of the package is read, and its digest is that of the file."""
         again = Contract.load(openapi_dir() / "builds.yaml")
         assert (again.sha256, len(again.sha256)) == (CONTRACT.sha256, 64)
         assert again.document == CONTRACT.document
 
     def test_smallest_document_loads(self) -> None:
-        """
-        The document that the refused ones are made from is itself accepted.
-        """
+        """The document that the refused ones are made from is itself accepted."""
         assert list(Contract(SMALLEST.encode()).operations) == ["follow"]
 
     @pytest.mark.parametrize(
@@ -415,9 +365,7 @@ class TestLoading:
         ],
     )
     def test_broken_document_is_refused_with_its_place(self, old: str, new: str, message: str) -> None:
-        """
-        The error names the document, the place in it and what was expected.
-        """
+        """The error names the document, the place in it and what was expected."""
         assert old in SMALLEST
         with pytest.raises(ContractError, match=message) as caught:
             Contract(SMALLEST.replace(old, new).encode(), "mine.yaml")
@@ -433,9 +381,7 @@ class TestLoading:
         ids=["status", "named-by-a-reference", "merged"],
     )
     def test_number_as_a_key_is_the_text_of_it(self, old: str, new: str) -> None:
-        """
-        Whether a status or a name of digits stands in quotation marks makes no difference, also to a reference.
-        """
+        """Whether a status or a name of digits stands in quotation marks makes no difference, also to a reference."""
         assert old in SMALLEST
         text = SMALLEST.replace(old, new).replace("schemas: {A:", "schemas: {200: {type: object}, A:")
         contract = Contract(text.encode())
@@ -444,29 +390,21 @@ class TestLoading:
         assert contract.allowed_statuses("follow") == ({200, 204} if "204" in new else {200})
 
     def test_missing_file_is_refused_with_its_path(self, tmp_path: Path) -> None:
-        """
-        The error about a file that is not there names it.
-        """
+        """The error about a file that is not there names it."""
         with pytest.raises(ContractError, match=r"none\.yaml: No such file.*expected an OpenAPI 3\.1 document"):
             Contract.load(tmp_path / "none.yaml")
 
 
 class TestBundle:
-    """
-    The files that travel with the package are found in a wheel and in a checkout.
-    """
+    """The files that travel with the package are found in a wheel and in a checkout."""
 
     def test_checkout_is_found(self) -> None:
-        """
-        In a checkout the directories beside the package are taken.
-        """
+        """In a checkout the directories beside the package are taken."""
         root = Path(__file__).resolve().parent.parent
         assert (openapi_dir(), contract_tests_dir()) == (root / "openapi", root / "contract_tests")
 
     def test_wheel_comes_first(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """
-        What the wheel carries is taken, also where directories of these names lie beside the package.
-        """
+        """What the wheel carries is taken, also where directories of these names lie beside the package."""
         package = tmp_path / "touchstone"
         for place in (package / "_bundle", tmp_path):
             (place / "openapi").mkdir(parents=True)
@@ -475,9 +413,7 @@ class TestBundle:
         assert openapi_dir() == package / "_bundle" / "openapi"
 
     def test_neither_is_an_error_that_names_both(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """
-        Without either place, or with a foreign directory of that name, the error names where it looked.
-        """
+        """Without either place, or with a foreign directory of that name, the error names where it looked."""
         (tmp_path / "openapi").mkdir()
         monkeypatch.setattr(bundle, "_PACKAGE", tmp_path / "touchstone")
         with pytest.raises(ContractError, match=r"_bundle/openapi nor .*/openapi; install the wheel again"):
@@ -485,14 +421,10 @@ class TestBundle:
 
 
 class TestStrictness:
-    """
-    JSON and formats are read as their standards define them.
-    """
+    """JSON and formats are read as their standards define them."""
 
     def test_good_json_is_read(self) -> None:
-        """
-        Ordinary JSON gives the ordinary value.
-        """
+        """Ordinary JSON gives the ordinary value."""
         assert read_json(b' {"a": [1, 2.5, true, null, "\\u00e4"]}\n') == {"a": [1, 2.5, True, None, "ä"]}
 
     @pytest.mark.parametrize(
@@ -505,16 +437,12 @@ class TestStrictness:
         ],
     )
     def test_refusal_tells_why(self, body: bytes, message: str) -> None:
-        """
-        The reason says what a reader has to look for.
-        """
+        """The reason says what a reader has to look for."""
         with pytest.raises(ValueError, match=message):
             read_json(body)
 
     def test_uuid_is_checked_where_a_schema_asks_for_it(self) -> None:
-        """
-        The format uuid is asserted, in either case; other types are not its business.
-        """
+        """The format uuid is asserted, in either case; other types are not its business."""
         schema = Schema({"format": "uuid"})
         good = ["0b7f8c8e-5d0c-4d5e-9a55-3c1f0a6f2b11", "0B7F8C8E-5D0C-4D5E-9A55-3C1F0A6F2B11", 5]
         bad = ["", "r-1", "0b7f8c8e5d0c4d5e9a553c1f0a6f2b11", "0b7f8c8e-5d0c-4d5e-9a55-3c1f0a6f2b11\n"]

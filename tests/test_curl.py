@@ -1,6 +1,4 @@
-"""
-The command line that sends a request again.
-"""
+"""The command line that sends a request again."""
 
 import shlex
 import shutil
@@ -12,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.rules.exchanges import exchange
-from touchstone.curl import command, curl
-from touchstone.exchange import Request
-from touchstone.keysources import KeySources
+from touchstone.facts.curl import command, curl
+from touchstone.facts.exchange import Request
+from touchstone.facts.key_sources import KeySources
 
 KEYS = {"ORGO_API_KEY": "sk_live_primary", "ORGO_SECOND_API_KEY": "sk_second", "ORGO_RESTRICTED_API_KEY": "sk_small"}
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -38,9 +36,7 @@ def request(method: str = "GET", url: str = "http://host/api", body: bytes = b""
     ],
 )
 def test_key_becomes_a_variable(credential: str, shown: str) -> None:
-    """
-    The marker of a key becomes the environment variable that holds it, or a made-up key where nobody has it.
-    """
+    """The marker of a key becomes the environment variable that holds it, or a made-up key where nobody has it."""
     line = command(request(Authorization=f"Bearer <key:{credential}>"))
 
     assert f'--header "Authorization: {shown}"' in line
@@ -57,9 +53,7 @@ def test_key_becomes_a_variable(credential: str, shown: str) -> None:
     ],
 )
 def test_key_is_named_as_the_settings_name_it(credential: str, shown: str) -> None:
-    """
-    The variable is the one of the target, and what stands in the file is said to; nothing in its name is run.
-    """
+    """The variable is the one of the target, and what stands in the file is said to; nothing in its name is run."""
     sources = KeySources("STAGING_KEY", "second_api_key of [targets.$(date)]", "LOW")
     line = command(request(Authorization=f"Bearer <key:{credential}>"), sources)
 
@@ -76,26 +70,20 @@ def test_key_is_named_as_the_settings_name_it(credential: str, shown: str) -> No
     ],
 )
 def test_altered_key_of_a_file_is_described(credential: str, shown: str) -> None:
-    """
-    No shell can alter what is in a file: the line says in words what to put there.
-    """
+    """No shell can alter what is in a file: the line says in words what to put there."""
     line = command(request(Authorization=f"Bearer <key:{credential}>"), KeySources("api_key of [targets.a]"))
 
     assert f'--header "Authorization: Bearer {shown}"' in line
 
 
 def test_stream_is_shown_as_it_arrives() -> None:
-    """
-    A build log is printed line by line.
-    """
+    """A build log is printed line by line."""
     assert "--no-buffer" in shlex.split(curl(exchange("streamBuildEvents")))
     assert "--no-buffer" not in shlex.split(curl(exchange("getBuild")))
 
 
 def test_large_body_is_cut() -> None:
-    """
-    A body that nobody would paste is cut, and the command says how long it was.
-    """
+    """A body that nobody would paste is cut, and the command says how long it was."""
     line = command(request("POST", body=b"x" * 5000))
 
     assert "(5000 bytes)" in line
@@ -103,9 +91,7 @@ def test_large_body_is_cut() -> None:
 
 
 class Echo:
-    """
-    Takes one request on a loopback socket and keeps its bytes.
-    """
+    """Takes one request on a loopback socket and keeps its bytes."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -128,9 +114,7 @@ class Echo:
         return bool(end) and len(body) >= int(sizes[0] if sizes else 0)
 
     def heard(self) -> tuple[str, dict[str, str], bytes]:
-        """
-        The request line, the headers and the body.
-        """
+        """The request line, the headers and the body."""
         self._thread.join(20)
         head, _, body = self.received.partition(b"\r\n\r\n")
         first, *lines = head.decode().split("\r\n")
@@ -139,9 +123,7 @@ class Echo:
 
 @pytest.fixture
 def echo() -> Iterator[Echo]:
-    """
-    A server for one request.
-    """
+    """A server for one request."""
     server = Echo()
     yield server
     if not server.received:  # let its thread end
@@ -217,9 +199,7 @@ REQUESTS: dict[str, tuple[Request, str, dict[str, str], bytes]] = {
 def test_command_sends_the_same_request(
     echo: Echo, sent: Request, line: str, headers: dict[str, str], body: bytes
 ) -> None:
-    """
-    A shell that runs the command sends the request again, byte for byte where it matters.
-    """
+    """A shell that runs the command sends the request again, byte for byte where it matters."""
     run(command(Request(sent.method, echo.url + sent.url, sent.headers, sent.body)))
     heard_line, heard_headers, heard_body = echo.heard()
 
@@ -230,9 +210,7 @@ def test_command_sends_the_same_request(
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_body_without_a_media_type_stays_without(echo: Echo) -> None:
-    """
-    Curl is kept from calling a body a form that nobody called so.
-    """
+    """Curl is kept from calling a body a form that nobody called so."""
     run(command(request("POST", echo.url + "/a", b"x")))
 
     assert "content-type" not in echo.heard()[1]

@@ -1,6 +1,4 @@
-"""
-Waits of a run that may be stopped end soon after it is, and are as long as ever where it is not.
-"""
+"""Waits of a run that may be stopped end soon after it is, and are as long as ever where it is not."""
 
 import threading
 from collections.abc import Callable
@@ -8,40 +6,30 @@ from collections.abc import Callable
 import httpcore
 import pytest
 
-from touchstone.bounds import LONGEST_HEAD_BYTES
-from touchstone.deadline import Deadline
+from touchstone.target.bounds import LONGEST_HEAD_BYTES
+from touchstone.target.deadline import Deadline
 
 
 class Line(httpcore.NetworkStream):
-    """
-    A connection that only has to be one.
-    """
+    """A connection that only has to be one."""
 
 
 class Told(httpcore.NetworkStream):
-    """
-    A connection on which a head comes in two pieces, no more of them at a time than is asked for.
-    """
+    """A connection on which a head comes in two pieces, no more of them at a time than is asked for."""
 
     def __init__(self, deadline: Deadline, *pieces: bytes) -> None:
         self.deadline = deadline
         self.pieces = [piece for piece in pieces if piece]
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """
-        Nobody reads it.
-        """
+        """Nobody reads it."""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """
-        A piece, or its beginning.
-        """
+        """A piece, or its beginning."""
         return self.deadline.read(self._piece, max_bytes, timeout)
 
     def close(self) -> None:
-        """
-        Leaves nothing behind.
-        """
+        """Leaves nothing behind."""
 
     def _piece(self, max_bytes: int, _: float | None) -> bytes:
         piece = self.pieces.pop(0)
@@ -51,9 +39,7 @@ class Told(httpcore.NetworkStream):
 
 
 def parsed(bound: int, head: bytes, cut: int) -> int:
-    """
-    The status that httpcore reads from a head, which comes in two pieces.
-    """
+    """The status that httpcore reads from a head, which comes in two pieces."""
     deadline = Deadline()
     deadline.set(60.0, bound)
     connection = httpcore.HTTP11Connection(
@@ -64,17 +50,13 @@ def parsed(bound: int, head: bytes, cut: int) -> int:
 
 
 def unending() -> httpcore.NetworkStream:
-    """
-    A connection that is not made before the test is over.
-    """
+    """A connection that is not made before the test is over."""
     threading.Event().wait()
     return Line()
 
 
 def late(waits: int, read_s: list[float | None]) -> Callable[[int, float | None], bytes]:
-    """
-    A read that runs out of time so often before something comes, and writes down how long it was to take.
-    """
+    """A read that runs out of time so often before something comes, and writes down how long it was to take."""
 
     def read(_: int, timeout_s: float | None) -> bytes:
         read_s.append(timeout_s)
@@ -86,17 +68,13 @@ def late(waits: int, read_s: list[float | None]) -> Callable[[int, float | None]
 
 
 def test_connection_is_not_waited_for_once_the_run_is_stopped() -> None:
-    """
-    However long it would take; it blames nobody.
-    """
+    """However long it would take; it blames nobody."""
     with pytest.raises(httpcore.PoolTimeout, match="the run was stopped"):
         Deadline(lambda: True).connected(unending)
 
 
 def test_connection_is_made_or_fails_as_ever() -> None:
-    """
-    Whether a run may be stopped changes nothing about it.
-    """
+    """Whether a run may be stopped changes nothing about it."""
 
     def refused() -> httpcore.NetworkStream:
         raise httpcore.ConnectError("nobody is there")
@@ -109,9 +87,7 @@ def test_connection_is_made_or_fails_as_ever() -> None:
 
 
 def test_read_goes_on_until_something_comes() -> None:
-    """
-    A run that may be stopped is looked after in between; one that may not waits in one go.
-    """
+    """A run that may be stopped is looked after in between; one that may not waits in one go."""
     in_slices: list[float | None] = []
     assert Deadline(lambda: False).read(late(3, in_slices), 100, 60.0) == b"data"
     assert len(in_slices) == 4
@@ -122,9 +98,7 @@ def test_read_goes_on_until_something_comes() -> None:
 
 
 def test_read_ends_with_its_time_or_with_the_run() -> None:
-    """
-    What comes first is told.
-    """
+    """What comes first is told."""
     with pytest.raises(httpcore.ReadTimeout):
         Deadline(lambda: False).read(late(1, []), 100, 0.05)
     with pytest.raises(httpcore.PoolTimeout, match="the run was stopped"):
@@ -132,17 +106,13 @@ def test_read_ends_with_its_time_or_with_the_run() -> None:
 
 
 def read_all(deadline: Deadline, *pieces: bytes) -> None:
-    """
-    Reads pieces as they come.
-    """
+    """Reads pieces as they come."""
     for piece in pieces:
         assert deadline.read(lambda *_, piece=piece: piece, 65_536, None) == piece  # type: ignore[misc]
 
 
 def test_status_line_is_bounded_wherever_it_is_cut() -> None:
-    """
-    The parser never sees a long one; lines that follow it, and bodies, may be long.
-    """
+    """The parser never sees a long one; lines that follow it, and bodies, may be long."""
     deadline = Deadline()
     line, long = b"HTTP/1.1 200 ".ljust(8_000, b"y"), b"x" * 9_000
     for pieces in ((line + b"yy\r\n",), (line, b"y"), (line[:5], line[5:], b"yy\r\n")):
@@ -158,18 +128,14 @@ def test_status_line_is_bounded_wherever_it_is_cut() -> None:
 
 
 def headed(size: int) -> bytes:
-    """
-    A head of so many bytes.
-    """
+    """A head of so many bytes."""
     return b"HTTP/1.1 204 No\r\nx: ".ljust(size - 4, b"z") + b"\r\n\r\n"
 
 
 @pytest.mark.parametrize("cut", [1, 40_000, 65_535, 65_536, 102_399])
 @pytest.mark.parametrize("bound", [100, 65_536, LONGEST_HEAD_BYTES])
 def test_head_is_bounded_wherever_it_is_cut(bound: int, cut: int) -> None:
-    """
-    One of just the bound is read, and what a longer one meets is the bound, never one of the parser beneath.
-    """
+    """One of just the bound is read, and what a longer one meets is the bound, never one of the parser beneath."""
     assert parsed(bound, headed(bound), cut) == 204
     for size in (bound + 1, 300_000):
         with pytest.raises(httpcore.RemoteProtocolError, match=f"the head is longer than max_head_bytes = {bound}$"):

@@ -32,31 +32,23 @@ TO_WORKER = ("--worker", "--master-port=5557", "--master-host=touchstone-steady-
 
 
 def read(name: str) -> dict[str, Any]:
-    """
-    A YAML file of deploy/.
-    """
+    """A YAML file of deploy/."""
     return dict(yaml.safe_load((DEPLOY / name).read_text("utf-8")))
 
 
 def schema(name: str) -> dict[str, Any]:
-    """
-    A schema of deploy/schema/.
-    """
+    """A schema of deploy/schema/."""
     return dict(json.loads((DEPLOY / "schema" / f"{name}.json").read_text("utf-8")))
 
 
 def pod(role: str) -> list[str]:
-    """
-    What the operator starts the pods of a role with: the command, its own flags, and the further ones.
-    """
+    """What the operator starts the pods of a role with: the command, its own flags, and the further ones."""
     spec = read("locusttest.yaml")["spec"][role]
     return [*spec["command"].split(), *(TO_MASTER if role == "master" else TO_WORKER), *spec.get("extraArgs", ())]
 
 
 def service(name: str, **variables: str) -> list[str]:
-    """
-    The command of a service of the compose file; a variable that is not given has its default.
-    """
+    """The command of a service of the compose file; a variable that is not given has its default."""
 
     def value(match: re.Match[str]) -> str:
         return variables.get(match[1], match[2])
@@ -66,9 +58,7 @@ def service(name: str, **variables: str) -> list[str]:
 
 
 def commands() -> Iterator[list[str]]:
-    """
-    Every command of touchstone that a file of deploy/ names.
-    """
+    """Every command of touchstone that a file of deploy/ names."""
     yield from (service(name) for name in read("compose.yaml")["services"])
     yield from (translated(pod(role)) for role in ("master", "worker"))
     shown = re.findall(r"^touchstone (.+)$", (DEPLOY / "README.md").read_text("utf-8"), flags=re.MULTILINE)
@@ -76,21 +66,17 @@ def commands() -> Iterator[list[str]]:
 
 
 def flags_of(command: str) -> set[str]:
-    """
-    The flags that a command of touchstone has.
-    """
+    """The flags that a command of touchstone has."""
     import typer
 
-    from touchstone.cli import app
+    from touchstone.cli.app import app
 
     group: Any = typer.main.get_command(app)
     return {flag for option in group.commands[command].params for flag in (*option.opts, *option.secondary_opts)}
 
 
 def test_commands_name_flags_that_there_are() -> None:
-    """
-    Each flag in a file of deploy/ is one of the command that it stands with.
-    """
+    """Each flag in a file of deploy/ is one of the command that it stands with."""
     found = list(commands())
     assert len(found) >= 7
     for command, *rest in found:
@@ -103,9 +89,7 @@ def test_commands_name_flags_that_there_are() -> None:
 def test_master_can_be_planned(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    The master's command line is taken as it is, and its plan fits into the builds that it allows itself.
-    """
+    """The master's command line is taken as it is, and its plan fits into the builds that it allows itself."""
     arguments = service("master") if name == "compose" else translated(pod("master"))
     ended = called(Shell(tmp_path), monkeypatch, capsys, *arguments, "--plan")
     assert ended.code == 0, ended.err
@@ -113,9 +97,7 @@ def test_master_can_be_planned(
 
 
 def test_services_agree() -> None:
-    """
-    The workers load what the master plans, come to where it is, and are as many as it waits for.
-    """
+    """The workers load what the master plans, come to where it is, and are as many as it waits for."""
     services = read("compose.yaml")["services"]
     target = ["load", "steady", "--url", "http://twin:8123/api", "--allow-load", "twin"]
     assert service("master") == [*target, "--master", "--expect-workers", "3", "--max-builds", "60"]
@@ -130,9 +112,7 @@ def test_services_agree() -> None:
 
 
 def test_keys_in_the_files_are_made_up() -> None:
-    """
-    The only keys in deploy/ are two that the twin has by default.
-    """
+    """The only keys in deploy/ are two that the twin has by default."""
     texts = "\n".join(path.read_text("utf-8") for path in DEPLOY.rglob("*") if path.is_file() and path.suffix != ".pyc")
     assert set(re.findall(r"sk_\w+", texts)) == {account.key for account in DEFAULT_ACCOUNTS[:2]}
     environment = read("compose.yaml")["services"]["master"]["environment"]
@@ -141,9 +121,7 @@ def test_keys_in_the_files_are_made_up() -> None:
 
 
 def test_images_have_no_address() -> None:
-    """
-    The image is built where it is used and called by a local name; its base has no address either.
-    """
+    """The image is built where it is used and called by a local name; its base has no address either."""
     names = [one["image"] for one in read("compose.yaml")["services"].values()]
     names.append(read("locusttest.yaml")["spec"]["image"])
     names += re.findall(r"^ARG BASE=(\S+)", (DEPLOY / "Dockerfile").read_text("utf-8"), flags=re.MULTILINE)
@@ -153,9 +131,7 @@ def test_images_have_no_address() -> None:
 
 
 def test_master_keeps_its_results() -> None:
-    """
-    What the image calls reports/ is on a volume, and the journals are below it.
-    """
+    """What the image calls reports/ is on a volume, and the journals are below it."""
     image = (DEPLOY / "Dockerfile").read_text("utf-8")
     assert "WORKDIR /work\nENV XDG_STATE_HOME=/work/reports/state\nUSER 1000\n" in image
     assert read("compose.yaml")["services"]["master"]["volumes"] == ["reports:/work/reports"]
@@ -166,9 +142,7 @@ def test_master_keeps_its_results() -> None:
 
 
 def test_workers_are_kept_apart_by_the_label_that_the_operator_gives() -> None:
-    """
-    The operator labels each pod with the name of the test.
-    """
+    """The operator labels each pod with the name of the test."""
     manifest = read("locusttest.yaml")
     (rule,) = manifest["spec"]["scheduling"]["affinity"]["podAntiAffinity"].popitem()[1]
     labels = rule["podAffinityTerm"]["labelSelector"]["matchLabels"]
@@ -176,9 +150,7 @@ def test_workers_are_kept_apart_by_the_label_that_the_operator_gives() -> None:
 
 
 def copied() -> list[str]:
-    """
-    What the Dockerfile copies into the image, as paths from the root.
-    """
+    """What the Dockerfile copies into the image, as paths from the root."""
     return re.findall(r"^COPY (\S+) \S+$", (DEPLOY / "Dockerfile").read_text("utf-8"), flags=re.MULTILINE)
 
 
@@ -195,9 +167,7 @@ def test_image_is_made_of_what_its_context_has() -> None:
 
 
 def test_image_has_all_that_the_wheel_needs(tmp_path: Path) -> None:
-    """
-    The wheel is built from the files of the image alone, with everything that a run reads in it.
-    """
+    """The wheel is built from the files of the image alone, with everything that a run reads in it."""
     for path in (*copied(), "pyproject.toml", "README.md"):
         source = ROOT / path
         if source.is_dir():
@@ -246,9 +216,7 @@ def test_image_has_all_that_the_wheel_needs(tmp_path: Path) -> None:
     ],
 )
 def test_arguments_of_the_operator_become_those_of_the_command(given: list[str], taken: list[str]) -> None:
-    """
-    Flags of Locust are renamed or left out; all others stay as they are and where they are.
-    """
+    """Flags of Locust are renamed or left out; all others stay as they are and where they are."""
     assert translated(given) == taken
 
 
@@ -263,9 +231,7 @@ def test_arguments_of_the_operator_become_those_of_the_command(given: list[str],
 def test_argument_that_cannot_be_kept_is_an_error(
     given: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    What a load run cannot do is refused with exit code 2 and a word on what to change.
-    """
+    """What a load run cannot do is refused with exit code 2 and a word on what to change."""
     monkeypatch.setattr(sys, "argv", ["entrypoint.py", *given])
     with pytest.raises(SystemExit) as end:
         main()
@@ -274,9 +240,7 @@ def test_argument_that_cannot_be_kept_is_an_error(
 
 
 def test_entrypoint_becomes_the_command(tmp_path: Path) -> None:
-    """
-    The script hands its place to `touchstone`, with the arguments translated.
-    """
+    """The script hands its place to `touchstone`, with the arguments translated."""
     shown = tmp_path / "touchstone"
     shown.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nexit 3\n', "utf-8")
     shown.chmod(0o755)
@@ -290,9 +254,7 @@ def test_entrypoint_becomes_the_command(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "file"), [("locusttest", "locusttest.yaml"), ("claim", "claim.yaml")])
 def test_manifest_fits_its_schema(name: str, file: str) -> None:
-    """
-    Each schema is one, and the manifest that it is for has no fault.
-    """
+    """Each schema is one, and the manifest that it is for has no fault."""
     Draft202012Validator.check_schema(schema(name))
     assert [fault.message for fault in Draft202012Validator(schema(name)).iter_errors(read(file))] == []
 
@@ -324,9 +286,7 @@ def test_manifest_fits_its_schema(name: str, file: str) -> None:
     ],
 )
 def test_broken_manifest_is_refused(path: str, value: object) -> None:
-    """
-    A field that is unknown, missing or of another form is found, where it stands.
-    """
+    """A field that is unknown, missing or of another form is found, where it stands."""
     manifest = read("locusttest.yaml")
     *parents, last = path.split("/")
     place: Any = manifest
@@ -350,9 +310,7 @@ def test_broken_manifest_is_refused(path: str, value: object) -> None:
     ],
 )
 def test_broken_compose_file_is_refused(was: str, becomes: str, told: str, tmp_path: Path) -> None:
-    """
-    The tool of `make lint` knows the Compose Specification: it takes the file, and no misspelled copy of it.
-    """
+    """The tool of `make lint` knows the Compose Specification: it takes the file, and no misspelled copy of it."""
     text = (DEPLOY / "compose.yaml").read_text("utf-8")
     assert was in text
     (tmp_path / "compose.yaml").write_text(text.replace(was, becomes, 1), "utf-8")
@@ -363,9 +321,7 @@ def test_broken_compose_file_is_refused(was: str, becomes: str, told: str, tmp_p
 
 
 def test_lint_checks_every_file() -> None:
-    """
-    Each manifest and the compose file stand in the script that `make lint` runs, the former with their schemas.
-    """
+    """Each manifest and the compose file stand in the script that `make lint` runs, the former with their schemas."""
     script = (ROOT / ".ci" / "deploy").read_text("utf-8")
     assert "sh .ci/deploy $(BIN)" in (ROOT / "Makefile").read_text("utf-8")
     assert "--builtin-schema vendor.compose-spec deploy/compose.yaml" in script
@@ -376,9 +332,7 @@ def test_lint_checks_every_file() -> None:
 
 
 def test_readme_shows_what_the_operator_passes() -> None:
-    """
-    The arguments that the tests here give to the script are those that the README explains.
-    """
+    """The arguments that the tests here give to the script are those that the README explains."""
     text = " ".join((DEPLOY / "README.md").read_text("utf-8").split())
     assert f"`{' '.join(TO_MASTER)}`" in text
     assert f"`{' '.join(TO_WORKER)}`" in text

@@ -1,6 +1,4 @@
-"""
-Where the disk is full or the report folder is gone, a run says so, ends with 3, keeps what it can, and cleans up.
-"""
+"""Where the disk is full or the report folder is gone, a run says so, ends with 3, keeps what it can, and cleans up."""
 
 import shutil
 import subprocess
@@ -14,8 +12,8 @@ import pytest
 
 from tests.command import LIMIT_S, Command, Ended, Shell
 from tests.watched import ENDLESS_S, WAITING, Watched
-from touchstone.runfacts import Header, LedgerClaim, Target
-from touchstone.runlog import RunLogWriter, read
+from touchstone.facts.events import Header, LedgerClaim, Target
+from touchstone.facts.runlog import RunLogWriter, read
 
 # A header has room in it, and the exchanges of a run have not.
 ROOM_BYTES = 60_000
@@ -39,9 +37,7 @@ LIMITED = (
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """
-    A run that could not write, what it left on its target, and its run log as far as it was written.
-    """
+    """A run that could not write, what it left on its target, and its run log as far as it was written."""
 
     ended: Ended
     left: tuple[list[str], int]
@@ -50,9 +46,7 @@ class Told:
 
 
 def started(shell: Shell, *arguments: str) -> "subprocess.Popen[str]":
-    """
-    A command with little room.
-    """
+    """A command with little room."""
     command = [sys.executable, "-c", LIMITED, str(ROOM_BYTES), *arguments]
     return subprocess.Popen(
         command, cwd=shell.folder, env=shell.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -60,9 +54,7 @@ def started(shell: Shell, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def full(name: str, folder: Path) -> Told:
-    """
-    Runs a command whose run log does not fit.
-    """
+    """Runs a command whose run log does not fit."""
     shell = Shell(folder)
     with Watched() as twin:
         ended = shell.ended(started(shell, *FULL[name], "--url", twin.url, "--report-dir", "run"))
@@ -71,9 +63,7 @@ def full(name: str, folder: Path) -> Told:
 
 @pytest.fixture(scope="module")
 def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Told]:
-    """
-    All runs that are looked at, beside each other.
-    """
+    """All runs that are looked at, beside each other."""
     own = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
     asked = {item.callspec.params.get("name") for item in own}
     names = [name for name in FULL if name == "check" or name in asked]
@@ -101,25 +91,19 @@ def test_full_disk_ends_a_run_with_3_and_a_clean_target(runs: Mapping[str, Told]
 
 
 def test_kept_part_of_a_run_is_told_as_cut_short(runs: Mapping[str, Told], call: Command) -> None:
-    """
-    A report of it is no pass.
-    """
+    """A report of it is no pass."""
     told = runs["check"]
     ended = call(Shell(told.ended.folder), "report", "run", "--report-dir", "again")
     assert (ended.code, ended.last_line) == (3, "exit 3: the run log has no footer: the run was cut short")
 
 
 def removed(folder: Path) -> None:
-    """
-    Removes a report folder.
-    """
+    """Removes a report folder."""
     shutil.rmtree(folder)
 
 
 def replaced(folder: Path) -> None:
-    """
-    Puts a file in the place of a report folder.
-    """
+    """Puts a file in the place of a report folder."""
     shutil.rmtree(folder)
     folder.write_text("in the way")
 
@@ -128,9 +112,7 @@ def replaced(folder: Path) -> None:
 def test_folder_that_vanishes_ends_a_run_with_3_and_a_clean_target(
     tmp_path: Path, vanish: Callable[[Path], None]
 ) -> None:
-    """
-    The run does not go on to its end for nothing, and says what became of its results.
-    """
+    """The run does not go on to its end for nothing, and says what became of its results."""
     shell = Shell(tmp_path)
     with Watched(build_s=ENDLESS_S) as twin:
         flags = ("--url", twin.url, "--claims", WAITING, "--profile", "quick", "--report-dir", "run")
@@ -167,9 +149,7 @@ NOWHERE = "/proc/nowhere"
     ],
 )
 def test_folder_that_cannot_be_made_is_told_before_anything_is_sent(tmp_path: Path, call: Command, line: str) -> None:
-    """
-    Whichever command is to write there, it ends with 3, and says where it failed and what helps.
-    """
+    """Whichever command is to write there, it ends with 3, and says where it failed and what helps."""
     (tmp_path / "run").mkdir()
     header = LedgerClaim("status.x", "must", "It is so.", "x", "status")
     with RunLogWriter(tmp_path / "run" / "runlog.jsonl") as log:

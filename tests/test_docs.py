@@ -1,6 +1,4 @@
-"""
-All documents together: each is in the index, each link leads somewhere, each command line can be given.
-"""
+"""All documents together: each is in the index, each link leads somewhere, each command line can be given."""
 
 import re
 import shlex
@@ -12,7 +10,7 @@ import typer
 from typer.main import get_group
 
 from tests.reference.marks import slug
-from touchstone import cli
+from touchstone.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")])
@@ -21,23 +19,17 @@ NUMBER = "1"
 
 
 def name_of(path: Path) -> str:
-    """
-    How a test is called that is about a document.
-    """
+    """How a test is called that is about a document."""
     return path.relative_to(ROOT).as_posix()
 
 
 def without_code(text: str) -> str:
-    """
-    A document without what is code, in which nothing is a link or a heading.
-    """
+    """A document without what is code, in which nothing is a link or a heading."""
     return re.sub(r"`[^`\n]*`", "`code`", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))
 
 
 def anchors(path: Path) -> set[str]:
-    """
-    The places in a document that a link may name: its headings as GitHub calls them, and anchors of its own.
-    """
+    """The places in a document that a link may name: its headings as GitHub calls them, and anchors of its own."""
     text = re.sub(r"^```.*?^```$", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     found: set[str] = set()
     for heading in re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE):
@@ -49,9 +41,7 @@ def anchors(path: Path) -> set[str]:
 
 
 def broken_links(path: Path) -> list[str]:
-    """
-    The links of a document to what is not there. Addresses of other machines are not looked at.
-    """
+    """The links of a document to what is not there. Addresses of other machines are not looked at."""
     wrong = []
     for link in re.findall(r"\]\(([^)\s]+)\)", without_code(path.read_text("utf-8"))):
         if re.match(r"[a-z]+:", link):
@@ -65,16 +55,12 @@ def broken_links(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_every_link_leads_somewhere(path: Path) -> None:
-    """
-    A relative link names a file that is there, and a place that is in it.
-    """
+    """A relative link names a file that is there, and a place that is in it."""
     assert broken_links(path) == []
 
 
 def test_every_document_is_in_the_index() -> None:
-    """
-    docs/README.md leads to each document and example of docs/, and to those beside it.
-    """
+    """docs/README.md leads to each document and example of docs/, and to those beside it."""
     index = ROOT / "docs" / "README.md"
     linked = {
         (index.parent / link.partition("#")[0]).resolve() for link in re.findall(r"\]\(([^)]+)\)", index.read_text())
@@ -84,9 +70,7 @@ def test_every_document_is_in_the_index() -> None:
 
 
 def commands(text: str) -> Iterator[str]:
-    """
-    The command lines of touchstone in a document: in blocks that are not files, and between backticks.
-    """
+    """The command lines of touchstone in a document: in blocks that are not files, and between backticks."""
     blocks = re.findall(r"^```(?:console|sh)?\n(.*?)^```$|((?:^ {4}.*\n)+)", text, flags=re.MULTILINE | re.DOTALL)
     for block in ("".join(pair) for pair in blocks):
         for line in block.replace("\\\n", " ").splitlines():
@@ -103,11 +87,9 @@ def commands(text: str) -> Iterator[str]:
 
 
 def unparsed(line: str) -> str:
-    """
-    Why a command line cannot be given; empty where it can.
-    """
+    """Why a command line cannot be given; empty where it can."""
     words = [NUMBER if word == "N" else word for word in shlex.split(line, comments=True)]
-    command, names = get_group(cli.app), []
+    command, names = get_group(app.app), []
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words[0]]
         names.append(words.pop(0))
@@ -116,7 +98,7 @@ def unparsed(line: str) -> str:
     try:
         # Nothing that asks for help has to be complete, and a mention by name alone is no command line.
         if names and words and "--help" not in words:
-            command.make_context(" ".join(names), words, parent=typer.Context(get_group(cli.app)))
+            command.make_context(" ".join(names), words, parent=typer.Context(get_group(app.app)))
     except Exception as error:  # noqa: BLE001 - whatever the parser calls it, it is told
         return f"{error!r}: {getattr(error, 'message', '')}"
     return ""
@@ -145,16 +127,12 @@ def test_every_command_line_can_be_given() -> None:
     ],
 )
 def test_wrong_command_line_is_found(line: str, fits: bool) -> None:
-    """
-    An unknown command or option, or a value that does not fit, is told.
-    """
+    """An unknown command or option, or a value that does not fit, is told."""
     assert (unparsed(line) == "") is fits
 
 
 def test_wrong_link_is_found(tmp_path: Path) -> None:
-    """
-    A file that is not there and a place that is not in it are told; code and other machines are let pass.
-    """
+    """A file that is not there and a place that is not in it are told; code and other machines are let pass."""
     page = tmp_path / "page.md"
     page.write_text(
         "# One two\n[a](#one-two) [b](#three) [c](no.md) `[d](no.md)` [e](https://x.test) [f](page.md#one-two)\n"

@@ -1,6 +1,4 @@
-"""
-`touchstone drift` tells what a target answers otherwise than it did, and whether that matters.
-"""
+"""`touchstone drift` tells what a target answers otherwise than it did, and whether that matters."""
 
 import json
 from pathlib import Path
@@ -9,14 +7,14 @@ import pytest
 
 from tests.command import Command, Ended, Shell, called
 from tests.recorded import document, saved
-from touchstone.bundle import recordings_dir
-from touchstone.drifting import Drift
-from touchstone.embedded import RECORDED_TWIN
-from touchstone.runner import Outcome
+from touchstone.check.embedded import RECORDED_TWIN
+from touchstone.check.runner import Outcome
+from touchstone.contract.bundle import recordings_dir
+from touchstone.proof.faults import FAULTS
+from touchstone.proof.variants import VARIANTS
+from touchstone.recordings.drifting import Drift
 from touchstone.twin import TwinSettings
 from touchstone.twin.behaviour import Behaviour
-from touchstone.twin.faults import FAULTS
-from touchstone.twin.variants import VARIANTS
 
 # A variant, the recordings that show how it differs, and a part of what is told of that; nothing of it breaks a claim.
 PERMITTED = {
@@ -41,9 +39,7 @@ FAULTY = {
 
 
 def drift(call: Command, behaviour: Behaviour, recording: str, folder: Path) -> Ended:
-    """
-    The command, against a twin that behaves so.
-    """
+    """The command, against a twin that behaves so."""
     with behaviour.twin(RECORDED_TWIN) as twin:
         settings = [
             "[targets.other]",
@@ -76,9 +72,7 @@ def test_drift_that_breaks_nothing_is_a_list(name: str, tmp_path: Path, call: Co
 
 @pytest.mark.parametrize("name", FAULTY)
 def test_drift_that_breaks_a_claim_fails(name: str, tmp_path: Path, call: Command) -> None:
-    """
-    A target with a fault has drifted as well, and the claim that this breaks is named: exit code 1.
-    """
+    """A target with a fault has drifted as well, and the claim that this breaks is named: exit code 1."""
     recording, told, claim = FAULTY[name]
     ended = drift(call, FAULTS[name], recording, tmp_path)
     assert ended.code == 1
@@ -88,18 +82,14 @@ def test_drift_that_breaks_a_claim_fails(name: str, tmp_path: Path, call: Comman
 
 
 def test_unchanged_target_has_not_drifted(tmp_path: Path, call: Command) -> None:
-    """
-    The twin answers as it was recorded; no ids, dates or durations are told.
-    """
+    """The twin answers as it was recorded; no ids, dates or durations are told."""
     paths = [str(recordings_dir() / f"{name}.har") for name in ("fresh-build", "cancel-when-idle")]
     ended = call(Shell(tmp_path, {}), "drift", "--target", "twin", *paths)
     assert (ended.code, ended.last_line) == (0, "exit 0: twin: no drift")
 
 
 def test_limit_that_is_not_met_is_a_change(tmp_path: Path, call: Command) -> None:
-    """
-    A host with room for all builds has no capacity to show, which is no fault.
-    """
+    """A host with room for all builds has no capacity to show, which is no fault."""
     with Behaviour("roomy", "").twin(TwinSettings(build_s=0.05)) as twin:
         ended = call(Shell(tmp_path), "drift", "--url", twin.url, str(recordings_dir() / "capacity.har"))
     assert ended.code == 0
@@ -107,9 +97,7 @@ def test_limit_that_is_not_met_is_a_change(tmp_path: Path, call: Command) -> Non
 
 
 def test_target_that_does_not_answer_cannot_be_compared(tmp_path: Path, call: Command) -> None:
-    """
-    Nothing is said of a target that is not there: exit code 3.
-    """
+    """Nothing is said of a target that is not there: exit code 3."""
     path = str(recordings_dir() / "fresh-build.har")
     ended = call(Shell(tmp_path), "drift", "--url", "http://127.0.0.1:9", path)
     assert ended.code == 3
@@ -127,9 +115,7 @@ def test_target_that_does_not_answer_cannot_be_compared(tmp_path: Path, call: Co
     ],
 )
 def test_last_line_counts_changes_only_where_something_was_compared(compared: int, why: str, told: str) -> None:
-    """
-    What kept the run from its end comes last; of nothing compared no changes are counted.
-    """
+    """What kept the run from its end comes last; of nothing compared no changes are counted."""
     outcome = Outcome(3, Path("reports"), Path("reports/runlog.jsonl"))
     changes = ("a: gone",) if compared else ()
     assert Drift(outcome, "api", changes, {"b": "it was not played"}, compared, why).reason == told
@@ -138,9 +124,7 @@ def test_last_line_counts_changes_only_where_something_was_compared(compared: in
 def test_recording_of_no_scenario_cannot_be_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    What nobody can play again is refused with what could be.
-    """
+    """What nobody can play again is refused with what could be."""
     har = document("fresh-build")
     har["log"]["pages"][0]["id"] = "mine"
     path = saved(har, tmp_path / "unknown")
@@ -152,9 +136,7 @@ def test_recording_of_no_scenario_cannot_be_compared(
 def test_two_recordings_of_one_scenario_cannot_be_compared_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    One of them would be passed over in silence.
-    """
+    """One of them would be passed over in silence."""
     paths = [str(saved(document("fresh-build"), tmp_path / folder)) for folder in ("one", "two")]
     ended = called(Shell(tmp_path), monkeypatch, capsys, "drift", "--target", "twin", *paths)
     told = f"exit 2: {paths[1]}: of the same scenario as {paths[0]}; compare with one of them at a time\n"
@@ -162,7 +144,5 @@ def test_two_recordings_of_one_scenario_cannot_be_compared_at_once(
 
 
 def amount(number: int) -> str:
-    """
-    So many changes, in words.
-    """
+    """So many changes, in words."""
     return f"{number} change" + ("" if number == 1 else "s")

@@ -1,59 +1,47 @@
-"""
-When an examination that proves a fault may stop: the rule of the fair chance.
-"""
+"""When an examination that proves a fault may stop: the rule of the fair chance."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from touchstone import trial
-from touchstone.adapters.order import culprits_first, may_be_left_out
-from touchstone.adapters.plan import Cost
-from touchstone.candidates import named, variants
-from touchstone.earlystop import FAIR_SHARE, Quarry
-from touchstone.trial import Order
+from touchstone.check.early_stop import FAIR_SHARE, Quarry
+from touchstone.check.order import culprits_first, may_be_left_out
+from touchstone.check.plan import Cost
+from touchstone.proof import trial
+from touchstone.proof.catalogue import named, variants
+from touchstone.proof.trial import Order
 
 CLAIMS = ("cancel.settles", "cancel.idle-is-404", *(f"other.{number}" for number in range(9)))
 
 
 def others(share: float) -> list[str]:
-    """
-    So many of the claims that are not expected to be broken.
-    """
+    """So many of the claims that are not expected to be broken."""
     every = [claim for claim in CLAIMS if claim.startswith("other")]
     return every[: round(share * len(every))]
 
 
 def test_stops_once_all_is_found_and_others_had_a_chance() -> None:
-    """
-    The expected claim is broken, and so many of the others were judged.
-    """
+    """The expected claim is broken, and so many of the others were judged."""
     quarry = Quarry(("cancel.settles",))
     judged = [*others(FAIR_SHARE), "cancel.settles", "cancel.idle-is-404"]
     assert quarry.may_stop(["cancel.settles"], judged, CLAIMS)
 
 
 def test_goes_on_while_the_fault_is_not_found() -> None:
-    """
-    A fault that is not found meets the whole examination.
-    """
+    """A fault that is not found meets the whole examination."""
     quarry = Quarry(("cancel.settles",))
     assert not quarry.may_stop(["cancel.idle-is-404"], CLAIMS, CLAIMS)
 
 
 def test_goes_on_while_others_had_no_chance() -> None:
-    """
-    What would accuse another claim has to be given the time to do so.
-    """
+    """What would accuse another claim has to be given the time to do so."""
     quarry = Quarry(("cancel.settles",))
     assert not quarry.may_stop(["cancel.settles"], ["cancel.settles", *others(0.5)], CLAIMS)
 
 
 def test_expected_claims_do_not_count_as_others() -> None:
-    """
-    A fault that is to break nearly everything cannot make up a fair chance from that.
-    """
+    """A fault that is to break nearly everything cannot make up a fair chance from that."""
     quarry = Quarry(("cancel.*", "other.[0-7]"))
     broken = ["cancel.settles", "other.1"]
     assert not quarry.may_stop(broken, [claim for claim in CLAIMS if quarry.expects(claim)], CLAIMS)
@@ -70,24 +58,18 @@ def test_expected_claims_do_not_count_as_others() -> None:
     ],
 )
 def test_case_that_would_judge_nothing_new_is_left_out(case: list[str], broken: list[str], needless: bool) -> None:
-    """
-    Once the fault is found a case is worth its time only for claims that nothing has judged so far.
-    """
+    """Once the fault is found a case is worth its time only for claims that nothing has judged so far."""
     assert Quarry(("cancel.settles",)).may_skip(case, broken, [*broken, "other.1"]) is needless
 
 
 @pytest.mark.parametrize(("any_one", "found"), [(False, False), (True, True)])
 def test_named_faults_need_each_claim_and_generated_ones_need_one(any_one: bool, found: bool) -> None:
-    """
-    One of two expected claims is enough only where nobody could say beforehand which it would be.
-    """
+    """One of two expected claims is enough only where nobody could say beforehand which it would be."""
     assert Quarry(("cancel.settles", "other.1"), any_one=any_one).is_found(["cancel.settles"]) is found
 
 
 class Item:
-    """
-    As much of a case as its place in the order depends on.
-    """
+    """As much of a case as its place in the order depends on."""
 
     def __init__(self, name: str, claims: tuple[str, ...], cost: Cost) -> None:
         self.path = Path(f"test_{name}.py")
@@ -120,9 +102,7 @@ def test_likely_culprits_come_after_the_general_cases_and_before_all_others() ->
 
 
 def cases(folder: Path) -> list[str]:
-    """
-    The cases of a run log that ran, in their order.
-    """
+    """The cases of a run log that ran, in their order."""
     events = map(json.loads, (folder / "runlog.jsonl").read_text("utf-8").splitlines())
     return [event["id"] for event in events if event["type"] == "case"]
 
@@ -148,7 +128,5 @@ def test_proven_examination_leaves_out_what_is_left_and_takes_its_last_look(tmp_
 
 
 def test_legitimate_server_meets_the_whole_examination() -> None:
-    """
-    Of a server without a fault nothing can be found, so nothing may stop the search.
-    """
+    """Of a server without a fault nothing can be found, so nothing may stop the search."""
     assert {candidate.subject.quarry() for candidate in variants()} == {None}

@@ -1,6 +1,4 @@
-"""
-What ended a load run before its time, and what a run says of what it does not show for that.
-"""
+"""What ended a load run before its time, and what a run says of what it does not show for that."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,10 +9,10 @@ from tests.loadlogs import BEGAN_AT, fold, worker
 from tests.loadlogs import log_of as load_log
 from tests.loadlogs import workload as load_of
 from tests.ruled import attempt, ended, log_of, ruled
-from touchstone.ending import ABORTED, Ending, ending
-from touchstone.loadfacts import Attempt
-from touchstone.runfacts import Case, Footer, RunLog
-from touchstone.sample import NO_ANSWER, Sample
+from touchstone.facts.events import Case, Footer, RunLog
+from touchstone.facts.load_events import Attempt
+from touchstone.facts.sample import NO_ANSWER, Sample
+from touchstone.loadgen.ending import ABORTED, Ending, ending
 
 INTERRUPTED = Footer("", 0.0, 130, "interrupted by SIGTERM", interrupted=True)
 OUT_OF_TIME = Case("load.storm.seconds", "", "error", 0.0, (), "stopped by --max-seconds 6: what was not over by then")

@@ -1,6 +1,4 @@
-"""
-Event streams are read as the WHATWG HTML standard, section 9.2, says, and what is odd about them is told.
-"""
+"""Event streams are read as the WHATWG HTML standard, section 9.2, says, and what is odd about them is told."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -11,7 +9,7 @@ from httpx_sse import EventSource
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from touchstone.eventstream import MAX_PROBLEMS, Event, EventStreamParser, FramingProblem, parse
+from touchstone.contract.event_stream import MAX_PROBLEMS, Event, EventStreamParser, FramingProblem, parse
 
 many_cases = settings(max_examples=300)
 
@@ -79,17 +77,13 @@ CASES = {
 
 @pytest.mark.parametrize(("body", "expected"), CASES.values(), ids=CASES)
 def test_stream_yields_the_events_of_the_standard(body: bytes, expected: list[Event]) -> None:
-    """
-    Each case yields the events that the standard's algorithm dispatches, and no others.
-    """
+    """Each case yields the events that the standard's algorithm dispatches, and no others."""
     assert list(parse(body).events) == expected
 
 
 @pytest.mark.parametrize("body", [body for body, _ in CASES.values()], ids=CASES)
 def test_bytes_one_by_one_are_the_same_stream(body: bytes) -> None:
-    """
-    A stream that arrives byte by byte yields what it yields in one piece.
-    """
+    """A stream that arrives byte by byte yields what it yields in one piece."""
     whole = parse(body)
     assert in_pieces(bytes([byte]) for byte in body) == (list(whole.events), whole.problems)
 
@@ -104,9 +98,7 @@ BODIES = st.one_of(st.binary(max_size=60), st.lists(PIECES, max_size=40).map(b""
 @many_cases
 @given(body=BODIES, cuts=st.lists(st.integers(0, 80), max_size=8), limit=st.sampled_from([4, 12, 1 << 20]))
 def test_cuts_never_change_the_stream(body: bytes, cuts: list[int], limit: int) -> None:
-    """
-    However the bytes are cut, events and problems are the same, at any limit.
-    """
+    """However the bytes are cut, events and problems are the same, at any limit."""
     edges = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]
     pieces = [body[start:end] for start, end in pairwise(edges)]
     assert in_pieces(pieces, limit) == in_pieces([body], limit)
@@ -121,9 +113,7 @@ LINES = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0\ufeff"),
     end=st.sampled_from(["\n", "\r\n", "\r"]),
 )
 def test_written_events_are_read_back(events: list[tuple[list[str], str, str]], end: str) -> None:
-    """
-    Events that are written as the standard says come back whole, and nothing is odd about them.
-    """
+    """Events that are written as the standard says come back whole, and nothing is odd about them."""
     text = ""
     expected = []
     last_id = ""
@@ -138,9 +128,7 @@ def test_written_events_are_read_back(events: list[tuple[list[str], str, str]], 
 @many_cases
 @given(st.lists(st.sampled_from(["data: a", "data: b", "event: x", "id: 7", "retry: 5", ": c", "", ""]), max_size=20))
 def test_ordinary_streams_read_like_with_another_client(lines: list[str]) -> None:
-    """
-    httpx-sse reads the same types, data and ids from events that carry data.
-    """
+    """httpx-sse reads the same types, data and ids from events that carry data."""
     # Without data it dispatches an event where the standard does not, so the streams compared begin each with data.
     body = "".join(f"{line}\n" if line else "data: end\n\n" for line in lines).encode()
     response = httpx.Response(200, headers={"Content-Type": "text/event-stream"}, content=body)
@@ -170,25 +158,19 @@ ODDITIES = {
 
 @pytest.mark.parametrize(("body", "expected"), ODDITIES.values(), ids=ODDITIES)
 def test_oddity_is_reported_once(body: bytes, expected: list[str]) -> None:
-    """
-    What receivers pass over in silence is reported by its kind; a well-formed stream has no problem.
-    """
+    """What receivers pass over in silence is reported by its kind; a well-formed stream has no problem."""
     assert kinds(body) == expected
 
 
 def test_problem_tells_line_and_beginning() -> None:
-    """
-    A problem names its line, counted from 1 over any end of line, and shows how the line begins.
-    """
+    """A problem names its line, counted from 1 over any end of line, and shows how the line begins."""
     problems = parse(b"data: a\r\n\r\nfoo: " + b"x" * 500 + b"\n").problems
     assert problems[0] == FramingProblem("unknown-field", 3, repr(b"foo: " + b"x" * 55))
     assert str(problems[0]).startswith("line 3: unknown-field: b'foo: xx")
 
 
 def test_event_is_dispatched_as_soon_as_its_blank_line_begins() -> None:
-    """
-    A CR ends a line at once; the LF that may follow is not waited for and opens no other line.
-    """
+    """A CR ends a line at once; the LF that may follow is not waited for and opens no other line."""
     parser = EventStreamParser()
     assert parser.feed(b"data: a\r\n\r") == [message("a")]
     assert parser.feed(b"\ndata: b\n\n") == [message("b")]
@@ -196,9 +178,7 @@ def test_event_is_dispatched_as_soon_as_its_blank_line_begins() -> None:
 
 
 def test_line_at_the_limit_is_kept_and_one_above_drops_its_event() -> None:
-    """
-    A line of exactly the limit is read; a longer one drops its whole event, and the next event is whole again.
-    """
+    """A line of exactly the limit is read; a longer one drops its whole event, and the next event is whole again."""
     body = b"data: 1234\n\ndata: x\ndata: 12345\ndata: y\n\ndata: z\n\n"
     events, problems = in_pieces([body], max_line_bytes=10)
     assert events == [message("1234"), message("z")]
@@ -206,18 +186,14 @@ def test_line_at_the_limit_is_kept_and_one_above_drops_its_event() -> None:
 
 
 def test_many_lines_of_one_event_are_bounded_as_well() -> None:
-    """
-    Data that adds up to more than the limit drops the event, however short its lines are.
-    """
+    """Data that adds up to more than the limit drops the event, however short its lines are."""
     events, problems = in_pieces([b"data\n" * 50 + b"\ndata: z\n\n"], max_line_bytes=10)
     assert events == [message("z")]
     assert [problem.kind for problem in problems] == ["event-too-long"]
 
 
 def test_endless_line_takes_no_memory() -> None:
-    """
-    Bytes without an end of line are not kept beyond the limit.
-    """
+    """Bytes without an end of line are not kept beyond the limit."""
     parser = EventStreamParser(max_line_bytes=1000)
     for _ in range(1000):
         parser.feed(b"x" * 999)
@@ -226,8 +202,6 @@ def test_endless_line_takes_no_memory() -> None:
 
 
 def test_problems_are_bounded_and_say_so() -> None:
-    """
-    After a hundred problems one more says that there were others; none is added after it.
-    """
+    """After a hundred problems one more says that there were others; none is added after it."""
     found = kinds(b"foo: bar\n" * (MAX_PROBLEMS + 50))
     assert found == ["unknown-field"] * MAX_PROBLEMS + ["more-problems"]

@@ -1,6 +1,4 @@
-"""
-The examination waits patiently and never without end, spends no more than it may, and leaves nothing behind.
-"""
+"""The examination waits patiently and never without end, spends no more than it may, and leaves nothing behind."""
 
 import re
 import threading
@@ -11,14 +9,14 @@ from typing import Any
 import pytest
 
 from tests.rules.exchanges import build, exchange
-from touchstone.budget import Budget
-from touchstone.examination import READY_TRIES, Examination
-from touchstone.exchange import Exchange
-from touchstone.followers import Following
-from touchstone.provision import Template
-from touchstone.settings import TargetSettings, Templates
-from touchstone.terms import Unsuited
-from touchstone.transport import Call
+from touchstone.check.budget import Budget
+from touchstone.check.examination import READY_TRIES, Examination
+from touchstone.check.followers import Following
+from touchstone.check.templates import Template
+from touchstone.check.terms import Unsuited
+from touchstone.config import TargetSettings, Templates
+from touchstone.facts.exchange import Exchange
+from touchstone.target.transport import Call
 
 TARGET = TargetSettings("t", "http://127.0.0.1:9/api", "sk_live_x", build_timeout_s=60.0, cancel_timeout_s=10.0)
 REF = "default/demo@1.0.0"
@@ -28,9 +26,7 @@ BUSY: Answer = (429, {"error": "slow down"}, {})
 
 
 class Scripted:
-    """
-    Stands in for a transport: answers by a function, on a clock that only rests and requests move.
-    """
+    """Stands in for a transport: answers by a function, on a clock that only rests and requests move."""
 
     def __init__(self, answer: Callable[[Call], Answer]) -> None:
         self.answer = answer
@@ -57,9 +53,7 @@ class Scripted:
 
 
 class Kept:
-    """
-    Keeps what an examination tells about templates, in order with what it sent.
-    """
+    """Keeps what an examination tells about templates, in order with what it sent."""
 
     def __init__(self, calls: list[Call]) -> None:
         self.calls = calls
@@ -76,9 +70,7 @@ class Kept:
 
 
 class Rested(Examination):
-    """
-    Rests by moving the clock.
-    """
+    """Rests by moving the clock."""
 
     rests: list[float]
 
@@ -88,9 +80,7 @@ class Rested(Examination):
 
 
 def examination(answer: Callable[[Call], Answer], builds: int = 40, **target: Any) -> Any:
-    """
-    An examination of a target that answers by a function.
-    """
+    """An examination of a target that answers by a function."""
     transport: Any = Scripted(answer)
     exam = Rested(transport, replace(TARGET, **target), "r1", Kept(transport.calls), Budget(builds))
     exam.rests = []
@@ -98,24 +88,18 @@ def examination(answer: Callable[[Call], Answer], builds: int = 40, **target: An
 
 
 def answering(*answers: Answer) -> Callable[[Call], Answer]:
-    """
-    Gives one answer after the other, the last one for ever.
-    """
+    """Gives one answer after the other, the last one for ever."""
     left: Iterator[Answer] = iter(answers[:-1])
     return lambda _: next(left, answers[-1])
 
 
 def told(status: str, **more: Any) -> Answer:
-    """
-    A status as a build object.
-    """
+    """A status as a build object."""
     return 200, build(status, REF, **more), {}
 
 
 def ended_by(exam: Any, act: Callable[[], object], verdict: str, reason: str) -> None:
-    """
-    Asserts that a case ends with *verdict* for *reason*.
-    """
+    """Asserts that a case ends with *verdict* for *reason*."""
     with pytest.raises(Unsuited, match=re.escape(reason)) as end:
         act()
     assert end.value.verdict == verdict
@@ -125,18 +109,14 @@ def ended_by(exam: Any, act: Callable[[], object], verdict: str, reason: str) ->
 
 
 def test_refusals_are_waited_out_by_doubling() -> None:
-    """
-    Without Retry-After the wait is 1 s and doubles, as the documentation advises.
-    """
+    """Without Retry-After the wait is 1 s and doubles, as the documentation advises."""
     exam = examination(answering(BUSY, BUSY, BUSY, (202, build("building", REF), {})))
     assert exam.start(REF).status == 202
     assert exam.rests == [1.0, 2.0, 4.0]
 
 
 def test_refusals_are_waited_out_as_long_as_they_say() -> None:
-    """
-    Retry-After, where it is readable, sets the wait; where it is not, doubling goes on.
-    """
+    """Retry-After, where it is readable, sets the wait; where it is not, doubling goes on."""
     busy = [(429, {}, {"Retry-After": value}) for value in ("3", "soon", "0")]
     exam = examination(answering(*busy, told("ready")))
     assert exam.read(REF).status == 200
@@ -144,9 +124,7 @@ def test_refusals_are_waited_out_as_long_as_they_say() -> None:
 
 
 def test_patience_ends() -> None:
-    """
-    A refusal that outlasts the target's patience leaves the case indeterminate, neither passed nor failed.
-    """
+    """A refusal that outlasts the target's patience leaves the case indeterminate, neither passed nor failed."""
     exam = examination(lambda _: BUSY, patience_s=20.0)
     ended_by(exam, lambda: exam.start(REF), "indeterminate", "still refused with 429 after 15 s of patience")
     assert sum(exam.rests) <= 20.0
@@ -167,9 +145,7 @@ def test_patience_that_was_in_vain_is_shorter_next_time() -> None:
 
 
 def test_wait_beyond_patience_is_not_begun() -> None:
-    """
-    A server that asks for more time than there is patience is left at once.
-    """
+    """A server that asks for more time than there is patience is left at once."""
     exam = examination(lambda _: (429, {}, {"Retry-After": "86400"}))
     ended_by(exam, lambda: exam.start(REF), "indeterminate", "still refused with 429 after 0 s")
     assert exam.rests == []
@@ -179,9 +155,7 @@ def test_wait_beyond_patience_is_not_begun() -> None:
 
 
 def test_spent_budget_sends_no_start() -> None:
-    """
-    With no build left, a start that could begin one is not sent.
-    """
+    """With no build left, a start that could begin one is not sent."""
     exam = examination(lambda _: told("building"), builds=0)
     ended_by(exam, lambda: exam.start(REF), "could-not-run", "--max-builds")
     ended_by(exam, lambda: exam.publish(exam.template("x"), auto_build=True), "could-not-run", "--max-builds")
@@ -192,9 +166,7 @@ def test_spent_budget_sends_no_start() -> None:
 
 
 def test_template_names_are_the_run_s_own() -> None:
-    """
-    Names hold the run id, fit the contract's pattern, and are never given twice.
-    """
+    """Names hold the run id, fit the contract's pattern, and are never given twice."""
     exam = examination(lambda _: told("ready"))
     names = [
         exam.template(purpose).name for purpose in ("a", "a", "a-much-longer-purpose-than-anybody-would-use-x", "b")
@@ -204,18 +176,14 @@ def test_template_names_are_the_run_s_own() -> None:
 
 
 def test_journal_comes_before_the_publish() -> None:
-    """
-    A template is intended before the request that may create it, and confirmed with its digest after it.
-    """
+    """A template is intended before the request that may create it, and confirmed with its digest after it."""
     exam = examination(lambda _: (201, {"digest": "d1"}, {}))
     template = exam.published("x")
     assert exam.ledger.told == [("intend", template.ref, 0), ("published d1", template.ref, 1)]
 
 
 def test_publish_that_fails_ends_the_case() -> None:
-    """
-    Without its template a case cannot run, and the reason holds what the server said.
-    """
+    """Without its template a case cannot run, and the reason holds what the server said."""
     exam = examination(lambda _: (500, {"error": "disk full"}, {}))
     ended_by(
         exam,
@@ -226,9 +194,7 @@ def test_publish_that_fails_ends_the_case() -> None:
 
 
 def test_target_without_publishing_is_not_published_to() -> None:
-    """
-    Where publishing is switched off, nothing is published and the advice names the setting.
-    """
+    """Where publishing is switched off, nothing is published and the advice names the setting."""
     exam = examination(lambda _: told("ready"), publish="never")
     ended_by(exam, lambda: exam.published("x"), "not-applicable", 'set publish = "raw"')
     ended_by(exam, exam.ready, "not-applicable", "name a template in templates = {buildable}")
@@ -236,9 +202,7 @@ def test_target_without_publishing_is_not_published_to() -> None:
 
 
 def test_given_template_serves_as_the_ready_one() -> None:
-    """
-    Where publishing is switched off, a template that the user named is built and shared, and never deleted.
-    """
+    """Where publishing is switched off, a template that the user named is built and shared, and never deleted."""
     exam = examination(lambda _: told("ready"), publish="never", templates=Templates(buildable=("team/mine@2.0.0",)))
     assert exam.ready().ref == "team/mine@2.0.0"
     assert exam.unknown() == "team/mine@9.9.9"
@@ -247,9 +211,7 @@ def test_given_template_serves_as_the_ready_one() -> None:
 
 
 def test_given_template_that_is_gone_is_told_by_its_answer() -> None:
-    """
-    Where no read shows a status, the reason says what the read was answered with.
-    """
+    """Where no read shows a status, the reason says what the read was answered with."""
     exam = examination(
         lambda _: (404, {"error": "no"}, {}), publish="never", templates=Templates(buildable=("team/mine@2.0.0",))
     )
@@ -258,9 +220,7 @@ def test_given_template_that_is_gone_is_told_by_its_answer() -> None:
 
 
 def test_ready_version_is_built_once() -> None:
-    """
-    Cases share one ready version of each account.
-    """
+    """Cases share one ready version of each account."""
     exam = examination(
         lambda call: (201, {"digest": "d"}, {}) if call.operation == "publishTemplate" else told("ready")
     )
@@ -271,17 +231,13 @@ def test_ready_version_is_built_once() -> None:
 
 
 def test_ready_version_that_fails_is_no_ready_version() -> None:
-    """
-    Where even the plainest template does not build, cases that need it say so.
-    """
+    """Where even the plainest template does not build, cases that need it say so."""
     exam = examination(lambda call: (201, {}, {}) if call.operation == "publishTemplate" else told("failed"))
     ended_by(exam, exam.ready, "could-not-run", "touchstone-r1-ready-primary@1.0.0 ended 'failed'")
 
 
 def test_ready_version_that_always_fails_is_not_tried_in_every_case() -> None:
-    """
-    After a few tries nothing more is published and built for it; another account's has tries of its own.
-    """
+    """After a few tries nothing more is published and built for it; another account's has tries of its own."""
     exam = examination(lambda call: (201, {}, {}) if call.operation == "publishTemplate" else told("failed"))
     for _ in range(READY_TRIES):
         ended_by(exam, exam.ready, "could-not-run", "ended 'failed'")
@@ -307,9 +263,7 @@ def test_sleeps_grow_with_latency_and_stretch() -> None:
 
 
 def test_longer_build_stays_within_the_time_that_one_may_take() -> None:
-    """
-    However slow the target, half of build_timeout_s is left for what comes before and after the steps.
-    """
+    """However slow the target, half of build_timeout_s is left for what comes before and after the steps."""
     exam = examination(lambda _: (201, {}, {}), build_timeout_s=2.0)
     exam.latency_s = 0.15
     assert exam.short("a", times=3).sleep_s == 1.0
@@ -319,9 +273,7 @@ def test_longer_build_stays_within_the_time_that_one_may_take() -> None:
 
 
 def test_quieten_cancels_what_runs_with_its_owner_s_key() -> None:
-    """
-    Builds that a case left running are cancelled by the account that has them, finished ones are not.
-    """
+    """Builds that a case left running are cancelled by the account that has them, finished ones are not."""
     exam = examination(lambda call: (201, {}, {}) if call.operation == "publishTemplate" else told("building"))
     theirs, done = exam.published("theirs", owner="second"), exam.published("done")
     exam.start(theirs.ref, "second")
@@ -336,9 +288,7 @@ def test_quieten_cancels_what_runs_with_its_owner_s_key() -> None:
 
 
 def test_clean_up_removes_all_and_tells_what_is_left() -> None:
-    """
-    Each template is deleted once, the last one first; one that cannot be deleted is told and the others go on.
-    """
+    """Each template is deleted once, the last one first; one that cannot be deleted is told and the others go on."""
     exam = examination(lambda _: (201, {}, {}))
     first, second, third = (exam.published(name) for name in ("a", "b", "c"))
     exam.budget.until_at = 0.0
@@ -355,9 +305,7 @@ def test_clean_up_removes_all_and_tells_what_is_left() -> None:
 
 
 def test_clean_up_outlives_a_limit() -> None:
-    """
-    A target that refuses for ever does not keep the clean-up for ever; the template counts as left.
-    """
+    """A target that refuses for ever does not keep the clean-up for ever; the template counts as left."""
     exam = examination(lambda _: (201, {}, {}), patience_s=5.0)
     exam.published("a")
     exam.transport.answer = lambda _: BUSY
@@ -366,9 +314,7 @@ def test_clean_up_outlives_a_limit() -> None:
 
 
 def test_refused_template_is_forgotten() -> None:
-    """
-    What the target refused to make is taken off the journal and not deleted.
-    """
+    """What the target refused to make is taken off the journal and not deleted."""
     exam = examination(lambda _: (422, {}, {}))
     template = exam.template("a")
     exam.register(template)
@@ -382,9 +328,7 @@ def test_refused_template_is_forgotten() -> None:
 
 
 def test_calls_go_out_together() -> None:
-    """
-    Simultaneous calls are all on their way before the first is answered, and answered in their order.
-    """
+    """Simultaneous calls are all on their way before the first is answered, and answered in their order."""
     exam = examination(lambda _: told("ready"))
     barrier = threading.Barrier(4)
 
@@ -399,9 +343,7 @@ def test_calls_go_out_together() -> None:
 
 
 def test_follower_is_left_after_its_grace() -> None:
-    """
-    A log that stays open is left after the grace, and the exchange says what came.
-    """
+    """A log that stays open is left after the grace, and the exchange says what came."""
     exam = examination(lambda _: told("ready"), cancel_timeout_s=0.05)
 
     def answer(call: Call) -> Answer:
@@ -419,9 +361,7 @@ def test_follower_is_left_after_its_grace() -> None:
 
 
 def test_quieten_lets_followers_go() -> None:
-    """
-    A log that a case forgot is left before the next case.
-    """
+    """A log that a case forgot is left before the next case."""
     exam = examination(lambda _: told("ready"))
     left: list[bool] = []
 

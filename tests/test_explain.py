@@ -1,6 +1,4 @@
-"""
-The claims can be read offline: with their latest verdicts, their checks, and a request that shows them.
-"""
+"""The claims can be read offline: with their latest verdicts, their checks, and a request that shows them."""
 
 import json
 import os
@@ -13,10 +11,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from touchstone import candidates
-from touchstone import claims as ledger_of_claims
-from touchstone.contract import Contract
-from touchstone.explain import OPERATIONS, checks_of, claims_table, example_curl, explain_claim, latest
+from touchstone.cli.explain import OPERATIONS, checks_of, claims_table, example_curl, explain_claim, latest
+from touchstone.contract import claims as ledger_of_claims
+from touchstone.contract.document import Contract
+from touchstone.proof import catalogue
 
 LEDGER = ledger_of_claims.load()
 BROKEN = LEDGER["cancel.in-flight-is-202"]
@@ -24,17 +22,13 @@ BROKEN = LEDGER["cancel.in-flight-is-202"]
 
 @pytest.fixture
 def console() -> Console:
-    """
-    A console that keeps what it is told.
-    """
+    """A console that keeps what it is told."""
     return Console(width=160, record=True, file=Path(os.devnull).open("w"), color_system=None)
 
 
 @pytest.fixture
 def reported(tmp_path: Path) -> Callable[..., Path]:
-    """
-    Writes a report of a run in which one claim was broken.
-    """
+    """Writes a report of a run in which one claim was broken."""
 
     def write(name: str, at: int, actual: str = "200", took_s: float = 1.0, **changes: Any) -> Path:
         finding = {"claim": BROKEN.id, "expected": "202", "actual": actual, "curl": f"curl {name}"}
@@ -53,17 +47,13 @@ def reported(tmp_path: Path) -> Callable[..., Path]:
 
 
 def told(console: Console) -> str:
-    """
-    What the console was told, runs of blanks as one.
-    """
+    """What the console was told, runs of blanks as one."""
     console.file.close()
     return "\n".join(" ".join(line.split()) for line in console.export_text().splitlines())
 
 
 def test_report_of_the_latest_run_counts(tmp_path: Path, reported: Callable[..., Path]) -> None:
-    """
-    The report of the run that ended last is taken, and one that cannot be read as a report is passed over.
-    """
+    """The report of the run that ended last is taken, and one that cannot be read as a report is passed over."""
     assert latest(tmp_path) is None
     newer = reported("newer", 200)
     reported("old", 100)
@@ -80,9 +70,7 @@ def test_report_of_the_latest_run_counts(tmp_path: Path, reported: Callable[...,
 def test_report_that_is_written_anew_is_no_later_run(
     tmp_path: Path, reported: Callable[..., Path], written_anew: str
 ) -> None:
-    """
-    When the files were written says nothing of when the runs were.
-    """
+    """When the files were written says nothing of when the runs were."""
     paths = {"old": reported("old", 100), "newer": reported("newer", 200)}
     os.utime(paths[written_anew], (2e9, 2e9))
     found = latest(tmp_path)
@@ -91,9 +79,7 @@ def test_report_that_is_written_anew_is_no_later_run(
 
 
 def test_of_runs_beside_each_other_the_last_to_end_is_the_latest(tmp_path: Path, reported: Callable[..., Path]) -> None:
-    """
-    A verdict is as old as the end of its run.
-    """
+    """A verdict is as old as the end of its run."""
     long = reported("long", 100, took_s=3600.0)
     reported("short", 200)
     found = latest(tmp_path)
@@ -102,9 +88,7 @@ def test_of_runs_beside_each_other_the_last_to_end_is_the_latest(tmp_path: Path,
 
 
 def test_report_of_a_folder_of_its_own_is_found(tmp_path: Path, reported: Callable[..., Path]) -> None:
-    """
-    A folder that --report-dir named is a report itself, not a folder of reports.
-    """
+    """A folder that --report-dir named is a report itself, not a folder of reports."""
     path = reported("mine", 100)
     found = latest(tmp_path / "mine")
     assert found is not None
@@ -114,9 +98,7 @@ def test_report_of_a_folder_of_its_own_is_found(tmp_path: Path, reported: Callab
 def test_table_shows_verdicts_once_there_are_some(
     tmp_path: Path, reported: Callable[..., Path], console: Console
 ) -> None:
-    """
-    With a report each claim has its verdict, and one that the run did not judge says so.
-    """
+    """With a report each claim has its verdict, and one that the run did not judge says so."""
     path = reported("run", 100)
     claims_table(LEDGER, "cancel.*", excluded=False, reports=tmp_path, console=console)
     text = told(console)
@@ -127,9 +109,7 @@ def test_table_shows_verdicts_once_there_are_some(
 
 
 def test_table_shows_sentences_before_the_first_run(tmp_path: Path, console: Console) -> None:
-    """
-    Without a report the table says what each claim promises, and how to get verdicts.
-    """
+    """Without a report the table says what each claim promises, and how to get verdicts."""
     claims_table(LEDGER, BROKEN.id, excluded=False, reports=tmp_path, console=console)
     text = told(console)
     assert BROKEN.says in text
@@ -137,34 +117,28 @@ def test_table_shows_sentences_before_the_first_run(tmp_path: Path, console: Con
 
 
 def test_explanation_holds_all_that_is_known(tmp_path: Path, reported: Callable[..., Path], console: Console) -> None:
-    """
-    One claim is told with its sentence, source, checks, verdict, finding, and the finding's curl line.
-    """
+    """One claim is told with its sentence, source, checks, verdict, finding, and the finding's curl line."""
     path = reported("run", 100, actual="200\nand more")
     explain_claim(BROKEN, reports=tmp_path, console=console)
     lines = told(console).splitlines()
     assert lines[:3] == [f"{BROKEN.id} (must)", BROKEN.says, f"source {BROKEN.source}"]
     assert lines[3] == f"checks {', '.join(checks_of(BROKEN.id))}"
     assert lines[4].startswith("faults ")
-    assert set(lines[4].removeprefix("faults ").split(", ")) == set(candidates.proving(BROKEN.id))
+    assert set(lines[4].removeprefix("faults ").split(", ")) == set(catalogue.proving(BROKEN.id))
     assert lines[5] == f"verdict broken ({path})"
     assert lines[6].startswith("finding expected 202; actual 200")
     assert lines[7:] == ["curl curl run"]
 
 
 def test_excluded_claim_is_explained_by_its_reason(tmp_path: Path, console: Console) -> None:
-    """
-    A row that is deliberately not judged has a reason instead of checks.
-    """
+    """A row that is deliberately not judged has a reason instead of checks."""
     claim = LEDGER["limit.numbers"]
     explain_claim(claim, reports=tmp_path, console=console)
     assert told(console).splitlines()[-1] == f"excluded {claim.excluded}"
 
 
 def test_every_judged_claim_has_a_check() -> None:
-    """
-    No claim is in the ledger that no rule may judge, and none that only load can judge is left to the check.
-    """
+    """No claim is in the ledger that no rule may judge, and none that only load can judge is left to the check."""
     assert [claim.id for claim in (*LEDGER.judged(), *LEDGER.of_load()) if not checks_of(claim.id)] == []
     assert checks_of("load.p99") == ("thresholds",)
     assert checks_of("load.builds-admitted") == ("overall.admitted",)
@@ -174,9 +148,7 @@ def test_every_judged_claim_has_a_check() -> None:
 def test_claim_of_a_load_run_is_explained_by_the_run_that_shows_it(
     tmp_path: Path, reported: Callable[..., Path], console: Console
 ) -> None:
-    """
-    Who judges it, which faults break it, and the command instead of a request.
-    """
+    """Who judges it, which faults break it, and the command instead of a request."""
     explain_claim(LEDGER["load.p99"], reports=tmp_path, console=console)
     explain_claim(LEDGER["load.drift-bytes"], reports=tmp_path, console=console)
     explain_claim(LEDGER["load.errors"], reports=tmp_path, console=console)
@@ -192,9 +164,7 @@ def test_claim_of_a_load_run_is_explained_by_the_run_that_shows_it(
 
 
 def test_table_says_which_claims_load_alone_judges(tmp_path: Path, console: Console) -> None:
-    """
-    They are listed with the others, and counted apart.
-    """
+    """They are listed with the others, and counted apart."""
     claims_table(LEDGER, "load.m*,cancel.in-*", excluded=False, reports=tmp_path, console=console)
     text = told(console)
     assert LEDGER["load.mean"].says.split()[-1] in text
@@ -205,9 +175,7 @@ def test_table_says_which_claims_load_alone_judges(tmp_path: Path, console: Cons
 
 @pytest.mark.parametrize("subject", sorted({claim.subject for claim in LEDGER.judged()}))
 def test_example_is_a_request_of_the_right_kind(subject: str) -> None:
-    """
-    The example of a claim is a curl line to its operation, with the key in a variable.
-    """
+    """The example of a claim is a curl line to its operation, with the key in a variable."""
     claim = next(c for c in LEDGER.judged() if c.subject == subject and "missing-key" not in c.id)
     words = shlex.split(example_curl(claim))
     operation = Contract.load().operations[OPERATIONS.get(subject, "getBuild")]
@@ -217,7 +185,5 @@ def test_example_is_a_request_of_the_right_kind(subject: str) -> None:
 
 
 def test_example_for_a_missing_key_has_none() -> None:
-    """
-    The claim about requests without a key is shown by one without a key.
-    """
+    """The claim about requests without a key is shown by one without a key."""
     assert "Authorization" not in example_curl(LEDGER["auth.missing-key-is-401"])

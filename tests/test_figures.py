@@ -1,10 +1,8 @@
-"""
-Measured numbers are written as people read them.
-"""
+"""Measured numbers are written as people read them."""
 
 import pytest
 
-from touchstone.figures import figure, percentage
+from touchstone.facts.figures import figure, percentage
 
 
 @pytest.mark.parametrize(
@@ -26,24 +24,18 @@ from touchstone.figures import figure, percentage
     ],
 )
 def test_number_has_its_digits_and_no_exponent(number: float, digits: int, told: str) -> None:
-    """
-    Thousands are apart, what tells nothing is left out, and nothing is written as a power of ten.
-    """
+    """Thousands are apart, what tells nothing is left out, and nothing is written as a power of ten."""
     assert figure(number, digits) == told
 
 
 def test_sign_is_shown_where_it_is_asked_for() -> None:
-    """
-    A difference has one, also where it is none.
-    """
+    """A difference has one, also where it is none."""
     assert [figure(number, 2, sign="+") for number in (99.7, 0.4, 0.0, -1e-9, -1234.0)] == [
         *("+100", "+0.4", "+0", "+0", "-1,234")
     ]
 
 
 def test_share_is_told_in_per_cent() -> None:
-    """
-    With a blank before the sign.
-    """
+    """With a blank before the sign."""
     assert [percentage(share) for share in (0.0004, 1.0, 0.0, 25.5)] == ["0.04 %", "100 %", "0 %", "2,550 %"]
     assert percentage(0.123456, 4) == "12.35 %"

@@ -1,6 +1,4 @@
-"""
-Whatever file is named, a command ends: a pipe is not waited for, and a device that has no end is not read.
-"""
+"""Whatever file is named, a command ends: a pipe is not waited for, and a device that has no end is not read."""
 
 import os
 from collections.abc import Callable
@@ -9,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import Shell, called
-from touchstone.files import UnfitFileError, read_regular
+from touchstone.contract.files import UnfitFileError, read_regular
 
 # Nobody writes to the pipe: a command that opened it would wait until the test ends.
 NAMED = {
@@ -52,9 +50,7 @@ def test_command_ends_whatever_file_is_named(
     words: str,
     make: Callable[[Path], None],
 ) -> None:
-    """
-    Where the user named the file the message names it, and the exit code is 2, or 1 of a lint that found a fault.
-    """
+    """Where the user named the file the message names it, and the exit code is 2, or 1 of a lint that found a fault."""
     name = NAMED[words]
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,9 +63,7 @@ def test_command_ends_whatever_file_is_named(
 
 
 def test_summary_of_a_job_is_not_written_into_a_pipe(tmp_path: Path) -> None:
-    """
-    The verdict stands, and the reason is said.
-    """
+    """The verdict stands, and the reason is said."""
     summary = tmp_path / "summary"
     os.mkfifo(summary)
     shell = Shell(tmp_path)
@@ -80,9 +74,7 @@ def test_summary_of_a_job_is_not_written_into_a_pipe(tmp_path: Path) -> None:
 
 
 def test_no_more_is_read_than_a_file_may_hold(tmp_path: Path) -> None:
-    """
-    A file that is too long is refused, and not read in part.
-    """
+    """A file that is too long is refused, and not read in part."""
     path = tmp_path / "file"
     path.write_bytes(b"123")
     assert read_regular(path, 3) == b"123"

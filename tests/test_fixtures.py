@@ -1,6 +1,4 @@
-"""
-The pytest plugin that lends recordings and twins to the tests of a client, and the guide to it.
-"""
+"""The pytest plugin that lends recordings and twins to the tests of a client, and the guide to it."""
 
 import ast
 import importlib.metadata
@@ -15,9 +13,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from touchstone.adapters import fixtures
-from touchstone.bundle import contract_tests_dir, recordings_dir
-from touchstone.lent import OPTIONS, LentTwin
+from touchstone.contract.bundle import contract_tests_dir, recordings_dir
+from touchstone.recordings import fixtures
+from touchstone.recordings.servers import OPTIONS, LentTwin
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDE = (ROOT / "docs" / "clients.md").read_text("utf-8")
@@ -29,9 +27,7 @@ HEAVY = ("anyio", "httpx", "hypothesis", "respx", "schemathesis", "starlette", "
 
 
 def pytest_in(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """
-    A pytest run of a project, with no plugin but those that the arguments name.
-    """
+    """A pytest run of a project, with no plugin but those that the arguments name."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COLUMNS", "CI"))}
     command = [sys.executable, "-m", "pytest", "--disable-plugin-autoload", "-p", "no:cacheprovider", *arguments]
     return subprocess.run(
@@ -39,7 +35,7 @@ def pytest_in(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str
     )
 
 
-PLUGIN = ("-p", "touchstone.adapters.fixtures", "--strict-markers", "--strict-config")
+PLUGIN = ("-p", "touchstone.recordings.fixtures", "--strict-markers", "--strict-config")
 
 PROJECT = """
 import httpx
@@ -157,9 +153,7 @@ async def test_asynchronous(build_recordings):
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """
-    How each test of PROJECT ended, and what is said about it; as "printed", what the terminal shows.
-    """
+    """How each test of PROJECT ended, and what is said about it; as "printed", what the terminal shows."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "test_project.py").write_text(PROJECT, "utf-8")
     ended = pytest_in(folder, *PLUGIN, "-p", "anyio", "--junit-xml=results.xml")
@@ -185,9 +179,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     ],
 )
 def test_fixtures_serve_one_test_each(name: str, results: Results) -> None:
-    """
-    A test gets a recording from its beginning, or a twin with nothing on it, and leaves nothing to the next one.
-    """
+    """A test gets a recording from its beginning, or a twin with nothing on it, and leaves nothing to the next one."""
     assert results[name] == ("passed", "")
 
 
@@ -195,18 +187,14 @@ MISSING = "not in this recording; the nearest is entry 1"
 
 
 def test_swallowed_error_fails_the_test(results: Results) -> None:
-    """
-    A test whose client swallowed the error fails, and its report is the message alone, each one once.
-    """
+    """A test whose client swallowed the error fails, and its report is the message alone, each one once."""
     outcome, told = results["test_swallowed"]
     assert (outcome, told.count(MISSING)) == ("failure", 1)
     assert "fixtures.py" not in told
 
 
 def test_swallowed_error_is_told_beside_another_failure(results: Results) -> None:
-    """
-    A test that fails by itself keeps its own failure, and what was swallowed stands in the report.
-    """
+    """A test that fails by itself keeps its own failure, and what was swallowed stands in the report."""
     outcome, told = results["test_swallowed_by_a_test_that_fails"]
     assert outcome == "failure"
     assert "its own failure" in told
@@ -216,9 +204,7 @@ def test_swallowed_error_is_told_beside_another_failure(results: Results) -> Non
 
 
 def test_second_recording_takes_the_first_one_off(results: Results) -> None:
-    """
-    After a second call the first recording answers nothing any more, and what it was asked in vain still counts.
-    """
+    """After a second call the first recording answers nothing any more, and what it was asked in vain still counts."""
     outcome, told = results["test_swallowed_before_the_second_call"]
     assert outcome == "failure"
     assert f"reuse.har: PUT /templates/default/touchstone-recorded-reuse/1.0.0/build: {MISSING}" in told
@@ -226,9 +212,7 @@ def test_second_recording_takes_the_first_one_off(results: Results) -> None:
 
 
 def test_error_that_is_swallowed_while_a_test_is_taken_down_is_told(results: Results) -> None:
-    """
-    A request that another fixture makes when the test is over fails it, too.
-    """
+    """A request that another fixture makes when the test is over fails it, too."""
     outcome, told = results["test_late"]
     assert outcome == "error"
     assert MISSING in told
@@ -255,9 +239,7 @@ def test_error_that_is_swallowed_while_a_test_is_taken_down_is_told(results: Res
     ],
 )
 def test_mistake_is_told_without_our_traceback(name: str, outcome: str, message: str, results: Results) -> None:
-    """
-    A wrong name ends the test that has it, says what is right, and shows no line of ours.
-    """
+    """A wrong name ends the test that has it, says what is right, and shows no line of ours."""
     ended, told = results[name]
     assert (ended, message in told) == (outcome, True)
     assert "fixtures.py" not in told
@@ -300,9 +282,7 @@ def test_skipped():
 
 
 def test_project_without_clients_runs_as_before(tmp_path: Path) -> None:
-    """
-    With the plugin loaded, a project that does not use it prints what it prints without, down to each line.
-    """
+    """With the plugin loaded, a project that does not use it prints what it prints without, down to each line."""
     (tmp_path / "test_unrelated.py").write_text(UNRELATED, "utf-8")
     printed = []
     for loaded in (PLUGIN, PLUGIN[2:]):
@@ -318,9 +298,7 @@ def test_project_without_clients_runs_as_before(tmp_path: Path) -> None:
     ids=["unused", "used"],
 )
 def test_plugin_imports_nothing_until_it_is_asked(tmp_path: Path, source: str, heavy: set[str]) -> None:
-    """
-    A run that uses no fixture of ours does not pay for what they need; one that does imports it then.
-    """
+    """A run that uses no fixture of ours does not pay for what they need; one that does imports it then."""
     (tmp_path / "test_project.py").write_text(source, "utf-8")
     told = f"print('imported', *sorted(set({HEAVY}) & sys.modules.keys()))"
     (tmp_path / "conftest.py").write_text(f"import sys\n\n\ndef pytest_unconfigure():\n    {told}\n", "utf-8")
@@ -331,11 +309,9 @@ def test_plugin_imports_nothing_until_it_is_asked(tmp_path: Path, source: str, h
 
 
 def test_plugin_is_found_by_its_entry_point() -> None:
-    """
-    What is installed loads the plugin into pytest by the name touchstone, as pyproject.toml says.
-    """
+    """What is installed loads the plugin into pytest by the name touchstone, as pyproject.toml says."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert project["entry-points"]["pytest11"] == {"touchstone": "touchstone.adapters.fixtures"}
+    assert project["entry-points"]["pytest11"] == {"touchstone": "touchstone.recordings.fixtures"}
     (point,) = importlib.metadata.entry_points(group="pytest11", name="touchstone")
     assert point.load() is fixtures
 
@@ -344,18 +320,14 @@ def test_plugin_is_found_by_its_entry_point() -> None:
 
 
 def table(first: str) -> dict[str, tuple[str, ...]]:
-    """
-    The rows of the table of the guide whose first heading is *first*, by what stands first in them.
-    """
+    """The rows of the table of the guide whose first heading is *first*, by what stands first in them."""
     lines = [*GUIDE.partition(f"\n| {first} |")[2].splitlines()[2:], ""]
     rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[: lines.index("")]]
     return {row[0].strip("`"): tuple(row[1:]) for row in rows}
 
 
 def test_guide_shows_tests_that_pass(tmp_path: Path) -> None:
-    """
-    The tests in docs/clients.md run and pass beside the client of the example.
-    """
+    """The tests in docs/clients.md run and pass beside the client of the example."""
     (source,) = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
     (tmp_path / "test_guide.py").write_text(source, "utf-8")
     (tmp_path / "builds.py").write_text((ROOT / "docs" / "example" / "builds.py").read_text("utf-8"), "utf-8")
@@ -364,9 +336,7 @@ def test_guide_shows_tests_that_pass(tmp_path: Path) -> None:
 
 
 def test_guide_lists_every_scenario() -> None:
-    """
-    The scenarios in docs/clients.md are those that are recorded, with the sentences that stand in their code.
-    """
+    """The scenarios in docs/clients.md are those that are recorded, with the sentences that stand in their code."""
     said = {}
     for path in contract_tests_dir().glob("scenarios_*.py"):
         for node in ast.parse(path.read_text("utf-8")).body:
@@ -379,9 +349,7 @@ def test_guide_lists_every_scenario() -> None:
 
 
 def test_guide_lists_every_argument_of_the_marker() -> None:
-    """
-    The arguments in docs/clients.md are those that the marker takes, with the values that they have otherwise.
-    """
+    """The arguments in docs/clients.md are those that the marker takes, with the values that they have otherwise."""
     rows = table("argument")
     assert set(rows) == {*OPTIONS, "plan", "fault", "variant"}
     usual = {name: getattr(LentTwin()._twin.settings, name) for name in OPTIONS}

@@ -1,6 +1,4 @@
-"""
-Following a document finds what it says wrongly.
-"""
+"""Following a document finds what it says wrongly."""
 
 from pathlib import Path
 
@@ -34,18 +32,14 @@ $ echo $?
 
 
 def test_true_document_has_nothing_wrong(tmp_path: Path) -> None:
-    """
-    Files are written, folders and variables last from command to command, and the exit code is the last one.
-    """
+    """Files are written, folders and variables last from command to command, and the exit code is the last one."""
     with Reader(tmp_path) as reader:
         assert reader.follow(DOCUMENT) == []
     assert (tmp_path / "notes" / "a.txt").read_text() == "one\ntwo\n"
 
 
 def test_output_that_is_shown_wrongly_is_found(tmp_path: Path) -> None:
-    """
-    Each command that prints something else is told, with both.
-    """
+    """Each command that prints something else is told, with both."""
     with Reader(tmp_path) as reader:
         (wrong,) = reader.follow(DOCUMENT.replace("a-b\n$ base", "a-c\n$ base"))
     assert "--- shown\na-c\n--- printed (exit 0)\na-b" in wrong

@@ -1,6 +1,4 @@
-"""
-HAR files of browsers, proxies and schemathesis become recordings, which the rules of a check judge.
-"""
+"""HAR files of browsers, proxies and schemathesis become recordings, which the rules of a check judge."""
 
 import base64
 import io
@@ -32,9 +30,9 @@ from tests.foreign_files import (
     status_read,
 )
 from tests.rules.exchanges import DIGEST, contract
-from touchstone import foreign, har_schema
-from touchstone.foreign_entry import NO_TEXT
-from touchstone.recording import BASE_URL
+from touchstone.recordings import foreign, har_schema
+from touchstone.recordings.foreign_entry import NO_TEXT
+from touchstone.recordings.recording import BASE_URL
 
 
 def chrome_preflight(path: str = BUILD) -> Seen:
@@ -70,9 +68,7 @@ def test_correct_page_has_no_finding() -> None:
 
 
 def test_curated_template_that_is_started_and_followed_has_no_finding() -> None:
-    """
-    A version that the file does not see published is judged as one that was there before.
-    """
+    """A version that the file does not see published is judged as one that was there before."""
     system = "/templates/system/claude-code/1.0.0/build"
     told: dict[str, Any] = {"path": system, "fields": {"ref": "system/claude-code@1.0.0"}}
     recording = read_har(
@@ -114,9 +110,7 @@ def test_curated_template_that_is_started_and_followed_has_no_finding() -> None:
     ],
 )
 def test_changed_answer_of_a_page_is_found(number: int, change: dict[str, Any], claim: str) -> None:
-    """
-    An answer that contradicts the contract by itself is found, whatever else happened to the account.
-    """
+    """An answer that contradicts the contract by itself is found, whatever else happened to the account."""
     entries = page()
     entries[number] = replace(entries[number], **change)
 
@@ -145,9 +139,7 @@ def test_everything_else_of_a_page_is_left_out_and_counted() -> None:
 
 
 def test_file_without_the_api_is_left_out_as_a_whole() -> None:
-    """
-    Where no path fits the contract there are no exchanges, and no moment at which they began.
-    """
+    """Where no path fits the contract there are no exchanges, and no moment at which they began."""
     recording = read_har(Seen(url="https://shop.test/basket"), Seen(url="https://shop.test/api/templates"))
 
     assert (recording.exchanges, recording.left_out) == ((), {"of another API": 2})
@@ -155,9 +147,7 @@ def test_file_without_the_api_is_left_out_as_a_whole() -> None:
 
 
 def test_base_with_more_of_the_contract_wins() -> None:
-    """
-    An API that has but a path called /templates is not taken for ours, however often it is asked.
-    """
+    """An API that has but a path called /templates is not taken for ours, however often it is asked."""
     mails = [Seen(method="POST", url="https://mail.test/v3/templates", posted="{}") for _ in range(9)]
 
     recording = read_har(*mails, status_read("ready", 1.0))
@@ -217,9 +207,7 @@ def test_request_is_written_down_below_the_base_of_recordings(
     ],
 )
 def test_entry_without_an_answer_of_the_server_is_left_out(change: dict[str, Any], reason: str) -> None:
-    """
-    Nothing is judged that the server was not asked, did not answer now, or answered with what is not in the file.
-    """
+    """Nothing is judged that the server was not asked, did not answer now, or answered with what is not in the file."""
     read = replace(status_read("ready", 1.0), **change)
 
     recording = read_har(start(0.0), read)
@@ -250,18 +238,14 @@ def test_start_whose_answer_is_not_known_may_have_begun_a_build(status: int, cha
 
 
 def test_start_that_was_refused_needs_no_body() -> None:
-    """
-    A refused request without its body has changed nothing, so that it is left out like any other.
-    """
+    """A refused request without its body has changed nothing, so that it is left out like any other."""
     recording = read_har(status_read("ready", 0.0), start(1.0, status=429, text=None, content={"size": 10}))
 
     assert (len(recording.exchanges), recording.left_out) == (1, {NO_TEXT: 1})
 
 
 def test_connection_that_broke_is_an_exchange_without_a_response() -> None:
-    """
-    Where the client is not to blame for a missing answer, the error says why there is none, and it is a finding.
-    """
+    """Where the client is not to blame for a missing answer, the error says why there is none, and it is a finding."""
     broke = replace(status_read("ready", 1.0), status=0, response={"_error": "net::ERR_EMPTY_RESPONSE"})
 
     recording = read_har(status_read("ready", 0.0), broke)
@@ -272,9 +256,7 @@ def test_connection_that_broke_is_an_exchange_without_a_response() -> None:
 
 
 def test_bodies_are_what_was_received() -> None:
-    """
-    JSON stays byte for byte, also in unusual spelling, and what is written as base64 is read as bytes.
-    """
+    """JSON stays byte for byte, also in unusual spelling, and what is written as base64 is read as bytes."""
     text = '{ "ref":"default/hello@1.0.0",\n "status" : "ready", "note": "\\u00e4ä" }'
     coded = base64.b64encode(b"\xff\xfe\x00").decode()
 
@@ -288,9 +270,7 @@ def test_bodies_are_what_was_received() -> None:
 
 
 def test_form_without_text_is_put_together() -> None:
-    """
-    A form that a browser wrote down as fields is the body that they make.
-    """
+    """A form that a browser wrote down as fields is the body that they make."""
     posted = {"mimeType": "application/x-www-form-urlencoded", "params": [{"name": "a b", "value": "ü"}]}
 
     recording = read_har(publish(request={"postData": posted}))
@@ -299,9 +279,7 @@ def test_form_without_text_is_put_together() -> None:
 
 
 def test_times_follow_from_the_phases() -> None:
-    """
-    Waiting for a connection is before the request is sent, what was not measured takes no time, overlaps stay.
-    """
+    """Waiting for a connection is before the request is sent, what was not measured takes no time, overlaps stay."""
     timings = {"blocked": 200, "dns": -0.8, "connect": 100, "ssl": 50, "send": 10, "wait": 40, "receive": 50}
     recording = read_har(
         status_read("ready", 1.0),
@@ -316,9 +294,7 @@ def test_times_follow_from_the_phases() -> None:
 
 
 def test_stream_is_cut_into_its_frames() -> None:
-    """
-    A log has a piece for each frame, all of them there when the answer was over, and was ended by the server.
-    """
+    """A log has a piece for each frame, all of them there when the answer was over, and was ended by the server."""
     recording = read_har(log(0.0, "boot", "install", "ready", receive_s=2.0))
 
     (exchange,) = recording.exchanges
@@ -340,9 +316,7 @@ def test_stream_is_cut_into_its_frames() -> None:
     ],
 )
 def test_server_ended_a_stream_only_if_the_file_tells_it(writer: str, text: str, error: str, closed: str) -> None:
-    """
-    A log that its reader may have left is no short one; one that broke off is.
-    """
+    """A log that its reader may have left is no short one; one that broke off is."""
     recording = read_har(log(0.0, text=text, response={"_error": error or None}), writer=writer)
 
     (exchange,) = recording.exchanges
@@ -350,9 +324,7 @@ def test_server_ended_a_stream_only_if_the_file_tells_it(writer: str, text: str,
 
 
 def test_answer_without_any_header_has_the_type_that_the_file_tells() -> None:
-    """
-    A tool that leaves all headers out does not make the server one that sends none.
-    """
+    """A tool that leaves all headers out does not make the server one that sends none."""
     assert found(read_har(status_read("ready", 0.0, response={"headers": []}))) == set()
 
 
@@ -367,9 +339,7 @@ def test_answer_without_any_header_has_the_type_that_the_file_tells() -> None:
 def test_publish_notes_its_query_and_stands_for_its_digest(
     query: str, answer: dict[str, Any], note: dict[str, Any]
 ) -> None:
-    """
-    What a publish put there is known by the digest that it was answered.
-    """
+    """What a publish put there is known by the digest that it was answered."""
     (exchange,) = read_har(publish(query=query, fields=answer)).exchanges
 
     assert (exchange.ref, exchange.note) == (REF, note | {"content": DIGEST})
@@ -388,9 +358,7 @@ def test_publish_notes_its_query_and_stands_for_its_digest(
     ],
 )
 def test_publish_is_about_the_version_of_its_document(posted: str, told: str | None, ref: str | None) -> None:
-    """
-    The document says which version is published, and the answer where the document does not.
-    """
+    """The document says which version is published, and the answer where the document does not."""
     answer = {"digest": DIGEST} | ({"ref": told} if told else {})
 
     assert read_har(publish(posted=posted, answer=answer)).exchanges[0].ref == ref
@@ -406,18 +374,14 @@ def test_publish_is_about_the_version_of_its_document(posted: str, told: str | N
     ],
 )
 def test_content_stays_open_where_a_publish_does_not_tell_it(second: Seen) -> None:
-    """
-    Where one publish leaves open what a version holds, nothing is concluded from the others either.
-    """
+    """Where one publish leaves open what a version holds, nothing is concluded from the others either."""
     recording = read_har(publish(0.0), second)
 
     assert ["content" in exchange.note for exchange in recording.exchanges] == [False, False]
 
 
 def test_entry_that_cannot_be_read_is_named() -> None:
-    """
-    A body that is not what its encoding says is told by its place in the file.
-    """
+    """A body that is not what its encoding says is told by its place in the file."""
     entries = document(status_read("ready", 0.0), Seen(text="%%%", content={"encoding": "base64"}))
 
     with pytest.raises(ValueError, match=r"^/log/entries/1/response/content/text: .*; expected base64"):
@@ -425,9 +389,7 @@ def test_entry_that_cannot_be_read_is_named() -> None:
 
 
 def test_moment_that_cannot_be_read_is_named() -> None:
-    """
-    A date that no calendar has is told by its place in the file.
-    """
+    """A date that no calendar has is told by its place in the file."""
     entries = document(Seen(more={"startedDateTime": "2026-02-30T00:00:00Z"}))
 
     with pytest.raises(ValueError, match=r"^/log/entries/0/startedDateTime: .*; expected a date-time"):
@@ -435,9 +397,7 @@ def test_moment_that_cannot_be_read_is_named() -> None:
 
 
 def schemathesis_har(*, sanitized: bool, as_bytes: bool) -> dict[str, Any]:
-    """
-    What the writer of the installed schemathesis makes of a publish, a refused publish, a log and a lost request.
-    """
+    """What the writer of the installed schemathesis makes of a publish, a refused publish, a log and a lost request."""
     from schemathesis.config import OutputConfig, SanitizationConfig
     from schemathesis.reporting.har import HarWriter
 
@@ -452,9 +412,7 @@ def schemathesis_har(*, sanitized: bool, as_bytes: bool) -> dict[str, Any]:
 
 @pytest.mark.parametrize("as_bytes", [False, True])
 def test_har_of_schemathesis_is_read(as_bytes: bool) -> None:
-    """
-    Its moments are those of the answers, and a log began when the exchange before it was over.
-    """
+    """Its moments are those of the answers, and a log began when the exchange before it was over."""
     made = schemathesis_har(sanitized=False, as_bytes=as_bytes)
     assert har_schema.problems(made) == ()
 
@@ -473,9 +431,7 @@ def test_har_of_schemathesis_is_read(as_bytes: bool) -> None:
 
 
 def test_har_of_schemathesis_that_masks_keys_leaves_refused_ones_out() -> None:
-    """
-    Where the keys are masked, whatever was served is ours, and nobody knows why the rest was refused.
-    """
+    """Where the keys are masked, whatever was served is ours, and nobody knows why the rest was refused."""
     recording = foreign.har(schemathesis_har(sanitized=True, as_bytes=False), "st", "", contract())
 
     assert credentials(recording) == ["primary", "primary"]

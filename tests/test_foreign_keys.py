@@ -1,6 +1,4 @@
-"""
-Whose key a request of a file shows follows from the answers, and no key stays in a recording.
-"""
+"""Whose key a request of a file shows follows from the answers, and no key stays in a recording."""
 
 from dataclasses import asdict
 from typing import Any
@@ -27,7 +25,7 @@ from tests.foreign_files import (
     status_read,
 )
 from tests.rules.exchanges import frame
-from touchstone import leaks
+from touchstone.facts import leaks
 
 SESSION = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dBjftJeZ4CVP"
 UNTOLD = "refused, and the file does not say with which key"
@@ -35,16 +33,12 @@ LAPSED = "refused, and the key may not have been valid at that time"
 
 
 def refused(at: float, text: str = "Missing API key.", **more: Any) -> Seen:
-    """
-    A status read that is answered 401.
-    """
+    """A status read that is answered 401."""
     return Seen(at=at, status=401, answer={"error": text}, **more)
 
 
 def other_read(at: float, key: str = OTHER_KEY, **more: Any) -> Seen:
-    """
-    A read of a version that only the other account has.
-    """
+    """A read of a version that only the other account has."""
     answer = {"ref": "default/theirs@1.0.0", "digest": "cd" * 32, "status": "not_built"}
     return Seen(at=at, key=key, path="/templates/default/theirs/1.0.0/build", answer=answer, **more)
 
@@ -68,9 +62,7 @@ def test_key_that_is_served_most_is_the_one_under_test() -> None:
 
 
 def test_third_account_is_left_out() -> None:
-    """
-    More accounts than the rules tell apart are not judged.
-    """
+    """More accounts than the rules tell apart are not judged."""
     third = other_read(3.0, "sk_live_third_0123456789", method="GET")
     recording = read_har(
         status_read("not_built", 0.0),
@@ -85,9 +77,7 @@ def test_third_account_is_left_out() -> None:
 
 
 def test_keys_that_find_one_version_are_of_one_account() -> None:
-    """
-    A page whose session changes from time to time is one account, of whose versions none is somebody else's.
-    """
+    """A page whose session changes from time to time is one account, of whose versions none is somebody else's."""
     recording = read_har(
         publish(0.0, key=SESSION),
         status_read("not_built", 1.0, key=SESSION.replace("dBjf", "Xyz1")),
@@ -101,9 +91,7 @@ def test_keys_that_find_one_version_are_of_one_account() -> None:
 
 
 def test_versions_of_another_account_are_not_found_by_ours() -> None:
-    """
-    Two keys that find different versions are two accounts, and 404 is right for what is not one's own.
-    """
+    """Two keys that find different versions are two accounts, and 404 is right for what is not one's own."""
     missing = Seen(at=2.0, key=OTHER_KEY, status=404, answer={"error": "Not found."})
     recording = read_har(status_read("ready", 0.0), status_read("ready", 1.0), missing, other_read(3.0))
 
@@ -112,9 +100,7 @@ def test_versions_of_another_account_are_not_found_by_ours() -> None:
 
 
 def test_accounts_may_have_versions_of_one_name() -> None:
-    """
-    What two keys publish under one name does not make them one account.
-    """
+    """What two keys publish under one name does not make them one account."""
     theirs = publish(1.0, fields={"digest": "cd" * 32}, key=OTHER_KEY)
     recording = read_har(publish(0.0), theirs, status_read("ready", 2))
 
@@ -123,9 +109,7 @@ def test_accounts_may_have_versions_of_one_name() -> None:
 
 
 def test_scheme_of_a_gateway_is_no_malformed_key() -> None:
-    """
-    Where no key is accepted at all, something else lets requests in, and nobody knows why others are refused.
-    """
+    """Where no key is accepted at all, something else lets requests in, and nobody knows why others are refused."""
     basic: dict[str, Any] = {"key": None, "headers": {"Authorization": "Basic dXNlcjpwYXNzd29yZA=="}}
     recording = read_har(status_read("ready", 0.0, **basic), refused(1.0, **basic))
 
@@ -133,9 +117,7 @@ def test_scheme_of_a_gateway_is_no_malformed_key() -> None:
 
 
 def test_file_without_keys_is_of_one_account() -> None:
-    """
-    A browser takes the header out: what is served is ours, and why the rest was refused nobody knows.
-    """
+    """A browser takes the header out: what is served is ours, and why the rest was refused nobody knows."""
     recording = read_har(status_read("ready", 0.0, key=None), refused(1.0, key=None), start(2.0, key=None))
 
     assert credentials(recording) == ["primary", "primary"]
@@ -182,9 +164,7 @@ def test_masked_key_tells_nothing(masked: str) -> None:
     ],
 )
 def test_header_in_another_form_is_recognised(header: str, credential: str) -> None:
-    """
-    The scheme may be written in any case in front of a key that is accepted, and another scheme carries none.
-    """
+    """The scheme may be written in any case in front of a key that is accepted, and another scheme carries none."""
     status, answer = (200, {}) if credential == "lowercase-scheme" else (401, {"error": "Invalid API key."})
     odd = Seen(at=1.0, key=None, headers={"authorization": header}, status=status, answer=answer)
 
@@ -195,9 +175,7 @@ def test_header_in_another_form_is_recognised(header: str, credential: str) -> N
 
 
 def test_key_in_the_query_alone_is_seen_where_keys_are_shown() -> None:
-    """
-    A key in the query is one that a server must refuse, unless the file shows no headers with keys at all.
-    """
+    """A key in the query is one that a server must refuse, unless the file shows no headers with keys at all."""
     asked = Seen(at=1.0, key=None, path=f"{BUILD}?api_key={KEY}", status=401, answer={"error": "Missing API key."})
 
     shown = read_har(status_read("ready", 0.0), asked)
@@ -219,9 +197,7 @@ def test_key_in_the_query_alone_is_seen_where_keys_are_shown() -> None:
     ],
 )
 def test_request_that_something_else_lets_in_is_not_without_a_key(other_way: dict[str, Any]) -> None:
-    """
-    A server that serves a session of a browser has not served a request without a key.
-    """
+    """A server that serves a session of a browser has not served a request without a key."""
     recording = read_har(status_read("ready", 0.0), status_read("ready", 1.0, key=None, **other_way))
 
     assert credentials(recording) == ["primary", "primary"]
@@ -230,27 +206,21 @@ def test_request_that_something_else_lets_in_is_not_without_a_key(other_way: dic
 
 
 def test_request_without_a_key_that_is_served_is_found() -> None:
-    """
-    A file that shows keys elsewhere shows that there was none.
-    """
+    """A file that shows keys elsewhere shows that there was none."""
     assert found(read_har(status_read("ready", 0.0), status_read("ready", 1.0, key=None))) == {
         "auth.missing-key-is-401"
     }
 
 
 def test_session_that_is_over_is_no_unknown_key() -> None:
-    """
-    A page whose session has expired is told so, in other words than somebody with a wrong key.
-    """
+    """A page whose session has expired is told so, in other words than somebody with a wrong key."""
     recording = read_har(status_read("ready", 0.0), refused(1.0, "Your session has expired.", key=SESSION))
 
     assert (credentials(recording), recording.left_out) == (["primary"], {UNTOLD: 1})
 
 
 def test_key_may_have_been_made_or_taken_back_meanwhile() -> None:
-    """
-    An accepted key that is refused before its first use or after its last one says nothing; in between it does.
-    """
+    """An accepted key that is refused before its first use or after its last one says nothing; in between it does."""
     recording = read_har(
         refused(0.0, "Invalid API key."),
         status_read("ready", 1.0),
@@ -265,9 +235,7 @@ def test_key_may_have_been_made_or_taken_back_meanwhile() -> None:
 
 
 def test_key_is_not_accepted_by_what_is_told_before_anybody_looks_at_it() -> None:
-    """
-    A wrong method or a wrong body is refused whatever the key is, so that this makes no account of it.
-    """
+    """A wrong method or a wrong body is refused whatever the key is, so that this makes no account of it."""
     wrong = Seen(at=1.0, key=WRONG_KEY, method="PUT", status=405, answer={"error": "Method not allowed."})
 
     recording = read_har(status_read("ready", 0.0), wrong, refused(2.0, "Invalid API key.", key=WRONG_KEY))
@@ -277,9 +245,7 @@ def test_key_is_not_accepted_by_what_is_told_before_anybody_looks_at_it() -> Non
 
 
 def test_no_key_and_no_cookie_is_kept() -> None:
-    """
-    Keys are markers with the names of their accounts wherever they stood, cookies are gone, and so is the rest.
-    """
+    """Keys are markers with the names of their accounts wherever they stood, cookies are gone, and so is the rest."""
     cookie = {"Cookie": "a=b; session=0123456789abcdef0123", ":authority": "www.orgo.test", "User-Agent": "Browser"}
     recording = read_har(
         status_read("ready", 0.0, headers=cookie),
@@ -305,9 +271,7 @@ def test_no_key_and_no_cookie_is_kept() -> None:
 
 
 def test_word_in_the_place_of_a_key_is_no_secret() -> None:
-    """
-    A page that sends undefined in the place of its key does not make that word a key in every answer.
-    """
+    """A page that sends undefined in the place of its key does not make that word a key in every answer."""
     recording = read_har(
         status_read("ready", 0.0), refused(1.0, "Invalid API key: undefined or out of date.", key="undefined")
     )
@@ -317,9 +281,7 @@ def test_word_in_the_place_of_a_key_is_no_secret() -> None:
 
 
 def test_key_in_a_document_is_none_that_an_answer_repeats() -> None:
-    """
-    What a user wrote into a document, or had a build print, is taken out without a word about whose key it was.
-    """
+    """What a user wrote into a document, or had a build print, is taken out without a word about whose key it was."""
     document = {"api_version": "orgo.ai/v1", "template": {"name": "hello", "version": "1.0.0"}, "env": {"KEY": KEY}}
     answer = {"ref": "default/hello@1.0.0", "digest": "ab" * 32, "template": document}
     told = {"ts": "2026-03-14T09:00:02Z", "level": "info", "phase": "install", "line": KEY}
@@ -331,9 +293,7 @@ def test_key_in_a_document_is_none_that_an_answer_repeats() -> None:
 
 
 def test_key_in_an_error_is_found() -> None:
-    """
-    An error that repeats the key which was sent is a finding.
-    """
+    """An error that repeats the key which was sent is a finding."""
     assert found(read_har(status_read("ready", 0.0), refused(1.0, f"Invalid API key: {WRONG_KEY}", key=WRONG_KEY))) == {
         "error.does-not-repeat-the-key"
     }

@@ -1,6 +1,4 @@
-"""
-A file shows a part of what happened to an account: what is given, what may be concluded, and what may not.
-"""
+"""A file shows a part of what happened to an account: what is given, what may be concluded, and what may not."""
 
 import random
 from collections.abc import Sequence
@@ -25,11 +23,11 @@ from tests.foreign_files import (
 )
 from tests.rules.exchanges import DIGEST
 from tests.rules.simulated import Manners, Recipe, Server, Step, play
-from touchstone import unseen
-from touchstone.exchange import Credential, Exchange
-from touchstone.finding import Judgement
-from touchstone.foreign_story import given, noted
-from touchstone.recording import Recording, Terms
+from touchstone.facts.exchange import Credential, Exchange
+from touchstone.facts.finding import Judgement
+from touchstone.recordings import partial
+from touchstone.recordings.foreign_story import given, noted
+from touchstone.recordings.recording import Recording, Terms
 
 MISSING: dict[str, Any] = {"status": 404, "answer": {"error": "No such template version."}}
 OURS = "default/touchstone-t1-x@1.0.0"
@@ -77,9 +75,7 @@ def test_version_that_is_found_before_it_is_published_was_there(first: Seen, is_
     ],
 )
 def test_answer_that_does_not_tell_is_passed_over(silent: Seen) -> None:
-    """
-    What is answered alike for a version that is there and for one that is not decides nothing.
-    """
+    """What is answered alike for a version that is there and for one that is not decides nothing."""
     recording = read_har(silent, status_read("not_built", 1.0))
 
     assert [one.ref for one in recording.terms.given] == [REF]
@@ -98,9 +94,7 @@ def test_answer_that_does_not_tell_is_passed_over(silent: Seen) -> None:
     ],
 )
 def test_version_that_was_there_may_be_in_any_state(story: list[Seen]) -> None:
-    """
-    A file that begins in the midst of a story is judged, and a correct one breaks nothing.
-    """
+    """A file that begins in the midst of a story is judged, and a correct one breaks nothing."""
     assert broken(judged(read_har(*story))) == set()
 
 
@@ -137,14 +131,12 @@ def test_version_that_was_there_may_be_in_any_state(story: list[Seen]) -> None:
     ],
 )
 def test_contradiction_that_another_client_may_explain_is_no_finding(story: list[Seen]) -> None:
-    """
-    Whatever follows only if nobody else used the account in the meantime is left open.
-    """
+    """Whatever follows only if nobody else used the account in the meantime is left open."""
     said = judged(read_har(*story))
-    doubted = [unseen.doubted(judgement) for judgement in said]
+    doubted = [partial.doubted(judgement) for judgement in said]
 
     assert broken(doubted) == set()
-    assert all(unseen.WHY in new.actual for old, new in zip(said, doubted, strict=True) if old != new)
+    assert all(partial.WHY in new.actual for old, new in zip(said, doubted, strict=True) if old != new)
 
 
 def judgement(claim: str, check: str, *evidence: int) -> Judgement:
@@ -163,10 +155,8 @@ def judgement(claim: str, check: str, *evidence: int) -> Judgement:
     ],
 )
 def test_finding_that_nobody_else_can_explain_stays(sure: Judgement) -> None:
-    """
-    What one answer says by itself is wrong, whoever else is at work.
-    """
-    assert unseen.doubted(sure) is sure
+    """What one answer says by itself is wrong, whoever else is at work."""
+    assert partial.doubted(sure) is sure
 
 
 @pytest.mark.parametrize(
@@ -181,23 +171,19 @@ def test_finding_that_nobody_else_can_explain_stays(sure: Judgement) -> None:
     ],
 )
 def test_finding_that_the_unseen_may_explain_is_left_open(unsure: Judgement) -> None:
-    """
-    It says why, and what was seen; a rule that nobody has thought about here is not trusted.
-    """
-    doubted = unseen.doubted(unsure)
+    """It says why, and what was seen; a rule that nobody has thought about here is not trusted."""
+    doubted = partial.doubted(unsure)
 
     assert (doubted.outcome, doubted.claim, doubted.evidence) == ("indeterminate", unsure.claim, unsure.evidence)
-    assert doubted.actual.startswith(unseen.WHY)
+    assert doubted.actual.startswith(partial.WHY)
     assert doubted.actual.endswith("that")
 
 
 def test_claim_that_held_is_not_doubted() -> None:
-    """
-    Only what is broken is looked at again.
-    """
+    """Only what is broken is looked at again."""
     held = replace(judgement("status.ready-stays-ready", "building.life-cycle", 1, 2), outcome="held")
 
-    assert unseen.doubted(held) is held
+    assert partial.doubted(held) is held
 
 
 REFS = ("default/page-a@1.0.0", "default/page-b@1.0.0")
@@ -207,9 +193,7 @@ KEYS: tuple[Credential, ...] = ("primary", "second", "none")
 
 
 def several_clients(chance: random.Random) -> list[Exchange]:
-    """
-    What several clients of an account did, answered by one of the correct servers.
-    """
+    """What several clients of an account did, answered by one of the correct servers."""
     manners = Manners(
         by_digest=chance.random() < 0.3,
         digest_covers_name=chance.random() < 0.6,
@@ -238,9 +222,7 @@ def several_clients(chance: random.Random) -> list[Exchange]:
 
 
 def part_of(exchanges: Sequence[Exchange], chance: random.Random) -> Recording:
-    """
-    What a file shows of it: half of the requests, or those from some moment on.
-    """
+    """What a file shows of it: half of the requests, or those from some moment on."""
     kept = [each for each in exchanges if chance.random() < 0.5]
     if chance.random() < 0.3:
         kept = list(exchanges[chance.randrange(len(exchanges)) :])
@@ -254,9 +236,7 @@ def part_of(exchanges: Sequence[Exchange], chance: random.Random) -> Recording:
 
 
 def test_part_of_what_a_correct_server_was_asked_shows_no_finding() -> None:
-    """
-    Many parts of many stories contradict themselves, and not one of them accuses the server that was right.
-    """
+    """Many parts of many stories contradict themselves, and not one of them accuses the server that was right."""
     accused, contradictory = set(), 0
     for seed in range(500):
         chance = random.Random(seed)

@@ -1,6 +1,4 @@
-"""
-VCR cassettes of schemathesis, vcrpy and others become recordings, which the rules of a check judge.
-"""
+"""VCR cassettes of schemathesis, vcrpy and others become recordings, which the rules of a check judge."""
 
 import base64
 import gzip
@@ -25,8 +23,8 @@ from tests.foreign_files import (
     schemathesis_scenario,
 )
 from tests.rules.exchanges import DIGEST, contract
-from touchstone import foreign
-from touchstone.recording import BASE_URL, Recording
+from touchstone.recordings import foreign
+from touchstone.recordings.recording import BASE_URL, Recording
 
 # What schemathesis 4.32 wrote, without the checks.
 CASSETTE = f"""\
@@ -88,16 +86,12 @@ def read(text: str) -> Recording:
 
 
 def vcrpy(*interactions: dict[str, Any]) -> str:
-    """
-    A cassette of vcrpy in JSON, which is YAML as well.
-    """
+    """A cassette of vcrpy in JSON, which is YAML as well."""
     return json.dumps({"interactions": list(interactions), "version": 1})
 
 
 def interaction(method: str = "GET", path: str = BUILD, status: Any = 200, **more: Any) -> dict[str, Any]:
-    """
-    One interaction as vcrpy writes it.
-    """
+    """One interaction as vcrpy writes it."""
     body = {"ref": REF, "digest": DIGEST, "status": "not_built"}
     request = {"method": method, "uri": API + path, "body": None, "headers": {"Authorization": [f"Bearer {KEY}"]}}
     response = {
@@ -109,16 +103,12 @@ def interaction(method: str = "GET", path: str = BUILD, status: Any = 200, **mor
 
 
 def status(word: str, **more: Any) -> dict[str, Any]:
-    """
-    The body of a status answer, as vcrpy writes it.
-    """
+    """The body of a status answer, as vcrpy writes it."""
     return {"body": {"string": json.dumps({"ref": REF, "digest": DIGEST, "status": word} | more)}}
 
 
 def test_cassette_of_schemathesis_is_read() -> None:
-    """
-    The moment of an interaction is the one of its answer; a request that was not answered tells nothing.
-    """
+    """The moment of an interaction is the one of its answer; a request that was not answered tells nothing."""
     recording = read(CASSETTE)
 
     (exchange,) = recording.exchanges
@@ -134,9 +124,7 @@ def test_cassette_of_schemathesis_is_read() -> None:
 @pytest.mark.parametrize("as_bytes", [False, True])
 @pytest.mark.parametrize("sanitized", [False, True])
 def test_what_the_installed_schemathesis_writes_is_read(as_bytes: bool, sanitized: bool) -> None:
-    """
-    Its own writer makes what is read here, with keys or masks, bodies as texts or as base64.
-    """
+    """Its own writer makes what is read here, with keys or masks, bodies as texts or as base64."""
     from schemathesis.config import OutputConfig, SanitizationConfig
     from schemathesis.reporting.vcr import VcrWriter
 
@@ -160,9 +148,7 @@ def test_what_the_installed_schemathesis_writes_is_read(as_bytes: bool, sanitize
 
 
 def test_cassette_without_times_is_in_order() -> None:
-    """
-    Where no times are told, one follows the other, and nothing is measured by the clock of the server.
-    """
+    """Where no times are told, one follows the other, and nothing is measured by the clock of the server."""
     recording = read(
         vcrpy(
             interaction(),
@@ -182,9 +168,7 @@ def test_cassette_without_times_is_in_order() -> None:
 
 
 def test_changed_answer_of_a_cassette_is_found() -> None:
-    """
-    A status that the contract does not have is a finding.
-    """
+    """A status that the contract does not have is a finding."""
     assert found(read(vcrpy(interaction(), interaction(response=status("queued"))))) == {"status.is-one-of-four"}
 
 
@@ -201,9 +185,7 @@ def test_changed_answer_of_a_cassette_is_found() -> None:
     ],
 )
 def test_bodies_are_read_as_each_tool_writes_them(body: Any, expected: bytes) -> None:
-    """
-    A body is a text, an object with one and its encoding, or base64.
-    """
+    """A body is a text, an object with one and its encoding, or base64."""
     (exchange,) = read(vcrpy(interaction(response={"body": body}))).exchanges
 
     assert exchange.response is not None
@@ -211,9 +193,7 @@ def test_bodies_are_read_as_each_tool_writes_them(body: Any, expected: bytes) ->
 
 
 def test_bodies_in_yaml_may_be_binary() -> None:
-    """
-    A body that vcrpy keeps compressed is what it is without that.
-    """
+    """A body that vcrpy keeps compressed is what it is without that."""
     zipped = base64.b64encode(gzip.compress(b'{"status": "ready"}')).decode()
     text = f"""
 interactions:
@@ -244,9 +224,7 @@ version: 1
     [{"status": 404}, {"status": {"code": "404"}}, {"status_code": 404, "status": None}],
 )
 def test_status_is_read_as_each_tool_writes_it(response: dict[str, Any]) -> None:
-    """
-    A status is a number, a text of digits, or an object with one.
-    """
+    """A status is a number, a text of digits, or an object with one."""
     made = interaction(response=response)
     if response.get("status") is None and "status_code" in response:
         del made["response"]["status"]
@@ -275,9 +253,7 @@ def test_moment_to_the_second_tells_no_more_than_the_beginning(at: str) -> None:
     ],
 )
 def test_interaction_without_its_answer_is_left_out(response: dict[str, Any] | None, reason: str) -> None:
-    """
-    Nothing is judged by a part of a body, nor by an answer that is missing; a start without one may have acted.
-    """
+    """Nothing is judged by a part of a body, nor by an answer that is missing; a start without one may have acted."""
     made, start = interaction(response=response or {}), interaction("POST", response=response or {})
     if response is None:
         made["response"] = start["response"] = None
@@ -292,9 +268,7 @@ def test_interaction_without_its_answer_is_left_out(response: dict[str, Any] | N
 
 
 def test_answer_without_a_body_in_the_file_is_left_out() -> None:
-    """
-    Schemathesis writes no body where it kept none.
-    """
+    """Schemathesis writes no body where it kept none."""
     made = interaction()
     del made["response"]["body"]
 
@@ -302,9 +276,7 @@ def test_answer_without_a_body_in_the_file_is_left_out() -> None:
 
 
 def test_log_without_times_is_ended_by_what_it_tells() -> None:
-    """
-    Nobody says who closed a log, unless its last frame does.
-    """
+    """Nobody says who closed a log, unless its last frame does."""
     kinds = {"Content-Type": "text/event-stream"}
     told = [{"headers": kinds, "body": {"string": log_text(*phases)}} for phases in (("boot", "ready"), ("boot",))]
 
@@ -314,9 +286,7 @@ def test_log_without_times_is_ended_by_what_it_tells() -> None:
 
 
 def test_refused_keys_of_a_cassette_are_told_apart() -> None:
-    """
-    What is not masked tells which key was shown, and that there was none.
-    """
+    """What is not masked tells which key was shown, and that there was none."""
     wrong = {"headers": {"authorization": f"Bearer {WRONG_KEY}"}}
     error = {"body": {"string": '{"error": "Invalid API key."}'}}
     missing = {"body": {"string": '{"error": "Missing API key."}'}}
@@ -334,9 +304,7 @@ def test_refused_keys_of_a_cassette_are_told_apart() -> None:
 
 
 def test_empty_cassette_has_no_exchanges() -> None:
-    """
-    Schemathesis writes nothing after the name of the list where it sent nothing.
-    """
+    """Schemathesis writes nothing after the name of the list where it sent nothing."""
     recording = read("command: 'st run'\nrecorded_with: 'Schemathesis 4.32.5'\nseed: 1\nhttp_interactions:")
 
     assert (recording.exchanges, recording.left_out, recording.recorded_at) == ((), {}, "")
@@ -384,8 +352,6 @@ def wrong(**change: Any) -> str:
     ],
 )
 def test_text_that_is_no_cassette_is_refused(text: str, message: str) -> None:
-    """
-    What is wrong is told with its place and with what would be right.
-    """
+    """What is wrong is told with its place and with what would be right."""
     with pytest.raises(ValueError, match=message):
         read(text)

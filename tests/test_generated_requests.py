@@ -1,6 +1,4 @@
-"""
-Requests that Schemathesis generates are aimed at what the run has made.
-"""
+"""Requests that Schemathesis generates are aimed at what the run has made."""
 
 import json
 from typing import Any
@@ -9,8 +7,8 @@ import pytest
 from schemathesis.core.result import Ok
 
 from tests.test_examination import examination, told
-from touchstone.adapters.schemathesis_hooks import _renamed, load_schema, send_case
-from touchstone.transport import Call
+from touchstone.check.schemathesis_hooks import _renamed, load_schema, send_case
+from touchstone.target.transport import Call
 
 PATH = {"namespace": "any", "name": "thing", "version": "1.0.0"}
 
@@ -27,9 +25,7 @@ def sent(exam: Any) -> Call:
 
 @pytest.mark.parametrize("status", ["ready", "failed"])
 def test_request_is_aimed_at_the_ready_version_where_there_is_one(status: str) -> None:
-    """
-    Where no version becomes ready the request goes to where it was drawn, and the case goes on.
-    """
+    """Where no version becomes ready the request goes to where it was drawn, and the case goes on."""
     exam = examination(lambda call: (201, {}, {}) if call.operation == "publishTemplate" else told(status))
     send_case(exam, drawn("GET /templates/{namespace}/{name}/{version}/build"), 1)
     aimed = "/templates/default/touchstone-r1-ready-primary/1.0.0/build"
@@ -37,9 +33,7 @@ def test_request_is_aimed_at_the_ready_version_where_there_is_one(status: str) -
 
 
 def test_requests_that_change_something_are_never_aimed_at_what_others_may_have() -> None:
-    """
-    Without a ready version a start, a cancel and a delete go to a namespace and a name that are the run's own.
-    """
+    """Without a ready version a start, a cancel and a delete go to a namespace and a name that are the run's own."""
     exam = examination(lambda call: (201, {}, {}) if call.operation == "publishTemplate" else told("failed"))
     for label in (
         "POST /templates/{namespace}/{name}/{version}/build",
@@ -52,9 +46,7 @@ def test_requests_that_change_something_are_never_aimed_at_what_others_may_have(
 @pytest.mark.parametrize("name", ["thing", "", 5, None, True, ["thing"], {"a": "thing"}])
 @pytest.mark.parametrize("place", ["name", "template"])
 def test_document_is_published_under_no_name_but_the_runs_own(name: Any, place: str) -> None:
-    """
-    A name that is no text stays none, and holds the run's own name, for a server that makes a text of it.
-    """
+    """A name that is no text stays none, and holds the run's own name, for a server that makes a text of it."""
     document = {"name": name} if place == "name" else {"template": {"name": name}}
     body, template = _renamed(examination(lambda _: told("ready")), json.dumps(document).encode(), 3)
     sent_name = json.loads(body)["name"] if place == "name" else json.loads(body)["template"]["name"]
@@ -65,7 +57,5 @@ def test_document_is_published_under_no_name_but_the_runs_own(name: Any, place: 
 
 
 def test_examination_is_named_in_few_words() -> None:
-    """
-    Hypothesis shows what a case was called with; a whole examination would bury its message.
-    """
+    """Hypothesis shows what a case was called with; a whole examination would bury its message."""
     assert len(repr(examination(lambda _: told("ready")))) < 100

@@ -1,6 +1,4 @@
-"""
-A ref in the settings that leads to no version is the caller's mistake, and is said before anything is judged.
-"""
+"""A ref in the settings that leads to no version is the caller's mistake, and is said before anything is judged."""
 
 from pathlib import Path
 
@@ -10,20 +8,18 @@ import respx
 
 from tests.command import PRIMARY, RESTRICTED, Command, Shell
 from tests.watched import Watched
-from touchstone.contract import Contract
+from touchstone.check.given_refs import check_given
+from touchstone.config import TargetSettings, Templates
+from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
-from touchstone.exchange import Exchange
-from touchstone.givenrefs import check_given
-from touchstone.settings import TargetSettings, Templates
-from touchstone.transport import Keys, Transport
+from touchstone.facts.exchange import Exchange
+from touchstone.target.transport import Keys, Transport
 
 THERE, GONE, HALF = "default/there@1.0.0", "default/gone@1.0.0", "default/half@1.0.0"
 
 
 def read_with(publish: str, low: str | None = RESTRICTED, **refs: str) -> list[Exchange]:
-    """
-    What is read of a server that has one version, and denies one of the two pages of another one.
-    """
+    """What is read of a server that has one version, and denies one of the two pages of another one."""
     sent: list[Exchange] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -56,18 +52,14 @@ def read_with(publish: str, low: str | None = RESTRICTED, **refs: str) -> list[E
     ],
 )
 def test_ref_that_is_not_there_is_named(refs: dict[str, str], told: str) -> None:
-    """
-    The message has the list, the ref and the key that does not find it.
-    """
+    """The message has the list, the ref and the key that does not find it."""
     with pytest.raises(TargetError) as error:
         read_with("never", **refs)
     assert str(error.value).startswith(told)
 
 
 def test_version_that_is_there_is_read_once() -> None:
-    """
-    One read of each is enough; a server that denies one of two pages is left to the rules.
-    """
+    """One read of each is enough; a server that denies one of two pages is left to the rules."""
     sent = read_with("never", buildable=THERE, failing=HALF)
     assert [(each.operation, each.ref) for each in sent] == [
         ("getBuild", THERE),
@@ -77,9 +69,7 @@ def test_version_that_is_there_is_read_once() -> None:
 
 
 def test_refs_that_the_run_does_not_use_are_not_read() -> None:
-    """
-    A run that publishes takes its own templates, and nobody reads with a key that there is not.
-    """
+    """A run that publishes takes its own templates, and nobody reads with a key that there is not."""
     assert read_with("raw", None, buildable=GONE, failing=GONE, restricted=GONE) == []
 
 
@@ -91,9 +81,7 @@ def test_refs_that_the_run_does_not_use_are_not_read() -> None:
     ],
 )
 def test_misspelt_ref_is_no_fault_of_the_server(tmp_path: Path, call: Command, words: tuple[str, ...]) -> None:
-    """
-    The run ends with 3 before anything is judged, and the last line names the ref.
-    """
+    """The run ends with 3 before anything is judged, and the last line names the ref."""
     with Watched() as watched:
         (tmp_path / "touchstone.toml").write_text(
             f'[targets.a]\nurl = "{watched.url}"\napi_key = "{PRIMARY}"\npublish = "never"\n'

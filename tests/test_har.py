@@ -1,6 +1,4 @@
-"""
-A recording is the same after it was written as HAR and read again.
-"""
+"""A recording is the same after it was written as HAR and read again."""
 
 import json
 from dataclasses import replace
@@ -8,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from tests.recorded import document, every, recorded
-from touchstone import har, har_schema, lifesteps
-from touchstone.exchange import Chunk, Exchange, Request, Response
-from touchstone.recording import BASE_URL, Given, Recording, Terms
+from touchstone.facts.exchange import Chunk, Exchange, Request, Response
+from touchstone.recordings import har, har_schema, steps
+from touchstone.recordings.recording import BASE_URL, Given, Recording, Terms
 
 ODD = Exchange(
     seq=1,
@@ -45,28 +43,22 @@ MADE = Recording(
 
 
 def test_recording_comes_back_as_it_was() -> None:
-    """
-    Bytes that are no text, headers that come twice, a stream's pieces, errors, times and terms survive.
-    """
-    text = har.render(MADE, lifesteps.steps(MADE.exchanges))
+    """Bytes that are no text, headers that come twice, a stream's pieces, errors, times and terms survive."""
+    text = har.render(MADE, steps.steps(MADE.exchanges))
     assert har.decode(json.loads(text)) == MADE
 
 
 @pytest.mark.parametrize("name", every())
 def test_file_is_what_its_recording_is_written_as(name: str) -> None:
-    """
-    Each file in tests/recordings is HAR 1.2, and written anew it is the same to the byte.
-    """
+    """Each file in tests/recordings is HAR 1.2, and written anew it is the same to the byte."""
     found = document(name)
     recording = recorded(name)
     assert har_schema.problems(found) == ()
-    assert har.encode(recording, lifesteps.steps(recording.exchanges)) == found
+    assert har.encode(recording, steps.steps(recording.exchanges)) == found
 
 
 def test_changed_entry_is_told() -> None:
-    """
-    A file says of itself whether an entry was changed since it was written; names around them may be.
-    """
+    """A file says of itself whether an entry was changed since it was written; names around them may be."""
     found = document("reuse")
     found["log"]["pages"][0]["title"] = "mine"
     assert not har.decode(found).is_changed
@@ -75,9 +67,7 @@ def test_changed_entry_is_told() -> None:
 
 
 def test_nothing_is_written_twice() -> None:
-    """
-    A body stands once in a file: the pieces of a stream are lengths of it.
-    """
+    """A body stands once in a file: the pieces of a stream are lengths of it."""
     text = har.render(recorded("events-ready"), {})
     # In what was published and the note of it, and in each of three logs.
     assert text.count("mark-recorded-events-ready-1-line-5") == 5
@@ -108,9 +98,7 @@ def test_nothing_is_written_twice() -> None:
     ],
 )
 def test_field_that_cannot_be_read_is_named(pointer: tuple[str | int, ...], value: object, told: str) -> None:
-    """
-    What is missing or of another kind is named by its place.
-    """
+    """What is missing or of another kind is named by its place."""
     found = document("fresh-build")
     place: object = found
     for step in pointer[:-1]:
@@ -122,9 +110,7 @@ def test_field_that_cannot_be_read_is_named(pointer: tuple[str | int, ...], valu
 
 
 def test_text_that_is_longer_than_its_pieces_is_kept() -> None:
-    """
-    Whoever lengthens a log by hand finds what was added in the last piece.
-    """
+    """Whoever lengthens a log by hand finds what was added in the last piece."""
     found = document("events-failed")
     log = next(e for e in found["log"]["entries"] if e["_step"].startswith("log"))
     log["response"]["content"]["text"] += "data: more\n\n"
@@ -137,7 +123,5 @@ def test_text_that_is_longer_than_its_pieces_is_kept() -> None:
 
 @pytest.mark.parametrize(("status", "phrase"), [(413, "Content Too Large"), (422, "Unprocessable Content"), (599, "")])
 def test_words_of_a_status_are_those_of_the_standard(status: int, phrase: str) -> None:
-    """
-    Whatever this version of Python calls it, so that a recording is the same with any.
-    """
+    """Whatever this version of Python calls it, so that a recording is the same with any."""
     assert har._phrase(status) == phrase

@@ -1,6 +1,4 @@
-"""
-A document is checked against HAR 1.2 as it is specified at softwareishard.com, and as browsers write it.
-"""
+"""A document is checked against HAR 1.2 as it is specified at softwareishard.com, and as browsers write it."""
 
 import copy
 import json
@@ -9,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from touchstone import har_schema
-from touchstone.har_schema import problems
+from touchstone.recordings import har_schema
+from touchstone.recordings.har_schema import problems
 
 REQUEST = "/log/entries/0/request"
 RESPONSE = "/log/entries/0/response"
@@ -171,25 +169,19 @@ MITMPROXY = """
 
 
 def minimal() -> dict[str, Any]:
-    """
-    A fresh copy of the shortest document.
-    """
+    """A fresh copy of the shortest document."""
     document: dict[str, Any] = json.loads(MINIMAL)
     return document
 
 
 def full() -> dict[str, Any]:
-    """
-    A fresh copy of the document with every field.
-    """
+    """A fresh copy of the document with every field."""
     document: dict[str, Any] = json.loads(FULL)
     return document
 
 
 def changed(document: dict[str, Any], pointer: str, value: object = GONE) -> dict[str, Any]:
-    """
-    The document with another value at a pointer, or without the field there.
-    """
+    """The document with another value at a pointer, or without the field there."""
     result = copy.deepcopy(document)
     *steps, last = pointer.removeprefix("/").split("/")
     node: Any = result
@@ -203,23 +195,17 @@ def changed(document: dict[str, Any], pointer: str, value: object = GONE) -> dic
 
 
 def said(document: object) -> list[str]:
-    """
-    The problems of a document as they read.
-    """
+    """The problems of a document as they read."""
     return [str(problem) for problem in problems(document)]
 
 
 def test_document_with_required_fields_only_passes() -> None:
-    """
-    Nothing is asked for beyond what the specification requires.
-    """
+    """Nothing is asked for beyond what the specification requires."""
     assert said(minimal()) == []
 
 
 def test_document_with_every_field_passes() -> None:
-    """
-    Each field that the specification names is known with the type that it gives.
-    """
+    """Each field that the specification names is known with the type that it gives."""
     assert said(full()) == []
 
 
@@ -243,9 +229,7 @@ def test_document_with_every_field_passes() -> None:
     ],
 )
 def test_required_field_that_is_missing_is_named_by_its_pointer(pointer: str) -> None:
-    """
-    Each field that the specification requires is missed where it should be, once.
-    """
+    """Each field that the specification requires is missed where it should be, once."""
     assert said(changed(full(), pointer)) == [f"{pointer}: is missing"]
 
 
@@ -286,16 +270,12 @@ def test_required_field_that_is_missing_is_named_by_its_pointer(pointer: str) ->
     ],
 )
 def test_wrong_value_is_reported_where_it_stands(pointer: str, value: object, message: str) -> None:
-    """
-    A value of another type, or out of its bounds, is reported once, with what was expected.
-    """
+    """A value of another type, or out of its bounds, is reported once, with what was expected."""
     assert said(changed(full(), pointer, value)) == [f"{pointer}: {message}"]
 
 
 def test_null_stands_for_no_redirect() -> None:
-    """
-    Charles writes it so.
-    """
+    """Charles writes it so."""
     assert said(changed(full(), f"{RESPONSE}/redirectURL", None)) == []
 
 
@@ -309,16 +289,12 @@ def test_phase_that_is_not_optional_must_not_be_negative(phase: str) -> None:
 
 @pytest.mark.parametrize("document", [None, 3, "log", [], [minimal()]])
 def test_document_that_is_no_object_is_one_problem(document: object) -> None:
-    """
-    What is no object at all is said so, for the whole document.
-    """
+    """What is no object at all is said so, for the whole document."""
     assert [(problem.pointer, problem.keyword) for problem in problems(document)] == [("", "type")]
 
 
 def with_fields(node: Any, fields: dict[str, Any]) -> Any:
-    """
-    A document whose objects all have further fields.
-    """
+    """A document whose objects all have further fields."""
     if isinstance(node, list):
         return [with_fields(item, fields) for item in node]
     if isinstance(node, dict):
@@ -329,16 +305,12 @@ def with_fields(node: Any, fields: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("value", [None, 1, "x", {"_status": {"log": []}}, [[]]])
 @pytest.mark.parametrize("name", ["_custom", "sameSite"])
 def test_field_that_is_not_known_is_free(name: str, value: object) -> None:
-    """
-    Custom fields begin with an underscore and browsers add some that do not: anything may be in them, everywhere.
-    """
+    """Custom fields begin with an underscore and browsers add some that do not: anything may be in them, everywhere."""
     assert said(with_fields(full(), {name: value})) == []
 
 
 def test_problems_come_in_the_order_of_their_pointers() -> None:
-    """
-    Problems are sorted by place, and the tenth entry comes after the second one.
-    """
+    """Problems are sorted by place, and the tenth entry comes after the second one."""
     document = minimal()
     document["log"]["entries"] = [changed(document, f"{REQUEST}/url", 0)["log"]["entries"][0] for _ in range(11)]
     del document["log"]["creator"], document["log"]["entries"][2]["cache"]
@@ -350,16 +322,12 @@ def test_problems_come_in_the_order_of_their_pointers() -> None:
 
 @pytest.mark.parametrize("document", [CHROME, FIREFOX, MITMPROXY], ids=["chrome", "firefox", "mitmproxy"])
 def test_document_of_a_known_writer_passes(document: str) -> None:
-    """
-    What Chrome, Firefox and mitmproxy leave out or write as null is no problem.
-    """
+    """What Chrome, Firefox and mitmproxy leave out or write as null is no problem."""
     assert said(json.loads(document)) == []
 
 
 def test_what_is_excused_without_an_answer_is_required_with_one() -> None:
-    """
-    An answer that was timed has all sizes, a type, and no -1 for a phase that is not optional.
-    """
+    """An answer that was timed has all sizes, a type, and no -1 for a phase that is not optional."""
     document = json.loads(FIREFOX)
     entry = document["log"]["entries"][2]
     entry["response"]["status"] = 200
@@ -374,8 +342,6 @@ def test_what_is_excused_without_an_answer_is_required_with_one() -> None:
 
 
 def test_schema_lies_beside_the_module() -> None:
-    """
-    The format is a file of the package, so that a wheel has it and other validators can read it.
-    """
+    """The format is a file of the package, so that a wheel has it and other validators can read it."""
     text = (Path(har_schema.__file__).parent / "har.schema.json").read_text("utf-8")
     assert json.loads(text)["$schema"] == "https://json-schema.org/draft/2020-12/schema"

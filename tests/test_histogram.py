@@ -1,6 +1,4 @@
-"""
-The histogram: any quantile within its promise, whatever the magnitude, and parts that add up to the whole.
-"""
+"""The histogram: any quantile within its promise, whatever the magnitude, and parts that add up to the whole."""
 
 import math
 from fractions import Fraction
@@ -11,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.loadlogs import header
-from touchstone.histogram import Histogram, cell, middle_s
-from touchstone.runlog import RunLogWriter, read
-from touchstone.sample import Window
+from touchstone.facts.histogram import Histogram, cell, middle_s
+from touchstone.facts.runlog import RunLogWriter, read
+from touchstone.facts.sample import Window
 
 NS = 1e-9
 # From a nanosecond to three hours, as many of one magnitude as of any other.
@@ -23,9 +21,7 @@ SHARES = st.sampled_from([0.0, 0.01, 0.1, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0]) | s
 
 
 def of(samples: list[float]) -> Histogram:
-    """
-    The histogram of some durations.
-    """
+    """The histogram of some durations."""
     histogram = Histogram()
     for value_s in samples:
         histogram.add(value_s)
@@ -33,9 +29,7 @@ def of(samples: list[float]) -> Histogram:
 
 
 def nearest_rank(samples: list[float], share: float) -> float:
-    """
-    The smallest sample that at least a share of all do not exceed, in exact numbers.
-    """
+    """The smallest sample that at least a share of all do not exceed, in exact numbers."""
     rank = max(1, math.ceil(Fraction(str(share)) * len(samples)))
     return sorted(samples)[rank - 1]
 
@@ -43,9 +37,7 @@ def nearest_rank(samples: list[float], share: float) -> float:
 @settings(max_examples=200)
 @given(DURATIONS)
 def test_cell_holds_its_value_and_is_narrow(value_s: float) -> None:
-    """
-    A value lies in its cell, the next cell begins less than 0.1 % further on, and the middle is in between.
-    """
+    """A value lies in its cell, the next cell begins less than 0.1 % further on, and the middle is in between."""
     edge = cell(value_s)
     width = max(1, edge >> 10)
 
@@ -58,9 +50,7 @@ def test_cell_holds_its_value_and_is_narrow(value_s: float) -> None:
 @settings(max_examples=300)
 @given(SAMPLES, SHARES)
 def test_quantile_is_that_of_the_sorted_samples(samples: list[float], share: float) -> None:
-    """
-    Each quantile is within 0.05 % of the sample at its rank, of what is very short within a nanosecond.
-    """
+    """Each quantile is within 0.05 % of the sample at its rank, of what is very short within a nanosecond."""
     share = round(share, 6)
     expected = nearest_rank(samples, share)
 
@@ -95,9 +85,7 @@ def test_parts_add_up_to_the_whole(parts: list[list[float]]) -> None:
 
 
 def test_merging_leaves_the_parts_alone() -> None:
-    """
-    A part may be merged into several sums.
-    """
+    """A part may be merged into several sums."""
     part = of([0.5, 0.25])
     Histogram.merged([part, of([1.0]), part])
 
@@ -105,9 +93,7 @@ def test_merging_leaves_the_parts_alone() -> None:
 
 
 def test_several_at_once_count_as_often() -> None:
-    """
-    A duration that was met three times counts three times, in the sum as well.
-    """
+    """A duration that was met three times counts three times, in the sum as well."""
     histogram = Histogram()
     histogram.add(0.25, 3)
 
@@ -115,9 +101,7 @@ def test_several_at_once_count_as_often() -> None:
 
 
 def test_single_duration_is_exact() -> None:
-    """
-    Of one duration each quantile is itself, since no quantile lies beyond what was met.
-    """
+    """Of one duration each quantile is itself, since no quantile lies beyond what was met."""
     histogram = of([0.123456789])
 
     assert [histogram.quantile_s(share) for share in (0.0, 0.5, 1.0)] == [0.123456789] * 3
@@ -125,9 +109,7 @@ def test_single_duration_is_exact() -> None:
 
 
 def test_less_than_nothing_counts_as_nothing() -> None:
-    """
-    A clock that was set back makes no negative time.
-    """
+    """A clock that was set back makes no negative time."""
     histogram = of([-0.5, 0.0])
 
     assert histogram.cells == {0: 2}
@@ -135,9 +117,7 @@ def test_less_than_nothing_counts_as_nothing() -> None:
 
 
 def test_empty_one_has_no_numbers() -> None:
-    """
-    Without durations there is nothing to be told: 0, and no error.
-    """
+    """Without durations there is nothing to be told: 0, and no error."""
     empty = Histogram()
 
     assert (empty.count, empty.mean_s, empty.quantile_s(0.99), empty.share_above(0.0)) == (0, 0.0, 0.0, 0.0)
@@ -145,9 +125,7 @@ def test_empty_one_has_no_numbers() -> None:
 
 
 def test_share_above_counts_what_is_longer() -> None:
-    """
-    What is as long as the limit is not longer, and what is less than a cell beyond it need not be told apart.
-    """
+    """What is as long as the limit is not longer, and what is less than a cell beyond it need not be told apart."""
     histogram = of([0.01, 0.02, 0.03, 0.04])
 
     assert [histogram.share_above(limit_s) for limit_s in (0.0, 0.015, 0.025, 0.035, 1.0)] == [
@@ -165,9 +143,7 @@ def test_share_above_counts_what_is_longer() -> None:
 @settings(max_examples=40)
 @given(SAMPLES)
 def test_histogram_survives_the_run_log(tmp_path_factory: pytest.TempPathFactory, samples: list[float]) -> None:
-    """
-    What is written to a run log and read again tells the same counts, and the same times to the nanosecond.
-    """
+    """What is written to a run log and read again tells the same counts, and the same times to the nanosecond."""
     path = tmp_path_factory.mktemp("log") / "runlog.jsonl"
     window = Window(1, 7, "getBuild", "200", len(samples), of(samples), Histogram(), of([0.0]), 96, paced=False)
     with RunLogWriter(path) as writer:
@@ -184,9 +160,7 @@ def test_histogram_survives_the_run_log(tmp_path_factory: pytest.TempPathFactory
 
 
 def test_empty_histogram_is_written_as_nothing(tmp_path: Path) -> None:
-    """
-    An empty histogram takes four letters in the run log, not a table of nothing.
-    """
+    """An empty histogram takes four letters in the run log, not a table of nothing."""
     path = tmp_path / "runlog.jsonl"
     with RunLogWriter(path) as writer:
         writer.header(header())

@@ -1,5 +1,4 @@
-"""
-A run against a target that is broken in whatever way ends in time, tells the truth, and leaves its reports.
+"""A run against a target that is broken in whatever way ends in time, tells the truth, and leaves its reports.
 
 The whole table is `make hostile`; here is that it is whole, that it would notice, and a few of its cells.
 """
@@ -16,7 +15,7 @@ from tests.hostile.catalogue import MISBEHAVIOURS
 from tests.hostile.choices import GARBAGE
 from tests.hostile.table import ROWS, Expected, Row
 from tests.hostile.table import cells as all_cells
-from touchstone.embedded import EMBEDDED_TWIN
+from touchstone.check.embedded import EMBEDDED_TWIN
 from touchstone.twin import Twin
 
 # Each meets another part of a run, and is over in a second or two.
@@ -36,9 +35,7 @@ def healthy() -> Iterator[str]:
 
 
 def ended(row: Row, command: str, healthy: str, *, timed: bool) -> None:
-    """
-    Runs a cell, and makes sure that it ends as expected and does nothing that no run may do.
-    """
+    """Runs a cell, and makes sure that it ends as expected and does nothing that no run may do."""
     seen = cells.run(row.name, command, row.arguments(command), healthy)
     wrong = [text for text in seen.wrong if timed or not text.endswith(" s")]
     assert (row.cells[command].differs(seen.code, seen.last_line, seen.broken), wrong) == ("", []), seen.out + seen.err
@@ -46,16 +43,12 @@ def ended(row: Row, command: str, healthy: str, *, timed: bool) -> None:
 
 @pytest.mark.parametrize(("name", "command"), QUICK)
 def test_run_tells_the_truth_of_a_hostile_target(name: str, command: str, healthy: str) -> None:
-    """
-    Exit code, claims, reports and terminal are as they should be, whatever the target sends.
-    """
+    """Exit code, claims, reports and terminal are as they should be, whatever the target sends."""
     ended(next(row for row in ROWS if row.name == name), command, healthy, timed=False)
 
 
 def test_load_whose_generator_was_late_is_put_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A machine that is busy for a moment says nothing of a server; one that is late twice is told.
-    """
+    """A machine that is busy for a moment says nothing of a server; one that is late twice is told."""
     late = cells.Seen("bare-lf", "load", 3, "exit 3: not judged: the generator sent getBuild 145 ms late", "", 1.0, 1)
     fine = cells.Seen("bare-lf", "load", 0, "exit 0: no must claim broken", "", 1.0, 1)
     for came, counts in (([fine], fine), ([late, fine], fine), ([late, late], late)):
@@ -70,16 +63,12 @@ def test_load_whose_generator_was_late_is_put_once_more(monkeypatch: pytest.Monk
     ("row", "command"), [pytest.param(row, command, id=f"{row.name}-{command}") for row, command in all_cells()]
 )
 def test_cell(row: Row, command: str, healthy: str) -> None:
-    """
-    Each cell of the table ends as it says, within its seconds and its memory.
-    """
+    """Each cell of the table ends as it says, within its seconds and its memory."""
     ended(row, command, healthy, timed=True)
 
 
 def test_table_has_every_misbehaviour_and_command() -> None:
-    """
-    There are forty misbehaviours at least, each has one row, and each row has the three commands.
-    """
+    """There are forty misbehaviours at least, each has one row, and each row has the three commands."""
     names = [row.name for row in ROWS]
     assert len(names) >= 40
     assert sorted(names) == sorted(MISBEHAVIOURS)
@@ -89,9 +78,7 @@ def test_table_has_every_misbehaviour_and_command() -> None:
 
 
 def test_document_says_what_the_table_says() -> None:
-    """
-    The list of servers and bounds in docs/ is the one that runs are held to.
-    """
+    """The list of servers and bounds in docs/ is the one that runs are held to."""
     text = document.DOCUMENT.read_text("utf-8")
     assert document.renewed(text) == text
     assert all(f"`{name}`" in text for name in (*MISBEHAVIOURS, "max_json_depth", "request_timeout_s"))
@@ -111,9 +98,7 @@ def test_document_says_what_the_table_says() -> None:
 def test_cell_that_ends_otherwise_is_noticed(
     expected: Expected, code: int, line: str, broken: tuple[str, ...], different: str
 ) -> None:
-    """
-    A cell is as expected by its exit code, and by what it finds broken or says.
-    """
+    """A cell is as expected by its exit code, and by what it finds broken or says."""
     assert expected.differs(code, line, broken) == different
 
 
@@ -131,16 +116,12 @@ def test_cell_that_ends_otherwise_is_noticed(
     ],
 )
 def test_what_no_run_may_show_is_noticed(code: int, out: str, err: str, wrong: list[str]) -> None:
-    """
-    A signal, a traceback, a character that commands a terminal and a last line that lies are seen.
-    """
+    """A signal, a traceback, a character that commands a terminal and a last line that lies are seen."""
     assert list(cells._told_badly(code, out, err)) == wrong
 
 
 def test_key_that_gets_out_is_noticed(tmp_path: Any) -> None:
-    """
-    A key in a file, on the terminal or at another host is seen.
-    """
+    """A key in a file, on the terminal or at another host is seen."""
     shell = Shell(tmp_path)
     quiet: Any = SimpleNamespace(elsewhere=SimpleNamespace(heard=[]))
     assert list(cells._leaked(shell, "nothing", quiet)) == []
@@ -156,8 +137,6 @@ def test_key_that_gets_out_is_noticed(tmp_path: Any) -> None:
 
 
 def test_markup_that_gets_into_a_page_is_noticed() -> None:
-    """
-    Markup and control characters of a target are seen where a page has them as they came.
-    """
+    """Markup and control characters of a target are seen where a page has them as they came."""
     assert list(cells._shown_raw("<p>&lt;script&gt;alert(&quot;touchstone&quot;)&lt;/script&gt; \\x1b</p>\n")) == []
     assert len(list(cells._shown_raw(f"<p>{GARBAGE}</p>"))) == 2

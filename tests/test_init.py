@@ -1,6 +1,4 @@
-"""
-`touchstone init`: what it writes is valid, says what holds anyway, and takes nothing from anybody.
-"""
+"""`touchstone init`: what it writes is valid, says what holds anyway, and takes nothing from anybody."""
 
 import hashlib
 import re
@@ -15,11 +13,11 @@ import yaml
 from typer.testing import CliRunner
 
 from tests.command import KEYS, PRIMARY, Command, Ended, Shell
-from touchstone.cli_init import app
-from touchstone.settings import Flags, Settings, TargetSettings, load
-from touchstone.settings_file import RUN_KEYS, TARGET_KEYS, TEMPLATE_KEYS
-from touchstone.settings_words import run_keys
-from touchstone.starting import EXAMPLE_URL, WORKFLOWS, budget, offered, settings_text
+from touchstone.cli.init import app
+from touchstone.cli.settings_help import run_keys
+from touchstone.cli.starters import EXAMPLE_URL, WORKFLOWS, budget, offered, settings_text
+from touchstone.config import Flags, Settings, TargetSettings, load
+from touchstone.config_file import RUN_KEYS, TARGET_KEYS, TEMPLATE_KEYS
 
 ROOT = Path(__file__).resolve().parent.parent
 URL = "https://staging.example.test/v2"
@@ -32,27 +30,21 @@ OFFERED = re.compile(r"^#(?=[a-z_.]+ = )", flags=re.MULTILINE)
 
 @pytest.fixture
 def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """
-    A folder in which a project has begun.
-    """
+    """A folder in which a project has begun."""
     monkeypatch.chdir(tmp_path)
     assert CliRunner().invoke(app, ["--url", URL]).exit_code == 0
     return tmp_path
 
 
 def settings_of(folder: Path, text: str | None = None) -> Settings:
-    """
-    The settings of a run against staging.
-    """
+    """The settings of a run against staging."""
     if text is not None:
         (folder / "touchstone.toml").write_text(text)
     return load(Flags(target="staging"), KEYS, folder)
 
 
 def test_every_default_may_be_spelled_out(begun: Path) -> None:
-    """
-    With each # taken away the settings are what they are without.
-    """
+    """With each # taken away the settings are what they are without."""
     text = (begun / "touchstone.toml").read_text()
     keys = dict(zip(("api_key", "second_api_key", "restricted_api_key"), KEYS.values(), strict=True))
     expected = Settings(TargetSettings("staging", URL, max_builds=budget(), **keys))
@@ -61,9 +53,7 @@ def test_every_default_may_be_spelled_out(begun: Path) -> None:
 
 
 def test_default_target_may_be_spelled_out(begun: Path) -> None:
-    """
-    Without one the embedded twin is judged, and with the # taken away as well.
-    """
+    """Without one the embedded twin is judged, and with the # taken away as well."""
     without = load(Flags(), {}, begun)
     (begun / "touchstone.toml").write_text(OFFERED.sub("", (begun / "touchstone.toml").read_text()))
     assert load(Flags(), {}, begun) == without
@@ -71,9 +61,7 @@ def test_default_target_may_be_spelled_out(begun: Path) -> None:
 
 
 def test_every_key_is_offered_with_its_meaning() -> None:
-    """
-    All that a settings file may hold is in the file, but the keys of the API themselves; each says what it is.
-    """
+    """All that a settings file may hold is in the file, but the keys of the API themselves; each says what it is."""
     text = settings_text("staging", URL)
     spelled_out = {"api_key", "second_api_key", "restricted_api_key"}
     known = {*RUN_KEYS, *TARGET_KEYS, *(f"templates.{name}" for name in TEMPLATE_KEYS)} - spelled_out
@@ -86,9 +74,7 @@ def test_every_key_is_offered_with_its_meaning() -> None:
 
 
 def test_plan_of_the_written_settings_is_made(begun: Path, call: Command) -> None:
-    """
-    A check takes the file as it is.
-    """
+    """A check takes the file as it is."""
     shell = Shell(begun)
     ended = call(shell, "check", "--plan", "--config", "touchstone.toml", "--target", "staging", "--claims", "auth.*")
     assert (ended.code, ended.err) == (0, "")
@@ -96,9 +82,7 @@ def test_plan_of_the_written_settings_is_made(begun: Path, call: Command) -> Non
 
 
 def test_budget_that_is_written_is_enough_for_the_check_that_is_told(begun: Path, call: Command) -> None:
-    """
-    The steps that `init` tells end with a verdict: no case of the plan is left out for want of builds.
-    """
+    """The steps that `init` tells end with a verdict: no case of the plan is left out for want of builds."""
     told = call(Shell(begun), "check", "--target", "staging", "--plan").out
     planned, written = re.search(r"at most (\d+) builds \(budget (\d+)\)", " ".join(told.split())).groups()
     assert int(written) > int(planned)
@@ -107,9 +91,7 @@ def test_budget_that_is_written_is_enough_for_the_check_that_is_told(begun: Path
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """
-    The wheel of this checkout.
-    """
+    """The wheel of this checkout."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
@@ -128,9 +110,7 @@ class Step:
     pipeline: str
 
     def run(self, **variables: str) -> tuple[int, str, list[str]]:
-        """
-        Its exit code, what it said, and the arguments of each installation.
-        """
+        """Its exit code, what it said, and the arguments of each installation."""
         document = yaml.safe_load((self.folder / WORKFLOWS[self.pipeline]).read_text())
         (job,) = document["jobs"].values() if self.pipeline == "github" else (document["touchstone"],)
         lines = [each.get("run", "") for each in job["steps"]] if self.pipeline == "github" else job["script"]
@@ -155,18 +135,14 @@ class Step:
 
 @pytest.fixture(params=["github", "gitlab"])
 def step(request: pytest.FixtureRequest, tmp_path: Path, wheel: Path, call: Command) -> Step:
-    """
-    The step that each workflow has.
-    """
+    """The step that each workflow has."""
     assert call(Shell(tmp_path), "init", "--ci", request.param).code == 0
     return Step(tmp_path, wheel, request.param)
 
 
 @pytest.mark.parametrize("given", [(), ("TOUCHSTONE_WHEEL",), ("TOUCHSTONE_SHA256",)])
 def test_workflow_without_a_wheel_says_what_to_set(step: Step, given: tuple[str, ...]) -> None:
-    """
-    It installs nothing then, from nowhere.
-    """
+    """It installs nothing then, from nowhere."""
     code, told, installed = step.run(**dict.fromkeys(given, "x"))
     assert (code, installed) == (2, [])
     assert [name for name in ("TOUCHSTONE_WHEEL", "TOUCHSTONE_SHA256") if name not in told] == []
@@ -174,9 +150,7 @@ def test_workflow_without_a_wheel_says_what_to_set(step: Step, given: tuple[str,
 
 @pytest.mark.parametrize("sha256", ["0" * 64, "x", "latest"])
 def test_workflow_installs_no_other_wheel(step: Step, sha256: str) -> None:
-    """
-    One with another hash, or with none that is a hash, is not installed.
-    """
+    """One with another hash, or with none that is a hash, is not installed."""
     code, _, installed = step.run(TOUCHSTONE_WHEEL=step.wheel.name, TOUCHSTONE_SHA256=sha256)
     assert (code != 0, installed) == (True, [])
 
@@ -198,9 +172,7 @@ def test_workflow_installs_by_hash_alone(step: Step) -> None:
 
 @pytest.mark.parametrize(("pipeline", "schema"), [("github", "github-workflows"), ("gitlab", "gitlab-ci")])
 def test_workflow_is_valid(tmp_path: Path, call: Command, pipeline: str, schema: str) -> None:
-    """
-    The schema of whoever runs it has nothing against it.
-    """
+    """The schema of whoever runs it has nothing against it."""
     assert call(Shell(tmp_path), "init", "--ci", pipeline).code == 0
     words = ["--builtin-schema", f"vendor.{schema}", str(tmp_path / WORKFLOWS[pipeline])]
     checked = subprocess.run(
@@ -210,9 +182,7 @@ def test_workflow_is_valid(tmp_path: Path, call: Command, pipeline: str, schema:
 
 
 def workflow(folder: Path, name: str) -> dict[Any, Any]:
-    """
-    A workflow as its reader sees it.
-    """
+    """A workflow as its reader sees it."""
     return dict(yaml.safe_load((folder / WORKFLOWS[name]).read_text()))
 
 
@@ -235,9 +205,7 @@ def test_github_workflow_asks_for_little(begun: Path) -> None:
 
 
 def test_gitlab_job_keeps_its_report(tmp_path: Path, call: Command) -> None:
-    """
-    Also of a failure, with the JUnit file where GitLab looks for it.
-    """
+    """Also of a failure, with the JUnit file where GitLab looks for it."""
     call(Shell(tmp_path), "init", "--ci", "gitlab", "--target", "pre-production")
     (job,) = workflow(tmp_path, "gitlab").values()
     assert job["artifacts"]["when"] == "always"
@@ -246,9 +214,7 @@ def test_gitlab_job_keeps_its_report(tmp_path: Path, call: Command) -> None:
 
 
 def test_no_key_is_written(tmp_path: Path, call: Command) -> None:
-    """
-    Keys come from the environment, and what is in it stays there.
-    """
+    """Keys come from the environment, and what is in it stays there."""
     call(Shell(tmp_path), "init")
     call(Shell(tmp_path), "init", "--ci", "gitlab", "--force")
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -258,17 +224,13 @@ def test_no_key_is_written(tmp_path: Path, call: Command) -> None:
 
 
 def refused(ended: Ended) -> str:
-    """
-    What a command said that ended with 2.
-    """
+    """What a command said that ended with 2."""
     assert (ended.code, ended.out) == (2, "")
     return " ".join(ended.err.split())
 
 
 def test_file_that_is_there_is_kept(tmp_path: Path, call: Command) -> None:
-    """
-    It is named, nothing is written, and --force does write.
-    """
+    """It is named, nothing is written, and --force does write."""
     (tmp_path / "touchstone.toml").write_text("# mine\n")
     said = refused(call(Shell(tmp_path), "init"))
     assert said == ("exit 2: touchstone.toml: is there already, and nothing was written; --force writes it anew")
@@ -280,9 +242,7 @@ def test_file_that_is_there_is_kept(tmp_path: Path, call: Command) -> None:
 
 
 def test_workflow_that_is_there_is_kept(tmp_path: Path, call: Command) -> None:
-    """
-    Somebody's pipeline is not touched, and there is a way to have the settings without.
-    """
+    """Somebody's pipeline is not touched, and there is a way to have the settings without."""
     (tmp_path / ".gitlab-ci.yml").write_text("stages: []\n")
     said = refused(call(Shell(tmp_path), "init", "--ci", "gitlab"))
     assert "exit 2: .gitlab-ci.yml: is there already" in said
@@ -301,17 +261,13 @@ def test_workflow_that_is_there_is_kept(tmp_path: Path, call: Command) -> None:
 def test_word_that_does_not_fit_is_refused(
     tmp_path: Path, call: Command, arguments: tuple[str, ...], message: str
 ) -> None:
-    """
-    Nothing is written then.
-    """
+    """Nothing is written then."""
     assert message in refused(call(Shell(tmp_path), "init", *arguments))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_settings_of_pyproject_are_not_hidden(tmp_path: Path, call: Command) -> None:
-    """
-    Where touchstone.toml is, the table of pyproject.toml is not read.
-    """
+    """Where touchstone.toml is, the table of pyproject.toml is not read."""
     (tmp_path / "pyproject.toml").write_text("[tool.touchstone]\nseed = 3\n")
     assert "pyproject.toml: has a table [tool.touchstone]" in refused(call(Shell(tmp_path), "init"))
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
@@ -319,9 +275,7 @@ def test_settings_of_pyproject_are_not_hidden(tmp_path: Path, call: Command) -> 
 
 
 def test_next_steps_are_told(tmp_path: Path, call: Command) -> None:
-    """
-    What was written, that the address has to be set where nobody gave one, and what to run.
-    """
+    """What was written, that the address has to be set where nobody gave one, and what to run."""
     told = call(Shell(tmp_path), "init", "--target", "canary").out
     assert told.splitlines()[:2] == ["wrote touchstone.toml", "wrote .github/workflows/touchstone.yml"]
     assert f"1. set url in touchstone.toml, which is {EXAMPLE_URL} now" in told

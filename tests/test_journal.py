@@ -1,6 +1,4 @@
-"""
-A journal knows what a run may have left, and whether the run is still alive.
-"""
+"""A journal knows what a run may have left, and whether the run is still alive."""
 
 import json
 import os
@@ -12,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from touchstone.check.journal import SUFFIX, Journal, Leftover, leftovers
 from touchstone.errors import OutputError, UsageError
-from touchstone.journal import SUFFIX, Journal, Leftover, leftovers
 
 URL = "http://127.0.0.1:1/api"
 RUN, OTHER = "260102-030405-0000a1", "260102-030405-0000a2"
@@ -21,16 +19,12 @@ ONE, TWO = "default/touchstone-1@1.0.0", "default/touchstone-2@1.0.0"
 
 
 def lines_of(path: Path) -> list[dict[str, object]]:
-    """
-    The lines of a journal as objects.
-    """
+    """The lines of a journal as objects."""
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def abandoned(folder: Path, *refs: str) -> Leftover:
-    """
-    What a run leaves that intends *refs* and then lets go of its lock.
-    """
+    """What a run leaves that intends *refs* and then lets go of its lock."""
     journal = Journal.open(RUN, URL, folder)
     for ref in refs:
         journal.intend(ref)
@@ -40,9 +34,7 @@ def abandoned(folder: Path, *refs: str) -> Leftover:
 
 
 def test_line_is_on_disk_before_the_call_returns(tmp_path: Path) -> None:
-    """
-    What a run intends is readable by others at once, so that no kill can lose it.
-    """
+    """What a run intends is readable by others at once, so that no kill can lose it."""
     journal = Journal.open(RUN, URL, tmp_path / "deep" / "down")
     journal.intend(ONE)
     assert journal.path == tmp_path / "deep" / "down" / f"{RUN}{SUFFIX}"
@@ -54,9 +46,7 @@ def test_line_is_on_disk_before_the_call_returns(tmp_path: Path) -> None:
 
 
 def test_every_line_is_synced_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Each step reaches the disk, not only the page cache: a power cut is a kill as well.
-    """
+    """Each step reaches the disk, not only the page cache: a power cut is a kill as well."""
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
     with Journal.open(RUN, URL, tmp_path) as journal:
@@ -69,9 +59,7 @@ def test_every_line_is_synced_to_the_disk(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_steps_that_are_told_together_are_synced_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Thousands of versions are told of in one go, and are all on the disk when that is over.
-    """
+    """Thousands of versions are told of in one go, and are all on the disk when that is over."""
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
     with Journal.open(RUN, URL, tmp_path) as journal:
@@ -84,9 +72,7 @@ def test_steps_that_are_told_together_are_synced_once(tmp_path: Path, monkeypatc
 
 
 def test_clean_run_leaves_no_file(tmp_path: Path) -> None:
-    """
-    A journal whose templates are all removed is deleted, its draft included.
-    """
+    """A journal whose templates are all removed is deleted, its draft included."""
     with Journal.open(RUN, URL, tmp_path) as journal:
         journal.intend(ONE)
         journal.created(ONE)
@@ -96,9 +82,7 @@ def test_clean_run_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_file_stays_where_the_journal_knows_better(tmp_path: Path) -> None:
-    """
-    A caller who believes that all is clean is not believed while a template or a build is open.
-    """
+    """A caller who believes that all is clean is not believed while a template or a build is open."""
     for run_id, step in ((RUN, "intend"), (OTHER, "started")):
         journal = Journal.open(run_id, URL, tmp_path)
         getattr(journal, step)(ONE)
@@ -107,16 +91,12 @@ def test_file_stays_where_the_journal_knows_better(tmp_path: Path) -> None:
 
 
 def test_file_stays_where_the_caller_knows_better(tmp_path: Path) -> None:
-    """
-    A caller who is not sure keeps the file, whatever its lines add up to.
-    """
+    """A caller who is not sure keeps the file, whatever its lines add up to."""
     assert abandoned(tmp_path) == Leftover(tmp_path / f"{RUN}{SUFFIX}", RUN, URL, ())
 
 
 def test_leftover_lists_what_was_not_seen_gone(tmp_path: Path) -> None:
-    """
-    Templates intended or created and not removed are left, and builds started and not settled, each in order.
-    """
+    """Templates intended or created and not removed are left, and builds started and not settled, each in order."""
     journal = Journal.open(RUN, URL, tmp_path)
     for ref in (ONE, TWO, "default/gone@1.0.0"):
         journal.intend(ref)
@@ -155,9 +135,7 @@ def test_journal_knows_which_key_made_what(tmp_path: Path) -> None:
 
 
 def test_live_run_is_no_leftover(tmp_path: Path) -> None:
-    """
-    The journal of a run at work is passed over, and not resumed.
-    """
+    """The journal of a run at work is passed over, and not resumed."""
     leftover = abandoned(tmp_path, ONE)
     with Journal.open(OTHER, URL, tmp_path) as live:
         live.intend(TWO)
@@ -167,11 +145,9 @@ def test_live_run_is_no_leftover(tmp_path: Path) -> None:
 
 
 def test_killed_run_is_a_leftover(tmp_path: Path) -> None:
-    """
-    A run that is killed outright lets go of its lock, and its journal tells what it was about to create.
-    """
+    """A run that is killed outright lets go of its lock, and its journal tells what it was about to create."""
     program = (
-        "import sys, signal; from pathlib import Path; from touchstone.journal import Journal\n"
+        "import sys, signal; from pathlib import Path; from touchstone.check.journal import Journal\n"
         f"journal = Journal.open({RUN!r}, {URL!r}, Path(sys.argv[1])); journal.intend({ONE!r})\n"
         "print('ready', flush=True); signal.pause()"
     )
@@ -185,9 +161,7 @@ def test_killed_run_is_a_leftover(tmp_path: Path) -> None:
 
 
 def test_torn_last_line_is_cut(tmp_path: Path) -> None:
-    """
-    Half a line was never followed by its request: it is not counted, and the next line does not run into it.
-    """
+    """Half a line was never followed by its request: it is not counted, and the next line does not run into it."""
     leftover = abandoned(tmp_path, ONE)
     with leftover.path.open("a") as file:
         file.write('{"step": "intend", "ref": "default/to')
@@ -200,9 +174,7 @@ def test_torn_last_line_is_cut(tmp_path: Path) -> None:
 
 
 def test_damaged_line_in_the_middle_keeps_the_others(tmp_path: Path) -> None:
-    """
-    A damaged line does not keep the rest of a journal from being swept.
-    """
+    """A damaged line does not keep the rest of a journal from being swept."""
     leftover = abandoned(tmp_path, ONE)
     with leftover.path.open("ab") as file:
         file.write(b"\x00\xff\n5\n" + json.dumps({"step": "intend", "ref": TWO}).encode() + b"\n")
@@ -210,9 +182,7 @@ def test_damaged_line_in_the_middle_keeps_the_others(tmp_path: Path) -> None:
 
 
 def test_resumed_journal_is_finished_like_an_own_one(tmp_path: Path) -> None:
-    """
-    A sweep takes a leftover over, removes what is left one by one, and the file goes with the last one.
-    """
+    """A sweep takes a leftover over, removes what is left one by one, and the file goes with the last one."""
     journal = Journal.resume(abandoned(tmp_path, ONE, TWO))
     assert journal is not None
     journal.removed(ONE)
@@ -227,9 +197,7 @@ def test_resumed_journal_is_finished_like_an_own_one(tmp_path: Path) -> None:
 
 
 def test_file_replaced_before_the_lock_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A journal deleted between its opening and its locking is finished, not left.
-    """
+    """A journal deleted between its opening and its locking is finished, not left."""
     leftover = abandoned(tmp_path, ONE)
     real_open = os.open
 
@@ -243,9 +211,7 @@ def test_file_replaced_before_the_lock_is_not_taken(tmp_path: Path, monkeypatch:
 
 
 def test_file_that_is_no_journal_is_passed_over(tmp_path: Path) -> None:
-    """
-    An empty file, a foreign one, one of another version and a folder are not leftovers, and stay as they are.
-    """
+    """An empty file, a foreign one, one of another version and a folder are not leftovers, and stay as they are."""
     contents = {"a": b"", "b": b"hello\n", "c": b'{"journal": 2, "run_id": "x", "target_url": ""}\n', "d": b"[]\n"}
     for name, content in contents.items():
         (tmp_path / f"{name}{SUFFIX}").write_bytes(content)
@@ -255,9 +221,7 @@ def test_file_that_is_no_journal_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_folder_that_cannot_be_made_falls_back(tmp_path: Path) -> None:
-    """
-    Where the state folder cannot be written, the journal goes to the folder of the reports.
-    """
+    """Where the state folder cannot be written, the journal goes to the folder of the reports."""
     (tmp_path / "file").write_text("")
     journal = Journal.open(RUN, URL, tmp_path / "file" / "state", fallback=tmp_path / "reports")
     assert journal.path.parent == tmp_path / "reports"
@@ -266,18 +230,14 @@ def test_folder_that_cannot_be_made_falls_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("state", ["file/state", None])
 def test_no_folder_at_all_is_a_usage_error(tmp_path: Path, state: str | None) -> None:
-    """
-    Without a journal nothing may be created, so the run ends with the reason and the way out.
-    """
+    """Without a journal nothing may be created, so the run ends with the reason and the way out."""
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"cannot be written: .*; set XDG_STATE_HOME to a writable folder"):
         Journal.open(RUN, URL, tmp_path / state if state else None)
 
 
 def test_second_run_with_one_id_is_refused(tmp_path: Path) -> None:
-    """
-    A journal is never overwritten.
-    """
+    """A journal is never overwritten."""
     leftover = abandoned(tmp_path, ONE)
     with pytest.raises(UsageError, match=f"run {RUN!r} has a journal already"):
         Journal.open(RUN, URL, tmp_path)
@@ -286,9 +246,7 @@ def test_second_run_with_one_id_is_refused(tmp_path: Path) -> None:
 
 
 def test_full_disk_stops_the_run_and_keeps_the_journal_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A line that cannot be written is an error, and what was written of it is taken back.
-    """
+    """A line that cannot be written is an error, and what was written of it is taken back."""
     real_write = os.write
 
     def write_then_full(descriptor: int, data: bytes) -> int:
@@ -307,9 +265,7 @@ def test_full_disk_stops_the_run_and_keeps_the_journal_whole(tmp_path: Path, mon
 
 
 def test_line_after_close_is_a_mistake(tmp_path: Path) -> None:
-    """
-    A closed journal protects nothing, so writing to it is refused; closing it again is harmless.
-    """
+    """A closed journal protects nothing, so writing to it is refused; closing it again is harmless."""
     journal = Journal.open(RUN, URL, tmp_path)
     journal.close(all_clean=True)
     journal.close(all_clean=True)
@@ -318,9 +274,7 @@ def test_line_after_close_is_a_mistake(tmp_path: Path) -> None:
 
 
 def test_lines_of_many_threads_stay_whole(tmp_path: Path) -> None:
-    """
-    Threads that write at the same time do not tear each other's lines.
-    """
+    """Threads that write at the same time do not tear each other's lines."""
     refs = {f"default/t-{number}@1.0.0" for number in range(40)}
     with Journal.open(RUN, URL, tmp_path) as journal:
         threads = [threading.Thread(target=journal.intend, args=(ref,)) for ref in refs]

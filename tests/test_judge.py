@@ -1,17 +1,15 @@
-"""
-The judge applies rules to a growing history and tells each judgement once.
-"""
+"""The judge applies rules to a growing history and tells each judgement once."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.rules.exchanges import REF, exchange, history, publish
-from touchstone import claims
-from touchstone.exchange import Exchange
-from touchstone.finding import Judgement
-from touchstone.judge import Judge
+from touchstone.contract import claims
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
 from touchstone.rules.history import History
+from touchstone.rules.judge import Judge
 from touchstone.rules.rule import Rule, broken, held, rule, unclear
 
 CLAIM, OTHER = "status.answers-200", "start.answers-202"
@@ -41,9 +39,7 @@ def judge(*exchange_rules: Rule[Exchange]) -> Judge:
 
 
 def test_exchange_is_in_the_history_when_it_is_judged() -> None:
-    """
-    A rule that looks at an exchange finds it among what is known.
-    """
+    """A rule that looks at an exchange finds it among what is known."""
     judging = judge()
 
     judged = judging.see(exchange())
@@ -53,9 +49,7 @@ def test_exchange_is_in_the_history_when_it_is_judged() -> None:
 
 
 def test_story_is_told_once() -> None:
-    """
-    What a story rule said before is not said again, and what it says anew is.
-    """
+    """What a story rule said before is not said again, and what it says anew is."""
     judging = judge()
     judging.see(exchange())
 
@@ -69,9 +63,7 @@ def test_story_is_told_once() -> None:
 
 
 def test_finding_tells_how_to_send_the_request_again() -> None:
-    """
-    A broken judgement becomes a finding with the level of its claim, the deciding request, and a command for it.
-    """
+    """A broken judgement becomes a finding with the level of its claim, the deciding request, and a command for it."""
     judging = judge()
     (judgement,) = judging.see(exchange(status=202))
 
@@ -84,9 +76,7 @@ def test_finding_tells_how_to_send_the_request_again() -> None:
 
 
 def test_finding_of_another_run_has_the_same_id() -> None:
-    """
-    The id of a finding depends on what was promised, not on when it was broken.
-    """
+    """The id of a finding depends on what was promised, not on when it was broken."""
     found = []
     for seq, status in ((1, 202), (7, 404)):
         judging = judge()
@@ -97,17 +87,13 @@ def test_finding_of_another_run_has_the_same_id() -> None:
 
 
 def test_rule_that_speaks_about_an_undeclared_claim_is_a_bug() -> None:
-    """
-    A rule may only judge the claims that it names, or the map from claims to rules would lie.
-    """
+    """A rule may only judge the claims that it names, or the map from claims to rules would lie."""
     with pytest.raises(AssertionError, match=r"test\.liar speaks about start\.answers-202"):
         list(liar(exchange(), history()))
 
 
 def test_failing_rule_is_told_and_the_others_still_speak() -> None:
-    """
-    An error inside one rule costs no other rule its say, and the judge keeps it for the run to tell.
-    """
+    """An error inside one rule costs no other rule its say, and the judge keeps it for the run to tell."""
     judging = judge(liar, each)
 
     assert [judgement.check for judgement in judging.see(exchange())] == ["test.each"]
@@ -117,16 +103,12 @@ def test_failing_rule_is_told_and_the_others_still_speak() -> None:
 
 @rule("test.owners", OTHER)
 def owners(ref: str, known: History) -> Iterator[Judgement]:
-    """
-    Tells who has the version, by the number of exchanges about it.
-    """
+    """Tells who has the version, by the number of exchanges about it."""
     yield held(OTHER, *known.story(ref))
 
 
 def test_version_of_two_accounts_is_told_once_for_each() -> None:
-    """
-    Each account has a story of its own about a name that both have a version of.
-    """
+    """Each account has a story of its own about a name that both have a version of."""
     judging = Judge(history(), claims.load(), (), (owners,))
     theirs = publish(3, credential="second")
     for each_one in (publish(1), exchange(seq=2), theirs, exchange(seq=4, credential="none")):
@@ -136,9 +118,7 @@ def test_version_of_two_accounts_is_told_once_for_each() -> None:
 
 
 def test_version_that_another_account_may_not_publish_is_told_for_it_too() -> None:
-    """
-    An account whose publish is refused has a story as well: that name is free for it.
-    """
+    """An account whose publish is refused has a story as well: that name is free for it."""
     judging = Judge(history(), claims.load(), (), (owners,))
     for each_one in (
         publish(1),
@@ -151,9 +131,7 @@ def test_version_that_another_account_may_not_publish_is_told_for_it_too() -> No
 
 
 def test_versions_are_accused_by_what_is_broken() -> None:
-    """
-    Findings name the versions that their evidence is about; what is held names none.
-    """
+    """Findings name the versions that their evidence is about; what is held names none."""
     judging = judge()
     judging.see(exchange())
 

@@ -1,6 +1,4 @@
-"""
-A run that is killed at any point leaves a run log that can be read, and nothing that a sweep does not remove.
-"""
+"""A run that is killed at any point leaves a run log that can be read, and nothing that a sweep does not remove."""
 
 import signal
 from collections.abc import Iterator, Mapping
@@ -22,18 +20,14 @@ EACH = [*(pytest.param(kill, id=f"few-{kill}") for kill in FEW)] + [
 
 
 class Runs:
-    """
-    The runs of each group, made when the first of them is looked at.
-    """
+    """The runs of each group, made when the first of them is looked at."""
 
     def __init__(self, factory: pytest.TempPathFactory) -> None:
         self._factory = factory
         self._made: dict[int, Mapping[str, Killed]] = {}
 
     def __call__(self, kill: Kill) -> Killed:
-        """
-        What this kill left.
-        """
+        """What this kill left."""
         group = FEW if kill in FEW else MANY
         if len(group) not in self._made:
             self._made[len(group)] = beside_each_other(group, self._factory.mktemp, AT_ONCE)
@@ -42,9 +36,7 @@ class Runs:
 
 @pytest.fixture(scope="module", autouse=True)
 def hearing_of_a_closed_terminal() -> Iterator[None]:
-    """
-    Runs stop when their terminal is closed, also where `nohup` started the tests.
-    """
+    """Runs stop when their terminal is closed, also where `nohup` started the tests."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -52,16 +44,13 @@ def hearing_of_a_closed_terminal() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def left_by(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    """
-    What a kill left.
-    """
+    """What a kill left."""
     return Runs(tmp_path_factory)
 
 
 @pytest.mark.parametrize("kill", EACH)
 def test_sweep_leaves_nothing_of_a_killed_run(left_by: Runs, kill: Kill) -> None:
-    """
-    No version, no build, no journal and no process is left, and nobody else's version or build was touched.
+    """No version, no build, no journal and no process is left, and nobody else's version or build was touched.
 
     A run that could clean up has done so before the sweep.
     """
@@ -75,9 +64,7 @@ def test_sweep_leaves_nothing_of_a_killed_run(left_by: Runs, kill: Kill) -> None
 
 @pytest.mark.parametrize("kill", EACH)
 def test_run_log_of_a_killed_run_is_readable_up_to_the_cut(left_by: Runs, kill: Kill) -> None:
-    """
-    All that was answered before the kill is in it, but for what was under way just then.
-    """
+    """All that was answered before the kill is in it, but for what was under way just then."""
     killed = left_by(kill)
     if killed.log is None:
         # Before there is a header nothing is sent.
@@ -93,9 +80,7 @@ def test_run_log_of_a_killed_run_is_readable_up_to_the_cut(left_by: Runs, kill: 
 
 @pytest.mark.parametrize("kill", EACH)
 def test_killed_run_is_no_pass(left_by: Runs, kill: Kill) -> None:
-    """
-    Without a footer a report says that the run was cut short; with one it says what the run itself said.
-    """
+    """Without a footer a report says that the run was cut short; with one it says what the run itself said."""
     killed = left_by(kill)
     assert "Traceback" not in killed.ended.out + killed.ended.err
     if killed.log is None:
@@ -113,17 +98,13 @@ def test_killed_run_is_no_pass(left_by: Runs, kill: Kill) -> None:
 
 
 def expected(killed: Killed) -> int:
-    """
-    What a run ends with that is killed between its first and its last request.
-    """
+    """What a run ends with that is killed between its first and its last request."""
     if killed.whom == "child":
         return 3
     return 130 if killed.kill.signal in ASKS_TO_STOP else -signal.SIGKILL
 
 
 def test_points_are_met(left_by: Runs) -> None:
-    """
-    Most points lie in their runs: the numbers of requests that they are drawn from are those of today.
-    """
+    """Most points lie in their runs: the numbers of requests that they are drawn from are those of today."""
     runs = [left_by(kill) for kill in FEW]
     assert sum(killed.happened for killed in runs) >= len(runs) - 1

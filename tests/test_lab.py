@@ -1,6 +1,4 @@
-"""
-The limiters of others that tests/lab puts in front of a twin do what they are there for.
-"""
+"""The limiters of others that tests/lab puts in front of a twin do what they are there for."""
 
 import json
 import os
@@ -31,68 +29,50 @@ Front = Callable[..., AbstractContextManager[str]]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """
-    Somebody with a key, behind a limiter.
-    """
+    """Somebody with a key, behind a limiter."""
 
     client: httpx.Client
 
     def publish(self, name: str) -> str:
-        """
-        Publishes a version; the path of its build.
-        """
+        """Publishes a version; the path of its build."""
         steps = {"run": [f"echo {name}"]}
         document = {"api_version": "orgo.ai/v1", "template": {"name": name, "version": "1.0.0"}, "build": steps}
         assert self.client.post("templates", json=document).status_code == 201
         return f"templates/default/{name}/1.0.0/build"
 
     def start(self, path: str) -> int:
-        """
-        The status that a start of a build is answered with.
-        """
+        """The status that a start of a build is answered with."""
         return self.client.post(path).status_code
 
     def read(self, path: str) -> int:
-        """
-        The status that a look at a build is answered with.
-        """
+        """The status that a look at a build is answered with."""
         return self.client.get(path).status_code
 
     def state(self, path: str) -> str:
-        """
-        How far a build has come.
-        """
+        """How far a build has come."""
         return str(self.client.get(path).json()["status"])
 
 
 @contextmanager
 def calling(url: str, key: str = PRIMARY) -> Iterator[Caller]:
-    """
-    A caller with a key.
-    """
+    """A caller with a key."""
     headers = {"Authorization": f"Bearer {key}"}
     with httpx.Client(base_url=url, headers=headers, timeout=20, trust_env=False) as client:
         yield Caller(client)
 
 
 def refusing(name: str, missing: str, front: Front) -> Any:
-    """
-    A limiter that lets LIMIT requests through and refuses the next one.
-    """
+    """A limiter that lets LIMIT requests through and refuses the next one."""
     return pytest.param(front, id=name, marks=pytest.mark.skipif(bool(missing), reason=missing))
 
 
 def of_limits(strategy: python_limiters.Strategy) -> Front:
-    """
-    One strategy of the package limits.
-    """
+    """One strategy of the package limits."""
     return lambda settings, _folder, **more: python_limiters.limits(settings, strategy, LIMIT, WINDOW_S, **more)
 
 
 def of_pyrate(algorithm: python_limiters.Algorithm) -> Front:
-    """
-    One algorithm of the package pyrate-limiter.
-    """
+    """One algorithm of the package pyrate-limiter."""
     return lambda settings, _folder, **more: python_limiters.pyrate_limiter(
         settings, algorithm, LIMIT, WINDOW_S, **more
     )
@@ -134,9 +114,7 @@ CAPS = (
 
 @pytest.mark.parametrize("front", REFUSING)
 def test_start_above_the_limit_is_refused_before_the_twin(front: Front, tmp_path: Path) -> None:
-    """
-    As many starts as the limit allows are accepted; the next ones are answered 429, and the twin never gets them.
-    """
+    """As many starts as the limit allows are accepted; the next ones are answered 429, and the twin never gets them."""
     with front(ENDLESS, tmp_path) as url, calling(url) as caller:
         paths = [caller.publish(f"burst-{number}") for number in range(LIMIT + 2)]
         assert [caller.start(path) for path in paths] == [202] * LIMIT + [429, 429]
@@ -145,9 +123,7 @@ def test_start_above_the_limit_is_refused_before_the_twin(front: Front, tmp_path
 
 @pytest.mark.parametrize("front", REFUSING)
 def test_other_operations_pass_while_starts_are_refused(front: Front, tmp_path: Path) -> None:
-    """
-    A caller who may start nothing any more may still publish, read, cancel and delete, as often as it likes.
-    """
+    """A caller who may start nothing any more may still publish, read, cancel and delete, as often as it likes."""
     with front(ENDLESS, tmp_path) as url, calling(url) as caller:
         path = caller.publish("one")
         starts = [caller.start(path) for _ in range(LIMIT + 1)]
@@ -160,9 +136,7 @@ def test_other_operations_pass_while_starts_are_refused(front: Front, tmp_path: 
 
 @pytest.mark.parametrize("front", REFUSING)
 def test_keys_have_limits_of_their_own(front: Front, tmp_path: Path) -> None:
-    """
-    What one key has used up, another one still has.
-    """
+    """What one key has used up, another one still has."""
     with front(ENDLESS, tmp_path) as url, calling(url) as caller, calling(url, SECOND) as other:
         path = caller.publish("one")
         assert [caller.start(path) for _ in range(LIMIT + 1)][-1] == 429
@@ -171,9 +145,7 @@ def test_keys_have_limits_of_their_own(front: Front, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("front", REFUSING)
 def test_reads_pass_the_limiter_where_they_are_what_it_counts(front: Front, tmp_path: Path) -> None:
-    """
-    A limiter on reads refuses the read above the limit, and no start.
-    """
+    """A limiter on reads refuses the read above the limit, and no start."""
     with front(ENDLESS, tmp_path, operation="getBuild") as url, calling(url) as caller:
         path = caller.publish("one")
         assert [caller.read(path) for _ in range(LIMIT + 1)] == [200] * LIMIT + [429]
@@ -183,9 +155,7 @@ def test_reads_pass_the_limiter_where_they_are_what_it_counts(front: Front, tmp_
 
 @pytest.mark.parametrize("front", REFUSING)
 def test_events_arrive_before_the_stream_ends(front: Front, tmp_path: Path) -> None:
-    """
-    The first event of a build reaches the client while the build goes on.
-    """
+    """The first event of a build reaches the client while the build goes on."""
     with front(ENDLESS, tmp_path) as url, calling(url) as caller:
         path = caller.publish("one")
         assert caller.start(path) == 202
@@ -197,9 +167,7 @@ def test_events_arrive_before_the_stream_ends(front: Front, tmp_path: Path) -> N
 @with_nginx
 @pytest.mark.parametrize(("delay", "waiting"), [(None, 2), (1, 1)], ids=["burst", "delay"])
 def test_start_in_the_queue_is_answered_after_those_above_it(delay: int | None, waiting: int, tmp_path: Path) -> None:
-    """
-    With a burst of two, four starts at once after a first one find two places: those who wait are answered last.
-    """
+    """With a burst of two, four starts at once after a first one find two places: those who wait are answered last."""
     with nginx.limit_req(ENDLESS, tmp_path, "1r/s", 2, delay) as url, calling(url) as caller:
         first, *paths = [caller.publish(f"burst-{number}") for number in range(5)]
         with ThreadPoolExecutor(len(paths)) as pool:
@@ -212,9 +180,7 @@ def test_start_in_the_queue_is_answered_after_those_above_it(delay: int | None, 
 
 @pytest.mark.parametrize("front", CAPS)
 def test_request_above_the_cap_is_refused_while_others_are_in_flight(front: Front, tmp_path: Path) -> None:
-    """
-    Of five reads at once two are answered and three refused; once they are over the next ones are answered again.
-    """
+    """Of five reads at once two are answered and three refused; once they are over the next ones are answered again."""
     settings = TwinSettings(latency_s=1.0)
     with (
         front(settings, tmp_path, 2, operation="getBuild") as url,
@@ -230,9 +196,7 @@ def test_request_above_the_cap_is_refused_while_others_are_in_flight(front: Fron
 
 @pytest.mark.parametrize("front", CAPS)
 def test_starts_one_after_the_other_never_meet_the_cap(front: Front, tmp_path: Path) -> None:
-    """
-    A cap of one is no limit for a caller who waits for each answer, though the builds go on.
-    """
+    """A cap of one is no limit for a caller who waits for each answer, though the builds go on."""
     with front(ENDLESS, tmp_path, 1) as url, calling(url) as caller:
         paths = [caller.publish(f"serial-{number}") for number in range(5)]
         assert [caller.start(path) for path in paths] == [202] * 5
@@ -253,9 +217,7 @@ def test_starts_one_after_the_other_never_meet_the_cap(front: Front, tmp_path: P
 def test_refusal_of_express_carries_the_fields_asked_for(
     fields: express.Fields | None, expected: set[str], tmp_path: Path
 ) -> None:
-    """
-    RateLimit fields are there in the dialect that was asked for, and none at all where none was.
-    """
+    """RateLimit fields are there in the dialect that was asked for, and none at all where none was."""
     with express.express_rate_limit(ENDLESS, tmp_path, 1, WINDOW_S, fields) as url, calling(url) as caller:
         path = caller.publish("one")
         assert caller.start(path) == 202
@@ -266,9 +228,7 @@ def test_refusal_of_express_carries_the_fields_asked_for(
 
 @with_nginx
 def test_configuration_that_nginx_refuses_is_in_the_message(tmp_path: Path) -> None:
-    """
-    A process that dies at once says why in the error.
-    """
+    """A process that dies at once says why in the error."""
     with (
         pytest.raises(RuntimeError, match=r'nginx ended with 1; it said: .*invalid rate "rate=fast"'),
         nginx.limit_req(ENDLESS, tmp_path, "fast"),
@@ -277,16 +237,12 @@ def test_configuration_that_nginx_refuses_is_in_the_message(tmp_path: Path) -> N
 
 
 def python(code: str) -> Callable[[Place], Command]:
-    """
-    Runs *code*, which knows its listener as `fd`, instead of a limiter.
-    """
+    """Runs *code*, which knows its listener as `fd`, instead of a limiter."""
     return lambda place: Command((sys.executable, "-c", f"fd = {place.listener}\n{code}"))
 
 
 def test_death_of_a_limiter_is_an_error_at_the_end(tmp_path: Path) -> None:
-    """
-    A process that answers once and dies is complained of, though the test saw nothing of it.
-    """
+    """A process that answers once and dies is complained of, though the test saw nothing of it."""
     answers_once = """
 import os, pathlib, socket
 pathlib.Path("pid").write_text(str(os.getpid()))
@@ -304,9 +260,7 @@ raise SystemExit("had enough")
 
 
 def test_missing_program_is_named_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Where a program is absent, the reason for skipping says what is missing and what brings it.
-    """
+    """Where a program is absent, the reason for skipping says what is missing and what brings it."""
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(processes, "_SYSTEM", ())
     assert nginx.missing() == "nginx is not installed: apt-get install nginx-light"
@@ -317,18 +271,14 @@ def test_missing_program_is_named_with_how_to_install_it(monkeypatch: pytest.Mon
 def test_missing_package_of_npm_is_named_with_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """
-    Where Node.js is there and the package is not, the reason for skipping says so.
-    """
+    """Where Node.js is there and the package is not, the reason for skipping says so."""
     monkeypatch.setattr(express, "program", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(express, "_HERE", tmp_path)
     assert express.missing() == "express-rate-limit is not installed: npm ci --prefix tests/lab"
 
 
 def test_lock_of_npm_holds_hashes_and_no_registry() -> None:
-    """
-    Each package in package-lock.json has a hash, and none says which registry it comes from.
-    """
+    """Each package in package-lock.json has a hash, and none says which registry it comes from."""
     lock = json.loads((Path(__file__).parent / "lab" / "package-lock.json").read_text("utf-8"))
     packages = {name: entry for name, entry in lock["packages"].items() if name}
     assert "node_modules/express-rate-limit" in packages

@@ -1,6 +1,4 @@
-"""
-What a check asks for again: what failed in the newest run of the same target, and everything where nothing did.
-"""
+"""What a check asks for again: what failed in the newest run of the same target, and everything where nothing did."""
 
 import dataclasses
 import re
@@ -11,13 +9,13 @@ import pytest
 
 from tests.command import Command, Shell
 from tests.report.conftest import BASE, header
-from touchstone import claims as ledger_of_claims
-from touchstone.finding import Finding
-from touchstone.lastfailed import narrowed
+from touchstone.check.lastfailed import narrowed
+from touchstone.config import Settings, TargetSettings
+from touchstone.contract import claims as ledger_of_claims
+from touchstone.facts.events import Footer, LedgerClaim, Notice, Tally, Target
+from touchstone.facts.finding import Finding
+from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.report.view import view
-from touchstone.runfacts import Footer, LedgerClaim, Notice, Tally, Target
-from touchstone.runlog import RunLogWriter, read
-from touchstone.settings import Settings, TargetSettings
 
 HELD, BROKEN, STUCK = "cancel.idle-is-404", "auth.scheme-ignores-case", "cancel.in-flight-is-202"
 STAGING = Settings(TargetSettings("staging", BASE, "key"))
@@ -26,9 +24,7 @@ Run = Callable[..., Path]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """
-    Writes the run log of a check that upheld HELD, broke BROKEN and could not judge STUCK, unless told otherwise.
-    """
+    """Writes the run log of a check that upheld HELD, broke BROKEN and could not judge STUCK, unless told otherwise."""
 
     def write(folder: str, at: str, broken: tuple[str, ...] = (BROKEN,), stuck: bool = True, **changes: object) -> Path:
         path = tmp_path / folder / "runlog.jsonl"
@@ -50,18 +46,14 @@ def run(tmp_path: Path) -> Run:
 
 
 def asked(folder: Path, settings: Settings = STAGING) -> tuple[str, str]:
-    """
-    What is asked for, and what is said about it.
-    """
+    """What is asked for, and what is said about it."""
     after, told = narrowed(settings, ledger_of_claims.load(), folder / "reports")
     assert dataclasses.replace(after, claims_glob=settings.claims_glob) == settings
     return after.claims_glob, told
 
 
 def test_what_failed_is_asked_for(tmp_path: Path, run: Run) -> None:
-    """
-    Broken claims and those that could not be judged, and the run that they are from is named.
-    """
+    """Broken claims and those that could not be judged, and the run that they are from is named."""
     path = run("reports/a", "2026-01-01T00:00:00Z")
     assert asked(tmp_path) == (
         f"{BROKEN},{STUCK}",
@@ -70,9 +62,7 @@ def test_what_failed_is_asked_for(tmp_path: Path, run: Run) -> None:
 
 
 def test_newest_run_counts(tmp_path: Path, run: Run) -> None:
-    """
-    What an older run found does not matter, whichever was written last.
-    """
+    """What an older run found does not matter, whichever was written last."""
     newer = run("reports/b", "2026-01-02T00:00:00Z", stuck=False)
     run("reports/a", "2026-01-01T00:00:00Z")
     glob, told = asked(tmp_path)
@@ -91,26 +81,20 @@ def test_newest_run_counts(tmp_path: Path, run: Run) -> None:
     ids=["another address", "embedded twin", "replay", "load"],
 )
 def test_run_of_something_else_does_not_count(tmp_path: Path, run: Run, changes: dict[str, object]) -> None:
-    """
-    Only checks of the same target do.
-    """
+    """Only checks of the same target do."""
     run("reports/a", "2026-01-01T00:00:00Z", stuck=False)
     run("reports/b", "2026-01-02T00:00:00Z", **changes)
     assert asked(tmp_path)[0] == BROKEN
 
 
 def test_embedded_twin_is_the_same_at_every_address(tmp_path: Path, run: Run) -> None:
-    """
-    It listens elsewhere each time.
-    """
+    """It listens elsewhere each time."""
     run("reports/a", "2026-01-01T00:00:00Z", stuck=False, target=Target("twin", "http://127.0.0.1:1/api", "embedded"))
     assert asked(tmp_path, Settings())[0] == BROKEN
 
 
 def test_nothing_failed_and_everything_is_judged(tmp_path: Path, run: Run) -> None:
-    """
-    As with pytest, and it is said.
-    """
+    """As with pytest, and it is said."""
     run("reports/a", "2026-01-01T00:00:00Z", broken=(), stuck=False)
     glob, told = asked(tmp_path)
     assert glob == "*"
@@ -119,9 +103,7 @@ def test_nothing_failed_and_everything_is_judged(tmp_path: Path, run: Run) -> No
 
 
 def test_no_earlier_run_and_everything_is_judged(tmp_path: Path) -> None:
-    """
-    Neither does a folder without runs stand in the way, nor a file that is no run log.
-    """
+    """Neither does a folder without runs stand in the way, nor a file that is no run log."""
     (tmp_path / "reports/other").mkdir(parents=True)
     (tmp_path / "reports/other/runlog.jsonl").write_text("{}\n")
     told = f"--last-failed: no earlier check of staging in {tmp_path / 'reports'}: everything is judged"
@@ -129,34 +111,26 @@ def test_no_earlier_run_and_everything_is_judged(tmp_path: Path) -> None:
 
 
 def test_only_what_is_selected_is_asked_for(tmp_path: Path, run: Run) -> None:
-    """
-    --claims narrows it further; where nothing of that failed, all of it is judged.
-    """
+    """--claims narrows it further; where nothing of that failed, all of it is judged."""
     run("reports/a", "2026-01-01T00:00:00Z")
     assert asked(tmp_path, dataclasses.replace(STAGING, claims_glob="cancel.*"))[0] == STUCK
     assert asked(tmp_path, dataclasses.replace(STAGING, claims_glob="events.*"))[0] == "events.*"
 
 
 def test_claim_that_is_gone_from_the_ledger_is_not_asked_for(tmp_path: Path, run: Run) -> None:
-    """
-    A finding about it is no reason to refuse the run.
-    """
+    """A finding about it is no reason to refuse the run."""
     run("reports/a", "2026-01-01T00:00:00Z", broken=(BROKEN, "cancel.was-renamed"), stuck=False)
     assert asked(tmp_path)[0] == BROKEN
 
 
 def test_known_claims_have_not_failed(tmp_path: Path, run: Run) -> None:
-    """
-    What is in the baseline may be broken; what is in it and holds is what failed the run.
-    """
+    """What is in the baseline may be broken; what is in it and holds is what failed the run."""
     run("reports/a", "2026-01-01T00:00:00Z", stuck=False, known=(BROKEN, HELD))
     assert asked(tmp_path)[0] == HELD
 
 
 def test_report_folder_is_looked_at(tmp_path: Path, run: Run) -> None:
-    """
-    A folder that is used again and again holds the runs that are asked for: the last one, and the earlier ones.
-    """
+    """A folder that is used again and again holds the runs that are asked for: the last one, and the earlier ones."""
     settings = dataclasses.replace(STAGING, report_dir=tmp_path / "out")
     run("reports/a", "2026-01-01T00:00:00Z")
     kept = run("out/earlier/2", "2026-01-02T00:00:00Z", stuck=False)
@@ -166,9 +140,7 @@ def test_report_folder_is_looked_at(tmp_path: Path, run: Run) -> None:
 
 
 def test_run_is_narrowed_and_says_so(tmp_path: Path, run: Run, call: Command) -> None:
-    """
-    The command names the run, and judges nothing but what failed in it.
-    """
+    """The command names the run, and judges nothing but what failed in it."""
     run("reports/a", "2026-01-01T00:00:00Z", stuck=False, target=Target("twin", BASE, "embedded"))
     shell = Shell(tmp_path, keys={})
     ended = call(shell, "check", "--last-failed", "--profile", "quick", "--report-dir", "out")

@@ -1,6 +1,4 @@
-"""
-A second look finds what redaction left, says where and what it is, and gives none of it away.
-"""
+"""A second look finds what redaction left, says where and what it is, and gives none of it away."""
 
 import base64
 import html
@@ -14,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from touchstone.leaks import MAX_DEPTH, PART_LENGTH, SHOWN_LENGTH, Leak, leaks
+from touchstone.facts.leaks import MAX_DEPTH, PART_LENGTH, SHOWN_LENGTH, Leak, leaks
 
 KEYS = {
     "primary": "sk_live_test_0a1B2c3D4e5F6g7H",
@@ -64,9 +62,7 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_known_key_is_found_in_every_encoding_of_an_encoding(encoding: str) -> None:
-    """
-    A key is named on its line, whichever way it is written; so is the part of it that is left of a cut.
-    """
+    """A key is named on its line, whichever way it is written; so is the part of it that is left of a cut."""
     outer = ENCODINGS[encoding]
     for name, inner in ENCODINGS.items():
         if name == encoding == "percent twice":
@@ -85,9 +81,7 @@ def test_known_key_is_found_in_every_encoding_of_an_encoding(encoding: str) -> N
     st.text(st.sampled_from(string.printable + "äß€😀"), max_size=40),
 )
 def test_key_of_any_alphabet_is_found(seed: int, alphabet: str, encodings: list[str], around: str) -> None:
-    """
-    A key is found whatever it consists of and whatever stands around it, on the line where it stands.
-    """
+    """A key is found whatever it consists of and whatever stands around it, on the line where it stands."""
     key = "".join(random.Random(seed).choices(alphabet, k=24))
     written = key
     for encoding in encodings:
@@ -98,25 +92,19 @@ def test_key_of_any_alphabet_is_found(seed: int, alphabet: str, encodings: list[
 
 
 def test_every_line_with_a_key_is_named() -> None:
-    """
-    Each line and each key is reported once, in the order of the lines.
-    """
+    """Each line and each key is reported once, in the order of the lines."""
     text = f"{KEYS['second']} {KEY}\nnothing\n{KEY} {quote(KEY)} {b64(KEY)}\n"
     assert leaks(text, KEYS) == (Leak(1, "the primary key"), Leak(1, "the second key"), Leak(3, "the primary key"))
 
 
 def test_line_break_that_is_escaped_counts_no_line() -> None:
-    """
-    Lines are those of the text, however many more it has once it is decoded.
-    """
+    """Lines are those of the text, however many more it has once it is decoded."""
     text = f'"a\\nb\\u000ac%0Ad&#10;e"\n{b64("x y z" + chr(10) * 9 + KEY)}\n"%41\\n\\n"\n\\u0073{KEY[1:]}'
     assert [leak.line for leak in leaks(text, KEYS) if leak.what == "the primary key"] == [2, 4]
 
 
 def test_part_of_a_key_counts_from_a_length_on() -> None:
-    """
-    A short piece of a key may be chance; a longer one is a leak, at its start, in its middle and at its end.
-    """
+    """A short piece of a key may be chance; a longer one is a leak, at its start, in its middle and at its end."""
     secret = KEY.removeprefix("sk_live_test_")
     assert said(secret[: PART_LENGTH - 1]) == []
     assert said(secret[:PART_LENGTH]) == said(f"x{secret[2 : PART_LENGTH + 2]}x") == ["a part of the primary key"]
@@ -136,40 +124,30 @@ def test_what_all_keys_begin_with_is_no_part_of_one() -> None:
 
 
 def test_key_that_is_whole_on_a_line_is_not_in_parts_as_well() -> None:
-    """
-    A spelling of a key shows parts of it before it is decoded, which is no second leak.
-    """
+    """A spelling of a key shows parts of it before it is decoded, which is no second leak."""
     assert said(f"%73{KEY[1:]}") == ["the primary key"]
 
 
 def test_key_with_a_space_is_found_in_a_form() -> None:
-    """
-    A plus is a space there; the key's own plus is escaped.
-    """
+    """A plus is a space there; the key's own plus is escaped."""
     key = "a b c d+e f g h"
     assert leaks(f"x={quote_plus(key)}", {"odd": key}) == (Leak(1, "the odd key"),)
 
 
 def test_key_that_is_no_ascii_is_found_in_base64() -> None:
-    """
-    What is decoded is read as text where the keys are in it, letters beyond ASCII included.
-    """
+    """What is decoded is read as text where the keys are in it, letters beyond ASCII included."""
     assert leaks(b64("x äbcöfgüjkßmn"), {"odd": "äbcöfgüjkßmn"}) == (Leak(1, "the odd key"),)
 
 
 def test_part_that_the_documented_key_has_as_well_is_harmless() -> None:
-    """
-    A key that begins with zeros shares them with the one that nobody has.
-    """
+    """A key that begins with zeros shares them with the one that nobody has."""
     key = "sk_live_0000000000000000000000ab"
     assert leaks(NOBODY, {"primary": key}) == ()
     assert leaks(key, {"primary": key}) == (Leak(1, "the primary key"),)
 
 
 def test_known_key_too_short_or_nobody_s_is_not_looked_for() -> None:
-    """
-    A few letters occur by chance, and the documented example is everybody's.
-    """
+    """A few letters occur by chance, and the documented example is everybody's."""
     assert leaks(f"abcde {NOBODY} 0000000000000000", {"tiny": "abcde", "unknown": NOBODY}) == ()
 
 
@@ -210,17 +188,13 @@ def test_known_key_too_short_or_nobody_s_is_not_looked_for() -> None:
     ],
 )
 def test_credential_that_nobody_told_of_is_found(text: str, what: str) -> None:
-    """
-    What has the form of a credential, or the name of one, is reported, and told once; its start is shown.
-    """
+    """What has the form of a credential, or the name of one, is reported, and told once; its start is shown."""
     assert said(text) == [what]
     assert what in said(json.dumps({"body": json.dumps(text)})) or "\n" in text
 
 
 def test_unknown_credential_is_found_in_what_a_text_decodes_to() -> None:
-    """
-    Forms and names count at every depth, and the line is that of the encoded text.
-    """
+    """Forms and names count at every depth, and the line is that of the encoded text."""
     text = "\n".join([b64(f'{{"api_key": "{STRANGER}"}}'), quote("?token=abcdef"), "%3Ftoken%3D%3Ckey:primary%3E"])
     assert leaks(text, KEYS) == (
         Leak(1, "something like an API key: sk_live_4e…"),
@@ -274,9 +248,7 @@ def test_unknown_credential_is_found_in_what_a_text_decodes_to() -> None:
     ],
 )
 def test_text_without_a_credential_is_let_pass(text: str) -> None:
-    """
-    Digests, identifiers, names, markers in any spelling, places to fill in, and prose are no credentials.
-    """
+    """Digests, identifiers, names, markers in any spelling, places to fill in, and prose are no credentials."""
     assert said(text) == []
     assert said(json.dumps({"body": text})) == []
 
@@ -298,9 +270,7 @@ def test_text_without_a_credential_is_let_pass(text: str) -> None:
     ],
 )
 def test_report_says_nothing_of_a_known_key_but_its_name(text: str) -> None:
-    """
-    No four characters of a key are in what is said of it, whole or in part, plain or encoded.
-    """
+    """No four characters of a key are in what is said of it, whole or in part, plain or encoded."""
     found = said(text)
     secret = KEY.removeprefix("sk_live_test_")
     assert found
@@ -313,9 +283,7 @@ def test_report_says_nothing_of_a_known_key_but_its_name(text: str) -> None:
 @settings(max_examples=100)
 @given(st.text(st.sampled_from(string.printable), min_size=1, max_size=40), st.sampled_from(["token", "password"]))
 def test_report_shows_the_start_of_a_value_at_most(value: str, name: str) -> None:
-    """
-    Of a value no more is shown than SHOWN_LENGTH characters, and no more than its first half.
-    """
+    """Of a value no more is shown than SHOWN_LENGTH characters, and no more than its first half."""
     for leak in leaks(json.dumps({name: value}), KEYS):
         shown = leak.what.partition(": ")[2].removesuffix("…")
         assert len(shown) <= min(SHOWN_LENGTH, len(json.dumps(value)) // 2)

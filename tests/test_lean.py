@@ -36,9 +36,7 @@ GET, POST = ["GET", "/"], ["POST", "/"]
 def test_connection_is_used_again_after_a_whole_answer(
     client: Client, method: str, answer: bytes, status: int, body: str
 ) -> None:
-    """
-    Whatever tells the end of an answer, the next one is read from its beginning, on the same connection.
-    """
+    """Whatever tells the end of an answer, the next one is read from its beginning, on the same connection."""
     with serving(always(answer)) as server:
         client.connect(server.url)
         answers = client.send([method, "/1"], [method, "/2"], [method, "/3"])
@@ -47,9 +45,7 @@ def test_connection_is_used_again_after_a_whole_answer(
 
 
 def test_headers_come_as_they_were_sent(client: Client) -> None:
-    """
-    The head of the answer is that of the answer, not of an interim one.
-    """
+    """The head of the answer is that of the answer, not of an interim one."""
     with serving(
         once(b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 204 No\r\nRetry-After: 1\r\n\r\n")
     ) as server:
@@ -61,9 +57,7 @@ def test_headers_come_as_they_were_sent(client: Client) -> None:
     "answer", [OK, CHUNKED + b"3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n" + OK]
 )
 def test_answer_may_come_byte_by_byte(client: Client, answer: bytes) -> None:
-    """
-    An answer is the same in whatever pieces it comes.
-    """
+    """An answer is the same in whatever pieces it comes."""
 
     def script(peer: Peer) -> None:
         while peer.hear():
@@ -76,9 +70,7 @@ def test_answer_may_come_byte_by_byte(client: Client, answer: bytes) -> None:
 
 
 def test_body_without_a_length_ends_with_its_connection(client: Client) -> None:
-    """
-    A body that only the end of the connection ends is whole, and the next request goes out on another one.
-    """
+    """A body that only the end of the connection ends is whole, and the next request goes out on another one."""
     with serving(once(b"HTTP/1.1 200 OK\r\n\r\nhello")) as server:
         client.connect(server.url)
         assert [looks(answer) for answer in client.send(GET, POST)] == [(200, "hello", "")] * 2
@@ -95,9 +87,7 @@ def test_body_without_a_length_ends_with_its_connection(client: Client) -> None:
     ],
 )
 def test_connection_is_not_used_again_where_it_must_not(client: Client, answer: bytes) -> None:
-    """
-    A connection that the server wants closed, or on which too much came, is left.
-    """
+    """A connection that the server wants closed, or on which too much came, is left."""
     with serving(always(answer)) as server:
         client.connect(server.url)
         assert [looks(answer) for answer in client.send(POST, POST)] == [(200, "hello", "")] * 2
@@ -105,8 +95,7 @@ def test_connection_is_not_used_again_where_it_must_not(client: Client, answer: 
 
 
 def test_greenlets_get_their_own_answers(client: Client) -> None:
-    """
-    Requests go out side by side, each on a connection of its own, and each gets the answer that names it; the
+    """Requests go out side by side, each on a connection of its own, and each gets the answer that names it; the
     connections serve the next ones.
     """
     together = threading.Barrier(20, timeout=LIMIT_S)
@@ -125,9 +114,7 @@ def test_greenlets_get_their_own_answers(client: Client) -> None:
 
 
 def test_large_request_is_sent_whole(client: Client) -> None:
-    """
-    A request that does not fit into the socket at once is sent to its end.
-    """
+    """A request that does not fit into the socket at once is sent to its end."""
     with serving(always(OK)) as server:
         client.connect(server.url)
         big = ["POST", "/", 12_000_000]
@@ -137,9 +124,7 @@ def test_large_request_is_sent_whole(client: Client) -> None:
 
 @pytest.mark.parametrize("gently", [True, False])
 def test_refusal_of_a_large_request_is_heard(client: Client, gently: bool) -> None:
-    """
-    Where the server answers before it has read all and closes, its answer counts.
-    """
+    """Where the server answers before it has read all and closes, its answer counts."""
     refusal = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
     def script(peer: Peer) -> None:
@@ -156,9 +141,7 @@ def test_refusal_of_a_large_request_is_heard(client: Client, gently: bool) -> No
 
 @pytest.mark.parametrize("host", ["localhost", "::1"])
 def test_host_may_be_a_name_or_of_ipv6(client: Client, host: str) -> None:
-    """
-    A name is looked up and each of its addresses tried; an address of IPv6 stands in brackets.
-    """
+    """A name is looked up and each of its addresses tried; an address of IPv6 stands in brackets."""
     try:
         with serving(once(OK), host="::1" if host == "::1" else "127.0.0.1") as server:
             client.connect(server.url.replace("127.0.0.1", host))
@@ -168,9 +151,7 @@ def test_host_may_be_a_name_or_of_ipv6(client: Client, host: str) -> None:
 
 
 def test_every_address_of_a_host_is_tried(client: Client) -> None:
-    """
-    Where nobody listens at one address of the host, the next one is tried, and tried first from then on.
-    """
+    """Where nobody listens at one address of the host, the next one is tried, and tried first from then on."""
     with serving(always(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")) as server, socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         client.connect(server.url)
@@ -184,9 +165,7 @@ def test_every_address_of_a_host_is_tried(client: Client) -> None:
 
 
 def test_post_does_not_go_out_on_a_closed_connection(client: Client) -> None:
-    """
-    A connection that the server closed with its last answer is left before a POST is written, which is sent once.
-    """
+    """A connection that the server closed with its last answer is left before a POST is written, which is sent once."""
     with serving(once(OK)) as server:
         client.connect(server.url)
         assert [looks(answer) for answer in client.send(POST, POST, POST)] == [(200, "hello", "")] * 3
@@ -194,9 +173,7 @@ def test_post_does_not_go_out_on_a_closed_connection(client: Client) -> None:
 
 
 def test_idle_connection_that_the_server_closes_is_closed(client: Client) -> None:
-    """
-    A connection that the server closes while nobody uses it does not linger.
-    """
+    """A connection that the server closes while nobody uses it does not linger."""
     with serving(once(OK)) as server:
         client.connect(server.url, idle_s=10 * LIMIT_S)
         client.send(GET)
@@ -205,9 +182,7 @@ def test_idle_connection_that_the_server_closes_is_closed(client: Client) -> Non
 
 
 def test_connecting_is_a_part_of_the_answers_time(client: Client) -> None:
-    """
-    A request counts as sent before a connection is opened for it: a server that is slow to take one is slow.
-    """
+    """A request counts as sent before a connection is opened for it: a server that is slow to take one is slow."""
     with serving(always(OK)) as server:
         client.connect(server.url)
         assert client.do("sent_before_dialling")
@@ -227,9 +202,7 @@ def test_connections_are_opened_ahead(client: Client) -> None:
 
 
 def test_connections_that_are_opened_ahead_are_bounded(client: Client) -> None:
-    """
-    No more connections are opened ahead than may be open at a time, and one that fails is no error yet.
-    """
+    """No more connections are opened ahead than may be open at a time, and one that fails is no error yet."""
     with serving(always(OK)) as server:
         client.connect(server.url, most=2, idle_s=10 * LIMIT_S)
         assert client.do("open_ahead", 5) == 2
@@ -238,9 +211,7 @@ def test_connections_that_are_opened_ahead_are_bounded(client: Client) -> None:
 
 
 def test_idle_connection_is_closed_in_time(client: Client) -> None:
-    """
-    A connection that nobody has used for a while is closed before the server closes it.
-    """
+    """A connection that nobody has used for a while is closed before the server closes it."""
     with serving(always(OK)) as server:
         client.connect(server.url, idle_s=0.0)
         client.send(GET)
@@ -262,8 +233,7 @@ def test_idle_connection_is_closed_in_time(client: Client) -> None:
 def test_request_is_repeated_only_where_that_is_safe(
     client: Client, method: str, first: bytes, outcome: tuple[int, str, str], heard: list[str]
 ) -> None:
-    """
-    Where a used connection ends without a word, a GET is sent once more, on a new one; a POST is not, nor is a GET
+    """Where a used connection ends without a word, a GET is sent once more, on a new one; a POST is not, nor is a GET
     whose answer had begun.
     """
 
@@ -282,9 +252,7 @@ def test_request_is_repeated_only_where_that_is_safe(
 
 
 def test_repeated_request_goes_out_on_a_new_connection(client: Client) -> None:
-    """
-    A request is repeated on a new connection, not on another one that may have ended as well.
-    """
+    """A request is repeated on a new connection, not on another one that may have ended as well."""
     both = threading.Barrier(2, timeout=LIMIT_S)
 
     def script(peer: Peer) -> None:
@@ -302,9 +270,7 @@ def test_repeated_request_goes_out_on_a_new_connection(client: Client) -> None:
 
 
 def test_request_on_a_new_connection_is_not_repeated(client: Client) -> None:
-    """
-    A server that closes a new connection without an answer gets no second request.
-    """
+    """A server that closes a new connection without an answer gets no second request."""
     with serving(once(b"")) as server:
         client.connect(server.url)
         status, _, error = looks(client.send(GET)[0])
@@ -313,9 +279,7 @@ def test_request_on_a_new_connection_is_not_repeated(client: Client) -> None:
 
 
 def test_post_that_could_not_be_written_goes_out_on_a_new_connection(client: Client) -> None:
-    """
-    Where not one byte of a POST could be written, it is sent on another connection, and the server hears it once.
-    """
+    """Where not one byte of a POST could be written, it is sent on another connection, and the server hears it once."""
     over = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -345,9 +309,7 @@ def test_post_that_could_not_be_written_goes_out_on_a_new_connection(client: Cli
 def test_answer_that_is_cut_short_or_broken_is_an_error(
     client: Client, answer: bytes, status: int, body: str, problem: str
 ) -> None:
-    """
-    An answer that ends too early or breaks its framing says so, and brings what had come of it.
-    """
+    """An answer that ends too early or breaks its framing says so, and brings what had come of it."""
     with serving(once(answer)) as server:
         client.connect(server.url)
         found = client.send(POST)[0]
@@ -357,9 +319,7 @@ def test_answer_that_is_cut_short_or_broken_is_an_error(
 
 
 def test_broken_connection_is_an_error(client: Client) -> None:
-    """
-    A connection that the server's machine resets is told as such.
-    """
+    """A connection that the server's machine resets is told as such."""
 
     def script(peer: Peer) -> None:
         peer.hear()
@@ -372,9 +332,7 @@ def test_broken_connection_is_an_error(client: Client) -> None:
 
 @pytest.mark.parametrize("garbage", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\x15\x03\x01\0\2\2\n"])
 def test_garbage_is_an_error_at_once(client: Client, garbage: bytes) -> None:
-    """
-    What can be no answer is refused though its end never comes, and the connection is closed.
-    """
+    """What can be no answer is refused though its end never comes, and the connection is closed."""
 
     def script(peer: Peer) -> None:
         peer.hear()

@@ -14,8 +14,8 @@ import pytest
 
 from tests.lean_client import Client, client, looks, process
 from tests.lean_server import LIMIT_S, Peer, Script, always, once, serving
-from touchstone import wire
-from touchstone.bounds import DEFAULT_BOUNDS
+from touchstone.target import connections
+from touchstone.target.bounds import DEFAULT_BOUNDS
 
 __all__ = ["client", "process"]  # fixtures
 
@@ -43,9 +43,7 @@ def greeting(then: Script) -> Script:
 
 
 def saying(answer: bytes, said: threading.Event | None = None) -> Script:
-    """
-    Says *answer* to a request and then no more.
-    """
+    """Says *answer* to a request and then no more."""
 
     def script(peer: Peer) -> None:
         peer.hear()
@@ -58,18 +56,14 @@ def saying(answer: bytes, said: threading.Event | None = None) -> Script:
 
 
 def test_limits_are_those_of_the_transport(client: Client) -> None:
-    """
-    Load runs trust an idle connection for as long as checks do.
-    """
+    """Load runs trust an idle connection for as long as checks do."""
     found = client.do("constants")
-    assert found == {"LONGEST_IDLE_S": wire.LONGEST_IDLE_S}
+    assert found == {"LONGEST_IDLE_S": connections.LONGEST_IDLE_S}
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "127.0.0.1:80", "http:///path"])
 def test_url_of_another_kind_is_a_mistake_of_the_caller(process: Client, url: str) -> None:
-    """
-    A URL that is none of HTTP is refused before anything is sent.
-    """
+    """A URL that is none of HTTP is refused before anything is sent."""
     assert process.do("connect", url, 1.0, None, None, 1.0).startswith(repr(url))
 
 
@@ -77,9 +71,7 @@ def test_url_of_another_kind_is_a_mistake_of_the_caller(process: Client, url: st
 
 
 def test_silence_is_given_up(client: Client) -> None:
-    """
-    Where no answer comes in time, the request ends with an error and its connection is closed.
-    """
+    """Where no answer comes in time, the request ends with an error and its connection is closed."""
     with serving(greeting(saying(b""))) as server:
         client.connect(server.url)
         client.send(GET)
@@ -90,9 +82,7 @@ def test_silence_is_given_up(client: Client) -> None:
 
 
 def test_every_request_has_its_time(client: Client) -> None:
-    """
-    The time for an answer is set for the first request on a connection, and anew for each one after it.
-    """
+    """The time for an answer is set for the first request on a connection, and anew for each one after it."""
     asked, answer_it = threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
@@ -128,9 +118,7 @@ def test_every_request_has_its_time(client: Client) -> None:
 def test_answer_that_is_not_complete_in_time_is_given_up(
     client: Client, answer: bytes, status: int, body: str, problem: str
 ) -> None:
-    """
-    An answer that has only begun when its time is over is an error, and what had come of it is kept.
-    """
+    """An answer that has only begun when its time is over is an error, and what had come of it is kept."""
     said = threading.Event()
     with serving(saying(answer, said)) as server:
         client.connect(server.url)
@@ -143,9 +131,7 @@ def test_answer_that_is_not_complete_in_time_is_given_up(
 
 
 def test_dripping_answer_is_given_up(client: Client) -> None:
-    """
-    The time is for the whole answer: a byte now and then does not buy more.
-    """
+    """The time is for the whole answer: a byte now and then does not buy more."""
     over = threading.Event()
 
     def drip(peer: Peer) -> None:
@@ -163,9 +149,7 @@ def test_dripping_answer_is_given_up(client: Client) -> None:
 
 
 def test_request_that_nobody_reads_is_given_up(client: Client) -> None:
-    """
-    The time counts as well while a large request waits to be read.
-    """
+    """The time counts as well while a large request waits to be read."""
     over = threading.Event()
     with serving(greeting(lambda peer: over.wait(LIMIT_S) and None)) as server:
         client.connect(server.url)
@@ -180,9 +164,7 @@ def test_request_that_nobody_reads_is_given_up(client: Client) -> None:
 
 
 def test_busy_generator_makes_no_answer_late(client: Client) -> None:
-    """
-    An answer that came while this process had no time to look is an answer, also where its time is over by then.
-    """
+    """An answer that came while this process had no time to look is an answer, also where its time is over by then."""
     asked, answer_it = threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
@@ -206,9 +188,7 @@ def test_busy_generator_makes_no_answer_late(client: Client) -> None:
 
 
 def test_killed_greenlet_leaves_nothing_open(client: Client) -> None:
-    """
-    A request whose greenlet is killed takes its connection with it.
-    """
+    """A request whose greenlet is killed takes its connection with it."""
     asked = threading.Event()
     with serving(saying(b"", asked)) as server:
         client.connect(server.url)
@@ -219,9 +199,7 @@ def test_killed_greenlet_leaves_nothing_open(client: Client) -> None:
 
 
 def test_closing_ends_what_is_under_way(client: Client) -> None:
-    """
-    When the client is closed, requests end with an error that is not the server's, and no other one is sent.
-    """
+    """When the client is closed, requests end with an error that is not the server's, and no other one is sent."""
     asked = threading.Event()
     with serving(saying(b"", asked)) as server:
         client.connect(server.url)
@@ -237,9 +215,7 @@ def test_closing_ends_what_is_under_way(client: Client) -> None:
 
 @pytest.mark.parametrize("framing", ["length", "close"])
 def test_body_that_is_too_long_is_an_error(client: Client, framing: str) -> None:
-    """
-    A body is read up to its limit and not beyond.
-    """
+    """A body is read up to its limit and not beyond."""
     most = DEFAULT_BOUNDS.max_body_bytes
 
     def script(peer: Peer) -> None:
@@ -258,9 +234,7 @@ def test_body_that_is_too_long_is_an_error(client: Client, framing: str) -> None
 
 
 def test_connections_are_bounded_where_that_is_asked_for(client: Client) -> None:
-    """
-    With a bound, as many requests are under way at a time and the others wait, for so long and no longer.
-    """
+    """With a bound, as many requests are under way at a time and the others wait, for so long and no longer."""
     pair = threading.Barrier(2, timeout=LIMIT_S)
 
     def script(peer: Peer) -> None:
@@ -280,9 +254,7 @@ def test_connections_are_bounded_where_that_is_asked_for(client: Client) -> None
 
 
 def test_nobody_listening_is_an_error(client: Client) -> None:
-    """
-    A connection that is refused is told with its place.
-    """
+    """A connection that is refused is told with its place."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         place = f"127.0.0.1:{bound.getsockname()[1]}"
@@ -291,17 +263,13 @@ def test_nobody_listening_is_an_error(client: Client) -> None:
 
 
 def test_name_that_cannot_be_one_is_an_error(client: Client) -> None:
-    """
-    A name that no look-up takes is told like a host that is not there.
-    """
+    """A name that no look-up takes is told like a host that is not there."""
     client.connect("http://a..b:80")
     assert looks(client.send(POST)[0])[2].startswith("ConnectError: a..b:80: ")
 
 
 def test_connection_that_does_not_come_about_is_given_up(client: Client) -> None:
-    """
-    A server that takes no connections is waited for as long as for an answer.
-    """
+    """A server that takes no connections is waited for as long as for an answer."""
     with socket.socket() as full, socket.socket() as first:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -312,9 +280,7 @@ def test_connection_that_does_not_come_about_is_given_up(client: Client) -> None
 
 
 def test_lack_of_sockets_is_not_the_servers_fault(client: Client) -> None:
-    """
-    Where this machine has no socket left, the error has a name of which nobody blames the server.
-    """
+    """Where this machine has no socket left, the error has a name of which nobody blames the server."""
     with serving(always(OK)) as server:
         client.connect(server.url)
         assert looks(client.do("exhausted")[0])[2].startswith("PoolTimeout: no socket is free here for 127.0.0.1:")
@@ -326,9 +292,7 @@ def test_lack_of_sockets_is_not_the_servers_fault(client: Client) -> None:
 
 @pytest.mark.parametrize("chunked", [True, False])
 def test_stream_is_read_until_the_server_ends_it(client: Client, chunked: bool) -> None:
-    """
-    Each piece of a stream is kept with its time; the server that ends it is named.
-    """
+    """Each piece of a stream is kept with its time; the server that ends it is named."""
     begun, go_on = threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
@@ -350,9 +314,7 @@ def test_stream_is_read_until_the_server_ends_it(client: Client, chunked: bool) 
 
 
 def test_stream_that_ends_leaves_its_connection(client: Client) -> None:
-    """
-    After a stream whose end was told the connection is used again.
-    """
+    """After a stream whose end was told the connection is used again."""
     with serving(always(CHUNKED + b"3\r\none\r\n0\r\n\r\n")) as server:
         client.connect(server.url)
         assert [client.stream()["closed"], client.stream()["closed"]] == ["server", "server"]
@@ -360,9 +322,7 @@ def test_stream_that_ends_leaves_its_connection(client: Client) -> None:
 
 
 def test_stream_is_left_when_its_time_is_over(client: Client) -> None:
-    """
-    A stream that goes on is left after its time: that is no error, and the connection is closed.
-    """
+    """A stream that goes on is left after its time: that is no error, and the connection is closed."""
     with serving(saying(CHUNKED + b"3\r\none\r\n")) as server:
         client.connect(server.url)
         found = client.stream(limit_s=SHORT_S)
@@ -372,9 +332,7 @@ def test_stream_is_left_when_its_time_is_over(client: Client) -> None:
 
 
 def test_stream_is_left_when_nobody_wants_it(client: Client) -> None:
-    """
-    A stream is left as soon as its event is set, with all that had come of it.
-    """
+    """A stream is left as soon as its event is set, with all that had come of it."""
     begun = threading.Event()
     with serving(saying(CHUNKED + b"3\r\none\r\n", begun)) as server:
         client.connect(server.url)
@@ -388,9 +346,7 @@ def test_stream_is_left_when_nobody_wants_it(client: Client) -> None:
 
 
 def test_stream_that_breaks_off_is_an_error(client: Client) -> None:
-    """
-    A stream whose connection ends before its last chunk is told as such.
-    """
+    """A stream whose connection ends before its last chunk is told as such."""
     with serving(once(CHUNKED + b"3\r\none\r\n")) as server:
         client.connect(server.url)
         found = client.stream()
@@ -424,9 +380,7 @@ def test_answer_of_another_kind_is_read_like_any(client: Client) -> None:
 
 
 def test_stream_without_a_head_is_given_up(client: Client) -> None:
-    """
-    A stream whose head does not come is an error like any answer that does not come.
-    """
+    """A stream whose head does not come is an error like any answer that does not come."""
     with serving(greeting(saying(b""))) as server:
         client.connect(server.url)
         client.send(GET)
@@ -441,9 +395,7 @@ def test_stream_without_a_head_is_given_up(client: Client) -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """
-    A certificate for 127.0.0.1 that nobody signed, and its key, in one file.
-    """
+    """A certificate for 127.0.0.1 that nobody signed, and its key, in one file."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("no openssl here to make a certificate with")
@@ -465,9 +417,7 @@ def context(certificate: Path) -> ssl.SSLContext:
 
 
 def test_answers_come_through_tls(client: Client, context: ssl.SSLContext, certificate: Path) -> None:
-    """
-    With TLS a connection is used again, too, and large requests and answers are whole.
-    """
+    """With TLS a connection is used again, too, and large requests and answers are whole."""
     large = b"HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\n" + b"y" * 500_000
 
     def script(peer: Peer) -> None:
@@ -483,9 +433,7 @@ def test_answers_come_through_tls(client: Client, context: ssl.SSLContext, certi
 
 
 def test_stream_comes_through_tls(client: Client, context: ssl.SSLContext, certificate: Path) -> None:
-    """
-    A stream that ends with its connection is read with TLS as well.
-    """
+    """A stream that ends with its connection is read with TLS as well."""
     with serving(lambda peer: bool(peer.hear()) and peer.say(EVENTS + b"\r\none"), context) as server:
         client.connect(server.url, trust=certificate)
         found = client.stream()
@@ -494,9 +442,7 @@ def test_stream_comes_through_tls(client: Client, context: ssl.SSLContext, certi
 
 
 def test_silence_is_given_up_with_tls(client: Client, context: ssl.SSLContext, certificate: Path) -> None:
-    """
-    The time for an answer ends with TLS as without.
-    """
+    """The time for an answer ends with TLS as without."""
     with serving(greeting(saying(b"")), context) as server:
         client.connect(server.url, trust=certificate)
         client.send(GET)
@@ -507,9 +453,7 @@ def test_silence_is_given_up_with_tls(client: Client, context: ssl.SSLContext, c
 def test_idle_connection_with_tls_that_the_server_closes_is_closed(
     client: Client, context: ssl.SSLContext, certificate: Path
 ) -> None:
-    """
-    A connection with TLS that the server closes while nobody uses it does not linger.
-    """
+    """A connection with TLS that the server closes while nobody uses it does not linger."""
 
     def script(peer: Peer) -> None:
         peer.hear()
@@ -556,9 +500,7 @@ def test_idle_connection_stays_open_while_tls_talks_to_itself(
 
 
 def test_stranger_at_the_other_end_is_refused(client: Client, context: ssl.SSLContext, certificate: Path) -> None:
-    """
-    A certificate that nobody trusts, and one of another host, end the connection before anything is sent.
-    """
+    """A certificate that nobody trusts, and one of another host, end the connection before anything is sent."""
     with serving(always(OK), context) as server:
         client.connect(server.url)
         assert "CERTIFICATE_VERIFY_FAILED" in looks(client.send(POST)[0])[2]
@@ -570,9 +512,7 @@ def test_stranger_at_the_other_end_is_refused(client: Client, context: ssl.SSLCo
 
 
 def test_server_without_tls_is_refused(client: Client) -> None:
-    """
-    A server that speaks no TLS where it should is an error.
-    """
+    """A server that speaks no TLS where it should is an error."""
 
     def script(peer: Peer) -> None:
         peer.sock.recv(1)

@@ -12,28 +12,24 @@ from typing import Any
 import httpx
 import pytest
 
-from touchstone import har, lent, recordings, routing
-from touchstone.bundle import recordings_dir
+from touchstone.contract.bundle import recordings_dir
 from touchstone.errors import RecordingError, UsageError
-from touchstone.exchange import Exchange
-from touchstone.lent import LentRecording, LentTwin, recorded
-from touchstone.recording import BASE_URL, Recording
+from touchstone.facts.exchange import Exchange
+from touchstone.recordings import har, reader, routing, servers
+from touchstone.recordings.recording import BASE_URL, Recording
+from touchstone.recordings.servers import LentRecording, LentTwin, recorded
 
 SCENARIOS = sorted(path.stem for path in recordings_dir().glob("*.har"))
 Ask = Callable[..., httpx.Response]
 
 
 def build_of(ref: str) -> str:
-    """
-    The path of the build of a version.
-    """
+    """The path of the build of a version."""
     return f"/templates/{ref.replace('@', '/')}/build"
 
 
 def reads(recording: LentRecording) -> list[Exchange]:
-    """
-    The recorded status reads of the version that a scenario is about.
-    """
+    """The recorded status reads of the version that a scenario is about."""
     url = recording.url + build_of(recording.ref)
     return [each for each in recording.recording.exchanges if each.request.url == url and each.request.method == "GET"]
 
@@ -72,9 +68,7 @@ def asynchronously(lent: LentRecording) -> Any:
     "ask", [from_its_base, from_a_base_that_ends_in_a_slash, at_once, with_retries, asynchronously]
 )
 def test_every_httpx_client_is_answered(ask: Callable[[LentRecording], Any]) -> None:
-    """
-    A client is answered in whichever way it is made, each request by the next recorded exchange.
-    """
+    """A client is answered in whichever way it is made, each request by the next recorded exchange."""
     with recorded("fresh-build") as lent:
         told = [ask(lent) for _ in reads(lent)]
     assert told == [each.body for each in reads(lent)]
@@ -108,9 +102,7 @@ def in_pieces_asynchronously(url: str) -> list[bytes]:
 
 @pytest.mark.parametrize("ask", [in_pieces, in_pieces_asynchronously])
 def test_stream_comes_in_the_pieces_that_were_recorded(ask: Callable[[str], list[bytes]]) -> None:
-    """
-    A client reads a log piece by piece, as the server wrote it.
-    """
+    """A client reads a log piece by piece, as the server wrote it."""
     with recorded("events-ready") as lent:
         url = f"{lent.url}{build_of(lent.ref)}/events"
         (first, *_) = [each for each in lent.recording.exchanges if each.request.url == url]
@@ -161,9 +153,7 @@ def test_body_and_query_may_be_spelled_otherwise() -> None:
     ],
 )
 def test_request_to_another_place_says_so(url: str, shown: str) -> None:
-    """
-    A request that leaves the API is an error that names the place and the URL that is right, and shows no key.
-    """
+    """A request that leaves the API is an error that names the place and the URL that is right, and shows no key."""
     with recorded("reuse") as lent:
         with pytest.raises(RecordingError) as told:
             httpx.get(url)
@@ -175,9 +165,7 @@ def test_request_to_another_place_says_so(url: str, shown: str) -> None:
 
 
 def test_swallowed_error_is_told_at_the_end() -> None:
-    """
-    What a recording could not answer is an error when it is given back, told once, with the nearest exchange.
-    """
+    """What a recording could not answer is an error when it is given back, told once, with the nearest exchange."""
     with pytest.raises(RecordingError) as told, recorded("reuse") as lent:
         for _ in range(2):
             with pytest.raises(RecordingError):
@@ -186,9 +174,7 @@ def test_swallowed_error_is_told_at_the_end() -> None:
 
 
 def test_exception_of_a_test_comes_first() -> None:
-    """
-    A test that fails by itself fails with its own exception, and takes the recording off.
-    """
+    """A test that fails by itself fails with its own exception, and takes the recording off."""
     with pytest.raises(ZeroDivisionError), recorded("reuse") as lent:
         with pytest.raises(RecordingError):
             httpx.put(lent.url)
@@ -198,9 +184,7 @@ def test_exception_of_a_test_comes_first() -> None:
 
 
 def test_unused_is_what_nobody_asked_for() -> None:
-    """
-    Each request takes one exchange out of what is left.
-    """
+    """Each request takes one exchange out of what is left."""
     with recorded("cancel-when-idle") as lent:
         whole = lent.unused
         assert whole[0] == "POST /templates → 201"
@@ -211,9 +195,7 @@ def test_unused_is_what_nobody_asked_for() -> None:
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_each_scenario_has_a_main_version(scenario: str) -> None:
-    """
-    Every recording that is lent by name says which version it is about, in one piece and in three.
-    """
+    """Every recording that is lent by name says which version it is about, in one piece and in three."""
     with recorded(scenario) as lent:
         assert lent.ref in lent.refs
         assert f"{lent.namespace}/{lent.name}@{lent.version}" == lent.ref
@@ -221,10 +203,8 @@ def test_each_scenario_has_a_main_version(scenario: str) -> None:
 
 
 def test_recording_of_others_is_about_its_first_version(tmp_path: Path) -> None:
-    """
-    A file of any name is lent by its path; without a scenario its main version is the first one, or none.
-    """
-    made = recordings.read(recordings_dir() / "reuse.har")
+    """A file of any name is lent by its path; without a scenario its main version is the first one, or none."""
+    made = reader.read(recordings_dir() / "reuse.har")
     text = har.render(replace(made, name="mine"), {})
     (tmp_path / "mine.har").write_text(text, "utf-8")
     for known in (tmp_path / "mine.har", str(tmp_path / "mine.har")):
@@ -245,19 +225,15 @@ def test_recording_of_others_is_about_its_first_version(tmp_path: Path) -> None:
     ],
 )
 def test_unknown_scenario_names_the_nearest(scenario: str | Path, message: str) -> None:
-    """
-    A name that no recording has is answered with the nearest one that has it.
-    """
+    """A name that no recording has is answered with the nearest one that has it."""
     with pytest.raises(UsageError) as told:
-        lent.found(scenario)
+        servers.found(scenario)
     assert str(told.value) == message
 
 
 @pytest.mark.parametrize("speed", [-1.0, float("nan"), float("inf"), True, "fast"])
 def test_speed_that_is_none_is_refused(speed: Any) -> None:
-    """
-    A speed is a number of 0 or more.
-    """
+    """A speed is a number of 0 or more."""
     with pytest.raises(UsageError, match=r"speed: found .*; expected a number of 0 or more"):
         LentRecording(Recording("empty", ()), speed)
 
@@ -267,9 +243,7 @@ def test_speed_that_is_none_is_refused(speed: Any) -> None:
 
 @pytest.fixture
 def api() -> Iterator[Ask]:
-    """
-    Asks a twin with the key that it lends.
-    """
+    """Asks a twin with the key that it lends."""
     with httpx.Client() as client:
 
         def ask(twin: LentTwin, method: str, ref: str, rest: str = "") -> httpx.Response:
@@ -280,9 +254,7 @@ def api() -> Iterator[Ask]:
 
 
 def test_published_steps_are_what_is_built(api: Ask) -> None:
-    """
-    A version is published by its steps, with a name of its own or one that is asked for, and its build runs them.
-    """
+    """A version is published by its steps, with a name of its own or one that is asked for, and its build runs them."""
     with LentTwin() as twin:
         first, second = twin.publish("echo hello"), twin.publish("exit 4", name="mine", version="2.0.0")
         third = twin.publish()
@@ -294,9 +266,7 @@ def test_published_steps_are_what_is_built(api: Ask) -> None:
 
 
 def test_publishing_says_why_it_is_refused() -> None:
-    """
-    A version that the twin does not take is an error with the answer in it.
-    """
+    """A version that the twin does not take is an error with the answer in it."""
     with LentTwin() as twin:
         with pytest.raises(UsageError, match=r"publish Mine@1\.0\.0: the twin answers 422 .*template\.name"):
             twin.publish(name="Mine")
@@ -306,9 +276,7 @@ def test_publishing_says_why_it_is_refused() -> None:
 
 
 def test_publishing_goes_past_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A proxy of the environment is not asked for what is on this machine.
-    """
+    """A proxy of the environment is not asked for what is on this machine."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
     with LentTwin() as twin:
@@ -316,18 +284,14 @@ def test_publishing_goes_past_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_twins_know_nothing_of_each_other(api: Ask) -> None:
-    """
-    What is published on one twin is not on another.
-    """
+    """What is published on one twin is not on another."""
     with LentTwin() as one, LentTwin() as other:
         ref = one.publish("echo hello")
         assert [api(twin, "GET", ref).status_code for twin in (one, other)] == [200, 404]
 
 
 def test_twin_is_gone_when_it_is_given_back() -> None:
-    """
-    Nobody answers at the address of a twin that was given back.
-    """
+    """Nobody answers at the address of a twin that was given back."""
     with LentTwin() as twin:
         url = twin.url
         assert httpx.get(f"{url}/templates").status_code == 401
@@ -336,9 +300,7 @@ def test_twin_is_gone_when_it_is_given_back() -> None:
 
 
 def test_plan_chooses_the_key(api: Ask) -> None:
-    """
-    Each account has a role; the key that is lent is one of the plan that was asked for.
-    """
+    """Each account has a role; the key that is lent is one of the plan that was asked for."""
     with LentTwin(plan="hacker") as below, LentTwin() as scale:
         assert list(below.keys) == ["primary", "second", "restricted"]
         assert (below.key, scale.key) == (below.keys["restricted"], scale.keys["primary"])
@@ -346,9 +308,7 @@ def test_plan_chooses_the_key(api: Ask) -> None:
 
 
 def test_limits_are_those_that_were_asked_for(api: Ask) -> None:
-    """
-    A rate and a capacity are met, and a refusal says when to come back in the form that was asked for.
-    """
+    """A rate and a capacity are met, and a refusal says when to come back in the form that was asked for."""
     with LentTwin(rate="1/60", retry_after="none") as twin:
         ref = twin.publish("echo hello")
         assert [api(twin, "POST", ref).status_code for _ in range(2)] == [202, 429]
@@ -400,9 +360,7 @@ def test_faults_and_variants_have_their_names(api: Ask) -> None:
     ],
 )
 def test_wrong_option_names_the_nearest_right_one(options: dict[str, Any], message: str) -> None:
-    """
-    An unknown option, an unknown name and a value that does not fit say what would.
-    """
+    """An unknown option, an unknown name and a value that does not fit say what would."""
     with pytest.raises(UsageError) as told:
         LentTwin(**options)
     assert message in str(told.value)

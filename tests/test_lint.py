@@ -1,6 +1,4 @@
-"""
-`touchstone recordings lint` finds what is wrong with a recording without a network.
-"""
+"""`touchstone recordings lint` finds what is wrong with a recording without a network."""
 
 import json
 from collections.abc import Callable
@@ -13,9 +11,9 @@ import yaml
 
 from tests.command import Shell, called
 from tests.recorded import document, entry, every, recorded
-from touchstone import har, lifesteps
-from touchstone.bundle import recordings_dir
-from touchstone.linting import OLD_DAYS, lint
+from touchstone.contract.bundle import recordings_dir
+from touchstone.recordings import har, steps
+from touchstone.recordings.linting import OLD_DAYS, lint
 
 ROOT = Path(__file__).parent.parent
 NAME = "cancel-when-idle"
@@ -25,9 +23,7 @@ KEY = "sk_live_test_of_somebody_else"
 def remarks(
     har_document: dict[str, Any], folder: Path, name: str = NAME, keys: dict[str, str] | None = None
 ) -> list[str]:
-    """
-    What is said of a document, in the form in which it is written.
-    """
+    """What is said of a document, in the form in which it is written."""
     path = folder / f"{name}.har"
     path.write_text(json.dumps(har_document, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
     now = har.moment(recorded(NAME).recorded_at)
@@ -35,17 +31,13 @@ def remarks(
 
 
 def test_recordings_of_the_twin_are_clean() -> None:
-    """
-    Nothing is wrong with what is in the repository.
-    """
+    """Nothing is wrong with what is in the repository."""
     newest = max(har.moment(recorded(name).recorded_at) for name in every())
     assert lint([], {}, newest) == ()
 
 
 def test_unchanged_copy_is_clean(tmp_path: Path) -> None:
-    """
-    A document that is written as `record` writes it has nothing to be said of.
-    """
+    """A document that is written as `record` writes it has nothing to be said of."""
     assert remarks(document(NAME), tmp_path) == []
 
 
@@ -96,9 +88,7 @@ FAULTS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 
 @pytest.mark.parametrize("kind", FAULTS)
 def test_fault_is_found(kind: str, tmp_path: Path) -> None:
-    """
-    Format, contract, rules, claims, secrets and hands: each is told with its place.
-    """
+    """Format, contract, rules, claims, secrets and hands: each is told with its place."""
     spoil, told = FAULTS[kind]
     har_document = document(NAME)
     spoil(har_document)
@@ -106,9 +96,7 @@ def test_fault_is_found(kind: str, tmp_path: Path) -> None:
 
 
 def test_scenario_is_in_the_file_of_its_name(tmp_path: Path) -> None:
-    """
-    A recording that was renamed is no recording of that scenario.
-    """
+    """A recording that was renamed is no recording of that scenario."""
     (told,) = remarks(document(NAME), tmp_path, "another")
     assert told == f"holds the scenario {NAME!r}; expected it in {NAME}.har"
 
@@ -125,21 +113,17 @@ def test_scenario_is_in_the_file_of_its_name(tmp_path: Path) -> None:
 def test_age_is_a_warning_and_with_a_limit_a_fault(
     days: int, limit: float | None, expected: list[tuple[bool, str]]
 ) -> None:
-    """
-    An old recording is worth a look; it fails only where somebody says how old one may be.
-    """
+    """An old recording is worth a look; it fails only where somebody says how old one may be."""
     now = har.moment(recorded(NAME).recorded_at) + timedelta(days=days)
     found = lint([recordings_dir() / f"{NAME}.har"], {}, now, limit)
     assert [(remark.is_fault, remark.text) for remark in found] == expected
 
 
 def test_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
-    """
-    What is no recording at all fails, and the others are looked at all the same.
-    """
+    """What is no recording at all fails, and the others are looked at all the same."""
     (tmp_path / "a.har").write_text("{", "utf-8")
     (tmp_path / f"{NAME}.har").write_text(
-        har.render(recorded(NAME), lifesteps.steps(recorded(NAME).exchanges)).replace("not_built", "not_bailt"), "utf-8"
+        har.render(recorded(NAME), steps.steps(recorded(NAME).exchanges)).replace("not_built", "not_bailt"), "utf-8"
     )
     found = lint([tmp_path], {}, datetime.now(UTC))
     assert {remark.path.name for remark in found if remark.is_fault} == {"a.har", f"{NAME}.har"}
@@ -148,9 +132,7 @@ def test_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
 def test_command_says_how_many_faults(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    Exit code 1 with a line a fault, 0 without.
-    """
+    """Exit code 1 with a line a fault, 0 without."""
     shell = Shell(tmp_path, {})
     ended = called(shell, monkeypatch, capsys, "recordings", "lint")
     assert (ended.code, ended.last_line) == (0, f"exit 0: {len(every())} recordings, 0 faults, 0 warnings")
@@ -166,9 +148,7 @@ def test_command_says_how_many_faults(
 def test_command_knows_the_keys_of_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    A key that is set is looked for by its value, and not shown.
-    """
+    """A key that is set is looked for by its value, and not shown."""
     found = document(NAME)
     entry(found, "not built")["response"]["content"]["comment"] = "zZ9-odd-secret-value"
     (tmp_path / f"{NAME}.har").write_text(json.dumps(found), "utf-8")
@@ -183,9 +163,7 @@ def test_command_knows_the_keys_of_the_environment(
     ("file", "path"), [(".pre-commit-hooks.yaml", ()), (".pre-commit-config.yaml", ("repos", 0, "hooks"))]
 )
 def test_hook_runs_the_command_on_har_files(file: str, path: tuple[str | int, ...]) -> None:
-    """
-    What pre-commit starts is the command, on the files that are recordings.
-    """
+    """What pre-commit starts is the command, on the files that are recordings."""
     found: Any = yaml.safe_load((ROOT / file).read_text("utf-8"))
     for step in path:
         found = found[step]

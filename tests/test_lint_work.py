@@ -1,6 +1,4 @@
-"""
-What is looked through in a long recording grows about as its length does, whatever one version has gone through.
-"""
+"""What is looked through in a long recording grows about as its length does, whatever one version has gone through."""
 
 import json
 import sys
@@ -8,15 +6,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
 
-from touchstone import recordings
-from touchstone.bundle import recordings_dir
-from touchstone.replaying import alone
+from touchstone.contract.bundle import recordings_dir
+from touchstone.recordings import reader
+from touchstone.recordings.replay import alone
 
 
 def lengthened(folder: Path, entries: int) -> Path:
-    """
-    A recording in which one version goes through the same again and again.
-    """
+    """A recording in which one version goes through the same again and again."""
     document = json.loads((recordings_dir() / "fresh-build.har").read_text("utf-8"))
     once = document["log"]["entries"]
     document["log"]["entries"] = []
@@ -35,10 +31,8 @@ def lengthened(folder: Path, entries: int) -> Path:
 
 
 def work(path: Path) -> int:
-    """
-    How many functions are called to judge a recording.
-    """
-    recording = recordings.read(path)
+    """How many functions are called to judge a recording."""
+    recording = reader.read(path)
     calls = 0
 
     def count(_frame: FrameType, event: str, _argument: object) -> None:
@@ -54,8 +48,6 @@ def work(path: Path) -> int:
 
 
 def test_work_grows_about_as_the_recording_does(tmp_path: Path) -> None:
-    """
-    Four times the entries cost far less than sixteen times the work.
-    """
+    """Four times the entries cost far less than sixteen times the work."""
     short, long = (work(lengthened(tmp_path, entries)) for entries in (240, 960))
     assert long < 7 * short

@@ -1,6 +1,4 @@
-"""
-How a load run comes along, as it is shown while it lasts.
-"""
+"""How a load run comes along, as it is shown while it lasts."""
 
 import re
 from io import StringIO
@@ -12,11 +10,11 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tests.loadlogs import Storm, behind, four_workers, steady, write
-from touchstone.liveload import COURSE_EVERY_S, line, load_progress_on, picture, sparks
-from touchstone.livestate import RECENT_S, LiveState
-from touchstone.metrics import metrics
-from touchstone.runfacts import RunLog
-from touchstone.runlog import follow
+from touchstone.cli.live_load import COURSE_EVERY_S, line, load_progress_on, picture, sparks
+from touchstone.cli.live_state import RECENT_S, LiveState
+from touchstone.facts.events import RunLog
+from touchstone.facts.runlog import follow
+from touchstone.loadgen.metrics import metrics
 
 
 def events_of(log: RunLog, folder: Path) -> tuple[dict[str, Any], ...]:

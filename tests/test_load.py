@@ -1,6 +1,4 @@
-"""
-Load runs from end to end: Locust's page, models and budgets, the bulk engine, and errors of our own.
-"""
+"""Load runs from end to end: Locust's page, models and budgets, the bulk engine, and errors of our own."""
 
 import asyncio
 import contextlib
@@ -22,8 +20,8 @@ from tests.command import KEYS, LIMIT_S, Ended, Shell
 from tests.loads import THRESHOLDS, broken
 from tests.stages import Asgi, descendants, free_port, words
 from tests.watched import Watched
-from touchstone.growth import TARGET
-from touchstone.runlog import read
+from touchstone.facts.runlog import read
+from touchstone.loadgen.growth import TARGET
 
 # Of a scenario whose reads alone are of interest.
 READS = ("--mix", "read=1", "--max-builds", "8")
@@ -32,7 +30,7 @@ SLOW_S = 1.5
 
 SLOW = '[steady."*"]\np90_s = 1.0\n'
 MISTAKEN = """
-from touchstone.adapters.arrival_user import ArrivalUser
+from touchstone.loadgen.arrival_user import ArrivalUser
 
 class Steady(ArrivalUser):
     scenario = "steady"
@@ -43,9 +41,10 @@ class Steady(ArrivalUser):
 # The command with scenarios of a folder of our own.
 ELSEWHERE = """
 from pathlib import Path
-from touchstone import cli, loading
+from touchstone.cli import app
+from touchstone.loadgen import loading
 loading.load_dir = lambda: Path("scenarios").absolute()
-cli.main()
+app.main()
 """
 
 pytestmark = pytest.mark.whole
@@ -53,8 +52,7 @@ pytestmark = pytest.mark.whole
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """
-    What a run left, and what was seen meanwhile.
+    """What a run left, and what was seen meanwhile.
 
     Attributes:
         rows: Names in Locust's statistics, while the run went on.
@@ -70,15 +68,12 @@ class Made:
 
     @property
     def generator(self) -> dict[str, Any]:
-        """
-        What the report says of the sending.
-        """
+        """What the report says of the sending."""
         return dict(self.ended.report()["load"]["generator"])
 
 
 class Reads:
-    """
-    Reads of a target that turn out otherwise once there were some.
+    """Reads of a target that turn out otherwise once there were some.
 
     Attributes:
         begun: Set by then.
@@ -92,9 +87,7 @@ class Reads:
         self._after = after
 
     def wrap(self, app: Asgi) -> Asgi:
-        """
-        The same application, with such reads.
-        """
+        """The same application, with such reads."""
 
         async def wrapped(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] != "http" or (scope["method"], scope["path"][-6:]) != ("GET", "/build"):
@@ -111,9 +104,7 @@ class Reads:
 
 
 async def oddly(send: Any) -> bool:
-    """
-    Answers with a status that there is not.
-    """
+    """Answers with a status that there is not."""
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(ODD)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": ODD})
@@ -121,9 +112,7 @@ async def oddly(send: Any) -> bool:
 
 
 async def slowly(_send: Any) -> bool:
-    """
-    Has the answer wait.
-    """
+    """Has the answer wait."""
     # The slow answer is what is tested: nothing else is waited for.
     await asyncio.sleep(SLOW_S)
     return False
@@ -133,9 +122,7 @@ async def slowly(_send: Any) -> bool:
 
 
 def soak(shell: Shell) -> Made:
-    """
-    A short soak of the embedded twin by both engines, with Locust's page beside it.
-    """
+    """A short soak of the embedded twin by both engines, with Locust's page beside it."""
     port = free_port()
     flags = ("--duration", "4", "--rate", "60", "--mix", "read=59,start=1", "--engine", "bulk", "--max-builds", "10")
     command = shell.start("load", "soak", *flags, "--thresholds", "thresholds.toml", "--web-ui", str(port))
@@ -154,9 +141,7 @@ def soak(shell: Shell) -> Made:
 def steady(
     *flags: str, otherwise: Callable[[Any], Any] | None = None, build_s: float = 0.05
 ) -> Callable[[Shell], Made]:
-    """
-    The everyday mix against a twin of our own.
-    """
+    """The everyday mix against a twin of our own."""
 
     def made(shell: Shell) -> Made:
         reads = Reads(otherwise)
@@ -171,18 +156,14 @@ def steady(
 
 
 def aborted(shell: Shell) -> Made:
-    """
-    A run that is to last long, whose threshold is soon broken.
-    """
+    """A run that is to last long, whose threshold is soon broken."""
     (shell.folder / "thresholds.toml").write_text(SLOW, encoding="utf-8")
     flags = ("--abort-on-fail", "--rate", "25", "--duration", "60", *READS, "--engine", "bulk")
     return steady(*flags, otherwise=slowly)(shell)
 
 
 def mistaken(shell: Shell) -> Made:
-    """
-    A run whose scenario has an error in it.
-    """
+    """A run whose scenario has an error in it."""
     folder = shell.folder / "scenarios"
     folder.mkdir()
     (folder / "steady.py").write_text(MISTAKEN, encoding="utf-8")
@@ -221,9 +202,7 @@ AT_A_TIME = 4
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Made]:
-    """
-    All runs, some of them beside each other: they wait most of the time.
-    """
+    """All runs, some of them beside each other: they wait most of the time."""
     folder = tmp_path_factory.mktemp("load")
 
     def run(name: str) -> Made:
@@ -240,9 +219,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Made]:
 
 
 def test_page_of_locust_shows_a_run_that_ends_by_itself(runs: Mapping[str, Made]) -> None:
-    """
-    While the run lasts its page has a row for each operation and outcome; then both are over.
-    """
+    """While the run lasts its page has a row for each operation and outcome; then both are over."""
     soaked = runs["soak"]
     assert soaked.ended.code == 0, soaked.ended.out
     assert "getBuild 200" in soaked.rows
@@ -251,9 +228,7 @@ def test_page_of_locust_shows_a_run_that_ends_by_itself(runs: Mapping[str, Made]
 
 
 def test_memory_of_the_embedded_twin_is_written_down(runs: Mapping[str, Made]) -> None:
-    """
-    A soak can tell whether its target grows, where it is the twin.
-    """
+    """A soak can tell whether its target grows, where it is the twin."""
     workers = read(runs["soak"].ended.results / "runlog.jsonl").workers
     assert [worker for worker in workers if worker.number == TARGET and worker.rss_bytes]
 
@@ -262,9 +237,7 @@ def test_memory_of_the_embedded_twin_is_written_down(runs: Mapping[str, Made]) -
 
 
 def test_closed_model_says_which_times_it_cannot_give(runs: Mapping[str, Made]) -> None:
-    """
-    Where nothing is due there are service times alone, nothing is late, and nothing can be missing.
-    """
+    """Where nothing is due there are service times alone, nothing is late, and nothing can be missing."""
     closed = runs["closed"].ended.report()["load"]
     assert closed["workload"]["model"] == "closed"
     reads = closed["operations"]["getBuild"]
@@ -275,9 +248,7 @@ def test_closed_model_says_which_times_it_cannot_give(runs: Mapping[str, Made]) 
 
 
 def test_closed_model_tells_when_its_builds_are_used_up(runs: Mapping[str, Made]) -> None:
-    """
-    Each arrival that builds is sent once, as was planned; that clients only read from then on is told.
-    """
+    """Each arrival that builds is sent once, as was planned; that clients only read from then on is told."""
     ended = runs["used-up"].ended
     load = ended.report()["load"]
     assert load["operations"]["startBuild"]["outcomes"]["202"]["count"] == 20
@@ -298,17 +269,13 @@ def test_closed_model_tells_when_its_builds_are_used_up(runs: Mapping[str, Made]
 
 
 def test_budget_bounds_every_client_of_a_closed_model(runs: Mapping[str, Made]) -> None:
-    """
-    Clients that send as fast as they can send no more than all of them together may.
-    """
+    """Clients that send as fast as they can send no more than all of them together may."""
     log = read(runs["closed"].ended.results / "runlog.jsonl")
     assert sum(window.count for window in log.windows) == 600
 
 
 def test_budget_of_requests_is_kept(runs: Mapping[str, Made]) -> None:
-    """
-    No request beyond the budget is sent; arrivals without one are counted, none is lost, and the reader is told.
-    """
+    """No request beyond the budget is sent; arrivals without one are counted, none is lost, and the reader is told."""
     spent = runs["budget"]
     log = read(spent.ended.results / "runlog.jsonl")
     assert sum(window.count for window in log.windows if window.outcome != "unsent") == 300
@@ -334,9 +301,7 @@ def test_clients_that_a_run_leaves_undone_are_counted(runs: Mapping[str, Made]) 
 
 
 def test_broken_threshold_ends_the_run(runs: Mapping[str, Made]) -> None:
-    """
-    With --abort-on-fail the rest of the schedule is not sent, by any engine, and the threshold is a finding.
-    """
+    """With --abort-on-fail the rest of the schedule is not sent, by any engine, and the threshold is a finding."""
     ended = runs["aborted"].ended
     assert (ended.code, broken(ended)) == (1, {"load.p90"}), ended.out
     assert 0 < runs["aborted"].generator["sent"] < 25 * 60
@@ -347,9 +312,7 @@ def test_broken_threshold_ends_the_run(runs: Mapping[str, Made]) -> None:
 
 
 def test_every_arrival_is_counted_once(runs: Mapping[str, Made]) -> None:
-    """
-    The side-cars of two workers send all arrivals of the schedule, and nothing besides.
-    """
+    """The side-cars of two workers send all arrivals of the schedule, and nothing besides."""
     log = read(runs["bulk"].ended.results / "runlog.jsonl")
     assert {(window.operation, window.outcome) for window in log.windows} == {("getBuild", "200")}
     assert sum(window.count for window in log.windows) == runs["bulk"].generator["sent"] == 600
@@ -371,17 +334,13 @@ def test_last_answer_of_each_second_is_written_down(runs: Mapping[str, Made], na
 
 @pytest.mark.parametrize("name", ["bulk", "closed"])
 def test_answers_are_judged_whoever_sends(runs: Mapping[str, Made], name: str) -> None:
-    """
-    What is wrong with answers to reads is found by the bulk engine and by flows, and blamed on the same claims.
-    """
+    """What is wrong with answers to reads is found by the bulk engine and by flows, and blamed on the same claims."""
     ended = runs[name].ended
     assert (ended.code, broken(ended)) == (1, {"status.is-one-of-four", "status.body-is-documented"}), ended.out
 
 
 def test_engines_work_side_by_side(runs: Mapping[str, Made]) -> None:
-    """
-    Reads go out in bulk and builds are started by flows, in one run.
-    """
+    """Reads go out in bulk and builds are started by flows, in one run."""
     log = read(runs["soak"].ended.results / "runlog.jsonl")
     assert runs["soak"].generator["sent"] == 240
     assert [build.end for build in log.builds if build.end not in ("ready", "failed")] == []
@@ -392,9 +351,7 @@ def test_engines_work_side_by_side(runs: Mapping[str, Made]) -> None:
 
 
 def test_error_in_a_flow_is_no_pass(runs: Mapping[str, Made]) -> None:
-    """
-    An error of ours ends the client that meets it and no other, is met once by each, and is told.
-    """
+    """An error of ours ends the client that meets it and no other, is met once by each, and is told."""
     ended = runs["mistaken"].ended
     why = "a flow failed: ValueError: a mistake of ours"
     assert (ended.code, ended.last_line) == (3, f"exit 3: {why}"), ended.out
@@ -406,24 +363,20 @@ def test_no_process_is_started_with_a_key(runs: Mapping[str, Made]) -> None:
     Command lines, which all users of a machine can read, hold no key: neither that of the command nor those of others.
     """
     commands = runs["bulk"].commands
-    assert [("locust" in words, "touchstone.bulk" in words) for words in commands].count((True, False)) == 1 + 2
-    assert sum("touchstone.bulk" in words for words in commands) == 2
+    assert [("locust" in words, "touchstone.loadgen.bulk" in words) for words in commands].count((True, False)) == 1 + 2
+    assert sum("touchstone.loadgen.bulk" in words for words in commands) == 2
     assert not [words for words in commands for key in KEYS.values() if key in words]
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_no_file_holds_a_key(runs: Mapping[str, Made], name: str) -> None:
-    """
-    Neither the run log nor a report nor what Locust printed holds a key.
-    """
+    """Neither the run log nor a report nor what Locust printed holds a key."""
     files = [path for path in runs[name].ended.results.rglob("*") if path.is_file()]
     assert {"runlog.jsonl", "locust.log", "report.html"} <= {path.name for path in files}
     assert not [path for path in files if holds_a_key(path)]
 
 
 def holds_a_key(path: Path) -> bool:
-    """
-    Whether one of the keys stands in a file.
-    """
+    """Whether one of the keys stands in a file."""
     data = path.read_bytes()
     return any(key.encode() in data for key in KEYS.values())

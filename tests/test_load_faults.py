@@ -9,7 +9,7 @@ import pytest
 
 from tests.command import Ended
 from tests.loads import Load, broken, run_load
-from touchstone import candidates
+from touchstone.proof import catalogue
 
 STORM = ("--builds", "8", "--build-s", "0.2")
 FAIR = ("--duration", "12")
@@ -63,9 +63,7 @@ pytestmark = pytest.mark.prove
 
 @pytest.fixture(scope="module")
 def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[Load, "Future[Ended]"]:
-    """
-    The runs that are asked for, some of them beside each other: they wait most of the time.
-    """
+    """The runs that are asked for, some of them beside each other: they wait most of the time."""
     cases = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
     loads: list[Load] = [case.params["load"] for case in cases if case]
     with ThreadPoolExecutor(AT_A_TIME) as pool:
@@ -74,18 +72,14 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.mark.parametrize("load", CORRECT, ids=lambda load: load.name)
 def test_correct_server_is_blamed_for_nothing(runs: dict[Load, "Future[Ended]"], load: Load) -> None:
-    """
-    Each scenario passes with a server that keeps all promises and has limits.
-    """
+    """Each scenario passes with a server that keeps all promises and has limits."""
     ended = runs[load].result()
     assert (broken(ended), ended.code) == (set(), 0), ended.out
 
 
 @pytest.mark.parametrize("load", OPEN, ids=lambda load: load.scenario)
 def test_run_that_cannot_show_what_it_is_for_is_no_pass(runs: dict[Load, "Future[Ended]"], load: Load) -> None:
-    """
-    It ends with 3 and names the claim that stays open.
-    """
+    """It ends with 3 and names the claim that stays open."""
     ended = runs[load].result()
     assert (broken(ended), ended.code) == (set(), 3), ended.out
     assert ended.last_line.startswith("exit 3: not judged: ")
@@ -96,9 +90,7 @@ def test_run_that_cannot_show_what_it_is_for_is_no_pass(runs: dict[Load, "Future
 def test_storm_tells_a_full_host_from_a_rate_limit(
     runs: dict[Load, "Future[Ended]"], load: Load, findings: set[str], is_full_host: bool
 ) -> None:
-    """
-    Its last client cancels builds, and sees whether that lets the next one in.
-    """
+    """Its last client cancels builds, and sees whether that lets the next one in."""
     found = runs[load].result().report()["load"]["capacity"]
     assert found["finding"] in findings
     assert found["room"]["is_full_host"] is is_full_host
@@ -107,11 +99,9 @@ def test_storm_tells_a_full_host_from_a_rate_limit(
 
 @pytest.mark.parametrize("load", FAULTY, ids=lambda load: load.name)
 def test_fault_is_found_and_blamed_rightly(runs: dict[Load, "Future[Ended]"], load: Load) -> None:
-    """
-    The run ends with 1, every claim that the fault breaks is broken, and no other but those that it cannot help.
-    """
+    """The run ends with 1, every claim that the fault breaks is broken, and no other but those that it cannot help."""
     ended = runs[load].result()
-    fault = candidates.fault(load.fault)
+    fault = catalogue.fault(load.fault)
     found = broken(ended)
     assert ended.code == 1, ended.out
     assert found >= set(fault.breaks)

@@ -17,7 +17,7 @@ import pytest
 from tests.command import LIMIT_S, Ended, Shell, gone
 from tests.stages import Asgi, Stage, Stages, descendants, forgetting
 from tests.watched import Watched
-from touchstone.runlog import read
+from touchstone.facts.runlog import read
 from touchstone.twin import RateLimit
 
 PER_S = 20
@@ -31,9 +31,7 @@ pytestmark = pytest.mark.whole
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """
-    A load run, and when it is sent which signal.
-    """
+    """A load run, and when it is sent which signal."""
 
     stage: Stage
     signal: signal.Signals
@@ -55,8 +53,7 @@ HOLD_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """
-    What a run that was sent a signal left.
+    """What a run that was sent a signal left.
 
     Attributes:
         left: Versions and running builds on its target.
@@ -76,9 +73,7 @@ class Stopped:
 
 
 def stopped(stop: Stop, folder: Path) -> Stopped:
-    """
-    Makes a run, and stops it.
-    """
+    """Makes a run, and stops it."""
     stages, shell = Stages(), Shell(folder)
     insists = stop is STOPS["insisting"]
     wrap = (lambda app: stages.wrap(holding(app))) if insists else stages.wrap
@@ -106,9 +101,7 @@ def stopped(stop: Stop, folder: Path) -> Stopped:
 
 
 def holding(app: Asgi) -> Asgi:
-    """
-    The same application, slow to answer what first removes something.
-    """
+    """The same application, slow to answer what first removes something."""
     seen: list[str] = []
 
     async def held(scope: Any, receive: Any, send: Any) -> None:
@@ -123,9 +116,7 @@ def holding(app: Asgi) -> Asgi:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Stopped]:
-    """
-    All runs, beside each other: they wait most of the time.
-    """
+    """All runs, beside each other: they wait most of the time."""
     with ThreadPoolExecutor(len(STOPS)) as pool:
         running = {name: pool.submit(stopped, stop, tmp_path_factory.mktemp(name)) for name, stop in STOPS.items()}
         return {name: run.result() for name, run in running.items()}
@@ -133,9 +124,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Stopped]:
 
 @pytest.mark.parametrize("name", INTERRUPTED)
 def test_interrupted_run_ends_with_130_and_its_report(runs: Mapping[str, Stopped], name: str) -> None:
-    """
-    Whichever stage a signal meets, the last line and the report say which one it was, and that the run is none.
-    """
+    """Whichever stage a signal meets, the last line and the report say which one it was, and that the run is none."""
     ended = runs[name].ended
     reason = f"interrupted by {STOPS[name].signal.name}"
     assert (ended.code, ended.last_line) == (130, f"exit 130: {reason}"), ended.err
@@ -145,9 +134,7 @@ def test_interrupted_run_ends_with_130_and_its_report(runs: Mapping[str, Stopped
 
 @pytest.mark.parametrize("name", INTERRUPTED)
 def test_interrupted_run_leaves_nothing(runs: Mapping[str, Stopped], name: str) -> None:
-    """
-    No version, no build, no journal and no process is left.
-    """
+    """No version, no build, no journal and no process is left."""
     run = runs[name]
     assert run.left == ([], 0)
     assert run.journals == 0
@@ -155,9 +142,7 @@ def test_interrupted_run_leaves_nothing(runs: Mapping[str, Stopped], name: str) 
 
 
 def test_interrupt_ends_the_sending(runs: Mapping[str, Stopped]) -> None:
-    """
-    After the signal no more is sent than some seconds of the schedule, and nothing at all once it is cleared up.
-    """
+    """After the signal no more is sent than some seconds of the schedule, and nothing at all once it is cleared up."""
     sent, while_clearing = runs["loading"].asked_after
     assert sent < 5 * PER_S
     assert while_clearing == 0
@@ -173,9 +158,7 @@ def test_long_set_up_and_clean_up_are_told(runs: Mapping[str, Stopped]) -> None:
 
 
 def test_interrupt_keeps_what_was_seen(runs: Mapping[str, Stopped]) -> None:
-    """
-    All workers tell their last before they go: nobody is lost, and no claim is broken.
-    """
+    """All workers tell their last before they go: nobody is lost, and no claim is broken."""
     ended = runs["loading"].ended
     workers = read(ended.results / "runlog.jsonl").workers
     assert {worker.number for worker in workers if worker.state == "done"} == {0, 1}
@@ -183,16 +166,12 @@ def test_interrupt_keeps_what_was_seen(runs: Mapping[str, Stopped]) -> None:
 
 
 def test_processes_end_with_the_one_that_started_them(runs: Mapping[str, Stopped]) -> None:
-    """
-    Locust's master, its workers and their side-cars are gone when the command is killed.
-    """
+    """Locust's master, its workers and their side-cars are gone when the command is killed."""
     assert len(runs["killed"].processes) == 1 + 2 + 2
 
 
 def test_report_of_a_killed_run_says_that_it_was_cut_short(runs: Mapping[str, Stopped]) -> None:
-    """
-    The run log can be read as far as it was written, and is no pass.
-    """
+    """The run log can be read as far as it was written, and is no pass."""
     report = runs["killed"].report
     assert report is not None
     assert (report.code, report.last_line) == (3, "exit 3: the run log has no footer: the run was cut short")
@@ -211,9 +190,7 @@ def test_thresholds_stay_open_only_where_a_client_was_not_done(
 
 
 def test_clean_up_that_is_interrupted_again_ends(runs: Mapping[str, Stopped]) -> None:
-    """
-    The report is written all the same, and says what was left, which the journal names.
-    """
+    """The report is written all the same, and says what was left, which the journal names."""
     run = runs["insisting"]
     versions, journals = run.before
     told = " ".join(run.ended.out.split())
@@ -225,9 +202,7 @@ def test_clean_up_that_is_interrupted_again_ends(runs: Mapping[str, Stopped]) ->
 
 @pytest.mark.parametrize("name", ["killed", "insisting"])
 def test_run_that_left_something_can_be_swept(runs: Mapping[str, Stopped], name: str) -> None:
-    """
-    A sweep removes what a run left, and then there is nothing left to sweep.
-    """
+    """A sweep removes what a run left, and then there is nothing left to sweep."""
     run = runs[name]
     assert run.sweep is not None
     assert run.sweep.code == 0, run.sweep.err
@@ -235,8 +210,7 @@ def test_run_that_left_something_can_be_swept(runs: Mapping[str, Stopped], name:
 
 
 def test_target_that_dies_is_not_waited_for(tmp_path: Path) -> None:
-    """
-    Whoever polls a build gives up; the run ends with 1, says since when nobody was answered, and what it left.
+    """Whoever polls a build gives up; the run ends with 1, says since when nobody was answered, and what it left.
 
     Starts for which no connection came about are known to have begun nothing.
     """
@@ -258,8 +232,7 @@ def test_target_that_dies_is_not_waited_for(tmp_path: Path) -> None:
 
 
 class Freezing:
-    """
-    Lets a target answer nobody any more from some moment on.
+    """Lets a target answer nobody any more from some moment on.
 
     Attributes:
         hung: The methods of all requests that were not answered.
@@ -272,9 +245,7 @@ class Freezing:
         self.frozen, self.hangs, self.clears = threading.Event(), threading.Event(), threading.Event()
 
     def wrap(self, app: Asgi) -> Asgi:
-        """
-        The same application, that can be frozen.
-        """
+        """The same application, that can be frozen."""
 
         async def held(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] != "http" or not self.frozen.is_set():
@@ -292,9 +263,7 @@ class Freezing:
 
 
 def test_requests_that_hang_when_the_run_is_stopped_are_told(tmp_path: Path) -> None:
-    """
-    They are no errors and are counted all the same; whoever asks again waits for no request of the clean-up.
-    """
+    """They are no errors and are counted all the same; whoever asks again waits for no request of the clean-up."""
     stages, freezing, shell = Stages(), Freezing(), Shell(tmp_path)
     flags = ("--rate", f"{PER_S}", "--duration", "60", "--mix", "read=19,start=1", "--report-dir", "reports/run")
     with Watched(wrap=lambda app: stages.wrap(freezing.wrap(app))) as twin:

@@ -1,6 +1,4 @@
-"""
-The open model tells the truth about a server that stalls, whoever shares the work; see tests/stalling.py.
-"""
+"""The open model tells the truth about a server that stalls, whoever shares the work; see tests/stalling.py."""
 
 from typing import Any
 
@@ -25,8 +23,7 @@ pytestmark = pytest.mark.alone
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
-    """
-    The same schedule at the same time against one stalling server: from one process, and from four.
+    """The same schedule at the same time against one stalling server: from one process, and from four.
 
     Where their percentiles differ, both are measured again, a few times.
     """
@@ -39,9 +36,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
 
 
 def side_by_side(shells: dict[str, Shell]) -> dict[str, Ended]:
-    """
-    Both loads, over.
-    """
+    """Both loads, over."""
     flags = {"one": (), "four": ("--processes", "4")}
     with Twin(wrap=stalling) as twin:
         running = {
@@ -52,31 +47,23 @@ def side_by_side(shells: dict[str, Shell]) -> dict[str, Ended]:
 
 
 def reads(ended: Ended) -> dict[str, Any]:
-    """
-    What the report says of the answers to scheduled reads.
-    """
+    """What the report says of the answers to scheduled reads."""
     return dict(ended.report()["load"]["operations"]["getBuild"]["response"])
 
 
 @pytest.mark.parametrize("statistic", SHARES)
 def test_percentiles_are_those_of_the_stalls(ended: dict[str, Ended], statistic: str) -> None:
-    """
-    Each percentile of the open model is within 5 % of what the schedule of the stalls comes to.
-    """
+    """Each percentile of the open model is within 5 % of what the schedule of the stalls comes to."""
     assert reads(ended["one"])[statistic] == pytest.approx(quantile_s(SHARES[statistic]), rel=0.05)
 
 
 def test_four_workers_send_what_one_sends(ended: dict[str, Ended]) -> None:
-    """
-    Four workers share the schedule of one, and no arrival is sent twice or left out.
-    """
+    """Four workers share the schedule of one, and no arrival is sent twice or left out."""
     sent = {name: run.report()["load"]["generator"]["sent"] for name, run in ended.items()}
     assert sent == {"one": ARRIVALS, "four": ARRIVALS}
 
 
 @pytest.mark.parametrize("statistic", SHARES)
 def test_four_workers_measure_what_one_measures(ended: dict[str, Ended], statistic: str) -> None:
-    """
-    The percentiles of four workers together are within 1 % of those of one process.
-    """
+    """The percentiles of four workers together are within 1 % of those of one process."""
     assert reads(ended["four"])[statistic] == pytest.approx(reads(ended["one"])[statistic], rel=ALIKE)

@@ -20,7 +20,7 @@ from tests.command import LIMIT_S, Ended, Shell, gone
 from tests.loads import THRESHOLDS
 from tests.stages import Stages, descendants, free_port, words
 from tests.watched import Watched
-from touchstone.runlog import read
+from touchstone.facts.runlog import read
 
 ARRIVALS = 90
 MIXED = (
@@ -35,8 +35,7 @@ Place = Callable[[str], Shell]
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """
-    What a run with several processes left.
+    """What a run with several processes left.
 
     Attributes:
         others: The commands of workers that were started beside it, in order.
@@ -51,9 +50,7 @@ class Made:
 
 
 def killed(victim: Callable[[list[int]], int], *flags: str) -> Callable[[Place], Made]:
-    """
-    A run one of whose processes is killed in the middle.
-    """
+    """A run one of whose processes is killed in the middle."""
 
     def made(place: Place) -> Made:
         stages, shell = Stages(), place("parent")
@@ -69,10 +66,8 @@ def killed(victim: Callable[[list[int]], int], *flags: str) -> Callable[[Place],
 
 
 def side_car(processes: list[int]) -> int:
-    """
-    The one of these processes that sends in bulk.
-    """
-    return next(process for process in processes if "touchstone.bulk" in words(process))
+    """The one of these processes that sends in bulk."""
+    return next(process for process in processes if "touchstone.loadgen.bulk" in words(process))
 
 
 def shared(place: Place) -> Made:
@@ -95,9 +90,7 @@ def shared(place: Place) -> Made:
 
 
 def alone(place: Place) -> Made:
-    """
-    A master that is interrupted while it waits for workers that never come.
-    """
+    """A master that is interrupted while it waits for workers that never come."""
     port = free_port()
     with Watched() as twin:
         shell = place("master")
@@ -110,9 +103,7 @@ def alone(place: Place) -> Made:
 
 
 def await_listener(port: int, command: "subprocess.Popen[str]") -> None:
-    """
-    Waits until somebody takes connections on a port, as *command* is to.
-    """
+    """Waits until somebody takes connections on a port, as *command* is to."""
     while command.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), LIMIT_S).close()
@@ -134,9 +125,7 @@ RUNS: Mapping[str, Callable[[Place], Made]] = {
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Made]:
-    """
-    All runs, beside each other: they wait most of the time.
-    """
+    """All runs, beside each other: they wait most of the time."""
     folder = tmp_path_factory.mktemp("load")
 
     def place(name: str) -> Shell:
@@ -153,16 +142,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Made]:
 
 
 def reason(made: Made) -> str:
-    """
-    Why a run ended as it did, in its own words.
-    """
+    """Why a run ended as it did, in its own words."""
     return str(made.ended.report()["run"]["reason"])
 
 
 def test_run_that_loses_a_worker_is_no_pass(runs: Mapping[str, Made]) -> None:
-    """
-    The run ends by itself, and says which worker was lost, and how much of its share it did not send.
-    """
+    """The run ends by itself, and says which worker was lost, and how much of its share it did not send."""
     made = runs["worker"]
     assert made.ended.code == 3, made.ended.out
     told, _, rest = reason(made).partition(": ")
@@ -175,9 +160,7 @@ def test_run_that_loses_a_worker_is_no_pass(runs: Mapping[str, Made]) -> None:
 
 
 def test_run_that_loses_its_master_is_no_pass(runs: Mapping[str, Made]) -> None:
-    """
-    Workers end with their master, before the run is cleared up, and the report says what became of it.
-    """
+    """Workers end with their master, before the run is cleared up, and the report says what became of it."""
     made = runs["master"]
     assert made.ended.code == 3, made.ended.out
     assert reason(made).startswith("Locust ended with -9; see ")
@@ -185,9 +168,7 @@ def test_run_that_loses_its_master_is_no_pass(runs: Mapping[str, Made]) -> None:
 
 
 def test_run_that_loses_its_side_car_is_no_pass(runs: Mapping[str, Made]) -> None:
-    """
-    What the flows send goes on to its end, and the report says what became of the rest.
-    """
+    """What the flows send goes on to its end, and the report says what became of the rest."""
     made = runs["side-car"]
     assert made.ended.code == 3, made.ended.out
     died = "load: the bulk engine ended before its last report, with exit status -9 and said nothing"
@@ -196,9 +177,7 @@ def test_run_that_loses_its_side_car_is_no_pass(runs: Mapping[str, Made]) -> Non
 
 @pytest.mark.parametrize("name", ["worker", "master", "side-car"])
 def test_nobody_is_blamed_for_what_was_killed(runs: Mapping[str, Made], name: str) -> None:
-    """
-    No claim is broken by what was not seen, and nothing is left.
-    """
+    """No claim is broken by what was not seen, and nothing is left."""
     made = runs[name]
     assert "broken" not in made.ended.verdicts().values()
     assert made.left == ([], 0)
@@ -208,9 +187,7 @@ def test_nobody_is_blamed_for_what_was_killed(runs: Mapping[str, Made], name: st
 
 
 def test_workers_of_a_master_share_its_schedule(runs: Mapping[str, Made]) -> None:
-    """
-    Both workers send their half, into one run log, and each command ends with 0.
-    """
+    """Both workers send their half, into one run log, and each command ends with 0."""
     master, (one, two, _) = runs["shared"].ended, runs["shared"].others
     assert (master.code, one.code, two.code) == (0, 0, 0), master.out
     log = read(master.results / "runlog.jsonl")
@@ -221,9 +198,7 @@ def test_workers_of_a_master_share_its_schedule(runs: Mapping[str, Made]) -> Non
 
 
 def test_worker_says_how_it_comes_along(runs: Mapping[str, Made]) -> None:
-    """
-    Each worker says whom it waits for and where its log is, what its part is, and what it did.
-    """
+    """Each worker says whom it waits for and where its log is, what its part is, and what it did."""
     for other in runs["shared"].others[:2]:
         first, *rest = other.err.splitlines()
         (log,) = other.folder.rglob("locust.log")
@@ -237,17 +212,13 @@ def test_worker_says_how_it_comes_along(runs: Mapping[str, Made]) -> None:
 
 
 def test_worker_that_comes_too_late_is_told(runs: Mapping[str, Made]) -> None:
-    """
-    A worker that the run has no share for ends at once, and says why.
-    """
+    """A worker that the run has no share for ends at once, and says why."""
     late = runs["shared"].others[2]
     assert (late.code, late.last_line) == (3, "exit 3: it came too late: the run has its 2 workers")
 
 
 def test_master_that_waits_can_be_interrupted(runs: Mapping[str, Made]) -> None:
-    """
-    A master whose workers never come ends when it is told to, with its report and nothing left.
-    """
+    """A master whose workers never come ends when it is told to, with its report and nothing left."""
     made = runs["alone"]
     assert (made.ended.code, made.ended.last_line) == (130, "exit 130: interrupted by SIGINT")
     assert reason(made) == "interrupted by SIGINT"

@@ -1,6 +1,4 @@
-"""
-What a load run writes down besides samples: each fact comes back from the run log, and a damaged one is named.
-"""
+"""What a load run writes down besides samples: each fact comes back from the run log, and a damaged one is named."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +8,14 @@ import pytest
 
 from tests.loadlogs import ENDS, LIMITS, Storm, header, log_of, workload, write
 from tests.test_runlog import FINDING
-from touchstone.collector import Collector
 from touchstone.errors import RunLogError
-from touchstone.loadfacts import Attempt, Build, BuildEnd, Worker
+from touchstone.facts.events import Occurrence
+from touchstone.facts.load_events import Attempt, Build, BuildEnd, Worker
+from touchstone.facts.runlog import RunLogWriter, read
+from touchstone.facts.sample import Window
+from touchstone.loadgen.collector import Collector
 from touchstone.report.view import view
-from touchstone.runfacts import Occurrence
-from touchstone.runlog import RunLogWriter, read
-from touchstone.sample import Window
-from touchstone.verdict import CheckCount, judge
+from touchstone.rules.verdict import CheckCount, judge
 
 ATTEMPT = Attempt(7, 2, "default/a@1.0.0", "second", "alone", True, 1.0, 1.25, 1.5, 429, 3.0, True, 31)
 BUILD = Build(7, "default/a@1.0.0", "primary", 1.5, 4.0, "ready", 3.75, 40)
@@ -27,16 +25,12 @@ PLANNED = workload("storm", limits=LIMITS, options={"mix": {"start": 1}, "max_re
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """
-    Where the run log goes.
-    """
+    """Where the run log goes."""
     return tmp_path / "runlog.jsonl"
 
 
 def log_with(path: Path, event: dict[str, Any]) -> Path:
-    """
-    A run log whose second line is this event.
-    """
+    """A run log whose second line is this event."""
     with RunLogWriter(path) as writer:
         writer.header(header())
         writer.write(event)
@@ -45,17 +39,13 @@ def log_with(path: Path, event: dict[str, Any]) -> Path:
 
 
 def event_of(kind: str, fact: Attempt | Build | Worker, **changes: Any) -> dict[str, Any]:
-    """
-    A fact as an event, with these fields otherwise; an ellipsis takes one out.
-    """
+    """A fact as an event, with these fields otherwise; an ellipsis takes one out."""
     values = {name: getattr(fact, name) for name in fact.__slots__} | changes
     return {"type": kind} | {name: value for name, value in values.items() if value is not ...}
 
 
 def test_every_fact_of_a_load_comes_back(path: Path) -> None:
-    """
-    What a load run wrote is what a reader gives back, each kind in its order.
-    """
+    """What a load run wrote is what a reader gives back, each kind in its order."""
     others = (
         replace(ATTEMPT, status=0, retry_after_s=None, gave_up=False, phase="", credential="primary"),
         replace(ATTEMPT, number=3),
@@ -73,9 +63,7 @@ def test_every_fact_of_a_load_comes_back(path: Path) -> None:
 
 
 def test_last_workload_counts(path: Path) -> None:
-    """
-    The parent says what is planned, and whoever conducts the run says again when it began.
-    """
+    """The parent says what is planned, and whoever conducts the run says again when it began."""
     with RunLogWriter(path) as writer:
         writer.header(header())
         writer.workload(replace(PLANNED, began_at=0.0))
@@ -85,9 +73,7 @@ def test_last_workload_counts(path: Path) -> None:
 
 
 def test_unknown_fields_are_passed_over(path: Path) -> None:
-    """
-    A later writer may say more of a fact; this one reads what it knows, as of any other event.
-    """
+    """A later writer may say more of a fact; this one reads what it knows, as of any other event."""
     assert read(log_with(path, event_of("attempt", ATTEMPT, mood="fine"))).attempts == (ATTEMPT,)
 
 
@@ -107,17 +93,13 @@ def test_unknown_fields_are_passed_over(path: Path) -> None:
     ids=lambda value: value if isinstance(value, str) else "event",
 )
 def test_damaged_fact_is_an_error_with_its_place(path: Path, event: dict[str, Any], message: str) -> None:
-    """
-    A fact that no writer of ours can have written is named by line, field and what was found.
-    """
+    """A fact that no writer of ours can have written is named by line, field and what was found."""
     with pytest.raises(RunLogError, match=rf"^{path}: line 2: {message}"):
         read(log_with(path, event))
 
 
 def finding_event(**changes: Any) -> dict[str, Any]:
-    """
-    What a worker tells of a finding.
-    """
+    """What a worker tells of a finding."""
     collector = Collector(0)
     collector.finding(FINDING, "load.storm", 4)
     (event,) = collector.drain()
@@ -126,17 +108,13 @@ def finding_event(**changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("times", ["4", 0, -3, 1.5, True, None])
 def test_number_of_times_that_is_none_is_an_error_with_its_place(path: Path, times: object) -> None:
-    """
-    A finding that was met so many times says how many; a number that counts nothing is damage.
-    """
+    """A finding that was met so many times says how many; a number that counts nothing is damage."""
     with pytest.raises(RunLogError, match=r"line 2: finding\.times: expected a whole number of 1 or more, got "):
         read(log_with(path, finding_event(times=times)))
 
 
 def test_times_of_a_finding_add_up_everywhere(path: Path) -> None:
-    """
-    Occasions that somebody counted weigh as much as occasions that were written down one by one.
-    """
+    """Occasions that somebody counted weigh as much as occasions that were written down one by one."""
     with RunLogWriter(path) as writer:
         writer.header(header())
         writer.write(finding_event())
@@ -150,9 +128,7 @@ def test_times_of_a_finding_add_up_everywhere(path: Path) -> None:
 
 
 def test_whole_run_survives_the_run_log(path: Path) -> None:
-    """
-    A storm with hundreds of facts is judged alike before it is written and after it is read.
-    """
+    """A storm with hundreds of facts is judged alike before it is written and after it is read."""
     log = Storm(starts=12, capacity=3).run()
     again = read(write(log, path))
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from tests.rules.exchanges import OTHER_REF, REF, contract, exchange
+from touchstone.config import HANDOVER, Settings, TargetSettings
 from touchstone.errors import UsageError
-from touchstone.loadhandover import Go, LoadHandover, received_load
+from touchstone.loadgen.handover import Go, LoadHandover, received_load
+from touchstone.loadgen.stage import Stage
+from touchstone.loadgen.workloads import SCENARIOS, Options
 from touchstone.rules.history import Content, History
-from touchstone.settings import HANDOVER, Settings, TargetSettings
-from touchstone.stage import Stage
-from touchstone.workloads import SCENARIOS, Options
 
 KEY = "sk_live_nobody_may_see_this"
 CONTENT = Content(REF, "primary", "abc", "ready", 0.5, "mark-1", 3, 1.0, 1.5, "ab" * 32)
@@ -26,38 +26,28 @@ GO = Go(OPTIONS, STAGE, "260102-030405-ab12cd", 7.0, 123.25, 2, 4, 90, "d1" * 32
 
 
 def wired(value: Any) -> Any:
-    """
-    A value as it comes out of JSON, which has no infinity.
-    """
+    """A value as it comes out of JSON, which has no infinity."""
     return json.loads(json.dumps(value, allow_nan=False))
 
 
 def test_order_to_a_worker_arrives_whole() -> None:
-    """
-    Options, stage, clock and share of a worker are the same after their way over the network.
-    """
+    """Options, stage, clock and share of a worker are the same after their way over the network."""
     assert Go.from_public(wired(GO.public())) == GO
 
 
 def test_order_has_every_field() -> None:
-    """
-    A field that the order has and its JSON form forgets would silently be the default.
-    """
+    """A field that the order has and its JSON form forgets would silently be the default."""
     assert set(GO.public()) == set(Go.__slots__)
     assert [name for name in Go.__slots__ if getattr(GO, name) in (0, 0.0, "")] == []
 
 
 def test_order_of_one_of_several_workers() -> None:
-    """
-    Each worker is told its number; all else is the same.
-    """
+    """Each worker is told its number; all else is the same."""
     assert GO.of(3, 8) == replace(GO, number=3, workers=8)
 
 
 def test_stage_arrives_whole() -> None:
-    """
-    Refs keep their order by role, and contents what the rules know of them; a role without refs is empty.
-    """
+    """Refs keep their order by role, and contents what the rules know of them; a role without refs is empty."""
     found = Stage.from_public(wired(STAGE.public()))
 
     assert found == STAGE
@@ -66,8 +56,7 @@ def test_stage_arrives_whole() -> None:
 
 
 def test_hand_over_arrives_whole(tmp_path: Path) -> None:
-    """
-    What the parent puts into the environment is what the child takes out of it, settings with their keys included.
+    """What the parent puts into the environment is what the child takes out of it, settings with their keys included.
 
     What is to be done comes from a file, which holds no key.
     """
@@ -95,9 +84,7 @@ def test_hand_over_arrives_whole(tmp_path: Path) -> None:
     "text", [None, "", "{", "[]", '"x"', "{}", '{"settings": "", "url": "", "unheard": 1}', "1e999"]
 )
 def test_locust_by_hand_is_told_what_to_run(text: str | None) -> None:
-    """
-    Without a hand-over of ours a locustfile says which command starts it, and shows nothing of what it found.
-    """
+    """Without a hand-over of ours a locustfile says which command starts it, and shows nothing of what it found."""
     environ = {} if text is None else {HANDOVER: text}
 
     with pytest.raises(UsageError, match=r"^load: not started by touchstone; run `touchstone load SCENARIO`") as raised:

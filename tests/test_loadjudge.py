@@ -13,27 +13,27 @@ from tests.loadlogs import BEGAN_AT, Storm, fold, log_of, worker, workload
 from tests.ruled import attempt
 from tests.rules.exchanges import build, exchange, publish
 from tests.test_runlog import FINDING
-from touchstone import claims as ledger_of_claims
-from touchstone import loadrules, rules
-from touchstone.contract import Contract
-from touchstone.exchange import Exchange
-from touchstone.finding import Judgement
-from touchstone.loadfacts import Attempt, Build, Limit
-from touchstone.loading import LOAD
-from touchstone.loadjudge import UNSHOWN, UNSHOWN_BUT_IN_STORM, judge_load_run
-from touchstone.loadrules.loadrule import load_rule
-from touchstone.loadrules.record import Record
-from touchstone.opening import write_header
-from touchstone.report.write import finish
+from touchstone.check.opening import finish, write_header
+from touchstone.config import Settings, TargetSettings
+from touchstone.contract import claims as ledger_of_claims
+from touchstone.contract.document import Contract
+from touchstone.facts.events import Case, Footer, Occurrence, RunLog, Tally
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
+from touchstone.facts.load_events import Attempt, Build, Limit
+from touchstone.facts.runlog import RunLogWriter, read
+from touchstone.facts.sample import Sample
+from touchstone.loadgen import rules as load_rules
+from touchstone.loadgen.judge import UNSHOWN, UNSHOWN_BUT_IN_STORM, judge_load_run
+from touchstone.loadgen.loading import LOAD
+from touchstone.loadgen.rules.loadrule import load_rule
+from touchstone.loadgen.rules.record import Record
+from touchstone.loadgen.setup import CLEAN_UP, SET_UP
+from touchstone.loadgen.workloads import INVARIANTS, SCENARIOS
+from touchstone.rules import catalogue as rules
 from touchstone.rules.history import History
 from touchstone.rules.rule import rule
-from touchstone.runfacts import Case, Footer, Occurrence, RunLog, Tally
-from touchstone.runlog import RunLogWriter, read
-from touchstone.sample import Sample
-from touchstone.setting_up import CLEAN_UP, SET_UP
-from touchstone.settings import Settings, TargetSettings
-from touchstone.verdict import Verdict, judge
-from touchstone.workloads import INVARIANTS, SCENARIOS
+from touchstone.rules.verdict import Verdict, judge
 
 SETTINGS = Settings(target=TargetSettings("served", "http://127.0.0.1:9/api", "key", build_timeout_s=5.0))
 DONE = Footer("", 0.0, 0, "")
@@ -49,47 +49,36 @@ ALSO = ("load.builds-admitted", "load.p99", "load.max", "load.errors")
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """
-    A run log after its judgement.
-    """
+    """A run log after its judgement."""
 
     log: RunLog
     footer: Footer
 
     @property
     def code(self) -> int:
-        """
-        The exit code of the run.
-        """
+        """The exit code of the run."""
         return self.footer.exit_code
 
     def verdict(self, claim: str) -> tuple[Verdict, str]:
-        """
-        The verdict on a claim, and its reason.
-        """
+        """The verdict on a claim, and its reason."""
         (found,) = (each for each in judge(self.log).claims if each.claim.id == claim)
         return found.verdict, found.reason
 
     @property
     def broken(self) -> set[str]:
-        """
-        The claims that were found broken.
-        """
+        """The claims that were found broken."""
         return {claim.claim.id for claim in judge(self.log).claims if claim.verdict == "broken"}
 
 
 @dataclass
 class Court:
-    """
-    Puts a load run that never took place on disk, and has it judged.
-    """
+    """Puts a load run that never took place on disk, and has it judged."""
 
     path: Path
     settings: Settings
 
     def judge(self, log: RunLog, *, shown: Iterable[str] | None = None, footer: Footer = DONE, **how: bool) -> Judged:
-        """
-        What becomes of a run whose workers have upheld *shown*, by default all that its scenario is to show.
+        """What becomes of a run whose workers have upheld *shown*, by default all that its scenario is to show.
 
         A storm has asked whether reads are charged, unless *asked* is false.
         """
@@ -119,16 +108,12 @@ class Court:
 
 @pytest.fixture
 def court(tmp_path: Path) -> Court:
-    """
-    A court with a folder.
-    """
+    """A court with a folder."""
     return Court(tmp_path / "runlog.jsonl", SETTINGS)
 
 
 def storm(*limits: Limit, **changes: Any) -> RunLog:
-    """
-    A storm that went well, with these thresholds.
-    """
+    """A storm that went well, with these thresholds."""
     log = Storm(**({"starts": 12, "capacity": 3} | changes)).run()
     assert log.workload is not None
     return replace(log, workload=replace(log.workload, limits=limits))
@@ -138,9 +123,7 @@ def storm(*limits: Limit, **changes: Any) -> RunLog:
 
 
 def test_run_that_went_well_passes(court: Court) -> None:
-    """
-    All that the scenario is to show is upheld, and of what it is not to show it is said that it was not to.
-    """
+    """All that the scenario is to show is upheld, and of what it is not to show it is said that it was not to."""
     judged = court.judge(storm(Limit("startBuild", "max_s", 1.0)))
 
     assert (judged.code, judged.broken) == (0, set())
@@ -150,9 +133,7 @@ def test_run_that_went_well_passes(court: Court) -> None:
 
 
 def test_run_is_a_case_of_what_it_shows(court: Court) -> None:
-    """
-    The report has one case: the scenario, how long it took from its first arrival on, and its claims.
-    """
+    """The report has one case: the scenario, how long it took from its first arrival on, and its claims."""
     log = storm()
     judged = court.judge(log)
     ends = max(window.at_s for window in log.windows) + 1
@@ -164,9 +145,7 @@ def test_run_is_a_case_of_what_it_shows(court: Court) -> None:
 
 @pytest.mark.parametrize("claim", SCENARIOS["storm"].shows)
 def test_claim_that_a_scenario_shows_and_nothing_judged_is_no_pass(court: Court, claim: str) -> None:
-    """
-    A run without a verdict on what it was to show ends with 3 and names the claim.
-    """
+    """A run without a verdict on what it was to show ends with 3 and names the claim."""
     others = [each for each in SCENARIOS["storm"].shows if each != claim]
     log = storm()
     if claim == "status.build-ends":  # builds judge it, too
@@ -179,9 +158,7 @@ def test_claim_that_a_scenario_shows_and_nothing_judged_is_no_pass(court: Court,
 
 
 def test_lost_build_ends_with_1(court: Court) -> None:
-    """
-    What only the whole run shows is a finding like any other.
-    """
+    """What only the whole run shows is a finding like any other."""
     log = storm()
     builds = (replace(log.builds[0], end="vanished"), *log.builds[1:])
     judged = court.judge(replace(log, builds=builds))
@@ -192,9 +169,7 @@ def test_lost_build_ends_with_1(court: Court) -> None:
 
 
 def test_run_without_a_workload_is_left_alone(court: Court) -> None:
-    """
-    Where the load was never planned there is nothing to judge.
-    """
+    """Where the load was never planned there is nothing to judge."""
     write_header(court.path, "r1", court.settings, ["load"], ledger_of_claims.load(), Contract.load(), LOAD)
     before = court.path.read_bytes()
 
@@ -203,9 +178,7 @@ def test_run_without_a_workload_is_left_alone(court: Court) -> None:
 
 
 def test_load_that_never_began_is_judged_by_its_set_up(court: Court) -> None:
-    """
-    Without a sample the run as a whole and its thresholds are not judged; how it ended stays, and why.
-    """
+    """Without a sample the run as a whole and its thresholds are not judged; how it ended stays, and why."""
     log = log_of(workload("storm", began_at=0.0, limits=(Limit("*", "error_share", 0.0),)))
     judged = court.judge(log, shown=(), footer=replace(DONE, exit_code=3, reason="the load could not be set up: full"))
 
@@ -216,18 +189,14 @@ def test_load_that_never_began_is_judged_by_its_set_up(court: Court) -> None:
 
 
 def test_load_without_a_sample_took_no_time(court: Court) -> None:
-    """
-    A run that began and sent nothing has a case of no length, not of less.
-    """
+    """A run that began and sent nothing has a case of no length, not of less."""
     judged = court.judge(log_of(workload("storm"), workers=(worker(sent=0, assigned=0),)), shown=())
 
     assert (judged.code, judged.log.cases[-1].duration_s) == (3, 0.0)
 
 
 def test_reason_of_a_run_is_told_where_findings_decide_how_it_ends(court: Court) -> None:
-    """
-    A run that broke off and found something ends with 1, and the report still says why it broke off.
-    """
+    """A run that broke off and found something ends with 1, and the report still says why it broke off."""
     log = replace(storm(), occurrences=(Occurrence(FINDING, "load.storm"),))
     judged = court.judge(log, footer=replace(DONE, exit_code=3, reason="Locust ended with 1"))
 
@@ -235,9 +204,7 @@ def test_reason_of_a_run_is_told_where_findings_decide_how_it_ends(court: Court)
 
 
 def test_interrupted_run_stays_interrupted(court: Court) -> None:
-    """
-    Whatever was found, a run that somebody stopped ends with 130.
-    """
+    """Whatever was found, a run that somebody stopped ends with 130."""
     log = replace(storm(), occurrences=(Occurrence(FINDING, "load.storm"),))
     stopped = Footer("", 0.0, 130, "interrupted by SIGINT", interrupted=True)
     judged = court.judge(log, footer=stopped)
@@ -246,9 +213,7 @@ def test_interrupted_run_stays_interrupted(court: Court) -> None:
 
 
 def test_what_an_interrupted_run_does_not_show_is_blamed_on_the_interrupt(court: Court) -> None:
-    """
-    The rules of the whole run and what is said of reads name the signal, which no other line of the log does yet.
-    """
+    """The rules of the whole run and what is said of reads name the signal, which no other line of the log does yet."""
     stopped = Footer("", 0.0, 130, "interrupted by SIGINT", interrupted=True)
     judged = court.judge(storm(capacity=None), footer=stopped, asked=False)
 
@@ -262,9 +227,7 @@ def test_what_an_interrupted_run_does_not_show_is_blamed_on_the_interrupt(court:
 
 
 def test_storm_that_did_not_ask_about_reads_is_no_pass(court: Court) -> None:
-    """
-    An invariant that stays open ends the run with 3, unless something was broken.
-    """
+    """An invariant that stays open ends the run with 3, unless something was broken."""
     judged = court.judge(storm(), asked=False)
 
     assert (judged.code, judged.verdict(READS)[0]) == (3, "indeterminate")
@@ -272,9 +235,7 @@ def test_storm_that_did_not_ask_about_reads_is_no_pass(court: Court) -> None:
 
 
 def test_storm_that_did_not_begin_sends_nobody_to_storm(court: Court) -> None:
-    """
-    A target that could not be reached is no reason to run the same scenario.
-    """
+    """A target that could not be reached is no reason to run the same scenario."""
     unreached = replace(storm(), windows=(), attempts=(), builds=())
     judged = court.judge(unreached, footer=replace(DONE, exit_code=3, reason="no answer"), asked=False)
 
@@ -283,16 +244,12 @@ def test_storm_that_did_not_begin_sends_nobody_to_storm(court: Court) -> None:
 
 
 def test_other_scenarios_leave_reads_to_storm(court: Court) -> None:
-    """
-    The claim says which scenario asks.
-    """
+    """The claim says which scenario asks."""
     assert court.judge(late(0.001)).verdict(READS) == ("not-applicable", UNSHOWN_BUT_IN_STORM)
 
 
 def test_claim_that_a_scenario_is_for_must_not_stay_open(court: Court) -> None:
-    """
-    Few starts say nothing about the fairness of a limit: 3, each open claim with its reason.
-    """
+    """Few starts say nothing about the fairness of a limit: 3, each open claim with its reason."""
     starts = [
         attempt(1, 202, BEGAN_AT + number, want=number, seq=number, phase=phase, fresh=False)
         for number, phase in enumerate(["alone"] * 4 + ["beside-greedy"] * 4)
@@ -308,9 +265,7 @@ def test_claim_that_a_scenario_is_for_must_not_stay_open(court: Court) -> None:
 
 
 def test_claim_that_a_scenario_is_for_must_not_go_without_an_occasion(court: Court) -> None:
-    """
-    Watchers that found no build to watch have shown nothing.
-    """
+    """Watchers that found no build to watch have shown nothing."""
     reads = fold([Sample("getBuild", "200", BEGAN_AT, BEGAN_AT, BEGAN_AT + 0.01)])
     log = log_of(workload("storm", scheduled={"getBuild": 1}), windows=reads)
     judged = court.judge(log, shown=[claim for claim in SCENARIOS["storm"].shows if claim != "status.build-ends"])
@@ -322,9 +277,7 @@ def test_claim_that_a_scenario_is_for_must_not_go_without_an_occasion(court: Cou
 
 
 def late(late_s: float, number: int = 200) -> RunLog:
-    """
-    Reads that are answered fast and sent late.
-    """
+    """Reads that are answered fast and sent late."""
     at = [BEGAN_AT + n / 50 for n in range(number)]
     windows = fold(Sample("getBuild", "200", t, t + late_s, t + late_s + 0.002) for t in at)
     limits = (Limit("getBuild", "p99_s", 0.5),)
@@ -333,9 +286,7 @@ def late(late_s: float, number: int = 200) -> RunLog:
 
 
 def test_threshold_that_the_generator_kept_from_being_judged_is_no_pass(court: Court) -> None:
-    """
-    A generator later at p99 than a tenth of a limit ends the run with 3, and the reason tells by how much.
-    """
+    """A generator later at p99 than a tenth of a limit ends the run with 3, and the reason tells by how much."""
     judged = court.judge(late(0.06))
 
     assert judged.verdict("load.p99")[0] == "indeterminate"
@@ -346,27 +297,21 @@ def test_threshold_that_the_generator_kept_from_being_judged_is_no_pass(court: C
 
 
 def test_punctual_generator_judges(court: Court) -> None:
-    """
-    A tenth of the limit is late enough for no doubt.
-    """
+    """A tenth of the limit is late enough for no doubt."""
     judged = court.judge(late(0.04))
 
     assert (judged.code, judged.verdict("load.p99")[0]) == (0, "upheld")
 
 
 def test_too_few_samples_are_not_the_generators_fault(court: Court) -> None:
-    """
-    A percentile that needs more samples stays indeterminate, and the run passes all the same.
-    """
+    """A percentile that needs more samples stays indeterminate, and the run passes all the same."""
     judged = court.judge(late(0.06, number=50))
 
     assert (judged.code, judged.verdict("load.p99")[0]) == (0, "indeterminate")
 
 
 def test_threshold_of_the_callers_own_has_to_be_judged(court: Court) -> None:
-    """
-    Whoever sets a limit himself is told with 3 that the samples were too few for it.
-    """
+    """Whoever sets a limit himself is told with 3 that the samples were too few for it."""
     judged = court.judge(late(0.001, number=50), own_limits=True)
 
     assert judged.code == 3
@@ -376,9 +321,7 @@ def test_threshold_of_the_callers_own_has_to_be_judged(court: Court) -> None:
 
 
 def test_broken_threshold_ends_with_1(court: Court) -> None:
-    """
-    A breach is a finding, whoever finds it.
-    """
+    """A breach is a finding, whoever finds it."""
     log = late(0.00005)
     assert log.workload
     judged = court.judge(replace(log, workload=replace(log.workload, limits=(Limit("getBuild", "max_s", 0.001),))))
@@ -387,9 +330,7 @@ def test_broken_threshold_ends_with_1(court: Court) -> None:
 
 
 def test_broken_claim_outweighs_a_late_generator(court: Court) -> None:
-    """
-    What was found is found, however late it was sent.
-    """
+    """What was found is found, however late it was sent."""
     judged = court.judge(replace(late(0.06), occurrences=(Occurrence(FINDING, "load.steady"),)))
 
     assert (judged.code, judged.footer.reason) == (1, "1 must claim broken")
@@ -400,16 +341,14 @@ def test_broken_claim_outweighs_a_late_generator(court: Court) -> None:
 
 
 def test_load_rule_that_fails_is_no_pass(court: Court, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    An error of ours ends the run with 3, also where the workers have upheld the claim of the rule.
-    """
+    """An error of ours ends the run with 3, also where the workers have upheld the claim of the rule."""
 
     @load_rule("overall.sick", "status.build-ends", idle="never")
     def sick(_: Record) -> Iterator[Judgement]:
         raise ZeroDivisionError("by nought")
         yield
 
-    monkeypatch.setattr(loadrules, "RULES", (sick,))
+    monkeypatch.setattr(load_rules, "RULES", (sick,))
     judged = court.judge(storm())
 
     assert judged.verdict("status.build-ends")[0] == "upheld"
@@ -418,9 +357,7 @@ def test_load_rule_that_fails_is_no_pass(court: Court, monkeypatch: pytest.Monke
 
 
 def test_story_rule_that_fails_is_no_pass(court: Court, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    The other rules still speak, and the run ends with 3.
-    """
+    """The other rules still speak, and the run ends with 3."""
 
     @rule("sick.story", "status.build-ends")
     def sick(_ref: str, _history: History) -> Iterator[Judgement]:
@@ -461,9 +398,7 @@ def _built(status: str, ref: str, seq: int) -> dict[str, Any]:
 
 
 def facts_of(told: list[Exchange], want: int) -> tuple[Attempt, Build]:
-    """
-    What a client tells of a story besides its exchanges.
-    """
+    """What a client tells of a story besides its exchanges."""
     start, last = told[1], told[-1]
     done_at, ref = start.done_at, start.ref or ""
     return (
@@ -473,9 +408,7 @@ def facts_of(told: list[Exchange], want: int) -> tuple[Attempt, Build]:
 
 
 def stories(*kept: Iterable[Exchange]) -> RunLog:
-    """
-    A storm of three clients that cancel; of each story only these exchanges were kept.
-    """
+    """A storm of three clients that cancel; of each story only these exchanges were kept."""
     whole = [story(ref, 1_000 * number) for number, ref in enumerate(REFS, start=1)]
     attempts, builds = zip(*(facts_of(told, want) for want, told in enumerate(whole)), strict=True)
     ones = [Sample("startBuild", "202", told[1].sent_at, told[1].sent_at, told[1].done_at) for told in whole]
@@ -514,9 +447,7 @@ def test_whole_stories_are_judged(court: Court) -> None:
     ids=str,
 )
 def test_story_that_was_not_kept_whole_accuses_nobody(court: Court, kept: list[int]) -> None:
-    """
-    A cancel that was not kept is no cancel that was not sent, whatever else of the story is there as evidence.
-    """
+    """A cancel that was not kept is no cancel that was not sent, whatever else of the story is there as evidence."""
     whole = story(REFS[0], 1_000)
     judged = court.judge(stories([whole[n] for n in kept], story(REFS[1], 2_000), story(REFS[2], 3_000)))
 
@@ -525,9 +456,7 @@ def test_story_that_was_not_kept_whole_accuses_nobody(court: Court, kept: list[i
 
 
 def test_start_that_was_not_kept_may_be_what_is_in_the_way(court: Court) -> None:
-    """
-    Refusals of a client whose story was kept are explained by builds of clients whose stories were not.
-    """
+    """Refusals of a client whose story was kept are explained by builds of clients whose stories were not."""
     longest_s = court.settings.target.build_timeout_s + court.settings.target.cancel_timeout_s
     kept = story(REFS[0], 1_000)
     at = BEGAN_AT + longest_s + 20
@@ -558,9 +487,7 @@ def test_start_that_was_not_kept_may_be_what_is_in_the_way(court: Court) -> None
 
 @pytest.mark.parametrize("case", [SET_UP, CLEAN_UP])
 def test_findings_of_set_up_and_clean_up_count(court: Court, case: str) -> None:
-    """
-    What the parent sends itself no worker has judged, so that every rule looks at it here.
-    """
+    """What the parent sends itself no worker has judged, so that every rule looks at it here."""
     wrong = exchange("deleteTemplate", 500, json={"error": "oops"}, ref=REFS[0], seq=9_000, case=case, sent_at=90.0)
     judged = court.judge(replace(storm(), exchanges=(wrong,)))
 
@@ -570,9 +497,7 @@ def test_findings_of_set_up_and_clean_up_count(court: Court, case: str) -> None:
 
 
 def test_what_workers_have_judged_is_not_judged_again(court: Court) -> None:
-    """
-    The rules that look at one answer were asked when it came; asked again they would count it twice.
-    """
+    """The rules that look at one answer were asked when it came; asked again they would count it twice."""
     wrong = exchange("getBuild", 500, json={"error": "oops"}, ref=REFS[0], seq=9_000, case="load.storm", sent_at=9.0)
     judged = court.judge(replace(storm(), exchanges=(wrong,)))
 
@@ -584,9 +509,7 @@ MANY, CUT = "since there were too many", "since the run was stopped before their
 
 @pytest.mark.parametrize(("cut", "why"), [({0, 1}, CUT), ({0}, f"1 of them {MANY} and 1 of them {CUT}"), (set(), MANY)])
 def test_story_that_was_cut_off_is_told_apart(court: Court, cut: set[int], why: str) -> None:
-    """
-    That a start had no answer when the run was stopped is another reason than a want of room.
-    """
+    """That a start had no answer when the run was stopped is another reason than a want of room."""
     log = stories(story(REFS[2], 3_000))
     attempts = [replace(a, status=0, cut_off=True) if n in cut else a for n, a in enumerate(log.attempts)]
     (told,) = court.judge(replace(log, attempts=tuple(attempts))).log.warnings

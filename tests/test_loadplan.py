@@ -1,6 +1,4 @@
-"""
-A load before anything is sent: who arrives when, which version each uses, who sends, and what it costs.
-"""
+"""A load before anything is sent: who arrives when, which version each uses, who sends, and what it costs."""
 
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,21 +13,19 @@ from tests.command import PRIMARY, SECOND, Shell
 from tests.loads import THRESHOLDS
 from tests.watched import Watched
 from touchstone.errors import UsageError
-from touchstone.loadcost import POLL_S, ROOM_TURNS, Cost
-from touchstone.loadfacts import Limit
-from touchstone.loadplan import BULK_FROM_PER_S, MAX_BUILDS, Need, Plan, phase_of, plan
-from touchstone.runfacts import RunLog
-from touchstone.runlog import read
-from touchstone.sample import UNSENT
-from touchstone.setting_up import CLEAN_UP, SET_UP
+from touchstone.facts.events import RunLog
+from touchstone.facts.load_events import Limit
+from touchstone.facts.runlog import read
+from touchstone.facts.sample import UNSENT
+from touchstone.loadgen.cost import POLL_S, ROOM_TURNS, Cost
+from touchstone.loadgen.plan import BULK_FROM_PER_S, MAX_BUILDS, Need, Plan, phase_of, plan
+from touchstone.loadgen.setup import CLEAN_UP, SET_UP
+from touchstone.loadgen.workloads import BUILDS, SCENARIOS, Options
 from touchstone.twin import RateLimit
-from touchstone.workloads import BUILDS, SCENARIOS, Options
 
 
 def options(name: str, **changes: Any) -> Options:
-    """
-    The defaults of a scenario with some of them otherwise.
-    """
+    """The defaults of a scenario with some of them otherwise."""
     chosen = SCENARIOS[name]
     plain = Options(
         scenario=chosen,
@@ -47,34 +43,26 @@ def options(name: str, **changes: Any) -> Options:
 
 
 def planned(name: str, **changes: Any) -> Plan:
-    """
-    The plan of a scenario.
-    """
+    """The plan of a scenario."""
     if name == "soak":
         changes = {"duration_s": 60.0} | changes
     return plan(options(name, **changes))
 
 
 def due_of(made: Plan, action: str) -> list[float]:
-    """
-    When the arrivals of an action are due.
-    """
+    """When the arrivals of an action are due."""
     schedule = made.schedule
     return [float(due) for due in schedule.due_s[schedule.actions == schedule.names.index(action)]]
 
 
 def own(made: Plan) -> list[Need]:
-    """
-    The versions of arrivals that build.
-    """
+    """The versions of arrivals that build."""
     return [need for need in made.needs if need.role == "own"]
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_same_options_give_the_same_plan(name: str) -> None:
-    """
-    Two plans, one of them from the options as a worker is told them, are one down to the digest.
-    """
+    """Two plans, one of them from the options as a worker is told them, are one down to the digest."""
     first = planned(name)
     again = plan(Options.from_public(first.options.public()))
 
@@ -82,9 +70,7 @@ def test_same_options_give_the_same_plan(name: str) -> None:
 
 
 def test_seed_and_mix_make_another_plan() -> None:
-    """
-    What depends on chance depends on the seed, and the digest tells a changed mix as well.
-    """
+    """What depends on chance depends on the seed, and the digest tells a changed mix as well."""
     digests = [
         planned("soak").schedule.digest,
         planned("soak", seed=21).schedule.digest,
@@ -97,9 +83,7 @@ def test_seed_and_mix_make_another_plan() -> None:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_each_building_arrival_has_a_version_of_its_own(name: str) -> None:
-    """
-    The n-th arrival that builds uses the n-th version published for that, which is made for its action.
-    """
+    """The n-th arrival that builds uses the n-th version published for that, which is made for its action."""
     made = planned(name)
     schedule, nth = made.schedule, made.nth_build()
     actions = {int(n): schedule.names[a] for n, a in zip(schedule.numbers, schedule.actions, strict=True)}
@@ -112,9 +96,7 @@ def test_each_building_arrival_has_a_version_of_its_own(name: str) -> None:
 @pytest.mark.parametrize("name", ["steady", "storm", "watchers"])
 @pytest.mark.parametrize("workers", [2, 3, 7])
 def test_workers_share_no_version(name: str, workers: int) -> None:
-    """
-    However a schedule is dealt out, each version is used by one arrival of one worker.
-    """
+    """However a schedule is dealt out, each version is used by one arrival of one worker."""
     made = planned(name)
     nth = made.nth_build()
     shares = [made.schedule.share(worker, workers) for worker in range(workers)]
@@ -124,9 +106,7 @@ def test_workers_share_no_version(name: str, workers: int) -> None:
 
 
 def test_storm_starts_all_at_once() -> None:
-    """
-    Each of the builds is due at the first moment, and more versions stand ready for what comes after.
-    """
+    """Each of the builds is due at the first moment, and more versions stand ready for what comes after."""
     made = planned("storm", builds=7)
 
     assert due_of(made, "start") == [0.0] * 7
@@ -145,9 +125,7 @@ def test_host_is_filled_with_less_than_half_of_a_storm(builds: int, rooms: int) 
 
 
 def test_storm_at_a_rate_is_no_storm_at_once() -> None:
-    """
-    With a curve the builds arrive by it, as many as it makes.
-    """
+    """With a curve the builds arrive by it, as many as it makes."""
     made = planned("storm", arrivals="constant:4", duration_s=3.0)
 
     assert due_of(made, "start") == pytest.approx([(n + 0.5) / 4 for n in range(12)])
@@ -156,9 +134,7 @@ def test_storm_at_a_rate_is_no_storm_at_once() -> None:
 
 @pytest.mark.parametrize("name", ["storm", "steady", "soak"])
 def test_every_fifth_build_fails(name: str) -> None:
-    """
-    Of the builds that are polled to their end one in five is made to fail, whatever the rhythm of the mix.
-    """
+    """Of the builds that are polled to their end one in five is made to fail, whatever the rhythm of the mix."""
     made = planned(name, **({"builds": 40} if name == "storm" else {"duration_s": 120.0}))
     fails = [need.fails for need in own(made) if need.purpose == "start"]
 
@@ -168,9 +144,7 @@ def test_every_fifth_build_fails(name: str) -> None:
 
 
 def test_followed_build_prints_between_its_halves() -> None:
-    """
-    A build with followers prints its lines half-way; one that is cancelled takes twice as long.
-    """
+    """A build with followers prints its lines half-way; one that is cancelled takes twice as long."""
     made = planned("steady", build_s=0.8, lines=6)
     kinds = {need.purpose: need for need in own(made)}
 
@@ -181,9 +155,7 @@ def test_followed_build_prints_between_its_halves() -> None:
 
 @pytest.mark.parametrize("build_s", [1.2, 4.0, 30.0])
 def test_watchers_come_before_the_output(build_s: float) -> None:
-    """
-    The builds begin at once, and all their watchers come after that and well before half of their time is over.
-    """
+    """The builds begin at once, and all their watchers come after that and well before half of their time is over."""
     made = planned("watchers", builds=3, watchers=5, build_s=build_s, lines=9)
     watch = due_of(made, "watch")
 
@@ -196,26 +168,20 @@ def test_watchers_come_before_the_output(build_s: float) -> None:
 
 
 def test_watchers_of_short_builds_are_refused() -> None:
-    """
-    Whoever would come after the output has begun could not be held to the whole log.
-    """
+    """Whoever would come after the output has begun could not be held to the whole log."""
     with pytest.raises(UsageError, match=r"^--build-s 1: watchers come before half .* expected 1\.2 s or more"):
         planned("watchers", build_s=1.0)
 
 
 def test_single_watcher_is_refused() -> None:
-    """
-    Whether all watchers of a build agree one of them cannot show, on however many builds.
-    """
+    """Whether all watchers of a build agree one of them cannot show, on however many builds."""
     with pytest.raises(UsageError, match=r"^--watchers 1: whether all .* takes two of them; expected 2 or more"):
         planned("watchers", builds=4, watchers=1)
     assert planned("watchers", builds=1, watchers=2).scheduled() == {"startBuild": 1, "streamBuildEvents": 2}
 
 
 def test_fairness_is_modest_alone_and_then_beside_a_greedy_key() -> None:
-    """
-    The modest key goes on at its pace; in the second half so many greedy starts come between each two of them.
-    """
+    """The modest key goes on at its pace; in the second half so many greedy starts come between each two of them."""
     made = planned("fairness", arrivals="constant:2", duration_s=10.0, mix={"modest": 1, "greedy": 3})
     modest, greedy = due_of(made, "modest"), due_of(made, "greedy")
 
@@ -230,16 +196,12 @@ def test_fairness_is_modest_alone_and_then_beside_a_greedy_key() -> None:
 
 
 def test_only_fairness_has_phases() -> None:
-    """
-    Elsewhere nothing goes on beside by plan.
-    """
+    """Elsewhere nothing goes on beside by plan."""
     assert {phase_of(options(name), at) for name in SCENARIOS if name != "fairness" for at in (0.0, 9.0)} == {""}
 
 
 def test_churn_shares_a_few_versions() -> None:
-    """
-    Its races use the same few versions, and each of them may begin a build.
-    """
+    """Its races use the same few versions, and each of them may begin a build."""
     made = planned("churn", builds=3, duration_s=5.0)
 
     assert [need.role for need in made.needs] == ["shared"] * 3
@@ -247,9 +209,7 @@ def test_churn_shares_a_few_versions() -> None:
 
 
 def test_fairness_takes_no_actions_from_a_trace(tmp_path: Path) -> None:
-    """
-    Whose start an arrival is follows from the mix, so that a column that says otherwise would be passed over.
-    """
+    """Whose start an arrival is follows from the mix, so that a column that says otherwise would be passed over."""
     path = tmp_path / "seen.csv"
     path.write_text("at_s,operation\n0.5,modest\n9,greedy\n", encoding="utf-8")
     with pytest.raises(UsageError, match="fairness says itself whose start each is; drop the column operation"):
@@ -259,9 +219,7 @@ def test_fairness_takes_no_actions_from_a_trace(tmp_path: Path) -> None:
 
 
 def test_versions_to_read_are_built_for_readers_only() -> None:
-    """
-    A mix without reads needs no version that is ready.
-    """
+    """A mix without reads needs no version that is ready."""
     assert [need.role for need in planned("steady", mix={"start": 1}).needs].count("ready") == 0
     assert [need.role for need in planned("steady").needs].count("ready") == 4
 
@@ -285,18 +243,14 @@ def test_versions_to_read_are_built_for_readers_only() -> None:
     ],
 )
 def test_plan_that_makes_no_sense_is_refused(name: str, changes: dict[str, Any], message: str) -> None:
-    """
-    What comes to nothing, or to more than a machine holds, is said before it is worked out.
-    """
+    """What comes to nothing, or to more than a machine holds, is said before it is worked out."""
     with pytest.raises(UsageError, match=f"^{message}"):
         planned(name, **changes)
     assert MAX_BUILDS == 100_000
 
 
 def test_engine_is_chosen_by_the_busiest_second() -> None:
-    """
-    From more than 1,000 single requests in some second on, for each worker, the bulk engine sends.
-    """
+    """From more than 1,000 single requests in some second on, for each worker, the bulk engine sends."""
     at_limit = planned("steady", arrivals="constant:1000", duration_s=2.0, mix={"read": 1})
     above = planned("steady", arrivals="constant:1002", duration_s=2.0, mix={"read": 1})
     spiked = planned("steady", arrivals="spike:10..3000@1s+1s", duration_s=3.0, mix={"read": 1})
@@ -309,9 +263,7 @@ def test_engine_is_chosen_by_the_busiest_second() -> None:
 
 
 def test_engine_counts_what_has_no_sequel_only() -> None:
-    """
-    Arrivals that begin a flow are no single requests, however many they are; without any there are none.
-    """
+    """Arrivals that begin a flow are no single requests, however many they are; without any there are none."""
     mixed = planned("steady", arrivals="constant:1500", duration_s=2.0, mix={"read": 1, "cancel": 1})
 
     assert mixed.engine(1)[0] == "flows"
@@ -320,9 +272,7 @@ def test_engine_counts_what_has_no_sequel_only() -> None:
 
 
 def test_engine_that_is_asked_for_is_taken() -> None:
-    """
-    The caller may choose; a closed model is never bulk by itself.
-    """
+    """The caller may choose; a closed model is never bulk by itself."""
     many = {"arrivals": "constant:5000", "duration_s": 1.0, "mix": {"read": 1}}
 
     assert planned("steady", engine="bulk").engine(1) == ("bulk", "asked for by --engine")
@@ -331,9 +281,7 @@ def test_engine_that_is_asked_for_is_taken() -> None:
 
 
 def test_workload_is_the_plan_in_the_run_log() -> None:
-    """
-    The run log says what is to arrive by operation, when, for how long, by whom, and what it is judged by.
-    """
+    """The run log says what is to arrive by operation, when, for how long, by whom, and what it is judged by."""
     made, limits = planned("watchers", builds=2, watchers=3, build_s=8.0), (Limit("*", "error_share", 0.0),)
     told = made.workload(3.0, 4, limits)
 
@@ -345,24 +293,18 @@ def test_workload_is_the_plan_in_the_run_log() -> None:
 
 
 def test_closed_model_has_no_schedule_to_keep() -> None:
-    """
-    How many requests a closed model sends its target decides, so that none of them can be missing.
-    """
+    """How many requests a closed model sends its target decides, so that none of them can be missing."""
     assert planned("steady", model="closed").workload(3.0, 1, ()).scheduled == {}
 
 
 def most(cost: Cost) -> int:
-    """
-    The requests of a load at worst, where they are bounded.
-    """
+    """The requests of a load at worst, where they are bounded."""
     assert cost.most_requests is not None
     return cost.most_requests
 
 
 def test_cost_grows_with_what_a_target_allows() -> None:
-    """
-    At worst each build takes as long as it may and each start is refused for as long as it is waited for.
-    """
+    """At worst each build takes as long as it may and each start is refused for as long as it is waited for."""
     made = planned("storm", builds=10)
     quick, slow = made.cost(10.0, 5.0), made.cost(20.0, 5.0)
 
@@ -392,9 +334,7 @@ def test_unrefused_storm_costs_its_builds_and_one_burst() -> None:
 
 
 def test_run_lasts_at_least_until_its_last_build_can_be_over() -> None:
-    """
-    What is polled or followed goes on for as long as its steps; a cancel or a read is over at once.
-    """
+    """What is polled or followed goes on for as long as its steps; a cancel or a read is over at once."""
     for mix, beyond_s in (({"start": 1}, 0.7), ({"stream": 1}, 0.7), ({"cancel": 1}, 0.0), ({"read": 1}, 0.0)):
         made = planned("steady", arrivals="constant:4", duration_s=2.0, mix=mix, build_s=0.7)
         assert made.cost(10.0, 5.0).least_seconds == pytest.approx(1.875 + beyond_s, abs=0.1)
@@ -402,9 +342,7 @@ def test_run_lasts_at_least_until_its_last_build_can_be_over() -> None:
 
 
 def test_log_is_followed_for_longer_than_a_build_may_take() -> None:
-    """
-    At worst a log that does not end is followed until its build would have settled as well.
-    """
+    """At worst a log that does not end is followed until its build would have settled as well."""
     watchers, churn = planned("watchers"), planned("churn")
 
     assert watchers.cost(10.0, 5.0, 3.0).most_seconds - watchers.cost(10.0, 5.0).most_seconds == 3
@@ -423,9 +361,7 @@ def test_client_that_fills_the_host_waits_for_its_cancels() -> None:
 
 
 def test_budget_bounds_what_the_load_costs() -> None:
-    """
-    Beyond --max-requests nothing is sent but what sets up and clears up; without it a closed model has no bound.
-    """
+    """Beyond --max-requests nothing is sent but what sets up and clears up; without it a closed model has no bound."""
     bound = planned("storm", builds=10, max_requests=30).cost(10.0, 5.0)
     free = planned("storm", builds=10).cost(10.0, 5.0)
     closed = planned("steady", model="closed")
@@ -437,8 +373,7 @@ def test_budget_bounds_what_the_load_costs() -> None:
 
 
 def test_races_are_not_polled() -> None:
-    """
-    A race is a start, a cancel and a read, so that churn costs three requests an arrival besides its versions.
+    """A race is a start, a cancel and a read, so that churn costs three requests an arrival besides its versions.
 
     Those are published, cancelled and deleted, as nobody sees their builds end.
     """
@@ -461,9 +396,7 @@ UNREFUSED = SMALL | {
 
 
 def run_of(name: str, folder: Path, *, refuses: bool) -> tuple[Watched, RunLog]:
-    """
-    A scenario in small, run for real; the twin that it loaded and its run log.
-    """
+    """A scenario in small, run for real; the twin that it loaded and its run log."""
     limits: dict[str, Any] = {"rate": RateLimit.parse("12/1"), "capacity": 3} if refuses else {}
     with Watched(**limits) as watched:
         (folder / "thresholds.toml").write_text(THRESHOLDS, encoding="utf-8")
@@ -481,9 +414,7 @@ def run_of(name: str, folder: Path, *, refuses: bool) -> tuple[Watched, RunLog]:
 
 
 def sent_around(log: RunLog) -> int:
-    """
-    The requests that set up and cleared up.
-    """
+    """The requests that set up and cleared up."""
     return sum(exchange.case in (SET_UP, CLEAN_UP, "smoke") for exchange in log.exchanges)
 
 
@@ -492,9 +423,7 @@ Runs = dict[tuple[str, bool], "Future[tuple[Watched, RunLog]]"]
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    """
-    All runs, by scenario and whether some starts are refused, beside each other: they wait most of the time.
-    """
+    """All runs, by scenario and whether some starts are refused, beside each other: they wait most of the time."""
     wanted = [*((name, True) for name in SMALL), *((name, False) for name in UNREFUSED)]
     with ThreadPoolExecutor(4) as pool:
         return {
@@ -524,9 +453,7 @@ def test_unrefused_run_sends_no_more_than_told(runs: Runs, name: str) -> None:
 @pytest.mark.whole
 @pytest.mark.parametrize("name", SMALL)
 def test_run_costs_no_more_than_planned(runs: Runs, name: str) -> None:
-    """
-    A run begins no more builds and sends no more requests than its plan says, and sends each arrival once.
-    """
+    """A run begins no more builds and sends no more requests than its plan says, and sends each arrival once."""
     watched, log = runs[name, True].result()
     assert log.workload is not None
     made = plan(Options.from_public(log.workload.options))

@@ -1,6 +1,4 @@
-"""
-The load rules: a server that is correct, whatever its limits, is never accused by them, and a faulty one is.
-"""
+"""The load rules: a server that is correct, whatever its limits, is never accused by them, and a faulty one is."""
 
 import dataclasses
 import functools
@@ -14,16 +12,14 @@ from tests.crowd import Crowd, Server, Version
 from tests.ruled import accused, outcomes, reasons, ruled
 from tests.rules.exchanges import build, exchange
 from tests.rules.limiting import LIMITERS
-from touchstone.loadrules import RULES
-from touchstone.runfacts import RunLog
+from touchstone.facts.events import RunLog
+from touchstone.loadgen.rules import RULES
 
 SEEDS = range(40)
 
 
 def any_limits(chance: random.Random, server: type[Server] = Server, **fixed: Any) -> Server:
-    """
-    A server with limits of any kind and size.
-    """
+    """A server with limits of any kind and size."""
     make = LIMITERS[chance.choice(sorted(LIMITERS))]
     limit, window_s = chance.randint(1, 12), chance.uniform(0.3, 5.0)
     numbers: dict[str, Any] = {
@@ -38,9 +34,7 @@ def any_limits(chance: random.Random, server: type[Server] = Server, **fixed: An
 
 
 def storm(server: Server, seed: int, builds: int = 20, **more: Any) -> RunLog:
-    """
-    Many builds wanted at about the same time by two keys, some of them cancelled, and races for two versions.
-    """
+    """Many builds wanted at about the same time by two keys, some of them cancelled, and races for two versions."""
     chance = random.Random(seed)
     crowd = Crowd(server, chance, chance.uniform(0.001, 0.08), chance.uniform(2.0, 12.0), **more)
     for want in range(builds):
@@ -53,9 +47,7 @@ def storm(server: Server, seed: int, builds: int = 20, **more: Any) -> RunLog:
 
 
 def fair(server: Server, seed: int, *, rate: float = 1.0, greedy: int = 20, duration_s: float = 24.0) -> RunLog:
-    """
-    A modest key alone, then beside a greedy one; both versions are ready.
-    """
+    """A modest key alone, then beside a greedy one; both versions are ready."""
     chance = random.Random(seed)
     crowd = Crowd(server, chance, chance.uniform(0.001, 0.05))
     crowd.find_ready("default/modest@1.0.0", "primary")
@@ -76,9 +68,7 @@ def fair(server: Server, seed: int, *, rate: float = 1.0, greedy: int = 20, dura
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_storm_on_a_correct_server_accuses_nobody(seed: int) -> None:
-    """
-    Whatever its limits and however it counts: refusals, give-ups and cancels under load are no breach.
-    """
+    """Whatever its limits and however it counts: refusals, give-ups and cancels under load are no breach."""
     assert accused(storm(any_limits(random.Random(seed)), seed)) == set()
 
 
@@ -94,9 +84,7 @@ def test_greedy_key_on_a_correct_server_accuses_nobody(seed: int) -> None:
 
 
 def test_correct_server_upholds_what_a_run_can_show() -> None:
-    """
-    Where there was an occasion the claim is held: what is never accused might as well say nothing.
-    """
+    """Where there was an occasion the claim is held: what is never accused might as well say nothing."""
     limiter = functools.partial(LIMITERS["fixed-window"], 8, 1.0)
     log = storm(Server(limiter, capacity=4, build_s=0.6), 3)
     for claim in (
@@ -108,9 +96,7 @@ def test_correct_server_upholds_what_a_run_can_show() -> None:
 
 
 def test_run_without_an_occasion_says_what_would_give_one() -> None:
-    """
-    No build, no refusal, no phases: each claim is not applicable, with what was missing and what to do.
-    """
+    """No build, no refusal, no phases: each claim is not applicable, with what was missing and what to do."""
     ruling = ruled(Crowd(Server(), random.Random(1)).run())
     assert (ruling.findings, ruling.judgements) == ((), ())
     reasons = {notice.claim: notice.reason for notice in ruling.notices}
@@ -124,9 +110,7 @@ def test_run_without_an_occasion_says_what_would_give_one() -> None:
 
 
 class NeverEnds(Server):
-    """
-    The fifth build that is in flight does not end.
-    """
+    """The fifth build that is in flight does not end."""
 
     def begin(self, version: Version, ref: str, at: float) -> None:
         crowd = sum(v.state == "building" and v.ends_at > at for v in self.versions.values())
@@ -135,9 +119,7 @@ class NeverEnds(Server):
 
 
 class Loses(Server):
-    """
-    The fifth build that is in flight is lost half-way.
-    """
+    """The fifth build that is in flight is lost half-way."""
 
     def begin(self, version: Version, ref: str, at: float) -> None:
         crowd = sum(v.state == "building" and v.ends_at > at for v in self.versions.values())
@@ -147,9 +129,7 @@ class Loses(Server):
 
 
 class Revives(Server):
-    """
-    A build that failed reads building again a while later.
-    """
+    """A build that failed reads building again a while later."""
 
     def read(self, ref: str, account: str, at: float) -> tuple[int, str, float | None]:
         status, state, asked_s = super().read(ref, account, at)
@@ -161,9 +141,7 @@ class Revives(Server):
 
 
 class BuildsAllTheSame(Server):
-    """
-    A start that is refused begins its build.
-    """
+    """A start that is refused begins its build."""
 
     def start(self, ref: str, account: str, at: float) -> tuple[int, str, float | None]:
         answer = super().start(ref, account, at)
@@ -174,9 +152,7 @@ class BuildsAllTheSame(Server):
 
 
 class NeverAgain(Server):
-    """
-    A key that was refused once is never served again.
-    """
+    """A key that was refused once is never served again."""
 
     def start(self, ref: str, account: str, at: float) -> tuple[int, str, float | None]:
         self.shut = getattr(self, "shut", set())
@@ -186,27 +162,21 @@ class NeverAgain(Server):
 
 
 class Impatient(Server):
-    """
-    Retry-After asks for a third of the time that is left.
-    """
+    """Retry-After asks for a third of the time that is left."""
 
     def refuse(self, wait_s: float) -> tuple[int, str, float | None]:
         return 429, "", float(math.floor(wait_s / 3))
 
 
 class Shared(Server):
-    """
-    All keys use up one rate.
-    """
+    """All keys use up one rate."""
 
     def key_of(self, account: str) -> str:
         return "all"
 
 
 class Contagious(Server):
-    """
-    While one key is refused, so are the others.
-    """
+    """While one key is refused, so are the others."""
 
     def start(self, ref: str, account: str, at: float) -> tuple[int, str, float | None]:
         waits_s = [limiter.wait_s(at) for limiter in self.limiters.values()]
@@ -227,9 +197,7 @@ LIMITED = {"limiter": functools.partial(LIMITERS["fixed-window"], 4, 1.0), "capa
     ],
 )
 def test_fault_is_found_by_what_becomes_of_the_builds(fault: type[Server], claim: str, fixed: dict[str, Any]) -> None:
-    """
-    A build without an end, one that is lost, one that nobody admitted, and one that was refused.
-    """
+    """A build without an end, one that is lost, one that nobody admitted, and one that was refused."""
     for seed in range(5):
         server = fault(**({"limiter": functools.partial(LIMITERS["fixed-window"], 40, 1.0)} | fixed))
         log = storm(server, seed)
@@ -239,18 +207,14 @@ def test_fault_is_found_by_what_becomes_of_the_builds(fault: type[Server], claim
 
 
 def seen_again(log: RunLog) -> RunLog:
-    """
-    The same, with one more read of a version that failed, after everything else.
-    """
+    """The same, with one more read of a version that failed, after everything else."""
     failed = next(e for e in log.exchanges if e.operation == "getBuild" and e.body["status"] == "failed")
     more = exchange(json=build("building", failed.ref or ""), ref=failed.ref, seq=99_999, sent_at=90.0, done_at=90.1)
     return dataclasses.replace(log, exchanges=(*log.exchanges, more))
 
 
 def lonely(server: Server, seed: int, patience_s: float = 20.0, starts: int = 6) -> RunLog:
-    """
-    Clients of one key, each after the one before has ended; the first ones come too fast for the limit.
-    """
+    """Clients of one key, each after the one before has ended; the first ones come too fast for the limit."""
     crowd = Crowd(server, random.Random(seed), 0.01, patience_s)
     for want in range(starts):
         crowd.enter(0.1 * want if want < 5 else 40.0 * want, crowd.wants(want, f"default/own-{want}@1.0.0"))
@@ -265,9 +229,7 @@ def lonely(server: Server, seed: int, patience_s: float = 20.0, starts: int = 6)
     ],
 )
 def test_fault_is_found_by_clients_that_wait(fault: type[Server], claim: str, says_when: bool) -> None:
-    """
-    A limit that does not end for whoever backs off, and one whose Retry-After is too short.
-    """
+    """A limit that does not end for whoever backs off, and one whose Retry-After is too short."""
     limit_s = 1.0 if fault is NeverAgain else 9.0
     limiter = functools.partial(LIMITERS["fixed-window"], 4, limit_s)
     found = accused(lonely(fault(limiter, build_s=0.2, says_when=says_when), 1))
@@ -279,9 +241,7 @@ def test_fault_is_found_by_clients_that_wait(fault: type[Server], claim: str, sa
 @pytest.mark.parametrize("fault", [Shared, Contagious])
 @pytest.mark.parametrize("kind", sorted(LIMITERS))
 def test_greedy_key_that_throttles_another_is_found(fault: type[Server], kind: str) -> None:
-    """
-    A shared rate, and a refusal that hits all keys, however the limit counts.
-    """
+    """A shared rate, and a refusal that hits all keys, however the limit counts."""
     server = fault(functools.partial(LIMITERS[kind], 12, 1.0))
     assert accused(fair(server, 1, greedy=60)) == {"limit.is-per-key"}
 
@@ -298,18 +258,14 @@ def test_greedy_key_that_throttles_another_is_found(fault: type[Server], kind: s
     ],
 )
 def test_disturbance_that_proves_nothing_is_told(change: dict[str, Any], why: str) -> None:
-    """
-    Too few starts, a greedy key that is not greedy, and a modest one that is not modest leave the claim open.
-    """
+    """Too few starts, a greedy key that is not greedy, and a modest one that is not modest leave the claim open."""
     log = fair(Server(functools.partial(LIMITERS["fixed-window"], 8, 2.0)), 1, **change)
     assert outcomes(log, "limit.is-per-key") == {"indeterminate"}
     assert why in reasons(log, "limit.is-per-key")
 
 
 def test_starts_of_the_greedy_key_are_counted_while_the_modest_one_starts() -> None:
-    """
-    What it started before the first or after the last start of the modest key is in no number that says so.
-    """
+    """What it started before the first or after the last start of the modest key is in no number that says so."""
     log = fair(Server(functools.partial(LIMITERS["fixed-window"], 8, 2.0)), 1, greedy=1)
     greedy = [a for a in log.attempts if a.credential == "second"]
     beside = [a for a in log.attempts if a.credential == "primary" and a.phase == "beside-greedy"]
@@ -323,9 +279,7 @@ def test_starts_of_the_greedy_key_are_counted_while_the_modest_one_starts() -> N
 @pytest.mark.parametrize("says_when", [True, False])
 @pytest.mark.parametrize(("kind", "limit"), [("fixed-window", 16), ("aligned-window", 16), ("token-bucket", 9)])
 def test_key_that_uses_up_a_long_window_of_its_own_is_indeterminate(kind: str, limit: int, says_when: bool) -> None:
-    """
-    Served alone and refused beside, on a correct server: the window that it fills is longer than each phase.
-    """
+    """Served alone and refused beside, on a correct server: the window that it fills is longer than each phase."""
     log = fair(Server(functools.partial(LIMITERS[kind], limit, 24.0), says_when=says_when), 1)
     assert outcomes(log, "limit.is-per-key") == {"indeterminate"}
     assert "may have used up a rate of its own" in reasons(log, "limit.is-per-key")

@@ -1,6 +1,4 @@
-"""
-A worker on a machine of its own tells whoever started it how it comes along, and what it waits for.
-"""
+"""A worker on a machine of its own tells whoever started it how it comes along, and what it waits for."""
 
 import socket
 from collections.abc import Callable
@@ -10,14 +8,12 @@ from typing import Any
 import pytest
 
 from touchstone.errors import TargetError, UsageError
-from touchstone.loadhandover import SAID, TOLD
-from touchstone.loadworker import REMIND_S, Course, check_host
+from touchstone.loadgen.handover import SAID, TOLD
+from touchstone.loadgen.remote_worker import REMIND_S, Course, check_host
 
 
 class Waiting:
-    """
-    A worker that waits for its master, with a clock that a test sets.
-    """
+    """A worker that waits for its master, with a clock that a test sets."""
 
     def __init__(self, folder: Path, master: str = "127.0.0.1") -> None:
         self.said: list[str] = []
@@ -26,26 +22,20 @@ class Waiting:
         self.course = Course(self.log, master, 5557, self.said.append, lambda: self.at_s)
 
     def prints(self, text: str) -> None:
-        """
-        Locust prints something, and it is looked whether that says anything.
-        """
+        """Locust prints something, and it is looked whether that says anything."""
         with self.log.open("a", encoding="utf-8") as file:
             file.write(text)
         self.course.look()
 
     def passes(self, seconds: float) -> None:
-        """
-        Time passes, and it is looked.
-        """
+        """Time passes, and it is looked."""
         self.at_s += seconds
         self.course.look()
 
 
 @pytest.fixture
 def unknown(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """
-    Nobody knows any host, until the function is called that this gives.
-    """
+    """Nobody knows any host, until the function is called that this gives."""
     known = [False]
 
     def find(*_: Any) -> list[Any]:
@@ -58,9 +48,7 @@ def unknown(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 def test_worker_says_where_its_master_is_to_be_and_where_its_log_is(tmp_path: Path) -> None:
-    """
-    The first line comes before Locust has printed anything.
-    """
+    """The first line comes before Locust has printed anything."""
     waiting = Waiting(tmp_path)
     waiting.course.look()
 
@@ -68,9 +56,7 @@ def test_worker_says_where_its_master_is_to_be_and_where_its_log_is(tmp_path: Pa
 
 
 def test_worker_without_a_master_says_so_again_and_again(tmp_path: Path) -> None:
-    """
-    Every half minute it is said that there is no master, until it has joined one.
-    """
+    """Every half minute it is said that there is no master, until it has joined one."""
     waiting = Waiting(tmp_path)
     for _ in range(7):
         waiting.passes(REMIND_S / 3)
@@ -100,9 +86,7 @@ def test_worker_repeats_what_is_said_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_unknown_host_is_told_and_waited_for(tmp_path: Path, unknown: Callable[[], None]) -> None:
-    """
-    A master may come up after its workers, and its name with it.
-    """
+    """A master may come up after its workers, and its name with it."""
     waiting = Waiting(tmp_path, "master")
     waiting.passes(REMIND_S)
     unknown()
@@ -136,9 +120,7 @@ def test_host_that_stays_unknown_is_a_wrong_one(tmp_path: Path, unknown: Callabl
     "host", ["master", "master.example.test", "a_b-c.test", "10.1.2.3", "::1", "fe80::1", "localhost."]
 )
 def test_host_may_be_a_name_or_an_address(host: str) -> None:
-    """
-    Whatever may be a host is taken, known or not.
-    """
+    """Whatever may be a host is taken, known or not."""
     check_host(host)
 
 
@@ -146,8 +128,6 @@ def test_host_may_be_a_name_or_an_address(host: str) -> None:
     "host", ["a b", "master:5557", "http://master", "-m", "a..b", "mästér", "x" * 254, "1.2.3.4/8"]
 )
 def test_what_cannot_be_a_host_is_refused(host: str) -> None:
-    """
-    A port, a URL or a slip of the fingers is told at once.
-    """
+    """A port, a URL or a slip of the fingers is told at once."""
     with pytest.raises(UsageError, match=r"^--worker '.*': no host; expected the name or the address .* into --port$"):
         check_host(host)

@@ -1,6 +1,4 @@
-"""
-Two answers look alike only where no inline rule can tell them apart.
-"""
+"""Two answers look alike only where no inline rule can tell them apart."""
 
 import itertools
 import json
@@ -12,16 +10,17 @@ from typing import Any
 import pytest
 
 from tests.answered import JSON, answer_of, corpus, head, keys, known_after, set_up, shot_of, shots
-from touchstone.answer import Answer
-from touchstone.appraiser import INLINE_RULES, STORY_TIME_RULES
-from touchstone.contract import Contract
-from touchstone.exchange import Exchange, Response
-from touchstone.looks import LARGE_BODY_BYTES, NOT_REACHED, READ_HEADERS, Look, Looks, outline
-from touchstone.rules import EXCHANGE_RULES, protocol
+from touchstone.contract.document import Contract
+from touchstone.facts.exchange import Exchange, Response
+from touchstone.loadgen.fingerprint import LARGE_BODY_BYTES, NOT_REACHED, READ_HEADERS, Look, Looks, outline
+from touchstone.loadgen.inline_judge import INLINE_RULES, STORY_TIME_RULES
+from touchstone.loadgen.prepared_request import Shots
+from touchstone.rules import protocol
+from touchstone.rules.catalogue import EXCHANGE_RULES
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.rule import Rule
-from touchstone.shots import Shots
-from touchstone.transport import Call
+from touchstone.target.answer import Answer
+from touchstone.target.transport import Call
 
 REF = "default/touchstone-t1-hello@1.0.0"
 KEY = keys().primary
@@ -30,17 +29,13 @@ Words = list[tuple[str, str, str, str, str]]
 
 
 def words(rules: Sequence[Rule[Exchange]], exchange: Exchange, known: History) -> Words:
-    """
-    All that the rules say but for the numbers of exchanges.
-    """
+    """All that the rules say but for the numbers of exchanges."""
     said = (judgement for rule in rules for judgement in rule(exchange, known))
     return [(j.check, j.claim, j.outcome, j.expected, j.actual) for j in said]
 
 
 def moved(exchange: Exchange) -> Exchange:
-    """
-    The exchange as it would be later in the run.
-    """
+    """The exchange as it would be later in the run."""
     at_s = 1234.5
     times = (exchange.sent_at + at_s, exchange.head_at + at_s, exchange.done_at + 2 * at_s)
     later = replace(exchange, seq=exchange.seq + 5000, case="other", sent_at=times[0], head_at=times[1])
@@ -51,18 +46,14 @@ def moved(exchange: Exchange) -> Exchange:
 
 
 def test_each_exchange_rule_is_judged_at_one_time() -> None:
-    """
-    A rule is asked of every answer or after the run, never both, and none is forgotten.
-    """
+    """A rule is asked of every answer or after the run, never both, and none is forgotten."""
     inline, later = [rule.id for rule in INLINE_RULES], [rule.id for rule in STORY_TIME_RULES]
     assert sorted(inline + later) == sorted(rule.id for rule in EXCHANGE_RULES)
     assert set(later) == {"lookup.odd-spelling", "events.own-lines", "room.free"}
 
 
 def test_inline_rule_says_the_same_whatever_else_the_run_did() -> None:
-    """
-    No other exchange, no number and no time changes what an inline rule says of an exchange, right or wrong.
-    """
+    """No other exchange, no number and no time changes what an inline rule says of an exchange, right or wrong."""
     for recording, exchanges in corpus():
         before, after = set_up(recording), known_after(recording, exchanges)
         for exchange in exchanges:
@@ -70,9 +61,7 @@ def test_inline_rule_says_the_same_whatever_else_the_run_did() -> None:
 
 
 def test_rule_that_is_not_inline_depends_on_the_rest_of_the_run() -> None:
-    """
-    The comparison above tells a rule that looks at other exchanges: a log is judged by what other builds print.
-    """
+    """The comparison above tells a rule that looks at other exchanges: a log is judged by what other builds print."""
     told = set()
     for recording, exchanges in corpus():
         before, after = set_up(recording), known_after(recording, exchanges)
@@ -83,9 +72,7 @@ def test_rule_that_is_not_inline_depends_on_the_rest_of_the_run() -> None:
 
 
 class Blind:
-    """
-    A history that can be asked for what was known before the run, and for nothing else.
-    """
+    """A history that can be asked for what was known before the run, and for nothing else."""
 
     def __init__(self, known: History) -> None:
         self.contract: Contract = known.contract
@@ -94,9 +81,7 @@ class Blind:
 
 
 def test_inline_rule_asks_for_no_other_exchange() -> None:
-    """
-    An inline rule speaks about every exchange of the corpus without a look at the history of the run.
-    """
+    """An inline rule speaks about every exchange of the corpus without a look at the history of the run."""
     for recording, exchanges in corpus():
         known = set_up(recording)
         blind: Any = Blind(known)
@@ -105,9 +90,7 @@ def test_inline_rule_asks_for_no_other_exchange() -> None:
 
 
 def test_inline_rule_reads_no_other_header() -> None:
-    """
-    Headers beside those of a look may be missing, be others or come in another order, and no inline rule notices.
-    """
+    """Headers beside those of a look may be missing, be others or come in another order, and no inline rule notices."""
     chance = random.Random(3)
     for recording, exchanges in corpus():
         known = set_up(recording)
@@ -118,9 +101,7 @@ def test_inline_rule_reads_no_other_header() -> None:
 
 
 def with_other_headers(response: Response, chance: random.Random) -> Response:
-    """
-    The response with the same headers that count, among headers that do not.
-    """
+    """The response with the same headers that count, among headers that do not."""
     read = [(name, value) for name, value in response.headers if name.lower() in READ_HEADERS]
     names = ["Date", "Content-Length", "X-Request-Id", "Content-Encoding", "Location", "Set-Cookie", "Allow", "Server"]
     for name in names:
@@ -132,9 +113,7 @@ def with_other_headers(response: Response, chance: random.Random) -> Response:
 
 
 def looks_of(*answers: Answer, call: Call | None = None, its: Shots | None = None) -> list[Look | None]:
-    """
-    The looks of answers to one call.
-    """
+    """The looks of answers to one call."""
     its = its or shots()
     telling = Looks(its.secrets, 100)
     return [telling.of(its.shot(call or Call("getBuild", REF)), answer) for answer in answers]
@@ -153,9 +132,7 @@ def error(request_id: str, text: str = "Too many requests") -> bytes:
     ],
 )
 def test_headers_that_tell_nothing_do_not_count(headers: Sequence[tuple[str, str]]) -> None:
-    """
-    Date, ids, lengths, cookies and the case of names leave the look as it is.
-    """
+    """Date, ids, lengths, cookies and the case of names leave the look as it is."""
     one, other = looks_of(Answer(head(200), b"{}"), Answer(head(200, headers), b"{}"))
     assert one == other != None  # noqa: E711  # equal, and not for being nothing both
 
@@ -182,27 +159,21 @@ OTHERS = {
 
 
 def test_whatever_a_rule_can_tell_counts() -> None:
-    """
-    Status, media type, Retry-After, body, kind of error and who closed make looks of their own.
-    """
+    """Status, media type, Retry-After, body, kind of error and who closed make looks of their own."""
     seen = looks_of(Answer(head(200), b"{}"), *OTHERS.values())
     assert len(set(seen)) == len(OTHERS) + 1
     assert None not in seen
 
 
 def test_error_counts_by_its_kind() -> None:
-    """
-    How long a request took to fail is another number each time, and tells nothing new.
-    """
+    """How long a request took to fail is another number each time, and tells nothing new."""
     pairs = [("ReadTimeout: 5.0 s", "ReadTimeout: 5.1 s"), ("body not complete after 1 s", "body not complete after 2")]
     for one, other in pairs:
         assert len(set(looks_of(Answer(error=one), Answer(error=other)))) == 1
 
 
 def test_request_counts() -> None:
-    """
-    The same answer to another request looks different, whatever of the request is another one.
-    """
+    """The same answer to another request looks different, whatever of the request is another one."""
     its = shots()
     telling = Looks(its.secrets, 100)
     call = Call("getBuild", REF)
@@ -228,17 +199,13 @@ def test_server_that_is_gone_looks_the_same_to_all_requests_of_an_operation() ->
 
 
 def test_lists_agree_with_the_rule_that_tells_it_once() -> None:
-    """
-    The rule on answers and the looks mean the same by a server that is not reached and by a large body.
-    """
+    """The rule on answers and the looks mean the same by a server that is not reached and by a large body."""
     assert protocol._NOT_REACHED == NOT_REACHED
     assert protocol._LARGE_BODY_BYTES == LARGE_BODY_BYTES
 
 
 def test_outline_keeps_all_but_what_the_body_says() -> None:
-    """
-    Of two bodies only whether they are empty counts in an outline; status, request and error still do.
-    """
+    """Of two bodies only whether they are empty counts in an outline; status, request and error still do."""
     answers = [Answer(head(), b"{}"), Answer(head(), b"[]"), Answer(head(), b""), Answer(head(429), b"{}")]
     one, same, empty, limited = (outline(look or (), a) for look, a in zip(looks_of(*answers), answers, strict=True))
     assert one == same
@@ -249,9 +216,7 @@ def test_outline_keeps_all_but_what_the_body_says() -> None:
 
 
 def test_request_id_does_not_count() -> None:
-    """
-    A request id is another text in each answer; whether there is one, and that it is a text, counts.
-    """
+    """A request id is another text in each answer; whether there is one, and that it is a text, counts."""
     ids = ('"1"', '"0b7f8c8e-5d0c"', '""', '"*"', '"Root=1-67:89/ab+c="')
     alike = looks_of(*(Answer(head(429), error(one)) for one in ids))
     apart = [Answer(head(429), error(one)) for one in ("1", "2", "null", "true", "[]", '"a b"', '"\\n"', '"ü"')]
@@ -272,17 +237,13 @@ def test_request_id_does_not_count() -> None:
     ],
 )
 def test_body_that_is_no_json_counts_to_the_byte(body: bytes) -> None:
-    """
-    Where nobody knows what a quote begins, and in a long body, nothing is masked.
-    """
+    """Where nobody knows what a quote begins, and in a long body, nothing is masked."""
     one, other = looks_of(Answer(head(), body % b"1"), Answer(head(), body % b"*"))
     assert one != other
 
 
 def masks(body: bytes) -> Iterator[bytes]:
-    """
-    The body with other request ids in it, of characters that any id may be made of.
-    """
+    """The body with other request ids in it, of characters that any id may be made of."""
     try:
         value = json.loads(body)
     except ValueError:
@@ -293,9 +254,7 @@ def masks(body: bytes) -> Iterator[bytes]:
 
 
 def test_inline_rule_reads_no_request_id() -> None:
-    """
-    Whatever id is in an answer, right or wrong, each inline rule says the same of it as of any other id.
-    """
+    """Whatever id is in an answer, right or wrong, each inline rule says the same of it as of any other id."""
     for recording, exchanges in corpus():
         known = set_up(recording)
         for exchange in exchanges:
@@ -322,17 +281,13 @@ def test_inline_rule_reads_no_request_id() -> None:
     ],
 )
 def test_answer_whose_look_would_hide_a_secret_has_none(answer: Answer) -> None:
-    """
-    A key in a head, or in a request id, is met each time anew: the look would be that of an answer without it.
-    """
+    """A key in a head, or in a request id, is met each time anew: the look would be that of an answer without it."""
     plain = Answer(head(401), error('"1"'))
     assert looks_of(plain, answer, answer)[1:] == [None, None]
 
 
 def test_head_of_another_process_is_told_by_what_it_says() -> None:
-    """
-    Numbers of heads mean something within one process only.
-    """
+    """Numbers of heads mean something within one process only."""
     its = shots()
     telling = Looks(its.secrets, 100)
     shot = its.shot(Call("getBuild", REF))
@@ -347,9 +302,7 @@ def test_head_of_another_process_is_told_by_what_it_says() -> None:
 
 
 def test_looks_of_the_corpus_tell_apart_what_rules_tell_apart() -> None:
-    """
-    In all that was recorded and distorted, answers with one look are answers of which inline rules say the same.
-    """
+    """In all that was recorded and distorted, answers with one look are answers of which inline rules say the same."""
     its = shots()
     telling = Looks(its.secrets, 50_000)
     said: dict[tuple[object, Look], object] = {}

@@ -1,6 +1,4 @@
-"""
-The numbers of a load run: how often, how fast, how long, how late.
-"""
+"""The numbers of a load run: how often, how fast, how long, how late."""
 
 import math
 from dataclasses import replace
@@ -23,13 +21,13 @@ from tests.loadlogs import (
     worker,
     workload,
 )
-from touchstone.growth import TARGET
-from touchstone.metrics import SHARES, Metrics, Operation, metrics, name_of
-from touchstone.outcomes import kind_of
-from touchstone.punctuality import fate_words, punctuality
-from touchstone.runfacts import RunLog
-from touchstone.sample import CUT_OFF, NO_ANSWER, UNSENT, Sample
-from touchstone.totals import ALL, totals
+from touchstone.facts.events import RunLog
+from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Sample
+from touchstone.loadgen.growth import TARGET
+from touchstone.loadgen.lateness import fate_words, punctuality
+from touchstone.loadgen.metrics import SHARES, Metrics, Operation, metrics, name_of
+from touchstone.loadgen.outcomes import kind_of
+from touchstone.loadgen.totals import ALL, totals
 
 
 def sample(outcome: str, took_s: float, at: float = 0.0, operation: str = "getBuild", late_s: float = 0.0) -> Sample:
@@ -63,9 +61,7 @@ def test_each_outcome_has_one_kind(outcome: str, kind: str) -> None:
 
 
 def test_percentiles_of_a_stalling_target_are_right() -> None:
-    """
-    At a target that stands still for 1 s in every 5 s, percentiles are those of the schedule, within 0.1 %.
-    """
+    """At a target that stands still for 1 s in every 5 s, percentiles are those of the schedule, within 0.1 %."""
     due = np.arange(0, 40, 0.01)
     done = np.array([stalled(at, 5.0, 1.0) + 0.002 for at in due])
     times = only(metrics(log_with(*(sample("200", float(d - at), float(at)) for at, d in zip(due, done, strict=True)))))

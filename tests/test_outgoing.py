@@ -1,6 +1,4 @@
-"""
-The second look at what a run writes and prints: a key that redaction missed is cut out and reported.
-"""
+"""The second look at what a run writes and prints: a key that redaction missed is cut out and reported."""
 
 import base64
 import html
@@ -15,24 +13,24 @@ from urllib.parse import quote
 import pytest
 
 from tests.encodings import left
-from touchstone import outgoing
-from touchstone.children import Interrupted, watched
-from touchstone.cli_workflow import tell_proof
-from touchstone.exchange import Exchange, Request, Response
-from touchstone.outlets import Outlet
-from touchstone.redact import UNKNOWN_KEY
-from touchstone.report.write import write_whole
-from touchstone.runlog import RunLogWriter
+from touchstone.check.child import Interrupted, watched
+from touchstone.cli.github_job import tell_proof
+from touchstone.cli.stdio import Outlet
+from touchstone.facts import second_look
+from touchstone.facts.exchange import Exchange, Request, Response
+from touchstone.facts.key_sources import UNKNOWN_KEY
+from touchstone.facts.output import write_whole
+from touchstone.facts.runlog import RunLogWriter
 
 KEY, OTHER = "sk_live_q7Rw2Tz9Xb4Nc6Vd8Kf1Hg", "sk_live_Mm3Pp5Ss7Uu9Ww1Yy2Aa4C"
 
 
 @pytest.fixture(autouse=True)
 def _known() -> Iterator[None]:
-    outgoing.forget()
-    outgoing.know({"primary": KEY, "second": OTHER})
+    second_look.forget()
+    second_look.know({"primary": KEY, "second": OTHER})
     yield
-    outgoing.forget()
+    second_look.forget()
 
 
 ENCODINGS: dict[str, Callable[[str], str]] = {
@@ -50,12 +48,10 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("encoding", sorted(ENCODINGS))
 def test_known_key_is_cut_out_of_a_text(encoding: str) -> None:
-    """
-    Whatever a key is written in, it goes, its name is told, and JSON and base64 stay what they are.
-    """
+    """Whatever a key is written in, it goes, its name is told, and JSON and base64 stay what they are."""
     written = ENCODINGS[encoding](KEY)
     text = f'{{"body": {{"base64": "{written}"}}, "said": "a \\"{written}\\" b"}}'
-    clean, names = outgoing.cut(text)
+    clean, names = second_look.cut(text)
     assert names == ("primary",)
     assert left(clean, [KEY]) == set()
     assert json.loads(clean)["said"].startswith('a "')
@@ -74,16 +70,12 @@ def test_known_key_is_cut_out_of_a_text(encoding: str) -> None:
     ],
 )
 def test_text_without_a_known_key_stays(text: str) -> None:
-    """
-    Markers, digests, examples and what keys have in common are no keys.
-    """
-    assert outgoing.cut(text) == (text, ())
+    """Markers, digests, examples and what keys have in common are no keys."""
+    assert second_look.cut(text) == (text, ())
 
 
 def test_run_log_holds_no_key(tmp_path: Path) -> None:
-    """
-    A key that gets as far as the run log is not written there; a warning in it says which key it was.
-    """
+    """A key that gets as far as the run log is not written there; a warning in it says which key it was."""
     path = tmp_path / "runlog.jsonl"
     request = Request("GET", f"http://h/{KEY}", (("x", KEY.lower()),), b"")
     response = Response(200, (("x", "y"),), b"\xff\x00" + KEY.encode())
@@ -113,9 +105,7 @@ def test_run_log_holds_no_key(tmp_path: Path) -> None:
 def test_report_and_summary_hold_no_key(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Neither does any report, and standard error names the file and the key.
-    """
+    """Neither does any report, and standard error names the file and the key."""
     report, summary = tmp_path / "report.html", tmp_path / "summary.md"
     write_whole(report, f"<p>{html.escape(KEY)}</p>")
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
@@ -131,9 +121,7 @@ def test_report_and_summary_hold_no_key(
 
 
 def test_terminal_shows_no_key() -> None:
-    """
-    What is printed is looked over as well.
-    """
+    """What is printed is looked over as well."""
     reader, writer = os.pipe()
     data = f"error: {KEY} ✓\n".encode()
     assert Outlet(writer).write(data) == len(data)
@@ -144,9 +132,7 @@ def test_terminal_shows_no_key() -> None:
 
 
 def test_output_of_a_child_holds_no_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    A traceback of a child may hold what no redaction has seen.
-    """
+    """A traceback of a child may hold what no redaction has seen."""
     output = tmp_path / "pytest.log"
     command = [sys.executable, "-c", f"print('before'); raise ValueError('{KEY}')"]
     ended = watched(command, os.environ, output, tmp_path / "none.jsonl", lambda _: None, Interrupted(), None)

@@ -1,6 +1,4 @@
-"""
-Whatever becomes of the standard streams, a command does its work, ends with its own code, and shows no traceback.
-"""
+"""Whatever becomes of the standard streams, a command does its work, ends with its own code, and shows no traceback."""
 
 import codecs
 import os
@@ -13,8 +11,8 @@ import pytest
 
 from tests.command import LIMIT_S, Shell
 from tests.watched import WAITING
-from touchstone import outlets
-from touchstone.outlets import Outlet
+from touchstone.cli import stdio
+from touchstone.cli.stdio import Outlet
 
 NOT_UTF8: Mapping[str, Mapping[str, str]] = {
     "C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
@@ -25,9 +23,7 @@ NOT_UTF8: Mapping[str, Mapping[str, str]] = {
 
 
 def shown(shell: Shell, script: str, **variables: str) -> "subprocess.CompletedProcess[bytes]":
-    """
-    What a line of shell script shows, in which TOUCHSTONE stands for the command.
-    """
+    """What a line of shell script shows, in which TOUCHSTONE stands for the command."""
     script = script.replace("TOUCHSTONE", f"{sys.executable} -m touchstone")
     return subprocess.run(
         ["bash", "-c", script],
@@ -48,25 +44,20 @@ def shown(shell: Shell, script: str, **variables: str) -> "subprocess.CompletedP
     ],
 )
 def test_stream_that_nobody_reads_changes_nothing(tmp_path: Path, script: str, code: int) -> None:
-    """
-    Closed streams and readers that leave early are no failure.
-    """
+    """Closed streams and readers that leave early are no failure."""
     ended = shown(Shell(tmp_path), script)
     assert (ended.returncode, ended.stderr) == (code, b"")
 
 
 def test_output_that_is_lost_is_no_success(tmp_path: Path) -> None:
-    """
-    Where the output goes to a full disk the command says so, and does not end with 0.
-    """
+    """Where the output goes to a full disk the command says so, and does not end with 0."""
     ended = shown(Shell(tmp_path), "TOUCHSTONE claims > /dev/full")
     told = "exit 3: standard output cannot be written: No space left on device; make room where it goes\n"
     assert (ended.returncode, ended.stderr.decode()) == (3, told)
 
 
 def test_run_without_any_stream_comes_to_its_end(tmp_path: Path) -> None:
-    """
-    Files of the run do not take the places of the closed streams, and its folder may have any name.
+    """Files of the run do not take the places of the closed streams, and its folder may have any name.
 
     In a locale that knows plain letters only its files are UTF-8 all the same.
     """
@@ -89,9 +80,7 @@ def test_run_without_any_stream_comes_to_its_end(tmp_path: Path) -> None:
     ],
 )
 def test_locale_without_our_characters_gets_others(tmp_path: Path, locale: str, arguments: str, code: int) -> None:
-    """
-    Nothing ends with an error of encoding, whether our characters or the user's are meant.
-    """
+    """Nothing ends with an error of encoding, whether our characters or the user's are meant."""
     ended = shown(Shell(tmp_path), f"TOUCHSTONE {arguments}", **NOT_UTF8[locale])
     assert (ended.returncode, b"Traceback" in ended.stderr) == (code, False)
     assert locale == "POSIX" or (ended.stdout + ended.stderr).isascii()
@@ -102,25 +91,19 @@ def test_locale_without_our_characters_gets_others(tmp_path: Path, locale: str, 
     [("a → b – c…", "a -> b - c..."), ("✓ 3 × 2", "v 3 x 2"), ("größe", "gr\\xf6\\xdfe"), ("☃", "\\u2603")],
 )
 def test_character_that_an_encoding_lacks_is_spelt(text: str, legible: str) -> None:
-    """
-    Arrows and dashes become plain ones; others are spelt out, so that nothing is lost.
-    """
-    codecs.register_error("legible", outlets._legible)
+    """Arrows and dashes become plain ones; others are spelt out, so that nothing is lost."""
+    codecs.register_error("legible", stdio._legible)
     assert text.encode("ascii", "legible") == legible.encode()
 
 
 def test_file_name_that_is_no_text_is_printed_as_it_is() -> None:
-    """
-    Its bytes come out as they went in.
-    """
+    """Its bytes come out as they went in."""
     error = UnicodeEncodeError("utf-8", os.fsdecode(b"\xff"), 0, 1, "surrogates not allowed")
-    assert outlets._legible(error) == (b"\xff", 1)
+    assert stdio._legible(error) == (b"\xff", 1)
 
 
 def test_pipe_that_does_not_block_gets_everything() -> None:
-    """
-    Whoever shares a pipe may have set it so; what does not fit yet is waited for, not thrown away.
-    """
+    """Whoever shares a pipe may have set it so; what does not fit yet is waited for, not thrown away."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     data = b"x" * 1_000_000
@@ -146,12 +129,10 @@ def test_pipe_that_does_not_block_gets_everything() -> None:
 def test_lost_output_spoils_a_success_only(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], code: int | None, told: int
 ) -> None:
-    """
-    What a command found out keeps its code.
-    """
+    """What a command found out keeps its code."""
     with Path("/dev/full").open("wb") as full:
         outlet = Outlet(full.fileno())
         assert outlet.write(b"lost") == 4
         assert outlet.write(b"and more") == 8
-        assert outlets.ended(outlet, code) == told
+        assert stdio.ended(outlet, code) == told
     assert capsys.readouterr().err.startswith(f"exit {told}: standard output cannot be written")

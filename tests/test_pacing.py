@@ -1,6 +1,4 @@
-"""
-Arrivals are handed out once, in order and never before their time; a timer goes off when it is asked to.
-"""
+"""Arrivals are handed out once, in order and never before their time; a timer goes off when it is asked to."""
 
 import asyncio
 import math
@@ -11,13 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
-from touchstone.pacing import KernelTimer, LoopTimer, Timer, Timetable, timer
+from touchstone.loadgen.pacing import KernelTimer, LoopTimer, Timer, Timetable, timer
 
 
 def table(*parts: list[float]) -> Timetable:
-    """
-    A timetable of which each part came by itself; the shots are numbered through.
-    """
+    """A timetable of which each part came by itself; the shots are numbered through."""
     found, number = Timetable(), 0
     for dues in parts:
         found.add(array("d", dues), array("I", range(number, number + len(dues))))
@@ -26,9 +22,7 @@ def table(*parts: list[float]) -> Timetable:
 
 
 def test_arrivals_are_handed_out_when_they_are_due() -> None:
-    """
-    What is due by now comes at once, in order, with its shot; the rest later; each arrival once.
-    """
+    """What is due by now comes at once, in order, with its shot; the rest later; each arrival once."""
     arrivals = table([0.5, 1.0, 1.0, 2.0])
     assert arrivals.take(0.4) == []
     assert arrivals.take(1.0) == [(0.5, 0), (1.0, 1), (1.0, 2)]
@@ -39,17 +33,13 @@ def test_arrivals_are_handed_out_when_they_are_due() -> None:
 
 
 def test_due_times_stay_what_they_were_however_late_it_is() -> None:
-    """
-    An arrival that is handed out late was due when it was due.
-    """
+    """An arrival that is handed out late was due when it was due."""
     arrivals = table([0.1, 0.2, 0.3])
     assert [due for due, _ in arrivals.take(5.0)] == [0.1, 0.2, 0.3]
 
 
 def test_parts_of_a_timetable_are_one() -> None:
-    """
-    Arrivals that came in several parts are handed out as if they had come in one; empty parts are nothing.
-    """
+    """Arrivals that came in several parts are handed out as if they had come in one; empty parts are nothing."""
     arrivals = table([], [0.1, 0.2], [], [0.2, 0.3])
     assert (arrivals.total, arrivals.last_at) == (4, 0.3)
     assert arrivals.take(0.2) == [(0.1, 0), (0.2, 1), (0.2, 2)]
@@ -59,18 +49,14 @@ def test_parts_of_a_timetable_are_one() -> None:
 
 
 def test_empty_timetable_never_has_anything() -> None:
-    """
-    Without arrivals nothing is next and nothing was last.
-    """
+    """Without arrivals nothing is next and nothing was last."""
     arrivals = table()
     assert (arrivals.next_at, arrivals.last_at, arrivals.take(9.0)) == (math.inf, -math.inf, [])
     assert arrivals.peak_per_s() == 0.0
 
 
 def test_peak_is_the_rate_of_the_fullest_step() -> None:
-    """
-    The peak is counted within steps that begin with an arrival, over all parts.
-    """
+    """The peak is counted within steps that begin with an arrival, over all parts."""
     arrivals = table([0.0, 1.0, 1.01, 1.02], [1.5, 1.51])
     assert arrivals.peak_per_s(step_s=0.1) == pytest.approx(30.0)
 
@@ -86,9 +72,7 @@ KINDS = [
 
 
 async def calls_of(make: Make, delays_s: list[float], *, replaced_s: float | None = None) -> list[float]:
-    """
-    By how much each call came after it was asked for, where each asks for the next.
-    """
+    """By how much each call came after it was asked for, where each asks for the next."""
     loop, found, left = asyncio.get_running_loop(), [], list(delays_s)
     over = loop.create_future()
     wanted = 0.0
@@ -115,9 +99,7 @@ async def calls_of(make: Make, delays_s: list[float], *, replaced_s: float | Non
 
 @pytest.mark.parametrize("make", KINDS)
 def test_timer_calls_once_for_each_time_it_was_asked(make: Make) -> None:
-    """
-    A timer calls after the moment that was asked for, also if that is over already, and not again.
-    """
+    """A timer calls after the moment that was asked for, also if that is over already, and not again."""
     late_s = asyncio.run(calls_of(make, [0.002, 0.0, -1.0, 0.001]))
     assert len(late_s) == 4
     assert all(late >= -0.002 for late in late_s)
@@ -126,17 +108,13 @@ def test_timer_calls_once_for_each_time_it_was_asked(make: Make) -> None:
 @pytest.mark.parametrize("replaced_s", [0.0005, 60.0])
 @pytest.mark.parametrize("make", KINDS)
 def test_timer_forgets_what_it_was_asked_before(make: Make, replaced_s: float) -> None:
-    """
-    The last moment that was asked for counts, sooner or later than the one before.
-    """
+    """The last moment that was asked for counts, sooner or later than the one before."""
     assert len(asyncio.run(calls_of(make, [0.003], replaced_s=replaced_s))) == 1
 
 
 @pytest.mark.parametrize("make", KINDS)
 def test_timer_that_is_closed_calls_no_more(make: Make) -> None:
-    """
-    A closed timer never calls, and to close it twice does nothing.
-    """
+    """A closed timer never calls, and to close it twice does nothing."""
 
     async def closed() -> list[str]:
         loop, calls = asyncio.get_running_loop(), []
@@ -154,21 +132,17 @@ def test_timer_that_is_closed_calls_no_more(make: Make) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="of Linux")
 def test_kernel_timer_is_never_early() -> None:
-    """
-    No arrival is sent before it is due.
-    """
+    """No arrival is sent before it is due."""
     assert min(asyncio.run(calls_of(KernelTimer, [0.0003] * 20))) >= -1e-6
 
 
 def test_coarse_timer_serves_where_there_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Where the system has no exact timer, that of the loop is taken, and says that it is coarse.
-    """
+    """Where the system has no exact timer, that of the loop is taken, and says that it is coarse."""
 
     async def made() -> bool:
         found = timer(asyncio.get_running_loop(), lambda: None)
         found.close()
         return found.coarse
 
-    monkeypatch.setattr("touchstone.pacing.sys.platform", "darwin")
+    monkeypatch.setattr("touchstone.loadgen.pacing.sys.platform", "darwin")
     assert asyncio.run(made())

@@ -1,6 +1,4 @@
-"""
-A plan says what a run would do, sends nothing, and is never exceeded by the run.
-"""
+"""A plan says what a run would do, sends nothing, and is never exceeded by the run."""
 
 import json
 import re
@@ -8,18 +6,16 @@ from pathlib import Path
 
 from tests.command import Command, Ended, Shell
 from tests.watched import Watched
-from touchstone import claims as ledger_of_claims
-from touchstone import runner
-from touchstone.adapters.plan import Cost, cost_of, write_plan
-from touchstone.settings import Settings
+from touchstone.check import runner
+from touchstone.check.plan import Cost, cost_of, write_plan
+from touchstone.config import Settings
+from touchstone.contract import claims as ledger_of_claims
 
 CLAIMS = "reuse.*,publish.force-replaces,cancel.next-build-completes"
 
 
 def planned(ended: Ended) -> tuple[int, int]:
-    """
-    The number of cases and the most builds that a plan promises.
-    """
+    """The number of cases and the most builds that a plan promises."""
     found = re.search(r"(\d+) cases, \d+ claims; at most (\d+) builds?", " ".join(ended.out.split()))
     assert found, ended.out + ended.err
     return int(found[1]), int(found[2])
@@ -43,9 +39,7 @@ def test_plan_sends_nothing_and_writes_nothing(tmp_path: Path, call: Command) ->
 
 
 def test_run_keeps_to_its_plan(tmp_path: Path, call: Command) -> None:
-    """
-    A run begins at most as many builds as its plan says, also where builds are so fast that cases are repeated.
-    """
+    """A run begins at most as many builds as its plan says, also where builds are so fast that cases are repeated."""
     with Watched(build_s=0.0, settle_s=0.0) as watched:
         arguments = ("check", "--url", watched.url, "--profile", "quick", "--claims", CLAIMS)
         cases, builds = planned(call(Shell(tmp_path), *arguments, "--plan"))
@@ -58,9 +52,7 @@ def test_run_keeps_to_its_plan(tmp_path: Path, call: Command) -> None:
 
 
 def test_whole_plan_covers_the_ledger(tmp_path: Path) -> None:
-    """
-    The cases of the standard profile together set out to show every judged claim.
-    """
+    """The cases of the standard profile together set out to show every judged claim."""
     rows = json.loads(runner.plan(Settings(), tmp_path))
     shown = {claim for row in rows for claim in row["claims"]}
     assert {claim.id for claim in ledger_of_claims.load().judged()} - shown == set()
@@ -68,9 +60,7 @@ def test_whole_plan_covers_the_ledger(tmp_path: Path) -> None:
 
 
 def test_cost_may_depend_on_the_profile() -> None:
-    """
-    A declared cost is a number or one number a profile; what is not declared costs nothing.
-    """
+    """A declared cost is a number or one number a profile; what is not declared costs nothing."""
     declared = {"builds": 2, "requests": {"quick": 3, "standard": 5, "thorough": 7}}
     assert cost_of(declared, Settings(profile="quick")) == Cost(2, 3)
     assert cost_of(declared, Settings(profile="thorough")) == Cost(2, 7)
@@ -78,9 +68,7 @@ def test_cost_may_depend_on_the_profile() -> None:
 
 
 def test_plan_is_json(tmp_path: Path) -> None:
-    """
-    The plan is a list of cases with their claims, builds and requests.
-    """
+    """The plan is a list of cases with their claims, builds and requests."""
     write_plan([("a.b", ("start.answers-202",), Cost(1, 2))], tmp_path / "plan.json")
     rows = json.loads((tmp_path / "plan.json").read_text("utf-8"))
     assert rows == [{"case": "a.b", "claims": ["start.answers-202"], "builds": 1, "requests": 2}]

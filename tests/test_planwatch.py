@@ -11,8 +11,8 @@ from tests.command import PRIMARY, RESTRICTED, Command, Ended, Shell
 from tests.rules.exchanges import exchange
 from tests.test_examination import examination
 from tests.watched import Watched
-from touchstone.embedded import RESTRICTED_REF
-from touchstone.planwatch import UPGRADE_REQUIRED, PlanWatch
+from touchstone.check.embedded import RESTRICTED_REF
+from touchstone.check.plan_watch import UPGRADE_REQUIRED, PlanWatch
 from touchstone.twin import Account, Engine
 from touchstone.twin.answers import plan_too_small
 from touchstone.twin.catalog import Version
@@ -22,9 +22,7 @@ CLAIMS = "publish.answers-201,start.answers-202,reuse.ready-at-once"
 
 
 class FirstPublishesNeedMore(Engine):
-    """
-    Takes a right key for one below the plan in its first two publishes.
-    """
+    """Takes a right key for one below the plan in its first two publishes."""
 
     refused = 0
 
@@ -36,9 +34,7 @@ class FirstPublishesNeedMore(Engine):
 
 
 class NobodyMayStart(Engine):
-    """
-    Lets everybody publish, and takes every key for one below the plan where it starts a build.
-    """
+    """Lets everybody publish, and takes every key for one below the plan where it starts a build."""
 
     def require_plan(self, account: Account, doing: str) -> None:
         if doing != "Publishing":
@@ -46,9 +42,7 @@ class NobodyMayStart(Engine):
 
 
 def checked(folder: Path, call: Command, url: str, key: str, table: str = "") -> Ended:
-    """
-    A quick check of a few claims by a target of a settings file.
-    """
+    """A quick check of a few claims by a target of a settings file."""
     (folder / "touchstone.toml").write_text(f'[targets.a]\nurl = "{url}"\napi_key_env = "MINE"\n{table}\n')
     arguments = ("check", "--target", "a", "--profile", "quick", "--claims", CLAIMS)
     return call(Shell(folder, {"MINE": key}), *arguments)
@@ -56,9 +50,7 @@ def checked(folder: Path, call: Command, url: str, key: str, table: str = "") ->
 
 @pytest.mark.parametrize("table", ["", f'publish = "never"\ntemplates.buildable = ["{RESTRICTED_REF}"]'])
 def test_key_below_the_plan_ends_the_run_before_anything_is_judged(tmp_path: Path, call: Command, table: str) -> None:
-    """
-    Three refusals are enough: the last line says what key is needed, and that the server may be wrong.
-    """
+    """Three refusals are enough: the last line says what key is needed, and that the server may be wrong."""
     with Watched() as watched:
         ended = checked(tmp_path, call, watched.url, RESTRICTED, table)
         assert (watched.refs(), watched.launched) == ([], [])
@@ -73,9 +65,7 @@ def test_key_below_the_plan_ends_the_run_before_anything_is_judged(tmp_path: Pat
 
 
 def test_right_key_that_is_refused_now_and_then_is_a_finding(tmp_path: Path, call: Command) -> None:
-    """
-    A server that accepts one of three publishes is judged, and what it refused is held against it.
-    """
+    """A server that accepts one of three publishes is judged, and what it refused is held against it."""
     with Watched(engine=FirstPublishesNeedMore) as watched:
         ended = checked(tmp_path, call, watched.url, PRIMARY)
         assert watched.refs() == []
@@ -84,9 +74,7 @@ def test_right_key_that_is_refused_now_and_then_is_a_finding(tmp_path: Path, cal
 
 
 def test_key_that_may_publish_is_not_below_the_plan(tmp_path: Path, call: Command) -> None:
-    """
-    Where only starts are refused, the run goes on and says what it could not judge.
-    """
+    """Where only starts are refused, the run goes on and says what it could not judge."""
     with Watched(engine=NobodyMayStart) as watched:
         ended = checked(tmp_path, call, watched.url, PRIMARY)
     assert ended.code == 3

@@ -14,8 +14,8 @@ import pytest
 
 from tests.command import KEYS, Ended, Shell, called
 from tests.watched import Watched
-from touchstone import runner
-from touchstone.bundle import contract_tests_dir
+from touchstone.check import runner
+from touchstone.contract.bundle import contract_tests_dir
 
 Events = list[dict[str, Any]]
 
@@ -26,8 +26,8 @@ Cases of a test of the plugin.
 
 import pytest
 
-from touchstone.examination import Examination
-from touchstone.terms import Unsuited
+from touchstone.check.examination import Examination
+from touchstone.check.terms import Unsuited
 
 TRIES = []
 
@@ -133,7 +133,7 @@ def test_never_runs(nothing: None) -> None:
 ONE = """
 import pytest
 
-from touchstone.examination import Examination
+from touchstone.check.examination import Examination
 
 
 @pytest.mark.claims("status.answers-200", "start.answers-202")
@@ -151,7 +151,7 @@ def test_finds_it() -> None:
 GENERATED = """
 import pytest
 
-from touchstone.adapters.schemathesis_hooks import load_schema
+from touchstone.check.schemathesis_hooks import load_schema
 
 schema = load_schema(1, "quick")
 
@@ -172,9 +172,7 @@ CLAIMS = "status.answers-200,start.answers-202,cancel.*,reuse.is-flagged,auth.mi
 def run_cases(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[[str], tuple[Ended, Events]]]:
-    """
-    Checks a twin with other cases than the usual ones; returns how it ended and the events of its run log.
-    """
+    """Checks a twin with other cases than the usual ones; returns how it ended and the events of its run log."""
     folder = tmp_path / "cases"
     folder.mkdir()
     (folder / "pytest.ini").write_text((contract_tests_dir() / "pytest.ini").read_text("utf-8"), "utf-8")
@@ -193,9 +191,7 @@ def run_cases(
 
 
 def test_each_case_ends_in_the_run_log(run_cases: Callable[[str], tuple[Ended, Events]]) -> None:
-    """
-    Cases pass, fail inside, give up, are tried twice or left out; the run log and the verdicts say which and why.
-    """
+    """Cases pass, fail inside, give up, are tried twice or left out; the run log and the verdicts say which and why."""
     ended, events = run_cases(CASES)
     outcomes = {event["id"]: event["outcome"] for event in events if event["type"] == "case"}
     assert outcomes == {
@@ -228,9 +224,7 @@ def test_each_case_ends_in_the_run_log(run_cases: Callable[[str], tuple[Ended, E
 
 
 def test_case_that_cannot_be_set_up_judges_nothing(run_cases: Callable[[str], tuple[Ended, Events]]) -> None:
-    """
-    A case whose fixture fails never ran: the run log says so, and its claim is not judged.
-    """
+    """A case whose fixture fails never ran: the run log says so, and its claim is not judged."""
     ended, events = run_cases(SET_UP)
     (case,) = [event for event in events if event["type"] == "case"]
     assert (case["id"], case["outcome"]) == ("cases.never_runs", "error")
@@ -240,9 +234,7 @@ def test_case_that_cannot_be_set_up_judges_nothing(run_cases: Callable[[str], tu
 
 
 def test_unknown_mark_stops_the_run(run_cases: Callable[[str], tuple[Ended, Events]]) -> None:
-    """
-    A misspelt mark would leave a case out in silence, so it ends the run with 3.
-    """
+    """A misspelt mark would leave a case out in silence, so it ends the run with 3."""
     ended, events = run_cases(CASES.replace("pytest.mark.once", "pytest.mark.onec"))
     assert ended.code == 3
     assert "the contract tests ended with" in ended.last_line
@@ -250,9 +242,7 @@ def test_unknown_mark_stops_the_run(run_cases: Callable[[str], tuple[Ended, Even
 
 
 def test_case_that_cannot_be_imported_stops_the_run(run_cases: Callable[[str], tuple[Ended, Events]]) -> None:
-    """
-    Cases that do not load are no pass.
-    """
+    """Cases that do not load are no pass."""
     ended, _ = run_cases("import nowhere_to_be_found\n")
     assert ended.code == 3
     assert "nowhere_to_be_found" in (ended.results / "pytest.log").read_text("utf-8")
@@ -262,9 +252,7 @@ def test_case_that_cannot_be_imported_stops_the_run(run_cases: Callable[[str], t
 def test_data_are_made_for_selected_claims_only(
     run_cases: Callable[[str], tuple[Ended, Events]], claim: str, *, made: bool
 ) -> None:
-    """
-    A case whose data come from the contract is not even made where no selected claim is concerned.
-    """
+    """A case whose data come from the contract is not even made where no selected claim is concerned."""
     ended, _ = run_cases(ONE + GENERATED.replace("CLAIM", claim))
     assert ("data were made" in (ended.results / "pytest.log").read_text("utf-8")) == made
     assert (ended.verdicts()["status.answers-200"] == "upheld") != made
@@ -273,9 +261,7 @@ def test_data_are_made_for_selected_claims_only(
 def test_foreign_plugin_changes_nothing(
     run_cases: Callable[[str], tuple[Ended, Events]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    A pytest plugin that is installed beside ours and would leave cases out is not loaded.
-    """
+    """A pytest plugin that is installed beside ours and would leave cases out is not loaded."""
     told = tmp_path / "site" / "foreign-1.0.dist-info"
     told.mkdir(parents=True)
     (told / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1.0\n", "utf-8")
@@ -302,9 +288,7 @@ def test_variable_of_pytest_changes_nothing(
     name: str,
     value: str,
 ) -> None:
-    """
-    What somebody left over in the environment leaves no case out that would find something.
-    """
+    """What somebody left over in the environment leaves no case out that would find something."""
     (tmp_path / "foreign.py").write_text(FOREIGN, "utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     _, events = run_cases(ONE + FINDS, **{name: value})
@@ -319,7 +303,7 @@ def test_run_without_a_case_of_its_profile_is_no_pass(
     Whatever keeps a case from being carried out, the verdict names it, though each claim was judged by another one.
     """
     asked = runner.pytest_arguments
-    monkeypatch.setattr(runner, "pytest_arguments", lambda mode: [*asked(mode), *option.split()])
+    monkeypatch.setattr(runner, "pytest_arguments", lambda mode, plugin: [*asked(mode, plugin), *option.split()])
     ended, events = run_cases(FINDS + ONE)
     (selected,) = (event["cases"] for event in events if event["type"] == "selected")
     assert selected == ["cases.finds_it", "cases.plain"]
@@ -330,16 +314,14 @@ def test_run_without_a_case_of_its_profile_is_no_pass(
 
 
 def test_cases_are_not_run_by_hand(tmp_path: Path) -> None:
-    """
-    Pytest on the contract tests alone says which command to use, and sends nothing.
-    """
+    """Pytest on the contract tests alone says which command to use, and sends nothing."""
     folder = contract_tests_dir()
     command = [
         sys.executable,
         "-m",
         "pytest",
         "-p",
-        "touchstone.adapters.pytest_plugin",
+        "touchstone.check.pytest_plugin",
         "-c",
         str(folder / "pytest.ini"),
     ]

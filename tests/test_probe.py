@@ -16,23 +16,22 @@ from tests import probes
 from tests.command import PRIMARY, Command, Ended, Shell, gone
 from tests.stages import Asgi, descendants
 from tests.watched import Watched
-from touchstone import probehandover
-from touchstone.embedded import LOAD_TWIN
-from touchstone.probefacts import ProbeStory
-from touchstone.probing import BUILD_S, probe_command
-from touchstone.runfacts import RunLog
-from touchstone.runlog import read
+from touchstone.check.embedded import LOAD_TWIN
+from touchstone.facts.events import RunLog
+from touchstone.facts.probe_events import ProbeStory
+from touchstone.facts.runlog import read
+from touchstone.limiter.probe import handover
+from touchstone.limiter.probe.command import BUILD_S, probe_command
+from touchstone.proof.faults import FAULTS
+from touchstone.rules.verdict import judge
 from touchstone.twin import RateLimit
-from touchstone.twin.faults import FAULTS
-from touchstone.verdict import judge
 
 pytestmark = pytest.mark.whole
 
 
 @dataclass
 class Asked:
-    """
-    What a target was asked, in order: the method and the path of each request.
+    """What a target was asked, in order: the method and the path of each request.
 
     Attributes:
         status: Where it is set, what starts are answered with.
@@ -42,9 +41,7 @@ class Asked:
     status: int = 0
 
     def wrap(self, app: Asgi) -> Asgi:
-        """
-        The same application, listened to.
-        """
+        """The same application, listened to."""
 
         async def heard(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "http":
@@ -60,23 +57,17 @@ class Asked:
 
     @property
     def starts(self) -> int:
-        """
-        How many of them were starts.
-        """
+        """How many of them were starts."""
         return sum(method == "POST" and path.endswith("/build") for method, path in self.requests)
 
     def named(self, name: str) -> list[str]:
-        """
-        The methods of the requests about a build of this version, in order; reads left out.
-        """
+        """The methods of the requests about a build of this version, in order; reads left out."""
         return [m for m, path in self.requests if m != "GET" and path.endswith("/build") and f"/{name}/" in path]
 
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """
-    A probe that is over, and what its target saw.
-    """
+    """A probe that is over, and what its target saw."""
 
     ended: Ended
     log: RunLog
@@ -86,9 +77,7 @@ class Probed:
 
     @property
     def story(self) -> ProbeStory:
-        """
-        What the log tells of it.
-        """
+        """What the log tells of it."""
         assert self.log.probe is not None
         return self.log.probe
 
@@ -106,8 +95,7 @@ def probed(
     rate: str = "6/1",
     **settings: Any,
 ) -> Probed:
-    """
-    Probes a twin.
+    """Probes a twin.
 
     Args:
         during: What happens meanwhile.
@@ -123,9 +111,7 @@ def probed(
 def probed_again(
     shell: Shell, twin: Watched, asked: Asked, *flags: str, during: During | None = None, call: Command | None = None
 ) -> Probed:
-    """
-    Probes a twin that is there.
-    """
+    """Probes a twin that is there."""
     arguments = ("probe", "--url", twin.url, "--report-dir", "run", *flags)
     if call:
         ended = call(shell, *arguments)
@@ -139,9 +125,7 @@ def probed_again(
 
 
 def until(command: "subprocess.Popen[str]", text: str) -> None:
-    """
-    Waits until a command says that.
-    """
+    """Waits until a command says that."""
     assert command.stderr is not None
     for line in command.stderr:
         if line.startswith(text):
@@ -151,12 +135,10 @@ def until(command: "subprocess.Popen[str]", text: str) -> None:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch, call: Command) -> Command:
-    """
-    Calls the command line in this process with the brain of a shell: a probe that nobody interrupts, for less.
-    """
+    """Calls the command line in this process with the brain of a shell: a probe that nobody interrupts, for less."""
 
     def probe(shell: Shell, *arguments: str) -> Ended:
-        monkeypatch.setattr(probehandover, "BRAIN", shell.environment()["STAND_IN"])
+        monkeypatch.setattr(handover, "BRAIN", shell.environment()["STAND_IN"])
         return call(shell, *arguments)
 
     return probe
@@ -164,25 +146,19 @@ def here(monkeypatch: pytest.MonkeyPatch, call: Command) -> Command:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Probed:
-    """
-    A probe from its beginning to its end.
-    """
+    """A probe from its beginning to its end."""
     return probed(tmp_path_factory.mktemp("whole"), "--max-builds", "30", latency_s=0.03)
 
 
 def test_probe_ends_well_and_says_so(whole: Probed) -> None:
-    """
-    A limiter that is known for sure is exit code 0, and each stimulus has a line with what is known before it.
-    """
+    """A limiter that is known for sure is exit code 0, and each stimulus has a line with what is known before it."""
     assert (whole.ended.code, whole.ended.last_line[:7]) == (0, "exit 0:")
     assert "3: two volleys; known: fixed 75 %, gcra 25 %; " in whole.ended.err
     assert "the probe ends (settled); known: fixed 75 %" in whole.ended.err
 
 
 def test_all_that_is_sent_is_written_down(whole: Probed) -> None:
-    """
-    The target saw as many starts as the log has answers; each belongs to a stimulus, and each of those was heard.
-    """
+    """The target saw as many starts as the log has answers; each belongs to a stimulus, and each of those was heard."""
     story = whole.story
     assert story.probing.terms["builds_s"] == BUILD_S
     assert len(story.answers) == whole.asked.starts
@@ -213,9 +189,7 @@ def test_nothing_is_sent_before_it_is_due(whole: Probed) -> None:
 
 
 def test_volley_is_under_way_at_once(whole: Probed) -> None:
-    """
-    The requests of a volley go out on connections of their own before the first of them is answered.
-    """
+    """The requests of a volley go out on connections of their own before the first of them is answered."""
     answers = whole.story.answers_to(3)
     assert [answer.stream for answer in answers] == [0, 1, 2, 0, 1, 2]
     for volley in (answers[:3], answers[3:]):
@@ -245,9 +219,7 @@ def test_stream_waits_for_no_answer_and_ends_with_a_refusal(tmp_path: Path, here
 
 
 def test_no_start_joins_a_running_build(whole: Probed) -> None:
-    """
-    Each start that is accepted begins a build of its own, and none is started again before it was cancelled.
-    """
+    """Each start that is accepted begins a build of its own, and none is started again before it was cancelled."""
     accepted = [answered for answered in whole.story.answers if answered.answer.accepted]
     assert len(accepted) == len(whole.launched)
     for answered in accepted:
@@ -256,9 +228,7 @@ def test_no_start_joins_a_running_build(whole: Probed) -> None:
 
 
 def test_refusals_are_judged_and_kept(whole: Probed) -> None:
-    """
-    The claims about 429 get their verdicts, and each refusal is kept as an exchange with the number in the log.
-    """
+    """The claims about 429 get their verdicts, and each refusal is kept as an exchange with the number in the log."""
     judged = {claim.claim.id: claim.verdict for claim in judge(whole.log).claims}
     assert judged["limit.has-the-error-shape"] == "upheld"
     refused = {answered.seq for answered in whole.story.answers if answered.status == 429}
@@ -278,9 +248,7 @@ def test_refusals_are_judged_and_kept(whole: Probed) -> None:
 def test_refusals_that_break_a_claim_are_told(
     tmp_path: Path, here: Command, fault: str, claim: str, actual: str, code: int
 ) -> None:
-    """
-    What is wrong with a 429 is a finding with the exchange that shows it; of a must claim it is exit code 1.
-    """
+    """What is wrong with a 429 is a finding with the exchange that shows it; of a must claim it is exit code 1."""
     shell = probes.shell(tmp_path)
     with FAULTS[fault].twin(replace(LOAD_TWIN, rate=RateLimit.parse("6/1"))) as twin:
         ended = here(shell, "probe", "--url", twin.url, "--report-dir", "run", "--max-builds", "30")
@@ -296,9 +264,7 @@ def test_refusals_that_break_a_claim_are_told(
 
 
 def test_nothing_is_left(whole: Probed) -> None:
-    """
-    All versions are deleted, all builds cancelled, the journal is gone, and no file holds a key.
-    """
+    """All versions are deleted, all builds cancelled, the journal is gone, and no file holds a key."""
     assert whole.left == ([], 0, 0)
     files = [path for path in whole.ended.folder.rglob("*") if path.is_file()]
     assert {path.name for path in files} >= {"runlog.jsonl", "report.html", "report.json", "junit.xml"}
@@ -342,9 +308,7 @@ def test_held_builds_stay_until_they_are_freed(tmp_path: Path, here: Command) ->
 def test_no_budget_is_overrun(
     tmp_path: Path, here: Command, flags: tuple[str, ...], starts: int | None, builds: int | None, spent: str
 ) -> None:
-    """
-    A probe that would go on without end stops where one of its budgets is spent, and is no pass.
-    """
+    """A probe that would go on without end stops where one of its budgets is spent, and is no pass."""
     run = probed(tmp_path, *flags, call=here, brain=probes.ENDLESS)
     assert run.ended.code == 3
     told = "the limiter is not known for sure (fixed with a probability of 75 %): the budget of"
@@ -357,9 +321,7 @@ def test_no_budget_is_overrun(
 
 
 def interrupting(number: signal.Signals, stimulus: int) -> During:
-    """
-    Sends a signal while the stimulus with this number is under way.
-    """
+    """Sends a signal while the stimulus with this number is under way."""
 
     def interrupt(command: "subprocess.Popen[str]", _twin: Watched, _asked: Asked) -> None:
         until(command, f"{stimulus}: ")
@@ -369,8 +331,7 @@ def interrupting(number: signal.Signals, stimulus: int) -> During:
 
 
 def test_interrupted_probe_clears_up_and_goes_on_later(tmp_path: Path) -> None:
-    """
-    It tells what it knows and leaves nothing; resumed, it goes on where it was, with what is left of its budget.
+    """It tells what it knows and leaves nothing; resumed, it goes on where it was, with what is left of its budget.
 
     That holds for Ctrl-C and for SIGTERM, and for a run that was resumed.
     """
@@ -398,9 +359,7 @@ def test_interrupted_probe_clears_up_and_goes_on_later(tmp_path: Path) -> None:
 
 
 def assert_interrupted(run: Probed, asked: Asked) -> None:
-    """
-    It knows that it was interrupted, wrote down all that it sent, and left nothing.
-    """
+    """It knows that it was interrupted, wrote down all that it sent, and left nothing."""
     assert run.ended.code == 130
     assert run.story.identified is not None
     assert run.story.identified.identity.why == "interrupted"
@@ -409,9 +368,7 @@ def assert_interrupted(run: Probed, asked: Asked) -> None:
 
 
 def assert_went_on(first: Probed, second: Probed) -> None:
-    """
-    Nothing of before is lost or sent again, and all that is new is later.
-    """
+    """Nothing of before is lost or sent again, and all that is new is later."""
     story, before = second.story, first.story
     assert story.answers[: len(before.answers)] == before.answers
     assert story.answers[len(before.answers)].answer.sent_at > before.answers[-1].answer.done_at
@@ -421,9 +378,7 @@ def assert_went_on(first: Probed, second: Probed) -> None:
 
 
 def test_killed_probe_is_swept_and_goes_on_later(tmp_path: Path) -> None:
-    """
-    After a kill the child is gone, a sweep removes what was left, and what was heard is enough to go on.
-    """
+    """After a kill the child is gone, a sweep removes what was left, and what was heard is enough to go on."""
     asked, shell = Asked(), probes.shell(tmp_path, probes.ENDLESS)
     with Watched(wrap=asked.wrap, rate=RateLimit.parse("6/1")) as twin:
         command = shell.start("probe", "--url", twin.url, "--report-dir", "run", "--max-requests", "30")
@@ -441,9 +396,7 @@ def test_killed_probe_is_swept_and_goes_on_later(tmp_path: Path) -> None:
 
 
 def test_server_that_dies_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
-    """
-    Five requests in a row without an answer end a probe with 3; what was heard before stays without them.
-    """
+    """Five requests in a row without an answer end a probe with 3; what was heard before stays without them."""
 
     def die(command: "subprocess.Popen[str]", twin: Watched, _asked: Asked) -> None:
         until(command, "3: ")
@@ -489,9 +442,7 @@ def test_reads_are_probed_without_a_build(tmp_path: Path, here: Command) -> None
 
 
 def test_reads_need_no_version(tmp_path: Path, here: Command) -> None:
-    """
-    Where nothing may be published and nothing is named, a version is read that does not exist.
-    """
+    """Where nothing may be published and nothing is named, a version is read that does not exist."""
     asked, shell = Asked(), probes.shell(tmp_path)
     with Watched(wrap=asked.wrap) as twin:
         settings = f'[targets.own]\nurl = "{twin.url}"\npublish = "never"\n'
@@ -504,9 +455,7 @@ def test_reads_need_no_version(tmp_path: Path, here: Command) -> None:
 
 
 def test_versions_are_used_again(tmp_path: Path, here: Command) -> None:
-    """
-    With fewer versions than starts each is started again, once its build is seen to have ended.
-    """
+    """With fewer versions than starts each is started again, once its build is seen to have ended."""
     refs = '["default/one@1.0.0", "default/two@1.0.0", "default/three@1.0.0"]'
     asked, shell = Asked(), probes.shell(tmp_path)
     with Watched(wrap=asked.wrap, build_s=60.0) as twin:
@@ -524,9 +473,7 @@ def test_versions_are_used_again(tmp_path: Path, here: Command) -> None:
 
 @pytest.fixture
 def nothing_sent() -> Iterator[tuple[Watched, Asked]]:
-    """
-    A twin that is not to be asked anything.
-    """
+    """A twin that is not to be asked anything."""
     asked = Asked()
     with Watched(wrap=asked.wrap) as twin:
         yield twin, asked
@@ -534,9 +481,7 @@ def nothing_sent() -> Iterator[tuple[Watched, Asked]]:
 
 
 def test_plan_sends_nothing(tmp_path: Path, call: Command, nothing_sent: tuple[Watched, Asked]) -> None:
-    """
-    --plan says what a probe would cost at worst.
-    """
+    """--plan says what a probe would cost at worst."""
     twin, _ = nothing_sent
     flags = ("--max-requests", "60", "--max-builds", "9")
     ended = call(Shell(tmp_path), "probe", "--url", twin.url, "--plan", *flags)
@@ -552,9 +497,7 @@ def test_plan_sends_nothing(tmp_path: Path, call: Command, nothing_sent: tuple[W
 
 
 def test_locustfile_started_by_hand_says_what_to_start(tmp_path: Path) -> None:
-    """
-    Whoever starts Locust with the file of a probe is told the command, and the process ends.
-    """
+    """Whoever starts Locust with the file of a probe is told the command, and the process ends."""
     environment = {k: v for k, v in Shell(tmp_path).environment().items() if not k.startswith("LOCUST_")}
     ended = subprocess.run(
         probe_command(), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False

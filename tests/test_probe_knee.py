@@ -16,8 +16,8 @@ from tests.stages import Asgi
 from tests.test_probe import until
 from tests.watched import Watched
 from tests.workers import Workers
-from touchstone.probefacts import ProbeStory
-from touchstone.runlog import read
+from touchstone.facts.probe_events import ProbeStory
+from touchstone.facts.runlog import read
 
 # What may be told where the machine has too much else to do.
 DISTURBED = ("generator-limited", "unsteady", "never")
@@ -26,9 +26,7 @@ DISTURBED = ("generator-limited", "unsteady", "never")
 def probed(
     folder: Path, workers: Workers, *flags: str, interrupt_at: str = ""
 ) -> tuple[Ended, ProbeStory, dict[str, Any]]:
-    """
-    Looks for the knee of a twin behind *workers*: how that ended, what its log tells, and its report.json.
-    """
+    """Looks for the knee of a twin behind *workers*: how that ended, what its log tells, and its report.json."""
     shell = probes.shell(folder, probes.FREE)
     with Watched(wrap=workers.wrap) as twin:
         return _probed(shell, twin, *flags, interrupt_at=interrupt_at)
@@ -47,9 +45,7 @@ def _probed(shell: Any, twin: Watched, *flags: str, interrupt_at: str = "") -> t
 
 
 def sent_for(story: ProbeStory) -> int:
-    """
-    Reads that the trials of a log sent.
-    """
+    """Reads that the trials of a log sent."""
     return sum(tried.outcome.sent for tried in story.tried)
 
 
@@ -83,9 +79,7 @@ def test_knee_is_found_and_told_everywhere(tmp_path: Path) -> None:
 
 @pytest.mark.alone
 def test_refused_reads_end_the_search(tmp_path: Path) -> None:
-    """
-    A 429 is no latency: the trial is stopped, nothing follows, and the run ends with 3.
-    """
+    """A 429 is no latency: the trial is stopped, nothing follows, and the run ends with 3."""
     workers = Workers(4, 0.002, refuses_from=150)
     ended, story, report = probed(tmp_path, workers, "--knee", "--operation", "getBuild")
     assert (ended.code, report["knee"]["why"]) == (3, "rate-limited")
@@ -96,9 +90,7 @@ def test_refused_reads_end_the_search(tmp_path: Path) -> None:
 
 @pytest.mark.alone
 def test_interrupted_search_tells_what_is_known_and_goes_on_later(tmp_path: Path) -> None:
-    """
-    No trial is lost, nothing is asked twice but the one that was cut short, and the budget is that of both.
-    """
+    """No trial is lost, nothing is asked twice but the one that was cut short, and the budget is that of both."""
     workers, shell = Workers(4, 0.005), probes.shell(tmp_path, probes.FREE)
     flags = ("--knee", "--operation", "getTemplate", "--max-requests", "4400")
     with Watched(wrap=workers.wrap) as twin:
@@ -124,9 +116,7 @@ def test_interrupted_search_tells_what_is_known_and_goes_on_later(tmp_path: Path
 
 
 def packed(app: Asgi) -> Asgi:
-    """
-    The same application, each body of which is gzip, whether it was asked for or not.
-    """
+    """The same application, each body of which is gzip, whether it was asked for or not."""
     packing = GZipMiddleware(app, minimum_size=0)
 
     async def served(scope: Any, receive: Any, send: Any) -> None:
@@ -137,9 +127,7 @@ def packed(app: Asgi) -> Asgi:
 
 
 def test_packed_answers_are_unpacked_before_they_are_judged(tmp_path: Path) -> None:
-    """
-    Nothing is wrong with an answer in gzip: a trial that judged it as it was sent would be one of faults.
-    """
+    """Nothing is wrong with an answer in gzip: a trial that judged it as it was sent would be one of faults."""
     shell = probes.shell(tmp_path, probes.FREE)
     with Watched(wrap=packed) as twin:
         ended, story, _ = _probed(shell, twin, "--knee", "--operation", "getBuild", "--max-requests", "200")

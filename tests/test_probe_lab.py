@@ -1,6 +1,4 @@
-"""
-`touchstone probe` names limiters that nobody here wrote, from what they answer alone.
-"""
+"""`touchstone probe` names limiters that nobody here wrote, from what they answer alone."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,8 +10,8 @@ import pytest
 
 from tests.command import Shell
 from tests.lab import express, haproxy, nginx, python_limiters
-from touchstone.limiter.identity import Identity
-from touchstone.runlog import read
+from touchstone.facts.identity import Identity
+from touchstone.facts.runlog import read
 from touchstone.twin import RateLimit, TwinSettings
 
 # With many other tests beside them probes think longer, and take longer.
@@ -35,37 +33,27 @@ Front = Callable[[TwinSettings, Path], AbstractContextManager[str]]
 
 
 def of_limits(strategy: python_limiters.Strategy, limit: int, window_s: int) -> Front:
-    """
-    One strategy of the package limits.
-    """
+    """One strategy of the package limits."""
     return lambda settings, _folder: python_limiters.limits(settings, strategy, limit, window_s)
 
 
 def of_pyrate(algorithm: python_limiters.Algorithm, limit: int, window_s: float, burst: int | None = None) -> Front:
-    """
-    One algorithm of the package pyrate-limiter.
-    """
+    """One algorithm of the package pyrate-limiter."""
     return lambda settings, _folder: python_limiters.pyrate_limiter(settings, algorithm, limit, window_s, burst)
 
 
 def of_nginx(rate: str, burst: int) -> Front:
-    """
-    The bucket of nginx, which has room for one more than its burst.
-    """
+    """The bucket of nginx, which has room for one more than its burst."""
     return lambda settings, folder: nginx.limit_req(settings, folder, rate, burst, "nodelay")
 
 
 def of_queue(rate: str, burst: int, delay: int | None = None) -> Front:
-    """
-    The queue of nginx.
-    """
+    """The queue of nginx."""
     return lambda settings, folder: nginx.limit_req(settings, folder, rate, burst, delay)
 
 
 def of_express(limit: int, window_s: float) -> Front:
-    """
-    The window of express-rate-limit.
-    """
+    """The window of express-rate-limit."""
     return lambda settings, folder: express.express_rate_limit(settings, folder, limit, window_s)
 
 
@@ -93,8 +81,7 @@ LIMITERS: dict[str, tuple[str, Front, str]] = {
 
 
 def probed(name: str, repetition: int, folder: Path) -> Identity:
-    """
-    What a probe says of one of them; one that is not sure says to probe again, and that is done once.
+    """What a probe says of one of them; one that is not sure says to probe again, and that is done once.
 
     A machine that stands still for a moment looks like a limiter that was changed. One that is sure is not asked twice.
     """
@@ -103,9 +90,7 @@ def probed(name: str, repetition: int, folder: Path) -> Identity:
 
 
 def asked(name: str, repetition: int, folder: Path) -> Identity:
-    """
-    What one probe says.
-    """
+    """What one probe says."""
     _, front, _ = LIMITERS[name]
     behind, shell = folder / "limiter", Shell(folder)
     behind.mkdir(parents=True)
@@ -122,9 +107,7 @@ def asked(name: str, repetition: int, folder: Path) -> Identity:
 
 @pytest.fixture(scope="module")
 def probes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Any, Any]]:
-    """
-    The identities to come of all that are asked for, by name and repetition.
-    """
+    """The identities to come of all that are asked for, by name and repetition."""
     found: dict[tuple[str, int], Future[Identity]] = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for item in request.session.items:
@@ -147,9 +130,7 @@ def probes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_limiter_is_named_with_its_numbers(
     name: str, repetition: int, probes: dict[tuple[str, int], Future[Identity]]
 ) -> None:
-    """
-    The likeliest family and its counts are the right ones, and its times nearly so.
-    """
+    """The likeliest family and its counts are the right ones, and its times nearly so."""
     found, expected = probes[name, repetition].result(), RateLimit.parse(LIMITERS[name][2])
     named = RateLimit.parse(found.text)
     assert (named.family, named.opens, named.refused, named.delay, named.also) == (

@@ -1,6 +1,4 @@
-"""
-Where the setting says that nothing may be published, nobody publishes anything, in whatever command.
-"""
+"""Where the setting says that nothing may be published, nobody publishes anything, in whatever command."""
 
 import json
 import re
@@ -12,8 +10,8 @@ from tests.command import Command, Ended, Shell
 from tests.test_examination import examination, told
 from tests.test_plan import planned
 from tests.watched import Watched
-from touchstone.terms import PUBLISH_ADVICE, Unsuited
-from touchstone.transport import Call
+from touchstone.check.terms import PUBLISH_ADVICE, Unsuited
+from touchstone.target.transport import Call
 
 SETTINGS = """
 [targets.staging]
@@ -32,34 +30,26 @@ LOAD = ("load", "storm", "--builds", "1", "--build-s", "0.05", "--seed", "1")
 
 
 def staging(shell: Shell, watched: Watched) -> None:
-    """
-    Writes the settings of a target that has a version to use, and forgets how that came to be.
-    """
+    """Writes the settings of a target that has a version to use, and forgets how that came to be."""
     watched.publish("given")
     watched.asked.clear()
     (shell.folder / "touchstone.toml").write_text(SETTINGS.format(url=watched.url), "utf-8")
 
 
 def published(watched: Watched) -> list[tuple[str, str]]:
-    """
-    The requests that a server may take for ones that publish.
-    """
+    """The requests that a server may take for ones that publish."""
     return [(method, path) for method, path in watched.asked if method in CREATING and path.endswith("/templates")]
 
 
 def sending(ended: Ended) -> set[str]:
-    """
-    The cases that sent something, by the run log.
-    """
+    """The cases that sent something, by the run log."""
     events = map(json.loads, (ended.results / "runlog.jsonl").read_text("utf-8").splitlines())
     return {event["case"] for event in events if event["type"] == "exchange"} - {"clean-up"}
 
 
 @pytest.mark.parametrize("profile", ["quick", pytest.param("standard", marks=pytest.mark.whole)])
 def test_check_publishes_nothing_and_says_why(tmp_path: Path, call: Command, profile: str) -> None:
-    """
-    No case of any profile publishes; what needs it is not applicable for that reason, and the rest is judged.
-    """
+    """No case of any profile publishes; what needs it is not applicable for that reason, and the rest is judged."""
     shell = Shell(tmp_path)
     with Watched() as watched:
         staging(shell, watched)
@@ -100,9 +90,7 @@ def test_plan_names_the_cases_that_run(tmp_path: Path, call: Command) -> None:
 
 @pytest.mark.parametrize("command", [("record", "--out", "kept"), LOAD, ("probe", "--max-builds", "3")])
 def test_no_other_command_publishes(tmp_path: Path, call: Command, command: tuple[str, ...]) -> None:
-    """
-    Neither does a recorder, a load or a probe: each uses what the target names, or does without.
-    """
+    """Neither does a recorder, a load or a probe: each uses what the target names, or does without."""
     shell = Shell(tmp_path)
     with Watched() as watched:
         staging(shell, watched)
@@ -123,9 +111,7 @@ def test_no_other_command_publishes(tmp_path: Path, call: Command, command: tupl
     ],
 )
 def test_examination_refuses_whatever_may_publish(call: Call) -> None:
-    """
-    Whoever asks, and however it is written down, it is not sent: the case cannot do it.
-    """
+    """Whoever asks, and however it is written down, it is not sent: the case cannot do it."""
     exam = examination(lambda _: told("ready"), publish="never")
     with pytest.raises(Unsuited) as refused:
         exam.send(call)

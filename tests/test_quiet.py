@@ -1,21 +1,17 @@
-"""
-The search for garbage, while pytest imports plugins and collects the contract tests.
-"""
+"""The search for garbage, while pytest imports plugins and collects the contract tests."""
 
 import gc
 from collections.abc import Iterator
 
 import pytest
 
-from touchstone.adapters.quiet import Pause
-from touchstone.runner import pytest_arguments
+from touchstone.check.quiet import Pause
+from touchstone.check.runner import pytest_arguments
 
 
 @pytest.fixture(autouse=True)
 def collecting() -> Iterator[None]:
-    """
-    Searches as before, whatever a test leaves.
-    """
+    """Searches as before, whatever a test leaves."""
     before = gc.isenabled()
     yield
     gc.unfreeze()
@@ -23,9 +19,7 @@ def collecting() -> Iterator[None]:
 
 
 def test_pause_ends_with_the_search_of_what_comes_later() -> None:
-    """
-    Nothing is searched during a pause; afterwards what is there by then is left out.
-    """
+    """Nothing is searched during a pause; afterwards what is there by then is left out."""
     gc.enable()
     pause = Pause()
     pause.begin()
@@ -38,9 +32,7 @@ def test_pause_ends_with_the_search_of_what_comes_later() -> None:
 
 
 def test_who_searches_nothing_still_does_not() -> None:
-    """
-    A trial switches the search off for good: a pause in it ends without switching it on.
-    """
+    """A trial switches the search off for good: a pause in it ends without switching it on."""
     gc.disable()
     pause = Pause()
     pause.begin()
@@ -49,9 +41,7 @@ def test_who_searches_nothing_still_does_not() -> None:
 
 
 def test_search_goes_on_where_there_was_no_pause() -> None:
-    """
-    The end of a pause that never began changes nothing.
-    """
+    """The end of a pause that never began changes nothing."""
     gc.enable()
     frozen = gc.get_freeze_count()
     Pause().end()
@@ -64,4 +54,4 @@ def test_pause_comes_before_all_other_plugins(mode: str) -> None:
     Whatever the contract tests are run for, the first plugin that pytest is told of is the one that begins the pause.
     """
     words = pytest_arguments(mode)  # type: ignore[arg-type]  # one of the four modes
-    assert words[words.index("-p") + 1] == "touchstone.adapters.quiet"
+    assert words[words.index("-p") + 1] == "touchstone.check.quiet"

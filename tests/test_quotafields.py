@@ -1,10 +1,8 @@
-"""
-What answers say of a quota: every dialect comes to the same numbers, and what is none is passed over.
-"""
+"""What answers say of a quota: every dialect comes to the same numbers, and what is none is passed over."""
 
 import pytest
 
-from touchstone.quotafields import quota, retry_in_s
+from touchstone.limiter.probe.quota_fields import quota, retry_in_s
 
 UTC = 1_800_000_000.0
 
@@ -51,16 +49,12 @@ UTC = 1_800_000_000.0
     ],
 )
 def test_every_dialect_is_read(headers: dict[str, str], expected: dict[str, float]) -> None:
-    """
-    Names have no case, a point in time becomes seconds from now, and the newest dialect counts.
-    """
+    """Names have no case, a point in time becomes seconds from now, and the newest dialect counts."""
     assert quota([(name.swapcase(), value) for name, value in headers.items()], UTC) == expected
 
 
 def test_point_in_time_counts_from_the_servers_own_date() -> None:
-    """
-    A server whose clock is wrong tells the same span of time all the same.
-    """
+    """A server whose clock is wrong tells the same span of time all the same."""
     headers = [("Date", "Sun, 09 Sep 2001 01:46:45 GMT"), ("X-RateLimit-Reset", "1000000015")]
     assert quota(headers, UTC) == {"reset_s": 10}
 
@@ -72,16 +66,12 @@ def test_point_in_time_counts_from_the_servers_own_date() -> None:
     "name", ["RateLimit", "RateLimit-Policy", "X-RateLimit-Reset", "RateLimit-Remaining", "X-Retry-In"]
 )
 def test_what_is_none_of_them_tells_nothing(name: str, value: str) -> None:
-    """
-    A value in no known form is passed over, and never an error.
-    """
+    """A value in no known form is passed over, and never an error."""
     found = quota([(name, value)], UTC)
     assert found in ({}, {"remaining": 5.0})
 
 
 def test_span_to_wait_is_told_apart() -> None:
-    """
-    X-Retry-In stands in where Retry-After is missing.
-    """
+    """X-Retry-In stands in where Retry-After is missing."""
     assert retry_in_s([("x-retry-in", "250ms")]) == 0.25
     assert retry_in_s([("Retry-After", "3")]) is None

@@ -1,12 +1,10 @@
-"""
-A message repeats what cannot be a key, and of anything else it says what it is.
-"""
+"""A message repeats what cannot be a key, and of anything else it says what it is."""
 
 from typing import Any
 
 import pytest
 
-from touchstone.quoting import quoted, quoted_line
+from touchstone.contract.quoting import quoted, quoted_line
 
 
 @pytest.mark.parametrize(
@@ -26,9 +24,7 @@ from touchstone.quoting import quoted, quoted_line
     ],
 )
 def test_what_cannot_be_a_key_is_repeated(value: Any) -> None:
-    """
-    Numbers and words stand in a message as they were written.
-    """
+    """Numbers and words stand in a message as they were written."""
     assert quoted(value) == repr(value)
 
 
@@ -45,9 +41,7 @@ def test_what_cannot_be_a_key_is_repeated(value: Any) -> None:
     ],
 )
 def test_what_may_be_a_key_is_told_by_its_length(value: Any) -> None:
-    """
-    A text that begins like a key, or holds a run of random characters, is not repeated.
-    """
+    """A text that begins like a key, or holds a run of random characters, is not repeated."""
     assert quoted(value) == f"a text of {len(value)} characters (not shown)"
 
 
@@ -61,9 +55,7 @@ def test_what_may_be_a_key_is_told_by_its_length(value: Any) -> None:
     ],
 )
 def test_line_of_somebody_else_is_repeated_whole_or_not_at_all(line: bytes, told: str) -> None:
-    """
-    Where it would have to be cut, a key in it may be cut as well, and not be known for one any more.
-    """
+    """Where it would have to be cut, a key in it may be cut as well, and not be known for one any more."""
     assert quoted_line(line) == told
 
 
@@ -71,14 +63,10 @@ def test_line_of_somebody_else_is_repeated_whole_or_not_at_all(line: bytes, told
     ("value", "told"), [({"a": "b"}, "a table"), ({}, "a table"), (["a"], "a list"), (("a",), "a list")]
 )
 def test_content_of_a_container_is_not_repeated(value: Any, told: str) -> None:
-    """
-    A table or a list may hold anything.
-    """
+    """A table or a list may hold anything."""
     assert quoted(value) == told
 
 
 def test_number_of_thousands_of_digits_is_described() -> None:
-    """
-    What repr refuses to write needs no repetition either.
-    """
+    """What repr refuses to write needs no repetition either."""
     assert quoted(10**5000) == "a number with thousands of digits"

@@ -1,6 +1,4 @@
-"""
-The quick start of the README says what really happens.
-"""
+"""The quick start of the README says what really happens."""
 
 import re
 import shlex
@@ -11,24 +9,20 @@ import pytest
 
 from tests.command import Shell
 from tests.readme import consoles, normal, run
-from touchstone.embedded import LOAD_TWIN
+from touchstone.check.embedded import LOAD_TWIN
 from touchstone.twin import RateLimit, Twin
 
 
 @pytest.mark.parametrize("command", [c for c, output in consoles() if " explain " in c])
 def test_explain_prints_what_the_readme_shows(command: str, tmp_path: Path) -> None:
-    """
-    The explanation in the README is the one that the command prints.
-    """
+    """The explanation in the README is the one that the command prints."""
     arguments = shlex.split(command)[1:]
     assert normal(run(arguments, tmp_path)) == normal(dict(consoles())[command])
 
 
 @pytest.mark.parametrize("command", [c for c, _ in consoles() if "check --plan" in c])
 def test_plan_of_the_readme_runs(command: str, tmp_path: Path) -> None:
-    """
-    The plan command of the README lists the case that it is about and sends nothing.
-    """
+    """The plan command of the README lists the case that it is about and sends nothing."""
     printed = run([*shlex.split(command)[1:], "--target", "twin"], tmp_path)
     assert "cancel.running_build_is_cancelled_and_the_next_completes" in printed
     assert not (tmp_path / "reports").exists()
@@ -36,9 +30,7 @@ def test_plan_of_the_readme_runs(command: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", [c for c, _ in consoles() if " load " in c and "--plan" in c])
 def test_plan_of_a_load_in_the_readme_runs(command: str, tmp_path: Path) -> None:
-    """
-    The plan of a load prints its schedule and cost, is within what may be spent on a target, and sends nothing.
-    """
+    """The plan of a load prints its schedule and cost, is within what may be spent on a target, and sends nothing."""
     target = '[targets.staging]\nurl = "https://staging.example.test/api"\napi_key = "sk_live_test"\n'
     (tmp_path / "touchstone.toml").write_text(target, encoding="utf-8")
     printed = run(shlex.split(command)[1:], tmp_path)
@@ -61,17 +53,14 @@ def probed(text: str) -> list[str]:
 
 
 def numbers_and_words(text: list[str]) -> tuple[list[float], list[str]]:
-    """
-    The numbers of a text apart from what stands between them.
-    """
+    """The numbers of a text apart from what stands between them."""
     pieces = re.split(r"([0-9]+(?:\.[0-9]+)?)", " ".join(text))
     return [float(number) for number in pieces[1::2]], pieces[::2]
 
 
 @pytest.mark.alone
 def test_probe_prints_what_the_readme_shows(tmp_path: Path) -> None:
-    """
-    A twin with the limit of the README is found out as the README says, and the same is advised.
+    """A twin with the limit of the README is found out as the README says, and the same is advised.
 
     A rate is measured: it differs by less than 2 % from run to run, while a count is the same or is off by more.
     """

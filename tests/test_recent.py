@@ -1,16 +1,12 @@
-"""
-A table of bounded size keeps what is asked for and forgets the rest.
-"""
+"""A table of bounded size keeps what is asked for and forgets the rest."""
 
 import pytest
 
-from touchstone.recent import Recent
+from touchstone.loadgen.recent import Recent
 
 
 def test_value_is_kept() -> None:
-    """
-    What was put in is there, what was not is None, and a later value takes the place of an earlier one.
-    """
+    """What was put in is there, what was not is None, and a later value takes the place of an earlier one."""
     table: Recent[str, int] = Recent(10)
     table.put("a", 1)
     table.put("a", 2)
@@ -19,9 +15,7 @@ def test_value_is_kept() -> None:
 
 @pytest.mark.parametrize("most", [2, 3, 10, 11])
 def test_table_never_holds_more_than_it_may(most: int) -> None:
-    """
-    However many values come, no more than so many are kept, and the last one is among them.
-    """
+    """However many values come, no more than so many are kept, and the last one is among them."""
     table: Recent[int, int] = Recent(most)
     for number in range(5 * most):
         table.put(number, number)
@@ -31,9 +25,7 @@ def test_table_never_holds_more_than_it_may(most: int) -> None:
 
 
 def test_value_that_is_asked_for_stays() -> None:
-    """
-    What is asked for now and then outlives any number of values that are not.
-    """
+    """What is asked for now and then outlives any number of values that are not."""
     table: Recent[int, str] = Recent(10)
     table.put(-1, "asked for")
     table.put(-2, "not asked for")

@@ -1,6 +1,4 @@
-"""
-`touchstone record` writes what a scenario expects, whole or not at all, and nothing that is a secret.
-"""
+"""`touchstone record` writes what a scenario expects, whole or not at all, and nothing that is a secret."""
 
 import http.server
 import json
@@ -20,16 +18,16 @@ from tests.command import KEYS, Command, Ended, Shell, called, children, gone
 from tests.encodings import ENCODINGS, left
 from tests.recorded import document, every, recorded
 from tests.watched import Watched
-from touchstone import har, lifesteps, recordings
-from touchstone.contract import Contract
-from touchstone.exchange import Credential
-from touchstone.leaks import leaks
-from touchstone.recorder import Written, ending, taken
-from touchstone.recording import RUN_ID, Recording, Terms
-from touchstone.runfacts import Case, Header, RunLog, Target
-from touchstone.transport import Call, Keys, Transport
+from touchstone.contract.document import Contract
+from touchstone.facts.events import Case, Header, RunLog, Target
+from touchstone.facts.exchange import Credential
+from touchstone.facts.leaks import leaks
+from touchstone.proof.faults import FAULTS
+from touchstone.recordings import har, reader, steps
+from touchstone.recordings.recorder import Written, ending, taken
+from touchstone.recordings.recording import RUN_ID, Recording, Terms
+from touchstone.target.transport import Call, Keys, Transport
 from touchstone.twin.behaviour import Behaviour
-from touchstone.twin.faults import FAULTS
 
 SCENARIOS = ("fresh-build", "cancel-when-idle", "events-cancelled")
 
@@ -49,9 +47,7 @@ _OTHER_EACH_TIME = (
 
 
 def told(text: str) -> str:
-    """
-    A recording without what differs each time.
-    """
+    """A recording without what differs each time."""
     for pattern, word in _OTHER_EACH_TIME:
         text = re.sub(pattern, word, text)
     return text
@@ -59,9 +55,7 @@ def told(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def again(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """
-    Some scenarios, recorded anew from the embedded twin.
-    """
+    """Some scenarios, recorded anew from the embedded twin."""
     for _ in range(3):
         ended = Shell(tmp_path_factory.mktemp("again"), {}).run("record", "--target", "twin", *SCENARIOS)
         # A machine with too much else to do may miss a build of half a second, which the command says.
@@ -71,20 +65,16 @@ def again(tmp_path_factory: pytest.TempPathFactory) -> Ended:
 
 
 def test_recording_again_changes_dates_and_ids_only(again: Ended) -> None:
-    """
-    What is in the repository is what the twin answers; recorded again it differs in dates, durations and ids.
-    """
+    """What is in the repository is what the twin answers; recorded again it differs in dates, durations and ids."""
     assert again.code == 0
     for name in SCENARIOS:
         new = (again.folder / "tests" / "recordings" / f"{name}.har").read_text("utf-8")
-        old = har.render(recorded(name), lifesteps.steps(recorded(name).exchanges))
+        old = har.render(recorded(name), steps.steps(recorded(name).exchanges))
         assert told(new) == told(old)
 
 
 def test_chosen_scenarios_are_written_and_no_others(again: Ended) -> None:
-    """
-    One file a scenario, called like it, and a report as of any other run.
-    """
+    """One file a scenario, called like it, and a report as of any other run."""
     files = {path.name for path in (again.folder / "tests" / "recordings").iterdir()}
     assert files == {f"{name}.har" for name in SCENARIOS}
     assert {path.name for path in again.results.iterdir()} >= {"runlog.jsonl", "report.json", "report.html"}
@@ -94,20 +84,16 @@ def test_chosen_scenarios_are_written_and_no_others(again: Ended) -> None:
 
 
 def test_new_recording_can_be_replayed(again: Ended, call: Command) -> None:
-    """
-    What was recorded stands by itself.
-    """
+    """What was recorded stands by itself."""
     ended = call(Shell(again.folder, {}), "replay", "--report-dir", "replayed", "tests/recordings")
     assert ended.code == 0
 
 
 def test_scenarios_cover_what_may_happen() -> None:
-    """
-    Both answers to a cancel, each status that a client meets, and the log of each outcome are recorded.
-    """
-    steps = {step for name in every() for step in lifesteps.steps(recorded(name).exchanges).values()}
-    assert steps >= {"cancelling", "nothing to cancel", "ready", "failed", "building", "not built", "reused", "limited"}
-    assert steps >= {"log ends on ready", "log ends on cancel", "log ends on install, an error"}
+    """Both answers to a cancel, each status that a client meets, and the log of each outcome are recorded."""
+    seen = {step for name in every() for step in steps.steps(recorded(name).exchanges).values()}
+    assert seen >= {"cancelling", "nothing to cancel", "ready", "failed", "building", "not built", "reused", "limited"}
+    assert seen >= {"log ends on ready", "log ends on cancel", "log ends on install, an error"}
     statuses = {exchange.status for name in every() for exchange in recorded(name).exchanges}
     # What the documentation tells of this API, but for 400 and 422 of a path, which stand for nothing of their own.
     assert statuses >= {200, 201, 202, 400, 401, 403, 404, 405, 409, 422, 429}
@@ -116,9 +102,7 @@ def test_scenarios_cover_what_may_happen() -> None:
 def test_list_names_each_scenario(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    Each scenario has a recording in the repository, and each recording a scenario; what happens in it is said.
-    """
+    """Each scenario has a recording in the repository, and each recording a scenario; what happens in it is said."""
     ended = called(Shell(tmp_path, {}), monkeypatch, capsys, "record", "--list")
     told = dict(line.split(maxsplit=1) for line in ended.out.splitlines())
     assert (ended.code, sorted(told)) == (0, every())
@@ -129,9 +113,7 @@ def test_list_names_each_scenario(
 def test_unknown_scenario_names_the_nearest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    A name that does not exist is no reason to record anything.
-    """
+    """A name that does not exist is no reason to record anything."""
     ended = called(Shell(tmp_path, {}), monkeypatch, capsys, "record", "fresh-bild")
     told_it = "exit 2: 'fresh-bild': no such scenario; did you mean fresh-build?; see `touchstone record --list`\n"
     assert (ended.code, ended.err) == (2, told_it)
@@ -140,9 +122,7 @@ def test_unknown_scenario_names_the_nearest(
 
 @pytest.mark.parametrize("name", ["../up", "/tmp/up", "..", "a/b", ""])
 def test_name_of_a_target_leads_nowhere(tmp_path: Path, call: Command, name: str) -> None:
-    """
-    It is refused before anything is sent, and a folder can be named in its place.
-    """
+    """It is refused before anything is sent, and a folder can be named in its place."""
     (tmp_path / "touchstone.toml").write_text(f'[targets.{json.dumps(name)}]\nurl = "http://127.0.0.1:9"\n', "utf-8")
     ended = call(Shell(tmp_path), "record", "--target", name, "missing-key")
     assert (ended.code, "give --out" in ended.err) == (2, True)
@@ -152,9 +132,7 @@ def test_name_of_a_target_leads_nowhere(tmp_path: Path, call: Command, name: str
 def test_folder_that_cannot_be_written_is_refused_before_anything_is_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    Nothing is recorded that could not be kept.
-    """
+    """Nothing is recorded that could not be kept."""
     (tmp_path / "file").write_text("", "utf-8")
     ended = called(
         Shell(tmp_path), monkeypatch, capsys, "record", "--url", "http://127.0.0.1:9", "--out", "file/x", "fresh-build"
@@ -167,9 +145,7 @@ def test_folder_that_cannot_be_written_is_refused_before_anything_is_sent(
 def test_plan_names_what_would_be_played(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    The scenarios with their builds, and nothing is sent.
-    """
+    """The scenarios with their builds, and nothing is sent."""
     arguments = ("record", "--plan", "--url", "http://127.0.0.1:9", "fresh-build", "reuse")
     ended = called(Shell(tmp_path), monkeypatch, capsys, *arguments)
     assert ended.code == 0
@@ -180,9 +156,7 @@ def test_plan_names_what_would_be_played(
 
 
 def test_answer_that_is_not_expected_is_not_recorded(tmp_path: Path, call: Command) -> None:
-    """
-    A scenario that meets a finding leaves the file of an earlier time as it was; the others are written.
-    """
+    """A scenario that meets a finding leaves the file of an earlier time as it was; the others are written."""
     folder = tmp_path / "kept"
     folder.mkdir()
     (folder / "events-cancelled.har").write_text("as it was", "utf-8")
@@ -191,7 +165,7 @@ def test_answer_that_is_not_expected_is_not_recorded(tmp_path: Path, call: Comma
     assert ended.code == 1
     assert "events-cancelled: not recorded: " in ended.out
     assert (folder / "events-cancelled.har").read_text("utf-8") == "as it was"
-    assert recordings.read(folder / "fresh-build.har").target == "url"
+    assert reader.read(folder / "fresh-build.har").target == "url"
 
 
 def test_interrupted_recording_keeps_what_is_whole(tmp_path: Path) -> None:
@@ -207,13 +181,11 @@ def test_interrupted_recording_keeps_what_is_whole(tmp_path: Path) -> None:
         assert watched.refs() == []
     assert ended.code == 130
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["fresh-build.har"]
-    assert recordings.read(tmp_path / "made" / "fresh-build.har").name == "fresh-build"
+    assert reader.read(tmp_path / "made" / "fresh-build.har").name == "fresh-build"
 
 
 def test_killed_recording_keeps_what_is_whole(tmp_path: Path) -> None:
-    """
-    Files are written as their scenarios end, so that even a kill leaves those of the finished ones.
-    """
+    """Files are written as their scenarios end, so that even a kill leaves those of the finished ones."""
     with Watched(builds=2, build_s=0.3) as watched:
         names = ("fresh-build", "failed-build", "cancel-in-flight", "events-ready")
         command = Shell(tmp_path).start("record", "--url", watched.url, "--out", "made", *names)
@@ -225,13 +197,11 @@ def test_killed_recording_keeps_what_is_whole(tmp_path: Path) -> None:
         command.kill()
         Shell(tmp_path).ended(command)
         assert gone(child)
-    assert recordings.read(whole).name == "fresh-build"
+    assert reader.read(whole).name == "fresh-build"
 
 
 def wait_for(path: Path) -> Path:
-    """
-    The file, once it is there.
-    """
+    """The file, once it is there."""
     for _ in range(1200):
         if path.exists():
             return path
@@ -240,9 +210,7 @@ def wait_for(path: Path) -> Path:
 
 
 def test_what_a_target_does_not_have_is_missed_where_it_was_asked_for(tmp_path: Path, call: Command) -> None:
-    """
-    Without a second account a recording of all is complete; one that was asked for is not there.
-    """
+    """Without a second account a recording of all is complete; one that was asked for is not there."""
     with Watched() as watched:
         shell = Shell(tmp_path, {"ORGO_API_KEY": KEYS["ORGO_API_KEY"]})
         ended = call(shell, "record", "--url", watched.url, "other-account", "cancel-when-idle")
@@ -261,9 +229,7 @@ def test_what_a_target_does_not_have_is_missed_where_it_was_asked_for(tmp_path: 
     ],
 )
 def test_ending_says_what_is_missing(code: int, named: tuple[str, ...], expected: tuple[int, str]) -> None:
-    """
-    What the target does not have is missing only where it was asked for by name.
-    """
+    """What the target does not have is missing only where it was asked for by name."""
     written = (Written("a", Path("a.har")), Written("b", None, "no limit", is_absent=True))
     assert ending(code, "why", written, named) == expected
 
@@ -277,9 +243,7 @@ def test_ending_says_why_nothing_was_recorded() -> None:
 
 
 def test_unreachable_target_writes_nothing(tmp_path: Path, call: Command) -> None:
-    """
-    Where nobody answers there is nothing to record.
-    """
+    """Where nobody answers there is nothing to record."""
     ended = call(Shell(tmp_path), "record", "--url", "http://127.0.0.1:9", "--out", "made", "fresh-build")
     assert ended.code == 3
     assert "fresh-build: not recorded: it was not played" in ended.out
@@ -312,16 +276,12 @@ RUN_HEADER = Header(
 
 
 class Parrot(http.server.BaseHTTPRequestHandler):
-    """
-    Repeats the query of a request in a header, in a body, in an error and in events.
-    """
+    """Repeats the query of a request in a header, in a body, in an error and in events."""
 
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        """
-        The body says where it is to be repeated.
-        """
+        """The body says where it is to be repeated."""
         said = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
         if self.path.startswith("/events"):
             frames = [json.dumps({"ts": "x", "line": said}), json.dumps({"line": self.path})]
@@ -339,16 +299,12 @@ class Parrot(http.server.BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the name is the standard library's
-        """
-        Says nothing.
-        """
+        """Says nothing."""
 
 
 @pytest.fixture(scope="module")
 def parrot() -> Iterator[str]:
-    """
-    The base URL of a server that repeats what it hears.
-    """
+    """The base URL of a server that repeats what it hears."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Parrot) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -358,9 +314,7 @@ def parrot() -> Iterator[str]:
 
 
 def spoken(url: str, encoding: str) -> str:
-    """
-    The text of a recording of a client that writes three keys, so encoded, into every place that there is.
-    """
+    """The text of a recording of a client that writes three keys, so encoded, into every place that there is."""
     chance, exchanges = random.Random(encoding), []
     keys = Keys(SECRETS["primary"], SECRETS["second"], SECRETS["restricted"])
     transport = Transport(url, keys, Contract.load(), exchanges.append)
@@ -387,13 +341,12 @@ def spoken(url: str, encoding: str) -> str:
     header = replace(RUN_HEADER, target=Target("parrot", url, "url"))
     made = taken(RunLog(header, tuple(exchanges), cases=(case,)), ["spoken"], Terms())["spoken"]
     assert isinstance(made, Recording)
-    return har.render(made, lifesteps.steps(made.exchanges))
+    return har.render(made, steps.steps(made.exchanges))
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_no_key_is_in_a_recording_in_any_encoding(encoding: str, parrot: str) -> None:
-    """
-    Three keys in headers, queries, bodies, errors and events, of requests and answers, as they are and encoded: no
+    """Three keys in headers, queries, bodies, errors and events, of requests and answers, as they are and encoded: no
     part of one can be read in the file, and its evidence is still there.
     """
     text = spoken(parrot, encoding)
@@ -404,10 +357,8 @@ def test_no_key_is_in_a_recording_in_any_encoding(encoding: str, parrot: str) ->
 
 
 def test_secret_in_a_finished_file_keeps_it_from_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    What redaction missed is seen by a second look, and nothing is written.
-    """
-    from touchstone import recorder
+    """What redaction missed is seen by a second look, and nothing is written."""
+    from touchstone.recordings import recorder
 
     leaky = replace(recorded("cancel-when-idle"), target=KEYS["ORGO_SECOND_API_KEY"])
     written = recorder.written("cancel-when-idle", leaky, tmp_path, {"second": KEYS["ORGO_SECOND_API_KEY"]})
@@ -417,9 +368,7 @@ def test_secret_in_a_finished_file_keeps_it_from_being_written(tmp_path: Path, m
 
 
 def test_refusal_met_by_chance_is_left_out() -> None:
-    """
-    A 429 that was waited out is no part of a scenario; one that the scenario is about is.
-    """
+    """A 429 that was waited out is no part of a scenario; one that the scenario is about is."""
     made = recorded("rate-limit")
     chance = tuple(replace(e, note={}) if e.status == 429 else e for e in made.exchanges)
     case = Case(made.case, "", "passed", 1.0, began_at=made.recorded_at)
@@ -431,9 +380,7 @@ def test_refusal_met_by_chance_is_left_out() -> None:
 
 
 def test_names_in_recordings_are_the_same_each_time() -> None:
-    """
-    Whoever uses a recording can rely on the name of its version.
-    """
+    """Whoever uses a recording can rely on the name of its version."""
     for name in every():
         refs = {exchange.ref for exchange in recorded(name).exchanges if exchange.ref and "touchstone" in exchange.ref}
         assert any(f"touchstone-{RUN_ID}-{name}" in ref for ref in refs)
@@ -441,12 +388,10 @@ def test_names_in_recordings_are_the_same_each_time() -> None:
 
 
 def faulty(name: str) -> Any:
-    """
-    A served twin with a fault; its URL.
-    """
+    """A served twin with a fault; its URL."""
     from contextlib import contextmanager
 
-    from touchstone.embedded import RECORDED_TWIN
+    from touchstone.check.embedded import RECORDED_TWIN
 
     behaviour: Behaviour = FAULTS[name]
 

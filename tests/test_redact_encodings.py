@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.encodings import ENCODINGS, PART, left, word
-from touchstone.redact import UNKNOWN_KEY, Secrets
-from touchstone.spellings import PART_LENGTH
+from touchstone.facts.key_sources import UNKNOWN_KEY
+from touchstone.target.redact import Secrets
+from touchstone.target.spellings import PART_LENGTH
 
 KEY = "sk_live_0123456789abcdef"
 MARK = "<key:primary>"
@@ -40,9 +41,7 @@ MOST_CALLS_PER_BYTE = 8
 
 @pytest.mark.parametrize("encoding", sorted(ENCODINGS))
 def test_oracle_reads_every_encoding(encoding: str) -> None:
-    """
-    The oracle is no blind judge: it finds the key that nobody has redacted, also in an encoding of an encoding.
-    """
+    """The oracle is no blind judge: it finds the key that nobody has redacted, also in an encoding of an encoding."""
     chance = random.Random(1)
     for within in sorted(ENCODINGS.keys() - {"all at once"}):
         assert left(ENCODINGS[within](ENCODINGS[encoding](KEY, chance), chance), [KEY]) >= {KEY[:PART], KEY[-PART:]}
@@ -52,9 +51,7 @@ def test_oracle_reads_every_encoding(encoding: str) -> None:
 @pytest.mark.parametrize("behind", ["", "!", "}}"])
 @pytest.mark.parametrize("coded", [base64.b64encode, base64.urlsafe_b64encode])
 def test_base64_of_a_longer_text_is_replaced(shift: int, behind: str, coded: Callable[[bytes], bytes]) -> None:
-    """
-    Of a run of base64 no character that tells of the key is left, and what stands beside the run is.
-    """
+    """Of a run of base64 no character that tells of the key is left, and what stands beside the run is."""
     run = coded(f"{'?>u'[:shift]}{KEY}{behind}".encode()).decode()
     for text in (f"Basic {run}, more", f'{{"a": "{run.rstrip("=")}", "b": 1}}'):
         start, end = text.split(run.rstrip("="))
@@ -66,9 +63,7 @@ def test_base64_of_a_longer_text_is_replaced(shift: int, behind: str, coded: Cal
 @pytest.mark.parametrize("line_break", ["\n", "\r\n", "\\n", "\\r\\n", "\n  ", "\\\\n", "%0D%0A"])
 @pytest.mark.parametrize("before", range(40, 77, 6))
 def test_base64_in_lines_is_replaced(line_break: str, before: int) -> None:
-    """
-    Base64 that breaks off after 76 characters and goes on below holds no key, wherever the line ends.
-    """
+    """Base64 that breaks off after 76 characters and goes on below holds no key, wherever the line ends."""
     run = base64.b64encode(b"x" * before + KEY.encode() + b"y" * 60).decode()
     text = line_break.join(run[at : at + 76] for at in range(0, len(run), 76))
     marked = Secrets({"primary": KEY}).text(text)
@@ -77,9 +72,7 @@ def test_base64_in_lines_is_replaced(line_break: str, before: int) -> None:
 
 
 def test_credentials_of_basic_authentication_are_replaced() -> None:
-    """
-    A key that is sent as a password is not kept.
-    """
+    """A key that is sent as a password is not kept."""
     value = "Basic " + base64.b64encode(f"user:{KEY}".encode()).decode()
     ((_, kept),) = Secrets({"primary": KEY}).headers([("Authorization", value)])
     assert left(kept, [KEY]) == set()
@@ -88,9 +81,7 @@ def test_credentials_of_basic_authentication_are_replaced() -> None:
 @pytest.mark.parametrize("escape", ["\\n", "\\u00e9", "\\xe9", "%0a"])
 @pytest.mark.parametrize("user", ["", "u", "us"])
 def test_escape_before_base64_stays_whole(escape: str, user: str) -> None:
-    """
-    The letters of an escape look like base64 and are none: half an escape would spoil the text around it.
-    """
+    """The letters of an escape look like base64 and are none: half an escape would spoil the text around it."""
     run = base64.b64encode(f"{user}{KEY}".encode()).decode()
     marked = Secrets({"primary": KEY}).text(f"a{escape}{run} b")
     assert marked.startswith(f"a{escape}")
@@ -98,9 +89,7 @@ def test_escape_before_base64_stays_whole(escape: str, user: str) -> None:
 
 
 def test_base64_that_begins_like_the_rest_of_an_escape_is_replaced() -> None:
-    """
-    Where the first letters of the base64 spell the key, they are no escape, whatever stands before them.
-    """
+    """Where the first letters of the base64 spell the key, they are no escape, whatever stands before them."""
     run = base64.b64encode(KEY.encode()).decode()
     assert run.startswith("c2")
     assert Secrets({"primary": KEY}).text(f"100%{run}") == f"100%{MARK}"
@@ -143,25 +132,19 @@ def test_hexadecimal_is_replaced_to_the_digit(digits: str) -> None:
     ],
 )
 def test_key_with_escaped_characters_is_replaced_to_the_character(spelling: str) -> None:
-    """
-    Whichever characters of a key are escaped, and however, its escapes go and what stands beside them stays.
-    """
+    """Whichever characters of a key are escaped, and however, its escapes go and what stands beside them stays."""
     secrets = Secrets({"primary": KEY})
     assert secrets.text(f"a%20b {spelling}%20c") == f"a%20b {MARK}%20c"
     assert secrets.text(f"&lt;\\n{spelling}&gt;") == f"&lt;\\n{MARK}&gt;"
 
 
 def test_plus_is_a_space_where_a_key_has_one() -> None:
-    """
-    A form writes a space as a plus; a plus of the key itself is escaped there.
-    """
+    """A form writes a space as a plus; a plus of the key itself is escaped there."""
     assert Secrets({"primary": "a b+c d e f"}).text("k=a+b%2Bc+d+e+f&x=1+2") == f"k={MARK}&x=1+2"
 
 
 def test_character_that_is_no_ascii_is_found_as_bytes_and_as_number() -> None:
-    r"""
-    Of ``\xfc`` and ``\xc3\xbc`` each is an ü in some language; beyond 16 bits, JSON writes two halves.
-    """
+    r"""Of ``\xfc`` and ``\xc3\xbc`` each is an ü in some language; beyond 16 bits, JSON writes two halves."""
     secrets = Secrets({"primary": "Schlüssel-😀!"})
     spellings = ("Schl\\xfcssel-😀!", "Schl\\xc3\\xbcssel-😀!", "Schlüssel-\\ud83d\\ude00!", "Schlüssel-%F0%9F%98%80!")
     assert [secrets.text(spelling) for spelling in spellings] == [MARK] * 4
@@ -169,17 +152,13 @@ def test_character_that_is_no_ascii_is_found_as_bytes_and_as_number() -> None:
 
 @pytest.mark.parametrize("key", ['abc"defghijk', "abc\\\\defghijk", "abc/defghijk"])
 def test_key_that_json_escapes_is_replaced(key: str) -> None:
-    """
-    What JSON escapes of a key is part of it, also where it is the only escape and one that most bodies have.
-    """
+    """What JSON escapes of a key is part of it, also where it is the only escape and one that most bodies have."""
     body = json.dumps({"a": f"x {key}\n"}).replace("/", "\\/")
     assert Secrets({"primary": key}).text(body) == json.dumps({"a": f"x {MARK}\n"})
 
 
 def test_key_cut_short_is_found_in_base64_and_in_hexadecimal() -> None:
-    """
-    A key without its last character is found in base64 and in hexadecimal of nothing but itself.
-    """
+    """A key without its last character is found in base64 and in hexadecimal of nothing but itself."""
     short = KEY[:-1].encode()
     text = f"{base64.b64encode(short).decode().rstrip('=')} {short.hex()}"
     assert Secrets({"primary": KEY}).text(text) == f"{MARK} <key:primary-shorter>"
@@ -206,9 +185,7 @@ OTHER = "sk_live_" + "Mm3Pp5Ss7Uu9Ww1Yy2Aa4C"
 @pytest.mark.parametrize("start", range(len(LONG) - PART_LENGTH + 1))
 @pytest.mark.parametrize("around", ["{}", "key={}, more", "x{}x", "{}…"])
 def test_part_of_a_key_is_replaced(start: int, around: str) -> None:
-    """
-    Eighteen characters of a key are no coincidence, at its start, in its middle and at its end.
-    """
+    """Eighteen characters of a key are no coincidence, at its start, in its middle and at its end."""
     secrets = Secrets({"primary": LONG, "second": OTHER})
     for end in range(start + PART_LENGTH, len(LONG)):
         for part in (LONG[start:end], LONG[start:end].upper()):
@@ -218,9 +195,7 @@ def test_part_of_a_key_is_replaced(start: int, around: str) -> None:
 
 
 def test_part_that_tells_of_no_key_stays() -> None:
-    """
-    What several keys begin with, and what a key has in common with the documented example, gives none away.
-    """
+    """What several keys begin with, and what a key has in common with the documented example, gives none away."""
     start = "sk_live_staging_of_the_team_"
     secrets = Secrets({"primary": f"{start}q7Rw2Tz9Xb4N", "second": f"{start}c6Vd8Kf1HgJj", "unknown": UNKNOWN_KEY})
     text = f"keys begin with {start}; an example is {UNKNOWN_KEY[:-3]}1"
@@ -229,18 +204,14 @@ def test_part_that_tells_of_no_key_stays() -> None:
 
 
 def test_key_that_is_a_part_of_another_one_keeps_its_name() -> None:
-    """
-    Of two accounts, one of whose keys holds the other, each is named.
-    """
+    """Of two accounts, one of whose keys holds the other, each is named."""
     secrets = Secrets({"primary": LONG, "second": f"{LONG}-of-a-second-account"})
     assert secrets.text(f"{LONG} {LONG}-of-a-second-account") == "<key:primary> <key:second>"
 
 
 @pytest.mark.parametrize("length", [10, 12, 20, len(LONG) - 1])
 def test_key_that_is_cut_at_the_end_is_replaced(length: int) -> None:
-    """
-    Where more followed, what a key may begin with is marked, plain and in base64; elsewhere it is a word.
-    """
+    """Where more followed, what a key may begin with is marked, plain and in base64; elsewhere it is a word."""
     secrets = Secrets({"primary": LONG, "second": OTHER})
     coded = base64.b64encode(LONG.encode()).decode()[: length * 4 // 3]
     for part in (LONG[:length], LONG[:length].upper(), LONG.encode().hex()[: 2 * length], coded):
@@ -251,33 +222,25 @@ def test_key_that_is_cut_at_the_end_is_replaced(length: int) -> None:
 
 
 def test_same_run_is_replaced_each_time() -> None:
-    """
-    A key is marked as often as it is there.
-    """
+    """A key is marked as often as it is there."""
     run = base64.b64encode(KEY.encode()).decode()
     assert Secrets({"primary": KEY}).text(f"{run} {run}%20{run}") == f"{MARK} {MARK}%20{MARK}"
 
 
 def test_longest_key_wins_over_all_that_it_overlaps() -> None:
-    """
-    Keys within the longest one, and one that begins at its end, become one marker with it.
-    """
+    """Keys within the longest one, and one that begins at its end, become one marker with it."""
     secrets = Secrets({"long": "abcdefghij0123456789", "within": "bcdefghi", "behind": "6789-rest"})
     assert secrets.text("abcdefghij0123456789-rest, 6789-rest") == "<key:long>, <key:behind>"
 
 
 def test_longest_key_wins_where_an_escape_hides_how_long_it_is() -> None:
-    """
-    A key that begins with another one is the longer one, also where only an escape makes it so.
-    """
+    """A key that begins with another one is the longer one, also where only an escape makes it so."""
     secrets = Secrets({"primary": KEY, "longer": f"{KEY}x", "headless": KEY[1:]})
     assert secrets.text(f"{KEY}%78 %73{KEY[1:]} {KEY[1:]}") == f"<key:longer> {MARK} <key:headless>"
 
 
 def test_keys_in_one_run_of_base64_are_both_replaced() -> None:
-    """
-    A run that holds two keys, or runs into a key, keeps no part of either.
-    """
+    """A run that holds two keys, or runs into a key, keeps no part of either."""
     keys = [KEY, "another.key-of-1234567890"]
     secrets = Secrets(dict(zip(("primary", "second"), keys, strict=True)))
     both = base64.b64encode(" ".join(keys).encode()).decode()
@@ -306,18 +269,14 @@ def test_text_that_only_resembles_a_secret_stays(text: str) -> None:
 
 
 def test_bytes_that_are_no_text_stay_around_an_encoded_key() -> None:
-    """
-    Only the key changes in a body that is not UTF-8, also where it is in base64.
-    """
+    """Only the key changes in a body that is not UTF-8, also where it is in base64."""
     run = base64.b64encode(KEY.encode())
     secrets = Secrets({"primary": KEY})
     assert secrets.data(b"\xff\\\xfe " + run + b" \x80%5f") == b"\xff\\\xfe " + MARK.encode() + b" \x80%5f"
 
 
 def test_no_secrets_are_nowhere() -> None:
-    """
-    Without a secret nothing is looked for.
-    """
+    """Without a secret nothing is looked for."""
     text = f"%41 {base64.b64encode(b'some text or other').decode()} &amp;"
     assert Secrets({"none": None}).text(text) == text
 
@@ -342,9 +301,7 @@ GAPS = st.sampled_from([" ", '"', "=", ":", "/", "\n", "x", "7", "Q", "\\n", "%2
 
 @pytest.mark.parametrize("encoding", sorted(ENCODINGS))
 def test_no_key_survives_in_an_encoding(encoding: str) -> None:
-    """
-    Every encoding is tried with keys of every kind, and with whatever may stand before one.
-    """
+    """Every encoding is tried with keys of every kind, and with whatever may stand before one."""
     chance = random.Random(encoding)
     for gap in (" ", '"', "/", "x", "Q7", "\\n", "%20", "%"):
         for _ in range(10):
@@ -358,9 +315,7 @@ def test_no_key_survives_in_an_encoding(encoding: str) -> None:
 def test_no_key_survives_in_any_encoding(
     keys: list[str], names: tuple[str, ...], around: tuple[str, str], gap: str, seed: int
 ) -> None:
-    """
-    Of three keys, each in an encoding, no twelve characters are left for whoever decodes the text.
-    """
+    """Of three keys, each in an encoding, no twelve characters are left for whoever decodes the text."""
     chance = random.Random(seed)
     written = [ENCODINGS[name](word(chance) + key, chance) for key, name in zip(keys, names, strict=True)]
     text = around[0] + gap + f"{around[1]} {gap}".join(written) + around[1]
@@ -375,9 +330,7 @@ def test_no_key_survives_in_any_encoding(
 def test_text_without_a_secret_stays_as_it_is(
     keys: list[str], written: list[tuple[str, str, str]], around: str, seed: int
 ) -> None:
-    """
-    Escapes, base64 and hexadecimal of other texts are evidence, and not a byte of them changes.
-    """
+    """Escapes, base64 and hexadecimal of other texts are evidence, and not a byte of them changes."""
     chance = random.Random(seed)
     text = around.join(
         ENCODINGS[out](ENCODINGS[within](said, chance), chance) for within, out, said in written if said.isascii()
@@ -390,9 +343,7 @@ def test_text_without_a_secret_stays_as_it_is(
 @settings(max_examples=100)
 @given(SEEDS.map(key_of), NAMES, AROUND, GAPS, SEEDS)
 def test_json_stays_json(key: str, name: str, around: str, gap: str, seed: int) -> None:
-    """
-    A body that is JSON is JSON with a marker in it: what is taken out is no half of an escape.
-    """
+    """A body that is JSON is JSON with a marker in it: what is taken out is no half of an escape."""
     chance = random.Random(seed)
     said = around + gap + ENCODINGS[name](key, chance) + around
     body = json.dumps({"log": [around, said]}, ensure_ascii=chance.random() < 0.5)
@@ -403,9 +354,7 @@ def test_json_stays_json(key: str, name: str, around: str, gap: str, seed: int) 
 
 @pytest.mark.parametrize("kind", ["escapes", "beginnings", "runs", "wrapped", "blocks"])
 def test_work_grows_no_faster_than_the_text(kind: str) -> None:
-    """
-    The work for each byte has a bound, whatever a server fills a text with, and however long it is.
-    """
+    """The work for each byte has a bound, whatever a server fills a text with, and however long it is."""
     chance = random.Random(kind)
     texts: dict[str, Callable[[], str]] = {
         "escapes": lambda: (

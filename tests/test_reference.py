@@ -1,6 +1,4 @@
-"""
-The reference in docs/ is the one that the code makes, and leaves nothing unsaid.
-"""
+"""The reference in docs/ is the one that the code makes, and leaves nothing unsaid."""
 
 from pathlib import Path
 
@@ -10,8 +8,8 @@ from tests.reference import __main__ as maker
 from tests.reference import settings
 from tests.reference.claims import link
 from tests.reference.pages import FOLDER, pages
-from touchstone import claims
-from touchstone.twin.faults import FAULTS
+from touchstone.contract import claims
+from touchstone.proof.faults import FAULTS
 
 PAGES = pages()
 ADVICE = "docs/reference/ is older than the code: run `make docs` and commit what it writes"
@@ -19,9 +17,7 @@ ADVICE = "docs/reference/ is older than the code: run `make docs` and commit wha
 
 @pytest.mark.parametrize("name", PAGES)
 def test_page_is_the_one_that_the_code_makes(name: str) -> None:
-    """
-    The committed page is what the code says now.
-    """
+    """The committed page is what the code says now."""
     path = FOLDER / name
     assert path.exists(), ADVICE
     # Not compared by ==, whose report would be the difference of two long texts in place of the advice.
@@ -32,9 +28,7 @@ def test_page_is_the_one_that_the_code_makes(name: str) -> None:
 def test_what_is_written_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    Whoever makes the reference anew sees which pages it changed, and that it was made where it changed none.
-    """
+    """Whoever makes the reference anew sees which pages it changed, and that it was made where it changed none."""
     folder = tmp_path / "docs" / "reference"
     folder.mkdir(parents=True)
     (folder / "old.md").write_text("old", "utf-8")
@@ -49,9 +43,7 @@ def test_what_is_written_is_told(
 
 
 def test_every_page_is_made() -> None:
-    """
-    No page lies in the folder that nothing makes.
-    """
+    """No page lies in the folder that nothing makes."""
     assert {path.name for path in FOLDER.iterdir()} == set(PAGES), ADVICE
 
 
@@ -65,9 +57,7 @@ def test_every_setting_says_what_it_is() -> None:
 
 
 def test_every_field_that_any_run_reports_says_what_it_is() -> None:
-    """
-    What report.json holds of every run has a sentence each, whether it is read from a docstring or from the list.
-    """
+    """What report.json holds of every run has a sentence each, whether it is read from a docstring or from the list."""
     rows = PAGES["report.md"].partition("## Load runs")[0].splitlines()
     fields = [row.split(" | ") for row in rows if row.startswith("| `")]
     assert [row[0] for row in fields if len(row) < 3 or row[2] in ("", " |")] == []
@@ -75,9 +65,7 @@ def test_every_field_that_any_run_reports_says_what_it_is() -> None:
 
 
 def test_claims_and_faults_lead_to_each_other() -> None:
-    """
-    A claim names each fault that proves it, and the fault names the claim.
-    """
+    """A claim names each fault that proves it, and the fault names the claim."""
     by_claim = {part.split("\n", 1)[0]: part for part in PAGES["claims.md"].split("\n### ")[1:]}
     rows = {row.split('"')[1]: row for row in PAGES["faults.md"].splitlines() if row.startswith("| <a id=")}
     assert set(rows) == set(FAULTS)

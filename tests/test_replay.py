@@ -1,6 +1,4 @@
-"""
-`touchstone replay`: recordings are judged offline by the rules of a check, and what was changed in them is found.
-"""
+"""`touchstone replay`: recordings are judged offline by the rules of a check, and what was changed in them is found."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -12,45 +10,37 @@ import pytest
 
 from tests.command import Command, Ended, Shell, called
 from tests.recorded import changed, document, entry, every, recorded, saved, with_body
-from touchstone import claims as ledger_of_claims
-from touchstone import recordings
-from touchstone.bundle import recordings_dir
-from touchstone.exchange import Exchange
-from touchstone.har import decode
-from touchstone.replaying import alone, plays
-from touchstone.unseen import WHY
+from touchstone.contract import claims as ledger_of_claims
+from touchstone.contract.bundle import recordings_dir
+from touchstone.facts.exchange import Exchange
+from touchstone.recordings import reader
+from touchstone.recordings.har import decode
+from touchstone.recordings.partial import WHY
+from touchstone.recordings.replay import alone, plays
 
 Entry = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """
-    A replay of all recordings of the twin, without a key.
-    """
+    """A replay of all recordings of the twin, without a key."""
     return Shell(tmp_path_factory.mktemp("whole"), {}).run("replay")
 
 
 def test_recordings_of_the_twin_break_nothing(whole: Ended) -> None:
-    """
-    All are replayed without a target and without a key, and each case passes.
-    """
+    """All are replayed without a target and without a key, and each case passes."""
     assert (whole.code, whole.err) == (0, "")
     assert whole.last_line == "exit 0: no claim broken (130 upheld)"
 
 
 def test_recordings_judge_every_claim(whole: Ended) -> None:
-    """
-    The report names each claim of the ledger, with the checks that judged it.
-    """
+    """The report names each claim of the ledger, with the checks that judged it."""
     assert whole.verdicts() == {claim.id: "upheld" for claim in ledger_of_claims.load().judged()}
     assert all(claim["checks"] for claim in whole.report()["claims"])
 
 
 def test_every_recorded_exchange_is_judged(whole: Ended) -> None:
-    """
-    As many exchanges are counted as were recorded, and the target is called what it is.
-    """
+    """As many exchanges are counted as were recorded, and the target is called what it is."""
     report = whole.report()
     assert report["counts"]["exchanges"] == sum(len(recorded(name).exchanges) for name in every())
     bundled = "the recordings of the twin that come with Touchstone"
@@ -59,9 +49,7 @@ def test_every_recorded_exchange_is_judged(whole: Ended) -> None:
 
 
 def test_each_scenario_is_asked_for_all_that_it_recorded(whole: Ended) -> None:
-    """
-    No exchange is left over: the contract tests run on the recordings as they did when these were made.
-    """
+    """No exchange is left over: the contract tests run on the recordings as they did when these were made."""
     log = (whole.results / "runlog.jsonl").read_text("utf-8")
     assert '"type":"warning"' not in log
     cases = [json.loads(line) for line in log.splitlines() if '"type":"case"' in line]
@@ -69,9 +57,7 @@ def test_each_scenario_is_asked_for_all_that_it_recorded(whole: Ended) -> None:
 
 
 def test_replay_leaves_no_journal(whole: Ended) -> None:
-    """
-    Nothing was published, so there is nothing to remember.
-    """
+    """Nothing was published, so there is nothing to remember."""
     assert Shell(whole.folder).journals() == []
 
 
@@ -134,9 +120,7 @@ def test_changed_byte_breaks_the_claim_that_it_is_about(change: str) -> None:
 
 @pytest.mark.parametrize("change", ["status of a start", "line of an event"])
 def test_changed_recording_makes_the_run_fail(change: str, tmp_path: Path, call: Command) -> None:
-    """
-    The command ends with 1 and names the claim.
-    """
+    """The command ends with 1 and names the claim."""
     name, step, operation, spoil, claim = CHANGES[change]
     har = document(name)
     spoil(entry(har, step, operation))
@@ -148,9 +132,7 @@ def test_changed_recording_makes_the_run_fail(change: str, tmp_path: Path, call:
 
 
 def statuses(recording_name: str) -> Iterator[tuple[int, int]]:
-    """
-    Each entry of a recording with each status that differs from its own in one digit.
-    """
+    """Each entry of a recording with each status that differs from its own in one digit."""
     for number, exchange in enumerate(recorded(recording_name).exchanges):
         for code in range(200, 600):
             if sum(a != b for a, b in zip(str(code), str(exchange.status), strict=True)) == 1:
@@ -177,9 +159,7 @@ def test_every_other_status_is_found(name: str) -> None:
 
 @pytest.mark.parametrize("name", every())
 def test_every_frame_counts(name: str) -> None:
-    """
-    In each log that two have followed, another letter in any frame is found by one of the two differing.
-    """
+    """In each log that two have followed, another letter in any frame is found by one of the two differing."""
     recording = recorded(name)
     logs = [n for n, e in enumerate(recording.exchanges) if e.response and e.response.chunks and e.status == 200]
     followed = [n for n in logs if any(_beside(recording.exchanges[n], recording.exchanges[m]) for m in logs if m != n)]
@@ -201,9 +181,7 @@ def test_every_frame_counts(name: str) -> None:
 
 @pytest.mark.parametrize("name", every())
 def test_each_recording_shows_what_its_scenario_sets_out_to_show(name: str) -> None:
-    """
-    Also by itself: whoever replays one file gets a verdict on each claim that it is about, and no finding.
-    """
+    """Also by itself: whoever replays one file gets a verdict on each claim that it is about, and no finding."""
     judged = alone(recorded(name))
     held = {judgement.claim for judgement in judged.judgements if judgement.outcome == "held"}
     assert set(recorded(name).claims) - held == set()
@@ -214,9 +192,7 @@ def test_each_recording_shows_what_its_scenario_sets_out_to_show(name: str) -> N
 
 
 def test_request_that_was_not_recorded_names_the_nearest(tmp_path: Path, call: Command) -> None:
-    """
-    Where the scenario asks for more than was recorded, the run is no pass and says what is missing.
-    """
+    """Where the scenario asks for more than was recorded, the run is no pass and says what is missing."""
     har = document("cancel-when-idle")
     har["log"]["entries"].remove(entry(har, "nothing to cancel"))
     ended = call(Shell(tmp_path, {}), "replay", str(saved(har, tmp_path / "short")))
@@ -226,9 +202,7 @@ def test_request_that_was_not_recorded_names_the_nearest(tmp_path: Path, call: C
 
 
 def test_request_that_was_changed_is_no_pass(tmp_path: Path, call: Command) -> None:
-    """
-    A read of another version in the place of the scenario's own is told by what it was answered.
-    """
+    """A read of another version in the place of the scenario's own is told by what it was answered."""
     har = document("fresh-build")
     asked = entry(har, "not built")["request"]
     asked["url"] = asked["url"].replace("/1.0.0/build", "/1.0.1/build")
@@ -239,9 +213,7 @@ def test_request_that_was_changed_is_no_pass(tmp_path: Path, call: Command) -> N
 
 
 def test_answer_that_fits_the_rules_and_not_the_story_is_no_pass(tmp_path: Path, call: Command) -> None:
-    """
-    Where no claim is broken, and yet it is not what the scenario expects, that is said: exit code 3.
-    """
+    """Where no claim is broken, and yet it is not what the scenario expects, that is said: exit code 3."""
     har = document("unknown-version")
     entry(har, "no such method")["response"]["status"] = 400
     ended = call(Shell(tmp_path, {}), "replay", "--no-strict", str(saved(har, tmp_path / "other")))
@@ -250,9 +222,7 @@ def test_answer_that_fits_the_rules_and_not_the_story_is_no_pass(tmp_path: Path,
 
 
 def test_file_of_others_is_not_taken_for_all_that_happened(tmp_path: Path) -> None:
-    """
-    A version that is there and then is not was deleted by somebody whom the file does not show.
-    """
+    """A version that is there and then is not was deleted by somebody whom the file does not show."""
     har = document("fresh-build")
     del har["log"]["_touchstone"]
     har["log"]["entries"][-1]["response"].update(
@@ -260,16 +230,14 @@ def test_file_of_others_is_not_taken_for_all_that_happened(tmp_path: Path) -> No
         content={"size": 0, "mimeType": "application/json", "text": '{"error": "Template version not found."}'},
     )
     path = saved(har, tmp_path / "others")
-    assert recordings.read(path).origin == "har"
-    judged = alone(recordings.read(path))
+    assert reader.read(path).origin == "har"
+    judged = alone(reader.read(path))
     assert judged.findings() == ()
     assert any(judgement.actual.startswith(WHY) for judgement in judged.judgements)
 
 
 def test_recording_that_nobody_asks_for_is_listed_and_judged(tmp_path: Path, call: Command) -> None:
-    """
-    An exchange beyond the scenario is named in a warning, and a fault in it is found all the same.
-    """
+    """An exchange beyond the scenario is named in a warning, and a fault in it is found all the same."""
     har = document("cancel-when-idle")
     more = document("cancel-when-idle")["log"]["entries"][-1]
     more["_exchange"]["seq"] += 1
@@ -282,9 +250,7 @@ def test_recording_that_nobody_asks_for_is_listed_and_judged(tmp_path: Path, cal
 
 
 def test_recording_of_an_unknown_scenario_is_played_as_it_is(tmp_path: Path, call: Command) -> None:
-    """
-    Without a scenario of that name the requests are sent as they were recorded, and judged.
-    """
+    """Without a scenario of that name the requests are sent as they were recorded, and judged."""
     har = document("fresh-build")
     har["log"]["pages"][0]["id"] = "mine"
     ended = call(Shell(tmp_path, {}), "replay", str(saved(har, tmp_path / "unknown")))
@@ -294,9 +260,7 @@ def test_recording_of_an_unknown_scenario_is_played_as_it_is(tmp_path: Path, cal
 
 
 def test_two_recordings_of_one_scenario_are_two_cases(tmp_path: Path, call: Command) -> None:
-    """
-    Recordings of several targets can be judged in one run, each by itself.
-    """
+    """Recordings of several targets can be judged in one run, each by itself."""
     for folder in ("one", "two"):
         saved(document("cancel-when-idle"), tmp_path / folder)
     ended = call(Shell(tmp_path, {}), "replay", str(tmp_path / "one"), str(tmp_path / "two"))
@@ -305,9 +269,7 @@ def test_two_recordings_of_one_scenario_are_two_cases(tmp_path: Path, call: Comm
 
 
 def test_speed_replays_waits(tmp_path: Path, call: Command) -> None:
-    """
-    A recording can be replayed at a pace; the verdicts are the same.
-    """
+    """A recording can be replayed at a pace; the verdicts are the same."""
     ended = call(Shell(tmp_path, {}), "replay", "--speed", "50", str(recordings_dir() / "events-cancelled.har"))
     assert ended.code == 0
     assert ended.verdicts()["events.cancelled-ends-on-cancel"] == "upheld"
@@ -335,9 +297,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
 def test_file_that_is_no_recording_is_refused(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    The message names the file, the place and what was expected; nothing is run.
-    """
+    """The message names the file, the place and what was expected; nothing is run."""
     content, told = WRONG[kind]
     path = tmp_path / "wrong.har"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -358,17 +318,13 @@ def test_file_that_is_no_recording_is_refused(
 def test_path_without_recordings_is_refused(
     argument: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    A file that is not there and a folder without recordings are named, with what to do.
-    """
+    """A file that is not there and a folder without recordings are named, with what to do."""
     ended = called(Shell(tmp_path, {}), monkeypatch, capsys, "replay", argument)
     assert (ended.code, ended.err) == (2, f"exit 2: {told}\n")
 
 
 def test_recordings_are_told_apart_by_number() -> None:
-    """
-    A second recording of a scenario has a number behind its name.
-    """
+    """A second recording of a scenario has a number behind its name."""
     path = str(recordings_dir() / "reuse.har")
     assert [play.id for play in plays((path, path))] == ["reuse", "reuse-2"]
 

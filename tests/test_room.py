@@ -1,6 +1,4 @@
-"""
-Whether a host was full: what cancels show, and what they do not.
-"""
+"""Whether a host was full: what cancels show, and what they do not."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,11 +8,11 @@ import pytest
 
 from tests.loadlogs import FixedWindow, Storm, log_of, worker, workload
 from tests.rules.exchanges import exchange
-from touchstone.capacity import capacity
-from touchstone.exchange import Exchange
+from touchstone.facts.events import RunLog
+from touchstone.facts.exchange import Exchange
+from touchstone.loadgen.capacity import capacity
+from touchstone.loadgen.room import Room, room
 from touchstone.report.load_words import capacity_words, room_words
-from touchstone.room import Room, room
-from touchstone.runfacts import RunLog
 
 FILL = "fill:202 fill:202 fill:429"
 QUICK = "full:429 cancel:200 again:202"

@@ -1,6 +1,4 @@
-"""
-Recordings are served through respx: what is asked for again, in the order in which it came, and nothing else.
-"""
+"""Recordings are served through respx: what is asked for again, in the order in which it came, and nothing else."""
 
 import asyncio
 from dataclasses import replace
@@ -10,11 +8,11 @@ import httpx
 import pytest
 
 from tests.recorded import recorded
-from touchstone import routing
 from touchstone.errors import RecordingError
-from touchstone.exchange import Chunk, Exchange, Request, Response
-from touchstone.recording import BASE_URL, Recording
-from touchstone.routing import Playback, ReplayTransport, asked
+from touchstone.facts.exchange import Chunk, Exchange, Request, Response
+from touchstone.recordings import routing
+from touchstone.recordings.recording import BASE_URL, Recording
+from touchstone.recordings.routing import Playback, ReplayTransport, asked
 
 JSON = (("content-type", "application/json"),)
 
@@ -47,9 +45,7 @@ def client(*exchanges: Exchange, speed: float = float("inf")) -> tuple[httpx.Cli
     ],
 )
 def test_request_is_recognised_in_any_spelling(one: tuple[str, str, bytes], other: tuple[str, str, bytes]) -> None:
-    """
-    The order of parameters and members, white space, percent-encoding and the base path make no difference.
-    """
+    """The order of parameters and members, white space, percent-encoding and the base path make no difference."""
     assert asked(*one, "/api") == asked(*other, "/api")
 
 
@@ -70,16 +66,12 @@ def test_request_is_recognised_in_any_spelling(one: tuple[str, str, bytes], othe
     ],
 )
 def test_other_request_is_another_one(one: tuple[str, str, bytes], other: tuple[str, str, bytes]) -> None:
-    """
-    Method, letters of the path, each parameter and each value count.
-    """
+    """Method, letters of the path, each parameter and each value count."""
     assert asked(*one) != asked(*other)
 
 
 def test_repeats_are_answered_in_their_order_and_then_no_more() -> None:
-    """
-    The same request gets each recorded answer in its turn; once more is an error that names them.
-    """
+    """The same request gets each recorded answer in its turn; once more is an error that names them."""
     asks, playback = client(exchange(1), exchange(2, target="/b"), exchange(3))
     assert [asks.get("/a").json() for _ in range(2)] == [1, 3]
     with pytest.raises(RecordingError, match=r"made: GET /a: asked for the 3\. time, recorded 2 times \(entry 0, 2\)"):
@@ -98,9 +90,7 @@ def test_repeats_are_answered_in_their_order_and_then_no_more() -> None:
     ],
 )
 def test_request_that_was_not_recorded_shows_the_nearest(method: str, path: str, told: str) -> None:
-    """
-    The error says which recording is nearest and in what it differs.
-    """
+    """The error says which recording is nearest and in what it differs."""
     asks, _ = client(
         exchange(1, target="/a?x=1"),
         exchange(2, "POST", "/b", b'{"x": 1}'),
@@ -112,18 +102,14 @@ def test_request_that_was_not_recorded_shows_the_nearest(method: str, path: str,
 
 
 def test_empty_recording_says_so() -> None:
-    """
-    Where nothing was recorded nothing is near.
-    """
+    """Where nothing was recorded nothing is near."""
     asks, _ = client()
     with pytest.raises(RecordingError, match="made: GET /a: not in this recording; it is empty"):
         asks.get("/a")
 
 
 def test_status_headers_and_body_are_those_that_were_recorded() -> None:
-    """
-    A client sees each header of the answer, and the bytes as they were.
-    """
+    """A client sees each header of the answer, and the bytes as they were."""
     answer = Response(429, (("retry-after", "3"), ("x-a", "1"), ("x-a", "2")), b'{"error": "\xc3\xbc"}')
     asks, _ = client(exchange(1, answer=answer))
     got = asks.get("/a")
@@ -132,9 +118,7 @@ def test_status_headers_and_body_are_those_that_were_recorded() -> None:
 
 
 def test_stream_comes_in_its_pieces_at_its_pace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    At twice the speed each wait takes half as long; a piece comes when it came.
-    """
+    """At twice the speed each wait takes half as long; a piece comes when it came."""
     waits: list[float] = []
     monkeypatch.setattr(routing, "wait_s", waits.append)
     pieces = (Chunk(0.1, b"data: 1\n\n"), Chunk(1.1, b"data: 2\n\n"), Chunk(1.1, b"data: 3\n\n"), Chunk(4.1, b"x"))
@@ -146,9 +130,7 @@ def test_stream_comes_in_its_pieces_at_its_pace(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_stream_comes_at_once_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Without a speed nobody waits.
-    """
+    """Without a speed nobody waits."""
     waits: list[float] = []
     monkeypatch.setattr(routing, "wait_s", waits.append)
     asks, _ = client(exchange(0, answer=Response(200, (), b"ab", (Chunk(1.0, b"a"), Chunk(9.0, b"b")))))
@@ -158,9 +140,7 @@ def test_stream_comes_at_once_by_default(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_asynchronous_client_is_served_the_same() -> None:
-    """
-    A stream can be read asynchronously, in its pieces.
-    """
+    """A stream can be read asynchronously, in its pieces."""
     pieces = (Chunk(0.0, b"a"), Chunk(0.0, b"b"))
     playback = Playback(Recording("made", (exchange(1, answer=Response(200, (), b"ab", pieces)),)))
 
@@ -173,9 +153,7 @@ def test_asynchronous_client_is_served_the_same() -> None:
 
 
 def test_recorded_failure_is_a_failure_again() -> None:
-    """
-    Where no answer came, the client meets the same exception.
-    """
+    """Where no answer came, the client meets the same exception."""
     asks, _ = client(exchange(1, error="ReadTimeout: timed out", response=None))
     with pytest.raises(httpx.ReadTimeout, match="timed out"):
         asks.get("/a")
@@ -183,9 +161,7 @@ def test_recorded_failure_is_a_failure_again() -> None:
 
 @pytest.mark.parametrize("error", ["RemoteProtocolError: closed", "body not complete after 30.0 s and 5 bytes"])
 def test_stream_that_broke_off_breaks_off_again(error: str) -> None:
-    """
-    The client gets what came, and then the error.
-    """
+    """The client gets what came, and then the error."""
     answer = Response(200, (), b"data: 1\n\n", (Chunk(0.0, b"data: 1\n\n"),))
     asks, _ = client(exchange(1, answer=answer, error=error))
     with asks.stream("GET", "/a") as stream:
@@ -196,18 +172,14 @@ def test_stream_that_broke_off_breaks_off_again(error: str) -> None:
 
 
 def test_request_is_cleaned_before_it_is_looked_up() -> None:
-    """
-    A key in a query is found by the marker that stands for it in the recording.
-    """
+    """A key in a query is found by the marker that stands for it in the recording."""
     asks, playback = client(exchange(1, target="/a?api_key=<key:primary>"))
     playback.clean = lambda text: text.replace("sk_live_test_x", "<key:primary>")
     assert asks.get("/a?api_key=sk_live_test_x").json() == 1
 
 
 def test_each_recorded_request_of_the_twin_finds_its_answer() -> None:
-    """
-    Whatever was recorded can be asked for, and then nothing is left.
-    """
+    """Whatever was recorded can be asked for, and then nothing is left."""
     playback = Playback(recorded("rate-limit"))
     wire = ReplayTransport()
     wire.playback = playback

@@ -1,6 +1,4 @@
-"""
-The run log: what is written comes back, and what is damaged is not taken for a run.
-"""
+"""The run log: what is written comes back, and what is damaged is not taken for a run."""
 
 import json
 import threading
@@ -14,10 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from touchstone.errors import RunLogError
-from touchstone.exchange import Chunk, Exchange, Request, Response
-from touchstone.exchange_json import MAX_BODY_BYTES, decode, encode
-from touchstone.finding import Finding, Judgement
-from touchstone.runfacts import (
+from touchstone.facts.events import (
     Case,
     Footer,
     Header,
@@ -30,7 +25,10 @@ from touchstone.runfacts import (
     TemplateAction,
     tallies,
 )
-from touchstone.runlog import RunLogWriter, follow, read
+from touchstone.facts.exchange import Chunk, Exchange, Request, Response
+from touchstone.facts.exchange_json import MAX_BODY_BYTES, decode, encode
+from touchstone.facts.finding import Finding, Judgement
+from touchstone.facts.runlog import RunLogWriter, follow, read
 
 HEADER = Header(
     run_id="r1",

@@ -1,6 +1,4 @@
-"""
-However a run ends, there is a report that says so, and nothing of the run is left on the target.
-"""
+"""However a run ends, there is a report that says so, and nothing of the run is left on the target."""
 
 import os
 import signal
@@ -12,19 +10,17 @@ import pytest
 
 from tests.command import Command, Ended, Shell, children, gone
 from tests.watched import ENDLESS_S, WAITING, Watched
-from touchstone import runner
-from touchstone.children import Interrupted
-from touchstone.handover import Handover
-from touchstone.settings import Settings
+from touchstone.check import runner
+from touchstone.check.child import Interrupted
+from touchstone.check.handover import Handover
+from touchstone.config import Settings
 
 TABLES = "HYPOTHESIS_STORAGE_DIRECTORY"
 FILES = {"runlog.jsonl", "report.json", "report.html", "junit.xml", "pytest.log"}
 
 
 def stopped(shell: Shell, watched: Watched, number: signal.Signals, *, child: bool = False) -> Ended:
-    """
-    Runs a check and sends a signal to it, or to its child, as soon as a build runs that does not end by itself.
-    """
+    """Runs a check and sends a signal to it, or to its child, as soon as a build runs that does not end by itself."""
     command = shell.start("check", "--url", watched.url, "--claims", WAITING, "--profile", "quick")
     try:
         assert watched.reached.wait(60)
@@ -41,9 +37,7 @@ def stopped(shell: Shell, watched: Watched, number: signal.Signals, *, child: bo
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_reports_and_cleans_up(tmp_path: Path, number: signal.Signals) -> None:
-    """
-    A run that is told to stop ends with 130, all files, no child process, and nothing on the target.
-    """
+    """A run that is told to stop ends with 130, all files, no child process, and nothing on the target."""
     shell = Shell(tmp_path)
     with Watched(build_s=ENDLESS_S) as watched:
         ended = stopped(shell, watched, number)
@@ -56,9 +50,7 @@ def test_interrupted_run_reports_and_cleans_up(tmp_path: Path, number: signal.Si
 
 
 def test_killed_child_is_told_and_cleaned_up_after(tmp_path: Path) -> None:
-    """
-    When the child is killed the parent still reports, with 3, and removes what the child left.
-    """
+    """When the child is killed the parent still reports, with 3, and removes what the child left."""
     shell = Shell(tmp_path)
     with Watched(build_s=ENDLESS_S) as watched:
         ended = stopped(shell, watched, signal.SIGKILL, child=True)
@@ -71,9 +63,7 @@ def test_killed_child_is_told_and_cleaned_up_after(tmp_path: Path) -> None:
 
 
 def test_spent_time_is_no_pass(tmp_path: Path, call: Command) -> None:
-    """
-    A run whose time is spent before it has shown anything cannot judge, and cleans up.
-    """
+    """A run whose time is spent before it has shown anything cannot judge, and cleans up."""
     shell = Shell(tmp_path)
     with Watched(build_s=ENDLESS_S) as watched:
         ended = call(
@@ -86,9 +76,7 @@ def test_spent_time_is_no_pass(tmp_path: Path, call: Command) -> None:
 
 
 def test_spent_budget_of_builds_is_told(tmp_path: Path, call: Command) -> None:
-    """
-    A run begins no more builds than it may, and names the setting for what it could not show.
-    """
+    """A run begins no more builds than it may, and names the setting for what it could not show."""
     shell = Shell(tmp_path)
     with Watched() as watched:
         wanted = ("--claims", "cancel.next-build-completes", "--max-builds", "1")
@@ -100,12 +88,10 @@ def test_spent_budget_of_builds_is_told(tmp_path: Path, call: Command) -> None:
 
 
 def test_working_directory_is_left_alone(tmp_path: Path) -> None:
-    """
-    A run leaves nothing but its reports where it is started, and modules there do not get in its way.
-    """
+    """A run leaves nothing but its reports where it is started, and modules there do not get in its way."""
     for name in ("yaml", "requests", "conftest", "test_mine"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('imported by accident')\n")
-    script = "import sys; sys.path.remove(''); from touchstone.cli import main; main()"
+    script = "import sys; sys.path.remove(''); from touchstone.cli.app import main; main()"
     command = [sys.executable, "-c", script, "check", "--claims", "start.answers-202", "--profile", "quick"]
     shell = Shell(tmp_path)
     environment = {name: value for name, value in shell.environment().items() if name != TABLES}
@@ -119,9 +105,7 @@ def test_working_directory_is_left_alone(tmp_path: Path) -> None:
 def test_tables_of_hypothesis_are_beside_the_state_unless_a_place_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str | None
 ) -> None:
-    """
-    What Hypothesis keeps from run to run is where the journals are, or where the environment says.
-    """
+    """What Hypothesis keeps from run to run is where the journals are, or where the environment says."""
     monkeypatch.delenv(TABLES, raising=False)
     if named is not None:
         monkeypatch.setenv(TABLES, named)
@@ -143,9 +127,7 @@ def test_tables_of_hypothesis_are_beside_the_state_unless_a_place_is_named(
 def test_results_go_through_no_link_and_are_for_the_user_alone(
     tmp_path: Path, call: Command, arguments: tuple[str, ...], output: str, dangles: bool
 ) -> None:
-    """
-    Where a symbolic link has the name of a result, what it leads to stays as it is; the umask says who may read.
-    """
+    """Where a symbolic link has the name of a result, what it leads to stays as it is; the umask says who may read."""
     results, outside = tmp_path / "results", tmp_path / "outside"
     for folder in (results, outside):
         folder.mkdir(mode=0o700)

@@ -1,6 +1,4 @@
-"""
-Samples and their windows: three times of one request, and what a damaged window in a run log says of itself.
-"""
+"""Samples and their windows: three times of one request, and what a damaged window in a run log says of itself."""
 
 from pathlib import Path
 from typing import Any
@@ -8,28 +6,24 @@ from typing import Any
 import pytest
 
 from tests.loadlogs import header
-from touchstone import sample_json
 from touchstone.errors import RunLogError
-from touchstone.histogram import Histogram
-from touchstone.runlog import RunLogWriter, read
-from touchstone.sample import Sample, Window
+from touchstone.facts import sample_json
+from touchstone.facts.histogram import Histogram
+from touchstone.facts.runlog import RunLogWriter, read
+from touchstone.facts.sample import Sample, Window
 
 LATE = Sample("getBuild", "200", 1.0, 1.25, 1.75, 96)
 
 
 def window() -> Window:
-    """
-    A window of one sample.
-    """
+    """A window of one sample."""
     found = Window(2, 1, "getBuild", "200")
     found.add(LATE)
     return found
 
 
 def log_with(path: Path, **changes: Any) -> Path:
-    """
-    A run log whose second line is a window with these fields otherwise; None takes one out.
-    """
+    """A run log whose second line is a window with these fields otherwise; None takes one out."""
     event = {"type": "window", **sample_json.encode(window())} | changes
     with RunLogWriter(path) as writer:
         writer.header(header())
@@ -39,17 +33,13 @@ def log_with(path: Path, **changes: Any) -> Path:
 
 
 def test_response_counts_from_the_due_moment_and_service_from_sending() -> None:
-    """
-    What a user waited is what the generator was late by and what the target took.
-    """
+    """What a user waited is what the generator was late by and what the target took."""
     assert (LATE.response_s, LATE.service_s, LATE.late_s) == (0.75, 0.5, 0.25)
     assert LATE.response_s == LATE.service_s + LATE.late_s
 
 
 def test_window_adds_each_time_to_its_histogram() -> None:
-    """
-    Counts and bytes add up, and no time gets into another's histogram.
-    """
+    """Counts and bytes add up, and no time gets into another's histogram."""
     found = window()
     found.add(Sample("getBuild", "200", 1.5, 1.5, 1.625, 4))
 
@@ -59,9 +49,7 @@ def test_window_adds_each_time_to_its_histogram() -> None:
 
 
 def test_windows_share_no_histogram() -> None:
-    """
-    Each window starts with histograms of its own.
-    """
+    """Each window starts with histograms of its own."""
     assert window().late.count == 1
     assert Window(0, 0, "getBuild", "200").late == Histogram()
 
@@ -99,9 +87,7 @@ CELLS: dict[str, Any] = {"cells": [[1000, 1]], "sum_s": 0.1, "min_s": 0.1, "max_
     ids=str,
 )
 def test_damaged_window_is_an_error_with_its_place(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    """
-    A window that no writer of ours can have written is named by line and field.
-    """
+    """A window that no writer of ours can have written is named by line and field."""
     path = log_with(tmp_path / "runlog.jsonl", **changes)
 
     with pytest.raises(RunLogError, match=rf"^{path}: line 2: {message}"):
@@ -110,9 +96,7 @@ def test_damaged_window_is_an_error_with_its_place(tmp_path: Path, changes: dict
 
 @pytest.mark.parametrize("number", [b"Infinity", b"NaN", b"1e999"])
 def test_number_that_json_does_not_have_is_an_error_with_its_place(tmp_path: Path, number: bytes) -> None:
-    """
-    Python's reader lets them through; a histogram does not.
-    """
+    """Python's reader lets them through; a histogram does not."""
     path = log_with(tmp_path / "runlog.jsonl", late=CELLS)
     path.write_bytes(path.read_bytes().replace(b"[1000,1]", b"[" + number + b",1]"))
 
@@ -121,9 +105,7 @@ def test_number_that_json_does_not_have_is_an_error_with_its_place(tmp_path: Pat
 
 
 def test_window_of_an_older_writer_is_paced(tmp_path: Path) -> None:
-    """
-    A window that does not say whether the schedule paced it is one that it did.
-    """
+    """A window that does not say whether the schedule paced it is one that it did."""
     (found,) = read(log_with(tmp_path / "runlog.jsonl", paced=..., later="unheard of")).windows
 
     assert found == window()

@@ -1,6 +1,4 @@
-"""
-Nothing that a run writes or says holds a key of its own, wherever a key gets in.
-"""
+"""Nothing that a run writes or says holds a key of its own, wherever a key gets in."""
 
 import json
 from collections.abc import Iterator
@@ -10,12 +8,12 @@ import httpx
 import pytest
 import respx
 
-from touchstone.bounds import KEPT_BYTES, Bounds
-from touchstone.contract import Contract
+from touchstone.config import Flags, keys_in, load
+from touchstone.contract.document import Contract
 from touchstone.errors import UsageError
-from touchstone.exchange import Exchange
-from touchstone.settings import Flags, keys_in, load
-from touchstone.transport import Call, Keys, Transport
+from touchstone.facts.exchange import Exchange
+from touchstone.target.bounds import KEPT_BYTES, Bounds
+from touchstone.target.transport import Call, Keys, Transport
 
 URL = "http://127.0.0.1:8123/base/api"
 KEYS = Keys("sk_live_0123456789/abc+def", "sk_live_second_account_key", "sk_live_restricted_account")
@@ -28,9 +26,7 @@ REF = "default/demo@1.0.0"
 @pytest.mark.parametrize("left_bytes", [1, 9, 17, len(KEYS.primary) - 1])
 @pytest.mark.parametrize("bound", ["max_body_bytes", "max_total_bytes", "max_json_depth"])
 def test_key_across_the_end_of_what_is_kept_is_marked(left_bytes: int, bound: str) -> None:
-    """
-    Secrets are marked before a body is cut: what is left of a key there would be most of it.
-    """
+    """Secrets are marked before a body is cut: what is left of a key there would be most of it."""
     bounds = Bounds(**{bound: 40 if bound == "max_json_depth" else KEPT_BYTES + 20_000})
     opening = b"[" * 9 + b'"'
     body = opening + b"x" * (KEPT_BYTES - len(opening) - left_bytes) + KEYS.primary.encode() + b'"' + b"[" * 300_000
@@ -49,9 +45,7 @@ def test_key_across_the_end_of_what_is_kept_is_marked(left_bytes: int, bound: st
 
 @pytest.mark.parametrize("sent", [10, 17, 25])
 def test_key_that_a_server_breaks_off_in_is_marked(sent: int) -> None:
-    """
-    Where an answer ends in the middle of a key, the beginning of it is not kept.
-    """
+    """Where an answer ends in the middle of a key, the beginning of it is not kept."""
 
     def pieces() -> Iterator[bytes]:
         yield b"key " + KEYS.primary[:sent].encode()
@@ -124,9 +118,7 @@ def test_key_that_other_texts_hold_is_refused(tmp_path: Path, bad: str, role: st
 )
 @pytest.mark.parametrize("written", [GOOD, GOOD.upper(), GOOD.replace("_", "%5F"), GOOD[1:]])
 def test_url_with_a_key_in_it_is_refused(tmp_path: Path, url: str, written: str) -> None:
-    """
-    A key in the address would be in each request line and each report; the message does not repeat it.
-    """
+    """A key in the address would be in each request line and each report; the message does not repeat it."""
     url, environ = url.format(written), {"ORGO_API_KEY": f"{GOOD}9z", "ORGO_SECOND_API_KEY": GOOD}
     (tmp_path / "touchstone.toml").write_text(f'[targets.a]\nurl = "{url}"\n')
     for flags, variables in (

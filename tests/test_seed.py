@@ -1,6 +1,4 @@
-"""
-A run with one seed sends the same generated requests again.
-"""
+"""A run with one seed sends the same generated requests again."""
 
 import re
 from itertools import groupby
@@ -9,17 +7,15 @@ from pathlib import Path
 import pytest
 
 from tests.command import Shell
-from touchstone import runlog
-from touchstone.exchange import Exchange
+from touchstone.facts import runlog
+from touchstone.facts.exchange import Exchange
 
 # The cases that generate: requests from the contract, and walks through the life of a build.
 CLAIMS = "http.status-is-documented"
 
 
 def requests(run_log: Path) -> list[tuple[str, str, bytes]]:
-    """
-    What the generating cases of a run sent, but for polls, run ids left out.
-    """
+    """What the generating cases of a run sent, but for polls, run ids left out."""
     log = runlog.read(run_log)
     generated = [e for e in log.exchanges if e.case.startswith(("generated.", "walks.links"))]
     ordered = sorted(generated, key=lambda e: e.seq)
@@ -35,9 +31,7 @@ def _sent(exchange: Exchange, run_id: str) -> tuple[str, str, bytes]:
 
 @pytest.mark.whole
 def test_one_seed_sends_the_same_requests(tmp_path: Path) -> None:
-    """
-    Two runs with one seed send the same requests in the same order; another seed sends others.
-    """
+    """Two runs with one seed send the same requests in the same order; another seed sends others."""
     shell, arguments = Shell(tmp_path, {}), ("check", "--target", "twin", "--profile", "quick", "--claims", CLAIMS)
     seeds = {"a": "7", "b": "7", "c": "8"}
     commands = [shell.start(*arguments, "--report-dir", name, "--seed", seed) for name, seed in seeds.items()]

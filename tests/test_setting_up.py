@@ -16,34 +16,32 @@ from tests.loadlogs import header, worker
 from tests.rules.exchanges import exchange
 from tests.stages import hanging
 from tests.watched import ENDLESS_S, Watched
-from touchstone.contract import Contract
+from touchstone.check.journal import leftovers
+from touchstone.check.journal_state import JournalState, whole_lines
+from touchstone.config import Settings, TargetSettings, Templates
+from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
-from touchstone.journal import leftovers
-from touchstone.journal_state import JournalState, whole_lines
-from touchstone.loadfacts import Attempt, Build
-from touchstone.loadplan import Need, Plan, plan
+from touchstone.facts.events import RunLog
+from touchstone.facts.load_events import Attempt, Build
+from touchstone.facts.runlog import RunLogWriter, read
+from touchstone.loadgen.plan import Need, Plan, plan
+from touchstone.loadgen.setup import CLEAN_UP, SET_UP, SettingUp
+from touchstone.loadgen.stage import Stage
+from touchstone.loadgen.workloads import SCENARIOS, Options
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.protocol import answered
-from touchstone.runfacts import RunLog
-from touchstone.runlog import RunLogWriter, read
-from touchstone.setting_up import CLEAN_UP, SET_UP, SettingUp
-from touchstone.settings import Settings, TargetSettings, Templates
-from touchstone.stage import Stage
-from touchstone.transport import Call
+from touchstone.target.transport import Call
 from touchstone.twin import Account, Engine
 from touchstone.twin.answers import Refusal
 from touchstone.twin.build import Build as TwinBuild
 from touchstone.twin.catalog import Ref, Version
 from touchstone.twin.documents import Document
-from touchstone.workloads import SCENARIOS, Options
 
 RUN_ID = "260102-030405-ab12cd"
 
 
 class Stingy(Engine):
-    """
-    Takes two versions and then no more.
-    """
+    """Takes two versions and then no more."""
 
     refusal = Refusal(429, "No room.", {"Retry-After": "9999"})
 
@@ -54,17 +52,13 @@ class Stingy(Engine):
 
 
 class Broken(Stingy):
-    """
-    The same, and says so in a way that nobody expects.
-    """
+    """The same, and says so in a way that nobody expects."""
 
     refusal = Refusal(507, "No room.")
 
 
 class Clumsy(Engine):
-    """
-    Builds fail, whatever their steps are.
-    """
+    """Builds fail, whatever their steps are."""
 
     def make_build(self, version: Version) -> TwinBuild:
         return super().make_build(replace(version, template={**version.template, "build": {"run": ["exit 1"]}}))
@@ -72,8 +66,7 @@ class Clumsy(Engine):
 
 @dataclass
 class Stand:
-    """
-    What is set up, against which twin, and where it is written down.
+    """What is set up, against which twin, and where it is written down.
 
     Attributes:
         told: What was told of how far it has come.
@@ -87,38 +80,28 @@ class Stand:
 
     @property
     def journal(self) -> JournalState:
-        """
-        What the journal names at the moment.
-        """
+        """What the journal names at the moment."""
         assert self.settings.state_dir
         (path,) = self.settings.state_dir.glob("*.journal.jsonl")
         return JournalState.after(whole_lines(path.read_bytes()))
 
     def stage(self, *needs: Need, scenario: str = "steady") -> Stage:
-        """
-        The stage of a scenario, or of these needs.
-        """
+        """The stage of a scenario, or of these needs."""
         made = small(scenario)
         made = replace(made, needs=needs) if needs else made
         return self.setting_up.stage(made, 0.002, lambda: False)
 
     def log(self, **facts: Any) -> RunLog:
-        """
-        The run log as it is, and with these facts of a load that never took place.
-        """
+        """The run log as it is, and with these facts of a load that never took place."""
         return replace(read(self.run_log), **facts)
 
     def sent(self, case: str, operation: str) -> list[str]:
-        """
-        The refs that one kind of request of the set-up or the clean-up was about.
-        """
+        """The refs that one kind of request of the set-up or the clean-up was about."""
         return [str(e.ref) for e in read(self.run_log).exchanges if (e.case, e.operation) == (case, operation)]
 
 
 def small(scenario: str, **changes: Any) -> Plan:
-    """
-    A plan with few versions.
-    """
+    """A plan with few versions."""
     chosen = SCENARIOS[scenario]
     mix = {"read": 4, "start": 1, "stream": 1, "cancel": 1} if scenario == "steady" else chosen.mix
     options = Options(chosen, "constant:3.5", 2.0, mix, 20, ready=chosen.ready and 1, builds=2, build_s=0.2, lines=3)
@@ -127,9 +110,7 @@ def small(scenario: str, **changes: Any) -> Plan:
 
 @contextmanager
 def standing(folder: Path, twin: Watched, **target: Any) -> Iterator[Stand]:
-    """
-    A set-up against a twin.
-    """
+    """A set-up against a twin."""
     with twin:
         kinds = TargetSettings("served", twin.url, PRIMARY, SECOND, build_timeout_s=5.0, patience_s=3.0)
         settings = Settings(target=replace(kinds, **target), state_dir=folder / "journals")
@@ -146,17 +127,13 @@ def standing(folder: Path, twin: Watched, **target: Any) -> Iterator[Stand]:
 
 @pytest.fixture
 def stand(tmp_path: Path) -> Iterator[Stand]:
-    """
-    A set-up against a correct twin.
-    """
+    """A set-up against a correct twin."""
     with standing(tmp_path, Watched()) as found:
         yield found
 
 
 def test_versions_are_published_and_ready_ones_are_built(stand: Stand) -> None:
-    """
-    Each need has a version of its own on the target, in the order of the plan; only those to read are built.
-    """
+    """Each need has a version of its own on the target, in the order of the plan; only those to read are built."""
     stage = stand.stage()
     own, ready = stage.refs("own"), stage.refs("ready")
 
@@ -167,9 +144,7 @@ def test_versions_are_published_and_ready_ones_are_built(stand: Stand) -> None:
 
 
 def test_rules_know_what_was_published(stand: Stand) -> None:
-    """
-    The stage tells of each version what a publish that the rules have seen would tell.
-    """
+    """The stage tells of each version what a publish that the rules have seen would tell."""
     stage = stand.stage(Need("own", "start", sleep_s=0.3, fails=True), Need("ready", "modest", second=True))
     (own,), (ready,) = stage.refs("own"), stage.refs("ready-second")
     content = stage.contents[own]
@@ -184,9 +159,7 @@ def test_rules_know_what_was_published(stand: Stand) -> None:
 
 
 def test_second_key_publishes_builds_and_removes_its_own(stand: Stand) -> None:
-    """
-    A version of the second key is there for that key alone, from publish to cancel and delete.
-    """
+    """A version of the second key is there for that key alone, from publish to cancel and delete."""
     stage = stand.stage(*small("fairness").needs, Need("own", "start", sleep_s=ENDLESS_S, second=True))
     (own,) = stage.refs("own-second")
     stand.setting_up.transport.send(Call("startBuild", own, "second"), "load.fairness")
@@ -200,9 +173,7 @@ def test_second_key_publishes_builds_and_removes_its_own(stand: Stand) -> None:
 
 
 def test_documents_do_what_the_plan_says(stand: Stand) -> None:
-    """
-    A followed build prints its lines between two halves of its time, and a failing one ends with a failing step.
-    """
+    """A followed build prints its lines between two halves of its time, and a failing one ends with a failing step."""
     stage = stand.stage(Need("own", "stream", sleep_s=2.0, halved=True, more_lines=1), Need("own", "start", fails=True))
     runs = [stand.twin.engine.catalog.get(PRIMARY, ref).template["build"]["run"] for ref in _parsed(stage.refs("own"))]
 
@@ -215,9 +186,7 @@ def _parsed(refs: tuple[str, ...]) -> list[Ref]:
 
 
 def test_each_version_is_in_the_journal_before_it_is_there(tmp_path: Path) -> None:
-    """
-    When a publish arrives the journal names the version, and when a build is started it names that as well.
-    """
+    """When a publish arrives the journal names the version, and when a build is started it names that as well."""
     early: list[tuple[str, bool]] = []
 
     class Looking(Engine):
@@ -238,9 +207,7 @@ def test_each_version_is_in_the_journal_before_it_is_there(tmp_path: Path) -> No
 
 
 def test_nothing_is_left_when_all_was_cleared(stand: Stand) -> None:
-    """
-    Builds are cancelled, versions deleted, the journal is gone, and the run log tells of each of them.
-    """
+    """Builds are cancelled, versions deleted, the journal is gone, and the run log tells of each of them."""
     stage = stand.stage()
     refs = (*stage.refs("ready"), *stage.refs("own"))
     started = stand.setting_up.transport.send(Call("startBuild", stage.refs("own")[0]), "load.steady")
@@ -254,9 +221,7 @@ def test_nothing_is_left_when_all_was_cleared(stand: Stand) -> None:
 
 
 def test_exchanges_of_the_clean_up_have_numbers_of_their_own(stand: Stand) -> None:
-    """
-    The load has numbered its exchanges from where the set-up ended; what follows comes after all of them.
-    """
+    """The load has numbered its exchanges from where the set-up ended; what follows comes after all of them."""
     stage = stand.stage()
     attempt = Attempt(0, 1, stage.refs("own")[0], "primary", "", True, 1.0, 1.1, 1.2, 202, None, False, 4_711)
     before = stand.setting_up.last_seq
@@ -268,16 +233,12 @@ def test_exchanges_of_the_clean_up_have_numbers_of_their_own(stand: Stand) -> No
 
 
 def attempt(ref: str) -> Attempt:
-    """
-    A start of a version that was accepted.
-    """
+    """A start of a version that was accepted."""
     return Attempt(0, 1, ref, "primary", "", True, 1.0, 1.1, 1.2, 202, None, False, 90)
 
 
 def test_only_what_may_be_building_is_cancelled(stand: Stand) -> None:
-    """
-    Where every worker told its whole story, builds that ended and versions that nobody started need no cancel.
-    """
+    """Where every worker told its whole story, builds that ended and versions that nobody started need no cancel."""
     ended, running, unstarted = refs = stand.stage().refs("own")
     build = Build(0, ended, "primary", 1.2, 2.0, "ready", None, 91)
     twin = worker(-1, state="running")  # how much memory the target takes
@@ -294,9 +255,7 @@ def test_only_what_may_be_building_is_cancelled(stand: Stand) -> None:
 
 
 def test_what_a_lost_worker_may_have_started_is_cancelled(stand: Stand) -> None:
-    """
-    Where a worker was lost, or none told of its end, every version that was not seen to end may be building.
-    """
+    """Where a worker was lost, or none told of its end, every version that was not seen to end may be building."""
     first, second, third = stand.stage().refs("own")
     build = Build(0, first, "primary", 1.2, 2.0, "cancelled", None, 91)
     stand.setting_up.clear(
@@ -311,9 +270,7 @@ def test_what_a_lost_worker_may_have_started_is_cancelled(stand: Stand) -> None:
 
 
 def test_start_that_was_not_sent_needs_no_cancel(stand: Stand) -> None:
-    """
-    A refused connection brings nothing to a target; one that is lost may have brought a start.
-    """
+    """A refused connection brings nothing to a target; one that is lost may have brought a start."""
     refused, lost, gone = stand.stage().refs("own")
     tries = (replace(attempt(refused), status=0, unsent=True), replace(attempt(lost), status=0))
     errors = ("ConnectError: refused", "RemoteProtocolError: the server closed")
@@ -339,9 +296,7 @@ def test_start_that_no_client_of_the_schedule_sent_is_cancelled(stand: Stand) ->
 
 
 def test_stopped_run_is_set_up_no_further(stand: Stand) -> None:
-    """
-    Once the run is stopped no more is published.
-    """
+    """Once the run is stopped no more is published."""
     answers = iter([False, False, True, True])
     stage = stand.setting_up.stage(small("churn", builds=4), 0.0, lambda: next(answers))
 
@@ -351,9 +306,7 @@ def test_stopped_run_is_set_up_no_further(stand: Stand) -> None:
 
 
 def test_build_that_is_waited_for_is_given_up_when_the_run_is_stopped(tmp_path: Path) -> None:
-    """
-    A stop does not wait for a build that takes for ever; it is cancelled, and its version deleted.
-    """
+    """A stop does not wait for a build that takes for ever; it is cancelled, and its version deleted."""
     with standing(tmp_path, Watched(build_s=ENDLESS_S)) as stand:
         stage = stand.setting_up.stage(small("steady"), 0.0, stand.twin.reached.is_set)
 
@@ -367,9 +320,7 @@ NEVER_S = 9_999.0
 
 
 def test_request_that_hangs_ends_when_the_clean_up_is_stopped(tmp_path: Path) -> None:
-    """
-    It is not waited for until its time is over, and blames nobody; all is left to a sweep.
-    """
+    """It is not waited for until its time is over, and blames nobody; all is left to a sweep."""
     asked: list[str] = []
     with standing(tmp_path, Watched(wrap=hanging("DELETE", asked)), request_timeout_s=NEVER_S) as stand:
         own = stand.stage(*(Need("own", "start") for _ in range(2))).refs("own")
@@ -385,9 +336,7 @@ def test_request_that_hangs_ends_when_the_clean_up_is_stopped(tmp_path: Path) ->
 
 
 def test_request_that_hangs_ends_when_the_set_up_is_stopped(tmp_path: Path) -> None:
-    """
-    The set-up is over then, and what may be there all the same is known to the clean-up.
-    """
+    """The set-up is over then, and what may be there all the same is known to the clean-up."""
     asked: list[str] = []
     with standing(tmp_path, Watched(wrap=hanging("POST", asked)), request_timeout_s=NEVER_S) as stand:
         staged = stand.setting_up.stage(small("steady"), 0.0, lambda: bool(asked))
@@ -410,9 +359,7 @@ def test_target_that_is_silent_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_set_up_and_clean_up_tell_how_far_they_have_come(stand: Stand) -> None:
-    """
-    Each version that is published, each build that is cancelled and each template that is deleted is counted.
-    """
+    """Each version that is published, each build that is cancelled and each template that is deleted is counted."""
     own = stand.stage(*(Need("own", "start", sleep_s=ENDLESS_S) for _ in range(3))).refs("own")
     stand.setting_up.clear(stand.log(attempts=tuple(map(attempt, own[:2])), workers=(worker(),)))
 
@@ -425,9 +372,7 @@ def test_set_up_and_clean_up_tell_how_far_they_have_come(stand: Stand) -> None:
 
 @pytest.mark.parametrize("enough", [3, 5, 6 + 2])
 def test_clean_up_that_is_stopped_leaves_the_rest_to_a_sweep(stand: Stand, enough: int) -> None:
-    """
-    Whatever was not cancelled or deleted by then is in the journal, and the report says so once.
-    """
+    """Whatever was not cancelled or deleted by then is in the journal, and the report says so once."""
     own = stand.stage(*(Need("own", "start", sleep_s=ENDLESS_S) for _ in range(6))).refs("own")
     stand.told.clear()
     stand.setting_up.clear(stand.log(), lambda: sum(event["done"] > 0 for event in stand.told) == enough)
@@ -446,9 +391,7 @@ def test_clean_up_that_is_stopped_leaves_the_rest_to_a_sweep(stand: Stand, enoug
 
 
 def test_clean_up_that_waits_for_room_can_be_stopped(tmp_path: Path) -> None:
-    """
-    Who is refused and waits to come back waits no longer once the clean-up is stopped.
-    """
+    """Who is refused and waits to come back waits no longer once the clean-up is stopped."""
     asked: list[str] = []
 
     class Refusing(Engine):
@@ -464,9 +407,7 @@ def test_clean_up_that_waits_for_room_can_be_stopped(tmp_path: Path) -> None:
 
 
 def test_wrapped_documents_are_the_same_versions(tmp_path: Path) -> None:
-    """
-    Where the target takes documents in an envelope it gets them so, and the rules know them by the same content.
-    """
+    """Where the target takes documents in an envelope it gets them so, and the rules know them by the same content."""
     contents = []
     for publish in ("raw", "wrapped"):
         (tmp_path / publish).mkdir()
@@ -499,8 +440,7 @@ def test_load_that_cannot_be_set_up_is_no_pass_and_leaves_nothing(
     code: int,
     reason: str,
 ) -> None:
-    """
-    The report says which version and what was answered, and a sweep finds nothing to do.
+    """The report says which version and what was answered, and a sweep finds nothing to do.
 
     The command ends with 3, or with 1 where what was answered breaks a promise.
     """
@@ -522,9 +462,7 @@ def test_load_that_cannot_be_set_up_is_no_pass_and_leaves_nothing(
 def test_target_that_is_not_there_ends_with_3(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    Where nothing answers, nothing is published, and the report says so.
-    """
+    """Where nothing answers, nothing is published, and the report says so."""
     shell = Shell(tmp_path)
     with Watched() as watched:
         url = watched.url
@@ -542,9 +480,7 @@ NAMED = ("default/named-a@1.0.0", "default/named-b@1.0.0")
 
 @contextmanager
 def unpublished(folder: Path, *named: str) -> Iterator[Stand]:
-    """
-    A set-up that may publish nothing, and a twin on which two versions of somebody else's are.
-    """
+    """A set-up that may publish nothing, and a twin on which two versions of somebody else's are."""
     templates = Templates(buildable=named)
     with standing(folder, Watched(), publish="never", templates=templates) as stand:
         for name in ("named-a", "named-b"):
@@ -553,9 +489,7 @@ def unpublished(folder: Path, *named: str) -> Iterator[Stand]:
 
 
 def test_named_templates_are_used_in_turn(tmp_path: Path) -> None:
-    """
-    With publishing switched off each need takes the next template that the user named, and none is touched.
-    """
+    """With publishing switched off each need takes the next template that the user named, and none is touched."""
     with unpublished(tmp_path, *NAMED) as stand:
         stage = stand.stage(Need("ready", "ready"), Need("own", "start"), Need("own", "start"))
         stand.setting_up.clear(stand.log(workers=(worker(),)))
@@ -569,17 +503,13 @@ def test_named_templates_are_used_in_turn(tmp_path: Path) -> None:
 
 
 def test_no_named_template_is_no_load(tmp_path: Path) -> None:
-    """
-    Without a template to use the reason names the setting.
-    """
+    """Without a template to use the reason names the setting."""
     with unpublished(tmp_path) as stand, pytest.raises(TargetError, match=r"name templates in templates\.buildable"):
         stand.stage()
 
 
 def test_build_whose_cancel_is_not_answered_stays_in_the_journal(tmp_path: Path) -> None:
-    """
-    A build of a named template that could not be cancelled is told of, and a sweep can try again.
-    """
+    """A build of a named template that could not be cancelled is told of, and a sweep can try again."""
     with unpublished(tmp_path, *NAMED) as stand:
         stand.stage(Need("own", "start"), Need("own", "start"))
         stand.twin.twin.stop()

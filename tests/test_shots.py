@@ -17,13 +17,13 @@ from tests.answered import answer_of, head, shot_of
 from tests.answered import shots as recorded_shots
 from tests.encodings import left
 from tests.recorded import every, recorded
-from touchstone.answer import Answer
-from touchstone.bounds import KEPT_BYTES
-from touchstone.contract import Contract
+from touchstone.contract.document import Contract
 from touchstone.errors import UsageError
-from touchstone.exchange import Credential, Exchange
-from touchstone.shots import LONG_BODY_BYTES, Shot, Shots
-from touchstone.transport import Call, Keys, Transport
+from touchstone.facts.exchange import Credential, Exchange
+from touchstone.loadgen.prepared_request import LONG_BODY_BYTES, Shot, Shots
+from touchstone.target.answer import Answer
+from touchstone.target.bounds import KEPT_BYTES
+from touchstone.target.transport import Call, Keys, Transport
 
 URL = "http://127.0.0.1:8123/base/api"
 KEYS = Keys("sk_live_0123456789/abc+def", "sk_live_second_account_key", "sk_live_restricted_account")
@@ -53,9 +53,7 @@ def shots(url: str = URL, keys: Keys = KEYS) -> Shots:
 
 
 def on_the_wire(shot: Shot) -> tuple[str, str, dict[str, str], bytes, bool]:
-    """
-    Method, target, headers and body as a server reads them, and whether it may keep the connection.
-    """
+    """Method, target, headers and body as a server reads them, and whether it may keep the connection."""
     server = h11.Connection(h11.SERVER)
     server.receive_data(shot.wire)
     events: list[object] = []
@@ -73,9 +71,7 @@ def on_the_wire(shot: Shot) -> tuple[str, str, dict[str, str], bytes, bool]:
 def transported(
     call: Call, status: int, headers: Sequence[tuple[str, str]], body: bytes
 ) -> tuple[Exchange, httpx.Request]:
-    """
-    The exchange that a transport makes of *call*, and what it sent.
-    """
+    """The exchange that a transport makes of *call*, and what it sent."""
     with respx.mock() as router:
         answer = httpx.Response(status, headers=list(headers), content=body)
         route = router.route(url__startswith="http://127.0.0.1:8123").mock(return_value=answer)
@@ -91,9 +87,7 @@ def transported(
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.operation}{call.method}{call.path}-{call.credential}")
 def test_shot_says_what_the_transport_says(call: Call) -> None:
-    """
-    Method, target, Host, body and every header that the transport was given are on the wire as it sends them.
-    """
+    """Method, target, Host, body and every header that the transport was given are on the wire as it sends them."""
     exchange, sent = transported(call, 200, [], b"")
     shot = shots().shot(call)
 
@@ -124,9 +118,7 @@ def test_shot_says_what_the_transport_says(call: Call) -> None:
     ],
 )
 def test_length_is_said_where_there_may_be_a_body(method: str, body: bytes, length: str | None) -> None:
-    """
-    Content-Length is there with a body, and without one for the methods that have one as a rule.
-    """
+    """Content-Length is there with a body, and without one for the methods that have one as a rule."""
     headers = on_the_wire(shots().shot(Call(method=method, path="/x", body=body)))[2]
     assert headers.get("content-length") == length
 
@@ -144,9 +136,7 @@ def test_length_is_said_where_there_may_be_a_body(method: str, body: bytes, leng
     ],
 )
 def test_host_is_the_authority_of_the_target(url: str, host: str, target: str) -> None:
-    """
-    Host names the server without who signs in and without a port that goes without saying; the base path is kept.
-    """
+    """Host names the server without who signs in and without a port that goes without saying; the base path is kept."""
     shot = shots(url).shot(Call(method="GET", path="/x"))
     assert (on_the_wire(shot)[2]["host"], shot.target) == (host, target)
 
@@ -162,26 +152,20 @@ def test_host_is_the_authority_of_the_target(url: str, host: str, target: str) -
     ],
 )
 def test_word_that_would_end_its_line_is_refused(call: Call, says: str) -> None:
-    """
-    What would make two requests or two headers of one is a mistake of the caller.
-    """
+    """What would make two requests or two headers of one is a mistake of the caller."""
     with pytest.raises(UsageError, match=re.escape(says).replace(r"\\\\", r"\\")):
         shots().shot(call)
 
 
 def test_key_that_the_run_lacks_is_a_mistake() -> None:
-    """
-    A scenario must not ask for a key that there is not.
-    """
+    """A scenario must not ask for a key that there is not."""
     with pytest.raises(LookupError, match="second"):
         shots(keys=Keys("sk_live_only_this_one")).shot(Call("getBuild", REF, "second"))
 
 
 @pytest.mark.parametrize("credential", CREDENTIALS)
 def test_repr_of_a_shot_shows_no_key(credential: Credential) -> None:
-    """
-    Whatever prints a shot prints no part of a key, whose bytes are in it.
-    """
+    """Whatever prints a shot prints no part of a key, whose bytes are in it."""
     call = Call("publishTemplate", REF, credential, body=KEYS.primary.encode(), headers={"X-A": str(KEYS.second)})
     shot = shots().shot(call)
     assert KEYS.primary.encode() in shot.wire
@@ -193,9 +177,7 @@ def test_repr_of_a_shot_shows_no_key(credential: Credential) -> None:
 
 
 def test_equal_calls_get_one_shot() -> None:
-    """
-    A call that says the same is the same shot, so that whoever knows a shot knows its call.
-    """
+    """A call that says the same is the same shot, so that whoever knows a shot knows its call."""
     its = shots()
     made = [its.shot(replace(call, query=dict(call.query), note=dict(call.note))) for call in CALLS]
     assert all(again is shot for again, shot in zip(map(its.shot, CALLS), made, strict=True))
@@ -217,9 +199,7 @@ def test_equal_calls_get_one_shot() -> None:
     ],
 )
 def test_other_call_gets_another_shot(change: Mapping[str, Any]) -> None:
-    """
-    Whatever of a call a rule or a server can tell makes another shot, and the note is part of it.
-    """
+    """Whatever of a call a rule or a server can tell makes another shot, and the note is part of it."""
     its = shots()
     call = Call("getBuild", REF)
     other = its.shot(replace(call, **change))
@@ -241,9 +221,7 @@ def test_other_call_gets_another_shot(change: Mapping[str, Any]) -> None:
     ],
 )
 def test_exchange_is_the_one_of_the_transport(status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-    """
-    Of one answer the two make one exchange, and no key is in it.
-    """
+    """Of one answer the two make one exchange, and no key is in it."""
     call = Call("getBuild", REF, note={"a": 1})
     wanted, _ = transported(call, status, headers, body)
     assert wanted.response
@@ -283,9 +261,7 @@ def test_times_are_shifted_to_the_clock_of_the_run() -> None:
 
 
 def test_answer_without_a_head_is_an_error_without_a_response() -> None:
-    """
-    Where no head came there is no response, the head's time is the end's, and the error is told without a key.
-    """
+    """Where no head came there is no response, the head's time is the end's, and the error is told without a key."""
     its = shots()
     answer = Answer(sent_at=1.0, done_at=3.0, error=f"ReadTimeout: no byte for {KEYS.primary}")
     exchange = its.exchange(its.shot(Call("getBuild", REF)), answer, 7, "x", 0.0)
@@ -294,9 +270,7 @@ def test_answer_without_a_head_is_an_error_without_a_response() -> None:
 
 
 def test_answer_that_broke_off_keeps_what_came() -> None:
-    """
-    A body that is not whole is kept beside the reason.
-    """
+    """A body that is not whole is kept beside the reason."""
     its = shots()
     answer = Answer(head(200), b'{"sta', sent_at=1.0, head_at=1.5, done_at=2.0, error="RemoteProtocolError: broke off")
     exchange = its.exchange(its.shot(Call("getBuild", REF)), answer, 1, "", 0.0)
@@ -314,9 +288,7 @@ def test_answer_that_broke_off_keeps_what_came() -> None:
     [(LONG_BODY_BYTES, {}), (4_000, {"is_partial": True}), (4_000, {"error": "RemoteProtocolError"})],
 )
 def test_key_across_the_end_of_what_is_kept_is_marked(left_bytes: int, more_bytes: int, told: dict[str, Any]) -> None:
-    """
-    Of a long body a load keeps the beginning, and in that no beginning of a key.
-    """
+    """Of a long body a load keeps the beginning, and in that no beginning of a key."""
     its = shots()
     body = b"x" * (KEPT_BYTES - left_bytes) + KEYS.primary.encode() + b"y" * more_bytes
     answer = Answer(head(200), body, sent_at=1.0, head_at=1.5, done_at=2.0, **told)
@@ -328,9 +300,7 @@ def test_key_across_the_end_of_what_is_kept_is_marked(left_bytes: int, more_byte
 
 @pytest.mark.parametrize("sent", [10, 17, 25])
 def test_key_that_a_body_breaks_off_in_is_marked(sent: int) -> None:
-    """
-    Where an answer ends in the middle of a key, the beginning of it is not kept.
-    """
+    """Where an answer ends in the middle of a key, the beginning of it is not kept."""
     its = shots()
     body = b"key " + KEYS.primary[:sent].encode()
     answer = Answer(head(200), body, sent_at=1.0, head_at=1.5, done_at=2.0, error="RemoteProtocolError: broke off")
@@ -340,9 +310,7 @@ def test_key_that_a_body_breaks_off_in_is_marked(sent: int) -> None:
 
 
 def test_key_across_pieces_of_a_stream_leaves_no_piece() -> None:
-    """
-    A key that the network cut in two is in no chunk, however it was cut; who ended the stream is kept.
-    """
+    """A key that the network cut in two is in no chunk, however it was cut; who ended the stream is kept."""
     its = shots()
     shot = its.shot(Call("streamBuildEvents", REF))
     said = b"data: " + KEYS.primary.encode() + b"\n\n"

@@ -1,6 +1,4 @@
-"""
-A target that answers nobody any more: noticed while others still wait, and told afterwards.
-"""
+"""A target that answers nobody any more: noticed while others still wait, and told afterwards."""
 
 import math
 from typing import Any
@@ -8,15 +6,14 @@ from typing import Any
 import pytest
 
 from tests.loadlogs import BEGAN_AT, Storm, fold
+from touchstone.check.outage import SILENT_S, Silence
+from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Sample, Window
+from touchstone.loadgen.outage import fallen, pauses
 from touchstone.report.load_words import silence_words
-from touchstone.sample import CUT_OFF, NO_ANSWER, UNSENT, Sample, Window
-from touchstone.silence import SILENT_S, Silence, fallen, pauses
 
 
 def test_silence_lasts_when_nobody_was_answered_for_long() -> None:
-    """
-    It counts from when the first request was sent that got no answer since the last one that did.
-    """
+    """It counts from when the first request was sent that got no answer since the last one that did."""
     silence = Silence()
     assert not silence.lasts(1e9)  # nothing was asked
     silence.hear(1.0, answered=True)
@@ -32,9 +29,7 @@ def test_silence_lasts_when_nobody_was_answered_for_long() -> None:
 
 
 def asked(*ends: tuple[float, str]) -> tuple[Window, ...]:
-    """
-    One read each, at this second of the schedule, with this outcome.
-    """
+    """One read each, at this second of the schedule, with this outcome."""
     return fold(Sample("getBuild", end, BEGAN_AT + at, BEGAN_AT + at, BEGAN_AT + at + 0.01) for at, end in ends)
 
 
@@ -51,17 +46,13 @@ def asked(*ends: tuple[float, str]) -> tuple[Window, ...]:
     ],
 )
 def test_run_that_ended_in_silence_says_since_when(ends: list[Any], expected: tuple[int, int] | None) -> None:
-    """
-    From the first second after the last answer in which requests got none; a few that went astray are no silence.
-    """
+    """From the first second after the last answer in which requests got none; a few that went astray are no silence."""
     found = fallen(asked(*ends))
     assert (found and (found.from_s - BEGAN_AT, found.unanswered)) == expected
 
 
 def test_silence_is_told() -> None:
-    """
-    A target that never answered is told of as such.
-    """
+    """A target that never answered is told of as such."""
     some = fallen(asked((0, "200"), *[(7, NO_ANSWER)] * 4))
     none = fallen(asked(*[(0, NO_ANSWER)] * 4))
     assert some
@@ -78,18 +69,14 @@ def test_silence_is_told() -> None:
 
 
 def cut(*waited_s: float) -> tuple[Window, ...]:
-    """
-    A read that was answered, and later ones that had waited so long when the run was stopped in second 20.
-    """
+    """A read that was answered, and later ones that had waited so long when the run was stopped in second 20."""
     stopped_at = BEGAN_AT + 20
     due = [(stopped_at - wait_s, CUT_OFF, stopped_at) for wait_s in waited_s]
     return fold(Sample("getBuild", end, at, at, done_at) for at, end, done_at in [(BEGAN_AT, "200", BEGAN_AT), *due])
 
 
 def test_requests_that_hung_until_the_run_was_stopped_are_silence() -> None:
-    """
-    They got no answer either, and are told apart; where all of them are young, the target may only be slow.
-    """
+    """They got no answer either, and are told apart; where all of them are young, the target may only be slow."""
     hung = fallen(cut(6.0, 5.0, 4.0))
     assert hung
     assert (hung.from_s - BEGAN_AT, hung.unanswered, hung.cut_off, hung.in_all) == (14, 3, 3, 3)
@@ -105,9 +92,7 @@ def test_requests_that_hung_until_the_run_was_stopped_are_silence() -> None:
 
 
 def test_silence_tells_how_many_got_no_answer_in_all() -> None:
-    """
-    Those of the seconds before are no part of it, and reports count them as well.
-    """
+    """Those of the seconds before are no part of it, and reports count them as well."""
     ends = asked((0, "200"), (0, NO_ANSWER), (1, "200"), (1, NO_ANSWER), *[(2, NO_ANSWER)] * 4)
     found = fallen(ends)
     assert found
@@ -116,9 +101,7 @@ def test_silence_tells_how_many_got_no_answer_in_all() -> None:
 
 
 def took(*ends: tuple[float, str, float]) -> tuple[Window, ...]:
-    """
-    One read each: due at this second of the schedule, with this outcome, done at that second.
-    """
+    """One read each: due at this second of the schedule, with this outcome, done at that second."""
     return fold(Sample("getBuild", end, BEGAN_AT + at, BEGAN_AT + at, BEGAN_AT + done) for at, end, done in ends)
 
 
@@ -152,16 +135,12 @@ def test_pause_is_told_where_somebody_waited_and_was_answered_later(ends: Any, e
 
 
 def test_pause_is_no_shorter_than_what_is_called_silence() -> None:
-    """
-    Nothing is told of a target that answers somebody every few seconds.
-    """
+    """Nothing is told of a target that answers somebody every few seconds."""
     assert not pauses(took(EARLY, *((2.0, "200", SILENT_S + 2.9),) * 3))
     assert pauses(took(EARLY, *((2.0, "200", SILENT_S + 3.1),) * 3))
 
 
 def test_log_that_is_followed_is_not_waited_for() -> None:
-    """
-    A log takes as long as its build, and its end is an answer all the same.
-    """
+    """A log takes as long as its build, and its end is an answer all the same."""
     long = [Sample("streamBuildEvents", "200", BEGAN_AT + 1, BEGAN_AT + 1, BEGAN_AT + 40)] * 5
     assert not pauses((*took(EARLY, (41.0, "200", 41.1)), *fold(long)))

@@ -10,11 +10,11 @@ import httpx
 import pytest
 import respx
 
-from touchstone.contract import Contract
+from touchstone.check.smoke import CURATED, NOWHERE, smoke
+from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
-from touchstone.exchange import Exchange
-from touchstone.smoke import CURATED, NOWHERE, smoke
-from touchstone.transport import Keys, Transport
+from touchstone.facts.exchange import Exchange
+from touchstone.target.transport import Keys, Transport
 
 URL = "http://127.0.0.1:8123/api"
 KEY = "sk_live_0123456789abcdef"
@@ -28,17 +28,13 @@ Raw = tuple[int, bytes, dict[str, str]]
 
 @pytest.fixture
 def sent() -> list[Exchange]:
-    """
-    What was sent, in order.
-    """
+    """What was sent, in order."""
     return []
 
 
 @pytest.fixture
 def tried(sent: list[Exchange]) -> Callable[..., float]:
-    """
-    Runs the smoke test against a server that answers as told: with the key, without it, and on an unknown path.
-    """
+    """Runs the smoke test against a server that answers as told: with the key, without it, and on an unknown path."""
 
     def run(with_key: Answer, without_key: Answer, nowhere: Answer = (404, NO_PATH)) -> float:
         def answer(request: httpx.Request) -> httpx.Response:
@@ -82,9 +78,7 @@ def test_api_that_asks_for_a_key_is_judged(
     "with_key", [(404, MISSING), (200, {"status": "not_built"}), (403, {"error": "Building needs a Scale plan."})]
 )
 def test_api_that_forgets_the_key_is_judged(tried: Callable[..., float], with_key: Answer) -> None:
-    """
-    A server that lets everybody in has a fault, and is judged as long as it knows the paths.
-    """
+    """A server that lets everybody in has a fault, and is judged as long as it knows the paths."""
     assert tried(with_key, with_key) >= 0.0
 
 
@@ -107,9 +101,7 @@ def test_api_that_forgets_the_key_is_judged(tried: Callable[..., float], with_ke
 def test_other_server_is_not_judged(
     tried: Callable[..., float], sent: list[Exchange], answer: Answer, nowhere: Answer
 ) -> None:
-    """
-    A server that neither asks for a key nor knows the paths is another one; the message shows what was seen.
-    """
+    """A server that neither asks for a key nor knows the paths is another one; the message shows what was seen."""
     with pytest.raises(TargetError, match="not a template build API") as error:
         tried(answer, answer, nowhere)
     assert str(answer[0]) in str(error.value)
@@ -128,9 +120,7 @@ def test_refused_key_is_told_with_its_text(tried: Callable[..., float]) -> None:
 
 
 def test_one_lost_answer_is_asked_for_again() -> None:
-    """
-    A connection that breaks once is tried again; twice in a row is no answer.
-    """
+    """A connection that breaks once is tried again; twice in a row is no answer."""
     transport = Transport(URL, Keys(KEY), Contract.load(), lambda _: None)
     answers = [httpx.ConnectError("refused"), httpx.Response(404, json=MISSING), httpx.Response(401, json=MISSING)]
     with respx.mock() as router:
@@ -188,17 +178,13 @@ def judged(curated: Raw, *unknown: Raw) -> bool:
     ],
 )
 def test_api_that_serves_what_is_there_is_judged(unknown: tuple[Raw, ...]) -> None:
-    """
-    Whatever is answered for a version that nobody has, a documented success that takes the key shows this API.
-    """
+    """Whatever is answered for a version that nobody has, a documented success that takes the key shows this API."""
     assert judged(READY, *unknown)
     assert not judged(REFUSED, *unknown)
     assert not judged(HELLO, *unknown)
 
 
 def test_server_that_says_nothing_is_not_asked_for_more() -> None:
-    """
-    Where neither request is answered as a whole, the server is given up whatever else it might say.
-    """
+    """Where neither request is answered as a whole, the server is given up whatever else it might say."""
     assert not judged(READY, MISPACKED)
     assert not judged(READY, LOST)

@@ -19,9 +19,7 @@ ERROR tests/test_run.py::test_two - OSError
 
 
 def test_a_run_in_which_all_passed_is_steady() -> None:
-    """
-    Passed and skipped tests are counted from the last line.
-    """
+    """Passed and skipped tests are counted from the last line."""
     one = summed_up(7, 0, PASSED, 301.4)
     assert one == Round(7, 0, 10612, 3, (), 301.4)
     assert one.steady
@@ -29,9 +27,7 @@ def test_a_run_in_which_all_passed_is_steady() -> None:
 
 
 def test_a_run_with_failures_names_each_of_them() -> None:
-    """
-    Failures and errors are both told, with the exit code.
-    """
+    """Failures and errors are both told, with the exit code."""
     one = summed_up(8, 1, FAILED, 299.0)
     assert not one.steady
     assert told(one).splitlines() == [
@@ -43,9 +39,7 @@ def test_a_run_with_failures_names_each_of_them() -> None:
 
 @pytest.mark.parametrize(("code", "printed"), [(5, "no tests ran in 0.02s\n"), (0, ""), (-9, "....\n"), (2, PASSED)])
 def test_a_run_that_ended_otherwise_is_not_steady(code: int, printed: str) -> None:
-    """
-    A run without tests, one that was killed and one with another exit code count as failures.
-    """
+    """A run without tests, one that was killed and one with another exit code count as failures."""
     assert not summed_up(1, code, printed, 1.0).steady
 
 
@@ -69,9 +63,7 @@ def test_each_run_has_its_own_order_and_one_failure_is_enough(
 
 
 def test_what_keeps_processors_busy_makes_room_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    So many processes as are asked for turn at that niceness, and each is ended with the runs.
-    """
+    """So many processes as are asked for turn at that niceness, and each is ended with the runs."""
     processes: list[Mock] = []
 
     def started(command: list[str]) -> Mock:

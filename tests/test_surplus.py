@@ -1,6 +1,4 @@
-"""
-Bytes behind the end of an answer are told as such, and never taken for the answer to the next request.
-"""
+"""Bytes behind the end of an answer are told as such, and never taken for the answer to the next request."""
 
 import socket
 from collections.abc import Iterator
@@ -9,11 +7,11 @@ from contextlib import contextmanager
 import pytest
 
 from tests.raw_server import listening
-from touchstone.contract import Contract
-from touchstone.exchange import Exchange
+from touchstone.contract.document import Contract
+from touchstone.facts.exchange import Exchange
 from touchstone.rules import protocol
 from touchstone.rules.history import History
-from touchstone.transport import Call, Keys, Transport
+from touchstone.target.transport import Call, Keys, Transport
 
 REF = "default/demo@1.0.0"
 GET, HEAD = Call("getBuild", REF), Call("getBuild", REF, method="HEAD")
@@ -22,9 +20,7 @@ ANOTHER = b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\n{}"
 
 
 def counted(body: bytes, more: bytes = b"") -> bytes:
-    """
-    An answer that says how long it is.
-    """
+    """An answer that says how long it is."""
     return b"HTTP/1.1 200 OK\r\n" + JSON + b"Content-Length: %d\r\n\r\n" % len(body) + body + more
 
 
@@ -50,9 +46,7 @@ def server(*answers: bytes, connections: list[int] | None = None) -> Iterator[st
 
 
 def sent(url: str, *calls: Call) -> list[Exchange]:
-    """
-    Sends one call after the other.
-    """
+    """Sends one call after the other."""
     transport = Transport(url, Keys("sk_live_test_primary"), Contract.load(), lambda _: None, 5.0)
     try:
         return [transport.send(call) for call in calls]
@@ -61,9 +55,7 @@ def sent(url: str, *calls: Call) -> list[Exchange]:
 
 
 def verdict_on(exchange: Exchange) -> list[str]:
-    """
-    What becomes of the claim that a request is answered.
-    """
+    """What becomes of the claim that a request is answered."""
     return [judgement.outcome for judgement in protocol.answered(exchange, History(Contract.load()))]
 
 
@@ -95,9 +87,7 @@ def test_bytes_behind_an_answer_are_a_finding_of_their_own(call: Call, answer: b
 
 
 def test_answers_with_nothing_behind_them_share_a_connection() -> None:
-    """
-    A server that says no more than it is asked for keeps its connection.
-    """
+    """A server that says no more than it is asked for keeps its connection."""
     connections: list[int] = []
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
     with server(counted(b"{}"), head, counted(b"{}"), connections=connections) as url:

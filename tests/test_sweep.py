@@ -1,6 +1,4 @@
-"""
-What a killed run leaves is removed by a later sweep, and nothing else is touched.
-"""
+"""What a killed run leaves is removed by a later sweep, and nothing else is touched."""
 
 import json
 import os
@@ -14,18 +12,16 @@ import pytest
 
 from tests.command import KEYS, PRIMARY, SECOND, Command, Ended, Shell, called, children, gone
 from tests.watched import ENDLESS_S, WAITING, Watched
-from touchstone.examination import SILENT_REMOVALS
-from touchstone.journal import SUFFIX, Journal
-from touchstone.sweep import EMBEDDED_URL
+from touchstone.check.examination import SILENT_REMOVALS
+from touchstone.check.journal import SUFFIX, Journal
+from touchstone.check.sweep import EMBEDDED_URL
 
 Sweep = Callable[..., Ended]
 RUN = "260102-030405-0000a1"
 
 
 def killed(shell: Shell, watched: Watched) -> None:
-    """
-    Kills a run, the parent only, while its first build runs; returns when the child has noticed.
-    """
+    """Kills a run, the parent only, while its first build runs; returns when the child has noticed."""
     command = shell.start("check", "--url", watched.url, "--claims", WAITING, "--profile", "quick")
     try:
         assert watched.reached.wait(60)
@@ -38,9 +34,7 @@ def killed(shell: Shell, watched: Watched) -> None:
 
 @pytest.fixture
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Sweep:
-    """
-    Sweeps a URL from this process, with the given keys.
-    """
+    """Sweeps a URL from this process, with the given keys."""
 
     def run(url: str, keys: Mapping[str, str] = KEYS) -> Ended:
         return called(Shell(tmp_path, keys), monkeypatch, capsys, "sweep", "--url", url)
@@ -62,8 +56,7 @@ def left_by(shell: Shell, url: str, *refs: str, by: str = "") -> Path:
 def test_killed_run_is_swept_and_others_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    A sweep after a kill removes the run's templates and builds, and leaves those of others, whatever their names.
+    """A sweep after a kill removes the run's templates and builds, and leaves those of others, whatever their names.
 
     The run log that the kill cut short can be rendered, says so, and is no pass.
     """
@@ -88,17 +81,13 @@ def test_killed_run_is_swept_and_others_are_not(
 
 
 def test_nothing_to_sweep_is_fine(sweep: Sweep) -> None:
-    """
-    A sweep without journals sends nothing and ends with 0.
-    """
+    """A sweep without journals sends nothing and ends with 0."""
     ended = sweep("http://127.0.0.1:9/api")
     assert (ended.code, ended.last_line) == (0, "exit 0: 0 templates removed, 0 left")
 
 
 def test_template_that_never_came_to_be_was_gone_already(sweep: Sweep, tmp_path: Path) -> None:
-    """
-    What was intended and never created is 404 on the target: nothing was removed, and its journal goes.
-    """
+    """What was intended and never created is 404 on the target: nothing was removed, and its journal goes."""
     shell = Shell(tmp_path)
     with Watched() as watched:
         left_by(shell, watched.url, f"default/touchstone-{RUN}-never@1.0.0", watched.publish(f"touchstone-{RUN}-there"))
@@ -109,9 +98,7 @@ def test_template_that_never_came_to_be_was_gone_already(sweep: Sweep, tmp_path:
 
 
 def test_templates_of_an_embedded_twin_are_gone_with_it(sweep: Sweep, tmp_path: Path) -> None:
-    """
-    Nobody has to be asked for them.
-    """
+    """Nobody has to be asked for them."""
     shell = Shell(tmp_path)
     left_by(shell, EMBEDDED_URL, f"default/touchstone-{RUN}-a@1.0.0", f"default/touchstone-{RUN}-b@1.0.0")
     ended = sweep("http://127.0.0.1:9/api")
@@ -140,9 +127,7 @@ def test_target_that_is_down_keeps_its_journal(sweep: Sweep, tmp_path: Path) -> 
 
 
 def test_sweep_asks_no_more_of_a_target_that_is_down(sweep: Sweep, tmp_path: Path) -> None:
-    """
-    After a few requests without an answer the rest is left as well, and not asked for; the reason is told once.
-    """
+    """After a few requests without an answer the rest is left as well, and not asked for; the reason is told once."""
     asked: list[bytes] = []
 
     class HangsUp(socketserver.BaseRequestHandler):
@@ -165,9 +150,7 @@ def test_sweep_asks_no_more_of_a_target_that_is_down(sweep: Sweep, tmp_path: Pat
 
 
 def test_journal_of_another_target_is_left_alone(sweep: Sweep, tmp_path: Path) -> None:
-    """
-    A sweep of one target does not touch what a run left on another one, and says where that is.
-    """
+    """A sweep of one target does not touch what a run left on another one, and says where that is."""
     shell = Shell(tmp_path)
     path = left_by(shell, "http://127.0.0.1:9/elsewhere", f"default/touchstone-{RUN}-there@1.0.0")
     with Watched() as watched:
@@ -178,9 +161,7 @@ def test_journal_of_another_target_is_left_alone(sweep: Sweep, tmp_path: Path) -
 
 @pytest.mark.parametrize("key", ["sk_live_nobody_has_this", ""])
 def test_sweep_without_a_good_key_removes_nothing(sweep: Sweep, tmp_path: Path, key: str) -> None:
-    """
-    With a wrong key or none the journal stays, so that a sweep with the right key finds it.
-    """
+    """With a wrong key or none the journal stays, so that a sweep with the right key finds it."""
     shell = Shell(tmp_path)
     with Watched() as watched:
         ref = watched.publish(f"touchstone-{RUN}-mine")
@@ -207,9 +188,7 @@ def test_sweep_without_a_good_key_removes_nothing(sweep: Sweep, tmp_path: Path, 
 def test_version_is_gone_only_where_its_own_key_says_so(
     sweep: Sweep, tmp_path: Path, second: dict[str, str], why: str
 ) -> None:
-    """
-    What the second key made is left, and in the journal, until that key was asked: others do not see it at all.
-    """
+    """What the second key made is left, and in the journal, until that key was asked: others do not see it at all."""
     shell = Shell(tmp_path)
     with Watched() as watched:
         ref = watched.publish(f"touchstone-{RUN}-ready-second", key=SECOND)
@@ -225,9 +204,7 @@ def test_version_is_gone_only_where_its_own_key_says_so(
 
 
 def test_variable_that_the_settings_name_is_told(tmp_path: Path, call: Command) -> None:
-    """
-    Where a key of a target has another variable than the usual one, the sweep says that one.
-    """
+    """Where a key of a target has another variable than the usual one, the sweep says that one."""
     with Watched() as watched:
         shell = Shell(tmp_path, {"STAGING_KEY": PRIMARY})
         table = f'[targets.staging]\nurl = "{watched.url}"\napi_key_env = "STAGING_KEY"\n'
@@ -239,9 +216,7 @@ def test_variable_that_the_settings_name_is_told(tmp_path: Path, call: Command) 
 
 
 def test_older_journal_forgets_nothing_that_another_key_may_have_made(sweep: Sweep, tmp_path: Path) -> None:
-    """
-    Where the journal names no key, what no key that is set finds stays in it, and the way out is told.
-    """
+    """Where the journal names no key, what no key that is set finds stays in it, and the way out is told."""
     shell = Shell(tmp_path)
     with Watched() as watched:
         ours, theirs = (
@@ -258,9 +233,7 @@ def test_older_journal_forgets_nothing_that_another_key_may_have_made(sweep: Swe
 
 
 def test_name_that_two_accounts_have_is_swept_for_both(sweep: Sweep, tmp_path: Path) -> None:
-    """
-    A version of the second account under the same name goes as well.
-    """
+    """A version of the second account under the same name goes as well."""
     shell = Shell(tmp_path)
     with Watched() as watched:
         ref = watched.publish(f"touchstone-{RUN}-common")
@@ -304,9 +277,7 @@ def test_build_is_cancelled_only_of_a_version_that_the_settings_name(
     ],
 )
 def test_planted_journal_removes_nothing(sweep: Sweep, tmp_path: Path, name: str, run_id: str) -> None:
-    """
-    What has no name of the journal's own run is named and left, with whichever key the journal asks for.
-    """
+    """What has no name of the journal's own run is named and left, with whichever key the journal asks for."""
     shell = Shell(tmp_path)
     with Watched() as watched:
         ref = watched.publish(name)
@@ -320,9 +291,7 @@ def test_planted_journal_removes_nothing(sweep: Sweep, tmp_path: Path, name: str
 
 
 def planted(folder: Path, url: str, run_id: str, *refs: str, by: tuple[str, ...] = ("primary", "second")) -> Path:
-    """
-    A journal that no run wrote, where a sweep looks for journals.
-    """
+    """A journal that no run wrote, where a sweep looks for journals."""
     path = folder / "state" / "touchstone" / "journals" / f"{run_id}{SUFFIX}"
     path.parent.mkdir(parents=True, exist_ok=True)
     steps = ({"step": "intend", "ref": ref, "by": role} for ref in refs for role in by)
@@ -334,9 +303,7 @@ def planted(folder: Path, url: str, run_id: str, *refs: str, by: tuple[str, ...]
 
 @pytest.mark.parametrize("how", ["group", "others", "link", "pipe"])
 def test_file_that_others_can_write_is_no_journal(sweep: Sweep, tmp_path: Path, how: str) -> None:
-    """
-    Nor is a symbolic link or a pipe: it is named, and what it lists is left.
-    """
+    """Nor is a symbolic link or a pipe: it is named, and what it lists is left."""
     shell = Shell(tmp_path)
     with Watched() as watched:
         ref = watched.publish(f"touchstone-{RUN}-there")
@@ -352,18 +319,14 @@ def test_file_that_others_can_write_is_no_journal(sweep: Sweep, tmp_path: Path, 
 
 
 def test_key_that_nobody_has_is_passed_over(sweep: Sweep, tmp_path: Path) -> None:
-    """
-    A journal that names no key of a run is swept like one that names none.
-    """
+    """A journal that names no key of a run is swept like one that names none."""
     with Watched() as watched:
         planted(tmp_path, watched.url, RUN, watched.publish(f"touchstone-{RUN}-there"), by=("nobody",))
         assert (sweep(watched.url).code, watched.refs()) == (0, [])
 
 
 def test_own_ref_cannot_lead_elsewhere(sweep: Sweep, tmp_path: Path) -> None:
-    """
-    A version of dots would make a server delete what lies above it.
-    """
+    """A version of dots would make a server delete what lies above it."""
     with Watched() as watched:
         planted(tmp_path, watched.url, RUN, f"default/touchstone-{RUN}-x@..", f"default/touchstone-{RUN}-x/y@1.0.0")
         ended = sweep(watched.url)
@@ -372,9 +335,7 @@ def test_own_ref_cannot_lead_elsewhere(sweep: Sweep, tmp_path: Path) -> None:
 
 
 def test_live_run_is_not_swept(sweep: Sweep, tmp_path: Path) -> None:
-    """
-    The journal of a run that is still alive is locked: a sweep beside it touches nothing.
-    """
+    """The journal of a run that is still alive is locked: a sweep beside it touches nothing."""
     with Watched() as watched:
         ref = watched.publish(f"touchstone-{RUN}-busy")
         journal = Journal.open(RUN, watched.url, tmp_path / "state" / "touchstone" / "journals")

@@ -1,6 +1,4 @@
-"""
-The table of characters that Hypothesis is given: it says what Hypothesis finds out by itself, and is read by it.
-"""
+"""The table of characters that Hypothesis is given: it says what Hypothesis finds out by itself, and is read by it."""
 
 import unicodedata
 from collections.abc import Iterator
@@ -10,23 +8,19 @@ import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 from hypothesis.internal.charmap import intervals_from_codec
 
-from touchstone.adapters import tables
+from touchstone.check import tables
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
-    """
-    A folder of Hypothesis with nothing in it.
-    """
+    """A folder of Hypothesis with nothing in it."""
     set_hypothesis_home_dir(tmp_path / "hypothesis")
     yield tmp_path / "hypothesis"
     set_hypothesis_home_dir(None)
 
 
 def encodable(character: str) -> bool:
-    """
-    Whether UTF-8 has it, and gives it back as it was.
-    """
+    """Whether UTF-8 has it, and gives it back as it was."""
     try:
         return character.encode("utf-8").decode("utf-8") == character
     except UnicodeEncodeError:
@@ -34,9 +28,7 @@ def encodable(character: str) -> bool:
 
 
 def test_table_says_what_is_so() -> None:
-    """
-    Each interval ends where what can be encoded ends.
-    """
+    """Each interval ends where what can be encoded ends."""
     told, lossy = tables.UTF_8
     assert lossy == []
     for first, last in told:
@@ -46,9 +38,7 @@ def test_table_says_what_is_so() -> None:
 
 
 def test_table_is_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Hypothesis looks for it where it was written and tries no character; one that is there is kept.
-    """
+    """Hypothesis looks for it where it was written and tries no character; one that is there is kept."""
     tables.provide()
     (written,) = home.glob(f"unicode_data/{unicodedata.unidata_version}/*")
     before = written.read_bytes()
@@ -63,9 +53,7 @@ def test_table_is_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_folder_that_takes_nothing_is_left_alone(tmp_path: Path) -> None:
-    """
-    Where the table cannot be written the run goes on without it.
-    """
+    """Where the table cannot be written the run goes on without it."""
     (tmp_path / "file").write_text("no folder")
     set_hypothesis_home_dir(tmp_path / "file" / "hypothesis")
     try:
@@ -76,9 +64,7 @@ def test_folder_that_takes_nothing_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_place_that_has_moved_is_left_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Another release of Hypothesis may keep its tables elsewhere: it finds them out by itself.
-    """
+    """Another release of Hypothesis may keep its tables elsewhere: it finds them out by itself."""
     monkeypatch.delattr("hypothesis.internal.charmap.charmap_file")
     tables.provide()
     assert not home.exists()

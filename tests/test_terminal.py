@@ -1,6 +1,4 @@
-"""
-On a terminal of 40 columns, a dumb one, and one without colours, what commands tell is whole and legible.
-"""
+"""On a terminal of 40 columns, a dumb one, and one without colours, what commands tell is whole and legible."""
 
 import contextlib
 import fcntl
@@ -21,7 +19,7 @@ import pytest
 
 from tests.command import Command, Shell
 from tests.watched import WAITING, Watched
-from touchstone.cli import main
+from touchstone.cli.app import main
 
 NARROW = 40
 WIDE = 400
@@ -48,26 +46,20 @@ _WORD = re.compile(r"[A-Za-z][\w.-]*[A-Za-z]{2}")
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """
-    What a terminal was sent.
-    """
+    """What a terminal was sent."""
 
     code: int
     raw: str
 
     @property
     def lines(self) -> list[str]:
-        """
-        Its lines, without what only a terminal sees.
-        """
+        """Its lines, without what only a terminal sees."""
         return [line.rstrip() for line in _ESCAPE.sub("", self.raw).replace("\r", "").splitlines()]
 
 
 @contextmanager
 def terminal(columns: int = NARROW) -> Iterator[tuple[int, bytearray]]:
-    """
-    A terminal, and what is written to it until the end.
-    """
+    """A terminal, and what is written to it until the end."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     written = bytearray()
@@ -89,9 +81,7 @@ def _read(master: int, written: bytearray) -> None:
 
 @pytest.fixture
 def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Shown]:
-    """
-    Calls a command in this process, which writes to a terminal.
-    """
+    """Calls a command in this process, which writes to a terminal."""
 
     def run(shell: Shell, *arguments: str, **variables: str) -> Shown:
         with monkeypatch.context() as patch:
@@ -113,9 +103,7 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Shown]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """
-    A folder with the results of a run on a narrow terminal, and what that showed.
-    """
+    """A folder with the results of a run on a narrow terminal, and what that showed."""
     place = tmp_path_factory.mktemp("narrow")
     shell = Shell(place)
     flags = ("--claims", WAITING, "--profile", "quick", "--report-dir", "run")
@@ -160,9 +148,7 @@ TITLES = frozenset({"not", "judged", "because", "and"})
 
 
 def test_narrow_run_shows_its_progress_and_its_report(folder: Path) -> None:
-    """
-    What moves while a run is under way stays on its line, and what is left of it is the report.
-    """
+    """What moves while a run is under way stays on its line, and what is left of it is the report."""
     shown = Shown(0, (folder / "shown.txt").read_text("utf-8"))
     assert "exit 0: no must claim broken" in " ".join(shown.lines[-3:])
     assert "Traceback" not in shown.raw
@@ -170,9 +156,7 @@ def test_narrow_run_shows_its_progress_and_its_report(folder: Path) -> None:
 
 @pytest.mark.parametrize("line", ["report run", "claims cancel.*", "--help", "explain cancel.nothing"])
 def test_dumb_terminal_is_sent_text_only(folder: Path, on_terminal: Callable[..., Shown], line: str) -> None:
-    """
-    No escape sequence reaches a terminal that knows none.
-    """
+    """No escape sequence reaches a terminal that knows none."""
     assert "\x1b" not in on_terminal(Shell(folder, columns=80), *line.split(), TERM="dumb").raw
 
 
@@ -180,8 +164,7 @@ def test_dumb_terminal_is_sent_text_only(folder: Path, on_terminal: Callable[...
 def test_no_color_is_heeded(
     folder: Path, on_terminal: Callable[..., Shown], monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
-    """
-    Whoever wants no colours gets none.
+    """Whoever wants no colours gets none.
 
     Source: no-color.org.
     """
@@ -190,8 +173,7 @@ def test_no_color_is_heeded(
 
 
 def test_colours_that_are_forced_reach_a_pipe(folder: Path) -> None:
-    """
-    Whoever wants colours gets them without a terminal as well.
+    """Whoever wants colours gets them without a terminal as well.
 
     Source: force-color.org.
     """

@@ -1,6 +1,4 @@
-"""
-Thresholds: what is measured, when a limit is kept, broken or open, and what that says about claims.
-"""
+"""Thresholds: what is measured, when a limit is kept, broken or open, and what that says about claims."""
 
 import dataclasses
 import io
@@ -12,19 +10,19 @@ import pytest
 from rich.console import Console
 
 from tests.loadlogs import BEGAN_AT, fold, header, log_of, unsent, worker, workload
-from touchstone import claims
-from touchstone.ending import ABORTED
-from touchstone.growth import TARGET
-from touchstone.loadfacts import Limit
+from touchstone.contract import claims
+from touchstone.facts.events import Case, Footer, LedgerClaim, Occurrence, RunLog, Tally
+from touchstone.facts.load_events import Limit
+from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Sample, Window
+from touchstone.loadgen.ending import ABORTED
+from touchstone.loadgen.growth import TARGET
+from touchstone.loadgen.statistic import STATISTICS
+from touchstone.loadgen.thresholds import Reading, judge_thresholds, measured, told_limit, told_value
 from touchstone.report import html, json_report, junit
 from touchstone.report.load_view import limit_lines
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
-from touchstone.runfacts import Case, Footer, LedgerClaim, Occurrence, RunLog, Tally
-from touchstone.sample import CUT_OFF, NO_ANSWER, Sample, Window
-from touchstone.statistic import STATISTICS
-from touchstone.thresholds import Reading, judge_thresholds, measured, told_limit, told_value
-from touchstone.verdict import judge
+from touchstone.rules.verdict import judge
 
 LEDGER = claims.load()
 
@@ -32,9 +30,7 @@ LEDGER = claims.load()
 def samples(
     times_s: Iterable[float], operation: str = "getBuild", outcome: str = "200", *, late_s: float = 0.0, **more: Any
 ) -> list[Sample]:
-    """
-    One request each, spread over the run; *late_s* is a part of the time.
-    """
+    """One request each, spread over the run; *late_s* is a part of the time."""
     times_s = list(times_s)
     gap_s = 60.0 / max(len(times_s), 1)
     return [
@@ -44,9 +40,7 @@ def samples(
 
 
 def run(limits: Iterable[Limit], *windows: Window, **facts: Any) -> RunLog:
-    """
-    A run that went through its schedule.
-    """
+    """A run that went through its schedule."""
     sent = sum(window.count for window in windows if window.paced)
     planned = workload(scheduled={"getBuild": sent}, limits=tuple(limits))
     plan = {field: facts.pop(field) for field in ("scheduled", "model", "duration_s", "options") if field in facts}
@@ -55,17 +49,13 @@ def run(limits: Iterable[Limit], *windows: Window, **facts: Any) -> RunLog:
 
 
 def reading(statistic: str, value: float, *windows: Window, operation: str = "getBuild", **facts: Any) -> Reading:
-    """
-    What one limit came to.
-    """
+    """What one limit came to."""
     (found,) = measured(run([Limit(operation, statistic, value)], *windows, **facts))
     return found
 
 
 def hundred(slow: int, slow_s: float = 2.0, of: int = 100) -> tuple[Window, ...]:
-    """
-    A hundred reads of 10 ms, so many of them slower.
-    """
+    """A hundred reads of 10 ms, so many of them slower."""
     return fold(samples([0.01] * (of - slow) + [slow_s] * slow))
 
 
@@ -81,9 +71,7 @@ def hundred(slow: int, slow_s: float = 2.0, of: int = 100) -> tuple[Window, ...]
     ],
 )
 def test_limit_on_a_time_is_broken_by_one_answer_too_many(statistic: str, kept: int, broken: int) -> None:
-    """
-    Of a hundred answers, as many may be slow as lie beyond the percentile, and not one more.
-    """
+    """Of a hundred answers, as many may be slow as lie beyond the percentile, and not one more."""
     assert reading(statistic, 1.0, *hundred(kept)).verdict == "kept"
     found = reading(statistic, 1.0, *hundred(broken))
     assert (found.verdict, found.count) == ("broken", 100)
@@ -92,9 +80,7 @@ def test_limit_on_a_time_is_broken_by_one_answer_too_many(statistic: str, kept: 
 
 
 def test_p999_needs_a_thousand_samples() -> None:
-    """
-    It is measured from a thousand on; with fewer the reading says how many are lacking.
-    """
+    """It is measured from a thousand on; with fewer the reading says how many are lacking."""
     assert reading("p999_s", 1.0, *hundred(1, of=1000)).verdict == "kept"
     assert reading("p999_s", 1.0, *hundred(2, of=1000)).verdict == "broken"
     few = reading("p999_s", 1.0, *hundred(999, of=999))
@@ -103,9 +89,7 @@ def test_p999_needs_a_thousand_samples() -> None:
 
 
 def test_limit_that_is_just_met_is_kept() -> None:
-    """
-    At most means that the limit itself is allowed, and so does at least.
-    """
+    """At most means that the limit itself is allowed, and so does at least."""
     windows = fold(samples([0.25] * 30, outcome="200"))
     assert reading("max_s", 0.25, *fold(samples([0.25]))).verdict == "kept"
     assert reading("throughput_per_s", 0.5, *windows).verdict == "kept"
@@ -136,9 +120,7 @@ def test_each_outcome_counts_for_what_it_tells(outcome: str, operation: str, cou
 
 
 def test_all_operations_leave_out_how_long_a_log_was_followed() -> None:
-    """
-    That is how long its build takes; its own limit may speak of it.
-    """
+    """That is how long its build takes; its own limit may speak of it."""
     windows = (*fold(samples([0.01] * 20)), *fold(samples([9.0] * 20, "streamBuildEvents")))
     assert reading("max_s", 1.0, *windows, operation="*").count == 20
     assert reading("error_share", 0.0, *windows, operation="*").count == 40
@@ -146,9 +128,7 @@ def test_all_operations_leave_out_how_long_a_log_was_followed() -> None:
 
 
 def test_arrival_that_could_not_be_sent_takes_for_ever() -> None:
-    """
-    A percentile is known as long as the unsent ones lie beyond it.
-    """
+    """A percentile is known as long as the unsent ones lie beyond it."""
     windows = (*hundred(0, of=99), unsent(5, "getBuild", 1))
     assert reading("p90_s", 1.0, *windows).verdict == "kept"
     for statistic in ("max_s", "mean_s"):
@@ -179,9 +159,7 @@ def test_request_without_an_answer_takes_for_ever() -> None:
 
 
 def test_log_that_broke_off_is_no_answer_of_all_operations() -> None:
-    """
-    How long a log is followed is told of it alone, and so is that it never ended.
-    """
+    """How long a log is followed is told of it alone, and so is that it never ended."""
     windows = (*hundred(0), *fold(samples([1.0] * 50, "streamBuildEvents", NO_ANSWER)))
     assert reading("p99_s", 1.0, *windows, operation="*").verdict == "kept"
     assert reading("p90_s", 1.0, *windows, operation="streamBuildEvents").verdict == "broken"
@@ -196,9 +174,7 @@ SPENT: dict[str, Any] = {
 
 @pytest.mark.parametrize(("statistic", "value"), [("unsent_share", 0.1), ("throughput_per_s", 9.0)])
 def test_what_the_callers_own_budget_kept_from_being_sent_is_open(statistic: str, value: float) -> None:
-    """
-    --max-requests ends the sending: too few were sent because no more were allowed; what is kept is kept.
-    """
+    """--max-requests ends the sending: too few were sent because no more were allowed; what is kept is kept."""
     many = (*hundred(0), unsent(5, "getBuild", 20))
     spent = reading(statistic, value, *many, **SPENT)
     assert spent.verdict == "indeterminate"
@@ -222,9 +198,7 @@ def test_what_the_callers_own_budget_kept_from_being_sent_is_open(statistic: str
     ],
 )
 def test_times_before_the_budget_was_used_up_are_told(statistic: str, limit: float, verdict: str) -> None:
-    """
-    What was not sent for want of requests is in no time, as in the table; a limit that it might break is open.
-    """
+    """What was not sent for want of requests is in no time, as in the table; a limit that it might break is open."""
     sent = hundred(2)
     spent = reading(statistic, limit, *sent, unsent(5, "getBuild", 20), **SPENT)
     assert (spent.verdict, spent.value) == (verdict, reading(statistic, limit, *sent).value)
@@ -236,18 +210,14 @@ def test_times_before_the_budget_was_used_up_are_told(statistic: str, limit: flo
 
 
 def test_arrival_that_could_not_be_sent_outweighs_a_budget() -> None:
-    """
-    Where the generator left out arrivals that it was allowed to send, their times are unknown, budget or not.
-    """
+    """Where the generator left out arrivals that it was allowed to send, their times are unknown, budget or not."""
     spent = reading("p95_s", 1.0, *hundred(0), unsent(5, "getBuild", 21), **SPENT)
     assert (spent.verdict, spent.value) == ("indeterminate", None)
     assert spent.reason.startswith("21 arrivals could not be sent")
 
 
 def test_value_beyond_its_limit_by_a_hair_is_told_with_more_digits() -> None:
-    """
-    Nobody reads "0.25 s, at most 0.25" where it is broken.
-    """
+    """Nobody reads "0.25 s, at most 0.25" where it is broken."""
     limit = Limit("getBuild", "p99_s", 0.25)
     assert told_value(Reading(limit, 0.25004, 100, "broken")) == "250.04 ms"
     assert told_value(Reading(limit, 0.25, 100, "kept")) == "250 ms"
@@ -257,9 +227,7 @@ def test_value_beyond_its_limit_by_a_hair_is_told_with_more_digits() -> None:
 
 
 def test_closed_model_says_what_its_times_are() -> None:
-    """
-    Nothing is due, so times count from sending, and shares of what was due do not apply.
-    """
+    """Nothing is due, so times count from sending, and shares of what was due do not apply."""
     windows = tuple(dataclasses.replace(window, paced=False) for window in hundred(0))
     assert "closed model" in reading("p99_s", 1.0, *windows, model="closed", scheduled={}).reason
     assert reading("late_share", 0.1, *windows, model="closed", scheduled={}).verdict == "not-applicable"
@@ -270,9 +238,7 @@ def test_closed_model_says_what_its_times_are() -> None:
 
 @pytest.mark.parametrize("slow", [0, 60])
 def test_generator_that_is_late_itself_judges_no_time(slow: int) -> None:
-    """
-    More than a tenth of the limit late at p99: neither kept nor broken, and it says by how much and from when.
-    """
+    """More than a tenth of the limit late at p99: neither kept nor broken, and it says by how much and from when."""
     late = fold(samples([0.01] * 50)) + fold(samples([0.01 + (n < slow) for n in range(60)], late_s=0.2))
     late = tuple(dataclasses.replace(window, at_s=window.at_s) for window in late)
     found = reading("p50_s", 1.0, *late)
@@ -287,9 +253,7 @@ def test_generator_that_is_late_itself_judges_no_time(slow: int) -> None:
 
 @pytest.mark.parametrize("statistic", ["p50_s", "p99_s", "mean_s", "max_s"])
 def test_service_times_alone_break_a_limit_however_late_the_generator(statistic: str) -> None:
-    """
-    What takes longer from sending to the answer than limit and lateness together is the target's own doing.
-    """
+    """What takes longer from sending to the answer than limit and lateness together is the target's own doing."""
     late = fold(samples([1.5] * 100, late_s=0.2))
     found = reading(statistic, 1.0, *late)
     assert found.verdict == "broken"
@@ -299,18 +263,14 @@ def test_service_times_alone_break_a_limit_however_late_the_generator(statistic:
 
 
 def test_lateness_is_told_from_the_second_in_which_it_began() -> None:
-    """
-    A generator that keeps up at first says since when it does not.
-    """
+    """A generator that keeps up at first says since when it does not."""
     at = BEGAN_AT + 40
     late = [Sample("getBuild", "200", at + n / 10, at + n / 10 + 0.3, at + n / 10 + 0.4) for n in range(10)]
     assert "from second 40 on" in reading("p90_s", 1.0, *hundred(0), *fold(late)).reason
 
 
 def test_requests_that_follow_others_are_judged_by_the_lateness_of_all() -> None:
-    """
-    What no schedule paces is held up by the same generator.
-    """
+    """What no schedule paces is held up by the same generator."""
     polls = fold(samples([0.01] * 100), paced=False)
     starts = fold(samples([0.01] * 100, "startBuild", "202", late_s=0.5))
     assert "sent all operations 500 ms late" in reading("p99_s", 1.0, *polls, *starts).reason
@@ -318,17 +278,13 @@ def test_requests_that_follow_others_are_judged_by_the_lateness_of_all() -> None
 
 @pytest.mark.parametrize("slow", [0, 50])
 def test_lost_worker_leaves_every_limit_open(slow: int) -> None:
-    """
-    Its samples are gone, so neither what is kept nor what is broken is known.
-    """
+    """Its samples are gone, so neither what is kept nor what is broken is known."""
     found = reading("p90_s", 1.0, *hundred(slow), workers=(worker(), worker(1, state="lost")))
     assert (found.verdict, found.reason) == ("indeterminate", "worker 1 was lost with its samples")
 
 
 def test_run_that_was_cut_keeps_nothing_and_may_break() -> None:
-    """
-    What was kept until then is open, what was broken stays so, and a rate is not known.
-    """
+    """What was kept until then is open, what was broken stays so, and a rate is not known."""
     cut: dict[str, Any] = {"scheduled": {"getBuild": 200}}
     kept = reading("p90_s", 1.0, *hundred(0), **cut)
     assert kept.verdict == "indeterminate"
@@ -338,9 +294,7 @@ def test_run_that_was_cut_keeps_nothing_and_may_break() -> None:
 
 
 def test_requests_that_were_cut_off_keep_nothing_and_break_nothing() -> None:
-    """
-    What they would have been answered, and when, nobody knows; what is broken without them stays so.
-    """
+    """What they would have been answered, and when, nobody knows; what is broken without them stays so."""
     cut = fold(samples([9.0] * 3, outcome=CUT_OFF))
     kept = reading("p90_s", 1.0, *hundred(0), *cut)
     assert (kept.verdict, kept.count) == ("indeterminate", 100)
@@ -376,9 +330,7 @@ def test_run_that_ended_before_its_clients_keeps_nothing_and_may_break(ended: di
 
 
 def test_operation_that_nobody_sends_does_not_apply() -> None:
-    """
-    Where none was scheduled or sent the limit is about nothing; where some were scheduled, samples are lacking.
-    """
+    """Where none was scheduled or sent the limit is about nothing; where some were scheduled, samples are lacking."""
     found = reading("p90_s", 1.0, *hundred(0), operation="cancelBuild")
     assert (found.verdict, found.value) == ("not-applicable", None)
     refused = fold(samples([0.01] * 30, "startBuild", "429"))
@@ -390,9 +342,7 @@ def test_operation_that_nobody_sends_does_not_apply() -> None:
 
 
 def course(first: dict[str, Any], last: dict[str, Any], per_s: int = 10) -> tuple[Window, ...]:
-    """
-    Reads, ten a second; what is told of them changes in the middle of the run.
-    """
+    """Reads, ten a second; what is told of them changes in the middle of the run."""
     ticks = [BEGAN_AT + n / per_s for n in range(60 * per_s)]
     told = [(at, first if at < BEGAN_AT + 30 else last) for at in ticks]
     return fold(
@@ -410,9 +360,7 @@ def course(first: dict[str, Any], last: dict[str, Any], per_s: int = 10) -> tupl
     ],
 )
 def test_growth_is_told_from_the_first_fifth_to_the_last(statistic: str, last: dict[str, Any]) -> None:
-    """
-    What is two and a half times as much at the end has grown by 150 %; of errors, the share itself counts.
-    """
+    """What is two and a half times as much at the end has grown by 150 %; of errors, the share itself counts."""
     grown = reading(statistic, 0.9, *course({}, last))
     assert grown.verdict == "broken"
     assert grown.value == pytest.approx(1.0 if statistic == "error_drift_share" else 1.5, abs=0.01)
@@ -422,9 +370,7 @@ def test_growth_is_told_from_the_first_fifth_to_the_last(statistic: str, last: d
 
 
 def test_hiccup_in_the_last_fifth_is_no_growth() -> None:
-    """
-    One piece of five that is slow, and times in the noise of the machine, are left out.
-    """
+    """One piece of five that is slow, and times in the noise of the machine, are left out."""
     windows = list(course({}, {}))
     at = BEGAN_AT + 55
     windows += fold(Sample("getBuild", "200", at + n / 100, at + n / 100, at + 9.0) for n in range(50))
@@ -433,9 +379,7 @@ def test_hiccup_in_the_last_fifth_is_no_growth() -> None:
 
 
 def test_another_mix_is_no_growth() -> None:
-    """
-    Operations are compared each with itself, and the one that has grown most is named.
-    """
+    """Operations are compared each with itself, and the one that has grown most is named."""
     slow = fold(Sample("startBuild", "202", at, at, at + 1) for at in (BEGAN_AT + 31 + n / 10 for n in range(290)))
     assert reading("latency_drift_share", 0.1, *course({}, {}), *slow, operation="*").verdict == "kept"
     found = reading("latency_drift_share", 0.1, *course({}, {"time_s": 0.06}), *slow, operation="*")
@@ -443,18 +387,14 @@ def test_another_mix_is_no_growth() -> None:
 
 
 def test_short_run_tells_no_growth() -> None:
-    """
-    With too little to compare the reading says so.
-    """
+    """With too little to compare the reading says so."""
     found = reading("latency_drift_share", 0.1, *hundred(0, of=20))
     assert found.verdict == "indeterminate"
     assert "run longer" in found.reason
 
 
 def test_memory_is_told_by_the_embedded_target_alone() -> None:
-    """
-    The memory of any other server cannot be seen, and that of the generator is none of its business.
-    """
+    """The memory of any other server cannot be seen, and that of the generator is none of its business."""
     told = [worker(TARGET, at_s=BEGAN_AT + n, rss_bytes=100_000_000 * (1 if n < 30 else 2)) for n in range(0, 60, 3)]
     found = reading("memory_drift_share", 0.5, *hundred(0), operation="*", workers=(worker(), *told))
     assert (found.verdict, found.value) == ("broken", 1.0)
@@ -466,9 +406,7 @@ def test_memory_is_told_by_the_embedded_target_alone() -> None:
 
 
 def verdicts(log: RunLog) -> dict[str, str]:
-    """
-    The verdict on each claim of a threshold.
-    """
+    """The verdict on each claim of a threshold."""
     ruling = judge_thresholds(measured(log), log, LEDGER)
     known = tuple(LedgerClaim(c.id, c.level, c.says, c.source, c.subject) for c in LEDGER.of_load())
     tallies = tuple(
@@ -487,9 +425,7 @@ def verdicts(log: RunLog) -> dict[str, str]:
 
 
 def test_claim_holds_only_where_each_of_its_limits_is_kept() -> None:
-    """
-    One that is broken breaks it; one that is open leaves it open, however many are kept.
-    """
+    """One that is broken breaks it; one that is open leaves it open, however many are kept."""
     few = fold(samples([0.01] * 9, "startBuild", "202"))
     limits = [Limit(operation, "p90_s", 1.0) for operation in ("getBuild", "startBuild")]
     plan: dict[str, Any] = {"scheduled": {"getBuild": 100, "startBuild": 9}}
@@ -500,17 +436,13 @@ def test_claim_holds_only_where_each_of_its_limits_is_kept() -> None:
 
 
 def test_every_statistic_decides_a_claim_of_the_ledger() -> None:
-    """
-    A breach of any limit can become a finding.
-    """
+    """A breach of any limit can become a finding."""
     assert {s.claim for s in STATISTICS.values()} <= {claim.id for claim in LEDGER.of_load()}
     assert len({s.claim for s in STATISTICS.values()}) == len(STATISTICS)
 
 
 def test_breach_is_a_finding_without_an_exchange() -> None:
-    """
-    It says what was measured of how many, and the command that measures it again.
-    """
+    """It says what was measured of how many, and the command that measures it again."""
     log = run([Limit("getBuild", "p99_s", 0.5)], *hundred(5))
     (finding,) = judge_thresholds(measured(log), log, LEDGER).findings
     assert (finding.claim, finding.level, finding.evidence) == ("load.p99", "must", ())
@@ -542,17 +474,13 @@ def test_breach_is_a_finding_without_an_exchange() -> None:
 def test_number_is_told_without_an_exponent(
     limit: Limit, value: float | None, says_limit: str, says_value: str
 ) -> None:
-    """
-    In a finding, what was measured as well as what was allowed.
-    """
+    """In a finding, what was measured as well as what was allowed."""
     assert told_limit(limit).endswith(f" {says_limit}")
     assert told_value(Reading(limit, value, 100, "kept")) == says_value
 
 
 def test_every_report_copes_with_a_finding_without_an_exchange() -> None:
-    """
-    On the terminal, as a page, as JSON and as JUnit.
-    """
+    """On the terminal, as a page, as JSON and as JUnit."""
     log = run([Limit("getBuild", "p99_s", 0.5)], *hundred(5))
     (finding,) = judge_thresholds(measured(log), log, LEDGER).findings
     seen = view(dataclasses.replace(log, occurrences=(Occurrence(finding, "load.steady"),)))

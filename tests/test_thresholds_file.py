@@ -1,31 +1,25 @@
-"""
-The file of thresholds: what it holds, and what it refuses.
-"""
+"""The file of thresholds: what it holds, and what it refuses."""
 
 from pathlib import Path
 
 import pytest
 
 from touchstone.errors import UsageError
-from touchstone.loadfacts import Limit
-from touchstone.statistic import STATISTICS
-from touchstone.thresholds_file import bundled, of_scenario, read
-from touchstone.workloads import SCENARIOS
+from touchstone.facts.load_events import Limit
+from touchstone.loadgen.statistic import STATISTICS
+from touchstone.loadgen.thresholds_file import bundled, of_scenario, read
+from touchstone.loadgen.workloads import SCENARIOS
 
 
 def written(tmp_path: Path, text: str) -> Path:
-    """
-    A file with this text.
-    """
+    """A file with this text."""
     path = tmp_path / "mine.toml"
     path.write_text(text, encoding="latin-1")
     return path
 
 
 def test_limits_come_in_the_order_of_the_file(tmp_path: Path) -> None:
-    """
-    A table for each operation, "*" for all of them; a scenario that is not named has no limit.
-    """
+    """A table for each operation, "*" for all of them; a scenario that is not named has no limit."""
     reads = "[steady.getBuild]\np99_s = 1\nthroughput_per_s = 2.5\n"
     path = written(tmp_path, '[steady."*"]\nerror_share = 0\nlate_share = 0.5\n' + reads)
     found = read(path)
@@ -62,9 +56,7 @@ def test_limits_come_in_the_order_of_the_file(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    """
-    The place, what was found, and what was expected or is nearest.
-    """
+    """The place, what was found, and what was expected or is nearest."""
     path = written(tmp_path, text)
     with pytest.raises(UsageError) as raised:
         read(path)
@@ -73,17 +65,13 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, text: str, message: str
 
 
 def test_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    """
-    By its path, with what to give instead.
-    """
+    """By its path, with what to give instead."""
     with pytest.raises(UsageError, match=r"gone\.toml: cannot be read: No such file.*; give a file like"):
         read(tmp_path / "gone.toml")
 
 
 def test_bundled_file_has_limits_for_every_scenario() -> None:
-    """
-    Each scenario has a limit on errors, and one on a time; a limit on growth is for the long run alone.
-    """
+    """Each scenario has a limit on errors, and one on a time; a limit on growth is for the long run alone."""
     for scenario, limits in read(bundled()).items():
         sorts = {STATISTICS[limit.statistic].sort for limit in limits}
         assert "error_share" in {limit.statistic for limit in limits}, scenario
@@ -102,9 +90,7 @@ def test_bundled_file_has_limits_for_every_scenario() -> None:
     ],
 )
 def test_file_without_a_limit_for_its_scenario_is_refused(tmp_path: Path, text: str, held: str) -> None:
-    """
-    A run that was to be judged by a file of its user's own is not judged by nothing.
-    """
+    """A run that was to be judged by a file of its user's own is not judged by nothing."""
     path = written(tmp_path, text)
     with pytest.raises(UsageError) as raised:
         of_scenario(path, "storm")
@@ -115,8 +101,6 @@ def test_file_without_a_limit_for_its_scenario_is_refused(tmp_path: Path, text: 
 
 
 def test_file_with_a_limit_for_its_scenario_is_taken(tmp_path: Path) -> None:
-    """
-    One limit is enough, whatever else the file is about.
-    """
+    """One limit is enough, whatever else the file is about."""
     path = written(tmp_path, "[steady.getBuild]\np99_s = 1\n[storm.getBuild]\np99_s = 2\n")
     assert of_scenario(path, "storm") == (Limit("getBuild", "p99_s", 2.0),)

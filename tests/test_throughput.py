@@ -1,6 +1,4 @@
-"""
-The throughput: answers that come after the end of the schedule, and a generator that does not keep up.
-"""
+"""The throughput: answers that come after the end of the schedule, and a generator that does not keep up."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -8,9 +6,9 @@ from collections.abc import Iterable
 import pytest
 
 from tests.loadlogs import BEGAN_AT, fold, log_of, unsent, worker, workload
-from touchstone.loadfacts import Limit
-from touchstone.sample import Sample, Window
-from touchstone.thresholds import Reading, measured
+from touchstone.facts.load_events import Limit
+from touchstone.facts.sample import Sample, Window
+from touchstone.loadgen.thresholds import Reading, measured
 
 PER_S, LENGTH_S = 100, 4
 
@@ -32,16 +30,12 @@ def served(
 
 
 def slower(per_s: float) -> list[float]:
-    """
-    What answers take of a target that serves so many a second of the hundred that come.
-    """
+    """What answers take of a target that serves so many a second of the hundred that come."""
     return [0.002 + n / per_s - n / PER_S for n in range(PER_S * LENGTH_S)]
 
 
 def reading(value: float, *windows: Window, operation: str = "*") -> Reading:
-    """
-    What a throughput of at least so many a second came to.
-    """
+    """What a throughput of at least so many a second came to."""
     planned = dataclasses.replace(
         workload(scheduled={"getBuild": PER_S * LENGTH_S}, duration_s=float(LENGTH_S)),
         limits=(Limit(operation, "throughput_per_s", value),),
@@ -52,9 +46,7 @@ def reading(value: float, *windows: Window, operation: str = "*") -> Reading:
 
 @pytest.mark.parametrize("per_s", [50, 72, 95])
 def test_target_that_answers_after_the_schedule_is_no_faster_than_it_is(per_s: float) -> None:
-    """
-    Whatever it had still to answer at the end of the schedule, its rate is that of its answers.
-    """
+    """Whatever it had still to answer at the end of the schedule, its rate is that of its answers."""
     found = reading(per_s + 2, *served(slower(per_s)))
     assert found.verdict == "broken"
     assert found.value == pytest.approx(per_s, rel=0.01)
@@ -63,33 +55,25 @@ def test_target_that_answers_after_the_schedule_is_no_faster_than_it_is(per_s: f
 
 @pytest.mark.parametrize("wait_s", [0.001, 0.015, 0.03])
 def test_answers_just_after_the_schedule_break_no_limit_that_equals_its_rate(wait_s: float) -> None:
-    """
-    The last request is due just before the end, and its answer may come just after it.
-    """
+    """The last request is due just before the end, and its answer may come just after it."""
     found = reading(100.0, *served([wait_s] * 400))
     assert (found.verdict, found.value) == ("kept", 100.0)
 
 
 def test_one_answer_that_comes_much_later_costs_no_more_than_itself() -> None:
-    """
-    Where all others were answered in time, the time until the last one says nothing about the throughput.
-    """
+    """Where all others were answered in time, the time until the last one says nothing about the throughput."""
     found = reading(99.75, *served([0.001] * 399 + [8.0]))
     assert (found.verdict, found.value) == ("kept", 99.75)
 
 
 def test_log_that_is_followed_counts_from_when_it_was_due() -> None:
-    """
-    How long it is followed is how long its build takes.
-    """
+    """How long it is followed is how long its build takes."""
     found = reading(100.0, *served([5.0] * 400, "streamBuildEvents"), operation="streamBuildEvents")
     assert (found.verdict, found.value) == ("kept", 100.0)
 
 
 def test_late_generator_misses_no_throughput_for_the_target() -> None:
-    """
-    What is kept in spite of it is kept; what is missed, the target might have served had it been asked in time.
-    """
+    """What is kept in spite of it is kept; what is missed, the target might have served had it been asked in time."""
     behind = served(slower(72), late_s=1.2)
     assert reading(70.0, *behind).verdict == "kept"
     found = reading(90.0, *behind)
@@ -101,9 +85,7 @@ def test_late_generator_misses_no_throughput_for_the_target() -> None:
 
 
 def test_arrivals_that_the_generator_could_not_send_miss_no_throughput() -> None:
-    """
-    They might have been served.
-    """
+    """They might have been served."""
     few = (*served([0.001] * 300), unsent(int(BEGAN_AT) + 3, "getBuild", 100))
     found = reading(90.0, *few)
     assert (found.verdict, found.value) == ("indeterminate", 75.0)

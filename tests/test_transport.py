@@ -1,6 +1,4 @@
-"""
-What goes over the wire is what was asked for, what comes back is a bounded fact, and neither holds a key.
-"""
+"""What goes over the wire is what was asked for, what comes back is a bounded fact, and neither holds a key."""
 
 import base64
 import gzip
@@ -17,10 +15,10 @@ import pytest
 import respx
 
 from tests.raw_server import listening
-from touchstone.bounds import KEPT_BYTES
-from touchstone.contract import Contract
-from touchstone.exchange import Credential, Exchange
-from touchstone.transport import UNKNOWN_KEY, Call, Keys, Transport, fill
+from touchstone.contract.document import Contract
+from touchstone.facts.exchange import Credential, Exchange
+from touchstone.target.bounds import KEPT_BYTES
+from touchstone.target.transport import UNKNOWN_KEY, Call, Keys, Transport, fill
 from touchstone.twin import DEFAULT_ACCOUNTS, Twin, TwinSettings
 
 URL = "http://127.0.0.1:8123/base/api"
@@ -34,9 +32,7 @@ Sender = Callable[..., Exchange]
 
 @pytest.fixture
 def send() -> Iterator[Sender]:
-    """
-    Sends one call and returns the exchange that was recorded.
-    """
+    """Sends one call and returns the exchange that was recorded."""
     opened: list[Transport] = []
 
     def run(call: Call, url: str = URL, keys: Keys = KEYS, timeout_s: float = 20.0) -> Exchange:
@@ -54,9 +50,7 @@ def send() -> Iterator[Sender]:
 
 @contextmanager
 def server(answer: Answer, requests: list[bytes] | None = None) -> Iterator[str]:
-    """
-    Answers each connection's first request byte by byte as *answer* likes; the base URL.
-    """
+    """Answers each connection's first request byte by byte as *answer* likes; the base URL."""
 
     def serve(connection: socket.socket) -> None:
         data = b""
@@ -71,16 +65,12 @@ def server(answer: Answer, requests: list[bytes] | None = None) -> Iterator[str]
 
 
 def saying(data: bytes) -> Answer:
-    """
-    Says *data* and closes.
-    """
+    """Says *data* and closes."""
     return lambda connection: connection.sendall(data)
 
 
 def dripping(head: bytes, stop: threading.Event, drop: bytes = b" ") -> Answer:
-    """
-    Says *head*, then one byte after the other, never later than a time-out would strike, until *stop*.
-    """
+    """Says *head*, then one byte after the other, never later than a time-out would strike, until *stop*."""
 
     def answer(connection: socket.socket) -> None:
         connection.sendall(head)
@@ -110,9 +100,7 @@ def dripping(head: bytes, stop: threading.Event, drop: bytes = b" ") -> Answer:
     ],
 )
 def test_each_credential_is_shown_in_its_way(send: Sender, credential: Credential, header: str | None) -> None:
-    """
-    A credential decides the Authorization header; a key in the query is there and nowhere else.
-    """
+    """A credential decides the Authorization header; a key in the query is there and nowhere else."""
     with respx.mock() as router:
         route = router.get(url__startswith=URL).respond(json={})
         exchange = send(Call("getBuild", REF, credential))
@@ -125,9 +113,7 @@ def test_each_credential_is_shown_in_its_way(send: Sender, credential: Credentia
 
 
 def test_operation_fills_its_path_and_the_base_path_is_kept(send: Sender) -> None:
-    """
-    An operation has its method and its path below the base path of the target; the parts of the ref are encoded.
-    """
+    """An operation has its method and its path below the base path of the target; the parts of the ref are encoded."""
     with respx.mock() as router:
         route = router.route(url__startswith=URL).respond(json={})
         exchange = send(Call("cancelBuild", "default/a b/c@1.0.0+x"))
@@ -147,9 +133,7 @@ def test_operation_fills_its_path_and_the_base_path_is_kept(send: Sender) -> Non
     ],
 )
 def test_path_goes_out_byte_for_byte(send: Sender, path: str) -> None:
-    """
-    Nothing on the way tidies a path: dots, slashes, broken escapes and other letters arrive as they were given.
-    """
+    """Nothing on the way tidies a path: dots, slashes, broken escapes and other letters arrive as they were given."""
     requests: list[bytes] = []
     with server(saying(HEAD + b"Content-Length: 2\r\n\r\n{}"), requests) as url:
         exchange = send(Call(method="GET", path=path), url)
@@ -159,9 +143,7 @@ def test_path_goes_out_byte_for_byte(send: Sender, path: str) -> None:
 
 
 def test_operation_and_ref_are_read_from_the_path(send: Sender) -> None:
-    """
-    A request that only has a path belongs to the operation and the version that the path names.
-    """
+    """A request that only has a path belongs to the operation and the version that the path names."""
     with respx.mock() as router:
         router.route(url__startswith=URL).respond(json={})
         known = send(Call(method="POST", path="/templates/default/d%65mo/1.0.0/build"))
@@ -173,9 +155,7 @@ def test_operation_and_ref_are_read_from_the_path(send: Sender) -> None:
 
 
 def test_call_is_told_as_it_was_meant(send: Sender) -> None:
-    """
-    Query, headers, body, note and case of a call are in its exchange, and its times are in order.
-    """
+    """Query, headers, body, note and case of a call are in its exchange, and its times are in order."""
     with respx.mock() as router:
         route = router.post(url__startswith=URL).respond(201, json={"ref": REF})
         exchange = send(
@@ -189,9 +169,7 @@ def test_call_is_told_as_it_was_meant(send: Sender) -> None:
 
 
 def test_redirect_is_an_answer(send: Sender) -> None:
-    """
-    A redirect is not followed: where it leads is another server's business, and the key stays here.
-    """
+    """A redirect is not followed: where it leads is another server's business, and the key stays here."""
     with respx.mock() as router:
         route = router.get(url__startswith=URL).respond(302, headers={"Location": "http://127.0.0.1:9/elsewhere"})
         exchange = send(Call("getBuild", REF))
@@ -199,9 +177,7 @@ def test_redirect_is_an_answer(send: Sender) -> None:
 
 
 def test_proxy_of_the_environment_is_not_used(send: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A proxy in the environment would see the keys and answer for the target.
-    """
+    """A proxy in the environment would see the keys and answer for the target."""
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with server(saying(HEAD + b"Content-Length: 2\r\n\r\n{}")) as url:
@@ -209,17 +185,13 @@ def test_proxy_of_the_environment_is_not_used(send: Sender, monkeypatch: pytest.
 
 
 def test_credential_that_the_run_lacks_is_a_mistake(send: Sender) -> None:
-    """
-    A case must not ask for a key that there is not.
-    """
+    """A case must not ask for a key that there is not."""
     with pytest.raises(LookupError, match="second"):
         send(Call("getBuild", REF, "second"), keys=Keys("sk_live_only_this_one"))
 
 
 def test_keys_are_not_in_their_repr() -> None:
-    """
-    Whatever prints the keys of a run prints none of them.
-    """
+    """Whatever prints the keys of a run prints none of them."""
     assert not [key for key in (KEYS.primary, KEYS.second, KEYS.restricted) if str(key) in repr(KEYS)]
 
 
@@ -227,9 +199,7 @@ def test_keys_are_not_in_their_repr() -> None:
 
 
 def spellings(key: str) -> list[str]:
-    """
-    The forms in which a server may repeat a key.
-    """
+    """The forms in which a server may repeat a key."""
     return [
         key,
         quote(key, safe=""),
@@ -261,9 +231,7 @@ def test_no_spelling_of_a_key_is_kept(send: Sender, number: int) -> None:
     "credential", ["primary", "longer", "shorter", "recased", "malformed", "query", "lowercase-scheme"]
 )
 def test_request_is_kept_without_its_key(send: Sender, credential: Credential) -> None:
-    """
-    The request in an exchange has markers where it had keys, in the URL, the headers and the body.
-    """
+    """The request in an exchange has markers where it had keys, in the URL, the headers and the body."""
     with respx.mock() as router:
         router.post(url__startswith=URL).respond(json={})
         exchange = send(Call("publishTemplate", REF, credential, body=f"key: {KEYS.primary}".encode()))
@@ -273,9 +241,7 @@ def test_request_is_kept_without_its_key(send: Sender, credential: Credential) -
 
 
 def test_key_across_pieces_of_a_stream_is_marked(send: Sender) -> None:
-    """
-    A key that the network cuts into pieces is in no piece and not in all of them together.
-    """
+    """A key that the network cuts into pieces is in no piece and not in all of them together."""
     wait = threading.Event()
     pieces = [b"data: " + KEYS.primary[:9].encode(), KEYS.primary[9:20].encode(), KEYS.primary[20:].encode(), b"\n\n"]
 
@@ -298,9 +264,7 @@ def test_key_across_pieces_of_a_stream_is_marked(send: Sender) -> None:
 
 
 def test_nothing_listening_is_part_of_the_exchange(send: Sender) -> None:
-    """
-    A refused connection gives an exchange without a response that says why.
-    """
+    """A refused connection gives an exchange without a response that says why."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     exchange = send(Call("getBuild", REF), f"http://127.0.0.1:{port}/api")
@@ -311,9 +275,7 @@ def test_nothing_listening_is_part_of_the_exchange(send: Sender) -> None:
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200", b"SSH-2.0-OpenSSH_9.6\r\n"])
 def test_broken_answer_is_part_of_the_exchange(send: Sender, said: bytes) -> None:
-    """
-    A server that hangs up, breaks off in its head or speaks another protocol gives an exchange with the reason.
-    """
+    """A server that hangs up, breaks off in its head or speaks another protocol gives an exchange with the reason."""
     with server(saying(said)) as url:
         exchange = send(Call("getBuild", REF), url)
     assert exchange.response is None
@@ -321,9 +283,7 @@ def test_broken_answer_is_part_of_the_exchange(send: Sender, said: bytes) -> Non
 
 
 def test_body_that_breaks_off_is_kept_with_the_reason(send: Sender) -> None:
-    """
-    Of a body that is shorter than announced, what came is kept, and the exchange says that it is not whole.
-    """
+    """Of a body that is shorter than announced, what came is kept, and the exchange says that it is not whole."""
     with server(saying(HEAD + b"Content-Length: 100\r\n\r\n{")) as url:
         exchange = send(Call("getBuild", REF), url)
     assert exchange.response
@@ -332,9 +292,7 @@ def test_body_that_breaks_off_is_kept_with_the_reason(send: Sender) -> None:
 
 
 def test_silence_is_given_up_after_the_time_of_a_request(send: Sender) -> None:
-    """
-    A server that takes a request and says nothing is left after the time that a request may take.
-    """
+    """A server that takes a request and says nothing is left after the time that a request may take."""
     stop = threading.Event()
     with server(lambda _: stop.wait(30) and None) as url:
         exchange = send(Call("getBuild", REF), url, timeout_s=0.2)
@@ -345,9 +303,7 @@ def test_silence_is_given_up_after_the_time_of_a_request(send: Sender) -> None:
 @pytest.mark.timeout("30")
 @pytest.mark.parametrize("length", [b"", b"Content-Length: 100000\r\n"])
 def test_dripping_body_is_bounded(send: Sender, length: bytes) -> None:
-    """
-    A body that comes byte by byte, announced or not, is left after the time that a request may take as a whole.
-    """
+    """A body that comes byte by byte, announced or not, is left after the time that a request may take as a whole."""
     stop = threading.Event()
     with server(dripping(HEAD + length + b"\r\n", stop)) as url:
         exchange = send(Call("getBuild", REF), url, timeout_s=0.3)
@@ -358,9 +314,7 @@ def test_dripping_body_is_bounded(send: Sender, length: bytes) -> None:
 
 @pytest.mark.timeout("30")
 def test_dripping_head_is_bounded(send: Sender) -> None:
-    """
-    A head that comes byte by byte is left after the time that a request may take.
-    """
+    """A head that comes byte by byte is left after the time that a request may take."""
     stop = threading.Event()
     with server(dripping(HEAD + b"X-Long: ", stop, b"x")) as url:
         exchange = send(Call("getBuild", REF), url, timeout_s=0.3)
@@ -370,9 +324,7 @@ def test_dripping_head_is_bounded(send: Sender) -> None:
 
 
 def test_body_without_end_is_cut(send: Sender) -> None:
-    """
-    A body is read up to a size that no answer of this API needs.
-    """
+    """A body is read up to a size that no answer of this API needs."""
     block = b"x" * 65536
 
     def answer(connection: socket.socket) -> None:
@@ -388,9 +340,7 @@ def test_body_without_end_is_cut(send: Sender) -> None:
 
 
 def test_compressed_body_is_read(send: Sender) -> None:
-    """
-    The body of an exchange is what the server meant, not how it was packed.
-    """
+    """The body of an exchange is what the server meant, not how it was packed."""
     packed = gzip.compress(b'{"status": "ready"}')
     with server(saying(HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed)) as url:
         exchange = send(Call("getBuild", REF), url)
@@ -398,9 +348,7 @@ def test_compressed_body_is_read(send: Sender) -> None:
 
 
 def test_compressed_stream_that_is_left_is_no_torn_one(send: Sender) -> None:
-    """
-    A stream that nobody wants any more has no end; what came of it is read, and nothing is wrong with it.
-    """
+    """A stream that nobody wants any more has no end; what came of it is read, and nothing is wrong with it."""
     packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
     packed = packer.compress(b"data: 1\n\n") + packer.flush(zlib.Z_SYNC_FLUSH)
     left = threading.Event()
@@ -417,9 +365,7 @@ def test_compressed_stream_that_is_left_is_no_torn_one(send: Sender) -> None:
 
 
 def test_broken_compression_is_part_of_the_exchange(send: Sender) -> None:
-    """
-    A body that cannot be unpacked is a fact about the server, not an exception here.
-    """
+    """A body that cannot be unpacked is a fact about the server, not an exception here."""
     with server(saying(HEAD + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope")) as url:
         exchange = send(Call("getBuild", REF), url)
     assert exchange.status == 200
@@ -428,9 +374,7 @@ def test_broken_compression_is_part_of_the_exchange(send: Sender) -> None:
 
 @pytest.mark.parametrize("value", [b"caf\xe9", b"\xff\xfe"])
 def test_header_in_another_encoding_is_kept(send: Sender, value: bytes) -> None:
-    """
-    Bytes in a header that are no UTF-8 neither break the run nor are lost.
-    """
+    """Bytes in a header that are no UTF-8 neither break the run nor are lost."""
     with server(saying(HEAD + b"X-Odd: " + value + b"\r\nContent-Length: 2\r\n\r\n{}")) as url:
         exchange = send(Call("getBuild", REF), url)
     assert exchange.response
@@ -441,9 +385,7 @@ def test_header_in_another_encoding_is_kept(send: Sender, value: bytes) -> None:
 
 
 def test_cookie_of_an_answer_is_not_sent_with_the_next_request() -> None:
-    """
-    A request is what its call says: what an answer leaves with the client would be in no exchange.
-    """
+    """A request is what its call says: what an answer leaves with the client would be in no exchange."""
     requests: list[bytes] = []
     keeps = b"Set-Cookie: session=abc; Path=/\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
     with server(lambda connection: connection.sendall(HEAD + keeps), requests) as url:
@@ -458,18 +400,14 @@ def test_cookie_of_an_answer_is_not_sent_with_the_next_request() -> None:
 
 @pytest.fixture
 def twin() -> Iterator[Twin]:
-    """
-    A twin whose builds last until they are cancelled.
-    """
+    """A twin whose builds last until they are cancelled."""
     with Twin(TwinSettings(build_s=600.0, settle_s=0.0)) as served:
         yield served
 
 
 @pytest.fixture
 def building(twin: Twin) -> Iterator[Transport]:
-    """
-    A transport to a twin on which REF is being built.
-    """
+    """A transport to a twin on which REF is being built."""
     keys = {account.name: account.key for account in DEFAULT_ACCOUNTS}
     transport = Transport(twin.url, Keys(keys["primary"]), Contract.load(), lambda _: None)
     document: dict[str, Any] = {"api_version": "orgo.ai/v1", "template": {"name": "demo", "version": "1.0.0"}}
@@ -483,9 +421,7 @@ def building(twin: Twin) -> Iterator[Transport]:
 
 
 def followed(transport: Transport, call: Call) -> tuple[threading.Thread, list[Exchange]]:
-    """
-    Sends *call* in another thread; returns when its head has arrived.
-    """
+    """Sends *call* in another thread; returns when its head has arrived."""
     done: list[Exchange] = []
     thread = threading.Thread(target=lambda: done.append(transport.send(call)))
     thread.start()
@@ -495,9 +431,7 @@ def followed(transport: Transport, call: Call) -> tuple[threading.Thread, list[E
 
 
 def test_stream_that_the_server_ends_is_closed_by_it(building: Transport) -> None:
-    """
-    A log that ends with its build is closed by the server, and its pieces are in the order of their times.
-    """
+    """A log that ends with its build is closed by the server, and its pieces are in the order of their times."""
     call = Call("streamBuildEvents", REF, stream_s=60.0, opened=threading.Event(), until=threading.Event())
     thread, done = followed(building, call)
     assert building.send(Call("cancelBuild", REF)).status == 202
@@ -512,9 +446,7 @@ def test_stream_that_the_server_ends_is_closed_by_it(building: Transport) -> Non
 
 
 def test_stream_is_left_when_nobody_wants_it(building: Transport) -> None:
-    """
-    A log that is still open is left as soon as the event is set; what came so far is kept.
-    """
+    """A log that is still open is left as soon as the event is set; what came so far is kept."""
     call = Call("streamBuildEvents", REF, stream_s=60.0, opened=threading.Event(), until=threading.Event())
     thread, done = followed(building, call)
     assert call.until
@@ -526,17 +458,13 @@ def test_stream_is_left_when_nobody_wants_it(building: Transport) -> None:
 
 
 def test_stream_is_left_when_its_time_is_up(building: Transport) -> None:
-    """
-    A log that does not end is left after its time.
-    """
+    """A log that does not end is left after its time."""
     exchange = building.send(Call("streamBuildEvents", REF, stream_s=0.2))
     assert (exchange.status, exchange.closed, exchange.error) == (200, "client", "")
 
 
 def test_stream_that_is_never_answered_wakes_its_waiter(send: Sender) -> None:
-    """
-    Who waits for the head of a stream is woken also when none comes.
-    """
+    """Who waits for the head of a stream is woken also when none comes."""
     opened = threading.Event()
     with server(saying(b"")) as url:
         exchange = send(Call("streamBuildEvents", REF, stream_s=5.0, opened=opened), url)
@@ -545,9 +473,7 @@ def test_stream_that_is_never_answered_wakes_its_waiter(send: Sender) -> None:
 
 
 def test_many_threads_share_one_transport(building: Transport) -> None:
-    """
-    Requests of several threads get numbers of their own, in the order in which they were sent.
-    """
+    """Requests of several threads get numbers of their own, in the order in which they were sent."""
     done: list[Exchange] = []
     barrier = threading.Barrier(8)
 
@@ -574,7 +500,5 @@ def test_many_threads_share_one_transport(building: Transport) -> None:
     ],
 )
 def test_path_template_is_filled_from_a_ref(template: str, ref: str | None, path: str) -> None:
-    """
-    Namespace ends at the first slash and the version starts behind the last at-sign.
-    """
+    """Namespace ends at the first slash and the version starts behind the last at-sign."""
     assert fill(template, ref) == path

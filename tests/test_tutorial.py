@@ -1,6 +1,4 @@
-"""
-The tutorial works word for word for somebody who has nothing but it.
-"""
+"""The tutorial works word for word for somebody who has nothing but it."""
 
 from pathlib import Path
 
@@ -13,9 +11,7 @@ TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
 
 
 def followed(document: str, folder: Path) -> None:
-    """
-    Follows it, in a folder of its own.
-    """
+    """Follows it, in a folder of its own."""
     # The environment that runs the tests is the one that would be installed.
     instead = {
         "make install": f"make -C {ROOT} --no-print-directory -o .venv/.ready install",
@@ -31,7 +27,5 @@ def followed(document: str, folder: Path) -> None:
 
 @pytest.mark.alone
 def test_tutorial_works_word_for_word(tmp_path: Path) -> None:
-    """
-    Each command of the tutorial, in order, prints what is shown below it.
-    """
+    """Each command of the tutorial, in order, prints what is shown below it."""
     followed(TUTORIAL, tmp_path)

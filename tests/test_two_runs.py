@@ -1,6 +1,4 @@
-"""
-Runs beside each other against one target with one key end as each does alone, and clean up what is theirs only.
-"""
+"""Runs beside each other against one target with one key end as each does alone, and clean up what is theirs only."""
 
 import json
 import re
@@ -17,8 +15,8 @@ import pytest
 from tests.command import LIMIT_S, Ended, Shell
 from tests.stages import Asgi
 from tests.watched import WAITING, Watched
-from touchstone.settings import Flags, load
-from touchstone.sweep import Swept, sweep
+from touchstone.check.sweep import Swept, sweep
+from touchstone.config import Flags, load
 
 LOAD = ("load", "steady", "--rate", "5", "--duration", "3")
 _OF_A_RUN = re.compile(r"/touchstone-(\d{6}-\d{6}-[0-9a-f]+)-")
@@ -26,8 +24,7 @@ _OF_A_RUN = re.compile(r"/touchstone-(\d{6}-\d{6}-[0-9a-f]+)-")
 
 @dataclass(slots=True)
 class Meeting:
-    """
-    Where each of some runs waits for the others once it has published something, and then until it is opened.
+    """Where each of some runs waits for the others once it has published something, and then until it is opened.
 
     Attributes:
         runs: How many are to come.
@@ -40,9 +37,7 @@ class Meeting:
     _come: set[str] = field(default_factory=set)
 
     def wrap(self, app: Asgi) -> Asgi:
-        """
-        The same application, behind the meeting: the first request for a version of each run is held back.
-        """
+        """The same application, behind the meeting: the first request for a version of each run is held back."""
 
         async def held(scope: Any, receive: Any, send: Any) -> None:
             named = _OF_A_RUN.search(scope.get("path", ""))
@@ -58,8 +53,7 @@ class Meeting:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """
-    Two checks and perhaps a load at once, a sweep in their middle, and a check alone.
+    """Two checks and perhaps a load at once, a sweep in their middle, and a check alone.
 
     Attributes:
         swept: What the sweep said, and how many journals were there before and after it.
@@ -76,8 +70,7 @@ class Beside:
 
 
 def beside(claims: str, folder: Path, *, loads: bool) -> Beside:
-    """
-    Makes the runs; they share their user's journals and the folder that they are in.
+    """Makes the runs; they share their user's journals and the folder that they are in.
 
     Args:
         loads: Whether a load is among them.
@@ -112,24 +105,18 @@ def beside(claims: str, folder: Path, *, loads: bool) -> Beside:
 
 @pytest.fixture(scope="module", params=[WAITING, pytest.param("status.*,cancel.*", marks=pytest.mark.kill)])
 def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Beside:
-    """
-    Two checks of the claims of one case and, in `make kill`, of many, beside a load.
-    """
+    """Two checks of the claims of one case and, in `make kill`, of many, beside a load."""
     return beside(request.param, tmp_path_factory.mktemp("beside"), loads=request.param != WAITING)
 
 
 def verdicts(folder: Path, name: str) -> Mapping[str, str]:
-    """
-    The verdicts of a run.
-    """
+    """The verdicts of a run."""
     report = json.loads((folder / "reports" / name / "report.json").read_text("utf-8"))
     return {claim["id"]: claim["verdict"] for claim in report["claims"]}
 
 
 def test_each_run_says_what_it_says_alone(runs: Beside) -> None:
-    """
-    Exit codes and verdicts are those of a run that has the target to itself; to a load, no claim is broken.
-    """
+    """Exit codes and verdicts are those of a run that has the target to itself; to a load, no claim is broken."""
     folder = runs.alone.folder
     alone = verdicts(folder, "alone")
     assert alone
@@ -141,18 +128,14 @@ def test_each_run_says_what_it_says_alone(runs: Beside) -> None:
 
 
 def test_sweep_beside_live_runs_touches_nothing_of_them(runs: Beside) -> None:
-    """
-    The journal of a live run is locked: a sweep that comes meanwhile takes up none of them.
-    """
+    """The journal of a live run is locked: a sweep that comes meanwhile takes up none of them."""
     swept, before, after = runs.swept
     assert swept == ()
     assert before == after == (3 if runs.load else 2)
 
 
 def test_runs_beside_each_other_clean_up_what_is_theirs(runs: Beside) -> None:
-    """
-    Nothing is left of any of them, and what is somebody else's stays.
-    """
+    """Nothing is left of any of them, and what is somebody else's stays."""
     assert runs.left == ([], 0)
     assert runs.journals == 0
     warned = [e for e in (*runs.both, runs.load) if e and "touchstone sweep" in e.out]

@@ -1,15 +1,13 @@
-"""
-Verdicts: what weighs most wins, and nothing unfinished passes.
-"""
+"""Verdicts: what weighs most wins, and nothing unfinished passes."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from touchstone.finding import Finding, Level
-from touchstone.runfacts import Case, Footer, Header, LedgerClaim, Notice, Occurrence, RunLog, Tally, Target
-from touchstone.verdict import NOT_IN_LEDGER, CheckCount, ClaimVerdict, judge, plural, selected, was
+from touchstone.facts.events import Case, Footer, Header, LedgerClaim, Notice, Occurrence, RunLog, Tally, Target
+from touchstone.facts.finding import Finding, Level
+from touchstone.rules.verdict import NOT_IN_LEDGER, CheckCount, ClaimVerdict, judge, plural, selected, was
 
 MUST, SHOULD = "start.answers-202", "limit.retry-after-parses"
 END = Footer("2026-01-02T03:05:05Z", 60.0, 0, "")
@@ -238,9 +236,7 @@ class TestCount:
 
 
 def test_numbers_and_their_words_agree() -> None:
-    """
-    One is singular, noughts and all others are plural, and thousands are told apart.
-    """
+    """One is singular, noughts and all others are plural, and thousands are told apart."""
     assert [f"{plural(number, 'start')} {was(number)}" for number in (0, 1, 2, 1_234)] == [
         "0 starts were",
         "1 start was",
@@ -259,9 +255,7 @@ def test_numbers_and_their_words_agree() -> None:
     ],
 )
 def test_case_that_nobody_carried_out_keeps_a_run_from_passing(facts: dict[str, Any], code: int) -> None:
-    """
-    Each selected case has an end in the run log; what is broken or interrupted stays what it is.
-    """
+    """Each selected case has an end in the run log; what is broken or interrupted stays what it is."""
     cases = facts.pop("cases", (Case("c", "", "passed", 0.1),))
     verdict = judge(log(selected=("b", "c"), cases=cases, **facts))
     assert (verdict.exit_code, "b" in verdict.reason.split()) == (code, code == 3)

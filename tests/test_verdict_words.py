@@ -1,6 +1,4 @@
-"""
-What a verdict counts, and the sentence that it gives as its reason.
-"""
+"""What a verdict counts, and the sentence that it gives as its reason."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.test_verdict import END, MUST, SHOULD, claim, found, held, log, of
-from touchstone.runfacts import Case, Notice, Tally
-from touchstone.verdict import NOT_IN_LEDGER, CheckCount, judge, plural
+from touchstone.facts.events import Case, Notice, Tally
+from touchstone.rules.verdict import NOT_IN_LEDGER, CheckCount, judge, plural
 
 
 def case(outcome: str, name: str = "case-1", message: str = "", *claims: str) -> Case:

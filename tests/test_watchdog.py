@@ -1,24 +1,20 @@
-"""
-The watchdog of a load run: it barks at what is broken beyond doubt, and at nothing else.
-"""
+"""The watchdog of a load run: it barks at what is broken beyond doubt, and at nothing else."""
 
 import random
 from collections.abc import Iterable
 
 import pytest
 
-from touchstone.loadfacts import Limit
-from touchstone.sample import UNSENT, Sample, Window
-from touchstone.statistic import STATISTICS
-from touchstone.watchdog import Watchdog
+from touchstone.facts.load_events import Limit
+from touchstone.facts.sample import UNSENT, Sample, Window
+from touchstone.loadgen.statistic import STATISTICS
+from touchstone.loadgen.watchdog import Watchdog
 
 P90 = Limit("getBuild", "p90_s", 0.1)
 
 
 def second(at_s: int, times_s: Iterable[float], *, outcome: str = "200", late_s: float = 0.0) -> Window:
-    """
-    The reads of one second.
-    """
+    """The reads of one second."""
     window = Window(0, at_s, "getBuild", outcome)
     for time_s in times_s:
         window.add(Sample("getBuild", outcome, float(at_s), at_s + late_s, at_s + late_s + time_s))
@@ -26,9 +22,7 @@ def second(at_s: int, times_s: Iterable[float], *, outcome: str = "200", late_s:
 
 
 def barks(limit: Limit, *windows: Window, grace_s: float = 3.0) -> bool:
-    """
-    Whether the run may be stopped once these windows have come.
-    """
+    """Whether the run may be stopped once these windows have come."""
     dog = Watchdog([limit], grace_s)
     for window in windows:
         dog.see(window)
@@ -49,9 +43,7 @@ def barks(limit: Limit, *windows: Window, grace_s: float = 3.0) -> bool:
     ],
 )
 def test_limit_that_is_far_exceeded_is_told(limit: Limit, bad: list[Window]) -> None:
-    """
-    Once the run is past its beginning; not before, and not where all is well.
-    """
+    """Once the run is past its beginning; not before, and not where all is well."""
     assert barks(limit, *bad)
     assert not barks(limit, *bad[:3])
     assert not barks(limit, *bad, grace_s=9.0)
@@ -60,17 +52,13 @@ def test_limit_that_is_far_exceeded_is_told(limit: Limit, bad: list[Window]) -> 
 
 
 def test_few_samples_are_no_proof() -> None:
-    """
-    A handful of slow answers, or one error of a few, may be chance.
-    """
+    """A handful of slow answers, or one error of a few, may be chance."""
     assert not barks(P90, *(second(n, [0.5]) for n in range(8)))
     assert not barks(Limit("*", "error_share", 0.0), second(0, [0.1] * 5, outcome="500"), second(9, [0.1]))
 
 
 def test_chance_is_not_taken_for_a_breach() -> None:
-    """
-    A target that just keeps its limit is let run: in two hundred runs, looked at every second, none is stopped.
-    """
+    """A target that just keeps its limit is let run: in two hundred runs, looked at every second, none is stopped."""
     chance = random.Random(1)
     for _ in range(200):
         dog = Watchdog([P90], 3.0)
@@ -80,9 +68,7 @@ def test_chance_is_not_taken_for_a_breach() -> None:
 
 
 def test_late_generator_stops_no_run() -> None:
-    """
-    What it adds itself is not the target's doing.
-    """
+    """What it adds itself is not the target's doing."""
     assert not barks(P90, *(second(n, [0.5] * 10, late_s=0.02) for n in range(5)))
     longest = Limit("getBuild", "max_s", 0.4)
     assert not barks(longest, *(second(n, [0.01] * 200) for n in range(5)), second(5, [0.01], late_s=0.5))
@@ -90,7 +76,5 @@ def test_late_generator_stops_no_run() -> None:
 
 @pytest.mark.parametrize("name", [name for name, one in STATISTICS.items() if one.sort in ("rate", "drift")])
 def test_what_needs_the_whole_run_stops_none(name: str) -> None:
-    """
-    A rate, and what has grown, are known when the run is over.
-    """
+    """A rate, and what has grown, are known when the run is over."""
     assert not barks(Limit("*", name, 1.0), *(second(n, [9.0] * 50, outcome="500") for n in range(9)))

@@ -1,6 +1,4 @@
-"""
-Watchers of builds that are not accepted at once: they wait for that, and those that waited in vain are told of.
-"""
+"""Watchers of builds that are not accepted at once: they wait for that, and those that waited in vain are told of."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -14,20 +12,18 @@ from tests.loadlogs import log_of, worker, workload
 from tests.loads import THRESHOLDS
 from tests.stages import Asgi
 from tests.watched import Watched
-from touchstone.punctuality import punctuality
+from touchstone.facts.events import RunLog, Tally
+from touchstone.facts.runlog import read
+from touchstone.loadgen.lateness import punctuality
+from touchstone.loadgen.watching import told_unwatched, unseen
 from touchstone.report.load_words import generator_words
-from touchstone.runfacts import RunLog, Tally
-from touchstone.runlog import read
-from touchstone.watching import told_unwatched, unseen
 
 OF_LOGS = {"events.answers-200", "events.watchers-agree", "events.carry-the-output"}
 WHY = "watchers did not watch, since the start of their build was not accepted"
 
 
 def ran(unwatched: tuple[int, ...], judged: tuple[str, ...] = ()) -> RunLog:
-    """
-    A run of 12 watchers by some workers, each of which had so many of them without anything to watch.
-    """
+    """A run of 12 watchers by some workers, each of which had so many of them without anything to watch."""
     workers = tuple(worker(number, sent=6 - idle, assigned=6, unwatched=idle) for number, idle in enumerate(unwatched))
     return log_of(
         workload("watchers", scheduled={"startBuild": 2, "streamBuildEvents": 12}),
@@ -37,9 +33,7 @@ def ran(unwatched: tuple[int, ...], judged: tuple[str, ...] = ()) -> RunLog:
 
 
 def test_who_did_not_watch_is_counted_over_all_workers() -> None:
-    """
-    What a worker says last counts, and nobody of them is missing.
-    """
+    """What a worker says last counts, and nobody of them is missing."""
     log = ran((2, 5))
     earlier = worker(1, state="running", at_s=4.0, unwatched=1)
     log = RunLog(header=log.header, workload=log.workload, workers=(*log.workers, earlier))
@@ -67,9 +61,7 @@ def test_claims_about_logs_stay_open_for_want_of_watchers() -> None:
 
 
 def never(app: Asgi) -> Asgi:
-    """
-    The same application without room for any build.
-    """
+    """The same application without room for any build."""
 
     async def wrapped(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http" or (scope["method"], scope["path"][-6:]) != ("POST", "/build"):
@@ -91,9 +83,7 @@ RUNS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 
 
 def run(name: str, folder: Path) -> Ended:
-    """
-    Watches a target that does not take all builds at once.
-    """
+    """Watches a target that does not take all builds at once."""
     more, flags = RUNS[name]
     with Watched(**more) as twin:
         (folder / "thresholds.toml").write_text(THRESHOLDS, encoding="utf-8")
@@ -108,18 +98,14 @@ def run(name: str, folder: Path) -> Ended:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
-    """
-    All runs beside each other: they wait most of the time.
-    """
+    """All runs beside each other: they wait most of the time."""
     with ThreadPoolExecutor() as pool:
         made = {name: pool.submit(run, name, tmp_path_factory.mktemp(name)) for name in RUNS}
     return {name: future.result() for name, future in made.items()}
 
 
 def followed(ended: Ended) -> Counter[str]:
-    """
-    How often requests for a log ended how.
-    """
+    """How often requests for a log ended how."""
     log, found = read(ended.results / "runlog.jsonl"), Counter[str]()
     for window in log.windows:
         if window.operation == "streamBuildEvents":
@@ -128,9 +114,7 @@ def followed(ended: Ended) -> Counter[str]:
 
 
 def test_watchers_wait_until_their_build_is_accepted(runs: dict[str, Ended]) -> None:
-    """
-    Where builds are let in one after the other, each watcher gets the whole log of its own, and none a 404.
-    """
+    """Where builds are let in one after the other, each watcher gets the whole log of its own, and none a 404."""
     ended = runs["later"]
     assert followed(ended) == {"200": 9}
     assert (ended.code, ended.report()["load"]["generator"]["unwatched"]) == (0, 0), ended.out
@@ -138,9 +122,7 @@ def test_watchers_wait_until_their_build_is_accepted(runs: dict[str, Ended]) -> 
 
 
 def test_watchers_without_a_build_are_told_of(runs: dict[str, Ended]) -> None:
-    """
-    Where no start is accepted nobody watches, which the reports say, and the claims about logs stay open.
-    """
+    """Where no start is accepted nobody watches, which the reports say, and the claims about logs stay open."""
     ended, report = runs["never"], runs["never"].report()
     assert followed(ended) == {}
     assert ended.code == 3, ended.out

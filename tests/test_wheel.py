@@ -1,5 +1,4 @@
-"""
-The wheel: built, installed where nothing of the checkout is, and every command run from an empty folder.
+"""The wheel: built, installed where nothing of the checkout is, and every command run from an empty folder.
 
 ``make wheel`` runs this. What has to be installed besides comes from the environment of the tests, without a network.
 Each interpreter of that environment writes down the files of the checkout that it opens, and there are none.
@@ -21,8 +20,8 @@ import pytest
 
 from tests.command import KEYS, LIMIT_S, PRIMARY, Ended, Shell
 from touchstone import __version__
-from touchstone.cli import MODULES
-from touchstone.starting import WORKFLOWS
+from touchstone.cli.app import MODULES
+from touchstone.cli.starters import WORKFLOWS
 
 # A busy machine takes a minute for what it does in ten seconds else.
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(3 * LIMIT_S)]
@@ -45,9 +44,7 @@ CLAIMS = "auth.scheme-ignores-case,cancel.idle-is-404"
 
 @dataclass
 class Installed(Shell):
-    """
-    A folder in which the installed command is run.
-    """
+    """A folder in which the installed command is run."""
 
     program: Path = Path()
 
@@ -70,9 +67,7 @@ class Installed(Shell):
 
 @pytest.fixture(scope="module")
 def wheel() -> Path:
-    """
-    The wheel, in dist/.
-    """
+    """The wheel, in dist/."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(ROOT / "dist")]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=LIMIT_S)
     assert built.returncode == 0, built.stdout + built.stderr
@@ -81,9 +76,7 @@ def wheel() -> Path:
 
 @pytest.fixture(scope="module")
 def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """
-    The command, installed into an environment of its own that has our dependencies and not our checkout.
-    """
+    """The command, installed into an environment of its own that has our dependencies and not our checkout."""
     place = tmp_path_factory.mktemp("environment")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
     for words in (
@@ -101,9 +94,7 @@ def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shell(program: Path, tmp_path: Path) -> Iterator[Installed]:
-    """
-    An empty folder; in the end nothing of the checkout has been opened.
-    """
+    """An empty folder; in the end nothing of the checkout has been opened."""
     yield Installed(tmp_path, {}, program=program)
     opened = program.parent.parent / "opened.txt"
     assert not opened.exists() or sorted(set(opened.read_text().splitlines())) == []
@@ -111,17 +102,13 @@ def shell(program: Path, tmp_path: Path) -> Iterator[Installed]:
 
 @pytest.fixture(scope="module")
 def judged(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """
-    A check that has ended.
-    """
+    """A check that has ended."""
     place = Installed(tmp_path_factory.mktemp("judged"), {}, program=program)
     return place.run("check", "--profile", "quick", "--claims", CLAIMS)
 
 
 def ends(ended: Ended, *told: str) -> None:
-    """
-    It ended with 0, without a traceback, and said all this.
-    """
+    """It ended with 0, without a traceback, and said all this."""
     assert (ended.code, "Traceback" in ended.out + ended.err) == (0, False), ended.out + ended.err
     assert [words for words in told if words not in ended.out] == []
 
@@ -150,9 +137,7 @@ def test_wheel_carries_what_commands_read(wheel: Path) -> None:
 
 
 def test_watch_sees_what_is_opened(program: Path, tmp_path: Path) -> None:
-    """
-    A file of the checkout that is opened is written down: else the other tests would say nothing.
-    """
+    """A file of the checkout that is opened is written down: else the other tests would say nothing."""
     told = program.parent.parent / "opened.txt"
     script = f"open({str(ROOT / 'README.md')!r}).close()"
     try:
@@ -163,9 +148,7 @@ def test_watch_sees_what_is_opened(program: Path, tmp_path: Path) -> None:
 
 
 def test_package_is_that_of_the_environment(shell: Installed) -> None:
-    """
-    And the version that it tells is the one that was built.
-    """
+    """And the version that it tells is the one that was built."""
     script = "import touchstone; print(touchstone.__file__)"
     python = str(shell.program.with_name("python"))
     where = subprocess.run(
@@ -183,25 +166,19 @@ def test_package_is_that_of_the_environment(shell: Installed) -> None:
 
 @pytest.mark.parametrize("command", MODULES)
 def test_each_command_has_its_help(shell: Installed, command: str) -> None:
-    """
-    What a command imports is there.
-    """
+    """What a command imports is there."""
     ends(shell.run(command, "--help"), f"Usage: touchstone {command}")
 
 
 def test_project_begins(shell: Installed) -> None:
-    """
-    `init` writes settings with which a check can be planned.
-    """
+    """`init` writes settings with which a check can be planned."""
     ends(shell.run("init", "--url", "http://127.0.0.1:9/api"), "wrote touchstone.toml", f"wrote {WORKFLOWS['github']}")
     shell = Installed(shell.folder, KEYS, program=shell.program)
     ends(shell.run("check", "--target", "staging", "--plan"), "nothing was sent to http://127.0.0.1:9/api")
 
 
 def test_check_judges_the_twin(judged: Ended) -> None:
-    """
-    With the contract tests that travel with the package.
-    """
+    """With the contract tests that travel with the package."""
     ends(judged, "exit 0: no must claim broken (2 upheld)")
     assert {path.name for path in judged.results.iterdir()} >= {
         "runlog.jsonl",
@@ -212,25 +189,19 @@ def test_check_judges_the_twin(judged: Ended) -> None:
 
 
 def test_reports_are_made_and_compared(shell: Installed, judged: Ended) -> None:
-    """
-    `report` and `compare` of a run log.
-    """
+    """`report` and `compare` of a run log."""
     ends(shell.run("report", str(judged.results), "--report-dir", "again"), "exit 0: no must claim broken (2 upheld)")
     assert (shell.folder / "again/report.html").read_bytes() == (judged.results / "report.html").read_bytes()
     ends(shell.run("compare", str(judged.results), str(judged.results)), "exit 0: ")
 
 
 def test_load_is_put_on_the_twin(shell: Installed) -> None:
-    """
-    With the scenarios and thresholds that travel with the package.
-    """
+    """With the scenarios and thresholds that travel with the package."""
     ends(shell.run("load", "steady", "--rate", "10", "--duration", "2"), "exit 0: no must claim broken")
 
 
 def test_probe_is_planned_and_run(shell: Installed) -> None:
-    """
-    A short one is told to be no more than that: its limiter is not known after so few requests.
-    """
+    """A short one is told to be no more than that: its limiter is not known after so few requests."""
     ends(shell.run("probe", "--plan"), "requests")
     ended = shell.run("probe", "--max-requests", "20")
     assert (ended.code, "Traceback" in ended.err) == (3, False), ended.out + ended.err
@@ -238,41 +209,31 @@ def test_probe_is_planned_and_run(shell: Installed) -> None:
 
 
 def test_recordings_are_made_and_judged(shell: Installed) -> None:
-    """
-    In a folder of the caller's.
-    """
+    """In a folder of the caller's."""
     ends(shell.run("record", "missing-key", "--out", "mine"), "exit 0: 1 of 1 scenarios recorded")
     ends(shell.run("replay", "mine"), "exit 0: no claim broken")
 
 
 def test_recordings_that_are_carried_are_judged(shell: Installed) -> None:
-    """
-    Those of the twin, where no file is named.
-    """
+    """Those of the twin, where no file is named."""
     ends(shell.run("replay"), "exit 0: no claim broken")
     ends(shell.run("recordings", "lint"), "exit 0: 22 recordings, 0 faults, 0 warnings")
 
 
 def test_fault_is_proven(shell: Installed) -> None:
-    """
-    `prove` starts twins and examinations of its own.
-    """
+    """`prove` starts twins and examinations of its own."""
     ends(shell.run("prove", "--fault", "scheme-is-case-sensitive"), "exit 0: ")
 
 
 def test_claims_are_told(shell: Installed) -> None:
-    """
-    `claims` and `explain` read the ledger that travels with the package.
-    """
+    """`claims` and `explain` read the ledger that travels with the package."""
     ends(shell.run("claims", "cancel.*"), "cancel.in-flight-is-202")
     ends(shell.run("explain", "cancel.in-flight-is-202"), "checks    ")
     ends(shell.run("sweep", "--target", "twin"), "exit 0: ")
 
 
 def test_twin_is_served(shell: Installed) -> None:
-    """
-    Until it is told to end.
-    """
+    """Until it is told to end."""
     serving = shell.start("serve", "--port", "0")
     assert serving.stdout
     try:

@@ -1,6 +1,4 @@
-"""
-The scenarios as data, held against the code that plays them, the ledger and the thresholds.
-"""
+"""The scenarios as data, held against the code that plays them, the ledger and the thresholds."""
 
 import ast
 import re
@@ -10,15 +8,15 @@ from typing import get_args
 
 import pytest
 
-from touchstone import claims
-from touchstone.arrivals import parse
-from touchstone.bundle import load_dir
-from touchstone.contract import Contract
+from touchstone.contract import claims
+from touchstone.contract.bundle import load_dir
+from touchstone.contract.document import Contract
 from touchstone.errors import UsageError
-from touchstone.schedule import draw_up
-from touchstone.thresholds_file import bundled, read
-from touchstone.totals import ALL
-from touchstone.workloads import (
+from touchstone.loadgen.arrivals import parse
+from touchstone.loadgen.schedule import draw_up
+from touchstone.loadgen.thresholds_file import bundled, read
+from touchstone.loadgen.totals import ALL
+from touchstone.loadgen.workloads import (
     AT_ONCE,
     BUILDS,
     INVARIANTS,
@@ -32,7 +30,7 @@ from touchstone.workloads import (
     scenario,
 )
 
-# What the methods of a client send; see touchstone/adapters/flows.py.
+# What the methods of a client send; see touchstone/loadgen/flows.py.
 SENT_BY = {
     "start": {"startBuild", "getBuild"},
     "await_end": {"getBuild"},
@@ -43,9 +41,7 @@ MIX = {"read": 88, "start": 4, "cancel": 4, "stream": 4}
 
 
 def classes_of(name: str) -> Iterator[ast.ClassDef]:
-    """
-    The classes of a scenario's file and of those beside it that it imports. Importing them would patch sockets.
-    """
+    """The classes of a scenario's file and of those beside it that it imports. Importing them would patch sockets."""
     tree = ast.parse((load_dir() / f"{name}.py").read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):
@@ -55,9 +51,7 @@ def classes_of(name: str) -> Iterator[ast.ClassDef]:
 
 
 def methods_of(name: str) -> dict[str, ast.FunctionDef]:
-    """
-    The methods of a scenario's classes by name.
-    """
+    """The methods of a scenario's classes by name."""
     bodies = (node.body for node in classes_of(name))
     return {node.name: node for body in bodies for node in body if isinstance(node, ast.FunctionDef)}
 
@@ -79,9 +73,7 @@ def sent_by(name: str) -> set[str]:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_scenario_has_a_file_that_plays_its_actions(name: str) -> None:
-    """
-    load/SCENARIO.py says whose it is, and has a method for each action of its mix and for no other.
-    """
+    """load/SCENARIO.py says whose it is, and has a method for each action of its mix and for no other."""
     labels = {
         node.value.value
         for each in classes_of(name)
@@ -97,9 +89,7 @@ def test_scenario_has_a_file_that_plays_its_actions(name: str) -> None:
 
 
 def test_every_action_has_an_operation() -> None:
-    """
-    Each action that arrives is timed by an operation of the contract, and played by some scenario.
-    """
+    """Each action that arrives is timed by an operation of the contract, and played by some scenario."""
     played = {action for each in SCENARIOS.values() for action in each.mix}
 
     assert set(get_args(Action)) == set(OPERATION_OF) == played
@@ -110,9 +100,7 @@ def test_every_action_has_an_operation() -> None:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_arrival_sends_its_operation_first(name: str) -> None:
-    """
-    The first request of an action, which its arrival is timed by, is of the operation that thresholds know it by.
-    """
+    """The first request of an action, which its arrival is timed by, is of the operation that thresholds know it by."""
     for method_name, method in methods_of(name).items():
         if not method_name.startswith("do_"):
             continue
@@ -127,9 +115,7 @@ def test_arrival_sends_its_operation_first(name: str) -> None:
 
 @pytest.mark.parametrize("each", SCENARIOS.values(), ids=lambda each: each.name)
 def test_defaults_of_a_scenario_make_sense(each: Scenario) -> None:
-    """
-    It lasts, its arrivals can be read, its weights are above 0, and what it needs it has.
-    """
+    """It lasts, its arrivals can be read, its weights are above 0, and what it needs it has."""
     assert SCENARIOS[each.name] is each
     assert each.says.endswith((".", "?"))
     assert each.duration_s > 0
@@ -147,9 +133,7 @@ def test_defaults_of_a_scenario_make_sense(each: Scenario) -> None:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_thresholds_are_about_what_a_scenario_sends(name: str) -> None:
-    """
-    Each scenario has thresholds, for all operations together and for operations that it does send.
-    """
+    """Each scenario has thresholds, for all operations together and for operations that it does send."""
     limited = {limit.operation for limit in read(bundled())[name]}
 
     assert ALL in limited
@@ -159,9 +143,7 @@ def test_thresholds_are_about_what_a_scenario_sends(name: str) -> None:
 
 @pytest.mark.parametrize("each", SCENARIOS.values(), ids=lambda each: each.name)
 def test_what_a_scenario_shows_is_a_must(each: Scenario) -> None:
-    """
-    A run without a verdict on what it was to show is no pass, so each of these claims is known and a must.
-    """
+    """A run without a verdict on what it was to show is no pass, so each of these claims is known and a must."""
     ledger = claims.load().raised(INVARIANTS)
 
     assert {claim: ledger[claim].level for claim in each.shows} == dict.fromkeys(each.shows, "must")
@@ -170,9 +152,7 @@ def test_what_a_scenario_shows_is_a_must(each: Scenario) -> None:
 
 
 def test_invariants_are_claims_that_are_judged() -> None:
-    """
-    Each invariant is a row of the ledger that is not excluded; raising it changes its level and nothing else.
-    """
+    """Each invariant is a row of the ledger that is not excluded; raising it changes its level and nothing else."""
     plain, raised = claims.load(), claims.load().raised(INVARIANTS)
 
     assert len(set(INVARIANTS)) == len(INVARIANTS)
@@ -185,9 +165,7 @@ def test_invariants_are_claims_that_are_judged() -> None:
 
 
 def test_documentation_names_every_scenario() -> None:
-    """
-    docs/load.md has a row for each scenario, and for no other.
-    """
+    """docs/load.md has a row for each scenario, and for no other."""
     text = (Path(__file__).parent.parent / "docs" / "load.md").read_text(encoding="utf-8")
     table = text.split("## Scenarios")[1].split("##")[0]
 
@@ -195,9 +173,7 @@ def test_documentation_names_every_scenario() -> None:
 
 
 def test_documentation_has_a_trace_with_every_action(tmp_path: Path) -> None:
-    """
-    The example of docs/load.md can be sent by steady and by soak, and names all that they have.
-    """
+    """The example of docs/load.md can be sent by steady and by soak, and names all that they have."""
     text = (Path(__file__).parent.parent / "docs" / "load.md").read_text(encoding="utf-8")
     path = tmp_path / "seen.csv"
     path.write_text(next(block for block in text.split("```")[1::2] if block.startswith("\nat_s")), encoding="utf-8")
@@ -209,9 +185,7 @@ def test_documentation_has_a_trace_with_every_action(tmp_path: Path) -> None:
 
 
 def test_unknown_scenario_names_the_nearest() -> None:
-    """
-    A name with a letter too many is answered by the one that was meant.
-    """
+    """A name with a letter too many is answered by the one that was meant."""
     assert scenario("soak") is SCENARIOS["soak"]
     with pytest.raises(UsageError, match=r"^scenario 'stom': no such scenario; did you mean storm\?$"):
         scenario("stom")
@@ -228,9 +202,7 @@ def test_unknown_scenario_names_the_nearest() -> None:
     ],
 )
 def test_mix_names_weights(text: str, weights: dict[str, float]) -> None:
-    """
-    What is named has its weight, and what is not named or has none does not arrive.
-    """
+    """What is named has its weight, and what is not named or has none does not arrive."""
     assert mix_of(text, MIX) == weights
 
 
@@ -253,17 +225,13 @@ def test_mix_names_weights(text: str, weights: dict[str, float]) -> None:
     ],
 )
 def test_wrong_mix_says_what_is_wrong(text: str, message: str) -> None:
-    """
-    The message names the part that does not fit, what was expected, and the nearest action.
-    """
+    """The message names the part that does not fit, what was expected, and the nearest action."""
     with pytest.raises(UsageError, match=f"^{message}"):
         mix_of(text, MIX)
 
 
 def test_options_survive_their_json_form() -> None:
-    """
-    What a worker is told is what the parent planned.
-    """
+    """What a worker is told is what the parent planned."""
     chosen = SCENARIOS["steady"]
     options = Options(chosen, "constant:5", 3.0, {"read": 2, "start": 0.5}, 7, "closed", 3, "flows", max_requests=9)
 
@@ -272,9 +240,7 @@ def test_options_survive_their_json_form() -> None:
 
 
 def test_flags_that_change_nothing_are_known() -> None:
-    """
-    Which scenario heeds which flag follows from what it is made of.
-    """
+    """Which scenario heeds which flag follows from what it is made of."""
     heeded = {
         flag: {name for name, each in SCENARIOS.items() if each.heeds(flag)}
         for flag in ("builds", "watchers", "lines", "rate", "arrivals", "mix", "build-s", "users")

@@ -1,6 +1,4 @@
-"""
-A twin in the test process whose insides a test may look at while a child process judges it.
-"""
+"""A twin in the test process whose insides a test may look at while a child process judges it."""
 
 import threading
 from collections.abc import Callable
@@ -19,8 +17,7 @@ ENDLESS_S = 600.0
 
 
 class Watched:
-    """
-    A served twin, what is left on it, and an event for the moment at which so many builds have begun.
+    """A served twin, what is left on it, and an event for the moment at which so many builds have begun.
 
     Args:
         builds: Number of the build whose start sets *reached*.
@@ -71,30 +68,22 @@ class Watched:
 
     @property
     def url(self) -> str:
-        """
-        Its base URL.
-        """
+        """Its base URL."""
         return self.twin.url
 
     def refs(self) -> list[str]:
-        """
-        The versions on it that it did not bring along.
-        """
+        """The versions on it that it did not bring along."""
         assert self.engine
         own = (v for v in self.engine.catalog if not v.curated and v.ref.name != "legacy-demo")
         return sorted(str(version.ref) for version in own)
 
     def running(self) -> int:
-        """
-        How many builds nobody has ended or cancelled.
-        """
+        """How many builds nobody has ended or cancelled."""
         assert self.engine
         return sum(build.in_flight for build in list(self.engine.running))
 
     def publish(self, name: str, *, build: bool = False, key: str = PRIMARY) -> str:
-        """
-        Publishes a version as somebody who has nothing to do with a run; its ref.
-        """
+        """Publishes a version as somebody who has nothing to do with a run; its ref."""
         document = {
             "api_version": "orgo.ai/v1",
             "template": {"name": name, "version": "1.0.0"},

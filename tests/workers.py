@@ -11,8 +11,7 @@ from tests.stages import Asgi
 
 @dataclass
 class Workers:
-    """
-    So many workers, each of which needs *service_s* for a read.
+    """So many workers, each of which needs *service_s* for a read.
 
     Attributes:
         refuses_from: Reads after this many are answered with 429; None for none.
@@ -30,9 +29,7 @@ class Workers:
     _free: asyncio.Semaphore | None = None
 
     def wrap(self, app: Asgi) -> Asgi:
-        """
-        The same application, behind the workers.
-        """
+        """The same application, behind the workers."""
 
         async def served(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] != "http" or scope["method"] != "GET" or not scope["path"].endswith("/build"):

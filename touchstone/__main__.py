@@ -1,26 +1,22 @@
-"""
-``python -m touchstone`` and the command ``touchstone``.
-"""
+"""``python -m touchstone`` and the command ``touchstone``."""
 
 import sys
 
-from touchstone import outlets
+from touchstone.cli import stdio
 
 
 def main() -> None:
-    """
-    Runs the command line; Ctrl-C while it is still being loaded ends like any other.
-    """
-    out = outlets.opened()
+    """Runs the command line; Ctrl-C while it is still being loaded ends like any other."""
+    out = stdio.opened()
     try:
         try:
-            from touchstone.cli import main as run  # noqa: PLC0415 - loading takes long enough to be interrupted
+            from touchstone.cli.app import main as run  # noqa: PLC0415 - loading takes long enough to be interrupted
         except KeyboardInterrupt:
             sys.stderr.write("exit 130: interrupted before anything was sent\n")
             sys.exit(130)
         run()
     except SystemExit as ended:
-        ended.code = outlets.ended(out, ended.code)  # type: ignore[assignment]  # a code, as it was
+        ended.code = stdio.ended(out, ended.code)  # type: ignore[assignment]  # a code, as it was
         raise
 
 

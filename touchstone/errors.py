@@ -1,5 +1,4 @@
-"""
-Every exception of the package, split by who must act.
+"""Every exception of the package, split by who must act.
 
     HarnessError                 the root; never raised itself
     ├── UsageError               the caller: a flag, a setting, a file that is not there
@@ -22,9 +21,7 @@ _END_CHARS = 500
 
 
 class HarnessError(Exception):
-    """
-    The root of the tree. Its text is bounded, and what is not printable in it is escaped.
-    """
+    """The root of the tree. Its text is bounded, and what is not printable in it is escaped."""
 
     exit_code = 3
 
@@ -36,66 +33,48 @@ class HarnessError(Exception):
 
 
 class UsageError(HarnessError):
-    """
-    The caller asked for something that does not exist or does not fit.
-    """
+    """The caller asked for something that does not exist or does not fit."""
 
     exit_code = 2
 
 
 class ContractError(HarnessError):
-    """
-    The contract or the ledger of claims contradicts itself.
-    """
+    """The contract or the ledger of claims contradicts itself."""
 
     exit_code = 2
 
 
 class TargetError(HarnessError):
-    """
-    The target could not be judged.
-    """
+    """The target could not be judged."""
 
 
 class RecordingError(HarnessError):
-    """
-    A recording cannot be read as one, or does not hold what is asked of it.
-    """
+    """A recording cannot be read as one, or does not hold what is asked of it."""
 
     exit_code = 2
 
 
 class RunLogError(HarnessError):
-    """
-    A run log cannot be read as one.
-    """
+    """A run log cannot be read as one."""
 
 
 class OutputError(HarnessError):
-    """
-    What is to be told could not be written where it was to go.
-    """
+    """What is to be told could not be written where it was to go."""
 
 
 def unwritten(message: str, error: OSError) -> HarnessError:
-    """
-    What a refusal of the disk is: the caller's mistake where the place is no folder, and otherwise nobody's.
-    """
+    """What a refusal of the disk is: the caller's mistake where the place is no folder, and otherwise nobody's."""
     kind = UsageError if is_misplaced(error) else OutputError
     return kind(message)
 
 
 def is_misplaced(error: OSError) -> bool:
-    """
-    Whether a folder was named that is none.
-    """
+    """Whether a folder was named that is none."""
     return error.errno in (errno.ENOTDIR, errno.EEXIST)
 
 
 def one_line(name: object) -> str:
-    """
-    A name from a file as a message shows it: as it is, unless it has line breaks.
-    """
+    """A name from a file as a message shows it: as it is, unless it has line breaks."""
     text = str(name)
     return text.replace("\r", "\\r").replace("\n", "\\n")
 
@@ -106,9 +85,7 @@ def _printable(char: str) -> str:
 
 @contextmanager
 def unsent() -> Iterator[None]:
-    """
-    Notes of an interrupt that comes meanwhile that nothing was sent before it.
-    """
+    """Notes of an interrupt that comes meanwhile that nothing was sent before it."""
     try:
         yield
     except KeyboardInterrupt as interrupt:

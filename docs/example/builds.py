@@ -1,5 +1,4 @@
-"""
-A client for builds, written by the rules of the documentation: copy it and make it yours.
+"""A client for builds, written by the rules of the documentation: copy it and make it yours.
 
 It needs httpx and httpx-sse. That no connection can be made is told by the exceptions of httpx.
 """
@@ -25,15 +24,11 @@ LONGEST_SILENCE_S = 300.0
 
 
 class BuildsError(Exception):
-    """
-    The root of what this client raises.
-    """
+    """The root of what this client raises."""
 
 
 class Refused(BuildsError):
-    """
-    The server refuses a request: see *status*, and *body* for what it says besides.
-    """
+    """The server refuses a request: see *status*, and *body* for what it says besides."""
 
     def __init__(self, status: int, body: dict[str, Any]) -> None:
         super().__init__(f"{status} {body.get('error', '')}".strip())
@@ -42,34 +37,24 @@ class Refused(BuildsError):
 
 
 class BuildFailed(BuildsError):
-    """
-    The build has failed, for the reason that this says.
-    """
+    """The build has failed, for the reason that this says."""
 
 
 class BuildCancelled(BuildsError):
-    """
-    The build was cancelled by somebody.
-    """
+    """The build was cancelled by somebody."""
 
 
 class LogBrokeOff(BuildsError):
-    """
-    The log ended before its build did: follow it again, or wait.
-    """
+    """The log ended before its build did: follow it again, or wait."""
 
 
 class GaveUp(BuildsError):
-    """
-    Going on would take longer than the client is patient.
-    """
+    """Going on would take longer than the client is patient."""
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """
-    What becomes of a version: its *status* is ``not_built``, ``building``, ``ready`` or ``failed``.
-    """
+    """What becomes of a version: its *status* is ``not_built``, ``building``, ``ready`` or ``failed``."""
 
     ref: str
     status: str
@@ -79,8 +64,7 @@ class Build:
 
 
 class Builds:
-    """
-    The builds of one account. A version is named by its ref, such as ``default/my-template@1.0.0``.
+    """The builds of one account. A version is named by its ref, such as ``default/my-template@1.0.0``.
 
     Args:
         url: Base URL of the API.
@@ -96,20 +80,15 @@ class Builds:
         self._sleep = sleep
 
     def start(self, ref: str) -> Build:
-        """
-        Starts a build or joins the one that runs; it is ready at once where an older one can be reused.
-        """
+        """Starts a build or joins the one that runs; it is ready at once where an older one can be reused."""
         return _build(ref, self._send("POST", ref))
 
     def status(self, ref: str) -> Build:
-        """
-        What has become of the version so far.
-        """
+        """What has become of the version so far."""
         return _build(ref, self._send("GET", ref))
 
     def wait(self, ref: str) -> Build:
-        """
-        The build once it is ready.
+        """The build once it is ready.
 
         Raises:
             BuildFailed, BuildCancelled: it does not become ready.
@@ -125,9 +104,7 @@ class Builds:
         return build
 
     def cancel(self, ref: str) -> bool:
-        """
-        Calls a build off, which takes a moment to settle. Returns whether one was running.
-        """
+        """Calls a build off, which takes a moment to settle. Returns whether one was running."""
         try:
             self._send("DELETE", ref)
         except Refused as refused:
@@ -137,8 +114,7 @@ class Builds:
         return True
 
     def follow(self, ref: str) -> Iterator[dict[str, Any]]:
-        """
-        The events of the log, each as soon as it is written, until the build is over.
+        """The events of the log, each as soon as it is written, until the build is over.
 
         Raises:
             LogBrokeOff: the log ends, or falls silent, before the build is over.
@@ -157,9 +133,7 @@ class Builds:
             raise LogBrokeOff(f"{ref}: the log was closed after {event.get('line')!r}")
 
     def close(self) -> None:
-        """
-        Closes the connections.
-        """
+        """Closes the connections."""
         self._http.close()
 
     def __enter__(self) -> Self:
@@ -169,9 +143,7 @@ class Builds:
         self.close()
 
     def _send(self, method: str, ref: str, *, log: bool = False, until: float | None = None) -> httpx.Response:
-        """
-        Sends a request, after a pause again while there are too many; the body of a log is left to be read.
-        """
+        """Sends a request, after a pause again while there are too many; the body of a log is left to be read."""
         name, _, version = ref.partition("@")
         path = f"/templates/{quote(name)}/{quote(version)}/build{'/events' if log else ''}"
         timeout = httpx.Timeout(30.0, read=LONGEST_SILENCE_S) if log else httpx.USE_CLIENT_DEFAULT

@@ -1,6 +1,4 @@
-"""
-Tests of the client beside this file, with both fixtures of touchstone: recordings, and a live server of its own.
-"""
+"""Tests of the client beside this file, with both fixtures of touchstone: recordings, and a live server of its own."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,11 +6,11 @@ from pathlib import Path
 import pytest
 from builds import POLL_S, BuildCancelled, BuildFailed, Builds, GaveUp, LogBrokeOff, Refused
 
-from touchstone import har
-from touchstone.adapters.fixtures import BuildRecordings
-from touchstone.exchange import Chunk, Exchange, Request, Response
-from touchstone.lent import LentRecording, LentTwin
-from touchstone.recording import BASE_URL, Recording
+from touchstone.facts.exchange import Chunk, Exchange, Request, Response
+from touchstone.recordings import har
+from touchstone.recordings.fixtures import BuildRecordings
+from touchstone.recordings.recording import BASE_URL, Recording
+from touchstone.recordings.servers import LentRecording, LentTwin
 
 REF = "default/made@1.0.0"
 START = Request("POST", f"{BASE_URL}/templates/default/made/1.0.0/build")
@@ -23,17 +21,13 @@ Opened = Callable[..., Builds]
 
 @pytest.fixture
 def slept() -> list[float]:
-    """
-    How long the client would have slept, pause by pause.
-    """
+    """How long the client would have slept, pause by pause."""
     return []
 
 
 @pytest.fixture
 def opened(slept: list[float]) -> Iterator[Opened]:
-    """
-    Makes clients that do not sleep, and closes them.
-    """
+    """Makes clients that do not sleep, and closes them."""
     clients: list[Builds] = []
 
     def make(lent: LentRecording | LentTwin, key: str | None = None, **options: float) -> Builds:
@@ -46,8 +40,7 @@ def opened(slept: list[float]) -> Iterator[Opened]:
 
 
 def made(folder: Path, request: Request, *answers: Response, error: str = "") -> Path:
-    """
-    A recording of what no server does on request: how one request is answered, time after time.
+    """A recording of what no server does on request: how one request is answered, time after time.
 
     Args:
         error: How the connection ends after the last byte of an answer; empty for in good order.
@@ -79,9 +72,7 @@ def made(folder: Path, request: Request, *answers: Response, error: str = "") ->
 def test_fresh_build_is_waited_for_until_it_is_ready(
     build_recordings: BuildRecordings, opened: Opened, slept: list[float]
 ) -> None:
-    """
-    A version that is not built is started, looked at until it is ready, and tells how long it took.
-    """
+    """A version that is not built is started, looked at until it is ready, and tells how long it took."""
     lent = build_recordings("fresh-build")
     builds = opened(lent)
     assert builds.status(lent.ref).status == "not_built"
@@ -92,9 +83,7 @@ def test_fresh_build_is_waited_for_until_it_is_ready(
 
 
 def test_second_start_reuses_what_is_built(build_recordings: BuildRecordings, opened: Opened) -> None:
-    """
-    A start of what is ready needs no build.
-    """
+    """A start of what is ready needs no build."""
     lent = build_recordings("reuse")
     builds = opened(lent)
     assert not builds.start(lent.ref).reused
@@ -104,9 +93,7 @@ def test_second_start_reuses_what_is_built(build_recordings: BuildRecordings, op
 
 
 def test_failed_build_raises_with_its_reason(build_twin: LentTwin, opened: Opened) -> None:
-    """
-    A build that fails is an exception, and its text says which step it was.
-    """
+    """A build that fails is an exception, and its text says which step it was."""
     ref = build_twin.publish("echo before", "exit 3")
     builds = opened(build_twin)
     builds.start(ref)
@@ -116,9 +103,7 @@ def test_failed_build_raises_with_its_reason(build_twin: LentTwin, opened: Opene
 
 
 def test_patience_ends(build_twin: LentTwin, opened: Opened, slept: list[float]) -> None:
-    """
-    A client that has no patience looks once, and does not sleep.
-    """
+    """A client that has no patience looks once, and does not sleep."""
     ref = build_twin.publish("sleep 60")
     builds = opened(build_twin, patience_s=0.0)
     builds.start(ref)
@@ -131,9 +116,7 @@ def test_patience_ends(build_twin: LentTwin, opened: Opened, slept: list[float])
 
 
 def test_cancelled_build_raises_where_it_is_waited_for(build_twin: LentTwin, opened: Opened) -> None:
-    """
-    A cancel of a running build says that there was one; who waits for it is told.
-    """
+    """A cancel of a running build says that there was one; who waits for it is told."""
     ref = build_twin.publish("sleep 60")
     builds = opened(build_twin)
     builds.start(ref)
@@ -143,17 +126,13 @@ def test_cancelled_build_raises_where_it_is_waited_for(build_twin: LentTwin, ope
 
 
 def test_cancel_of_nothing_says_so(build_recordings: BuildRecordings, opened: Opened) -> None:
-    """
-    The 404 of a version that is not building is no error.
-    """
+    """The 404 of a version that is not building is no error."""
     lent = build_recordings("cancel-when-idle")
     assert not opened(lent).cancel(lent.ref)
 
 
 def test_cancel_of_an_unknown_version_is_an_error(build_twin: LentTwin, opened: Opened) -> None:
-    """
-    The 404 of a version that does not exist is one.
-    """
+    """The 404 of a version that does not exist is one."""
     with pytest.raises(Refused, match="not found") as refused:
         opened(build_twin).cancel("default/unheard-of@1.0.0")
     assert refused.value.status == 404
@@ -184,9 +163,7 @@ def test_limit_is_waited_out_as_long_as_the_server_says(
 def test_date_to_come_back_at_counts_from_the_date_of_the_answer(
     build_recordings: BuildRecordings, opened: Opened, slept: list[float], tmp_path: Path
 ) -> None:
-    """
-    A Retry-After that is a date is compared with the server's clock.
-    """
+    """A Retry-After that is a date is compared with the server's clock."""
     told = (("Date", "Sat, 14 Mar 2026 09:26:53 GMT"), ("Retry-After", "Sat, 14 Mar 2026 09:27:00 GMT"))
     lent = build_recordings(made(tmp_path, START, Response(429, told), Response(202, (), b'{"status": "building"}')))
     assert opened(lent).start(REF).status == "building"
@@ -197,9 +174,7 @@ def test_date_to_come_back_at_counts_from_the_date_of_the_answer(
 def test_waits_double_where_the_server_does_not_say_how_long(
     build_twin: LentTwin, opened: Opened, slept: list[float]
 ) -> None:
-    """
-    On a full host a client comes back after 1, 2 and 4 seconds, and is served once there is room.
-    """
+    """On a full host a client comes back after 1, 2 and 4 seconds, and is served once there is room."""
     first, second = build_twin.publish("sleep 60"), build_twin.publish("echo hello")
     other = opened(build_twin)
     other.start(first)
@@ -218,9 +193,7 @@ def test_waits_double_where_the_server_does_not_say_how_long(
 
 
 def test_missing_key_is_refused(build_recordings: BuildRecordings, opened: Opened) -> None:
-    """
-    Without a key a start is refused with 401, and the text says what is missing.
-    """
+    """Without a key a start is refused with 401, and the text says what is missing."""
     lent = build_recordings("missing-key")
     with pytest.raises(Refused, match="Missing API key") as refused:
         opened(lent, key="").start(lent.ref)
@@ -229,9 +202,7 @@ def test_missing_key_is_refused(build_recordings: BuildRecordings, opened: Opene
 
 @pytest.mark.build_twin(plan="hacker")
 def test_plan_that_is_too_small_is_refused(build_twin: LentTwin, opened: Opened) -> None:
-    """
-    An account below the Scale plan may not build; the code tells this from other refusals.
-    """
+    """An account below the Scale plan may not build; the code tells this from other refusals."""
     with pytest.raises(Refused) as refused:
         opened(build_twin).start(build_twin.publish("echo hello"))
     assert (refused.value.status, refused.value.body["code"]) == (403, "UPGRADE_REQUIRED")
@@ -241,9 +212,7 @@ def test_plan_that_is_too_small_is_refused(build_twin: LentTwin, opened: Opened)
 
 
 def test_log_is_followed_to_the_end_of_the_build(build_recordings: BuildRecordings, opened: Opened) -> None:
-    """
-    The events come in their order; the last one says that the build is ready.
-    """
+    """The events come in their order; the last one says that the build is ready."""
     lent = build_recordings("events-ready")
     events = list(opened(lent).follow(lent.ref))
     assert [event["phase"] for event in events[:2]] == ["compile", "boot"]
@@ -252,9 +221,7 @@ def test_log_is_followed_to_the_end_of_the_build(build_recordings: BuildRecordin
 
 @pytest.mark.build_twin(fault="log-never-closes")
 def test_log_that_stays_open_ends_with_its_last_event(build_twin: LentTwin, opened: Opened) -> None:
-    """
-    A client goes by the event that ends the build, and not by the connection.
-    """
+    """A client goes by the event that ends the build, and not by the connection."""
     ref = build_twin.publish("echo hello")
     builds = opened(build_twin)
     builds.start(ref)
@@ -282,9 +249,7 @@ def test_log_that_breaks_off_raises_after_what_was_told(
 
 @pytest.mark.build_twin(fault="log-times-out")
 def test_log_that_is_closed_too_early_raises(build_twin: LentTwin, opened: Opened) -> None:
-    """
-    A server that closes the log in the middle of a build, in good order, is found out as well.
-    """
+    """A server that closes the log in the middle of a build, in good order, is found out as well."""
     ref = build_twin.publish("sleep 60")
     builds = opened(build_twin)
     builds.start(ref)

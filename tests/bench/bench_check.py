@@ -1,5 +1,4 @@
-"""
-Measures a check beside plain `schemathesis run`: same document, same server, same machine, one after the other.
+"""Measures a check beside plain `schemathesis run`: same document, same server, same machine, one after the other.
 
 Prints wall time, requests that the twin saw, and CPU time of the client's process tree, as figures and as ratios. The
 twin runs in this process, so that its own CPU time does not count. Nothing here is asserted: speed is reported.
@@ -14,8 +13,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from touchstone.bundle import openapi_dir
-from touchstone.embedded import EMBEDDED_TWIN
+from touchstone.check.embedded import EMBEDDED_TWIN
+from touchstone.contract.bundle import openapi_dir
 from touchstone.twin import Twin
 from touchstone.twin.serve import Asgi
 
@@ -24,9 +23,7 @@ ROUNDS = 2
 
 @dataclass(frozen=True)
 class Measured:
-    """
-    One command: seconds on the clock, seconds of CPU, and requests that reached the twin.
-    """
+    """One command: seconds on the clock, seconds of CPU, and requests that reached the twin."""
 
     name: str
     wall_s: float
@@ -35,9 +32,7 @@ class Measured:
     exit_code: int
 
     def row(self) -> str:
-        """
-        The figures in one line.
-        """
+        """The figures in one line."""
         per_s = self.requests / self.wall_s
         per_request_ms = 1000 * self.cpu_s / max(self.requests, 1)
         return (
@@ -47,17 +42,13 @@ class Measured:
 
 
 class Counted:
-    """
-    Counts the requests that pass.
-    """
+    """Counts the requests that pass."""
 
     def __init__(self) -> None:
         self.requests = 0
 
     def wrap(self, app: Asgi) -> Asgi:
-        """
-        *app* with a counter in front.
-        """
+        """*app* with a counter in front."""
 
         async def counting(scope, receive, send):  # type: ignore[no-untyped-def]  # ASGI's own types are open
             self.requests += scope["type"] == "http"
@@ -67,9 +58,7 @@ class Counted:
 
 
 def measure(name: str, command: list[str], folder: Path) -> Measured:
-    """
-    Runs *command* against a fresh twin; ``{url}`` in it stands for the twin's address.
-    """
+    """Runs *command* against a fresh twin; ``{url}`` in it stands for the twin's address."""
     counted = Counted()
     with Twin(EMBEDDED_TWIN, wrap=counted.wrap) as twin:
         environment = os.environ | {"ORGO_API_KEY": "sk_live_test_primary", "XDG_STATE_HOME": str(folder)}
@@ -86,9 +75,7 @@ def measure(name: str, command: list[str], folder: Path) -> Measured:
 
 
 def commands() -> list[tuple[str, list[str]]]:
-    """
-    The commands to compare, by name.
-    """
+    """The commands to compare, by name."""
     python = [sys.executable, "-m"]
     check = [*python, "touchstone", "check", "--url", "{url}", "--max-builds", "1000"]
     plain = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"]
@@ -102,9 +89,7 @@ def commands() -> list[tuple[str, list[str]]]:
 
 
 def main() -> None:
-    """
-    Prints the table, the better of a few rounds a command, and the ratios.
-    """
+    """Prints the table, the better of a few rounds a command, and the ratios."""
     best: dict[str, Measured] = {}
     for _ in range(ROUNDS):
         for name, command in commands():

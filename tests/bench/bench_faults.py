@@ -1,5 +1,4 @@
-"""
-Puts the same faults before our examination and before plain `schemathesis run`, and prints both beside each other.
+"""Puts the same faults before our examination and before plain `schemathesis run`, and prints both beside each other.
 
 `make bench ARGS="--faults 40"` takes a larger sample than usual, ``--all`` takes every named fault and every variant.
 ``--keep FILE`` writes each measurement to FILE and takes from there what was measured before, so that a long run can be
@@ -26,19 +25,18 @@ from typing import Any
 
 from tests.bench import ours, plain
 from tests.bench.compared import EXAMINERS, Comparison, Measured, sampled
-from touchstone import candidates
-from touchstone.proof import Subject
+from touchstone.proof import catalogue
+from touchstone.proof.result import Subject
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-WARM = ("touchstone.trial", "touchstone.adapters.warm", "tests.bench.plain", "tests.bench.ours")
+WARM = ("touchstone.proof.trial", "touchstone.check.warm", "tests.bench.plain", "tests.bench.ours")
 FAULTS, VARIANTS, CORRECT = 8, 2, 2
 JOBS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """
-    One examiner before one server.
+    """One examiner before one server.
 
     Attributes:
         subject: None for the correct twin.
@@ -50,32 +48,24 @@ class Job:
 
     @property
     def key(self) -> tuple[str, str, str, int]:
-        """
-        What it has in common with what came of it.
-        """
+        """What it has in common with what came of it."""
         return self.examiner, self.sort, self.server, self.seed
 
     @property
     def server(self) -> str:
-        """
-        The name of the server.
-        """
+        """The name of the server."""
         return self.subject.name if self.subject else "correct"
 
     @property
     def sort(self) -> str:
-        """
-        The sort of the server.
-        """
+        """The sort of the server."""
         return self.subject.sort if self.subject else "correct"
 
 
 def jobs_for(options: argparse.Namespace) -> list[Job]:
-    """
-    What is to be measured: the correct twin first, then fault by fault, the three examiners one after the other.
-    """
-    faults = [one.subject for one in candidates.named()]
-    variants = [one.subject for one in candidates.variants()]
+    """What is to be measured: the correct twin first, then fault by fault, the three examiners one after the other."""
+    faults = [one.subject for one in catalogue.named()]
+    variants = [one.subject for one in catalogue.variants()]
     if not options.all:
         faults = sampled(faults, options.faults, options.seed)
         variants = sampled(variants, options.variants, options.seed)
@@ -84,9 +74,7 @@ def jobs_for(options: argparse.Namespace) -> list[Job]:
 
 
 def measured(job: Job, folder: Path, context: Any) -> Measured:
-    """
-    Does one job.
-    """
+    """Does one job."""
     kind = job.subject.kind if job.subject and job.subject.is_fault else ""
     about = (job.examiner, job.server, job.sort, kind, job.seed)
     own = folder / "-".join(map(str, job.key))
@@ -106,9 +94,7 @@ def measured(job: Job, folder: Path, context: Any) -> Measured:
 
 
 def kept(path: Path | None) -> list[Measured]:
-    """
-    What was measured before.
-    """
+    """What was measured before."""
     if path is None or not path.exists():
         return []
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -116,9 +102,7 @@ def kept(path: Path | None) -> list[Measured]:
 
 
 def run(jobs: Sequence[Job], options: argparse.Namespace, folder: Path) -> Iterator[Measured]:
-    """
-    Does all jobs, a few at a time; those that have not begun when the time is over stay undone.
-    """
+    """Does all jobs, a few at a time; those that have not begun when the time is over stay undone."""
     os.environ["PYTHONPATH"] = str(ROOT)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(WARM))
@@ -143,9 +127,7 @@ def run(jobs: Sequence[Job], options: argparse.Namespace, folder: Path) -> Itera
 
 
 def report(comparison: Comparison, options: argparse.Namespace, total: int) -> str:
-    """
-    Everything that is printed.
-    """
+    """Everything that is printed."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("touchstone", "schemathesis", "hypothesis"))
     machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
     day = time.strftime("%Y-%m-%d", time.gmtime())
@@ -162,9 +144,7 @@ def report(comparison: Comparison, options: argparse.Namespace, total: int) -> s
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """
-    Measures and prints; returns 0, since nothing here is asserted.
-    """
+    """Measures and prints; returns 0, since nothing here is asserted."""
     parser = argparse.ArgumentParser(prog="bench_faults", description="Our examination beside plain Schemathesis.")
     parser.add_argument("--faults", type=int, default=FAULTS, help="size of the sample (default: %(default)s)")
     parser.add_argument("--variants", type=int, default=VARIANTS, help="of variants (default: %(default)s)")
@@ -187,7 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if options.keep:
                 with options.keep.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(dataclasses.asdict(result)) + "\n")
-    print(report(Comparison(results), options, len(candidates.named())))
+    print(report(Comparison(results), options, len(catalogue.named())))
     return 0
 
 

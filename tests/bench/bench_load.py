@@ -42,9 +42,7 @@ LATE_MS = 10.0
 
 
 class Bench:
-    """
-    What is measured at one server.
-    """
+    """What is measured at one server."""
 
     def __init__(self, target: Target, folder: Path, core: int, seconds: float) -> None:
         self._target = target
@@ -54,9 +52,7 @@ class Bench:
         self._runs = 0
 
     def compare(self, rounds: int) -> None:
-        """
-        Prints what each generator costs, the median of some rounds in which each has its turn.
-        """
+        """Prints what each generator costs, the median of some rounds in which each has its turn."""
         found: dict[str, list[Measured]] = {}
         for generator in GENERATORS:
             lacking = generator.lacks(self._target)
@@ -75,18 +71,14 @@ class Bench:
         _print(compared(found))
 
     def take_apart(self) -> None:
-        """
-        Prints what the parts of a read cost the flows engine: they take turns within one process.
-        """
+        """Prints what the parts of a read cost the flows engine: they take turns within one process."""
         with self._running(PARTS, 6 * self._seconds) as started:
             end(started, wait=True)
             costs = costs_of_parts(started.folder)
         _print(taken_apart(costs, BESIDE))
 
     def climb(self, tries: int) -> None:
-        """
-        Prints how late both engines are at ever higher rates, the best of some tries, until they are hopeless.
-        """
+        """Prints how late both engines are at ever higher rates, the best of some tries, until they are hopeless."""
         print(f"{'':<24}{'sent':>10}{'late p50':>12}{'late p99':>12}{'of a core':>11}")
         for kind, rates in LADDERS.items():
             for per_s in rates:
@@ -122,9 +114,7 @@ class Bench:
 
 
 def judging(folder: Path) -> None:
-    """
-    Prints what it costs to judge an exchange.
-    """
+    """Prints what it costs to judge an exchange."""
     rows = [*load_rules.in_passing(), *load_rules.afterwards(folder)]
     _print([f"{'of an exchange':<44}{'CPU':>8}", *(f"{name:<44}{cost_us:>8.2f} us" for name, cost_us in rows)])
 
@@ -137,9 +127,7 @@ def _print(lines: Iterable[str]) -> None:
 
 
 def main() -> None:
-    """
-    Prints all tables.
-    """
+    """Prints all tables."""
     asked = _asked()
     if not can_measure():
         print("bench of load: skipped; only Linux tells what other processes spend")

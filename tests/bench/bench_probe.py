@@ -1,5 +1,4 @@
-"""
-Measures how well `touchstone probe` names limiters, beside what a naive step ramp costs on the same ones.
+"""Measures how well `touchstone probe` names limiters, beside what a naive step ramp costs on the same ones.
 
 First limiters of every form, drawn by seeds, in virtual time: nothing waits, and only CPU time is spent. Then four
 usual ones over networks that jitter, with requests of somebody else, and changed in the middle. At last three limiters
@@ -29,12 +28,12 @@ from tests.command import Shell
 from tests.limiter.forms import FORMS, USUAL, drawn
 from tests.limiter.judged import Judged, judge, spent
 from tests.limiter.virtual import Net
+from touchstone.facts.identity import Cost, Identity
+from touchstone.facts.observed import Answer
+from touchstone.facts.runlog import read
+from touchstone.facts.stimulus import Stimulus
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.identity import Cost, Identity
-from touchstone.limiter.observed import Answer
-from touchstone.limiter.stimulus import Stimulus
 from touchstone.limiter.terms import Terms
-from touchstone.runlog import read
 from touchstone.twin import RateLimit, Twin, TwinSettings
 
 # As the command has it where nothing is asked for.
@@ -53,8 +52,7 @@ _CAPPED = ("none", "concurrency", "builds")
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """
-    What is between a probe and a limiter.
+    """What is between a probe and a limiter.
 
     Attributes:
         jitter_s: Spread of what each leg takes besides, half a normal distribution.
@@ -67,9 +65,7 @@ class Condition:
     changed: bool = False
 
     def __str__(self) -> str:
-        """
-        In words.
-        """
+        """In words."""
         words = [
             *([f"jitter of {1000 * self.jitter_s:g} ms a leg"] if self.jitter_s else []),
             *([f"foreign requests at {self.foreign:g} of the rate"] if self.foreign else []),
@@ -83,18 +79,14 @@ CONDITIONS = (Condition(0.005), Condition(0.020), Condition(foreign=0.1), Condit
 
 
 class Meter:
-    """
-    What was spent before caps were looked for, and after.
-    """
+    """What was spent before caps were looked for, and after."""
 
     def __init__(self) -> None:
         self.requests = self.refused = self.caps = 0
         self.seconds = 0.0
 
     def heard(self, stimulus: Stimulus, answers: Sequence[Answer], at: float) -> None:
-        """
-        Counts.
-        """
+        """Counts."""
         if stimulus.stage in _CAPS:
             self.caps += len(answers)
             return
@@ -104,16 +96,12 @@ class Meter:
 
     @property
     def cost(self) -> Cost:
-        """
-        What the rate alone took.
-        """
+        """What the rate alone took."""
         return Cost(self.requests, self.refused, self.requests - self.refused, self.seconds)
 
 
 def probed(name: str, seed: int, condition: Condition) -> Run:
-    """
-    Probes one limiter in virtual time.
-    """
+    """Probes one limiter in virtual time."""
     text = drawn(name, seed)
     other = _other(name, seed) if condition.changed else ""
     net = Net(text, seed, condition.jitter_s, _foreign_per_s(text, condition), _changes(text, other, seed))
@@ -135,9 +123,7 @@ def probed(name: str, seed: int, condition: Condition) -> Run:
 
 
 def _play(probe: Probe, net: Net, meter: Meter) -> None:
-    """
-    Has a probe ask until it asks no more, or its time is over, which cuts a stimulus short.
-    """
+    """Has a probe ask until it asks no more, or its time is over, which cuts a stimulus short."""
     most_s = probe.terms.most_s
     while (stimulus := probe.ask(net.now_at)) is not None:
         parts = [replace(part, at=tuple(at for at in part.at if at <= most_s)) for part in stimulus.segments]
@@ -152,9 +138,7 @@ def _play(probe: Probe, net: Net, meter: Meter) -> None:
 
 
 def _ended(stimulus: Stimulus, answers: Sequence[Answer]) -> bool:
-    """
-    Whether an answer came after which the rest of some segment is left out.
-    """
+    """Whether an answer came after which the rest of some segment is left out."""
     return any(part.ends_with(accepted=one.accepted, took_s=()) for part in stimulus.segments for one in answers[-2:])
 
 
@@ -168,9 +152,7 @@ def _foreign_per_s(text: str, condition: Condition) -> float:
 
 
 def _other(name: str, seed: int) -> str:
-    """
-    A limiter of another usual form that takes the place of the first one.
-    """
+    """A limiter of another usual form that takes the place of the first one."""
     chance = random.Random(f"{name}/{seed}/changed")
     return drawn(chance.choice([other for other in USUAL if other != name]), seed + 1000)
 
@@ -182,18 +164,14 @@ def _changes(text: str, other: str, seed: int) -> tuple[tuple[float, str], ...]:
 
 
 def _judged(text: str, other: str, identity: Identity) -> Judged:
-    """
-    By the true text; of a limiter that was changed by the better one of both.
-    """
+    """By the true text; of a limiter that was changed by the better one of both."""
     both = [judge(each, identity) for each in (text, other) if each]
     return min(both, key=lambda one: (one.misled, not one.family, not one.exact, one.error))
 
 
 @contextmanager
 def every_processor_busy() -> Iterator[None]:
-    """
-    Has one process for each processor compute all the while.
-    """
+    """Has one process for each processor compute all the while."""
     # A process that outlives this one by accident ends by itself.
     turns = f"import time\nend = time.monotonic() + {_MOST_BUSY_S}\nwhile time.monotonic() < end: sum(range(10000))"
     burning = [subprocess.Popen([sys.executable, "-c", turns]) for _ in range(os.cpu_count() or 1)]
@@ -206,9 +184,7 @@ def every_processor_busy() -> Iterator[None]:
 
 
 def real(text: str, folder: Path, seed: int = 20) -> Run:
-    """
-    Has the command probe a twin over loopback, in real time.
-    """
+    """Has the command probe a twin over loopback, in real time."""
     began_s = _children_s()
     with Twin(replace(REAL_TWIN, rate=RateLimit.parse(text))) as twin:
         ended = Shell(folder).run(
@@ -229,9 +205,7 @@ def _children_s() -> float:
 
 
 def main() -> None:
-    """
-    Measures, and prints the tables.
-    """
+    """Measures, and prints the tables."""
     options = _asked()
     own = Condition(options.jitter_ms / 1000, options.foreign, options.changed)
     names = options.forms.split(",") if options.forms else list(FORMS)

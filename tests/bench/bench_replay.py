@@ -1,5 +1,4 @@
-"""
-Measures how fast recordings are served and judged, side by side in one run: CPU time of this process, no network.
+"""Measures how fast recordings are served and judged, side by side in one run: CPU time of this process, no network.
 
 A route for each recorded request is what respx offers; the index behind one route is what a replay uses. Nothing here
 is asserted: speed is reported.
@@ -13,24 +12,22 @@ from dataclasses import replace
 import httpx
 import respx
 
-from touchstone import recordings
-from touchstone.bundle import recordings_dir
-from touchstone.contract import Contract
-from touchstone.exchange import Exchange
-from touchstone.recording import BASE_URL, Recording
-from touchstone.replaying import KEYS, alone, call_of
-from touchstone.routing import Playback, ReplayTransport
-from touchstone.transport import Keys, Transport
+from touchstone.contract.bundle import recordings_dir
+from touchstone.contract.document import Contract
+from touchstone.facts.exchange import Exchange
+from touchstone.recordings import reader
+from touchstone.recordings.recording import BASE_URL, Recording
+from touchstone.recordings.replay import KEYS, alone, call_of
+from touchstone.recordings.routing import Playback, ReplayTransport
+from touchstone.target.transport import Keys, Transport
 
 EXCHANGES = 5000
 ROUTES = 1000
 
 
 def main() -> None:
-    """
-    Prints each figure and its ratio to the first one.
-    """
-    every = [recordings.read(path) for path in sorted(recordings_dir().glob("*.har"))]
+    """Prints each figure and its ratio to the first one."""
+    every = [reader.read(path) for path in sorted(recordings_dir().glob("*.har"))]
     many = _many(every, EXCHANGES)
     served = _measured(lambda: _served(many), EXCHANGES)
     rows = {
@@ -43,9 +40,7 @@ def main() -> None:
 
 
 def _many(every: list[Recording], number: int) -> Recording:
-    """
-    One recording of so many exchanges, whatever they say.
-    """
+    """One recording of so many exchanges, whatever they say."""
     endless = itertools.cycle(exchange for recording in every for exchange in recording.exchanges)
     numbered = (replace(exchange, seq=seq) for seq, exchange in enumerate(endless, start=1))
     return replace(every[0], exchanges=tuple(itertools.islice(numbered, number)))
@@ -72,9 +67,7 @@ def _routed(recording: Recording) -> None:
 
 
 def _judged(every: list[Recording]) -> float:
-    """
-    Exchanges judged a second, each recording by itself.
-    """
+    """Exchanges judged a second, each recording by itself."""
     rounds = 5
     number = rounds * sum(len(recording.exchanges) for recording in every)
     return _measured(lambda: [alone(recording) for _ in range(rounds) for recording in every], number)

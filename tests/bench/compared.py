@@ -1,12 +1,10 @@
-"""
-What three examiners said about the same servers, beside each other: found or missed, false alarms, totals; pure.
-"""
+"""What three examiners said about the same servers, beside each other: found or missed, false alarms, totals; pure."""
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from touchstone.proof import Subject, median
+from touchstone.proof.result import Subject, median
 
 EXAMINERS = ("touchstone", "default", "best")
 WIDTH = 24
@@ -14,8 +12,7 @@ WIDTH = 24
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """
-    One examiner before one server, once.
+    """One examiner before one server, once.
 
     Attributes:
         server: A name; ``correct`` for the twin as it is.
@@ -42,8 +39,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """
-    One examiner's part of a line.
+    """One examiner's part of a line.
 
     Attributes:
         new: What it said about this server and about no correct twin.
@@ -54,9 +50,7 @@ class Cell:
     measured: Measured
 
     def text(self) -> str:
-        """
-        Found or missed, with what, in WIDTH characters.
-        """
+        """Found or missed, with what, in WIDTH characters."""
         run = self.measured
         word = "found" if self.found else "missed"
         strange = f"+{run.strange}" if run.strange else ""
@@ -79,9 +73,7 @@ def sampled(faults: Sequence[Subject], size: int, seed: int) -> list[Subject]:
 
 
 def usual(measured: Iterable[Measured]) -> dict[str, frozenset[str]]:
-    """
-    By examiner, what it says about the correct twin, in any of its runs.
-    """
+    """By examiner, what it says about the correct twin, in any of its runs."""
     alarms: dict[str, frozenset[str]] = dict.fromkeys(EXAMINERS, frozenset())
     for run in measured:
         if run.sort == "correct":
@@ -90,8 +82,7 @@ def usual(measured: Iterable[Measured]) -> dict[str, frozenset[str]]:
 
 
 def cell(run: Measured, known: Mapping[str, frozenset[str]]) -> Cell:
-    """
-    What a run comes to: a fault is found by who says anything that it does not say about the correct twin; of ours,
+    """What a run comes to: a fault is found by who says anything that it does not say about the correct twin; of ours,
     the right claims have to be blamed.
     """
     new = tuple(said for said in run.said if said not in known[run.examiner])
@@ -100,9 +91,7 @@ def cell(run: Measured, known: Mapping[str, frozenset[str]]) -> Cell:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """
-    One server that all examiners have seen.
-    """
+    """One server that all examiners have seen."""
 
     server: str
     sort: str
@@ -110,24 +99,18 @@ class Line:
     cells: Mapping[str, Cell]
 
     def text(self) -> str:
-        """
-        The line of the matrix.
-        """
+        """The line of the matrix."""
         return f"{self.kind:<12} {self.server:<38} " + "| ".join(self.cells[name].text() for name in EXAMINERS).rstrip()
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """
-    Everything that was measured.
-    """
+    """Everything that was measured."""
 
     measured: Sequence[Measured]
 
     def lines(self, sort: str) -> list[Line]:
-        """
-        The servers of one sort that all examiners have seen, by class and name.
-        """
+        """The servers of one sort that all examiners have seen, by class and name."""
         known = usual(self.measured)
         seen: dict[tuple[str, str], dict[str, Cell]] = {}
         for run in self.measured:
@@ -137,17 +120,13 @@ class Comparison:
         return [Line(server, sort, kind, cells) for (kind, server), cells in whole]
 
     def matrix(self) -> str:
-        """
-        Faults × examiners.
-        """
+        """Faults × examiners."""
         head = f"{'class':<12} {'fault':<38} " + "| ".join(f"{name:<{WIDTH}}" for name in EXAMINERS)
         units = " " * 52 + "| ".join(f"{'':<9}{'requests':>7}{'s':>5}  " for _ in EXAMINERS)
         return "\n".join([head.rstrip(), units.rstrip(), *(line.text() for line in self.lines("fault"))])
 
     def totals(self) -> str:
-        """
-        How many faults of each class each examiner found.
-        """
+        """How many faults of each class each examiner found."""
         lines = self.lines("fault")
         rows = [f"{'class':<12}{'faults':>8}" + "".join(f"{name:>12}" for name in EXAMINERS)]
         for kind in [*sorted({line.kind for line in lines}), "all"]:
@@ -163,9 +142,7 @@ class Comparison:
         return "\n".join(rows)
 
     def false_alarms(self) -> str:
-        """
-        What each examiner said about servers that are right.
-        """
+        """What each examiner said about servers that are right."""
         rows = [f"{'':<44}" + "".join(f"{name:>12}" for name in EXAMINERS)]
         correct = [run for run in self.measured if run.sort == "correct"]
         of = {name: [run for run in correct if run.examiner == name] for name in EXAMINERS}
@@ -182,9 +159,7 @@ class Comparison:
         return "\n".join(rows)
 
     def words(self) -> str:
-        """
-        What plain Schemathesis said about whom, so that everybody can judge whether it is what is wrong.
-        """
+        """What plain Schemathesis said about whom, so that everybody can judge whether it is what is wrong."""
         rows = [
             f"{name} on the correct twin: {said}" for name in EXAMINERS for said in sorted(usual(self.measured)[name])
         ]

@@ -1,6 +1,4 @@
-"""
-The generators that are compared: how each of them is started on one core, and what it says of itself.
-"""
+"""The generators that are compared: how each of them is started on one core, and what it says of itself."""
 
 import contextlib
 import json
@@ -19,20 +17,20 @@ from typing import Literal
 from tests.bench.load_said import Said, of_hey, of_wrk
 from tests.bench.load_spent import pinned
 from tests.bench.load_target import REF, Target
-from touchstone import sample_json
-from touchstone.bundle import load_dir
-from touchstone.calls import Call, Keys
-from touchstone.contract import Contract
-from touchstone.histogram import Histogram
-from touchstone.loadfacts import Model
-from touchstone.loadhandover import Go, LoadHandover
-from touchstone.loading import locust_environment
-from touchstone.sample import Window
-from touchstone.settings import Flags
-from touchstone.settings import load as load_settings
-from touchstone.shots import Shots
-from touchstone.stage import Stage
-from touchstone.workloads import SCENARIOS, Options
+from touchstone.config import Flags
+from touchstone.config import load as load_settings
+from touchstone.contract.bundle import load_dir
+from touchstone.contract.document import Contract
+from touchstone.facts import sample_json
+from touchstone.facts.histogram import Histogram
+from touchstone.facts.load_events import Model
+from touchstone.facts.sample import Window
+from touchstone.loadgen.handover import Go, LoadHandover
+from touchstone.loadgen.loading import locust_environment
+from touchstone.loadgen.prepared_request import Shots
+from touchstone.loadgen.stage import Stage
+from touchstone.loadgen.workloads import SCENARIOS, Options
+from touchstone.target.call import Call, Keys
 
 CONNECTIONS = 16
 KEY = "sk_live_test_bench"
@@ -52,8 +50,7 @@ Kind = Literal["wrk", "hey", "stock", "flows", "bulk", "parts"]
 
 @dataclass(frozen=True, slots=True)
 class Generator:
-    """
-    One way to send requests.
+    """One way to send requests.
 
     Attributes:
         program: What has to be installed besides this project.
@@ -69,15 +66,11 @@ class Generator:
     per_s: float | None = None
 
     def url(self, target: Target) -> str:
-        """
-        Base URL of what it loads.
-        """
+        """Base URL of what it loads."""
         return {"plain": target.url, "heads": target.heads_url, "tls": target.tls_url}[self.port]
 
     def lacks(self, target: Target) -> str:
-        """
-        Why it cannot run here; empty where it can.
-        """
+        """Why it cannot run here; empty where it can."""
         if self.program and shutil.which(self.program) is None:
             return f"{self.program} is not installed (a Debian package)"
         return "" if self.url(target) else "no openssl here to make a certificate with"
@@ -103,8 +96,7 @@ BESIDE = ("all in, a new head each", "all in, with TLS")
 
 @dataclass(slots=True)
 class Running:
-    """
-    A generator at work.
+    """A generator at work.
 
     Attributes:
         lasts_s: How long it is to send.
@@ -119,14 +111,11 @@ class Running:
     says: str = ""
 
     def output(self) -> str:
-        """
-        What it printed.
-        """
+        """What it printed."""
         return (self.folder / "output.txt").read_text(errors="replace").strip()
 
     def read(self, *, ended: bool) -> None:
-        """
-        Reads what it wrote.
+        """Reads what it wrote.
 
         Args:
             ended: Whether it came to its end by itself or by a polite request.
@@ -141,9 +130,7 @@ class Running:
             self._read_log(self.folder / "runlog.jsonl")
 
     def late(self) -> Histogram:
-        """
-        Lateness of what it was to send, the first second left out.
-        """
+        """Lateness of what it was to send, the first second left out."""
         first = min((window.at_s for window in self.windows), default=0)
         return Histogram.merged(window.late for window in self.windows if window.at_s > first)
 
@@ -163,9 +150,7 @@ def _said(kind: str, text: str) -> Said:
 
 @contextlib.contextmanager
 def running(generator: Generator, target: Target, folder: Path, core: int, seconds: float) -> Iterator[Running]:
-    """
-    Starts a generator that can be measured for *seconds*, and ends it with all its processes.
-    """
+    """Starts a generator that can be measured for *seconds*, and ends it with all its processes."""
     folder.mkdir()
     lasts_s = WARM_UP_S + seconds + BEYOND_S
     command, environment = _started(generator, target, folder, lasts_s)
@@ -182,9 +167,7 @@ def running(generator: Generator, target: Target, folder: Path, core: int, secon
 
 
 def end(running_: Running, *, wait: bool) -> None:
-    """
-    Lets a generator end by itself, or ends it; and reads what it wrote.
-    """
+    """Lets a generator end by itself, or ends it; and reads what it wrote."""
     process, kind = running_.process, running_.generator.kind
     ended = True
     if not wait:
@@ -198,9 +181,7 @@ def end(running_: Running, *, wait: bool) -> None:
 
 
 def _started(generator: Generator, target: Target, folder: Path, lasts_s: float) -> tuple[list[str], dict[str, str]]:
-    """
-    Command line and environment.
-    """
+    """Command line and environment."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
     url = generator.url(target)
     shot = Shots(url, Keys(KEY, None, None), Contract.load()).shot(Call("getBuild", REF))
@@ -221,9 +202,7 @@ def _started(generator: Generator, target: Target, folder: Path, lasts_s: float)
 
 
 def _ours(generator: Generator, target: Target, folder: Path, lasts_s: float) -> tuple[list[str], dict[str, str]]:
-    """
-    The Locust process that `touchstone load` starts, told what `touchstone load` tells it.
-    """
+    """The Locust process that `touchstone load` starts, told what `touchstone load` tells it."""
     url, kind = generator.url(target), generator.kind
     flags = Flags(url=url, seed=1)
     settings = load_settings(flags, {"ORGO_API_KEY": KEY}, folder)
@@ -269,14 +248,11 @@ def _locust(file: Path, flags: list[str]) -> list[str]:
 
 
 class Idle(Exception):
-    """
-    A generator that sends nothing, and what it says.
-    """
+    """A generator that sends nothing, and what it says."""
 
 
 def begun(running_: Running, requests: Callable[[], int], patience_s: float = 20.0) -> None:
-    """
-    Waits until a generator has sent its first requests.
+    """Waits until a generator has sent its first requests.
 
     Raises:
         Idle: it never does.
@@ -294,8 +270,6 @@ def begun(running_: Running, requests: Callable[[], int], patience_s: float = 20
 
 
 def costs_of_parts(folder: Path) -> Mapping[str, list[float]]:
-    """
-    What the parts of a flow cost, in microseconds; one number for each turn.
-    """
+    """What the parts of a flow cost, in microseconds; one number for each turn."""
     found: Mapping[str, list[float]] = json.loads((folder / "parts.json").read_text(encoding="utf-8"))
     return found

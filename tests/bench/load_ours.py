@@ -1,5 +1,4 @@
-"""
-Our own engines as the bench drives them: with as many connections as the others, and the parts of a flow in turn.
+"""Our own engines as the bench drives them: with as many connections as the others, and the parts of a flow in turn.
 
 `load/steady.py` is what is measured wherever it will do; here is what it cannot.
 """
@@ -16,38 +15,32 @@ from typing import Any
 import gevent
 import numpy as np
 
-from touchstone.adapters.arrival_user import Arrival, ArrivalUser
-from touchstone.adapters.bulk_run import BulkRun
-from touchstone.adapters.flows import Flow
-from touchstone.adapters.loadrun import LoadRun, call
-from touchstone.bulk_wire import BulkShot, Setup
-from touchstone.schedule import Schedule
-from touchstone.shots import Shot
+from touchstone.loadgen.arrival_user import Arrival, ArrivalUser
+from touchstone.loadgen.bulk_run import BulkRun
+from touchstone.loadgen.bulk_wire import BulkShot, Setup
+from touchstone.loadgen.flows import Flow
+from touchstone.loadgen.load_run import LoadRun, call
+from touchstone.loadgen.prepared_request import Shot
+from touchstone.loadgen.schedule import Schedule
 
 # Parts of a flow take turns this short, so that whatever else the machine does falls upon all of them.
 TURN_S = 0.1
 
 
 class _Narrow(BulkRun):
-    """
-    A side-car with fewer connections than it may have.
-    """
+    """A side-car with fewer connections than it may have."""
 
     def _setup(self, shots: list[BulkShot]) -> Setup:
         return dataclasses.replace(super()._setup(shots), max_connections=int(os.environ["BENCH_CONNECTIONS"]))
 
 
 class Reads(ArrivalUser):
-    """
-    Status reads alone, by the bulk engine, which has all of them to send from the beginning: as fast as it can.
-    """
+    """Status reads alone, by the bulk engine, which has all of them to send from the beginning: as fast as it can."""
 
     scenario = "steady"
 
     def do_read(self, arrival: Arrival) -> None:
-        """
-        What the mix of `load/` does.
-        """
+        """What the mix of `load/` does."""
         refs = self.run_.go.stage.refs("ready")
         self.flow(arrival, keep=self.run_.keeps_read()).send("getBuild", refs[arrival.number % len(refs)])
 
@@ -63,9 +56,7 @@ class Reads(ArrivalUser):
 
 
 class Parts(Reads):
-    """
-    Clients that do one part of a read more in each turn; afterwards, it is written down what each of them costs.
-    """
+    """Clients that do one part of a read more in each turn; afterwards, it is written down what each of them costs."""
 
     def _closed(self, due: Iterator[Arrival]) -> None:
         costs: dict[str, list[float]] = {}
@@ -81,9 +72,7 @@ class Parts(Reads):
         Path(os.environ["BENCH_PARTS"]).write_text(json.dumps(costs), encoding="utf-8")
 
     def _turn(self, work: Callable[[Arrival], Any], arrival: Arrival) -> float:
-        """
-        Microseconds of CPU time for each time that all clients did *work* until the turn was over.
-        """
+        """Microseconds of CPU time for each time that all clients did *work* until the turn was over."""
         done: Counter[int] = Counter()
         until, spent_s = time.monotonic() + TURN_S, time.process_time()
 
@@ -117,9 +106,7 @@ def _timed(run: LoadRun, shot: Shot) -> None:
 
 
 def _elsewhere(run: LoadRun, url: str) -> Callable[[Arrival], Any]:
-    """
-    The same read from another address.
-    """
+    """The same read from another address."""
     there, ref = LoadRun(run.go, run.settings, url), run.go.stage.refs("ready")[0]
 
     def read(arrival: Arrival) -> None:

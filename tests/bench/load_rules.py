@@ -12,25 +12,26 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.bench.load_target import BODY, REF
-from touchstone import claims, rules
-from touchstone.answer import Answer
-from touchstone.appraiser import INLINE_RULES, STORY_TIME_RULES, Appraiser
-from touchstone.calls import Call, Keys
-from touchstone.claims import Ledger
-from touchstone.collector import Collector
-from touchstone.contract import Contract
-from touchstone.exchange import Exchange
-from touchstone.heads import HeadReader
-from touchstone.judge import Judge, said
-from touchstone.loadrules import judge_load
+from touchstone.contract import claims
+from touchstone.contract.claims import Ledger
+from touchstone.contract.document import Contract
+from touchstone.facts.events import RunLog
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.runlog import read
+from touchstone.facts.sample import Sample
+from touchstone.loadgen.collector import Collector
+from touchstone.loadgen.heads import HeadReader
+from touchstone.loadgen.inline_judge import INLINE_RULES, STORY_TIME_RULES, Appraiser
+from touchstone.loadgen.prepared_request import Shots
+from touchstone.loadgen.rules import judge_load
+from touchstone.loadgen.thresholds import judge_thresholds, measured
+from touchstone.loadgen.workloads import INVARIANTS
+from touchstone.rules import catalogue
 from touchstone.rules.history import History
+from touchstone.rules.judge import Judge, said
 from touchstone.rules.rule import Rule
-from touchstone.runfacts import RunLog
-from touchstone.runlog import read
-from touchstone.sample import Sample
-from touchstone.shots import Shots
-from touchstone.thresholds import judge_thresholds, measured
-from touchstone.workloads import INVARIANTS
+from touchstone.target.answer import Answer
+from touchstone.target.call import Call, Keys
 
 # As nginx sends it, with a request id as many servers add one.
 _HEAD = (
@@ -45,9 +46,7 @@ Row = tuple[str, float]
 
 
 def in_passing() -> Iterator[Row]:
-    """
-    What is done with each answer of a run while it lasts, in microseconds.
-    """
+    """What is done with each answer of a run while it lasts, in microseconds."""
     heads = HeadReader()
     texts = [_head(number) for number in range(_ROUNDS * _MISSES + 1)]
     heads.read(texts[0], "GET")
@@ -82,9 +81,7 @@ def _appraised() -> Iterator[Row]:
 
 
 def afterwards(folder: Path) -> Iterator[Row]:
-    """
-    What is done with an exchange of a run when that is over, in microseconds; the run is made for it.
-    """
+    """What is done with an exchange of a run when that is over, in microseconds; the run is made for it."""
     log = _steady(folder)
     ledger = claims.load().raised(INVARIANTS)
     number = len(log.exchanges)
@@ -95,11 +92,9 @@ def afterwards(folder: Path) -> Iterator[Row]:
 
 
 def _judge(log: RunLog, ledger: Ledger, more: tuple[Rule[Exchange], ...] = ()) -> None:
-    """
-    What touchstone/loadjudge.py does with exchanges.
-    """
+    """What touchstone/loadgen/judge.py does with exchanges."""
     history = History(Contract.load())
-    judge = Judge(history, ledger, STORY_TIME_RULES, rules.STORY_RULES)
+    judge = Judge(history, ledger, STORY_TIME_RULES, catalogue.STORY_RULES)
     for exchange in sorted(log.exchanges, key=lambda each: each.done_at):
         judge.see(exchange)
         for rule in more:
@@ -113,9 +108,7 @@ def _judge_whole(log: RunLog, ledger: Ledger) -> None:
 
 
 def _steady(folder: Path) -> RunLog:
-    """
-    The log of a real `touchstone load steady` against the twin.
-    """
+    """The log of a real `touchstone load steady` against the twin."""
     results = folder / "steady"
     command = [sys.executable, "-m", "touchstone", "load", "steady", "--duration", "6", "--report-dir", str(results)]
     environment = os.environ | {"XDG_STATE_HOME": str(folder)}
@@ -126,9 +119,7 @@ def _steady(folder: Path) -> RunLog:
 
 
 def _each_us(work: Callable[[int], object], times: int) -> float:
-    """
-    CPU time of *work*, the median of a few rounds.
-    """
+    """CPU time of *work*, the median of a few rounds."""
     found = []
     for _ in range(_ROUNDS):
         began_s = time.process_time()

@@ -1,6 +1,4 @@
-"""
-What other programs say about requests, read from their words: nginx, wrk and hey.
-"""
+"""What other programs say about requests, read from their words: nginx, wrk and hey."""
 
 import re
 from dataclasses import dataclass
@@ -16,8 +14,7 @@ _HEY_ERROR = re.compile(r"^\s*\[(\d+)\]", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """
-    What a generator says that it did.
+    """What a generator says that it did.
 
     Attributes:
         requests: Those that were answered.
@@ -29,9 +26,7 @@ class Said:
 
 
 def served(text: str) -> int:
-    """
-    How many requests nginx has served, by its page ``stub_status``; the one for the page is among them.
-    """
+    """How many requests nginx has served, by its page ``stub_status``; the one for the page is among them."""
     found = _STUB.search(text)
     if found is None:
         raise ValueError(f"stub_status: expected its three counts, got {text!r:.80}")
@@ -39,9 +34,7 @@ def served(text: str) -> int:
 
 
 def of_wrk(text: str) -> Said:
-    """
-    What wrk says.
-    """
+    """What wrk says."""
     found = _WRK_REQUESTS.search(text)
     if found is None:
         raise ValueError(f"wrk: expected how many requests there were, got {text!r:.80}")
@@ -51,9 +44,7 @@ def of_wrk(text: str) -> Said:
 
 
 def of_hey(text: str) -> Said:
-    """
-    What hey says.
-    """
+    """What hey says."""
     statuses = [(int(status), int(count)) for status, count in _HEY_STATUS.findall(text)]
     errors = _HEY_ERRORS.search(text)
     if not statuses and not errors:

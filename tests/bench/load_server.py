@@ -1,5 +1,4 @@
-"""
-The small server that stands in for nginx: one answer to everything, kept-up connections, and a count.
+"""The small server that stands in for nginx: one answer to everything, kept-up connections, and a count.
 
 Ports on the command line: plain, heads that differ, TLS; then the files of certificate and key, empty for no TLS.
 """
@@ -16,17 +15,13 @@ _END = b"\r\n\r\n"
 
 
 class Counts:
-    """
-    Requests served, of all connections.
-    """
+    """Requests served, of all connections."""
 
     requests = 0
 
 
 class Answering(asyncio.Protocol):
-    """
-    One connection.
-    """
+    """One connection."""
 
     def __init__(self, *, differs: bool) -> None:
         self._differs = differs
@@ -48,9 +43,7 @@ class Answering(asyncio.Protocol):
 
 
 def answer(body: str, header: str = "") -> bytes:
-    """
-    All bytes of an answer.
-    """
+    """All bytes of an answer."""
     kind = "Content-Type: application/json"
     return f"HTTP/1.1 200 OK\r\n{kind}\r\n{header}Content-Length: {len(body)}\r\n\r\n{body}".encode("ascii")
 
@@ -64,9 +57,7 @@ PLAIN = answer(BODY)
 
 
 async def main(plain: int, heads: int, tls: int, certificate: str, key: str) -> None:
-    """
-    Serves until it is killed.
-    """
+    """Serves until it is killed."""
     loop = asyncio.get_running_loop()
     await loop.create_server(lambda: Answering(differs=False), "127.0.0.1", plain)
     await loop.create_server(lambda: Answering(differs=True), "127.0.0.1", heads)

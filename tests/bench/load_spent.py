@@ -1,6 +1,4 @@
-"""
-What processes spend: CPU time of a whole tree of them, to the microsecond and while they run.
-"""
+"""What processes spend: CPU time of a whole tree of them, to the microsecond and while they run."""
 
 import ctypes
 import os
@@ -20,16 +18,12 @@ _END_WITH_PARENT = 1
 
 
 def can_measure() -> bool:
-    """
-    Whether this system tells what other processes spend.
-    """
+    """Whether this system tells what other processes spend."""
     return sys.platform == "linux" and Path("/proc/self/task").is_dir()
 
 
 def cpu_s(pid: int) -> float:
-    """
-    CPU time of a process so far, user and system, threads that are gone included; 0 where it is gone itself.
-    """
+    """CPU time of a process so far, user and system, threads that are gone included; 0 where it is gone itself."""
     try:
         return time.clock_gettime((~pid << _PROCESS_BITS) | _CPU_CLOCK)
     except OSError:
@@ -37,9 +31,7 @@ def cpu_s(pid: int) -> float:
 
 
 def tree(pid: int) -> list[int]:
-    """
-    A process and all that descend from it.
-    """
+    """A process and all that descend from it."""
     found = [pid]
     for parent in found:
         try:
@@ -64,17 +56,14 @@ def pinned(core: int) -> dict[str, Any]:
 
 
 def cores() -> tuple[int, int]:
-    """
-    One for the server and another one for whoever loads it; twice the same where there is only one.
-    """
+    """One for the server and another one for whoever loads it; twice the same where there is only one."""
     usable = sorted(os.sched_getaffinity(0))
     return usable[0], usable[-1]
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """
-    What was spent within a time, and on how many requests.
+    """What was spent within a time, and on how many requests.
 
     Attributes:
         whole: Whether all processes were there to the end of it.
@@ -88,8 +77,7 @@ class Spent:
 
 
 def spent_within(seconds: float, pid: int, requests: Callable[[], int], server_s: Callable[[], float]) -> Spent:
-    """
-    What the tree of *pid* spends within some seconds from now.
+    """What the tree of *pid* spends within some seconds from now.
 
     Args:
         requests: How many the server has served, with the one that asks for it.

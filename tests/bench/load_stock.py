@@ -1,6 +1,4 @@
-"""
-Locust's own users as everybody writes them: the same request again and again.
-"""
+"""Locust's own users as everybody writes them: the same request again and again."""
 
 import os
 
@@ -11,26 +9,18 @@ HEADERS = {"Authorization": os.environ["BENCH_AUTHORIZATION"]}
 
 
 class Fast(FastHttpUser):
-    """
-    The one over geventhttpclient.
-    """
+    """The one over geventhttpclient."""
 
     @task
     def read(self) -> None:
-        """
-        One status read.
-        """
+        """One status read."""
         self.client.get(PATH, headers=HEADERS)
 
 
 class Plain(HttpUser):
-    """
-    The one over requests.
-    """
+    """The one over requests."""
 
     @task
     def read(self) -> None:
-        """
-        One status read.
-        """
+        """One status read."""
         self.client.get(PATH, headers=HEADERS)

@@ -1,6 +1,4 @@
-"""
-The tables of the bench of load: medians, ranges and ratios.
-"""
+"""The tables of the bench of load: medians, ranges and ratios."""
 
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,8 +10,7 @@ YARDSTICKS = ("wrk", "Locust FastHttpUser")
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """
-    One run of one generator.
+    """One run of one generator.
 
     Attributes:
         cpu_us: CPU time of its processes for each request.
@@ -33,9 +30,7 @@ class Measured:
 
 
 def compared(runs: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
-    """
-    A line for each generator: its median, its range, and its ratio to the first yardstick that is there.
-    """
+    """A line for each generator: its median, its range, and its ratio to the first yardstick that is there."""
     yardstick = next((name for name in YARDSTICKS if name in runs), next(iter(runs)))
     unit_us = _median(run.cpu_us for run in runs[yardstick])
     head = f"{'requests/s':>12}{'of a core':>11}{'server':>8}{'CPU/request':>13}{'range':>16}"
@@ -61,8 +56,7 @@ def _late(runs: Sequence[Measured]) -> str:
 
 
 def taken_apart(costs: Mapping[str, Sequence[float]], beside: Sequence[str]) -> Iterator[str]:
-    """
-    A line for each part: the median of its turns in microseconds, and what it adds to the part before.
+    """A line for each part: the median of its turns in microseconds, and what it adds to the part before.
 
     Args:
         beside: Parts that add to the last one of the others.

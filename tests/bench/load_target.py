@@ -1,5 +1,4 @@
-"""
-The server that all generators load: nginx where it is installed, a small one of our own otherwise, on one core.
+"""The server that all generators load: nginx where it is installed, a small one of our own otherwise, on one core.
 
 It gives the same answer to whatever it is asked, on three ports: plainly, with TLS, and with a head that is another one
 in each answer. It counts what it serves.
@@ -75,8 +74,7 @@ _NGINX_TLS = """
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """
-    A server that runs.
+    """A server that runs.
 
     Attributes:
         says: Which one it is, in words.
@@ -94,16 +92,12 @@ class Target:
     pid: int
 
     def requests(self) -> int:
-        """
-        Requests served so far; the one that asks is among them.
-        """
+        """Requests served so far; the one that asks is among them."""
         with urllib.request.urlopen(f"{self.url}{COUNTS_PATH}", timeout=READY_S) as answer:
             return served(answer.read().decode())
 
     def cpu_s(self) -> float:
-        """
-        CPU time that it has spent.
-        """
+        """CPU time that it has spent."""
         return cpu_s(self.pid)
 
 
@@ -116,8 +110,7 @@ class _Ports:
 
 @contextlib.contextmanager
 def serving(folder: Path, core: int, *, own: bool = False) -> Iterator[Target]:
-    """
-    Starts a server on *core*, and ends it.
+    """Starts a server on *core*, and ends it.
 
     Args:
         folder: For its files.
@@ -164,9 +157,7 @@ def _version(program: str) -> str:
 
 
 def _certificate(folder: Path) -> tuple[Path, Path] | tuple[None, None]:
-    """
-    A certificate that the server signs itself, and its key; nothing without a program to make one.
-    """
+    """A certificate that the server signs itself, and its key; nothing without a program to make one."""
     openssl = shutil.which("openssl")
     if openssl is None:
         return None, None

@@ -1,5 +1,4 @@
-"""
-One examination of ours of one server, in a process of its own, and what it blamed.
+"""One examination of ours of one server, in a process of its own, and what it blamed.
 
 It is the trial of `touchstone prove`, but the whole of it: what stops at the first proof would be compared with what
 goes on to its end.
@@ -16,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.plain import end_with_parent, output_to
-from touchstone import trial
-from touchstone.candidates import candidate
 from touchstone.errors import HarnessError
-from touchstone.proof import Subject, Trial
+from touchstone.proof import trial
+from touchstone.proof.catalogue import candidate
+from touchstone.proof.result import Subject, Trial
 from touchstone.twin.behaviour import Behaviour
 
 LAST_S = trial.TRIAL_SECONDS + 30.0
@@ -28,8 +27,7 @@ CORRECT = Subject("correct", "variant", "It is the twin as it is.")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """
-    What one examination is to do.
+    """What one examination is to do.
 
     Attributes:
         subject: The server; None for the correct twin.
@@ -43,8 +41,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class OurRun:
-    """
-    What came of one examination.
+    """What came of one examination.
 
     Attributes:
         found: Whether every claim that the fault has to break was found broken, and the exit code says so.
@@ -63,9 +60,7 @@ class OurRun:
 
 
 def our_run(order: Order, context: Any) -> OurRun:
-    """
-    Examines it in a new process, for LAST_S at the most.
-    """
+    """Examines it in a new process, for LAST_S at the most."""
     shutil.rmtree(order.folder, ignore_errors=True)
     order.folder.mkdir(parents=True)
     began = time.monotonic()
@@ -83,9 +78,7 @@ def our_run(order: Order, context: Any) -> OurRun:
 
 
 def main(order: Order) -> None:
-    """
-    The body of the process.
-    """
+    """The body of the process."""
     threading.Thread(target=end_with_parent, daemon=True).start()
     os.chdir(order.folder)
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(order.folder / "hypothesis")
@@ -101,9 +94,7 @@ def main(order: Order) -> None:
 
 
 def said_by(outcome: Trial) -> dict[str, Any]:
-    """
-    The fields of an OurRun.
-    """
+    """The fields of an OurRun."""
     is_found = outcome.subject.is_fault and outcome.exit_code == 1 and not outcome.lacking
     return {
         "found": is_found,

@@ -1,5 +1,4 @@
-"""
-One run of plain `schemathesis run` against one server, in a process of its own, and what it complained about.
+"""One run of plain `schemathesis run` against one server, in a process of its own, and what it complained about.
 
 The settings are either those it has by itself or those of best.toml, for which a few versions are published beforehand
 so that its dictionaries name something that exists. The command is called in a process that was forked from one that
@@ -24,10 +23,10 @@ import httpx
 import hypothesis.configuration
 from schemathesis.cli import schemathesis
 
-from touchstone.bundle import openapi_dir
-from touchstone.candidates import candidate
-from touchstone.embedded import EMBEDDED_TWIN
-from touchstone.proof import Subject
+from touchstone.check.embedded import EMBEDDED_TWIN
+from touchstone.contract.bundle import openapi_dir
+from touchstone.proof.catalogue import candidate
+from touchstone.proof.result import Subject
 from touchstone.twin.behaviour import Behaviour
 from touchstone.twin.serve import Asgi
 
@@ -46,8 +45,7 @@ SETTLED_S = 3.0
 
 @dataclass(frozen=True, slots=True, order=True)
 class Alarm:
-    """
-    One kind of complaint.
+    """One kind of complaint.
 
     Attributes:
         code: Schemathesis' own for the kind of failure; empty for an error.
@@ -68,8 +66,7 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """
-    What one run is to do.
+    """What one run is to do.
 
     Attributes:
         subject: The server; None for the correct twin.
@@ -84,8 +81,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class PlainRun:
-    """
-    What came of one run.
+    """What came of one run.
 
     Attributes:
         requests: All that reached the server, without those that prepared it; of a run that was cut off, those that it
@@ -100,9 +96,7 @@ class PlainRun:
 
 
 def plain_run(order: Order, context: Any) -> PlainRun:
-    """
-    Runs it in a new process, for LAST_S at the most.
-    """
+    """Runs it in a new process, for LAST_S at the most."""
     shutil.rmtree(order.folder, ignore_errors=True)
     order.folder.mkdir(parents=True)
     began = time.monotonic()
@@ -122,9 +116,7 @@ def plain_run(order: Order, context: Any) -> PlainRun:
 
 
 def main(order: Order) -> None:
-    """
-    The body of the process.
-    """
+    """The body of the process."""
     threading.Thread(target=end_with_parent, daemon=True).start()
     os.chdir(order.folder)
     hypothesis.configuration.set_hypothesis_home_dir(order.folder / ".hypothesis")
@@ -146,9 +138,7 @@ def main(order: Order) -> None:
 
 
 def arguments(order: Order, url: str) -> list[str]:
-    """
-    The command line after ``schemathesis``.
-    """
+    """The command line after ``schemathesis``."""
     given = ["run", str(openapi_dir() / "builds.yaml"), "--url", url, "--no-color", "--seed", str(order.seed)]
     given += ["--report-ndjson-path", str(order.folder / "events.ndjson")]
     if order.preset == "default":
@@ -157,9 +147,7 @@ def arguments(order: Order, url: str) -> list[str]:
 
 
 def prepare(url: str) -> None:
-    """
-    Publishes what best.toml names and waits until the builds are over; a server that refuses is left as it is.
-    """
+    """Publishes what best.toml names and waits until the builds are over; a server that refuses is left as it is."""
     headers = {"Authorization": f"Bearer {KEY}"}
     with httpx.Client(headers=headers, timeout=2.0) as client, contextlib.suppress(httpx.HTTPError):
         for name, (step, built) in PUBLISHED.items():
@@ -173,9 +161,7 @@ def prepare(url: str) -> None:
 
 
 def _follow(client: httpx.Client, path: str) -> None:
-    """
-    Reads a stream of events until it ends, which is when the build is over, or until enough time has passed.
-    """
+    """Reads a stream of events until it ends, which is when the build is over, or until enough time has passed."""
     until = time.monotonic() + SETTLED_S
     with client.stream("GET", path) as events:
         for _ in events.iter_bytes():
@@ -184,17 +170,13 @@ def _follow(client: httpx.Client, path: str) -> None:
 
 
 class Counter:
-    """
-    How many requests came.
-    """
+    """How many requests came."""
 
     requests = 0
 
 
 def alarms_in(events: Path) -> frozenset[Alarm]:
-    """
-    All kinds of complaints in a file of events, also in one that ends in the middle of a line.
-    """
+    """All kinds of complaints in a file of events, also in one that ends in the middle of a line."""
     alarms: set[Alarm] = set()
     for event in _events(events):
         for kind, value in event.items():
@@ -206,9 +188,7 @@ def alarms_in(events: Path) -> frozenset[Alarm]:
 
 
 def requests_in(events: Path) -> int:
-    """
-    How many requests a file of events tells of.
-    """
+    """How many requests a file of events tells of."""
     finished = (event["ScenarioFinished"] for event in _events(events) if "ScenarioFinished" in event)
     return sum(len(scenario["recorder"].get("interactions", {})) for scenario in finished)
 
@@ -258,17 +238,13 @@ def _counted(counter: Counter, inner: Any) -> Any:
 
 @contextlib.contextmanager
 def output_to(path: Path) -> Iterator[None]:
-    """
-    Whatever is printed meanwhile goes to *path*.
-    """
+    """Whatever is printed meanwhile goes to *path*."""
     with path.open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         yield
 
 
 def end_with_parent() -> None:
-    """
-    Waits for the parent to end, and ends this process, too.
-    """
+    """Waits for the parent to end, and ends this process, too."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

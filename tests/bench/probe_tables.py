@@ -1,6 +1,4 @@
-"""
-The tables of the bench of probes: how many limiters were named rightly, at which cost, and beside a step ramp.
-"""
+"""The tables of the bench of probes: how many limiters were named rightly, at which cost, and beside a step ramp."""
 
 import math
 import statistics
@@ -9,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.bench.ramp import Ramp
 from tests.limiter.judged import Judged, Spent
-from touchstone.limiter.identity import Cost, Identity
+from touchstone.facts.identity import Cost, Identity
 
 # A time counts as near that is off by no more than this share of itself.
 NEAR = 0.01
@@ -20,8 +18,7 @@ _WRONG, _FREE, _NOTHING = Judged(False, False, False, (), False), Cost(0, 0, 0, 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """
-    One probe of one limiter.
+    """One probe of one limiter.
 
     Attributes:
         name: The form of the limiter.
@@ -48,15 +45,12 @@ class Run:
 
     @property
     def near(self) -> bool:
-        """
-        Whether all of its times are near the true ones.
-        """
+        """Whether all of its times are near the true ones."""
         return self.judged.family and self.judged.error <= NEAR
 
 
 def wilson(right: int, count: int) -> tuple[float, float]:
-    """
-    Between which shares the true one lies with a probability of 95 %.
+    """Between which shares the true one lies with a probability of 95 %.
 
     Source: E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22 (1927).
     """
@@ -66,9 +60,7 @@ def wilson(right: int, count: int) -> tuple[float, float]:
 
 
 def accuracy(runs: Sequence[Run]) -> Iterator[str]:
-    """
-    A line for each family and one for all: what was named rightly.
-    """
+    """A line for each family and one for all: what was named rightly."""
     head = f"{'options':>10}{'exact':>9}{'in 1 %':>9}{'covered':>9}{'sure':>9}{'misled':>8}"
     yield f"{'':<18}{'n':>4}{'family right':>14}{'95 %':>12}{head}"
     for name, each in _grouped(runs):
@@ -88,9 +80,7 @@ def accuracy(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def costs(runs: Sequence[Run]) -> Iterator[str]:
-    """
-    A line for each family and one for all: what that took.
-    """
+    """A line for each family and one for all: what that took."""
     head = (
         f"{'req/(L+5)':>12}{'p95':>7}{'refused-L/10':>14}{'s/window':>10}{'p95':>9}{'CPU s':>8}{'most':>7}{'caps':>7}"
     )
@@ -112,9 +102,7 @@ def costs(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def ramps(runs: Sequence[Run]) -> Iterator[str]:
-    """
-    A line for each family that a step ramp can find something of, and one for all: the ramp beside the probe.
-    """
+    """A line for each family that a step ramp can find something of, and one for all: the ramp beside the probe."""
     ramped = [run for run in runs if run.ramp is not None and run.cost.requests]
     if not ramped:
         return
@@ -136,9 +124,7 @@ def ramps(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def faults(runs: Iterable[Run]) -> Iterator[str]:
-    """
-    A line for each limiter that was not named as it is, with what was said of it.
-    """
+    """A line for each limiter that was not named as it is, with what was said of it."""
     for run in runs:
         wrong = [
             *([run.said] if run.said else []),

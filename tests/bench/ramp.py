@@ -18,8 +18,7 @@ _CAPS = ("none", "builds", "concurrency")
 
 @dataclass(frozen=True, slots=True)
 class Ramp:
-    """
-    One search.
+    """One search.
 
     Attributes:
         per_s: The one number that it finds: the fastest rate of which no more than MOST_REFUSED was refused.
@@ -33,9 +32,7 @@ class Ramp:
 
 
 def steady_per_s(text: str) -> float:
-    """
-    Requests a second that a limiter lets through for good; infinite where none is refused that comes alone.
-    """
+    """Requests a second that a limiter lets through for good; infinite where none is refused that comes alone."""
     return min(map(_steady_per_s, RateLimit.parse(text).tiers))
 
 
@@ -48,9 +45,7 @@ def _steady_per_s(tier: RateLimit) -> float:
 
 
 def ramp(text: str, began_at: float = 1000.0) -> Ramp:
-    """
-    Searches for the rate of a limiter, which is asked without a network and in virtual time.
-    """
+    """Searches for the rate of a limiter, which is asked without a network and in virtual time."""
     limiter = limiter_for(RateLimit.parse(text))
     requests, steps, good, per_s = 0, 0, 0.0, FIRST_PER_S
     bad = math.inf
@@ -73,8 +68,7 @@ def _count(per_s: float) -> int:
 
 
 def _step(limiter: Limiter, at: float, per_s: float) -> float:
-    """
-    Sends one step, whose builds end at once.
+    """Sends one step, whose builds end at once.
 
     Returns:
         The share that was refused.

@@ -1,6 +1,4 @@
-"""
-The bench of probes: what its step ramp finds, and what its tables say of runs that were made by hand.
-"""
+"""The bench of probes: what its step ramp finds, and what its tables say of runs that were made by hand."""
 
 import math
 
@@ -10,7 +8,7 @@ from tests.bench import probe_tables
 from tests.bench.probe_tables import Run, wilson
 from tests.bench.ramp import ramp, steady_per_s
 from tests.limiter.judged import Judged, Spent, Time
-from touchstone.limiter.identity import Cost
+from touchstone.facts.identity import Cost
 
 
 @pytest.mark.parametrize(
@@ -26,9 +24,7 @@ from touchstone.limiter.identity import Cost
     ],
 )
 def test_steady_rate_is_what_a_limiter_gives_for_good(text: str, per_s: float) -> None:
-    """
-    Its limit over its window, and the least of two tiers; none for what only counts builds that end at once.
-    """
+    """Its limit over its window, and the least of two tiers; none for what only counts builds that end at once."""
     assert steady_per_s(text) == pytest.approx(per_s)
 
 
@@ -51,17 +47,13 @@ def test_ramp_is_wrong_where_a_window_is_longer_than_a_step() -> None:
 
 
 def test_ramp_ends_where_nothing_is_refused() -> None:
-    """
-    At about a thousand requests a second it gives up.
-    """
+    """At about a thousand requests a second it gives up."""
     found = ramp("builds:4")
     assert (found.per_s, found.error, found.seconds) == (1024.0, math.inf, 55.0)
 
 
 def test_interval_of_a_share_is_that_of_wilson() -> None:
-    """
-    Nine of ten lie between 60 and 98 %, ten of ten between 72 and 100 %.
-    """
+    """Nine of ten lie between 60 and 98 %, ten of ten between 72 and 100 %."""
     assert wilson(9, 10) == (pytest.approx(0.596, abs=1e-3), pytest.approx(0.982, abs=1e-3))
     assert wilson(10, 10) == (pytest.approx(0.722, abs=1e-3), 1.0)
 
@@ -73,9 +65,7 @@ def _run(family: str, *, right: bool) -> Run:
 
 
 def test_tables_count_what_is_right_by_family() -> None:
-    """
-    A line for each family and one for all, and a line for each limiter that was not named rightly.
-    """
+    """A line for each family and one for all, and a line for each limiter that was not named rightly."""
     runs = [_run("sliding-log", right=True), _run("sliding-log", right=False), _run("fixed-window", right=True)]
     _, log, window, every = (line.split() for line in probe_tables.accuracy(runs))
     assert log[:3] == ["sliding-log", "2", "1/2"]
@@ -90,7 +80,5 @@ def test_tables_count_what_is_right_by_family() -> None:
 
 
 def test_table_of_ramps_is_left_out_where_there_is_none() -> None:
-    """
-    What only counts builds has no rate that a ramp could find.
-    """
+    """What only counts builds has no rate that a ramp could find."""
     assert list(probe_tables.ramps([Run("builds", "builds", 1, "builds:4")])) == []

@@ -1,5 +1,4 @@
-"""
-Fuzzes our readers, one after the other: python -m tests.fuzz [--seconds 600] [--jobs 1] [TARGET ...].
+"""Fuzzes our readers, one after the other: python -m tests.fuzz [--seconds 600] [--jobs 1] [TARGET ...].
 
 What is found is kept in reports/fuzz/TARGET/: the input as .bin beside its traceback as .txt, or, where an input took
 the process with it, as timeout-…, oom-… or crash-…. Exits with 1 where there is any, and with 130 after Ctrl-C.
@@ -27,9 +26,7 @@ _COVERED = re.compile(rb"cov: (\d+)")
 
 @dataclass(slots=True)
 class Fuzzing:
-    """
-    One target that is being fuzzed, as far as it came.
-    """
+    """One target that is being fuzzed, as far as it came."""
 
     name: str
     folder: Path
@@ -39,9 +36,7 @@ class Fuzzing:
     began_at: float = field(default_factory=time.time)
 
     def run(self, seconds: int) -> None:
-        """
-        Fuzzes for so long; a process that an input has killed is followed by another one.
-        """
+        """Fuzzes for so long; a process that an input has killed is followed by another one."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.began_at = started_at = time.time()
         while seconds - self.seconds >= 1 and not self.problem:
@@ -73,9 +68,7 @@ class Fuzzing:
 
     @property
     def findings(self) -> list[Path]:
-        """
-        What this run has found.
-        """
+        """What this run has found."""
         found = {path for form in FINDINGS for path in self.folder.glob(form)}
         return sorted(path for path in found if path.stat().st_mtime >= self.began_at - 1)
 
@@ -91,9 +84,7 @@ stopping: list[bool] = []
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """
-    Fuzzes what the command line names, and says what came of it.
-    """
+    """Fuzzes what the command line names, and says what came of it."""
     parser = argparse.ArgumentParser(prog="make fuzz")
     parser.add_argument("--seconds", type=int, default=600, help="for each target")
     parser.add_argument("--jobs", type=int, default=1, help="targets side by side")

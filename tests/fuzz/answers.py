@@ -1,6 +1,4 @@
-"""
-Answers over HTTP: heads and framed bodies, Retry-After, what is said of quotas.
-"""
+"""Answers over HTTP: heads and framed bodies, Retry-After, what is said of quotas."""
 
 import math
 import random
@@ -11,28 +9,24 @@ from email.utils import format_datetime, parsedate_to_datetime
 
 from tests.fuzz.steps import cuts
 from tests.fuzz.target import Target, well_said
-from touchstone import quotafields
-from touchstone.bulk_answer import Incoming
-from touchstone.exchange import Response
-from touchstone.framing import MalformedBody
-from touchstone.heads import HeadReader, MalformedHead
-from touchstone.patience import http_date, retry_after_s
+from touchstone.facts.exchange import Response
+from touchstone.facts.patience import http_date, retry_after_s
+from touchstone.limiter.probe import quota_fields
+from touchstone.loadgen.bulk_answer import Incoming
+from touchstone.loadgen.framing import MalformedBody
+from touchstone.loadgen.heads import HeadReader, MalformedHead
 
 # --- heads and bodies ------------------------------------------------------------------------------------------------
 
 
 def check_answer(data: bytes) -> None:
-    """
-    An answer is the same in whatever pieces it comes, and so is whether it is one.
-    """
+    """An answer is the same in whatever pieces it comes, and so is whether it is one."""
     for method in ("GET", "HEAD"):
         assert taken(cuts(data), method) == taken([data], method)
 
 
 def taken(pieces: Iterable[bytes], method: str) -> object:
-    """
-    What becomes of an answer that comes in these pieces and after which the server closes.
-    """
+    """What becomes of an answer that comes in these pieces and after which the server closes."""
     incoming, waiting = Incoming(HeadReader(), method), [piece for piece in pieces if piece]
     done = False
     try:
@@ -53,9 +47,7 @@ def taken(pieces: Iterable[bytes], method: str) -> object:
 
 
 def answers() -> Sequence[bytes]:
-    """
-    An answer of each framing.
-    """
+    """An answer of each framing."""
     return (
         b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{"a": "bcde"}',
         (
@@ -78,9 +70,7 @@ def answers() -> Sequence[bytes]:
 
 
 def check_retry_after(data: bytes) -> None:
-    """
-    A wait is a number of seconds or none, and what has the documented form is read as what it says.
-    """
+    """A wait is a number of seconds or none, and what has the documented form is read as what it says."""
     value, _, date = data.decode("latin-1").partition("\n")
     wait_s = retry_after_s(Response(429, (("retry-after", value), ("Date", date))))
     assert wait_s is None or 0 <= wait_s < math.inf
@@ -110,9 +100,7 @@ _FORMS = tuple(
 
 
 def waits() -> Sequence[bytes]:
-    """
-    Values of Retry-After, each with a Date.
-    """
+    """Values of Retry-After, each with a Date."""
     now = format_datetime(datetime(2026, 3, 14, 9, tzinfo=UTC), usegmt=True).encode()
     dates = (b"Sat, 14 Mar 2026 09:00:30 GMT", b"Saturday, 14-Mar-26 09:00:30 GMT", b"Sat Mar  4 09:00:30 2026")
     return tuple(value + b"\n" + now for value in (b"30", b"0", b"-1", b"1.5", *dates))
@@ -128,8 +116,8 @@ def check_quota(data: bytes) -> None:
     fields = [
         (name, value.strip()) for name, _, value in (line.partition(":") for line in data.decode("latin-1").split("\n"))
     ]
-    found = quotafields.quota(fields, 1773478800.0)
-    wait_s = quotafields.retry_in_s(fields)
+    found = quota_fields.quota(fields, 1773478800.0)
+    wait_s = quota_fields.retry_in_s(fields)
     assert found.keys() <= {"limit", "remaining", "reset_s", "window_s"}
     assert all(0 <= number < math.inf for number in found.values()), found
     assert wait_s is None or 0 <= wait_s < math.inf, wait_s
@@ -138,13 +126,11 @@ def check_quota(data: bytes) -> None:
         by_name.setdefault(name.lower(), []).append((name, value))
     groups = list(by_name.values())
     random.Random(data).shuffle(groups)
-    assert quotafields.quota([field for group in groups for field in group], 1773478800.0) == found
+    assert quota_fields.quota([field for group in groups for field in group], 1773478800.0) == found
 
 
 def quotas() -> Sequence[bytes]:
-    """
-    The dialects.
-    """
+    """The dialects."""
     return (
         b"RateLimit-Limit: %b\nX-Rate-Limit-Reset-After: %b\nX-Retry-In: %bh" % ((b"9" * 320,) * 3),
         b'RateLimit: "default";r=5;t=3, "day";r=1;t=900\nRateLimit-Policy: "default";q=10;w=60, "day";q=100;w=86400',

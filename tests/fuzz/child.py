@@ -1,5 +1,4 @@
-"""
-Fuzzes one target in this process until its time is up: python -m tests.fuzz.child NAME FOLDER SECONDS.
+"""Fuzzes one target in this process until its time is up: python -m tests.fuzz.child NAME FOLDER SECONDS.
 
 What breaks an oracle is kept once for each place that it comes from, and the fuzzer goes on; what takes the process
 with it, as a hang does, is kept by libFuzzer itself.
@@ -28,9 +27,7 @@ MEMORY_MB = 1500
 
 
 class Run:
-    """
-    Counts inputs and keeps findings.
-    """
+    """Counts inputs and keeps findings."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.target = TARGETS[name]
@@ -40,9 +37,7 @@ class Run:
         self._known = {path.stem for path in folder.glob("*.txt")}
 
     def one(self, data: bytes) -> None:
-        """
-        Tries one input.
-        """
+        """Tries one input."""
         self.inputs += 1
         now = time.monotonic()
         if now >= self._told_at + 0.5:
@@ -54,9 +49,7 @@ class Run:
             self._keep(bytes(data), error)
 
     def changed(self, data: bytes, most: int, seed: int) -> bytes:
-        """
-        Another input made of *data*: by its form, or as libFuzzer does it.
-        """
+        """Another input made of *data*: by its form, or as libFuzzer does it."""
         chance = random.Random(seed)
         if chance.random() < 0.5:
             after = mutated(bytes(data), drawn(chance), self.target.form, most)
@@ -75,9 +68,7 @@ class Run:
 
 
 def main(name: str, folder: Path, seconds: int) -> None:
-    """
-    Does not return: libFuzzer ends the process.
-    """
+    """Does not return: libFuzzer ends the process."""
     run = Run(name, folder)
     seeds = folder / "seeds"
     for path in (seeds, folder / "corpus"):

@@ -1,6 +1,4 @@
-"""
-Recordings of ours and of others, the ledger of claims, the contract.
-"""
+"""Recordings of ours and of others, the ledger of claims, the contract."""
 
 import gzip
 import json
@@ -16,13 +14,14 @@ import yaml
 from tests import foreign_files
 from tests.fuzz.steps import JSON, SECRET, YAML
 from tests.fuzz.target import Target, file, well_said
-from touchstone import claims, har, recordings
-from touchstone.bundle import openapi_dir, recordings_dir
-from touchstone.contract import Contract
+from touchstone.contract import claims
+from touchstone.contract.bundle import openapi_dir, recordings_dir
+from touchstone.contract.document import Contract
+from touchstone.contract.yaml_text import read_yaml
 from touchstone.errors import ContractError, RecordingError, UsageError
-from touchstone.exchange import Closed, Credential, Exchange, Response
-from touchstone.recording import Recording
-from touchstone.yamltext import read_yaml
+from touchstone.facts.exchange import Closed, Credential, Exchange, Response
+from touchstone.recordings import har, reader
+from touchstone.recordings.recording import Recording
 
 _BEARER = re.compile(r"Bearer ([\w.~+/-]{12,})")
 _COOKIE = re.compile(r"session=(\w{16,})")
@@ -46,16 +45,14 @@ def check_har(data: bytes) -> None:
 
 
 def check_vcr(data: bytes) -> None:
-    """
-    A cassette is read or refused; what is read has the types of facts and no key.
-    """
+    """A cassette is read or refused; what is read has the types of facts and no key."""
     _read("tape.yaml", data)
 
 
 def _read(name: str, data: bytes) -> Recording | None:
     path = file(name, data)
     try:
-        recording = recordings.read(path)
+        recording = reader.read(path)
     except RecordingError as error:
         well_said(error, f"{path}: ", {SECRET})
         return None
@@ -74,9 +71,7 @@ def _seed_secrets() -> frozenset[str]:
 
 
 def _shown(data: bytes) -> set[str]:
-    """
-    What of the seeds' keys and cookies stands in the headers for such things of requests to the API.
-    """
+    """What of the seeds' keys and cookies stands in the headers for such things of requests to the API."""
     try:
         document = read_yaml(data)
         log = document.get("log", document)
@@ -127,9 +122,7 @@ def _times(exchange: Exchange) -> tuple[float, ...]:
 
 
 def _bare(exchange: Exchange) -> Exchange:
-    """
-    Without what a recording rounds, and with headers in the order in which it writes them.
-    """
+    """Without what a recording rounds, and with headers in the order in which it writes them."""
     request, response = exchange.request, exchange.response
     request = replace(request, headers=tuple(sorted(request.headers, key=lambda pair: pair[0].lower())))
     if response is not None:
@@ -139,18 +132,14 @@ def _bare(exchange: Exchange) -> Exchange:
 
 
 def _again(recording: Recording) -> Recording:
-    """
-    What is read of a recording after it was written once more.
-    """
+    """What is read of a recording after it was written once more."""
     path = file("again.har", har.render(recording, {}).encode("utf-8", "surrogatepass"))
     return replace(har.decode(json.loads(path.read_text("utf-8", "surrogatepass"))), path=recording.path)
 
 
 @cache
 def own_recordings() -> Sequence[bytes]:
-    """
-    Two entries of each of three recordings.
-    """
+    """Two entries of each of three recordings."""
     found = []
     for name in ("events-ready", "cancel-in-flight", "missing-key"):
         document = json.loads((recordings_dir() / f"{name}.har").read_text("utf-8"))
@@ -163,9 +152,7 @@ def own_recordings() -> Sequence[bytes]:
 
 @cache
 def foreign_hars() -> Sequence[bytes]:
-    """
-    Pages of a browser, a proxy and a tester.
-    """
+    """Pages of a browser, a proxy and a tester."""
     made = []
     for writer in ("WebInspector", "mitmproxy", "harfile"):
         page = [
@@ -186,17 +173,13 @@ def foreign_hars() -> Sequence[bytes]:
 
 
 def hars() -> Sequence[bytes]:
-    """
-    Recordings of ours and of others.
-    """
+    """Recordings of ours and of others."""
     return (*own_recordings(), *foreign_hars())
 
 
 @cache
 def cassettes() -> Sequence[bytes]:
-    """
-    Tapes of schemathesis, of vcrpy, and one in JSON.
-    """
+    """Tapes of schemathesis, of vcrpy, and one in JSON."""
     bearer = {"Authorization": [f"Bearer {foreign_files.KEY}"], "Cookie": ["session=abcdefghijklmnop1234"]}
     answer = {"status": "ready", "ref": foreign_files.REF, "digest": "ab" * 32}
     timed = {
@@ -234,9 +217,7 @@ def cassettes() -> Sequence[bytes]:
 
 
 def check_claims(data: bytes) -> None:
-    """
-    A ledger is read or refused with its place; of what is read, each claim can be asked for.
-    """
+    """A ledger is read or refused with its place; of what is read, each claim can be asked for."""
     path = file("claims.yaml", data)
     try:
         ledger = claims.load(path)
@@ -255,9 +236,7 @@ def check_claims(data: bytes) -> None:
 
 
 def ledgers() -> Sequence[bytes]:
-    """
-    A ledger with a row of each kind, in both styles of YAML.
-    """
+    """A ledger with a row of each kind, in both styles of YAML."""
     rows: list[dict[str, Any]] = [
         {"id": "start.answers-202", "level": "must", "says": "A start is answered with 202.", "source": "build#intro"},
         {
@@ -274,9 +253,7 @@ def ledgers() -> Sequence[bytes]:
 
 
 def check_contract(data: bytes) -> None:
-    """
-    A contract is read or refused with its place; what is read can judge answers.
-    """
+    """A contract is read or refused with its place; what is read can judge answers."""
     try:
         contract = Contract(data, "builds.yaml")
     except ContractError as error:
@@ -293,9 +270,7 @@ def check_contract(data: bytes) -> None:
 
 @cache
 def contracts() -> Sequence[bytes]:
-    """
-    The contract with two of its operations, and a small one.
-    """
+    """The contract with two of its operations, and a small one."""
     document = yaml.safe_load((openapi_dir() / "builds.yaml").read_text("utf-8"))
     log = {"type": "object", "required": ["ts"], "properties": {"ts": {"type": "string", "format": "date-time"}}}
     data = {"type": "string", "contentSchema": {"$ref": "#/components/schemas/L"}}

@@ -1,6 +1,4 @@
-"""
-What runs write and later ones read: run logs and journals.
-"""
+"""What runs write and later ones read: run logs and journals."""
 
 import json
 from collections.abc import Sequence
@@ -12,13 +10,13 @@ from typing import Any
 from tests import loadlogs
 from tests.fuzz.steps import JSON_LINES, cuts
 from tests.fuzz.target import Target, file, folder, well_said
+from touchstone.check.journal import SUFFIX, leftovers
+from touchstone.check.journal_state import JournalState, header, is_run_id, whole_lines
 from touchstone.errors import RunLogError
-from touchstone.exchange import Chunk, Exchange, Request, Response
-from touchstone.finding import Finding
-from touchstone.journal import SUFFIX, leftovers
-from touchstone.journal_state import JournalState, header, is_run_id, whole_lines
-from touchstone.runfacts import Case, Footer, Notice, RunLog, Tally, TemplateAction
-from touchstone.runlog import RunLogWriter, follow, read
+from touchstone.facts.events import Case, Footer, Notice, RunLog, Tally, TemplateAction
+from touchstone.facts.exchange import Chunk, Exchange, Request, Response
+from touchstone.facts.finding import Finding
+from touchstone.facts.runlog import RunLogWriter, follow, read
 
 # --- run logs --------------------------------------------------------------------------------------------------------
 
@@ -50,9 +48,7 @@ def _is_object(line: bytes) -> bool:
 
 
 def again(log: RunLog) -> RunLog:
-    """
-    What is read of a log after it was written once more. What of it is about a probe is left out.
-    """
+    """What is read of a log after it was written once more. What of it is about a probe is left out."""
     path = folder() / "again.jsonl"
     path.unlink(missing_ok=True)
     with RunLogWriter(path) as writer:
@@ -81,9 +77,7 @@ def again(log: RunLog) -> RunLog:
 
 
 def followed(path: Path, data: bytes) -> None:
-    """
-    Whoever follows a log sees the same events however it grows.
-    """
+    """Whoever follows a log sees the same events however it grows."""
     path.write_bytes(data)
     whole = list(next(follow(path)))
     path.write_bytes(b"")
@@ -101,9 +95,7 @@ def _plain(finding: Finding) -> dict[str, Any]:
 
 
 def run_logs() -> Sequence[bytes]:
-    """
-    Logs of a check and of a load run.
-    """
+    """Logs of a check and of a load run."""
     return (_check_log(), _load_log(), _check_log()[:-40] + b"\n" + json.dumps(_TORN).encode() + b"\n")
 
 
@@ -146,9 +138,7 @@ def _load_log() -> bytes:
 
 
 def check_journal(data: bytes) -> None:
-    """
-    A journal is never refused, and a damaged line in it hides no other one.
-    """
+    """A journal is never refused, and a damaged line in it hides no other one."""
     whole = whole_lines(data)
     state = JournalState.after(whole)
     assert all(isinstance(text, str) for text in (*state.refs, *state.builds, state.run_id, state.target_url))
@@ -164,9 +154,7 @@ def check_journal(data: bytes) -> None:
 
 
 def journals() -> Sequence[bytes]:
-    """
-    A journal of a run that was killed.
-    """
+    """A journal of a run that was killed."""
     steps = ("intend a", "created a", "started a", "intend b", "created b", "started b", "settled a", "removed b")
     lines = [
         {"step": step, "ref": f"default/{name}@1.0.0"} for step, _, name in (each.partition(" ") for each in steps)

@@ -1,6 +1,4 @@
-"""
-All targets by name, the quickest first.
-"""
+"""All targets by name, the quickest first."""
 
 from collections.abc import Mapping
 

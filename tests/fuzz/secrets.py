@@ -1,6 +1,4 @@
-"""
-Redaction: what is written down of a text that holds keys, in whatever spelling, tells none of them.
-"""
+"""Redaction: what is written down of a text that holds keys, in whatever spelling, tells none of them."""
 
 import base64
 import json
@@ -10,8 +8,8 @@ from collections.abc import Sequence
 
 from tests.encodings import ENCODINGS, left, word
 from tests.fuzz.target import Target
-from touchstone.leaks import leaks
-from touchstone.redact import Secrets
+from touchstone.facts.leaks import leaks
+from touchstone.target.redact import Secrets
 
 # What is said of a leak shows ten characters at most.
 LONGEST = 80
@@ -20,8 +18,7 @@ KEYS = ("sk_live_PlAnTeD0123456789abcdef", 'kW/+9~"q\\&%-Zt4=', "zweiter Schlüs
 
 
 def check(data: bytes) -> None:
-    """
-    Marks the keys in a text that is made of *data*, and asks two readers that share no code with the marking.
+    """Marks the keys in a text that is made of *data*, and asks two readers that share no code with the marking.
 
     The first four bytes say which key stands where and how it is written; the rest is what stands around.
     """
@@ -59,9 +56,7 @@ def _in_headers(secrets: Secrets, key: str, around: str, at: int) -> None:
 
 
 def check_leaks(data: bytes) -> None:
-    """
-    The second look takes any text, finds a key that stands in it as it is, and repeats none.
-    """
+    """The second look takes any text, finds a key that stands in it as it is, and repeats none."""
     text = data.decode("utf-8", "replace")
     known = {"primary": KEYS[0], "odd": KEYS[1]}
     at = len(data) % (len(text) + 1)
@@ -78,9 +73,7 @@ def check_leaks(data: bytes) -> None:
 
 
 def texts() -> Sequence[bytes]:
-    """
-    One of each pair of a key and a spelling, in the middle of an ordinary text.
-    """
+    """One of each pair of a key and a spelling, in the middle of an ordinary text."""
     chance = random.Random(7)
     around = (
         json.dumps({"error": "no such key", "at": "https://h/x?a=%20b&c=d", "log": ["a\nb", "<i>&amp;</i>"]}),

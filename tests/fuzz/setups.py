@@ -1,6 +1,4 @@
-"""
-What people write by hand: settings files and thresholds.
-"""
+"""What people write by hand: settings files and thresholds."""
 
 import math
 import re
@@ -10,10 +8,11 @@ from typing import Any
 
 from tests.fuzz.steps import SECRET, TOML
 from tests.fuzz.target import Target, file, folder, well_said
-from touchstone import settings, thresholds_file
-from touchstone.bundle import load_dir
+from touchstone import config
+from touchstone.config_file import SettingsFile, find
+from touchstone.contract.bundle import load_dir
 from touchstone.errors import UsageError
-from touchstone.settings_file import SettingsFile, find
+from touchstone.loadgen import thresholds_file
 
 _KEYS = ("api_key", "second_api_key", "restricted_api_key")
 ENVIRONMENT = {"ORGO_API_KEY": "sk_live_" + "e" * 24, "HOME": "/nowhere"}
@@ -44,21 +43,19 @@ def check_settings(data: bytes) -> None:
 
 def _loaded(target: str | None, found: SettingsFile, secrets: set[str]) -> None:
     try:
-        merged = settings.load(settings.Flags(target=target), ENVIRONMENT, folder())
+        merged = config.load(config.Flags(target=target), ENVIRONMENT, folder())
     except UsageError as error:
         well_said(error, secrets=secrets)
         return
     told = repr(merged) + repr(found) + repr(merged.public())
     assert not [secret for secret in secrets if secret in told]
-    assert settings.Settings.from_json(merged.to_json()) == merged
+    assert config.Settings.from_json(merged.to_json()) == merged
     numbers = (merged.target.build_timeout_s, merged.target.patience_s, merged.max_seconds or 1.0)
     assert all(0 < number < math.inf for number in numbers)
 
 
 def _secrets(data: bytes) -> Iterator[str]:
-    """
-    What a file holds where keys and passwords stand; of a file that is no TOML, what of the seeds' key is left.
-    """
+    """What a file holds where keys and passwords stand; of a file that is no TOML, what of the seeds' key is left."""
     try:
         document = tomllib.loads(data.decode("utf-8"))
     except Exception:  # noqa: BLE001 - it says nothing then
@@ -74,9 +71,7 @@ def _secrets(data: bytes) -> Iterator[str]:
 
 
 def _password(url: str) -> str:
-    """
-    Between the slashes and the last @ of a URL stands who signs in; unless a path begins before it.
-    """
+    """Between the slashes and the last @ of a URL stands who signs in; unless a path begins before it."""
     user = re.search(r"//(.*)@", url)
     _, colon, password = user[1].rpartition(":") if user else ("", "", "")
     of_path = re.match(r"\d*/" if colon else r".*/", password)
@@ -98,9 +93,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def settings_files() -> Sequence[bytes]:
-    """
-    A file with all that one may hold, as it stands alone and within a pyproject.toml.
-    """
+    """A file with all that one may hold, as it stands alone and within a pyproject.toml."""
     text = """\
 target = "staging"
 report_dir = "reports/here"
@@ -132,9 +125,7 @@ second_api_key = "sk_live_other_0123456789"
 
 
 def check_thresholds(data: bytes) -> None:
-    """
-    Thresholds are read or refused with their place, and a limit is a number that something can be held against.
-    """
+    """Thresholds are read or refused with their place, and a limit is a number that something can be held against."""
     path = file("thresholds.toml", data)
     try:
         limits = thresholds_file.read(path)
@@ -145,9 +136,7 @@ def check_thresholds(data: bytes) -> None:
 
 
 def thresholds() -> Sequence[bytes]:
-    """
-    The bundled ones.
-    """
+    """The bundled ones."""
     return (
         (load_dir() / "thresholds.toml").read_bytes(),
         b'[steady."*"]\nerror_share = 0.001\n[steady.getBuild]\np99_s = 0.5\n',

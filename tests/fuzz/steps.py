@@ -1,5 +1,4 @@
-"""
-Small changes of a document, as data: Hypothesis draws them and can shrink them, the fuzzer draws them by chance.
+"""Small changes of a document, as data: Hypothesis draws them and can shrink them, the fuzzer draws them by chance.
 
 A change is made to the tree that a document spells, where it spells one, or to its bytes. Three numbers say which; any
 numbers do, so that no draw is in vain.
@@ -13,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from touchstone.yamltext import read_yaml
+from touchstone.contract.yaml_text import read_yaml
 
 SECRET = "sk_live_PlAnTeD0123456789abcdef"
 
@@ -58,9 +57,7 @@ PIECES: tuple[bytes, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """
-    One change: what is done, where, and with what. Each number counts modulo what there is to choose from.
-    """
+    """One change: what is done, where, and with what. Each number counts modulo what there is to choose from."""
 
     kind: int
     place: int
@@ -69,25 +66,19 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """
-    How a tree is read from bytes and written again; *read* may raise whatever it likes.
-    """
+    """How a tree is read from bytes and written again; *read* may raise whatever it likes."""
 
     read: Callable[[bytes], Any]
     write: Callable[[Any], bytes]
 
 
 def drawn(chance: random.Random) -> list[Step]:
-    """
-    One to four steps.
-    """
+    """One to four steps."""
     return [Step(*(chance.randrange(1 << 16) for _ in range(3))) for _ in range(chance.choice((1, 1, 2, 4)))]
 
 
 def mutated(data: bytes, steps: Iterable[Step], form: Form | None, most_bytes: int = 1 << 17) -> bytes:
-    """
-    The document after these steps, in their order.
-    """
+    """The document after these steps, in their order."""
     for step in steps:
         after = _one(data, step, form)
         if len(after) <= most_bytes:
@@ -202,9 +193,7 @@ TOML = Form(lambda data: tomllib.loads(data.decode()), _toml)
 
 
 def cuts(data: bytes, most: int = 6) -> Sequence[bytes]:
-    """
-    The bytes in pieces, cut at places that follow from them; some pieces are empty.
-    """
+    """The bytes in pieces, cut at places that follow from them; some pieces are empty."""
     chance = random.Random(data)
     places = sorted(chance.randrange(len(data) + 1) for _ in range(chance.randrange(most + 1)))
     return [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]

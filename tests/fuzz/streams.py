@@ -1,6 +1,4 @@
-"""
-The event-stream parser: against the standard read literally, against httpx-sse, and in any pieces.
-"""
+"""The event-stream parser: against the standard read literally, against httpx-sse, and in any pieces."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -11,15 +9,13 @@ from httpx_sse import EventSource
 from tests.fuzz import whatwg
 from tests.fuzz.steps import cuts
 from tests.fuzz.target import Target
-from touchstone.eventstream import MAX_PROBLEMS, Event, EventStreamParser, FramingProblem, parse
+from touchstone.contract.event_stream import MAX_PROBLEMS, Event, EventStreamParser, FramingProblem, parse
 
 BOM = b"\xef\xbb\xbf"
 
 
 def told(events: Iterable[Event]) -> list[whatwg.Told]:
-    """
-    The events as the reference reader tells them.
-    """
+    """The events as the reference reader tells them."""
     return [(event.event, event.data, event.id, event.retry) for event in events]
 
 
@@ -35,9 +31,7 @@ def by_httpx_sse(stream: bytes) -> list[tuple[str, str, str]]:
 
 
 def in_pieces(pieces: Iterable[bytes], limit: int) -> tuple[list[Event], tuple[FramingProblem, ...]]:
-    """
-    What comes out of pieces.
-    """
+    """What comes out of pieces."""
     parser = EventStreamParser(limit)
     events = [event for piece in pieces for event in parser.feed(piece)]
     parser.close()
@@ -45,9 +39,7 @@ def in_pieces(pieces: Iterable[bytes], limit: int) -> tuple[list[Event], tuple[F
 
 
 def check(stream: bytes) -> None:
-    """
-    Reads a stream whole, in pieces and with other readers.
-    """
+    """Reads a stream whole, in pieces and with other readers."""
     read = parse(stream)
     assert told(read.events) == whatwg.read(stream)
     if not stream.startswith(BOM):
@@ -62,9 +54,7 @@ def check(stream: bytes) -> None:
 
 
 def seeds() -> Sequence[bytes]:
-    """
-    Streams with all that the standard names.
-    """
+    """Streams with all that the standard names."""
     return (
         b"data: a\n\n",
         BOM + b": hi\r\nevent: add\rid: 1\nretry: 1500\ndata: a\r\ndata:b\r\r",

@@ -15,8 +15,7 @@ LONGEST_MESSAGE = 4000
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """
-    One reader.
+    """One reader.
 
     Attributes:
         check: Reads the bytes and raises where something that must hold does not.
@@ -34,25 +33,19 @@ class Target:
 
 @cache
 def folder() -> Path:
-    """
-    A folder of this process; what the readers read are files in it.
-    """
+    """A folder of this process; what the readers read are files in it."""
     return Path(tempfile.mkdtemp(prefix="touchstone-fuzz-"))
 
 
 def file(name: str, data: bytes) -> Path:
-    """
-    A file with these bytes.
-    """
+    """A file with these bytes."""
     path = folder() / name
     path.write_bytes(data)
     return path
 
 
 def well_said(error: Exception, place: str = "", secrets: Iterable[str] = ()) -> None:
-    """
-    A message names the place, fits on a terminal whatever was read, and tells no secret.
-    """
+    """A message names the place, fits on a terminal whatever was read, and tells no secret."""
     message = str(error)
     assert message.startswith(place), f"the message does not begin with {place!r}: {message[:200]!r}"
     odd = {char for char in message if not char.isprintable()}

@@ -1,6 +1,4 @@
-"""
-What fuzzing has found, each smallest input that shows it again.
-"""
+"""What fuzzing has found, each smallest input that shows it again."""
 
 import base64
 import gzip
@@ -13,13 +11,17 @@ import yaml
 
 from tests import foreign_files, loadlogs
 from tests.fuzz.steps import SECRET
-from touchstone import claims, foreign, quotafields, recordings, settings, yamltext
-from touchstone.contract import Contract
+from touchstone import config
+from touchstone.check.journal_state import JournalState, header
+from touchstone.config_file import find
+from touchstone.contract import claims, yaml_text
+from touchstone.contract.bundle import recordings_dir
+from touchstone.contract.document import Contract
 from touchstone.errors import MAX_MESSAGE_CHARS, ContractError, HarnessError, RecordingError, RunLogError, UsageError
-from touchstone.journal_state import JournalState, header
-from touchstone.runlog import RunLogWriter, follow, read
-from touchstone.settings_file import find
-from touchstone.thresholds_file import read as read_thresholds
+from touchstone.facts.runlog import RunLogWriter, follow, read
+from touchstone.limiter.probe import quota_fields
+from touchstone.loadgen.thresholds_file import read as read_thresholds
+from touchstone.recordings import foreign, reader
 
 SHOWN = "sk_live_first_0123456789"
 LONG_NUMBER = "9" * 5000
@@ -72,21 +74,17 @@ def saved(folder: Path, name: str, text: str | bytes) -> Path:
 
 @pytest.mark.parametrize("value", [";", ", ;", '"day";q=1,;', ";;;"])
 def test_quota_field_of_separators_tells_nothing(value: str) -> None:
-    """
-    A list member that is only a semicolon has no item; any server could stop a run with one.
-    """
+    """A list member that is only a semicolon has no item; any server could stop a run with one."""
     fields = [("RateLimit", value), ("RateLimit-Policy", value), ("X-RateLimit-Limit", value)]
-    assert quotafields.quota(fields, 0.0).keys() <= {"limit"}
+    assert quota_fields.quota(fields, 0.0).keys() <= {"limit"}
 
 
 @pytest.mark.timeout(20)
 def test_long_retry_in_is_read_in_a_moment() -> None:
-    """
-    The time to read a span does not grow as the square of its length: 64 KiB of digits took minutes.
-    """
-    assert quotafields.retry_in_s([("X-Retry-In", "9" * 65_536)]) is None
-    assert quotafields.retry_in_s([("X-Retry-In", "1m" + "9" * 400 + "s")]) is None
-    assert quotafields.retry_in_s([("X-Retry-In", "1h2m3.5s")]) == 3723.5
+    """The time to read a span does not grow as the square of its length: 64 KiB of digits took minutes."""
+    assert quota_fields.retry_in_s([("X-Retry-In", "9" * 65_536)]) is None
+    assert quota_fields.retry_in_s([("X-Retry-In", "1m" + "9" * 400 + "s")]) is None
+    assert quota_fields.retry_in_s([("X-Retry-In", "1h2m3.5s")]) == 3723.5
 
 
 # --- YAML ------------------------------------------------------------------------------------------------------------
@@ -99,21 +97,17 @@ def test_yaml_that_spells_no_plain_value_is_an_error(kind: str) -> None:
     What holds itself, fills the memory or has no value is refused as other text that is no YAML, whoever reads it.
     """
     with pytest.raises(yaml.YAMLError):
-        yamltext.read_yaml(NO_VALUES[kind])
+        yaml_text.read_yaml(NO_VALUES[kind])
 
 
 def test_aliases_within_bounds_are_read() -> None:
-    """
-    What other writers of YAML abbreviate is read as it was meant.
-    """
-    assert yamltext.read_yaml("a: &x [1, 2]\nb: *x\nc: [*x, *x]") == {"a": [1, 2], "b": [1, 2], "c": [[1, 2], [1, 2]]}
+    """What other writers of YAML abbreviate is read as it was meant."""
+    assert yaml_text.read_yaml("a: &x [1, 2]\nb: *x\nc: [*x, *x]") == {"a": [1, 2], "b": [1, 2], "c": [[1, 2], [1, 2]]}
 
 
 @pytest.mark.parametrize("kind", NO_VALUES)
 def test_ledger_that_is_no_yaml_is_refused_in_one_line(kind: str, tmp_path: Path) -> None:
-    """
-    The message has the file and the line, and no line break.
-    """
+    """The message has the file and the line, and no line break."""
     path = saved(tmp_path, "claims.yaml", NO_VALUES[kind])
     with pytest.raises(ContractError) as refused:
         claims.load(path)
@@ -140,17 +134,13 @@ def test_ledger_that_is_no_yaml_is_refused_in_one_line(kind: str, tmp_path: Path
     ],
 )
 def test_contract_of_another_form_is_refused(text: str) -> None:
-    """
-    What is no object where one belongs is told with its place.
-    """
+    """What is no object where one belongs is told with its place."""
     with pytest.raises(ContractError, match=r"^builds\.yaml:?"):
         Contract(text.encode())
 
 
 def test_contract_is_refused_in_one_line() -> None:
-    """
-    A path or a status of two lines does not break the message.
-    """
+    """A path or a status of two lines does not break the message."""
     document = {"openapi": "3.1.0", "paths": {"/a": {"get": {"operationId": "a", "responses": {"x\ny": {}}}}}}
     with pytest.raises(ContractError) as refused:
         Contract(json.dumps(document).encode())
@@ -159,9 +149,7 @@ def test_contract_is_refused_in_one_line() -> None:
 
 @pytest.mark.parametrize("name", [".answers-202", "start.", "."])
 def test_claim_without_a_subject_or_a_name_is_refused(name: str, tmp_path: Path) -> None:
-    """
-    Both halves of an id say something.
-    """
+    """Both halves of an id say something."""
     row = {"id": name, "level": "must", "says": "x", "source": "y"}
     with pytest.raises(ContractError, match=r"subject\.name"):
         claims.load(saved(tmp_path, "claims.yaml", json.dumps({"claims": [row]})))
@@ -172,9 +160,7 @@ def test_claim_without_a_subject_or_a_name_is_refused(name: str, tmp_path: Path)
 
 @pytest.mark.parametrize("line", [b'{"type": []}', b'{"type": {}}', b'{"type": null}', b"[" * 9000])
 def test_line_with_an_odd_type_is_damage(line: bytes, tmp_path: Path) -> None:
-    """
-    A reader refuses it by its number, and a follower passes it over.
-    """
+    """A reader refuses it by its number, and a follower passes it over."""
     path = tmp_path / "runlog.jsonl"
     with RunLogWriter(path) as writer:
         writer.header(loadlogs.header())
@@ -186,9 +172,7 @@ def test_line_with_an_odd_type_is_damage(line: bytes, tmp_path: Path) -> None:
 
 
 def test_log_is_readable_where_the_end_of_a_torn_line_was_cut(tmp_path: Path) -> None:
-    """
-    A disk that is full while a torn line is being marked leaves the lines before it readable.
-    """
+    """A disk that is full while a torn line is being marked leaves the lines before it readable."""
     path = tmp_path / "runlog.jsonl"
     with RunLogWriter(path) as writer:
         writer.header(loadlogs.header())
@@ -204,9 +188,7 @@ def test_log_is_readable_where_the_end_of_a_torn_line_was_cut(tmp_path: Path) ->
 
 
 def test_line_that_is_nested_too_deeply_hides_no_other_of_a_journal() -> None:
-    """
-    The templates that the other lines name are swept.
-    """
+    """The templates that the other lines name are swept."""
     lines = [json.dumps(header("r", "u")), "[" * 9000, json.dumps({"step": "intend", "ref": "a/b@1.0.0"})]
     assert list(JournalState.after("\n".join([*lines, ""]).encode()).refs) == ["a/b@1.0.0"]
 
@@ -246,13 +228,11 @@ BAD_RECORDINGS: dict[str, tuple[str, str]] = {
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("kind", BAD_RECORDINGS)
 def test_file_that_is_garbage_is_refused_and_not_repeated(kind: str, tmp_path: Path) -> None:
-    """
-    It is refused with its name, without a traceback, and without whatever stands in it.
-    """
+    """It is refused with its name, without a traceback, and without whatever stands in it."""
     name, text = BAD_RECORDINGS[kind]
     path = saved(tmp_path, name, text)
     with pytest.raises(RecordingError) as refused:
-        recordings.read(path)
+        reader.read(path)
     assert str(refused.value).startswith(f"{path}: ")
     assert SECRET not in str(refused.value)
 
@@ -261,20 +241,16 @@ def test_file_that_is_garbage_is_refused_and_not_repeated(kind: str, tmp_path: P
     ("field", "value"), [("seq", 1e999), ("seq", "1"), ("credential", []), ("closed", 5), ("note", 1)]
 )
 def test_field_of_ours_with_another_type_is_refused(field: str, value: object, tmp_path: Path) -> None:
-    """
-    What the rules would stumble over is refused where it is read.
-    """
-    document = json.loads((recordings.recordings_dir() / "missing-key.har").read_text("utf-8"))
+    """What the rules would stumble over is refused where it is read."""
+    document = json.loads((recordings_dir() / "missing-key.har").read_text("utf-8"))
     document["log"]["entries"][0]["_exchange"][field] = value
     with pytest.raises(RecordingError, match="/log/entries/0: "):
-        recordings.read(saved(tmp_path, "a.har", json.dumps(document)))
+        reader.read(saved(tmp_path, "a.har", json.dumps(document)))
 
 
 def test_body_that_unpacks_to_a_multiple_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    What a cassette says that gzip wrote is unpacked up to a bound.
-    """
-    monkeypatch.setattr("touchstone.foreign_vcr.MAX_BODY_BYTES", 1000)
+    """What a cassette says that gzip wrote is unpacked up to a bound."""
+    monkeypatch.setattr("touchstone.recordings.foreign_vcr.MAX_BODY_BYTES", 1000)
     whole, longer = (
         answered(body={"base64_string": base64.b64encode(gzip.compress(b"0" * size)).decode()}) for size in (1000, 1001)
     )
@@ -301,9 +277,7 @@ def test_what_a_request_shows_that_is_left_out_is_marked_as_well() -> None:
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "x", ""])
 def test_cassette_of_an_odd_moment_is_read(moment: str) -> None:
-    """
-    A moment that UTC does not have is none that is told.
-    """
+    """A moment that UTC does not have is none that is told."""
     assert foreign.vcr(cassette(recorded_at=moment), "a", "a", Contract.load()).recorded_at == ""
 
 
@@ -318,9 +292,7 @@ def test_cassette_of_an_odd_moment_is_read(moment: str) -> None:
     ],
 )
 def test_key_in_any_header_for_keys_is_masked_wherever_it_stands(headers: dict[str, list[str]]) -> None:
-    """
-    A server reads one header for keys of several, or lets in by another; what they hold is no less a key.
-    """
+    """A server reads one header for keys of several, or lets in by another; what they hold is no less a key."""
     first = json.loads(cassette())
     first["http_interactions"][0]["request"]["headers"] = headers
     second = json.loads(answered(body={"string": f"not {SHOWN}"}, headers={"Location": [f"https://h/?a={SHOWN}"]}))
@@ -337,9 +309,7 @@ def test_key_in_any_header_for_keys_is_masked_wherever_it_stands(headers: dict[s
 
 @pytest.mark.parametrize("kind", BAD_SETTINGS)
 def test_settings_that_are_garbage_are_refused_in_one_line(kind: str, tmp_path: Path) -> None:
-    """
-    The message is printable, bounded, and begins with the file.
-    """
+    """The message is printable, bounded, and begins with the file."""
     saved(tmp_path, "touchstone.toml", BAD_SETTINGS[kind])
     with pytest.raises(UsageError) as refused:
         find(None, tmp_path)
@@ -360,19 +330,15 @@ def test_settings_that_are_garbage_are_refused_in_one_line(kind: str, tmp_path: 
     ],
 )
 def test_broken_url_is_refused_without_its_password(url: str, tmp_path: Path) -> None:
-    """
-    However a URL is broken, nothing is repeated that may be a password or a key.
-    """
+    """However a URL is broken, nothing is repeated that may be a password or a key."""
     with pytest.raises(UsageError, match="expected") as refused:
-        settings.load(settings.Flags(url=url), {"ORGO_API_KEY": "k" * 20}, tmp_path)
+        config.load(config.Flags(url=url), {"ORGO_API_KEY": "k" * 20}, tmp_path)
     assert SECRET[9:] not in str(refused.value)
 
 
 @pytest.mark.parametrize("kind", BAD_THRESHOLDS)
 def test_thresholds_that_are_garbage_are_refused_in_one_line(kind: str, tmp_path: Path) -> None:
-    """
-    The same for the file of thresholds.
-    """
+    """The same for the file of thresholds."""
     path = saved(tmp_path, "thresholds.toml", BAD_THRESHOLDS[kind])
     with pytest.raises(UsageError) as refused:
         read_thresholds(path)

@@ -1,6 +1,4 @@
-"""
-What the fuzzer asks of each reader holds for small changes of sound documents, and what is written is read back.
-"""
+"""What the fuzzer asks of each reader holds for small changes of sound documents, and what is written is read back."""
 
 import json
 import random
@@ -15,11 +13,11 @@ from tests.fuzz.registry import TARGETS
 from tests.fuzz.steps import Step, mutated
 from tests.fuzz.target import folder
 from tests.rules.exchanges import exchange as any_exchange
-from touchstone import har
-from touchstone.exchange import Chunk, Exchange, Request, Response
-from touchstone.journal_state import JournalState, header
-from touchstone.recording import Recording
-from touchstone.runlog import RunLogWriter, read
+from touchstone.check.journal_state import JournalState, header
+from touchstone.facts.exchange import Chunk, Exchange, Request, Response
+from touchstone.facts.runlog import RunLogWriter, read
+from touchstone.recordings import har
+from touchstone.recordings.recording import Recording
 
 # They are few, since `make fuzz` tries millions.
 EXAMPLES = {"contract": 25, "redaction": 60, "runlog": 60}
@@ -48,9 +46,7 @@ def test_documents_that_are_nearly_sound_are_read_or_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_any_bytes_are_read_or_refused(name: str) -> None:
-    """
-    The same holds for what is no document at all.
-    """
+    """The same holds for what is no document at all."""
     target = TARGETS[name]
     sizes = (0, 1, 2, 3, 7, 20, 60, 200)
     for number in range(40):
@@ -70,9 +66,7 @@ PIECES = st.lists(st.tuples(MOMENTS, st.binary(max_size=9)), max_size=3)
 
 @st.composite
 def exchanges(draw: st.DrawFn) -> Exchange:
-    """
-    An exchange with anything in it that may cross the wire.
-    """
+    """An exchange with anything in it that may cross the wire."""
     pieces = tuple(Chunk(at_s, data) for at_s, data in draw(PIECES))
     body = b"".join(piece.data for piece in pieces) if pieces else draw(BODIES)
     response = Response(draw(st.integers(100, 999)), draw(HEADERS), body, pieces)
@@ -95,9 +89,7 @@ def exchanges(draw: st.DrawFn) -> Exchange:
 @settings(any_cases, max_examples=50)
 @given(st.lists(exchanges(), min_size=1, max_size=2))
 def test_run_log_is_read_as_it_was_written(written: list[Exchange]) -> None:
-    """
-    Whatever crossed the wire, the log tells it byte for byte.
-    """
+    """Whatever crossed the wire, the log tells it byte for byte."""
     path = folder() / "written.jsonl"
     path.unlink(missing_ok=True)
     with RunLogWriter(path) as writer:
@@ -136,9 +128,7 @@ def _sorted(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]
 @settings(any_cases, max_examples=200)
 @given(st.lists(st.tuples(st.sampled_from(["intend", "created", "started", "settled", "removed", "later"]), TEXTS)))
 def test_journal_is_read_as_it_was_written(steps: list[tuple[str, str]]) -> None:
-    """
-    Whatever the refs, the lines of a journal add up to what its run held.
-    """
+    """Whatever the refs, the lines of a journal add up to what its run held."""
     held, lines = JournalState(), [header("r", "u"), *({"step": step, "ref": ref} for step, ref in steps)]
     for step, ref in steps:
         held.take(step, ref)

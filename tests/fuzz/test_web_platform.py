@@ -1,5 +1,4 @@
-"""
-The cases that browsers are tested with: web-platform-tests, folder eventsource, as data and in our words.
+"""The cases that browsers are tested with: web-platform-tests, folder eventsource, as data and in our words.
 
 Left out is what is about connecting again, and about the object that a page holds; that is no matter of a parser.
 """
@@ -7,8 +6,8 @@ Left out is what is about connecting again, and about the object that a page hol
 import pytest
 
 from tests.fuzz import streams, whatwg
-from touchstone.contract import Contract
-from touchstone.eventstream import EventStreamParser, parse
+from touchstone.contract.document import Contract
+from touchstone.contract.event_stream import EventStreamParser, parse
 
 LONG = b"x" * 2048
 ELLIPSIS = "…".encode()
@@ -84,9 +83,7 @@ CASES: dict[str, tuple[bytes, list[whatwg.Told]]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_stream_is_read_as_browsers_are_asked_to(name: str) -> None:
-    """
-    Our parser, and the reference that it is compared with, pass what browsers are tested with, however it is cut.
-    """
+    """Our parser, and the reference that it is compared with, pass what browsers are tested with, however it is cut."""
     stream, expected = CASES[name]
     assert whatwg.read(stream) == expected
     assert streams.told(parse(stream).events) == expected
@@ -108,8 +105,6 @@ def test_stream_is_read_as_browsers_are_asked_to(name: str) -> None:
     ],
 )
 def test_media_type_decides_whether_it_is_a_stream(kind: str, is_stream: bool) -> None:
-    """
-    As in format-mime-*: parameters and case make no difference, and a stream is UTF-8 whatever its charset says.
-    """
+    """As in format-mime-*: parameters and case make no difference, and a stream is UTF-8 whatever its charset says."""
     wrong = b"data: no JSON\n\n"
     assert bool(Contract.load().problems("streamBuildEvents", 200, kind, wrong)) == is_stream

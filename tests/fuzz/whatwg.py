@@ -1,7 +1,6 @@
-"""
-A slow reader of event streams that follows the HTML standard, section 9.2.6, sentence by sentence, and nothing else.
+"""A slow reader of event streams that follows the HTML standard, section 9.2.6, sentence by sentence, and nothing else.
 
-It shares no code and no way of working with touchstone/eventstream.py: it decodes the whole stream before it looks for
+It shares no code and no way of working with touchstone/contract/event_stream.py: it decodes the whole stream before it
 lines, and goes through it character by character.
 """
 
@@ -16,9 +15,7 @@ MOST_DIGITS = 18
 
 @dataclass(slots=True)
 class Reader:
-    """
-    The buffers that the standard names, and the events that were dispatched.
-    """
+    """The buffers that the standard names, and the events that were dispatched."""
 
     data: str = ""
     type: str = ""
@@ -68,9 +65,7 @@ class Reader:
 
 
 def read(stream: bytes) -> list[Told]:
-    """
-    The events of a stream that has ended.
-    """
+    """The events of a stream that has ended."""
     text = stream.decode("utf-8", errors="replace")
     if text[:1] == "\ufeff":
         text = text[1:]

@@ -1,3 +1,1 @@
-"""
-Servers that are broken in every way, and what the commands say to each.
-"""
+"""Servers that are broken in every way, and what the commands say to each."""

@@ -1,5 +1,4 @@
-"""
-Prints what the commands say to each hostile server: ``python -m tests.hostile [--brief] [--jobs N] [NAME…]``.
+"""Prints what the commands say to each hostile server: ``python -m tests.hostile [--brief] [--jobs N] [NAME…]``.
 
 The exit code is 1 where a cell is not as expected, took more than its seconds or more than its memory.
 """
@@ -12,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.hostile.cells import MOST_BYTES, MOST_S, Seen, run
 from tests.hostile.table import Row, cells
-from touchstone.embedded import EMBEDDED_TWIN
+from touchstone.check.embedded import EMBEDDED_TWIN
 from touchstone.twin import Twin
 
 _MIB = 1 << 20
@@ -20,9 +19,7 @@ _WIDTH = 62
 
 
 def main() -> int:
-    """
-    Runs the table, or the rows whose names hold one of the words on the command line.
-    """
+    """Runs the table, or the rows whose names hold one of the words on the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.hostile")
     parser.add_argument("names", nargs="*", help="parts of names of misbehaviours; all where none is given")
     parser.add_argument("--jobs", type=int, default=3, help="how many cells at a time")
@@ -67,9 +64,7 @@ def _cell(row: Row, command: str) -> tuple[bool, Seen]:
 
 
 def _told(seen: Seen) -> str:
-    """
-    The exit code, and of the rest as much as a column holds.
-    """
+    """The exit code, and of the rest as much as a column holds."""
     named = (
         f"{seen.broken[0]}" + (f" and {len(seen.broken) - 1} more" if len(seen.broken) > 1 else "")
         if seen.broken
@@ -82,9 +77,7 @@ def _told(seen: Seen) -> str:
 
 
 def _processor_s() -> float:
-    """
-    What this process and all that it started have taken of processors.
-    """
+    """What this process and all that it started have taken of processors."""
     used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(one.ru_utime + one.ru_stime for one in used)
 

@@ -1,6 +1,4 @@
-"""
-Misbehaviours of bodies: their length, what they are packed in, and what they say.
-"""
+"""Misbehaviours of bodies: their length, what they are packed in, and what they say."""
 
 import gzip
 import time
@@ -24,9 +22,7 @@ def _longer(reply: Reply) -> bytes:
 
 
 def _bomb(begin: bytes) -> Iterator[bytes]:
-    """
-    A gigabyte of blanks, packed: a block that unpacks by itself is sent again and again.
-    """
+    """A gigabyte of blanks, packed: a block that unpacks by itself is sent again and again."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     block = packer.compress(b" " * (1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
     yield begin
@@ -89,9 +85,7 @@ def _utf16(reply: Reply) -> bytes:
 
 
 def _fat(reply: Reply) -> bytes:
-    """
-    A body with thousands of values, like no other body.
-    """
+    """A body with thousands of values, like no other body."""
     if not reply.body.startswith(b"{"):
         return reply.wire()
     more = b'"more": [%s], "at": %d, ' % (b",".join([b"{}"] * 9_000), time.monotonic_ns())

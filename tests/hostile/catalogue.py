@@ -1,6 +1,4 @@
-"""
-All misbehaviours by name.
-"""
+"""All misbehaviours by name."""
 
 from tests.hostile import bodies, connections, detours, heads, logs
 from tests.hostile.server import Misbehaviour

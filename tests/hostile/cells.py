@@ -1,6 +1,4 @@
-"""
-Runs one command against one hostile server, measures it, and says what no run may ever do, whatever it met.
-"""
+"""Runs one command against one hostile server, measures it, and says what no run may ever do, whatever it met."""
 
 import base64
 import contextlib
@@ -24,9 +22,9 @@ from tests.hostile.catalogue import MISBEHAVIOURS
 from tests.hostile.choices import GARBAGE
 from tests.hostile.detours import authority
 from tests.hostile.server import Server
-from touchstone.embedded import EMBEDDED_TWIN
+from touchstone.check.embedded import EMBEDDED_TWIN
 from touchstone.errors import HarnessError
-from touchstone.runlog import read
+from touchstone.facts.runlog import read
 from touchstone.twin import Twin
 
 MOST_S = 20.0
@@ -66,8 +64,7 @@ _LAST = re.compile(r"exit (\d+): ")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """
-    How one command ended.
+    """How one command ended.
 
     Attributes:
         wrong: What it did that no run may do.
@@ -85,9 +82,7 @@ class Seen:
 
     @property
     def last_line(self) -> str:
-        """
-        What the user sees last.
-        """
+        """What the user sees last."""
         lines = (self.out.strip() or self.err.strip()).splitlines()
         return lines[-1] if lines else ""
 
@@ -145,9 +140,7 @@ def _healthy(url: str) -> Iterator[str]:
 
 
 def _measured(shell: Shell, words: list[str]) -> tuple[int, float, int]:
-    """
-    The exit code, seconds and bytes of a command and all that it starts.
-    """
+    """The exit code, seconds and bytes of a command and all that it starts."""
     environment = shell.environment() | {"SSL_CERT_FILE": str(shell.folder / "authority.pem")}
     began_at = time.monotonic()
     with (shell.folder / "stdout").open("wb") as out, (shell.folder / "stderr").open("wb") as err:
@@ -172,9 +165,7 @@ def _measured(shell: Shell, words: list[str]) -> tuple[int, float, int]:
 
 
 def _tree(pid: int) -> Iterator[int]:
-    """
-    A process and all that it started, directly or not.
-    """
+    """A process and all that it started, directly or not."""
     yield pid
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -192,9 +183,7 @@ def _rss_bytes(pid: int) -> int:
 
 
 def _wrong(shell: Shell, code: int, out: str, err: str, server: Server) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """
-    The claims that were found broken, and what no run may do.
-    """
+    """The claims that were found broken, and what no run may do."""
     wrong = [*_told_badly(code, out, err), *_leaked(shell, out + err, server)]
     folders = [path for path in (shell.folder / "reports").glob("*") if path.is_dir()]
     broken: tuple[str, ...] = ()
@@ -236,8 +225,7 @@ def _leaked(shell: Shell, shown: str, server: Server) -> Iterator[str]:
 
 
 def _results(folder: Path, code: int, *, records: bool) -> tuple[tuple[str, ...], list[str]]:
-    """
-    The claims that the reports of a run call broken, and what is wrong with them.
+    """The claims that the reports of a run call broken, and what is wrong with them.
 
     Args:
         records: Whether the run was one of `record`, which ends with 3 where a recording is missing though the run is
@@ -262,9 +250,7 @@ def _results(folder: Path, code: int, *, records: bool) -> tuple[tuple[str, ...]
 
 
 class _Markup(HTMLParser):
-    """
-    Looks for what `GARBAGE` would be in a page if it were markup there.
-    """
+    """Looks for what `GARBAGE` would be in a page if it were markup there."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,6 +1,4 @@
-"""
-Which requests a hostile server spoils, and the answers that it spoils them with.
-"""
+"""Which requests a hostile server spoils, and the answers that it spoils them with."""
 
 import json
 from collections.abc import Iterator
@@ -18,78 +16,56 @@ GARBAGE = (
 
 
 def every(request: Request) -> bool:
-    """
-    Each request, the first one as well.
-    """
+    """Each request, the first one as well."""
     return True
 
 
 def later(request: Request) -> bool:
-    """
-    Each request of the run itself: the ones before it, which make sure that somebody is there, are answered well.
-    """
+    """Each request of the run itself: the ones before it, which make sure that somebody is there, are answered well."""
     return SMOKE not in request.target
 
 
 def reads(request: Request) -> bool:
-    """
-    Reads of a status.
-    """
+    """Reads of a status."""
     return later(request) and request.method == "GET" and request.path.endswith("/build")
 
 
 def starts(request: Request) -> bool:
-    """
-    Starts of builds.
-    """
+    """Starts of builds."""
     return later(request) and request.method == "POST" and request.path.endswith("/build")
 
 
 def streams(request: Request) -> bool:
-    """
-    Build logs.
-    """
+    """Build logs."""
     return later(request) and request.method == "GET" and request.path.endswith("/events")
 
 
 def loaded(request: Request) -> bool:
-    """
-    Requests of a load engine: they ask for bodies as they are, where checks ask for packed ones as well.
-    """
+    """Requests of a load engine: they ask for bodies as they are, where checks ask for packed ones as well."""
     return ("accept-encoding", "identity") in {(name.lower(), value) for name, value in request.headers}
 
 
 def third(request: Request) -> bool:
-    """
-    One request in three of the run.
-    """
+    """One request in three of the run."""
     return later(request) and request.number % 3 == 0
 
 
 def spelled(value: object) -> bytes:
-    """
-    JSON.
-    """
+    """JSON."""
     return json.dumps(value).encode()
 
 
 def head(status: str = "200 OK", *lines: str, version: str = "HTTP/1.1") -> bytes:
-    """
-    A head, and the blank line behind it.
-    """
+    """A head, and the blank line behind it."""
     return "\r\n".join([f"{version} {status}", *lines, "", ""]).encode("latin-1")
 
 
 def whole(body: bytes, *lines: str, status: str = "200 OK") -> bytes:
-    """
-    An answer with a length.
-    """
+    """An answer with a length."""
     return head(status, *lines, f"Content-Length: {len(body)}") + body
 
 
 def gigabyte(piece: bytes = MIB) -> Iterator[bytes]:
-    """
-    A gigabyte of it.
-    """
+    """A gigabyte of it."""
     for _ in range((1 << 30) // len(piece)):
         yield piece

@@ -1,6 +1,4 @@
-"""
-Misbehaviours of connections: nobody there, resets, half-closed ways, silence, and servers that come and go.
-"""
+"""Misbehaviours of connections: nobody there, resets, half-closed ways, silence, and servers that come and go."""
 
 import time
 
@@ -49,9 +47,7 @@ def _closed_after(scene: Scene, line: Line, request: Request) -> bool:
 
 
 def _closed_before_second(scene: Scene, line: Line, request: Request) -> bool:
-    """
-    Takes the second request of a connection, and closes without a word.
-    """
+    """Takes the second request of a connection, and closes without a word."""
     if request.nth == 1 or request.method != "GET":
         return scene.upstream.pass_on(request, line)
     return False
@@ -65,9 +61,7 @@ def _reset_at_second(scene: Scene, line: Line, request: Request) -> bool:
 
 
 def _away(scene: Scene, line: Line, request: Request, *, for_s: float) -> bool:
-    """
-    Answers some requests, then is away for a while.
-    """
+    """Answers some requests, then is away for a while."""
     with scene.lock:
         seen = scene.facts["seen"] = scene.facts.get("seen", 0) + 1
         if seen == 8:
@@ -87,9 +81,7 @@ def _dies_for_good(scene: Scene, line: Line, request: Request) -> bool:
 
 
 def _swapped(scene: Scene, line: Line, request: Request) -> bool:
-    """
-    Gives each read the answer of the read before it, on whichever connection that was.
-    """
+    """Gives each read the answer of the read before it, on whichever connection that was."""
     mine = scene.upstream.ask(request)
     with scene.lock:
         other: Reply = scene.facts.get("kept", mine)

@@ -1,6 +1,4 @@
-"""
-Misbehaviours that lead elsewhere or lie about who they are: redirects, certificates, clocks, keys repeated.
-"""
+"""Misbehaviours that lead elsewhere or lie about who they are: redirects, certificates, clocks, keys repeated."""
 
 import functools
 import ssl
@@ -20,9 +18,7 @@ _PAST = "Mon, 01 Jan 1990 00:00:00 GMT"
 
 @functools.cache
 def authority() -> trustme.CA:
-    """
-    Who signs the certificates of these servers, anew in each process.
-    """
+    """Who signs the certificates of these servers, anew in each process."""
     return trustme.CA()
 
 
@@ -56,9 +52,7 @@ def _healthy(scene: Scene, line: Line, request: Request) -> bool:
 
 
 def _plainly(scene: Scene, line: Line) -> None:
-    """
-    Answers whatever comes as a server of plain HTTP does that is greeted with TLS.
-    """
+    """Answers whatever comes as a server of plain HTTP does that is greeted with TLS."""
     line.any()
     line.send(whole(b"no", status="400 Bad Request"))
 
@@ -83,9 +77,7 @@ def _dated(date: str) -> Serve:
 
 
 def _echo(scene: Scene, line: Line, request: Request) -> bool:
-    """
-    Repeats all that it was told, key and all, in a header, a cookie and the body.
-    """
+    """Repeats all that it was told, key and all, in a header, a cookie and the body."""
     told = next((value for name, value in request.headers if name.lower() == "authorization"), "nobody")
     body = spelled({"error": f"not for {told} ({told[7:]})", "headers": dict(request.headers)})
     line.send(whole(body, _TYPE, f"X-Echo: {told}", f"Set-Cookie: key={told[7:]}", status="404 Not Found"))
@@ -97,9 +89,7 @@ def _key(request: Request) -> str:
 
 
 def _named(scene: Scene, line: Line, request: Request) -> bool:
-    """
-    Names headers after the key.
-    """
+    """Names headers after the key."""
     key = _key(request)
     line.send(whole(b"{}", _TYPE, f"{key}: a", f"X-{key}-Left: 7", status="404 Not Found"))
     return True

@@ -1,6 +1,4 @@
-"""
-What docs/hostile.md has of the table and the bounds: ``python -m tests.hostile.document`` renews it.
-"""
+"""What docs/hostile.md has of the table and the bounds: ``python -m tests.hostile.document`` renews it."""
 
 import re
 from collections.abc import Callable
@@ -10,17 +8,15 @@ from pathlib import Path
 from tests.hostile.catalogue import MISBEHAVIOURS
 from tests.hostile.table import ROWS, Expected, Row
 from tests.reference.told import attributes
-from touchstone.bounds import DEFAULT_BOUNDS, Bounds
-from touchstone.settings import TargetSettings
+from touchstone.config import TargetSettings
+from touchstone.target.bounds import DEFAULT_BOUNDS, Bounds
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "hostile.md"
 _TIMES = ("request_timeout_s", "build_timeout_s", "cancel_timeout_s", "patience_s")
 
 
 def renewed(text: str) -> str:
-    """
-    The document with its made parts as they should be.
-    """
+    """The document with its made parts as they should be."""
     for name, made in _PARTS.items():
         text = re.sub(
             rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)",

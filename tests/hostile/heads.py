@@ -1,6 +1,4 @@
-"""
-Misbehaviours of heads: too long, too many, malformed, contradictory, and statuses that do not exist.
-"""
+"""Misbehaviours of heads: too long, too many, malformed, contradictory, and statuses that do not exist."""
 
 import itertools
 from collections.abc import Iterator
@@ -45,9 +43,7 @@ def _length(value: str) -> Serve:
 
 
 def chunked(body: bytes) -> bytes:
-    """
-    A body in two chunks.
-    """
+    """A body in two chunks."""
     half = len(body) // 2
     parts = (body[:half], body[half:])
     return b"".join(f"{len(part):x}\r\n".encode() + part + b"\r\n" for part in parts if part) + b"0\r\n\r\n"
@@ -66,9 +62,7 @@ def _early_hints(reply: Reply) -> bytes:
 
 
 def _with_body(scene: Scene, line: Line, request: Request) -> bool:
-    """
-    204 with a body: whoever reads it as the next answer reads the wrong one.
-    """
+    """204 with a body: whoever reads it as the next answer reads the wrong one."""
     if request.method != "DELETE":
         return scene.upstream.pass_on(request, line)
     scene.upstream.ask(request)

@@ -1,6 +1,4 @@
-"""
-One connection as a server sees it, on plain sockets: nothing stands between a misbehaviour and the bytes.
-"""
+"""One connection as a server sees it, on plain sockets: nothing stands between a misbehaviour and the bytes."""
 
 import contextlib
 import select
@@ -18,15 +16,12 @@ _MOST_BYTES = 1 << 20
 
 
 class Gone(Exception):
-    """
-    The other side, or the server itself, has closed the connection.
-    """
+    """The other side, or the server itself, has closed the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """
-    A request as it came.
+    """A request as it came.
 
     Attributes:
         number: Its place among all requests of the server, from 1.
@@ -43,16 +38,12 @@ class Request:
 
     @property
     def path(self) -> str:
-        """
-        The target without its query.
-        """
+        """The target without its query."""
         return self.target.partition("?")[0]
 
 
 class Line:
-    """
-    A connection. Whatever fails on it ends the thread that serves it with `Gone`.
-    """
+    """A connection. Whatever fails on it ends the thread that serves it with `Gone`."""
 
     def __init__(self, sock: socket.socket, stopped: threading.Event) -> None:
         self.sock = sock
@@ -61,9 +52,7 @@ class Line:
         self._count = 0
 
     def request(self, number: "Counter") -> Request:
-        """
-        The next request, whole.
-        """
+        """The next request, whole."""
         while b"\r\n\r\n" not in self._held:
             self._held += self._more()
         head, _, rest = self._held.partition(b"\r\n\r\n")
@@ -78,15 +67,11 @@ class Line:
         return Request(number.take(), self._count, method, target, pairs, body, head + b"\r\n\r\n" + body)
 
     def any(self) -> bytes:
-        """
-        Whatever comes.
-        """
+        """Whatever comes."""
         return self._more()
 
     def send(self, *pieces: bytes) -> None:
-        """
-        Sends bytes as they are.
-        """
+        """Sends bytes as they are."""
         for piece in pieces:
             view = memoryview(piece)
             while view:
@@ -100,40 +85,30 @@ class Line:
                     raise Gone from error
 
     def flood(self, pieces: Iterable[bytes]) -> None:
-        """
-        Sends pieces until there are no more of them or nobody takes them.
-        """
+        """Sends pieces until there are no more of them or nobody takes them."""
         for piece in pieces:
             self.send(piece)
 
     def drip(self, data: bytes, every_s: float) -> None:
-        """
-        Sends bytes one by one.
-        """
+        """Sends bytes one by one."""
         for place in range(len(data)):
             self.send(data[place : place + 1])
             self.pause(every_s)
 
     def pause(self, seconds: float) -> None:
-        """
-        Waits, unless the server stops or the client leaves.
-        """
+        """Waits, unless the server stops or the client leaves."""
         rounds = max(1, round(seconds / _LOOK_S))
         for _ in range(rounds):
             if self.stopped.wait(_LOOK_S) or self.is_left():
                 raise Gone
 
     def hold(self) -> None:
-        """
-        Says nothing until the client leaves.
-        """
+        """Says nothing until the client leaves."""
         while True:
             self.pause(_LOOK_S)
 
     def is_left(self) -> bool:
-        """
-        Whether the client has closed.
-        """
+        """Whether the client has closed."""
         try:
             if not select.select([self.sock], [], [], 0)[0]:
                 return False
@@ -142,25 +117,19 @@ class Line:
             return True
 
     def half_close(self) -> None:
-        """
-        Closes the way out, and goes on to listen.
-        """
+        """Closes the way out, and goes on to listen."""
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
-        """
-        Closes with a reset: what was sent and not read is lost.
-        """
+        """Closes with a reset: what was sent and not read is lost."""
         with contextlib.suppress(OSError):
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
         raise Gone
 
     def close(self) -> None:
-        """
-        Closes it; once is enough.
-        """
+        """Closes it; once is enough."""
         with contextlib.suppress(OSError):
             self.sock.close()
 
@@ -181,18 +150,14 @@ class Line:
 
 
 class Counter:
-    """
-    Numbers requests, whichever thread reads them.
-    """
+    """Numbers requests, whichever thread reads them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._value = 0
 
     def take(self) -> int:
-        """
-        The next number, from 1.
-        """
+        """The next number, from 1."""
         with self._lock:
             self._value += 1
             return self._value

@@ -1,6 +1,4 @@
-"""
-Misbehaviours of build logs, which are event streams.
-"""
+"""Misbehaviours of build logs, which are event streams."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -38,9 +36,7 @@ def _silent(line: Line) -> None:
 
 
 def _rewritten(change: Callable[[Iterator[bytes]], Iterable[bytes]]) -> Serve:
-    """
-    Passes a good log on, changed.
-    """
+    """Passes a good log on, changed."""
 
     def serve(scene: Scene, line: Line, request: Request) -> bool:
         pieces = unchunked(scene.upstream.pieces(request, line))
@@ -55,9 +51,7 @@ def _rewritten(change: Callable[[Iterator[bytes]], Iterable[bytes]]) -> Serve:
 
 
 def _bytewise(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """
-    Splits every character that has more than one byte, and has such a character in each event.
-    """
+    """Splits every character that has more than one byte, and has such a character in each event."""
     yield b": \xe2"
     for piece in pieces:
         yield b"\x82\xac\n: \xe2"

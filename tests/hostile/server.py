@@ -1,6 +1,4 @@
-"""
-A server that misbehaves: a thread for each connection, and a healthy server behind it where that is wanted.
-"""
+"""A server that misbehaves: a thread for each connection, and a healthy server behind it where that is wanted."""
 
 import contextlib
 import socket
@@ -22,8 +20,7 @@ Serve = Callable[["Scene", Line, Request], bool]
 
 @dataclass
 class Scene:
-    """
-    What a misbehaviour has at hand while it serves.
+    """What a misbehaviour has at hand while it serves.
 
     Attributes:
         upstream: The healthy server.
@@ -40,8 +37,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Misbehaviour:
-    """
-    One way to be hostile.
+    """One way to be hostile.
 
     Attributes:
         name: In kebab-case.
@@ -65,9 +61,7 @@ class Misbehaviour:
 
 
 class Listener:
-    """
-    Accepts connections on a loopback port, and has a thread serve each.
-    """
+    """Accepts connections on a loopback port, and has a thread serve each."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.host = host
@@ -78,41 +72,31 @@ class Listener:
         self.port = int(self._sock.getsockname()[1])
 
     def start(self) -> None:
-        """
-        Begins to accept.
-        """
+        """Begins to accept."""
         thread = threading.Thread(target=self._accept, daemon=True)
         self._threads.append(thread)
         thread.start()
 
     def close(self) -> None:
-        """
-        Stops all that it has begun.
-        """
+        """Stops all that it has begun."""
         self.stopped.set()
         for thread in self._threads:
             thread.join(10)
         self._sock.close()
 
     def away(self, seconds: float) -> None:
-        """
-        Lets nobody in for a while, as a server that died and is started again.
-        """
+        """Lets nobody in for a while, as a server that died and is started again."""
         self._sock.close()
         if not self.stopped.wait(seconds):
             self._sock = socket.create_server((self.host, self.port))
             self._sock.settimeout(_LOOK_S)
 
     def vanish(self) -> None:
-        """
-        Lets nobody in any more.
-        """
+        """Lets nobody in any more."""
         self._sock.close()
 
     def serve(self, line: Line) -> None:
-        """
-        Serves a connection to its end.
-        """
+        """Serves a connection to its end."""
         raise NotImplementedError
 
     def _accept(self) -> None:
@@ -140,18 +124,14 @@ class Listener:
 
 
 class Elsewhere(Listener):
-    """
-    Another host: it notes all bytes that reach it.
-    """
+    """Another host: it notes all bytes that reach it."""
 
     def __init__(self) -> None:
         super().__init__("127.0.0.2")
         self.heard: list[bytes] = []
 
     def serve(self, line: Line) -> None:
-        """
-        Notes what comes and says nothing good.
-        """
+        """Notes what comes and says nothing good."""
         while True:
             request = line.request(Counter())
             self.heard.append(request.raw)
@@ -159,8 +139,7 @@ class Elsewhere(Listener):
 
 
 class Server(Listener):
-    """
-    A server with one misbehaviour.
+    """A server with one misbehaviour.
 
     Args:
         healthy_url: Base URL of the server behind it.
@@ -179,9 +158,7 @@ class Server(Listener):
 
     @property
     def url(self) -> str:
-        """
-        Where it pretends to be the API.
-        """
+        """Where it pretends to be the API."""
         scheme = self._misbehaviour.scheme or ("https" if self._context else "http")
         return f"{scheme}://{self.host}:{self.port}/{self._base_path}"
 
@@ -198,9 +175,7 @@ class Server(Listener):
         self.elsewhere.close()
 
     def serve(self, line: Line) -> None:
-        """
-        Serves a connection to its end.
-        """
+        """Serves a connection to its end."""
         mine, scene = self._misbehaviour, self._scene
         if self._context:
             line.sock.settimeout(5.0)

@@ -1,6 +1,4 @@
-"""
-The usual ways to make an answer: bytes as they are, a good answer spoilt, a body that never ends.
-"""
+"""The usual ways to make an answer: bytes as they are, a good answer spoilt, a body that never ends."""
 
 from collections.abc import Callable, Iterable
 
@@ -10,9 +8,7 @@ from tests.hostile.upstream import Reply
 
 
 def raw(*pieces: bytes, closes: bool = True) -> Serve:
-    """
-    Sends bytes as they are.
-    """
+    """Sends bytes as they are."""
 
     def serve(scene: Scene, line: Line, request: Request) -> bool:
         line.send(*pieces)
@@ -22,9 +18,7 @@ def raw(*pieces: bytes, closes: bool = True) -> Serve:
 
 
 def spoilt(change: Callable[[Reply], bytes], *, closes: bool = False) -> Serve:
-    """
-    Sends what *change* makes of the good answer. Build logs and answers to HEAD are left as they are.
-    """
+    """Sends what *change* makes of the good answer. Build logs and answers to HEAD are left as they are."""
 
     def serve(scene: Scene, line: Line, request: Request) -> bool:
         if request.path.endswith("/events") or request.method == "HEAD":
@@ -36,9 +30,7 @@ def spoilt(change: Callable[[Reply], bytes], *, closes: bool = False) -> Serve:
 
 
 def flooding(head: bytes, pieces: Callable[[], Iterable[bytes]]) -> Serve:
-    """
-    Sends a head, and pieces for as long as somebody takes them.
-    """
+    """Sends a head, and pieces for as long as somebody takes them."""
 
     def serve(scene: Scene, line: Line, request: Request) -> bool:
         line.send(head)
@@ -49,9 +41,7 @@ def flooding(head: bytes, pieces: Callable[[], Iterable[bytes]]) -> Serve:
 
 
 def then(send: Callable[[Scene, Request], bytes], end: Callable[[Line], None]) -> Serve:
-    """
-    Sends something and then does something to the connection.
-    """
+    """Sends something and then does something to the connection."""
 
     def serve(scene: Scene, line: Line, request: Request) -> bool:
         data = send(scene, request)

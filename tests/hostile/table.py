@@ -1,6 +1,4 @@
-"""
-What each command says to each hostile server: exit code, and the claims that it finds broken or what it tells.
-"""
+"""What each command says to each hostile server: exit code, and the claims that it finds broken or what it tells."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,8 +13,7 @@ LOGS = "http.answers,events.framing,events.answers-200"
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """
-    How a command ends.
+    """How a command ends.
 
     Attributes:
         code: Its exit code.
@@ -27,9 +24,7 @@ class Expected:
     says: tuple[str, ...] = ()
 
     def differs(self, code: int, last_line: str, broken: tuple[str, ...]) -> str:
-        """
-        How something else is; empty where it is as expected.
-        """
+        """How something else is; empty where it is as expected."""
         if code != self.code:
             return f"exit {code}, expected {self.code}"
         missing = [word for word in self.says if word not in (broken if code == 1 else last_line)]
@@ -46,8 +41,7 @@ FINE = Expected(0)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """
-    One misbehaviour, and what is expected of the commands that are run against it.
+    """One misbehaviour, and what is expected of the commands that are run against it.
 
     Attributes:
         claims: Globs of what a check looks at.
@@ -58,9 +52,7 @@ class Row:
     claims: str = ANSWERS
 
     def arguments(self, command: str) -> tuple[str, ...]:
-        """
-        What a command is told besides its target: a check that has found what there is to find need not go on.
-        """
+        """What a command is told besides its target: a check that has found what there is to find need not go on."""
         if command != "check":
             return ()
         hasty = ("--max-seconds", "4") if self.cells["check"].code == 1 else ()
@@ -68,23 +60,17 @@ class Row:
 
 
 def unjudged(name: str, says: str) -> Row:
-    """
-    A server that cannot be judged, because nobody can tell that it is the API.
-    """
+    """A server that cannot be judged, because nobody can tell that it is the API."""
     return Row(name, dict.fromkeys(("check", "record", "load"), Expected(3, (says,))))
 
 
 def row(name: str, all_of_them: Expected, claims: str = ANSWERS, **others: Expected) -> Row:
-    """
-    A server that is judged; commands that end otherwise are named.
-    """
+    """A server that is judged; commands that end otherwise are named."""
     return Row(name, dict.fromkeys(("check", "record", "load"), all_of_them) | others, claims)
 
 
 def broken(*claims: str) -> Expected:
-    """
-    Claims are found broken.
-    """
+    """Claims are found broken."""
     return Expected(1, claims)
 
 
@@ -268,8 +254,7 @@ ROWS: tuple[Row, ...] = (*_CONNECTIONS, *_HEADS, *_BODIES, *_LOGS, *_DETOURS)
 
 
 def cells(*, brief: bool = False) -> Iterator[tuple[Row, str]]:
-    """
-    The cells of the table.
+    """The cells of the table.
 
     Args:
         brief: Leaves out record in every other row, and load in the others: with a check, either meets each server.

@@ -1,6 +1,4 @@
-"""
-What the engines of load runs make of servers that misbehave: the same as checks do, as far as they are told.
-"""
+"""What the engines of load runs make of servers that misbehave: the same as checks do, as far as they are told."""
 
 import contextlib
 import json
@@ -13,13 +11,13 @@ from tests.command import PRIMARY
 from tests.hostile.catalogue import MISBEHAVIOURS
 from tests.hostile.server import Server
 from tests.lean_client import Client
-from touchstone.bounds import Bounds
-from touchstone.bulk_answer import Incoming
+from touchstone.config import Settings, TargetSettings
 from touchstone.errors import TargetError
-from touchstone.framing import MalformedBody
-from touchstone.heads import HeadReader, MalformedHead
-from touchstone.setting_up import SettingUp
-from touchstone.settings import Settings, TargetSettings
+from touchstone.loadgen.bulk_answer import Incoming
+from touchstone.loadgen.framing import MalformedBody
+from touchstone.loadgen.heads import HeadReader, MalformedHead
+from touchstone.loadgen.setup import SettingUp
+from touchstone.target.bounds import Bounds
 from touchstone.twin import Twin
 
 PATH = "/api/templates/default/demo/1.0.0/build"
@@ -40,9 +38,7 @@ def client() -> Iterator[Client]:
 
 
 def told(client: Client, name: str, healthy: str) -> dict[str, object]:
-    """
-    What the client of the flows engine tells of one read.
-    """
+    """What the client of the flows engine tells of one read."""
     with Server(MISBEHAVIOURS[name], healthy) as server:
         client.connect(server.url)
         return client.send(["GET", PATH])[0]
@@ -66,9 +62,7 @@ def told(client: Client, name: str, healthy: str) -> dict[str, object]:
     ],
 )
 def test_flows_are_bounded(client: Client, name: str, error: str, healthy: str) -> None:
-    """
-    The bound that an answer hits is named, in the words of a check.
-    """
+    """The bound that an answer hits is named, in the words of a check."""
     assert told(client, name, healthy)["error"] == error
 
 
@@ -85,18 +79,14 @@ def test_flows_are_bounded(client: Client, name: str, error: str, healthy: str) 
     ],
 )
 def test_flows_read_over_oddities(client: Client, name: str, healthy: str) -> None:
-    """
-    What a check puts up with a load puts up with.
-    """
+    """What a check puts up with a load puts up with."""
     answer = told(client, name, healthy)
     assert (answer["status"], answer["error"]) == (401, "")
     assert str(answer["body"]).startswith('{"')
 
 
 def test_flows_do_not_send_on_connections_that_are_closed_early(client: Client, healthy: str) -> None:
-    """
-    Where a kept-up connection was found closed, what acts gets a new one from then on.
-    """
+    """Where a kept-up connection was found closed, what acts gets a new one from then on."""
     with Server(MISBEHAVIOURS["closed-at-second"], healthy) as server:
         client.connect(server.url)
         answers = client.send(*(["GET", PATH] for _ in range(4)), *(["POST", PATH] for _ in range(4)))
@@ -105,9 +95,7 @@ def test_flows_do_not_send_on_connections_that_are_closed_early(client: Client, 
 
 @pytest.mark.parametrize(("name", "kept"), [("status-999", 0), ("keep-alive-closed", 2)])
 def test_server_that_is_not_the_api_is_not_judged(name: str, kept: int, healthy: str, tmp_path: Path) -> None:
-    """
-    What the first requests of a load show is judged only once it is sure that the API answered them.
-    """
+    """What the first requests of a load show is judged only once it is sure that the API answered them."""
     run_log = tmp_path / "runlog.jsonl"
     with Server(MISBEHAVIOURS[name], healthy) as server:
         target = TargetSettings("url", server.url, api_key=PRIMARY)
@@ -120,9 +108,7 @@ def test_server_that_is_not_the_api_is_not_judged(name: str, kept: int, healthy:
 
 
 def fed(data: bytes, bounds: Bounds) -> Incoming:
-    """
-    What the bulk engine has of an answer once these bytes have come.
-    """
+    """What the bulk engine has of an answer once these bytes have come."""
     incoming = Incoming(HeadReader(bounds), "GET", bounds)
     incoming.feed(data, 1.0)
     return incoming
@@ -140,17 +126,13 @@ def fed(data: bytes, bounds: Bounds) -> Incoming:
     ],
 )
 def test_bulk_is_bounded(data: bytes, words: str) -> None:
-    """
-    The bulk engine gives an answer up at the first byte that is too much, and names the bound.
-    """
+    """The bulk engine gives an answer up at the first byte that is too much, and names the bound."""
     with pytest.raises((MalformedHead, MalformedBody), match=words):
         fed(data, Bounds(max_head_bytes=200, max_headers=3, max_body_bytes=50))
 
 
 def test_bulk_takes_what_is_within_its_bounds() -> None:
-    """
-    An answer that goes right up to its bounds is whole.
-    """
+    """An answer that goes right up to its bounds is whole."""
     interim, head = b"HTTP/1.1 103 Early\r\n\r\n", OK + b"A: b\r\nC: d\r\nContent-Length: 50\r\n\r\n"
     most = Bounds(max_head_bytes=len(interim + head), max_headers=3, max_body_bytes=50)
     incoming = fed(interim + head + b"x" * 50, most)
@@ -158,9 +140,7 @@ def test_bulk_takes_what_is_within_its_bounds() -> None:
 
 
 def test_head_says_whether_its_body_is_packed() -> None:
-    """
-    A content coding is told with the head, whatever it is.
-    """
+    """A content coding is told with the head, whatever it is."""
     reader = HeadReader()
     assert reader.read(OK + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\n", "GET").packed
     assert not reader.read(OK + b"Content-Length: 3\r\n\r\n", "GET").packed

@@ -13,13 +13,13 @@ from tests.command import PRIMARY
 from tests.hostile.catalogue import MISBEHAVIOURS
 from tests.hostile.detours import authority
 from tests.hostile.server import Server
-from touchstone.bounds import KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, head_bytes
-from touchstone.contract import Contract
+from touchstone.check.smoke import smoke
+from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
-from touchstone.exchange import Exchange
-from touchstone.smoke import smoke
-from touchstone.transport import Call, Keys, Transport
-from touchstone.trust import trusting
+from touchstone.facts.exchange import Exchange
+from touchstone.target.bounds import KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, head_bytes
+from touchstone.target.tls import trusting
+from touchstone.target.transport import Call, Keys, Transport
 from touchstone.twin import Twin
 
 REF = "default/demo@1.0.0"
@@ -34,9 +34,7 @@ def healthy() -> Iterator[str]:
 
 @contextmanager
 def asking(name: str, healthy: str, timeout_s: float = 20.0, bounds: Bounds | None = None) -> Iterator[Transport]:
-    """
-    A transport to a server that misbehaves.
-    """
+    """A transport to a server that misbehaves."""
     with Server(MISBEHAVIOURS[name], healthy) as server:
         quiet = lambda _exchange: None  # noqa: E731 - nobody listens
         transport = Transport(server.url, Keys(PRIMARY), Contract.load(), quiet, timeout_s, bounds=bounds or Bounds())
@@ -48,17 +46,13 @@ def asking(name: str, healthy: str, timeout_s: float = 20.0, bounds: Bounds | No
 
 
 def asked(name: str, healthy: str, **more: float) -> Exchange:
-    """
-    One read of a status.
-    """
+    """One read of a status."""
     with asking(name, healthy, **more) as transport:
         return transport.send(READ)
 
 
 def test_read_is_sent_again_on_another_connection(healthy: str) -> None:
-    """
-    A read that meets a kept-up connection just closed is sent once more, which its exchange and the run tell.
-    """
+    """A read that meets a kept-up connection just closed is sent once more, which its exchange and the run tell."""
     with asking("closed-at-second", healthy) as transport:
         first, second, third = (transport.send(READ) for _ in range(3))
         assert (first.status, second.status, third.status) == (404, 404, 404)
@@ -68,9 +62,7 @@ def test_read_is_sent_again_on_another_connection(healthy: str) -> None:
 
 
 def test_reset_read_is_sent_again_once(healthy: str) -> None:
-    """
-    Where the new connection is reset as well, the server does not answer: there is no third try.
-    """
+    """Where the new connection is reset as well, the server does not answer: there is no third try."""
     with asking("reset-before-head", healthy) as transport:
         exchange = transport.send(READ)
         assert exchange.error.startswith("ReadError")
@@ -79,9 +71,7 @@ def test_reset_read_is_sent_again_once(healthy: str) -> None:
 
 
 def test_what_acts_is_never_sent_twice(healthy: str) -> None:
-    """
-    A start has a connection of its own, so that it meets none that is closed, and is not repeated.
-    """
+    """A start has a connection of its own, so that it meets none that is closed, and is not repeated."""
     with asking("reset-at-second", healthy) as transport:
         for _ in range(3):
             assert transport.send(READ).status == 404
@@ -102,9 +92,7 @@ def test_what_acts_is_never_sent_twice(healthy: str) -> None:
     ],
 )
 def test_head_is_bounded(name: str, told: str, healthy: str) -> None:
-    """
-    A head that is too long, or has too many lines, is no answer, and the bound is named.
-    """
+    """A head that is too long, or has too many lines, is no answer, and the bound is named."""
     exchange = asked(name, healthy)
     assert exchange.response is None
     assert told in exchange.error
@@ -125,9 +113,7 @@ def test_head_is_bounded(name: str, told: str, healthy: str) -> None:
     ],
 )
 def test_body_is_bounded(name: str, told: str, healthy: str) -> None:
-    """
-    Of a body that is too long or too deep little is kept, and the bound is named.
-    """
+    """Of a body that is too long or too deep little is kept, and the bound is named."""
     exchange = asked(name, healthy)
     assert exchange.response
     assert len(exchange.response.body) <= KEPT_BYTES
@@ -145,9 +131,7 @@ def test_body_is_bounded(name: str, told: str, healthy: str) -> None:
     ],
 )
 def test_stream_is_bounded(name: str, told: str, healthy: str) -> None:
-    """
-    A stream is read up to its bounds, and the one that it hit is named.
-    """
+    """A stream is read up to its bounds, and the one that it hit is named."""
     with asking(name, healthy) as transport:
         exchange = transport.send(Call("streamBuildEvents", REF, stream_s=60.0))
     assert exchange.response
@@ -157,9 +141,7 @@ def test_stream_is_bounded(name: str, told: str, healthy: str) -> None:
 
 
 def test_bodies_are_bounded_together(healthy: str) -> None:
-    """
-    Bodies that are each within their bound do not fill the memory in the long run.
-    """
+    """Bodies that are each within their bound do not fill the memory in the long run."""
     with asking("bodies-of-1mb", healthy, bounds=Bounds(max_total_bytes=2_500_000)) as transport:
         found = [transport.send(READ) for _ in range(3)]
         assert transport.remark.startswith("1 long body was cut and not judged")
@@ -172,9 +154,7 @@ def test_bodies_are_bounded_together(healthy: str) -> None:
 
 
 def test_heads_are_bounded_together_with_bodies(healthy: str) -> None:
-    """
-    Heads that are each within their bound do not fill memory and disk in the long run; what is cut says so.
-    """
+    """Heads that are each within their bound do not fill memory and disk in the long run; what is cut says so."""
     with asking("header-of-60kb", healthy, bounds=Bounds(max_total_bytes=130_000)) as transport:
         found = [transport.send(READ) for _ in range(6)]
         assert "4 long heads were cut" in transport.remark
@@ -187,9 +167,7 @@ def test_heads_are_bounded_together_with_bodies(healthy: str) -> None:
 
 
 def test_many_bodies_of_some_length_are_bounded_together(healthy: str) -> None:
-    """
-    A budget holds all that is kept of bodies, not only what each has beyond what a run log holds of one.
-    """
+    """A budget holds all that is kept of bodies, not only what each has beyond what a run log holds of one."""
     with asking("long-bodies", healthy, bounds=Bounds(max_total_bytes=150_000)) as transport:
         found = [transport.send(READ).response for _ in range(4)]
     assert sum(len(one.body) for one in found if one) <= 150_000 + 4 * LEAST_KEPT_BYTES
@@ -197,17 +175,13 @@ def test_many_bodies_of_some_length_are_bounded_together(healthy: str) -> None:
 
 @pytest.mark.parametrize("name", ["silent", "silent-reads", "body-byte-a-second"])
 def test_time_is_told_by_its_setting(name: str, healthy: str) -> None:
-    """
-    An answer that does not come in time, or not whole, names the setting that says how long it was waited for.
-    """
+    """An answer that does not come in time, or not whole, names the setting that says how long it was waited for."""
     assert asked(name, healthy, timeout_s=0.3).error.endswith("(request_timeout_s = 0.3)")
 
 
 @pytest.mark.parametrize("name", ["redirect-loop", "redirect-elsewhere", "redirect-elsewhere-reads"])
 def test_redirect_is_an_answer(name: str, healthy: str) -> None:
-    """
-    A redirect is not followed anywhere, and no other host hears a word.
-    """
+    """A redirect is not followed anywhere, and no other host hears a word."""
     exchange = asked(name, healthy)
     assert 300 <= exchange.status < 400
 
@@ -216,9 +190,7 @@ def test_redirect_is_an_answer(name: str, healthy: str) -> None:
     "name", ["bare-lf", "obs-fold", "same-length-twice", "http-1.0", "interim-answers", "gzip-unasked"]
 )
 def test_oddities_are_read_over(name: str, healthy: str) -> None:
-    """
-    What a client may or has to put up with changes nothing.
-    """
+    """What a client may or has to put up with changes nothing."""
     exchange = asked(name, healthy)
     assert (exchange.status, exchange.error) == (404, "")
     assert exchange.body["error"]
@@ -235,9 +207,7 @@ def test_oddities_are_read_over(name: str, healthy: str) -> None:
     ],
 )
 def test_certificate_is_checked(name: str, told: str, healthy: str) -> None:
-    """
-    No request goes to a server that cannot show who it is.
-    """
+    """No request goes to a server that cannot show who it is."""
     exchange = asked(name, healthy)
     assert exchange.response is None
     assert told in exchange.error
@@ -254,17 +224,13 @@ def test_certificate_is_checked(name: str, told: str, healthy: str) -> None:
     ],
 )
 def test_target_that_cannot_be_judged_is_told_with_the_reason(name: str, told: str, healthy: str) -> None:
-    """
-    Where the first requests are answered by nothing that can be read, the run says what was in the way.
-    """
+    """Where the first requests are answered by nothing that can be read, the run says what was in the way."""
     with asking(name, healthy) as transport, pytest.raises(TargetError, match=re.escape(told)):
         smoke(transport)
 
 
 def test_certificate_of_the_host_is_taken(healthy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    What the machine trusts, or SSL_CERT_FILE names, is trusted by checks.
-    """
+    """What the machine trusts, or SSL_CERT_FILE names, is trusted by checks."""
     with tempfile.NamedTemporaryFile(suffix=".pem") as file:
         authority().cert_pem.write_to_path(file.name)
         monkeypatch.setenv("SSL_CERT_FILE", file.name)

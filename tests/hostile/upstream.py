@@ -1,6 +1,4 @@
-"""
-The healthy server behind a hostile one: asked as it was asked, and what it says is at hand to be spoilt.
-"""
+"""The healthy server behind a hostile one: asked as it was asked, and what it says is at hand to be spoilt."""
 
 import http.client
 import select
@@ -17,9 +15,7 @@ _LOOK_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """
-    An answer that can be changed before it goes on its way.
-    """
+    """An answer that can be changed before it goes on its way."""
 
     status: int
     reason: str
@@ -27,9 +23,7 @@ class Reply:
     body: bytes
 
     def but(self, *headers: tuple[str, str], body: bytes | None = None, status: int | None = None) -> "Reply":
-        """
-        The same with other headers, body or status.
-        """
+        """The same with other headers, body or status."""
         named = {name.lower() for name, _ in headers}
         kept = tuple((name, value) for name, value in self.headers if name.lower() not in named)
         return replace(
@@ -40,24 +34,19 @@ class Reply:
         )
 
     def head(self, *more: str) -> bytes:
-        """
-        Status line and headers without any framing, and the blank line.
-        """
+        """Status line and headers without any framing, and the blank line."""
         lines = [f"HTTP/1.1 {self.status:03d} {self.reason}", *(f"{n}: {v}" for n, v in self.headers), *more]
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
     def wire(self) -> bytes:
-        """
-        The whole answer, as it should be.
-        """
+        """The whole answer, as it should be."""
         if self.status in (204, 304):
             return self.head()
         return self.head(f"Content-Length: {len(self.body)}") + self.body
 
 
 class Upstream:
-    """
-    A healthy server.
+    """A healthy server.
 
     Args:
         url: Its base URL.
@@ -68,9 +57,7 @@ class Upstream:
         self.host, self.port = parts.hostname or "", parts.port or 80
 
     def ask(self, request: Request) -> Reply:
-        """
-        What it says to *request*.
-        """
+        """What it says to *request*."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=10)
         try:
             headers = {name: value for name, value in request.headers if name.lower() not in _HOP}
@@ -83,8 +70,7 @@ class Upstream:
             connection.close()
 
     def pieces(self, request: Request, line: Line) -> Iterator[bytes]:
-        """
-        The bytes that it answers *request* with, as they come; it closes behind them.
+        """The bytes that it answers *request* with, as they come; it closes behind them.
 
         A log lasts as long as its build: it is left as soon as nobody listens any more.
         """
@@ -100,9 +86,7 @@ class Upstream:
                     yield data
 
     def pass_on(self, request: Request, line: Line) -> bool:
-        """
-        Answers as the healthy server does; says whether the connection can go on.
-        """
+        """Answers as the healthy server does; says whether the connection can go on."""
         if request.path.endswith("/events") and request.method == "GET":
             line.flood(self.pieces(request, line))
             return False
@@ -112,9 +96,7 @@ class Upstream:
 
 
 def unchunked(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """
-    What pieces of an answer in chunks hold behind its head, and that head first.
-    """
+    """What pieces of an answer in chunks hold behind its head, and that head first."""
     held, left, started = b"", 0, False
     for piece in pieces:
         held += piece

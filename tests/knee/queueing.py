@@ -1,6 +1,4 @@
-"""
-Targets in virtual time: a queue in front of so many servers, and what a search for a knee is told of it.
-"""
+"""Targets in virtual time: a queue in front of so many servers, and what a search for a knee is told of it."""
 
 import heapq
 import math
@@ -10,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from touchstone.chance import exponentials, uniforms
-from touchstone.knee.judging import LATE_SHARE
-from touchstone.knee.moments import due_times
-from touchstone.knee.search import Search
-from touchstone.knee.trial import MISS_SHARE, Knee, KneeTerms, Outcome, Trial
+from touchstone.facts.knee_trials import MISS_SHARE, Knee, KneeTerms, Outcome, Trial
+from touchstone.limiter.knee.judging import LATE_SHARE
+from touchstone.limiter.knee.moments import due_times
+from touchstone.limiter.knee.search import Search
+from touchstone.loadgen.chance import exponentials, uniforms
 
 Times = NDArray[np.float64]
 # When each read of a trial is sent after it was due.
@@ -41,8 +39,7 @@ def mixed(seed: int, count: int) -> Times:
 
 @dataclass(frozen=True)
 class Queue:
-    """
-    A target.
+    """A target.
 
     Attributes:
         service: How long reads take, in *service_s*, by seed and number.

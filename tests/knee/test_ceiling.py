@@ -6,41 +6,33 @@ import math
 
 import pytest
 
-from touchstone.knee.ceiling import ceiling
-from touchstone.knee.moments import due_times
-from touchstone.knee.trial import Trial
-from touchstone.limiter.identity import Cost, Identity, Interval, Tier
+from touchstone.facts.identity import Cost, Identity, Interval, Tier
+from touchstone.facts.knee_trials import Trial
+from touchstone.limiter.knee.ceiling import ceiling
+from touchstone.limiter.knee.moments import due_times
 from touchstone.twin import RateLimit, decide, limiter_for
 
 NONE = Interval(0.0, 0.0, 0.0)
 
 
 def known(value: float) -> Interval:
-    """
-    A number that is known exactly.
-    """
+    """A number that is known exactly."""
     return Interval(value, value, value)
 
 
 def identity(*tiers: Tier, others: Interval = NONE) -> Identity:
-    """
-    What a probe found.
-    """
+    """What a probe found."""
     return Identity(tiers, (), Cost(0, 0, 0, 0.0), others_share=others, sure=True)
 
 
 def counted(family: str, limit: float, window_s: float, **more: float) -> Tier:
-    """
-    So many in a window.
-    """
+    """So many in a window."""
     values = {"limit": limit, "window_s": window_s, **more}
     return Tier(family, f"{family}:{limit:g}/{window_s:g}", {name: known(value) for name, value in values.items()})
 
 
 def bucket(rate_per_s: float, burst: float) -> Tier:
-    """
-    A bucket of tokens.
-    """
+    """A bucket of tokens."""
     text = f"token-bucket:{rate_per_s:g}/1,burst={burst:g}"
     return Tier("token-bucket", text, {"rate_per_s": known(rate_per_s), "burst": known(burst)})
 
@@ -60,9 +52,7 @@ TIERS = [
 @pytest.mark.parametrize("tier", TIERS, ids=lambda tier: tier.text)
 @pytest.mark.parametrize("seed", range(4))
 def test_no_read_of_a_trial_is_refused(tier: Tier, seed: int) -> None:
-    """
-    Whenever the windows of the limiter begin.
-    """
+    """Whenever the windows of the limiter begin."""
     found = ceiling(identity(tier))
     assert found is not None
     limiter = limiter_for(RateLimit.parse(tier.text))
@@ -72,9 +62,7 @@ def test_no_read_of_a_trial_is_refused(tier: Tier, seed: int) -> None:
 
 @pytest.mark.parametrize("tier", TIERS, ids=lambda tier: tier.text)
 def test_much_of_what_the_limiter_gives_is_used(tier: Tier) -> None:
-    """
-    A ceiling that is far too low would hide knees that can be found.
-    """
+    """A ceiling that is far too low would hide knees that can be found."""
     found = ceiling(identity(tier))
     assert found is not None
     gives = tier.numbers.get("rate_per_s", known(tier.numbers["limit"].value / 1.0 if "limit" in tier.numbers else 0.0))
@@ -84,9 +72,7 @@ def test_much_of_what_the_limiter_gives_is_used(tier: Tier) -> None:
 
 
 def test_burst_of_one_lets_nothing_come_by_chance() -> None:
-    """
-    Two reads may always come closer together than a gap lets them.
-    """
+    """Two reads may always come closer together than a gap lets them."""
     gap = Tier("minimum-gap", "minimum-gap:0.1", {"gap_s": known(0.1)})
     for tier in (gap, bucket(10, 1), counted("fixed-window", 1, 1.0)):
         found = ceiling(identity(tier))
@@ -95,9 +81,7 @@ def test_burst_of_one_lets_nothing_come_by_chance() -> None:
 
 
 def test_queue_lets_through_what_does_not_wait() -> None:
-    """
-    What waits in a queue is answered late, which would look like a knee.
-    """
+    """What waits in a queue is answered late, which would look like a knee."""
     values = {"rate_per_s": known(100), "burst": known(50), "delay": known(0)}
     found = ceiling(identity(Tier("leaky-bucket", "leaky-bucket:100/1,burst=50", values)))
     assert found is not None
@@ -105,17 +89,13 @@ def test_queue_lets_through_what_does_not_wait() -> None:
 
 
 def test_cap_on_requests_at_once_has_no_rate() -> None:
-    """
-    What it refuses depends on how long answers take; nothing is known before.
-    """
+    """What it refuses depends on how long answers take; nothing is known before."""
     assert ceiling(identity(Tier("concurrency", "concurrency:8", {"limit": known(8)}))) is None
     assert ceiling(identity()) is None
 
 
 def test_two_limits_let_through_what_both_do() -> None:
-    """
-    The lower ceiling counts, and the longer rest.
-    """
+    """The lower ceiling counts, and the longer rest."""
     both = ceiling(identity(counted("fixed-window", 200, 1.0), counted("fixed-window", 1_000, 60.0)))
     alone = ceiling(identity(counted("fixed-window", 1_000, 60.0)))
     assert both == alone
@@ -124,9 +104,7 @@ def test_two_limits_let_through_what_both_do() -> None:
 
 
 def test_what_others_take_is_left_to_them() -> None:
-    """
-    Half of the limit is half of the ceiling, or less.
-    """
+    """Half of the limit is half of the ceiling, or less."""
     alone = ceiling(identity(bucket(200, 50)))
     shared = ceiling(identity(bucket(200, 50), others=Interval(0.4, 0.3, 0.5)))
     assert alone is not None
@@ -135,9 +113,7 @@ def test_what_others_take_is_left_to_them() -> None:
 
 
 def test_ends_of_intervals_that_are_worse_count() -> None:
-    """
-    A rate that is hardly known is taken for the lowest that it may be.
-    """
+    """A rate that is hardly known is taken for the lowest that it may be."""
     unsure = Tier("token-bucket", "", {"rate_per_s": Interval(200, 100, 300), "burst": Interval(50, 40, 60)})
     found = ceiling(identity(unsure))
     assert found is not None

@@ -1,19 +1,15 @@
-"""
-What one trial tells: kept, missed, or nothing, since the generator or a limit was in the way.
-"""
+"""What one trial tells: kept, missed, or nothing, since the generator or a limit was in the way."""
 
 import pytest
 
-from touchstone.knee.judging import marked, miss_share, most_missed
-from touchstone.knee.trial import Mark, Outcome, Stage, Trial
+from touchstone.facts.knee_trials import Mark, Outcome, Stage, Trial
+from touchstone.limiter.knee.judging import marked, miss_share, most_missed
 
 SLO_S = 0.1
 
 
 def trial(stage: Stage = "bracket", arrivals: int = 1_000) -> Trial:
-    """
-    A trial of so many reads.
-    """
+    """A trial of so many reads."""
     stops = None if stage == "capacity" else most_missed(arrivals)
     return Trial(1, stage, 100.0, arrivals, 1, stops)
 
@@ -43,9 +39,7 @@ def trial(stage: Stage = "bracket", arrivals: int = 1_000) -> Trial:
     ],
 )
 def test_trial_is_marked(outcome: Outcome, mark: Mark) -> None:
-    """
-    By its misses, unless something else than the target explains them.
-    """
+    """By its misses, unless something else than the target explains them."""
     assert marked(trial(), outcome, SLO_S) == mark
 
 
@@ -63,24 +57,18 @@ def test_trial_is_marked(outcome: Outcome, mark: Mark) -> None:
     ],
 )
 def test_over_drive_is_marked(outcome: Outcome, mark: Mark) -> None:
-    """
-    By whether answers keep up with reads, however long each takes.
-    """
+    """By whether answers keep up with reads, however long each takes."""
     assert marked(trial("capacity"), outcome, SLO_S) == mark
 
 
 def test_misses_that_stop_a_trial_are_beyond_chance() -> None:
-    """
-    Three standard deviations over the allowance, of misses that come in bunches.
-    """
+    """Three standard deviations over the allowance, of misses that come in bunches."""
     assert most_missed(800) == 24
     assert most_missed(2_500) == 54
 
 
 def test_share_of_misses_has_the_interval_of_wilson() -> None:
-    """
-    Known values, for misses that do not come in bunches.
-    """
+    """Known values, for misses that do not come in bunches."""
     found = miss_share(Outcome(due=2_500, sent=2_500, slow=10, blocks=((500, 2),) * 5))
     assert (found.value, found.low, found.high) == pytest.approx((0.004, 0.00217, 0.00735), abs=1e-5)
     nothing = miss_share(Outcome(due=800, sent=800))
@@ -89,9 +77,7 @@ def test_share_of_misses_has_the_interval_of_wilson() -> None:
 
 
 def test_misses_in_bunches_widen_the_interval() -> None:
-    """
-    Ten misses of one second tell less than ten misses of ten seconds.
-    """
+    """Ten misses of one second tell less than ten misses of ten seconds."""
     even = miss_share(Outcome(due=1_000, sent=1_000, slow=10, blocks=((100, 1),) * 10))
     bunched = miss_share(Outcome(due=1_000, sent=1_000, slow=10, blocks=((100, 10), *((100, 0),) * 9)))
     assert bunched.low < even.low < even.high < bunched.high

@@ -1,15 +1,13 @@
-"""
-What a search for a knee came to, in words.
-"""
+"""What a search for a knee came to, in words."""
 
 from dataclasses import replace
 from typing import get_args
 
 import pytest
 
-from touchstone.knee.telling import sentence, why_words
-from touchstone.knee.trial import Knee, Why
-from touchstone.limiter.identity import Interval
+from touchstone.facts.identity import Interval
+from touchstone.facts.knee_trials import Knee, Why
+from touchstone.limiter.knee.telling import sentence, why_words
 
 FOUND = Knee(
     slo_s=0.06,
@@ -27,9 +25,7 @@ FOUND = Knee(
 
 
 def test_knee_is_told_in_one_sentence() -> None:
-    """
-    The rate, what is kept there, between what it lies, what confirmed it, and what that cost.
-    """
+    """The rate, what is kept there, between what it lies, what confirmed it, and what that cost."""
     assert sentence("getTemplate", FOUND) == (
         "knee of getTemplate: 152 reads a second with p99 ≤ 60 ms (147–155), confirmed by 2,500; 7,812 requests, 51 s"
     )
@@ -65,9 +61,7 @@ LOST = replace(FOUND, rate_per_s=None, missed=None, confirmed_by=0, kept_per_s=9
     ],
 )
 def test_what_is_not_told_has_its_reason(knee: Knee, says: str) -> None:
-    """
-    Why, what would help, and what is known all the same.
-    """
+    """Why, what would help, and what is known all the same."""
     told = sentence("getBuild", knee)
     assert told.startswith("knee of getBuild: not told: ")
     assert says in told
@@ -75,7 +69,5 @@ def test_what_is_not_told_has_its_reason(knee: Knee, says: str) -> None:
 
 @pytest.mark.parametrize("why", get_args(Why))
 def test_every_reason_has_words(why: Why) -> None:
-    """
-    None but success has nothing to say.
-    """
+    """None but success has nothing to say."""
     assert bool(why_words(replace(LOST, why=why))) == (why != "confirmed")

@@ -1,6 +1,4 @@
-"""
-Which requests a limiter counts.
-"""
+"""Which requests a limiter counts."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,8 +11,7 @@ _METHODS: dict[Operation, str] = {"startBuild": "POST", "getBuild": "GET"}
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """
-    The requests of one operation.
+    """The requests of one operation.
 
     Attributes:
         method: Of the request.
@@ -26,7 +23,5 @@ class Counted:
 
     @classmethod
     def of(cls, operation: Operation, settings: TwinSettings) -> "Counted":
-        """
-        Those of *operation* at a twin.
-        """
+        """Those of *operation* at a twin."""
         return cls(_METHODS[operation], f"^{settings.base_path}/templates/[^/]+/[^/]+/[^/]+/build$")

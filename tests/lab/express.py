@@ -1,6 +1,4 @@
-"""
-The package `express-rate-limit` of npm: a fixed window that the first request of a caller opens.
-"""
+"""The package `express-rate-limit` of npm: a fixed window that the first request of a caller opens."""
 
 import contextlib
 import json
@@ -18,9 +16,7 @@ Fields = Literal["draft-6", "draft-7", "draft-8"]
 
 
 def missing() -> str:
-    """
-    What has to be installed; empty where nothing has to be.
-    """
+    """What has to be installed; empty where nothing has to be."""
     if not program("node"):
         return "Node.js is not installed: apt-get install nodejs npm"
     installed = (_HERE / "node_modules" / "express-rate-limit").is_dir()
@@ -36,8 +32,7 @@ def express_rate_limit(
     fields: Fields | None = "draft-8",
     operation: Operation = "startBuild",
 ) -> Iterator[str]:
-    """
-    At most *limit* requests in a window.
+    """At most *limit* requests in a window.
 
     Args:
         fields: Which RateLimit fields stand in answers, and `Retry-After` with them; None for none at all.

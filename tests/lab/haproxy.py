@@ -1,6 +1,4 @@
-"""
-Two limiters that HAProxy is configured to be, with a stick table: `http_req_rate` and `conn_cur`.
-"""
+"""Two limiters that HAProxy is configured to be, with a stick table: `http_req_rate` and `conn_cur`."""
 
 import contextlib
 from collections.abc import Iterator
@@ -41,9 +39,7 @@ backend twin
 
 
 def missing() -> str:
-    """
-    What has to be installed; empty where nothing has to be.
-    """
+    """What has to be installed; empty where nothing has to be."""
     return "" if program("haproxy") else "HAProxy is not installed: apt-get install haproxy"
 
 
@@ -51,9 +47,7 @@ def missing() -> str:
 def http_req_rate(
     settings: TwinSettings, folder: Path, limit: int, window_s: float, operation: Operation = "startBuild"
 ) -> Iterator[str]:
-    """
-    A counter of two weighted windows, in milliseconds.
-    """
+    """A counter of two weighted windows, in milliseconds."""
     # A caller who is forgotten earlier than both windows are over would be let through too early.
     forgotten_s = max(60, round(4 * window_s))
     stored = f"http_req_rate({round(window_s * 1000)}ms)"
@@ -63,9 +57,7 @@ def http_req_rate(
 
 @contextlib.contextmanager
 def conn_cur(settings: TwinSettings, folder: Path, cap: int, operation: Operation = "startBuild") -> Iterator[str]:
-    """
-    At most *cap* requests in flight: a tracked request ends its tracking with itself, not with its connection.
-    """
+    """At most *cap* requests in flight: a tracked request ends its tracking with itself, not with its connection."""
     with _serving(settings, folder, "sc_conn_cur", "conn_cur", cap, 3600, operation) as url:
         yield url
 

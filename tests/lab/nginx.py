@@ -1,6 +1,4 @@
-"""
-The two limiters of nginx: `limit_req`, which counts in thousandths of a request, and `limit_conn`.
-"""
+"""The two limiters of nginx: `limit_req`, which counts in thousandths of a request, and `limit_conn`."""
 
 import contextlib
 from collections.abc import Iterator
@@ -55,9 +53,7 @@ http {{
 
 
 def missing() -> str:
-    """
-    What has to be installed; empty where nothing has to be.
-    """
+    """What has to be installed; empty where nothing has to be."""
     return "" if program("nginx") else "nginx is not installed: apt-get install nginx-light"
 
 
@@ -70,8 +66,7 @@ def limit_req(
     delay: int | Literal["nodelay"] | None = None,
     operation: Operation = "startBuild",
 ) -> Iterator[str]:
-    """
-    A bucket that leaks: what is above *delay* waits its turn, and what is above *burst* is refused.
+    """A bucket that leaks: what is above *delay* waits its turn, and what is above *burst* is refused.
 
     Args:
         rate: As nginx writes it, such as ``5r/s`` or ``90r/m``.
@@ -86,9 +81,7 @@ def limit_req(
 
 @contextlib.contextmanager
 def limit_conn(settings: TwinSettings, folder: Path, cap: int, operation: Operation = "startBuild") -> Iterator[str]:
-    """
-    At most *cap* requests in flight; how long each is in flight is the latency of the twin.
-    """
+    """At most *cap* requests in flight; how long each is in flight is the latency of the twin."""
     with _serving(
         settings, folder, "limit_conn_zone $counted zone=lab:1m;", f"limit_conn lab {cap};", operation
     ) as url:

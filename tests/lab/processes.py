@@ -1,6 +1,4 @@
-"""
-A limiter that is a process of its own: started on a port that is taken already, and stopped for certain.
-"""
+"""A limiter that is a process of its own: started on a port that is taken already, and stopped for certain."""
 
 import contextlib
 import os
@@ -25,8 +23,7 @@ _SYSTEM = ("/usr/sbin", "/usr/local/sbin")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """
-    What a configuration is written from.
+    """What a configuration is written from.
 
     Attributes:
         folder: Where the process may write; its alone.
@@ -43,8 +40,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """
-    What to run.
+    """What to run.
 
     Attributes:
         words: The command line.
@@ -58,16 +54,13 @@ class Command:
 
 
 def program(name: str) -> str:
-    """
-    The path of a program; empty where there is none.
-    """
+    """The path of a program; empty where there is none."""
     return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM))) or ""
 
 
 @contextlib.contextmanager
 def before_twin(settings: TwinSettings, folder: Path, command: Callable[[Place], Command]) -> Iterator[str]:
-    """
-    Starts a twin, and the limiter that *command* says how to start; the base URL behind which both are.
+    """Starts a twin, and the limiter that *command* says how to start; the base URL behind which both are.
 
     Raises:
         RuntimeError: the limiter died, or does not answer.

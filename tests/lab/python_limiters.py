@@ -1,6 +1,4 @@
-"""
-Limiters that are packages of Python, as an application around that of the twin.
-"""
+"""Limiters that are packages of Python, as an application around that of the twin."""
 
 import contextlib
 import re
@@ -38,9 +36,7 @@ _STATES = {"GCRA": GCRA, "TokenBucket": TokenBucket}
 def limits(
     settings: TwinSettings, strategy: Strategy, limit: int, window_s: int, operation: Operation = "startBuild"
 ) -> Iterator[str]:
-    """
-    The package `limits`, which counts in memory; its windows are of whole seconds.
-    """
+    """The package `limits`, which counts in memory; its windows are of whole seconds."""
     limiter = STRATEGIES[strategy](MemoryStorage())
     item = RateLimitItemPerSecond(limit, window_s)
     with _around(settings, operation, lambda key: limiter.hit(item, key)) as url:
@@ -56,8 +52,7 @@ def pyrate_limiter(
     burst: int | None = None,
     operation: Operation = "startBuild",
 ) -> Iterator[str]:
-    """
-    The package `pyrate-limiter`, which counts in memory and milliseconds.
+    """The package `pyrate-limiter`, which counts in memory and milliseconds.
 
     Args:
         burst: Size of the bucket for GCRA and TokenBucket, which are one algorithm; *limit* where it is None.
@@ -82,9 +77,7 @@ def _bucket(algorithm: Algorithm, rate: Rate) -> InMemoryBucket | StateBucket:
 
 @contextlib.contextmanager
 def _around(settings: TwinSettings, operation: Operation, admits: Callable[[str], bool]) -> Iterator[str]:
-    """
-    A twin that is asked only what *admits*, given the key of the caller, lets through.
-    """
+    """A twin that is asked only what *admits*, given the key of the caller, lets through."""
     counted = Counted.of(operation, settings)
 
     def wrap(app: Asgi) -> Asgi:

@@ -1,6 +1,4 @@
-"""
-What tests of the limiter have in common: whole probes that are played once for all of them.
-"""
+"""What tests of the limiter have in common: whole probes that are played once for all of them."""
 
 import pytest
 

@@ -1,6 +1,4 @@
-"""
-Limiters drawn at random, by family and variant, for a probe to be tried on: the same seed draws the same text.
-"""
+"""Limiters drawn at random, by family and variant, for a probe to be tried on: the same seed draws the same text."""
 
 import random
 from collections.abc import Mapping
@@ -9,8 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """
-    One variant of one family, or of two in a row.
+    """One variant of one family, or of two in a row.
 
     Attributes:
         family: What it is counted under.
@@ -70,8 +67,7 @@ _LEAST_FEW = 3
 
 
 def drawn(name: str, seed: int, most: int = MOST_LIMIT) -> str:
-    """
-    The text of one limiter of a form.
+    """The text of one limiter of a form.
 
     Args:
         most: The largest limit, burst or cap that may be drawn, at least 4.

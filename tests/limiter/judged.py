@@ -1,6 +1,4 @@
-"""
-What a probe said of a limiter, judged against the text that the limiter was made from; pure.
-"""
+"""What a probe said of a limiter, judged against the text that the limiter was made from; pure."""
 
 import itertools
 import random
@@ -8,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from touchstone.errors import UsageError
-from touchstone.limiter.identity import Cost, Identity, Interval, Tier
+from touchstone.facts.identity import Cost, Identity, Interval, Tier
 from touchstone.twin import RateLimit, decide, limiter_for
 
 # From this probability of a family on, or where it says that it is sure, a probe is held to what it says.
@@ -25,8 +23,7 @@ _PAUSES = (0.1, 0.5, 1.0, 2.5)
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """
-    A window, a gap, a block or a rate that was found.
+    """A window, a gap, a block or a rate that was found.
 
     Attributes:
         error: By which share of the true one its value is off.
@@ -40,8 +37,7 @@ class Time:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """
-    What is right of an identity.
+    """What is right of an identity.
 
     Attributes:
         family: Whether each tier has the right family.
@@ -62,16 +58,13 @@ class Judged:
 
     @property
     def error(self) -> float:
-        """
-        The largest error of a time; 0 where there is none.
-        """
+        """The largest error of a time; 0 where there is none."""
         return max((time.error for time in self.times), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """
-    What an identity cost, by what its limiter takes.
+    """What an identity cost, by what its limiter takes.
 
     Attributes:
         requests: Requests over the limit and 5 more.
@@ -85,9 +78,7 @@ class Spent:
 
 
 def judge(text: str, identity: Identity) -> Judged:
-    """
-    Compares an identity with the text of the limiter that was asked.
-    """
+    """Compares an identity with the text of the limiter that was asked."""
     true = RateLimit.parse(text)
     tiers = identity.tiers or (Tier("none", "none"),)
     found = [rate for tier in tiers if (rate := _read(tier.text))]
@@ -116,16 +107,12 @@ def _judged(identity: Identity, variant: bool, exact: bool, times: tuple[Time, .
 
 
 def confident(identity: Identity) -> bool:
-    """
-    Whether it claims to know the family.
-    """
+    """Whether it claims to know the family."""
     return identity.sure or (bool(identity.families) and identity.families[0].probability > CONFIDENT)
 
 
 def spent(text: str, cost: Cost) -> Spent:
-    """
-    What an identity cost, by the numbers of the true limiter.
-    """
+    """What an identity cost, by the numbers of the true limiter."""
     tiers = RateLimit.parse(text).tiers
     limit = sum(map(_holds, tiers))
     longest_s = max((_given_anew_s(tier) for tier in tiers), default=0.0)
@@ -147,9 +134,7 @@ def _given_anew_s(tier: RateLimit) -> float:
 
 
 def readings(true: RateLimit) -> Iterator[Reading]:
-    """
-    A limiter as its text has it, and in all other ways that let the same through at the same times.
-    """
+    """A limiter as its text has it, and in all other ways that let the same through at the same times."""
     for order in itertools.permutations(true.tiers):
         yield from itertools.product(*map(_spellings, order))
 
@@ -171,9 +156,7 @@ def _spellings(tier: RateLimit) -> list[RateLimit]:
 
 
 def _gap_s(tier: RateLimit) -> float | None:
-    """
-    The gap that a limiter asks for between two starts, where it asks for nothing else.
-    """
+    """The gap that a limiter asks for between two starts, where it asks for nothing else."""
     plain = RateLimit(tier.limit, tier.window_s, tier.family, tier.burst)
     if tier == plain and tier.family in ("token-bucket", "leaky-bucket") and _holds(tier) == 1:
         return tier.window_s / tier.limit
@@ -224,9 +207,7 @@ def _true_times(tier: RateLimit) -> Iterator[tuple[str, float]]:
 
 
 def _same_options(mine: RateLimit, other: RateLimit) -> bool:
-    """
-    Whether the other's options make of these numbers a limiter that lets the same through.
-    """
+    """Whether the other's options make of these numbers a limiter that lets the same through."""
     options = {name: getattr(other, name) for name in _OPTIONS}
     if mine.block_s is not None and other.block_s is not None:
         options["block_s"] = mine.block_s

@@ -1,6 +1,4 @@
-"""
-Whole identifications in virtual time, with all that was asked and answered; each is made once.
-"""
+"""Whole identifications in virtual time, with all that was asked and answered; each is made once."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -8,11 +6,11 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from tests.limiter.virtual import Net
+from touchstone.facts.identity import Identity
+from touchstone.facts.observed import Answer
+from touchstone.facts.stimulus import Stimulus
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.identity import Identity
-from touchstone.limiter.observed import Answer
 from touchstone.limiter.rates import Rates
-from touchstone.limiter.stimulus import Stimulus
 from touchstone.limiter.terms import Terms
 
 PLENTY = Terms(seed=1, starts=True, most_requests=2000, most_builds=600, most_s=600.0)
@@ -22,9 +20,7 @@ NO_CAPS = Terms(seed=1, starts=True, most_requests=2000, most_builds=600, most_s
 
 @dataclass
 class Turn:
-    """
-    One stimulus, from when on it was asked for, how much room there was before it, and what was answered.
-    """
+    """One stimulus, from when on it was asked for, how much room there was before it, and what was answered."""
 
     asked_at: float
     requests_left: int
@@ -35,9 +31,7 @@ class Turn:
 
 @dataclass
 class Played:
-    """
-    A probe that is over.
-    """
+    """A probe that is over."""
 
     probe: Probe
     ended_at: float
@@ -45,16 +39,12 @@ class Played:
 
     @property
     def known(self) -> Identity:
-        """
-        What it found.
-        """
+        """What it found."""
         return self.probe.known()
 
     @property
     def answers(self) -> list[Answer]:
-        """
-        All that was answered.
-        """
+        """All that was answered."""
         return [answer for turn in self.turns for answer in turn.answers]
 
 
@@ -66,8 +56,7 @@ def _whole(_number: int, net: Net, stimulus: Stimulus) -> list[Answer]:
 
 
 def through(net: Net, terms: Terms, send: Sends = _whole) -> Played:
-    """
-    Has a probe ask until it asks no more.
+    """Has a probe ask until it asks no more.
 
     Args:
         send: What becomes of the stimulus with this number.
@@ -87,16 +76,12 @@ def through(net: Net, terms: Terms, send: Sends = _whole) -> Played:
 
 @cache
 def played(text: str, terms: Terms = PLENTY) -> Played:
-    """
-    The identification of a limiter of the twin.
-    """
+    """The identification of a limiter of the twin."""
     return through(Net(text), terms)
 
 
 def rates_of(text: str) -> Rates:
-    """
-    What is known of a rate after a whole identification; one of the caller's own.
-    """
+    """What is known of a rate after a whole identification; one of the caller's own."""
     rates = played(text, NO_CAPS).probe._rates
     assert rates is not None
     return deepcopy(rates)

@@ -1,6 +1,4 @@
-"""
-What one limiter would have answered, beside what was answered.
-"""
+"""What one limiter would have answered, beside what was answered."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from touchstone.facts.observed import Moment
 from touchstone.limiter.account import Candidate, against, compare, hints, stretch, taken
 from touchstone.limiter.buckets import TokenBucket
 from touchstone.limiter.kinds import Kind
 from touchstone.limiter.logs import MinimumGap, SlidingLog
-from touchstone.limiter.observed import Moment
 from touchstone.limiter.windows import FixedWindow
 from touchstone.twin import RateLimit, decide, limiter_for
 
@@ -20,9 +18,7 @@ TIMES = (10.0, 10.2, 10.201, 10.202, 10.203, 11.5, 12.05, 12.06, 12.3, 14.4, 14.
 
 
 def candidate(kind: Kind, limit: float, **times: float) -> Candidate:
-    """
-    A kind with numbers.
-    """
+    """A kind with numbers."""
     params = {"limit": limit, "phase": 0.0, **times}
     return Candidate(kind, {name: np.array([value]) for name, value in params.items()})
 
@@ -36,9 +32,7 @@ KNOWN: dict[str, tuple[Candidate, int]] = {
 
 
 def decided(text: str, times: Sequence[float] = TIMES, *, says: float | None = None) -> list[Moment]:
-    """
-    What the twin's limiter decides at these times; each refusal says when it ends, or what *says* says.
-    """
+    """What the twin's limiter decides at these times; each refusal says when it ends, or what *says* says."""
     limiter, found = limiter_for(RateLimit.parse(text)), []
     for at in times:
         wait_s = limiter.wait_s(at)
@@ -50,9 +44,7 @@ def decided(text: str, times: Sequence[float] = TIMES, *, says: float | None = N
 
 @pytest.mark.parametrize("text", KNOWN)
 def test_limiter_that_answered_contradicts_nothing(text: str) -> None:
-    """
-    Nothing speaks against it, and each moment stands beside when it would have let the request in.
-    """
+    """Nothing speaks against it, and each moment stands beside when it would have let the request in."""
     known, _ = KNOWN[text]
     moments = decided(text)
     assert against(known, moments) == ""
@@ -69,9 +61,7 @@ def test_limiter_that_answered_contradicts_nothing(text: str) -> None:
     ],
 )
 def test_limiter_that_did_not_answer_is_contradicted(text: str, other: str) -> None:
-    """
-    The request that tells most clearly is named, by its second after the first one.
-    """
+    """The request that tells most clearly is named, by its second after the first one."""
     said = against(KNOWN[other][0], decided(text))
     assert said.startswith("it would have ")
     second = float(said.split(" at second ")[1].split()[0].rstrip(","))
@@ -79,9 +69,7 @@ def test_limiter_that_did_not_answer_is_contradicted(text: str, other: str) -> N
 
 
 def test_contradiction_says_which_way_it_went() -> None:
-    """
-    What was let through, and what was refused, against the limiter.
-    """
+    """What was let through, and what was refused, against the limiter."""
     gap, _ = KNOWN["minimum-gap:2"]
     moments = [Moment(10.0, 0.001, True), Moment(11.0, 0.001, True)]
     assert against(gap, moments) == "it would have refused the request at second 1.000, which was let through"
@@ -90,9 +78,7 @@ def test_contradiction_says_which_way_it_went() -> None:
 
 
 def test_what_is_within_the_blur_contradicts_nothing() -> None:
-    """
-    A moment may lie a little earlier or later.
-    """
+    """A moment may lie a little earlier or later."""
     gap, _ = KNOWN["minimum-gap:2"]
     assert against(gap, [Moment(10.0, 0.01, True), Moment(11.99, 0.01, True)]) == ""
     assert against(gap, []) == ""
@@ -100,9 +86,7 @@ def test_what_is_within_the_blur_contradicts_nothing() -> None:
 
 @pytest.mark.parametrize("text", KNOWN)
 def test_stretch_lies_between_nothing_and_the_limit(text: str) -> None:
-    """
-    Over all the time in order, full at first, and one less after a request that was let through.
-    """
+    """Over all the time in order, full at first, and one less after a request that was let through."""
     known, limit = KNOWN[text]
     moments = decided(text)
     found = stretch(known, moments)
@@ -119,18 +103,14 @@ def test_stretch_lies_between_nothing_and_the_limit(text: str) -> None:
 
 @pytest.mark.parametrize("text", KNOWN)
 def test_honest_hints_are_no_finding(text: str) -> None:
-    """
-    Whole seconds that are never too short are what Retry-After can say.
-    """
+    """Whole seconds that are never too short are what Retry-After can say."""
     assert hints(KNOWN[text][0], decided(text)) == ()
 
 
 @pytest.mark.parametrize("text", KNOWN)
 @pytest.mark.parametrize(("says", "word"), [(0.0, "less"), (9.0, "more")])
 def test_hints_that_are_off_are_a_finding(text: str, says: float, word: str) -> None:
-    """
-    They are counted, and the worst is told with what it takes.
-    """
+    """They are counted, and the worst is told with what it takes."""
     moments = decided(text, says=says)
     (told,) = hints(KNOWN[text][0], moments)
     refused = sum(not moment.accepted for moment in moments)
@@ -139,9 +119,7 @@ def test_hints_that_are_off_are_a_finding(text: str, says: float, word: str) -> 
 
 
 def test_one_hint_that_is_off_is_chance() -> None:
-    """
-    More than one has to be.
-    """
+    """More than one has to be."""
     moments = decided("fixed-window:3/2")
     number = next(number for number, moment in enumerate(moments) if not moment.accepted)
     moments[number] = replace(moments[number], hint_s=60.0)
@@ -149,9 +127,7 @@ def test_one_hint_that_is_off_is_chance() -> None:
 
 
 def test_refusals_without_a_word_are_no_finding() -> None:
-    """
-    Nothing is said that might be wrong.
-    """
+    """Nothing is said that might be wrong."""
     silent = [replace(moment, hint_s=None) for moment in decided("fixed-window:3/2")]
     assert hints(KNOWN["fixed-window:3/2"][0], silent) == ()
     assert hints(KNOWN["fixed-window:3/2"][0], []) == ()
@@ -159,16 +135,12 @@ def test_refusals_without_a_word_are_no_finding() -> None:
 
 @pytest.mark.parametrize("text", KNOWN)
 def test_nothing_is_taken_of_a_limiter_that_is_used_alone(text: str) -> None:
-    """
-    What it refuses it has no room for.
-    """
+    """What it refuses it has no room for."""
     assert taken(KNOWN[text][0], decided(text)).value == 0.0
 
 
 def test_room_that_a_limiter_had_when_it_refused_was_taken() -> None:
-    """
-    Three of five were let through, and the fourth request was refused: two of five went to somebody else.
-    """
+    """Three of five were let through, and the fourth request was refused: two of five went to somebody else."""
     five = candidate(FixedWindow("fixed-window"), 5, window_s=9.0)
     answers = [Moment(10.0 + 0.1 * number, 0.0007, number < 3) for number in range(4)]
     share = taken(five, answers)

@@ -1,6 +1,4 @@
-"""
-What is believed of a limiter after it was asked, and what is asked next; in virtual time, of the twin's limiters.
-"""
+"""What is believed of a limiter after it was asked, and what is asked next; in virtual time, of the twin's limiters."""
 
 import random
 from collections.abc import Sequence
@@ -9,14 +7,14 @@ import numpy as np
 import pytest
 
 from tests.limiter.made import row
+from touchstone.facts.observed import Answer, moments
+from touchstone.facts.stimulus import Segment, Stimulus
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.catalogue import ENTRIES, cells_of
 from touchstone.limiter.cells import Cells
 from touchstone.limiter.foresight import Crowd, Foreseen, crowds
 from touchstone.limiter.kinds import Array
-from touchstone.limiter.observed import Answer, moments
 from touchstone.limiter.planner import _worth, candidates, choose
-from touchstone.limiter.stimulus import Segment, Stimulus
 from touchstone.twin import RateLimit, decide, limiter_for
 
 WAY_S, SPREAD_S = 0.0004, 0.0003
@@ -24,9 +22,7 @@ QUICKEST_S = 2 * WAY_S
 
 
 def ask(text: str, times: Sequence[float]) -> list[Answer]:
-    """
-    What a limiter answers to requests at *times*, over a network that takes a little longer now and then.
-    """
+    """What a limiter answers to requests at *times*, over a network that takes a little longer now and then."""
     limiter, chance, answers = limiter_for(RateLimit.parse(text)), random.Random(1), []
     for at in times:
         met_at = at + WAY_S + SPREAD_S * chance.random()
@@ -36,9 +32,7 @@ def ask(text: str, times: Sequence[float]) -> list[Answer]:
 
 
 def believed(answers: Sequence[Answer]) -> Belief:
-    """
-    The belief after *answers*, the first refusal of which ends the opening burst.
-    """
+    """The belief after *answers*, the first refusal of which ends the opening burst."""
     opening = next(number for number, answer in enumerate(answers) if not answer.accepted)
     belief = Belief(opening)
     belief.see(moments(answers, QUICKEST_S))
@@ -59,9 +53,7 @@ STORY = [*OPENING, 11.0, 12.0, 12.3, 12.4, 12.402, 12.5, 12.6, 12.602, 13.5, 13.
     ],
 )
 def test_kind_that_answered_is_the_likeliest(text: str, kind: str) -> None:
-    """
-    The family of the limiter that was asked leads, and cells around its true window or token are left.
-    """
+    """The family of the limiter that was asked leads, and cells around its true window or token are left."""
     belief = believed(ask(text, STORY))
     assert next(iter(belief.kinds())).split("/")[0] == kind
     cells = next(cells for cells in belief.cells if cells.kind.name == kind)
@@ -71,9 +63,7 @@ def test_kind_that_answered_is_the_likeliest(text: str, kind: str) -> None:
 
 
 def test_cells_that_matter_are_cut_until_they_tell_no_more() -> None:
-    """
-    The grid begins with cells of 4 % either way; after the story what is likely lies in far smaller ones.
-    """
+    """The grid begins with cells of 4 % either way; after the story what is likely lies in far smaller ones."""
     belief = believed(ask("sliding-log:8/2.37", STORY))
     cells = next(cells for cells in belief.cells if cells.kind.name == "sliding-log")
     shares = np.exp(cells.masses() - cells.masses().max())
@@ -81,25 +71,19 @@ def test_cells_that_matter_are_cut_until_they_tell_no_more() -> None:
 
 
 def test_kinds_that_answers_contradict_are_given_up() -> None:
-    """
-    After the slots of a log came back one by one, no window that gives all at once is left with any weight.
-    """
+    """After the slots of a log came back one by one, no window that gives all at once is left with any weight."""
     kinds = believed(ask("sliding-log:8/2.37", STORY)).kinds()
     assert kinds.get("fixed-window", 0.0) < 0.01
 
 
 def test_first_refusal_alone_decides_nothing() -> None:
-    """
-    After the opening burst windows, logs and buckets are all still possible.
-    """
+    """After the opening burst windows, logs and buckets are all still possible."""
     kinds = believed(ask("sliding-log:8/2.37", OPENING)).kinds()
     assert all(kinds[name] > 0.01 for name in ("fixed-window", "sliding-log", "token-bucket"))
 
 
 def test_same_seed_and_answers_choose_the_same_stimulus() -> None:
-    """
-    What is asked next depends on nothing but the seed and the answers.
-    """
+    """What is asked next depends on nothing but the seed and the answers."""
     answers = ask("sliding-log:8/2.37", OPENING)
     chosen = [choose(believed(answers), 10.3, 0.002, 0.001, np.random.default_rng(3)) for _ in range(2)]
     assert chosen[0] is not None
@@ -108,9 +92,7 @@ def test_same_seed_and_answers_choose_the_same_stimulus() -> None:
 
 
 def test_nothing_is_planned_for_the_past() -> None:
-    """
-    Every stimulus that is thought of begins now or later.
-    """
+    """Every stimulus that is thought of begins now or later."""
     found = crowds(believed(ask("sliding-log:8/2.37", OPENING)), 100, np.random.default_rng(3))
     thought_of = list(candidates(found, 10.3, 0.002, 0.001, 8))
     assert len({stimulus.name for stimulus in thought_of}) > 10
@@ -118,9 +100,7 @@ def test_nothing_is_planned_for_the_past() -> None:
 
 
 def test_unlikely_kind_is_tried_where_the_likely_one_is_in_no_doubt() -> None:
-    """
-    One request after the likely one lets go for sure, and before the other one does; and one before either does.
-    """
+    """One request after the likely one lets go for sure, and before the other one does; and one before either does."""
     found = []
     for name, window_s, weight in (("fixed-window", 0.5, 0.995), ("sliding-log", 0.53, 0.005)):
         kind = next(entry.kind for entry in ENTRIES if entry.kind.name == name)
@@ -138,9 +118,7 @@ def test_unlikely_kind_is_tried_where_the_likely_one_is_in_no_doubt() -> None:
 def test_what_only_others_explain_is_not_asked_about(
     monkeypatch: pytest.MonkeyPatch, others: float, aside: bool
 ) -> None:
-    """
-    Each kind weighs what it would if nobody else came, until it is likely that somebody does.
-    """
+    """Each kind weighs what it would if nobody else came, until it is likely that somebody does."""
     belief = believed(ask("sliding-log:8/2.37", STORY[:11]))
     monkeypatch.setattr(Belief, "others", lambda _: others)
     for cells in belief.cells:
@@ -161,9 +139,7 @@ def test_what_only_others_explain_is_not_asked_about(
 
 
 def test_limiter_may_be_filled_late_in_its_window() -> None:
-    """
-    What is sent shortly before a window closes tells one that closes from one that lets go of each by itself.
-    """
+    """What is sent shortly before a window closes tells one that closes from one that lets go of each by itself."""
     belief = believed(ask("fixed-window:8/2.37", STORY))
     now = 14.95
     found = crowds(belief, 140, np.random.default_rng(1))
@@ -184,9 +160,7 @@ def test_bits_about_the_limit_count_as_those_about_the_kind() -> None:
 
 
 def worth(name: str, marks: list[list[int]], **numbers: list[float]) -> tuple[Array, Array]:
-    """
-    What stimuli are worth that tell limiters with these numbers apart as *marks* say, all of them as likely.
-    """
+    """What stimuli are worth that tell limiters with these numbers apart as *marks* say, all of them as likely."""
     kind = next(entry.kind for entry in ENTRIES if entry.kind.name == name)
     size = len(marks[0])
     params = {"phase": np.zeros(size)} | {name: np.array(values, dtype=np.float64) for name, values in numbers.items()}
@@ -197,18 +171,14 @@ def worth(name: str, marks: list[list[int]], **numbers: list[float]) -> tuple[Ar
 
 @pytest.mark.parametrize(("apart", "bits"), [(0.001, 0.0), (0.02, 1.0)])
 def test_times_that_are_as_good_as_the_same_are_not_worth_telling_apart(apart: float, bits: float) -> None:
-    """
-    Half a percent is as good as the same; two are not.
-    """
+    """Half a percent is as good as the same; two are not."""
     told, _ = worth("sliding-log", [[0, 1]], limit=[5, 5], window_s=[1.0, 1.0 + apart])
     assert told == pytest.approx([bits])
 
 
 @pytest.mark.parametrize(("apart", "bits"), [(0.001, 0.0), (0.1, 1.0)])
 def test_place_on_the_clock_is_worth_knowing(apart: float, bits: float) -> None:
-    """
-    It says when the next window begins.
-    """
+    """It says when the next window begins."""
     told, _ = worth("fixed-window/clock", [[0, 1]], limit=[5, 5], window_s=[1.0, 1.0], phase=[0.5, 0.5 + apart])
     assert told == pytest.approx([bits])
 
@@ -229,9 +199,7 @@ def test_of_two_times_the_one_that_is_known_matters_no_more(known: bool) -> None
 
 @pytest.mark.parametrize(("narrow", "chosen"), [(False, 0), (True, 1)])
 def test_times_that_are_known_are_worth_little(monkeypatch: pytest.MonkeyPatch, narrow: bool, chosen: int) -> None:
-    """
-    What tells a bit of them is chosen before what tells a tenth of one of the kind, until they are narrow enough.
-    """
+    """What tells a bit of them is chosen before what tells a tenth of one of the kind, until they are narrow enough."""
     stimuli = [Stimulus(name, (Segment((11.0,)),)) for name in ("of times", "of the kind")]
     monkeypatch.setattr("touchstone.limiter.planner.candidates", lambda *_: iter(stimuli))
     monkeypatch.setattr("touchstone.limiter.planner._worth", lambda *_: (np.array([1.0, 0.1]), np.array([0.0, 0.1])))
@@ -244,9 +212,7 @@ def test_times_that_are_known_are_worth_little(monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.parametrize("name", ["fixed-window/clock", "fixed-window/block", "sliding-counter/first", "token-bucket"])
 def test_answers_weigh_the_same_all_at_once_and_one_by_one(name: str) -> None:
-    """
-    Runs of answers that are alike included, wherever the story is cut.
-    """
+    """Runs of answers that are alike included, wherever the story is cut."""
     entry = next(entry for entry in ENTRIES if entry.kind.name == name)
     answers = row("+++--+-+++--++-", step_s=0.3)
     story = moments(answers, 0.001)
@@ -262,9 +228,7 @@ def test_answers_weigh_the_same_all_at_once_and_one_by_one(name: str) -> None:
 
 
 def test_cell_that_is_too_wide_for_a_place_on_its_clock_is_not_ruled_out_by_its_middle() -> None:
-    """
-    Six in the middle's window of five: another place of the clock would have let them through.
-    """
+    """Six in the middle's window of five: another place of the clock would have let them through."""
     entry = next(entry for entry in ENTRIES if entry.kind.name == "fixed-window/clock")
     story = moments(row("++++++", step_s=0.5), 0.001)
     narrow = Cells.point(entry.kind, {"limit": 5.0, "window_s": 10.0, "phase": 0.1}, 1e-4)

@@ -1,6 +1,4 @@
-"""
-The part of a probe that finds how many requests may be under way.
-"""
+"""The part of a probe that finds how many requests may be under way."""
 
 import pytest
 
@@ -11,9 +9,7 @@ from touchstone.limiter.caps import Crowds, InFlight
 
 
 def volleys(cap: int, takes_s: float = 0.2, rate: Rate | None = None, left: int = 1000) -> InFlight:
-    """
-    A part that was answered by so many at once.
-    """
+    """A part that was answered by so many at once."""
     part, now_at = InFlight((rate or Rate()).room), 100.0
     while stimulus := part.ask(now_at, left):
         (segment,) = stimulus.segments
@@ -28,9 +24,7 @@ def volleys(cap: int, takes_s: float = 0.2, rate: Rate | None = None, left: int 
 
 @pytest.mark.parametrize("cap", [1, 2, 3, 4, 5, 15])
 def test_cap_on_requests_under_way_is_found(cap: int) -> None:
-    """
-    With the time for which each of them counts; volleys have to agree on it.
-    """
+    """With the time for which each of them counts; volleys have to agree on it."""
     part = volleys(cap)
     tier = part.tier()
     assert tier is not None
@@ -43,9 +37,7 @@ def test_cap_on_requests_under_way_is_found(cap: int) -> None:
 
 
 def test_what_takes_no_time_is_not_told_to_take_any() -> None:
-    """
-    Answers that are let through come as quickly as refusals.
-    """
+    """Answers that are let through come as quickly as refusals."""
     tier = volleys(3, takes_s=0.001).tier()
     assert tier is not None
     assert (tier.text, tier.options) == ("concurrency:3", {})
@@ -53,17 +45,13 @@ def test_what_takes_no_time_is_not_told_to_take_any() -> None:
 
 @pytest.mark.parametrize("cap", [16, 1000])
 def test_no_cap_is_met_where_all_are_let_through(cap: int) -> None:
-    """
-    What is told is how many were under way at once.
-    """
+    """What is told is how many were under way at once."""
     part = volleys(cap)
     assert (part.tier(), part.sure, part.uncapped_to) == (None, True, 16)
 
 
 def test_volleys_stay_within_what_the_rate_lets_through() -> None:
-    """
-    Each waits until the rate has room, and is no larger than that.
-    """
+    """Each waits until the rate has room, and is no larger than that."""
     part, rate = InFlight(Rate(6).room), Rate(6)
     now_at = 103.0
     while stimulus := part.ask(now_at, 1000):
@@ -76,9 +64,7 @@ def test_volleys_stay_within_what_the_rate_lets_through() -> None:
 
 @pytest.mark.parametrize("left", [1, 3, 10, 12])
 def test_volleys_stay_within_what_is_left(left: int) -> None:
-    """
-    Of the budget.
-    """
+    """Of the budget."""
     part, now_at, sent = InFlight(Rate().room), 0.0, 0
     while stimulus := part.ask(now_at, left - sent):
         sent += stimulus.most
@@ -89,9 +75,7 @@ def test_volleys_stay_within_what_is_left(left: int) -> None:
 
 
 def test_volleys_rest_until_everything_is_answered() -> None:
-    """
-    A request of the last one is never still under way.
-    """
+    """A request of the last one is never still under way."""
     part = InFlight(Rate().room)
     part.hear(at_once("+++-", 10.0, [0.4, 0.4, 0.4, 0.001]))
     for took_s, free_at in ((0.4, 10.4), (0.001, 10.8)):
@@ -102,9 +86,7 @@ def test_volleys_rest_until_everything_is_answered() -> None:
 
 
 def seen_of(*volleys: str) -> InFlight:
-    """
-    A part that has heard these, and after the first one as many one by one that were let through.
-    """
+    """A part that has heard these, and after the first one as many one by one that were let through."""
     part = InFlight(Rate().room)
     for number, outcomes in enumerate(volleys):
         part.hear(at_once(outcomes))
@@ -115,16 +97,12 @@ def seen_of(*volleys: str) -> InFlight:
 
 @pytest.mark.parametrize("seen", [("+++-",), ("+++-", "+++--")])
 def test_few_volleys_prove_no_cap(seen: tuple[str, ...]) -> None:
-    """
-    Something was refused, so that nothing is sure; what it was is not known.
-    """
+    """Something was refused, so that nothing is sure; what it was is not known."""
     assert (seen_of(*seen).tier(), seen_of(*seen).sure) == (None, False)
 
 
 def test_volleys_that_are_refused_altogether_are_no_cap() -> None:
-    """
-    Something else refuses.
-    """
+    """Something else refuses."""
     part = InFlight(Rate().room)
     part.hear(at_once("----"))
     assert (part.tier(), part.disproved, part.over) == (None, True, True)
@@ -132,9 +110,7 @@ def test_volleys_that_are_refused_altogether_are_no_cap() -> None:
 
 @pytest.mark.parametrize("outcomes", ["-", "+-", "+++-"])
 def test_cap_lets_as_many_through_one_by_one(outcomes: str) -> None:
-    """
-    And one more than it lets through at once; where one of these is refused, it is something else that refuses.
-    """
+    """And one more than it lets through at once; where one of these is refused, it is something else that refuses."""
     part = InFlight(Rate().room)
     part.hear(at_once("+++-"))
     stimulus = part.ask(0.5, 100)
@@ -145,9 +121,7 @@ def test_cap_lets_as_many_through_one_by_one(outcomes: str) -> None:
 
 
 def test_one_by_one_are_no_more_than_the_rate_lets_through() -> None:
-    """
-    Where that is less than the volley, so many are enough.
-    """
+    """Where that is less than the volley, so many are enough."""
     part = InFlight(Rate(2).room)
     part.hear(at_once("+++-"))
     stimulus = part.ask(10.0, 100)
@@ -158,9 +132,7 @@ def test_one_by_one_are_no_more_than_the_rate_lets_through() -> None:
 
 
 def test_volleys_that_disagree_leave_it_unsure() -> None:
-    """
-    It is no cap; what was seen is told.
-    """
+    """It is no cap; what was seen is told."""
     part = seen_of("+++-", "++---", "++++-")
     assert (part.tier(), part.sure) == (None, False)
     assert "2 to 4 were let through" in part.doubt
@@ -168,9 +140,7 @@ def test_volleys_that_disagree_leave_it_unsure() -> None:
 
 @pytest.mark.parametrize(("pace_s", "doubted"), [(0.02, True), (0.004, False)])
 def test_cap_whose_answers_come_one_after_the_other_may_be_a_queue(pace_s: float, doubted: bool) -> None:
-    """
-    Unless they come as close to each other as a machine answers.
-    """
+    """Unless they come as close to each other as a machine answers."""
     part = InFlight(Rate().room)
     for _ in range(3):
         part.hear(at_once("+++++---", took_s=[0.05 * doubted + pace_s * number for number in range(5)] + [0.05] * 3))
@@ -182,17 +152,13 @@ def test_cap_whose_answers_come_one_after_the_other_may_be_a_queue(pace_s: float
 
 
 def test_one_refusal_by_chance_is_no_cap() -> None:
-    """
-    A larger volley of which nothing is refused takes it back.
-    """
+    """A larger volley of which nothing is refused takes it back."""
     part = seen_of("+++-", "+++++")
     assert (part.seen, part.tier(), part.sure, part.uncapped_to) == ([], None, True, 5)
 
 
 def test_as_many_as_the_cap_lets_in_are_asked_for_until_enough_were() -> None:
-    """
-    At once, or one after the other with none of their builds ended.
-    """
+    """At once, or one after the other with none of their builds ended."""
     for together in (True, False):
         part, sent = Crowds(), 0
         while stimulus := part.ask(5.0, 4, 1000, together=together):
@@ -204,9 +170,7 @@ def test_as_many_as_the_cap_lets_in_are_asked_for_until_enough_were() -> None:
 
 
 def test_refusal_of_what_the_cap_lets_in_is_a_rates() -> None:
-    """
-    One is enough to say so, and no more is asked.
-    """
+    """One is enough to say so, and no more is asked."""
     part = Crowds()
     part.hear(row("++-"))
     assert (part.refused, part.ask(5.0, 3, 1000, together=True)) == (1, None)
@@ -216,9 +180,7 @@ def test_refusal_of_what_the_cap_lets_in_is_a_rates() -> None:
 
 
 def test_crowds_of_which_nothing_is_answered_are_not_asked_for_for_ever() -> None:
-    """
-    They count.
-    """
+    """They count."""
     part, asked = Crowds(), 0
     while part.ask(5.0, 4, 1000, together=True):
         part.hear([])
@@ -227,9 +189,7 @@ def test_crowds_of_which_nothing_is_answered_are_not_asked_for_for_ever() -> Non
 
 
 def test_rate_that_one_after_the_other_never_meets_is_doubted() -> None:
-    """
-    Where each answer takes its time, many are sent at once before it is sure that there is no rate.
-    """
+    """Where each answer takes its time, many are sent at once before it is sure that there is no rate."""
     whole = through(Net("token-bucket:60/1,burst=24", leg_s=0.02), PLENTY)
     found = whole.known
     assert found.tiers == ()
@@ -240,9 +200,7 @@ def test_rate_that_one_after_the_other_never_meets_is_doubted() -> None:
 
 
 def test_no_limit_is_sure_where_many_at_once_are_let_through() -> None:
-    """
-    However long each answer takes.
-    """
+    """However long each answer takes."""
     found = through(Net("none", leg_s=0.02), PLENTY).known
     assert found.sure
     assert found.notes == ()

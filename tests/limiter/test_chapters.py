@@ -1,6 +1,4 @@
-"""
-A limiter that is changed while it is probed: it is asked anew, and what was known until then is said.
-"""
+"""A limiter that is changed while it is probed: it is asked anew, and what was known until then is said."""
 
 import re
 from collections.abc import Sequence
@@ -13,13 +11,13 @@ import pytest
 from tests.limiter.made import assert_close, number, row
 from tests.limiter.played import NO_CAPS, Played, played, rates_of, through
 from tests.limiter.virtual import Net
+from touchstone.facts.identity import Interval, Tier
+from touchstone.facts.observed import moments
 from touchstone.limiter.account import Candidate
 from touchstone.limiter.cells import Cells
 from touchstone.limiter.certainty import Tail
 from touchstone.limiter.chapters import Chapter, Surprises, doubted, told
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.identity import Interval, Tier
-from touchstone.limiter.observed import moments
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.terms import Terms
 from touchstone.limiter.windows import FixedWindow
@@ -28,9 +26,7 @@ CHANGED = re.compile(r"from second (\S+) on answers contradict what was likelies
 
 
 def window(limit: float, window_s: Interval) -> Tier:
-    """
-    A fixed window.
-    """
+    """A fixed window."""
     text = f"fixed-window:{limit:g}/{window_s.value:g}"
     return Tier("fixed-window", text, {"limit": number(limit), "window_s": window_s})
 
@@ -40,9 +36,7 @@ BEFORE = Chapter((window(5.0, Interval(2.0, 1.9, 2.1)),), 0.97, 13.0, 14.5)
 
 @cache
 def changed(before: str, at: float, after: str, terms: Terms = NO_CAPS, seed: int = 2) -> Played:
-    """
-    A probe of a limiter in whose place there is another one from then on.
-    """
+    """A probe of a limiter in whose place there is another one from then on."""
     return through(Net(before, seed=seed, changes=((at, after),)), terms)
 
 
@@ -55,9 +49,7 @@ def changed(before: str, at: float, after: str, terms: Terms = NO_CAPS, seed: in
     ],
 )
 def test_limiter_that_is_changed_is_asked_anew(before: str, at: float, after: str) -> None:
-    """
-    The one that is there in the end is named, and what was noticed when; all that was sent counts.
-    """
+    """The one that is there in the end is named, and what was noticed when; all that was sent counts."""
     whole = changed(before, at, after)
     found = whole.known
     assert found.sure
@@ -73,9 +65,7 @@ def test_limiter_that_is_changed_is_asked_anew(before: str, at: float, after: st
 
 @pytest.mark.alone
 def test_what_was_known_before_a_change_is_said() -> None:
-    """
-    With its numbers, as it was told until then.
-    """
+    """With its numbers, as it was told until then."""
     said = CHANGED.match(changed("fixed-window:12/3", 4.0, "token-bucket:5/2").known.notes[0])
     assert said is not None
     assert said[3].startswith("fixed-window:12/")
@@ -83,9 +73,7 @@ def test_what_was_known_before_a_change_is_said() -> None:
 
 @pytest.mark.alone
 def test_probe_that_is_rebuilt_after_a_change_knows_the_same() -> None:
-    """
-    It begins anew at the same answer, and ends with the same notes.
-    """
+    """It begins anew at the same answer, and ends with the same notes."""
     whole = changed("fixed-window:12/3", 4.0, "token-bucket:5/2")
     again = Probe(NO_CAPS)
     for turn in whole.turns:
@@ -96,9 +84,7 @@ def test_probe_that_is_rebuilt_after_a_change_knows_the_same() -> None:
 
 @pytest.mark.alone
 def test_budget_counts_what_was_sent_before_a_change() -> None:
-    """
-    No request more than it may send, and no build.
-    """
+    """No request more than it may send, and no build."""
     terms = Terms(seed=1, starts=True, most_requests=45, most_builds=200, most_s=600.0, caps=False)
     whole = changed("fixed-window:12/3", 4.0, "token-bucket:5/2", terms)
     assert len(whole.answers) <= terms.most_requests
@@ -128,9 +114,7 @@ def test_what_is_only_accepted_in_the_end_is_met_once_more() -> None:
 
 @pytest.mark.parametrize("outcomes", ["++-", "+++++"])
 def test_what_is_met_once_more_has_to_be_as_it_was(outcomes: str) -> None:
-    """
-    Else nothing is sure any more, and it thinks of somebody else, and of a second limit.
-    """
+    """Else nothing is sure any more, and it thinks of somebody else, and of a second limit."""
     rates = rates_of("fixed-window:3/1")
     at = played("fixed-window:3/1", NO_CAPS).ended_at + 5.0
     rates._story.add(row(outcomes, at))
@@ -140,9 +124,7 @@ def test_what_is_met_once_more_has_to_be_as_it_was(outcomes: str) -> None:
 
 
 def test_surprise_makes_it_think_more_widely(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Before it is met: a higher limit, or another one behind, may be why.
-    """
+    """Before it is met: a higher limit, or another one behind, may be why."""
     monkeypatch.setattr(Rates, "doubtful", property(lambda _: False))
     rates = rates_of("fixed-window:3/1")
     assert not rates.wide
@@ -166,9 +148,7 @@ def test_surprise_makes_it_think_more_widely(monkeypatch: pytest.MonkeyPatch) ->
     ids=["same", "limit", "window", "family", "second", "none"],
 )
 def test_what_was_found_before_is_said_beside_what_is_found_now(tiers: Sequence[Tier], words: str) -> None:
-    """
-    Seconds count from the first request of all.
-    """
+    """Seconds count from the first request of all."""
     (said,) = told([BEFORE], tiers, 10.0)
     assert words in said
     assert "builds" not in said
@@ -176,17 +156,13 @@ def test_what_was_found_before_is_said_beside_what_is_found_now(tiers: Sequence[
 
 @pytest.mark.parametrize(("limit", "words"), [(5.0, "the same limiter: "), (6.0, "fixed-window:5/2 (97%): ")])
 def test_builds_that_were_in_flight_may_have_been_why(limit: float, words: str) -> None:
-    """
-    Where only one at a time led to a limiter that explains what was refused.
-    """
+    """Where only one at a time led to a limiter that explains what was refused."""
     (said,) = told([BEFORE], [window(limit, number(2.0))], 10.0, builds=True)
     assert f"{words}builds in flight may have been why, or " in said
 
 
 def test_chapter_ends_with_what_was_sent_before() -> None:
-    """
-    It knows the moments between which the limiter was changed; without answers there is none.
-    """
+    """It knows the moments between which the limiter was changed; without answers there is none."""
     story = [*row("++-", 1.0), *row("-", 7.0)]
     cells = rates_of("fixed-window:3/1").belief.likeliest()
     chapter = Chapter.until(story[3:], story, [], 0.5, cells)
@@ -220,9 +196,7 @@ def test_surprise_is_met_where_nothing_comes_to_explain_it(heard: Sequence[tuple
 
 @pytest.mark.parametrize(("hopeful", "met_after"), [(False, 3), (True, 8)])
 def test_surprise_waits_for_what_may_yet_come_to_explain_it(hopeful: bool, met_after: int) -> None:
-    """
-    But not for ever.
-    """
+    """But not for ever."""
     surprises = Surprises()
     surprises.hear(BEFORE, widens=True, explained=False, hopeful=hopeful)
     found = []
@@ -244,9 +218,7 @@ def test_surprise_waits_for_what_may_yet_come_to_explain_it(hopeful: bool, met_a
     ],
 )
 def test_tail_is_what_was_answered_alike_in_the_end(heard: Sequence[str], unlikely: float) -> None:
-    """
-    Answers of both kinds end it; none at all change nothing.
-    """
+    """Answers of both kinds end it; none at all change nothing."""
     tail = Tail()
     for number_of, outcomes in enumerate(heard):
         tail.add(row(outcomes), number_of + 1.0)
@@ -265,9 +237,7 @@ def test_tail_is_what_was_answered_alike_in_the_end(heard: Sequence[str], unlike
     ids=["same", "smaller limit", "longer window", "far off", "another family"],
 )
 def test_what_is_close_to_what_was_known_before_and_still_another_one_is_doubted(now: Tier, is_doubted: bool) -> None:
-    """
-    That is what somebody else makes of one limiter.
-    """
+    """That is what somebody else makes of one limiter."""
     assert doubted([BEFORE], [now], [], 0.0) == ([BEFORE] if is_doubted else [])
     assert doubted([], [now], [], 0.0) == []
 
@@ -295,9 +265,7 @@ def test_what_was_known_explains_what_somebody_else_takes_a_part_of(outcomes: st
 
 @pytest.mark.parametrize(("wide", "is_known"), [(0.01, True), (0.2, False)])
 def test_what_is_known_to_a_few_percent_is_held_against_what_comes_later(wide: float, is_known: bool) -> None:
-    """
-    What is known less well explains too much.
-    """
+    """What is known less well explains too much."""
     cells = Cells.point(FixedWindow("fixed-window"), WINDOW_OF_6, wide)
     chapter = Chapter.until(row("-"), row("+-"), [], 0.97, cells)
     assert chapter is not None
@@ -305,9 +273,7 @@ def test_what_is_known_to_a_few_percent_is_held_against_what_comes_later(wide: f
 
 
 def test_what_may_still_be_all_that_there_is_is_said_so() -> None:
-    """
-    Only of the chapter that it is true of.
-    """
+    """Only of the chapter that it is true of."""
     other = replace(BEFORE, surprised_at=20.0)
     first, second = told([BEFORE, other], [window(6.0, number(2.0))], 10.0, doubted=[other])
     assert "may be the same limiter all the same" in second
@@ -316,9 +282,7 @@ def test_what_may_still_be_all_that_there_is_is_said_so() -> None:
 
 @pytest.mark.alone
 def test_probe_is_not_sure_of_what_is_close_to_what_it_knew_before() -> None:
-    """
-    A window of 4 in a second that was contradicted, and then one of 3: somebody else may take one of each.
-    """
+    """A window of 4 in a second that was contradicted, and then one of 3: somebody else may take one of each."""
     probe = Probe(NO_CAPS)
     for turn in played("fixed-window:3/1", NO_CAPS).turns:
         probe.hear(turn.stimulus, turn.answers)
@@ -335,9 +299,7 @@ def test_probe_is_not_sure_of_what_is_close_to_what_it_knew_before() -> None:
 
 @pytest.mark.alone
 def test_probe_is_not_sure_of_what_is_close_to_what_it_knew_last() -> None:
-    """
-    The limiter by which it thought of somebody else, before answers came that nobody explains.
-    """
+    """The limiter by which it thought of somebody else, before answers came that nobody explains."""
     probe = deepcopy(changed("fixed-window:12/3", 4.0, "token-bucket:5/2").probe)
     assert probe.known().sure
     tiers = probe.known().tiers
@@ -351,9 +313,7 @@ def _twice(number: Interval) -> Interval:
 
 
 def test_nothing_is_sure_where_the_budget_ends_before_a_limit_is_met() -> None:
-    """
-    What is let through unrefused by then may be less than the limit.
-    """
+    """What is let through unrefused by then may be less than the limit."""
     terms = replace(NO_CAPS, most_requests=30)
     assert not through(Net("none"), terms).known.sure
     assert through(Net("none"), NO_CAPS).known.sure

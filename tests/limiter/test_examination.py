@@ -1,6 +1,4 @@
-"""
-A probe names small limiters of the twin by family and numbers, in virtual time; `make bench` tries many more.
-"""
+"""A probe names small limiters of the twin by family and numbers, in virtual time; `make bench` tries many more."""
 
 import pytest
 
@@ -22,9 +20,7 @@ NAMES = (
 @pytest.mark.alone
 @pytest.mark.parametrize("name", NAMES)
 def test_small_limiter_is_named_with_its_numbers(name: str) -> None:
-    """
-    The family is right and sure, its counts are exact, and its times right to one per cent.
-    """
+    """The family is right and sure, its counts are exact, and its times right to one per cent."""
     text = drawn(name, SEED, MOST)
     probe = Probe(Terms(SEED, True, most_requests=1000, most_builds=400, most_s=900.0))
     play(probe, Net(text, SEED))

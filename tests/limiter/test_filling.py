@@ -1,17 +1,15 @@
-"""
-How a limiter is filled once more.
-"""
+"""How a limiter is filled once more."""
 
 from itertools import pairwise
 
 import pytest
 
 from tests.limiter.made import row
+from touchstone.facts.observed import Moment
 from touchstone.limiter.buckets import TokenBucket
 from touchstone.limiter.filling import Filling, fillings, met_once
 from touchstone.limiter.kinds import Kind
 from touchstone.limiter.logs import SlidingLog
-from touchstone.limiter.observed import Moment
 from touchstone.limiter.story import Story
 from touchstone.limiter.tiers import Tiered
 from touchstone.limiter.windows import SlidingCounter
@@ -27,9 +25,7 @@ from touchstone.limiter.windows import SlidingCounter
     ],
 )
 def test_limiter_that_was_refused_last_is_filled_when_it_is_full(kind: Kind, after_s: float) -> None:
-    """
-    A moment later, so that it is surely full, or before anybody else can come.
-    """
+    """A moment later, so that it is surely full, or before anybody else can come."""
     story = Story(row("+++-"))
     stimulus = Filling(kind, 3.0, 2.0, 50.0).once_more(story, 49.9)
     (fills,) = stimulus.segments
@@ -39,9 +35,7 @@ def test_limiter_that_was_refused_last_is_filled_when_it_is_full(kind: Kind, aft
 
 
 def test_second_of_two_limiters_is_filled_by_a_steady_stream() -> None:
-    """
-    A burst would meet the first one only.
-    """
+    """A burst would meet the first one only."""
     log = SlidingLog("sliding-log")
     pair = Tiered(log, {"limit": 4.0, "phase": 0.0, "wide_phase": 0.0, "window_s": 2.0}, log, 0.01)
     (stream,) = Filling(pair, 9.0, 20.0, 50.0).once_more(Story(row("+++-")), 49.9).segments
@@ -52,9 +46,7 @@ def test_second_of_two_limiters_is_filled_by_a_steady_stream() -> None:
 
 @pytest.mark.parametrize(("outcomes", "count"), [("+++-+++-", 2), ("++-+++-", 1), ("+++", 0)])
 def test_filling_ends_with_a_refusal(outcomes: str, count: int) -> None:
-    """
-    What was let through and not refused after it is none.
-    """
+    """What was let through and not refused after it is none."""
     moments = [Moment(float(number), 0.001, outcome == "+") for number, outcome in enumerate(outcomes)]
     assert fillings(moments, 3.0) == count
 
@@ -68,9 +60,7 @@ def test_filling_ends_with_a_refusal(outcomes: str, count: int) -> None:
     ],
 )
 def test_what_is_let_through_besides_begins_where_it_counts(kind: Kind, room: int, begins_at: float) -> None:
-    """
-    With room for half of the limit at once; what forgets slowly has to forget, and needs no more than that.
-    """
+    """With room for half of the limit at once; what forgets slowly has to forget, and needs no more than that."""
     story = Story(row("+++-", 1.0))
     refused_at = story.moments()[-1].at
     found = Filling(kind, 6.0, 5.0, 50.0).begins_at(story, 9.0, room)
@@ -92,9 +82,7 @@ def test_what_is_let_through_besides_begins_where_it_counts(kind: Kind, room: in
 def test_limit_is_met_again_by_another_filling(
     family: str, limit: float, refused_at: tuple[float, ...], once: bool
 ) -> None:
-    """
-    Of what forgets slowly by a refusal two windows after the first one, unless it lets only few through.
-    """
+    """Of what forgets slowly by a refusal two windows after the first one, unless it lets only few through."""
     moments = []
     for at in refused_at:
         moments += [Moment(at - 0.5, 0.001, True)] * round(limit) + [Moment(at, 0.001, False)]

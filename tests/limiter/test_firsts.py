@@ -1,18 +1,16 @@
-"""
-What may be behind a limiter, and what becomes of it when the first one turns out to be another one.
-"""
+"""What may be behind a limiter, and what becomes of it when the first one turns out to be another one."""
 
 import math
 
 import numpy as np
 import pytest
 
+from touchstone.facts.observed import Moment
 from touchstone.limiter.account import Candidate
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.catalogue import ENTRIES, behind
 from touchstone.limiter.cells import Cells, grid
 from touchstone.limiter.firsts import Firsts, meets
-from touchstone.limiter.observed import Moment
 from touchstone.limiter.summary import tier
 from touchstone.limiter.tiers import Tiered
 
@@ -21,8 +19,7 @@ BURSTS_S = (0.0, 1.005, 2.01, 3.015)
 
 
 def belief_of(thought_s: float, known_s: float, limit: float = 3.0, loose: float = 0.02, luck: float = 0.0) -> Belief:
-    """
-    A log of three in a second that a fixed window is behind, after four bursts, of which the last one is refused.
+    """A log of three in a second that a fixed window is behind, after four bursts, of which the last one is refused.
 
     Args:
         thought_s: Its window as it was thought to be when something behind it was thought of.
@@ -40,16 +37,12 @@ MOMENTS = [Moment(at, 0.001, at < BURSTS_S[-1]) for at in BURSTS_S for _ in rang
 
 
 def thought_s(belief: Belief) -> set[float]:
-    """
-    The windows that the first limiters are thought to have.
-    """
+    """The windows that the first limiters are thought to have."""
     return {round(cells.kind.known["window_s"], 3) for cells in belief.cells if isinstance(cells.kind, Tiered)}
 
 
 def test_first_limiter_that_is_known_better_by_now_is_reckoned_with_anew() -> None:
-    """
-    What is behind it may be as likely as before: nothing contradicts it any more.
-    """
+    """What is behind it may be as likely as before: nothing contradicts it any more."""
     belief = belief_of(1.04, 1.0)
     before = belief.evidence()
     Firsts().renew(belief, MOMENTS)
@@ -68,9 +61,7 @@ def test_first_limiter_that_is_known_better_by_now_is_reckoned_with_anew() -> No
     ],
 )
 def test_first_limiter_that_is_as_it_was_is_left_alone(thought: float, limit: float, loose: float) -> None:
-    """
-    As is one whose limit is another one, which is thought of by itself.
-    """
+    """As is one whose limit is another one, which is thought of by itself."""
     belief = belief_of(thought, 1.0, limit, loose)
     kept = list(belief.cells)
     Firsts().renew(belief, MOMENTS)
@@ -78,18 +69,14 @@ def test_first_limiter_that_is_as_it_was_is_left_alone(thought: float, limit: fl
 
 
 def test_first_limiter_that_explains_less_is_left_alone() -> None:
-    """
-    What is known of the plain one may be wrong because of what the second one refused.
-    """
+    """What is known of the plain one may be wrong because of what the second one refused."""
     belief = belief_of(1.02, 1.0, luck=10.0)
     Firsts().renew(belief, MOMENTS)
     assert thought_s(belief) == {1.02}
 
 
 def test_first_limiter_is_taken_at_the_middle_of_what_it_may_be() -> None:
-    """
-    The likeliest of its windows may be near one end: the other end has to be within reach, too.
-    """
+    """The likeliest of its windows may be near one end: the other end has to be within reach, too."""
     belief = Belief(3)
     belief.cells = [grid(LOG, [3], [(1.0, 1.2)], 10, 1.0)]
     belief.see(MOMENTS[:3])
@@ -103,9 +90,7 @@ def test_first_limiter_is_taken_at_the_middle_of_what_it_may_be() -> None:
 
 
 def test_bucket_is_taken_at_the_middle_of_its_rates() -> None:
-    """
-    The time of a token is what is looked for, and a rate what is told.
-    """
+    """The time of a token is what is looked for, and a rate what is told."""
     belief = Belief(3)
     bucket = next(entry.kind for entry in ENTRIES if entry.kind.name == "token-bucket")
     belief.cells = [grid(bucket, [3], [(0.5, 0.6)], 10, 1.0)]
@@ -119,9 +104,7 @@ def test_bucket_is_taken_at_the_middle_of_its_rates() -> None:
 def test_second_limiter_is_sure_only_behind_a_first_one_that_was(
     monkeypatch: pytest.MonkeyPatch, shares: tuple[float, ...], sure: bool
 ) -> None:
-    """
-    Once is enough: what the second one refuses speaks against the first one, too.
-    """
+    """Once is enough: what the second one refuses speaks against the first one, too."""
     belief, firsts = belief_of(1.0, 1.0), Firsts()
     behind_it = next(cells.kind for cells in belief.cells if isinstance(cells.kind, Tiered))
     belief.cells = belief.cells[:1]
@@ -133,9 +116,7 @@ def test_second_limiter_is_sure_only_behind_a_first_one_that_was(
 
 
 def test_share_is_that_of_what_is_behind_another_one() -> None:
-    """
-    Of all first limiters together.
-    """
+    """Of all first limiters together."""
     belief = belief_of(1.0, 1.0)
     plain = belief.kinds()["sliding-log"]
     assert Firsts().share(belief) == pytest.approx(1.0 - plain)
@@ -144,9 +125,7 @@ def test_share_is_that_of_what_is_behind_another_one() -> None:
 
 
 def test_pair_is_no_first_limiter() -> None:
-    """
-    However likely it is: nothing is thought of behind two.
-    """
+    """However likely it is: nothing is thought of behind two."""
     known = {"limit": 3.0, "phase": 0.0, "wide_phase": 0.0, "window_s": 1.0}
     plain, pair = (
         Cells.point(kind, {"limit": 9.0, "window_s": 20.0}, 0.001) for kind in (LOG, Tiered(LOG, known, LOG, 0.01))
@@ -169,9 +148,7 @@ def test_pair_is_no_first_limiter() -> None:
     ],
 )
 def test_second_limit_is_met_where_the_first_one_would_have_let_through(refused_s: list[float], count: int) -> None:
-    """
-    Refusals that are less than half a window apart come from one filling.
-    """
+    """Refusals that are less than half a window apart come from one filling."""
     known = {"limit": 3.0, "phase": 0.0, "wide_phase": 0.0, "window_s": 1.0}
     moments = [Moment(0.0, 0.001, True)] * 3 + [Moment(at, 0.001, False) for at in refused_s]
     assert meets(Tiered(LOG, known, LOG, 0.01), moments, 10.0) == count

@@ -1,23 +1,19 @@
-"""
-The part of a probe that finds how many builds may be in flight.
-"""
+"""The part of a probe that finds how many builds may be in flight."""
 
 from dataclasses import dataclass
 
 import pytest
 
 from tests.limiter.made import Rate, row
+from touchstone.facts.observed import Answer
+from touchstone.facts.stimulus import Stimulus
 from touchstone.limiter.held import Held, perhaps_by_builds
-from touchstone.limiter.observed import Answer
-from touchstone.limiter.stimulus import Stimulus
 
 STILL = "one more, none freed"
 
 
 def test_start_that_is_refused_after_one_was_freed_disproves_a_cap() -> None:
-    """
-    A cap would have had room for it.
-    """
+    """A cap would have had room for it."""
     part = Held(Rate().room, 16)
     for outcomes in ("+++-", "-", "-"):
         part.hear(row(outcomes))
@@ -25,9 +21,7 @@ def test_start_that_is_refused_after_one_was_freed_disproves_a_cap() -> None:
 
 
 def hold(cap: int, *, most: int = 16, rate: Rate | None = None, left: int = 1000) -> tuple[Held, list[Stimulus]]:
-    """
-    A part whose builds are refused from so many in flight on; what it asked.
-    """
+    """A part whose builds are refused from so many in flight on; what it asked."""
     part, running, now_at, asked = Held((rate or Rate()).room, most), 0, 100.0, []
     while stimulus := part.ask(now_at, left):
         asked.append(stimulus)
@@ -47,9 +41,7 @@ def hold(cap: int, *, most: int = 16, rate: Rate | None = None, left: int = 1000
 
 @pytest.mark.parametrize("cap", [1, 2, 4, 15])
 def test_cap_on_builds_is_found_and_its_edge_tested(cap: int) -> None:
-    """
-    While none is freed, none is let through; one is freed, and one is let through; twice.
-    """
+    """While none is freed, none is let through; one is freed, and one is let through; twice."""
     part, asked = hold(cap)
     tier = part.tier()
     assert tier is not None
@@ -80,9 +72,7 @@ def test_what_gives_again_by_itself_is_no_cap(step_s: float) -> None:
 
 
 def test_build_that_ends_by_itself_disproves_no_cap() -> None:
-    """
-    One more is let through then, and the next one is refused again.
-    """
+    """One more is let through then, and the next one is refused again."""
     part = Held(Rate().room, 16)
     for outcomes in ("+++-", "+", "-", "+-", "-", "+-"):
         part.hear(row(outcomes))
@@ -90,9 +80,7 @@ def test_build_that_ends_by_itself_disproves_no_cap() -> None:
 
 
 def test_one_more_is_asked_for_after_a_while() -> None:
-    """
-    What comes back of a rate in as long as a test takes has come back by then.
-    """
+    """What comes back of a rate in as long as a test takes has come back by then."""
     part = Held(Rate().room, 16)
     part.hear(row("+++-", 100.0))
     stimulus = part.ask(100.1, 100)
@@ -103,18 +91,14 @@ def test_one_more_is_asked_for_after_a_while() -> None:
 
 @pytest.mark.parametrize("cap", [16, 100])
 def test_no_cap_is_met_up_to_what_may_be_held(cap: int) -> None:
-    """
-    No more builds are held than are allowed.
-    """
+    """No more builds are held than are allowed."""
     part, _ = hold(cap)
     assert (part.tier(), part.holds_to, part.sure) == (None, 16, True)
     assert hold(cap, most=3)[0].holds_to == 3
 
 
 def test_builds_are_started_as_the_rate_lets_them() -> None:
-    """
-    A cap above the limit of the rate is met in several steps.
-    """
+    """A cap above the limit of the rate is met in several steps."""
     rate = Rate(3)
     part, asked = hold(7, rate=rate)
     assert part.cap == 7
@@ -124,9 +108,7 @@ def test_builds_are_started_as_the_rate_lets_them() -> None:
 
 @pytest.mark.parametrize("left", [1, 3, 5, 7, 8])
 def test_builds_stay_within_what_is_left(left: int) -> None:
-    """
-    Of the budget; a cap whose edge was not tested is no tier, and is told as a doubt.
-    """
+    """Of the budget; a cap whose edge was not tested is no tier, and is told as a doubt."""
     part, asked = hold(4, left=left)
     assert asked == [] or asked[0].most <= left
     assert part.sure == (not part.cap or bool(part.edges))
@@ -135,9 +117,7 @@ def test_builds_stay_within_what_is_left(left: int) -> None:
 
 
 def test_edge_that_does_not_show_leaves_it_unsure() -> None:
-    """
-    Both starts were let through after one build had ended: it is no cap.
-    """
+    """Both starts were let through after one build had ended: it is no cap."""
     part = Held(Rate().room, 16)
     for outcomes in ("+++-", "-", "++", "-", "+-"):
         part.hear(row(outcomes))
@@ -148,9 +128,7 @@ def test_edge_that_does_not_show_leaves_it_unsure() -> None:
 
 
 def test_edge_that_was_cut_short_is_tested_to_its_end() -> None:
-    """
-    One start that was let through says nothing of the next one.
-    """
+    """One start that was let through says nothing of the next one."""
     part = Held(Rate().room, 16)
     for outcomes in ("+++-", "-", "+"):
         part.hear(row(outcomes))
@@ -165,24 +143,18 @@ def test_edge_that_was_cut_short_is_tested_to_its_end() -> None:
 
 @dataclass
 class Gap:
-    """
-    A rate that lets one through in each *gap_s*.
-    """
+    """A rate that lets one through in each *gap_s*."""
 
     gap_s: float = 2.0
     last_at: float = -100.0
 
     def room(self, at: float) -> tuple[int, float]:
-        """
-        One, or none.
-        """
+        """One, or none."""
         return int(at >= self.last_at + self.gap_s), self.last_at + self.gap_s
 
 
 def slowly(cap: int, lasts_s: float, *, left: int = 1000) -> Held:
-    """
-    A part whose builds may start only one in each gap, and end by themselves, or never where that is not known.
-    """
+    """A part whose builds may start only one in each gap, and end by themselves, or never where that is not known."""
     gap, running, now_at = Gap(), [], 0.0
     part = Held(gap.room, 16, lasts_s)
     while stimulus := part.ask(now_at, left):
@@ -198,17 +170,13 @@ def slowly(cap: int, lasts_s: float, *, left: int = 1000) -> Held:
 
 @pytest.mark.parametrize(("cap", "lasts_s", "tests"), [(1, 100.0, 2), (3, 100.0, 2), (7, 100.0, 2), (3, 0.0, 3)])
 def test_cap_is_found_where_the_rate_lets_one_through_at_a_time(cap: int, lasts_s: float, tests: int) -> None:
-    """
-    Its edge is tested with one start after the other; once more where no build ends meanwhile.
-    """
+    """Its edge is tested with one start after the other; once more where no build ends meanwhile."""
     part = slowly(cap, lasts_s)
     assert (part.cap, part.edges, part.sure, part.hidden(spent=False)) == (cap, [True] * tests, True, "")
 
 
 def test_edge_that_is_tested_in_halves_does_not_show_where_both_are_let_through() -> None:
-    """
-    It is no cap then either; and where the first one is refused, something else refuses.
-    """
+    """It is no cap then either; and where the first one is refused, something else refuses."""
     part = Held(Rate().room, 16)
     for outcomes in ("+++-", "-", "+", "+", "-", "+", "-"):
         part.hear(row(outcomes))
@@ -220,9 +188,7 @@ def test_edge_that_is_tested_in_halves_does_not_show_where_both_are_let_through(
 
 
 def test_rate_hides_a_cap_that_is_above_what_it_lets_start_while_builds_last() -> None:
-    """
-    Builds that may have ended are not counted; what the rate let start is told, with how long a build lasts.
-    """
+    """Builds that may have ended are not counted; what the rate let start is told, with how long a build lasts."""
     part = slowly(100, 9.0)
     assert (part.cap, part.holds_to, part.sure) == (0, 5, True)
     assert part.hidden(spent=False) == (
@@ -233,17 +199,13 @@ def test_rate_hides_a_cap_that_is_above_what_it_lets_start_while_builds_last() -
 
 @pytest.mark.parametrize("part", [slowly(100, 100.0), slowly(3, 9.0, left=7), hold(100)[0], hold(100, left=9)[0]])
 def test_rate_hides_no_cap_where_it_is_not_what_held_builds_back(part: Held) -> None:
-    """
-    As many were held as may be; a cap was met; or the budget was spent, and the rate had room.
-    """
+    """As many were held as may be; a cap was met; or the budget was spent, and the rate had room."""
     assert part.hidden(spent=False) == part.hidden(spent=True) == ""
 
 
 @pytest.mark.parametrize("heard", [("+++",), ("+++-",), ("+++-", "-"), ("+++-", "-", "+-"), ("+++-", "-", "+")])
 def test_part_that_begins_anew_holds_all_once_more(heard: tuple[str, ...]) -> None:
-    """
-    What was held has ended; the cap is counted from nothing, and its edge is tested twice.
-    """
+    """What was held has ended; the cap is counted from nothing, and its edge is tested twice."""
     part = Held(Rate().room, 16)
     for outcomes in heard:
         part.hear(row(outcomes))
@@ -257,18 +219,14 @@ def test_part_that_begins_anew_holds_all_once_more(heard: tuple[str, ...]) -> No
 
 
 def test_part_that_is_over_stays_so() -> None:
-    """
-    What is known is known.
-    """
+    """What is known is known."""
     part, _ = hold(4)
     part.begin_anew()
     assert (part.cap, part.sure, part.ask(1.0, 100)) == (4, True, None)
 
 
 def test_nothing_answered_is_not_tried_for_ever() -> None:
-    """
-    A target of which nothing is heard has no cap that could be found.
-    """
+    """A target of which nothing is heard has no cap that could be found."""
     part = Held(Rate().room, 16)
     for _ in range(10):
         if part.ask(0.0, 100) is None:
@@ -292,7 +250,5 @@ def test_nothing_answered_is_not_tried_for_ever() -> None:
     ],
 )
 def test_refusals_that_builds_in_flight_explain_as_well(answers: list[Answer], numbers: set[int]) -> None:
-    """
-    Those that came so soon after so many began that none of them may have ended.
-    """
+    """Those that came so soon after so many began that none of them may have ended."""
     assert perhaps_by_builds(answers, 2) == numbers

@@ -1,6 +1,4 @@
-"""
-Whole probes in virtual time, of the twin's limiters.
-"""
+"""Whole probes in virtual time, of the twin's limiters."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -12,10 +10,10 @@ import pytest
 from tests.limiter.made import assert_alike, assert_close, most_accepted
 from tests.limiter.played import NO_CAPS, PLENTY, READS, Played, played, through
 from tests.limiter.virtual import Net, play
+from touchstone.facts.identity import Cost
+from touchstone.facts.observed import Answer
+from touchstone.facts.stimulus import Segment, Stimulus
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.identity import Cost
-from touchstone.limiter.observed import Answer
-from touchstone.limiter.stimulus import Segment, Stimulus
 from touchstone.limiter.terms import Terms, worst
 from touchstone.twin import RateLimit
 
@@ -73,9 +71,7 @@ def test_limiter_is_named_with_its_numbers(text: str) -> None:
     ],
 )
 def test_fast_queue_is_one_too_and_so_is_one_behind_a_network_that_jitters(text: str, jitter_s: float) -> None:
-    """
-    Answers that take longer than one alone by little, or by as much as the network makes of it.
-    """
+    """Answers that take longer than one alone by little, or by as much as the network makes of it."""
     found = through(Net(text, jitter_s=jitter_s), PLENTY).known
     rate = RateLimit.parse(text)
     (tier,) = found.tiers
@@ -85,9 +81,7 @@ def test_fast_queue_is_one_too_and_so_is_one_behind_a_network_that_jitters(text:
 
 
 def test_volley_that_shows_a_queue_is_no_cap_though_some_were_refused() -> None:
-    """
-    It is the first one that shows it, and nothing of a cap is left.
-    """
+    """It is the first one that shows it, and nothing of a cap is left."""
     whole = through(Net("leaky-bucket:20/1,burst=9", 2, jitter_s=0.02), PLENTY)
     stages = [turn.stimulus.stage for turn in whole.turns]
     shown = whole.turns[stages.index("queue") - 1]
@@ -97,9 +91,7 @@ def test_volley_that_shows_a_queue_is_no_cap_though_some_were_refused() -> None:
 
 @pytest.mark.parametrize("jitter_s", [0.0, 0.02])
 def test_queue_that_is_faster_than_the_network_is_not_told_as_a_cap(jitter_s: float) -> None:
-    """
-    One request after the other never waits there; how many are let through at once does not tell it from a cap.
-    """
+    """One request after the other never waits there; how many are let through at once does not tell it from a cap."""
     far = through(Net("leaky-bucket:50/1,burst=5", jitter_s=jitter_s, leg_s=0.03), PLENTY).known
     assert (far.tiers, far.sure) == ((), False)
     assert any("that may be a cap, or a queue" in note for note in far.notes) or jitter_s
@@ -107,9 +99,7 @@ def test_queue_that_is_faster_than_the_network_is_not_told_as_a_cap(jitter_s: fl
 
 @pytest.mark.parametrize(("leg_s", "jitter_s"), [(0.0004, 0.0), (0.03, 0.0), (0.0004, 0.02), (0.03, 0.02)])
 def test_cap_on_what_is_under_way_is_no_queue(leg_s: float, jitter_s: float) -> None:
-    """
-    Whatever the network does.
-    """
+    """Whatever the network does."""
     found = through(Net("concurrency:6,takes=0.2", jitter_s=jitter_s, leg_s=leg_s), PLENTY).known
     assert (found.tiers[0].family, found.tiers[0].numbers["limit"].value, found.sure) == ("concurrency", 6, True)
 
@@ -138,9 +128,7 @@ def test_rate_that_hides_a_cap_is_said_to(text: str, lasts_s: float, holds_to: i
 
 @pytest.mark.alone
 def test_budget_that_is_spent_while_the_rate_holds_builds_back_is_said() -> None:
-    """
-    And nothing is said of a probe that somebody interrupted.
-    """
+    """And nothing is said of a probe that somebody interrupted."""
     terms = replace(PLENTY, builds_s=300.0)
     whole = through(Net("fixed-window:2/6"), terms)
     cut = next(n for n, turn in enumerate(whole.turns) if turn.stimulus.stage == "builds") + 3
@@ -152,9 +140,7 @@ def test_budget_that_is_spent_while_the_rate_holds_builds_back_is_said() -> None
 
 
 def test_no_limit_is_told_with_what_was_tried() -> None:
-    """
-    Requests one after the other, at once, and builds in flight.
-    """
+    """Requests one after the other, at once, and builds in flight."""
     found = played("none", PLENTY).known
     assert (found.text, found.sure) == ("none", True)
     assert found.unlimited_to >= 200
@@ -164,9 +150,7 @@ def test_no_limit_is_told_with_what_was_tried() -> None:
 
 @pytest.mark.parametrize("text", ["none", "builds:4", "concurrency:3,takes=0.2", "leaky-bucket:20/1,burst=4"])
 def test_what_was_refused_by_a_rate_is_nothing_where_there_is_none(text: str) -> None:
-    """
-    Without a rate there are no families of one, and nothing that could be drawn.
-    """
+    """Without a rate there are no families of one, and nothing that could be drawn."""
     terms, _ = NAMED[text]
     whole = played(text, terms)
     assert whole.known.families == ()
@@ -175,9 +159,7 @@ def test_what_was_refused_by_a_rate_is_nothing_where_there_is_none(text: str) ->
 
 @pytest.mark.parametrize("text", ["builds:4", "minimum-gap:0.7"])
 def test_same_terms_and_answers_lead_to_the_same_questions_and_identity(text: str) -> None:
-    """
-    Nothing depends on chance or on the machine.
-    """
+    """Nothing depends on chance or on the machine."""
     terms, _ = NAMED[text]
     one, other = played(text, terms), through(Net(text), terms)
     assert [turn.stimulus for turn in one.turns] == [turn.stimulus for turn in other.turns]
@@ -187,17 +169,13 @@ def test_same_terms_and_answers_lead_to_the_same_questions_and_identity(text: st
 
 
 def rebuilt(whole: Played, cut: int) -> Probe:
-    """
-    A probe that has heard what another one heard of its first stimuli, and asked nothing.
-    """
+    """A probe that has heard what another one heard of its first stimuli, and asked nothing."""
     (probe,) = each_rebuilt(whole, [cut])
     return probe
 
 
 def each_rebuilt(whole: Played, cuts: Sequence[int]) -> Iterator[Probe]:
-    """
-    One such probe for each number of stimuli; what the first ones heard is not told to the others anew.
-    """
+    """One such probe for each number of stimuli; what the first ones heard is not told to the others anew."""
     growing, heard = Probe(whole.probe.terms), 0
     for cut in cuts:
         for turn in whole.turns[heard:cut]:
@@ -207,9 +185,7 @@ def each_rebuilt(whole: Played, cuts: Sequence[int]) -> Iterator[Probe]:
 
 
 def assert_goes_on_alike(whole: Played, cuts: range) -> None:
-    """
-    A rebuilt probe asks next what the uninterrupted one asked, and knows in the end what that one knows.
-    """
+    """A rebuilt probe asks next what the uninterrupted one asked, and knows in the end what that one knows."""
     end = len(whole.turns)
     *begun, probe = each_rebuilt(whole, [*(cut for cut in cuts if cut < end), end])
     for cut, asks in zip(cuts, begun, strict=False):
@@ -222,9 +198,7 @@ def assert_goes_on_alike(whole: Played, cuts: range) -> None:
 
 @pytest.mark.parametrize("text", QUICK)
 def test_probe_that_is_rebuilt_goes_on_as_before(text: str) -> None:
-    """
-    Whichever stimulus was the last one that it heard.
-    """
+    """Whichever stimulus was the last one that it heard."""
     whole = played(text, NAMED[text][0])
     assert_goes_on_alike(whole, range(len(whole.turns)))
 
@@ -232,18 +206,14 @@ def test_probe_that_is_rebuilt_goes_on_as_before(text: str) -> None:
 @pytest.mark.alone
 @pytest.mark.parametrize("text", RATED)
 def test_probe_of_a_rate_that_is_rebuilt_goes_on_as_before(text: str) -> None:
-    """
-    With the rate half known, and with caps half known.
-    """
+    """With the rate half known, and with caps half known."""
     whole = played(text, NAMED[text][0])
     assert_goes_on_alike(whole, range(2, len(whole.turns), 5))
 
 
 @pytest.mark.parametrize("text", ["builds:4", "none"])
 def test_probe_that_goes_on_after_an_interruption_counts_on_no_build_of_before(text: str) -> None:
-    """
-    They were cancelled at its end. Whoever hears all of it once more knows the same.
-    """
+    """They were cancelled at its end. Whoever hears all of it once more knows the same."""
     whole = played(text, PLENTY)
     builds = [number for number, turn in enumerate(whole.turns) if turn.stimulus.stage == "builds"]
     cuts = range(builds[0], len(whole.turns))
@@ -266,17 +236,13 @@ def test_probe_that_goes_on_after_an_interruption_counts_on_no_build_of_before(t
 
 @dataclass(frozen=True)
 class Cut:
-    """
-    Sends only so many of the requests of one stimulus.
-    """
+    """Sends only so many of the requests of one stimulus."""
 
     number: int
     count: int
 
     def __call__(self, number: int, net: Net, stimulus: Stimulus) -> list[Answer]:
-        """
-        Sends a stimulus, or the beginning of it.
-        """
+        """Sends a stimulus, or the beginning of it."""
         if number != self.number:
             return net.send(stimulus)
         return net.send(stimulus.within(self.count, self.count)) if self.count else []
@@ -286,9 +252,7 @@ class Cut:
 @pytest.mark.parametrize("number", range(10))
 @pytest.mark.parametrize("text", ["builds:4", "leaky-bucket:10/1,burst=8,delay=3"])
 def test_probe_whose_last_stimulus_was_cut_short_comes_to_the_same(text: str, number: int, count: int) -> None:
-    """
-    It is not misled by what was not sent, and goes on alike when it is rebuilt.
-    """
+    """It is not misled by what was not sent, and goes on alike when it is rebuilt."""
     terms, expected = NAMED[text]
     whole = through(Net(text), terms, Cut(number, count))
     assert (whole.known.text, whole.known.sure) == (expected, True)
@@ -299,9 +263,7 @@ def test_probe_whose_last_stimulus_was_cut_short_comes_to_the_same(text: str, nu
 @pytest.mark.alone
 @pytest.mark.parametrize(("number", "count"), [(2, 0), (4, 2), (9, 1)])
 def test_probe_of_a_rate_that_was_cut_short_comes_to_the_same(number: int, count: int) -> None:
-    """
-    In the opening, and while it looks for the rate.
-    """
+    """In the opening, and while it looks for the rate."""
     text = "fixed-window:3/1"
     whole = through(Net(text), replace(NO_CAPS, seed=2), Cut(number, count))
     assert_close(whole.known.text, text)
@@ -328,9 +290,7 @@ def test_probe_of_a_rate_that_was_cut_short_comes_to_the_same(number: int, count
     ],
 )
 def test_budget_holds_whatever_is_answered(text: str, requests: int, builds: int) -> None:
-    """
-    No more is asked for than may be sent, nor than may be accepted.
-    """
+    """No more is asked for than may be sent, nor than may be accepted."""
     text = text.replace(",empty", ",burst=4,starts=empty")
     whole = through(Net(text), Terms(seed=1, starts=True, most_requests=requests, most_builds=builds, most_s=600.0))
     for turn in whole.turns:
@@ -344,9 +304,7 @@ def test_budget_holds_whatever_is_answered(text: str, requests: int, builds: int
 
 @pytest.mark.parametrize("text", ["builds:4", "concurrency:3,takes=0.2"])
 def test_cap_that_was_met_and_not_proven_is_not_sure(text: str) -> None:
-    """
-    A probe of which the budget is spent says no more than it knows.
-    """
+    """A probe of which the budget is spent says no more than it knows."""
     whole = played(text, PLENTY).known.cost
     unsure = 0
     for requests in range(whole.requests - 60, whole.requests):
@@ -358,9 +316,7 @@ def test_cap_that_was_met_and_not_proven_is_not_sure(text: str) -> None:
 
 
 def test_soak_goes_on_until_so_many_were_let_through() -> None:
-    """
-    After the limiter is known, as many as it lets through, within the budget.
-    """
+    """After the limiter is known, as many as it lets through, within the budget."""
     terms = replace(NO_CAPS, soak=20)
     whole = through(Net("minimum-gap:0.7"), terms)
     assert whole.known.cost.builds >= 20
@@ -370,18 +326,14 @@ def test_soak_goes_on_until_so_many_were_let_through() -> None:
 
 
 def test_reads_have_no_budget_of_builds() -> None:
-    """
-    Nothing is begun that would be counted.
-    """
+    """Nothing is begun that would be counted."""
     assert played("none", READS).known.cost.builds == 0
     assert worst(READS) == Cost(2000, 2000, 0, 600)
     assert worst(replace(PLENTY, most_s=0.5)) == Cost(2000, 2000, 600, 1)
 
 
 def test_probe_that_is_stopped_asks_no_more() -> None:
-    """
-    And says why.
-    """
+    """And says why."""
     probe = Probe(PLENTY)
     assert probe.ask(0.0) is not None
     probe.stop("interrupted")
@@ -390,9 +342,7 @@ def test_probe_that_is_stopped_asks_no_more() -> None:
 
 
 def test_each_step_says_what_was_known_after_it() -> None:
-    """
-    One for each stimulus, in order of time, with probabilities; one per cent is left until it is settled.
-    """
+    """One for each stimulus, in order of time, with probabilities; one per cent is left until it is settled."""
     whole = played("fixed-window:3/1", NO_CAPS)
     steps = whole.probe.steps
     assert [step.name for step in steps] == [turn.stimulus.name for turn in whole.turns]
@@ -408,9 +358,7 @@ def test_each_step_says_what_was_known_after_it() -> None:
     ("text", "limit"), [("fixed-window:3/1", 3), ("token-bucket:4/2,burst=3", 3), ("minimum-gap:0.7", 1)]
 )
 def test_stretch_lies_between_nothing_and_the_limit(text: str, limit: int) -> None:
-    """
-    From the first answer to the last.
-    """
+    """From the first answer to the last."""
     stretch = played(text, NO_CAPS).probe.stretch()
     assert stretch is not None
     assert (min(stretch.room), max(stretch.room)) == (0, limit)
@@ -419,18 +367,14 @@ def test_stretch_lies_between_nothing_and_the_limit(text: str, limit: int) -> No
 
 @pytest.mark.parametrize("text", ["fixed-window:3/1", "sliding-log:3/1", "token-bucket:4/2,burst=3", "minimum-gap:0.7"])
 def test_honest_answers_are_no_finding(text: str) -> None:
-    """
-    Whole seconds that are never too short.
-    """
+    """Whole seconds that are never too short."""
     assert any(answer.retry_after_s is not None for answer in played(text, NO_CAPS).answers)
     assert played(text, NO_CAPS).known.findings == ()
 
 
 @dataclass
 class Talks(Net):
-    """
-    A limiter whose refusals say what they say, whatever it does.
-    """
+    """A limiter whose refusals say what they say, whatever it does."""
 
     says_s: float = 0.0
     quota: dict[str, float] = field(default_factory=dict)
@@ -446,9 +390,7 @@ class Talks(Net):
 @pytest.mark.alone
 @pytest.mark.parametrize(("says_s", "word"), [(0.0, "less"), (30.0, "more")])
 def test_answers_that_lie_are_findings_and_do_not_mislead(says_s: float, word: str) -> None:
-    """
-    Retry-After that is too short or too long, and RateLimit fields that tell of another limit.
-    """
+    """Retry-After that is too short or too long, and RateLimit fields that tell of another limit."""
     probe = Probe(NO_CAPS)
     play(probe, Talks("fixed-window:3/3", says_s=says_s, quota={"limit": 10.0, "window_s": 60.0}))
     found = probe.known()
@@ -462,9 +404,7 @@ def test_answers_that_lie_are_findings_and_do_not_mislead(says_s: float, word: s
 
 @dataclass
 class Lingers(Net):
-    """
-    A target whose builds end some time after they were cancelled; nothing is sent before all of them have ended.
-    """
+    """A target whose builds end some time after they were cancelled; nothing is sent before all of them have ended."""
 
     linger_s: float = 0.3
     ending: list[float] = field(default_factory=list)
@@ -479,9 +419,7 @@ class Lingers(Net):
         self._ended(math.inf)
 
     def send(self, stimulus: Stimulus) -> list[Answer]:
-        """
-        Sends a stimulus when no build is on its way to end.
-        """
+        """Sends a stimulus when no build is on its way to end."""
         self._settle()
         return super().send(stimulus)
 
@@ -508,9 +446,7 @@ class Lingers(Net):
 @pytest.mark.parametrize("linger_s", [0.005, 0.05, 0.5, 3.0])
 @pytest.mark.parametrize("cap", [2, 4, 9])
 def test_builds_that_end_late_make_no_rate_of_a_cap(cap: int, linger_s: float) -> None:
-    """
-    A start is refused as long as cancelled builds have not ended, and that is no rate.
-    """
+    """A start is refused as long as cancelled builds have not ended, and that is no rate."""
     probe = Probe(PLENTY)
     play(probe, Lingers(f"builds:{cap}", linger_s=linger_s))
     found = probe.known()
@@ -520,9 +456,7 @@ def test_builds_that_end_late_make_no_rate_of_a_cap(cap: int, linger_s: float) -
 
 @pytest.mark.alone
 def test_builds_that_end_late_do_not_hide_a_rate() -> None:
-    """
-    Behind a cap there may be a log.
-    """
+    """Behind a cap there may be a log."""
     probe = Probe(PLENTY)
     play(probe, Lingers("sliding-log:12/2+builds:2", linger_s=0.05))
     assert_close(probe.known().text, "sliding-log:12/2+builds:2")
@@ -531,9 +465,7 @@ def test_builds_that_end_late_do_not_hide_a_rate() -> None:
 @pytest.mark.alone
 @pytest.mark.parametrize("text", ["fixed-window:12/2+builds:3", "sliding-log:12/2+builds:3"])
 def test_no_other_rate_is_sure_where_builds_that_end_late_hide_it(text: str) -> None:
-    """
-    It may be found all the same; none explains what they refused as well.
-    """
+    """It may be found all the same; none explains what they refused as well."""
     found = through(Lingers(text, linger_s=0.05), replace(PLENTY, most_requests=100)).known
     if found.sure:
         assert_close(found.text, text)
@@ -566,9 +498,7 @@ def test_rate_that_refuses_soon_after_the_cap_did_is_found(linger_s: float) -> N
     ids=["builds", "concurrency"],
 )
 def test_rate_that_one_alone_never_meets_is_not_lost(net: Net) -> None:
-    """
-    As many as the cap lets in meet it; which it is nobody knows, and the probe is not sure.
-    """
+    """As many as the cap lets in meet it; which it is nobody knows, and the probe is not sure."""
     found = through(net, PLENTY).known
     assert (len(found.tiers), found.sure, found.why) == (1, False, "nothing left to learn")
     assert any("there is a rate that one alone never meets" in note for note in found.notes)
@@ -585,9 +515,7 @@ def test_rate_that_one_alone_never_meets_is_not_lost(net: Net) -> None:
     ids=["builds", "concurrency", "both are met"],
 )
 def test_cap_alone_and_a_rate_that_is_met_are_sure(net: Net) -> None:
-    """
-    Though builds end late, or answers take long.
-    """
+    """Though builds end late, or answers take long."""
     found = through(net, PLENTY).known
     assert (found.sure, found.notes) == (True, ())
     assert [tier.family for tier in found.tiers] == [tier.family for tier in RateLimit.parse(net.text).tiers]

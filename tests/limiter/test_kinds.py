@@ -1,6 +1,4 @@
-"""
-What `touchstone.limiter` thinks a limiter would do, beside limiters that were written apart from it: the twin's.
-"""
+"""What `touchstone.limiter` thinks a limiter would do, beside limiters that were written apart from it: the twin's."""
 
 import copy
 import random
@@ -62,9 +60,7 @@ KINDS: dict[str, tuple[Kind, dict[str, float]]] = {
 
 
 def begun(text: str, at: float) -> tuple[Kind, dict[str, np.ndarray], Limiter]:
-    """
-    A kind with its parameters, and the twin's limiter of that text, before the first request comes at *at*.
-    """
+    """A kind with its parameters, and the twin's limiter of that text, before the first request comes at *at*."""
     kind, given = KINDS[text]
     period_s = 1.0 if "tick" in text else WINDOW_S
     values = {"window_s": WINDOW_S, "phase": (at % period_s) / period_s, **given}
@@ -74,9 +70,7 @@ def begun(text: str, at: float) -> tuple[Kind, dict[str, np.ndarray], Limiter]:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("text", KINDS)
 def test_kind_answers_as_the_twins_limiter_does(text: str, seed: int) -> None:
-    """
-    Four hundred requests at random times, some close together and some after a pause, are answered alike.
-    """
+    """Four hundred requests at random times, some close together and some after a pause, are answered alike."""
     chance = random.Random(seed)
     at = 1000.0 + chance.random()
     kind, params, limiter = begun(text, at)
@@ -91,9 +85,7 @@ def test_kind_answers_as_the_twins_limiter_does(text: str, seed: int) -> None:
 
 @pytest.mark.parametrize("text", KINDS)
 def test_room_is_what_the_twins_limiter_lets_through_at_once(text: str) -> None:
-    """
-    After each of a hundred requests at random times, a copy of the limiter is drained at once.
-    """
+    """After each of a hundred requests at random times, a copy of the limiter is drained at once."""
     chance = random.Random(7)
     at = 1000.0 + chance.random()
     kind, params, limiter = begun(text, at)
@@ -110,9 +102,7 @@ def test_room_is_what_the_twins_limiter_lets_through_at_once(text: str) -> None:
 
 
 def test_bucket_that_fills_by_ticks_is_full_with_one() -> None:
-    """
-    Not when the tokens that it is given then are thought to have come.
-    """
+    """Not when the tokens that it is given then are thought to have come."""
     kind = TokenBucket("token-bucket/tick", tick_s=1.0)
     params = {"limit": np.array([4.0]), "phase": np.zeros(1), "token_s": np.array([0.3])}
     state = kind.start(params, 0.0)
@@ -159,9 +149,7 @@ def test_last_token_of_a_full_bucket_waits_for_no_tick() -> None:
 
 
 def test_log_lets_nobody_in_until_its_oldest_leaves() -> None:
-    """
-    Those that have left it already do not count, and an empty one is not shut.
-    """
+    """Those that have left it already do not count, and an empty one is not shut."""
     kind, params = SlidingLog("sliding-log"), {"limit": np.array([3.0]), "window_s": np.array([2.0])}
     state = kind.start(params, 0.0)
     assert kind.shut_until(params, state, 0.5)[0] == 0.5

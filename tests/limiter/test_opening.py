@@ -1,20 +1,16 @@
-"""
-The first requests of a probe, with answers made by hand.
-"""
+"""The first requests of a probe, with answers made by hand."""
 
 import pytest
 
 from tests.limiter.made import TOOK_S, at_once, row, told
-from touchstone.limiter.observed import Answer
+from touchstone.facts.observed import Answer
+from touchstone.facts.stimulus import Stimulus
 from touchstone.limiter.opening import CANARY_S, MOST_UNREFUSED, Opening
-from touchstone.limiter.stimulus import Stimulus
 from touchstone.limiter.story import Story
 
 
 def begun(*outcomes: str, starts: bool = False, most: int = 1000) -> Opening:
-    """
-    An opening that has heard these, one stimulus after the other.
-    """
+    """An opening that has heard these, one stimulus after the other."""
     opening = Opening(Story(), starts, most)
     for outcome in outcomes:
         hear(opening, outcome)
@@ -22,9 +18,7 @@ def begun(*outcomes: str, starts: bool = False, most: int = 1000) -> Opening:
 
 
 def hear(opening: Opening, outcomes: str, took_s: float = TOOK_S) -> Stimulus:
-    """
-    Asks, and answers with *outcomes*; what was asked.
-    """
+    """Asks, and answers with *outcomes*; what was asked."""
     now_at = opening.story.seconds
     stimulus = opening.ask(now_at)
     step_s = took_s + 0.001
@@ -33,18 +27,14 @@ def hear(opening: Opening, outcomes: str, took_s: float = TOOK_S) -> Stimulus:
 
 
 def test_one_request_comes_first() -> None:
-    """
-    Alone, as soon as can be.
-    """
+    """Alone, as soon as can be."""
     stimulus = begun().ask(3.5)
     assert [segment.at for segment in stimulus.segments] == [(3.5,)]
     assert stimulus.stage == "opening"
 
 
 def test_burst_follows_some_time_after_the_first_until_one_is_refused() -> None:
-    """
-    It is what tells a window that the first one opened from a log in which that stands alone.
-    """
+    """It is what tells a window that the first one opened from a log in which that stands alone."""
     (segment,) = begun("+").ask(0.0).segments
     assert min(segment.at) == CANARY_S
     assert segment.until == "refused"
@@ -52,17 +42,13 @@ def test_burst_follows_some_time_after_the_first_until_one_is_refused() -> None:
 
 
 def test_first_refusal_ends_it() -> None:
-    """
-    A rate refused something.
-    """
+    """A rate refused something."""
     opening = begun("+", "++++-")
     assert (opening.over, opening.limited, opening.queued, opening.capped) == (True, True, False, False)
 
 
 def test_burst_goes_on_until_enough_were_let_through() -> None:
-    """
-    Only then no rate is looked for any more.
-    """
+    """Only then no rate is looked for any more."""
     opening = begun("+")
     while not opening.over:
         assert len(opening.story.answers) < MOST_UNREFUSED
@@ -72,9 +58,7 @@ def test_burst_goes_on_until_enough_were_let_through() -> None:
 
 
 def test_fewer_are_enough_where_answers_take_long() -> None:
-    """
-    Two hundred would last.
-    """
+    """Two hundred would last."""
     opening = begun("+")
     while not opening.over:
         hear(opening, "+" * opening.ask(opening.story.seconds).most, took_s=0.6)
@@ -82,9 +66,7 @@ def test_fewer_are_enough_where_answers_take_long() -> None:
 
 
 def test_wait_grows_until_one_is_accepted() -> None:
-    """
-    Where the first is refused already, the next ones come later and later, until one is let through.
-    """
+    """Where the first is refused already, the next ones come later and later, until one is let through."""
     opening = begun("-")
     (segment,) = opening.ask(1.0).segments
     gaps = [b - a for a, b in zip(segment.at, segment.at[1:], strict=False)]
@@ -97,9 +79,7 @@ def test_wait_grows_until_one_is_accepted() -> None:
 
 
 def test_no_more_is_asked_than_requests_may_be_sent() -> None:
-    """
-    The burst is cut; where nothing was refused until then, it is over.
-    """
+    """The burst is cut; where nothing was refused until then, it is over."""
     opening = begun("+", most=10)
     assert opening.ask(0.2).most == 9
     hear(opening, "+" * 9)
@@ -107,9 +87,7 @@ def test_no_more_is_asked_than_requests_may_be_sent() -> None:
 
 
 def test_refused_start_is_tried_again_before_it_counts_as_a_rate() -> None:
-    """
-    It may be that builds had not ended yet; a second refusal in a row is the rate's.
-    """
+    """It may be that builds had not ended yet; a second refusal in a row is the rate's."""
     opening = begun("+", "++++-", starts=True)
     assert not opening.over
     assert opening.ask(1.0).most == 1
@@ -118,17 +96,13 @@ def test_refused_start_is_tried_again_before_it_counts_as_a_rate() -> None:
 
 
 def test_start_that_is_let_through_again_is_no_cap_where_the_next_burst_is_short() -> None:
-    """
-    A bucket gave back one token; so many builds as before would have room.
-    """
+    """A bucket gave back one token; so many builds as before would have room."""
     opening = begun("+", "++++++++-", "+", "+-", starts=True)
     assert (opening.over, opening.limited, opening.capped) == (True, True, False)
 
 
 def test_builds_one_at_a_time_tell_a_cap_from_a_window() -> None:
-    """
-    What was let through again and again as long as no other build was in flight was refused for builds in flight.
-    """
+    """What was let through again and again as long as no other build was in flight was refused for builds in flight."""
     opening = begun("+", "++++-", "+", "+++++-", starts=True)
     (alone,) = opening.ask(1.0).segments
     assert alone.alone
@@ -139,9 +113,7 @@ def test_builds_one_at_a_time_tell_a_cap_from_a_window() -> None:
 
 
 def test_window_that_opens_anew_is_no_cap() -> None:
-    """
-    As many as before are let through one at a time, and no more.
-    """
+    """As many as before are let through one at a time, and no more."""
     opening = begun("+", "++++-", "+", "+++++-", "+++++-", starts=True)
     assert (opening.over, opening.limited, opening.capped) == (True, True, False)
 
@@ -162,9 +134,7 @@ def test_builds_one_at_a_time_are_tried_again_after_a_rest(outcomes: str, capped
 
 
 def test_one_build_after_the_other_may_be_a_cap_of_one() -> None:
-    """
-    One has room again and again: that is tried one at a time, as with any other cap.
-    """
+    """One has room again and again: that is tried one at a time, as with any other cap."""
     opening = begun("+", "+-", "+", "+-", starts=True)
     assert opening.ask(1.0).name == "one build at a time"
     hear(opening, "++++")
@@ -173,16 +143,12 @@ def test_one_build_after_the_other_may_be_a_cap_of_one() -> None:
 
 @pytest.mark.parametrize(("again", "refilled"), [("+", True), ("-", False)])
 def test_start_that_is_let_through_right_after_a_refusal_is_remembered(again: str, refilled: bool) -> None:
-    """
-    A build may have ended by then.
-    """
+    """A build may have ended by then."""
     assert begun("+", "++++-", again, starts=True).refilled is refilled
 
 
 def test_rate_behind_a_cap_is_what_refuses_a_build_that_is_alone() -> None:
-    """
-    The refusals before it were the cap's, and tell nothing of the rate.
-    """
+    """The refusals before it were the cap's, and tell nothing of the rate."""
     opening = begun("+", "++-", "+", "+++-", "++++-", starts=True)
     refused = [number for number, answer in enumerate(opening.story.answers) if not answer.accepted]
     assert (opening.over, opening.limited, opening.capped) == (True, True, True)
@@ -192,9 +158,7 @@ def test_rate_behind_a_cap_is_what_refuses_a_build_that_is_alone() -> None:
 @pytest.mark.parametrize("heard", [(), ("+", "++++-", "+"), ("+", "++++-", "+", "+++++-")])
 @pytest.mark.parametrize("cut", ["", "++"])
 def test_check_that_was_cut_short_is_asked_again(heard: tuple[str, ...], cut: str) -> None:
-    """
-    It decides nothing that a whole one would not.
-    """
+    """It decides nothing that a whole one would not."""
     opening = begun(*heard, starts=True)
     name = opening.ask(1.0).name
     told(opening.hear, opening.story, row(cut, 1.0))
@@ -206,9 +170,7 @@ def test_check_that_was_cut_short_is_asked_again(heard: tuple[str, ...], cut: st
 
 
 def test_answers_that_take_long_are_a_queue() -> None:
-    """
-    Each of a burst from the second on is held back.
-    """
+    """Each of a burst from the second on is held back."""
     opening = begun("+")
     answers, at = [], CANARY_S
     for took_s in (TOOK_S, *[0.1] * 6):
@@ -219,18 +181,14 @@ def test_answers_that_take_long_are_a_queue() -> None:
 
 
 def test_few_slow_answers_are_the_networks() -> None:
-    """
-    Two that took long among many do not make a queue.
-    """
+    """Two that took long among many do not make a queue."""
     opening = begun("+")
     told(opening.hear, opening.story, [*row("++", 0.2, step_s=0.3, took_s=0.2), *row("+" * 10 + "-", 1.0)])
     assert (opening.over, opening.queued) == (True, False)
 
 
 def queued() -> Opening:
-    """
-    An opening that takes answers for held back.
-    """
+    """An opening that takes answers for held back."""
     opening = begun("+")
     told(opening.hear, opening.story, row("+" * 5, 0.2, step_s=0.1, took_s=0.1))
     assert (opening.over, opening.queued) == (True, True)
@@ -238,18 +196,14 @@ def queued() -> Opening:
 
 
 def test_burst_ends_once_answers_are_held_back() -> None:
-    """
-    By what the first one took alone.
-    """
+    """By what the first one took alone."""
     (segment,) = begun("+").ask(0.0).segments
     assert segment.quick_s == pytest.approx(TOOK_S)
     assert segment.ends_with(accepted=True, took_s=[0.1] * 4)
 
 
 def test_opening_goes_on_where_there_is_no_queue() -> None:
-    """
-    What was sent to fill it was not held back; no burst is taken for held back any more, and none ends for it.
-    """
+    """What was sent to fill it was not held back; no burst is taken for held back any more, and none ends for it."""
     opening = queued()
     filling = row("+" * 10, 2.0)
     told(lambda _: opening.resume(filling), opening.story, filling)
@@ -261,9 +215,7 @@ def test_opening_goes_on_where_there_is_no_queue() -> None:
 
 
 def test_refusal_where_there_is_no_queue_is_a_rates() -> None:
-    """
-    As any other.
-    """
+    """As any other."""
     opening = queued()
     filling = row("++++-", 2.0)
     told(lambda _: opening.resume(filling), opening.story, filling)
@@ -282,9 +234,7 @@ def test_refusal_where_there_is_no_queue_is_a_rates() -> None:
     ids=["queue", "no order", "one at a time", "machine", "network"],
 )
 def test_volley_shows_a_queue_that_the_burst_hid(alone_s: list[float], together_s: list[float], shows: bool) -> None:
-    """
-    Not where a server works off one after the other, and one alone takes as long; nor where the network did it.
-    """
+    """Not where a server works off one after the other, and one alone takes as long; nor where the network did it."""
     alone = [a for number, took in enumerate(alone_s) for a in row("+", 0.2 * number, took_s=took)]
     answers = at_once("+" * len(together_s), 9.0, together_s)
     opening = Opening(Story([*alone, *answers]), starts=True, most=1000)

@@ -9,23 +9,21 @@ import pytest
 from tests.limiter.made import at_once, row
 from tests.limiter.played import NO_CAPS, PLENTY, played, rates_of, through
 from tests.limiter.virtual import Net
+from touchstone.facts.observed import Answer
+from touchstone.facts.stimulus import Stimulus
 from touchstone.limiter.account import Candidate
 from touchstone.limiter.catalogue import behind
 from touchstone.limiter.chapters import Chapter
 from touchstone.limiter.firsts import Firsts
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.observed import Answer
 from touchstone.limiter.rates import Rates
-from touchstone.limiter.stimulus import Stimulus
 from touchstone.limiter.story import Story
 from touchstone.limiter.terms import Terms
 from touchstone.twin import RateLimit
 
 
 def probe_of(text: str) -> Probe:
-    """
-    A probe that knows a rate, and nothing of caps.
-    """
+    """A probe that knows a rate, and nothing of caps."""
     probe = Probe(PLENTY)
     probe._rates = rates_of(text)
     probe.story = probe._rates._story
@@ -39,9 +37,7 @@ def probe_of(text: str) -> Probe:
 def test_caps_are_looked_for_when_a_limit_is_nearly_known(
     monkeypatch: pytest.MonkeyPatch, nearly: bool, stage: str
 ) -> None:
-    """
-    Before it is filled once more; where more than that is not known, that comes first.
-    """
+    """Before it is filled once more; where more than that is not known, that comes first."""
     probe = probe_of("fixed-window:3/1")
     monkeypatch.setattr(Rates, "settled", property(lambda _: False))
     monkeypatch.setattr(Rates, "nearly", property(lambda _: nearly))
@@ -57,9 +53,7 @@ def test_caps_are_looked_for_when_a_limit_is_nearly_known(
 def test_limit_is_nearly_known_where_only_one_more_filling_is_missing(
     monkeypatch: pytest.MonkeyPatch, others: float, certain: float, all_but_limit: bool, nearly: bool
 ) -> None:
-    """
-    Nobody else takes a part, it is likely, and all else is known.
-    """
+    """Nobody else takes a part, it is likely, and all else is known."""
     rates = rates_of("fixed-window:3/1")
     monkeypatch.setattr(type(rates.belief), "others", lambda _: others)
     monkeypatch.setattr(Rates, "_all_but_limit", property(lambda _: all_but_limit))
@@ -77,9 +71,7 @@ def test_limit_is_nearly_known_where_only_one_more_filling_is_missing(
     ],
 )
 def test_first_burst_ends_with_the_first_refusal_of_the_rate(outcomes: str, left_out: set[int], count: int) -> None:
-    """
-    What may be its limit is counted by it.
-    """
+    """What may be its limit is counted by it."""
     probe = Probe(PLENTY)
     probe.story.add(row(outcomes))
     probe.story.left_out |= left_out
@@ -92,9 +84,7 @@ def test_first_burst_ends_with_the_first_refusal_of_the_rate(outcomes: str, left
 def test_pair_is_known_behind_a_first_limiter_that_was(
     monkeypatch: pytest.MonkeyPatch, was_sure: bool, others: float, known: bool
 ) -> None:
-    """
-    However likely the second one is: of wrong first ones the best one is always left.
-    """
+    """However likely the second one is: of wrong first ones the best one is always left."""
     rates = rates_of("fixed-window:3/1")
     rates.belief.cells = behind(Candidate.of(rates.belief.likeliest()), 0.01, 20, 20.0)[:1]
     rates.belief.cells[0].see(rates._story.moments())
@@ -106,9 +96,7 @@ def test_pair_is_known_behind_a_first_limiter_that_was(
 
 
 def told(probe: Probe, stage: str, answers: list[Answer]) -> set[int]:
-    """
-    Which refusals are not the rate's, after a stage was answered this.
-    """
+    """Which refusals are not the rate's, after a stage was answered this."""
     probe.hear(Stimulus(stage, (), stage=stage), answers)
     return probe.story.left_out
 
@@ -116,9 +104,7 @@ def told(probe: Probe, stage: str, answers: list[Answer]) -> set[int]:
 @pytest.mark.alone
 @pytest.mark.parametrize("shown", [[row("-", 120.0)], [row("++++", 120.0), at_once("+++++", 130.0)]])
 def test_refusals_of_a_cap_that_is_none_are_the_rates(shown: list[list[Answer]]) -> None:
-    """
-    Those of requests under way go back to the rate; those of a cap on builds stay where they are.
-    """
+    """Those of requests under way go back to the rate; those of a cap on builds stay where they are."""
     probe = probe_of("fixed-window:8/2")
     first = len(probe.story.answers)
     of_builds = {first + 3}
@@ -131,9 +117,7 @@ def test_refusals_of_a_cap_that_is_none_are_the_rates(shown: list[list[Answer]])
 
 @pytest.mark.alone
 def test_what_a_cap_that_is_none_refused_may_be_a_surprise() -> None:
-    """
-    What was thought to be known of the rate until then is doubted.
-    """
+    """What was thought to be known of the rate until then is doubted."""
     probe = probe_of("fixed-window:8/2")
     assert probe._rates is not None
     assert not probe._rates.doubtful
@@ -147,9 +131,7 @@ def test_what_a_cap_that_is_none_refused_may_be_a_surprise() -> None:
 def test_probe_that_cannot_fill_the_limiter_once_more_says_why(
     monkeypatch: pytest.MonkeyPatch, left: int, why: str
 ) -> None:
-    """
-    Its budget does not last, or there is nothing left to ask.
-    """
+    """Its budget does not last, or there is nothing left to ask."""
     probe = probe_of("fixed-window:3/1")
     probe.terms = replace(probe.terms, most_requests=len(probe._answers) + left)
     monkeypatch.setattr(Rates, "settled", property(lambda _: False))
@@ -195,9 +177,7 @@ def test_builds_in_flight_may_have_been_what_no_rate_explains(monkeypatch: pytes
 
 @pytest.mark.parametrize("alone", [False, True])
 def test_what_did_not_fit_may_have_been_builds_where_one_alone_is_what_fits(alone: bool) -> None:
-    """
-    The first attempt is told with all that may have been in its way.
-    """
+    """The first attempt is told with all that may have been in its way."""
     probe = probe_of("fixed-window:3/1")
     probe._before, probe._alone = [Chapter((), 0.97, 13.0, 14.5)], alone
     (said,) = probe.known().notes
@@ -217,9 +197,7 @@ def test_what_did_not_fit_may_have_been_builds_where_one_alone_is_what_fits(alon
 def test_it_begins_once_more_only_where_builds_may_be_why(
     monkeypatch: pytest.MonkeyPatch, refilled: bool, alone: bool, terms: Terms
 ) -> None:
-    """
-    Else there is nothing left to learn.
-    """
+    """Else there is nothing left to learn."""
     probe = stuck_probe(monkeypatch, terms)
     probe._refilled, probe._alone = refilled, alone
     assert probe.ask(100.0) is None
@@ -227,9 +205,7 @@ def test_it_begins_once_more_only_where_builds_may_be_why(
 
 @pytest.mark.parametrize("disproved", [True, False])
 def test_rate_is_looked_for_where_a_cap_of_builds_one_at_a_time_is_none(disproved: bool) -> None:
-    """
-    All that was refused is the rate's then.
-    """
+    """All that was refused is the rate's then."""
     probe = Probe(PLENTY)
     probe.story.add(row("++-", 1.0))
     probe.story.left_out = {2}
@@ -245,9 +221,7 @@ def test_rate_is_looked_for_where_a_cap_of_builds_one_at_a_time_is_none(disprove
 @pytest.mark.alone
 @pytest.mark.parametrize("settled", [False, True])
 def test_caps_are_looked_for_when_what_they_let_through_counts(monkeypatch: pytest.MonkeyPatch, settled: bool) -> None:
-    """
-    From where a limit that has to be met once more is to be filled; at once where it has not.
-    """
+    """From where a limit that has to be met once more is to be filled; at once where it has not."""
     probe = probe_of("sliding-counter:16/1")
     assert probe._rates is not None
     first_at = next(moment.at for moment in probe.story.moments() if not moment.accepted)
@@ -262,9 +236,7 @@ def test_caps_are_looked_for_when_what_they_let_through_counts(monkeypatch: pyte
 
 @pytest.mark.parametrize(("spent", "missing"), [((), 15), (("+++", "++"), 10), (("+++-",) * 5, 0)])
 def test_what_was_let_through_in_a_while_is_not_soaked_once_more(spent: tuple[str, ...], missing: int) -> None:
-    """
-    No more is sent than is missing of what shows that a rate of a moment is the only one.
-    """
+    """No more is sent than is missing of what shows that a rate of a moment is the only one."""
     probe = probe_of("fixed-window:3/1")
     rates = probe._rates
     assert rates is not None
@@ -275,9 +247,7 @@ def test_what_was_let_through_in_a_while_is_not_soaked_once_more(spent: tuple[st
 
 
 def test_soak_that_takes_too_long_ends_all_the_same() -> None:
-    """
-    By what was let through in all while it lasted.
-    """
+    """By what was let through in all while it lasted."""
     probe = probe_of("fixed-window:3/1")
     probe.story = Story()
     for number in range(5):
@@ -287,9 +257,7 @@ def test_soak_that_takes_too_long_ends_all_the_same() -> None:
 
 
 def test_soak_sends_no_more_than_are_missing() -> None:
-    """
-    Of five that are to be let through one is missing.
-    """
+    """Of five that are to be let through one is missing."""
     probe = probe_of("fixed-window:3/1")
     probe.terms = replace(PLENTY, soak=probe._accepted + 1)
     soak = probe._soak(100.0, 50)
@@ -299,9 +267,7 @@ def test_soak_sends_no_more_than_are_missing() -> None:
 
 @pytest.mark.parametrize("stage", ["soak", "builds", "in flight"])
 def test_what_is_let_through_while_caps_are_looked_for_counts_as_spent(stage: str) -> None:
-    """
-    A second limit would have shown then as well.
-    """
+    """A second limit would have shown then as well."""
     probe = probe_of("fixed-window:3/1")
     probe.hear(Stimulus(stage, (), stage=stage), row("++", 100.0))
     assert probe._soaked == 2
@@ -318,18 +284,14 @@ def test_what_is_let_through_while_caps_are_looked_for_counts_as_spent(stage: st
     ],
 )
 def test_second_limit_that_is_met_while_caps_are_looked_for_is_found(text: str, seed: int) -> None:
-    """
-    What it refused is no cap's, and another limit behind the one that is known explains it.
-    """
+    """What it refused is no cap's, and another limit behind the one that is known explains it."""
     found = through(Net(text, seed=seed), replace(PLENTY, seed=seed)).known
     limits = [tier.numbers["limit"].value for tier in found.tiers]
     assert ([tier.family for tier in found.tiers], limits) == (["sliding-log", "fixed-window"], numbers(text))
 
 
 def numbers(text: str) -> list[int]:
-    """
-    The limits of a text.
-    """
+    """The limits of a text."""
     return [tier.limit for tier in RateLimit.parse(text).tiers]
 
 
@@ -337,9 +299,7 @@ def numbers(text: str) -> list[int]:
 def test_pair_is_settled_once_its_second_limit_was_met_twice(
     monkeypatch: pytest.MonkeyPatch, met: int, settled: bool
 ) -> None:
-    """
-    Somebody else may have been what refused once.
-    """
+    """Somebody else may have been what refused once."""
     rates = rates_of("fixed-window:3/1")
     rates.belief.cells = behind(Candidate.of(rates.belief.likeliest()), 0.01, 20, 20.0)[:1]
     rates.belief.cells[0].see(rates._story.moments())

@@ -1,6 +1,4 @@
-"""
-What others take of a limiter: how likely it is that nothing is left, and what that makes of a probe.
-"""
+"""What others take of a limiter: how likely it is that nothing is left, and what that makes of a probe."""
 
 import itertools
 import math
@@ -13,12 +11,12 @@ from numpy.typing import NDArray
 from tests.limiter.made import row
 from tests.limiter.played import rates_of
 from tests.limiter.virtual import Net, play
+from touchstone.facts.identity import Interval, Tier
 from touchstone.limiter.account import Candidate
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.catalogue import ENTRIES, behind
 from touchstone.limiter.cells import Cells, grid
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.kinds import Kind
 from touchstone.limiter.others import SHARES, Known, at_least, came_first, took_all
 from touchstone.limiter.rates import Rates
@@ -32,9 +30,7 @@ PARAMS = {"limit": np.array([20.0]), "window_s": np.array([2.0]), "phase": np.ze
 
 
 def full(kind: Kind, accepted: int) -> dict[str, object]:
-    """
-    What a limiter keeps in mind after so many at second 0.
-    """
+    """What a limiter keeps in mind after so many at second 0."""
     state = kind.start(PARAMS, 0.0)
     for _ in range(accepted):
         state = kind.update(PARAMS, state, 0.0, True)
@@ -42,25 +38,19 @@ def full(kind: Kind, accepted: int) -> dict[str, object]:
 
 
 def taken(accepted: int, at: float, known: Known) -> NDArray[np.float64]:
-    """
-    How likely it is that others have all that a log has left at *at* which let so many through at second 0.
-    """
+    """How likely it is that others have all that a log has left at *at* which let so many through at second 0."""
     left = LOG.room(PARAMS, full(LOG, accepted), at)
     return took_all(LOG, PARAMS, {}, left, at, known)
 
 
 def after_refusal(had: float, shut_until: float = 0.0) -> Known:
-    """
-    What is known of a limiter that refused at second 0 while others had so many of its places.
-    """
+    """What is known of a limiter that refused at second 0 while others had so many of its places."""
     return Known(np.array([had]), np.array([np.inf]), np.array([shut_until]), np.zeros(1), 0.0)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 8])
 def test_so_many_come_as_often_as_chance_has_it(count: int) -> None:
-    """
-    The tail of a Poisson distribution, for each share of 50 that are given; to the step of its table.
-    """
+    """The tail of a Poisson distribution, for each share of 50 that are given; to the step of its table."""
     found = at_least(np.array([float(count)]), np.array([50.0]))[:, 0]
     for share, chance in list(zip(SHARES[:, 0], found, strict=True))[1:]:
         mean = 50.0 * share
@@ -69,26 +59,20 @@ def test_so_many_come_as_often_as_chance_has_it(count: int) -> None:
 
 
 def test_nobody_takes_next_to_nothing() -> None:
-    """
-    Whatever is left: a refusal that nothing explains is as unlikely as ever.
-    """
+    """Whatever is left: a refusal that nothing explains is as unlikely as ever."""
     for accepted in (0, 10, 19):
         assert taken(accepted, 0.0, Known.nothing(1))[0, 0] == pytest.approx(1e-4)
 
 
 def test_the_more_is_left_the_less_likely_others_have_it() -> None:
-    """
-    And the more they take, the likelier it is.
-    """
+    """And the more they take, the likelier it is."""
     chances = [taken(accepted, 0.0, Known.nothing(1))[1:, 0] for accepted in (19, 17, 10)]
     assert all((more > less).all() for more, less in itertools.pairwise(chances))
     assert all((np.diff(chance) > 0).all() for chance in chances[:2])
 
 
 def test_others_may_have_begun_with_the_first_request_or_long_before() -> None:
-    """
-    With nothing refused so far: half as likely at once, and as likely after a window. A first refusal settles it.
-    """
+    """With nothing refused so far: half as likely at once, and as likely after a window. A first refusal settles it."""
     long_ago, newly = Known.nothing(1), Known.nothing(1, began_at=0.0)
     at_once, always = (taken(17, 0.001, known)[2, 0] for known in (newly, long_ago))
     assert at_once == pytest.approx(0.5 * always, rel=0.01)
@@ -99,9 +83,7 @@ def test_others_may_have_begun_with_the_first_request_or_long_before() -> None:
 
 
 def test_when_others_may_have_begun_stays_known() -> None:
-    """
-    Whatever is answered, of some of the limiters or of more.
-    """
+    """Whatever is answered, of some of the limiters or of more."""
     known = Known.nothing(2, began_at=7.0)
     later = [
         known.accepted(np.ones(2)),
@@ -113,9 +95,7 @@ def test_when_others_may_have_begun_stays_known() -> None:
 
 
 def test_what_others_had_a_moment_ago_they_have_still() -> None:
-    """
-    Of a log with room for three that refused, the next one is refused as well; and not when a window has gone by.
-    """
+    """Of a log with room for three that refused, the next one is refused as well; and not when a window has gone by."""
     known = after_refusal(3.0)
     soon, later = (taken(17, at, known)[2, 0] for at in (0.001, 1.999))
     assert soon > 0.99
@@ -123,9 +103,7 @@ def test_what_others_had_a_moment_ago_they_have_still() -> None:
 
 
 def test_what_others_did_not_have_a_moment_ago_they_have_not_now() -> None:
-    """
-    One was let through with room for three: with room for three again, others cannot have it all.
-    """
+    """One was let through with room for three: with room for three again, others cannot have it all."""
     known = replace(after_refusal(0.0), below=np.array([3.0]))
     assert taken(17, 0.5, known)[2, 0] == pytest.approx(1e-4)
     unknown = replace(known, below=np.array([np.inf]))
@@ -134,17 +112,13 @@ def test_what_others_did_not_have_a_moment_ago_they_have_not_now() -> None:
 
 
 def test_others_get_nothing_of_a_log_that_is_shut() -> None:
-    """
-    Half a second after it lets go they may have some, and none as long as all in it is known.
-    """
+    """Half a second after it lets go they may have some, and none as long as all in it is known."""
     open_, shut = (taken(18, 0.5, after_refusal(0.0, until))[2, 0] for until in (0.0, 0.499))
     assert shut < 0.01 < open_
 
 
 def test_place_of_others_is_found_empty_the_sooner_the_more_often_it_is_looked_for() -> None:
-    """
-    Each that they had goes once in a window: that it is still there near the end of it is unlikely.
-    """
+    """Each that they had goes once in a window: that it is still there near the end of it is unlikely."""
     seldom = taken(19, 1.8, after_refusal(1.0, 2.0))[2, 0]
     often, known = 1.0, after_refusal(1.0, 2.0)
     for at in (0.3, 0.6, 0.9, 1.2, 1.5, 1.8):
@@ -155,9 +129,7 @@ def test_place_of_others_is_found_empty_the_sooner_the_more_often_it_is_looked_f
 
 
 def test_window_that_closed_is_open_to_others_only_since_then() -> None:
-    """
-    And one on a clock since its last turn; of all others nobody knows.
-    """
+    """And one on a clock since its last turn; of all others nobody knows."""
     assert WINDOW.open_since(PARAMS, full(WINDOW, 20), 2.5)[0] == 2.0
     later = WINDOW.update(PARAMS, full(WINDOW, 20), 2.5, True)
     assert WINDOW.open_since(PARAMS, later, 3.0)[0] == 2.0
@@ -167,9 +139,7 @@ def test_window_that_closed_is_open_to_others_only_since_then() -> None:
 
 
 def test_what_refusals_told_of_an_early_window_counts_once() -> None:
-    """
-    One right after another one tells nothing more of whether somebody else opened the window.
-    """
+    """One right after another one tells nothing more of whether somebody else opened the window."""
     state = WINDOW.update(PARAMS, full(WINDOW, 20), 3.0, True)
     whole, again = (came_first(np.array([0.5]), WINDOW, PARAMS, state, s, accepted=False)[2, 0] for s in (9.0, 0.001))
     assert whole > 0.2
@@ -177,9 +147,7 @@ def test_what_refusals_told_of_an_early_window_counts_once() -> None:
 
 
 def test_window_may_have_been_opened_by_somebody_else() -> None:
-    """
-    By no more than it stood closed, and never where nobody else comes; a log has nothing of the kind.
-    """
+    """By no more than it stood closed, and never where nobody else comes; a log has nothing of the kind."""
     state = WINDOW.update(PARAMS, full(WINDOW, 20), 3.0, True)
     early = [came_first(np.array([s]), WINDOW, PARAMS, state, 9.0, accepted=True)[:, 0] for s in (0.1, 0.9, 1.1)]
     assert early[0][0] == early[2].max() == 0.0
@@ -203,9 +171,7 @@ def test_bucket_that_others_emptied_keeps_the_time_of_its_next_token() -> None:
     ("text", "per_s", "seed"), [("sliding-log:11/2.691", 0.4, 3), ("sliding-log:19/5.693", 0.33374, 105)]
 )
 def test_limiter_of_which_others_take_a_tenth_is_named_or_doubted(text: str, per_s: float, seed: int) -> None:
-    """
-    The family is the right one, and a limit that is off is not told as sure.
-    """
+    """The family is the right one, and a limit that is off is not told as sure."""
     probe = Probe(Terms(seed, True, most_requests=120, most_builds=120, most_s=300.0, caps=False))
     play(probe, Net(text, seed=seed, foreign_per_s=per_s))
     known = probe.known()
@@ -216,16 +182,12 @@ def test_limiter_of_which_others_take_a_tenth_is_named_or_doubted(text: str, per
 
 
 def story_of(*outcomes: str) -> Story:
-    """
-    Bursts, each three seconds after the last.
-    """
+    """Bursts, each three seconds after the last."""
     return Story([answer for number, one in enumerate(outcomes) for answer in row(one, 3.0 * number)])
 
 
 def test_family_is_known_where_it_is_if_nobody_else_comes() -> None:
-    """
-    What only others could have made of another family weighs nothing then.
-    """
+    """What only others could have made of another family weighs nothing then."""
     belief = Belief(4)
     belief.see(story_of("++++-", "++++-", "++++-").moments())
     shares = {family: belief.alone(family) for family in belief.families()}
@@ -235,9 +197,7 @@ def test_family_is_known_where_it_is_if_nobody_else_comes() -> None:
 
 @pytest.mark.parametrize(("by_others", "known"), [(0.0, True), (1.5, False)])
 def test_what_only_others_explain_leaves_a_family_known_where_they_are_unlikely(by_others: float, known: bool) -> None:
-    """
-    A log explains all by itself, a bucket only with the help of others.
-    """
+    """A log explains all by itself, a bucket only with the help of others."""
     rates = Rates(story_of("+", "++++-"), 1, 5)
     log, bucket = (grid(KINDS[name], [5], [(1.99, 2.01)], 2, 0.5) for name in ("sliding-log", "token-bucket"))
     for cells, alone, helped in ((log, 0.0, -50.0), (bucket, -50.0, by_others)):
@@ -250,9 +210,7 @@ def test_what_only_others_explain_leaves_a_family_known_where_they_are_unlikely(
 
 
 def test_belief_takes_what_another_one_knows_better() -> None:
-    """
-    The cells of its limits are those of the other one, once; limits that only it has are kept.
-    """
+    """The cells of its limits are those of the other one, once; limits that only it has are kept."""
     moments = story_of("++++-", "++++-").moments()
     narrow, wide = Belief(4), Belief(4, wide=True)
     narrow.see(moments)
@@ -266,9 +224,7 @@ def test_belief_takes_what_another_one_knows_better() -> None:
 
 
 def test_what_is_known_to_a_hair_was_unlikely_beforehand() -> None:
-    """
-    The narrower what is left of a kind, the less it weighs as the first one of two.
-    """
+    """The narrower what is left of a kind, the less it weighs as the first one of two."""
     belief = Belief(4)
     belief.see(story_of("++++-").moments())
     before = {cells.kind.name: cells.luck() for cells in belief.cells}
@@ -278,9 +234,7 @@ def test_what_is_known_to_a_hair_was_unlikely_beforehand() -> None:
 
 
 def test_first_question_is_when_a_full_limiter_gives_again() -> None:
-    """
-    Asked closely, once, and only while it is full.
-    """
+    """Asked closely, once, and only while it is full."""
     story = story_of("+", "++++-")
     rates = Rates(story, 1, 5)
     first = rates.ask(10.0, 100)
@@ -330,9 +284,7 @@ def test_kind_need_not_be_known_where_the_numbers_are(other: str, agreed: bool) 
 
 @pytest.mark.parametrize(("share", "agreed"), [(0.999, True), (0.995, False)])
 def test_kind_with_numbers_of_its_own_has_to_be_known_better(share: float, agreed: bool) -> None:
-    """
-    Where another one of its family would have another limit.
-    """
+    """Where another one of its family would have another limit."""
     rates = Rates(story_of("+", "++++-"), 1, 5)
     kinds = [grid(KINDS["sliding-log"], [5], [(1.99, 2.01)], 2, share)]
     kinds += [grid(KINDS["sliding-log/counts"], [4], [(1.99, 2.01)], 2, 1 - share)]
@@ -364,9 +316,7 @@ def test_window_whose_place_on_the_clock_is_lost_is_full_only_of_what_it_let_in(
 def test_hint_speaks_against_others_only_where_it_is_longer_than_all_lasts(
     limit: int, hint_s: float, misled: bool
 ) -> None:
-    """
-    A log of five that was refused the fifth: whoever has that one may have it for up to the whole window.
-    """
+    """A log of five that was refused the fifth: whoever has that one may have it for up to the whole window."""
     cells = Cells.point(KINDS["sliding-log"], {"limit": float(limit), "window_s": 9.0}, 1e-4)
     answers = [*row("++++"), replace(row("-", 0.5)[0], retry_after_s=hint_s)]
     cells.see(Story(answers).moments())
@@ -375,9 +325,7 @@ def test_hint_speaks_against_others_only_where_it_is_longer_than_all_lasts(
 
 
 def test_higher_limit_is_thought_of_before_one_is_sure() -> None:
-    """
-    With what was known kept as it is: others may have taken as much from each filling.
-    """
+    """With what was known kept as it is: others may have taken as much from each filling."""
     story = story_of("++++++++-", "++++++++-")
     belief = Belief(8)
     belief.see(story.moments())
@@ -393,9 +341,7 @@ def test_higher_limit_is_thought_of_before_one_is_sure() -> None:
 
 
 def test_higher_limits_are_thought_of_for_each_kind_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Also of one that becomes the likeliest only after they were thought of for another one.
-    """
+    """Also of one that becomes the likeliest only after they were thought of for another one."""
     story = story_of("++++++++-", "++++++++-")
     belief = Belief(8)
     belief.see(story.moments())
@@ -416,9 +362,7 @@ def test_higher_limits_are_thought_of_for_each_kind_once(monkeypatch: pytest.Mon
 def test_higher_limits_are_thought_of_whenever_one_is_nearly_known(
     monkeypatch: pytest.MonkeyPatch, wide: bool, times: int
 ) -> None:
-    """
-    It may be another one than before; where others are thought of already, there is nothing to add.
-    """
+    """It may be another one than before; where others are thought of already, there is nothing to add."""
     rates, looked = rates_of("fixed-window:3/1"), []
     rates.wide = wide
     monkeypatch.setattr(Rates, "_nearly_known", property(lambda _: True))
@@ -436,9 +380,7 @@ def test_higher_limits_are_thought_of_whenever_one_is_nearly_known(
 def test_second_limit_is_not_sure_where_others_or_a_loose_first_one_explain_it_as_well(
     monkeypatch: pytest.MonkeyPatch, by_others: float, loose: float, known: bool
 ) -> None:
-    """
-    Whoever takes some now and then looks like a limit that is seldom met.
-    """
+    """Whoever takes some now and then looks like a limit that is seldom met."""
     rates = rates_of("fixed-window:3/1")
     first = Candidate.of(rates.belief.likeliest())
     second = behind(first, loose, 40, 100.0)[0]

@@ -1,12 +1,10 @@
-"""
-What a queue is thought to be, from answers made by hand.
-"""
+"""What a queue is thought to be, from answers made by hand."""
 
 import random
 
 import pytest
 
-from touchstone.limiter.observed import Answer
+from touchstone.facts.observed import Answer
 from touchstone.limiter.queuefit import fit, in_turn_s
 
 LEG_S = 0.0005
@@ -15,9 +13,7 @@ LEG_S = 0.0005
 def served(
     sent_at: list[float], pace_s: float, places: int, delay: int = 0, *, noise_s: float = 0.0, seed: int = 1
 ) -> list[Answer]:
-    """
-    What a queue answers to requests at these times.
-    """
+    """What a queue answers to requests at these times."""
     chance, free_at, answers = random.Random(seed), 0.0, []
     for at in sent_at:
         met_at = at + LEG_S
@@ -31,17 +27,13 @@ def served(
 
 
 def stream(at: float, count: int, gap_s: float = 0.002) -> list[float]:
-    """
-    One in each gap.
-    """
+    """One in each gap."""
     return [at + gap_s * number for number in range(count)]
 
 
 @pytest.mark.parametrize(("places", "delay"), [(1, 0), (4, 0), (9, 3), (9, 8), (30, 12)])
 def test_pace_delay_and_places_are_read_off(places: int, delay: int) -> None:
-    """
-    From one stream that is refused in part; the pace in its interval, though the one at the beginning is rough.
-    """
+    """From one stream that is refused in part; the pace in its interval, though the one at the beginning is rough."""
     answers = served([0.0, *stream(5.0, places + 4)], 0.1, places, delay)
     found = fit(answers, 0.09, {1})
     assert found.pace.low - 1e-9 <= 0.1 <= found.pace.high + 1e-9 or places - delay < 2
@@ -50,9 +42,7 @@ def test_pace_delay_and_places_are_read_off(places: int, delay: int) -> None:
 
 
 def test_interval_of_the_pace_holds_it_in_about_95_of_100() -> None:
-    """
-    Where answers are late at random; it is narrower where they are less late.
-    """
+    """Where answers are late at random; it is narrower where they are less late."""
     inside, widths = 0, []
     for seed in range(200):
         noise_s = 0.002 if seed % 2 else 0.0005
@@ -64,9 +54,7 @@ def test_interval_of_the_pace_holds_it_in_about_95_of_100() -> None:
 
 
 def test_one_answer_that_is_very_late_bends_no_line() -> None:
-    """
-    Nor does one that seemed to wait, and was only long on its way.
-    """
+    """Nor does one that seemed to wait, and was only long on its way."""
     answers = served([0.0, *stream(5.0, 24)], 0.1, 20, 4)
     for number, late_s in ((3, 0.06), (12, 0.5)):
         answer = answers[number]
@@ -75,9 +63,7 @@ def test_one_answer_that_is_very_late_bends_no_line() -> None:
 
 
 def test_answers_that_had_not_to_wait_are_on_no_line() -> None:
-    """
-    However long they were on their way, and though they are more than those that waited.
-    """
+    """However long they were on their way, and though they are more than those that waited."""
     answers = served([0.0, *(1.0 + 0.001 * number for number in range(12)), *stream(5.0, 13)], 0.1, 9, 6)
     first = 13
     for number in range(first + 2, first + 7):
@@ -90,9 +76,7 @@ def test_answers_that_had_not_to_wait_are_on_no_line() -> None:
 
 
 def test_place_that_is_just_about_free_leaves_it_open() -> None:
-    """
-    Whether the last one came a moment before or after that, no clock can say.
-    """
+    """Whether the last one came a moment before or after that, no clock can say."""
     gap_s = 0.1 / 7.98  # the eighth place is taken as the first one is served
     answers = served([0.0, *stream(5.0, 9, gap_s)], 0.1, 7)
     assert answers[-1].accepted
@@ -103,9 +87,7 @@ def test_place_that_is_just_about_free_leaves_it_open() -> None:
 
 
 def test_queue_that_was_left_alone_is_empty() -> None:
-    """
-    Though by a clock that is a little off it would not have been yet.
-    """
+    """Though by a clock that is a little off it would not have been yet."""
     answers = served([0.0, *stream(5.0, 8), *stream(5.799, 8)], 0.1, 9)
     left_alone, not_known = (fit(answers, 0.1, afresh).turns[9] for afresh in ({1, 9}, {1}))
     assert (left_alone.paces, left_alone.place) == (0.0, 0)
@@ -113,9 +95,7 @@ def test_queue_that_was_left_alone_is_empty() -> None:
 
 
 def test_refusals_tell_no_more_places_than_were_taken() -> None:
-    """
-    A stream that is no slower than a clock can see is refused with exactly as many in the queue.
-    """
+    """A stream that is no slower than a clock can see is refused with exactly as many in the queue."""
     found = fit(served([0.0, *stream(5.0, 9, 0.0)], 0.1, 5), 0.1, {1})
     assert found.places(1, 9) == (5, 5)
     assert found.places(1, 4)[1] == float("inf")
@@ -123,9 +103,7 @@ def test_refusals_tell_no_more_places_than_were_taken() -> None:
 
 @pytest.mark.parametrize(("late_s", "off"), [(0.0, False), (0.1, False), (0.2, False), (-1.0, True)])
 def test_answers_that_wait_for_nobody_are_off(late_s: float, off: bool) -> None:
-    """
-    Those that are late by whole turns wait for somebody else.
-    """
+    """Those that are late by whole turns wait for somebody else."""
     answers = served([0.0, *stream(5.0, 12)], 0.1, 10)
     moved = [Answer(a.sent_at, max(a.sent_at + 2 * LEG_S, a.done_at + late_s), a.accepted) for a in answers[1:]]
     opening = served([0.0, 1.0, 1.001, 1.102, 1.203, 1.304], 0.1, 10)
@@ -145,8 +123,6 @@ def test_answers_that_wait_for_nobody_are_off(late_s: float, off: bool) -> None:
     ],
 )
 def test_answers_that_come_one_after_the_other(took_s: list[float], expected_s: float) -> None:
-    """
-    And not all after the same time, nor but for one, nor in two groups; refusals do not count.
-    """
+    """And not all after the same time, nor but for one, nor in two groups; refusals do not count."""
     answers = [Answer(1.0, 1.0 + took, accepted=True, stream=n) for n, took in enumerate(took_s)]
     assert in_turn_s([*answers, Answer(1.0, 1.001, accepted=False)]) == pytest.approx(expected_s, abs=1e-9)

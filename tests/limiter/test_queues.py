@@ -1,6 +1,4 @@
-"""
-The part of a probe that looks at a queue, with fillings answered by a queue made by hand.
-"""
+"""The part of a probe that looks at a queue, with fillings answered by a queue made by hand."""
 
 from dataclasses import dataclass, replace
 
@@ -8,17 +6,15 @@ import pytest
 
 from tests.limiter.made import TOOK_S, assert_alike, told
 from tests.limiter.played import NO_CAPS, played
-from touchstone.limiter.observed import Answer
+from touchstone.facts.observed import Answer
+from touchstone.facts.stimulus import Stimulus
 from touchstone.limiter.queues import Queues
-from touchstone.limiter.stimulus import Stimulus
 from touchstone.limiter.story import Story
 
 
 @dataclass
 class Queue:
-    """
-    What is served one at a time, each in *pace_s*; *places* may wait, *spared* of them need not.
-    """
+    """What is served one at a time, each in *pace_s*; *places* may wait, *spared* of them need not."""
 
     pace_s: float
     places: int
@@ -26,9 +22,7 @@ class Queue:
     free_at: float = 0.0
 
     def answer(self, at: float, stream: int = 0) -> Answer:
-        """
-        Takes one in, or refuses it.
-        """
+        """Takes one in, or refuses it."""
         waits_s = max(0.0, self.free_at - at)
         if waits_s > self.places * self.pace_s + 1e-9:
             return Answer(at, at + TOOK_S, accepted=False, stream=stream)
@@ -36,9 +30,7 @@ class Queue:
         return Answer(at, at + TOOK_S + max(0.0, waits_s - self.spared * self.pace_s), accepted=True, stream=stream)
 
     def burst(self, count: int) -> list[Answer]:
-        """
-        One after the other.
-        """
+        """One after the other."""
         answers, at = [], 0.2
         for _ in range(count):
             answers.append(self.answer(at))
@@ -46,9 +38,7 @@ class Queue:
         return answers
 
     def filled(self, stimulus: Stimulus) -> list[Answer]:
-        """
-        One after the other, none of which waits for an answer, until one is seen to be refused.
-        """
+        """One after the other, none of which waits for an answer, until one is seen to be refused."""
         (segment,) = stimulus.segments
         assert (segment.together, segment.until) == (True, "refused")
         answers: list[Answer] = []
@@ -60,16 +50,12 @@ class Queue:
 
 
 def begun(queue: Queue, burst: int = 24) -> Queues:
-    """
-    A part before it asks anything, after a burst.
-    """
+    """A part before it asks anything, after a burst."""
     return Queues(Story([queue.answer(0.0), *queue.burst(burst)]))
 
 
 def looked(queue: Queue, left: int = 1000) -> Queues:
-    """
-    A part that asked until it asked no more.
-    """
+    """A part that asked until it asked no more."""
     part = begun(queue)
     while stimulus := part.ask(part.story.seconds, left - len(part.story.answers)):
         assert stimulus.stage == "queue"
@@ -89,9 +75,7 @@ def looked(queue: Queue, left: int = 1000) -> Queues:
     ],
 )
 def test_queue_is_found_with_its_numbers(queue: Queue, text: str) -> None:
-    """
-    Pace, places, and those that need not wait; its text is a limiter of the twin.
-    """
+    """Pace, places, and those that need not wait; its text is a limiter of the twin."""
     part = looked(queue)
     tier = part.tier()
     assert tier is not None
@@ -104,9 +88,7 @@ def test_queue_is_found_with_its_numbers(queue: Queue, text: str) -> None:
 
 
 def test_first_filling_goes_on_from_the_burst_and_the_others_find_the_queue_empty() -> None:
-    """
-    Those whose answers the burst waited for need not be sent once more; the next one counts from nothing.
-    """
+    """Those whose answers the burst waited for need not be sent once more; the next one counts from nothing."""
     queue = Queue(0.1, 8, 5)
     part = begun(queue)
     first = part.ask(part.story.seconds, 1000)
@@ -124,18 +106,14 @@ def test_first_filling_goes_on_from_the_burst_and_the_others_find_the_queue_empt
 
 
 def queue_answers(part: Queues) -> list[Answer]:
-    """
-    What the fillings alone brought.
-    """
+    """What the fillings alone brought."""
     return part.story.answers[part.seen[0].first :]
 
 
 @pytest.mark.parametrize("places", [1, 2, 5, 13, 30, 40])
 @pytest.mark.parametrize("pace_s", [0.02, 0.1, 1.5])
 def test_queue_is_filled_twice_and_hardly_more(places: int, pace_s: float) -> None:
-    """
-    With few refusals: no more is sent once one is seen.
-    """
+    """With few refusals: no more is sent once one is seen."""
     part = looked(Queue(pace_s, places))
     tier = part.tier()
     assert tier is not None
@@ -146,9 +124,7 @@ def test_queue_is_filled_twice_and_hardly_more(places: int, pace_s: float) -> No
 
 
 def test_answers_that_do_not_wait_for_each_other_are_no_queue() -> None:
-    """
-    What made the burst slow is something else: all of a filling are answered at once.
-    """
+    """What made the burst slow is something else: all of a filling are answered at once."""
     part = begun(Queue(0.1, 8))
     stimulus = part.ask(part.story.seconds, 1000)
     assert stimulus is not None
@@ -159,9 +135,7 @@ def test_answers_that_do_not_wait_for_each_other_are_no_queue() -> None:
 
 
 def test_turns_that_cannot_be_told_apart_are_not_settled() -> None:
-    """
-    What waits is answered between two turns: whether one more is spared, nobody knows.
-    """
+    """What waits is answered between two turns: whether one more is spared, nobody knows."""
     queue = Queue(0.1, 8)
 
     def late(answers: list[Answer]) -> list[Answer]:
@@ -174,9 +148,7 @@ def test_turns_that_cannot_be_told_apart_are_not_settled() -> None:
 
 
 def test_pace_that_is_not_known_well_is_asked_for_again() -> None:
-    """
-    Two fillings of a queue with two places agree, but answers are late by up to a third of a pace.
-    """
+    """Two fillings of a queue with two places agree, but answers are late by up to a third of a pace."""
     queue, late_s = Queue(0.1, 2), [0.0, 0.03, 0.01]
 
     def late(answers: list[Answer]) -> list[Answer]:
@@ -193,9 +165,7 @@ def test_pace_that_is_not_known_well_is_asked_for_again() -> None:
 
 
 def test_queue_that_never_was_full_is_not_settled() -> None:
-    """
-    It has places for a hundred at least, and how many more is not known.
-    """
+    """It has places for a hundred at least, and how many more is not known."""
     part = looked(Queue(0.05, 500))
     tier = part.tier()
     assert tier is not None
@@ -207,17 +177,13 @@ def test_queue_that_never_was_full_is_not_settled() -> None:
 
 @pytest.mark.parametrize("left", [26, 31, 40])
 def test_no_more_is_asked_than_there_is_room_for(left: int) -> None:
-    """
-    Fillings are cut to it.
-    """
+    """Fillings are cut to it."""
     part = looked(Queue(0.1, 8), left)
     assert len(part.story.answers) <= left
 
 
 def test_fillings_that_disagree_are_not_enough() -> None:
-    """
-    Somebody else took a place; two in a row have to show the same.
-    """
+    """Somebody else took a place; two in a row have to show the same."""
     queue = Queue(0.1, 3)
     part = begun(queue)
     for taken, settled in ((0, False), (1, False), (0, False), (0, True)):
@@ -230,9 +196,7 @@ def test_fillings_that_disagree_are_not_enough() -> None:
 
 
 def test_volley_without_an_answer_says_nothing() -> None:
-    """
-    The same one is asked again.
-    """
+    """The same one is asked again."""
     part = begun(Queue(0.1, 3))
     before = part.ask(5.0, 100)
     part.hear([])
@@ -241,9 +205,7 @@ def test_volley_without_an_answer_says_nothing() -> None:
 
 
 def test_part_that_only_heard_asks_as_the_one_that_asked() -> None:
-    """
-    How long it rests depends on the answers alone.
-    """
+    """How long it rests depends on the answers alone."""
     queue = Queue(0.1, 8, 6)
     story = Story([Answer(0.0, TOOK_S, accepted=True), *queue.burst(24)])
     asked, rebuilt = Queues(story), Queues(story)
@@ -256,8 +218,6 @@ def test_part_that_only_heard_asks_as_the_one_that_asked() -> None:
 
 
 def test_queue_of_which_no_end_is_met_is_not_settled() -> None:
-    """
-    It is named with its pace, and the probe does not say that it is sure, nor that it has settled anything.
-    """
+    """It is named with its pace, and the probe does not say that it is sure, nor that it has settled anything."""
     found = played("leaky-bucket:10/1,burst=300", NO_CAPS).known
     assert (found.tiers[0].family, found.sure, found.why) == ("leaky-bucket", False, "nothing left to learn")

@@ -1,6 +1,4 @@
-"""
-Limiters that give again in less time than lies between the first request and the burst.
-"""
+"""Limiters that give again in less time than lies between the first request and the burst."""
 
 from dataclasses import replace
 
@@ -26,9 +24,7 @@ from tests.limiter.virtual import Net
     ],
 )
 def test_quick_limiter_is_named_with_its_numbers(text: str) -> None:
-    """
-    The first request is forgotten by the burst, and counts for nothing in it.
-    """
+    """The first request is forgotten by the burst, and counts for nothing in it."""
     found = through(Net(text), replace(PLENTY, seed=3)).known
     judged = judge(text, found)
     assert (judged.family, judged.exact, found.sure) == (True, True, True)
@@ -40,8 +36,6 @@ def test_quick_limiter_is_named_with_its_numbers(text: str) -> None:
     "text", ["minimum-gap:0.02", "minimum-gap:0.04", "minimum-gap:0.06", "token-bucket:40/1,burst=2"]
 )
 def test_limiter_as_quick_as_a_probe_is_not_named_wrongly(text: str) -> None:
-    """
-    What gives again while a probe thinks may stay unsure.
-    """
+    """What gives again while a probe thinks may stay unsure."""
     found = through(Net(text), replace(PLENTY, seed=3)).known
     assert not judge(text, found).misled

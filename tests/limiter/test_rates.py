@@ -1,6 +1,4 @@
-"""
-The part of a probe that finds the rate: when it is done, what it surely lets through, and what it has ruled out.
-"""
+"""The part of a probe that finds the rate: when it is done, what it surely lets through, and what it has ruled out."""
 
 from collections.abc import Sequence
 
@@ -9,8 +7,8 @@ import pytest
 
 from tests.limiter.made import row
 from tests.limiter.played import NO_CAPS, played, rates_of
-from touchstone.limiter.identity import Interval, Tier
-from touchstone.limiter.observed import Moment
+from touchstone.facts.identity import Interval, Tier
+from touchstone.facts.observed import Moment
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.story import Story
 from touchstone.limiter.tiers import Tiered
@@ -24,18 +22,14 @@ PROBED = [pytest.param(text, marks=pytest.mark.alone) if text in LONGER else tex
 
 
 def opened() -> Rates:
-    """
-    What is known after the opening alone.
-    """
+    """What is known after the opening alone."""
     return Rates(Story([*row("+"), *row("++++-", 0.2)]), 1, 5)
 
 
 @pytest.mark.alone
 @pytest.mark.parametrize("text", LIMITS)
 def test_whole_probe_settles_it(text: str) -> None:
-    """
-    One family and its numbers stand out; nothing more is asked.
-    """
+    """One family and its numbers stand out; nothing more is asked."""
     rates = rates_of(text)
     assert rates.settled
     assert rates.ask(1000.0, 100) is None
@@ -43,9 +37,7 @@ def test_whole_probe_settles_it(text: str) -> None:
 
 
 def test_opening_alone_does_not_settle_it() -> None:
-    """
-    Several families are possible; something within the budget is asked.
-    """
+    """Several families are possible; something within the budget is asked."""
     rates = opened()
     assert not rates.settled
     assert len(rates.belief.families()) > 3
@@ -58,9 +50,7 @@ def test_opening_alone_does_not_settle_it() -> None:
 
 @pytest.mark.parametrize("text", PROBED)
 def test_room_is_let_through(text: str) -> None:
-    """
-    As many requests as there is said to be room for are accepted, now and when it is said to be full.
-    """
+    """As many requests as there is said to be room for are accepted, now and when it is said to be full."""
     whole, rates = played(text, NO_CAPS), rates_of(text)
     for wait_s in (0.0, 0.3, 0.8):
         at = whole.ended_at + wait_s
@@ -74,9 +64,7 @@ def test_room_is_let_through(text: str) -> None:
 
 @pytest.mark.parametrize("text", PROBED)
 def test_all_of_the_limit_is_there_when_it_is_said_to_be(text: str) -> None:
-    """
-    After a rest there is room for the limit.
-    """
+    """After a rest there is room for the limit."""
     rates, at = rates_of(text), played(text, NO_CAPS).ended_at
     _, full_at = rates.room(at)
     assert full_at < at + 10
@@ -86,9 +74,7 @@ def test_all_of_the_limit_is_there_when_it_is_said_to_be(text: str) -> None:
 @pytest.mark.alone
 @pytest.mark.parametrize("text", LIMITS)
 def test_likely_families_are_remembered_when_they_are_ruled_out(text: str) -> None:
-    """
-    Each with a text that makes a limiter of it; the one that is left is not among those without weight.
-    """
+    """Each with a text that makes a limiter of it; the one that is left is not among those without weight."""
     whole = played(text, NO_CAPS)
     story = Story()
     rates = None
@@ -111,9 +97,7 @@ def test_likely_families_are_remembered_when_they_are_ruled_out(text: str) -> No
 
 @pytest.mark.alone
 def test_somebody_else_widens_what_the_limit_may_be() -> None:
-    """
-    Refusals that fit no limiter alone are another one's doing: the limit may be more than was ever accepted.
-    """
+    """Refusals that fit no limiter alone are another one's doing: the limit may be more than was ever accepted."""
     story = Story([*row("+"), *row("++++-", 0.2)])
     rates = Rates(story, 1, 5)
     for number, outcomes in enumerate(("+++++-", "++++-", "+++-", "+++++-", "++++++-", "++++-", "++-", "+++++-")):
@@ -125,9 +109,7 @@ def test_somebody_else_widens_what_the_limit_may_be() -> None:
 
 
 def test_nothing_is_asked_any_more_when_stimuli_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Five one after the other are enough, where one kind is likely by far and the numbers stay as wide as they are.
-    """
+    """Five one after the other are enough, where one kind is likely by far and the numbers stay as wide as they are."""
     rates = rates_of("fixed-window:3/1")
     monkeypatch.setattr(Rates, "settled", property(lambda _: False))
     monkeypatch.setattr(Rates, "_known", property(lambda _: False))
@@ -138,9 +120,7 @@ def test_nothing_is_asked_any_more_when_stimuli_change_nothing(monkeypatch: pyte
 
 
 def test_a_little_less_is_enough_when_stimuli_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A window that is known to 3 % settles it only then.
-    """
+    """A window that is known to 3 % settles it only then."""
     rates = rates_of("fixed-window:3/1")
     numbers = {"limit": Interval(3.0, 3.0, 3.0), "window_s": Interval(1.0, 0.985, 1.015)}
     monkeypatch.setattr("touchstone.limiter.rates.tier", lambda _: Tier("fixed-window", "fixed-window:3/1", numbers))
@@ -151,9 +131,7 @@ def test_a_little_less_is_enough_when_stimuli_change_nothing(monkeypatch: pytest
 
 
 def test_end_of_a_window_is_no_better_known_than_any_one_answer() -> None:
-    """
-    By what an answer's moment may be off on either side; a rate is known from many.
-    """
+    """By what an answer's moment may be off on either side; a rate is known from many."""
     window, bucket = rates_of("fixed-window:3/1"), rates_of("token-bucket:4/2,burst=3")
     inner, (outer,) = window.tier().numbers["window_s"], window.tiers()
     blur_s = window._story.most_blur_s()
@@ -164,9 +142,7 @@ def test_end_of_a_window_is_no_better_known_than_any_one_answer() -> None:
 
 
 def test_what_others_asked_for_does_not_end_the_questions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Nor does what changed nothing before all is thought over again.
-    """
+    """Nor does what changed nothing before all is thought over again."""
     rates = rates_of("fixed-window:3/1")
     monkeypatch.setattr(Rates, "settled", property(lambda _: False))
     monkeypatch.setattr(Rates, "_known", property(lambda _: False))
@@ -181,9 +157,7 @@ def test_what_others_asked_for_does_not_end_the_questions(monkeypatch: pytest.Mo
 
 
 def test_nothing_is_behind_what_is_hardly_known() -> None:
-    """
-    A limiter is kept as the first one of two only once its times are known.
-    """
+    """A limiter is kept as the first one of two only once its times are known."""
     story = Story([*row("+"), *row("++++-", 0.2)])
     rates = Rates(story, 1, 5)
     story.add(row("-", 0.3))
@@ -194,9 +168,7 @@ def test_nothing_is_behind_what_is_hardly_known() -> None:
 
 
 def test_what_was_known_of_a_limit_is_kept_when_others_are_thought_of() -> None:
-    """
-    Found out step by step it is known better than all at once.
-    """
+    """Found out step by step it is known better than all at once."""
     story = Story([*row("+"), *row("++++-", 0.2)])
     rates = Rates(story, 1, 5)
     for number in range(1, 4):
@@ -211,18 +183,14 @@ def test_what_was_known_of_a_limit_is_kept_when_others_are_thought_of() -> None:
 
 
 def pairs(rates: Rates) -> bool:
-    """
-    Whether it thinks of two limiters in a row.
-    """
+    """Whether it thinks of two limiters in a row."""
     return any(isinstance(cells.kind, Tiered) for cells in rates.belief.cells)
 
 
 @pytest.mark.alone
 @pytest.mark.parametrize("clear", [True, False])
 def test_another_limiter_may_be_behind_one_that_became_clear_late(monkeypatch: pytest.MonkeyPatch, clear: bool) -> None:
-    """
-    After others were thought of, too; whether something was added in the middle of the story, or came last.
-    """
+    """After others were thought of, too; whether something was added in the middle of the story, or came last."""
     known = [rates_of("fixed-window:3/1") for _ in range(2)]
     monkeypatch.setattr(Rates, "nearly", property(lambda _: clear))
     for added, rates in enumerate(known):
@@ -241,9 +209,7 @@ def test_another_limiter_may_be_behind_one_that_became_clear_late(monkeypatch: p
 
 @pytest.mark.alone
 def test_another_limiter_is_not_thought_of_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Three times: after that, something else is at work.
-    """
+    """Three times: after that, something else is at work."""
     rates = rates_of("fixed-window:3/1")
     monkeypatch.setattr(Rates, "nearly", property(lambda _: True))
     rates.wide = True
@@ -256,9 +222,7 @@ def test_another_limiter_is_not_thought_of_for_ever(monkeypatch: pytest.MonkeyPa
 
 
 def test_surprises_make_it_think_of_another_limiter_no_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    It counts, whichever way it came to think of them.
-    """
+    """It counts, whichever way it came to think of them."""
     thought: list[int] = []
 
     def widen(rates: Rates, moments: Sequence[Moment]) -> None:
@@ -275,9 +239,7 @@ def test_surprises_make_it_think_of_another_limiter_no_more_often(monkeypatch: p
 
 
 def test_times_that_are_narrow_enough_are_asked_for_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Only which kind it is, and with which limit; and where that leads nowhere, what only others could explain.
-    """
+    """Only which kind it is, and with which limit; and where that leads nowhere, what only others could explain."""
     asked: list[tuple[bool, bool]] = []
     monkeypatch.setattr(
         "touchstone.limiter.rates.choose",
@@ -314,9 +276,7 @@ def test_counter_is_met_twice_before_it_is_sure(monkeypatch: pytest.MonkeyPatch,
 def test_limit_that_alone_is_left_is_met_once_more(
     monkeypatch: pytest.MonkeyPatch, all_but_limit: bool, once_more: bool
 ) -> None:
-    """
-    A whole filling shows others, and not one request here and there.
-    """
+    """A whole filling shows others, and not one request here and there."""
     rates = rates_of("fixed-window:3/1")
     monkeypatch.setattr(Rates, "settled", property(lambda _: False))
     monkeypatch.setattr(Rates, "_known", property(lambda _: False))
@@ -327,9 +287,7 @@ def test_limit_that_alone_is_left_is_met_once_more(
 
 
 def test_limit_that_was_never_met_is_looked_for_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    One of which all that is known is that it is not lower is not filled as if it were known.
-    """
+    """One of which all that is known is that it is not lower is not filled as if it were known."""
     rates = rates_of("fixed-window:3/1")
     monkeypatch.setattr(Rates, "settled", property(lambda _: False))
     monkeypatch.setattr(Rates, "_known", property(lambda _: False))
@@ -341,9 +299,7 @@ def test_limit_that_was_never_met_is_looked_for_first(monkeypatch: pytest.Monkey
 
 
 def test_limit_is_met_once_more_only_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Four times at most where all is known: what does not let it be sure by then is not found out this way.
-    """
+    """Four times at most where all is known: what does not let it be sure by then is not found out this way."""
     rates = rates_of("fixed-window:3/1")
     monkeypatch.setattr(Rates, "_met_once", property(lambda _: True))
     for _ in range(4):
@@ -358,9 +314,7 @@ def test_limit_is_met_once_more_only_so_often(monkeypatch: pytest.MonkeyPatch) -
 def test_limit_that_was_filled_once_is_met_once_more(
     monkeypatch: pytest.MonkeyPatch, outcomes: str, filled: bool
 ) -> None:
-    """
-    A filling is all of it, or nearly, one after the other until one is refused.
-    """
+    """A filling is all of it, or nearly, one after the other until one is refused."""
     rates = rates_of("fixed-window:3/1")
     moments = [Moment(float(number), 0.0, outcome == "+") for number, outcome in enumerate(outcomes)]
     monkeypatch.setattr(rates._story, "moments", lambda: moments)
@@ -368,9 +322,7 @@ def test_limit_that_was_filled_once_is_met_once_more(
 
 
 def test_limit_is_not_sure_where_others_may_have_had_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Even if the limit is known in each of these stories.
-    """
+    """Even if the limit is known in each of these stories."""
     rates = rates_of("fixed-window:3/1")
     assert rates.settled
     monkeypatch.setattr(type(rates.belief), "others", lambda _: 0.095)
@@ -381,9 +333,7 @@ def test_limit_is_not_sure_where_others_may_have_had_a_part(monkeypatch: pytest.
 
 @pytest.mark.alone
 def test_log_that_is_full_is_watched_until_it_lets_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    What somebody else had in it is free before; one that counts refused requests too would only be filled.
-    """
+    """What somebody else had in it is free before; one that counts refused requests too would only be filled."""
     for text, watched in (("sliding-log:3/1", True), ("sliding-log:3/1,refused=count", False)):
         rates = rates_of(text)
         rates._story.add(row("-", 990.0))
@@ -402,9 +352,7 @@ def test_log_that_is_full_is_watched_until_it_lets_go(monkeypatch: pytest.Monkey
     [("fixed-window:3/1", "++", True), ("fixed-window:3/1", "++-", False), ("sliding-counter:6/1", "++", False)],
 )
 def test_what_was_let_through_just_now_is_not_sent_again(text: str, outcomes: str, at_once: bool) -> None:
-    """
-    The rest of the limit is as good as all of it, until one is refused; but for what a counter still has in mind.
-    """
+    """The rest of the limit is as good as all of it, until one is refused; but for what a counter still has in mind."""
     rates = rates_of(text)
     at = played(text, NO_CAPS).ended_at + 5.0
     rates._story.add(row(outcomes, at))
@@ -415,9 +363,7 @@ def test_what_was_let_through_just_now_is_not_sent_again(text: str, outcomes: st
 
 
 def test_log_that_is_filled_is_watched_until_its_first_one_leaves() -> None:
-    """
-    A request is let in before only where somebody else was in it; what is over by then is not waited for.
-    """
+    """A request is let in before only where somebody else was in it; what is over by then is not waited for."""
     rates = rates_of("sliding-log:3/1")
     at = played("sliding-log:3/1", NO_CAPS).ended_at + 5.0
     rates._story.add(row("++", at, step_s=0.1))
@@ -430,9 +376,7 @@ def test_log_that_is_filled_is_watched_until_its_first_one_leaves() -> None:
 
 
 def test_nothing_is_asked_for_a_while_where_refusals_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Longer with each of them, and at once again when one is accepted.
-    """
+    """Longer with each of them, and at once again when one is accepted."""
     begins: list[float] = []
     monkeypatch.setattr(
         "touchstone.limiter.rates.choose",
@@ -452,9 +396,7 @@ def test_nothing_is_asked_for_a_while_where_refusals_tell_nothing(monkeypatch: p
 
 
 def test_numbers_are_as_uncertain_as_what_others_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Where no limiter explains all: a limit may be more than what was accepted, and never less.
-    """
+    """Where no limiter explains all: a limit may be more than what was accepted, and never less."""
     rates = rates_of("fixed-window:3/1")
     (before,) = rates.tiers()
     monkeypatch.setattr(Rates, "doubtful", property(lambda _: True))

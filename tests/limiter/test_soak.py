@@ -1,18 +1,14 @@
-"""
-How much has to be let through before a limit that is met often counts as the only one.
-"""
+"""How much has to be let through before a limit that is met often counts as the only one."""
 
 import pytest
 
 from tests.limiter.made import row
-from touchstone.limiter.identity import Interval, Tier
+from touchstone.facts.identity import Interval, Tier
 from touchstone.limiter.soak import most_within, of_a_moment
 
 
 def of(**numbers: float) -> Tier:
-    """
-    A tier with these numbers.
-    """
+    """A tier with these numbers."""
     return Tier("family", "text", {name: Interval(value, value, value) for name, value in numbers.items()})
 
 
@@ -29,23 +25,17 @@ def of(**numbers: float) -> Tier:
     ],
 )
 def test_rate_of_a_moment_is_spent_several_times(tier: Tier, refill_s: float, needed: int, within_s: float) -> None:
-    """
-    Five times, within about as long as that takes; one that lasts longer is none of a moment.
-    """
+    """Five times, within about as long as that takes; one that lasts longer is none of a moment."""
     assert of_a_moment([tier], refill_s) == (needed, pytest.approx(within_s))
 
 
 def test_two_limits_are_enough() -> None:
-    """
-    Nothing is looked for behind both.
-    """
+    """Nothing is looked for behind both."""
     assert of_a_moment([of(limit=4, window_s=1.0), of(limit=9, window_s=1.0)], 1.0) == (0, 0.0)
 
 
 def test_most_of_any_stretch_count() -> None:
-    """
-    However much came before or after, and nothing of what was refused.
-    """
+    """However much came before or after, and nothing of what was refused."""
     answers = [*row("+++", 1.0), *row("+-+-++", 9.0), *row("+", 20.0)]
     assert most_within(answers, 1.0) == 4
     assert most_within(answers, 9.0) == 7

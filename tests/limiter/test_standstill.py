@@ -1,6 +1,4 @@
-"""
-When stimuli tell nothing any more.
-"""
+"""When stimuli tell nothing any more."""
 
 import pytest
 
@@ -21,18 +19,14 @@ BEFORE = Stand("sliding-log", 0.98, 0.05)
     ],
 )
 def test_what_told_next_to_nothing_counts(after: Stand, stuck: int) -> None:
-    """
-    Of the kind and of its times.
-    """
+    """Of the kind and of its times."""
     found = Standstill()
     found.count(BEFORE, after, asked=True, accepted=True)
     assert found.stuck == stuck
 
 
 def test_no_more_is_asked_after_five_that_told_nothing() -> None:
-    """
-    One that told something begins the count anew; what was sent for something else does not count.
-    """
+    """One that told something begins the count anew; what was sent for something else does not count."""
     found = Standstill()
     for told in [False] * 4 + [True] + [False] * 4:
         found.count(BEFORE, Stand("sliding-log", 0.99, 0.05) if told else BEFORE, asked=True, accepted=True)
@@ -44,9 +38,7 @@ def test_no_more_is_asked_after_five_that_told_nothing() -> None:
 
 
 def test_unlikely_kind_is_never_at_a_standstill() -> None:
-    """
-    There is more to be told.
-    """
+    """There is more to be told."""
     found, unlikely = Standstill(), Stand("sliding-log", 0.6, 0.05)
     for _ in range(9):
         found.count(unlikely, unlikely, asked=True, accepted=False)
@@ -58,9 +50,7 @@ def test_unlikely_kind_is_never_at_a_standstill() -> None:
     [(True, False, 0.98, 1), (True, True, 0.98, 0), (False, False, 0.98, 0), (True, False, 0.8, 0)],
 )
 def test_only_what_was_refused_and_told_little_is_idle(asked: bool, accepted: bool, share: float, idle: int) -> None:
-    """
-    It is waited longer for then.
-    """
+    """It is waited longer for then."""
     found = Standstill()
     found.count(BEFORE, Stand("sliding-log", share, 0.05), asked=asked, accepted=accepted)
     assert found.idle == idle

@@ -1,13 +1,11 @@
-"""
-A stimulus, and as much of it as there is room for.
-"""
+"""A stimulus, and as much of it as there is room for."""
 
 from dataclasses import replace
 
 import pytest
 
 from tests.limiter.made import most_accepted
-from touchstone.limiter.stimulus import Segment, Stimulus, drain, spread, stream, volley, waits
+from touchstone.facts.stimulus import Segment, Stimulus, drain, spread, stream, volley, waits
 
 POLL = Segment((1.0, 2.0, 3.0, 4.0), "accepted")
 
@@ -30,9 +28,7 @@ POLL = Segment((1.0, 2.0, 3.0, 4.0), "accepted")
 def test_no_more_is_sent_or_accepted_than_there_is_room_for(
     segments: tuple[Segment, ...], requests: int, builds: int, left: list[int]
 ) -> None:
-    """
-    Segments are cut from the end; one that ends with the first acceptance begins one build at most.
-    """
+    """Segments are cut from the end; one that ends with the first acceptance begins one build at most."""
     stimulus = Stimulus("a", segments, frees=1, bits=2.0, stage="builds").within(requests, builds)
     assert [len(segment.at) for segment in stimulus.segments] == left
     assert stimulus.most <= requests
@@ -41,25 +37,19 @@ def test_no_more_is_sent_or_accepted_than_there_is_room_for(
 
 
 def test_what_there_is_room_for_stays_as_it_is() -> None:
-    """
-    A stimulus that fits is the same one.
-    """
+    """A stimulus that fits is the same one."""
     stimulus = Stimulus("a", (volley(1.0, 3, holds=True), POLL, Segment((5.0,), alone=True)))
     assert stimulus.within(8, 5) == stimulus
 
 
 @pytest.mark.parametrize(("count", "at"), [(1, (3.0,)), (2, (2.0, 4.0)), (3, (2.0, 3.0, 4.0))])
 def test_spread_is_even(count: int, at: tuple[float, ...]) -> None:
-    """
-    The first is at the beginning and the last at the end; one alone is in the middle.
-    """
+    """The first is at the beginning and the last at the end; one alone is in the middle."""
     assert spread(2.0, 4.0, count).at == at
 
 
 def test_stream_waits_for_no_answer_and_ends_with_a_refusal() -> None:
-    """
-    One in each gap.
-    """
+    """One in each gap."""
     segment = stream(2.0, 3, 0.5)
     assert (segment.at, segment.together, segment.until) == ((2.0, 2.5, 3.0), True, "refused")
 
@@ -85,16 +75,12 @@ def test_stream_waits_for_no_answer_and_ends_with_a_refusal() -> None:
     ],
 )
 def test_answers_wait_for_others_where_all_take_as_long(took_s: list[float], expected: bool) -> None:
-    """
-    Longer than the quickest one: a few by much, or many by less. A server or a network is not that steady.
-    """
+    """Longer than the quickest one: a few by much, or many by less. A server or a network is not that steady."""
     assert waits(took_s) == expected
 
 
 def test_segment_ends_with_what_it_is_sent_until() -> None:
-    """
-    Or once answers wait for others, where it says what an answer takes that does not.
-    """
+    """Or once answers wait for others, where it says what an answer takes that does not."""
     slow, plain = [0.1] * 4, drain(0.0, 9)
     assert plain.ends_with(accepted=False, took_s=[])
     assert not plain.ends_with(accepted=True, took_s=slow)

@@ -1,6 +1,4 @@
-"""
-What all answers together say of the network, and which of them tell of the rate.
-"""
+"""What all answers together say of the network, and which of them tell of the rate."""
 
 import pytest
 
@@ -9,9 +7,7 @@ from touchstone.limiter.story import Story
 
 
 def test_refused_are_counted_wherever_they_are() -> None:
-    """
-    Answers of all stimuli count, those that are left out as well.
-    """
+    """Answers of all stimuli count, those that are left out as well."""
     story = Story()
     story.add(row("++-"))
     story.add(row("-+", 1.0))
@@ -20,9 +16,7 @@ def test_refused_are_counted_wherever_they_are() -> None:
 
 
 def test_moments_are_of_what_is_not_left_out() -> None:
-    """
-    What something else refused is not among the moments.
-    """
+    """What something else refused is not among the moments."""
     story = Story(row("+--+"), {1})
     assert [moment.accepted for moment in story.moments()] == [True, False, True]
     assert Story(row("+-"), {0, 1}).moments() == []
@@ -30,9 +24,7 @@ def test_moments_are_of_what_is_not_left_out() -> None:
 
 
 def test_moment_lies_between_request_and_answer() -> None:
-    """
-    The limiter decided after the request was sent and before the answer was there.
-    """
+    """The limiter decided after the request was sent and before the answer was there."""
     answers = [*row("+-"), *row("+", 1.0, took_s=0.009)]
     for answer, moment in zip(answers, Story(answers).moments(), strict=True):
         assert answer.sent_at < moment.at < answer.done_at
@@ -41,33 +33,25 @@ def test_moment_lies_between_request_and_answer() -> None:
 
 @pytest.mark.parametrize("took_s", [0.02, 0.2, 3.0])
 def test_late_answer_may_have_been_decided_at_any_time(took_s: float) -> None:
-    """
-    However late an answer is, the network may have held it back on the way there or on the way back.
-    """
+    """However late an answer is, the network may have held it back on the way there or on the way back."""
     *_, late = Story([*row("++"), *row("+", 1.0, took_s=took_s)]).moments()
     assert late.at - late.blur_s <= 1.0 + 0.003
     assert late.at + late.blur_s >= 1.0 + took_s - 0.003
 
 
 def test_held_back_is_measured_in_what_an_answer_takes() -> None:
-    """
-    On a slow network an answer may take longer before it counts as held back.
-    """
+    """On a slow network an answer may take longer before it counts as held back."""
     assert Story(row("++", took_s=0.1)).held_s > Story(row("++")).held_s
 
 
 def test_seconds_are_from_the_first_request_to_the_last_answer() -> None:
-    """
-    The answer that comes last ends it, whichever request was sent last.
-    """
+    """The answer that comes last ends it, whichever request was sent last."""
     assert Story().seconds == 0.0
     assert Story(at_once("++", 2.0, [0.5, 0.1])).seconds == 0.5
 
 
 def test_pace_is_that_of_requests_that_wait_for_each_other() -> None:
-    """
-    What is sent at once has no pace; nothing is faster than the quickest answer.
-    """
+    """What is sent at once has no pace; nothing is faster than the quickest answer."""
     serial = row("+++", step_s=0.005)
     assert Story(serial).pace_s() == pytest.approx(0.005)
     assert Story([*serial, *at_once("++++", 1.0)]).pace_s() == pytest.approx(0.005)
@@ -75,9 +59,7 @@ def test_pace_is_that_of_requests_that_wait_for_each_other() -> None:
 
 
 def test_blur_grows_with_what_answers_take_beyond_the_quickest() -> None:
-    """
-    The middle of all counts.
-    """
+    """The middle of all counts."""
     steady = Story(row("+++"))
     loose = Story([*row("+"), *row("++", 1.0, took_s=0.011)])
     assert 0 < steady.blur_s() < 0.002
@@ -85,9 +67,7 @@ def test_blur_grows_with_what_answers_take_beyond_the_quickest() -> None:
 
 
 def test_few_late_answers_blur_the_ends_of_a_window() -> None:
-    """
-    One of them may be all that tells when it ended, however quick most are; of very many, a single one is not.
-    """
+    """One of them may be all that tells when it ended, however quick most are; of very many, a single one is not."""
     few = Story([*row("+" * 8), *row("++", 1.0, took_s=0.011)])
     one = Story([*row("+" * 40), *row("+", 1.0, took_s=0.011)])
     assert few.most_blur_s() > 2 * few.blur_s()

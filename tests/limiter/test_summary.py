@@ -1,17 +1,15 @@
-"""
-A limiter in numbers and as a text, beside the twin's limiter that the text makes.
-"""
+"""A limiter in numbers and as a text, beside the twin's limiter that the text makes."""
 
 import random
 
 import numpy as np
 import pytest
 
+from touchstone.facts.identity import Interval
+from touchstone.facts.observed import Moment
 from touchstone.limiter.catalogue import ENTRIES, OPTIONS_OF
 from touchstone.limiter.cells import Cells, grid
-from touchstone.limiter.identity import Interval
 from touchstone.limiter.kinds import Kind
-from touchstone.limiter.observed import Moment
 from touchstone.limiter.summary import likeliest_limit, plain, quantiles, tier
 from touchstone.twin import RateLimit, decide, limiter_for
 
@@ -22,9 +20,7 @@ BEGAN_AT = 1000.0
 
 
 def narrow(kind: Kind, limit: int, share: float = 0.004) -> Cells:
-    """
-    What is left of a kind that is known well, after a first request.
-    """
+    """What is left of a kind that is known well, after a first request."""
     ranges = [(TRUE_S[name] * (1 - share), TRUE_S[name] * (1 + share)) for name in kind.scales]
     cells = grid(kind, [limit], ranges, 5, 0.1)
     cells.see([Moment(BEGAN_AT, 0.001, not kind.name.endswith("empty"))])
@@ -32,17 +28,13 @@ def narrow(kind: Kind, limit: int, share: float = 0.004) -> Cells:
 
 
 def limit_of(kind: Kind) -> int:
-    """
-    A limit that the kind may have.
-    """
+    """A limit that the kind may have."""
     return 1 if kind.family == "minimum-gap" else 5
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_text_is_read_as_the_same_family_with_its_options(name: str) -> None:
-    """
-    By the reader of `touchstone serve --rate`.
-    """
+    """By the reader of `touchstone serve --rate`."""
     kind = KINDS[name]
     found = tier(narrow(kind, limit_of(kind)))
     read = RateLimit.parse(found.text)
@@ -54,9 +46,7 @@ def test_text_is_read_as_the_same_family_with_its_options(name: str) -> None:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", KINDS)
 def test_text_makes_a_limiter_that_decides_alike(name: str, seed: int) -> None:
-    """
-    Three hundred requests at random times, many of them close together.
-    """
+    """Three hundred requests at random times, many of them close together."""
     kind, chance, at = KINDS[name], random.Random(seed), BEGAN_AT
     limit = limit_of(kind)
     limiter = limiter_for(RateLimit.parse(tier(narrow(kind, limit)).text))
@@ -76,9 +66,7 @@ def test_text_makes_a_limiter_that_decides_alike(name: str, seed: int) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_intervals_hold_the_numbers(name: str) -> None:
-    """
-    Each number lies between its bounds, and so does the true one.
-    """
+    """Each number lies between its bounds, and so does the true one."""
     kind = KINDS[name]
     limit = limit_of(kind)
     numbers = tier(narrow(kind, limit)).numbers
@@ -100,9 +88,7 @@ def test_intervals_hold_the_numbers(name: str) -> None:
     ],
 )
 def test_bucket_is_told_by_whole_numbers(token_s: float, burst: int, text: str) -> None:
-    """
-    The time that fills it, or tokens in a second, a minute or an hour, whichever is shorter.
-    """
+    """The time that fills it, or tokens in a second, a minute or an hour, whichever is shorter."""
     cells = grid(KINDS["token-bucket"], [burst], [(token_s * 0.9995, token_s * 1.0005)], 5, 0.1)
     cells.see([Moment(BEGAN_AT, 0.001, True)])
     found = tier(cells).text
@@ -111,16 +97,12 @@ def test_bucket_is_told_by_whole_numbers(token_s: float, burst: int, text: str) 
 
 
 def test_gap_has_no_limit() -> None:
-    """
-    It lets one through, always.
-    """
+    """It lets one through, always."""
     assert set(tier(narrow(KINDS["minimum-gap"], 1)).numbers) == {"gap_s"}
 
 
 def test_limit_that_weighs_most_is_told_with_all_that_it_may_be() -> None:
-    """
-    Smaller limits weigh more beforehand; the interval holds those that are left.
-    """
+    """Smaller limits weigh more beforehand; the interval holds those that are left."""
     cells = grid(KINDS["sliding-log"], [4, 5, 6], [(1.9, 2.1)], 5, 0.1)
     cells.see([Moment(BEGAN_AT, 0.001, True)])
     value, share = likeliest_limit(cells)
@@ -147,17 +129,13 @@ def test_limit_that_weighs_most_is_told_with_all_that_it_may_be() -> None:
     ],
 )
 def test_shortest_decimal_that_is_as_good_is_written(number: Interval, text: str) -> None:
-    """
-    Never with an exponent, which no limit of the twin could have beside another tier.
-    """
+    """Never with an exponent, which no limit of the twin could have beside another tier."""
     assert plain(number) == text
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_what_is_written_lies_in_the_interval(seed: int) -> None:
-    """
-    And near its middle.
-    """
+    """And near its middle."""
     chance = random.Random(seed)
     value = 10 ** chance.uniform(-2, 4)
     width = value * 10 ** chance.uniform(-4, -1)
@@ -166,8 +144,6 @@ def test_what_is_written_lies_in_the_interval(seed: int) -> None:
 
 
 def test_quantiles_are_those_of_the_weights() -> None:
-    """
-    Whatever the order of the values.
-    """
+    """Whatever the order of the values."""
     values, weights = np.array([3.0, 1.0, 2.0]), np.array([0.2, 0.5, 0.3])
     assert quantiles(values, weights, (0.1, 0.5, 0.6, 0.9)) == [1.0, 1.0, 2.0, 3.0]

@@ -12,8 +12,8 @@ import pytest
 from tests.limiter.made import assert_alike, assert_close, bucket, number, row
 from tests.limiter.played import NO_CAPS, played, rates_of, through
 from tests.limiter.virtual import Net
+from touchstone.facts.identity import Cost, Tier
 from touchstone.limiter.account import against
-from touchstone.limiter.identity import Cost, Tier
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.story import Story
 from touchstone.limiter.telling import alike, cost, findings, identity, others_share, runners
@@ -25,9 +25,7 @@ NOTHING = Cost(0, 0, 0, 0.0)
 
 
 def opened() -> Rates:
-    """
-    What is known after the opening alone.
-    """
+    """What is known after the opening alone."""
     return Rates(Story([*row("+"), *row("++++-", 0.2)]), 1, 5)
 
 
@@ -42,9 +40,7 @@ def opened() -> Rates:
     ids=lambda value: getattr(value, "text", ""),
 )
 def test_what_is_alike_decides_alike(tier: Tier, scale_s: float) -> None:
-    """
-    Each is a limiter of the twin, and answers three hundred requests at random times as the one that was found.
-    """
+    """Each is a limiter of the twin, and answers three hundred requests at random times as the one that was found."""
     others = alike(tier)
     assert others
     assert tier.text not in others
@@ -53,9 +49,7 @@ def test_what_is_alike_decides_alike(tier: Tier, scale_s: float) -> None:
 
 
 def test_gap_has_four_other_names() -> None:
-    """
-    With a limit of 1 they are all the same.
-    """
+    """With a limit of 1 they are all the same."""
     families = ("fixed-window", "sliding-log", "token-bucket", "leaky-bucket")
     assert alike(GAP) == tuple(f"{family}:1/0.7" for family in families)
 
@@ -71,16 +65,12 @@ def test_gap_has_four_other_names() -> None:
     ids=lambda value: value.text,
 )
 def test_others_are_like_nothing_else(tier: Tier) -> None:
-    """
-    A request can tell them from all others.
-    """
+    """A request can tell them from all others."""
     assert alike(tier) == ()
 
 
 def test_second_tier_stands_behind_what_is_alike() -> None:
-    """
-    As it does behind the limiter that was found.
-    """
+    """As it does behind the limiter that was found."""
     found = identity([GAP, BUILDS], None, Story(), spent=NOTHING, why="settled", sure=True)
     assert found.text == "minimum-gap:0.7+builds:4"
     assert len(found.alike) == 4
@@ -90,9 +80,7 @@ def test_second_tier_stands_behind_what_is_alike() -> None:
 
 
 def test_cost_is_what_was_sent() -> None:
-    """
-    Builds are counted only where requests start some.
-    """
+    """Builds are counted only where requests start some."""
     answers = [*row("++-"), *row("+", 4.0)]
     assert cost(answers, starts=True) == Cost(4, 1, 3, 4.001)
     assert cost(answers, starts=False) == Cost(4, 1, 0, 4.001)
@@ -102,9 +90,7 @@ def test_cost_is_what_was_sent() -> None:
 @pytest.mark.alone
 @pytest.mark.parametrize("text", ["fixed-window:3/1", "sliding-log:3/1", "minimum-gap:0.7"])
 def test_runner_up_has_a_reason(text: str) -> None:
-    """
-    The likeliest has none; probabilities fall, and are those of all that is possible.
-    """
+    """The likeliest has none; probabilities fall, and are those of all that is possible."""
     whole = played(text, NO_CAPS)
     first, *others = whole.known.families
     assert others
@@ -117,9 +103,7 @@ def test_runner_up_has_a_reason(text: str) -> None:
 
 
 def test_those_that_are_possible_are_told_while_much_is() -> None:
-    """
-    After the opening several families are, each with a text.
-    """
+    """After the opening several families are, each with a text."""
     rates = opened()
     told = runners(rates, Story([*row("+"), *row("++++-", 0.2)]).moments())
     assert [runner.family for runner in told] == list(rates.belief.families())[: len(told)]
@@ -127,9 +111,7 @@ def test_those_that_are_possible_are_told_while_much_is() -> None:
 
 
 def test_family_that_was_ruled_out_is_still_told_with_its_reason() -> None:
-    """
-    Where only one is left, the last one that was likely lost to it, even if no single answer contradicts that.
-    """
+    """Where only one is left, the last one that was likely lost to it, even if no single answer contradicts that."""
     rates = opened()
     first = next(iter(rates.belief.families()))
     rates.belief.cells = [cells for cells in rates.belief.cells if cells.kind.family == first]
@@ -142,16 +124,12 @@ def test_family_that_was_ruled_out_is_still_told_with_its_reason() -> None:
 
 @cache
 def heard(text: str) -> Rates:
-    """
-    The rates of a whole identification, which nothing here changes.
-    """
+    """The rates of a whole identification, which nothing here changes."""
     return rates_of(text)
 
 
 def said(quota: Mapping[str, float], text: str = "fixed-window:3/1") -> tuple[str, ...]:
-    """
-    What is found where each answer has these fields, and no Retry-After.
-    """
+    """What is found where each answer has these fields, and no Retry-After."""
     rates = heard(text)
     answers = [replace(a, quota=quota, retry_after_s=None) for a in played(text, NO_CAPS).answers]
     return findings(rates, [rates.tier()], Story(answers))
@@ -171,9 +149,7 @@ def said(quota: Mapping[str, float], text: str = "fixed-window:3/1") -> tuple[st
     ],
 )
 def test_fields_that_agree_are_no_finding(text: str, quota: dict[str, float]) -> None:
-    """
-    Limit and window, in whole seconds; of a bucket also its rate in any window.
-    """
+    """Limit and window, in whole seconds; of a bucket also its rate in any window."""
     assert said(quota, text) == ()
 
 
@@ -191,9 +167,7 @@ def test_fields_that_agree_are_no_finding(text: str, quota: dict[str, float]) ->
     ],
 )
 def test_fields_that_disagree_are_findings(text: str, quota: dict[str, float], words: tuple[str, ...]) -> None:
-    """
-    Each with what was said and what was found.
-    """
+    """Each with what was said and what was found."""
     told = said(quota, text)
     assert len(told) == len(words)
     for one, part in zip(told, words, strict=True):
@@ -202,18 +176,14 @@ def test_fields_that_disagree_are_findings(text: str, quota: dict[str, float], w
 
 
 def test_fields_that_change_are_no_finding() -> None:
-    """
-    Nothing is sure of what says now this and now that.
-    """
+    """Nothing is sure of what says now this and now that."""
     rates, told = heard("fixed-window:3/1"), played("fixed-window:3/1", NO_CAPS).answers
     answers = [replace(a, quota={"limit": 5.0 + n % 2}, retry_after_s=None) for n, a in enumerate(told)]
     assert findings(rates, [rates.tier()], Story(answers)) == ()
 
 
 def test_nothing_is_found_of_a_limiter_that_is_not_known() -> None:
-    """
-    Without a rate, or with one that may still be another.
-    """
+    """Without a rate, or with one that may still be another."""
     story = Story([replace(answer, quota={"limit": 99.0}) for answer in [*row("+"), *row("++++-", 0.2)]])
     rates = Rates(story, 1, 5)
     assert findings(None, [], story) == ()
@@ -221,9 +191,7 @@ def test_nothing_is_found_of_a_limiter_that_is_not_known() -> None:
 
 
 def test_one_key_for_one_user_leaves_no_share_to_others() -> None:
-    """
-    Nor a note about them.
-    """
+    """Nor a note about them."""
     assert others_share(None, ()).high == 0.0
     whole = played("fixed-window:3/1", NO_CAPS)
     assert whole.known.others_share.high == 0.0
@@ -232,9 +200,7 @@ def test_one_key_for_one_user_leaves_no_share_to_others() -> None:
 
 @pytest.mark.alone
 def test_answers_that_fit_nothing_are_counted_with_their_time() -> None:
-    """
-    Where somebody else takes as much as all is for, all that may have happened is named.
-    """
+    """Where somebody else takes as much as all is for, all that may have happened is named."""
     found = through(Net("sliding-log:6/1.5", seed=2, foreign_per_s=2.0), replace(NO_CAPS, most_requests=60)).known
     note = found.notes[0]
     told = re.match(r"(\d+) of (\d+) answers do not fit .*, from second (\S+) to second (\S+): ", note)
@@ -248,9 +214,7 @@ def test_answers_that_fit_nothing_are_counted_with_their_time() -> None:
 
 
 def test_no_tier_is_no_limit() -> None:
-    """
-    Its text is what the twin takes for no limit at all.
-    """
+    """Its text is what the twin takes for no limit at all."""
     found = identity([], None, Story(row("+++")), spent=NOTHING, why="settled", sure=True, unlimited_to=3)
     assert (found.text, found.alike, found.families, found.unlimited_to) == ("none", (), (), 3)
     assert_alike(found.text, "none")

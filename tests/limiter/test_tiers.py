@@ -1,18 +1,16 @@
-"""
-A limit behind another one: met when it is spent, and found then; and what is said where nothing fits.
-"""
+"""A limit behind another one: met when it is spent, and found then; and what is said where nothing fits."""
 
 import numpy as np
 import pytest
 
 from tests.limiter.virtual import Net, play
+from touchstone.facts.identity import Identity
+from touchstone.facts.observed import Moment
 from touchstone.limiter.account import Candidate
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.catalogue import ENTRIES, behind
 from touchstone.limiter.foresight import crowds
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.identity import Identity
-from touchstone.limiter.observed import Moment
 from touchstone.limiter.planner import candidates
 from touchstone.limiter.terms import Terms
 from touchstone.limiter.tiers import Tiered
@@ -21,9 +19,7 @@ TWO = "sliding-log:5/1.3+fixed-window:20/10"
 
 
 def probed(net: Net, *, soak: int = 0, most: int = 600) -> Identity:
-    """
-    What a probe without a search for caps says.
-    """
+    """What a probe without a search for caps says."""
     probe = Probe(Terms(seed=2, starts=True, most_requests=most, most_builds=600, most_s=900.0, caps=False, soak=soak))
     play(probe, net)
     return probe.known()
@@ -31,9 +27,7 @@ def probed(net: Net, *, soak: int = 0, most: int = 600) -> Identity:
 
 @pytest.mark.alone
 def test_second_limit_is_found_where_it_is_spent() -> None:
-    """
-    Both are named with their limits, and nobody else is blamed.
-    """
+    """Both are named with their limits, and nobody else is blamed."""
     found = probed(Net(TWO, seed=1), soak=60)
     assert [tier.family for tier in found.tiers] == ["sliding-log", "fixed-window"]
     assert [tier.numbers["limit"].value for tier in found.tiers] == [5, 20]
@@ -43,9 +37,7 @@ def test_second_limit_is_found_where_it_is_spent() -> None:
 
 @pytest.mark.alone
 def test_second_limit_is_not_made_up() -> None:
-    """
-    Where there is one, as many requests show one.
-    """
+    """Where there is one, as many requests show one."""
     found = probed(Net("sliding-log:5/1.3"), soak=60)
     assert [tier.family for tier in found.tiers] == ["sliding-log"]
     assert found.sure
@@ -53,9 +45,7 @@ def test_second_limit_is_not_made_up() -> None:
 
 @pytest.mark.alone
 def test_limiter_that_is_changed_is_doubted() -> None:
-    """
-    From second 2 on every window is four times as long: no limiter explains both, and none gets more than 90 %.
-    """
+    """From second 2 on every window is four times as long: no limiter explains both, and none gets more than 90 %."""
     found = probed(Net("sliding-log:6/1.5", changes=((2.0, "sliding-log:2/6"),)), most=29)
     assert not found.sure
     assert max(runner.probability for runner in found.families) <= 0.9
@@ -63,9 +53,7 @@ def test_limiter_that_is_changed_is_doubted() -> None:
 
 @pytest.mark.parametrize(("late_s", "count"), [(0.0005, 3), (0.05, 10)])
 def test_refusal_that_may_be_the_first_ones_tells_nothing_of_the_second(late_s: float, count: int) -> None:
-    """
-    Just after the first one should have let it in; a good while after that it can only be the second one's.
-    """
+    """Just after the first one should have let it in; a good while after that it can only be the second one's."""
     kinds = {entry.kind.name: entry.kind for entry in ENTRIES}
     both = Tiered(kinds["sliding-log"], {"limit": 3.0, "window_s": 1.0}, kinds["fixed-window"], 1e-5)
     params = {"limit": np.array([10.0]), "window_s": np.array([60.0]), "phase": np.zeros(1)}
@@ -77,8 +65,7 @@ def test_refusal_that_may_be_the_first_ones_tells_nothing_of_the_second(late_s: 
 
 
 def test_second_limit_is_met_by_a_steady_stream() -> None:
-    """
-    As many as the first one lets through one by one, until the second one refuses: a burst meets the first one only.
+    """As many as the first one lets through one by one, until the second one refuses: a burst meets the first one only.
 
     There are enough to fill the second one after its window that is open by now; and some begin when it is full again.
     """
@@ -102,9 +89,7 @@ def test_second_limit_is_met_by_a_steady_stream() -> None:
 
 @pytest.mark.alone
 def test_rate_of_a_moment_is_spent_until_the_one_behind_it_shows() -> None:
-    """
-    Nobody has to ask for it; and no more than so many are let through where there is none.
-    """
+    """Nobody has to ask for it; and no more than so many are let through where there is none."""
     probe = Probe(Terms(1, True, most_requests=400, most_builds=400, most_s=300.0, caps=False))
     play(probe, Net("sliding-log:4/0.7+fixed-window:14/9", seed=1))
     assert [tier.numbers["limit"].value for tier in probe.known().tiers] == [4.0, 14.0]

@@ -1,6 +1,4 @@
-"""
-Limiters that were used just before a probe: what it meets first is none of what it is to find out.
-"""
+"""Limiters that were used just before a probe: what it meets first is none of what it is to find out."""
 
 from dataclasses import replace
 
@@ -11,14 +9,14 @@ from tests.limiter.judged import judge
 from tests.limiter.made import row
 from tests.limiter.played import NO_CAPS, rates_of, through
 from tests.limiter.virtual import Net
+from touchstone.facts.identity import Interval
+from touchstone.facts.observed import Answer, Moment
 from touchstone.limiter.account import Candidate, compare, hints, stretch, taken
 from touchstone.limiter.catalogue import ENTRIES
 from touchstone.limiter.cells import Cells
 from touchstone.limiter.chapters import met
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.identity import Interval
 from touchstone.limiter.kinds import Kind, begins
-from touchstone.limiter.observed import Answer, Moment
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.tiers import Tiered
 from touchstone.twin import decide
@@ -30,9 +28,7 @@ NUMBERS = {"limit": 3.0, "window_s": 2.0, "token_s": 0.5}
 
 
 def used(text: str, count: int = 70) -> Net:
-    """
-    A limiter that somebody sent so many requests to in a moment, 0.3 s ago.
-    """
+    """A limiter that somebody sent so many requests to in a moment, 0.3 s ago."""
     net = Net(text)
     for number in range(count):
         decide(net._limiter, net.began_at - 0.3 + number * 0.004)
@@ -67,9 +63,7 @@ def test_limiter_that_was_just_used_is_named_as_any_other(text: str, count: int)
 
 @pytest.mark.alone
 def test_limiter_that_was_met_shut_is_filled_after_a_rest() -> None:
-    """
-    A bucket from which each token is taken as it comes is like a window that lets one through, until it may fill.
-    """
+    """A bucket from which each token is taken as it comes is like a window that lets one through, until it may fill."""
     whole = through(used("token-bucket:8/3.691,burst=28"), NO_CAPS)
     rests = [turn for turn in whole.turns if turn.stimulus.stage == "rest, once more"]
     assert rests
@@ -83,8 +77,7 @@ def test_limiter_that_was_met_shut_is_filled_after_a_rest() -> None:
 def test_only_what_was_met_shut_is_rested(
     monkeypatch: pytest.MonkeyPatch, first: str, stage: str, capped: bool
 ) -> None:
-    """
-    Once: as long again as all lasted by then, and half as long more, and for as many as it is known to let through.
+    """Once: as long again as all lasted by then, and half as long more, and for as many as it is known to let through.
 
     One build at a time where more in flight are refused for that.
     """
@@ -114,16 +107,12 @@ def test_only_what_was_met_shut_is_rested(
     [(LOG, "--++-", 2), (LOG, "++-", 0), (LOG, "--", 2), (EMPTY, "--++-", 0)],
 )
 def test_what_was_refused_first_tells_only_of_what_starts_empty(kind: Kind, outcomes: str, first: int) -> None:
-    """
-    All others begin with the first one that was let through.
-    """
+    """All others begin with the first one that was let through."""
     assert begins(kind, moments(outcomes)) == first
 
 
 def test_one_of_two_that_starts_empty_is_enough() -> None:
-    """
-    Then what was refused first tells of both.
-    """
+    """Then what was refused first tells of both."""
     known = {"limit": 3.0, "window_s": 2.0, "token_s": 0.5, "phase": 0.0, "wide_phase": 0.0}
     assert Tiered(EMPTY, known, LOG, 0.01).empty
     assert Tiered(LOG, known, EMPTY, 0.01).empty
@@ -131,9 +120,7 @@ def test_one_of_two_that_starts_empty_is_enough() -> None:
 
 
 def moments(outcomes: str) -> list[Moment]:
-    """
-    One each tenth of a second, the first at second 7; refused ones with a hint of 9 s, which is too long.
-    """
+    """One each tenth of a second, the first at second 7; refused ones with a hint of 9 s, which is too long."""
     return [
         Moment(7.0 + number / 10, 0.001, outcome == "+", hint_s=None if outcome == "+" else 9.0)
         for number, outcome in enumerate(outcomes)
@@ -141,9 +128,7 @@ def moments(outcomes: str) -> list[Moment]:
 
 
 def test_what_was_refused_first_is_left_out_of_every_account() -> None:
-    """
-    What is likely, what was contradicted, what others took, and what a hint said, are those of what came after.
-    """
+    """What is likely, what was contradicted, what others took, and what a hint said, are those of what came after."""
     whole, later = moments("---+++-"), moments("---+++-")[3:]
     candidate = Candidate(LOG, {"phase": np.zeros(1), **{name: np.array([value]) for name, value in NUMBERS.items()}})
     assert compare(candidate, whole) == compare(candidate, later)
@@ -161,9 +146,7 @@ def test_what_was_refused_first_is_left_out_of_every_account() -> None:
 
 
 def test_cells_wait_for_the_first_that_is_let_through() -> None:
-    """
-    However the story comes in, and nothing weighs anything until then.
-    """
+    """However the story comes in, and nothing weighs anything until then."""
     whole, at_once, bit_by_bit = moments("---+++-"), Cells.point(LOG, NUMBERS, 0.001), Cells.point(LOG, NUMBERS, 0.001)
     at_once.see(whole)
     for count in (2, 3, 5, 7):
@@ -174,8 +157,6 @@ def test_cells_wait_for_the_first_that_is_let_through() -> None:
 
 @pytest.mark.parametrize(("outcomes", "said"), [("-+", True), ("+-", False), ("--", False), ("", False)])
 def test_first_request_that_was_refused_is_said(outcomes: str, said: bool) -> None:
-    """
-    Where anything was let through at all.
-    """
+    """Where anything was let through at all."""
     answers: list[Answer] = row(outcomes)
     assert bool(met(answers)) is said

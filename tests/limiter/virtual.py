@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from touchstone.facts.observed import Answer
+from touchstone.facts.stimulus import Segment, Stimulus
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.observed import Answer
-from touchstone.limiter.stimulus import Segment, Stimulus
 from touchstone.twin import RateLimit, decide, limiter_for
 from touchstone.twin.limiter import Limiter
 
@@ -17,8 +17,7 @@ LEG_S, SPREAD_S, GAP_S = 0.0004, 0.0003, 0.0002
 
 @dataclass
 class Net:
-    """
-    A limiter behind a network.
+    """A limiter behind a network.
 
     Attributes:
         text: The limiter, as `touchstone serve --rate` takes it.
@@ -48,9 +47,7 @@ class Net:
     _others: Iterator[float] = field(init=False)
 
     def __post_init__(self) -> None:
-        """
-        Puts the limiter in its place.
-        """
+        """Puts the limiter in its place."""
         self._chance = random.Random(self.seed)
         self._limiter = limiter_for(RateLimit.parse(self.text))
         self._others = self._foreign()
@@ -81,9 +78,7 @@ class Net:
         return accepted, delay_s, hint_s
 
     def send(self, stimulus: Stimulus) -> list[Answer]:
-        """
-        Sends a stimulus to its end.
-        """
+        """Sends a stimulus to its end."""
         for _ in range(min(stimulus.frees, len(self.held))):
             self.held.pop(0)
             self._limiter.ended(self.began_at + self.now_at)
@@ -104,9 +99,7 @@ class Net:
                 return
 
     def _volley(self, segment: Segment) -> list[Answer]:
-        """
-        Those of a volley come in the order of how long they are under way, those of a stream as they are sent.
-        """
+        """Those of a volley come in the order of how long they are under way, those of a stream as they are sent."""
         legs = [self._leg_s() for _ in segment.at]
         legs, found = legs if segment.until else sorted(legs), []
         for number, leg_s in enumerate(legs):
@@ -128,9 +121,7 @@ class Net:
 
 
 def play(probe: Probe, net: Net, told: Callable[[Stimulus, list[Answer]], None] | None = None) -> None:
-    """
-    Has a probe ask until it asks no more.
-    """
+    """Has a probe ask until it asks no more."""
     while (stimulus := probe.ask(net.now_at)) is not None:
         answers = net.send(stimulus)
         probe.hear(stimulus, answers)

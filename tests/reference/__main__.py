@@ -1,6 +1,4 @@
-"""
-Writes docs/reference/ anew; `make docs` runs it.
-"""
+"""Writes docs/reference/ anew; `make docs` runs it."""
 
 import sys
 
@@ -12,9 +10,7 @@ def _say(line: str) -> None:
 
 
 def main() -> None:
-    """
-    Writes each page, and removes what is no page any more.
-    """
+    """Writes each page, and removes what is no page any more."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     made = pages()
     for path in FOLDER.glob("*.md"):

@@ -1,13 +1,12 @@
-"""
-The page about claims: what is promised, where, who judges it, and which faults prove that it can be found broken.
-"""
+"""The page about claims: what is promised, where, who judges it, and which faults prove that it can be found broken."""
 
 from collections.abc import Iterable
 
 from tests.reference.marks import code, codes, slug, table
-from touchstone import candidates, claims
-from touchstone.claims import Claim
-from touchstone.explain import checks_of
+from touchstone.cli.explain import checks_of
+from touchstone.contract import claims
+from touchstone.contract.claims import Claim
+from touchstone.proof import catalogue
 
 BEGINNING = """
 # Claims
@@ -28,9 +27,7 @@ Sentences of the documentation that no claim judges, each with the reason:
 
 
 def page() -> str:
-    """
-    The page.
-    """
+    """The page."""
     ledger = claims.load()
     judged = (*ledger.judged(), *ledger.of_load())
     subjects = dict.fromkeys(claim.subject for claim in judged)
@@ -45,9 +42,7 @@ def page() -> str:
 
 
 def link(claim: str) -> str:
-    """
-    A link to a claim from another page.
-    """
+    """A link to a claim from another page."""
     return f"[`{claim}`](claims.md#{slug(claim)})"
 
 
@@ -62,7 +57,7 @@ def _section(claim: Claim) -> str:
     facts = [claim.level, f"source {claim.source}"]
     facts += [f"needs {codes(sorted(claim.needs))}"] if claim.needs else []
     facts += ["judged by `touchstone load`"] if claim.by == "load" else []
-    faults = ", ".join(f"[`{name}`](faults.md#{name})" for name in candidates.proving(claim.id))
+    faults = ", ".join(f"[`{name}`](faults.md#{name})" for name in catalogue.proving(claim.id))
     lines = [f"### {claim.id}", "", claim.says, "", f"- {' · '.join(facts)}"]
     lines += [f"- checks: {codes(checks_of(claim.id))}", f"- faults: {faults or 'none of its own'}"]
     return "\n".join(lines)

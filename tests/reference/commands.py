@@ -1,6 +1,4 @@
-"""
-The page about commands: each with its usage, arguments, options and defaults, as `--help` tells them.
-"""
+"""The page about commands: each with its usage, arguments, options and defaults, as `--help` tells them."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +9,8 @@ from typer.main import get_group
 
 from tests.reference.marks import code, paragraphs, slug, table
 from tests.reference.told import sentence
-from touchstone import cli, errors
+from touchstone import errors
+from touchstone.cli import app
 
 BEGINNING = """
 # Commands
@@ -38,11 +37,9 @@ _BRACKET = re.compile(r"\s*\[(?P<value>default: [^\[\]]*?|required)?(?:; )?(?P<b
 
 
 def found() -> Iterator[tuple[str, Any]]:
-    """
-    Each command with its words, those of groups after the groups.
-    """
+    """Each command with its words, those of groups after the groups."""
     # The menu of all commands imports each when it is looked up.
-    group = get_group(cli.app)
+    group = get_group(app.app)
     for name in group.commands:
         command = group.commands[name]
         yield name, command
@@ -51,9 +48,7 @@ def found() -> Iterator[tuple[str, Any]]:
 
 
 def page() -> str:
-    """
-    The page.
-    """
+    """The page."""
     commands = list(found())
     rows = [
         (f"[`touchstone {name}`](#{slug(f'touchstone {name}')})", paragraphs(command.help or "").split("\n\n")[0])
@@ -65,7 +60,7 @@ def page() -> str:
 
 
 def _endings() -> str:
-    epilog = str(get_group(cli.app).epilog)
+    epilog = str(get_group(app.app).epilog)
     judging = re.findall(r"(\d+) ([^,.]+)", epilog)
     kinds = [errors.HarnessError, *errors.HarnessError.__subclasses__()]
     raised = [(code(kind.__name__), str(kind.exit_code), sentence(kind)) for kind in kinds[1:]]
@@ -106,8 +101,6 @@ def _row(name: str, text: str) -> tuple[str, str, str]:
 
 
 def _bounds(text: str) -> str:
-    """
-    A range in words: ``1<=x<=64`` is from 1 to 64, ``x>=1`` from 1 on.
-    """
+    """A range in words: ``1<=x<=64`` is from 1 to 64, ``x>=1`` from 1 on."""
     numbers = re.findall(r"[\d.]+", text)
     return f"{numbers[0]} to {numbers[1]}" if numbers[1:] else f"{numbers[0]} or {'more' if '>' in text else 'less'}"

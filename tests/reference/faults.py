@@ -1,16 +1,14 @@
-"""
-The pages about faults and variants: the named ways in which the twin can be wrong, and be different and right.
-"""
+"""The pages about faults and variants: the named ways in which the twin can be wrong, and be different and right."""
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from tests.reference.claims import link
 from tests.reference.marks import anchor, code, codes, table
-from touchstone import claims
+from touchstone.contract import claims
+from touchstone.proof.faults import FAULTS, KINDS, Fault
+from touchstone.proof.variants import FREEDOMS, VARIANTS, Variant
 from touchstone.twin.behaviour import Behaviour
-from touchstone.twin.faults import FAULTS, KINDS, Fault
-from touchstone.twin.variants import FREEDOMS, VARIANTS, Variant
 
 FAULTS_BEGINNING = """
 # Faults
@@ -42,9 +40,7 @@ SAYS = {
 
 
 def faults_page() -> str:
-    """
-    The page about faults.
-    """
+    """The page about faults."""
     parts = [FAULTS_BEGINNING.strip()]
     for kind in KINDS:
         members = [fault for fault in FAULTS.values() if fault.kind == kind]
@@ -54,9 +50,7 @@ def faults_page() -> str:
 
 
 def variants_page() -> str:
-    """
-    The page about variants.
-    """
+    """The page about variants."""
     combined = [variant for variant in VARIANTS.values() if variant.takes]
     plain = [variant for variant in VARIANTS.values() if not variant.takes]
     lone = [variant for name, variant in FREEDOMS.items() if name not in VARIANTS]
@@ -75,9 +69,7 @@ def _fault(fault: Fault) -> tuple[str, ...]:
 
 
 def _claim(glob: str) -> str:
-    """
-    A link to a claim, or a glob with links to what it matches.
-    """
+    """A link to a claim, or a glob with links to what it matches."""
     ledger = claims.load()
     if glob in ledger and not ledger[glob].excluded:
         return link(glob)

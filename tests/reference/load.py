@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from tests.reference.claims import link
 from tests.reference.marks import code, codes, plain, table
-from touchstone import thresholds_file
-from touchstone.arrivals import HELP
-from touchstone.loadfacts import Limit
-from touchstone.statistic import STATISTICS, Statistic
-from touchstone.thresholds import told_limit
-from touchstone.workloads import AT_ONCE, INVARIANTS, OPERATION_OF, SCENARIOS, Scenario
+from touchstone.facts.load_events import Limit
+from touchstone.loadgen import thresholds_file
+from touchstone.loadgen.arrivals import HELP
+from touchstone.loadgen.statistic import STATISTICS, Statistic
+from touchstone.loadgen.thresholds import told_limit
+from touchstone.loadgen.workloads import AT_ONCE, INVARIANTS, OPERATION_OF, SCENARIOS, Scenario
 
 BEGINNING = """
 # Load scenarios and thresholds
@@ -33,9 +33,7 @@ FLAGS = ("rate", "arrivals", "mix", "builds", "watchers", "build-s", "lines", "u
 
 
 def page() -> str:
-    """
-    The page.
-    """
+    """The page."""
     limits = thresholds_file.read(thresholds_file.bundled())
     parts = [BEGINNING.strip()]
     parts += [_section(scenario, limits[name]) for name, scenario in SCENARIOS.items()]

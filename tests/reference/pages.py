@@ -1,6 +1,4 @@
-"""
-The pages of the reference by file name.
-"""
+"""The pages of the reference by file name."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,7 +23,5 @@ MAKERS: Mapping[str, Callable[[], str]] = {
 
 
 def pages() -> dict[str, str]:
-    """
-    The text of each page.
-    """
+    """The text of each page."""
     return {name: f"{NOTE}\n{make().strip()}\n" for name, make in MAKERS.items()}

@@ -9,7 +9,8 @@ from typing import Any
 from tests.reference.claims import link
 from tests.reference.marks import anchor, code, table
 from tests.reference.told import sentence
-from touchstone import bundle, recordings
+from touchstone.contract import bundle
+from touchstone.recordings import reader
 
 BEGINNING = """
 # Recorded scenarios
@@ -21,9 +22,7 @@ the recording of the twin, with which the package travels.
 
 
 def page() -> str:
-    """
-    The page.
-    """
+    """The page."""
     rows = [_row(name, scenario) for name, scenario in _scenarios().items()]
     return (
         f"{BEGINNING.strip()}\n\n{table(('scenario', 'what happens', 'builds', 'requests', 'sets out to show'), rows)}"
@@ -31,9 +30,7 @@ def page() -> str:
 
 
 def _scenarios() -> dict[str, Any]:
-    """
-    The scenarios, from the folder in which the contract tests import each other by their bare names.
-    """
+    """The scenarios, from the folder in which the contract tests import each other by their bare names."""
     folder = str(bundle.contract_tests_dir())
     sys.path.insert(0, folder)
     try:
@@ -50,6 +47,6 @@ def _scenarios() -> dict[str, Any]:
 
 def _row(name: str, scenario: Any) -> tuple[str, ...]:
     path = Path(bundle.recordings_dir()) / f"{name}.har"
-    requests = str(len(recordings.read(path).exchanges)) if path.exists() else ""
+    requests = str(len(reader.read(path).exchanges)) if path.exists() else ""
     claims = ", ".join(map(link, scenario.claims))
     return anchor(name) + code(name), sentence(scenario.story), str(scenario.builds), requests, claims

@@ -1,6 +1,4 @@
-"""
-The page about report.json: each field of the reports of runs that tests make, with its types and what it is.
-"""
+"""The page about report.json: each field of the reports of runs that tests make, with its types and what it is."""
 
 import json
 import tempfile
@@ -17,14 +15,15 @@ from tests.reference.words import SAYS
 from tests.report import conftest as logs
 from tests.report.probelogs import run_of, story
 from tests.report.test_load_text import limited
-from touchstone import capacity, loadfacts, metrics, punctuality, room, runfacts, silence
-from touchstone.finding import Finding
-from touchstone.knee.trial import Knee, Outcome, Trial
-from touchstone.limiter.identity import Cost, Identity, Interval, Runner, Step, Tier
+from touchstone.facts import events, load_events
+from touchstone.facts.finding import Finding
+from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier
+from touchstone.facts.knee_trials import Knee, Outcome, Trial
+from touchstone.facts.runlog import read
+from touchstone.loadgen import capacity, lateness, metrics, outage, room
+from touchstone.loadgen.thresholds import Reading
 from touchstone.report import json_report, view
 from touchstone.report.load_view import LimitLine
-from touchstone.runlog import read
-from touchstone.thresholds import Reading
 
 BEGINNING = """
 # report.json
@@ -36,18 +35,18 @@ names that end in `_s` are seconds. The exit code of the run is in `run.exit_cod
 
 # What the values of a field are made from, so that its sentence is said once: there.
 FROM: Mapping[str, tuple[type, ...]] = {
-    "run": (runfacts.Header,),
-    "claims[]": (runfacts.LedgerClaim,),
+    "run": (events.Header,),
+    "claims[]": (events.LedgerClaim,),
     "findings[]": (Finding,),
-    "load.workload": (loadfacts.Workload,),
-    "load.thresholds[]": (loadfacts.Limit, Reading, LimitLine),
+    "load.workload": (load_events.Workload,),
+    "load.thresholds[]": (load_events.Limit, Reading, LimitLine),
     "load.capacity": (capacity.Capacity,),
     "load.capacity.clients": (capacity.Clients,),
     "load.capacity.room": (room.Room,),
-    "load.silent": (silence.Fallen,),
-    "load.pauses[]": (silence.Pause,),
-    "load.generator": (punctuality.Punctuality,),
-    "load.generator.workers[]": (loadfacts.Worker,),
+    "load.silent": (outage.Fallen,),
+    "load.pauses[]": (outage.Pause,),
+    "load.generator": (lateness.Punctuality,),
+    "load.generator.workers[]": (load_events.Worker,),
     "load.total": (metrics.Operation, metrics.Traffic),
     "load.operations.*": (metrics.Operation, metrics.Traffic),
     "probe": (Identity,),
@@ -68,17 +67,13 @@ REPEATED = ("response", "service", "late")
 
 @dataclass(slots=True)
 class Met:
-    """
-    What was met at one path in the reports.
-    """
+    """What was met at one path in the reports."""
 
     types: dict[str, None] = field(default_factory=dict)
 
 
 def page() -> str:
-    """
-    The page.
-    """
+    """The page."""
     met: dict[str, Met] = {}
     for document in documents():
         _walk("", document, met)
@@ -94,9 +89,7 @@ def page() -> str:
 
 
 def documents() -> Iterator[dict[str, Any]]:
-    """
-    The reports of a check that passes, one that fails, one cut short, loads and probes.
-    """
+    """The reports of a check that passes, one that fails, one cut short, loads and probes."""
     with tempfile.TemporaryDirectory() as folder:
         for write in (logs.write_passing, logs.write_failing, logs.write_interrupted):
             yield _rendered(view.view(read(write(Path(folder) / f"{write.__name__}.jsonl"))))
@@ -112,37 +105,29 @@ def documents() -> Iterator[dict[str, Any]]:
 
 
 def _with_all(seen: view.View) -> view.View:
-    """
-    The report of a load with what few runs meet: a target that fell silent, pauses, and a client that made room.
-    """
+    """The report of a load with what few runs meet: a target that fell silent, pauses, and a client that made room."""
     load = seen.load
     assert load is not None
     found = replace(load.capacity, room=room.Room(0, 1, 2, 0, ())) if load.capacity else None
-    met = replace(load, silence=silence.Fallen(1, 2, 0, 2), pauses=(silence.Pause(1, 2, 3),), capacity=found)
+    met = replace(load, silence=outage.Fallen(1, 2, 0, 2), pauses=(outage.Pause(1, 2, 3),), capacity=found)
     return replace(seen, load=met)
 
 
 def said(path: str) -> str:
-    """
-    What a field is; empty where the code does not say it.
-    """
+    """What a field is; empty where the code does not say it."""
     parent, _, name = path.rpartition(".")
     known = {key: text for kind in FROM.get(parent, ()) for key, text in attributes(kind).items()}
     return SAYS.get(path) or known.get(name) or SAYS.get(f"*.{name}", "")
 
 
 def _types(one: Met) -> str:
-    """
-    What a field may be; of a list that was empty once nothing is said where it held something at another time.
-    """
+    """What a field may be; of a list that was empty once nothing is said where it held something at another time."""
     is_told = any(name.startswith("list of") for name in one.types)
     return " or ".join(name for name in one.types if not (is_told and name == "list"))
 
 
 def _place(path: str, met: list[str]) -> tuple[int, ...]:
-    """
-    Where a field stands: within what holds it, in the order in which its neighbours were met.
-    """
+    """Where a field stands: within what holds it, in the order in which its neighbours were met."""
     pieces = path.split(".")
     return tuple(met.index(".".join(pieces[: length + 1])) for length in range(len(pieces)))
 

@@ -1,6 +1,4 @@
-"""
-The page about the run log: each event with its fields, as the facts that it is read into say them.
-"""
+"""The page about the run log: each event with its fields, as the facts that it is read into say them."""
 
 import dataclasses
 import inspect
@@ -11,8 +9,8 @@ from typing import Any
 from tests.reference.marks import code, table
 from tests.reference.told import attributes, fields, named, sentence, within
 from tests.reference.words import SAYS
-from touchstone import probe_json, runlog
-from touchstone.runlog import RunLogWriter
+from touchstone.facts import probe_json, runlog
+from touchstone.facts.runlog import RunLogWriter
 
 BEGINNING = """
 # The run log
@@ -39,9 +37,7 @@ AS_REPORTED = {"header": "run", "finding": "findings[]", "tally": "claims[].judg
 
 
 def page() -> str:
-    """
-    The page.
-    """
+    """The page."""
     facts = dict(_facts())
     rows = [(f"[`{kind}`](#{kind})", _is(kind, fact)) for kind, fact in facts.items()]
     parts = [BEGINNING.strip().format(version=runlog.SCHEMA_VERSION), table(("event", "is"), rows)]
@@ -64,17 +60,13 @@ def _facts() -> Iterator[tuple[str, Any]]:
 
 
 def _read_by(reader: Callable[..., Any]) -> Any:
-    """
-    What a reader of an event returns.
-    """
+    """What a reader of an event returns."""
     adapter = getattr(reader, "__self__", None)
     return typing.get_type_hints(reader)["return"] if adapter is None else adapter._type
 
 
 def _is(kind: str, fact: Any) -> str:
-    """
-    What an event is: what the writer writes with it, or the fact that it is read into.
-    """
+    """What an event is: what the writer writes with it, or the fact that it is read into."""
     said = sentence(getattr(RunLogWriter, kind, fact)).removeprefix("Writes ")
     return said[:1].upper() + said[1:]
 
@@ -99,9 +91,7 @@ def _told(fact: Any, before: tuple[tuple[str, str, str], ...] = (), place: str =
 
 
 def _inner(facts: Any) -> list[type]:
-    """
-    The dataclasses that the fields of facts are made of, and theirs, each once.
-    """
+    """The dataclasses that the fields of facts are made of, and theirs, each once."""
     found: dict[type, None] = {}
     ahead = list(facts)
     while ahead:

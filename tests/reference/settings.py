@@ -1,6 +1,4 @@
-"""
-The page about touchstone.toml and the environment: each key with what it may hold, its default and its meaning.
-"""
+"""The page about touchstone.toml and the environment: each key with what it may hold, its default and its meaning."""
 
 import ast
 import dataclasses
@@ -9,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.reference.marks import anchor, code, table
-from touchstone import settings_file, settings_words
-from touchstone.settings import VARIABLES, Flags
-from touchstone.settings_kinds import Kind, Unfit
-from touchstone.settings_words import Described
+from touchstone import config_file
+from touchstone.cli import settings_help
+from touchstone.cli.settings_help import Described
+from touchstone.config import VARIABLES, Flags
+from touchstone.config_kinds import Kind, Unfit
 
-SOURCES = Path(settings_file.__file__).resolve().parent
+SOURCES = Path(config_file.__file__).resolve().parent
 
 BEGINNING = """
 # Settings
@@ -29,8 +28,7 @@ without one it is the embedded twin, which `--target twin` names.
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Part:
-    """
-    One table of the file.
+    """One table of the file.
 
     Attributes:
         keys: What each key may hold.
@@ -44,21 +42,19 @@ class Part:
 
 
 PARTS = (
-    Part("The run", "", settings_file.RUN_KEYS, settings_words.run_keys()),
-    Part("A target", "[targets.NAME]", settings_file.TARGET_KEYS, settings_words.target_keys()),
+    Part("The run", "", config_file.RUN_KEYS, settings_help.run_keys()),
+    Part("A target", "[targets.NAME]", config_file.TARGET_KEYS, settings_help.target_keys()),
     Part(
         "Templates of a target",
         "[targets.NAME.templates]",
-        settings_file.TEMPLATE_KEYS,
-        settings_words.template_keys(),
+        config_file.TEMPLATE_KEYS,
+        settings_help.template_keys(),
     ),
 )
 
 
 def page() -> str:
-    """
-    The page.
-    """
+    """The page."""
     parts = [BEGINNING.strip()]
     for part in PARTS:
         place = f"In the table `{part.table}`:" if part.table else "At the top of the file:"
@@ -70,17 +66,13 @@ def page() -> str:
 
 
 def variables() -> list[str]:
-    """
-    The variables that the package looks up by name, in the order of the alphabet.
-    """
+    """The variables that the package looks up by name, in the order of the alphabet."""
     found = {name for path in SOURCES.rglob("*.py") for name in _looked_up(ast.parse(path.read_text("utf-8")))}
     return sorted(found | {f"ORGO_{name.upper()}" for name in _keys()})
 
 
 def said(part: Part, name: str) -> str:
-    """
-    What a key is; empty where the code does not say it.
-    """
+    """What a key is; empty where the code does not say it."""
     return _described(part, name).meaning
 
 
@@ -90,9 +82,7 @@ def _row(part: Part, name: str, kind: Kind[Any]) -> tuple[str, str, str, str, st
 
 
 def expected(kind: Kind[Any]) -> str:
-    """
-    What a setting may hold, as the message about one that does not fit says it.
-    """
+    """What a setting may hold, as the message about one that does not fit says it."""
     try:
         kind(object())
     except Unfit as error:
@@ -112,13 +102,11 @@ def _described(part: Part, name: str) -> Described:
 
 
 def _keys() -> list[str]:
-    return [name.removesuffix("_env") for name in settings_file.TARGET_KEYS if name.endswith("_env")]
+    return [name.removesuffix("_env") for name in config_file.TARGET_KEYS if name.endswith("_env")]
 
 
 def _looked_up(tree: ast.Module) -> Iterator[str]:
-    """
-    The names that stand in `environ["NAME"]` and `environ.get("NAME")`.
-    """
+    """The names that stand in `environ["NAME"]` and `environ.get("NAME")`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Subscript) and _is_environment(node.value):
             names = [node.slice]

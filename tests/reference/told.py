@@ -1,6 +1,4 @@
-"""
-What the code says of itself: sentences and attributes of docstrings, and types in words for people.
-"""
+"""What the code says of itself: sentences and attributes of docstrings, and types in words for people."""
 
 import dataclasses
 import inspect
@@ -24,16 +22,12 @@ _WORDS: Mapping[Any, str] = {
 
 
 def sentence(thing: object) -> str:
-    """
-    The first paragraph of a docstring on one line.
-    """
+    """The first paragraph of a docstring on one line."""
     return _marked((inspect.getdoc(thing) or "").split("\n\n")[0])
 
 
 def attributes(kind: type) -> dict[str, str]:
-    """
-    What the docstrings of a class and of those that it inherits from say of its attributes, by name.
-    """
+    """What the docstrings of a class and of those that it inherits from say of its attributes, by name."""
     found: dict[str, str] = {}
     for one in reversed(kind.__mro__):
         _, _, rest = (inspect.cleandoc(one.__doc__ or "")).partition("Attributes:\n")
@@ -44,24 +38,18 @@ def attributes(kind: type) -> dict[str, str]:
 
 
 def _marked(text: str) -> str:
-    """
-    A text on one line, with names as code that a docstring sets between stars.
-    """
+    """A text on one line, with names as code that a docstring sets between stars."""
     return re.sub(r"(?<!\S)\*(\w+)\*", r"`\1`", " ".join(text.split()).replace("``", "`"))
 
 
 def fields(kind: type) -> dict[str, Any]:
-    """
-    The types of the fields of a dataclass by name, in their order.
-    """
+    """The types of the fields of a dataclass by name, in their order."""
     hints = typing.get_type_hints(kind)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
 def named(kind: Any) -> str:
-    """
-    A type in words.
-    """
+    """A type in words."""
     if kind in _WORDS:
         return _WORDS[kind]
     origin, inside = get_origin(kind), get_args(kind)
@@ -82,9 +70,7 @@ def named(kind: Any) -> str:
 
 
 def within(kind: Any) -> list[type]:
-    """
-    The dataclasses that a type is made of, in the order in which they are met.
-    """
+    """The dataclasses that a type is made of, in the order in which they are met."""
     if inspect.isclass(kind) and dataclasses.is_dataclass(kind):
         return [kind]
     return [one for part in get_args(kind) for one in within(part)]

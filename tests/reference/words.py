@@ -1,6 +1,4 @@
-"""
-What fields of report.json are, where neither the fact that they come from nor its docstring says it.
-"""
+"""What fields of report.json are, where neither the fact that they come from nor its docstring says it."""
 
 from collections.abc import Mapping
 

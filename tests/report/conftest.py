@@ -1,5 +1,4 @@
-"""
-Run logs as a real run would write them, made without a clock or a random number: one passes, one fails, one is cut
+"""Run logs as a real run would write them, made without a clock or a random number: one passes, one fails, one is cut
 short, one comes from a hostile target.
 """
 
@@ -10,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from touchstone.exchange import Chunk, Exchange, Request, Response
-from touchstone.finding import Finding, finding_id
-from touchstone.runfacts import Case, Footer, Header, LedgerClaim, Notice, Tally, Target, TemplateAction
-from touchstone.runlog import RunLogWriter
+from touchstone.facts.events import Case, Footer, Header, LedgerClaim, Notice, Tally, Target, TemplateAction
+from touchstone.facts.exchange import Chunk, Exchange, Request, Response
+from touchstone.facts.finding import Finding, finding_id
+from touchstone.facts.runlog import RunLogWriter
 
 BASE = "http://127.0.0.1:8123/api"
 SENTENCES = (

@@ -1,10 +1,8 @@
-"""
-What a probe might have found, made up from the text of a limiter.
-"""
+"""What a probe might have found, made up from the text of a limiter."""
 
 from collections.abc import Mapping
 
-from touchstone.limiter.identity import Cost, Identity, Interval, Runner, Tier
+from touchstone.facts.identity import Cost, Identity, Interval, Runner, Tier
 from touchstone.twin import RateLimit
 
 COST = Cost(requests=43, refused=17, builds=26, seconds=61.2)

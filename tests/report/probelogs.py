@@ -1,6 +1,4 @@
-"""
-Run logs of probes that never happened: a client asks a limiter of the twin in a time of its own.
-"""
+"""Run logs of probes that never happened: a client asks a limiter of the twin in a time of its own."""
 
 import copy
 import math
@@ -11,11 +9,11 @@ from types import SimpleNamespace
 
 from tests.loadlogs import header, log_of, workload
 from tests.report.identities import identity
-from touchstone.limiter.identity import Cost, Identity, Runner, Step, Stretch
-from touchstone.limiter.observed import Answer
+from touchstone.facts.events import Footer
+from touchstone.facts.identity import Cost, Identity, Runner, Step, Stretch
+from touchstone.facts.observed import Answer
 from touchstone.report.probe_view import told
 from touchstone.report.view import View, view
-from touchstone.runfacts import Footer
 from touchstone.twin import RateLimit, decide, limiter_for
 from touchstone.twin.limiter import Limiter
 
@@ -109,7 +107,7 @@ def steps_of(ends: list[float], family: str) -> Iterator[Step]:
 
 
 def story(text: str, count: int = 150, pause_s: float = 5.0, operation: str = "startBuild", **parts: object) -> object:
-    """What a run log would tell of a probe of *text*, as `touchstone.probefacts.ProbeStory` does."""
+    """What a run log would tell of a probe of *text*, as `touchstone.facts.probe_events.ProbeStory` does."""
     asked, ends = asked_of(text, count, pause_s)
     refused = sum(not answer.accepted for answer in asked.answers)
     cost = Cost(len(asked.answers), refused, len(asked.answers) - refused, asked.answers[-1].done_at - ORIGIN_AT)

@@ -1,6 +1,4 @@
-"""
-A page of ours in a browser: what it shows, sends and says there, on which screen, in which colours, on paper.
-"""
+"""A page of ours in a browser: what it shows, sends and says there, on which screen, in which colours, on paper."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,8 +88,7 @@ _FOCUSED = """
 
 @dataclass(slots=True)
 class Screen:
-    """
-    A tab with one page of ours in it, and all that it sends and says.
+    """A tab with one page of ours in it, and all that it sends and says.
 
     Attributes:
         url: The page.
@@ -102,9 +99,7 @@ class Screen:
     _since: int = field(default=0)
 
     def show(self, width: int = 1080, *, dark: bool = False, paper: bool = False, script: bool = True) -> "Screen":
-        """
-        Opens the page anew, on such a screen.
-        """
+        """Opens the page anew, on such a screen."""
         for domain in ("Page", "Network", "Log", "Runtime"):
             self.tab.call(f"{domain}.enable")
         self.tab.call("Emulation.setScrollbarsHidden", hidden=True)
@@ -117,65 +112,47 @@ class Screen:
         return self
 
     def put_on(self, width: int = 1080, *, dark: bool = False, paper: bool = False) -> None:
-        """
-        Changes the screen under the page that is open.
-        """
+        """Changes the screen under the page that is open."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.tab.call("Emulation.setEmulatedMedia", media="print" if paper else "", features=[scheme])
         size = {"width": width, "height": 900, "deviceScaleFactor": 1}
         self.tab.call("Emulation.setDeviceMetricsOverride", mobile=False, **size)
 
     def value(self, code: str) -> Any:
-        """
-        What *code* comes to in the page.
-        """
+        """What *code* comes to in the page."""
         return self.tab.value(code)
 
     def requests(self) -> list[str]:
-        """
-        The URLs of all requests since the page was opened.
-        """
+        """The URLs of all requests since the page was opened."""
         return [event["params"]["request"]["url"] for event in self._events("Network.requestWillBeSent")]
 
     def said(self) -> list[str]:
-        """
-        What came to the console since then: logs, warnings, errors, exceptions.
-        """
+        """What came to the console since then: logs, warnings, errors, exceptions."""
         kinds = ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
         return [str(event["params"]) for event in self._events(*kinds)]
 
     def faint(self) -> list[str]:
-        """
-        The texts that stand out too little from what is behind them.
-        """
+        """The texts that stand out too little from what is behind them."""
         found = self.value(_CONTRAST)
         assert found["seen"] > 10
         return [str(text) for text in found["faint"]]
 
     def beyond(self, *, paper: bool = False) -> list[str]:
-        """
-        What reaches out of the window on the right.
-        """
+        """What reaches out of the window on the right."""
         return [str(text) for text in self.value(_BEYOND.replace("PRINT", str(int(paper))))]
 
     def cut(self) -> list[str]:
-        """
-        The boxes that do not show all that is in them.
-        """
+        """The boxes that do not show all that is in them."""
         return [str(text) for text in self.value(_CUT)]
 
     def press(self, key: str, code: int, text: str = "") -> None:
-        """
-        Presses and releases a key.
-        """
+        """Presses and releases a key."""
         named = {"key": key, "code": key if key != " " else "Space", "windowsVirtualKeyCode": code}
         self.tab.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **named, text=text)
         self.tab.call("Input.dispatchKeyEvent", type="keyUp", **named)
 
     def type(self, text: str) -> None:
-        """
-        Types into what has the focus.
-        """
+        """Types into what has the focus."""
         self.tab.call("Input.insertText", text=text)
 
     def stops(self) -> tuple[int, list[tuple[int, bool, bool, str]]]:

@@ -1,6 +1,4 @@
-"""
-What differs between two runs: on a terminal, as a page, by command.
-"""
+"""What differs between two runs: on a terminal, as a page, by command."""
 
 import re
 from collections.abc import Callable
@@ -15,16 +13,16 @@ from typer.testing import CliRunner, Result
 
 from tests.loadlogs import Storm, long, steady, write
 from tests.report.test_html import MAX_PAGE_BYTES, Page
-from touchstone.cli_compare import app
-from touchstone.comparing import NOISE, Change
-from touchstone.comparison import Comparison, compare
+from touchstone.cli.compare import app
 from touchstone.errors import UsageError
+from touchstone.facts.runlog import read
+from touchstone.loadgen.workloads import AT_ONCE
 from touchstone.report import compare_html, compare_text
+from touchstone.report.compare_loads import NOISE, Change
 from touchstone.report.compare_words import apart_words, statistic_words, value_words
+from touchstone.report.comparison import Comparison, compare
+from touchstone.report.resampling import Interval
 from touchstone.report.view import view
-from touchstone.resampling import Interval
-from touchstone.runlog import read
-from touchstone.workloads import AT_ONCE
 
 
 def loads() -> Comparison:
@@ -165,9 +163,7 @@ def test_what_cannot_be_told_says_what_it_lacks() -> None:
 
 
 def test_rates_say_what_they_are_over() -> None:
-    """
-    Whole seconds of the schedule; on the terminal and on the page, each run its own where they differ.
-    """
+    """Whole seconds of the schedule; on the terminal and on the page, each run its own where they differ."""
     same, other = (compare(steady(), steady(duration_s=seconds)) for seconds in (60.0, 30.4))
     for both, over in ((same, "60 s"), (other, "60 s and 31 s")):
         words = f"Served a second is over {over}, the whole seconds of the schedule"

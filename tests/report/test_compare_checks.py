@@ -14,14 +14,14 @@ from typer.testing import CliRunner, Result
 
 from tests.report.conftest import Story, found, header, ledger
 from tests.report.test_html import Page
-from touchstone.cli_compare import app
-from touchstone.comparing import TOO_FEW
-from touchstone.comparing_claims import FIXED, NEWLY_BROKEN, NO_LONGER, NOW, OTHERWISE
-from touchstone.comparison import compare
+from touchstone.cli.compare import app
 from touchstone.errors import UsageError
+from touchstone.facts.events import Footer, Notice, Occurrence, RunLog, Tally
+from touchstone.facts.runlog import RunLogWriter
 from touchstone.report import compare_html, compare_json, compare_text
-from touchstone.runfacts import Footer, Notice, Occurrence, RunLog, Tally
-from touchstone.runlog import RunLogWriter
+from touchstone.report.compare_claims import FIXED, NEWLY_BROKEN, NO_LONGER, NOW, OTHERWISE
+from touchstone.report.compare_loads import TOO_FEW
+from touchstone.report.comparison import compare
 
 START, READY = "start.answers-202", "status.ready-stays-ready"
 BROKEN, MENDED, LOST, FOUND, SHOULD = (
@@ -43,9 +43,7 @@ def run(
     seconds: int = 0,
     **changes: object,
 ) -> RunLog:
-    """
-    A check; a read of a status takes a few milliseconds in each of so many seconds.
-    """
+    """A check; a read of a status takes a few milliseconds in each of so many seconds."""
     claims = tuple(claim for claim in ledger() if claim.id not in left_out)
     story, exchanges = Story(), []
     for number in range(seconds * 20):
@@ -72,18 +70,14 @@ def run(
 
 @pytest.fixture
 def pair() -> tuple[RunLog, RunLog]:
-    """
-    Two runs of which each kind of change can be told once.
-    """
+    """Two runs of which each kind of change can be told once."""
     before = run(broken=(MENDED, START), idle=(FOUND, READY))
     after = run(broken=(BROKEN,), idle=(LOST, START), stuck=(READY,))
     return before, after
 
 
 def told(before: RunLog, after: RunLog) -> str:
-    """
-    The comparison on a terminal, as one line.
-    """
+    """The comparison on a terminal, as one line."""
     stream = StringIO()
     compare_text.write(compare(before, after), Console(file=stream, width=100))
     return " ".join(stream.getvalue().split())
@@ -115,9 +109,7 @@ def test_each_claim_is_told_by_what_became_of_it(pair: tuple[RunLog, RunLog]) ->
 
 
 def test_claim_of_another_ledger_is_told_apart_from_one_that_was_not_asked_for() -> None:
-    """
-    What only one run knows is new or removed; what --claims leaves out is counted.
-    """
+    """What only one run knows is new or removed; what --claims leaves out is counted."""
     added = compare(run(left_out=(BROKEN,)), run()).claims
     assert ([item.claim.id for item in added.only_after], added.unasked) == ([BROKEN], 0)
     removed = compare(run(), run(left_out=(BROKEN,))).claims
@@ -133,9 +125,7 @@ def test_claim_of_another_ledger_is_told_apart_from_one_that_was_not_asked_for()
 
 
 def test_runs_of_different_contracts_are_not_compared() -> None:
-    """
-    The message says which run has which, and what to do.
-    """
+    """The message says which run has which, and what to do."""
     with pytest.raises(UsageError) as error:
         compare(run(), replace(run(), header=header(contract_sha256="6a" * 32, tool_version="0.2.0")))
     assert "A (20260102-030405-ab12) was judged by the contract 5f5f5f5f5f5f of touchstone 0.1.0" in str(error.value)
@@ -143,9 +133,7 @@ def test_runs_of_different_contracts_are_not_compared() -> None:
 
 
 def test_runs_of_different_kinds_are_not_compared() -> None:
-    """
-    A replay judges what a check does not ask.
-    """
+    """A replay judges what a check does not ask."""
     with pytest.raises(
         UsageError, match=r"A \(.*\) is a check run, B \(.*\) is a replay run; expected two runs of one"
     ):
@@ -153,9 +141,7 @@ def test_runs_of_different_kinds_are_not_compared() -> None:
 
 
 def test_slower_answers_are_told() -> None:
-    """
-    With the difference and its interval; equal runs do not differ, and too few answers tell nothing.
-    """
+    """With the difference and its interval; equal runs do not differ, and too few answers tell nothing."""
     before, after = run(seconds=30), run(seconds=30, slower=1.5)
     both = compare(before, after)
     (times,) = both.answers
@@ -171,18 +157,14 @@ def test_slower_answers_are_told() -> None:
 
 
 def test_refused_answers_are_not_timed() -> None:
-    """
-    A refusal comes at once, and how many there are is chance.
-    """
+    """A refusal comes at once, and how many there are is chance."""
     log = run(seconds=20)
     refused = tuple(replace(e, response=replace(e.response, status=429)) for e in log.exchanges if e.response)
     assert compare(replace(log, exchanges=refused), log).answers == ()
 
 
 def test_document_has_all_of_it(pair: tuple[RunLog, RunLog]) -> None:
-    """
-    compare.json names every claim that turned, with both verdicts, and counts agree with lists.
-    """
+    """compare.json names every claim that turned, with both verdicts, and counts agree with lists."""
     document = json.loads(compare_json.render(compare(*pair)))
     assert document["claims"]["newly_broken"] == [
         {"id": BROKEN, "level": "must", "verdict": "broken", "reason": "", "before": "upheld"}
@@ -198,9 +180,7 @@ def test_document_has_all_of_it(pair: tuple[RunLog, RunLog]) -> None:
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """
-    Compares two runs as the command line does.
-    """
+    """Compares two runs as the command line does."""
     monkeypatch.chdir(tmp_path)
 
     def compared(before: RunLog, after: RunLog, *words: str) -> Result:
@@ -234,9 +214,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Re
 def test_pipeline_may_ask_for_a_failure(
     command: Callable[..., Result], tmp_path: Path, before: dict[str, object], after: dict[str, object], code: int
 ) -> None:
-    """
-    With --fail-on-new what B alone broke ends with 1, and without it nothing does.
-    """
+    """With --fail-on-new what B alone broke ends with 1, and without it nothing does."""
     logs = run(**before), run(**after)  # type: ignore[arg-type]  # of the table above
     assert command(*logs).exit_code == 0
     ended = command(*logs, "--fail-on-new")

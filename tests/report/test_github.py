@@ -1,6 +1,4 @@
-"""
-The report for GitHub Actions: a summary that a target cannot write into, and at most ten annotations.
-"""
+"""The report for GitHub Actions: a summary that a target cannot write into, and at most ten annotations."""
 
 import re
 from dataclasses import replace
@@ -13,15 +11,15 @@ import pytest
 from markdown_it import MarkdownIt
 
 from tests.report.conftest import HOSTILE
-from touchstone.bundle import openapi_dir
+from touchstone.contract.bundle import openapi_dir
+from touchstone.facts.events import Case, Notice, RunLog
+from touchstone.facts.runlog import read
+from touchstone.facts.visible import clipped, one_line
 from touchstone.report import github
 from touchstone.report.github import MAX_SUMMARY_BYTES, annotations, code, summary
 from touchstone.report.places import LEDGER, Places
 from touchstone.report.view import View, view
-from touchstone.report.visible import clipped, one_line
 from touchstone.report.workflow_commands import annotation, inert
-from touchstone.runfacts import Case, Notice, RunLog
-from touchstone.runlog import read
 
 FOLDER = Path("reports/some-run")
 OURS = {"h2", "h3", "p", "br", "code", "table", "tr", "th", "td", "ul", "li", "details", "summary", "tbody", "thead"}
@@ -39,9 +37,7 @@ TRICKS = (
 
 
 class Shown(HTMLParser):
-    """
-    What GitHub shows of a summary: the elements, and the texts inside and outside of `code`.
-    """
+    """What GitHub shows of a summary: the elements, and the texts inside and outside of `code`."""
 
     def __init__(self, markdown: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -72,9 +68,7 @@ class Shown(HTMLParser):
 
 
 def unescaped(line: str) -> tuple[str, dict[str, str], str]:
-    """
-    Kind, properties and message of a command, as the runner reads them.
-    """
+    """Kind, properties and message of a command, as the runner reads them."""
     match = re.fullmatch(r"::(\w+) ([^:\r\n]*)::([^\r\n]*)", line)
     assert match, line
     properties = dict(pair.split("=", 1) for pair in match[2].split(","))
@@ -82,9 +76,7 @@ def unescaped(line: str) -> tuple[str, dict[str, str], str]:
 
 
 def with_findings(log: RunLog, number: int, **changes: Any) -> View:
-    """
-    The view of a run that broke claims that often, every second of them a `should`.
-    """
+    """The view of a run that broke claims that often, every second of them a `should`."""
     levels = ("must", "should")
     claims = tuple(
         replace(log.header.claims[0], id=f"start.claim-{n}", level=levels[n % 2]) for n in range(max(number, 1))
@@ -98,9 +90,7 @@ def with_findings(log: RunLog, number: int, **changes: Any) -> View:
 
 
 def huge(log: RunLog, number: int) -> View:
-    """
-    The view of a run in which everything is hostile, long, and there that often.
-    """
+    """The view of a run in which everything is hostile, long, and there that often."""
     text = "".join(TRICKS) * 60
     header = replace(log.header, target=replace(log.header.target, name=text), argv=("check", text))
     log = replace(
@@ -115,16 +105,12 @@ def huge(log: RunLog, number: int) -> View:
 
 @pytest.mark.parametrize("name", ["passing", "failing"])
 def test_summary_is_as_agreed(name: str, golden: Any, request: pytest.FixtureRequest) -> None:
-    """
-    Verdict, numbers, findings with both sides, what could not be judged, and where the rest is.
-    """
+    """Verdict, numbers, findings with both sides, what could not be judged, and where the rest is."""
     golden(f"{name}.summary.md", summary(view(read(request.getfixturevalue(f"{name}_run"))), FOLDER))
 
 
 def test_summary_is_what_markdown_makes_of_it(any_run: Path) -> None:
-    """
-    Every element is ours and closed, none has an attribute, and the verdict is the first heading.
-    """
+    """Every element is ours and closed, none has an attribute, and the verdict is the first heading."""
     seen = view(read(any_run))
     shown = Shown(summary(seen, FOLDER))
 
@@ -136,9 +122,7 @@ def test_summary_is_what_markdown_makes_of_it(any_run: Path) -> None:
 
 @pytest.mark.parametrize("text", TRICKS, ids=range(len(TRICKS)))
 def test_text_of_a_target_is_shown_and_nothing_else(text: str, failing_run: Path) -> None:
-    """
-    It stands in the summary letter by letter, as code: no element, link, mention, table or heading comes of it.
-    """
+    """It stands in the summary letter by letter, as code: no element, link, mention, table or heading comes of it."""
     seen = with_findings(read(failing_run), 3, expected=text, actual=text, where=text, curl=text)
     plain = with_findings(read(failing_run), 3, expected="a", actual="a", where="a", curl="a")
     shown, same = Shown(summary(seen, FOLDER)), Shown(summary(plain, FOLDER))
@@ -151,9 +135,7 @@ def test_text_of_a_target_is_shown_and_nothing_else(text: str, failing_run: Path
 
 
 def test_ten_thousand_huge_findings_fit(failing_run: Path) -> None:
-    """
-    Under 900 KB, with a word on how many are left out and where they are, and still nothing but our own elements.
-    """
+    """Under 900 KB, with a word on how many are left out and where they are, and still nothing but our own elements."""
     seen = huge(read(failing_run), 10_000)
     text = summary(seen, FOLDER)
     shown = Shown(text)
@@ -168,9 +150,7 @@ def test_ten_thousand_huge_findings_fit(failing_run: Path) -> None:
 
 @pytest.mark.parametrize("room_bytes", [0, 100, 2_000, 6_000, 9_000, 30_000, 200_000])
 def test_summary_keeps_to_the_room_that_is_left(room_bytes: int, failing_run: Path) -> None:
-    """
-    Whatever other commands of the step have left, no more is written, and what is written is whole.
-    """
+    """Whatever other commands of the step have left, no more is written, and what is written is whole."""
     text = summary(huge(read(failing_run), 300), FOLDER, room_bytes)
     shown = Shown(text)
 
@@ -181,9 +161,7 @@ def test_summary_keeps_to_the_room_that_is_left(room_bytes: int, failing_run: Pa
 
 
 def test_ten_annotations_at_most_and_musts_first(failing_run: Path) -> None:
-    """
-    Of eleven findings nine are told, with one more line on the other two.
-    """
+    """Of eleven findings nine are told, with one more line on the other two."""
     told = [unescaped(line) for line in annotations(with_findings(read(failing_run), 11), lambda claim: None)]
     kinds = [kind for kind, _, _ in told]
 
@@ -194,9 +172,7 @@ def test_ten_annotations_at_most_and_musts_first(failing_run: Path) -> None:
 
 @pytest.mark.parametrize(("findings", "lines"), [(0, 0), (1, 1), (10, 10), (11, 10), (10_000, 10)])
 def test_annotations_are_never_more_than_ten(findings: int, lines: int, failing_run: Path) -> None:
-    """
-    Ten findings have ten, and so have ten thousand.
-    """
+    """Ten findings have ten, and so have ten thousand."""
     log = replace(read(failing_run), notices=(), cases=())
     found = annotations(with_findings(log, findings), lambda claim: None)
     told = [line for line in found if "could not be judged" not in line.lower()]
@@ -206,9 +182,7 @@ def test_annotations_are_never_more_than_ten(findings: int, lines: int, failing_
 
 
 def test_run_without_a_verdict_is_an_annotation(interrupted_run: Path, failing_run: Path) -> None:
-    """
-    What ended the run comes first, and makes ten with nine others.
-    """
+    """What ended the run comes first, and makes ten with nine others."""
     (line,) = annotations(view(read(interrupted_run)), lambda claim: None)
     kind, properties, message = unescaped(line)
     assert (kind, properties) == ("error", {"title": "touchstone check: Interrupted"})
@@ -225,9 +199,7 @@ def test_run_without_a_verdict_is_an_annotation(interrupted_run: Path, failing_r
 
 @pytest.mark.parametrize("text", TRICKS, ids=range(len(TRICKS)))
 def test_annotation_is_one_line_and_says_what_it_was_given(text: str) -> None:
-    """
-    The runner reads back title, file and message; colons, commas, per cent signs and line feeds end nothing.
-    """
+    """The runner reads back title, file and message; colons, commas, per cent signs and line feeds end nothing."""
     line = annotation("error", text, f"50%0A, 100%: {text}\nsecond", f"a,b:c%/{one_line(text)[:40]}", 7)
     kind, properties, message = unescaped(line)
 
@@ -238,9 +210,7 @@ def test_annotation_is_one_line_and_says_what_it_was_given(text: str) -> None:
 
 
 def test_annotation_is_short(failing_run: Path) -> None:
-    """
-    A value of 100 KB makes a line of a few.
-    """
+    """A value of 100 KB makes a line of a few."""
     for line in annotations(huge(read(failing_run), 20), lambda claim: None):
         assert len(line) < 10_000
         assert "\n" not in line
@@ -260,9 +230,7 @@ def test_annotation_is_short(failing_run: Path) -> None:
     ],
 )
 def test_printed_line_is_no_command(text: str) -> None:
-    """
-    The runner takes `::` behind blanks at the start of a line, and `##[` anywhere, for the start of a command.
-    """
+    """The runner takes `::` behind blanks at the start of a line, and `##[` anywhere, for the start of a command."""
     lines = re.split(r"[\r\n]", inert(text))
 
     assert [line for line in lines if re.sub(r"\x1b\[\d*m", "", line).strip().startswith("::") or "##[" in line] == []
@@ -271,16 +239,12 @@ def test_printed_line_is_no_command(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["curl http://[::1]:80/x", "a :: b", "# [x]", "", ":", "\n\n", "std::string"])
 def test_other_text_is_printed_as_it_is(text: str) -> None:
-    """
-    Two colons within a line are none of a command.
-    """
+    """Two colons within a line are none of a command."""
     assert inert(text) == text
 
 
 def test_claim_has_its_place_in_a_checkout(tmp_path: Path) -> None:
-    """
-    In a checkout of ours it is its row in the ledger, elsewhere the workflow, and nothing where neither is there.
-    """
+    """In a checkout of ours it is its row in the ledger, elsewhere the workflow, and nothing where neither is there."""
     root = openapi_dir().parent
     place = Places(root, ".github/workflows/ci.yml").of_claim("cancel.in-flight-is-202")
     assert place
@@ -300,15 +264,11 @@ def test_claim_has_its_place_in_a_checkout(tmp_path: Path) -> None:
 
 
 def test_request_is_told_without_the_address(failing_run: Path) -> None:
-    """
-    The address of the target stands above all requests once.
-    """
+    """The address of the target stands above all requests once."""
     seen = with_findings(read(failing_run), 1, where="GET http://127.0.0.1:8123/api/templates/x")
     assert "GET /templates/x" in Shown(summary(seen, FOLDER)).codes
 
 
 def test_code_has_no_line_of_its_own() -> None:
-    """
-    An empty line would end the block that it stands in.
-    """
+    """An empty line would end the block that it stands in."""
     assert code("a\n\n`b` <i>|") == "<code>a\\n\\n`b` &lt;i&gt;|</code>"

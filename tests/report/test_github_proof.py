@@ -1,6 +1,4 @@
-"""
-A proof for GitHub Actions.
-"""
+"""A proof for GitHub Actions."""
 
 from pathlib import Path
 from typing import Any
@@ -35,9 +33,7 @@ def test_summary_tells_what_did_not_end_well() -> None:
 @pytest.mark.parametrize("make", [all_proven, flawed, hostile, large, nothing, partial])
 @pytest.mark.parametrize("room_bytes", [0, 3_000, 8_000, MAX_SUMMARY_BYTES])
 def test_summary_fits_and_is_markup_of_ours(make: Any, room_bytes: int) -> None:
-    """
-    Whatever a server said and however many trials there are, it keeps to its room and has our elements only.
-    """
+    """Whatever a server said and however many trials there are, it keeps to its room and has our elements only."""
     text = summary(make(), FOLDER, room_bytes)
     shown = Shown(text)
 
@@ -46,9 +42,7 @@ def test_summary_fits_and_is_markup_of_ours(make: Any, room_bytes: int) -> None:
 
 
 def test_left_out_trials_are_counted() -> None:
-    """
-    Those without room are in the page.
-    """
+    """Those without room are in the page."""
     view = large(faults=2_000)
     assert len(view.wrong) > MAX_FINDINGS
     left = len(view.wrong) - MAX_FINDINGS
@@ -70,11 +64,9 @@ def test_annotations_are_ten_at_most(make: Any, count: int) -> None:
 
 
 def test_command_tells_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Command) -> None:
-    """
-    `prove` has its annotations on stdout and its summary in the file of the step.
-    """
+    """`prove` has its annotations on stdout and its summary in the file of the step."""
     made: ProofView = flawed()
-    monkeypatch.setattr("touchstone.proving.run", lambda *args, **kwargs: (made, tmp_path))
+    monkeypatch.setattr("touchstone.cli.proving.run", lambda *args, **kwargs: (made, tmp_path))
     variables = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
     ended = call(Shell(tmp_path, variables), "prove")
 

@@ -1,6 +1,4 @@
-"""
-The report as a page.
-"""
+"""The report as a page."""
 
 import re
 from collections import Counter
@@ -10,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from touchstone.facts.events import Notice, Occurrence
+from touchstone.facts.runlog import read
 from touchstone.report import html
 from touchstone.report.view import view
-from touchstone.runfacts import Notice, Occurrence
-from touchstone.runlog import read
 
 VOID = {"meta", "input", "br"}
 SVG_EMPTY = {"path", "circle", "rect", "line"}
@@ -21,9 +19,7 @@ MAX_PAGE_BYTES = 300_000
 
 
 class Page(HTMLParser):
-    """
-    What a browser would make of a page: its elements, their attributes and its text.
-    """
+    """What a browser would make of a page: its elements, their attributes and its text."""
 
     def __init__(self, source: str) -> None:
         super().__init__()

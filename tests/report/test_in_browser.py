@@ -1,6 +1,4 @@
-"""
-Every page in a browser: nothing leaves it, it works by keyboard, in both colours, on a telephone and on paper.
-"""
+"""Every page in a browser: nothing leaves it, it works by keyboard, in both colours, on a telephone and on paper."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -17,9 +15,9 @@ from tests.report.probelogs import run_of, story
 from tests.report.rendered import Screen
 from tests.report.test_compare import checks, loads
 from tests.report.test_load_html import limited, window
+from touchstone.facts.runlog import read
 from touchstone.report import compare_html, html, proof_html
 from touchstone.report.view import view
-from touchstone.runlog import read
 
 MAX_PAGE_BYTES = 300_000
 TELEPHONE, DESK, PAPER = 320, 1080, 718  # CSS pixels; the last is A4 less the margins that Chromium leaves
@@ -105,9 +103,7 @@ Screens = Callable[[str], Screen]
 
 @each
 def test_page_keeps_to_itself(page: str, screens: Screens) -> None:
-    """
-    It asks for nothing but itself, says nothing to the console, and its first heading and its words are in sight.
-    """
+    """It asks for nothing but itself, says nothing to the console, and its first heading and its words are in sight."""
     screen = screens(page).show()
     assert screen.requests() == [screen.url]
     assert screen.said() == []
@@ -148,9 +144,7 @@ def test_page_fits_its_window(page: str, screens: Screens) -> None:
 
 @each
 def test_page_goes_on_paper(page: str, screens: Screens) -> None:
-    """
-    Also from a dark screen: black on white, no controls, all folds open, nothing wider than the sheet or cut off.
-    """
+    """Also from a dark screen: black on white, no controls, all folds open, nothing wider than the sheet or cut off."""
     screen = screens(page).show(PAPER, dark=True, paper=True)
     folded = screen.value("document.querySelectorAll('details:not([open])').length")
     screen.value("dispatchEvent(new Event('beforeprint'))")
@@ -175,9 +169,7 @@ def test_page_goes_on_paper(page: str, screens: Screens) -> None:
 
 @each
 def test_page_is_read_without_a_script(page: str, screens: Screens) -> None:
-    """
-    All that the page tells is there; what would need the script is not shown.
-    """
+    """All that the page tells is there; what would need the script is not shown."""
     screen = screens(page).show(script=False)
     bare = screen.value(
         "({text: document.body.innerText, controls: [...document.querySelectorAll('form, button')]"
@@ -203,9 +195,7 @@ def test_page_works_by_keyboard(page: str, screens: Screens) -> None:
 
 @pytest.mark.parametrize("page", ["failing", "hostile", "proof"])
 def test_fold_opens_by_keyboard(page: str, screens: Screens) -> None:
-    """
-    Enter and the space bar open and close a fold.
-    """
+    """Enter and the space bar open and close a fold."""
     screen = screens(page).show()
     screen.value("document.querySelector('summary').focus()")
     is_open = "document.querySelector('details').open"
@@ -221,9 +211,7 @@ SHOWN_ROWS = "[...document.querySelectorAll('[data-verdict], tr[data-state]')].f
 
 @pytest.mark.parametrize("page", FILTERED)
 def test_filter_is_typed_into(page: str, screens: Screens) -> None:
-    """
-    Words and choices narrow the list down to what has them all, its number is told, and Clear brings all back.
-    """
+    """Words and choices narrow the list down to what has them all, its number is told, and Clear brings all back."""
     screen = screens(page).show()
     screen.value("document.getElementById('filter').closest('details')?.setAttribute('open', '')")
     every = screen.value(f"{SHOWN_ROWS}.length")
@@ -255,9 +243,7 @@ def test_filter_is_typed_into(page: str, screens: Screens) -> None:
     ],
 )
 def test_filter_takes_a_choice_by_keyboard(page: str, field: str, key: str, attribute: str, screens: Screens) -> None:
-    """
-    The first letter of a verdict, level, state or class picks it, and no other row is shown.
-    """
+    """The first letter of a verdict, level, state or class picks it, and no other row is shown."""
     screen = screens(page).show()
     screen.value("document.getElementById('filter').closest('details')?.setAttribute('open', '')")
     expected = screen.value(f"document.querySelectorAll('[{attribute}]').length")
@@ -269,9 +255,7 @@ def test_filter_takes_a_choice_by_keyboard(page: str, field: str, key: str, attr
 
 
 def test_number_in_the_banner_filters(screens: Screens) -> None:
-    """
-    A click on so many broken shows those, and leads to them.
-    """
+    """A click on so many broken shows those, and leads to them."""
     screen = screens("failing").show()
     screen.value("document.querySelector('[data-filter=broken]').click()")
     assert screen.value(f"{SHOWN_ROWS}.map(one => one.dataset.verdict)") == ["broken"] * 3
@@ -280,9 +264,7 @@ def test_number_in_the_banner_filters(screens: Screens) -> None:
 
 @pytest.mark.parametrize("page", ["hostile", "drowned", "hostile proof"])
 def test_text_of_a_target_stays_text(page: str, screens: Screens) -> None:
-    """
-    No element, script, handler or address comes of it, nothing runs, and lines keep their direction.
-    """
+    """No element, script, handler or address comes of it, nothing runs, and lines keep their direction."""
     screen = screens(page).show()
     told = screen.value(
         "({scripts: document.scripts.length, handlers: [...document.querySelectorAll('*')].flatMap(one =>"
@@ -297,9 +279,7 @@ def test_text_of_a_target_stays_text(page: str, screens: Screens) -> None:
 
 
 def test_folds_are_printed_without_a_script(screens: Screens) -> None:
-    """
-    A style sheet opens them on paper where no script does.
-    """
+    """A style sheet opens them on paper where no script does."""
     screen = screens("failing").show(PAPER, paper=True, script=False)
     seen = "[...document.querySelectorAll('details:not([open]) > :not(summary)')].map(one => one.checkVisibility())"
     assert set(screen.value(seen)) == {True}

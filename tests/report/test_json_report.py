@@ -1,6 +1,4 @@
-"""
-The report for programs.
-"""
+"""The report for programs."""
 
 import json
 from collections.abc import Callable
@@ -8,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from touchstone.facts.runlog import read
 from touchstone.report import json_report
 from touchstone.report.view import view
-from touchstone.runlog import read
 
 
 @pytest.mark.parametrize("name", ["passing", "failing"])

@@ -1,6 +1,4 @@
-"""
-The report for CI viewers.
-"""
+"""The report for CI viewers."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,10 +8,10 @@ from xml.etree import ElementTree as ET
 import pytest
 import xmlschema
 
+from touchstone.facts.runlog import read
 from touchstone.report import junit
 from touchstone.report.places import LEDGER, THRESHOLDS
 from touchstone.report.view import view
-from touchstone.runlog import read
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,6 +1,4 @@
-"""
-The knee of a probe on a terminal, on its page and for programs.
-"""
+"""The knee of a probe on a terminal, on its page and for programs."""
 
 import json
 import re
@@ -14,7 +12,7 @@ from rich.console import Console
 from tests.knee.queueing import Queue, searched
 from tests.report.probelogs import run_of, story
 from tests.report.test_load_html import rows_of
-from touchstone.knee.trial import Knee, Tried
+from touchstone.facts.knee_trials import Knee, Tried
 from touchstone.report import html, json_report, text
 from touchstone.report.chart import SIDE
 from touchstone.report.knee_view import knee_chart, knee_view
@@ -24,9 +22,7 @@ QUEUE = Queue()
 
 
 def view_of(tried: tuple[Tried, ...], knee: Knee | None, exit_code: int = 0) -> View:
-    """
-    The view of a probe that met no limit and looked for a knee.
-    """
+    """The view of a probe that met no limit and looked for a knee."""
     made: Any = story("none", count=30, pause_s=1.0, operation="getBuild")
     made.probing.knee = {"slo_s": QUEUE.slo_s, "most_requests": 25_000}
     made.tried, made.knee = tried, knee
@@ -36,36 +32,28 @@ def view_of(tried: tuple[Tried, ...], knee: Knee | None, exit_code: int = 0) -> 
 
 @pytest.fixture(scope="module")
 def found() -> tuple[tuple[Tried, ...], Knee]:
-    """
-    A search that found its knee.
-    """
+    """A search that found its knee."""
     search, knee = searched(QUEUE, 1)
     assert knee.told
     return tuple(search.tried), knee
 
 
 def printed(seen: View) -> str:
-    """
-    What a terminal shows.
-    """
+    """What a terminal shows."""
     out = StringIO()
     text.write(seen, Console(file=out, width=100, force_terminal=False))
     return " ".join(out.getvalue().split())
 
 
 def test_terminal_tells_the_knee_after_the_limiter(found: tuple[tuple[Tried, ...], Knee]) -> None:
-    """
-    One sentence each.
-    """
+    """One sentence each."""
     told = printed(view_of(*found))
     assert re.search(r"no limit up to 42 requests .* knee of getBuild: \d+ reads a second with p99 ≤ 60 ms", told)
     assert f"{42 + found[1].requests:,} requests" in told
 
 
 def test_page_has_the_picture_and_a_row_for_each_trial(found: tuple[tuple[Tried, ...], Knee]) -> None:
-    """
-    It is headed by what was found.
-    """
+    """It is headed by what was found."""
     page = html.render(view_of(*found))
     assert "Knee of reads found" in page
     assert 'href="#knee"' in page
@@ -76,9 +64,7 @@ def test_page_has_the_picture_and_a_row_for_each_trial(found: tuple[tuple[Tried,
 
 
 def test_picture_has_the_limit_the_knee_and_every_trial_that_tells(found: tuple[tuple[Tried, ...], Knee]) -> None:
-    """
-    What is within the limit lies below its line.
-    """
+    """What is within the limit lies below its line."""
     tried, knee = found
     chart = knee_chart(knee_view("getBuild", knee, tried, QUEUE.slo_s))
     assert chart is not None
@@ -92,9 +78,7 @@ def test_picture_has_the_limit_the_knee_and_every_trial_that_tells(found: tuple[
 
 
 def test_json_has_all_of_it(found: tuple[tuple[Tried, ...], Knee]) -> None:
-    """
-    Numbers as they are, and each trial.
-    """
+    """Numbers as they are, and each trial."""
     document = json.loads(json_report.render(view_of(*found)))["probe"]["knee"]
     tried, knee = found
     assert knee.rate_per_s is not None
@@ -105,18 +89,14 @@ def test_json_has_all_of_it(found: tuple[tuple[Tried, ...], Knee]) -> None:
 
 
 def test_probe_without_a_knee_tells_none() -> None:
-    """
-    The page has no such part, and the document says null.
-    """
+    """The page has no such part, and the document says null."""
     seen = run_of(story("none", count=30, pause_s=1.0, operation="getBuild"))
     assert 'id="knee"' not in html.render(seen)
     assert json.loads(json_report.render(seen))["probe"]["knee"] is None
 
 
 def test_search_that_was_killed_tells_its_trials(found: tuple[tuple[Tried, ...], Knee]) -> None:
-    """
-    Whatever was written down before is told.
-    """
+    """Whatever was written down before is told."""
     some = found[0][:3]
     seen = view_of(some, None, exit_code=3)
     page = html.render(seen)
@@ -126,9 +106,7 @@ def test_search_that_was_killed_tells_its_trials(found: tuple[tuple[Tried, ...],
 
 
 def test_search_without_any_trial_draws_nothing() -> None:
-    """
-    It says why there was none.
-    """
+    """It says why there was none."""
     seen = view_of((), Knee(0.06, "unsettled"), exit_code=3)
     page = html.render(seen)
     assert "Latency by offered rate" not in page

@@ -1,6 +1,4 @@
-"""
-What charts are made of: axes, columns, bars, curves and the fields of a heat map.
-"""
+"""What charts are made of: axes, columns, bars, curves and the fields of a heat map."""
 
 import math
 import re
@@ -9,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from tests.loadlogs import BEGAN_AT, Storm, behind, fold, four_workers, long, steady
-from touchstone.histogram import Histogram
+from touchstone.facts.events import RunLog
+from touchstone.facts.figures import brief
+from touchstone.facts.histogram import Histogram
+from touchstone.facts.sample import Sample
 from touchstone.report.chart import SIDE, Axis, Linear, Log, bars, clock_axis, line, stairs
-from touchstone.report.length import brief
 from touchstone.report.load_answers import requests_chart, starts_chart
 from touchstone.report.load_flight import flight_chart
 from touchstone.report.load_heat import heat_map
@@ -19,8 +19,6 @@ from touchstone.report.load_latency import curve, latency_charts, nines_axis
 from touchstone.report.load_time import MOST_COLUMNS, Columns, columns_of, columns_of_builds
 from touchstone.report.load_view import LoadView, load_view
 from touchstone.report.load_workers import lateness_chart
-from touchstone.runfacts import RunLog
-from touchstone.sample import Sample
 
 
 def seen(log: RunLog) -> LoadView:

@@ -1,6 +1,4 @@
-"""
-The page of a load run.
-"""
+"""The page of a load run."""
 
 import re
 from collections.abc import Callable
@@ -25,14 +23,14 @@ from tests.loadlogs import (
     workload,
 )
 from tests.report.test_html import MAX_PAGE_BYTES, Page
-from touchstone.loadfacts import Limit
+from touchstone.facts.events import Occurrence, RunLog
+from touchstone.facts.figures import brief
+from touchstone.facts.load_events import Limit
+from touchstone.facts.runlog import read
+from touchstone.facts.sample import Sample
+from touchstone.loadgen.thresholds import measured
 from touchstone.report import html
-from touchstone.report.length import brief
 from touchstone.report.view import view
-from touchstone.runfacts import Occurrence, RunLog
-from touchstone.runlog import read
-from touchstone.sample import Sample
-from touchstone.thresholds import measured
 
 
 def limited(log: RunLog) -> RunLog:

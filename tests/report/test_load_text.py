@@ -1,6 +1,4 @@
-"""
-The load of a run on a terminal, and for programs.
-"""
+"""The load of a run on a terminal, and for programs."""
 
 import json
 import re
@@ -30,14 +28,14 @@ from tests.loadlogs import (
     workload,
 )
 from tests.rules.exchanges import exchange
-from touchstone.loadfacts import Limit
-from touchstone.metrics import metrics
+from touchstone.facts.events import RunLog
+from touchstone.facts.load_events import Limit
+from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Sample
+from touchstone.loadgen.metrics import metrics
+from touchstone.loadgen.thresholds import Reading
 from touchstone.report import html, json_report, text
 from touchstone.report.load_view import limit_lines
 from touchstone.report.view import View, view
-from touchstone.runfacts import RunLog
-from touchstone.sample import CUT_OFF, NO_ANSWER, Sample
-from touchstone.thresholds import Reading
 
 
 def limited(log: RunLog) -> RunLog:

@@ -1,12 +1,10 @@
-"""
-One exchange as a person reads it.
-"""
+"""One exchange as a person reads it."""
 
 from typing import Any
 
 import pytest
 
-from touchstone.exchange import Chunk, Exchange, Request, Response
+from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.report.pretty import MAX_BODY_CHARS, MAX_HEADERS, show, span
 
 

@@ -1,6 +1,4 @@
-"""
-What is advised to clients, tried on the limiters of the twin in a time of its own.
-"""
+"""What is advised to clients, tried on the limiters of the twin in a time of its own."""
 
 import math
 from collections import deque
@@ -10,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tests.report.identities import around, identity
-from touchstone.limiter.identity import Runner
+from touchstone.facts.identity import Runner
 from touchstone.report.probe_advice import advice
 from touchstone.report.probe_pace import Pace
 from touchstone.twin import RateLimit, decide, limiter_for
@@ -59,9 +57,7 @@ FRUGAL = {"token-bucket:1/4,burst=1,tick=3"}  # a bucket of one token that comes
 
 @dataclass
 class Client:
-    """
-    Sends requests that are spaced and capped as it is told, in virtual time.
-    """
+    """Sends requests that are spaced and capped as it is told, in virtual time."""
 
     limiter: Limiter
     pace: Pace
@@ -136,9 +132,7 @@ def most_per_s(text: str) -> float:
 
 @pytest.mark.parametrize("text", [*RATED, *CAPPED])
 def test_client_that_does_as_advised_is_never_refused(text: str) -> None:
-    """
-    Two hundred requests at the advised pace are all let through, wherever in a window they begin.
-    """
+    """Two hundred requests at the advised pace are all let through, wherever in a window they begin."""
     for begins_at in (BEGINS_AT, 5000.0, 77.999):
         one = client(text, begins_at)
         one.steady(REQUESTS)
@@ -147,9 +141,7 @@ def test_client_that_does_as_advised_is_never_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", [*RATED, *CAPPED])
 def test_bursts_that_are_advised_are_let_through(text: str) -> None:
-    """
-    A burst after a rest is let through, and so is what follows it at the advised pace.
-    """
+    """A burst after a rest is let through, and so is what follows it at the advised pace."""
     one = client(text)
     assert one.pace.burst is not None
     one.rest(one.pace.rest_s)
@@ -165,18 +157,14 @@ def test_bursts_that_are_advised_are_let_through(text: str) -> None:
 
 @pytest.mark.parametrize("text", sorted(set(RATED) - FRUGAL))
 def test_advice_costs_little_of_what_the_limiter_gives(text: str) -> None:
-    """
-    The advised pace is at least 80 % of what the limiter lets through in the long run.
-    """
+    """The advised pace is at least 80 % of what the limiter lets through in the long run."""
     pace = client(text).pace
     assert 1 / pace.spacing_s >= 0.8 * most_per_s(text)
 
 
 @pytest.mark.parametrize("text", sorted(set(RATED) - FRUGAL))
 def test_going_a_third_faster_is_refused(text: str) -> None:
-    """
-    The advice is no more careful than it has to be: 1.3 times its rate does not go well for long.
-    """
+    """The advice is no more careful than it has to be: 1.3 times its rate does not go well for long."""
     one = client(text.replace("+builds:4", ""))
     one.pace = replace(one.pace, spacing_s=one.pace.spacing_s / 1.3)
     one.steady(REQUESTS)
@@ -185,9 +173,7 @@ def test_going_a_third_faster_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", CAPPED)
 def test_one_more_at_once_than_advised_is_refused(text: str) -> None:
-    """
-    The advised number at once is all that there is room for.
-    """
+    """The advised number at once is all that there is room for."""
     one = client(text)
     more = {name: count + 1 for name in ("at_once", "in_flight") if (count := getattr(one.pace, name)) is not None}
     one.pace = replace(one.pace, **more)
@@ -206,9 +192,7 @@ def refused_at(text: str) -> tuple[Limiter, float, Callable[[float], bool]]:
 
 @pytest.mark.parametrize("text", RATED)
 def test_after_a_refusal_the_advised_wait_is_enough(text: str) -> None:
-    """
-    One that comes after the advised wait is let through, where nothing came meanwhile.
-    """
+    """One that comes after the advised wait is let through, where nothing came meanwhile."""
     pace = client(text).pace
     assert pace.free_s is not None
     limiter, now_at, ask = refused_at(text)
@@ -219,9 +203,7 @@ def test_after_a_refusal_the_advised_wait_is_enough(text: str) -> None:
 
 @pytest.mark.parametrize("text", [text for text in RATED if text != "sliding-log:5/1+fixed-window:20/10"])
 def test_polling_is_harmful_exactly_where_it_is_called_so(text: str) -> None:
-    """
-    Where a client is told that trying earlier makes the wait longer, it does, and nowhere else.
-    """
+    """Where a client is told that trying earlier makes the wait longer, it does, and nowhere else."""
     pace = client(text).pace
     assert pace.free_s is not None
     limiter, now_at, ask = refused_at(text)
@@ -232,9 +214,7 @@ def test_polling_is_harmful_exactly_where_it_is_called_so(text: str) -> None:
 
 
 def test_unsettled_probe_advises_what_is_safe_with_all_that_is_likely() -> None:
-    """
-    The advice is the more careful of two limiters that are both still likely; the unlikely third is not minded.
-    """
+    """The advice is the more careful of two limiters that are both still likely; the unlikely third is not minded."""
     runners = (
         Runner("token-bucket", 0.6, "token-bucket:8/4"),
         Runner("sliding-log", 0.395, "sliding-log:6/4,refused=count"),
@@ -248,9 +228,7 @@ def test_unsettled_probe_advises_what_is_safe_with_all_that_is_likely() -> None:
 
 
 def test_share_of_others_is_left_to_them() -> None:
-    """
-    Where others may take half, half the rate and half the burst is left.
-    """
+    """Where others may take half, half the rate and half the burst is left."""
     alone = advice(identity("token-bucket:8/4"), "startBuild").pace
     beside = advice(identity("token-bucket:8/4", others_share=around(0.4, 0.25)), "startBuild").pace
     assert alone
@@ -260,9 +238,7 @@ def test_share_of_others_is_left_to_them() -> None:
 
 
 def test_wide_interval_makes_the_advice_more_careful() -> None:
-    """
-    The rate that is advised comes from the low end of the interval.
-    """
+    """The rate that is advised comes from the low end of the interval."""
     sure = identity("token-bucket:8/4")
     numbers = {**sure.tiers[0].numbers, "rate_per_s": around(2.0, 0.2)}
     vague = replace(sure, tiers=(replace(sure.tiers[0], numbers=numbers),))
@@ -271,18 +247,14 @@ def test_wide_interval_makes_the_advice_more_careful() -> None:
 
 
 def test_no_limiter_is_told_as_none() -> None:
-    """
-    Where nothing was refused, how far that goes is all that is said.
-    """
+    """Where nothing was refused, how far that goes is all that is said."""
     found = advice(identity("none"), "getBuild")
     assert found.pace is None
     assert found.lines == ("no limit was met by 400 reads (43 requests, 61 s); nothing is known beyond",)
 
 
 def test_advice_reads_as_sentences() -> None:
-    """
-    A bucket with a cap beside it is told line by line.
-    """
+    """A bucket with a cap beside it is told line by line."""
     assert advice(identity("token-bucket:10/60,burst=5+builds:4"), "startBuild").lines == (
         "send one build each 6.14 s: 9.76 builds a minute",
         "or up to 4 builds at once after 30.7 s without any; then go on after 6.14 s",
@@ -294,9 +266,7 @@ def test_advice_reads_as_sentences() -> None:
 
 
 def test_finding_about_retry_after_makes_it_not_to_be_trusted() -> None:
-    """
-    An answer's own word is not advised where a finding says that it is wrong.
-    """
+    """An answer's own word is not advised where a finding says that it is wrong."""
     found = advice(identity("sliding-log:8/4", findings=("Retry-After says 1 s, but it takes 4 s",)), "startBuild")
     assert not found.retry_after
     assert found.lines[-1] == "Retry-After: do not rely on it, it disagrees with how the limiter behaves"
@@ -306,9 +276,7 @@ def test_finding_about_retry_after_makes_it_not_to_be_trusted() -> None:
     "text", ["sliding-log:9/2,refused=count+minimum-gap:1", "minimum-gap:1+sliding-log:9/2,refused=count"]
 )
 def test_advice_on_two_tiers_holds_for_both(text: str) -> None:
-    """
-    In whatever order they are told, the more careful setting of each counts.
-    """
+    """In whatever order they are told, the more careful setting of each counts."""
     pace = advice(identity(text), "startBuild").pace
     assert pace
     assert (pace.burst, pace.harmful) == (1, True)
@@ -318,9 +286,7 @@ def test_advice_on_two_tiers_holds_for_both(text: str) -> None:
 
 
 def test_rate_of_which_nothing_is_known_is_advised_all_the_same() -> None:
-    """
-    An interval that reaches down to 0 makes the advice slow, and nothing fails.
-    """
+    """An interval that reaches down to 0 makes the advice slow, and nothing fails."""
     vague = identity("token-bucket:8/4").tiers[0]
     vague = replace(vague, numbers={**vague.numbers, "rate_per_s": around(2.0, 1.0)})
     found = advice(replace(identity("token-bucket:8/4"), tiers=(vague,)), "startBuild")

@@ -1,6 +1,4 @@
-"""
-A probe on a terminal, on its page and for programs.
-"""
+"""A probe on a terminal, on its page and for programs."""
 
 import json
 import re
@@ -17,8 +15,8 @@ from tests.report.identities import around
 from tests.report.probelogs import RUNNERS, run_of, story
 from tests.report.test_html import MAX_PAGE_BYTES, Page
 from tests.report.test_load_html import rows_of
-from touchstone.limiter.identity import Cost, Identity, Runner
-from touchstone.limiter.observed import Answer
+from touchstone.facts.identity import Cost, Identity, Runner
+from touchstone.facts.observed import Answer
 from touchstone.report import html, json_report, text
 from touchstone.report.probe_pictures import pictures
 from touchstone.report.probe_view import probe_view
@@ -92,25 +90,19 @@ def words_of(view: View) -> str:
 @pytest.mark.parametrize("width", [40, 80])
 @pytest.mark.parametrize("name", ["bucket", "unsure"])
 def test_terminal_reads_as_before(name: str, width: int, golden: Callable[[str, str], None]) -> None:
-    """
-    The whole text of a probe that is settled and of one that is not, wide and narrow.
-    """
+    """The whole text of a probe that is settled and of one that is not, wide and narrow."""
     golden(f"probe-{name}-{width}.txt", told(run(name), width))
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_terminal_is_kept_to_its_width_but_for_what_is_copied(name: str) -> None:
-    """
-    No line is longer than the terminal, except a command.
-    """
+    """No line is longer than the terminal, except a command."""
     lines = told(run(name), 60).splitlines()
     assert [line for line in lines if cell_len(line) > 60 and "touchstone serve" not in line] == []
 
 
 def test_first_line_is_the_sentence() -> None:
-    """
-    Whoever reads one line reads what was found.
-    """
+    """Whoever reads one line reads what was found."""
     lines = told(run("bucket"), 200).splitlines()
     assert lines[0] == (
         "token bucket: 10 builds a minute (±0.4 %), burst 5 (±0), and 4 builds in flight; 150 requests, 6 min 06 s"
@@ -119,18 +111,14 @@ def test_first_line_is_the_sentence() -> None:
 
 
 def test_runner_up_is_told_with_why_it_lost() -> None:
-    """
-    Of a settled probe only the family that comes next is told.
-    """
+    """Of a settled probe only the family that comes next is told."""
     shown = told(run("bucket"), 200)
     assert f"not sliding log (below 0.1 %, at best sliding-log:5/28.3): {RUNNERS[0][2]}" in shown
     assert "fixed window" not in shown
 
 
 def test_every_likely_family_is_told_where_none_stands_out() -> None:
-    """
-    An unsettled probe tells all of them.
-    """
+    """An unsettled probe tells all of them."""
     shown = told(run("unsure"), 200)
     assert shown.startswith("not settled: token bucket 81 %, sliding log 17 %, minimum gap 1.8 %")
     assert "likeliest: token bucket: 2 reads a second (±0.4 %), burst 8 (±0)" in shown
@@ -138,18 +126,14 @@ def test_every_likely_family_is_told_where_none_stands_out() -> None:
 
 
 def test_advice_is_told_only_where_it_is_asked_for() -> None:
-    """
-    Without ``--advise`` the terminal has none; page and JSON always have it.
-    """
+    """Without ``--advise`` the terminal has none; page and JSON always have it."""
     assert "What a client should do" not in told(run("bucket"), advises=False)
     assert "What a client should do" in told(run("bucket"))
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_page_is_well_formed_small_and_needs_no_network(name: str) -> None:
-    """
-    Every element is closed, ids are unique, links lead somewhere, nothing is loaded, and 300 KB are enough.
-    """
+    """Every element is closed, ids are unique, links lead somewhere, nothing is loaded, and 300 KB are enough."""
     source = html.render(run(name))
     page = Page(source)
     ids = page.values("id")
@@ -162,9 +146,7 @@ def test_page_is_well_formed_small_and_needs_no_network(name: str) -> None:
 
 
 def test_sections_come_in_order() -> None:
-    """
-    What was found, what to do, what was sent, why, how, and what it cost.
-    """
+    """What was found, what to do, what was sent, why, how, and what it cost."""
     source = html.render(run("bucket"))
     names = ("limiter", "advice", "requests", "families", "stimuli", "cost", "run", "claims", "again")
     places = [source.index(f'<h2 id="{name}"') for name in names]
@@ -172,9 +154,7 @@ def test_sections_come_in_order() -> None:
 
 
 def test_page_has_each_chart_and_each_number() -> None:
-    """
-    Requests and room of the whole run and of its beginning, the families, and a row for each number.
-    """
+    """Requests and room of the whole run and of its beginning, the families, and a row for each number."""
     words = words_of(run("bucket"))
     for part in (
         "Limiter identified",
@@ -195,18 +175,14 @@ def test_page_has_each_chart_and_each_number() -> None:
 
 
 def test_answers_that_were_held_back_are_drawn_for_as_long() -> None:
-    """
-    A queue shows how long each answer took.
-    """
+    """A queue shows how long each answer took."""
     source = html.render(run("queue"))
     assert 'class="p-held"' in source
     assert "held back, then accepted" in Page(source).text
 
 
 def test_no_limiter_has_no_room_and_no_command() -> None:
-    """
-    Where nothing was refused there is nothing to serve and nothing to draw below the requests.
-    """
+    """Where nothing was refused there is nothing to serve and nothing to draw below the requests."""
     source = html.render(run("none"))
     words = words_of(run("none"))
     assert "No limit met" in words
@@ -229,9 +205,7 @@ def test_no_limiter_has_no_room_and_no_command() -> None:
     ],
 )
 def test_headline_and_exit_code_agree(name: str, exit_code: int, headline: str) -> None:
-    """
-    Only a probe that is sure and broke nothing is said to have found its limiter, and the reason stands below.
-    """
+    """Only a probe that is sure and broke nothing is said to have found its limiter, and the reason stands below."""
     view = run(name)
     words = words_of(replace(view, verdict=replace(view.verdict, exit_code=exit_code, reason="as it is")))
     assert [one for one in HEADLINES if f"{one} http" in words or f"{one} staging" in words] == [headline]
@@ -239,9 +213,7 @@ def test_headline_and_exit_code_agree(name: str, exit_code: int, headline: str) 
 
 
 def test_nothing_is_drawn_of_families_where_none_was_thought_of() -> None:
-    """
-    As long as nothing is refused there is nothing to be sure of.
-    """
+    """As long as nothing is refused there is nothing to be sure of."""
     probe = run("bucket").probe
     assert probe
     assert pictures(probe).families
@@ -250,26 +222,20 @@ def test_nothing_is_drawn_of_families_where_none_was_thought_of() -> None:
 
 
 def test_likely_limits_are_not_called_the_same() -> None:
-    """
-    Only what is known for sure is offered as the limits of the target.
-    """
+    """Only what is known for sure is offered as the limits of the target."""
     assert "The same limits, to try a client against" in words_of(run("bucket"))
     assert "The likeliest limits, to try a client against" in words_of(run("unsure"))
 
 
 def test_column_of_reasons_is_there_where_there_is_one() -> None:
-    """
-    Where nothing is said against the other families, no column of dashes says so.
-    """
+    """Where nothing is said against the other families, no column of dashes says so."""
     assert "Why not this one" in words_of(run("bucket"))
     runners = tuple(replace(runner, lost="") for runner in UNSURE)
     assert "Why not this one" not in words_of(run_of(story("8/4", count=20, families=runners)))
 
 
 def test_what_answers_say_is_shown_and_never_obeyed() -> None:
-    """
-    Markup and control characters in a finding stay text.
-    """
+    """Markup and control characters in a finding stay text."""
     source, shown = html.render(run("hostile")), told(run("hostile"))
     assert "<script>alert" not in source
     assert "\x1b" not in source + shown
@@ -277,9 +243,7 @@ def test_what_answers_say_is_shown_and_never_obeyed() -> None:
 
 
 def test_marks_of_many_requests_stay_legible() -> None:
-    """
-    Requests that lie closer than can be told apart share a mark.
-    """
+    """Requests that lie closer than can be told apart share a mark."""
     probe = run("many").probe
     assert probe
     lanes = pictures(probe).whole[0]
@@ -288,9 +252,7 @@ def test_marks_of_many_requests_stay_legible() -> None:
 
 
 def test_stacked_families_fill_the_whole_height() -> None:
-    """
-    What is known after each stimulus adds up to 100 %.
-    """
+    """What is known after each stimulus adds up to 100 %."""
     probe = run("unsure").probe
     assert probe
     chart = pictures(probe).families
@@ -305,18 +267,14 @@ def test_stacked_families_fill_the_whole_height() -> None:
 
 
 def test_check_page_has_nothing_of_a_probe() -> None:
-    """
-    A page of another run has neither sections nor style of it.
-    """
+    """A page of another run has neither sections nor style of it."""
     source = html.render(replace(run("bucket"), probe=None))
     assert 'id="limiter"' not in source
     assert "--refusal" not in source
 
 
 def test_json_has_all_of_it() -> None:
-    """
-    The object `probe` tells family, numbers with intervals, and the settings of a client.
-    """
+    """The object `probe` tells family, numbers with intervals, and the settings of a client."""
     document = json.loads(json_report.render(run("bucket")))
     probe = document["probe"]
     assert document["schema_version"] == 1
@@ -331,9 +289,7 @@ def test_json_has_all_of_it() -> None:
 
 
 def test_json_of_no_limiter_advises_nothing() -> None:
-    """
-    A setting that the limiter does not ask for is null.
-    """
+    """A setting that the limiter does not ask for is null."""
     probe = json.loads(json_report.render(run("none")))["probe"]
     assert (probe["family"], probe["text"], probe["tiers"]) == ("none", "none", [])
     assert probe["advice"]["rate_per_s"] is None
@@ -341,9 +297,7 @@ def test_json_of_no_limiter_advises_nothing() -> None:
 
 
 def test_probe_that_was_killed_is_told_as_far_as_it_got() -> None:
-    """
-    A run log without an identity has its answers drawn, and claims nothing.
-    """
+    """A run log without an identity has its answers drawn, and claims nothing."""
     made = story(BUCKET, count=20)
     made.identified = None  # type: ignore[attr-defined]  # as after a crash
     view = run_of(made)
@@ -354,9 +308,7 @@ def test_probe_that_was_killed_is_told_as_far_as_it_got() -> None:
 
 
 def test_probe_without_any_answer_is_told() -> None:
-    """
-    Not one request was answered: nothing is drawn, and nothing fails.
-    """
+    """Not one request was answered: nothing is drawn, and nothing fails."""
     probe = probe_view("startBuild", (), Identity((), (), Cost(0, 0, 0, 0.0), why="interrupted"), (), None)
     view = replace(run("bucket"), probe=probe)
     assert "nothing is known: no request was answered" in words_of(view)
@@ -364,9 +316,7 @@ def test_probe_without_any_answer_is_told() -> None:
 
 
 def test_failures_are_drawn_apart() -> None:
-    """
-    An answer that tells nothing of a limiter is neither accepted nor refused.
-    """
+    """An answer that tells nothing of a limiter is neither accepted nor refused."""
     probe = run("bucket").probe
     assert probe
     failing = replace(probe, failed=(Answer(3.0, 3.2, False),))
@@ -375,9 +325,7 @@ def test_failures_are_drawn_apart() -> None:
 
 
 def test_limiter_that_was_asked_anew_is_drawn_from_then_on() -> None:
-    """
-    The room of what was there before is not known any more, and is drawn nowhere.
-    """
+    """The room of what was there before is not known any more, and is drawn nowhere."""
     probe = run("bucket").probe
     assert probe is not None
     assert probe.stretch is not None

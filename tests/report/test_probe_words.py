@@ -1,12 +1,10 @@
-"""
-What a probe found, in words.
-"""
+"""What a probe found, in words."""
 
 import pytest
 
 from tests.report.identities import exactly, identity
-from touchstone.figures import chance_words
-from touchstone.limiter.identity import Cost, Interval, Runner, Tier
+from touchstone.facts.figures import chance_words
+from touchstone.facts.identity import Cost, Interval, Runner, Tier
 from touchstone.report.probe_tier import readings, readings_of
 from touchstone.report.probe_words import (
     give_or_take,
@@ -65,9 +63,7 @@ PLAIN = {
 
 @pytest.mark.parametrize("text", PLAIN)
 def test_each_limiter_has_its_words(text: str) -> None:
-    """
-    What `touchstone serve --rate` takes can be told, with all options.
-    """
+    """What `touchstone serve --rate` takes can be told, with all options."""
     assert limiter_words(readings_of(text), "build") == PLAIN[text]
 
 
@@ -110,9 +106,7 @@ def test_rate_is_the_plainest_of_those_that_it_may_be(value: float, low: float, 
     ],
 )
 def test_rate_takes_the_unit_in_which_it_reads_well(rate_per_s: float, words: str) -> None:
-    """
-    The smallest unit in which the rate is a round number, else the smallest in which it is at least one.
-    """
+    """The smallest unit in which the rate is a round number, else the smallest in which it is at least one."""
     assert rate_words(rate_per_s, "read") == words
 
 
@@ -127,9 +121,7 @@ def test_rate_takes_the_unit_in_which_it_reads_well(rate_per_s: float, words: st
     ],
 )
 def test_measured_rate_is_told_in_the_shortest_unit(rate_per_s: float, words: str) -> None:
-    """
-    580 a minute is no rounder than 9.67 a second where neither is a number that somebody set.
-    """
+    """580 a minute is no rounder than 9.67 a second where neither is a number that somebody set."""
     assert measured_rate(rate_per_s, "build") == words
 
 
@@ -150,24 +142,18 @@ def test_measured_rate_is_told_in_the_shortest_unit(rate_per_s: float, words: st
     ],
 )
 def test_length_of_time_takes_its_unit(duration_s: float, words: str) -> None:
-    """
-    Whole minutes, hours and days are told as such.
-    """
+    """Whole minutes, hours and days are told as such."""
     assert lasting(duration_s) == words
 
 
 def test_interval_of_a_count_is_told_by_its_ends_where_they_differ() -> None:
-    """
-    A symmetrical one reads ±N, and what is certain reads ±0.
-    """
+    """A symmetrical one reads ±N, and what is certain reads ±0."""
     told = [whole_give_or_take(one) for one in (exactly(5), Interval(5, 4, 6), Interval(5, 5, 8))]
     assert told == [" (±0)", " (±1)", " (5 to 8)"]
 
 
 def test_interval_of_a_measure_is_told_as_its_wider_side() -> None:
-    """
-    It is a share of the number, and silent where it is next to nothing.
-    """
+    """It is a share of the number, and silent where it is next to nothing."""
     told = [give_or_take(Interval(2, *ends)) for ends in ((1.99, 2.05), (1.9999, 2.0001), (0.1, 90.0))]
     assert told == [" (±2.5 %)", "", " (hardly known)"]
 
@@ -177,39 +163,29 @@ def test_interval_of_a_measure_is_told_as_its_wider_side() -> None:
     [(1.0, "100 %"), (0.99996, "above 99.9 %"), (0.812, "81 %"), (0.0004, "below 0.1 %"), (0.0, "0 %")],
 )
 def test_what_is_nearly_certain_is_not_told_as_certain(share: float, words: str) -> None:
-    """
-    Only 0 and 1 themselves read as 0 % and 100 %.
-    """
+    """Only 0 and 1 themselves read as 0 % and 100 %."""
     assert chance_words(share) == words
 
 
 def test_sure_result_is_one_sentence_with_its_cost() -> None:
-    """
-    Family, numbers with what they may be off, the cap, and what it cost.
-    """
+    """Family, numbers with what they may be off, the cap, and what it cost."""
     told = sentence(identity("token-bucket:10/60,burst=5+builds:4"), "startBuild")
     assert told == "token bucket: 10 builds a minute (±0.4 %), burst 5 (±0), and 4 builds in flight; 43 requests, 61 s"
 
 
 def test_sentence_uses_the_numbers_of_the_text_and_the_interval_of_the_probe() -> None:
-    """
-    What is told and what `serve --rate` takes are the same number; the interval reaches as far as the probe says.
-    """
+    """What is told and what `serve --rate` takes are the same number; the interval reaches as far as the probe says."""
     found = identity("sliding-log:8/4").tiers[0]
     assert readings((found,))[0].numbers["window_s"] == Interval(4.0, 3.984, 4.016)
 
 
 def test_reads_are_called_reads() -> None:
-    """
-    What is limited is named after the operation that was probed.
-    """
+    """What is limited is named after the operation that was probed."""
     assert "8 reads (±0) in any 4 s" in sentence(identity("sliding-log:8/4"), "getBuild")
 
 
 def test_limiters_that_are_alike_are_all_told() -> None:
-    """
-    What no request can tell apart is told as a set.
-    """
+    """What no request can tell apart is told as a set."""
     told = sentence(identity("minimum-gap:2", alike=("sliding-log:1/2", "token-bucket:1/2,burst=1")), "getBuild")
     assert told == (
         "minimum gap: 2 s (±0.4 %) between two reads; or sliding log: 1 read in any 2 s; or token bucket: 30 reads a "
@@ -218,9 +194,7 @@ def test_limiters_that_are_alike_are_all_told() -> None:
 
 
 def test_unsettled_result_tells_how_likely_each_is_and_why_it_ended() -> None:
-    """
-    Unlikely families are told together.
-    """
+    """Unlikely families are told together."""
     runners = tuple(
         Runner(family, probability, "")
         for family, probability in (
@@ -237,9 +211,7 @@ def test_unsettled_result_tells_how_likely_each_is_and_why_it_ended() -> None:
 
 
 def test_no_limit_is_told_as_far_as_was_asked() -> None:
-    """
-    How many in how long, and how many at once.
-    """
+    """How many in how long, and how many at once."""
     told = sentence(identity("none", uncapped_to=32, holds_to=10), "startBuild")
     assert told == (
         "no limit up to 400 requests in 61 s, no cap up to 32 at once, no cap up to 10 builds in flight; "
@@ -248,8 +220,6 @@ def test_no_limit_is_told_as_far_as_was_asked() -> None:
 
 
 def test_probe_without_an_answer_knows_nothing() -> None:
-    """
-    An interrupted probe does not claim that there is no limit.
-    """
+    """An interrupted probe does not claim that there is no limit."""
     found = identity("none", sure=False, unlimited_to=0, cost=Cost(0, 0, 0, 0.0), why="interrupted")
     assert sentence(found, "getBuild").startswith("nothing is known: no request was answered")

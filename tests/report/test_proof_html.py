@@ -1,6 +1,4 @@
-"""
-A proof as a page.
-"""
+"""A proof as a page."""
 
 import re
 from collections import Counter

@@ -1,6 +1,4 @@
-"""
-A proof for programs.
-"""
+"""A proof for programs."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from tests.report.proofs import EACH, HOSTILE, all_proven, flawed, hostile
-from touchstone.proof import State
+from touchstone.proof.result import State
 from touchstone.report import proof_json
 from touchstone.report.proof_view import ProofView
 

@@ -1,6 +1,4 @@
-"""
-The picture of claims × faults: who stands where, and which mark is in which cell.
-"""
+"""The picture of claims × faults: who stands where, and which mark is in which cell."""
 
 from fnmatch import fnmatchcase
 from itertools import pairwise

@@ -1,6 +1,4 @@
-"""
-A proof on a terminal.
-"""
+"""A proof on a terminal."""
 
 import re
 from collections.abc import Callable

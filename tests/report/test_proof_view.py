@@ -1,6 +1,4 @@
-"""
-What all reports of a proof are made from.
-"""
+"""What all reports of a proof are made from."""
 
 import pytest
 
@@ -22,9 +20,9 @@ from tests.report.proofs import (
     trial,
     view_of,
 )
-from touchstone.proof import Trial
+from touchstone.proof.faults import KINDS as KINDS_OF_FAULTS
+from touchstone.proof.result import Trial
 from touchstone.report.proof_view import KINDS, mark, noise
-from touchstone.twin.faults import KINDS as KINDS_OF_FAULTS
 
 
 def test_proof_without_a_flaw_ends_with_0() -> None:

@@ -1,6 +1,4 @@
-"""
-The scale of a time line.
-"""
+"""The scale of a time line."""
 
 import pytest
 from hypothesis import given

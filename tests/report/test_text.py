@@ -1,6 +1,4 @@
-"""
-The report on a terminal.
-"""
+"""The report on a terminal."""
 
 import re
 from collections.abc import Callable
@@ -12,10 +10,10 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from touchstone.facts.events import Notice
+from touchstone.facts.runlog import read
 from touchstone.report import text
 from touchstone.report.view import COMMON, view
-from touchstone.runfacts import Notice
-from touchstone.runlog import read
 
 
 def told(path: Path, width: int, **options: object) -> str:

@@ -1,14 +1,12 @@
-"""
-The time line of each version.
-"""
+"""The time line of each version."""
 
 import json
 from dataclasses import replace
 from typing import Any
 
-from touchstone.exchange import Exchange, Request, Response
+from touchstone.facts.events import Header, RunLog, Target, TemplateAction
+from touchstone.facts.exchange import Exchange, Request, Response
 from touchstone.report.timeline import MAX_MARKS, MAX_ROWS, Row, timeline
-from touchstone.runfacts import Header, RunLog, Target, TemplateAction
 
 REF = "default/demo@1.0.0"
 HEADER = Header("r", "0", "check", (), "2026", Target("t", "u", "url"), "quick", 1, False, "*", "ab", ())

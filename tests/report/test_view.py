@@ -1,16 +1,14 @@
-"""
-The view: what is told about a run.
-"""
+"""The view: what is told about a run."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from touchstone.facts.events import RunLog
+from touchstone.facts.runlog import read
 from touchstone.report.view import MAX_EVIDENCE_CHARS, check_words, view
-from touchstone.runfacts import RunLog
-from touchstone.runlog import read
-from touchstone.verdict import CheckCount
+from touchstone.rules.verdict import CheckCount
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
-"""
-What a target sends is shown, never obeyed.
-"""
+"""What a target sends is shown, never obeyed."""
 
 import unicodedata
 
 import pytest
 
-from touchstone.report.visible import clipped, one_line, visible
+from touchstone.facts.visible import clipped, one_line, visible
 
 
 @pytest.mark.parametrize(

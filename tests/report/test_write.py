@@ -1,6 +1,4 @@
-"""
-Reports on disk: whole or not at all.
-"""
+"""Reports on disk: whole or not at all."""
 
 import json
 import os
@@ -8,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from touchstone.check.opening import finish
 from touchstone.errors import RunLogError, UsageError
+from touchstone.facts.events import Footer
+from touchstone.facts.output import write_whole
+from touchstone.facts.runlog import read
 from touchstone.report import write
-from touchstone.report.write import finish, write_reports, write_whole
-from touchstone.runfacts import Footer
-from touchstone.runlog import read
+from touchstone.report.write import write_reports
 
 
 def test_three_reports_are_written(failing_run: Path, tmp_path: Path) -> None:

@@ -1,13 +1,11 @@
-"""
-Drives a simulated server, correct or not, through the situations that the contract tests bring about.
-"""
+"""Drives a simulated server, correct or not, through the situations that the contract tests bring about."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from tests.rules.exchanges import broken, history, said
 from tests.rules.simulated import Recipe, Server, Step, recorded
-from touchstone.exchange import Credential, Exchange
+from touchstone.facts.exchange import Credential, Exchange
 from touchstone.rules.building import life_cycle
 from touchstone.rules.history import Bounds
 
@@ -22,9 +20,7 @@ BOUNDS = Bounds(build_timeout_s=30.0, cancel_timeout_s=5.0)
 
 @dataclass
 class Client:
-    """
-    Sends one request after the other in simulated time, and remembers the exchanges.
-    """
+    """Sends one request after the other in simulated time, and remembers the exchanges."""
 
     server: Server
     now: int = 0
@@ -32,9 +28,7 @@ class Client:
     refs: list[str] = field(default_factory=list)
 
     def send(self, step: Step) -> Exchange:
-        """
-        Sends one request, which takes 2 ms and what the server makes it wait.
-        """
+        """Sends one request, which takes 2 ms and what the server makes it wait."""
         acts = self.now + 1
         answer = self.server.act(step, acts, acts + 1)
         done = acts + 1 + self.server.holds_back_ms(step)
@@ -44,9 +38,7 @@ class Client:
         return exchange
 
     def together(self, *steps: Step) -> list[Exchange]:
-        """
-        Sends all requests at the same moment; they take effect one after the other.
-        """
+        """Sends all requests at the same moment; they take effect one after the other."""
         sent, done = self.now, self.now + len(steps) + 5
         answers = [self.server.act(step, sent + 1 + number, done) for number, step in enumerate(steps)]
         done += max(self.server.holds_back_ms(step) for step in steps)
@@ -60,9 +52,7 @@ class Client:
         return made
 
     def publish(self, purpose: str, recipe: Recipe = SHORT, owner: Credential = "primary", **how: bool) -> str:
-        """
-        Publishes a version; its ref.
-        """
+        """Publishes a version; its ref."""
         ref = f"default/touchstone-t1-{purpose}@1.0.0"
         self.send(Step("publish", ref, owner, recipe=recipe, **how))
         if ref not in self.refs:
@@ -70,27 +60,19 @@ class Client:
         return ref
 
     def start(self, ref: str, credential: Credential = "primary") -> Exchange:
-        """
-        Starts a build.
-        """
+        """Starts a build."""
         return self.send(Step("start", ref, credential))
 
     def read(self, ref: str, credential: Credential = "primary") -> Exchange:
-        """
-        Reads the status.
-        """
+        """Reads the status."""
         return self.send(Step("read", ref, credential))
 
     def cancel(self, ref: str, credential: Credential = "primary") -> Exchange:
-        """
-        Cancels the build.
-        """
+        """Cancels the build."""
         return self.send(Step("cancel", ref, credential))
 
     def wait(self, ref: str, until: frozenset[str] = ENDED, within_ms: int = 31_000) -> Exchange:
-        """
-        Polls the status until it is one of *until*, or for *within_ms*.
-        """
+        """Polls the status until it is one of *until*, or for *within_ms*."""
         began, limit = self.now, self.now + within_ms
         while True:
             read = self.read(ref)
@@ -100,15 +82,11 @@ class Client:
             self.now += 50 if self.now < began + 2 * LONG.sleep_ms else 1000
 
     def settle(self, ref: str) -> Exchange:
-        """
-        Waits until a cancelled build has left the state building.
-        """
+        """Waits until a cancelled build has left the state building."""
         return self.wait(ref, IDLE, 6_000)
 
     def built(self, purpose: str, recipe: Recipe = SHORT) -> str:
-        """
-        A version that is built.
-        """
+        """A version that is built."""
         ref = self.publish(purpose, recipe)
         self.start(ref)
         self.wait(ref)
@@ -116,9 +94,7 @@ class Client:
 
 
 def fresh(client: Client) -> None:
-    """
-    A new version is not built, builds once it is started, and ends ready.
-    """
+    """A new version is not built, builds once it is started, and ends ready."""
     ref = client.publish("fresh")
     client.read(ref)
     client.read(ref)
@@ -130,9 +106,7 @@ def fresh(client: Client) -> None:
 
 
 def joined(client: Client) -> None:
-    """
-    A start while the version builds is answered as documented, and that build runs to its end.
-    """
+    """A start while the version builds is answered as documented, and that build runs to its end."""
     ref = client.publish("joined")
     client.start(ref)
     client.read(ref)
@@ -141,9 +115,7 @@ def joined(client: Client) -> None:
 
 
 def finished(client: Client) -> None:
-    """
-    A ready version stays ready, is reused, and does not mind a cancel.
-    """
+    """A ready version stays ready, is reused, and does not mind a cancel."""
     ref = client.built("finished")
     client.read(ref)
     client.start(ref)
@@ -153,9 +125,7 @@ def finished(client: Client) -> None:
 
 
 def failing(client: Client) -> None:
-    """
-    A failing version ends failed, stays so, has nothing to cancel, and can be started again.
-    """
+    """A failing version ends failed, stays so, has nothing to cancel, and can be started again."""
     ref = client.built("failing", FAILING)
     client.read(ref)
     client.cancel(ref)
@@ -166,9 +136,7 @@ def failing(client: Client) -> None:
 
 
 def idle(client: Client) -> None:
-    """
-    A version that nobody started has nothing to cancel.
-    """
+    """A version that nobody started has nothing to cancel."""
     ref = client.publish("idle")
     client.read(ref)
     client.cancel(ref)
@@ -176,9 +144,7 @@ def idle(client: Client) -> None:
 
 
 def cancelled(client: Client) -> None:
-    """
-    A running build is cancelled, again while it settles and once it has, and the next one completes.
-    """
+    """A running build is cancelled, again while it settles and once it has, and the next one completes."""
     ref = client.publish("cancelled")
     client.start(ref)
     client.read(ref)
@@ -193,9 +159,7 @@ def cancelled(client: Client) -> None:
 
 
 def restarted(client: Client) -> None:
-    """
-    A start right after a cancel begins a build of its own.
-    """
+    """A start right after a cancel begins a build of its own."""
     ref = client.publish("restarted")
     client.start(ref)
     client.cancel(ref)
@@ -204,9 +168,7 @@ def restarted(client: Client) -> None:
 
 
 def neighbours(client: Client) -> None:
-    """
-    A cancel leaves a running and a ready neighbour alone.
-    """
+    """A cancel leaves a running and a ready neighbour alone."""
     ready, neighbour, victim = client.built("ready"), client.publish("neighbour"), client.publish("victim", LONG)
     client.start(neighbour)
     client.start(victim)
@@ -220,9 +182,7 @@ def neighbours(client: Client) -> None:
 
 
 def replaced(client: Client) -> None:
-    """
-    Replaced content is built afresh, whether it is looked at before or not.
-    """
+    """Replaced content is built afresh, whether it is looked at before or not."""
     for purpose in ("replaced", "replaced-unseen"):
         client.built(purpose)
         ref = client.publish(purpose, Recipe("revised", sleep_ms=200), force=True)
@@ -233,9 +193,7 @@ def replaced(client: Client) -> None:
 
 
 def together(client: Client) -> None:
-    """
-    Simultaneous starts of one version share one build.
-    """
+    """Simultaneous starts of one version share one build."""
     ref = client.publish("together")
     client.read(ref)
     client.together(*[Step("start", ref)] * 3)
@@ -246,9 +204,7 @@ def together(client: Client) -> None:
 
 
 def refused(client: Client) -> None:
-    """
-    Without a key, with another account's, and beyond the rate, nothing begins and nothing ends.
-    """
+    """Without a key, with another account's, and beyond the rate, nothing begins and nothing ends."""
     strangers: tuple[Credential, ...] = ("none", "second")
     for stranger in strangers:
         ref = client.publish(f"refused-{stranger}", LONG)
@@ -285,9 +241,7 @@ SITUATIONS: tuple[Callable[[Client], None], ...] = (
 
 
 def findings(server: Server, situations: Sequence[Callable[[Client], None]] = SITUATIONS) -> set[tuple[str, str]]:
-    """
-    What the life-cycle rule says of *server* in *situations*: claims and outcomes.
-    """
+    """What the life-cycle rule says of *server* in *situations*: claims and outcomes."""
     client = Client(server)
     for situation in situations:
         situation(client)
@@ -296,8 +250,6 @@ def findings(server: Server, situations: Sequence[Callable[[Client], None]] = SI
 
 
 def broken_by(server: Server, *situations: Callable[[Client], None]) -> set[str]:
-    """
-    The claims that *server* breaks in *situations*, by default in all of them.
-    """
+    """The claims that *server* breaks in *situations*, by default in all of them."""
     server.manners = replace(server.manners, settle_ms=server.manners.settle_ms or 20)
     return broken(findings(server, situations or SITUATIONS))

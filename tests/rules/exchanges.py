@@ -1,6 +1,4 @@
-"""
-Makes exchanges and histories for tests of rules, so that a test says only what it is about.
-"""
+"""Makes exchanges and histories for tests of rules, so that a test says only what it is about."""
 
 import functools
 import json as _json
@@ -9,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from touchstone.contract import Contract
-from touchstone.exchange import Chunk, Closed, Credential, Exchange, Request, Response
-from touchstone.finding import Judgement
+from touchstone.contract.document import Contract
+from touchstone.facts.exchange import Chunk, Closed, Credential, Exchange, Request, Response
+from touchstone.facts.finding import Judgement
 from touchstone.rules.history import Bounds, Content, History
 from touchstone.rules.rule import Rule
 
@@ -26,16 +24,13 @@ UNSET: Any = object()
 
 @functools.cache
 def contract() -> Contract:
-    """
-    The bundled contract, read once.
-    """
+    """The bundled contract, read once."""
     return Contract.load()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """
-    What `exchange` may be told beside operation and status.
+    """What `exchange` may be told beside operation and status.
 
     Attributes:
         json: Value of a JSON body; its media type is added to *headers* unless they name one.
@@ -74,9 +69,7 @@ class Facts:
 
 
 def exchange(operation: str = "getBuild", status: int = 200, **facts: Any) -> Exchange:
-    """
-    One exchange; everything has a default that fits the rest. Status 0 stands for no response.
-    """
+    """One exchange; everything has a default that fits the rest. Status 0 stands for no response."""
     told = Facts(**facts)
     pieces = told.pieces()
     streamed = operation == "streamBuildEvents" and status == 200
@@ -111,9 +104,7 @@ def publish(
     note: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Exchange:
-    """
-    A publish of *ref* with its answer; *more* goes to `exchange`.
-    """
+    """A publish of *ref* with its answer; *more* goes to `exchange`."""
     answer: dict[str, Any] = {"ref": ref, "digest": digest, "published": "2026-03-14T09:26:53Z"}
     if auto_build is not None:
         answer["auto_build"] = auto_build
@@ -125,24 +116,18 @@ def publish(
 
 
 def build(status: str = "building", ref: str = REF, digest: str = DIGEST, **more: Any) -> dict[str, Any]:
-    """
-    A build object in *status* with what the contract asks of it.
-    """
+    """A build object in *status* with what the contract asks of it."""
     asked: dict[str, dict[str, Any]] = {"ready": {"build_time_ms": 1200}, "failed": {"error": "step 1 ended with 1"}}
     return {"ref": ref, "digest": digest, "status": status} | asked.get(status, {}) | more
 
 
 def frame(value: object) -> bytes:
-    """
-    One data frame of an event stream.
-    """
+    """One data frame of an event stream."""
     return b"data:" + _json.dumps(value, separators=(",", ":")).encode() + b"\n\n"
 
 
 def history(*exchanges: Exchange, given: Mapping[str, Content] | None = None, bounds: Bounds | None = None) -> History:
-    """
-    A history over the bundled contract that holds *exchanges*.
-    """
+    """A history over the bundled contract that holds *exchanges*."""
     made = History(contract(), bounds or Bounds(), given or {})
     for each in exchanges:
         made.add(each)
@@ -150,16 +135,12 @@ def history(*exchanges: Exchange, given: Mapping[str, Content] | None = None, bo
 
 
 def said(judgements: Iterable[Judgement]) -> set[tuple[str, str]]:
-    """
-    What judgements come down to: claim and outcome.
-    """
+    """What judgements come down to: claim and outcome."""
     return {(j.claim, j.outcome) for j in judgements}
 
 
 def verdicts(rules: Iterable[Rule[Exchange]], *exchanges: Exchange, **more: Any) -> set[tuple[str, str]]:
-    """
-    What exchange rules say of the last of *exchanges*, once all are in the history.
-    """
+    """What exchange rules say of the last of *exchanges*, once all are in the history."""
     known = history(*exchanges, **more)
     return said(j for rule in rules for j in rule(exchanges[-1], known))
 
@@ -167,17 +148,13 @@ def verdicts(rules: Iterable[Rule[Exchange]], *exchanges: Exchange, **more: Any)
 def story_verdicts(
     rules: Iterable[Rule[str]], *exchanges: Exchange, ref: str = REF, **more: Any
 ) -> set[tuple[str, str]]:
-    """
-    What story rules say of *ref*, once all *exchanges* are in the history.
-    """
+    """What story rules say of *ref*, once all *exchanges* are in the history."""
     known = history(*exchanges, **more)
     return said(j for rule in rules for j in rule(ref, known))
 
 
 def broken(verdicts: Iterable[tuple[str, str]]) -> set[str]:
-    """
-    The claims that were found broken.
-    """
+    """The claims that were found broken."""
     return {claim for claim, outcome in verdicts if outcome == "broken"}
 
 

@@ -1,6 +1,4 @@
-"""
-A server with a limit and the driver that the rules on limits ask for, in virtual time.
-"""
+"""A server with a limit and the driver that the rules on limits ask for, in virtual time."""
 
 import itertools
 import math
@@ -9,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.rules.exchanges import REF, build, exchange, publish
-from touchstone.exchange import Credential, Exchange
+from touchstone.facts.exchange import Credential, Exchange
 from touchstone.twin.limits import FixedWindow, Limiter, SlidingLog, TokenBucket
 
 THEIRS = "default/touchstone-t1-theirs@1.0.0"
@@ -17,9 +15,7 @@ PATIENCE_S = 60.0
 
 
 class AlignedWindow:
-    """
-    At most *limit* starts in each window; windows follow the clock, whoever asks.
-    """
+    """At most *limit* starts in each window; windows follow the clock, whoever asks."""
 
     def __init__(self, limit: int, window_s: float) -> None:
         self._limit, self._window_s = limit, window_s
@@ -36,9 +32,7 @@ class AlignedWindow:
 
 
 class Never(FixedWindow):
-    """
-    Once it refuses it refuses for good.
-    """
+    """Once it refuses it refuses for good."""
 
     def wait_s(self, now_at: float) -> float:
         wait_s = super().wait_s(now_at)
@@ -57,8 +51,7 @@ LIMITERS: Mapping[str, Callable[[int, float], Limiter]] = {
 
 @dataclass
 class Server:
-    """
-    Answers starts of ready versions and reads, and can be told to break its promises.
+    """Answers starts of ready versions and reads, and can be told to break its promises.
 
     Attributes:
         shared: All keys use up one rate.
@@ -87,8 +80,7 @@ class Server:
 
 @dataclass
 class Driver:
-    """
-    Sends what the rules on limits ask for and keeps the exchanges.
+    """Sends what the rules on limits ask for and keeps the exchanges.
 
     Attributes:
         builds: What becomes of builds that starts begin; empty where a ready version is started.
@@ -127,9 +119,7 @@ class Driver:
         return sent
 
     def fresh(self, phase: str) -> str:
-        """
-        The version whose turn it is: each round begins with the same one.
-        """
+        """The version whose turn it is: each round begins with the same one."""
         burst = list(itertools.takewhile(lambda e: _phase(e) == "burst", reversed(self.exchanges)))
         return REF if phase == "burst" and not burst else f"default/touchstone-t1-fresh-{len(burst)}@1.0.0"
 

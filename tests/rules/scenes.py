@@ -1,12 +1,10 @@
-"""
-Makes the exchanges of a build that somebody follows, so that a test changes only what it is about.
-"""
+"""Makes the exchanges of a build that somebody follows, so that a test changes only what it is about."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tests.rules.exchanges import build, exchange, frame, publish
-from touchstone.exchange import Exchange
+from touchstone.facts.exchange import Exchange
 
 MARKER = "marker-hello"
 SLEEP_S = 2.0
@@ -18,16 +16,12 @@ DATE = "Sat, 14 Mar 2026 09:00:11 GMT"
 def line(
     at_s: float, phase: str = "install", text: str = "working", level: str = "info", **more: Any
 ) -> dict[str, Any]:
-    """
-    One frame, stamped *at_s* seconds after the start of the run.
-    """
+    """One frame, stamped *at_s* seconds after the start of the run."""
     return {"ts": f"2026-03-14T09:00:{at_s:06.3f}Z", "level": level, "phase": phase, "line": text}
 
 
 def ready_log(*more: dict[str, Any]) -> list[dict[str, Any]]:
-    """
-    The frames of a build that succeeds, *more* before the last.
-    """
+    """The frames of a build that succeeds, *more* before the last."""
     last = line(13.95, "ready", "golden snapshot ready in 4.0 s", "success")
     return [line(10.1, "boot", "booted"), line(12.1, text=MARKER), *more, last]
 
@@ -35,33 +29,25 @@ def ready_log(*more: dict[str, Any]) -> list[dict[str, Any]]:
 def stream(
     frames: Sequence[object], seq: int = 5, opened_at: float = OPEN_AT, closed_at: float = END_AT - 0.02, **more: Any
 ) -> Exchange:
-    """
-    A follower from *opened_at* to *closed_at*.
-    """
+    """A follower from *opened_at* to *closed_at*."""
     chunks = [(0.1, frame(value)) for value in frames]
     facts: dict[str, Any] = {"headers": {"date": DATE}, "chunks": chunks, "sent_at": opened_at, "done_at": closed_at}
     return exchange("streamBuildEvents", 200, seq=seq, **(facts | more))
 
 
 def published(**note: Any) -> Exchange:
-    """
-    The publish of a version whose build prints its marker after two seconds.
-    """
+    """The publish of a version whose build prints its marker after two seconds."""
     meaning = {"sleep_s": SLEEP_S, "marker": MARKER, "marker_after_s": SLEEP_S, "force": False, "auto_build": False}
     return publish(1, note=meaning | note, sent_at=1.0)
 
 
 def started(seq: int = 3, at: float = START_AT, **more: Any) -> Exchange:
-    """
-    An accepted start that begins or joins a build.
-    """
+    """An accepted start that begins or joins a build."""
     return exchange("startBuild", 202, seq=seq, json=build(), sent_at=at, **more)
 
 
 def read(status: str, at: float, seq: int = 6, **more: Any) -> Exchange:
-    """
-    The owner's read of a status.
-    """
+    """The owner's read of a status."""
     facts = {key: more.pop(key) for key in ("credential", "done_at") if key in more}
     told = {"build_time_ms": 3990} if status == "ready" else {}
     return exchange("getBuild", 200, seq=seq, json=build(status, **(told | more)), sent_at=at, **facts)
@@ -91,8 +77,6 @@ def followed(
 
 
 def again(*frames: object, status: str = "ready", **more: Any) -> list[Exchange]:
-    """
-    A build that is over, and a follower after it.
-    """
+    """A build that is over, and a follower after it."""
     facts: dict[str, Any] = {"seq": 11, "opened_at": 20.0, "closed_at": 21.0} | more
     return [published(), started(), read(status, END_AT, 9), stream(frames, **facts)]

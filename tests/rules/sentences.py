@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from tests.rules.exchanges import REF, history
-from touchstone.exchange import Exchange
-from touchstone.finding import Judgement
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
 from touchstone.rules.rule import Rule
 
 Said = tuple[str, tuple[int, ...], str, str]
@@ -22,17 +22,13 @@ def story_findings(rules: Iterable[Rule[str]], *exchanges: Exchange, ref: str = 
 
 
 def findings(rules: Iterable[Rule[Exchange]], *exchanges: Exchange, **more: Any) -> list[Said]:
-    """
-    The same of the last exchange.
-    """
+    """The same of the last exchange."""
     known = history(*exchanges, **more)
     return _said(judgement for rule in rules for judgement in rule(exchanges[-1], known))
 
 
 def shown_by(rules: Iterable[Rule[str]], *exchanges: Exchange, ref: str = REF, **more: Any) -> list[tuple[str, Any]]:
-    """
-    Claim and evidence of each occasion on which a claim held.
-    """
+    """Claim and evidence of each occasion on which a claim held."""
     known = history(*exchanges, **more)
     return [(j.claim, j.evidence) for rule in rules for j in rule(ref, known) if j.outcome == "held"]
 

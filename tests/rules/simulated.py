@@ -1,5 +1,4 @@
-"""
-A simulated server of the build API in simulated time, correct in every way that the documentation leaves open.
+"""A simulated server of the build API in simulated time, correct in every way that the documentation leaves open.
 
 `Manners` draws one of the allowed ways, `play` sends steps to a `Server` that may overlap, get lost and be refused, and
 returns the exchanges that a client would have recorded. A faulty server is a subclass that overrides one method.
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tests.rules.exchanges import exchange
-from touchstone.exchange import REFUSED_CREDENTIALS, Credential, Exchange
+from touchstone.facts.exchange import REFUSED_CREDENTIALS, Credential, Exchange
 from touchstone.rules.history import Bounds, Content, Outcome
 
 Answer = tuple[int, dict[str, Any]]
@@ -36,9 +35,7 @@ LIMITED: Answer = (429, {"error": "Build rate limit or host capacity reached."})
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """
-    The content of a document.
-    """
+    """The content of a document."""
 
     name: str
     outcome: Outcome = "ready"
@@ -47,8 +44,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Manners:
-    """
-    How a correct server behaves where it is free to choose.
+    """How a correct server behaves where it is free to choose.
 
     Attributes:
         by_digest: Builds belong to digests, not to versions: content that returns finds its old builds.
@@ -90,9 +86,7 @@ class Manners:
 
 @dataclass(eq=False)
 class Cell:
-    """
-    The state of the builds of one version, or of one digest.
-    """
+    """The state of the builds of one version, or of one digest."""
 
     state: str = "not_built"
     begun_ms: int = 0
@@ -104,9 +98,7 @@ class Cell:
 
 @dataclass
 class Version:
-    """
-    A published version.
-    """
+    """A published version."""
 
     ref: str
     owner: Credential
@@ -116,8 +108,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """
-    One request of a story; times in milliseconds.
+    """One request of a story; times in milliseconds.
 
     Attributes:
         gap_ms: After the previous request was answered, or sent where *beside* holds.
@@ -140,9 +131,7 @@ class Step:
     limited: bool = False
 
     def note(self) -> dict[str, Any]:
-        """
-        What the sender says about the request.
-        """
+        """What the sender says about the request."""
         if self.kind != "publish":
             return {}
         return {
@@ -157,9 +146,7 @@ class Step:
 
 @dataclass
 class Server:
-    """
-    A correct server.
-    """
+    """A correct server."""
 
     manners: Manners = Manners()
     versions: dict[str, Version] = field(default_factory=dict)
@@ -170,9 +157,7 @@ class Server:
     # --- what is asked of it -----------------------------------------------------------------------------------------
 
     def act(self, step: Step, now: int, answered_ms: int) -> Answer:
-        """
-        Lets a request take effect at *now*, whose answer arrives at *answered_ms*.
-        """
+        """Lets a request take effect at *now*, whose answer arrives at *answered_ms*."""
         self.advance(now)
         if step.credential in REFUSED_CREDENTIALS:
             kind = "Missing" if step.credential in ("none", "query", "malformed") else "Invalid"
@@ -197,9 +182,7 @@ class Server:
         return 200, self.identity(version) | {"published": "2026-03-14T09:26:53Z", "template": self.document(version)}
 
     def start(self, version: Version, now: int) -> Answer:
-        """
-        Begins a build, joins the running one, or reuses a golden.
-        """
+        """Begins a build, joins the running one, or reuses a golden."""
         cell = version.cell
         if cell.ends_as == "not_built" and cell.state == "building":
             return LIMITED  # what runs is the build of the content before
@@ -214,9 +197,7 @@ class Server:
         return self.begun(version, now)
 
     def begun(self, version: Version, now: int) -> Answer:
-        """
-        Begins a build.
-        """
+        """Begins a build."""
         cell, recipe = version.cell, version.recipe
         cell.state, cell.begun_ms, cell.ends_as, cell.reused = "building", now, recipe.outcome, False
         cell.ends_ms = now + round(recipe.sleep_ms * self.manners.clock_share) + self.manners.overhead_ms
@@ -225,17 +206,13 @@ class Server:
         return 202, self.identity(version) | {"status": "building"}
 
     def joined(self, version: Version, now: int) -> Answer:
-        """
-        Answers a start while a build runs.
-        """
+        """Answers a start while a build runs."""
         if self.manners.start_building == 409:
             return 409, {"error": "Already building."}
         return self.manners.start_building, self.identity(version) | {"status": "building"}
 
     def reused(self, version: Version) -> Answer:
-        """
-        Answers a start of what is built.
-        """
+        """Answers a start of what is built."""
         cell = version.cell
         if cell.state != "ready":
             cell.state, cell.build_time_ms = "ready", self.goldens[self.digest(version)]
@@ -243,9 +220,7 @@ class Server:
         return self.manners.reuse_status, self.built(version) | {"reused": True}
 
     def cancel(self, version: Version, now: int, answered_ms: int) -> Answer:
-        """
-        Cancels the running build.
-        """
+        """Cancels the running build."""
         cell = version.cell
         if cell.state == "building":
             if not (self.manners.finishes_first and cell.ends_ms <= answered_ms):
@@ -256,27 +231,19 @@ class Server:
         return self.idle()
 
     def idle(self) -> Answer:
-        """
-        Answers a cancel with nothing to cancel.
-        """
+        """Answers a cancel with nothing to cancel."""
         return 404, {"status": "idle"} | ({"error": "Nothing is building."} if self.manners.idle_with_error else {})
 
     def stop(self, cell: Cell, now: int) -> None:
-        """
-        Ends a build before its end.
-        """
+        """Ends a build before its end."""
         cell.state, cell.ends_ms, cell.ends_as = "cancelling", now + self.manners.settle_ms, self.manners.settles_to
 
     def read(self, version: Version, now: int) -> Answer:
-        """
-        Shows the status.
-        """
+        """Shows the status."""
         return 200, self.built(version)
 
     def publish(self, step: Step, now: int) -> Answer:
-        """
-        Creates a version, replaces it, or leaves it.
-        """
+        """Creates a version, replaces it, or leaves it."""
         old = self.versions.get(step.ref)
         status = 201
         if old is None:
@@ -298,9 +265,7 @@ class Server:
         return status, answer | {"auto_build": started[1].get("status", "building")}
 
     def build_refused(self, step: Step, old: Version | None, answer: dict[str, Any]) -> Answer:
-        """
-        Answers a publish whose build is refused.
-        """
+        """Answers a publish whose build is refused."""
         if self.manners.auto_refused == "201":
             return 201, answer | {"auto_build": "not_built"}
         if self.manners.auto_refused == "429":
@@ -310,9 +275,7 @@ class Server:
         return LIMITED
 
     def placed(self, step: Step) -> Version:
-        """
-        Puts a version where none is, or none any more.
-        """
+        """Puts a version where none is, or none any more."""
         version = self.versions[step.ref] = Version(step.ref, step.credential, step.recipe, Cell())
         version.cell = self.cell(version)
         if self.manners.keeps_goldens == "shown" and version.cell.state == "not_built" and self.keeps_golden(version):
@@ -320,9 +283,7 @@ class Server:
         return version
 
     def cell(self, version: Version) -> Cell:
-        """
-        Where the builds of a new version are kept.
-        """
+        """Where the builds of a new version are kept."""
         if self.manners.by_digest:
             return self.cells.setdefault(self.digest(version), Cell())
         if not self.manners.deletes_builds:
@@ -330,9 +291,7 @@ class Server:
         return Cell()
 
     def replaced(self, step: Step, old: Version) -> Version:
-        """
-        Puts other content, or the same anew, in the place of a version.
-        """
+        """Puts other content, or the same anew, in the place of a version."""
         version = self.placed(step)
         haunting = old.cell.state in ("building", "cancelling") and self.manners.replaced_build == "haunts"
         if haunting and not self.manners.by_digest and version.cell.state == "not_built":
@@ -342,9 +301,7 @@ class Server:
         return version
 
     def delete(self, version: Version) -> Answer:
-        """
-        Deletes a version.
-        """
+        """Deletes a version."""
         if version.cell.state in ("building", "cancelling") and self.manners.replaced_build == "refuses":
             return 409, {"error": "The version is being built."}
         del self.versions[version.ref]
@@ -353,41 +310,29 @@ class Server:
     # --- what a fault may change -------------------------------------------------------------------------------------
 
     def foreign(self, step: Step, version: Version, now: int) -> Answer:
-        """
-        Answers another account.
-        """
+        """Answers another account."""
         return NOT_FOUND
 
     def refused_key(self, step: Step, now: int) -> Answer | None:
-        """
-        What happens on a request whose key is refused: nothing.
-        """
+        """What happens on a request whose key is refused: nothing."""
         return None
 
     def limited(self, step: Step, now: int) -> Answer:
-        """
-        Answers a request beyond the rate.
-        """
+        """Answers a request beyond the rate."""
         return LIMITED
 
     def holds_back_ms(self, step: Step) -> int:
-        """
-        How long the answer to a request is held back after it took effect; `play` does not ask.
-        """
+        """How long the answer to a request is held back after it took effect; `play` does not ask."""
         return 0
 
     def advance(self, now: int) -> None:
-        """
-        Lets builds end that have to end by *now*.
-        """
+        """Lets builds end that have to end by *now*."""
         for cell in [cell for cell in self.live if cell.ends_ms <= now]:
             self.ended(cell)
             self.live.remove(cell)
 
     def ended(self, cell: Cell) -> None:
-        """
-        A build comes to its end, or is gone after its cancel.
-        """
+        """A build comes to its end, or is gone after its cancel."""
         if cell.state in ("building", "cancelling"):
             cell.state, cell.build_time_ms = cell.ends_as, cell.ends_ms - cell.begun_ms
         for version in self.versions.values():
@@ -397,28 +342,20 @@ class Server:
     # --- what it shows -----------------------------------------------------------------------------------------------
 
     def keeps_golden(self, version: Version) -> bool:
-        """
-        Whether the golden of a digest serves a version that is not built.
-        """
+        """Whether the golden of a digest serves a version that is not built."""
         return self.manners.keeps_goldens != "no" and self.digest(version) in self.goldens
 
     def digest(self, version: Version) -> str:
-        """
-        The digest of a version's content.
-        """
+        """The digest of a version's content."""
         meaning = f"{version.ref if self.manners.digest_covers_name else ''} {version.recipe}"
         return self.manners.prefix + hashlib.sha256(meaning.encode()).hexdigest()
 
     def identity(self, version: Version) -> dict[str, Any]:
-        """
-        The fields that every answer about a version has.
-        """
+        """The fields that every answer about a version has."""
         return {"ref": version.ref, "digest": self.digest(version)}
 
     def built(self, version: Version) -> dict[str, Any]:
-        """
-        The build object.
-        """
+        """The build object."""
         cell = version.cell
         shown = self.identity(version) | {"status": "building" if cell.state == "cancelling" else cell.state}
         if cell.state == "ready":
@@ -430,17 +367,13 @@ class Server:
         return shown
 
     def document(self, version: Version) -> dict[str, Any]:
-        """
-        The published document.
-        """
+        """The published document."""
         name, _, number = version.ref.removeprefix("default/").partition("@")
         return {"api_version": "orgo.ai/v1", "template": {"name": name, "version": number}}
 
 
 def play(server: Server, steps: Sequence[Step]) -> list[Exchange]:
-    """
-    The exchanges of *steps* in the order of their numbers.
-    """
+    """The exchanges of *steps* in the order of their numbers."""
     effects: list[tuple[int, int, int, int]] = []
     sent = done = 0
     for index, step in enumerate(steps):
@@ -458,9 +391,7 @@ def play(server: Server, steps: Sequence[Step]) -> list[Exchange]:
 
 
 def recorded(seq: int, step: Step, sent: int, done: int, answer: Answer) -> Exchange:
-    """
-    The exchange that a client sees of one step.
-    """
+    """The exchange that a client sees of one step."""
     status, body = answer
     if step.fate == "gateway":
         status, body = 504, {"error": "upstream timed out"}
@@ -480,16 +411,12 @@ def recorded(seq: int, step: Step, sent: int, done: int, answer: Answer) -> Exch
 
 
 def bounds(manners: Manners, recipes: Iterable[Recipe]) -> Bounds:
-    """
-    The tightest bounds that a server with these manners keeps.
-    """
+    """The tightest bounds that a server with these manners keeps."""
     longest_ms = max(recipe.sleep_ms for recipe in recipes) + manners.overhead_ms + manners.settle_ms
     return Bounds(build_timeout_s=longest_ms / 1000, cancel_timeout_s=manners.settle_ms / 1000)
 
 
 def given(ref: str, recipe: Recipe, *, known: bool) -> Content:
-    """
-    A version that the user named, whose outcome may be known.
-    """
+    """A version that the user named, whose outcome may be known."""
     outcome: Outcome = recipe.outcome if known else "unknown"
     return Content(ref, "primary", "given", outcome, 0.0, "", 0, 0.0, 0.0)

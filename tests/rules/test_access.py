@@ -1,6 +1,4 @@
-"""
-Rules on who is let in.
-"""
+"""Rules on who is let in."""
 
 from typing import Any
 
@@ -18,7 +16,7 @@ from tests.rules.exchanges import (
     story_verdicts,
     verdicts,
 )
-from touchstone.exchange import REFUSED_CREDENTIALS, Credential, Exchange
+from touchstone.facts.exchange import REFUSED_CREDENTIALS, Credential, Exchange
 from touchstone.rules import access
 from touchstone.rules.history import Content
 
@@ -46,9 +44,7 @@ ERROR = {"error": "no"}
 
 
 def test_each_refused_key_has_a_claim() -> None:
-    """
-    No way of showing a wrong key is left without a claim.
-    """
+    """No way of showing a wrong key is left without a claim."""
     assert set(CLAIMS) == set(REFUSED_CREDENTIALS)
 
 
@@ -61,9 +57,7 @@ def test_each_refused_key_has_a_claim() -> None:
 def test_refused_key_gets_401_from_every_operation(
     operation: str, credential: Credential, status: int, outcome: str
 ) -> None:
-    """
-    A wrong key is told so by every operation; anything else breaks the claim about that kind of key.
-    """
+    """A wrong key is told so by every operation; anything else breaks the claim about that kind of key."""
     answer = exchange(operation, status, credential=credential, note={"content": "x"}, json={})
 
     assert verdicts(access.RULES, answer) == {(CLAIMS[credential], outcome)}
@@ -83,16 +77,12 @@ def test_refused_key_gets_401_from_every_operation(
     ],
 )
 def test_refusal_before_the_key_is_looked_at_is_fair(facts: dict[str, Any]) -> None:
-    """
-    What is odd about a request, or that nothing was answered, comes before the key.
-    """
+    """What is odd about a request, or that nothing was answered, comes before the key."""
     assert verdicts(access.RULES, exchange(**facts, credential="none")) == set()
 
 
 def test_limit_before_the_key_is_indeterminate() -> None:
-    """
-    A limit that a wrong key meets says nothing about keys.
-    """
+    """A limit that a wrong key meets says nothing about keys."""
     assert verdicts(access.RULES, exchange(status=429, credential="none")) == {
         ("auth.missing-key-is-401", "indeterminate")
     }
@@ -111,9 +101,7 @@ def test_limit_before_the_key_is_indeterminate() -> None:
     ],
 )
 def test_text_of_401_starts_as_documented(credential: Credential, json: Any, claim: str, outcome: str) -> None:
-    """
-    The text tells a missing key from a wrong one.
-    """
+    """The text tells a missing key from a wrong one."""
     answer = exchange(status=401, json=json, credential=credential)
 
     assert {v for v in verdicts(access.RULES, answer) if v[0].endswith("-text")} == {(claim, outcome)}
@@ -122,9 +110,7 @@ def test_text_of_401_starts_as_documented(credential: Credential, json: Any, cla
 @pytest.mark.parametrize("credential", ["malformed", "query"])
 @pytest.mark.parametrize("json", [MISSING, INVALID, {}, {"error": 1}])
 def test_text_is_free_where_it_is_not_documented(credential: Credential, json: Any) -> None:
-    """
-    What a malformed header or a key in the wrong place is told is not documented.
-    """
+    """What a malformed header or a key in the wrong place is told is not documented."""
     answer = exchange(status=401, json=json, credential=credential)
 
     assert verdicts(access.RULES, answer) == {(CLAIMS[credential], "held")}
@@ -140,9 +126,7 @@ def test_text_is_free_where_it_is_not_documented(credential: Credential, json: A
     ],
 )
 def test_valid_key_is_never_401(credential: Credential, claim: str) -> None:
-    """
-    401 to a valid key breaks the claim about that kind of key; 404 and 403 uphold it; 429 and 500 show nothing.
-    """
+    """401 to a valid key breaks the claim about that kind of key; 404 and 403 uphold it; 429 and 500 show nothing."""
     outcomes = {
         status: verdicts(access.RULES, exchange(status=status, json=ERROR, credential=credential))
         for status in (200, 401, 403, 404, 429, 500)
@@ -170,9 +154,7 @@ def test_valid_key_is_never_401(credential: Credential, claim: str) -> None:
     ],
 )
 def test_publishing_below_scale_is_403(status: int, outcome: str) -> None:
-    """
-    A small plan cannot publish; what is wrong with the document may be told first.
-    """
+    """A small plan cannot publish; what is wrong with the document may be told first."""
     answer = exchange("publishTemplate", status, json=ERROR, credential="restricted")
 
     assert ("access.publish-needs-scale", outcome) in verdicts(access.RULES, answer)
@@ -192,9 +174,7 @@ GIVEN = {REF: Content(REF, "restricted", "", "ready", 0.0, "", 0, 0.0, 0.0)}
     ],
 )
 def test_starting_below_scale_is_403(status: int, own: str, elsewhere: str) -> None:
-    """
-    A small plan cannot start: 403 on its own version; on others 404 may come first.
-    """
+    """A small plan cannot start: 403 on its own version; on others 404 may come first."""
     claim = "access.start-needs-scale"
     mine = exchange("startBuild", status, json=ERROR, credential="restricted", seq=2)
     unknown = exchange("startBuild", status, json=ERROR, credential="restricted", seq=2, ref=UNKNOWN_REF)
@@ -204,9 +184,7 @@ def test_starting_below_scale_is_403(status: int, own: str, elsewhere: str) -> N
 
 
 def test_refused_start_is_not_blamed_where_reads_begin_builds() -> None:
-    """
-    A build that begins after a refused start says nothing of plans where versions build that are only read.
-    """
+    """A build that begins after a refused start says nothing of plans where versions build that are only read."""
     claim = "access.start-needs-scale"
     reads = [
         exchange("getBuild", seq=2, credential="restricted", json=build("not_built")),
@@ -225,9 +203,7 @@ def test_refused_start_is_not_blamed_where_reads_begin_builds() -> None:
 
 
 def test_small_plan_taken_for_a_wrong_key_is_told_once() -> None:
-    """
-    401 for a small plan is the claim about keys, not the one about plans.
-    """
+    """401 for a small plan is the claim about keys, not the one about plans."""
     answer = exchange("startBuild", 401, json=ERROR, credential="restricted", seq=2)
 
     assert story_verdicts(access.STORY_RULES, answer, given=GIVEN) == set()
@@ -243,9 +219,7 @@ OTHERS = "access.others-version-is-404"
     [(404, "held"), (202, "broken"), (403, "broken"), (409, "broken"), (500, "broken"), (429, "indeterminate")],
 )
 def test_others_version_looks_missing(operation: str, status: int, outcome: str) -> None:
-    """
-    Another account's version is 404 for every operation, in both directions.
-    """
+    """Another account's version is 404 for every operation, in both directions."""
     seen = exchange(operation, status, json=ERROR, credential="second", seq=2)
     back = exchange(operation, status, json=ERROR, credential="primary", seq=2)
 
@@ -257,9 +231,7 @@ def test_others_version_looks_missing(operation: str, status: int, outcome: str)
     ("body", "outcome"), [(b"", "held"), (b": nothing here\n\n", "held"), (frame({"line": "secret"}), "broken")]
 )
 def test_others_log_is_missing_or_empty(body: bytes, outcome: str) -> None:
-    """
-    Another account's log may be an empty stream, but not one with a frame.
-    """
+    """Another account's log may be an empty stream, but not one with a frame."""
     seen = exchange("streamBuildEvents", body=body, credential="second", seq=2)
 
     assert story_verdicts((access.others_version,), publish(), seen) == {(OTHERS, outcome)}
@@ -279,16 +251,12 @@ NO_EVIDENCE: list[tuple[str, Exchange]] = [
 
 @pytest.mark.parametrize("answer", [e for _, e in NO_EVIDENCE], ids=[n for n, _ in NO_EVIDENCE])
 def test_other_requests_are_no_evidence_of_isolation(answer: Exchange) -> None:
-    """
-    Only a valid key of another account, on a version that surely exists, shows whether accounts are kept apart.
-    """
+    """Only a valid key of another account, on a version that surely exists, shows whether accounts are kept apart."""
     assert story_verdicts((access.others_version,), publish(), answer) == set()
 
 
 def test_version_that_both_accounts_have_is_not_judged() -> None:
-    """
-    Where both accounts published one name, each may see its own.
-    """
+    """Where both accounts published one name, each may see its own."""
     story = (publish(1), publish(2, credential="second"), exchange(json=build(), credential="second", seq=3))
 
     assert story_verdicts((access.others_version,), *story) == set()
@@ -296,9 +264,7 @@ def test_version_that_both_accounts_have_is_not_judged() -> None:
 
 @pytest.mark.parametrize(("status", "claims"), [(200, {"auth.missing-key-is-401"}), (401, set()), (405, set())])
 def test_refused_key_is_not_served_by_head_either(status: int, claims: set[str]) -> None:
-    """
-    HEAD may be refused in any way; without a key it is not served.
-    """
+    """HEAD may be refused in any way; without a key it is not served."""
     head = exchange("getBuild", status, method="HEAD", credential="none")
 
     assert broken(verdicts(access.RULES, head)) == claims
@@ -313,9 +279,7 @@ def test_refused_key_is_not_served_by_head_either(status: int, claims: set[str])
     ],
 )
 def test_anothers_version_is_told_like_one_that_nobody_has(text: str, outcome: str) -> None:
-    """
-    A 404 in other words than usual tells that there is something to be found.
-    """
+    """A 404 in other words than usual tells that there is something to be found."""
     usual = text if outcome == "held" else "No such template version."
     missing = {"error": usual.replace(REF, UNKNOWN_REF), "request_id": "r1"}
     story = [
@@ -327,9 +291,7 @@ def test_anothers_version_is_told_like_one_that_nobody_has(text: str, outcome: s
 
 
 def test_cancel_of_anothers_version_may_be_told_in_either_way() -> None:
-    """
-    Nothing to cancel and no such version are both 404 (facts 7.14).
-    """
+    """Nothing to cancel and no such version are both 404 (facts 7.14)."""
     story = [
         publish(1),
         exchange("cancelBuild", 404, json={"error": "no"}, credential="second", ref=UNKNOWN_REF, seq=2),
@@ -380,16 +342,12 @@ HEADED: list[tuple[str, list[Exchange], str]] = [
 
 @pytest.mark.parametrize(("story", "outcome"), [row[1:] for row in HEADED], ids=[row[0] for row in HEADED])
 def test_headers_do_not_tell_anothers_version_from_a_missing_one(story: list[Exchange], outcome: str) -> None:
-    """
-    A header on each 404 for somebody's version and on none for what nobody has gives it away; once is chance.
-    """
+    """A header on each 404 for somebody's version and on none for what nobody has gives it away; once is chance."""
     assert story_verdicts((access.others_version,), publish(1), *story) == {(OTHERS, outcome)}
 
 
 def test_finding_on_a_header_names_it() -> None:
-    """
-    The header is what differs, so that a reader is told which one it is.
-    """
+    """The header is what differs, so that a reader is told which one it is."""
     known = history(publish(1), *HEADED[1][1])
     actual = {judgement.actual for judgement in access.others_version(REF, known)}
 

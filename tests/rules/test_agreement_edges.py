@@ -1,6 +1,4 @@
-"""
-Rules on what is read twice, at their edges: one difference alone, and requests that touch in time.
-"""
+"""Rules on what is read twice, at their edges: one difference alone, and requests that touch in time."""
 
 from typing import Any
 
@@ -8,7 +6,7 @@ import pytest
 
 from tests.rules.exchanges import OTHER_REF, REF, broken, build, exchange, history, publish, story_verdicts
 from tests.rules.sentences import shown_by, story_findings
-from touchstone.exchange import Exchange
+from touchstone.facts.exchange import Exchange
 from touchstone.rules.agreement import STORY_RULES
 
 CONCURRENT, STABLE = "status.concurrent-reads-agree", "status.build-time-is-stable"
@@ -30,18 +28,14 @@ def after_build(*reads: Exchange) -> list[Exchange]:
 
 @pytest.mark.parametrize("body", [{"status": "failed"}, {"error": "step 1 ended with 1"}, {"build_time_ms": 1}])
 def test_one_difference_between_simultaneous_reads_is_enough(body: dict[str, Any]) -> None:
-    """
-    Status, build time and error belong to the result, each by itself.
-    """
+    """Status, build time and error belong to the result, each by itself."""
     story = after_build(read(5, 5.0), read(6, 5.005, **body))
 
     assert broken(story_verdicts(STORY_RULES, *story)) == {CONCURRENT}
 
 
 def test_finding_about_two_reads_shows_both() -> None:
-    """
-    What differs is shown by two exchanges, the earlier one first.
-    """
+    """What differs is shown by two exchanges, the earlier one first."""
     overlapping = history(*after_build(read(5, 5.0), read(6, 5.005, build_time_ms=1)))
     later = history(*after_build(read(5), read(6, build_time_ms=1)))
     shown = {
@@ -56,9 +50,7 @@ def test_finding_about_two_reads_shows_both() -> None:
 
 
 def test_read_that_is_sent_when_another_was_answered_comes_after_it() -> None:
-    """
-    Reads that touch are one after the other: their statuses may differ by themselves, their build times may not.
-    """
+    """Reads that touch are one after the other: their statuses may differ by themselves, their build times may not."""
     story = after_build(read(5, 5.0, 5.5), read(6, 5.5, build_time_ms=1))
 
     assert broken(story_verdicts(STORY_RULES, *story)) == {STABLE}
@@ -66,9 +58,7 @@ def test_read_that_is_sent_when_another_was_answered_comes_after_it() -> None:
 
 @pytest.mark.parametrize("second", [2.5, 2.505])
 def test_starts_one_after_the_other_share_no_build(second: float) -> None:
-    """
-    A build time that changes after starts that did not overlap is nobody's fault: they may have begun two builds.
-    """
+    """A build time that changes after starts that did not overlap is nobody's fault: they may have begun two builds."""
     starts = [start(2, 2.0, 2.5), start(3, second, 2.6)]
     story = [publish(1), *starts, read(4), read(5, build_time_ms=1)]
 
@@ -76,9 +66,7 @@ def test_starts_one_after_the_other_share_no_build(second: float) -> None:
 
 
 def test_start_that_is_sent_first_may_be_recorded_last() -> None:
-    """
-    Starts overlap whichever of them got its number first.
-    """
+    """Starts overlap whichever of them got its number first."""
     starts = [start(2, 2.1, 2.2), start(3, 2.0, 2.15)]
     story = [publish(1), *starts, read(4), read(5, build_time_ms=1)]
 
@@ -93,16 +81,12 @@ def test_start_that_is_sent_first_may_be_recorded_last() -> None:
     ],
 )
 def test_start_that_only_touches_another_joined_it_later(starts: list[Exchange]) -> None:
-    """
-    Whether such a start begins another build is open, so that nothing is said of what it leads to.
-    """
+    """Whether such a start begins another build is open, so that nothing is said of what it leads to."""
     assert story_findings(STORY_RULES, publish(1), *starts, read(5), read(6, build_time_ms=1)) == []
 
 
 def test_build_after_one_that_was_joined_is_judged() -> None:
-    """
-    What is open of the first build says nothing of the second one.
-    """
+    """What is open of the first build says nothing of the second one."""
     joined = [publish(1), start(2, 2.0, 2.1), start(3, 2.5, 2.6), read(4), read(5)]
     story = [*joined, start(6, 6.0, 6.1), read(7), read(8)]
 
@@ -141,9 +125,7 @@ REUSED = exchange("startBuild", 202, seq=6, json=build("ready", reused=True))
     ids=["a reuse", "not ready before", "lost beside a cancel"],
 )
 def test_each_pair_of_a_shared_golden_is_judged_by_itself(story: list[Exchange], pairs: list[tuple[int, int]]) -> None:
-    """
-    A pair that tells nothing is passed over, and the next one is judged.
-    """
+    """A pair that tells nothing is passed over, and the next one is judged."""
     shown = shown_by(STORY_RULES, *SHARING, *story)
 
     assert [evidence for claim, evidence in shown if claim == READY] == pairs
@@ -163,16 +145,12 @@ def test_each_pair_of_a_shared_golden_is_judged_by_itself(story: list[Exchange],
 def test_finding_about_a_shared_golden_shows_both_answers(
     story: list[Exchange], finding: tuple[str, tuple[int, ...]]
 ) -> None:
-    """
-    Whatever happened to a neighbour before or after.
-    """
+    """Whatever happened to a neighbour before or after."""
     assert [found[:2] for found in story_findings(STORY_RULES, *SHARING, *story)] == [finding]
 
 
 def test_build_time_that_a_shared_golden_hides_is_not_compared() -> None:
-    """
-    A read without one tells nothing of it.
-    """
+    """A read without one tells nothing of it."""
     assert story_findings(STORY_RULES, *SHARING, read(5), read(6, build_time_ms=None)) == []
 
 
@@ -195,7 +173,5 @@ def building(seq: int) -> Exchange:
 def test_cancel_of_a_shared_build_is_shown_between_two_reads(
     story: list[Exchange], expected: list[tuple[str, tuple[int, ...]]]
 ) -> None:
-    """
-    Where it found nothing, and no cancel of the shared build came before it.
-    """
+    """Where it found nothing, and no cancel of the shared build came before it."""
     assert [found[:2] for found in story_findings(STORY_RULES, *SHARING, *story)] == expected

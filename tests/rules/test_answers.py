@@ -1,11 +1,9 @@
-"""
-What an answer is before anybody asks what it means.
-"""
+"""What an answer is before anybody asks what it means."""
 
 import pytest
 
 from tests.rules.exchanges import exchange
-from touchstone.exchange import Response
+from touchstone.facts.exchange import Response
 from touchstone.rules.answers import announces_json, error_problem, json_problem, told
 
 
@@ -20,16 +18,12 @@ from touchstone.rules.answers import announces_json, error_problem, json_problem
     ],
 )
 def test_json_is_announced_by_its_media_type(media_type: str, json: bool) -> None:
-    """
-    RFC 6839 3.1: a suffix tells that a type is JSON as well.
-    """
+    """RFC 6839 3.1: a suffix tells that a type is JSON as well."""
     assert announces_json(Response(200, (("content-type", media_type),))) is json
 
 
 def test_problem_of_a_body_says_what_is_wrong() -> None:
-    """
-    The words are those of the parser; a good body has no problem.
-    """
+    """The words are those of the parser; a good body has no problem."""
     assert json_problem(b'{"a": 1}') == ""
     assert "delimiter" in json_problem(b'{"a" 1}')
 
@@ -47,9 +41,7 @@ def test_problem_of_a_body_says_what_is_wrong() -> None:
 def test_problem_of_an_error_shows_the_body_and_how_it_is_announced(
     headers: tuple[tuple[str, str], ...], body: bytes, problem: str
 ) -> None:
-    """
-    A body that is no error object is shown with its media type, an object without its text as it is.
-    """
+    """A body that is no error object is shown with its media type, an object without its text as it is."""
     assert error_problem(Response(500, headers, body)) == problem
 
 
@@ -64,7 +56,5 @@ def test_problem_of_an_error_shows_the_body_and_how_it_is_announced(
     ],
 )
 def test_answer_is_told_by_its_status_and_its_body(facts: dict[str, object], words: str) -> None:
-    """
-    A finding says what came, a JSON object as one; no body has nothing to show.
-    """
+    """A finding says what came, a JSON object as one; no body has nothing to show."""
     assert told(exchange(**facts)) == words  # type: ignore[arg-type]

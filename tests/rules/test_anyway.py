@@ -1,13 +1,11 @@
-"""
-What goes wrong anyway: without the request that seemed to be to blame.
-"""
+"""What goes wrong anyway: without the request that seemed to be to blame."""
 
 from typing import Any
 
 import pytest
 
 from tests.rules.exchanges import OTHER_REF, REF, build, exchange, history, publish
-from touchstone.exchange import Exchange
+from touchstone.facts.exchange import Exchange
 from touchstone.rules.anyway import begins_anyway, changes_anyway, fails_anyway, outlives_others
 from touchstone.rules.history import History
 
@@ -31,22 +29,16 @@ def cancel(at: float, status: int = 202, **more: Any) -> Exchange:
 
 
 def known(*exchanges: Exchange, **more: Any) -> History:
-    """
-    A version that was published until 1.01, and what followed.
-    """
+    """A version that was published until 1.01, and what followed."""
     return history(publish(1, **more), *exchanges)
 
 
 class TestBegins:
-    """
-    A build that nobody asked for.
-    """
+    """A build that nobody asked for."""
 
     @pytest.mark.parametrize("after", ["building", "ready"])
     def test_is_seen_in_two_reads_with_nothing_between(self, after: str) -> None:
-        """
-        The version was not built, and then it was, though it was only read.
-        """
+        """The version was not built, and then it was, though it was only read."""
         assert begins_anyway(known(read(2, "not_built"), read(3, after)))
         assert begins_anyway(known(read(2, "not_built"), read(2.5, after)))
 
@@ -67,23 +59,17 @@ class TestBegins:
         ],
     )
     def test_is_not_seen_where_something_explains_it(self, story: list[Exchange]) -> None:
-        """
-        A start in between or on its way, reads at one time, or no such change, are nothing strange.
-        """
+        """A start in between or on its way, reads at one time, or no such change, are nothing strange."""
         assert not begins_anyway(known(*story))
 
     def test_is_seen_between_requests_that_only_touch_the_reads(self) -> None:
-        """
-        What was answered when the first read was sent, or sent when the second was answered, lies outside.
-        """
+        """What was answered when the first read was sent, or sent when the second was answered, lies outside."""
         story = [start(1.5, 500), read(2, "not_built"), read(3, "building"), start(3.5)]
 
         assert begins_anyway(known(*story))
 
     def test_is_seen_beside_requests_that_change_nothing(self) -> None:
-        """
-        Looking at the template or at the log starts nothing.
-        """
+        """Looking at the template or at the log starts nothing."""
         looks = [request("getTemplate", 2.6, 200), request("streamBuildEvents", 2.7, 200)]
 
         assert begins_anyway(known(read(2, "not_built"), *looks, read(4, "building")))
@@ -101,9 +87,7 @@ class TestBegins:
         ],
     )
     def test_is_not_seen_after_a_start_that_was_refused(self, before: Exchange, strange: bool) -> None:
-        """
-        That one may have begun the build late, which is what is to be found out.
-        """
+        """That one may have begun the build late, which is what is to be found out."""
         assert begins_anyway(known(before, read(2, "not_built"), read(3, "building"))) is strange
 
     @pytest.mark.parametrize(
@@ -119,16 +103,12 @@ class TestBegins:
         ],
     )
     def test_is_not_seen_beside_a_cancel_of_another_build(self, elsewhere: Exchange, strange: bool) -> None:
-        """
-        An accepted cancel elsewhere, even one that only touches the reads, may be what did it.
-        """
+        """An accepted cancel elsewhere, even one that only touches the reads, may be what did it."""
         assert begins_anyway(known(read(2, "not_built"), read(3, "building"), elsewhere)) is strange
 
 
 class TestChanges:
-    """
-    A finished version that became something else by itself.
-    """
+    """A finished version that became something else by itself."""
 
     @pytest.mark.parametrize(
         ("one", "other", "strange"),
@@ -141,9 +121,7 @@ class TestChanges:
         ],
     )
     def test_is_seen_in_any_version_but_the_one_in_question(self, one: str, other: str, strange: bool) -> None:
-        """
-        What happens to the version in question proves nothing about others.
-        """
+        """What happens to the version in question proves nothing about others."""
         story = known(read(2, one), read(3, other))
 
         assert changes_anyway(story, OTHER_REF) is strange
@@ -151,15 +129,11 @@ class TestChanges:
 
 
 class TestFails:
-    """
-    A build that should succeed and did not, though nothing was ever cancelled.
-    """
+    """A build that should succeed and did not, though nothing was ever cancelled."""
 
     @pytest.mark.parametrize("end", ["failed", "not_built"])
     def test_is_seen_in_the_first_read_after_the_build(self, end: str) -> None:
-        """
-        Started, perhaps seen to build, and then over without a golden.
-        """
+        """Started, perhaps seen to build, and then over without a golden."""
         assert fails_anyway(known(start(2), read(3, end)))
         assert fails_anyway(known(start(2), read(3, "building"), read(4, end)))
         assert fails_anyway(known(start(1.01, seq=11), read(3, end)))
@@ -181,15 +155,11 @@ class TestFails:
         ],
     )
     def test_is_not_seen_where_something_explains_it(self, story: list[Exchange]) -> None:
-        """
-        No accepted start of this content, a cancel, a delete, or an end that was ready, are nothing strange.
-        """
+        """No accepted start of this content, a cancel, a delete, or an end that was ready, are nothing strange."""
         assert not fails_anyway(known(*story))
 
     def test_is_not_seen_in_a_build_that_is_meant_to_fail(self) -> None:
-        """
-        Such a version is passed over, the next one is looked at.
-        """
+        """Such a version is passed over, the next one is looked at."""
         failing = known(start(2), read(3, "failed"), note={"outcome": "failed"})
         assert not fails_anyway(failing)
 
@@ -200,9 +170,7 @@ class TestFails:
 
     @pytest.mark.parametrize("first", [[start(2), read(3, "ready")], [start(2), cancel(2.6), read(4, "failed")]])
     def test_is_seen_after_a_version_that_is_in_order(self, first: list[Exchange]) -> None:
-        """
-        A version that proves nothing does not end the search.
-        """
+        """A version that proves nothing does not end the search."""
         other = {"ref": OTHER_REF}
         second = (publish(40, **other), start(50, **other), read(60, "failed", **other))
 
@@ -217,16 +185,12 @@ class TestFails:
         ],
     )
     def test_is_not_seen_beside_a_cancel_of_another_build(self, cancelled: Exchange, strange: bool) -> None:
-        """
-        The neighbour's cancel may have ended the build, which is what is to be found out.
-        """
+        """The neighbour's cancel may have ended the build, which is what is to be found out."""
         assert fails_anyway(known(start(2), read(3, "failed"), cancelled)) is strange
 
 
 class TestOutlivesOthers:
-    """
-    A ready version beside a build that is cancelled.
-    """
+    """A ready version beside a build that is cancelled."""
 
     @pytest.mark.parametrize(
         ("between", "after", "expected"),
@@ -242,9 +206,7 @@ class TestOutlivesOthers:
     def test_ready_version_that_stays_beside_a_cancel(
         self, between: tuple[Exchange, ...], after: str, expected: bool
     ) -> None:
-        """
-        Only a cancel elsewhere counts, and only where nothing was begun meanwhile.
-        """
+        """Only a cancel elsewhere counts, and only where nothing was begun meanwhile."""
         known_now = known(start(2), read(3, "ready"), *between, read(5, after))
 
         assert outlives_others(known_now) is expected

@@ -1,6 +1,4 @@
-"""
-Whom an impossible status is blamed on, where something that happened to another version may explain it.
-"""
+"""Whom an impossible status is blamed on, where something that happened to another version may explain it."""
 
 from typing import Any
 
@@ -8,7 +6,7 @@ import pytest
 
 from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, history, publish, story_verdicts
 from tests.rules.sentences import story_findings
-from touchstone.exchange import Exchange
+from touchstone.facts.exchange import Exchange
 from touchstone.rules import building
 
 NEIGHBOURS, VANISHES = "cancel.keeps-neighbours", "status.build-does-not-vanish"
@@ -46,27 +44,21 @@ def blamed(*exchanges: Exchange) -> set[str]:
     ids=["none", "between the reads", "of another account", "before the build"],
 )
 def test_build_that_is_gone_after_an_idle_cancel_elsewhere(cancels: list[Exchange], claim: str) -> None:
-    """
-    A cancel that found nothing in another version has ended this one's build, where nothing else can have.
-    """
+    """A cancel that found nothing in another version has ended this one's build, where nothing else can have."""
     story = [publish(1, **SLEEPING), start(3), read(4, "building"), *cancels, read(6, "not_built")]
 
     assert blamed(*sorted(story, key=lambda e: e.seq)) == {claim}
 
 
 def test_build_that_is_gone_at_the_first_read_after_an_idle_cancel_elsewhere() -> None:
-    """
-    The same where nobody has seen the build run.
-    """
+    """The same where nobody has seen the build run."""
     story = [publish(1, **SLEEPING), start(3), cancel(4, 404, ref=OTHER_REF), read(5, "not_built")]
 
     assert blamed(*story) == {NEIGHBOURS}
 
 
 def lost_golden(*earlier: Exchange) -> set[str]:
-    """
-    A version that is not ready any more after another one was begun and cancelled.
-    """
+    """A version that is not ready any more after another one was begun and cancelled."""
     other = "default/touchstone-t1-victim@1.0.0"
     begun = start(13, other, digest="ef" * 32)
     story = [publish(1), start(2), read(3, "ready"), *earlier, read(12, "ready"), begun, cancel(14, ref=other)]
@@ -74,23 +66,17 @@ def lost_golden(*earlier: Exchange) -> set[str]:
 
 
 def test_golden_that_is_lost_beside_a_cancel_is_blamed_on_it() -> None:
-    """
-    A ready version that is gone after a cancel elsewhere was taken away by that.
-    """
+    """A ready version that is gone after a cancel elsewhere was taken away by that."""
     assert lost_golden() == {NEIGHBOURS}
 
 
 def test_golden_that_is_lost_beside_a_start_too_is_not_where_cancels_alone_do_no_harm() -> None:
-    """
-    Where it outlived a cancel before, the start beside this one is as likely to have taken its place.
-    """
+    """Where it outlived a cancel before, the start beside this one is as likely to have taken its place."""
     assert lost_golden(read(4, "ready"), cancel(5, ref=OTHER_REF), read(6, "ready")) == {READY}
 
 
 def test_build_that_comes_after_a_plain_publish_began_by_itself() -> None:
-    """
-    A cancelled version that builds again since it was published once more has not failed to settle.
-    """
+    """A cancelled version that builds again since it was published once more has not failed to settle."""
     settled = [publish(1, **SLEEPING), start(2), read(3, "building"), cancel(4), read(5, "not_built")]
 
     assert blamed(*settled, publish(6, **SLEEPING), read(7, "building")) == {STARTS}
@@ -98,9 +84,7 @@ def test_build_that_comes_after_a_plain_publish_began_by_itself() -> None:
 
 
 def test_golden_that_a_start_tells_of_is_there_to_be_read() -> None:
-    """
-    A start that is answered ready is not followed by a read that says not built.
-    """
+    """A start that is answered ready is not followed by a read that says not built."""
     content = publish(1), publish(2, content="new", digest="cd" * 32, note={"force": True}), publish(3, digest=DIGEST)
     told = start(4, status="ready", reused=True)
 
@@ -130,9 +114,7 @@ def test_build_that_runs_on_though_a_cancel_found_nothing_is_blamed_on_that() ->
 
 
 def test_cancel_that_contradicts_an_earlier_one_tells_not_which_of_them_is_wrong() -> None:
-    """
-    Only the first cancel said that nothing ran: whether that one or the second is wrong, no read shows.
-    """
+    """Only the first cancel said that nothing ran: whether that one or the second is wrong, no read shows."""
     said = story_verdicts(building.RULES, publish(1), start(2), cancel(3, 404), cancel(4))
 
     assert ("cancel.finished-is-idle", "indeterminate") in said
@@ -141,17 +123,13 @@ def test_cancel_that_contradicts_an_earlier_one_tells_not_which_of_them_is_wrong
 
 @pytest.mark.parametrize("status", ["not_built", "failed", "ready"])
 def test_build_may_have_become_anything_after_cancels_that_contradict_each_other(status: str) -> None:
-    """
-    It may have run until the second cancel, and be cancelled since then; another one's cancel is no suspect.
-    """
+    """It may have run until the second cancel, and be cancelled since then; another one's cancel is no suspect."""
     elsewhere = cancel(5, ref=OTHER_REF)
     assert blamed(publish(1), start(2), cancel(3, 404), cancel(4), elsewhere, read(6, status)) == set()
 
 
 def test_cancel_of_what_a_read_showed_ready_is_idle() -> None:
-    """
-    Where a read shows the end, a cancel that is accepted is wrong.
-    """
+    """Where a read shows the end, a cancel that is accepted is wrong."""
     assert blamed(publish(1), start(2), cancel(3, 404), read(4, "ready"), cancel(5)) == {"cancel.finished-is-idle"}
 
 
@@ -159,19 +137,23 @@ def test_cancel_of_what_a_read_showed_ready_is_idle() -> None:
     ("status", "claim"), [("failed", "status.good-template-ends-ready"), ("not_built", "start.visible-to-next-read")]
 )
 def test_end_that_no_read_has_shown_is_not_what_an_idle_cancel_took_away(status: str, claim: str) -> None:
-    """
-    That a golden was there follows from a cancel alone, so a wrong end is blamed on the build.
-    """
+    """That a golden was there follows from a cancel alone, so a wrong end is blamed on the build."""
     assert blamed(publish(1), start(2), cancel(3, 404), cancel(4, 404), read(5, status)) == {claim}
+
+
+def test_failure_that_an_idle_cancel_confirms_is_the_one_of_the_new_build() -> None:
+    """A cancel that found nothing while the read was on its way shows that the new build has failed already."""
+    first = [publish(1, note={"outcome": "failed", "sleep_s": 3.0}), start(2), read(9, "failed")]
+    late = exchange(json=build("failed"), seq=15, sent_at=15.0, done_at=17.0)
+    again = [start(10), cancel(16, 404), late]
+    assert blamed(*first, *again) == set()
 
 
 # --- which request is to blame, and what lies beside it ---------------------------------------------------------------
 
 
 def told(*story: Exchange) -> list[tuple[str, tuple[int, ...]]]:
-    """
-    The findings of a story, with the exchanges that show them.
-    """
+    """The findings of a story, with the exchanges that show them."""
     return [finding[:2] for finding in story_findings(building.RULES, *story)]
 
 
@@ -188,9 +170,7 @@ AGAIN = (publish(1, **SLEEPING), start(2), cancel(3), read(4, "not_built"), star
     ids=["joined since the last read", "joined before it", "not joined"],
 )
 def test_build_after_a_cancel_that_fails(after: tuple[Exchange, ...], finding: tuple[str, tuple[int, ...]]) -> None:
-    """
-    A start that joined it is to blame if no read since has shown that it did no harm.
-    """
+    """A start that joined it is to blame if no read since has shown that it did no harm."""
     assert told(*AGAIN, *after) == [finding]
 
 
@@ -212,9 +192,7 @@ OTHERS_IDLE = idle(6, credential="second")
     ids=["before the last read", "before the start", "after it was gone"],
 )
 def test_idle_cancel_elsewhere_is_no_suspect_at_another_time(story: tuple[Exchange, ...], claim: str) -> None:
-    """
-    Only one between the last read that showed the build and the one that does not.
-    """
+    """Only one between the last read that showed the build and the one that does not."""
     assert blamed(publish(1, **SLEEPING), *story) == {claim}
 
 
@@ -237,16 +215,12 @@ AUTO = publish(1, auto_build="ready", note={"auto_build": True})
 def test_start_that_tells_of_a_golden_is_the_last_one(
     story: tuple[Exchange, ...], finding: tuple[str, tuple[int, ...]]
 ) -> None:
-    """
-    Since the last read, and no publish.
-    """
+    """Since the last read, and no publish."""
     assert told(*story)[-1] == finding
 
 
 def test_read_of_a_document_begins_nothing() -> None:
-    """
-    Only a publish may be to blame that a cancelled version builds again.
-    """
+    """Only a publish may be to blame that a cancelled version builds again."""
     settled = [publish(1, **SLEEPING), start(2), read(3, "building"), cancel(4), read(5, "not_built")]
     document = exchange("getTemplate", json={"template": {}}, seq=6)
 
@@ -264,9 +238,7 @@ def beside(seq: int, **facts: Any) -> Exchange:
     ids=["none", "of another account", "before the last read", "later"],
 )
 def test_golden_that_is_lost_beside_a_cancel_alone_is_blamed_on_it(begun: list[Exchange]) -> None:
-    """
-    No build of another version of the owner has begun meanwhile that may have taken its place.
-    """
+    """No build of another version of the owner has begun meanwhile that may have taken its place."""
     outlived = [publish(1), start(2), read(3, "ready"), read(4, "ready"), cancel(5, ref=OTHER_REF), read(6, "ready")]
     cancelled = cancel(14, ref="default/touchstone-t1-victim@1.0.0")
 
@@ -274,9 +246,7 @@ def test_golden_that_is_lost_beside_a_cancel_alone_is_blamed_on_it(begun: list[E
 
 
 def test_doubt_of_two_cancels_shows_both() -> None:
-    """
-    Of an occasion that is not clear both answers are shown.
-    """
+    """Of an occasion that is not clear both answers are shown."""
     known = history(publish(1), start(2), cancel(3, 404), cancel(4))
     unclear = [j.evidence for rule in building.RULES for j in rule(REF, known) if j.outcome == "indeterminate"]
 
@@ -285,9 +255,7 @@ def test_doubt_of_two_cancels_shows_both() -> None:
 
 @pytest.mark.parametrize(("digest", "claim"), [(DIGEST, "start.concurrent-share-one-build"), ("cd" * 32, READY)])
 def test_golden_that_was_lost_with_its_content_is_no_matter_of_simultaneous_starts(digest: str, claim: str) -> None:
-    """
-    Where a read shows another digest than the one that was published, the content was replaced, not built twice.
-    """
+    """Where a read shows another digest than the one that was published, the content was replaced, not built twice."""
     together = [
         exchange("startBuild", 202, seq=seq, json=build("building"), sent_at=2.0, done_at=2.5) for seq in (2, 3)
     ]

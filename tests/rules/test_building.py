@@ -1,6 +1,4 @@
-"""
-The life-cycle rule never blames a correct server, whatever such a server is free to do.
-"""
+"""The life-cycle rule never blames a correct server, whatever such a server is free to do."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -13,11 +11,11 @@ from hypothesis import strategies as st
 from tests.rules import simulated
 from tests.rules.exchanges import history
 from tests.rules.simulated import Kind, Manners, Recipe, Server, Step, play
-from touchstone import claims
-from touchstone.exchange import Credential, Exchange
-from touchstone.judge import Judge
-from touchstone.rules import EXCHANGE_RULES, STORY_RULES
+from touchstone.contract import claims
+from touchstone.facts.exchange import Credential, Exchange
 from touchstone.rules.building import life_cycle
+from touchstone.rules.catalogue import EXCHANGE_RULES, STORY_RULES
+from touchstone.rules.judge import Judge
 
 ONE, TWO, THEIRS = (f"default/touchstone-t1-{name}@1.0.0" for name in ("one", "two", "theirs"))
 OWNERS: dict[str, Credential] = {ONE: "primary", TWO: "primary", THEIRS: "second"}
@@ -42,9 +40,7 @@ SETTINGS = settings(max_examples=600)
 
 
 def any_manners(chance: Random) -> Manners:
-    """
-    One of the ways in which a correct server may behave.
-    """
+    """One of the ways in which a correct server may behave."""
     kinds = get_type_hints(Manners)
     drawn: dict[str, Any] = {}
     for field in fields(Manners):
@@ -59,9 +55,7 @@ def any_manners(chance: Random) -> Manners:
 
 
 def any_story(chance: Random, fates: Sequence[simulated.Fate], slowness: int = 1) -> list[Step]:
-    """
-    A story of two versions of one account and one of another, about which all kinds of key ask.
-    """
+    """A story of two versions of one account and one of another, about which all kinds of key ask."""
     story = [Step("publish", ref, OWNERS[ref], recipe=chance.choice(RECIPES)) for ref in OWNERS]
     # Where little overlaps, much can be concluded; where much does, little.
     crowd, hurry, length = chance.choice((0.0, 0.1, 0.5)), chance.choice((1, 20, 100)), chance.randint(5, 40)
@@ -69,9 +63,7 @@ def any_story(chance: Random, fates: Sequence[simulated.Fate], slowness: int = 1
 
 
 def any_step(chance: Random, fate: simulated.Fate, crowd: float, hurry_ms: int, slowness: int) -> Step:
-    """
-    One request. Where *slowness* is 1 a start is answered sooner than any sleep ends.
-    """
+    """One request. Where *slowness* is 1 a start is answered sooner than any sleep ends."""
     ref = chance.choice((ONE, ONE, ONE, TWO, THEIRS))
     kind = chance.choices(list(KINDS), list(KINDS.values()))[0]
     strange = kind != "publish" and chance.random() < 0.1
@@ -92,18 +84,14 @@ def any_step(chance: Random, fate: simulated.Fate, crowd: float, hurry_ms: int, 
 
 
 def blamed(exchanges: Sequence[Exchange], **more: Any) -> list[str]:
-    """
-    What the life-cycle rule holds against the server.
-    """
+    """What the life-cycle rule holds against the server."""
     known = history(*exchanges, **more)
     judgements = [j for ref in OWNERS for j in life_cycle(ref, known)]
     return [f"{j.claim} {j.evidence}: not {j.expected}; {j.actual}" for j in judgements if j.outcome == "broken"]
 
 
 def blamed_by_any_rule(exchanges: Sequence[Exchange], **more: Any) -> list[str]:
-    """
-    What all rules together hold against the server.
-    """
+    """What all rules together hold against the server."""
     judge = Judge(history(**more), claims.load(), EXCHANGE_RULES, STORY_RULES)
     judgements = [j for exchange in sorted(exchanges, key=lambda e: e.done_at) for j in judge.see(exchange)]
     judgements += judge.tell(OWNERS)
@@ -111,9 +99,7 @@ def blamed_by_any_rule(exchanges: Sequence[Exchange], **more: Any) -> list[str]:
 
 
 def described(exchanges: Sequence[Exchange]) -> str:
-    """
-    A story, one exchange a line.
-    """
+    """A story, one exchange a line."""
     return "\n".join(
         f"{e.seq:3} {e.sent_at:.3f}-{e.done_at:.3f} {e.operation:16} {e.ref} {e.credential} {e.status} "
         f"{e.body.get('status', '')} {e.body.get('auto_build', '')} {e.note.get('content', '').partition(' ')[2]} "
@@ -139,9 +125,7 @@ def test_correct_server_is_never_blamed(seed: int) -> None:
 @SETTINGS
 @given(SEEDS)
 def test_slow_and_lost_answers_blame_nobody(seed: int) -> None:
-    """
-    A request that got no answer may have acted at once, later or never, and nobody is blamed for what it did.
-    """
+    """A request that got no answer may have acted at once, later or never, and nobody is blamed for what it did."""
     chance = Random(seed)
     # Where digests are shared, the digest of a publish without an answer would have to be known.
     manners = replace(any_manners(chance), digest_covers_name=True)
@@ -157,9 +141,7 @@ def test_slow_and_lost_answers_blame_nobody(seed: int) -> None:
 @settings(SETTINGS, max_examples=40)
 @given(SEEDS)
 def test_no_rule_blames_a_correct_server(seed: int) -> None:
-    """
-    All rules together, on whatever else than the life cycle a story shows, hold nothing against a correct server.
-    """
+    """All rules together, on whatever else than the life cycle a story shows, hold nothing against a correct server."""
     chance = Random(seed)
     manners = any_manners(chance)
     # No two moments fall together here: which of them came first is a question of the life cycle.

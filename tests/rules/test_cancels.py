@@ -1,6 +1,4 @@
-"""
-Cancels and what comes of them: each fault of a server is found, and blamed on the claims that it breaks.
-"""
+"""Cancels and what comes of them: each fault of a server is found, and blamed on the claims that it breaks."""
 
 import pytest
 
@@ -157,9 +155,7 @@ CASES: list[tuple[type[Server], set[str]]] = [
 
 @pytest.mark.parametrize(("server", "claims"), CASES, ids=[case[0].__name__ for case in CASES])
 def test_fault_is_blamed_on_its_claims(server: type[Server], claims: set[str]) -> None:
-    """
-    A server with one fault breaks the claims that the fault is about, and no other one.
-    """
+    """A server with one fault breaks the claims that the fault is about, and no other one."""
     assert broken_by(server()) == claims
 
 
@@ -181,8 +177,6 @@ def two_cancels(client: Client) -> None:
 
 
 def test_cancel_that_harmed_nothing_before_is_not_suspected() -> None:
-    """
-    Of two cancels that may have cost a version its golden the one is blamed that is not known to be harmless.
-    """
+    """Of two cancels that may have cost a version its golden the one is blamed that is not known to be harmless."""
     assert broken_by(DropsNeighboursGoldens(), two_cancels) == {"cancel.keeps-neighbours"}
     assert broken_by(Server(), two_cancels) == set()

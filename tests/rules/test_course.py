@@ -1,13 +1,11 @@
-"""
-What answers make certain about builds: when one surely ran, when surely none did, and what leaves that in doubt.
-"""
+"""What answers make certain about builds: when one surely ran, when surely none did, and what leaves that in doubt."""
 
 from typing import Any
 
 import pytest
 
 from tests.rules.exchanges import OTHER_REF, REF, UNKNOWN_REF, build, exchange, history, publish
-from touchstone.exchange import Credential, Exchange
+from touchstone.facts.exchange import Credential, Exchange
 from touchstone.rules.course import Course, begins, may_have_acted, owned, says_building
 from touchstone.rules.history import Content
 
@@ -33,9 +31,7 @@ def read(at: float, status: str = "building", **more: Any) -> Exchange:
 
 
 def course(*exchanges: Exchange, **more: Any) -> Course:
-    """
-    The course of a version that was published from 1 to 1.01, and what followed.
-    """
+    """The course of a version that was published from 1 to 1.01, and what followed."""
     return Course(REF, history(publish(1), *exchanges, **more))
 
 
@@ -50,18 +46,14 @@ def course(*exchanges: Exchange, **more: Any) -> Course:
     ],
 )
 def test_version_is_owned_by_the_key_that_published_it(owner: Credential, credential: Credential, own: bool) -> None:
-    """
-    The primary key is the same however its scheme is written.
-    """
+    """The primary key is the same however its scheme is written."""
     request = exchange(credential=credential, seq=2)
 
     assert owned(request, history(publish(credential=owner), request)) is own
 
 
 def test_request_about_no_version_is_nobodys() -> None:
-    """
-    A path that names no version has no owner.
-    """
+    """A path that names no version has no owner."""
     assert not owned(exchange(ref=None), history(publish()))
 
 
@@ -86,9 +78,7 @@ def test_request_about_no_version_is_nobodys() -> None:
     ],
 )
 def test_request_may_have_acted_unless_it_was_refused(request_: Exchange, may: bool) -> None:
-    """
-    A failure or no answer leaves it open; of a publish whose build met a limit, only the build was refused.
-    """
+    """A failure or no answer leaves it open; of a publish whose build met a limit, only the build was refused."""
     assert may_have_acted(request_) is may
 
 
@@ -107,9 +97,7 @@ def test_request_may_have_acted_unless_it_was_refused(request_: Exchange, may: b
     ],
 )
 def test_build_begins_by_a_start_or_a_publish_that_asks_for_one(request_: Exchange, may: bool) -> None:
-    """
-    What is refused, or answered with a build that is there, begins none.
-    """
+    """What is refused, or answered with a build that is there, begins none."""
     assert begins(request_) is may
 
 
@@ -125,21 +113,15 @@ def test_build_begins_by_a_start_or_a_publish_that_asks_for_one(request_: Exchan
     ],
 )
 def test_build_is_acknowledged_in_the_field_that_the_operation_has(request_: Exchange, says: bool) -> None:
-    """
-    A start tells the status, a publish what became of auto_build.
-    """
+    """A start tells the status, a publish what became of auto_build."""
     assert says_building(request_) is says
 
 
 class TestContent:
-    """
-    What the version surely held.
-    """
+    """What the version surely held."""
 
     def test_stands_from_the_answer_of_a_publish_to_the_next_change(self) -> None:
-        """
-        Both moments belong to it: a change is made after it was sent.
-        """
+        """Both moments belong to it: a change is made after it was sent."""
         seen = course(publish(5, content="new", note={"force": True}))
 
         assert seen.content(1.01, 5.0) is not None
@@ -156,18 +138,14 @@ class TestContent:
         ],
     )
     def test_is_in_doubt_after_a_change_that_nobody_understands(self, doubt: Exchange) -> None:
-        """
-        A publish of who knows what, or a change without an answer, may have put something else there.
-        """
+        """A publish of who knows what, or a change without an answer, may have put something else there."""
         seen = course(doubt)
 
         assert seen.content(2.0, 5.0) is not None
         assert seen.content(2.0, 5.001) is None
 
     def test_is_in_doubt_after_changes_beside_each_other(self) -> None:
-        """
-        Of two changes on their way together nobody knows which one came last.
-        """
+        """Of two changes on their way together nobody knows which one came last."""
         first = publish(5, content="new", note={"force": True}, done_at=6.0)
         beside = exchange("deleteTemplate", 204, seq=6, sent_at=5.5, done_at=6.5)
         after = exchange("deleteTemplate", 204, seq=6, sent_at=6.0, done_at=6.5)
@@ -176,29 +154,21 @@ class TestContent:
         assert course(first, after, publish(7)).content(7.5, 8.0) is not None
 
     def test_of_a_version_that_nobody_published_is_unknown(self) -> None:
-        """
-        Nothing is known of what a run neither made nor was given.
-        """
+        """Nothing is known of what a run neither made nor was given."""
         assert Course(UNKNOWN_REF, history(publish(1))).content(2.0, 3.0) is None
 
     def test_is_in_doubt_where_two_accounts_have_the_name(self) -> None:
-        """
-        Each account may see its own.
-        """
+        """Each account may see its own."""
         assert course(publish(2, credential="second")).content(3.0, 4.0) is None
 
     def test_is_in_doubt_where_another_version_has_the_digest(self) -> None:
-        """
-        Versions with one digest may share their builds.
-        """
+        """Versions with one digest may share their builds."""
         assert course(publish(2, OTHER_REF)).content(3.0, 4.0) is None
         assert course(publish(2, OTHER_REF, digest="cd" * 32)).content(3.0, 4.0) is not None
 
 
 class TestSettled:
-    """
-    Whether a build was seen to be over.
-    """
+    """Whether a build was seen to be over."""
 
     @pytest.mark.parametrize(
         ("rest", "by_at", "settled"),
@@ -213,31 +183,23 @@ class TestSettled:
     def test_by_an_answer_at_rest_that_was_asked_for_after_the_start(
         self, rest: Exchange, by_at: float, settled: bool
     ) -> None:
-        """
-        The answer has to be there, and its request to have been sent when the start was answered.
-        """
+        """The answer has to be there, and its request to have been sent when the start was answered."""
         seen = course(start(2), rest)
 
         assert seen.settled(seen.beginnings[0], by_at) is settled
 
     def test_never_for_a_start_without_an_answer(self) -> None:
-        """
-        Nobody knows when such a start acts.
-        """
+        """Nobody knows when such a start acts."""
         seen = course(start(2, code=0), read(3, "ready"))
 
         assert not seen.settled(seen.beginnings[0], 9.0)
 
 
 class TestRunning:
-    """
-    Why a build surely ran.
-    """
+    """Why a build surely ran."""
 
     def test_from_an_acknowledged_start_to_a_read_that_still_shows_it(self) -> None:
-        """
-        It ran from the answer of the start to the request of the read, both moments included.
-        """
+        """It ran from the answer of the start to the request of the read, both moments included."""
         run = course(start(2), read(4)).running(2.5, 4.0)
 
         assert run is not None
@@ -246,9 +208,7 @@ class TestRunning:
 
     @pytest.mark.parametrize(("since_at", "until_at"), [(2.4, 4.0), (2.5, 4.1)])
     def test_not_before_or_after(self, since_at: float, until_at: float) -> None:
-        """
-        Before the start was answered, or after the last read, nothing is certain.
-        """
+        """Before the start was answered, or after the last read, nothing is certain."""
         assert course(start(2), read(4)).running(since_at, until_at) is None
 
     @pytest.mark.parametrize(
@@ -266,9 +226,7 @@ class TestRunning:
         ],
     )
     def test_not_where_something_else_may_have_happened(self, story: list[Exchange]) -> None:
-        """
-        No start, an end, a cancel or other content leave it in doubt which build a read shows.
-        """
+        """No start, an end, a cancel or other content leave it in doubt which build a read shows."""
         assert course(*story).running(3.5, 4.0) is None
 
     def test_all_the_same_beside_what_was_over_before(self) -> None:
@@ -282,17 +240,13 @@ class TestRunning:
         assert [s.sent_at for s in run.starts] == [4]
 
     def test_from_a_publish_that_asked_for_it(self) -> None:
-        """
-        auto_build begins a build of what its publish holds, and of nothing published later.
-        """
+        """auto_build begins a build of what its publish holds, and of nothing published later."""
         asked = publish(1, done_at=1.5, **AUTO)
 
         assert Course(REF, history(asked, read(4))).running(2.0, 4.0) is not None
 
     def test_from_a_start_that_was_sent_when_the_publish_was_answered(self) -> None:
-        """
-        A start before that may have built what was there before.
-        """
+        """A start before that may have built what was there before."""
         late = Course(REF, history(publish(1, done_at=2.0), start(2), read(4)))
         early = Course(REF, history(publish(1, done_at=2.1), start(2), read(4)))
 
@@ -304,39 +258,29 @@ GIVEN = {REF: Content(REF, "primary", "", "ready", 0.0, "", 0, 0.0, 0.0)}
 
 
 class TestIdle:
-    """
-    When surely no build ran.
-    """
+    """When surely no build ran."""
 
     def test_before_any_start(self) -> None:
-        """
-        A new version is at rest until a start is sent.
-        """
+        """A new version is at rest until a start is sent."""
         assert course(start(4)).idle(2.0, 4.0)
         assert not course(start(4)).idle(2.0, 4.1)
 
     def test_after_a_read_at_rest(self) -> None:
-        """
-        Once the answer of the read is there, and until the next start.
-        """
+        """Once the answer of the read is there, and until the next start."""
         seen = course(start(2), read(3, "ready"))
 
         assert seen.idle(3.5, 9.0)
         assert not seen.idle(3.4, 9.0)
 
     def test_of_a_given_version_only_after_a_read(self) -> None:
-        """
-        A version that somebody else made may build when the run begins.
-        """
+        """A version that somebody else made may build when the run begins."""
         seen = Course(REF, history(read(3, "not_built"), given=GIVEN))
 
         assert not seen.idle(3.4, 4.0)
         assert seen.idle(3.5, 4.0)
 
     def test_is_shown_by_the_last_read_before_an_exchange(self) -> None:
-        """
-        The read at rest that was answered when the exchange was sent, if nothing happened since.
-        """
+        """The read at rest that was answered when the exchange was sent, if nothing happened since."""
         rest = read(3, "ready")
         story = [start(2), rest]
 
@@ -348,31 +292,23 @@ class TestIdle:
 
 
 class TestEnd:
-    """
-    The first read that shows a build over.
-    """
+    """The first read that shows a build over."""
 
     def test_is_a_read_at_rest_after_which_nothing_began(self) -> None:
-        """
-        It is sent at the moment asked for, or later.
-        """
+        """It is sent at the moment asked for, or later."""
         end = read(4, "ready")
 
         assert course(start(2), read(3), end, read(5, "ready")).end(2.5, 4.0) == end
         assert course(start(2), read(3), end).end(2.5, 4.1) is None
 
     def test_is_not_told_where_another_build_can_have_begun(self) -> None:
-        """
-        A start between the moment and the answer of the read makes it the end of who knows which build.
-        """
+        """A start between the moment and the answer of the read makes it the end of who knows which build."""
         assert course(start(2), start(4.4), read(4, "ready")).end(2.5, 4.0) is None
         assert course(start(2), start(4.5), read(4, "ready")).end(2.5, 4.0) is not None
         assert course(start(2), read(4, "ready")).end(2.4, 4.0) is None
 
     def test_is_not_told_where_the_content_changed(self) -> None:
-        """
-        Other content has other builds.
-        """
+        """Other content has other builds."""
         changed = publish(3, content="new", note={"force": True})
 
         assert course(start(2), changed, read(4, "not_built")).end(2.5, 4.0) is None
@@ -392,7 +328,5 @@ class TestEnd:
     ],
 )
 def test_only_the_owners_reads_of_a_known_status_count(odd: Exchange) -> None:
-    """
-    Other methods, statuses, operations and keys tell nothing about builds.
-    """
+    """Other methods, statuses, operations and keys tell nothing about builds."""
     assert course(odd).reads == ()

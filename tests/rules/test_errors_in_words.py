@@ -1,6 +1,4 @@
-"""
-What is said of errors and of successful answers by themselves, in words, and at the edges.
-"""
+"""What is said of errors and of successful answers by themselves, in words, and at the edges."""
 
 from typing import Any
 
@@ -8,7 +6,7 @@ import pytest
 
 from tests.rules.exchanges import DIGEST, REF, broken, build, exchange, verdicts
 from tests.rules.sentences import findings
-from touchstone.exchange import Exchange
+from touchstone.facts.exchange import Exchange
 from touchstone.rules import refusals, shape
 from touchstone.rules.history import Content
 
@@ -35,9 +33,7 @@ def publish(status: int, invalid: str = "schema", **more: Any) -> Exchange:
 
 @pytest.mark.parametrize("trace", TRACES)
 def test_trace_of_any_language_is_recognised_as_it_is(trace: str) -> None:
-    """
-    The line itself is enough, without anything around it.
-    """
+    """The line itself is enough, without anything around it."""
     assert broken(verdicts((refusals.no_internals,), exchange(status=404, json={"error": trace}))) == {INTERNALS}
 
 
@@ -45,17 +41,13 @@ def test_trace_of_any_language_is_recognised_as_it_is(trace: str) -> None:
     ("status", "outcomes"), [(200, set()), (399, set()), (400, {(INTERNALS, "held")}), (404, {(INTERNALS, "held")})]
 )
 def test_errors_are_the_occasions_for_a_trace(status: int, outcomes: set[tuple[str, str]]) -> None:
-    """
-    What is no error upholds nothing by showing none.
-    """
+    """What is no error upholds nothing by showing none."""
     assert verdicts((refusals.no_internals,), exchange(status=status, json=ERROR)) == outcomes
 
 
 @pytest.mark.parametrize(("status", "claims"), [(200, set()), (399, set()), (400, {INTERNALS}), (404, {INTERNALS})])
 def test_answer_that_quotes_others_may_show_a_trace_of_theirs(status: int, claims: set[str]) -> None:
-    """
-    A given version may print anything, an error about it may not.
-    """
+    """A given version may print anything, an error about it may not."""
     given = {REF: Content(REF, "primary", "", "ready", 0.0, "", 0, 0.0, 0.0)}
     answer = exchange(status=status, json={"error": PYTHON})
 
@@ -64,9 +56,7 @@ def test_answer_that_quotes_others_may_show_a_trace_of_theirs(status: int, claim
 
 @pytest.mark.parametrize("junk", [b"\xff", b""])
 def test_trace_is_found_among_bytes_that_are_no_text(junk: bytes) -> None:
-    """
-    In an answer, and not where the request sent it, whatever else that sent.
-    """
+    """In an answer, and not where the request sent it, whatever else that sent."""
     body = junk + b"\ngoroutine 12 [running]:\n"
 
     assert broken(verdicts((refusals.no_internals,), exchange(status=502, body=body))) == {INTERNALS}
@@ -88,9 +78,7 @@ FIELDS = {"request_id": 1, "upstream_status": 502}
     ],
 )
 def test_fields_beside_an_error_are_judged_where_there_is_one(facts: dict[str, Any], judged: bool) -> None:
-    """
-    An object with status 400 or above, of an operation of the contract.
-    """
+    """An object with status 400 or above, of an operation of the contract."""
     answer = exchange(**({"json": FIELDS} | facts))
 
     assert bool(verdicts((refusals.error_fields,), answer)) is judged
@@ -111,9 +99,7 @@ def test_fields_beside_an_error_are_judged_where_there_is_one(facts: dict[str, A
     ],
 )
 def test_wrong_document_is_judged_where_it_was_read(facts: dict[str, Any], outcome: str | None) -> None:
-    """
-    By accounts that may publish, with keys that are let in, and where the document was wrong on purpose.
-    """
+    """By accounts that may publish, with keys that are let in, and where the document was wrong on purpose."""
     told = {"operation": "publishTemplate", "note": {"invalid": "schema"}, "json": ERROR} | facts
 
     assert {o for _, o in verdicts((refusals.wrong_document,), exchange(**told))} == ({outcome} if outcome else set())
@@ -162,9 +148,7 @@ SENTENCES: list[tuple[Exchange, tuple[str, str, str]]] = [
 
 @pytest.mark.parametrize(("answer", "said"), SENTENCES, ids=[said[0] for _, said in SENTENCES])
 def test_finding_on_an_error_says_what_is_wrong_with_it(answer: Exchange, said: tuple[str, str, str]) -> None:
-    """
-    A person reads what was promised and what came.
-    """
+    """A person reads what was promised and what came."""
     assert said in [(c, expected, actual) for c, _, expected, actual in findings(refusals.RULES, answer)]
 
 
@@ -227,9 +211,7 @@ SHAPES: list[tuple[Exchange, tuple[str, str, str]]] = [
 
 @pytest.mark.parametrize(("answer", "said"), SHAPES, ids=[f"{said[0]} {said[2]}" for _, said in SHAPES])
 def test_finding_on_an_answer_says_what_is_wrong_with_it(answer: Exchange, said: tuple[str, str, str]) -> None:
-    """
-    The field, what the contract asks of it, and what it has.
-    """
+    """The field, what the contract asks of it, and what it has."""
     told = [
         (c, expected, actual.partition(", expected ")[0]) for c, _, expected, actual in findings(shape.RULES, answer)
     ]
@@ -239,9 +221,7 @@ def test_finding_on_an_answer_says_what_is_wrong_with_it(answer: Exchange, said:
 
 @pytest.mark.parametrize(("digest", "outcome"), [(DIGEST, "held"), ("short", "broken"), (1, "broken")])
 def test_digest_of_a_template_read_is_judged(digest: Any, outcome: str) -> None:
-    """
-    Whatever else is wrong with the answer.
-    """
+    """Whatever else is wrong with the answer."""
     answer = exchange("getTemplate", json={"ref": 1, "digest": digest, "template": {}})
 
     assert verdicts((shape.template_digest,), answer) == {("digest.has-the-documented-form", outcome)}
@@ -252,7 +232,5 @@ def test_digest_of_a_template_read_is_judged(digest: Any, outcome: str) -> None:
     [exchange("getTemplate", json=build(error="no")), exchange(status=409, json=build(error="no")), exchange(json={})],
 )
 def test_fields_by_state_are_those_of_builds(answer: Exchange) -> None:
-    """
-    Another operation's object, or one that is no success, has no state.
-    """
+    """Another operation's object, or one that is no success, has no state."""
     assert verdicts((shape.fields_by_state,), answer) == set()

@@ -1,6 +1,4 @@
-"""
-Rules on when build logs are open, at their edges, and what their findings say and show.
-"""
+"""Rules on when build logs are open, at their edges, and what their findings say and show."""
 
 from typing import Any
 
@@ -9,7 +7,7 @@ import pytest
 from tests.rules.exchanges import broken, exchange, story_verdicts
 from tests.rules.scenes import END_AT, OPEN_AT, START_AT, followed, line, published, read, ready_log, started, stream
 from tests.rules.sentences import shown_by, story_findings
-from touchstone.exchange import Exchange
+from touchstone.facts.exchange import Exchange
 from touchstone.rules.following import STORY_RULES
 from touchstone.rules.history import Bounds
 
@@ -32,23 +30,17 @@ def refused(seq: int, status: int = 404, at: float = OPEN_AT) -> Exchange:
 
 
 def at_rest(*more: Exchange, **facts: Any) -> list[Exchange]:
-    """
-    A version that nobody has started, and a follower of it.
-    """
+    """A version that nobody has started, and a follower of it."""
     return [published(), read("not_built", 5.0, 2), stream([], seq=4, **facts), *more]
 
 
 def test_finding_on_a_refused_follower_shows_the_start() -> None:
-    """
-    The build ran, as the start and the follower show.
-    """
+    """The build ran, as the start and the follower show."""
     assert said(*followed(streams=[refused(5)])) == [(ANSWER, (3, 5), "200", "404 while it builds")]
 
 
 def test_finding_on_a_log_that_ended_shows_what_proves_it() -> None:
-    """
-    A read that still shows the build, or its start with the time that its steps take, in the order of sending.
-    """
+    """A read that still shows the build, or its start with the time that its steps take, in the order of sending."""
     expected = "a log that stays open while its build runs"
 
     assert said(*followed(BOOT, "ready", read("building", 13.0, 7), closed_at=12.5)) == [
@@ -60,9 +52,7 @@ def test_finding_on_a_log_that_ended_shows_what_proves_it() -> None:
 
 
 def test_finding_on_a_log_that_stayed_open_shows_the_end() -> None:
-    """
-    The read that showed the build over, and the follower; at rest the follower alone.
-    """
+    """The read that showed the build over, and the follower; at rest the follower alone."""
     late = followed(ready_log(), closed_at=END_AT + 20.01)
     rest = at_rest(opened_at=6.0, closed_at=16.5, closed="client")
 
@@ -75,9 +65,7 @@ def test_finding_on_a_log_that_stayed_open_shows_the_end() -> None:
 
 
 def test_claims_that_hold_show_why() -> None:
-    """
-    Start and follower, the read that still showed the build, and the read that showed it over.
-    """
+    """Start and follower, the read that still showed the build, and the read that showed it over."""
     told = shown_by(STORY_RULES, *followed(), bounds=BOUNDS)
 
     assert told == [
@@ -88,16 +76,12 @@ def test_claims_that_hold_show_why() -> None:
 
 
 def test_each_follower_is_judged_by_itself() -> None:
-    """
-    One that met a limit takes nothing away from the next one.
-    """
+    """One that met a limit takes nothing away from the next one."""
     assert found(*followed(streams=[refused(4, 429), refused(5)])) == {(ANSWER, "broken")}
 
 
 def test_log_is_open_while_a_read_that_ends_with_it_shows_the_build() -> None:
-    """
-    The answer of the read may be there just when the log ends.
-    """
+    """The answer of the read may be there just when the log ends."""
     story = followed(ready_log(), "ready", read("building", 13.5, 7, done_at=13.9), closed_at=13.9)
 
     assert (OPEN, "held") in found(*story)
@@ -112,9 +96,7 @@ def test_log_is_open_while_a_read_that_ends_with_it_shows_the_build() -> None:
 
 
 def test_start_while_the_log_is_open_leaves_its_end_in_doubt() -> None:
-    """
-    A log that another start may have kept open is not late.
-    """
+    """A log that another start may have kept open is not late."""
     story = followed(ready_log(), "ready", started(10, END_AT + 1.0), closed_at=END_AT + 20.0)
 
     assert CLOSE not in broken(found(*story))
@@ -134,9 +116,7 @@ def cancelled(at: float, **more: Any) -> Exchange:
     ],
 )
 def test_short_log_is_excused_by_a_cancel_while_it_was_open(cancel: Exchange, claims: set[str]) -> None:
-    """
-    A cancel that was sent when the log had ended did not end it.
-    """
+    """A cancel that was sent when the log had ended did not end it."""
     story = [published(), started(), stream(BOOT, closed_at=11.6), read("building", 11.5, 6), cancel]
 
     assert broken(found(*story, read("not_built", END_AT, 9))) == claims
@@ -144,16 +124,12 @@ def test_short_log_is_excused_by_a_cancel_while_it_was_open(cancel: Exchange, cl
 
 @pytest.mark.parametrize(("closed_at", "claims"), [(11.5, {OPEN}), (11.85, set()), (12.5, set())])
 def test_short_log_may_end_when_its_steps_can_have_run(closed_at: float, claims: set[str]) -> None:
-    """
-    Steps of two seconds may be told a little shorter by another clock.
-    """
+    """Steps of two seconds may be told a little shorter by another clock."""
     assert broken(found(*followed(BOOT, closed_at=closed_at))) == claims
 
 
 def test_log_of_a_build_whose_start_was_long_on_its_way_may_end_sooner() -> None:
-    """
-    The steps may have begun when the start was sent.
-    """
+    """The steps may have begun when the start was sent."""
     slow = started(done_at=START_AT + 0.9)
 
     assert (
@@ -174,9 +150,7 @@ def test_log_of_a_build_whose_start_was_long_on_its_way_may_end_sooner() -> None
 def test_follower_at_rest_may_be_kept_for_the_time_of_a_cancel(
     closed: str, closed_at: float, outcome: str | None
 ) -> None:
-    """
-    The driver waits nearly that long before it leaves; the server may take all of it.
-    """
+    """The driver waits nearly that long before it leaves; the server may take all of it."""
     told = {o for claim, o in found(*at_rest(opened_at=6.0, closed_at=closed_at, closed=closed)) if claim == REST}
 
     assert told == ({outcome} if outcome else set())
@@ -184,21 +158,15 @@ def test_follower_at_rest_may_be_kept_for_the_time_of_a_cancel(
 
 @pytest.mark.parametrize("status", [400, 403, 409, 500])
 def test_other_answers_at_rest_show_nothing(status: int) -> None:
-    """
-    An odd refusal has a claim of its own.
-    """
+    """An odd refusal has a claim of its own."""
     assert found(published(), read("not_built", 5.0, 2), refused(4, status, 6.0)) == set()
 
 
 def test_log_at_rest_whose_connection_broke_shows_nothing() -> None:
-    """
-    The server did not end it.
-    """
+    """The server did not end it."""
     assert found(*at_rest(opened_at=6.0, closed_at=7.0, error="ReadError: cut")) == set()
 
 
 def test_refusal_of_a_follower_is_no_log_that_ended() -> None:
-    """
-    A 404 with a body while the build runs is told once.
-    """
+    """A 404 with a body while the build runs is told once."""
     assert found(*followed(streams=[refused(5)])) == {(ANSWER, "broken")}

@@ -1,6 +1,4 @@
-"""
-The life of a build in small stories: everything that the rule says of each, with the exchanges that show it.
-"""
+"""The life of a build in small stories: everything that the rule says of each, with the exchanges that show it."""
 
 from typing import Any
 
@@ -8,7 +6,7 @@ import pytest
 
 from tests.rules.exchanges import OTHER_REF, broken, build, exchange, publish, story_verdicts
 from tests.rules.sentences import shown_by, story_findings
-from touchstone.exchange import Exchange
+from touchstone.facts.exchange import Exchange
 from touchstone.rules import building
 
 Held = list[tuple[str, tuple[int, ...]]]
@@ -29,9 +27,7 @@ def read(seq: int, status: str, **facts: Any) -> Exchange:
 
 
 def made(seconds: float = 0.0, seq: int = 1, **note: Any) -> Exchange:
-    """
-    The publish of a version whose steps sleep so long.
-    """
+    """The publish of a version whose steps sleep so long."""
     facts = {key: note.pop(key) for key in ("status",) if key in note}
     return publish(seq, note={"sleep_s": seconds} | note, **facts)
 
@@ -119,9 +115,7 @@ WHOLE: list[tuple[str, list[Exchange], Held]] = [
 
 @pytest.mark.parametrize(("story", "held"), [row[1:] for row in WHOLE], ids=[row[0] for row in WHOLE])
 def test_story_of_a_correct_server_upholds_what_it_could_have_broken(story: list[Exchange], held: Held) -> None:
-    """
-    Each claim that was at stake, with the exchanges that show it, and no other.
-    """
+    """Each claim that was at stake, with the exchanges that show it, and no other."""
     assert sorted(shown_by(building.RULES, *story)) == sorted(held)
     assert story_findings(building.RULES, *story) == []
 
@@ -183,9 +177,7 @@ BROKEN: list[tuple[list[Exchange], tuple[str, tuple[int, ...], str, str]]] = [
 def test_story_of_a_broken_server_is_told_once(
     story: list[Exchange], said: tuple[str, tuple[int, ...], str, str]
 ) -> None:
-    """
-    One finding, with what was possible, what was seen, and the request that seems to be to blame.
-    """
+    """One finding, with what was possible, what was seen, and the request that seems to be to blame."""
     assert story_findings(building.RULES, *story) == [said]
 
 
@@ -212,46 +204,34 @@ SILENT: list[tuple[str, list[Exchange]]] = [
 
 @pytest.mark.parametrize("story", [story for _, story in SILENT], ids=[name for name, _ in SILENT])
 def test_story_that_something_explains_blames_nobody(story: list[Exchange]) -> None:
-    """
-    Whatever may have been the case cannot be held against the server.
-    """
+    """Whatever may have been the case cannot be held against the server."""
     assert blamed(*story) == set()
 
 
 def test_cancel_before_the_publish_built_nothing() -> None:
-    """
-    Unlike a start, which may have.
-    """
+    """Unlike a start, which may have."""
     assert blamed(cancel(1), made(seq=2), read(3, "ready")) == {"status.unbuilt-is-not-built"}
 
 
 def test_publish_of_nobody_knows_what_is_forgotten_after_the_next() -> None:
-    """
-    Once it is known again what the version holds, it is not built.
-    """
+    """Once it is known again what the version holds, it is not built."""
     assert blamed(NAMELESS, made(seq=2), read(3, "ready")) == {"status.unbuilt-is-not-built"}
 
 
 def test_publish_that_is_answered_with_200_counts() -> None:
-    """
-    Every status of success put the content there.
-    """
+    """Every status of success put the content there."""
     assert blamed(publish(1, status=200), read(2, "ready")) == {"status.unbuilt-is-not-built"}
 
 
 def test_build_that_may_have_begun_by_a_lost_start_has_no_time_to_compare() -> None:
-    """
-    Nobody knows when it began.
-    """
+    """Nobody knows when it began."""
     odd = exchange(json=build("ready", build_time_ms=1), seq=5)
 
     assert story_verdicts(building.RULES, made(0.5), start(2, 502), read(3, "building"), odd) == set()
 
 
 def test_golden_that_is_lost_everywhere_is_nobodys_doing() -> None:
-    """
-    Where another finished version changed by itself, the refused request is not to blame.
-    """
+    """Where another finished version changed by itself, the refused request is not to blame."""
     elsewhere = [
         publish(10, OTHER_REF, content="other", digest="cd" * 32),
         exchange(seq=11, ref=OTHER_REF, json=build("failed", OTHER_REF)),
@@ -264,9 +244,7 @@ def test_golden_that_is_lost_everywhere_is_nobodys_doing() -> None:
 
 
 def built_automatically(status: str, told: str = "building", **more: Any) -> set[tuple[str, str]]:
-    """
-    A version that is ready and is published again with auto_build, and what it reads then.
-    """
+    """A version that is ready and is published again with auto_build, and what it reads then."""
     again = publish(4, auto_build=told, note={"sleep_s": 0.0} | AUTO)
     after = exchange(json=build(status, **({"build_time_ms": 800} if status == "ready" else {}), **more), seq=5)
     return story_verdicts(building.RULES, made(), start(2), read(3, "ready"), again, after)
@@ -274,8 +252,6 @@ def built_automatically(status: str, told: str = "building", **more: Any) -> set
 
 @pytest.mark.parametrize("told", ["building", "ready", "queued"])
 def test_ready_version_is_not_built_again_by_a_publish(told: str) -> None:
-    """
-    Whatever the publish calls it, the golden is there, and reads may say that it was used once more.
-    """
+    """Whatever the publish calls it, the golden is there, and reads may say that it was used once more."""
     assert ("status.ready-stays-ready", "broken") in built_automatically("building", told)
     assert broken(built_automatically("ready", told, reused=True)) == set()

@@ -1,6 +1,4 @@
-"""
-Rules on limits: correct limiters of every kind are never blamed, and each broken promise is found.
-"""
+"""Rules on limits: correct limiters of every kind are never blamed, and each broken promise is found."""
 
 import math
 from dataclasses import replace
@@ -12,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.rules.exchanges import REF, broken, build, exchange, history, publish, said, story_verdicts, verdicts
 from tests.rules.limiting import LIMITERS, Driver, Never, Server
-from touchstone.exchange import Exchange
-from touchstone.patience import retry_after_s
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.patience import retry_after_s
 from touchstone.rules import limits
 from touchstone.twin.limits import TokenBucket
 
@@ -33,9 +31,7 @@ def driven(
 @pytest.mark.parametrize("builds", ["", "cancelled"])
 @pytest.mark.parametrize("name", LIMITERS)
 def test_correct_limiter_upholds_each_claim(name: str, builds: str) -> None:
-    """
-    Each usual kind of limiter upholds all four claims when it is driven as the rules ask.
-    """
+    """Each usual kind of limiter upholds all four claims when it is driven as the rules ask."""
     found = story_verdicts(limits.STORY_RULES, *driven(make=lambda: LIMITERS[name](8, 4.0), builds=builds))
 
     assert found == {(HONEST, "held"), (ENDS, "held"), (PER_KEY, "held"), (READS, "held")}
@@ -64,9 +60,7 @@ def test_correct_limiter_is_never_blamed(
     burst: int,
     builds: str,
 ) -> None:
-    """
-    Whatever its size, its phase and the speed of the network, a correct limiter breaks no claim.
-    """
+    """Whatever its size, its phase and the speed of the network, a correct limiter breaks no claim."""
     make = {"make": lambda: LIMITERS[name](limit, window_s)}
     if name == "token-bucket":
         make = {"make": lambda: TokenBucket(limit, window_s, burst)}
@@ -88,9 +82,7 @@ def test_correct_limiter_is_never_blamed(
     ],
 )
 def test_broken_limiter_is_blamed_on_its_claim_alone(claim: str, server: dict[str, Any], builds: str) -> None:
-    """
-    A limiter that breaks one promise is blamed on that promise and on no other.
-    """
+    """A limiter that breaks one promise is blamed on that promise and on no other."""
     assert broken(story_verdicts(limits.STORY_RULES, *driven(builds=builds, **server))) == {claim}
 
 
@@ -135,9 +127,7 @@ def test_build_that_is_refused_otherwise_than_by_429_is_found(status: int, found
 def test_refusal_met_by_chance_that_ends_is_evidence(
     waited_s: float, status: int, headers: dict[str, str], found: set[tuple[str, str]]
 ) -> None:
-    """
-    The next start of the version that waited as asked and was served; a second refusal proves nothing.
-    """
+    """The next start of the version that waited as asked and was served; a second refusal proves nothing."""
     refused = exchange("startBuild", 429, json=ERROR, headers=headers, seq=2, sent_at=10.0, done_at=10.1)
     after = exchange("startBuild", status, json=build("building"), seq=3, sent_at=10.1 + waited_s)
 
@@ -145,25 +135,19 @@ def test_refusal_met_by_chance_that_ends_is_evidence(
 
 
 def test_refusal_for_good_that_promises_an_end_breaks_two_claims() -> None:
-    """
-    A limiter that refuses for good and says when to come back breaks both promises.
-    """
+    """A limiter that refuses for good and says when to come back breaks both promises."""
     exchanges = driven(make=lambda: Never(8, 4.0))
 
     assert broken(story_verdicts(limits.STORY_RULES, *exchanges)) == {HONEST, ENDS}
 
 
 def test_no_limit_shows_nothing() -> None:
-    """
-    A server that refuses nothing is no evidence about limits.
-    """
+    """A server that refuses nothing is no evidence about limits."""
     assert story_verdicts(limits.STORY_RULES, *driven(make=lambda: LIMITERS["fixed-window"](1000, 4.0))) == set()
 
 
 def test_patience_shorter_than_retry_after_is_indeterminate() -> None:
-    """
-    Who gives up sooner than told cannot say that a refusal does not end.
-    """
+    """Who gives up sooner than told cannot say that a refusal does not end."""
     exchanges = driven(make=lambda: Never(8, 4.0), retry_after=None)
     last = exchanges[-1]
     hour = exchange(
@@ -182,9 +166,7 @@ def test_patience_shorter_than_retry_after_is_indeterminate() -> None:
 
 
 def test_one_refusal_after_an_honest_wait_may_be_the_hosts_load() -> None:
-    """
-    A single refusal after the whole wait is not proof.
-    """
+    """A single refusal after the whole wait is not proof."""
     said_once = iter(["1", "1"])
     exchanges = driven(retry_after=lambda wait_s: next(said_once, str(math.ceil(wait_s))))
 
@@ -193,18 +175,14 @@ def test_one_refusal_after_an_honest_wait_may_be_the_hosts_load() -> None:
 
 @pytest.mark.parametrize("server", [{"retry_after": lambda _: "1"}, {"reads_charged": True}])
 def test_starts_beside_the_driver_take_its_proof_away(server: dict[str, Any]) -> None:
-    """
-    A start under the same key, sent by somebody else in the run, explains what is refused to the driver.
-    """
+    """A start under the same key, sent by somebody else in the run, explains what is refused to the driver."""
     beside = exchange("startBuild", 202, json={}, seq=0, sent_at=0.0, done_at=1000.0)
 
     assert broken(story_verdicts(limits.STORY_RULES, beside, *driven(**server))) == set()
 
 
 def test_other_key_that_was_busy_is_indeterminate() -> None:
-    """
-    A refused key that may have used up its own rate proves nothing about another's.
-    """
+    """A refused key that may have used up its own rate proves nothing about another's."""
     exchanges = driven(shared=True)
     busy = [exchange("startBuild", 202, json={}, credential="second", seq=-i, sent_at=101.2) for i in range(1, 9)]
 
@@ -216,9 +194,7 @@ def test_other_key_that_was_busy_is_indeterminate() -> None:
 
 @pytest.mark.parametrize("status", [202, 200])
 def test_first_key_served_again_takes_the_proof_away(status: int) -> None:
-    """
-    Where the first key is served right after the other one, nobody knows whether it was still refused.
-    """
+    """Where the first key is served right after the other one, nobody knows whether it was still refused."""
     exchanges = [
         exchange("startBuild", status, json={}, seq=e.seq, sent_at=e.sent_at, note=e.note)
         if _phase(e) == "confirm"
@@ -235,9 +211,7 @@ def _phase(sent: Exchange) -> str:
 
 @pytest.mark.parametrize("charged", [True, False])
 def test_reads_of_any_version_count(charged: bool) -> None:
-    """
-    What was read before the burst, and that a build was started before the rest, does not matter.
-    """
+    """What was read before the burst, and that a build was started before the rest, does not matter."""
     exchanges = driven(reads_charged=charged)
     reads = [e for e in exchanges if _phase(e) == "reads"]
     elsewhere = {e.seq: replace(e, ref="default/other@1.0.0") for e in reads[::2]}
@@ -252,9 +226,7 @@ def test_reads_of_any_version_count(charged: bool) -> None:
 
 @pytest.mark.parametrize("reads", [0, 1, 5])
 def test_few_reads_are_too_few_to_compare(reads: int) -> None:
-    """
-    Fewer reads than would use up the rate prove nothing, whatever is served after them.
-    """
+    """Fewer reads than would use up the rate prove nothing, whatever is served after them."""
     exchanges = driven(reads_charged=True)
     kept = [e.seq for e in exchanges if _phase(e) == "reads"][reads:]
 
@@ -275,9 +247,7 @@ def test_few_reads_are_too_few_to_compare(reads: int) -> None:
     ],
 )
 def test_refusal_for_a_limit_has_the_error_shape(answer: Exchange, outcome: str) -> None:
-    """
-    Any 429 is an error body as every other error is.
-    """
+    """Any 429 is an error body as every other error is."""
     assert verdicts(limits.RULES, answer) == {(SHAPE, outcome)}
 
 
@@ -291,9 +261,7 @@ def test_refusal_for_a_limit_has_the_error_shape(answer: Exchange, outcome: str)
     ],
 )
 def test_shape_is_judged_where_a_limit_refuses_an_operation(answer: Exchange) -> None:
-    """
-    Other errors, broken JSON and requests outside the contract are told by other claims or by none.
-    """
+    """Other errors, broken JSON and requests outside the contract are told by other claims or by none."""
     assert verdicts(limits.RULES, answer) == set()
 
 
@@ -316,9 +284,7 @@ def test_shape_is_judged_where_a_limit_refuses_an_operation(answer: Exchange) ->
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str, outcome: str) -> None:
-    """
-    Retry-After is a whole number of seconds or one of the three forms of an HTTP date.
-    """
+    """Retry-After is a whole number of seconds or one of the three forms of an HTTP date."""
     answer = exchange("startBuild", 429, json=ERROR, headers={"retry-after": value})
 
     assert (VALID, outcome) in verdicts(limits.RULES, answer)
@@ -326,9 +292,7 @@ def test_retry_after_is_seconds_or_a_date(value: str, outcome: str) -> None:
 
 @pytest.mark.parametrize("values", [("1", "1"), ("1", "2")])
 def test_retry_after_that_is_sent_twice_is_invalid(values: tuple[str, str]) -> None:
-    """
-    Clients read two fields of one name as one value with a comma, which is no number.
-    """
+    """Clients read two fields of one name as one value with a comma, which is no number."""
     answer = exchange("startBuild", 429, json={"error": "busy"}, headers={"retry-after": values[0]})
     assert answer.response
     twice = replace(answer.response, headers=(*answer.response.headers, ("Retry-After", values[1])))
@@ -347,9 +311,7 @@ def test_retry_after_that_is_sent_twice_is_invalid(values: tuple[str, str]) -> N
     ],
 )
 def test_date_counts_from_the_servers_own_clock(headers: dict[str, str], expected: float | None) -> None:
-    """
-    A date is measured by the Date of the same answer; without one nobody knows how long to wait.
-    """
+    """A date is measured by the Date of the same answer; without one nobody knows how long to wait."""
     answer = exchange("startBuild", 429, json=ERROR, headers=headers)
 
     assert answer.response is not None
@@ -357,18 +319,14 @@ def test_date_counts_from_the_servers_own_clock(headers: dict[str, str], expecte
 
 
 def test_driver_without_a_burst_is_no_round() -> None:
-    """
-    Retries alone tell nothing.
-    """
+    """Retries alone tell nothing."""
     alone = exchange("startBuild", 429, json=ERROR, note={"limit": {"round": 1, "phase": "retry", "gave_up": True}})
 
     assert said(j for r in limits.STORY_RULES for j in r(REF, history(alone))) == set()
 
 
 def test_other_key_that_rested_as_long_as_the_first_needed_is_not_used_up() -> None:
-    """
-    Where a later round shows how soon a key regains its rate, only the other key's starts since then can count.
-    """
+    """Where a later round shows how soon a key regains its rate, only the other key's starts since then can count."""
     exchanges = driven(shared=True)
     busy = [exchange("startBuild", 202, json={}, credential="second", seq=-i, sent_at=60.0) for i in range(1, 9)]
 
@@ -376,9 +334,7 @@ def test_other_key_that_rested_as_long_as_the_first_needed_is_not_used_up() -> N
 
 
 def starts(*answers: tuple[int, str], between: tuple[Exchange, ...] = ()) -> list[Exchange]:
-    """
-    A published version and one start after the other, each with its status code and build status.
-    """
+    """A published version and one start after the other, each with its status code and build status."""
     made = [publish(seq=1, sent_at=1.0), *between]
     for number, (code, status) in enumerate(answers):
         body = {"error": "No."} if code >= 400 else build(status)

@@ -1,6 +1,4 @@
-"""
-Rules on what build logs hold, at their edges, and what their findings say and show.
-"""
+"""Rules on what build logs hold, at their edges, and what their findings say and show."""
 
 from typing import Any
 
@@ -23,7 +21,7 @@ from tests.rules.scenes import (
     stream,
 )
 from tests.rules.sentences import shown_by, story_findings
-from touchstone.exchange import Exchange
+from touchstone.facts.exchange import Exchange
 from touchstone.rules.logged import STORY_RULES, build_time, every_line, last_frame, output, watchers
 
 READY, FAILED = "events.ready-ends-on-ready", "events.failed-ends-on-error"
@@ -42,9 +40,7 @@ def said(*story: Exchange) -> list[tuple[str, tuple[int, ...], str, str]]:
 
 
 def refused(seq: int = 4) -> Exchange:
-    """
-    A follower whose log is no log, so that nothing can be said of it.
-    """
+    """A follower whose log is no log, so that nothing can be said of it."""
     return stream([], seq=seq, opened_at=10.45, chunks=[(0.1, b"data: {\n\n")])
 
 
@@ -58,9 +54,7 @@ def of_time(text: str, build_time_ms: int) -> list[Exchange]:
 
 
 def test_findings_on_the_end_of_a_log_show_what_became_of_the_build() -> None:
-    """
-    The read that shows the end, and the follower; the last frame in words.
-    """
+    """The read that shows the end, and the follower; the last frame in words."""
     boot, booted = line(10.1, "boot"), "'working' (phase boot, level info)"
     late = [line(12.0, "install", "step 1 failed", "error"), boot]
 
@@ -82,9 +76,7 @@ def test_findings_on_the_end_of_a_log_show_what_became_of_the_build() -> None:
 
 
 def test_findings_on_the_output_show_every_start() -> None:
-    """
-    All starts that the build can have come from, and the follower.
-    """
+    """All starts that the build can have come from, and the follower."""
     twice = [line(12.1, text=MARKER), line(12.2, text=MARKER), ready_log()[-1]]
     both = [published(), read("not_built", 5.0, 2), started(3), started(4, 10.005), stream(twice)]
     both += [read("building", 11.5, 6), read("ready", END_AT, 9)]
@@ -102,9 +94,7 @@ def pair(first: list[Any], second: list[Any], **more: Any) -> list[Exchange]:
 
 
 def test_finding_on_two_watchers_shows_where_they_differ() -> None:
-    """
-    Counted from the end, since the later one may miss the first frames.
-    """
+    """Counted from the end, since the later one may miss the first frames."""
     boot, text, last = ready_log()
     other = text | {"line": "other"}
     kind = "(phase install, level info)"
@@ -116,9 +106,7 @@ def test_finding_on_two_watchers_shows_where_they_differ() -> None:
 
 
 def test_finding_on_a_lost_frame_names_it() -> None:
-    """
-    Whichever of two watchers missed it.
-    """
+    """Whichever of two watchers missed it."""
     boot, text, last = ready_log()
     missed = f"of 3 frames that one watcher was sent, another missed frame 2: {MARKER!r} (phase install, level info)"
 
@@ -127,9 +115,7 @@ def test_finding_on_a_lost_frame_names_it() -> None:
 
 
 def test_finding_on_the_lines_of_a_build_names_what_is_missing() -> None:
-    """
-    By its number among those that the build printed.
-    """
+    """By its number among those that the build printed."""
     lines = [MARKER, f"{MARKER}-line-2", f"{MARKER}-line-3"]
     boot, last = ready_log()[::2]
     story = followed([boot, *(line(12.1, text=lines[n]) for n in (0, 2)), last], opened_at=EARLY, note={"lines": lines})
@@ -140,9 +126,7 @@ def test_finding_on_the_lines_of_a_build_names_what_is_missing() -> None:
 
 
 def test_finding_on_a_build_time_tells_both() -> None:
-    """
-    The follower, and the read with the other time.
-    """
+    """The follower, and the read with the other time."""
     actual = "build_time_ms 5000 in the status, 'ready in 3 s' in the log"
 
     assert story_findings((build_time,), *of_time("ready in 3 s", 5000)) == [
@@ -151,9 +135,7 @@ def test_finding_on_a_build_time_tells_both() -> None:
 
 
 def test_claims_that_hold_show_why() -> None:
-    """
-    The exchanges that uphold a claim are those that could have broken it.
-    """
+    """The exchanges that uphold a claim are those that could have broken it."""
     assert shown_by(STORY_RULES, *followed(opened_at=EARLY)) == [
         (READY, (9, 5)),
         (OUTPUT, (3, 5)),
@@ -162,9 +144,7 @@ def test_claims_that_hold_show_why() -> None:
 
 
 def test_follower_that_cannot_be_judged_takes_nothing_away_from_the_next() -> None:
-    """
-    Each log is judged by itself, whatever another follower was sent.
-    """
+    """Each log is judged by itself, whatever another follower was sent."""
     boot, text, _ = ready_log()
     wrong = [boot | {"ts": "2025-01-01T00:00:00Z"}, text, text, line(13.9, "archive", "x")]
     story = followed(streams=[refused(), stream(wrong, 5, EARLY)])
@@ -176,9 +156,7 @@ def test_follower_that_cannot_be_judged_takes_nothing_away_from_the_next() -> No
 
 
 def test_watchers_are_compared_two_by_two() -> None:
-    """
-    A pair that cannot be compared takes nothing away from another one.
-    """
+    """A pair that cannot be compared takes nothing away from another one."""
     boot, text, last = ready_log()
     logs = [refused(4), stream([], 5), stream([boot, text, last], 6, EARLY), stream([boot, last], 7, EARLY)]
 
@@ -189,9 +167,7 @@ def test_watchers_are_compared_two_by_two() -> None:
 
 
 def test_watchers_beside_another_start_are_passed_over() -> None:
-    """
-    Where a start came in between, they may have seen two builds; those before it are compared all the same.
-    """
+    """Where a start came in between, they may have seen two builds; those before it are compared all the same."""
     boot, text, last = ready_log()
     logs = [stream([boot, text, last], 4, EARLY), stream([boot, last], 5, EARLY), stream([], 6)]
     late = stream([boot, last], 8, 12.9, 20.0)
@@ -201,9 +177,7 @@ def test_watchers_beside_another_start_are_passed_over() -> None:
 
 
 def test_watchers_at_one_time_may_see_different_stamps() -> None:
-    """
-    A server may stamp frames as it sends them.
-    """
+    """A server may stamp frames as it sends them."""
     one, other = ready_log(), [value | {"ts": "2026-03-14T09:00:13Z"} for value in ready_log()]
 
     assert story_verdicts((watchers,), *pair(one, other)) == {(WATCHERS, "held")}
@@ -211,9 +185,7 @@ def test_watchers_at_one_time_may_see_different_stamps() -> None:
 
 @pytest.mark.parametrize("phase", ["cancel", "install"])
 def test_build_time_is_looked_for_in_the_last_frame_of_a_ready_build(phase: str) -> None:
-    """
-    Another frame, or another end, tells another time.
-    """
+    """Another frame, or another end, tells another time."""
     story = followed([*ready_log()[:-1], line(13.9, phase, "took 1 s")])
 
     assert TIME not in {claim for claim, _ in found(*story)}
@@ -232,16 +204,12 @@ def test_build_time_is_looked_for_in_the_last_frame_of_a_ready_build(phase: str)
     ],
 )
 def test_build_time_may_be_off_by_what_the_line_leaves_out(text: str, build_time_ms: int, outcome: str) -> None:
-    """
-    One in the last digit that is told, whichever way it was rounded, and one millisecond for the other number.
-    """
+    """One in the last digit that is told, whichever way it was rounded, and one millisecond for the other number."""
     assert story_verdicts((build_time,), *of_time(text, build_time_ms)) == {(TIME, outcome)}
 
 
 def test_refusal_of_a_follower_has_no_times() -> None:
-    """
-    An answer that is no stream has no stamps.
-    """
+    """An answer that is no stream has no stamps."""
     html = exchange(
         "streamBuildEvents",
         200,
@@ -256,9 +224,7 @@ def test_refusal_of_a_follower_has_no_times() -> None:
 
 @pytest.mark.parametrize(("status", "claim"), [("ready", READY), ("failed", FAILED)])
 def test_finding_on_a_log_that_is_told_again_shows_the_read_before(status: str, claim: str) -> None:
-    """
-    The read that showed the end, and the follower.
-    """
+    """The read that showed the end, and the follower."""
     boot, booted = line(10.1, "boot"), "'working' (phase boot, level info)"
     expected = f"a last frame of {'phase ready' if status == 'ready' else 'level error'}"
 
@@ -278,9 +244,7 @@ def test_finding_on_a_log_that_is_told_again_shows_the_read_before(status: str, 
     ],
 )
 def test_log_that_is_told_again_may_be_incomplete_in_many_ways(story: list[Exchange]) -> None:
-    """
-    Empty, cut off, unreadable, no stream, or of a build of which nobody knows the end: no evidence.
-    """
+    """Empty, cut off, unreadable, no stream, or of a build of which nobody knows the end: no evidence."""
     assert story_verdicts((last_frame,), *story) == set()
 
 
@@ -293,9 +257,7 @@ def test_log_that_is_told_again_may_be_incomplete_in_many_ways(story: list[Excha
     ],
 )
 def test_cancel_counts_while_the_log_is_open_and_the_build_not_over(cancel: Exchange, claims: set[str]) -> None:
-    """
-    One that was over before, or came after the end, is not what ended the build.
-    """
+    """One that was over before, or came after the end, is not what ended the build."""
     end = "not_built" if CANCELLED in claims else "ready"
     frames = [line(10.1, "boot"), line(12.1, text=MARKER)]
     story = [published(), cancel, read("not_built", 6.0, 2), started(), stream(frames), read("building", 11.5, 6)]
@@ -305,9 +267,7 @@ def test_cancel_counts_while_the_log_is_open_and_the_build_not_over(cancel: Exch
 
 @pytest.mark.parametrize(("at", "claims"), [(11.5, {CANCELLED}), (11.85, set())])
 def test_failing_build_that_is_cancelled_late_may_end_either_way(at: float, claims: set[str]) -> None:
-    """
-    From the moment at which its steps can have failed nobody knows which came first.
-    """
+    """From the moment at which its steps can have failed nobody knows which came first."""
     frames = [line(10.1, "boot")]
     story = [published(outcome="failed"), started(), stream(frames), read("building", 11.2, 6), cancelled(at)]
 
@@ -321,9 +281,7 @@ def test_failing_build_that_is_cancelled_late_may_end_either_way(at: float, clai
 def test_output_is_missed_only_where_the_follower_came_before_it(
     opened_at: float, after_s: float, outcome: str | None
 ) -> None:
-    """
-    A log that was opened a moment before the output, by a clock that may be a little faster, may miss it.
-    """
+    """A log that was opened a moment before the output, by a clock that may be a little faster, may miss it."""
     frames = [line(10.1, "boot"), ready_log()[-1]]
     story = followed(frames, opened_at=opened_at, note={"marker_after_s": after_s})
     story[4] = read("building", 11.8, 6)
@@ -332,9 +290,7 @@ def test_output_is_missed_only_where_the_follower_came_before_it(
 
 
 def test_output_is_not_missed_where_nobody_says_when_it_comes() -> None:
-    """
-    Without a word on it, it may come at once.
-    """
+    """Without a word on it, it may come at once."""
     bare = publish(1, sent_at=1.0, note={"sleep_s": SLEEP_S})
     story = [bare, *followed([line(10.1, "boot"), ready_log()[-1]], opened_at=10.2)[1:]]
 
@@ -343,9 +299,7 @@ def test_output_is_not_missed_where_nobody_says_when_it_comes() -> None:
 
 @pytest.mark.parametrize(("second_at", "claim"), [(10.005, SHARED), (10.01, OUTPUT), (10.5, OUTPUT)])
 def test_output_twice_after_starts_one_after_the_other_shows_one_build(second_at: float, claim: str) -> None:
-    """
-    Starts that only touch were not simultaneous.
-    """
+    """Starts that only touch were not simultaneous."""
     frames = [line(12.1, text=MARKER), line(12.2, text=MARKER), ready_log()[-1]]
     for starts in ([started(3), started(4, second_at)], [started(4, second_at), started(3)]):
         story = [published(), *starts, stream(frames), read("building", 11.5, 6), read("ready", END_AT, 9)]

@@ -1,6 +1,4 @@
-"""
-What a finding tells of a build log: frames in words, and which lines are missing.
-"""
+"""What a finding tells of a build log: frames in words, and which lines are missing."""
 
 from typing import Any
 
@@ -28,9 +26,7 @@ LINES = [f"step {number}" for number in range(1, 41)]
     ],
 )
 def test_frame_is_told_in_words(frame: dict[str, Any], told: str) -> None:
-    """
-    Its line, then its fields, those of the documentation first; what is no plain text shows what it is.
-    """
+    """Its line, then its fields, those of the documentation first; what is no plain text shows what it is."""
     assert frame_told(frame) == told.replace("FIELDS", "phase boot, level info, source builder")
 
 
@@ -51,16 +47,12 @@ def test_frame_is_told_in_words(frame: dict[str, Any], told: str) -> None:
     ],
 )
 def test_missing_lines_are_named(left_out: set[int], told: str) -> None:
-    """
-    By number, with the text of the first; rows of them as one, and no endless list.
-    """
+    """By number, with the text of the first; rows of them as one, and no endless list."""
     assert lines_astray([line for n, line in enumerate(LINES, 1) if n not in left_out], LINES) == told
 
 
 def test_lines_in_another_order_and_lines_that_come_twice_are_named() -> None:
-    """
-    Where none is missing.
-    """
+    """Where none is missing."""
     swapped = [LINES[0], LINES[2], LINES[1], *LINES[3:]]
     assert lines_astray(swapped, LINES) == "line 2 of 40 after line 3: 'step 2'"
     assert lines_astray([*LINES, LINES[6]], LINES) == "line 7 of 40 2 times: 'step 7'"
@@ -68,9 +60,7 @@ def test_lines_in_another_order_and_lines_that_come_twice_are_named() -> None:
 
 
 def test_long_lines_are_cut() -> None:
-    """
-    To what fits beside the other words.
-    """
+    """To what fits beside the other words."""
     lines = [f"{number}{'a' * 200}" for number in range(3)]
     cut = f"'1{'a' * 77}…"
     assert lines_astray([lines[0], lines[2]], lines) == f"line 2 of 3 missing: {cut}"
@@ -79,9 +69,7 @@ def test_long_lines_are_cut() -> None:
 
 
 def frames(*lines: str, at: str = "now") -> list[dict[str, Any]]:
-    """
-    One frame a line.
-    """
+    """One frame a line."""
     return [{"ts": at, "line": line} for line in lines]
 
 
@@ -101,9 +89,7 @@ def frames(*lines: str, at: str = "now") -> list[dict[str, Any]]:
     ],
 )
 def test_two_watchers_are_told_apart_by_what_one_missed(one: str, other: str, told: str) -> None:
-    """
-    Times do not count, nor the first frames, which one who came later may miss.
-    """
+    """Times do not count, nor the first frames, which one who came later may miss."""
     assert frames_apart(frames(*one), frames(*other, at="later")) == told
     if "place" not in told:
         assert frames_apart(frames(*other), frames(*one, at="later")) == told

@@ -1,13 +1,11 @@
-"""
-Rules on what is found and what is not.
-"""
+"""Rules on what is found and what is not."""
 
 from typing import Any
 
 import pytest
 
 from tests.rules.exchanges import REF, UNKNOWN_REF, broken, build, exchange, frame, publish, story_verdicts, verdicts
-from touchstone.exchange import Exchange
+from touchstone.facts.exchange import Exchange
 from touchstone.rules import lookup
 from touchstone.rules.requests import parts
 
@@ -29,9 +27,7 @@ REFS = {
     [(404, "held"), (202, "broken"), (400, "broken"), (403, "broken"), (500, "broken"), (429, "indeterminate")],
 )
 def test_what_does_not_exist_is_404(claim: str, ref: str, operation: str, status: int, outcome: str) -> None:
-    """
-    Every operation answers 404 about what does not exist, and the claim is about the part that is unknown.
-    """
+    """Every operation answers 404 about what does not exist, and the claim is about the part that is unknown."""
     answer = exchange(operation, status, json=ERROR, ref=ref, seq=2)
 
     assert story_verdicts(lookup.STORY_RULES, publish(), answer, ref=ref) == {(claim, outcome)}
@@ -39,9 +35,7 @@ def test_what_does_not_exist_is_404(claim: str, ref: str, operation: str, status
 
 @pytest.mark.parametrize(("body", "outcome"), [(b"", "held"), (b":\n\n", "held"), (frame({"line": "x"}), "broken")])
 def test_log_of_what_does_not_exist_may_be_empty(body: bytes, outcome: str) -> None:
-    """
-    The log of an unknown version may be an empty stream.
-    """
+    """The log of an unknown version may be an empty stream."""
     answer = exchange("streamBuildEvents", body=body, ref=UNKNOWN_REF, seq=2)
 
     assert story_verdicts(lookup.STORY_RULES, publish(), answer, ref=UNKNOWN_REF) == {
@@ -50,9 +44,7 @@ def test_log_of_what_does_not_exist_may_be_empty(body: bytes, outcome: str) -> N
 
 
 def test_cancel_of_what_does_not_exist_may_say_idle() -> None:
-    """
-    Which of the two bodies an unknown version's cancel has is not looked at.
-    """
+    """Which of the two bodies an unknown version's cancel has is not looked at."""
     answer = exchange("cancelBuild", 404, json={"status": "idle"}, ref=UNKNOWN_REF, seq=2)
 
     assert story_verdicts(lookup.STORY_RULES, publish(), answer, ref=UNKNOWN_REF) == {
@@ -65,9 +57,7 @@ def test_cancel_of_what_does_not_exist_may_say_idle() -> None:
     ("status", "outcome"), [(404, "held"), (200, "broken"), (500, "broken"), (429, "indeterminate")]
 )
 def test_deleted_version_is_404(operation: str, status: int, outcome: str) -> None:
-    """
-    A deleted version is gone for every operation; that it cannot be built is a claim of its own.
-    """
+    """A deleted version is gone for every operation; that it cannot be built is a claim of its own."""
     claim = "start.refuses-deleted-version" if operation == "startBuild" else "lookup.deleted-version-is-404"
     story = (
         publish(1),
@@ -96,26 +86,20 @@ NO_EVIDENCE: list[tuple[str, str, Exchange]] = [
 
 @pytest.mark.parametrize(("ref", "answer"), [row[1:] for row in NO_EVIDENCE], ids=[row[0] for row in NO_EVIDENCE])
 def test_other_requests_are_no_evidence_of_404(ref: str, answer: Exchange) -> None:
-    """
-    What is answered about the key, the plan or the request says nothing about what exists.
-    """
+    """What is answered about the key, the plan or the request says nothing about what exists."""
     assert story_verdicts(lookup.STORY_RULES, publish(), answer, ref=answer.ref or ref) == set()
 
 
 @pytest.mark.parametrize("ref", ["default/claude-code@1.0.0", "default/touchstone-example@1.0.0", "acme/x@1.0.0"])
 def test_version_that_the_account_may_have_anyway_is_no_finding(ref: str) -> None:
-    """
-    A run does not know what else an account holds: only its own names are surely missing.
-    """
+    """A run does not know what else an account holds: only its own names are surely missing."""
     answer = exchange(json=build(ref=ref), ref=ref, seq=2)
 
     assert story_verdicts(lookup.STORY_RULES, publish(), answer, ref=ref) == set()
 
 
 def test_version_that_somebody_may_have_published_is_no_finding() -> None:
-    """
-    A publish whose meaning nobody noted may have made the version.
-    """
+    """A publish whose meaning nobody noted may have made the version."""
     generated = exchange("publishTemplate", 201, json={"ref": UNKNOWN_REF}, ref=None, seq=1)
     unanswered = exchange("publishTemplate", 0, ref=UNKNOWN_REF, seq=2)
     read = exchange(json=build(), ref=UNKNOWN_REF, seq=3)
@@ -126,9 +110,7 @@ def test_version_that_somebody_may_have_published_is_no_finding() -> None:
 
 @pytest.mark.parametrize("answer", [{"body": b"{"}, {"json": {"ref": "default/touchstone-t1-another@1.0.0"}}])
 def test_version_that_a_document_names_is_no_finding(answer: dict[str, Any]) -> None:
-    """
-    What a publish was about is in its document, also where its answer is garbled or names something else.
-    """
+    """What a publish was about is in its document, also where its answer is garbled or names something else."""
     _, name, version = parts(UNKNOWN_REF)
     document = f'{{"template": {{"name": "{name}", "version": "{version}"}}}}'.encode()
     generated = exchange("publishTemplate", 201, ref=None, seq=1, request_body=document, **answer)
@@ -157,9 +139,7 @@ OWN: list[tuple[str, Exchange, set[tuple[str, str]]]] = [
 
 @pytest.mark.parametrize(("answer", "expected"), [row[1:] for row in OWN], ids=[row[0] for row in OWN])
 def test_owner_finds_what_exists(answer: Exchange, expected: set[tuple[str, str]]) -> None:
-    """
-    404 to the owner of an existing version breaks the claim, except where it says that nothing is building.
-    """
+    """404 to the owner of an existing version breaks the claim, except where it says that nothing is building."""
     assert story_verdicts(lookup.STORY_RULES, publish(), answer) == expected
 
 
@@ -202,9 +182,7 @@ ODD_PATHS = (
 )
 @pytest.mark.parametrize("operation", ["getBuild", ""])
 def test_odd_spelling_is_refused_calmly(path: str, status: int, outcomes: set[str], operation: str) -> None:
-    """
-    A path that cannot name a version is not found or a bad request, and never makes the server fail.
-    """
+    """A path that cannot name a version is not found or a bad request, and never makes the server fail."""
     answer = exchange(operation, status, method="GET", path=path, json=ERROR, ref=None)
 
     assert verdicts(lookup.RULES, answer) == {(ODD, outcome) for outcome in outcomes}
@@ -212,16 +190,12 @@ def test_odd_spelling_is_refused_calmly(path: str, status: int, outcomes: set[st
 
 @pytest.mark.parametrize("path", [build_path("UPPER"), build_path("a" * 65), f"/templates/default/{NAME}/latest/build"])
 def test_odd_spelling_that_is_served_is_broken(path: str) -> None:
-    """
-    A version under a name that it cannot have breaks the claim.
-    """
+    """A version under a name that it cannot have breaks the claim."""
     assert verdicts(lookup.RULES, exchange(path=path, json=build())) == {(ODD, "broken")}
 
 
 def test_odd_name_that_a_server_has_taken_is_found() -> None:
-    """
-    That it was published under such a name is told by what publishing refuses.
-    """
+    """That it was published under such a name is told by what publishing refuses."""
     ref = f"default/{NAME}@latest"
     taken = publish(1, ref, json={"ref": ref})
     served = exchange(path=f"/templates/default/{NAME}/latest/build", ref=ref, json=build(), seq=2)
@@ -243,16 +217,12 @@ def test_odd_name_that_a_server_has_taken_is_found() -> None:
 )
 @pytest.mark.parametrize("status", [200, 307])
 def test_path_that_a_server_may_tidy_up_may_be_served(path: str, status: int) -> None:
-    """
-    Whether a server resolves dots, drops empty segments or decodes slashes before it looks is its own matter.
-    """
+    """Whether a server resolves dots, drops empty segments or decodes slashes before it looks is its own matter."""
     assert verdicts(lookup.RULES, exchange(status=status, path=path, json=build())) == set()
 
 
 def test_escaped_letters_are_no_odd_spelling() -> None:
-    """
-    An escaped letter is that letter.
-    """
+    """An escaped letter is that letter."""
     path = f"/templates/%64efault/{NAME}/1.0.0/build"
 
     assert verdicts(lookup.RULES, exchange(path=path, json=build())) == set()
@@ -269,18 +239,14 @@ def test_escaped_letters_are_no_odd_spelling() -> None:
     ],
 )
 def test_other_requests_are_no_evidence_of_odd_spelling(facts: dict[str, Any]) -> None:
-    """
-    Requests that fail for another reason, or that ask for no build, are not judged by their spelling.
-    """
+    """Requests that fail for another reason, or that ask for no build, are not judged by their spelling."""
     answer = exchange(**({"path": build_path("UPPER"), "json": ERROR} | facts))
 
     assert verdicts(lookup.RULES, answer) == set()
 
 
 def test_namespace_of_another_account_is_unknown() -> None:
-    """
-    What only another account has is not known to this one.
-    """
+    """What only another account has is not known to this one."""
     theirs = publish(1, ref=f"theirs/{NAME}@1.0.0", credential="second")
     ref = f"theirs/{NAME}@9.9.9"
     answer = exchange(status=404, json=ERROR, ref=ref, seq=2)

@@ -1,6 +1,4 @@
-"""
-Rules on what is found, and what its owner is answered, at their edges.
-"""
+"""Rules on what is found, and what its owner is answered, at their edges."""
 
 from typing import Any
 
@@ -8,7 +6,7 @@ import pytest
 
 from tests.rules.exchanges import DIGEST, REF, UNKNOWN_REF, broken, build, exchange, publish, story_verdicts, verdicts
 from tests.rules.sentences import story_findings
-from touchstone.exchange import Exchange
+from touchstone.facts.exchange import Exchange
 from touchstone.rules import lookup, owned
 
 ERROR = {"error": "no"}
@@ -40,9 +38,7 @@ def asked(ref: str, *answers: Exchange) -> set[tuple[str, str]]:
     ],
 )
 def test_odd_spelling_is_judged_with_any_key_that_is_let_in(facts: dict[str, Any], outcome: str | None) -> None:
-    """
-    An answer that is whole, to the primary or the second account, and about the path.
-    """
+    """An answer that is whole, to the primary or the second account, and about the path."""
     answer = exchange(**({"json": build(), "path": ODD_PATH} | facts))
 
     assert verdicts(lookup.RULES, answer) == ({(ODD, outcome)} if outcome else set())
@@ -50,9 +46,7 @@ def test_odd_spelling_is_judged_with_any_key_that_is_let_in(facts: dict[str, Any
 
 @pytest.mark.parametrize(("method", "judged"), [("GET", True), ("POST", True), ("DELETE", True), ("PUT", False)])
 def test_odd_spelling_outside_of_the_operations_is_judged_by_its_method(method: str, judged: bool) -> None:
-    """
-    A path of a build's form with a method that builds have.
-    """
+    """A path of a build's form with a method that builds have."""
     answer = exchange("", path="/templates/default/a/b/1.0.0/build", method=method, status=200)
 
     assert bool(verdicts(lookup.RULES, answer)) is judged
@@ -60,9 +54,7 @@ def test_odd_spelling_outside_of_the_operations_is_judged_by_its_method(method: 
 
 @pytest.mark.parametrize(("status", "outcome"), [(500, "broken"), (503, "broken"), (400, None), (403, None)])
 def test_name_that_an_account_may_have_is_judged_by_failures_only(status: int, outcome: str | None) -> None:
-    """
-    A version that this run did not make may be there, but it makes no server fail.
-    """
+    """A version that this run did not make may be there, but it makes no server fail."""
     ref = "default/somebodys@1.0.0"
 
     assert asked(ref, exchange(status=status, json=ERROR, ref=ref, seq=2)) == ({(NAME, outcome)} if outcome else set())
@@ -70,9 +62,7 @@ def test_name_that_an_account_may_have_is_judged_by_failures_only(status: int, o
 
 @pytest.mark.parametrize("status", [400, 403, 409])
 def test_deleted_version_is_judged_by_every_answer(status: int) -> None:
-    """
-    Whoever deleted it knows that it is gone, whatever its name.
-    """
+    """Whoever deleted it knows that it is gone, whatever its name."""
     ref = "default/mine@1.0.0"
     gone = exchange("deleteTemplate", 204, ref=ref, seq=2)
     answer = exchange(status=status, json=ERROR, ref=ref, seq=3)
@@ -83,9 +73,7 @@ def test_deleted_version_is_judged_by_every_answer(status: int) -> None:
 
 
 def test_finding_on_a_missing_version_says_404() -> None:
-    """
-    The answer alone is shown.
-    """
+    """The answer alone is shown."""
     answer = exchange(status=400, json=ERROR, ref=UNKNOWN_REF, seq=2)
 
     assert story_findings(lookup.STORY_RULES, publish(), answer, ref=UNKNOWN_REF) == [
@@ -94,9 +82,7 @@ def test_finding_on_a_missing_version_says_404() -> None:
 
 
 def test_template_of_the_listing_namespace_is_something_else() -> None:
-    """
-    Curated templates are read below global; builds of it are like any others.
-    """
+    """Curated templates are read below global; builds of it are like any others."""
     ref = "global/touchstone-t1-hello@1.0.0"
     read = exchange("getTemplate", json={}, ref=ref, seq=2)
     status = exchange(json=build(), ref=ref, seq=3)
@@ -117,16 +103,12 @@ def test_template_of_the_listing_namespace_is_something_else() -> None:
     ],
 )
 def test_no_answer_and_publishing_say_nothing_of_what_is_there(answer: Exchange) -> None:
-    """
-    Only a whole answer about a version tells whether it is found.
-    """
+    """Only a whole answer about a version tells whether it is found."""
     assert asked(REF, answer) == set()
 
 
 def test_publish_that_fails_is_no_search() -> None:
-    """
-    A publish does not look for its version.
-    """
+    """A publish does not look for its version."""
     assert asked(UNKNOWN_REF, exchange("publishTemplate", 500, json=ERROR, ref=UNKNOWN_REF, seq=2)) == set()
 
 
@@ -139,27 +121,21 @@ def owner_told(*answers: Exchange) -> set[tuple[str, str]]:
     [(200, None), (299, None), (300, "broken"), (400, "broken"), (404, None), (405, "broken"), (409, "broken")],
 )
 def test_refused_delete_is_judged_unless_another_claim_is(status: int, outcome: str | None) -> None:
-    """
-    404 has a claim of its own, and so has what a success says; no build can be in the way of a delete here.
-    """
+    """404 has a claim of its own, and so has what a success says; no build can be in the way of a delete here."""
     answer = exchange("deleteTemplate", status, json=ERROR, seq=2)
 
     assert owner_told(answer) == ({(DELETE, outcome)} if outcome else set())
 
 
 def test_small_plan_may_keep_more_from_its_owner() -> None:
-    """
-    What an account below the plan may read of its own is open.
-    """
+    """What an account below the plan may read of its own is open."""
     answer = exchange(status=403, json=ERROR, credential="restricted", seq=2)
 
     assert story_verdicts(owned.STORY_RULES, publish(credential="restricted"), answer) == set()
 
 
 def test_each_read_of_an_owner_is_judged_by_itself() -> None:
-    """
-    What says nothing, before a read, takes nothing away from it.
-    """
+    """What says nothing, before a read, takes nothing away from it."""
     cut = exchange(status=500, json=ERROR, seq=2, error=CUT)
     odd = exchange(status=406, request_headers={"accept": "image/png"}, seq=3)
 
@@ -177,9 +153,7 @@ def test_each_read_of_an_owner_is_judged_by_itself() -> None:
     ],
 )
 def test_finding_on_a_template_says_which_part_is_wrong(changes: dict[str, Any], actual: str) -> None:
-    """
-    The value as it came, and the ref that it was read for.
-    """
+    """The value as it came, and the ref that it was read for."""
     body = {"ref": REF, "digest": DIGEST, "template": {}} | changes
     expected = "ref, digest and document of the version"
 
@@ -189,9 +163,7 @@ def test_finding_on_a_template_says_which_part_is_wrong(changes: dict[str, Any],
 
 
 def test_name_with_its_version_in_the_canonical_part_is_short_form() -> None:
-    """
-    A name with an at sign is the whole ref in one text, and is not compared.
-    """
+    """A name with an at sign is the whole ref in one text, and is not compared."""
     document = {"template": {"name": "other@2.0.0"}, "build": {"run": ["echo marker-hello"]}}
     body = {"ref": REF, "digest": DIGEST, "template": document}
 
@@ -199,9 +171,7 @@ def test_name_with_its_version_in_the_canonical_part_is_short_form() -> None:
 
 
 def test_finding_on_an_own_version_that_is_not_found_says_so() -> None:
-    """
-    The owner is told anything but 404.
-    """
+    """The owner is told anything but 404."""
     answer = exchange(status=404, json=ERROR, seq=2)
 
     assert story_findings(lookup.STORY_RULES, publish(), answer) == [

@@ -1,6 +1,4 @@
-"""
-Rules on what the owner of an existing version is answered.
-"""
+"""Rules on what the owner of an existing version is answered."""
 
 import json
 from typing import Any
@@ -8,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.rules.exchanges import DIGEST, REF, build, exchange, publish, story_verdicts
-from touchstone.exchange import Exchange
+from touchstone.facts.exchange import Exchange
 from touchstone.rules import owned
 
 BUILD = {"run": ["echo marker-hello"]}
@@ -74,17 +72,13 @@ CASES: list[tuple[str, Exchange, set[tuple[str, str]]]] = [
 
 @pytest.mark.parametrize(("answer", "expected"), [row[1:] for row in CASES], ids=[row[0] for row in CASES])
 def test_answer_to_the_owner_is_judged(answer: Exchange, expected: set[tuple[str, str]]) -> None:
-    """
-    The owner of an existing version gets it; other keys, other times and limits are no evidence.
-    """
+    """The owner of an existing version gets it; other keys, other times and limits are no evidence."""
     assert story_verdicts(owned.STORY_RULES, publish(), answer) == expected
 
 
 @pytest.mark.parametrize(("over", "outcome"), [(False, set()), (True, {("template.delete-says-deleted", "broken")})])
 def test_delete_is_a_conflict_only_while_a_build_may_run(over: bool, outcome: set[tuple[str, str]]) -> None:
-    """
-    A build that was not seen to be over may be in the way of a delete; one that was is not.
-    """
+    """A build that was not seen to be over may be in the way of a delete; one that was is not."""
     read = exchange(json=build("ready" if over else "building"), seq=3)
     started = exchange("startBuild", 202, json=build(), seq=2)
     told = story_verdicts(owned.STORY_RULES, publish(), started, read, exchange("deleteTemplate", 409, seq=4))
@@ -93,9 +87,7 @@ def test_delete_is_a_conflict_only_while_a_build_may_run(over: bool, outcome: se
 
 
 def test_document_that_was_deleted_is_not_shown_again() -> None:
-    """
-    What is published where nothing is any more is what a read has to show.
-    """
+    """What is published where nothing is any more is what a read has to show."""
     gone = exchange("deleteTemplate", json={"deleted": True}, seq=2)
     anew = publish(3, content="new")
     old = exchange("getTemplate", json=template(), seq=4)
@@ -105,9 +97,7 @@ def test_document_that_was_deleted_is_not_shown_again() -> None:
 
 
 def test_version_under_several_accounts_is_not_judged() -> None:
-    """
-    Where two accounts have a version of one name, nothing is said about whose was answered.
-    """
+    """Where two accounts have a version of one name, nothing is said about whose was answered."""
     story = (publish(1), publish(2, credential="second"), exchange(status=404, json=ERROR, seq=3))
 
     assert story_verdicts(owned.STORY_RULES, *story) == set()
@@ -115,18 +105,14 @@ def test_version_under_several_accounts_is_not_judged() -> None:
 
 @pytest.mark.parametrize("status", [0, 500])
 def test_delete_without_a_clear_answer_leaves_existence_open(status: int) -> None:
-    """
-    After a delete that may have worked, nobody can say whether the version exists.
-    """
+    """After a delete that may have worked, nobody can say whether the version exists."""
     story = (publish(1), exchange("deleteTemplate", status, seq=2), exchange(status=404, json=ERROR, seq=3))
 
     assert ("status.answers-200", "broken") not in story_verdicts(owned.STORY_RULES, *story)
 
 
 def test_overlapping_delete_leaves_existence_open() -> None:
-    """
-    A read beside a delete may find the version or not, whichever of the two was finished first.
-    """
+    """A read beside a delete may find the version or not, whichever of the two was finished first."""
     read = exchange(status=404, json=ERROR, seq=2, sent_at=2.0, done_at=2.1)
     gone = exchange("deleteTemplate", json={"deleted": True}, seq=3, sent_at=2.05, done_at=2.2)
 
@@ -150,9 +136,7 @@ def sent_as(document: Any) -> Exchange:
     ],
 )
 def test_document_is_shown_as_it_was_published(read: dict[str, Any], outcome: str) -> None:
-    """
-    What was written reads the same; what a server adds to it is its own affair.
-    """
+    """What was written reads the same; what a server adds to it is its own affair."""
     told = story_verdicts(
         owned.STORY_RULES, sent_as(DOCUMENT), exchange("getTemplate", json=template(template=read), seq=2)
     )
@@ -168,8 +152,6 @@ def test_document_is_shown_as_it_was_published(read: dict[str, Any], outcome: st
     ids=["short", "wrapped"],
 )
 def test_document_in_another_form_is_not_compared_word_for_word(written: dict[str, Any]) -> None:
-    """
-    A short form is shown expanded, and an envelope is not part of the document.
-    """
+    """A short form is shown expanded, and an envelope is not part of the document."""
     read = exchange("getTemplate", json=template(), seq=2)
     assert ("template.read-shows-the-published", "held") in story_verdicts(owned.STORY_RULES, sent_as(written), read)

@@ -1,6 +1,4 @@
-"""
-Rules on HTTP itself: for each claim an answer that breaks it, and answers that do not.
-"""
+"""Rules on HTTP itself: for each claim an answer that breaks it, and answers that do not."""
 
 from typing import Any
 
@@ -93,24 +91,18 @@ FITS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("claim", "facts"), [(c, f) for c, _, f in BREAKS], ids=[f"{c}-{n}" for c, n, _ in BREAKS])
 def test_broken_answer_is_blamed_on_its_claim_alone(claim: str, facts: dict[str, Any]) -> None:
-    """
-    An answer that breaks one promise of HTTP is blamed on that promise and on no other.
-    """
+    """An answer that breaks one promise of HTTP is blamed on that promise and on no other."""
     assert broken(verdicts(protocol.RULES, exchange(**facts))) == {claim}
 
 
 @pytest.mark.parametrize("facts", [f for _, f in FITS], ids=[n for n, _ in FITS])
 def test_fair_answer_is_blamed_on_nothing(facts: dict[str, Any]) -> None:
-    """
-    An answer that HTTP and the contract allow breaks no claim.
-    """
+    """An answer that HTTP and the contract allow breaks no claim."""
     assert broken(verdicts(protocol.RULES, exchange(**facts))) == set()
 
 
 def test_good_read_upholds_what_is_at_stake() -> None:
-    """
-    A plain answer shows each claim on HTTP that it could have broken, and none that it could not.
-    """
+    """A plain answer shows each claim on HTTP that it could have broken, and none that it could not."""
     assert verdicts(protocol.RULES, exchange(json=build())) == {
         ("http.answers", "held"),
         ("http.no-server-error", "held"),
@@ -121,27 +113,21 @@ def test_good_read_upholds_what_is_at_stake() -> None:
 
 
 def test_refused_method_upholds_405() -> None:
-    """
-    405 to a method that the path does not have upholds the claim.
-    """
+    """405 to a method that the path does not have upholds the claim."""
     refused = exchange("", 405, method="PUT", path=PATH, json=ERROR)
 
     assert ("http.wrong-method-is-405", "held") in verdicts(protocol.RULES, refused)
 
 
 def test_stream_left_alone_shows_no_complete_answer() -> None:
-    """
-    A stream that the run left is no evidence that answers are complete.
-    """
+    """A stream that the run left is no evidence that answers are complete."""
     left = exchange("streamBuildEvents", closed="client")
 
     assert "http.answers" not in {claim for claim, _ in verdicts(protocol.RULES, left)}
 
 
 def test_server_that_is_gone_is_told_once() -> None:
-    """
-    Of many requests that reach nobody, only the first is a finding.
-    """
+    """Of many requests that reach nobody, only the first is a finding."""
     first = exchange(status=0, seq=1, error="ConnectError: refused")
     second = exchange(status=0, seq=2, error="ConnectError: refused")
 
@@ -149,9 +135,7 @@ def test_server_that_is_gone_is_told_once() -> None:
 
 
 def test_refused_key_with_another_status_is_left_to_its_own_claim() -> None:
-    """
-    The wrong status for a refused key is no matter of documented statuses.
-    """
+    """The wrong status for a refused key is no matter of documented statuses."""
     assert broken(verdicts(protocol.RULES, exchange(status=418, json=ERROR, credential="none"))) == set()
 
 
@@ -172,18 +156,14 @@ HEAD: list[tuple[str, int, int, set[str]]] = [
 
 @pytest.mark.parametrize(("get", "head", "outcomes"), [row[1:] for row in HEAD], ids=[row[0] for row in HEAD])
 def test_head_is_measured_by_get(get: int, head: int, outcomes: set[str]) -> None:
-    """
-    HEAD is held against the GET of the same address.
-    """
+    """HEAD is held against the GET of the same address."""
     asked = (exchange(status=get, json=build(), seq=1), exchange("", head, method="HEAD", path=PATH, seq=2))
 
     assert story_verdicts(protocol.STORY_RULES, *asked) == {("http.head-matches-get", outcome) for outcome in outcomes}
 
 
 def test_head_without_a_key_is_measured_by_get_without_one() -> None:
-    """
-    What GET refuses HEAD does not serve.
-    """
+    """What GET refuses HEAD does not serve."""
     get = exchange(status=401, json={"error": "x"}, seq=1, credential="none")
     head = exchange("", 200, method="HEAD", path=PATH, seq=2, credential="none")
 
@@ -191,18 +171,14 @@ def test_head_without_a_key_is_measured_by_get_without_one() -> None:
 
 
 def test_head_with_a_body_is_broken() -> None:
-    """
-    A body after HEAD is never right.
-    """
+    """A body after HEAD is never right."""
     asked = (exchange(json=build(), seq=1), exchange("", method="HEAD", path=PATH, json=build(), seq=2))
 
     assert story_verdicts(protocol.STORY_RULES, *asked) == {("http.head-matches-get", "broken")}
 
 
 def test_head_across_a_delete_is_not_compared() -> None:
-    """
-    A version that was deleted between GET and HEAD explains a difference.
-    """
+    """A version that was deleted between GET and HEAD explains a difference."""
     asked = (
         exchange(json=build(), seq=1),
         exchange("deleteTemplate", json={"deleted": True}, seq=2),
@@ -213,9 +189,7 @@ def test_head_across_a_delete_is_not_compared() -> None:
 
 
 def test_head_of_events_depends_on_the_moment() -> None:
-    """
-    Whether a build has a log changes with time, so HEAD of events is only judged where it makes the server fail.
-    """
+    """Whether a build has a log changes with time, so HEAD of events is only judged where it makes the server fail."""
     get = exchange("streamBuildEvents", frames=[], seq=1)
     fine = exchange("", 404, method="HEAD", path=f"{PATH}/events", seq=2)
     failed = exchange("", 500, method="HEAD", path=f"{PATH}/events", seq=2)
@@ -225,9 +199,7 @@ def test_head_of_events_depends_on_the_moment() -> None:
 
 
 def test_head_with_another_key_is_not_compared() -> None:
-    """
-    A GET with another key says nothing about a HEAD.
-    """
+    """A GET with another key says nothing about a HEAD."""
     asked = (exchange(json=build(), seq=1), exchange("", 401, method="HEAD", path=PATH, seq=2, credential="none"))
 
     assert story_verdicts(protocol.STORY_RULES, *asked) == set()

@@ -1,6 +1,4 @@
-"""
-Rules on publishing, at their edges, and what their findings say and show.
-"""
+"""Rules on publishing, at their edges, and what their findings say and show."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,7 +7,7 @@ import pytest
 
 from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
 from tests.rules.sentences import shown_by, story_findings
-from touchstone.exchange import Exchange
+from touchstone.facts.exchange import Exchange
 from touchstone.rules.answers import told
 from touchstone.rules.publishing import (
     STORY_RULES,
@@ -57,9 +55,7 @@ def said(*story: Exchange) -> list[tuple[str, tuple[int, ...], str, str]]:
 
 
 def test_findings_on_the_same_content_show_both_publishes() -> None:
-    """
-    What was there before, and the publish that says otherwise.
-    """
+    """What was there before, and the publish that says otherwise."""
     refused = {"json": {"error": "no"}, "status": 409}
 
     assert said(made(1), made(2, **refused)) == [(IDENTICAL, (10, 20), "201 or 200", '409 {"error": "no"}')]
@@ -72,9 +68,7 @@ def test_findings_on_the_same_content_show_both_publishes() -> None:
 
 
 def test_findings_on_other_content_show_what_was_there() -> None:
-    """
-    The publish before, the one that should have been refused or have replaced it, and the answer that shows it.
-    """
+    """The publish before, the one that should have been refused or have replaced it, and the answer that shows it."""
     accepted = made(2, content="new", json={"ref": REF})
 
     assert said(made(1), accepted) == [(OTHER, (10, 20), "409", f'201 {{"ref": "{REF}"}}')]
@@ -88,9 +82,7 @@ def test_findings_on_other_content_show_what_was_there() -> None:
 
 
 def test_findings_on_auto_build_show_the_read_that_proves_it() -> None:
-    """
-    The publish alone where its answer is wrong; with a read where that one is.
-    """
+    """The publish alone where its answer is wrong; with a read where that one is."""
     auto = {"note": {"auto_build": True}}
 
     assert said(made(1, json={"ref": REF}, **auto)) == [
@@ -108,9 +100,7 @@ def test_findings_on_auto_build_show_the_read_that_proves_it() -> None:
 
 
 def test_claims_that_hold_show_why() -> None:
-    """
-    The exchanges that uphold a claim are those that could have broken it.
-    """
+    """The exchanges that uphold a claim are those that could have broken it."""
     assert shown_by((identical_content,), made(1), made(2)) == [(IDENTICAL, (10, 20)), (STABLE, (10, 20))]
     assert shown_by((other_content,), made(1), made(2, content="new", status=409)) == [(OTHER, (10, 20))]
     assert shown_by((other_content,), made(1), forced(2), template(3, "new", NEW_DIGEST)) == [(FORCE, (20, 30))]
@@ -121,9 +111,7 @@ def test_claims_that_hold_show_why() -> None:
 
 @pytest.mark.parametrize("status", [400, 410])
 def test_forced_publish_that_is_refused_otherwise_than_by_conflict_is_found(status: int) -> None:
-    """
-    Only a conflict can be about a running build.
-    """
+    """Only a conflict can be about a running build."""
     running = [made(1), start(2), read(3, "building")]
 
     assert broken(story_verdicts(STORY_RULES, *running, forced(4, status=status))) == {FORCE}
@@ -132,9 +120,7 @@ def test_forced_publish_that_is_refused_otherwise_than_by_conflict_is_found(stat
 
 @pytest.mark.parametrize(("content", "claim"), [("new", FORCE), ("hello", IDENTICAL)])
 def test_conflict_of_a_forced_publish_may_be_about_a_running_build(content: str, claim: str) -> None:
-    """
-    What force does to a running build is undocumented; at rest nothing explains a conflict.
-    """
+    """What force does to a running build is undocumented; at rest nothing explains a conflict."""
     conflict = forced(4, content, status=409)
     running = story_verdicts(STORY_RULES, made(1), start(2), read(3, "building"), conflict)
     rest = story_verdicts(STORY_RULES, made(1), read(3), conflict)
@@ -145,9 +131,7 @@ def test_conflict_of_a_forced_publish_may_be_about_a_running_build(content: str,
 
 
 def test_conflict_without_force_is_about_the_content_also_while_it_builds() -> None:
-    """
-    Nothing of the build is touched.
-    """
+    """Nothing of the build is touched."""
     running = [made(1), start(2), read(3, "building")]
 
     assert broken(story_verdicts(STORY_RULES, *running, made(4, status=409))) == {IDENTICAL}
@@ -155,9 +139,7 @@ def test_conflict_without_force_is_about_the_content_also_while_it_builds() -> N
 
 
 def test_each_publish_is_judged_by_itself() -> None:
-    """
-    One that says nothing, before another, takes nothing away from it.
-    """
+    """One that says nothing, before another, takes nothing away from it."""
     other = forced(5, "third", status=400, json={})
 
     assert broken(story_verdicts((other_content,), made(1), made(2), other)) == {FORCE}
@@ -166,18 +148,14 @@ def test_each_publish_is_judged_by_itself() -> None:
 
 
 def test_second_account_is_judged_like_the_first() -> None:
-    """
-    It is on the same plan.
-    """
+    """It is on the same plan."""
     answer = publish(1, status=422, credential="second")
 
     assert broken(story_verdicts(STORY_RULES, answer)) == {"publish.answers-201"}
 
 
 def test_digest_that_one_answer_leaves_out_is_not_compared() -> None:
-    """
-    An empty digest differs from none.
-    """
+    """An empty digest differs from none."""
     for digests in (("", DIGEST), (DIGEST, "")):
         story = [made(1, digest=digests[0]), made(2, digest=digests[1])]
         assert story_verdicts((identical_content,), *story) == {(IDENTICAL, "held")}
@@ -207,16 +185,12 @@ def test_conflict_everywhere_is_not_about_the_spelling() -> None:
     ],
 )
 def test_server_that_gives_one_digest_to_all_sees_no_other_content(elsewhere: Exchange, claims: set[str]) -> None:
-    """
-    Where another version with other output has the digest, that is the fault, and not what follows from it.
-    """
+    """Where another version with other output has the digest, that is the fault, and not what follows from it."""
     assert broken(story_verdicts((other_content,), elsewhere, made(3), made(4, content="new"))) == claims
 
 
 def test_answers_to_starts_do_not_show_whether_content_was_replaced() -> None:
-    """
-    A start may still tell the old digest; nothing is shown where only it was asked for.
-    """
+    """A start may still tell the old digest; nothing is shown where only it was asked for."""
     told = request("startBuild", 3, json=build(digest=DIGEST))
 
     assert story_verdicts((other_content,), made(1), forced(2), told) == set()
@@ -224,9 +198,7 @@ def test_answers_to_starts_do_not_show_whether_content_was_replaced() -> None:
 
 
 def test_template_shows_replaced_content_better_than_a_status() -> None:
-    """
-    The read with the document is what a finding shows.
-    """
+    """The read with the document is what a finding shows."""
     status, document = read(3, digest=DIGEST), template(4, "hello", DIGEST)
 
     assert [evidence for _, evidence, *_ in said(made(1), forced(2), status, document)] == [(20, 40)]
@@ -240,9 +212,7 @@ def asked(*story: Exchange, answer: str = "building") -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("answer", ["building", "ready"])
 def test_build_that_a_publish_promises_is_looked_for(answer: str) -> None:
-    """
-    In the first read that was sent when the publish was answered.
-    """
+    """In the first read that was sent when the publish was answered."""
     assert asked(read(1.5), answer=answer) == {(STARTS, "broken")}
     assert asked(read(1.4), read(3, "ready"), answer=answer) == {(STARTS, "held")}
 
@@ -263,9 +233,7 @@ def test_build_that_a_publish_promises_is_looked_for(answer: str) -> None:
     ],
 )
 def test_build_that_a_publish_promises_may_be_cancelled_or_replaced(story: list[Exchange], judged: bool) -> None:
-    """
-    A cancel that was over before, or sent after, explains nothing.
-    """
+    """A cancel that was over before, or sent after, explains nothing."""
     assert asked(*story) == ({(STARTS, "broken")} if judged else set())
 
 
@@ -281,16 +249,12 @@ def test_build_that_a_publish_promises_may_be_cancelled_or_replaced(story: list[
     ],
 )
 def test_build_that_nobody_asked_for_is_found_unless_a_start_explains_it(story: list[Exchange], judged: bool) -> None:
-    """
-    Also one that was refused; one sent after the answer of the read does not.
-    """
+    """Also one that was refused; one sent after the answer of the read does not."""
     assert story_verdicts((auto_build,), made(1), *story) == ({(ASKED, "broken")} if judged else set())
 
 
 def together(one: int, other: int, *beside: Exchange, **note: Any) -> list[tuple[str, str]]:
-    """
-    What is said of two contents that were published as one version at the same moment.
-    """
+    """What is said of two contents that were published as one version at the same moment."""
     first = publish(5, content="one", digest="1" * 64, status=one, sent_at=5.0)
     second = publish(6, content="other", digest="2" * 64, status=other, sent_at=5.005, note=note)
     return sorted(story_verdicts((simultaneous_contents,), first, second, *beside))
@@ -301,16 +265,12 @@ def together(one: int, other: int, *beside: Exchange, **note: Any) -> list[tuple
     [(201, 409, "held"), (409, 200, "held"), (201, 201, "broken"), (201, 200, "broken")],
 )
 def test_one_of_two_simultaneous_contents_is_a_conflict(one: int, other: int, outcome: str) -> None:
-    """
-    Whichever came first, the other one finds other content there.
-    """
+    """Whichever came first, the other one finds other content there."""
     assert together(one, other) == [(OTHER, outcome)]
 
 
 def test_finding_on_simultaneous_contents_shows_both() -> None:
-    """
-    Both publishes, in the order in which they were sent.
-    """
+    """Both publishes, in the order in which they were sent."""
     first = publish(5, content="one", digest="1" * 64, sent_at=5.0)
     second = publish(6, content="other", digest="2" * 64, sent_at=5.005)
     actual = f"{told(first)} and {told(second)}"
@@ -319,9 +279,7 @@ def test_finding_on_simultaneous_contents_shows_both() -> None:
 
 
 def test_simultaneous_contents_that_may_both_be_right_are_left_alone() -> None:
-    """
-    With force, for the same content, with a delete in between, one after the other, and where both are refused.
-    """
+    """With force, for the same content, with a delete in between, one after the other, and where both are refused."""
     delete = exchange("deleteTemplate", seq=7, json={"deleted": True}, sent_at=5.001)
     apart = [publish(5, content="one"), publish(6, content="other")]
     same = [publish(5, content="one", sent_at=5.0), publish(6, content="one", sent_at=5.005)]
@@ -345,24 +303,18 @@ def test_simultaneous_contents_that_may_both_be_right_are_left_alone() -> None:
     ids=["earlier", "the same", "with the same digest"],
 )
 def test_each_pair_of_simultaneous_contents_is_judged(first: Exchange, outcome: str) -> None:
-    """
-    A pair of which nothing can be said takes nothing away from the next one.
-    """
+    """A pair of which nothing can be said takes nothing away from the next one."""
     assert (OTHER, outcome) in together(201, 201, first)
 
 
 def test_simultaneous_contents_that_are_both_refused_say_nothing_of_the_others() -> None:
-    """
-    Two conflicts, and the content that they are in conflict with.
-    """
+    """Two conflicts, and the content that they are in conflict with."""
     third = publish(7, content="third", digest="3" * 64, sent_at=5.008)
     assert set(together(409, 409, third)) == {(OTHER, "held")}
 
 
 def copies(*statuses: int, **more: Any) -> list[Exchange]:
-    """
-    What was published several times at the same moment.
-    """
+    """What was published several times at the same moment."""
     note = {"form": "json"} | more.pop("note", {})
     return [
         publish(5 + n, sent_at=5.0 + n / 1000, status=status, note=note, **more) for n, status in enumerate(statuses)
@@ -378,23 +330,17 @@ def of_copies(*story: Exchange) -> set[tuple[str, str]]:
     [((201, 201), {"held"}), ((201, 409), {"broken"}), ((409, 200), {"broken"}), ((201, 200, 409), {"held", "broken"})],
 )
 def test_simultaneous_copies_are_in_conflict_with_nothing(statuses: tuple[int, ...], outcomes: set[str]) -> None:
-    """
-    Whichever came first, the others find what they bring.
-    """
+    """Whichever came first, the others find what they bring."""
     assert of_copies(*copies(*statuses)) == {(IDENTICAL, outcome) for outcome in outcomes}
 
 
 def test_each_pair_of_copies_is_judged() -> None:
-    """
-    A pair of which nothing can be said takes nothing away from the next one.
-    """
+    """A pair of which nothing can be said takes nothing away from the next one."""
     assert of_copies(publish(4, sent_at=4.0, note={"form": "json"}), *copies(201, 409)) == {(IDENTICAL, "broken")}
 
 
 def test_finding_on_simultaneous_copies_shows_both() -> None:
-    """
-    The conflict comes last.
-    """
+    """The conflict comes last."""
     refused, accepted = copies(409, 201)
 
     assert story_findings((simultaneous_copies,), refused, accepted) == [
@@ -403,9 +349,7 @@ def test_finding_on_simultaneous_copies_shows_both() -> None:
 
 
 def test_copies_that_may_be_in_conflict_are_left_alone() -> None:
-    """
-    With other content there, in other forms, one after the other, and where a limit or a key is in the way.
-    """
+    """With other content there, in other forms, one after the other, and where a limit or a key is in the way."""
     one, other = copies(201, 409)
     touching = [one, replace(other, sent_at=one.done_at, done_at=one.done_at + 1)]
 
@@ -417,8 +361,6 @@ def test_copies_that_may_be_in_conflict_are_left_alone() -> None:
 
 
 def test_what_nobody_knows_is_no_copy() -> None:
-    """
-    Two publishes of a file that does not tell what they hold may hold different things.
-    """
+    """Two publishes of a file that does not tell what they hold may hold different things."""
     unknown = [replace(each, note={"force": False}) for each in copies(201, 409)]
     assert of_copies(*unknown) == set()

@@ -1,6 +1,4 @@
-"""
-What status reads show: each fault of a server is found, and blamed on the claims that it breaks.
-"""
+"""What status reads show: each fault of a server is found, and blamed on the claims that it breaks."""
 
 import pytest
 
@@ -176,7 +174,5 @@ CASES: list[tuple[type[Server], set[str]]] = [
 
 @pytest.mark.parametrize(("server", "claims"), CASES, ids=[case[0].__name__ for case in CASES])
 def test_fault_is_blamed_on_its_claims(server: type[Server], claims: set[str]) -> None:
-    """
-    A server with one fault breaks the claims that the fault is about, and no other one.
-    """
+    """A server with one fault breaks the claims that the fault is about, and no other one."""
     assert broken_by(server()) == claims

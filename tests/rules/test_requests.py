@@ -1,13 +1,11 @@
-"""
-What a request asks for, and what about it is unusual.
-"""
+"""What a request asks for, and what about it is unusual."""
 
 from typing import Any
 
 import pytest
 
 from tests.rules.exchanges import contract, exchange
-from touchstone.exchange import Exchange, Request
+from touchstone.facts.exchange import Exchange, Request
 from touchstone.rules.requests import excused, operation_of, parts, path_of, spelling, tidied
 
 
@@ -27,9 +25,7 @@ def at(url: str) -> Exchange:
     ],
 )
 def test_path_starts_below_the_base(url: str, path: str) -> None:
-    """
-    The base of a target is no part of the path, whatever it is called.
-    """
+    """The base of a target is no part of the path, whatever it is called."""
     assert path_of(at(url)) == path
 
 
@@ -57,9 +53,7 @@ def test_path_starts_below_the_base(url: str, path: str) -> None:
     ],
 )
 def test_spelling_is_measured_by_the_contract(path: str, expected: str) -> None:
-    """
-    A path is plain where each segment is one of the contract's, misshapen where servers differ in reading it.
-    """
+    """A path is plain where each segment is one of the contract's, misshapen where servers differ in reading it."""
     assert spelling(exchange(path=path), contract()) == expected
 
 
@@ -73,9 +67,7 @@ def test_spelling_is_measured_by_the_contract(path: str, expected: str) -> None:
     ],
 )
 def test_tidied_path_is_what_a_generous_server_sees(path: str, expected: str) -> None:
-    """
-    Tidying decodes, resolves dots and drops empty segments.
-    """
+    """Tidying decodes, resolves dots and drops empty segments."""
     assert tidied(exchange(path=path)) == expected
 
 
@@ -94,23 +86,17 @@ def test_tidied_path_is_what_a_generous_server_sees(path: str, expected: str) ->
     ],
 )
 def test_only_what_is_odd_excuses(facts: dict[str, Any], expected: set[int]) -> None:
-    """
-    Each oddity of a request excuses the statuses that answer it, and a usual request excuses none.
-    """
+    """Each oddity of a request excuses the statuses that answer it, and a usual request excuses none."""
     assert excused(exchange(**facts), contract()) == expected
 
 
 def test_operation_needs_its_own_method() -> None:
-    """
-    A request with another method is not the operation whose path it uses.
-    """
+    """A request with another method is not the operation whose path it uses."""
     assert operation_of(exchange("getBuild", method="HEAD"), contract()) is None
     assert operation_of(exchange("nonsense"), contract()) is None
     assert operation_of(exchange("getBuild"), contract()) == contract().operations["getBuild"]
 
 
 def test_ref_is_taken_apart_at_its_first_slash_and_last_at() -> None:
-    """
-    A ref has three parts, also where a name is odd.
-    """
+    """A ref has three parts, also where a name is odd."""
     assert parts("default/a/b@c@1.0.0") == ("default", "a/b@c", "1.0.0")

@@ -1,11 +1,9 @@
-"""
-What is unusual about a request, at the edges.
-"""
+"""What is unusual about a request, at the edges."""
 
 import pytest
 
 from tests.rules.exchanges import contract, exchange
-from touchstone.exchange import Exchange, Request
+from touchstone.facts.exchange import Exchange, Request
 from touchstone.rules.requests import asks_for_build, excused, path_of, spelling, tidied
 
 PATH = "/templates/default/a/1.0.0/build"
@@ -18,9 +16,7 @@ def at(url: str, body: bytes = b"") -> Exchange:
 
 @pytest.mark.parametrize(("chars", "excuses"), [(2000, set()), (2001, TOO_LONG)])
 def test_long_address_may_be_refused(chars: int, excuses: set[int]) -> None:
-    """
-    RFC 9110 4.1 asks for more, but what is in front of a server may not.
-    """
+    """RFC 9110 4.1 asks for more, but what is in front of a server may not."""
     url = "http://h/" + "a" * chars
     path = "/templates/default/a/1.0.0"
 
@@ -29,9 +25,7 @@ def test_long_address_may_be_refused(chars: int, excuses: set[int]) -> None:
 
 @pytest.mark.parametrize(("size", "large"), [(529_684, False), (529_685, True)])
 def test_large_document_may_be_refused(size: int, large: bool) -> None:
-    """
-    One as large as has been taken before may not.
-    """
+    """One as large as has been taken before may not."""
     headers = {"content-type": "application/yaml"}
     publish = exchange("publishTemplate", request_body=b"x" * size, request_headers=headers)
 
@@ -39,17 +33,13 @@ def test_large_document_may_be_refused(size: int, large: bool) -> None:
 
 
 def test_document_without_a_media_type_may_be_refused() -> None:
-    """
-    Nothing says what it is.
-    """
+    """Nothing says what it is."""
     assert excused(exchange("publishTemplate"), contract()) == {400, 415}
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_path_that_servers_take_apart_may_be_redirected(status: int) -> None:
-    """
-    To the path that it would be, tidied up; and to no other kind of answer.
-    """
+    """To the path that it would be, tidied up; and to no other kind of answer."""
     odd = exchange(path=PATH + "/")
 
     assert status in excused(odd, contract())
@@ -70,9 +60,7 @@ def test_path_that_servers_take_apart_may_be_redirected(status: int) -> None:
     ],
 )
 def test_segment_is_as_long_as_the_contract_allows(name: str, spelt: str) -> None:
-    """
-    Longer ones name nothing, and much longer ones, dots and what ends a line may not reach the API.
-    """
+    """Longer ones name nothing, and much longer ones, dots and what ends a line may not reach the API."""
     assert spelling(exchange(path=f"/templates/default/{name}/1.0.0/build"), contract()) == spelt
 
 
@@ -85,9 +73,7 @@ def test_segment_is_as_long_as_the_contract_allows(name: str, spelt: str) -> Non
     ],
 )
 def test_address_is_taken_apart_at_its_first_marks(read: object, url: str, path: str) -> None:
-    """
-    A query, or a path, that looks like an address is a part of this one.
-    """
+    """A query, or a path, that looks like an address is a part of this one."""
     assert callable(read)
     assert read(at(url)) == (path.replace("//", "/") if read is tidied else path)
 
@@ -104,7 +90,5 @@ def test_address_is_taken_apart_at_its_first_marks(read: object, url: str, path:
     ],
 )
 def test_build_is_asked_for_by_the_end_of_the_path(path: str, asks: bool) -> None:
-    """
-    Whatever stands between.
-    """
+    """Whatever stands between."""
     assert asks_for_build(exchange(path=path)) is asks

@@ -1,13 +1,11 @@
-"""
-Starts that stay refused though nothing of the run can be in their way.
-"""
+"""Starts that stay refused though nothing of the run can be in their way."""
 
 from typing import Any
 
 import pytest
 
 from tests.rules.exchanges import OTHER_REF, build, exchange, verdicts
-from touchstone.exchange import Exchange
+from touchstone.facts.exchange import Exchange
 from touchstone.rules.history import Bounds
 from touchstone.rules.room import RULES
 
@@ -35,9 +33,7 @@ def retries(gap_s: float = 1.0, retry_after: str | None = "1") -> list[Exchange]
 
 
 def test_start_that_stays_refused_when_all_builds_are_over_is_found() -> None:
-    """
-    Two waits as long as asked, and nothing of the run is left: somebody forgot to give the room back.
-    """
+    """Two waits as long as asked, and nothing of the run is left: somebody forgot to give the room back."""
     assert found(served(), *retries()) == {(CLAIM, "broken")}
 
 
@@ -55,7 +51,5 @@ def test_start_that_stays_refused_when_all_builds_are_over_is_found() -> None:
     ids=["too soon", "sooner than documented", "once", "nothing before", "a build may run", "another's", "unanswered"],
 )
 def test_start_that_something_may_be_in_the_way_of_is_not_judged(exchanges: list[Exchange]) -> None:
-    """
-    A retry that comes too soon, or a build that may still run, explains the refusal.
-    """
+    """A retry that comes too soon, or a build that may still run, explains the refusal."""
     assert found(*exchanges) == set()

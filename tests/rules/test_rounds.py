@@ -1,13 +1,11 @@
-"""
-What a driver did to a limit, put together from its requests.
-"""
+"""What a driver did to a limit, put together from its requests."""
 
 from typing import Any
 
 import pytest
 
 from tests.rules.exchanges import OTHER_REF, REF, build, exchange, history
-from touchstone.exchange import Exchange
+from touchstone.facts.exchange import Exchange
 from touchstone.rules.rounds import rested, rounds, started_beside, starts_of, waited_enough
 
 READY = build("ready", reused=True)
@@ -35,9 +33,7 @@ WHOLE = (
 
 
 def test_round_has_its_phases_in_order() -> None:
-    """
-    Reads that were served, every start of the burst, the other key's start, what confirms it, and the retries.
-    """
+    """Reads that were served, every start of the burst, the other key's start, what confirms it, and the retries."""
     (whole,) = rounds(REF, history(*WHOLE))
 
     assert (whole.case, whole.number) == ("test", 1)
@@ -50,9 +46,7 @@ def test_round_has_its_phases_in_order() -> None:
 
 
 def test_round_tells_what_was_served_and_what_was_refused() -> None:
-    """
-    Served are starts that found the golden; the burst lasts from its first request to its last answer.
-    """
+    """Served are starts that found the golden; the burst lasts from its first request to its last answer."""
     (whole,) = rounds(REF, history(*WHOLE))
 
     assert [e.seq for e in whole.served] == [30]
@@ -62,9 +56,7 @@ def test_round_tells_what_was_served_and_what_was_refused() -> None:
 
 
 def test_round_without_a_confirmation_waits_from_the_end_of_its_burst() -> None:
-    """
-    The last start of the burst is what the first retry waited after.
-    """
+    """The last start of the burst is what the first retry waited after."""
     (bare,) = rounds(REF, history(*WHOLE[2:6], *WHOLE[8:]))
 
     assert (bare.confirm, bare.other_key) == (None, None)
@@ -72,9 +64,7 @@ def test_round_without_a_confirmation_waits_from_the_end_of_its_burst() -> None:
 
 
 def test_rounds_are_told_apart_by_case_and_number() -> None:
-    """
-    Requests of several rounds may come in any order; one without a burst is left out.
-    """
+    """Requests of several rounds may come in any order; one without a burst is left out."""
     story = [
         request(1, "burst", number=2),
         request(2, "burst", number=1),
@@ -87,9 +77,7 @@ def test_rounds_are_told_apart_by_case_and_number() -> None:
 
 
 def test_other_key_belongs_to_the_round_of_its_note() -> None:
-    """
-    Another round's, or a start of the same version, is not the other key's start.
-    """
+    """Another round's, or a start of the same version, is not the other key's start."""
     elsewhere = [
         request(7, "other-key", number=2, ref=OTHER_REF),
         request(8, "other-key", case="another", ref=OTHER_REF),
@@ -101,9 +89,7 @@ def test_other_key_belongs_to_the_round_of_its_note() -> None:
 
 
 def ended(number: int, at: float, last: int = 202, **more: Any) -> list[Exchange]:
-    """
-    A round that was refused at its end and then served, or not.
-    """
+    """A round that was refused at its end and then served, or not."""
     return [
         request(at, "burst", number=number, **more),
         request(at + 1, "burst", number=number, **more),
@@ -117,9 +103,7 @@ def gaps(*story: Exchange) -> list[tuple[int, float]]:
 
 
 def test_key_rests_from_the_last_refusal_to_the_next_burst() -> None:
-    """
-    Wherever in the round before that refusal was.
-    """
+    """Wherever in the round before that refusal was."""
     assert gaps(*ended(1, 10), *ended(2, 40)) == [(2, 27.5)]
     confirmed = [*ended(1, 10), request(13, "confirm", 429)]
     assert gaps(*confirmed, *ended(2, 40)) == [(2, 26.5)]
@@ -161,9 +145,7 @@ def test_rest_is_told_only_where_it_is_certain(story: list[Exchange]) -> None:
     ],
 )
 def test_start_from_outside_runs_beside_the_driver(beside: dict[str, Any], found: bool) -> None:
-    """
-    Under the same key, from another case or without the driver's note, between the two moments.
-    """
+    """Under the same key, from another case or without the driver's note, between the two moments."""
     first, last = request(12.5, "burst", 429), request(31.5, "burst")
     other = exchange("startBuild", 202, **({"seq": 200} | beside))
 
@@ -171,9 +153,7 @@ def test_start_from_outside_runs_beside_the_driver(beside: dict[str, Any], found
 
 
 def test_starts_of_a_key_are_starts_and_publishes_that_build() -> None:
-    """
-    Everything that a limit may charge.
-    """
+    """Everything that a limit may charge."""
     story = [
         exchange("startBuild", 429, seq=1),
         exchange("publishTemplate", 201, seq=2, note={"auto_build": True}),
@@ -196,14 +176,10 @@ def test_starts_of_a_key_are_starts_and_publishes_that_build() -> None:
     ],
 )
 def test_retry_waits_as_long_as_it_was_asked_to(headers: dict[str, str], at: float, enough: bool) -> None:
-    """
-    Counted from the answer; what asks for nothing is waited for long enough.
-    """
+    """Counted from the answer; what asks for nothing is waited for long enough."""
     assert waited_enough(request(1, "burst", 429, headers=headers), request(at, "retry")) is enough
 
 
 def test_retry_after_no_answer_waits_long_enough() -> None:
-    """
-    Nothing was asked for.
-    """
+    """Nothing was asked for."""
     assert waited_enough(request(1, "burst", 0, error="ReadTimeout"), request(2, "retry"))

@@ -1,13 +1,11 @@
-"""
-Rules on the body of one successful answer.
-"""
+"""Rules on the body of one successful answer."""
 
 from typing import Any
 
 import pytest
 
 from tests.rules.exchanges import DIGEST, REF, UNKNOWN_REF, broken, build, exchange, history, publish, verdicts
-from touchstone.exchange import Exchange
+from touchstone.facts.exchange import Exchange
 from touchstone.rules import shape
 
 PUBLISHED = {"ref": REF, "digest": DIGEST, "published": "2026-03-14T09:26:53Z"}
@@ -141,17 +139,13 @@ FITS: list[tuple[str, Exchange]] = [
 
 @pytest.mark.parametrize(("claim", "answer"), [(c, e) for c, _, e in BREAKS], ids=[f"{c}-{n}" for c, n, _ in BREAKS])
 def test_broken_answer_is_blamed_on_its_claim_alone(claim: str, answer: Exchange) -> None:
-    """
-    A body with one thing wrong is blamed on the claim about that thing and on no other.
-    """
+    """A body with one thing wrong is blamed on the claim about that thing and on no other."""
     assert broken(verdicts(shape.RULES, answer)) == {claim}
 
 
 @pytest.mark.parametrize("answer", [e for _, e in FITS], ids=[n for n, _ in FITS])
 def test_fair_answer_is_blamed_on_nothing(answer: Exchange) -> None:
-    """
-    Every answer that the documentation allows breaks no claim.
-    """
+    """Every answer that the documentation allows breaks no claim."""
     assert broken(verdicts(shape.RULES, answer)) == set()
 
 
@@ -173,9 +167,7 @@ def test_fair_answer_is_blamed_on_nothing(answer: Exchange) -> None:
     ],
 )
 def test_good_read_upholds_what_its_state_is_about(answer: Exchange, claims: set[str]) -> None:
-    """
-    A status read upholds the claims of its own state beside those of every read.
-    """
+    """A status read upholds the claims of its own state beside those of every read."""
     always = {
         "status.body-is-documented",
         "status.is-one-of-four",
@@ -197,9 +189,7 @@ def test_good_read_upholds_what_its_state_is_about(answer: Exchange, claims: set
     ],
 )
 def test_what_came_in_the_place_of_an_object_is_told(answer: Exchange, actual: str) -> None:
-    """
-    An empty object, no body and the beginning of a long one are told apart from the object that was wanted.
-    """
+    """An empty object, no body and the beginning of a long one are told apart from the object that was wanted."""
     (wrong,) = [j for r in shape.RULES for j in r(answer, history(answer)) if j.outcome == "broken"]
 
     assert wrong.actual == actual

@@ -1,13 +1,11 @@
-"""
-Which publish put there what a version held, and what the version said of itself meanwhile.
-"""
+"""Which publish put there what a version held, and what the version said of itself meanwhile."""
 
 from typing import Any
 
 import pytest
 
 from tests.rules.exchanges import DIGEST, REF, build, exchange, history, publish
-from touchstone.exchange import Exchange
+from touchstone.facts.exchange import Exchange
 from touchstone.rules.history import Content
 from touchstone.rules.shelf import Shelf, digest_of, document_of, replaced
 
@@ -67,18 +65,14 @@ STANDING: list[tuple[str, list[Exchange], int | None]] = [
 
 @pytest.mark.parametrize(("story", "seq"), [row[1:] for row in STANDING], ids=[row[0] for row in STANDING])
 def test_content_stands_that_was_surely_put_there_last(story: list[Exchange], seq: int | None) -> None:
-    """
-    None where something else may have come after it, or at the same time.
-    """
+    """None where something else may have come after it, or at the same time."""
     answer = read(5)
 
     assert number(shelf(*story, answer).standing(answer)) == seq
 
 
 def test_publish_replaces_what_stands() -> None:
-    """
-    Of the same account.
-    """
+    """Of the same account."""
     again = forced(3)
 
     assert number(shelf(made(1), again).replaces(again)) == 10
@@ -87,9 +81,7 @@ def test_publish_replaces_what_stands() -> None:
 
 
 def test_publish_is_the_first_where_nothing_can_have_been_there() -> None:
-    """
-    Before its answer nothing else was sent that can have put something there.
-    """
+    """Before its answer nothing else was sent that can have put something there."""
     first = made(2)
 
     assert shelf(first).is_first(first)
@@ -103,18 +95,14 @@ def test_publish_is_the_first_where_nothing_can_have_been_there() -> None:
 
 
 def test_delete_of_what_was_deleted_leaves_it_deleted() -> None:
-    """
-    A delete that finds nothing where nothing is says nothing new.
-    """
+    """A delete that finds nothing where nothing is says nothing new."""
     deleted, again, new = request("deleteTemplate", 2), request("deleteTemplate", 3, 404), made(4)
 
     assert number(shelf(made(1), deleted, again, new).deleted_before(new)) == 20
 
 
 def test_contents_are_what_publishes_put_there() -> None:
-    """
-    A delete puts nothing there, nor does a publish that was refused or of which nobody knows what it means.
-    """
+    """A delete puts nothing there, nor does a publish that was refused or of which nobody knows what it means."""
     story = [made(1), forced(2, status=409), request("deleteTemplate", 3), made(4), made(5, 500)]
     bare = exchange("publishTemplate", 201, seq=60, json={})
 
@@ -122,9 +110,7 @@ def test_contents_are_what_publishes_put_there() -> None:
 
 
 def test_answers_are_those_that_show_the_owner_a_digest() -> None:
-    """
-    Successful ones, whole, with a text for a digest, to the owner's key, by operations that show it.
-    """
+    """Successful ones, whole, with a text for a digest, to the owner's key, by operations that show it."""
     shown = [read(2), request("startBuild", 3, 202, json=build()), template(4, digest=DIGEST)]
     others = [
         read(5, credential="second"),
@@ -160,18 +146,14 @@ def test_answers_are_those_that_show_the_owner_a_digest() -> None:
     ],
 )
 def test_refused_publish_of_other_content_lies_between(publish_: Exchange, between: bool) -> None:
-    """
-    Sent when the first publish was answered or later, and before the answer in question was there.
-    """
+    """Sent when the first publish was answered or later, and before the answer in question was there."""
     first, answer = made(1), read(5)
 
     assert shelf(first, publish_, answer).refused_between(first, answer) == ([publish_] if between else [])
 
 
 def test_document_is_shown_by_template_reads_only() -> None:
-    """
-    Another answer may have a field of that name.
-    """
+    """Another answer may have a field of that name."""
     assert document_of(exchange("getTemplate", json={"template": {"a": 1}})) == {"a": 1}
     assert document_of(exchange("getBuild", json={"template": {"a": 1}})) is None
     assert digest_of(exchange(json={"digest": "ab"})) == "ab"
@@ -194,18 +176,14 @@ REPLACED: list[tuple[str, list[Exchange], bool | None]] = [
 
 @pytest.mark.parametrize(("story", "expected"), [row[1:] for row in REPLACED], ids=[row[0] for row in REPLACED])
 def test_content_was_replaced_as_reads_show(story: list[Exchange], expected: bool | None) -> None:
-    """
-    By what the document prints, or by its digest; None where they do not tell.
-    """
+    """By what the document prints, or by its digest; None where they do not tell."""
     before, after = made(1), forced(2)
 
     assert replaced(shelf(before, after, *story), before, after) is expected
 
 
 def test_content_with_the_old_digest_or_marker_shows_nothing_by_it() -> None:
-    """
-    What is the same before and after tells nothing.
-    """
+    """What is the same before and after tells nothing."""
     before, same = made(1), forced(2, digest=DIGEST)
     assert replaced(shelf(before, same, read(3)), before, same) is None
     bare = made(1, digest="")

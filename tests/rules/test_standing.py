@@ -1,13 +1,11 @@
-"""
-Whose version a request was about, and whether there was one.
-"""
+"""Whose version a request was about, and whether there was one."""
 
 from typing import Any
 
 import pytest
 
 from tests.rules.exchanges import REF, UNKNOWN_REF, exchange, history, publish
-from touchstone.exchange import Credential, Exchange
+from touchstone.facts.exchange import Credential, Exchange
 from touchstone.rules.standing import sole_owner, standing, surely_missing
 
 
@@ -53,9 +51,7 @@ STANDINGS: list[tuple[str, list[Exchange], Exchange, str]] = [
     ("story", "request_", "expected"), [row[1:] for row in STANDINGS], ids=[row[0] for row in STANDINGS]
 )
 def test_standing_is_what_the_version_was_to_the_key(story: list[Exchange], request_: Exchange, expected: str) -> None:
-    """
-    All the time that the request was on its way; unsure where anything of that is in doubt.
-    """
+    """All the time that the request was on its way; unsure where anything of that is in doubt."""
     assert standing(request_, history(*story, request_)) == expected
 
 
@@ -63,9 +59,7 @@ def test_standing_is_what_the_version_was_to_the_key(story: list[Exchange], requ
     ("owners", "sole"), [(["primary"], "primary"), (["second"], "second"), (["primary", "second"], None), ([], None)]
 )
 def test_version_has_one_owner_or_none(owners: list[Credential], sole: str | None) -> None:
-    """
-    Where several accounts had one of that name, nobody is the owner.
-    """
+    """Where several accounts had one of that name, nobody is the owner."""
     known = history(*(publish(seq, credential=owner) for seq, owner in enumerate(owners, 1)))
 
     assert sole_owner(REF, known) == sole
@@ -81,16 +75,12 @@ def test_version_has_one_owner_or_none(owners: list[Credential], sole: str | Non
     ],
 )
 def test_version_of_a_runs_name_that_it_never_had_is_missing(ref: str, missing: bool) -> None:
-    """
-    Under any other name an account may have one.
-    """
+    """Under any other name an account may have one."""
     assert surely_missing(ref, history()) is missing
 
 
 def test_version_that_a_publish_without_a_ref_made_is_not_missing() -> None:
-    """
-    Only its answer says what it was about.
-    """
+    """Only its answer says what it was about."""
     ref = "default/touchstone-t1-a@1.0.0"
     nameless = exchange("publishTemplate", 201, ref=None, json={"ref": ref})
 

@@ -1,6 +1,4 @@
-"""
-What starts are answered: each fault of a server is found, and blamed on the claims that it breaks.
-"""
+"""What starts are answered: each fault of a server is found, and blamed on the claims that it breaks."""
 
 import pytest
 
@@ -200,9 +198,7 @@ CASES: list[tuple[type[Server], set[str]]] = [
 
 @pytest.mark.parametrize(("server", "claims"), CASES, ids=[case[0].__name__ for case in CASES])
 def test_fault_is_blamed_on_its_claims(server: type[Server], claims: set[str]) -> None:
-    """
-    A server with one fault breaks the claims that the fault is about, and no other one.
-    """
+    """A server with one fault breaks the claims that the fault is about, and no other one."""
     assert broken_by(server()) == claims
 
 
@@ -218,9 +214,7 @@ class WaitsOnce(Server):
 
 
 def test_one_slow_start_proves_nothing() -> None:
-    """
-    A start that took as long as its build may have met a slow network, unless all of them take as long.
-    """
+    """A start that took as long as its build may have met a slow network, unless all of them take as long."""
     told = findings(WaitsOnce())
 
     assert broken(told) == set()

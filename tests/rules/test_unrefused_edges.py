@@ -1,6 +1,4 @@
-"""
-Requests that were refused and acted all the same: which of them is to blame, and from when on.
-"""
+"""Requests that were refused and acted all the same: which of them is to blame, and from when on."""
 
 from typing import Any
 
@@ -8,7 +6,7 @@ import pytest
 
 from tests.rules.exchanges import OTHER_REF, REF, UNKNOWN_REF, build, exchange, history, publish
 from tests.rules.sentences import shown_by, story_findings
-from touchstone.exchange import Credential, Exchange
+from touchstone.facts.exchange import Credential, Exchange
 from touchstone.rules.history import Content
 from touchstone.rules.unrefused import PLAN, REFUSED, STORY_RULES, published_by, vanished, was_vanished, was_written
 
@@ -35,17 +33,13 @@ def denied(at: float, credential: Credential = "second", status: int = 404) -> E
 
 
 def blamed(*story: Exchange) -> int | None:
-    """
-    The number of the delete after which the version, published from 1 to 1.5, was never found again.
-    """
+    """The number of the delete after which the version, published from 1 to 1.5, was never found again."""
     delete = vanished(REF, history(made(1), *story))
     return delete.request.seq if delete else None
 
 
 def test_finding_shows_the_refused_delete_and_the_answer_after_it() -> None:
-    """
-    What was refused, and what the owner was told then.
-    """
+    """What was refused, and what the owner was told then."""
     there = [made(1), denied(2), read(3)]
 
     assert story_findings(STORY_RULES, made(1), denied(2), read(3, 404)) == [
@@ -57,9 +51,7 @@ def test_finding_shows_the_refused_delete_and_the_answer_after_it() -> None:
 
 @pytest.mark.parametrize("operation", ["getBuild", "getTemplate", "startBuild", "deleteTemplate"])
 def test_version_is_gone_where_one_of_the_owners_requests_is_404(operation: str) -> None:
-    """
-    Each operation that finds versions tells.
-    """
+    """Each operation that finds versions tells."""
     assert blamed(denied(2), request(operation, 3, 404)) == 20
 
 
@@ -76,9 +68,7 @@ def test_version_is_gone_where_one_of_the_owners_requests_is_404(operation: str)
     ],
 )
 def test_other_answers_do_not_tell(odd: Exchange) -> None:
-    """
-    A cancel and a log may be 404 when idle; other accounts, failures and answers on their way tell nothing.
-    """
+    """A cancel and a log may be 404 when idle; other accounts, failures and answers on their way tell nothing."""
     assert blamed(denied(2), odd) is None
 
 
@@ -103,16 +93,12 @@ def test_other_answers_do_not_tell(odd: Exchange) -> None:
     ],
 )
 def test_delete_is_blamed_that_lies_between_there_and_gone(story: list[Exchange], seq: int | None) -> None:
-    """
-    The first refused one since the version was surely there, if nothing else can have taken it away.
-    """
+    """The first refused one since the version was surely there, if nothing else can have taken it away."""
     assert blamed(*story) == seq
 
 
 def test_version_that_was_never_there_is_not_taken_away() -> None:
-    """
-    A delete before the publish, or without one, takes away nothing.
-    """
+    """A delete before the publish, or without one, takes away nothing."""
     assert vanished(REF, history(denied(2), read(3, 404))) is None
     assert vanished(REF, history(denied(0.2), made(1), read(3, 404))) is None
 
@@ -129,18 +115,14 @@ def test_version_that_was_never_there_is_not_taken_away() -> None:
     ],
 )
 def test_404_is_the_deletes_doing_from_the_moment_it_was_sent(answer: Exchange, blamed_: bool) -> None:
-    """
-    An answer that was there before it is not.
-    """
+    """An answer that was there before it is not."""
     known = history(made(0.5), denied(2), read(3, 404))
 
     assert was_vanished(answer, known) is blamed_
 
 
 def made_by(publish_: Exchange, answer: Exchange, *more: Exchange, **facts: Any) -> str | None:
-    """
-    The claim that a refused publish breaks.
-    """
+    """The claim that a refused publish breaks."""
     found = published_by(answer, history(publish_, answer, *more, **facts))
     return found[0] if found else None
 
@@ -162,9 +144,7 @@ def made_by(publish_: Exchange, answer: Exchange, *more: Exchange, **facts: Any)
     ],
 )
 def test_version_that_a_refused_publish_made_is_blamed_on_it(publish_: Exchange, claim: str | None) -> None:
-    """
-    One that was refused for its key, said what it publishes, and was answered when the version was asked for.
-    """
+    """One that was refused for its key, said what it publishes, and was answered when the version was asked for."""
     assert made_by(publish_, read(5)) == claim
 
 
@@ -181,16 +161,12 @@ def test_version_that_a_refused_publish_made_is_blamed_on_it(publish_: Exchange,
 def test_refused_publish_makes_versions_of_its_own_account(
     sender: Credential, reader: Credential, claim: str | None
 ) -> None:
-    """
-    Below the plan the account's own; without a key only the primary account's can be meant.
-    """
+    """Below the plan the account's own; without a key only the primary account's can be meant."""
     assert made_by(made(1, 403, credential=sender), read(5, credential=reader)) == claim
 
 
 def test_each_publish_is_looked_at_by_itself() -> None:
-    """
-    One that explains nothing, before another, takes nothing away from it.
-    """
+    """One that explains nothing, before another, takes nothing away from it."""
     beside = (made(1, 500, credential="none"), made(2, 409), made(3, 401, credential="none"))
     found = published_by(read(5), history(*beside, read(5)))
 
@@ -210,9 +186,7 @@ def test_each_publish_is_looked_at_by_itself() -> None:
     ],
 )
 def test_server_that_finds_what_nobody_ever_tried_to_publish_finds_anything(other: Exchange, claim: str | None) -> None:
-    """
-    By the same operation, and under a name that neither the vendor, nor the user, nor a publish knows.
-    """
+    """By the same operation, and under a name that neither the vendor, nor the user, nor a publish knows."""
     given = {OTHER_REF: Content(OTHER_REF, "primary", "", "ready", 0.0, "", 0, 0.0, 0.0)}
 
     assert made_by(made(1, 401, credential="none"), read(5), other, given=given) == claim
@@ -231,9 +205,7 @@ def test_server_that_finds_what_nobody_ever_tried_to_publish_finds_anything(othe
 def test_publish_may_be_about_a_version_that_only_its_document_names(
     body: bytes, answer: dict[str, str], written: bool
 ) -> None:
-    """
-    By name and version together, or by its answer.
-    """
+    """By name and version together, or by its answer."""
     nameless = exchange("publishTemplate", 201, ref=None, request_body=body, json=answer)
 
     assert was_written(UNKNOWN_REF, history(nameless)) is written
@@ -243,9 +215,7 @@ def test_publish_may_be_about_a_version_that_only_its_document_names(
 
 
 def test_publish_that_says_what_it_publishes_is_about_nothing_else() -> None:
-    """
-    Name and version of a known document stand in it as well, but in a namespace that it names.
-    """
+    """Name and version of a known document stand in it as well, but in a namespace that it names."""
     elsewhere = REF.replace("default", "touchstone-t1-absent")
     document = b"name: touchstone-t1-hello\nversion: 1.0.0"
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.rules.exchanges import OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
 from tests.rules.sentences import shown_by, story_findings
-from touchstone.exchange import Exchange
+from touchstone.facts.exchange import Exchange
 from touchstone.rules import building
 from touchstone.rules.history import Content
 
@@ -35,23 +35,17 @@ def read(seq: int, status: str, time_ms: Any = 800, **facts: Any) -> Exchange:
 
 
 def made(seconds: float = 0.0, seq: int = 1, **note: Any) -> Exchange:
-    """
-    The publish of a version whose steps sleep so long.
-    """
+    """The publish of a version whose steps sleep so long."""
     return publish(seq, note={"sleep_s": seconds} | note)
 
 
 def new(seq: int, **more: Any) -> Exchange:
-    """
-    The publish of other content by force.
-    """
+    """The publish of other content by force."""
     return publish(seq, **({"content": "new", "digest": "cd" * 32, "note": FORCED} | more))
 
 
 def told(*story: Exchange, **more: Any) -> Told:
-    """
-    The findings of a story, with the exchanges that show them.
-    """
+    """The findings of a story, with the exchanges that show them."""
     return [finding[:2] for finding in story_findings(building.RULES, *story, **more)]
 
 
@@ -244,9 +238,7 @@ FOUND: list[tuple[str, tuple[Exchange, ...], Told]] = [
 
 @pytest.mark.parametrize(("story", "expected"), [row[1:] for row in FOUND], ids=[row[0] for row in FOUND])
 def test_story_is_told_with_what_shows_it(story: tuple[Exchange, ...], expected: Told) -> None:
-    """
-    Each finding, with its exchanges, and no other.
-    """
+    """Each finding, with its exchanges, and no other."""
     assert told(*story) == expected
 
 
@@ -271,17 +263,13 @@ SILENT: list[tuple[str, tuple[Exchange, ...]]] = [
 
 @pytest.mark.parametrize("story", [story for _, story in SILENT], ids=[name for name, _ in SILENT])
 def test_story_that_tells_nothing_blames_nobody(story: tuple[Exchange, ...]) -> None:
-    """
-    What may be right, or is told elsewhere, is no finding.
-    """
+    """What may be right, or is told elsewhere, is no finding."""
     assert told(*story) == []
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
 def test_start_by_another_method_starts_nothing(method: str) -> None:
-    """
-    Such a request changes nothing, whatever it is answered.
-    """
+    """Such a request changes nothing, whatever it is answered."""
     asked = start(3, 200, method=method)
     assert blamed(made(), read(2, "not_built"), asked, read(4, "building")) == {"status.changes-only-by-a-start"}
 
@@ -357,25 +345,19 @@ HELD: list[tuple[str, tuple[Exchange, ...], str, bool]] = [
     ("story", "claim", "shown"), [row[1:] for row in HELD], ids=[f"{row[0]}: {row[2]}" for row in HELD]
 )
 def test_claim_is_held_where_it_could_have_been_broken(story: tuple[Exchange, ...], claim: str, shown: bool) -> None:
-    """
-    And only there, in a story without a fault.
-    """
+    """And only there, in a story without a fault."""
     assert (claim in held(*story)) == shown
     assert told(*story) == []
 
 
 def test_start_of_somebody_else_joined_the_build() -> None:
-    """
-    The build is still the one that was begun before.
-    """
+    """The build is still the one that was begun before."""
     story = made(2.0), start(2), OTHERS_START, read(6, "ready")
     assert ("status.build-ends", (2, 6)) in shown_by(building.RULES, *story)
 
 
 def test_build_after_a_failure_is_shown_by_its_end() -> None:
-    """
-    Not by the answer to its start alone.
-    """
+    """Not by the answer to its start alone."""
     claim = "start.after-failure-builds-again"
     story = FAILING, start(2), read(3, "failed"), start(4), read(5, "building"), read(6, "failed")
     shown = [evidence for name, evidence in shown_by(building.RULES, *story) if name == claim]
@@ -384,18 +366,14 @@ def test_build_after_a_failure_is_shown_by_its_end() -> None:
 
 
 def test_start_after_a_finding_is_judged_where_nothing_runs_either_way() -> None:
-    """
-    Whether the server was right or wrong, there is a build to begin.
-    """
+    """Whether the server was right or wrong, there is a build to begin."""
     story = made(0.5), read(2, "failed"), start(3)
     assert ("start.fresh-is-building", (3,)) in shown_by(building.RULES, *story)
 
 
 @pytest.mark.parametrize("status", [409, 429])
 def test_simultaneous_start_may_be_refused(status: int) -> None:
-    """
-    Because a build runs, or because of a limit.
-    """
+    """Because a build runs, or because of a limit."""
     both = start(2, done_at=2.5), start(3, status, sent_at=2.1, **NO)
     assert ("start.concurrent-answers-are-documented", (3,)) in shown_by(building.RULES, made(), *both)
 
@@ -409,16 +387,12 @@ PAIR = (start(2, done_at=2.5), start(3, sent_at=2.1, done_at=2.4))
     ids=["joined later", "begun before"],
 )
 def test_build_of_overlapping_starts_is_shared_whenever_they_came(starts: tuple[Exchange, ...]) -> None:
-    """
-    When it began, or while it ran.
-    """
+    """When it began, or while it ran."""
     assert "start.concurrent-share-one-build" in held(made(5.0), *starts, read(8, "ready"))
 
 
 def slow(seq: int, ref: str = REF) -> list[Exchange]:
-    """
-    A version whose start is answered only after its steps can have run.
-    """
+    """A version whose start is answered only after its steps can have run."""
     digest = f"{seq:02x}" * 32
     answer = build(ref=ref, digest=digest)
     began = start(seq + 1, ref=ref, json=answer, done_at=seq + 1.6)
@@ -426,9 +400,7 @@ def slow(seq: int, ref: str = REF) -> list[Exchange]:
 
 
 def test_starts_that_are_all_slow_wait() -> None:
-    """
-    One alone may have met a slow network; two have not.
-    """
+    """One alone may have met a slow network; two have not."""
     claim = "start.does-not-wait"
     ready = read(5, "ready")
 
@@ -444,9 +416,7 @@ def given(outcome: Any) -> dict[str, Content]:
 
 
 def test_given_version_was_neither_replaced_nor_cancelled() -> None:
-    """
-    What the user named is not new content, and its build is nobody's cancelled one.
-    """
+    """What the user named is not new content, and its build is nobody's cancelled one."""
     claim = "status.changes-only-by-a-start"
 
     assert blamed(read(1, "not_built"), read(2, "ready"), given=given("ready")) == {claim}
@@ -454,9 +424,7 @@ def test_given_version_was_neither_replaced_nor_cancelled() -> None:
 
 
 def found(seq: int, status: int = 200, operation: str = "getBuild", **facts: Any) -> Exchange:
-    """
-    An answer that shows whether there is such a version.
-    """
+    """An answer that shows whether there is such a version."""
     body = build("not_built") if status == 200 else {"error": "not found"}
     return exchange(operation, status, **({"json": body, "seq": seq} | facts))
 
@@ -479,16 +447,12 @@ def found(seq: int, status: int = 200, operation: str = "getBuild", **facts: Any
 def test_answer_to_an_idle_cancel_is_judged_where_the_version_is_found(
     before: list[Exchange], after: list[Exchange], lost: bool
 ) -> None:
-    """
-    By the last answer before it and the first one after it.
-    """
+    """By the last answer before it and the first one after it."""
     gone = cancel(5, 404, json={"error": "gone"})
     assert ("cancel.says-idle" in blamed(made(), *before, gone, *after)) is not lost
 
 
 def test_cancel_of_what_is_over_one_way_or_the_other_is_idle() -> None:
-    """
-    After a cancel that found nothing a build of unknown outcome is ready or failed.
-    """
+    """After a cancel that found nothing a build of unknown outcome is ready or failed."""
     story = made(outcome="unknown"), start(2), cancel(3, 404), cancel(4, 404)
     assert ("cancel.finished-is-idle", (4,)) in shown_by(building.RULES, *story)

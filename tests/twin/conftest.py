@@ -1,6 +1,4 @@
-"""
-A twin per test, and a small client that says what is asked for in the words of the contract.
-"""
+"""A twin per test, and a small client that says what is asked for in the words of the contract."""
 
 import dataclasses
 import json
@@ -18,9 +16,7 @@ PRIMARY, SECOND, RESTRICTED = "sk_live_test_primary", "sk_live_test_second", "sk
 
 
 def document(name: str = "demo", *run: str, version: str = "1.0.0") -> dict[str, Any]:
-    """
-    A small valid document.
-    """
+    """A small valid document."""
     return {
         "api_version": "orgo.ai/v1",
         "template": {"name": name, "version": version},
@@ -29,9 +25,7 @@ def document(name: str = "demo", *run: str, version: str = "1.0.0") -> dict[str,
 
 
 class Api:
-    """
-    One account's view of a twin; every operation is about one version, ``default/demo@1.0.0`` by default.
-    """
+    """One account's view of a twin; every operation is about one version, ``default/demo@1.0.0`` by default."""
 
     def __init__(self, url: str, key: str | None = PRIMARY) -> None:
         headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
@@ -57,16 +51,12 @@ class Api:
         return self.http.delete(f"/templates/{namespace}/{name}/{version}")
 
     def events(self, name: str = "demo", version: str = "1.0.0", namespace: str = "default") -> list[dict[str, Any]]:
-        """
-        Reads the stream to its end, which is also how a test waits for a build.
-        """
+        """Reads the stream to its end, which is also how a test waits for a build."""
         text = self.http.get(f"/templates/{namespace}/{name}/{version}/build/events").text
         return frames_of(text)
 
     def built(self, name: str = "demo", *run: str) -> dict[str, Any]:
-        """
-        Publishes and builds a version, and returns its status.
-        """
+        """Publishes and builds a version, and returns its status."""
         assert self.publish(name, *run).status_code == 201
         assert self.start(name).status_code == 202
         self.events(name)
@@ -74,9 +64,7 @@ class Api:
 
 
 def paced(*build_s: float) -> type[Engine]:
-    """
-    An engine whose first build takes the first duration, the second the second, and all others the last.
-    """
+    """An engine whose first build takes the first duration, the second the second, and all others the last."""
 
     class Paced(Engine):
         def make_build(self, version: Version) -> Build:
@@ -90,9 +78,7 @@ def paced(*build_s: float) -> type[Engine]:
 
 
 def frames_of(text: str) -> list[dict[str, Any]]:
-    """
-    The events of a stream whose every frame is one data line.
-    """
+    """The events of a stream whose every frame is one data line."""
     *frames, rest = text.split("\n\n")
     assert rest == ""
     assert all(frame.startswith("data: ") and "\n" not in frame for frame in frames)
@@ -101,9 +87,7 @@ def frames_of(text: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Twin]]:
-    """
-    Starts twins, and stops them at the end of the test.
-    """
+    """Starts twins, and stops them at the end of the test."""
     twins: list[Twin] = []
 
     def start(**settings: Any) -> Twin:
@@ -118,9 +102,7 @@ def serve() -> Iterator[Callable[..., Twin]]:
 
 @pytest.fixture
 def connect(serve: Callable[..., Twin]) -> Iterator[Callable[..., Api]]:
-    """
-    Starts a twin with the given settings and connects to it; ``to=url`` connects to one that runs.
-    """
+    """Starts a twin with the given settings and connects to it; ``to=url`` connects to one that runs."""
     apis: list[Api] = []
 
     def open_api(*, key: str | None = PRIMARY, to: str = "", **settings: Any) -> Api:
@@ -134,15 +116,11 @@ def connect(serve: Callable[..., Twin]) -> Iterator[Callable[..., Api]]:
 
 @pytest.fixture
 def api(connect: Callable[..., Api]) -> Api:
-    """
-    The primary account of a twin whose builds take 10 ms.
-    """
+    """The primary account of a twin whose builds take 10 ms."""
     return connect()
 
 
 @pytest.fixture
 def slow(connect: Callable[..., Api]) -> Api:
-    """
-    The primary account of a twin whose builds do not end within a test, and whose cancelled ones do not settle.
-    """
+    """The primary account of a twin whose builds do not end within a test, and whose cancelled ones do not settle."""
     return connect(build_s=600.0, settle_s=600.0)

@@ -1,5 +1,4 @@
-"""
-What a server shows of itself: each function leads it into a situation and returns what was answered there.
+"""What a server shows of itself: each function leads it into a situation and returns what was answered there.
 
 What differs from run to run is taken out, so that two servers that behave alike show the same.
 """
@@ -21,26 +20,20 @@ STILL_OPEN_S = 0.5
 
 
 def answer(response: httpx.Response) -> Shown:
-    """
-    Status, telling headers and body, without times and identifiers.
-    """
+    """Status, telling headers and body, without times and identifiers."""
     headers = {key for key in response.headers if key in ("allow", "www-authenticate", "x-request-id", "retry-after")}
     return response.status_code, frozenset(headers), steady(response.text)
 
 
 def steady(text: str) -> str:
-    """
-    A text without what differs from run to run.
-    """
+    """A text without what differs from run to run."""
     text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "some id", text)
     text = re.sub(r'("build_time_ms": ?)\d+', r"\1some", text)
     return re.sub(r'("published": ?")([^"]+)', lambda found: found[1] + re.sub(r"\d", "0", found[2]), text)
 
 
 def life(api: Api) -> list[Shown]:
-    """
-    A version is published, built, read, started again, published again, and read.
-    """
+    """A version is published, built, read, started again, published again, and read."""
     told = [answer(api.publish()), answer(api.start())]
     api.http.get(f"{PATH}/build/events")
     return [
@@ -56,9 +49,7 @@ def life(api: Api) -> list[Shown]:
 
 
 def log(api: Api) -> Shown:
-    """
-    The log of a build that is over, byte for byte.
-    """
+    """The log of a build that is over, byte for byte."""
     api.publish("demo", "echo one")
     api.start()
     until_over(api)
@@ -67,9 +58,7 @@ def log(api: Api) -> Shown:
 
 
 def failure(api: Api) -> Shown:
-    """
-    The status and the last frame of a build that failed.
-    """
+    """The status and the last frame of a build that failed."""
     api.publish("demo", "exit 1")
     api.start()
     text = api.http.get(f"{PATH}/build/events").text
@@ -77,9 +66,7 @@ def failure(api: Api) -> Shown:
 
 
 def refusals(api: Api) -> list[Shown]:
-    """
-    All kinds of answers that say no.
-    """
+    """All kinds of answers that say no."""
     api.http.post("/templates", json=document())
     calls = [
         ("GET", "/templates/default/unknown/1.0.0/build", PRIMARY),
@@ -104,9 +91,7 @@ def refusals(api: Api) -> list[Shown]:
 
 
 def wire(api: Api) -> Shown:
-    """
-    The head of an answer and its body as they were sent.
-    """
+    """The head of an answer and its body as they were sent."""
     api.publish()
     response = api.status()
     log_type = api.http.get("/templates/system/openclaw/1.0.0/build/events").headers["content-type"]
@@ -114,9 +99,7 @@ def wire(api: Api) -> Shown:
 
 
 def chunks(api: Api) -> list[int]:
-    """
-    The sizes of the pieces that the log of a build that runs is sent in.
-    """
+    """The sizes of the pieces that the log of a build that runs is sent in."""
     api.publish()
     api.start()
     place = urlsplit(api.url)
@@ -128,17 +111,13 @@ def chunks(api: Api) -> list[int]:
 
 
 def busy(api: Api) -> list[Shown]:
-    """
-    A version is started twice, cancelled twice, and started again before the cancelled build has settled.
-    """
+    """A version is started twice, cancelled twice, and started again before the cancelled build has settled."""
     api.publish()
     return [answer(call()) for call in (api.start, api.start, api.cancel, api.cancel, api.start, api.status)]
 
 
 def replaced(api: Api) -> list[Shown]:
-    """
-    A version is replaced while it builds, and one is deleted while it builds and published again.
-    """
+    """A version is replaced while it builds, and one is deleted while it builds and published again."""
     api.publish()
     api.start()
     api.publish("other", "echo other")
@@ -149,9 +128,7 @@ def replaced(api: Api) -> list[Shown]:
 
 
 def afterlife(api: Api) -> Shown:
-    """
-    A version that was built is deleted, published again, and started.
-    """
+    """A version that was built is deleted, published again, and started."""
     api.publish()
     api.start()
     until_over(api)
@@ -161,9 +138,7 @@ def afterlife(api: Api) -> Shown:
 
 
 def cancelled(api: Api) -> list[str]:
-    """
-    A version fails, is started again and cancelled; another one is cancelled without having failed before.
-    """
+    """A version fails, is started again and cancelled; another one is cancelled without having failed before."""
     told = []
     for name, pause, step in (("failing", "sleep 0.5", "exit 1"), ("good", "sleep 600", "echo good")):
         api.publish(name, pause, step)
@@ -178,9 +153,7 @@ def cancelled(api: Api) -> list[str]:
 
 
 def cancelled_log(api: Api) -> bool:
-    """
-    Whether the log of a cancelled build ends before the build has settled.
-    """
+    """Whether the log of a cancelled build ends before the build has settled."""
     api.publish()
     api.start()
     api.cancel()
@@ -188,18 +161,14 @@ def cancelled_log(api: Api) -> bool:
 
 
 def lingering_log(api: Api) -> bool:
-    """
-    Whether the log of a build ends when there is nothing more to say.
-    """
+    """Whether the log of a build ends when there is nothing more to say."""
     api.publish()
     api.start()
     return closes(api)
 
 
 def closes(api: Api) -> bool:
-    """
-    Whether a log ends within a time, whatever it says.
-    """
+    """Whether a log ends within a time, whatever it says."""
     try:
         api.http.get(f"{PATH}/build/events", timeout=STILL_OPEN_S)
     except httpx.ReadTimeout:
@@ -208,9 +177,7 @@ def closes(api: Api) -> bool:
 
 
 def end(api: Api) -> str:
-    """
-    The status right after the log has ended.
-    """
+    """The status right after the log has ended."""
     api.publish()
     api.start()
     api.http.get(f"{PATH}/build/events")
@@ -218,9 +185,7 @@ def end(api: Api) -> str:
 
 
 def too_slow(api: Api) -> str:
-    """
-    The status of a build that ran out of time.
-    """
+    """The status of a build that ran out of time."""
     api.publish("demo", "sleep 600")
     api.start()
     until_over(api)
@@ -228,9 +193,7 @@ def too_slow(api: Api) -> str:
 
 
 def secret(api: Api) -> str:
-    """
-    The status of a build whose document refers to a secret.
-    """
+    """The status of a build whose document refers to a secret."""
     env = {"env": {"TOKEN": {"secret": "token"}}, "secrets": [{"name": "token"}]}
     api.http.post("/templates", json=document() | env).raise_for_status()
     api.start()
@@ -239,9 +202,7 @@ def secret(api: Api) -> str:
 
 
 def times(api: Api) -> bool:
-    """
-    Whether all build times are whole hundredths of a second.
-    """
+    """Whether all build times are whole hundredths of a second."""
     told = []
     for number in range(8):
         api.publish(f"demo-{number}")
@@ -252,9 +213,7 @@ def times(api: Api) -> bool:
 
 
 def neighbours(api: Api) -> str:
-    """
-    The status of a build that takes longer when one that was started after it is over.
-    """
+    """The status of a build that takes longer when one that was started after it is over."""
     api.publish("longer", "sleep 0.7")
     api.publish("shorter")
     api.start("longer")
@@ -264,9 +223,7 @@ def neighbours(api: Api) -> str:
 
 
 def shared(api: Api) -> Shown:
-    """
-    An account starts what another one has built.
-    """
+    """An account starts what another one has built."""
     api.publish()
     api.start()
     until_over(api)
@@ -278,48 +235,36 @@ def shared(api: Api) -> Shown:
 
 
 def namespaces(api: Api) -> str:
-    """
-    The ref of a document that asks for a namespace.
-    """
+    """The ref of a document that asks for a namespace."""
     envelope = {"namespace": "team", "name": "demo", "version": "1.0.0", "template": document()}
     return str(api.http.post("/templates", json=envelope).json()["ref"])
 
 
 def envelopes(api: Api) -> list[Shown]:
-    """
-    A document is published as it is, and another one in an envelope.
-    """
+    """A document is published as it is, and another one in an envelope."""
     envelope = {"namespace": "default", "name": "other", "version": "1.0.0", "template": document("other")}
     return [answer(api.publish()), answer(api.http.post("/templates", json=envelope))]
 
 
 def reads(api: Api) -> list[int]:
-    """
-    The status codes of several reads in a row.
-    """
+    """The status codes of several reads in a row."""
     return [api.status().status_code for _ in range(6)]
 
 
 def limited(api: Api) -> list[Shown]:
-    """
-    Two starts in a row.
-    """
+    """Two starts in a row."""
     api.publish()
     return [answer(api.start()), answer(api.start())]
 
 
 def full(api: Api) -> Shown:
-    """
-    A publish with auto_build while another version builds.
-    """
+    """A publish with auto_build while another version builds."""
     api.publish("first")
     api.start("first")
     return answer(api.publish("demo", query="?auto_build=true"))
 
 
 def until_over(api: Api, name: str = "demo") -> None:
-    """
-    Waits for the end of a build, whether or not its log can be read.
-    """
+    """Waits for the end of a build, whether or not its log can be read."""
     while api.status(name).json()["status"] == "building":
         api.http.get(f"/templates/default/{name}/1.0.0/build/events")

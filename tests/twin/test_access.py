@@ -1,6 +1,4 @@
-"""
-Who may do what: keys, plans, accounts, and the paths that name nothing.
-"""
+"""Who may do what: keys, plans, accounts, and the paths that name nothing."""
 
 import http.client
 import json
@@ -31,18 +29,14 @@ OPERATIONS = [
 
 @pytest.fixture(scope="module")
 def stateless() -> Iterator[str]:
-    """
-    The URL of a twin for tests that change nothing; ``default/demo@1.0.0`` is published.
-    """
+    """The URL of a twin for tests that change nothing; ``default/demo@1.0.0`` is published."""
     with Twin() as twin:
         httpx.post(f"{twin.url}/templates", json=document(), headers={"Authorization": f"Bearer {PRIMARY}"})
         yield twin.url
 
 
 def raw_get(url: str, path: str, key: str = PRIMARY) -> tuple[int, dict[str, Any]]:
-    """
-    Asks for a path that no client library would send as it is.
-    """
+    """Asks for a path that no client library would send as it is."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=10)
     connection.request("GET", path, headers={"Authorization": f"Bearer {key}"})
@@ -71,9 +65,7 @@ def raw_get(url: str, path: str, key: str = PRIMARY) -> tuple[int, dict[str, Any
 def test_request_without_a_known_key_is_401(
     stateless: str, method: str, path: str, headers: dict[str, str | bytes], prefix: str
 ) -> None:
-    """
-    Every operation wants the whole key behind the Bearer scheme, and says whether it was missing or wrong.
-    """
+    """Every operation wants the whole key behind the Bearer scheme, and says whether it was missing or wrong."""
     response = httpx.request(method, stateless + path, headers=headers)
     assert response.status_code == 401
     assert response.json()["error"].startswith(prefix)
@@ -82,9 +74,7 @@ def test_request_without_a_known_key_is_401(
 
 
 def test_key_in_the_query_is_no_key(api: Api) -> None:
-    """
-    Only the header counts.
-    """
+    """Only the header counts."""
     del api.http.headers["authorization"]
     response = api.http.get(f"{BUILD}?api_key={PRIMARY}&Authorization=Bearer%20{PRIMARY}")
     assert (response.status_code, response.json()["error"][:15]) == (401, "Missing API key")
@@ -92,25 +82,19 @@ def test_key_in_the_query_is_no_key(api: Api) -> None:
 
 
 def test_two_authorization_headers_are_401(api: Api) -> None:
-    """
-    A request cannot speak for two accounts.
-    """
+    """A request cannot speak for two accounts."""
     response = api.http.get(BUILD, headers=[("Authorization", f"Bearer {PRIMARY}"), ("Authorization", "Bearer x")])
     assert response.status_code == 401
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer "])
 def test_scheme_is_compared_without_case(api: Api, scheme: str) -> None:
-    """
-    Schemes are case-insensitive, and more than one space may follow.
-    """
+    """Schemes are case-insensitive, and more than one space may follow."""
     assert api.http.get(BUILD, headers={"Authorization": f"{scheme} {PRIMARY}"}).status_code == 404
 
 
 def test_refused_request_changes_nothing(api: Api, connect: Callable[..., Api]) -> None:
-    """
-    Without a key nothing is published, built or deleted.
-    """
+    """Without a key nothing is published, built or deleted."""
     api.publish()
     stranger = connect(key=None, to=api.url)
     assert {stranger.publish("other").status_code, stranger.start().status_code, stranger.delete().status_code} == {401}
@@ -119,9 +103,7 @@ def test_refused_request_changes_nothing(api: Api, connect: Callable[..., Api]) 
 
 
 def test_error_is_json_with_a_text_and_a_request_id(api: Api) -> None:
-    """
-    Errors are objects with ``error`` and ``request_id``.
-    """
+    """Errors are objects with ``error`` and ``request_id``."""
     response = api.status("unknown")
     assert response.headers["content-type"] == "application/json"
     assert set(response.json()) == {"error", "request_id"}
@@ -129,9 +111,7 @@ def test_error_is_json_with_a_text_and_a_request_id(api: Api) -> None:
 
 
 def test_request_ids_repeat_with_the_seed_and_differ_within_a_run(connect: Callable[..., Api]) -> None:
-    """
-    Two twins with one seed give the same ids in the same order.
-    """
+    """Two twins with one seed give the same ids in the same order."""
     first, second = (
         [api.status("unknown").json()["request_id"] for _ in range(3)] for api in (connect(seed=7), connect(seed=7))
     )
@@ -140,9 +120,7 @@ def test_request_ids_repeat_with_the_seed_and_differ_within_a_run(connect: Calla
 
 
 def test_account_below_scale_cannot_publish_or_build(api: Api, connect: Callable[..., Api]) -> None:
-    """
-    Publishing and building need the plan; the plan is asked for before the version.
-    """
+    """Publishing and building need the plan; the plan is asked for before the version."""
     restricted = connect(key=RESTRICTED, to=api.url)
     for response in (restricted.publish(), restricted.start("legacy-demo"), restricted.start("unknown")):
         assert (response.status_code, response.json()["code"]) == (403, "UPGRADE_REQUIRED")
@@ -151,9 +129,7 @@ def test_account_below_scale_cannot_publish_or_build(api: Api, connect: Callable
 
 
 def test_account_below_scale_can_look_cancel_and_delete(api: Api, connect: Callable[..., Api]) -> None:
-    """
-    The plan gates nothing else.
-    """
+    """The plan gates nothing else."""
     restricted = connect(key=RESTRICTED, to=api.url)
     assert restricted.template("legacy-demo").status_code == 200
     assert restricted.status("unknown").status_code == 404
@@ -166,9 +142,7 @@ def test_account_below_scale_can_look_cancel_and_delete(api: Api, connect: Calla
 
 
 def test_other_accounts_see_nothing_and_cancel_nothing(slow: Api, connect: Callable[..., Api]) -> None:
-    """
-    A version of another account is a 404 on every operation, and its build goes on.
-    """
+    """A version of another account is a 404 on every operation, and its build goes on."""
     slow.publish()
     slow.start()
     other = connect(key=SECOND, to=slow.url)
@@ -187,9 +161,7 @@ def test_other_accounts_see_nothing_and_cancel_nothing(slow: Api, connect: Calla
 
 
 def test_accounts_do_not_share_builds(api: Api, connect: Callable[..., Api]) -> None:
-    """
-    The same document has the same digest in two accounts, and each builds it itself.
-    """
+    """The same document has the same digest in two accounts, and each builds it itself."""
     mine = api.built()
     other = connect(key=SECOND, to=api.url)
     other.publish()
@@ -198,9 +170,7 @@ def test_accounts_do_not_share_builds(api: Api, connect: Callable[..., Api]) -> 
 
 
 def test_account_that_deletes_ends_its_own_build_only(slow: Api, connect: Callable[..., Api]) -> None:
-    """
-    The same digest in two accounts is two builds, and the end of one says nothing about the other.
-    """
+    """The same digest in two accounts is two builds, and the end of one says nothing about the other."""
     other = connect(key=SECOND, to=slow.url)
     for account in (slow, other):
         account.publish(query="?auto_build=true")
@@ -215,9 +185,7 @@ def test_account_that_deletes_ends_its_own_build_only(slow: Api, connect: Callab
 def test_curated_templates_can_be_read_by_all_and_changed_by_none(
     api: Api, connect: Callable[..., Api], name: str, key: str
 ) -> None:
-    """
-    Curated versions are ready; building, cancelling and deleting them is 403.
-    """
+    """Curated versions are ready; building, cancelling and deleting them is 403."""
     reader = connect(key=key, to=api.url)
     assert reader.template(name, namespace="system").json()["ref"] == f"system/{name}@1.0.0"
     status = reader.status(name, namespace="system").json()
@@ -230,9 +198,7 @@ def test_curated_templates_can_be_read_by_all_and_changed_by_none(
 
 
 def test_nobody_publishes_into_the_curated_namespace(api: Api) -> None:
-    """
-    An envelope that names the namespace ``system`` is 403.
-    """
+    """An envelope that names the namespace ``system`` is 403."""
     response = api.http.post("/templates", json={"namespace": "system", "template": document("claude-code")})
     assert response.status_code == 403
 
@@ -279,9 +245,7 @@ def test_nobody_publishes_into_the_curated_namespace(api: Api) -> None:
     ],
 )
 def test_path_that_names_nothing_is_404_and_json(stateless: str, path: str) -> None:
-    """
-    Odd spellings are neither a version nor a crash.
-    """
+    """Odd spellings are neither a version nor a crash."""
     status, body = raw_get(stateless, f"/api{path}")
     assert (status, set(body)) == (404, {"error", "request_id"})
 
@@ -290,26 +254,20 @@ def test_path_that_names_nothing_is_404_and_json(stateless: str, path: str) -> N
     "path", ["/templates/default/demo/1.0.0/build", "/", "/apis/templates/default/demo/1.0.0/build"]
 )
 def test_path_outside_the_base_path_is_404(api: Api, path: str) -> None:
-    """
-    The base path is part of every path, and its end is a slash.
-    """
+    """The base path is part of every path, and its end is a slash."""
     api.publish()
     assert raw_get(api.url, path)[0] == 404
 
 
 def test_percent_encoded_letter_names_the_same_version(api: Api) -> None:
-    """
-    An unreserved character and its encoding are equivalent.
-    """
+    """An unreserved character and its encoding are equivalent."""
     api.publish()
     status, body = raw_get(api.url, "/api/templates/default/%64emo/1%2E0.0/build")
     assert (status, body["ref"]) == (200, "default/demo@1.0.0")
 
 
 def test_bytes_that_are_no_http_path_never_give_500(api: Api) -> None:
-    """
-    Raw bytes beyond ASCII in the request line are refused, and the server goes on.
-    """
+    """Raw bytes beyond ASCII in the request line are refused, and the server goes on."""
     parts = urlsplit(api.url)
     with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10) as connection:
         head = f"\xff/1.0.0/build HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {PRIMARY}\r\n\r\n"
@@ -328,9 +286,7 @@ def test_bytes_that_are_no_http_path_never_give_500(api: Api) -> None:
     ],
 )
 def test_wrong_method_is_405_and_names_the_right_ones(api: Api, path: str, allow: set[str]) -> None:
-    """
-    Every method that is not allowed is answered alike, and Allow is complete.
-    """
+    """Every method that is not allowed is answered alike, and Allow is complete."""
     api.publish()
     methods = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"}
     for method in sorted(methods - allow):
@@ -341,9 +297,7 @@ def test_wrong_method_is_405_and_names_the_right_ones(api: Api, path: str, allow
 
 
 def test_head_is_answered_like_get_without_a_body(api: Api) -> None:
-    """
-    HEAD has the status and the headers of GET.
-    """
+    """HEAD has the status and the headers of GET."""
     api.built()
     for path in (BUILD, f"{BUILD}/events", "/templates/default/demo/1.0.0", "/templates/default/nothing/1.0.0/build"):
         get, head = api.http.get(path), api.http.head(path)
@@ -357,18 +311,14 @@ def test_head_is_answered_like_get_without_a_body(api: Api) -> None:
 
 
 def test_head_does_not_wait_for_a_build(slow: Api) -> None:
-    """
-    The headers of a stream are known before its end, and the connection is free for the next request.
-    """
+    """The headers of a stream are known before its end, and the connection is free for the next request."""
     slow.publish(query="?auto_build=true")
     assert slow.http.head(f"{BUILD}/events").status_code == 200
     assert slow.status().status_code == 200
 
 
 def test_crash_is_500_with_the_shape_of_an_error(connect: Callable[..., Api], caplog: pytest.LogCaptureFixture) -> None:
-    """
-    An exception inside the server reaches its log and never the client.
-    """
+    """An exception inside the server reaches its log and never the client."""
 
     class Crashing(Engine):
         def status_body(self, version: Any) -> dict[str, Any]:
@@ -384,9 +334,7 @@ def test_crash_is_500_with_the_shape_of_an_error(connect: Callable[..., Api], ca
 
 
 def test_parts_can_be_replaced(connect: Callable[..., Api]) -> None:
-    """
-    An engine, an application and a wrapper break one promise each; the rest stays.
-    """
+    """An engine, an application and a wrapper break one promise each; the rest stays."""
 
     class Generous(Engine):
         def may_build(self, account: Account) -> bool:

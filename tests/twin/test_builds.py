@@ -1,6 +1,4 @@
-"""
-The life of a build over HTTP: starting, joining, reusing, failing, timing out, cancelling.
-"""
+"""The life of a build over HTTP: starting, joining, reusing, failing, timing out, cancelling."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,25 +14,19 @@ from touchstone.twin.steps import Plan
 
 
 def states(api: Api) -> tuple[int, Any]:
-    """
-    Status code and state of the default version.
-    """
+    """Status code and state of the default version."""
     response = api.status()
     return response.status_code, response.json()["status"]
 
 
 def test_published_version_is_not_built(api: Api) -> None:
-    """
-    Before any start the status has exactly ref, digest and ``not_built``.
-    """
+    """Before any start the status has exactly ref, digest and ``not_built``."""
     published = api.publish().json()
     assert api.status().json() == {"ref": published["ref"], "digest": published["digest"], "status": "not_built"}
 
 
 def test_start_is_202_building_and_visible_at_once(slow: Api) -> None:
-    """
-    A start does not wait for its build, and the next read knows of it.
-    """
+    """A start does not wait for its build, and the next read knows of it."""
     published = slow.publish().json()
     building = {"ref": published["ref"], "digest": published["digest"], "status": "building"}
     response = slow.start()
@@ -43,9 +35,7 @@ def test_start_is_202_building_and_visible_at_once(slow: Api) -> None:
 
 
 def test_finished_build_is_ready_with_its_time(api: Api) -> None:
-    """
-    Ready comes with whole milliseconds, which are not less than the steps take.
-    """
+    """Ready comes with whole milliseconds, which are not less than the steps take."""
     status = api.built("demo", "sleep 0.02", "echo x", "sleep 0.01")
     assert set(status) == {"ref", "digest", "status", "build_time_ms", "reused"}
     assert (status["status"], status["reused"]) == ("ready", False)
@@ -54,9 +44,7 @@ def test_finished_build_is_ready_with_its_time(api: Api) -> None:
 
 
 def test_start_of_what_is_built_is_ready_and_reused(api: Api) -> None:
-    """
-    The golden is reused at once, with the time of the build that made it, as often as one likes.
-    """
+    """The golden is reused at once, with the time of the build that made it, as often as one likes."""
     status = api.built()
     for _ in range(2):
         response = api.start()
@@ -65,9 +53,7 @@ def test_start_of_what_is_built_is_ready_and_reused(api: Api) -> None:
 
 
 def test_start_while_building_joins_the_build(slow: Api) -> None:
-    """
-    A second start answers ``building`` and starts nothing: one cancel ends it all.
-    """
+    """A second start answers ``building`` and starts nothing: one cancel ends it all."""
     slow.publish()
     first, second = slow.start(), slow.start()
     assert (second.status_code, second.json()) == (202, first.json())
@@ -75,9 +61,7 @@ def test_start_while_building_joins_the_build(slow: Api) -> None:
 
 
 def test_simultaneous_starts_make_one_build(connect: Callable[..., Api]) -> None:
-    """
-    However many clients start one digest at the same time, it is built once.
-    """
+    """However many clients start one digest at the same time, it is built once."""
     launched: list[str] = []
 
     class Counting(Engine):
@@ -94,9 +78,7 @@ def test_simultaneous_starts_make_one_build(connect: Callable[..., Api]) -> None
 
 
 def test_failing_step_ends_the_build_as_failed_with_its_reason(api: Api) -> None:
-    """
-    The error names the step and its exit status; what comes after the step is not done.
-    """
+    """The error names the step and its exit status; what comes after the step is not done."""
     status = api.built("demo", "echo before", "exit 3", "echo after")
     assert set(status) == {"ref", "digest", "status", "error"}
     assert (status["status"], status["error"]) == ("failed", "build.run step 2 ended with exit status 3")
@@ -104,9 +86,7 @@ def test_failing_step_ends_the_build_as_failed_with_its_reason(api: Api) -> None
 
 
 def test_failed_build_can_be_started_again(connect: Callable[..., Api]) -> None:
-    """
-    A start after a failure is a new build, and the old error is gone while it runs.
-    """
+    """A start after a failure is a new build, and the old error is gone while it runs."""
     api = connect(engine=paced(0.01, 600.0))
     api.built("demo", "exit 1")
     response = api.start()
@@ -115,9 +95,7 @@ def test_failed_build_can_be_started_again(connect: Callable[..., Api]) -> None:
 
 
 def test_repeated_failure_is_a_failure_again(api: Api) -> None:
-    """
-    The second build of a failing template ends like the first.
-    """
+    """The second build of a failing template ends like the first."""
     first = api.built("demo", "exit 1")
     api.start()
     api.events()
@@ -125,9 +103,7 @@ def test_repeated_failure_is_a_failure_again(api: Api) -> None:
 
 
 def test_build_that_takes_too_long_fails(connect: Callable[..., Api]) -> None:
-    """
-    The timeout ends it as failed, and the stream in the phase ``timeout``.
-    """
+    """The timeout ends it as failed, and the stream in the phase ``timeout``."""
     api = connect(build_timeout_s=0.02)
     status = api.built("demo", "sleep 600")
     assert (status["status"], status["error"]) == ("failed", "build timed out after 0.02 s")
@@ -137,9 +113,7 @@ def test_build_that_takes_too_long_fails(connect: Callable[..., Api]) -> None:
 
 
 def test_build_of_no_length_still_ends_after_its_start_was_answered(connect: Callable[..., Api]) -> None:
-    """
-    Even an instant build answers ``building`` first.
-    """
+    """Even an instant build answers ``building`` first."""
     api = connect(build_s=0.0)
     api.publish()
     assert api.start().json()["status"] == "building"
@@ -148,9 +122,7 @@ def test_build_of_no_length_still_ends_after_its_start_was_answered(connect: Cal
 
 
 def test_cancel_of_a_build_in_flight_is_202_and_reads_building_until_it_settles(slow: Api) -> None:
-    """
-    The acknowledgement is ``cancelling``, a second one too, and the status enum has no such value.
-    """
+    """The acknowledgement is ``cancelling``, a second one too, and the status enum has no such value."""
     slow.publish()
     slow.start()
     for _ in range(2):
@@ -160,9 +132,7 @@ def test_cancel_of_a_build_in_flight_is_202_and_reads_building_until_it_settles(
 
 
 def test_cancelled_build_settles_as_not_built(connect: Callable[..., Api]) -> None:
-    """
-    When the stream of a cancelled build closes, the version is not built, and a cancel finds nothing.
-    """
+    """When the stream of a cancelled build closes, the version is not built, and a cancel finds nothing."""
     api = connect(build_s=600.0, settle_s=0.01)
     published = api.publish().json()
     api.start()
@@ -174,9 +144,7 @@ def test_cancelled_build_settles_as_not_built(connect: Callable[..., Api]) -> No
 
 @pytest.mark.parametrize("run", [(), ("echo x",), ("exit 1",)])
 def test_cancel_with_nothing_in_flight_is_404_idle_and_changes_nothing(api: Api, run: tuple[str, ...]) -> None:
-    """
-    Never built, ready and failed versions are idle, and stay what they are.
-    """
+    """Never built, ready and failed versions are idle, and stay what they are."""
     status = api.built("demo", *run) if run else api.publish().json() and api.status().json()
     response = api.cancel()
     assert (response.status_code, response.json()) == (404, {"status": "idle"})
@@ -184,17 +152,13 @@ def test_cancel_with_nothing_in_flight_is_404_idle_and_changes_nothing(api: Api,
 
 
 def test_cancel_of_an_unknown_version_is_an_ordinary_404(api: Api) -> None:
-    """
-    What does not exist is not idle.
-    """
+    """What does not exist is not idle."""
     response = api.cancel("unknown")
     assert (response.status_code, set(response.json())) == (404, {"error", "request_id"})
 
 
 def test_start_while_cancelling_is_a_fresh_build_that_completes(connect: Callable[..., Api]) -> None:
-    """
-    A start does not join a dying build.
-    """
+    """A start does not join a dying build."""
     api = connect(engine=paced(600.0, 0.01), settle_s=600.0)
     api.publish()
     api.start()
@@ -206,9 +170,7 @@ def test_start_while_cancelling_is_a_fresh_build_that_completes(connect: Callabl
 
 
 def test_settling_build_leaves_its_successor_alone(connect: Callable[..., Api]) -> None:
-    """
-    When the dying build is gone, the one that was started meanwhile goes on.
-    """
+    """When the dying build is gone, the one that was started meanwhile goes on."""
     api = connect(build_s=600.0, settle_s=0.02)
     api.publish()
     api.start()
@@ -222,9 +184,7 @@ def test_settling_build_leaves_its_successor_alone(connect: Callable[..., Api]) 
 
 
 def test_cancelled_build_stops_working_at_once(connect: Callable[..., Api]) -> None:
-    """
-    While it settles nothing happens in it any more: it cannot finish after all.
-    """
+    """While it settles nothing happens in it any more: it cannot finish after all."""
     api = connect(engine=paced(0.05, 0.1), settle_s=600.0)
     api.publish()
     api.start()
@@ -234,9 +194,7 @@ def test_cancelled_build_stops_working_at_once(connect: Callable[..., Api]) -> N
 
 
 def test_build_ends_once() -> None:
-    """
-    A build whose version goes away while it settles has one last event and one end.
-    """
+    """A build whose version goes away while it settles has one last event and one end."""
     ends: list[str] = []
 
     async def run() -> list[bytes]:
@@ -254,9 +212,7 @@ def test_build_ends_once() -> None:
 
 
 def test_cancelled_build_leaves_no_golden(connect: Callable[..., Api]) -> None:
-    """
-    After a cancelled build the next one is built, not reused, and completes.
-    """
+    """After a cancelled build the next one is built, not reused, and completes."""
     api = connect(engine=paced(600.0, 0.01))
     api.publish()
     api.start()
@@ -269,9 +225,7 @@ def test_cancelled_build_leaves_no_golden(connect: Callable[..., Api]) -> None:
 
 
 def test_cancel_touches_no_other_build(slow: Api) -> None:
-    """
-    Other versions of the account go on building.
-    """
+    """Other versions of the account go on building."""
     for name, version in (("demo", "1.0.0"), ("demo", "1.0.1"), ("other", "1.0.0")):
         slow.publish(name, version=version)
         slow.start(name, version)
@@ -281,9 +235,7 @@ def test_cancel_touches_no_other_build(slow: Api) -> None:
 
 
 def test_status_of_many_versions_is_their_own(api: Api) -> None:
-    """
-    One version fails, one succeeds, one is not built, and none is confused with another.
-    """
+    """One version fails, one succeeds, one is not built, and none is confused with another."""
     good, bad = api.built("good"), api.built("bad", "exit 1")
     api.publish("idle")
     assert [api.status(name).json()["status"] for name in ("good", "bad", "idle")] == ["ready", "failed", "not_built"]
@@ -292,9 +244,7 @@ def test_status_of_many_versions_is_their_own(api: Api) -> None:
 
 
 def test_latency_delays_answers_and_changes_none(connect: Callable[..., Api]) -> None:
-    """
-    A slow twin keeps the same promises, refusals included.
-    """
+    """A slow twin keeps the same promises, refusals included."""
     api = connect(latency_s=0.01)
     assert api.built()["status"] == "ready"
     assert api.status("unknown").status_code == 404

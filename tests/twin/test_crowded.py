@@ -1,6 +1,4 @@
-"""
-The faults that show under load alone: the twin keeps its promise until there is a crowd, and then breaks it.
-"""
+"""The faults that show under load alone: the twin keeps its promise until there is a crowd, and then breaks it."""
 
 import asyncio
 import contextlib
@@ -12,12 +10,13 @@ import pytest
 from starlette.responses import Response
 
 from tests.twin.conftest import PRIMARY, SECOND, Api, frames_of
-from touchstone import candidates, claims
+from touchstone.contract import claims
 from touchstone.errors import UsageError
+from touchstone.proof import catalogue
+from touchstone.proof.faults import FAULTS
+from touchstone.proof.faults.crowded import FOLLOWERS, REFUSALS_PER_S, REQUESTS
+from touchstone.proof.faults.wearing import FAILS_EVERY, FAILS_FROM, KEPT_BYTES
 from touchstone.twin import Engine, RateLimit, TwinSettings
-from touchstone.twin.faults import FAULTS
-from touchstone.twin.faults.crowded import FOLLOWERS, REFUSALS_PER_S, REQUESTS
-from touchstone.twin.faults.wearing import FAILS_EVERY, FAILS_FROM, KEPT_BYTES
 
 Serve = Callable[..., Api]
 UNDER_LOAD = {name: fault for name, fault in FAULTS.items() if fault.under == "load"}
@@ -28,9 +27,7 @@ CROWDED_S = 1.5
 
 @pytest.fixture
 def faulty() -> Iterator[Serve]:
-    """
-    Starts a twin with a fault, whose builds do not end within a test, and connects to it.
-    """
+    """Starts a twin with a fault, whose builds do not end within a test, and connects to it."""
     twins, apis = [], []
 
     def start(name: str, key: str = PRIMARY, to: str = "", **settings: Any) -> Api:
@@ -47,33 +44,25 @@ def faulty() -> Iterator[Serve]:
 
 
 def crowd(api: Api, builds: int = 3) -> None:
-    """
-    Has so many builds running.
-    """
+    """Has so many builds running."""
     for number in range(builds):
         api.publish(f"crowd-{number}")
         assert api.start(f"crowd-{number}").status_code == 202
 
 
 def state(api: Api, name: str = "demo") -> str:
-    """
-    What a version reads.
-    """
+    """What a version reads."""
     return str(api.status(name).json()["status"])
 
 
 def settled(api: Api, name: str) -> str:
-    """
-    What a version reads once its log has ended.
-    """
+    """What a version reads once its log has ended."""
     api.events(name)
     return state(api, name)
 
 
 def test_build_is_lost_in_a_crowd_only(faulty: Serve) -> None:
-    """
-    The fourth build at a time falls back to not_built; the third, and one that has room, end ready.
-    """
+    """The fourth build at a time falls back to not_built; the third, and one that has room, end ready."""
     api = faulty("crowded-build-vanishes", build_s=CROWDED_S)
     crowd(api)
     api.publish()
@@ -85,9 +74,7 @@ def test_build_is_lost_in_a_crowd_only(faulty: Serve) -> None:
 
 
 def test_build_is_without_an_end_in_a_crowd_only(faulty: Serve) -> None:
-    """
-    The fourth build at a time is still building when the three before it are over.
-    """
+    """The fourth build at a time is still building when the three before it are over."""
     api = faulty("crowded-build-never-ends", build_s=CROWDED_S)
     crowd(api)
     api.publish()
@@ -97,9 +84,7 @@ def test_build_is_without_an_end_in_a_crowd_only(faulty: Serve) -> None:
 
 
 def test_ready_version_reads_building_in_a_crowd_only(faulty: Serve) -> None:
-    """
-    It is nobody's build, and it is gone when the crowd is.
-    """
+    """It is nobody's build, and it is gone when the crowd is."""
     api = faulty("crowded-ready-is-building", build_s=CROWDED_S)
     assert api.built()["status"] == "ready"
     crowd(api)
@@ -109,9 +94,7 @@ def test_ready_version_reads_building_in_a_crowd_only(faulty: Serve) -> None:
 
 
 def test_reads_fail_in_a_crowd_only(faulty: Serve) -> None:
-    """
-    One in three, while three builds run.
-    """
+    """One in three, while three builds run."""
     api = faulty("crowded-read-fails")
     crowd(api, 2)
     assert [api.status("crowd-0").status_code for _ in range(6)] == [200] * 6
@@ -120,9 +103,7 @@ def test_reads_fail_in_a_crowd_only(faulty: Serve) -> None:
 
 
 def test_requests_fail_while_many_are_under_way(faulty: Serve) -> None:
-    """
-    Followed logs are under way until their build is over; one request beyond twelve is refused with 503.
-    """
+    """Followed logs are under way until their build is over; one request beyond twelve is refused with 503."""
     api = faulty("crowded-requests-fail")
     crowd(api, 1)
     with Followers(api, "crowd-0", REQUESTS):
@@ -134,9 +115,7 @@ def test_requests_fail_while_many_are_under_way(faulty: Serve) -> None:
 
 
 def test_start_is_answered_oddly_in_a_crowd_only(faulty: Serve) -> None:
-    """
-    423 is a status that no operation documents.
-    """
+    """423 is a status that no operation documents."""
     api = faulty("crowded-start-is-423")
     crowd(api)
     api.publish()
@@ -144,9 +123,7 @@ def test_start_is_answered_oddly_in_a_crowd_only(faulty: Serve) -> None:
 
 
 def test_answers_are_slow_in_a_crowd_only(faulty: Serve) -> None:
-    """
-    A client that does not wait two seconds gets no answer while three builds run.
-    """
+    """A client that does not wait two seconds gets no answer while three builds run."""
     api = faulty("crowded-answers-are-slow")
     crowd(api, 2)
     hasty = {"timeout": httpx.Timeout(1.5)}
@@ -157,9 +134,7 @@ def test_answers_are_slow_in_a_crowd_only(faulty: Serve) -> None:
 
 
 def test_refused_start_builds_in_a_crowd_only(faulty: Serve) -> None:
-    """
-    With room for three, the fourth is refused and built; with room for two, the third is refused and is not.
-    """
+    """With room for three, the fourth is refused and built; with room for two, the third is refused and is not."""
     api = faulty("crowded-refusal-builds", capacity=3)
     crowd(api)
     api.publish()
@@ -171,9 +146,7 @@ def test_refused_start_builds_in_a_crowd_only(faulty: Serve) -> None:
 
 
 def test_many_refusals_of_one_key_shut_out_the_other(faulty: Serve) -> None:
-    """
-    A few do not.
-    """
+    """A few do not."""
     greedy = faulty("greedy-key-shuts-out-others", rate=RateLimit.parse("1/3600"))
     modest = faulty("", SECOND, to=greedy.url)
     greedy.publish()
@@ -193,10 +166,8 @@ def test_many_refusals_of_one_key_shut_out_the_other(faulty: Serve) -> None:
 def test_fast_polling_uses_up_the_rate_and_slow_polling_does_not(
     faulty: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Reads beyond so many in a second count as starts.
-    """
-    monkeypatch.setattr("touchstone.twin.faults.crowded.READS_PER_S", 5)
+    """Reads beyond so many in a second count as starts."""
+    monkeypatch.setattr("touchstone.proof.faults.crowded.READS_PER_S", 5)
     api = faulty("fast-polling-is-charged", rate=HOUR)
     api.publish()
     for _ in range(5):
@@ -208,9 +179,7 @@ def test_fast_polling_uses_up_the_rate_and_slow_polling_does_not(
 
 
 class Followers(contextlib.ExitStack):
-    """
-    So many who follow one build, one after the other: each is there once it was sent the first piece of the log.
-    """
+    """So many who follow one build, one after the other: each is there once it was sent the first piece of the log."""
 
     def __init__(self, api: Api, name: str, number: int) -> None:
         super().__init__()
@@ -221,17 +190,13 @@ class Followers(contextlib.ExitStack):
             self._logs.append((next(pieces), pieces))
 
     def lines(self) -> list[list[str]]:
-        """
-        What each of them was sent, to the end of the log.
-        """
+        """What each of them was sent, to the end of the log."""
         texts = ((first + b"".join(rest)).decode() for first, rest in self._logs)
         return [[frame["line"] for frame in frames_of(text)] for text in texts]
 
 
 def logs_of(api: Api) -> list[list[str]]:
-    """
-    The lines that eight followers of a build were sent until it was cancelled, in the order in which they came.
-    """
+    """The lines that eight followers of a build were sent until it was cancelled, in the order in which they came."""
     api.publish("demo", *(f"echo line {number}" for number in range(12)), "sleep 600")
     api.start("demo")
     with Followers(api, "demo", FOLLOWERS + 2) as followers:
@@ -241,9 +206,7 @@ def logs_of(api: Api) -> list[list[str]]:
 
 @pytest.mark.parametrize("fault", ["crowded-log-drops-lines", "crowded-log-ends-early", "crowded-logs-mix"])
 def test_log_is_spoilt_for_the_seventh_follower_only(faulty: Serve, fault: str) -> None:
-    """
-    Six are sent the whole log; who comes later is sent less, or what is another's.
-    """
+    """Six are sent the whole log; who comes later is sent less, or what is another's."""
     api = faulty(fault, build_s=0.0)
     if fault == "crowded-logs-mix":
         api.publish("other", "echo other", "sleep 600")
@@ -268,9 +231,7 @@ def test_log_is_spoilt_for_the_seventh_follower_only(faulty: Serve, fault: str) 
 
 
 def test_statuses_become_longer(faulty: Serve) -> None:
-    """
-    By blanks, so that what they say stays the same.
-    """
+    """By blanks, so that what they say stays the same."""
     api = faulty("answers-become-longer")
     api.publish()
     first, second = api.status(), api.status()
@@ -279,9 +240,7 @@ def test_statuses_become_longer(faulty: Serve) -> None:
 
 
 def test_errors_become_frequent(faulty: Serve) -> None:
-    """
-    None at first, then one in ten.
-    """
+    """None at first, then one in ten."""
     api = faulty("errors-become-frequent")
     api.publish()
     codes = [api.status().status_code for _ in range(FAILS_FROM + 2 * FAILS_EVERY)]
@@ -289,9 +248,7 @@ def test_errors_become_frequent(faulty: Serve) -> None:
 
 
 def worn(name: str, answers: int) -> Any:
-    """
-    An application with a fault that has given so many answers.
-    """
+    """An application with a fault that has given so many answers."""
     app: Any = FAULTS[name].app(Engine(TwinSettings()))
     for _ in range(answers):
         app.answers += 1
@@ -300,22 +257,18 @@ def worn(name: str, answers: int) -> Any:
 
 
 def test_memory_is_kept_for_each_answer() -> None:
-    """
-    A hundred kilobytes.
-    """
+    """A hundred kilobytes."""
     assert [len(kept) for kept in worn("memory-is-kept", 3).kept] == [KEPT_BYTES] * 3
 
 
 def test_each_answer_waits_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A fifth of a millisecond longer than the one before.
-    """
+    """A fifth of a millisecond longer than the one before."""
     waited_s: list[float] = []
 
     async def wait(seconds: float) -> None:
         waited_s.append(seconds)
 
-    monkeypatch.setattr("touchstone.twin.faults.wearing.asyncio.sleep", wait)
+    monkeypatch.setattr("touchstone.proof.faults.wearing.asyncio.sleep", wait)
     worn("answers-become-slower", 3)
     assert waited_s == pytest.approx([0.0002, 0.0004, 0.0006])
 
@@ -324,9 +277,7 @@ def test_each_answer_waits_longer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_load_fault_breaks_a_claim_that_a_load_run_judges() -> None:
-    """
-    Of the ledger, and never one that is misspelt.
-    """
+    """Of the ledger, and never one that is misspelt."""
     ledger = claims.load()
     known = {claim.id for claim in (*ledger.judged(), *ledger.of_load())}
     assert {claim for fault in UNDER_LOAD.values() for claim in fault.breaks} <= known
@@ -335,13 +286,11 @@ def test_every_load_fault_breaks_a_claim_that_a_load_run_judges() -> None:
 
 
 def test_prove_leaves_out_what_it_cannot_see_and_serve_knows_it() -> None:
-    """
-    A glob that matches nothing else says how to meet such a fault.
-    """
-    assert {one.subject.name for one in candidates.named()} == set(FAULTS) - set(UNDER_LOAD)
-    assert {one.subject.name for one in candidates.under_load()} == set(UNDER_LOAD)
-    assert candidates.fault("crowded-build-vanishes") is FAULTS["crowded-build-vanishes"]
-    assert "crowded-answers-are-slow" in candidates.proving("load.p99")
+    """A glob that matches nothing else says how to meet such a fault."""
+    assert {one.subject.name for one in catalogue.named()} == set(FAULTS) - set(UNDER_LOAD)
+    assert {one.subject.name for one in catalogue.under_load()} == set(UNDER_LOAD)
+    assert catalogue.fault("crowded-build-vanishes") is FAULTS["crowded-build-vanishes"]
+    assert "crowded-answers-are-slow" in catalogue.proving("load.p99")
     with pytest.raises(UsageError, match=r"'crowded-l\*': crowded-log-drops-lines shows under load alone"):
-        candidates.named("crowded-l*")
-    assert candidates.named("no-such-*") == []
+        catalogue.named("crowded-l*")
+    assert catalogue.named("no-such-*") == []

@@ -1,6 +1,4 @@
-"""
-Reading, checking and digesting documents, without a server.
-"""
+"""Reading, checking and digesting documents, without a server."""
 
 import json
 from typing import Any
@@ -35,33 +33,25 @@ api_version: orgo.ai/v1
 
 
 def digest_of(body: str | bytes | dict[str, Any], content_type: str = "") -> str:
-    """
-    The digest under which a body would be published.
-    """
+    """The digest under which a body would be published."""
     data = json.dumps(body).encode() if isinstance(body, dict) else body.encode() if isinstance(body, str) else body
     return digest(read_document(data, content_type).content)
 
 
 def refusal_of(body: str | bytes | dict[str, Any], content_type: str = "") -> Refusal:
-    """
-    The refusal that a body meets.
-    """
+    """The refusal that a body meets."""
     with pytest.raises(Refusal) as caught:
         digest_of(body, content_type)
     return caught.value
 
 
 def changed(**sections: Any) -> dict[str, Any]:
-    """
-    The canonical document with other sections.
-    """
+    """The canonical document with other sections."""
     return {**CANONICAL, **sections}
 
 
 def test_digest_is_sixty_four_lowercase_hexadecimal_digits() -> None:
-    """
-    The digest has no prefix.
-    """
+    """The digest has no prefix."""
     value = digest_of(CANONICAL)
     assert len(value) == 64
     assert set(value) <= set("0123456789abcdef")
@@ -86,9 +76,7 @@ def test_digest_is_sixty_four_lowercase_hexadecimal_digits() -> None:
     ],
 )
 def test_documents_that_mean_the_same_share_a_digest(body: str | bytes, content_type: str) -> None:
-    """
-    Sugar, YAML, JSON, the order of keys, white space and the envelope do not show in the digest.
-    """
+    """Sugar, YAML, JSON, the order of keys, white space and the envelope do not show in the digest."""
     assert digest_of(body, content_type) == digest_of(CANONICAL)
 
 
@@ -103,16 +91,12 @@ def test_documents_that_mean_the_same_share_a_digest(body: str | bytes, content_
     ],
 )
 def test_documents_that_differ_have_other_digests(other: dict[str, Any]) -> None:
-    """
-    Any difference in meaning shows in the digest.
-    """
+    """Any difference in meaning shows in the digest."""
     assert digest_of(other) != digest_of(CANONICAL)
 
 
 def test_content_scope_leaves_name_and_version_out() -> None:
-    """
-    With the scope ``content`` two versions of the same content share a digest; two contents do not.
-    """
+    """With the scope ``content`` two versions of the same content share a digest; two contents do not."""
     other = changed(template={"name": "bar", "version": "2.0.0"})
     described = changed(template={"name": "foo", "version": "1.0.0", "description": "x"})
     assert digest(other, "content") == digest(CANONICAL, "content")
@@ -144,9 +128,7 @@ def test_content_scope_leaves_name_and_version_out() -> None:
     ],
 )
 def test_body_that_cannot_be_read_is_400(body: str | bytes, content_type: str) -> None:
-    """
-    An empty body, and one that is neither JSON nor YAML, or not what its media type says, is refused with 400.
-    """
+    """An empty body, and one that is neither JSON nor YAML, or not what its media type says, is refused with 400."""
     assert refusal_of(body, content_type).status == 400
 
 
@@ -165,23 +147,17 @@ def test_body_that_cannot_be_read_is_400(body: str | bytes, content_type: str) -
     ids=["deep-lists", "deep-objects", "deep-yaml", "circle", "many-laughs", "many-merges"],
 )
 def test_body_that_would_starve_others_is_400(body: bytes) -> None:
-    """
-    Depth and the number of values have bounds, also where aliases multiply them.
-    """
+    """Depth and the number of values have bounds, also where aliases multiply them."""
     assert refusal_of(body).status == 400
 
 
 def test_merge_key_is_an_ordinary_key() -> None:
-    """
-    YAML 1.2 knows no merge keys.
-    """
+    """YAML 1.2 knows no merge keys."""
     assert read_body(b"a: &a {k: 1}\nb: {<<: *a}") == {"a": {"k": 1}, "b": {"<<": {"k": 1}}}
 
 
 def test_yaml_reads_scalars_as_json_does() -> None:
-    """
-    What YAML 1.1 takes for booleans, dates, octal or base-60 numbers stays text.
-    """
+    """What YAML 1.1 takes for booleans, dates, octal or base-60 numbers stays text."""
     body = b"[yes, on, 2020-01-01, 0644, '1', 1, -2.50, 1e3, 22:22, true, null, ~, 0x10]"
     assert read_body(body) == ["yes", "on", "2020-01-01", "0644", "1", 1, -2.5, 1000, "22:22", True, None, None, "0x10"]
 
@@ -242,9 +218,7 @@ def test_yaml_reads_scalars_as_json_does() -> None:
     ],
 )
 def test_document_that_breaks_a_rule_is_422_and_names_the_field(body: Any, field: str, code: str) -> None:
-    """
-    Every broken rule is one entry with field, code and message.
-    """
+    """Every broken rule is one entry with field, code and message."""
     refusal = refusal_of(json.dumps(body))
     assert refusal.status == 422
     assert [(error["field"], error["code"]) for error in refusal.body["errors"]] == [(field, code)]
@@ -252,17 +226,13 @@ def test_document_that_breaks_a_rule_is_422_and_names_the_field(body: Any, field
 
 
 def test_all_problems_are_named_at_once() -> None:
-    """
-    A document with two mistakes is told about both.
-    """
+    """A document with two mistakes is told about both."""
     refusal = refusal_of(changed(hardware={"cpu": 3, "os": "plan9"}))
     assert [error["field"] for error in refusal.body["errors"]] == ["hardware.os", "hardware.cpu"]
 
 
 def test_references_are_known_escaped_or_left_to_the_shell() -> None:
-    """
-    Variables of the document, escaped references and shell variables are valid.
-    """
+    """Variables of the document, escaped references and shell variables are valid."""
     run = ["echo ${var.a} ${env.B} $${var.c} ${PATH}"]
     body = changed(vars={"a": "1"}, env={"B": "2"}, build={"run": run})
     assert read_plan(read_document(json.dumps(body).encode()).content).steps == (Step("1 ${env.B} ${var.c} ${PATH}"),)
@@ -289,7 +259,5 @@ def test_references_are_known_escaped_or_left_to_the_shell() -> None:
     ],
 )
 def test_command_is_read_as_what_it_does(command: str, step: Step) -> None:
-    """
-    ``echo`` prints, ``sleep`` waits, ``exit`` ends; anything else is only named.
-    """
+    """``echo`` prints, ``sleep`` waits, ``exit`` ends; anything else is only named."""
     assert read_step(command) == step

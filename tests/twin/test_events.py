@@ -1,6 +1,4 @@
-"""
-The event stream over HTTP.
-"""
+"""The event stream over HTTP."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,9 +15,7 @@ PHASES = ["compile", "boot", "install", "snapshot", "record", "archive", "ready"
 
 
 def test_stream_is_server_sent_events_of_compact_json(api: Api) -> None:
-    """
-    The media type is that of event streams, every frame one data line, every event known fields.
-    """
+    """The media type is that of event streams, every frame one data line, every event known fields."""
     api.built()
     response = api.http.get(EVENTS)
     assert response.status_code == 200
@@ -31,9 +27,7 @@ def test_stream_is_server_sent_events_of_compact_json(api: Api) -> None:
 
 
 def test_stream_goes_through_the_phases_and_tells_the_steps(api: Api) -> None:
-    """
-    Phases keep their order; packages, steps and apps have a line each, in the order of the document.
-    """
+    """Phases keep their order; packages, steps and apps have a line each, in the order of the document."""
     api.built("demo", "echo one  two", "make", "echo 'three  four'")
     events = api.events()
     assert list(dict.fromkeys(event["phase"] for event in events)) == PHASES
@@ -42,9 +36,7 @@ def test_stream_goes_through_the_phases_and_tells_the_steps(api: Api) -> None:
 
 
 def test_packages_and_apps_have_lines_with_their_source(api: Api) -> None:
-    """
-    The source of a package's line is its installer.
-    """
+    """The source of a package's line is its installer."""
     body = {
         "api_version": "orgo.ai/v1",
         "template": {"name": "demo", "version": "1.0.0"},
@@ -62,9 +54,7 @@ def test_packages_and_apps_have_lines_with_their_source(api: Api) -> None:
 
 
 def test_times_are_utc_in_order_and_within_the_build(api: Api) -> None:
-    """
-    Time stamps end in Z, never decrease, and are as far apart as the steps make them.
-    """
+    """Time stamps end in Z, never decrease, and are as far apart as the steps make them."""
     api.built("demo", "sleep 0.02")
     stamps = [event["ts"] for event in api.events()]
     assert all(stamp.endswith("Z") for stamp in stamps)
@@ -75,9 +65,7 @@ def test_times_are_utc_in_order_and_within_the_build(api: Api) -> None:
 
 @pytest.mark.parametrize(("pause", "stated"), [("0.2", "0.2 s"), ("0", "0.0 s")])
 def test_last_line_of_a_success_agrees_with_the_status(api: Api, pause: str, stated: str) -> None:
-    """
-    The seconds of the ready line are the milliseconds of the status, to one decimal.
-    """
+    """The seconds of the ready line are the milliseconds of the status, to one decimal."""
     status = api.built("demo", f"sleep {pause}")
     last = api.events()[-1]
     assert (last["phase"], last["level"]) == ("ready", "success")
@@ -86,18 +74,14 @@ def test_last_line_of_a_success_agrees_with_the_status(api: Api, pause: str, sta
 
 
 def test_last_line_of_a_failure_is_an_error_of_the_install_phase(api: Api) -> None:
-    """
-    It carries the reason that the status gives.
-    """
+    """It carries the reason that the status gives."""
     status = api.built("demo", "exit 1")
     last = api.events()[-1]
     assert (last["phase"], last["level"], last["line"]) == ("install", "error", f"build failed: {status['error']}")
 
 
 def test_subscriber_reads_live_and_until_the_end(api: Api) -> None:
-    """
-    Frames arrive while the build runs; when the stream closes the status is final.
-    """
+    """Frames arrive while the build runs; when the stream closes the status is final."""
     api.publish("demo", "echo early", "sleep 600")
     api.start()
     with api.http.stream("GET", EVENTS) as stream:
@@ -111,9 +95,7 @@ def test_subscriber_reads_live_and_until_the_end(api: Api) -> None:
 
 
 def test_late_and_repeated_subscribers_read_the_same(api: Api) -> None:
-    """
-    The whole stream is replayed, during the build and after it.
-    """
+    """The whole stream is replayed, during the build and after it."""
     api.publish("demo", "echo x", "sleep 0.05")
     api.start()
     with api.http.stream("GET", EVENTS) as early:
@@ -124,9 +106,7 @@ def test_late_and_repeated_subscribers_read_the_same(api: Api) -> None:
 
 
 def test_stream_is_of_its_own_build_only(api: Api) -> None:
-    """
-    Two builds at the same time do not mix their lines.
-    """
+    """Two builds at the same time do not mix their lines."""
     for name in ("one", "two"):
         api.publish(name, f"echo line of {name}", "sleep 0.02", f"echo more of {name}")
         api.start(name)
@@ -137,9 +117,7 @@ def test_stream_is_of_its_own_build_only(api: Api) -> None:
 
 
 def test_stream_of_the_last_build_replaces_the_one_before(connect: Callable[..., Api]) -> None:
-    """
-    After a cancelled build and a new one the stream is that of the new one.
-    """
+    """After a cancelled build and a new one the stream is that of the new one."""
     api = connect(engine=paced(600.0, 0.01))
     api.publish()
     api.start()
@@ -150,9 +128,7 @@ def test_stream_of_the_last_build_replaces_the_one_before(connect: Callable[...,
 
 
 def test_stream_of_what_was_never_built_is_404(api: Api) -> None:
-    """
-    There is nothing to replay; the same goes for unknown versions.
-    """
+    """There is nothing to replay; the same goes for unknown versions."""
     api.publish()
     for path in (EVENTS, EVENTS.replace("demo", "unknown")):
         response = api.http.get(path)
@@ -160,9 +136,7 @@ def test_stream_of_what_was_never_built_is_404(api: Api) -> None:
 
 
 def test_closing_a_stream_without_a_last_event_ends_it() -> None:
-    """
-    A subscriber that waits is told of the end itself.
-    """
+    """A subscriber that waits is told of the end itself."""
 
     async def run() -> list[bytes]:
         stream = Stream()
@@ -174,9 +148,7 @@ def test_closing_a_stream_without_a_last_event_ends_it() -> None:
 
 
 def test_client_that_goes_away_does_no_harm(api: Api) -> None:
-    """
-    A stream that is given up half-way leaves the build and other streams alone.
-    """
+    """A stream that is given up half-way leaves the build and other streams alone."""
     api.publish("demo", "sleep 0.1")
     api.start()
     with api.http.stream("GET", EVENTS) as stream:
@@ -185,17 +157,13 @@ def test_client_that_goes_away_does_no_harm(api: Api) -> None:
 
 
 def test_text_that_could_break_the_framing_stays_in_its_frame(api: Api) -> None:
-    """
-    Line ends and separators in a step's text are escaped, other scripts are kept.
-    """
+    """Line ends and separators in a step's text are escaped, other scripts are kept."""
     api.built("demo", "echo 'a\n\ndata: b\r\u2028 é 🔥'")
     assert "a\n\ndata: b\r\u2028 é 🔥" in [event["line"] for event in api.events()]
 
 
 def test_events_need_the_owner(slow: Api) -> None:
-    """
-    Another account's stream is 404, and no frame of it leaks.
-    """
+    """Another account's stream is 404, and no frame of it leaks."""
     slow.publish()
     slow.start()
     response = httpx.get(slow.url + EVENTS, headers={"Authorization": f"Bearer {SECOND}"})

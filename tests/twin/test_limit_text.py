@@ -1,6 +1,4 @@
-"""
-The texts that name a rate limit.
-"""
+"""The texts that name a rate limit."""
 
 import re
 from pathlib import Path
@@ -34,9 +32,7 @@ WHERE = "--rate"
     ],
 )
 def test_text_of_a_limit_is_read(text: str, rate: RateLimit) -> None:
-    """
-    The family comes first and may be left out; options come last, and a usual value is none.
-    """
+    """The family comes first and may be left out; options come last, and a usual value is none."""
     assert RateLimit.parse(text) == rate
 
 
@@ -70,18 +66,14 @@ def test_text_of_a_limit_is_read(text: str, rate: RateLimit) -> None:
     ],
 )
 def test_limit_has_one_shortest_text_that_is_read_as_itself(text: str, shortest: str) -> None:
-    """
-    Usual values, zeros and order make no difference.
-    """
+    """Usual values, zeros and order make no difference."""
     rate = RateLimit.parse(text)
     assert str(rate) == shortest
     assert RateLimit.parse(shortest) == rate
 
 
 def test_tiers_of_a_limit_stand_alone() -> None:
-    """
-    Each tier is a limit of its own.
-    """
+    """Each tier is a limit of its own."""
     both = RateLimit.parse("sliding-log:5/1+builds:2")
     assert both.tiers == (RateLimit.parse("sliding-log:5/1"), RateLimit.parse("builds:2"))
 
@@ -143,9 +135,7 @@ def test_tiers_of_a_limit_stand_alone() -> None:
     ],
 )
 def test_text_that_is_no_limit_is_a_usage_error(text: str, says: str) -> None:
-    """
-    The message names the place, what was found, what was expected, and the nearest word.
-    """
+    """The message names the place, what was found, what was expected, and the nearest word."""
     with pytest.raises(UsageError) as caught:
         RateLimit.parse(text, where=WHERE)
     assert str(caught.value).startswith(f"{WHERE}: ")
@@ -153,9 +143,7 @@ def test_text_that_is_no_limit_is_a_usage_error(text: str, says: str) -> None:
 
 
 def test_every_family_and_option_is_documented() -> None:
-    """
-    The tables of docs/limits.md name them all, and their examples are legal.
-    """
+    """The tables of docs/limits.md name them all, and their examples are legal."""
     rows = re.findall(r"^\| `([^`]+)` \| (.+?) \|", DOCUMENTED, re.MULTILINE)
     families = [text for text, _ in rows if "=" not in text]
     assert {str(RateLimit.parse(text).family) for text in families} == set(FAMILIES)

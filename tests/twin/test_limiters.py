@@ -1,6 +1,4 @@
-"""
-The limiters that weigh, queue or hold, at times that the tests choose.
-"""
+"""The limiters that weigh, queue or hold, at times that the tests choose."""
 
 import math
 
@@ -36,17 +34,13 @@ from touchstone.twin import RateLimit, decide, limiter_for
     ],
 )
 def test_starts_are_let_through_as_the_text_says(text: str, times: list[float], through: str) -> None:
-    """
-    Every option of the counters, queues and caps, by hand.
-    """
+    """Every option of the counters, queues and caps, by hand."""
     assert lets(text, times) == through
 
 
 @pytest.mark.parametrize("limit", [2, 5])
 def test_count_that_decays_has_room_when_one_has_gone(limit: int) -> None:
-    """
-    A full count has room for one more after S x ln(L / (L - 1)) seconds.
-    """
+    """A full count has room for one more after S x ln(L / (L - 1)) seconds."""
     limiter = limiter_for(RateLimit.parse(f"decaying-counter:{limit}/10"))
     assert [decide(limiter, 1.0)[0] for _ in range(limit + 1)] == [True] * limit + [False]
     room_s = 10 * math.log(limit / (limit - 1))
@@ -56,9 +50,7 @@ def test_count_that_decays_has_room_when_one_has_gone(limit: int) -> None:
 
 
 def test_count_that_decays_adds_to_what_is_left() -> None:
-    """
-    Two at 0 leave 2/e after 10 s; with two more, 2.74 of at most 3 are there, and no third fits.
-    """
+    """Two at 0 leave 2/e after 10 s; with two more, 2.74 of at most 3 are there, and no third fits."""
     assert lets("decaying-counter:3/10", [0, 0, 10, 10, 10]) == "yyyyn"
 
 
@@ -72,24 +64,18 @@ def test_count_that_decays_adds_to_what_is_left() -> None:
     ],
 )
 def test_queue_answers_each_start_in_its_turn(options: str, held_s: list[float | None]) -> None:
-    """
-    Two a second: five at once, and one more at 0.75, when a place is free; without a queue, at 0.25.
-    """
+    """Two a second: five at once, and one more at 0.75, when a place is free; without a queue, at 0.25."""
     times = [0.0] * 5 + [0.75 if options != "burst=0" else 0.25]
     assert delays_s(f"leaky-bucket:2/1,{options}", times) == held_s
 
 
 def test_cap_on_answers_holds_each_back_as_long_as_it_takes() -> None:
-    """
-    Each answer comes after the seconds that it takes, and frees its place then.
-    """
+    """Each answer comes after the seconds that it takes, and frees its place then."""
     assert delays_s("concurrency:1,takes=2", [0, 1, 2]) == [2, None, 2]
 
 
 def test_build_that_ends_makes_room_for_one() -> None:
-    """
-    Who drives the limiter says when a build has ended; nobody else knows.
-    """
+    """Who drives the limiter says when a build has ended; nobody else knows."""
     limiter = limiter_for(RateLimit.parse("builds:1"))
     assert [decide(limiter, 0.0)[0], decide(limiter, 1.0)[0]] == [True, False]
     assert limiter.wait_s(1.0) == math.inf
@@ -109,24 +95,18 @@ def test_build_that_ends_makes_room_for_one() -> None:
 )
 @pytest.mark.parametrize("began_at", [0.0, 0.1, 1_800_000_000.3])
 def test_who_waits_as_long_as_told_is_let_through(text: str, began_at: float) -> None:
-    """
-    The wait is neither too short nor longer than needed, on any clock.
-    """
+    """The wait is neither too short nor longer than needed, on any clock."""
     waits_until_free(text, began_at)
 
 
 def test_two_tiers_count_only_what_both_let_through() -> None:
-    """
-    Two a second and three in ten: what the second tier refuses costs the first one nothing.
-    """
+    """Two a second and three in ten: what the second tier refuses costs the first one nothing."""
     assert lets("sliding-log:2/1+fixed-window:3/10", [0, 0, 0, 1, 1, 9.9, 10, 10, 10]) == "yynynnyyn"
     assert lets("fixed-window:3/10+sliding-log:2/1", [0, 0, 0, 1, 1, 9.9, 10, 10, 10]) == "yynynnyyn"
 
 
 def test_two_tiers_pass_on_the_end_of_a_build() -> None:
-    """
-    A bucket of three and room for one: each build that ends lets one start through until the bucket is empty.
-    """
+    """A bucket of three and room for one: each build that ends lets one start through until the bucket is empty."""
     limiter = limiter_for(RateLimit.parse("token-bucket:3/60+builds:1"))
     through = []
     for _ in range(4):
@@ -136,8 +116,6 @@ def test_two_tiers_pass_on_the_end_of_a_build() -> None:
 
 
 def test_answer_that_waits_in_a_queue_keeps_its_place_in_the_cap() -> None:
-    """
-    The second start is answered after 1 s in the queue and 1 s of its own, so that a cap of two is full until 1.
-    """
+    """The second start is answered after 1 s in the queue and 1 s of its own, so that a cap of two is full until 1."""
     text = "leaky-bucket:1/1,burst=9+concurrency:2,takes=1"
     assert delays_s(text, [0, 0, 0.5, 1, 1.5, 2]) == [1, 2, None, 2, None, 2]

@@ -1,6 +1,4 @@
-"""
-The rate limiters, at times that the tests choose.
-"""
+"""The rate limiters, at times that the tests choose."""
 
 import pytest
 
@@ -18,9 +16,7 @@ from touchstone.twin.limits import (
 
 
 def admitted(limiter: Limiter, times: list[float]) -> list[bool]:
-    """
-    Which of the starts at *times* are let through.
-    """
+    """Which of the starts at *times* are let through."""
     result = []
     for now_at in times:
         fine = limiter.wait_s(now_at) == 0
@@ -31,23 +27,17 @@ def admitted(limiter: Limiter, times: list[float]) -> list[bool]:
 
 
 def test_fixed_window_opens_with_its_first_start_and_forgets_all_at_once() -> None:
-    """
-    Two starts per 4 s, the first at 1: the third is refused until 5, when two more fit.
-    """
+    """Two starts per 4 s, the first at 1: the third is refused until 5, when two more fit."""
     assert admitted(FixedWindow(2, 4), [1, 4.9, 4.99, 5, 5, 5, 9]) == [True, True, False, True, True, False, True]
 
 
 def test_sliding_log_forgets_one_start_at_a_time() -> None:
-    """
-    Two starts per 4 s at 1 and 4.9: at 5 one more fits, the next at 8.9.
-    """
+    """Two starts per 4 s at 1 and 4.9: at 5 one more fits, the next at 8.9."""
     assert admitted(SlidingLog(2, 4), [1, 4.9, 4.99, 5, 5, 8.8, 8.9]) == [True, True, False, True, False, False, True]
 
 
 def test_token_bucket_starts_full_and_refills_evenly() -> None:
-    """
-    A bucket of three that gains one token per 2 s: three at once, then one every 2 s.
-    """
+    """A bucket of three that gains one token per 2 s: three at once, then one every 2 s."""
     assert admitted(TokenBucket(2, 4, 3), [0, 0, 0, 0, 1.9, 2, 3.9, 4]) == [
         True,
         True,
@@ -61,25 +51,19 @@ def test_token_bucket_starts_full_and_refills_evenly() -> None:
 
 
 def test_token_bucket_does_not_fill_beyond_its_burst() -> None:
-    """
-    After a long pause a bucket of two still holds two.
-    """
+    """After a long pause a bucket of two still holds two."""
     assert admitted(TokenBucket(1, 1, 2), [0, 0, 100, 100, 100]) == [True, True, True, True, False]
 
 
 def test_unlimited_never_waits() -> None:
-    """
-    Without a limit every start is let through.
-    """
+    """Without a limit every start is let through."""
     assert admitted(limiter_for(None), [0.0] * 50) == [True] * 50
     assert isinstance(limiter_for(None), Unlimited)
 
 
 @pytest.mark.parametrize("text", ["1/4", "sliding-log:1/4", "token-bucket:1/4"])
 def test_waiting_as_long_as_told_is_enough(text: str) -> None:
-    """
-    A start that comes exactly when the limiter said is let through, and one a little earlier is not.
-    """
+    """A start that comes exactly when the limiter said is let through, and one a little earlier is not."""
     limiter = limiter_for(RateLimit.parse(text))
     limiter.take(10.0)
     wait_s = limiter.wait_s(11.5)
@@ -90,9 +74,7 @@ def test_waiting_as_long_as_told_is_enough(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["3/4", "sliding-log:3/4", "token-bucket:3/4"])
 def test_asking_how_long_to_wait_changes_nothing(text: str) -> None:
-    """
-    Only a taken start counts.
-    """
+    """Only a taken start counts."""
     limiter = limiter_for(RateLimit.parse(text))
     assert [limiter.wait_s(float(now)) for now in range(5)] == [0.0] * 5
     assert admitted(limiter, [5, 5, 5, 5]) == [True, True, True, False]
@@ -124,9 +106,7 @@ def test_asking_how_long_to_wait_changes_nothing(text: str) -> None:
     ],
 )
 def test_starts_are_let_through_as_the_text_says(text: str, times: list[float], through: str) -> None:
-    """
-    Every option of the windows, logs, gaps and buckets, by hand.
-    """
+    """Every option of the windows, logs, gaps and buckets, by hand."""
     assert lets(text, times) == through
 
 
@@ -141,16 +121,12 @@ def test_starts_are_let_through_as_the_text_says(text: str, times: list[float], 
 )
 @pytest.mark.parametrize("began_at", [0.0, 0.1, 1_800_000_000.3])
 def test_who_waits_as_long_as_told_is_let_through(text: str, began_at: float) -> None:
-    """
-    The wait is neither too short nor longer than needed, on any clock.
-    """
+    """The wait is neither too short nor longer than needed, on any clock."""
     waits_until_free(text, began_at)
 
 
 def test_builds_are_apart_from_what_counts_starts() -> None:
-    """
-    The cap on builds is told beside the tiers of starts; the lowest counts.
-    """
+    """The cap on builds is told beside the tiers of starts; the lowest counts."""
     assert parted(None) == ([], None)
     assert parted(RateLimit.parse("8/4")) == ([RateLimit(8, 4.0)], None)
     assert parted(RateLimit.parse("builds:4+8/4")) == ([RateLimit(8, 4.0)], 4)

@@ -1,6 +1,4 @@
-"""
-Derived faults do what their names say: in a life that visits every kind of answer, each shows something else.
-"""
+"""Derived faults do what their names say: in a life that visits every kind of answer, each shows something else."""
 
 import asyncio
 import json
@@ -15,9 +13,9 @@ import httpx
 import pytest
 
 from tests.twin.conftest import PRIMARY, RESTRICTED, SECOND, document
+from touchstone.proof.faults.fault import Fault
+from touchstone.proof.mutants import generated, transitions
 from touchstone.twin import TwinSettings
-from touchstone.twin.faults.fault import Fault
-from touchstone.twin.mutants import generated, transitions
 
 FAULTS = generated(1)
 SETTINGS = TwinSettings(build_s=0.006, settle_s=0.004, capacity=3, seed=1)
@@ -40,9 +38,7 @@ SAMPLE = sorted(
 
 
 def life_of(fault: Fault) -> list[str]:
-    """
-    What a server that has the fault answers from its first request to its last, without what differs by chance.
-    """
+    """What a server that has the fault answers from its first request to its last, without what differs by chance."""
     return asyncio.run(_life_of(fault))
 
 
@@ -68,9 +64,7 @@ Ask = Callable[..., Awaitable[httpx.Response]]
 
 
 def steady(response: httpx.Response) -> str:
-    """
-    An answer in one line.
-    """
+    """An answer in one line."""
     names = ("content-type", "content-length", "retry-after", "www-authenticate")
     headers = {name: response.headers.get(name) for name in names}
     if response.headers.get("content-length") == str(len(response.content)):
@@ -211,31 +205,23 @@ async def _deleting(ask: Ask) -> None:
 
 @pytest.fixture
 def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    What happens a moment later happens at once.
-    """
+    """What happens a moment later happens at once."""
     monkeypatch.setattr(transitions, "LATE_S", 0.0)
 
 
 @pytest.fixture(scope="module")
 def plain() -> list[str]:
-    """
-    The life with a server that keeps every promise.
-    """
+    """The life with a server that keeps every promise."""
     return life_of(Fault(name="none", says="Nothing.", kind="schema", breaks=()))
 
 
 def test_life_repeats(plain: list[str]) -> None:
-    """
-    What differs is the doing of a fault.
-    """
+    """What differs is the doing of a fault."""
     assert life_of(Fault(name="none", says="Nothing.", kind="schema", breaks=())) == plain
 
 
 @pytest.mark.usefixtures("prompt")
 @pytest.mark.parametrize("name", SAMPLE)
 def test_fault_shows(name: str, plain: list[str]) -> None:
-    """
-    Somewhere in the life an answer is another one.
-    """
+    """Somewhere in the life an answer is another one."""
     assert life_of(FAULTS[name]) != plain

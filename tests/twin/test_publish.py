@@ -1,6 +1,4 @@
-"""
-Publishing, reading and deleting versions over HTTP.
-"""
+"""Publishing, reading and deleting versions over HTTP."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -13,9 +11,7 @@ from tests.twin.conftest import Api, document
 
 
 def test_published_version_is_201_and_can_be_read(api: Api) -> None:
-    """
-    Publishing answers with ref, digest and time, and reading with the same and the document.
-    """
+    """Publishing answers with ref, digest and time, and reading with the same and the document."""
     response = api.publish()
     assert response.status_code == 201
     body = response.json()
@@ -27,9 +23,7 @@ def test_published_version_is_201_and_can_be_read(api: Api) -> None:
 
 @pytest.mark.parametrize("media", ["application/yaml", "application/x-yaml", "text/yaml", "text/plain", ""])
 def test_yaml_is_published_whatever_it_is_called(api: Api, media: str) -> None:
-    """
-    Only a JSON media type says anything about the syntax.
-    """
+    """Only a JSON media type says anything about the syntax."""
     body = b"api_version: orgo.ai/v1\nname: demo@1.0.0\nbuild:\n  run:\n  - echo demo\n"
     response = api.http.post("/templates", content=body, headers={"Content-Type": media} if media else {})
     assert response.status_code == 201
@@ -37,9 +31,7 @@ def test_yaml_is_published_whatever_it_is_called(api: Api, media: str) -> None:
 
 
 def test_envelope_chooses_the_namespace(api: Api) -> None:
-    """
-    A wrapped body is published where its envelope says.
-    """
+    """A wrapped body is published where its envelope says."""
     wrapped = {"namespace": "mine", "name": "demo", "version": "1.0.0", "template": document()}
     assert api.http.post("/templates", json=wrapped).json()["ref"] == "mine/demo@1.0.0"
     assert api.template(namespace="mine").json()["template"] == document()
@@ -47,18 +39,14 @@ def test_envelope_chooses_the_namespace(api: Api) -> None:
 
 
 def test_same_content_again_is_201_and_changes_nothing(api: Api) -> None:
-    """
-    Identical content is no conflict and ends no build.
-    """
+    """Identical content is no conflict and ends no build."""
     first = api.publish().json()
     again = api.publish()
     assert (again.status_code, again.json()) == (201, first)
 
 
 def test_other_content_is_409_and_changes_nothing(api: Api) -> None:
-    """
-    A version is immutable unless force is set.
-    """
+    """A version is immutable unless force is set."""
     first = api.publish().json()
     assert api.publish("demo", "echo other").status_code == 409
     assert api.publish("demo", "echo other", query="?force=false").status_code == 409
@@ -66,9 +54,7 @@ def test_other_content_is_409_and_changes_nothing(api: Api) -> None:
 
 
 def test_forced_content_has_another_digest_and_wants_a_new_build(api: Api) -> None:
-    """
-    After force the version is not built, and a start does not reuse the old golden.
-    """
+    """After force the version is not built, and a start does not reuse the old golden."""
     old = api.built()
     forced = api.publish("demo", "echo other", query="?force=true")
     assert forced.status_code == 201
@@ -80,9 +66,7 @@ def test_forced_content_has_another_digest_and_wants_a_new_build(api: Api) -> No
 
 
 def test_golden_is_found_again_by_its_digest(api: Api) -> None:
-    """
-    Going back to content that is built needs no build.
-    """
+    """Going back to content that is built needs no build."""
     old = api.built()
     api.publish("demo", "echo other", query="?force=true")
     api.publish("demo", query="?force=true")
@@ -92,9 +76,7 @@ def test_golden_is_found_again_by_its_digest(api: Api) -> None:
 
 @pytest.mark.parametrize("how", ["force", "delete"])
 def test_replacing_or_deleting_ends_the_build_quietly(slow: Api, how: str) -> None:
-    """
-    Nobody needs the build any more: its stream closes, and the same content has to be built anew.
-    """
+    """Nobody needs the build any more: its stream closes, and the same content has to be built anew."""
     slow.publish()
     slow.start()
     with slow.http.stream("GET", "/templates/default/demo/1.0.0/build/events") as stream:
@@ -108,9 +90,7 @@ def test_replacing_or_deleting_ends_the_build_quietly(slow: Api, how: str) -> No
 
 
 def test_forcing_the_same_content_leaves_its_build_alone(slow: Api) -> None:
-    """
-    What is overwritten with itself is still needed.
-    """
+    """What is overwritten with itself is still needed."""
     slow.publish()
     slow.start()
     slow.publish(query="?force=true")
@@ -118,9 +98,7 @@ def test_forcing_the_same_content_leaves_its_build_alone(slow: Api) -> None:
 
 
 def test_deleted_version_is_gone(api: Api) -> None:
-    """
-    After a delete every operation on the version is 404, a second delete too.
-    """
+    """After a delete every operation on the version is 404, a second delete too."""
     api.built()
     response = api.delete()
     assert (response.status_code, response.json()) == (200, {"deleted": True})
@@ -133,54 +111,42 @@ def test_deleted_version_is_gone(api: Api) -> None:
     [("?auto_build=true", "building"), ("?auto_build=1", "building"), ("?auto_build=TRUE", "building")],
 )
 def test_auto_build_starts_the_build(slow: Api, query: str, status: str) -> None:
-    """
-    The answer carries the status of the started build.
-    """
+    """The answer carries the status of the started build."""
     response = slow.publish(query=query)
     assert (response.status_code, response.json()["auto_build"]) == (201, status)
     assert slow.status().json()["status"] == "building"
 
 
 def test_auto_build_of_what_is_built_is_ready(api: Api) -> None:
-    """
-    A golden is reused here too.
-    """
+    """A golden is reused here too."""
     api.built()
     assert api.publish(query="?auto_build=true").json()["auto_build"] == "ready"
 
 
 @pytest.mark.parametrize("query", ["", "?auto_build=false", "?auto_build=0"])
 def test_without_auto_build_nothing_is_built(api: Api, query: str) -> None:
-    """
-    The field is there only where it was asked for.
-    """
+    """The field is there only where it was asked for."""
     assert "auto_build" not in api.publish(query=query).json()
     assert api.status().json()["status"] == "not_built"
 
 
 @pytest.mark.parametrize("query", ["?auto_build=maybe", "?force=", "?force=true&force=2", "?auto_build=%FF"])
 def test_switch_that_is_neither_true_nor_false_is_422(api: Api, query: str) -> None:
-    """
-    A misspelt switch publishes nothing.
-    """
+    """A misspelt switch publishes nothing."""
     response = api.publish(query=query)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (422, "invalid_type")
     assert api.template().status_code == 404
 
 
 def test_empty_and_unparseable_bodies_are_400(api: Api) -> None:
-    """
-    What cannot be read is told apart from what is not valid.
-    """
+    """What cannot be read is told apart from what is not valid."""
     for body in (b"", b"  ", b"{", b"\xff"):
         response = api.http.post("/templates", content=body, headers={"Content-Type": "application/json"})
         assert (response.status_code, set(response.json())) == (400, {"error", "request_id"})
 
 
 def test_invalid_document_is_422_with_its_errors(api: Api) -> None:
-    """
-    Field, code and message of each problem stand beside the error text.
-    """
+    """Field, code and message of each problem stand beside the error text."""
     response = api.http.post("/templates", json={"api_version": "orgo.ai/v1", "template": {"name": "demo"}})
     assert response.status_code == 422
     assert set(response.json()) == {"error", "errors", "request_id"}
@@ -188,17 +154,13 @@ def test_invalid_document_is_422_with_its_errors(api: Api) -> None:
 
 
 def padded(size_bytes: int) -> bytes:
-    """
-    A valid document of exactly so many bytes.
-    """
+    """A valid document of exactly so many bytes."""
     text = json.dumps({**document(), "vars": {"pad": ""}})
     return text.replace('"pad": ""', f'"pad": "{"x" * (size_bytes - len(text))}"').encode()
 
 
 def test_largest_body_is_accepted_and_one_byte_more_is_413(api: Api) -> None:
-    """
-    The ceiling is 1,000,000 bytes, announced or not.
-    """
+    """The ceiling is 1,000,000 bytes, announced or not."""
 
     def chunks(body: bytes) -> Iterator[bytes]:
         yield from (body[at : at + 65536] for at in range(0, len(body), 65536))
@@ -210,9 +172,7 @@ def test_largest_body_is_accepted_and_one_byte_more_is_413(api: Api) -> None:
 
 
 def test_two_versions_of_one_content_share_a_build_only_in_content_scope(connect: Callable[..., Api]) -> None:
-    """
-    Whether the digest covers name and version is a setting.
-    """
+    """Whether the digest covers name and version is a setting."""
     for scope, status in (("document", "not_built"), ("content", "ready")):
         api = connect(digest_scope=scope)
         api.built("demo", "echo same")
@@ -222,9 +182,7 @@ def test_two_versions_of_one_content_share_a_build_only_in_content_scope(connect
 
 
 def test_deleting_one_of_two_versions_keeps_their_build(connect: Callable[..., Api]) -> None:
-    """
-    A build ends with the last version that needs it.
-    """
+    """A build ends with the last version that needs it."""
     api = connect(digest_scope="content", build_s=600.0)
     for version in ("1.0.0", "2.0.0"):
         api.publish("demo", "echo same", version=version)
@@ -234,9 +192,7 @@ def test_deleting_one_of_two_versions_keeps_their_build(connect: Callable[..., A
 
 
 def test_documents_keep_what_the_twin_does_not_know(api: Api) -> None:
-    """
-    Undocumented sections are stored as they are.
-    """
+    """Undocumented sections are stored as they are."""
     body: dict[str, Any] = {**document(), "telemetry": {"deep": [1, None, "é", 1.5]}}
     assert api.http.post("/templates", json=body).status_code == 201
     assert api.template().json()["template"] == body

@@ -1,6 +1,4 @@
-"""
-The rate limit and the capacity over HTTP. Windows are an hour long, so that the clock decides nothing.
-"""
+"""The rate limit and the capacity over HTTP. Windows are an hour long, so that the clock decides nothing."""
 
 import time
 from collections.abc import Callable
@@ -15,17 +13,13 @@ HOUR_S = 3600
 
 
 def limited(limit: int, text: str = "") -> RateLimit:
-    """
-    So many starts an hour.
-    """
+    """So many starts an hour."""
     return RateLimit.parse(f"{text}{limit}/{HOUR_S}")
 
 
 @pytest.mark.parametrize("algorithm", ["", "sliding-log:", "token-bucket:"])
 def test_start_beyond_the_rate_is_429_and_starts_nothing(connect: Callable[..., Api], algorithm: str) -> None:
-    """
-    The refused start has the shape of an error and leaves the version not built.
-    """
+    """The refused start has the shape of an error and leaves the version not built."""
     api = connect(rate=limited(2, algorithm))
     for name in ("one", "two", "three"):
         api.publish(name)
@@ -37,9 +31,7 @@ def test_start_beyond_the_rate_is_429_and_starts_nothing(connect: Callable[..., 
 
 
 def test_reads_cancels_and_publishes_are_not_counted(connect: Callable[..., Api]) -> None:
-    """
-    Polling, cancelling and publishing cost nothing, and work when starts are refused.
-    """
+    """Polling, cancelling and publishing cost nothing, and work when starts are refused."""
     api = connect(rate=limited(1))
     for _ in range(5):
         api.publish()
@@ -54,18 +46,14 @@ def test_reads_cancels_and_publishes_are_not_counted(connect: Callable[..., Api]
 
 
 def test_joining_and_reusing_starts_are_counted(connect: Callable[..., Api]) -> None:
-    """
-    Every start that is let through takes one, whatever it finds.
-    """
+    """Every start that is let through takes one, whatever it finds."""
     api = connect(rate=limited(3))
     api.built()
     assert [api.start().status_code for _ in range(3)] == [202, 202, 429]
 
 
 def test_joining_and_reusing_starts_are_free_where_builds_are_charged(connect: Callable[..., Api]) -> None:
-    """
-    Only a start that begins a build takes one, and only such a start is refused.
-    """
+    """Only a start that begins a build takes one, and only such a start is refused."""
     api = connect(rate=limited(1), charges="builds", build_s=0.05)
     for name in ("demo", "other"):
         api.publish(name)
@@ -76,9 +64,7 @@ def test_joining_and_reusing_starts_are_free_where_builds_are_charged(connect: C
 
 
 def test_starts_that_fail_for_another_reason_are_not_counted(connect: Callable[..., Api]) -> None:
-    """
-    Unknown and curated versions, wrong keys and small plans cost nothing.
-    """
+    """Unknown and curated versions, wrong keys and small plans cost nothing."""
     api = connect(rate=limited(1))
     api.publish()
     codes = [api.start("unknown").status_code, api.start("openclaw", namespace="system").status_code]
@@ -86,9 +72,7 @@ def test_starts_that_fail_for_another_reason_are_not_counted(connect: Callable[.
 
 
 def test_rate_is_per_key(connect: Callable[..., Api]) -> None:
-    """
-    Another account's starts are not refused.
-    """
+    """Another account's starts are not refused."""
     api = connect(rate=limited(1))
     other = connect(key=SECOND, to=api.url)
     for account in (api, other):
@@ -97,9 +81,7 @@ def test_rate_is_per_key(connect: Callable[..., Api]) -> None:
 
 
 def test_auto_build_counts_as_a_start_and_publishes_even_when_refused(connect: Callable[..., Api]) -> None:
-    """
-    The refused build reads ``not_built`` in an answer that is still 201.
-    """
+    """The refused build reads ``not_built`` in an answer that is still 201."""
     api = connect(rate=limited(1))
     answers = [api.publish(name, query="?auto_build=true") for name in ("one", "two")]
     assert [(answer.status_code, answer.json()["auto_build"]) for answer in answers] == [
@@ -110,9 +92,7 @@ def test_auto_build_counts_as_a_start_and_publishes_even_when_refused(connect: C
 
 
 def test_retry_after_in_seconds_is_whole_and_never_too_short(connect: Callable[..., Api]) -> None:
-    """
-    The header names the rest of the window, rounded up.
-    """
+    """The header names the rest of the window, rounded up."""
     api = connect(rate=limited(1))
     api.publish()
     api.start()
@@ -121,16 +101,12 @@ def test_retry_after_in_seconds_is_whole_and_never_too_short(connect: Callable[.
 
 @pytest.mark.parametrize(("wait_s", "value"), [(0.0, "1"), (0.01, "1"), (1.0, "1"), (1.01, "2"), (59.5, "60")])
 def test_retry_after_is_rounded_up_and_never_zero(wait_s: float, value: str) -> None:
-    """
-    Who waits as long as told does not come too early.
-    """
+    """Who waits as long as told does not come too early."""
     assert Engine(TwinSettings()).too_many("full", wait_s).headers == {"Retry-After": value}
 
 
 def test_retry_after_as_a_date_lies_ahead(connect: Callable[..., Api]) -> None:
-    """
-    The header is an HTTP date, not before the end of the window.
-    """
+    """The header is an HTTP date, not before the end of the window."""
     api = connect(rate=limited(1), retry_after="date")
     api.publish()
     before = time.time()
@@ -141,9 +117,7 @@ def test_retry_after_as_a_date_lies_ahead(connect: Callable[..., Api]) -> None:
 
 
 def test_retry_after_can_be_left_out(connect: Callable[..., Api]) -> None:
-    """
-    The header is optional.
-    """
+    """The header is optional."""
     api = connect(rate=limited(1), retry_after="none")
     api.publish()
     api.start()
@@ -152,9 +126,7 @@ def test_retry_after_can_be_left_out(connect: Callable[..., Api]) -> None:
 
 
 def test_start_is_let_through_after_the_window(connect: Callable[..., Api]) -> None:
-    """
-    Backing off as long as told ends the refusals.
-    """
+    """Backing off as long as told ends the refusals."""
     api = connect(rate=RateLimit(1, 0.05))
     api.publish()
     api.start()
@@ -165,9 +137,7 @@ def test_start_is_let_through_after_the_window(connect: Callable[..., Api]) -> N
 
 
 def test_build_beyond_the_capacity_is_429_and_starts_nothing(connect: Callable[..., Api]) -> None:
-    """
-    All accounts share the host; what is refused changes nothing.
-    """
+    """All accounts share the host; what is refused changes nothing."""
     api = connect(capacity=2, build_s=600.0, settle_s=600.0)
     other = connect(key=SECOND, to=api.url)
     for name in ("one", "two"):
@@ -179,9 +149,7 @@ def test_build_beyond_the_capacity_is_429_and_starts_nothing(connect: Callable[.
 
 
 def test_full_host_still_joins_and_reuses(connect: Callable[..., Api]) -> None:
-    """
-    A start that needs no new build needs no room.
-    """
+    """A start that needs no new build needs no room."""
     api = connect(capacity=1)
     api.built("done")
     api.publish("long", "sleep 600")
@@ -191,9 +159,7 @@ def test_full_host_still_joins_and_reuses(connect: Callable[..., Api]) -> None:
 
 
 def test_capacity_is_free_again_after_cancel_failure_and_success(connect: Callable[..., Api]) -> None:
-    """
-    Every way in which a build ends gives its room back; a cancelled one gives it back at once.
-    """
+    """Every way in which a build ends gives its room back; a cancelled one gives it back at once."""
     api = connect(capacity=1, settle_s=600.0)
     api.publish("long", "sleep 600")
     assert api.start("long").status_code == 202
@@ -204,9 +170,7 @@ def test_capacity_is_free_again_after_cancel_failure_and_success(connect: Callab
 
 
 def test_start_refused_for_capacity_costs_no_rate(connect: Callable[..., Api]) -> None:
-    """
-    A refused start changes nothing, the count of starts included.
-    """
+    """A refused start changes nothing, the count of starts included."""
     api = connect(capacity=1, rate=limited(2))
     api.publish("long", "sleep 600")
     api.publish("next")

@@ -1,6 +1,4 @@
-"""
-Families of limiters over HTTP, with the clock of the limiters in the hand of the test.
-"""
+"""Families of limiters over HTTP, with the clock of the limiters in the hand of the test."""
 
 import asyncio
 import threading
@@ -11,16 +9,14 @@ from typing import Any
 import pytest
 
 from tests.twin.conftest import SECOND, Api
+from touchstone.proof.variants import FREEDOMS
 from touchstone.twin import App, Engine, RateLimit
-from touchstone.twin.variants import FREEDOMS
 
 WITHIN_S = 20.0
 
 
 class Stopped(Engine):
-    """
-    The clock of the limiters stands still until a test sets it.
-    """
+    """The clock of the limiters stands still until a test sets it."""
 
     clock_at = 1_800_000_000.0
 
@@ -29,9 +25,7 @@ class Stopped(Engine):
 
 
 def stopped() -> type[Stopped]:
-    """
-    An engine with a clock of its own.
-    """
+    """An engine with a clock of its own."""
 
     class Own(Stopped):
         pass
@@ -40,24 +34,18 @@ def stopped() -> type[Stopped]:
 
 
 def statuses(api: Api, *names: str) -> list[int]:
-    """
-    The status codes of starts of these versions, one after the other.
-    """
+    """The status codes of starts of these versions, one after the other."""
     return [api.start(name).status_code for name in names]
 
 
 def published(api: Api, *names: str) -> None:
-    """
-    Publishes versions that build for as long as builds take.
-    """
+    """Publishes versions that build for as long as builds take."""
     for name in names:
         assert api.publish(name).status_code == 201
 
 
 class Held(App):
-    """
-    Holds answers back until the test lets them go, and remembers for how long it should have.
-    """
+    """Holds answers back until the test lets them go, and remembers for how long it should have."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -76,9 +64,7 @@ class Held(App):
             await self.released.wait()
 
     def release(self) -> None:
-        """
-        Lets all answers go; from any thread.
-        """
+        """Lets all answers go; from any thread."""
         assert self.loop is not None
         self.loop.call_soon_threadsafe(self.released.set)
 
@@ -110,9 +96,7 @@ def test_queue_holds_answers_back_and_nothing_else(connect: Callable[..., Api]) 
 
 
 def test_auto_build_is_held_back_as_well(connect: Callable[..., Api]) -> None:
-    """
-    A publish that starts a build is answered when it is the turn of that start.
-    """
+    """A publish that starts a build is answered when it is the turn of that start."""
     api = connect(rate=RateLimit.parse("leaky-bucket:100/1,burst=1"), engine=stopped(), app=Held)
     app = HELD.pop()
     assert api.publish("one", query="?auto_build=true").json()["auto_build"] == "building"
@@ -125,18 +109,14 @@ def test_auto_build_is_held_back_as_well(connect: Callable[..., Api]) -> None:
 
 
 def test_answers_come_after_their_delays(connect: Callable[..., Api]) -> None:
-    """
-    Left to itself the twin waits out what its limiter says, and answers.
-    """
+    """Left to itself the twin waits out what its limiter says, and answers."""
     api = connect(rate=RateLimit.parse("leaky-bucket:100/1,burst=2"), engine=stopped())
     published(api, "one", "two", "three")
     assert statuses(api, "one", "two", "three", "one") == [202, 202, 202, 429]
 
 
 def test_cap_on_answers_refuses_while_they_are_awaited(connect: Callable[..., Api]) -> None:
-    """
-    With two starts being answered a third is refused, and another account's is not; later there is room again.
-    """
+    """With two starts being answered a third is refused, and another account's is not; later there is room again."""
     engine = stopped()
     api = connect(rate=RateLimit.parse("concurrency:2,takes=30"), engine=engine, app=Held)
     app = HELD.pop()
@@ -171,9 +151,7 @@ def test_cap_on_builds_is_of_each_account_and_not_of_joins(connect: Callable[...
 
 
 def test_cancelled_build_keeps_its_place_until_it_reads_so(connect: Callable[..., Api]) -> None:
-    """
-    A build that is being cancelled still reads ``building`` and is in flight; its end makes room.
-    """
+    """A build that is being cancelled still reads ``building`` and is in flight; its end makes room."""
     api = connect(rate=RateLimit.parse("builds:1"), build_s=600.0, settle_s=600.0)
     published(api, "one", "two")
     assert statuses(api, "one", "two") == [202, 429]
@@ -186,17 +164,13 @@ def test_cancelled_build_keeps_its_place_until_it_reads_so(connect: Callable[...
 
 @pytest.mark.parametrize(("steps", "state"), [("echo done", "ready"), ("exit 1", "failed")])
 def test_build_that_ends_makes_room_for_the_next(connect: Callable[..., Api], steps: str, state: str) -> None:
-    """
-    Ready or failed, it is in flight no more when it reads so.
-    """
+    """Ready or failed, it is in flight no more when it reads so."""
     api = connect(rate=RateLimit.parse("builds:1"))
     assert [api.built(f"demo-{number}", steps)["status"] for number in range(3)] == [state] * 3
 
 
 def test_start_that_one_tier_refuses_costs_the_other_nothing(connect: Callable[..., Api]) -> None:
-    """
-    What is refused for builds in flight takes no token.
-    """
+    """What is refused for builds in flight takes no token."""
     api = connect(rate=RateLimit.parse("token-bucket:3/3600+builds:1"), build_s=600.0)
     published(api, "one", "two")
     assert statuses(api, "one", "two", "two", "two") == [202, 429, 429, 429]
@@ -205,9 +179,7 @@ def test_start_that_one_tier_refuses_costs_the_other_nothing(connect: Callable[.
 
 
 def test_retry_after_of_a_block_is_the_block(connect: Callable[..., Api]) -> None:
-    """
-    The refusal that shuts the account says when it opens again.
-    """
+    """The refusal that shuts the account says when it opens again."""
     engine = stopped()
     api = connect(rate=RateLimit.parse("1/10,block=90"), engine=engine)
     published(api, "one")
@@ -218,9 +190,7 @@ def test_retry_after_of_a_block_is_the_block(connect: Callable[..., Api]) -> Non
 
 
 def test_windows_of_the_clock_end_with_it(connect: Callable[..., Api]) -> None:
-    """
-    Two starts shortly before a full minute of the clock of the day leave two for the next one.
-    """
+    """Two starts shortly before a full minute of the clock of the day leave two for the next one."""
     engine = stopped()
     engine.clock_at = 1_800_000_059.0
     api = connect(rate=RateLimit.parse("2/60,opens=clock"), engine=engine)
@@ -232,9 +202,7 @@ def test_windows_of_the_clock_end_with_it(connect: Callable[..., Api]) -> None:
 
 
 def test_refused_starts_count_where_the_text_says_so(connect: Callable[..., Api]) -> None:
-    """
-    Who does not wait keeps the log full.
-    """
+    """Who does not wait keeps the log full."""
     engine = stopped()
     api = connect(rate=RateLimit.parse("sliding-log:1/10,refused=count"), engine=engine)
     published(api, "one")
@@ -249,9 +217,7 @@ def test_refused_starts_count_where_the_text_says_so(connect: Callable[..., Api]
 
 @pytest.mark.parametrize("text", ["none", "builds:9", "8/4"])
 def test_variants_of_limits_work_with_every_family(connect: Callable[..., Api], text: str) -> None:
-    """
-    A variant that overrides how starts are checked finds its limiter, whatever it is.
-    """
+    """A variant that overrides how starts are checked finds its limiter, whatever it is."""
     variant = FREEDOMS["refused-starts-count"]
     api = connect(rate=RateLimit.parse(text), engine=variant.engine)
     assert api.built()["status"] == "ready"

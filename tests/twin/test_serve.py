@@ -1,6 +1,4 @@
-"""
-Starting and stopping: ports, threads, streams and signals.
-"""
+"""Starting and stopping: ports, threads, streams and signals."""
 
 import os
 import signal
@@ -27,9 +25,7 @@ print("ended", flush=True)
 
 
 def test_url_is_on_loopback_with_the_base_path(serve: Callable[..., Twin]) -> None:
-    """
-    The URL is what paths are added to; a twin that does not run has none.
-    """
+    """The URL is what paths are added to; a twin that does not run has none."""
     twin = serve()
     assert twin.url.startswith("http://127.0.0.1:")
     assert twin.url.endswith("/api")
@@ -39,9 +35,7 @@ def test_url_is_on_loopback_with_the_base_path(serve: Callable[..., Twin]) -> No
 
 @pytest.mark.parametrize("base_path", ["", "/", "/v2/deep"])
 def test_base_path_is_a_setting(connect: Callable[..., Api], base_path: str) -> None:
-    """
-    The base path may be empty or deep; a slash alone is refused.
-    """
+    """The base path may be empty or deep; a slash alone is refused."""
     if base_path == "/":
         with pytest.raises(UsageError, match="base_path: found '/'"):
             TwinSettings(base_path=base_path)
@@ -52,9 +46,7 @@ def test_base_path_is_a_setting(connect: Callable[..., Api], base_path: str) -> 
 
 
 def test_twins_in_one_process_share_nothing(connect: Callable[..., Api]) -> None:
-    """
-    What is published to one is unknown to the other.
-    """
+    """What is published to one is unknown to the other."""
     first, second = connect(), connect()
     first.built()
     assert second.status().status_code == 404
@@ -62,18 +54,14 @@ def test_twins_in_one_process_share_nothing(connect: Callable[..., Api]) -> None
 
 
 def test_accounts_are_a_setting(connect: Callable[..., Api]) -> None:
-    """
-    Only the given keys are known.
-    """
+    """Only the given keys are known."""
     api = connect(key="sk_live_mine", accounts=(Account("sk_live_mine"),))
     assert api.publish().status_code == 201
     assert connect(to=api.url).status().status_code == 401
 
 
 def test_stop_closes_streams_and_frees_the_port(connect: Callable[..., Api], serve: Callable[..., Twin]) -> None:
-    """
-    An open stream ends, and the same port can be listened on at once, by an empty twin.
-    """
+    """An open stream ends, and the same port can be listened on at once, by an empty twin."""
     twin = serve(build_s=600.0)
     api = connect(to=twin.url)
     api.publish()
@@ -90,9 +78,7 @@ def test_stop_closes_streams_and_frees_the_port(connect: Callable[..., Api], ser
 
 
 def test_stop_does_not_wait_for_slow_answers(serve: Callable[..., Twin]) -> None:
-    """
-    A request that is still being answered is cut off.
-    """
+    """A request that is still being answered is cut off."""
     asked, failed = threading.Event(), threading.Event()
 
     def wrap(inner: Any) -> Any:
@@ -120,9 +106,7 @@ def test_stop_does_not_wait_for_slow_answers(serve: Callable[..., Twin]) -> None
 
 
 def test_start_and_stop_can_be_repeated(serve: Callable[..., Twin]) -> None:
-    """
-    A second start or stop changes nothing, and a stopped twin starts anew.
-    """
+    """A second start or stop changes nothing, and a stopped twin starts anew."""
     twin = serve()
     url = twin.url
     assert twin.start().url == url
@@ -133,18 +117,14 @@ def test_start_and_stop_can_be_repeated(serve: Callable[..., Twin]) -> None:
 
 
 def test_no_thread_is_left_behind() -> None:
-    """
-    Stopping joins the thread.
-    """
+    """Stopping joins the thread."""
     with Twin():
         assert "twin" in [thread.name for thread in threading.enumerate()]
     assert "twin" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_port_in_use_is_a_usage_error(serve: Callable[..., Twin]) -> None:
-    """
-    The message names the port and what to do.
-    """
+    """The message names the port and what to do."""
     port = int(httpx.URL(serve().url).port or 0)
     with pytest.raises(UsageError, match=rf"port: found {port}, which is in use on 127\.0\.0\.1.*0 for any free one"):
         Twin(TwinSettings(port=port)).start()
@@ -152,9 +132,7 @@ def test_port_in_use_is_a_usage_error(serve: Callable[..., Twin]) -> None:
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no host"])
 def test_host_of_another_machine_is_a_usage_error(host: str) -> None:
-    """
-    The message names the host.
-    """
+    """The message names the host."""
     with pytest.raises(UsageError, match=f"cannot listen on '{host}'"):
         Twin(TwinSettings(host=host)).start()
 
@@ -177,9 +155,7 @@ def test_host_of_another_machine_is_a_usage_error(host: str) -> None:
     ],
 )
 def test_setting_that_cannot_work_is_a_usage_error(settings: dict[str, Any], says: str) -> None:
-    """
-    The message names the setting, what was found and what was expected, and never a key.
-    """
+    """The message names the setting, what was found and what was expected, and never a key."""
     with pytest.raises(UsageError) as caught:
         TwinSettings(**settings)
     assert says in str(caught.value)
@@ -213,9 +189,7 @@ def test_signal_ends_serving_cleanly(number: signal.Signals) -> None:
 
 
 def test_foreground_server_refuses_a_port_in_use(serve: Callable[..., Twin]) -> None:
-    """
-    The error comes before anything is announced.
-    """
+    """The error comes before anything is announced."""
     port = str(httpx.URL(serve().url).port)
     done = subprocess.run([sys.executable, "-c", SERVE, port], capture_output=True, text=True, timeout=20, check=False)
     assert done.stdout == ""

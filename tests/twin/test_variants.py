@@ -1,6 +1,4 @@
-"""
-Each freedom can be seen from the other end of the wire, taken alone and taken together with others.
-"""
+"""Each freedom can be seen from the other end of the wire, taken alone and taken together with others."""
 
 import dataclasses
 import functools
@@ -11,12 +9,12 @@ import pytest
 
 from tests.twin import looks
 from tests.twin.conftest import Api
+from touchstone.proof.variants import COMBINED, FREEDOMS, VARIANTS, Variant, builds, cancels, limits
+from touchstone.proof.variants.variant import together
 from touchstone.twin import RateLimit, Twin, TwinSettings
 from touchstone.twin.app import App
 from touchstone.twin.behaviour import unwrapped
 from touchstone.twin.engine import Engine
-from touchstone.twin.variants import COMBINED, FREEDOMS, VARIANTS, Variant, builds, cancels, limits
-from touchstone.twin.variants.variant import together
 
 Look = Callable[[Api], Any]
 
@@ -102,17 +100,13 @@ BY_ITSELF = frozenset({"refused-starts-count"})
 
 
 def is_only_set_up_otherwise(variant: Variant) -> bool:
-    """
-    Whether a variant is the plain twin with other settings, which have tests of their own.
-    """
+    """Whether a variant is the plain twin with other settings, which have tests of their own."""
     return (variant.engine, variant.app, variant.wrap) == (Engine, App, unwrapped)
 
 
 @functools.cache
 def shown(taken: tuple[str, ...], look: Look, more: tuple[tuple[str, Any], ...]) -> Any:
-    """
-    What a server that takes some freedoms shows, at the pace of the plain twin but for *more*.
-    """
+    """What a server that takes some freedoms shows, at the pace of the plain twin but for *more*."""
     variant = together("some", "", [FREEDOMS[name] for name in taken])
     variant = dataclasses.replace(variant, pace={**variant.pace, **PACE, **dict(more)})
     with variant.twin(TwinSettings()) as twin:
@@ -125,9 +119,7 @@ def shown(taken: tuple[str, ...], look: Look, more: tuple[tuple[str, Any], ...])
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    What happens a moment later does not happen while somebody looks.
-    """
+    """What happens a moment later does not happen while somebody looks."""
     for place, number in ((builds, "LEARNS_LATE_S"), (cancels, "LINGERS_S"), (limits, "WINDOW_S")):
         monkeypatch.setattr(place, number, 600.0)
     monkeypatch.setattr(limits, "REQUESTS", 5)
@@ -136,9 +128,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("name", CASES)
 def test_freedom_is_seen(name: str) -> None:
-    """
-    Who takes a freedom shows something else than the plain twin.
-    """
+    """Who takes a freedom shows something else than the plain twin."""
     look, more = CASES[name]
     assert shown((name,), look, tuple(more.items())) != shown((), look, tuple(more.items()))
 
@@ -146,9 +136,7 @@ def test_freedom_is_seen(name: str) -> None:
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("name", COMBINED)
 def test_freedoms_do_not_hide_each_other(name: str) -> None:
-    """
-    What takes several freedoms shows something else than it would without any one of them.
-    """
+    """What takes several freedoms shows something else than it would without any one of them."""
     takes = COMBINED[name].takes
     hidden = []
     for one in takes:
@@ -160,9 +148,7 @@ def test_freedoms_do_not_hide_each_other(name: str) -> None:
 
 
 def test_every_freedom_is_looked_at() -> None:
-    """
-    Each freedom is in one list: seen over HTTP, or nothing but settings, some of which differ.
-    """
+    """Each freedom is in one list: seen over HTTP, or nothing but settings, some of which differ."""
     settings = {name: one for name, one in FREEDOMS.items() if is_only_set_up_otherwise(one)}
     assert sorted([*CASES, *BY_ITSELF, *settings]) == sorted(FREEDOMS)
     usual = TwinSettings(build_s=0.05, settle_s=0.04, rate=RateLimit.parse("60/1"), capacity=4, digest_scope="content")
@@ -171,9 +157,7 @@ def test_every_freedom_is_looked_at() -> None:
 
 
 def test_refused_starts_count() -> None:
-    """
-    Where a refused start counts, who keeps on starting is never served again, and elsewhere is.
-    """
+    """Where a refused start counts, who keeps on starting is never served again, and elsewhere is."""
     pace = {"rate": RateLimit.parse("sliding-log:1/1")}
     variant = dataclasses.replace(FREEDOMS["refused-starts-count"], pace=pace)
     settings = TwinSettings(**PACE, **pace)
@@ -191,9 +175,7 @@ def test_refused_starts_count() -> None:
 
 
 def test_list_of_variants_is_in_order() -> None:
-    """
-    Each variant says in a sentence what it does, and which ambiguity or sentence permits it.
-    """
+    """Each variant says in a sentence what it does, and which ambiguity or sentence permits it."""
     known = FREEDOMS | COMBINED
     assert [n for n, v in known.items() if n != v.name or not v.says.endswith(".") or not v.source] == []
     assert len({variant.says for variant in known.values()}) == len(known)
@@ -201,8 +183,6 @@ def test_list_of_variants_is_in_order() -> None:
 
 
 def test_every_freedom_is_taken_once() -> None:
-    """
-    A freedom is a variant of its own, or one variant takes it among others.
-    """
+    """A freedom is a variant of its own, or one variant takes it among others."""
     taken = [name for variant in VARIANTS.values() for name in variant.takes or (variant.name,)]
     assert sorted(taken) == sorted(FREEDOMS)

@@ -1,6 +1,4 @@
-"""
-What one limiter would have answered to everything that was sent, beside what was answered; pure.
-"""
+"""What one limiter would have answered to everything that was sent, beside what was answered; pure."""
 
 import math
 from collections.abc import Sequence
@@ -8,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from touchstone.facts.identity import Interval, Stretch
+from touchstone.facts.observed import Moment
 from touchstone.limiter.cells import Cells
-from touchstone.limiter.identity import Interval, Stretch
 from touchstone.limiter.kinds import Array, Kind, begins
-from touchstone.limiter.observed import Moment
 from touchstone.limiter.others import Known
 
 _POINTS = 400
@@ -25,27 +23,21 @@ _LEAST_OFF, _OFF_SHARE = 2, 0.2
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """
-    One limiter: a kind with numbers.
-    """
+    """One limiter: a kind with numbers."""
 
     kind: Kind
     params: dict[str, Array]
 
     @classmethod
     def of(cls, cells: Cells) -> "Candidate":
-        """
-        The likeliest cell.
-        """
+        """The likeliest cell."""
         best = int(np.argmax(cells.masses()))
         return cls(cells.kind, {name: value[best : best + 1] for name, value in cells.params().items()})
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """
-    One moment, and when this limiter would have let the request in, give or take some.
-    """
+    """One moment, and when this limiter would have let the request in, give or take some."""
 
     moment: Moment
     free_at: float
@@ -53,16 +45,13 @@ class Compared:
 
     @property
     def disagrees_s(self) -> float:
-        """
-        By how much the answer contradicts the limiter, in seconds; 0 or less where it does not.
-        """
+        """By how much the answer contradicts the limiter, in seconds; 0 or less where it does not."""
         ahead_s = self.free_at - self.moment.at if self.moment.accepted else self.moment.at - self.free_at
         return min(ahead_s, 1e6) - 2 * self.moment.blur_s - self.slack_s
 
 
 def compare(candidate: Candidate, moments: Sequence[Moment], loose: float = 0.0) -> list[Compared]:
-    """
-    Each moment beside what the limiter would have said.
+    """Each moment beside what the limiter would have said.
 
     Args:
         loose: How far its times and its phase may be from where they are thought to be, as a share of themselves.
@@ -80,9 +69,7 @@ def compare(candidate: Candidate, moments: Sequence[Moment], loose: float = 0.0)
 
 
 def against(candidate: Candidate, moments: Sequence[Moment]) -> str:
-    """
-    The answer that contradicts a limiter most clearly, in words; empty where none does.
-    """
+    """The answer that contradicts a limiter most clearly, in words; empty where none does."""
     clear = max(compare(candidate, moments), key=lambda one: one.disagrees_s, default=None)
     if clear is None or clear.disagrees_s <= 0:
         return ""
@@ -93,9 +80,7 @@ def against(candidate: Candidate, moments: Sequence[Moment]) -> str:
 
 
 def stretch(candidate: Candidate, moments: Sequence[Moment]) -> Stretch:
-    """
-    How many requests the limiter would have let through at once, from the first one that tells of it on.
-    """
+    """How many requests the limiter would have let through at once, from the first one that tells of it on."""
     kind, params = candidate.kind, candidate.params
     told = moments[begins(kind, moments) :] or moments
     first, last = told[0].at, moments[-1].at
@@ -119,9 +104,7 @@ def stretch(candidate: Candidate, moments: Sequence[Moment]) -> Stretch:
 
 
 def hints(candidate: Candidate, moments: Sequence[Moment]) -> tuple[str, ...]:
-    """
-    What Retry-After says that the limiter does not do, in words.
-    """
+    """What Retry-After says that the limiter does not do, in words."""
     kind, params = candidate.kind, candidate.params
     short, long, count = [], [], 0
     moments = moments[begins(kind, moments) :]
@@ -149,8 +132,7 @@ def hints(candidate: Candidate, moments: Sequence[Moment]) -> tuple[str, ...]:
 
 
 def taken(candidate: Candidate, moments: Sequence[Moment]) -> Interval:
-    """
-    The share of what the limiter gives that somebody else took: the room that it had when it refused all the same.
+    """The share of what the limiter gives that somebody else took: the room that it had when it refused all the same.
 
     What they had at the last refusal and have still counts once.
 

@@ -1,15 +1,13 @@
-"""
-How likely each kind of limiter is after what was seen; pure.
-"""
+"""How likely each kind of limiter is after what was seen; pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from touchstone.facts.observed import Moment
 from touchstone.limiter.catalogue import ENTRIES, beyond, cells_of
 from touchstone.limiter.cells import Cells
-from touchstone.limiter.observed import Moment
 
 # Kinds that are likelier than this may have a higher limit than was ever seen; with times that are up to so far, as a
 # logarithm, from those that are likely.
@@ -18,9 +16,7 @@ _LIKELY, _UNLIKELY, _ASIDE = 0.01, -9.0, 0.2
 
 @dataclass
 class Belief:
-    """
-    All cells of all kinds.
-    """
+    """All cells of all kinds."""
 
     accepted: int
     wide: bool = False
@@ -28,16 +24,12 @@ class Belief:
     _beyond: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        """
-        Begins with everything that may be.
-        """
+        """Begins with everything that may be."""
         found = (cells_of(entry, self.accepted, self.wide) for entry in ENTRIES)
         self.cells = [cells for cells in found if cells is not None]
 
     def see(self, story: Sequence[Moment]) -> None:
-        """
-        Takes in what is new in *story*.
-        """
+        """Takes in what is new in *story*."""
         for cells in self.cells:
             cells.see(story)
         top = max(cells.masses().max() for cells in self.cells)
@@ -48,9 +40,7 @@ class Belief:
         self.cells = [cells for cells in self.cells if len(cells)] or [cells for cells in kept if len(cells)]
 
     def take(self, other: "Belief") -> None:
-        """
-        Takes what another belief holds of the limits that it knows, which saw the same story.
-        """
+        """Takes what another belief holds of the limits that it knows, which saw the same story."""
         for cells in other.cells:
             mine = next((one for one in self.cells if one.kind.name == cells.kind.name), None)
             if mine is None:
@@ -59,9 +49,7 @@ class Belief:
                 mine.take(cells)
 
     def look_beyond(self, story: Sequence[Moment]) -> None:
-        """
-        Thinks of limits of the likeliest kinds beyond what was ever accepted, of each of them once.
-        """
+        """Thinks of limits of the likeliest kinds beyond what was ever accepted, of each of them once."""
         for cells in self.cells:
             if self.kinds()[cells.kind.name] > _LIKELY and cells.kind.name not in self._beyond:
                 self._beyond.add(cells.kind.name)
@@ -76,32 +64,24 @@ class Belief:
                     cells.take(more)
 
     def evidence(self) -> float:
-        """
-        Logarithm of how likely all of it was.
-        """
+        """Logarithm of how likely all of it was."""
         masses = np.concatenate([cells.masses() for cells in self.cells])
         return float(masses.max() + np.log(np.exp(masses - masses.max()).sum()))
 
     def kinds(self) -> dict[str, float]:
-        """
-        Probability of each kind that is left, the likeliest first.
-        """
+        """Probability of each kind that is left, the likeliest first."""
         total = self.evidence()
         found = {cells.kind.name: float(np.exp(cells.masses() - total).sum()) for cells in self.cells}
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
     def alone(self, family: str) -> float:
-        """
-        Probability of a family if nobody else takes a part.
-        """
+        """Probability of a family if nobody else takes a part."""
         found = {name: [c.alone() for c in self.cells if c.kind.family == name] for name in self.families()}
         masses = {name: float(np.logaddexp.reduce(np.concatenate(parts))) for name, parts in found.items()}
         return float(np.exp(masses[family] - np.logaddexp.reduce(list(masses.values()))))
 
     def families(self) -> dict[str, float]:
-        """
-        Probability of each family that is left, the likeliest first.
-        """
+        """Probability of each family that is left, the likeliest first."""
         found: dict[str, float] = {}
         by_name = {cells.kind.name: cells.kind.family for cells in self.cells}
         for name, share in self.kinds().items():
@@ -109,17 +89,13 @@ class Belief:
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
     def likeliest(self, family: str = "") -> Cells:
-        """
-        The cells of the likeliest kind, of one family or of all.
-        """
+        """The cells of the likeliest kind, of one family or of all."""
         name = family or next(iter(self.families()))
         return max(
             (c for c in self.cells if c.kind.family == name), key=lambda c: float(np.logaddexp.reduce(c.masses()))
         )
 
     def others(self) -> float:
-        """
-        Probability that somebody else takes a part of what the limiter gives.
-        """
+        """Probability that somebody else takes a part of what the limiter gives."""
         total = self.evidence()
         return float(sum(np.exp(cells.shared() - total).sum() for cells in self.cells))

@@ -1,6 +1,4 @@
-"""
-Limiters that fill or drain with time: buckets of tokens, with or without a queue, and a count that decays.
-"""
+"""Limiters that fill or drain with time: buckets of tokens, with or without a queue, and a count that decays."""
 
 from dataclasses import dataclass
 
@@ -16,8 +14,7 @@ _SOON_TICK_S = 0.001
 
 @dataclass(frozen=True, slots=True)
 class TokenBucket(AtAnyTime):
-    """
-    A bucket of *limit* tokens that gains one in *token_s*; its state is the time at which it would be full.
+    """A bucket of *limit* tokens that gains one in *token_s*; its state is the time at which it would be full.
 
     Attributes:
         empty: Whether it is empty when it meets its first request, and fills from then on.
@@ -35,15 +32,11 @@ class TokenBucket(AtAnyTime):
 
     @property
     def phase(self) -> bool:
-        """
-        Whether it is not known when its tokens come.
-        """
+        """Whether it is not known when its tokens come."""
         return self.tick_s > 0
 
     def start(self, params: Params, at: float) -> State:
-        """
-        A full bucket, or an empty one.
-        """
+        """A full bucket, or an empty one."""
         token_s = params["token_s"]
         full = np.full_like(token_s, LONG_AGO)
         if self.empty:
@@ -58,25 +51,19 @@ class TokenBucket(AtAnyTime):
         return np.asarray(state["tick"] + np.floor((at - state["tick"]) / self.tick_s) * self.tick_s)
 
     def free_at(self, params: Params, state: State) -> Array:
-        """
-        When it holds one token, or as much of one as it takes.
-        """
+        """When it holds one token, or as much of one as it takes."""
         free = np.asarray(state["full"] - (params["limit"] - 1.0 + self.early) * params["token_s"])
         if not self.tick_s:
             return free
         return self._ticked(state, free)
 
     def _ticked(self, state: State, at: Array) -> Array:
-        """
-        The first tick that is not before *at*.
-        """
+        """The first tick that is not before *at*."""
         ticks = np.ceil((at - state["tick"]) / self.tick_s - 1e-9)
         return np.where(at > LONG_AGO / 2, state["tick"] + ticks * self.tick_s, LONG_AGO)
 
     def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
-        """
-        Takes a token.
-        """
+        """Takes a token."""
         token_s = params["token_s"]
         now = self._taken_at(state, at)
         full, since = state["full"], state["since"]
@@ -94,8 +81,7 @@ class TokenBucket(AtAnyTime):
         return {**state, "full": self._emptied(params, state, now, at), "refused": at}
 
     def _emptied(self, params: Params, state: State, now: Array, at: Array | float) -> Array:
-        """
-        When a bucket would be full of which others took whole tokens, until none was left.
+        """When a bucket would be full of which others took whole tokens, until none was left.
 
         A token that would have come a moment ago may not have been there yet instead, nor a tick with all its tokens;
         and a bucket that others emptied while it would have been full went on to fill all the same.
@@ -113,23 +99,17 @@ class TokenBucket(AtAnyTime):
         return np.where(soon, full, emptied)
 
     def turn_at(self, params: Params, state: State) -> Array:
-        """
-        When it is full again.
-        """
+        """When it is full again."""
         full = np.asarray(state["full"])
         return self._ticked(state, full) if self.tick_s else full
 
     def room(self, params: Params, state: State, at: Array | float) -> Array:
-        """
-        Its whole tokens.
-        """
+        """Its whole tokens."""
         missing = np.maximum(state["full"] - self._taken_at(state, at), 0.0) / params["token_s"]
         return np.asarray(np.clip(np.floor(params["limit"] - missing + self.early + 1e-9), 0.0, None))
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
-        """
-        The share of the time since it was last full, and the phase of its ticks.
-        """
+        """The share of the time since it was last full, and the phase of its ticks."""
         token_s = params["token_s"]
         if not self.tick_s:
             return np.asarray(share * np.maximum(np.abs(at - state["since"]), token_s))
@@ -143,9 +123,7 @@ class TokenBucket(AtAnyTime):
 
 @dataclass(frozen=True, slots=True)
 class DecayingCounter(AtAnyTime):
-    """
-    A count that falls by a share of itself in each moment: to 1/e in *window_s*.
-    """
+    """A count that falls by a share of itself in each moment: to 1/e in *window_s*."""
 
     name: str = "decaying-counter"
     family: str = "decaying-counter"
@@ -154,25 +132,19 @@ class DecayingCounter(AtAnyTime):
     levels: bool = True
 
     def start(self, params: Params, at: float) -> State:
-        """
-        A count of zero.
-        """
+        """A count of zero."""
         length = params["window_s"]
         return {"count": np.zeros_like(length), "at": np.full_like(length, at), "since": np.full_like(length, at)}
 
     def free_at(self, params: Params, state: State) -> Array:
-        """
-        When the count has fallen to one below the limit.
-        """
+        """When the count has fallen to one below the limit."""
         most = params["limit"] - 1.0
         count = np.maximum(state["count"], 1e-12)
         fallen = state["at"] + params["window_s"] * np.log(count / np.maximum(most, 1e-9))
         return np.where(count > most, fallen, LONG_AGO)
 
     def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
-        """
-        Lets the count decay, and counts.
-        """
+        """Lets the count decay, and counts."""
         count = state["count"] * np.exp(-np.maximum(at - state["at"], 0.0) / params["window_s"])
         fullest = params["limit"] - 1.0
         counted = where(accepted, np.minimum(count, fullest) + 1.0, np.maximum(count, fullest))
@@ -184,20 +156,14 @@ class DecayingCounter(AtAnyTime):
         }
 
     def turn_at(self, params: Params, state: State) -> Array:
-        """
-        When the count has fallen to 1/e.
-        """
+        """When the count has fallen to 1/e."""
         return np.asarray(state["at"] + params["window_s"])
 
     def room(self, params: Params, state: State, at: Array | float) -> Array:
-        """
-        By how much the count is below the limit.
-        """
+        """By how much the count is below the limit."""
         count = state["count"] * np.exp(-np.maximum(at - state["at"], 0.0) / params["window_s"])
         return np.asarray(np.clip(np.floor(params["limit"] - count + 1e-9), 0.0, None))
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
-        """
-        The share of the time in which it decayed.
-        """
+        """The share of the time in which it decayed."""
         return np.asarray(share * np.maximum(np.abs(at - state["since"]), params["window_s"] / params["limit"]))

@@ -1,5 +1,4 @@
-"""
-How many requests may be under way at once; pure.
+"""How many requests may be under way at once; pure.
 
 The rate is known by then, or there is none: a refusal that it explains tells nothing here, so nothing is sent that it
 might refuse.
@@ -9,11 +8,11 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from touchstone.facts.identity import Interval, Tier
+from touchstone.facts.observed import Answer
+from touchstone.facts.stimulus import Segment, Stimulus, volley
 from touchstone.limiter.held import Room, room_for
-from touchstone.limiter.identity import Interval, Tier
-from touchstone.limiter.observed import Answer
 from touchstone.limiter.queuefit import in_turn_s
-from touchstone.limiter.stimulus import Segment, Stimulus, volley
 from touchstone.limiter.summary import plain
 
 _SIZES = (4, 16)
@@ -31,8 +30,7 @@ _LEAST_CROWD, _MOST_CROWDED = 2, 40
 
 @dataclass
 class InFlight:
-    """
-    The part of a probe that finds how many requests may be under way at once: volleys, each twice the last one.
+    """The part of a probe that finds how many requests may be under way at once: volleys, each twice the last one.
 
     Attributes:
         uncapped_to: The largest volley of which nothing was refused.
@@ -57,9 +55,7 @@ class InFlight:
     _refused_s: list[float] = field(default_factory=list)
 
     def ask(self, now_at: float, left: int) -> Stimulus | None:
-        """
-        What is sent next; None where the cap is known, or none is met.
-        """
+        """What is sent next; None where the cap is known, or none is met."""
         if self.over:
             return None
         at = max(now_at, self._last_at if self._checks else self._last_at + self._rest_s)
@@ -74,9 +70,7 @@ class InFlight:
         return Stimulus(f"{count} at once", (volley(at, count),), stage="in flight")
 
     def hear(self, answers: Sequence[Answer]) -> None:
-        """
-        Takes in what came of it.
-        """
+        """Takes in what came of it."""
         if not answers:
             return
         accepted = sum(answer.accepted for answer in answers)
@@ -104,9 +98,7 @@ class InFlight:
 
     @property
     def doubt(self) -> str:
-        """
-        Why what was refused is not told as a cap, in words; empty where it is, or nothing was.
-        """
+        """Why what was refused is not told as a cap, in words; empty where it is, or nothing was."""
         if self.sure:
             return ""
         if self._is_queue and self._agree:
@@ -119,9 +111,7 @@ class InFlight:
         return f"of requests under way at once {few} were let through and more were not: that is no cap that holds"
 
     def tier(self) -> Tier | None:
-        """
-        The cap; None where none was met, or it is not proven.
-        """
+        """The cap; None where none was met, or it is not proven."""
         if len(self.seen) < _AGREE or self.disproved or not self.sure:
             return None
         value = self.seen[0]
@@ -131,9 +121,7 @@ class InFlight:
         return Tier("concurrency", text, {"limit": Interval(value, value, value)}, options)
 
     def _takes(self) -> Interval:
-        """
-        By how much an answer takes longer that counts than one that is refused: for so long it counts.
-        """
+        """By how much an answer takes longer that counts than one that is refused: for so long it counts."""
         middle_s = statistics.median(self._served_s) - statistics.median(self._refused_s)
         half_s = max(_LEAST_S, (max(self._served_s) - min(self._served_s)) / 2)
         if middle_s <= half_s:
@@ -142,9 +130,7 @@ class InFlight:
 
     @property
     def sure(self) -> bool:
-        """
-        Whether none was met, or enough volleys agree.
-        """
+        """Whether none was met, or enough volleys agree."""
         return self.disproved or not self.seen or (self._agree and not self._is_queue)
 
     @property
@@ -153,16 +139,13 @@ class InFlight:
 
     @property
     def _is_queue(self) -> bool:
-        """
-        Whether those that were let through may have waited for each other.
-        """
+        """Whether those that were let through may have waited for each other."""
         return self._in_turn_s >= _LEAST_PACE_S
 
 
 @dataclass
 class Crowds:
-    """
-    The part of a probe that asks for as many at once as a cap lets in, again and again.
+    """The part of a probe that asks for as many at once as a cap lets in, again and again.
 
     One alone may be too slow to meet a rate: it waits for the answer to the last one, or for its build to end.
 
@@ -176,8 +159,7 @@ class Crowds:
     _sent: int = 0
 
     def ask(self, now_at: float, cap: int, left: int, *, together: bool, capless: bool = False) -> Stimulus | None:
-        """
-        What is sent next; None where enough were let through, or one was not.
+        """What is sent next; None where enough were let through, or one was not.
 
         Args:
             together: Whether all are under way at once; else builds are in flight at once, that start one by one.
@@ -190,17 +172,13 @@ class Crowds:
         return Stimulus(f"{cap} at a time", (part,), stage="crowd")
 
     def hear(self, answers: Sequence[Answer]) -> None:
-        """
-        Takes in what came of it.
-        """
+        """Takes in what came of it."""
         self._sent += max(1, len(answers))
         self.refused += sum(not answer.accepted for answer in answers)
 
     @property
     def doubt(self) -> str:
-        """
-        What a refusal means, in words; empty without one.
-        """
+        """What a refusal means, in words; empty without one."""
         if not self.refused:
             return ""
         if self.capless:

@@ -1,6 +1,4 @@
-"""
-The kinds of limiter that are known, how likely each is beforehand, and which parameters it may have.
-"""
+"""The kinds of limiter that are known, how likely each is beforehand, and which parameters it may have."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,9 +28,7 @@ _MOST_EMPTY = 64
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """
-    A kind, and how likely it is beforehand.
-    """
+    """A kind, and how likely it is beforehand."""
 
     kind: Kind
     prior: float
@@ -87,8 +83,7 @@ OPTIONS_OF: Mapping[str, Mapping[str, str]] = {
 
 
 def cells_of(entry: Entry, accepted: int, wide: bool) -> Cells | None:
-    """
-    All that a kind may be after a burst of which so many were accepted; None where it cannot be this kind.
+    """All that a kind may be after a burst of which so many were accepted; None where it cannot be this kind.
 
     Args:
         wide: Whether somebody else may have taken a part of what the limiter gives.
@@ -120,8 +115,7 @@ def _limits(kind: Kind, accepted: int, wide: bool) -> tuple[int, ...]:
 
 
 def beyond(kind: Kind, accepted: int, ranges_s: Sequence[tuple[float, float]]) -> Cells | None:
-    """
-    What a kind may be beyond what was ever accepted: somebody else may have taken the rest, each time as much.
+    """What a kind may be beyond what was ever accepted: somebody else may have taken the rest, each time as much.
 
     Args:
         ranges_s: Least and most of each of its times, in seconds, of all that it may be beforehand.
@@ -138,8 +132,7 @@ def beyond(kind: Kind, accepted: int, ranges_s: Sequence[tuple[float, float]]) -
 
 
 def behind(first: Candidate, loose: float, accepted: int, longest_s: float, luck: float = 0.0) -> list[Cells]:
-    """
-    What may be behind a limiter that is known, where it does not explain all that was refused.
+    """What may be behind a limiter that is known, where it does not explain all that was refused.
 
     Args:
         loose: How far the times of the first one may be from what they are thought to be, as a share.

@@ -1,5 +1,4 @@
-"""
-What one kind of limiter may be: its parameters cut into cells, each as likely as what was seen makes it; pure.
+"""What one kind of limiter may be: its parameters cut into cells, each as likely as what was seen makes it; pure.
 
 A cell is a stretch of each of its times and of its phase, around one point. What the point would have answered is
 compared with what was answered, and how far the edges of the cell are away blurs that: a large cell is never ruled out
@@ -12,10 +11,10 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
+from touchstone.facts.observed import Moment
 from touchstone.limiter import others
 from touchstone.limiter.buckets import TokenBucket
 from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State, begins
-from touchstone.limiter.observed import Moment
 from touchstone.limiter.weighing import GENEROUS, Met, Weighed, weigh
 
 # What one hint weighs that a limiter contradicts, and all of them: no more than a word against what is done.
@@ -34,8 +33,7 @@ ROWS = len(others.SHARES)
 
 @dataclass
 class Cells:
-    """
-    The cells of one kind.
+    """The cells of one kind.
 
     Attributes:
         limits: The limit of each cell; a whole number.
@@ -65,9 +63,7 @@ class Cells:
 
     @classmethod
     def point(cls, kind: Kind, params: Mapping[str, float], wide: float) -> "Cells":
-        """
-        One cell, around what is known.
-        """
+        """One cell, around what is known."""
         logs = np.array([[math.log(params[name])] for name in kind.scales])
         limits, phases = np.array([params["limit"]]), np.array([params.get("phase", 0.0)])
         return cls(
@@ -89,29 +85,22 @@ class Cells:
         return len(self.limits)
 
     def params(self) -> dict[str, Array]:
-        """
-        The parameters of each cell's middle, and half its width in the phase.
-        """
+        """The parameters of each cell's middle, and half its width in the phase."""
         times = {name: np.exp(row) for name, row in zip(self.kind.scales, self.logs, strict=True)}
         return {"limit": self.limits, "phase": self.phases, "wide_phase": self.wide_phase, **times}
 
     def masses(self) -> Array:
-        """
-        Logarithm of the weight of each cell after all that was seen.
-        """
+        """Logarithm of the weight of each cell after all that was seen."""
         if self._weight is None:
             self._weight = self._masses(self.likely + self.run + others.PRIOR)
         return self._weight
 
     def alone(self) -> Array:
-        """
-        The same of the story in which nobody else takes a part.
-        """
+        """The same of the story in which nobody else takes a part."""
         return self._masses((self.likely + self.run + others.PRIOR)[:1])
 
     def luck(self) -> float:
-        """
-        Logarithm of how likely it was beforehand that the likeliest cell is the right one.
+        """Logarithm of how likely it was beforehand that the likeliest cell is the right one.
 
         What is known to a hair weighs no more than its part of all that the kind may have been.
         """
@@ -120,9 +109,7 @@ class Cells:
         return float(np.logaddexp.reduce(masses) - masses[best] + self.prior[best])
 
     def shared(self) -> Array:
-        """
-        The same of only those stories in which somebody else takes a part.
-        """
+        """The same of only those stories in which somebody else takes a part."""
         return self._masses((self.likely + self.run + others.PRIOR)[1:])
 
     def _masses(self, rows: Array) -> Array:
@@ -131,9 +118,7 @@ class Cells:
         return np.asarray(self.prior + top + np.log(np.exp(rows - top).sum(axis=0)) - hints)
 
     def see(self, story: Sequence[Moment]) -> None:
-        """
-        Takes in what of *story* was not yet seen.
-        """
+        """Takes in what of *story* was not yet seen."""
         self.seen = max(self.seen, begins(self.kind, story))
         if not len(self) or len(story) == self.seen:
             self.seen = len(story)
@@ -167,9 +152,7 @@ class Cells:
         self.seen = len(story)
 
     def _go_on(self, params: Params, moment: Moment, left: Array, slack: Array) -> None:
-        """
-        What each limiter keeps in mind after an answer, and whether what that says of its limit is true.
-        """
+        """What each limiter keeps in mind after an answer, and whether what that says of its limit is true."""
         self.state = self.kind.update(params, self.state, moment.at, moment.accepted)
         if moment.accepted:
             self.known = self.known.accepted(left)
@@ -184,8 +167,7 @@ class Cells:
             self.misled += np.where(wait_s > -moment.blur_s - slack, off, longer)
 
     def _add(self, weighed: Weighed, accepted: Mask) -> None:
-        """
-        Adds what answers tell.
+        """Adds what answers tell.
 
         A run of answers that are the same tells of one moment: what of a cell contradicts it counts once.
         """
@@ -203,9 +185,7 @@ class Cells:
 
     @property
     def _hold_s(self) -> float:
-        """
-        Answers in a row within so many seconds tell of one edge; 0 where each is to be known for itself.
-        """
+        """Answers in a row within so many seconds tell of one edge; 0 where each is to be known for itself."""
         if isinstance(self.kind, TokenBucket):
             return _ONE_TICK * self.kind.tick_s
         return math.inf if self._clocked or len(self.logs) > 1 else 0.0
@@ -215,8 +195,7 @@ class Cells:
         return self.kind.phase and self.kind.family == "fixed-window"
 
     def _lost(self, let_in: Array, moment: Moment, params: Params, slack: Array) -> Array:
-        """
-        What an answer tells of cells that are too wide for a place on their clock; NaN for others.
+        """What an answer tells of cells that are too wide for a place on their clock; NaN for others.
 
         That is next to nothing, as long as so many in one stretch are possible at all.
         """
@@ -232,9 +211,7 @@ class Cells:
         return np.broadcast_to(np.where(slack > 0.5 * length, told, np.nan), (ROWS, len(self)))
 
     def keep(self, mask: Mask) -> None:
-        """
-        Drops all other cells.
-        """
+        """Drops all other cells."""
         self._set(self._part(mask))
 
     def _part(self, mask: Mask) -> "Cells":
@@ -266,9 +243,7 @@ class Cells:
             setattr(self, part.name, getattr(other, part.name))
 
     def refine(self, story: Sequence[Moment], top: float) -> None:
-        """
-        Drops what weighs next to nothing beside *top*, and cuts smaller what weighs much or is vague.
-        """
+        """Drops what weighs next to nothing beside *top*, and cuts smaller what weighs much or is vague."""
         for _ in range(6):
             if not len(self):
                 return
@@ -326,9 +301,7 @@ class Cells:
         return parts
 
     def take(self, other: "Cells") -> None:
-        """
-        Has those of another one, which saw the same story, in the place of its own of the same limits.
-        """
+        """Has those of another one, which saw the same story, in the place of its own of the same limits."""
         self._join(self._part(~np.isin(self.limits, np.unique(other.limits))), other)
 
     def _join(self, one: "Cells", other: "Cells") -> None:
@@ -359,8 +332,7 @@ class Cells:
 
 
 def grid(kind: Kind, limits: Sequence[int], ranges_s: Sequence[tuple[float, float]], steps: int, prior: float) -> Cells:
-    """
-    Cells that cover all that a kind may be.
+    """Cells that cover all that a kind may be.
 
     Args:
         limits: Whole numbers, each as likely as one over itself; the same for every kind, whichever of them are left.

@@ -1,14 +1,12 @@
-"""
-How well the numbers of a limiter are known, and whether what told them was seen from both sides; pure.
-"""
+"""How well the numbers of a limiter are known, and whether what told them was seen from both sides; pure."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from touchstone.facts.identity import Interval, Tier
+from touchstone.facts.observed import Answer
 from touchstone.limiter.cells import Cells
-from touchstone.limiter.identity import Interval, Tier
-from touchstone.limiter.observed import Answer
 from touchstone.limiter.summary import likeliest_limit, tier
 
 # Where no limiter explains all that was seen, its numbers may be off by at least this share of themselves.
@@ -17,8 +15,7 @@ _LEAST_VAGUE = 0.05
 
 @dataclass
 class Tail:
-    """
-    The last stimuli whose answers were all alike.
+    """The last stimuli whose answers were all alike.
 
     Attributes:
         unlikely: How unlikely these were, as a logarithm.
@@ -28,9 +25,7 @@ class Tail:
     _kinds: set[bool] = field(default_factory=set)
 
     def add(self, answers: Sequence[Answer], unlikely: float) -> None:
-        """
-        Takes in one more.
-        """
+        """Takes in one more."""
         kinds = {answer.accepted for answer in answers}
         if not kinds:
             return
@@ -42,9 +37,7 @@ class Tail:
 
 
 def blurred(found: Tier, blur_s: float) -> Tier:
-    """
-    With the ends of a window as uncertain as the moment of any one answer; a rate is the work of many.
-    """
+    """With the ends of a window as uncertain as the moment of any one answer; a rate is the work of many."""
     if "rate_per_s" in found.numbers:
         return found
     numbers = {
@@ -55,8 +48,7 @@ def blurred(found: Tier, blur_s: float) -> Tier:
 
 
 def vague(found: Tier, share: float) -> Tier:
-    """
-    With all numbers as uncertain as what somebody else takes makes them, who only ever takes.
+    """With all numbers as uncertain as what somebody else takes makes them, who only ever takes.
 
     Args:
         share: Of what the limiter gives.
@@ -72,9 +64,7 @@ def vague(found: Tier, share: float) -> Tier:
 
 
 def same(one: Cells, other: Cells, limit: float) -> bool:
-    """
-    Whether two kinds of a family have the same limit, and times that may be the same.
-    """
+    """Whether two kinds of a family have the same limit, and times that may be the same."""
     if one.kind.family != other.kind.family or one.kind.scales != other.kind.scales:
         return False
     mine, theirs = (tier(cells).numbers for cells in (one, other))
@@ -87,8 +77,6 @@ def same(one: Cells, other: Cells, limit: float) -> bool:
 
 
 def loose(found: Tier) -> float:
-    """
-    How far the times of a limiter may be from what they are thought to be, as a share of themselves.
-    """
+    """How far the times of a limiter may be from what they are thought to be, as a share of themselves."""
     shares = [number.high / number.low - 1 for name, number in found.numbers.items() if name.endswith("_s")]
     return max(shares, default=0.0) / 2

@@ -1,15 +1,13 @@
-"""
-What was known of a limiter before answers came that nothing explains, and it was asked anew; pure.
-"""
+"""What was known of a limiter before answers came that nothing explains, and it was asked anew; pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from touchstone.facts.identity import Tier
+from touchstone.facts.observed import Answer, Moment
 from touchstone.limiter.account import Candidate
 from touchstone.limiter.cells import Cells
 from touchstone.limiter.certainty import loose
-from touchstone.limiter.identity import Tier
-from touchstone.limiter.observed import Answer, Moment
 from touchstone.limiter.summary import tier
 
 # How many surprises there may be until it is no limiter that stays as it is.
@@ -30,8 +28,7 @@ _KNOWN, _UNLIKELY = 0.05, 20.0
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """
-    All that was asked until answers came that contradict it.
+    """All that was asked until answers came that contradict it.
 
     Attributes:
         tiers: The likeliest limiter by then.
@@ -54,8 +51,7 @@ class Chapter:
     def until(
         cls, answers: Sequence[Answer], story: Sequence[Answer], tiers: Sequence[Tier], probability: float, cells: Cells
     ) -> "Chapter | None":
-        """
-        What is known before the last *answers* of a story; None where there are none.
+        """What is known before the last *answers* of a story; None where there are none.
 
         Args:
             cells: The likeliest kind.
@@ -67,8 +63,7 @@ class Chapter:
         return cls(tuple(tiers), probability, story[-len(answers) - 1].sent_at, answers[0].sent_at, candidate, share)
 
     def explains(self, moments: Sequence[Moment], evidence: float) -> bool:
-        """
-        Whether what was known may be all that is behind a later story, if somebody else takes a part.
+        """Whether what was known may be all that is behind a later story, if somebody else takes a part.
 
         Args:
             evidence: Logarithm of how likely that story is by all that is thought of now.
@@ -82,16 +77,13 @@ class Chapter:
 
     @property
     def text(self) -> str:
-        """
-        The likeliest limiter, as `touchstone serve --rate` takes it.
-        """
+        """The likeliest limiter, as `touchstone serve --rate` takes it."""
         return "+".join(tier.text for tier in self.tiers)
 
 
 @dataclass
 class Surprises:
-    """
-    Whether answers came that nothing explains that was likely until then.
+    """Whether answers came that nothing explains that was likely until then.
 
     Where they made it think of more limiters, these get a few stimuli to explain them.
 
@@ -105,8 +97,7 @@ class Surprises:
     _heard: int = 0
 
     def hear(self, surprise: Chapter | None, *, widens: bool, explained: bool, hopeful: bool = False) -> None:
-        """
-        Takes in how the answers to one more stimulus stand.
+        """Takes in how the answers to one more stimulus stand.
 
         Args:
             surprise: What was known before them, where they are surprising.
@@ -126,9 +117,7 @@ class Surprises:
 
 
 def met(answers: Sequence[Answer]) -> tuple[str, ...]:
-    """
-    That a limiter was met when it let nothing through, in words.
-    """
+    """That a limiter was met when it let nothing through, in words."""
     if not answers or answers[0].accepted or not any(answer.accepted for answer in answers):
         return ()
     return ("the first request was refused: the key was used shortly before, or the limiter begins with nothing left",)
@@ -142,8 +131,7 @@ def told(
     builds: bool = False,
     doubted: Sequence[Chapter] = (),
 ) -> tuple[str, ...]:
-    """
-    What was found in earlier chapters, in words, beside what is found now.
+    """What was found in earlier chapters, in words, beside what is found now.
 
     Args:
         first_at: When the first request of all was sent.
@@ -191,9 +179,7 @@ def _close(before: Sequence[Tier], after: Sequence[Tier]) -> bool:
 
 
 def _same(before: Sequence[Tier], after: Sequence[Tier]) -> bool:
-    """
-    Whether what was thought to be known before holds what is known now.
-    """
+    """Whether what was thought to be known before holds what is known now."""
     if [tier.family for tier in before] != [tier.family for tier in after]:
         return False
     return all(

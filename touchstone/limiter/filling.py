@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from touchstone.facts.observed import Moment
+from touchstone.facts.stimulus import Segment, Stimulus, drain
 from touchstone.limiter.buckets import TokenBucket
 from touchstone.limiter.kinds import Kind, refill_s
-from touchstone.limiter.observed import Moment
-from touchstone.limiter.stimulus import Segment, Stimulus, drain
 from touchstone.limiter.story import Story
 from touchstone.limiter.tiers import Tiered
 
@@ -36,8 +36,7 @@ _GENTLY = 1.05
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """
-    A limiter that is to be filled.
+    """A limiter that is to be filled.
 
     Attributes:
         limit: How many it lets through at once.
@@ -72,8 +71,7 @@ class Filling:
         return Stimulus("once more", (*self._watch(now_at, self.full_at), drain(at, most)))
 
     def begins_at(self, story: Story, now_at: float, room: int) -> float:
-        """
-        When what is to fill it besides begins, so that it counts when its limit is met once more.
+        """When what is to fill it besides begins, so that it counts when its limit is met once more.
 
         Args:
             room: How many it would let through now.
@@ -84,9 +82,7 @@ class Filling:
         return now_at if room >= _ROOMY * self.limit else max(now_at, self.full_at + AFTER_S)
 
     def _leaves_at(self, story: Story, now_at: float) -> float:
-        """
-        When the first leaves a log of those that were let through last.
-        """
+        """When the first leaves a log of those that were let through last."""
         left_at = now_at - self.refill_s
         return self.refill_s + min(moment.at for moment in story.moments() if moment.accepted and moment.at > left_at)
 
@@ -101,9 +97,7 @@ class Filling:
 
 
 def met_once(family: str, limit: float, refill_s: float, moments: Sequence[Moment]) -> bool:
-    """
-    Whether a limit was met only once, or again only while what was there before was still in its mind.
-    """
+    """Whether a limit was met only once, or again only while what was there before was still in its mind."""
     if family in FORGETS and limit > _CHEAP:
         refused_at = [moment.at for moment in moments if not moment.accepted]
         return refused_at[-1] - refused_at[0] < _MEETS * refill_s
@@ -111,9 +105,7 @@ def met_once(family: str, limit: float, refill_s: float, moments: Sequence[Momen
 
 
 def fillings(moments: Sequence[Moment], least: float) -> int:
-    """
-    How often at least so many were let through before one was refused.
-    """
+    """How often at least so many were let through before one was refused."""
     count = found = 0
     for moment in moments:
         found += not moment.accepted and count >= least
@@ -122,9 +114,7 @@ def fillings(moments: Sequence[Moment], least: float) -> int:
 
 
 def steady(kind: Tiered, now_at: float, count: int) -> Segment:
-    """
-    As many as the first of two limiters lets through one by one, until the one behind it refuses.
-    """
+    """As many as the first of two limiters lets through one by one, until the one behind it refuses."""
     known = {name: np.asarray(value) for name, value in kind.known.items()}
     step_s = _GENTLY * float(refill_s(kind.first, known)) / kind.known["limit"]
     return Segment(tuple(now_at + number * step_s for number in range(count)), "refused")

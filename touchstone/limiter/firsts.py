@@ -1,6 +1,4 @@
-"""
-Limiters that explain all but the last refusals, and what may be behind each of them; pure.
-"""
+"""Limiters that explain all but the last refusals, and what may be behind each of them; pure."""
 
 import math
 from collections.abc import Sequence
@@ -8,12 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from touchstone.facts.observed import Moment
 from touchstone.limiter.account import Candidate, compare
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.catalogue import behind
 from touchstone.limiter.cells import Cells
 from touchstone.limiter.certainty import loose
-from touchstone.limiter.observed import Moment
 from touchstone.limiter.summary import tier
 from touchstone.limiter.tiers import Tiered
 
@@ -31,17 +29,13 @@ _APART = 0.5
 
 @dataclass
 class Firsts:
-    """
-    What may turn out to have another limit behind it: what that refuses speaks against the right one, too.
-    """
+    """What may turn out to have another limit behind it: what that refuses speaks against the right one, too."""
 
     kept: dict[str, tuple[Candidate, float, float]] = field(default_factory=dict)
     _likeliest: dict[str, float] = field(default_factory=dict)
 
     def keep(self, belief: Belief) -> None:
-        """
-        Keeps what is likely by now and well known.
-        """
+        """Keeps what is likely by now and well known."""
         kinds = belief.kinds()
         for cells in belief.cells:
             name = cells.kind.name
@@ -53,29 +47,21 @@ class Firsts:
                 self.kept[name] = (_middle(cells), share, cells.luck())
 
     def was_sure(self, kind: Tiered) -> bool:
-        """
-        Whether the first of two limiters was all but certain before the second one was met.
-        """
+        """Whether the first of two limiters was all but certain before the second one was met."""
         return self._likeliest.get(kind.first.name, 0.0) > _SURE
 
     def behind(self, moments: Sequence[Moment]) -> list[Cells]:
-        """
-        What may be behind the last that were kept.
-        """
+        """What may be behind the last that were kept."""
         firsts = list(self.kept.values())[-_MOST_FIRSTS:]
         return [cells for first in firsts for cells in _behind(first, moments)]
 
     def share(self, belief: Belief) -> float:
-        """
-        How likely it is that there is another limit behind one.
-        """
+        """How likely it is that there is another limit behind one."""
         kinds = belief.kinds()
         return sum(kinds[cells.kind.name] for cells in belief.cells if isinstance(cells.kind, Tiered))
 
     def renew(self, belief: Belief, moments: Sequence[Moment]) -> None:
-        """
-        Reckons anew with the times of a first limiter that became known better than by when it was kept.
-        """
+        """Reckons anew with the times of a first limiter that became known better than by when it was kept."""
         for plain in [cells for cells in belief.cells if not isinstance(cells.kind, Tiered)]:
             before = [cells for cells in belief.cells if _is_behind(cells, plain)]
             if not before or not _has_moved(before[0], plain):
@@ -91,9 +77,7 @@ class Firsts:
 
 
 def meets(kind: Tiered, moments: Sequence[Moment], window_s: float) -> int:
-    """
-    How often the second of two limiters refused what the first one would have let through, half a window apart.
-    """
+    """How often the second of two limiters refused what the first one would have let through, half a window apart."""
     first = Candidate(kind.first, {name: np.array([value]) for name, value in kind.known.items()})
     count, last_at = 0, -math.inf
     for one in compare(first, moments, kind.loose):
@@ -103,9 +87,7 @@ def meets(kind: Tiered, moments: Sequence[Moment], window_s: float) -> int:
 
 
 def _middle(cells: Cells) -> Candidate:
-    """
-    The likeliest limit, with times in the middle of what they may be: as far from one end as from the other.
-    """
+    """The likeliest limit, with times in the middle of what they may be: as far from one end as from the other."""
     candidate, numbers = Candidate.of(cells), tier(cells).numbers
     middles = {name: math.sqrt(number.low * number.high) for name, number in numbers.items() if number.low > 0}
     if "token_s" in cells.kind.scales:
@@ -125,9 +107,7 @@ def _is_behind(cells: Cells, plain: Cells) -> bool:
 
 
 def _has_moved(cells: Cells, plain: Cells) -> bool:
-    """
-    Whether the times of a limiter are others than what is behind it was reckoned with.
-    """
+    """Whether the times of a limiter are others than what is behind it was reckoned with."""
     assert isinstance(cells.kind, Tiered)
     known, now = cells.kind.known, _middle(plain).params
     if float(now["limit"][0]) != known["limit"]:

@@ -1,6 +1,4 @@
-"""
-What each possible limiter would answer to each possible stimulus; pure.
-"""
+"""What each possible limiter would answer to each possible stimulus; pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from touchstone.facts.stimulus import Stimulus
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, State, refill_s
-from touchstone.limiter.stimulus import Stimulus
 
 _UNTIL = {"": 0, "refused": 1, "accepted": 2}
 # Below this it is taken for granted that nobody else takes a part.
@@ -22,8 +20,7 @@ _MANY_OVER = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """
-    Some of the possible limiters of one kind, picked as they are likely.
+    """Some of the possible limiters of one kind, picked as they are likely.
 
     Attributes:
         weights: How much each stands for; all crowds together make 1.
@@ -39,8 +36,7 @@ class Crowd:
 
 
 def crowds(belief: Belief, size: int, rng: np.random.Generator, *, aside: bool = True) -> list[Crowd]:
-    """
-    A sample of all that is possible, of about *size* limiters.
+    """A sample of all that is possible, of about *size* limiters.
 
     Args:
         aside: Whether what only others could explain is left out, as long as nothing says that there are any.
@@ -70,9 +66,7 @@ def crowds(belief: Belief, size: int, rng: np.random.Generator, *, aside: bool =
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """
-    Several stimuli, step by step beside each other: one row each.
-    """
+    """Several stimuli, step by step beside each other: one row each."""
 
     at: Array
     segment: NDArray[np.int64]
@@ -80,9 +74,7 @@ class Script:
 
     @classmethod
     def of(cls, stimuli: Sequence[Stimulus]) -> "Script":
-        """
-        The steps of *stimuli*, padded to the longest.
-        """
+        """The steps of *stimuli*, padded to the longest."""
         longest = max(stimulus.most for stimulus in stimuli)
         at = np.full((len(stimuli), longest), np.nan)
         segment = np.zeros((len(stimuli), longest), dtype=np.int64)
@@ -100,8 +92,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """
-    What one crowd answers to several stimuli; one row for each stimulus, one column for each limiter.
+    """What one crowd answers to several stimuli; one row for each stimulus, one column for each limiter.
 
     Attributes:
         mark: A number that is the same where all answers are the same.
@@ -122,9 +113,7 @@ class Foreseen:
     states: Sequence[tuple[NDArray[np.int64], State]]
 
     def state(self, row: int) -> State:
-        """
-        What each limiter keeps in mind after one stimulus.
-        """
+        """What each limiter keeps in mind after one stimulus."""
         for rows, state in self.states:
             found = np.flatnonzero(rows == row)
             if len(found):
@@ -134,9 +123,7 @@ class Foreseen:
 
 @dataclass
 class _Running:
-    """
-    Stimuli that are not over yet, side by side.
-    """
+    """Stimuli that are not over yet, side by side."""
 
     rows: NDArray[np.int64]
     state: State
@@ -149,9 +136,7 @@ class _Running:
 
     @classmethod
     def of(cls, crowd: Crowd, rows: int) -> "_Running":
-        """
-        As many stimuli, of which nothing is sent yet.
-        """
+        """As many stimuli, of which nothing is sent yet."""
         shape = (rows, len(crowd))
         return cls(
             np.arange(rows),
@@ -165,9 +150,7 @@ class _Running:
         )
 
     def part(self, mask: Mask) -> "_Running":
-        """
-        Some of them.
-        """
+        """Some of them."""
         state = {name: value[mask] if _in_rows(name, value) else value for name, value in self.state.items()}
         return _Running(
             self.rows[mask],
@@ -182,8 +165,7 @@ class _Running:
 
 
 def foresee(crowd: Crowd, script: Script, pace_s: float, blur_s: float, seed: int = 1) -> Foreseen:
-    """
-    Has each limiter of *crowd* answer each stimulus.
+    """Has each limiter of *crowd* answer each stimulus.
 
     Args:
         pace_s: From one request to the next where each waits for the last one's answer.
@@ -209,9 +191,7 @@ def foresee(crowd: Crowd, script: Script, pace_s: float, blur_s: float, seed: in
 def _step(
     running: _Running, crowd: Crowd, script: Script, step: int, times_s: tuple[float, float], marks: NDArray[np.int64]
 ) -> None:
-    """
-    Sends what is next of each stimulus, but for those that are over.
-    """
+    """Sends what is next of each stimulus, but for those that are over."""
     pace_s, blur_s = times_s
     rows, state = running.rows, running.state
     params = {name: np.broadcast_to(values, running.mark.shape) for name, values in crowd.params.items()}
@@ -236,9 +216,7 @@ def _step(
 
 
 def _foreseen(crowd: Crowd, done: Sequence[_Running]) -> Foreseen:
-    """
-    All stimuli in their own order.
-    """
+    """All stimuli in their own order."""
     order = np.argsort(np.concatenate([part.rows for part in done]), kind="stable")
     rooms = []
     for part in done:
@@ -256,9 +234,7 @@ def _foreseen(crowd: Crowd, done: Sequence[_Running]) -> Foreseen:
 
 
 def _in_rows(name: str, value: Any) -> bool:
-    """
-    Whether a part of a state is one for each stimulus, and not one for all.
-    """
+    """Whether a part of a state is one for each stimulus, and not one for all."""
     return np.ndim(value) > 1 or (np.ndim(value) == 1 and not name.endswith("log"))
 
 
@@ -289,17 +265,13 @@ def _bits(share: Array) -> Array:
 
 
 def quantile(values: Array, weights: Array, share: float) -> float:
-    """
-    The value below which *share* of the weight lies.
-    """
+    """The value below which *share* of the weight lies."""
     order = np.argsort(values, kind="stable")
     sums = np.cumsum(weights[order])
     return float(values[order][min(int(np.searchsorted(sums, share * sums[-1])), len(order) - 1)])
 
 
 def refills(found: Sequence[Crowd]) -> tuple[Array, Array]:
-    """
-    In how many seconds each possible limiter gives its limit once more, and what each weighs.
-    """
+    """In how many seconds each possible limiter gives its limit once more, and what each weighs."""
     values = np.concatenate([refill_s(crowd.kind, crowd.params) for crowd in found])
     return values, np.concatenate([crowd.weights for crowd in found])

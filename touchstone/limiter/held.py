@@ -1,5 +1,4 @@
-"""
-How many builds may be in flight; pure.
+"""How many builds may be in flight; pure.
 
 The rate is known by then, or there is none: a refusal that it explains tells nothing here, so nothing is sent that it
 might refuse.
@@ -9,10 +8,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from touchstone.facts.identity import Interval, Tier
+from touchstone.facts.observed import Answer
+from touchstone.facts.stimulus import Segment, Stimulus
 from touchstone.limiter.filling import AFTER_S
-from touchstone.limiter.identity import Interval, Tier
-from touchstone.limiter.observed import Answer
-from touchstone.limiter.stimulus import Segment, Stimulus
 
 # How many the rate lets through at a moment, and when it lets through as many as it can.
 Room = Callable[[float], tuple[int, float]]
@@ -31,8 +30,7 @@ _MOST_WAITS = 2
 
 @dataclass
 class Held:
-    """
-    The part of a probe that finds how many builds may be in flight: holds them, frees one, tests the edge.
+    """The part of a probe that finds how many builds may be in flight: holds them, frees one, tests the edge.
 
     Attributes:
         most: Builds that may be held.
@@ -60,17 +58,13 @@ class Held:
     _stuck: int = 0
 
     def begin_anew(self) -> None:
-        """
-        Forgets what was held, which has ended: what is not known by now is looked for from the beginning.
-        """
+        """Forgets what was held, which has ended: what is not known by now is looked for from the beginning."""
         if not self.over:
             self._held, self.cap, self._half, self._still, self._first_at = 0, 0, False, False, math.inf
             self.edges.clear()
 
     def ask(self, now_at: float, left: int) -> Stimulus | None:
-        """
-        What is sent next; None where the cap is known, or none is met.
-        """
+        """What is sent next; None where the cap is known, or none is met."""
         if self.over or left < 2:
             return None
         want = (1 if self._half or self._still else 2) if self.cap else self.most - self._held
@@ -90,9 +84,7 @@ class Held:
         return Stimulus(name, (part,), frees=0 if self._half else 1, stage="builds")
 
     def hear(self, answers: Sequence[Answer]) -> None:
-        """
-        Takes in what came of it.
-        """
+        """Takes in what came of it."""
         if not answers:
             self._stuck += 1
             self.over = self._stuck > _MOST_WAITS
@@ -107,9 +99,7 @@ class Held:
             self._hold(answers, accepted)
 
     def _wait(self, accepted: int) -> None:
-        """
-        Of a cap nothing comes back with time; of a rate it does.
-        """
+        """Of a cap nothing comes back with time; of a rate it does."""
         self._given = self._given + 1 if accepted else 0
         self._still = bool(accepted)
         if self._given >= _GIVEN:
@@ -120,8 +110,7 @@ class Held:
         self.cap = 0
 
     def _test(self, answers: Sequence[Answer], accepted: int) -> None:
-        """
-        Of two starts after one was freed the first has to be let through, and the other one refused.
+        """Of two starts after one was freed the first has to be let through, and the other one refused.
 
         One alone is half of that, where the rate lets no two through, or the other one was cut off.
         """
@@ -150,8 +139,7 @@ class Held:
             self.over = True
 
     def hidden(self, *, spent: bool) -> str:
-        """
-        Why no higher cap could be met, in words, where the rate let no more builds start; else empty.
+        """Why no higher cap could be met, in words, where the rate let no more builds start; else empty.
 
         Args:
             spent: Whether nothing more is asked because the budget is spent.
@@ -162,27 +150,21 @@ class Held:
         return f"{told} within the budget" if spent else f"{told} in the {self.lasts_s:g} s that a build lasts"
 
     def tier(self) -> Tier | None:
-        """
-        The cap; None where none was met, or it is not proven.
-        """
+        """The cap; None where none was met, or it is not proven."""
         if not self.cap or not self.sure:
             return None
         return Tier("builds", f"builds:{self.cap}", {"limit": Interval(self.cap, self.cap, self.cap)})
 
     @property
     def doubt(self) -> str:
-        """
-        Why what was refused is not told as a cap, in words; empty where it is, or nothing was.
-        """
+        """Why what was refused is not told as a cap, in words; empty where it is, or nothing was."""
         if self.sure:
             return ""
         return f"a start was refused with {self.cap} builds in flight, and ending one did not show that they were why"
 
     @property
     def sure(self) -> bool:
-        """
-        Whether none was met, or each test of the edge came out as a cap has it.
-        """
+        """Whether none was met, or each test of the edge came out as a cap has it."""
         return not self.cap or (bool(self.edges) and all(self.edges))
 
 
@@ -197,8 +179,7 @@ def room_for(count: int, room: Room, at: float) -> tuple[int, float]:
 
 
 def perhaps_by_builds(answers: Sequence[Answer], cap: int) -> set[int]:
-    """
-    The numbers of refusals that a cap on builds may explain as well as a rate, with builds that take a while to end.
+    """The numbers of refusals that a cap on builds may explain as well as a rate, with builds that take a while to end.
 
     Before each as many builds began as the cap lets in, in far less time than was ever seen to be enough for one of as
     many to end.

@@ -1,22 +1,20 @@
-"""
-The identification from the first request to the last: what is asked next, what was heard, what is known; pure.
-"""
+"""The identification from the first request to the last: what is asked next, what was heard, what is known; pure."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+from touchstone.facts.identity import Identity, Step, Stretch, Tier, Why
+from touchstone.facts.observed import Answer
+from touchstone.facts.stimulus import Segment, Stimulus, drain
 from touchstone.limiter.account import Candidate, stretch
 from touchstone.limiter.caps import Crowds, InFlight
 from touchstone.limiter.chapters import MOST_CHAPTERS, REST_TIMES, Chapter, doubted, met, told
 from touchstone.limiter.filling import AFTER_S
 from touchstone.limiter.held import Held, perhaps_by_builds
-from touchstone.limiter.identity import Identity, Step, Stretch, Tier, Why
-from touchstone.limiter.observed import Answer
 from touchstone.limiter.opening import Opening
 from touchstone.limiter.queues import Queues
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.soak import most_within, of_a_moment
-from touchstone.limiter.stimulus import Segment, Stimulus, drain
 from touchstone.limiter.story import Story
 from touchstone.limiter.telling import cost, identity
 from touchstone.limiter.terms import Terms
@@ -32,8 +30,7 @@ _SOAKS = ("soak", "builds", "in flight")
 
 
 class Probe:
-    """
-    One identification. The same terms and the same answers lead to the same questions and the same identity.
+    """One identification. The same terms and the same answers lead to the same questions and the same identity.
 
     Times are seconds on one clock that begins with the run and goes on while a probe is interrupted.
 
@@ -54,9 +51,7 @@ class Probe:
         self._begin(0.0)
 
     def _begin(self, at: float) -> None:
-        """
-        Knows nothing, and asks for nothing before *at*.
-        """
+        """Knows nothing, and asks for nothing before *at*."""
         self._begins_at = at
         self.story = Story()
         self._opening = Opening(self.story, self.terms.starts, self.terms.most_requests - len(self._answers))
@@ -71,9 +66,7 @@ class Probe:
         self._rested = False
 
     def ask(self, now_at: float) -> Stimulus | None:
-        """
-        What is sent next, from *now_at* on; None where nothing more is asked.
-        """
+        """What is sent next, from *now_at* on; None where nothing more is asked."""
         if self._why:
             return None
         left = self.left
@@ -92,9 +85,7 @@ class Probe:
 
     @property
     def left(self) -> int:
-        """
-        Requests that there is room for, all of which may be accepted.
-        """
+        """Requests that there is room for, all of which may be accepted."""
         return min(self.terms.most_requests - len(self._answers), self._builds_left)
 
     @property
@@ -125,9 +116,7 @@ class Probe:
         return self._besides(now_at, left) or self._soak(now_at, left)
 
     def _one_at_a_time(self, now_at: float) -> Stimulus | None:
-        """
-        Begins once more with one build at a time, where no rate explains what builds in flight may have caused.
-        """
+        """Begins once more with one build at a time, where no rate explains what builds in flight may have caused."""
         builds = self.terms.starts and self.terms.caps and self._refilled
         if not builds or self._alone or not self._rates:
             return None
@@ -145,9 +134,7 @@ class Probe:
         return now_at + min(REST_TIMES * max(rates.refill_s, self.story.seconds), _MOST_REST_S)
 
     def _besides(self, now_at: float, left: int) -> Stimulus | None:
-        """
-        What else there may be: caps, and a second limit. What these let through tells of the limit, too.
-        """
+        """What else there may be: caps, and a second limit. What these let through tells of the limit, too."""
         return self._ask_caps(now_at, left) or self._soak(now_at, left, short=True)
 
     def _ask_caps(self, now_at: float, left: int) -> Stimulus | None:
@@ -172,8 +159,7 @@ class Probe:
         return self._crowds.ask(now_at, self.terms.most_held, left, together=True, capless=True)
 
     def _soak(self, now_at: float, left: int, *, short: bool = False) -> Stimulus | None:
-        """
-        As many as the rate lets through, again and again.
+        """As many as the rate lets through, again and again.
 
         Args:
             short: Whether only as often as shows whether the rate of a moment is the first of two.
@@ -190,9 +176,7 @@ class Probe:
         return Stimulus("soak", (Segment((at,) * max(1, min(room, left, missing)), alone=alone),), stage="soak")
 
     def _missing_of_a_moment(self, rates: Rates) -> int:
-        """
-        How many have yet to be let through in a row before a rate of a moment counts as the only one.
-        """
+        """How many have yet to be let through in a row before a rate of a moment counts as the only one."""
         needed, within_s = of_a_moment(rates.tiers(), rates.refill_s)
         return needed - max(self._soaked, most_within(self.story.answers, within_s) if needed else 0)
 
@@ -200,9 +184,7 @@ class Probe:
         return self._rates.room(at) if self._rates else (_PLENTY, at)
 
     def hear(self, stimulus: Stimulus, answers: Sequence[Answer]) -> None:
-        """
-        Takes in the answers to a stimulus, in the order in which they were sent; fewer where it was cut short.
-        """
+        """Takes in the answers to a stimulus, in the order in which they were sent; fewer where it was cut short."""
         if stimulus.anew:
             self.resume()
         if stimulus.stage == _ALONE and answers:
@@ -234,9 +216,7 @@ class Probe:
             self._begin(ended_at + REST_TIMES * max(self._rates.refill_s, self.story.seconds))
 
     def _tell(self, stage: str, answers: Sequence[Answer]) -> None:
-        """
-        Has the part hear that asked.
-        """
+        """Has the part hear that asked."""
         if stage in ("opening", _ALONE):
             self._opening.hear(answers)
         elif stage == "queue":
@@ -258,15 +238,12 @@ class Probe:
             self._rested = self._rested or bool(answers)
 
     def resume(self) -> None:
-        """
-        Goes on after an interruption, at the end of which every build was cancelled.
-        """
+        """Goes on after an interruption, at the end of which every build was cancelled."""
         self._anew, self._frees = True, 0
         self._held.begin_anew()
 
     def _leave_out(self, answers: Sequence[Answer], stage: str, *, disproved: bool) -> None:
-        """
-        What a cap refuses tells nothing of the rate; what is let through counts there too.
+        """What a cap refuses tells nothing of the rate; what is let through counts there too.
 
         Where there is no cap after all, each of these refusals is one that the rate has to explain.
         """
@@ -282,9 +259,7 @@ class Probe:
             self._by_cap[stage] = refused
 
     def _doubt_caps(self) -> None:
-        """
-        Looks for the rate once more where what is known of builds in flight by now puts it in another light.
-        """
+        """Looks for the rate once more where what is known of builds in flight by now puts it in another light."""
         self._doubt_refusals()
         self._doubt_builds()
 
@@ -304,9 +279,7 @@ class Probe:
         self._rates = Rates(self.story, self.terms.seed, self._accepted_first()) if self._opening.over else None
 
     def _doubt_builds(self) -> None:
-        """
-        Looks for a rate after all, where builds were begun one at a time because of a cap that is none.
-        """
+        """Looks for a rate after all, where builds were begun one at a time because of a cap that is none."""
         if self._held.disproved and self._opening.capped and not self._rates:
             self._opening.capped = self._opening.refilled = self._alone = self._refilled = False
             self.story.left_out.clear()
@@ -326,15 +299,11 @@ class Probe:
         return max(count, 1)
 
     def stop(self, why: Why) -> None:
-        """
-        Has nothing more asked.
-        """
+        """Has nothing more asked."""
         self._why = why
 
     def known(self) -> Identity:
-        """
-        What is known by now.
-        """
+        """What is known by now."""
         tiers, sure = self._tiers()
         unlimited = len(self.story.answers) if not self._rates and not self._opening.queued else 0
         return identity(
@@ -351,17 +320,13 @@ class Probe:
         )
 
     def _said_before(self, tiers: Sequence[Tier]) -> tuple[str, ...]:
-        """
-        What was found before answers came that contradict it.
-        """
+        """What was found before answers came that contradict it."""
         if not self._before:
             return ()
         return told(self._before, tiers, self._answers[0].sent_at, builds=self._alone, doubted=self._doubted())
 
     def _doubted(self) -> list[Chapter]:
-        """
-        What may still be all that there is, though it was contradicted.
-        """
+        """What may still be all that there is, though it was contradicted."""
         before, rates = [*self._before, *self._stood], self._rates
         if not before or not rates:
             return []
@@ -371,9 +336,7 @@ class Probe:
         return found
 
     def _said_of_caps(self) -> tuple[str, ...]:
-        """
-        What was met and is not told as a cap, and why no higher one could be met.
-        """
+        """What was met and is not told as a cap, and why no higher one could be met."""
         over = self._why not in ("", "interrupted")
         hidden = self._held.hidden(spent=self._why == "budget") if over and self._rates else ""
         return tuple(text for text in (self._held.doubt, self._in_flight.doubt, self._crowds.doubt, hidden) if text)
@@ -390,9 +353,7 @@ class Probe:
         return rates + caps, sure
 
     def stretch(self) -> Stretch | None:
-        """
-        What the likeliest limiter kept in mind from the first answer to the last; None where there is none.
-        """
+        """What the likeliest limiter kept in mind from the first answer to the last; None where there is none."""
         moments = self.story.moments()
         if not self._rates or not moments:
             return None

@@ -1,6 +1,4 @@
-"""
-Limiters that remember when requests came: a log of the last ones, and the time since the last one.
-"""
+"""Limiters that remember when requests came: a log of the last ones, and the time since the last one."""
 
 from dataclasses import dataclass
 
@@ -12,8 +10,7 @@ from touchstone.limiter.kinds import LONG_AGO, Array, AtAnyTime, Mask, Params, S
 
 @dataclass(frozen=True, slots=True)
 class SlidingLog(AtAnyTime):
-    """
-    So many in any stretch of one length.
+    """So many in any stretch of one length.
 
     The log is one for all parameters as long as answers are given from outside; where each simulation decides for
     itself there is one more axis, the last one, with a log for each.
@@ -27,15 +24,11 @@ class SlidingLog(AtAnyTime):
     levels: bool = False
 
     def start(self, params: Params, at: float) -> State:
-        """
-        An empty log.
-        """
+        """An empty log."""
         return {"log": np.zeros(0), "size": 0}
 
     def free_at(self, params: Params, state: State) -> Array:
-        """
-        When the oldest of the last *limit* leaves the stretch.
-        """
+        """When the oldest of the last *limit* leaves the stretch."""
         log, size, limit = state["log"], state["size"], params["limit"]
         index = np.asarray(size - limit).astype(np.int64)
         if log.shape[-1] == 0:
@@ -45,9 +38,7 @@ class SlidingLog(AtAnyTime):
         return np.where(index >= 0, oldest + params["window_s"], LONG_AGO)
 
     def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
-        """
-        Adds to the log what counts.
-        """
+        """Adds to the log what counts."""
         counted = True if self.counts_refused else accepted
         log, size = state["log"], state["size"]
         if log.ndim == 1 and isinstance(counted, bool) and np.ndim(at) == 0:
@@ -65,9 +56,7 @@ class SlidingLog(AtAnyTime):
         return {"log": log, "size": size + np.asarray(counted, dtype=np.int64)}
 
     def turn_at(self, params: Params, state: State) -> Array:
-        """
-        When the last one leaves the stretch.
-        """
+        """When the last one leaves the stretch."""
         log = state["log"]
         if log.ndim == 1:
             return (log[-1] if len(log) else LONG_AGO) + params["window_s"]
@@ -75,9 +64,7 @@ class SlidingLog(AtAnyTime):
         return np.asarray(log.reshape(-1)[_places(log, last)] + params["window_s"])
 
     def room(self, params: Params, state: State, at: Array | float) -> Array:
-        """
-        What of the limit the log does not hold.
-        """
+        """What of the limit the log does not hold."""
         log, limit, since = state["log"], params["limit"], at - params["window_s"]
         if log.ndim == 1:
             inside = len(log) - np.searchsorted(log, since, side="right")
@@ -87,31 +74,24 @@ class SlidingLog(AtAnyTime):
         return np.asarray(np.maximum(limit - inside, 0.0))
 
     def shut_until(self, params: Params, state: State, at: float) -> Array:
-        """
-        When the oldest of all in the stretch leaves it.
-        """
+        """When the oldest of all in the stretch leaves it."""
         log, length = state["log"], params["window_s"]
         oldest = np.searchsorted(log, at - length, side="right")
         return np.append(log, at)[oldest] + np.where(oldest < len(log), length, 0.0)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
-        """
-        The share of the window.
-        """
+        """The share of the window."""
         return share * params["window_s"]
 
 
 def _places(log: Array, index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """
-    Where one entry of each of many logs lies if they are laid one after the other.
-    """
+    """Where one entry of each of many logs lies if they are laid one after the other."""
     return np.asarray(np.arange(index.size).reshape(index.shape) * log.shape[-1] + index)
 
 
 @dataclass(frozen=True, slots=True)
 class MinimumGap(AtAnyTime):
-    """
-    One request, and the next one not before some time has passed.
+    """One request, and the next one not before some time has passed.
 
     With a limit of 1 a log, a window that the first request opens and a bucket of one token are all this.
     """
@@ -123,38 +103,26 @@ class MinimumGap(AtAnyTime):
     levels: bool = False
 
     def start(self, params: Params, at: float) -> State:
-        """
-        Nothing came yet.
-        """
+        """Nothing came yet."""
         return {"last": np.full_like(params["gap_s"], LONG_AGO)}
 
     def free_at(self, params: Params, state: State) -> Array:
-        """
-        When the gap is over.
-        """
+        """When the gap is over."""
         return np.asarray(state["last"] + params["gap_s"])
 
     def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
-        """
-        Remembers what was accepted.
-        """
+        """Remembers what was accepted."""
         shape = np.shape(state["last"])
         return {"last": np.broadcast_to(where(accepted, np.asarray(at), state["last"]), shape)}
 
     def turn_at(self, params: Params, state: State) -> Array:
-        """
-        When the gap is over.
-        """
+        """When the gap is over."""
         return self.free_at(params, state)
 
     def room(self, params: Params, state: State, at: Array | float) -> Array:
-        """
-        One, when the gap is over.
-        """
+        """One, when the gap is over."""
         return np.where(at >= self.free_at(params, state), 1.0, 0.0)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
-        """
-        The share of the gap.
-        """
+        """The share of the gap."""
         return share * params["gap_s"]

@@ -1,6 +1,4 @@
-"""
-The first requests: one alone, and as many as it takes one after the other until one is refused; pure.
-"""
+"""The first requests: one alone, and as many as it takes one after the other until one is refused; pure."""
 
 import statistics
 from collections.abc import Sequence
@@ -8,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
 
-from touchstone.limiter.observed import Answer
+from touchstone.facts.observed import Answer
+from touchstone.facts.stimulus import Segment, Stimulus, drain, waits
 from touchstone.limiter.queuefit import in_turn_s
-from touchstone.limiter.stimulus import Segment, Stimulus, drain, waits
 from touchstone.limiter.story import Story
 
 # From the first request to the burst: what tells a window that it opened from a log in which it stands alone.
@@ -34,8 +32,7 @@ _LEAST_PACE_S, _PACE_TIMES, _SPREAD_TIMES = 0.005, 1.5, 3.0
 
 @dataclass
 class Opening:
-    """
-    How a probe begins.
+    """How a probe begins.
 
     Attributes:
         over: Whether the first refusal after something was accepted is there, or none came.
@@ -61,30 +58,22 @@ class Opening:
 
     @property
     def limited(self) -> bool:
-        """
-        Whether a rate refused something.
-        """
+        """Whether a rate refused something."""
         return any(not a.accepted for n, a in enumerate(self.story.answers) if n not in self.story.left_out)
 
     @property
     def unrefused(self) -> bool:
-        """
-        Whether so many were let through that no rate is looked for any more.
-        """
+        """Whether so many were let through that no rate is looked for any more."""
         count = len(self.story.answers)
         return count >= MOST_UNREFUSED or (self.story.seconds > _LONG_S and count >= _FEWER_UNREFUSED)
 
     @property
     def step_s(self) -> float:
-        """
-        From one request to the next of the last that were sent one after the other.
-        """
+        """From one request to the next of the last that were sent one after the other."""
         return statistics.median(self._steps_s) if self._steps_s else 0.0
 
     def ask(self, now_at: float) -> Stimulus:
-        """
-        What is sent next.
-        """
+        """What is sent next."""
         answers = self.story.answers
         if not answers:
             return Stimulus("one request", (Segment((now_at,)),), stage="opening")
@@ -108,9 +97,7 @@ class Opening:
         return Stimulus("burst", (at_once,), stage="opening")
 
     def hear(self, answers: Sequence[Answer]) -> None:
-        """
-        Takes in what came of it.
-        """
+        """Takes in what came of it."""
         everything = self.story.answers
         self._steps_s = [b.sent_at - a.sent_at for a, b in pairwise(answers)] or self._steps_s
         if not answers or not any(answer.accepted for answer in everything):
@@ -126,14 +113,11 @@ class Opening:
             self.over = self.unrefused or len(everything) >= self.most
 
     def go_on_alone(self) -> None:
-        """
-        Has builds begin one at a time from now on; where no refusal is a rate's any more, the burst goes on.
-        """
+        """Has builds begin one at a time from now on; where no refusal is a rate's any more, the burst goes on."""
         self.capped, self.over = True, self.limited
 
     def shows_queue(self, answers: Sequence[Answer]) -> bool:
-        """
-        Whether a volley that was sent later shows that answers are held back, as the burst did not.
+        """Whether a volley that was sent later shows that answers are held back, as the burst did not.
 
         They come one after the other, further apart than what one takes that waits for nothing, and the last one takes
         far longer than one alone ever did but for the network.
@@ -146,17 +130,13 @@ class Opening:
         return max(answer.done_at - answer.sent_at for answer in answers) > _SPREAD_TIMES * usual_s
 
     def resume(self, answers: Sequence[Answer]) -> None:
-        """
-        Goes on as if there were no queue: what was sent to fill it are requests as all others.
-        """
+        """Goes on as if there were no queue: what was sent to fill it are requests as all others."""
         self.queued = self.over = False
         self.unqueued = True
         self.hear(answers)
 
     def _refused(self, answers: Sequence[Answer]) -> None:
-        """
-        A rate, or so many builds that have not ended yet: the driver has them end before anything else is sent.
-        """
+        """A rate, or so many builds that have not ended yet: the driver has them end before anything else is sent."""
         self._kept = sum(answer.accepted for answer in self.story.answers)
         if self.starts and not self.capped:
             self._checks = "again"
@@ -187,17 +167,13 @@ class Opening:
                 self._forgive(answers[-1].accepted)
 
     def _forgive(self, last_accepted: bool) -> None:
-        """
-        Builds in flight are what was refused for so far, but for the last answer.
-        """
+        """Builds in flight are what was refused for so far, but for the last answer."""
         answers = self.story.answers
         refused = {number for number, answer in enumerate(answers) if not answer.accepted}
         self.story.left_out |= refused if last_accepted else refused - {len(answers) - 1}
 
     def _is_held(self) -> bool:
-        """
-        Whether the last answers all took about as long, and longer than one that came when nothing else did.
-        """
+        """Whether the last answers all took about as long, and longer than one that came when nothing else did."""
         served = [answer.done_at - answer.sent_at for answer in self.story.answers if answer.accepted]
         last = served[-_LAST_HELD:]
         if self.unqueued or waits(served):

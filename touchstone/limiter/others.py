@@ -1,5 +1,4 @@
-"""
-Somebody else who uses the same key: how likely it is that they took what a limiter had left; pure.
+"""Somebody else who uses the same key: how likely it is that they took what a limiter had left; pure.
 
 They come at any moment, as often as a share of what the limiter gives for good. What they took is not seen, but it
 lasts: where they had all of it a moment ago, they have it still.
@@ -26,9 +25,7 @@ _MOST, _STEPS, _LEAST_MEAN, _MOST_MEAN = 160, 240, 1e-3, 100.0
 
 
 def _tails() -> Array:
-    """
-    How likely it is that at least so many come, for a row of means; of a Poisson distribution.
-    """
+    """How likely it is that at least so many come, for a row of means; of a Poisson distribution."""
     means = np.geomspace(_LEAST_MEAN, _MOST_MEAN, _STEPS)[:, None]
     counts = np.arange(_MOST)[None, :]
     factorials = np.array([math.lgamma(count + 1) for count in range(_MOST)])
@@ -42,9 +39,7 @@ _PER_STEP = math.log(_MOST_MEAN / _LEAST_MEAN) / (_STEPS - 1)
 
 
 def _by_share() -> Array:
-    """
-    The same for each of SHARES, by the mean of all that a limiter gives; each flat.
-    """
+    """The same for each of SHARES, by the mean of all that a limiter gives; each flat."""
     tails, steps = _tails(), np.arange(2 * _STEPS)
     shifts = np.rint(np.log(np.maximum(SHARES[:, 0], 1e-9)) / _PER_STEP).astype(np.int64)
     return np.array([tails[np.clip(steps + shift, 0, _STEPS - 1)].ravel() for shift in shifts])
@@ -56,15 +51,12 @@ MINDED = ("full", "idle")
 
 
 def _layers(values: Array, like: Array) -> Array:
-    """
-    One layer for each of SHARES before all that *like* has.
-    """
+    """One layer for each of SHARES before all that *like* has."""
     return values.reshape(-1, *[1] * np.ndim(like))
 
 
 def at_least(count: Array, most: Array) -> Array:
-    """
-    How likely it is that so many or more came; one layer for each of SHARES.
+    """How likely it is that so many or more came; one layer for each of SHARES.
 
     Args:
         most: How many would have come if they took all that the limiter gives.
@@ -73,9 +65,7 @@ def at_least(count: Array, most: Array) -> Array:
 
 
 def _rows(most: Array) -> NDArray[np.int64]:
-    """
-    Where the tail for each mean begins in a flat table.
-    """
+    """Where the tail for each mean begins in a flat table."""
     steps = np.rint(np.log(np.maximum(most, _LEAST_MEAN) / _LEAST_MEAN) / _PER_STEP)
     return np.minimum(steps, 2 * _STEPS - 1).astype(np.int64) * (_MOST + 1)
 
@@ -88,8 +78,7 @@ def _look_up(count: Array, rows: NDArray[np.int64], tables: Array) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """
-    What is known of others for each of many possible limiters.
+    """What is known of others for each of many possible limiters.
 
     Attributes:
         had: What they had in mind of the limiter when it last refused: all that it would have had left else.
@@ -109,22 +98,16 @@ class Known:
 
     @classmethod
     def nothing(cls, size: int, began_at: float = LONG_AGO) -> "Known":
-        """
-        Before the first request.
-        """
+        """Before the first request."""
         before = np.full(size, LONG_AGO)
         return cls(np.zeros(size), np.full(size, np.inf), before, before, LONG_AGO, began_at)
 
     def accepted(self, left: Array) -> "Known":
-        """
-        What is known after one was let through, before which so many would have been left if nobody else came.
-        """
+        """What is known after one was let through, before which so many would have been left if nobody else came."""
         return replace(self, below=left)
 
     def refused(self, kind: Kind, left: Array, at: float, shut_until: Array) -> "Known":
-        """
-        What is known after one was refused at *at* all the same.
-        """
+        """What is known after one was refused at *at* all the same."""
         # A kind that goes on as if nothing were left has it in mind already; of a bucket but for the part of a token.
         most = 0.0 if kind.levels else np.inf
         had = np.minimum(left, 1.0 if _fills(kind) else most)
@@ -132,15 +115,11 @@ class Known:
         return Known(had, np.full(len(left), np.inf), shut_until, held_at, at, self.began_at)
 
     def gone(self, kind: Kind, params: Params, at: float | Array) -> Array:
-        """
-        What share of it is gone by now.
-        """
+        """What share of it is gone by now."""
         return np.asarray(np.minimum((at - self.refused_at) / lasts_s(kind, params), 1.0))
 
     def of(self, mask: Mask) -> "Known":
-        """
-        Of some of the limiters.
-        """
+        """Of some of the limiters."""
         return replace(
             self,
             had=self.had[mask],
@@ -150,9 +129,7 @@ class Known:
         )
 
     def joined(self, other: "Known") -> "Known":
-        """
-        Of these and others, of the same story.
-        """
+        """Of these and others, of the same story."""
         return Known(
             np.concatenate([self.had, other.had]),
             np.concatenate([self.below, other.below]),
@@ -168,15 +145,12 @@ def _fills(kind: Kind) -> bool:
 
 
 def lasts_s(kind: Kind, params: Params) -> Array:
-    """
-    How long what others took of a limiter is missing at most; of a bucket one token.
-    """
+    """How long what others took of a limiter is missing at most; of a bucket one token."""
     return params["token_s"] if _fills(kind) else refill_s(kind, params)
 
 
 def took_all(kind: Kind, params: Params, mind: State, left: Array, at: float | Array, known: Known) -> Array:
-    """
-    How likely it is that others have all that would be *left* at *at*; one layer for each of SHARES.
+    """How likely it is that others have all that would be *left* at *at*; one layer for each of SHARES.
 
     Args:
         mind: What each limiter keeps in mind of MINDED.
@@ -198,8 +172,7 @@ def took_all(kind: Kind, params: Params, mind: State, left: Array, at: float | A
 
 @dataclass(frozen=True, slots=True)
 class _Tail:
-    """
-    How likely it is that others have so many at a moment; without the layer of nobody.
+    """How likely it is that others have so many at a moment; without the layer of nobody.
 
     Attributes:
         rows: Where the tail for those that came begins in a flat table, if they came all the time.
@@ -212,8 +185,7 @@ class _Tail:
     rows: NDArray[np.int64]
 
     def of(self, count: Array) -> Array:
-        """
-        For a *count*.
+        """For a *count*.
 
         Nobody knows whether they were there before the first request, as long as nothing was refused.
         """
@@ -244,9 +216,7 @@ def _kept(kind: Kind, params: Params, at: float | Array, known: Known) -> Array:
 
 
 def _still(count: Array, rows: NDArray[np.int64], had: Array, kept: Array) -> Array:
-    """
-    How likely it is that others have so many, with those that they had already; without the layer of nobody.
-    """
+    """How likely it is that others have so many, with those that they had already; without the layer of nobody."""
     tables = _BY_SHARE[1:]
     if not had.any():
         return _look_up(count, rows, tables)
@@ -258,8 +228,7 @@ def _still(count: Array, rows: NDArray[np.int64], had: Array, kept: Array) -> Ar
 def came_first(
     early_s: Array, kind: Kind, params: Params, mind: State, since_s: float | Array, *, accepted: bool
 ) -> Array:
-    """
-    How likely it is that a limiter moves on so much sooner, since others came before; one layer for each of SHARES.
+    """How likely it is that a limiter moves on so much sooner, since others came before; one layer for each of SHARES.
 
     They may have opened the window; and a bucket from which they took something is not known to a token.
 

@@ -1,6 +1,4 @@
-"""
-Which stimulus tells most for what it costs; pure.
-"""
+"""Which stimulus tells most for what it costs; pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from touchstone.facts.stimulus import Segment, Stimulus, drain, spread
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.filling import steady
 from touchstone.limiter.foresight import Crowd, Foreseen, Script, crowds, foresee, quantile, refills
 from touchstone.limiter.kinds import NEVER, Array
-from touchstone.limiter.stimulus import Segment, Stimulus, drain, spread
 from touchstone.limiter.tiers import Tiered
 
 _CROWD = 140
@@ -45,8 +43,7 @@ _LATE = 0.85
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """
-    What a stimulus costs, in parts of what it takes to spend the limit once.
+    """What a stimulus costs, in parts of what it takes to spend the limit once.
 
     Attributes:
         request: Of one request.
@@ -63,8 +60,7 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """
-    The stimulus that was chosen, and why.
+    """The stimulus that was chosen, and why.
 
     Attributes:
         bits: What is to be learned from it, of all that is not known.
@@ -89,8 +85,7 @@ def choose(
     narrow: bool = False,
     aside: bool = True,
 ) -> Choice | None:
-    """
-    The stimulus with the most to learn for its cost; None where nothing more is to be learned.
+    """The stimulus with the most to learn for its cost; None where nothing more is to be learned.
 
     Args:
         now: The earliest that a request can be sent, on the clock of the run.
@@ -121,8 +116,7 @@ def choose(
 
 
 def _worth(found: Sequence[Crowd], seen: Sequence[Foreseen]) -> tuple[Array, Array]:
-    """
-    Bits that each stimulus tells: of all that is worth knowing, and of the kind and its limit.
+    """Bits that each stimulus tells: of all that is worth knowing, and of the kind and its limit.
 
     Of times it is not worth knowing more than a small share of themselves.
     For the latter unlikely kinds count for more than they weigh, as the square root of it: to be sure of one kind means
@@ -149,9 +143,7 @@ def _worth(found: Sequence[Crowd], seen: Sequence[Foreseen]) -> tuple[Array, Arr
 
 
 def _places(found: Sequence[Crowd]) -> NDArray[np.int64]:
-    """
-    A number for each possible limiter, the same for those of a kind whose numbers are as good as the same.
-    """
+    """A number for each possible limiter, the same for those of a kind whose numbers are as good as the same."""
     rows = [
         np.stack(
             [
@@ -170,8 +162,7 @@ def _places(found: Sequence[Crowd]) -> NDArray[np.int64]:
 
 
 def _times(crowd: Crowd) -> list[Array]:
-    """
-    The times of each limiter, in steps that matter.
+    """The times of each limiter, in steps that matter.
 
     Of two times one that is known well enough matters no more, and the other one no more closely than in a few steps:
     else whatever tells of the first one would seem to tell of the other.
@@ -197,8 +188,7 @@ def _entropies(mark: NDArray[np.int64], weights: Array) -> Array:
 
 
 def _cost(found: Sequence[Crowd], seen: Sequence[Foreseen], now: float, prices: Prices, room: float) -> Array:
-    """
-    What each stimulus costs.
+    """What each stimulus costs.
 
     Args:
         room: What one more request that the limiter would let through afterwards costs, as a share of one that is sent.
@@ -216,9 +206,7 @@ def _cost(found: Sequence[Crowd], seen: Sequence[Foreseen], now: float, prices: 
 
 
 def candidates(found: Sequence[Crowd], now: float, pace_s: float, blur_s: float, limit: int) -> Iterator[Stimulus]:
-    """
-    Stimuli that may tell something: around the moments at which the possible limiters would change their answers.
-    """
+    """Stimuli that may tell something: around the moments at which the possible limiters would change their answers."""
     most = int(max(crowd.params["limit"].max() for crowd in found)) + 2
     free, turn = _moments(found, None, now)
     moments = sorted({now, *_ahead(free, now), *_ahead(turn, now)})
@@ -279,9 +267,7 @@ def _after(
 def _polls(
     moments: tuple[Array, Array], now: float, before: tuple[Segment, ...], name: str, most: int
 ) -> Iterator[Stimulus]:
-    """
-    One now and then until one is accepted, so that each step is as likely as any other to bring it.
-    """
+    """One now and then until one is accepted, so that each step is as likely as any other to bring it."""
     for count in (3, 5, 8, 12):
         shares = [(number + 0.5) / count for number in range(count)]
         at = tuple(sorted(set(_ahead(moments, now, shares))))
@@ -314,9 +300,7 @@ def _spaced(
 def _moments(
     found: Sequence[Crowd], seen: Sequence[tuple[Foreseen, int]] | None, now: float
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """
-    When each possible limiter would let one in, and when it would change otherwise; with their weights.
-    """
+    """When each possible limiter would let one in, and when it would change otherwise; with their weights."""
     free, turn, weights = [], [], []
     for number, crowd in enumerate(found):
         if seen is None:
@@ -332,9 +316,7 @@ def _moments(
 
 
 def _beside(found: Sequence[Crowd], now: float, blur_s: float) -> list[float]:
-    """
-    Just before and just after the moment at which each of the likeliest kinds changes: it is in no doubt there.
-    """
+    """Just before and just after the moment at which each of the likeliest kinds changes: it is in no doubt there."""
     moments = []
     for crowd in sorted(found, key=lambda one: -one.weights.sum())[:_KINDS]:
         kind, known = crowd.kind, (crowd.params, crowd.state)
@@ -349,18 +331,14 @@ def _at(moments: tuple[Array, Array], share: float) -> float:
 
 
 def _share_by(moments: tuple[Array, Array], at: float) -> float:
-    """
-    What share of *moments* has come by *at*.
-    """
+    """What share of *moments* has come by *at*."""
     return float((moments[0] <= at + 1e-6) @ moments[1])
 
 
 def _ahead(
     moments: tuple[Array, Array], now: float, shares: Sequence[float] = (0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
 ) -> list[float]:
-    """
-    Moments by which these shares of what is still to come has come.
-    """
+    """Moments by which these shares of what is still to come has come."""
     values, weights = moments
     ahead = values > now + 1e-6
     if not ahead.any():

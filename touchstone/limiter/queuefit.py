@@ -1,5 +1,4 @@
-"""
-What answers that were held back say of the queue that held them: its pace, its places, who need not wait; pure.
+"""What answers that were held back say of the queue that held them: its pace, its places, who need not wait; pure.
 
 A queue serves one request in each pace. What comes while it is busy waits for its turn, less what it is spared.
 
@@ -13,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from touchstone.limiter.identity import Interval
+from touchstone.facts.identity import Interval
+from touchstone.facts.observed import Answer
 from touchstone.limiter.kinds import Array
-from touchstone.limiter.observed import Answer
 
 # What is held back by less than this share of a pace may have been on its way for so long.
 _HELD_SHARE = 0.25
@@ -34,8 +33,7 @@ _FEWEST, _STEADY, _SPREAD = 4, 0.97, 0.5
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """
-    One answer, and how the queue stood when its request came.
+    """One answer, and how the queue stood when its request came.
 
     Attributes:
         paces: Until the queue would have been empty, in paces; 0 where it was.
@@ -53,8 +51,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """
-    What is known of a queue.
+    """What is known of a queue.
 
     Attributes:
         blur: How far answers that had to wait are from their turn, in paces: the middle one, and all of them together.
@@ -69,8 +66,7 @@ class Fit:
     empty_at: float
 
     def off(self, first: int) -> float:
-        """
-        How far answers from this one on were from their turn, in paces: the middle one of those that had to wait.
+        """How far answers from this one on were from their turn, in paces: the middle one of those that had to wait.
 
         What all of them are late by is somebody else's turn.
         """
@@ -95,8 +91,7 @@ class Fit:
 
 
 def in_turn_s(answers: Sequence[Answer]) -> float:
-    """
-    How far apart the answers to requests that went out at once came, where they came one after the other; else 0.
+    """How far apart the answers to requests that went out at once came, where they came one after the other; else 0.
 
     Those of a server that works at many at once all take about as long, and a network brings them in no such order.
     """
@@ -109,8 +104,7 @@ def in_turn_s(answers: Sequence[Answer]) -> float:
 
 
 def fit(answers: Sequence[Answer], rough_s: float, afresh: Collection[int] = ()) -> Fit:
-    """
-    The pace and the delay that fit all answers best.
+    """The pace and the delay that fit all answers best.
 
     Args:
         rough_s: About how long one takes.
@@ -136,8 +130,7 @@ def _took_s(answer: Answer) -> float:
 def _turns(
     answers: Sequence[Answer], pace_s: float, leg_s: float, afresh: Collection[int]
 ) -> tuple[tuple[Turn, ...], float]:
-    """
-    Has a queue serve all of *answers*; when it is empty again.
+    """Has a queue serve all of *answers*; when it is empty again.
 
     Args:
         leg_s: From when a request is sent to when the queue meets it.
@@ -157,9 +150,7 @@ def _turns(
 
 
 def _held(found: Sequence[Turn]) -> tuple[list[Turn], float]:
-    """
-    Those that waited, and had to; and how many paces they were spared.
-    """
+    """Those that waited, and had to; and how many paces they were spared."""
     waited = [turn for turn in found if turn.answer.accepted and turn.place and turn.waited > _HELD_SHARE]
     spared = statistics.median([turn.paces - turn.waited for turn in waited]) if waited else 0.0
     held = [turn for turn in waited if turn.paces - spared > _HELD_SHARE] or waited
@@ -202,7 +193,5 @@ def _line(group: Sequence[Turn]) -> Array:
 
 
 def _student(free: int) -> float:
-    """
-    How many standard errors hold 95 %, with so many degrees of freedom; within 0.1 from two on.
-    """
+    """How many standard errors hold 95 %, with so many degrees of freedom; within 0.1 from two on."""
     return 1.96 + 2.37 / free + 2.82 / free**2 + 2.6 / free**3 + 2.9 / free**4

@@ -1,16 +1,14 @@
-"""
-A queue: answers that come one after the other at a steady pace, and refusals when it is full; pure.
-"""
+"""A queue: answers that come one after the other at a steady pace, and refusals when it is full; pure."""
 
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from touchstone.limiter.identity import Interval, Tier
-from touchstone.limiter.observed import Answer
+from touchstone.facts.identity import Interval, Tier
+from touchstone.facts.observed import Answer
+from touchstone.facts.stimulus import Stimulus, stream
 from touchstone.limiter.queuefit import Fit, fit
-from touchstone.limiter.stimulus import Stimulus, stream
 from touchstone.limiter.story import Story
 from touchstone.limiter.summary import plain
 
@@ -41,9 +39,7 @@ _MOST_OFF = 0.5
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """
-    Which of all answers a filling brought.
-    """
+    """Which of all answers a filling brought."""
 
     first: int
     count: int
@@ -52,8 +48,7 @@ class _Seen:
 
 @dataclass
 class Queues:
-    """
-    The part of a probe that looks at a queue: fills it until one is refused, twice.
+    """The part of a probe that looks at a queue: fills it until one is refused, twice.
 
     Attributes:
         disproved: Whether answers did not wait for each other: what was thought to be a queue is none.
@@ -66,9 +61,7 @@ class Queues:
     _fit: Fit | None = None
 
     def ask(self, now_at: float, left: int) -> Stimulus | None:
-        """
-        What is sent next; None where the queue is known, or cannot be.
-        """
+        """What is sent next; None where the queue is known, or cannot be."""
         full = [one for one in self.seen if one.refused]
         size = len(self.seen) - len(full)
         if self.disproved or self.settled or size >= len(_SIZES) or len(self.seen) >= _MOST_SEEN or left < 2:
@@ -86,9 +79,7 @@ class Queues:
         return Stimulus("fill the queue", (stream(at, min(count, left), gap_s),), stage="queue")
 
     def hear(self, answers: Sequence[Answer]) -> None:
-        """
-        Takes in what came of it.
-        """
+        """Takes in what came of it."""
         if not answers:
             return
         first = len(self.story.answers) - len(answers)
@@ -98,9 +89,7 @@ class Queues:
         self.disproved = self._known().off(first) > _MOST_OFF
 
     def _known(self, until: int | None = None) -> Fit:
-        """
-        What all answers say. The burst at the beginning tells a rough pace, from which all else is found.
-        """
+        """What all answers say. The burst at the beginning tells a rough pace, from which all else is found."""
         answers = self.story.answers[:until]
         if not self._rough_s:
             done = sorted(answer.done_at for answer in answers if answer.accepted)[-_LAST:]
@@ -110,24 +99,19 @@ class Queues:
         return self._fit
 
     def _bounds(self, one: _Seen) -> tuple[int, float]:
-        """
-        How many places it has at least and at most, by one filling.
-        """
+        """How many places it has at least and at most, by one filling."""
         return self._known().places(one.first, one.count)
 
     @property
     def settled(self) -> bool:
-        """
-        Whether enough fillings agree.
-        """
+        """Whether enough fillings agree."""
         if self.disproved or sum(one.refused > 0 for one in self.seen) < _AGREE:
             return False
         places = self._places()
         return places.low == places.high and self._is_narrow()
 
     def _is_narrow(self) -> bool:
-        """
-        Whether turns can be told apart, and the pace is known well enough.
+        """Whether turns can be told apart, and the pace is known well enough.
 
         A little less is enough where more fillings would not help.
         """
@@ -136,9 +120,7 @@ class Queues:
         return pace.high <= (1 + most) * pace.low and self._known().blur <= _MOST_BLUR
 
     def tier(self) -> Tier | None:
-        """
-        The queue, as far as it is known.
-        """
+        """The queue, as far as it is known."""
         if not self.seen or self.disproved:
             return None
         known, places = self._known(), self._places()
@@ -153,9 +135,7 @@ class Queues:
         return Tier("leaky-bucket", text, numbers, options)
 
     def _places(self) -> Interval:
-        """
-        How many may wait, by the last fillings of which one was refused; without any, by all of them.
-        """
+        """How many may wait, by the last fillings of which one was refused; without any, by all of them."""
         full = [self._bounds(one) for one in self.seen if one.refused][-_AGREE:]
         if not full:
             least = max(self._bounds(one)[0] for one in self.seen)

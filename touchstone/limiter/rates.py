@@ -1,6 +1,4 @@
-"""
-How many requests are let through in a while: the question after the first refusal; pure.
-"""
+"""How many requests are let through in a while: the question after the first refusal; pure."""
 
 import math
 from collections.abc import Sequence
@@ -8,6 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from touchstone.facts.identity import Tier
+from touchstone.facts.observed import Answer, Moment
+from touchstone.facts.stimulus import Stimulus
 from touchstone.limiter.account import Candidate, compare, taken
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.cells import Cells
@@ -16,12 +17,9 @@ from touchstone.limiter.chapters import Chapter, Surprises
 from touchstone.limiter.filling import FORGETS, LEAST_FILLINGS, Filling, met_once
 from touchstone.limiter.firsts import Firsts, meets
 from touchstone.limiter.foresight import ALONE
-from touchstone.limiter.identity import Tier
 from touchstone.limiter.kinds import refill_s
-from touchstone.limiter.observed import Answer, Moment
 from touchstone.limiter.planner import choose
 from touchstone.limiter.standstill import NEARLY, Stand, Standstill
-from touchstone.limiter.stimulus import Stimulus
 from touchstone.limiter.story import Story
 from touchstone.limiter.summary import likeliest_limit, tier
 from touchstone.limiter.tiers import Tiered
@@ -68,8 +66,7 @@ _ONE_SIDED = 2.0
 
 
 class Rates:
-    """
-    The part of a probe that finds the rate.
+    """The part of a probe that finds the rate.
 
     Args:
         accepted: Requests that were accepted before the first refusal.
@@ -101,9 +98,7 @@ class Rates:
         self._remember()
 
     def _remember(self) -> None:
-        """
-        Keeps the likeliest of each family, for the day when it is ruled out.
-        """
+        """Keeps the likeliest of each family, for the day when it is ruled out."""
         families = self.belief.families()
         for number, (family, share) in enumerate(families.items()):
             if number and share > _REMEMBERED:
@@ -114,8 +109,7 @@ class Rates:
         self.remembered = dict(sorted(self.remembered.items(), key=lambda item: item[0] in families, reverse=True))
 
     def ask(self, now_at: float, left: int) -> Stimulus | None:
-        """
-        What is sent next; None where nothing more is to be found out.
+        """What is sent next; None where nothing more is to be found out.
 
         Args:
             left: Requests that there is room for.
@@ -140,15 +134,12 @@ class Rates:
         return Filling(self.belief.likeliest().kind, self.limit, self.refill_s, self.room(now_at)[1])
 
     def begins_at(self, now_at: float) -> float:
-        """
-        When what else is let through begins, so that it counts where the limiter is to be filled once more.
-        """
+        """When what else is let through begins, so that it counts where the limiter is to be filled once more."""
         again = not self.settled and not isinstance(self.belief.likeliest().kind, Tiered)
         return self._filling(now_at).begins_at(self._story, now_at, self.room(now_at)[0]) if again else now_at
 
     def hear(self, answers: Sequence[Answer], *, asked: bool = True, bits: float = 0.0) -> None:
-        """
-        Takes in what came of it.
+        """Takes in what came of it.
 
         Args:
             asked: Whether it was this part that asked for them.
@@ -179,9 +170,7 @@ class Rates:
         self._tail.add(answers, unlikely)
 
     def _think_wider(self, moments: Sequence[Moment], *, surprising: bool, again: bool) -> bool:
-        """
-        Whether it came to think of more limiters than before.
-        """
+        """Whether it came to think of more limiters than before."""
         anew, self._thought_anew = self._thought_anew, False
         widens = surprising if self.wide else self.doubtful or surprising
         if widens and (again or not self.wide):
@@ -195,18 +184,14 @@ class Rates:
         return widens and anew
 
     def _keep_again(self) -> bool:
-        """
-        Keeps a limiter that became clear after others were thought of, since there may be another one behind it.
-        """
+        """Keeps a limiter that became clear after others were thought of, since there may be another one behind it."""
         clear = self.wide and self._widened < _MOST_WIDENED and self.nearly
         if clear:
             self._firsts.keep(self.belief)
         return clear
 
     def _before(self, answers: Sequence[Answer]) -> tuple[Chapter | None, Chapter | None]:
-        """
-        What was known before the last answers, and the same no more vaguely than if nobody else took a part.
-        """
+        """What was known before the last answers, and the same no more vaguely than if nobody else took a part."""
         if not self._heard:
             return None, None
         share = next(iter(self.families().values()))
@@ -214,9 +199,7 @@ class Rates:
         return known, known and replace(known, tiers=tuple(self._found()))
 
     def rethink(self) -> None:
-        """
-        Begins anew with the whole story, to which something was added in the middle.
-        """
+        """Begins anew with the whole story, to which something was added in the middle."""
         self._still.stuck = 0
         self._rethought = self.belief.evidence()
         again, moments = self._keep_again(), self._story.moments()
@@ -228,17 +211,13 @@ class Rates:
         self.belief.see(moments)
 
     def odd(self) -> list[Moment]:
-        """
-        Answers that the likeliest limiter would not have given, by more than its numbers are uncertain.
-        """
+        """Answers that the likeliest limiter would not have given, by more than its numbers are uncertain."""
         cells = self.belief.likeliest()
         compared = compare(Candidate.of(cells), self._story.moments(), loose(tier(cells)))
         return [one.moment for one in compared if one.disagrees_s > 0]
 
     def _stand(self) -> Stand:
-        """
-        What is known by now.
-        """
+        """What is known by now."""
         name, share = next(iter(self.belief.kinds().items()))
         return Stand(name, share, loose(tier(self.belief.likeliest())))
 
@@ -251,9 +230,7 @@ class Rates:
 
     @property
     def doubtful(self) -> bool:
-        """
-        Whether no limiter alone explains all that was refused.
-        """
+        """Whether no limiter alone explains all that was refused."""
         return bool(self.surprises.met) or self._contradicted or self.belief.others() > _MISFIT
 
     def _widen(self, moments: Sequence[Moment]) -> None:
@@ -288,24 +265,18 @@ class Rates:
 
     @property
     def _nearly_known(self) -> bool:
-        """
-        Whether it is time to think of a limit that others may have kept from being seen.
-        """
+        """Whether it is time to think of a limit that others may have kept from being seen."""
         return next(iter(self.belief.families().values())) > NEARLY and self._stand().loose < NARROW_ENOUGH
 
     @property
     def _narrow(self) -> bool:
-        """
-        Whether its times are known well enough.
-        """
+        """Whether its times are known well enough."""
         most = NARROW_ENOUGH if self._still.over else NARROW
         return 2 * loose(tier(self.belief.likeliest())) <= most
 
     @property
     def _all_but_limit(self) -> bool:
-        """
-        Whether nothing but others may have made the limit seem less than it is.
-        """
+        """Whether nothing but others may have made the limit seem less than it is."""
         cells = self.belief.likeliest()
         return not self.doubtful and self._family_known() and self._agreed(cells) and self._narrow
 
@@ -326,8 +297,7 @@ class Rates:
         return share >= SURE or (self.belief.others() < ALONE and self.belief.alone(family) >= SURE)
 
     def _agreed(self, cells: Cells) -> bool:
-        """
-        Whether no other kind of the same family is left that might have other numbers.
+        """Whether no other kind of the same family is left that might have other numbers.
 
         Of kinds that have the same numbers it is enough that one is much likelier than the others.
         """
@@ -340,9 +310,7 @@ class Rates:
         return kinds[cells.kind.name] >= LIKELY_KIND and sum(kinds[one.kind.name] for one in alike) >= SURE_KIND
 
     def tiers(self) -> list[Tier]:
-        """
-        The likeliest limiter, and what is behind it.
-        """
+        """The likeliest limiter, and what is behind it."""
         found = self._found()
         if not self.doubtful:
             return found
@@ -356,23 +324,17 @@ class Rates:
         return [blurred(one, self._story.most_blur_s()) for one in (*first, tier(cells))]
 
     def tier(self, family: str = "") -> Tier:
-        """
-        The likeliest limiter, of one family or of all.
-        """
+        """The likeliest limiter, of one family or of all."""
         return tier(self.belief.likeliest(family))
 
     @property
     def limit(self) -> float:
-        """
-        The likeliest limit.
-        """
+        """The likeliest limit."""
         return likeliest_limit(self.belief.likeliest())[0]
 
     @property
     def nearly(self) -> bool:
-        """
-        Whether all but its limit is known for sure, and that nearly so.
-        """
+        """Whether all but its limit is known for sure, and that nearly so."""
         alone = not isinstance(self.belief.likeliest().kind, Tiered) and self.belief.others() <= _UNSHARED
         return alone and self._was_met
 
@@ -382,16 +344,12 @@ class Rates:
 
     @property
     def refill_s(self) -> float:
-        """
-        How long the likeliest limiter takes to give its limit anew.
-        """
+        """How long the likeliest limiter takes to give its limit anew."""
         candidate = Candidate.of(self.belief.likeliest())
         return float(refill_s(candidate.kind, candidate.params)[0])
 
     def room(self, at: float) -> tuple[int, float]:
-        """
-        How many requests it would surely let through at *at*, and when it would be as many as it can be.
-        """
+        """How many requests it would surely let through at *at*, and when it would be as many as it can be."""
         cells = self.belief.likeliest()
         params, keep = cells.params(), cells.masses() > cells.masses().max() - _UNLIKELY
         rooms = cells.kind.room(params, cells.state, np.full(len(cells), at))[keep]

@@ -1,12 +1,10 @@
-"""
-How much has to be let through before a limit that is met often counts as the only one; pure.
-"""
+"""How much has to be let through before a limit that is met often counts as the only one; pure."""
 
 import math
 from collections.abc import Sequence
 
-from touchstone.limiter.identity import Tier
-from touchstone.limiter.observed import Answer
+from touchstone.facts.identity import Tier
+from touchstone.facts.observed import Answer
 
 # Rates of no longer than this often have a longer one behind them: they are spent so many times in a row, up to so many
 # requests; what is let through within as long counts, whatever it was sent for.
@@ -18,8 +16,7 @@ _SLOWER = 1.1
 
 
 def of_a_moment(tiers: Sequence[Tier], refill_s: float) -> tuple[int, float]:
-    """
-    How many have to be let through, and within how many seconds; 0 of any but one rate of a moment.
+    """How many have to be let through, and within how many seconds; 0 of any but one rate of a moment.
 
     Args:
         tiers: What is known of the rate.
@@ -36,9 +33,7 @@ def of_a_moment(tiers: Sequence[Tier], refill_s: float) -> tuple[int, float]:
 
 
 def most_within(answers: Sequence[Answer], span_s: float) -> int:
-    """
-    The most that were accepted of those sent within so many seconds.
-    """
+    """The most that were accepted of those sent within so many seconds."""
     sent_at = [answer.sent_at for answer in answers if answer.accepted]
     first = most = 0
     for last, at in enumerate(sent_at):

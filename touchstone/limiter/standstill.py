@@ -1,6 +1,4 @@
-"""
-How many stimuli one after the other changed next to nothing of what is known; pure.
-"""
+"""How many stimuli one after the other changed next to nothing of what is known; pure."""
 
 from dataclasses import dataclass
 
@@ -14,8 +12,7 @@ _TOLD = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """
-    What is known at one moment.
+    """What is known at one moment.
 
     Attributes:
         kind: The likeliest one.
@@ -30,8 +27,7 @@ class Stand:
 
 @dataclass
 class Standstill:
-    """
-    Stimuli that told next to nothing.
+    """Stimuli that told next to nothing.
 
     Attributes:
         stuck: How many one after the other, where all but the last of it is known.
@@ -43,14 +39,11 @@ class Standstill:
 
     @property
     def over(self) -> bool:
-        """
-        Whether no more is asked.
-        """
+        """Whether no more is asked."""
         return self.stuck >= _MOST
 
     def count(self, before: Stand, after: Stand, *, asked: bool, accepted: bool) -> None:
-        """
-        Takes in one more.
+        """Takes in one more.
 
         Args:
             asked: Whether it was sent to find the rate.

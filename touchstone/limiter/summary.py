@@ -1,14 +1,12 @@
-"""
-What is believed of a limiter, in numbers with intervals and as the text that makes a twin behave like it; pure.
-"""
+"""What is believed of a limiter, in numbers with intervals and as the text that makes a twin behave like it; pure."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from touchstone.facts.identity import Interval, Tier
 from touchstone.limiter.catalogue import OPTIONS_OF
 from touchstone.limiter.cells import Cells
-from touchstone.limiter.identity import Interval, Tier
 from touchstone.limiter.kinds import Array
 from touchstone.limiter.tiers import Tiered
 
@@ -18,9 +16,7 @@ _POINTS = 9
 
 
 def tier(cells: Cells) -> Tier:
-    """
-    The likeliest limit of one kind, with its numbers.
-    """
+    """The likeliest limit of one kind, with its numbers."""
     limit, share = likeliest_limit(cells)
     mine = cells.limits == limit
     kind = cells.kind.second if isinstance(cells.kind, Tiered) else cells.kind
@@ -44,9 +40,7 @@ def tier(cells: Cells) -> Tier:
 
 
 def _bucket(limit: float, window: Interval, rate: Interval, options: dict[str, str]) -> str:
-    """
-    By the time that fills a bucket, or by a whole number in a second, a minute or an hour where that is shorter.
-    """
+    """By the time that fills a bucket, or by a whole number in a second, a minute or an hour where that is shorter."""
     best = f"{limit:g}/{plain(window)}"
     for unit_s in (1, 60, 3600):
         number = plain(Interval(rate.value * unit_s, rate.low * unit_s, rate.high * unit_s))
@@ -62,9 +56,7 @@ def _text(family: str, numbers: str, options: dict[str, str]) -> str:
 
 
 def likeliest_limit(cells: Cells) -> tuple[float, float]:
-    """
-    The limit that weighs most, and its share.
-    """
+    """The limit that weighs most, and its share."""
     weights = _weights(cells)
     limits, index = np.unique(cells.limits, return_inverse=True)
     sums = np.bincount(index, weights=weights)
@@ -99,9 +91,7 @@ def _interval(cells: Cells, row: int, mine: Array) -> Interval:
 
 
 def quantiles(values: Array, weights: Array, shares: Sequence[float]) -> list[float]:
-    """
-    The values below which these shares of the weight lie.
-    """
+    """The values below which these shares of the weight lie."""
     order = np.argsort(values, kind="stable")
     sums = np.cumsum(weights[order])
     places = np.minimum(np.searchsorted(sums, np.asarray(shares) * sums[-1]), len(order) - 1)

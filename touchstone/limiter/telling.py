@@ -1,12 +1,10 @@
-"""
-What is known of the limiters of one operation, put together from the parts of a probe; pure.
-"""
+"""What is known of the limiters of one operation, put together from the parts of a probe; pure."""
 
 from collections.abc import Iterator, Sequence
 
+from touchstone.facts.identity import Cost, Identity, Interval, Runner, Tier, Why
+from touchstone.facts.observed import Answer, Moment
 from touchstone.limiter.account import Candidate, against, hints, taken
-from touchstone.limiter.identity import Cost, Identity, Interval, Runner, Tier, Why
-from touchstone.limiter.observed import Answer, Moment
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.story import Story
 from touchstone.limiter.summary import plain
@@ -24,8 +22,7 @@ _STEADY, _RATE_OFF = ("token-bucket", "minimum-gap"), 0.02
 
 
 def cost(answers: Sequence[Answer], *, starts: bool) -> Cost:
-    """
-    What was spent.
+    """What was spent.
 
     Args:
         answers: In the order in which their requests were sent.
@@ -37,9 +34,7 @@ def cost(answers: Sequence[Answer], *, starts: bool) -> Cost:
 
 
 def runners(rates: Rates, moments: Sequence[Moment]) -> tuple[Runner, ...]:
-    """
-    The families by how likely they are, each with what speaks against it.
-    """
+    """The families by how likely they are, each with what speaks against it."""
     found, families = [], rates.families()
     for number, (family, share) in enumerate(families.items()):
         if number and share < _TOLD:
@@ -61,9 +56,7 @@ def _runner(rates: Rates, family: str, share: float, moments: Sequence[Moment]) 
 
 
 def alike(tier: Tier) -> tuple[str, ...]:
-    """
-    What no request can tell from a limiter.
-    """
+    """What no request can tell from a limiter."""
     if tier.family == "minimum-gap":
         gap = plain(tier.numbers["gap_s"])
         return tuple(f"{family}:1/{gap}" for family in ("fixed-window", "sliding-log", "token-bucket", "leaky-bucket"))
@@ -75,9 +68,7 @@ def alike(tier: Tier) -> tuple[str, ...]:
 
 
 def findings(rates: Rates | None, tiers: Sequence[Tier], story: Story) -> tuple[str, ...]:
-    """
-    Where the words of the answers disagree with what the limiter does.
-    """
+    """Where the words of the answers disagree with what the limiter does."""
     if rates is None or not rates.settled:
         return ()
     told = hints(Candidate.of(rates.belief.likeliest()), story.moments())
@@ -85,9 +76,7 @@ def findings(rates: Rates | None, tiers: Sequence[Tier], story: Story) -> tuple[
 
 
 def _said(story: Story, name: str) -> float | None:
-    """
-    What the RateLimit fields of all answers say alike.
-    """
+    """What the RateLimit fields of all answers say alike."""
     said = {answer.quota[name] for answer in story.answers if name in answer.quota}
     return said.pop() if len(said) == 1 else None
 
@@ -106,9 +95,7 @@ def _misquoted(tier: Tier, limit: float | None, window_s: float | None) -> Itera
 
 
 def others_share(rates: Rates | None, moments: Sequence[Moment]) -> Interval:
-    """
-    What share of what the limiter gives somebody else takes, where there is reason to think that somebody does.
-    """
+    """What share of what the limiter gives somebody else takes, where there is reason to think that somebody does."""
     if rates is None or not rates.doubtful or not moments:
         return Interval(0.0, 0.0, 0.0)
     return taken(Candidate.of(rates.belief.likeliest()), moments)
@@ -125,8 +112,7 @@ def identity(
     more_notes: tuple[str, ...] = (),
     **more: int,
 ) -> Identity:
-    """
-    All of it.
+    """All of it.
 
     Args:
         more_notes: What is to be said of caps.
@@ -149,9 +135,7 @@ def identity(
 
 
 def _notes(rates: Rates | None, moments: Sequence[Moment]) -> tuple[str, ...]:
-    """
-    How many answers the likeliest limiter would not have given, and when: from a moment on, or now and then.
-    """
+    """How many answers the likeliest limiter would not have given, and when: from a moment on, or now and then."""
     if rates is None or not rates.doubtful or not moments:
         return ()
     odd = [moment.at for moment in rates.odd()]

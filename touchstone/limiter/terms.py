@@ -1,17 +1,14 @@
-"""
-What a probe may cost, and what it is about; pure.
-"""
+"""What a probe may cost, and what it is about; pure."""
 
 import math
 from dataclasses import dataclass
 
-from touchstone.limiter.identity import Cost
+from touchstone.facts.identity import Cost
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """
-    What a probe may cost, and what it is about.
+    """What a probe may cost, and what it is about.
 
     Attributes:
         starts: Whether the requests start builds, of which there may be a most in flight.
@@ -36,8 +33,6 @@ class Terms:
 
 
 def worst(terms: Terms) -> Cost:
-    """
-    What a probe costs at most.
-    """
+    """What a probe costs at most."""
     builds = terms.most_builds if terms.starts else 0
     return Cost(terms.most_requests, terms.most_requests, builds, math.ceil(terms.most_s))

@@ -1,14 +1,12 @@
-"""
-A limiter behind another one: a request has to pass both, and is counted by both only then.
-"""
+"""A limiter behind another one: a request has to pass both, and is counted by both only then."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from touchstone.facts.observed import LEAST_BLUR_S
 from touchstone.limiter.kinds import Array, AtAnyTime, Kind, Mask, Params, State
-from touchstone.limiter.observed import LEAST_BLUR_S
 
 _FIRST = "first."
 # What is refused so soon after the first one should have let it in may be the first one's all the same.
@@ -17,8 +15,7 @@ _BLUR_S = 2 * LEAST_BLUR_S
 
 @dataclass(frozen=True, slots=True)
 class Tiered(AtAnyTime):
-    """
-    A limiter that is known already, and one behind it whose parameters are looked for.
+    """A limiter that is known already, and one behind it whose parameters are looked for.
 
     Attributes:
         known: Parameters of the first one.
@@ -32,44 +29,32 @@ class Tiered(AtAnyTime):
 
     @property
     def name(self) -> str:
-        """
-        Both names.
-        """
+        """Both names."""
         return f"{self.first.name}+{self.second.name}"
 
     @property
     def family(self) -> str:
-        """
-        Both families.
-        """
+        """Both families."""
         return f"{self.first.family}+{self.second.family}"
 
     @property
     def scales(self) -> tuple[str, ...]:
-        """
-        Those of the one behind.
-        """
+        """Those of the one behind."""
         return self.second.scales
 
     @property
     def phase(self) -> bool:
-        """
-        Of the one behind.
-        """
+        """Of the one behind."""
         return self.second.phase
 
     @property
     def levels(self) -> bool:
-        """
-        As the one behind.
-        """
+        """As the one behind."""
         return self.second.levels
 
     @property
     def empty(self) -> bool:
-        """
-        Where one of both is.
-        """
+        """Where one of both is."""
         return self.first.empty or self.second.empty
 
     def _known(self, params: Params) -> Params:
@@ -84,22 +69,16 @@ class Tiered(AtAnyTime):
         return {_FIRST + name: value for name, value in first.items()} | second
 
     def start(self, params: Params, at: float) -> State:
-        """
-        What both keep in mind.
-        """
+        """What both keep in mind."""
         return self._joined(self.first.start(self._known(params), at), self.second.start(params, at))
 
     def free_at(self, params: Params, state: State) -> Array:
-        """
-        When the later one lets a request in.
-        """
+        """When the later one lets a request in."""
         first, second = self._split(state)
         return np.maximum(self.first.free_at(self._known(params), first), self.second.free_at(params, second))
 
     def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
-        """
-        Both are told; a refusal is the first one's where that explains it.
-        """
+        """Both are told; a refusal is the first one's where that explains it."""
         first, second = self._split(state)
         known = self._known(params)
         loose = np.full(np.shape(params["limit"]), self.loose)
@@ -119,23 +98,17 @@ class Tiered(AtAnyTime):
         return self._joined(behind, told)
 
     def turn_at(self, params: Params, state: State) -> Array:
-        """
-        When the one behind forgets.
-        """
+        """When the one behind forgets."""
         return self.second.turn_at(params, self._split(state)[1])
 
     def room(self, params: Params, state: State, at: Array | float) -> Array:
-        """
-        The lesser of both.
-        """
+        """The lesser of both."""
         first, second = self._split(state)
         known = self._known(params)
         return np.minimum(self.first.room(known, first, at), self.second.room(params, second, at))
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
-        """
-        Of the one that decides.
-        """
+        """Of the one that decides."""
         first, second = self._split(state)
         known = self._known(params)
         loose = np.full(np.shape(params["limit"]), self.loose)

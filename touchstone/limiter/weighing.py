@@ -1,5 +1,4 @@
-"""
-How likely answers are of each of many possible limiters; pure.
+"""How likely answers are of each of many possible limiters; pure.
 
 All answers are weighed at once: one row for each of them, one column for each limiter, and one layer for each share
 that others may take.
@@ -9,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from touchstone.facts.observed import LEAST_BLUR_S, Moment
 from touchstone.limiter import others
 from touchstone.limiter.kinds import Array, Kind, Mask, Params, State
-from touchstone.limiter.observed import LEAST_BLUR_S, Moment
 
 # A request that is let through against all expectation.
 GENEROUS = 1e-4
@@ -19,9 +18,7 @@ GENEROUS = 1e-4
 
 @dataclass
 class Met:
-    """
-    What each of many limiters kept in mind when each of several answers came.
-    """
+    """What each of many limiters kept in mind when each of several answers came."""
 
     moments: list[Moment] = field(default_factory=list)
     free: list[Array] = field(default_factory=list)
@@ -34,8 +31,7 @@ class Met:
     minds: dict[str, list[Array]] = field(default_factory=dict)
 
     def add(self, kind: Kind, params: Params, state: State, moment: Moment, typical_s: float, slack: Array) -> None:
-        """
-        Adds one more.
+        """Adds one more.
 
         Args:
             typical_s: How far moments before it are from where they are thought to be.
@@ -58,8 +54,7 @@ class Met:
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """
-    What answers tell of each limiter.
+    """What answers tell of each limiter.
 
     Attributes:
         sums: Logarithm of how likely all of them are, but for what is held back; a layer for each share of others.
@@ -74,8 +69,7 @@ class Weighed:
 
 
 def weigh(kind: Kind, params: Params, met: Met, *, hold_s: float) -> Weighed:
-    """
-    What several answers tell.
+    """What several answers tell.
 
     Args:
         hold_s: What moments tell that are near an edge by less than this is held back: in a row they tell of one edge.
@@ -106,9 +100,7 @@ def weigh(kind: Kind, params: Params, met: Met, *, hold_s: float) -> Weighed:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """
-    Answers that are all alike.
-    """
+    """Answers that are all alike."""
 
     at: Array
     free: Array
@@ -121,9 +113,7 @@ class _Rows:
 
     @classmethod
     def of(cls, met: Met, mask: Mask) -> "_Rows":
-        """
-        Those of *mask*.
-        """
+        """Those of *mask*."""
 
         def column(values: list[float]) -> Array:
             return np.array(values)[mask, None]
@@ -151,8 +141,7 @@ class _Rows:
         )
 
     def let_in(self, kind: Kind, params: Params, sums: Array) -> tuple[Array, Mask]:
-        """
-        How likely it is that each was let through, and where a smaller cell tells more.
+        """How likely it is that each was let through, and where a smaller cell tells more.
 
         Adds to *sums* that others left something, where that was needed.
         """
@@ -164,9 +153,7 @@ class _Rows:
         return told, near
 
     def refused(self, kind: Kind, params: Params) -> tuple[Array, Mask]:
-        """
-        How likely it is that each was refused, and where a smaller cell tells more.
-        """
+        """How likely it is that each was refused, and where a smaller cell tells more."""
         right, near = self._right(self.free - self.at)
         early = self._early(kind, params, accepted=False)
         likely = right * (1 - early)
@@ -179,9 +166,7 @@ class _Rows:
         return others.came_first(early_s, kind, params, self.mind, since_s, accepted=accepted)
 
     def _right(self, ahead: Array) -> tuple[Array, Mask]:
-        """
-        How likely it is that an answer is the one that the limiter gives, and where a smaller cell tells more.
-        """
+        """How likely it is that an answer is the one that the limiter gives, and where a smaller cell tells more."""
         near = (self.slack > 0.3 * self.blur_s) & (np.abs(ahead) < self.slack + self.wide_s)
         share = 0.5 + ahead / (2 * (self.wide_s + np.where(near, self.slack, 0.0)))
         return np.minimum(np.maximum(share, 0.0), 1.0), near

@@ -1,3 +1,1 @@
-"""
-Reports read a run log and tell; they do nothing else.
-"""
+"""Reports read a run log and tell; they do nothing else."""

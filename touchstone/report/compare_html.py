@@ -1,29 +1,25 @@
-"""
-A comparison of two runs as one self-contained page.
-"""
+"""A comparison of two runs as one self-contained page."""
 
-from touchstone.comparing import LoadComparison, OperationChange
-from touchstone.comparing_claims import GROUPS
-from touchstone.comparison import Comparison, kind_of_run
-from touchstone.metrics import Times
+from touchstone.facts.figures import brief
+from touchstone.loadgen.metrics import Times
+from touchstone.loadgen.thresholds import named
 from touchstone.report import page
 from touchstone.report.chart import Chart, Key, Log, Shape
+from touchstone.report.compare_claims import GROUPS
+from touchstone.report.compare_loads import LoadComparison, OperationChange
 from touchstone.report.compare_words import apart_words, method_words, run_words, statistic_words, value_words
+from touchstone.report.comparison import Comparison, kind_of_run
 from touchstone.report.html import SYMBOLS
-from touchstone.report.length import brief
 from touchstone.report.load_latency import curve, curve_shapes, nines_axis, nines_of
 from touchstone.report.load_words import capacity_words, workload_words
-from touchstone.thresholds import named
-from touchstone.verdict import plural
+from touchstone.rules.verdict import plural
 
 TONES = {"slower": "broken", "faster": "upheld", "more": "indeterminate", "less": "indeterminate"}
 _SHARES = (0.5, 0.9, 0.99, 0.999)
 
 
 def render(comparison: Comparison) -> str:
-    """
-    The comparison as an HTML page.
-    """
+    """The comparison as an HTML page."""
     return page.render(
         "compare.html.j2",
         ("report.css", "load.css"),
@@ -56,9 +52,7 @@ def _headline(comparison: Comparison) -> str:
 
 
 def overlays(load: LoadComparison) -> tuple[Chart, ...]:
-    """
-    For each operation that both runs timed, their percentile curves over each other.
-    """
+    """For each operation that both runs timed, their percentile curves over each other."""
     pairs = [(one, _times(one, load)) for one in load.operations if len(load.operations) != 2 or one.name != "*"]
     drawn = [(one, times) for one, times in pairs if times]
     if not drawn:

@@ -1,25 +1,21 @@
-"""
-A comparison of two runs as compare.json: for programs, so nothing is cut.
-"""
+"""A comparison of two runs as compare.json: for programs, so nothing is cut."""
 
 import json
 from dataclasses import asdict
 from typing import Any
 
-from touchstone.comparing import Change
-from touchstone.comparing_claims import GROUPS, Turn
-from touchstone.comparison import Comparison
-from touchstone.finding import Finding
-from touchstone.runfacts import RunLog
-from touchstone.verdict import ClaimVerdict, RunVerdict
+from touchstone.facts.events import RunLog
+from touchstone.facts.finding import Finding
+from touchstone.report.compare_claims import GROUPS, Turn
+from touchstone.report.compare_loads import Change
+from touchstone.report.comparison import Comparison
+from touchstone.rules.verdict import ClaimVerdict, RunVerdict
 
 SCHEMA_VERSION = 1
 
 
 def render(comparison: Comparison, exit_code: int = 0) -> str:
-    """
-    The comparison as JSON text, ASCII only.
-    """
+    """The comparison as JSON text, ASCII only."""
     claims = comparison.claims
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,

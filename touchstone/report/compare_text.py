@@ -1,6 +1,4 @@
-"""
-A comparison of two runs on a terminal; the last line says what it comes to.
-"""
+"""A comparison of two runs on a terminal; the last line says what it comes to."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,18 +8,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from touchstone.comparing import NOISE, TOO_FEW, UNCERTAIN, Change, LoadComparison, OperationChange
-from touchstone.comparing_answers import AnswerTimes
-from touchstone.comparing_claims import GROUPS, ClaimChanges, Turn
-from touchstone.comparison import Comparison
-from touchstone.finding import Finding
+from touchstone.facts.finding import Finding
+from touchstone.facts.visible import clipped
+from touchstone.loadgen.thresholds import named
+from touchstone.report.compare_answers import AnswerTimes
+from touchstone.report.compare_claims import GROUPS, ClaimChanges, Turn
+from touchstone.report.compare_loads import NOISE, TOO_FEW, UNCERTAIN, Change, LoadComparison, OperationChange
 from touchstone.report.compare_words import apart_words, method_words, run_words, statistic_words, value_words
+from touchstone.report.comparison import Comparison
 from touchstone.report.load_words import capacity_words
 from touchstone.report.narrow import say
 from touchstone.report.paragraphs import paragraph, told
-from touchstone.report.visible import clipped
-from touchstone.thresholds import named
-from touchstone.verdict import plural
+from touchstone.rules.verdict import plural
 
 _TABLE_FROM_COLUMNS = 76  # below, columns beside each other would be too narrow to read
 _MAX_LISTED = 20
@@ -30,8 +28,7 @@ _STYLES |= dict.fromkeys((NOISE, UNCERTAIN, TOO_FEW), "dim")
 
 
 def write(comparison: Comparison, console: Console, page: Path | None = None, exit_code: int = 0) -> None:
-    """
-    Writes the comparison to *console*.
+    """Writes the comparison to *console*.
 
     Args:
         page: Where the report for a browser is.
@@ -54,9 +51,7 @@ def write(comparison: Comparison, console: Console, page: Path | None = None, ex
 
 
 def _answers(comparison: Comparison, console: Console) -> None:
-    """
-    How long a target took that was not loaded; what is noise or too little to tell is told in a line.
-    """
+    """How long a target took that was not loaded; what is noise or too little to tell is told in a line."""
     if comparison.load:
         return
     differing = [one for one in comparison.answers if one.differ]
@@ -98,9 +93,7 @@ def _load(load: LoadComparison, console: Console) -> None:
 
 
 def _changes(one: OperationChange) -> list[Change]:
-    """
-    Those that say something: p95 says little beside its neighbours.
-    """
+    """Those that say something: p95 says little beside its neighbours."""
     return [change for change in (*one.times, *one.counted) if change.statistic != "p95_s" and change.tells]
 
 

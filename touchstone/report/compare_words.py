@@ -1,13 +1,10 @@
-"""
-The sentences and cells that every report of a comparison shares.
-"""
+"""The sentences and cells that every report of a comparison shares."""
 
-from touchstone.comparing import MATTERS, MATTERS_POINTS, Change, LoadComparison
-from touchstone.figures import figure, percentage
-from touchstone.metrics import FEW, name_of
-from touchstone.report.length import brief
-from touchstone.resampling import CONFIDENCE, FEWEST_BLOCKS, ROUNDS
-from touchstone.runfacts import RunLog
+from touchstone.facts.events import RunLog
+from touchstone.facts.figures import brief, figure, percentage
+from touchstone.loadgen.metrics import FEW, name_of
+from touchstone.report.compare_loads import MATTERS, MATTERS_POINTS, Change, LoadComparison
+from touchstone.report.resampling import CONFIDENCE, FEWEST_BLOCKS, ROUNDS
 
 _NAMES = {
     "throughput_per_s": "served a second",
@@ -17,9 +14,7 @@ _NAMES = {
 
 
 def run_words(log: RunLog) -> str:
-    """
-    One run in a line.
-    """
+    """One run in a line."""
     header, workload = log.header, log.workload
     when = header.started_at.replace("T", " ").partition(".")[0].removesuffix("Z")
     what = header.command
@@ -31,9 +26,7 @@ def run_words(log: RunLog) -> str:
 
 
 def statistic_words(change: Change) -> str:
-    """
-    A statistic as people call it.
-    """
+    """A statistic as people call it."""
     if change.statistic in _NAMES:
         return _NAMES[change.statistic]
     digits = change.statistic.removeprefix("p").removesuffix("_s")
@@ -41,9 +34,7 @@ def statistic_words(change: Change) -> str:
 
 
 def value_words(change: Change, value: float | None) -> str:
-    """
-    A value with its unit.
-    """
+    """A value with its unit."""
     if value is None:
         return "–"
     if change.statistic.endswith("_share"):
@@ -71,9 +62,7 @@ def _bound_words(bound: float) -> str:
 
 
 def method_words(load: LoadComparison) -> str:
-    """
-    How it is told what is noise, and what that cannot see.
-    """
+    """How it is told what is noise, and what that cannot see."""
     blocks = " and ".join(dict.fromkeys(f"{seconds} s" for seconds in load.block_s))
     rated = " and ".join(dict.fromkeys(f"{seconds:,} s" for seconds in load.rated_s))
     return (

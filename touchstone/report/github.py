@@ -1,5 +1,4 @@
-"""
-The view for GitHub Actions: a summary of the step, and annotations.
+"""The view for GitHub Actions: a summary of the step, and annotations.
 
 What a target said stands in the summary only as the content of a `code` element within a block of HTML: no Markdown is
 read there, and GitHub makes no link and no mention of it. A block ends at an empty line, which no such text has in it.
@@ -10,14 +9,13 @@ from html import escape
 from pathlib import Path
 from typing import Literal
 
-from touchstone.figures import figure
+from touchstone.facts.figures import brief, figure
+from touchstone.facts.visible import clipped, one_line
 from touchstone.report.html import SYMBOLS, headline_of
-from touchstone.report.length import brief
 from touchstone.report.load_view import LoadView
 from touchstone.report.view import FindingView, Reason, View
-from touchstone.report.visible import clipped, one_line
 from touchstone.report.workflow_commands import annotation
-from touchstone.verdict import VERDICTS, plural
+from touchstone.rules.verdict import VERDICTS, plural
 
 # GitHub drops a summary of more than 1 MiB.
 MAX_SUMMARY_BYTES = 900_000
@@ -34,8 +32,7 @@ Place = tuple[str, int]
 
 
 class Paper:
-    """
-    What is written of a summary, piece by piece, as far as there is room for it.
+    """What is written of a summary, piece by piece, as far as there is room for it.
 
     Args:
         room_bytes: How long it may become.
@@ -48,9 +45,7 @@ class Paper:
         self._room_bytes = room_bytes
 
     def add(self, text: str, keep_bytes: int = END_BYTES) -> bool:
-        """
-        Whether the text was written: it is not where less than *keep_bytes* of room would be left.
-        """
+        """Whether the text was written: it is not where less than *keep_bytes* of room would be left."""
         size = len(text.encode())
         if self._room_bytes - size < keep_bytes:
             return False
@@ -59,9 +54,7 @@ class Paper:
         return True
 
     def block(self, begin: str, rows: Iterable[str], end: str) -> int:
-        """
-        How many of the rows were written, between *begin* and *end*; none where not even one fits.
-        """
+        """How many of the rows were written, between *begin* and *end*; none where not even one fits."""
         written = 0
         for row in rows:
             # The end of a table is kept room for by what `add` leaves.
@@ -73,22 +66,17 @@ class Paper:
         return written
 
     def text(self) -> str:
-        """
-        All that was written.
-        """
+        """All that was written."""
         return "".join(self._pieces)
 
 
 def code(text: str, most: int = MAX_CELL_CHARS) -> str:
-    """
-    A text of anybody's as an element that shows it and nothing else.
-    """
+    """A text of anybody's as an element that shows it and nothing else."""
     return f"<code>{escape(clipped(one_line(text), most))}</code>"
 
 
 def summary(view: View, folder: Path, room_bytes: int = MAX_SUMMARY_BYTES) -> str:
-    """
-    The summary of a step, in Markdown; empty where there is no room for its first lines.
+    """The summary of a step, in Markdown; empty where there is no room for its first lines.
 
     Args:
         folder: Where the reports are.
@@ -114,8 +102,7 @@ def summary(view: View, folder: Path, room_bytes: int = MAX_SUMMARY_BYTES) -> st
 
 
 def annotations(view: View, place_of: Callable[[str], Place | None]) -> tuple[str, ...]:
-    """
-    At most ten commands for the runner: what ended the run, claims that hold again, findings, then how many more.
+    """At most ten commands for the runner: what ended the run, claims that hold again, findings, then how many more.
 
     Of the findings ``must`` comes first, and what is in the baseline is left out.
 
@@ -233,16 +220,12 @@ def _list(title: str, texts: Iterable[str], ready: Iterable[str] = (), more: int
 
 
 def table_head(title: str, *columns: str) -> str:
-    """
-    What a table begins with, titles of ours.
-    """
+    """What a table begins with, titles of ours."""
     return f"\n<h3>{title}</h3>\n\n<table>\n<tr>{''.join(f'<th>{name}</th>' for name in columns)}</tr>\n"
 
 
 def table_row(*cells: str) -> str:
-    """
-    A row of cells that are ready.
-    """
+    """A row of cells that are ready."""
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
 
 

@@ -5,7 +5,7 @@ A proof for GitHub Actions: a summary of the step, and annotations; see github.p
 from html import escape
 from pathlib import Path
 
-from touchstone.proof import Trial
+from touchstone.proof.result import Trial
 from touchstone.report.github import (
     END_BYTES,
     MAX_ANNOTATIONS,
@@ -19,14 +19,13 @@ from touchstone.report.github import (
 from touchstone.report.proof_html import SYMBOLS, again, headline_of
 from touchstone.report.proof_view import ProofView, noise, says
 from touchstone.report.workflow_commands import annotation
-from touchstone.verdict import plural
+from touchstone.rules.verdict import plural
 
 _TITLE = "touchstone prove"
 
 
 def summary(view: ProofView, folder: Path, room_bytes: int = MAX_SUMMARY_BYTES) -> str:
-    """
-    The summary of a step, in Markdown; empty where there is no room for its first lines.
+    """The summary of a step, in Markdown; empty where there is no room for its first lines.
 
     Args:
         folder: Where the reports are.
@@ -61,9 +60,7 @@ def summary(view: ProofView, folder: Path, room_bytes: int = MAX_SUMMARY_BYTES) 
 
 
 def annotations(view: ProofView) -> tuple[str, ...]:
-    """
-    At most ten commands for the runner: the trials that did not end well, the worst first, then how many more.
-    """
+    """At most ten commands for the runner: the trials that did not end well, the worst first, then how many more."""
     wrong = view.wrong
     shown = wrong if len(wrong) <= MAX_ANNOTATIONS else wrong[: MAX_ANNOTATIONS - 1]
     told = [annotation("error", f"{one.subject.name}: {one.state}", f"{says(one)}\n{_why(one)}") for one in shown]
@@ -75,9 +72,7 @@ def annotations(view: ProofView) -> tuple[str, ...]:
 
 
 def _why(trial: Trial) -> str:
-    """
-    What was lacking, blamed without a right, or in the way.
-    """
+    """What was lacking, blamed without a right, or in the way."""
     parts = [f"not found broken: {', '.join(trial.lacking)}"] if trial.state == "missed" else []
     unrelated = noise(trial)
     parts += [f"blamed without a right: {', '.join(unrelated)}"] if unrelated else []

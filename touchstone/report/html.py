@@ -1,15 +1,13 @@
-"""
-The view as one self-contained page: what it tells first, what in full and what in short.
-"""
+"""The view as one self-contained page: what it tells first, what in full and what in short."""
 
 from typing import Any
 
-from touchstone.outcomes import kind_of
+from touchstone.facts.events import LedgerClaim
+from touchstone.loadgen.outcomes import kind_of
 from touchstone.report import page
 from touchstone.report.probe_view import ProbeView
 from touchstone.report.view import View
-from touchstone.runfacts import LedgerClaim
-from touchstone.verdict import ClaimVerdict
+from touchstone.rules.verdict import ClaimVerdict
 
 MAX_FINDINGS = 60  # told in full; the others in short
 MAX_NAMED = 3  # broken claims that are told before anything else
@@ -23,9 +21,7 @@ _HEADLINES = {
 
 
 def render(view: View) -> str:
-    """
-    The report as an HTML page.
-    """
+    """The report as an HTML page."""
     tone, headline = headline_of(view)
     numbers = _numbers(view)
     return page.render(
@@ -49,9 +45,7 @@ def render(view: View) -> str:
 
 
 def headline_of(view: View) -> tuple[str, str]:
-    """
-    The verdict on a run, or what it has in the place of one, and its headline.
-    """
+    """The verdict on a run, or what it has in the place of one, and its headline."""
     if view.exit_code == 1 and view.healed and not any(_counts(item, view) for item in view.verdict.claims):
         return "broken", "Holds again"
     told = _probe_headline(view.probe, view.exit_code) if view.probe else None
@@ -59,16 +53,12 @@ def headline_of(view: View) -> tuple[str, str]:
 
 
 def _counts(item: ClaimVerdict, view: View) -> bool:
-    """
-    Whether a claim is broken in a way that fails the run.
-    """
+    """Whether a claim is broken in a way that fails the run."""
     return item.verdict == "broken" and not item.known and (view.header.strict or item.claim.level == "must")
 
 
 def _probe_headline(probe: ProbeView, exit_code: int) -> tuple[str, str] | None:
-    """
-    That of a probe which came to its end; None where something else decided how the run ends.
-    """
+    """That of a probe which came to its end; None where something else decided how the run ends."""
     identity = probe.identity
     if probe.knee and identity.sure and exit_code == (0 if probe.knee.knee.told else 3):
         told = probe.knee.knee.told
@@ -87,9 +77,7 @@ def _styles(view: View) -> tuple[str, ...]:
 
 
 def _drawn(view: View) -> Any:
-    """
-    The pictures of a probe; None where the run was none.
-    """
+    """The pictures of a probe; None where the run was none."""
     if view.probe is None:
         return None
     from touchstone.report.probe_pictures import pictures  # noqa: PLC0415 - no other report needs it
@@ -98,9 +86,7 @@ def _drawn(view: View) -> Any:
 
 
 def _pictures(view: View) -> Any:
-    """
-    The pictures of a load; None where the run was none.
-    """
+    """The pictures of a load; None where the run was none."""
     if view.load is None:
         return None
     from touchstone.report.load_pictures import pictures  # noqa: PLC0415 - with numpy, which no other report needs
@@ -109,9 +95,7 @@ def _pictures(view: View) -> Any:
 
 
 def _numbers(view: View) -> dict[str, int]:
-    """
-    By id of a claim, the number of the first finding about it that is told in full.
-    """
+    """By id of a claim, the number of the first finding about it that is told in full."""
     numbers: dict[str, int] = {}
     for number, item in enumerate(view.findings[:MAX_FINDINGS], start=1):
         numbers.setdefault(item.claim.id, number)
@@ -119,8 +103,6 @@ def _numbers(view: View) -> dict[str, int]:
 
 
 def _named(view: View, numbers: dict[str, int]) -> list[LedgerClaim]:
-    """
-    The broken claims that have a finding told in full, in the order of those.
-    """
+    """The broken claims that have a finding told in full, in the order of those."""
     broken = {item.claim.id: item.claim for item in view.verdict.claims if item.verdict == "broken" and not item.known}
     return [broken[claim] for claim in numbers if claim in broken]

@@ -1,21 +1,17 @@
-"""
-The view as report.json: for programs, so nothing is cut and nothing is made pretty.
-"""
+"""The view as report.json: for programs, so nothing is cut and nothing is made pretty."""
 
 import json
 from typing import Any
 
 from touchstone.report import load_json, probe_json
 from touchstone.report.view import FindingView, View
-from touchstone.verdict import ClaimVerdict
+from touchstone.rules.verdict import ClaimVerdict
 
 SCHEMA_VERSION = 1
 
 
 def render(view: View) -> str:
-    """
-    The report as JSON text, ASCII only, keys in the order of the documentation.
-    """
+    """The report as JSON text, ASCII only, keys in the order of the documentation."""
     document = {
         "schema_version": SCHEMA_VERSION,
         "run": _run(view),

@@ -6,10 +6,10 @@ from collections import Counter
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element, SubElement
 
+from touchstone.facts.visible import clipped, one_line, visible
 from touchstone.report.places import LEDGER, THRESHOLDS
 from touchstone.report.view import FindingView, View, check_words
-from touchstone.report.visible import clipped, one_line, visible
-from touchstone.verdict import ClaimVerdict
+from touchstone.rules.verdict import ClaimVerdict
 
 _MAX_MESSAGE_CHARS = 500
 _MAX_TEXT_CHARS = 4_000
@@ -17,9 +17,7 @@ _KINDS = ("failure", "error", "skipped")
 
 
 def render(view: View) -> str:
-    """
-    The report as JUnit XML; names carry neither times nor ids of the run, so that runs can be compared.
-    """
+    """The report as JUnit XML; names carry neither times nor ids of the run, so that runs can be compared."""
     root = Element("testsuites", name="touchstone")
     findings: dict[str, list[FindingView]] = {}
     for finding in view.findings:

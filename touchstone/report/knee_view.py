@@ -1,16 +1,13 @@
-"""
-The knee of a probe, ready to be told: its sentence, its trials, and the picture of them; pure.
-"""
+"""The knee of a probe, ready to be told: its sentence, its trials, and the picture of them; pure."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from touchstone.figures import figure, percentage
-from touchstone.knee.telling import limit_words, sentence
-from touchstone.knee.trial import Knee, Tried
+from touchstone.facts.figures import brief, figure, percentage
+from touchstone.facts.knee_trials import Knee, Tried
+from touchstone.limiter.knee.telling import limit_words, sentence
 from touchstone.report.chart import SIDE, Chart, Key, Linear, Log, Note, Shape, height, line, place
-from touchstone.report.length import brief
 
 # Of trials that over-drive, which are not about how long answers take.
 _CAPACITY_WORDS = {"passed": "answers kept up", "failed": "answers did not keep up"}
@@ -30,8 +27,7 @@ _MOST_LIMITS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class KneeView:
-    """
-    A knee, ready to be told.
+    """A knee, ready to be told.
 
     Attributes:
         sentence: What was found.
@@ -45,23 +41,17 @@ class KneeView:
 
     @property
     def lines(self) -> tuple[tuple[str, ...], ...]:
-        """
-        A row for each trial: what for, rate, reads, p50, p99, missed, how late reads were sent, what it tells.
-        """
+        """A row for each trial: what for, rate, reads, p50, p99, missed, how late reads were sent, what it tells."""
         return tuple(map(_line, self.tried))
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
-        """
-        What else is known, by name.
-        """
+        """What else is known, by name."""
         return tuple(_facts(self.knee))
 
 
 def knee_view(operation: str, knee: Knee | None, tried: Sequence[Tried], slo_s: float) -> KneeView:
-    """
-    The view of a knee; of a search that was killed before it said anything, of its trials.
-    """
+    """The view of a knee; of a search that was killed before it said anything, of its trials."""
     known = knee or _unsaid(tried, slo_s)
     return KneeView(operation, sentence(operation, known), known, tuple(tried))
 
@@ -113,9 +103,7 @@ def _facts(knee: Knee) -> Iterable[tuple[str, str]]:
 
 
 def knee_chart(view: KneeView) -> Chart | None:
-    """
-    How long answers take by the rate at which reads come; None where no trial tells.
-    """
+    """How long answers take by the rate at which reads come; None where no trial tells."""
     told = sorted((each for each in view.tried if each.mark in ("passed", "failed")), key=_rate)
     if not told:
         return None
@@ -151,9 +139,7 @@ def knee_chart(view: KneeView) -> Chart | None:
 
 
 def _worst(told: Sequence[Tried]) -> dict[float, float]:
-    """
-    By rate, the longest p99 of its trials.
-    """
+    """By rate, the longest p99 of its trials."""
     found: dict[float, float] = {}
     for each in told:
         found[_rate(each)] = max(found.get(_rate(each), 0.0), each.outcome.p99_s)
@@ -165,9 +151,7 @@ def _rate(tried: Tried) -> float:
 
 
 def _dots(told: Sequence[Tried], x: Linear, y: Log, slo_s: float) -> list[Shape]:
-    """
-    A mark for the p99 of each trial, those that missed in another colour.
-    """
+    """A mark for the p99 of each trial, those that missed in another colour."""
     paths = {"k-passed": "", "k-failed": ""}
     for each in told:
         left, top = place(x.share(_rate(each))), height(y.share(each.outcome.p99_s))

@@ -1,16 +1,14 @@
-"""
-What came of requests over time, stacked; pure.
-"""
+"""What came of requests over time, stacked; pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from touchstone.loadfacts import Attempt
-from touchstone.outcomes import Kind, kind_of
+from touchstone.facts.load_events import Attempt
+from touchstone.facts.sample import CUT_OFF, NO_ANSWER
+from touchstone.loadgen.outcomes import Kind, kind_of
 from touchstone.report.chart import SIDE, Chart, Key, Linear, Shape, bars, clock_axis, place, stairs
 from touchstone.report.load_time import Columns, most
 from touchstone.report.load_view import LoadView
-from touchstone.sample import CUT_OFF, NO_ANSWER
 
 # From below to above in a stack.
 STACK: tuple[Kind, ...] = ("served", "declined", "refused", "error", "cut", "unsent")
@@ -26,9 +24,7 @@ KIND_WORDS: Mapping[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """
-    Requests by column: what came of them, and how many of them were new.
-    """
+    """Requests by column: what came of them, and how many of them were new."""
 
     kinds: dict[Kind, list[int]]
     due: list[int]
@@ -39,9 +35,7 @@ def _empty(columns: Columns) -> _Counted:
 
 
 def requests_chart(load: LoadView, columns: Columns) -> Chart:
-    """
-    All requests, and what came due by schedule as a line.
-    """
+    """All requests, and what came due by schedule as a line."""
     counted = _empty(columns)
     for second in load.numbers.seconds:
         column = columns.column(second.at_s)
@@ -92,9 +86,7 @@ def _stack(per_s: Mapping[Kind, Sequence[float]], scale: Linear) -> Iterable[Sha
 
 
 def _hits(columns: Columns, counted: _Counted) -> Iterable[Shape]:
-    """
-    For each column with requests an invisible shape that says what is in it.
-    """
+    """For each column with requests an invisible shape that says what is in it."""
     for n in range(columns.count):
         told = ", ".join(f"{counted.kinds[kind][n]:,} {kind}" for kind in STACK if counted.kinds[kind][n])
         if told:

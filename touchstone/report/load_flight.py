@@ -1,22 +1,18 @@
-"""
-Builds in flight over time: where the capacity is, at one look; pure.
-"""
+"""Builds in flight over time: where the capacity is, at one look; pure."""
 
 from collections.abc import Iterable, Sequence
 
-from touchstone.capacity import Capacity
+from touchstone.loadgen.capacity import Capacity
 from touchstone.report.chart import SIDE, Chart, Key, Linear, Note, Shape, clock_axis, height, place, stairs
 from touchstone.report.load_time import Columns, most
-from touchstone.verdict import plural
+from touchstone.rules.verdict import plural
 
 _MARK_SHARE = 0.08  # how high a refusal is drawn, as a share of the height
 _MOST_MARKS = 320  # beside each other; refusals that lie closer share one
 
 
 def flight_chart(found: Capacity, columns: Columns) -> Chart:
-    """
-    Builds in flight against the capacity, each refused start marked at the number that was in flight.
-    """
+    """Builds in flight against the capacity, each refused start marked at the number that was in flight."""
     refused_at = [max(refusal.sure, min(refusal.at_most, found.at_least)) for refusal in found.refusals]
     tops = [float(step.sure + step.unsure) for step in found.steps]
     scale = Linear(most([*tops, *(level + 1.0 for level in refused_at), found.at_least + 1.0]))
@@ -46,9 +42,7 @@ def flight_chart(found: Capacity, columns: Columns) -> Chart:
 
 
 def level_words(found: Capacity) -> str:
-    """
-    The capacity as a number, or as two where the run leaves room.
-    """
+    """The capacity as a number, or as two where the run leaves room."""
     if found.at_most is None or found.at_most <= found.at_least:
         return str(found.at_least)
     return f"{found.at_least} to {found.at_most}"
@@ -69,9 +63,7 @@ def _area(points: Sequence[tuple[float, float]]) -> str:
 
 
 def _refusals(found: Capacity, levels: Sequence[int], columns: Columns, scale: Linear) -> Iterable[Shape]:
-    """
-    Refusals close to each other share a mark.
-    """
+    """Refusals close to each other share a mark."""
     marks: dict[tuple[int, int, bool], int] = {}
     for refusal, level in zip(found.refusals, levels, strict=True):
         key = (round(columns.share(refusal.at_s) * _MOST_MARKS), level, refusal.below)

@@ -1,28 +1,24 @@
-"""
-The heat map of a load run: how many answers took how long, second by second; pure.
-"""
+"""The heat map of a load run: how many answers took how long, second by second; pure."""
 
 import math
 
 import numpy as np
 import numpy.typing as npt
 
-from touchstone.histogram import Histogram, middle_s
+from touchstone.facts.histogram import Histogram, middle_s
+from touchstone.facts.sample import UNSENT, Window
+from touchstone.loadgen.totals import LASTING, is_timed
 from touchstone.report.chart import Chart, Key, Log, Shape, clock_axis, height, place
 from touchstone.report.load_time import Columns
 from touchstone.report.load_view import LoadView
-from touchstone.sample import UNSENT, Window
-from touchstone.totals import LASTING, is_timed
-from touchstone.verdict import plural
+from touchstone.rules.verdict import plural
 
 ROWS = 26
 LEVELS = 7
 
 
 def heat_map(load: LoadView, columns: Columns) -> Chart | None:
-    """
-    The heat map of a run, or None where no answer tells a time.
-    """
+    """The heat map of a run, or None where no answer tells a time."""
     windows = _windows(load)
     whole = Histogram.merged(_times(window, load) for window in windows)
     if not whole.cells:
@@ -48,9 +44,7 @@ def heat_map(load: LoadView, columns: Columns) -> Chart | None:
 
 
 def _windows(load: LoadView) -> list[Window]:
-    """
-    Those whose times mean the same; followed logs only where there is nothing else.
-    """
+    """Those whose times mean the same; followed logs only where there is nothing else."""
     timed = [window for window in load.windows if window.outcome != UNSENT and is_timed(window)]
     brief = [window for window in timed if window.operation not in LASTING]
     return brief or timed
@@ -73,9 +67,7 @@ def _is_mixed(load: LoadView) -> bool:
 
 
 def _levels(counts: npt.NDArray[np.int64]) -> list[tuple[Shape, Key]]:
-    """
-    From the fewest to the most, the fields of each colour and the counts that it stands for.
-    """
+    """From the fewest to the most, the fields of each colour and the counts that it stands for."""
     bounds = _bounds(int(counts.max()))
     found = []
     ends = [*(bound - 1 for bound in bounds[1:]), int(counts.max())]
@@ -87,9 +79,7 @@ def _levels(counts: npt.NDArray[np.int64]) -> list[tuple[Shape, Key]]:
 
 
 def _bounds(most: int) -> list[int]:
-    """
-    The smallest count of each colour: equal steps of the logarithm, and at least one apart.
-    """
+    """The smallest count of each colour: equal steps of the logarithm, and at least one apart."""
     steps = [round(10 ** (math.log10(most + 1) * n / LEVELS)) for n in range(LEVELS)]
     bounds: list[int] = []
     for step in steps:
@@ -98,9 +88,7 @@ def _bounds(most: int) -> list[int]:
 
 
 def _fields(marked: npt.NDArray[np.bool_]) -> str:
-    """
-    The marked fields as rectangles, neighbours in a row as one.
-    """
+    """The marked fields as rectangles, neighbours in a row as one."""
     rows, columns = marked.shape
     parts = []
     for row in range(rows):

@@ -1,23 +1,19 @@
-"""
-The load of a run for programs: numbers in seconds and shares, nothing cut and nothing rounded to please.
-"""
+"""The load of a run for programs: numbers in seconds and shares, nothing cut and nothing rounded to please."""
 
 from math import isfinite
 from typing import Any
 
-from touchstone.capacity import Capacity
-from touchstone.metrics import Operation, Times, Traffic
-from touchstone.punctuality import Punctuality
+from touchstone.loadgen.capacity import Capacity
+from touchstone.loadgen.lateness import Punctuality
+from touchstone.loadgen.metrics import Operation, Times, Traffic
+from touchstone.loadgen.outage import Fallen
+from touchstone.loadgen.room import Room
 from touchstone.report.load_view import LimitLine, LoadView
 from touchstone.report.load_words import beyond_words, capacity_words, generator_words
-from touchstone.room import Room
-from touchstone.silence import Fallen
 
 
 def document(load: LoadView) -> dict[str, Any]:
-    """
-    The load as JSON values.
-    """
+    """The load as JSON values."""
     workload = load.workload
     return {
         "workload": {

@@ -1,6 +1,4 @@
-"""
-Latency by percentile: how long answers take, with as many nines as the samples carry; pure.
-"""
+"""Latency by percentile: how long answers take, with as many nines as the samples carry; pure."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -8,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from touchstone.histogram import Histogram, middle_s
-from touchstone.metrics import FEW, Metrics, Operation, Times, name_of
+from touchstone.facts.figures import brief
+from touchstone.facts.histogram import Histogram, middle_s
+from touchstone.loadgen.metrics import FEW, Metrics, Operation, Times, name_of
+from touchstone.loadgen.totals import ALL, LASTING
 from touchstone.report.chart import Axis, Chart, Key, Log, Shape, Tick, line
-from touchstone.report.length import brief
-from touchstone.totals import ALL, LASTING
-from touchstone.verdict import plural
+from touchstone.rules.verdict import plural
 
 _POINTS = 72
 _SHARES = (0.0, 0.5, 0.9, 0.99, 0.999)
@@ -22,8 +20,7 @@ _KEYS = {"response": "response time, from due", "service": "service time, from s
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """
-    Durations by percentile.
+    """Durations by percentile.
 
     Attributes:
         sure: Points that enough samples lie beyond: number of nines, duration.
@@ -35,8 +32,7 @@ class Curve:
 
 
 def curve(cells: Histogram, nines: float, never: int = 0) -> Curve:
-    """
-    The curve of a histogram, up to so many nines, and no further than its last sample.
+    """The curve of a histogram, up to so many nines, and no further than its last sample.
 
     Args:
         never: How many more there are that never end: the curve ends where they begin.
@@ -55,24 +51,19 @@ def curve(cells: Histogram, nines: float, never: int = 0) -> Curve:
 
 
 def nines_axis(nines: float) -> Axis:
-    """
-    The axis of percentiles: as much room for 90 to 99 % as for 99 to 99.9 %.
-    """
+    """The axis of percentiles: as much room for 90 to 99 % as for 99 to 99.9 %."""
     shares = [share for share in _SHARES if -math.log10(1 - share) <= nines + 1e-9]
     ticks = tuple(Tick(-math.log10(1 - share) / nines, name_of(share) if share else "min") for share in shares)
     return Axis("percentile", ticks)
 
 
 def nines_of(counts: Iterable[int]) -> float:
-    """
-    How many nines are drawn, where the most samples are so many.
-    """
+    """How many nines are drawn, where the most samples are so many."""
     return 3.0 if max(counts, default=0) >= 1_000 else 2.0
 
 
 def latency_charts(numbers: Metrics) -> tuple[Chart, ...]:
-    """
-    A chart for each operation, all of them together first where there are several.
+    """A chart for each operation, all of them together first where there are several.
 
     The axes are the same for all but followed logs, which last as long as their builds.
     """
@@ -115,9 +106,7 @@ def _chart(one: Operation, nines: float, scale: Log) -> Chart:
 
 
 def curve_shapes(drawn: Curve, css: str, nines: float, scale: Log) -> list[Shape]:
-    """
-    The curve as lines; where it rests on few samples, as another one.
-    """
+    """The curve as lines; where it rests on few samples, as another one."""
     parts = ((drawn.sure, css), (drawn.unsure, f"{css} unsure"))
     return [Shape(line(_places(points, nines, scale)), name) for points, name in parts if len(points) > 1]
 

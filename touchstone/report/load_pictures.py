@@ -1,6 +1,4 @@
-"""
-What the page of a load run shows besides tables: its charts and sentences.
-"""
+"""What the page of a load run shows besides tables: its charts and sentences."""
 
 from dataclasses import dataclass
 
@@ -30,8 +28,7 @@ from touchstone.report.load_workers import lateness_chart
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """
-    Charts, None where there is nothing to draw, and sentences.
+    """Charts, None where there is nothing to draw, and sentences.
 
     Attributes:
         starts: Starts over time, where builds were started.
@@ -60,9 +57,7 @@ class Pictures:
 
 
 def pictures(load: LoadView) -> Pictures:
-    """
-    The charts and sentences of a load run.
-    """
+    """The charts and sentences of a load run."""
     columns, near = columns_of(load), columns_of_builds(load)
     found = load.capacity
     return Pictures(

@@ -1,6 +1,4 @@
-"""
-The load of a run on a terminal: how requests went, the thresholds, the capacity, and how the generator fared.
-"""
+"""The load of a run on a terminal: how requests went, the thresholds, the capacity, and how the generator fared."""
 
 from collections.abc import Iterator
 
@@ -9,10 +7,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from touchstone.figures import figure, percentage
-from touchstone.metrics import Metrics, Times, Traffic
-from touchstone.outcomes import kind_of
-from touchstone.report.length import brief
+from touchstone.facts.figures import brief, figure, percentage
+from touchstone.loadgen.metrics import Metrics, Times, Traffic
+from touchstone.loadgen.outcomes import kind_of
+from touchstone.loadgen.totals import LASTING
 from touchstone.report.load_view import LimitLine, LoadView
 from touchstone.report.load_words import (
     beyond_words,
@@ -26,8 +24,7 @@ from touchstone.report.load_words import (
     timed_words,
 )
 from touchstone.report.paragraphs import KIND_STYLES, paragraph, told
-from touchstone.totals import LASTING
-from touchstone.verdict import plural
+from touchstone.rules.verdict import plural
 
 _TABLE_FROM_COLUMNS = 76  # below, columns beside each other would be too narrow to read
 _SHARES = (0.5, 0.9, 0.99, 0.999)
@@ -35,9 +32,7 @@ _VERDICTS = {"broken": "bold red", "indeterminate": "yellow", "kept": "green", "
 
 
 def write(load: LoadView, console: Console) -> None:
-    """
-    Writes the load to *console*.
-    """
+    """Writes the load to *console*."""
     if load.silence:
         paragraph(console, silence_words(load.silence, load.workload.began_at), style="bold red")
         console.print()

@@ -1,6 +1,4 @@
-"""
-The time of a run cut into columns that a chart has room for; pure.
-"""
+"""The time of a run cut into columns that a chart has room for; pure."""
 
 import math
 from collections.abc import Iterable
@@ -13,8 +11,7 @@ MOST_COLUMNS = 240
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """
-    Columns of equal width.
+    """Columns of equal width.
 
     Attributes:
         origin_s: Where the first one begins, since the run started.
@@ -28,43 +25,31 @@ class Columns:
 
     @property
     def length_s(self) -> int:
-        """
-        What they span together.
-        """
+        """What they span together."""
         return self.width_s * self.count
 
     def column(self, at_s: float) -> int:
-        """
-        The column that a moment falls into; the nearest one where it falls into none.
-        """
+        """The column that a moment falls into; the nearest one where it falls into none."""
         return min(max(int((at_s - self.origin_s) // self.width_s), 0), self.count - 1)
 
     def share(self, at_s: float) -> float:
-        """
-        Where a moment lies on the whole.
-        """
+        """Where a moment lies on the whole."""
         return min(max((at_s - self.origin_s) / self.length_s, 0.0), 1.0)
 
     def name(self, column: int) -> str:
-        """
-        A column in words, such as ``second 12`` or ``seconds 12 to 14``.
-        """
+        """A column in words, such as ``second 12`` or ``seconds 12 to 14``."""
         first = column * self.width_s
         return f"second {first}" if self.width_s == 1 else f"seconds {first} to {first + self.width_s - 1}"
 
 
 def columns_of(load: LoadView) -> Columns:
-    """
-    The columns of a run, from its first arrival to its last request.
-    """
+    """The columns of a run, from its first arrival to its last request."""
     last = [second.at_s + 1.0 for second in load.numbers.seconds[-1:]]
     return _columns(load.origin_s, max([*last, _last_build_s(load)]))
 
 
 def columns_of_builds(load: LoadView) -> Columns:
-    """
-    The columns of the time in which builds were started and in flight.
-    """
+    """The columns of the time in which builds were started and in flight."""
     return _columns(load.origin_s, max([_last_build_s(load), *(a.done_at for a in load.attempts)]))
 
 
@@ -79,7 +64,5 @@ def _columns(origin_s: int, end_s: float) -> Columns:
 
 
 def most(values: Iterable[float]) -> float:
-    """
-    The largest of *values*, at least 1 for an axis.
-    """
+    """The largest of *values*, at least 1 for an axis."""
     return max([1.0, *values])

@@ -1,21 +1,19 @@
-"""
-All that a report may tell about the load of a run.
-"""
+"""All that a report may tell about the load of a run."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from touchstone.capacity import Capacity, capacity
-from touchstone.closing import asked
-from touchstone.figures import figure, percentage
-from touchstone.loadfacts import Attempt, Workload
-from touchstone.metrics import Metrics, metrics
-from touchstone.punctuality import Punctuality, punctuality
-from touchstone.runfacts import RunLog
-from touchstone.sample import Window
-from touchstone.silence import Fallen, Pause, fallen, pauses
-from touchstone.statistic import STATISTICS
-from touchstone.thresholds import Kept, Reading, measured, named, told_value
+from touchstone.facts.events import RunLog
+from touchstone.facts.figures import figure, percentage
+from touchstone.facts.load_events import Attempt, Workload
+from touchstone.facts.sample import Window
+from touchstone.loadgen.capacity import Capacity, capacity
+from touchstone.loadgen.closing import asked
+from touchstone.loadgen.lateness import Punctuality, punctuality
+from touchstone.loadgen.metrics import Metrics, metrics
+from touchstone.loadgen.outage import Fallen, Pause, fallen, pauses
+from touchstone.loadgen.statistic import STATISTICS
+from touchstone.loadgen.thresholds import Kept, Reading, measured, named, told_value
 
 _HARDLY = 0.0005  # of a limit: below, what is left would round to all of it
 _ORDER: tuple[Kept, ...] = ("broken", "indeterminate", "kept", "not-applicable")
@@ -23,8 +21,7 @@ _ORDER: tuple[Kept, ...] = ("broken", "indeterminate", "kept", "not-applicable")
 
 @dataclass(frozen=True, slots=True)
 class LimitLine:
-    """
-    One threshold, ready to be told.
+    """One threshold, ready to be told.
 
     Attributes:
         operation: In words.
@@ -47,9 +44,7 @@ class LimitLine:
 
     @property
     def margin(self) -> str:
-        """
-        The margin in words.
-        """
+        """The margin in words."""
         share = self.margin_share
         if share is None:
             return "–"
@@ -65,8 +60,7 @@ class LimitLine:
 
 @dataclass(frozen=True, slots=True)
 class LoadView:
-    """
-    The load of a run.
+    """The load of a run.
 
     Attributes:
         limits: Broken ones first, then those that could not be judged.
@@ -91,17 +85,13 @@ class LoadView:
 
     @property
     def origin_s(self) -> int:
-        """
-        The second in which the schedule began: the zero of every chart.
-        """
+        """The second in which the schedule began: the zero of every chart."""
         first = self.numbers.seconds[0].at_s if self.numbers.seconds else 0
         return min(int(self.workload.began_at), first) if self.numbers.seconds else int(self.workload.began_at)
 
 
 def _left_words(share: float) -> str:
-    """
-    How much of what is allowed at most is left over.
-    """
+    """How much of what is allowed at most is left over."""
     used = 1 - share
     if 0 < used < _HARDLY:
         return "over 99.9 % left"
@@ -109,8 +99,7 @@ def _left_words(share: float) -> str:
 
 
 def load_view(log: RunLog, readings: tuple[Reading, ...] | None = None) -> LoadView | None:
-    """
-    The view of the load, or None where the run was no load run.
+    """The view of the load, or None where the run was no load run.
 
     Args:
         log: The facts of the run.
@@ -138,9 +127,7 @@ def load_view(log: RunLog, readings: tuple[Reading, ...] | None = None) -> LoadV
 
 
 def limit_lines(readings: Iterable[Reading]) -> tuple[LimitLine, ...]:
-    """
-    Thresholds ready to be told, what matters most first.
-    """
+    """Thresholds ready to be told, what matters most first."""
     return tuple(map(_line, sorted(readings, key=lambda reading: _ORDER.index(reading.verdict))))
 
 

@@ -1,25 +1,21 @@
-"""
-The sentences that every report of a load run shares.
-"""
+"""The sentences that every report of a load run shares."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from touchstone.capacity import SPANS_S, Capacity, Finding
-from touchstone.loadfacts import Attempt, Workload
-from touchstone.metrics import Metrics
-from touchstone.punctuality import Punctuality
-from touchstone.report.length import brief
-from touchstone.room import Room
-from touchstone.sample import CUT_OFF
-from touchstone.silence import Fallen, Pause
-from touchstone.verdict import plural, was
+from touchstone.facts.figures import brief
+from touchstone.facts.load_events import Attempt, Workload
+from touchstone.facts.sample import CUT_OFF
+from touchstone.loadgen.capacity import SPANS_S, Capacity, Finding
+from touchstone.loadgen.lateness import Punctuality
+from touchstone.loadgen.metrics import Metrics
+from touchstone.loadgen.outage import Fallen, Pause
+from touchstone.loadgen.room import Room
+from touchstone.rules.verdict import plural, was
 
 
 def workload_words(workload: Workload) -> str:
-    """
-    What the run was to do.
-    """
+    """What the run was to do."""
     scheduled = ", ".join(f"{number:,} {name}" for name, number in sorted(workload.scheduled.items()))
     shared = f", shared by {workload.workers} workers" if workload.workers > 1 else ""
     if workload.model == "closed":
@@ -33,17 +29,13 @@ def workload_words(workload: Workload) -> str:
 
 
 def engine_words(workload: Workload) -> str:
-    """
-    Who sent the requests, and why.
-    """
+    """Who sent the requests, and why."""
     says = {"flows": "a lean client, each flow by itself", "bulk": "a side-car process that only sends and counts"}
     return f"{workload.engine} ({says[workload.engine]}): {workload.engine_reason}"
 
 
 def times_words(numbers: Metrics) -> str:
-    """
-    Which times the run can give.
-    """
+    """Which times the run can give."""
     if not numbers.timed:
         return (
             "Closed model: nothing was due at any moment, so there are service times (from sent to done), but neither "
@@ -57,9 +49,7 @@ def times_words(numbers: Metrics) -> str:
 
 
 def timed_words(numbers: Metrics) -> str:
-    """
-    Which requests the times of several outcomes together are of; empty where they are of all that were counted.
-    """
+    """Which requests the times of several outcomes together are of; empty where they are of all that were counted."""
     fewer = [one.whole for one in numbers.operations if one.whole.timed < one.whole.count]
     parts = [f"{row.timed:,} of {row.count:,} {row.operation}" for row in fewer]
     whole = numbers.total.whole
@@ -72,9 +62,7 @@ def timed_words(numbers: Metrics) -> str:
 
 
 def generator_words(kept: Punctuality, began_at: float) -> str:
-    """
-    Whether the generator kept to its schedule; by how much and from when it did not.
-    """
+    """Whether the generator kept to its schedule; by how much and from when it did not."""
     if kept.late is None and not kept.scheduled:
         ended = f"; {', '.join(_spent_words(kept, began_at))}" if kept.is_spent else ""
         sent = f"{plural(kept.sent, 'arrival')} {was(kept.sent)} sent"
@@ -99,9 +87,7 @@ def generator_words(kept: Punctuality, began_at: float) -> str:
 
 
 def _generator_verdict(kept: Punctuality) -> str:
-    """
-    Whether the generator kept up; of a worker that was lost nobody knows.
-    """
+    """Whether the generator kept up; of a worker that was lost nobody knows."""
     verdict = "The generator kept up" if kept.in_time else "The generator did not keep up"
     if kept.in_time and kept.missing:
         verdict = "What is known was sent in time"
@@ -116,9 +102,7 @@ def _generator_verdict(kept: Punctuality) -> str:
 
 
 def _spent_words(kept: Punctuality, began_at: float) -> list[str]:
-    """
-    That the caller allowed no more requests.
-    """
+    """That the caller allowed no more requests."""
     if not kept.is_spent:
         return []
     at = "" if kept.spent_at_s is None else f" by second {kept.spent_at_s - began_at:.1f}"
@@ -127,9 +111,7 @@ def _spent_words(kept: Punctuality, began_at: float) -> list[str]:
 
 
 def capacity_words(found: Capacity) -> str:
-    """
-    Where the capacity is, in words that claim no more than was seen.
-    """
+    """Where the capacity is, in words that claim no more than was seen."""
     parts = [_FINDINGS[found.finding](found), room_words(found.room) if found.room else ""]
     if found.finding not in ("unknown", "not-reached") and found.told:
         parts.append(f"Refusals say {_listed([repr(one) for one in found.told])}: a hint, and no proof.")
@@ -141,9 +123,7 @@ def capacity_words(found: Capacity) -> str:
 
 
 def room_words(asked: Room) -> str:
-    """
-    What the client saw that cancelled builds while the host refused.
-    """
+    """What the client saw that cancelled builds while the host refused."""
     idle = ""
     if asked.idle:
         idle = (
@@ -246,9 +226,7 @@ _FINDINGS: Mapping[Finding, Callable[[Capacity], str]] = {
 
 
 def _with_room(found: Capacity) -> str:
-    """
-    The refusals that want of room cannot explain, as far as builds of this run tell.
-    """
+    """The refusals that want of room cannot explain, as far as builds of this run tell."""
     parts = []
     if found.refused_below:
         seen = max(refusal.at_most for refusal in found.refusals if refusal.below)
@@ -269,9 +247,7 @@ def _all(found: Capacity) -> str:
 
 
 def _unseen(found: Capacity) -> str:
-    """
-    What else may have been: only what needed no room was refused by a rate limit for sure.
-    """
+    """What else may have been: only what needed no room was refused by a rate limit for sure."""
     if found.refused_needless and not found.refused_below:
         return ""
     return "So would builds that this run does not see: those of others, or cancelled ones that keep their place."
@@ -292,9 +268,7 @@ def _level(found: Capacity) -> str:
 
 
 def beyond_words(found: Capacity) -> str:
-    """
-    What became of the clients, in words.
-    """
+    """What became of the clients, in words."""
     clients = found.clients
     parts = [f"of {plural(clients.wanted, 'client')} {clients.at_once} {was(clients.at_once)} let in at the first try"]
     if clients.later:
@@ -329,9 +303,7 @@ def failed_words(attempts: Iterable[Attempt]) -> str:
 
 
 def closing_words(starts: int, refused: int, failed: int) -> str:
-    """
-    What the client did that asks the limit at the end of a storm; empty where none did.
-    """
+    """What the client did that asks the limit at the end of a storm; empty where none did."""
     if not starts:
         return ""
     return (
@@ -342,9 +314,7 @@ def closing_words(starts: int, refused: int, failed: int) -> str:
 
 
 def silence_words(fallen: Fallen, began_at: float) -> str:
-    """
-    That the target answered nobody any more.
-    """
+    """That the target answered nobody any more."""
     number = plural(fallen.unanswered, "request")
     of_them = "all" if fallen.cut_off == fallen.unanswered else f"{fallen.cut_off:,}"
     cut = f", {of_them} of them cut off when the run was stopped" if fallen.cut_off else ""
@@ -356,9 +326,7 @@ def silence_words(fallen: Fallen, began_at: float) -> str:
 
 
 def pause_words(pauses: Iterable[Pause], began_at: float) -> str:
-    """
-    That the target answered nobody for a while, in a sentence for each time; empty where it never did.
-    """
+    """That the target answered nobody for a while, in a sentence for each time; empty where it never did."""
     return " ".join(
         f"The target answered nobody from second {max(0.0, pause.from_s - began_at):.0f} to second "
         f"{pause.to_s - began_at:.0f}, and then again: {plural(pause.waiting, 'request')} waited until then, or "
@@ -368,9 +336,7 @@ def pause_words(pauses: Iterable[Pause], began_at: float) -> str:
 
 
 def cut_words(numbers: Metrics) -> str:
-    """
-    What was under way when the run was stopped; empty where nothing was.
-    """
+    """What was under way when the run was stopped; empty where nothing was."""
     rows = [row for one in numbers.operations for row in one.outcomes if row.outcome == CUT_OFF]
     number = sum(row.count for row in rows)
     if not number:

@@ -1,11 +1,9 @@
-"""
-How late each worker sent what was due, over time; pure.
-"""
+"""How late each worker sent what was due, over time; pure."""
 
-from touchstone.histogram import Histogram
-from touchstone.punctuality import WorkerLine
+from touchstone.facts.figures import brief
+from touchstone.facts.histogram import Histogram
+from touchstone.loadgen.lateness import WorkerLine
 from touchstone.report.chart import Chart, Key, Log, Shape, clock_axis, line
-from touchstone.report.length import brief
 from touchstone.report.load_time import Columns
 from touchstone.report.load_view import LoadView
 
@@ -14,9 +12,7 @@ _FEWEST_POINTS = 4  # fewer are told by the table just as well
 
 
 def lateness_chart(load: LoadView, columns: Columns) -> Chart | None:
-    """
-    The lateness of each worker at p99, the latest ones where there are many; None where little was due.
-    """
+    """The lateness of each worker at p99, the latest ones where there are many; None where little was due."""
     lines = sorted((one for one in load.kept.workers if one.late), key=_late_s, reverse=True)[:MOST_LINES]
     if load.kept.late is None or not lines:
         return None

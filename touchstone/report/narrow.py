@@ -36,16 +36,12 @@ def fitted(text: str, console: Console) -> str:
 
 
 def say(console: Console, text: str, style: str = "") -> None:
-    """
-    Prints one sentence, or a label and what belongs to it.
-    """
+    """Prints one sentence, or a label and what belongs to it."""
     console.print(Text(fitted(text, console), style), soft_wrap=True)
 
 
 def listed(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """
-    Prints rows as a list: the first cell of each, and below it the others that are not empty, by their titles.
-    """
+    """Prints rows as a list: the first cell of each, and below it the others that are not empty, by their titles."""
     for name, *cells in rows:
         say(console, name, "bold")
         for title, cell in zip(titles, cells, strict=True):

@@ -13,20 +13,18 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from touchstone.figures import chance_words, figure, percentage
-from touchstone.keysources import is_variable
-from touchstone.report.length import brief
+from touchstone.facts.figures import brief, chance_words, figure, percentage
+from touchstone.facts.key_sources import is_variable
+from touchstone.facts.visible import clipped, visible
 from touchstone.report.pretty import span
 from touchstone.report.view import check_words
-from touchstone.report.visible import clipped, visible
-from touchstone.verdict import plural
+from touchstone.rules.verdict import plural
 
 _ASSETS = Path(__file__).parent / "assets"
 
 
 def render(template: str, styles: tuple[str, ...], scripts: tuple[str, ...], **values: Any) -> str:
-    """
-    A page from its template, with its style sheets and scripts inside.
+    """A page from its template, with its style sheets and scripts inside.
 
     Args:
         template: File name among the assets, as are *styles* and *scripts*.
@@ -75,16 +73,12 @@ def _environment() -> Environment:
 
 
 def _finalize(value: Any) -> Any:
-    """
-    Makes hidden characters visible in every text that the page shows; the escaping of markup comes after it.
-    """
+    """Makes hidden characters visible in every text that the page shows; the escaping of markup comes after it."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _coded(text: str) -> Markup:
-    """
-    A text with code in place of what stands between backticks.
-    """
+    """A text with code in place of what stands between backticks."""
     return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(Markup.escape(visible(text)))))
 
 

@@ -1,14 +1,12 @@
-"""
-Words on a terminal: paragraphs that keep to its width, and lines that are never broken.
-"""
+"""Words on a terminal: paragraphs that keep to its width, and lines that are never broken."""
 
 from collections.abc import Mapping
 
 from rich.console import Console
 from rich.text import Text
 
-from touchstone.outcomes import Kind
-from touchstone.report.visible import clipped, one_line
+from touchstone.facts.visible import clipped, one_line
+from touchstone.loadgen.outcomes import Kind
 
 _MAX_CHARS = 1_200
 
@@ -24,9 +22,7 @@ KIND_STYLES: Mapping[Kind, str] = {
 
 
 def paragraph(console: Console, text: Text | str, indent: int = 0, style: str = "") -> None:
-    """
-    Writes words, wrapped to the width of the terminal.
-    """
+    """Writes words, wrapped to the width of the terminal."""
     whole = Text(told(text), style) if isinstance(text, str) else text
     for piece in whole.wrap(console, max(console.width - indent, 10), overflow="fold"):
         piece.rstrip()
@@ -34,7 +30,5 @@ def paragraph(console: Console, text: Text | str, indent: int = 0, style: str = 
 
 
 def told(text: str) -> str:
-    """
-    A text that somebody else may have put anything into, as a terminal may show it.
-    """
+    """A text that somebody else may have put anything into, as a terminal may show it."""
     return clipped(one_line(text), _MAX_CHARS)

@@ -1,12 +1,10 @@
-"""
-Where a remark about a claim belongs in the repository that a command runs in.
-"""
+"""Where a remark about a claim belongs in the repository that a command runs in."""
 
 import re
 from functools import cache
 from pathlib import Path
 
-from touchstone.bundle import openapi_dir
+from touchstone.contract.bundle import openapi_dir
 
 # What they are called in a checkout of ours.
 LEDGER = "openapi/claims.yaml"
@@ -14,8 +12,7 @@ THRESHOLDS = "load/thresholds.toml"
 
 
 class Places:
-    """
-    The files of a checkout that have to do with claims.
+    """The files of a checkout that have to do with claims.
 
     Args:
         checkout: Folder of the repository; None where nobody knows.
@@ -46,9 +43,7 @@ class Places:
 
 @cache
 def _lines(ledger: Path) -> dict[str, int]:
-    """
-    By id of a claim, the line that its row begins with.
-    """
+    """By id of a claim, the line that its row begins with."""
     lines = ledger.read_text("utf-8").splitlines()
     found = ((re.match(r"\s*- id: (\S+)$", text), number) for number, text in enumerate(lines, start=1))
     return {match[1]: number for match, number in found if match}

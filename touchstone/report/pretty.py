@@ -1,12 +1,10 @@
-"""
-One exchange as a person reads it: the lines of a request and a response, JSON indented, streams with their times.
-"""
+"""One exchange as a person reads it: the lines of a request and a response, JSON indented, streams with their times."""
 
 import json
 from dataclasses import dataclass
 
-from touchstone.exchange import Exchange
-from touchstone.report.visible import clipped
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.visible import clipped
 
 MAX_BODY_CHARS = 2_000
 MAX_HEADERS = 24
@@ -18,8 +16,7 @@ _FRAME_CHARS = 600  # what a page needs around an exchange
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """
-    One side of an exchange.
+    """One side of an exchange.
 
     Attributes:
         start: The first line.
@@ -35,16 +32,13 @@ class Half:
 
     @property
     def size(self) -> int:
-        """
-        Characters that the side takes to show.
-        """
+        """Characters that the side takes to show."""
         return len(self.start) + sum(map(len, self.headers)) + len(self.body) + len(self.remark)
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """
-    One exchange, ready to be read.
+    """One exchange, ready to be read.
 
     Attributes:
         line: The exchange in one line.
@@ -62,15 +56,12 @@ class Shown:
 
     @property
     def size(self) -> int:
-        """
-        Characters that the exchange takes to show.
-        """
+        """Characters that the exchange takes to show."""
         return _FRAME_CHARS + self.request.size + (self.response.size if self.response else len(self.error))
 
 
 def show(exchange: Exchange, cut_bytes: dict[tuple[int, str], int], base_url: str = "") -> Shown:
-    """
-    The exchange for a reader.
+    """The exchange for a reader.
 
     Args:
         exchange: What crossed the wire.
@@ -99,18 +90,14 @@ def show(exchange: Exchange, cut_bytes: dict[tuple[int, str], int], base_url: st
 
 
 def line(exchange: Exchange, base_url: str = "", most: int = 160) -> str:
-    """
-    The exchange in one line: method, URL without *base_url*, status or error.
-    """
+    """The exchange in one line: method, URL without *base_url*, status or error."""
     outcome = str(exchange.status) if exchange.response else f"no response ({exchange.error or 'given up'})"
     url = exchange.request.url.removeprefix(base_url)
     return f"{exchange.request.method} {clipped(url, most)} → {clipped(outcome, most)}"
 
 
 def span(duration_s: float) -> str:
-    """
-    A duration in the unit that suits it: ``4.2 ms``, ``1.21 s``, ``3 min 05 s``.
-    """
+    """A duration in the unit that suits it: ``4.2 ms``, ``1.21 s``, ``3 min 05 s``."""
     if duration_s < 0.9995:
         return f"{duration_s * 1000:.1f} ms" if duration_s < 0.01 else f"{duration_s * 1000:.0f} ms"
     if duration_s < 60:
@@ -127,9 +114,7 @@ def _headers(pairs: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
 
 
 def _body(body: bytes, full_bytes: int | None) -> tuple[str, str]:
-    """
-    The body as text and a remark on what is not shown of it.
-    """
+    """The body as text and a remark on what is not shown of it."""
     if not body:
         return "", ""
     length = full_bytes or len(body)
@@ -144,9 +129,7 @@ def _body(body: bytes, full_bytes: int | None) -> tuple[str, str]:
 
 
 def _indented(text: str) -> str:
-    """
-    JSON with line breaks; anything else, and JSON that would lose something on the way, as it came.
-    """
+    """JSON with line breaks; anything else, and JSON that would lose something on the way, as it came."""
     try:
         return json.dumps(json.loads(text, object_pairs_hook=_unique), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):

@@ -1,26 +1,23 @@
-"""
-The settings of a client that is never refused, from what a probe found; pure.
-"""
+"""The settings of a client that is never refused, from what a probe found; pure."""
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from touchstone.limiter.identity import Identity
-from touchstone.report.length import brief
+from touchstone.facts.figures import brief
+from touchstone.facts.identity import Identity
 from touchstone.report.probe_pace import Pace, pace
 from touchstone.report.probe_tier import Reading, readings, readings_of
 from touchstone.report.probe_words import cost_words, family_words, measured_rate, noun
-from touchstone.verdict import plural
+from touchstone.rules.verdict import plural
 
 _LIKELY = 0.01  # a family that is less likely than this is not minded
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """
-    What a client should do.
+    """What a client should do.
 
     Attributes:
         pace: How it is never refused; None where nothing was ever refused, or nothing is known.
@@ -38,9 +35,7 @@ class Advice:
 
 
 def advice(identity: Identity, operation: str) -> Advice:
-    """
-    What a client should do, going by what is known of the limiter.
-    """
+    """What a client should do, going by what is known of the limiter."""
     chains = _chains(identity)
     paces = [reduce(Pace.also, map(pace, chain)) for chain in chains]
     safest = _shared(reduce(Pace.also, paces), identity.others_share.high) if paces else None
@@ -52,9 +47,7 @@ def advice(identity: Identity, operation: str) -> Advice:
 
 
 def _chains(identity: Identity) -> list[tuple[Reading, ...]]:
-    """
-    Every limiter that it may be: the one that was found, or all that are likely where none stands out.
-    """
+    """Every limiter that it may be: the one that was found, or all that are likely where none stands out."""
     found = [readings(identity.tiers), *map(readings_of, identity.alike)]
     if not identity.sure:
         found += [readings_of(one.text) for one in identity.families if one.probability >= _LIKELY]
@@ -62,9 +55,7 @@ def _chains(identity: Identity) -> list[tuple[Reading, ...]]:
 
 
 def _shared(found: Pace, others_share: float) -> Pace:
-    """
-    The pace beside somebody else who takes a part of what there is.
-    """
+    """The pace beside somebody else who takes a part of what there is."""
     left = 1 - min(max(others_share, 0.0), 0.95)
     burst = None if found.burst is None else max(math.floor(found.burst * left + 1e-9), 1)
     return replace(

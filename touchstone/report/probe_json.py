@@ -1,20 +1,16 @@
-"""
-A probe for programs: numbers in seconds and shares, nothing cut and nothing rounded to please.
-"""
+"""A probe for programs: numbers in seconds and shares, nothing cut and nothing rounded to please."""
 
 from dataclasses import asdict
 from typing import Any
 
-from touchstone.knee.trial import Tried
-from touchstone.limiter.identity import Interval, Tier
+from touchstone.facts.identity import Interval, Tier
+from touchstone.facts.knee_trials import Tried
 from touchstone.report.knee_view import KneeView
 from touchstone.report.probe_view import ProbeView
 
 
 def document(probe: ProbeView) -> dict[str, Any]:
-    """
-    The probe as JSON values.
-    """
+    """The probe as JSON values."""
     identity = probe.identity
     return {
         "operation": probe.operation,
@@ -41,9 +37,7 @@ def document(probe: ProbeView) -> dict[str, Any]:
 
 
 def _knee(view: KneeView | None) -> dict[str, Any] | None:
-    """
-    The knee and its trials; null where none was looked for.
-    """
+    """The knee and its trials; null where none was looked for."""
     if view is None:
         return None
     known = {"told": view.knee.told, "sentence": view.sentence, **asdict(view.knee)}
@@ -70,9 +64,7 @@ def _interval(number: Interval) -> dict[str, float]:
 
 
 def _advice(probe: ProbeView) -> dict[str, Any]:
-    """
-    The settings of a client; null where the limiter does not ask for one.
-    """
+    """The settings of a client; null where the limiter does not ask for one."""
     found, pace = probe.advice, probe.advice.pace
     return {
         "rate_per_s": found.rate_per_s,

@@ -1,5 +1,4 @@
-"""
-The pace that one limiter lets a client keep for good, whenever it begins; pure.
+"""The pace that one limiter lets a client keep for good, whenever it begins; pure.
 
 Each is proven against the limiters of the twin in tests/report/test_probe_advice.py.
 """
@@ -19,8 +18,7 @@ _LEAST_SHARE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """
-    How a client is never refused.
+    """How a client is never refused.
 
     Attributes:
         spacing_s: Seconds from one request to the next; 0 where the limiter does not count over time.
@@ -44,9 +42,7 @@ class Pace:
     in_flight: int | None = None
 
     def also(self, other: "Pace") -> "Pace":
-        """
-        The pace that holds for both.
-        """
+        """The pace that holds for both."""
         return Pace(
             max(self.spacing_s, other.spacing_s),
             _least(self.burst, other.burst),
@@ -64,9 +60,7 @@ def _least(one: int | None, other: int | None) -> int | None:
 
 
 def pace(tier: Reading) -> Pace:
-    """
-    The pace that a limiter lets, from the ends of its intervals that are worse for a client.
-    """
+    """The pace that a limiter lets, from the ends of its intervals that are worse for a client."""
     return _PACES[tier.family](tier)
 
 
@@ -75,16 +69,12 @@ def _whole(tier: Reading, name: str) -> int:
 
 
 def _rate(tier: Reading) -> float:
-    """
-    The least rate; a probe that knows next to nothing of it may say 0.
-    """
+    """The least rate; a probe that knows next to nothing of it may say 0."""
     return max(tier.low("rate_per_s"), tier.value("rate_per_s") * _LEAST_SHARE)
 
 
 def _spaced(least_s: float, *, forgives: bool = True) -> float:
-    """
-    A spacing off the edge of the least one.
-    """
+    """A spacing off the edge of the least one."""
     return least_s * MARGIN if forgives else least_s + max(min(JITTER_S, _JITTER_SHARE * least_s), 0.02 * least_s)
 
 
@@ -124,9 +114,7 @@ def _token_bucket(tier: Reading) -> Pace:
 
 
 def _token_spacing_s(token_s: float, depth: int, tick_s: float) -> float:
-    """
-    Where tokens come in lots, the bucket has to hold those of a whole tick, or not all of them are of use.
-    """
+    """Where tokens come in lots, the bucket has to hold those of a whole tick, or not all of them are of use."""
     if not tick_s or depth >= 1 + tick_s / token_s:
         return token_s
     of_use = math.floor(min(depth, tick_s / token_s + 1e-9))

@@ -6,15 +6,14 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from touchstone.figures import chance_words
-from touchstone.limiter.identity import Step, Stretch
-from touchstone.limiter.observed import Answer
+from touchstone.facts.figures import brief, chance_words
+from touchstone.facts.identity import Step, Stretch
+from touchstone.facts.observed import Answer
 from touchstone.report.chart import SIDE, Axis, Chart, Key, Linear, Shape, Tick, clock_axis, height, place
 from touchstone.report.knee_view import knee_chart
-from touchstone.report.length import brief
 from touchstone.report.probe_view import ProbeView
 from touchstone.report.probe_words import WHY_WORDS, family_words, free_words, others_words, stimuli
-from touchstone.verdict import plural
+from touchstone.rules.verdict import plural
 
 _SINCE = "the first request"
 _LANES = ("accepted", "refused")
@@ -29,8 +28,7 @@ _SEEN = 0.02  # of a family that was never as likely as this, nothing is to be s
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """
-    The charts of a probe.
+    """The charts of a probe.
 
     Attributes:
         whole: Requests, and room below them, over the whole run.
@@ -57,9 +55,7 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """
-    A part of the run on an axis.
-    """
+    """A part of the run on an axis."""
 
     from_at: float
     to_at: float
@@ -76,9 +72,7 @@ class _Span:
 
 
 def pictures(probe: ProbeView) -> Pictures:
-    """
-    The charts of a probe.
-    """
+    """The charts of a probe."""
     every = sorted([*probe.answers, *probe.failed], key=lambda answer: answer.sent_at)
     begin = every[0].sent_at if every else 0.0
     whole = _Span(begin, max([begin, *(answer.done_at for answer in every), *(step.at for step in probe.steps)]))
@@ -98,9 +92,7 @@ def pictures(probe: ProbeView) -> Pictures:
 
 
 def _early(every: Sequence[Answer], whole: _Span) -> _Span | None:
-    """
-    The beginning of the run, where the whole is too long to show it.
-    """
+    """The beginning of the run, where the whole is too long to show it."""
     if len(every) < 2:
         return None
     last = every[min(_EARLY, len(every)) - 1]
@@ -123,9 +115,7 @@ def _over(probe: ProbeView, span: _Span, title: str) -> tuple[Chart, ...]:
 
 
 def _lanes(probe: ProbeView, span: _Span, title: str) -> Chart:
-    """
-    Each request as a mark, in one lane for those let through and one for those refused.
-    """
+    """Each request as a mark, in one lane for those let through and one for those refused."""
     groups: Mapping[str, list[Answer]] = {"accepted": [], "held": [], "refused": [], "failed": []}
     least_s = min((answer.done_at - answer.sent_at for answer in probe.answers), default=0.0)
     for answer in probe.answers:
@@ -167,17 +157,13 @@ def _marks(answers: Iterable[Answer], span: _Span, lane: float) -> str:
 
 
 def _bars(answers: Iterable[Answer], span: _Span, lane: float) -> str:
-    """
-    For how long answers were held back, each a thin bar.
-    """
+    """For how long answers were held back, each a thin bar."""
     spans = ((place(span.share(answer.sent_at)), place(span.share(answer.done_at))) for answer in answers)
     return "".join(f"M{left} {height(lane) - 60}H{right}v120H{left}z" for left, right in spans if right > left)
 
 
 def _room(stretch: Stretch, span: _Span) -> Chart:
-    """
-    How many requests the limiter that was found would have let through at once.
-    """
+    """How many requests the limiter that was found would have let through at once."""
     points = list(zip(stretch.at, stretch.room, strict=True))
     first = max(bisect_right(stretch.at, span.from_at) - 1, 0)
     inside = [(at, room) for at, room in points[first:] if at <= span.to_at]
@@ -196,9 +182,7 @@ def _room(stretch: Stretch, span: _Span) -> Chart:
 
 
 def _filled(points: Sequence[tuple[float, float]], span: _Span, scale: Linear) -> str:
-    """
-    The area below a line through points; a point that changes nothing is left out.
-    """
+    """The area below a line through points; a point that changes nothing is left out."""
     if not points:
         return ""
     spelt = list(dict.fromkeys(f"{place(span.share(at))} {height(scale.share(room))}" for at, room in points))
@@ -207,9 +191,7 @@ def _filled(points: Sequence[tuple[float, float]], span: _Span, scale: Linear) -
 
 
 def _families(probe: ProbeView, span: _Span) -> Chart:
-    """
-    How likely each family was, stacked; the likeliest in the end lies lowest.
-    """
+    """How likely each family was, stacked; the likeliest in the end lies lowest."""
     names = _named(probe)
     last = {name: probe.steps[-1].families.get(name, 0.0) for name in names}
     shapes, floor = [], [0.0] * len(probe.steps)
@@ -238,9 +220,7 @@ def _named(probe: ProbeView) -> list[str]:
 
 
 def _band(probe: ProbeView, span: _Span, floor: Sequence[float], ceiling: Sequence[float]) -> str:
-    """
-    The area between two stairs: what was known holds until the next stimulus ended.
-    """
+    """The area between two stairs: what was known holds until the next stimulus ended."""
     edges = [place(span.share(step.at)) for step in probe.steps] + [SIDE]
     upper = "".join(f"V{height(top)}H{edges[n + 1]}" for n, top in enumerate(ceiling))
     lower = "".join(f"V{height(floor[n])}H{edges[n]}" for n in reversed(range(len(floor))))

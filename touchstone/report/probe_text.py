@@ -1,21 +1,18 @@
-"""
-A probe on a terminal: what was found, why it is no other, how to have the same, and what clients should do.
-"""
+"""A probe on a terminal: what was found, why it is no other, how to have the same, and what clients should do."""
 
 from rich.console import Console
 from rich.text import Text
 
-from touchstone.figures import chance_words
+from touchstone.facts.figures import chance_words
+from touchstone.facts.visible import one_line
 from touchstone.report.paragraphs import paragraph, told
 from touchstone.report.probe_tier import readings
 from touchstone.report.probe_view import ProbeView
 from touchstone.report.probe_words import family_words, free_words, limiter_words, others_words
-from touchstone.report.visible import one_line
 
 
 def write(probe: ProbeView, console: Console, *, advises: bool = False) -> None:
-    """
-    Writes the probe to *console*.
+    """Writes the probe to *console*.
 
     Args:
         advises: Whether it is told what a client should do.
@@ -41,16 +38,12 @@ def write(probe: ProbeView, console: Console, *, advises: bool = False) -> None:
 
 
 def write_advice(probe: ProbeView, console: Console) -> None:
-    """
-    Writes what a client should do.
-    """
+    """Writes what a client should do."""
     _listed(console, "What a client should do", probe.advice.lines, "bold")
 
 
 def _runners(probe: ProbeView, console: Console) -> None:
-    """
-    The family that comes next, and every one that is still likely where none stands out.
-    """
+    """The family that comes next, and every one that is still likely where none stands out."""
     identity = probe.identity
     for runner in identity.families[1 : 2 if identity.sure else None]:
         line = Text.assemble("not ", (told(family_words(runner.family)), "bold")) if identity.sure else None

@@ -1,11 +1,9 @@
-"""
-What the text of a limiter says, number by number, with the intervals that a probe found for them; pure.
-"""
+"""What the text of a limiter says, number by number, with the intervals that a probe found for them; pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from touchstone.limiter.identity import Interval, Tier
+from touchstone.facts.identity import Interval, Tier
 
 # What a number is called in a text as an option, and by a probe.
 _OPTIONS = {
@@ -22,8 +20,7 @@ _CAPS = ("concurrency", "builds")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """
-    One limiter, read.
+    """One limiter, read.
 
     Attributes:
         numbers: Each of its numbers: the value is that of the text, the ends are those of the probe where it has any.
@@ -37,41 +34,29 @@ class Reading:
     measured: frozenset[str] = frozenset()
 
     def value(self, name: str) -> float:
-        """
-        A number as the text has it.
-        """
+        """A number as the text has it."""
         return self.numbers[name].value
 
     def low(self, name: str) -> float:
-        """
-        The least that it may be.
-        """
+        """The least that it may be."""
         return self.numbers[name].low
 
     def high(self, name: str) -> float:
-        """
-        The most that it may be.
-        """
+        """The most that it may be."""
         return self.numbers[name].high
 
     def says(self, option: str, word: str) -> bool:
-        """
-        Whether an option has this value.
-        """
+        """Whether an option has this value."""
         return self.options.get(option) == word
 
 
 def readings(tiers: tuple[Tier, ...]) -> tuple[Reading, ...]:
-    """
-    What the tiers of a probe say.
-    """
+    """What the tiers of a probe say."""
     return tuple(_reading(tier.text, tier.numbers, tier.options) for tier in tiers)
 
 
 def readings_of(text: str) -> tuple[Reading, ...]:
-    """
-    What a text says, which may have two tiers; nothing of ``none``. No number of it has an interval.
-    """
+    """What a text says, which may have two tiers; nothing of ``none``. No number of it has an interval."""
     return tuple(_reading(part, {}, {}) for part in text.split("+") if part not in ("", "none"))
 
 
@@ -111,8 +96,6 @@ def _around(value: float, found: Interval | None) -> Interval:
 
 
 def _rate(numbers: Mapping[str, Interval]) -> Interval:
-    """
-    A rate from the limit and the window, where the probe told those.
-    """
+    """A rate from the limit and the window, where the probe told those."""
     limit, window = numbers["limit"], numbers["window_s"]
     return Interval(limit.value / window.value, limit.low / window.high, limit.high / window.low)

@@ -1,21 +1,19 @@
-"""
-All that a report may tell about a probe.
-"""
+"""All that a report may tell about a probe."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from touchstone.figures import figure
-from touchstone.knee.trial import Knee, Tried
-from touchstone.limiter.identity import Cost, Identity, Interval, Step, Stretch
-from touchstone.limiter.observed import Answer
+from touchstone.facts.figures import figure
+from touchstone.facts.identity import Cost, Identity, Interval, Step, Stretch
+from touchstone.facts.knee_trials import Knee, Tried
+from touchstone.facts.observed import Answer
 from touchstone.report.knee_view import KneeView, knee_view
 from touchstone.report.probe_advice import Advice, advice
 from touchstone.report.probe_tier import Reading, readings
 from touchstone.report.probe_words import family_words, lasting, plain_rate, rate_unit, rate_words, sentence
 from touchstone.report.probe_words import noun as noun_of
-from touchstone.verdict import plural
+from touchstone.rules.verdict import plural
 
 
 class _Probing(Protocol):
@@ -46,45 +44,32 @@ class _Identified(Protocol):
 
 
 class Story(Protocol):
-    """
-    What a run log tells of a probe: `touchstone.probefacts.ProbeStory`.
-    """
+    """What a run log tells of a probe: `touchstone.probefacts.ProbeStory`."""
 
     @property
     def probing(self) -> _Probing:
-        """
-        What it was to find out.
-        """
+        """What it was to find out."""
 
     @property
     def answers(self) -> Iterable[_Answered]:
-        """
-        Each limited request and its answer.
-        """
+        """Each limited request and its answer."""
 
     @property
     def identified(self) -> _Identified | None:
-        """
-        What it came to; None where it was killed before it said anything.
-        """
+        """What it came to; None where it was killed before it said anything."""
 
     @property
     def tried(self) -> Sequence[Tried]:
-        """
-        The trials of the search for a knee.
-        """
+        """The trials of the search for a knee."""
 
     @property
     def knee(self) -> Knee | None:
-        """
-        What that came to; None where it was killed before it said anything, or there was none.
-        """
+        """What that came to; None where it was killed before it said anything, or there was none."""
 
 
 @dataclass(frozen=True, slots=True)
 class NumberLine:
-    """
-    One number of a limiter, ready to be told.
+    """One number of a limiter, ready to be told.
 
     Attributes:
         name: In words.
@@ -100,8 +85,7 @@ class NumberLine:
 
 @dataclass(frozen=True, slots=True)
 class ProbeView:
-    """
-    A probe, ready to be told.
+    """A probe, ready to be told.
 
     Attributes:
         operation: operationId of the requests.
@@ -128,9 +112,7 @@ class ProbeView:
 
     @property
     def noun(self) -> str:
-        """
-        What one request is called.
-        """
+        """What one request is called."""
         return noun_of(self.operation)
 
 
@@ -142,9 +124,7 @@ def probe_view(
     stretch: Stretch | None,
     failed: Sequence[Answer] = (),
 ) -> ProbeView:
-    """
-    The view of a probe.
-    """
+    """The view of a probe."""
     ordered = tuple(sorted(answers, key=lambda answer: (answer.sent_at, answer.stream)))
     numbers = tuple(line for tier in readings(identity.tiers) for line in _lines(tier, noun_of(operation)))
     return ProbeView(
@@ -161,9 +141,7 @@ def probe_view(
 
 
 def told(story: Story | None) -> ProbeView | None:
-    """
-    The view of what a run log tells of a probe; None where the run was none.
-    """
+    """The view of what a run log tells of a probe; None where the run was none."""
     if story is None:
         return None
     answered, found = list(story.answers), story.identified
@@ -178,9 +156,7 @@ def told(story: Story | None) -> ProbeView | None:
 
 
 def _unsaid(heard: Sequence[Answer]) -> Identity:
-    """
-    What is known of a probe that was killed before it said anything: what it cost.
-    """
+    """What is known of a probe that was killed before it said anything: what it cost."""
     refused = sum(not answer.accepted for answer in heard)
     took_s = max((a.done_at for a in heard), default=0.0) - min((a.sent_at for a in heard), default=0.0)
     cost = Cost(len(heard), refused, len(heard) - refused, took_s)

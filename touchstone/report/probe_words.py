@@ -1,14 +1,11 @@
-"""
-Numbers, limiters and what a probe found, in words; pure.
-"""
+"""Numbers, limiters and what a probe found, in words; pure."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from touchstone.figures import chance_words, figure, percentage
-from touchstone.limiter.identity import Cost, Identity, Interval, Runner
-from touchstone.report.length import brief
+from touchstone.facts.figures import brief, chance_words, figure, percentage
+from touchstone.facts.identity import Cost, Identity, Interval, Runner
 from touchstone.report.probe_tier import Reading, readings, readings_of
-from touchstone.verdict import plural
+from touchstone.rules.verdict import plural
 
 _NOUNS = {"startBuild": "build", "getBuild": "read", "getTemplate": "read", "cancelBuild": "cancel"}
 _UNITS = (("a second", 1.0), ("a minute", 60.0), ("an hour", 3600.0), ("a day", 86400.0))
@@ -30,23 +27,17 @@ WHY_WORDS = {
 
 
 def noun(operation: str) -> str:
-    """
-    What one request of an operation is called, such as ``build``.
-    """
+    """What one request of an operation is called, such as ``build``."""
     return _NOUNS.get(operation, "request")
 
 
 def family_words(family: str) -> str:
-    """
-    A family in words, such as ``token bucket``.
-    """
+    """A family in words, such as ``token bucket``."""
     return {"builds": "cap on builds in flight", "none": "no limit"}.get(family, family.replace("-", " "))
 
 
 def lasting(duration_s: float) -> str:
-    """
-    A length of time in the unit that suits it: ``4 s``, ``1 min``, ``2 h``, ``1 h 30 min``, ``1 day``.
-    """
+    """A length of time in the unit that suits it: ``4 s``, ``1 min``, ``2 h``, ``1 h 30 min``, ``1 day``."""
     for unit_s, unit in ((86400.0, "day"), (3600.0, "h"), (60.0, "min")):
         count = duration_s / unit_s
         if count >= 1 and abs(count - round(count)) < 1e-9:
@@ -65,8 +56,7 @@ def rate_words(rate_per_s: float, what: str) -> str:
 
 
 def measured_rate(rate_per_s: float, what: str) -> str:
-    """
-    A rate that nobody set, in the shortest unit in which it is at least 1: ``9.67 builds a second``.
+    """A rate that nobody set, in the shortest unit in which it is at least 1: ``9.67 builds a second``.
 
     Whether it happens to be round in another one says nothing.
     """
@@ -79,16 +69,13 @@ def _rate(rate_per_s: float, unit: str, unit_s: float, what: str) -> str:
 
 
 def rate_unit(rate_per_s: float) -> tuple[str, float]:
-    """
-    The unit in which a rate reads well, such as ``a minute``, and its length in seconds.
-    """
+    """The unit in which a rate reads well, such as ``a minute``, and its length in seconds."""
     fitting = _fitting(rate_per_s)
     return next((unit for unit in fitting if _is_round(rate_per_s * unit[1])), fitting[0])
 
 
 def plain_rate(rate_per_s: Interval) -> Interval:
-    """
-    The same interval around the number in it that is the shortest to tell.
+    """The same interval around the number in it that is the shortest to tell.
 
     It is told in the usual unit, unless another one takes at least two digits less.
     """
@@ -99,9 +86,7 @@ def plain_rate(rate_per_s: Interval) -> Interval:
 
 
 def _plain(low: float, value: float, high: float) -> tuple[int, float]:
-    """
-    The shortest number that lies in an interval, near the middle of a wide one, and how many digits it has.
-    """
+    """The shortest number that lies in an interval, near the middle of a wide one, and how many digits it has."""
     near = (high - low) / (1 if high - low <= _NARROW * value else 4)
     for digits in range(1, 9):
         shown = float(f"{value:.{digits}g}")
@@ -120,9 +105,7 @@ def _is_round(value: float) -> bool:
 
 
 def give_or_take(number: Interval) -> str:
-    """
-    How far a measured number may be off, such as `` (±0.4 %)``; empty where that is next to nothing.
-    """
+    """How far a measured number may be off, such as `` (±0.4 %)``; empty where that is next to nothing."""
     share = max(number.high - number.value, number.value - number.low) / number.value if number.value else 0.0
     if share >= 1:  # of which nobody could make anything
         return " (hardly known)"
@@ -138,23 +121,17 @@ def whole_give_or_take(number: Interval) -> str:
 
 
 def stimuli(count: int) -> str:
-    """
-    So many stimuli.
-    """
+    """So many stimuli."""
     return f"{count:,} {'stimulus' if count == 1 else 'stimuli'}"
 
 
 def cost_words(cost: Cost) -> str:
-    """
-    What was spent: ``43 requests, 61 s``.
-    """
+    """What was spent: ``43 requests, 61 s``."""
     return f"{plural(cost.requests, 'request')}, {brief(cost.seconds, 2)}"
 
 
 def sentence(identity: Identity, operation: str) -> str:
-    """
-    What a probe found, in one sentence.
-    """
+    """What a probe found, in one sentence."""
     what, cost = noun(operation), identity.cost
     if not identity.tiers and (identity.sure or not identity.families):
         return _unlimited(identity) + ("" if identity.unlimited_to == cost.requests else f"; {cost_words(cost)}")
@@ -177,9 +154,7 @@ def _unlimited(identity: Identity) -> str:
 
 
 def free_words(identity: Identity) -> Iterable[str]:
-    """
-    What was tried without finding a cap.
-    """
+    """What was tried without finding a cap."""
     capped = {tier.family for tier in identity.tiers}
     if identity.uncapped_to and "concurrency" not in capped:
         yield f"no cap up to {identity.uncapped_to} at once"
@@ -188,9 +163,7 @@ def free_words(identity: Identity) -> Iterable[str]:
 
 
 def others_words(share: Interval) -> str:
-    """
-    What others take of the limit; empty where they take nothing.
-    """
+    """What others take of the limit; empty where they take nothing."""
     if share.high <= 0:
         return ""
     ends = f"{percentage(share.low, 2)} to {percentage(share.high, 2)}"
@@ -198,9 +171,7 @@ def others_words(share: Interval) -> str:
 
 
 def likely_words(families: Sequence[Runner]) -> str:
-    """
-    How likely each family is: ``token bucket 81 %, sliding log 17 %, others 2 %``.
-    """
+    """How likely each family is: ``token bucket 81 %, sliding log 17 %, others 2 %``."""
     named = [one for one in families if one.probability >= _SHOWN] or list(families[:1])
     words = [f"{family_words(one.family)} {chance_words(one.probability)}" for one in named]
     rest = sum(one.probability for one in families if one not in named)
@@ -208,8 +179,7 @@ def likely_words(families: Sequence[Runner]) -> str:
 
 
 def limiter_words(tiers: Sequence[Reading], what: str) -> str:
-    """
-    One limiter or two in words, without the numbers of a run.
+    """One limiter or two in words, without the numbers of a run.
 
     Args:
         what: What one request is called.

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from itertools import groupby
 
-from touchstone.proof import State, Trial
+from touchstone.proof.result import State, Trial
 from touchstone.report import page
 from touchstone.report.proof_matrix import ROW_PX, Shape, matrix
 from touchstone.report.proof_view import WRONG, ProofRun, ProofView, Proven, noise, says
@@ -31,9 +31,7 @@ SHAPE_WORDS: dict[Shape, str] = {
 
 
 def render(view: ProofView) -> str:
-    """
-    The proof as an HTML page.
-    """
+    """The proof as an HTML page."""
     tone, symbol, headline = headline_of(view)
     wrong = view.wrong
     return page.render(
@@ -62,9 +60,7 @@ def render(view: ProofView) -> str:
 
 
 def again(trial: Trial, run: ProofRun) -> str:
-    """
-    The command that tries this server once more, whole.
-    """
+    """The command that tries this server once more, whole."""
     subject = trial.subject
     flag = "--variant" if subject.sort == "variant" else "--fault"
     generated = ["--generated"] if subject.sort in ("generated", "permitted") else []
@@ -73,9 +69,7 @@ def again(trial: Trial, run: ProofRun) -> str:
 
 
 def headline_of(view: ProofView) -> tuple[str, str, str]:
-    """
-    Tone, symbol and words.
-    """
+    """Tone, symbol and words."""
     if view.exit_code == 130:
         return "could-not-run", "!", "Interrupted"
     if view.exit_code == 3:
@@ -88,8 +82,6 @@ def headline_of(view: ProofView) -> tuple[str, str, str]:
 
 
 def _subjects(view: ProofView) -> list[tuple[str, Sequence[Proven]]]:
-    """
-    The claims by subject; where only some faults were asked for, those that a fault broke.
-    """
+    """The claims by subject; where only some faults were asked for, those that a fault broke."""
     rows = [row for row in view.claims if view.run.complete or row.by or row.also]
     return [(name, list(group)) for name, group in groupby(rows, key=lambda row: row.claim.subject)]

@@ -1,20 +1,17 @@
-"""
-A proof as proof.json: for programs, so nothing is cut and nothing is made pretty.
-"""
+"""A proof as proof.json: for programs, so nothing is cut and nothing is made pretty."""
 
 import json
 from dataclasses import asdict
 from typing import Any, get_args
 
-from touchstone.proof import Blame, State, Trial
+from touchstone.proof.result import Blame, State, Trial
 from touchstone.report.proof_view import KindCount, ProofView, noise
 
 SCHEMA_VERSION = 1
 
 
 def render(view: ProofView) -> str:
-    """
-    The proof as JSON text, ASCII only; none of its keys is ever left out.
+    """The proof as JSON text, ASCII only; none of its keys is ever left out.
 
     The keys:
 

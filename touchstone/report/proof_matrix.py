@@ -1,6 +1,4 @@
-"""
-Where each claim and each fault of a proof stands in the picture of claims × faults; pure.
-"""
+"""Where each claim and each fault of a proof stands in the picture of claims × faults; pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +6,7 @@ from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import Literal
 
-from touchstone.proof import Trial
+from touchstone.proof.result import Trial
 from touchstone.report.proof_view import ProofView, Proven, mark
 
 Shape = Literal["proves", "also", "noise", "missing"]
@@ -23,8 +21,7 @@ _PLAIN_HEAD_PX = 30
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """
-    One claim.
+    """One claim.
 
     Attributes:
         y: Its upper edge.
@@ -36,8 +33,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """
-    Neighbours of one subject.
+    """Neighbours of one subject.
 
     Attributes:
         start: Left or upper edge.
@@ -51,8 +47,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """
-    One fault.
+    """One fault.
 
     Attributes:
         number: Place of the trial in the proof, from 1.
@@ -68,8 +63,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """
-    Claims × faults, in CSS pixels.
+    """Claims × faults, in CSS pixels.
 
     Attributes:
         rows: In the order of the ledger.
@@ -93,24 +87,18 @@ class Matrix:
 
     @property
     def width(self) -> int:
-        """
-        Width of the columns together.
-        """
+        """Width of the columns together."""
         last = self.column_bands[-1:]
         return last[0].start + last[0].size if last else 0
 
     @property
     def height(self) -> int:
-        """
-        Lower edge of the last row.
-        """
+        """Lower edge of the last row."""
         return self.rows[-1].y + ROW_PX if self.rows else self.head
 
 
 def matrix(view: ProofView) -> Matrix:
-    """
-    Lays out the faults of *view* against the claims.
-    """
+    """Lays out the faults of *view* against the claims."""
     places = {row.claim.id: number for number, row in enumerate(view.claims)}
     marked = [(number, trial, _marks(trial, places)) for number, trial in enumerate(view.trials, 1) if _shown(trial)]
     touched = {claim for _, _, marks in marked for claim in marks}
@@ -136,9 +124,7 @@ def matrix(view: ProofView) -> Matrix:
 
 
 def _shown(trial: Trial) -> bool:
-    """
-    Faults are columns, and so is a legitimate server that was accused.
-    """
+    """Faults are columns, and so is a legitimate server that was accused."""
     return trial.subject.is_fault or trial.state == "accused"
 
 

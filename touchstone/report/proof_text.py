@@ -1,6 +1,4 @@
-"""
-A proof on a terminal: each server, claims × faults, what did not end well and why, the counts, and one last line.
-"""
+"""A proof on a terminal: each server, claims × faults, what did not end well and why, the counts, and one last line."""
 
 from pathlib import Path
 
@@ -9,10 +7,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from touchstone.proof import State, Trial
+from touchstone.facts.visible import clipped, one_line
+from touchstone.proof.result import State, Trial
 from touchstone.report.proof_view import WRONG, ProofView, noise, says
-from touchstone.report.visible import clipped, one_line
-from touchstone.verdict import plural
+from touchstone.rules.verdict import plural
 
 _TABLE_FROM_COLUMNS = 76  # below, columns beside each other would be too narrow to read
 _MAX_CELL_CHARS = 300
@@ -30,8 +28,7 @@ _STYLES: dict[State, str] = {
 
 
 def write(view: ProofView, console: Console, page: Path | None = None) -> None:
-    """
-    Writes the proof to *console*; the last line is the exit code and its reason.
+    """Writes the proof to *console*; the last line is the exit code and its reason.
 
     Args:
         page: Where the report for a browser is.
@@ -70,9 +67,7 @@ def _trials(view: ProofView, console: Console) -> None:
 
 
 def _blame(trial: Trial) -> list[Text]:
-    """
-    What was blamed, rightly or not, and what was not though it had to be; a line for each.
-    """
+    """What was blamed, rightly or not, and what was not though it had to be; a line for each."""
     if trial.state == "failed":
         return [Text(f"because {_clip(trial.trouble)}", "yellow")]
     rightly = trial.blamed if trial.subject.is_fault else ()
@@ -91,9 +86,7 @@ def _seconds(trial: Trial) -> str:
 
 
 def _matrix(view: ProofView, console: Console) -> None:
-    """
-    Claims × faults; only cells that hold something are printed, since the page has room for the others.
-    """
+    """Claims × faults; only cells that hold something are printed, since the page has room for the others."""
     rows = [row for row in view.claims if row.by or row.also]
     if not rows:
         return
@@ -123,9 +116,7 @@ def _names(names: tuple[str, ...]) -> str:
 
 
 def _permitted(view: ProofView, console: Console) -> None:
-    """
-    What no examination may find, each reason with the mutations that it permits.
-    """
+    """What no examination may find, each reason with the mutations that it permits."""
     reasons = {
         reason: [trial.subject.name for trial in trials if trial.subject.sort == "permitted"]
         for reason, trials in view.legitimate.items()
@@ -141,9 +132,7 @@ def _permitted(view: ProofView, console: Console) -> None:
 
 
 def _wrong(view: ProofView, console: Console) -> None:
-    """
-    What did not end well, with the evidence; the table above may have scrolled away.
-    """
+    """What did not end well, with the evidence; the table above may have scrolled away."""
     wrong = view.wrong
     if not wrong:
         return

@@ -1,14 +1,12 @@
-"""
-One frozen view of a proof, from which each of its reports is written.
-"""
+"""One frozen view of a proof, from which each of its reports is written."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from touchstone.claims import Claim
-from touchstone.proof import GOOD, State, Trial, median
+from touchstone.contract.claims import Claim
+from touchstone.proof.result import GOOD, State, Trial, median
 
 # In the order in which reports tell them.
 KINDS = ("schema", "semantic", "stateful", "timing", "concurrency", "security", "load", "stream")
@@ -23,8 +21,7 @@ Mark = Literal["proves", "also", "noise", ""]
 
 @dataclass(frozen=True, slots=True)
 class ProofRun:
-    """
-    How the trials were run.
+    """How the trials were run.
 
     Attributes:
         started_at: ISO 8601 in UTC.
@@ -46,8 +43,7 @@ class ProofRun:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """
-    One claim and the faults that broke it.
+    """One claim and the faults that broke it.
 
     Attributes:
         by: Names of killed faults that had to break it.
@@ -61,8 +57,7 @@ class Proven:
 
 @dataclass(frozen=True, slots=True)
 class KindCount:
-    """
-    The faults of one kind, or of all.
+    """The faults of one kind, or of all.
 
     Attributes:
         exchanges: Median until found, of the killed ones.
@@ -81,8 +76,7 @@ class KindCount:
 
 @dataclass(frozen=True, slots=True)
 class ProofView:
-    """
-    All that a report may tell about a proof.
+    """All that a report may tell about a proof.
 
     Attributes:
         kinds: Those that faults were tried of, in the order of KINDS.
@@ -98,30 +92,22 @@ class ProofView:
     reason: str
 
     def count(self, *states: State) -> int:
-        """
-        How many trials ended so.
-        """
+        """How many trials ended so."""
         return sum(trial.state in states for trial in self.trials)
 
     @property
     def exchanges(self) -> int:
-        """
-        All that were made.
-        """
+        """All that were made."""
         return sum(trial.exchanges for trial in self.trials)
 
     @property
     def wrong(self) -> tuple[Trial, ...]:
-        """
-        Trials that did not end well, the worst first.
-        """
+        """Trials that did not end well, the worst first."""
         return tuple(trial for state in WRONG for trial in self.trials if trial.state == state)
 
     @property
     def legitimate(self) -> dict[str, tuple[Trial, ...]]:
-        """
-        The servers that must not be accused, by what permits them.
-        """
+        """The servers that must not be accused, by what permits them."""
         reasons = dict.fromkeys(trial.subject.permits for trial in self.trials if not trial.subject.is_fault)
         return {
             reason: tuple(t for t in self.trials if not t.subject.is_fault and t.subject.permits == reason)
@@ -130,16 +116,12 @@ class ProofView:
 
     @property
     def gaps(self) -> tuple[Proven, ...]:
-        """
-        Claims that no fault proves, where all faults were asked for.
-        """
+        """Claims that no fault proves, where all faults were asked for."""
         return tuple(row for row in self.claims if not row.by) if self.run.complete else ()
 
 
 def mark(trial: Trial, claim: str) -> Mark:
-    """
-    What *claim* is to *trial*: the cell of the matrix.
-    """
+    """What *claim* is to *trial*: the cell of the matrix."""
     if claim not in trial.broken:
         return ""
     if claim in noise(trial):
@@ -148,22 +130,17 @@ def mark(trial: Trial, claim: str) -> Mark:
 
 
 def noise(trial: Trial) -> tuple[str, ...]:
-    """
-    The claims that were blamed without a right; whatever is said against a legitimate server is noise.
-    """
+    """The claims that were blamed without a right; whatever is said against a legitimate server is noise."""
     return trial.noise if trial.subject.is_fault else tuple(trial.broken)
 
 
 def says(trial: Trial) -> str:
-    """
-    What the server does, for people: its docstring without the marks around code.
-    """
+    """What the server does, for people: its docstring without the marks around code."""
     return trial.subject.says.replace("`", "")
 
 
 def proof_view(run: ProofRun, trials: Sequence[Trial], claims: Sequence[Claim]) -> ProofView:
-    """
-    Sums up what became of the trials.
+    """Sums up what became of the trials.
 
     Args:
         claims: All claims that are judged, in the order of the ledger.

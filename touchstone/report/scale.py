@@ -1,6 +1,4 @@
-"""
-A scale of time that shortens the pauses in which nothing happened, so that what happened has room.
-"""
+"""A scale of time that shortens the pauses in which nothing happened, so that what happened has room."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -14,9 +12,7 @@ _MOST = 3
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """
-    A pause that is drawn shorter than it was.
-    """
+    """A pause that is drawn shorter than it was."""
 
     start_share: float
     width_share: float
@@ -24,8 +20,7 @@ class Pause:
 
 
 class Scale:
-    """
-    Maps points in time to shares of a line, from 0 at the first beginning to 1 at the last end.
+    """Maps points in time to shares of a line, from 0 at the first beginning to 1 at the last end.
 
     Args:
         busy: When something happened, as beginnings and ends in seconds, in the order of the beginnings.
@@ -47,9 +42,7 @@ class Scale:
         self.pauses = tuple(Pause(self._shares[n], _SHORT_SHARE, edges[n + 1] - edges[n]) for n in starts)
 
     def share(self, at_s: float) -> float:
-        """
-        Where *at_s* lies on the line.
-        """
+        """Where *at_s* lies on the line."""
         number = min(max(bisect_right(self._edges, at_s) - 1, 0), len(self._edges) - 2)
         begin, end = self._edges[number], self._edges[number + 1]
         within = (at_s - begin) / (end - begin) if end > begin else 0.0
@@ -66,9 +59,7 @@ def _gaps(busy: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _long(gaps: list[tuple[float, float]], length_s: float) -> set[tuple[float, float]]:
-    """
-    The gaps to shorten: each that would take more than its share of what the longer ones leave.
-    """
+    """The gaps to shorten: each that would take more than its share of what the longer ones leave."""
     long: set[tuple[float, float]] = set()
     for gap in sorted(gaps, key=lambda g: g[0] - g[1]):
         width_s = gap[1] - gap[0]

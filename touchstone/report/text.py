@@ -1,17 +1,15 @@
-"""
-The view on a terminal: what is broken and how to see it again, what could not be judged, and one last line.
-"""
+"""The view on a terminal: what is broken and how to see it again, what could not be judged, and one last line."""
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from touchstone.facts.visible import clipped, one_line
 from touchstone.report import load_text, probe_text
 from touchstone.report.narrow import TABLE_FROM_COLUMNS, say
 from touchstone.report.view import FindingView, Reason, View
-from touchstone.report.visible import clipped, one_line
-from touchstone.verdict import Verdict, plural
+from touchstone.rules.verdict import Verdict, plural
 
 _MAX_CELL_CHARS = 300
 _MAX_FINDINGS = 40
@@ -27,8 +25,7 @@ _STYLES: dict[Verdict, str] = {
 
 
 def write(view: View, console: Console, *, ends: bool = True, advises: bool = False) -> None:
-    """
-    Writes the report to *console*; the last line is the exit code and its reason.
+    """Writes the report to *console*; the last line is the exit code and its reason.
 
     Args:
         ends: Whether that line is written; a command with a reason of its own writes another one.
@@ -61,17 +58,13 @@ def write(view: View, console: Console, *, ends: bool = True, advises: bool = Fa
 
 
 def _came_to_it(view: View) -> bool:
-    """
-    Whether the target was asked anything that a report can tell of.
-    """
+    """Whether the target was asked anything that a report can tell of."""
     loaded, probed = view.load and view.load.windows, view.probe and view.probe.answers
     return bool(view.counts["exchanges"] or loaded or probed)
 
 
 def _last(view: View, console: Console) -> None:
-    """
-    The last line. It is all there is to say of a target that never came to be judged.
-    """
+    """The last line. It is all there is to say of a target that never came to be judged."""
     style = {0: "bold green", 1: "bold red"}.get(view.exit_code, "bold yellow")
     say(console, f"exit {view.exit_code}: {one_line(view.reason)}", style)
 
@@ -116,9 +109,7 @@ def _claim(item: FindingView, between: str) -> Text:
 
 
 def _commands(listed: tuple[FindingView, ...]) -> dict[str, list[int]]:
-    """
-    Each command that shows findings again, with their numbers: one run may show several.
-    """
+    """Each command that shows findings again, with their numbers: one run may show several."""
     commands: dict[str, list[int]] = {}
     for number, item in enumerate(listed, start=1):
         commands.setdefault(one_line(item.finding.curl), []).append(number)
@@ -137,8 +128,7 @@ def _stacked(console: Console, number: int, item: FindingView, commands: dict[st
 
 
 def _grouped(console: Console, title: str, reasons: tuple[Reason, ...], style: str, *, folds: bool = False) -> None:
-    """
-    Each reason once, with the claims that it holds for.
+    """Each reason once, with the claims that it holds for.
 
     Args:
         folds: Whether of a reason that very many share only their number is told, last of all.
@@ -191,9 +181,7 @@ def _numbers(view: View, console: Console) -> None:
 
 
 def _asked(view: View) -> str:
-    """
-    How much was asked of the target; of a load or a probe, only some exchanges are kept whole.
-    """
+    """How much was asked of the target; of a load or a probe, only some exchanges are kept whole."""
     kept = view.counts["exchanges"]
     if view.load:
         sent = view.load.numbers.total.whole.count

@@ -1,16 +1,14 @@
-"""
-What happened to each template version of a run: its exchanges on a line of time, and the states it was seen in.
-"""
+"""What happened to each template version of a run: its exchanges on a line of time, and the states it was seen in."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from touchstone.exchange import Exchange
+from touchstone.facts.events import RunLog
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.visible import clipped
 from touchstone.report.pretty import span
 from touchstone.report.scale import Pause, Scale
-from touchstone.report.visible import clipped
-from touchstone.runfacts import RunLog
 
 MAX_ROWS = 40
 MAX_MARKS = 450
@@ -29,8 +27,7 @@ _STATES = frozenset({"building", "ready", "failed", "not_built", "cancelling"})
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """
-    One exchange, or several alike in a row, as a mark.
+    """One exchange, or several alike in a row, as a mark.
 
     Attributes:
         shape: What was asked; one of SHAPES or ``other``.
@@ -51,9 +48,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """
-    A stretch of time in which the version was last seen in one state.
-    """
+    """A stretch of time in which the version was last seen in one state."""
 
     state: str
     start_share: float
@@ -63,8 +58,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """
-    One version.
+    """One version.
 
     Attributes:
         pauses: Stretches of time in which nothing was asked and which are drawn shorter than they were.
@@ -84,17 +78,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """
-    All rows that are drawn, those with evidence of a finding first; and in words what is not drawn.
-    """
+    """All rows that are drawn, those with evidence of a finding first; and in words what is not drawn."""
 
     rows: tuple[Row, ...]
     left_out: str
 
 
 def timeline(log: RunLog, evidence: Iterable[int]) -> Timeline:
-    """
-    The time line of a run.
+    """The time line of a run.
 
     Args:
         log: The facts of the run.
@@ -186,9 +177,7 @@ def _label(run: list[Exchange], started_s: float) -> str:
 
 
 def _sightings(exchanges: list[Exchange]) -> list[tuple[float, str]]:
-    """
-    When which state was reported, in order of time, repetitions left out.
-    """
+    """When which state was reported, in order of time, repetitions left out."""
     seen: list[tuple[float, str]] = []
     for exchange in sorted(exchanges, key=lambda e: e.done_at):
         state = exchange.body.get("status") if 200 <= exchange.status < 300 else None

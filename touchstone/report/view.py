@@ -1,22 +1,20 @@
-"""
-One frozen view of a run, from which each report is written; it decides what is told, and the reports how.
-"""
+"""One frozen view of a run, from which each report is written; it decides what is told, and the reports how."""
 
 import shlex
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from touchstone.exchange import Exchange
-from touchstone.finding import Finding
-from touchstone.keysources import KeySources
+from touchstone.facts.events import Case, Header, LedgerClaim, RunLog, TemplateDeed
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Finding
+from touchstone.facts.key_sources import KeySources
 from touchstone.report.load_view import LoadView, load_view
 from touchstone.report.pretty import Shown, show
 from touchstone.report.probe_view import ProbeView
 from touchstone.report.probe_view import told as probe_of
 from touchstone.report.timeline import Timeline, timeline
-from touchstone.runfacts import Case, Header, LedgerClaim, RunLog, TemplateDeed
-from touchstone.verdict import CheckCount, ClaimVerdict, RunVerdict, Verdict, judge, unexplained
+from touchstone.rules.verdict import CheckCount, ClaimVerdict, RunVerdict, Verdict, judge, unexplained
 
 COMMON = 12  # claims that share a reason
 MAX_EVIDENCE = 6  # exchanges shown in full for one finding
@@ -26,8 +24,7 @@ _SEEDED = ("check", "load", "probe")  # the commands with --seed
 
 @dataclass(frozen=True, slots=True)
 class FindingView:
-    """
-    One finding, however often it was met.
+    """One finding, however often it was met.
 
     Attributes:
         cases: Ids of the cases that met it, each once.
@@ -47,26 +44,20 @@ class FindingView:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """
-    One reason and the claims that it holds for.
-    """
+    """One reason and the claims that it holds for."""
 
     reason: str
     claims: tuple[str, ...]
 
     @property
     def is_common(self) -> bool:
-        """
-        Whether it holds for so many that a list of them tells a reader nothing.
-        """
+        """Whether it holds for so many that a list of them tells a reader nothing."""
         return len(self.claims) >= COMMON
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """
-    The claims whose ids begin alike, in the order of the ledger.
-    """
+    """The claims whose ids begin alike, in the order of the ledger."""
 
     name: str
     claims: tuple[ClaimVerdict, ...]
@@ -75,8 +66,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """
-    All that a report may tell about a run.
+    """All that a report may tell about a run.
 
     Attributes:
         findings: ``must`` first and known ones last, else in the order in which they were met.
@@ -115,45 +105,44 @@ class View:
 
     @property
     def key_sources(self) -> KeySources:
-        """
-        Where the keys of the run came from.
-        """
+        """Where the keys of the run came from."""
         return KeySources.of(self.header.settings)
 
     @property
+    def verdicts(self) -> dict[str, str]:
+        """The verdict on each claim, by its id."""
+        return {item.claim.id: item.verdict for item in self.verdict.claims}
+
+    @property
+    def remarks(self) -> dict[str, str]:
+        """What was found first, by the id of each broken claim."""
+        found = reversed(self.findings)
+        return {f.claim.id: f"expected {f.finding.expected}; actual {f.finding.actual}" for f in found}
+
+    @property
     def exit_code(self) -> int:
-        """
-        The exit code of the run.
-        """
+        """The exit code of the run."""
         return self.verdict.exit_code
 
     @property
     def target(self) -> str:
-        """
-        What a reader calls the target: its name, or its address where it was given on the command line.
-        """
+        """What a reader calls the target: its name, or its address where it was given on the command line."""
         target = self.header.target
         return target.url if target.name in ("", "url") else target.name
 
     @property
     def healed(self) -> tuple[ClaimVerdict, ...]:
-        """
-        The claims that hold although the caller knows them to be broken.
-        """
+        """The claims that hold although the caller knows them to be broken."""
         return tuple(claim for claim in self.verdict.claims if claim.holds_again)
 
     @property
     def reason(self) -> str:
-        """
-        The sentence for the exit code.
-        """
+        """The sentence for the exit code."""
         return self.verdict.reason
 
 
 def view(log: RunLog) -> View:
-    """
-    The view of a run.
-    """
+    """The view of a run."""
     verdict = judge(log)
     footer, claims = log.footer, verdict.claims
     findings = _findings(log, verdict)
@@ -227,9 +216,7 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
 
 
 def _shown(findings: list[Finding], log: RunLog) -> dict[str, tuple[Shown, ...]]:
-    """
-    The exchanges of each finding that there is room for: the deciding one of every finding before any other.
-    """
+    """The exchanges of each finding that there is room for: the deciding one of every finding before any other."""
     by_seq: dict[int, Exchange] = {exchange.seq: exchange for exchange in log.exchanges}
     shown: dict[str, list[Shown]] = {finding.id: [] for finding in findings}
     room = MAX_EVIDENCE_CHARS
@@ -308,8 +295,6 @@ def _given(words: list[str], option: str) -> bool:
 
 
 def check_words(check: CheckCount) -> str:
-    """
-    What a check counted, such as ``14 held, 1 broken``.
-    """
+    """What a check counted, such as ``14 held, 1 broken``."""
     counted = (("held", check.held), ("broken", check.broken), ("indeterminate", check.indeterminate))
     return ", ".join(f"{number:,} {word}" for word, number in counted if number)

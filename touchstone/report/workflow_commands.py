@@ -7,7 +7,7 @@ Source: docs.github.com, "Workflow commands for GitHub Actions"; actions/runner,
 import re
 from typing import Literal
 
-from touchstone.report.visible import clipped, one_line, visible
+from touchstone.facts.visible import clipped, one_line, visible
 
 MAX_TITLE_CHARS = 200
 MAX_MESSAGE_CHARS = 2_000
@@ -18,15 +18,12 @@ _BEGIN = re.compile(r"((?:^|\r)(?:\s|\x1b\[[0-9;]*m)*):(?=:)", flags=re.MULTILIN
 
 
 def inert(text: str) -> str:
-    """
-    The text, in which no line is a command: a blank stands where one would begin.
-    """
+    """The text, in which no line is a command: a blank stands where one would begin."""
     return _BEGIN.sub(r"\1: ", text).replace("##[", "# #[")
 
 
 def annotation(kind: Literal["error", "warning"], title: str, message: str, file: str = "", line: int = 0) -> str:
-    """
-    The command that puts a remark beside a line of a file, or beside the run where no file is named.
+    """The command that puts a remark beside a line of a file, or beside the run where no file is named.
 
     Args:
         line: From 1.

@@ -1,48 +1,24 @@
-"""
-Puts the reports of a run beside its run log, each whole or not at all.
-"""
+"""Puts the reports of a run beside its run log, each whole or not at all."""
 
 import contextlib
-import os
-import secrets
 from pathlib import Path
 
-from touchstone import verdict
-from touchstone.errors import HarnessError, OutputError, RunLogError, UsageError, unwritten
-from touchstone.outgoing import looked_over
+from touchstone.check.opening import finish
+from touchstone.errors import HarnessError, OutputError, RunLogError, UsageError
+from touchstone.facts.events import Footer
+from touchstone.facts.output import write_whole
+from touchstone.facts.runlog import read
 from touchstone.report import html, json_report, junit
 from touchstone.report.view import View, view
-from touchstone.runfacts import Footer
-from touchstone.runlog import RunLogWriter, read
+from touchstone.rules import verdict
 
 JSON_NAME = "report.json"
 HTML_NAME = "report.html"
 JUNIT_NAME = "junit.xml"
 
-_ADVICE = "make room there, or write elsewhere with --report-dir"
-
-
-def finish(runlog_path: Path, footer: Footer) -> Footer:
-    """
-    Judges the run and ends its run log.
-
-    Args:
-        runlog_path: A run log without a footer.
-        footer: What the runner knows; exit code and reason are replaced by those of the verdict.
-
-    Returns:
-        The footer that was written.
-    """
-    outcome = verdict.judge(read(runlog_path), footer)
-    judged = Footer(footer.ended_at, footer.duration_s, outcome.exit_code, outcome.reason, footer.interrupted)
-    with RunLogWriter(runlog_path) as writer:
-        writer.footer(judged)
-    return judged
-
 
 def conclude(runlog_path: Path, footer: Footer, folder: Path) -> int:
-    """
-    Ends the run log and writes the reports; see `finish` and `write_reports`.
+    """Ends the run log and writes the reports; see `finish` and `write_reports`.
 
     Returns:
         The exit code of the run.
@@ -58,9 +34,7 @@ def conclude(runlog_path: Path, footer: Footer, folder: Path) -> int:
 
 
 def _kept(runlog_path: Path, folder: Path, footer: Footer) -> str:
-    """
-    What is left of a run that could not be written down whole.
-    """
+    """What is left of a run that could not be written down whole."""
     told = f"{footer.reason}; " if footer.reason else ""
     if not runlog_path.exists():
         return f"{told}the folder was removed, moved or replaced while the run was under way, and nothing is kept there"
@@ -78,8 +52,7 @@ def _kept(runlog_path: Path, folder: Path, footer: Footer) -> str:
 
 
 def write_reports(runlog_path: Path, folder: Path) -> int:
-    """
-    Writes report.json, report.html and junit.xml into *folder*.
+    """Writes report.json, report.html and junit.xml into *folder*.
 
     Returns:
         The exit code of the run.
@@ -93,9 +66,7 @@ def write_reports(runlog_path: Path, folder: Path) -> int:
 
 
 def write_view(run: View, folder: Path) -> int:
-    """
-    Writes the reports of a view that is already there; see `write_reports`.
-    """
+    """Writes the reports of a view that is already there; see `write_reports`."""
     refused: dict[str, HarnessError] = {}
     for name, render in ((JSON_NAME, json_report.render), (HTML_NAME, html.render), (JUNIT_NAME, junit.render)):
         try:
@@ -107,32 +78,3 @@ def write_view(run: View, folder: Path) -> int:
         also = f"; nor can {', '.join(name for name, _ in others)}" if others else ""
         raise type(first)(f"{first}{also}")
     return run.exit_code
-
-
-def write_whole(path: Path, text: str) -> None:
-    """
-    Puts *text* without known keys at *path* in one step, so that a reader sees the old file or the new one.
-
-    Raises:
-        UsageError: the folder is none.
-        OutputError: the folder cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    except OSError as error:
-        raise _refused(path, error) from error
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(looked_over(text, path))
-        temporary.replace(path)
-    except OSError as error:
-        raise _refused(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):  # its folder may be gone
-            temporary.unlink(missing_ok=True)
-
-
-def _refused(path: Path, error: OSError) -> HarnessError:
-    return unwritten(f"{path}: the report cannot be written: {error.strerror}; {_ADVICE}", error)

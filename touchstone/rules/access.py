@@ -1,14 +1,12 @@
-"""
-Judges who is let in: keys that must be refused, keys that must not, other accounts, and plans that are too small.
-"""
+"""Judges who is let in: keys that must be refused, keys that must not, other accounts, and plans that are too small."""
 
 import json
 from collections.abc import Iterator
 from itertools import pairwise
 
-from touchstone.eventstream import parse
-from touchstone.exchange import REFUSED_CREDENTIALS, Credential, Exchange
-from touchstone.finding import Judgement
+from touchstone.contract.event_stream import parse
+from touchstone.facts.exchange import REFUSED_CREDENTIALS, Credential, Exchange
+from touchstone.facts.finding import Judgement
 from touchstone.rules.answers import SUCCESS, judgeable, told
 from touchstone.rules.anyway import begins_anyway
 from touchstone.rules.course import IDLE, Course
@@ -43,9 +41,7 @@ _FEWEST_ALIKE = 2
 
 @rule("access.refused-key", *set(_REFUSALS.values()))
 def refused_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges each request whose key must be refused, on every operation, whether its version exists or not.
-    """
+    """Judges each request whose key must be refused, on every operation, whether its version exists or not."""
     if exchange.credential not in REFUSED_CREDENTIALS or exchange.response is None or exchange.error:
         return
     claim = _REFUSALS[exchange.credential]
@@ -64,9 +60,7 @@ def refused_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("access.refusal-text", "auth.missing-key-text", "auth.invalid-key-text")
 def refusal_text(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges how the text of a 401 begins, where it has one.
-    """
+    """Judges how the text of a 401 begins, where it has one."""
     text = exchange.body.get("error")
     wanted = _TEXTS.get(exchange.credential)
     if exchange.status != 401 or wanted is None or not isinstance(text, str):
@@ -79,9 +73,7 @@ def refusal_text(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("access.accepted-key", "auth.valid-key-is-accepted", "auth.scheme-ignores-case", "access.plan-is-no-key-matter")
 def accepted_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges that a valid key is never taken for a wrong one, however its scheme is written and whatever its plan.
-    """
+    """Judges that a valid key is never taken for a wrong one, however its scheme is written and whatever its plan."""
     claims: dict[Credential, str] = {
         "primary": "auth.valid-key-is-accepted",
         "second": "auth.valid-key-is-accepted",
@@ -97,9 +89,7 @@ def accepted_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("access.publish-plan", "access.publish-needs-scale")
 def publish_needs_scale(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges publishing below the Scale plan. What is wrong with a document may be told first.
-    """
+    """Judges publishing below the Scale plan. What is wrong with a document may be told first."""
     claim = "access.publish-needs-scale"
     operation = operation_of(exchange, history.contract)
     if exchange.credential != "restricted" or operation is None or operation.id != "publishTemplate":
@@ -114,9 +104,7 @@ def publish_needs_scale(exchange: Exchange, history: History) -> Iterator[Judgem
 
 @rule("access.start-plan", "access.start-needs-scale")
 def start_needs_scale(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges starts below the Scale plan. On what is not its own, 404 may come first (facts 7.21).
-    """
+    """Judges starts below the Scale plan. On what is not its own, 404 may come first (facts 7.21)."""
     claim = "access.start-needs-scale"
     yield from _started_below(ref, history)
     for exchange in history.story(ref):
@@ -137,8 +125,7 @@ def start_needs_scale(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("access.others-version", "access.others-version-is-404")
 def others_version(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges each request about another account's version; publishing makes a version of one's own and is left out.
+    """Judges each request about another account's version; publishing makes a version of one's own and is left out.
 
     For a plan that is too small 403 is fine, too (facts 7.22). A log may be missing or empty (facts 7.26).
     """
@@ -164,8 +151,7 @@ def others_version(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _unlike_missing(exchange: Exchange, history: History) -> Exchange | None:
-    """
-    The 404 for a version that nobody has, where none of them says what *exchange* says of somebody's.
+    """The 404 for a version that nobody has, where none of them says what *exchange* says of somebody's.
 
     A cancel may be told that nothing is building, or that there is no such version (facts 7.14).
     """
@@ -182,9 +168,7 @@ def _unlike_missing(exchange: Exchange, history: History) -> Exchange | None:
 def _telling_headers(
     exchange: Exchange, alike: list[Exchange], missing: list[Exchange], history: History
 ) -> frozenset[str]:
-    """
-    The names of headers that each 404 for somebody's version has and none for a version that nobody has.
-    """
+    """The names of headers that each 404 for somebody's version has and none for a version that nobody has."""
     more = _header_names(exchange).difference(*map(_header_names, missing))
     if not more or len(missing) < _FEWEST_ALIKE:
         return frozenset()
@@ -197,17 +181,13 @@ def _header_names(exchange: Exchange) -> frozenset[str]:
 
 
 def _told(exchange: Exchange, unlike: Exchange) -> str:
-    """
-    What an answer says, and the headers that the other one has not.
-    """
+    """What an answer says, and the headers that the other one has not."""
     more = sorted(_header_names(exchange) - _header_names(unlike))
     return told(exchange) + (f" with {', '.join(more)}" if more else "")
 
 
 def _sense(exchange: Exchange) -> str:
-    """
-    What an answer says, whatever the version is called and whichever request it is.
-    """
+    """What an answer says, whatever the version is called and whichever request it is."""
     body = {name: value for name, value in exchange.body.items() if name != "request_id"}
     text = json.dumps(body, sort_keys=True)
     for part in sorted(filter(None, parts(exchange.ref or "")), key=len, reverse=True):
@@ -216,9 +196,7 @@ def _sense(exchange: Exchange) -> str:
 
 
 def _started_below(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges by the account's own reads before and after it that a refused start began no build.
-    """
+    """Judges by the account's own reads before and after it that a refused start began no build."""
     reads = history.once(Course, ref).reads if history.owner(ref) == "restricted" else ()
     for one, other in pairwise(reads):
         if one.body["status"] not in IDLE or one.done_at > other.sent_at:
@@ -234,9 +212,7 @@ def _started_below(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def is_empty_log(exchange: Exchange) -> bool:
-    """
-    Whether the answer is an event stream without an event.
-    """
+    """Whether the answer is an event stream without an event."""
     if exchange.operation != "streamBuildEvents" or exchange.response is None or exchange.status != 200:
         return False
     return not parse(exchange.response.body).events

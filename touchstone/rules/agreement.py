@@ -1,13 +1,11 @@
-"""
-Judges that what is read twice of a finished build agrees with itself.
-"""
+"""Judges that what is read twice of a finished build agrees with itself."""
 
 from collections.abc import Iterator
 from itertools import pairwise
 
-from touchstone.exchange import Exchange
-from touchstone.finding import Judgement
-from touchstone.lifecycle import FINISHED
+from touchstone.contract.lifecycle import FINISHED
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
 from touchstone.rules.answers import told
 from touchstone.rules.course import Course, owned
 from touchstone.rules.history import Content, History, shares_builds
@@ -21,9 +19,7 @@ _RESULT = ("status", "build_time_ms", "error")
 
 @rule("agreement.concurrent", "status.concurrent-reads-agree")
 def concurrent_reads(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that reads that overlap show one result, once an earlier read has shown that nothing runs any more.
-    """
+    """Judges that reads that overlap show one result, once an earlier read has shown that nothing runs any more."""
     course = history.once(Course, ref)
     for one, other in pairwise(course.reads):
         if one.done_at <= other.sent_at or not course.idle(one.sent_at, max(one.done_at, other.done_at)):
@@ -68,8 +64,7 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("agreement.shared-golden", _READY, _STABLE)
 def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that a version whose golden other versions share stays ready, whatever becomes of those.
+    """Judges that a version whose golden other versions share stays ready, whatever becomes of those.
 
     A start that reuses a golden says as well that it is ready. `walk.py` leaves such versions alone: what others begin
     and cancel are their builds, too.
@@ -95,8 +90,7 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("agreement.shared-cancel", "cancel.in-flight-is-202")
 def shared_cancel(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges a cancel that found nothing between two reads of a build that another version with this digest shares.
+    """Judges a cancel that found nothing between two reads of a build that another version with this digest shares.
 
     Once a cancel of it was accepted, a second one may find nothing (facts 7.13).
     """
@@ -118,18 +112,14 @@ def shared_cancel(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _neighbour_cancelled(content: Content, one: Exchange, other: Exchange, history: History) -> bool:
-    """
-    Whether a build that has nothing to do with *content* was cancelled between two reads.
-    """
+    """Whether a build that has nothing to do with *content* was cancelled between two reads."""
     between = (c for c in history.cancels if one.done_at < c.done_at and c.sent_at < other.sent_at)
     held = (history.content(cancel.ref or "", cancel.sent_at) for cancel in between)
     return any(theirs is not None and not shares_builds(content, theirs) for theirs in held)
 
 
 def _later(course: Course) -> Iterator[tuple[Exchange, Exchange]]:
-    """
-    Answers with a build time and the next ones about the same build.
-    """
+    """Answers with a build time and the next ones about the same build."""
     answers = sorted((*course.reads, *course.reuses), key=lambda e: (e.sent_at, e.seq))
     timed = [e for e in answers if e.body.get("status") == "ready" and _time(e) is not None]
     for one, other in pairwise(timed):
@@ -139,9 +129,7 @@ def _later(course: Course) -> Iterator[tuple[Exchange, Exchange]]:
 
 
 def _of_two_builds(read: Exchange, ref: str, history: History) -> bool:
-    """
-    Whether starts overlapped before *read*, and build times of other versions do not change.
-    """
+    """Whether starts overlapped before *read*, and build times of other versions do not change."""
     joined = _joined(history.once(Course, ref), read)
     if len(joined) < 2:
         return False
@@ -155,9 +143,7 @@ def _overlap(one: Exchange, other: Exchange) -> bool:
 
 
 def _joined(course: Course, read: Exchange) -> list[Exchange]:
-    """
-    The starts that began or joined the build that *read* shows.
-    """
+    """The starts that began or joined the build that *read* shows."""
     starts = [start for start in course.beginnings if start.sent_at < read.sent_at]
     return [start for start in starts if not course.settled(start, starts[-1].sent_at)]
 

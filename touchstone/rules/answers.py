@@ -1,35 +1,27 @@
-"""
-What an answer is before anybody asks what it means: its media type, its JSON, the error that it may be.
-"""
+"""What an answer is before anybody asks what it means: its media type, its JSON, the error that it may be."""
 
 from typing import Any
 
-from touchstone.exchange import Exchange, Response
-from touchstone.jsontext import read_json
+from touchstone.contract.json_text import read_json
+from touchstone.facts.exchange import Exchange, Response
 from touchstone.rules.rule import shown
 
 SUCCESS = range(200, 300)
 
 
 def media_type(response: Response) -> str:
-    """
-    The media type in lower case without parameters, or empty.
-    """
+    """The media type in lower case without parameters, or empty."""
     return (response.header("content-type") or "").partition(";")[0].strip().lower()
 
 
 def announces_json(response: Response) -> bool:
-    """
-    Whether the body is said to be JSON.
-    """
+    """Whether the body is said to be JSON."""
     kind = media_type(response)
     return kind == "application/json" or kind.endswith("+json")
 
 
 def json_problem(body: bytes) -> str:
-    """
-    Why a body is not one complete JSON value in UTF-8; empty where it is.
-    """
+    """Why a body is not one complete JSON value in UTF-8; empty where it is."""
     try:
         read_json(body)
     except ValueError as error:
@@ -46,8 +38,7 @@ def garbled(exchange: Exchange) -> bool:
 
 
 def error_problem(response: Response) -> str:
-    """
-    Why an answer is not the documented error body; empty where it is.
+    """Why an answer is not the documented error body; empty where it is.
 
     Source:
         troubleshooting#errors; facts 7.16: only error is required.
@@ -60,9 +51,7 @@ def error_problem(response: Response) -> str:
 
 
 def told(exchange: Exchange) -> str:
-    """
-    The answer in a few words: its status and the beginning of its body.
-    """
+    """The answer in a few words: its status and the beginning of its body."""
     if exchange.response is None:
         return exchange.error or "no answer"
     body = exchange.response.json_object()
@@ -71,9 +60,7 @@ def told(exchange: Exchange) -> str:
 
 
 def told_of_body(exchange: Exchange) -> str:
-    """
-    The same where a body is wanted: that there is none is told as well.
-    """
+    """The same where a body is wanted: that there is none is told as well."""
     empty = exchange.response is not None and not exchange.response.body
     return f"{exchange.status} without a body" if empty else told(exchange)
 

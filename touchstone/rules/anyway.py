@@ -8,8 +8,8 @@ ready versions stop being ready without one. These scans are made only once some
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
 
-from touchstone.exchange import Exchange
-from touchstone.lifecycle import FINISHED
+from touchstone.contract.lifecycle import FINISHED
+from touchstone.facts.exchange import Exchange
 from touchstone.rules.answers import SUCCESS
 from touchstone.rules.course import owned, says_building
 from touchstone.rules.history import History
@@ -31,9 +31,7 @@ def begins_anyway(history: History) -> bool:
 
 
 def changes_anyway(history: History, besides: str) -> bool:
-    """
-    Whether a finished version other than *besides* became something else while it was only read.
-    """
+    """Whether a finished version other than *besides* became something else while it was only read."""
     return any(
         one.body["status"] in FINISHED and other.body["status"] != one.body["status"] and one.ref != besides
         for one, other in history.overall(_left_alone)
@@ -53,9 +51,7 @@ def vanishes_anyway(history: History) -> bool:
 
 
 def outlives_a_cancel(status: str, history: History) -> bool:
-    """
-    Whether a version that read *status* read the same after a cancel that found nothing.
-    """
+    """Whether a version that read *status* read the same after a cancel that found nothing."""
     for ref in {content.ref for content in history.all_contents()}:
         story = [e for e in history.story(ref) if e.operation not in _HARMLESS or _is_read(e, history)]
         for before, cancel, after in zip(story, story[1:], story[2:], strict=False):
@@ -66,9 +62,7 @@ def outlives_a_cancel(status: str, history: History) -> bool:
 
 
 def outlives_others(history: History) -> bool:
-    """
-    Whether a ready version stayed ready while a build was cancelled elsewhere and none was begun.
-    """
+    """Whether a ready version stayed ready while a build was cancelled elsewhere and none was begun."""
     begun = [e for e in history.exchanges if says_building(e)]
     for ref in {content.ref for content in history.all_contents()}:
         for one, other in pairwise(e for e in history.story(ref) if _is_read(e, history)):
@@ -102,9 +96,7 @@ def fails_anyway(history: History) -> bool:
 
 
 def hurries_anyway(history: History) -> bool:
-    """
-    Whether a build was seen to be ready before its steps can have run.
-    """
+    """Whether a build was seen to be ready before its steps can have run."""
     for content in history.all_contents():
         story = [e for e in history.story(content.ref) if content.sure_at <= e.sent_at < content.until_at]
         starts = [e for e in story if e.operation == "startBuild"]
@@ -149,8 +141,6 @@ def _cancelled(history: History, ref: str, since_at: float, until_at: float) -> 
 
 
 def _cancel_was_asked(history: History, ref: str, since_at: float, until_at: float) -> bool:
-    """
-    Whether a cancel of another version was sent meanwhile, also one that found nothing.
-    """
+    """Whether a cancel of another version was sent meanwhile, also one that found nothing."""
     cancels = (e for e in history.exchanges if e.operation == "cancelBuild" and e.ref != ref and e.status in {202, 404})
     return any(e.done_at >= since_at and e.sent_at <= until_at for e in cancels)

@@ -1,12 +1,11 @@
-"""
-Finds the claim that an impossible status breaks.
+"""Finds the claim that an impossible status breaks.
 
 The most special claim that fits is to blame, unless the same thing happens where nothing special was done.
 """
 
-from touchstone.exchange import Exchange
-from touchstone.finding import Judgement
-from touchstone.lifecycle import State, statuses
+from touchstone.contract.lifecycle import State, statuses
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
 from touchstone.rules.answers import SUCCESS
 from touchstone.rules.anyway import (
     begins_anyway,
@@ -27,9 +26,7 @@ _Blamed = tuple[str, tuple[Exchange, ...]]
 
 
 def blame(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> Judgement:
-    """
-    The judgement on a read that shows *status* where only *before* was possible.
-    """
+    """The judgement on a read that shows *status* where only *before* was possible."""
     claim, evidence = _blamed(walk, read, status, before)
     possible = " or ".join(sorted(statuses(before))) or "no status at all"
     return broken(claim, *evidence, read, expected=f"status {possible}", actual=f"status {status}")
@@ -56,9 +53,7 @@ def _blamed(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -
 
 
 def _began(walk: Walk, status: str, last: tuple[Exchange, ...]) -> _Blamed:
-    """
-    A version that nobody started, or not since its cancel has settled, and that is not idle any more.
-    """
+    """A version that nobody started, or not since its cancel has settled, and that is not idle any more."""
     suspect = None if begins_anyway(walk.history) else _refusal(walk, STARTS) or _late(walk)
     if suspect and status in (("building",) if walk.settled else ("building", "ready")):
         return suspect
@@ -81,9 +76,7 @@ def _lost_failure(walk: Walk, last: tuple[Exchange, ...]) -> _Blamed:
 
 
 def _shows_other_content(walk: Walk, read: Exchange) -> bool:
-    """
-    Whether the digest in a read is not the one of what was published.
-    """
+    """Whether the digest in a read is not the one of what was published."""
     published, shown = walk.content.digest if walk.content else "", read.body.get("digest")
     return bool(published) and isinstance(shown, str) and shown != published
 
@@ -104,9 +97,7 @@ def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> _Bla
 
 
 def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
-    """
-    A build under way that reads as something it cannot have become.
-    """
+    """A build under way that reads as something it cannot have become."""
     build = walk.build
     assert build
     evidence = (build.start,)
@@ -149,9 +140,7 @@ def _started_since(before: Exchange, after: Exchange, walk: Walk) -> bool:
 
 
 def _idle_cancel_elsewhere(walk: Walk, last: Exchange, read: Exchange) -> Exchange | None:
-    """
-    A cancel of another version of the owner that found nothing, between two exchanges about this one.
-    """
+    """A cancel of another version of the owner that found nothing, between two exchanges about this one."""
     for exchange in walk.history.exchanges:
         idle = exchange.operation == "cancelBuild" and exchange.status == 404 and exchange.ref != walk.ref
         between = last.done_at <= exchange.done_at and exchange.sent_at < read.sent_at
@@ -161,9 +150,7 @@ def _idle_cancel_elsewhere(walk: Walk, last: Exchange, read: Exchange) -> Exchan
 
 
 def _published_since(walk: Walk, read: Exchange) -> Exchange | None:
-    """
-    The publish without auto_build that was accepted since the last read before *read*.
-    """
+    """The publish without auto_build that was accepted since the last read before *read*."""
     last = walk.last_read
     for exchange in walk.history.story(walk.ref):
         plain = exchange.operation == "publishTemplate" and not exchange.note.get("auto_build")
@@ -173,9 +160,7 @@ def _published_since(walk: Walk, read: Exchange) -> Exchange | None:
 
 
 def _last_start(walk: Walk, read: Exchange) -> Exchange | None:
-    """
-    The last start between the last read and *read* that was acknowledged, with a build or with a golden.
-    """
+    """The last start between the last read and *read* that was acknowledged, with a build or with a golden."""
     since_at = walk.last_read.done_at if walk.last_read else NEVER_AT
     acknowledged = (e for e in walk.history.story(walk.ref) if e.operation == "startBuild" and e.status in SUCCESS)
     starts = (e for e in acknowledged if since_at <= e.sent_at and e.done_at <= read.sent_at)
@@ -183,16 +168,12 @@ def _last_start(walk: Walk, read: Exchange) -> Exchange | None:
 
 
 def _late(walk: Walk) -> _Blamed | None:
-    """
-    The start that a limit refused before the last read.
-    """
+    """The start that a limit refused before the last read."""
     return ("limit.refused-start-starts-nothing", (walk.refused_late[-1],)) if walk.refused_late else None
 
 
 def _idle_cancel(walk: Walk) -> _Blamed | None:
-    """
-    The cancel that found nothing, where no read since has shown that it changed nothing.
-    """
+    """The cancel that found nothing, where no read since has shown that it changed nothing."""
     cancel, last = walk.idle_cancel, walk.last_read
     if cancel is None or (last and last.sent_at >= cancel.done_at):
         return None
@@ -200,7 +181,5 @@ def _idle_cancel(walk: Walk) -> _Blamed | None:
 
 
 def _refusal(walk: Walk, operations: frozenset[str]) -> _Blamed | None:
-    """
-    The refused request since the last read that could explain a change, and the claim that it would break.
-    """
+    """The refused request since the last read that could explain a change, and the claim that it would break."""
     return next(((claim, (refused,)) for claim, refused in walk.refusals(operations).items()), None)

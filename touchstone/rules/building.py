@@ -4,9 +4,9 @@ The life-cycle rule: replays the story of a version and judges each answer again
 
 from collections.abc import Iterator
 
-from touchstone.exchange import Exchange
-from touchstone.finding import Judgement
-from touchstone.lifecycle import State
+from touchstone.contract.lifecycle import State
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
 from touchstone.rules import cancels, reads, starts
 from touchstone.rules.history import History
 from touchstone.rules.requests import excused, spelling
@@ -16,8 +16,7 @@ from touchstone.rules.walk import ANYTHING, EXCHANGING, NEVER_AT, Flight, Walk, 
 
 @rule("building.life-cycle", *starts.CLAIMS, *cancels.CLAIMS, *reads.CLAIMS)
 def life_cycle(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Each answer about *ref* agrees with a possible course of its builds.
+    """Each answer about *ref* agrees with a possible course of its builds.
 
     Nothing is said of a name that several accounts have: which of their versions an answer is about is not in it.
     """
@@ -50,9 +49,7 @@ def _sent(walk: Walk, exchange: Exchange, now: float) -> None:
 
 
 def _widen(walk: Walk, now: float) -> None:
-    """
-    Adds what is possible at *now* to the windows of the requests still on their way.
-    """
+    """Adds what is possible at *now* to the windows of the requests still on their way."""
     if walk.flights:
         possible = walk.reach(now)
         for flight in walk.flights.values():
@@ -76,9 +73,7 @@ def _done(walk: Walk, exchange: Exchange, now: float) -> Iterator[Judgement]:
 
 
 def _judged(walk: Walk, flight: Flight) -> Iterator[Judgement]:
-    """
-    Judges the answer to the owner's start or cancel of what the version is known to hold.
-    """
+    """Judges the answer to the owner's start or cancel of what the version is known to hold."""
     exchange, contract = flight.exchange, walk.history.contract
     if not walk.owns(exchange) or not walk.content or exchange.request.method in ("HEAD", "OPTIONS"):
         return
@@ -111,9 +106,7 @@ def _mutated(walk: Walk, flight: Flight, now: float, *, acts: bool) -> None:
 
 
 def _blurred(walk: Walk, flight: Flight) -> None:
-    """
-    The request took effect in any order with others, or may have.
-    """
+    """The request took effect in any order with others, or may have."""
     walk.possible |= flight.window | walk.effect(flight.exchange, flight.window)
     walk.doubt()
     if flight.exchange.operation == "startBuild":
@@ -123,9 +116,7 @@ def _blurred(walk: Walk, flight: Flight) -> None:
 
 
 def _exchanged(walk: Walk, flight: Flight, now: float) -> None:
-    """
-    What the version holds was put there, replaced or taken away.
-    """
+    """What the version holds was put there, replaced or taken away."""
     exchange = flight.exchange
     clear = 200 <= exchange.status < 300 and not flight.beside & EXCHANGING
     if not clear or exchange.operation == "deleteTemplate":

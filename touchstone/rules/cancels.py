@@ -1,12 +1,10 @@
-"""
-What the answer to a cancel must be, given the states that the version can be in.
-"""
+"""What the answer to a cancel must be, given the states that the version can be in."""
 
 from collections.abc import Iterator
 
-from touchstone.exchange import Exchange
-from touchstone.finding import Judgement
-from touchstone.lifecycle import Cause, State, step
+from touchstone.contract.lifecycle import Cause, State, step
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
 from touchstone.rules.anyway import begins_anyway
 from touchstone.rules.rule import judged, shown, unclear
 from touchstone.rules.unrefused import was_vanished
@@ -27,9 +25,7 @@ CLAIMS = (
 
 
 def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iterator[Judgement]:
-    """
-    Judges the owner's cancel of an existing version; *before* are the states possible while it was under way.
-    """
+    """Judges the owner's cancel of an existing version; *before* are the states possible while it was under way."""
     if cancel.response is None or cancel.status in (401, 429) or cancel.status >= 500:
         return
     told = f"{cancel.status} {shown(cancel.body)}"
@@ -56,9 +52,7 @@ def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iter
 
 
 def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None:
-    """
-    Moves the walk by an answered cancel; no other request than cancels can have taken effect meanwhile.
-    """
+    """Moves the walk by an answered cancel; no other request than cancels can have taken effect meanwhile."""
     if not before & UNDER_WAY and walk.denied and cancel.status == 202:
         # It contradicts an earlier cancel, so that the build may have run on until now.
         walk.possible = before | step({State.BUILDING}, Cause.CANCEL)
@@ -88,9 +82,7 @@ def _in_flight(walk: Walk, cancel: Exchange, told: str) -> Iterator[Judgement]:
 
 
 def _is_lost(walk: Walk, cancel: Exchange) -> bool:
-    """
-    Whether the whole version is not found around the time of a cancel, which other claims tell.
-    """
+    """Whether the whole version is not found around the time of a cancel, which other claims tell."""
     told = [e for e in walk.history.story(walk.ref) if e.operation in _TELLING and walk.owns(e)]
     before = [e for e in told if e.done_at <= cancel.sent_at][-1:]
     after = [e for e in told if e.sent_at >= cancel.done_at][:1]

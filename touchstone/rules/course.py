@@ -1,5 +1,4 @@
-"""
-What the answers about one version make certain about its builds: when one surely ran, and when surely none did.
+"""What the answers about one version make certain about its builds: when one surely ran, and when surely none did.
 
 A read shows a build at one moment. That it ran from one moment to another follows only if a later read still shows
 it and nothing in between can have begun another one; that none ran, only if a read showed the last one over. Where
@@ -12,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 
-from touchstone.exchange import Exchange
-from touchstone.lifecycle import STATUSES
+from touchstone.contract.lifecycle import STATUSES
+from touchstone.facts.exchange import Exchange
 from touchstone.rules.answers import SUCCESS
 from touchstone.rules.history import Content, History
 
@@ -22,17 +21,13 @@ _CHANGING = frozenset({"publishTemplate", "deleteTemplate"})
 
 
 def owned(exchange: Exchange, history: History) -> bool:
-    """
-    Whether the request shows the key of the account whose version it is about.
-    """
+    """Whether the request shows the key of the account whose version it is about."""
     owner = history.owner(exchange.ref) if exchange.ref else None
     return exchange.credential == owner or (owner, exchange.credential) == ("primary", "lowercase-scheme")
 
 
 def may_have_acted(exchange: Exchange) -> bool:
-    """
-    Whether the answer leaves open that a request that changes something has changed it.
-    """
+    """Whether the answer leaves open that a request that changes something has changed it."""
     if exchange.request.method in {"HEAD", "OPTIONS"}:
         return False
     if exchange.operation == "publishTemplate" and exchange.status == 429 and exchange.note.get("auto_build"):
@@ -41,16 +36,12 @@ def may_have_acted(exchange: Exchange) -> bool:
 
 
 def acted_by(exchange: Exchange) -> float:
-    """
-    When whatever a request does was done: at its answer, or never for sure where it failed or got none.
-    """
+    """When whatever a request does was done: at its answer, or never for sure where it failed or got none."""
     return exchange.done_at if exchange.status in SUCCESS else float("inf")
 
 
 def begins(exchange: Exchange) -> bool:
-    """
-    Whether a request may have begun a build. A start that is answered ready, and says so, reuses one.
-    """
+    """Whether a request may have begun a build. A start that is answered ready, and says so, reuses one."""
     if exchange.operation == "startBuild":
         reuses = exchange.body.get("status") == "ready" and exchange.body.get("reused") is True
         return may_have_acted(exchange) and not reuses
@@ -60,17 +51,14 @@ def begins(exchange: Exchange) -> bool:
 
 
 def says_building(exchange: Exchange) -> bool:
-    """
-    Whether a start, or a publish with auto_build, is acknowledged with a build that runs.
-    """
+    """Whether a start, or a publish with auto_build, is acknowledged with a build that runs."""
     key = "status" if exchange.operation == "startBuild" else "auto_build"
     return exchange.status in SUCCESS and exchange.body.get(key) == "building"
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """
-    Why a build surely ran.
+    """Why a build surely ran.
 
     Attributes:
         start: The first request that can have begun it.
@@ -86,9 +74,7 @@ class Running:
 
 
 class Course:
-    """
-    The course that the builds of one version took, as far as its owner's reads show it.
-    """
+    """The course that the builds of one version took, as far as its owner's reads show it."""
 
     def __init__(self, ref: str, history: History) -> None:
         self.ref = ref
@@ -117,9 +103,7 @@ class Course:
         return content if content and content.until_at >= until_at else None
 
     def settled(self, exchange: Exchange, by_at: float) -> bool:
-        """
-        Whether a build that *exchange* can have begun or cancelled was seen to be over by *by_at*.
-        """
+        """Whether a build that *exchange* can have begun or cancelled was seen to be over by *by_at*."""
         acted_at = acted_by(exchange)
         sent_at, ended_at = self._rest_ends
         first = bisect_left(sent_at, acted_at)
@@ -133,9 +117,7 @@ class Course:
         return self._alone and all(self.settled(e, exchange.sent_at) for e in begun)
 
     def running(self, since_at: float, until_at: float) -> Running | None:
-        """
-        Why one build surely ran, uncancelled, from one moment to another; None where that is not certain.
-        """
+        """Why one build surely ran, uncancelled, from one moment to another; None where that is not certain."""
         seen = next((read for read in self.reads if read.sent_at >= until_at), None)
         if seen is None or seen.body["status"] != "building":
             return None
@@ -150,9 +132,7 @@ class Course:
         return Running(begun[0], tuple(begun), seen, content)
 
     def idle(self, since_at: float, until_at: float) -> bool:
-        """
-        Whether surely no build ran at any time from one moment to another.
-        """
+        """Whether surely no build ran at any time from one moment to another."""
         content = self.content(since_at, until_at)
         if content is None:
             return False
@@ -161,31 +141,23 @@ class Course:
         return all(self.settled(e, since_at) for e in self.beginnings if e.sent_at < until_at)
 
     def rested(self, since_at: float, until_at: float) -> bool:
-        """
-        Whether a read between two moments showed no build.
-        """
+        """Whether a read between two moments showed no build."""
         return any(rest.sent_at >= since_at and rest.done_at <= until_at for rest in self._rests)
 
     def rest_before(self, exchange: Exchange) -> Exchange | None:
-        """
-        The last read before *exchange*, if it shows the version at rest, which it then stayed until the answer.
-        """
+        """The last read before *exchange*, if it shows the version at rest, which it then stayed until the answer."""
         read = next((e for e in reversed(self.reads) if e.done_at <= exchange.sent_at), None)
         if read is None or read.body["status"] not in IDLE or not self.idle(read.done_at, exchange.done_at):
             return None
         return read
 
     def begun_between(self, since_at: float, until_at: float) -> bool:
-        """
-        Whether a build can have begun between two moments.
-        """
+        """Whether a build can have begun between two moments."""
         before = bisect_left(self._begun_sent_at, until_at)
         return before > 0 and self._begun_acted_by[before - 1] > since_at
 
     def end(self, since_at: float, after_at: float) -> Exchange | None:
-        """
-        The first read sent from *after_at* on that shows no build, if none can have begun since *since_at*.
-        """
+        """The first read sent from *after_at* on that shows no build, if none can have begun since *since_at*."""
         rest = next((e for e in self.reads if e.sent_at >= after_at and e.body["status"] in IDLE), None)
         if rest is None or self.begun_between(since_at, rest.done_at):
             return None
@@ -193,9 +165,7 @@ class Course:
 
 
 def _first_ends(rests: Iterable[Exchange]) -> tuple[list[float], list[float]]:
-    """
-    When each was sent, in order; and for each the earliest answer among it and those sent later.
-    """
+    """When each was sent, in order; and for each the earliest answer among it and those sent later."""
     ordered = sorted(rests, key=lambda e: e.sent_at, reverse=True)
     ended_at = list(accumulate((e.done_at for e in ordered), min))
     return [e.sent_at for e in reversed(ordered)], ended_at[::-1]
@@ -209,18 +179,14 @@ def _is_read(exchange: Exchange) -> bool:
 
 
 def _is_doubtful(change: Exchange, changes: list[Exchange]) -> bool:
-    """
-    Whether a request can have put something into the version that nobody knows, or taken it away.
-    """
+    """Whether a request can have put something into the version that nobody knows, or taken it away."""
     unknown = change.operation == "publishTemplate" and "content" not in change.note
     overlaps = any(e.sent_at < change.done_at and change.sent_at < e.done_at for e in changes if e is not change)
     return unknown or overlaps or change.status not in SUCCESS
 
 
 def _is_alone(ref: str, history: History) -> bool:
-    """
-    Whether the builds of *ref* are its own: one account has it, and no other version has its digest.
-    """
+    """Whether the builds of *ref* are its own: one account has it, and no other version has its digest."""
     contents = history.contents(ref)
     if len({content.owner for content in contents}) != 1:
         return False

@@ -5,8 +5,8 @@ Judges digests by each other: those of one version over time, those of different
 import json
 from collections.abc import Iterator
 
-from touchstone.exchange import REFUSED_CREDENTIALS, Exchange
-from touchstone.finding import Judgement
+from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
+from touchstone.facts.finding import Judgement
 from touchstone.rules.answers import SUCCESS, told
 from touchstone.rules.course import Course, owned
 from touchstone.rules.eventlog import names
@@ -36,9 +36,7 @@ def one_digest(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("digests.different", _FOLLOWS)
 def follows_content(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that no two different contents have one digest. Whether it covers name and version is open (facts 7.3).
-    """
+    """Judges that no two different contents have one digest. Whether it covers name and version is open (facts 7.3)."""
     publishes = history.overall(_publishes)
     for content in (c for c in history.contents(ref) if c.published_seq in publishes):
         publish = publishes[content.published_seq]
@@ -54,17 +52,13 @@ def follows_content(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _publishes(history: History) -> dict[int, Exchange]:
-    """
-    The publishes that tell a digest, by their ``seq``.
-    """
+    """The publishes that tell a digest, by their ``seq``."""
     return {e.seq: e for e in history.exchanges if e.operation == "publishTemplate" and digest_of(e)}
 
 
 @rule("digests.shared", "reuse.same-digest-elsewhere", "reuse.is-flagged")
 def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that a start finds the golden of another version of the account with the same digest.
-    """
+    """Judges that a start finds the golden of another version of the account with the same digest."""
     starts = (e for e in history.story(ref) if e.operation == "startBuild" and e.status in SUCCESS and e.body)
     for start in (e for e in starts if owned(e, history)):
         content = history.content(ref, start.sent_at)
@@ -131,9 +125,7 @@ def _changed_by(
 
 
 def _shows(answer: Exchange, refused: Exchange, publish: Exchange) -> bool:
-    """
-    Whether a template read shows what a refused publish sent, and not what stands.
-    """
+    """Whether a template read shows what a refused publish sent, and not what stands."""
     new, old = refused.note.get("marker"), publish.note.get("marker")
     if document_of(answer) is None or not new or not old:
         return False
@@ -155,9 +147,7 @@ def _claim_of(refused: Exchange) -> str:
 
 
 def _is_of_replaced(shelf: Shelf, publish: Exchange, digest: str) -> bool:
-    """
-    Whether a digest is the one of what *publish* was to replace, which is judged in `publishing.py`.
-    """
+    """Whether a digest is the one of what *publish* was to replace, which is judged in `publishing.py`."""
     before = shelf.standing(publish)
     if before is None or not publish.note.get("force") or digest != digest_of(before):
         return False

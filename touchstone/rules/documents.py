@@ -1,6 +1,4 @@
-"""
-Compares the document that a template read shows with those that were published.
-"""
+"""Compares the document that a template read shows with those that were published."""
 
 import functools
 import json
@@ -9,23 +7,21 @@ from typing import Any
 
 import yaml
 
-from touchstone.exchange import Exchange
+from touchstone.contract.yaml_text import read_yaml
+from touchstone.facts.exchange import Exchange
 from touchstone.rules.answers import told
 from touchstone.rules.eventlog import names
 from touchstone.rules.history import History
 from touchstone.rules.requests import parts
 from touchstone.rules.rule import shown
 from touchstone.rules.shelf import Shelf, document_of
-from touchstone.yamltext import read_yaml
 
 # Where in a document a value stands.
 _Path = tuple[str, ...]
 
 
 def document_problem(exchange: Exchange, ref: str, history: History) -> str:
-    """
-    In words, what is wrong with the answer to a template read of *ref* by its owner; empty where nothing is.
-    """
+    """In words, what is wrong with the answer to a template read of *ref* by its owner; empty where nothing is."""
     return (
         _template_problem(exchange, ref)
         or _content_problem(exchange, ref, history)
@@ -48,9 +44,7 @@ def _template_problem(exchange: Exchange, ref: str) -> str:
 
 
 def _content_problem(exchange: Exchange, ref: str, history: History) -> str:
-    """
-    Looks in the document for what the version's builds print: a command, however the document is written down.
-    """
+    """Looks in the document for what the version's builds print: a command, however the document is written down."""
     publish = _anew(exchange, history.once(Shelf, ref))
     markers = [publish.note["marker"]] if publish else [content.marker for content in history.contents(ref)]
     if not markers or not all(markers):
@@ -66,9 +60,7 @@ def _content_problem(exchange: Exchange, ref: str, history: History) -> str:
 
 
 def _anew(exchange: Exchange, shelf: Shelf) -> Exchange | None:
-    """
-    The publish that surely stands, where nothing was there before it.
-    """
+    """The publish that surely stands, where nothing was there before it."""
     publish = shelf.standing(exchange)
     began = publish and (shelf.is_first(publish) or shelf.deleted_before(publish))
     # What a publish that was refused did to it is told by publish.conflict-keeps-content.
@@ -78,8 +70,7 @@ def _anew(exchange: Exchange, shelf: Shelf) -> Exchange | None:
 
 
 def _written(story: Iterable[Exchange]) -> list[dict[str, Any]]:
-    """
-    The documents that were to be put there, as they may be shown; empty where one of them is not known.
+    """The documents that were to be put there, as they may be shown; empty where one of them is not known.
 
     Which of them has to be shown is told by what publishing does.
     """
@@ -94,9 +85,7 @@ def _written(story: Iterable[Exchange]) -> list[dict[str, Any]]:
 
 @functools.lru_cache(maxsize=512)
 def _document(body: bytes) -> dict[str, Any] | None:
-    """
-    The document in a publish, without its envelope; None where it is none.
-    """
+    """The document in a publish, without its envelope; None where it is none."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -116,9 +105,7 @@ def _from_yaml(body: bytes) -> Any:
 
 
 def _difference(written: object, read: object, place: str = "") -> str:
-    """
-    In words, the first thing that was written and reads otherwise; what a server adds is its own affair.
-    """
+    """In words, the first thing that was written and reads otherwise; what a server adds is its own affair."""
     inner: Iterable[tuple[str, object, object]]
     if isinstance(written, dict) and isinstance(read, dict):
         inner = ((f"{place}.{key}".lstrip("."), value, read.get(key)) for key, value in written.items())
@@ -132,9 +119,7 @@ def _difference(written: object, read: object, place: str = "") -> str:
 
 
 def _naming_problem(document: dict[str, Any], ref: str) -> str:
-    """
-    Compares name and version with the ref where the document has them in canonical form; sugar form has one text.
-    """
+    """Compares name and version with the ref where the document has them in canonical form; sugar form has one text."""
     about = document.get("template")
     if not isinstance(about, dict):
         return ""
@@ -169,16 +154,12 @@ def _is_published(path: _Path, value: object, before: Exchange, history: History
 
 
 def _places(ref: str, history: History) -> frozenset[_Path]:
-    """
-    Where the documents that were to be put under *ref* have values; empty where one of them is not known.
-    """
+    """Where the documents that were to be put under *ref* have values; empty where one of them is not known."""
     return frozenset(path for document in _written(history.story(ref)) for path in _leaves(document))
 
 
 def _is_left_out_elsewhere(path: _Path, value: object, history: History) -> bool:
-    """
-    Whether a document that was published without the place *path* is shown without that value there.
-    """
+    """Whether a document that was published without the place *path* is shown without that value there."""
     reads = history.once(_compared, "")
     return any(path not in places and leaves.get(path) != value for places, leaves in reads)
 
@@ -193,9 +174,7 @@ def _compared(_: str, history: History) -> list[tuple[frozenset[_Path], dict[_Pa
 
 
 def _leaves(value: object, place: _Path = ()) -> dict[_Path, Any]:
-    """
-    The values of a document by their places; a list is one value.
-    """
+    """The values of a document by their places; a list is one value."""
     if not isinstance(value, dict):
         return {place: value}
     return {path: leaf for key, inner in value.items() for path, leaf in _leaves(inner, (*place, str(key))).items()}

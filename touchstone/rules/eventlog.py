@@ -1,6 +1,4 @@
-"""
-Reads the answer to a follower of a build log: its frames, its framing, and the frame that ends it.
-"""
+"""Reads the answer to a follower of a build log: its frames, its framing, and the frame that ends it."""
 
 import functools
 import re
@@ -8,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from touchstone.contract import EVENT_STREAM
-from touchstone.eventstream import Event, FramingProblem, parse
-from touchstone.exchange import Exchange
-from touchstone.jsontext import read_json
+from touchstone.contract.document import EVENT_STREAM
+from touchstone.contract.event_stream import Event, FramingProblem, parse
+from touchstone.contract.json_text import read_json
+from touchstone.facts.exchange import Exchange
 from touchstone.rules.answers import media_type
 
 # Facts 7.30: fields that the standard does not have are to be ignored; a line may be as long as it likes.
@@ -27,8 +25,7 @@ _TELLING = ("phase", "level", "line")
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """
-    What one follower of a build log was sent.
+    """What one follower of a build log was sent.
 
     Attributes:
         events: All data frames in order.
@@ -46,70 +43,52 @@ class Log:
 
     @property
     def lines(self) -> tuple[dict[str, Any], ...]:
-        """
-        The frames that tell something: a bare object is a sign of life, not a line of the log.
-        """
+        """The frames that tell something: a bare object is a sign of life, not a line of the log."""
         return tuple(value for value in self.values if any(key in value for key in _TELLING))
 
     @property
     def last(self) -> dict[str, Any]:
-        """
-        The last frame that tells something, or an empty one.
-        """
+        """The last frame that tells something, or an empty one."""
         return self.lines[-1] if self.lines else {}
 
     @property
     def ended(self) -> bool:
-        """
-        Whether the last frame is one that ends a build.
-        """
+        """Whether the last frame is one that ends a build."""
         return phase_of(self.last) in LAST_PHASES or self.last.get("level") == "error"
 
 
 def is_stream(exchange: Exchange) -> bool:
-    """
-    Whether a build log was asked for and an event stream is what came.
-    """
+    """Whether a build log was asked for and an event stream is what came."""
     if not follows(exchange) or exchange.response is None or exchange.status != 200:
         return False
     return media_type(exchange.response) == EVENT_STREAM
 
 
 def follows(exchange: Exchange) -> bool:
-    """
-    Whether the request asks for a build log.
-    """
+    """Whether the request asks for a build log."""
     return exchange.operation == "streamBuildEvents" and exchange.request.method == "GET"
 
 
 def log_of(exchange: Exchange) -> Log | None:
-    """
-    The log that a follower was sent; None where the answer is no event stream.
-    """
+    """The log that a follower was sent; None where the answer is no event stream."""
     if not is_stream(exchange) or exchange.response is None:
         return None
     return _read(exchange.response.body, cut=exchange.closed == "client" or bool(exchange.error))
 
 
 def phase_of(value: dict[str, Any]) -> str:
-    """
-    The phase that a frame tells, or empty.
-    """
+    """The phase that a frame tells, or empty."""
     phase = value.get("phase")
     return phase if isinstance(phase, str) else ""
 
 
 def ended_by_server(exchange: Exchange) -> bool:
-    """
-    Whether the server ended the answer in an orderly way.
-    """
+    """Whether the server ended the answer in an orderly way."""
     return exchange.closed != "client" and not exchange.error
 
 
 def moment(value: object) -> datetime | None:
-    """
-    A timestamp with an offset as a moment, or None where the text is none.
-    """
+    """A timestamp with an offset as a moment, or None where the text is none."""
     if not isinstance(value, str):
         return None
     try:
@@ -120,9 +99,7 @@ def moment(value: object) -> datetime | None:
 
 
 def names(text: str, marker: str) -> int:
-    """
-    How often *marker* stands in *text* by itself, not as part of a longer name.
-    """
+    """How often *marker* stands in *text* by itself, not as part of a longer name."""
     return len(_alone(marker).findall(_COLOUR.sub(" ", text)))
 
 

@@ -7,9 +7,9 @@ How a log goes together with the life of its build is judged in `following.py`.
 from collections.abc import Iterator
 from itertools import pairwise
 
-from touchstone.contract import EVENT_STREAM, Problem
-from touchstone.exchange import Exchange
-from touchstone.finding import Judgement
+from touchstone.contract.document import EVENT_STREAM, Problem
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
 from touchstone.rules.answers import media_type
 from touchstone.rules.course import says_building
 from touchstone.rules.eventlog import LAST_PHASES, follows, log_of, moment, names, phase_of
@@ -64,9 +64,7 @@ def log_framing(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("events.json", "events.json-per-frame")
 def json_per_frame(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """
-    Judges that the data of each frame is one JSON object.
-    """
+    """Judges that the data of each frame is one JSON object."""
     log = log_of(exchange)
     if log is None or not log.events:
         return
@@ -78,9 +76,7 @@ def json_per_frame(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("events.fields", _FIELDS, *_VALUE_CLAIMS.values())
 def frame_fields(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges the fields that frames have; none of them is required (facts 7.31).
-    """
+    """Judges the fields that frames have; none of them is required (facts 7.31)."""
     log = log_of(exchange)
     if log is None:
         return
@@ -101,9 +97,7 @@ def frame_fields(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("events.order", "events.timestamps-in-order")
 def times_in_order(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """
-    Judges that no frame is older than the one before it.
-    """
+    """Judges that no frame is older than the one before it."""
     log = log_of(exchange)
     stamps = [value["ts"] for value in log.values if moment(value.get("ts"))] if log else []
     if len(stamps) < 2:
@@ -116,9 +110,7 @@ def times_in_order(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("events.end", "events.terminal-frame-comes-last")
 def end_comes_last(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """
-    Judges that nothing follows the frame that ends the build.
-    """
+    """Judges that nothing follows the frame that ends the build."""
     log = log_of(exchange)
     lines = log.lines if log else ()
     ends = [number for number, value in enumerate(lines) if phase_of(value) in LAST_PHASES]
@@ -180,18 +172,14 @@ def _later(one: str, other: str) -> bool:
 
 
 def _same_end(end: dict[str, object], value: dict[str, object]) -> bool:
-    """
-    Whether a frame goes on telling the same end: a cancel may be told when it is asked for and when it is done.
-    """
+    """Whether a frame goes on telling the same end: a cancel may be told when it is asked for and when it is done."""
     if end["phase"] == "ready" or value.get("phase") != end["phase"]:
         return False
     return value.get("line") != end.get("line")
 
 
 def _strange(exchange: Exchange, history: History, text: str) -> list[Content]:
-    """
-    The contents whose lines cannot belong into this log. Versions with one digest share their builds.
-    """
+    """The contents whose lines cannot belong into this log. Versions with one digest share their builds."""
     same_name = history.contents(exchange.ref or "")
     # Another account may have a version of this name; who asks with neither's key may have got either's log.
     own = [c for c in same_name if c.owner == exchange.credential] or list(same_name)
@@ -210,9 +198,7 @@ def _strange(exchange: Exchange, history: History, text: str) -> list[Content]:
 
 
 def _is_built(content: Content, exchange: Exchange, history: History) -> bool:
-    """
-    Whether a build of *content* itself was begun and seen ready before *exchange*.
-    """
+    """Whether a build of *content* itself was begun and seen ready before *exchange*."""
     story = [e for e in history.story(content.ref) if content.sure_at <= e.sent_at and e.done_at <= exchange.sent_at]
     begun_at = min((e.done_at for e in story if says_building(e)), default=float("inf"))
     reads = (e for e in story if e.operation == "getBuild" and e.sent_at >= begun_at)

@@ -8,8 +8,8 @@ Most are judged where the owner of a version followed while reads showed what it
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from touchstone.exchange import Exchange
-from touchstone.finding import Judgement
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
 from touchstone.rules.answers import SUCCESS, told
 from touchstone.rules.course import IDLE, Course, Running, owned
 from touchstone.rules.eventlog import Log, ended_by_server, follows, is_stream, log_of, phase_of
@@ -27,9 +27,7 @@ _GRACE_SHARE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class CutShort:
-    """
-    Why a log ended too early: an exchange that shows it, and in words.
-    """
+    """Why a log ended too early: an exchange that shows it, and in words."""
 
     proof: Exchange
     why: str
@@ -37,8 +35,7 @@ class CutShort:
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """
-    One follower of a build that surely ran.
+    """One follower of a build that surely ran.
 
     Attributes:
         running: Why the build ran when the log was opened.
@@ -53,9 +50,7 @@ class Following:
 
     @property
     def whole(self) -> Log | None:
-        """
-        The log from the opening to the end, or None where something of it is missing.
-        """
+        """The log from the opening to the end, or None where something of it is missing."""
         log = log_of(self.stream)
         if log is None or not log.complete or self.cut_short or not ended_by_server(self.stream):
             return None
@@ -63,9 +58,7 @@ class Following:
 
 
 def followings(course: Course, history: History) -> Iterator[Following]:
-    """
-    The owner's followers that opened the log while a build surely ran.
-    """
+    """The owner's followers that opened the log while a build surely ran."""
     for stream in followers(course.ref, history):
         running = course.running(stream.sent_at, stream.head_at) if stream.status == 200 else None
         if running:
@@ -75,9 +68,7 @@ def followings(course: Course, history: History) -> Iterator[Following]:
 
 @rule("following.answer", "events.answers-200")
 def answer(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges the status of each request for the log of a running build.
-    """
+    """Judges the status of each request for the log of a running build."""
     course = history.once(Course, ref)
     for stream in followers(ref, history):
         # A refused key, a limit and a failing server have claims of their own.
@@ -91,9 +82,7 @@ def answer(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("following.open", "events.open-while-building")
 def stays_open(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that the server does not end a log before its build is over.
-    """
+    """Judges that the server does not end a log before its build is over."""
     for following in followings(history.once(Course, ref), history):
         stream, seen = following.stream, following.running.seen
         if cut := following.cut_short:
@@ -110,9 +99,7 @@ def stays_open(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("following.closed", "events.close-at-the-end", "events.finished-version-closes")
 def closes(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that a log ends soon after its build, and that one of a version at rest does not stay open.
-    """
+    """Judges that a log ends soon after its build, and that one of a version at rest does not stay open."""
     course = history.once(Course, ref)
     grace_s = history.bounds.cancel_timeout_s
     for stream in followers(ref, history):
@@ -126,9 +113,7 @@ def closes(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("following.unread", "events.close-at-the-end")
 def closes_unread(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that a log ends with its build though nobody reads the status: a read afterwards shows that it is over.
-    """
+    """Judges that a log ends with its build though nobody reads the status: a read afterwards shows that it is over."""
     course, bounds = history.once(Course, ref), history.bounds
     for stream in followers(ref, history):
         begun = next((e for e in reversed(course.beginnings) if e.done_at <= stream.sent_at), None)
@@ -146,8 +131,7 @@ def closes_unread(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("following.joined", "start.while-building-is-harmless")
 def goes_on_when_joined(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that the log of a build that a start joined does not end on a cancel that nobody asked for.
+    """Judges that the log of a build that a start joined does not end on a cancel that nobody asked for.
 
     It is told while the version still builds: a build that is not the one that was followed, so that one was ended.
     """
@@ -193,9 +177,7 @@ def is_there_when_it_says_so(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def followers(ref: str, history: History) -> list[Exchange]:
-    """
-    The owner's answered requests for the log of *ref*.
-    """
+    """The owner's answered requests for the log of *ref*."""
     return [e for e in history.story(ref) if follows(e) and e.response is not None and owned(e, history)]
 
 

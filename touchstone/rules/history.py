@@ -1,5 +1,4 @@
-"""
-What a run knows so far: its exchanges in order, and from them which versions exist, whose they are, what they hold.
+"""What a run knows so far: its exchanges in order, and from them which versions exist, whose they are, what they hold.
 
 Everything here follows from exchanges and from what the user said about given templates; nothing is looked up.
 The sender of a publish says in the exchange's note what the document means, since its bytes alone do not:
@@ -18,8 +17,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
-from touchstone.contract import Contract
-from touchstone.exchange import Credential, Exchange
+from touchstone.contract.document import Contract
+from touchstone.facts.exchange import Credential, Exchange
 
 # Whose keys are accepted: what a server takes from any other one is nobody's version.
 _ACCOUNTS: frozenset[Credential] = frozenset({"primary", "second"})
@@ -32,9 +31,7 @@ _Worked = TypeVar("_Worked")
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """
-    How long a target may take; seconds.
-    """
+    """How long a target may take; seconds."""
 
     build_timeout_s: float = 600.0
     cancel_timeout_s: float = 60.0
@@ -42,8 +39,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """
-    What a published version holds, as its publisher meant it.
+    """What a published version holds, as its publisher meant it.
 
     Attributes:
         published_seq: The publish that put it there; 0 for a template that the user gave.
@@ -67,9 +63,7 @@ class Content:
 
 @dataclass
 class History:
-    """
-    The exchanges of a run in the order of *seq*, with indexes. Grows by *add*; rules only read.
-    """
+    """The exchanges of a run in the order of *seq*, with indexes. Grows by *add*; rules only read."""
 
     contract: Contract
     bounds: Bounds = Bounds()
@@ -82,18 +76,14 @@ class History:
 
     @classmethod
     def knowing(cls, contract: Contract, contents: Iterable[Content]) -> "History":
-        """
-        A history in which *contents* stand published though it holds none of the exchanges that put them there.
-        """
+        """A history in which *contents* stand published though it holds none of the exchanges that put them there."""
         history = cls(contract)
         for content in contents:
             history._contents[content.ref].append(content)
         return history
 
     def add(self, exchange: Exchange) -> None:
-        """
-        Takes one more finished exchange; exchanges that overlapped may arrive in any order.
-        """
+        """Takes one more finished exchange; exchanges that overlapped may arrive in any order."""
         self._worked_out.clear()
         _insert(self.exchanges, exchange)
         if exchange.ref is None:
@@ -115,32 +105,24 @@ class History:
         return worked
 
     def overall(self, work: Callable[["History"], _Worked]) -> _Worked:
-        """
-        What *work* makes of all versions together; kept likewise.
-        """
+        """What *work* makes of all versions together; kept likewise."""
         if work not in self._worked_out:
             self._worked_out[work] = work(self)
         worked: _Worked = self._worked_out[work]
         return worked
 
     def story(self, ref: str) -> tuple[Exchange, ...]:
-        """
-        All exchanges about *ref* in the order in which they were sent.
-        """
+        """All exchanges about *ref* in the order in which they were sent."""
         return tuple(self._stories.get(ref, ()))
 
     def contents(self, ref: str) -> tuple[Content, ...]:
-        """
-        What *ref* held one after the other; empty for a version that this run neither published nor was given.
-        """
+        """What *ref* held one after the other; empty for a version that this run neither published nor was given."""
         if ref in self.given:
             return (self.given[ref],)
         return tuple(self._contents.get(ref, ()))
 
     def content(self, ref: str, at: float) -> Content | None:
-        """
-        What *ref* certainly held at *at*, or None where it held nothing or that is in doubt.
-        """
+        """What *ref* certainly held at *at*, or None where it held nothing or that is in doubt."""
         return next((c for c in self.contents(ref) if c.sure_at <= at < c.until_at), None)
 
     def exists(self, ref: str, exchange: Exchange) -> bool | None:
@@ -168,9 +150,7 @@ class History:
         return False if any(all(_done_at(p) <= e.sent_at for p in publishes) for e in gone) else None
 
     def owner(self, ref: str) -> Credential | None:
-        """
-        Whose version *ref* is, or None for one that this run does not know.
-        """
+        """Whose version *ref* is, or None for one that this run does not know."""
         contents = self.contents(ref)
         return contents[-1].owner if contents else None
 
@@ -197,35 +177,27 @@ class History:
         )
 
     def sharing(self, content: Content) -> Iterator[Content]:
-        """
-        Everything that may have one build with *content*, which is among it; some of it twice.
-        """
+        """Everything that may have one build with *content*, which is among it; some of it twice."""
         alike = self.overall(_alike)
         found = (*alike[content.digest], *alike["marker", content.marker])
         return (other for other in found if shares_builds(other, content))
 
     def all_contents(self) -> Iterator[Content]:
-        """
-        Everything that the run published or was given.
-        """
+        """Everything that the run published or was given."""
         yield from self.given.values()
         for contents in self._contents.values():
             yield from contents
 
 
 def shares_builds(one: Content, other: Content) -> bool:
-    """
-    Whether two contents may have one build: their digests are equal, or one is not known and they print the same.
-    """
+    """Whether two contents may have one build: their digests are equal, or one is not known and they print the same."""
     if one.digest and other.digest:
         return one.digest == other.digest
     return one.published_seq > 0 < other.published_seq and one.marker == other.marker
 
 
 def _alike(history: History) -> dict[object, list[Content]]:
-    """
-    All contents by their digest, and by what they print.
-    """
+    """All contents by their digest, and by what they print."""
     found: dict[object, list[Content]] = defaultdict(list)
     for content in history.all_contents():
         found["marker", content.marker].append(content)
@@ -242,9 +214,7 @@ def _insert(exchanges: list[Exchange], exchange: Exchange) -> None:
 
 
 def _contents(story: list[Exchange]) -> Iterator[Content]:
-    """
-    The contents that successful publishes and deletes of one version lead to, each closed by the next.
-    """
+    """The contents that successful publishes and deletes of one version lead to, each closed by the next."""
     current: Content | None = None
     for exchange in story:
         if not 200 <= exchange.status < 300:
@@ -286,8 +256,7 @@ def _until(content: Content, at: float) -> Content:
 
 
 def _maybe_published(exchange: Exchange) -> bool:
-    """
-    Whether a publish may have put something there. Ambiguity 40: one whose build was refused may.
+    """Whether a publish may have put something there. Ambiguity 40: one whose build was refused may.
 
     A conflict says that something is there.
     """
@@ -298,7 +267,5 @@ def _maybe_published(exchange: Exchange) -> bool:
 
 
 def _done_at(publish: Exchange) -> float:
-    """
-    When a publish that may have worked was over, which without an answer is nobody knows when.
-    """
+    """When a publish that may have worked was over, which without an answer is nobody knows when."""
     return publish.done_at if 200 <= publish.status < 500 else float("inf")

@@ -1,5 +1,4 @@
-"""
-Judges what a limit does: how a 429 looks, and what it does to one's own starts, to other keys and to reads.
+"""Judges what a limit does: how a 429 looks, and what it does to one's own starts, to other keys and to reads.
 
 The shape of a 429 is judged wherever one is met; for the rest a driver provokes one, see rounds.py.
 """
@@ -8,9 +7,9 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from touchstone.exchange import Exchange
-from touchstone.finding import Judgement
-from touchstone.patience import http_date, retry_after_s
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
+from touchstone.facts.patience import http_date, retry_after_s
 from touchstone.rules.answers import SUCCESS, announces_json, error_problem, json_problem, told
 from touchstone.rules.course import may_have_acted, owned
 from touchstone.rules.history import History
@@ -42,9 +41,7 @@ _LONGEST_WINDOW_S = 60.0
 
 @rule("limits.shape", "limit.has-the-error-shape")
 def limit_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges the body of each 429. Broken JSON has a claim of its own.
-    """
+    """Judges the body of each 429. Broken JSON has a claim of its own."""
     response = exchange.response
     if response is None or response.status != 429 or exchange.error or not operation_of(exchange, history.contract):
         return
@@ -69,9 +66,7 @@ def refused_otherwise(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def is_limited_otherwise(start: Exchange, history: History) -> bool:
-    """
-    Whether a start was refused like others for which only a limit is left to explain that.
-    """
+    """Whether a start was refused like others for which only a limit is left to explain that."""
     return start.status in history.overall(_statuses_of_limits)
 
 
@@ -82,9 +77,7 @@ def _statuses_of_limits(history: History) -> frozenset[int]:
 
 
 def _builds_refused(ref: str, history: History) -> Iterator[tuple[Exchange, Exchange, Exchange]]:
-    """
-    The first start of each round of builds that was refused, though builds were begun before it and after a wait.
-    """
+    """The first start of each round of builds that was refused, though builds were begun before it and after a wait."""
     for each in rounds(ref, history):
         refused = next((e for e in each.burst if _refuses_a_start(e, history)), None)
         after = next((e for e in (each.confirm, *each.retries) if e and e.status in SUCCESS), None)
@@ -93,9 +86,7 @@ def _builds_refused(ref: str, history: History) -> Iterator[tuple[Exchange, Exch
 
 
 def _refused_between(ref: str, history: History) -> Iterator[tuple[Exchange, Exchange, Exchange]]:
-    """
-    Each start of a version that was ready all the time, refused though the ones before and after it were served.
-    """
+    """Each start of a version that was ready all the time, refused though the ones before and after it were served."""
     served: Exchange | None = None
     refused: Exchange | None = None
     for exchange in history.story(ref):
@@ -111,9 +102,7 @@ def _refused_between(ref: str, history: History) -> Iterator[tuple[Exchange, Exc
 
 @rule("limits.retry-after", "limit.retry-after-is-valid")
 def retry_after_valid(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """
-    Judges Retry-After wherever it is sent.
-    """
+    """Judges Retry-After wherever it is sent."""
     if exchange.response and exchange.response.header("retry-after") is not None:
         # RFC 9110 5.3: of a field that is no list one may be sent; several are read as one value with commas.
         value = ", ".join(v for name, v in exchange.response.headers if name.lower() == "retry-after")
@@ -124,8 +113,7 @@ def retry_after_valid(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("limits.chance", "limit.ends-after-back-off", "limit.retry-after-is-honest")
 def served_after_a_wait(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges a start that a limit refused by chance, and the next one of the same version, which was served.
+    """Judges a start that a limit refused by chance, and the next one of the same version, which was served.
 
     A second refusal proves nothing here: builds of the run may still be in flight.
     """
@@ -140,9 +128,7 @@ def served_after_a_wait(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("limits.honest", "limit.retry-after-is-honest")
 def retry_after_honest(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges each retry that waited as long as it was told to, with nothing else under its key in between.
-    """
+    """Judges each retry that waited as long as it was told to, with nothing else under its key in between."""
     claim = "limit.retry-after-is-honest"
     refused: list[tuple[Exchange, Exchange]] = []
     for before, retry in _honest_retries(ref, history):
@@ -162,9 +148,7 @@ def retry_after_honest(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("limits.back-off", "limit.ends-after-back-off")
 def ends_after_back_off(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges how each round's retries ended.
-    """
+    """Judges how each round's retries ended."""
     claim = "limit.ends-after-back-off"
     for each in rounds(ref, history):
         last = each.retries[-1] if each.retries else each.confirm if each.builds else None
@@ -185,8 +169,7 @@ def ends_after_back_off(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("limits.per-key", "limit.is-per-key")
 def per_key(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges a start by another key between two refused ones of the first.
+    """Judges a start by another key between two refused ones of the first.
 
     A host that is full refuses builds to every key. Only two rounds of builds in a row tell that from a shared limit.
     """
@@ -214,9 +197,7 @@ def per_key(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("limits.reads", "limit.reads-are-not-charged")
 def reads_not_charged(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Compares the starts served after many reads with those served without, after the same rest.
-    """
+    """Compares the starts served after many reads with those served without, after the same rest."""
     claim = "limit.reads-are-not-charged"
     comparable = list(rested(ref, history))
     for read, rest_s in comparable:
@@ -260,9 +241,7 @@ def _honest_retries(ref: str, history: History) -> Iterator[tuple[Exchange, Exch
 
 
 def _may_be_used_up(other: Exchange, each: Round, history: History) -> bool:
-    """
-    Whether the other key's own starts can explain its refusal, or its version was not known to be ready.
-    """
+    """Whether the other key's own starts can explain its refusal, or its version was not known to be ready."""
     ready = any(e.seq < other.seq and e.body.get("status") == "ready" for e in history.story(other.ref or ""))
     refused = each.first_refusal
     recovery_s = each.retries[-1].done_at - refused.done_at if each.retries and refused else 0.0

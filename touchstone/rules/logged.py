@@ -1,5 +1,4 @@
-"""
-Judges what a build log holds by what else is known of its build: how it ended, what it printed, how long it took.
+"""Judges what a build log holds by what else is known of its build: how it ended, what it printed, how long it took.
 
 Only logs are judged that were followed from a moment at which the build surely ran to the end, unless the server cut
 them short, which is told in `following.py`.
@@ -10,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
-from touchstone.exchange import Exchange
-from touchstone.finding import Judgement
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
 from touchstone.rules.course import Course
 from touchstone.rules.eventlog import LAST_PHASES, Log, ended_by_server, log_of, phase_of, printed
 from touchstone.rules.following import Following, followers, followings
@@ -36,9 +35,7 @@ _LONGER = re.compile(r"\d\s*(m|mins?|minutes?|h|hrs?|hours?)(?![a-z])")
 
 @rule("logged.last-frame", _READY, _FAILED, _CANCELLED, _LAST)
 def last_frame(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges the last frame of a log by what became of its build.
-    """
+    """Judges the last frame of a log by what became of its build."""
     course = history.once(Course, ref)
     yield from _repeated(course, history)
     for following in followings(course, history):
@@ -59,8 +56,7 @@ def last_frame(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("logged.output", "events.carry-the-output", _SHARED)
 def output(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that what the build prints is in its log, once. Twice, after simultaneous starts, shows two builds.
+    """Judges that what the build prints is in its log, once. Twice, after simultaneous starts, shows two builds.
 
     What is to fail prints before that, too.
     """
@@ -110,9 +106,7 @@ def _came_to_print(content: Content, log: Log, end: Exchange) -> bool:
 
 
 def _doubles_anyway(ref: str, history: History) -> bool:
-    """
-    Whether a log of another version, one build of which was started once, has what that build prints twice.
-    """
+    """Whether a log of another version, one build of which was started once, has what that build prints twice."""
     others = {content.ref for content in history.all_contents()} - {ref}
     for following in (f for other in others for f in followings(history.once(Course, other), history)):
         log, marker = following.whole, following.running.content.marker
@@ -147,9 +141,7 @@ def watchers(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("logged.build-time", "events.build-time-agrees")
 def build_time(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges a build time in the last line by the one in the status, as exactly as the line tells it.
-    """
+    """Judges a build time in the last line by the one in the status, as exactly as the line tells it."""
     for following in followings(history.once(Course, ref), history):
         log, end = following.whole, following.end
         if not log or not end or phase_of(log.last) != "ready" or end.body["status"] != "ready":
@@ -171,9 +163,7 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _repeated(course: Course, history: History) -> Iterator[Judgement]:
-    """
-    Judges the end of a log that is told again after its build; whether one is told is open (facts 7.25).
-    """
+    """Judges the end of a log that is told again after its build; whether one is told is open (facts 7.25)."""
     for stream in followers(course.ref, history):
         log, read = log_of(stream), course.rest_before(stream)
         claim = {"ready": _READY, "failed": _FAILED}.get(read.body["status"]) if read else None
@@ -187,9 +177,7 @@ def _repeated(course: Course, history: History) -> Iterator[Judgement]:
 
 
 def _claim_of_end(course: Course, following: Following, end: Exchange) -> str | None:
-    """
-    Which end the log must have; None where the build can have ended in several ways.
-    """
+    """Which end the log must have; None where the build can have ended in several ways."""
     cancels = [c for c in course.cancels if c.done_at > following.stream.sent_at and c.sent_at < end.done_at]
     status = end.body["status"]
     if not cancels:
@@ -220,17 +208,13 @@ def _came_late(course: Course, following: Following) -> bool:
 
 
 def _came_in_time(following: Following, history: History) -> bool:
-    """
-    Whether the log was open before its build can have come to what it prints.
-    """
+    """Whether the log was open before its build can have come to what it prints."""
     after_s = float(_note(following.running.content, history).get("marker_after_s", 0.0))
     return following.stream.head_at + _LATE_FOLLOWER_S <= following.running.start.sent_at + after_s * CLOCK_SHARE
 
 
 def _note(content: Content, history: History) -> Mapping[str, Any]:
-    """
-    What is known of a published document beside what `History` keeps; empty for a template that exists already.
-    """
+    """What is known of a published document beside what `History` keeps; empty for a template that exists already."""
     publishes = (e for e in history.story(content.ref) if e.seq == content.published_seq)
     return next((publish.note for publish in publishes), {})
 
@@ -240,9 +224,7 @@ def _overlapped(starts: tuple[Exchange, ...]) -> bool:
 
 
 def _told_times(line: str) -> list[tuple[float, float]]:
-    """
-    The times that a line tells in seconds or milliseconds, and how much each may be off by rounding; all in ms.
-    """
+    """The times that a line tells in seconds or milliseconds, and how much each may be off by rounding; all in ms."""
     if _LONGER.search(line):
         return []
     told = []

@@ -1,6 +1,4 @@
-"""
-Tells frames and lines of build logs to a person who reads a finding.
-"""
+"""Tells frames and lines of build logs to a person who reads a finding."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,9 +13,7 @@ _MAX_SPANS = 8
 
 
 def frame_told(frame: dict[str, Any]) -> str:
-    """
-    A frame without its time, such as ``'took a snapshot' (phase snapshot, level info)``.
-    """
+    """A frame without its time, such as ``'took a snapshot' (phase snapshot, level info)``."""
     names = [*(name for name in _FIRST if name in frame), *sorted(frame.keys() - {*_FIRST, "line", "ts"})]
     fields = ", ".join(f"{_plain(name)} {_plain(frame[name])}" for name in names)
     if "line" not in frame:
@@ -27,8 +23,7 @@ def frame_told(frame: dict[str, Any]) -> str:
 
 
 def lines_astray(came: Sequence[str], lines: Sequence[str]) -> str:
-    """
-    What is wrong with the lines that came, such as ``line 12 of 40 missing: 'abc'``; empty where nothing is.
+    """What is wrong with the lines that came, such as ``line 12 of 40 missing: 'abc'``; empty where nothing is.
 
     Args:
         came: Those of *lines* that came, in the order in which they came.
@@ -50,9 +45,7 @@ def lines_astray(came: Sequence[str], lines: Sequence[str]) -> str:
 
 
 def frames_apart(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> str:
-    """
-    Where the frames of two watchers who saw the same end differ; empty where only times or the first frames do.
-    """
+    """Where the frames of two watchers who saw the same end differ; empty where only times or the first frames do."""
     pairs = zip(reversed(one), reversed(other), strict=False)
     apart = next(((a, b) for a, b in pairs if {**a, "ts": None} != {**b, "ts": None}), None)
     if apart is None:
@@ -66,9 +59,7 @@ def frames_apart(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]])
 
 
 def _missed(frames: Sequence[dict[str, Any]], whole: Sequence[dict[str, Any]]) -> list[int]:
-    """
-    The numbers of the frames of *whole* that are not among *frames*, but for those before the first that is.
-    """
+    """The numbers of the frames of *whole* that are not among *frames*, but for those before the first that is."""
     left = Counter(map(_key, frames))
     numbers, begun = [], False
     for number, frame in enumerate(whole, 1):
@@ -86,9 +77,7 @@ def _key(frame: dict[str, Any]) -> str:
 
 
 def _numbers(what: str, numbers: Sequence[int]) -> str:
-    """
-    Such as ``line 3`` or ``lines 3, 5 to 9 and 12``.
-    """
+    """Such as ``line 3`` or ``lines 3, 5 to 9 and 12``."""
     spans = list(_spans(numbers))
     told = [f"{first} to {last}" if last > first else str(first) for first, last in spans[:_MAX_SPANS]]
     rest = sum(last - first + 1 for first, last in spans[_MAX_SPANS:])
@@ -102,9 +91,7 @@ def _first(what: str, numbers: Sequence[int], told: str) -> str:
 
 
 def _spans(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """
-    First and last of each row of numbers without a gap; two neighbours are told one by one.
-    """
+    """First and last of each row of numbers without a gap; two neighbours are told one by one."""
     for _, places in groupby(enumerate(numbers), lambda at: at[1] - at[0]):
         row = [number for _, number in places]
         yield from [(row[0], row[-1])] if len(row) > 2 else [(number, number) for number in row]

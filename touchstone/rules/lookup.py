@@ -1,11 +1,9 @@
-"""
-Judges what is found and what is not: missing versions, deleted ones, spellings that name none, and own ones.
-"""
+"""Judges what is found and what is not: missing versions, deleted ones, spellings that name none, and own ones."""
 
 from collections.abc import Iterator
 
-from touchstone.exchange import Exchange
-from touchstone.finding import Judgement
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
 from touchstone.rules.access import is_empty_log
 from touchstone.rules.answers import SUCCESS, told
 from touchstone.rules.history import History
@@ -68,9 +66,7 @@ def odd_spelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
     PLAN,
 )
 def missing(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges each request about a version that did not exist, or no longer.
-    """
+    """Judges each request about a version that did not exist, or no longer."""
     for exchange in _asked(ref, history):
         found = standing(exchange, history)
         if found not in {"missing", "deleted"} or _tells_something_else(exchange, history):
@@ -88,9 +84,7 @@ def missing(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("lookup.own", "lookup.existing-version-is-found")
 def own_is_found(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that the owner of an existing version is never told that there is none.
-    """
+    """Judges that the owner of an existing version is never told that there is none."""
     for exchange in _asked(ref, history):
         telling = exchange.status in SUCCESS or exchange.status == 404
         if telling and exchange.operation in _FINDING and standing(exchange, history) == "own":
@@ -100,9 +94,7 @@ def own_is_found(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _asked(ref: str, history: History) -> Iterator[Exchange]:
-    """
-    The answered requests of the contract's operations about *ref*, plainly spelt.
-    """
+    """The answered requests of the contract's operations about *ref*, plainly spelt."""
     namespace = parts(ref)[0]
     for exchange in history.story(ref):
         operation = operation_of(exchange, history.contract)
@@ -123,9 +115,7 @@ def _is_to_be_missing(exchange: Exchange, history: History) -> bool:
 
 
 def _missing_claim(exchange: Exchange, history: History) -> str:
-    """
-    Which part of the ref is the unknown one, as far as the run knows.
-    """
+    """Which part of the ref is the unknown one, as far as the run knows."""
     namespace, name, _ = parts(exchange.ref or "")
     known = {parts(content.ref)[:2] for content in history.all_contents() if content.owner == exchange.credential}
     if (namespace, name) in known:
@@ -136,18 +126,14 @@ def _missing_claim(exchange: Exchange, history: History) -> str:
 
 
 def _tells_something_else(exchange: Exchange, history: History) -> bool:
-    """
-    Whether the answer is about the key, about a plan that is too small, or about what is odd in the request.
-    """
+    """Whether the answer is about the key, about a plan that is too small, or about what is odd in the request."""
     if exchange.status == 401 or exchange.status in excused(exchange, history.contract):
         return True
     return exchange.status == 403 and exchange.credential == "restricted"
 
 
 def _deleted_claim(exchange: Exchange) -> str:
-    """
-    A start that is refused otherwise than by 404 builds nothing all the same.
-    """
+    """A start that is refused otherwise than by 404 builds nothing all the same."""
     refused = 400 <= exchange.status < 500 and exchange.status not in {404, 429}
     start = exchange.operation == "startBuild" and not refused
     return "start.refuses-deleted-version" if start else "lookup.deleted-version-is-404"
@@ -158,9 +144,7 @@ def _asks_with_known_method(exchange: Exchange) -> bool:
 
 
 def _is_fair(exchange: Exchange, history: History) -> bool:
-    """
-    Whether something else than the spelling explains the answer, or a server that tidies paths up may give it.
-    """
+    """Whether something else than the spelling explains the answer, or a server that tidies paths up may give it."""
     if exchange.status in {401, 403} or exchange.status in excused(exchange, history.contract):
         return True
     if any(e.operation == "publishTemplate" and e.body.get("ref") == exchange.ref for e in history.exchanges):

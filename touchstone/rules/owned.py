@@ -1,11 +1,9 @@
-"""
-Judges what the owner of an existing version is answered: reading its status, reading it, deleting it.
-"""
+"""Judges what the owner of an existing version is answered: reading its status, reading it, deleting it."""
 
 from collections.abc import Iterator
 
-from touchstone.exchange import Exchange
-from touchstone.finding import Judgement
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
 from touchstone.rules.answers import garbled, told
 from touchstone.rules.course import Course
 from touchstone.rules.documents import document_problem
@@ -17,9 +15,7 @@ from touchstone.rules.standing import standing
 
 @rule("owned.status", "status.answers-200")
 def status_answers_200(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges each status read of an existing version by its owner.
-    """
+    """Judges each status read of an existing version by its owner."""
     for exchange in _by_owner("getBuild", ref, history):
         if exchange.status == 429:
             yield unclear("status.answers-200", exchange, why="a limit got in the way")
@@ -30,9 +26,7 @@ def status_answers_200(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("owned.template", "template.read-shows-the-published")
 def template_read(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges each read of an existing version by its owner: status, ref, digest and document.
-    """
+    """Judges each read of an existing version by its owner: status, ref, digest and document."""
     claim = "template.read-shows-the-published"
     for exchange in _by_owner("getTemplate", ref, history):
         if exchange.status == 429:
@@ -47,8 +41,7 @@ def template_read(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("owned.delete", "template.delete-says-deleted")
 def delete_refused(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges each delete of an existing version that its owner is refused; one that succeeds is judged by its answer.
+    """Judges each delete of an existing version that its owner is refused; one that succeeds is judged by its answer.
 
     Facts 7.42: what a delete does to a running build is undocumented, so that it may be a conflict.
     """
@@ -62,8 +55,7 @@ def delete_refused(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _by_owner(operation: str, ref: str, history: History) -> Iterator[Exchange]:
-    """
-    The answered requests for *operation* by the owner of *ref* while it existed; 401 has a claim of its own.
+    """The answered requests for *operation* by the owner of *ref* while it existed; 401 has a claim of its own.
 
     The plan of an account may keep more from it than starting and publishing (facts 7.22), so *restricted* is left out.
     """

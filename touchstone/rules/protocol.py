@@ -4,9 +4,9 @@ Judges what HTTP asks of any answer: that it comes, its status, its media type, 
 
 from collections.abc import Iterator
 
-from touchstone.contract import EVENT_STREAM
-from touchstone.exchange import REFUSED_CREDENTIALS, Exchange
-from touchstone.finding import Judgement
+from touchstone.contract.document import EVENT_STREAM
+from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
+from touchstone.facts.finding import Judgement
 from touchstone.rules.answers import SUCCESS, announces_json, json_problem, judgeable, media_type, told
 from touchstone.rules.history import History
 from touchstone.rules.requests import asks_for_another_method, excused, methods_of, operation_of, path_of, spelling
@@ -59,9 +59,7 @@ def no_server_error(exchange: Exchange, history: History) -> Iterator[Judgement]
 
 @rule("protocol.documented-status", "http.status-is-documented")
 def documented_status(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges the status against the operation's documented ones. A refused key and a 5xx have claims of their own.
-    """
+    """Judges the status against the operation's documented ones. A refused key and a 5xx have claims of their own."""
     operation = operation_of(exchange, history.contract)
     if operation is None or exchange.response is None or exchange.status >= 500:
         return
@@ -75,9 +73,7 @@ def documented_status(exchange: Exchange, history: History) -> Iterator[Judgemen
 
 @rule("protocol.media-type", "http.json-media-type")
 def json_media_type(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges the media type of each documented JSON answer that has a body.
-    """
+    """Judges the media type of each documented JSON answer that has a body."""
     operation = operation_of(exchange, history.contract)
     if operation is None or exchange.response is None or not exchange.response.body:
         return
@@ -91,9 +87,7 @@ def json_media_type(exchange: Exchange, history: History) -> Iterator[Judgement]
 
 @rule("protocol.json", "http.body-is-json")
 def body_is_json(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """
-    Judges that what is announced as JSON is JSON; what is missing altogether is told by the claims on bodies.
-    """
+    """Judges that what is announced as JSON is JSON; what is missing altogether is told by the claims on bodies."""
     response = exchange.response
     if response is None or exchange.error or exchange.request.method == "HEAD" or response.status in _NO_BODY:
         return
@@ -105,8 +99,7 @@ def body_is_json(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("protocol.wrong-method", "http.wrong-method-is-405")
 def wrong_method(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges the answer to a method that a known path does not have.
+    """Judges the answer to a method that a known path does not have.
 
     Whether the key, the version or the limit is looked at first is nobody's promise, so their refusals pass, too.
     """
@@ -120,8 +113,7 @@ def wrong_method(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("protocol.head", "http.head-matches-get")
 def head_matches_get(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges each HEAD by the nearest GET of the same address with the same key.
+    """Judges each HEAD by the nearest GET of the same address with the same key.
 
     Whether a build has a log depends on the moment, so a HEAD of events is judged only where it makes the server fail.
     A GET that makes the server fail says nothing of what HEAD should say.
@@ -145,9 +137,7 @@ def _unreached_before(exchange: Exchange, history: History) -> bool:
 
 
 def _nearest_get(head: Exchange, story: tuple[Exchange, ...]) -> Exchange | None:
-    """
-    The GET closest in time that nothing separates from *head* which could have made or removed the version.
-    """
+    """The GET closest in time that nothing separates from *head* which could have made or removed the version."""
     gets = [e for e in story if e.request.method == "GET" and judgeable(e) and _same_target(e, head)]
     near = [get for get in gets if not any(_between(change, get, head) for change in story)]
     return min(near, key=lambda get: abs(get.seq - head.seq), default=None)
@@ -163,8 +153,7 @@ def _tells_nothing(get: Exchange, history: History) -> bool:
 
 
 def _wrong_length(head: Exchange, get: Exchange, story: tuple[Exchange, ...]) -> str:
-    """
-    The Content-Length of *head* that no GET of the address has. RFC 9110 8.6: it is the one of GET, or left out.
+    """The Content-Length of *head* that no GET of the address has. RFC 9110 8.6: it is the one of GET, or left out.
 
     Where a body changes, by the id of its request or the way it is packed, the one that was not seen may be of another
     length. So several GETs have to agree on all of it.
@@ -177,9 +166,7 @@ def _wrong_length(head: Exchange, get: Exchange, story: tuple[Exchange, ...]) ->
 
 
 def _length(get: Exchange) -> str:
-    """
-    The bytes of an answer on its way, which those of a body that came compressed are not; empty if nobody knows.
-    """
+    """The bytes of an answer on its way, which those of a body that came compressed are not; empty if nobody knows."""
     if get.response is None:
         return ""
     plain = "" if get.response.header("content-encoding") else str(len(get.response.body))

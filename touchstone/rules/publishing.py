@@ -1,12 +1,10 @@
-"""
-Judges publishing: what each publish is answered, by what the version held before, and what it changed.
-"""
+"""Judges publishing: what each publish is answered, by what the version held before, and what it changed."""
 
 from collections.abc import Iterable, Iterator
 from itertools import combinations
 
-from touchstone.exchange import Exchange
-from touchstone.finding import Judgement
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
 from touchstone.rules.answers import SUCCESS, judgeable, told
 from touchstone.rules.course import Course, begins
 from touchstone.rules.history import History
@@ -19,8 +17,7 @@ _IDENTICAL, _SPELLING = "publish.republish-identical-is-accepted", "digest.ignor
 
 @rule("publishing.new", "publish.answers-201")
 def new_version(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges the answer to the first publish of a version, and to the first one after it was deleted at rest.
+    """Judges the answer to the first publish of a version, and to the first one after it was deleted at rest.
 
     Facts 7.37: 200 is seen as well.
     """
@@ -35,9 +32,7 @@ def new_version(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("publishing.identical", _IDENTICAL, _SPELLING, "digest.is-stable")
 def identical_content(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges the publish of what is there already, written down in the same way or in another.
-    """
+    """Judges the publish of what is there already, written down in the same way or in another."""
     shelf, course = history.once(Shelf, ref), history.once(Course, ref)
     for publish in _judged(shelf):
         before = shelf.replaces(publish)
@@ -60,9 +55,7 @@ def identical_content(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("publishing.other", "publish.other-content-is-409", "publish.force-replaces")
 def other_content(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges the publish of other content than the version holds, without and with force.
-    """
+    """Judges the publish of other content than the version holds, without and with force."""
     shelf, course = history.once(Shelf, ref), history.once(Course, ref)
     for publish in _judged(shelf):
         before = shelf.replaces(publish)
@@ -83,9 +76,7 @@ def other_content(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("publishing.at-once", _IDENTICAL)
 def simultaneous_copies(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that what is published several times at once, and by nobody otherwise, is in conflict with nothing.
-    """
+    """Judges that what is published several times at once, and by nobody otherwise, is in conflict with nothing."""
     publishes = history.once(Shelf, ref).publishes
     contents = {publish.note.get("content") for publish in publishes}
     if len(contents) != 1 or None in contents:
@@ -100,9 +91,7 @@ def simultaneous_copies(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("publishing.together", "publish.other-content-is-409")
 def simultaneous_contents(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that of two contents that are published as one version at the same time, without force, one is refused.
-    """
+    """Judges that of two contents that are published as one version at the same time, without force, one is refused."""
     shelf = history.once(Shelf, ref)
     for one, other in _accepted_at_once(publish for publish in _judged(shelf) if not publish.note.get("force")):
         refused = 409 in {one.status, other.status}
@@ -117,9 +106,7 @@ def simultaneous_contents(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("publishing.auto-build", _STARTS, _ONLY_WHEN_ASKED)
 def auto_build(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that a publish builds where that is asked for, and nowhere else.
-    """
+    """Judges that a publish builds where that is asked for, and nowhere else."""
     shelf, course = history.once(Shelf, ref), history.once(Course, ref)
     for publish in _judged(shelf):
         if publish.status not in SUCCESS:
@@ -131,9 +118,7 @@ def auto_build(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _judged(shelf: Shelf) -> Iterator[Exchange]:
-    """
-    The publishes of documents that are right, by accounts that may publish, whose answers are about that.
-    """
+    """The publishes of documents that are right, by accounts that may publish, whose answers are about that."""
     for publish in shelf.publishes:
         right = "content" in publish.note and "invalid" not in publish.note
         allowed = publish.credential in {"primary", "second"} and publish.status != 401
@@ -142,9 +127,7 @@ def _judged(shelf: Shelf) -> Iterator[Exchange]:
 
 
 def _accepted_at_once(publishes: Iterable[Exchange]) -> Iterator[tuple[Exchange, Exchange]]:
-    """
-    The pairs that overlap of which one is accepted, and the other one as well or in conflict.
-    """
+    """The pairs that overlap of which one is accepted, and the other one as well or in conflict."""
     for one, other in combinations(publishes, 2):
         together = one.sent_at < other.done_at and other.sent_at < one.done_at
         accepted = any(e.status in SUCCESS for e in (one, other))
@@ -153,9 +136,7 @@ def _accepted_at_once(publishes: Iterable[Exchange]) -> Iterator[tuple[Exchange,
 
 
 def _forced_while_building(publish: Exchange, course: Course) -> bool:
-    """
-    Whether a conflict may be about a running build. Facts 7.42: what force does to one is undocumented.
-    """
+    """Whether a conflict may be about a running build. Facts 7.42: what force does to one is undocumented."""
     conflict = publish.status == 409 and bool(publish.note.get("force"))
     return conflict and not course.idle(publish.sent_at, publish.done_at)
 
@@ -168,8 +149,7 @@ def _same_digest(before: Exchange, publish: Exchange, claim: str) -> Iterator[Ju
 
 
 def _held(shelf: Shelf, publish: Exchange) -> Iterator[Exchange]:
-    """
-    What the version can hold after an accepted publish, by the publishes that put it there.
+    """What the version can hold after an accepted publish, by the publishes that put it there.
 
     Other content needs force, and may have been ignored without it, or with it where reads show that.
     """
@@ -182,9 +162,7 @@ def _held(shelf: Shelf, publish: Exchange) -> Iterator[Exchange]:
 
 
 def _republished(history: History) -> set[bool]:
-    """
-    Whether identical content that is written down in the same way is a conflict, as often as it was tried.
-    """
+    """Whether identical content that is written down in the same way is a conflict, as often as it was tried."""
     answers = set()
     for ref in {e.ref for e in history.exchanges if e.operation == "publishTemplate" and e.ref}:
         shelf = history.once(Shelf, ref)

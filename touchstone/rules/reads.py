@@ -4,9 +4,9 @@ What a status read says about the life of a build: which claims were at stake, a
 
 from collections.abc import Iterator
 
-from touchstone.exchange import Exchange
-from touchstone.finding import Judgement
-from touchstone.lifecycle import FINISHED, State, consistent, statuses
+from touchstone.contract.lifecycle import FINISHED, State, consistent, statuses
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
 from touchstone.rules.anyway import hurries_anyway
 from touchstone.rules.blame import CANCELS, STARTS, blame
 from touchstone.rules.rule import broken, held, judged, shown
@@ -45,9 +45,7 @@ CLAIMS = (
 
 
 def judge_read(walk: Walk, flight: Flight) -> Iterator[Judgement]:
-    """
-    Judges one answered status read and narrows what the walk holds possible.
-    """
+    """Judges one answered status read and narrows what the walk holds possible."""
     read, before = flight.exchange, flight.window
     status = read.body.get("status")
     if not isinstance(status, str) or status not in statuses(State) or walk.content is None:
@@ -64,9 +62,7 @@ def judge_read(walk: Walk, flight: Flight) -> Iterator[Judgement]:
 
 
 def _is_told_elsewhere(walk: Walk, read: Exchange, status: str) -> bool:
-    """
-    Whether a wrong status only follows from what a publish did or left undone, which `publishing.py` judges.
-    """
+    """Whether a wrong status only follows from what a publish did or left undone, which `publishing.py` judges."""
     build = walk.build
     if build and build.start.operation == "publishTemplate" and status == "not_built":
         return walk.last_read is None or walk.last_read.sent_at < build.start.done_at
@@ -83,9 +79,7 @@ def _narrow(walk: Walk, read: Exchange, status: str) -> None:
 
 
 def _stakes(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> Iterator[Judgement]:
-    """
-    The claims that this read could have broken and did not.
-    """
+    """The claims that this read could have broken and did not."""
     if before == {State.NOT_BUILT}:
         yield from _idle_stakes(walk, read)
     if before == {State.READY}:
@@ -160,11 +154,11 @@ def _building_stakes(walk: Walk, read: Exchange, status: str) -> Iterator[Judgem
 
 
 def _is_old_failure(walk: Walk, read: Exchange, status: str) -> bool:
-    """
-    Whether a failure is shown again before the steps of the build that was started after it can have run.
-    """
+    """Whether a failure is shown again before the steps of the build that was started after it can have run."""
     assert walk.build
-    early = status == "failed" and read.done_at < walk.earliest_end_at()
+    # Where a cancel has found nothing since, the build is over, and no other one has begun.
+    began_at = min(walk.free_at, walk.build.start.sent_at)
+    early = status == "failed" and read.done_at < walk.earliest_end_at(began_at)
     walk.hasty |= early and walk.build.before != "failed"
     return early and walk.build.before == "failed" and not walk.hasty
 
@@ -183,9 +177,7 @@ def _still_building(walk: Walk, read: Exchange) -> Iterator[Judgement]:
 
 
 def _end_stakes(walk: Walk, read: Exchange, status: str) -> Iterator[Judgement]:
-    """
-    The build is seen to be over: what its end shows.
-    """
+    """The build is seen to be over: what its end shows."""
     build, content = walk.build, walk.content
     assert build
     yield held("status.build-ends", build.start, read)
@@ -208,9 +200,7 @@ def _end_stakes(walk: Walk, read: Exchange, status: str) -> Iterator[Judgement]:
 
 
 def _times(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> Iterator[Judgement]:
-    """
-    The build time against the time that the build was seen to take, and the reused flag of a build never reused.
-    """
+    """The build time against the time that the build was seen to take, and the reused flag of a build never reused."""
     build, content = walk.build, walk.content
     if status != "ready" or not build or not build.surely_begun or not content:
         return
@@ -247,8 +237,6 @@ def _times(walk: Walk, read: Exchange, status: str, before: frozenset[State]) ->
 
 
 def _seen_s(walk: Walk, build: Build) -> float:
-    """
-    How long the build was seen to run: from its acknowledgement to the last read that still shows it.
-    """
+    """How long the build was seen to run: from its acknowledgement to the last read that still shows it."""
     last = walk.last_read
     return last.sent_at - build.start.done_at if last and last.body.get("status") == "building" else 0.0

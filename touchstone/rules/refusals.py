@@ -1,14 +1,12 @@
-"""
-Judges what an error says: its shape, what it gives away, and what a wrong document is told.
-"""
+"""Judges what an error says: its shape, what it gives away, and what a wrong document is told."""
 
 import html
 import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from touchstone.exchange import Exchange, Response
-from touchstone.finding import Judgement
+from touchstone.facts.exchange import Exchange, Response
+from touchstone.facts.finding import Judgement
 from touchstone.rules.answers import announces_json, error_problem, json_problem, told
 from touchstone.rules.history import History
 from touchstone.rules.requests import asks_for_another_method, operation_of, spelling
@@ -39,9 +37,7 @@ _QUOTING = frozenset({"streamBuildEvents", "getTemplate"})
 
 @rule("refusals.shape", "error.has-the-documented-shape")
 def error_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges the body of each documented error; 429, 5xx and broken JSON have claims of their own.
-    """
+    """Judges the body of each documented error; 429, 5xx and broken JSON have claims of their own."""
     response = exchange.response
     if response is None or not _is_documented_error(exchange, history):
         return
@@ -56,9 +52,7 @@ def error_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("refusals.fields", "error.request-id-is-a-string", "error.has-no-upstream-status")
 def error_fields(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """
-    Judges the fields beside error. A null is no text; of what is not to be there it is as good as nothing.
-    """
+    """Judges the fields beside error. A null is no text; of what is not to be there it is as good as nothing."""
     body = exchange.body
     if exchange.status < 400 or not exchange.operation or not body:
         return
@@ -73,9 +67,7 @@ def error_fields(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("refusals.key", "error.does-not-repeat-the-key")
 def key_not_repeated(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """
-    Judges that no answer holds a key; whatever was one is a marker by now.
-    """
+    """Judges that no answer holds a key; whatever was one is a marker by now."""
     response = exchange.response
     if response is None or exchange.credential == "none":
         return
@@ -90,9 +82,7 @@ def key_not_repeated(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("refusals.internals", "error.shows-no-internals")
 def no_internals(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges that no answer shows a stack trace; errors are the occasions on which one would appear.
-    """
+    """Judges that no answer shows a stack trace; errors are the occasions on which one would appear."""
     response = exchange.response
     if response is None or (response.status < 400 and _quotes_others(exchange, history)):
         return
@@ -106,9 +96,7 @@ def no_internals(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("refusals.document", "publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422")
 def wrong_document(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """
-    Judges the answer to a document that is wrong on purpose.
-    """
+    """Judges the answer to a document that is wrong on purpose."""
     claims = {
         "empty": "publish.empty-is-400",
         "unparsable": "publish.unparsable-is-400",
@@ -141,8 +129,7 @@ def _is_documented_error(exchange: Exchange, history: History) -> bool:
 
 
 def _is_other_shape(exchange: Exchange) -> bool:
-    """
-    Whether the answer may have another body than error.
+    """Whether the answer may have another body than error.
 
     A cancel with nothing to cancel says so in status (facts 7.15), which has a claim of its own; a document is told
     what is wrong with it in errors (facts 7.39).
@@ -171,9 +158,7 @@ def _trace(response: Response) -> str:
 
 
 def _texts(response: Response) -> Iterator[str]:
-    """
-    The texts of an answer as a person would read them: those within its JSON, or those between its tags.
-    """
+    """The texts of an answer as a person would read them: those within its JSON, or those between its tags."""
     try:
         waiting = [response.json()]
     except (ValueError, RecursionError):

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Literal
 from urllib.parse import unquote_to_bytes
 
-from touchstone.contract import Contract, Operation
-from touchstone.exchange import Exchange
+from touchstone.contract.document import Contract, Operation
+from touchstone.facts.exchange import Exchange
 
 # plain: every segment is one that the contract allows. misspelt: three segments, and at least one that it does not.
 # misshapen: what a server sees depends on how it takes paths apart, so routing may end before the API is reached.
@@ -37,47 +37,35 @@ _TAKES_PATHS_APART = re.compile(r"[/\\\x00-\x1f\x7f]")
 
 
 def operation_of(exchange: Exchange, contract: Contract) -> Operation | None:
-    """
-    The operation that was asked for with the method that it has, or None for any other request.
-    """
+    """The operation that was asked for with the method that it has, or None for any other request."""
     operation = contract.operations.get(exchange.operation)
     return operation if operation and operation.method == exchange.request.method else None
 
 
 def path_of(exchange: Exchange) -> str:
-    """
-    The path below the base as sent, percent-encoded, without its query; empty where it leads somewhere else.
-    """
+    """The path below the base as sent, percent-encoded, without its query; empty where it leads somewhere else."""
     path = exchange.request.url.partition("?")[0].partition("://")[2]
     found = _ROOT.search(path)
     return path[found.start() :] if found else ""
 
 
 def query_of(exchange: Exchange) -> str:
-    """
-    The query as sent, without its question mark.
-    """
+    """The query as sent, without its question mark."""
     return exchange.request.url.partition("?")[2]
 
 
 def asks_for_build(exchange: Exchange) -> bool:
-    """
-    Whether the path has the form of a build's or of its events', however its segments are spelt.
-    """
+    """Whether the path has the form of a build's or of its events', however its segments are spelt."""
     return _BUILD_PATH.fullmatch(path_of(exchange)) is not None
 
 
 def spelling(exchange: Exchange, contract: Contract) -> Spelling:
-    """
-    How the path is spelt, measured by the patterns of the contract.
-    """
+    """How the path is spelt, measured by the patterns of the contract."""
     return _spelling(path_of(exchange), contract)
 
 
 def asks_for_another_method(exchange: Exchange, contract: Contract) -> bool:
-    """
-    Whether the method is one that its path, which the contract knows, does not have.
-    """
+    """Whether the method is one that its path, which the contract knows, does not have."""
     method, path = exchange.request.method, path_of(exchange)
     if method in _ANYWHERE or (method, path) in _ELSEWHERE or spelling(exchange, contract) != "plain":
         return False
@@ -85,16 +73,12 @@ def asks_for_another_method(exchange: Exchange, contract: Contract) -> bool:
 
 
 def methods_of(contract: Contract) -> frozenset[str]:
-    """
-    All methods that some path of the contract has.
-    """
+    """All methods that some path of the contract has."""
     return frozenset(operation.method for operation in contract.operations.values())
 
 
 def tidied(exchange: Exchange) -> str:
-    """
-    The path below the base for a server that decodes, resolves dots and drops empty segments before it looks.
-    """
+    """The path below the base for a server that decodes, resolves dots and drops empty segments before it looks."""
     path = exchange.request.url.partition("?")[0].partition("://")[2]
     segments: list[str] = []
     for segment in re.split(r"[/\\]", unquote_to_bytes(path).decode("utf-8", "replace")):
@@ -107,16 +91,12 @@ def tidied(exchange: Exchange) -> str:
 
 
 def excused(exchange: Exchange, contract: Contract) -> frozenset[int]:
-    """
-    The statuses that answer what is unusual about the request, beside those that its operation documents.
-    """
+    """The statuses that answer what is unusual about the request, beside those that its operation documents."""
     return frozenset().union(*_excuses(exchange, contract))
 
 
 def parts(ref: str) -> tuple[str, str, str]:
-    """
-    Namespace, name and version of a ref.
-    """
+    """Namespace, name and version of a ref."""
     namespace, _, rest = ref.partition("/")
     name, _, version = rest.rpartition("@")
     return namespace, name, version

@@ -1,13 +1,11 @@
-"""
-Judges that a start is served once nothing can be in its way any more.
-"""
+"""Judges that a start is served once nothing can be in its way any more."""
 
 from collections.abc import Iterator
 from itertools import pairwise
 
-from touchstone.exchange import Exchange
-from touchstone.finding import Judgement
-from touchstone.patience import FIRST_WAIT_S, retry_after_s
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
+from touchstone.facts.patience import FIRST_WAIT_S, retry_after_s
 from touchstone.rules.answers import told
 from touchstone.rules.course import may_have_acted
 from touchstone.rules.history import History
@@ -21,8 +19,7 @@ _IN_VAIN = 2
 
 @rule("room.free", _CLAIM)
 def room_is_free(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges a start that is refused after waits as documented, and after all builds of the run must be over.
+    """Judges a start that is refused after waits as documented, and after all builds of the run must be over.
 
     No start was served, to whatever key, for as long as a build and its cancel may take at most: what still keeps the
     room, or counts as a start, is nothing that the run has left there.
@@ -42,9 +39,7 @@ def room_is_free(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 
 def _backed_off(refusal: Exchange, retry: Exchange) -> bool:
-    """
-    Whether a retry came after the wait that the refusal asked for, or that the documentation asks for at least.
-    """
+    """Whether a retry came after the wait that the refusal asked for, or that the documentation asks for at least."""
     asked_s = retry_after_s(refusal.response)
     return refusal.status == 429 and gap_s(refusal, retry) >= (FIRST_WAIT_S if asked_s is None else asked_s)
 

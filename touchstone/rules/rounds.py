@@ -1,5 +1,4 @@
-"""
-What a driver did to a limit: its requests in rounds, and how long each waited.
+"""What a driver did to a limit: its requests in rounds, and how long each waited.
 
 The driver says with each of its requests what it is for, in the note ``limit``:
 
@@ -29,17 +28,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from touchstone.exchange import Credential, Exchange
-from touchstone.patience import retry_after_s
+from touchstone.facts.exchange import Credential, Exchange
+from touchstone.facts.patience import retry_after_s
 from touchstone.rules.answers import SUCCESS
 from touchstone.rules.history import History
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """
-    The requests of one round, each phase in the order in which it was sent.
-    """
+    """The requests of one round, each phase in the order in which it was sent."""
 
     case: str
     number: int
@@ -52,39 +49,29 @@ class Round:
 
     @property
     def first_refusal(self) -> Exchange | None:
-        """
-        The start that met the limit, if one did.
-        """
+        """The start that met the limit, if one did."""
         return next((e for e in self.burst if e.status == 429), None)
 
     @property
     def served(self) -> tuple[Exchange, ...]:
-        """
-        The starts of the burst that were let through: they found the golden, or began a build.
-        """
+        """The starts of the burst that were let through: they found the golden, or began a build."""
         status = "building" if self.builds else "ready"
         return tuple(e for e in self.burst if e.status in SUCCESS and e.body.get("status") == status)
 
     @property
     def burst_s(self) -> float:
-        """
-        Seconds from the first start of the burst to the answer of the last.
-        """
+        """Seconds from the first start of the burst to the answer of the last."""
         return self.burst[-1].done_at - self.burst[0].sent_at
 
     @property
     def waits(self) -> tuple[tuple[Exchange, Exchange], ...]:
-        """
-        Each retry with the refused start before it.
-        """
+        """Each retry with the refused start before it."""
         last = self.confirm or self.burst[-1]
         return tuple((a, b) for a, b in pairwise((last, *self.retries)) if a.status == 429)
 
 
 def rounds(ref: str, history: History) -> Iterator[Round]:
-    """
-    The rounds whose burst began with *ref*; those without a burst are left out.
-    """
+    """The rounds whose burst began with *ref*; those without a burst are left out."""
     return (each for each in history.overall(_all_rounds) if each.burst[0].ref == ref)
 
 
@@ -111,8 +98,7 @@ def _grouped(exchanges: list[Exchange]) -> Iterator[Round]:
 
 
 def rested(ref: str, history: History) -> Iterator[tuple[Round, float]]:
-    """
-    Each round that met a limit after another one had ended with a start served, and the seconds that its key rested.
+    """Each round that met a limit after another one had ended with a start served, and the seconds that its key rested.
 
     They count from the last refusal, when nothing was left, so a limiter has gained at least as much in a longer rest.
     """
@@ -126,32 +112,24 @@ def rested(ref: str, history: History) -> Iterator[tuple[Round, float]]:
 
 
 def waited_enough(before: Exchange, retry: Exchange) -> bool:
-    """
-    Whether *retry* came no sooner than the refusal *before* it asked for, if it asked for anything.
-    """
+    """Whether *retry* came no sooner than the refusal *before* it asked for, if it asked for anything."""
     asked_s = retry_after_s(before.response) if before.response else None
     return asked_s is None or gap_s(before, retry) >= asked_s
 
 
 def gap_s(before: Exchange, after: Exchange) -> float:
-    """
-    Seconds from the end of one exchange to the beginning of the other.
-    """
+    """Seconds from the end of one exchange to the beginning of the other."""
     return after.sent_at - before.done_at
 
 
 def started_beside(first: Exchange, last: Exchange, history: History) -> bool:
-    """
-    Whether a start from outside the driver ran under the same key from *first* to *last*.
-    """
+    """Whether a start from outside the driver ran under the same key from *first* to *last*."""
     others = (e for e in starts_of(last.credential, history) if e.case != last.case or "limit" not in e.note)
     return any(e.sent_at < last.done_at and e.done_at > first.sent_at for e in others)
 
 
 def starts_of(credential: Credential, history: History) -> Iterator[Exchange]:
-    """
-    Everything that may be charged as a start of the key.
-    """
+    """Everything that may be charged as a start of the key."""
     for exchange in history.exchanges:
         starts = exchange.operation == "startBuild" or exchange.note.get("auto_build") is True
         if starts and exchange.credential == credential:

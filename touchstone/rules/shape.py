@@ -4,10 +4,10 @@ Judges each successful answer by itself: the object, its fields, and what they s
 
 from collections.abc import Iterator
 
-from touchstone.contract import Problem
-from touchstone.exchange import Exchange, Response
-from touchstone.finding import Judgement
-from touchstone.lifecycle import STATUSES
+from touchstone.contract.document import Problem
+from touchstone.contract.lifecycle import STATUSES
+from touchstone.facts.exchange import Exchange, Response
+from touchstone.facts.finding import Judgement
 from touchstone.rules.answers import SUCCESS, garbled, told_of_body
 from touchstone.rules.history import History
 from touchstone.rules.requests import operation_of, spelling
@@ -49,9 +49,7 @@ _ASKED = {
     "digest.has-the-documented-form",
 )
 def documented_object(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges a build or publish answer by its schema, and blames each problem on the claim that it is about.
-    """
+    """Judges a build or publish answer by its schema, and blames each problem on the claim that it is about."""
     response = _success(exchange, history)
     if response is None or exchange.operation not in _BODY_CLAIMS:
         return
@@ -72,9 +70,7 @@ def documented_object(exchange: Exchange, history: History) -> Iterator[Judgemen
 
 @rule("shape.template-digest", "digest.has-the-documented-form")
 def template_digest(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges the digest that reading a template shows.
-    """
+    """Judges the digest that reading a template shows."""
     if exchange.operation == "getTemplate" and _success(exchange, history) and "digest" in exchange.body:
         claim = "digest.has-the-documented-form"
         wrong = next((p for p in _problems(exchange, history) if p.pointer == "/digest"), None)
@@ -88,9 +84,7 @@ def template_digest(exchange: Exchange, history: History) -> Iterator[Judgement]
     "reuse.only-when-reused",
 )
 def fields_by_state(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges that a build object shows no result that its state does not have. An empty error tells no reason.
-    """
+    """Judges that a build object shows no result that its state does not have. An empty error tells no reason."""
     status = exchange.body.get("status")
     if exchange.operation not in _BUILD or not _success(exchange, history) or not isinstance(status, str):
         return
@@ -113,9 +107,7 @@ def fields_by_state(exchange: Exchange, history: History) -> Iterator[Judgement]
 
 @rule("shape.ref", *_REF_CLAIMS.values())
 def own_ref(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges that an answer is about the version that was asked for.
-    """
+    """Judges that an answer is about the version that was asked for."""
     claim = _REF_CLAIMS.get(exchange.operation)
     found = exchange.body.get("ref")
     if claim is None or exchange.ref is None or not isinstance(found, str) or not _success(exchange, history):
@@ -129,9 +121,7 @@ def own_ref(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("shape.cancelling", "cancel.says-cancelling")
 def says_cancelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges what an accepted cancel says.
-    """
+    """Judges what an accepted cancel says."""
     if exchange.operation == "cancelBuild" and _success(exchange, history) and not garbled(exchange):
         fits = exchange.body.get("status") == "cancelling"
         expected = "an object with status cancelling"
@@ -140,9 +130,7 @@ def says_cancelling(exchange: Exchange, history: History) -> Iterator[Judgement]
 
 @rule("shape.deleted", "template.delete-says-deleted")
 def says_deleted(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges what a successful delete says.
-    """
+    """Judges what a successful delete says."""
     if exchange.operation == "deleteTemplate" and _success(exchange, history) and not garbled(exchange):
         fits = exchange.status == 200 and exchange.body.get("deleted") is True
         expected = "200 and an object with deleted true"

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from touchstone.exchange import Exchange
+from touchstone.facts.exchange import Exchange
 from touchstone.rules.answers import SUCCESS
 from touchstone.rules.course import acted_by, may_have_acted, owned
 from touchstone.rules.eventlog import names
@@ -19,9 +19,7 @@ _SHOWING = frozenset({"startBuild", "getBuild", "getTemplate"})
 
 
 class Shelf:
-    """
-    The publishes and deletes of one version, and the owner's answers that show what it holds.
-    """
+    """The publishes and deletes of one version, and the owner's answers that show what it holds."""
 
     def __init__(self, ref: str, history: History) -> None:
         story = sorted(history.story(ref), key=lambda e: (e.sent_at, e.seq))
@@ -32,52 +30,38 @@ class Shelf:
         self._one_owner = len({e.credential for e in self._changes}) <= 1 and ref not in history.given
 
     def standing(self, exchange: Exchange) -> Exchange | None:
-        """
-        The last publish before *exchange*, where its content surely stood until the answer; None otherwise.
-        """
+        """The last publish before *exchange*, where its content surely stood until the answer; None otherwise."""
         last = self._last_change(exchange)
         return last if last and last.operation == "publishTemplate" and "content" in last.note else None
 
     def replaces(self, publish: Exchange) -> Exchange | None:
-        """
-        What *publish* would replace: the standing publish of the same account.
-        """
+        """What *publish* would replace: the standing publish of the same account."""
         before = self.standing(publish)
         return before if before and before.credential == publish.credential else None
 
     def is_first(self, exchange: Exchange) -> bool:
-        """
-        Whether nothing can have been there before *exchange*.
-        """
+        """Whether nothing can have been there before *exchange*."""
         others = (change for change in self._changes if change is not exchange)
         return self._one_owner and not any(change.sent_at < exchange.done_at for change in others)
 
     def deleted_before(self, publish: Exchange) -> Exchange | None:
-        """
-        The owner's delete that surely left nothing there until *publish*, or None.
-        """
+        """The owner's delete that surely left nothing there until *publish*, or None."""
         last = self._last_change(publish)
         deleted = last is not None and last.operation == "deleteTemplate" and last.status in SUCCESS
         return last if deleted else None
 
     def deleted_beside(self, one: Exchange, other: Exchange) -> bool:
-        """
-        Whether a delete can have acted while either of two exchanges was on its way.
-        """
+        """Whether a delete can have acted while either of two exchanges was on its way."""
         deletes = [change for change in self._changes if change.operation == "deleteTemplate"]
         return any(_touches(delete, exchange) for delete in deletes for exchange in (one, other))
 
     def shown_since(self, publish: Exchange) -> tuple[Exchange, ...]:
-        """
-        The answers that were given while the content of *publish* surely stood, in order.
-        """
+        """The answers that were given while the content of *publish* surely stood, in order."""
         return tuple(self._shown.get(publish.seq, ()))
 
     @functools.cached_property
     def _shown(self) -> dict[int, list[Exchange]]:
-        """
-        The answers by the number of the publish whose content stood.
-        """
+        """The answers by the number of the publish whose content stood."""
         shown: dict[int, list[Exchange]] = {}
         for answer in self.answers:
             if publish := self.standing(answer):
@@ -85,9 +69,7 @@ class Shelf:
         return shown
 
     def refused_between(self, publish: Exchange, answer: Exchange) -> list[Exchange]:
-        """
-        The refused publishes of other content between a publish and an answer, in order.
-        """
+        """The refused publishes of other content between a publish and an answer, in order."""
         return [
             e
             for e in self.publishes
@@ -99,9 +81,7 @@ class Shelf:
         ]
 
     def _last_change(self, exchange: Exchange) -> Exchange | None:
-        """
-        The last change before *exchange*, if no other one can have come after it until the answer.
-        """
+        """The last change before *exchange*, if no other one can have come after it until the answer."""
         others = [change for change in self._changes if change is not exchange and change.sent_at < exchange.done_at]
         if not others or not self._one_owner or any(_touches(change, exchange) for change in others):
             return None
@@ -125,24 +105,18 @@ def _changes(story: list[Exchange]) -> Iterator[Exchange]:
 
 
 def digest_of(exchange: Exchange) -> str:
-    """
-    The digest in an answer, or empty.
-    """
+    """The digest in an answer, or empty."""
     digest = exchange.body.get("digest")
     return digest if isinstance(digest, str) else ""
 
 
 def document_of(exchange: Exchange) -> Any:
-    """
-    The document that a template read shows, or None for any other answer.
-    """
+    """The document that a template read shows, or None for any other answer."""
     return exchange.body.get("template") if exchange.operation == "getTemplate" else None
 
 
 def replaced(shelf: Shelf, before: Exchange, publish: Exchange) -> bool | None:
-    """
-    Whether reads show that *publish* replaced the content of *before*; None where they do not tell.
-    """
+    """Whether reads show that *publish* replaced the content of *before*; None where they do not tell."""
     shown = [answer for answer in shelf.shown_since(publish) if answer.operation != "startBuild"]
     documents = json.dumps([document_of(answer) for answer in shown])
     markers = (publish.note.get("marker"), before.note.get("marker"))
@@ -162,9 +136,7 @@ def _shows(exchange: Exchange) -> bool:
 
 
 def _touches(change: Exchange, exchange: Exchange) -> bool:
-    """
-    Whether the order of a change and an exchange is in doubt.
-    """
+    """Whether the order of a change and an exchange is in doubt."""
     # What a delete did not find it took away by its answer, if at all.
     acted_at = change.done_at if change.status == 404 else acted_by(change)
     return change.sent_at < exchange.done_at and acted_at > exchange.sent_at

@@ -1,6 +1,4 @@
-"""
-Judges what a build log says about when things happened.
-"""
+"""Judges what a build log says about when things happened."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -8,8 +6,8 @@ from email.utils import parsedate_to_datetime
 from itertools import pairwise
 from typing import Any
 
-from touchstone.exchange import Exchange
-from touchstone.finding import Judgement
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
 from touchstone.rules.course import Course
 from touchstone.rules.eventlog import Log, ended_by_server, log_of, moment, phase_of
 from touchstone.rules.following import Following, followers, followings
@@ -28,9 +26,7 @@ _BEFORE_THE_START = frozenset({"publish", "compile", ""})
 
 @rule("stamps.clock", "events.timestamps-are-true")
 def clock(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that each timestamp lies within the build, by the clock of the server that sent the log.
-    """
+    """Judges that each timestamp lies within the build, by the clock of the server that sent the log."""
     followed = {following.stream.seq: following for following in followings(history.once(Course, ref), history)}
     for stream in followers(ref, history):
         following, log = followed.get(stream.seq), log_of(stream)
@@ -51,9 +47,7 @@ def clock(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("stamps.one-time", "events.timestamps-are-true")
 def one_time(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that a frame has one time, to whomever and however late it is told.
-    """
+    """Judges that a frame has one time, to whomever and however late it is told."""
     course = history.once(Course, ref)
     told = [(stream, log) for stream in followers(ref, history) if (log := _whole(stream)) and log.lines]
     for (first, one), (second, other) in pairwise(told):

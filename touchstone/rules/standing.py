@@ -1,5 +1,4 @@
-"""
-Tells whose version a request was about, and whether there was one, at the time and to the key of that request.
+"""Tells whose version a request was about, and whether there was one, at the time and to the key of that request.
 
 It reads the whole run, also what was sent later: a version may come or go while a request about it is on its way. So
 only story rules, which speak when everything is in, may ask.
@@ -8,7 +7,7 @@ only story rules, which speak when everything is in, may ask.
 import re
 from typing import Literal
 
-from touchstone.exchange import Credential, Exchange
+from touchstone.facts.exchange import Credential, Exchange
 from touchstone.rules.history import History
 from touchstone.rules.requests import parts
 from touchstone.rules.unrefused import was_vanished, was_written
@@ -24,9 +23,7 @@ _OF_A_RUN = re.compile(r"touchstone-[^-]+-.+")
 
 
 def standing(exchange: Exchange, history: History) -> Standing:
-    """
-    What the version in the path was to the key that was shown.
-    """
+    """What the version in the path was to the key that was shown."""
     return history.once(_standing, exchange)
 
 
@@ -47,34 +44,26 @@ def _standing(exchange: Exchange, history: History) -> Standing:
 
 
 def sole_owner(ref: str, history: History) -> Credential | None:
-    """
-    The one account that had *ref* during the run; None where several had one of that name, or nobody did.
-    """
+    """The one account that had *ref* during the run; None where several had one of that name, or nobody did."""
     owners = {content.owner for content in history.contents(ref)}
     return next(iter(owners)) if len(owners) == 1 else None
 
 
 def surely_missing(ref: str, history: History) -> bool:
-    """
-    Whether a version that this run never had cannot be one that the account has anyway.
-    """
+    """Whether a version that this run never had cannot be one that the account has anyway."""
     if not _OF_A_RUN.fullmatch(parts(ref)[1]):
         return False
     return not was_written(ref, history)
 
 
 def _deleted_by(exchange: Exchange, history: History) -> bool:
-    """
-    Whether this is the delete that ended a version, which so existed until then.
-    """
+    """Whether this is the delete that ended a version, which so existed until then."""
     if exchange.operation != "deleteTemplate":
         return False
     return any(c.sure_at <= exchange.sent_at == c.until_at for c in history.contents(exchange.ref or ""))
 
 
 def _maybe_deleted(exchange: Exchange, history: History) -> bool:
-    """
-    Whether another delete, which was never answered or failed, may have taken effect.
-    """
+    """Whether another delete, which was never answered or failed, may have taken effect."""
     story = (e for e in history.story(exchange.ref or "") if e.operation == "deleteTemplate" and e.seq != exchange.seq)
     return any(e.sent_at < exchange.done_at and (e.response is None or e.status >= 500) for e in story)

@@ -1,5 +1,4 @@
-"""
-What the answer to a start must be, given the states that the version can be in.
+"""What the answer to a start must be, given the states that the version can be in.
 
 Of a success that is no JSON object only the status is judged here.
 """
@@ -7,9 +6,9 @@ Of a success that is no JSON object only the status is judged here.
 from collections.abc import Iterator
 from dataclasses import replace
 
-from touchstone.exchange import Exchange
-from touchstone.finding import Judgement
-from touchstone.lifecycle import Cause, State, step
+from touchstone.contract.lifecycle import Cause, State, step
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
 from touchstone.rules.answers import SUCCESS
 from touchstone.rules.anyway import begins_anyway
 from touchstone.rules.history import History
@@ -39,9 +38,7 @@ CLAIMS = (
 
 
 def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
-    """
-    Judges the owner's start of an existing version by the states that were possible while it was under way.
-    """
+    """Judges the owner's start of an existing version by the states that were possible while it was under way."""
     start, before = flight.exchange, flight.window
     if start.response is None or (start.status == 403 and not _was_served(walk, start)):
         return  # The account may be below the plan.
@@ -66,8 +63,7 @@ def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
 
 
 def apply_start(walk: Walk, flight: Flight, status: object) -> None:
-    """
-    Moves the walk by an accepted start, or publish with auto_build, that answered *status*.
+    """Moves the walk by an accepted start, or publish with auto_build, that answered *status*.
 
     No other request than starts can have taken effect meanwhile, and they lead back to nothing.
     """
@@ -87,9 +83,7 @@ def apply_start(walk: Walk, flight: Flight, status: object) -> None:
 
 
 def note_build(walk: Walk, flight: Flight, *, surely_begun: bool) -> None:
-    """
-    Takes note of the build that a start began or joined.
-    """
+    """Takes note of the build that a start began or joined."""
     before, overlapped = flight.window, "startBuild" in flight.beside or _refused_beside(walk, flight.exchange)
     if walk.build and not before & (IDLE | {State.CANCELLING}):
         # It can only have joined what is under way.
@@ -110,9 +104,7 @@ def note_build(walk: Walk, flight: Flight, *, surely_begun: bool) -> None:
 
 
 def _was_served(walk: Walk, start: Exchange) -> bool:
-    """
-    Whether the account had a start accepted before, which shows that its plan includes building.
-    """
+    """Whether the account had a start accepted before, which shows that its plan includes building."""
     earlier = (e for e in walk.history.exchanges if e.operation == "startBuild" and e.status in SUCCESS)
     return any(e.credential == start.credential and e.done_at <= start.sent_at for e in earlier)
 
@@ -122,16 +114,12 @@ def _overlaps_start(walk: Walk, start: Exchange) -> bool:
 
 
 def _refused_beside(walk: Walk, start: Exchange) -> bool:
-    """
-    Whether a start at the same time was told that a build runs already, which is another way to share it.
-    """
+    """Whether a start at the same time was told that a build runs already, which is another way to share it."""
     return any(other.status == 409 for other in _beside(walk, start))
 
 
 def _beside(walk: Walk, start: Exchange) -> Iterator[Exchange]:
-    """
-    The owner's other starts that overlap with *start*.
-    """
+    """The owner's other starts that overlap with *start*."""
     for other in walk.history.story(walk.ref):
         overlaps = other.sent_at < start.done_at and start.sent_at < other.done_at
         if overlaps and other.operation == "startBuild" and other is not start and walk.owns(other):
@@ -139,9 +127,7 @@ def _beside(walk: Walk, start: Exchange) -> Iterator[Exchange]:
 
 
 def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
-    """
-    A start while surely nothing is built or building.
-    """
+    """A start while surely nothing is built or building."""
     status, claimed = start.body.get("status"), start.body.get("reused") is True
     late = walk.limited()[-1:]
     if status == "ready" and walk.had_golden():
@@ -159,9 +145,7 @@ def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
 
 
 def _begun(walk: Walk, start: Exchange) -> Iterator[Judgement]:
-    """
-    A start that has to begin a build.
-    """
+    """A start that has to begin a build."""
     claim = "start.fresh-is-building"
     if walk.settled:
         claim = "start.after-cancel-builds-again"
@@ -239,9 +223,7 @@ def _reuse(start: Exchange) -> Iterator[Judgement]:
 
 
 def _joined(walk: Walk, start: Exchange) -> Iterator[Judgement]:
-    """
-    A start while a build is, or may be, under way: it joins that build, or begins one after a cancelled one.
-    """
+    """A start while a build is, or may be, under way: it joins that build, or begins one after a cancelled one."""
     if (not walk.build and not walk.cancel) or (start.status in SUCCESS and not start.body):
         return
     claim = "start.after-cancel-builds-again" if walk.cancel else "start.while-building-is-harmless"
@@ -253,9 +235,7 @@ def _joined(walk: Walk, start: Exchange) -> Iterator[Judgement]:
 
 
 def _is_ready(walk: Walk, start: Exchange) -> bool:
-    """
-    Whether the next read agrees that the version is ready.
-    """
+    """Whether the next read agrees that the version is ready."""
     read = walk.next_read(start)
     return read is not None and read.body.get("status") == "ready"
 

@@ -1,5 +1,4 @@
-"""
-Tells where a request that was refused made a version come or go all the same.
+"""Tells where a request that was refused made a version come or go all the same.
 
 Both are found late, by what the owner is answered afterwards, and both look like something else: a version that is
 gone like one that its owner is not shown, one that is there like one that should not be found.
@@ -8,8 +7,8 @@ gone like one that its owner is not shown, one that is there like one that shoul
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from touchstone.exchange import REFUSED_CREDENTIALS, Exchange
-from touchstone.finding import Judgement
+from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
+from touchstone.facts.finding import Judgement
 from touchstone.rules.answers import SUCCESS
 from touchstone.rules.course import may_have_acted, owned
 from touchstone.rules.history import History
@@ -23,26 +22,20 @@ _TELLING = frozenset({"getBuild", "getTemplate", "startBuild", "deleteTemplate"}
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """
-    A refused delete of somebody else's version, and the first answer to the owner after it.
-    """
+    """A refused delete of somebody else's version, and the first answer to the owner after it."""
 
     request: Exchange
     answer: Exchange
 
     @property
     def claim(self) -> str:
-        """
-        The claim that it breaks where it deleted.
-        """
+        """The claim that it breaks where it deleted."""
         return REFUSED if self.request.credential in REFUSED_CREDENTIALS else FOREIGN
 
 
 @rule("unrefused.deletes", REFUSED, FOREIGN)
 def refused_deletes(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges each refused delete by whether the owner still finds the version, and from then on as well.
-    """
+    """Judges each refused delete by whether the owner still finds the version, and from then on as well."""
     gone = vanished(ref, history)
     for delete in _deletes(ref, history):
         there = delete.answer.status in SUCCESS
@@ -66,9 +59,7 @@ def vanished(ref: str, history: History) -> Delete | None:
 
 
 def was_vanished(exchange: Exchange, history: History) -> bool:
-    """
-    Whether *exchange* is answered 404 because a refused delete did what it should not.
-    """
+    """Whether *exchange* is answered 404 because a refused delete did what it should not."""
     if exchange.status != 404 or exchange.ref is None:
         return False
     delete = vanished(exchange.ref, history)
@@ -94,9 +85,7 @@ def published_by(exchange: Exchange, history: History) -> tuple[str, Exchange] |
 
 
 def _deletes(ref: str, history: History) -> Iterator[Delete]:
-    """
-    The first refused delete between each two answers that tell whether the version, which was there, still is.
-    """
+    """The first refused delete between each two answers that tell whether the version, which was there, still is."""
     story = history.story(ref)
     if not any(e.operation == "deleteTemplate" and not owned(e, history) for e in story):
         return  # as with nearly every version; what follows looks at each answer from several sides
@@ -119,9 +108,7 @@ def _is_telling(exchange: Exchange, history: History) -> bool:
 
 
 def _is_served_anyway(exchange: Exchange, history: History) -> bool:
-    """
-    Whether the operation is also served for a version that nobody ever tried to publish.
-    """
+    """Whether the operation is also served for a version that nobody ever tried to publish."""
     return any(
         e.operation == exchange.operation and e.status in SUCCESS and e.ref and _is_unheard_of(e.ref, history)
         for e in history.exchanges

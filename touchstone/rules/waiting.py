@@ -1,14 +1,12 @@
-"""
-Judges that a start is answered though a build runs already, of another version or of its own, or a log is open.
-"""
+"""Judges that a start is answered though a build runs already, of another version or of its own, or a log is open."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from touchstone.exchange import Exchange
-from touchstone.finding import Judgement
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
 from touchstone.rules.answers import SUCCESS, told
 from touchstone.rules.course import says_building
 from touchstone.rules.eventlog import follows
@@ -30,8 +28,7 @@ _Beside = tuple[Exchange, Exchange, float]
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """
-    A build that a start was promised.
+    """A build that a start was promised.
 
     Attributes:
         ends_at: When its steps are over at the soonest.
@@ -47,8 +44,7 @@ class _Run:
 
 @rule("waiting.running", _CLAIM)
 def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges starts that were answered no sooner than a build that ran already can have ended.
+    """Judges starts that were answered no sooner than a build that ran already can have ended.
 
     It is told only where most starts beside a build of another version, of their own, or beside an open log, waited so,
     and the other starts are far quicker.
@@ -80,9 +76,7 @@ def _starts(history: History) -> tuple[Exchange, ...]:
 
 
 def _runs(history: History) -> dict[int, _Run]:
-    """
-    What the starts began, by their ``seq``.
-    """
+    """What the starts began, by their ``seq``."""
     cancels: dict[str | None, list[Exchange]] = {}
     for cancel in history.cancels:
         cancels.setdefault(cancel.ref, []).append(cancel)
@@ -96,9 +90,7 @@ def _runs(history: History) -> dict[int, _Run]:
 
 
 def _beside(history: History) -> tuple[dict[int, _Beside], ...]:
-    """
-    What each start can have waited for, by its ``seq``: a build of another version, of its own, or a log.
-    """
+    """What each start can have waited for, by its ``seq``: a build of another version, of its own, or a log."""
     starts, runs = history.overall(_starts), tuple(history.overall(_runs).values())
     logs = [e for e in history.exchanges if follows(e)]
     return (
@@ -109,9 +101,7 @@ def _beside(history: History) -> tuple[dict[int, _Beside], ...]:
 
 
 def _log_beside(start: Exchange, logs: Iterable[Exchange]) -> _Beside | None:
-    """
-    The log that was open last of those that this account followed when *start* was sent.
-    """
+    """The log that was open last of those that this account followed when *start* was sent."""
     open_since = [
         e
         for e in logs

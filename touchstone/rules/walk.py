@@ -1,5 +1,4 @@
-"""
-The walk of one version through the life of its builds: which states are possible, given what was seen so far.
+"""The walk of one version through the life of its builds: which states are possible, given what was seen so far.
 
 The server's state is hidden, so the walk holds the set of states that explain all answers. A request takes effect at
 some moment between being sent and being answered, one without an answer at any later moment; where requests overlap,
@@ -10,8 +9,8 @@ correct server. After a finding the walk takes the server's word for where it is
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from touchstone.exchange import REFUSED_CREDENTIALS, Exchange
-from touchstone.lifecycle import Cause, State, consistent, step
+from touchstone.contract.lifecycle import Cause, State, consistent, step
+from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.rules.history import Content, History
 
 ANYTHING = frozenset(State)
@@ -28,8 +27,7 @@ NEVER_AT = float("-inf")
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """
-    The build that is or was last under way.
+    """The build that is or was last under way.
 
     Attributes:
         start: The last accepted start, or publish with auto_build, that can have begun it.
@@ -50,8 +48,7 @@ class Build:
 
 @dataclass
 class Flight:
-    """
-    A request on its way.
+    """A request on its way.
 
     Attributes:
         window: The states that were possible at some moment since it was sent.
@@ -65,8 +62,7 @@ class Flight:
 
 @dataclass
 class Walk:
-    """
-    The possible states of one version at one moment, and what of the past still matters.
+    """The possible states of one version at one moment, and what of the past still matters.
 
     Attributes:
         content: What the version holds, or None where that is nothing, in doubt, or built elsewhere as well.
@@ -108,9 +104,7 @@ class Walk:
     flights: dict[int, Flight] = field(default_factory=dict)
 
     def points(self) -> Iterator[tuple[float, bool, Exchange]]:
-        """
-        Each exchange of the story twice, when it was sent and when it was done, in the order of time.
-        """
+        """Each exchange of the story twice, when it was sent and when it was done, in the order of time."""
         story = [e for e in self.history.story(self.ref) if e.operation in MUTATING or e.operation == "getBuild"]
         moments = [(e.sent_at, 1, e) for e in story]
         # What was answered at the moment when another request was sent took effect before it, if not in no time itself.
@@ -132,9 +126,7 @@ class Walk:
             states = more
 
     def effect(self, exchange: Exchange, states: Iterable[State]) -> frozenset[State]:
-        """
-        The states after *exchange* took effect in one of *states*.
-        """
+        """The states after *exchange* took effect in one of *states*."""
         if exchange.operation == "startBuild":
             return step(states, Cause.START)
         if exchange.operation == "cancelBuild":
@@ -142,16 +134,12 @@ class Walk:
         return ANYTHING
 
     def owns(self, exchange: Exchange) -> bool:
-        """
-        Whether the exchange shows the key of the account whose version this is.
-        """
+        """Whether the exchange shows the key of the account whose version this is."""
         owner = self.history.owner(self.ref) or "primary"
         return exchange.credential == owner or (owner, exchange.credential) == ("primary", "lowercase-scheme")
 
     def takes_effect(self, exchange: Exchange) -> bool:
-        """
-        Whether the answer leaves open that a mutating request changed something.
-        """
+        """Whether the answer leaves open that a mutating request changed something."""
         if exchange.operation not in MUTATING or exchange.request.method in ("HEAD", "OPTIONS"):
             return False
         # Ambiguity 40: a publish whose build is refused may have published.
@@ -159,16 +147,12 @@ class Walk:
         return bool(half) or lost(exchange) or 200 <= exchange.status < 300
 
     def mark_free(self, now: float) -> None:
-        """
-        Takes note where surely no build is running at *now*.
-        """
+        """Takes note where surely no build is running at *now*."""
         if State.BUILDING not in self.reach(now):
             self.free_at = now
 
     def leave(self, now: float) -> None:
-        """
-        The content is replaced, deleted or in doubt: what was known of its builds no longer counts.
-        """
+        """The content is replaced, deleted or in doubt: what was known of its builds no longer counts."""
         states = self.reach(now)
         if self.content:
             self.shelf[self.content.key] = self.shelf.get(self.content.key, frozenset()) | states
@@ -181,9 +165,7 @@ class Walk:
         self.refused_late.clear()
 
     def begin(self, content: Content, now: float) -> None:
-        """
-        The version holds *content* from now on.
-        """
+        """The version holds *content* from now on."""
         before, known = self.content, content.key in self.shelf
         if before:
             self.leave(now)
@@ -198,9 +180,7 @@ class Walk:
         self.replaced = before is not None and before.key != content.key and not known
 
     def doubt(self) -> None:
-        """
-        The order of things is unknown: nothing can be said any more of when a build began and who cancelled it.
-        """
+        """The order of things is unknown: nothing can be said any more of when a build began and who cancelled it."""
         self.cancel, self.settled, self.idle_cancel, self.replaced = None, False, None, False
         if self.build:
             self.build = replace(self.build, surely_begun=False, before="")
@@ -216,38 +196,28 @@ class Walk:
         self.cancel, self.free_at, self.replaced = None, NEVER_AT, False
 
     def had_golden(self) -> bool:
-        """
-        Whether the content may have been built when the version held it before.
-        """
+        """Whether the content may have been built when the version held it before."""
         left = self.shelf.get(self.content.key, frozenset()) if self.content else ANYTHING
         return bool(left & (UNDER_WAY | {State.READY}))
 
-    def earliest_end_at(self) -> float:
-        """
-        When the steps of the build under way can have run at the earliest.
-        """
-        return self.free_at + self.content.sleep_s * CLOCK_SHARE if self.content else NEVER_AT
+    def earliest_end_at(self, began_at: float) -> float:
+        """When the steps of a build that began at *began_at* can have run at the earliest."""
+        return began_at + self.content.sleep_s * CLOCK_SHARE if self.content else NEVER_AT
 
     def cancelled_elsewhere(self, since_at: float, until_at: float) -> Exchange | None:
-        """
-        An accepted cancel of another version between the two moments, or None.
-        """
+        """An accepted cancel of another version between the two moments, or None."""
         for exchange in self.history.cancels:
             if exchange.ref != self.ref and since_at <= exchange.done_at and exchange.sent_at <= until_at:
                 return exchange
         return None
 
     def next_read(self, exchange: Exchange) -> Exchange | None:
-        """
-        The next status read of the owner that was sent after *exchange* was answered.
-        """
+        """The next status read of the owner that was sent after *exchange* was answered."""
         reads = (e for e in self.history.story(self.ref) if e.operation == "getBuild" and e.status == 200)
         return next((read for read in reads if read.sent_at >= exchange.done_at and self.owns(read)), None)
 
     def refusals(self, operations: frozenset[str]) -> dict[str, Exchange]:
-        """
-        The refused requests since the last read that could explain a change, by the claim that they would break.
-        """
+        """The refused requests since the last read that could explain a change, by the claim that they would break."""
         claims: dict[str, Exchange] = {}
         for exchange in self.refused:
             if exchange.operation not in operations:
@@ -261,17 +231,13 @@ class Walk:
         return claims
 
     def read_done(self, read: Exchange) -> None:
-        """
-        Takes note of a read that was judged: what was refused before it shows up late, if at all.
-        """
+        """Takes note of a read that was judged: what was refused before it shows up late, if at all."""
         self.last_read, self.denied = read, None
         self.refused_late = self.limited()
         self.refused.clear()
 
     def limited(self) -> list[Exchange]:
-        """
-        The starts that a limit refused since the last build began.
-        """
+        """The starts that a limit refused since the last build began."""
         now = (e for e in self.refused if e.status == 429 and e.operation == "startBuild" and self.owns(e))
         return [*self.refused_late, *now]
 
@@ -279,7 +245,7 @@ class Walk:
         outcome = self.content.outcome if self.content else "unknown"
         more: set[State] = set()
         if State.BUILDING in states:
-            if outcome != "failed" and now >= self.earliest_end_at():
+            if outcome != "failed" and now >= self.earliest_end_at(self.free_at):
                 more |= step({State.BUILDING}, Cause.SUCCEED)
             if outcome != "ready":
                 more |= step({State.BUILDING}, Cause.FAIL)
@@ -294,9 +260,7 @@ class Walk:
 
 
 def _is_taken_for(before: Content | None, content: Content) -> bool:
-    """
-    Whether the server says by an equal digest that other content is what was there before.
-    """
+    """Whether the server says by an equal digest that other content is what was there before."""
     return before is not None and before.key != content.key and before.digest == content.digest != ""
 
 

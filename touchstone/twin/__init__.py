@@ -1,5 +1,4 @@
-"""
-The twin: a reference server of the whole contract.
+"""The twin: a reference server of the whole contract.
 
 It shares no code with what examines it, so that one misreading cannot cancel out.
 """

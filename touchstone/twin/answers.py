@@ -1,6 +1,4 @@
-"""
-Answers that say no: the exception that carries one, and the identifiers in their bodies.
-"""
+"""Answers that say no: the exception that carries one, and the identifiers in their bodies."""
 
 import random
 import uuid
@@ -10,8 +8,7 @@ UPGRADE_REQUIRED = "UPGRADE_REQUIRED"
 
 
 class Refusal(Exception):
-    """
-    A request that is answered with an error.
+    """A request that is answered with an error.
 
     Attributes:
         status: HTTP status code.
@@ -27,52 +24,38 @@ class Refusal(Exception):
 
 
 def missing_key() -> Refusal:
-    """
-    No Authorization header was sent.
-    """
+    """No Authorization header was sent."""
     text = "Missing API key. Send it as Authorization: Bearer <key>."
     return Refusal(401, text, {"WWW-Authenticate": "Bearer"})
 
 
 def invalid_key() -> Refusal:
-    """
-    An Authorization header was sent that is no known key behind the Bearer scheme.
-    """
+    """An Authorization header was sent that is no known key behind the Bearer scheme."""
     text = "Invalid API key. Look for typing mistakes or make a new one."
     return Refusal(401, text, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
 
 
 def plan_too_small(doing: str) -> Refusal:
-    """
-    The account's plan does not include what it asked for.
-    """
+    """The account's plan does not include what it asked for."""
     return Refusal(403, f"{doing} templates needs a Scale plan.", code=UPGRADE_REQUIRED)
 
 
 def curated_is_fixed() -> Refusal:
-    """
-    The version belongs to everyone and nobody may change it.
-    """
+    """The version belongs to everyone and nobody may change it."""
     return Refusal(403, "Templates in the system namespace are curated and cannot be changed.", code="CURATED")
 
 
 def no_such_version() -> Refusal:
-    """
-    The account has no such template version; another one may.
-    """
+    """The account has no such template version; another one may."""
     return Refusal(404, "Template version not found.")
 
 
 class RequestIds:
-    """
-    A stream of UUIDs, the same one for the same seed.
-    """
+    """A stream of UUIDs, the same one for the same seed."""
 
     def __init__(self, seed: int | None) -> None:
         self._random = random.Random(seed)
 
     def next(self) -> str:
-        """
-        The next one.
-        """
+        """The next one."""
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))

@@ -1,6 +1,4 @@
-"""
-The engine behind HTTP: requests in, answers out, no decision of its own about builds.
-"""
+"""The engine behind HTTP: requests in, answers out, no decision of its own about builds."""
 
 import asyncio
 import json
@@ -27,9 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class App:
-    """
-    The ASGI application of one twin.
-    """
+    """The ASGI application of one twin."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -37,9 +33,7 @@ class App:
         self._request_ids = RequestIds(engine.settings.seed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """
-        Answers one request, whatever happens.
-        """
+        """Answers one request, whatever happens."""
         if scope["type"] != "http":
             return
         if self.settings.latency_s:
@@ -56,15 +50,12 @@ class App:
         await response(scope, receive, send)
 
     def refused(self, refusal: Refusal) -> Response:
-        """
-        An error as JSON.
-        """
+        """An error as JSON."""
         body = {**refusal.body, "request_id": self._request_ids.next()}
         return answer_json(refusal.status, body, refusal.headers)
 
     async def answer(self, request: Request) -> Response:
-        """
-        Finds out who asks for what, and lets the engine decide.
+        """Finds out who asks for what, and lets the engine decide.
 
         Raises:
             Refusal: the answer is an error.
@@ -83,9 +74,7 @@ class App:
         return await self.operate(request, account, resource)
 
     async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        """
-        Carries out one operation.
-        """
+        """Carries out one operation."""
         reads = request.method in ("GET", "HEAD")
         if resource.kind == "templates":
             return await self.publish(request, account)
@@ -105,17 +94,13 @@ class App:
         return response
 
     async def hold(self) -> None:
-        """
-        Holds back the answer of the start that was let through just now, where its limiter says so.
-        """
+        """Holds back the answer of the start that was let through just now, where its limiter says so."""
         delay_s = self.engine.pop_delay_s()
         if delay_s:
             await asyncio.sleep(delay_s)
 
     async def publish(self, request: Request, account: Account) -> Response:
-        """
-        Publishes what the body holds, and starts its build where that is asked for.
-        """
+        """Publishes what the body holds, and starts its build where that is asked for."""
         self.engine.require_plan(account, "Publishing")
         switches = read_switches(request.scope["query_string"], ("auto_build", "force"))
         body = await read_limited(request)
@@ -128,51 +113,37 @@ class App:
         return answer_json(201, answer)
 
     def auto_build(self, account: Account, version: Version) -> str:
-        """
-        The status of the build that publishing started; ``not_built`` where it was refused.
-        """
+        """The status of the build that publishing started; ``not_built`` where it was refused."""
         try:
             return str(self.engine.start(account, version)["status"])
         except Refusal:
             return "not_built"
 
     def get_template(self, version: Version) -> Response:
-        """
-        The version and its document.
-        """
+        """The version and its document."""
         return answer_json(200, self.engine.template_body(version))
 
     def delete_template(self, version: Version) -> Response:
-        """
-        Deletes the version.
-        """
+        """Deletes the version."""
         self.engine.require_own(version)
         return answer_json(200, self.engine.delete(version))
 
     def start_build(self, account: Account, version: Version) -> Response:
-        """
-        Starts its build and does not wait for it.
-        """
+        """Starts its build and does not wait for it."""
         return answer_json(202, self.engine.start(account, version))
 
     def get_build(self, version: Version) -> Response:
-        """
-        The status of its build.
-        """
+        """The status of its build."""
         return answer_json(200, self.engine.status_body(version))
 
     def cancel_build(self, version: Version) -> Response:
-        """
-        Cancels its build; where there is none, the 404 has a body of its own.
-        """
+        """Cancels its build; where there is none, the 404 has a body of its own."""
         if self.engine.cancel(version):
             return answer_json(202, {"status": "cancelling"})
         return answer_json(404, {"status": "idle"})
 
     def stream_events(self, request: Request, version: Version) -> Response:
-        """
-        The events of its last build.
-        """
+        """The events of its last build."""
         events = self.engine.events(version)
         if events is None:
             raise no_such_build()
@@ -182,25 +153,20 @@ class App:
 
 
 def no_such_build() -> Refusal:
-    """
-    The version was never built, so that there is nothing to stream.
-    """
+    """The version was never built, so that there is nothing to stream."""
     refusal = no_such_version()
     refusal.body["error"] = "This version has never been built."
     return refusal
 
 
 def answer_json(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    """
-    A response with a JSON body.
-    """
+    """A response with a JSON body."""
     content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
     return Response(content, status, headers, "application/json")
 
 
 async def read_limited(request: Request) -> bytes:
-    """
-    The body of a request.
+    """The body of a request.
 
     Raises:
         Refusal: 413, as soon as it is known to be too long.
@@ -221,8 +187,7 @@ async def read_limited(request: Request) -> bytes:
 
 
 def read_switches(query: bytes, names: tuple[str, ...]) -> dict[str, bool]:
-    """
-    The values of yes-or-no query parameters; absent ones are off, the last of several counts.
+    """The values of yes-or-no query parameters; absent ones are off, the last of several counts.
 
     Raises:
         Refusal: 422 for a value that is neither true nor false.

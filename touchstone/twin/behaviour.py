@@ -1,6 +1,4 @@
-"""
-A twin that behaves otherwise than usual: what is put in the place of its parts.
-"""
+"""A twin that behaves otherwise than usual: what is put in the place of its parts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,23 +11,18 @@ from touchstone.twin.settings import TwinSettings
 
 
 def unwrapped(asgi_app: Asgi) -> Asgi:
-    """
-    The application as it is.
-    """
+    """The application as it is."""
     return asgi_app
 
 
 def says_of(part: Any) -> str:
-    """
-    The docstring of a part of the twin on one line, for people: code in it between single backticks.
-    """
+    """The docstring of a part of the twin on one line, for people: code in it between single backticks."""
     return " ".join((part.__doc__ or "").split()).replace("``", "`")
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """
-    A named way for the twin to behave.
+    """A named way for the twin to behave.
 
     Attributes:
         name: Lowercase words joined by hyphens; generated names also hold dots.
@@ -50,7 +43,5 @@ class Behaviour:
     target: Mapping[str, Any] = field(default_factory=dict)
 
     def twin(self, settings: TwinSettings) -> Twin:
-        """
-        A twin that behaves so; what *settings* say holds where the behaviour needs nothing else.
-        """
+        """A twin that behaves so; what *settings* say holds where the behaviour needs nothing else."""
         return Twin(replace(settings, **self.pace), engine=self.engine, app=self.app, wrap=self.wrap)

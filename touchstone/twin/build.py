@@ -1,6 +1,4 @@
-"""
-One run of a build: its phases, its events, and how it ends.
-"""
+"""One run of a build: its phases, its events, and how it ends."""
 
 import asyncio
 import time
@@ -26,8 +24,7 @@ TIMER_GRAIN_S = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """
-    How fast builds go; seconds.
+    """How fast builds go; seconds.
 
     Attributes:
         build_s: What a build takes besides its own pauses.
@@ -41,8 +38,7 @@ class Pace:
 
 
 class Build:
-    """
-    A build in flight or over.
+    """A build in flight or over.
 
     Attributes:
         outcome: Empty while it runs, also while it is being cancelled.
@@ -68,31 +64,23 @@ class Build:
 
     @property
     def in_flight(self) -> bool:
-        """
-        Whether it runs and nobody has asked it to stop.
-        """
+        """Whether it runs and nobody has asked it to stop."""
         return not self.outcome and not self.cancelling
 
     @property
     def left_s(self) -> float:
-        """
-        Seconds until it should be over.
-        """
+        """Seconds until it should be over."""
         whole_s = self.pace.build_s + self.plan.pause_s
         if self.pace.timeout_s is not None:
             whole_s = min(whole_s, self.pace.timeout_s)
         return max(0.0, self._started_at + whole_s - time.monotonic())
 
     def launch(self) -> None:
-        """
-        Starts to run; returns at once.
-        """
+        """Starts to run; returns at once."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def cancel(self) -> None:
-        """
-        Stops working at once, and ends as cancelled when it has settled.
-        """
+        """Stops working at once, and ends as cancelled when it has settled."""
         if self.outcome or self.cancelling:
             return
         self.cancelling = True
@@ -100,9 +88,7 @@ class Build:
         asyncio.get_running_loop().call_later(self.pace.settle_s, self.end_cancelled, "build cancelled")
 
     def end_cancelled(self, line: str) -> None:
-        """
-        Ends as cancelled now, unless it is over.
-        """
+        """Ends as cancelled now, unless it is over."""
         self._stop_working()
         self.finish("cancelled", "warn", "cancel", line)
 
@@ -125,8 +111,7 @@ class Build:
             self.finish("ready", "success", "ready", self.ready_line())
 
     async def work(self) -> str:
-        """
-        Goes through the phases.
+        """Goes through the phases.
 
         Returns:
             Why the build failed; empty where it did not.
@@ -140,8 +125,7 @@ class Build:
         return ""
 
     async def install(self) -> str:
-        """
-        Runs the steps, then installs the apps.
+        """Runs the steps, then installs the apps.
 
         Returns:
             The step that failed and its exit status; empty where none did.
@@ -159,30 +143,22 @@ class Build:
         return ""
 
     async def spend(self, seconds: float) -> None:
-        """
-        Waits; lateness of one wait is taken off the next, so that a build takes what its parts take.
-        """
+        """Waits; lateness of one wait is taken off the next, so that a build takes what its parts take."""
         self._due_at += seconds
         if seconds:
             await asyncio.sleep(max(0.0, self._due_at + TIMER_GRAIN_S - time.monotonic()))
 
     def ready_line(self) -> str:
-        """
-        The last line of a build that succeeded; its seconds are those of *build_time_ms*.
-        """
+        """The last line of a build that succeeded; its seconds are those of *build_time_ms*."""
         return f"golden snapshot ready in {self.build_time_ms / 1000:.1f} s"
 
     def say(self, level: EventLevel, phase: Phase, line: str, source: str = "") -> None:
-        """
-        Adds an event. The clock that stamps it cannot go backwards.
-        """
+        """Adds an event. The clock that stamps it cannot go backwards."""
         now_s = self._epoch_s + time.monotonic() - self._started_at
         self.stream.emit(frame(timestamp(now_s), level, phase, line, source))
 
     def finish(self, outcome: Outcome, level: EventLevel, phase: Phase, line: str) -> None:
-        """
-        Ends, once. State first, last event next, end of the stream last: who saw the one can rely on the other.
-        """
+        """Ends, once. State first, last event next, end of the stream last: who saw the one can rely on the other."""
         if self.outcome:
             return
         self.outcome = outcome
@@ -192,9 +168,7 @@ class Build:
 
 
 def finished_build(plan: Plan, build_time_ms: int) -> Build:
-    """
-    A build that ended well before anybody looked.
-    """
+    """A build that ended well before anybody looked."""
     build = Build(plan, Pace(0.0, 0.0), lambda _: None)
     build.build_time_ms = build_time_ms
     for phase, line in PHASES:

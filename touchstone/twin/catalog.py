@@ -1,6 +1,4 @@
-"""
-Published template versions, by owner and ref.
-"""
+"""Published template versions, by owner and ref."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,9 +10,7 @@ CURATED_NAMESPACE = "system"
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """
-    What a path names: decoded, but not otherwise touched.
-    """
+    """What a path names: decoded, but not otherwise touched."""
 
     namespace: str
     name: str
@@ -26,8 +22,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """
-    One published version.
+    """One published version.
 
     Attributes:
         owner: Key of the account, or EVERYONE for a curated one.
@@ -45,43 +40,31 @@ class Version:
 
     @property
     def curated(self) -> bool:
-        """
-        Whether it belongs to everyone.
-        """
+        """Whether it belongs to everyone."""
         return self.owner == EVERYONE
 
 
 class Catalog:
-    """
-    All versions of all accounts.
-    """
+    """All versions of all accounts."""
 
     def __init__(self) -> None:
         self._versions: dict[tuple[str, Ref], Version] = {}
 
     def get(self, owner: str, ref: Ref) -> Version | None:
-        """
-        The version that an owner has under a ref.
-        """
+        """The version that an owner has under a ref."""
         return self._versions.get((owner, ref))
 
     def put(self, version: Version) -> None:
-        """
-        Stores a version, in place of one with the same owner and ref.
-        """
+        """Stores a version, in place of one with the same owner and ref."""
         self._versions[version.owner, version.ref] = version
 
     def remove(self, version: Version) -> None:
-        """
-        Forgets a version.
-        """
+        """Forgets a version."""
         self._versions.pop((version.owner, version.ref), None)
 
     def __iter__(self) -> Iterator[Version]:
         return iter(self._versions.values())
 
     def holds(self, owner: str, digest: str) -> bool:
-        """
-        Whether any version of an owner has a digest.
-        """
+        """Whether any version of an owner has a digest."""
         return any(version.owner == owner and version.digest == digest for version in self)

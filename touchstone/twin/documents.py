@@ -1,6 +1,4 @@
-"""
-A publish body to a checked document with its digest.
-"""
+"""A publish body to a checked document with its digest."""
 
 import hashlib
 import json
@@ -18,9 +16,7 @@ ENVELOPE = frozenset({"namespace", "name", "version", "template"})
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """
-    A valid document in canonical form, and where it goes.
-    """
+    """A valid document in canonical form, and where it goes."""
 
     namespace: str
     name: str
@@ -29,8 +25,7 @@ class Document:
 
 
 def read_document(body: bytes, content_type: str = "") -> Document:
-    """
-    Reads a publish body: the document itself, or an envelope with namespace, name, version and the document.
+    """Reads a publish body: the document itself, or an envelope with namespace, name, version and the document.
 
     Raises:
         Refusal: 400 where it is empty or cannot be parsed, 422 with every problem where it is no valid document.
@@ -51,16 +46,12 @@ def read_document(body: bytes, content_type: str = "") -> Document:
 
 
 def invalid(found: list[Problem]) -> Refusal:
-    """
-    The answer to a document that breaks rules.
-    """
+    """The answer to a document that breaks rules."""
     return Refusal(422, "The template is not valid.", errors=[problem.as_json() for problem in found])
 
 
 def is_envelope(data: dict[str, Any]) -> bool:
-    """
-    Whether the data wraps a document: nothing but envelope fields, of which *template* holds an object.
-    """
+    """Whether the data wraps a document: nothing but envelope fields, of which *template* holds an object."""
     inner = data.get("template")
     if not isinstance(inner, dict) or not set(data) <= ENVELOPE:
         return False
@@ -80,8 +71,7 @@ def _mismatches(envelope: dict[str, Any], content: dict[str, Any]) -> list[Probl
 
 
 def digest(content: dict[str, Any], scope: Literal["document", "content"] = "document") -> str:
-    """
-    SHA-256 of the canonical document, as 64 hexadecimal digits.
+    """SHA-256 of the canonical document, as 64 hexadecimal digits.
 
     Args:
         content: The document in canonical form.

@@ -1,5 +1,4 @@
-"""
-What the API promises, one small method per promise: a broken server is a subclass that overrides one of them.
+"""What the API promises, one small method per promise: a broken server is a subclass that overrides one of them.
 
 The engine lives in one event loop. Nothing here waits, so no request ever sees another half done.
 """
@@ -31,8 +30,7 @@ Body = dict[str, Any]
 
 @dataclass(slots=True)
 class Slot:
-    """
-    All that is known about one digest of one account.
+    """All that is known about one digest of one account.
 
     Attributes:
         last: The build that was started last, in flight or over.
@@ -44,9 +42,7 @@ class Slot:
 
 
 class Engine:
-    """
-    Accounts, versions and builds.
-    """
+    """Accounts, versions and builds."""
 
     def __init__(self, settings: TwinSettings) -> None:
         self.settings = settings
@@ -76,8 +72,7 @@ class Engine:
     # Who may do what.
 
     def account_of(self, authorization: list[str]) -> Account:
-        """
-        The account behind the values of the Authorization header.
+        """The account behind the values of the Authorization header.
 
         Raises:
             Refusal: 401.
@@ -91,59 +86,45 @@ class Engine:
         return account
 
     def is_bearer(self, scheme: str) -> bool:
-        """
-        Whether an authentication scheme is ours; the case of its letters does not matter.
+        """Whether an authentication scheme is ours; the case of its letters does not matter.
 
         Source: RFC 9110, section 11.1.
         """
         return scheme.lower() == "bearer"
 
     def may_build(self, account: Account) -> bool:
-        """
-        Whether the plan of an account includes publishing and building.
-        """
+        """Whether the plan of an account includes publishing and building."""
         return account.plan == "scale"
 
     def require_plan(self, account: Account, doing: str) -> None:
-        """
-        Refuses an account below the plan with 403.
-        """
+        """Refuses an account below the plan with 403."""
         if not self.may_build(account):
             raise answers.plan_too_small(doing)
 
     def require_own(self, version: Version) -> None:
-        """
-        Refuses to change what belongs to everyone, with 403.
-        """
+        """Refuses to change what belongs to everyone, with 403."""
         if version.curated:
             raise answers.curated_is_fixed()
 
     # Versions.
 
     def find(self, account: Account, ref: Ref) -> Version | None:
-        """
-        The version that an account sees under a ref: its own, or a curated one.
-        """
+        """The version that an account sees under a ref: its own, or a curated one."""
         return self.catalog.get(account.key, ref) or self.catalog.get(EVERYONE, ref)
 
     def require(self, account: Account, ref: Ref) -> Version:
-        """
-        The same, or a 404.
-        """
+        """The same, or a 404."""
         version = self.find(account, ref)
         if version is None:
             raise answers.no_such_version()
         return version
 
     def digest_of(self, document: Document) -> str:
-        """
-        The digest under which a document is published and built.
-        """
+        """The digest under which a document is published and built."""
         return digest(document.content, self.settings.digest_scope)
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        """
-        Publishes a document; the same content again changes nothing.
+        """Publishes a document; the same content again changes nothing.
 
         Raises:
             Refusal: 403 for the curated namespace; 409 where other content has the ref and *force* is not set.
@@ -167,17 +148,13 @@ class Engine:
         return version
 
     def delete(self, version: Version) -> Body:
-        """
-        Deletes a version; a build of it that nobody else needs ends.
-        """
+        """Deletes a version; a build of it that nobody else needs ends."""
         self.catalog.remove(version)
         self.release(version)
         return {"deleted": True}
 
     def release(self, version: Version) -> None:
-        """
-        Drops what only a replaced or deleted version needed. A golden stays: it belongs to its digest.
-        """
+        """Drops what only a replaced or deleted version needed. A golden stays: it belongs to its digest."""
         slot = self.slots.get((version.owner, version.digest))
         if slot is None or self.catalog.holds(version.owner, version.digest):
             return
@@ -187,35 +164,26 @@ class Engine:
             del self.slots[version.owner, version.digest]
 
     def template_body(self, version: Version) -> Body:
-        """
-        A version with its document.
-        """
+        """A version with its document."""
         return {**self.published_body(version), "template": version.template}
 
     def published_body(self, version: Version) -> Body:
-        """
-        A version without its document.
-        """
+        """A version without its document."""
         return {"ref": str(version.ref), "digest": version.digest, "published": version.published}
 
     # Starting.
 
     def now_at(self) -> float:
-        """
-        The clock of the limiters: epoch seconds that never jump.
-        """
+        """The clock of the limiters: epoch seconds that never jump."""
         return self._epoch_s + time.monotonic()
 
     def pop_delay_s(self) -> float:
-        """
-        Seconds by which the answer of the start that was let through just now is held back; then forgets them.
-        """
+        """Seconds by which the answer of the start that was let through just now is held back; then forgets them."""
         delay_s, self._delay_s = self._delay_s, 0.0
         return delay_s
 
     def start(self, account: Account, version: Version) -> Body:
-        """
-        Starts a build, joins the one in flight, or reuses the golden, in one go: a refused start changes nothing.
+        """Starts a build, joins the one in flight, or reuses the golden, in one go: a refused start changes nothing.
 
         Raises:
             Refusal: 403 for a curated version; 429 for the rate, or for lack of room where a new build is needed.
@@ -235,44 +203,32 @@ class Engine:
         return self.reused_body(version, golden) if golden else self.building_body(version)
 
     def slot_of(self, version: Version) -> Slot:
-        """
-        What is known about the digest of a version; builds of one account are not shared with another.
-        """
+        """What is known about the digest of a version; builds of one account are not shared with another."""
         return self.slots.setdefault((version.owner, version.digest), Slot())
 
     def reusable(self, slot: Slot) -> Build | None:
-        """
-        The golden that makes a build unnecessary.
-        """
+        """The golden that makes a build unnecessary."""
         return slot.golden
 
     def joinable(self, slot: Slot) -> bool:
-        """
-        Whether a build is in flight that a start can join; one that is being cancelled is not.
-        """
+        """Whether a build is in flight that a start can join; one that is being cancelled is not."""
         return slot.last is not None and slot.last.in_flight
 
     def check_rate(self, account: Account) -> None:
-        """
-        Refuses a start that is too early, with 429.
-        """
+        """Refuses a start that is too early, with 429."""
         limiter, now_at = self._limiters[account.key], self.now_at()
         if limiter.wait_s(now_at) > 0:
             limiter.refuse(now_at)
             raise self.too_many("Build rate limit reached. Back off and retry.", limiter.wait_s(now_at))
 
     def check_capacity(self) -> None:
-        """
-        Refuses a build for which the host has no room, with 429.
-        """
+        """Refuses a build for which the host has no room, with 429."""
         left_s = [build.left_s for build in self.running if build.in_flight]
         if self.settings.capacity is not None and len(left_s) >= self.settings.capacity:
             raise self.too_many("Host capacity reached. Back off and retry.", min(left_s))
 
     def check_builds(self, account: Account) -> None:
-        """
-        Refuses a build more than its account may have, with 429. One that is being cancelled still counts.
-        """
+        """Refuses a build more than its account may have, with 429. One that is being cancelled still counts."""
         own = [build for build, owner in self._started_by.items() if owner == account.key and not build.outcome]
         if self._most_builds is not None and len(own) >= self._most_builds:
             self._limiters[account.key].refuse(self.now_at())
@@ -280,8 +236,7 @@ class Engine:
             raise self.too_many("Too many builds in flight. Back off and retry.", left_s)
 
     def too_many(self, error: str, wait_s: float) -> Refusal:
-        """
-        A 429 that says when to come back: a whole number of seconds that is never too short.
+        """A 429 that says when to come back: a whole number of seconds that is never too short.
 
         Source: RFC 9110, section 10.2.3.
         """
@@ -294,9 +249,7 @@ class Engine:
         return Refusal(429, error, {"Retry-After": value})
 
     def launch(self, version: Version) -> Build:
-        """
-        Starts a new build.
-        """
+        """Starts a new build."""
         build = self.make_build(version)
         self.running.add(build)
         self._started_by[build] = version.owner
@@ -304,33 +257,25 @@ class Engine:
         return build
 
     def make_build(self, version: Version) -> Build:
-        """
-        A build of a version that has not begun.
-        """
+        """A build of a version that has not begun."""
         settings = self.settings
         pace = Pace(settings.build_s, settings.settle_s, settings.build_timeout_s)
         slot = self.slot_of(version)
         return Build(read_plan(version.template), pace, lambda build: self.ended(slot, build))
 
     def ended(self, slot: Slot, build: Build) -> None:
-        """
-        Keeps the golden of a build that succeeded.
-        """
+        """Keeps the golden of a build that succeeded."""
         self.running.discard(build)
         self._started_by.pop(build, None)
         if build.outcome == "ready":
             slot.golden = build
 
     def building_body(self, version: Version) -> Body:
-        """
-        The answer to a start that has to be waited for.
-        """
+        """The answer to a start that has to be waited for."""
         return {"ref": str(version.ref), "digest": version.digest, "status": "building"}
 
     def reused_body(self, version: Version, golden: Build) -> Body:
-        """
-        The answer to a start that found a golden.
-        """
+        """The answer to a start that found a golden."""
         return {
             "ref": str(version.ref),
             "digest": version.digest,
@@ -340,9 +285,7 @@ class Engine:
         }
 
     def state_of(self, slot: Slot | None) -> Status:
-        """
-        The status of a digest. A build that is being cancelled still reads ``building``.
-        """
+        """The status of a digest. A build that is being cancelled still reads ``building``."""
         if slot is None or slot.last is None:
             return "not_built"
         if slot.golden is not None:
@@ -352,9 +295,7 @@ class Engine:
         return "failed" if slot.last.outcome == "failed" else "not_built"
 
     def status_body(self, version: Version) -> Body:
-        """
-        The build status of a version.
-        """
+        """The build status of a version."""
         slot = self.slots.get((version.owner, version.digest))
         state = self.state_of(slot)
         body: Body = {"ref": str(version.ref), "digest": version.digest, "status": state}
@@ -365,8 +306,7 @@ class Engine:
         return body
 
     def cancel(self, version: Version) -> bool:
-        """
-        Cancels the build in flight.
+        """Cancels the build in flight.
 
         Returns:
             Whether there was one; one that is being cancelled already counts.
@@ -379,16 +319,12 @@ class Engine:
         return True
 
     def events(self, version: Version) -> AsyncIterator[bytes] | None:
-        """
-        The events of the build that was started last, from its beginning; None where there was none.
-        """
+        """The events of the build that was started last, from its beginning; None where there was none."""
         slot = self.slots.get((version.owner, version.digest))
         return slot.last.stream.follow() if slot and slot.last else None
 
     def close(self) -> None:
-        """
-        Ends every build, and with them every open stream.
-        """
+        """Ends every build, and with them every open stream."""
         for build in list(self.running):
             build.end_cancelled("build ended: the server is stopping")
 

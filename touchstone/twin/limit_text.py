@@ -1,6 +1,4 @@
-"""
-The text that names a rate limit, such as ``token-bucket:8/4,burst=16``: read, checked and written.
-"""
+"""The text that names a rate limit, such as ``token-bucket:8/4,burst=16``: read, checked and written."""
 
 import difflib
 import math
@@ -41,8 +39,7 @@ _OTHER_FORMS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """
-    A limit on build starts per account. An option that has its usual value reads None.
+    """A limit on build starts per account. An option that has its usual value reads None.
 
     Attributes:
         limit: Starts per window, at least 1; of ``concurrency`` and ``builds``, those at once; 0 for ``none``.
@@ -79,9 +76,7 @@ class RateLimit:
     also: "RateLimit | None" = None
 
     def __post_init__(self) -> None:
-        """
-        Drops options with their usual values, so that equal limits are equal.
-        """
+        """Drops options with their usual values, so that equal limits are equal."""
         for name, option in OPTIONS[self.family].items():
             usual = self.limit if (self.family, name) == ("token-bucket", "burst") else option.usual
             if usual is not None and getattr(self, option.field) == usual:
@@ -89,22 +84,17 @@ class RateLimit:
 
     @property
     def tiers(self) -> tuple["RateLimit", ...]:
-        """
-        The tiers in the order of the text, each by itself.
-        """
+        """The tiers in the order of the text, each by itself."""
         alone = replace(self, also=None)
         return (alone,) if self.also is None else (alone, *self.also.tiers)
 
     def __str__(self) -> str:
-        """
-        The shortest text that is read as this limit and names its family.
-        """
+        """The shortest text that is read as this limit and names its family."""
         return "+".join(_text(tier) for tier in self.tiers)
 
     @classmethod
     def parse(cls, text: str, where: str = "rate") -> "RateLimit":
-        """
-        Reads the text form of a limit.
+        """Reads the text form of a limit.
 
         Args:
             text: ``[FAMILY:]LIMIT/SECONDS[,OPTION=VALUE …]``, or one of the other forms of a family; two of them are
@@ -125,8 +115,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """
-    An option of one family.
+    """An option of one family.
 
     Attributes:
         field: The attribute of RateLimit that holds it.

@@ -1,6 +1,4 @@
-"""
-Limiters that weigh, queue or hold: sliding and decaying counts, a leaky bucket, caps, and several tiers in a row.
-"""
+"""Limiters that weigh, queue or hold: sliding and decaying counts, a leaky bucket, caps, and several tiers in a row."""
 
 import math
 from collections.abc import Sequence
@@ -9,8 +7,7 @@ from touchstone.twin.limiter import GRAIN_S, Limiter, window_of
 
 
 class SlidingCounter(Limiter):
-    """
-    The starts of two windows, those of the earlier one weighted by the share of it that the last *window_s* hold.
+    """The starts of two windows, those of the earlier one weighted by the share of it that the last *window_s* hold.
 
     Args:
         limit: What the sum may reach.
@@ -38,9 +35,7 @@ class SlidingCounter(Limiter):
         self._window, self._before, self._taken = 0, 0, 0
 
     def _rolled(self, now_at: float) -> tuple[float, int, int, int]:
-        """
-        The origin, the window around *now_at*, and the starts of the one before it and of itself.
-        """
+        """The origin, the window around *now_at*, and the starts of the one before it and of itself."""
         if self._origin_at == -math.inf:
             return now_at, 0, 0, 0
         window = window_of(now_at - self._origin_at, self._window_s)
@@ -51,9 +46,7 @@ class SlidingCounter(Limiter):
         return (now_at, 0, 0, 0) if self._opens_first else (self._origin_at, window, 0, 0)
 
     def wait_s(self, now_at: float) -> float:
-        """
-        Seconds until enough of the earlier window is out.
-        """
+        """Seconds until enough of the earlier window is out."""
         origin_at, window, before, taken = self._rolled(now_at)
         opened_at = origin_at + window * self._window_s
         inside = 1 - (now_at - opened_at) / self._window_s
@@ -68,23 +61,18 @@ class SlidingCounter(Limiter):
         return max(GRAIN_S, opened_at + share_out * self._window_s - now_at)
 
     def take(self, now_at: float) -> None:
-        """
-        Counts one start in the present window.
-        """
+        """Counts one start in the present window."""
         self._origin_at, self._window, self._before, self._taken = self._rolled(now_at)
         self._taken += 1
 
     def refuse(self, now_at: float) -> None:
-        """
-        Counts it as well, where refused starts count.
-        """
+        """Counts it as well, where refused starts count."""
         if self._counts_refused:
             self.take(now_at)
 
 
 class DecayingCounter(Limiter):
-    """
-    A count that is multiplied by exp(-t / *decay_s*) after t seconds; with one more it may reach *limit*.
+    """A count that is multiplied by exp(-t / *decay_s*) after t seconds; with one more it may reach *limit*.
 
     Args:
         limit: What the count may reach, at least 2.
@@ -99,24 +87,19 @@ class DecayingCounter(Limiter):
         return self._count * math.exp((self._counted_at - now_at) / self._decay_s) if self._count else 0.0
 
     def wait_s(self, now_at: float) -> float:
-        """
-        Seconds until there is room for one more.
-        """
+        """Seconds until there is room for one more."""
         count = self._left(now_at)
         if count + 1 <= self._limit:
             return 0.0
         return max(GRAIN_S, self._decay_s * math.log(count / (self._limit - 1)))
 
     def take(self, now_at: float) -> None:
-        """
-        Counts one start.
-        """
+        """Counts one start."""
         self._count, self._counted_at = self._left(now_at) + 1, now_at
 
 
 class LeakyBucket(Limiter):
-    """
-    One start is served each *window_s* / *limit* seconds; up to *burst* wait behind it, and more are refused.
+    """One start is served each *window_s* / *limit* seconds; up to *burst* wait behind it, and more are refused.
 
     Args:
         limit: Starts in *window_s*.
@@ -134,34 +117,25 @@ class LeakyBucket(Limiter):
         self._free_at = -math.inf
 
     def wait_s(self, now_at: float) -> float:
-        """
-        Seconds until the queue has a place.
-        """
+        """Seconds until the queue has a place."""
         return _left_s(self._free_at - self._queue_s, now_at)
 
     def delay_s(self, now_at: float) -> float:
-        """
-        Seconds until it is the turn of a start that comes now, less those that it is spared.
-        """
+        """Seconds until it is the turn of a start that comes now, less those that it is spared."""
         return _left_s(self._free_at - self._spared_s, now_at)
 
     def take(self, now_at: float) -> None:
-        """
-        Puts one start into the queue.
-        """
+        """Puts one start into the queue."""
         self._free_at = max(self._free_at, now_at) + self._start_s
 
 
 def _left_s(due_at: float, now_at: float) -> float:
-    """
-    Seconds until *due_at*; none where rounding alone makes it later.
-    """
+    """Seconds until *due_at*; none where rounding alone makes it later."""
     return due_at - now_at if due_at - now_at > GRAIN_S else 0.0
 
 
 class Concurrency(Limiter):
-    """
-    At most *limit* starts being answered at once.
+    """At most *limit* starts being answered at once.
 
     Args:
         limit: How many.
@@ -173,62 +147,45 @@ class Concurrency(Limiter):
         self._ends_at: list[float] = []
 
     def wait_s(self, now_at: float) -> float:
-        """
-        Seconds until enough are answered.
-        """
+        """Seconds until enough are answered."""
         left_s = sorted(ends_at - now_at for ends_at in self._ends_at if ends_at > now_at)
         return left_s[-self._limit] if len(left_s) >= self._limit else 0.0
 
     def delay_s(self, now_at: float) -> float:  # noqa: ARG002  # the protocol has it
-        """
-        What each start takes.
-        """
+        """What each start takes."""
         return self._takes_s
 
     def take(self, now_at: float) -> None:
-        """
-        Begins to answer one.
-        """
+        """Begins to answer one."""
         self.hold(now_at, self._takes_s)
 
     def hold(self, now_at: float, seconds: float) -> None:
-        """
-        Begins to answer one that takes so long, other tiers included.
-        """
+        """Begins to answer one that takes so long, other tiers included."""
         self._ends_at = [ends_at for ends_at in self._ends_at if ends_at > now_at]
         self._ends_at.append(now_at + seconds)
 
 
 class BuildCap(Limiter):
-    """
-    At most *limit* builds in flight; each start that is let through begins one.
-    """
+    """At most *limit* builds in flight; each start that is let through begins one."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._running = limit, 0
 
     def wait_s(self, now_at: float) -> float:  # noqa: ARG002  # the protocol has it
-        """
-        Infinite where there is no room.
-        """
+        """Infinite where there is no room."""
         return 0.0 if self._running < self._limit else math.inf
 
     def take(self, now_at: float) -> None:  # noqa: ARG002  # the protocol has it
-        """
-        Counts one build more.
-        """
+        """Counts one build more."""
         self._running += 1
 
     def ended(self, now_at: float) -> None:  # noqa: ARG002  # the protocol has it
-        """
-        Counts one build less.
-        """
+        """Counts one build less."""
         self._running = max(0, self._running - 1)
 
 
 class Tiers(Limiter):
-    """
-    Several limiters in a row: a start goes through only if each lets it, and is counted by each only then.
+    """Several limiters in a row: a start goes through only if each lets it, and is counted by each only then.
 
     Each is told of every refused start, whichever of them refused it. What the tiers hold back adds up.
     """
@@ -237,21 +194,15 @@ class Tiers(Limiter):
         self._limiters = tuple(limiters)
 
     def wait_s(self, now_at: float) -> float:
-        """
-        The longest wait of all.
-        """
+        """The longest wait of all."""
         return max(limiter.wait_s(now_at) for limiter in self._limiters)
 
     def delay_s(self, now_at: float) -> float:
-        """
-        The delays of all, one after the other.
-        """
+        """The delays of all, one after the other."""
         return sum(limiter.delay_s(now_at) for limiter in self._limiters)
 
     def take(self, now_at: float) -> None:
-        """
-        Counts one start in each.
-        """
+        """Counts one start in each."""
         delay_s = self.delay_s(now_at)
         for limiter in self._limiters:
             if isinstance(limiter, Concurrency):
@@ -260,15 +211,11 @@ class Tiers(Limiter):
                 limiter.take(now_at)
 
     def refuse(self, now_at: float) -> None:
-        """
-        Tells each.
-        """
+        """Tells each."""
         for limiter in self._limiters:
             limiter.refuse(now_at)
 
     def ended(self, now_at: float) -> None:
-        """
-        Tells each.
-        """
+        """Tells each."""
         for limiter in self._limiters:
             limiter.ended(now_at)

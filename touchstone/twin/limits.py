@@ -1,6 +1,4 @@
-"""
-How many builds an account may start: windows, logs, gaps and buckets, and the limiter that a text names.
-"""
+"""How many builds an account may start: windows, logs, gaps and buckets, and the limiter that a text names."""
 
 import math
 from collections import deque
@@ -28,25 +26,18 @@ __all__ = [
 
 
 class Unlimited(Limiter):
-    """
-    Lets everything through.
-    """
+    """Lets everything through."""
 
     def wait_s(self, now_at: float) -> float:  # noqa: ARG002  # the protocol has it
-        """
-        Always 0.
-        """
+        """Always 0."""
         return 0.0
 
     def take(self, now_at: float) -> None:  # the protocol has it
-        """
-        Counts nothing.
-        """
+        """Counts nothing."""
 
 
 class FixedWindow(Limiter):
-    """
-    At most *limit* starts in a window; a new window opens with the first start after the last one closed.
+    """At most *limit* starts in a window; a new window opens with the first start after the last one closed.
 
     Args:
         limit: Starts in a window.
@@ -73,9 +64,7 @@ class FixedWindow(Limiter):
         self._taken = 0
 
     def wait_s(self, now_at: float) -> float:
-        """
-        Seconds until the full window closes, or the block ends.
-        """
+        """Seconds until the full window closes, or the block ends."""
         if now_at < self._shut_until_at:
             return self._shut_until_at - now_at
         if now_at >= self._closes_at or self._taken < self._limit:
@@ -83,9 +72,7 @@ class FixedWindow(Limiter):
         return self._closes_at - now_at
 
     def take(self, now_at: float) -> None:
-        """
-        Counts one start, in a new window where the last one has closed.
-        """
+        """Counts one start, in a new window where the last one has closed."""
         if now_at >= self._closes_at:
             opens = window_of(now_at, self._window_s) if self._on_clock else None
             self._closes_at = now_at + self._window_s if opens is None else (opens + 1) * self._window_s
@@ -93,9 +80,7 @@ class FixedWindow(Limiter):
         self._taken += 1
 
     def refuse(self, now_at: float) -> None:
-        """
-        Shuts the full window, or lets it begin anew, where it is one that does.
-        """
+        """Shuts the full window, or lets it begin anew, where it is one that does."""
         if now_at < self._shut_until_at or self.wait_s(now_at) <= 0:
             return
         if self._block_s is not None:
@@ -105,8 +90,7 @@ class FixedWindow(Limiter):
 
 
 class SlidingLog(Limiter):
-    """
-    At most *limit* starts in any stretch of *window_s* seconds.
+    """At most *limit* starts in any stretch of *window_s* seconds.
 
     Args:
         limit: Starts in a stretch.
@@ -120,50 +104,37 @@ class SlidingLog(Limiter):
         self._expires_at: deque[float] = deque([float("-inf")] * limit, maxlen=limit)
 
     def wait_s(self, now_at: float) -> float:
-        """
-        Seconds until the oldest of the last *limit* starts leaves the stretch.
-        """
+        """Seconds until the oldest of the last *limit* starts leaves the stretch."""
         return max(0.0, self._expires_at[0] - now_at)
 
     def take(self, now_at: float) -> None:
-        """
-        Counts one start and forgets the oldest.
-        """
+        """Counts one start and forgets the oldest."""
         self._expires_at.append(now_at + self._window_s)
 
     def refuse(self, now_at: float) -> None:
-        """
-        Counts it as well, where refused starts count.
-        """
+        """Counts it as well, where refused starts count."""
         if self._counts_refused:
             self.take(now_at)
 
 
 class MinimumGap(Limiter):
-    """
-    At least *gap_s* seconds between two starts that are let through.
-    """
+    """At least *gap_s* seconds between two starts that are let through."""
 
     def __init__(self, gap_s: float) -> None:
         self._gap_s = gap_s
         self._free_at = float("-inf")
 
     def wait_s(self, now_at: float) -> float:
-        """
-        Seconds until the gap is over.
-        """
+        """Seconds until the gap is over."""
         return max(0.0, self._free_at - now_at)
 
     def take(self, now_at: float) -> None:
-        """
-        Begins a gap.
-        """
+        """Begins a gap."""
         self._free_at = now_at + self._gap_s
 
 
 class TokenBucket(Limiter):
-    """
-    A bucket of *burst* tokens, full at first, that gains *limit* tokens in *window_s* seconds without steps.
+    """A bucket of *burst* tokens, full at first, that gains *limit* tokens in *window_s* seconds without steps.
 
     The state is the time at which the bucket was, or would have been, full: no rounding adds up.
 
@@ -199,9 +170,7 @@ class TokenBucket(Limiter):
         return self._last_tick_at(now_at) + self._size_s if self._full_at is None else self._full_at
 
     def wait_s(self, now_at: float) -> float:
-        """
-        Seconds until the bucket holds one token.
-        """
+        """Seconds until the bucket holds one token."""
         due_at = self._due_at(now_at) - self._depth_s
         # Sums of parts of a second are rounded; the grain keeps a token from being late for that, by a tick at worst.
         if due_at - self._last_tick_at(now_at) <= GRAIN_S:
@@ -212,29 +181,21 @@ class TokenBucket(Limiter):
         return tick * self._tick_s - now_at
 
     def take(self, now_at: float) -> None:
-        """
-        Takes one token.
-        """
+        """Takes one token."""
         self._full_at = max(self._due_at(now_at), self._last_tick_at(now_at)) + self._token_s
 
     def refuse(self, now_at: float) -> None:
-        """
-        A bucket that was empty at first fills from now on.
-        """
+        """A bucket that was empty at first fills from now on."""
         self._full_at = self._due_at(now_at)
 
 
 def limiter_for(rate: RateLimit | None) -> Limiter:
-    """
-    A fresh limiter for one account; one that lets everything through where *rate* is None.
-    """
+    """A fresh limiter for one account; one that lets everything through where *rate* is None."""
     return limiter_of(rate.tiers if rate is not None else ())
 
 
 def limiter_of(tiers: Sequence[RateLimit]) -> Limiter:
-    """
-    A fresh limiter for one account that has to pass these tiers; with none, it passes.
-    """
+    """A fresh limiter for one account that has to pass these tiers; with none, it passes."""
     limiters = [_MAKERS[tier.family](tier) for tier in tiers]
     if not limiters:
         return Unlimited()
@@ -242,8 +203,7 @@ def limiter_of(tiers: Sequence[RateLimit]) -> Limiter:
 
 
 def parted(rate: RateLimit | None) -> tuple[list[RateLimit], int | None]:
-    """
-    What a limit says of starts, and what it says of builds.
+    """What a limit says of starts, and what it says of builds.
 
     Returns:
         The tiers that count starts, and how many builds may be in flight; None for any number.

@@ -1,6 +1,4 @@
-"""
-Request paths: which resource one names, and which methods that resource has.
-"""
+"""Request paths: which resource one names, and which methods that resource has."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,9 +19,7 @@ NO_REF = Ref("", "", "")
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """
-    What a path names; *ref* is empty for the collection of templates.
-    """
+    """What a path names; *ref* is empty for the collection of templates."""
 
     kind: Kind
     ref: Ref = NO_REF
@@ -31,8 +27,7 @@ class Resource:
 
 @lru_cache(maxsize=512)
 def resource_at(raw_path: bytes, base_path: str) -> Resource | None:
-    """
-    The resource that a path names, or None.
+    """The resource that a path names, or None.
 
     Args:
         raw_path: As it was sent. Splitting comes before decoding, so that an encoded slash separates nothing.

@@ -1,6 +1,4 @@
-"""
-Bytes of a request body to plain data: JSON or YAML, within bounds that keep one request from starving the rest.
-"""
+"""Bytes of a request body to plain data: JSON or YAML, within bounds that keep one request from starving the rest."""
 
 import json
 import math
@@ -34,14 +32,11 @@ _LOADER.add_implicit_resolver(
 
 
 class Unreadable(ValueError):
-    """
-    The body is empty, or is neither JSON nor YAML, or is too deep or too large once its aliases are followed.
-    """
+    """The body is empty, or is neither JSON nor YAML, or is too deep or too large once its aliases are followed."""
 
 
 def read_body(body: bytes, content_type: str = "") -> Any:
-    """
-    The data that a body holds.
+    """The data that a body holds.
 
     Args:
         body: What was sent.
@@ -93,9 +88,7 @@ def _yaml(text: str) -> Any:
 
 
 class _Plain:
-    """
-    Copies data, following aliases, and counts what it copies.
-    """
+    """Copies data, following aliases, and counts what it copies."""
 
     def __init__(self) -> None:
         self._nodes = 0

@@ -1,6 +1,4 @@
-"""
-A twin on a port: in a thread of its own for tests, or in the foreground until a signal ends it.
-"""
+"""A twin on a port: in a thread of its own for tests, or in the foreground until a signal ends it."""
 
 import asyncio
 import contextlib
@@ -27,8 +25,7 @@ FLUSH_S, FLUSH_TRIES = 0.1, 20
 
 
 class Twin:
-    """
-    One server. Any number may run in one process.
+    """One server. Any number may run in one process.
 
     Args:
         settings: How it behaves; a correct server on a free port where it is None.
@@ -55,14 +52,11 @@ class Twin:
 
     @property
     def url(self) -> str:
-        """
-        What the paths of the API are added to, such as ``http://127.0.0.1:8123/api``; empty before the start.
-        """
+        """What the paths of the API are added to, such as ``http://127.0.0.1:8123/api``; empty before the start."""
         return self._url
 
     def start(self) -> Self:
-        """
-        Listens, and returns when requests are answered.
+        """Listens, and returns when requests are answered.
 
         Raises:
             UsageError: the port is in use, or the host is not one of this machine.
@@ -80,9 +74,7 @@ class Twin:
         return self
 
     def stop(self) -> None:
-        """
-        Ends builds, closes open streams, and frees the port. The twin can be started again, empty.
-        """
+        """Ends builds, closes open streams, and frees the port. The twin can be started again, empty."""
         if self._server is None or self._thread is None:
             return
         self._server.stop()
@@ -99,9 +91,7 @@ class Twin:
 
 
 class _Server(uvicorn.Server):
-    """
-    Tells when it is up, and stops without waiting for the next tick.
-    """
+    """Tells when it is up, and stops without waiting for the next tick."""
 
     def __init__(self, app: Asgi, engine: Engine) -> None:
         config = uvicorn.Config(
@@ -123,9 +113,7 @@ class _Server(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def main_loop(self) -> None:
-        """
-        Refreshes the Date header once a second, until it is told to stop.
-        """
+        """Refreshes the Date header once a second, until it is told to stop."""
         self._loop = asyncio.get_running_loop()
         await self.on_tick(0)
         self.up.set()
@@ -136,9 +124,7 @@ class _Server(uvicorn.Server):
         self._engine.close()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """
-        Closes the listener, lets answers that are under way finish, and closes the connections.
-        """
+        """Closes the listener, lets answers that are under way finish, and closes the connections."""
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):
@@ -163,9 +149,7 @@ class _Server(uvicorn.Server):
             await asyncio.sleep(FLUSH_S / FLUSH_TRIES)
 
     def stop(self) -> None:
-        """
-        Asks it to stop; from any thread.
-        """
+        """Asks it to stop; from any thread."""
         if self._loop is not None and not self._loop.is_closed():
             with contextlib.suppress(RuntimeError):  # closed meanwhile
                 self._loop.call_soon_threadsafe(self._halt.set)
@@ -202,8 +186,7 @@ def _url(settings: TwinSettings, listener: socket.socket) -> str:
 
 
 def serve_forever(twin: Twin, announce: Callable[[str], None]) -> None:
-    """
-    Serves until SIGINT or SIGTERM, then stops cleanly. Call it in the main thread.
+    """Serves until SIGINT or SIGTERM, then stops cleanly. Call it in the main thread.
 
     Args:
         twin: What is served; not started yet.

@@ -1,6 +1,4 @@
-"""
-Everything about a twin that can be chosen.
-"""
+"""Everything about a twin that can be chosen."""
 
 import math
 from dataclasses import dataclass
@@ -14,8 +12,7 @@ Plan = Literal["scale", "hacker"]
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """
-    Somebody who may use the twin.
+    """Somebody who may use the twin.
 
     Attributes:
         key: The whole API key.
@@ -37,8 +34,7 @@ DEFAULT_ACCOUNTS = (
 
 @dataclass(frozen=True, slots=True)
 class TwinSettings:
-    """
-    How a twin behaves; every default keeps every promise.
+    """How a twin behaves; every default keeps every promise.
 
     Attributes:
         host: Address to listen on.
@@ -73,8 +69,7 @@ class TwinSettings:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        """
-        Refuses what cannot work.
+        """Refuses what cannot work.
 
         Raises:
             UsageError: a number is out of range, two accounts share a key, or the base path is none.

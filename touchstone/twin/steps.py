@@ -1,6 +1,4 @@
-"""
-What a build does, read from its document: lines to print, seconds to wait, a status to end with.
-"""
+"""What a build does, read from its document: lines to print, seconds to wait, a status to end with."""
 
 import re
 import shlex
@@ -16,8 +14,7 @@ DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """
-    One command of ``build.run``.
+    """One command of ``build.run``.
 
     Attributes:
         line: What it prints; empty for nothing.
@@ -32,8 +29,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """
-    All that a build does in its install phase.
+    """All that a build does in its install phase.
 
     Attributes:
         installs: Source and line of each package, in order.
@@ -47,9 +43,7 @@ class Plan:
 
     @property
     def pause_s(self) -> float:
-        """
-        Seconds that the steps take together, up to the first that fails.
-        """
+        """Seconds that the steps take together, up to the first that fails."""
         total_s = 0.0
         for step in self.steps:
             if step.exit_status:
@@ -80,9 +74,7 @@ def _words(text: str) -> str:
 
 
 def read_plan(document: dict[str, Any]) -> Plan:
-    """
-    What the build of a valid canonical document does.
-    """
+    """What the build of a valid canonical document does."""
     build = document.get("build") or {}
     names = {str(name): str(value) for name, value in (document.get("vars") or {}).items()}
     installs = tuple(

@@ -1,6 +1,4 @@
-"""
-The event stream of one build: what was said so far, and waiting for what comes next.
-"""
+"""The event stream of one build: what was said so far, and waiting for what comes next."""
 
 import asyncio
 import json
@@ -13,17 +11,13 @@ Phase = Literal["publish", "compile", "boot", "install", "snapshot", "record", "
 
 
 def timestamp(epoch_s: float) -> str:
-    """
-    ISO 8601 in UTC with milliseconds and a Z.
-    """
+    """ISO 8601 in UTC with milliseconds and a Z."""
     whole = datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds")
     return whole.replace("+00:00", "Z")
 
 
 def frame(ts: str, level: EventLevel, phase: Phase, line: str, source: str = "") -> bytes:
-    """
-    One event as the bytes of a server-sent event. JSON escapes line ends, so the data is always one line.
-    """
+    """One event as the bytes of a server-sent event. JSON escapes line ends, so the data is always one line."""
     event = {"ts": ts, "level": level, "phase": phase}
     if source:
         event["source"] = source
@@ -32,9 +26,7 @@ def frame(ts: str, level: EventLevel, phase: Phase, line: str, source: str = "")
 
 
 class Stream:
-    """
-    Keeps every frame of a build, so that a late subscriber misses none.
-    """
+    """Keeps every frame of a build, so that a late subscriber misses none."""
 
     def __init__(self) -> None:
         self.frames: list[bytes] = []
@@ -42,16 +34,12 @@ class Stream:
         self._news = asyncio.Event()
 
     def emit(self, frame_bytes: bytes) -> None:
-        """
-        Adds a frame and wakes the subscribers.
-        """
+        """Adds a frame and wakes the subscribers."""
         self.frames.append(frame_bytes)
         self._wake()
 
     def close(self) -> None:
-        """
-        Lets every subscriber finish once it has read what is there.
-        """
+        """Lets every subscriber finish once it has read what is there."""
         self.closed = True
         self._wake()
 
@@ -61,9 +49,7 @@ class Stream:
         news.set()
 
     async def follow(self) -> AsyncIterator[bytes]:
-        """
-        Yields all frames from the beginning, then each new one, until the stream is closed.
-        """
+        """Yields all frames from the beginning, then each new one, until the stream is closed."""
         sent = 0
         while True:
             while sent < len(self.frames):

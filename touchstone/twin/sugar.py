@@ -1,6 +1,4 @@
-"""
-The short way to write a document, turned into the canonical one.
-"""
+"""The short way to write a document, turned into the canonical one."""
 
 import re
 from typing import Any
@@ -10,9 +8,7 @@ DISPLAY = re.compile(r"\d{1,6}x\d{1,6}")
 
 
 def canonical(document: dict[str, Any]) -> dict[str, Any]:
-    """
-    The same document without its shorthands. What it does not know it leaves alone: validation speaks about it.
-    """
+    """The same document without its shorthands. What it does not know it leaves alone: validation speaks about it."""
     result = {key: value for key, value in document.items() if value is not None}
     _name(result)
     _hardware(result)

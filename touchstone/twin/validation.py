@@ -1,6 +1,4 @@
-"""
-What a canonical document must be like, and every way in which one is not.
-"""
+"""What a canonical document must be like, and every way in which one is not."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -45,8 +43,7 @@ SECTIONS = ("hardware", "vars", "env", "build", "hooks")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """
-    One thing that is wrong with a document.
+    """One thing that is wrong with a document.
 
     Attributes:
         field: Dotted path, list positions in brackets.
@@ -59,16 +56,12 @@ class Problem:
     message: str
 
     def as_json(self) -> dict[str, str]:
-        """
-        The problem as it stands in the body of a 422.
-        """
+        """The problem as it stands in the body of a 422."""
         return {"field": self.field, "code": self.code, "message": self.message}
 
 
 def problems(document: dict[str, Any]) -> list[Problem]:
-    """
-    Everything that is wrong with a canonical document; empty for a valid one.
-    """
+    """Everything that is wrong with a canonical document; empty for a valid one."""
     found = list(_head(document))
     found.extend(
         Problem(name, "invalid_type", "expected an object")
@@ -102,9 +95,7 @@ def _is_name(text: str) -> bool:
 
 
 def is_namespace(value: object) -> bool:
-    """
-    Whether a value can be a namespace; the documentation is silent, so it is held to the rule for names.
-    """
+    """Whether a value can be a namespace; the documentation is silent, so it is held to the rule for names."""
     return isinstance(value, str) and _is_name(value)
 
 
@@ -132,9 +123,7 @@ def _enum(section: dict[str, Any], path: str, name: str, values: tuple[Any, ...]
 
 
 def _nulls(document: dict[str, Any]) -> Iterator[Problem]:
-    """
-    A documented key without a value: the schema knows texts, numbers and lists, and no null.
-    """
+    """A documented key without a value: the schema knows texts, numbers and lists, and no null."""
     for section in ("template", "hardware", "build"):
         for name, value in document.get(section, {}).items():
             if value is None:

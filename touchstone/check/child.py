@@ -1,0 +1,194 @@
+"""A child process that does the work of a run while its parent follows the run log and passes interrupts on."""
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, BinaryIO
+
+from touchstone.check.handover import LIFELINE_VARIABLE
+from touchstone.errors import OutputError
+from touchstone.facts.runlog import follow
+from touchstone.facts.second_look import looked_over
+
+Progress = Callable[[dict[str, Any]], None]
+
+# What a child prints goes into a file, and files are UTF-8 whatever the locale is.
+UTF8_OUTPUT = {"PYTHONIOENCODING": "utf-8:backslashreplace"}
+# Where things are, whom to trust, and which Python this is: a child runs the same package as its parent. Any other
+# variable may change which cases run, or how, such as PYTEST_ADDOPTS or one of Locust's own.
+PASSED_ON = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+        *("LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONNOUSERSITE"),
+        *("PYTHONDONTWRITEBYTECODE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "HYPOTHESIS_STORAGE_DIRECTORY"),
+    }
+)
+# What asks a run to stop. The last one comes when its terminal is closed, unless `nohup` keeps it away.
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+POLL_S = 0.05
+CHILD_GRACE_S = 20.0
+
+
+def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a child is given of those of its parent."""
+    return {name: value for name, value in environ.items() if name in PASSED_ON or name.startswith("LC_")}
+
+
+class Interrupted:
+    """Whether somebody asked the run to stop.
+
+    Attributes:
+        by: The signal; 0 for none.
+        times: How often.
+    """
+
+    def __init__(self) -> None:
+        self.by = 0
+        self.times = 0
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        """Remembers the signal; the waiting loop passes it on."""
+        self.by = number
+        self.times += 1
+
+    def insisted(self) -> Callable[[], bool]:
+        """A function that says whether somebody has asked again from now on, though the run was on its way to stop."""
+        enough = max(self.times, 1) + 1
+        return lambda: self.times >= enough
+
+
+def watched(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    output: Path,
+    run_log: Path,
+    progress: Progress,
+    interrupted: Interrupted,
+    max_seconds: float | None,
+    look: Callable[[], None] = lambda: None,
+) -> int:
+    """Runs *command* until it ends; returns its exit code, negative for a signal.
+
+    Args:
+        environment: All variables of the child; one more is added, by which it notices that its parent is gone.
+        output: File for what it prints.
+        run_log: The run log that it appends to.
+        progress: Called with each event of the run log as it appears.
+        interrupted: Once it is set, the child is sent SIGINT, and is killed if it is still there CHILD_GRACE_S later.
+        max_seconds: The same happens when the child should have ended by itself after so many seconds, and has not
+            CHILD_GRACE_S later; None for never.
+        look: Called again and again while the child lives, and once when it has ended.
+
+    Raises:
+        OutputError: it has nowhere to run or to print.
+    """
+    with _place_of_work(output) as (cwd, file):
+        lifeline, held = os.pipe()
+        child = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=dict(environment) | UTF8_OUTPUT | {LIFELINE_VARIABLE: str(lifeline)},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            pass_fds=(lifeline,),
+            start_new_session=True,
+        )
+        os.close(lifeline)
+        try:
+            return _watch(child, run_log, progress, interrupted, max_seconds, look)
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+            os.close(held)
+            _look_over(file, output)
+
+
+def _look_over(file: BinaryIO, output: Path) -> None:
+    file.seek(0)
+    text = file.read().decode("latin-1")
+    clean = looked_over(text, output)
+    if clean != text:
+        file.seek(0)
+        file.write(clean.encode("latin-1"))
+        file.truncate()
+
+
+def _watch(
+    child: "subprocess.Popen[bytes]",
+    run_log: Path,
+    progress: Progress,
+    interrupted: Interrupted,
+    max_seconds: float | None,
+    look: Callable[[], None] = lambda: None,
+) -> int:
+    events = follow(run_log)
+    told_at: float | None = None
+    deadline = time.monotonic() + max_seconds + CHILD_GRACE_S if max_seconds else float("inf")
+    while child.poll() is None:
+        for event in next(events, ()):
+            progress(event)
+        look()
+        now = time.monotonic()
+        if told_at is None and (interrupted.by or now > deadline):
+            child.send_signal(signal.SIGINT)
+            told_at = now
+        if told_at is not None and now - told_at > CHILD_GRACE_S:
+            child.kill()
+        try:
+            child.wait(POLL_S)
+        except subprocess.TimeoutExpired:
+            continue
+    for event in next(events, ()):
+        progress(event)
+    look()
+    return child.returncode
+
+
+@contextmanager
+def _place_of_work(output: Path) -> Iterator[tuple[str, BinaryIO]]:
+    """A folder for a child to run in, and the open file that it prints into.
+
+    Raises:
+        OutputError: there is none.
+    """
+    with ExitStack() as stack:
+        try:
+            place = stack.enter_context(elsewhere()), stack.enter_context(anew(output))
+        except OSError as error:
+            raise OutputError(f"{error.filename}: cannot be written: {error.strerror}") from error
+        yield place
+
+
+def anew(path: Path) -> BinaryIO:
+    """A new file in the place of whatever is there: nothing is written through a link."""
+    path.unlink(missing_ok=True)
+    return path.open("x+b")
+
+
+def elsewhere() -> "tempfile.TemporaryDirectory[str]":
+    """
+    A folder for the child to run in: in the user's own one modules could shadow ours, and Hypothesis would leave files.
+    """
+    return tempfile.TemporaryDirectory(prefix="touchstone-", ignore_cleanup_errors=True)
+
+
+@contextmanager
+def signals() -> Iterator[Interrupted]:
+    """Turns SIGINT, SIGTERM and SIGHUP into a mark that the waiting loop looks at."""
+    interrupted = Interrupted()
+    heeded = [n for n in STOPS if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupted) for number in heeded}
+    try:
+        yield interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

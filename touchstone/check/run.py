@@ -1,0 +1,275 @@
+"""One run of the contract tests in this process: what they drive, who judges it, and where it is written down."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from touchstone.check.budget import Budget
+from touchstone.check.examination import Examination
+from touchstone.check.handover import Handover
+from touchstone.check.journal import Journal
+from touchstone.check.plan_watch import PlanWatch
+from touchstone.check.sweep import EMBEDDED_URL
+from touchstone.check.templates import Template
+from touchstone.check.terms import PUBLISH_ADVICE, restricted_key_advice, second_key_advice
+from touchstone.config import Settings, TargetSettings
+from touchstone.contract import claims as ledger_of_claims
+from touchstone.contract.document import Contract
+from touchstone.facts.events import Case, Notice, TemplateAction, TemplateDeed
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Finding, Judgement
+from touchstone.facts.runlog import RunLogWriter
+from touchstone.rules.history import Bounds, Content
+from touchstone.rules.judge import by_all_rules
+from touchstone.target.transport import Keys, Transport
+
+UNSHOWN = (
+    "not shown by these scenarios; others may, and generated requests and all contract tests do with a live target"
+)
+
+
+class Journalled:
+    """Writes what happens to templates into the journal and the run log."""
+
+    def __init__(self, run_id: str, journal: Journal, log: RunLogWriter, transport: Transport) -> None:
+        self._run_id = run_id
+        self._journal = journal
+        self._log = log
+        self._transport = transport
+
+    def intend(self, template: Template) -> None:
+        """*template* is about to be published."""
+        self._journal.intend(template.ref, template.owner)
+
+    def published(self, template: Template, digest: str) -> None:
+        """*template* was published."""
+        self._journal.created(template.ref, template.owner)
+        self._log.template(TemplateAction(template.ref, self._purpose(template), digest, "published", self._now()))
+
+    def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
+        """*template* was deleted, or could not be. The journal keeps a ref until nobody has a version of that name."""
+        if gone:
+            self._journal.removed(template.ref, template.owner)
+        action: TemplateDeed = "deleted" if gone else "left" if sure else "may-be-left"
+        self._log.template(TemplateAction(template.ref, self._purpose(template), "", action, self._now()))
+
+    def _purpose(self, template: Template) -> str:
+        return template.name.removeprefix(f"touchstone-{self._run_id}-")
+
+    def _now(self) -> float:
+        return round(self._transport.now(), 6)
+
+
+class Run:
+    """One run of the contract tests in this process.
+
+    Attributes:
+        is_replay: Whether recordings are in the place of a target.
+        suspects: The versions that findings are about.
+        declared: The claims that cases set out to show.
+    """
+
+    is_replay = False
+
+    def __init__(self, handover: Handover, settings: Settings) -> None:
+        self.settings = settings
+        self.handover = handover
+        self.ledger = ledger_of_claims.load()
+        self.selected = {claim.id: claim for claim in self.ledger.select(settings.claims_glob)}
+        self.contract = Contract.load()
+        target = settings.target
+        self.log = RunLogWriter(Path(handover.run_log), drops=True)
+        bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
+        self.judge = by_all_rules(bounds, given_contents(settings), target.key_sources)
+        self.transport = self._transport()
+        self.journal = self._open_journal()
+        self.exam = self._examination(target, handover.latency_s)
+        self.plan = PlanWatch()
+        self._conclusion: Callable[[Judgement], Judgement] = lambda judgement: judgement
+        self._lock = threading.Lock()
+        self._judgements: list[Judgement] = []
+        self._clear: set[str] = set()
+        self._broken: set[str] = set()
+        self._findings: list[Finding] = []
+        self.suspects: set[str] = set()
+        self.declared: set[str] = set()
+        self._refs: dict[str, None] = {}
+        self._news: dict[str, None] = {}
+
+    def _transport(self) -> Transport:
+        target = self.settings.target
+        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key, target.unused_keys)
+        asked = (self.handover.url, keys, self.contract, self._record, target.request_timeout_s)
+        return Transport(*asked, bounds=target.bounds)
+
+    def _examination(self, target: TargetSettings, latency_s: float) -> Examination:
+        budget = Budget(target.max_builds, self.settings.max_seconds or float("inf"))
+        assert self.journal, "only a replay has none, and makes its examinations itself"
+        tells = Journalled(self.handover.run_id, self.journal, self.log, self.transport)
+        return Examination(self.transport, target, self.handover.run_id, tells, budget, latency_s)
+
+    def _open_journal(self) -> Journal | None:
+        url = EMBEDDED_URL if self.settings.target.embedded else self.handover.url
+        folder = Path(self.handover.run_log).parent
+        return Journal.open(self.handover.run_id, url, self.settings.state_dir, folder)
+
+    @contextmanager
+    def playing(self, play_id: str, *, is_story: bool) -> Iterator[Examination]:  # noqa: ARG002
+        """What a scenario is played with; see `touchstone.recordings.replay_run` for what a replay does."""
+        yield self.exam
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the run log takes no more: there is no use in going on, and the target has to be cleaned up."""
+        return self.log.lost is not None
+
+    def _warn(self, text: str) -> None:
+        self.log.warning(text)
+
+    def _record(self, exchange: Exchange) -> None:
+        with self._lock:
+            self.plan.hear(exchange)
+            self._see(exchange)
+
+    def _see(self, exchange: Exchange) -> None:
+        was_lost = self.is_lost
+        self.log.exchange(exchange)
+        if self.is_lost and not was_lost:
+            self.exam.budget.until_at = float("-inf")  # until the clean-up nothing more is sent
+        self._judgements += self.judge.see(exchange)
+        if exchange.ref:
+            self._refs[exchange.ref] = None
+            self._news[exchange.ref] = None
+
+    def _catch_up(self) -> None:
+        """Sees what was not judged when it came; nothing, unless recordings are replayed."""
+
+    def say(self, judgements: list[Judgement]) -> None:
+        """Takes what another judge than the rules says about exchanges of the running case.
+
+        Where a rule has found fault with an exchange already, the other judge finds the same one under another name.
+        """
+        with self._lock:
+            told = {judgement.evidence[-1] for judgement in self._judgements if judgement.outcome == "broken"}
+            self._judgements += [j for j in judgements if j.outcome != "broken" or j.evidence[-1] not in told]
+
+    def conclude(self, case_id: str, *, final: bool = True) -> list[Finding]:
+        """
+        Judges the stories that the case added to; writes tallies and findings; returns the findings of the whole case.
+        """
+        with self._lock:
+            self._catch_up()
+            judgements = list(map(self._conclusion, self._judgements + self.judge.tell(self._refs)))
+            self._judgements, self._refs, self._news = [], {}, {}
+        judgements = [j for j in judgements if j.claim in self.selected]
+        self._clear |= {j.claim for j in judgements if j.outcome != "indeterminate"}
+        self._broken |= {j.claim for j in judgements if j.outcome == "broken"}
+        self.log.judgements(case_id, judgements)
+        self.suspects |= self.judge.accused(judgements)
+        findings = [self.judge.finding(j) for j in judgements if j.outcome == "broken"]
+        for finding in findings:
+            self.log.finding(finding, case_id)
+        self._findings += findings
+        told = list(self._findings)
+        if final:
+            self._findings = []
+        return told
+
+    def met_trouble(self) -> bool:
+        """Whether anything has been found in the running case: what follows may then be a consequence of it.
+
+        Only stories that went on since the last time are told again; all of them are when the case ends.
+        """
+        with self._lock:
+            self._judgements += self.judge.tell(self._news)
+            self._news = {}
+            return bool(self.judge.accused(self._judgements))
+
+    def has_found(self) -> bool:
+        """Whether the run was after something and has found it."""
+        quarry = self.handover.quarry
+        return quarry is not None and quarry.is_found(self._broken)
+
+    def can_do_without(self, case: Sequence[str]) -> bool:
+        """
+        Whether the run is after something, and a proof of it needs no case on these claims; see `touchstone.earlystop`.
+        """
+        quarry = self.handover.quarry
+        return quarry is not None and (
+            quarry.may_stop(self._broken, self._clear, self.selected)
+            or quarry.may_skip(case, self._broken, self._clear)
+        )
+
+    def not_applicable(self, claims: Sequence[str], reason: str) -> None:
+        """Says that the target shows nothing that *claims* could be judged by, as far as nothing has judged them."""
+        for claim in claims:
+            if claim in self.selected and claim not in self._clear:
+                self.log.notice(Notice(claim, "not-applicable", reason))
+                self._clear.add(claim)
+
+    def unclear(self, claims: Sequence[str]) -> list[str]:
+        """Those of *claims* that this target can show and that nothing has shown yet."""
+        lacking = self.lacking()
+        wanted = (self.selected[claim] for claim in claims if claim in self.selected)
+        return [c.id for c in wanted if c.id not in self._clear and not any(lacking[need] for need in c.needs)]
+
+    def lacking(self) -> dict[str, str]:
+        """What the target does not offer, by need: what would have to be set, or empty where it is offered."""
+        target = self.settings.target
+        return {
+            "publish": PUBLISH_ADVICE if target.publish == "never" else "",
+            "second": "" if target.second_api_key else second_key_advice(target),
+            "restricted": "" if target.restricted_api_key else restricted_key_advice(target),
+        }
+
+    def finish(self) -> None:
+        """Removes what the run made and judges that too."""
+        try:
+            if self.journal:
+                clean = self.exam.clean_up()
+                if not self.plan.is_barred:
+                    self.conclude("clean-up")
+                self.journal.close(all_clean=clean)
+        finally:
+            self.transport.close()
+            if self.transport.remark:
+                self.log.warning(self.transport.remark)
+            if self.handover.mode == "run":
+                self._tell_needs()
+            else:
+                self._tell_unshown()
+            self._tell_failed()
+            self.log.close()
+
+    def _tell_failed(self) -> None:
+        """A rule of ours that failed is a case that ended in an error, so that the run cannot pass."""
+        for rule_id, error in self.judge.failed.items():
+            text = self.transport.secrets.text(f"the rule {rule_id} failed: {error}")
+            self.log.case(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
+
+    def _tell_unshown(self) -> None:
+        """What nobody set out to show, and nothing showed, is not what scenarios are for."""
+        for claim in self.selected.keys() - self._clear - self.declared:
+            self.log.notice(Notice(claim, "not-applicable", UNSHOWN))
+
+    def _tell_needs(self) -> None:
+        lacking = self.lacking()
+        for claim in self.selected.values():
+            for need in sorted(claim.needs):
+                if lacking[need]:
+                    self.log.notice(Notice(claim.id, "not-applicable", lacking[need]))
+
+
+def given_contents(settings: Settings) -> dict[str, Content]:
+    """The templates that the user named, as the rules know them."""
+    templates = settings.target.templates
+    named = [
+        *((ref, "primary", "ready") for ref in templates.buildable),
+        *((ref, "primary", "failed") for ref in templates.failing),
+        *((ref, "restricted", "unknown") for ref in templates.restricted),
+    ]
+    return {
+        ref: Content(ref, owner, f"given:{ref}", outcome, 0.0, "", 0, float("-inf"), float("-inf"))  # type: ignore[arg-type]  # the literals above are of the two types
+        for ref, owner, outcome in named
+    }

@@ -1,0 +1,261 @@
+"""Schemathesis as a generator of requests and as a second judge of single answers.
+
+Its cases go through our transport, so that our rules see them like any other exchange. Two things are changed on the
+way: most paths name a version that exists, since a generator does not know which do; and whatever could create, start
+or delete something keeps to names of this run, since a generator does not know whose the others are.
+"""
+
+import json
+import re
+from typing import Any
+
+import requests
+import schemathesis
+import yaml
+from schemathesis import Case
+from schemathesis.checks import not_a_server_error
+from schemathesis.config import SchemathesisConfig
+from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.core.transport import Response as SchemathesisResponse
+from schemathesis.schemas import BaseSchema
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from touchstone.check import tables
+from touchstone.check.examination import Examination
+from touchstone.check.templates import VERSION, Template, is_own
+from touchstone.check.terms import Unsuited
+from touchstone.contract.document import Contract
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
+from touchstone.target.transport import Call, may_publish
+
+MAX_EXAMPLES = {"quick": 3, "standard": 12, "thorough": 100}
+
+# One in so many generated paths is left as it came; the others name the shared ready version.
+WILD_EVERY = 3
+
+CHECKS = {
+    "not_a_server_error": (not_a_server_error, {}, "http.no-server-error"),
+    "status_code_conformance": (status_code_conformance, {}, "http.status-is-documented"),
+    "content_type_conformance": (
+        content_type_conformance,
+        {"streamBuildEvents": "events.media-type"},
+        "http.json-media-type",
+    ),
+    "response_headers_conformance": (response_headers_conformance, {}, "limit.retry-after-is-valid"),
+    "response_schema_conformance": (
+        response_schema_conformance,
+        {
+            "startBuild": "start.body-is-documented",
+            "getBuild": "status.body-is-documented",
+            "publishTemplate": "publish.body-is-documented",
+            "streamBuildEvents": "events.fields-are-documented",
+            "getTemplate": "template.read-shows-the-published",
+            "deleteTemplate": "template.delete-says-deleted",
+            "cancelBuild": "cancel.says-cancelling",
+        },
+        "http.body-is-json",
+    ),
+}
+
+
+def load_schema(seed: int, profile: str, *, publishes: bool = True) -> BaseSchema:
+    """The contract as a source of cases: examples, coverage and fuzzing, positive and negative, the same for one seed.
+
+    Args:
+        publishes: Whether there are cases of the operation that publishes.
+    """
+    tables.provide()
+    config = SchemathesisConfig.from_dict(
+        {
+            "seed": seed,
+            "cache": {"enabled": False},
+            "generation": {"database": "none", "max-examples": MAX_EXAMPLES[profile], "mode": "all"},
+            "phases": {"coverage": {"enabled": profile != "quick"}},
+        }
+    )
+    schema = schemathesis.openapi.from_dict(dict(Contract.load().document), config=config)
+    return schema if publishes else schema.exclude(path="/templates", method="POST")
+
+
+def send_case(exam: Examination, case: "Case[Any]", number: int) -> Exchange | None:
+    """Sends one generated case; None where it could reach what is not ours.
+
+    Args:
+        number: Counts the cases of an operation; decides whether the path stays as generated.
+    """
+    _aim(exam, case, number)
+    prepared = requests.Request(**_request_arguments(case)).prepare()
+    body = prepared.body.encode() if isinstance(prepared.body, str) else (prepared.body or b"")
+    assert isinstance(body, bytes)
+    headers = {name: str(value) for name, value in prepared.headers.items() if name.lower() not in _OURS}
+    template = None
+    if _publishes(case):
+        body, template = _renamed(exam, body, number)
+        if template is not None:
+            exam.register(template)
+        elif number % WILD_EVERY:
+            return None
+    call = Call(method=prepared.method or "GET", path=prepared.path_url, headers=headers, body=body)
+    if exam.target.publish == "never" and may_publish(call):
+        return None
+    try:
+        exchange = exam.followed(call) if case.operation.path.endswith("/events") else exam.send(call)
+    except Unsuited:
+        if template is not None:
+            exam.forget(template)
+        raise
+    _keep_track(exam, exchange, template)
+    return exchange
+
+
+def _publishes(case: "Case[Any]") -> bool:
+    return case.method.upper() == "POST" and case.operation.path == "/templates"
+
+
+def _keep_track(exam: Examination, exchange: Exchange, template: Template | None) -> None:
+    """What was refused need not be removed; what a server made of a document under another name of the run must be.
+
+    A name that is not the run's is left alone, whatever the server says: it may be somebody else's version.
+    """
+    if template is not None and 400 <= exchange.status < 500:
+        exam.forget(template)
+    made = exchange.body.get("ref")
+    if exchange.operation == "publishTemplate" and 200 <= exchange.status < 300 and isinstance(made, str):
+        name, _, version = made.removeprefix("default/").rpartition("@")
+        if is_own(made, exam.run_id):
+            exam.register(Template(name, version, 0.0, False, ""))
+
+
+def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
+    """What Schemathesis says about the answer, one judgement a check."""
+    if exchange.response is None or exchange.request.method != case.operation.method.upper():
+        return []
+    response = _response(exchange)
+    told = []
+    for name, (check, claims, otherwise) in CHECKS.items():
+        if exchange.status == 429 and name != "response_headers_conformance":
+            continue
+        claim = claims.get(exchange.operation, otherwise)
+        if exchange.status >= 400:
+            claim = _error_claim(exchange, name, otherwise)
+        told.append(_judged(case, response, exchange, name, check, claim))
+    return [judgement for judgement in told if judgement]
+
+
+# Anything that a server may take for a version; other texts stay as they are and are refused.
+_VERSION = re.compile(r"\s*v?\d")
+
+_OURS = frozenset({"authorization", "content-length", "host", "connection", "user-agent", "accept-encoding"})
+
+
+def _judged(
+    case: "Case[Any]", response: SchemathesisResponse, exchange: Exchange, name: str, check: Any, claim: str
+) -> Judgement | None:
+    if not exchange.operation or (claim == "limit.retry-after-is-valid" and not _has_retry_after(exchange)):
+        return None
+    common = (f"schemathesis.{name}", exchange.operation, (exchange.seq,))
+    try:
+        case.validate_response(response, checks=[check])
+    except (FailureGroup, Failure) as group:
+        failures = group.exceptions if isinstance(group, FailureGroup) else [group]
+        actual = "; ".join(" ".join(str(failure).split())[:160] for failure in failures[:2])
+        return Judgement(claim, "broken", *common, expected=f"an answer that passes {name}", actual=actual)
+    return Judgement(claim, "held", *common)
+
+
+def _error_claim(exchange: Exchange, name: str, otherwise: str) -> str:
+    if name != "response_schema_conformance":
+        return otherwise
+    # What is wrong with a document has a list of its own beside the text in error.
+    listed = exchange.operation == "publishTemplate" and exchange.status == 422
+    return "publish.invalid-is-422" if listed and "errors" in exchange.body else "error.has-the-documented-shape"
+
+
+def _has_retry_after(exchange: Exchange) -> bool:
+    return exchange.response is not None and exchange.response.header("Retry-After") is not None
+
+
+def _aim(exam: Examination, case: "Case[Any]", number: int) -> None:
+    """Points the path of *case* at a version that exists, or at names that only this run can have."""
+    parameters = case.path_parameters
+    if not parameters:
+        return
+    deletes = case.operation.method.upper() == "DELETE" and not case.operation.path.endswith("/build")
+    aimed = number % WILD_EVERY and not deletes and case.method.upper() == case.operation.method.upper()
+    ready = _ready(exam) if aimed else None
+    if ready is not None:
+        parameters.update(namespace="default", name=ready.name, version=ready.version)
+    elif case.method.upper() != "GET":
+        # A server may pass over the namespace, or take an odd name for a usual one.
+        own = f"touchstone-{exam.run_id}"
+        parameters.update(namespace=f"{own}-nobody", name=f"{own}-{parameters.get('name', '')}")
+
+
+def _ready(exam: Examination) -> Template | None:
+    """
+    The version to aim at; None where none becomes ready, for Hypothesis takes an exception for a failure to reproduce.
+    """
+    try:
+        return exam.ready()
+    except Unsuited:
+        return None
+
+
+def _request_arguments(case: "Case[Any]") -> dict[str, Any]:
+    arguments = case.as_transport_kwargs(base_url="http://touchstone.invalid")
+    params = dict(arguments.get("params") or {})
+    params.pop("auto_build", None)
+    return {
+        "method": arguments["method"],
+        "url": arguments["url"],
+        "params": params or None,
+        "headers": arguments.get("headers"),
+        "json": arguments.get("json"),
+        "data": arguments.get("data"),
+    }
+
+
+def _renamed(exam: Examination, body: bytes, number: int) -> tuple[bytes, Template | None]:
+    """A document with a name of this run in place of its own; unchanged, and no template, where it has no name at all.
+
+    JSON is YAML, so the new document fits either media type.
+    """
+    try:
+        document = yaml.safe_load(body)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return body, None
+    about = document.get("template") if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not ("name" in document or (isinstance(about, dict) and "name" in about)):
+        return body, None
+    name, version = f"touchstone-{exam.run_id}-generated-{number}", VERSION
+    # What is no text stays none: a server may make a text of it.
+    if "name" in document:
+        document["name"] = f"{name}@{version}" if isinstance(document["name"], str) else [name]
+    if isinstance(about, dict):
+        if "name" in about:
+            about["name"] = name if isinstance(about["name"], str) else [name]
+        if isinstance(about.get("version"), str) and _VERSION.match(about["version"]):
+            about["version"] = version
+    return json.dumps(document, default=str).encode(), Template(name, version, 0.0, False, "")
+
+
+def _response(exchange: Exchange) -> SchemathesisResponse:
+    assert exchange.response
+    headers: dict[str, list[str]] = {}
+    for name, value in exchange.response.headers:
+        headers.setdefault(name.lower(), []).append(value)
+    request = requests.Request(exchange.request.method, "http://touchstone.invalid/").prepare()
+    return SchemathesisResponse(
+        status_code=exchange.status,
+        headers=headers,
+        content=exchange.response.body,
+        request=request,
+        elapsed=exchange.elapsed_s,
+        verify=True,
+    )

@@ -1,0 +1,238 @@
+"""Removes what a killed run left on its target: versions with names of that run, which its journal lists.
+
+A journal may be planted. What else it lists is left, and so is a file that others can write. A build of a version that
+the settings name is cancelled, since a run may start it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from touchstone.check.budget import Budget
+from touchstone.check.examination import Examination
+from touchstone.check.journal import Journal, Leftover, leftovers
+from touchstone.check.outage import SILENT_REMOVALS
+from touchstone.check.templates import Template, is_own
+from touchstone.check.terms import Unsuited
+from touchstone.config import Settings, TargetSettings
+from touchstone.contract.document import Contract
+from touchstone.facts.exchange import Credential, Exchange
+from touchstone.target.transport import Call, Keys, Transport
+
+# Where a journal says this, the target was the twin inside the run itself and ended with it.
+EMBEDDED_URL = "embedded"
+
+OWNERS: dict[str, Credential] = {"primary": "primary", "second": "second", "restricted": "restricted"}
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What became of one journal.
+
+    Attributes:
+        removed: Refs that were there and are gone now.
+        gone: Refs that were gone already.
+        left: Refs that are still there, or may be, each with the reason.
+        silent: Whether nobody answered.
+    """
+
+    run_id: str
+    url: str
+    removed: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    left: Mapping[str, str] = field(default_factory=dict)
+    silent: bool = False
+
+
+class _Silent:
+    """Tells nobody: a sweep writes no run log."""
+
+    def intend(self, template: Template) -> None:
+        """Never called: a sweep publishes nothing."""
+
+    def published(self, template: Template, digest: str) -> None:
+        """Never called: a sweep publishes nothing."""
+
+    def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
+        """Never called: a sweep keeps count by itself."""
+
+
+def sweep(settings: Settings, folders: Iterable[Path | None], tell: Callable[[str], None]) -> tuple[Swept, ...]:
+    """Sweeps every journal in *folders* whose run is over, with the keys of *settings*.
+
+    Journals of another target than that of *settings* are told of and left alone.
+    """
+    swept: list[Swept] = []
+
+    def refuse(path: Path, why: str) -> None:
+        swept.append(Swept("", "", left={str(path): f"{why}; if it is yours, delete it"}))
+
+    for leftover in leftovers(*folders, refused=refuse):
+        if leftover.target_url in (settings.target.url, EMBEDDED_URL):
+            swept.append(_sweep(settings, leftover))
+        else:
+            tell(
+                f"run {leftover.run_id} left {len(leftover.refs)} templates on {leftover.target_url}: "
+                "sweep that API with its --url or --target"
+            )
+    return tuple(swept)
+
+
+def sweep_run(settings: Settings, folders: Iterable[Path | None], run_id: str) -> tuple[str, ...]:
+    """Sweeps what one run left; the refs that could not be removed."""
+    mine = [found for found in leftovers(*folders) if found.run_id == run_id]
+    return tuple(ref for found in mine for ref in _sweep(settings, found).left)
+
+
+def _sweep(settings: Settings, leftover: Leftover) -> Swept:
+    journal = Journal.resume(leftover)
+    if journal is None:
+        return Swept(leftover.run_id, leftover.target_url)
+    with journal:
+        if leftover.target_url == EMBEDDED_URL:
+            swept = Swept(leftover.run_id, leftover.target_url, gone=leftover.refs)
+        else:
+            swept = _sweep_target(settings, leftover)
+        for ref in (*leftover.refs, *leftover.builds):
+            if ref not in swept.left:
+                journal.removed(ref)
+    return swept
+
+
+def _sweep_target(settings: Settings, leftover: Leftover) -> Swept:
+    target = settings.target
+    keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
+    asked = (leftover.target_url, keys, Contract.load(), lambda _exchange: None, target.request_timeout_s)
+    transport = Transport(*asked, bounds=target.bounds)
+    exam = Examination(transport, target, leftover.run_id, _Silent(), Budget(0), case="sweep")
+    broom = _Broom(exam, leftover.path)
+    found: dict[str, list[str]] = {"removed": [], "gone": []}
+    left = _foreign(leftover, target)
+    try:
+        for ref in leftover.builds:
+            if ref not in left and ref not in leftover.refs and (why := broom.cancel(ref)):
+                left[ref] = why
+        for ref in leftover.refs:
+            if ref in left:
+                continue
+            try:
+                found["removed" if broom.remove(ref, leftover.owners.get(ref, ())) else "gone"].append(ref)
+            except _Left as error:
+                left[ref] = str(error)
+    finally:
+        transport.close()
+    return Swept(
+        leftover.run_id, leftover.target_url, tuple(found["removed"]), tuple(found["gone"]), left, broom.is_silent
+    )
+
+
+def _foreign(leftover: Leftover, target: TargetSettings) -> dict[str, str]:
+    """The refs of a journal that its run cannot have made, each with the reason why it is left."""
+    why = f"is no name of run {leftover.run_id}; if it is to go, remove it yourself, and delete {leftover.path}"
+    named = {*target.templates.buildable, *target.templates.failing}
+    builds = [ref for ref in leftover.builds if ref not in named]
+    return {ref: why for ref in (*leftover.refs, *builds) if not is_own(ref, leftover.run_id)}
+
+
+class _Left(Exception):
+    """A version could not be removed; the text says why."""
+
+
+class _Unasked(_Left):
+    """The account that may have a version was not asked; the text names the key, and says what to do."""
+
+
+class _Broom:
+    """
+    Cancels and deletes. Once nobody has answered a few times in a row, no more is sent: each would take its timeout.
+    """
+
+    def __init__(self, exam: Examination, journal: Path) -> None:
+        self._exam = exam
+        self._journal = journal
+        self._silent = 0
+        self._error = ""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the last requests were not answered."""
+        return self._silent > 0
+
+    def cancel(self, ref: str) -> str:
+        """Cancels a build of a version that stays; why it could not be, or an empty text."""
+        try:
+            exchange = self._send("cancelBuild", ref, "primary")
+        except _Left as error:
+            return str(error)
+        return "" if exchange.status in (404, 409) or 200 <= exchange.status < 300 else _told(exchange)
+
+    def remove(self, ref: str, owners: Sequence[str]) -> bool:
+        """Cancels what may be building and deletes the version, as each account that may have it; whether it was there.
+
+        Where nobody knows whose it is each key is tried, and one that deletes a version is taken for the one.
+
+        Args:
+            owners: The roles of the keys that created it; empty where nobody knows.
+
+        Raises:
+            _Left: it is still there, or may be.
+        """
+        found, why, unasked = False, "", ""
+        owners = [role for role in owners if role in OWNERS]
+        for role in owners or tuple(OWNERS):
+            try:
+                found |= self._removed_as(ref, role)
+            except _Unasked as error:
+                unasked = unasked or f"{'made' if owners else 'may be made'} with {error}"
+            except _Left as error:
+                why = why or str(error)
+        if unasked and not owners:
+            unasked = "" if found else f"{unasked}; if the run had no such key, delete {self._journal}"
+        if why or unasked:
+            raise _Left(why or unasked)
+        return found
+
+    def _removed_as(self, ref: str, role: str) -> bool:
+        """Whether the account of one key had the version, which is gone now.
+
+        Raises:
+            _Unasked: the target lets nobody in with that key, or there is none.
+            _Left: the version is still there, or may be.
+        """
+        key, source = f"{role}_api_key".removeprefix("primary_"), getattr(self._exam.target.key_sources, role)
+        if not self._exam.target.keys().get(role):
+            raise _Unasked(f"{key}, which is not set; set {source}")
+        self._send("cancelBuild", ref, OWNERS[role])
+        deleted = self._send("deleteTemplate", ref, OWNERS[role])
+        if deleted.status == 401:
+            raise _Unasked(f"{key}, which is refused with {_told(deleted)}; set {source} to the right one")
+        # An account that may not delete anything can say what it has all the same.
+        refused = deleted.status == 403
+        if deleted.status == 404 or (refused and self._send("getTemplate", ref, OWNERS[role]).status == 404):
+            return False
+        if deleted.status not in (200, 204):
+            raise _Left(_told(deleted))
+        return True
+
+    def _send(self, operation: str, ref: str, owner: Credential) -> Exchange:
+        """The answer to one request.
+
+        Raises:
+            _Left: there was none, or it was refused for longer than anybody waits.
+        """
+        if self._silent >= SILENT_REMOVALS:
+            raise _Left(self._error)
+        try:
+            exchange = self._exam.patiently(Call(operation, ref, owner))
+        except Unsuited as error:
+            raise _Left(error.reason) from None
+        if exchange.response is None:
+            self._silent, self._error = self._silent + 1, f"no answer: {exchange.error}"
+            raise _Left(self._error)
+        self._silent = 0
+        return exchange
+
+
+def _told(exchange: Exchange) -> str:
+    error = exchange.body.get("error")
+    return f"status {exchange.status}{f' {error!r}' if isinstance(error, str) else ''}"

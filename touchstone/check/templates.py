@@ -1,0 +1,199 @@
+"""Templates of a run's own: makes their documents, publishes them, and removes them again.
+
+Each version is named `touchstone-<run id>-<purpose>` and written to the journal before it is created.
+"""
+
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import yaml
+
+from touchstone.facts.exchange import Credential
+from touchstone.rules.history import Outcome
+from touchstone.target.transport import Call
+
+Form = Literal["json", "yaml", "sugar", "shuffled"]
+VERSION = "1.0.0"
+
+# What failing steps end with, one after the other.
+_EXIT_STATUSES = (1, 2, 127, 255)
+
+# What lines of a build end with, one after the other: letters, quotes and what looks like markup or a frame of a log.
+_ENDINGS = ("", " größer ☃ 日本", ' {"step": [1, "two"]}', " data: more", " it's done", " <b>&amp;</b>", " id: 7: #")
+
+# How hardware is written in the short form (templates/schema#sugar).
+_SHORT: dict[str, Callable[[Any], tuple[str, Any]]] = {
+    "cpu": lambda value: ("cpu", value),
+    "ram_gb": lambda value: ("ram", f"{value}gb"),
+    "resolution": lambda value: ("display", str(value).removesuffix("x24")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A version to be published, and what its build does.
+
+    Attributes:
+        namespace: ``default`` for all that a run publishes.
+        sleep_s: Seconds that the build steps take at least.
+        fails: Whether the build step after that fails.
+        then: Build steps that follow; they are never reached where that one fails.
+        extras: Further sections of the document, and further keys of its sections ``template`` and ``build``.
+        halved: Whether half of the sleep comes after what is printed.
+        more_lines: How many more lines the build prints after the first one, at once.
+        silent: Whether the build prints nothing, and has no steps where it need not fail.
+        marker: Text that the build prints, or that stands in its environment; unique to this content.
+        owner: Whose key publishes it.
+        edition: Distinguishes contents under one ref.
+    """
+
+    name: str
+    version: str
+    sleep_s: float
+    fails: bool
+    marker: str
+    owner: Credential = "primary"
+    edition: int = 1
+    namespace: str = "default"
+    then: tuple[str, ...] = ()
+    extras: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    halved: bool = False
+    more_lines: int = 0
+    silent: bool = False
+
+    @property
+    def ref(self) -> str:
+        """``namespace/name@version``."""
+        return f"{self.namespace}/{self.name}@{self.version}"
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the build ends."""
+        return "failed" if self.fails else "ready"
+
+    def steps(self) -> list[str]:
+        """The build steps in order."""
+        sleep = [f"sleep {self.sleep_s - self._rest_s():g}"] if self.sleep_s else []
+        rest = [f"sleep {self._rest_s():g}"] if self._rest_s() else []
+        return [
+            *sleep,
+            *(f"echo {shlex.quote(line)}" for line in self.lines()),
+            *rest,
+            *([f"exit {self._exit_status()}"] if self.fails else []),
+            *self.then,
+        ]
+
+    def lines(self) -> list[str]:
+        """What the build prints: the marker, and then more lines, each of which is told from all others."""
+        if self.silent:
+            return []
+        more = (f"{self.marker}-line-{n}{_ENDINGS[n % len(_ENDINGS)]}" for n in range(2, self.more_lines + 2))
+        return [self.marker, *more]
+
+    def _exit_status(self) -> int:
+        return _EXIT_STATUSES[(len(self.name) + self.edition) % len(_EXIT_STATUSES)]
+
+    def _rest_s(self) -> float:
+        return self.sleep_s / 2 if self.halved else 0.0
+
+    def revised(self) -> "Template":
+        """The same ref with other content."""
+        edition = self.edition + 1
+        return replace(self, edition=edition, marker=f"{self.marker.partition('.')[0]}.{edition}")
+
+    def document(self) -> dict[str, Any]:
+        """The document in canonical form."""
+        return self._document({"template": {"name": self.name, "version": self.version} | self._extra("template")})
+
+    def sugared(self) -> dict[str, Any]:
+        """The same document in its short form: name and version in one text, and the hardware beside them."""
+        extra = self._extra("template")
+        document = self._document({"name": f"{self.name}@{self.version}"} | ({"template": extra} if extra else {}))
+        hardware = document.pop("hardware", {})
+        short = {key: _SHORT[key](value) for key, value in hardware.items() if key in _SHORT}
+        rest = {key: value for key, value in hardware.items() if key not in _SHORT}
+        return document | dict(short.values()) | ({"hardware": rest} if rest else {})
+
+    def _document(self, head: dict[str, Any]) -> dict[str, Any]:
+        rest = {key: value for key, value in self.extras.items() if key not in ("template", "build")}
+        build = self._extra("build") | ({"run": steps} if (steps := self.steps()) else {})
+        mark = {"env": {"MARK": self.marker}} if self.silent else {}
+        return {"api_version": "orgo.ai/v1"} | head | rest | mark | ({"build": build} if build else {})
+
+    def _extra(self, section: str) -> dict[str, Any]:
+        return dict(self.extras.get(section, {}))
+
+    def content_key(self) -> str:
+        """Identity of the content: equal documents in any form have equal keys."""
+        return hashlib.sha256(json.dumps(self.document(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def note(self) -> dict[str, Any]:
+        """What the rules need to know of the document."""
+        return {
+            "content": self.content_key(),
+            "outcome": self.outcome,
+            "sleep_s": self.sleep_s,
+            "marker": "" if self.silent else self.marker,
+            "lines": self.lines(),
+            "marker_after_s": self.sleep_s - self._rest_s(),
+        }
+
+
+def is_own(ref: str, run_id: str) -> bool:
+    """Whether *ref* is one that only this run can have made: `default/touchstone-<run id>-<purpose>@<version>`."""
+    return re.fullmatch(rf"default/touchstone-{re.escape(run_id)}-[^/@]+@(?!\.+$)[^/@]*", ref) is not None
+
+
+def given(ref: str) -> Template:
+    """A template that exists already, as far as its ref tells."""
+    namespace, _, rest = ref.partition("/")
+    name, _, version = rest.rpartition("@")
+    return Template(name, version, 0.0, False, "", namespace=namespace)
+
+
+def publish_call(
+    template: Template,
+    *,
+    wrapped: bool,
+    form: Form = "json",
+    force: bool = False,
+    auto_build: bool = False,
+    credential: Credential | None = None,
+) -> Call:
+    """The request that publishes *template*.
+
+    Args:
+        wrapped: Send ``{"namespace", "name", "version", "template"}`` instead of the raw document (ambiguity 35).
+        form: How the raw document is written down; a wrapped one is always JSON. What it may leave open is written in
+            one way here and in another one there, as is what the query may leave out.
+    """
+    switches = {"force": force, "auto_build": auto_build}
+    query = {key: "true" if on else "false" for key, on in switches.items() if on or template.edition % 2 == 0}
+    body, media_type = _written(template, form, wrapped)
+    return Call(
+        operation="publishTemplate",
+        ref=template.ref,
+        credential=credential or template.owner,
+        query=query,
+        headers={"Content-Type": media_type},
+        body=body,
+        note=template.note() | {"force": force, "auto_build": auto_build, "form": form},
+    )
+
+
+def _written(template: Template, form: Form, wrapped: bool) -> tuple[bytes, str]:
+    document = template.sugared() if form == "sugar" else template.document()
+    if form == "shuffled":
+        document = dict(reversed(document.items()))
+    if wrapped:
+        envelope = {"namespace": "default", "name": template.name, "version": template.version, "template": document}
+        return json.dumps(envelope).encode(), "application/json"
+    if form == "yaml":
+        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode(), "application/yaml"
+    shuffled = form == "shuffled"
+    return json.dumps(document, indent=2 if shuffled else None, ensure_ascii=not shuffled).encode(), "application/json"

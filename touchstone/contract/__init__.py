@@ -1,0 +1,1 @@
+"""Reads openapi/: the contract document, its schemas, the claims and the life cycle of a build."""

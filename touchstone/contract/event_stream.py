@@ -1,0 +1,234 @@
+"""Reads server-sent events from bytes, strictly and piece by piece, as the WHATWG HTML standard, section 9.2, says.
+
+Rules for this file: nothing here does I/O or knows time; how the bytes are cut never changes what comes out; what a
+standard parser passes over in silence is reported in *problems*, so that a rule can decide what it means.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+# Browsers set no limit; Node's eventsource and Go's bufio.Scanner (64 KiB) do. 1 MiB is far above any log line.
+MAX_LINE_BYTES = 1 << 20
+# A stream of nothing but oddities must not fill the memory with reports of them.
+MAX_PROBLEMS = 100
+_EXCERPT_BYTES = 60
+
+_END_OF_LINE = re.compile(rb"\r\n?|\n")
+_FIELD_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_MILLISECONDS = re.compile(r"[0-9]{1,18}")
+_BOM = b"\xef\xbb\xbf"
+_LF = 0x0A
+
+ProblemKind = Literal[
+    "unknown-field",  # a field that the standard does not have; receivers ignore it
+    "stray-line",  # text that is no field at all, such as a line of JSON without data:
+    "invalid-utf8",  # bytes that are not UTF-8; each bad sequence is read as U+FFFD
+    "invalid-retry",  # a retry that is not a number in ASCII digits; receivers ignore it
+    "invalid-id",  # an id with NUL in it; receivers ignore it
+    "line-too-long",  # more bytes without an end of line than allowed; its event is dropped
+    "event-too-long",  # more bytes of data before the blank line than allowed; the event is dropped
+    "unterminated-event",  # the stream ended before the blank line; the event is dropped
+    "more-problems",  # further problems were not recorded
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One dispatched event.
+
+    Attributes:
+        event: Its type, ``message`` where the stream names none.
+        data: The data lines, joined by line feeds.
+        id: The last event id of the stream so far, its own or an earlier one's; empty without any.
+        retry: Milliseconds to wait before connecting again, as set by this event, or None.
+    """
+
+    event: str
+    data: str
+    id: str = ""
+    retry: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FramingProblem:
+    """Something in the bytes that a well-formed stream of known fields does not have.
+
+    Attributes:
+        kind: What it is.
+        line: Number of the line, from 1.
+        found: The beginning of the line as a bytes repr.
+    """
+
+    kind: ProblemKind
+    line: int
+    found: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.kind}: {self.found}"
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedStream:
+    """A whole stream: its events and what was odd about it, each in order."""
+
+    events: tuple[Event, ...]
+    problems: tuple[FramingProblem, ...]
+
+
+class EventStreamParser:
+    """Turns bytes into events as they arrive.
+
+    Args:
+        max_line_bytes: Longest line, and most data in one event, that is kept.
+    """
+
+    def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+        self._max_line_bytes = max_line_bytes
+        self._problems: list[FramingProblem] = []
+        self._line = bytearray()
+        self._line_number = 1
+        self._after_cr = False
+        self._skipping_line = False
+        self._last_event_id = ""
+        self._start_event()
+
+    @property
+    def problems(self) -> tuple[FramingProblem, ...]:
+        """What was odd so far, in order; at most 100, then one that says that there were more."""
+        return tuple(self._problems)
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take the next bytes.
+
+        Returns:
+            The events that they complete, in order.
+        """
+        if not data:
+            return []
+        position = 1 if self._after_cr and data[0] == _LF else 0
+        self._after_cr = data.endswith(b"\r")
+        events = []
+        for end in _END_OF_LINE.finditer(data, position):
+            self._extend_line(data[position : end.start()])
+            position = end.end()
+            event = self._end_line()
+            if event is not None:
+                events.append(event)
+        self._extend_line(data[position:])
+        return events
+
+    def close(self) -> None:
+        """Tell that the stream has ended: an event without its blank line is dropped and reported."""
+        rest = self._text_bytes()
+        begun = bool(rest) and not rest.startswith(b":")
+        if begun or self._skipping_line or self._has_fields:
+            self._report("unterminated-event")
+        self._line.clear()
+        self._skipping_line = False
+        self._start_event()
+
+    def _start_event(self) -> None:
+        self._event_type = ""
+        self._data: list[str] = []
+        self._data_bytes = 0
+        self._retry: int | None = None
+        self._has_fields = False
+        self._spoiled = False
+
+    def _extend_line(self, piece: bytes) -> None:
+        if self._skipping_line:
+            return
+        self._line += piece
+        if len(self._line) > self._max_line_bytes:
+            self._report("line-too-long")
+            self._line.clear()
+            self._skipping_line = True
+            # An event with a hole in it would pass for one that the server sent.
+            self._spoiled = True
+
+    def _end_line(self) -> Event | None:
+        event = None
+        if self._skipping_line:
+            self._skipping_line = False
+        elif raw := self._text_bytes():
+            self._take_line(raw)
+        else:
+            event = self._dispatch()
+        self._line.clear()
+        self._line_number += 1
+        return event
+
+    def _text_bytes(self) -> bytes:
+        # 9.2.5: one byte order mark at the very beginning is no part of the first line.
+        line = bytes(self._line)
+        return line.removeprefix(_BOM) if self._line_number == 1 else line
+
+    def _dispatch(self) -> Event | None:
+        event = None
+        if self._data and not self._spoiled:
+            event = Event(self._event_type or "message", "\n".join(self._data), self._last_event_id, self._retry)
+        self._start_event()
+        return event
+
+    def _take_line(self, raw: bytes) -> None:
+        text = self._decode(raw)
+        if text.startswith(":"):
+            return
+        name, colon, value = text.partition(":")
+        self._has_fields = True
+        self._take_field(name, value.removeprefix(" "), bool(colon))
+
+    def _decode(self, raw: bytes) -> str:
+        # No byte of a multi-byte character looks like an end of line, so lines can be decoded one by one.
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError:
+            self._report("invalid-utf8")
+            return raw.decode("utf-8", errors="replace")
+
+    def _take_field(self, name: str, value: str, has_colon: bool) -> None:
+        match name:
+            case "data":
+                self._take_data(value)
+            case "event":
+                self._event_type = value
+            case "id" if "\0" in value:
+                self._report("invalid-id")
+            case "id":
+                self._last_event_id = value
+            case "retry" if _MILLISECONDS.fullmatch(value):
+                self._retry = int(value)
+            case "retry":
+                self._report("invalid-retry")
+            case _ if has_colon and _FIELD_NAME.fullmatch(name):
+                self._report("unknown-field")
+            case _:
+                self._report("stray-line")
+
+    def _take_data(self, value: str) -> None:
+        if self._spoiled:
+            return
+        # The line feed that joins counts, or endless empty data lines would cost nothing.
+        self._data_bytes += len(value.encode()) + 1
+        self._data.append(value)
+        if self._data_bytes > self._max_line_bytes + 1:
+            self._report("event-too-long")
+            self._spoiled = True
+            self._data.clear()
+
+    def _report(self, kind: ProblemKind) -> None:
+        if len(self._problems) > MAX_PROBLEMS:
+            return
+        if len(self._problems) == MAX_PROBLEMS:
+            kind = "more-problems"
+        excerpt = bytes(self._line[: min(_EXCERPT_BYTES, self._max_line_bytes)])
+        self._problems.append(FramingProblem(kind, self._line_number, repr(excerpt)))
+
+
+def parse(body: bytes) -> ParsedStream:
+    """Read a whole stream that has ended."""
+    parser = EventStreamParser()
+    events = parser.feed(body)
+    parser.close()
+    return ParsedStream(tuple(events), parser.problems)

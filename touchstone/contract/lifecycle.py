@@ -1,0 +1,88 @@
+"""The life of a build as data: which states there are, what moves a version between them, and what a read may say.
+
+Nothing here knows HTTP or time. `rules/building.py` walks recorded exchanges through this machine; a set of
+possible states stands for what cannot be seen from outside.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """What a version may be in. CANCELLING is hidden: a read of it says building."""
+
+    NOT_BUILT = "not_built"
+    BUILDING = "building"
+    CANCELLING = "cancelling"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class Cause(StrEnum):
+    """What moves a version from one state to another."""
+
+    START = "start"  # an accepted start that begins a build, or joins the running one
+    CANCEL = "cancel"  # an accepted cancel
+    SUCCEED = "succeed"  # the build reaches its golden
+    FAIL = "fail"  # a build step fails
+    SETTLE = "settle"  # a cancelled build is gone
+    REPLACE = "replace"  # the content is overwritten
+
+
+# Ambiguity 12: no cancelled state is documented, so a cancelled build settles in not_built or in failed.
+TRANSITIONS: dict[State, dict[Cause, frozenset[State]]] = {
+    State.NOT_BUILT: {
+        Cause.START: frozenset({State.BUILDING}),
+        Cause.REPLACE: frozenset({State.NOT_BUILT}),
+    },
+    State.BUILDING: {
+        Cause.START: frozenset({State.BUILDING}),
+        Cause.CANCEL: frozenset({State.CANCELLING}),
+        Cause.SUCCEED: frozenset({State.READY}),
+        Cause.FAIL: frozenset({State.FAILED}),
+    },
+    State.CANCELLING: {
+        Cause.START: frozenset({State.BUILDING}),
+        Cause.CANCEL: frozenset({State.CANCELLING}),
+        Cause.SETTLE: frozenset({State.NOT_BUILT, State.FAILED}),
+    },
+    State.READY: {
+        Cause.START: frozenset({State.READY}),
+        Cause.REPLACE: frozenset({State.NOT_BUILT}),
+    },
+    State.FAILED: {
+        Cause.START: frozenset({State.BUILDING}),
+        Cause.REPLACE: frozenset({State.NOT_BUILT}),
+    },
+}
+
+# What a status read may say of each state.
+READS_AS: dict[State, frozenset[str]] = {
+    State.NOT_BUILT: frozenset({"not_built"}),
+    State.BUILDING: frozenset({"building"}),
+    State.CANCELLING: frozenset({"building"}),
+    State.READY: frozenset({"ready"}),
+    State.FAILED: frozenset({"failed"}),
+}
+
+STATUSES: frozenset[str] = frozenset().union(*READS_AS.values())
+FINISHED: frozenset[str] = frozenset({"ready", "failed"})
+
+
+def step(possible: Iterable[State], cause: Cause) -> frozenset[State]:
+    """The states that are possible after *cause*, given those that were possible before it.
+
+    States in which *cause* cannot happen drop out; an empty result means that it could not have happened.
+    """
+    after = (TRANSITIONS[state].get(cause, frozenset()) for state in possible)
+    return frozenset().union(*after)
+
+
+def consistent(possible: Iterable[State], status: str) -> frozenset[State]:
+    """Those of the possible states whose read says *status*."""
+    return frozenset(state for state in possible if status in READS_AS[state])
+
+
+def statuses(possible: Iterable[State]) -> frozenset[str]:
+    """What a read may say, given the possible states."""
+    return frozenset().union(*(READS_AS[state] for state in possible))

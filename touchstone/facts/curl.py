@@ -1,0 +1,97 @@
+"""The command line that sends a request again, with environment variables where the keys were."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from touchstone.facts.exchange import Exchange, Request
+from touchstone.facts.key_sources import USUAL, KeySources, is_variable
+
+# How a key altered on purpose is made from the variable of the right one, or told where it comes from elsewhere.
+_ALTERED = {
+    "longer": ("${%s}x", "<%s>x"),
+    "shorter": ("${%s%%?}", "<%s, without its last character>"),
+    "headless": ("${%s#?}", "<%s, without its first character>"),
+    "recased": ("""$(printf %%s "$%s" | tr 'a-zA-Z' 'A-Za-z')""", "<%s, with upper and lower case exchanged>"),
+}
+_MARKER = re.compile(r"<key:([a-z0-9-]+)>")
+_SHOWN_BODY_BYTES = 4096
+
+
+def curl(exchange: Exchange, sources: KeySources = USUAL) -> str:
+    """A shell command that sends the request of *exchange* again.
+
+    Keys appear as environment variables, or as the place in the settings file that holds them; a key that no account
+    has appears as a made-up one of the same kind.
+    """
+    return command(exchange.request, sources, stream=exchange.operation == "streamBuildEvents")
+
+
+def command(request: Request, sources: KeySources = USUAL, *, stream: bool = False) -> str:
+    """A shell command that sends *request*; with *stream* curl prints each line as it arrives."""
+    words = ["curl", "--silent", "--show-error", "--include", "--path-as-is"]
+    if set("[]{}") & set(request.url):
+        words.append("--globoff")  # or brackets would name ranges
+    if stream:
+        words.append("--no-buffer")
+    body = b"" if request.method == "HEAD" else request.body
+    if request.method == "HEAD":
+        words.append("--head")
+    elif request.method != "GET" or body:
+        words += ["--request", shlex.quote(request.method)]
+    words.append(_quoted(request.url, sources))
+    for line in _header_lines(request, with_body=bool(body)):
+        words += ["--header", _quoted(line, sources)]
+    if not body:
+        return " ".join(words)
+    text = _text(body, sources)
+    if text is None:
+        return " ".join(["printf", _octal(body), "|", *words, "--data-binary", "@-"])
+    return " ".join([*words, "--data-raw", text])
+
+
+def _header_lines(request: Request, *, with_body: bool) -> Iterator[str]:
+    names = {name.lower() for name, _ in request.headers}
+    for name, value in request.headers:
+        if (name.lower(), value) != ("accept", "*/*"):
+            yield f"{name}: {value}" if value else f"{name};"
+    if with_body and "content-type" not in names:
+        yield "Content-Type:"  # or curl would call it a form
+
+
+def _quoted(text: str, sources: KeySources) -> str:
+    """*text* as one shell word in which a key's marker became a variable."""
+    if not _MARKER.search(text):
+        return shlex.quote(text)
+    return '"' + _MARKER.sub(lambda match: _key(match[1], sources), _escaped(text)) + '"'
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r'([\\"`$])', r"\\\1", text)
+
+
+def _key(name: str, sources: KeySources) -> str:
+    by_role = asdict(sources)
+    if name not in by_role and name not in _ALTERED:
+        return "sk_live_" + "0" * 24
+    source = by_role.get(name, sources.primary)
+    variable, told = _ALTERED.get(name, ("$%s", "<%s>"))
+    return variable % source if is_variable(source) else _escaped(told % source)
+
+
+def _text(body: bytes, sources: KeySources) -> str | None:
+    """The body as a shell word, or None where no word can hold it."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    if len(body) > _SHOWN_BODY_BYTES:
+        return shlex.quote(text[:_SHOWN_BODY_BYTES] + f"… ({len(body)} bytes)")
+    return None if "\0" in text else _quoted(text, sources)
+
+
+def _octal(body: bytes) -> str:
+    shown = body[:_SHOWN_BODY_BYTES]
+    left_out = f"… ({len(body)} bytes)" if len(shown) < len(body) else ""
+    return shlex.quote("".join(f"\\{byte:03o}" for byte in shown) + left_out)

@@ -1,0 +1,53 @@
+"""Writes measured numbers for people: so many digits, thousands apart, never an exponent."""
+
+import math
+
+_MOST_DECIMALS = 6
+
+
+def figure(number: float, digits: int = 3, *, sign: str = "") -> str:
+    """A number such as ``28,181``, ``39.9``, ``0.71`` or ``0.00042``.
+
+    Args:
+        digits: How many tell something; of a larger number all before the point are shown all the same.
+        sign: ``+`` to show the sign of what is not below zero, too.
+    """
+    if not math.isfinite(number):
+        return f"{number:{sign}}"
+    if abs(number) <= 0.5 * 10**-_MOST_DECIMALS:
+        return f"{0:{sign}}"
+    decimals = min(max(digits - 1 - math.floor(math.log10(abs(number))), 0), _MOST_DECIMALS)
+    text = f"{number:{sign},.{decimals}f}"
+    return text.rstrip("0").removesuffix(".") if "." in text else text
+
+
+def percentage(share: float, digits: int = 3) -> str:
+    """A share in per cent, such as ``0.04 %``."""
+    return f"{figure(100 * share, digits)} %"
+
+
+def chance_words(share: float) -> str:
+    """A probability such as ``81 %``; one that is not quite 0 or 1 never reads so."""
+    if 0 < share < 0.001:
+        return "below 0.1 %"
+    if 0.999 < share < 1:
+        return "above 99.9 %"
+    return percentage(share, 2 if share < 0.99 else 3)
+
+
+def brief(duration_s: float, digits: int = 3) -> str:
+    """
+    A duration in the unit that suits it: ``20 µs``, ``4.34 ms``, ``1.01 s``, ``3 min 05 s``; ``never`` without an end.
+
+    Args:
+        digits: How many tell something.
+    """
+    if math.isinf(duration_s):
+        return "never"
+    if round(duration_s, 1) >= 100 and digits <= 3:
+        minutes, seconds = divmod(round(duration_s), 60)
+        return f"{minutes} min {seconds:02d} s"
+    for factor, unit in ((1.0, "s"), (1e-3, "ms")):
+        if duration_s >= factor * 0.9995:
+            return f"{figure(duration_s / factor, digits)} {unit}"
+    return f"{figure(duration_s * 1e6, digits)} µs" if duration_s > 0 else "0 s"

@@ -1,0 +1,42 @@
+"""
+Writes a file whole or not at all, without known keys.
+"""
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+from touchstone.errors import HarnessError, unwritten
+from touchstone.facts.second_look import looked_over
+
+_ADVICE = "make room there, or write elsewhere with --report-dir"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """
+    Puts *text* without known keys at *path* in one step, so that a reader sees the old file or the new one.
+
+    Raises:
+        UsageError: the folder is none.
+        OutputError: the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    except OSError as error:
+        raise _refused(path, error) from error
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(looked_over(text, path))
+        temporary.replace(path)
+    except OSError as error:
+        raise _refused(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):  # its folder may be gone
+            temporary.unlink(missing_ok=True)
+
+
+def _refused(path: Path, error: OSError) -> HarnessError:
+    return unwritten(f"{path}: the report cannot be written: {error.strerror}; {_ADVICE}", error)

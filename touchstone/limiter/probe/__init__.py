@@ -1,0 +1,1 @@
+"""The probe: sends what the identification asks for and reports what was answered."""

@@ -1,0 +1,242 @@
+"""Runs a probe from beginning to end: target, set-up, Locust as a child process, clean-up, judgement, reports.
+
+The parent sends only what sets the stage and clears it; the child writes what happened in between.
+"""
+
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from touchstone.check.child import Progress, signals, watched
+from touchstone.check.embedded import LOAD_TWIN
+from touchstone.check.opening import Errand, new_log, new_run_id, utc, write_header
+from touchstone.check.runner import Outcome, at_target
+from touchstone.check.smoke import REF
+from touchstone.config import Settings
+from touchstone.contract import claims as ledger_of_claims
+from touchstone.contract.bundle import load_dir
+from touchstone.contract.document import Contract
+from touchstone.errors import RunLogError, UsageError, unsent
+from touchstone.facts.events import Footer, RunLog
+from touchstone.facts.knee_trials import KneeTerms
+from touchstone.facts.probe_events import ProbeStory, Probing, tried_event
+from touchstone.facts.runlog import RunLogWriter
+from touchstone.limiter.probe.handover import BRAIN, ProbeHandover
+from touchstone.limiter.probe.judge import CASE, judge_probe_run
+from touchstone.limiter.terms import Terms
+from touchstone.loadgen.loading import SLACK_S, check_allowed, locust_environment
+from touchstone.loadgen.plan import Need
+from touchstone.loadgen.session import Session, stopped_by
+from touchstone.loadgen.setup import SettingUp
+from touchstone.types import Conclude
+
+PROBE = Errand(command="probe")
+OPERATIONS = ("startBuild", "getBuild", "getTemplate")
+
+# Versions that may be started besides those whose builds are left in flight: so many builds may be on their way to end.
+SPARE = 32
+# Builds of a probe last until they are cancelled.
+BUILD_S, BUILD_SHARE = 300.0, 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be found out, and how.
+
+    Attributes:
+        allows: The host that may be probed though it is not this machine.
+        past: The run log of an interrupted probe that is to go on; None for a new one.
+        brain: Who decides what is asked, as module:name.
+        knee: Where the knee of the reads is looked for too.
+    """
+
+    operation: str
+    terms: Terms
+    allows: str = ""
+    past: RunLog | None = None
+    brain: str = BRAIN
+    knee: KneeTerms | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The versions that stand ready: one to be read, or many to be started."""
+
+    needs: tuple[Need, ...]
+
+
+def needs(settings: Settings, terms: Terms) -> Needs:
+    """
+    What a probe needs of a target: versions whose builds last as long as the target lets them, or those that it has.
+    """
+    target = settings.target
+    if not terms.starts and target.publish == "never":
+        return Needs((Need("own", "read"),) * bool(target.templates.buildable))
+    if not terms.starts:
+        return Needs((Need("own", "read"),))
+    if target.publish == "never":
+        return Needs((Need("own", "pool"),) * len(dict.fromkeys(target.templates.buildable)))
+    return Needs((Need("own", "pool", sleep_s=builds_s(settings)),) * min(terms.most_builds, terms.most_held + SPARE))
+
+
+def builds_s(settings: Settings) -> float:
+    """How long a build of a version lasts that the probe publishes; 0 where it publishes none."""
+    target = settings.target
+    if target.publish == "never":
+        return 0.0
+    return BUILD_S if target.embedded else min(BUILD_S, round(BUILD_SHARE * target.build_timeout_s, 1))
+
+
+def check_terms(settings: Settings, wish: Wish) -> None:
+    """Makes sure that the target may be probed.
+
+    Raises:
+        UsageError: it may not, or has nothing to be started.
+    """
+    target = settings.target
+    if target.url:
+        check_allowed(target.url, wish.allows)
+    if wish.terms.starts and target.publish == "never" and not target.templates.buildable:
+        raise UsageError(
+            "probe: starts builds, publishing is switched off, and no version is named; name some in "
+            "templates.buildable, or probe with --operation getBuild"
+        )
+
+
+def probe(settings: Settings, wish: Wish, argv: Sequence[str], progress: Progress, conclude: Conclude) -> Outcome:
+    """Finds out which limiter is behind the target of *settings*, as far as *wish* lets it.
+
+    Raises:
+        UsageError: the target may not be probed.
+    """
+    ledger, contract = ledger_of_claims.load(), Contract.load()
+    with unsent():
+        check_terms(settings, wish)
+    settings = dataclasses.replace(settings, claims_glob="*")
+    run_id = new_run_id()
+    folder = settings.report_dir or Path("reports") / run_id
+    run_log = new_log(folder)
+    began = time.monotonic()
+    with signals() as interrupted:
+        with at_target(settings, LOAD_TWIN) as settings:
+            write_header(run_log, run_id, settings, argv, ledger, contract, PROBE)
+            session = Session(settings, run_id, run_log, progress, interrupted)
+            footer = session.run(_Run(session, wish).work, _number_on)
+        with suppress(RunLogError):  # told where the run is concluded
+            footer = judge_probe_run(run_log, settings, footer)
+        footer = stopped_by(interrupted) or footer
+        footer = dataclasses.replace(footer, ended_at=utc(), duration_s=round(time.monotonic() - began, 3))
+        return Outcome(conclude(run_log, footer, folder), folder, run_log)
+
+
+def _number_on(stage: SettingUp, log: RunLog) -> None:
+    """Has exchanges of the clean-up numbered from where those of the child ended."""
+    answers = log.probe.answers if log.probe else ()
+    numbers = [each.seq for each in answers] + [each.seq for each in log.exchanges]
+    stage.last_seq = max([stage.last_seq, *numbers])
+
+
+@dataclass
+class _Run:
+    """What a probe does between set-up and clean-up."""
+
+    session: Session
+    wish: Wish
+
+    def work(self, stage: SettingUp) -> Footer:
+        """Stages, and has Locust ask."""
+        session = self.session
+        until_at = self._begin(stage)
+        smoked_s = stage.smoke(session.stopped)
+        built = stage.stage(needs(session.settings, self.wish.terms), smoked_s, session.stopped)
+        if session.stopped():
+            return Footer("", 0.0, 0, "")
+        most = session.settings.target.max_builds
+        handover = ProbeHandover(
+            settings=session.settings.to_json(),
+            url=session.settings.target.url or "",
+            run_log=str(session.run_log.absolute()),
+            # Of a version that does not exist a read is answered as well, with 404, unless it is refused.
+            refs=tuple(dict.fromkeys(built.refs("own"))) or (REF,),
+            origin=stage.clock.origin,
+            until_at=until_at,
+            first_seq=stage.last_seq + 1,
+            brain=self.wish.brain,
+            spent_builds=most - stage.builds_left(most) if self.wish.terms.starts else 0,
+        )
+        return session.ended(self._child(handover, until_at - stage.clock.now()))
+
+    def _begin(self, stage: SettingUp) -> float:
+        """Writes what is asked for, and what an earlier session heard; when the seconds are over, in run seconds."""
+        terms, knee = self.wish.terms, self.wish.knee
+        plain, sought = dataclasses.asdict(terms), dataclasses.asdict(knee) if knee else None
+        origin_utc = round(time.time() - stage.clock.now(), 6)
+        probing = Probing(self.wish.operation, terms.seed, plain, origin_utc, knee=sought)
+        past = self.wish.past
+        if past is not None and past.probe is not None:
+            story = past.probe
+            stage.clock.origin = time.monotonic() - (time.time() - story.probing.origin_utc)
+            numbers = [each.seq for each in story.answers]
+            numbers += [each.seq for each in past.exchanges if each.case == CASE]
+            stage.transport.number_from(1 + max(numbers, default=0))
+            spent_s = story.probing.spent_s + max(0.0, story.last_at - story.probing.began_at)
+            began_at = round(stage.clock.now(), 6)
+            probing = dataclasses.replace(story.probing, spent_s=round(spent_s, 6), began_at=began_at)
+        with RunLogWriter(self.session.run_log) as writer:
+            writer.write(probing.event())
+            if past is not None and past.probe is not None:
+                _recall(past, past.probe, writer)
+        return probing.began_at + max(0.0, terms.most_s - probing.spent_s)
+
+    def _child(self, handover: ProbeHandover, left_s: float) -> int:
+        session = self.session
+        past = self.wish.past.probe if self.wish.past else None
+        told = {"stimulus": len(past.sent), "tried": len(past.tried)} if past else {}
+
+        def tell(event: dict[str, Any]) -> None:
+            left = told.get(event.get("type", ""), 0)
+            if left:
+                told[event["type"]] = left - 1
+            else:
+                session.progress(event)
+
+        return watched(
+            probe_command(),
+            locust_environment(handover, os.environ),
+            session.run_log.parent / "locust.log",
+            session.run_log,
+            tell,
+            session.interrupted,
+            left_s + SLACK_S,
+        )
+
+
+def _recall(past: RunLog, story: ProbeStory, writer: RunLogWriter) -> None:
+    """Writes down once more what an earlier session sent and heard, and what the rules said of it."""
+    for event in (fact.event() for facts in (story.sent, story.answers, story.heard) for fact in facts):
+        writer.write(event)
+    for tried in story.tried:
+        writer.write(tried_event(tried))
+    for exchange in past.exchanges:
+        if exchange.case == CASE:
+            writer.exchange(exchange)
+    for tally in past.tallies:
+        if tally.case == CASE:
+            writer.tally(tally)
+    for occurrence in past.occurrences:
+        if occurrence.case == CASE:
+            writer.finding(occurrence.finding, occurrence.case)
+
+
+def probe_command() -> list[str]:
+    """The command line of Locust."""
+    return [
+        *(sys.executable, "-m", "locust", "--config", os.devnull, "-f", str(load_dir() / "probe.py"), "--headless"),
+        *("--users", "1", "--spawn-rate", "1", "--only-summary", "--host", "-"),
+    ]

@@ -1,0 +1,188 @@
+"""Judges a load run when it is over: whole stories by the rules of a check, the run as a whole, and the thresholds.
+
+What looks at one answer alone was judged while the run went on; see `touchstone.appraiser`.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+from touchstone.check.run import given_contents
+from touchstone.config import Settings
+from touchstone.contract import claims as ledger_of_claims
+from touchstone.contract.document import Contract
+from touchstone.facts.events import Case, CaseOutcome, Footer, Notice, RunLog
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Finding, Judgement
+from touchstone.facts.runlog import RunLogWriter, read
+from touchstone.loadgen import closing, watching
+from touchstone.loadgen.growth import TARGET
+from touchstone.loadgen.inline_judge import INLINE_RULES, STORY_TIME_RULES
+from touchstone.loadgen.rules import judge_load
+from touchstone.loadgen.setup import CLEAN_UP, SET_UP
+from touchstone.loadgen.shortfall import shortfall
+from touchstone.loadgen.thresholds import Reading, judge_thresholds, measured
+from touchstone.loadgen.workloads import INVARIANTS, scenario
+from touchstone.rules import catalogue
+from touchstone.rules.history import Bounds, History
+from touchstone.rules.judge import Judge, said
+from touchstone.rules.rule import Rule
+from touchstone.rules.verdict import plural, was
+
+# They look for what may be in a start's way, whoever sent it. The load rules know every start, kept or not, and judge.
+_NEED_EVERY_START = frozenset({"room.free"})
+
+UNSHOWN = "this scenario does not set out to show it; `touchstone check` does"
+UNSHOWN_BUT_IN_STORM = f"this scenario does not set out to show it; `touchstone load {closing.SCENARIO}` does"
+
+
+def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_limits: bool = False) -> Footer:
+    """Writes what the rules say of a run into its log.
+
+    Args:
+        own_limits: Whether the caller set the thresholds.
+
+    Returns:
+        The footer, with an exit code of 3 where the run did not show what it was to show.
+    """
+    log = dataclasses.replace(read(run_log), footer=footer)  # what ended a run is a reason for what it does not show
+    if log.workload is None:
+        return footer
+    case = f"load.{log.workload.scenario}"
+    with RunLogWriter(run_log) as writer:
+        _judge_stories(log, settings, writer, case)
+        readings = measured(log) if log.windows else ()
+        if log.windows:
+            _judge_whole(log, writer, case, readings)
+        told = _told_unasked(dataclasses.replace(read(run_log), footer=footer), writer)
+        judged = _told_unwatched(told, writer)
+        _tell_unshown(judged, writer, case)
+        if not footer.exit_code and (reason := shortfall(judged, readings, own_limits=own_limits)):
+            footer = dataclasses.replace(footer, exit_code=3, reason=reason)
+        if footer.exit_code and judged.findings:  # they decide how the run ends, and its own reason would be lost
+            writer.warning(footer.reason)
+    return footer
+
+
+def _judge_stories(log: RunLog, settings: Settings, writer: RunLogWriter, case: str) -> None:
+    """
+    Judges what was kept: each version by its story, where all of it is there, and set-up and clean-up by every rule.
+    """
+    ledger, target = ledger_of_claims.load().raised(INVARIANTS), settings.target
+    bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
+    history = History(Contract.load(), bounds, given=given_contents(settings))
+    partial = _partial(log)
+    judge = Judge(history, ledger, _fitting(STORY_TIME_RULES, partial), catalogue.STORY_RULES, target.key_sources)
+    judgements: list[Judgement] = []
+    for exchange in sorted(log.exchanges, key=lambda each: each.done_at):
+        judgements += judge.see(exchange)
+        if exchange.case in (SET_UP, CLEAN_UP):
+            judgements += [j for rule in INLINE_RULES for j in said(rule, exchange, history, judge.failed)]
+    judgements += judge.tell(dict.fromkeys(e.ref for e in log.exchanges if e.ref and e.ref not in partial))
+    writer.judgements(case, judgements)
+    _write_findings(writer, (judge.finding(j) for j in judgements if j.outcome == "broken"), case)
+    for rule_id, error in judge.failed.items():
+        _tell_failed(writer, rule_id, f"the rule {rule_id} failed: {error}")
+    if _is_cut(log):
+        writer.warning(
+            "a worker did not tell all that it saw: the stories of versions were judged answer by answer, "
+            "and by the rules of the whole run"
+        )
+    elif partial:
+        writer.warning(_told_partial(log, partial))
+
+
+def _told_partial(log: RunLog, partial: set[str]) -> str:
+    """Of how many versions not everything was kept, and why."""
+    number = len({attempt.ref for attempt in log.attempts} | {build.ref for build in log.builds})
+    cut = len(partial & {attempt.ref for attempt in log.attempts if attempt.cut_off})
+    many = len(partial) - cut
+    reasons = [f"{many:,} of them since there were too many"] if many else []
+    reasons += [f"{cut:,} of them since the run was stopped before their start was answered"] if cut else []
+    return (
+        f"of the stories of {plural(number, 'version')} that {was(number)} started, "
+        f"{len(partial):,} {was(len(partial))} not kept whole, "
+        f"{' and '.join(reasons).removeprefix(f'{len(partial):,} of them ')}; "
+        "they were judged answer by answer, and by the rules of the whole run"
+    )
+
+
+def _partial(log: RunLog) -> set[str]:
+    """The versions of which not everything was kept. A single exchange may be there all the same, as evidence."""
+    if _is_cut(log):
+        return {exchange.ref for exchange in log.exchanges if exchange.ref}
+    kept = {exchange.seq for exchange in log.exchanges}
+    started = {attempt.ref for attempt in log.attempts if attempt.seq not in kept}
+    return started | {build.ref for build in log.builds if build.seq not in kept}
+
+
+def _is_cut(log: RunLog) -> bool:
+    """Whether the load began and a worker has not told all: what it started and cancelled last is in no log."""
+    assert log.workload is not None
+    last = {worker.number: worker.state for worker in log.workers if worker.number != TARGET}
+    told = sum(state == "done" for state in last.values())
+    return log.workload.began_at > 0 and told < log.workload.workers
+
+
+def _fitting(exchange_rules: tuple[Rule[Exchange], ...], partial: set[str]) -> tuple[Rule[Exchange], ...]:
+    """The rules that need no more than was kept."""
+    return tuple(rule for rule in exchange_rules if not partial or rule.id not in _NEED_EVERY_START)
+
+
+def _tell_failed(writer: RunLogWriter, rule_id: str, text: str) -> None:
+    """An error of ours: the run must not look like a pass, whatever else upholds the claim of the rule."""
+    writer.case(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
+
+
+def _write_findings(writer: RunLogWriter, findings: Iterable[Finding], case: str) -> None:
+    for finding in findings:
+        writer.finding(finding, case)
+
+
+def _judge_whole(log: RunLog, writer: RunLogWriter, case: str, readings: tuple[Reading, ...]) -> None:
+    """Judges what only the whole run can show."""
+    ledger = ledger_of_claims.load().raised(INVARIANTS)
+    for ruling in (judge_load(log, ledger), judge_thresholds(readings, log, ledger)):
+        writer.judgements(case, ruling.judgements)
+        _write_findings(writer, ruling.findings, case)
+        for notice in ruling.notices:
+            writer.notice(notice)
+            if notice.verdict == "could-not-run":  # a rule that failed says nothing else
+                _tell_failed(writer, notice.claim, notice.reason)
+
+
+def _told_unasked(log: RunLog, writer: RunLogWriter) -> RunLog:
+    """The log with a word on why nothing was asked about reads, where a storm was to ask."""
+    assert log.workload is not None
+    told = {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
+    if log.workload.scenario != closing.SCENARIO or closing.CLAIM in told:
+        return log
+    notice = closing.unasked(log)
+    writer.notice(notice)
+    return dataclasses.replace(log, notices=(*log.notices, notice))
+
+
+def _told_unwatched(log: RunLog, writer: RunLogWriter) -> RunLog:
+    """The log with a word on watchers that had nothing to watch, and on claims that stay open for that."""
+    if reason := watching.told_unwatched(log):
+        writer.warning(reason)
+    notices = tuple(watching.unseen(log))
+    for notice in notices:
+        writer.notice(notice)
+    return dataclasses.replace(log, notices=(*log.notices, *notices))
+
+
+def _tell_unshown(log: RunLog, writer: RunLogWriter, case: str) -> None:
+    """Says of each claim that nothing judged that the scenario was not to show it, unless it was."""
+    assert log.workload is not None
+    chosen = scenario(log.workload.scenario)
+    told = {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
+    told |= {notice.claim for notice in log.notices}
+    for claim in log.header.claims:
+        if claim.id not in told and claim.id not in chosen.shows:
+            reason = UNSHOWN_BUT_IN_STORM if claim.id == closing.CLAIM else UNSHOWN
+            writer.notice(Notice(claim.id, "not-applicable", reason))
+    began_at = log.workload.began_at
+    duration_s = max((window.at_s + 1.0 for window in log.windows), default=began_at) - began_at
+    outcome: CaseOutcome = "failed" if any(occurrence.case == case for occurrence in log.occurrences) else "passed"
+    writer.case(Case(case, chosen.says, outcome, round(duration_s, 3), chosen.shows))

@@ -1,0 +1,271 @@
+"""The six load scenarios as data: what arrives, how often, for how long, and in which sizes.
+
+What one arrival does is written in `load/`, one file a scenario; here is what a plan and a report have to know of it.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from touchstone.config_kinds import nearest
+from touchstone.errors import UsageError
+from touchstone.facts.load_events import Model
+
+Action = Literal[
+    "start",  # starts a build of its own, backs off while it is refused, and polls it to its end
+    "read",  # reads the status of a version that is ready
+    "cancel",  # starts a build, cancels it half-way, and polls until it has settled
+    "stream",  # starts a build and follows its log to the end
+    "race",  # starts and cancels a version that others start and cancel as well
+    "host",  # starts one of the few builds that many watch, and polls it to its end
+    "watch",  # follows the log of one of the few builds
+    "modest",  # starts a version that is ready, with the first key
+    "greedy",  # starts a version that is ready, with the second key
+]
+
+# The operation that an arrival of an action is timed by, and which thresholds are set for.
+OPERATION_OF: Mapping[str, str] = {
+    "start": "startBuild",
+    "read": "getBuild",
+    "cancel": "startBuild",
+    "stream": "startBuild",
+    "race": "startBuild",
+    "host": "startBuild",
+    "watch": "streamBuildEvents",
+    "modest": "startBuild",
+    "greedy": "startBuild",
+}
+# An arrival of one of these begins a build of its own.
+BUILDS: frozenset[str] = frozenset({"start", "cancel", "stream", "host"})
+# Or may begin one, of a version that others start as well.
+MAY_BUILD: frozenset[str] = BUILDS | {"race"}
+# One request and nothing after it: fit for the bulk engine.
+SINGLE: frozenset[str] = frozenset({"read"})
+# Somebody follows the log of its build.
+_FOLLOWED: frozenset[str] = frozenset({"stream", "host"})
+
+
+# What a load run judges of itself as a whole. Each is a must there, also where a check takes it for a should.
+INVARIANTS: tuple[str, ...] = (
+    "http.status-is-documented",
+    "http.no-server-error",
+    "limit.refused-start-starts-nothing",
+    "limit.ends-after-back-off",
+    "limit.retry-after-is-honest",
+    "limit.is-per-key",
+    "limit.reads-are-not-charged",
+    "status.build-ends",
+    "status.build-does-not-vanish",
+    "events.watchers-agree",
+    "events.carry-the-output",
+    "load.builds-admitted",
+)
+
+_SHOWN = ("http.answers", "http.no-server-error", "http.status-is-documented")
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One load scenario with its defaults.
+
+    Attributes:
+        says: What it does, in one sentence.
+        arrivals: The arrival curve as text, or ``at once``: then *builds* say how many.
+        duration_s: How long arrivals are scheduled for.
+        mix: Weights of the actions among the arrivals.
+        builds: How many builds it is about, where the arrivals do not tell.
+        watchers: Followers of each build.
+        build_s: Seconds that the steps of a build take.
+        lines: Lines that a build prints.
+        ready: Versions that are built before the run begins, for reads.
+        needs_second: Whether it needs the key of another account.
+        drift: Whether the last part of the run is compared with the first.
+        shows: Claims that it is for; without a verdict on one of them a run is no pass. See `touchstone.shortfall`.
+    """
+
+    name: str
+    says: str
+    arrivals: str
+    duration_s: float
+    mix: Mapping[str, float]
+    builds: int = 0
+    watchers: int = 0
+    build_s: float = 0.5
+    lines: int = 1
+    ready: int = 0
+    needs_second: bool = False
+    drift: bool = False
+    shows: tuple[str, ...] = _SHOWN
+
+    def heeds(self, flag: str) -> bool:
+        """Whether a flag, given by its name without dashes, changes anything about the scenario."""
+        match flag:
+            case "builds" | "watchers":
+                return bool(getattr(self, flag))
+            case "lines":
+                return not _FOLLOWED.isdisjoint(self.mix)
+            case "rate" | "arrivals":
+                return not self.watchers
+            case "mix":
+                return len(self.mix) > 1 and not self.watchers
+            case "build-s":
+                return not self.needs_second
+            case "users":  # of a closed model, which leaves nothing of what is due at once or in turns
+                return self.arrivals != AT_ONCE and not self.needs_second
+        return True
+
+
+AT_ONCE = "at once"
+
+# Clients of a closed model.
+USERS = 8
+
+SCENARIOS: Mapping[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario(
+            "storm",
+            "Starts many builds at the same moment, over what the target admits, and backs off until each is built.",
+            AT_ONCE,
+            1.0,
+            {"start": 1},
+            builds=24,
+            shows=(*_SHOWN, "start.answers-202", "status.build-ends"),
+        ),
+        Scenario(
+            "steady",
+            "A mix of reads, starts, cancels and followed builds at a given rate.",
+            "constant:20",
+            20.0,
+            {"read": 88, "start": 4, "cancel": 4, "stream": 4},
+            ready=4,
+        ),
+        Scenario(
+            "churn",
+            "Starts and cancels a few versions from many clients at once, so that the two race.",
+            "constant:6",
+            15.0,
+            {"race": 1},
+            builds=4,
+        ),
+        Scenario(
+            "watchers",
+            "Many clients follow the logs of a few builds, each from before its output to its end.",
+            AT_ONCE,
+            1.0,
+            {"host": 1, "watch": 1},
+            builds=2,
+            watchers=12,
+            build_s=4.0,
+            lines=40,
+            shows=(*_SHOWN, "events.answers-200", "events.watchers-agree", "events.carry-the-output"),
+        ),
+        Scenario(
+            "soak",
+            "The mix of steady, gently and for long: what drifts in the answers, in time, in size or in errors?",
+            "poisson:5",
+            3600.0,
+            {"read": 94, "start": 2, "cancel": 2, "stream": 2},
+            ready=4,
+            drift=True,
+        ),
+        Scenario(
+            "fairness",
+            "One key starts at a modest pace, first alone and then beside a greedy one.",
+            "constant:1",
+            24.0,
+            {"modest": 1, "greedy": 20},
+            needs_second=True,
+            shows=(*_SHOWN, "limit.is-per-key"),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What one load run is to do: a scenario with the caller's wishes in it.
+
+    Attributes:
+        mix: Weights of the actions, none of them zero.
+        users: Clients that send one request after the other; only in a closed model.
+        engine: ``auto``, ``flows`` or ``bulk``.
+        max_requests: Requests that the run may send, set-up and clean-up not counted; None for no bound.
+        trace: Arrival times in seconds, read from a file; empty without one.
+    """
+
+    scenario: Scenario
+    arrivals: str
+    duration_s: float
+    mix: Mapping[str, float]
+    seed: int
+    model: Model = "open"
+    users: int = USERS
+    engine: Literal["auto", "flows", "bulk"] = "auto"
+    builds: int = 0
+    watchers: int = 0
+    build_s: float = 0.5
+    lines: int = 1
+    ready: int = 0
+    max_requests: int | None = None
+
+    @property
+    def arrivals_told(self) -> str:
+        """When what is to be sent is sent. A closed model takes from its arrivals no more than what they are."""
+        return self.arrivals if self.model == "open" else f"as answered, by {self.users} clients"
+
+    def lowering(self, what: Literal["builds", "arrivals"]) -> str:
+        """What to do where there is too much of something: which flags make it less."""
+        if self.arrivals == AT_ONCE:
+            flags = ["--builds", "--watchers"] if self.watchers and what == "arrivals" else ["--builds"]
+        else:
+            flags = ["--duration"] if self.arrivals.startswith("trace:") else ["--rate", "--duration"]
+            flags += ["--mix"] if self.scenario.heeds("mix") else []
+        return f"lower {', '.join(flags[:-1])} or {flags[-1]}" if flags[1:] else f"lower {flags[0]}"
+
+    def public(self) -> dict[str, Any]:
+        """Every setting by name as JSON values."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return values | {"scenario": self.scenario.name, "mix": dict(self.mix)}
+
+    @classmethod
+    def from_public(cls, values: Mapping[str, Any]) -> "Options":
+        """The options that `public` wrote."""
+        return cls(**{**values, "scenario": scenario(values["scenario"])})
+
+
+def scenario(name: str) -> Scenario:
+    """The scenario called *name*.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in SCENARIOS:
+        raise UsageError(f"scenario {name!r}: no such scenario; {nearest(name, tuple(SCENARIOS))}")
+    return SCENARIOS[name]
+
+
+def mix_of(text: str, default: Mapping[str, float]) -> dict[str, float]:
+    """The weights that ``action=weight,…`` names; an action that it does not name keeps none.
+
+    Raises:
+        UsageError: an action is not one of the scenario's, or named twice, or a weight is no number from 0 on.
+    """
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, weight = (piece.strip() for piece in part.partition("="))
+        if name not in default:
+            raise UsageError(f"--mix {part.strip()!r}: unknown action; {nearest(name, tuple(default))}")
+        if name in weights:
+            raise UsageError(f"--mix {text!r}: {name} has two weights; keep one of them")
+        try:
+            weights[name] = float(weight)
+        except ValueError:
+            weights[name] = -1.0
+        if not 0 <= weights[name] < float("inf"):
+            raise UsageError(f"--mix {part.strip()!r}: expected action=weight with a weight of 0 or more")
+    kept = {name: weight for name, weight in weights.items() if weight}
+    if not kept:
+        raise UsageError(f"--mix {text!r}: no action is left; give one of {', '.join(default)} a weight above 0")
+    return kept

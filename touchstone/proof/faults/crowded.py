@@ -1,0 +1,277 @@
+"""Faults that show under load alone: while several builds run, requests are many, or many follow one build.
+
+No case of a check brings so many together. A crowd of builds is one below the room of the host that a load run starts
+for itself, so that it is met there, too.
+"""
+
+import asyncio
+import dataclasses
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from touchstone.proof.faults.fault import breaks
+from touchstone.proof.faults.followers import Follows
+from touchstone.twin.answers import Refusal
+from touchstone.twin.app import App, answer_json
+from touchstone.twin.build import Build
+from touchstone.twin.catalog import Version
+from touchstone.twin.engine import Body, Engine
+from touchstone.twin.serve import Asgi
+from touchstone.twin.settings import Account
+
+BUILDS = 3
+FOLLOWERS = 6
+REQUESTS = 12
+REFUSALS_PER_S = 5
+READS_PER_S = 8
+FOR_EVER_S = 1e6
+
+
+def is_crowded(engine: Engine) -> bool:
+    """Whether so many builds run that the next thing goes wrong."""
+    return sum(build.in_flight for build in engine.running) >= BUILDS
+
+
+class Recent:
+    """Counts how often something happened within the last second."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque()
+
+    def tick(self) -> None:
+        """It has happened."""
+        self._times.append(time.monotonic())
+
+    def __len__(self) -> int:
+        while self._times and self._times[0] < time.monotonic() - 1.0:
+            self._times.popleft()
+        return len(self._times)
+
+
+# --- builds ------------------------------------------------------------------------------------------------------
+
+
+@breaks("load", "status.build-does-not-vanish", also=("events.*", "cancel.*", "start.*"), under="load")
+class CrowdedBuildVanishes(Engine):
+    """A build that is accepted while three others run is lost half-way, and its version reads not_built."""
+
+    def launch(self, version: Version) -> Build:
+        crowded = is_crowded(self)
+        build = super().launch(version)
+        if crowded:
+            asyncio.get_running_loop().call_later(build.left_s / 2, self.lose, version, build)
+        return build
+
+    def lose(self, version: Version, build: Build) -> None:
+        """Forgets a build that runs; its log ends without a word."""
+        slot = self.slot_of(version)
+        if slot.last is build and not build.outcome:
+            build._stop_working()
+            self.running.discard(build)
+            slot.last = None
+            build.stream.close()
+
+
+@breaks("load", "status.build-ends", also=("events.*", "limit.ends-after-back-off", "limit.retry*"), under="load")
+class CrowdedBuildNeverEnds(Engine):
+    """A build that is accepted while three others run does not come to its end."""
+
+    def make_build(self, version: Version) -> Build:
+        build = super().make_build(version)
+        if is_crowded(self):
+            build.pace = dataclasses.replace(build.pace, build_s=FOR_EVER_S)
+        return build
+
+
+@breaks("load", "load.builds-admitted", also=("status.*", "reuse.*", "start.*"), under="load")
+class CrowdedReadyIsBuilding(Engine):
+    """While three builds run, a version that is ready reads building, though nobody has started it."""
+
+    def status_body(self, version: Version) -> Body:
+        body = super().status_body(version)
+        if body["status"] == "ready" and is_crowded(self):
+            body = {name: value for name, value in body.items() if name in ("ref", "digest")} | {"status": "building"}
+        return body
+
+
+# --- answers -----------------------------------------------------------------------------------------------------
+
+
+@breaks("load", "http.no-server-error", also=("status.*", "load.errors"), under="load")
+class CrowdedReadFails(App):
+    """While three builds run, every third status read is answered with 500."""
+
+    reads = 0
+
+    def get_build(self, version: Version) -> Response:
+        self.reads += 1
+        if self.reads % 3 == 0 and is_crowded(self.engine):
+            raise Refusal(500, "Internal error.")
+        return super().get_build(version)
+
+
+@breaks("load", "http.no-server-error", also=("load.errors", "events.*", "status.*"), under="load")
+def crowded_requests_fail(asgi_app: Asgi) -> Asgi:
+    """While twelve requests are under way, followed logs among them, each further one is answered with 503."""
+    under_way = 0
+
+    async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal under_way
+        under_way += 1
+        try:
+            if under_way > REQUESTS:
+                await answer_json(503, {"error": "Busy."})(scope, receive, send)
+            else:
+                await asgi_app(scope, receive, send)
+        finally:
+            under_way -= 1
+
+    return counted
+
+
+@breaks("load", "http.status-is-documented", also=("start.*", "limit.*", "load.errors"), under="load")
+class CrowdedStartIs423(Engine):
+    """While three builds run, a start of another version is answered with 423."""
+
+    def check_capacity(self) -> None:
+        if is_crowded(self):
+            raise Refusal(423, "The host is busy.")
+        super().check_capacity()
+
+
+@breaks("timing", "load.p99", also=("load.*", "start.does-not-wait", "http.answers"), under="load")
+class CrowdedAnswersAreSlow(App):
+    """While three builds run, each answer takes two seconds."""
+
+    async def answer(self, request: Request) -> Response:
+        if is_crowded(self.engine):
+            await asyncio.sleep(2.0)
+        return await super().answer(request)
+
+
+# --- limits ------------------------------------------------------------------------------------------------------
+
+
+# What nobody was promised is in the way of a cancel as well.
+@breaks(
+    "load",
+    "limit.refused-start-starts-nothing",
+    also=("status.*", "cancel.idle-is-404", "load.builds-admitted"),
+    under="load",
+)
+class CrowdedRefusalBuilds(Engine):
+    """A start that is refused while three builds run begins its build all the same."""
+
+    def start(self, account: Account, version: Version) -> Body:
+        crowded = is_crowded(self)
+        try:
+            return super().start(account, version)
+        except Refusal as refusal:
+            slot = self.slot_of(version)
+            if refusal.status == 429 and crowded and not slot.golden and not self.joinable(slot):
+                slot.last = self.launch(version)
+            raise
+
+
+@breaks("load", "limit.is-per-key", under="load")
+class GreedyKeyShutsOutOthers(Engine):
+    """While one key is refused more than five times in a second, every key is refused."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.refusals = {key: Recent() for key in self._limiters}
+
+    def check_rate(self, account: Account) -> None:
+        if any(len(recent) > REFUSALS_PER_S for key, recent in self.refusals.items() if key != account.key):
+            raise self.too_many("Build rate limit reached. Back off and retry.", 1.0)
+        try:
+            super().check_rate(account)
+        except Refusal:
+            self.refusals[account.key].tick()
+            raise
+
+
+@breaks("load", "limit.reads-are-not-charged", under="load")
+class FastPollingIsCharged(Engine):
+    """Of the status reads of a key, those beyond eight in a second count as starts."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.reads = {key: Recent() for key in self._limiters}
+
+    def status_body(self, version: Version) -> Body:
+        recent = self.reads.get(version.owner)
+        if recent is not None:
+            recent.tick()
+            limiter = self._limiters[version.owner]
+            if len(recent) > READS_PER_S and limiter.wait_s(self.now_at()) <= 0:
+                limiter.take(self.now_at())
+        return super().status_body(version)
+
+
+# --- logs --------------------------------------------------------------------------------------------------------
+
+
+class FollowedByMany(Follows):
+    """Who follows a build that six others follow already is sent something else."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.followers: dict[int, int] = {}
+
+    def late(self, build: Build) -> AsyncIterator[bytes]:
+        """What the seventh follower and all after it are sent."""
+        raise NotImplementedError
+
+    async def followed(self, build: Build) -> AsyncIterator[bytes]:
+        number = self.followers[id(build)] = self.followers.get(id(build), 0) + 1
+        try:
+            async for frame in self.late(build) if number > FOLLOWERS else build.stream.follow():
+                yield frame
+        finally:
+            self.followers[id(build)] -= 1
+
+
+@breaks("stream", "events.watchers-agree", "events.carry-the-output", also=("events.*",), under="load")
+class CrowdedLogDropsLines(FollowedByMany):
+    """Who follows a build that six others follow already misses every third line of it, but for its end."""
+
+    async def late(self, build: Build) -> AsyncIterator[bytes]:
+        number = 0
+        async for frame in build.stream.follow():
+            number += 1
+            if number % 3 or build.outcome:
+                yield frame
+
+
+@breaks("stream", "events.open-while-building", also=("events.*",), under="load")
+class CrowdedLogEndsEarly(FollowedByMany):
+    """Who follows a build that six others follow already is sent its first lines, and no more."""
+
+    async def late(self, build: Build) -> AsyncIterator[bytes]:
+        number = 0
+        async for frame in build.stream.follow():
+            yield frame
+            number += 1
+            if number == 5:
+                return
+
+
+@breaks("stream", "events.own-lines-only", also=("events.*",), under="load")
+class CrowdedLogsMix(FollowedByMany):
+    """Who follows a build that six others follow already is sent the lines of the other builds as well."""
+
+    async def late(self, build: Build) -> AsyncIterator[bytes]:
+        told: set[bytes] = set()
+        async for frame in build.stream.follow():
+            others = [line for other in self.running - {build} for line in other.stream.frames if line not in told]
+            told.update(others)
+            for line in others:
+                yield line
+            yield frame

@@ -1,0 +1,123 @@
+"""The surface of the twin as a table: operations, statuses, states, fields, headers. Faults are derived from it.
+
+A test compares it with the contract, so that nothing is forgotten where the contract grows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from touchstone.twin.paths import Kind as ResourceKind
+
+FieldType = Literal["text", "number", "flag", "object", "list"]
+
+# By operationId: its method and the resource that its path names.
+OPERATIONS: dict[str, tuple[str, ResourceKind]] = {
+    "publishTemplate": ("POST", "templates"),
+    "getTemplate": ("GET", "template"),
+    "deleteTemplate": ("DELETE", "template"),
+    "startBuild": ("POST", "build"),
+    "getBuild": ("GET", "build"),
+    "cancelBuild": ("DELETE", "build"),
+    "streamBuildEvents": ("GET", "events"),
+}
+
+# Every status that the contract lists, also those that the twin never gives.
+STATUSES: dict[str, tuple[int, ...]] = {
+    "publishTemplate": (200, 201, 400, 401, 403, 409, 422, 429),
+    "getTemplate": (200, 400, 401, 403, 404, 422, 429),
+    "deleteTemplate": (200, 400, 401, 403, 404, 405, 409, 422, 429),
+    "startBuild": (200, 202, 400, 401, 403, 404, 405, 409, 422, 429),
+    "getBuild": (200, 400, 401, 403, 404, 422, 429),
+    "cancelBuild": (202, 400, 401, 403, 404, 405, 409, 422, 429),
+    "streamBuildEvents": (200, 400, 401, 403, 404, 422, 429),
+}
+
+ENUMS: dict[str, tuple[str, ...]] = {
+    "status": ("ready", "building", "failed", "not_built"),
+    "level": ("info", "success", "warn", "error"),
+    "phase": (
+        "publish", "compile", "boot", "install", "snapshot", "record", "archive", "ready", "cancel", "timeout",
+    ),
+}  # fmt: skip
+
+# Headers that mean something to a client of the contract.
+HEADERS = ("Content-Type", "Content-Length", "Retry-After", "WWW-Authenticate")
+
+EVENT_FIELDS = ("ts", "level", "phase", "source", "line")
+
+_NAMED: dict[str, FieldType] = {"ref": "text", "digest": "text"}
+_BUILD: dict[str, FieldType] = {**_NAMED, "status": "text"}
+_GOLDEN: dict[str, FieldType] = {**_BUILD, "build_time_ms": "number", "reused": "flag"}
+_FAILED: dict[str, FieldType] = {**_BUILD, "error": "text"}
+_PUBLISHED: dict[str, FieldType] = {**_NAMED, "published": "text"}
+_ERROR: dict[str, FieldType] = {"error": "text"}
+
+# Fields that the twin never shows, or that may be shown and say nothing that is promised.
+UNUSED = frozenset({"golden_dir", "code", "request_id", "hint"})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One kind of answer.
+
+    Attributes:
+        state: What tells answers of one status apart; empty where nothing has to.
+        fields: The fields of its body, by name.
+    """
+
+    operation: str
+    status: int
+    state: str = ""
+    fields: Mapping[str, FieldType] = field(default_factory=dict)
+
+    @property
+    def every(self) -> int:
+        """One in so many answers of this kind is changed: whoever uses the server gets on in between."""
+        polled_or_needed = self.operation in {"getBuild", "startBuild", "publishTemplate", "cancelBuild"}
+        return 2 if self.status < 300 and polled_or_needed else 1
+
+    @property
+    def name(self) -> str:
+        """How derived names begin: ``getBuild.200.ready``."""
+        return ".".join(filter(None, (self.operation, str(self.status), self.state)))
+
+
+SUCCESSES: tuple[Place, ...] = (
+    Place("getBuild", 200, "not_built", _BUILD),
+    Place("getBuild", 200, "building", _BUILD),
+    Place("getBuild", 200, "ready", _GOLDEN),
+    Place("getBuild", 200, "failed", _FAILED),
+    Place("startBuild", 202, "building", _BUILD),
+    Place("startBuild", 202, "ready", _GOLDEN),
+    Place("cancelBuild", 202, "cancelling", {"status": "text"}),
+    Place("publishTemplate", 201, "plain", _PUBLISHED),
+    Place("publishTemplate", 201, "auto_build", {**_PUBLISHED, "auto_build": "text"}),
+    Place("getTemplate", 200, "", {**_PUBLISHED, "template": "object"}),
+    Place("deleteTemplate", 200, "", {"deleted": "flag"}),
+)
+
+REFUSALS: tuple[Place, ...] = (
+    *(Place(operation, 401, "", _ERROR) for operation in OPERATIONS),
+    Place("startBuild", 403, "", _ERROR),
+    Place("publishTemplate", 403, "", _ERROR),
+    Place("startBuild", 404, "", _ERROR),
+    Place("getBuild", 404, "", _ERROR),
+    Place("cancelBuild", 404, "unknown", _ERROR),
+    Place("cancelBuild", 404, "idle", {"status": "text"}),
+    Place("getTemplate", 404, "", _ERROR),
+    Place("deleteTemplate", 404, "", _ERROR),
+    Place("streamBuildEvents", 404, "", _ERROR),
+    Place("publishTemplate", 400, "", _ERROR),
+    Place("publishTemplate", 409, "", _ERROR),
+    Place("publishTemplate", 422, "", {"errors": "list"}),
+    Place("startBuild", 429, "", _ERROR),
+)
+
+PLACES = SUCCESSES + REFUSALS
+LOG = Place("streamBuildEvents", 200)
+
+
+def place(name: str) -> Place:
+    """The place of a name such as ``getBuild.200.ready``."""
+    return next(found for found in (*PLACES, LOG) if found.name == name)

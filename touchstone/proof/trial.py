@@ -1,0 +1,161 @@
+"""One trial: a server that behaves otherwise than usual, and the whole examination of it, in this process.
+
+It runs in a process of its own that was forked from one that has everything imported, so that hundreds of trials cost
+no more than what they send.
+"""
+
+import contextlib
+import dataclasses
+import gc
+import json
+import multiprocessing
+import os
+import runpy
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from touchstone.check.child import passed_on
+from touchstone.check.embedded import EMBEDDED_TWIN, at_twin
+from touchstone.check.handover import Handover
+from touchstone.check.opening import finish, new_log, new_run_id, utc, write_header
+from touchstone.check.runner import pytest_arguments
+from touchstone.check.smoke import smoke
+from touchstone.config import Settings, TargetSettings
+from touchstone.contract import claims as ledger_of_claims
+from touchstone.contract.document import Contract
+from touchstone.errors import HarnessError, TargetError
+from touchstone.facts.events import Footer
+from touchstone.facts.runlog import read
+from touchstone.proof.catalogue import candidate
+from touchstone.proof.result import Subject, Trial, tried
+from touchstone.rules import verdict
+from touchstone.target.transport import Keys, Transport
+from touchstone.twin import RateLimit
+from touchstone.twin.behaviour import Behaviour
+
+# The twin builds in a tenth of a second: whoever needs longer than this is stuck.
+TARGET = TargetSettings(
+    build_timeout_s=5.0, cancel_timeout_s=2.0, patience_s=20.0, request_timeout_s=5.0, max_builds=1000
+)
+TRIAL_SECONDS = 240.0
+# A limit with a wide window: where many trials share a slow machine, a burst of starts meets it all the same, and is
+# still refused when it has waited too short.
+_TWIN = dataclasses.replace(EMBEDDED_TWIN, rate=RateLimit.parse("60/2"))
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one trial is to do.
+
+    Attributes:
+        folder: Where its run log goes.
+        whole: Whether the examination goes on after the proof is complete.
+    """
+
+    subject: Subject
+    folder: Path
+    profile: str
+    seed: int
+    whole: bool = False
+
+
+def run(order: Order, behaviour: Behaviour) -> Trial:
+    """Examines a twin that behaves so, and says what became of it."""
+    began = time.monotonic()
+    with behaviour.twin(_TWIN) as twin:
+        settings = _settings(order, behaviour, twin.url)
+        run_log = new_log(order.folder)
+        footer = _examined(order, settings, twin.url, run_log)
+    elapsed_s = round(time.monotonic() - began, 3)
+    finish(run_log, dataclasses.replace(footer, ended_at=utc(), duration_s=elapsed_s))
+    log = read(run_log)
+    return tried(order.subject, log, verdict.judge(log), elapsed_s)
+
+
+def _settings(order: Order, behaviour: Behaviour, url: str) -> Settings:
+    settings = Settings(
+        target=TARGET,
+        report_dir=order.folder,
+        state_dir=order.folder / "state",
+        seed=order.seed,
+        strict=True,
+        profile=order.profile,  # type: ignore[arg-type]  # one of the profiles, as the fault says
+        max_seconds=TRIAL_SECONDS,
+    )
+    settings = at_twin(settings, url)
+    # What the server is said to need goes last: it may be more patience, or another way of publishing.
+    return dataclasses.replace(settings, target=dataclasses.replace(settings.target, **behaviour.target))
+
+
+def _examined(order: Order, settings: Settings, url: str, run_log: Path) -> Footer:
+    contract, target = Contract.load(), settings.target
+    write_header(run_log, new_run_id(), settings, ["touchstone", "prove"], ledger_of_claims.load(), contract)
+    keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
+    transport = Transport(url, keys, contract, lambda _exchange: None, target.request_timeout_s)
+    try:
+        latency_s = smoke(transport)
+    except TargetError as error:
+        return Footer("", 0.0, error.exit_code, str(error))
+    finally:
+        transport.close()
+    quarry = None if order.whole else order.subject.quarry()
+    run_id = read(run_log).header.run_id
+    ended = _cases(Handover(settings.to_json(), run_id, url, str(run_log), latency_s, "run", quarry))
+    if ended not in (0, 1, 5):
+        return Footer("", 0.0, 3, f"the contract tests ended with {ended}; see {run_log.parent / 'pytest.log'}")
+    return Footer("", 0.0, 0, "")
+
+
+def _cases(handover: Handover) -> int:
+    """Runs ``python -m pytest`` as a check does, but in this process; returns its exit code."""
+    environment, arguments = dict(os.environ), sys.argv
+    os.environ.clear()
+    os.environ.update(passed_on(environment) | handover.environment())
+    sys.argv = ["pytest", *pytest_arguments()]
+    try:
+        runpy.run_module("pytest", run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.argv = arguments
+    return 0
+
+
+def main(order: Order, result: Path) -> None:
+    """The body of the process of one trial: writes what became of it to *result*, whole or not at all."""
+    behaviour = candidate(order.subject.name, order.subject.sort, order.seed).behaviour
+    # A trial is over before it has made garbage enough to be worth a search.
+    gc.disable()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    order.folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(order.folder)
+    with (
+        (order.folder / "pytest.log").open("w", encoding="utf-8", errors="backslashreplace") as output,
+        _redirected(output),
+    ):
+        try:
+            trial = run(order, behaviour)
+        except HarnessError as error:
+            trial = Trial(order.subject, trouble=str(error))
+    part = result.with_suffix(".part")
+    part.write_text(json.dumps(dataclasses.asdict(trial)), encoding="utf-8")
+    part.replace(result)
+
+
+@contextlib.contextmanager
+def _redirected(output: Any) -> Any:
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        yield
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(3)

@@ -1,0 +1,111 @@
+"""What a variant is, and the lists that each one is entered in: freedoms, and what takes several of them at once."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from touchstone.twin.app import App
+from touchstone.twin.behaviour import Behaviour, says_of, unwrapped
+from touchstone.twin.build import Build
+from touchstone.twin.engine import Engine
+from touchstone.twin.serve import Asgi
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant(Behaviour):
+    """A legitimate reading of the documentation.
+
+    Attributes:
+        answers: The ambiguities that it is one reading of, by number.
+        source: The sentence or the ambiguity that permits it.
+        takes: The freedoms that it takes at once, by name; none where it is one.
+    """
+
+    answers: tuple[int, ...] = ()
+    source: str = ""
+    takes: tuple[str, ...] = ()
+
+
+FREEDOMS: dict[str, Variant] = {}
+COMBINED: dict[str, Variant] = {}
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[A-Z][a-z])|_")
+
+
+def enter(variant: Variant) -> Variant:
+    """Enters a variant in its list."""
+    assert variant.name not in FREEDOMS | COMBINED, f"{variant.name}: entered twice"
+    (COMBINED if variant.takes else FREEDOMS)[variant.name] = variant
+    return variant
+
+
+def permitted(
+    *answers: int,
+    source: str = "",
+    pace: Mapping[str, Any] | None = None,
+    target: Mapping[str, Any] | None = None,
+) -> Callable[[Any], Any]:
+    """
+    Enters an engine, an application or a wrapper as a reading of the ambiguities *answers*; its docstring says which.
+
+    The name of the variant is that of the class or function, in lowercase words joined by hyphens. Where no ambiguity
+    permits it, *source* does.
+    """
+
+    def entered(part: Any) -> Any:
+        place = "wrap"
+        if isinstance(part, type):
+            place = "engine" if issubclass(part, Engine) else "app"
+            assert issubclass(part, Engine | App), f"{part.__name__}: neither an engine nor an application"
+        enter(
+            Variant(
+                name=_WORDS.sub("-", part.__name__).lower(),
+                says=says_of(part),
+                answers=answers,
+                source=source or "facts " + ", ".join(f"7.{number}" for number in answers),
+                pace=pace or {},
+                target=target or {},
+                **{place: part},
+            )
+        )
+        return part
+
+    return entered
+
+
+def together(name: str, says: str, taken: Sequence[Variant], pace: Mapping[str, Any] | None = None) -> Variant:
+    """A variant that takes several freedoms at once; where two touch the same answer, the first has the last word.
+
+    Args:
+        pace: What counts in the place of the paces of the freedoms.
+    """
+    answers = sorted({number for one in taken for number in one.answers})
+    sources = [f"facts {', '.join(f'7.{number}' for number in answers)}"] if answers else []
+    engines = tuple(one.engine for one in taken if one.engine is not Engine)
+    apps = tuple(one.app for one in taken if one.app is not App)
+    wraps = [one.wrap for one in taken if one.wrap is not unwrapped]
+
+    def wrap(asgi_app: Asgi) -> Asgi:
+        for each in reversed(wraps):
+            asgi_app = each(asgi_app)
+        return asgi_app
+
+    return Variant(
+        name=name,
+        says=says,
+        engine=type("Together", engines, {}) if engines else Engine,
+        app=type("Together", apps, {}) if apps else App,
+        wrap=wrap,
+        pace={key: value for one in reversed(taken) for key, value in one.pace.items()} | dict(pace or {}),
+        target={key: value for one in reversed(taken) for key, value in one.target.items()},
+        answers=tuple(answers),
+        source="; ".join([*sources, *dict.fromkeys(one.source for one in taken if not one.answers)]),
+        takes=tuple(one.name for one in taken),
+    )
+
+
+def recast(build: Build, kind: type[Build]) -> Build:
+    """A build of another kind, which is still of the kind that it was before."""
+    own = type(build)
+    build.__class__ = kind if own is Build else type(kind.__name__, (kind, own), {})
+    return build

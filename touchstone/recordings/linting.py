@@ -1,0 +1,140 @@
+"""The command `recordings lint`: what is wrong with files of recordings, found without a network."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice, zip_longest
+from pathlib import Path
+from typing import Any
+
+from touchstone.contract import claims as ledger_of_claims
+from touchstone.contract.document import Contract
+from touchstone.errors import RecordingError
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.leaks import leaks
+from touchstone.recordings import har, har_schema, reader, steps
+from touchstone.recordings.recording import Recording
+from touchstone.recordings.replay import alone
+
+# A recording that is older than this is worth a look; only --max-age makes it a fault.
+OLD_DAYS = 90
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something about one file.
+
+    Attributes:
+        is_fault: Whether it makes the command fail; the rest is worth knowing.
+    """
+
+    path: Path
+    text: str
+    is_fault: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.path}: {'' if self.is_fault else 'warning: '}{self.text}"
+
+
+def lint(
+    paths: Sequence[Path], keys: Mapping[str, str], now: datetime, max_age_days: float | None = None
+) -> tuple[Remark, ...]:
+    """Everything that is wrong with the recordings in *paths*, file by file.
+
+    Args:
+        keys: Secrets that no file may hold, by name; what looks like one is found without being named.
+        max_age_days: From which age on a recording is a fault.
+
+    Raises:
+        RecordingError: a path does not exist.
+    """
+    return tuple(remark for path in reader.found(paths) for remark in _remarks(path, keys, now, max_age_days))
+
+
+def _remarks(path: Path, keys: Mapping[str, str], now: datetime, max_age_days: float | None) -> Iterator[Remark]:
+    try:
+        text = reader.text_of(path)
+    except RecordingError as error:
+        yield Remark(path, _told(path, error))
+        return
+    yield from (Remark(path, f"line {leak.line}: holds {leak.what}") for leak in leaks(text, keys)[:_SHOWN])
+    document = _document(text)
+    if document is not None:
+        yield from (Remark(path, f"HAR: {problem}") for problem in har_schema.problems(document)[:_SHOWN])
+    try:
+        recording = reader.read(path)
+    except RecordingError as error:
+        yield Remark(path, _told(path, error))
+        return
+    if recording.origin == "touchstone":
+        yield from (Remark(path, fault) for fault in _own(recording, text))
+    yield from (Remark(path, fault) for fault in _judged(recording))
+    yield from _age(recording, path, now, max_age_days)
+
+
+def _own(recording: Recording, text: str) -> Iterator[str]:
+    """What has to be so in the files that Touchstone itself writes."""
+    contract, ledger = Contract.load(), ledger_of_claims.load()
+    if recording.contract_sha256 != contract.sha256:
+        found, wanted = recording.contract_sha256[:12], contract.sha256[:12]
+        yield f"recorded under the contract {found}…, which is {wanted}… now; record it again"
+    if recording.is_changed:
+        yield "was changed since it was recorded; record it again"
+    if Path(recording.path).stem != recording.name:
+        yield f"holds the scenario {recording.name!r}; expected it in {recording.name}.har"
+    known = {claim.id for claim in ledger.judged()}
+    named = {claim for claims in recording.shown.values() for claim in claims} | set(recording.claims)
+    for claim in sorted(named - known):
+        yield f"names the claim {claim!r}, which does not exist; record it again"
+    written = har.render(recording, steps.steps(recording.exchanges))
+    lines = enumerate(zip_longest(text.splitlines(), written.splitlines(), fillvalue=""), start=1)
+    # That the digest of the entries is another one has been said.
+    others = (one for one in lines if one[1][0] != one[1][1] and "entries_sha256" not in one[1][0])
+    for line, (found, wanted) in islice(others, 1):
+        yield f"line {line}: {found.strip()!r:.80}, `touchstone record` writes {wanted.strip()!r:.80}; do not edit it"
+
+
+def _judged(recording: Recording) -> Iterator[str]:
+    """What the contract and the rules say of the exchanges."""
+    contract = Contract.load()
+    for number, exchange in enumerate(recording.exchanges):
+        yield from (f"entry {number}: {fault}" for fault in _against(exchange, contract))
+    place = {exchange.seq: number for number, exchange in enumerate(recording.exchanges)}
+    for finding in alone(recording).findings():
+        yield f"entry {place[finding.evidence[-1]]}: {finding.sentence()}"
+
+
+def _against(exchange: Exchange, contract: Contract) -> Iterator[str]:
+    response, operation = exchange.response, exchange.operation
+    if response is None or operation not in contract.operations:
+        return
+    allowed = contract.allowed_statuses(operation)
+    if response.status not in allowed:
+        yield f"{operation}: status {response.status}, expected one of {', '.join(map(str, sorted(allowed)))}"
+    for problem in contract.problems(operation, response.status, response.header("content-type") or "", response.body):
+        yield f"{operation} {response.status}: {problem}"
+
+
+def _age(recording: Recording, path: Path, now: datetime, max_age_days: float | None) -> Iterator[Remark]:
+    if not recording.recorded_at:
+        return
+    age_days = (now - har.moment(recording.recorded_at)).total_seconds() / 86400
+    limit_days = OLD_DAYS if max_age_days is None else max_age_days
+    if age_days > limit_days:
+        text = f"recorded {age_days:.0f} days ago, more than {limit_days:g}; record it again"
+        yield Remark(path, text, is_fault=max_age_days is not None)
+
+
+def _document(text: str) -> dict[str, Any] | None:
+    """The HAR document in a file; what is no JSON object, or a cassette, is said where it is read."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) and "log" in document else None
+
+
+def _told(path: Path, error: RecordingError) -> str:
+    return str(error).removeprefix(f"{path}: ")

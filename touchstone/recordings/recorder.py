@@ -1,0 +1,296 @@
+"""The command `record`: plays scenarios with a target and writes a file of each that went as it should.
+
+What is written comes from the run log, so that a file holds what the rules have seen. A file is written whole or not at
+all: a scenario that was answered otherwise than it expects, that met a finding, or in which a secret was found, leaves
+the file of an earlier time as it was.
+"""
+
+import ast
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from touchstone.check import runner
+from touchstone.check.child import Progress
+from touchstone.check.embedded import RECORDED_TWIN
+from touchstone.check.opening import Errand, folder_name
+from touchstone.config import Settings, TargetSettings
+from touchstone.config_kinds import nearest
+from touchstone.contract.bundle import contract_tests_dir
+from touchstone.errors import OutputError, RunLogError, UsageError
+from touchstone.facts.events import Case, CaseOutcome, RunLog
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.leaks import leaks
+from touchstone.facts.output import write_whole
+from touchstone.facts.runlog import read
+from touchstone.recordings import har, steps
+from touchstone.recordings.cleaning import cleaned
+from touchstone.recordings.recording import BASE_URL, RUN_ID, Given, Owner, Recording, Terms
+from touchstone.recordings.replay import alone, shown
+from touchstone.twin import DEFAULT_ACCOUNTS
+from touchstone.types import Conclude
+
+TWINS_FOLDER, FOLDER = Path("tests/recordings"), Path("recordings")
+_CASE = "scenarios.plays"
+PASSED: tuple[CaseOutcome, ...] = ("passed",)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of one scenario.
+
+    Attributes:
+        path: Where its recording is; None where none was written.
+        why: Why none was written.
+        exchanges: How many it holds.
+        is_absent: Whether the target does not have what the scenario is about.
+    """
+
+    name: str
+    path: Path | None
+    why: str = ""
+    exchanges: int = 0
+    is_absent: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.exchanges} exchanges" if self.path else f"{self.name}: not recorded: {self.why}"
+
+
+def scenarios() -> tuple[str, ...]:
+    """The names of all scenarios, in the order in which they are played."""
+    with tempfile.TemporaryDirectory() as folder:
+        cases = json.loads(runner.plan(Settings(profile="thorough"), Path(folder), Errand(mode="record")))
+    return tuple(scenario_of(case["case"]) for case in cases)
+
+
+def stories() -> dict[str, str]:
+    """What happens in each scenario, by its name, as the contract tests say it; they are read and not imported."""
+    found = {}
+    for path in sorted(contract_tests_dir().glob("scenarios_*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            match node:
+                case ast.FunctionDef(decorator_list=[ast.Call(ast.Name("scenario"), [ast.Constant(str(name)), *_])]):
+                    found[name] = " ".join((ast.get_docstring(node) or "").partition("\n\n")[0].split())
+    return found
+
+
+def planned(settings: Settings, names: Sequence[str]) -> str:
+    """What playing scenarios would cost, as `runner.plan` tells it."""
+    with tempfile.TemporaryDirectory() as folder:
+        return runner.plan(
+            replace(settings, profile="thorough"), Path(folder), Errand("record", "record", tuple(names))
+        )
+
+
+def chosen(names: Sequence[str]) -> tuple[str, ...]:
+    """The scenarios that *names* choose, all where there are none.
+
+    Raises:
+        UsageError: one does not exist.
+    """
+    known = scenarios()
+    for name in names:
+        if name not in known:
+            raise UsageError(f"{name!r}: no such scenario; {nearest(name, known)}; see `touchstone record --list`")
+    return tuple(name for name in known if name in names) if names else known
+
+
+def folder_of(target: TargetSettings) -> Path:
+    """Where recordings of a target go by default: those of the twin are not to be replaced by another one's.
+
+    Raises:
+        UsageError: its name is none of a folder.
+    """
+    return TWINS_FOLDER if target.embedded else FOLDER / folder_name(target.name, "the name of the target", "--out")
+
+
+def check_folder(folder: Path) -> None:
+    """Makes sure that recordings can be written into *folder* before anything is sent for them.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        reason = "no folder" if not there.is_dir() else "not writable"
+        raise UsageError(f"--out {folder}: {there} is {reason}; expected a folder that recordings can be written into")
+
+
+class Recorder:
+    """Writes the recording of each scenario as soon as it is over, so that a run that is killed loses none.
+
+    Args:
+        progress: Called with each event, too.
+
+    Attributes:
+        latency_s: What a status read of the target takes, as coarse as the run takes it.
+        written: What became of the scenarios that are over, by name.
+    """
+
+    def __init__(self, settings: Settings, names: Sequence[str], folder: Path, progress: Progress) -> None:
+        self._names = names
+        self._folder = folder
+        self._progress = progress
+        self.latency_s, self._run_log = 0.0, Path()
+        embedded = settings.target.embedded
+        self._keys = {a.name: a.key for a in DEFAULT_ACCOUNTS} if embedded else settings.target.keys()
+        self.written: dict[str, Written] = {}
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Takes one event of the run."""
+        self._progress(event)
+        if event["type"] == runner.MEASURED:
+            self.latency_s, self._run_log = event["latency_s"], Path(event["run_log"])
+        elif event["type"] == "case" and scenario_of(str(event["id"])) in self._names:
+            # What cannot be read yet is written when the run is over.
+            with contextlib.suppress(RunLogError):
+                self.write(read(self._run_log), [scenario_of(event["id"])])
+
+    def write(self, log: RunLog, names: Sequence[str] | None = None) -> None:
+        """Writes what a run has of some scenarios, by default of those that have not been written yet."""
+        left = [name for name in self._names if name not in self.written] if names is None else names
+        made = taken(log, left, terms_of(log.header.settings["target"], self.latency_s))
+        done = {name: written(name, made[name], self._folder, self._keys) for name in left}
+        self.written |= {name: replace(one, is_absent=shows_nothing(log, name)) for name, one in done.items()}
+
+
+def record(
+    settings: Settings, names: Sequence[str], folder: Path, argv: Sequence[str], progress: Progress, conclude: Conclude
+) -> tuple[runner.Outcome, tuple[Written, ...]]:
+    """Plays scenarios and writes their recordings into *folder*."""
+    recorder = Recorder(settings, names, folder, progress)
+    errand = Errand("record", "record", tuple(names))
+    outcome = runner.check(settings, argv, recorder, conclude, RECORDED_TWIN, errand)
+    recorder.write(read(outcome.run_log))
+    return outcome, tuple(recorder.written[name] for name in names)
+
+
+def taken(
+    log: RunLog, names: Iterable[str], terms: Terms, good: Sequence[CaseOutcome] = PASSED
+) -> dict[str, Recording | str]:
+    """The recording of each scenario of a run, or why there is none.
+
+    Args:
+        good: How a case has to have ended.
+    """
+    cases = {scenario_of(case.id): case for case in log.cases if case.id.startswith(_CASE)}
+    return {name: _taken(log, name, cases.get(name), terms, good) for name in names}
+
+
+def _taken(log: RunLog, name: str, case: Case | None, terms: Terms, good: Sequence[CaseOutcome]) -> Recording | str:
+    if case is None:
+        return "it was not played"
+    if case.outcome not in good:
+        return case.message or case.outcome
+    exchanges = [e for e in log.exchanges if e.case == case.id and not _by_chance(e)]
+    if any((exchange.seq, side) in log.cut_bytes for exchange in exchanges for side in ("request", "response")):
+        return "a body is longer than a run log holds"
+    names = {log.header.run_id: RUN_ID, log.header.target.url: BASE_URL}
+    recording = Recording(
+        name=name,
+        exchanges=tuple(_numbered(cleaned(exchange, names) for exchange in exchanges)),
+        recorded_at=har.utc(har.moment(case.began_at)),
+        tool_version=log.header.tool_version,
+        contract_sha256=log.header.contract_sha256,
+        target=log.header.target.name,
+        case=case.id,
+        claims=case.claims,
+        terms=terms,
+    )
+    return replace(recording, shown=shown(alone(recording), recording))
+
+
+def _by_chance(exchange: Exchange) -> bool:
+    """Whether a request was refused for a limit that is not what the scenario is about; it was sent again."""
+    return exchange.status == 429 and not exchange.note.keys() & {"limit", "expects"}
+
+
+def _numbered(exchanges: Iterable[Exchange]) -> Iterable[Exchange]:
+    """The exchanges with numbers from 1 and times from the first one's."""
+    began_at: float | None = None
+    for number, each in enumerate(exchanges, start=1):
+        began_at = each.sent_at if began_at is None else began_at
+        yield replace(
+            each,
+            seq=number,
+            sent_at=round(each.sent_at - began_at, 6),
+            head_at=round(each.head_at - began_at, 6),
+            done_at=round(each.done_at - began_at, 6),
+        )
+
+
+def shows_nothing(log: RunLog, name: str) -> bool:
+    """
+    Whether the target does not have what a scenario is about, such as a limit or a second account: nothing is wrong.
+    """
+    return any(notice.verdict == "not-applicable" and scenario_of(notice.case) == name for notice in log.notices)
+
+
+def ending(code: int, reason: str, written: Sequence[Written], named: Sequence[str]) -> tuple[int, str]:
+    """The exit code of a recording and its reason.
+
+    Args:
+        code: The exit code of the run.
+        reason: Its reason; where the run did not come to any scenario, it says all that there is to say.
+        named: The scenarios that were asked for by name; what they are about has to be there.
+    """
+    missing = [one.name for one in written if one.path is None and (not one.is_absent or one.name in named)]
+    done = f"{sum(one.path is not None for one in written)} of {len(written)} scenarios recorded"
+    if code in (1, 2, 130):
+        return code, f"{done}; {'interrupted' if code == 130 else 'a claim is broken'}"
+    if code == 3 and not any(one.path for one in written):
+        return code, f"{done}; {reason}"
+    return (3, f"{done}; missing: {', '.join(missing)}") if missing else (0, done)
+
+
+def terms_of(target: Mapping[str, Any], latency_s: float) -> Terms:
+    """The terms of a run.
+
+    Args:
+        target: The settings of its target as the run log has them.
+    """
+    owners: tuple[Owner, ...] = ("primary", "second", "restricted")
+    fields: dict[Owner, str] = {role: "api_key" if role == "primary" else f"{role}_api_key" for role in owners}
+    templates = target["templates"]
+    given = (
+        *(Given(ref, "primary", "ready") for ref in templates["buildable"]),
+        *(Given(ref, "primary", "failed") for ref in templates["failing"]),
+        *(Given(ref, "restricted") for ref in templates["restricted"]),
+    )
+    return Terms(
+        latency_s=round(latency_s, 6),
+        build_timeout_s=target["build_timeout_s"],
+        cancel_timeout_s=target["cancel_timeout_s"],
+        patience_s=target["patience_s"],
+        publish=target["publish"],
+        keys=tuple(role for role in owners if target[fields[role]]),
+        given=given,
+    )
+
+
+def written(name: str, made: Recording | str, folder: Path, keys: Mapping[str, str]) -> Written:
+    """
+    What became of a scenario, whose recording is written if it holds none of *keys* and nothing that looks like one.
+    """
+    if isinstance(made, str):
+        return Written(name, None, made)
+    text = har.render(made, steps.steps(made.exchanges))
+    found = leaks(text, keys)
+    if found:
+        return Written(name, None, f"line {found[0].line} of it would hold {found[0].what}")
+    path = folder / f"{name}.har"
+    try:
+        write_whole(path, text)
+    except (UsageError, OutputError) as error:
+        return Written(name, None, str(error))
+    return Written(name, path, exchanges=len(made.exchanges))
+
+
+def scenario_of(case: str) -> str:
+    """The scenario that a case plays."""
+    return case.removeprefix(f"{_CASE}[").removesuffix("]")

@@ -1,0 +1,291 @@
+"""What the tests of a client borrow: a recording that answers its requests, or a twin of its own."""
+
+import itertools
+import json
+import math
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+from touchstone.config_kinds import Kind, Unfit, checked, count, nearest, one_of, seed, text
+from touchstone.contract.bundle import recordings_dir
+from touchstone.errors import RecordingError, UsageError
+from touchstone.proof import catalogue
+from touchstone.recordings import reader
+from touchstone.recordings.recording import BASE_URL, RUN_ID, Recording
+from touchstone.recordings.replay import in_short
+from touchstone.recordings.routing import Playback
+from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, Twin, TwinSettings
+from touchstone.twin.behaviour import Behaviour
+from touchstone.twin.limits import FORM
+
+PUBLISHED_WITHIN_S = 10.0
+
+
+# --- recordings ------------------------------------------------------------------------------------------------------
+
+
+class LentRecording:
+    """A recording that answers every httpx client of the process, sync or async, from `start` to `stop`.
+
+    Each recorded exchange answers one request, those with the same method, path, query and body in their order.
+
+    Attributes:
+        url: What a client is given as the base URL of the API.
+        key: What a client is given as its key; a recording looks at none.
+        recording: What is served.
+        errors: What was asked for in vain. A test that expects one takes it out.
+    """
+
+    url = BASE_URL
+    key = "sk_live_test_recorded"
+
+    def __init__(self, recording: Recording, speed: float = 0.0) -> None:
+        self.recording = recording
+        self._playback = _AtItsUrl(recording, checked("speed", speed, _amount) or math.inf)
+        self.errors = self._playback.errors
+        self.refs = tuple(dict.fromkeys(each.ref for each in recording.exchanges if each.ref))
+        self.ref = _main(self.refs, recording.name)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of *ref*."""
+        return self.ref.partition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """The name of *ref*, without its namespace and version."""
+        return self.ref.partition("/")[2].partition("@")[0]
+
+    @property
+    def version(self) -> str:
+        """The version of *ref*."""
+        return self.ref.partition("@")[2]
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The recorded exchanges that nobody has asked for, in their order, such as ``POST /templates → 201``."""
+        return tuple(map(in_short, self._playback.unused()))
+
+    def start(self) -> None:
+        """Begins to answer; clients that were made before are answered, too."""
+        self._playback.router.start()
+
+    def stop(self) -> None:
+        """Lets clients reach the network again."""
+        self._playback.router.stop()
+
+
+class _AtItsUrl(Playback):
+    """A playback for the clients of others, which may be on the way to somewhere else."""
+
+    # Any: requests and responses are of httpx, which is met where answers are made and nowhere else.
+    def serve(self, request: Any) -> Any:
+        """The recorded answer to a request that is meant for the API.
+
+        Raises:
+            RecordingError: it is not, or there is no answer to it.
+        """
+        base, sent = urlsplit(BASE_URL), urlsplit(str(request.url))
+        if (sent.scheme, sent.netloc) == (base.scheme, base.netloc) and sent.path.startswith(f"{base.path}/"):
+            return super().serve(request)
+        where = f"{sent.scheme}://{sent.netloc}{sent.path}"  # no query: it may hold a key
+        self.errors.append(
+            f"{self.recording.place}: {request.method} {where}: not below the URL of the recording; expected "
+            f"{BASE_URL}/…; give the client the attribute url of the recording"
+        )
+        raise RecordingError(self.errors[-1])
+
+
+@contextmanager
+def recorded(scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> Iterator[LentRecording]:
+    """Lends a recording, and complains at the end of what it could not answer.
+
+    Args:
+        scenario: Its name, or the path of a file.
+        speed: How many times as fast streams come as they came; 0 for at once.
+        folder: Where names are looked up; the recordings of the embedded twin where it is None.
+
+    Raises:
+        UsageError: there is no such recording.
+        RecordingError: it cannot be read; afterwards, a request was not in it, whatever the client made of that.
+    """
+    lent = LentRecording(reader.read(found(scenario, folder)), speed)
+    lent.start()
+    try:
+        yield lent
+    finally:
+        lent.stop()
+    if lent.errors:
+        raise RecordingError(complaint(lent.errors))
+
+
+def found(scenario: str | Path, folder: str | Path | None = None) -> Path:
+    """The file of a scenario.
+
+    Raises:
+        UsageError: there is none; the message names the nearest one.
+    """
+    if isinstance(scenario, Path) or Path(scenario).suffix in reader.SUFFIXES:
+        if not Path(scenario).is_file():
+            raise UsageError(f"recording {str(scenario)!r}: no such file; expected one, or the name of a scenario")
+        return Path(scenario)
+    place = Path(folder) if folder else recordings_dir()
+    known = {path.stem: path for path in place.glob("*.har")}
+    if scenario not in known:
+        where = f" in {folder}" if folder else ""
+        raise UsageError(f"scenario {scenario!r}: no recording of it{where}; {nearest(scenario, known)}")
+    return known[scenario]
+
+
+def complaint(errors: Sequence[str]) -> str:
+    """What is said of requests that were made in vain, each told once."""
+    return "\n".join(dict.fromkeys(errors))
+
+
+def _main(refs: Sequence[str], scenario: str) -> str:
+    named = f"/touchstone-{RUN_ID}-{scenario}@"
+    return next((ref for ref in refs if named in ref), next(iter(refs), ""))
+
+
+# --- twins -----------------------------------------------------------------------------------------------------------
+
+
+class LentTwin:
+    """A live twin on a free port of this machine.
+
+    Args:
+        plan: Of the account whose key is lent: ``scale``, or ``hacker`` for one below the plan.
+        fault: Name of a promise that it breaks, see `touchstone prove --list`.
+        variant: Name of another legitimate reading of the documentation.
+        options: Fields of TwinSettings; *rate* as text such as ``2/1``. None leaves one as it is.
+
+    Attributes:
+        key: The key of an account with the plan that was asked for.
+        keys: All keys, by role: ``primary``, ``second`` and ``restricted``.
+
+    Raises:
+        UsageError: an option or a value is unknown or does not fit; the message names the nearest one that does.
+    """
+
+    def __init__(
+        self, *, plan: str | None = None, fault: str | None = None, variant: str | None = None, **options: Any
+    ) -> None:
+        wanted = checked("plan", plan or "scale", one_of("scale", "hacker"))
+        self.key = next(account.key for account in DEFAULT_ACCOUNTS if account.plan == wanted)
+        self.keys = {account.name: account.key for account in DEFAULT_ACCOUNTS}
+        self._twin = _twin(_behaviour(fault, variant), _read(options))
+        self._numbers = itertools.count(1)
+
+    @property
+    def url(self) -> str:
+        """What a client is given as the base URL of the API."""
+        return self._twin.url
+
+    def publish(self, *steps: str, name: str = "", version: str = "1.0.0") -> str:
+        """Publishes a version with the key of the account ``primary``.
+
+        Args:
+            steps: What its build runs: ``echo TEXT``, ``sleep N``, or ``exit 1`` to fail.
+            name: One that no version has yet where it is empty.
+
+        Returns:
+            Its ref, ``namespace/name@version``.
+
+        Raises:
+            UsageError: the twin refuses it.
+        """
+        __tracebackhide__ = True  # the message says it all
+        name = name or f"lent-{next(self._numbers)}"
+        about = {"name": name, "version": version}
+        document = {"api_version": "orgo.ai/v1", "template": about, "build": {"run": list(steps)}}
+        refusal = _posted(f"{self.url}/templates", self.keys["primary"], document)
+        if refusal:
+            raise UsageError(f"publish {quote(name)}@{version}: {refusal}")
+        return f"default/{name}@{version}"
+
+    def __enter__(self) -> Self:
+        self._twin.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._twin.stop()
+
+
+def _amount(value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
+        return float(value)
+    raise Unfit("a number of 0 or more")
+
+
+def _rate(value: object) -> RateLimit:
+    if isinstance(value, str):
+        return RateLimit.parse(value)
+    raise Unfit(FORM)
+
+
+OPTIONS: Mapping[str, Kind[Any]] = {
+    "build_s": _amount,
+    "settle_s": _amount,
+    "rate": _rate,
+    "capacity": count,
+    "latency_s": _amount,
+    "retry_after": one_of("seconds", "date", "none"),
+    "build_timeout_s": _amount,
+    "digest_scope": one_of("document", "content"),
+    "seed": seed,
+}
+
+
+def _read(options: Mapping[str, object]) -> dict[str, Any]:
+    for name in options:
+        if name not in OPTIONS:
+            known = [*OPTIONS, "plan", "fault", "variant"]
+            raise UsageError(f"{name}: there is no such option; {nearest(name, known)}")
+    return {name: checked(name, value, OPTIONS[name]) for name, value in options.items() if value is not None}
+
+
+def _behaviour(fault: str | None, variant: str | None) -> Behaviour:
+    if fault is not None and variant is not None:
+        raise UsageError("fault and variant: a twin has one of them; start another twin for the other one")
+    try:
+        if fault is not None:
+            return catalogue.fault(checked("fault", fault, text))
+        if variant is not None:
+            return catalogue.variant(checked("variant", variant, text))
+    except UsageError as error:
+        # There, the names are those of flags.
+        raise UsageError(str(error).removeprefix("--")) from None
+    return Behaviour("faithful", "Keeps every promise.")
+
+
+def _twin(behaviour: Behaviour, options: Mapping[str, Any]) -> Twin:
+    for name in sorted(behaviour.pace.keys() & options.keys()):
+        if behaviour.pace[name] != options[name]:
+            raise UsageError(f"{name}: {behaviour.name} needs {behaviour.pace[name]}; leave {name} out")
+    return behaviour.twin(TwinSettings(**{"build_s": 0.05, **options}))
+
+
+def _posted(url: str, key: str, document: Mapping[str, Any]) -> str:
+    """Sends a document.
+
+    Returns:
+        The status and the body of a refusal; empty where there was none.
+    """
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(document).encode(), headers)
+    # A proxy of the environment is for other hosts than this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        opener.open(request, timeout=PUBLISHED_WITHIN_S).close()
+    except urllib.error.HTTPError as error:
+        with error:
+            return f"the twin answers {error.code} {error.read().decode(errors='replace')}"
+    return ""

@@ -1,0 +1,111 @@
+"""Applies all rules to a growing history and hands out each judgement once."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from touchstone.contract import claims as ledger_of_claims
+from touchstone.contract.claims import Ledger
+from touchstone.contract.document import Contract
+from touchstone.facts.curl import curl
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Finding, Judgement, finding_id
+from touchstone.facts.key_sources import USUAL, KeySources
+from touchstone.rules import catalogue
+from touchstone.rules.history import Bounds, Content, History
+from touchstone.rules.rule import Rule, Subject
+
+_Told = tuple[str, str, str, tuple[int, ...]]
+
+
+class Judge:
+    """The rules, the history that they read, and what they have said already.
+
+    Attributes:
+        failed: The first error of each rule that failed, by the rule's id.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        ledger: Ledger,
+        exchange_rules: Sequence[Rule[Exchange]],
+        story_rules: Sequence[Rule[str]],
+        sources: KeySources = USUAL,
+    ) -> None:
+        self.history = history
+        self._sources = sources
+        self._ledger = ledger
+        self._exchange_rules = exchange_rules
+        self._story_rules = story_rules
+        self.failed: dict[str, str] = {}
+        self._told: set[_Told] = set()
+        self._by_seq: dict[int, Exchange] = {}
+
+    def see(self, exchange: Exchange) -> list[Judgement]:
+        """Adds *exchange* to the history and judges it by itself."""
+        self.history.add(exchange)
+        self._by_seq[exchange.seq] = exchange
+        return list(
+            self._new(j for rule in self._exchange_rules for j in said(rule, exchange, self.history, self.failed))
+        )
+
+    def tell(self, refs: Iterable[str]) -> list[Judgement]:
+        """Judges the whole stories of *refs*; what an earlier call said already is left out."""
+        seen = ((ref, view) for ref in refs for view in self.history.views(ref))
+        return list(
+            self._new(j for ref, view in seen for rule in self._story_rules for j in said(rule, ref, view, self.failed))
+        )
+
+    def finding(self, judgement: Judgement) -> Finding:
+        """The finding that a broken judgement becomes."""
+        return finding_of(judgement, self._by_seq[judgement.evidence[-1]], self._ledger, self._sources)
+
+    def accused(self, judgements: Iterable[Judgement]) -> set[str]:
+        """The versions that the findings among *judgements* are about."""
+        shown = (self._by_seq[seq] for j in judgements if j.outcome == "broken" for seq in j.evidence)
+        return {exchange.ref or "" for exchange in shown}
+
+    def _new(self, judgements: Iterable[Judgement]) -> Iterator[Judgement]:
+        for judgement in judgements:
+            told = (judgement.claim, judgement.check, judgement.outcome, judgement.evidence)
+            if told not in self._told:
+                self._told.add(told)
+                yield judgement
+
+
+def said(rule: Rule[Subject], subject: Subject, history: History, failed: dict[str, str]) -> list[Judgement]:
+    """What one rule says. A rule that fails is a fault of ours: the others still speak, and the run is no pass.
+
+    Args:
+        failed: Takes the error of a rule that fails for the first time, by the rule's id.
+    """
+    try:
+        return list(rule(subject, history))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost the other rules their say
+        failed.setdefault(rule.id, f"{type(error).__name__}: {error}")
+        return []
+
+
+def finding_of(judgement: Judgement, exchange: Exchange, ledger: Ledger, sources: KeySources = USUAL) -> Finding:
+    """The finding that a broken judgement becomes.
+
+    Args:
+        exchange: The last one of its evidence, which shows the outcome.
+    """
+    return Finding(
+        id=finding_id(judgement.claim, judgement.operation, judgement.check, judgement.expected),
+        claim=judgement.claim,
+        level=ledger[judgement.claim].level,
+        operation=judgement.operation,
+        check=judgement.check,
+        expected=judgement.expected,
+        actual=judgement.actual,
+        where=f"{exchange.request.method} {exchange.request.url}",
+        curl=curl(exchange, sources),
+        evidence=judgement.evidence,
+    )
+
+
+def by_all_rules(bounds: Bounds, given: Mapping[str, Content], sources: KeySources = USUAL) -> Judge:
+    """A judge who knows the contract and every rule, and has seen nothing yet."""
+    history = History(Contract.load(), bounds, given=given)
+    return Judge(history, ledger_of_claims.load(), catalogue.EXCHANGE_RULES, catalogue.STORY_RULES, sources)

@@ -1,0 +1,268 @@
+"""From the facts of a run to a verdict on each claim and on the run; pure.
+
+Of a claim, what weighs most wins: a finding breaks it, one held judgement and no finding upholds it, and only where
+there is neither does the reason matter why nobody could judge. Of a run, an exit code of 0 needs a run that reached its
+end, upheld something, lost nothing and broke no ``must`` claim; whatever is less is 1, 3 or 130, and never a pass. What
+the caller knows to be broken may be so; once it holds the run is no pass either, or the list would never grow shorter.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from touchstone.facts.events import Case, Footer, LedgerClaim, RunLog
+
+Verdict = Literal["broken", "upheld", "indeterminate", "could-not-run", "not-applicable"]
+VERDICTS: tuple[Verdict, ...] = ("broken", "could-not-run", "indeterminate", "not-applicable", "upheld")
+
+# In the order in which they count where a claim has several: an occasion that was seen outweighs one that never came.
+_UNDECIDED: tuple[Verdict, ...] = ("indeterminate", "could-not-run", "not-applicable")
+
+NOT_IN_LEDGER = "This claim is not in the ledger that the run started with."
+
+
+@dataclass(frozen=True, slots=True)
+class CheckCount:
+    """How often one check judged one claim, by outcome."""
+
+    check: str
+    held: int = 0
+    broken: int = 0
+    indeterminate: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimVerdict:
+    """The verdict on one claim, and what it rests on.
+
+    Attributes:
+        reason: Why there is no clear verdict; empty for ``broken`` and ``upheld``.
+        checks: The checks that judged the claim, by name.
+        findings: Ids of the findings against it, in the order in which they were met.
+        known: Whether the caller knows it to be broken.
+    """
+
+    claim: LedgerClaim
+    verdict: Verdict
+    reason: str
+    checks: tuple[CheckCount, ...]
+    findings: tuple[str, ...]
+    known: bool = False
+
+    @property
+    def holds_again(self) -> bool:
+        """Whether it is upheld although the caller knows it to be broken."""
+        return self.known and self.verdict == "upheld"
+
+
+@dataclass(frozen=True, slots=True)
+class RunVerdict:
+    """The verdict on a run.
+
+    Attributes:
+        claims: In the order of the ledger; claims that only findings know come last.
+    """
+
+    exit_code: int
+    reason: str
+    claims: tuple[ClaimVerdict, ...]
+
+    def count(self, verdict: Verdict) -> int:
+        """How many claims got *verdict*."""
+        return sum(1 for claim in self.claims if claim.verdict == verdict)
+
+
+@dataclass(slots=True)
+class _Evidence:
+    """All that a run says about one claim; filled while the run log is gone through once."""
+
+    held: Counter[str] = field(default_factory=Counter)
+    broken: Counter[str] = field(default_factory=Counter)
+    unclear: Counter[str] = field(default_factory=Counter)
+    findings: dict[str, None] = field(default_factory=dict)
+    reasons: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def checks(self) -> tuple[CheckCount, ...]:
+        names = sorted({*self.held, *self.broken, *self.unclear})
+        return tuple(CheckCount(name, self.held[name], self.broken[name], self.unclear[name]) for name in names)
+
+
+def judge(log: RunLog, footer: Footer | None = None) -> RunVerdict:
+    """The verdicts of a run.
+
+    Args:
+        log: The facts of the run.
+        footer: How the run ended, where the log does not say so yet.
+    """
+    log = replace(log, footer=footer or log.footer)
+    evidence = _gather(log)
+    claims = tuple(_judge_claim(claim, evidence[claim.id], log) for claim in _claims(log))
+    exit_code, reason = _judge_run(log, claims)
+    return RunVerdict(exit_code, reason, claims)
+
+
+def _claims(log: RunLog) -> tuple[LedgerClaim, ...]:
+    known = {claim.id for claim in log.header.claims}
+    # A finding is never dropped: one about a claim that the ledger does not know weighs as much as a must.
+    unknown = dict.fromkeys(f.claim for f in log.findings if f.claim not in known)
+    strangers = (LedgerClaim(name, "must", NOT_IN_LEDGER, "", name.partition(".")[0]) for name in unknown)
+    return (*log.header.claims, *strangers)
+
+
+def _gather(log: RunLog) -> dict[str, _Evidence]:
+    evidence: dict[str, _Evidence] = defaultdict(_Evidence)
+    for tally in log.tallies:
+        about = evidence[tally.claim]
+        about.held[tally.check] += tally.held
+        about.unclear[tally.check] += tally.indeterminate
+        if tally.indeterminate:
+            about.reasons["indeterminate"].append(tally.reason)
+    for occurrence in log.occurrences:
+        about = evidence[occurrence.finding.claim]
+        about.broken[occurrence.finding.check] += occurrence.times
+        about.findings[occurrence.finding.id] = None
+    for notice in log.notices:
+        evidence[notice.claim].reasons[notice.verdict].append(notice.reason)
+    return evidence
+
+
+def _judge_claim(claim: LedgerClaim, evidence: _Evidence, log: RunLog) -> ClaimVerdict:
+    verdict, reason = _weigh(claim, evidence, log)
+    known = claim.id in log.header.known
+    return ClaimVerdict(claim, verdict, reason, evidence.checks(), tuple(evidence.findings), known)
+
+
+def _weigh(claim: LedgerClaim, evidence: _Evidence, log: RunLog) -> tuple[Verdict, str]:
+    if evidence.findings:
+        return "broken", ""
+    if evidence.held.total():
+        return "upheld", ""
+    for verdict in _UNDECIDED:
+        if verdict in evidence.reasons:
+            return verdict, _joined(evidence.reasons[verdict]) or "no reason was given"
+    return _unjudged(claim, log)
+
+
+def _unjudged(claim: LedgerClaim, log: RunLog) -> tuple[Verdict, str]:
+    if not selected(claim.id, log.header.claims_glob):
+        return "not-applicable", f"left out by --claims {log.header.claims_glob}"
+    stopped = [c for c in log.cases if claim.id in c.claims and c.outcome in ("error", "skipped")]
+    if stopped:
+        return "could-not-run", _joined(f"{case.id}: {case.message or case.outcome}" for case in stopped)
+    if log.footer is None or log.footer.interrupted:
+        return "could-not-run", "the run ended before a check judged it"
+    return "could-not-run", "no check judged it"
+
+
+def selected(claim_id: str, globs: str) -> bool:
+    """Whether one of the comma-separated *globs* matches."""
+    return any(fnmatchcase(claim_id, glob.strip()) for glob in globs.split(","))
+
+
+def _joined(reasons: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
+
+
+def _judge_run(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[int, str]:
+    footer = log.footer
+    if footer is None:
+        return 3, "the run log has no footer: the run was cut short"
+    if footer.interrupted:
+        return 130, footer.reason or "interrupted"
+    broken = _named([claim for claim in claims if not claim.known], "broken", strict=log.header.strict)
+    again = _again(log, claims)
+    if broken:
+        return 1, "; ".join(
+            filter(None, (f"{_amount(broken, strict=log.header.strict)} broken{_besides(claims)}", again))
+        )
+    if footer.exit_code > 1:
+        return footer.exit_code, footer.reason or "the run did not reach its end"
+    if again:
+        return 1, again
+    return _judge_completeness(log, claims)
+
+
+def _judge_completeness(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[int, str]:
+    """3 with the reason where something kept the run from judging all that it was to judge, else 0."""
+    missing = _not_carried_out(log)
+    if missing:
+        return 3, f"{plural(len(missing), 'case')} {was(len(missing))} not carried out: {_first(missing)}"
+    stuck = _named(claims, "could-not-run", strict=False)
+    if stuck:
+        return 3, f"{_amount(stuck, strict=False)} could not be judged: {_first(stuck)}"
+    odd = unexplained(log)
+    if odd:
+        return 3, f"{plural(len(odd), 'case')} ended without a verdict: {_first([case.id for case in odd])}"
+    if log.torn_lines:
+        return 3, f"the run log lost {plural(log.torn_lines, 'line')}: a writer was killed"
+    if not any(claim.verdict in ("upheld", "broken") for claim in claims):
+        return 3, f"no claim was upheld ({_tail(claims)})"
+    return 0, f"no {'' if log.header.strict else 'must '}claim broken{_besides(claims)} ({_tail(claims)})"
+
+
+def _not_carried_out(log: RunLog) -> list[str]:
+    """The cases that the run was to carry out, and of which the run log does not say how they ended."""
+    ended = {case.id for case in log.cases}
+    return [case for case in log.selected if case not in ended]
+
+
+def _again(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> str:
+    """
+    Which claims hold although they are known to be broken, and what to do about it; empty where none does for sure.
+    """
+    names = [claim.claim.id for claim in claims if claim.holds_again]
+    # What was lost may have been a finding.
+    if not names or log.torn_lines or unexplained(log):
+        return ""
+    verb, whose = ("holds", "its line") if len(names) == 1 else ("hold", "their lines")
+    return f"{_first(names, 10)} {verb} again: take {whose} out of the baseline"
+
+
+def _besides(claims: tuple[ClaimVerdict, ...]) -> str:
+    """How many claims are broken that the caller knows to be."""
+    known = sum(claim.known and claim.verdict == "broken" for claim in claims)
+    return f" besides {known} in the baseline" if known else ""
+
+
+def unexplained(log: RunLog) -> tuple[Case, ...]:
+    """The cases that did not pass and left no finding: a fault of ours, which must not look like a pass."""
+    met = {occurrence.case for occurrence in log.occurrences}
+    accused = {finding.claim for finding in log.findings}
+    return tuple(
+        case
+        for case in log.cases
+        if case.outcome == "error"
+        or (case.outcome == "failed" and case.id not in met and accused.isdisjoint(case.claims))
+    )
+
+
+def _named(claims: Iterable[ClaimVerdict], verdict: Verdict, *, strict: bool) -> list[str]:
+    return [c.claim.id for c in claims if c.verdict == verdict and (strict or c.claim.level == "must")]
+
+
+def _amount(names: list[str], *, strict: bool) -> str:
+    return plural(len(names), "claim" if strict else "must claim")
+
+
+def plural(number: int, noun: str) -> str:
+    """So many of something, in words."""
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def was(number: int) -> str:
+    """The verb for so many."""
+    return "was" if number == 1 else "were"
+
+
+def _first(names: list[str], most: int = 3) -> str:
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _tail(claims: tuple[ClaimVerdict, ...]) -> str:
+    """The other verdicts with their numbers, such as ``104 upheld, 3 not applicable``."""
+    counts = Counter(claim.verdict for claim in claims)
+    counted = [f"{counts[verdict]} {verdict.replace('-', ' ')}" for verdict in reversed(VERDICTS) if counts[verdict]]
+    return ", ".join(counted) or "there was no claim to judge"

@@ -1,0 +1,195 @@
+"""Takes in the body of one answer, piece by piece: unpacks it, and stops where it is beyond its bounds."""
+
+import contextlib
+import zlib
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Protocol
+
+from touchstone.target.answer import Answer
+from touchstone.target.bounds import KEPT_BYTES, Bounds
+
+# What is asked for, and all that is unpacked.
+ACCEPTED = "gzip, deflate"
+# So much beyond what is kept of a body goes along until its secrets are marked: one may begin before the cut.
+BEYOND_BYTES = 4096
+_MAX_CODINGS = 3
+_MAX_MEMBERS = 100
+_LONGEST_NAME = 40
+_FRAME_BYTES = 2
+_GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_BITS, _ZLIB_BITS, _RAW_BITS = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.MAX_WBITS
+
+
+class Refused(Exception):
+    """No more of a body is taken; the text says why."""
+
+
+class Packing(Protocol):
+    """One coding of a body, undone."""
+
+    def unpack(self, data: bytes, most: int) -> bytes:
+        """What *data* is unpacked; a little more than *most* bytes where it is more than that.
+
+        Raises:
+            Refused: it is not packed so.
+        """
+
+    def end(self) -> None:
+        """Takes note that no more comes.
+
+        Raises:
+            Refused: something is missing.
+        """
+
+
+class Intake:
+    """One body.
+
+    Args:
+        headers: Those of the answer.
+        streamed: Whether it is read as a stream of events.
+
+    Attributes:
+        problem: What is wrong with it; empty where it is whole and within its bounds.
+        size: Bytes so far, unpacked.
+    """
+
+    def __init__(self, headers: Iterable[tuple[str, str]], bounds: Bounds, *, streamed: bool = False) -> None:
+        self.problem = ""
+        self.size = 0
+        self._bounds = bounds
+        self._streamed = streamed
+        self._bound = "max_stream_bytes" if streamed else "max_body_bytes"
+        self._most: int = getattr(bounds, self._bound)
+        self._line_bytes = self._wire_bytes = 0
+        self._codings = [
+            name.strip() for key, value in headers if key.lower() == "content-encoding" for name in value.split(",")
+        ]
+        self._packings: list[Packing] | None = None
+
+    def take(self, data: bytes) -> bytes:
+        """What of the body *data* is.
+
+        Raises:
+            Refused: the body cannot be unpacked, or is beyond a bound; *problem* says the same.
+        """
+        try:
+            return self._taken(data)
+        except Refused as refused:
+            self.problem = str(refused)
+            raise
+
+    def end(self) -> None:
+        """Takes note that the body is over; *problem* says whether something is missing."""
+        try:
+            for packing in self._packings or ():
+                packing.end()
+        except Refused as refused:
+            self.problem = str(refused)
+
+    def kept(self, body: bytes) -> bytes:
+        """What goes on of *body*, all that was taken: the beginning of one that is not taken in, all of any other."""
+        cut = self._bounds.cut_stream(body) if self._streamed else self._bounds.cut(body)
+        if cut is not None:
+            self.problem = self.problem or cut.problem
+            body = body[: cut.at]
+        return body[: KEPT_BYTES + BEYOND_BYTES] if self.problem else body
+
+    def _taken(self, data: bytes) -> bytes:
+        if self._packings is None:
+            self._packings = self._begun()
+        self._wire_bytes += len(data)
+        for packing in self._packings:
+            data = packing.unpack(data, self._most - self.size)
+        self.size += len(data)
+        if max(self.size, self._wire_bytes) > self._most:
+            packed = " once it is unpacked" if self._packings and self.size > self._most else ""
+            what = "stream" if self._streamed else "body"
+            raise Refused(f"the {what} is longer than {self._bounds.told(self._bound)}{packed}")
+        if self._streamed:
+            self._measure_lines(data)
+        return data
+
+    def _begun(self) -> list[Packing]:
+        codings = [name for name in self._codings if name.lower() not in ("", "identity")]
+        if len(codings) > _MAX_CODINGS:
+            raise Refused(
+                f"DecodingError: the body is packed {len(codings)} times, expected {_MAX_CODINGS} times at most"
+            )
+        found: list[Packing] = []
+        for name in reversed(codings):
+            if name.lower() not in ("gzip", "x-gzip", "deflate"):
+                # Never a part of it: part of a key is not recognised as one.
+                named = repr(name) if len(name) <= _LONGEST_NAME else f"a name of {len(name)} characters"
+                raise Refused(f"DecodingError: the body has the content coding {named}, expected one of {ACCEPTED}")
+            found.append(_Deflated(name.lower()))
+        return found
+
+    def _measure_lines(self, data: bytes) -> None:
+        most = self._bounds.max_line_bytes
+        lines = data.replace(b"\r", b"\n").split(b"\n")
+        longest = max(self._line_bytes + len(lines[0]), *map(len, lines))
+        if longest > most:
+            raise Refused(f"a line of the stream is longer than {self._bounds.told('max_line_bytes')}")
+        self._line_bytes = len(lines[-1]) + (self._line_bytes if len(lines) == 1 else 0)
+
+
+def taken_in(answer: Answer, bounds: Bounds) -> Answer:
+    """An answer whose body somebody else has read as it was on the wire, unpacked and within its bounds."""
+    if answer.head is None or answer.error or not answer.body:
+        return answer
+    intake = Intake(answer.head.headers, bounds)
+    body = b""
+    with contextlib.suppress(Refused):
+        body = intake.take(answer.body)
+        if not answer.is_partial:
+            intake.end()
+    body = intake.kept(body)
+    return replace(answer, body=body, error=intake.problem)
+
+
+class _Deflated:
+    """See `Packing`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._begun = b""
+        self._members = 1
+        self._unpacker = None if name == "deflate" else zlib.decompressobj(_GZIP_BITS)
+
+    def unpack(self, data: bytes, most: int) -> bytes:
+        """What *data* is unpacked; what follows the end of it is passed over, but for further members of gzip.
+
+        Source: RFC 1952 2.2.
+        """
+        if self._unpacker is None or not self._begun:
+            data = self._begun = self._begun + data
+        if self._unpacker is None:
+            if len(data) < _FRAME_BYTES:
+                return b""
+            self._unpacker = zlib.decompressobj(_ZLIB_BITS if _is_framed(data) else _RAW_BITS)
+        try:
+            unpacked = self._unpacker.decompress(data, max(most, 0) + 1)
+            while self._name != "deflate" and self._unpacker.unused_data.startswith(_GZIP_MAGIC):
+                self._members += 1
+                if self._members > _MAX_MEMBERS:
+                    raise Refused(f"DecodingError: the gzip has more than {_MAX_MEMBERS} members")
+                rest, self._unpacker = self._unpacker.unused_data, zlib.decompressobj(_GZIP_BITS)
+                unpacked += self._unpacker.decompress(rest, max(most - len(unpacked), 0) + 1)
+        except zlib.error as error:
+            raise Refused(f"DecodingError: the body is no {self._name}: {error}") from None
+        return unpacked
+
+    def end(self) -> None:
+        """Takes note that no more comes."""
+        if self._begun and not (self._unpacker and self._unpacker.eof):
+            raise Refused(f"DecodingError: the {self._name} of the body ends too early")
+
+
+def _is_framed(data: bytes) -> bool:
+    """Whether what is called deflate has the frame that RFC 9110 8.4.1.2 asks for: much of it has none.
+
+    Source: RFC 1950, 2.2.
+    """
+    return data[0] & 0x0F == zlib.DEFLATED and int.from_bytes(data[:_FRAME_BYTES], "big") % 31 == 0

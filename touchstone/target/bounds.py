@@ -1,0 +1,154 @@
+"""
+How much of an answer is read: what a target may not make us hold, whatever it sends. Each is a setting of the target.
+"""
+
+import re
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+
+# Of a body that is beyond its bound so much is kept: as much as a run log holds, and enough to see what it was.
+KEPT_BYTES = 64 * 1024
+
+# So much is kept of each head and each body when all that a run may keep is used up.
+LEAST_KEPT_BYTES = 4 * 1024
+
+# Of a head that is cut: fields that rules look at are kept, and of a value no more than this.
+_NEEDED = frozenset({"content-type", "retry-after", "date", "allow", "location", "cache-control", "age"})
+_NEEDED |= {"content-length", "content-encoding"}
+_MOST_VALUE_CHARS = 200
+
+# The parser beneath httpx holds no longer head, whatever it is told: a bound above it would not be the one that is hit.
+LONGEST_HEAD_BYTES = 100 * 1024
+
+# As much as RFC 9112 3 asks of a request line.
+MAX_STATUS_LINE_BYTES = 8_000
+STATUS_LINE_TOO_LONG = f"the status line is longer than {MAX_STATUS_LINE_BYTES} bytes"
+
+# A string is passed over as a whole, also one that never ends; what it holds is no nesting, and no comma of an array.
+_MARK = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{\]},]', re.DOTALL)
+_OPENING = frozenset({b"[", b"{"})
+_CLOSING = frozenset({b"]", b"}"})
+_COUNTED = _OPENING | {b","}
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The bounds, by the names of their settings.
+
+    Attributes:
+        max_head_bytes: Of a head, with all interim answers before it; Node lets one have 16 KiB.
+        max_headers: Lines of a head; 100 are what Apache and Python's own client let through.
+        max_body_bytes: Of a body that is no stream, and of what it is once it is unpacked.
+        max_stream_bytes: The same for a stream.
+        max_line_bytes: Of a line of a stream.
+        max_json_depth: Arrays and objects within each other.
+        max_json_values: Values of one text of JSON, counted by its commas and opening brackets: read, they take many
+            times their bytes.
+        max_total_bytes: Of all heads and bodies that a run keeps together, not counting the first 4 KiB of each: rules
+            look back at them, and a run log holds them.
+    """
+
+    max_head_bytes: int = 64 * 1024
+    max_headers: int = 256
+    max_body_bytes: int = 4 * 1024 * 1024
+    max_stream_bytes: int = 4 * 1024 * 1024
+    max_line_bytes: int = 1024 * 1024
+    max_json_depth: int = 100
+    max_json_values: int = 50_000
+    max_total_bytes: int = 32 * 1024 * 1024
+
+    def told(self, name: str) -> str:
+        """A bound as messages tell it, such as ``max_headers = 256``."""
+        return f"{name} = {getattr(self, name)}"
+
+    def fit(self, body: bytes) -> bool:
+        """Whether a body that is no stream is within them."""
+        return len(body) <= self.max_body_bytes and self.cut(body) is None
+
+    def cut(self, body: bytes) -> "Cut | None":
+        """Where JSON goes beyond them; None where it does not, or is none."""
+        opened = body.count(b"[") + body.count(b"{")
+        if opened <= self.max_json_depth and opened + body.count(b",") <= self.max_json_values:
+            return None
+        return self._cut(body) if body.lstrip()[:1] in _OPENING else None
+
+    def cut_stream(self, stream: bytes) -> "Cut | None":
+        """The same for the JSON in each data line of a stream of events."""
+        opened = stream.count(b"[") + stream.count(b"{")
+        if opened <= self.max_json_depth and opened + stream.count(b",") <= self.max_json_values:
+            return None
+        at = 0
+        for line in stream.splitlines(keepends=True):
+            cut = self.cut(line[5:]) if line.startswith(b"data:") else None
+            if cut is not None:
+                return replace(cut, at=at + 5 + cut.at)
+            at += len(line)
+        return None
+
+    def _cut(self, body: bytes) -> "Cut | None":
+        depth = values = 0
+        for mark in _MARK.finditer(body):
+            if mark[0] in _CLOSING:
+                depth -= 1
+                continue
+            depth += mark[0] in _OPENING
+            values += mark[0] in _COUNTED
+            if depth > self.max_json_depth:
+                return Cut(mark.start(), f"JSON is nested deeper than {self.told('max_json_depth')}")
+            if values > self.max_json_values:
+                return Cut(mark.start(), f"JSON has more values than {self.told('max_json_values')}")
+        return None
+
+
+class Room:
+    """What a run may still keep of answers; usable from several threads."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._left_bytes = most_bytes
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> bool:
+        """Whether a head or a body of so many bytes may be kept; then they are taken."""
+        more_bytes = size - LEAST_KEPT_BYTES
+        with self._lock:
+            fits = more_bytes <= max(0, self._left_bytes)
+            self._left_bytes -= max(0, more_bytes) if fits else 0
+        return fits
+
+
+def head_bytes(headers: Iterable[tuple[str, str]]) -> int:
+    """About how long the fields of a head are."""
+    return sum(len(name) + len(value) + 4 for name, value in headers)
+
+
+def cut_head(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """The fields of a head that are kept where there is no room for all: the last one says what was cut."""
+    short = [
+        (name, value if len(value) <= _MOST_VALUE_CHARS else f"{value[:_MOST_VALUE_CHARS]}… (cut)")
+        for name, value in headers
+        if len(name) <= _MOST_VALUE_CHARS
+    ]
+    kept, size = [], 0
+    for name, value in short:
+        size += len(name) + len(value)
+        if size <= LEAST_KEPT_BYTES or name.lower() in _NEEDED:
+            kept.append((name, value))
+    return (*kept, ("touchstone-cut", f"the head had {len(headers)} fields of {head_bytes(headers)} bytes"))
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where JSON goes beyond a bound.
+
+    Attributes:
+        at: The length of what comes before that.
+        problem: What is wrong, with the bound.
+    """
+
+    at: int
+    problem: str
+
+
+DEFAULT_BOUNDS = Bounds()
+BOUND_NAMES = tuple(field.name for field in fields(Bounds))

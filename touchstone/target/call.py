@@ -1,0 +1,231 @@
+"""What a call to a target says, with its key as it is sent and without it as it is kept."""
+
+import posixpath
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, unquote
+
+from touchstone.contract.document import Contract
+from touchstone.facts.exchange import Chunk, Credential, Request, Response
+from touchstone.facts.key_sources import UNKNOWN_KEY
+from touchstone.target.redact import Secrets
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """
+    The keys of the accounts that a run may use; None where there is none. Those that it does not use are secrets, too.
+    """
+
+    primary: str = field(repr=False)
+    second: str | None = field(default=None, repr=False)
+    restricted: str | None = field(default=None, repr=False)
+    unused: tuple[str, ...] = field(default=(), repr=False)
+
+    def headers(self, credential: Credential) -> dict[str, str]:
+        """The Authorization header for *credential*; empty where none is sent.
+
+        Raises:
+            LookupError: the run has no such key.
+        """
+        match credential:
+            case "none" | "query":
+                return {}
+            case "malformed":
+                return {"Authorization": f"Basic {self.primary}"}
+            case "lowercase-scheme":
+                return {"Authorization": f"bearer {self.primary}"}
+        return {"Authorization": f"Bearer {self.value(credential)}"}
+
+    def value(self, credential: Credential) -> str:
+        """The key behind *credential*."""
+        known: dict[str, str | None] = {
+            "primary": self.primary,
+            "second": self.second,
+            "restricted": self.restricted,
+            "unknown": UNKNOWN_KEY,
+            "longer": self.primary + "x",
+            "shorter": self.primary[:-1],
+            "recased": self.primary.swapcase(),
+        }
+        key = known.get(credential)
+        if not key:
+            raise LookupError(f"no key for {credential!r}")
+        return key
+
+    def secrets(self) -> Secrets:
+        """Every value that must not reach an exchange."""
+        named = {
+            "primary": self.primary,
+            "longer": self.primary + "x",
+            "shorter": self.primary[:-1],
+            "headless": self.primary[1:],
+            "recased": self.primary.swapcase(),
+            "second": self.second,
+            "restricted": self.restricted,
+            "unknown": UNKNOWN_KEY,
+            **{f"unused-{number}": value for number, value in enumerate(self.unused, start=1)},
+        }
+        return Secrets({name: value for name, value in named.items() if value})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request to be sent.
+
+    Attributes:
+        operation: operationId, or empty for a request outside the contract (then *method* and *path* say all).
+        ref: ``namespace/name@version``; its parts fill the path, percent-encoded.
+        path: Path and query below the target's base, exactly as to be sent; wins over *ref*.
+        stream_s: For a stream: seconds after which it is left alone if the server did not end it.
+        until: For a stream: leave it as soon as this event is set.
+        opened: Set when the head of the answer has arrived, or will not arrive.
+    """
+
+    operation: str = ""
+    ref: str | None = None
+    credential: Credential = "primary"
+    method: str = ""
+    path: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    note: Mapping[str, Any] = field(default_factory=dict)
+    stream_s: float = 0.0
+    until: threading.Event | None = None
+    opened: threading.Event | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a call asks of one target. Its target and its headers may hold a key.
+
+    Attributes:
+        operation: operationId that was named or that the path leads to, or empty.
+        ref: The version that was named or that the path names, or None.
+        target: Path and query below the base of the target.
+    """
+
+    operation: str
+    ref: str | None
+    method: str
+    target: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class Wording:
+    """Puts calls to one target into words, and takes the secrets out of what is kept.
+
+    Args:
+        url: Base URL of the target without a trailing slash.
+    """
+
+    def __init__(self, url: str, keys: Keys, contract: Contract) -> None:
+        self.url = url
+        self.keys = keys
+        self.secrets = keys.secrets()
+        self._contract = contract
+
+    def asked(self, call: Call) -> Asked:
+        """What *call* asks.
+
+        Raises:
+            LookupError: the run has no such key.
+        """
+        method, target = self._target(call)
+        headers = {"Accept": "*/*"} | self.keys.headers(call.credential) | dict(call.headers)
+        if call.credential == "query":
+            target += ("&" if "?" in target else "?") + f"api_key={quote(self.keys.primary)}"
+        operation = call.operation or self._operation(method, target)
+        return Asked(operation, call.ref or self._ref(method, target), method, target, headers, call.body)
+
+    def request(self, asked: Asked) -> Request:
+        """What was asked, without secrets."""
+        return Request(
+            method=asked.method,
+            url=self.secrets.text(self.url + asked.target),
+            headers=self.secrets.headers(tuple(asked.headers.items())),
+            body=self.secrets.data(asked.body),
+        )
+
+    def response(
+        self,
+        status: int,
+        headers: Iterable[tuple[str, str]],
+        body: bytes,
+        chunks: Iterable[Chunk] = (),
+        *,
+        is_cut: bool = False,
+        most_bytes: int | None = None,
+    ) -> Response:
+        """What was answered, without secrets.
+
+        Args:
+            chunks: Of a stream: the pieces in which *body* came.
+            is_cut: Whether *body* is the beginning of more.
+            most_bytes: How much of *body* is kept, once its secrets are marked; None for all.
+        """
+        body = self.secrets.data(body, is_cut=is_cut)[:most_bytes]
+        kept = tuple(Chunk(c.at_s, self.secrets.data(c.data)) for c in chunks)
+        if kept and b"".join(chunk.data for chunk in kept) != body:
+            # The network cut a secret in two, and no piece of it may be kept.
+            kept = (Chunk(kept[-1].at_s, body),)
+        return Response(status, self.secrets.headers(headers), body, kept)
+
+    def _target(self, call: Call) -> tuple[str, str]:
+        operation = self._contract.operations.get(call.operation)
+        method = call.method or (operation.method if operation else "GET")
+        path = call.path or (fill(operation.path, call.ref) if operation else "")
+        if call.query:
+            path += "?" + "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in call.query.items())
+        return method, path
+
+    def _operation(self, method: str, target: str) -> str:
+        found = self._contract.match(method, target.partition("?")[0])
+        return found[0].id if found else ""
+
+    def _ref(self, method: str, target: str) -> str | None:
+        path = target.partition("?")[0]
+        found = self._contract.match(method, path) or self._contract.match("GET", path)
+        values = found[1] if found else {}
+        if not {"namespace", "name", "version"} <= values.keys():
+            return None
+        return f"{values['namespace']}/{values['name']}@{values['version']}"
+
+
+def may_publish(call: Call) -> bool:
+    """Whether a server may take *call* for one that publishes, however it is written down."""
+    return call.operation == "publishTemplate" or (_acts(call) and _path(call) == "/templates")
+
+
+def asks_auto_build(call: Call) -> bool:
+    """Whether a call that publishes may also ask for a build."""
+    return call.query.get("auto_build", "false") != "false" or "auto_build" in unquote(call.path.partition("?")[2])
+
+
+def may_start(call: Call) -> bool:
+    """Whether a server may take *call* for one that starts a build, however it is written down."""
+    return call.operation == "startBuild" or (_acts(call) and _path(call).endswith("/build"))
+
+
+def _acts(call: Call) -> bool:
+    return call.method.upper() in {"POST", "PUT", "PATCH"}
+
+
+def _path(call: Call) -> str:
+    return posixpath.normpath("/" + unquote(call.path.partition("?")[0]).strip("/")).casefold()
+
+
+def fill(template: str, ref: str | None) -> str:
+    """A path template with the parts of *ref* percent-encoded in it."""
+    if ref is None:
+        return template
+    namespace, _, rest = ref.partition("/")
+    name, _, version = rest.rpartition("@")
+    parts = {"{namespace}": namespace, "{name}": name, "{version}": version}
+    for placeholder, value in parts.items():
+        template = template.replace(placeholder, quote(value, safe=""))
+    return template

@@ -1,0 +1,368 @@
+"""Sends requests to a target and turns each into an exchange. The only module that imports httpx.
+
+Secrets are replaced before an exchange is made, so nothing downstream ever holds one.
+"""
+
+import contextlib
+import itertools
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from touchstone.contract.document import Contract
+from touchstone.facts.exchange import Chunk, Closed, Exchange, Response
+from touchstone.facts.key_sources import UNKNOWN_KEY
+from touchstone.target.body import ACCEPTED, BEYOND_BYTES, Intake, Refused
+from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, Room, cut_head, head_bytes
+from touchstone.target.call import Asked, Call, Keys, Wording, fill, may_publish
+from touchstone.target.clock import Clock, WallClock
+from touchstone.target.connections import SURPLUS_BYTES, Wire, keep_no_cookies
+from touchstone.target.deadline import BoundedBackend, Deadline
+
+__all__ = ["SERVED", "UNKNOWN_KEY", "Call", "Keys", "Transport", "fill", "may_publish"]
+
+# Where a wire says which recorded exchange it served: a list that each request carries.
+SERVED = "touchstone.served"
+
+# A stream in more pieces than these is kept in coarser ones.
+_MANY_PIECES, _SAME_TIME_S = 1_000, 0.001
+# RFC 9110 9.2.1: what changes nothing may be sent again where a kept-up connection turns out to be closed.
+_SAFE = frozenset({"GET", "HEAD"})
+# How a connection ends that the server closed.
+_CLOSED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+
+
+class Transport:
+    """One connection pool to one target; usable from several threads.
+
+    Args:
+        url: Base URL of the target without a trailing slash.
+        record: Called with each finished exchange, in the thread that sent it.
+        request_timeout_s: Longest wait for a connection, for a byte, or for the whole of a body that is no stream.
+        wire: What carries requests in the place of the network. Where it says in `SERVED` which recorded exchange it
+            answered with, what is known of that one besides its bytes is taken over.
+        stopped: Whether the run was stopped: soon after, nothing is waited for any more. None where nobody can stop it.
+        bounds: How much of an answer is read.
+
+    Attributes:
+        resent: How many requests were sent a second time, as the server had closed their connection just before.
+        cut: How many bodies were cut because all answers together are too long.
+        cut_heads: The same of heads.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        keys: Keys,
+        contract: Contract,
+        record: Callable[[Exchange], None],
+        request_timeout_s: float = 30.0,
+        wire: httpx.BaseTransport | None = None,
+        clock: Clock | None = None,
+        stopped: Callable[[], bool] | None = None,
+        bounds: Bounds = DEFAULT_BOUNDS,
+    ) -> None:
+        self.url = url
+        self.keys = keys
+        self._wording = Wording(url, keys, contract)
+        self.secrets = self._wording.secrets
+        self.clock = clock or WallClock()
+        self._record = record
+        self._timeout_s = request_timeout_s
+        self._seq = itertools.count(1)
+        self._deadline = Deadline(stopped)
+        self._bounds = bounds
+        self._wire = wire
+        # A kept-up connection may be closed just when a request comes; one that acts must not have to be sent twice.
+        self._keeping, self._single = self._client(kept=32), self._client(kept=0)
+        self._kept = self._keeping
+        self._room = Room(bounds.max_total_bytes)
+        self.resent = self.cut = self.cut_heads = 0
+
+    def _client(self, kept: int) -> httpx.Client:
+        client = httpx.Client(
+            transport=self._wire or Wire(BoundedBackend(self._deadline), kept),
+            timeout=self._timeout_s,
+            follow_redirects=False,
+            trust_env=False,
+            headers={"User-Agent": "touchstone", "Accept-Encoding": ACCEPTED},
+        )
+        keep_no_cookies(client)
+        return client
+
+    @property
+    def remark(self) -> str:
+        """What the reader of the reports should know of how requests were sent; empty where there is nothing to say."""
+        told = []
+        if self.resent:
+            many = "1 read was" if self.resent == 1 else f"{self.resent} reads were"
+            told.append(f"{many} sent again, as the server had closed a kept-up connection just before")
+        if self.cut:
+            many = "1 long body was" if self.cut == 1 else f"{self.cut} long bodies were"
+            told.append(f"{many} cut and not judged, as all are longer than {self._bounds.told('max_total_bytes')}")
+        if self.cut_heads:
+            many = "1 long head was" if self.cut_heads == 1 else f"{self.cut_heads} long heads were"
+            told.append(f"{many} cut in the run log, as all are longer than {self._bounds.told('max_total_bytes')}")
+        return "; ".join(told)
+
+    def number_from(self, seq: int) -> None:
+        """Numbers the exchanges that follow from *seq* on."""
+        self._seq = itertools.count(seq)
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._keeping.close()
+        self._single.close()
+
+    def now(self) -> float:
+        """Seconds since the run started, the clock of every exchange."""
+        return self.clock.now()
+
+    def send(self, call: Call, case: str = "") -> Exchange:
+        """Sends *call* and waits for the whole answer, or for the end of its stream.
+
+        An answer that does not come is part of the exchange, not an exception.
+        """
+        asked = self._wording.asked(call)
+        seq, sent_at = next(self._seq), self.now()
+        outcome = self._exchange(asked, call)
+        done_at = self.now()
+        exchange = Exchange(
+            seq=seq,
+            operation=asked.operation,
+            ref=asked.ref,
+            credential=call.credential,
+            case=case,
+            sent_at=sent_at,
+            head_at=outcome.head_at or done_at,
+            done_at=done_at,
+            request=self._wording.request(asked),
+            response=outcome.response,
+            error=self.secrets.text(outcome.error),
+            closed=outcome.closed,
+            note=dict(call.note) | outcome.note,
+        )
+        if outcome.served:
+            exchange = _as_recorded(exchange, outcome.served[0])
+        self._record(exchange)
+        return exchange
+
+    def _exchange(self, asked: Asked, call: Call) -> "_Outcome":
+        outcome = _Outcome()
+        began = self.now()
+        try:
+            response = self._headed(asked, call, outcome)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            outcome.error = self._told(error, call)
+            return outcome
+        finally:
+            if call.opened:
+                call.opened.set()
+        outcome.head_at = self.now()
+        with _Watch(response, call.stream_s, call.until) as watch:
+            if len(response.headers.raw) > self._bounds.max_headers:
+                many = f"{len(response.headers.raw)} lines, and {self._bounds.told('max_headers')}"
+                outcome.error = f"RemoteProtocolError: the head has {many}"
+            else:
+                self._read(response, outcome, watch, began, streamed=call.stream_s > 0)
+        if surplus_bytes := response.extensions.get(SURPLUS_BYTES):
+            outcome.note["surplus_bytes"] = surplus_bytes
+            # What comes a moment later would still be taken for the next answer.
+            self._kept = self._single
+        return outcome
+
+    def _headed(self, asked: Asked, call: Call, outcome: "_Outcome") -> httpx.Response:
+        """The answer, of which only the head has been read.
+
+        A server may close a kept-up connection whenever it likes; where it did so just before a request that changes
+        nothing, and has not said a word, the request is sent once more on a connection of its own.
+
+        Source: RFC 9110 9.2.2; RFC 9112 9.3.1.
+        """
+        client = self._kept if asked.method in _SAFE else self._single
+        connected: list[str] = []
+        try:
+            return self._sent(client, asked, call, outcome, connected)
+        except _CLOSED as error:
+            # What the server said too much with its last answer is no answer to this request, and no end of it either.
+            spoke = isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error)
+            if spoke or self._deadline.heard_bytes or connected or asked.method not in _SAFE or self._wire:
+                raise
+            outcome.note["resent"] = self.secrets.text(f"{type(error).__name__}: {error}")
+            self.resent += 1
+            return self._sent(self._single, asked, call, outcome, connected)
+
+    def _sent(
+        self, client: httpx.Client, asked: Asked, call: Call, outcome: "_Outcome", connected: list[str]
+    ) -> httpx.Response:
+        def trace(event: str, _info: object) -> None:
+            if event.startswith("connection.connect_"):
+                connected.append(event)
+
+        base = urlsplit(self.url)
+        # The target goes out byte for byte: a client that tidies paths hides what a server makes of untidy ones.
+        request = client.build_request(
+            asked.method,
+            f"{base.scheme}://{base.netloc}",
+            headers=dict(asked.headers),
+            content=asked.body or None,
+            extensions={
+                "target": (base.path + asked.target).encode("utf-8"),
+                "timeout": self._timeouts(call),
+                "trace": trace,
+                SERVED: outcome.served,
+            },
+        )
+        self._deadline.set(max(call.stream_s, self._timeout_s), self._bounds.max_head_bytes)
+        try:
+            return client.send(request, stream=True)
+        finally:
+            self._deadline.headed()
+
+    def _told(self, error: Exception, call: Call) -> str:
+        """An error in words, without secrets; a bound that was hit is named."""
+        words = self.secrets.text(f"{type(error).__name__}: {error}")
+        if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.PoolTimeout) and not call.stream_s:
+            words += f" (request_timeout_s = {self._timeout_s:g})"
+        return words
+
+    def _timeouts(self, call: Call) -> dict[str, float | None]:
+        """How long each step of *call* may take. A stream may be silent for as long as it may last."""
+        return httpx.Timeout(self._timeout_s, read=max(self._timeout_s, call.stream_s)).as_dict()
+
+    def _read(
+        self, response: httpx.Response, outcome: "_Outcome", watch: "_Watch", began: float, *, streamed: bool
+    ) -> None:
+        packed = () if self._wire else response.headers.multi_items()
+        intake = Intake(packed, self._bounds, streamed=streamed)
+        chunks: list[Chunk] = []
+        problem = ""
+        try:
+            for data in self._pieces(response):
+                content = intake.take(data)
+                _add(chunks, Chunk(self.now() - began, content))
+            if not watch.gave_up:  # what is left in the middle has no end
+                intake.end()
+        except Refused:
+            pass
+        except httpx.HTTPError as error:
+            problem = self.secrets.text(f"{type(error).__name__}: {error}")
+        outcome.response = self._response(response, intake, chunks, streamed, is_cut=watch.gave_up or bool(problem))
+        if watch.gave_up or problem.startswith("ReadTimeout"):
+            outcome.closed = "client" if streamed else ""
+            took = f"{self.now() - began:.1f} s and {intake.size} bytes (request_timeout_s = {self._timeout_s:g})"
+            problem = "" if streamed else f"body not complete after {took}"
+        elif streamed:
+            outcome.closed = "server"
+        outcome.error = intake.problem or problem
+
+    def _pieces(self, response: httpx.Response) -> Iterator[bytes]:
+        """The body as it comes. What a wire of ours serves is unpacked already."""
+        return response.iter_bytes() if self._wire else response.iter_raw()
+
+    def _response(
+        self, response: httpx.Response, intake: Intake, chunks: list[Chunk], streamed: bool, *, is_cut: bool
+    ) -> Response:
+        body = intake.kept(b"".join(chunk.data for chunk in chunks))
+        most_bytes = KEPT_BYTES if intake.problem else None
+        if not self._room.take(len(body)):
+            if not intake.problem:
+                self.cut += 1
+                intake.problem = f"OutOfRoom: bodies are longer than {self._bounds.told('max_total_bytes')} together"
+            most_bytes = LEAST_KEPT_BYTES
+        body = body if most_bytes is None else body[: most_bytes + BEYOND_BYTES]
+        pieces = _within(chunks, most_bytes or len(body)) if streamed else ()
+        headers, is_cut = response.headers.multi_items(), is_cut or bool(intake.problem)
+        made = self._wording.response(response.status_code, headers, body, pieces, is_cut=is_cut, most_bytes=most_bytes)
+        if not self._room.take(head_bytes(made.headers)):
+            self.cut_heads += 1
+            made = replace(made, headers=cut_head(made.headers))
+        return made
+
+
+class _Watch:
+    """Ends a stream from outside when its time is up or nobody wants it any more.
+
+    A blocked read cannot look at a clock, so another thread shuts the socket down under it.
+    """
+
+    def __init__(self, response: httpx.Response, limit_s: float, until: threading.Event | None) -> None:
+        self.gave_up = False
+        self._response = response
+        self._limit_s = limit_s
+        self._until = until or threading.Event()
+        self._ended = False
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> "_Watch":
+        # An answer of another kind, and one whose length is announced, ends by itself or with the deadline.
+        if self._limit_s and "content-length" not in self._response.headers:
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended = True
+        self._until.set()
+        self._response.close()
+        if self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        self._until.wait(self._limit_s)
+        if self._ended:
+            return
+        self.gave_up = True
+        stream = self._response.extensions.get("network_stream")
+        raw = stream.get_extra_info("socket") if stream else None
+        if raw is not None:
+            with contextlib.suppress(OSError):
+                raw.shutdown(socket.SHUT_RDWR)
+
+
+@dataclass
+class _Outcome:
+    head_at: float = 0.0
+    response: Response | None = None
+    error: str = ""
+    closed: Closed = ""
+    note: dict[str, Any] = field(default_factory=dict)
+    served: list[Exchange] = field(default_factory=list)
+
+
+def _add(chunks: list[Chunk], chunk: Chunk) -> None:
+    """Adds a piece; of very many, those that come at the same time are one: each has a weight of its own in memory."""
+    if len(chunks) < _MANY_PIECES or chunk.at_s - chunks[-1].at_s > _SAME_TIME_S:
+        chunks.append(chunk)
+    else:
+        chunks[-1] = Chunk(chunks[-1].at_s, chunks[-1].data + chunk.data)
+
+
+def _within(chunks: list[Chunk], size: int) -> Iterator[Chunk]:
+    """The pieces that the first *size* bytes came in."""
+    for chunk in chunks:
+        if size <= 0:
+            return
+        yield Chunk(chunk.at_s, chunk.data[:size])
+        size -= len(chunk.data)
+
+
+def _as_recorded(exchange: Exchange, served: Exchange) -> Exchange:
+    """The recorded exchange that answered, with what was sent and read this time."""
+    response = exchange.response
+    if response and served.response and len(served.response.chunks) == len(response.chunks):
+        pairs = zip(served.response.chunks, response.chunks, strict=True)
+        response = replace(response, chunks=tuple(Chunk(old.at_s, new.data) for old, new in pairs))
+    return replace(
+        served,
+        operation=exchange.operation,
+        ref=exchange.ref,
+        case=exchange.case,
+        request=exchange.request,
+        response=response,
+    )
