@@ -4,10 +4,8 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from touchstone.check.examination import Examination
+from touchstone.check.examination import IDLE, Examination, Unsuited
 from touchstone.check.templates import Template
-from touchstone.check.terms import Unsuited
-from touchstone.check.waits import IDLE
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.patience import back_off_s, retry_after_s
 from touchstone.target.transport import Call

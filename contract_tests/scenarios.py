@@ -7,10 +7,8 @@ by polling. It says what it expects; what a target answers otherwise ends it, an
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from touchstone.check.examination import Examination
-from touchstone.check.followers import Following
+from touchstone.check.examination import Examination, Following, Unsuited
 from touchstone.check.templates import Template
-from touchstone.check.terms import Unsuited
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.target.transport import Call
 

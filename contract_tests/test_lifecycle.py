@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from situations import published_without
-from touchstone.check.examination import Examination
-from touchstone.check.terms import Unsuited
+from touchstone.check.examination import Examination, Unsuited
 from touchstone.target.transport import Call
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.command import Ended, Shell, called
-from touchstone.check.terms import PUBLISH_ADVICE
+from touchstone.check.examination import PUBLISH_ADVICE
 from touchstone.config import Settings, TargetSettings
 from touchstone.errors import UsageError
 from touchstone.facts.events import Footer

@@ -10,10 +10,8 @@ import pytest
 
 from tests.rules.exchanges import build, exchange
 from touchstone.check.budget import Budget
-from touchstone.check.examination import READY_TRIES, Examination
-from touchstone.check.followers import Following
+from touchstone.check.examination import READY_TRIES, Examination, Following, Unsuited
 from touchstone.check.templates import Template
-from touchstone.check.terms import Unsuited
 from touchstone.config import TargetSettings, Templates
 from touchstone.facts.exchange import Exchange
 from touchstone.target.transport import Call

@@ -8,7 +8,7 @@ import respx
 
 from tests.command import PRIMARY, RESTRICTED, Command, Shell
 from tests.watched import Watched
-from touchstone.check.given_refs import check_given
+from touchstone.check.preflight import check_given
 from touchstone.config import TargetSettings, Templates
 from touchstone.contract.document import Contract
 from touchstone.errors import TargetError

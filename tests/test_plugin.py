@@ -27,7 +27,7 @@ Cases of a test of the plugin.
 import pytest
 
 from touchstone.check.examination import Examination
-from touchstone.check.terms import Unsuited
+from touchstone.check.examination import Unsuited
 
 TRIES = []
 

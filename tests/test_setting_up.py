@@ -16,8 +16,7 @@ from tests.loadlogs import header, worker
 from tests.rules.exchanges import exchange
 from tests.stages import hanging
 from tests.watched import ENDLESS_S, Watched
-from touchstone.check.journal import leftovers
-from touchstone.check.journal_state import JournalState, whole_lines
+from touchstone.check.journal import JournalState, leftovers, whole_lines
 from touchstone.config import Settings, TargetSettings, Templates
 from touchstone.contract.document import Contract
 from touchstone.errors import TargetError

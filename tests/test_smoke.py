@@ -10,7 +10,7 @@ import httpx
 import pytest
 import respx
 
-from touchstone.check.smoke import CURATED, NOWHERE, smoke
+from touchstone.check.preflight import CURATED, NOWHERE, smoke
 from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
 from touchstone.facts.exchange import Exchange

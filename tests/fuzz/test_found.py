@@ -12,7 +12,7 @@ import yaml
 from tests import foreign_files, loadlogs
 from tests.fuzz.steps import SECRET
 from touchstone import config
-from touchstone.check.journal_state import JournalState, header
+from touchstone.check.journal import JournalState, header
 from touchstone.config_file import find
 from touchstone.contract import claims, yaml_text
 from touchstone.contract.bundle import recordings_dir

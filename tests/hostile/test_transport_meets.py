@@ -13,7 +13,7 @@ from tests.command import PRIMARY
 from tests.hostile.catalogue import MISBEHAVIOURS
 from tests.hostile.detours import authority
 from tests.hostile.server import Server
-from touchstone.check.smoke import smoke
+from touchstone.check.preflight import smoke
 from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
 from touchstone.facts.exchange import Exchange

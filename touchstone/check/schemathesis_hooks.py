@@ -25,10 +25,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from touchstone.check import tables
-from touchstone.check.examination import Examination
+from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.templates import VERSION, Template, is_own
-from touchstone.check.terms import Unsuited
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
@@ -70,7 +68,6 @@ def load_schema(seed: int, profile: str, *, publishes: bool = True) -> BaseSchem
     Args:
         publishes: Whether there are cases of the operation that publishes.
     """
-    tables.provide()
     config = SchemathesisConfig.from_dict(
         {
             "seed": seed,

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from touchstone.check import baseline as baselines
-from touchstone.check import lastfailed, runner
+from touchstone.check import runner
 from touchstone.cli.github_job import tell
 from touchstone.cli.options import (
     Config,
@@ -83,7 +83,7 @@ def check(
     settings, out = load(flags, os.environ, Path.cwd()), Console()
     tell_overlooked(flags, os.environ, "judging")
     if last_failed:
-        settings, told = lastfailed.narrowed(settings, ledger_of_claims.load(), Path("reports"))
+        settings, told = baselines.narrowed(settings, ledger_of_claims.load(), Path("reports"))
         _say(out, told)
     if settings.plan:
         _print_plan(settings)

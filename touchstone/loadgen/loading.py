@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 
 from touchstone.check.child import Progress, passed_on, signals, watched
 from touchstone.check.embedded import BUILD_TIMEOUT_S, LOAD_TWIN
-from touchstone.check.environment import Carried
+from touchstone.check.examination import PUBLISH_ADVICE, second_key_advice
+from touchstone.check.handover import Carried
 from touchstone.check.opening import Errand, new_log, new_run_id, utc, write_header
 from touchstone.check.runner import Outcome, at_target
-from touchstone.check.terms import PUBLISH_ADVICE, second_key_advice
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.bundle import load_dir

@@ -5,7 +5,7 @@ A target that answers nobody any more, or answered nobody for a while: noticed u
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from touchstone.check.outage import SILENT_S
+from touchstone.check.budget import SILENT_S
 from touchstone.facts.histogram import middle_s
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Window
 from touchstone.loadgen.totals import LASTING

@@ -4,16 +4,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
-from touchstone.check.budget import Budget
-from touchstone.check.examination import Examination
-from touchstone.check.given_refs import check_given
+from touchstone.check.budget import SILENT_REMOVALS, Budget
+from touchstone.check.examination import Examination, Unsuited, how_ended
 from touchstone.check.journal import Journal
-from touchstone.check.outage import SILENT_REMOVALS
+from touchstone.check.preflight import check_given, smoke
 from touchstone.check.run import Journalled
-from touchstone.check.smoke import smoke
 from touchstone.check.sweep import EMBEDDED_URL
 from touchstone.check.templates import Template, given, publish_call
-from touchstone.check.terms import Unsuited, how_ended
 from touchstone.config import Settings
 from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
@@ -251,7 +248,7 @@ class SettingUp:
         refs = {*self._journal.refs}
         for template in self._exam.templates:
             if template.ref in refs:
-                self._ledger.left(template, sure=self._exam.made.standing(template) == "there")
+                self._ledger.left(template, sure=self._exam.publications.standing(template) == "there")
         number = len(refs.union(self._journal.builds))
         if number:
             self._log.warning(

@@ -16,8 +16,8 @@ from typing import Any
 from touchstone.check.child import Progress, signals, watched
 from touchstone.check.embedded import LOAD_TWIN
 from touchstone.check.opening import Errand, new_log, new_run_id, utc, write_header
+from touchstone.check.preflight import REF
 from touchstone.check.runner import Outcome, at_target
-from touchstone.check.smoke import REF
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.bundle import load_dir

@@ -1,10 +1,14 @@
-"""Two or three requests that tell a target that cannot be judged from one that does not conform."""
+"""Before and beside the cases: whether a target can be judged, has what the user named, and lets the main key build."""
 
+import contextlib
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from touchstone.check.examination import Examination, Unsuited
+from touchstone.config import TargetSettings
 from touchstone.contract.lifecycle import STATUSES
 from touchstone.errors import TargetError
-from touchstone.facts.exchange import Exchange
+from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.key_sources import USUAL
 from touchstone.target.transport import Call, Transport
 
@@ -104,3 +108,86 @@ def _said(exchange: Exchange) -> tuple[int, str]:
 
 def _kind(exchange: Exchange) -> str:
     return (exchange.response.header("Content-Type") or "") if exchange.response else ""
+
+
+PAGES = ("getBuild", "getTemplate")
+
+
+def check_given(transport: Transport, target: TargetSettings) -> None:
+    """Reads each version that the run is to use and does not publish, with the key that it is to be used with.
+
+    Raises:
+        TargetError: there is none; a server that denies one of its two pages only is to be judged.
+    """
+    for name, ref, credential in _used(target):
+        if all(transport.send(Call(page, ref, credential), "smoke").status == 404 for page in PAGES):
+            whose = "this key" if credential == "primary" else f"the {credential} key"
+            raise TargetError(f"{name}: {ref} answers 404 with {whose}; publish it or correct the ref")
+
+
+def _used(target: TargetSettings) -> Iterator[tuple[str, str, Credential]]:
+    named = target.templates
+    if target.publish == "never":
+        yield from (("buildable", ref, "primary") for ref in named.buildable)
+        yield from (("failing", ref, "primary") for ref in named.failing)
+    if target.restricted_api_key:
+        yield from (("restricted", ref, "restricted") for ref in named.restricted)
+
+
+UPGRADE_REQUIRED = "UPGRADE_REQUIRED"
+# A server may refuse a right key now and then, and is to be judged: so many more tries have to be refused as well.
+MORE_TRIES = 2
+
+
+class PlanWatch:
+    """What the main key is answered where it takes the Scale plan.
+
+    Attributes:
+        is_barred: Whether the key is known to be refused for its plan, whatever it publishes or builds.
+    """
+
+    def __init__(self) -> None:
+        self.is_barred = False
+        self._accepted = False
+        self._refusals = 0
+
+    def hear(self, exchange: Exchange) -> None:
+        """Takes note of one exchange."""
+        if exchange.credential != "primary" or exchange.operation not in ("publishTemplate", "startBuild"):
+            return
+        # A conflict is seen by who may publish.
+        self._accepted |= 200 <= exchange.status < 300 or exchange.status == 409
+        self._refusals += exchange.status == 403 and exchange.body.get("code") == UPGRADE_REQUIRED
+
+    def settle(self, exam: Examination) -> bool:
+        """
+        Where the key was refused for its plan and never accepted, tries other contents; returns whether it is barred.
+        """
+        if self._in_doubt() and not self.is_barred:
+            before = self._refusals
+            with contextlib.suppress(Unsuited):
+                for number in range(MORE_TRIES):
+                    _try(exam, number)
+            self.is_barred = self._in_doubt() and self._refusals == before + MORE_TRIES
+        return self.is_barred
+
+    def _in_doubt(self) -> bool:
+        return self._refusals > 0 and not self._accepted
+
+
+def _try(exam: Examination, number: int) -> None:
+    refs = exam.target.templates.buildable
+    if exam.target.publish != "never":
+        exam.publish(exam.template("plan"))
+    elif refs:
+        exam.start(refs[number % len(refs)])
+
+
+def barred(target: TargetSettings) -> str:
+    """Why a run with such a key was ended, and what to do."""
+    source = target.key_sources.primary
+    return (
+        f"the account of {source} is below the Scale plan, or the server wrongly takes it to be (each publish or start "
+        f"is answered with 403 {UPGRADE_REQUIRED}); use a key of a Scale account; one below it belongs in "
+        "restricted_api_key_env"
+    )

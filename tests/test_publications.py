@@ -12,9 +12,8 @@ from tests.command import PRIMARY, SECOND, Command, Shell
 from tests.test_examination import examination, told
 from tests.test_waits import Silent
 from tests.watched import Watched
-from touchstone.check.published import Made
+from touchstone.check.examination import Publications, Unsuited
 from touchstone.check.templates import Template, publish_call
-from touchstone.check.terms import Unsuited
 from touchstone.facts.exchange import Credential
 from touchstone.target.transport import Call
 
@@ -82,7 +81,7 @@ def test_publish_without_an_answer_may_have_been_done_and_an_unsent_one_was_not(
 
 def test_request_that_was_cut_off_may_have_been_done() -> None:
     """Where the run ends in the middle of a request, an earlier refusal of it says nothing."""
-    made, template = Made(), Template("x", "1.0.0", 0.0, False, "")
+    made, template = Publications(), Template("x", "1.0.0", 0.0, False, "")
     exam = examination(answering(401, 401))
     made.hear(publish_call(template, wrapped=False), exam.send)
     assert made.standing(template) == "absent"
@@ -98,7 +97,7 @@ def test_request_that_was_cut_off_may_have_been_done() -> None:
 
 def test_document_that_may_be_taken_for_another_is_as_its_request_was() -> None:
     """A refused document with a bad name in it is not there under that name either."""
-    made, sent = Made(), Template("x", "1.0.0", 0.0, False, "")
+    made, sent = Publications(), Template("x", "1.0.0", 0.0, False, "")
     taken = replace(sent, name="UPPER CASE")
     made.taken_for(taken, sent)
     made.hear(publish_call(sent, wrapped=False), examination(answering(422, 404)).send)
