@@ -248,7 +248,7 @@ class Examination:
         if self._silence.lasts(self.transport.now()):
             raise Unsuited("could-not-run", f"nobody answered the last {UNHEARD_REQUESTS} requests; the run gave up")
         reserved = self.budget.may_begin(call)
-        if reserved and not self.budget.reserve(call.ref or "", self.look):
+        if reserved and not self.budget.reserve(self.look):
             raise Unsuited("could-not-run", SPENT)
         self.budget.sends(call)
         exchange = self.transport.send(call, self.case)
