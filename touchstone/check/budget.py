@@ -83,7 +83,7 @@ class Received:
 
     @property
     def state(self) -> str:
-        """The status of the build that an answer shows, ``not_built`` where there is no such version; empty for none."""
+        """The status of the build that an answer shows: ``not_built`` without such a version, empty for none."""
         if self.operation == "getBuild" and self.status == 404:
             return "not_built"
         state = self.body.get("auto_build" if self.operation == "publishTemplate" else "status")
