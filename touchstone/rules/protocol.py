@@ -7,11 +7,23 @@ from collections.abc import Iterator
 from touchstone.contract.document import EVENT_STREAM
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.answers import SUCCESS, announces_json, json_problem, judgeable, media_type, told
 from touchstone.rules.history import History
-from touchstone.rules.requests import asks_for_another_method, excused, methods_of, operation_of, path_of, spelling
+from touchstone.rules.messages import (
+    SUCCESS,
+    announces_json,
+    asks_for_another_method,
+    excused,
+    json_problem,
+    judgeable,
+    media_type,
+    methods_of,
+    operation_of,
+    path_of,
+    spelling,
+    told,
+)
+from touchstone.rules.ownership import standing
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
-from touchstone.rules.standing import standing
 
 # Failures that say nothing about the server: the request could not be formed, or there was no connection or no room for
 # the answer on our side.

@@ -1,6 +1,7 @@
-"""What the answer to a start must be, given the states that the version can be in.
+"""The life-cycle rule: replays the story of a version and judges each answer against what its builds can have become.
 
-Of a success that is no JSON object only the status is judged here.
+Here is what starts and cancels must be answered, given the states that a version can be in; `reads.py` has the reads.
+Of a success that is no JSON object only the status is judged.
 """
 
 from collections.abc import Iterator
@@ -9,19 +10,32 @@ from dataclasses import replace
 from touchstone.contract.lifecycle import Cause, State, step
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.answers import SUCCESS
-from touchstone.rules.anyway import begins_anyway
+from touchstone.rules.attribution import begins_anyway, was_vanished
 from touchstone.rules.history import History
 from touchstone.rules.limits import is_limited_otherwise
-from touchstone.rules.rule import broken, held, judged, shown, unclear
-from touchstone.rules.walk import CLOCK_SHARE, EXCHANGING, IDLE, UNDER_WAY, Build, Flight, Walk
+from touchstone.rules.messages import SUCCESS, excused, spelling
+from touchstone.rules.reads import CLAIMS as READ_CLAIMS
+from touchstone.rules.reads import judge_read
+from touchstone.rules.rule import broken, held, judged, rule, shown, unclear
+from touchstone.rules.walk import (
+    ANYTHING,
+    CLOCK_SHARE,
+    EXCHANGING,
+    IDLE,
+    NEVER_AT,
+    UNDER_WAY,
+    Build,
+    Flight,
+    Walk,
+    lost,
+)
 
 DOCUMENTED = frozenset({200, 202, 409, 429})
 
 # A wait shorter than this is no evidence: a slow network explains it as well as a start that waits for the build.
 SHORTEST_TELLING_SLEEP_S = 0.1
 
-CLAIMS = (
+_START_CLAIMS = (
     "start.answers-202",
     "start.fresh-is-building",
     "start.does-not-wait",
@@ -242,3 +256,228 @@ def _is_ready(walk: Walk, start: Exchange) -> bool:
 
 def _told(start: Exchange) -> str:
     return f"{start.status} {shown(start.body)}"
+
+
+FINISHED = frozenset({State.READY, State.FAILED})
+# What is found wherever the version is.
+_TELLING = frozenset({"getBuild", "getTemplate", "startBuild"})
+
+_CANCEL_CLAIMS = (
+    "cancel.in-flight-is-202",
+    "cancel.idle-is-404",
+    "cancel.says-idle",
+    "cancel.second-is-documented",
+    "cancel.settled-is-idle",
+    "cancel.finished-is-idle",
+)
+
+
+def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iterator[Judgement]:
+    """Judges the owner's cancel of an existing version; *before* are the states possible while it was under way."""
+    if cancel.response is None or cancel.status in (401, 429) or cancel.status >= 500:
+        return
+    told = f"{cancel.status} {shown(cancel.body)}"
+    if before == {State.BUILDING}:
+        yield from _in_flight(walk, cancel, told)
+    elif State.CANCELLING in before and walk.cancel:
+        documented = cancel.status in (202, 404)
+        yield judged(
+            "cancel.second-is-documented",
+            documented,
+            walk.cancel,
+            cancel,
+            expected="202 cancelling or 404 idle",
+            actual=told,
+        )
+    elif not before & UNDER_WAY and walk.denied and cancel.status == 202:
+        # Only an earlier cancel said that nothing ran, and one of the two is wrong.
+        yield unclear(_idle_claim(walk, before), walk.denied, cancel, why="no read shows that the build was over")
+    elif not before & UNDER_WAY and (cancel.status != 202 or not begins_anyway(walk.history)):
+        yield judged(_idle_claim(walk, before), cancel.status == 404, cancel, expected="404", actual=told)
+    if cancel.status == 404 and State.BUILDING not in before and not _is_lost(walk, cancel):
+        idle = cancel.body.get("status") == "idle"
+        yield judged("cancel.says-idle", idle, cancel, expected='{"status": "idle"}', actual=told)
+
+
+def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None:
+    """Moves the walk by an answered cancel; no other request than cancels can have taken effect meanwhile."""
+    if not before & UNDER_WAY and walk.denied and cancel.status == 202:
+        # It contradicts an earlier cancel, so that the build may have run on until now.
+        walk.possible = before | step({State.BUILDING}, Cause.CANCEL)
+        walk.doubt()
+    elif not before & UNDER_WAY:
+        walk.idle_cancel = cancel
+    elif cancel.status == 404:
+        walk.denied = cancel
+        walk.deaf |= before == {State.BUILDING}
+        walk.possible = before | step(before, Cause.CANCEL) if walk.deaf else before - {State.BUILDING}
+    else:
+        # A build that was over before its cancel arrived: a race that nobody loses.
+        walk.possible = step(before, Cause.CANCEL) | (before & {State.READY})
+        if walk.cancel is None:
+            walk.overtaken = State.READY in before
+            walk.cancel = cancel
+            walk.cancels += 1
+
+
+def _in_flight(walk: Walk, cancel: Exchange, told: str) -> Iterator[Judgement]:
+    claim = "cancel.in-flight-is-202"
+    read = walk.next_read(cancel)
+    if cancel.status == 404 and (read is None or read.body.get("status") != "building"):
+        yield unclear(claim, cancel, why="no read shows that the build was not over against all expectation")
+    else:
+        yield judged(claim, cancel.status == 202, cancel, expected="202", actual=told)
+
+
+def _is_lost(walk: Walk, cancel: Exchange) -> bool:
+    """Whether the whole version is not found around the time of a cancel, which other claims tell."""
+    told = [e for e in walk.history.story(walk.ref) if e.operation in _TELLING and walk.owns(e)]
+    before = [e for e in told if e.done_at <= cancel.sent_at][-1:]
+    after = [e for e in told if e.sent_at >= cancel.done_at][:1]
+    return was_vanished(cancel, walk.history) or any(e.status == 404 for e in (*before, *after))
+
+
+def _idle_claim(walk: Walk, before: frozenset[State]) -> str:
+    if walk.settled and not before & {State.READY}:
+        return "cancel.settled-is-idle"
+    return "cancel.finished-is-idle" if before <= FINISHED else "cancel.idle-is-404"
+
+
+@rule("building.life-cycle", *_START_CLAIMS, *_CANCEL_CLAIMS, *READ_CLAIMS)
+def life_cycle(ref: str, history: History) -> Iterator[Judgement]:
+    """Each answer about *ref* agrees with a possible course of its builds.
+
+    Nothing is said of a name that several accounts have: which of their versions an answer is about is not in it.
+    """
+    owners = {content.owner for content in history.contents(ref)}
+    # An account below the Scale plan builds nothing, which is judged by what its plan allows.
+    if len(owners) != 1 or "restricted" in owners:
+        return
+    walk = Walk(ref, history)
+    if ref in history.given:
+        walk.content = history.given[ref]
+    for now, sent, exchange in walk.points():
+        if sent:
+            _sent(walk, exchange, now)
+        else:
+            yield from _done(walk, exchange, now)
+        _widen(walk, now)
+
+
+def _sent(walk: Walk, exchange: Exchange, now: float) -> None:
+    walk.mark_free(now)
+    flight = Flight(exchange, walk.reach(now), {other.operation for other in walk.open})
+    if walk.takes_effect(exchange):
+        for other in walk.flights.values():
+            other.beside.add(exchange.operation)
+        walk.open.append(exchange)
+    walk.flights[exchange.seq] = flight
+
+
+def _widen(walk: Walk, now: float) -> None:
+    """Adds what is possible at *now* to the windows of the requests still on their way."""
+    if walk.flights:
+        possible = walk.reach(now)
+        for flight in walk.flights.values():
+            flight.window |= possible
+
+
+def _done(walk: Walk, exchange: Exchange, now: float) -> Iterator[Judgement]:
+    flight = walk.flights.pop(exchange.seq)
+    acts = exchange in walk.open
+    if acts and not lost(exchange):
+        walk.open.remove(exchange)
+    # Its own effect widened the window, too; where nothing else acted, what was possible without it is known.
+    flight.window = walk.reach(now) if acts and not flight.beside else flight.window | walk.reach(now)
+    if exchange.operation == "getBuild":
+        if exchange.status == 200 and walk.owns(exchange) and exchange.request.method == "GET":
+            yield from judge_read(walk, flight)
+    else:
+        yield from _judged(walk, flight)
+        _mutated(walk, flight, now, acts=acts)
+    walk.mark_free(now)
+
+
+def _judged(walk: Walk, flight: Flight) -> Iterator[Judgement]:
+    """Judges the answer to the owner's start or cancel of what the version is known to hold."""
+    exchange, contract = flight.exchange, walk.history.contract
+    if not walk.owns(exchange) or not walk.content or exchange.request.method in ("HEAD", "OPTIONS"):
+        return
+    if spelling(exchange, contract) != "plain" or exchange.status in excused(exchange, contract):
+        return
+    if exchange.operation == "startBuild":
+        yield from judge_start(walk, flight)
+    if exchange.operation == "cancelBuild":
+        yield from judge_cancel(walk, exchange, flight.window)
+
+
+def _mutated(walk: Walk, flight: Flight, now: float, *, acts: bool) -> None:
+    exchange = flight.exchange
+    found_nothing = exchange.operation == "cancelBuild" and exchange.status == 404 and walk.owns(exchange)
+    if exchange.operation in EXCHANGING and acts:
+        _exchanged(walk, flight, now)
+    elif not acts and not found_nothing:
+        walk.refused.append(exchange)
+    elif walk.content is None:
+        walk.astray |= exchange.operation == "startBuild"
+    elif found_nothing:
+        if flight.beside <= {"cancelBuild"} and spelling(exchange, walk.history.contract) == "plain":
+            apply_cancel(walk, exchange, flight.window)
+    elif lost(exchange) or not walk.owns(exchange) or not flight.beside <= {exchange.operation}:
+        _blurred(walk, flight)
+    elif exchange.operation == "startBuild":
+        apply_start(walk, flight, exchange.body.get("status"))
+    else:
+        apply_cancel(walk, exchange, flight.window)
+
+
+def _blurred(walk: Walk, flight: Flight) -> None:
+    """The request took effect in any order with others, or may have."""
+    walk.possible |= flight.window | walk.effect(flight.exchange, flight.window)
+    walk.doubt()
+    if flight.exchange.operation == "startBuild":
+        note_build(walk, flight, surely_begun=False)
+    else:
+        walk.cancels += 1
+
+
+def _exchanged(walk: Walk, flight: Flight, now: float) -> None:
+    """What the version holds was put there, replaced or taken away."""
+    exchange = flight.exchange
+    clear = 200 <= exchange.status < 300 and not flight.beside & EXCHANGING
+    if not clear or exchange.operation == "deleteTemplate":
+        walk.leave(now)
+    else:
+        _published(walk, exchange, now)
+    if exchange.note.get("auto_build"):
+        _auto_built(walk, flight, now)
+    if flight.beside and walk.content:
+        # A start beside it was of the old content or of the new one.
+        walk.possible, walk.free_at = ANYTHING, NEVER_AT
+        walk.doubt()
+
+
+def _auto_built(walk: Walk, flight: Flight, now: float) -> None:
+    if walk.content is None:
+        walk.astray = True
+    elif not flight.beside:
+        walk.free_at = flight.exchange.sent_at if walk.possible == {State.NOT_BUILT} else walk.free_at
+        flight.window = walk.reach(now)
+        # What is ready is not built again, whatever the publish calls it.
+        ready = flight.window == {State.READY}
+        apply_start(walk, flight, "ready" if ready else flight.exchange.body.get("auto_build"))
+
+
+def _published(walk: Walk, publish: Exchange, now: float) -> None:
+    contents = [c for c in walk.history.contents(walk.ref) if c.from_at <= publish.sent_at]
+    forced = bool(publish.note.get("force"))
+    if not contents or contents[-1].key != publish.note.get("content"):
+        walk.leave(now)
+    elif walk.content is None or forced:
+        walk.begin(contents[-1], now)
+    elif walk.content.key != contents[-1].key:
+        # It should have been refused; whether it replaced anything is another question.
+        walk.leave(now)
+
+
+RULES = (life_cycle,)

@@ -13,8 +13,8 @@ from itertools import accumulate
 
 from touchstone.contract.lifecycle import STATUSES
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.answers import SUCCESS
 from touchstone.rules.history import Content, History
+from touchstone.rules.messages import SUCCESS
 
 IDLE = frozenset({"not_built", "ready", "failed"})
 _CHANGING = frozenset({"publishTemplate", "deleteTemplate"})
