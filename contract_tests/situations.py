@@ -10,7 +10,7 @@ import yaml
 from touchstone.check.examination import PUBLISH_ADVICE, Examination, Unsuited, restricted_key_advice, second_key_advice
 from touchstone.check.templates import Template, is_own, publish_call
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.target.transport import Call
+from touchstone.target.call import Call
 
 JSON, YAML = "application/json", "application/yaml"
 

@@ -6,7 +6,7 @@ import pytest
 
 from situations import published_without
 from touchstone.check.examination import Examination, Unsuited
-from touchstone.target.transport import Call
+from touchstone.target.call import Call
 
 
 @pytest.mark.cost(builds=1, requests=8)

@@ -1,4 +1,4 @@
-"""Refusals for a limit: what they look like, what they leave alone, and how they end. Note facts: rules/rounds.py.
+"""Refusals for a limit: what they look like, what they leave alone, and how they end. Note facts: rules/history.py.
 
 Some services count every start, others only what begins a build. So a ready version is started first, and where that
 meets no limit, versions that were never built are, each of which is cancelled at once.

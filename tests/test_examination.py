@@ -14,7 +14,7 @@ from touchstone.check.examination import READY_TRIES, Examination, Following, Un
 from touchstone.check.templates import Template
 from touchstone.config import TargetSettings, Templates
 from touchstone.facts.exchange import Exchange
-from touchstone.target.transport import Call
+from touchstone.target.call import Call
 
 TARGET = TargetSettings("t", "http://127.0.0.1:9/api", "sk_live_x", build_timeout_s=60.0, cancel_timeout_s=10.0)
 REF = "default/demo@1.0.0"

@@ -15,7 +15,7 @@ from tests.watched import Watched
 from touchstone.check.examination import Publications, Unsuited
 from touchstone.check.templates import Template, publish_call
 from touchstone.facts.exchange import Credential
-from touchstone.target.transport import Call
+from touchstone.target.call import Call
 
 REF = "default/touchstone-r1-x@1.0.0"
 

@@ -29,7 +29,7 @@ from touchstone.loadgen.stage import Stage
 from touchstone.loadgen.workloads import SCENARIOS, Options
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.protocol import answered
-from touchstone.target.transport import Call
+from touchstone.target.call import Call
 from touchstone.twin import Account, Engine
 from touchstone.twin.answers import Refusal
 from touchstone.twin.build import Build as TwinBuild

@@ -12,7 +12,7 @@ from touchstone.check.budget import UNHEARD_REQUESTS
 from touchstone.check.examination import IDLE, Following, Unsuited
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.patience import IDLE_POLLS, IDLE_S, SILENT_POLLS, SILENT_S
-from touchstone.target.transport import Call
+from touchstone.target.call import Call
 
 
 def test_wait_ends_with_the_build() -> None:

@@ -19,8 +19,8 @@ from tests.bench.load_spent import pinned
 from tests.bench.load_target import REF, Target
 from touchstone.config import Flags
 from touchstone.config import load as load_settings
-from touchstone.contract.bundle import load_dir
 from touchstone.contract.document import Contract
+from touchstone.contract.files import load_dir
 from touchstone.facts import sample_json
 from touchstone.facts.histogram import Histogram
 from touchstone.facts.load_events import Model

@@ -10,7 +10,7 @@ from tests.fuzz.steps import SECRET, TOML
 from tests.fuzz.target import Target, file, folder, well_said
 from touchstone import config
 from touchstone.config_file import SettingsFile, find
-from touchstone.contract.bundle import load_dir
+from touchstone.contract.files import load_dir
 from touchstone.errors import UsageError
 from touchstone.loadgen import thresholds_file
 

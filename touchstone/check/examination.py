@@ -28,7 +28,8 @@ from touchstone.facts.patience import (
     poll_s,
     retry_after_s,
 )
-from touchstone.target.transport import Call, Transport, may_publish
+from touchstone.target.call import Call, may_publish
+from touchstone.target.transport import Transport
 
 # What would let a claim be judged that a target does not offer the means for.
 PUBLISH_ADVICE = 'publishing is switched off (publish = "never"); set publish = "raw" for this target'

@@ -10,7 +10,8 @@ from touchstone.contract.lifecycle import STATUSES
 from touchstone.errors import TargetError
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.key_sources import USUAL
-from touchstone.target.transport import Call, Transport
+from touchstone.target.call import Call
+from touchstone.target.transport import Transport
 
 # Nobody publishes under this name: `touchstone-` is ours, and no run id looks like this.
 REF = "default/touchstone-smoke-test@1.0.0"

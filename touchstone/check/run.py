@@ -21,7 +21,8 @@ from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.rules.history import Bounds, Content
 from touchstone.rules.judge import by_all_rules
-from touchstone.target.transport import Keys, Transport
+from touchstone.target.call import Keys
+from touchstone.target.transport import Transport
 
 UNSHOWN = (
     "not shown by these scenarios; others may, and generated requests and all contract tests do with a live target"

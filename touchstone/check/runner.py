@@ -26,13 +26,14 @@ from touchstone.check.preflight import barred, check_given, smoke
 from touchstone.check.sweep import sweep_run
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
-from touchstone.contract.bundle import contract_tests_dir
 from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
+from touchstone.contract.files import contract_tests_dir
 from touchstone.errors import HarnessError, OutputError, RunLogError, TargetError, UsageError
 from touchstone.facts.events import Footer
 from touchstone.facts.runlog import RunLogWriter
-from touchstone.target.transport import Keys, Transport
+from touchstone.target.call import Keys
+from touchstone.target.transport import Transport
 from touchstone.twin import Twin, TwinSettings
 from touchstone.types import Conclude
 

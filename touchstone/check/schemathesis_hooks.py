@@ -30,7 +30,7 @@ from touchstone.check.templates import VERSION, Template, is_own
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.target.transport import Call, may_publish
+from touchstone.target.call import Call, may_publish
 
 MAX_EXAMPLES = {"quick": 3, "standard": 12, "thorough": 100}
 

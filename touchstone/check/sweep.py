@@ -15,7 +15,8 @@ from touchstone.check.templates import Template, is_own
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.target.transport import Call, Keys, Transport
+from touchstone.target.call import Call, Keys
+from touchstone.target.transport import Transport
 
 # Where a journal says this, the target was the twin inside the run itself and ended with it.
 EMBEDDED_URL = "embedded"

@@ -25,7 +25,7 @@ from touchstone.proof import catalogue
 from touchstone.report.narrow import TABLE_FROM_COLUMNS, listed
 from touchstone.report.narrow import say as _say
 from touchstone.rules import catalogue as rules
-from touchstone.target.transport import fill
+from touchstone.target.call import fill
 
 BASE_URL = "https://www.orgo.ai/api"
 EXAMPLE_REF = "default/claude-code@1.0.0"

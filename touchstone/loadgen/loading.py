@@ -25,8 +25,8 @@ from touchstone.check.opening import Errand, new_log, new_run_id, utc, write_hea
 from touchstone.check.runner import Outcome, at_target
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
-from touchstone.contract.bundle import load_dir
 from touchstone.contract.document import Contract
+from touchstone.contract.files import load_dir
 from touchstone.errors import RunLogError, UsageError, unsent
 from touchstone.facts.events import Footer
 from touchstone.facts.load_events import Limit, Worker

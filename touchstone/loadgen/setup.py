@@ -24,7 +24,8 @@ from touchstone.loadgen.progress import Course, Progress, Stopped, Waiting, neve
 from touchstone.loadgen.stage import Stage
 from touchstone.rules.history import Content
 from touchstone.rules.verdict import plural
-from touchstone.target.transport import Keys, Transport
+from touchstone.target.call import Keys
+from touchstone.target.transport import Transport
 
 SET_UP, CLEAN_UP = "set-up", "clean-up"
 

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.config_kinds import Kind, Unfit, checked, is_number, nearest, read_toml
-from touchstone.contract.bundle import load_dir
 from touchstone.contract.document import Contract
-from touchstone.contract.files import read_regular
+from touchstone.contract.files import load_dir, read_regular
 from touchstone.contract.quoting import quoted
 from touchstone.errors import UsageError, one_line
 from touchstone.facts.load_events import Limit

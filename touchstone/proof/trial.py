@@ -33,7 +33,8 @@ from touchstone.facts.runlog import read
 from touchstone.proof.catalogue import candidate
 from touchstone.proof.result import Subject, Trial, tried
 from touchstone.rules import verdict
-from touchstone.target.transport import Keys, Transport
+from touchstone.target.call import Keys
+from touchstone.target.transport import Transport
 from touchstone.twin import RateLimit
 from touchstone.twin.behaviour import Behaviour
 

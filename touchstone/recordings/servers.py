@@ -13,7 +13,7 @@ from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 from touchstone.config_kinds import Kind, Unfit, checked, count, nearest, one_of, seed, text
-from touchstone.contract.bundle import recordings_dir
+from touchstone.contract.files import recordings_dir
 from touchstone.errors import RecordingError, UsageError
 from touchstone.proof import catalogue
 from touchstone.recordings import reader

@@ -11,7 +11,7 @@ from typing import Any
 
 from touchstone.contract.document import EVENT_STREAM
 from touchstone.contract.event_stream import Event, FramingProblem, parse
-from touchstone.contract.json_text import read_json
+from touchstone.contract.parsing import read_json
 from touchstone.facts.exchange import Exchange
 from touchstone.rules.messages import media_type
 from touchstone.rules.rule import shown

@@ -1,7 +1,7 @@
 """
 Judges each build log by itself: media type, framing, frames, the order of its times, its end, and whose lines it holds.
 
-How a log goes together with the life of its build is judged in `following.py`.
+How a log goes together with the life of its build is judged in `logs.py`.
 """
 
 from collections.abc import Iterator

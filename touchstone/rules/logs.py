@@ -411,7 +411,7 @@ def _claim_of_end(course: Course, following: Following, end: Exchange) -> str | 
     if not cancels:
         return {"ready": _READY, "failed": _FAILED}.get(status)
     if all(c.sent_at > following.stream.done_at for c in cancels):
-        return None  # It ended too early to tell, which following.py judges.
+        return None  # It ended too early to tell, which `closes` and `stays_open` judge.
     # A build that ends by itself just when it is cancelled may end either way.
     if status == "ready" or not any(c.status == 202 for c in cancels):
         return None

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
 from touchstone.contract.document import Contract, Operation
-from touchstone.contract.json_text import read_json
+from touchstone.contract.parsing import read_json
 from touchstone.facts.exchange import Exchange, Response
 from touchstone.rules.rule import shown
 
@@ -91,8 +91,8 @@ NO_SUCH_PATH = frozenset({400, 404, 405, 414, 422, 431})
 # RFC 9110 4.1 asks servers for 8000 octets of a target; shorter ones that are no longer usual may hit a proxy's limit.
 _LONG_TARGET_CHARS = 2000
 _LONG_SEGMENT_CHARS = 255
-# facts, part 4: the largest body that the API is known to have taken.
-_LARGE_BODY_BYTES = 529_684
+# facts, part 4: the largest body that the API is known to have taken; it may refuse a larger one with 413.
+_LARGEST_TAKEN_BYTES = 529_684
 
 # HEAD and OPTIONS are answered by what stands before an API. GET /templates lists versions, outside the contract.
 _ANYWHERE = frozenset({"HEAD", "OPTIONS", "CONNECT"})
@@ -186,7 +186,7 @@ def _excuses(exchange: Exchange, contract: Contract) -> Iterator[frozenset[int]]
         yield frozenset({400, 414, 431})
     if query_of(exchange) and exchange.credential != "query":
         yield frozenset({400, 422})
-    if len(request.body) > _LARGE_BODY_BYTES:
+    if len(request.body) > _LARGEST_TAKEN_BYTES:
         yield frozenset({413})
     headers = {name.lower(): value for name, value in request.headers}
     if exchange.operation == "publishTemplate":

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import yaml
 
-from touchstone.contract.yaml_text import read_yaml
+from touchstone.contract.parsing import read_yaml
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.attribution import was_vanished, was_written

@@ -29,8 +29,8 @@ from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
 # the answer on our side.
 _OUR_OWN = ("InvalidURL", "LocalProtocolError", "UnsupportedProtocol", "PoolTimeout", "OutOfRoom")
 _NOT_REACHED = ("ConnectError", "ConnectTimeout")
-# RFC 9112 9.6: a server may refuse a large body by answering early and closing; the answer is then easily lost.
-_LARGE_BODY_BYTES = 65_536
+# RFC 9112 9.6: a server may refuse a body longer than this by answering early and closing; that answer is easily lost.
+_LOSES_ITS_ANSWER_BYTES = 65_536
 
 _NO_BODY = frozenset({204, 205, 304})
 # So many answers that are the same show that the next one is, too.
@@ -50,7 +50,7 @@ def answered(exchange: Exchange, history: History) -> Iterator[Judgement]:
         return
     if not exchange.error and exchange.response is not None:
         yield held("http.answers", exchange)
-    elif exchange.response is None and len(exchange.request.body) > _LARGE_BODY_BYTES:
+    elif exchange.response is None and len(exchange.request.body) > _LOSES_ITS_ANSWER_BYTES:
         yield unclear("http.answers", exchange, why=f"the answer to a large body was lost: {exchange.error}")
     elif not (exchange.error.startswith(_NOT_REACHED) and _unreached_before(exchange, history)):
         found = exchange.error or "no answer"

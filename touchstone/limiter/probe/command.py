@@ -20,8 +20,8 @@ from touchstone.check.preflight import REF
 from touchstone.check.runner import Outcome, at_target
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
-from touchstone.contract.bundle import load_dir
 from touchstone.contract.document import Contract
+from touchstone.contract.files import load_dir
 from touchstone.errors import RunLogError, UsageError, unsent
 from touchstone.facts.events import Footer, RunLog
 from touchstone.facts.knee_trials import KneeTerms
