@@ -21,7 +21,7 @@ from touchstone.facts.events import RunLog, TemplateAction, TemplateDeed
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.loadgen.fingerprint import NOT_REACHED
-from touchstone.loadgen.growth import TARGET
+from touchstone.loadgen.metrics import TARGET
 from touchstone.loadgen.plan import Need
 from touchstone.loadgen.progress import Course, Progress, Stopped, Waiting, never, untold
 from touchstone.loadgen.stage import Stage

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from touchstone.facts.events import RunLog
 from touchstone.facts.histogram import Histogram
-from touchstone.loadgen.metrics import FEW
-from touchstone.loadgen.totals import LASTING
+from touchstone.loadgen.metrics import FEW, LASTING
 from touchstone.report import resampling
 from touchstone.report.compare_loads import MATTERS, NOISE, SEED, TOO_FEW, UNCERTAIN, Change, Lack
 from touchstone.report.resampling import Durations, Interval

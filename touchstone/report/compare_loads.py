@@ -11,9 +11,18 @@ from touchstone.facts.events import RunLog
 from touchstone.facts.histogram import Histogram
 from touchstone.facts.sample import Window
 from touchstone.loadgen.capacity import Capacity, capacity
-from touchstone.loadgen.metrics import FEW, Metrics, Operation, Percentile, metrics
-from touchstone.loadgen.outcomes import Kind, kind_of
-from touchstone.loadgen.totals import ALL, LASTING, is_timed
+from touchstone.loadgen.metrics import (
+    ALL,
+    FEW,
+    LASTING,
+    Kind,
+    Metrics,
+    Operation,
+    Percentile,
+    is_timed,
+    kind_of,
+    metrics,
+)
 from touchstone.loadgen.workloads import AT_ONCE
 from touchstone.report import resampling
 from touchstone.report.compare_workloads import Mismatch, mismatches
