@@ -9,11 +9,9 @@ import numpy as np
 
 from touchstone.errors import UsageError
 from touchstone.facts.load_events import Engine, Limit, Workload
-from touchstone.loadgen.arrivals import parse
+from touchstone.loadgen.arrivals import Times, Trace, parse
 from touchstone.loadgen.cost import Cost, Reckoning, rooms
-from touchstone.loadgen.curves import Times
 from touchstone.loadgen.schedule import MAX_ARRIVALS, Schedule, draw_up, due_times
-from touchstone.loadgen.trace import Trace
 from touchstone.loadgen.workloads import AT_ONCE, BUILDS, MAY_BUILD, OPERATION_OF, SINGLE, Options
 
 # From so many single requests a second on, each worker hands them to the bulk engine: a greenlet each would be late.
