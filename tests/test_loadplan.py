@@ -17,8 +17,7 @@ from touchstone.facts.events import RunLog
 from touchstone.facts.load_events import Limit
 from touchstone.facts.runlog import read
 from touchstone.facts.sample import UNSENT
-from touchstone.loadgen.cost import POLL_S, ROOM_TURNS, Cost
-from touchstone.loadgen.plan import BULK_FROM_PER_S, MAX_BUILDS, Need, Plan, phase_of, plan
+from touchstone.loadgen.plan import BULK_FROM_PER_S, MAX_BUILDS, POLL_S, ROOM_TURNS, Cost, Need, Plan, phase_of, plan
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP
 from touchstone.loadgen.workloads import BUILDS, SCENARIOS, Options
 from touchstone.twin import RateLimit
