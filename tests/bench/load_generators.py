@@ -27,8 +27,8 @@ from touchstone.facts.load_events import Model
 from touchstone.facts.sample import Window
 from touchstone.loadgen.handover import Go, LoadHandover
 from touchstone.loadgen.loading import locust_environment
+from touchstone.loadgen.plan import Stage
 from touchstone.loadgen.prepared_request import Shots
-from touchstone.loadgen.stage import Stage
 from touchstone.loadgen.workloads import SCENARIOS, Options
 from touchstone.target.call import Call, Keys
 

@@ -13,7 +13,7 @@ from typing import Any
 from touchstone.check.handover import Carried
 from touchstone.config import HANDOVER, UNBOUNDED_BUILDS
 from touchstone.errors import UsageError
-from touchstone.loadgen.stage import Stage
+from touchstone.loadgen.plan import Stage
 from touchstone.loadgen.workloads import Options
 
 # How a line begins with which a worker says why it has no part in the run.
