@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from touchstone.errors import UsageError
-from touchstone.facts.load_events import Limit
+from touchstone.facts.events import Limit
 from touchstone.loadgen.statistic import STATISTICS
 from touchstone.loadgen.thresholds_file import bundled, of_scenario, read
 from touchstone.loadgen.workloads import SCENARIOS

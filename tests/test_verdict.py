@@ -7,7 +7,8 @@ import pytest
 
 from touchstone.facts.events import Case, Footer, Header, LedgerClaim, Notice, Occurrence, RunLog, Tally, Target
 from touchstone.facts.finding import Finding, Level
-from touchstone.rules.verdict import NOT_IN_LEDGER, CheckCount, ClaimVerdict, judge, plural, selected, was
+from touchstone.facts.wording import plural, was
+from touchstone.rules.verdict import NOT_IN_LEDGER, CheckCount, ClaimVerdict, judge, selected
 
 MUST, SHOULD = "start.answers-202", "limit.retry-after-parses"
 END = Footer("2026-01-02T03:05:05Z", 60.0, 0, "")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from tests.reference.claims import link
 from tests.reference.marks import code, codes, plain, table
-from touchstone.facts.load_events import Limit
+from touchstone.facts.events import Limit
 from touchstone.loadgen import thresholds_file
 from touchstone.loadgen.arrivals import HELP
 from touchstone.loadgen.statistic import STATISTICS, Statistic

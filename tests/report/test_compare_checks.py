@@ -187,13 +187,13 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Re
         for name, log in (("a", before), ("b", after)):
             (tmp_path / f"{name}.jsonl").unlink(missing_ok=True)
             with RunLogWriter(tmp_path / f"{name}.jsonl") as writer:
-                writer.header(log.header)
+                writer.write(log.header)
                 for occurrence in log.occurrences:
-                    writer.finding(occurrence.finding)
+                    writer.write(Occurrence(occurrence.finding))
                 for tally in log.tallies:
-                    writer.tally(tally)
+                    writer.write(tally)
                 assert log.footer
-                writer.footer(log.footer)
+                writer.write(log.footer)
         return CliRunner().invoke(app, ["a.jsonl", "b.jsonl", "--report-dir", "out", *words])
 
     return compared

@@ -8,9 +8,8 @@ import pytest
 
 from tests.loadlogs import BEGAN_AT, Storm, behind, fold, four_workers, long, steady
 from touchstone.facts.events import RunLog
-from touchstone.facts.figures import brief
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.sample import Sample
+from touchstone.facts.sample import Histogram, Sample
+from touchstone.facts.wording import brief
 from touchstone.report.chart import SIDE, Axis, Linear, Log, bars, clock_axis, line, stairs
 from touchstone.report.load_answers import requests_chart, starts_chart
 from touchstone.report.load_flight import flight_chart

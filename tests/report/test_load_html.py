@@ -23,11 +23,10 @@ from tests.loadlogs import (
     workload,
 )
 from tests.report.test_html import MAX_PAGE_BYTES, Page
-from touchstone.facts.events import Occurrence, RunLog
-from touchstone.facts.figures import brief
-from touchstone.facts.load_events import Limit
+from touchstone.facts.events import Limit, Occurrence, RunLog
 from touchstone.facts.runlog import read
 from touchstone.facts.sample import Sample
+from touchstone.facts.wording import brief
 from touchstone.loadgen.thresholds import measured
 from touchstone.report import html
 from touchstone.report.view import view

@@ -10,8 +10,7 @@ from touchstone.contract.files import UnfitFileError, read_regular
 from touchstone.contract.quoting import quoted
 from touchstone.errors import UsageError
 from touchstone.facts.output import write_whole
-from touchstone.facts.visible import clipped, one_line
-from touchstone.rules.verdict import plural
+from touchstone.facts.wording import clipped, one_line, plural
 
 # More is no list of claims: it keeps a wrong path, such as that of a recording, from being read whole.
 MAX_BYTES = 1_000_000

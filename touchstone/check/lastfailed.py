@@ -15,8 +15,8 @@ from touchstone.contract.claims import Ledger
 from touchstone.contract.files import open_regular
 from touchstone.facts.events import Header
 from touchstone.facts.runlog import read
-from touchstone.facts.visible import one_line
-from touchstone.rules.verdict import judge, plural
+from touchstone.facts.wording import one_line, plural
+from touchstone.rules.verdict import judge
 
 _MAX_NAMED = 5
 _HEADER: TypeAdapter[Header] = TypeAdapter(Header)

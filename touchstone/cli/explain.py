@@ -17,7 +17,7 @@ from touchstone.contract.document import Contract
 from touchstone.contract.files import RECORDED_BYTES, read_regular
 from touchstone.facts.curl import command
 from touchstone.facts.exchange import Request
-from touchstone.facts.visible import one_line
+from touchstone.facts.wording import one_line
 from touchstone.loadgen import rules as load_rules
 from touchstone.loadgen.statistic import STATISTICS
 from touchstone.loadgen.thresholds import CHECK

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from touchstone.facts.events import RunLog
+from touchstone.facts.events import Attempt, RunLog
 from touchstone.facts.exchange import Exchange
-from touchstone.facts.load_events import Attempt
 from touchstone.loadgen.in_flight import InFlight, Step, lives_of
 from touchstone.loadgen.rate_fit import Decided, fits
 from touchstone.loadgen.room import Room, room

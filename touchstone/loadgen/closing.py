@@ -5,8 +5,8 @@ What it was answered is judged by `touchstone.rules.limits`.
 
 from touchstone.facts.events import Notice, RunLog
 from touchstone.facts.exchange import Exchange
+from touchstone.facts.wording import plural
 from touchstone.loadgen.ending import ending
-from touchstone.rules.verdict import plural
 
 CLAIM = "limit.reads-are-not-charged"
 SCENARIO = "storm"

@@ -9,13 +9,11 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from touchstone.facts.figures import brief, figure
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.load_events import Worker, Workload
-from touchstone.facts.sample import Window
+from touchstone.facts.events import Worker, Workload
+from touchstone.facts.sample import Histogram, Window
+from touchstone.facts.wording import brief, figure, plural
 from touchstone.loadgen.outcomes import kind_of
 from touchstone.loadgen.totals import ALL, is_timed, totals
-from touchstone.rules.verdict import plural
 
 # The number of the entry in which the memory of the embedded target is told, beside those of the workers.
 TARGET = -1

@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from touchstone.facts.load_events import Attempt, Build
+from touchstone.facts.events import Attempt, Build
 from touchstone.rules.walk import CLOCK_SHARE
 
 _NEVER_SEEN_TO_END = ("stuck", "unread", "silent", "unfinished")

@@ -8,10 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
-from touchstone.facts.events import RunLog
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.load_events import Workload
-from touchstone.facts.sample import NO_ANSWER, UNSENT, Window
+from touchstone.facts.events import RunLog, Workload
+from touchstone.facts.sample import NO_ANSWER, UNSENT, Histogram, Window
 from touchstone.loadgen.outcomes import KINDS, Kind, kind_of
 from touchstone.loadgen.totals import ALL, LASTING, is_answer
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from touchstone.check.outage import SILENT_S
-from touchstone.facts.histogram import middle_s
-from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Window
+from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Window, middle_s
 from touchstone.loadgen.totals import LASTING
 
 # Fewer requests than these may go astray without a word.

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from touchstone.errors import UsageError
-from touchstone.facts.load_events import Engine, Limit, Workload
+from touchstone.facts.events import Engine, Limit, Workload
 from touchstone.loadgen.arrivals import parse
 from touchstone.loadgen.cost import Cost, Reckoning, rooms
 from touchstone.loadgen.curves import Times

@@ -25,12 +25,10 @@ from functools import cached_property
 from typing import Literal
 
 from touchstone.contract.claims import Ledger
-from touchstone.facts.events import Notice, RunLog
-from touchstone.facts.figures import brief, figure, percentage
+from touchstone.facts.events import Limit, Notice, RunLog, Workload
 from touchstone.facts.finding import Finding, Judgement, finding_id
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.load_events import Limit, Workload
-from touchstone.facts.sample import Window
+from touchstone.facts.sample import Histogram, Window
+from touchstone.facts.wording import brief, figure, percentage, plural
 from touchstone.loadgen.ending import Ending, ending
 from touchstone.loadgen.growth import TARGET, Growth, of_bytes, of_errors, of_latency, of_memory
 from touchstone.loadgen.judgement import Ruling, again
@@ -39,7 +37,6 @@ from touchstone.loadgen.statistic import STATISTICS, Statistic
 from touchstone.loadgen.throughput import of_schedule, throughput
 from touchstone.loadgen.times import breach_of, samples_needed, time_of
 from touchstone.loadgen.totals import ALL, LATE_S, Totals, totals
-from touchstone.rules.verdict import plural
 
 CHECK = "thresholds"
 # A generator that is later at p99 than this share of a limit on a time cannot judge it.

@@ -17,7 +17,7 @@ from touchstone.contract.document import Contract
 from touchstone.contract.files import read_regular
 from touchstone.contract.quoting import quoted
 from touchstone.errors import UsageError, one_line
-from touchstone.facts.load_events import Limit
+from touchstone.facts.events import Limit
 from touchstone.loadgen.statistic import STATISTICS, Statistic
 from touchstone.loadgen.totals import ALL
 from touchstone.loadgen.workloads import SCENARIOS

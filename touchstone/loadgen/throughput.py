@@ -8,7 +8,7 @@ until then.
 from collections.abc import Sequence
 from itertools import accumulate
 
-from touchstone.facts.load_events import Workload
+from touchstone.facts.events import Workload
 from touchstone.facts.sample import Window
 from touchstone.loadgen.totals import LASTING, totals
 

@@ -5,12 +5,11 @@ A request that got no answer, or that could not be sent, counts as one that take
 
 import math
 
-from touchstone.facts.figures import brief
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.load_events import Limit
+from touchstone.facts.events import Limit
+from touchstone.facts.sample import Histogram
+from touchstone.facts.wording import brief, plural
 from touchstone.loadgen.statistic import Statistic
 from touchstone.loadgen.totals import Totals
-from touchstone.rules.verdict import plural
 
 # More arrivals than this without a time leave a mean unknown.
 _UNTIMED_TOLERATED_SHARE = 0.001

@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.sample import NO_ANSWER, Window
+from touchstone.facts.sample import NO_ANSWER, Histogram, Window
 from touchstone.loadgen.outcomes import Kind, kind_of
 
 # All operations together.

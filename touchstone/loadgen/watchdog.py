@@ -8,9 +8,8 @@ beginning. What needs the whole run is not judged: throughput, and what has grow
 import math
 from collections.abc import Iterable
 
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.load_events import Limit
-from touchstone.facts.sample import Window
+from touchstone.facts.events import Limit
+from touchstone.facts.sample import Histogram, Window
 from touchstone.loadgen.statistic import STATISTICS, Statistic
 from touchstone.loadgen.thresholds import LATE_TOLERATED_SHARE, Reading
 from touchstone.loadgen.times import samples_needed, time_of

@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from touchstone.facts.events import RunLog
-from touchstone.facts.histogram import Histogram
+from touchstone.facts.sample import Histogram
 from touchstone.loadgen.metrics import FEW
 from touchstone.loadgen.totals import LASTING
 from touchstone.report import resampling

@@ -1,6 +1,6 @@
 """A comparison of two runs as one self-contained page."""
 
-from touchstone.facts.figures import brief
+from touchstone.facts.wording import brief, plural
 from touchstone.loadgen.metrics import Times
 from touchstone.loadgen.thresholds import named
 from touchstone.report import page
@@ -12,7 +12,6 @@ from touchstone.report.comparison import Comparison, kind_of_run
 from touchstone.report.html import SYMBOLS
 from touchstone.report.load_latency import curve, curve_shapes, nines_axis, nines_of
 from touchstone.report.load_words import capacity_words, workload_words
-from touchstone.rules.verdict import plural
 
 TONES = {"slower": "broken", "faster": "upheld", "more": "indeterminate", "less": "indeterminate"}
 _SHARES = (0.5, 0.9, 0.99, 0.999)

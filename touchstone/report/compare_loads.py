@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 
 from touchstone.facts.events import RunLog
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.sample import Window
+from touchstone.facts.sample import Histogram, Window
 from touchstone.loadgen.capacity import Capacity, capacity
 from touchstone.loadgen.metrics import FEW, Metrics, Operation, Percentile, metrics
 from touchstone.loadgen.outcomes import Kind, kind_of

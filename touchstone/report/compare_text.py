@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from touchstone.facts.finding import Finding
-from touchstone.facts.visible import clipped
+from touchstone.facts.wording import clipped, plural
 from touchstone.loadgen.thresholds import named
 from touchstone.report.compare_answers import AnswerTimes
 from touchstone.report.compare_claims import GROUPS, ClaimChanges, Turn
@@ -19,7 +19,6 @@ from touchstone.report.comparison import Comparison
 from touchstone.report.load_words import capacity_words
 from touchstone.report.narrow import say
 from touchstone.report.paragraphs import paragraph, told
-from touchstone.rules.verdict import plural
 
 _TABLE_FROM_COLUMNS = 76  # below, columns beside each other would be too narrow to read
 _MAX_LISTED = 20

@@ -1,7 +1,7 @@
 """The sentences and cells that every report of a comparison shares."""
 
 from touchstone.facts.events import RunLog
-from touchstone.facts.figures import brief, figure, percentage
+from touchstone.facts.wording import brief, figure, percentage
 from touchstone.loadgen.metrics import FEW, name_of
 from touchstone.report.compare_loads import MATTERS, MATTERS_POINTS, Change, LoadComparison
 from touchstone.report.resampling import CONFIDENCE, FEWEST_BLOCKS, ROUNDS

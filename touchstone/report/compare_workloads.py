@@ -11,9 +11,8 @@ from pathlib import PurePath
 from typing import Any
 from urllib.parse import urlsplit
 
-from touchstone.facts.events import RunLog
-from touchstone.facts.figures import percentage
-from touchstone.facts.load_events import Workload
+from touchstone.facts.events import RunLog, Workload
+from touchstone.facts.wording import percentage
 from touchstone.loadgen.workloads import SCENARIOS
 
 _UNUSED = "–"

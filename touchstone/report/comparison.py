@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from touchstone.errors import UsageError
 from touchstone.facts.events import RunLog
+from touchstone.facts.wording import plural
 from touchstone.report.compare_answers import AnswerTimes, compare_answers
 from touchstone.report.compare_claims import GROUPS, ClaimChanges, compare_claims
 from touchstone.report.compare_loads import NOISE, TOO_FEW, UNCERTAIN, Change, LoadComparison, compare_loads
 from touchstone.report.compare_workloads import Mismatch
-from touchstone.rules.verdict import plural
 
 
 @dataclass(frozen=True, slots=True)

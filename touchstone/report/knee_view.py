@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from touchstone.facts.figures import brief, figure, percentage
 from touchstone.facts.knee_trials import Knee, Tried
+from touchstone.facts.wording import brief, figure, percentage
 from touchstone.limiter.knee.telling import limit_words, sentence
 from touchstone.report.chart import SIDE, Chart, Key, Linear, Log, Note, Shape, height, line, place
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from touchstone.facts.load_events import Attempt
+from touchstone.facts.events import Attempt
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER
 from touchstone.loadgen.outcomes import Kind, kind_of
 from touchstone.report.chart import SIDE, Chart, Key, Linear, Shape, bars, clock_axis, place, stairs

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+from touchstone.facts.wording import plural
 from touchstone.loadgen.capacity import Capacity
 from touchstone.report.chart import SIDE, Chart, Key, Linear, Note, Shape, clock_axis, height, place, stairs
 from touchstone.report.load_time import Columns, most
-from touchstone.rules.verdict import plural
 
 _MARK_SHARE = 0.08  # how high a refusal is drawn, as a share of the height
 _MOST_MARKS = 320  # beside each other; refusals that lie closer share one

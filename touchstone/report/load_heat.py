@@ -5,13 +5,12 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from touchstone.facts.histogram import Histogram, middle_s
-from touchstone.facts.sample import UNSENT, Window
+from touchstone.facts.sample import UNSENT, Histogram, Window, middle_s
+from touchstone.facts.wording import plural
 from touchstone.loadgen.totals import LASTING, is_timed
 from touchstone.report.chart import Chart, Key, Log, Shape, clock_axis, height, place
 from touchstone.report.load_time import Columns
 from touchstone.report.load_view import LoadView
-from touchstone.rules.verdict import plural
 
 ROWS = 26
 LEVELS = 7

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from touchstone.facts.figures import brief
-from touchstone.facts.histogram import Histogram, middle_s
+from touchstone.facts.sample import Histogram, middle_s
+from touchstone.facts.wording import brief, plural
 from touchstone.loadgen.metrics import FEW, Metrics, Operation, Times, name_of
 from touchstone.loadgen.totals import ALL, LASTING
 from touchstone.report.chart import Axis, Chart, Key, Log, Shape, Tick, line
-from touchstone.rules.verdict import plural
 
 _POINTS = 72
 _SHARES = (0.0, 0.5, 0.9, 0.99, 0.999)

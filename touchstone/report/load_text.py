@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from touchstone.facts.figures import brief, figure, percentage
+from touchstone.facts.wording import brief, figure, percentage, plural
 from touchstone.loadgen.metrics import Metrics, Times, Traffic
 from touchstone.loadgen.outcomes import kind_of
 from touchstone.loadgen.totals import LASTING
@@ -24,7 +24,6 @@ from touchstone.report.load_words import (
     timed_words,
 )
 from touchstone.report.paragraphs import KIND_STYLES, paragraph, told
-from touchstone.rules.verdict import plural
 
 _TABLE_FROM_COLUMNS = 76  # below, columns beside each other would be too narrow to read
 _SHARES = (0.5, 0.9, 0.99, 0.999)

@@ -1,7 +1,7 @@
 """How late each worker sent what was due, over time; pure."""
 
-from touchstone.facts.figures import brief
-from touchstone.facts.histogram import Histogram
+from touchstone.facts.sample import Histogram
+from touchstone.facts.wording import brief
 from touchstone.loadgen.lateness import WorkerLine
 from touchstone.report.chart import Chart, Key, Log, Shape, clock_axis, line
 from touchstone.report.load_time import Columns

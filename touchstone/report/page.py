@@ -13,12 +13,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from touchstone.facts.figures import brief, chance_words, figure, percentage
 from touchstone.facts.key_sources import is_variable
-from touchstone.facts.visible import clipped, visible
+from touchstone.facts.wording import brief, chance_words, clipped, figure, percentage, plural, visible
 from touchstone.report.pretty import span
 from touchstone.report.view import check_words
-from touchstone.rules.verdict import plural
 
 _ASSETS = Path(__file__).parent / "assets"
 

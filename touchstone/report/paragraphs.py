@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.text import Text
 
-from touchstone.facts.visible import clipped, one_line
+from touchstone.facts.wording import clipped, one_line
 from touchstone.loadgen.outcomes import Kind
 
 _MAX_CHARS = 1_200

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from touchstone.facts.figures import brief
 from touchstone.facts.identity import Identity
+from touchstone.facts.wording import brief, plural
 from touchstone.report.probe_pace import Pace, pace
 from touchstone.report.probe_tier import Reading, readings, readings_of
 from touchstone.report.probe_words import cost_words, family_words, measured_rate, noun
-from touchstone.rules.verdict import plural
 
 _LIKELY = 0.01  # a family that is less likely than this is not minded
 

@@ -6,14 +6,13 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from touchstone.facts.figures import brief, chance_words
 from touchstone.facts.identity import Step, Stretch
 from touchstone.facts.observed import Answer
+from touchstone.facts.wording import brief, chance_words, plural
 from touchstone.report.chart import SIDE, Axis, Chart, Key, Linear, Shape, Tick, clock_axis, height, place
 from touchstone.report.knee_view import knee_chart
 from touchstone.report.probe_view import ProbeView
 from touchstone.report.probe_words import WHY_WORDS, family_words, free_words, others_words, stimuli
-from touchstone.rules.verdict import plural
 
 _SINCE = "the first request"
 _LANES = ("accepted", "refused")

@@ -3,8 +3,7 @@
 from rich.console import Console
 from rich.text import Text
 
-from touchstone.facts.figures import chance_words
-from touchstone.facts.visible import one_line
+from touchstone.facts.wording import chance_words, one_line
 from touchstone.report.paragraphs import paragraph, told
 from touchstone.report.probe_tier import readings
 from touchstone.report.probe_view import ProbeView

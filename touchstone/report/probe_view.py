@@ -4,16 +4,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from touchstone.facts.figures import figure
 from touchstone.facts.identity import Cost, Identity, Interval, Step, Stretch
 from touchstone.facts.knee_trials import Knee, Tried
 from touchstone.facts.observed import Answer
+from touchstone.facts.wording import figure, plural
 from touchstone.report.knee_view import KneeView, knee_view
 from touchstone.report.probe_advice import Advice, advice
 from touchstone.report.probe_tier import Reading, readings
 from touchstone.report.probe_words import family_words, lasting, plain_rate, rate_unit, rate_words, sentence
 from touchstone.report.probe_words import noun as noun_of
-from touchstone.rules.verdict import plural
 
 
 class _Probing(Protocol):

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from touchstone.facts.figures import brief, chance_words, figure, percentage
 from touchstone.facts.identity import Cost, Identity, Interval, Runner
+from touchstone.facts.wording import brief, chance_words, figure, percentage, plural
 from touchstone.report.probe_tier import Reading, readings, readings_of
-from touchstone.rules.verdict import plural
 
 _NOUNS = {"startBuild": "build", "getBuild": "read", "getTemplate": "read", "cancelBuild": "cancel"}
 _UNITS = (("a second", 1.0), ("a minute", 60.0), ("an hour", 3600.0), ("a day", 86400.0))

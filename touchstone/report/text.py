@@ -5,11 +5,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from touchstone.facts.visible import clipped, one_line
+from touchstone.facts.wording import clipped, one_line, plural
 from touchstone.report import load_text, probe_text
 from touchstone.report.narrow import TABLE_FROM_COLUMNS, say
 from touchstone.report.view import FindingView, Reason, View
-from touchstone.rules.verdict import Verdict, plural
+from touchstone.rules.verdict import Verdict
 
 _MAX_CELL_CHARS = 300
 _MAX_FINDINGS = 40

@@ -4,8 +4,8 @@ Judges what became of the builds of a load run: each that was accepted ends, non
 
 from collections.abc import Iterator
 
+from touchstone.facts.events import Build
 from touchstone.facts.finding import Judgement
-from touchstone.facts.load_events import Build
 from touchstone.loadgen.rules.idle import Idle, unserved
 from touchstone.loadgen.rules.loadrule import broken, held, load_rule, unclear
 from touchstone.loadgen.rules.record import IDLE, Latest, Record, Sight, Version, account_of

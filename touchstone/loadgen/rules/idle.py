@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from touchstone.facts.wording import plural
 from touchstone.loadgen.rules.record import Record, Start
-from touchstone.rules.verdict import plural
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from touchstone.facts.finding import Judgement
+from touchstone.facts.wording import plural, was
 from touchstone.loadgen.rules.idle import Idle
 from touchstone.loadgen.rules.loadrule import broken, held, load_rule, unclear
 from touchstone.loadgen.rules.ratemodel import explains
 from touchstone.loadgen.rules.record import Record, Start, waited_in_vain
-from touchstone.rules.verdict import plural, was
 
 _START = "startBuild"
 _PER_KEY = "limit.is-per-key"

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from touchstone.facts.finding import Judgement
+from touchstone.facts.wording import plural
 from touchstone.loadgen.rules.idle import Idle, unrefused
 from touchstone.loadgen.rules.loadrule import broken, held, load_rule, unclear
 from touchstone.loadgen.rules.record import IDLE, Latest, Record, Sight, Start, Version, waited_in_vain
-from touchstone.rules.verdict import plural
 
 _READ, _START = "getBuild", "startBuild"
 _NOTHING_READ = Idle(
