@@ -5,13 +5,14 @@ import pytest
 from tests.report.identities import exactly, identity
 from touchstone.facts.identity import Cost, Interval, Runner, Tier
 from touchstone.facts.wording import chance_words
-from touchstone.report.probe_tier import readings, readings_of
 from touchstone.report.probe_words import (
     give_or_take,
     lasting,
     limiter_words,
     measured_rate,
     rate_words,
+    readings,
+    readings_of,
     sentence,
     whole_give_or_take,
 )

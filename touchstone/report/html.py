@@ -80,7 +80,7 @@ def _drawn(view: View) -> Any:
     """The pictures of a probe; None where the run was none."""
     if view.probe is None:
         return None
-    from touchstone.report.probe_pictures import pictures  # noqa: PLC0415 - no other report needs it
+    from touchstone.report.probe_charts import pictures  # noqa: PLC0415 - no other report needs it
 
     return pictures(view.probe)
 

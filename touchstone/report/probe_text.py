@@ -5,9 +5,8 @@ from rich.text import Text
 
 from touchstone.facts.wording import chance_words, one_line
 from touchstone.report.paragraphs import paragraph, told
-from touchstone.report.probe_tier import readings
 from touchstone.report.probe_view import ProbeView
-from touchstone.report.probe_words import family_words, free_words, limiter_words, others_words
+from touchstone.report.probe_words import family_words, free_words, limiter_words, others_words, readings
 
 
 def write(probe: ProbeView, console: Console, *, advises: bool = False) -> None:
