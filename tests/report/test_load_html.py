@@ -219,14 +219,6 @@ def test_latency_has_counts_and_marks_what_is_unsure() -> None:
     assert "p99 964 ms, p99.9 1 s?" in text
 
 
-def test_heat_map_tells_its_colours() -> None:
-    """Each colour of the heat map has the counts that it stands for."""
-    text = words_of(page("long"))
-
-    assert "Response times over time 1,200,000 answers; a column is 3 seconds" in text
-    assert re.search(r"answers: 1 to 2 3 to 6 .* 3\d\d to \d\d\d ", text)
-
-
 def test_shares_are_written_as_elsewhere() -> None:
     """With a blank before the sign, as in the text and in the thresholds of the same page."""
     words = words_of(page("steady"))

@@ -17,7 +17,7 @@ from touchstone.facts.sample import UNSENT, Histogram
 from touchstone.facts.wording import brief, figure, plural
 from touchstone.loadgen.outcomes import Kind, kind_of
 from touchstone.loadgen.totals import LASTING
-from touchstone.report.paragraphs import KIND_STYLES
+from touchstone.report.terminal import KIND_STYLES
 
 LINE_EVERY_S = 30
 # The set-up and the clean-up are told of from the beginning where so much is to be done, and where they take so long.

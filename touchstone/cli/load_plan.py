@@ -11,7 +11,7 @@ from touchstone.loadgen.cost import Cost
 from touchstone.loadgen.loading import Wish, check_terms
 from touchstone.loadgen.plan import Plan
 from touchstone.loadgen.workloads import MAY_BUILD
-from touchstone.report.narrow import fitted
+from touchstone.report.terminal import fitted
 
 _SECONDS_SHOWN = 12
 # Where the embedded twin would listen: nothing is sent to it.

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from touchstone.config import Settings
 from touchstone.facts.wording import plural
-from touchstone.report.narrow import TABLE_FROM_COLUMNS, say
+from touchstone.report.terminal import TABLE_FROM_COLUMNS, say
 
 # A ready version of each of two accounts, built on first use and kept to the end.
 SHARED_BUILDS, SHARED_REQUESTS = 2, 20

@@ -22,7 +22,7 @@ from touchstone.facts.wording import one_line, plural
 from touchstone.recordings import drifting, linting, reader, recorder
 from touchstone.recordings.recording import BASE_URL
 from touchstone.recordings.replay import KEYS
-from touchstone.report.narrow import fitted
+from touchstone.report.terminal import fitted
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.report.write import conclude

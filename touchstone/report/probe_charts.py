@@ -12,7 +12,7 @@ from touchstone.facts.knee_trials import Tried
 from touchstone.facts.observed import Answer
 from touchstone.facts.wording import brief, chance_words, figure, plural
 from touchstone.limiter.knee.telling import limit_words
-from touchstone.report.chart import (
+from touchstone.report.charts import (
     SIDE,
     Axis,
     Chart,
