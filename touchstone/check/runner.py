@@ -30,7 +30,7 @@ from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
 from touchstone.contract.files import contract_tests_dir
 from touchstone.errors import HarnessError, OutputError, RunLogError, TargetError, UsageError
-from touchstone.facts.events import Footer
+from touchstone.facts.events import Footer, Remark
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.target.call import Keys
 from touchstone.target.transport import Transport
@@ -273,7 +273,7 @@ def _clean_up_after(settings: Settings, run_id: str, run_log: Path) -> tuple[str
     if left and run_log.exists():
         with contextlib.suppress(RunLogError), RunLogWriter(run_log, drops=True) as writer:
             for ref in left:
-                writer.warning(f"left on the target: {ref}; `touchstone sweep` tries again")
+                writer.write(Remark(f"left on the target: {ref}; `touchstone sweep` tries again"))
     return left
 
 

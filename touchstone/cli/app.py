@@ -162,6 +162,6 @@ def _end_interrupted(interrupt: KeyboardInterrupt) -> NoReturn:
 
 
 def _say(text: str) -> None:
-    from touchstone.report.narrow import say  # noqa: PLC0415 - only what goes wrong needs it
+    from touchstone.report.terminal import say  # noqa: PLC0415 - only what goes wrong needs it
 
     say(Console(stderr=True), text)

@@ -17,12 +17,12 @@ from touchstone.contract.document import Contract
 from touchstone.contract.files import RECORDED_BYTES, read_regular
 from touchstone.facts.curl import command
 from touchstone.facts.exchange import Request
-from touchstone.facts.visible import one_line
+from touchstone.facts.wording import one_line
 from touchstone.loadgen import rules as load_rules
 from touchstone.loadgen.thresholds import CHECK, STATISTICS
 from touchstone.proof import catalogue
-from touchstone.report.narrow import TABLE_FROM_COLUMNS, listed
-from touchstone.report.narrow import say as _say
+from touchstone.report.terminal import TABLE_FROM_COLUMNS, print_rows
+from touchstone.report.terminal import say as _say
 from touchstone.rules import catalogue as rules
 from touchstone.target.call import fill
 
@@ -84,7 +84,7 @@ def claims_table(ledger: Ledger, glob: str, *, excluded: bool, reports: Path, co
     chosen = ledger.select(glob, by=None)
     told = {c.id: str(run.claims.get(c.id, {}).get("verdict", "not judged")) if run else c.says for c in chosen}
     if console.width < TABLE_FROM_COLUMNS:
-        listed(console, ("",), ((f"{c.id} ({c.level})", one_line(told[c.id])) for c in chosen))
+        print_rows(console, ("",), ((f"{c.id} ({c.level})", one_line(told[c.id])) for c in chosen))
     else:
         rows = ((c.id, c.level, one_line(told[c.id])) for c in chosen)
         _table(console, ("claim", "level", "verdict" if run else "says"), rows)
@@ -151,7 +151,7 @@ def example_curl(claim: Claim) -> str:
 def _print_excluded(ledger: Ledger, console: Console) -> None:
     rows = ((claim.id, claim.says, claim.excluded) for claim in ledger.excluded())
     if console.width < TABLE_FROM_COLUMNS:
-        listed(console, ("", "not judged because"), rows)
+        print_rows(console, ("", "not judged because"), rows)
     else:
         _table(console, ("claim", "says", "not judged because"), rows)
 

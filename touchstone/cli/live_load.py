@@ -13,12 +13,10 @@ from rich.text import Text
 
 from touchstone.cli.live_state import RECENT_S, LiveState
 from touchstone.cli.progress import is_watched
-from touchstone.facts.figures import brief, figure
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.sample import UNSENT
+from touchstone.facts.sample import UNSENT, Histogram
+from touchstone.facts.wording import brief, figure, plural
 from touchstone.loadgen.metrics import LASTING, Kind, kind_of
-from touchstone.report.paragraphs import KIND_STYLES
-from touchstone.rules.verdict import plural
+from touchstone.report.terminal import KIND_STYLES
 
 LINE_EVERY_S = 30
 # The set-up and the clean-up are told of from the beginning where so much is to be done, and where they take so long.

@@ -7,9 +7,8 @@ from typing import Any
 from rich.console import Console
 
 from touchstone.cli.progress import is_watched
-from touchstone.facts.figures import brief, chance_words, figure
+from touchstone.facts.wording import brief, chance_words, figure, plural
 from touchstone.report.probe_words import family_words
-from touchstone.rules.verdict import plural
 
 _FAMILIES = 3
 # Below this nobody wants to read of a family.

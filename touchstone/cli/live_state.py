@@ -3,9 +3,8 @@
 from collections import defaultdict
 from typing import Any
 
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.sample import UNSENT, Window
-from touchstone.facts.sample_json import decode
+from touchstone.facts.runlog import decode
+from touchstone.facts.sample import UNSENT, Histogram, Window
 from touchstone.loadgen.metrics import is_timed
 
 RECENT_S = 10
@@ -61,7 +60,9 @@ class LiveState:
                 self.duration_s, self._began_at = float(event["duration_s"]), float(event["began_at"])
                 self._scheduled = sum(event["scheduled"].values())
             case "window":
-                self._window(decode(event))
+                window = decode(event)
+                assert isinstance(window, Window)
+                self._window(window)
             case "attempt":
                 self.builds += bool(event["fresh"]) and 200 <= int(event["status"]) < 300
             case "build":

@@ -6,11 +6,11 @@ from rich.table import Table
 
 from touchstone.check.embedded import at_twin
 from touchstone.config import Settings, TargetSettings
-from touchstone.facts.figures import figure
+from touchstone.facts.wording import figure
 from touchstone.loadgen.loading import Wish, check_terms
 from touchstone.loadgen.plan import Cost, Plan
 from touchstone.loadgen.workloads import MAY_BUILD
-from touchstone.report.narrow import fitted
+from touchstone.report.terminal import fitted
 
 _SECONDS_SHOWN = 12
 # Where the embedded twin would listen: nothing is sent to it.

@@ -7,8 +7,8 @@ from rich.console import Console
 
 from touchstone.config import Flags
 from touchstone.config_file import find
-from touchstone.facts.visible import one_line
-from touchstone.report.narrow import say
+from touchstone.facts.wording import one_line
+from touchstone.report.terminal import say
 
 _NAME = "touchstone.toml"
 

@@ -3,10 +3,10 @@
 from rich.console import Console
 
 from touchstone.config import Settings
+from touchstone.facts.wording import plural
 from touchstone.limiter.probe.command import Wish, check_terms, needs
 from touchstone.limiter.terms import worst
-from touchstone.report.narrow import fitted
-from touchstone.rules.verdict import plural
+from touchstone.report.terminal import fitted
 
 
 def print_probe_plan(settings: Settings, wish: Wish, console: Console) -> None:

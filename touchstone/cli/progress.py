@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from touchstone.facts.wording import plural
 from touchstone.proof.result import GOOD, Trial
-from touchstone.rules.verdict import plural
 
 
 def is_watched(console: Console) -> bool:

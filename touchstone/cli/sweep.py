@@ -11,7 +11,7 @@ from touchstone.check.sweep import Swept
 from touchstone.check.sweep import sweep as sweep_journals
 from touchstone.cli.options import Config, Reports, Target, Url, examples
 from touchstone.config import Flags, load
-from touchstone.report.narrow import say
+from touchstone.report.terminal import say
 
 app = typer.Typer()
 
