@@ -4,11 +4,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from touchstone.config_kinds import nearest
 from touchstone.contract.claims import Ledger
 from touchstone.contract.files import UnfitFileError, read_regular
 from touchstone.contract.quoting import quoted
-from touchstone.errors import UsageError
+from touchstone.errors import UsageError, nearest
 from touchstone.facts.output import write_whole
 from touchstone.facts.visible import clipped, one_line
 from touchstone.rules.verdict import plural

@@ -6,7 +6,11 @@ A pipe that nobody writes to would be waited for without end, and a device has n
 import errno
 import os
 import stat
+import tomllib
 from pathlib import Path
+from typing import Any
+
+from touchstone.errors import UsageError
 
 _MIB = 1024 * 1024
 # Of settings, thresholds and other files that people write; of what a run or a browser has recorded.
@@ -46,3 +50,17 @@ def read_regular(path: Path, most_bytes: int = WRITTEN_BYTES) -> bytes:
     if is_long or len(data) > most_bytes:
         raise UnfitFileError(errno.EFBIG, f"longer than {most_bytes:,} bytes", str(path))
     return data
+
+
+def read_toml(path: Path, name: str) -> dict[str, Any]:
+    """The document that a TOML file holds; *name* is what messages call the file.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or is too long.
+        UsageError: it is no TOML.
+    """
+    data = read_regular(path)
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # other errors than its own for long numbers, dates and deep tables
+        raise UsageError(f"{name}: not TOML: {error}; correct it") from None

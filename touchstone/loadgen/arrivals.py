@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from touchstone.config_kinds import Unfit, checked, nearest
+from touchstone.contract.quoting import checked
+from touchstone.errors import Unfit, nearest
 from touchstone.loadgen import curves, trace
 from touchstone.loadgen.curves import Curve, Poisson
 from touchstone.loadgen.trace import Trace

@@ -9,8 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from touchstone.config_kinds import nearest
-from touchstone.errors import UsageError
+from touchstone.errors import UsageError, nearest
 from touchstone.loadgen.arrivals import Arrivals
 from touchstone.loadgen.curves import Poisson, Times
 from touchstone.loadgen.mix import Actions, assign

@@ -9,14 +9,16 @@ throughput_per_s = 10     # at least
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from touchstone.config_kinds import Kind, Unfit, checked, is_number, nearest, read_toml
+from pydantic import Field
+
+from touchstone.config import fits, kind
 from touchstone.contract.bundle import load_dir
 from touchstone.contract.document import Contract
-from touchstone.contract.files import read_regular
-from touchstone.contract.quoting import quoted
-from touchstone.errors import UsageError, one_line
+from touchstone.contract.files import read_toml
+from touchstone.contract.quoting import Kind, checked, quoted
+from touchstone.errors import UsageError, nearest, one_line
 from touchstone.facts.load_events import Limit
 from touchstone.loadgen.statistic import STATISTICS, Statistic
 from touchstone.loadgen.totals import ALL
@@ -73,10 +75,9 @@ def of_scenario(path: Path, scenario: str) -> tuple[Limit, ...]:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        data = read_regular(path)
+        return read_toml(path, str(path))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}; give a file like load/thresholds.toml") from None
-    return read_toml(data, str(path))
 
 
 def _limits(place: str, operation: str, table: dict[str, Any]) -> Iterator[Limit]:
@@ -93,13 +94,8 @@ def _limits(place: str, operation: str, table: dict[str, Any]) -> Iterator[Limit
 def _kind(statistic: Statistic) -> Kind[float]:
     is_share = statistic.sort in ("share", "drift")
     like = {"time": "seconds above 0", "rate": "requests a second above 0"}.get(statistic.sort, "a share from 0 to 1")
-
-    def read_limit(value: object) -> float:
-        if is_number(value) and (0 <= value <= 1 if is_share else value > 0):
-            return float(value)
-        raise Unfit(like)
-
-    return read_limit
+    bounds = Field(strict=True, ge=0, le=1) if is_share else Field(strict=True, gt=0, allow_inf_nan=False)
+    return kind(Annotated[float, bounds, fits(like)])
 
 
 def _known(place: str, what: str, name: str, known: Iterable[str]) -> None:
