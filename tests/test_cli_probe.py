@@ -77,9 +77,9 @@ def ended(identity: Identity) -> dict[str, Any]:
     [
         (
             ["--operation", "cancelBuild"],
-            "--operation 'cancelBuild': expected one of startBuild, getBuild, getTemplate",
+            "--operation: found 'cancelBuild'; expected one of 'startBuild', 'getBuild', 'getTemplate'",
         ),
-        (["--max-requests", "0"], "--max-requests: found 0; expected a whole number of 1 or more"),
+        (["--max-requests", "0"], "--max-requests: found '0'; expected greater than or equal to 1"),
         (["--max-builds", "0"], "--max-builds: found 0; expected a whole number of 1 or more"),
         (["--url", "http://other.test/api"], "a load on another machine than this one; if that is meant"),
         (["--url", "http://other.test/api", "--allow-load", "another.test"], "add --allow-load other.test"),
@@ -87,7 +87,10 @@ def ended(identity: Identity) -> dict[str, Any]:
         (["--target", "own"], "name some in templates.buildable, or probe with --operation getBuild"),
         (["--knee"], "--knee: startBuild is no read, and each would begin a build; expected --operation getBuild or"),
         (["--knee", "--operation", "startBuild"], "expected --operation getBuild or --operation getTemplate"),
-        (["--knee", "--operation", "getBuild", "--slo-ms", "0"], "--slo-ms: found 0; expected a number"),
+        (
+            ["--knee", "--operation", "getBuild", "--slo-ms", "0"],
+            "--slo-ms: found '0'; expected greater than or equal to 1",
+        ),
         (["--operation", "getBuild", "--slo-ms", "50"], "--slo-ms 50: is about the knee of reads; add --knee"),
         (
             ["--knee", "--operation", "getBuild", "--url", "http://other.test/api"],

@@ -13,7 +13,7 @@ from tests import foreign_files, loadlogs
 from tests.fuzz.steps import SECRET
 from touchstone import config
 from touchstone.check.journal import JournalState, header
-from touchstone.config_file import find
+from touchstone.config import find
 from touchstone.contract import claims, parsing
 from touchstone.contract.document import Contract
 from touchstone.contract.files import recordings_dir

@@ -15,11 +15,10 @@ from pydantic import TypeAdapter
 
 from touchstone.check.opening import EARLIER
 from touchstone.config import Settings
-from touchstone.config_kinds import nearest
 from touchstone.contract.claims import Ledger
 from touchstone.contract.files import UnfitFileError, open_regular, read_regular
 from touchstone.contract.quoting import quoted
-from touchstone.errors import UsageError
+from touchstone.errors import UsageError, nearest
 from touchstone.facts.events import Header
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read

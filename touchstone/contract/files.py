@@ -8,9 +8,11 @@ that nobody writes to would be waited for without end, and a device has no end.
 import errno
 import os
 import stat
+import tomllib
 from pathlib import Path
+from typing import Any
 
-from touchstone.errors import ContractError
+from touchstone.errors import ContractError, UsageError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -100,3 +102,17 @@ def read_regular(path: Path, most_bytes: int = WRITTEN_BYTES) -> bytes:
     if is_long or len(data) > most_bytes:
         raise UnfitFileError(errno.EFBIG, f"longer than {most_bytes:,} bytes", str(path))
     return data
+
+
+def read_toml(path: Path, name: str) -> dict[str, Any]:
+    """The document that a TOML file holds; *name* is what messages call the file.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or is too long.
+        UsageError: it is no TOML.
+    """
+    data = read_regular(path)
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # other errors than its own for long numbers, dates and deep tables
+        raise UsageError(f"{name}: not TOML: {error}; correct it") from None

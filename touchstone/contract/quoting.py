@@ -1,7 +1,15 @@
 """How a message repeats a value that a user wrote: one rule, by which no key in the wrong place is printed."""
 
 import re
+from collections.abc import Callable
 from reprlib import Repr
+from typing import Any, TypeVar
+
+from touchstone.errors import Unfit, UsageError
+
+T = TypeVar("T")
+# What reads a value; it raises Unfit.
+Kind = Callable[[Any], T]
 
 # What a file holds may be a number that repr refuses to write, or a text of thousands of characters.
 _SHORT = Repr()
@@ -33,6 +41,18 @@ def quoted(value: object) -> str:
         return _SHORT.repr(value)
     except ValueError:
         return "a number with thousands of digits"
+
+
+def checked(place: str, value: object, read: Kind[T]) -> T:
+    """The value as *read* makes it of what stands at *place*: a flag, a variable, or file, table and key.
+
+    Raises:
+        UsageError: the value does not fit.
+    """
+    try:
+        return read(value)
+    except Unfit as error:
+        raise UsageError(f"{place}: found {error.found or quoted(value)}; expected {error.expected}") from None
 
 
 def quoted_line(line: bytes) -> str:

@@ -24,14 +24,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from touchstone.config_kinds import Kind, Unfit, checked, is_number, nearest, read_toml
+from pydantic import Field
+
+from touchstone.config import fits, kind
 from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
-from touchstone.contract.files import load_dir, read_regular
-from touchstone.contract.quoting import quoted
-from touchstone.errors import UsageError, one_line
+from touchstone.contract.files import load_dir, read_toml
+from touchstone.contract.quoting import Kind, checked, quoted
+from touchstone.errors import UsageError, nearest, one_line
 from touchstone.facts.events import Limit, Notice, RunLog, Workload
 from touchstone.facts.finding import Finding, Judgement, finding_id
 from touchstone.facts.sample import Histogram, Window
@@ -501,10 +503,9 @@ def thresholds_of(path: Path, scenario: str) -> tuple[Limit, ...]:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        data = read_regular(path)
+        return read_toml(path, str(path))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}; give a file like load/thresholds.toml") from None
-    return read_toml(data, str(path))
 
 
 def _limits(place: str, operation: str, table: dict[str, Any]) -> Iterator[Limit]:
@@ -521,13 +522,8 @@ def _limits(place: str, operation: str, table: dict[str, Any]) -> Iterator[Limit
 def _kind(statistic: Statistic) -> Kind[float]:
     is_share = statistic.sort in ("share", "drift")
     like = {"time": "seconds above 0", "rate": "requests a second above 0"}.get(statistic.sort, "a share from 0 to 1")
-
-    def read_limit(value: object) -> float:
-        if is_number(value) and (0 <= value <= 1 if is_share else value > 0):
-            return float(value)
-        raise Unfit(like)
-
-    return read_limit
+    bounds = Field(strict=True, ge=0, le=1) if is_share else Field(strict=True, gt=0, allow_inf_nan=False)
+    return kind(Annotated[float, bounds, fits(like)])
 
 
 def _known(place: str, what: str, name: str, known: Iterable[str]) -> None:

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from touchstone.config_kinds import nearest
-from touchstone.errors import UsageError
+from touchstone.errors import UsageError, nearest
 from touchstone.facts.events import Model
 
 Action = Literal[

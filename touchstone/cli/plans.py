@@ -1,7 +1,7 @@
-"""Prints what a run would do and cost."""
+"""Prints what a check or a recording would do and cost; nothing is sent."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich import box
@@ -31,11 +31,17 @@ def print_plan(text: str, settings: Settings, console: Console, *, shared: bool 
     rows += [(c["case"], f"{len(c['claims'])}", f"{c['builds']}", f"{c['requests']}") for c in cases]
     if console.width < TABLE_FROM_COLUMNS:
         for name, *numbers in rows:
-            told = zip(numbers, _TITLES, strict=True)
             say(console, name, "bold")
-            say(console, "  " + ", ".join(f"{number} {title}" for number, title in told if number))
+            columns = zip(numbers, _TITLES, strict=True)
+            say(console, "  " + ", ".join(f"{number} {title}" for number, title in columns if number))
     else:
-        _table(console, rows)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("case", overflow="fold")
+        for title in _TITLES:
+            table.add_column(title, justify="right", no_wrap=True)
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
     claims = {claim for case in cases for claim in case["claims"]}
     builds = builds_of(cases, settings, shared=shared)
     requests = shared_requests + sum(case["requests"] for case in cases)
@@ -60,19 +66,7 @@ def builds_of(cases: Iterable[Mapping[str, Any]], settings: Settings, *, shared:
 
 
 def _shared(settings: Settings) -> tuple[int, int]:
-    """
-    Builds and requests of the ready versions: where nothing may be published, of the first one that the user named.
-    """
+    """Builds and requests of the ready versions: where nothing may be published, of the first that the user named."""
     if settings.target.publish == "never":
         return (1, SHARED_REQUESTS // SHARED_BUILDS) if settings.target.templates.buildable else (0, 0)
     return SHARED_BUILDS, SHARED_REQUESTS
-
-
-def _table(console: Console, rows: Iterable[Sequence[str]]) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("case", overflow="fold")
-    for title in _TITLES:
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
