@@ -108,9 +108,7 @@ def names(text: str, marker: str) -> int:
 
 
 def printed(line: object, marker: str) -> int:
-    """
-    How often a log line holds what ``echo`` printed; the command itself, which a build may log too, does not count.
-    """
+    """How often a log line holds what ``echo`` printed; the command itself, which a build may log, does not count."""
     if not isinstance(line, str):
         return 0
     return len(_alone(marker, not_after=r"(?<!echo )(?<!echo [\"'])").findall(_COLOUR.sub(" ", line)))

@@ -34,9 +34,7 @@ _EXPECTED = {
 
 @rule("events.media-type", "events.media-type")
 def log_media_type(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """
-    Judges the media type of each log that is served. An answer without type and body, for a version at rest, is none.
-    """
+    """Judges the media type of each log that is served. One without type and body, for a version at rest, is none."""
     response = exchange.response
     if not follows(exchange) or response is None or response.status != 200:
         return
@@ -49,9 +47,7 @@ def log_media_type(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("events.framing", "events.framing")
 def log_framing(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """
-    Judges the bytes as an event stream. What its reader left out may be a break in the connection, told elsewhere.
-    """
+    """Judges the bytes as an event stream. What its reader left out may be a break in the connection."""
     log = log_of(exchange)
     if log is None or not exchange.response or not exchange.response.body:
         return
@@ -130,9 +126,7 @@ def end_comes_last(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("events.own-lines", "events.own-lines-only")
 def own_lines(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges that a log holds no marker of what another version's build prints, nor of what this one printed earlier.
-    """
+    """Judges that a log holds no marker of what another version's build prints, or of what this one printed earlier."""
     log = log_of(exchange)
     # The log of a version that this run never had is a matter of finding versions.
     if log is None or not log.events or exchange.ref is None or not history.contents(exchange.ref):

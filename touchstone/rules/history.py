@@ -118,9 +118,7 @@ class History:
             self._contents[exchange.ref] = list(_contents(self._stories[exchange.ref]))
 
     def once(self, work: Callable[[_Subject, "History"], _Worked], subject: _Subject) -> _Worked:
-        """
-        What *work* makes of a ref or an exchange: many rules ask, and it stays as it is until an exchange is added.
-        """
+        """What *work* makes of a ref or an exchange: many rules ask, and it stays until an exchange is added."""
         key = work, subject.seq if isinstance(subject, Exchange) else subject
         if key not in self._worked_out:
             self._worked_out[key] = work(subject, self)
@@ -149,9 +147,7 @@ class History:
         return next((c for c in self.contents(ref) if c.sure_at <= at < c.until_at), None)
 
     def exists(self, ref: str, exchange: Exchange) -> bool | None:
-        """
-        Whether *ref* existed all the time of *exchange*; None where it came or went meanwhile, or that is in doubt.
-        """
+        """Whether *ref* existed all the time of *exchange*; None where it came or went then, or that is in doubt."""
         if ref.startswith("system/"):
             return None
         story = self.story(ref)

@@ -200,9 +200,7 @@ def _does_not_wait(walk: Walk, start: Exchange) -> Iterator[Judgement]:
 
 
 def _first_starts(history: History) -> Iterator[tuple[Exchange, float]]:
-    """
-    The first accepted start of each content whose steps sleep, and the time that a start which waits for them takes.
-    """
+    """The first accepted start of each content whose steps sleep, and the time that one which waits for them takes."""
     for content in history.all_contents():
         starts = (e for e in history.story(content.ref) if e.operation == "startBuild" and e.status in SUCCESS)
         first = next((e for e in starts if content.sure_at <= e.sent_at < content.until_at), None)

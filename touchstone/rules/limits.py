@@ -361,9 +361,7 @@ def _may_be_used_up(other: Exchange, each: Round, history: History) -> bool:
 
 
 def _gains(each: Round, history: History) -> Iterator[tuple[float, int]]:
-    """
-    The seconds from a refusal to the end of a later round's burst, and the starts that one window then held for sure.
-    """
+    """The seconds from a refusal to the end of a later round's burst, and the starts that one window then held."""
     refused = each.first_refusal
     for later in rounds(each.burst[0].ref or "", history):
         if refused and later.served and later.burst[0].sent_at > refused.done_at:
@@ -506,9 +504,7 @@ def _log_beside(start: Exchange, logs: Iterable[Exchange]) -> _Beside | None:
 
 
 def _build_beside(start: Exchange, runs: Iterable[_Run], *, own: bool) -> _Beside | None:
-    """
-    The start of the build, of the same version or of another one, that surely ran long enough when *start* was sent.
-    """
+    """The start of the build, of the same version or of another one, that surely ran long enough for *start*."""
     for run in runs:
         other = run.start
         if run.ends_at - start.sent_at < _TELLING_S or other.done_at > start.sent_at or (other.ref == start.ref) != own:

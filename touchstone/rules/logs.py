@@ -173,9 +173,7 @@ def goes_on_when_joined(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("following.then-started", "reuse.ready-at-once")
 def is_there_when_it_says_so(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges the first start after a log that ended on ready, which tells that the build is over where nothing else does.
-    """
+    """Judges the first start after a log that ended ready, which tells that the build is over if nothing else did."""
     course = history.once(Course, ref)
     starts = [e for e in history.story(ref) if e.operation == "startBuild" and owned(e, history)]
     for stream in followers(ref, history):
@@ -309,9 +307,7 @@ def output(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("logged.lines", "events.carry-the-output")
 def every_line(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that of a build that prints several lines each one is in the log, in the order in which they were printed.
-    """
+    """Judges that of a build that prints several lines each one is in the log, in the order of printing."""
     for following in followings(history.once(Course, ref), history):
         log, content, end = following.whole, following.running.content, following.end
         lines = _note(content, history).get("lines", ())
@@ -325,9 +321,7 @@ def every_line(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _came_to_print(content: Content, log: Log, end: Exchange) -> bool:
-    """
-    Whether the build surely came to the step that prints: it succeeded, or failed as it was to, and not for the time.
-    """
+    """Whether the build surely came to the step that prints: it succeeded, or failed as it was to, not for the time."""
     status = end.body["status"]
     failed = status == "failed" and content.outcome == "failed" and phase_of(log.last) not in LAST_PHASES
     return status == "ready" or failed
@@ -347,9 +341,7 @@ def _doubles_anyway(ref: str, history: History) -> bool:
 
 @rule("logged.watchers", "events.watchers-agree")
 def watchers(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that followers of one build see the same frames: one that came later may miss the first ones, and no others.
-    """
+    """Judges that followers of one build see the same frames: one that came later may miss the first ones only."""
     course = history.once(Course, ref)
     wholes = [(one, log.lines) for one in followings(course, history) if (log := one.whole) is not None and log.lines]
     for (one, first), (other, second) in combinations(wholes, 2):
@@ -517,9 +509,7 @@ def _whole(stream: Exchange) -> Log | None:
 
 
 def _apart(one: Log, other: Log) -> tuple[dict[str, Any], ...] | None:
-    """
-    The last frame that two logs of one build give two times, or nothing; None where they have no stamped one in common.
-    """
+    """The last frame that two logs of one build give two times, or nothing; None where they share no stamped one."""
     common = False
     for first, second in zip(reversed(one.lines), reversed(other.lines), strict=False):
         at, also_at = moment(first.get("ts")), moment(second.get("ts"))
@@ -535,9 +525,7 @@ def _apart(one: Log, other: Log) -> tuple[dict[str, Any], ...] | None:
 
 
 def _since(value: dict[str, Any], stream: Exchange, following: Following | None, history: History) -> float:
-    """
-    The earliest time of the run that a frame can tell of; negative infinity where the build may be older than the run.
-    """
+    """The earliest time of the run that a frame can tell of; -inf where the build may be older than the run."""
     if following and phase_of(value) not in _BEFORE_THE_START:
         return following.running.start.sent_at
     content = following.running.content if following else history.content(stream.ref or "", stream.sent_at)
@@ -561,9 +549,7 @@ def _is_true(value: dict[str, Any], date: datetime, stream: Exchange, since_at: 
 
 
 def _date(stream: Exchange) -> datetime | None:
-    """
-    When the server sent the head of the answer, by its own clock; None where it does not say or the answer was stored.
-    """
+    """When the server sent the head of the answer, by its own clock; None where it does not say or it was stored."""
     if stream.response is None or stream.response.header("age"):
         return None
     try:

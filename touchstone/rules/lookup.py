@@ -32,9 +32,7 @@ _FINDING = frozenset({"startBuild", "getBuild", "getTemplate", "deleteTemplate"}
 
 @rule("lookup.odd-spelling", "lookup.odd-spelling-is-404")
 def odd_spelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges a path whose segments cannot name a version. Where tidying it up gives a usual one, being served is fine.
-    """
+    """Judges a path whose segments cannot name a version. Where tidied it is a usual one, being served is fine."""
     contract = history.contract
     asked = operation_of(exchange, contract) is not None or (
         not exchange.operation and _asks_with_known_method(exchange)
@@ -108,9 +106,7 @@ def _asked(ref: str, history: History) -> Iterator[Exchange]:
 
 
 def _is_to_be_missing(exchange: Exchange, history: History) -> bool:
-    """
-    Whether only 404 is right for what this run did not publish; a failure is wrong whether the account has it or not.
-    """
+    """Whether only 404 is right for what this run did not publish; a failure is wrong whether it is there or not."""
     ref = exchange.ref or ""
     return surely_missing(ref, history) or (exchange.status >= 500 and not was_written(ref, history))
 

@@ -39,9 +39,7 @@ def json_problem(body: bytes) -> str:
 
 
 def garbled(exchange: Exchange) -> bool:
-    """
-    Whether there is a body that is no JSON: what it is announced as and whether it is whole have claims of their own.
-    """
+    """Whether there is a body that is no JSON: its media type and whether it is whole have claims of their own."""
     body = exchange.response.body if exchange.response else b""
     return bool(body and json_problem(body))
 
@@ -75,9 +73,7 @@ def told_of_body(exchange: Exchange) -> str:
 
 
 def judgeable(exchange: Exchange) -> bool:
-    """
-    Whether the answer says something about a claim on a status: it came, it is whole, and no limit got in the way.
-    """
+    """Whether the answer says something about a claim on a status: it came, is whole, and no limit got in the way."""
     return exchange.response is not None and not exchange.error and exchange.status != 429
 
 

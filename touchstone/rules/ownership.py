@@ -155,9 +155,7 @@ class Shelf:
 
 
 def _changes(story: list[Exchange]) -> Iterator[Exchange]:
-    """
-    The publishes and deletes that can have changed something, which a delete can that finds nothing where something is.
-    """
+    """Publishes and deletes that can have changed something, as a delete can that finds nothing where something is."""
     last: Exchange | None = None
     for exchange in story:
         posted = exchange.operation == "publishTemplate" and exchange.request.method == "POST"
@@ -356,9 +354,7 @@ def _is_left_out_elsewhere(path: _Path, value: object, history: History) -> bool
 
 
 def _compared(_: str, history: History) -> list[tuple[frozenset[_Path], dict[_Path, Any]]]:
-    """
-    Of each read of a document that is known: where it was published with values, and the values that it is shown with.
-    """
+    """Of each read of a document that is known: where it was published with values, and those that are shown."""
     documents = ((read, document_of(read)) for read in history.exchanges)
     found = ((history.once(_places, read.ref or ""), doc) for read, doc in documents if isinstance(doc, dict))
     return [(places, _leaves(document)) for places, document in found if places]

@@ -1,6 +1,4 @@
-"""
-Judges what HTTP asks of any answer: that it comes, its status, its media type, its JSON, and the methods of its path.
-"""
+"""Judges what HTTP asks of any answer: that it comes, its status, media type, JSON, and the methods of its path."""
 
 from collections.abc import Iterator
 
@@ -39,9 +37,7 @@ _SEVERAL = 3
 
 @rule("protocol.answered", "http.answers")
 def answered(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges whether a whole answer came, and no more. A server that is gone is told once, not with every request after.
-    """
+    """Judges whether a whole answer came, and no more. A server that is gone is one finding, not one a request."""
     if surplus_bytes := exchange.note.get("surplus_bytes"):
         actual = f"{surplus_bytes} bytes behind the end of the answer"
         yield broken("http.answers", exchange, expected="one complete response, and nothing behind it", actual=actual)
@@ -59,9 +55,7 @@ def answered(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("protocol.no-server-error", "http.no-server-error")
 def no_server_error(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges that nothing makes the server fail. RFC 9110 15.6.2: 501 is the answer to a method that it knows nowhere.
-    """
+    """Judges that nothing makes the server fail. RFC 9110 15.6.2: 501 answers a method that it knows nowhere."""
     if exchange.response is None:
         return
     unknown_method = exchange.status == 501 and exchange.request.method not in methods_of(history.contract)
@@ -156,9 +150,7 @@ def _nearest_get(head: Exchange, story: tuple[Exchange, ...]) -> Exchange | None
 
 
 def _tells_nothing(get: Exchange, history: History) -> bool:
-    """
-    Whether nothing follows from a GET: a log comes and goes, and there are claims on keys and on others' versions.
-    """
+    """Whether nothing follows from a GET: a log comes and goes, and keys and others' versions have claims."""
     if get.status == 401 and get.credential not in REFUSED_CREDENTIALS:
         return True
     return path_of(get).endswith("/events") or (get.status in SUCCESS and standing(get, history) == "foreign")

@@ -178,9 +178,7 @@ def _written(publish: Exchange) -> tuple[object, object]:
 
 
 def _tells_nothing(digest: str, publish: Exchange, history: History) -> bool:
-    """
-    Whether other versions with other content have this digest too, so that the server cannot see what is other content.
-    """
+    """Whether other versions with other content have this digest too, so that the server cannot see other content."""
     markers = (c.marker for c in history.all_contents() if digest and c.digest == digest and c.ref != publish.ref)
     return any(marker and marker != publish.note.get("marker") for marker in markers)
 

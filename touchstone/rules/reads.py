@@ -1,6 +1,4 @@
-"""
-What a status read says about the life of a build: which claims were at stake, and which one a wrong status breaks.
-"""
+"""What a status read says about the life of a build: which claims were at stake, and which a wrong status breaks."""
 
 from collections.abc import Iterator
 
