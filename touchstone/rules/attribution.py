@@ -48,7 +48,7 @@ def vanishes_anyway(history: History) -> bool:
     return any(
         (one.body["status"], other.body["status"]) == ("building", "not_built")
         and not any(e.operation == "cancelBuild" for e in _before(other, history))
-        and not _cancel_was_asked(history, one.ref or "", one.sent_at, other.done_at)
+        and not _was_cancel_sent(history, one.ref or "", one.sent_at, other.done_at)
         for one, other in history.overall(_left_alone)
     )
 
@@ -90,7 +90,7 @@ def fails_anyway(history: History) -> bool:
                 started, began_at = True, exchange.sent_at
             elif started and _is_read(exchange, history) and exchange.body["status"] != "building":
                 wrong = exchange.body["status"] != "ready" and exchange.sent_at < content.until_at
-                if wrong and not _cancel_was_asked(history, content.ref, began_at, exchange.done_at):
+                if wrong and not _was_cancel_sent(history, content.ref, began_at, exchange.done_at):
                     return True
                 break
     return False
@@ -139,7 +139,7 @@ def _cancelled(history: History, ref: str, since_at: float, until_at: float) -> 
     return any(e.ref != ref and e.done_at >= since_at and e.sent_at <= until_at for e in history.cancels)
 
 
-def _cancel_was_asked(history: History, ref: str, since_at: float, until_at: float) -> bool:
+def _was_cancel_sent(history: History, ref: str, since_at: float, until_at: float) -> bool:
     """Whether a cancel of another version was sent meanwhile, also one that found nothing."""
     cancels = (e for e in history.exchanges if e.operation == "cancelBuild" and e.ref != ref and e.status in {202, 404})
     return any(e.done_at >= since_at and e.sent_at <= until_at for e in cancels)
@@ -203,8 +203,8 @@ def _lost_failure(walk: Walk, last: tuple[Exchange, ...]) -> _Blamed:
 
 def _shows_other_content(walk: Walk, read: Exchange) -> bool:
     """Whether the digest in a read is not the one of what was published."""
-    published, shown = walk.content.digest if walk.content else "", read.body.get("digest")
-    return bool(published) and isinstance(shown, str) and shown != published
+    published, digest = walk.content.digest if walk.content else "", read.body.get("digest")
+    return bool(published) and isinstance(digest, str) and digest != published
 
 
 def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> _Blamed:
@@ -393,8 +393,8 @@ def _deletes(ref: str, history: History) -> Iterator[Delete]:
 
 
 def _is_telling(exchange: Exchange, history: History) -> bool:
-    told = exchange.status in SUCCESS or exchange.status == 404
-    return told and exchange.operation in _TELLING and exchange.request.method != "HEAD" and owned(exchange, history)
+    found = exchange.status in SUCCESS or exchange.status == 404
+    return found and exchange.operation in _TELLING and exchange.request.method != "HEAD" and owned(exchange, history)
 
 
 def _is_served_anyway(exchange: Exchange, history: History) -> bool:

@@ -7,10 +7,10 @@ from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.eventlog import names
 from touchstone.rules.history import Content, History
-from touchstone.rules.messages import SUCCESS, told
+from touchstone.rules.messages import SUCCESS, describe
 from touchstone.rules.ownership import Shelf, digest_of, document_of, replaced
 from touchstone.rules.rule import Rule, broken, held, judged, rule
-from touchstone.rules.timeline import Course, owned
+from touchstone.rules.timeline import Timeline, owned
 
 _PUBLISHED, _STABLE = "digest.is-the-published-one", "digest.is-stable"
 _CONFLICT = "publish.conflict-keeps-content"
@@ -23,7 +23,7 @@ def one_digest(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that a version shows the digest that publishing it returned, and that as long as its content stands."""
     shelf = history.once(Shelf, ref)
     for publish in shelf.contents:
-        answers = shelf.shown_since(publish)
+        answers = shelf.answers_since(publish)
         for number, answer in enumerate(answers):
             yield from _against_published(shelf, publish, answer, answers[:number])
     if ref in history.given:
@@ -63,10 +63,10 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
             continue
         ready = start.body.get("status") == "ready"
         expected = "status ready, as another version with this digest is built"
-        yield judged("reuse.same-digest-elsewhere", ready, read, start, expected=expected, actual=told(start))
+        yield judged("reuse.same-digest-elsewhere", ready, read, start, expected=expected, actual=describe(start))
         if ready:
             flagged = start.body.get("reused") is True
-            yield judged("reuse.is-flagged", flagged, read, start, expected="reused true", actual=told(start))
+            yield judged("reuse.is-flagged", flagged, read, start, expected="reused true", actual=describe(start))
 
 
 def _against_published(
@@ -181,7 +181,7 @@ def _ready_elsewhere(content: Content, start: Exchange, history: History) -> Exc
         same = other.digest == content.digest and other.owner == content.owner and other.ref != content.ref
         if not content.digest or not same or other.until_at < start.done_at:
             continue
-        for read in history.once(Course, other.ref).reads:
+        for read in history.once(Timeline, other.ref).reads:
             if other.sure_at <= read.sent_at and read.done_at <= start.sent_at and read.body["status"] == "ready":
                 return read
     return None

@@ -184,9 +184,9 @@ class History:
         owners = dict.fromkeys((*published, *(credential for credential in tried if credential in _ACCOUNTS)))
         if len(owners) < 2 or not owners.keys() <= _ACCOUNTS:
             return (self,)
-        return tuple(self._seen_by(owner, ref) for owner in owners)
+        return tuple(self._visible_to(owner, ref) for owner in owners)
 
-    def _seen_by(self, owner: Credential, ref: str) -> "History":
+    def _visible_to(self, owner: Credential, ref: str) -> "History":
         story = [e for e in self.story(ref) if e.credential == owner or e.credential not in _ACCOUNTS]
         return replace(
             self,

@@ -10,6 +10,7 @@ from touchstone.rules.messages import (
     SUCCESS,
     announces_json,
     asks_for_another_method,
+    describe,
     excused,
     json_problem,
     judgeable,
@@ -18,7 +19,6 @@ from touchstone.rules.messages import (
     operation_of,
     path_of,
     spelling,
-    told,
 )
 from touchstone.rules.ownership import standing
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
@@ -60,7 +60,7 @@ def no_server_error(exchange: Exchange, history: History) -> Iterator[Judgement]
         return
     unknown_method = exchange.status == 501 and exchange.request.method not in methods_of(history.contract)
     fine = exchange.status < 500 or unknown_method
-    yield judged("http.no-server-error", fine, exchange, expected="no 5xx", actual=told(exchange))
+    yield judged("http.no-server-error", fine, exchange, expected="no 5xx", actual=describe(exchange))
 
 
 @rule("protocol.documented-status", "http.status-is-documented")
@@ -74,7 +74,7 @@ def documented_status(exchange: Exchange, history: History) -> Iterator[Judgemen
         yield held("http.status-is-documented", exchange)
     elif exchange.credential not in REFUSED_CREDENTIALS and exchange.status not in excused(exchange, history.contract):
         expected = "one of " + ", ".join(map(str, sorted(documented)))
-        yield broken("http.status-is-documented", exchange, expected=expected, actual=told(exchange))
+        yield broken("http.status-is-documented", exchange, expected=expected, actual=describe(exchange))
 
 
 @rule("protocol.media-type", "http.json-media-type")
@@ -114,7 +114,7 @@ def wrong_method(exchange: Exchange, history: History) -> Iterator[Judgement]:
     if exchange.status == 405:
         yield held("http.wrong-method-is-405", exchange)
     elif exchange.status < 500 and exchange.status not in {400, 401, 403, 404, 429}:
-        yield broken("http.wrong-method-is-405", exchange, expected="405", actual=told(exchange))
+        yield broken("http.wrong-method-is-405", exchange, expected="405", actual=describe(exchange))
 
 
 @rule("protocol.head", "http.head-matches-get")
@@ -129,10 +129,10 @@ def head_matches_get(ref: str, history: History) -> Iterator[Judgement]:
         expected = "the status of GET and no body, or 405"
         get = _nearest_get(head, story)
         if head.status >= 500:
-            yield broken("http.head-matches-get", head, expected=expected, actual=told(head))
+            yield broken("http.head-matches-get", head, expected=expected, actual=describe(head))
         elif get is not None and get.status < 500 and not _tells_nothing(get, history):
             fits = head.status in {get.status, 405} and not (head.response and head.response.body)
-            actual = f"{told(head)} where GET is answered {get.status}"
+            actual = f"{describe(head)} where GET is answered {get.status}"
             if fits and head.status == get.status and (length := _wrong_length(head, get, story)):
                 fits, expected, actual = False, f"Content-Length {_length(get)}, as of GET, or none", f"{length}"
             yield judged("http.head-matches-get", fits, get, head, expected=expected, actual=actual)

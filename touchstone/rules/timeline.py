@@ -73,7 +73,7 @@ class Running:
     content: Content
 
 
-class Course:
+class Timeline:
     """The course that the builds of one version took, as far as its owner's reads show it."""
 
     def __init__(self, ref: str, history: History) -> None:
