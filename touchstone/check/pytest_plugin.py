@@ -58,9 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_pycollect_makeitem(obj: object) -> Generator[None, object, object]:
-    """
-    Spares the generator of cases that concern no selected claim: it takes longer to make them than to run most others.
-    """
+    """Spares the generator of cases that concern no selected claim: it takes longer to make them than to run others."""
     made = yield
     declared = {claim for mark in getattr(obj, "pytestmark", ()) if mark.name == "claims" for claim in mark.args}
     selected = _selected(received(os.environ).parsed_settings().claims_glob)

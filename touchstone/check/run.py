@@ -155,9 +155,7 @@ class Run:
             self._judgements += [j for j in judgements if j.outcome != "broken" or j.evidence[-1] not in told]
 
     def conclude(self, case_id: str, *, final: bool = True) -> list[Finding]:
-        """
-        Judges the stories that the case added to; writes tallies and findings; returns the findings of the whole case.
-        """
+        """Judges the stories that the case added to; writes tallies and findings; the findings of the whole case."""
         with self._lock:
             self._catch_up()
             judgements = list(map(self._conclusion, self._judgements + self.judge.tell(self._refs)))
@@ -192,9 +190,7 @@ class Run:
         return quarry is not None and quarry.is_found(self._broken)
 
     def can_do_without(self, case: Sequence[str]) -> bool:
-        """
-        Whether the run is after something, and a proof of it needs no case on these claims; see `touchstone.earlystop`.
-        """
+        """Whether the run is after something, and a proof of it needs no case on these claims; see `cases.py`."""
         quarry = self.handover.quarry
         return quarry is not None and (
             quarry.may_stop(self._broken, self._clear, self.selected)

@@ -210,9 +210,7 @@ def _not_carried_out(log: RunLog) -> list[str]:
 
 
 def _again(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> str:
-    """
-    Which claims hold although they are known to be broken, and what to do about it; empty where none does for sure.
-    """
+    """Which claims hold although they are known to be broken, and what to do; empty where none does for sure."""
     names = [claim.claim.id for claim in claims if claim.holds_again]
     # What was lost may have been a finding.
     if not names or log.torn_lines or unexplained(log):
