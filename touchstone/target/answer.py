@@ -31,10 +31,10 @@ class Head:
 
     status: int
     headers: tuple[tuple[str, str], ...]
-    kind: int
-    framing: Framing
-    length: int
-    keep_alive: bool
+    kind: int = 0
+    framing: Framing = "length"
+    length: int = 0
+    keep_alive: bool = False
     packed: bool = False
 
 
