@@ -42,7 +42,6 @@ def _told(log: RunLog) -> Mapping[str, str]:
         "target": _target(log),
         "scenario": workload.scenario,
         "model": workload.model,
-        "engine": workload.engine,
         "arrivals": _arrivals(workload),
         "duration": f"{workload.duration_s:g} s",
         "workers": str(workload.workers),
