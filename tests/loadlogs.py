@@ -49,8 +49,6 @@ def workload(scenario: str = "steady", **changes: Any) -> Workload:
         "scenario": scenario,
         "says": "A mix of reads, starts, cancels and followed builds at a given rate.",
         "model": "open",
-        "engine": "flows",
-        "engine_reason": "arrivals are flows of several requests, at 50 a second",
         "arrivals": "constant:50",
         "began_at": BEGAN_AT,
         "duration_s": 60.0,

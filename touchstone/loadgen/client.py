@@ -38,11 +38,11 @@ _NO_BODY = frozenset({204, 304})
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 
 
-class _Broken(Exception):
+class Broken(Exception):
     """There is no complete answer; the text is what `Answer.error` becomes."""
 
 
-class _Unanswered(_Broken):
+class _Unanswered(Broken):
     """The connection ended before the first byte of an answer."""
 
 
@@ -162,7 +162,7 @@ class Connections:
                 if self._closed or not (is_kept and may_repeat):
                     raise
                 self._exchange(self._connected(fresh=True), answer, wire, stream_s)
-        except (_Broken, Refused) as broken:
+        except (Broken, Refused) as broken:
             closed = "PoolTimeout: the client was closed before the answer was complete"
             answer.error = closed if self._closed else str(broken)
         answer.done_at = answer.done_at or self._clock()
@@ -191,17 +191,17 @@ class Connections:
         if fresh:
             self._pool.drop_kept()
         if self._closed:
-            raise _Broken("PoolTimeout: the client is closed")
+            raise Broken("PoolTimeout: the client is closed")
         try:
             return self._pool.get_socket()
         except TimeoutError:
             text = f"ConnectTimeout: no connection to {self._place} within {self._timeout_s:g} s"
-            raise _Broken(text) from None
+            raise Broken(text) from None
         except (OSError, ValueError, RuntimeError) as error:
             # A ValueError says that the name is none that DNS or TLS can hold.
             ours = getattr(error, "errno", None) in _OURS
             name = "PoolTimeout: no socket is free here for" if ours else "ConnectError:"
-            raise _Broken(f"{name} {self._place}: {error}") from None
+            raise Broken(f"{name} {self._place}: {error}") from None
 
     def _exchange(self, sock: Any, answer: Answer, wire: bytes, stream_s: float) -> None:
         """Sends a request and reads its answer on one connection, which is kept or closed afterwards."""
@@ -224,7 +224,7 @@ class Connections:
         except gevent.Timeout as over:
             if over is not timeout:
                 raise
-            raise _Broken(self._overdue(answer, wait_s)) from None
+            raise Broken(self._overdue(answer, wait_s)) from None
         finally:
             timeout.close()
             del self._busy[sock]
@@ -246,7 +246,7 @@ class Connections:
                 self._take_body(sock, parser, answer, is_stream=True)
         except _Left:
             answer.closed = "client"
-        except _Broken:
+        except Broken:
             if not self._left:
                 answer.closed = "server"
                 raise
@@ -315,7 +315,7 @@ class Parser:
         """Takes what arrived; nothing says that the server has closed.
 
         Raises:
-            _Broken: it is no answer, is beyond a bound, or ended too early.
+            Broken: it is no answer, is beyond a bound, or ended too early.
         """
         if not data:
             self._end()
@@ -326,9 +326,9 @@ class Parser:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if self._is_switched:
                 text = "the server switched to another protocol, and nobody had asked it to"
-                raise _Broken(f"RemoteProtocolError: {text}") from None
+                raise Broken(f"RemoteProtocolError: {text}") from None
             if not self.done:
-                raise _Broken(f"RemoteProtocolError: {error}") from None
+                raise Broken(f"RemoteProtocolError: {error}") from None
             self.keeps_alive = False  # more came than an answer
         self._measure()
 
@@ -339,24 +339,24 @@ class Parser:
         if self.head is None and not self._since_content_bytes:
             raise _Unanswered("RemoteProtocolError: the server closed the connection without an answer")
         where = "within the head of its answer" if self.head is None else "before the end of the body"
-        raise _Broken(f"RemoteProtocolError: the server closed {where}")
+        raise Broken(f"RemoteProtocolError: the server closed {where}")
 
     def _measure(self) -> None:
         """Refuses a head, or what stands between pieces of the body, that is beyond its bound."""
         most, head = self._bounds.max_head_bytes, self.head
         if self._status_bytes > MAX_STATUS_LINE_BYTES:
-            raise _Broken(f"RemoteProtocolError: {STATUS_LINE_TOO_LONG}")
+            raise Broken(f"RemoteProtocolError: {STATUS_LINE_TOO_LONG}")
         if self._head_bytes > most or (head is None and self._since_content_bytes > most):
-            raise _Broken(f"RemoteProtocolError: the head is longer than {self._bounds.told('max_head_bytes')}")
+            raise Broken(f"RemoteProtocolError: the head is longer than {self._bounds.told('max_head_bytes')}")
         if self._since_content_bytes > most + _PIECE_BYTES and not self._pieces:
-            raise _Broken(f"RemoteProtocolError: the body has more than {most} bytes between two pieces of content")
+            raise Broken(f"RemoteProtocolError: the body has more than {most} bytes between two pieces of content")
         if head is None:
             return
         if head.status < 100:
-            raise _Broken(f"RemoteProtocolError: the status is {head.status}, expected one from 100")
+            raise Broken(f"RemoteProtocolError: the status is {head.status}, expected one from 100")
         if len(head.headers) > self._bounds.max_headers:
             bound = self._bounds.told("max_headers")
-            raise _Broken(f"RemoteProtocolError: the head has {len(head.headers)} lines, and {bound}")
+            raise Broken(f"RemoteProtocolError: the head has {len(head.headers)} lines, and {bound}")
 
     # --- what the parser calls ---------------------------------------------------------------------------------------
 
@@ -407,7 +407,7 @@ def _ask(sock: Any, wire: bytes, parser: Parser) -> None:
 
     Raises:
         _Unanswered: the connection ended before.
-        _Broken: it ended within, or that is no head.
+        Broken: it ended within, or that is no head.
     """
     try:
         sock.sendall(wire)
@@ -421,7 +421,7 @@ def _ask(sock: Any, wire: bytes, parser: Parser) -> None:
         data = _received(sock)
 
 
-def _received(sock: Any, problem: type[_Broken] = _Broken) -> bytes:
+def _received(sock: Any, problem: type[Broken] = Broken) -> bytes:
     try:
         data: bytes = sock.recv(_PIECE_BYTES)
     except OSError as error:

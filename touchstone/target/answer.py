@@ -14,7 +14,7 @@ Framing = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Head:
     """
     The status line and the header fields of an answer; equal heads of one process are one object, unless they are long.
