@@ -91,7 +91,7 @@ class Troupe:
         self.folder = folder
 
     def _send(self, client: str, kind: str, data: dict[str, Any]) -> None:
-word = "ts-plan" if "part" in data else next(iter(data))
+        word = "ts-plan" if "part" in data else next(iter(data))
         self.told.append((client, word))
         self.messages.append((client, word, data))
 

@@ -31,6 +31,8 @@ def taken(pieces: Iterable[bytes]) -> object:
             if piece and not parser.done:
                 parser.feed(piece)
                 body += parser.take()
+                if parser.problem is not None and not parser.done:
+                    raise parser.problem
         if not parser.done:
             parser.feed(b"")
     except Broken as error:

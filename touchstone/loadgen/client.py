@@ -267,6 +267,8 @@ class Connections:
                         answer.chunks.append((self._clock() - answer.sent_at, content))
                 if parser.done:
                     break
+                if parser.problem is not None:
+                    raise parser.problem
                 parser.feed(_received(sock))
             intake.end()
         finally:
@@ -288,10 +290,12 @@ class Parser:
         has_open_end: Whether the head does not say how long the body is.
         done: Whether the answer is complete.
         keeps_alive: Whether the connection may be used for another request.
+        problem: What is wrong with the body behind what was taken of it.
     """
 
     def __init__(self, bounds: Bounds) -> None:
         self.head: Head | None = None
+        self.problem: Broken | None = None
         self.has_open_end = self.done = self.keeps_alive = False
         self._ends_with_connection = self._is_switched = False
         self._bounds = bounds
@@ -327,9 +331,10 @@ class Parser:
             if self._is_switched:
                 text = "the server switched to another protocol, and nobody had asked it to"
                 raise Broken(f"RemoteProtocolError: {text}") from None
-            if not self.done:
+            if self.head is None:
                 raise Broken(f"RemoteProtocolError: {error}") from None
             self.keeps_alive = False  # more came than an answer
+            self.problem = Broken(f"RemoteProtocolError: {error}")
         self._measure()
 
     def _end(self) -> None:
