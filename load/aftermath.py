@@ -7,9 +7,9 @@ import itertools
 from collections.abc import Iterable
 
 from touchstone.facts.patience import back_off_s
-from touchstone.loadgen.cost import AFTERMATH_BURST
 from touchstone.loadgen.flows import Flow
 from touchstone.loadgen.load_run import LoadRun, Reply
+from touchstone.loadgen.plan import AFTERMATH_BURST
 
 READS_PER_START = 3
 

@@ -14,8 +14,7 @@ from tests.rules.exchanges import OTHER_REF, REF, contract, exchange
 from touchstone.config import HANDOVER, Settings, TargetSettings
 from touchstone.errors import UsageError
 from touchstone.loadgen.handover import Go, LoadHandover, Part, deal, received_load, share_of
-from touchstone.loadgen.plan import plan
-from touchstone.loadgen.stage import Stage
+from touchstone.loadgen.plan import Stage, plan
 from touchstone.loadgen.workloads import SCENARIOS, Options
 from touchstone.rules.history import Content, History
 
@@ -54,7 +53,9 @@ def test_parts_of_all_workers_are_the_run() -> None:
     assert sum(part.builds for part in parts) + parts[0].builds_after == 40
     for part in parts:
         sent = msgpack.dumps(part.public())
-        assert Part.from_public(msgpack.loads(sent, strict_map_key=False)) == part
+        found = Part.from_public(msgpack.loads(sent, strict_map_key=False))
+        assert found.schedule.digest == part.schedule.digest
+        assert replace(found, schedule=part.schedule) == part
 
 
 @pytest.mark.parametrize(("whole", "workers"), [(10, 1), (10, 3), (2, 4), (0, 2)])

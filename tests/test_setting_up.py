@@ -24,9 +24,8 @@ from touchstone.errors import TargetError
 from touchstone.facts.events import RunLog
 from touchstone.facts.load_events import Attempt, Build
 from touchstone.facts.runlog import RunLogWriter, read
-from touchstone.loadgen.plan import Need, Plan, plan
+from touchstone.loadgen.plan import Need, Plan, Stage, plan
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP, SettingUp
-from touchstone.loadgen.stage import Stage
 from touchstone.loadgen.workloads import SCENARIOS, Options
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.protocol import answered

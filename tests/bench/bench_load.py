@@ -31,7 +31,7 @@ from touchstone.facts import sample_json
 from touchstone.facts.histogram import Histogram
 from touchstone.loadgen.handover import Go, LoadHandover
 from touchstone.loadgen.loading import locust_environment
-from touchstone.loadgen.stage import Stage
+from touchstone.loadgen.plan import Stage
 from touchstone.loadgen.workloads import SCENARIOS, Options
 
 KEY = "sk_live_test_bench"

@@ -20,7 +20,7 @@ from touchstone.contract.document import Contract
 from touchstone.errors import MAX_MESSAGE_CHARS, ContractError, HarnessError, RecordingError, RunLogError, UsageError
 from touchstone.facts.runlog import RunLogWriter, follow, read
 from touchstone.limiter.probe import quota_fields
-from touchstone.loadgen.thresholds_file import read as read_thresholds
+from touchstone.loadgen.thresholds import read_thresholds
 from touchstone.recordings import foreign, reader
 
 SHOWN = "sk_live_first_0123456789"

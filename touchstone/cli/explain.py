@@ -19,8 +19,7 @@ from touchstone.facts.curl import command
 from touchstone.facts.exchange import Request
 from touchstone.facts.visible import one_line
 from touchstone.loadgen import rules as load_rules
-from touchstone.loadgen.statistic import STATISTICS
-from touchstone.loadgen.thresholds import CHECK
+from touchstone.loadgen.thresholds import CHECK, STATISTICS
 from touchstone.proof import catalogue
 from touchstone.report.narrow import TABLE_FROM_COLUMNS, listed
 from touchstone.report.narrow import say as _say

@@ -16,8 +16,7 @@ from touchstone.cli.progress import is_watched
 from touchstone.facts.figures import brief, figure
 from touchstone.facts.histogram import Histogram
 from touchstone.facts.sample import UNSENT
-from touchstone.loadgen.outcomes import Kind, kind_of
-from touchstone.loadgen.totals import LASTING
+from touchstone.loadgen.metrics import LASTING, Kind, kind_of
 from touchstone.report.paragraphs import KIND_STYLES
 from touchstone.rules.verdict import plural
 

@@ -6,7 +6,7 @@ from typing import Any
 from touchstone.facts.histogram import Histogram
 from touchstone.facts.sample import UNSENT, Window
 from touchstone.facts.sample_json import decode
-from touchstone.loadgen.totals import is_timed
+from touchstone.loadgen.metrics import is_timed
 
 RECENT_S = 10
 

@@ -35,11 +35,10 @@ from touchstone.errors import UsageError, unsent
 from touchstone.facts.runlog import read
 from touchstone.loadgen import loading, remote_worker
 from touchstone.loadgen.arrivals import HELP as ARRIVALS_HELP
-from touchstone.loadgen.arrivals import parse
+from touchstone.loadgen.arrivals import Trace, parse
 from touchstone.loadgen.plan import MAX_BUILDS
 from touchstone.loadgen.plan import plan as drawn_up
-from touchstone.loadgen.thresholds_file import of_scenario
-from touchstone.loadgen.trace import Trace
+from touchstone.loadgen.thresholds import thresholds_of
 from touchstone.loadgen.workloads import AT_ONCE, SCENARIOS, USERS, Options, Scenario, mix_of, scenario
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
@@ -292,7 +291,7 @@ def _load(given: _Given) -> int:
     out = Console()
     if settings.plan:
         if wish.thresholds is not None:
-            of_scenario(wish.thresholds, chosen.name)
+            thresholds_of(wish.thresholds, chosen.name)
         print_load_plan(drawn_up(options), settings, wish, out)
         return 0
     with load_progress_on(Console(stderr=True)) as progress:

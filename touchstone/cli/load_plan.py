@@ -7,9 +7,8 @@ from rich.table import Table
 from touchstone.check.embedded import at_twin
 from touchstone.config import Settings, TargetSettings
 from touchstone.facts.figures import figure
-from touchstone.loadgen.cost import Cost
 from touchstone.loadgen.loading import Wish, check_terms
-from touchstone.loadgen.plan import Plan
+from touchstone.loadgen.plan import Cost, Plan
 from touchstone.loadgen.workloads import MAY_BUILD
 from touchstone.report.narrow import fitted
 

@@ -13,9 +13,8 @@ from typing import Any
 from touchstone.check.environment import Carried
 from touchstone.config import HANDOVER, UNBOUNDED_BUILDS
 from touchstone.errors import UsageError
-from touchstone.loadgen.plan import Plan
+from touchstone.loadgen.plan import Plan, Stage
 from touchstone.loadgen.schedule import Schedule
-from touchstone.loadgen.stage import Stage
 from touchstone.loadgen.workloads import Options
 
 # How a line begins with which a worker says why it has no part in the run, and one that says how it comes along.

@@ -23,7 +23,7 @@ from touchstone.facts.histogram import cell, middle_s
 from touchstone.facts.sample import Window
 from touchstone.loadgen.handover import PROGRESS, REFUSAL, LoadHandover, received_load
 from touchstone.loadgen.master import PLAN, SIGNAL, Master
-from touchstone.loadgen.outcomes import kind_of
+from touchstone.loadgen.metrics import kind_of
 from touchstone.loadgen.worker import JOIN, REPORT, LoadWorker
 
 # A worker tells Locust's master its statistics so often; the default of 3 s is too slow for whoever watches.

@@ -17,9 +17,9 @@ from touchstone.facts.events import Case
 from touchstone.facts.load_events import Limit, Worker
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.facts.sample import UNSENT, Window
-from touchstone.loadgen.ending import ABORTED, SECONDS
 from touchstone.loadgen.handover import LoadHandover, deal
 from touchstone.loadgen.lateness import fate_words
+from touchstone.loadgen.not_judged import ABORTED, SECONDS
 from touchstone.loadgen.plan import plan
 from touchstone.loadgen.watchdog import Watchdog
 from touchstone.loadgen.worker import JOIN, REPORT, boot_id

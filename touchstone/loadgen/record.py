@@ -15,7 +15,6 @@ from touchstone.facts.events import RunLog
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.load_events import Attempt, Build, BuildEnd
 from touchstone.facts.patience import retry_after_s
-from touchstone.loadgen.ending import Ending, ending
 
 # The account that a key belongs to, and the version that it sees under a ref.
 Account = str
@@ -109,11 +108,6 @@ class Record:
         return self.log.workload.scenario if self.log.workload else ""
 
     @cached_property
-    def ending(self) -> Ending | None:
-        """What ended the run before its time; None where nothing did."""
-        return ending(self.log)
-
-    @cached_property
     def starts_of(self) -> dict[Version, list[Start]]:
         """The starts of each version."""
         found: dict[Version, list[Start]] = {}
@@ -165,18 +159,21 @@ class Record:
 
     @cached_property
     def over_at(self) -> dict[int, float]:
-        """
-        By ``seq`` of a start, when a read had shown first that whatever it began is over; infinity where none did.
-        """
+        """By ``seq`` of a start, when a read had shown first that what it began is over; infinity where none did."""
         found: dict[int, float] = {}
         for version, starts in self.starts_of.items():
             sights = sorted((s for s in self.sights.get(version, ()) if s.state in IDLE), key=lambda s: s.sent_at)
-            asked_at = [sight.sent_at for sight in sights]
-            told_at = [*accumulate((sight.done_at for sight in reversed(sights)), min)][::-1]
+            sent_at = [sight.sent_at for sight in sights]
+            shown_at = [*accumulate((sight.done_at for sight in reversed(sights)), min)][::-1]
             for start in starts:
-                later = bisect_left(asked_at, start.done_at + self.slack_s) if start.is_served else len(sights)
-                found[start.seq] = told_at[later] if later < len(sights) else inf
+                later = bisect_left(sent_at, start.done_at + self.slack_s) if start.is_served else len(sights)
+                found[start.seq] = shown_at[later] if later < len(sights) else inf
         return found
+
+    def begun(self, version: Version) -> "Latest":
+        """When what the starts of a version may have begun was over, by when they were sent."""
+        starts = self.starts_of.get(version, [])
+        return Latest(starts, (self.over_at[start.seq] if start.may_act else -inf for start in starts))
 
     @cached_property
     def _ready_at(self) -> dict[Version, float]:
@@ -191,7 +188,7 @@ class Record:
             return -inf
         build = self.build_of(start)
         if build is not None and start.is_served:
-            return build.ended_at if build.end in _OVER else inf
+            return build_over_at(build)
         return self.over_at[start.seq]
 
     @cached_property
@@ -210,9 +207,7 @@ class Record:
         }
 
     def is_quiet(self, first: Start, last: Start) -> bool:
-        """
-        Whether the account sent nothing that may count as a start from one start to another, nor had it under way.
-        """
+        """Whether the account sent nothing that may count as a start from one to another, nor had it under way."""
         sent_at, done_at = self._moments[last.account]
         begun = bisect_left(sent_at, last.done_at + self.slack_s)
         return begun - bisect_right(done_at, first.sent_at - self.slack_s) == len({first.seq, last.seq})
@@ -238,10 +233,15 @@ class Latest:
         return self._latest[bisect_left(self._sent_at, at_s)]
 
 
+def build_over_at(build: Build) -> float:
+    """When a build was surely over, in seconds since the run started; infinity where nobody saw it end."""
+    return max(build.ended_at, build.accepted_at) if build.end in _OVER else inf
+
+
 def waited_in_vain(before: Start, retry: Start) -> bool:
     """Whether a start was refused again after as long as Retry-After had said."""
-    asked_s = before.retry_after_s if before.is_refused else None
-    return retry.is_refused and asked_s is not None and retry.sent_at - before.done_at >= asked_s
+    wait_s = before.retry_after_s if before.is_refused else None
+    return retry.is_refused and wait_s is not None and retry.sent_at - before.done_at >= wait_s
 
 
 def account_of(credential: Credential) -> Account:
