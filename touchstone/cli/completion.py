@@ -27,7 +27,6 @@ WORDS: dict[str, tuple[str, ...]] = {
     "--retry-after": ("seconds", "date", "none"),
     "--digest-scope": ("document", "content"),
     "--model": ("open", "closed"),
-    "--engine": ("auto", "flows", "bulk"),
 }
 
 # Given the context of a command line, and the beginning of a word.

@@ -39,7 +39,7 @@ from touchstone.loadgen.arrivals import Trace, parse
 from touchstone.loadgen.plan import MAX_BUILDS
 from touchstone.loadgen.plan import plan as drawn_up
 from touchstone.loadgen.thresholds import thresholds_of
-from touchstone.loadgen.workloads import AT_ONCE, SCENARIOS, SINGLE, USERS, Options, Scenario, mix_of, scenario
+from touchstone.loadgen.workloads import AT_ONCE, SCENARIOS, USERS, Options, Scenario, mix_of, scenario
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.report.write import conclude
@@ -66,7 +66,6 @@ Builds = Annotated[int | None, typer.Option(help="Builds of storm, churn and wat
 Watchers = Annotated[int | None, typer.Option(help="Followers of each build of watchers.", min=1, max=MOST_WATCHERS)]
 BuildS = Annotated[float | None, typer.Option(help="Seconds that the steps of a build take.", min=0)]
 Lines = Annotated[int | None, typer.Option(help="Lines that a followed build prints.", min=1, max=MOST_LINES)]
-Engine = Annotated[str, typer.Option(help="auto, flows or bulk.")]
 Thresholds = Annotated[Path | None, typer.Option(help="Thresholds instead of load/thresholds.toml.")]
 Abort = Annotated[bool, typer.Option("--abort-on-fail", help="Stop as soon as a threshold is broken.")]
 Processes = Annotated[int, typer.Option(help="Workers on this machine.", min=1, max=64)]
@@ -104,7 +103,6 @@ class _Given:
     watchers: int | None
     build_s: float | None
     lines: int | None
-    engine: str
     thresholds: Path | None
     abort_on_fail: bool
     processes: int
@@ -141,7 +139,6 @@ class _Given:
             seed=seed,
             model=one_of("--model", self.model, "open", "closed"),
             users=self._or("users", USERS),
-            engine=one_of("--engine", self.engine, "auto", "flows", "bulk"),
             builds=self._or("builds", chosen.builds),
             watchers=self._or("watchers", chosen.watchers),
             build_s=self._build_s(chosen),
@@ -178,13 +175,6 @@ class _Given:
             raise UsageError(f"--duration {self.duration:g}: {chosen.name} begins all at once; leave it out{advice}")
         if self.builds is not None and chosen.arrivals == AT_ONCE != options.arrivals:
             raise UsageError(f"--builds {self.builds}: {options.arrivals} says how many; leave one of the two out")
-        if options.engine == "bulk" and closed:
-            raise UsageError("--engine bulk: sends by a schedule, which a closed model has not; leave it out")
-        if options.engine == "bulk" and SINGLE.isdisjoint(options.mix):
-            mix = ", ".join(options.mix)
-            raise UsageError(
-                f"--engine bulk: sends what has no sequel ({', '.join(SINGLE)}), and what arrives is {mix}"
-            )
 
     def _build_s(self, chosen: Scenario) -> float:
         value = float(self._or("build_s", chosen.build_s))
@@ -273,7 +263,6 @@ def load(
     watchers: Watchers = None,
     build_s: BuildS = None,
     lines: Lines = None,
-    engine: Engine = "auto",
     thresholds: Thresholds = None,
     abort_on_fail: Abort = False,
     processes: Processes = 1,

@@ -27,7 +27,6 @@ def print_load_plan(plan: Plan, settings: Settings, wish: Wish, console: Console
     options, target = plan.options, settings.target
     timed = at_twin(settings, _ANYWHERE).target if target.embedded else target
     cost = plan.cost(timed.build_timeout_s, timed.patience_s, timed.cancel_timeout_s)
-    engine, reason = plan.engine(wish.workers)
 
     def say(text: str) -> None:
         console.print(fitted(text, console), markup=False, highlight=False, soft_wrap=True)
@@ -35,7 +34,6 @@ def print_load_plan(plan: Plan, settings: Settings, wish: Wish, console: Console
     say(f"{options.scenario.name}: {options.scenario.says}")
     where, how = target.url or target.name, f"{options.model} model, seed {options.seed}"
     say(f"target {where}, arrivals {options.arrivals_told}, {how}")
-    say(f"engine {engine}: {reason}")
     if options.model == "open":
         console.print(_table(plan))
     else:

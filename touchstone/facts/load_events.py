@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from touchstone.facts.exchange import Credential
 
-Engine = Literal["flows", "bulk"]
 Model = Literal["open", "closed"]
 BuildEnd = Literal[
     "ready",
@@ -45,7 +44,6 @@ class Workload:
         scenario: Its name, such as ``storm``.
         says: What it does, in a sentence.
         model: Whether arrivals come by a schedule (open) or as soon as an earlier one is answered (closed).
-        engine: Who sends the requests; *engine_reason* says why.
         arrivals: The arrival curve as text, such as ``constant:20``.
         began_at: When the first second of the schedule began.
         duration_s: How long arrivals are scheduled for.
@@ -58,8 +56,6 @@ class Workload:
     scenario: str
     says: str
     model: Model
-    engine: Engine
-    engine_reason: str
     arrivals: str
     began_at: float
     duration_s: float

@@ -59,22 +59,6 @@ class Collector:
         self.over_budget += over_budget
         self._window(int(intended_at), operation, UNSENT, paced=True).count += 1
 
-    def take(self, window: Window) -> None:
-        """Adds what another engine counted."""
-        own = self._window(window.at_s, window.operation, window.outcome, window.paced)
-        own.count += window.count
-        own.body_bytes += window.body_bytes
-        own.done_at = max(own.done_at, window.done_at)
-        for name in ("response", "service", "late"):
-            getattr(own, name).merge(getattr(window, name))
-        if window.outcome == UNSENT:
-            self.unsent += window.count
-        elif window.paced:
-            self.sent += window.count
-            self.late.merge(window.late)
-            if window.late.max_s > BEHIND_S:
-                self._behind(float(window.at_s))
-
     def attempt(self, attempt: Attempt) -> None:
         """Tells of a start that was sent."""
         self._events.append({"type": "attempt", **asdict(attempt)})

@@ -380,7 +380,6 @@ def _work(log: RunLog) -> dict[str, str]:
         "target": _target(log),
         "scenario": workload.scenario,
         "model": workload.model,
-        "engine": workload.engine,
         "arrivals": traced if kind == "trace" else workload.arrivals,
         "duration": f"{workload.duration_s:g} s",
         "workers": str(workload.workers),

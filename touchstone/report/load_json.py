@@ -19,8 +19,6 @@ def document(load: LoadView) -> dict[str, Any]:
             "scenario": workload.scenario,
             "says": workload.says,
             "model": workload.model,
-            "engine": workload.engine,
-            "engine_reason": workload.engine_reason,
             "arrivals": workload.arrivals,
             "began_at_s": workload.began_at,
             "duration_s": workload.duration_s,

@@ -14,7 +14,6 @@ from touchstone.report.load_words import (
     capacity_words,
     closing_words,
     cut_words,
-    engine_words,
     failed_words,
     generator_words,
     pause_words,
@@ -52,7 +51,6 @@ class Pictures:
     times: str
     generator: str
     workload: str
-    engine: str
     timed: str
 
 
@@ -77,6 +75,5 @@ def pictures(load: LoadView) -> Pictures:
         times=times_words(load.numbers),
         generator=generator_words(load.kept, load.workload.began_at),
         workload=workload_words(load.workload),
-        engine=engine_words(load.workload),
         timed=timed_words(load.numbers),
     )
