@@ -24,7 +24,7 @@ class Aftermath:
         self.run = run
         (self.ref,) = run.go.stage.refs("ready")
         (self.beside,) = run.go.stage.refs("beside")
-        self.flow = Flow(run, len(run.plan.schedule), run.now(), keep=True)
+        self.flow = Flow(run, run.part.arrivals, run.now(), keep=True)
         self.flow.unpaced()
 
     def ask(self) -> None:

@@ -15,7 +15,7 @@ BEGINNING = """
 # Load scenarios and thresholds
 
 `touchstone load SCENARIO` runs one of these. What it sends is in `load/`, one file a scenario;
-[load.md](../load.md) explains arrivals, engines and how the capacity is told.
+[load.md](../load.md) explains arrivals and how the capacity is told.
 """
 
 EVERY_RUN = """

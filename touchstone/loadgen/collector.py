@@ -52,22 +52,6 @@ class Collector:
         self.over_budget += over_budget
         self._window(int(intended_at), operation, UNSENT, paced=True).count += 1
 
-    def take(self, window: Window) -> None:
-        """Adds what another engine counted."""
-        own = self._window(window.at_s, window.operation, window.outcome, window.paced)
-        own.count += window.count
-        own.body_bytes += window.body_bytes
-        own.done_at = max(own.done_at, window.done_at)
-        for name in ("response", "service", "late"):
-            getattr(own, name).merge(getattr(window, name))
-        if window.outcome == UNSENT:
-            self.unsent += window.count
-        elif window.paced:
-            self.sent += window.count
-            self.late.merge(window.late)
-            if window.late.max_s > BEHIND_S:
-                self._behind(float(window.at_s))
-
     def write(self, event: runlog.Event) -> None:
         """Keeps an event of the run log."""
         self._events.append(runlog.encode(event))

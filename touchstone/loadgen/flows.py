@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import gevent
-from gevent.event import Event
 
 from touchstone.facts.events import Attempt, Build, BuildEnd
 from touchstone.facts.exchange import Credential
@@ -59,15 +58,13 @@ class Flow:
         """Says that no schedule set the moment of the first request."""
         self._paced = False
 
-    def send(
-        self, operation: str, ref: str, *, keep: bool | None = None, until: Event | None = None, **more: Any
-    ) -> Reply:
+    def send(self, operation: str, ref: str, *, keep: bool | None = None, **more: Any) -> Reply:
         """Sends a request: the first one when the schedule said, any other one now."""
         paced, self._paced = self._paced, False
         intended_at = self.due_at if paced else self.run.now()
         request = call(operation, ref, self.credential, **more)
         kept = self.keep if keep is None else keep
-        return self.run.send(request, intended_at, paced=paced, keep=kept, until=until)
+        return self.run.send(request, intended_at, paced=paced, keep=kept)
 
     # --- starting ----------------------------------------------------------------------------------------------------
 
@@ -191,7 +188,7 @@ class Flow:
         """Follows the log of a build to its end, or as long as a build may take."""
         target = self.run.target
         limit_s = target.build_timeout_s + target.cancel_timeout_s
-        return self.send("streamBuildEvents", ref, until=self.run.stopped, stream_s=limit_s)
+        return self.send("streamBuildEvents", ref, stream_s=limit_s)
 
     def beside(self, what: Callable[[], Any]) -> "gevent.Greenlet[..., Any]":
         """Does something in another greenlet."""

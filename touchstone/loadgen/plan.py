@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from touchstone.errors import UsageError
-from touchstone.facts.events import Engine, Limit, Workload
+from touchstone.facts.events import Limit, Workload
 from touchstone.facts.patience import poll_s
 from touchstone.loadgen.arrivals import Times, Trace, parse
 from touchstone.loadgen.schedule import MAX_ARRIVALS, Schedule, draw_up, due_times
@@ -58,9 +58,6 @@ _TO_THE_END: frozenset[str] = BUILDS - {"cancel"}
 _FOLLOWS: frozenset[str] = frozenset({"stream", "watch"})
 # What follows a start besides polls: a cancel, a log, or of a race the cancel and a read.
 _FOLLOW_UPS: Mapping[str, int] = {"cancel": 1, "stream": 1, "race": 2}
-
-# From so many single requests a second on, each worker hands them to the bulk engine: a greenlet each would be late.
-BULK_FROM_PER_S = 1_000.0
 
 # Every so manieth build that is polled to its end fails, since targets meet failing builds as well.
 _FAILS_EVERY = 5
@@ -136,26 +133,6 @@ class Plan:
     schedule: Schedule
     needs: tuple[Need, ...]
 
-    @property
-    def single_per_s(self) -> float:
-        """How many requests without a sequel are due in the busiest second."""
-        singles = np.isin(self.schedule.actions, [n for n, name in enumerate(self.schedule.names) if name in SINGLE])
-        seconds = np.floor(self.schedule.due_s[singles]).astype(int)
-        return float(np.bincount(seconds).max()) if len(seconds) else 0.0
-
-    def engine(self, workers: int) -> tuple[Engine, str]:
-        """Who sends the requests, and why."""
-        per_s = self.single_per_s / max(workers, 1)
-        if self.options.engine == "bulk":
-            return "bulk", "asked for by --engine"
-        if self.options.engine == "flows":
-            return "flows", "asked for by --engine"
-        if self.options.model == "closed":
-            return "flows", "a closed model waits for each answer"
-        if per_s > BULK_FROM_PER_S:
-            return "bulk", f"{per_s:,.0f} single requests a second and worker, more than {BULK_FROM_PER_S:,.0f}"
-        return "flows", f"{per_s:,.0f} single requests a second and worker, up to {BULK_FROM_PER_S:,.0f}"
-
     def scheduled(self) -> dict[str, int]:
         """How many arrivals each operation has."""
         counts: Counter[str] = Counter()
@@ -172,13 +149,10 @@ class Plan:
     def workload(self, began_at: float, workers: int, limits: tuple[Limit, ...]) -> Workload:
         """The plan as the run log holds it. A closed model follows no schedule, and none is told."""
         options = self.options
-        engine, reason = self.engine(workers)
         return Workload(
             scenario=options.scenario.name,
             says=options.scenario.says,
             model=options.model,
-            engine=engine,
-            engine_reason=reason,
             arrivals=options.arrivals_told,
             began_at=began_at,
             duration_s=self.schedule.duration_s,

@@ -14,7 +14,7 @@ Framing = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Head:
     """
     The status line and the header fields of an answer; equal heads of one process are one object, unless they are long.
@@ -31,10 +31,10 @@ class Head:
 
     status: int
     headers: tuple[tuple[str, str], ...]
-    kind: int
-    framing: Framing
-    length: int
-    keep_alive: bool
+    kind: int = 0
+    framing: Framing = "length"
+    length: int = 0
+    keep_alive: bool = False
     packed: bool = False
 
 
