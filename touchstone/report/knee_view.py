@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from touchstone.facts.figures import brief, figure, percentage
 from touchstone.facts.knee_trials import Knee, Tried
-from touchstone.limiter.knee.telling import limit_words, sentence
+from touchstone.limiter.knee import limit_words, sentence
 from touchstone.report.chart import SIDE, Chart, Key, Linear, Log, Note, Shape, height, line, place
 
 # Of trials that over-drive, which are not about how long answers take.
