@@ -22,7 +22,7 @@ from touchstone.facts.events import RunLog
 from touchstone.facts.knee_trials import KneeTerms
 from touchstone.facts.runlog import read
 from touchstone.limiter.probe import command
-from touchstone.limiter.probe.loop import knee_terms_of, terms_of
+from touchstone.limiter.probe.loop import terms_of
 from touchstone.limiter.terms import Terms
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
@@ -105,8 +105,8 @@ class _Given:
             one_of("--operation", operation, *command.OPERATIONS)
         if past is not None and past.probe is not None:
             self._check_same(past, settings)
-            wanted = terms_of(past.probe.probing.terms)
-            knee = knee_terms_of(past.probe.probing.knee)
+            wanted, sought = terms_of(past.probe.probing.terms, Terms), past.probe.probing.knee
+            knee = None if sought is None else terms_of(sought, KneeTerms)
             return command.Wish(past.probe.probing.operation, wanted, self.allow_load, past, knee)
         operation = operation or command.OPERATIONS[0]
         knee = self._knee(operation)

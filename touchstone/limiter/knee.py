@@ -6,7 +6,6 @@ RFC 2544 and MLPerf's LoadGen bisect as well, the latter on latencies from the s
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 from touchstone.facts.figures import brief, figure
 from touchstone.facts.identity import Identity, Interval, Tier
 from touchstone.facts.knee_trials import MISS_SHARE, Knee, KneeTerms, Mark, Outcome, Stage, Trial, Tried, Why
-from touchstone.rules.verdict import plural
 
 # The rates between which the knee lies come so close to each other.
 CLOSE = 1.05
@@ -47,9 +45,8 @@ _SIGMAS, _BUNCH = 3.0, 4
 # Of 95 % of a normal distribution.
 _Z = 1.959964
 
-# A ceiling is kept off the edge of what was measured, and holds for schedules like the longest trial's.
-_MARGIN, _ARRIVALS, _SEEDS, _HALVINGS = 0.95, 2_500, 4, 24
-# The last window weighs as much as is left of it, which is more than what it holds where that came late.
+# A ceiling is kept off the edge of what was measured, and chance passes it by so many standard deviations at most.
+_MARGIN, _UNLIKELY = 0.95, 4.0
 _WEIGHED, _DECAYED = 0.8, 0.5
 
 Times = NDArray[np.float64]
@@ -323,104 +320,65 @@ def _bunching(outcome: Outcome, share: float) -> float:
 # --- what the limiter leaves to a trial ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Ceiling:
-    """What a limiter lets a trial have.
-
-    Attributes:
-        rate_per_s: The highest mean rate; 0 where any may be refused, infinite without a limiter.
-        rest_s: Seconds without a read after which all of it is there again.
-    """
-
-    rate_per_s: float = math.inf
-    rest_s: float = 0.0
-
-
-def ceiling(identity: Identity) -> Ceiling:
+def ceiling(identity: Identity) -> tuple[float, float]:
     """What the limiters that were found let a trial have, of reads that come by chance.
 
-    Each family is taken for one that is stricter: for its count in any window, or for a bucket.
+    Returns:
+        The highest mean rate a second, 0 where any may be refused, infinite without a limiter; and the seconds without
+        a read after which all of it is there again.
     """
     left = _MARGIN * (1 - min(identity.others_share.high, 0.95))
-    strict = [found for tier in identity.tiers if (found := _strict(tier, left))]
-    rates = [_highest(*each) for each in strict]
-    rests = [count / rate if rate else 2 * window_s for count, window_s, rate in strict]
-    return Ceiling(min(rates, default=math.inf), max(rests, default=0.0))
+    found = [each for tier in identity.tiers if (each := _ceiling(tier, left))]
+    return min((rate for rate, _ in found), default=math.inf), max((rest_s for _, rest_s in found), default=0.0)
 
 
-def _strict(tier: Tier, left: float) -> tuple[float, float, float] | None:
-    """The count, and the window in seconds; or the count of a bucket, 0, and how many it gains in a second."""
+def _ceiling(tier: Tier, left: float) -> tuple[float, float] | None:
+    """The same of one limiter, each family taken for one that is stricter: a count in any window, or a bucket."""
     numbers = tier.numbers
     match tier.family:
         case "fixed-window" | "sliding-log" | "sliding-counter":
+            # The last window of a counter weighs as much as is left of it, which is more than what it holds.
             weighed = _WEIGHED if tier.family == "sliding-counter" else 1.0
             window_s = max(numbers["window_s"].high, numbers["block_s"].high if "block_s" in numbers else 0.0)
-            return weighed * left * numbers["limit"].low, window_s, 0.0
+            return _of_window(math.floor(weighed * left * numbers["limit"].low), window_s), 2 * window_s
         case "decaying-counter":
-            count = _DECAYED * left * numbers["limit"].low
-            return count, 0.0, count / numbers["window_s"].high
+            count, window_s = _DECAYED * left * numbers["limit"].low, numbers["window_s"].high
+            return _of_bucket(count, count / window_s), window_s
         case "token-bucket" | "leaky-bucket":
             rate = numbers["rate_per_s"].low if "rate_per_s" in numbers else 0.0
-            rate = rate or (numbers["limit"].low / numbers["window_s"].high if "limit" in numbers else 1e-6)
+            rate = left * max(rate or ("limit" in numbers and numbers["limit"].low / numbers["window_s"].high), 1e-6)
             # What waits in a queue is answered late, and that is the limiter's doing.
             spared = "burst" if tier.family == "token-bucket" else "delay"
-            return max(left * numbers[spared].low if spared in numbers else 0.0, 1.0), 0.0, left * max(rate, 1e-6)
+            count = max(left * numbers[spared].low if spared in numbers else 0.0, 1.0)
+            return _of_bucket(count, rate), count / rate
         case "minimum-gap":
-            return 1.0, 0.0, left / numbers["gap_s"].high
+            return 0.0, numbers["gap_s"].high
     return None
 
 
-def _highest(count: float, window_s: float, rate_per_s: float) -> float:
-    """The highest rate at which none of some schedules is refused; 0 where that is next to nothing."""
-    whole, most = math.floor(count), rate_per_s or count / window_s
+def _of_window(count: int, window_s: float) -> float:
+    """The rate at which *count* in a window is so many standard deviations above the mean of a Poisson process."""
+    root = (math.sqrt(_UNLIKELY * _UNLIKELY + 4 * count) - _UNLIKELY) / 2
+    return root * root / window_s if count > _UNLIKELY else 0.0
 
-    def admits(due_s: Times) -> bool:
-        if rate_per_s:
-            owed = np.arange(len(due_s)) - rate_per_s * due_s
-            return bool(np.max(owed - np.minimum.accumulate(owed)) + 1 <= count)
-        return whole >= 1 and bool(np.all(due_s[whole:] - due_s[:-whole] > window_s))
 
-    schedules = [np.cumsum(np.random.default_rng(seed).exponential(size=_ARRIVALS)) for seed in range(_SEEDS)]
-    low, high = 0.0, most
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if all(admits(sums / middle) for sums in schedules) else (low, middle)
-    return low if low > most / 100 else 0.0
+def _of_bucket(count: float, rate_per_s: float) -> float:
+    """The rate at which a bucket is as unlikely to run empty: the share that is used leaves exp(-2 count (1 - share)).
+
+    Source: the heavy-traffic limit of M/D/1 (J. F. C. Kingman, 1962).
+    """
+    return rate_per_s * max(0.0, 1 - _UNLIKELY * _UNLIKELY / (2.5 * count))
 
 
 # --- in words --------------------------------------------------------------------------------------------------------
 
 
-def sentence(operation: str, knee: Knee, what: str = "read") -> str:
-    """What was found, in one sentence.
-
-    Args:
-        what: What one request is called.
-    """
-    cost = f"{plural(knee.requests, 'request')}, {brief(knee.seconds, 2)}"
-    if knee.told and knee.rate_per_s is not None:
-        rate = knee.rate_per_s
-        found = f"{figure(rate.value)} {what}s a second with {limit_words(knee)}"
-        ends = f"({figure(rate.low)}–{figure(rate.high)})"
-        return f"knee of {operation}: {found} {ends}, confirmed by {knee.confirmed_by:,}; {cost}"
-    kept = ""
-    if knee.kept_per_s and knee.why not in ("rate-limited", "never"):
-        rate_ = figure(knee.kept_per_s)
-        kept = f"; up to {rate_} {what}s a second it was kept (p99 {brief(knee.kept_p99_s)})"
-    return f"knee of {operation}: not told: {why_words(knee)}{kept}; {cost}"
-
-
-def limit_words(knee: Knee) -> str:
-    """What answers are to keep, such as ``p99 ≤ 100 ms``."""
-    return f"p99 ≤ {brief(knee.slo_s)}"
-
-
 def why_words(knee: Knee) -> str:
     """Why the knee is not known, and what would help; empty where it is."""
     if knee.why == "never" and not knee.requests:
-        return f"{limit_words(knee)} is not kept at rest: half of the answers take longer; raise --slo-ms"
+        return f"p99 ≤ {brief(knee.slo_s)} is not kept at rest: half of the answers take longer; raise --slo-ms"
     if knee.why != "rate-limited":
-        return _WHYS[knee.why].format(rate=figure(knee.last_per_s), limit=limit_words(knee))
+        return _WHYS[knee.why].format(rate=figure(knee.last_per_s), limit=f"p99 ≤ {brief(knee.slo_s)}")
     if knee.ceiling_per_s is not None and knee.ceiling_per_s <= 0:
         return "the rate limit hides it: it refuses some of the reads that come by chance, at any rate"
     at = f"p99 is {brief(knee.kept_p99_s)} at {figure(knee.kept_per_s)} a second"

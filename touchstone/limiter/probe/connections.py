@@ -7,6 +7,7 @@ import contextlib
 import functools
 import json
 import socket
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -99,6 +100,7 @@ class Link:
 
     Attributes:
         secrets: Every value that must not be kept.
+        lines: The connections that are open.
     """
 
     def __init__(self, url: str, target: TargetSettings, contract: Contract, now: Callable[[], float]) -> None:
@@ -113,9 +115,10 @@ class Link:
         self.deadline = Deadline()
         self._backend = BoundedBackend(self.deadline)
         self._threads = ThreadPoolExecutor(MOST_THREADS)
-        self._lines: set[Line] = set()
+        self.lines: set[Line] = set()
         self._limited: list[Line] = []
         self._beside: list[Line] = []
+        self._lock = threading.Lock()
         self.prepared = functools.lru_cache(4096)(self._prepared)
 
     def spawn(self, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
@@ -124,42 +127,28 @@ class Link:
 
     def take(self, count: int) -> "list[Line]":
         """So many connections for limited requests, opened all at once; one that fails says so when it is used."""
-        lines = [self._limited.pop() if self._limited else Line(self) for _ in range(count)]
-        for future in [self.spawn(line.open) for line in lines if not line.is_fresh()]:
-            with contextlib.suppress(*_FAILED):
-                future.result()
-        return lines
+        return self._opened(self._limited, count)
 
     def give_back(self, lines: "Iterable[Line]") -> None:
         """These are not used any more, or not yet."""
         self._limited += lines
 
-    def warm(self, operation: str, ref: str) -> None:
-        """Sends a request that is not limited on the connection of those that are."""
-        (line,) = self.take(1)
-        line.exchange(self.prepared(operation, ref))
-        self.give_back([line])
-
     def open_beside(self, count: int) -> None:
-        """Has so many connections open on which other requests may be sent at once; waits for none of them."""
-        self._beside += [Line(self) for _ in range(count - len(self._beside))]
-        for line in [line for line in self._beside if not line.is_fresh()]:
-            self.spawn(self._opened, line)
+        """Has so many connections open on which other requests may be sent at once."""
+        self._beside += self._opened(self._beside, count)
 
-    def _opened(self, line: "Line") -> None:
-        with contextlib.suppress(ValueError, *_FAILED):  # a ValueError says that somebody uses it by now
-            self._beside.remove(line)
-            try:
-                line.open()
-            finally:
-                self._beside.append(line)
+    def _opened(self, free: "list[Line]", count: int) -> "list[Line]":
+        with self._lock:
+            lines = [free.pop() if free else Line(self) for _ in range(count)]
+        for future in [self.spawn(line.open) for line in lines if not line.is_fresh()]:
+            with contextlib.suppress(*_FAILED):
+                future.result()
+        return lines
 
     def beside(self, operation: str, ref: str) -> "Line":
         """Sends another one, in nobody's way; its connection, which `heard` takes back."""
-        try:
-            line = self._beside.pop()
-        except IndexError:
-            line = Line(self)
+        with self._lock:
+            line = self._beside.pop() if self._beside else Line(self)
         line.send(self.prepared(operation, ref))
         return line
 
@@ -221,13 +210,9 @@ class Link:
         wire = b"".join(writer.send(event) or b"" for event in events)
         return Prepared(asked.operation, asked.ref, asked.method, wire, events, self._wording.request(asked))
 
-    def track(self, line: "Line", *, is_open: bool) -> None:
-        """Takes note of a connection that is open, or is not any more."""
-        (self._lines.add if is_open else self._lines.discard)(line)
-
     def close(self) -> None:
         """Closes all connections; whoever waits for an answer gets an error."""
-        for line in list(self._lines):
+        for line in self.lines.copy():
             line.shut()
         self._threads.shutdown(wait=False)
 
@@ -263,7 +248,7 @@ class Line:
             self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=self._link.bounds.max_head_bytes)
             self._was_used = False
             self._used_at = self._link.now()
-            self._link.track(self, is_open=True)
+            self._link.lines.add(self)
 
     def exchange(self, prepared: Prepared) -> Reply:
         """Sends a request and waits for its answer."""
@@ -360,4 +345,4 @@ class Line:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
-            self._link.track(self, is_open=False)
+            self._link.lines.discard(self)

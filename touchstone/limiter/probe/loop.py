@@ -12,9 +12,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 from touchstone.check.environment import Carried
 from touchstone.check.handover import UNWRITTEN, hold_lifeline
@@ -24,7 +24,6 @@ from touchstone.contract.document import Contract
 from touchstone.errors import HarnessError, RunLogError, UsageError
 from touchstone.facts.events import Case, Tally
 from touchstone.facts.finding import Finding, Judgement, finding_id
-from touchstone.facts.identity import Identity, Step, Stretch, Why
 from touchstone.facts.knee_trials import KneeTerms
 from touchstone.facts.observed import Answer
 from touchstone.facts.probe_events import Answered, Heard, Identified, ProbeStory, Sending
@@ -54,6 +53,8 @@ THINKS_TIMES, MOST_THINKS_S = 1.25, 10.0
 FAULTY, INTERRUPTED = 2, 130
 # Whoever waits for an answer is to notice it at once, whatever another thread computes.
 _SWITCH_S = 0.0005
+
+_Terms = TypeVar("_Terms", Terms, KneeTerms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,57 +94,16 @@ def received_probe(environ: Mapping[str, str]) -> ProbeHandover:
         raise UsageError(f"probe: not started by touchstone; {advice}") from None
 
 
-def terms_of(values: Mapping[str, Any]) -> Terms:
-    """Terms as a run log holds them.
+def terms_of(values: Mapping[str, Any], kind: type[_Terms]) -> _Terms:
+    """What a run log says that a probe may cost, as an object.
 
     Raises:
-        UsageError: another version of touchstone wrote them.
+        UsageError: another version of touchstone wrote it.
     """
-    _check_names("the probe", values, Terms)
-    return Terms(**values)
-
-
-def knee_terms_of(values: Mapping[str, Any] | None) -> KneeTerms | None:
-    """What a run log says of the knee that was to be found; None where none was.
-
-    Raises:
-        UsageError: another version of touchstone wrote them.
-    """
-    if values is None:
-        return None
-    _check_names("the knee", values, KneeTerms)
-    return KneeTerms(**values)
-
-
-def _check_names(whose: str, values: Mapping[str, Any], kind: Any) -> None:
-    names = {field.name for field in fields(kind)}
-    if set(values) != names:
-        odd = ", ".join(sorted(names ^ set(values)))
-        raise UsageError(f"terms of {whose}: {odd}: this version differs; go on with the version that wrote them")
-
-
-class Brain(Protocol):
-    """Who decides what is asked; `touchstone.limiter.identify.Probe` is one."""
-
-    steps: list[Step]
-
-    def ask(self, now_at: float) -> Stimulus | None:
-        """What is sent next."""
-
-    def hear(self, stimulus: Stimulus, answers: Sequence[Answer]) -> None:
-        """Takes in the answers."""
-
-    def resume(self) -> None:
-        """Goes on after an interruption."""
-
-    def stop(self, why: Why) -> None:
-        """Has nothing more asked."""
-
-    def known(self) -> Identity:
-        """What is known by now."""
-
-    def stretch(self) -> Stretch | None:
-        """What the limiter kept in mind."""
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise UsageError(f"terms of the probe: {error}; go on with the version of touchstone that wrote them") from None
 
 
 class Verdicts:
@@ -212,12 +172,12 @@ class Verdicts:
 class ProbeRun:
     """One probe, or what is left of one that was interrupted."""
 
-    def __init__(self, handover: ProbeHandover, brain: Callable[[Terms], Brain]) -> None:
+    def __init__(self, handover: ProbeHandover, brain: Callable[[Terms], Probe]) -> None:
         self._handover = handover
         self._story = _story(Path(handover.run_log))
         self._log = RunLogWriter(Path(handover.run_log), drops=True)
         probing, target = self._story.probing, handover.parsed_settings().target
-        terms = terms_of(probing.terms)
+        terms = terms_of(probing.terms, Terms)
         self._brain = brain(terms)
         self._bounds = Bounds(terms, handover.until_at, self.now, handover.spent_builds)
         contract = Contract.load()
@@ -272,7 +232,9 @@ class ProbeRun:
     def _go(self) -> None:
         number = self._replayed()
         other = "getTemplate" if self._story.probing.operation == "getBuild" else "getBuild"
-        self._link.warm(other, self._handover.refs[0])
+        (line,) = self._link.take(1)
+        line.exchange(self._link.prepared(other, self._handover.refs[0]))
+        self._link.give_back([line])
         gc.collect()
         gc.freeze()
         while not (self._bounds.ended.is_set() or self.is_lost):
@@ -292,8 +254,7 @@ class ProbeRun:
     def _seek(self) -> None:
         """Looks for the knee, where the limiter is known."""
         story, identity = _story(Path(self._handover.run_log)), self._brain.known()
-        terms = knee_terms_of(story.probing.knee)
-        assert terms is not None
+        terms = terms_of(story.probing.knee or {}, KneeTerms)
         bounds, sender = self._bounds, self._sender
         prepared = self._link.prepared(story.probing.operation, self._handover.refs[0])
         self._seeks = identity.sure and not bounds.ended.is_set()
@@ -369,7 +330,7 @@ def _story(run_log: Path) -> ProbeStory:
     return story
 
 
-def main(brain: Callable[[Terms], Brain] = Probe) -> int:
+def main(brain: Callable[[Terms], Probe] = Probe) -> int:
     """Runs the probe that the environment asks for; the exit code of the process."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a thread of its own waits for it
     sys.setswitchinterval(_SWITCH_S)

@@ -56,17 +56,17 @@ def seek(
         prepared: The read.
         until_at: Run second after which nothing is sent.
     """
-    limit = ceiling(identity)
+    ceiling_per_s, forgotten_s = ceiling(identity)
     left = KneeTerms(terms.slo_s, max(0, terms.most_requests - bounds.requests))
     times = [each.answer.done_at - each.answer.sent_at for each in story.answers if each.answer.accepted]
-    search = Search(left, median(times) if times else 0.0, limit.rate_per_s, story.probing.seed)
+    search = Search(left, median(times) if times else 0.0, ceiling_per_s, story.probing.seed)
     for tried in story.tried:
         if tried.mark != "cut":
             search.ask(math.inf)
             search.hear(tried.trial, tried.outcome)
     if not identity.sure:
         search.stop("interrupted" if bounds.why == "interrupted" else "unsettled")
-    rest_s = max(limit.rest_s, _BETWEEN_S)
+    rest_s = max(forgotten_s, _BETWEEN_S)
     kept = 0
     while not bounds.ended.is_set():
         trial = search.ask(until_at - link.now() - rest_s)
