@@ -9,7 +9,7 @@ from touchstone.facts.exchange_json import encode
 from touchstone.facts.histogram import Histogram
 from touchstone.facts.load_events import Attempt, Build, Worker
 from touchstone.facts.sample import NO_ANSWER, UNSENT, Sample, Window
-from touchstone.loadgen.collector import BEHIND_S, Collector
+from touchstone.loadgen.handover import BEHIND_S, Collector
 
 
 def sample(intended_at: float, late_s: float = 0.0, outcome: str = "200", operation: str = "getBuild") -> Sample:

@@ -13,7 +13,7 @@ from touchstone.facts.events import Occurrence
 from touchstone.facts.load_events import Attempt, Build, BuildEnd, Worker
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.sample import Window
-from touchstone.loadgen.collector import Collector
+from touchstone.loadgen.handover import Collector
 from touchstone.report.view import view
 from touchstone.rules.verdict import CheckCount, judge
 

@@ -21,7 +21,8 @@ from touchstone.errors import UsageError, unsent
 from touchstone.facts.events import RunLog
 from touchstone.facts.knee_trials import KneeTerms
 from touchstone.facts.runlog import read
-from touchstone.limiter.probe import command, handover
+from touchstone.limiter.probe import command
+from touchstone.limiter.probe.loop import terms_of
 from touchstone.limiter.terms import Terms
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
@@ -104,9 +105,9 @@ class _Given:
             one_of("--operation", operation, *command.OPERATIONS)
         if past is not None and past.probe is not None:
             self._check_same(past, settings)
-            wanted = handover.terms_of(past.probe.probing.terms)
-            knee = handover.knee_terms_of(past.probe.probing.knee)
-            return command.Wish(past.probe.probing.operation, wanted, self.allow_load, past, handover.BRAIN, knee)
+            wanted, sought = terms_of(past.probe.probing.terms, Terms), past.probe.probing.knee
+            knee = None if sought is None else terms_of(sought, KneeTerms)
+            return command.Wish(past.probe.probing.operation, wanted, self.allow_load, past, knee)
         operation = operation or command.OPERATIONS[0]
         knee = self._knee(operation)
         most_requests = MOST_REQUESTS if self.max_requests is None else self.max_requests
@@ -122,7 +123,7 @@ class _Given:
         if settings.target.publish == "never" and terms.starts:
             named = len(dict.fromkeys(settings.target.templates.buildable))
             terms = dataclasses.replace(terms, most_held=min(terms.most_held, named))
-        return command.Wish(operation, terms, self.allow_load, brain=handover.BRAIN, knee=knee)
+        return command.Wish(operation, terms, self.allow_load, knee=knee)
 
     def _knee(self, operation: str) -> KneeTerms | None:
         """The knee that is looked for; None where none is.

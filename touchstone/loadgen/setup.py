@@ -20,11 +20,11 @@ from touchstone.errors import TargetError
 from touchstone.facts.events import RunLog, TemplateAction, TemplateDeed
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.runlog import RunLogWriter
-from touchstone.loadgen.fingerprint import NOT_REACHED
 from touchstone.loadgen.metrics import TARGET
 from touchstone.loadgen.plan import Need, Stage
 from touchstone.rules.history import Content
 from touchstone.rules.verdict import plural
+from touchstone.target.answer import NOT_REACHED
 from touchstone.target.clock import WallClock
 from touchstone.target.transport import Keys, Transport
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from touchstone.facts.figures import brief, figure, percentage
 from touchstone.facts.knee_trials import Knee, Tried
-from touchstone.limiter.knee.telling import limit_words, sentence
+from touchstone.limiter.knee import why_words
 from touchstone.report.chart import SIDE, Chart, Key, Linear, Log, Note, Shape, height, line, place
+from touchstone.rules.verdict import plural
 
 # Of trials that over-drive, which are not about how long answers take.
 _CAPACITY_WORDS = {"passed": "answers kept up", "failed": "answers did not keep up"}
@@ -48,6 +49,30 @@ class KneeView:
     def facts(self) -> tuple[tuple[str, str], ...]:
         """What else is known, by name."""
         return tuple(_facts(self.knee))
+
+
+def sentence(operation: str, knee: Knee, what: str = "read") -> str:
+    """What was found, in one sentence.
+
+    Args:
+        what: What one request is called.
+    """
+    cost = f"{plural(knee.requests, 'request')}, {brief(knee.seconds, 2)}"
+    if knee.told and knee.rate_per_s is not None:
+        rate = knee.rate_per_s
+        found = f"{figure(rate.value)} {what}s a second with {limit_words(knee)}"
+        ends = f"({figure(rate.low)}–{figure(rate.high)})"
+        return f"knee of {operation}: {found} {ends}, confirmed by {knee.confirmed_by:,}; {cost}"
+    kept = ""
+    if knee.kept_per_s and knee.why not in ("rate-limited", "never"):
+        rate_ = figure(knee.kept_per_s)
+        kept = f"; up to {rate_} {what}s a second it was kept (p99 {brief(knee.kept_p99_s)})"
+    return f"knee of {operation}: not told: {why_words(knee)}{kept}; {cost}"
+
+
+def limit_words(knee: Knee) -> str:
+    """What answers are to keep, such as ``p99 ≤ 100 ms``."""
+    return f"p99 ≤ {brief(knee.slo_s)}"
 
 
 def knee_view(operation: str, knee: Knee | None, tried: Sequence[Tried], slo_s: float) -> KneeView:

@@ -11,10 +11,8 @@ Quota = dict[str, float]
 _EPOCH_FROM_S, _EPOCH_FROM_MS = 1e9, 1e12
 
 # What the parameters of draft 8 and later are called, and the keys of drafts 4 to 7.
-_STRUCTURED = {"r": "remaining", "t": "reset_s"}
+_STRUCTURED = {"r": "remaining", "t": "reset_s", "q": "limit", "w": "window_s"}
 _KEYED = {"limit": "limit", "remaining": "remaining", "reset": "reset_s"}
-_POLICY = {"q": "limit", "w": "window_s"}
-
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
 _SPAN = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(ns|us|µs|μs|ms|h|m|s)")
 # Go writes at most hours, minutes and seconds. To search a long value for spans takes time that grows as its square.
@@ -23,7 +21,9 @@ _SPAN_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.
 
 
 def quota(headers: Sequence[tuple[str, str]], utc: float) -> Quota:
-    """``limit``, ``remaining``, ``reset_s`` and ``window_s``; those that the answer tells in a form that is known.
+    """``limit``, ``remaining``, ``reset_s``, ``window_s``, ``cap``, ``cap_remaining``: those that the answer has.
+
+    The last two are about requests that are under way at once.
 
     Where it speaks several dialects, the newest one counts.
 
@@ -39,7 +39,7 @@ def quota(headers: Sequence[tuple[str, str]], utc: float) -> Quota:
     found: Quota = {}
     for one in (
         _structured(fields),
-        _keyed(fields.get("ratelimit", "")),
+        _numbers(_keyed(fields.get("ratelimit", "")), _KEYED),
         _apart(fields, "ratelimit-", now_utc),
         _policy(fields.get("ratelimit-policy", "")),
         _apart(fields, "x-ratelimit-", now_utc),
@@ -65,35 +65,45 @@ def _fields(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 
 def _structured(fields: Mapping[str, str]) -> Quota:
+    """Draft 8 and later: ``"default";r=5;t=3`` and the policy of the same name, whose unit says what it counts.
+
+    Of several that count requests the one with the least left counts, where none has any left the first policy with a
+    window.
     """
-    Draft 8 and later: ``"default";r=5;t=3``, and the policy of the same name. Of several, the one with the least left.
-    """
-    limits = [(name, _named(rest, _STRUCTURED)) for name, rest in _items(fields.get("ratelimit", "")) if _quoted(name)]
-    if not limits:
-        return {}
-    name, left = min(limits, key=lambda each: each[1].get("remaining", float("inf")))
-    policies = [_named(rest, _POLICY) for other, rest in _items(fields.get("ratelimit-policy", "")) if other == name]
-    return (policies[0] if policies else {}) | left
+    found: dict[str, Quota] = {}
+    units: dict[str, str] = {}
+    for field in ("ratelimit-policy", "ratelimit"):
+        for name, parameters in _items(fields.get(field, "")):
+            if _is_quoted(name):
+                found[name] = found.get(name, {}) | _numbers(parameters, _STRUCTURED)
+                units.setdefault(name, parameters.get("qu", '"requests"').strip('"'))
+    counted = [limit for name, limit in found.items() if units[name] == "requests"]
+    caps = [limit for name, limit in found.items() if units[name] == "concurrent-requests"]
+    best = min((limit for limit in counted if "remaining" in limit), key=lambda limit: limit["remaining"], default=None)
+    if best is None:
+        best = next((limit for limit in counted if "window_s" in limit), {})
+    cap = min(caps, key=lambda limit: limit.get("remaining", float("inf")), default={})
+    names = {"limit": "cap", "remaining": "cap_remaining"}
+    return best | {names[name]: value for name, value in cap.items() if name in names}
 
 
-def _keyed(value: str) -> Quota:
+def _keyed(value: str) -> dict[str, str]:
     """Drafts 4 to 7: ``limit=10, remaining=5, reset=3``."""
-    pairs = [part.partition("=") for part, _ in _items(value)]
-    return _numbers({_KEYED[key.strip().lower()]: told for key, _, told in pairs if key.strip().lower() in _KEYED})
+    pairs = (item.partition("=") for item, _ in _items(value))
+    return {key.strip().lower(): text.strip() for key, _, text in pairs}
 
 
 def _apart(fields: Mapping[str, str], prefix: str, now_utc: float) -> Quota:
     """One field for each number, as in drafts 0 to 3 and, with X- before it, in what came before them."""
-    limit = next(_items(fields.get(f"{prefix}limit", "")), ("", []))[0]
-    remaining = next(_items(fields.get(f"{prefix}remaining", "")), ("", []))[0]
-    found = _numbers({"limit": limit, "remaining": remaining})
+    firsts = {name: next(_items(fields.get(f"{prefix}{name}", "")), ("", {}))[0] for name in ("limit", "remaining")}
+    found = _numbers(firsts, _KEYED)
     found |= _policy(fields.get(f"{prefix}limit", "")) | found
-    reset = _numbers({"reset_s": fields.get(f"{prefix}reset", "").strip()}).get("reset_s")
-    after = _numbers({"reset_s": fields.get(f"{prefix}reset-after", "").strip()}).get("reset_s")
-    if after is not None:
-        found["reset_s"] = after
-    elif reset is not None:
-        found["reset_s"] = _from_now_s(reset, now_utc)
+    resets = {name: fields.get(f"{prefix}{name}", "").strip() for name in ("reset", "reset-after")}
+    waits = _numbers(resets, {name: name for name in resets})
+    if "reset-after" in waits:
+        found["reset_s"] = waits["reset-after"]
+    elif "reset" in waits:
+        found["reset_s"] = _from_now_s(waits["reset"], now_utc)
     return found
 
 
@@ -105,11 +115,11 @@ def _from_now_s(reset: float, now_utc: float) -> float:
 
 
 def _policy(value: str) -> Quota:
-    """``10;w=60`` or ``"default";q=10;w=60``; of several policies, the first one that tells a window."""
-    for item, rest in _items(value):
-        found = _named(rest, _POLICY)
-        if "window_s" in found:
-            return found if _quoted(item) else _numbers({"limit": item}) | found
+    """Drafts 3 to 7: ``10;w=60``; of several policies, the first one with a window."""
+    for item, parameters in _items(value):
+        found = _numbers({"limit": item} | parameters, {"limit": "limit", "w": "window_s"})
+        if "window_s" in found and not _is_quoted(item):
+            return found
     return {}
 
 
@@ -121,29 +131,26 @@ def _retry_in(fields: Mapping[str, str]) -> Quota:
     return {"reset_s": round(sum(float(number) * _SPAN_S[unit] for number, unit in _SPAN.findall(value)), 9)}
 
 
-def _items(value: str) -> Iterator[tuple[str, list[str]]]:
+def _items(value: str) -> Iterator[tuple[str, dict[str, str]]]:
     """The members of a list, each with its parameters; a comma or semicolon within quotes is none."""
     for member in _split(value, ","):
         parts = [part.strip() for part in _split(member, ";")]
         if parts:  # a semicolon alone has none
-            yield parts[0], parts[1:]
+            pairs = (part.partition("=") for part in parts[1:])
+            yield parts[0], {name.strip(): text.strip() for name, _, text in pairs}
 
 
 def _split(value: str, at: str) -> list[str]:
     return re.findall(rf'(?:"[^"]*"|[^"{at}])+', value)
 
 
-def _quoted(item: str) -> bool:
+def _is_quoted(item: str) -> bool:
     return len(item) > 1 and item[0] == item[-1] == '"'
 
 
-def _named(parameters: Sequence[str], names: Mapping[str, str]) -> Quota:
-    pairs = [parameter.partition("=") for parameter in parameters]
-    return _numbers({names[key.strip()]: told for key, _, told in pairs if key.strip() in names})
-
-
-def _numbers(told: Mapping[str, str]) -> Quota:
-    return {name: float(value.strip()) for name, value in told.items() if _NUMBER.fullmatch(value.strip())}
+def _numbers(values: Mapping[str, str], names: Mapping[str, str]) -> Quota:
+    """Those of *values* that are numbers, by their names here."""
+    return {names[name]: float(text) for name, text in values.items() if name in names and _NUMBER.fullmatch(text)}
 
 
 def _date_utc(value: str) -> float | None:
