@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterable
 
 from touchstone.facts.patience import back_off_s
-from touchstone.loadgen.flows import Flow
+from touchstone.loadgen.arrival_user import Flow
 from touchstone.loadgen.load_run import LoadRun, Reply
 from touchstone.loadgen.plan import AFTERMATH_BURST
 

@@ -8,7 +8,7 @@ What it sees is judged by `touchstone.room`; each request says in its note what 
 """
 
 from aftermath import MARGIN_S
-from touchstone.loadgen.flows import Flow
+from touchstone.loadgen.arrival_user import Flow
 from touchstone.loadgen.load_run import LoadRun, Reply
 from touchstone.loadgen.plan import ROOM_TURNS
 

@@ -18,7 +18,7 @@ from touchstone.config import Settings, TargetSettings
 from touchstone.errors import UsageError
 from touchstone.facts.events import Footer
 from touchstone.loadgen import loading
-from touchstone.loadgen.handover import LoadHandover
+from touchstone.loadgen.handover import LoadHandover, rss_bytes
 from touchstone.loadgen.loading import (
     Wish,
     check_allowed,
@@ -28,7 +28,6 @@ from touchstone.loadgen.loading import (
     locust_environment,
 )
 from touchstone.loadgen.plan import plan
-from touchstone.loadgen.rss import rss_bytes
 from touchstone.loadgen.session import Session
 from touchstone.loadgen.workloads import SCENARIOS, Options
 

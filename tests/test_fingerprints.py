@@ -13,15 +13,13 @@ from tests.answered import JSON, answer_of, corpus, head, keys, known_after, req
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Exchange, Response
-from touchstone.loadgen.answers import LARGE_BODY_BYTES, READ_HEADERS, AnswerJudge
-from touchstone.loadgen.client import NOT_REACHED
-from touchstone.loadgen.inline_judge import INLINE_RULES, STORY_TIME_RULES
+from touchstone.loadgen.inline_judge import INLINE_RULES, LARGE_BODY_BYTES, READ_HEADERS, STORY_TIME_RULES, AnswerJudge
 from touchstone.loadgen.wire import Requests
 from touchstone.rules import protocol
 from touchstone.rules.catalogue import EXCHANGE_RULES
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.rule import Rule
-from touchstone.target.answer import Answer
+from touchstone.target.answer import NOT_REACHED, Answer
 from touchstone.target.call import Call
 
 REF = "default/touchstone-t1-hello@1.0.0"

@@ -8,10 +8,8 @@ import pytest
 
 from touchstone.facts.observed import Moment
 from touchstone.limiter.account import Candidate, against, compare, hints, stretch, taken
-from touchstone.limiter.buckets import TokenBucket
+from touchstone.limiter.families import FixedWindow, MinimumGap, SlidingLog, TokenBucket
 from touchstone.limiter.kinds import Kind
-from touchstone.limiter.logs import MinimumGap, SlidingLog
-from touchstone.limiter.windows import FixedWindow
 from touchstone.twin import RateLimit, decide, limiter_for
 
 TIMES = (10.0, 10.2, 10.201, 10.202, 10.203, 11.5, 12.05, 12.06, 12.3, 14.4, 14.41, 14.42, 14.43)

@@ -16,9 +16,8 @@ from touchstone.limiter.catalogue import ENTRIES
 from touchstone.limiter.cells import Cells
 from touchstone.limiter.chapters import met
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.kinds import Kind, begins
+from touchstone.limiter.kinds import Kind, Tiered, begins
 from touchstone.limiter.rates import Rates
-from touchstone.limiter.tiers import Tiered
 from touchstone.twin import decide
 
 KINDS: dict[str, Kind] = {entry.kind.name: entry.kind for entry in ENTRIES}

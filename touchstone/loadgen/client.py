@@ -27,8 +27,6 @@ from touchstone.target.tls import trusting
 LONGEST_IDLE_S = 3.0
 # Connections at a time; a load has no more requests under way.
 MAX_CONNECTIONS = 10_000
-# What `Answer.error` begins with where no connection came about.
-NOT_REACHED = ("ConnectError", "ConnectTimeout")
 
 _PIECE_BYTES = 65_536
 # RFC 9112 9.3.1: what may be sent again where a kept connection ended without a word.

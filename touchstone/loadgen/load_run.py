@@ -23,15 +23,13 @@ from touchstone.facts.exchange import Credential, Response
 from touchstone.facts.patience import retry_after_s
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Sample
 from touchstone.facts.wording import plural
-from touchstone.loadgen.answers import AnswerJudge
-from touchstone.loadgen.client import MAX_CONNECTIONS, NOT_REACHED, Connections
-from touchstone.loadgen.collector import Collector
-from touchstone.loadgen.handover import MAX_KEPT, Part, share_of
-from touchstone.loadgen.rss import rss_bytes
+from touchstone.loadgen.client import MAX_CONNECTIONS, Connections
+from touchstone.loadgen.handover import MAX_KEPT, Collector, Part, rss_bytes, share_of
+from touchstone.loadgen.inline_judge import AnswerJudge
 from touchstone.loadgen.wire import PreparedRequest, Requests
 from touchstone.loadgen.workloads import INVARIANTS
 from touchstone.rules.history import History
-from touchstone.target.answer import Answer, Head, kept_bytes
+from touchstone.target.answer import NOT_REACHED, Answer, Head, kept_bytes
 from touchstone.target.bounds import Room
 from touchstone.target.call import Call, Keys
 

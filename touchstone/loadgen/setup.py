@@ -18,10 +18,10 @@ from touchstone.facts.events import Remark, RunLog, TemplateAction, TemplateDeed
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.facts.wording import plural
-from touchstone.loadgen.fingerprint import NOT_REACHED
 from touchstone.loadgen.metrics import TARGET
 from touchstone.loadgen.plan import Need, Stage
 from touchstone.rules.history import Content
+from touchstone.target.answer import NOT_REACHED
 from touchstone.target.call import Keys
 from touchstone.target.clock import WallClock
 from touchstone.target.transport import Transport

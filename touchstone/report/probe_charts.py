@@ -11,7 +11,6 @@ from touchstone.facts.identity import Step, Stretch
 from touchstone.facts.knee_trials import Tried
 from touchstone.facts.observed import Answer
 from touchstone.facts.wording import brief, chance_words, figure, plural
-from touchstone.limiter.knee.telling import limit_words
 from touchstone.report.charts import (
     SIDE,
     Axis,
@@ -27,7 +26,7 @@ from touchstone.report.charts import (
     line,
     place,
 )
-from touchstone.report.probe_view import KneeView, ProbeView
+from touchstone.report.probe_view import KneeView, ProbeView, limit_words
 from touchstone.report.probe_words import WHY_WORDS, family_words, free_words, others_words, stimuli
 
 _SINCE = "the first request"

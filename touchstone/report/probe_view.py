@@ -8,8 +8,7 @@ from touchstone.facts.knee_trials import Knee, Tried
 from touchstone.facts.observed import Answer
 from touchstone.facts.probe_events import Identified, ProbeStory
 from touchstone.facts.wording import brief, figure, percentage, plural
-from touchstone.limiter.knee.telling import limit_words
-from touchstone.limiter.knee.telling import sentence as knee_sentence
+from touchstone.limiter.knee import why_words
 from touchstone.report.probe_advice import Advice, advice
 from touchstone.report.probe_words import (
     Reading,
@@ -58,6 +57,30 @@ class KneeView:
     def facts(self) -> tuple[tuple[str, str], ...]:
         """What else is known, by name."""
         return tuple(_knee_facts(self.knee))
+
+
+def knee_sentence(operation: str, knee: Knee, what: str = "read") -> str:
+    """What was found, in one sentence.
+
+    Args:
+        what: What one request is called.
+    """
+    cost = f"{plural(knee.requests, 'request')}, {brief(knee.seconds, 2)}"
+    if knee.told and knee.rate_per_s is not None:
+        rate = knee.rate_per_s
+        found = f"{figure(rate.value)} {what}s a second with {limit_words(knee)}"
+        ends = f"({figure(rate.low)}–{figure(rate.high)})"
+        return f"knee of {operation}: {found} {ends}, confirmed by {knee.confirmed_by:,}; {cost}"
+    kept = ""
+    if knee.kept_per_s and knee.why not in ("rate-limited", "never"):
+        rate_ = figure(knee.kept_per_s)
+        kept = f"; up to {rate_} {what}s a second it was kept (p99 {brief(knee.kept_p99_s)})"
+    return f"knee of {operation}: not told: {why_words(knee)}{kept}; {cost}"
+
+
+def limit_words(knee: Knee) -> str:
+    """What answers are to keep, such as ``p99 ≤ 100 ms``."""
+    return f"p99 ≤ {brief(knee.slo_s)}"
 
 
 def knee_view(operation: str, knee: Knee | None, tried: Sequence[Tried], slo_s: float) -> KneeView:
