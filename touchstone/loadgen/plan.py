@@ -153,7 +153,7 @@ class Plan:
             scenario=options.scenario.name,
             says=options.scenario.says,
             model=options.model,
-            arrivals=options.arrivals_told,
+            arrivals=options.arrivals_text,
             began_at=began_at,
             duration_s=self.schedule.duration_s,
             scheduled=self.scheduled() if options.model == "open" else {},
@@ -355,7 +355,7 @@ def _fairness(options: Options) -> Schedule:
     times = round(weights[1] / weights[0]) if weights[0] else 0
     if times < 1:
         raise UsageError(
-            f"--mix {_told(options.mix)!r}: fairness sets a greedy key beside a modest one; "
+            f"--mix {_mix_text(options.mix)!r}: fairness sets a greedy key beside a modest one; "
             "expected both, such as modest=1,greedy=20"
         )
     _few_enough(len(modest) * times, options)
@@ -391,7 +391,7 @@ def _few_enough(number: int, options: Options) -> None:
         )
 
 
-def _told(mix: Mapping[str, float]) -> str:
+def _mix_text(mix: Mapping[str, float]) -> str:
     return ",".join(f"{name}={weight:g}" for name, weight in mix.items())
 
 

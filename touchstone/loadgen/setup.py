@@ -294,7 +294,7 @@ class SettingUp:
         try:
             clean = self._cleared(_idle(log, self._journal.builds) if log else set())
         except Stopped:
-            clean = self._told_left()
+            clean = self._warn_left()
         finally:
             self.clock.stopped = never
         self._journal.close(all_clean=clean)
@@ -318,7 +318,7 @@ class SettingUp:
             self._log.warning(f"{told}{', '.join(running[:_NAMED])}{more}; `touchstone sweep` tries again")
         return clean
 
-    def _told_left(self) -> bool:
+    def _warn_left(self) -> bool:
         """Tells what a clean-up leaves that was stopped; whether that is nothing."""
         refs = {*self._journal.refs}
         for template in self._exam.templates:

@@ -209,7 +209,7 @@ class Options:
     max_requests: int | None = None
 
     @property
-    def arrivals_told(self) -> str:
+    def arrivals_text(self) -> str:
         """When what is to be sent is sent. A closed model takes from its arrivals no more than what they are."""
         return self.arrivals if self.model == "open" else f"as answered, by {self.users} clients"
 
