@@ -1,6 +1,6 @@
 """Judges a load run when it is over: whole stories by the rules of a check, the run as a whole, and the thresholds.
 
-What looks at one answer alone was judged while the run went on; see `touchstone.appraiser`.
+What looks at one answer alone was judged while the run went on; see `touchstone.loadgen.inline_judge`.
 """
 
 import dataclasses

@@ -81,7 +81,7 @@ class Scenario:
         ready: Versions that are built before the run begins, for reads.
         needs_second: Whether it needs the key of another account.
         drift: Whether the last part of the run is compared with the first.
-        shows: Claims that it is for; without a verdict on one of them a run is no pass. See `touchstone.shortfall`.
+        shows: Claims that it is for; without a verdict on one of them a run is no pass. See `judge.shortfall`.
     """
 
     name: str
