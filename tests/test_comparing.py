@@ -319,8 +319,8 @@ def test_workloads_that_are_not_alike_are_told() -> None:
     )  # fmt: skip
     told = compare_loads(before, replace(before, workload=other)).mismatches
 
-    assert [one.what for one in told] == ["scenario", "arrivals", "workers", "mix", "steps of a build"]
-    assert [(one.before, one.after) for one in told[-2:]] == [("read 100 %", "read 75 %, start 25 %"), ("–", "2 s")]
+    assert [one.what for one in told] == ["scenario", "arrivals", "workers", "mix", "seconds of a build"]
+    assert [(one.before, one.after) for one in told[-2:]] == [("read 100 %", "read 75 %, start 25 %"), ("–", "2")]
     assert compare_loads(before, before).mismatches == ()
 
 

@@ -33,7 +33,7 @@ def print_load_plan(plan: Plan, settings: Settings, wish: Wish, console: Console
 
     say(f"{options.scenario.name}: {options.scenario.says}")
     where, how = target.url or target.name, f"{options.model} model, seed {options.seed}"
-    say(f"target {where}, arrivals {options.arrivals_told}, {how}")
+    say(f"target {where}, arrivals {options.arrivals_text}, {how}")
     if options.model == "open":
         console.print(_table(plan))
     else:
