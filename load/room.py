@@ -4,7 +4,7 @@ A refusal does not say whether the host is full or a rate limit holds starts bac
 one look like the other. So the client makes the difference itself: it fills the host and then cancels builds at moments
 of its own choice, now at once, now after it was refused for longer than the last cancel took to let a start in.
 
-What it sees is judged by `touchstone.room`; each request says in its note what it is for.
+What it sees is judged by `touchstone.loadgen.capacity`; each request says in its note what it is for.
 """
 
 from aftermath import MARGIN_S

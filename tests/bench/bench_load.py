@@ -36,7 +36,7 @@ from touchstone.loadgen.workloads import SCENARIOS, Options
 
 KEY = "sk_live_test_bench"
 ROOT = Path(__file__).resolve().parents[2]
-USERS = 16
+USERS = 64
 READY_S, WARM_UP_S = 20.0, 2.0
 LOCUST = [sys.executable, "-m", "locust", "--config", os.devnull, "--headless", "--only-summary"]
 

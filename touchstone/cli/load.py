@@ -256,7 +256,7 @@ def print_plan(plan: Plan, settings: Settings, wish: loading.Wish, console: Cons
     cost = plan.cost(timed.build_timeout_s, timed.patience_s, timed.cancel_timeout_s)
     say_fitted(console, f"{options.scenario.name}: {options.scenario.says}")
     where, how = target.url or target.name, f"{options.model} model, seed {options.seed}"
-    say_fitted(console, f"target {where}, arrivals {options.arrivals_told}, {how}")
+    say_fitted(console, f"target {where}, arrivals {options.arrivals_text}, {how}")
     if options.model == "open":
         console.print(_schedule(plan))
     else:

@@ -16,7 +16,7 @@ from touchstone.facts.events import Case, Limit, Remark, Worker
 from touchstone.facts.runlog import RunLogWriter, decode
 from touchstone.facts.sample import UNSENT, Window
 from touchstone.loadgen.handover import LoadHandover, deal
-from touchstone.loadgen.lateness import fate_words
+from touchstone.loadgen.lateness import fate_text
 from touchstone.loadgen.not_judged import ABORTED, SECONDS
 from touchstone.loadgen.plan import plan
 from touchstone.loadgen.watchdog import Watchdog
@@ -321,7 +321,7 @@ class Master:
 
     def _lose(self, worker: Progress, why: str) -> None:
         worker.state = "lost"
-        worker.note = f"{why}; {fate_words(worker.assigned, worker.sent, worker.unsent)}"
+        worker.note = f"{why}; {fate_text(worker.assigned, worker.sent, worker.unsent)}"
         self._log.write(worker.lost(self._now()))
 
     def _finish(self) -> None:

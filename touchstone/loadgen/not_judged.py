@@ -11,7 +11,7 @@ from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Window, middle_s
 from touchstone.facts.wording import plural
-from touchstone.loadgen.lateness import last_words, punctuality
+from touchstone.loadgen.lateness import last_reports, punctuality
 from touchstone.loadgen.metrics import LASTING
 from touchstone.loadgen.record import Record
 from touchstone.loadgen.workloads import scenario
@@ -85,7 +85,7 @@ def ending(log: RunLog) -> Ending | None:
         return Ending("--max-seconds ended the run", "raise it")
     if any(text.startswith(ABORTED) for text in log.warnings):
         return Ending("--abort-on-fail ended the run", "leave it out")
-    if any(worker.spent_at_s is not None or worker.over_budget for worker in last_words(log.workers)):
+    if any(worker.spent_at_s is not None or worker.over_budget for worker in last_reports(log.workers)):
         return Ending("--max-requests ended the run", "raise it")
     if fallen(log.windows):
         return Ending("the target answered nobody any more")

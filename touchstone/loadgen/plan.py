@@ -44,7 +44,7 @@ _ROOM_WAITS = 10
 # Requests before and after the run: of the smoke test and one look at a version that was published, and about each
 # version, which is published and deleted, and cancelled where it may be building, and once more where it was.
 _SMOKE, _MOST_SMOKE, _AROUND, _CANCELS = 3, 7, 2, 2
-# Reads while a version is built beforehand come fast at first and then once a second: see `touchstone.patience`.
+# Reads while a version is built beforehand come fast at first and then once a second: see `touchstone.facts.patience`.
 _EARLY_READS = 50
 # Before a build that runs is known to, and where it ends, besides the polls in between.
 _MORE_POLLS = 3
@@ -153,7 +153,7 @@ class Plan:
             scenario=options.scenario.name,
             says=options.scenario.says,
             model=options.model,
-            arrivals=options.arrivals_told,
+            arrivals=options.arrivals_text,
             began_at=began_at,
             duration_s=self.schedule.duration_s,
             scheduled=self.scheduled() if options.model == "open" else {},
@@ -325,7 +325,7 @@ def _may_build(schedule: Schedule) -> int:
 
 
 def phase_of(options: Options, due_s: float) -> str:
-    """What goes on beside an arrival by plan; see `touchstone.loadfacts.Attempt`."""
+    """What goes on beside an arrival by plan; see `touchstone.facts.load_events.Attempt`."""
     if options.scenario.name != "fairness":
         return ""
     return "alone" if due_s < options.duration_s / 2 else "beside-greedy"
@@ -355,7 +355,7 @@ def _fairness(options: Options) -> Schedule:
     times = round(weights[1] / weights[0]) if weights[0] else 0
     if times < 1:
         raise UsageError(
-            f"--mix {_told(options.mix)!r}: fairness sets a greedy key beside a modest one; "
+            f"--mix {_mix_text(options.mix)!r}: fairness sets a greedy key beside a modest one; "
             "expected both, such as modest=1,greedy=20"
         )
     _few_enough(len(modest) * times, options)
@@ -391,7 +391,7 @@ def _few_enough(number: int, options: Options) -> None:
         )
 
 
-def _told(mix: Mapping[str, float]) -> str:
+def _mix_text(mix: Mapping[str, float]) -> str:
     return ",".join(f"{name}={weight:g}" for name, weight in mix.items())
 
 

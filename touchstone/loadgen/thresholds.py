@@ -385,7 +385,7 @@ def judge_thresholds(readings: Iterable[Reading], log: RunLog, ledger: Ledger) -
     judgements: list[Judgement] = []
     notices: list[Notice] = []
     for reading in readings:
-        claim, operation, limit = _claim(reading), _operation(reading.limit), told_limit(reading.limit)
+        claim, operation, limit = _claim(reading), _operation(reading.limit), limit_text(reading.limit)
         if reading.verdict == "broken":
             findings.append(_finding(reading, log, ledger))
         elif reading.verdict == "not-applicable":
@@ -401,7 +401,7 @@ def judge_thresholds(readings: Iterable[Reading], log: RunLog, ledger: Ledger) -
 
 
 def _finding(reading: Reading, log: RunLog, ledger: Ledger) -> Finding:
-    claim, operation, expected = _claim(reading), _operation(reading.limit), told_limit(reading.limit)
+    claim, operation, expected = _claim(reading), _operation(reading.limit), limit_text(reading.limit)
     duration_s = log.workload.duration_s if log.workload else 0.0
     remark = f" ({reading.reason})" if reading.reason else ""
     return Finding(
@@ -411,20 +411,20 @@ def _finding(reading: Reading, log: RunLog, ledger: Ledger) -> Finding:
         operation=operation,
         check=CHECK,
         expected=expected,
-        actual=told_value(reading) + remark,
+        actual=value_text(reading) + remark,
         where=f"{named(reading.limit.operation)} over {duration_s:g} s, {plural(reading.count, 'sample')}",
         curl=again(log.header),
         evidence=(),
     )
 
 
-def told_limit(limit: Limit) -> str:
+def limit_text(limit: Limit) -> str:
     """A limit in words, such as ``getBuild p99_s at most 0.5``."""
     bound = "at least" if STATISTICS[limit.statistic].is_floor else "at most"
     return f"{named(limit.operation)} {limit.statistic} {bound} {figure(limit.value, 6)}"
 
 
-def told_value(reading: Reading) -> str:
+def value_text(reading: Reading) -> str:
     """What was measured in words, such as ``710 ms``; with more digits where it is beyond its limit by a hair."""
     if reading.value is None:
         return "no answer" if reading.verdict == "broken" else "unknown"

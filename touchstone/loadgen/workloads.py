@@ -80,7 +80,7 @@ class Scenario:
         ready: Versions that are built before the run begins, for reads.
         needs_second: Whether it needs the key of another account.
         drift: Whether the last part of the run is compared with the first.
-        shows: Claims that it is for; without a verdict on one of them a run is no pass. See `touchstone.shortfall`.
+        shows: Claims that it is for; without a verdict on one of them a run is no pass. See `judge.shortfall`.
     """
 
     name: str
@@ -208,7 +208,7 @@ class Options:
     max_requests: int | None = None
 
     @property
-    def arrivals_told(self) -> str:
+    def arrivals_text(self) -> str:
         """When what is to be sent is sent. A closed model takes from its arrivals no more than what they are."""
         return self.arrivals if self.model == "open" else f"as answered, by {self.users} clients"
 
