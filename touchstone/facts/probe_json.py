@@ -5,14 +5,14 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from touchstone.facts.identity import Identity, Step, Stretch
+from touchstone.facts.identity import Identity, Step
 from touchstone.facts.knee_trials import Knee, Trial, Tried
 from touchstone.facts.observed import Answer
 from touchstone.facts.probe_events import Answered, Heard, Identified, Probing, Sending
 from touchstone.facts.stimulus import Stimulus
 
 _ANSWER, _STIMULUS, _IDENTITY = TypeAdapter(Answer), TypeAdapter(Stimulus), TypeAdapter(Identity)
-_STEPS, _STRETCH = TypeAdapter(tuple[Step, ...]), TypeAdapter(Stretch | None)
+_STEPS = TypeAdapter(tuple[Step, ...])
 _NUMBERED: TypeAdapter[dict[str, int]] = TypeAdapter(dict[str, int])
 _ANSWERED = TypeAdapter(Answered)
 
@@ -27,8 +27,7 @@ def _answered(event: dict[str, Any]) -> Answered:
 
 
 def _identified(event: dict[str, Any]) -> Identified:
-    steps, stretch = _STEPS.validate_python(event.get("steps", ())), _STRETCH.validate_python(event.get("stretch"))
-    return Identified(_IDENTITY.validate_python(event), steps, stretch)
+    return Identified(_IDENTITY.validate_python(event), _STEPS.validate_python(event.get("steps", ())))
 
 
 # By the type of the event, what makes a fact of it.

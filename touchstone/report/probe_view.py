@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from touchstone.facts.figures import figure
-from touchstone.facts.identity import Cost, Identity, Interval, Step, Stretch
+from touchstone.facts.identity import Cost, Identity, Interval, Step
 from touchstone.facts.knee_trials import Knee, Tried
 from touchstone.facts.observed import Answer
 from touchstone.report.knee_view import KneeView, knee_view
@@ -38,9 +38,6 @@ class _Identified(Protocol):
 
     @property
     def steps(self) -> tuple[Step, ...]: ...
-
-    @property
-    def stretch(self) -> Stretch | None: ...
 
 
 class Story(Protocol):
@@ -93,7 +90,6 @@ class ProbeView:
         answers: In the order in which they were sent.
         failed: Answers that tell nothing of a limiter: no answer, or a failing server.
         steps: One for each stimulus.
-        stretch: None where there is no limiter to draw.
         numbers: Those of the limiter that was found.
         advice: What a client should do.
         knee: None where none was looked for.
@@ -105,7 +101,6 @@ class ProbeView:
     failed: tuple[Answer, ...]
     identity: Identity
     steps: tuple[Step, ...]
-    stretch: Stretch | None
     numbers: tuple[NumberLine, ...]
     advice: Advice
     knee: KneeView | None = None
@@ -121,7 +116,6 @@ def probe_view(
     answers: Sequence[Answer],
     identity: Identity,
     steps: Sequence[Step],
-    stretch: Stretch | None,
     failed: Sequence[Answer] = (),
 ) -> ProbeView:
     """The view of a probe."""
@@ -134,7 +128,6 @@ def probe_view(
         tuple(failed),
         identity,
         tuple(steps),
-        stretch,
         numbers,
         advice(identity, operation),
     )
@@ -149,9 +142,9 @@ def told(story: Story | None) -> ProbeView | None:
     failed = [one.answer for one in answered if not one.heeded]
     operation, sought = story.probing.operation, story.probing.knee
     if found is None:
-        view = probe_view(operation, heard, _unsaid(heard), (), None, failed)
+        view = probe_view(operation, heard, _unsaid(heard), (), failed)
     else:
-        view = probe_view(operation, heard, found.identity, found.steps, found.stretch, failed)
+        view = probe_view(operation, heard, found.identity, found.steps, failed)
     return replace(view, knee=knee_view(operation, story.knee, story.tried, sought["slo_s"])) if sought else view
 
 
