@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from touchstone.facts.identity import Cost, Identity, Interval, Step, Stretch
+from touchstone.facts.identity import Cost, Identity, Interval, Step
 from touchstone.facts.knee_trials import Knee, Tried
 from touchstone.facts.observed import Answer
 from touchstone.facts.probe_events import Identified, ProbeStory
@@ -161,7 +161,6 @@ class ProbeView:
         answers: In the order in which they were sent.
         failed: Answers that tell nothing of a limiter: no answer, or a failing server.
         steps: One for each stimulus.
-        stretch: None where there is no limiter to draw.
         numbers: Those of the limiter that was found.
         advice: What a client should do.
         knee: None where none was looked for.
@@ -173,7 +172,6 @@ class ProbeView:
     failed: tuple[Answer, ...]
     identity: Identity
     steps: tuple[Step, ...]
-    stretch: Stretch | None
     numbers: tuple[NumberLine, ...]
     advice: Advice
     knee: KneeView | None = None
@@ -189,11 +187,11 @@ def probe_view(
     answers: Sequence[Answer],
     identity: Identity,
     steps: Sequence[Step],
-    stretch: Stretch | None,
     failed: Sequence[Answer] = (),
     knee: KneeView | None = None,
 ) -> ProbeView:
     """The view of a probe."""
+    numbers = tuple(line for tier in readings(identity.tiers) for line in _lines(tier, noun_of(operation)))
     return ProbeView(
         operation,
         sentence(identity, operation),
@@ -201,8 +199,7 @@ def probe_view(
         tuple(failed),
         identity,
         tuple(steps),
-        stretch,
-        tuple(line for tier in readings(identity.tiers) for line in _lines(tier, noun_of(operation))),
+        numbers,
         advice(identity, operation),
         knee,
     )
@@ -217,7 +214,7 @@ def probe_of(story: ProbeStory | None) -> ProbeView | None:
     operation, sought = story.probing.operation, story.probing.knee
     found = story.identified or Identified(_unsaid(heeded))
     knee = knee_view(operation, story.knee, story.tried, sought["slo_s"]) if sought else None
-    return probe_view(operation, heeded, found.identity, found.steps, found.stretch, failed, knee)
+    return probe_view(operation, heeded, found.identity, found.steps, failed, knee)
 
 
 def _unsaid(heeded: Sequence[Answer]) -> Identity:

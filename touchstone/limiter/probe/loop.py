@@ -296,8 +296,7 @@ class ProbeRun:
         # What ends the search for a knee does not end what was before.
         if bounds.why and not self._seeks:
             self._brain.stop(bounds.why)
-        known, stretch = self._brain.known(), self._brain.stretch()
-        self._log.write(Identified(known, tuple(self._brain.steps), stretch).event())
+        self._log.write(Identified(self._brain.known(), tuple(self._brain.steps)).event())
         for text in [*([bounds.failure] if bounds.failure else []), *self._verdicts.conclude()]:
             self._log.write(Case(CASE, "", "error", 0.0, (), self._link.secrets.text(text)))
 
