@@ -137,9 +137,8 @@ def _run(
 
 def _handover(settings: Settings, run_id: str, run_log: Path, url: str, latency_s: float, errand: Errand) -> Handover:
     log, latency_s = str(run_log.absolute()), round(latency_s, 6)
-    return Handover(
-        settings.to_json(), run_id, url, log, latency_s, errand.mode, plays=errand.plays, speed=errand.speed
-    )
+    known = (settings.to_json(), run_id, url, log, latency_s, errand.mode)
+    return Handover(*known, plays=errand.plays, speed=errand.speed, accounts=errand.accounts)
 
 
 def _footer(handover: Handover, run_log: Path, progress: Progress, interrupted: Interrupted, plugin: str) -> Footer:

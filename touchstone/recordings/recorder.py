@@ -27,7 +27,7 @@ from touchstone.facts.exchange import Exchange
 from touchstone.facts.leaks import leaks
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
-from touchstone.recordings import har, steps
+from touchstone.recordings import har
 from touchstone.recordings.cleaning import cleaned
 from touchstone.recordings.recording import BASE_URL, RUN_ID, Given, Owner, Recording, Terms
 from touchstone.recordings.replay import alone, shown
@@ -278,7 +278,7 @@ def written(name: str, made: Recording | str, folder: Path, keys: Mapping[str, s
     """
     if isinstance(made, str):
         return Written(name, None, made)
-    text = har.render(made, steps.steps(made.exchanges))
+    text = har.render(made)
     found = leaks(text, keys)
     if found:
         return Written(name, None, f"line {found[0].line} of it would hold {found[0].what}")

@@ -25,6 +25,7 @@ from touchstone.recordings.replay import (
     call_of,
     conclusion_of,
     given_of,
+    plays,
     target_of,
     unused_words,
 )
@@ -53,7 +54,7 @@ class ReplayRun(Run):
     is_replay = True
 
     def __init__(self, handover: Handover, settings: Settings) -> None:
-        self.replay = Replay(handover.plays, handover.speed)
+        self.replay = Replay(plays(handover.plays, tuple(handover.accounts.items())), handover.speed)
         self._unjudged: list[Exchange] = []
         super().__init__(handover, settings)
 
