@@ -8,9 +8,9 @@ What it sees is judged by `touchstone.room`; each request says in its note what 
 """
 
 from aftermath import MARGIN_S
-from touchstone.loadgen.cost import ROOM_TURNS
 from touchstone.loadgen.flows import Flow
 from touchstone.loadgen.load_run import LoadRun, Reply
+from touchstone.loadgen.plan import ROOM_TURNS
 
 # Of the turns every other one begins with waiting.
 _LEAST_HELD_S = 0.5

@@ -34,11 +34,10 @@ from touchstone.facts.sample import NO_ANSWER, Sample, Window  # noqa: E402 - th
 from touchstone.loadgen import locust_listener  # noqa: E402 - the same
 from touchstone.loadgen import master as conducting  # noqa: E402 - the same
 from touchstone.loadgen.bulk_link import fold  # noqa: E402 - the same
-from touchstone.loadgen.ending import ending  # noqa: E402 - the same
 from touchstone.loadgen.handover import Go, LoadHandover  # noqa: E402 - the same
 from touchstone.loadgen.master import Conductor  # noqa: E402 - the same
-from touchstone.loadgen.plan import plan  # noqa: E402 - the same
-from touchstone.loadgen.stage import Stage  # noqa: E402 - the same
+from touchstone.loadgen.not_judged import ending  # noqa: E402 - the same
+from touchstone.loadgen.plan import Stage, plan  # noqa: E402 - the same
 from touchstone.loadgen.worker import Member, boot_id  # noqa: E402 - the same
 from touchstone.loadgen.workloads import Options, scenario  # noqa: E402 - the same
 

@@ -10,7 +10,7 @@ from touchstone.contract import claims
 from touchstone.facts.events import RunLog, TemplateAction
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.load_events import Attempt, Build, BuildEnd
-from touchstone.loadgen.judgement import Ruling
+from touchstone.loadgen.not_judged import Ruling
 from touchstone.loadgen.rules import judge_load
 
 REF = "default/own-1@1.0.0"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.command import Ended, Shell, called
-from touchstone.check.terms import PUBLISH_ADVICE
+from touchstone.check.examination import PUBLISH_ADVICE
 from touchstone.config import Settings, TargetSettings
 from touchstone.errors import UsageError
 from touchstone.facts.events import Footer
@@ -49,9 +49,9 @@ at worst  every start is refused, and comes back each second for 120 s (3 reques
 STEADY_TABLE = """\
 from s  read  start  cancel  stream
      0    10      1       0       0
-     1    10      0       1       0
-     2    10      0       0       1
-     3     9      1       1       0
+     1     9      0       1       1
+     2    10      1       0       0
+     3     9      0       1       1
 """
 
 

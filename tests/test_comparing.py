@@ -52,7 +52,7 @@ def drawn(
 def apart(before: Durations, after: Durations, seed: int) -> list[Interval]:
     """The logarithm of the quotients of quantiles, each with its interval."""
     first, second = (quantiles_s(run.counts.sum(0, keepdims=True), run.lengths_s, SHARES)[0] for run in (before, after))
-    strays = ratios(before, after, SHARES, seed, rounds=300)
+    strays = ratios(before, after, SHARES, seed)
     values = [math.log(new / old) for old, new in zip(first, second, strict=True)]
     return [Interval(value, value + low, value + high) for value, (low, high) in zip(values, strays, strict=True)]
 
@@ -142,7 +142,7 @@ def test_no_stray_of_a_time_is_within_its_interval(before: list[list[int]], afte
     """Whatever the durations are, the interval of a percentile holds the one that was measured."""
     runs = [Durations(np.array(rows, dtype=float), np.array([0.001, 0.004, 1.0])) for rows in (before, after)]
 
-    for low, high in ratios(runs[0], runs[1], SHARES, seed, rounds=50):
+    for low, high in ratios(runs[0], runs[1], SHARES, seed):
         assert low <= 0 <= high or not (telling(runs[0].counts) and telling(runs[1].counts))
 
 

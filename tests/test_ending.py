@@ -12,7 +12,7 @@ from tests.ruled import attempt, ended, log_of, ruled
 from touchstone.facts.events import Case, Footer, RunLog
 from touchstone.facts.load_events import Attempt
 from touchstone.facts.sample import NO_ANSWER, Sample
-from touchstone.loadgen.ending import ABORTED, Ending, ending
+from touchstone.loadgen.not_judged import ABORTED, Ending, ending
 
 INTERRUPTED = Footer("", 0.0, 130, "interrupted by SIGTERM", interrupted=True)
 OUT_OF_TIME = Case("load.storm.seconds", "", "error", 0.0, (), "stopped by --max-seconds 6: what was not over by then")

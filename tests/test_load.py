@@ -21,7 +21,7 @@ from tests.loads import THRESHOLDS, broken
 from tests.stages import Asgi, descendants, free_port, words
 from tests.watched import Watched
 from touchstone.facts.runlog import read
-from touchstone.loadgen.growth import TARGET
+from touchstone.loadgen.metrics import TARGET
 
 # Of a scenario whose reads alone are of interest.
 READS = ("--mix", "read=1", "--max-builds", "8")

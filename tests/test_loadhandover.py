@@ -13,7 +13,7 @@ from tests.rules.exchanges import OTHER_REF, REF, contract, exchange
 from touchstone.config import HANDOVER, Settings, TargetSettings
 from touchstone.errors import UsageError
 from touchstone.loadgen.handover import Go, LoadHandover, received_load
-from touchstone.loadgen.stage import Stage
+from touchstone.loadgen.plan import Stage
 from touchstone.loadgen.workloads import SCENARIOS, Options
 from touchstone.rules.history import Content, History
 

@@ -20,7 +20,7 @@ from touchstone.rules.catalogue import EXCHANGE_RULES
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.rule import Rule
 from touchstone.target.answer import Answer
-from touchstone.target.transport import Call
+from touchstone.target.call import Call
 
 REF = "default/touchstone-t1-hello@1.0.0"
 KEY = keys().primary

@@ -23,11 +23,8 @@ from tests.loadlogs import (
 )
 from touchstone.facts.events import RunLog
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Sample
-from touchstone.loadgen.growth import TARGET
 from touchstone.loadgen.lateness import fate_words, punctuality
-from touchstone.loadgen.metrics import SHARES, Metrics, Operation, metrics, name_of
-from touchstone.loadgen.outcomes import kind_of
-from touchstone.loadgen.totals import ALL, totals
+from touchstone.loadgen.metrics import ALL, SHARES, TARGET, Metrics, Operation, kind_of, metrics, name_of, totals
 
 
 def sample(outcome: str, took_s: float, at: float = 0.0, operation: str = "getBuild", late_s: float = 0.0) -> Sample:

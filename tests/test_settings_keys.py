@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from touchstone.check.embedded import at_twin
-from touchstone.check.terms import restricted_key_advice, second_key_advice
+from touchstone.check.examination import restricted_key_advice, second_key_advice
 from touchstone.config import Flags, Settings, Templates, load
 from touchstone.errors import UsageError
 from touchstone.facts.key_sources import KeySources

@@ -14,10 +14,9 @@ from touchstone.contract import claims
 from touchstone.facts.events import Case, Footer, LedgerClaim, Occurrence, RunLog, Tally
 from touchstone.facts.load_events import Limit
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Sample, Window
-from touchstone.loadgen.ending import ABORTED
-from touchstone.loadgen.growth import TARGET
-from touchstone.loadgen.statistic import STATISTICS
-from touchstone.loadgen.thresholds import Reading, judge_thresholds, measured, told_limit, told_value
+from touchstone.loadgen.metrics import TARGET
+from touchstone.loadgen.not_judged import ABORTED
+from touchstone.loadgen.thresholds import STATISTICS, Reading, judge_thresholds, measured, told_limit, told_value
 from touchstone.report import html, json_report, junit
 from touchstone.report.load_view import limit_lines
 from touchstone.report.text import write as write_text

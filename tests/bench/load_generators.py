@@ -19,16 +19,16 @@ from tests.bench.load_spent import pinned
 from tests.bench.load_target import REF, Target
 from touchstone.config import Flags
 from touchstone.config import load as load_settings
-from touchstone.contract.bundle import load_dir
 from touchstone.contract.document import Contract
+from touchstone.contract.files import load_dir
 from touchstone.facts import sample_json
 from touchstone.facts.histogram import Histogram
 from touchstone.facts.load_events import Model
 from touchstone.facts.sample import Window
 from touchstone.loadgen.handover import Go, LoadHandover
 from touchstone.loadgen.loading import locust_environment
+from touchstone.loadgen.plan import Stage
 from touchstone.loadgen.prepared_request import Shots
-from touchstone.loadgen.stage import Stage
 from touchstone.loadgen.workloads import SCENARIOS, Options
 from touchstone.target.call import Call, Keys
 

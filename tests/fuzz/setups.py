@@ -10,9 +10,9 @@ from tests.fuzz.steps import SECRET, TOML
 from tests.fuzz.target import Target, file, folder, well_said
 from touchstone import config
 from touchstone.config import SettingsFile, find
-from touchstone.contract.bundle import load_dir
+from touchstone.contract.files import load_dir
 from touchstone.errors import UsageError
-from touchstone.loadgen import thresholds_file
+from touchstone.loadgen.thresholds import read_thresholds
 
 _KEYS = ("api_key", "second_api_key", "restricted_api_key")
 ENVIRONMENT = {"ORGO_API_KEY": "sk_live_" + "e" * 24, "HOME": "/nowhere"}
@@ -128,7 +128,7 @@ def check_thresholds(data: bytes) -> None:
     """Thresholds are read or refused with their place, and a limit is a number that something can be held against."""
     path = file("thresholds.toml", data)
     try:
-        limits = thresholds_file.read(path)
+        limits = read_thresholds(path)
     except UsageError as error:
         well_said(error, f"{path}: ")
         return

@@ -12,15 +12,15 @@ import yaml
 from tests import foreign_files, loadlogs
 from tests.fuzz.steps import SECRET
 from touchstone import config
-from touchstone.check.journal_state import JournalState, header
+from touchstone.check.journal import JournalState, header
 from touchstone.config import find
-from touchstone.contract import claims, yaml_text
-from touchstone.contract.bundle import recordings_dir
+from touchstone.contract import claims, parsing
 from touchstone.contract.document import Contract
+from touchstone.contract.files import recordings_dir
 from touchstone.errors import MAX_MESSAGE_CHARS, ContractError, HarnessError, RecordingError, RunLogError, UsageError
 from touchstone.facts.runlog import RunLogWriter, follow, read
 from touchstone.limiter.probe import quota_fields
-from touchstone.loadgen.thresholds_file import read as read_thresholds
+from touchstone.loadgen.thresholds import read_thresholds
 from touchstone.recordings import foreign, reader
 
 SHOWN = "sk_live_first_0123456789"
@@ -97,12 +97,12 @@ def test_yaml_that_spells_no_plain_value_is_an_error(kind: str) -> None:
     What holds itself, fills the memory or has no value is refused as other text that is no YAML, whoever reads it.
     """
     with pytest.raises(yaml.YAMLError):
-        yaml_text.read_yaml(NO_VALUES[kind])
+        parsing.read_yaml(NO_VALUES[kind])
 
 
 def test_aliases_within_bounds_are_read() -> None:
     """What other writers of YAML abbreviate is read as it was meant."""
-    assert yaml_text.read_yaml("a: &x [1, 2]\nb: *x\nc: [*x, *x]") == {"a": [1, 2], "b": [1, 2], "c": [[1, 2], [1, 2]]}
+    assert parsing.read_yaml("a: &x [1, 2]\nb: *x\nc: [*x, *x]") == {"a": [1, 2], "b": [1, 2], "c": [[1, 2], [1, 2]]}
 
 
 @pytest.mark.parametrize("kind", NO_VALUES)

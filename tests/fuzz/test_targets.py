@@ -13,7 +13,7 @@ from tests.fuzz.registry import TARGETS
 from tests.fuzz.steps import Step, mutated
 from tests.fuzz.target import folder
 from tests.rules.exchanges import exchange as any_exchange
-from touchstone.check.journal_state import JournalState, header
+from touchstone.check.journal import JournalState, header
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.recordings import har

@@ -12,7 +12,7 @@ from touchstone.facts.knee_trials import MISS_SHARE, Knee, KneeTerms, Outcome, T
 from touchstone.limiter.knee.judging import LATE_SHARE
 from touchstone.limiter.knee.moments import due_times
 from touchstone.limiter.knee.search import Search
-from touchstone.loadgen.chance import exponentials, uniforms
+from touchstone.loadgen.arrivals import exponentials
 
 Times = NDArray[np.float64]
 # When each read of a trial is sent after it was due.
@@ -29,12 +29,12 @@ def fixed(seed: int, count: int) -> Times:
 
 def exponential(seed: int, count: int) -> Times:
     """Many reads are short, and few are long."""
-    return -np.log(uniforms(seed, 7, count))
+    return -np.log(np.random.default_rng((seed, 7)).random(count))
 
 
 def mixed(seed: int, count: int) -> Times:
     """One of ten reads takes eleven times as long as the others."""
-    return np.where(uniforms(seed, 7, count) < 0.9, 0.5, 5.5)
+    return np.where(np.random.default_rng((seed, 7)).random(count) < 0.9, 0.5, 5.5)
 
 
 @dataclass(frozen=True)

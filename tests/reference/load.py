@@ -7,10 +7,8 @@ from collections.abc import Iterable
 from tests.reference.claims import link
 from tests.reference.marks import code, codes, plain, table
 from touchstone.facts.load_events import Limit
-from touchstone.loadgen import thresholds_file
 from touchstone.loadgen.arrivals import HELP
-from touchstone.loadgen.statistic import STATISTICS, Statistic
-from touchstone.loadgen.thresholds import told_limit
+from touchstone.loadgen.thresholds import STATISTICS, Statistic, bundled_thresholds, read_thresholds, told_limit
 from touchstone.loadgen.workloads import AT_ONCE, INVARIANTS, OPERATION_OF, SCENARIOS, Scenario
 
 BEGINNING = """
@@ -34,7 +32,7 @@ FLAGS = ("rate", "arrivals", "mix", "builds", "watchers", "build-s", "lines", "u
 
 def page() -> str:
     """The page."""
-    limits = thresholds_file.read(thresholds_file.bundled())
+    limits = read_thresholds(bundled_thresholds())
     parts = [BEGINNING.strip()]
     parts += [_section(scenario, limits[name]) for name, scenario in SCENARIOS.items()]
     parts += [

@@ -4,7 +4,7 @@ import pytest
 
 from tests.rules.exchanges import exchange
 from touchstone.facts.exchange import Response
-from touchstone.rules.answers import announces_json, error_problem, json_problem, told
+from touchstone.rules.messages import announces_json, error_problem, json_problem, told
 
 
 @pytest.mark.parametrize(

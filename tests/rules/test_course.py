@@ -6,8 +6,8 @@ import pytest
 
 from tests.rules.exchanges import OTHER_REF, REF, UNKNOWN_REF, build, exchange, history, publish
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.rules.course import Course, begins, may_have_acted, owned, says_building
 from touchstone.rules.history import Content
+from touchstone.rules.timeline import Course, begins, may_have_acted, owned, says_building
 
 AUTO = {"note": {"auto_build": True}, "auto_build": "building"}
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from touchstone.rules.logwords import frame_told, frames_apart, lines_astray
+from touchstone.rules.eventlog import frame_told, frames_apart, lines_astray
 
 LINES = [f"step {number}" for number in range(1, 41)]
 

@@ -8,7 +8,7 @@ import pytest
 from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
 from tests.rules.sentences import shown_by, story_findings
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.answers import told
+from touchstone.rules.messages import told
 from touchstone.rules.publishing import (
     STORY_RULES,
     auto_build,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.ambiguities import AMBIGUITIES
-from touchstone.contract import claims, openapi
+from touchstone.contract import claims, document
 from touchstone.proof.mutants import PERMITTED, generated
 from touchstone.proof.mutants.blame import claims_of
 from touchstone.proof.mutants.doors import ABOUT_ONE, KEY_RULES, VERSION_RULES
@@ -30,7 +30,7 @@ from touchstone.proof.mutants.surface import (
 from touchstone.proof.mutants.transitions import TRANSITIONS
 
 FAULTS = generated(1)
-DOCUMENT = openapi.resolved(openapi.read_document(Path("openapi/builds.yaml").read_bytes(), "builds.yaml"))
+DOCUMENT = document.resolved(document.read_document(Path("openapi/builds.yaml").read_bytes(), "builds.yaml"))
 BY_PATH = {
     "/templates": "templates",
     "/templates/{namespace}/{name}/{version}": "template",

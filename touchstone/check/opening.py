@@ -12,7 +12,7 @@ from pathlib import Path
 
 from touchstone import __version__
 from touchstone.check.handover import Mode
-from touchstone.check.journal_state import is_run_id
+from touchstone.check.journal import is_run_id
 from touchstone.config import Settings
 from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract

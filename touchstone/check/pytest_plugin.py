@@ -14,13 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from touchstone.check.examination import Examination
+from touchstone.check.cases import Cost, cost_of, culprits_first, general_first, may_be_left_out, write_plan
+from touchstone.check.examination import PUBLISH_ADVICE, Examination, Unsuited
 from touchstone.check.handover import BARRED, UNWRITTEN, hold_lifeline, received
-from touchstone.check.order import culprits_first, general_first, may_be_left_out
-from touchstone.check.plan import Cost, cost_of, write_plan
-from touchstone.check.plan_watch import barred
+from touchstone.check.preflight import barred
 from touchstone.check.run import Run
-from touchstone.check.terms import PUBLISH_ADVICE, Unsuited
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.errors import HarnessError, RecordingError

@@ -6,13 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from touchstone.check.budget import Budget
-from touchstone.check.examination import Examination
+from touchstone.check.examination import PUBLISH_ADVICE, Examination, restricted_key_advice, second_key_advice
 from touchstone.check.handover import Handover
 from touchstone.check.journal import Journal
-from touchstone.check.plan_watch import PlanWatch
+from touchstone.check.preflight import PlanWatch
 from touchstone.check.sweep import EMBEDDED_URL
 from touchstone.check.templates import Template
-from touchstone.check.terms import PUBLISH_ADVICE, restricted_key_advice, second_key_advice
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
@@ -22,7 +21,8 @@ from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.rules.history import Bounds, Content
 from touchstone.rules.judge import by_all_rules
-from touchstone.target.transport import Keys, Transport
+from touchstone.target.call import Keys
+from touchstone.target.transport import Transport
 
 UNSHOWN = (
     "not shown by these scenarios; others may, and generated requests and all contract tests do with a live target"

@@ -20,21 +20,20 @@ from pathlib import Path
 from touchstone.check.baseline import read_baseline
 from touchstone.check.child import Interrupted, Progress, elsewhere, passed_on, signals, watched
 from touchstone.check.embedded import EMBEDDED_TWIN, at_twin
-from touchstone.check.given_refs import check_given
 from touchstone.check.handover import BARRED, UNFINISHED, UNWRITTEN, Handover, Mode
 from touchstone.check.opening import CHECK, Errand, new_log, new_run_id, utc, write_header
-from touchstone.check.plan_watch import barred
-from touchstone.check.smoke import smoke
+from touchstone.check.preflight import barred, check_given, smoke
 from touchstone.check.sweep import sweep_run
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
-from touchstone.contract.bundle import contract_tests_dir
 from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
+from touchstone.contract.files import contract_tests_dir
 from touchstone.errors import HarnessError, OutputError, RunLogError, TargetError, UsageError
 from touchstone.facts.events import Footer
 from touchstone.facts.runlog import RunLogWriter
-from touchstone.target.transport import Keys, Transport
+from touchstone.target.call import Keys
+from touchstone.target.transport import Transport
 from touchstone.twin import Twin, TwinSettings
 from touchstone.types import Conclude
 
@@ -229,7 +228,6 @@ def _command(mode: Mode = "run", plugin: str = "") -> list[str]:
 # Those that the contract tests need. Others that are installed would disturb the order of the cases or only cost time,
 # as the search for leaked resources does, which is no concern of an examination.
 _PLUGINS = (
-    "touchstone.check.quiet",
     "_hypothesis_pytestplugin",
     "schemathesis.pytest.plugin",
     "touchstone.check.pytest_plugin",

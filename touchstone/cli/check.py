@@ -10,11 +10,11 @@ import typer
 from rich.console import Console
 
 from touchstone.check import baseline as baselines
-from touchstone.check import lastfailed, runner
+from touchstone.check import runner
 from touchstone.cli.github_job import tell
-from touchstone.cli.live import progress_on
 from touchstone.cli.options import SeededRun, WriteBaseline, claim_ids, command, say
 from touchstone.cli.plans import print_plan
+from touchstone.cli.progress import progress_on
 from touchstone.config import Profile
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.facts.runlog import read
@@ -60,7 +60,7 @@ class Check(SeededRun):
         """Judges it."""
         settings, out = self.settings("judging"), Console()
         if self.last_failed:
-            settings, note = lastfailed.narrowed(settings, ledger_of_claims.load(), Path("reports"))
+            settings, note = baselines.narrowed(settings, ledger_of_claims.load(), Path("reports"))
             say(out, note)
         if settings.plan:
             with tempfile.TemporaryDirectory() as folder:

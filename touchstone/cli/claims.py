@@ -22,12 +22,11 @@ from touchstone.facts.curl import command
 from touchstone.facts.exchange import Request
 from touchstone.facts.visible import one_line
 from touchstone.loadgen import rules as load_rules
-from touchstone.loadgen.statistic import STATISTICS
-from touchstone.loadgen.thresholds import CHECK
+from touchstone.loadgen.thresholds import CHECK, STATISTICS
 from touchstone.proof import catalogue
 from touchstone.report.narrow import TABLE_FROM_COLUMNS, listed, say
 from touchstone.rules import catalogue as rules
-from touchstone.target.transport import fill
+from touchstone.target.call import fill
 
 app = typer.Typer()
 

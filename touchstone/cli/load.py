@@ -22,12 +22,10 @@ from touchstone.facts.figures import figure
 from touchstone.facts.runlog import read
 from touchstone.loadgen import loading, remote_worker
 from touchstone.loadgen.arrivals import HELP as ARRIVALS_HELP
-from touchstone.loadgen.arrivals import parse
-from touchstone.loadgen.cost import Cost
-from touchstone.loadgen.plan import MAX_BUILDS, Plan
+from touchstone.loadgen.arrivals import Trace, parse
+from touchstone.loadgen.plan import MAX_BUILDS, Cost, Plan
 from touchstone.loadgen.plan import plan as drawn_up
-from touchstone.loadgen.thresholds_file import of_scenario
-from touchstone.loadgen.trace import Trace
+from touchstone.loadgen.thresholds import thresholds_of
 from touchstone.loadgen.workloads import (
     AT_ONCE,
     MAY_BUILD,
@@ -115,7 +113,7 @@ class Load(SeededRun):
         out = Console()
         if settings.plan:
             if wish.thresholds is not None:
-                of_scenario(wish.thresholds, chosen.name)
+                thresholds_of(wish.thresholds, chosen.name)
             print_plan(drawn_up(options), settings, wish, out)
             return 0
         with load_progress_on(Console(stderr=True)) as progress:

@@ -79,7 +79,7 @@ class Builds:
 
     def admit(self, call: Call) -> bool:
         """Whether a request may be sent; reserves a build for one that may begin it."""
-        admitted = not self._budget.may_begin(call) or self._budget.reserve(call.ref or "", self._look)
+        admitted = not self._budget.may_begin(call) or self._budget.reserve(self._look)
         if admitted:
             self._budget.sends(call)
         return admitted

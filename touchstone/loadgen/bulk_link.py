@@ -20,7 +20,7 @@ from touchstone.facts.sample import Window
 from touchstone.loadgen import bulk_wire
 from touchstone.loadgen.bulk_reports import Report, ReportReader
 from touchstone.loadgen.bulk_wire import Setup
-from touchstone.loadgen.outcomes import kind_of
+from touchstone.loadgen.metrics import kind_of
 from touchstone.target.redact import Secrets
 
 if TYPE_CHECKING:

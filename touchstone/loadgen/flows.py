@@ -12,8 +12,8 @@ from gevent.event import Event
 from touchstone.facts.exchange import Credential
 from touchstone.facts.load_events import Attempt, Build, BuildEnd
 from touchstone.facts.patience import back_off_s
-from touchstone.loadgen.cost import POLL_S
 from touchstone.loadgen.load_run import LoadRun, Reply, Stopped, call
+from touchstone.loadgen.plan import POLL_S
 
 # A build that reads not_built is believed to have vanished after so many reads in a row.
 _VANISHED_READS = 4

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from touchstone.check.environment import Carried
+from touchstone.check.handover import Carried
 from touchstone.config import HANDOVER, UNBOUNDED_BUILDS
 from touchstone.errors import UsageError
-from touchstone.loadgen.stage import Stage
+from touchstone.loadgen.plan import Stage
 from touchstone.loadgen.workloads import Options
 
 # How a line begins with which a worker says why it has no part in the run.

@@ -4,7 +4,7 @@ What looks at one answer alone was judged while the run went on; see `touchstone
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from touchstone.check.run import given_contents
@@ -12,28 +12,29 @@ from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.facts.events import Case, CaseOutcome, Footer, Notice, RunLog
-from touchstone.facts.exchange import Exchange
-from touchstone.facts.finding import Finding, Judgement
+from touchstone.facts.finding import Judgement
 from touchstone.facts.runlog import RunLogWriter, read
-from touchstone.loadgen import closing, watching
-from touchstone.loadgen.growth import TARGET
 from touchstone.loadgen.inline_judge import INLINE_RULES, STORY_TIME_RULES
+from touchstone.loadgen.metrics import ALL, TARGET
+from touchstone.loadgen.not_judged import ASKED_AT_THE_END, STORM, unasked, unwatched
 from touchstone.loadgen.rules import judge_load
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP
-from touchstone.loadgen.shortfall import shortfall
-from touchstone.loadgen.thresholds import Reading, judge_thresholds, measured
+from touchstone.loadgen.thresholds import STATISTICS, Reading, judge_thresholds, measured, named, told_limit
 from touchstone.loadgen.workloads import INVARIANTS, scenario
 from touchstone.rules import catalogue
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.judge import Judge, said
-from touchstone.rules.rule import Rule
+from touchstone.rules.verdict import judge as judge_claims
 from touchstone.rules.verdict import plural, was
 
 # They look for what may be in a start's way, whoever sent it. The load rules know every start, kept or not, and judge.
 _NEED_EVERY_START = frozenset({"room.free"})
 
+# What was not judged is named so often, besides the first, whose reason is told; the report has those of all.
+_MOST_NAMED = 3
+
 UNSHOWN = "this scenario does not set out to show it; `touchstone check` does"
-UNSHOWN_BUT_IN_STORM = f"this scenario does not set out to show it; `touchstone load {closing.SCENARIO}` does"
+UNSHOWN_BUT_IN_STORM = f"this scenario does not set out to show it; `touchstone load {STORM}` does"
 
 
 def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_limits: bool = False) -> Footer:
@@ -54,8 +55,7 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
         readings = measured(log) if log.windows else ()
         if log.windows:
             _judge_whole(log, writer, case, readings)
-        told = _told_unasked(dataclasses.replace(read(run_log), footer=footer), writer)
-        judged = _told_unwatched(told, writer)
+        judged = _tell_open(dataclasses.replace(read(run_log), footer=footer), writer)
         _tell_unshown(judged, writer, case)
         if not footer.exit_code and (reason := shortfall(judged, readings, own_limits=own_limits)):
             footer = dataclasses.replace(footer, exit_code=3, reason=reason)
@@ -65,14 +65,13 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
 
 
 def _judge_stories(log: RunLog, settings: Settings, writer: RunLogWriter, case: str) -> None:
-    """
-    Judges what was kept: each version by its story, where all of it is there, and set-up and clean-up by every rule.
-    """
+    """Judges what was kept: each version by its story, where all is there, set-up and clean-up by every rule."""
     ledger, target = ledger_of_claims.load().raised(INVARIANTS), settings.target
     bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
     partial = _partial(log)
-    judge = Judge(history, ledger, _fitting(STORY_TIME_RULES, partial), catalogue.STORY_RULES, target.key_sources)
+    fitting = tuple(rule for rule in STORY_TIME_RULES if not partial or rule.id not in _NEED_EVERY_START)
+    judge = Judge(history, ledger, fitting, catalogue.STORY_RULES, target.key_sources)
     judgements: list[Judgement] = []
     for exchange in sorted(log.exchanges, key=lambda each: each.done_at):
         judgements += judge.see(exchange)
@@ -80,7 +79,9 @@ def _judge_stories(log: RunLog, settings: Settings, writer: RunLogWriter, case: 
             judgements += [j for rule in INLINE_RULES for j in said(rule, exchange, history, judge.failed)]
     judgements += judge.tell(dict.fromkeys(e.ref for e in log.exchanges if e.ref and e.ref not in partial))
     writer.judgements(case, judgements)
-    _write_findings(writer, (judge.finding(j) for j in judgements if j.outcome == "broken"), case)
+    for judgement in judgements:
+        if judgement.outcome == "broken":
+            writer.finding(judge.finding(judgement), case)
     for rule_id, error in judge.failed.items():
         _tell_failed(writer, rule_id, f"the rule {rule_id} failed: {error}")
     if _is_cut(log):
@@ -124,19 +125,9 @@ def _is_cut(log: RunLog) -> bool:
     return log.workload.began_at > 0 and told < log.workload.workers
 
 
-def _fitting(exchange_rules: tuple[Rule[Exchange], ...], partial: set[str]) -> tuple[Rule[Exchange], ...]:
-    """The rules that need no more than was kept."""
-    return tuple(rule for rule in exchange_rules if not partial or rule.id not in _NEED_EVERY_START)
-
-
 def _tell_failed(writer: RunLogWriter, rule_id: str, text: str) -> None:
     """An error of ours: the run must not look like a pass, whatever else upholds the claim of the rule."""
     writer.case(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
-
-
-def _write_findings(writer: RunLogWriter, findings: Iterable[Finding], case: str) -> None:
-    for finding in findings:
-        writer.finding(finding, case)
 
 
 def _judge_whole(log: RunLog, writer: RunLogWriter, case: str, readings: tuple[Reading, ...]) -> None:
@@ -144,29 +135,21 @@ def _judge_whole(log: RunLog, writer: RunLogWriter, case: str, readings: tuple[R
     ledger = ledger_of_claims.load().raised(INVARIANTS)
     for ruling in (judge_load(log, ledger), judge_thresholds(readings, log, ledger)):
         writer.judgements(case, ruling.judgements)
-        _write_findings(writer, ruling.findings, case)
+        for finding in ruling.findings:
+            writer.finding(finding, case)
         for notice in ruling.notices:
             writer.notice(notice)
             if notice.verdict == "could-not-run":  # a rule that failed says nothing else
                 _tell_failed(writer, notice.claim, notice.reason)
 
 
-def _told_unasked(log: RunLog, writer: RunLogWriter) -> RunLog:
-    """The log with a word on why nothing was asked about reads, where a storm was to ask."""
-    assert log.workload is not None
-    told = {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
-    if log.workload.scenario != closing.SCENARIO or closing.CLAIM in told:
-        return log
-    notice = closing.unasked(log)
-    writer.notice(notice)
-    return dataclasses.replace(log, notices=(*log.notices, notice))
-
-
-def _told_unwatched(log: RunLog, writer: RunLogWriter) -> RunLog:
-    """The log with a word on watchers that had nothing to watch, and on claims that stay open for that."""
-    if reason := watching.told_unwatched(log):
+def _tell_open(log: RunLog, writer: RunLogWriter) -> RunLog:
+    """The log with notices about claims that stay open: about reads in a storm, about logs where too few watched."""
+    reason, notices = unwatched(log)
+    if reason:
         writer.warning(reason)
-    notices = tuple(watching.unseen(log))
+    if notice := unasked(log):
+        notices = [notice, *notices]
     for notice in notices:
         writer.notice(notice)
     return dataclasses.replace(log, notices=(*log.notices, *notices))
@@ -180,9 +163,49 @@ def _tell_unshown(log: RunLog, writer: RunLogWriter, case: str) -> None:
     told |= {notice.claim for notice in log.notices}
     for claim in log.header.claims:
         if claim.id not in told and claim.id not in chosen.shows:
-            reason = UNSHOWN_BUT_IN_STORM if claim.id == closing.CLAIM else UNSHOWN
+            reason = UNSHOWN_BUT_IN_STORM if claim.id == ASKED_AT_THE_END else UNSHOWN
             writer.notice(Notice(claim.id, "not-applicable", reason))
     began_at = log.workload.began_at
     duration_s = max((window.at_s + 1.0 for window in log.windows), default=began_at) - began_at
     outcome: CaseOutcome = "failed" if any(occurrence.case == case for occurrence in log.occurrences) else "passed"
     writer.case(Case(case, chosen.says, outcome, round(duration_s, 3), chosen.shows))
+
+
+def shortfall(log: RunLog, readings: Iterable[Reading], *, own_limits: bool) -> str:
+    """What could not be judged and why, in one line: of the first the reason, of others the name; empty where all was.
+
+    A run that breaks nothing is a pass only where what it was made for was judged. So it is none where a claim that
+    the scenario is for has no verdict, where one of the invariants stays open though the run had occasion to judge it,
+    where the generator kept a threshold from being judged, and where a threshold that the caller set himself was not
+    judged. A threshold of ours that has too few samples in a short run is reported, and stops nothing.
+
+    Args:
+        log: The run with all judgements.
+        own_limits: Whether the caller set the thresholds.
+    """
+    missing = [*_open_claims(log), *_open_limits(readings, own_limits=own_limits)]
+    if not missing:
+        return ""
+    (_, reason), *others = missing
+    names = [name for name, _ in others[:_MOST_NAMED]]
+    names += [f"{len(others) - _MOST_NAMED} more"] if len(others) > _MOST_NAMED else []
+    return f"not judged: {reason}" + (f"; nor {', '.join(names)}" if names else "")
+
+
+def _open_claims(log: RunLog) -> Iterator[tuple[str, str]]:
+    """The name of each claim, and what is said of it where it comes first."""
+    assert log.workload is not None
+    shows = scenario(log.workload.scenario).shows
+    for claim in judge_claims(log).claims:
+        name = claim.claim.id
+        is_open = claim.verdict == "indeterminate" and name in (*INVARIANTS, *shows)
+        if is_open or (claim.verdict == "not-applicable" and name in shows):
+            yield name, f"{name}, {claim.reason}"
+
+
+def _open_limits(readings: Iterable[Reading], *, own_limits: bool) -> Iterator[tuple[str, str]]:
+    for reading in readings:
+        enough = reading.count >= STATISTICS[reading.limit.statistic].samples_needed
+        if reading.verdict == "indeterminate" and (own_limits or enough):
+            name = f"{named(reading.limit.operation)} {reading.limit.statistic}".removeprefix(f"{named(ALL)} ")
+            yield name, f"{told_limit(reading.limit)}, {reading.reason}"

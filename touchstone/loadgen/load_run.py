@@ -13,8 +13,7 @@ import gevent
 from gevent.event import Event
 from gevent.pool import Group
 
-from touchstone.check.budget import SPENT
-from touchstone.check.outage import Silence
+from touchstone.check.budget import SPENT, Silence
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract

@@ -15,8 +15,7 @@ from locust.env import Environment
 from locust.event import EventHook
 from locust.runners import STATE_INIT, STATE_MISSING, MasterRunner, WorkerRunner
 
-from touchstone.check.handover import UNWRITTEN
-from touchstone.check.lifeline import hold_lifeline
+from touchstone.check.handover import UNWRITTEN, hold_lifeline
 from touchstone.facts.histogram import cell, middle_s
 from touchstone.loadgen.bulk_link import fold
 from touchstone.loadgen.handover import SAID, TOLD, LoadHandover, received_load
@@ -55,7 +54,7 @@ def member_of(environment: Environment) -> Member:
 @events.init.add_listener  # type: ignore[untyped-decorator]  # Locust's events are not typed
 def prepare(environment: Environment, runner: Any, **_: Any) -> None:
     """Gives each process of a run its part."""
-    hold_lifeline(os.environ)
+    hold_lifeline(os.environ, under_gevent=True)
     handover = received_load(os.environ)
     _on(environment.events.quitting, lambda: _set_exit_code(environment))
     if isinstance(runner, WorkerRunner):

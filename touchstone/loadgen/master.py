@@ -16,9 +16,9 @@ from touchstone.facts import sample_json
 from touchstone.facts.events import Case
 from touchstone.facts.load_events import Limit, Worker
 from touchstone.facts.runlog import RunLogWriter
-from touchstone.loadgen.ending import ABORTED, SECONDS
 from touchstone.loadgen.handover import LoadHandover
 from touchstone.loadgen.lateness import fate_words
+from touchstone.loadgen.not_judged import ABORTED, SECONDS
 from touchstone.loadgen.plan import plan
 from touchstone.loadgen.seat import Seat
 from touchstone.loadgen.watchdog import Watchdog

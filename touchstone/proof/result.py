@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from touchstone.check.early_stop import Quarry
+from touchstone.check.cases import Quarry
 from touchstone.facts.events import RunLog
 from touchstone.rules.verdict import RunVerdict
 

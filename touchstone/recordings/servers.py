@@ -13,7 +13,7 @@ from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 from touchstone.config import Count, Seed, Text, kind, one_of
-from touchstone.contract.bundle import recordings_dir
+from touchstone.contract.files import recordings_dir
 from touchstone.contract.quoting import Kind, checked
 from touchstone.errors import RecordingError, Unfit, UsageError, nearest
 from touchstone.proof import catalogue

@@ -5,10 +5,9 @@ from touchstone.loadgen.metrics import Times
 from touchstone.loadgen.thresholds import named
 from touchstone.report import page
 from touchstone.report.chart import Chart, Key, Log, Shape
-from touchstone.report.compare_claims import GROUPS
 from touchstone.report.compare_loads import LoadComparison, OperationChange
 from touchstone.report.compare_words import apart_words, method_words, run_words, statistic_words, value_words
-from touchstone.report.comparison import Comparison, kind_of_run
+from touchstone.report.comparison import GROUPS, Comparison, kind_of_run
 from touchstone.report.html import SYMBOLS
 from touchstone.report.load_latency import curve, curve_shapes, nines_axis, nines_of
 from touchstone.report.load_words import capacity_words, workload_words

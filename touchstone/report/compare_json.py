@@ -6,9 +6,8 @@ from typing import Any
 
 from touchstone.facts.events import RunLog
 from touchstone.facts.finding import Finding
-from touchstone.report.compare_claims import GROUPS, Turn
 from touchstone.report.compare_loads import Change
-from touchstone.report.comparison import Comparison
+from touchstone.report.comparison import GROUPS, Comparison, Turn
 from touchstone.rules.verdict import ClaimVerdict, RunVerdict
 
 SCHEMA_VERSION = 1

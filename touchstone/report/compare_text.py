@@ -11,11 +11,17 @@ from rich.text import Text
 from touchstone.facts.finding import Finding
 from touchstone.facts.visible import clipped
 from touchstone.loadgen.thresholds import named
-from touchstone.report.compare_answers import AnswerTimes
-from touchstone.report.compare_claims import GROUPS, ClaimChanges, Turn
-from touchstone.report.compare_loads import NOISE, TOO_FEW, UNCERTAIN, Change, LoadComparison, OperationChange
+from touchstone.report.compare_loads import (
+    NOISE,
+    TOO_FEW,
+    UNCERTAIN,
+    AnswerTimes,
+    Change,
+    LoadComparison,
+    OperationChange,
+)
 from touchstone.report.compare_words import apart_words, method_words, run_words, statistic_words, value_words
-from touchstone.report.comparison import Comparison
+from touchstone.report.comparison import GROUPS, ClaimChanges, Comparison, Turn
 from touchstone.report.load_words import capacity_words
 from touchstone.report.narrow import say
 from touchstone.report.paragraphs import paragraph, told

@@ -3,7 +3,7 @@
 from typing import Any
 
 from touchstone.facts.events import LedgerClaim
-from touchstone.loadgen.outcomes import kind_of
+from touchstone.loadgen.metrics import kind_of
 from touchstone.report import page
 from touchstone.report.probe_view import ProbeView
 from touchstone.report.view import View

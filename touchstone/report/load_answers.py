@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from touchstone.facts.load_events import Attempt
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER
-from touchstone.loadgen.outcomes import Kind, kind_of
+from touchstone.loadgen.metrics import Kind, kind_of
 from touchstone.report.chart import SIDE, Chart, Key, Linear, Shape, bars, clock_axis, place, stairs
 from touchstone.report.load_time import Columns, most
 from touchstone.report.load_view import LoadView

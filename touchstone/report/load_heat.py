@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from touchstone.facts.histogram import Histogram, middle_s
 from touchstone.facts.sample import UNSENT, Window
-from touchstone.loadgen.totals import LASTING, is_timed
+from touchstone.loadgen.metrics import LASTING, is_timed
 from touchstone.report.chart import Chart, Key, Log, Shape, clock_axis, height, place
 from touchstone.report.load_time import Columns
 from touchstone.report.load_view import LoadView

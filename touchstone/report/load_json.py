@@ -3,11 +3,10 @@
 from math import isfinite
 from typing import Any
 
-from touchstone.loadgen.capacity import Capacity
+from touchstone.loadgen.capacity import Capacity, Room
 from touchstone.loadgen.lateness import Punctuality
 from touchstone.loadgen.metrics import Operation, Times, Traffic
-from touchstone.loadgen.outage import Fallen
-from touchstone.loadgen.room import Room
+from touchstone.loadgen.not_judged import Fallen
 from touchstone.report.load_view import LimitLine, LoadView
 from touchstone.report.load_words import beyond_words, capacity_words, generator_words
 

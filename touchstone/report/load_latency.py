@@ -8,8 +8,7 @@ import numpy as np
 
 from touchstone.facts.figures import brief
 from touchstone.facts.histogram import Histogram, middle_s
-from touchstone.loadgen.metrics import FEW, Metrics, Operation, Times, name_of
-from touchstone.loadgen.totals import ALL, LASTING
+from touchstone.loadgen.metrics import ALL, FEW, LASTING, Metrics, Operation, Times, name_of
 from touchstone.report.chart import Axis, Chart, Key, Log, Shape, Tick, line
 from touchstone.rules.verdict import plural
 

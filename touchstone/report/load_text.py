@@ -8,9 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from touchstone.facts.figures import brief, figure, percentage
-from touchstone.loadgen.metrics import Metrics, Times, Traffic
-from touchstone.loadgen.outcomes import kind_of
-from touchstone.loadgen.totals import LASTING
+from touchstone.loadgen.metrics import LASTING, Metrics, Times, Traffic, kind_of
 from touchstone.report.load_view import LimitLine, LoadView
 from touchstone.report.load_words import (
     beyond_words,

@@ -8,12 +8,10 @@ from touchstone.facts.figures import figure, percentage
 from touchstone.facts.load_events import Attempt, Workload
 from touchstone.facts.sample import Window
 from touchstone.loadgen.capacity import Capacity, capacity
-from touchstone.loadgen.closing import asked
 from touchstone.loadgen.lateness import Punctuality, punctuality
 from touchstone.loadgen.metrics import Metrics, metrics
-from touchstone.loadgen.outage import Fallen, Pause, fallen, pauses
-from touchstone.loadgen.statistic import STATISTICS
-from touchstone.loadgen.thresholds import Kept, Reading, measured, named, told_value
+from touchstone.loadgen.not_judged import Fallen, Pause, fallen, limit_starts, pauses
+from touchstone.loadgen.thresholds import STATISTICS, Kept, Reading, measured, named, told_value
 
 _HARDLY = 0.0005  # of a limit: below, what is left would round to all of it
 _ORDER: tuple[Kept, ...] = ("broken", "indeterminate", "kept", "not-applicable")
@@ -107,7 +105,7 @@ def load_view(log: RunLog, readings: tuple[Reading, ...] | None = None) -> LoadV
     """
     if log.workload is None:
         return None
-    starts = asked(log)
+    starts = limit_starts(log)
     return LoadView(
         workload=log.workload,
         numbers=metrics(log),

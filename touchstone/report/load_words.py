@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from touchstone.facts.figures import brief
 from touchstone.facts.load_events import Attempt, Workload
 from touchstone.facts.sample import CUT_OFF
-from touchstone.loadgen.capacity import SPANS_S, Capacity, Finding
+from touchstone.loadgen.capacity import SPANS_S, Capacity, Finding, Room
 from touchstone.loadgen.lateness import Punctuality
 from touchstone.loadgen.metrics import Metrics
-from touchstone.loadgen.outage import Fallen, Pause
-from touchstone.loadgen.room import Room
+from touchstone.loadgen.not_judged import Fallen, Pause
 from touchstone.rules.verdict import plural, was
 
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from touchstone.facts.visible import clipped, one_line
-from touchstone.loadgen.outcomes import Kind
+from touchstone.loadgen.metrics import Kind
 
 _MAX_CHARS = 1_200
 

@@ -7,13 +7,12 @@ from itertools import pairwise
 from touchstone.contract.event_stream import parse
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Credential, Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.answers import SUCCESS, judgeable, told
-from touchstone.rules.anyway import begins_anyway
-from touchstone.rules.course import IDLE, Course
+from touchstone.rules.attribution import begins_anyway
 from touchstone.rules.history import History
-from touchstone.rules.requests import excused, operation_of, parts, path_of, spelling
+from touchstone.rules.messages import SUCCESS, excused, judgeable, operation_of, parts, path_of, spelling, told
+from touchstone.rules.ownership import standing
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
-from touchstone.rules.standing import standing
+from touchstone.rules.timeline import IDLE, Course
 
 _REFUSALS: dict[Credential, str] = {
     "none": "auth.missing-key-is-401",

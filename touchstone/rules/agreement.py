@@ -6,10 +6,10 @@ from itertools import pairwise
 from touchstone.contract.lifecycle import FINISHED
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.answers import told
-from touchstone.rules.course import Course, owned
 from touchstone.rules.history import Content, History, shares_builds
+from touchstone.rules.messages import told
 from touchstone.rules.rule import Rule, broken, held, judged, rule, shown
+from touchstone.rules.timeline import Course, owned
 
 _STABLE, _SHARED = "status.build-time-is-stable", "start.concurrent-share-one-build"
 _READY = "status.ready-stays-ready"

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.answers import SUCCESS, told
-from touchstone.rules.course import Course, owned
 from touchstone.rules.eventlog import names
 from touchstone.rules.history import Content, History
+from touchstone.rules.messages import SUCCESS, told
+from touchstone.rules.ownership import Shelf, digest_of, document_of, replaced
 from touchstone.rules.rule import Rule, broken, held, judged, rule
-from touchstone.rules.shelf import Shelf, digest_of, document_of, replaced
+from touchstone.rules.timeline import Course, owned
 
 _PUBLISHED, _STABLE = "digest.is-the-published-one", "digest.is-stable"
 _CONFLICT = "publish.conflict-keeps-content"

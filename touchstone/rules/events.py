@@ -1,7 +1,7 @@
 """
 Judges each build log by itself: media type, framing, frames, the order of its times, its end, and whose lines it holds.
 
-How a log goes together with the life of its build is judged in `following.py`.
+How a log goes together with the life of its build is judged in `logs.py`.
 """
 
 from collections.abc import Iterator
@@ -10,12 +10,11 @@ from itertools import pairwise
 from touchstone.contract.document import EVENT_STREAM, Problem
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.answers import media_type
-from touchstone.rules.course import says_building
-from touchstone.rules.eventlog import LAST_PHASES, follows, log_of, moment, names, phase_of
+from touchstone.rules.eventlog import LAST_PHASES, follows, frame_told, log_of, moment, names, phase_of
 from touchstone.rules.history import Content, History
-from touchstone.rules.logwords import frame_told
+from touchstone.rules.messages import media_type
 from touchstone.rules.rule import Rule, broken, held, judged, rule, shown, unclear
+from touchstone.rules.timeline import says_building
 
 _FIELDS = "events.fields-are-documented"
 # Which claim a wrong value breaks, by its place; one of a wrong type breaks the claim about fields.

@@ -1,7 +1,7 @@
 """What a run knows so far: its exchanges in order, and from them which versions exist, whose they are, what they hold.
 
 Everything here follows from exchanges and from what the user said about given templates; nothing is looked up.
-The sender of a publish says in the exchange's note what the document means, since its bytes alone do not:
+What bytes alone do not say, whoever sends a request says in its note (`Call.note`). Of a publish, what the document is:
 
     content     identity of the meaning of the document; equal for sugar and canonical form
     outcome     ready | failed | unknown: how its build ends
@@ -9,6 +9,29 @@ The sender of a publish says in the exchange's note what the document means, sin
     marker      text that its build prints and no other build does
     force, auto_build   the query of the request, as booleans
     invalid     empty | unparsable | schema, where the document is wrong on purpose
+
+Of a request that provokes a limit, what it is for, in the note ``limit``:
+
+    round    number of the round, from 1, no two of a run alike; rounds of one case belong together
+    phase    what the request is for:
+        beside     a start of another version, whose build runs during the reads; before the key rests
+        reads      a read before the burst, of whatever version; only in rounds that ask whether reads are charged
+        burst      a start of the driver's own version, which is ready, so that nothing is in flight; sent one after the
+                   other until one is refused. In a round with reads the burst goes on at least as long as the one of
+                   the plain round before it lasted, refused or not
+        other-key  a start by another key of a ready version of its own, while the first key is refused
+        confirm    a start by the first key right after that, which shows that it still was refused
+        retry      a start after waiting as long as Retry-After says, else 1 s, 2 s, 4 s, ... (api-intro#rate-limits)
+    gave_up  true with a retry that was refused when the driver's patience was over
+    builds   in a round of builds, what becomes of them; every start of such a round is of a version without a build:
+        cancelled  each build but the first is cancelled at once; all are over before other-key and confirm are sent
+        kept       each build runs on until other-key and confirm are answered; all are over before the first retry
+
+A round ends with a retry that is served, or gave up; one of builds also with a confirm that is served. The rounds of a
+case begin with the same version. Rounds from the second on begin alike: one start was just served,
+or two, then the key rests without a start, for the same time in each round, then come the reads, if any, then the
+burst. No other start under the same key runs beside the driver. Three rounds tell everything: one to see the limit and
+the other key, a plain one and one with three times as many reads as the plain one had starts served.
 """
 
 from bisect import bisect_left

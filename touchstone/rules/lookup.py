@@ -5,20 +5,21 @@ from collections.abc import Iterator
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.access import is_empty_log
-from touchstone.rules.answers import SUCCESS, told
+from touchstone.rules.attribution import PLAN, REFUSED, published_by, was_written
 from touchstone.rules.history import History
-from touchstone.rules.requests import (
+from touchstone.rules.messages import (
     NO_SUCH_PATH,
+    SUCCESS,
     asks_for_build,
     excused,
     operation_of,
     parts,
     spelling,
     tidied,
+    told,
 )
+from touchstone.rules.ownership import standing, surely_missing
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
-from touchstone.rules.standing import standing, surely_missing
-from touchstone.rules.unrefused import PLAN, REFUSED, published_by, was_written
 
 _LIMITED = "a limit got in the way"
 

@@ -7,18 +7,30 @@ from collections.abc import Iterator
 from touchstone.contract.document import EVENT_STREAM
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.answers import SUCCESS, announces_json, json_problem, judgeable, media_type, told
 from touchstone.rules.history import History
-from touchstone.rules.requests import asks_for_another_method, excused, methods_of, operation_of, path_of, spelling
+from touchstone.rules.messages import (
+    SUCCESS,
+    announces_json,
+    asks_for_another_method,
+    excused,
+    json_problem,
+    judgeable,
+    media_type,
+    methods_of,
+    operation_of,
+    path_of,
+    spelling,
+    told,
+)
+from touchstone.rules.ownership import standing
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
-from touchstone.rules.standing import standing
 
 # Failures that say nothing about the server: the request could not be formed, or there was no connection or no room for
 # the answer on our side.
 _OUR_OWN = ("InvalidURL", "LocalProtocolError", "UnsupportedProtocol", "PoolTimeout", "OutOfRoom")
 _NOT_REACHED = ("ConnectError", "ConnectTimeout")
-# RFC 9112 9.6: a server may refuse a large body by answering early and closing; the answer is then easily lost.
-_LARGE_BODY_BYTES = 65_536
+# RFC 9112 9.6: a server may refuse a body longer than this by answering early and closing; that answer is easily lost.
+_LOSES_ITS_ANSWER_BYTES = 65_536
 
 _NO_BODY = frozenset({204, 205, 304})
 # So many answers that are the same show that the next one is, too.
@@ -38,7 +50,7 @@ def answered(exchange: Exchange, history: History) -> Iterator[Judgement]:
         return
     if not exchange.error and exchange.response is not None:
         yield held("http.answers", exchange)
-    elif exchange.response is None and len(exchange.request.body) > _LARGE_BODY_BYTES:
+    elif exchange.response is None and len(exchange.request.body) > _LOSES_ITS_ANSWER_BYTES:
         yield unclear("http.answers", exchange, why=f"the answer to a large body was lost: {exchange.error}")
     elif not (exchange.error.startswith(_NOT_REACHED) and _unreached_before(exchange, history)):
         found = exchange.error or "no answer"

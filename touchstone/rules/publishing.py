@@ -5,11 +5,11 @@ from itertools import combinations
 
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.answers import SUCCESS, judgeable, told
-from touchstone.rules.course import Course, begins
 from touchstone.rules.history import History
+from touchstone.rules.messages import SUCCESS, judgeable, told
+from touchstone.rules.ownership import Shelf, digest_of, document_of, replaced
 from touchstone.rules.rule import Rule, broken, held, judged, rule, shown, unclear
-from touchstone.rules.shelf import Shelf, digest_of, document_of, replaced
+from touchstone.rules.timeline import Course, begins
 
 _STARTS, _ONLY_WHEN_ASKED = "publish.auto-build-starts", "publish.auto-build-only-when-asked"
 _IDENTICAL, _SPELLING = "publish.republish-identical-is-accepted", "digest.ignores-spelling"

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from touchstone.contract.lifecycle import FINISHED, State, consistent, statuses
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.anyway import hurries_anyway
-from touchstone.rules.blame import CANCELS, STARTS, blame
+from touchstone.rules.attribution import CANCELS, STARTS, blame, hurries_anyway
 from touchstone.rules.rule import broken, held, judged, shown
 from touchstone.rules.walk import CLOCK_SHARE, IDLE, UNDER_WAY, Build, Flight, Walk
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from touchstone.facts.identity import Identity, Tier
-from touchstone.loadgen.chance import exponentials
+from touchstone.loadgen.arrivals import exponentials
 
 # Kept off the edge of what is measured.
 _MARGIN = 0.95

@@ -10,7 +10,7 @@ from touchstone.facts.knee_trials import Outcome, Trial
 from touchstone.facts.sample import Window
 from touchstone.limiter.knee.judging import LATE_SHARE
 from touchstone.loadgen.bulk_reports import Report
-from touchstone.loadgen.outcomes import kind_of
+from touchstone.loadgen.metrics import kind_of
 
 # How fast answers come is measured from here on: the first ones are not there at once.
 _STEADY_FROM = 1 / 3

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from touchstone.facts.knee_trials import Trial
-from touchstone.loadgen.chance import exponentials
+from touchstone.loadgen.arrivals import exponentials
 
 # Chance lets the last read come later than on the average; so much later it does not.
 _AMPLE = 2.0

@@ -16,12 +16,12 @@ from typing import Any
 from touchstone.check.child import Progress, signals, watched
 from touchstone.check.embedded import LOAD_TWIN
 from touchstone.check.opening import Errand, new_log, new_run_id, utc, write_header
+from touchstone.check.preflight import REF
 from touchstone.check.runner import Outcome, at_target
-from touchstone.check.smoke import REF
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
-from touchstone.contract.bundle import load_dir
 from touchstone.contract.document import Contract
+from touchstone.contract.files import load_dir
 from touchstone.errors import RunLogError, UsageError, unsent
 from touchstone.facts.events import Footer, RunLog
 from touchstone.facts.knee_trials import KneeTerms
