@@ -207,7 +207,7 @@ def image(engine: Engine) -> Iterator[str]:
     """The image, built anew."""
     if not engine.has(engine.base()):
         pytest.skip(
-            f"{engine.name} works, but cannot fetch {engine.base()}; name another base: make thorough ARGS=image BASE=…"
+            f"{engine.name} works, but cannot fetch {engine.base()}; name another: make thorough ARGS=image BASE=…"
         )
     tag = "touchstone:tested"
     engine.build(tag)
