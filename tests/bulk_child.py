@@ -18,8 +18,7 @@ monkey.patch_all()
 
 from tests.bulk_driver import setup_for, shot  # noqa: E402 - after the patch, as in a Locust process
 from touchstone.errors import TargetError  # noqa: E402 - the same
-from touchstone.facts.histogram import cell, middle_s  # noqa: E402 - the same
-from touchstone.facts.sample import NO_ANSWER, UNSENT, Sample, Window  # noqa: E402 - the same
+from touchstone.facts.sample import NO_ANSWER, UNSENT, Sample, Window, cell, middle_s  # noqa: E402 - the same  # noqa: E402 - the same
 from touchstone.loadgen.bulk_link import SideCar, fold  # noqa: E402 - the same
 from touchstone.loadgen.bulk_wire import Setup  # noqa: E402 - the same
 

@@ -56,7 +56,7 @@ def log_of(folder: Path, *events: dict[str, Any], target: Target | None = None, 
     values = {name: getattr(HEADER, name) for name in HEADER.__dataclass_fields__}
     header = Header(**values | {"command": command, "target": target or Target("url", URL, "url")})
     with RunLogWriter(path) as writer:
-        writer.header(header)
+        writer.write(header)
         for event in events:
             writer.write(event)
     return path
@@ -156,7 +156,7 @@ def test_probe_that_is_over_is_told_again(command: Command, tmp_path: Path) -> N
     """The log of a finished probe gives its reports once more, and nothing is sent, whatever the target."""
     path = log_of(tmp_path, begun(), ended(Identity((), (), Cost(9, 3, 6, 2.0), why="budget")))
     with RunLogWriter(path) as writer:
-        writer.footer(Footer("2026-01-02T03:05:05Z", 60.0, 3, "the budget is spent"))
+        writer.write(Footer("2026-01-02T03:05:05Z", 60.0, 3, "the budget is spent"))
     told = command("probe", "--resume", "old", keys={})
     assert (told.code, told.last_line) == (3, "exit 3: the budget is spent")
     assert (path.parent / "report.html").exists()

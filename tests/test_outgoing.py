@@ -80,7 +80,7 @@ def test_run_log_holds_no_key(tmp_path: Path) -> None:
     request = Request("GET", f"http://h/{KEY}", (("x", KEY.lower()),), b"")
     response = Response(200, (("x", "y"),), b"\xff\x00" + KEY.encode())
     with RunLogWriter(path) as log:
-        log.exchange(
+        log.write(
             Exchange(
                 seq=1,
                 operation="",

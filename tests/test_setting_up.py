@@ -20,8 +20,7 @@ from touchstone.check.journal import JournalState, leftovers, whole_lines
 from touchstone.config import Settings, TargetSettings, Templates
 from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
-from touchstone.facts.events import RunLog
-from touchstone.facts.load_events import Attempt, Build
+from touchstone.facts.events import Attempt, Build, RunLog
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.loadgen.plan import Need, Plan, Stage, plan
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP, SettingUp
@@ -114,7 +113,7 @@ def standing(folder: Path, twin: Watched, **target: Any) -> Iterator[Stand]:
         settings = Settings(target=replace(kinds, **target), state_dir=folder / "journals")
         run_log = folder / "runlog.jsonl"
         with RunLogWriter(run_log) as writer:
-            writer.header(header())
+            writer.write(header())
         told: list[dict[str, Any]] = []
         setting_up = SettingUp(settings, RUN_ID, run_log, told.append)
         try:

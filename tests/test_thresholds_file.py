@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from touchstone.errors import UsageError
-from touchstone.facts.load_events import Limit
+from touchstone.facts.events import Limit
 from touchstone.loadgen.thresholds import STATISTICS, bundled_thresholds, read_thresholds, thresholds_of
 from touchstone.loadgen.workloads import SCENARIOS
 

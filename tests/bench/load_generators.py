@@ -21,10 +21,9 @@ from touchstone.config import Flags
 from touchstone.config import load as load_settings
 from touchstone.contract.document import Contract
 from touchstone.contract.files import load_dir
-from touchstone.facts import sample_json
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.load_events import Model
-from touchstone.facts.sample import Window
+from touchstone.facts import runlog
+from touchstone.facts.events import Model
+from touchstone.facts.sample import Histogram, Window
 from touchstone.loadgen.handover import Go, LoadHandover
 from touchstone.loadgen.loading import locust_environment
 from touchstone.loadgen.plan import Stage
@@ -136,7 +135,7 @@ class Running:
 
     def _read_log(self, path: Path) -> None:
         events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-        self.windows = [sample_json.decode(event) for event in events if event["type"] == "window"]
+        self.windows = [runlog.decode(event) for event in events if event["type"] == "window"]
         wrong = sum(window.count for window in self.windows if window.outcome not in {"200", "unsent"})
         told = [event["actual"] for event in events if event["type"] == "finding"]
         told += [event["text"] for event in events if event["type"] == "warning"]

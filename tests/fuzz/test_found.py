@@ -18,6 +18,7 @@ from touchstone.contract import claims, parsing
 from touchstone.contract.document import Contract
 from touchstone.contract.files import recordings_dir
 from touchstone.errors import MAX_MESSAGE_CHARS, ContractError, HarnessError, RecordingError, RunLogError, UsageError
+from touchstone.facts.events import Remark
 from touchstone.facts.runlog import RunLogWriter, follow, read
 from touchstone.limiter.probe import quota_fields
 from touchstone.loadgen.thresholds import read_thresholds
@@ -163,7 +164,7 @@ def test_line_with_an_odd_type_is_damage(line: bytes, tmp_path: Path) -> None:
     """A reader refuses it by its number, and a follower passes it over."""
     path = tmp_path / "runlog.jsonl"
     with RunLogWriter(path) as writer:
-        writer.header(loadlogs.header())
+        writer.write(loadlogs.header())
     with path.open("ab") as file:
         file.write(line + b"\n")
     with pytest.raises(RunLogError, match="line 2"):
@@ -175,11 +176,11 @@ def test_log_is_readable_where_the_end_of_a_torn_line_was_cut(tmp_path: Path) ->
     """A disk that is full while a torn line is being marked leaves the lines before it readable."""
     path = tmp_path / "runlog.jsonl"
     with RunLogWriter(path) as writer:
-        writer.header(loadlogs.header())
+        writer.write(loadlogs.header())
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"type":"warn')
     with RunLogWriter(path) as writer:
-        writer.warning("after")
+        writer.write(Remark("after"))
     marked = path.read_bytes()
     mark = marked.index(b"\n", len(whole)) + 1
     for end in range(mark + 1, len(marked) + 1):

@@ -93,9 +93,9 @@ def test_run_log_is_read_as_it_was_written(written: list[Exchange]) -> None:
     path = folder() / "written.jsonl"
     path.unlink(missing_ok=True)
     with RunLogWriter(path) as writer:
-        writer.header(loadlogs.header())
+        writer.write(loadlogs.header())
         for exchange in written:
-            writer.exchange(exchange)
+            writer.write(exchange)
     assert read(path).exchanges == tuple(written)
 
 

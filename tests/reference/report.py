@@ -15,7 +15,7 @@ from tests.reference.words import SAYS
 from tests.report import conftest as logs
 from tests.report.probelogs import run_of, story
 from tests.report.test_load_text import limited
-from touchstone.facts import events, load_events
+from touchstone.facts import events
 from touchstone.facts.finding import Finding
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier
 from touchstone.facts.knee_trials import Knee, Outcome, Trial
@@ -38,15 +38,15 @@ FROM: Mapping[str, tuple[type, ...]] = {
     "run": (events.Header,),
     "claims[]": (events.LedgerClaim,),
     "findings[]": (Finding,),
-    "load.workload": (load_events.Workload,),
-    "load.thresholds[]": (load_events.Limit, Reading, LimitLine),
+    "load.workload": (events.Workload,),
+    "load.thresholds[]": (events.Limit, Reading, LimitLine),
     "load.capacity": (capacity.Capacity,),
     "load.capacity.clients": (capacity.Clients,),
     "load.capacity.room": (capacity.Room,),
     "load.silent": (not_judged.Fallen,),
     "load.pauses[]": (not_judged.Pause,),
     "load.generator": (lateness.Punctuality,),
-    "load.generator.workers[]": (load_events.Worker,),
+    "load.generator.workers[]": (events.Worker,),
     "load.total": (metrics.Operation, metrics.Traffic),
     "load.operations.*": (metrics.Operation, metrics.Traffic),
     "probe": (Identity,),

@@ -125,7 +125,7 @@ def test_answers_are_those_that_show_the_owner_a_digest() -> None:
     first = made(1)
 
     assert [e.seq for e in shelf(first, *shown, *others).answers] == [20, 30, 40]
-    assert [e.seq for e in shelf(first, *shown, *others).shown_since(first)] == [20, 30, 40]
+    assert [e.seq for e in shelf(first, *shown, *others).answers_since(first)] == [20, 30, 40]
 
 
 @pytest.mark.parametrize(

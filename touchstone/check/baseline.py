@@ -22,8 +22,8 @@ from touchstone.errors import UsageError, nearest
 from touchstone.facts.events import Header
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
-from touchstone.facts.visible import clipped, one_line
-from touchstone.rules.verdict import judge, plural
+from touchstone.facts.wording import clipped, one_line, plural
+from touchstone.rules.verdict import judge
 
 # More is no list of claims: it keeps a wrong path, such as that of a recording, from being read whole.
 MAX_BYTES = 1_000_000

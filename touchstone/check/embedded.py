@@ -28,9 +28,7 @@ RESTRICTED_REF = "default/legacy-demo@1.0.0"
 
 
 def at_twin(settings: Settings, url: str) -> Settings:
-    """
-    The settings of a run against a twin that listens at *url*: its keys, its version below the plan, shorter patience.
-    """
+    """Settings of a run against a twin that listens at *url*: its keys, its version below the plan, less patience."""
     keys = {account.name: account.key for account in DEFAULT_ACCOUNTS}
     target = dataclasses.replace(
         settings.target,

@@ -313,15 +313,11 @@ class Examination:
         self.transport.clock.rest(seconds)
 
     def outlast(self, template: Template) -> None:
-        """
-        Waits as long as the build steps of *template* take: a build that should not be running would be over by then.
-        """
+        """Waits as long as the build steps of *template* take: a build that should not run would be over by then."""
         self.rest(template.sleep_s)
 
     def together(self, *calls: Call) -> list[Exchange]:
-        """
-        Sends all *calls* at the same moment, each on a connection of its own; the answers in the order of the calls.
-        """
+        """Sends all *calls* at the same moment, each on a connection of its own; answers in the order of the calls."""
         barrier = threading.Barrier(len(calls))
 
         def one(call: Call) -> Exchange:
@@ -374,9 +370,7 @@ class Examination:
         return status if status in STATUSES else _ODD
 
     def _limit_s(self, ref: str, stuck: str, most_s: float) -> float:
-        """
-        How long a version may be *stuck*. Its own steps take their time, and a status that is none is a fault at once.
-        """
+        """How long a version may be *stuck*. Its own steps take their time, and a status that is none is a fault."""
         if stuck == "cancelling":
             most_s = min(most_s, self.target.cancel_timeout_s)
         steps_s = max((template.sleep_s for template in self.templates if template.ref == ref), default=0.0)
@@ -490,9 +484,7 @@ class Examination:
         return template
 
     def short(self, purpose: str, *, fails: bool = False, times: int = 1) -> Template:
-        """
-        A published template whose build can be seen running and still ends soon, or takes some *times* as long as that.
-        """
+        """A published template whose build can be seen running and still ends soon, or takes *times* as long."""
         return self.published(purpose, sleep_s=self.seen_running_s(times), fails=fails)
 
     def seen_running_s(self, times: int = 1) -> float:

@@ -209,9 +209,7 @@ class Journal:
 
     @classmethod
     def resume(cls, leftover: Leftover) -> "Journal | None":
-        """
-        The journal of a run that is no longer alive, locked; None where somebody else took or finished it meanwhile.
-        """
+        """The journal of a run that is no longer alive, locked; None where somebody took or finished it meanwhile."""
         try:
             descriptor = open_regular(leftover.path, os.O_RDWR | os.O_APPEND | _NO_LINK)
         except OSError:  # gone or replaced meanwhile

@@ -95,9 +95,7 @@ def _speaks_of_builds(exchange: Exchange) -> bool:
 
 
 def _knows_the_path(transport: Transport, exchange: Exchange) -> bool:
-    """
-    Whether the server says something else of a path that no API has: an error object alone is no sign of this API.
-    """
+    """Whether the server says something else of a path that no API has: an error object alone is no sign of it."""
     return _said(_answered(transport, Call(method="GET", path=NOWHERE))) != _said(exchange)
 
 
@@ -161,9 +159,7 @@ class PlanWatch:
         self._refusals += exchange.status == 403 and exchange.body.get("code") == UPGRADE_REQUIRED
 
     def settle(self, exam: Examination) -> bool:
-        """
-        Where the key was refused for its plan and never accepted, tries other contents; returns whether it is barred.
-        """
+        """Where the key was refused for its plan and never accepted, tries other contents; whether it is barred."""
         if self._in_doubt() and not self.is_barred:
             before = self._refusals
             with contextlib.suppress(Unsuited):

@@ -30,7 +30,7 @@ from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
 from touchstone.contract.files import contract_tests_dir
 from touchstone.errors import HarnessError, OutputError, RunLogError, TargetError, UsageError
-from touchstone.facts.events import Footer
+from touchstone.facts.events import Footer, Remark
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.target.call import Keys
 from touchstone.target.transport import Transport
@@ -215,9 +215,7 @@ def _child(
 
 
 def _cache_folder(settings: Settings, run_log: Path) -> Path:
-    """
-    Where Hypothesis keeps its tables from run to run unless it is told where: not in the folder of whoever runs this.
-    """
+    """Where Hypothesis keeps its tables from run to run unless told where: not in the folder of whoever runs this."""
     return (settings.state_dir.parent if settings.state_dir else run_log.parent) / "hypothesis"
 
 
@@ -242,9 +240,7 @@ _GENERATORS = frozenset({"_hypothesis_pytestplugin", "schemathesis.pytest.plugin
 
 
 def pytest_arguments(mode: Mode = "run", plugin: str = "") -> list[str]:
-    """
-    What pytest is told so that it runs the contract tests, whatever the folder, its settings there and other plugins.
-    """
+    """Arguments for pytest to run the contract tests, whatever the folder, the settings there and other plugins."""
     tests = contract_tests_dir()
     plays = mode in ("record", "replay")
     plugins = [plugin for plugin in _PLUGINS if not (plays and plugin in _GENERATORS)]
@@ -273,7 +269,7 @@ def _clean_up_after(settings: Settings, run_id: str, run_log: Path) -> tuple[str
     if left and run_log.exists():
         with contextlib.suppress(RunLogError), RunLogWriter(run_log, drops=True) as writer:
             for ref in left:
-                writer.warning(f"left on the target: {ref}; `touchstone sweep` tries again")
+                writer.write(Remark(f"left on the target: {ref}; `touchstone sweep` tries again"))
     return left
 
 

@@ -195,9 +195,7 @@ def _aim(exam: Examination, case: "Case[Any]", number: int) -> None:
 
 
 def _ready(exam: Examination) -> Template | None:
-    """
-    The version to aim at; None where none becomes ready, for Hypothesis takes an exception for a failure to reproduce.
-    """
+    """The version to aim at; None where none becomes ready: Hypothesis takes exceptions for failures to replay."""
     try:
         return exam.ready()
     except Unsuited:

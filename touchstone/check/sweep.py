@@ -142,9 +142,7 @@ class _Unasked(_Left):
 
 
 class _Broom:
-    """
-    Cancels and deletes. Once nobody has answered a few times in a row, no more is sent: each would take its timeout.
-    """
+    """Cancels and deletes. Once nobody has answered a few times, no more is sent: each would take its timeout."""
 
     def __init__(self, exam: Examination, journal: Path) -> None:
         self._exam = exam

@@ -112,7 +112,7 @@ def _end_interrupted(interrupt: KeyboardInterrupt) -> NoReturn:
 
 
 def _end(code: int, reason: str) -> NoReturn:
-    from touchstone.report.narrow import say  # noqa: PLC0415 - only what goes wrong needs it
+    from touchstone.report.terminal import say  # noqa: PLC0415 - only what goes wrong needs it
 
     say(Console(stderr=True), f"exit {code}: {reason}")
     sys.exit(code)

@@ -20,11 +20,11 @@ from touchstone.contract.document import Contract
 from touchstone.contract.files import RECORDED_BYTES, read_regular
 from touchstone.facts.curl import command
 from touchstone.facts.exchange import Request
-from touchstone.facts.visible import one_line
+from touchstone.facts.wording import one_line
 from touchstone.loadgen import rules as load_rules
 from touchstone.loadgen.thresholds import CHECK, STATISTICS
 from touchstone.proof import catalogue
-from touchstone.report.narrow import TABLE_FROM_COLUMNS, listed, say
+from touchstone.report.terminal import TABLE_FROM_COLUMNS, print_rows, say
 from touchstone.rules import catalogue as rules
 from touchstone.target.call import fill
 
@@ -116,7 +116,7 @@ def print_claims(ledger: Ledger, glob: str, *, reports: Path, console: Console) 
     chosen = ledger.select(glob, by=None)
     about = {c.id: one_line(run.verdict_of(c.id) if run else c.says) for c in chosen}
     if console.width < TABLE_FROM_COLUMNS:
-        listed(console, ("",), ((f"{c.id} ({c.level})", about[c.id]) for c in chosen))
+        print_rows(console, ("",), ((f"{c.id} ({c.level})", about[c.id]) for c in chosen))
     else:
         rows = ((c.id, c.level, about[c.id]) for c in chosen)
         _table(console, ("claim", "level", "verdict" if run else "says"), rows)
@@ -179,7 +179,7 @@ def print_excluded(ledger: Ledger, console: Console) -> None:
     """Prints what is deliberately not judged, and why."""
     rows = ((claim.id, claim.says, claim.excluded) for claim in ledger.excluded())
     if console.width < TABLE_FROM_COLUMNS:
-        listed(console, ("", "not judged because"), rows)
+        print_rows(console, ("", "not judged because"), rows)
     else:
         _table(console, ("claim", "says", "not judged because"), rows)
 

@@ -15,9 +15,7 @@ from touchstone.facts import second_look
 from touchstone.facts.events import RunLog
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
-from touchstone.report import compare_json
-from touchstone.report.compare_html import render
-from touchstone.report.compare_text import write
+from touchstone.report.compare_report import render, render_json, write
 from touchstone.report.comparison import compare as compared
 
 app = typer.Typer()
@@ -51,7 +49,7 @@ def compare(
     folder = report_dir or Path("reports") / f"compare-{'-'.join(ids)}"
     page, code = folder / HTML_NAME, int(fail_on_new and both.has_new_failure)
     write_whole(page, render(both))
-    write_whole(folder / JSON_NAME, compare_json.render(both, code))
+    write_whole(folder / JSON_NAME, render_json(both, code))
     write(both, Console(), page, code)
     raise typer.Exit(code)
 

@@ -14,14 +14,12 @@ from rich.text import Text
 
 from touchstone.cli.options import say
 from touchstone.cli.progress import Show, is_watched
-from touchstone.facts.figures import brief, chance_words, figure
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.sample import UNSENT, Window
-from touchstone.facts.sample_json import decode
+from touchstone.facts.runlog import decode
+from touchstone.facts.sample import UNSENT, Histogram, Window
+from touchstone.facts.wording import brief, chance_words, figure, plural
 from touchstone.loadgen.metrics import LASTING, Kind, is_timed, kind_of
-from touchstone.report.paragraphs import KIND_STYLES
 from touchstone.report.probe_words import family_words
-from touchstone.rules.verdict import plural
+from touchstone.report.terminal import KIND_STYLES
 
 LINE_EVERY_S = 30
 # A set-up is told of from the beginning where so much is to be done, and where it takes so long.
@@ -109,7 +107,9 @@ class LoadState:
                 self.set_up, self.scenario = "", str(event["scenario"])
                 self.duration_s, self._began_at = float(event["duration_s"]), float(event["began_at"])
             case "window":
-                self._window(decode(event))
+                window = decode(event)
+                assert isinstance(window, Window)
+                self._window(window)
             case "attempt":
                 self.builds += bool(event["fresh"]) and 200 <= int(event["status"]) < 300
             case "build":

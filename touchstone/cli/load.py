@@ -18,8 +18,8 @@ from touchstone.cli.options import MaxRequests, SeededRun, command, say
 from touchstone.config import Seconds, Settings, TargetSettings, kind
 from touchstone.contract.quoting import checked
 from touchstone.errors import UsageError, unsent
-from touchstone.facts.figures import figure
 from touchstone.facts.runlog import read
+from touchstone.facts.wording import figure, plural
 from touchstone.loadgen import loading, remote_worker
 from touchstone.loadgen.arrivals import HELP as ARRIVALS_HELP
 from touchstone.loadgen.arrivals import Trace, parse
@@ -37,11 +37,10 @@ from touchstone.loadgen.workloads import (
     mix_of,
     scenario,
 )
-from touchstone.report.narrow import say as say_fitted
+from touchstone.report.terminal import say as say_fitted
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.report.write import conclude
-from touchstone.rules.verdict import plural
 
 app = typer.Typer()
 

@@ -80,7 +80,7 @@ class Place:
         settings = config.load(flags, os.environ, Path.cwd(), builds)
         folder = _overlooked(flags, os.environ, Path.cwd())
         if doing and folder:
-            from touchstone.report.narrow import say as say_fitted  # noqa: PLC0415 - seldom
+            from touchstone.report.terminal import say as say_fitted  # noqa: PLC0415 - seldom
 
             say_fitted(Console(stderr=True), f"no touchstone.toml here, but in {folder}: {doing} the embedded twin")
         return settings

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from touchstone.config import Settings
-from touchstone.report.narrow import TABLE_FROM_COLUMNS, say
-from touchstone.rules.verdict import plural
+from touchstone.facts.wording import plural
+from touchstone.report.terminal import TABLE_FROM_COLUMNS, say
 
 # A ready version of each of two accounts, built on first use and kept to the end.
 SHARED_BUILDS, SHARED_REQUESTS = 2, 20

@@ -17,14 +17,14 @@ from touchstone.errors import UsageError, unsent
 from touchstone.facts.events import RunLog
 from touchstone.facts.knee_trials import KneeTerms
 from touchstone.facts.runlog import read
+from touchstone.facts.wording import plural
 from touchstone.limiter.probe import command as probing
 from touchstone.limiter.probe import handover
 from touchstone.limiter.terms import Terms, worst
-from touchstone.report.narrow import say as say_fitted
+from touchstone.report.terminal import say as say_fitted
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.report.write import conclude, write_reports
-from touchstone.rules.verdict import plural
 
 app = typer.Typer()
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from touchstone.cli.options import say
-from touchstone.rules.verdict import plural
+from touchstone.facts.wording import plural
 
 if TYPE_CHECKING:
     from touchstone.proof.result import Trial

@@ -18,15 +18,14 @@ from touchstone.cli.plans import print_plan
 from touchstone.cli.progress import progress_on
 from touchstone.config import Settings, TargetSettings, keys_in
 from touchstone.facts.runlog import read
-from touchstone.facts.visible import one_line
+from touchstone.facts.wording import one_line, plural
 from touchstone.recordings import drifting, linting, reader, recorder
 from touchstone.recordings.recording import BASE_URL
 from touchstone.recordings.replay import KEYS
-from touchstone.report.narrow import fitted
+from touchstone.report.terminal import fitted
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.report.write import conclude
-from touchstone.rules.verdict import plural
 
 app = typer.Typer()
 

@@ -7,8 +7,9 @@ import typer
 from rich.console import Console
 
 from touchstone.check.sweep import sweep
-from touchstone.cli.options import Place, Reports, command, say
-from touchstone.report.narrow import say as say_fitted
+from touchstone.cli.options import Place, Reports, command
+from touchstone.report.terminal import say
+from touchstone.report.terminal import say as say_fitted
 
 app = typer.Typer()
 

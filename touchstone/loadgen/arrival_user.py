@@ -15,6 +15,7 @@ import numpy as np
 from locust import User, task
 from locust.exception import StopUser
 
+from touchstone.facts.events import Remark
 from touchstone.facts.exchange import Credential
 from touchstone.loadgen.budget import share_of
 from touchstone.loadgen.bulk_run import BulkRun
@@ -180,9 +181,11 @@ class ArrivalUser(User):
 
     def _tell_begun(self, builds: int, others: list[str]) -> None:
         run, rest = self.run_, " and ".join(others) or "none"
-        run.collector.warning(
-            f"closed model: by second {run.now() - run.go.began_at:.1f} the clients of worker {run.go.number} had "
-            f"taken up all {builds:,} arrivals of its plan that begin a build, and went on with {rest}"
+        run.collector.write(
+            Remark(
+                f"closed model: by second {run.now() - run.go.began_at:.1f} the clients of worker {run.go.number} had "
+                f"taken up all {builds:,} arrivals of its plan that begin a build, and went on with {rest}"
+            )
         )
 
     def _due(self, mine: Schedule) -> Iterator[Arrival]:

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from touchstone.errors import TargetError
+from touchstone.facts.events import Remark
 from touchstone.facts.sample import NO_ANSWER
+from touchstone.facts.wording import plural, was
 from touchstone.loadgen.bulk_link import SideCar
 from touchstone.loadgen.bulk_reports import Report
 from touchstone.loadgen.bulk_wire import BulkShot, Look, Setup
@@ -20,7 +22,6 @@ from touchstone.loadgen.load_run import LoadRun, call
 from touchstone.loadgen.prepared_request import Shot
 from touchstone.loadgen.schedule import Schedule
 from touchstone.loadgen.workloads import OPERATION_OF, SINGLE
-from touchstone.rules.verdict import plural, was
 from touchstone.target.body import taken_in
 
 # How long the side-car may be busy getting ready, and how long what is under way is waited for when the run is stopped.
@@ -148,7 +149,7 @@ class BulkRun:
             run.appraiser.add(self._looks[number], rest)
         self._fresh.clear()
         for note in report.notes:
-            run.collector.warning(note)
+            run.collector.write(Remark(note))
         for (place, outcome), count in report.unseen.items():
             if (place, outcome) not in self._judged:
                 answers = f"{plural(count, 'answer')} {outcome} to {self._shots[place].operation}"
@@ -157,7 +158,7 @@ class BulkRun:
         run.count_elsewhere(report.cpu_s, report.rss_bytes)
         if report.final and self._unseen:
             many = f"{plural(self._unseen, 'answer')} of the bulk engine {was(self._unseen)}"
-            run.collector.warning(f"{many} judged by their status only")
+            run.collector.write(Remark(f"{many} judged by their status only"))
 
     def _judge(self, look: Look) -> None:
         run, shot = self._run, self._shots[look.shot]

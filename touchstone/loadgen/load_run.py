@@ -6,7 +6,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gevent
@@ -17,11 +17,11 @@ from touchstone.check.budget import SPENT, Silence
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
-from touchstone.facts.events import Case
+from touchstone.facts.events import Case, Occurrence, Remark, Worker
 from touchstone.facts.exchange import Credential, Response
-from touchstone.facts.load_events import Worker
 from touchstone.facts.patience import retry_after_s
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Sample
+from touchstone.facts.wording import plural
 from touchstone.loadgen.budget import Budget, Builds, Spent, share_of
 from touchstone.loadgen.collector import Collector
 from touchstone.loadgen.fingerprint import NOT_REACHED
@@ -35,7 +35,6 @@ from touchstone.loadgen.starts import Starts, Tell
 from touchstone.loadgen.workloads import INVARIANTS
 from touchstone.rules.history import History
 from touchstone.rules.judge import said
-from touchstone.rules.verdict import plural
 from touchstone.target.answer import Answer, Head, kept_bytes
 from touchstone.target.bounds import Room
 from touchstone.target.call import Call, Keys
@@ -209,9 +208,11 @@ class LoadRun:
     def _tell_spent(self) -> None:
         self._spent.over_at = round(self.now(), 3)
         share = plural(self.budget.most or 0, "request")
-        self.collector.warning(
-            f"--max-requests {self.go.options.max_requests}: worker {self.go.number} had sent its {share} by second "
-            f"{self.now() - self.go.began_at:.1f} of the schedule, and sent nothing more"
+        self.collector.write(
+            Remark(
+                f"--max-requests {self.go.options.max_requests}: worker {self.go.number} had sent its {share} by "
+                f"second {self.now() - self.go.began_at:.1f} of the schedule, and sent nothing more"
+            )
         )
 
     def send(self, call: Call, intended_at: float, *, paced: bool, keep: bool, until: Event | None = None) -> Reply:
@@ -278,9 +279,9 @@ class LoadRun:
     def keep(self, shot: Shot, answer: Answer, seq: int, seen: Seen) -> None:
         """Keeps an exchange, and what was found in it."""
         self._spent.kept += 1
-        self.collector.exchange(seen.exchange or self.shots.exchange(shot, answer, seq, self.case, 0.0))
+        self.collector.write(seen.exchange or self.shots.exchange(shot, answer, seq, self.case, 0.0))
         for finding in seen.findings:
-            self.collector.finding(finding, self.case)
+            self.collector.write(Occurrence(finding, self.case))
 
     def count_elsewhere(self, cpu_s: float, rss_bytes: int) -> None:
         """Counts what a process beside this one has spent so far."""
@@ -318,17 +319,17 @@ class LoadRun:
     def tell_judged(self) -> None:
         """Puts what the appraiser counted among what is to be told; once, at the end."""
         for tally in self.appraiser.tallies(self.case):
-            self.collector.tally(tally)
+            self.collector.write(tally)
         for name, times in self.appraiser.occurrences().items():
             if times > 1:
-                self.collector.finding(self.appraiser.findings[name], self.case, times - 1)
+                self.collector.write(Occurrence(self.appraiser.findings[name], self.case, times - 1))
         if self.appraiser.told():
-            self.collector.warning(self.appraiser.told())
+            self.collector.write(Remark(self.appraiser.told()))
         for rule_id, error in self.appraiser.failed.items():
             self.fail(f"the rule {rule_id} failed: {error}", f"rule.{rule_id}")
         for text, times in self._errors.items():
             if times > 1:
-                self.collector.warning(self.shots.secrets.text(f"{times:,} times: {text}"))
+                self.collector.write(Remark(self.shots.secrets.text(f"{times:,} times: {text}")))
 
     def flow_failed(self, error: Exception) -> None:
         """Tells of an error of ours in a flow, each once however many clients meet it."""
@@ -342,7 +343,7 @@ class LoadRun:
     def fail(self, text: str, case_id: str = "") -> None:
         """Tells of an error of ours: the run must not look like a pass."""
         case = Case(case_id or self.case, "", "error", 0.0, (), self.shots.secrets.text(text))
-        self.collector.event({"type": "case", **asdict(case)})
+        self.collector.write(case)
 
 
 def call(operation: str, ref: str, credential: Credential = "primary", **more: Any) -> Call:

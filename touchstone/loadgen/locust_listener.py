@@ -16,7 +16,7 @@ from locust.event import EventHook
 from locust.runners import STATE_INIT, STATE_MISSING, MasterRunner, WorkerRunner
 
 from touchstone.check.handover import UNWRITTEN, hold_lifeline
-from touchstone.facts.histogram import cell, middle_s
+from touchstone.facts.sample import cell, middle_s
 from touchstone.loadgen.bulk_link import fold
 from touchstone.loadgen.handover import SAID, TOLD, LoadHandover, received_load
 from touchstone.loadgen.master import Conductor

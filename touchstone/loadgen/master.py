@@ -12,10 +12,9 @@ from typing import Any
 import gevent
 
 from touchstone import __version__
-from touchstone.facts import sample_json
-from touchstone.facts.events import Case
-from touchstone.facts.load_events import Limit, Worker
-from touchstone.facts.runlog import RunLogWriter
+from touchstone.facts.events import Case, Limit, Remark, Worker
+from touchstone.facts.runlog import RunLogWriter, decode
+from touchstone.facts.sample import Window
 from touchstone.loadgen.handover import LoadHandover
 from touchstone.loadgen.lateness import fate_words
 from touchstone.loadgen.not_judged import ABORTED, SECONDS
@@ -108,7 +107,7 @@ class Conductor:
             return
         self._stopping = True
         if why:
-            self._log.warning(why)
+            self._log.write(Remark(why))
         under_way = [seat for seat in self._seats.values() if seat.is_under_way]
         if not under_way:
             self._finish()
@@ -190,7 +189,7 @@ class Conductor:
             return
         self._begun = True
         began_at = float(math.ceil(self._now() + LEAD_S))
-        self._log.workload(self._plan.workload(began_at, len(seats), self._limits))
+        self._log.write(self._plan.workload(began_at, len(seats), self._limits))
         for seat in seats:
             seat.state = "running"
             self._send(seat.client, "ts-go", {"began_at": began_at})
@@ -201,7 +200,7 @@ class Conductor:
         self.stop()
 
     def _tell_error(self, text: str, who: str) -> None:
-        self._log.case(Case(f"load.{self._go.options.scenario.name}.{who}", "", "error", 0.0, (), text))
+        self._log.write(Case(f"load.{self._go.options.scenario.name}.{who}", "", "error", 0.0, (), text))
 
     # --- running -----------------------------------------------------------------------------------------------------
 
@@ -220,12 +219,14 @@ class Conductor:
 
     def _take(self, seat: Seat, event: dict[str, Any]) -> None:
         self._log.write(event)
-        if event["type"] == "worker":
-            seat.last = Worker(**{key: value for key, value in event.items() if key != "type"})
-        elif event["type"] == "window":
-            window = sample_json.decode(event)
-            seat.count(window)
-            self._watchdog.see(window)
+        if event["type"] not in ("worker", "window"):
+            return
+        fact = decode(event)
+        if isinstance(fact, Worker):
+            seat.last = fact
+        elif isinstance(fact, Window):
+            seat.count(fact)
+            self._watchdog.see(fact)
 
     def _move_on(self) -> None:
         """When all have sent their arrivals one does what comes after; when that is done as well, the run is over."""
@@ -271,7 +272,7 @@ class Conductor:
     def _lose(self, seat: Seat, why: str) -> None:
         seat.state = "lost"
         seat.note = f"{why}; {fate_words(seat.assigned, seat.sent, seat.unsent)}"
-        self._log.worker(seat.missed(self._now()))
+        self._log.write(seat.missed(self._now()))
 
     def _finish(self) -> None:
         """Ends the run; whoever has not told all by now is lost with it."""

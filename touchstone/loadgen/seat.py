@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from touchstone.facts.load_events import Worker
+from touchstone.facts.events import Worker
 from touchstone.facts.sample import UNSENT, Window
 
 # The fastest of so many round trips tells another machine's clock; it may be wrong by half of that one.

@@ -34,12 +34,10 @@ from touchstone.contract.document import Contract
 from touchstone.contract.files import load_dir, read_toml
 from touchstone.contract.quoting import Kind, checked, quoted
 from touchstone.errors import UsageError, nearest, one_line
-from touchstone.facts.events import Notice, RunLog
-from touchstone.facts.figures import brief, figure, percentage
+from touchstone.facts.events import Limit, Notice, RunLog, Workload
 from touchstone.facts.finding import Finding, Judgement, finding_id
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.load_events import Limit, Workload
-from touchstone.facts.sample import Window
+from touchstone.facts.sample import Histogram, Window
+from touchstone.facts.wording import brief, figure, percentage, plural
 from touchstone.loadgen.lateness import Punctuality, punctuality
 from touchstone.loadgen.metrics import (
     ALL,
@@ -57,7 +55,6 @@ from touchstone.loadgen.metrics import (
 )
 from touchstone.loadgen.not_judged import Ending, Ruling, again, ending
 from touchstone.loadgen.workloads import SCENARIOS
-from touchstone.rules.verdict import plural
 
 CHECK = "thresholds"
 # A generator that is later at p99 than this share of a limit on a time cannot judge it.

@@ -12,9 +12,9 @@ from gevent.event import AsyncResult
 from touchstone import __version__
 from touchstone.errors import HarnessError, UsageError
 from touchstone.facts.sample import Window
+from touchstone.facts.wording import plural, was
 from touchstone.loadgen.handover import Go, LoadHandover
 from touchstone.loadgen.load_run import LoadRun
-from touchstone.rules.verdict import plural, was
 from touchstone.target.redact import Secrets
 
 # How often a worker reports, and how often it says how it fares.
@@ -139,7 +139,7 @@ class Member:
         self.run.stop(GRACE_S)
         self._after.set(False)
         self.run.tell_judged()
-        self.run.collector.worker(self.run.fares("done", self.assigned))
+        self.run.collector.write(self.run.fares("done", self.assigned))
         self._report("final")
 
     def begins(self) -> str:
@@ -182,7 +182,7 @@ class Member:
         while self.run is not None and not self._finished:
             beats += 1
             if beats % FARES_EVERY == 0:
-                self.run.collector.worker(self.run.fares("running", self.assigned))
+                self.run.collector.write(self.run.fares("running", self.assigned))
             self._report("running")
             self.run.stopped.wait(REPORT_S)
 

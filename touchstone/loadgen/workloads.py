@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from touchstone.errors import UsageError, nearest
-from touchstone.facts.load_events import Model
+from touchstone.facts.events import Model
 
 Action = Literal[
     "start",  # starts a build of its own, backs off while it is refused, and polls it to its end

@@ -26,9 +26,7 @@ _HARMLESS = frozenset({"getBuild", "getTemplate", "streamBuildEvents"})
 
 
 def begins_anyway(history: History) -> bool:
-    """
-    Whether a version that was not built began to build while it was only read, and no start of it was ever refused.
-    """
+    """Whether a version that was not built began to build while it was only read, and no start of it was refused."""
     return any(
         one.body["status"] == "not_built"
         and other.body["status"] in ("building", "ready")
@@ -46,13 +44,11 @@ def changes_anyway(history: History, besides: str) -> bool:
 
 
 def vanishes_anyway(history: History) -> bool:
-    """
-    Whether a build that was seen to run was gone the next time, while it was only read and nobody cancelled anything.
-    """
+    """Whether a build that was seen to run was gone the next time, while it was only read and nothing was cancelled."""
     return any(
         (one.body["status"], other.body["status"]) == ("building", "not_built")
         and not any(e.operation == "cancelBuild" for e in _before(other, history))
-        and not _cancel_was_asked(history, one.ref or "", one.sent_at, other.done_at)
+        and not _was_cancel_sent(history, one.ref or "", one.sent_at, other.done_at)
         for one, other in history.overall(_left_alone)
     )
 
@@ -81,9 +77,7 @@ def outlives_others(history: History) -> bool:
 
 
 def fails_anyway(history: History) -> bool:
-    """
-    Whether a build that should succeed did not, though it was started once and none was ever cancelled until then.
-    """
+    """Whether a build that should succeed did not, though it was started once and none was cancelled until then."""
     for content in history.all_contents():
         if content.outcome != "ready":
             continue
@@ -96,7 +90,7 @@ def fails_anyway(history: History) -> bool:
                 started, began_at = True, exchange.sent_at
             elif started and _is_read(exchange, history) and exchange.body["status"] != "building":
                 wrong = exchange.body["status"] != "ready" and exchange.sent_at < content.until_at
-                if wrong and not _cancel_was_asked(history, content.ref, began_at, exchange.done_at):
+                if wrong and not _was_cancel_sent(history, content.ref, began_at, exchange.done_at):
                     return True
                 break
     return False
@@ -116,9 +110,7 @@ def hurries_anyway(history: History) -> bool:
 
 
 def _left_alone(history: History) -> tuple[tuple[Exchange, Exchange], ...]:
-    """
-    Reads of one version that followed each other while nothing else was asked of it, nor a build cancelled elsewhere.
-    """
+    """Reads of one version that followed each other with no other request about it, nor a build cancelled elsewhere."""
     found = []
     for ref in {content.ref for content in history.all_contents()}:
         story = [e for e in history.story(ref) if e.operation not in _HARMLESS or _is_read(e, history)]
@@ -147,7 +139,7 @@ def _cancelled(history: History, ref: str, since_at: float, until_at: float) -> 
     return any(e.ref != ref and e.done_at >= since_at and e.sent_at <= until_at for e in history.cancels)
 
 
-def _cancel_was_asked(history: History, ref: str, since_at: float, until_at: float) -> bool:
+def _was_cancel_sent(history: History, ref: str, since_at: float, until_at: float) -> bool:
     """Whether a cancel of another version was sent meanwhile, also one that found nothing."""
     cancels = (e for e in history.exchanges if e.operation == "cancelBuild" and e.ref != ref and e.status in {202, 404})
     return any(e.done_at >= since_at and e.sent_at <= until_at for e in cancels)
@@ -211,8 +203,8 @@ def _lost_failure(walk: Walk, last: tuple[Exchange, ...]) -> _Blamed:
 
 def _shows_other_content(walk: Walk, read: Exchange) -> bool:
     """Whether the digest in a read is not the one of what was published."""
-    published, shown = walk.content.digest if walk.content else "", read.body.get("digest")
-    return bool(published) and isinstance(shown, str) and shown != published
+    published, digest = walk.content.digest if walk.content else "", read.body.get("digest")
+    return bool(published) and isinstance(digest, str) and digest != published
 
 
 def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> _Blamed:
@@ -260,9 +252,7 @@ def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
 
 
 def _started_since(before: Exchange, after: Exchange, walk: Walk) -> bool:
-    """
-    Whether a build of another version of the owner began between two exchanges, which may have cost this one its place.
-    """
+    """Whether a build of another version of the owner began between two exchanges, which may have taken its place."""
     return any(
         says_building(e)
         and e.ref != walk.ref
@@ -350,9 +340,7 @@ def refused_deletes(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def vanished(ref: str, history: History) -> Delete | None:
-    """
-    The refused delete after which the owner never found the version again, which was there before; None without one.
-    """
+    """The refused delete after which the owner never found the version again, which was there before, or None."""
     for delete in _deletes(ref, history):
         if delete.answer.status in SUCCESS:
             continue
@@ -371,9 +359,7 @@ def was_vanished(exchange: Exchange, history: History) -> bool:
 
 
 def published_by(exchange: Exchange, history: History) -> tuple[str, Exchange] | None:
-    """
-    The claim that a refused publish breaks, if only that can have made what *exchange* is served, and that publish.
-    """
+    """The claim that a refused publish breaks, if only that can have made what *exchange* is served, and it."""
     for publish in history.story(exchange.ref or ""):
         refused = publish.operation == "publishTemplate" and 400 <= publish.status < 500 and "content" in publish.note
         if not refused or publish.done_at > exchange.sent_at:
@@ -407,8 +393,8 @@ def _deletes(ref: str, history: History) -> Iterator[Delete]:
 
 
 def _is_telling(exchange: Exchange, history: History) -> bool:
-    told = exchange.status in SUCCESS or exchange.status == 404
-    return told and exchange.operation in _TELLING and exchange.request.method != "HEAD" and owned(exchange, history)
+    found = exchange.status in SUCCESS or exchange.status == 404
+    return found and exchange.operation in _TELLING and exchange.request.method != "HEAD" and owned(exchange, history)
 
 
 def _is_served_anyway(exchange: Exchange, history: History) -> bool:
@@ -420,9 +406,7 @@ def _is_served_anyway(exchange: Exchange, history: History) -> bool:
 
 
 def was_written(ref: str, history: History) -> bool:
-    """
-    Whether a publish that does not say what it publishes may have been about *ref*: by its document, or by its answer.
-    """
+    """Whether a publish that does not say what it publishes may be about *ref*: by its document, or by its answer."""
     _, name, version = (part.encode() for part in parts(ref))
     publishes = [e for e in history.exchanges if e.operation == "publishTemplate" and e.ref != ref]
     unsaid = (e.request.body for e in publishes if "content" not in e.note)

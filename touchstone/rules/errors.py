@@ -14,15 +14,15 @@ from touchstone.rules.messages import (
     SUCCESS,
     announces_json,
     asks_for_another_method,
+    describe,
+    describe_body,
     error_problem,
     garbled,
     json_problem,
     operation_of,
     spelling,
-    told,
-    told_of_body,
 )
-from touchstone.rules.rule import Rule, broken, held, judged, rule, shown, unclear
+from touchstone.rules.rule import Rule, broken, held, judged, render, rule, unclear
 
 _BODY_CLAIMS = {
     "startBuild": "start.body-is-documented",
@@ -111,7 +111,7 @@ def fields_by_state(exchange: Exchange, history: History) -> Iterator[Judgement]
         yield judged("reuse.only-when-reused", fits, exchange, expected="reused true only when ready", actual=actual)
     if status != "failed":
         reason = exchange.body.get("error")
-        actual = f"{shown(reason)} while {status}"
+        actual = f"{render(reason)} while {status}"
         claim = "status.error-only-when-failed"
         yield judged(claim, reason in (None, ""), exchange, expected="no error unless failed", actual=actual)
 
@@ -136,7 +136,7 @@ def says_cancelling(exchange: Exchange, history: History) -> Iterator[Judgement]
     if exchange.operation == "cancelBuild" and _success(exchange, history) and not garbled(exchange):
         fits = exchange.body.get("status") == "cancelling"
         expected = "an object with status cancelling"
-        yield judged("cancel.says-cancelling", fits, exchange, expected=expected, actual=told_of_body(exchange))
+        yield judged("cancel.says-cancelling", fits, exchange, expected=expected, actual=describe_body(exchange))
 
 
 @rule("shape.deleted", "template.delete-says-deleted")
@@ -145,7 +145,7 @@ def says_deleted(exchange: Exchange, history: History) -> Iterator[Judgement]:
     if exchange.operation == "deleteTemplate" and _success(exchange, history) and not garbled(exchange):
         fits = exchange.status == 200 and exchange.body.get("deleted") is True
         expected = "200 and an object with deleted true"
-        yield judged("template.delete-says-deleted", fits, exchange, expected=expected, actual=told_of_body(exchange))
+        yield judged("template.delete-says-deleted", fits, exchange, expected=expected, actual=describe_body(exchange))
 
 
 def _success(exchange: Exchange, history: History) -> Response | None:
@@ -239,7 +239,7 @@ def error_fields(exchange: Exchange, _: History) -> Iterator[Judgement]:
     if "request_id" in body:
         found = body["request_id"]
         claim = "error.request-id-is-a-string"
-        yield judged(claim, isinstance(found, str), exchange, expected="a text", actual=f"request_id {shown(found)}")
+        yield judged(claim, isinstance(found, str), exchange, expected="a text", actual=f"request_id {render(found)}")
     found = body.get("upstream_status")
     claim = "error.has-no-upstream-status"
     yield judged(claim, found is None, exchange, expected="no upstream_status", actual=f"upstream_status {found!r}")
@@ -255,7 +255,7 @@ def key_not_repeated(exchange: Exchange, _: History) -> Iterator[Judgement]:
     name = next((key for key, value in response.headers if "<key:" in key or "<key:" in value), "")
     if name or b"<key:" in response.body:
         where = f"the header {name}" if name else "the body"
-        yield broken(claim, exchange, expected="no key in an answer", actual=f"a key in {where}: {told(exchange)}")
+        yield broken(claim, exchange, expected="no key in an answer", actual=f"a key in {where}: {describe(exchange)}")
     else:
         yield held(claim, exchange)
 
@@ -269,7 +269,7 @@ def no_internals(exchange: Exchange, history: History) -> Iterator[Judgement]:
     claim = "error.shows-no-internals"
     trace = _trace(response)
     if trace and not _sent(trace, exchange):
-        yield broken(claim, exchange, expected="no stack trace", actual=f"{response.status} with {shown(trace)}")
+        yield broken(claim, exchange, expected="no stack trace", actual=f"{response.status} with {render(trace)}")
     elif response.status >= 400:
         yield held(claim, exchange)
 
@@ -292,9 +292,9 @@ def wrong_document(exchange: Exchange, _: History) -> Iterator[Judgement]:
     elif claim == "publish.invalid-is-422":
         fits = exchange.status == 422 and _lists_errors(exchange)
         expected = "422 with errors, each with field, code and message"
-        yield judged(claim, fits, exchange, expected=expected, actual=told(exchange))
+        yield judged(claim, fits, exchange, expected=expected, actual=describe(exchange))
     else:
-        yield judged(claim, exchange.status == 400, exchange, expected="400", actual=told(exchange))
+        yield judged(claim, exchange.status == 400, exchange, expected="400", actual=describe(exchange))
 
 
 def _is_documented_error(exchange: Exchange, history: History) -> bool:

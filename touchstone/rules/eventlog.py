@@ -14,7 +14,7 @@ from touchstone.contract.event_stream import Event, FramingProblem, parse
 from touchstone.contract.parsing import read_json
 from touchstone.facts.exchange import Exchange
 from touchstone.rules.messages import media_type
-from touchstone.rules.rule import shown
+from touchstone.rules.rule import render
 
 # Facts 7.30: fields that the standard does not have are to be ignored; a line may be as long as it likes.
 _NO_FAULTS = frozenset({"unknown-field", "line-too-long", "event-too-long", "more-problems"})
@@ -108,9 +108,7 @@ def names(text: str, marker: str) -> int:
 
 
 def printed(line: object, marker: str) -> int:
-    """
-    How often a log line holds what ``echo`` printed; the command itself, which a build may log too, does not count.
-    """
+    """How often a log line holds what ``echo`` printed; the command itself, which a build may log, does not count."""
     if not isinstance(line, str):
         return 0
     return len(_alone(marker, not_after=r"(?<!echo )(?<!echo [\"'])").findall(_COLOUR.sub(" ", line)))
@@ -153,13 +151,13 @@ _MAX_CHARS = 80
 _MAX_SPANS = 8
 
 
-def frame_told(frame: dict[str, Any]) -> str:
+def render_frame(frame: dict[str, Any]) -> str:
     """A frame without its time, such as ``'took a snapshot' (phase snapshot, level info)``."""
     names = [*(name for name in _FIRST if name in frame), *sorted(frame.keys() - {*_FIRST, "line", "ts"})]
     fields = ", ".join(f"{_plain(name)} {_plain(frame[name])}" for name in names)
     if "line" not in frame:
         return fields or "a frame that tells nothing"
-    line = shown(frame["line"], _MAX_CHARS)
+    line = render(frame["line"], _MAX_CHARS)
     return f"{line} ({fields})" if fields else line
 
 
@@ -174,14 +172,14 @@ def lines_astray(came: Sequence[str], lines: Sequence[str]) -> str:
     numbers = [number_of[line] for line in came]
     missing = [number for number in number_of.values() if number not in set(numbers)]
     if missing:
-        first = _first("line", missing, shown(lines[missing[0] - 1], _MAX_CHARS))
+        first = _first("line", missing, render(lines[missing[0] - 1], _MAX_CHARS))
         return f"{_numbers('line', missing)} of {len(lines)} missing{first}"
     for number, times in Counter(numbers).items():
         if times > 1:
-            return f"line {number} of {len(lines)} {times} times: {shown(lines[number - 1], _MAX_CHARS)}"
+            return f"line {number} of {len(lines)} {times} times: {render(lines[number - 1], _MAX_CHARS)}"
     for before, after in pairwise(numbers):
         if before > after:
-            return f"line {after} of {len(lines)} after line {before}: {shown(lines[after - 1], _MAX_CHARS)}"
+            return f"line {after} of {len(lines)} after line {before}: {render(lines[after - 1], _MAX_CHARS)}"
     return ""
 
 
@@ -193,9 +191,9 @@ def frames_apart(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]])
         return ""
     missed, missed_too = _missed(other, one), _missed(one, other)
     if bool(missed) == bool(missed_too):
-        return f"{frame_told(apart[0])} for one watcher, {frame_told(apart[1])} for another at the same place"
+        return f"{render_frame(apart[0])} for one watcher, {render_frame(apart[1])} for another at the same place"
     whole, missing = (one, missed) if missed else (other, missed_too)
-    first = _first("frame", missing, frame_told(whole[missing[0] - 1]))
+    first = _first("frame", missing, render_frame(whole[missing[0] - 1]))
     return f"of {len(whole)} frames that one watcher was sent, another missed {_numbers('frame', missing)}{first}"
 
 
@@ -220,15 +218,15 @@ def _key(frame: dict[str, Any]) -> str:
 def _numbers(what: str, numbers: Sequence[int]) -> str:
     """Such as ``line 3`` or ``lines 3, 5 to 9 and 12``."""
     spans = list(_spans(numbers))
-    told = [f"{first} to {last}" if last > first else str(first) for first, last in spans[:_MAX_SPANS]]
+    rendered = [f"{first} to {last}" if last > first else str(first) for first, last in spans[:_MAX_SPANS]]
     rest = sum(last - first + 1 for first, last in spans[_MAX_SPANS:])
-    told += [f"{rest} more"] if rest else []
-    joined = f"{', '.join(told[:-1])} and {told[-1]}" if len(told) > 1 else told[0]
+    rendered += [f"{rest} more"] if rest else []
+    joined = f"{', '.join(rendered[:-1])} and {rendered[-1]}" if len(rendered) > 1 else rendered[0]
     return f"{what}{'s' if len(numbers) > 1 else ''} {joined}"
 
 
-def _first(what: str, numbers: Sequence[int], told: str) -> str:
-    return f": {told}" if len(numbers) == 1 else f"; {what} {numbers[0]} is {told}"
+def _first(what: str, numbers: Sequence[int], rendered: str) -> str:
+    return f": {rendered}" if len(numbers) == 1 else f"; {what} {numbers[0]} is {rendered}"
 
 
 def _spans(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -240,4 +238,4 @@ def _spans(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 def _plain(value: object) -> str:
     plain = isinstance(value, str) and value.isprintable() and value.strip() == value != "" and len(value) < _MAX_CHARS
-    return str(value) if plain else shown(value, _MAX_CHARS)
+    return str(value) if plain else render(value, _MAX_CHARS)

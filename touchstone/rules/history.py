@@ -118,9 +118,7 @@ class History:
             self._contents[exchange.ref] = list(_contents(self._stories[exchange.ref]))
 
     def once(self, work: Callable[[_Subject, "History"], _Worked], subject: _Subject) -> _Worked:
-        """
-        What *work* makes of a ref or an exchange: many rules ask, and it stays as it is until an exchange is added.
-        """
+        """What *work* makes of a ref or an exchange: many rules ask, and it stays until an exchange is added."""
         key = work, subject.seq if isinstance(subject, Exchange) else subject
         if key not in self._worked_out:
             self._worked_out[key] = work(subject, self)
@@ -149,9 +147,7 @@ class History:
         return next((c for c in self.contents(ref) if c.sure_at <= at < c.until_at), None)
 
     def exists(self, ref: str, exchange: Exchange) -> bool | None:
-        """
-        Whether *ref* existed all the time of *exchange*; None where it came or went meanwhile, or that is in doubt.
-        """
+        """Whether *ref* existed all the time of *exchange*; None where it came or went then, or that is in doubt."""
         if ref.startswith("system/"):
             return None
         story = self.story(ref)
@@ -188,9 +184,9 @@ class History:
         owners = dict.fromkeys((*published, *(credential for credential in tried if credential in _ACCOUNTS)))
         if len(owners) < 2 or not owners.keys() <= _ACCOUNTS:
             return (self,)
-        return tuple(self._seen_by(owner, ref) for owner in owners)
+        return tuple(self._visible_to(owner, ref) for owner in owners)
 
-    def _seen_by(self, owner: Credential, ref: str) -> "History":
+    def _visible_to(self, owner: Credential, ref: str) -> "History":
         story = [e for e in self.story(ref) if e.credential == owner or e.credential not in _ACCOUNTS]
         return replace(
             self,

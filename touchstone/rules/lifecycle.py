@@ -16,7 +16,7 @@ from touchstone.rules.limits import is_limited_otherwise
 from touchstone.rules.messages import SUCCESS, excused, spelling
 from touchstone.rules.reads import CLAIMS as READ_CLAIMS
 from touchstone.rules.reads import judge_read
-from touchstone.rules.rule import broken, held, judged, rule, shown, unclear
+from touchstone.rules.rule import broken, held, judged, render, rule, unclear
 from touchstone.rules.walk import (
     ANYTHING,
     CLOCK_SHARE,
@@ -148,12 +148,12 @@ def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
         yield from _reuse(start)
     elif status == "ready" and claimed and late and not begins_anyway(walk.history):
         claim, expected = "limit.refused-start-starts-nothing", "no build by a refused start"
-        yield broken(claim, *late, start, expected=expected, actual=_told(start))
+        yield broken(claim, *late, start, expected=expected, actual=_described(start))
     elif status == "ready" and not claimed and _waited(walk, start):
         yield _waiting(walk, start)
     elif status == "ready" and walk.replaced and walk.build is None and (claimed or _is_ready(walk, start)):
         expected = "status building for content that was never built"
-        yield broken("reuse.only-identical-digest", start, expected=expected, actual=_told(start))
+        yield broken("reuse.only-identical-digest", start, expected=expected, actual=_described(start))
     else:
         yield from _begun(walk, start)
 
@@ -167,15 +167,15 @@ def _begun(walk: Walk, start: Exchange) -> Iterator[Judgement]:
         claim = "start.after-failure-builds-again"
     if start.status not in SUCCESS:
         claim = "start.answers-202" if claim == "start.fresh-is-building" else claim
-        yield broken(claim, start, expected="202", actual=_told(start))
+        yield broken(claim, start, expected="202", actual=_described(start))
         return
     building = start.body.get("status") == "building"
     if not building and (read := walk.next_read(start)) and read.body.get("status") == "building":
         claim = "start.fresh-is-building"  # It is built, so only the word is wrong.
-    yield judged("start.answers-202", start.status == 202, start, expected="202", actual=_told(start))
+    yield judged("start.answers-202", start.status == 202, start, expected="202", actual=_described(start))
     if not start.body:
         return
-    yield judged(claim, building, start, expected="status building", actual=_told(start))
+    yield judged(claim, building, start, expected="status building", actual=_described(start))
     if building:
         if claim != "start.fresh-is-building":
             yield held("start.fresh-is-building", start)
@@ -200,9 +200,7 @@ def _does_not_wait(walk: Walk, start: Exchange) -> Iterator[Judgement]:
 
 
 def _first_starts(history: History) -> Iterator[tuple[Exchange, float]]:
-    """
-    The first accepted start of each content whose steps sleep, and the time that a start which waits for them takes.
-    """
+    """The first accepted start of each content whose steps sleep, and the time that one which waits for them takes."""
     for content in history.all_contents():
         starts = (e for e in history.story(content.ref) if e.operation == "startBuild" and e.status in SUCCESS)
         first = next((e for e in starts if content.sure_at <= e.sent_at < content.until_at), None)
@@ -221,19 +219,21 @@ def _waiting(walk: Walk, start: Exchange) -> Judgement:
         "start.does-not-wait",
         start,
         expected="an answer before the build steps have run",
-        actual=f"answered after {start.elapsed_s:.2f} s, the steps take {sleep_s:.2f} s: {_told(start)}",
+        actual=f"answered after {start.elapsed_s:.2f} s, the steps take {sleep_s:.2f} s: {_described(start)}",
     )
 
 
 def _reuse(start: Exchange) -> Iterator[Judgement]:
     status = start.body.get("status")
-    yield judged("reuse.status-code", start.status in (200, 202), start, expected="202 or 200", actual=_told(start))
+    yield judged(
+        "reuse.status-code", start.status in (200, 202), start, expected="202 or 200", actual=_described(start)
+    )
     if start.status in SUCCESS and not start.body:
         return
-    yield judged("reuse.ready-at-once", status == "ready", start, expected="status ready", actual=_told(start))
+    yield judged("reuse.ready-at-once", status == "ready", start, expected="status ready", actual=_described(start))
     if status == "ready":
         flagged = start.body.get("reused") is True
-        yield judged("reuse.is-flagged", flagged, start, expected="reused true", actual=_told(start))
+        yield judged("reuse.is-flagged", flagged, start, expected="reused true", actual=_described(start))
 
 
 def _joined(walk: Walk, start: Exchange) -> Iterator[Judgement]:
@@ -245,7 +245,7 @@ def _joined(walk: Walk, start: Exchange) -> Iterator[Judgement]:
         return  # The build was over too soon, which reads tell.
     # Ambiguity 10: 409 is a permitted deviation, and it changes nothing.
     allowed = start.status == 409 or (start.status in (200, 202) and start.body.get("status") == "building")
-    yield judged(claim, allowed, start, expected="202 or 200 with status building, or 409", actual=_told(start))
+    yield judged(claim, allowed, start, expected="202 or 200 with status building, or 409", actual=_described(start))
 
 
 def _is_ready(walk: Walk, start: Exchange) -> bool:
@@ -254,8 +254,8 @@ def _is_ready(walk: Walk, start: Exchange) -> bool:
     return read is not None and read.body.get("status") == "ready"
 
 
-def _told(start: Exchange) -> str:
-    return f"{start.status} {shown(start.body)}"
+def _described(start: Exchange) -> str:
+    return f"{start.status} {render(start.body)}"
 
 
 FINISHED = frozenset({State.READY, State.FAILED})
@@ -276,9 +276,9 @@ def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iter
     """Judges the owner's cancel of an existing version; *before* are the states possible while it was under way."""
     if cancel.response is None or cancel.status in (401, 429) or cancel.status >= 500:
         return
-    told = f"{cancel.status} {shown(cancel.body)}"
+    answer = f"{cancel.status} {render(cancel.body)}"
     if before == {State.BUILDING}:
-        yield from _in_flight(walk, cancel, told)
+        yield from _in_flight(walk, cancel, answer)
     elif State.CANCELLING in before and walk.cancel:
         documented = cancel.status in (202, 404)
         yield judged(
@@ -287,16 +287,16 @@ def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iter
             walk.cancel,
             cancel,
             expected="202 cancelling or 404 idle",
-            actual=told,
+            actual=answer,
         )
     elif not before & UNDER_WAY and walk.denied and cancel.status == 202:
         # Only an earlier cancel said that nothing ran, and one of the two is wrong.
         yield unclear(_idle_claim(walk, before), walk.denied, cancel, why="no read shows that the build was over")
     elif not before & UNDER_WAY and (cancel.status != 202 or not begins_anyway(walk.history)):
-        yield judged(_idle_claim(walk, before), cancel.status == 404, cancel, expected="404", actual=told)
+        yield judged(_idle_claim(walk, before), cancel.status == 404, cancel, expected="404", actual=answer)
     if cancel.status == 404 and State.BUILDING not in before and not _is_lost(walk, cancel):
         idle = cancel.body.get("status") == "idle"
-        yield judged("cancel.says-idle", idle, cancel, expected='{"status": "idle"}', actual=told)
+        yield judged("cancel.says-idle", idle, cancel, expected='{"status": "idle"}', actual=answer)
 
 
 def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None:
@@ -320,20 +320,20 @@ def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None
             walk.cancels += 1
 
 
-def _in_flight(walk: Walk, cancel: Exchange, told: str) -> Iterator[Judgement]:
+def _in_flight(walk: Walk, cancel: Exchange, answer: str) -> Iterator[Judgement]:
     claim = "cancel.in-flight-is-202"
     read = walk.next_read(cancel)
     if cancel.status == 404 and (read is None or read.body.get("status") != "building"):
         yield unclear(claim, cancel, why="no read shows that the build was not over against all expectation")
     else:
-        yield judged(claim, cancel.status == 202, cancel, expected="202", actual=told)
+        yield judged(claim, cancel.status == 202, cancel, expected="202", actual=answer)
 
 
 def _is_lost(walk: Walk, cancel: Exchange) -> bool:
     """Whether the whole version is not found around the time of a cancel, which other claims tell."""
-    told = [e for e in walk.history.story(walk.ref) if e.operation in _TELLING and walk.owns(e)]
-    before = [e for e in told if e.done_at <= cancel.sent_at][-1:]
-    after = [e for e in told if e.sent_at >= cancel.done_at][:1]
+    telling = [e for e in walk.history.story(walk.ref) if e.operation in _TELLING and walk.owns(e)]
+    before = [e for e in telling if e.done_at <= cancel.sent_at][-1:]
+    after = [e for e in telling if e.sent_at >= cancel.done_at][:1]
     return was_vanished(cancel, walk.history) or any(e.status == 404 for e in (*before, *after))
 
 

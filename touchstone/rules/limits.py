@@ -15,7 +15,15 @@ from touchstone.facts.finding import Judgement
 from touchstone.facts.patience import FIRST_WAIT_S, http_date, retry_after_s
 from touchstone.rules.eventlog import follows
 from touchstone.rules.history import History
-from touchstone.rules.messages import SUCCESS, announces_json, error_problem, excused, json_problem, operation_of, told
+from touchstone.rules.messages import (
+    SUCCESS,
+    announces_json,
+    describe,
+    error_problem,
+    excused,
+    json_problem,
+    operation_of,
+)
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
 from touchstone.rules.timeline import may_have_acted, owned, says_building
 from touchstone.rules.walk import CLOCK_SHARE
@@ -167,7 +175,7 @@ def refused_otherwise(ref: str, history: History) -> Iterator[Judgement]:
     but a limit is left to explain such a refusal.
     """
     for served, refused, after in (*_refused_between(ref, history), *_builds_refused(ref, history)):
-        expected, actual = "429, where a limit refuses what is served before and after", told(refused)
+        expected, actual = "429, where a limit refuses what is served before and after", describe(refused)
         yield broken("limit.has-the-error-shape", served, after, refused, expected=expected, actual=actual)
 
 
@@ -297,7 +305,7 @@ def per_key(ref: str, history: History) -> Iterator[Judgement]:
         elif each.builds and (others_refused := others_refused + 1) < _REFUSED_WAITS:
             yield unclear(claim, *evidence, why="refused once beside the other key; the host may have been full")
         else:
-            actual = f"{told(other)} after {len(each.served)} starts by the first key"
+            actual = f"{describe(other)} after {len(each.served)} starts by the first key"
             yield broken(claim, *evidence, expected="another key's start served", actual=actual)
 
 
@@ -361,9 +369,7 @@ def _may_be_used_up(other: Exchange, each: Round, history: History) -> bool:
 
 
 def _gains(each: Round, history: History) -> Iterator[tuple[float, int]]:
-    """
-    The seconds from a refusal to the end of a later round's burst, and the starts that one window then held for sure.
-    """
+    """The seconds from a refusal to the end of a later round's burst, and the starts that one window then held."""
     refused = each.first_refusal
     for later in rounds(each.burst[0].ref or "", history):
         if refused and later.served and later.burst[0].sent_at > refused.done_at:
@@ -395,7 +401,7 @@ def room_is_free(exchange: Exchange, history: History) -> Iterator[Judgement]:
     refused = [*own[-_IN_VAIN:], exchange]
     if len(refused) > _IN_VAIN and all(_backed_off(one, other) for one, other in pairwise(refused)):
         expected = f"a start served, as none was for {longest_s:g} s"
-        yield broken(_ROOM_CLAIM, *refused, expected=expected, actual=told(exchange))
+        yield broken(_ROOM_CLAIM, *refused, expected=expected, actual=describe(exchange))
 
 
 def _backed_off(refusal: Exchange, retry: Exchange) -> bool:
@@ -458,7 +464,7 @@ def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]
         for start, other, _ in waited:
             if start.ref == ref and start.elapsed_s >= _TIMES_AS_LONG * usual_s:
                 what = "log" if other.operation == "streamBuildEvents" else "build"
-                actual = f"{told(start)} after {start.elapsed_s:.2f} s, when the {what} of {other.ref} was over"
+                actual = f"{describe(start)} after {start.elapsed_s:.2f} s, when the {what} of {other.ref} was over"
                 yield broken(_WAIT_CLAIM, other, start, expected="an answer while builds run", actual=actual)
 
 
@@ -506,9 +512,7 @@ def _log_beside(start: Exchange, logs: Iterable[Exchange]) -> _Beside | None:
 
 
 def _build_beside(start: Exchange, runs: Iterable[_Run], *, own: bool) -> _Beside | None:
-    """
-    The start of the build, of the same version or of another one, that surely ran long enough when *start* was sent.
-    """
+    """The start of the build, of the same version or of another one, that surely ran long enough for *start*."""
     for run in runs:
         other = run.start
         if run.ends_at - start.sent_at < _TELLING_S or other.done_at > start.sent_at or (other.ref == start.ref) != own:

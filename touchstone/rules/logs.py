@@ -20,7 +20,6 @@ from touchstone.rules.eventlog import (
     Log,
     ended_by_server,
     follows,
-    frame_told,
     frames_apart,
     is_stream,
     lines_astray,
@@ -28,11 +27,12 @@ from touchstone.rules.eventlog import (
     moment,
     phase_of,
     printed,
+    render_frame,
 )
 from touchstone.rules.history import Content, History
-from touchstone.rules.messages import SUCCESS, told
-from touchstone.rules.rule import Rule, broken, held, judged, rule, shown
-from touchstone.rules.timeline import IDLE, Course, Running, owned
+from touchstone.rules.messages import SUCCESS, describe
+from touchstone.rules.rule import Rule, broken, held, judged, render, rule
+from touchstone.rules.timeline import IDLE, Running, Timeline, owned
 from touchstone.rules.walk import CLOCK_SHARE
 
 # Status and log of a build may be kept in two places that learn of its end one after the other.
@@ -75,24 +75,24 @@ class Following:
         return log
 
 
-def followings(course: Course, history: History) -> Iterator[Following]:
+def followings(timeline: Timeline, history: History) -> Iterator[Following]:
     """The owner's followers that opened the log while a build surely ran."""
-    for stream in followers(course.ref, history):
-        running = course.running(stream.sent_at, stream.head_at) if stream.status == 200 else None
+    for stream in followers(timeline.ref, history):
+        running = timeline.running(stream.sent_at, stream.head_at) if stream.status == 200 else None
         if running:
-            end = course.end(stream.sent_at, stream.head_at)
-            yield Following(stream, running, end, _cut_short(course, stream, running, end))
+            end = timeline.end(stream.sent_at, stream.head_at)
+            yield Following(stream, running, end, _cut_short(timeline, stream, running, end))
 
 
 @rule("following.answer", "events.answers-200")
 def answer(ref: str, history: History) -> Iterator[Judgement]:
     """Judges the status of each request for the log of a running build."""
-    course = history.once(Course, ref)
+    timeline = history.once(Timeline, ref)
     for stream in followers(ref, history):
         # A refused key, a limit and a failing server have claims of their own.
         if stream.status in {401, 429} or stream.status >= 500:
             continue
-        if running := course.running(stream.sent_at, stream.head_at):
+        if running := timeline.running(stream.sent_at, stream.head_at):
             actual = f"{stream.status} while it builds"
             fits = stream.status == 200
             yield judged("events.answers-200", fits, running.start, stream, expected="200", actual=actual)
@@ -101,7 +101,7 @@ def answer(ref: str, history: History) -> Iterator[Judgement]:
 @rule("following.open", "events.open-while-building")
 def stays_open(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that the server does not end a log before its build is over."""
-    for following in followings(history.once(Course, ref), history):
+    for following in followings(history.once(Timeline, ref), history):
         stream, seen = following.stream, following.running.seen
         if cut := following.cut_short:
             evidence = sorted((stream, cut.proof), key=lambda e: e.seq)
@@ -118,13 +118,13 @@ def stays_open(ref: str, history: History) -> Iterator[Judgement]:
 @rule("following.closed", "events.close-at-the-end", "events.finished-version-closes")
 def closes(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that a log ends soon after its build, and that one of a version at rest does not stay open."""
-    course = history.once(Course, ref)
+    timeline = history.once(Timeline, ref)
     grace_s = history.bounds.cancel_timeout_s
     for stream in followers(ref, history):
-        if course.idle(stream.sent_at, stream.done_at):
+        if timeline.idle(stream.sent_at, stream.done_at):
             yield from _closes_at_rest(stream, grace_s)
-    for following in followings(course, history):
-        begun = course.begun_between(following.stream.sent_at, following.stream.done_at)
+    for following in followings(timeline, history):
+        begun = timeline.begun_between(following.stream.sent_at, following.stream.done_at)
         if following.end and not following.cut_short and not begun:
             yield from _closes_at_the_end(following.stream, following.end, grace_s)
 
@@ -132,14 +132,14 @@ def closes(ref: str, history: History) -> Iterator[Judgement]:
 @rule("following.unread", "events.close-at-the-end")
 def closes_unread(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that a log ends with its build though nobody reads the status: a read afterwards shows that it is over."""
-    course, bounds = history.once(Course, ref), history.bounds
+    timeline, bounds = history.once(Timeline, ref), history.bounds
     for stream in followers(ref, history):
-        begun = next((e for e in reversed(course.beginnings) if e.done_at <= stream.sent_at), None)
-        later = next((read for read in course.reads if read.sent_at >= stream.done_at), None)
+        begun = next((e for e in reversed(timeline.beginnings) if e.done_at <= stream.sent_at), None)
+        later = next((read for read in timeline.reads if read.sent_at >= stream.done_at), None)
         if begun is None or later is None or later.body["status"] not in IDLE or stream.closed != "client":
             continue
-        meanwhile = any(begun.done_at <= read.sent_at < stream.done_at for read in course.reads)
-        if meanwhile or course.begun_between(begun.done_at, later.sent_at):
+        meanwhile = any(begun.done_at <= read.sent_at < stream.done_at for read in timeline.reads)
+        if meanwhile or timeline.begun_between(begun.done_at, later.sent_at):
             continue
         open_s = stream.done_at - begun.done_at
         if open_s > bounds.build_timeout_s + bounds.cancel_timeout_s * _GRACE_SHARE:
@@ -153,16 +153,16 @@ def goes_on_when_joined(ref: str, history: History) -> Iterator[Judgement]:
 
     It is told while the version still builds: a build that is not the one that was followed, so that one was ended.
     """
-    claim, course = "start.while-building-is-harmless", history.once(Course, ref)
-    for following in followings(course, history):
+    claim, timeline = "start.while-building-is-harmless", history.once(Timeline, ref)
+    for following in followings(timeline, history):
         stream, begun = following.stream, following.running.start
-        log, content = log_of(stream), course.content(begun.sent_at, stream.done_at)
-        joined = [e for e in course.beginnings if begun.seq < e.seq and e.sent_at <= stream.done_at]
+        log, content = log_of(stream), timeline.content(begun.sent_at, stream.done_at)
+        joined = [e for e in timeline.beginnings if begun.seq < e.seq and e.sent_at <= stream.done_at]
         asked = (e for e in history.story(ref) if e.operation == "cancelBuild")  # whoever asked, and was told what
         cancels = (e for e in (*asked, *history.cancels) if e.done_at >= begun.sent_at)
         if not joined or log is None or content is None or any(e.sent_at <= stream.done_at for e in cancels):
             continue
-        later = next((read for read in course.reads if read.sent_at >= stream.done_at), None)
+        later = next((read for read in timeline.reads if read.sent_at >= stream.done_at), None)
         if phase_of(log.last) == "ready":
             yield held(claim, joined[-1], stream)
         elif phase_of(log.last) == "cancel" and later and later.body["status"] == "building":
@@ -173,25 +173,23 @@ def goes_on_when_joined(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("following.then-started", "reuse.ready-at-once")
 def is_there_when_it_says_so(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges the first start after a log that ended on ready, which tells that the build is over where nothing else does.
-    """
-    course = history.once(Course, ref)
+    """Judges the first start after a log that ended ready, which tells that the build is over if nothing else did."""
+    timeline = history.once(Timeline, ref)
     starts = [e for e in history.story(ref) if e.operation == "startBuild" and owned(e, history)]
     for stream in followers(ref, history):
         log = log_of(stream)
         if log is None or phase_of(log.last) != "ready" or not log.complete or not ended_by_server(stream):
             continue
-        begun = next((e for e in reversed(course.beginnings) if e.done_at <= stream.sent_at), None)
+        begun = next((e for e in reversed(timeline.beginnings) if e.done_at <= stream.sent_at), None)
         start = next((e for e in starts if e.sent_at >= stream.done_at + _BEHIND_S), None)
         if begun is None or start is None or start.status not in SUCCESS or not start.body:
             continue
-        cancelled = any(e.done_at > begun.sent_at and e.sent_at < start.done_at for e in course.cancels)
-        other = course.begun_between(begun.done_at, start.sent_at)
-        if cancelled or other or course.content(begun.sent_at, start.done_at) is None:
+        cancelled = any(e.done_at > begun.sent_at and e.sent_at < start.done_at for e in timeline.cancels)
+        other = timeline.begun_between(begun.done_at, start.sent_at)
+        if cancelled or other or timeline.content(begun.sent_at, start.done_at) is None:
             continue
         fits, expected = start.body.get("status") == "ready", "status ready after a log that ended so"
-        yield judged("reuse.ready-at-once", fits, stream, start, expected=expected, actual=told(start))
+        yield judged("reuse.ready-at-once", fits, stream, start, expected=expected, actual=describe(start))
 
 
 def followers(ref: str, history: History) -> list[Exchange]:
@@ -199,18 +197,18 @@ def followers(ref: str, history: History) -> list[Exchange]:
     return [e for e in history.story(ref) if follows(e) and e.response is not None and owned(e, history)]
 
 
-def _cut_short(course: Course, stream: Exchange, opened: Running, end: Exchange | None) -> CutShort | None:
+def _cut_short(timeline: Timeline, stream: Exchange, opened: Running, end: Exchange | None) -> CutShort | None:
     log = log_of(stream)
     # An answer of another kind is no log, however soon it ends.
     if not ended_by_server(stream) or (log is None and stream.response and stream.response.body):
         return None
     skew_s = _SKEW_S if log and log.ended else 0.0
-    running = course.running(stream.sent_at, stream.done_at + skew_s)
+    running = timeline.running(stream.sent_at, stream.done_at + skew_s)
     # What was seen at rest in between, and builds again, is another matter.
-    if running and not course.rested(stream.sent_at, running.seen.sent_at):
+    if running and not timeline.rested(stream.sent_at, running.seen.sent_at):
         return CutShort(running.seen, "a later read shows the build still running")
     earliest_end_at = opened.start.sent_at + opened.content.sleep_s * CLOCK_SHARE
-    cancelled = any(cancel.sent_at < stream.done_at and cancel.done_at > stream.sent_at for cancel in course.cancels)
+    cancelled = any(cancel.sent_at < stream.done_at and cancel.done_at > stream.sent_at for cancel in timeline.cancels)
     ended = end is not None and end.sent_at < earliest_end_at
     if stream.done_at < earliest_end_at and not cancelled and not ended and not (log and log.ended):
         return CutShort(opened.start, f"its steps alone take {opened.content.sleep_s:g} s from the start on")
@@ -264,15 +262,15 @@ _LONGER = re.compile(r"\d\s*(m|mins?|minutes?|h|hrs?|hours?)(?![a-z])")
 @rule("logged.last-frame", _READY, _FAILED, _CANCELLED, _LAST)
 def last_frame(ref: str, history: History) -> Iterator[Judgement]:
     """Judges the last frame of a log by what became of its build."""
-    course = history.once(Course, ref)
-    yield from _repeated(course, history)
-    for following in followings(course, history):
+    timeline = history.once(Timeline, ref)
+    yield from _repeated(timeline, history)
+    for following in followings(timeline, history):
         log, end = following.whole, following.end
-        claim = _claim_of_end(course, following, end) if log and end else None
-        if not log or not end or claim is None or (not log.lines and _came_late(course, following)):
+        claim = _claim_of_end(timeline, following, end) if log and end else None
+        if not log or not end or claim is None or (not log.lines and _came_late(timeline, following)):
             continue
-        told = frame_told(log.last) if log.lines else "no frame at all"
-        actual = f"{told}, and status {end.body['status']}"
+        ending = render_frame(log.last) if log.lines else "no frame at all"
+        actual = f"{ending}, and status {end.body['status']}"
         if _ends_so(log.last, claim):
             yield held(claim, end, following.stream)
         elif not any(_ends_so(line, claim) for line in log.lines):
@@ -288,7 +286,7 @@ def output(ref: str, history: History) -> Iterator[Judgement]:
 
     What is to fail prints before that, too.
     """
-    for following in followings(history.once(Course, ref), history):
+    for following in followings(history.once(Timeline, ref), history):
         log, running, end = following.whole, following.running, following.end
         marker = running.content.marker
         if not log or not log.lines or not marker or not end or not _came_to_print(running.content, log, end):
@@ -309,25 +307,21 @@ def output(ref: str, history: History) -> Iterator[Judgement]:
 
 @rule("logged.lines", "events.carry-the-output")
 def every_line(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that of a build that prints several lines each one is in the log, in the order in which they were printed.
-    """
-    for following in followings(history.once(Course, ref), history):
+    """Judges that of a build that prints several lines each one is in the log, in the order of printing."""
+    for following in followings(history.once(Timeline, ref), history):
         log, content, end = following.whole, following.running.content, following.end
         lines = _note(content, history).get("lines", ())
         if not log or not end or len(lines) < 2 or not _came_in_time(following, history):
             continue
         if _came_to_print(content, log, end):
-            told = [line for value in log.lines for line in lines if printed(value.get("line"), line)]
-            expected, actual = f"{len(lines)} lines in order", lines_astray(told, lines)
-            fits = told == list(lines)
+            found = [line for value in log.lines for line in lines if printed(value.get("line"), line)]
+            expected, actual = f"{len(lines)} lines in order", lines_astray(found, lines)
+            fits = found == list(lines)
             yield judged("events.carry-the-output", fits, following.stream, expected=expected, actual=actual)
 
 
 def _came_to_print(content: Content, log: Log, end: Exchange) -> bool:
-    """
-    Whether the build surely came to the step that prints: it succeeded, or failed as it was to, and not for the time.
-    """
+    """Whether the build surely came to the step that prints: it succeeded, or failed as it was to, not for the time."""
     status = end.body["status"]
     failed = status == "failed" and content.outcome == "failed" and phase_of(log.last) not in LAST_PHASES
     return status == "ready" or failed
@@ -336,7 +330,7 @@ def _came_to_print(content: Content, log: Log, end: Exchange) -> bool:
 def _doubles_anyway(ref: str, history: History) -> bool:
     """Whether a log of another version, one build of which was started once, has what that build prints twice."""
     others = {content.ref for content in history.all_contents()} - {ref}
-    for following in (f for other in others for f in followings(history.once(Course, other), history)):
+    for following in (f for other in others for f in followings(history.once(Timeline, other), history)):
         log, marker = following.whole, following.running.content.marker
         if log and marker and not _overlapped(following.running.starts):
             doubled = sum(printed(value.get("line"), marker) for value in log.lines) > 1
@@ -347,14 +341,12 @@ def _doubles_anyway(ref: str, history: History) -> bool:
 
 @rule("logged.watchers", "events.watchers-agree")
 def watchers(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that followers of one build see the same frames: one that came later may miss the first ones, and no others.
-    """
-    course = history.once(Course, ref)
-    wholes = [(one, log.lines) for one in followings(course, history) if (log := one.whole) is not None and log.lines]
+    """Judges that followers of one build see the same frames: one that came later may miss the first ones only."""
+    timeline = history.once(Timeline, ref)
+    wholes = [(one, log.lines) for one in followings(timeline, history) if (log := one.whole) is not None and log.lines]
     for (one, first), (other, second) in combinations(wholes, 2):
         since_at = min(one.stream.sent_at, other.stream.sent_at)
-        if course.begun_between(since_at, max(one.stream.done_at, other.stream.done_at)):
+        if timeline.begun_between(since_at, max(one.stream.done_at, other.stream.done_at)):
             continue
         difference = frames_apart(first, second)
         yield judged(
@@ -370,43 +362,43 @@ def watchers(ref: str, history: History) -> Iterator[Judgement]:
 @rule("logged.build-time", "events.build-time-agrees")
 def build_time(ref: str, history: History) -> Iterator[Judgement]:
     """Judges a build time in the last line by the one in the status, as exactly as the line tells it."""
-    for following in followings(history.once(Course, ref), history):
+    for following in followings(history.once(Timeline, ref), history):
         log, end = following.whole, following.end
         if not log or not end or phase_of(log.last) != "ready" or end.body["status"] != "ready":
             continue
         build_time_ms, line = end.body.get("build_time_ms"), log.last.get("line")
         if isinstance(build_time_ms, bool) or not isinstance(build_time_ms, int) or not isinstance(line, str):
             continue
-        told = _told_times(line)
-        agrees = any(abs(told_ms - build_time_ms) <= rounding_ms for told_ms, rounding_ms in told)
-        if agrees or len(told) == 1:
+        times = _logged_times_ms(line)
+        agrees = any(abs(time_ms - build_time_ms) <= rounding_ms for time_ms, rounding_ms in times)
+        if agrees or len(times) == 1:
             yield judged(
                 "events.build-time-agrees",
                 agrees,
                 following.stream,
                 end,
                 expected="the build time that the log tells",
-                actual=f"build_time_ms {build_time_ms} in the status, {shown(line)} in the log",
+                actual=f"build_time_ms {build_time_ms} in the status, {render(line)} in the log",
             )
 
 
-def _repeated(course: Course, history: History) -> Iterator[Judgement]:
+def _repeated(timeline: Timeline, history: History) -> Iterator[Judgement]:
     """Judges the end of a log that is told again after its build; whether one is told is open (facts 7.25)."""
-    for stream in followers(course.ref, history):
-        log, read = log_of(stream), course.rest_before(stream)
+    for stream in followers(timeline.ref, history):
+        log, read = log_of(stream), timeline.rest_before(stream)
         claim = {"ready": _READY, "failed": _FAILED}.get(read.body["status"]) if read else None
         if not log or not read or not claim or not log.complete or not log.lines or not ended_by_server(stream):
             continue
         # Facts 7.12: a cancelled build may read failed, and its log ends on the cancel.
         cancelled = claim == _FAILED and any(_ends_so(line, _CANCELLED) for line in log.lines)
         if not cancelled and not any(_ends_so(line, claim) for line in log.lines):
-            actual = f"{frame_told(log.last)}, and status {read.body['status']} before"
+            actual = f"{render_frame(log.last)}, and status {read.body['status']} before"
             yield broken(claim, read, stream, expected=_ENDS[claim], actual=actual)
 
 
-def _claim_of_end(course: Course, following: Following, end: Exchange) -> str | None:
+def _claim_of_end(timeline: Timeline, following: Following, end: Exchange) -> str | None:
     """Which end the log must have; None where the build can have ended in several ways."""
-    cancels = [c for c in course.cancels if c.done_at > following.stream.sent_at and c.sent_at < end.done_at]
+    cancels = [c for c in timeline.cancels if c.done_at > following.stream.sent_at and c.sent_at < end.done_at]
     status = end.body["status"]
     if not cancels:
         return {"ready": _READY, "failed": _FAILED}.get(status)
@@ -430,9 +422,9 @@ def _ends_so(last: dict[str, Any], claim: str) -> bool:
     return phase == ("ready" if claim == _READY else "cancel")
 
 
-def _came_late(course: Course, following: Following) -> bool:
+def _came_late(timeline: Timeline, following: Following) -> bool:
     stream = following.stream
-    return course.running(stream.sent_at, stream.head_at + _LATE_FOLLOWER_S) is None
+    return timeline.running(stream.sent_at, stream.head_at + _LATE_FOLLOWER_S) is None
 
 
 def _came_in_time(following: Following, history: History) -> bool:
@@ -451,15 +443,15 @@ def _overlapped(starts: tuple[Exchange, ...]) -> bool:
     return any(one.sent_at < other.done_at and other.sent_at < one.done_at for one, other in combinations(starts, 2))
 
 
-def _told_times(line: str) -> list[tuple[float, float]]:
+def _logged_times_ms(line: str) -> list[tuple[float, float]]:
     """The times that a line tells in seconds or milliseconds, and how much each may be off by rounding; all in ms."""
     if _LONGER.search(line):
         return []
-    told = []
+    times = []
     for number, decimals, unit in _SECONDS.findall(line):
         unit_ms = 1.0 if unit.startswith("m") else 1000.0
-        told.append((float(number) * unit_ms, unit_ms * 10.0 ** -len(decimals) + 1.0))
-    return told
+        times.append((float(number) * unit_ms, unit_ms * 10.0 ** -len(decimals) + 1.0))
+    return times
 
 
 # Web servers that date a frame as they send it to two who follow at the same time are no further apart than this.
@@ -474,7 +466,7 @@ _BEFORE_THE_START = frozenset({"publish", "compile", ""})
 @rule("stamps.clock", "events.timestamps-are-true")
 def clock(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that each timestamp lies within the build, by the clock of the server that sent the log."""
-    followed = {following.stream.seq: following for following in followings(history.once(Course, ref), history)}
+    followed = {following.stream.seq: following for following in followings(history.once(Timeline, ref), history)}
     for stream in followers(ref, history):
         following, log = followed.get(stream.seq), log_of(stream)
         date = _date(stream)
@@ -488,25 +480,25 @@ def clock(ref: str, history: History) -> Iterator[Judgement]:
             *((following.running.start,) if following else ()),
             stream,
             expected="timestamps within the time of the build",
-            actual=f"{wrong['ts']} for {frame_told(wrong)}, in an answer of {date.isoformat()}" if wrong else "",
+            actual=f"{wrong['ts']} for {render_frame(wrong)}, in an answer of {date.isoformat()}" if wrong else "",
         )
 
 
 @rule("stamps.one-time", "events.timestamps-are-true")
 def one_time(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that a frame has one time, to whomever and however late it is told."""
-    course = history.once(Course, ref)
-    told = [(stream, log) for stream in followers(ref, history) if (log := _whole(stream)) and log.lines]
-    for (first, one), (second, other) in pairwise(told):
+    timeline = history.once(Timeline, ref)
+    read = [(stream, log) for stream in followers(ref, history) if (log := _whole(stream)) and log.lines]
+    for (first, one), (second, other) in pairwise(read):
         since_at, until_at = min(first.sent_at, second.sent_at), max(first.done_at, second.done_at)
-        if course.begun_between(since_at, until_at) or course.content(since_at, until_at) is None:
+        if timeline.begun_between(since_at, until_at) or timeline.content(since_at, until_at) is None:
             continue
         over_at = min(first.done_at, second.done_at)
-        if any(over_at <= e.sent_at < until_at and e.body["status"] == "building" for e in course.reads):
+        if any(over_at <= e.sent_at < until_at and e.body["status"] == "building" for e in timeline.reads):
             continue  # Whatever builds then is not what the log was of that is over.
         apart = _apart(one, other)
         if apart is not None:
-            actual = f"{apart[0]['ts']} and {apart[1]['ts']} for {frame_told(apart[0])}" if apart else ""
+            actual = f"{apart[0]['ts']} and {apart[1]['ts']} for {render_frame(apart[0])}" if apart else ""
             expected = "one time for each frame"
             yield judged("events.timestamps-are-true", not apart, first, second, expected=expected, actual=actual)
 
@@ -517,9 +509,7 @@ def _whole(stream: Exchange) -> Log | None:
 
 
 def _apart(one: Log, other: Log) -> tuple[dict[str, Any], ...] | None:
-    """
-    The last frame that two logs of one build give two times, or nothing; None where they have no stamped one in common.
-    """
+    """The last frame that two logs of one build give two times, or nothing; None where they share no stamped one."""
     common = False
     for first, second in zip(reversed(one.lines), reversed(other.lines), strict=False):
         at, also_at = moment(first.get("ts")), moment(second.get("ts"))
@@ -535,9 +525,7 @@ def _apart(one: Log, other: Log) -> tuple[dict[str, Any], ...] | None:
 
 
 def _since(value: dict[str, Any], stream: Exchange, following: Following | None, history: History) -> float:
-    """
-    The earliest time of the run that a frame can tell of; negative infinity where the build may be older than the run.
-    """
+    """The earliest time of the run that a frame can tell of; -inf where the build may be older than the run."""
     if following and phase_of(value) not in _BEFORE_THE_START:
         return following.running.start.sent_at
     content = following.running.content if following else history.content(stream.ref or "", stream.sent_at)
@@ -550,20 +538,18 @@ def _since(value: dict[str, Any], stream: Exchange, following: Following | None,
 
 
 def _is_true(value: dict[str, Any], date: datetime, stream: Exchange, since_at: float) -> bool:
-    told, zero = moment(value.get("ts")), date - timedelta(seconds=stream.head_at)
-    if told is None:
+    stamp, zero = moment(value.get("ts")), date - timedelta(seconds=stream.head_at)
+    if stamp is None:
         return True
     # Date has whole seconds, and may have been set at any time between sending the request and getting the head.
     latest = date + timedelta(seconds=stream.elapsed_s + 1 + _CLOCK_DRIFT_S)
     if since_at == float("-inf"):
-        return told <= latest
-    return zero + timedelta(seconds=since_at - _CLOCK_DRIFT_S) <= told <= latest
+        return stamp <= latest
+    return zero + timedelta(seconds=since_at - _CLOCK_DRIFT_S) <= stamp <= latest
 
 
 def _date(stream: Exchange) -> datetime | None:
-    """
-    When the server sent the head of the answer, by its own clock; None where it does not say or the answer was stored.
-    """
+    """When the server sent the head of the answer, by its own clock; None where it does not say or it was stored."""
     if stream.response is None or stream.response.header("age"):
         return None
     try:

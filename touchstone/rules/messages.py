@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 from touchstone.contract.document import Contract, Operation
 from touchstone.contract.parsing import read_json
 from touchstone.facts.exchange import Exchange, Response
-from touchstone.rules.rule import shown
+from touchstone.rules.rule import render
 
 SUCCESS = range(200, 300)
 
@@ -39,9 +39,7 @@ def json_problem(body: bytes) -> str:
 
 
 def garbled(exchange: Exchange) -> bool:
-    """
-    Whether there is a body that is no JSON: what it is announced as and whether it is whole have claims of their own.
-    """
+    """Whether there is a body that is no JSON: its media type and whether it is whole have claims of their own."""
     body = exchange.response.body if exchange.response else b""
     return bool(body and json_problem(body))
 
@@ -54,30 +52,28 @@ def error_problem(response: Response) -> str:
     """
     body: Any = response.json_object()
     if body is None:
-        return f"{media_type(response) or 'no media type'} {shown(response.body)}"
+        return f"{media_type(response) or 'no media type'} {render(response.body)}"
     error = body.get("error")
-    return "" if isinstance(error, str) and error.strip() else shown(body)
+    return "" if isinstance(error, str) and error.strip() else render(body)
 
 
-def told(exchange: Exchange) -> str:
+def describe(exchange: Exchange) -> str:
     """The answer in a few words: its status and the beginning of its body."""
     if exchange.response is None:
         return exchange.error or "no answer"
     body = exchange.response.json_object()
     value = body if body is not None else exchange.response.body
-    return str(exchange.status) if value == b"" else f"{exchange.status} {shown(value)}"
+    return str(exchange.status) if value == b"" else f"{exchange.status} {render(value)}"
 
 
-def told_of_body(exchange: Exchange) -> str:
+def describe_body(exchange: Exchange) -> str:
     """The same where a body is wanted: that there is none is told as well."""
     empty = exchange.response is not None and not exchange.response.body
-    return f"{exchange.status} without a body" if empty else told(exchange)
+    return f"{exchange.status} without a body" if empty else describe(exchange)
 
 
 def judgeable(exchange: Exchange) -> bool:
-    """
-    Whether the answer says something about a claim on a status: it came, it is whole, and no limit got in the way.
-    """
+    """Whether the answer says something about a claim on a status: it came, is whole, and no limit got in the way."""
     return exchange.response is not None and not exchange.error and exchange.status != 429
 
 

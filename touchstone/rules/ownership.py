@@ -19,9 +19,9 @@ from touchstone.facts.finding import Judgement
 from touchstone.rules.attribution import was_vanished, was_written
 from touchstone.rules.eventlog import names
 from touchstone.rules.history import History
-from touchstone.rules.messages import SUCCESS, excused, garbled, operation_of, parts, spelling, told
-from touchstone.rules.rule import Rule, judged, rule, shown, unclear
-from touchstone.rules.timeline import Course, acted_by, may_have_acted, owned
+from touchstone.rules.messages import SUCCESS, describe, excused, garbled, operation_of, parts, spelling
+from touchstone.rules.rule import Rule, judged, render, rule, unclear
+from touchstone.rules.timeline import Timeline, acted_by, may_have_acted, owned
 
 # own, foreign: it existed all the time, and the key was its owner's or another account's. deleted: this run had it and
 # deleted it. missing: there was none. unsure: any of these.
@@ -120,18 +120,18 @@ class Shelf:
         deletes = [change for change in self._changes if change.operation == "deleteTemplate"]
         return any(_touches(delete, exchange) for delete in deletes for exchange in (one, other))
 
-    def shown_since(self, publish: Exchange) -> tuple[Exchange, ...]:
+    def answers_since(self, publish: Exchange) -> tuple[Exchange, ...]:
         """The answers that were given while the content of *publish* surely stood, in order."""
         return tuple(self._shown.get(publish.seq, ()))
 
     @functools.cached_property
     def _shown(self) -> dict[int, list[Exchange]]:
         """The answers by the number of the publish whose content stood."""
-        shown: dict[int, list[Exchange]] = {}
+        found: dict[int, list[Exchange]] = {}
         for answer in self.answers:
             if publish := self.standing(answer):
-                shown.setdefault(publish.seq, []).append(answer)
-        return shown
+                found.setdefault(publish.seq, []).append(answer)
+        return found
 
     def refused_between(self, publish: Exchange, answer: Exchange) -> list[Exchange]:
         """The refused publishes of other content between a publish and an answer, in order."""
@@ -155,9 +155,7 @@ class Shelf:
 
 
 def _changes(story: list[Exchange]) -> Iterator[Exchange]:
-    """
-    The publishes and deletes that can have changed something, which a delete can that finds nothing where something is.
-    """
+    """Publishes and deletes that can have changed something, as a delete can that finds nothing where something is."""
     last: Exchange | None = None
     for exchange in story:
         posted = exchange.operation == "publishTemplate" and exchange.request.method == "POST"
@@ -182,16 +180,16 @@ def document_of(exchange: Exchange) -> Any:
 
 def replaced(shelf: Shelf, before: Exchange, publish: Exchange) -> bool | None:
     """Whether reads show that *publish* replaced the content of *before*; None where they do not tell."""
-    shown = [answer for answer in shelf.shown_since(publish) if answer.operation != "startBuild"]
-    documents = json.dumps([document_of(answer) for answer in shown])
+    answers = [answer for answer in shelf.answers_since(publish) if answer.operation != "startBuild"]
+    documents = json.dumps([document_of(answer) for answer in answers])
     markers = (publish.note.get("marker"), before.note.get("marker"))
     for marker, outcome in zip(markers, (True, False), strict=True):
         if marker and markers[0] != markers[1] and names(documents, marker):
             return outcome
     old, new = digest_of(before), digest_of(publish)
-    if not shown or not old or old == new:
+    if not answers or not old or old == new:
         return None
-    return {new: True, old: False}.get(digest_of(shown[0]))
+    return {new: True, old: False}.get(digest_of(answers[0]))
 
 
 def _shows(exchange: Exchange) -> bool:
@@ -223,7 +221,7 @@ def document_problem(exchange: Exchange, ref: str, history: History) -> str:
 def _template_problem(exchange: Exchange, ref: str) -> str:
     body = exchange.body
     if not body:
-        return told(exchange)
+        return describe(exchange)
     if body.get("ref") != ref:
         return f"ref {body.get('ref')!r} for {ref!r}"
     if not isinstance(body.get("digest"), str):
@@ -305,7 +303,7 @@ def _difference(written: object, read: object, place: str = "") -> str:
     elif written == read:
         return ""
     else:
-        return f"{place or 'the document'} {shown(read)}, published as {shown(written)}"
+        return f"{place or 'the document'} {render(read)}, published as {render(written)}"
     return next((found for at, value, other in inner if (found := _difference(value, other, at))), "")
 
 
@@ -334,7 +332,7 @@ def _foreign_value(exchange: Exchange, ref: str, history: History) -> str:
     added = {path: value for path, value in _leaves(exchange.body["template"]).items() if path not in own}
     for path, value in added.items() if added else ():
         if _is_published(path, value, exchange, history) and _is_left_out_elsewhere(path, value, history):
-            return f"{'.'.join(path)} {shown(value)}, which another document has and this one has not"
+            return f"{'.'.join(path)} {render(value)}, which another document has and this one has not"
     return ""
 
 
@@ -356,9 +354,7 @@ def _is_left_out_elsewhere(path: _Path, value: object, history: History) -> bool
 
 
 def _compared(_: str, history: History) -> list[tuple[frozenset[_Path], dict[_Path, Any]]]:
-    """
-    Of each read of a document that is known: where it was published with values, and the values that it is shown with.
-    """
+    """Of each read of a document that is known: where it was published with values, and those that are shown."""
     documents = ((read, document_of(read)) for read in history.exchanges)
     found = ((history.once(_places, read.ref or ""), doc) for read, doc in documents if isinstance(doc, dict))
     return [(places, _leaves(document)) for places, document in found if places]
@@ -379,7 +375,7 @@ def status_answers_200(ref: str, history: History) -> Iterator[Judgement]:
             yield unclear("status.answers-200", exchange, why="a limit got in the way")
         else:
             fits = exchange.status == 200
-            yield judged("status.answers-200", fits, exchange, expected="200", actual=told(exchange))
+            yield judged("status.answers-200", fits, exchange, expected="200", actual=describe(exchange))
 
 
 @rule("owned.template", "template.read-shows-the-published")
@@ -390,7 +386,7 @@ def template_read(ref: str, history: History) -> Iterator[Judgement]:
         if exchange.status == 429:
             yield unclear(claim, exchange, why="a limit got in the way")
         elif exchange.status != 200:
-            yield judged(claim, False, exchange, expected="200", actual=told(exchange))
+            yield judged(claim, False, exchange, expected="200", actual=describe(exchange))
         elif not garbled(exchange):
             expected = "ref, digest and document of the version"
             actual = document_problem(exchange, ref, history)
@@ -403,13 +399,13 @@ def delete_refused(ref: str, history: History) -> Iterator[Judgement]:
 
     Facts 7.42: what a delete does to a running build is undocumented, so that it may be a conflict.
     """
-    claim, course = "template.delete-says-deleted", history.once(Course, ref)
+    claim, timeline = "template.delete-says-deleted", history.once(Timeline, ref)
     for exchange in _by_owner("deleteTemplate", ref, history):
         if exchange.status == 429:
             yield unclear(claim, exchange, why="a limit got in the way")
-        elif exchange.status >= 300 and exchange.status not in ({404} if course.over(exchange) else {404, 409}):
+        elif exchange.status >= 300 and exchange.status not in ({404} if timeline.over(exchange) else {404, 409}):
             expected = "200 and an object with deleted true"
-            yield judged(claim, False, exchange, expected=expected, actual=told(exchange))
+            yield judged(claim, False, exchange, expected=expected, actual=describe(exchange))
 
 
 def _by_owner(operation: str, ref: str, history: History) -> Iterator[Exchange]:

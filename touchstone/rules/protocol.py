@@ -1,6 +1,4 @@
-"""
-Judges what HTTP asks of any answer: that it comes, its status, its media type, its JSON, and the methods of its path.
-"""
+"""Judges what HTTP asks of any answer: that it comes, its status, media type, JSON, and the methods of its path."""
 
 from collections.abc import Iterator
 
@@ -12,6 +10,7 @@ from touchstone.rules.messages import (
     SUCCESS,
     announces_json,
     asks_for_another_method,
+    describe,
     excused,
     json_problem,
     judgeable,
@@ -20,7 +19,6 @@ from touchstone.rules.messages import (
     operation_of,
     path_of,
     spelling,
-    told,
 )
 from touchstone.rules.ownership import standing
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
@@ -39,9 +37,7 @@ _SEVERAL = 3
 
 @rule("protocol.answered", "http.answers")
 def answered(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges whether a whole answer came, and no more. A server that is gone is told once, not with every request after.
-    """
+    """Judges whether a whole answer came, and no more. A server that is gone is one finding, not one a request."""
     if surplus_bytes := exchange.note.get("surplus_bytes"):
         actual = f"{surplus_bytes} bytes behind the end of the answer"
         yield broken("http.answers", exchange, expected="one complete response, and nothing behind it", actual=actual)
@@ -59,14 +55,12 @@ def answered(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("protocol.no-server-error", "http.no-server-error")
 def no_server_error(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges that nothing makes the server fail. RFC 9110 15.6.2: 501 is the answer to a method that it knows nowhere.
-    """
+    """Judges that nothing makes the server fail. RFC 9110 15.6.2: 501 answers a method that it knows nowhere."""
     if exchange.response is None:
         return
     unknown_method = exchange.status == 501 and exchange.request.method not in methods_of(history.contract)
     fine = exchange.status < 500 or unknown_method
-    yield judged("http.no-server-error", fine, exchange, expected="no 5xx", actual=told(exchange))
+    yield judged("http.no-server-error", fine, exchange, expected="no 5xx", actual=describe(exchange))
 
 
 @rule("protocol.documented-status", "http.status-is-documented")
@@ -80,7 +74,7 @@ def documented_status(exchange: Exchange, history: History) -> Iterator[Judgemen
         yield held("http.status-is-documented", exchange)
     elif exchange.credential not in REFUSED_CREDENTIALS and exchange.status not in excused(exchange, history.contract):
         expected = "one of " + ", ".join(map(str, sorted(documented)))
-        yield broken("http.status-is-documented", exchange, expected=expected, actual=told(exchange))
+        yield broken("http.status-is-documented", exchange, expected=expected, actual=describe(exchange))
 
 
 @rule("protocol.media-type", "http.json-media-type")
@@ -120,7 +114,7 @@ def wrong_method(exchange: Exchange, history: History) -> Iterator[Judgement]:
     if exchange.status == 405:
         yield held("http.wrong-method-is-405", exchange)
     elif exchange.status < 500 and exchange.status not in {400, 401, 403, 404, 429}:
-        yield broken("http.wrong-method-is-405", exchange, expected="405", actual=told(exchange))
+        yield broken("http.wrong-method-is-405", exchange, expected="405", actual=describe(exchange))
 
 
 @rule("protocol.head", "http.head-matches-get")
@@ -135,10 +129,10 @@ def head_matches_get(ref: str, history: History) -> Iterator[Judgement]:
         expected = "the status of GET and no body, or 405"
         get = _nearest_get(head, story)
         if head.status >= 500:
-            yield broken("http.head-matches-get", head, expected=expected, actual=told(head))
+            yield broken("http.head-matches-get", head, expected=expected, actual=describe(head))
         elif get is not None and get.status < 500 and not _tells_nothing(get, history):
             fits = head.status in {get.status, 405} and not (head.response and head.response.body)
-            actual = f"{told(head)} where GET is answered {get.status}"
+            actual = f"{describe(head)} where GET is answered {get.status}"
             if fits and head.status == get.status and (length := _wrong_length(head, get, story)):
                 fits, expected, actual = False, f"Content-Length {_length(get)}, as of GET, or none", f"{length}"
             yield judged("http.head-matches-get", fits, get, head, expected=expected, actual=actual)
@@ -156,9 +150,7 @@ def _nearest_get(head: Exchange, story: tuple[Exchange, ...]) -> Exchange | None
 
 
 def _tells_nothing(get: Exchange, history: History) -> bool:
-    """
-    Whether nothing follows from a GET: a log comes and goes, and there are claims on keys and on others' versions.
-    """
+    """Whether nothing follows from a GET: a log comes and goes, and keys and others' versions have claims."""
     if get.status == 401 and get.credential not in REFUSED_CREDENTIALS:
         return True
     return path_of(get).endswith("/events") or (get.status in SUCCESS and standing(get, history) == "foreign")

@@ -73,7 +73,7 @@ class Running:
     content: Content
 
 
-class Course:
+class Timeline:
     """The course that the builds of one version took, as far as its owner's reads show it."""
 
     def __init__(self, ref: str, history: History) -> None:
@@ -94,9 +94,7 @@ class Course:
         self._alone = _is_alone(ref, history)
 
     def content(self, since_at: float, until_at: float) -> Content | None:
-        """
-        What the version surely held all the time, or None where that is in doubt or another version shares its builds.
-        """
+        """What the version surely held all the time, or None where that is in doubt or its builds are shared."""
         if not self._alone or self._doubtful_at < until_at:
             return None
         content = self._history.content(self.ref, since_at)
@@ -110,9 +108,7 @@ class Course:
         return first < len(sent_at) and ended_at[first] <= by_at
 
     def over(self, exchange: Exchange) -> bool:
-        """
-        Whether each build that can have begun before *exchange* was answered was seen to be over before it was sent.
-        """
+        """Whether each build that can have begun before *exchange* was answered was seen over before it was sent."""
         begun = (e for e in self.beginnings if e.sent_at < exchange.done_at)
         return self._alone and all(self.settled(e, exchange.sent_at) for e in begun)
 

@@ -89,9 +89,7 @@ class Deadline(threading.local):
         return data
 
     def _measure_line(self, data: bytes) -> None:
-        """
-        Refuses a status line that is too long before the parser sees it, which takes hundreds of bytes for each of it.
-        """
+        """Refuses a status line that is too long before the parser sees it, which takes hundreds of bytes a byte."""
         before, line_feed, _ = data.partition(b"\n")
         self._line_bytes = (self._line_bytes or 0) + len(before)
         if self._line_bytes > MAX_STATUS_LINE_BYTES:

@@ -2,18 +2,33 @@
 What the page of a probe draws: requests over time, the room of the limiter that was found, and how sure it was; pure.
 """
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from touchstone.facts.figures import brief, chance_words
 from touchstone.facts.identity import Step, Stretch
+from touchstone.facts.knee_trials import Tried
 from touchstone.facts.observed import Answer
-from touchstone.report.chart import SIDE, Axis, Chart, Key, Linear, Shape, Tick, clock_axis, height, place
-from touchstone.report.knee_view import knee_chart
-from touchstone.report.probe_view import ProbeView
+from touchstone.facts.wording import brief, chance_words, figure, plural
+from touchstone.limiter.knee.telling import limit_words
+from touchstone.report.charts import (
+    SIDE,
+    Axis,
+    Chart,
+    Key,
+    Linear,
+    Log,
+    Note,
+    Shape,
+    Tick,
+    clock_axis,
+    height,
+    line,
+    place,
+)
+from touchstone.report.probe_view import KneeView, ProbeView
 from touchstone.report.probe_words import WHY_WORDS, family_words, free_words, others_words, stimuli
-from touchstone.rules.verdict import plural
 
 _SINCE = "the first request"
 _LANES = ("accepted", "refused")
@@ -23,6 +38,9 @@ _SHORT_SHARE = 0.3  # what is drawn once more begins the run and is no more of i
 _EARLY = 40  # so many requests of it
 _ANEW_S = 0.1  # a limiter whose room is known only so long after the first request was asked anew
 _MOST_NAMED = 6  # families that have a colour of their own
+_DOT = 7  # half of the width of the mark of a trial, of SIDE
+_TALL = 26
+_MOST_LIMITS = 30.0  # beyond this many times the limit it does not matter how long answers took
 _SEEN = 0.02  # of a family that was never as likely as this, nothing is to be seen
 
 
@@ -225,3 +243,69 @@ def _band(probe: ProbeView, span: _Span, floor: Sequence[float], ceiling: Sequen
     upper = "".join(f"V{height(top)}H{edges[n + 1]}" for n, top in enumerate(ceiling))
     lower = "".join(f"V{height(floor[n])}H{edges[n]}" for n in reversed(range(len(floor))))
     return f"M{edges[0]} {height(floor[0])}{upper}{lower}z"
+
+
+def knee_chart(view: KneeView) -> Chart | None:
+    """How long answers take by the rate at which reads come; None where no trial tells."""
+    told = sorted((each for each in view.tried if each.mark in ("passed", "failed")), key=_rate)
+    if not told:
+        return None
+    knee = view.knee
+    x = Linear(max(_rate(each) for each in told), 6)
+    most_s = min(max(each.outcome.p99_s for each in told), _MOST_LIMITS * knee.slo_s)
+    y = Log(min(each.outcome.p50_s for each in told), max(most_s, 1.5 * knee.slo_s))
+    limit = y.share(knee.slo_s)
+    shapes = [Shape(f"M0 {height(limit)}H{SIDE}", "cap", limit_words(knee))]
+    if knee.rate_per_s:
+        ends = (knee.rate_per_s.low, knee.rate_per_s.value, knee.rate_per_s.high)
+        low, middle, high = map(x.share, ends)
+        shapes.insert(0, Shape(f"M{place(low)} 0H{place(high)}V{SIDE}H{place(low)}z", "p-room", "the knee"))
+        shapes.append(Shape(f"M{place(middle)} 0V{SIDE}", "p-one", "the knee"))
+    for css, times in (("service", {_rate(e): e.outcome.p50_s for e in told}), ("response", _worst(told))):
+        shapes.append(Shape(line((x.share(rate), y.share(value)) for rate, value in times.items()), css))
+    shapes += _dots(told, x, y, knee.slo_s)
+    return Chart(
+        title="Latency by offered rate",
+        words=_knee_words(view, told),
+        x=x.axis("reads a second that come, in each trial"),
+        y=y.axis("time, from due"),
+        shapes=tuple(shapes),
+        keys=(
+            Key("response", "p99", "line"),
+            Key("service", "median", "line"),
+            Key("cap", limit_words(knee), "line"),
+            *([Key("p-room", "the knee lies here")] if knee.rate_per_s else []),
+        ),
+        notes=(Note(limit, limit_words(knee), ""),),
+        height_px=220,
+    )
+
+
+def _worst(told: Sequence[Tried]) -> dict[float, float]:
+    """By rate, the longest p99 of its trials."""
+    found: dict[float, float] = {}
+    for each in told:
+        found[_rate(each)] = max(found.get(_rate(each), 0.0), each.outcome.p99_s)
+    return found
+
+
+def _rate(tried: Tried) -> float:
+    return tried.trial.rate_per_s
+
+
+def _dots(told: Sequence[Tried], x: Linear, y: Log, slo_s: float) -> list[Shape]:
+    """A mark for the p99 of each trial, those that missed in another colour."""
+    paths = {"k-passed": "", "k-failed": ""}
+    for each in told:
+        left, top = place(x.share(_rate(each))), height(y.share(each.outcome.p99_s))
+        paths["k-passed" if each.outcome.p99_s <= slo_s else "k-failed"] += (
+            f"M{left - _DOT} {top - _TALL // 2}h{2 * _DOT}v{_TALL}h-{2 * _DOT}z"
+        )
+    return [Shape(d, css) for css, d in paths.items() if d]
+
+
+def _knee_words(view: KneeView, told: Sequence[Tried]) -> str:
+    first, last = told[0], told[-1]
+    ends = ", ".join(f"p99 {brief(e.outcome.p99_s)} at {figure(_rate(e))} a second" for e in (first, last))
+    knee = view.knee.rate_per_s
+    return f"{ends}{f'; the knee is at {figure(knee.value)}' if knee and math.isfinite(knee.value) else ''}."

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from touchstone.facts.figures import brief, figure
+from touchstone.facts.wording import brief, figure
 
 SIDE = 1000
 _MANY_DECADES = 2.4  # from here on, only powers of ten have room for their names
