@@ -18,7 +18,7 @@ from touchstone.config import Settings, TargetSettings
 from touchstone.errors import UsageError
 from touchstone.facts.events import Footer
 from touchstone.loadgen import loading
-from touchstone.loadgen.handover import LoadHandover
+from touchstone.loadgen.handover import LoadHandover, rss_bytes
 from touchstone.loadgen.loading import (
     Wish,
     check_allowed,
@@ -28,7 +28,6 @@ from touchstone.loadgen.loading import (
     locust_environment,
 )
 from touchstone.loadgen.plan import plan
-from touchstone.loadgen.rss import rss_bytes
 from touchstone.loadgen.session import Session
 from touchstone.loadgen.workloads import SCENARIOS, Options
 
@@ -38,7 +37,6 @@ LOCAL = "http://127.0.0.1:9/api"
 STORM = """\
 storm: Starts many builds at the same moment, over what the target admits, and backs off until each is built.
 target http://127.0.0.1:9/api, arrivals at once, open model, seed 20
-engine flows: 0 single requests a second and worker, up to 1,000
 from s  start
      0      6
 builds    15 at most (40 are allowed)
@@ -401,9 +399,6 @@ def _fairness() -> Options:
         ),
         ("churn --model closed --arrivals 5", "--arrivals 5: a closed model sends as soon as it is answered; leave"),
         ("steady --users 3", "--users 3: an open model goes by its schedule; add --model closed"),
-        ("steady --engine x", "--engine: found 'x'; expected one of 'auto', 'flows', 'bulk'"),
-        ("storm --engine bulk", "--engine bulk: sends what has no sequel (read), and what arrives is start"),
-        ("steady --engine bulk --model closed", "--engine bulk: sends by a schedule, which a closed model has not"),
         ("steady --builds 4", "--builds 4: steady has no use for it; it is for storm, churn, watchers"),
         ("storm --watchers 4", "--watchers 4: storm has no use for it; it is for watchers"),
         ("storm --lines 4", "--lines 4: storm has no use for it; it is for steady, watchers, soak"),

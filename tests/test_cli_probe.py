@@ -141,7 +141,7 @@ def test_flags_of_another_probe_are_refused(
             {"events": [begun()], "target": Target("twin", "http://127.0.0.1:1/api", "embedded")},
             "that probe was of the embedded twin, which ended with it; begin a new probe",
         ),
-        ({"events": [begun(most_fun=1)]}, "terms of the probe: most_fun: this version differs"),
+        ({"events": [begun(most_fun=1)]}, "'most_fun'; go on with the version of touchstone that wrote them"),
     ],
 )
 def test_log_that_cannot_go_on_is_refused(command: Command, tmp_path: Path, log: dict[str, Any], message: str) -> None:
@@ -308,7 +308,7 @@ def test_knee_of_another_version_is_refused(command: Command, tmp_path: Path) ->
     log_of(tmp_path, of_knee(percentile=0.95))
     told = command("probe", "--resume", "old", "--url", URL)
     assert told.code == 2
-    assert "terms of the knee: percentile: this version differs" in " ".join(told.err.split())
+    assert "'percentile'; go on with the version of touchstone that wrote them" in " ".join(told.err.split())
 
 
 @pytest.mark.parametrize(

@@ -313,13 +313,13 @@ def test_workloads_that_are_not_alike_are_told() -> None:
     before = steady()
     assert before.workload is not None
     other = replace(
-        before.workload, scenario="soak", engine="bulk", arrivals="constant:60", workers=2, seed=9,
+        before.workload, scenario="soak", arrivals="constant:60", workers=2, seed=9,
         options={"mix": {"read": 6, "start": 2}, "build_s": 2},
     )  # fmt: skip
     told = compare_loads(before, replace(before, workload=other)).mismatches
 
-    assert [one.what for one in told] == ["scenario", "engine", "arrivals", "workers", "mix", "steps of a build"]
-    assert [(one.before, one.after) for one in told[-2:]] == [("read 100 %", "read 75 %, start 25 %"), ("–", "2 s")]
+    assert [one.what for one in told] == ["scenario", "arrivals", "workers", "mix", "seconds of a build"]
+    assert [(one.before, one.after) for one in told[-2:]] == [("read 100 %", "read 75 %, start 25 %"), ("–", "2")]
     assert compare_loads(before, before).mismatches == ()
 
 

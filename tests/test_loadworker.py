@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from touchstone.errors import TargetError, UsageError
-from touchstone.loadgen.handover import SAID, TOLD
+from touchstone.loadgen.handover import PROGRESS, REFUSAL
 from touchstone.loadgen.remote_worker import REMIND_S, Course, check_host
 
 
@@ -60,7 +60,7 @@ def test_worker_without_a_master_says_so_again_and_again(tmp_path: Path) -> None
     waiting = Waiting(tmp_path)
     for _ in range(7):
         waiting.passes(REMIND_S / 3)
-    waiting.prints(f"{SAID}it has joined its master\n")
+    waiting.prints(f"{PROGRESS}it has joined its master\n")
     waiting.passes(9 * REMIND_S)
 
     assert waiting.said[1:] == [
@@ -78,7 +78,7 @@ def test_worker_repeats_what_is_said_and_nothing_else(tmp_path: Path) -> None:
     waiting = Waiting(tmp_path)
     waiting.prints("[2026-01-02 03:04:05] Starting Locust\n")
     assert not waiting.course.joined
-    waiting.prints(f"{SAID}it has joined its master\n{TOLD}it came too late\n{SAID}the run")
+    waiting.prints(f"{PROGRESS}it has joined its master\n{REFUSAL}it came too late\n{PROGRESS}the run")
     waiting.prints(" begins\n")
     waiting.prints("Shutting down\n")
 

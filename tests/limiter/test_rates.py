@@ -9,9 +9,9 @@ from tests.limiter.made import row
 from tests.limiter.played import NO_CAPS, played, rates_of
 from touchstone.facts.identity import Interval, Tier
 from touchstone.facts.observed import Moment
+from touchstone.limiter.kinds import Tiered
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.story import Story
-from touchstone.limiter.tiers import Tiered
 from touchstone.twin import RateLimit, decide, limiter_for
 
 # Whole probes of the longer ones are for `make thorough`.

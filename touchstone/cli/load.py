@@ -30,7 +30,6 @@ from touchstone.loadgen.workloads import (
     AT_ONCE,
     MAY_BUILD,
     SCENARIOS,
-    SINGLE,
     USERS,
     Options,
     Scenario,
@@ -88,7 +87,6 @@ class Load(SeededRun):
     watchers: Annotated[int | None, _count("Followers of each build of watchers.", MOST_WATCHERS)] = None
     build_s: Annotated[float | None, typer.Option(help="Seconds that the steps of a build take.", min=0)] = None
     lines: Annotated[int | None, _count("Lines that a followed build prints.", MOST_LINES)] = None
-    engine: Annotated[Literal["auto", "flows", "bulk"], typer.Option(help="What sends requests.")] = "auto"
     thresholds: Annotated[Path | None, typer.Option(help="Thresholds instead of load/thresholds.toml.")] = None
     abort_on_fail: Annotated[bool, typer.Option("--abort-on-fail", help="Stop as soon as a threshold is broken.")] = (
         False
@@ -139,7 +137,6 @@ class Load(SeededRun):
             seed=seed,
             model=self.model,
             users=self._or("users", USERS),
-            engine=self.engine,
             builds=self._or("builds", chosen.builds),
             watchers=self._or("watchers", chosen.watchers),
             build_s=self._build_s(chosen),
@@ -176,13 +173,6 @@ class Load(SeededRun):
             raise UsageError(f"--duration {self.duration:g}: {chosen.name} begins all at once; leave it out{advice}")
         if self.builds is not None and chosen.arrivals == AT_ONCE != options.arrivals:
             raise UsageError(f"--builds {self.builds}: {options.arrivals} says how many; leave one of the two out")
-        if options.engine == "bulk" and closed:
-            raise UsageError("--engine bulk: sends by a schedule, which a closed model has not; leave it out")
-        if options.engine == "bulk" and SINGLE.isdisjoint(options.mix):
-            mix = ", ".join(options.mix)
-            raise UsageError(
-                f"--engine bulk: sends what has no sequel ({', '.join(SINGLE)}), and what arrives is {mix}"
-            )
 
     def _build_s(self, chosen: Scenario) -> float:
         value = float(self._or("build_s", chosen.build_s))
@@ -264,11 +254,9 @@ def print_plan(plan: Plan, settings: Settings, wish: loading.Wish, console: Cons
     options, target = plan.options, settings.target
     timed = at_twin(settings, _ANYWHERE).target if target.embedded else target
     cost = plan.cost(timed.build_timeout_s, timed.patience_s, timed.cancel_timeout_s)
-    engine, reason = plan.engine(wish.workers)
     say_fitted(console, f"{options.scenario.name}: {options.scenario.says}")
     where, how = target.url or target.name, f"{options.model} model, seed {options.seed}"
-    say_fitted(console, f"target {where}, arrivals {options.arrivals_told}, {how}")
-    say_fitted(console, f"engine {engine}: {reason}")
+    say_fitted(console, f"target {where}, arrivals {options.arrivals_text}, {how}")
     if options.model == "open":
         console.print(_schedule(plan))
     else:

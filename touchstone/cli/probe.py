@@ -19,7 +19,7 @@ from touchstone.facts.knee_trials import KneeTerms
 from touchstone.facts.runlog import read
 from touchstone.facts.wording import plural
 from touchstone.limiter.probe import command as probing
-from touchstone.limiter.probe import handover
+from touchstone.limiter.probe.loop import terms_of
 from touchstone.limiter.terms import Terms, worst
 from touchstone.report.terminal import say as say_fitted
 from touchstone.report.text import write as write_text
@@ -107,9 +107,9 @@ class Probe(SeededRun):
         """
         if past is not None and past.probe is not None:
             self._check_same(past, settings)
-            wanted = handover.terms_of(past.probe.probing.terms)
-            knee = handover.knee_terms_of(past.probe.probing.knee)
-            return probing.Wish(past.probe.probing.operation, wanted, self.allow_load, past, handover.BRAIN, knee)
+            wanted, sought = terms_of(past.probe.probing.terms, Terms), past.probe.probing.knee
+            knee = None if sought is None else terms_of(sought, KneeTerms)
+            return probing.Wish(past.probe.probing.operation, wanted, self.allow_load, past, knee)
         operation = self.operation or probing.OPERATIONS[0]
         knee = self._knee(operation)
         most_requests = MOST_REQUESTS if self.max_requests is None else self.max_requests
@@ -125,7 +125,7 @@ class Probe(SeededRun):
         if settings.target.publish == "never" and terms.starts:
             named = len(dict.fromkeys(settings.target.templates.buildable))
             terms = dataclasses.replace(terms, most_held=min(terms.most_held, named))
-        return probing.Wish(operation, terms, self.allow_load, brain=handover.BRAIN, knee=knee)
+        return probing.Wish(operation, terms, self.allow_load, knee=knee)
 
     def _knee(self, operation: str) -> KneeTerms | None:
         """The knee that is looked for; None where none is.

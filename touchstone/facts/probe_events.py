@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from touchstone.facts.identity import Identity, Step, Stretch
+from touchstone.facts.identity import Identity, Step
 from touchstone.facts.knee_trials import Knee, Trial, Tried
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Stimulus
@@ -115,22 +115,14 @@ class Identified:
 
     Attributes:
         steps: One for each stimulus.
-        stretch: None where nothing was refused.
     """
 
     identity: Identity
     steps: tuple[Step, ...] = ()
-    stretch: Stretch | None = None
 
     def event(self) -> dict[str, Any]:
         """The same as an event of a run log."""
-        stretch = None if self.stretch is None else asdict(self.stretch)
-        return {
-            "type": "identity",
-            **asdict(self.identity),
-            "steps": [asdict(step) for step in self.steps],
-            "stretch": stretch,
-        }
+        return {"type": "identity", **asdict(self.identity), "steps": [asdict(step) for step in self.steps]}
 
 
 def trial_event(trial: Trial) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import csv
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -280,39 +280,32 @@ def read_trace(path: Path, place: str) -> Trace:
     ]
     if not rows:
         raise UsageError(f"{place}: {path} holds no arrival; expected {_TRACE_FORM}")
-    (first, columns) = rows[0]
+    first, columns = rows[0]
     if len(columns) == 1 and columns[0] != "at_s":  # a time
         columns = ["at_s"]
     elif "at_s" not in columns:
         raise UsageError(f"{path}:{first}: found the columns {', '.join(columns)}; expected one of them to be at_s")
     else:
         rows = rows[1:]
-    at_s = tuple(_trace_times([(number, _cell(cells, columns.index("at_s"))) for number, cells in rows], path))
-    operations: tuple[str, ...] = ()
-    if "operation" in columns:
-        operations = tuple(_cell(cells, columns.index("operation")) for _, cells in rows)
-    for (number, _), operation in zip(rows, operations, strict=False):
-        if not operation:
-            raise UsageError(
-                f"{path}:{number}: the column operation is empty; expected an action of the scenario, such as read"
-            )
-    return Trace(str(path), at_s, operations, tuple(number for number, _ in rows))
+    at_s, operations = [0.0], []
+    for number, cells in rows:
+        values = dict(zip(columns, cells, strict=False))
+        at_s.append(_trace_time(values.get("at_s", ""), at_s[-1], f"{path}:{number}"))
+        if "operation" in columns:
+            operations.append(values.get("operation", ""))
+            if not operations[-1]:
+                expected = "an action of the scenario, such as read"
+                raise UsageError(f"{path}:{number}: the column operation is empty; expected {expected}")
+    return Trace(str(path), tuple(at_s[1:]), tuple(operations), tuple(number for number, _ in rows))
 
 
-def _cell(cells: Sequence[str], column: int) -> str:
-    return cells[column] if column < len(cells) else ""
-
-
-def _trace_times(cells: Sequence[tuple[int, str]], path: Path) -> Iterator[float]:
-    last = 0.0
-    for number, cell in cells:
-        try:
-            at_s = float(cell)
-        except ValueError:
-            at_s = math.nan
-        if not (math.isfinite(at_s) and at_s >= 0):
-            raise UsageError(f"{path}:{number}: found {cell!r}; expected seconds since the run began, such as 12.5")
-        if at_s < last:
-            raise UsageError(f"{path}:{number}: found {at_s:g} after {last:g}; expected times in order; sort the file")
-        yield at_s
-        last = at_s
+def _trace_time(text: str, last_s: float, place: str) -> float:
+    try:
+        at_s = float(text)
+    except ValueError:
+        at_s = math.nan
+    if not (math.isfinite(at_s) and at_s >= 0):
+        raise UsageError(f"{place}: found {text!r}; expected seconds since the run began, such as 12.5")
+    if at_s < last_s:
+        raise UsageError(f"{place}: found {at_s:g} after {last_s:g}; expected times in order; sort the file")
+    return at_s

@@ -85,7 +85,6 @@ class InFlight:
         self._may_from = sorted(life.may_from_at for life in lives)
         self._may_to = sorted(life.may_to_at for life in lives)
         self.most = max(map(self.sure, self._sure_from), default=0)
-        self._full_to = [moment for moment in self._sure_to if self.sure(moment) == self.most]
 
     def sure(self, at_s: float) -> int:
         """Builds that were surely in flight at *at_s*."""
@@ -100,11 +99,6 @@ class InFlight:
         """How long a build is in flight, in the middle of those that were seen to end; 0 where none was."""
         lengths_s = sorted(life.may_to_at - life.may_from_at for life in self._lives if life.may_to_at < inf)
         return lengths_s[len(lengths_s) // 2] if lengths_s else 0.0
-
-    def last_full_at(self, at_s: float) -> float:
-        """Until when, before *at_s*, the most builds were surely in flight; minus infinity where they never were."""
-        number = bisect_right(self._full_to, at_s)
-        return self._full_to[number - 1] if number else -inf
 
     def steps(self, until_s: float) -> tuple[Step, ...]:
         """The numbers over time, from the first start to *until_s*."""

@@ -1,6 +1,6 @@
 """Judges a load run when it is over: whole stories by the rules of a check, the run as a whole, and the thresholds.
 
-What looks at one answer alone was judged while the run went on; see `touchstone.appraiser`.
+What looks at one answer alone was judged while the run went on; see `touchstone.loadgen.inline_judge`.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from touchstone.loadgen.metrics import ALL, TARGET
 from touchstone.loadgen.not_judged import ASKED_AT_THE_END, STORM, unasked, unwatched
 from touchstone.loadgen.rules import judge_load
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP
-from touchstone.loadgen.thresholds import STATISTICS, Reading, judge_thresholds, measured, named, told_limit
+from touchstone.loadgen.thresholds import STATISTICS, Reading, judge_thresholds, limit_text, measured, named
 from touchstone.loadgen.workloads import INVARIANTS, scenario
 from touchstone.rules import catalogue
 from touchstone.rules.history import Bounds, History
@@ -55,8 +55,8 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
         readings = measured(log) if log.windows else ()
         if log.windows:
             _judge_whole(log, writer, case, readings)
-        judged = _tell_open(dataclasses.replace(read(run_log), footer=footer), writer)
-        _tell_unshown(judged, writer, case)
+        judged = _write_open(dataclasses.replace(read(run_log), footer=footer), writer)
+        _write_unshown(judged, writer, case)
         if not footer.exit_code and (reason := shortfall(judged, readings, own_limits=own_limits)):
             footer = dataclasses.replace(footer, exit_code=3, reason=reason)
         if footer.exit_code and judged.findings:  # they decide how the run ends, and its own reason would be lost
@@ -81,7 +81,7 @@ def _judge_stories(log: RunLog, settings: Settings, writer: RunLogWriter, case: 
     writer.write(*tallies(case, judgements))
     _write_findings(writer, (judge.finding(j) for j in judgements if j.outcome == "broken"), case)
     for rule_id, error in judge.failed.items():
-        _tell_failed(writer, rule_id, f"the rule {rule_id} failed: {error}")
+        _write_failed(writer, rule_id, f"the rule {rule_id} failed: {error}")
     if _is_cut(log):
         writer.write(
             Remark(
@@ -90,10 +90,10 @@ def _judge_stories(log: RunLog, settings: Settings, writer: RunLogWriter, case: 
             )
         )
     elif partial:
-        writer.write(Remark(_told_partial(log, partial)))
+        writer.write(Remark(_partial_reason(log, partial)))
 
 
-def _told_partial(log: RunLog, partial: set[str]) -> str:
+def _partial_reason(log: RunLog, partial: set[str]) -> str:
     """Of how many versions not everything was kept, and why."""
     number = len({attempt.ref for attempt in log.attempts} | {build.ref for build in log.builds})
     cut = len(partial & {attempt.ref for attempt in log.attempts if attempt.cut_off})
@@ -125,7 +125,7 @@ def _is_cut(log: RunLog) -> bool:
     return log.workload.began_at > 0 and told < log.workload.workers
 
 
-def _tell_failed(writer: RunLogWriter, rule_id: str, text: str) -> None:
+def _write_failed(writer: RunLogWriter, rule_id: str, text: str) -> None:
     """An error of ours: the run must not look like a pass, whatever else upholds the claim of the rule."""
     writer.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
 
@@ -144,10 +144,10 @@ def _judge_whole(log: RunLog, writer: RunLogWriter, case: str, readings: tuple[R
         for notice in ruling.notices:
             writer.write(notice)
             if notice.verdict == "could-not-run":  # a rule that failed says nothing else
-                _tell_failed(writer, notice.claim, notice.reason)
+                _write_failed(writer, notice.claim, notice.reason)
 
 
-def _tell_open(log: RunLog, writer: RunLogWriter) -> RunLog:
+def _write_open(log: RunLog, writer: RunLogWriter) -> RunLog:
     """The log with notices about claims that stay open: about reads in a storm, about logs where too few watched."""
     reason, notices = unwatched(log)
     if reason:
@@ -159,7 +159,7 @@ def _tell_open(log: RunLog, writer: RunLogWriter) -> RunLog:
     return dataclasses.replace(log, notices=(*log.notices, *notices))
 
 
-def _tell_unshown(log: RunLog, writer: RunLogWriter, case: str) -> None:
+def _write_unshown(log: RunLog, writer: RunLogWriter, case: str) -> None:
     """Says of each claim that nothing judged that the scenario was not to show it, unless it was."""
     assert log.workload is not None
     chosen = scenario(log.workload.scenario)
@@ -212,4 +212,4 @@ def _open_limits(readings: Iterable[Reading], *, own_limits: bool) -> Iterator[t
         enough = reading.count >= STATISTICS[reading.limit.statistic].samples_needed
         if reading.verdict == "indeterminate" and (own_limits or enough):
             name = f"{named(reading.limit.operation)} {reading.limit.statistic}".removeprefix(f"{named(ALL)} ")
-            yield name, f"{told_limit(reading.limit)}, {reading.reason}"
+            yield name, f"{limit_text(reading.limit)}, {reading.reason}"

@@ -31,11 +31,10 @@ from touchstone.errors import RunLogError, UsageError, unsent
 from touchstone.facts.events import Footer, Limit, Worker
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import RunLogWriter
-from touchstone.loadgen.handover import Go, LoadHandover
+from touchstone.loadgen.handover import Go, LoadHandover, rss_bytes
 from touchstone.loadgen.judge import judge_load_run
 from touchstone.loadgen.metrics import TARGET
 from touchstone.loadgen.plan import Plan, plan
-from touchstone.loadgen.rss import rss_bytes
 from touchstone.loadgen.session import Session, stopped_by
 from touchstone.loadgen.setup import SettingUp
 from touchstone.loadgen.thresholds import STATISTICS, bundled_thresholds, read_thresholds, thresholds_of

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from statistics import median
-from typing import Literal, Self, get_args
+from typing import Literal, Self, TypeVar, get_args
 
 from touchstone.facts.events import RunLog, Worker, Workload
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Histogram, Window
@@ -441,11 +441,11 @@ class Growth:
     reason: str
 
 
-# Each fifth is cut into so many pieces, and the median of what they show stands for it: one hiccup is no growth.
-_PARTS, _PIECES = 5, 5
-_FEWEST_PIECES = 3
-_FEWEST_A_PIECE = 5
-_FEWEST_ERRORS_OF = 20
+_Timed = TypeVar("_Timed", Window, Worker)
+
+_PARTS = 5
+_FEWEST_READINGS = 3
+_FEWEST_ANSWERS, _FEWEST_REQUESTS = 15, 20
 # What lies below these is not to be distinguished from noise: a growth of it counts as one from here.
 _SHORT_S = 0.01
 _SMALL_BYTES = 100.0
@@ -454,33 +454,29 @@ _SMALL_BYTES = 100.0
 def growth_of_latency(windows: Iterable[Window], operation: str, workload: Workload) -> Growth:
     """The growth of the median time of an answer, counted from the moment at which its request was sent."""
 
-    def median_s(piece: list[Window]) -> float:
-        return Histogram.merged(window.service for window in piece).quantile_s(0.5)
+    def median_s(part: list[Window]) -> float:
+        return Histogram.merged(window.service for window in part).quantile_s(0.5)
 
-    timed = [window for window in _of(windows, operation) if is_timed(window)]
-    return _most_grown(timed, lambda window: window.operation, workload, median_s, _SHORT_S)
+    timed = [window for window in windows if operation in (ALL, window.operation) and is_timed(window)]
+    return _most_grown(timed, lambda window: window.operation, workload, median_s, _SHORT_S, brief)
 
 
 def growth_of_bytes(windows: Iterable[Window], operation: str, workload: Workload) -> Growth:
     """The growth of the mean length of an answer's body in bytes."""
 
-    def mean_bytes(piece: list[Window]) -> float:
-        return sum(window.body_bytes for window in piece) / max(sum(window.count for window in piece), 1)
+    def mean_bytes(part: list[Window]) -> float:
+        return sum(window.body_bytes for window in part) / max(sum(window.count for window in part), 1)
 
-    served = [window for window in _of(windows, operation) if kind_of(window.outcome) == "served"]
+    served = [w for w in windows if operation in (ALL, w.operation) and kind_of(w.outcome) == "served"]
     name = "{0.operation} {0.outcome}".format
-    return _most_grown(served, name, workload, mean_bytes, _SMALL_BYTES, "bytes")
+    return _most_grown(served, name, workload, mean_bytes, _SMALL_BYTES, lambda value: f"{figure(value, 4)} bytes")
 
 
 def growth_of_errors(windows: Iterable[Window], operation: str, workload: Workload) -> Growth:
     """By how much the share of errors is larger at the end than it was at the beginning."""
-    windows = list(windows)
-    first, last = (
-        totals((window for window in windows if begin <= window.at_s < end), operation)
-        for begin, end in (_fifth(workload, 0), _fifth(workload, _PARTS - 1))
-    )
+    first, last = (totals(part, operation) for part in _ends(windows, workload))
     count = first.sent + last.sent
-    if min(first.sent, last.sent) < _FEWEST_ERRORS_OF:
+    if min(first.sent, last.sent) < _FEWEST_REQUESTS:
         return Growth(None, count, _too_few("request", first.sent, last.sent))
     return Growth(last.error_share - first.error_share, count, "")
 
@@ -488,17 +484,11 @@ def growth_of_errors(windows: Iterable[Window], operation: str, workload: Worklo
 def growth_of_memory(workers: Iterable[Worker], workload: Workload) -> Growth:
     """The growth of the memory of the embedded target, which reports it as a worker with the number TARGET."""
     of_target = [worker for worker in workers if worker.number == TARGET]
-    first, last = (
-        [worker.rss_bytes for worker in of_target if begin <= worker.at_s < end]
-        for begin, end in (_fifth(workload, 0), _fifth(workload, _PARTS - 1))
-    )
-    if min(len(first), len(last)) < _FEWEST_PIECES:
+    first, last = _ends(of_target, workload)
+    if min(len(first), len(last)) < _FEWEST_READINGS:
         return Growth(None, len(of_target), _too_few("memory reading", len(first), len(last)))
-    return Growth(median(last) / max(median(first), 1) - 1, len(first) + len(last), "")
-
-
-def _of(windows: Iterable[Window], operation: str) -> list[Window]:
-    return [window for window in windows if operation in (ALL, window.operation) and window.count]
+    before, after = (median(worker.rss_bytes for worker in part) for part in (first, last))
+    return Growth(after / max(before, 1) - 1, len(first) + len(last), "")
 
 
 def _most_grown(
@@ -507,7 +497,7 @@ def _most_grown(
     workload: Workload,
     measure: Callable[[list[Window]], float],
     least: float,
-    unit: str = "",
+    written: Callable[[float], str],
 ) -> Growth:
     """The largest growth of a group; operations are never mixed, since another mix of requests is no growth."""
     groups: dict[str, list[Window]] = {}
@@ -516,32 +506,23 @@ def _most_grown(
     found: list[Growth] = []
     counts = (0, 0)
     for name, group in groups.items():
-        pieces = [_pieces(group, workload, part) for part in (0, _PARTS - 1)]
-        first, last = (sum(window.count for piece in part for window in piece) for part in pieces)
+        ends = _ends(group, workload)
+        first, last = (sum(window.count for window in part) for part in ends)
         counts = max(counts, (first, last), key=min)
-        if min(map(len, pieces)) < _FEWEST_PIECES:
+        if min(first, last) < _FEWEST_ANSWERS:
             continue
-        before, after = (median(map(measure, part)) for part in pieces)
+        before, after = map(measure, ends)
         value = max(after, least) / max(before, least) - 1
-        numbers = [f"{figure(one, 4)} {unit}" if unit else brief(one) for one in (before, after)]
-        found.append(Growth(value, first + last, f"{name} most: {numbers[0]} first, {numbers[1]} last"))
+        found.append(Growth(value, first + last, f"{name} most: {written(before)} first, {written(after)} last"))
     return max(found, key=lambda one: one.value or 0.0, default=Growth(None, sum(counts), _too_few("answer", *counts)))
 
 
-def _pieces(windows: Iterable[Window], workload: Workload, part: int) -> list[list[Window]]:
-    """The pieces of a fifth that hold enough samples."""
-    begin, end = _fifth(workload, part)
-    length_s = (end - begin) / _PIECES
-    pieces: list[list[Window]] = [[] for _ in range(_PIECES)]
-    for window in windows:
-        if begin <= window.at_s < end and length_s > 0:
-            pieces[min(int((window.at_s - begin) / length_s), _PIECES - 1)].append(window)
-    return [piece for piece in pieces if sum(window.count for window in piece) >= _FEWEST_A_PIECE]
-
-
-def _fifth(workload: Workload, part: int) -> tuple[int, int]:
+def _ends(rows: Iterable[_Timed], workload: Workload) -> tuple[list[_Timed], list[_Timed]]:
+    """The windows, or what a worker reported, of the first fifth of the run and of the last."""
+    rows = list(rows)
     # Windows are named by the whole second in which they begin, so the edges are whole seconds, too.
-    first, last = (int(workload.began_at + workload.duration_s * n / _PARTS) for n in (part, part + 1))
+    edges = [int(workload.began_at + workload.duration_s * n / _PARTS) for n in (0, 1, _PARTS - 1, _PARTS)]
+    first, last = ([row for row in rows if begin <= row.at_s < end] for begin, end in (edges[:2], edges[2:]))
     return first, last
 
 

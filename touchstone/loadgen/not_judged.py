@@ -1,10 +1,8 @@
 """Why a load run, or a claim of it, was not judged: what ended the run, and what it had no occasion for; pure."""
 
 import shlex
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import PurePath
 
 from touchstone.check.budget import SILENT_S
@@ -13,9 +11,9 @@ from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Window, middle_s
 from touchstone.facts.wording import plural
-from touchstone.loadgen.lateness import last_words, punctuality
+from touchstone.loadgen.lateness import last_reports, punctuality
 from touchstone.loadgen.metrics import LASTING
-from touchstone.loadgen.record import Record, Start, waited_in_vain
+from touchstone.loadgen.record import Record
 from touchstone.loadgen.workloads import scenario
 
 # What the log says where a threshold ended the run; the end of the case that --max-seconds leaves.
@@ -87,7 +85,7 @@ def ending(log: RunLog) -> Ending | None:
         return Ending("--max-seconds ended the run", "raise it")
     if any(text.startswith(ABORTED) for text in log.warnings):
         return Ending("--abort-on-fail ended the run", "leave it out")
-    if any(worker.spent_at_s is not None or worker.over_budget for worker in last_words(log.workers)):
+    if any(worker.spent_at_s is not None or worker.over_budget for worker in last_reports(log.workers)):
         return Ending("--max-requests ended the run", "raise it")
     if fallen(log.windows):
         return Ending("the target answered nobody any more")
@@ -260,19 +258,15 @@ class Idle:
         lack: What there was none of.
         elsewhere: Which run would have it.
         scenarios: Those that set out to have it: of a run of one of them *here* says why it had not.
-        instead: What a run had that is not enough; it is the whole reason where there is any.
     """
 
     lack: str
     elsewhere: str
     scenarios: tuple[str, ...] = ()
     here: Callable[[Record], str] = lambda _record: ""
-    instead: Callable[[Record], str] = lambda _record: ""
 
     def reason(self, record: Record) -> str:
         """The reason for one run."""
-        if instead := self.instead(record):
-            return instead
         if record.scenario not in self.scenarios:
             return f"{self.lack}; {self.elsewhere}"
         ended = ending(record.log)
@@ -285,69 +279,23 @@ def idle_reason(claim: str, record: Record) -> str:
     return _IDLE[claim].reason(record)
 
 
-def _unserved(record: Record) -> str:
-    """What became of the starts where none was served; empty where one was."""
-    if not record.starts or any(start.is_served for start in record.starts):
-        return ""
-    return f"of {plural(len(record.starts), 'start')} none was accepted: {_statuses(record.starts)}"
-
-
 def _unrefused(record: Record) -> str:
     """That no start was refused, as far as anybody can tell; empty where one was."""
     if any(start.is_refused for start in record.starts):
         return ""
-    failed = [start for start in record.starts if start.status >= 500 or not start.status]
-    if failed:
-        return f"no start was answered 429, but {_statuses(failed)}: nobody knows whether a limit refused them"
+    if failed := sum(start.status >= 500 or not start.status for start in record.starts):
+        return f"no start was answered 429, but {failed:,} with an error or not at all: nobody knows what refused them"
     if ended := ending(record.log):
         return Ending(f"no start was refused before {ended.words}", ended.advice).whole
     return "no start was refused; raise --builds to meet a limit"
 
 
-def _statuses(starts: Iterable[Start]) -> str:
-    """How many starts were answered with which status, or got no answer."""
-    numbers = Counter(start.status for start in starts)
-    parts = (f"{number:,} with {status}" if status else f"{number:,} not at all" for status, number in numbers.items())
-    return ", ".join(sorted(parts))
-
-
 MORE_ROOM = "start fewer builds at once or shorter ones (--build-s), or raise patience_s of the target"
-
-
-def _refused_beside(record: Record) -> str:
-    """That starts were refused again after the whole wait, and what of the run may be why; empty where none was."""
-    retries = [retry for tries in record.clients for before, retry in pairwise(tries) if waited_in_vain(before, retry)]
-    if not retries:
-        return ""
-    beside, ended = sum(not record.has_room(retry) for retry in retries), ending(record.log)
-    counted = (
-        (beside, "while a build of the run may have been in flight"),
-        (len(retries) - beside, "beside other starts of their key, or before it was served at all"),
-    )
-    parts = " and ".join(f"{number:,} {when}" for number, when in counted if number)
-    return (
-        f"after as long as Retry-After had said {plural(len(retries), 'start')} came back, and none was served: "
-        f"{parts}, which may be why; {ended.whole if ended else MORE_ROOM}"
-    )
-
-
-def _not_waited(record: Record) -> str:
-    """Why nobody came back after the whole wait."""
-    refused = [start for start in record.starts if start.is_refused]
-    if refused and all(start.retry_after_s is None for start in refused):
-        return f"{plural(len(refused), 'refusal')} came without a Retry-After that can be read"
-    if gave_up := sum(start.gave_up for start in refused):
-        return (
-            f"{plural(gave_up, 'client')} gave up, told to wait longer than patience_s of the target allows; raise it"
-        )
-    return _unrefused(record)
-
 
 _NO_BUILD = Idle(
     "no client was given a build of its own to see the end of",
     "storm, steady, soak and watchers start such builds, where no limit refuses them to the last",
     ("storm", "steady", "soak", "watchers"),
-    _unserved,
 )
 _STORM_WAITS = "those of `touchstone load storm` do, where it meets a limit"
 _IDLE: Mapping[str, Idle] = {
@@ -365,8 +313,7 @@ _IDLE: Mapping[str, Idle] = {
         "no client that was refused was served, or refused alone, after as long as Retry-After had said",
         _STORM_WAITS.replace("do,", "come back,"),
         (STORM,),
-        _not_waited,
-        _refused_beside,
+        _unrefused,
     ),
     "limit.is-per-key": Idle(
         "no key started alone and then beside another one",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from touchstone.errors import UsageError
-from touchstone.facts.events import Engine, Limit, Workload
+from touchstone.facts.events import Limit, Workload
 from touchstone.facts.patience import poll_s
 from touchstone.loadgen.arrivals import Times, Trace, parse
 from touchstone.loadgen.schedule import MAX_ARRIVALS, Schedule, draw_up, due_times
@@ -44,7 +44,7 @@ _ROOM_WAITS = 10
 # Requests before and after the run: of the smoke test and one look at a version that was published, and about each
 # version, which is published and deleted, and cancelled where it may be building, and once more where it was.
 _SMOKE, _MOST_SMOKE, _AROUND, _CANCELS = 3, 7, 2, 2
-# Reads while a version is built beforehand come fast at first and then once a second: see `touchstone.patience`.
+# Reads while a version is built beforehand come fast at first and then once a second: see `touchstone.facts.patience`.
 _EARLY_READS = 50
 # Before a build that runs is known to, and where it ends, besides the polls in between.
 _MORE_POLLS = 3
@@ -58,9 +58,6 @@ _TO_THE_END: frozenset[str] = BUILDS - {"cancel"}
 _FOLLOWS: frozenset[str] = frozenset({"stream", "watch"})
 # What follows a start besides polls: a cancel, a log, or of a race the cancel and a read.
 _FOLLOW_UPS: Mapping[str, int] = {"cancel": 1, "stream": 1, "race": 2}
-
-# From so many single requests a second on, each worker hands them to the bulk engine: a greenlet each would be late.
-BULK_FROM_PER_S = 1_000.0
 
 # Every so manieth build that is polled to its end fails, since targets meet failing builds as well.
 _FAILS_EVERY = 5
@@ -136,26 +133,6 @@ class Plan:
     schedule: Schedule
     needs: tuple[Need, ...]
 
-    @property
-    def single_per_s(self) -> float:
-        """How many requests without a sequel are due in the busiest second."""
-        singles = np.isin(self.schedule.actions, [n for n, name in enumerate(self.schedule.names) if name in SINGLE])
-        seconds = np.floor(self.schedule.due_s[singles]).astype(int)
-        return float(np.bincount(seconds).max()) if len(seconds) else 0.0
-
-    def engine(self, workers: int) -> tuple[Engine, str]:
-        """Who sends the requests, and why."""
-        per_s = self.single_per_s / max(workers, 1)
-        if self.options.engine == "bulk":
-            return "bulk", "asked for by --engine"
-        if self.options.engine == "flows":
-            return "flows", "asked for by --engine"
-        if self.options.model == "closed":
-            return "flows", "a closed model waits for each answer"
-        if per_s > BULK_FROM_PER_S:
-            return "bulk", f"{per_s:,.0f} single requests a second and worker, more than {BULK_FROM_PER_S:,.0f}"
-        return "flows", f"{per_s:,.0f} single requests a second and worker, up to {BULK_FROM_PER_S:,.0f}"
-
     def scheduled(self) -> dict[str, int]:
         """How many arrivals each operation has."""
         counts: Counter[str] = Counter()
@@ -172,14 +149,11 @@ class Plan:
     def workload(self, began_at: float, workers: int, limits: tuple[Limit, ...]) -> Workload:
         """The plan as the run log holds it. A closed model follows no schedule, and none is told."""
         options = self.options
-        engine, reason = self.engine(workers)
         return Workload(
             scenario=options.scenario.name,
             says=options.scenario.says,
             model=options.model,
-            engine=engine,
-            engine_reason=reason,
-            arrivals=options.arrivals_told,
+            arrivals=options.arrivals_text,
             began_at=began_at,
             duration_s=self.schedule.duration_s,
             scheduled=self.scheduled() if options.model == "open" else {},
@@ -351,7 +325,7 @@ def _may_build(schedule: Schedule) -> int:
 
 
 def phase_of(options: Options, due_s: float) -> str:
-    """What goes on beside an arrival by plan; see `touchstone.loadfacts.Attempt`."""
+    """What goes on beside an arrival by plan; see `touchstone.facts.load_events.Attempt`."""
     if options.scenario.name != "fairness":
         return ""
     return "alone" if due_s < options.duration_s / 2 else "beside-greedy"
@@ -381,7 +355,7 @@ def _fairness(options: Options) -> Schedule:
     times = round(weights[1] / weights[0]) if weights[0] else 0
     if times < 1:
         raise UsageError(
-            f"--mix {_told(options.mix)!r}: fairness sets a greedy key beside a modest one; "
+            f"--mix {_mix_text(options.mix)!r}: fairness sets a greedy key beside a modest one; "
             "expected both, such as modest=1,greedy=20"
         )
     _few_enough(len(modest) * times, options)
@@ -417,7 +391,7 @@ def _few_enough(number: int, options: Options) -> None:
         )
 
 
-def _told(mix: Mapping[str, float]) -> str:
+def _mix_text(mix: Mapping[str, float]) -> str:
     return ",".join(f"{name}={weight:g}" for name, weight in mix.items())
 
 

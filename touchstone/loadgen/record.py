@@ -5,11 +5,12 @@ that asks the limit at the end. Status reads are those that were kept.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 from math import inf
+from typing import TypeVar
 
 from touchstone.facts.events import Attempt, Build, BuildEnd, RunLog
 from touchstone.facts.exchange import Credential, Exchange
@@ -17,6 +18,7 @@ from touchstone.facts.patience import retry_after_s
 
 # The account that a key belongs to, and the version that it sees under a ref.
 Account = str
+_Key = TypeVar("_Key", bound=Hashable)
 Version = tuple[Account, str]
 
 IDLE = frozenset({"not_built", "ready", "failed"})
@@ -97,7 +99,11 @@ class Record:
         """Puts the starts in order."""
         attempts = [_of_attempt(attempt) for attempt in self.log.attempts]
         known = {start.seq for start in attempts}
-        others = (_of_exchange(e) for e in self.log.exchanges if _starts(e) and e.seq not in known)
+        others = (
+            _of_exchange(e)
+            for e in self.log.exchanges
+            if (e.operation == "startBuild" or e.note.get("auto_build") is True) and e.seq not in known
+        )
         self.starts = sorted((*attempts, *others), key=lambda start: (start.sent_at, start.seq))
         self.slack_s = 2 * max((worker.clock_error_s for worker in self.log.workers), default=0.0)
 
@@ -109,34 +115,28 @@ class Record:
     @cached_property
     def starts_of(self) -> dict[Version, list[Start]]:
         """The starts of each version."""
-        found: dict[Version, list[Start]] = {}
-        for start in self.starts:
-            found.setdefault(start.version, []).append(start)
-        return found
+        return _grouped(self.starts, lambda start: start.version)
 
     @cached_property
     def by_account(self) -> dict[Account, list[Start]]:
         """The starts of each account."""
-        found: dict[Account, list[Start]] = {}
-        for start in self.starts:
-            found.setdefault(start.account, []).append(start)
-        return found
+        return _grouped(self.starts, lambda start: start.account)
 
     @cached_property
     def clients(self) -> list[list[Start]]:
         """The tries of each client, in order."""
-        found: dict[tuple[int, Version], list[Start]] = {}
-        for start in self.starts:
-            if start.want is not None:
-                found.setdefault((start.want, start.version), []).append(start)
-        return [sorted(tries, key=lambda start: start.number) for tries in found.values()]
+        wanted = (start for start in self.starts if start.want is not None)
+        clients = _grouped(wanted, lambda start: (start.want, start.version))
+        return [sorted(tries, key=lambda start: start.number) for tries in clients.values()]
 
     @cached_property
     def sights(self) -> dict[Version, list[Sight]]:
         """The status reads of each version that were kept, in order of their answers."""
         found: dict[Version, list[Sight]] = {}
         for exchange in self.log.exchanges:
-            state = exchange.body.get("status") if _reads(exchange) else None
+            if exchange.operation != "getBuild" or exchange.request.method != "GET" or exchange.status != 200:
+                continue
+            state = exchange.body.get("status")
             if isinstance(state, str) and state in STATES:
                 version = (account_of(exchange.credential), exchange.ref or "")
                 sight = Sight(exchange.seq, exchange.sent_at, exchange.done_at, state)
@@ -232,6 +232,13 @@ class Latest:
         return self._latest[bisect_left(self._sent_at, at_s)]
 
 
+def _grouped(starts: Iterable[Start], key: Callable[[Start], _Key]) -> dict[_Key, list[Start]]:
+    found: dict[_Key, list[Start]] = {}
+    for start in starts:
+        found.setdefault(key(start), []).append(start)
+    return found
+
+
 def build_over_at(build: Build) -> float:
     """When a build was surely over, in seconds since the run started; infinity where nobody saw it end."""
     return max(build.ended_at, build.accepted_at) if build.end in _OVER else inf
@@ -249,20 +256,9 @@ def account_of(credential: Credential) -> Account:
 
 
 def _of_attempt(attempt: Attempt) -> Start:
-    return Start(
-        seq=attempt.seq,
-        want=attempt.want,
-        number=attempt.number,
-        account=account_of(attempt.credential),
-        ref=attempt.ref,
-        phase=attempt.phase,
-        fresh=bool(attempt.fresh),
-        sent_at=attempt.sent_at,
-        done_at=attempt.done_at,
-        status=attempt.status,
-        retry_after_s=attempt.retry_after_s,
-        gave_up=attempt.gave_up,
-    )
+    shared = ("seq", "want", "number", "ref", "phase", "sent_at", "done_at", "status", "retry_after_s", "gave_up")
+    values = {name: getattr(attempt, name) for name in shared}
+    return Start(account=account_of(attempt.credential), fresh=bool(attempt.fresh), **values)
 
 
 def _of_exchange(exchange: Exchange) -> Start:
@@ -279,11 +275,3 @@ def _of_exchange(exchange: Exchange) -> Start:
         status=exchange.status,
         retry_after_s=retry_after_s(exchange.response),
     )
-
-
-def _starts(exchange: Exchange) -> bool:
-    return exchange.operation == "startBuild" or exchange.note.get("auto_build") is True
-
-
-def _reads(exchange: Exchange) -> bool:
-    return exchange.operation == "getBuild" and exchange.request.method == "GET" and exchange.status == 200

@@ -15,7 +15,7 @@ from touchstone.check.opening import new_log, new_run_id
 from touchstone.config import Settings
 from touchstone.contract.files import load_dir
 from touchstone.errors import TargetError, UsageError
-from touchstone.loadgen.handover import SAID, TOLD, LoadHandover
+from touchstone.loadgen.handover import PROGRESS, REFUSAL, LoadHandover
 from touchstone.loadgen.loading import check_allowed, locust_environment
 from touchstone.loadgen.workloads import Scenario
 
@@ -101,9 +101,9 @@ class Course:
     def look(self) -> None:
         """Says what has come to be known since the last look."""
         for line in self._lines():
-            if line.startswith(SAID):
+            if line.startswith(PROGRESS):
                 self.joined = True
-                self._say(line.removeprefix(SAID))
+                self._say(line.removeprefix(PROGRESS))
         now_at = self._now()
         if not self.joined and now_at - self._told_at >= REMIND_S:
             self._told_at = now_at
@@ -158,7 +158,7 @@ def _say(text: str) -> None:
 def _why(output: Path) -> str:
     """What the worker itself said about its having no part in the run; empty where it said nothing."""
     lines = output.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "; ".join(line.removeprefix(TOLD) for line in lines if line.startswith(TOLD))
+    return "; ".join(line.removeprefix(REFUSAL) for line in lines if line.startswith(REFUSAL))
 
 
 def _told_to_the_master(_event: dict[str, Any]) -> None:

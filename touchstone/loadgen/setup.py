@@ -1,6 +1,7 @@
 """Puts on the stage what a load run needs, and clears it again: versions of its own, some of them built beforehand."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,10 +19,10 @@ from touchstone.facts.events import Remark, RunLog, TemplateAction, TemplateDeed
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.facts.wording import plural
-from touchstone.loadgen.fingerprint import NOT_REACHED
 from touchstone.loadgen.metrics import TARGET
 from touchstone.loadgen.plan import Need, Stage
 from touchstone.rules.history import Content
+from touchstone.target.answer import NOT_REACHED
 from touchstone.target.call import Keys
 from touchstone.target.clock import WallClock
 from touchstone.target.transport import Transport
@@ -174,9 +175,7 @@ class SettingUp:
             self._unsure.append(exchange)
 
     def smoke(self, stopped: Callable[[], bool]) -> float:
-        """
-        Makes sure that the target can be judged, unless *stopped* is true meanwhile; see `touchstone.smoke.smoke`.
-        """
+        """Makes sure that the target can be judged, unless *stopped* is true meanwhile; see `check.smoke`."""
         self.clock.stopped = stopped
         self._unsure = []
         try:
@@ -232,16 +231,7 @@ class SettingUp:
             return given(named[sum(map(len, roles.values())) % len(named)])
         owner: Credential = "second" if need.second else "primary"
         template = self._exam.template(need.purpose, sleep_s=need.sleep_s, fails=need.fails, owner=owner)
-        return Template(
-            template.name,
-            template.version,
-            template.sleep_s,
-            template.fails,
-            template.marker,
-            owner,
-            halved=need.halved,
-            more_lines=need.more_lines,
-        )
+        return replace(template, halved=need.halved, more_lines=need.more_lines)
 
     def _published(self, template: Template) -> Content:
         if self._settings.target.publish == "never":
@@ -292,7 +282,7 @@ class SettingUp:
         try:
             clean = self._cleared(_idle(log, self._journal.builds) if log else set())
         except Stopped:
-            clean = self._told_left()
+            clean = self._warn_left()
         finally:
             self.clock.stopped = never
         self._journal.close(all_clean=clean)
@@ -316,7 +306,7 @@ class SettingUp:
             self._log.write(Remark(f"{told}{', '.join(running[:_NAMED])}{more}; `touchstone sweep` tries again"))
         return clean
 
-    def _told_left(self) -> bool:
+    def _warn_left(self) -> bool:
         """Tells what a clean-up leaves that was stopped; whether that is nothing."""
         refs = {*self._journal.refs}
         for template in self._exam.templates:

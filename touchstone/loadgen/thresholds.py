@@ -20,19 +20,16 @@ its limits is kept.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field
-
-from touchstone.config import fits, kind
 from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
 from touchstone.contract.files import load_dir, read_toml
-from touchstone.contract.quoting import Kind, checked, quoted
+from touchstone.contract.quoting import quoted
 from touchstone.errors import UsageError, nearest, one_line
 from touchstone.facts.events import Limit, Notice, RunLog, Workload
 from touchstone.facts.finding import Finding, Judgement, finding_id
@@ -303,22 +300,24 @@ class _Run:
         return _Measured(value, count, "", remark)
 
     def _late(self, limit: Limit) -> Histogram:
-        """
-        How late the generator was. What no schedule paces is sent by clients that others of its requests have held up.
-        """
+        """How late the generator was; what no schedule paces is held up by other requests of its clients."""
         return self.of(limit.operation).late if self.of(limit.operation).late.cells else self.of(ALL).late
 
     def _lateness(self, limit: Limit) -> str:
         """Why the generator is too late to judge a limit on a time; empty where it is not."""
-        tolerated_s = LATE_TOLERATED_SHARE * limit.value
         late_s = self._late(limit).quantile_s(0.99)
-        if late_s <= tolerated_s:
+        if late_s <= LATE_TOLERATED_SHARE * limit.value:
             return ""
         operation = limit.operation if self.of(limit.operation).late.cells else ALL
-        since = _first_late_at(self._log.windows, operation, tolerated_s)
-        told = f", from second {since - int(self._workload.began_at)} on" if since is not None else ""
+        by_second: dict[int, Histogram] = {}
+        for window in self._log.windows:
+            if window.paced and operation in (ALL, window.operation):
+                by_second.setdefault(window.at_s, Histogram()).merge(window.late)
+        tolerated_s = LATE_TOLERATED_SHARE * limit.value
+        since_s = min((at_s for at_s, late in by_second.items() if late.quantile_s(0.99) > tolerated_s), default=None)
+        since = f", from second {since_s - int(self._workload.began_at)} on" if since_s is not None else ""
         return (
-            f"the generator sent {named(operation)} {brief(late_s)} late at p99{told}: "
+            f"the generator sent {named(operation)} {brief(late_s)} late at p99{since}: "
             f"more than a tenth of the limit of {brief(limit.value)}; lower the rate or add workers"
         )
 
@@ -370,15 +369,6 @@ def _slowness(late_s: float, unsent: int) -> str:
     )
 
 
-def _first_late_at(windows: Iterable[Window], operation: str, tolerated_s: float) -> int | None:
-    """The first second in which p99 of the lateness was above *tolerated_s*."""
-    by_second: dict[int, Histogram] = {}
-    for window in windows:
-        if window.paced and operation in (ALL, window.operation):
-            by_second.setdefault(window.at_s, Histogram()).merge(window.late)
-    return min((at_s for at_s, late in by_second.items() if late.quantile_s(0.99) > tolerated_s), default=None)
-
-
 def _share(value: float, count: int, what: str, limit: Limit) -> _Measured:
     return _Measured(value, count) if count else _Measured(None, 0, f"no {what}: {named(limit.operation)}")
 
@@ -395,7 +385,7 @@ def judge_thresholds(readings: Iterable[Reading], log: RunLog, ledger: Ledger) -
     judgements: list[Judgement] = []
     notices: list[Notice] = []
     for reading in readings:
-        claim, operation, limit = _claim(reading), _operation(reading.limit), told_limit(reading.limit)
+        claim, operation, limit = _claim(reading), _operation(reading.limit), limit_text(reading.limit)
         if reading.verdict == "broken":
             findings.append(_finding(reading, log, ledger))
         elif reading.verdict == "not-applicable":
@@ -411,7 +401,7 @@ def judge_thresholds(readings: Iterable[Reading], log: RunLog, ledger: Ledger) -
 
 
 def _finding(reading: Reading, log: RunLog, ledger: Ledger) -> Finding:
-    claim, operation, expected = _claim(reading), _operation(reading.limit), told_limit(reading.limit)
+    claim, operation, expected = _claim(reading), _operation(reading.limit), limit_text(reading.limit)
     duration_s = log.workload.duration_s if log.workload else 0.0
     remark = f" ({reading.reason})" if reading.reason else ""
     return Finding(
@@ -421,20 +411,20 @@ def _finding(reading: Reading, log: RunLog, ledger: Ledger) -> Finding:
         operation=operation,
         check=CHECK,
         expected=expected,
-        actual=told_value(reading) + remark,
+        actual=value_text(reading) + remark,
         where=f"{named(reading.limit.operation)} over {duration_s:g} s, {plural(reading.count, 'sample')}",
         curl=again(log.header),
         evidence=(),
     )
 
 
-def told_limit(limit: Limit) -> str:
+def limit_text(limit: Limit) -> str:
     """A limit in words, such as ``getBuild p99_s at most 0.5``."""
     bound = "at least" if STATISTICS[limit.statistic].is_floor else "at most"
     return f"{named(limit.operation)} {limit.statistic} {bound} {figure(limit.value, 6)}"
 
 
-def told_value(reading: Reading) -> str:
+def value_text(reading: Reading) -> str:
     """What was measured in words, such as ``710 ms``; with more digits where it is beyond its limit by a hair."""
     if reading.value is None:
         return "no answer" if reading.verdict == "broken" else "unknown"
@@ -471,16 +461,20 @@ def read_thresholds(path: Path) -> Thresholds:
         UsageError: the file cannot be read or is not TOML, or it names a scenario, operation or statistic that there
             is not, or a limit that cannot be meant; the message names the place and the nearest known name.
     """
-    document = _toml(path)
+    try:
+        document = read_toml(path, str(path))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}; give a file like load/thresholds.toml") from None
     operations = (ALL, *Contract.load().operations)
     found: Thresholds = dict.fromkeys(SCENARIOS, ())
     for scenario, tables in document.items():
         place = f"{path}: [{one_line(scenario)}]"
-        _known(place, "scenario", scenario, SCENARIOS)
+        _check_known(place, "scenario", scenario, SCENARIOS)
         for operation, limits in _table(place, tables).items():
             inner = f"{path}: [{scenario}.{_key(operation)}]"
-            _known(inner, "operation", operation, operations)
-            found[scenario] = (*found[scenario], *_limits(inner, operation, _table(inner, limits)))
+            _check_known(inner, "operation", operation, operations)
+            rows = _table(inner, limits).items()
+            found[scenario] += tuple(_limit(inner, operation, name, value) for name, value in rows)
     return found
 
 
@@ -493,51 +487,37 @@ def thresholds_of(path: Path, scenario: str) -> tuple[Limit, ...]:
     found = read_thresholds(path)
     if not found[scenario]:
         others = ", ".join(name for name, limits in found.items() if limits)
-        held = f"limits only for {others}" if others else "no limit at all"
         raise UsageError(
-            f"{path}: no limit for {scenario}; found {held}; expected a table such as [{scenario}.{_key(ALL)}] with a "
-            "limit in it; add one, or leave --thresholds out for those of load/thresholds.toml"
+            f"{path}: no limit for {scenario}; found {f'limits only for {others}' if others else 'no limit at all'}; "
+            f"expected a table such as [{scenario}.{_key(ALL)}] with a limit in it; add one, or leave --thresholds out "
+            "for those of load/thresholds.toml"
         )
     return found[scenario]
 
 
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return read_toml(path, str(path))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}; give a file like load/thresholds.toml") from None
+def _limit(place: str, operation: str, name: str, value: object) -> Limit:
+    _check_known(place, "statistic", name, STATISTICS)
+    sort = STATISTICS[name].sort
+    if name == "memory_drift_share" and operation != ALL:
+        raise UsageError(f'{place} {name}: a server has one memory; put it into the table of all operations, "{ALL}"')
+    is_share = sort in ("share", "drift")
+    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if not (0 <= number <= 1 if is_share else 0 < number < math.inf):
+        like = {"time": "seconds above 0", "rate": "requests a second above 0"}.get(sort, "a share from 0 to 1")
+        raise UsageError(f"{place} {name}: found {quoted(value)}; expected {like}")
+    return Limit(operation, name, number)
 
 
-def _limits(place: str, operation: str, table: dict[str, Any]) -> Iterator[Limit]:
-    for name, value in table.items():
-        _known(place, "statistic", name, STATISTICS)
-        statistic = STATISTICS[name]
-        if statistic.name == "memory_drift_share" and operation != ALL:
-            raise UsageError(
-                f'{place} {name}: a server has one memory; put it into the table of all operations, "{ALL}"'
-            )
-        yield Limit(operation, name, checked(f"{place} {name}", value, _kind(statistic)))
-
-
-def _kind(statistic: Statistic) -> Kind[float]:
-    is_share = statistic.sort in ("share", "drift")
-    like = {"time": "seconds above 0", "rate": "requests a second above 0"}.get(statistic.sort, "a share from 0 to 1")
-    bounds = Field(strict=True, ge=0, le=1) if is_share else Field(strict=True, gt=0, allow_inf_nan=False)
-    return kind(Annotated[float, bounds, fits(like)])
-
-
-def _known(place: str, what: str, name: str, known: Iterable[str]) -> None:
+def _check_known(place: str, what: str, name: str, known: Iterable[str]) -> None:
     if name not in known:
-        raise UsageError(
-            f"{place}{f' {one_line(name)}' if what == 'statistic' else ''}: unknown {what}; {nearest(name, known)}"
-        )
+        where = f"{place} {one_line(name)}" if what == "statistic" else place
+        raise UsageError(f"{where}: unknown {what}; {nearest(name, known)}")
 
 
 def _table(place: str, value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise UsageError(
-            f"{place}: found {quoted(value)}; expected a table of operations, and in each a table of limits"
-        )
+        expected = "a table of operations, and in each a table of limits"
+        raise UsageError(f"{place}: found {quoted(value)}; expected {expected}")
     return value
 
 

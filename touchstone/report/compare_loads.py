@@ -6,11 +6,10 @@ from that.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -19,6 +18,7 @@ from touchstone.facts.events import RunLog, Workload
 from touchstone.facts.sample import Histogram, Window
 from touchstone.facts.wording import percentage
 from touchstone.loadgen.capacity import Capacity, capacity
+from touchstone.loadgen.loading import is_loopback
 from touchstone.loadgen.metrics import (
     ALL,
     FEW,
@@ -372,24 +372,23 @@ def mismatches(before: RunLog, after: RunLog) -> tuple[Mismatch, ...]:
 def _work(log: RunLog) -> dict[str, str]:
     workload = log.workload
     assert workload is not None
+    kind, _, path = workload.arrivals.partition(":")
+    traced = f"trace {PurePath(path).name} of {sum(workload.scheduled.values()):,}"
     work = {
         "target": _target(log),
         "scenario": workload.scenario,
         "model": workload.model,
-        "engine": workload.engine,
-        "arrivals": _arrivals(workload),
+        "arrivals": traced if kind == "trace" else workload.arrivals,
         "duration": f"{workload.duration_s:g} s",
         "workers": str(workload.workers),
     }
-    options = ((name, workload.options.get(name)) for name in _OPTIONS if _matters(name, workload))
-    return work | {_OPTIONS[name][0]: _value(name, value) for name, value in options if value is not None}
-
-
-def _value(option: str, value: Any) -> str:
-    try:
-        return _OPTIONS[option][1](value)
-    except (TypeError, ValueError, AttributeError):
-        return str(value)  # a log that somebody else wrote may hold anything
+    chosen = SCENARIOS.get(workload.scenario)
+    for name, what in _OPTIONS.items():
+        value = workload.options.get(name)
+        heeded = workload.model == "closed" if name == "users" else not chosen or chosen.heeds(name.replace("_", "-"))
+        if value is not None and heeded:
+            work[what] = _mix(value) if isinstance(value, dict) else str(value)
+    return work
 
 
 def _target(log: RunLog) -> str:
@@ -397,42 +396,21 @@ def _target(log: RunLog) -> str:
     # The embedded twin has another port each time, and is the same server all the same.
     if target.kind == "embedded":
         return "the embedded twin"
-    return "a server on this machine" if _is_here(urlsplit(target.url).hostname or "") else target.url
+    return "a server on this machine" if is_loopback(urlsplit(target.url).hostname or "") else target.url
 
 
-def _is_here(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _arrivals(workload: Workload) -> str:
-    kind, _, path = workload.arrivals.partition(":")
-    if kind != "trace":
-        return workload.arrivals
-    return f"trace {PurePath(path).name} of {sum(workload.scheduled.values()):,}"
-
-
-def _matters(option: str, workload: Workload) -> bool:
-    if option == "users":
-        return workload.model == "closed"
-    chosen = SCENARIOS.get(workload.scenario)
-    return chosen is None or chosen.heeds(option.replace("_", "-"))
-
-
-def _mix(weights: Mapping[str, float]) -> str:
+def _mix(weights: dict[str, float]) -> str:
     whole = sum(weights.values()) or 1.0
     return ", ".join(f"{name} {percentage(weight / whole)}" for name, weight in sorted(weights.items()) if weight)
 
 
-# By option what people call it, and how a value is written.
-_OPTIONS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
-    "mix": ("mix", _mix),
-    "users": ("clients", "{:,}".format),
-    "builds": ("builds", "{:,}".format),
-    "watchers": ("watchers of a build", "{:,}".format),
-    "build_s": ("steps of a build", "{:g} s".format),
-    "lines": ("lines of a followed build", "{:,}".format),
-    "max_requests": ("requests at most", "{:,}".format),
+# By option what people call it.
+_OPTIONS = {
+    "mix": "mix",
+    "users": "clients",
+    "builds": "builds",
+    "watchers": "watchers of a build",
+    "build_s": "seconds of a build",
+    "lines": "lines of a followed build",
+    "max_requests": "requests at most",
 }

@@ -320,7 +320,7 @@ def run_words(log: RunLog) -> str:
     when = header.started_at.replace("T", " ").partition(".")[0].removesuffix("Z")
     what = header.command
     if workload:
-        what = f"{workload.scenario}, {workload.arrivals} for {brief(workload.duration_s)}, {workload.engine} engine"
+        what = f"{workload.scenario}, {workload.arrivals} for {brief(workload.duration_s)}"
     target = header.target
     where = target.url if target.name in ("", "url") else target.name
     return f"{header.run_id}: {what}, {where}, {when} UTC"

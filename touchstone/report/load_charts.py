@@ -80,7 +80,6 @@ def pictures(load: LoadView) -> Pictures:
         "times": load_words.times_words(load.numbers),
         "generator": load_words.generator_words(load.kept, began_at),
         "workload": load_words.workload_words(load.workload),
-        "engine": load_words.engine_words(load.workload),
         "timed": load_words.timed_words(load.numbers),
     }
     return Pictures(

@@ -26,12 +26,6 @@ def workload_words(workload: Workload) -> str:
     )
 
 
-def engine_words(workload: Workload) -> str:
-    """Who sent the requests, and why."""
-    says = {"flows": "a lean client, each flow by itself", "bulk": "a side-car process that only sends and counts"}
-    return f"{workload.engine} ({says[workload.engine]}): {workload.engine_reason}"
-
-
 def times_words(numbers: Metrics) -> str:
     """Which times the run can give."""
     if not numbers.timed:

@@ -16,13 +16,14 @@ from touchstone.facts.identity import Identity
 from touchstone.facts.probe_events import ProbeStory
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.wording import chance_words, plural
-from touchstone.limiter.knee.telling import why_words
+from touchstone.limiter.knee import why_words
+from touchstone.limiter.probe.loop import CASE
 from touchstone.loadgen.inline_judge import INLINE_RULES
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.judge import Judge
 
-CASE, TITLE = "probe", "Finds out which rate limiter is behind an operation."
+TITLE = "Finds out which rate limiter is behind an operation."
 UNSHOWN = "a probe does not set out to show it; `touchstone check` does"
 
 

@@ -1,4 +1,4 @@
-"""A server of few words for the lean client: what it says on each connection is a function of the test."""
+"""A server of few words for the client of a load: what it says on each connection is a function of the test."""
 
 import contextlib
 import itertools

@@ -1,22 +1,21 @@
-"""Requests as bytes, ready to be written to a socket again and again, and the exchanges that come of them."""
+"""Requests of a load as bytes, ready to be sent again and again, and the exchanges that come of them."""
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from touchstone.contract.document import Contract
 from touchstone.errors import UsageError
 from touchstone.facts.exchange import Chunk, Credential, Exchange, Request, Response
-from touchstone.loadgen.recent import Recent
 from touchstone.target.answer import Answer
 from touchstone.target.body import BEYOND_BYTES
 from touchstone.target.bounds import KEPT_BYTES
 from touchstone.target.call import Asked, Call, Keys, Wording
 
-# About a kilobyte each.
-MOST_SHOTS = 50_000
+# About a kilobyte each; when there are so many, all are prepared anew.
+MAX_PREPARED = 50_000
 # Of a longer body a load keeps the beginning: to mark the secrets of each in full would take longer than to get it.
 LONG_BODY_BYTES = 256 * 1024
 
@@ -29,28 +28,26 @@ _ENDS_A_FIELD = re.compile(r"[\x00\r\n]")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shot:
+class PreparedRequest:
     """A request that is ready to be sent any number of times. What holds a key is not in its repr.
 
     Attributes:
-        target: Path and query with the base path of the target, as in *wire*.
         wire: The whole request in HTTP/1.1; the connection stays open after it.
         request: What was asked, without secrets.
-        note: See `touchstone.exchange.Exchange`.
+        note: See `touchstone.facts.exchange.Exchange`.
     """
 
     operation: str
     ref: str | None
     credential: Credential
     method: str
-    target: str = field(repr=False)
     wire: bytes = field(repr=False)
     request: Request
     note: Mapping[str, Any]
 
 
-class Shots:
-    """Makes shots at one target. Equal calls get one shot, for as long as they come now and then.
+class Requests:
+    """Prepares the requests to one target; equal calls get one of them.
 
     Args:
         url: Base URL of the target without a trailing slash.
@@ -65,9 +62,9 @@ class Shots:
         self.secrets = self._wording.secrets
         self._base_path = base.path
         self._host = _host(base.netloc, base.scheme)
-        self._shots: Recent[object, Shot] = Recent(MOST_SHOTS)
+        self._prepared: dict[object, PreparedRequest] = {}
 
-    def shot(self, call: Call) -> Shot:
+    def prepared(self, call: Call) -> PreparedRequest:
         """The request that *call* asks for.
 
         Raises:
@@ -78,47 +75,39 @@ class Shots:
             *(call.operation, call.ref, call.credential, call.method, call.path, call.body),
             *(tuple(call.query.items()), tuple(call.headers.items()), repr(call.note) if call.note else ""),
         )
-        shot = self._shots.get(key)
-        if shot is None:
-            shot = self._made(call)
-            self._shots.put(key, shot)
-        return shot
+        found = self._prepared.get(key)
+        if found is None:
+            if len(self._prepared) >= MAX_PREPARED:
+                self._prepared.clear()
+            found = self._prepared[key] = self._prepare(call)
+        return found
 
-    def exchange(self, shot: Shot, answer: Answer, seq: int, case: str, offset_s: float) -> Exchange:
-        """What crossed the wire, without secrets.
-
-        Args:
-            offset_s: What the times of *answer* lack to be seconds since the run started.
-        """
-        if len(answer.body) > LONG_BODY_BYTES and not answer.chunks:
-            answer = replace(answer, body=answer.body[: KEPT_BYTES + BEYOND_BYTES], is_partial=True)
-        head_at = answer.head_at if answer.head else answer.done_at
+    def exchange(self, request: PreparedRequest, answer: Answer, seq: int, case: str) -> Exchange:
+        """What crossed the wire, without secrets."""
         return Exchange(
             seq=seq,
-            operation=shot.operation,
-            ref=shot.ref,
-            credential=shot.credential,
+            operation=request.operation,
+            ref=request.ref,
+            credential=request.credential,
             case=case,
-            sent_at=answer.sent_at + offset_s,
-            head_at=head_at + offset_s,
-            done_at=answer.done_at + offset_s,
-            request=shot.request,
+            sent_at=answer.sent_at,
+            head_at=answer.head_at if answer.head else answer.done_at,
+            done_at=answer.done_at,
+            request=request.request,
             response=self._response(answer),
             error=self.secrets.text(answer.error),
             closed=answer.closed,
-            note=dict(shot.note),
+            note=dict(request.note),
         )
 
-    def _made(self, call: Call) -> Shot:
+    def _prepare(self, call: Call) -> PreparedRequest:
         asked = self._wording.asked(call)
-        target = self._base_path + asked.target
-        return Shot(
+        return PreparedRequest(
             operation=asked.operation,
             ref=asked.ref,
             credential=call.credential,
             method=asked.method,
-            target=target,
-            wire=_wire(asked, target, self._host),
+            wire=_wire(asked, self._base_path + asked.target, self._host),
             request=self._wording.request(asked),
             note=dict(call.note),
         )
@@ -126,16 +115,14 @@ class Shots:
     def _response(self, answer: Answer) -> Response | None:
         if answer.head is None:
             return None
-        # Field names have no case (RFC 9110 5.1); those of all other exchanges are in small letters.
-        headers = ((name.lower(), value) for name, value in answer.head.headers)
-        chunks = (Chunk(at_s, data) for at_s, data in answer.chunks)
+        is_long = len(answer.body) > LONG_BODY_BYTES and not answer.chunks
         return self._wording.response(
             answer.head.status,
-            headers,
-            answer.body,
-            chunks,
-            is_cut=bool(answer.error) or answer.is_partial or answer.closed == "client",
-            most_bytes=KEPT_BYTES if answer.error or answer.is_partial else None,
+            answer.head.headers,
+            answer.body[: KEPT_BYTES + BEYOND_BYTES] if is_long else answer.body,
+            (Chunk(at_s, data) for at_s, data in answer.chunks),
+            is_cut=bool(answer.error) or is_long or answer.closed == "client",
+            most_bytes=KEPT_BYTES if answer.error or is_long else None,
         )
 
 
@@ -154,7 +141,7 @@ def _wire(asked: Asked, target: str, host: str) -> bytes:
 
 
 def _header_lines(asked: Asked, host: str) -> Iterator[str]:
-    # RFC 9110 12.5.3: whoever says nothing about encodings may be sent any, and nobody here decodes one.
+    # RFC 9110 12.5.3: whoever says nothing about encodings may be sent any, and a load wants none.
     ours = {"Host": host, "User-Agent": "touchstone", "Accept-Encoding": "identity"}
     given = {name.lower() for name in asked.headers}
     if (asked.body or asked.method in _WITH_LENGTH) and "transfer-encoding" not in given:

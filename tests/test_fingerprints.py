@@ -1,4 +1,4 @@
-"""Two answers look alike only where no inline rule can tell them apart."""
+"""Two answers have one fingerprint only where no rule that judges answers one by one can tell them apart."""
 
 import itertools
 import json
@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from tests.answered import JSON, answer_of, corpus, head, keys, known_after, set_up, shot_of, shots
+from tests.answered import JSON, answer_of, corpus, head, keys, known_after, request_of, requests, set_up
+from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Exchange, Response
-from touchstone.loadgen.fingerprint import LARGE_BODY_BYTES, NOT_REACHED, READ_HEADERS, Look, Looks, outline
-from touchstone.loadgen.inline_judge import INLINE_RULES, STORY_TIME_RULES
-from touchstone.loadgen.prepared_request import Shots
+from touchstone.loadgen.inline_judge import INLINE_RULES, LARGE_BODY_BYTES, READ_HEADERS, STORY_TIME_RULES, AnswerJudge
+from touchstone.loadgen.wire import Requests
 from touchstone.rules import protocol
 from touchstone.rules.catalogue import EXCHANGE_RULES
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.rule import Rule
-from touchstone.target.answer import Answer
+from touchstone.target.answer import NOT_REACHED, Answer
 from touchstone.target.call import Call
 
 REF = "default/touchstone-t1-hello@1.0.0"
@@ -81,7 +81,7 @@ class Blind:
 
 
 def test_inline_rule_asks_for_no_other_exchange() -> None:
-    """An inline rule speaks about every exchange of the corpus without a look at the history of the run."""
+    """An inline rule speaks about every exchange of the corpus without the history of the run."""
     for recording, exchanges in corpus():
         known = set_up(recording)
         blind: Any = Blind(known)
@@ -90,7 +90,7 @@ def test_inline_rule_asks_for_no_other_exchange() -> None:
 
 
 def test_inline_rule_reads_no_other_header() -> None:
-    """Headers beside those of a look may be missing, be others or come in another order, and no inline rule notices."""
+    """Other headers than those of a fingerprint may be missing, differ or come in any order, and no rule notices."""
     chance = random.Random(3)
     for recording, exchanges in corpus():
         known = set_up(recording)
@@ -109,14 +109,19 @@ def with_other_headers(response: Response, chance: random.Random) -> Response:
     return replace(response, headers=tuple(read))
 
 
-# --- the look --------------------------------------------------------------------------------------------------------
+# --- the fingerprint -------------------------------------------------------------------------------------------------
 
 
-def looks_of(*answers: Answer, call: Call | None = None, its: Shots | None = None) -> list[Look | None]:
-    """The looks of answers to one call."""
-    its = its or shots()
-    telling = Looks(its.secrets, 100)
-    return [telling.of(its.shot(call or Call("getBuild", REF)), answer) for answer in answers]
+def judge_of(its: Requests) -> AnswerJudge:
+    """A judge of answers that has judged none."""
+    return AnswerJudge(History(Contract.load()), ledger_of_claims.load(), its)
+
+
+def fingerprints(*answers: Answer) -> list[object | None]:
+    """The fingerprints of answers to one call."""
+    its = requests()
+    judging = judge_of(its)
+    return [judging.fingerprint(its.prepared(Call("getBuild", REF)), answer) for answer in answers]
 
 
 def error(request_id: str, text: str = "Too many requests") -> bytes:
@@ -132,9 +137,10 @@ def error(request_id: str, text: str = "Too many requests") -> bytes:
     ],
 )
 def test_headers_that_tell_nothing_do_not_count(headers: Sequence[tuple[str, str]]) -> None:
-    """Date, ids, lengths, cookies and the case of names leave the look as it is."""
-    one, other = looks_of(Answer(head(200), b"{}"), Answer(head(200, headers), b"{}"))
-    assert one == other != None  # noqa: E711  # equal, and not for being nothing both
+    """Date, ids, lengths, cookies and the case of names leave the fingerprint as it is."""
+    one, other = fingerprints(Answer(head(200), b"{}"), Answer(head(200, headers), b"{}"))
+    assert one == other
+    assert one is not None
 
 
 OTHERS = {
@@ -159,8 +165,8 @@ OTHERS = {
 
 
 def test_whatever_a_rule_can_tell_counts() -> None:
-    """Status, media type, Retry-After, body, kind of error and who closed make looks of their own."""
-    seen = looks_of(Answer(head(200), b"{}"), *OTHERS.values())
+    """Status, media type, Retry-After, body, kind of error and who closed make fingerprints of their own."""
+    seen = fingerprints(Answer(head(200), b"{}"), *OTHERS.values())
     assert len(set(seen)) == len(OTHERS) + 1
     assert None not in seen
 
@@ -169,47 +175,39 @@ def test_error_counts_by_its_kind() -> None:
     """How long a request took to fail is another number each time, and tells nothing new."""
     pairs = [("ReadTimeout: 5.0 s", "ReadTimeout: 5.1 s"), ("body not complete after 1 s", "body not complete after 2")]
     for one, other in pairs:
-        assert len(set(looks_of(Answer(error=one), Answer(error=other)))) == 1
+        assert len(set(fingerprints(Answer(error=one), Answer(error=other)))) == 1
 
 
 def test_request_counts() -> None:
-    """The same answer to another request looks different, whatever of the request is another one."""
-    its = shots()
-    telling = Looks(its.secrets, 100)
+    """The same answer to another request has another fingerprint, whatever of the request is another one."""
+    its = requests()
+    judging = judge_of(its)
     call = Call("getBuild", REF)
     calls = [call, Call("startBuild", REF), Call("getBuild", "default/a@1"), Call("getBuild", REF, "second")]
-    seen = [telling.of(its.shot(each), Answer(head(), b"{}")) for each in calls]
+    seen = [judging.fingerprint(its.prepared(each), Answer(head(), b"{}")) for each in calls]
     assert len(set(seen)) == len(calls)
-    assert telling.of(its.shot(call), Answer(head(), b"{}")) == seen[0]
+    assert judging.fingerprint(its.prepared(call), Answer(head(), b"{}")) == seen[0]
 
 
 def test_server_that_is_gone_looks_the_same_to_all_requests_of_an_operation() -> None:
     """
     Where no connection comes about it does not matter what was asked, but for a body that a server may have refused.
     """
-    its = shots()
-    telling = Looks(its.secrets, 100)
+    its = requests()
+    judging = judge_of(its)
     gone = [Answer(error="ConnectError: refused"), Answer(error="ConnectTimeout: 5 s")]
     calls = [Call("publishTemplate", REF, body=b"x"), Call("publishTemplate", f"{REF}1", "second", body=b"y")]
-    small = {telling.of(its.shot(call), answer) for call, answer in itertools.product(calls, gone)}
-    large = telling.of(its.shot(Call("publishTemplate", REF, body=b"x" * (LARGE_BODY_BYTES + 1))), gone[0])
-    other = telling.of(its.shot(Call("startBuild", REF)), gone[0])
+    small = {judging.fingerprint(its.prepared(call), answer) for call, answer in itertools.product(calls, gone)}
+    large = judging.fingerprint(its.prepared(Call("publishTemplate", REF, body=b"x" * (LARGE_BODY_BYTES + 1))), gone[0])
+    other = judging.fingerprint(its.prepared(Call("startBuild", REF)), gone[0])
     assert len(small) == 1
     assert len({large, other, *small}) == 3
 
 
 def test_lists_agree_with_the_rule_that_tells_it_once() -> None:
-    """The rule on answers and the looks mean the same by a server that is not reached and by a large body."""
+    """The rule on answers and the fingerprints mean the same by a server that is not reached and by a large body."""
     assert protocol._NOT_REACHED == NOT_REACHED
     assert protocol._LARGE_BODY_BYTES == LARGE_BODY_BYTES
-
-
-def test_outline_keeps_all_but_what_the_body_says() -> None:
-    """Of two bodies only whether they are empty counts in an outline; status, request and error still do."""
-    answers = [Answer(head(), b"{}"), Answer(head(), b"[]"), Answer(head(), b""), Answer(head(429), b"{}")]
-    one, same, empty, limited = (outline(look or (), a) for look, a in zip(looks_of(*answers), answers, strict=True))
-    assert one == same
-    assert len({one, empty, limited}) == 3
 
 
 # --- request ids -----------------------------------------------------------------------------------------------------
@@ -218,11 +216,11 @@ def test_outline_keeps_all_but_what_the_body_says() -> None:
 def test_request_id_does_not_count() -> None:
     """A request id is another text in each answer; whether there is one, and that it is a text, counts."""
     ids = ('"1"', '"0b7f8c8e-5d0c"', '""', '"*"', '"Root=1-67:89/ab+c="')
-    alike = looks_of(*(Answer(head(429), error(one)) for one in ids))
+    alike = fingerprints(*(Answer(head(429), error(one)) for one in ids))
     apart = [Answer(head(429), error(one)) for one in ("1", "2", "null", "true", "[]", '"a b"', '"\\n"', '"ü"')]
     apart += [Answer(head(429), b'{"error":"Too many requests"}'), Answer(head(429), error('"1"', "Another"))]
     assert len(set(alike)) == 1
-    assert len(set(looks_of(*apart)) | set(alike)) == len(apart) + 1
+    assert len(set(fingerprints(*apart)) | set(alike)) == len(apart) + 1
 
 
 @pytest.mark.parametrize(
@@ -238,7 +236,7 @@ def test_request_id_does_not_count() -> None:
 )
 def test_body_that_is_no_json_counts_to_the_byte(body: bytes) -> None:
     """Where nobody knows what a quote begins, and in a long body, nothing is masked."""
-    one, other = looks_of(Answer(head(), body % b"1"), Answer(head(), body % b"*"))
+    one, other = fingerprints(Answer(head(), body % b"1"), Answer(head(), body % b"*"))
     assert one != other
 
 
@@ -280,37 +278,22 @@ def test_inline_rule_reads_no_request_id() -> None:
         Answer(head(401), error(f'"at {KEY}"'.replace(" ", "-"))),
     ],
 )
-def test_answer_whose_look_would_hide_a_secret_has_none(answer: Answer) -> None:
-    """A key in a head, or in a request id, is met each time anew: the look would be that of an answer without it."""
+def test_answer_whose_fingerprint_would_hide_a_secret_has_none(answer: Answer) -> None:
+    """A key in a head or in a request id is judged each time: the fingerprint would be that of an answer without it."""
     plain = Answer(head(401), error('"1"'))
-    assert looks_of(plain, answer, answer)[1:] == [None, None]
+    assert fingerprints(plain, answer, answer)[1:] == [None, None]
 
 
-def test_head_of_another_process_is_told_by_what_it_says() -> None:
-    """Numbers of heads mean something within one process only."""
-    its = shots()
-    telling = Looks(its.secrets, 100)
-    shot = its.shot(Call("getBuild", REF))
-    mine = head(200)
-    foreign = replace(head(429), kind=mine.kind)
-    wanted = telling.of(shot, Answer(mine, b"{}"))
-    assert telling.from_elsewhere(shot, Answer(mine, b"{}")) == wanted
-    assert telling.from_elsewhere(shot, Answer(foreign, b"{}")) != wanted
-    assert telling.from_elsewhere(shot, Answer(error="ReadTimeout: x")) == telling.of(
-        shot, Answer(error="ReadTimeout:")
-    )
-
-
-def test_looks_of_the_corpus_tell_apart_what_rules_tell_apart() -> None:
-    """In all that was recorded and distorted, answers with one look are answers of which inline rules say the same."""
-    its = shots()
-    telling = Looks(its.secrets, 50_000)
-    said: dict[tuple[object, Look], object] = {}
+def test_fingerprints_of_the_corpus_tell_apart_what_rules_tell_apart() -> None:
+    """In all that was recorded and distorted, rules say the same of answers with one fingerprint."""
+    its = requests()
+    judging = judge_of(its)
+    said: dict[tuple[object, object], object] = {}
     for recording, exchanges in corpus():
         known = set_up(recording)
         for exchange in exchanges:
-            look = telling.of(shot_of(exchange, its), answer_of(exchange))
+            fingerprint = judging.fingerprint(request_of(exchange, its), answer_of(exchange))
             now = [word[:4] for word in words(INLINE_RULES, exchange, known)]
-            if look is not None:
-                assert said.setdefault((recording.name, look), now) == now
+            if fingerprint is not None:
+                assert said.setdefault((recording.name, fingerprint), now) == now
     assert len(said) > 300

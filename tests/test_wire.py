@@ -1,5 +1,5 @@
 """
-A shot says on the wire what the transport of a check says, and what comes of it is the exchange that a check makes.
+A prepared request says what the transport of a check says, and what comes of it is the exchange that a check makes.
 """
 
 import re
@@ -13,14 +13,14 @@ import httpx
 import pytest
 import respx
 
-from tests.answered import answer_of, head, shot_of
-from tests.answered import shots as recorded_shots
+from tests.answered import answer_of, head, request_of
+from tests.answered import requests as recorded_requests
 from tests.encodings import left
 from tests.recorded import every, recorded
 from touchstone.contract.document import Contract
 from touchstone.errors import UsageError
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.loadgen.prepared_request import LONG_BODY_BYTES, Shot, Shots
+from touchstone.loadgen.wire import LONG_BODY_BYTES, PreparedRequest, Requests
 from touchstone.target.answer import Answer
 from touchstone.target.bounds import KEPT_BYTES
 from touchstone.target.call import Call, Keys
@@ -49,24 +49,24 @@ CALLS = (
 )
 
 
-def shots(url: str = URL, keys: Keys = KEYS) -> Shots:
-    return Shots(url, keys, Contract.load())
+def requests(url: str = URL, keys: Keys = KEYS) -> Requests:
+    return Requests(url, keys, Contract.load())
 
 
-def on_the_wire(shot: Shot) -> tuple[str, str, dict[str, str], bytes, bool]:
+def on_the_wire(request: PreparedRequest) -> tuple[str, str, dict[str, str], bytes, bool]:
     """Method, target, headers and body as a server reads them, and whether it may keep the connection."""
     server = h11.Connection(h11.SERVER)
-    server.receive_data(shot.wire)
+    server.receive_data(request.wire)
     events: list[object] = []
     while server.their_state is h11.SEND_BODY or not events:
         events.append(server.next_event())
-    request, *rest = (event for event in events if not isinstance(event, h11.EndOfMessage))
-    assert isinstance(request, h11.Request)
+    asked, *rest = (event for event in events if not isinstance(event, h11.EndOfMessage))
+    assert isinstance(asked, h11.Request)
     assert server.trailing_data == (b"", False)
     body = b"".join(bytes(part.data) for part in rest if isinstance(part, h11.Data))
-    headers = {name.decode(): value.decode() for name, value in request.headers}
-    assert len(headers) == len(request.headers)
-    return request.method.decode(), request.target.decode(), headers, body, server.their_state is h11.DONE
+    headers = {name.decode(): value.decode() for name, value in asked.headers}
+    assert len(headers) == len(asked.headers)
+    return asked.method.decode(), asked.target.decode(), headers, body, server.their_state is h11.DONE
 
 
 def transported(
@@ -90,20 +90,19 @@ def transported(
 def test_shot_says_what_the_transport_says(call: Call) -> None:
     """Method, target, Host, body and every header that the transport was given are on the wire as it sends them."""
     exchange, sent = transported(call, 200, [], b"")
-    shot = shots().shot(call)
+    request = requests().prepared(call)
 
-    method, target, headers, body, stays_open = on_the_wire(shot)
+    method, target, headers, body, stays_open = on_the_wire(request)
 
     assert (method, target.encode()) == (sent.method, sent.extensions["target"])
-    assert shot.target == target
     assert body == sent.content
     apart = {"connection", "accept-encoding"}  # one connection a request or many, and nobody decodes here
     theirs = {name: value for name, value in sent.headers.items() if name not in apart}
     assert {name: value for name, value in headers.items() if name not in apart} == theirs
     assert headers["accept-encoding"] == "identity"
     assert stays_open
-    assert (shot.operation, shot.ref, shot.method) == (exchange.operation, exchange.ref, method)
-    assert shot.request == exchange.request
+    assert (request.operation, request.ref, request.method) == (exchange.operation, exchange.ref, method)
+    assert request.request == exchange.request
 
 
 @pytest.mark.parametrize(
@@ -120,7 +119,7 @@ def test_shot_says_what_the_transport_says(call: Call) -> None:
 )
 def test_length_is_said_where_there_may_be_a_body(method: str, body: bytes, length: str | None) -> None:
     """Content-Length is there with a body, and without one for the methods that have one as a rule."""
-    headers = on_the_wire(shots().shot(Call(method=method, path="/x", body=body)))[2]
+    headers = on_the_wire(requests().prepared(Call(method=method, path="/x", body=body)))[2]
     assert headers.get("content-length") == length
 
 
@@ -138,8 +137,8 @@ def test_length_is_said_where_there_may_be_a_body(method: str, body: bytes, leng
 )
 def test_host_is_the_authority_of_the_target(url: str, host: str, target: str) -> None:
     """Host names the server without who signs in and without a port that goes without saying; the base path is kept."""
-    shot = shots(url).shot(Call(method="GET", path="/x"))
-    assert (on_the_wire(shot)[2]["host"], shot.target) == (host, target)
+    _, sent, headers, _, _ = on_the_wire(requests(url).prepared(Call(method="GET", path="/x")))
+    assert (headers["host"], sent) == (host, target)
 
 
 @pytest.mark.parametrize(
@@ -155,33 +154,33 @@ def test_host_is_the_authority_of_the_target(url: str, host: str, target: str) -
 def test_word_that_would_end_its_line_is_refused(call: Call, says: str) -> None:
     """What would make two requests or two headers of one is a mistake of the caller."""
     with pytest.raises(UsageError, match=re.escape(says).replace(r"\\\\", r"\\")):
-        shots().shot(call)
+        requests().prepared(call)
 
 
 def test_key_that_the_run_lacks_is_a_mistake() -> None:
     """A scenario must not ask for a key that there is not."""
     with pytest.raises(LookupError, match="second"):
-        shots(keys=Keys("sk_live_only_this_one")).shot(Call("getBuild", REF, "second"))
+        requests(keys=Keys("sk_live_only_this_one")).prepared(Call("getBuild", REF, "second"))
 
 
 @pytest.mark.parametrize("credential", CREDENTIALS)
 def test_repr_of_a_shot_shows_no_key(credential: Credential) -> None:
-    """Whatever prints a shot prints no part of a key, whose bytes are in it."""
+    """Whatever prints a request prints no part of a key, whose bytes are in it."""
     call = Call("publishTemplate", REF, credential, body=KEYS.primary.encode(), headers={"X-A": str(KEYS.second)})
-    shot = shots().shot(call)
-    assert KEYS.primary.encode() in shot.wire
-    assert left(repr(shot), SECRETS) == set()
-    assert left(repr(shot.request), SECRETS) == set()
+    request = requests().prepared(call)
+    assert KEYS.primary.encode() in request.wire
+    assert left(repr(request), SECRETS) == set()
+    assert left(repr(request.request), SECRETS) == set()
 
 
-# --- one shot for equal calls ----------------------------------------------------------------------------------------
+# --- one request for equal calls -------------------------------------------------------------------------------------
 
 
 def test_equal_calls_get_one_shot() -> None:
-    """A call that says the same is the same shot, so that whoever knows a shot knows its call."""
-    its = shots()
-    made = [its.shot(replace(call, query=dict(call.query), note=dict(call.note))) for call in CALLS]
-    assert all(again is shot for again, shot in zip(map(its.shot, CALLS), made, strict=True))
+    """A call that says the same is the same request, so that whoever knows a request knows its call."""
+    its = requests()
+    made = [its.prepared(replace(call, query=dict(call.query), note=dict(call.note))) for call in CALLS]
+    assert all(again is request for again, request in zip(map(its.prepared, CALLS), made, strict=True))
     assert len(set(made)) == len(CALLS)
 
 
@@ -200,11 +199,11 @@ def test_equal_calls_get_one_shot() -> None:
     ],
 )
 def test_other_call_gets_another_shot(change: Mapping[str, Any]) -> None:
-    """Whatever of a call a rule or a server can tell makes another shot, and the note is part of it."""
-    its = shots()
+    """Whatever of a call a rule or a server can tell makes another request, and the note is part of it."""
+    its = requests()
     call = Call("getBuild", REF)
-    other = its.shot(replace(call, **change))
-    assert other is not its.shot(call)
+    other = its.prepared(replace(call, **change))
+    assert other is not its.prepared(call)
     assert other.note == change.get("note", {})
 
 
@@ -227,9 +226,9 @@ def test_exchange_is_the_one_of_the_transport(status: int, headers: list[tuple[s
     wanted, _ = transported(call, status, headers, body)
     assert wanted.response
     given = [*headers, *((n, v) for n, v in wanted.response.headers if n == "content-length")]
-    its = shots()
+    its = requests()
 
-    exchange = its.exchange(its.shot(call), Answer(head(status, given), body), wanted.seq, "case", 0.0)
+    exchange = its.exchange(its.prepared(call), Answer(head(status, given), body), wanted.seq, "case")
 
     timed = replace(exchange, sent_at=wanted.sent_at, head_at=wanted.head_at, done_at=wanted.done_at)
     assert timed == wanted
@@ -241,40 +240,28 @@ def test_recorded_exchange_comes_of_its_shot_and_its_answer(name: str) -> None:
     """
     Every recorded exchange is made again of the request that it names and of the bytes that came, streams included.
     """
-    its = recorded_shots()
+    its = recorded_requests()
     for exchange in recorded(name).exchanges:
-        made = its.exchange(shot_of(exchange, its), answer_of(exchange), exchange.seq, exchange.case, 0.0)
+        made = its.exchange(request_of(exchange, its), answer_of(exchange), exchange.seq, exchange.case)
         told = {name.lower(): value for name, value in exchange.request.headers}
         assert {name.lower(): value for name, value in made.request.headers} == told
         assert replace(made, request=replace(made.request, headers=exchange.request.headers)) == exchange
 
 
-def test_times_are_shifted_to_the_clock_of_the_run() -> None:
-    """
-    Seconds of the engine's clock become seconds since the run started; those of chunks count from the request anyway.
-    """
-    its = shots()
-    answer = Answer(head(), b"ab", [(0.5, b"a"), (1.0, b"b")], sent_at=100.0, head_at=100.25, done_at=101.0)
-    exchange = its.exchange(its.shot(Call("getBuild", REF)), answer, 1, "", -90.0)
-    assert (exchange.sent_at, exchange.head_at, exchange.done_at) == (10.0, 10.25, 11.0)
-    assert exchange.response
-    assert [(chunk.at_s, chunk.data) for chunk in exchange.response.chunks] == [(0.5, b"a"), (1.0, b"b")]
-
-
 def test_answer_without_a_head_is_an_error_without_a_response() -> None:
     """Where no head came there is no response, the head's time is the end's, and the error is told without a key."""
-    its = shots()
+    its = requests()
     answer = Answer(sent_at=1.0, done_at=3.0, error=f"ReadTimeout: no byte for {KEYS.primary}")
-    exchange = its.exchange(its.shot(Call("getBuild", REF)), answer, 7, "x", 0.0)
+    exchange = its.exchange(its.prepared(Call("getBuild", REF)), answer, 7, "x")
     assert (exchange.response, exchange.status, exchange.head_at, exchange.seq) == (None, 0, 3.0, 7)
     assert exchange.error == "ReadTimeout: no byte for <key:primary>"
 
 
 def test_answer_that_broke_off_keeps_what_came() -> None:
     """A body that is not whole is kept beside the reason."""
-    its = shots()
+    its = requests()
     answer = Answer(head(200), b'{"sta', sent_at=1.0, head_at=1.5, done_at=2.0, error="RemoteProtocolError: broke off")
-    exchange = its.exchange(its.shot(Call("getBuild", REF)), answer, 1, "", 0.0)
+    exchange = its.exchange(its.prepared(Call("getBuild", REF)), answer, 1, "")
     assert exchange.response
     assert (exchange.status, exchange.response.body, exchange.error) == (
         200,
@@ -286,14 +273,14 @@ def test_answer_that_broke_off_keeps_what_came() -> None:
 @pytest.mark.parametrize("left_bytes", [1, 17, 25])
 @pytest.mark.parametrize(
     ("more_bytes", "told"),
-    [(LONG_BODY_BYTES, {}), (4_000, {"is_partial": True}), (4_000, {"error": "RemoteProtocolError"})],
+    [(LONG_BODY_BYTES, {}), (4_000, {"error": "RemoteProtocolError"})],
 )
 def test_key_across_the_end_of_what_is_kept_is_marked(left_bytes: int, more_bytes: int, told: dict[str, Any]) -> None:
     """Of a long body a load keeps the beginning, and in that no beginning of a key."""
-    its = shots()
+    its = requests()
     body = b"x" * (KEPT_BYTES - left_bytes) + KEYS.primary.encode() + b"y" * more_bytes
     answer = Answer(head(200), body, sent_at=1.0, head_at=1.5, done_at=2.0, **told)
-    exchange = its.exchange(its.shot(Call("getBuild", REF)), answer, 1, "", 0.0)
+    exchange = its.exchange(its.prepared(Call("getBuild", REF)), answer, 1, "")
     assert exchange.response
     assert len(exchange.response.body) == KEPT_BYTES
     assert exchange.response.body.lstrip(b"x") == (b"<key:primary>" + b"y" * 99)[:left_bytes]
@@ -302,22 +289,22 @@ def test_key_across_the_end_of_what_is_kept_is_marked(left_bytes: int, more_byte
 @pytest.mark.parametrize("sent", [10, 17, 25])
 def test_key_that_a_body_breaks_off_in_is_marked(sent: int) -> None:
     """Where an answer ends in the middle of a key, the beginning of it is not kept."""
-    its = shots()
+    its = requests()
     body = b"key " + KEYS.primary[:sent].encode()
     answer = Answer(head(200), body, sent_at=1.0, head_at=1.5, done_at=2.0, error="RemoteProtocolError: broke off")
-    exchange = its.exchange(its.shot(Call("getBuild", REF)), answer, 1, "", 0.0)
+    exchange = its.exchange(its.prepared(Call("getBuild", REF)), answer, 1, "")
     assert exchange.response
     assert exchange.response.body == b"key <key:primary>"
 
 
 def test_key_across_pieces_of_a_stream_leaves_no_piece() -> None:
     """A key that the network cut in two is in no chunk, however it was cut; who ended the stream is kept."""
-    its = shots()
-    shot = its.shot(Call("streamBuildEvents", REF))
+    its = requests()
+    request = its.prepared(Call("streamBuildEvents", REF))
     said = b"data: " + KEYS.primary.encode() + b"\n\n"
     for cut in range(len(said) + 1):
         chunks = [(0.1, said[:cut]), (0.2, said[cut:])]
-        exchange = its.exchange(shot, Answer(head(), said, chunks, closed="client"), 1, "", 0.0)
+        exchange = its.exchange(request, Answer(head(), said, chunks, closed="client"), 1, "")
         assert exchange.response
         assert exchange.response.body == b"data: <key:primary>\n\n"
         assert b"".join(chunk.data for chunk in exchange.response.chunks) == exchange.response.body
