@@ -50,7 +50,7 @@ CORRECT: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "digests of the content": ({"digest_scope": "content"}, "digest.*,reuse.*"),
 }
-# `make whole` has these; every push runs both.
+# `make thorough` has these; every push runs both.
 PUSHED = (LIMITED, BUILDS_COUNT, NO_LIMITS)
 OTHERS = [kind for kind in CORRECT if kind not in PUSHED]
 

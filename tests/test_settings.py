@@ -166,7 +166,7 @@ def test_unknown_key_names_the_nearest(refused: Callable[..., str]) -> None:
         ("[targets.a]\nmax_builds = 4", "touchstone.toml: [targets.a] url: is missing; add url ="),
         ("[targets]\na = 5", "touchstone.toml: [targets] a: found 5; expected a table"),
         ("targets = 5", "touchstone.toml: targets: found 5; expected a table"),
-        ("[targets.twin]\nurl = 'http://h'", "touchstone.toml: [targets.twin]: twin names the embedded server"),
+        ("[targets.twin]\nurl = 'http://h'", "touchstone.toml: [targets.twin]: this names the embedded server"),
         ("seed = true", "touchstone.toml: seed: found True; expected a whole number of 0 or more"),
         ("seed = -1", "touchstone.toml: seed: found -1; expected"),
         ("max_seconds = inf", "touchstone.toml: max_seconds: found inf; expected a number of seconds above 0"),

@@ -1,6 +1,7 @@
 """The wheel: built, installed where nothing of the checkout is, and every command run from an empty folder.
 
-``make wheel`` runs this. What has to be installed besides comes from the environment of the tests, without a network.
+``make thorough ARGS=wheel`` runs this.
+What has to be installed besides comes from the environment of the tests, without a network.
 Each interpreter of that environment writes down the files of the checkout that it opens, and there are none.
 """
 

@@ -71,11 +71,6 @@ def fits(*expected: str) -> Wrap:
     return Wrap(read)
 
 
-def one_of(*choices: str) -> Kind[str]:
-    """What reads a value that is one of *choices*."""
-    return kind(Annotated[str, Field(pattern=f"^({'|'.join(choices)})$"), fits(*choices)])
-
-
 # facts.md, 1.4: kebab-case name of 1 to 64 characters, semantic version; the namespace has no documented form.
 _REF = re.compile(r"[^/@\s]+/(?=[^@]{1,64}@)[a-z0-9]+(-[a-z0-9]+)*@\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?")
 
@@ -104,9 +99,8 @@ def _url(value: object) -> str:
         before, at, rest = value.rpartition("@")
         scheme = before.partition("//")[0] + "//" if "//" in before else ""
         raise Unfit(like, found=quoted(re.split(r"[?#]", f"{scheme}…@{rest}" if at else rest)[0]))
-    if parts.username is not None or parts.password is not None:
-        like = "no user or password in it; keys come from the environment"
-        raise Unfit(like, found="a URL with a user in it (not shown)")
+    if "@" in parts.netloc:
+        raise Unfit("no user or password in it; keys come from the environment", "a URL with a user in it (not shown)")
     if re.search(r"[?#]", value):
         found = f"{quoted(re.split(r'[?#]', value)[0])} and a query or fragment (not shown)"
         raise Unfit("nothing after the path", found=found)
@@ -114,6 +108,7 @@ def _url(value: object) -> str:
 
 
 Text = Annotated[str, Field(pattern=r"\S"), fits("a text")]
+TargetName = Annotated[str, Field(pattern=r"\S"), fits("the NAME of a table [targets.NAME]")]
 Folder = Annotated[str, Field(pattern=r"^[^\x00]*[^\s\x00][^\x00]*$"), fits("the path of a folder")]
 Switch = Annotated[bool, Field(strict=True), fits("true or false")]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63), fits("a whole number of 0 or more")]
@@ -177,9 +172,7 @@ class TargetTable(_Table):
     request_timeout_s: Seconds = _is(30.0, "Longest wait for one answer.")
     max_builds: Count = _is(DEFAULT_MAX_BUILDS, "How many builds the run may start.")
     publish: Annotated[Publish, fits(*get_args(Publish))] = _is(
-        "raw",
-        "How the run publishes templates: the document as it is (raw), inside an object that names it (wrapped), or "
-        "not at all (never), where it needs refs that are there.",
+        "raw", "How templates are published: as they are (raw), inside an object that names them (wrapped), or never."
     )
     max_head_bytes: HeadBytes = _bound(BOUNDS.max_head_bytes, "of a head, with all interim answers before it.")
     max_headers: Count = _bound(BOUNDS.max_headers, "lines of a head; Apache and Python's own client let 100 through.")
@@ -187,12 +180,8 @@ class TargetTable(_Table):
     max_stream_bytes: Count = _bound(BOUNDS.max_stream_bytes, "the same for a stream.")
     max_line_bytes: Count = _bound(BOUNDS.max_line_bytes, "of a line of a stream.")
     max_json_depth: Count = _bound(BOUNDS.max_json_depth, "arrays and objects within each other.")
-    max_json_values: Count = _bound(
-        BOUNDS.max_json_values, "values of one text of JSON; they take many times its bytes."
-    )
-    max_total_bytes: Count = _bound(
-        BOUNDS.max_total_bytes, "of all that a run keeps together, not counting the first 4 KiB of each head and body."
-    )
+    max_json_values: Count = _bound(BOUNDS.max_json_values, "values of one text of JSON, many times its bytes.")
+    max_total_bytes: Count = _bound(BOUNDS.max_total_bytes, "of all of a run, without the first 4 KiB of each part.")
     templates: Templates = Templates()
 
     @model_validator(mode="after")
@@ -206,15 +195,11 @@ class TargetTable(_Table):
 class RunTable(_Table):
     """The top of the file."""
 
-    target: Annotated[str, Field(pattern=r"\S"), fits("the NAME of a table [targets.NAME]")] = _is(
-        EMBEDDED, "What is judged; twin is the embedded server."
-    )
+    target: TargetName = _is(EMBEDDED, "What is judged; twin is the embedded server.")
     report_dir: Folder | None = _is(None, "Where results go; without it a new folder under reports/.")
     seed: Seed = _is(DEFAULT_SEED, "Seed of everything that is generated.")
     strict: Switch = _is(False, "Whether broken should claims fail the run, too.")
-    profile: Annotated[Profile, fits(*get_args(Profile))] = _is(
-        "standard", "How much is generated: quick, standard or thorough."
-    )
+    profile: Annotated[Profile, fits(*get_args(Profile))] = _is("standard", "How much is generated.")
     claims: Text = _is("*", "The claims to judge: globs, separated by commas.")
     max_seconds: Seconds | None = _is(None, "How long the run may take; without it as long as it needs.")
     baseline: Text | None = _is(None, "The file of claims that a check may find broken.")
@@ -236,11 +221,6 @@ class SettingsFile:
     folder: Path = Path()
     prefix: str = ""
     table: RunTable = field(default_factory=RunTable, repr=False)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether it says nothing."""
-        return not self.table.model_fields_set
 
     def place(self, *tables: object, key: object = "") -> str:
         """Where a table or a key in one stands, for messages."""
@@ -267,9 +247,8 @@ def _read(path: Path, name: str, *, required: bool) -> SettingsFile:
         table: Any = read_toml(path, name)
     except OSError as error:
         raise UsageError(f"{name}: cannot be read: {error.strerror}; check the path behind --config") from None
-    file = SettingsFile(name, path.parent)
-    if path.name == "pyproject.toml":
-        file = SettingsFile(name, path.parent, "tool.touchstone.")
+    file = SettingsFile(name, path.parent, "tool.touchstone." if path.name == "pyproject.toml" else "")
+    if file.prefix:
         tool = table.get("tool", {})
         if not isinstance(tool, dict):
             raise UsageError(f"{name}: tool: found {quoted(tool)}; expected a table")
@@ -278,8 +257,7 @@ def _read(path: Path, name: str, *, required: bool) -> SettingsFile:
         table = tool.get("touchstone", {})
     read = _validated(table, file.place)
     if EMBEDDED in read.targets:
-        place = file.place("targets", EMBEDDED)
-        raise UsageError(f"{place}: {EMBEDDED} names the embedded server; choose another name")
+        raise UsageError(f"{file.place('targets', EMBEDDED)}: this names the embedded server; choose another name")
     paths = {key: str(file.folder / value) for key, value in read if key in ("report_dir", "baseline") and value}
     return dataclasses.replace(file, table=read.model_copy(update=paths))
 
@@ -304,8 +282,7 @@ def _validated(raw: object, place_of: Callable[..., str]) -> RunTable:
     if problem["type"] == "missing":
         raise UsageError(f'{place}: is missing; add url = "https://…" to say where the target is')
     unfit = problem.get("ctx", {}).get("error", Unfit("a table"))
-    if isinstance(found, dict) and unfit.found:  # a table as a whole
-        place = place_of(*tables, key)
+    place = place_of(*tables, key) if isinstance(found, dict) and unfit.found else place  # a table as a whole
     raise UsageError(f"{place}: found {unfit.found or quoted(found)}; expected {unfit.expected}")
 
 
@@ -336,11 +313,9 @@ class TargetSettings:
 
     Attributes:
         name: The table in the settings file, ``url`` for a URL given directly, ``twin`` for the embedded one.
-        url: Base URL without a trailing slash; None until the embedded twin listens.
-        api_key: None only for the embedded twin.
+        url: None until the embedded twin listens, and until then there are no keys.
         key_sources: Where each of the three keys comes from.
         unused_keys: Keys that the run knows and does not use; they are kept out of what it writes.
-        bounds: How much of an answer is read.
     """
 
     name: str = EMBEDDED
@@ -446,8 +421,8 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None
     run = file.table.model_copy(update=of_flags.model_dump(exclude_unset=True) | paths)
     rest = run.model_dump(include={"seed", "strict", "profile", "max_seconds"})
     rest |= {name: cwd / value if value else None for name, value in run if name in ("report_dir", "baseline")}
-    plan, state_dir = bool(flags.plan), _state_dir(environ)
-    return Settings(target=target, state_dir=state_dir, plan=plan, claims_glob=run.claims, **rest)
+    rest |= {"plan": bool(flags.plan), "claims_glob": run.claims}
+    return Settings(target=target, state_dir=_state_dir(environ), **rest)
 
 
 def keys_in(environ: Mapping[str, str]) -> dict[str, str]:
@@ -463,21 +438,19 @@ def keys_in(environ: Mapping[str, str]) -> dict[str, str]:
 def _target(flags: Flags, environ: Mapping[str, str], file: SettingsFile) -> TargetSettings:
     if flags.target is not None and flags.url is not None:
         raise UsageError("--target and --url: both are given; keep one of the two")
-    if flags.url is not None:
-        return _plain("--url", flags.url, environ)
-    if flags.target is not None:
-        return _named(flags.target, "--target", environ, file)
-    if environ.get("TOUCHSTONE_TARGET"):
-        return _named(environ["TOUCHSTONE_TARGET"], "TOUCHSTONE_TARGET", environ, file)
-    if environ.get("ORGO_BASE_URL"):
-        return _plain("ORGO_BASE_URL", environ["ORGO_BASE_URL"], environ)
-    return _named(file.table.target, f"{file.name}: target", environ, file)
+    sources = (
+        ("--url", flags.url, _plain),
+        ("--target", flags.target, _named),
+        ("TOUCHSTONE_TARGET", environ.get("TOUCHSTONE_TARGET") or None, _named),
+        ("ORGO_BASE_URL", environ.get("ORGO_BASE_URL") or None, _plain),
+        (f"{file.name}: target", file.table.target, _named),
+    )
+    return next(read(value, place, environ, file) for place, value, read in sources if value is not None)
 
 
-def _plain(place: str, value: str, environ: Mapping[str, str]) -> TargetSettings:
-    url = checked(place, value, _url)
-    keys = _keys({}, "the target" if may_be_key(url) else f"the target {url}", environ)
-    _check_no_key_in(url, keys, place)
+def _plain(text: str, place: str, environ: Mapping[str, str], _file: SettingsFile) -> TargetSettings:
+    url = checked(place, text, _url)
+    keys = _keys({"url": url}, "the target" if may_be_key(url) else f"the target {url}", place, environ)
     return TargetSettings("url", url, **keys)
 
 
@@ -490,20 +463,21 @@ def _named(name: str, place: str, environ: Mapping[str, str], file: SettingsFile
         raise UsageError(f"{place} {quoted(name)}: no such target in {where}; {advice}")
     table, where = file.table.targets[name], file.place("targets", name)
     values = table.model_dump(exclude_unset=True)
-    keys = _keys(values, where, environ)
-    _check_no_key_in(table.url, keys, f"{where} url")
+    keys = _keys(values, where, f"{where} url", environ)
     bounds = Bounds(**{bound: values[bound] for bound in BOUND_NAMES if bound in values})
     others = {key.name for key in dataclasses.fields(TargetSettings)} - {*KEY_NAMES, "templates"}
     rest = {key: value for key, value in values.items() if key in others}
     return TargetSettings(name=name, templates=table.templates, bounds=bounds, **keys, **rest)
 
 
-def _keys(values: Mapping[str, Any], place: str, environ: Mapping[str, str]) -> dict[str, Any]:
-    """The keys of a target, and where they come from, as arguments of TargetSettings."""
+def _keys(values: Mapping[str, Any], place: str, url_place: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    """The keys of a target, and where they come from, as arguments of TargetSettings.
+
+    None is in the URL, in whatever encoding: each request line and each report would hold it.
+    """
     # A target that spells a key out is a throw-away server: keys from the environment would belong to another one.
     is_spelled_out = any(name in values for name in KEY_NAMES)
-    found: dict[str, str | None] = {}
-    sources = []
+    found, sources = dict[str, str | None](), list[str]()
     for name in KEY_NAMES:
         variable = values.get(f"{name}_env", "" if is_spelled_out else f"ORGO_{name.upper()}")
         value = environ.get(variable, "") if variable else ""
@@ -512,26 +486,15 @@ def _keys(values: Mapping[str, Any], place: str, environ: Mapping[str, str]) -> 
     if not found["api_key"]:
         variable = values.get("api_key_env", "ORGO_API_KEY")
         raise UsageError(f"{place}: has no key: the variable {variable} is not set; export {variable}=<your key>")
-    for name in KEY_NAMES[1:]:
-        if found[name] and found[name] == found["api_key"]:
+    for name, key in found.items():
+        if key and key == found["api_key"] and name != "api_key":
             raise UsageError(f"{place}: {name} is the same as api_key; expected the key of another account, or none")
+        if Secrets({name: key}).text(values["url"]) != values["url"]:
+            raise UsageError(f"{url_place}: found a URL with {name} in it (not shown); expected one without any key")
     return {**found, "key_sources": KeySources(*sources)}
-
-
-def _check_no_key_in(url: str, keys: Mapping[str, Any], place: str) -> None:
-    """Refuses a URL with a key in it, in whatever encoding: each request line and each report would hold it."""
-    for name in KEY_NAMES:
-        value = keys[name]
-        if Secrets({name: value}).text(url) != url:
-            raise UsageError(f"{place}: found a URL with {name} in it (not shown); expected one without any key")
 
 
 def _state_dir(environ: Mapping[str, str]) -> Path | None:
     # XDG Base Directory Specification: a relative path is invalid and ignored.
-    state = Path(environ.get("XDG_STATE_HOME", ""))
-    if not state.is_absolute():
-        home = Path(environ.get("HOME", ""))
-        if not home.is_absolute():
-            return None
-        state = home / ".local" / "state"
-    return state / "touchstone" / "journals"
+    folders = Path(environ.get("XDG_STATE_HOME", "")), Path(environ.get("HOME", ""), ".local", "state")
+    return next((folder / "touchstone" / "journals" for folder in folders if folder.is_absolute()), None)

@@ -19,7 +19,7 @@ from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.recordings import har
 from touchstone.recordings.recording import Recording
 
-# They are few, since `make fuzz` tries millions.
+# They are few, since `make thorough ARGS=fuzz` tries millions.
 EXAMPLES = {"contract": 25, "redaction": 60, "runlog": 60}
 any_cases = settings(suppress_health_check=list(HealthCheck))
 

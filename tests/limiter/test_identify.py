@@ -34,7 +34,7 @@ NAMED: dict[str, tuple[Terms, str]] = {
 SCALES_S = {"leaky-bucket:20/1,burst=4": 0.3, "leaky-bucket:20/1,burst=8,delay=7": 0.3}
 # Without a rate a probe thinks for no time.
 QUICK = tuple(text for text in NAMED if text.startswith(("none", "leaky", "concurrency", "builds")))
-# Each push names one with a rate; `make truth` names the others, which takes seconds for each.
+# Each push names one with a rate; `make thorough` names the others, which takes seconds for each.
 NAMED_EACH_TIME = (*QUICK, "minimum-gap:0.7")
 RATED = ("fixed-window:5/1+builds:3", "minimum-gap:0.7", "token-bucket:4/2,burst=3")
 

@@ -159,7 +159,7 @@ def _write(folder: Path, texts: Mapping[str, str], *, force: bool) -> None:
             f"{' and '.join(taken)}: {are} there already, and nothing was written; --force writes {them} anew{also}"
         )
     there = find(None, folder)
-    if not force and not there.is_empty:
+    if not force and there.table.model_fields_set:
         raise UsageError(
             f"{there.name}: has a table [tool.touchstone], which {SETTINGS} would hide; nothing was written; move the "
             "table and use --force"

@@ -1,97 +1,25 @@
-"""Shows how a run comes along: what moves on a terminal that people watch, and a line now and then elsewhere."""
+"""Shows how a load or a probe comes along: on a terminal that people watch what moves, elsewhere lines."""
 
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from touchstone.cli.options import say
+from touchstone.cli.progress import Show, is_watched
 from touchstone.facts.runlog import decode
 from touchstone.facts.sample import UNSENT, Histogram, Window
 from touchstone.facts.wording import brief, chance_words, figure, plural
 from touchstone.loadgen.metrics import LASTING, Kind, is_timed, kind_of
 from touchstone.report.probe_words import family_words
 from touchstone.report.terminal import KIND_STYLES
-
-if TYPE_CHECKING:
-    from touchstone.proof.result import Trial
-
-# Takes each event of a run log; those of the type ``course`` are in no log: they tell how far a set-up has come.
-Show = Callable[[dict[str, Any]], None]
-
-
-def is_watched(console: Console) -> bool:
-    """Whether *console* is a terminal that people watch."""
-    return console.is_terminal and not console.is_dumb_terminal and not os.environ.get("CI")
-
-
-def _columns(console: Console) -> tuple[ProgressColumn, ...]:
-    # The usual one turns dots of Braille.
-    spinner = SpinnerColumn("dots" if console.encoding.startswith("utf") else "line")
-    return spinner, TextColumn("{task.description}", markup=False), TimeElapsedColumn()
-
-
-# --- check, record, drift --------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def progress_on(console: Console) -> Iterator[Show]:
-    """Shows the cases of a check on a terminal; elsewhere nothing."""
-    if not is_watched(console):
-        yield lambda _event: None
-        return
-    with Progress(*_columns(console), console=console, transient=True) as progress:
-        task = progress.add_task("starting", total=None)
-        counts = {"case": 0, "exchange": 0, "finding": 0}
-
-        def show(event: dict[str, Any]) -> None:
-            kind = str(event.get("type"))
-            if kind in counts:
-                counts[kind] += 1
-            if kind == "exchange":
-                done = ", ".join(plural(count, noun) for noun, count in counts.items() if count or noun != "finding")
-                progress.update(task, description=f"{done}: {event.get('case')}")
-
-        yield show
-
-
-# --- prove -----------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def trials_on(console: Console) -> Iterator[Callable[["Trial", int], None]]:
-    """Shows each outcome of a proof and how many are to come; off a terminal what went wrong, and every 50th."""
-    from touchstone.proof.result import GOOD  # noqa: PLC0415 - nothing but a proof loads it
-
-    def tell(trial: "Trial", to_come: int) -> None:
-        if trial.state not in GOOD:
-            say(console, f"{trial.state}: {trial.subject.name}")
-        elif to_come and to_come % 50 == 0 and not is_watched(console):
-            say(console, f"{to_come} trials to come")
-
-    if not is_watched(console):
-        yield tell
-        return
-    with Progress(*_columns(console), console=console, transient=True) as progress:
-        task = progress.add_task("starting", total=None)
-
-        def show(trial: "Trial", to_come: int) -> None:
-            tell(trial, to_come)
-            progress.update(task, description=f"{to_come} to come; {trial.state}: {trial.subject.name}")
-
-        yield show
-
-
-# --- load ------------------------------------------------------------------------------------------------------------
 
 LINE_EVERY_S = 30
 # A set-up is told of from the beginning where so much is to be done, and where it takes so long.
@@ -102,7 +30,10 @@ _KIND_NAMES: dict[Kind, str] = {"refused": "refused", "error": "errors", "cut": 
 
 @contextmanager
 def load_progress_on(console: Console, now: Callable[[], float] = time.monotonic) -> Iterator[Show]:
-    """Shows what a load run has come to: as a table on a terminal, elsewhere as a line now and then."""
+    """Shows what a load run has come to: as a table on a terminal, elsewhere as a line now and then.
+
+    Events of the type ``course`` are in no run log: they say how far the set-up or the clean-up has come.
+    """
     state = LoadState()
     if not is_watched(console):
         yield _line_printer(console, state, now)

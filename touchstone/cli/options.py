@@ -107,7 +107,7 @@ def _overlooked(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Path | N
     """The nearest folder above with a settings file, up to a checkout's root; None where nothing was overlooked."""
     named = (flags.target, flags.url, flags.config, environ.get("TOUCHSTONE_TARGET"), environ.get("ORGO_BASE_URL"))
     here = config.find(None, cwd)
-    if any(named) or here.name == "touchstone.toml" or not here.is_empty:
+    if any(named) or here.name == "touchstone.toml" or here.table.model_fields_set:
         return None
     for folder in (cwd, *cwd.parents):
         with contextlib.suppress(OSError):  # it may not be looked into

@@ -15,8 +15,8 @@ from rich.text import Text
 
 from touchstone.check.opening import make_folder, new_run_id, utc
 from touchstone.cli.github_job import tell_proof
-from touchstone.cli.live import trials_on
 from touchstone.cli.options import command, say
+from touchstone.cli.progress import trials_on
 from touchstone.config import Profile
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.errors import UsageError

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
 import respx
 
-from touchstone.config import Count, Seed, Text, kind, one_of
+from touchstone.config import Count, Seed, Text, fits, kind
 from touchstone.contract.files import recordings_dir
 from touchstone.contract.quoting import Kind, checked
 from touchstone.errors import RecordingError, Unfit, UsageError, nearest
@@ -180,7 +180,7 @@ class LentTwin:
     def __init__(
         self, *, plan: str | None = None, fault: str | None = None, variant: str | None = None, **options: Any
     ) -> None:
-        wanted = checked("plan", plan or "scale", one_of("scale", "hacker"))
+        wanted = checked("plan", plan or "scale", kind(Annotated[Literal["scale", "hacker"], fits("scale", "hacker")]))
         self.key = next(account.key for account in DEFAULT_ACCOUNTS if account.plan == wanted)
         self.keys = {account.name: account.key for account in DEFAULT_ACCOUNTS}
         self._twin = _twin(_behaviour(fault, variant), _read(options))
@@ -241,9 +241,9 @@ OPTIONS: Mapping[str, Kind[Any]] = {
     "rate": _rate,
     "capacity": kind(Count),
     "latency_s": _amount,
-    "retry_after": one_of("seconds", "date", "none"),
+    "retry_after": kind(Annotated[Literal["seconds", "date", "none"], fits("seconds", "date", "none")]),
     "build_timeout_s": _amount,
-    "digest_scope": one_of("document", "content"),
+    "digest_scope": kind(Annotated[Literal["document", "content"], fits("document", "content")]),
     "seed": kind(Seed),
 }
 
