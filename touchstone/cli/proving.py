@@ -19,8 +19,8 @@ from touchstone.proof import catalogue
 from touchstone.proof.catalogue import Candidate
 from touchstone.proof.prover import prove
 from touchstone.proof.result import Trial
-from touchstone.report import proof_html, proof_json
-from touchstone.report.proof_view import ProofRun, ProofView, proof_view
+from touchstone.report import proof_html
+from touchstone.report.proof_view import ProofRun, ProofView, proof_view, render_json
 
 JSON_NAME = "proof.json"
 HTML_NAME = "proof.html"
@@ -108,7 +108,7 @@ def run(choice: Choice, folder: Path | None, *, jobs: int, whole: bool, told: To
         interrupted,
     )
     view = proof_view(about, trials, ledger_of_claims.load().judged())
-    write_whole(folder / JSON_NAME, proof_json.render(view))
+    write_whole(folder / JSON_NAME, render_json(view))
     write_whole(folder / HTML_NAME, proof_html.render(view))
     return view, folder
 

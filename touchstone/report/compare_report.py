@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from touchstone.facts.events import RunLog
@@ -34,7 +33,7 @@ from touchstone.report.json_report import fields
 from touchstone.report.load_charts import curve, curve_shapes, nines_axis, nines_of
 from touchstone.report.load_words import capacity_words, workload_words
 from touchstone.report.resampling import CONFIDENCE, FEWEST_BLOCKS, ROUNDS
-from touchstone.report.terminal import TABLE_FROM_COLUMNS, columns, inert, paragraph, say, section, unbroken
+from touchstone.report.terminal import inert, paragraph, say, section, table, unbroken
 from touchstone.rules.verdict import ClaimVerdict, RunVerdict
 
 SCHEMA_VERSION = 1
@@ -90,11 +89,15 @@ def _answer_times(one: AnswerTimes) -> str:
 
 
 def _write_load(load: LoadComparison, console: Console) -> None:
-    if console.width < TABLE_FROM_COLUMNS:
-        for one in load.operations:
-            _write_stacked(one, console)
-    else:
-        console.print(_load_table(load))
+    rows: list[list[str | Text]] = []
+    for one in load.operations:
+        rows.append([Text(inert(named(one.name)), "bold"), *map(_count, (one.before, one.after)), "", ""])
+        for change in _changes(one):
+            values = (value_words(change, value) for value in (change.before, change.after))
+            verdict = Text(change.verdict.removesuffix(" beyond noise"), _STYLES[change.verdict])
+            rows.append([f"  {statistic_words(change)}", *values, apart_words(change), verdict])
+    title = "response time" if load.timed else "service time"
+    table(console, (title, ">A", ">B", "difference", ""), rows, title.capitalize(), wide=False)
     console.print()
     paragraph(console, method_words(load), style="dim")
     console.print()
@@ -110,33 +113,9 @@ def _changes(one: OperationChange) -> list[Change]:
     return [change for change in (*one.times, *one.counted) if change.statistic != "p95_s" and change.tells]
 
 
-def _load_table(load: LoadComparison) -> Table:
-    table = columns(("response time" if load.timed else "service time",), ("A", "B"), close=True)
-    table.columns[0].no_wrap = True
-    table.add_column("difference", overflow="fold")
-    table.add_column("", overflow="fold")
-    for one in load.operations:
-        table.add_row(Text(inert(named(one.name)), "bold"), *(_count(side) for side in (one.before, one.after)))
-        for change in _changes(one):
-            values = (value_words(change, value) for value in (change.before, change.after))
-            verdict = Text(change.verdict.removesuffix(" beyond noise"), _STYLES[change.verdict])
-            table.add_row(f"  {statistic_words(change)}", *values, apart_words(change), verdict)
-    return table
-
-
 def _count(side: object) -> str:
     whole = getattr(side, "whole", None)
     return f"{whole.count:,}" if whole else "–"
-
-
-def _write_stacked(one: OperationChange, console: Console) -> None:
-    counts = f"{_count(one.before)} and {_count(one.after)} requests"
-    paragraph(console, Text.assemble((inert(named(one.name)), "bold"), f" {counts}"))
-    for change in _changes(one):
-        values = f"{value_words(change, change.before)}, {value_words(change, change.after)}"
-        paragraph(console, f"{statistic_words(change)}: {values}", 2)
-        text = Text.assemble(f"{apart_words(change)} ".lstrip(), (change.verdict, _STYLES[change.verdict]))
-        paragraph(console, text, 4)
 
 
 def _write_claims(claims: ClaimChanges, console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,11 +18,11 @@ from touchstone.report.probe_words import family_words, free_words, limiter_word
 from touchstone.report.terminal import (
     KIND_STYLES,
     TABLE_FROM_COLUMNS,
-    columns,
     inert,
     paragraph,
     say,
     section,
+    table,
     unbroken,
 )
 from touchstone.report.view import FindingView, Reason, View
@@ -97,7 +98,14 @@ def _findings(view: View, console: Console) -> None:
     if view.header.target.kind == "recording":
         commands = {}  # nobody answers at the address of a recording
     if console.width >= TABLE_FROM_COLUMNS:
-        console.print(_findings_table(listed))
+        made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=True)
+        made.add_column("#", justify="right", width=2)
+        for title, ratio in (("claim", 5), ("expected", 4), ("actual", 4)):
+            made.add_column(title, ratio=ratio, overflow="fold")
+        for number, item in enumerate(listed, start=1):
+            sides = (Text(_clip(side)) for side in (item.finding.expected, item.finding.actual))
+            made.add_row(str(number), _claim(item, "\n"), *sides)
+        console.print(made)
         if commands:
             paragraph(console, "To see them again:", style="dim")
         for command, numbers in commands.items():
@@ -108,18 +116,6 @@ def _findings(view: View, console: Console) -> None:
     if len(view.findings) > len(listed):
         unbroken(console, f"… and {plural(len(view.findings) - len(listed), 'more finding')}{_MORE}")
     console.print()
-
-
-def _findings_table(findings: tuple[FindingView, ...]) -> Table:
-    table = columns((), expand=True)
-    table.add_column("#", justify="right", width=2)
-    for title, ratio in (("claim", 5), ("expected", 4), ("actual", 4)):
-        table.add_column(title, ratio=ratio, overflow="fold")
-    for number, item in enumerate(findings, start=1):
-        table.add_row(
-            str(number), _claim(item, "\n"), Text(_clip(item.finding.expected)), Text(_clip(item.finding.actual))
-        )
-    return table
 
 
 def _claim(item: FindingView, between: str) -> Text:
@@ -212,22 +208,19 @@ def write_load(load: LoadView, console: Console) -> None:
 
 
 def _requests(numbers: Metrics, console: Console) -> None:
-    rows = list(_rows(numbers))
-    if console.width < TABLE_FROM_COLUMNS:
-        paragraph(console, f"Requests, with {'response' if numbers.timed else 'service'} times", style="bold")
-        for name, row, style in rows:
-            paragraph(console, Text.assemble((name, style), f" {row.count:,}, {figure(row.rate_per_s)} a second"))
-            if row.times:
-                times = ", ".join(f"{row.times.at(share).name} {_time(row.times, share)}" for share in _SHARES)
-                paragraph(console, times, 4)
-    else:
-        titles = ("count", "per s", *(f"p{100 * share:.6g}" for share in _SHARES), "service\np99")
-        table = columns(("requests",), titles, close=True)
-        table.columns[0].min_width = 17
-        for name, row, style in rows:
-            cells = (*(_time(row.times, share) for share in _SHARES), _time(row.service, 0.99))
-            table.add_row(Text(name, style), f"{row.count:,}", figure(row.rate_per_s), *cells)
-        console.print(table)
+    titles = ["requests", ">count", ">per s", *(f">p{100 * share:.6g}" for share in _SHARES), ">service\np99"]
+    rows: list[list[str | Text]] = [
+        [
+            Text(name, style),
+            f"{row.count:,}",
+            figure(row.rate_per_s),
+            *(_time(row.times, share) for share in _SHARES),
+            _time(row.service, 0.99),
+        ]
+        for name, row, style in _rows(numbers)
+    ]
+    kind = "response" if numbers.timed else "service"
+    table(console, titles, rows, f"Requests, with {kind} times", wide=False)
     _remarks(numbers, console)
 
 
