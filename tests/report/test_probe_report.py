@@ -320,7 +320,7 @@ def test_failures_are_drawn_apart() -> None:
     probe = run("bucket").probe
     assert probe
     failing = replace(probe, failed=(Answer(3.0, 3.2, False),))
-    assert "1 failed" in pictures(failing).whole[0].words
+    assert "1 failed" in pictures(failing).whole[0].caption
     assert "p-failed" in html.render(replace(run("bucket"), probe=failing))
 
 
@@ -331,9 +331,9 @@ def test_limiter_that_was_asked_anew_is_drawn_from_then_on() -> None:
     assert probe.stretch is not None
     whole, early = pictures(probe).whole, pictures(probe).early
     assert (len(whole), len(early)) == (2, 2)
-    assert "asked anew" not in whole[1].words
+    assert "asked anew" not in whole[1].caption
     half = (probe.stretch.at[0] + probe.answers[-1].done_at) / 2
     later = replace(probe, stretch=replace(probe.stretch, at=(half, half + 1.0), room=(5.0, 0.0)))
     drawn = pictures(later)
     assert (len(drawn.whole), len(drawn.early)) == (2, 1)
-    assert f"asked anew from second {half - drawn.began_at:.1f} on" in drawn.whole[1].words
+    assert f"asked anew from second {half - drawn.began_at:.1f} on" in drawn.whole[1].caption

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from touchstone.cli.progress import is_watched
 from touchstone.facts.wording import brief, chance_words, figure, plural
-from touchstone.report.probe_words import family_words
+from touchstone.report.probe_sentences import describe_family
 
 _FAMILIES = 3
 # Below this nobody wants to read of a family.
@@ -79,7 +79,9 @@ class _State:
         if not heard:
             return "nothing is known yet"
         ranked = sorted(heard["families"].items(), key=lambda each: -each[1])[:_FAMILIES]
-        likely = ", ".join(f"{family_words(name)} {chance_words(share)}" for name, share in ranked if share >= _LEAST)
+        likely = ", ".join(
+            f"{describe_family(name)} {chance_words(share)}" for name, share in ranked if share >= _LEAST
+        )
         builds = f", {plural(heard['builds'], 'build')}" if heard["builds"] else ""
         spent = f"{plural(heard['requests'], 'request')} ({heard['refused']:,} refused){builds} so far"
         return f"known: {likely or 'nothing'}; {spent}"

@@ -11,10 +11,16 @@ from touchstone.facts.wording import brief, chance_words, figure, one_line, perc
 from touchstone.loadgen.metrics import Metrics, Times, Traffic
 from touchstone.loadgen.outcomes import kind_of
 from touchstone.loadgen.totals import LASTING
-from touchstone.report import load_words
+from touchstone.report import load_sentences
 from touchstone.report.load_view import LimitLine, LoadView
+from touchstone.report.probe_sentences import (
+    describe_family,
+    describe_free,
+    describe_limiter,
+    describe_others,
+    readings,
+)
 from touchstone.report.probe_view import ProbeView
-from touchstone.report.probe_words import family_words, free_words, limiter_words, others_words, readings
 from touchstone.report.terminal import (
     KIND_STYLES,
     TABLE_FROM_COLUMNS,
@@ -185,8 +191,8 @@ def write_load(load: LoadView, console: Console) -> None:
     """Writes how requests went, the thresholds, the capacity, and how the generator fared."""
     began_at = load.workload.began_at
     for text in (
-        load_words.silence_words(load.silence, began_at) if load.silence else "",
-        load_words.pause_words(load.pauses, began_at),
+        load_sentences.describe_silence(load.silence, began_at) if load.silence else "",
+        load_sentences.describe_pause(load.pauses, began_at),
     ):
         if text:
             paragraph(console, text, style="bold red")
@@ -195,15 +201,15 @@ def write_load(load: LoadView, console: Console) -> None:
     _limits(load.limits, console)
     if load.capacity:
         paragraph(console, "Capacity", style="bold")
-        paragraph(console, load_words.capacity_words(load.capacity), 2)
-        if failed := load_words.failed_words(load.attempts):
+        paragraph(console, load_sentences.describe_capacity(load.capacity), 2)
+        if failed := load_sentences.describe_failed(load.attempts):
             paragraph(console, failed, 2)
-        paragraph(console, load_words.beyond_words(load.capacity), 2, "dim")
+        paragraph(console, load_sentences.describe_beyond(load.capacity), 2, "dim")
         if any(load.asked):
-            paragraph(console, load_words.closing_words(*load.asked), 2, "dim")
+            paragraph(console, load_sentences.describe_closing(*load.asked), 2, "dim")
         console.print()
     is_fine = load.kept.kept_up and not load.kept.is_spent
-    paragraph(console, load_words.generator_words(load.kept, began_at), style="" if is_fine else "yellow")
+    paragraph(console, load_sentences.describe_generator(load.kept, began_at), style="" if is_fine else "yellow")
     console.print()
 
 
@@ -245,8 +251,8 @@ def _remarks(numbers: Metrics, console: Console) -> None:
     never = f"; “never”: {plural(times.never, 'request')} got no answer{apart}" if times and times.never else ""
     paragraph(console, f"{', '.join(parts)}; {what}; “?”: fewer than ten samples lie beyond{never}", style="dim")
     if total.kinds["cut"]:
-        paragraph(console, load_words.cut_words(numbers), style="yellow")
-    if text := load_words.timed_words(numbers):
+        paragraph(console, load_sentences.describe_cut(numbers), style="yellow")
+    if text := load_sentences.describe_timed(numbers):
         paragraph(console, text, style="dim")
     console.print()
 
@@ -276,17 +282,17 @@ def write_probe(probe: ProbeView, console: Console, *, advises: bool = False) ->
     identity = probe.identity
     paragraph(console, probe.sentence, style="bold green" if identity.sure else "bold yellow")
     if not identity.sure and identity.tiers:
-        paragraph(console, f"likeliest: {limiter_words(readings(identity.tiers), probe.noun)}", 2)
-    for text in free_words(identity) if identity.tiers else ():
+        paragraph(console, f"likeliest: {describe_limiter(readings(identity.tiers), probe.noun)}", 2)
+    for text in describe_free(identity) if identity.tiers else ():
         paragraph(console, text, 2)
     for runner in identity.families[1 : 2 if identity.sure else None]:
         odds = f" ({chance_words(runner.probability)}, at best {inert(runner.text)})" if runner.text else ""
         lost = f": {inert(runner.lost)}" if runner.lost else ""
-        name = (inert(family_words(runner.family)), "bold")
+        name = (inert(describe_family(runner.family)), "bold")
         paragraph(console, Text.assemble("not " if identity.sure else "or ", name, odds, lost), 2)
     if identity.tiers:
         unbroken(console, f"  touchstone serve --rate {one_line(identity.text)}")
-    if text := others_words(identity.others_share):
+    if text := describe_others(identity.others_share):
         paragraph(console, text, 2, "yellow")
     if probe.knee:
         paragraph(console, probe.knee.sentence, style="bold green" if probe.knee.knee.told else "bold yellow")

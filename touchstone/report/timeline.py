@@ -80,7 +80,7 @@ class Row:
     marks: tuple[Mark, ...]
     bands: tuple[Band, ...]
     pauses: tuple[Pause, ...]
-    words: str
+    summary: str
     accused: bool
 
 
@@ -177,7 +177,7 @@ def _row(ref: str, purpose: str, exchanges: list[Exchange], accused: frozenset[i
         marks=tuple(_marks(exchanges, scale, step_share)),
         bands=tuple(_bands(states, scale)),
         pauses=scale.pauses,
-        words=_words(exchanges, states),
+        summary=_summary(exchanges, states),
         accused=any(e.seq in accused for e in exchanges),
     )
 
@@ -229,7 +229,7 @@ def _bands(states: list[tuple[float, str]], scale: Scale) -> Iterable[Band]:
         yield Band(state, scale.share(begin), scale.share(end) - scale.share(begin), label)
 
 
-def _words(exchanges: list[Exchange], states: list[tuple[float, str]]) -> str:
+def _summary(exchanges: list[Exchange], states: list[tuple[float, str]]) -> str:
     path = " → ".join(state for _, state in states[:8]) + (" → …" if len(states) > 8 else "")
     counts = Counter((SHAPES.get(e.operation, "other"), e.status if e.response else "no response") for e in exchanges)
     kinds = [f"{shape} {status}" + (f" ×{n}" if n > 1 else "") for (shape, status), n in counts.items()]

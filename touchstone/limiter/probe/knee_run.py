@@ -9,7 +9,6 @@ import numpy as np
 
 from touchstone.config import TargetSettings
 from touchstone.facts.knee_trials import Outcome, Trial
-from touchstone.facts.probe_events import trial_event, tried_event
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.limiter.knee.meter import Meter
 from touchstone.limiter.knee.moments import due_times
@@ -80,9 +79,9 @@ class KneeRun:
             trial = search.ask(link.until_at - link.now() - self._rest_s)
             if trial is None or ended.wait(self._rest_s):
                 break
-            self._log.write(trial_event(trial))
+            self._log.write(trial)
             tried = search.hear(trial, self._trial(trial))
-            self._log.write(tried_event(tried))
+            self._log.write(tried)
         if ended.is_set():
             search.stop("seconds" if self._bounds.why == "budget" else "interrupted")
 

@@ -7,7 +7,7 @@ from statistics import median
 from touchstone.facts.events import Occurrence
 from touchstone.facts.identity import Identity
 from touchstone.facts.knee_trials import KneeTerms
-from touchstone.facts.probe_events import ProbeStory, knee_event
+from touchstone.facts.probe_events import ProbeStory
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.limiter.knee.ceiling import Ceiling, ceiling
 from touchstone.limiter.knee.search import Search
@@ -80,7 +80,7 @@ class KneeSeeker:
             self._run(story, terms, limit.rest_s).run(search)
         else:
             search.stop("seconds" if self._bounds.why == "budget" else "interrupted")
-        self._log.write(knee_event(search.known()))
+        self._log.write(search.known())
 
     def _run(self, story: ProbeStory, terms: KneeTerms, rest_s: float) -> KneeRun:
         handover = self._handover

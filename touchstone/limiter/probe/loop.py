@@ -149,7 +149,7 @@ class ProbeRun:
             if stimulus is None:
                 break
             number += 1
-            self._log.write(Sending(number, stimulus).event())
+            self._log.write(Sending(number, stimulus))
             gc.disable()
             answers = self._sender.send(number, stimulus)
             gc.enable()
@@ -184,7 +184,7 @@ class ProbeRun:
         families = self._brain.steps[-1].families if self._brain.steps else {}
         bounds = self._bounds
         told = Heard(number, round(at, 6), dict(families), bounds.requests, bounds.refused, bounds.spent_builds)
-        self._log.write(told.event())
+        self._log.write(told)
 
     def _conclude(self) -> None:
         """Tells what is known, what the rules said of the answers, and what went wrong."""
@@ -193,7 +193,7 @@ class ProbeRun:
         if bounds.why and not (self._seeker and self._seeker.began):
             self._brain.stop(bounds.why)
         known, stretch = _thought(self._brain.known), _thought(self._brain.stretch)
-        self._log.write(Identified(known, tuple(self._brain.steps), stretch).event())
+        self._log.write(Identified(known, tuple(self._brain.steps), stretch))
         for tally in self._appraiser.tallies(CASE):
             self._log.write(tally)
         for name, times in self._appraiser.occurrences().items():
@@ -206,7 +206,7 @@ class ProbeRun:
 
     def _tell(self, answered: Answered, shot: Shot, wired: Wired) -> None:
         """Writes one answer down. It is judged when there is time."""
-        self._log.write(answered.event())
+        self._log.write(answered)
         self._unjudged.append((answered, shot, wired))
 
     def _judge(self) -> None:
