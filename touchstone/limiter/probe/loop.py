@@ -243,7 +243,7 @@ class ProbeRun:
             if stimulus is None:
                 break
             number += 1
-            self._log.write(Sending(number, stimulus).event())
+            self._log.write(Sending(number, stimulus))
             gc.disable()
             answers = self._sender.send(number, stimulus)
             gc.enable()
@@ -288,7 +288,7 @@ class ProbeRun:
         families = self._brain.steps[-1].families if self._brain.steps else {}
         bounds = self._bounds
         heard = Heard(number, round(at, 6), dict(families), bounds.requests, bounds.refused, bounds.spent_builds)
-        self._log.write(heard.event())
+        self._log.write(heard)
 
     def _conclude(self) -> None:
         """Writes what is known, what the rules said of the answers, and what went wrong."""
@@ -296,13 +296,13 @@ class ProbeRun:
         # What ends the search for a knee does not end what was before.
         if bounds.why and not self._seeks:
             self._brain.stop(bounds.why)
-        self._log.write(Identified(self._brain.known(), tuple(self._brain.steps)).event())
+        self._log.write(Identified(self._brain.known(), tuple(self._brain.steps)))
         for text in [*([bounds.failure] if bounds.failure else []), *self._verdicts.conclude()]:
             self._log.write(Case(CASE, "", "error", 0.0, (), self._link.secrets.text(text)))
 
     def _record(self, answered: Answered, prepared: Prepared, reply: Reply) -> None:
         """Writes one answer down. It is judged when there is time."""
-        self._log.write(answered.event())
+        self._log.write(answered)
         self._unjudged.append((answered, prepared, reply))
 
     def _judge(self) -> None:
