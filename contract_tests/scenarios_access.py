@@ -129,7 +129,7 @@ def republish(exam: Examination) -> None:
 @scenario("auto-build", 1, "publish.auto-build-starts", "publish.body-is-documented")
 def auto_build(exam: Examination) -> None:
     """A version is published and built by one request."""
-    template = exam.template("auto-build", sleep_s=exam.seen_running_s())
+    template = exam.template("auto-build", sleep_s=exam.observable_s())
     said(exam.publish(template, auto_build=True), 200, 201)
     watched(exam, template)
 

@@ -38,7 +38,7 @@ def rate_limit(exam: Examination) -> None:
         raise Unsuited("not-applicable", second_key_advice(exam.target))
     exam.rest(QUIET_S)
     busy = exam.short("rate-limit-busy")
-    theirs = exam.published("rate-limit-theirs", sleep_s=exam.seen_running_s(), owner="second")
+    theirs = exam.published("rate-limit-theirs", sleep_s=exam.observable_s(), owner="second")
     refused, template = exam.published("rate-limit-refused"), exam.short("rate-limit")
     built(exam, theirs)
     built(exam, busy)
@@ -236,7 +236,7 @@ def cancel_when_idle(exam: Examination) -> None:
 @scenario("events-ready", 1, "events.ready-ends-on-ready", "events.watchers-agree", "events.carry-the-output")
 def events_ready(exam: Examination) -> None:
     """Two follow a build that prints some lines, and one asks for the log when it is over."""
-    template = replace(exam.template("events-ready", sleep_s=exam.seen_running_s(2)), halved=True, more_lines=4)
+    template = replace(exam.template("events-ready", sleep_s=exam.observable_s(2)), halved=True, more_lines=4)
     said(exam.publish(template), 200, 201)
     built(exam, template)
     said(exam.closed(exam.follow(template.ref)), 200, 404)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from touchstone.check.templates import Template
 from touchstone.config import TargetSettings, Templates
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Finding, Judgement
@@ -29,19 +28,6 @@ from touchstone.target.clock import RecordedClock
 KEYS = {role: f"sk_live_test_replayed_{role}" for role in ("primary", "second", "restricted")}
 # Between two recordings, in seconds of the run log.
 PAUSE_S = 1.0
-
-
-class Unwritten:
-    """Tells nobody what happens to templates: nothing happens to any."""
-
-    def intend(self, template: Template) -> None:
-        """Nothing is published."""
-
-    def published(self, template: Template, digest: str) -> None:
-        """Nothing was published."""
-
-    def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
-        """Nothing was removed."""
 
 
 @dataclass(frozen=True, slots=True)
