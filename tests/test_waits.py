@@ -9,7 +9,8 @@ import pytest
 from tests.rules.exchanges import exchange
 from tests.test_examination import REF, Answer, Scripted, answering, ended_by, examination, told
 from touchstone.check.budget import UNHEARD_REQUESTS
-from touchstone.check.examination import IDLE, Following, Unsuited
+from touchstone.check.examination import Following, Unsuited
+from touchstone.contract.lifecycle import AT_REST
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.patience import IDLE_POLLS, IDLE_S, SILENT_POLLS, SILENT_S
 from touchstone.target.call import Call
@@ -74,7 +75,7 @@ GIVEN_UP = "could-not-run"
     ("answer", "act", "expected"),
     [
         (told("building"), lambda exam: exam.wait(REF), [60, 6, 6, GIVEN_UP, GIVEN_UP]),
-        (told("building"), lambda exam: exam.wait(REF, IDLE), [60, 6, 6, GIVEN_UP, GIVEN_UP]),
+        (told("building"), lambda exam: exam.wait(REF, AT_REST), [60, 6, 6, GIVEN_UP, GIVEN_UP]),
         (told("BUILDING"), lambda exam: exam.wait(REF), [6, 6, 6, GIVEN_UP, GIVEN_UP]),
         ((500, {}, {}), lambda exam: exam.wait(REF), [6, 6, 6, GIVEN_UP, GIVEN_UP]),
         (told("building"), lambda exam: exam.settle(REF), [10, 1, 1, GIVEN_UP, GIVEN_UP]),

@@ -15,7 +15,7 @@ from touchstone.check.budget import SILENT_REMOVALS, SPENT, UNHEARD_REQUESTS, Bu
 from touchstone.check.templates import VERSION, Form, Template, given, publish_call
 from touchstone.config import TargetSettings
 from touchstone.contract.document import Contract
-from touchstone.contract.lifecycle import STATUSES
+from touchstone.contract.lifecycle import AT_REST, FINISHED, STATUSES
 from touchstone.facts.events import NoticeVerdict
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.patience import (
@@ -187,9 +187,6 @@ def _owner(credential: str) -> str:
     return credential if credential in ("second", "restricted") else "primary"
 
 
-ENDED = frozenset({"ready", "failed"})
-IDLE = frozenset({"ready", "failed", "not_built"})
-
 # What a wait is for: the end of a log that was opened while its build ran, or not.
 _LOGS = {True: ("streamBuildEvents", "live"), False: ("streamBuildEvents", "at rest")}
 # So long a log is followed where its end is not waited for any more.
@@ -283,7 +280,7 @@ class Examination:
         starts = exchange.operation in ("startBuild", "publishTemplate")
         if starts and "building" in (status, exchange.body.get("auto_build")):
             self._running.add(ref)
-        elif exchange.operation == "getBuild" and status in IDLE and exchange.credential == self._owners.get(ref):
+        elif exchange.operation == "getBuild" and status in AT_REST and exchange.credential == self._owners.get(ref):
             self._running.discard(ref)
         elif exchange.operation == "cancelBuild" and exchange.status == 202:
             self._running.discard(ref)
@@ -344,7 +341,7 @@ class Examination:
     # --- waits --------------------------------------------------------------------------------------------------------
 
     def wait(
-        self, ref: str, until: Collection[str] = ENDED, within_s: float | None = None, by: Credential | None = None
+        self, ref: str, until: Collection[str] = FINISHED, within_s: float | None = None, by: Credential | None = None
     ) -> Exchange:
         """
         Polls the status until it is one of *until*, at most *within_s* seconds, by default as long as a build may take.
@@ -395,7 +392,7 @@ class Examination:
 
     def settle(self, ref: str) -> Exchange:
         """Waits until a cancelled build has left the state building."""
-        return self.wait(ref, IDLE, self.target.cancel_timeout_s)
+        return self.wait(ref, AT_REST, self.target.cancel_timeout_s)
 
     def follow(self, ref: str, credential: Credential = "primary") -> Following:
         """Follows the build log in another thread; returns once the answer's head is there."""
