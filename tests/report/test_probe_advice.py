@@ -12,7 +12,7 @@ from touchstone.facts.identity import Runner
 from touchstone.report.probe_advice import advice
 from touchstone.report.probe_pace import Pace
 from touchstone.twin import RateLimit, decide, limiter_for
-from touchstone.twin.limiters import Limiter
+from touchstone.twin.limits import Limiter
 
 REQUESTS = 200
 BEGINS_AT = 1000.37  # somewhere in a window of the clock

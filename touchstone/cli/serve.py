@@ -11,7 +11,7 @@ from touchstone.errors import UsageError
 from touchstone.proof import catalogue
 from touchstone.twin import DEFAULT_ACCOUNTS, Account, RateLimit, TwinSettings, serve_forever
 from touchstone.twin.behaviour import Behaviour
-from touchstone.twin.limits import FAMILIES
+from touchstone.twin.limit_text import FAMILIES
 from touchstone.twin.settings import Plan
 
 app = typer.Typer()

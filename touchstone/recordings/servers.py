@@ -22,7 +22,7 @@ from touchstone.recordings.replay import in_short
 from touchstone.recordings.routing import Playback
 from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, Twin, TwinSettings
 from touchstone.twin.behaviour import Behaviour
-from touchstone.twin.limits import FORM
+from touchstone.twin.limit_text import FORM
 
 PUBLISHED_WITHIN_S = 10.0
 
