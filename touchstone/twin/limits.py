@@ -1,4 +1,4 @@
-"""Limiters of starts: windows, logs, counts, gaps, buckets, queues and caps, alone or in tiers; and the one of a text."""
+"""Limiters of starts: windows, logs, counts, gaps, buckets, queues, caps, alone or in tiers; and the one of a text."""
 
 import math
 from collections import deque
