@@ -11,24 +11,27 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from touchstone.check.budget import SILENT_REMOVALS, SPENT, UNHEARD_REQUESTS, Budget, Received, Silence
+from touchstone.check.budget import (
+    GIVEN_UP_AFTER,
+    IDLE_POLLS,
+    IDLE_S,
+    SILENT_REMOVALS,
+    SPENT,
+    UNANSWERED_POLLS,
+    UNANSWERED_S,
+    UNHEARD_REQUESTS,
+    Budget,
+    Received,
+    Silence,
+    Vain,
+)
 from touchstone.check.templates import VERSION, Form, Template, given, publish_call
 from touchstone.config import TargetSettings
 from touchstone.contract.document import Contract
 from touchstone.contract.lifecycle import AT_REST, FINISHED, STATUSES
 from touchstone.facts.events import NoticeVerdict
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.facts.patience import (
-    GIVEN_UP_AFTER,
-    IDLE_POLLS,
-    IDLE_S,
-    SILENT_POLLS,
-    SILENT_S,
-    Vain,
-    back_off_s,
-    poll_s,
-    retry_after_s,
-)
+from touchstone.facts.patience import back_off_s, poll_s, retry_after_s
 from touchstone.target.call import Call, Keys, may_publish
 from touchstone.target.transport import Transport
 
@@ -361,7 +364,7 @@ class Examination:
             idle, seen_at = (idle + 1, seen_at) if status == "not_built" else (0, self.transport.now())
             silent, heard_at = (0, self.transport.now()) if exchange.response else (silent + 1, heard_at)
             given_up = idle > IDLE_POLLS and self.transport.now() > seen_at + IDLE_S
-            given_up |= silent > SILENT_POLLS and self.transport.now() > heard_at + SILENT_S
+            given_up |= silent > UNANSWERED_POLLS and self.transport.now() > heard_at + UNANSWERED_S
             waited_s = self.transport.now() - began
             if status in until and stuck:
                 self.vain.lift(("getBuild", stuck), 1, waited_s)
