@@ -43,7 +43,7 @@ def read_baseline(path: Path, ledger: Ledger) -> tuple[str, ...]:
     """
     known: dict[str, None] = {}
     for number, line in enumerate(_lines(path), start=1):
-        name = _named(line)
+        name = _claim_in(line)
         if not name:
             continue
         why = _objection(name, ledger)
@@ -80,14 +80,14 @@ def write_baseline(path: Path, verdicts: Mapping[str, str], remarks: Mapping[str
         UsageError: the file cannot be read or written, or is no baseline.
     """
     before = lines_to_keep(path)
-    kept = [line for line in before if verdicts.get(_named(line)) != "upheld"]
-    listed = {_named(line) for line in kept}
+    kept = [line for line in before if verdicts.get(_claim_in(line)) != "upheld"]
+    listed = {_claim_in(line) for line in kept}
     new = sorted(name for name, verdict in verdicts.items() if verdict == "broken" and name not in listed)
     write_whole(
         path,
         "\n".join([*kept, *(f"{name}  # {clipped(one_line(remarks[name]), _MAX_WORDS_CHARS)}" for name in new)]) + "\n",
     )
-    total = sum(bool(_named(line)) for line in kept) + len(new)
+    total = sum(bool(_claim_in(line)) for line in kept) + len(new)
     return f"baseline: {path}: {plural(total, 'claim')}, {len(new)} new, {len(before) - len(kept)} taken out"
 
 
@@ -101,7 +101,7 @@ def lines_to_keep(path: Path) -> list[str]:
         return list(_ABOUT)
     lines = _lines(path)
     for number, line in enumerate(lines, start=1):
-        if not _ID.fullmatch(_named(line)):
+        if not _ID.fullmatch(_claim_in(line)):
             raise UsageError(
                 f"--write-baseline {path}: line {number}: {quoted(line)}: not the id of a claim; the "
                 "file is no baseline and stays as it is: name another one"
@@ -109,7 +109,7 @@ def lines_to_keep(path: Path) -> list[str]:
     return lines
 
 
-def _named(line: str) -> str:
+def _claim_in(line: str) -> str:
     return line.partition("#")[0].strip()
 
 

@@ -96,10 +96,10 @@ def _speaks_of_builds(exchange: Exchange) -> bool:
 
 def _knows_the_path(transport: Transport, exchange: Exchange) -> bool:
     """Whether the server says something else of a path that no API has: an error object alone is no sign of it."""
-    return _said(_answered(transport, Call(method="GET", path=NOWHERE))) != _said(exchange)
+    return _error_of(_answered(transport, Call(method="GET", path=NOWHERE))) != _error_of(exchange)
 
 
-def _said(exchange: Exchange) -> tuple[int, str]:
+def _error_of(exchange: Exchange) -> tuple[int, str]:
     # Some servers repeat the path in the error, which is no difference.
     path = urlsplit(exchange.request.url).path
     return exchange.status, str(exchange.body.get("error")).replace(path, "")

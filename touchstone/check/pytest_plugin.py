@@ -185,7 +185,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         outcome, message = "error", "interrupted"
         raise
     except BaseException as error:
-        outcome, (message, reason) = "error", _told(error, item)
+        outcome, (message, reason) = "error", _failure(error, item)
         _notice(run, item, "could-not-run", reason)
         raise
     finally:
@@ -310,7 +310,7 @@ def _concluded(run: Run, item: pytest.Item, *, interrupted: bool) -> list[Findin
     return [] if run.plan.is_barred else run.conclude(case_id(item))
 
 
-def _told(error: BaseException, item: pytest.Item) -> tuple[str, str]:
+def _failure(error: BaseException, item: pytest.Item) -> tuple[str, str]:
     """What is said of a case that could not go on, and of its claims."""
     if isinstance(error, RecordingError):
         return str(error), str(error)

@@ -28,7 +28,6 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import anyio
 import httpx
 
-from touchstone.check.templates import Template
 from touchstone.config import TargetSettings, Templates
 from touchstone.errors import RecordingError
 from touchstone.facts.exchange import Exchange
@@ -291,19 +290,6 @@ class ReplayTransport(httpx.BaseTransport):
 
 
 # --- which are played -------------------------------------------------------------------------------------------------
-
-
-class Unwritten:
-    """Tells nobody what happens to templates: nothing happens to any."""
-
-    def intend(self, template: Template) -> None:
-        """Nothing is published."""
-
-    def published(self, template: Template, digest: str) -> None:
-        """Nothing was published."""
-
-    def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
-        """Nothing was removed."""
 
 
 @dataclass(frozen=True, slots=True)

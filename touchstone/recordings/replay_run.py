@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from touchstone.check.budget import Budget
-from touchstone.check.examination import Examination
+from touchstone.check.examination import Examination, Ledger
 from touchstone.check.handover import Handover, received
 from touchstone.check.journal import Journal
 from touchstone.check.pytest_plugin import RUN
@@ -20,7 +20,6 @@ from touchstone.facts.exchange import Exchange
 from touchstone.recordings.recording import RUN_ID
 from touchstone.recordings.replay import (
     Replay,
-    Unwritten,
     bounds_of,
     call_of,
     conclusion_of,
@@ -69,7 +68,7 @@ class ReplayRun(Run):
 
     def _examination(self, target: TargetSettings, latency_s: float) -> Examination:
         budget = Budget(UNBOUNDED_BUILDS, self.settings.max_seconds or float("inf"))
-        return Examination(self.transport, target, RUN_ID, Unwritten(), budget, latency_s)
+        return Examination(self.transport, target, RUN_ID, Ledger(), budget, latency_s)
 
     @contextmanager
     def playing(self, play_id: str, *, is_story: bool) -> Iterator[Examination]:
