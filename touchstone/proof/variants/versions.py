@@ -8,8 +8,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from touchstone.proof.variants.bodies import parsed
-from touchstone.proof.variants.variant import Variant, enter, permitted
+from touchstone.proof.variants.http import parsed
+from touchstone.proof.variants.variant import freedom, permitted
 from touchstone.twin import App, Engine
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import answer_json
@@ -24,14 +24,12 @@ GIVEN, BROKEN = "given", "given-broken"
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
-enter(
-    Variant(
-        name="digest-covers-name-and-version",
-        says="The digest covers the whole document, so that no two versions share one.",
-        answers=(3,),
-        source="facts 7.3",
-        pace={"digest_scope": "document"},
-    )
+freedom(
+    "digest-covers-name-and-version",
+    "The digest covers the whole document, so that no two versions share one.",
+    Engine,
+    3,
+    pace={"digest_scope": "document"},
 )
 
 
@@ -40,7 +38,6 @@ class DigestHasAPrefix(Engine):
     """Digests say sha256 before their digits, everywhere."""
 
     def digest_of(self, document: Document) -> str:
-        """The usual digest with its prefix."""
         return f"sha256:{super().digest_of(document)}"
 
 
@@ -49,7 +46,6 @@ class DigestOfAnotherForm(Engine):
     """The canonical form that is hashed has its defaults filled in and is written down in another way."""
 
     def digest_of(self, document: Document) -> str:
-        """Of an indented text with the hardware that everybody gets."""
         content = {"hardware": {"os": "linux", "cpu": 2}, **document.content}
         return hashlib.sha256(json.dumps(content, sort_keys=True, indent=1).encode()).hexdigest()
 
@@ -59,7 +55,6 @@ class PublishTakesAnEnvelope(App):
     """Publishing takes a document in an envelope and no raw one."""
 
     async def publish(self, request: Request, account: Account) -> Response:
-        """The usual answer to an envelope."""
         self.engine.require_plan(account, "Publishing")
         data = await json_of(request)
         if data and not {"name", "version"} & data.keys():
@@ -72,7 +67,6 @@ class DocumentsAreRaw(App):
     """Publishing takes a raw document and no envelope."""
 
     async def publish(self, request: Request, account: Account) -> Response:
-        """The usual answer to a document that says what it is."""
         self.engine.require_plan(account, "Publishing")
         data = await json_of(request)
         if "template" in data and {"name", "version"} & data.keys():
@@ -95,7 +89,6 @@ class PublishingIsLeftAlone(Engine):
     """The versions that there are were published before; nobody may publish another."""
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:  # a seam
-        """Refuses with 403."""
         raise Refusal(403, "Publishing is not open to this key.")
 
     def _seed_versions(self) -> None:
@@ -111,7 +104,6 @@ class RepublishIs200(App):
     """Publishing what is there already is answered with 200."""
 
     async def publish(self, request: Request, account: Account) -> Response:
-        """The usual answer with the status that tells new from old."""
         before = list(self.engine.catalog)
         response = await super().publish(request, account)
         if response.status_code == 201 and before == list(self.engine.catalog):
@@ -124,7 +116,6 @@ class PublishIs200(App):
     """Publishing is answered with 200."""
 
     async def publish(self, request: Request, account: Account) -> Response:
-        """The usual answer with that status."""
         response = await super().publish(request, account)
         response.status_code = 200
         return response
@@ -135,7 +126,6 @@ class AutoBuildRefusedIs429(App):
     """Publishing with auto_build is refused with 429 where the build is; the version is published all the same."""
 
     def auto_build(self, account: Account, version: Version) -> str:
-        """The status of the build that was started."""
         return str(self.engine.start(account, version)["status"])
 
 
@@ -144,7 +134,6 @@ class AutoBuildRefusedSaysSo(App):
     """Publishing with auto_build says in a word of its own that the build was refused."""
 
     def auto_build(self, account: Account, version: Version) -> str:
-        """The status of the build, or that there is none."""
         status = super().auto_build(account, version)
         return "rate_limited" if status == "not_built" else status
 
@@ -154,7 +143,6 @@ class AutoBuildSaysReused(App):
     """Publishing with auto_build says of a golden that it was reused."""
 
     def auto_build(self, account: Account, version: Version) -> str:
-        """The status of the build in words of its own."""
         status = super().auto_build(account, version)
         return "reused" if status == "ready" else status
 
@@ -164,7 +152,6 @@ class GoldenGoesWithItsVersion(Engine):
     """A golden is dropped with the last version that needed it."""
 
     def release(self, version: Version) -> None:
-        """The usual clearing up, goldens included."""
         super().release(version)
         if not self.catalog.holds(version.owner, version.digest):
             self.slots.pop((version.owner, version.digest), None)
@@ -175,7 +162,7 @@ class BuildOutlivesItsVersion(Engine):
     """The build of a version that is replaced or deleted runs on."""
 
     def release(self, version: Version) -> None:
-        """Leaves everything as it is."""
+        pass
 
 
 @permitted(42)
@@ -183,19 +170,16 @@ class ForceWhileBuildingIs409(Engine):
     """A version that is building can neither be replaced nor deleted."""
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        """The usual version, unless a build is running."""
         old = self.catalog.get(account.key, Ref(document.namespace, document.name, document.version))
         if old is not None and force and old.digest != self.digest_of(document):
             self.require_rest(old)
         return super().publish(account, document, force)
 
     def delete(self, version: Version) -> Body:
-        """The usual answer, unless a build is running."""
         self.require_rest(version)
         return super().delete(version)
 
     def require_rest(self, version: Version) -> None:
-        """Refuses while a build is running, with 409."""
         if self.state_of(self.slots.get((version.owner, version.digest))) == "building":
             raise Refusal(409, "A build of this version is running.")
 
@@ -205,7 +189,6 @@ class EverythingIsInDefault(Engine):
     """Whatever namespace a document asks for, it is published in default."""
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        """The usual version in that namespace."""
         document = Document(DEFAULT_NAMESPACE, document.name, document.version, document.content)
         return super().publish(account, document, force)
 
@@ -215,7 +198,6 @@ class OddSpellingIs400(App):
     """A path whose segments cannot name a version is a bad request."""
 
     async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        """Looks at the spelling before anything else."""
         ref = resource.ref
         names = (ref.namespace, ref.name)
         fits = all(_NAME.fullmatch(name) and len(name) <= 64 for name in names) and _VERSION.fullmatch(ref.version)
@@ -229,7 +211,6 @@ class PublishedInAnotherForm(Engine):
     """The time of publishing has an offset and no fraction."""
 
     def published_body(self, version: Version) -> Body:
-        """The usual answer with its time in another form."""
         body = super().published_body(version)
         return body | {"published": re.sub(r"\.\d+Z$", "+00:00", body["published"])}
 
@@ -239,7 +220,6 @@ class TemplateShowsDefaults(App):
     """The document of a version is shown with its defaults filled in."""
 
     def get_template(self, version: Version) -> Response:
-        """The usual answer with more in its document."""
         body: dict[str, Any] = parsed(super().get_template(version))
         return answer_json(200, body | {"template": {"hardware": {"os": "linux"}, "secrets": [], **body["template"]}})
 
