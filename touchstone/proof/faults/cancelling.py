@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from touchstone.proof.boundary import code, drop, on, put
-from touchstone.proof.faults.fault import breaks, fault, own
+from touchstone.proof.faults.fault import breaks, fault, own, refusing
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App, answer_json
 from touchstone.twin.build import Build
@@ -145,22 +145,6 @@ class SecondCancelSaysIdle(App):
         again = last is not None and last.cancelling and not last.outcome
         response = super().cancel_build(version)
         return answer_json(202, IDLE) if again else response
-
-
-@breaks("stateful", "cancel.second-is-documented")
-class SecondCancelConflicts(SecondCancel):
-    """A second cancel while the first one settles is answered with 409."""
-
-    def second(self, build: Build) -> bool:
-        raise Refusal(409, "A cancel is under way.")
-
-
-@breaks("stateful", "http.no-server-error", also="cancel.second-is-documented")
-class SecondCancelFails(SecondCancel):
-    """A second cancel while the first one settles makes the server fail."""
-
-    def second(self, build: Build) -> bool:
-        raise Refusal(500, "Invalid state.")
 
 
 @breaks("stateful", "cancel.does-not-end-ready", also="cancel.settles")
@@ -336,3 +320,13 @@ class HalfBuiltIsReused(Engine):
         if slot.last is not None and slot.last.outcome == "cancelled":
             slot.last.build_time_ms, slot.golden = 100, slot.last
         return slot.golden
+
+
+# fmt: off
+fault("second-cancel-conflicts", "stateful", "cancel.second-is-documented",
+      "A second cancel while the first one settles is answered with 409.", SecondCancel,
+      second=refusing(None, lambda *_: True, 409, "A cancel is under way."))
+fault("second-cancel-fails", "stateful", "http.no-server-error",
+      "A second cancel while the first one settles makes the server fail.", SecondCancel,
+      second=refusing(None, lambda *_: True, 500, "Invalid state."), also="cancel.second-is-documented")
+# fmt: on

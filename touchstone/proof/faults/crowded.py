@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from touchstone.proof.faults.fault import breaks, own
+from touchstone.proof.faults.fault import breaks, fault, own, refusing
 from touchstone.proof.faults.limits import Refuses
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App, answer_json
@@ -132,16 +132,6 @@ def crowded_requests_fail(asgi_app: Asgi) -> Asgi:
             under_way -= 1
 
     return counted
-
-
-@breaks("load", "http.status-is-documented", also="start.* limit.* load.errors", under="load")
-class CrowdedStartIs423(Engine):
-    """While three builds run, a start of another version is answered with 423."""
-
-    def check_capacity(self) -> None:
-        if is_crowded(self):
-            raise Refusal(423, "The host is busy.")
-        super().check_capacity()
 
 
 @breaks("timing", "load.p99", also="load.* start.does-not-wait http.answers", under="load")
@@ -322,3 +312,11 @@ class MemoryIsKept(Wears):
     async def worn(self, request: Request, response: Response) -> Response:
         self.kept.append(bytearray(b"\1" * KEPT_BYTES))
         return response
+
+
+# fmt: off
+fault("crowded-start-is-423", "load", "http.status-is-documented",
+      "While three builds run, a start of another version is answered with 423.", Engine,
+      check_capacity=refusing(Engine.check_capacity, is_crowded, 423, "The host is busy."),
+      also="start.* limit.* load.errors", under="load")
+# fmt: on

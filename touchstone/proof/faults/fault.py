@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeVar, get_args
 
+from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App
 from touchstone.twin.behaviour import Behaviour, says_of
+from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Engine
 
 Kind = Literal["schema", "semantic", "stateful", "timing", "concurrency", "security", "load", "stream"]
@@ -87,3 +89,19 @@ def breaks(
 def own(make: Callable[[], _T]) -> "cached_property[_T]":
     """What each engine or application has one of by itself, made when it is first used."""
     return cached_property(lambda _: make())
+
+
+def refusing(usual: Callable[..., Any] | None, when: Callable[..., Any], status: int, error: str) -> Callable[..., Any]:
+    """A method that refuses where *when* holds, which is called with the same arguments, and does as usual else."""
+
+    def refuses(*given: Any, **more: Any) -> Any:
+        if usual is None or when(*given):
+            raise Refusal(status, error)
+        return usual(*given, **more)
+
+    return refuses
+
+
+def is_ready(app: App, version: Version) -> bool:
+    """Whether a version reads ready."""
+    return bool(app.engine.status_body(version)["status"] == "ready")

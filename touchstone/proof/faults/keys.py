@@ -175,14 +175,6 @@ def key_in_the_query(app: Asgi) -> Asgi:
     return wrapped
 
 
-@breaks("semantic", "auth.missing-key-text")
-class MissingKeyIsCalledInvalid(Engine):
-    """A request without a key is told that its key is invalid."""
-
-    def account_of(self, authorization: list[str]) -> Account:
-        return super().account_of(authorization or [""])
-
-
 @breaks("semantic", "auth.scheme-ignores-case")
 class SchemeIsCaseSensitive(Engine):
     """Only ``Bearer`` in exactly these letters is recognised."""
@@ -247,3 +239,10 @@ class RefusedPublishPublishes(App):
                 document = read_document(await read_limited(request), request.headers.get("content-type", ""))
                 self.engine.publish(first_account(self.engine), document, force=True)
             raise
+
+
+# fmt: off
+fault("missing-key-is-called-invalid", "semantic", "auth.missing-key-text",
+      "A request without a key is told that its key is invalid.", Engine,
+      account_of=lambda self, authorization: Engine.account_of(self, authorization or [""]))
+# fmt: on

@@ -309,9 +309,8 @@ class LogOfTheFinishedIsOpen(Engine):
             await asyncio.Event().wait()
 
 
-@breaks("stream", "events.finished-version-closes", target=HASTY)
-class LogOfTheUnbuiltIsOpen(Engine):
-    """Who follows a version that was never built waits for its build."""
-
-    def events(self, version: Version) -> AsyncIterator[bytes] | None:
-        return super().events(version) or Stream().follow()
+# fmt: off
+fault("log-of-the-unbuilt-is-open", "stream", "events.finished-version-closes",
+      "Who follows a version that was never built waits for its build.", Engine,
+      events=lambda self, version: Engine.events(self, version) or Stream().follow(), target=HASTY)
+# fmt: on

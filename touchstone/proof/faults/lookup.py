@@ -7,8 +7,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from touchstone.proof.faults.fault import breaks, fault, own
-from touchstone.twin.answers import Refusal, no_such_version
+from touchstone.proof.faults.fault import breaks, fault, is_ready, own, refusing
+from touchstone.twin.answers import no_such_version
 from touchstone.twin.app import App, answer_json
 from touchstone.twin.catalog import Ref, Version
 from touchstone.twin.engine import Body, Engine
@@ -121,26 +121,6 @@ class UnknownVersionIsTheLatest(App):
         return await super().operate(request, account, resource)
 
 
-@breaks("semantic", "lookup.odd-spelling-is-404", also="http.no-server-error")
-class OddSpellingFails(App):
-    """A name outside ASCII makes the server fail."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        if not resource.ref.name.isascii():
-            raise Refusal(500, "Internal error.")
-        return await super().operate(request, account, resource)
-
-
-@breaks("stateful", "lookup.existing-version-is-found", "template.read-shows-the-published")
-class BuiltDocumentsAreGone(App):
-    """Once a version is ready, its document is not found."""
-
-    def get_template(self, version: Version) -> Response:
-        if self.engine.status_body(version)["status"] == "ready":
-            raise no_such_version()
-        return super().get_template(version)
-
-
 @breaks("stateful", "lookup.existing-version-is-found", "status.answers-200")
 class FirstReadIsNotFound(App):
     """The first read after publishing finds nothing yet."""
@@ -163,3 +143,13 @@ class DeleteTakesItsSiblings(Engine):
             if (other.owner, other.ref.name) == (version.owner, version.ref.name):
                 super().delete(other)
         return {"deleted": True}
+
+
+# fmt: off
+fault("odd-spelling-fails", "semantic", "lookup.odd-spelling-is-404", "A name outside ASCII makes the server fail.",
+      App, operate=refusing(App.operate, lambda _, *asked: not asked[2].ref.name.isascii(), 500, "Internal error."),
+      also="http.no-server-error")
+fault("built-documents-are-gone", "stateful", "lookup.existing-version-is-found template.read-shows-the-published",
+      "Once a version is ready, its document is not found.", App,
+      get_template=refusing(App.get_template, is_ready, 404, "Template version not found."))
+# fmt: on

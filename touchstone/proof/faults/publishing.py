@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from touchstone.proof.boundary import instead, on, put
-from touchstone.proof.faults.fault import breaks, fault, own
+from touchstone.proof.faults.fault import breaks, fault, is_ready, own, refusing
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App, answer_json
 from touchstone.twin.catalog import Ref, Version
@@ -241,26 +241,6 @@ class UnparsableIs422(Refuses):
         return refusal
 
 
-@breaks("stateful", "template.read-shows-the-published")
-class ReadyDocumentsAreForbidden(App):
-    """Once a version is ready, its document is kept from its owner."""
-
-    def get_template(self, version: Version) -> Response:
-        if self.engine.status_body(version)["status"] == "ready":
-            raise Refusal(403, "Built templates cannot be read.")
-        return super().get_template(version)
-
-
-@breaks("stateful", "template.delete-says-deleted")
-class GoldensCannotBeDeleted(App):
-    """A version that is ready cannot be deleted."""
-
-    def delete_template(self, version: Version) -> Response:
-        if self.engine.status_body(version)["status"] == "ready":
-            raise Refusal(403, "Built templates cannot be deleted.")
-        return super().delete_template(version)
-
-
 # --- publishing ------------------------------------------------------------------------------------------------------
 
 
@@ -368,3 +348,13 @@ class AutoBuildFalseBuilds(App):
     async def publish(self, request: Request, account: Account) -> Response:
         query = request.scope["query_string"].replace(b"auto_build=false", b"auto_build=true")
         return await super().publish(Request({**request.scope, "query_string": query}, request.receive), account)
+
+
+# fmt: off
+fault("ready-documents-are-forbidden", "stateful", "template.read-shows-the-published",
+      "Once a version is ready, its document is kept from its owner.", App,
+      get_template=refusing(App.get_template, is_ready, 403, "Built templates cannot be read."))
+fault("goldens-cannot-be-deleted", "stateful", "template.delete-says-deleted",
+      "A version that is ready cannot be deleted.", App,
+      delete_template=refusing(App.delete_template, is_ready, 403, "Built templates cannot be deleted."))
+# fmt: on

@@ -206,20 +206,6 @@ class FirstLongBuild(Engine):
         return build
 
 
-@breaks("stateful", "status.build-does-not-vanish", target=HASTY)
-class FirstLongBuildVanishes(FirstLongBuild):
-    """The first build whose steps take time ends as if it had never begun."""
-
-    kind = Vanishing
-
-
-@breaks("timing", "status.build-ends", target=HASTY)
-class FirstLongBuildNeverEnds(FirstLongBuild):
-    """The first build whose steps take time runs until somebody cancels it."""
-
-    kind = Endless
-
-
 @breaks("stateful", "status.good-template-ends-ready")
 class AutomaticBuildFails(App):
     """A build that publishing starts fails, whatever its steps."""
@@ -423,3 +409,13 @@ class SimultaneousReadsDiffer(App):
             return response
         finally:
             self.reading[resource.ref] -= 1
+
+
+# fmt: off
+fault("first-long-build-vanishes", "stateful", "status.build-does-not-vanish",
+      "The first build whose steps take time ends as if it had never begun.", FirstLongBuild, kind=Vanishing,
+      target=HASTY)
+fault("first-long-build-never-ends", "timing", "status.build-ends",
+      "The first build whose steps take time runs until somebody cancels it.", FirstLongBuild, kind=Endless,
+      target=HASTY)
+# fmt: on

@@ -1,6 +1,7 @@
 """Faults of starting a build: what a start is answered, what it does, when a golden is reused, and starts that meet."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,8 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from touchstone.proof.boundary import code, drop, on, put
-from touchstone.proof.faults.fault import breaks, fault, own
-from touchstone.twin.answers import Refusal
+from touchstone.proof.faults.fault import breaks, fault, own, refusing
 from touchstone.twin.app import App, answer_json
 from touchstone.twin.build import Build
 from touchstone.twin.catalog import Version
@@ -21,6 +21,17 @@ from touchstone.twin.settings import Account
 HASTY = {"build_timeout_s": 2.0}
 # How long a start takes, so that a second one meets it.
 SLOW_S = 0.1
+
+
+def joins(engine: Engine, account: Account, version: Version) -> bool:
+    """Whether a start meets a build that runs."""
+    return engine.joinable(engine.slot_of(version))
+
+
+def follows(outcome: str) -> Callable[[Engine, Account, Version], bool]:
+    """Whether a start comes after a build with that outcome."""
+    return lambda engine, _, version: (last := engine.last_of(version)) is not None and last.outcome == outcome
+
 
 # fmt: off
 # --- what a start is answered ---
@@ -188,35 +199,11 @@ class StartsUnlike(Engine):
         return super().start(account, version)
 
 
-@breaks("stateful", "start.visible-to-next-read")
-class RestartIsForgotten(StartsUnlike):
-    """A start of a version whose last build failed is acknowledged, and nothing is built."""
-
-    after = "failed"
-
-
 @breaks("stateful", "start.after-failure-builds-again")
 class FailureIsForever(StartsUnlike):
     """A version that failed once answers each later start with its old failure."""
 
     after, otherwise = "failed", Engine.status_body
-
-
-@breaks("stateful", "cancel.next-build-completes", target=HASTY)
-class StartAfterCancelIsForgotten(StartsUnlike):
-    """A start after a cancelled build is acknowledged, and nothing is built."""
-
-    after = "cancelled"
-
-
-@breaks("stateful", "start.after-cancel-builds-again", target=HASTY)
-class CancelledVersionConflicts(StartsUnlike):
-    """A start of a version whose build was cancelled is answered with 409."""
-
-    after = "cancelled"
-
-    def otherwise(self, version: Version) -> Body:
-        raise Refusal(409, "The build of this version was cancelled.")
 
 
 @breaks("concurrency", "start.visible-to-next-read", also="start.concurrent-share-one-build", target=HASTY)
@@ -227,16 +214,6 @@ class SecondBuildIsForgotten(Engine):
         others = (build for build in self.running if build.version.owner == account.key and build.in_flight)
         if self.last_of(version) is None and any(others):
             return self.building_body(version)
-        return super().start(account, version)
-
-
-@breaks("semantic", "start.while-building-is-harmless", also="start.concurrent-answers-are-documented")
-class SecondStartIsABadRequest(Engine):
-    """A start while the version builds is answered with 400."""
-
-    def start(self, account: Account, version: Version) -> Body:
-        if self.joinable(self.slot_of(version)):
-            raise Refusal(400, "This version is being built.")
         return super().start(account, version)
 
 
@@ -351,22 +328,6 @@ class Racing(App):
         raise NotImplementedError
 
 
-@breaks("concurrency", "start.concurrent-answers-are-documented", also="http.no-server-error")
-class SecondStartAtOnceFails(Racing):
-    """A start that comes while another one of the version is being answered makes the server fail."""
-
-    async def second(self, version: Version) -> Response:
-        raise Refusal(500, "duplicate key")
-
-
-@breaks("concurrency", "start.concurrent-answers-are-documented", also="lookup.existing-version-is-found")
-class SecondStartAtOnceIsNotFound(Racing):
-    """A start that comes while another one of the version is being answered does not find the version."""
-
-    async def second(self, version: Version) -> Response:
-        raise Refusal(404, "Template version not found.")
-
-
 @breaks("concurrency", "start.concurrent-share-one-build", target=HASTY)
 class SimultaneousStartsEndEachOther(Racing):
     """A start that meets another one of its version ends the build that both lead to."""
@@ -412,3 +373,27 @@ class SecondStartAtOnceComesLate(Racing):
             self.late.discard((version.owner, version.digest))
             slot.golden, slot.last = None, self.engine.launch(version)
         return answer_json(200, said)
+
+
+# fmt: off
+fault("restart-is-forgotten", "stateful", "start.visible-to-next-read",
+      "A start of a version whose last build failed is acknowledged, and nothing is built.", StartsUnlike,
+      after="failed")
+fault("start-after-cancel-is-forgotten", "stateful", "cancel.next-build-completes",
+      "A start after a cancelled build is acknowledged, and nothing is built.", StartsUnlike, after="cancelled",
+      target=HASTY)
+fault("cancelled-version-conflicts", "stateful", "start.after-cancel-builds-again",
+      "A start of a version whose build was cancelled is answered with 409.", Engine,
+      start=refusing(Engine.start, follows("cancelled"), 409, "The build was cancelled."), target=HASTY)
+fault("second-start-is-a-bad-request", "semantic", "start.while-building-is-harmless",
+      "A start while the version builds is answered with 400.", Engine,
+      start=refusing(Engine.start, joins, 400, "This version is being built."),
+      also="start.concurrent-answers-are-documented")
+fault("second-start-at-once-fails", "concurrency", "start.concurrent-answers-are-documented",
+      "A start that comes while another one of the version is being answered makes the server fail.", Racing,
+      second=refusing(None, lambda *_: True, 500, "duplicate key"), also="http.no-server-error")
+fault("second-start-at-once-is-not-found", "concurrency", "start.concurrent-answers-are-documented",
+      "A start that comes while another one of the version is being answered does not find the version.", Racing,
+      second=refusing(None, lambda *_: True, 404, "Template version not found."),
+      also="lookup.existing-version-is-found")
+# fmt: on

@@ -14,10 +14,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from touchstone.proof.faults.fault import breaks, fault, own
+from touchstone.proof.faults.fault import breaks, fault, own, refusing
 from touchstone.proof.faults.logs import event_of, frame_of
 from touchstone.proof.faults.publishing import ref_of
-from touchstone.twin.answers import Refusal, no_such_version
+from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App
 from touchstone.twin.build import Build
 from touchstone.twin.catalog import Ref, Version
@@ -25,6 +25,11 @@ from touchstone.twin.documents import Document, read_document
 from touchstone.twin.engine import Body, Engine, Slot
 from touchstone.twin.settings import Account
 from touchstone.twin.stream import EventLevel, Phase, Stream, timestamp
+
+
+def has_no_steps(_: App, version: Version) -> bool:
+    """Whether the build of a version does nothing."""
+    return not (version.template.get("build") or {}).get("run")
 
 
 async def document_of(request: Request) -> Document:
@@ -276,16 +281,6 @@ class GoldenIsFiledByTheFirstRead(Engine):
         return slot.golden if slot.golden in self.filed else None
 
 
-@breaks("semantic", "status.answers-200", also="lookup.existing-version-is-found http.head-matches-get")
-class StatusJoinsTheSteps(App):
-    """The status of a version without build steps is not found, though it can be read, built and followed."""
-
-    def get_build(self, version: Version) -> Response:
-        if not (version.template.get("build") or {}).get("run"):
-            raise no_such_version()
-        return super().get_build(version)
-
-
 @breaks("semantic", "status.failed-has-error")
 class SilentFailureHasNoReason(Engine):
     """A failed build whose steps printed nothing has no reason."""
@@ -386,3 +381,11 @@ class SimultaneousPublishesBothWin(App):
             await asyncio.sleep(0.05)
             self.engine.publish(account, document, force=True)
         return await super().publish(request, account)
+
+
+# fmt: off
+fault("status-joins-the-steps", "semantic", "status.answers-200",
+      "The status of a version without build steps is not found, though it can be read, built and followed.", App,
+      get_build=refusing(App.get_build, has_no_steps, 404, "Template version not found."),
+      also="lookup.existing-version-is-found http.head-matches-get")
+# fmt: on
