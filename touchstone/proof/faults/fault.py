@@ -1,14 +1,14 @@
 """What a fault is, the list that each one is entered in, and the two ways to write one down: a class or a row."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeVar, get_args
 
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App
-from touchstone.twin.behaviour import Behaviour, says_of
+from touchstone.twin.behaviour import Behaviour, says_of, with_method
 from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Engine
 
@@ -65,22 +65,19 @@ def fault(name: str, kind: Kind, claims: str, says: str, part: Any, /, *, also: 
 
 
 def breaks(
-    kind: Kind,
-    *claims: str,
-    also: str = "",
-    pace: Mapping[str, Any] | None = None,
-    target: Mapping[str, Any] | None = None,
-    **more: Any,
+    kind: Kind, *claims: str, also: str = "", over: Callable[..., Any] | None = None, **more: Any
 ) -> Callable[[Any], Any]:
     """Enters an engine, an application or a wrapper as a fault that breaks *claims*; its docstring says how.
 
     The name of the fault is that of the class or function, in lowercase words joined by hyphens.
+
+    Args:
+        over: The method of the twin in whose place the function is put.
     """
 
     def entered(part: Any) -> Any:
         name = re.sub(r"(?<=.)(?=[A-Z])|(?<=[a-z])(?=[0-9])|_", "-", part.__name__).lower()
-        more.update(pace=pace or {}, target=target or {})
-        fault(name, kind, " ".join(claims), says_of(part), part, also=also, **more)
+        fault(name, kind, " ".join(claims), says_of(part), with_method(part, over), also=also, **more)
         return part
 
     return entered

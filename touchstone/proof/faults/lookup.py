@@ -108,17 +108,16 @@ fault("names-ignore-case", "semantic", "lookup.odd-spelling-is-404", "A name in 
     "lookup.unknown-version-is-404",
     also=f"cancel.keeps-neighbours {UNKNOWN_TOO} start.refuses-deleted-version status.ref-is-the-path "
     "start.ref-is-the-path",
+    over=App.operate,
 )
-class UnknownVersionIsTheLatest(App):
+async def unknown_version_is_the_latest(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """A version that does not exist is answered by the latest one of its name, unless it is to be deleted."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        ref, deletes = resource.ref, resource.kind == "template" and request.method == "DELETE"
-        if not deletes and self.engine.find(account, ref) is None:
-            own = [v.ref for v in self.engine.catalog if v.owner == account.key]
-            latest = [other for other in own if (other.namespace, other.name) == (ref.namespace, ref.name)]
-            resource = replace(resource, ref=latest[-1] if latest else ref)
-        return await super().operate(request, account, resource)
+    ref, deletes = resource.ref, resource.kind == "template" and request.method == "DELETE"
+    if not deletes and app.engine.find(account, ref) is None:
+        own = [v.ref for v in app.engine.catalog if v.owner == account.key]
+        latest = [other for other in own if (other.namespace, other.name) == (ref.namespace, ref.name)]
+        resource = replace(resource, ref=latest[-1] if latest else ref)
+    return await App.operate(app, request, account, resource)
 
 
 @breaks("stateful", "lookup.existing-version-is-found", "status.answers-200")

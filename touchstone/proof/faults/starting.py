@@ -71,13 +71,11 @@ fault("deleted-version-stays", "semantic", "start.refuses-deleted-version lookup
 # fmt: on
 
 
-@breaks("stateful", "start.answers-202")
-class RestartAnswers200(App):
+@breaks("stateful", "start.answers-202", over=App.start_build)
+def restart_answers_200(app: App, account: Account, version: Version) -> Response:
     """A start is answered with 200 where the last build of the version failed."""
-
-    def start_build(self, account: Account, version: Version) -> Response:
-        again = self.engine.status_body(version)["status"] == "failed"
-        return answer_json(200 if again else 202, self.engine.start(account, version))
+    again = app.engine.status_body(version)["status"] == "failed"
+    return answer_json(200 if again else 202, app.engine.start(account, version))
 
 
 @breaks("semantic", "start.fresh-is-building")
@@ -112,17 +110,12 @@ class StartPromisesReady(Engine):
         return said | {"status": "ready", "build_time_ms": 200} if known and begins else said
 
 
-@breaks("stateful", "start.ref-is-the-path")
-class ReuseTellsTheFirstRef(Engine):
+@breaks("stateful", "start.ref-is-the-path", over=Engine.reused_body)
+def reuse_tells_the_first_ref(engine: Engine, version: Version, golden: Build) -> Body:
     """
     A start that reuses a golden names the version that was built, though another one with its digest was asked for.
     """
-
-    def reused_body(self, version: Version, golden: Build) -> Body:
-        return super().reused_body(version, golden) | {"ref": str(golden.version.ref)}
-
-
-# --- how long it takes -----------------------------------------------------------------------------------------------
+    return Engine.reused_body(engine, version, golden) | {"ref": str(golden.version.ref)}
 
 
 async def over(build: Build | None) -> None:
@@ -133,32 +126,25 @@ async def over(build: Build | None) -> None:
 
 
 # Where a build takes longer than an answer may, its start is not answered in time.
-@breaks("timing", "start.does-not-wait", also="http.answers")
-class StartWaitsForTheBuild(App):
+@breaks("timing", "start.does-not-wait", also="http.answers", over=App.operate)
+async def start_waits_for_the_build(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """A start is answered when its build is over, with what was true at its beginning."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        response = await super().operate(request, account, resource)
-        if resource.kind == "build" and request.method == "POST":
-            await over(self.engine.last_of(self.engine.require(account, resource.ref)))
-        return response
+    response = await App.operate(app, request, account, resource)
+    if resource.kind == "build" and request.method == "POST":
+        await over(app.engine.last_of(app.engine.require(account, resource.ref)))
+    return response
 
 
 # A start that is not answered in time begins its build all the same, some time.
-@breaks("concurrency", "start.does-not-wait", also="http.answers limit.* status.build-ends")
-class StartsTakeTurns(App):
+@breaks("concurrency", "start.does-not-wait", also="http.answers limit.* status.build-ends", over=App.operate)
+async def starts_take_turns(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """A start waits until no build of another version runs any more."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        version = self.engine.find(account, resource.ref)
-        if resource.kind == "build" and request.method == "POST" and version:
-            own = self.engine.last_of(version)
-            for build in [one for one in self.engine.running if one is not own]:
-                await over(build)
-        return await super().operate(request, account, resource)
-
-
-# --- what it does ----------------------------------------------------------------------------------------------------
+    version = app.engine.find(account, resource.ref)
+    if resource.kind == "build" and request.method == "POST" and version:
+        own = app.engine.last_of(version)
+        for build in [one for one in app.engine.running if one is not own]:
+            await over(build)
+    return await App.operate(app, request, account, resource)
 
 
 # The version that reads not_built and then builds has begun to build by itself, as far as anybody can see.
@@ -241,22 +227,18 @@ class ReuseIsToldOnce(Engine):
         return super().reused_body(version, golden) | {"reused": first}
 
 
-@breaks("stateful", "reuse.is-flagged")
-class ReuseElsewhereIsNotTold(Engine):
+@breaks("stateful", "reuse.is-flagged", over=Engine.reused_body)
+def reuse_elsewhere_is_not_told(engine: Engine, version: Version, golden: Build) -> Body:
     """An answer that reuses the golden of another version does not say so."""
-
-    def reused_body(self, version: Version, golden: Build) -> Body:
-        return super().reused_body(version, golden) | {"reused": golden.version.ref == version.ref}
+    return Engine.reused_body(engine, version, golden) | {"reused": golden.version.ref == version.ref}
 
 
-@breaks("stateful", "reuse.only-when-reused")
-class JoiningClaimsReuse(Engine):
+@breaks("stateful", "reuse.only-when-reused", over=Engine.start)
+def joining_claims_reuse(engine: Engine, account: Account, version: Version) -> Body:
     """A start while the version builds says reused true."""
-
-    def start(self, account: Account, version: Version) -> Body:
-        joins = self.joinable(self.slot_of(version))
-        said = super().start(account, version)
-        return said | {"reused": True} if joins and said["status"] == "building" else said
+    joins = engine.joinable(engine.slot_of(version))
+    said = Engine.start(engine, account, version)
+    return said | {"reused": True} if joins and said["status"] == "building" else said
 
 
 @breaks("stateful", "reuse.ready-at-once")
@@ -289,18 +271,13 @@ class ReuseByName(Engine):
         pass
 
 
-@breaks("stateful", "reuse.same-digest-elsewhere", also="status.build-time-is-stable")
-class GoldenPerVersion(Engine):
+@breaks("stateful", "reuse.same-digest-elsewhere", also="status.build-time-is-stable", over=Engine.start)
+def golden_per_version(engine: Engine, account: Account, version: Version) -> Body:
     """Two versions with one digest are each built for themselves."""
-
-    def start(self, account: Account, version: Version) -> Body:
-        slot = self.slot_of(version)
-        if slot.last is None or slot.last.version.ref != version.ref:
-            slot.golden = None
-        return super().start(account, version)
-
-
-# --- starts that meet ------------------------------------------------------------------------------------------------
+    slot = engine.slot_of(version)
+    if slot.last is None or slot.last.version.ref != version.ref:
+        slot.golden = None
+    return Engine.start(engine, account, version)
 
 
 class Racing(App):
@@ -328,15 +305,13 @@ class Racing(App):
         raise NotImplementedError
 
 
-@breaks("concurrency", "start.concurrent-share-one-build", target=HASTY)
-class SimultaneousStartsEndEachOther(Racing):
+@breaks("concurrency", "start.concurrent-share-one-build", target=HASTY, over=Racing.second)
+async def simultaneous_starts_end_each_other(app: Racing, version: Version) -> Response:
     """A start that meets another one of its version ends the build that both lead to."""
-
-    async def second(self, version: Version) -> Response:
-        await asyncio.sleep(2 * SLOW_S)
-        if last := self.engine.last_of(version):
-            last.end_cancelled("build ended by another start")
-        return answer_json(202, self.engine.building_body(version))
+    await asyncio.sleep(2 * SLOW_S)
+    if last := app.engine.last_of(version):
+        last.end_cancelled("build ended by another start")
+    return answer_json(202, app.engine.building_body(version))
 
 
 @breaks(

@@ -22,22 +22,18 @@ from touchstone.twin.serve import Asgi
 from touchstone.twin.settings import Account
 
 
-@permitted(6)
-class FreshStartSaysReusedFalse(Engine):
+@permitted(6, over=Engine.building_body)
+def fresh_start_says_reused_false(engine: Engine, version: Version) -> Body:
     """The answer to a start that begins a build says reused false."""
-
-    def building_body(self, version: Version) -> Body:
-        return {**super().building_body(version), "reused": False}
+    return {**Engine.building_body(engine, version), "reused": False}
 
 
-@permitted(6, 9)
-class ReadsLeaveOutReused(Engine):
+@permitted(6, 9, over=Engine.status_body)
+def reads_leave_out_reused(engine: Engine, version: Version) -> Body:
     """A status read does not mention reused."""
-
-    def status_body(self, version: Version) -> Body:
-        body = super().status_body(version)
-        body.pop("reused", None)
-        return body
+    body = Engine.status_body(engine, version)
+    body.pop("reused", None)
+    return body
 
 
 @permitted(7)
@@ -73,25 +69,21 @@ class GoldenDirIsShown(Engine):
         return {"golden_dir": f"/var/lib/goldens/{version.digest[-16:]}"}
 
 
-@permitted(5)
-class ReuseAnswers200(App):
+@permitted(5, over=App.start_build)
+def reuse_answers_200(app: App, account: Account, version: Version) -> Response:
     """A start that reuses a golden is answered with 200."""
-
-    def start_build(self, account: Account, version: Version) -> Response:
-        response = super().start_build(account, version)
-        response.status_code = 200 if parsed(response)["status"] == "ready" else response.status_code
-        return response
+    response = App.start_build(app, account, version)
+    response.status_code = 200 if parsed(response)["status"] == "ready" else response.status_code
+    return response
 
 
-@permitted(34)
-class FailureLooksLikeAnError(Engine):
+@permitted(34, over=Engine.status_body)
+def failure_looks_like_an_error(engine: Engine, version: Version) -> Body:
     """The status of a failed build has the fields of an API error beside its own."""
-
-    def status_body(self, version: Version) -> Body:
-        body = super().status_body(version)
-        if body["status"] == "failed":
-            body |= {"code": "BUILD_FAILED", "request_id": "5b0cf8a4-7a3e-4d0c-9b1c-6a1f0f6f2b77"}
-        return body
+    body = Engine.status_body(engine, version)
+    if body["status"] == "failed":
+        body |= {"code": "BUILD_FAILED", "request_id": "5b0cf8a4-7a3e-4d0c-9b1c-6a1f0f6f2b77"}
+    return body
 
 
 @permitted(source="build#response (an object whose fields are listed, none of them said to be the last)")
@@ -109,52 +101,42 @@ class MoreFieldsThanDocumented(App):
         return answer_json(refusal.status, with_more(response), refusal.headers)
 
 
-@permitted(16, 17)
-class ErrorsHoldErrorAlone(App):
+@permitted(16, 17, over=App.refused)
+def errors_hold_error_alone(app: App, refusal: Refusal) -> Response:
     """An error has no request_id and no code."""
-
-    def refused(self, refusal: Refusal) -> Response:
-        body = {key: value for key, value in refusal.body.items() if key in ("error", "errors")}
-        return answer_json(refusal.status, body, refusal.headers)
+    body = {key: value for key, value in refusal.body.items() if key in ("error", "errors")}
+    return answer_json(refusal.status, body, refusal.headers)
 
 
-@permitted(16)
-class EveryErrorHasACode(App):
+@permitted(16, over=App.refused)
+def every_error_has_a_code(app: App, refusal: Refusal) -> Response:
     """The second stable field is code: every error has one."""
-
-    def refused(self, refusal: Refusal) -> Response:
-        body = {"code": f"E{refusal.status}", **refusal.body, "request_id": self._request_ids.next()}
-        return answer_json(refusal.status, body, refusal.headers)
+    body = {"code": f"E{refusal.status}", **refusal.body, "request_id": app._request_ids.next()}
+    return answer_json(refusal.status, body, refusal.headers)
 
 
-@permitted(17)
-class RequestIdsOfAnyLength(App):
+@permitted(17, over=App.refused)
+def request_ids_of_any_length(app: App, refusal: Refusal) -> Response:
     """The id of a request is a number, which is longer with some requests than with others."""
-
-    def refused(self, refusal: Refusal) -> Response:
-        number = int(self._request_ids.next().replace("-", ""), 16)
-        return answer_json(
-            refusal.status, {**refusal.body, "request_id": f"{number % 10 ** (1 + number % 7)}"}, refusal.headers
-        )
+    number = int(app._request_ids.next().replace("-", ""), 16)
+    return answer_json(
+        refusal.status, {**refusal.body, "request_id": f"{number % 10 ** (1 + number % 7)}"}, refusal.headers
+    )
 
 
-@permitted(17)
-class RequestIdInAHeaderOnly(App):
+@permitted(17, over=App.refused)
+def request_id_in_a_header_only(app: App, refusal: Refusal) -> Response:
     """The id of a request is in a header and in no body."""
-
-    def refused(self, refusal: Refusal) -> Response:
-        headers = {**refusal.headers, "X-Request-Id": self._request_ids.next()}
-        return answer_json(refusal.status, refusal.body, headers)
+    headers = {**refusal.headers, "X-Request-Id": app._request_ids.next()}
+    return answer_json(refusal.status, refusal.body, headers)
 
 
-@permitted(39)
-class InvalidDocumentListsErrorsOnly(App):
+@permitted(39, over=App.refused)
+def invalid_document_lists_errors_only(app: App, refusal: Refusal) -> Response:
     """The answer to an invalid document lists its errors and has no text of its own."""
-
-    def refused(self, refusal: Refusal) -> Response:
-        if "errors" in refusal.body:
-            del refusal.body["error"]
-        return super().refused(refusal)
+    if "errors" in refusal.body:
+        del refusal.body["error"]
+    return App.refused(app, refusal)
 
 
 def with_more(response: Response) -> dict[str, Any]:

@@ -18,48 +18,38 @@ from touchstone.twin.settings import Account
 from touchstone.twin.stream import Stream
 
 
-@permitted(25)
-class LogIsGoneAfterTheBuild(Engine):
+@permitted(25, over=Engine.events)
+def log_is_gone_after_the_build(engine: Engine, version: Version) -> AsyncIterator[bytes] | None:
     """A version that is not building has no log: 404."""
-
-    def events(self, version: Version) -> AsyncIterator[bytes] | None:
-        last = self.last_of(version)
-        return super().events(version) if last and not last.outcome else None
+    last = engine.last_of(version)
+    return Engine.events(engine, version) if last and not last.outcome else None
 
 
-@permitted(25)
-class LogIsEmptyAtRest(Engine):
+@permitted(25, over=Engine.events)
+def log_is_empty_at_rest(engine: Engine, version: Version) -> AsyncIterator[bytes] | None:
     """The log of a version that is not building is an empty stream."""
-
-    def events(self, version: Version) -> AsyncIterator[bytes] | None:
-        last = self.last_of(version)
-        return super().events(version) if last and not last.outcome else silence()
+    last = engine.last_of(version)
+    return Engine.events(engine, version) if last and not last.outcome else silence()
 
 
-@permitted(26)
-class LogOfUnknownVersionIsEmpty(App):
+@permitted(26, over=App.operate)
+async def log_of_unknown_version_is_empty(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """The log of a version that does not exist is an empty stream."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        if resource.kind == "events" and self.engine.find(account, resource.ref) is None:
-            return StreamingResponse(silence(), media_type="text/event-stream")
-        return await super().operate(request, account, resource)
+    if resource.kind == "events" and app.engine.find(account, resource.ref) is None:
+        return StreamingResponse(silence(), media_type="text/event-stream")
+    return await App.operate(app, request, account, resource)
 
 
-@permitted(27)
-class LateFollowerHearsWhatComes(Engine):
+@permitted(27, over=Engine.follow)
+def late_follower_hears_what_comes(engine: Engine, build: Build) -> AsyncIterator[bytes]:
     """Who follows a log hears what is said from then on, and of a build that is over nothing."""
-
-    def follow(self, build: Build) -> AsyncIterator[bytes]:
-        return rest_of(build.stream)
+    return rest_of(build.stream)
 
 
-@permitted(source="build-events#intro (a stream of lines; how many come at once is nowhere said)")
-class LogComesInLumps(Engine):
+@permitted(source="build-events#intro (a stream of lines; how many come at once is nowhere said)", over=Engine.follow)
+def log_comes_in_lumps(engine: Engine, build: Build) -> AsyncIterator[bytes]:
     """The lines of a log are collected for a moment and sent together."""
-
-    def follow(self, build: Build) -> AsyncIterator[bytes]:
-        return lumps_of(build.stream)
+    return lumps_of(build.stream)
 
 
 class Mumbling(Build):

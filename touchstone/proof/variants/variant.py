@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from touchstone.twin.app import App
-from touchstone.twin.behaviour import Behaviour, says_of, unwrapped
+from touchstone.twin.behaviour import Behaviour, says_of, unwrapped, with_method
 from touchstone.twin.build import Build
 from touchstone.twin.engine import Engine
 from touchstone.twin.serve import Asgi
@@ -62,11 +62,15 @@ def freedom(
     )
 
 
-def permitted(*answers: int, **more: Any) -> Callable[[Any], Any]:
-    """Enters a freedom that has the name of a class or function, in lowercase words; its docstring says which it is."""
+def permitted(*answers: int, over: Callable[..., Any] | None = None, **more: Any) -> Callable[[Any], Any]:
+    """Enters a freedom that has the name of a class or function, in lowercase words; its docstring says which it is.
+
+    Args:
+        over: The method of the twin in whose place the function is put.
+    """
 
     def entered(part: Any) -> Any:
-        freedom(_WORDS.sub("-", part.__name__).lower(), says_of(part), part, *answers, **more)
+        freedom(_WORDS.sub("-", part.__name__).lower(), says_of(part), with_method(part, over), *answers, **more)
         return part
 
     return entered

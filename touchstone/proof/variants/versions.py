@@ -33,45 +33,37 @@ freedom(
 )
 
 
-@permitted(1)
-class DigestHasAPrefix(Engine):
+@permitted(1, over=Engine.digest_of)
+def digest_has_a_prefix(engine: Engine, document: Document) -> str:
     """Digests say sha256 before their digits, everywhere."""
-
-    def digest_of(self, document: Document) -> str:
-        return f"sha256:{super().digest_of(document)}"
+    return f"sha256:{Engine.digest_of(engine, document)}"
 
 
-@permitted(2)
-class DigestOfAnotherForm(Engine):
+@permitted(2, over=Engine.digest_of)
+def digest_of_another_form(engine: Engine, document: Document) -> str:
     """The canonical form that is hashed has its defaults filled in and is written down in another way."""
-
-    def digest_of(self, document: Document) -> str:
-        content = {"hardware": {"os": "linux", "cpu": 2}, **document.content}
-        return hashlib.sha256(json.dumps(content, sort_keys=True, indent=1).encode()).hexdigest()
+    content = {"hardware": {"os": "linux", "cpu": 2}, **document.content}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, indent=1).encode()).hexdigest()
 
 
-@permitted(35, target={"publish": "wrapped"})
-class PublishTakesAnEnvelope(App):
+@permitted(35, target={"publish": "wrapped"}, over=App.publish)
+async def publish_takes_an_envelope(app: App, request: Request, account: Account) -> Response:
     """Publishing takes a document in an envelope and no raw one."""
-
-    async def publish(self, request: Request, account: Account) -> Response:
-        self.engine.require_plan(account, "Publishing")
-        data = await json_of(request)
-        if data and not {"name", "version"} & data.keys():
-            raise Refusal(400, "template required")
-        return await super().publish(request, account)
+    app.engine.require_plan(account, "Publishing")
+    data = await json_of(request)
+    if data and not {"name", "version"} & data.keys():
+        raise Refusal(400, "template required")
+    return await App.publish(app, request, account)
 
 
-@permitted(35)
-class DocumentsAreRaw(App):
+@permitted(35, over=App.publish)
+async def documents_are_raw(app: App, request: Request, account: Account) -> Response:
     """Publishing takes a raw document and no envelope."""
-
-    async def publish(self, request: Request, account: Account) -> Response:
-        self.engine.require_plan(account, "Publishing")
-        data = await json_of(request)
-        if "template" in data and {"name", "version"} & data.keys():
-            raise invalid([Problem("api_version", "required", "api_version is required")])
-        return await super().publish(request, account)
+    app.engine.require_plan(account, "Publishing")
+    data = await json_of(request)
+    if "template" in data and {"name", "version"} & data.keys():
+        raise invalid([Problem("api_version", "required", "api_version is required")])
+    return await App.publish(app, request, account)
 
 
 @permitted(
@@ -99,70 +91,55 @@ class PublishingIsLeftAlone(Engine):
             self._store(self.settings.accounts[0].key, Document(DEFAULT_NAMESPACE, name, "1.0.0", content))
 
 
-@permitted(36)
-class RepublishIs200(App):
+@permitted(36, over=App.publish)
+async def republish_is_200(app: App, request: Request, account: Account) -> Response:
     """Publishing what is there already is answered with 200."""
-
-    async def publish(self, request: Request, account: Account) -> Response:
-        before = list(self.engine.catalog)
-        response = await super().publish(request, account)
-        if response.status_code == 201 and before == list(self.engine.catalog):
-            response.status_code = 200
-        return response
-
-
-@permitted(37)
-class PublishIs200(App):
-    """Publishing is answered with 200."""
-
-    async def publish(self, request: Request, account: Account) -> Response:
-        response = await super().publish(request, account)
+    before = list(app.engine.catalog)
+    response = await App.publish(app, request, account)
+    if response.status_code == 201 and before == list(app.engine.catalog):
         response.status_code = 200
-        return response
+    return response
 
 
-@permitted(40)
-class AutoBuildRefusedIs429(App):
+@permitted(37, over=App.publish)
+async def publish_is_200(app: App, request: Request, account: Account) -> Response:
+    """Publishing is answered with 200."""
+    response = await App.publish(app, request, account)
+    response.status_code = 200
+    return response
+
+
+@permitted(40, over=App.auto_build)
+def auto_build_refused_is_429(app: App, account: Account, version: Version) -> str:
     """Publishing with auto_build is refused with 429 where the build is; the version is published all the same."""
-
-    def auto_build(self, account: Account, version: Version) -> str:
-        return str(self.engine.start(account, version)["status"])
+    return str(app.engine.start(account, version)["status"])
 
 
-@permitted(40)
-class AutoBuildRefusedSaysSo(App):
+@permitted(40, over=App.auto_build)
+def auto_build_refused_says_so(app: App, account: Account, version: Version) -> str:
     """Publishing with auto_build says in a word of its own that the build was refused."""
-
-    def auto_build(self, account: Account, version: Version) -> str:
-        status = super().auto_build(account, version)
-        return "rate_limited" if status == "not_built" else status
+    status = App.auto_build(app, account, version)
+    return "rate_limited" if status == "not_built" else status
 
 
-@permitted(41)
-class AutoBuildSaysReused(App):
+@permitted(41, over=App.auto_build)
+def auto_build_says_reused(app: App, account: Account, version: Version) -> str:
     """Publishing with auto_build says of a golden that it was reused."""
-
-    def auto_build(self, account: Account, version: Version) -> str:
-        status = super().auto_build(account, version)
-        return "reused" if status == "ready" else status
+    status = App.auto_build(app, account, version)
+    return "reused" if status == "ready" else status
 
 
-@permitted(42)
-class GoldenGoesWithItsVersion(Engine):
+@permitted(42, over=Engine.release)
+def golden_goes_with_its_version(engine: Engine, version: Version) -> None:
     """A golden is dropped with the last version that needed it."""
-
-    def release(self, version: Version) -> None:
-        super().release(version)
-        if not self.catalog.holds(version.owner, version.digest):
-            self.slots.pop((version.owner, version.digest), None)
+    Engine.release(engine, version)
+    if not engine.catalog.holds(version.owner, version.digest):
+        engine.slots.pop((version.owner, version.digest), None)
 
 
-@permitted(42)
-class BuildOutlivesItsVersion(Engine):
+@permitted(42, over=Engine.release)
+def build_outlives_its_version(engine: Engine, version: Version) -> None:
     """The build of a version that is replaced or deleted runs on."""
-
-    def release(self, version: Version) -> None:
-        pass
 
 
 @permitted(42)
@@ -184,44 +161,36 @@ class ForceWhileBuildingIs409(Engine):
             raise Refusal(409, "A build of this version is running.")
 
 
-@permitted(45)
-class EverythingIsInDefault(Engine):
+@permitted(45, over=Engine.publish)
+def everything_is_in_default(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
     """Whatever namespace a document asks for, it is published in default."""
-
-    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        document = Document(DEFAULT_NAMESPACE, document.name, document.version, document.content)
-        return super().publish(account, document, force)
+    document = Document(DEFAULT_NAMESPACE, document.name, document.version, document.content)
+    return Engine.publish(engine, account, document, force)
 
 
-@permitted(46)
-class OddSpellingIs400(App):
+@permitted(46, over=App.operate)
+async def odd_spelling_is_400(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """A path whose segments cannot name a version is a bad request."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        ref = resource.ref
-        names = (ref.namespace, ref.name)
-        fits = all(_NAME.fullmatch(name) and len(name) <= 64 for name in names) and _VERSION.fullmatch(ref.version)
-        if resource.kind != "templates" and not fits:
-            raise Refusal(400, f"{str(ref)[:200]!r} cannot be the name of a version.")
-        return await super().operate(request, account, resource)
+    ref = resource.ref
+    names = (ref.namespace, ref.name)
+    fits = all(_NAME.fullmatch(name) and len(name) <= 64 for name in names) and _VERSION.fullmatch(ref.version)
+    if resource.kind != "templates" and not fits:
+        raise Refusal(400, f"{str(ref)[:200]!r} cannot be the name of a version.")
+    return await App.operate(app, request, account, resource)
 
 
-@permitted(source="publish#response.published (ISO 8601, which is wider than one form)")
-class PublishedInAnotherForm(Engine):
+@permitted(source="publish#response.published (ISO 8601, which is wider than one form)", over=Engine.published_body)
+def published_in_another_form(engine: Engine, version: Version) -> Body:
     """The time of publishing has an offset and no fraction."""
-
-    def published_body(self, version: Version) -> Body:
-        body = super().published_body(version)
-        return body | {"published": re.sub(r"\.\d+Z$", "+00:00", body["published"])}
+    body = Engine.published_body(engine, version)
+    return body | {"published": re.sub(r"\.\d+Z$", "+00:00", body["published"])}
 
 
-@permitted(source="get#response.template (the document, in no form of its own)")
-class TemplateShowsDefaults(App):
+@permitted(source="get#response.template (the document, in no form of its own)", over=App.get_template)
+def template_shows_defaults(app: App, version: Version) -> Response:
     """The document of a version is shown with its defaults filled in."""
-
-    def get_template(self, version: Version) -> Response:
-        body: dict[str, Any] = parsed(super().get_template(version))
-        return answer_json(200, body | {"template": {"hardware": {"os": "linux"}, "secrets": [], **body["template"]}})
+    body: dict[str, Any] = parsed(App.get_template(app, version))
+    return answer_json(200, body | {"template": {"hardware": {"os": "linux"}, "secrets": [], **body["template"]}})
 
 
 async def json_of(request: Request) -> dict[str, Any]:
