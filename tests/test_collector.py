@@ -103,12 +103,11 @@ def test_events_are_told_in_order_as_a_run_log_takes_them() -> None:
     tally = Tally("load.steady", "protocol.answered", "http.answers", 4)
     collector = Collector(0)
     collector.exchange(exchange())
-    collector.attempt(attempt)
-    collector.build(build)
-    collector.finding(FINDING, "load.steady", 3)
-    collector.tally(tally)
-    collector.worker(worker)
-    collector.event({"type": "case", "id": "x"})
+    collector.add("attempt", attempt)
+    collector.add("build", build)
+    collector.add("finding", FINDING, case="load.steady", times=3)
+    collector.add("tally", tally)
+    collector.add("worker", worker)
     collector.warning("careful")
     collector.sample(sample(5.0), paced=True)
 
@@ -121,6 +120,5 @@ def test_events_are_told_in_order_as_a_run_log_takes_them() -> None:
         {"type": "finding", **asdict(FINDING), "case": "load.steady", "times": 3},
         {"type": "tally", **asdict(tally)},
         {"type": "worker", **asdict(worker)},
-        {"type": "case", "id": "x"},
         {"type": "warning", "text": "careful"},
     ]

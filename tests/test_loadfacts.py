@@ -101,7 +101,7 @@ def test_damaged_fact_is_an_error_with_its_place(path: Path, event: dict[str, An
 def finding_event(**changes: Any) -> dict[str, Any]:
     """What a worker tells of a finding."""
     collector = Collector(0)
-    collector.finding(FINDING, "load.storm", 4)
+    collector.add("finding", FINDING, case="load.storm", times=4)
     (event,) = collector.drain()
     return event | changes
 

@@ -119,7 +119,8 @@ class Flow:
         self, ref: str, number: int, fresh: bool | None, intended_at: float, reply: Reply, gave_up: bool
     ) -> None:
         answer = reply.answer
-        self.run.collector.attempt(
+        self.run.collector.add(
+            "attempt",
             Attempt(
                 want=self.want,
                 number=number,
@@ -136,7 +137,7 @@ class Flow:
                 seq=reply.seq,
                 cut_off=reply.cut_off,
                 unsent=reply.unsent,
-            )
+            ),
         )
 
     # --- waiting -----------------------------------------------------------------------------------------------------
@@ -169,7 +170,8 @@ class Flow:
             if end != "unfinished":
                 seq = reply.seq
                 break
-        self.run.collector.build(
+        self.run.collector.add(
+            "build",
             Build(
                 want=self.want,
                 ref=ref,
@@ -179,7 +181,7 @@ class Flow:
                 end=end,
                 seen_building_at=seen_at,
                 seq=seq,
-            )
+            ),
         )
 
     def until_building(self, ref: str) -> bool:

@@ -15,12 +15,9 @@ from touchstone.check.environment import Carried
 from touchstone.config import HANDOVER, UNBOUNDED_BUILDS
 from touchstone.errors import UsageError
 from touchstone.facts import sample_json
-from touchstone.facts.events import Tally
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.exchange_json import encode
-from touchstone.facts.finding import Finding
 from touchstone.facts.histogram import Histogram
-from touchstone.facts.load_events import Attempt, Build, Worker
 from touchstone.facts.sample import UNSENT, Sample, Window
 from touchstone.loadgen.plan import Plan, Stage
 from touchstone.loadgen.schedule import Schedule
@@ -32,11 +29,8 @@ REFUSAL, PROGRESS = "touchstone: ", "touchstone worker: "
 # Exchanges that a run keeps besides evidence, so that whole stories can be judged after it.
 MAX_KEPT = 20_000
 
-
 # An arrival that is sent later than this has met a generator that cannot keep up.
 BEHIND_S = 0.1
-
-Event = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +136,7 @@ class LoadHandover(Carried):
         url: Base URL of the target.
         run_log: Path of the run log; empty on a worker, which reports to the master.
         go_file: File that says what is to be done, for a large run has more refs than an environment holds; empty on
-            a worker, which is told by the master.
+            a worker, which the master sends its part.
         limits: The thresholds, as [operation, statistic, value].
         aborts: Whether the run ends as soon as one of them is broken.
         workers: How many workers the master waits for; 1 where the process does all by itself.
@@ -176,7 +170,7 @@ def received_load(environ: Mapping[str, str]) -> LoadHandover:
 
 
 class Collector:
-    """What one worker has to tell.
+    """What one worker has to report: samples by second, and everything else in order.
 
     Attributes:
         late: Lateness of the scheduled arrivals so far.
@@ -191,7 +185,7 @@ class Collector:
     def __init__(self, worker: int) -> None:
         self._worker = worker
         self._windows: dict[tuple[int, str, str, bool], Window] = {}
-        self._events: list[Event] = []
+        self._events: list[dict[str, Any]] = []
         self.late = Histogram()
         self.sent = 0
         self.unsent = 0
@@ -201,13 +195,14 @@ class Collector:
         self.behind_from_s: float | None = None
 
     def sample(self, sample: Sample, *, paced: bool) -> None:
-        """Counts a sample. One that the schedule paced tells about the generator as well."""
+        """Counts a sample. One that the schedule paced counts for the generator as well."""
         self._window(int(sample.intended_at), sample.operation, sample.outcome, paced).add(sample)
         if paced:
             self.sent += 1
             self.late.add(sample.late_s)
             if sample.late_s > BEHIND_S:
-                self._behind(sample.intended_at)
+                since_s = self.behind_from_s
+                self.behind_from_s = sample.intended_at if since_s is None else min(since_s, sample.intended_at)
 
     def skip(self, operation: str, intended_at: float, *, over_budget: bool = False) -> None:
         """Counts an arrival that came due and was not sent."""
@@ -215,40 +210,20 @@ class Collector:
         self.over_budget += over_budget
         self._window(int(intended_at), operation, UNSENT, paced=True).count += 1
 
-    def attempt(self, attempt: Attempt) -> None:
-        """Tells of a start that was sent."""
-        self._events.append({"type": "attempt", **asdict(attempt)})
-
-    def build(self, build: Build) -> None:
-        """Tells what became of a build."""
-        self._events.append({"type": "build", **asdict(build)})
+    def add(self, kind: str, fact: Any, **more: Any) -> None:
+        """Keeps a fact of the run log, a dataclass, with more fields than it has."""
+        self._events.append({"type": kind, **asdict(fact), **more})
 
     def exchange(self, exchange: Exchange) -> None:
         """Keeps an exchange."""
         self._events.append({"type": "exchange", **encode(exchange)})
 
-    def finding(self, finding: Finding, case: str, times: int = 1) -> None:
-        """Tells of a finding that was met so many times."""
-        self._events.append({"type": "finding", **asdict(finding), "case": case, "times": times})
-
-    def tally(self, tally: Tally) -> None:
-        """Tells what was judged."""
-        self._events.append({"type": "tally", **asdict(tally)})
-
-    def worker(self, worker: Worker) -> None:
-        """Tells how the worker fares."""
-        self._events.append({"type": "worker", **asdict(worker)})
-
-    def event(self, event: Event) -> None:
-        """Tells anything else that a run log holds."""
-        self._events.append(event)
-
     def warning(self, text: str) -> None:
-        """Tells something that a reader should know."""
+        """Keeps what a reader should know."""
         self._events.append({"type": "warning", "text": text})
 
-    def drain(self, fold: Callable[[Window], None] = lambda _window: None) -> list[Event]:
-        """All that was not told yet, as events of a run log; *fold* is given each window first."""
+    def drain(self, fold: Callable[[Window], None] = lambda _window: None) -> list[dict[str, Any]]:
+        """All that was not reported yet, as events of a run log; *fold* is given each window first."""
         windows, self._windows = self._windows, {}
         events, self._events = self._events, []
         for window in windows.values():
@@ -261,9 +236,6 @@ class Collector:
         if window is None:
             window = self._windows[key] = Window(self._worker, at_s, operation, outcome, paced=paced)
         return window
-
-    def _behind(self, since_s: float) -> None:
-        self.behind_from_s = since_s if self.behind_from_s is None else min(self.behind_from_s, since_s)
 
 
 def rss_bytes() -> int:

@@ -6,7 +6,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import gevent
@@ -276,7 +276,7 @@ class LoadRun:
             self._spent.kept += 1
             self.collector.exchange(exchange or self.requests.exchange(request, answer, seq, self.case))
         for finding in findings:
-            self.collector.finding(finding, self.case)
+            self.collector.add("finding", finding, case=self.case, times=1)
 
     # --- reporting ---------------------------------------------------------------------------------------------------
 
@@ -310,10 +310,10 @@ class LoadRun:
     def report_judged(self) -> None:
         """Puts what was judged among what is to be reported; once, at the end."""
         for tally in self.judge.tallies(self.case):
-            self.collector.tally(tally)
+            self.collector.add("tally", tally)
         for name, times in self.judge.occurrences().items():
             if times > 1:
-                self.collector.finding(self.judge.findings[name], self.case, times - 1)
+                self.collector.add("finding", self.judge.findings[name], case=self.case, times=times - 1)
         if partly := self.judge.partly_judged():
             self.collector.warning(partly)
         for rule_id, error in self.judge.failed.items():
@@ -334,7 +334,7 @@ class LoadRun:
     def fail(self, text: str, case_id: str = "") -> None:
         """Reports an error of ours: the run must not look like a pass."""
         case = Case(case_id or self.case, "", "error", 0.0, (), self.requests.secrets.text(text))
-        self.collector.event({"type": "case", **asdict(case)})
+        self.collector.add("case", case)
 
 
 class Builds:

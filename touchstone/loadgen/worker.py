@@ -191,7 +191,7 @@ class LoadWorker:
 
     def _add_state(self, state: str) -> None:
         assert self.run is not None
-        self.run.collector.worker(self.run.state_of_worker(state, len(self.run.part.schedule)))
+        self.run.collector.add("worker", self.run.state_of_worker(state, len(self.run.part.schedule)))
 
     def _report(self, state: str) -> None:
         if self.run is not None:
