@@ -223,7 +223,7 @@ class _Run:
 
 
 def _recall(past: RunLog, story: ProbeStory, writer: RunLogWriter) -> None:
-    """Writes down once more what an earlier session sent and heard, and what the rules said of it."""
+    """Writes down once more what an earlier session sent and received."""
     for event in (fact.event() for facts in (story.sent, story.answers, story.heard) for fact in facts):
         writer.write(event)
     for tried in story.tried:
@@ -231,12 +231,6 @@ def _recall(past: RunLog, story: ProbeStory, writer: RunLogWriter) -> None:
     for exchange in past.exchanges:
         if exchange.case == CASE:
             writer.exchange(exchange)
-    for tally in past.tallies:
-        if tally.case == CASE:
-            writer.tally(tally)
-    for occurrence in past.occurrences:
-        if occurrence.case == CASE:
-            writer.finding(occurrence.finding, occurrence.case)
 
 
 def probe_command() -> list[str]:
