@@ -23,7 +23,7 @@ from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.errors import RunLogError, UsageError, unsent
-from touchstone.facts.events import Footer, Occurrence, RunLog
+from touchstone.facts.events import Footer, RunLog
 from touchstone.facts.knee_trials import KneeTerms
 from touchstone.facts.probe_events import ProbeStory, Probing
 from touchstone.facts.runlog import RunLogWriter
@@ -223,17 +223,11 @@ class _Run:
 
 
 def _recall(past: RunLog, story: ProbeStory, writer: RunLogWriter) -> None:
-    """Writes down once more what an earlier session sent and heard, and what the rules said of it."""
+    """Writes down once more what an earlier session sent and received."""
     writer.write(*story.sent, *story.answers, *story.heard, *story.tried)
     for exchange in past.exchanges:
         if exchange.case == CASE:
             writer.write(exchange)
-    for tally in past.tallies:
-        if tally.case == CASE:
-            writer.write(tally)
-    for occurrence in past.occurrences:
-        if occurrence.case == CASE:
-            writer.write(Occurrence(occurrence.finding, occurrence.case))
 
 
 def probe_command() -> list[str]:
