@@ -7,12 +7,10 @@ by polling. It says what it expects; what a target answers otherwise ends it, an
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from touchstone.check.examination import Examination
-from touchstone.check.followers import Following
+from touchstone.check.examination import Examination, Following, Unsuited
 from touchstone.check.templates import Template
-from touchstone.check.terms import Unsuited
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.target.transport import Call
+from touchstone.target.call import Call
 
 # Ambiguity 12: where a cancelled build settles.
 SETTLED = ("not_built", "failed")
@@ -125,7 +123,7 @@ def limited(
     """Sends what may be refused for a limit, which is then what the scenario is about.
 
     Args:
-        phase: What it is for, and in round *number*: see rules/rounds.py.
+        phase: What it is for, and in round *number*: see rules/history.py.
     """
     note = {"limit": {"round": number, "phase": phase}} if phase else {"expects": 429}
     return exam.send(Call(operation, ref, credential, note=note))

@@ -5,9 +5,8 @@ from dataclasses import replace
 from scenarios import begun, built, said, scenario, watched
 
 from situations import ask, path_of, publish_bytes, publish_invalid, publish_refused, raw
-from touchstone.check.examination import Examination
+from touchstone.check.examination import Examination, Unsuited, restricted_key_advice, second_key_advice
 from touchstone.check.templates import Template, publish_call
-from touchstone.check.terms import Unsuited, restricted_key_advice, second_key_advice
 from touchstone.facts.exchange import Credential
 
 _VERSION_ADVICE = 'templates = { restricted = ["namespace/name@version"] } to a version of that account'

@@ -5,9 +5,8 @@ from dataclasses import replace
 from scenarios import SETTLED, begun, built, cancelled, followed, limited, said, scenario, watched
 
 from situations import another_version, ask, call
-from touchstone.check.examination import Examination
+from touchstone.check.examination import Examination, Unsuited, second_key_advice
 from touchstone.check.templates import Template
-from touchstone.check.terms import Unsuited, second_key_advice
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.patience import retry_after_s
 

@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from situations import ask, needs_publishing, needs_restricted, needs_second, publish_refused, raw
-from touchstone.check.examination import Examination
-from touchstone.check.waits import IDLE
+from touchstone.check.examination import IDLE, Examination
 
 OPERATIONS = ("getBuild", "getTemplate", "startBuild", "cancelBuild", "streamBuildEvents", "deleteTemplate")
 

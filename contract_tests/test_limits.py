@@ -1,4 +1,4 @@
-"""Refusals for a limit: what they look like, what they leave alone, and how they end. Note facts: rules/rounds.py.
+"""Refusals for a limit: what they look like, what they leave alone, and how they end. Note facts: rules/history.py.
 
 Some services count every start, others only what begins a build. So a ready version is started first, and where that
 meets no limit, versions that were never built are, each of which is cancelled at once.
@@ -10,10 +10,9 @@ import pytest
 
 from bursts import MARGIN_S, Round
 from situations import ask, lasting
-from touchstone.check.examination import Examination
+from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.run import Run
 from touchstone.check.templates import Template
-from touchstone.check.terms import Unsuited
 
 # So many builds are begun, and cancelled at once, before a limit on builds is taken for absent.
 MOST_BUILDS = {"quick": 12, "standard": 24, "thorough": 24}

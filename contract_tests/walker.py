@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from situations import ask, call
-from touchstone.check.examination import Examination
+from touchstone.check.examination import IDLE, Examination
 from touchstone.check.templates import Template
-from touchstone.check.waits import IDLE
 
 # Every so many contents one fails.
 FAILS_EVERY = 4

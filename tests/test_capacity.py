@@ -10,8 +10,7 @@ import pytest
 from tests.loadlogs import BEGAN_AT, Bucket, ClockWindow, FixedWindow, NoLimit, Storm, log_of, steady, workload
 from tests.rules.exchanges import exchange
 from tests.test_comparing import finding_about
-from touchstone.facts.events import Occurrence, RunLog, TemplateAction
-from touchstone.facts.load_events import Attempt, Build
+from touchstone.facts.events import Attempt, Build, Occurrence, RunLog, TemplateAction
 from touchstone.loadgen.capacity import Capacity, InFlight, Life, capacity, lives_of
 from touchstone.loadgen.rate_limits import fits
 from touchstone.loadgen.record import Start

@@ -20,7 +20,7 @@ from tests.watched import Watched
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.facts.runlog import read
-from touchstone.proof.faults.refused_keys import SchemeIsCaseSensitive
+from touchstone.proof.faults.keys import SchemeIsCaseSensitive
 from touchstone.rules import catalogue
 from touchstone.rules.history import History
 from touchstone.rules.judge import Judge

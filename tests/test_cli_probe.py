@@ -56,7 +56,7 @@ def log_of(folder: Path, *events: dict[str, Any], target: Target | None = None, 
     values = {name: getattr(HEADER, name) for name in HEADER.__dataclass_fields__}
     header = Header(**values | {"command": command, "target": target or Target("url", URL, "url")})
     with RunLogWriter(path) as writer:
-        writer.header(header)
+        writer.write(header)
         for event in events:
             writer.write(event)
     return path
@@ -77,9 +77,9 @@ def ended(identity: Identity) -> dict[str, Any]:
     [
         (
             ["--operation", "cancelBuild"],
-            "--operation 'cancelBuild': expected one of startBuild, getBuild, getTemplate",
+            "--operation: found 'cancelBuild'; expected one of 'startBuild', 'getBuild', 'getTemplate'",
         ),
-        (["--max-requests", "0"], "--max-requests: found 0; expected a whole number of 1 or more"),
+        (["--max-requests", "0"], "--max-requests: found '0'; expected greater than or equal to 1"),
         (["--max-builds", "0"], "--max-builds: found 0; expected a whole number of 1 or more"),
         (["--url", "http://other.test/api"], "a load on another machine than this one; if that is meant"),
         (["--url", "http://other.test/api", "--allow-load", "another.test"], "add --allow-load other.test"),
@@ -87,7 +87,10 @@ def ended(identity: Identity) -> dict[str, Any]:
         (["--target", "own"], "name some in templates.buildable, or probe with --operation getBuild"),
         (["--knee"], "--knee: startBuild is no read, and each would begin a build; expected --operation getBuild or"),
         (["--knee", "--operation", "startBuild"], "expected --operation getBuild or --operation getTemplate"),
-        (["--knee", "--operation", "getBuild", "--slo-ms", "0"], "--slo-ms: found 0; expected a number"),
+        (
+            ["--knee", "--operation", "getBuild", "--slo-ms", "0"],
+            "--slo-ms: found '0'; expected greater than or equal to 1",
+        ),
         (["--operation", "getBuild", "--slo-ms", "50"], "--slo-ms 50: is about the knee of reads; add --knee"),
         (
             ["--knee", "--operation", "getBuild", "--url", "http://other.test/api"],
@@ -153,7 +156,7 @@ def test_probe_that_is_over_is_told_again(command: Command, tmp_path: Path) -> N
     """The log of a finished probe gives its reports once more, and nothing is sent, whatever the target."""
     path = log_of(tmp_path, begun(), ended(Identity((), (), Cost(9, 3, 6, 2.0), why="budget")))
     with RunLogWriter(path) as writer:
-        writer.footer(Footer("2026-01-02T03:05:05Z", 60.0, 3, "the budget is spent"))
+        writer.write(Footer("2026-01-02T03:05:05Z", 60.0, 3, "the budget is spent"))
     told = command("probe", "--resume", "old", keys={})
     assert (told.code, told.last_line) == (3, "exit 3: the budget is spent")
     assert (path.parent / "report.html").exists()

@@ -153,7 +153,7 @@ def test_folder_that_cannot_be_made_is_told_before_anything_is_sent(tmp_path: Pa
     (tmp_path / "run").mkdir()
     header = LedgerClaim("status.x", "must", "It is so.", "x", "status")
     with RunLogWriter(tmp_path / "run" / "runlog.jsonl") as log:
-        log.header(
+        log.write(
             Header(
                 "1",
                 "0",

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from touchstone.contract.bundle import recordings_dir
+from touchstone.contract.files import recordings_dir
 from touchstone.errors import RecordingError, UsageError
 from touchstone.facts.exchange import Exchange
 from touchstone.recordings import har, reader, routing, servers

@@ -11,7 +11,7 @@ import yaml
 
 from tests.command import Shell, called
 from tests.recorded import document, entry, every, recorded
-from touchstone.contract.bundle import recordings_dir
+from touchstone.contract.files import recordings_dir
 from touchstone.recordings import har, steps
 from touchstone.recordings.linting import OLD_DAYS, lint
 

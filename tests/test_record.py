@@ -26,7 +26,8 @@ from touchstone.proof.faults import FAULTS
 from touchstone.recordings import har, reader, steps
 from touchstone.recordings.recorder import Written, ending, taken
 from touchstone.recordings.recording import RUN_ID, Recording, Terms
-from touchstone.target.transport import Call, Keys, Transport
+from touchstone.target.call import Call, Keys
+from touchstone.target.transport import Transport
 from touchstone.twin.behaviour import Behaviour
 
 SCENARIOS = ("fresh-build", "cancel-when-idle", "events-cancelled")

@@ -11,7 +11,7 @@ import pytest
 from tests.command import Command, Ended, Shell, called
 from tests.recorded import changed, document, entry, every, recorded, saved, with_body
 from touchstone.contract import claims as ledger_of_claims
-from touchstone.contract.bundle import recordings_dir
+from touchstone.contract.files import recordings_dir
 from touchstone.facts.exchange import Exchange
 from touchstone.recordings import reader
 from touchstone.recordings.har import decode

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.loadlogs import BEGAN_AT, Storm, fold
-from touchstone.check.outage import SILENT_S, Silence
+from touchstone.check.budget import SILENT_S, Silence
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Sample, Window
 from touchstone.loadgen.not_judged import fallen, pauses
 from touchstone.report.load_words import silence_words

@@ -8,13 +8,11 @@ import pytest
 
 from tests.rules.exchanges import exchange
 from tests.test_examination import REF, Answer, Scripted, answering, ended_by, examination, told
-from touchstone.check.followers import Following
-from touchstone.check.outage import UNHEARD_REQUESTS
-from touchstone.check.terms import Unsuited
-from touchstone.check.waits import IDLE
+from touchstone.check.budget import UNHEARD_REQUESTS
+from touchstone.check.examination import IDLE, Following, Unsuited
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.patience import IDLE_POLLS, IDLE_S, SILENT_POLLS, SILENT_S
-from touchstone.target.transport import Call
+from touchstone.target.call import Call
 
 
 def test_wait_ends_with_the_build() -> None:

@@ -21,7 +21,7 @@ import pytest
 from tests.command import KEYS, LIMIT_S, PRIMARY, Ended, Shell
 from touchstone import __version__
 from touchstone.cli.app import MODULES
-from touchstone.cli.starters import WORKFLOWS
+from touchstone.cli.init import WORKFLOWS
 
 # A busy machine takes a minute for what it does in ten seconds else.
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(3 * LIMIT_S)]

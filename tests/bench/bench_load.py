@@ -26,9 +26,9 @@ from tests.bench.load_spent import can_measure, cores, cpu_s, pinned, spent_with
 from tests.stages import free_port
 from touchstone.config import Flags
 from touchstone.config import load as load_settings
-from touchstone.contract.bundle import load_dir
+from touchstone.contract.files import load_dir
 from touchstone.facts import sample_json
-from touchstone.facts.histogram import Histogram
+from touchstone.facts.sample import Histogram
 from touchstone.loadgen.handover import Go, LoadHandover
 from touchstone.loadgen.loading import locust_environment
 from touchstone.loadgen.plan import Stage

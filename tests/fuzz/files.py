@@ -15,9 +15,9 @@ from tests import foreign_files
 from tests.fuzz.steps import JSON, SECRET, YAML
 from tests.fuzz.target import Target, file, well_said
 from touchstone.contract import claims
-from touchstone.contract.bundle import openapi_dir, recordings_dir
 from touchstone.contract.document import Contract
-from touchstone.contract.yaml_text import read_yaml
+from touchstone.contract.files import openapi_dir, recordings_dir
+from touchstone.contract.parsing import read_yaml
 from touchstone.errors import ContractError, RecordingError, UsageError
 from touchstone.facts.exchange import Closed, Credential, Exchange, Response
 from touchstone.recordings import har, reader

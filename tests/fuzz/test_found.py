@@ -12,12 +12,13 @@ import yaml
 from tests import foreign_files, loadlogs
 from tests.fuzz.steps import SECRET
 from touchstone import config
-from touchstone.check.journal_state import JournalState, header
-from touchstone.config_file import find
-from touchstone.contract import claims, yaml_text
-from touchstone.contract.bundle import recordings_dir
+from touchstone.check.journal import JournalState, header
+from touchstone.config import find
+from touchstone.contract import claims, parsing
 from touchstone.contract.document import Contract
+from touchstone.contract.files import recordings_dir
 from touchstone.errors import MAX_MESSAGE_CHARS, ContractError, HarnessError, RecordingError, RunLogError, UsageError
+from touchstone.facts.events import Remark
 from touchstone.facts.runlog import RunLogWriter, follow, read
 from touchstone.limiter.probe import quota_fields
 from touchstone.loadgen.thresholds import read_thresholds
@@ -97,12 +98,12 @@ def test_yaml_that_spells_no_plain_value_is_an_error(kind: str) -> None:
     What holds itself, fills the memory or has no value is refused as other text that is no YAML, whoever reads it.
     """
     with pytest.raises(yaml.YAMLError):
-        yaml_text.read_yaml(NO_VALUES[kind])
+        parsing.read_yaml(NO_VALUES[kind])
 
 
 def test_aliases_within_bounds_are_read() -> None:
     """What other writers of YAML abbreviate is read as it was meant."""
-    assert yaml_text.read_yaml("a: &x [1, 2]\nb: *x\nc: [*x, *x]") == {"a": [1, 2], "b": [1, 2], "c": [[1, 2], [1, 2]]}
+    assert parsing.read_yaml("a: &x [1, 2]\nb: *x\nc: [*x, *x]") == {"a": [1, 2], "b": [1, 2], "c": [[1, 2], [1, 2]]}
 
 
 @pytest.mark.parametrize("kind", NO_VALUES)
@@ -163,7 +164,7 @@ def test_line_with_an_odd_type_is_damage(line: bytes, tmp_path: Path) -> None:
     """A reader refuses it by its number, and a follower passes it over."""
     path = tmp_path / "runlog.jsonl"
     with RunLogWriter(path) as writer:
-        writer.header(loadlogs.header())
+        writer.write(loadlogs.header())
     with path.open("ab") as file:
         file.write(line + b"\n")
     with pytest.raises(RunLogError, match="line 2"):
@@ -175,11 +176,11 @@ def test_log_is_readable_where_the_end_of_a_torn_line_was_cut(tmp_path: Path) ->
     """A disk that is full while a torn line is being marked leaves the lines before it readable."""
     path = tmp_path / "runlog.jsonl"
     with RunLogWriter(path) as writer:
-        writer.header(loadlogs.header())
+        writer.write(loadlogs.header())
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"type":"warn')
     with RunLogWriter(path) as writer:
-        writer.warning("after")
+        writer.write(Remark("after"))
     marked = path.read_bytes()
     mark = marked.index(b"\n", len(whole)) + 1
     for end in range(mark + 1, len(marked) + 1):

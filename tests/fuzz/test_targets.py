@@ -13,7 +13,7 @@ from tests.fuzz.registry import TARGETS
 from tests.fuzz.steps import Step, mutated
 from tests.fuzz.target import folder
 from tests.rules.exchanges import exchange as any_exchange
-from touchstone.check.journal_state import JournalState, header
+from touchstone.check.journal import JournalState, header
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.recordings import har
@@ -93,9 +93,9 @@ def test_run_log_is_read_as_it_was_written(written: list[Exchange]) -> None:
     path = folder() / "written.jsonl"
     path.unlink(missing_ok=True)
     with RunLogWriter(path) as writer:
-        writer.header(loadlogs.header())
+        writer.write(loadlogs.header())
         for exchange in written:
-            writer.exchange(exchange)
+            writer.write(exchange)
     assert read(path).exchanges == tuple(written)
 
 

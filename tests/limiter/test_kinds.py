@@ -12,7 +12,7 @@ from touchstone.limiter.logs import MinimumGap, SlidingLog
 from touchstone.limiter.tiers import Tiered
 from touchstone.limiter.windows import BlockingWindow, FixedWindow, SlidingCounter
 from touchstone.twin import RateLimit, decide, limiter_for
-from touchstone.twin.limiter import Limiter
+from touchstone.twin.limiters import Limiter
 
 WINDOW_S = 1.7
 PAUSES_S = (0.0011, 0.0173, 0.171, 0.613, 0.00037, 2.9171)

@@ -12,10 +12,10 @@ from tests.report.identities import identity
 from touchstone.facts.events import Footer
 from touchstone.facts.identity import Cost, Identity, Runner, Step, Stretch
 from touchstone.facts.observed import Answer
-from touchstone.report.probe_view import told
+from touchstone.report.probe_view import probe_of
 from touchstone.report.view import View, view
 from touchstone.twin import RateLimit, decide, limiter_for
-from touchstone.twin.limiter import Limiter
+from touchstone.twin.limiters import Limiter
 
 STIMULI = ("canary", "burst until refused", "one later", "3 spread, drain", "poll", "drain later", "6 spread")
 ORIGIN_AT = 0.05
@@ -130,7 +130,7 @@ def story(text: str, count: int = 150, pause_s: float = 5.0, operation: str = "s
 def run_of(told_by_log: object) -> View:
     """The view of a run log that tells this."""
     log = replace(log_of(workload()), header=replace(header(), command="probe", argv=("touchstone", "probe")))
-    seen_probe = told(told_by_log)  # type: ignore[arg-type]  # made like the story of a run log
+    seen_probe = probe_of(told_by_log)  # type: ignore[arg-type]  # made like the story of a run log
     assert seen_probe
     sure = seen_probe.identity.sure
     reason = "one family and its numbers stand out" if sure else "the limiter is not known for sure"

@@ -11,10 +11,10 @@ import pytest
 from markdown_it import MarkdownIt
 
 from tests.report.conftest import HOSTILE
-from touchstone.contract.bundle import openapi_dir
+from touchstone.contract.files import openapi_dir
 from touchstone.facts.events import Case, Notice, RunLog
 from touchstone.facts.runlog import read
-from touchstone.facts.visible import clipped, one_line
+from touchstone.facts.wording import clipped, one_line
 from touchstone.report import github
 from touchstone.report.github import MAX_SUMMARY_BYTES, annotations, code, summary
 from touchstone.report.places import LEDGER, Places

@@ -18,7 +18,7 @@ from tests.report.test_load_html import rows_of
 from touchstone.facts.identity import Cost, Identity, Runner
 from touchstone.facts.observed import Answer
 from touchstone.report import html, json_report, text
-from touchstone.report.probe_pictures import pictures
+from touchstone.report.probe_charts import pictures
 from touchstone.report.probe_view import probe_view
 from touchstone.report.view import View
 

@@ -3,15 +3,16 @@
 import pytest
 
 from tests.report.identities import exactly, identity
-from touchstone.facts.figures import chance_words
 from touchstone.facts.identity import Cost, Interval, Runner, Tier
-from touchstone.report.probe_tier import readings, readings_of
+from touchstone.facts.wording import chance_words
 from touchstone.report.probe_words import (
     give_or_take,
     lasting,
     limiter_words,
     measured_rate,
     rate_words,
+    readings,
+    readings_of,
     sentence,
     whole_give_or_take,
 )

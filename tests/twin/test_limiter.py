@@ -3,8 +3,8 @@
 import pytest
 
 from touchstone.twin import RateLimit, decide, limiter_for
-from touchstone.twin.limiter import window_of
-from touchstone.twin.limits import FixedWindow, Limiter, Unlimited
+from touchstone.twin.limiters import Limiter, window_of
+from touchstone.twin.limits import FixedWindow, Unlimited
 
 
 class Told(FixedWindow):

@@ -3,16 +3,9 @@
 import pytest
 
 from tests.twin.starts import lets, waits_until_free
-from touchstone.twin.limits import (
-    FixedWindow,
-    Limiter,
-    RateLimit,
-    SlidingLog,
-    TokenBucket,
-    Unlimited,
-    limiter_for,
-    parted,
-)
+from touchstone.twin.limit_text import RateLimit
+from touchstone.twin.limiters import Limiter
+from touchstone.twin.limits import FixedWindow, SlidingLog, TokenBucket, Unlimited, limiter_for, parted
 
 
 def admitted(limiter: Limiter, times: list[float]) -> list[bool]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from touchstone import __version__
 from touchstone.check.handover import Mode
-from touchstone.check.journal_state import is_run_id
+from touchstone.check.journal import is_run_id
 from touchstone.config import Settings
 from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
@@ -161,7 +161,7 @@ def write_header(
         known=known,
     )
     with RunLogWriter(run_log) as log:
-        log.header(header)
+        log.write(header)
 
 
 def finish(runlog_path: Path, footer: Footer) -> Footer:
@@ -177,7 +177,7 @@ def finish(runlog_path: Path, footer: Footer) -> Footer:
     outcome = verdict.judge(read(runlog_path), footer)
     judged = Footer(footer.ended_at, footer.duration_s, outcome.exit_code, outcome.reason, footer.interrupted)
     with RunLogWriter(runlog_path) as writer:
-        writer.footer(judged)
+        writer.write(judged)
     return judged
 
 

@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from touchstone.check.budget import Budget
-from touchstone.check.examination import Examination
+from touchstone.check.budget import SILENT_REMOVALS, Budget
+from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.journal import Journal, Leftover, leftovers
-from touchstone.check.outage import SILENT_REMOVALS
 from touchstone.check.templates import Template, is_own
-from touchstone.check.terms import Unsuited
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.target.transport import Call, Keys, Transport
+from touchstone.target.call import Call, Keys
+from touchstone.target.transport import Transport
 
 # Where a journal says this, the target was the twin inside the run itself and ended with it.
 EMBEDDED_URL = "embedded"
@@ -143,9 +142,7 @@ class _Unasked(_Left):
 
 
 class _Broom:
-    """
-    Cancels and deletes. Once nobody has answered a few times in a row, no more is sent: each would take its timeout.
-    """
+    """Cancels and deletes. Once nobody has answered a few times, no more is sent: each would take its timeout."""
 
     def __init__(self, exam: Examination, journal: Path) -> None:
         self._exam = exam

@@ -14,6 +14,7 @@ import gevent
 from locust import User, task
 from locust.exception import StopUser
 
+from touchstone.facts.events import Remark
 from touchstone.facts.exchange import Credential
 from touchstone.loadgen.flows import Flow
 from touchstone.loadgen.handover import share_of
@@ -143,11 +144,12 @@ class ArrivalUser(User):
         repeated = [arrival for arrival in first if arrival.action not in MAY_BUILD]
         if len(repeated) < len(first) and run.now() < until_at and not run.stopped.is_set():
             rest = " and ".join(sorted({arrival.action for arrival in repeated})) or "none"
-            run.collector.warning(
+            note = (
                 f"closed model: by second {run.now() - run.go.began_at:.1f} the clients of worker {run.part.number} "
                 f"had taken up all {len(first) - len(repeated):,} arrivals of its plan that begin a build, and went on "
                 f"with {rest}"
             )
+            run.collector.write(Remark(note))
         yield from itertools.cycle(repeated)
 
     def _rows(self) -> Iterator[tuple[int, str, float, int]]:

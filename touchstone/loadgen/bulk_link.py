@@ -15,8 +15,7 @@ from gevent.os import make_nonblocking, nb_read, nb_write
 
 from touchstone.config import HANDOVER
 from touchstone.errors import TargetError
-from touchstone.facts.histogram import middle_s
-from touchstone.facts.sample import Window
+from touchstone.facts.sample import Window, middle_s
 from touchstone.loadgen import bulk_wire
 from touchstone.loadgen.bulk_reports import Report, ReportReader
 from touchstone.loadgen.bulk_wire import Setup

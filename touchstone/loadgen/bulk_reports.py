@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.sample import UNSENT, Window
+from touchstone.facts.sample import UNSENT, Histogram, Window
 from touchstone.loadgen import bulk_wire
 from touchstone.loadgen.bulk_wire import BrokenFrame, BulkShot, Frames, Look
 

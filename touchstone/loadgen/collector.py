@@ -1,17 +1,10 @@
 """Gathers what a worker saw until it is time to tell it: samples by second, and everything else in order."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
-from touchstone.facts import sample_json
-from touchstone.facts.events import Tally
-from touchstone.facts.exchange import Exchange
-from touchstone.facts.exchange_json import encode
-from touchstone.facts.finding import Finding
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.load_events import Attempt, Build, Worker
-from touchstone.facts.sample import UNSENT, Sample, Window
+from touchstone.facts import runlog
+from touchstone.facts.sample import UNSENT, Histogram, Sample, Window
 
 # An arrival that is sent later than this has met a generator that cannot keep up.
 BEHIND_S = 0.1
@@ -59,37 +52,9 @@ class Collector:
         self.over_budget += over_budget
         self._window(int(intended_at), operation, UNSENT, paced=True).count += 1
 
-    def attempt(self, attempt: Attempt) -> None:
-        """Tells of a start that was sent."""
-        self._events.append({"type": "attempt", **asdict(attempt)})
-
-    def build(self, build: Build) -> None:
-        """Tells what became of a build."""
-        self._events.append({"type": "build", **asdict(build)})
-
-    def exchange(self, exchange: Exchange) -> None:
-        """Keeps an exchange."""
-        self._events.append({"type": "exchange", **encode(exchange)})
-
-    def finding(self, finding: Finding, case: str, times: int = 1) -> None:
-        """Tells of a finding that was met so many times."""
-        self._events.append({"type": "finding", **asdict(finding), "case": case, "times": times})
-
-    def tally(self, tally: Tally) -> None:
-        """Tells what was judged."""
-        self._events.append({"type": "tally", **asdict(tally)})
-
-    def worker(self, worker: Worker) -> None:
-        """Tells how the worker fares."""
-        self._events.append({"type": "worker", **asdict(worker)})
-
-    def event(self, event: Event) -> None:
-        """Tells anything else that a run log holds."""
-        self._events.append(event)
-
-    def warning(self, text: str) -> None:
-        """Tells something that a reader should know."""
-        self._events.append({"type": "warning", "text": text})
+    def write(self, event: runlog.Event) -> None:
+        """Keeps an event of the run log."""
+        self._events.append(runlog.encode(event))
 
     def drain(self, fold: Callable[[Window], None] = lambda _window: None) -> list[Event]:
         """All that was not told yet, as events of a run log; *fold* is given each window first."""
@@ -97,7 +62,7 @@ class Collector:
         events, self._events = self._events, []
         for window in windows.values():
             fold(window)
-        return [*({"type": "window", **sample_json.encode(window)} for window in windows.values()), *events]
+        return [*map(runlog.encode, windows.values()), *events]
 
     def _window(self, at_s: int, operation: str, outcome: str, paced: bool) -> Window:
         key = (at_s, operation, outcome, paced)

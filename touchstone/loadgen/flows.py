@@ -8,8 +8,8 @@ from typing import Any
 
 import gevent
 
+from touchstone.facts.events import Attempt, Build, BuildEnd
 from touchstone.facts.exchange import Credential
-from touchstone.facts.load_events import Attempt, Build, BuildEnd
 from touchstone.facts.patience import back_off_s
 from touchstone.loadgen.load_run import LoadRun, Reply, Stopped, call
 from touchstone.loadgen.plan import POLL_S
@@ -107,7 +107,7 @@ class Flow:
         self, ref: str, number: int, fresh: bool | None, intended_at: float, reply: Reply, gave_up: bool
     ) -> None:
         answer = reply.answer
-        self.run.collector.attempt(
+        self.run.collector.write(
             Attempt(
                 want=self.want,
                 number=number,
@@ -157,7 +157,7 @@ class Flow:
             if end != "unfinished":
                 seq = reply.seq
                 break
-        self.run.collector.build(
+        self.run.collector.write(
             Build(
                 want=self.want,
                 ref=ref,

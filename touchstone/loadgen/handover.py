@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from touchstone.check.environment import Carried
+from touchstone.check.handover import Carried
 from touchstone.config import HANDOVER, UNBOUNDED_BUILDS
 from touchstone.errors import UsageError
 from touchstone.loadgen.plan import Plan, Stage

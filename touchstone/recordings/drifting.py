@@ -13,11 +13,11 @@ from touchstone.config import Settings
 from touchstone.errors import UsageError
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
+from touchstone.facts.wording import plural
 from touchstone.recordings import reader
 from touchstone.recordings.recorder import scenario_of, shows_nothing, taken
 from touchstone.recordings.recording import Recording, Terms
 from touchstone.recordings.shapes import drift
-from touchstone.rules.verdict import plural
 from touchstone.twin import TwinSettings
 from touchstone.types import Conclude
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import yaml
 
 from touchstone.contract.event_stream import parse
-from touchstone.contract.yaml_text import read_yaml
+from touchstone.contract.parsing import read_yaml
 from touchstone.facts.exchange import Exchange
 from touchstone.recordings.recording import Given, Owner
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
+from touchstone.contract.parsing import fault, read_yaml
 from touchstone.contract.quoting import described
-from touchstone.contract.yaml_text import fault, read_yaml
 from touchstone.errors import one_line
 from touchstone.facts.exchange import Response
 from touchstone.recordings import har

@@ -8,8 +8,7 @@ import json
 from functools import cache
 from pathlib import Path
 
-from touchstone.contract.openapi import resolved
-from touchstone.contract.schema import Problem, Schema
+from touchstone.contract.document import Problem, Schema, resolved
 
 _FORMAT = Path(__file__).with_name("har.schema.json")
 

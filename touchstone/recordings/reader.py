@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from touchstone.contract.bundle import recordings_dir
 from touchstone.contract.document import Contract
-from touchstone.contract.files import RECORDED_BYTES, read_regular
+from touchstone.contract.files import RECORDED_BYTES, read_regular, recordings_dir
 from touchstone.errors import RecordingError
 from touchstone.recordings import foreign, har, har_schema
 from touchstone.recordings.recording import Recording

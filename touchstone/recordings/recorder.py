@@ -20,9 +20,8 @@ from touchstone.check.child import Progress
 from touchstone.check.embedded import RECORDED_TWIN
 from touchstone.check.opening import Errand, folder_name
 from touchstone.config import Settings, TargetSettings
-from touchstone.config_kinds import nearest
-from touchstone.contract.bundle import contract_tests_dir
-from touchstone.errors import OutputError, RunLogError, UsageError
+from touchstone.contract.files import contract_tests_dir
+from touchstone.errors import OutputError, RunLogError, UsageError, nearest
 from touchstone.facts.events import Case, CaseOutcome, RunLog
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.leaks import leaks

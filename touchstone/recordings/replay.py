@@ -22,8 +22,8 @@ from touchstone.recordings.recording import BASE_URL, Recording
 from touchstone.recordings.routing import Playback, ReplayTransport
 from touchstone.rules.history import Bounds, Content
 from touchstone.rules.judge import Judge, by_all_rules
+from touchstone.target.call import Call
 from touchstone.target.clock import RecordedClock
-from touchstone.target.transport import Call
 
 # What stands for keys in a replay: the recording has only markers of them.
 KEYS = {role: f"sk_live_test_replayed_{role}" for role in ("primary", "second", "restricted")}

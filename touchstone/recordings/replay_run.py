@@ -29,7 +29,8 @@ from touchstone.recordings.replay import (
     unused_words,
 )
 from touchstone.rules.judge import by_all_rules
-from touchstone.target.transport import Keys, Transport
+from touchstone.target.call import Keys
+from touchstone.target.transport import Transport
 
 
 @pytest.hookimpl(tryfirst=True)

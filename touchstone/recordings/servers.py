@@ -12,9 +12,10 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
-from touchstone.config_kinds import Kind, Unfit, checked, count, nearest, one_of, seed, text
-from touchstone.contract.bundle import recordings_dir
-from touchstone.errors import RecordingError, UsageError
+from touchstone.config import Count, Seed, Text, kind, one_of
+from touchstone.contract.files import recordings_dir
+from touchstone.contract.quoting import Kind, checked
+from touchstone.errors import RecordingError, Unfit, UsageError, nearest
 from touchstone.proof import catalogue
 from touchstone.recordings import reader
 from touchstone.recordings.recording import BASE_URL, RUN_ID, Recording
@@ -22,7 +23,7 @@ from touchstone.recordings.replay import in_short
 from touchstone.recordings.routing import Playback
 from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, Twin, TwinSettings
 from touchstone.twin.behaviour import Behaviour
-from touchstone.twin.limits import FORM
+from touchstone.twin.limit_text import FORM
 
 PUBLISHED_WITHIN_S = 10.0
 
@@ -235,12 +236,12 @@ OPTIONS: Mapping[str, Kind[Any]] = {
     "build_s": _amount,
     "settle_s": _amount,
     "rate": _rate,
-    "capacity": count,
+    "capacity": kind(Count),
     "latency_s": _amount,
     "retry_after": one_of("seconds", "date", "none"),
     "build_timeout_s": _amount,
     "digest_scope": one_of("document", "content"),
-    "seed": seed,
+    "seed": kind(Seed),
 }
 
 
@@ -257,9 +258,9 @@ def _behaviour(fault: str | None, variant: str | None) -> Behaviour:
         raise UsageError("fault and variant: a twin has one of them; start another twin for the other one")
     try:
         if fault is not None:
-            return catalogue.fault(checked("fault", fault, text))
+            return catalogue.fault(checked("fault", fault, kind(Text)))
         if variant is not None:
-            return catalogue.variant(checked("variant", variant, text))
+            return catalogue.variant(checked("variant", variant, kind(Text)))
     except UsageError as error:
         # There, the names are those of flags.
         raise UsageError(str(error).removeprefix("--")) from None

@@ -12,7 +12,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from touchstone.contract.event_stream import parse
-from touchstone.contract.json_text import read_json
+from touchstone.contract.parsing import read_json
 from touchstone.facts.exchange import Exchange
 from touchstone.recordings import steps
 from touchstone.recordings.recording import Recording

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from touchstone.contract.event_stream import parse
-from touchstone.contract.json_text import read_json
+from touchstone.contract.parsing import read_json
 from touchstone.facts.exchange import Exchange
 
 _PUBLISHED = {200: "published", 201: "published", 409: "publish conflicts"}

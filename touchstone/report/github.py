@@ -9,13 +9,12 @@ from html import escape
 from pathlib import Path
 from typing import Literal
 
-from touchstone.facts.figures import brief, figure
-from touchstone.facts.visible import clipped, one_line
+from touchstone.facts.wording import brief, clipped, figure, one_line, plural
 from touchstone.report.html import SYMBOLS, headline_of
 from touchstone.report.load_view import LoadView
 from touchstone.report.view import FindingView, Reason, View
 from touchstone.report.workflow_commands import annotation
-from touchstone.rules.verdict import VERDICTS, plural
+from touchstone.rules.verdict import VERDICTS
 
 # GitHub drops a summary of more than 1 MiB.
 MAX_SUMMARY_BYTES = 900_000

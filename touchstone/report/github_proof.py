@@ -5,6 +5,7 @@ A proof for GitHub Actions: a summary of the step, and annotations; see github.p
 from html import escape
 from pathlib import Path
 
+from touchstone.facts.wording import plural
 from touchstone.proof.result import Trial
 from touchstone.report.github import (
     END_BYTES,
@@ -19,7 +20,6 @@ from touchstone.report.github import (
 from touchstone.report.proof_html import SYMBOLS, again, headline_of
 from touchstone.report.proof_view import ProofView, noise, says
 from touchstone.report.workflow_commands import annotation
-from touchstone.rules.verdict import plural
 
 _TITLE = "touchstone prove"
 

@@ -6,7 +6,7 @@ from collections import Counter
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element, SubElement
 
-from touchstone.facts.visible import clipped, one_line, visible
+from touchstone.facts.wording import clipped, one_line, visible
 from touchstone.report.places import LEDGER, THRESHOLDS
 from touchstone.report.view import FindingView, View, check_words
 from touchstone.rules.verdict import ClaimVerdict

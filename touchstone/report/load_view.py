@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from touchstone.facts.events import RunLog
-from touchstone.facts.figures import figure, percentage
-from touchstone.facts.load_events import Attempt, Workload
+from touchstone.facts.events import Attempt, RunLog, Workload
 from touchstone.facts.sample import Window
+from touchstone.facts.wording import figure, percentage
 from touchstone.loadgen.capacity import Capacity, capacity
 from touchstone.loadgen.lateness import Punctuality, punctuality
 from touchstone.loadgen.metrics import Metrics, metrics

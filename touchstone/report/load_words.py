@@ -3,14 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from touchstone.facts.figures import brief
-from touchstone.facts.load_events import Attempt, Workload
+from touchstone.facts.events import Attempt, Workload
 from touchstone.facts.sample import CUT_OFF
+from touchstone.facts.wording import brief, plural, was
 from touchstone.loadgen.capacity import SPANS_S, Capacity, Finding, Room
 from touchstone.loadgen.lateness import Punctuality
 from touchstone.loadgen.metrics import Metrics
 from touchstone.loadgen.not_judged import Fallen, Pause
-from touchstone.rules.verdict import plural, was
 
 
 def workload_words(workload: Workload) -> str:

@@ -4,7 +4,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from touchstone.contract.bundle import openapi_dir
+from touchstone.contract.files import openapi_dir
 
 # What they are called in a checkout of ours.
 LEDGER = "openapi/claims.yaml"

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 
 from touchstone.facts.exchange import Exchange
-from touchstone.facts.visible import clipped
+from touchstone.facts.wording import clipped
 
 MAX_BODY_CHARS = 2_000
 MAX_HEADERS = 24

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from touchstone.proof.result import State, Trial
-from touchstone.report import page
+from touchstone.report import html
 from touchstone.report.proof_matrix import ROW_PX, Shape, matrix
 from touchstone.report.proof_view import WRONG, ProofRun, ProofView, Proven, noise, says
 
@@ -34,7 +34,7 @@ def render(view: ProofView) -> str:
     """The proof as an HTML page."""
     tone, symbol, headline = headline_of(view)
     wrong = view.wrong
-    return page.render(
+    return html.page(
         "proof.html.j2",
         ("report.css", "proof.css"),
         ("proof.js",),

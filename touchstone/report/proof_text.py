@@ -7,10 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from touchstone.facts.visible import clipped, one_line
+from touchstone.facts.wording import clipped, one_line, plural
 from touchstone.proof.result import State, Trial
 from touchstone.report.proof_view import WRONG, ProofView, noise, says
-from touchstone.rules.verdict import plural
 
 _TABLE_FROM_COLUMNS = 76  # below, columns beside each other would be too narrow to read
 _MAX_CELL_CHARS = 300

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from touchstone.facts.events import RunLog
 from touchstone.facts.exchange import Exchange
-from touchstone.facts.visible import clipped
+from touchstone.facts.wording import clipped
 from touchstone.report.pretty import span
 from touchstone.report.scale import Pause, Scale
 

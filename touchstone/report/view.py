@@ -11,8 +11,7 @@ from touchstone.facts.finding import Finding
 from touchstone.facts.key_sources import KeySources
 from touchstone.report.load_view import LoadView, load_view
 from touchstone.report.pretty import Shown, show
-from touchstone.report.probe_view import ProbeView
-from touchstone.report.probe_view import told as probe_of
+from touchstone.report.probe_view import ProbeView, probe_of
 from touchstone.report.timeline import Timeline, timeline
 from touchstone.rules.verdict import CheckCount, ClaimVerdict, RunVerdict, Verdict, judge, unexplained
 

@@ -7,7 +7,7 @@ Source: docs.github.com, "Workflow commands for GitHub Actions"; actions/runner,
 import re
 from typing import Literal
 
-from touchstone.facts.visible import clipped, one_line, visible
+from touchstone.facts.wording import clipped, one_line, visible
 
 MAX_TITLE_CHARS = 200
 MAX_MESSAGE_CHARS = 2_000

@@ -5,8 +5,18 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from touchstone.twin.limit_text import FAMILIES, FORM, RateLimit
-from touchstone.twin.limiter import GRAIN_S, Limiter, decide, window_of
-from touchstone.twin.limiters import BuildCap, Concurrency, DecayingCounter, LeakyBucket, SlidingCounter, Tiers
+from touchstone.twin.limiters import (
+    GRAIN_S,
+    BuildCap,
+    Concurrency,
+    DecayingCounter,
+    LeakyBucket,
+    Limiter,
+    SlidingCounter,
+    Tiers,
+    decide,
+    window_of,
+)
 
 __all__ = [
     "FAMILIES",

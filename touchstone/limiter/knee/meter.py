@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from touchstone.facts.histogram import Histogram
 from touchstone.facts.knee_trials import Outcome, Trial
-from touchstone.facts.sample import Window
+from touchstone.facts.sample import Histogram, Window
 from touchstone.limiter.knee.judging import LATE_SHARE
 from touchstone.loadgen.bulk_reports import Report
 from touchstone.loadgen.metrics import kind_of

@@ -1,9 +1,8 @@
 """What a search for a knee came to, in words; pure."""
 
-from touchstone.facts.figures import brief, figure
 from touchstone.facts.knee_trials import Knee
+from touchstone.facts.wording import brief, figure, plural
 from touchstone.limiter.knee.search import MOST_LATE
-from touchstone.rules.verdict import plural
 
 
 def sentence(operation: str, knee: Knee, what: str = "read") -> str:

@@ -16,14 +16,14 @@ from typing import Any
 from touchstone.check.child import Progress, signals, watched
 from touchstone.check.embedded import LOAD_TWIN
 from touchstone.check.opening import Errand, new_log, new_run_id, utc, write_header
+from touchstone.check.preflight import REF
 from touchstone.check.runner import Outcome, at_target
-from touchstone.check.smoke import REF
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
-from touchstone.contract.bundle import load_dir
 from touchstone.contract.document import Contract
+from touchstone.contract.files import load_dir
 from touchstone.errors import RunLogError, UsageError, unsent
-from touchstone.facts.events import Footer, RunLog
+from touchstone.facts.events import Footer, Occurrence, RunLog
 from touchstone.facts.knee_trials import KneeTerms
 from touchstone.facts.probe_events import ProbeStory, Probing, tried_event
 from touchstone.facts.runlog import RunLogWriter
@@ -225,13 +225,13 @@ def _recall(past: RunLog, story: ProbeStory, writer: RunLogWriter) -> None:
         writer.write(tried_event(tried))
     for exchange in past.exchanges:
         if exchange.case == CASE:
-            writer.exchange(exchange)
+            writer.write(exchange)
     for tally in past.tallies:
         if tally.case == CASE:
-            writer.tally(tally)
+            writer.write(tally)
     for occurrence in past.occurrences:
         if occurrence.case == CASE:
-            writer.finding(occurrence.finding, occurrence.case)
+            writer.write(Occurrence(occurrence.finding, occurrence.case))
 
 
 def probe_command() -> list[str]:

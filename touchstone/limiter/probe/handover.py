@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from touchstone.check.environment import Carried
+from touchstone.check.handover import Carried
 from touchstone.config import HANDOVER
 from touchstone.errors import UsageError
 from touchstone.facts.knee_trials import KneeTerms

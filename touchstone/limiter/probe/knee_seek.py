@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from statistics import median
 
+from touchstone.facts.events import Occurrence
 from touchstone.facts.identity import Identity
 from touchstone.facts.knee_trials import KneeTerms
 from touchstone.facts.probe_events import ProbeStory, knee_event
@@ -94,7 +95,7 @@ class KneeSeeker:
         seen = self._appraiser.appraise_look(shot, answer, 1, seq, self._case)
         if seen.findings or self._kept < _KEPT:
             self._kept += 1
-            self._log.exchange(seen.exchange or self._link.shots.exchange(shot, answer, seq, self._case, 0.0))
+            self._log.write(seen.exchange or self._link.shots.exchange(shot, answer, seq, self._case, 0.0))
         for finding in seen.findings:
-            self._log.finding(finding, self._case)
+            self._log.write(Occurrence(finding, self._case))
         return seen.look

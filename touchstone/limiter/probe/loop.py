@@ -3,7 +3,6 @@
 import gc
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -13,7 +12,7 @@ import gevent
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.errors import RunLogError
-from touchstone.facts.events import Case
+from touchstone.facts.events import Case, Occurrence
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.identity import Identity, Step, Stretch, Why
 from touchstone.facts.observed import Answer
@@ -196,14 +195,14 @@ class ProbeRun:
         known, stretch = _thought(self._brain.known), _thought(self._brain.stretch)
         self._log.write(Identified(known, tuple(self._brain.steps), stretch).event())
         for tally in self._appraiser.tallies(CASE):
-            self._log.tally(tally)
+            self._log.write(tally)
         for name, times in self._appraiser.occurrences().items():
             if times > 1:
                 finding = self._appraiser.findings[name]
-                self._log.write({"type": "finding", **asdict(finding), "case": CASE, "times": times - 1})
+                self._log.write(Occurrence(finding, CASE, times - 1))
         failed = [f"the rule {rule} failed: {error}" for rule, error in self._appraiser.failed.items()]
         for text in [*([bounds.failure] if bounds.failure else []), *failed]:
-            self._log.case(Case(CASE, "", "error", 0.0, (), self._link.shots.secrets.text(text)))
+            self._log.write(Case(CASE, "", "error", 0.0, (), self._link.shots.secrets.text(text)))
 
     def _tell(self, answered: Answered, shot: Shot, wired: Wired) -> None:
         """Writes one answer down. It is judged when there is time."""
@@ -225,14 +224,14 @@ class ProbeRun:
         if seen.findings or not answered.answer.accepted or self._accepted <= FIRST_KEPT:
             self._keep(answered, shot, wired, seen.exchange, evidence=bool(seen.findings))
         for finding in seen.findings:
-            self._log.finding(finding, CASE)
+            self._log.write(Occurrence(finding, CASE))
 
     def _keep(
         self, answered: Answered, shot: Shot, wired: Wired, exchange: Exchange | None, *, evidence: bool = False
     ) -> None:
         if evidence or (self._kept < MOST_KEPT and self._room.take(kept_bytes(wired))):
             self._kept += 1
-            self._log.exchange(exchange or self._link.shots.exchange(shot, wired, answered.seq, CASE, 0.0))
+            self._log.write(exchange or self._link.shots.exchange(shot, wired, answered.seq, CASE, 0.0))
 
     def _utc(self, at: float) -> float:
         return self._story.probing.origin_utc + at

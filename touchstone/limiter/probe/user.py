@@ -10,8 +10,7 @@ from locust import User, events, task
 from locust.env import Environment
 from locust.exception import StopUser
 
-from touchstone.check.handover import UNWRITTEN
-from touchstone.check.lifeline import hold_lifeline
+from touchstone.check.handover import UNWRITTEN, hold_lifeline
 from touchstone.errors import HarnessError
 from touchstone.limiter.probe.handover import received_probe
 from touchstone.limiter.probe.loop import ProbeRun
@@ -37,7 +36,7 @@ class ProbeUser(User):
 @events.init.add_listener  # type: ignore[untyped-decorator]  # Locust's events are not typed
 def prepare(**_: Any) -> None:
     """Has the process end with whoever started it."""
-    hold_lifeline(os.environ)
+    hold_lifeline(os.environ, under_gevent=True)
 
 
 def _probe(environment: Environment) -> None:

@@ -1,22 +1,22 @@
-"""Faults that show under load alone: while several builds run, requests are many, or many follow one build.
+"""Faults that show under load alone: while several builds run, requests are many, many follow one build, or for long.
 
 No case of a check brings so many together. A crowd of builds is one below the room of the host that a load run starts
-for itself, so that it is met there, too.
+for itself, so that it is met there, too. A server that wears out makes each answer a little worse than the one before.
 """
 
 import asyncio
-import dataclasses
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from touchstone.proof.faults.fault import breaks
-from touchstone.proof.faults.followers import Follows
+from touchstone.proof.faults.fault import breaks, own
+from touchstone.proof.faults.limits import Refuses
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App, answer_json
 from touchstone.twin.build import Build
@@ -25,12 +25,13 @@ from touchstone.twin.engine import Body, Engine
 from touchstone.twin.serve import Asgi
 from touchstone.twin.settings import Account
 
-BUILDS = 3
-FOLLOWERS = 6
-REQUESTS = 12
-REFUSALS_PER_S = 5
-READS_PER_S = 8
+BUILDS, FOLLOWERS, REQUESTS = 3, 6, 12
+REFUSALS_PER_S, READS_PER_S = 5, 8
 FOR_EVER_S = 1e6
+SLOWER_S, LONGER_BYTES, KEPT_BYTES = 0.0002, 8, 100_000
+FAILS_FROM, FAILS_EVERY = 250, 10
+# What is answered with 500 breaks what was promised of that answer.
+_ANY_ANSWER = "load.errors start.* status.* cancel.* events.* publish.* template.*"
 
 
 def is_crowded(engine: Engine) -> bool:
@@ -54,10 +55,10 @@ class Recent:
         return len(self._times)
 
 
-# --- builds ------------------------------------------------------------------------------------------------------
+# --- builds ----------------------------------------------------------------------------------------------------------
 
 
-@breaks("load", "status.build-does-not-vanish", also=("events.*", "cancel.*", "start.*"), under="load")
+@breaks("load", "status.build-does-not-vanish", also="events.* cancel.* start.*", under="load")
 class CrowdedBuildVanishes(Engine):
     """A build that is accepted while three others run is lost half-way, and its version reads not_built."""
 
@@ -78,32 +79,30 @@ class CrowdedBuildVanishes(Engine):
             build.stream.close()
 
 
-@breaks("load", "status.build-ends", also=("events.*", "limit.ends-after-back-off", "limit.retry*"), under="load")
+@breaks("load", "status.build-ends", also="events.* limit.ends-after-back-off limit.retry*", under="load")
 class CrowdedBuildNeverEnds(Engine):
     """A build that is accepted while three others run does not come to its end."""
 
     def make_build(self, version: Version) -> Build:
         build = super().make_build(version)
         if is_crowded(self):
-            build.pace = dataclasses.replace(build.pace, build_s=FOR_EVER_S)
+            build.pace = replace(build.pace, build_s=FOR_EVER_S)
         return build
 
 
-@breaks("load", "load.builds-admitted", also=("status.*", "reuse.*", "start.*"), under="load")
+@breaks("load", "load.builds-admitted", also="status.* reuse.* start.*", under="load")
 class CrowdedReadyIsBuilding(Engine):
     """While three builds run, a version that is ready reads building, though nobody has started it."""
 
     def status_body(self, version: Version) -> Body:
         body = super().status_body(version)
-        if body["status"] == "ready" and is_crowded(self):
-            body = {name: value for name, value in body.items() if name in ("ref", "digest")} | {"status": "building"}
-        return body
+        return self.building_body(version) if body["status"] == "ready" and is_crowded(self) else body
 
 
-# --- answers -----------------------------------------------------------------------------------------------------
+# --- answers ---------------------------------------------------------------------------------------------------------
 
 
-@breaks("load", "http.no-server-error", also=("status.*", "load.errors"), under="load")
+@breaks("load", "http.no-server-error", also="status.* load.errors", under="load")
 class CrowdedReadFails(App):
     """While three builds run, every third status read is answered with 500."""
 
@@ -116,7 +115,7 @@ class CrowdedReadFails(App):
         return super().get_build(version)
 
 
-@breaks("load", "http.no-server-error", also=("load.errors", "events.*", "status.*"), under="load")
+@breaks("load", "http.no-server-error", also="load.errors events.* status.*", under="load")
 def crowded_requests_fail(asgi_app: Asgi) -> Asgi:
     """While twelve requests are under way, followed logs among them, each further one is answered with 503."""
     under_way = 0
@@ -135,7 +134,7 @@ def crowded_requests_fail(asgi_app: Asgi) -> Asgi:
     return counted
 
 
-@breaks("load", "http.status-is-documented", also=("start.*", "limit.*", "load.errors"), under="load")
+@breaks("load", "http.status-is-documented", also="start.* limit.* load.errors", under="load")
 class CrowdedStartIs423(Engine):
     """While three builds run, a start of another version is answered with 423."""
 
@@ -145,7 +144,7 @@ class CrowdedStartIs423(Engine):
         super().check_capacity()
 
 
-@breaks("timing", "load.p99", also=("load.*", "start.does-not-wait", "http.answers"), under="load")
+@breaks("timing", "load.p99", also="load.* start.does-not-wait http.answers", under="load")
 class CrowdedAnswersAreSlow(App):
     """While three builds run, each answer takes two seconds."""
 
@@ -155,37 +154,29 @@ class CrowdedAnswersAreSlow(App):
         return await super().answer(request)
 
 
-# --- limits ------------------------------------------------------------------------------------------------------
+# --- limits ----------------------------------------------------------------------------------------------------------
 
 
 # What nobody was promised is in the way of a cancel as well.
 @breaks(
     "load",
     "limit.refused-start-starts-nothing",
-    also=("status.*", "cancel.idle-is-404", "load.builds-admitted"),
+    also="status.* cancel.idle-is-404 load.builds-admitted",
     under="load",
 )
-class CrowdedRefusalBuilds(Engine):
+class CrowdedRefusalBuilds(Refuses):
     """A start that is refused while three builds run begins its build all the same."""
 
-    def start(self, account: Account, version: Version) -> Body:
-        crowded = is_crowded(self)
-        try:
-            return super().start(account, version)
-        except Refusal as refusal:
-            slot = self.slot_of(version)
-            if refusal.status == 429 and crowded and not slot.golden and not self.joinable(slot):
-                slot.last = self.launch(version)
-            raise
+    def besides(self, account: Account, version: Version, refusal: Refusal) -> None:
+        if refusal.status == 429 and is_crowded(self):
+            self.begin(version)
 
 
 @breaks("load", "limit.is-per-key", under="load")
 class GreedyKeyShutsOutOthers(Engine):
     """While one key is refused more than five times in a second, every key is refused."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.refusals = {key: Recent() for key in self._limiters}
+    refusals = own(dict[str, Recent])
 
     def check_rate(self, account: Account) -> None:
         if any(len(recent) > REFUSALS_PER_S for key, recent in self.refusals.items() if key != account.key):
@@ -193,7 +184,7 @@ class GreedyKeyShutsOutOthers(Engine):
         try:
             super().check_rate(account)
         except Refusal:
-            self.refusals[account.key].tick()
+            self.refusals.setdefault(account.key, Recent()).tick()
             raise
 
 
@@ -201,44 +192,41 @@ class GreedyKeyShutsOutOthers(Engine):
 class FastPollingIsCharged(Engine):
     """Of the status reads of a key, those beyond eight in a second count as starts."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.reads = {key: Recent() for key in self._limiters}
+    reads = own(dict[str, Recent])
 
     def status_body(self, version: Version) -> Body:
-        recent = self.reads.get(version.owner)
-        if recent is not None:
+        limiter = self._limiters.get(version.owner)
+        if limiter is not None:
+            recent = self.reads.setdefault(version.owner, Recent())
             recent.tick()
-            limiter = self._limiters[version.owner]
             if len(recent) > READS_PER_S and limiter.wait_s(self.now_at()) <= 0:
                 limiter.take(self.now_at())
         return super().status_body(version)
 
 
-# --- logs --------------------------------------------------------------------------------------------------------
+# --- logs ------------------------------------------------------------------------------------------------------------
 
 
-class FollowedByMany(Follows):
+class FollowedByMany(Engine):
     """Who follows a build that six others follow already is sent something else."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.followers: dict[int, int] = {}
+    followers = own(Counter[int])
 
     def late(self, build: Build) -> AsyncIterator[bytes]:
         """What the seventh follower and all after it are sent."""
         raise NotImplementedError
 
-    async def followed(self, build: Build) -> AsyncIterator[bytes]:
-        number = self.followers[id(build)] = self.followers.get(id(build), 0) + 1
+    async def follow(self, build: Build) -> AsyncIterator[bytes]:
+        self.followers[id(build)] += 1
+        frames = self.late(build) if self.followers[id(build)] > FOLLOWERS else build.stream.follow()
         try:
-            async for frame in self.late(build) if number > FOLLOWERS else build.stream.follow():
+            async for frame in frames:
                 yield frame
         finally:
             self.followers[id(build)] -= 1
 
 
-@breaks("stream", "events.watchers-agree", "events.carry-the-output", also=("events.*",), under="load")
+@breaks("stream", "events.watchers-agree", "events.carry-the-output", also="events.*", under="load")
 class CrowdedLogDropsLines(FollowedByMany):
     """Who follows a build that six others follow already misses every third line of it, but for its end."""
 
@@ -250,7 +238,7 @@ class CrowdedLogDropsLines(FollowedByMany):
                 yield frame
 
 
-@breaks("stream", "events.open-while-building", also=("events.*",), under="load")
+@breaks("stream", "events.open-while-building", also="events.*", under="load")
 class CrowdedLogEndsEarly(FollowedByMany):
     """Who follows a build that six others follow already is sent its first lines, and no more."""
 
@@ -263,7 +251,7 @@ class CrowdedLogEndsEarly(FollowedByMany):
                 return
 
 
-@breaks("stream", "events.own-lines-only", also=("events.*",), under="load")
+@breaks("stream", "events.own-lines-only", also="events.*", under="load")
 class CrowdedLogsMix(FollowedByMany):
     """Who follows a build that six others follow already is sent the lines of the other builds as well."""
 
@@ -275,3 +263,62 @@ class CrowdedLogsMix(FollowedByMany):
             for line in others:
                 yield line
             yield frame
+
+
+# --- a server that wears out -----------------------------------------------------------------------------------------
+
+
+class Wears(App):
+    """Counts its answers."""
+
+    answers = 0
+
+    async def answer(self, request: Request) -> Response:
+        self.answers += 1
+        return await self.worn(request, await super().answer(request))
+
+    async def worn(self, request: Request, response: Response) -> Response:
+        """What becomes of an answer."""
+        raise NotImplementedError
+
+
+@breaks("timing", "load.drift-latency", also="load.* start.does-not-wait http.answers", under="load")
+class AnswersBecomeSlower(Wears):
+    """Each answer takes a fifth of a millisecond longer than the one before."""
+
+    async def worn(self, request: Request, response: Response) -> Response:
+        await asyncio.sleep(self.answers * SLOWER_S)
+        return response
+
+
+@breaks("load", "load.drift-bytes", under="load")
+class AnswersBecomeLonger(Wears):
+    """Each status has eight blanks more at its end than the answer before."""
+
+    async def worn(self, request: Request, response: Response) -> Response:
+        is_status = request.method == "GET" and request.url.path.endswith("/build")
+        if not is_status or response.status_code != 200:
+            return response
+        body = bytes(response.body) + b" " * (LONGER_BYTES * self.answers)
+        return Response(body, 200, media_type="application/json")
+
+
+@breaks("load", "load.drift-errors", "http.no-server-error", also=_ANY_ANSWER, under="load")
+class ErrorsBecomeFrequent(Wears):
+    """After its first 250 answers every tenth is a 500."""
+
+    async def worn(self, request: Request, response: Response) -> Response:
+        if self.answers > FAILS_FROM and self.answers % FAILS_EVERY == 0:
+            raise Refusal(500, "Internal error.")
+        return response
+
+
+@breaks("load", "load.drift-memory", under="load")
+class MemoryIsKept(Wears):
+    """Each answer leaves a hundred kilobytes behind."""
+
+    kept = own(list[Any])
+
+    async def worn(self, request: Request, response: Response) -> Response:
+        self.kept.append(bytearray(b"\1" * KEPT_BYTES))
+        return response

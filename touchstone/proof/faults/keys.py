@@ -1,22 +1,24 @@
-"""Faults of keys: who is let in without one, or with a wrong one."""
+"""Faults of keys: who is let in without one or with a wrong one, and how a refused key is told and what it does."""
 
+from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from touchstone.proof.faults.fault import breaks
-from touchstone.twin.answers import Refusal
-from touchstone.twin.app import App
+from touchstone.proof.faults.fault import breaks, fault
+from touchstone.twin.answers import Refusal, invalid_key
+from touchstone.twin.app import App, read_limited
 from touchstone.twin.catalog import Version
+from touchstone.twin.documents import read_document
 from touchstone.twin.engine import Engine
 from touchstone.twin.paths import Resource, resource_at
 from touchstone.twin.serve import Asgi
 from touchstone.twin.settings import Account
 
 # A server that lets in whoever shows no key lets in whoever shows one in the query.
-NO_KEY_NEEDED = ("auth.query-key-is-401",)
+NO_KEY_NEEDED = "auth.query-key-is-401"
 
 
 def first_account(engine: Engine) -> Account:
@@ -30,54 +32,71 @@ def asked_for(request: Request, engine: Engine) -> tuple[str, list[Version]]:
     return resource.kind, [version for version in engine.catalog if version.ref == resource.ref]
 
 
-# --- let in without a key ----------------------------------------------------------------------------------------
-
-
-@breaks("security", "auth.missing-key-is-401", also=NO_KEY_NEEDED, target={"build_timeout_s": 2.0})
-class NobodyNeedsAKey(Engine):
-    """A request without a key counts as the first account's."""
-
-    def account_of(self, authorization: list[str]) -> Account:
-        return super().account_of(authorization) if authorization else first_account(self)
-
-
 class SomeNeedNoKey(App):
     """Requests of one kind count as the first account's when they show no key."""
 
-    def needs_none(self, request: Request) -> bool:
+    def needs_none(self, method: str, kind: str) -> bool:
         raise NotImplementedError
 
     async def answer(self, request: Request) -> Response:
-        if "authorization" not in request.headers and self.needs_none(request):
-            key = f"Bearer {first_account(self.engine).key}".encode()
-            request = Request(
-                {**request.scope, "headers": [*request.scope["headers"], (b"authorization", key)]}, request.receive
-            )
+        kind, _ = asked_for(request, self.engine)
+        if "authorization" not in request.headers and self.needs_none(request.method, kind):
+            key = b"authorization", f"Bearer {first_account(self.engine).key}".encode()
+            request = Request({**request.scope, "headers": [*request.scope["headers"], key]}, request.receive)
         return await super().answer(request)
 
 
-@breaks("security", "auth.missing-key-is-401", also=NO_KEY_NEEDED)
-class LogsNeedNoKey(SomeNeedNoKey):
-    """Whoever asks may follow a build log."""
+class RefusesKeys(Engine):
+    """A refusal of a key that was shown is told in another way."""
 
-    def needs_none(self, request: Request) -> bool:
-        return asked_for(request, self.engine)[0] == "events"
+    def tell(self, refusal: Refusal) -> None:
+        raise NotImplementedError
+
+    def account_of(self, authorization: list[str]) -> Account:
+        try:
+            return super().account_of(authorization)
+        except Refusal as refusal:
+            if authorization:
+                self.tell(refusal)
+            raise
 
 
-@breaks("security", "auth.missing-key-is-401", also=NO_KEY_NEEDED)
-class PublishingNeedsNoKey(SomeNeedNoKey):
-    """Whoever asks may publish."""
+class RefusedIsDone(App):
+    """What a request without a key asks for is done before it is refused."""
 
-    def needs_none(self, request: Request) -> bool:
-        return request.method == "POST" and asked_for(request, self.engine)[0] == "templates"
+    def done(self, method: str, kind: str, version: Version) -> Any:
+        raise NotImplementedError
+
+    async def answer(self, request: Request) -> Response:
+        if "authorization" not in request.headers and not request.scope["query_string"]:
+            kind, versions = asked_for(request, self.engine)
+            for version in versions:
+                self.done(request.method, kind, version)
+        return await super().answer(request)
 
 
-@breaks("security", "auth.missing-key-is-401", also=("http.head-matches-get",))
-class HeadNeedsNoKey(SomeNeedNoKey):
-    """HEAD is served to whoever asks."""
-
-    def needs_none(self, request: Request) -> bool:
-        return request.method == "HEAD"
+# fmt: off
+# --- let in ---
+fault("nobody-needs-a-key", "security", "auth.missing-key-is-401",
+      "A request without a key counts as the first account's.", Engine, also=NO_KEY_NEEDED,
+      account_of=lambda self, shown: Engine.account_of(self, shown) if shown else first_account(self),
+      target={"build_timeout_s": 2.0})
+fault("logs-need-no-key", "security", "auth.missing-key-is-401", "Whoever asks may follow a build log.",
+      SomeNeedNoKey, also=NO_KEY_NEEDED, needs_none=lambda _, method, kind: kind == "events")
+fault("publishing-needs-no-key", "security", "auth.missing-key-is-401", "Whoever asks may publish.",
+      SomeNeedNoKey, also=NO_KEY_NEEDED, needs_none=lambda _, *asked: asked == ("POST", "templates"))
+fault("head-needs-no-key", "security", "auth.missing-key-is-401", "HEAD is served to whoever asks.",
+      SomeNeedNoKey, also="http.head-matches-get", needs_none=lambda _, method, kind: method == "HEAD")
+fault("scheme-is-not-looked-at", "security", "auth.malformed-header-is-401",
+      "A right key is accepted behind any scheme.", Engine, is_bearer=lambda _, scheme: bool(scheme))
+# --- told otherwise ---
+fault("wrong-key-is-403", "semantic", "auth.unknown-key-is-401 auth.near-key-is-401 auth.malformed-header-is-401",
+      "A wrong key is forbidden rather than unauthorized.",
+      RefusesKeys, tell=lambda _, refusal: setattr(refusal, "status", 403))
+fault("wrong-key-is-unauthorized", "semantic", "auth.invalid-key-text",
+      "A wrong key is told nothing but that it is not authorized.",
+      RefusesKeys, tell=lambda _, refusal: refusal.body.update(error="Not authorized."))
+# fmt: on
 
 
 @breaks("security", "auth.missing-key-is-401", "auth.unknown-key-is-401")
@@ -91,17 +110,14 @@ class VersionsAreLookedUpFirst(App):
         return await super().answer(request)
 
 
-# --- let in with a wrong key -------------------------------------------------------------------------------------
-
-
 @breaks("security", "auth.near-key-is-401")
 class KeysComparedByPrefix(Engine):
     """A key with something behind it is accepted."""
 
     def account_of(self, authorization: list[str]) -> Account:
-        for key in self._accounts:
+        for key, account in self._accounts.items():
             if authorization and authorization[0].startswith(f"Bearer {key}"):
-                return self._accounts[key]
+                return account
         return super().account_of(authorization)
 
 
@@ -124,12 +140,25 @@ class LogsTakeAnyKey(App):
         try:
             return await super().answer(request)
         except Refusal as refusal:
-            if refusal.status != 401 or not request.headers.get("authorization", "").startswith("Bearer sk_live_0"):
-                raise
             kind, versions = asked_for(request, self.engine)
-            if kind != "events" or not versions:
-                raise
-            return self.stream_events(request, versions[0])
+            unknown = request.headers.get("authorization", "").startswith("Bearer sk_live_0")
+            if refusal.status == 401 and unknown and kind == "events" and versions:
+                return self.stream_events(request, versions[0])
+            raise
+
+
+@breaks("security", "auth.malformed-header-is-401")
+class LogsTakeABareKey(App):
+    """Where a build log is followed, a key is accepted that stands in the Authorization header without a scheme."""
+
+    async def answer(self, request: Request) -> Response:
+        keys = {account.key.encode() for account in self.settings.accounts}
+        if asked_for(request, self.engine)[0] == "events":
+            request.scope["headers"] = [
+                (name, b"Bearer " + value if name == b"authorization" and value in keys else value)
+                for name, value in request.scope["headers"]
+            ]
+        return await super().answer(request)
 
 
 @breaks("security", "auth.query-key-is-401")
@@ -146,9 +175,75 @@ def key_in_the_query(app: Asgi) -> Asgi:
     return wrapped
 
 
-@breaks("security", "auth.malformed-header-is-401")
-class SchemeIsNotLookedAt(Engine):
-    """A right key is accepted behind any scheme."""
+@breaks("semantic", "auth.missing-key-text")
+class MissingKeyIsCalledInvalid(Engine):
+    """A request without a key is told that its key is invalid."""
+
+    def account_of(self, authorization: list[str]) -> Account:
+        return super().account_of(authorization or [""])
+
+
+@breaks("semantic", "auth.scheme-ignores-case")
+class SchemeIsCaseSensitive(Engine):
+    """Only ``Bearer`` in exactly these letters is recognised."""
 
     def is_bearer(self, scheme: str) -> bool:
-        return bool(scheme)
+        return scheme == "Bearer"
+
+
+@breaks("security", "auth.valid-key-is-accepted")
+class OthersVersionIs401(App):
+    """Whoever asks for another account's version is told that the key is invalid."""
+
+    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
+        owners = {version.owner for version in asked_for(request, self.engine)[1]}
+        if owners and account.key not in owners and self.engine.may_build(account):
+            raise invalid_key()
+        return await super().operate(request, account, resource)
+
+
+@breaks("stateful", "auth.valid-key-is-accepted")
+class WrongKeyLocksTheDoor(Engine):
+    """After an unknown key the next request is refused as well, however right its key."""
+
+    locked = False
+
+    def account_of(self, authorization: list[str]) -> Account:
+        self.locked, locked = False, self.locked
+        try:
+            account = super().account_of(authorization)
+        except Refusal:
+            self.locked = True
+            raise
+        if locked:
+            raise invalid_key()
+        return account
+
+
+# fmt: off
+fault("refused-start-starts", "security", "auth.refused-changes-nothing",
+      "A start without a key is refused with 401, after it has begun.", RefusedIsDone,
+      done=lambda app, method, kind, version: (method, kind) == ("POST", "build")
+      and app.engine.start(app.engine._accounts[version.owner], version))
+fault("refused-cancel-cancels", "security", "auth.refused-changes-nothing",
+      "A cancel without a key is refused with 401, after it has been carried out.", RefusedIsDone,
+      done=lambda app, method, kind, version: (method, kind) == ("DELETE", "build") and app.engine.cancel(version),
+      target={"build_timeout_s": 2.0})
+fault("refused-delete-deletes", "security", "auth.refused-changes-nothing",
+      "A delete without a key is refused with 401, after the version is gone.", RefusedIsDone,
+      done=lambda app, method, kind, version: (method, kind) == ("DELETE", "template") and app.engine.delete(version))
+# fmt: on
+
+
+@breaks("security", "auth.refused-changes-nothing", also="template.read-shows-the-published")
+class RefusedPublishPublishes(App):
+    """A publish with an unknown key is refused with 401, after it has replaced what was there."""
+
+    async def answer(self, request: Request) -> Response:
+        try:
+            return await super().answer(request)
+        except Refusal as refusal:
+            if refusal.status == 401 and request.method == "POST" and asked_for(request, self.engine)[0] == "templates":
+                document = read_document(await read_limited(request), request.headers.get("content-type", ""))
+                self.engine.publish(first_account(self.engine), document, force=True)
+            raise

@@ -18,7 +18,7 @@ from touchstone.proof.variants import (  # noqa: F401  # what is taken is entere
     wire,
 )
 from touchstone.proof.variants.variant import COMBINED, FREEDOMS, Variant, enter, together
-from touchstone.twin.limits import RateLimit
+from touchstone.twin.limit_text import RateLimit
 
 
 def combined(name: str, says: str, *taken: str, pace: Mapping[str, Any] | None = None) -> None:

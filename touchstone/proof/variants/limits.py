@@ -9,7 +9,8 @@ from starlette.responses import Response
 from touchstone.proof.variants.variant import Variant, enter, permitted
 from touchstone.twin import App, Engine
 from touchstone.twin.answers import Refusal
-from touchstone.twin.limits import RateLimit, SlidingLog
+from touchstone.twin.limit_text import RateLimit
+from touchstone.twin.limits import SlidingLog
 from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
 

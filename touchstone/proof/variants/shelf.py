@@ -94,7 +94,7 @@ class DocumentsAreRaw(App):
 class PublishingIsLeftAlone(Engine):
     """The versions that there are were published before; nobody may publish another."""
 
-    def publish(self, account: Account, document: Document, force: bool = False) -> Version:  # noqa: ARG002  # a seam
+    def publish(self, account: Account, document: Document, force: bool = False) -> Version:  # a seam
         """Refuses with 403."""
         raise Refusal(403, "Publishing is not open to this key.")
 

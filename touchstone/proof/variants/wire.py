@@ -48,11 +48,11 @@ class Answer:
 
         await self.asgi_app(scope, receive, changed)
 
-    def headers(self, headers: Headers, *, is_json: bool) -> Iterable[tuple[bytes, bytes]]:  # noqa: ARG002  # a seam
+    def headers(self, headers: Headers, *, is_json: bool) -> Iterable[tuple[bytes, bytes]]:  # a seam
         """The headers that are sent."""
         return headers
 
-    def parts(self, message: Message, *, is_json: bool) -> Iterator[Message]:  # noqa: ARG002  # a seam
+    def parts(self, message: Message, *, is_json: bool) -> Iterator[Message]:  # a seam
         """What is sent of the body in the place of one message."""
         yield message
 
@@ -83,7 +83,7 @@ def header_names_in_capitals(asgi_app: Asgi) -> Asgi:
     """Names of headers are in capitals."""
 
     class Capitals(Answer):
-        def headers(self, headers: Headers, *, is_json: bool) -> Iterable[tuple[bytes, bytes]]:  # noqa: ARG002  # a seam
+        def headers(self, headers: Headers, *, is_json: bool) -> Iterable[tuple[bytes, bytes]]:  # a seam
             return [(name if name in _FRAMING else Kept(name.upper()), value) for name, value in headers]
 
     return Capitals(asgi_app)
@@ -94,7 +94,7 @@ def more_headers(asgi_app: Asgi) -> Asgi:
     """Answers have headers of a proxy, of a cache and of limits."""
 
     class More(Answer):
-        def headers(self, headers: Headers, *, is_json: bool) -> Iterable[tuple[bytes, bytes]]:  # noqa: ARG002  # a seam
+        def headers(self, headers: Headers, *, is_json: bool) -> Iterable[tuple[bytes, bytes]]:  # a seam
             yield from headers
             yield from (
                 (b"x-ratelimit-limit", b"60"),
@@ -158,7 +158,7 @@ def connections_are_closed(asgi_app: Asgi) -> Asgi:
     """Each answer ends its connection."""
 
     class Closing(Answer):
-        def headers(self, headers: Headers, *, is_json: bool) -> Iterable[tuple[bytes, bytes]]:  # noqa: ARG002  # a seam
+        def headers(self, headers: Headers, *, is_json: bool) -> Iterable[tuple[bytes, bytes]]:  # a seam
             return [*headers, (b"connection", b"close")]
 
     return Closing(asgi_app)
